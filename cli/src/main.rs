@@ -1,0 +1,2 @@
+//! The midoform command.
+fn main() {}

@@ -1,5 +1,115 @@
 //! Compiles a declarative tenant spec into a deterministic plan of MidoNet API calls.
+//!
+//! Pure functions of their arguments: no clock, no randomness, no environment, no files, no network. The
+//! stages, each of which makes one kind of decision:
+//!
+//! 1. [`parse`]: text to spec. Decides what is TOML and what is the grammar.
+//! 2. [`allocation`]: gives out what the spec leaves open. Decides addresses.
+//! 3. [`resolve`]: names to references. Decides what names stand for.
+//! 4. [`check`]: rules about addresses, tenants among themselves, and policy. Decides what is allowed.
+//! 5. [`lower`]: network to topology. Decides which objects there are.
+//! 6. [`diff`]: two topologies to a plan. Decides what has to happen, and in which order ([`order`]).
+//! 7. [`dialect`]: objects to calls. Decides methods, paths, media types, bodies.
+//! 8. [`render`]: a plan to text, JSON, Markdown, shell, DOT, Mermaid. Decides nothing.
+//!
+//! [`lint`] checks every plan against what the API would take.
 #![forbid(unsafe_code)]
 
+pub mod allocation;
+pub mod check;
+mod claims;
+pub mod diag;
+pub mod dialect;
+pub mod diff;
 pub mod key;
+pub mod lint;
+pub mod lock;
+pub mod lower;
+pub mod network;
 pub mod object;
+pub mod observed;
+pub mod order;
+pub mod parse;
+pub mod plan;
+pub mod render;
+pub mod resolve;
+pub mod source;
+pub mod spec;
+pub mod topology;
+
+use allocation::Allocations;
+use diag::{Diagnostic, Diagnostics};
+use dialect::Dialect;
+use source::{Source, SourceId};
+use topology::Topology;
+
+/// What a compilation reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The site file.
+    pub site: &'a Source,
+    /// The lock file, where there is one.
+    pub lock: Option<&'a Source>,
+    /// The tenant files, in any order.
+    pub tenants: &'a [Source],
+}
+
+impl<'a> Input<'a> {
+    /// All sources, in the order that [`SourceId`] counts: the site file, the lock file or an empty one in
+    /// its place, the tenant files.
+    pub fn sources(&self) -> Vec<&'a Source> {
+        std::iter::once(self.site).chain([self.lock.unwrap_or(self.site)]).chain(self.tenants).collect()
+    }
+}
+
+/// What a compilation makes.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The site.
+    pub site: spec::Site,
+    /// The tenants' specs, sorted by name.
+    pub specs: Vec<spec::Tenant>,
+    /// The tenants, resolved.
+    pub tenants: Vec<network::Tenant>,
+    /// Every object.
+    pub topology: Topology,
+    /// What was known to be given out.
+    pub known: Allocations,
+    /// What is given out now: `known` and what the specs needed besides.
+    pub allocations: Allocations,
+    /// What is legal but suspicious.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Compiled {
+    /// The dialect that the site file names.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::from_number(self.site.midonet.version.value).unwrap_or(Dialect::V5)
+    }
+}
+
+/// Compiles a site and its tenants, or says everything that is wrong with them.
+pub fn compile(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut diagnostics = Diagnostics::default();
+    let site = parse::site(input.site, SourceId(0), &mut diagnostics);
+    let known = match input.lock {
+        Some(lock) => lock::parse(lock, SourceId(1), &mut diagnostics),
+        None => Some(Allocations::default()),
+    };
+    let numbered = input.tenants.iter().zip(2..);
+    let mut specs: Vec<spec::Tenant> =
+        numbered.filter_map(|(source, id)| parse::tenant(source, SourceId(id), &mut diagnostics)).collect();
+    specs.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
+    let (Some(site), Some(known)) = (site, known) else { return Err(diagnostics.into_sorted()) };
+    let allocations = allocation::allocate(&site, &specs, &known, &mut diagnostics);
+    lock::check(&known, &site, &mut diagnostics);
+    let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
+    check::check(&site, &specs, &tenants, &mut diagnostics);
+    if diagnostics.has_errors() {
+        return Err(diagnostics.into_sorted());
+    }
+    let places = lower::Places::new(input.sources().into_iter());
+    let topology = lower::lower(&site, &tenants, &places);
+    let warnings = diagnostics.into_sorted();
+    Ok(Compiled { site, specs, tenants, topology, known, allocations, warnings })
+}

@@ -264,9 +264,11 @@ impl std::str::FromStr for MacAddress {
         let mut octets = [0; 6];
         let mut parts = text.split(':');
         for octet in &mut octets {
-            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
+            let part =
+                parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
             let value = part.and_then(|part| u8::from_str_radix(part, 16).ok());
-            *octet = value.ok_or_else(|| format!("`{text}` is not six pairs of hex digits with colons between"))?;
+            *octet = value
+                .ok_or_else(|| format!("`{text}` is not six pairs of hex digits with colons between"))?;
         }
         if parts.next().is_some() {
             return Err(format!("`{text}` has more than six pairs"));
@@ -318,7 +320,12 @@ pub enum RuleAction {
     /// Goes back to the chain that jumped here; at the top, like accept.
     Return,
     /// Asks another chain, then goes on behind this rule.
-    Jump(Reference),
+    Jump {
+        /// The chain.
+        chain: Reference,
+        /// Its name, which the recorded bodies carry besides the id (04-chain-rule).
+        chain_name: String,
+    },
     /// Translates the source.
     SourceNat(NatTarget, FlowAction),
     /// Translates the destination.
@@ -381,4 +388,19 @@ pub struct HostInterfacePort {
     pub interface: String,
     /// The bound port.
     pub port: Reference,
+}
+
+impl Condition {
+    /// The same condition with what the server fills in written out of it: a fragment policy that is the
+    /// server's default (`header` where ports are matched, else `any`; recordings 04-chain-rule).
+    #[must_use]
+    pub fn canonical(&self) -> Condition {
+        let matches_ports = self.source_ports.is_some() || self.destination_ports.is_some();
+        let default = if matches_ports { FragmentPolicy::Header } else { FragmentPolicy::Any };
+        let fragments = self.fragments.filter(|policy| *policy != default);
+        let mut sorted = Condition { fragments, ..self.clone() };
+        sorted.in_ports.sort();
+        sorted.out_ports.sort();
+        sorted
+    }
 }

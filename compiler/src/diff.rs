@@ -1,0 +1,319 @@
+//! Two topologies to steps. A pure function: nothing is asked, nothing is sent.
+//!
+//! Steps come in three stretches: what has to go first (bindings and links that are in the way, and what
+//! stands on an object that is replaced), what is made or changed, and at last what is no longer wanted.
+
+mod rules;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::dialect::{Dialect, Encoder};
+use crate::key::{Key, Namespace};
+use crate::object::{Object, RuleAction};
+use crate::observed::Observed;
+use crate::order::{Kind, creation_order};
+use crate::plan::{Action, Call, FORMAT, Plan, Step};
+use crate::topology::{Entry, Topology, dependencies};
+
+/// The plan that leads from what was observed to what is desired.
+pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Observed) -> Plan {
+    let encoder = Encoder::new(dialect, Namespace::of_site(site_name), &observed.ids);
+    let mut differ = Differ { desired, observed, encoder, verdicts: BTreeMap::new() };
+    if !observed.topology.is_empty() {
+        differ.compare();
+    }
+    let steps = differ.steps();
+    Plan {
+        format: Cow::Borrowed(FORMAT),
+        site: site_name.to_owned(),
+        dialect,
+        base: observed.fingerprint(),
+        steps,
+    }
+}
+
+/// What is to become of an object that was observed. Objects without a verdict are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    Update(String),
+    Replace(String),
+    /// It stands on this object, which is replaced: it goes before and is made again after.
+    Remake(Key),
+    Delete,
+}
+
+struct Differ<'a> {
+    desired: &'a Topology,
+    observed: &'a Observed,
+    encoder: Encoder<'a>,
+    verdicts: BTreeMap<&'a Key, Verdict>,
+}
+
+impl<'a> Differ<'a> {
+    fn compare(&mut self) {
+        for entry in self.observed.topology.entries() {
+            let verdict = match self.desired.get(entry.key.as_str()) {
+                None => Verdict::Delete,
+                Some(wanted) => self.compare_one(&entry.object, &wanted.object, &entry.key),
+            };
+            self.verdicts.insert(&entry.key, verdict);
+        }
+        self.misplaced_rules();
+        self.spread_replacements();
+    }
+
+    fn compare_one(&self, old: &Object, new: &Object, key: &Key) -> Verdict {
+        let Some(difference) = difference(old, new) else { return Verdict::Keep };
+        let in_place = matches!(new, Object::Router(_) | Object::Bridge(_) | Object::BridgePort(_));
+        let same_kind = Kind::of(old) == Kind::of(new) && same_parent(old, new);
+        if in_place && same_kind && self.observed.raw.contains_key(key) {
+            return Verdict::Update(difference);
+        }
+        Verdict::Replace(difference)
+    }
+
+    /// Rules that are right but stand in the wrong place: the fewest are moved.
+    fn misplaced_rules(&mut self) {
+        for (chain, order) in &self.observed.rules {
+            let kept = order.iter().filter_map(|rule| rule.key.as_ref()).filter_map(|key| {
+                let entry = self.observed.topology.get(key.as_str())?;
+                (self.verdicts.get(&entry.key) == Some(&Verdict::Keep)).then_some(())?;
+                let wanted = self.desired.get(key.as_str())?;
+                match &wanted.object {
+                    Object::Rule(rule) => Some((&entry.key, rule.position)),
+                    _ => None,
+                }
+            });
+            let kept: Vec<(&Key, u32)> = kept.collect();
+            for key in rules::out_of_order(&kept) {
+                let reason = format!("stands in the wrong place of {chain}");
+                self.verdicts.insert(key, Verdict::Replace(reason));
+            }
+        }
+    }
+
+    /// What stands on a replaced object goes with it, and is made again.
+    fn spread_replacements(&mut self) {
+        let mut users: BTreeMap<Key, Vec<&'a Key>> = BTreeMap::new();
+        for entry in self.observed.topology.entries() {
+            for key in dependencies(&entry.object) {
+                users.entry(key).or_default().push(&entry.key);
+            }
+        }
+        let gone = |verdict: &Verdict| matches!(verdict, Verdict::Replace(_) | Verdict::Remake(_));
+        let mut queue: Vec<Key> = self
+            .verdicts
+            .iter()
+            .filter(|(_, verdict)| gone(verdict))
+            .map(|(key, _)| (*key).clone())
+            .collect();
+        while let Some(replaced) = queue.pop() {
+            for user in users.get(&replaced).into_iter().flatten() {
+                let Some(verdict) = self.verdicts.get_mut(*user) else { continue };
+                let is_device = self
+                    .observed
+                    .topology
+                    .get(user.as_str())
+                    .is_some_and(|entry| matches!(&entry.object, Object::Router(_) | Object::Bridge(_)));
+                match verdict {
+                    // Deleting a chain clears the filters that named it (08-filters): they are set again.
+                    Verdict::Keep if is_device => {
+                        *verdict = Verdict::Update(format!("{replaced} is replaced"))
+                    }
+                    Verdict::Keep | Verdict::Update(_) | Verdict::Replace(_) if !is_device => {
+                        *verdict = Verdict::Remake(replaced.clone());
+                        queue.push((*user).clone());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        let goes_first = |entry: &Entry| match self.verdicts.get(&entry.key) {
+            Some(Verdict::Remake(_)) => true,
+            Some(Verdict::Delete) => {
+                matches!(entry.object, Object::HostInterfacePort(_) | Object::PortLink(_))
+            }
+            _ => false,
+        };
+        let goes_last =
+            |entry: &Entry| self.verdicts.get(&entry.key) == Some(&Verdict::Delete) && !goes_first(entry);
+        let mut made: Vec<&Entry> = self.desired.entries().iter().collect();
+        made.sort_by(|a, b| creation_order(a).cmp(&creation_order(b)));
+        let mut gone: Vec<&Entry> = self.observed.topology.entries().iter().collect();
+        gone.sort_by(|a, b| creation_order(b).cmp(&creation_order(a)));
+        let first: Vec<&Entry> = gone.iter().copied().filter(|entry| goes_first(entry)).collect();
+        let last: Vec<&Entry> = gone.into_iter().filter(|entry| goes_last(entry)).collect();
+
+        let mut places = rules::Places::new(self.observed, &first);
+        let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
+        self.add_deletes(&first, &mut steps);
+        let mut previous: Option<&Entry> = None;
+        for entry in made {
+            let mut step = self.make(entry, &mut places);
+            if let (Object::Rule(rule), Some(before)) = (&entry.object, previous) {
+                let same_chain = matches!(&before.object, Object::Rule(other) if other.chain == rule.chain);
+                if same_chain && step.action != Action::Keep {
+                    step.needs.push(before.key.clone());
+                }
+            }
+            previous = Some(entry);
+            steps.push(step);
+        }
+        self.add_deletes(&last, &mut steps);
+        self.keep_only_needed(&mut steps);
+        steps
+    }
+
+    /// `needs` names steps that do something; what is kept needs no waiting for.
+    fn keep_only_needed(&self, steps: &mut [Step]) {
+        if self.verdicts.is_empty() {
+            return;
+        }
+        let changed: BTreeSet<Key> =
+            steps.iter().filter(|step| step.action != Action::Keep).map(|step| step.key.clone()).collect();
+        for step in steps {
+            step.needs.retain(|key| changed.contains(key) && *key != step.key);
+        }
+    }
+
+    fn make(&self, entry: &Entry, places: &mut rules::Places) -> Step {
+        let verdict = self.verdicts.get(&entry.key);
+        let place = places.place(entry, verdict.is_some_and(|verdict| *verdict == Verdict::Keep));
+        let create = || self.encoder.create(&entry.key, &entry.object, place);
+        let delete = || self.encoder.delete(&entry.key, &entry.object);
+        let old = self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
+        let remake = |old: &Object| {
+            let old_place = match old {
+                Object::Rule(rule) => rule.position,
+                _ => 0,
+            };
+            self.encoder.create(&entry.key, old, old_place)
+        };
+        let mut step = Step {
+            action: Action::Create,
+            key: entry.key.clone(),
+            kind: Kind::of(&entry.object),
+            reason: Cow::Borrowed("is not there yet"),
+            source: entry.provenance.clone(),
+            needs: dependencies(&entry.object),
+            cuts_traffic: false,
+            calls: Vec::new(),
+            undo: Vec::new(),
+        };
+        match verdict {
+            None | Some(Verdict::Delete) => (step.calls, step.undo) = (vec![create()], vec![delete()]),
+            Some(Verdict::Remake(of)) => {
+                step.reason = Cow::Owned(format!("made again: {of} is replaced"));
+                (step.calls, step.undo) = (vec![create()], vec![delete()]);
+            }
+            Some(Verdict::Keep) => {
+                (step.action, step.reason) = (Action::Keep, Cow::Borrowed("is as it should be"));
+                step.needs.clear();
+            }
+            Some(Verdict::Replace(reason)) => {
+                (step.action, step.reason) = (Action::Replace, Cow::Owned(reason.clone()));
+                step.cuts_traffic = cuts_traffic(&entry.object);
+                step.calls = vec![delete(), create()];
+                step.undo = vec![delete()];
+                step.undo.extend(old.map(remake));
+            }
+            Some(Verdict::Update(reason)) => {
+                (step.action, step.reason) = (Action::Update, Cow::Owned(reason.clone()));
+                (step.calls, step.undo) = self.update(entry, old);
+            }
+        }
+        step
+    }
+
+    fn update(&self, entry: &Entry, old: Option<&Object>) -> (Vec<Call>, Vec<Call>) {
+        let Some(raw) = self.observed.raw.get(&entry.key) else { return (Vec::new(), Vec::new()) };
+        let call = |object: &Object| self.encoder.update(&entry.key, object, raw);
+        (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
+    }
+
+    fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>) {
+        let mut users: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+        for entry in entries {
+            for key in dependencies(&entry.object) {
+                users.entry(key).or_default().push(entry.key.clone());
+            }
+        }
+        for entry in entries {
+            let reason = match self.verdicts.get(&entry.key) {
+                Some(Verdict::Remake(of)) => Cow::Owned(format!("{of} is replaced, and this stands on it")),
+                _ => Cow::Borrowed("is no longer wanted"),
+            };
+            let place = match &entry.object {
+                Object::Rule(rule) => rule.position,
+                _ => 0,
+            };
+            steps.push(Step {
+                action: Action::Delete,
+                key: entry.key.clone(),
+                kind: Kind::of(&entry.object),
+                reason,
+                source: entry.provenance.clone(),
+                needs: users.remove(&entry.key).unwrap_or_default(),
+                cuts_traffic: cuts_traffic(&entry.object),
+                calls: vec![self.encoder.delete(&entry.key, &entry.object)],
+                undo: vec![self.encoder.create(&entry.key, &entry.object, place)],
+            });
+        }
+    }
+}
+
+/// Whether traffic may flow through an object that is taken away.
+fn cuts_traffic(object: &Object) -> bool {
+    match object {
+        Object::Router(_) | Object::Bridge(_) | Object::RouterPort(_) | Object::BridgePort(_) => true,
+        Object::PortLink(_) | Object::HostInterfacePort(_) | Object::Route(_) => true,
+        Object::Rule(rule) => !matches!(rule.action, RuleAction::Drop | RuleAction::Reject),
+        _ => false,
+    }
+}
+
+/// A port's device can't be changed by a PUT.
+fn same_parent(old: &Object, new: &Object) -> bool {
+    match (old, new) {
+        (Object::BridgePort(old), Object::BridgePort(new)) => old.bridge == new.bridge,
+        _ => true,
+    }
+}
+
+/// What differs between two objects, in words; nothing where they are the same to MidoNet. A rule's place is
+/// not part of it: the order of a chain is compared as a whole.
+fn difference(old: &Object, new: &Object) -> Option<String> {
+    if let (Object::Rule(old), Object::Rule(new)) = (old, new) {
+        let same = old.chain == new.chain
+            && old.condition.canonical() == new.condition.canonical()
+            && old.action == new.action;
+        return (!same).then(|| "matches or does something else".to_owned());
+    }
+    if old == new {
+        return None;
+    }
+    let fields = |object: &Object| match serde_json::to_value(object) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (old, new) = (fields(old), fields(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    let words: Vec<String> =
+        changed.map(|name| format!("{name}: {} → {}", show(old.get(name)), show(new.get(name)))).collect();
+    Some(words.join(", "))
+}
+
+fn show(value: Option<&serde_json::Value>) -> String {
+    match value {
+        None | Some(serde_json::Value::Null) => "none".to_owned(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(serde_json::Value::Object(fields)) if fields.len() == 1 => show(fields.values().next()),
+        Some(other) => other.to_string(),
+    }
+}

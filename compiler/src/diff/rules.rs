@@ -1,0 +1,82 @@
+//! The order of rules in a chain: which ones have to move, and where new ones are inserted.
+
+use std::collections::BTreeMap;
+
+use crate::key::Key;
+use crate::object::Object;
+use crate::observed::Observed;
+use crate::topology::Entry;
+
+/// Of rules in their observed order, each with its wanted position, those that have to move: all but a
+/// longest run that is in the wanted order already.
+pub(super) fn out_of_order<'k>(rules: &[(&'k Key, u32)]) -> Vec<&'k Key> {
+    // Patience sorting: `tails[n]` is the rule that ends the best increasing run of n + 1 rules.
+    let mut tails: Vec<usize> = Vec::new();
+    let mut before: Vec<Option<usize>> = Vec::with_capacity(rules.len());
+    let position = |at: usize| rules.get(at).map(|(_, position)| *position).unwrap_or_default();
+    for at in 0..rules.len() {
+        let length = tails.partition_point(|tail| position(*tail) < position(at));
+        before.push(length.checked_sub(1).and_then(|last| tails.get(last)).copied());
+        match tails.get_mut(length) {
+            Some(tail) => *tail = at,
+            None => tails.push(at),
+        }
+    }
+    let mut stays = vec![false; rules.len()];
+    let mut next = tails.last().copied();
+    while let Some(at) = next {
+        if let Some(stays) = stays.get_mut(at) {
+            *stays = true;
+        }
+        next = before.get(at).copied().flatten();
+    }
+    rules.iter().zip(stays).filter(|(_, stays)| !stays).map(|((key, _), _)| *key).collect()
+}
+
+/// The chains as they stand while the plan is carried out: says where the next rule goes.
+pub(super) struct Places {
+    chains: BTreeMap<Key, Chain>,
+}
+
+#[derive(Default)]
+struct Chain {
+    /// The rules that are there now; foreign ones have no key.
+    rules: Vec<Option<Key>>,
+    /// How many of them stand up to and including the last one that the plan has dealt with.
+    passed: usize,
+}
+
+impl Places {
+    /// The chains as observed, without the rules that are deleted first.
+    pub(super) fn new(observed: &Observed, deleted_first: &[&Entry]) -> Self {
+        let mut chains = BTreeMap::new();
+        for (chain, order) in &observed.rules {
+            let stays =
+                |key: &Option<Key>| !deleted_first.iter().any(|entry| Some(&entry.key) == key.as_ref());
+            let rules = order.iter().map(|rule| rule.key.clone()).filter(stays).collect();
+            chains.insert(chain.clone(), Chain { rules, passed: 0 });
+        }
+        Places { chains }
+    }
+
+    /// Where this entry's rule goes (1 is the first place), the plan dealing with a chain's rules in their
+    /// wanted order; 0 for what is no rule.
+    pub(super) fn place(&mut self, entry: &Entry, kept: bool) -> u32 {
+        let Object::Rule(rule) = &entry.object else { return 0 };
+        let Some(chain) = rule.chain.key() else { return rule.position };
+        let chain = self.chains.entry(chain.clone()).or_default();
+        let at = chain.rules.iter().position(|key| key.as_ref() == Some(&entry.key));
+        match at {
+            Some(at) if kept => chain.passed = at + 1,
+            _ => {
+                if let Some(at) = at {
+                    chain.rules.remove(at);
+                    chain.passed -= usize::from(at < chain.passed);
+                }
+                chain.rules.insert(chain.passed, Some(entry.key.clone()));
+                chain.passed += 1;
+            }
+        }
+        u32::try_from(chain.passed).unwrap_or(u32::MAX)
+    }
+}

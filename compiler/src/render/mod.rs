@@ -1,0 +1,3 @@
+//! A plan for people and for machines.
+
+pub mod json;

@@ -1,0 +1,121 @@
+//! Sources: the files that a compilation reads, and places in them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The largest spec file that is read, in bytes. A tenant of a thousand rules has a tenth of this.
+pub const LARGEST_FILE: u64 = 8 * 1024 * 1024;
+
+/// One file: its name as people should see it, and its content or why there is none.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The path as it was given, with `/` between its parts.
+    pub name: Arc<str>,
+    /// The bytes of the file.
+    pub content: Result<Vec<u8>, Unreadable>,
+}
+
+/// Why a file has no content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It is larger than [`LARGEST_FILE`]: its size in bytes.
+    TooLarge(u64),
+    /// The system's words.
+    Failed(String),
+}
+
+impl Source {
+    /// A source from text.
+    pub fn new(name: impl Into<Arc<str>>, text: impl Into<String>) -> Self {
+        Source { name: name.into(), content: Ok(text.into().into_bytes()) }
+    }
+
+    /// The text, or nothing where the file could not be read or is not UTF-8.
+    pub fn text(&self) -> &str {
+        self.content.as_ref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+/// Which file of a compilation: its place among the sources (0 is the site file).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+/// A place in a file: bytes from `start` up to `end`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The file.
+    pub source: SourceId,
+    /// The first byte.
+    pub start: u32,
+    /// The byte behind the last.
+    pub end: u32,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl<T> std::ops::Deref for Spanned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Spanned<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(formatter)
+    }
+}
+
+/// File and line that caused an object: what a plan's step shows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The file's name.
+    pub file: Arc<str>,
+    /// The line, counted from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Provenance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.file, self.line)
+    }
+}
+
+/// The starts of a text's lines: turns byte offsets into line and column.
+#[derive(Clone, Debug, Default)]
+pub struct LineIndex {
+    starts: Vec<u32>,
+}
+
+impl LineIndex {
+    /// The index of a text.
+    pub fn new(text: &str) -> Self {
+        let behind_newlines =
+            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(behind_newlines);
+        LineIndex { starts: starts.map(|at| u32::try_from(at).unwrap_or(u32::MAX)).collect() }
+    }
+
+    /// The line of a byte, counted from 1.
+    pub fn line(&self, byte: u32) -> u32 {
+        u32::try_from(self.starts.partition_point(|start| *start <= byte)).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// The column of a byte in its line, in characters, counted from 1.
+    pub fn column(&self, text: &str, byte: u32) -> u32 {
+        let start = self.starts.get(self.line(byte) as usize - 1).copied().unwrap_or(0) as usize;
+        let end = (byte as usize).min(text.len());
+        let before = text.as_bytes().get(start..end).unwrap_or_default();
+        u32::try_from(String::from_utf8_lossy(before).chars().count()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+}

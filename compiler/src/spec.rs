@@ -1,0 +1,383 @@
+//! The TOML's types: what a site file and a tenant file may say. Nothing here is looked up or computed yet.
+//!
+//! The doc comments are what `midoform schema` prints as descriptions.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use uuid::Uuid;
+
+use crate::object::{Encapsulation, MacAddress, PortRange};
+use crate::source::{Span, Spanned};
+
+/// What a site file says.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The site's name: the namespace of all ids.
+    pub name: Spanned<String>,
+    /// How MidoNet is reached.
+    pub midonet: MidonetSettings,
+    /// What addresses may be given out.
+    pub pools: Pools,
+    /// The store in a cluster.
+    pub etcd: Option<EtcdSettings>,
+    /// What tenants get that don't say otherwise.
+    pub defaults: Defaults,
+    /// The hosts that static ports may be bound on.
+    pub hosts: Vec<Host>,
+    /// The tunnel zone that midoform makes for these hosts.
+    pub tunnel_zone: Option<TunnelZoneSettings>,
+}
+
+/// `[midonet]`.
+#[derive(Clone, Debug)]
+pub struct MidonetSettings {
+    /// The API's base URL; none when embedded.
+    pub url: Option<Spanned<String>>,
+    /// Use the API inside midoform.
+    pub embedded: bool,
+    /// The dialect: 1 or 5.
+    pub version: Spanned<i64>,
+    /// An existing provider router.
+    pub provider_router: Option<Spanned<Uuid>>,
+    /// midoform makes the provider router.
+    pub managed: bool,
+    /// Where the table stands.
+    pub span: Span,
+}
+
+/// `[pools]`.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// Networks for the links between tenant routers and the provider router, and between peers.
+    pub links: Vec<Spanned<Ipv4Net>>,
+    /// Networks that bridges without a cidr are given their network from.
+    pub bridges: Vec<Spanned<Ipv4Net>>,
+    /// The prefix length of such a network.
+    pub bridge_prefix: Spanned<u8>,
+    /// Every tenant may use the whole pool.
+    pub shared: bool,
+}
+
+/// `[etcd]`.
+#[derive(Clone, Debug)]
+pub struct EtcdSettings {
+    /// The members' client URLs.
+    pub endpoints: Vec<Spanned<String>>,
+}
+
+/// `[defaults]`.
+#[derive(Clone, Debug, Default)]
+pub struct Defaults {
+    /// The profile.
+    pub profile: Option<Profile>,
+    /// Where sources are checked.
+    pub anti_spoof: Option<AntiSpoof>,
+    /// The MTU inside pods.
+    pub mtu: Option<Spanned<u16>>,
+    /// Name resolution inside pods.
+    pub dns: Option<Dns>,
+    /// Which address of a bridge's network the gateway has.
+    pub gateway: Option<Gateway>,
+}
+
+/// `[[host]]`.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The name that static ports use.
+    pub name: Spanned<String>,
+    /// The id that its MidoNet agent registered.
+    pub id: Spanned<Uuid>,
+    /// Where its tunnels end.
+    pub tunnel_address: Option<Spanned<Ipv4Addr>>,
+}
+
+/// `[tunnel_zone]`.
+#[derive(Clone, Debug)]
+pub struct TunnelZoneSettings {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// GRE or VXLAN.
+    pub encapsulation: Encapsulation,
+}
+
+/// The rules of a tenant's layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// The layout of the Go plugin, object for object.
+    Rainbond,
+    /// The same layout, closed: nothing in that is not exposed or peered, no foreign sources, no way to links.
+    Strict,
+}
+
+/// Where sources are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AntiSpoof {
+    /// A bridge lets in only sources of its own network.
+    Bridge,
+    /// Besides, each port only its own address and MAC.
+    Port,
+    /// Nowhere.
+    None,
+}
+
+/// `dns`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dns {
+    /// Name servers.
+    pub nameservers: Vec<Spanned<Ipv4Addr>>,
+    /// Search domains.
+    pub search: Vec<Spanned<String>>,
+}
+
+/// Which address of a bridge's network its gateway has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// The first host address.
+    First,
+    /// The last host address.
+    Last,
+    /// This one.
+    Address(Ipv4Addr),
+}
+
+/// What a tenant file says.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Its name: the first segment of all its keys.
+    pub name: Spanned<String>,
+    /// MidoNet's `tenantId` (a Keystone project id); its name where absent.
+    pub tenant_id: Option<Spanned<String>>,
+    /// The profile.
+    pub profile: Option<Profile>,
+    /// Labels for people and policies.
+    pub labels: BTreeMap<String, String>,
+    /// May not be destroyed.
+    pub protect: bool,
+    /// The MTU inside pods.
+    pub mtu: Option<Spanned<u16>>,
+    /// Name resolution inside pods.
+    pub dns: Option<Dns>,
+    /// Limits.
+    pub quotas: Quotas,
+    /// The link's addresses, pinned.
+    pub link: Option<LinkPin>,
+    /// Where sources are checked.
+    pub anti_spoof: Option<AntiSpoof>,
+    /// How pods reach the world.
+    pub egress: Spanned<Egress>,
+    /// `[[bridge]]`.
+    pub bridges: Vec<Bridge>,
+    /// `[[port]]`.
+    pub ports: Vec<Port>,
+    /// `[[route]]`.
+    pub routes: Vec<Route>,
+    /// `[[rule]]`.
+    pub rules: Vec<Rule>,
+    /// `[[address_group]]`.
+    pub address_groups: Vec<AddressGroup>,
+    /// `[[port_group]]`.
+    pub port_groups: Vec<PortGroup>,
+    /// `[[expose]]`.
+    pub exposes: Vec<Expose>,
+    /// `[[peer]]`.
+    pub peers: Vec<Peer>,
+}
+
+/// `quotas`: at most so many.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the struct's comment says it all")]
+pub struct Quotas {
+    pub bridges: Option<Spanned<u32>>,
+    pub ports: Option<Spanned<u32>>,
+    pub routes: Option<Spanned<u32>>,
+    pub rules: Option<Spanned<u32>>,
+    pub exposes: Option<Spanned<u32>>,
+    pub peers: Option<Spanned<u32>>,
+}
+
+/// `link`: the pinned addresses of the link to the provider router.
+#[derive(Clone, Debug)]
+pub struct LinkPin {
+    /// The provider router's port.
+    pub provider: Spanned<Ipv4Addr>,
+    /// The tenant router's port.
+    pub tenant: Spanned<Ipv4Addr>,
+}
+
+/// `egress`: how pods reach the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// Translated to the link address.
+    SnatToLink,
+    /// Translated to one of these addresses, both ends included.
+    SnatTo(Ipv4Addr, Ipv4Addr),
+    /// Not translated: the world routes to the tenant's networks.
+    None,
+}
+
+/// `[[bridge]]`.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its network, pinned.
+    pub cidr: Option<Spanned<Ipv4Net>>,
+    /// Its gateway's address.
+    pub gateway: Option<Spanned<Gateway>>,
+}
+
+/// `[[port]]`: a port that is there before anything is attached to it.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The bridge.
+    pub bridge: Spanned<String>,
+    /// The host, by the site's name for it or by its id.
+    pub host: Spanned<String>,
+    /// The interface on that host.
+    pub interface: Spanned<String>,
+    /// The MAC address behind it.
+    pub mac: Spanned<MacAddress>,
+    /// The address behind it.
+    pub address: Spanned<Ipv4Addr>,
+}
+
+/// `[[route]]`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Which destinations it is for.
+    pub destination: Spanned<Ipv4Net>,
+    /// Where they go.
+    pub target: Spanned<RouteTarget>,
+    /// Of routes with the same destination the lowest weight wins.
+    pub weight: u32,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// `via`: to this address, which lies in one of the tenant's bridges.
+    Via(Ipv4Addr),
+    /// `bridge`: to the destination itself, on this bridge.
+    Bridge(String),
+    /// `type = "blackhole"`.
+    Blackhole,
+    /// `type = "reject"`.
+    Reject,
+}
+
+/// `[[rule]]`.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Where a connection comes from.
+    pub from: Endpoint,
+    /// Where it goes.
+    pub to: Endpoint,
+    /// What it carries.
+    pub protocols: Vec<Protocol>,
+    /// What happens.
+    pub action: Action,
+    /// Answers to what it lets through pass without being asked.
+    pub stateful: bool,
+}
+
+/// One end of a rule: all conditions together.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoint {
+    /// The place, if any is named.
+    pub place: Option<Spanned<Place>>,
+}
+
+/// A place that packets come from or go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A bridge of the tenant.
+    Bridge(String),
+    /// Addresses.
+    Cidr(Ipv4Net),
+    /// An address group of the tenant.
+    AddressGroup(String),
+    /// A port group of the tenant.
+    PortGroup(String),
+    /// A peer.
+    Peer(String),
+    /// What lies behind the provider router.
+    World,
+}
+
+/// What a rule's packets carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protocol {
+    /// The IP protocol number.
+    pub number: u8,
+    /// TCP or UDP source ports, or the ICMP type.
+    pub source: Option<PortRange>,
+    /// TCP or UDP destination ports, or the ICMP code.
+    pub destination: Option<PortRange>,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Lets it through.
+    Accept,
+    /// Ends it silently.
+    Drop,
+    /// Ends it with an ICMP error to the sender.
+    Reject,
+}
+
+/// `[[address_group]]`.
+#[derive(Clone, Debug)]
+pub struct AddressGroup {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Addresses and networks.
+    pub addresses: Vec<Spanned<Ipv4Net>>,
+}
+
+/// `[[port_group]]`.
+#[derive(Clone, Debug)]
+pub struct PortGroup {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Static ports, by name.
+    pub ports: Vec<Spanned<String>>,
+    /// Whether MidoNet shares flow state among them.
+    pub stateful: bool,
+}
+
+/// `[[expose]]`: a public port that leads to a pod.
+#[derive(Clone, Debug)]
+pub struct Expose {
+    /// The public address.
+    pub public: Spanned<Ipv4Addr>,
+    /// The public port.
+    pub public_port: u16,
+    /// TCP (6) or UDP (17).
+    pub protocol: u8,
+    /// The bridge of the pod.
+    pub bridge: Option<Spanned<String>>,
+    /// The static port that is the pod.
+    pub port: Option<Spanned<String>>,
+    /// The pod's address.
+    pub address: Option<Spanned<Ipv4Addr>>,
+    /// The pod's port.
+    pub target_port: u16,
+    /// Where the whole table stands.
+    pub span: Span,
+}
+
+/// `[[peer]]`.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The other tenant.
+    pub tenant: Spanned<String>,
+    /// Which of the own bridges it may reach; none named: all.
+    pub bridges: Option<Vec<Spanned<String>>>,
+}

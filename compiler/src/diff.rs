@@ -19,7 +19,7 @@ use crate::topology::{Entry, Topology, dependencies};
 /// The plan that leads from what was observed to what is desired.
 pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Observed) -> Plan {
     let encoder = Encoder::new(dialect, Namespace::of_site(site_name), &observed.ids);
-    let mut differ = Differ { desired, observed, encoder, verdicts: BTreeMap::new() };
+    let mut differ = Differ { desired, observed, encoder, users: BTreeMap::new(), verdicts: BTreeMap::new() };
     if !observed.topology.is_empty() {
         differ.compare();
     }
@@ -46,6 +46,8 @@ enum Verdict {
 
 struct Differ<'a> {
     desired: &'a Topology,
+    /// By key, the observed objects that stand on it.
+    users: BTreeMap<Key, Vec<&'a Key>>,
     observed: &'a Observed,
     encoder: Encoder<'a>,
     verdicts: BTreeMap<&'a Key, Verdict>,
@@ -96,10 +98,9 @@ impl<'a> Differ<'a> {
 
     /// What stands on a replaced object goes with it, and is made again.
     fn spread_replacements(&mut self) {
-        let mut users: BTreeMap<Key, Vec<&'a Key>> = BTreeMap::new();
         for entry in self.observed.topology.entries() {
             for key in dependencies(&entry.object) {
-                users.entry(key).or_default().push(&entry.key);
+                self.users.entry(key).or_default().push(&entry.key);
             }
         }
         let gone = |verdict: &Verdict| matches!(verdict, Verdict::Replace(_) | Verdict::Remake(_));
@@ -110,7 +111,7 @@ impl<'a> Differ<'a> {
             .map(|(key, _)| (*key).clone())
             .collect();
         while let Some(replaced) = queue.pop() {
-            for user in users.get(&replaced).into_iter().flatten() {
+            for user in self.users.get(&replaced).into_iter().flatten() {
                 let Some(verdict) = self.verdicts.get_mut(*user) else { continue };
                 let is_device = self
                     .observed
@@ -218,6 +219,9 @@ impl<'a> Differ<'a> {
             Some(Verdict::Replace(reason)) => {
                 (step.action, step.reason) = (Action::Replace, Cow::Owned(reason.clone()));
                 step.cuts_traffic = cuts_traffic(&entry.object);
+                let users = self.users.get(&entry.key).into_iter().flatten();
+                let remade = |user: &&&Key| matches!(self.verdicts.get(**user), Some(Verdict::Remake(_)));
+                step.needs.extend(users.filter(remade).map(|user| (*user).clone()));
                 step.calls = vec![delete(), create()];
                 step.undo = vec![delete()];
                 step.undo.extend(old.map(remake));

@@ -236,6 +236,9 @@ pub struct Condition {
     pub forward_flow: bool,
     /// Which fragments it looks at; left to the server where absent.
     pub fragments: Option<FragmentPolicy>,
+    /// Observed rules only: it has conditions that midoform does not speak of, so it is nobody's wish.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unspoken: bool,
 }
 
 /// MidoNet's `fragmentPolicy`.

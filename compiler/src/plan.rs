@@ -44,7 +44,7 @@ pub struct Step {
     /// The file and line that caused the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Provenance>,
-    /// The keys of steps that have to be done before.
+    /// Keys: every step with one of them that stands before this one has to be done before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Key>,
     /// Whether traffic that flows now is cut while the step is taken.

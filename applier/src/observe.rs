@@ -1,0 +1,145 @@
+//! Reads what is there: in bulk what the API lists whole, then rules by chain and routes by router.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use midoform_compiler::allocation::Allocations;
+use midoform_compiler::dialect::Dialect;
+use midoform_compiler::object::Reference;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::order::Kind;
+use midoform_compiler::topology::Topology;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::client::{Client, ClientError};
+use crate::event::Event;
+use crate::recognise::{self, Raw};
+use crate::wire;
+
+/// How many reads are under way at a time: measured, eight are twice as fast as one.
+const PARALLEL_READS: usize = 8;
+
+/// Whose objects are looked for.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// The site's name.
+    pub site: &'a str,
+    /// The dialect of the API.
+    pub dialect: Dialect,
+    /// What is desired: its keys are looked for.
+    pub desired: &'a Topology,
+    /// What was given out: keys that are no longer desired are looked for as well, and ids of the server's
+    /// choosing are found here.
+    pub known: &'a Allocations,
+    /// The tenants that are looked at: only these tenants' objects can be missing from `desired`.
+    pub tenants: &'a BTreeSet<String>,
+    /// The provider router.
+    pub provider: &'a Reference,
+}
+
+/// Observes the network.
+///
+/// # Errors
+/// When a read fails.
+pub async fn observe(
+    client: &Client,
+    scope: Scope<'_>,
+    events: &(dyn Fn(Event) + Sync),
+) -> Result<Observed, ClientError> {
+    let reader = Reader { client, dialect: scope.dialect, events, gate: Arc::new(Semaphore::new(PARALLEL_READS)) };
+    let mut raw = reader.bulk().await?;
+    let devices = recognise::devices(&raw, scope);
+    reader.by_parent(&mut raw, &devices).await?;
+    Ok(recognise::recognise(raw, devices, scope))
+}
+
+struct Reader<'a> {
+    client: &'a Client,
+    dialect: Dialect,
+    events: &'a (dyn Fn(Event) + Sync),
+    gate: Arc<Semaphore>,
+}
+
+impl Reader<'_> {
+    async fn bulk(&self) -> Result<Raw, ClientError> {
+        let (routers, bridges, chains, ports, groups, zones) = tokio::try_join!(
+            self.read("/routers", Kind::Router, wire::list_with_raw),
+            self.read("/bridges", Kind::Bridge, wire::list_with_raw),
+            self.read("/chains", Kind::Chain, wire::list),
+            self.read("/ports", Kind::RouterPort, wire::list_with_raw),
+            self.read("/port_groups", Kind::PortGroup, wire::list),
+            self.read("/tunnel_zones", Kind::TunnelZone, wire::list),
+        )?;
+        (self.events)(Event::Read { done: 6, of: 6 });
+        Ok(Raw { routers, bridges, chains, ports, groups, zones, ..Raw::default() })
+    }
+
+    /// Rules, routes and members of those devices that are midoform's.
+    async fn by_parent(&self, raw: &mut Raw, devices: &recognise::Devices) -> Result<(), ClientError> {
+        let of = 6 + devices.chains.len() + devices.routers.len() + devices.groups.len() + devices.zones.len();
+        raw.rules = self.each(&devices.chains, of, |id| (format!("/chains/{id}/rules"), Kind::Rule)).await?;
+        raw.routes = self.each(&devices.routers, of, |id| (format!("/routers/{id}/routes"), Kind::Route)).await?;
+        let members = |id| (format!("/port_groups/{id}/ports"), Kind::PortGroupPort);
+        raw.members = self.each(&devices.groups, of, members).await?;
+        let hosts = |id| (format!("/tunnel_zones/{id}/hosts"), Kind::TunnelZoneHost);
+        raw.zone_hosts = self.each(&devices.zones, of, hosts).await?;
+        Ok(())
+    }
+
+    async fn each<T>(
+        &self,
+        ids: &BTreeSet<Uuid>,
+        of: usize,
+        path: impl Fn(Uuid) -> (String, Kind),
+    ) -> Result<BTreeMap<Uuid, Vec<T>>, ClientError>
+    where
+        T: for<'a> serde::Deserialize<'a> + Send + 'static,
+    {
+        let mut tasks = tokio::task::JoinSet::new();
+        for id in ids.iter().copied() {
+            let (path, kind) = path(id);
+            let (client, gate, accept) =
+                (self.client.clone(), self.gate.clone(), self.dialect.collection_media_type(kind));
+            tasks.spawn(async move {
+                // The semaphore is never closed; were it, reading without a permit would still be right.
+                let _permit = gate.acquire().await.ok();
+                let items = read_list(&client, &path, &accept, wire::list::<T>).await?;
+                Ok::<_, ClientError>((id, items))
+            });
+        }
+        let mut found = BTreeMap::new();
+        while let Some(result) = tasks.join_next().await {
+            let result = result.map_err(|error| ClientError::Setup(format!("a read was stopped: {error}")))?;
+            let (id, items) = result?;
+            found.insert(id, items);
+            (self.events)(Event::Read { done: found.len(), of });
+        }
+        Ok(found)
+    }
+
+    async fn read<T>(
+        &self,
+        path: &str,
+        kind: Kind,
+        parse: fn(&str) -> Result<Vec<T>, serde_json::Error>,
+    ) -> Result<Vec<T>, ClientError> {
+        let _permit = self.gate.acquire().await.ok();
+        read_list(self.client, path, &self.dialect.collection_media_type(kind), parse).await
+    }
+}
+
+async fn read_list<T>(
+    client: &Client,
+    path: &str,
+    accept: &str,
+    parse: fn(&str) -> Result<Vec<T>, serde_json::Error>,
+) -> Result<Vec<T>, ClientError> {
+    let answer = match client.get(path, accept).await {
+        // It went away between two reads: then it has nothing.
+        Err(ClientError::Status { status: 404, .. }) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let url = format!("{}{path}", client.base_url());
+    parse(&answer.body).map_err(|error| ClientError::Nonsense { method: "GET", url, cause: error.to_string() })
+}

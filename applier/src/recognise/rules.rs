@@ -1,0 +1,166 @@
+//! Rules and routes.
+
+use std::collections::BTreeMap;
+
+use midoform_compiler::key::Key;
+use midoform_compiler::object::{Condition, NextHop, Object, Reference, Route, Rule, RuleAction};
+use midoform_compiler::observed::Foreign;
+use midoform_compiler::order::Kind;
+use uuid::Uuid;
+
+use super::{Matching, Raw, observed_rule};
+use crate::wire;
+
+impl Matching<'_> {
+    pub(super) fn add_rules(&mut self, raw: &Raw) {
+        let mut desired_by_chain: BTreeMap<&Key, Vec<(&Key, &Rule)>> = BTreeMap::new();
+        for entry in self.scope.desired.entries() {
+            if let Object::Rule(rule) = &entry.object {
+                let Some(chain) = rule.chain.key() else { continue };
+                desired_by_chain.entry(chain).or_default().push((&entry.key, rule));
+            }
+        }
+        for desired in desired_by_chain.values_mut() {
+            desired.sort_by_key(|(_, rule)| rule.position);
+        }
+        for (chain_id, rules) in &raw.rules {
+            let Some(chain) = self.keys.get(chain_id).cloned() else { continue };
+            let desired = desired_by_chain.get(&chain).map(Vec::as_slice).unwrap_or_default();
+            self.add_chain_rules(&chain, rules, desired);
+        }
+    }
+
+    fn add_chain_rules(&mut self, chain: &Key, rules: &[wire::Rule], desired: &[(&Key, &Rule)]) {
+        let keys_by_id: BTreeMap<Uuid, &Key> = desired.iter().map(|(key, _)| (self.namespace.id(key), *key)).collect();
+        let mut matched: Vec<Option<Key>> = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let key = keys_by_id.get(&rule.id).map(|key| (*key).clone()).or_else(|| self.remembered(rule.id));
+            matched.push(key);
+        }
+        if !self.scope.dialect.keeps_offered_id(Kind::Rule) {
+            self.match_rules_by_content(rules, desired, &mut matched);
+        }
+        let mut order = Vec::with_capacity(rules.len());
+        for (position, (rule, key)) in (1..).zip(rules.iter().zip(matched)) {
+            let own = || self.is_own(rule.id, Kind::Rule).then(|| chain.join(&format!("rule/@{}", rule.id)));
+            let key = key.or_else(own);
+            order.push(observed_rule(rule.id, key.clone()));
+            let Some(key) = key else {
+                let what = format!("rule at place {position}");
+                self.observed.foreign.push(Foreign { near: chain.clone(), kind: Kind::Rule, id: rule.id, what });
+                continue;
+            };
+            let (condition, action) = self.rule_content(rule);
+            let object = Rule { chain: chain.into(), position, condition, action };
+            self.bind(rule.id, key.clone());
+            self.add(key, Object::Rule(Box::new(object)));
+        }
+        self.observed.rules.insert(chain.clone(), order);
+    }
+
+    /// A rule's condition and action. A type that midoform has no word for never equals a desired one.
+    fn rule_content(&self, rule: &wire::Rule) -> (Condition, RuleAction) {
+        let reference = |id| self.reference(id);
+        let mut condition = rule.condition(&reference);
+        let action = rule.action(&reference).unwrap_or_else(|| {
+            condition.unspoken = true;
+            RuleAction::Return
+        });
+        (condition, action)
+    }
+
+    /// 1.x: rules that no id led to, by content: each desired rule, in order, takes the first that equals it.
+    fn match_rules_by_content(&self, rules: &[wire::Rule], desired: &[(&Key, &Rule)], matched: &mut [Option<Key>]) {
+        for (key, wanted) in desired {
+            if matched.iter().flatten().any(|taken| taken == *key) {
+                continue;
+            }
+            let condition = wanted.condition.canonical();
+            let free = rules.iter().zip(matched.iter_mut()).filter(|(_, key)| key.is_none());
+            let equal = |rule: &wire::Rule| {
+                let (observed, action) = self.rule_content(rule);
+                observed.canonical() == condition && action == wanted.action
+            };
+            if let Some((_, place)) = free.into_iter().find(|(rule, _)| equal(rule)) {
+                *place = Some((*key).clone());
+            }
+        }
+    }
+
+    pub(super) fn add_routes(&mut self, raw: &Raw) {
+        let mut desired_by_router: BTreeMap<&Reference, Vec<(&Key, &Route)>> = BTreeMap::new();
+        for entry in self.scope.desired.entries() {
+            if let Object::Route(route) = &entry.object {
+                desired_by_router.entry(&route.router).or_default().push((&entry.key, route));
+            }
+        }
+        let addresses: BTreeMap<Uuid, _> =
+            raw.ports.iter().map(|port| (port.value.id, port.value.address())).collect();
+        for (router_id, routes) in &raw.routes {
+            let router = self.reference(*router_id);
+            let desired = desired_by_router.get(&router).map(Vec::as_slice).unwrap_or_default();
+            let keys_by_id: BTreeMap<Uuid, &Key> =
+                desired.iter().map(|(key, _)| (self.namespace.id(key), *key)).collect();
+            for route in routes {
+                let port_address = route.next_hop_port.and_then(|port| addresses.get(&port)).copied().flatten();
+                if route.is_automatic(port_address) {
+                    continue;
+                }
+                let Some(object) = self.route_content(route, &router) else { continue };
+                let key = keys_by_id.get(&route.id).map(|key| (*key).clone());
+                let key = key.or_else(|| self.remembered(route.id));
+                let key = key.or_else(|| self.match_route_by_content(&object, desired));
+                self.add_route(route, object, key);
+            }
+        }
+    }
+
+    fn add_route(&mut self, route: &wire::Route, object: Route, key: Option<Key>) {
+        let own_router = object.router.key().filter(|key| key.tenant() != midoform_compiler::key::SITE).cloned();
+        let hangs_on = match &object.next_hop {
+            NextHop::Port { port, .. } => port.key().cloned(),
+            NextHop::BlackHole | NextHop::Reject => None,
+        };
+        let near = own_router.clone().or(hangs_on);
+        let own = || {
+            let near = near.as_ref()?;
+            self.is_own(route.id, Kind::Route).then(|| near.join(&format!("route/@{}", route.id)))
+        };
+        match (key.or_else(own), own_router) {
+            (Some(key), _) => {
+                self.bind(route.id, key.clone());
+                self.add(key, Object::Route(object));
+            }
+            (None, Some(router)) => {
+                let what = format!("route to {}", object.destination);
+                self.observed.foreign.push(Foreign { near: router, kind: Kind::Route, id: route.id, what });
+            }
+            // The provider router's other routes are no concern of midoform's.
+            (None, None) => {}
+        }
+    }
+
+    fn route_content(&self, route: &wire::Route, router: &Reference) -> Option<Route> {
+        let next_hop = match route.kind.as_str() {
+            "BlackHole" => NextHop::BlackHole,
+            "Reject" => NextHop::Reject,
+            _ => NextHop::Port { port: self.reference(route.next_hop_port?), gateway: route.gateway() },
+        };
+        Some(Route {
+            router: router.clone(),
+            source: route.source()?,
+            destination: route.destination()?,
+            next_hop,
+            weight: route.weight,
+        })
+    }
+
+    /// 1.x: a route that no id led to, by content.
+    fn match_route_by_content(&self, route: &Route, desired: &[(&Key, &Route)]) -> Option<Key> {
+        if self.scope.dialect.keeps_offered_id(Kind::Route) {
+            return None;
+        }
+        let equal = |(key, wanted): &&(&Key, &Route)| *wanted == route && !self.ids.contains_key(*key);
+        desired.iter().find(equal).map(|(key, _)| (*key).clone())
+    }
+}

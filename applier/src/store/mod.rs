@@ -1,0 +1,3 @@
+//! Where what was given out is kept.
+
+pub mod lockfile;

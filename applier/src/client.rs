@@ -173,7 +173,9 @@ impl Client {
                 value.set_sensitive(true);
                 value
             });
-            let value = value.map_err(|_| ClientError::Setup("the token has characters that no header may have".to_owned()))?;
+            let value = value.map_err(|_| {
+                ClientError::Setup("the token has characters that no header may have".to_owned())
+            })?;
             headers.insert(HeaderName::from_static("x-auth-token"), value);
         }
         Ok(Client { http: build(headers)?, base_url })
@@ -184,7 +186,12 @@ impl Client {
         &self.base_url
     }
 
-    async fn login(&self, username: &str, password: &str, project: Option<&str>) -> Result<String, ClientError> {
+    async fn login(
+        &self,
+        username: &str,
+        password: &str,
+        project: Option<&str>,
+    ) -> Result<String, ClientError> {
         let url = format!("{}/login", self.base_url);
         let mut request = self.http.post(&url).basic_auth(username, Some(password));
         if let Some(project) = project {
@@ -194,7 +201,11 @@ impl Client {
         let answer = check("POST", &url, answer)?;
         let key = serde_json::from_str::<serde_json::Value>(&answer.body).ok();
         let key = key.and_then(|body| body.get("key")?.as_str().map(str::to_owned));
-        key.ok_or_else(|| ClientError::Nonsense { method: "POST", url, cause: "a token without `key`".to_owned() })
+        key.ok_or_else(|| ClientError::Nonsense {
+            method: "POST",
+            url,
+            cause: "a token without `key`".to_owned(),
+        })
     }
 
     /// Reads a path as this media type.
@@ -230,7 +241,9 @@ impl Client {
                 },
                 Err((outcome, error)) => (outcome, error),
             };
-            let Some(wait) = wait_before_retry(method, outcome, tries) else { return Err(counted(error, tries)) };
+            let Some(wait) = wait_before_retry(method, outcome, tries) else {
+                return Err(counted(error, tries));
+            };
             tracing::debug!(%url, tries, "trying again in {wait:?}");
             tokio::time::sleep(wait).await;
         }
@@ -325,7 +338,8 @@ fn message_of(body: &str) -> String {
     };
     let mut words = error.message.unwrap_or_else(|| "(no words)".to_owned());
     for violation in error.violations {
-        let (property, message) = (violation.property.unwrap_or_default(), violation.message.unwrap_or_default());
+        let (property, message) =
+            (violation.property.unwrap_or_default(), violation.message.unwrap_or_default());
         words = format!("{words}; {property} {message}");
     }
     words

@@ -1,8 +1,8 @@
 //! Takes a plan's steps: as many at a time as its dependencies and the limit allow.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use midoform_compiler::key::Key;
 use midoform_compiler::plan::{Action, Call, Method, Plan, Step};
@@ -66,15 +66,17 @@ pub async fn execute(
     control: &Control,
     events: &(dyn Fn(Event) + Sync),
 ) -> Outcome {
-    let steps: Vec<Arc<Step>> =
-        plan.changes().map(|step| Arc::new(step.clone())).collect();
+    let steps: Vec<Arc<Step>> = plan.changes().map(|step| Arc::new(step.clone())).collect();
     let mut graph = Graph::new(&steps);
     let bindings: Bindings = Arc::default();
     let mut outcome = Outcome::default();
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         while tasks.len() < parallel.max(1) && outcome.failure.is_none() && !control.is_stopped() {
-            let Some((at, step)) = graph.next_ready().and_then(|at| Some((at, steps.get(at)?.clone()))) else { break };
+            let Some((at, step)) = graph.next_ready().and_then(|at| Some((at, steps.get(at)?.clone())))
+            else {
+                break;
+            };
             events(Event::Started { key: step.key.clone(), action: step.action });
             let (client, bindings) = (client.clone(), bindings.clone());
             tasks.spawn(async move { (at, take(&client, &step, &bindings).await) });
@@ -97,7 +99,8 @@ pub async fn execute(
     }
     outcome.left = steps.len() - outcome.done.values().sum::<usize>();
     let ids = bindings.lock().await;
-    outcome.ids = ids.iter().filter_map(|(key, id)| Some((Key::from(key.as_str()), id.parse().ok()?))).collect();
+    outcome.ids =
+        ids.iter().filter_map(|(key, id)| Some((Key::from(key.as_str()), id.parse().ok()?))).collect();
     outcome
 }
 
@@ -167,7 +170,8 @@ async fn make(client: &Client, step: &Step, call: &Call, bindings: &Bindings) ->
         let body = call.body.as_ref().map(|body| substitute(body.get(), &bindings));
         (substitute(&call.path, &bindings), body)
     };
-    let answer = client.call(call.method, &path, call.content_type.as_deref(), call.accept.as_deref(), body).await?;
+    let answer =
+        client.call(call.method, &path, call.content_type.as_deref(), call.accept.as_deref(), body).await?;
     if call.method != Method::Post {
         return Ok(());
     }

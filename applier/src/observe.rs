@@ -47,7 +47,8 @@ pub async fn observe(
     scope: Scope<'_>,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<Observed, ClientError> {
-    let reader = Reader { client, dialect: scope.dialect, events, gate: Arc::new(Semaphore::new(PARALLEL_READS)) };
+    let reader =
+        Reader { client, dialect: scope.dialect, events, gate: Arc::new(Semaphore::new(PARALLEL_READS)) };
     let mut raw = reader.bulk().await?;
     let devices = recognise::devices(&raw, scope);
     reader.by_parent(&mut raw, &devices).await?;
@@ -77,9 +78,11 @@ impl Reader<'_> {
 
     /// Rules, routes and members of those devices that are midoform's.
     async fn by_parent(&self, raw: &mut Raw, devices: &recognise::Devices) -> Result<(), ClientError> {
-        let of = 6 + devices.chains.len() + devices.routers.len() + devices.groups.len() + devices.zones.len();
+        let of =
+            6 + devices.chains.len() + devices.routers.len() + devices.groups.len() + devices.zones.len();
         raw.rules = self.each(&devices.chains, of, |id| (format!("/chains/{id}/rules"), Kind::Rule)).await?;
-        raw.routes = self.each(&devices.routers, of, |id| (format!("/routers/{id}/routes"), Kind::Route)).await?;
+        raw.routes =
+            self.each(&devices.routers, of, |id| (format!("/routers/{id}/routes"), Kind::Route)).await?;
         let members = |id| (format!("/port_groups/{id}/ports"), Kind::PortGroupPort);
         raw.members = self.each(&devices.groups, of, members).await?;
         let hosts = |id| (format!("/tunnel_zones/{id}/hosts"), Kind::TunnelZoneHost);
@@ -110,7 +113,8 @@ impl Reader<'_> {
         }
         let mut found = BTreeMap::new();
         while let Some(result) = tasks.join_next().await {
-            let result = result.map_err(|error| ClientError::Setup(format!("a read was stopped: {error}")))?;
+            let result =
+                result.map_err(|error| ClientError::Setup(format!("a read was stopped: {error}")))?;
             let (id, items) = result?;
             found.insert(id, items);
             (self.events)(Event::Read { done: found.len(), of });
@@ -141,5 +145,9 @@ async fn read_list<T>(
         other => other?,
     };
     let url = format!("{}{path}", client.base_url());
-    parse(&answer.body).map_err(|error| ClientError::Nonsense { method: "GET", url, cause: error.to_string() })
+    parse(&answer.body).map_err(|error| ClientError::Nonsense {
+        method: "GET",
+        url,
+        cause: error.to_string(),
+    })
 }

@@ -11,7 +11,9 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::key::{Key, Namespace};
-use midoform_compiler::object::{Chain, Device, Encapsulation, Object, PortGroup, Reference, TunnelZone, TunnelZoneHost};
+use midoform_compiler::object::{
+    Chain, Device, Encapsulation, Object, PortGroup, Reference, TunnelZone, TunnelZoneHost,
+};
 use midoform_compiler::observed::{Foreign, Observed, ObservedRule};
 use midoform_compiler::order::Kind;
 use midoform_compiler::topology::{Entry, Topology};
@@ -68,7 +70,11 @@ pub(crate) fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
     for entry in scope.desired.entries() {
         let kept = matches!(
             entry.object,
-            Object::Router(_) | Object::Bridge(_) | Object::Chain(_) | Object::PortGroup(_) | Object::TunnelZone(_)
+            Object::Router(_)
+                | Object::Bridge(_)
+                | Object::Chain(_)
+                | Object::PortGroup(_)
+                | Object::TunnelZone(_)
         );
         if kept {
             suggest(entry.key.clone());
@@ -80,7 +86,8 @@ pub(crate) fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
             suggest(root.join(name));
         }
         let prefix = format!("{tenant} ");
-        let named = raw.bridges.iter().filter_map(|bridge| bridge.value.name.as_deref()?.strip_prefix(&prefix));
+        let named =
+            raw.bridges.iter().filter_map(|bridge| bridge.value.name.as_deref()?.strip_prefix(&prefix));
         for name in named {
             suggest(root.join("bridge").join(name));
         }
@@ -188,12 +195,14 @@ impl Matching<'_> {
         }
         for chain in &raw.chains {
             let Some(key) = self.keys.get(&chain.id).cloned() else { continue };
-            let (name, tenant_id) = (chain.name.clone().unwrap_or_default(), chain.tenant_id.clone().unwrap_or_default());
+            let (name, tenant_id) =
+                (chain.name.clone().unwrap_or_default(), chain.tenant_id.clone().unwrap_or_default());
             self.add(key, Object::Chain(Chain { name, tenant_id }));
         }
         for group in &raw.groups {
             let Some(key) = self.keys.get(&group.id).cloned() else { continue };
-            let (name, tenant_id) = (group.name.clone().unwrap_or_default(), group.tenant_id.clone().unwrap_or_default());
+            let (name, tenant_id) =
+                (group.name.clone().unwrap_or_default(), group.tenant_id.clone().unwrap_or_default());
             self.add(key, Object::PortGroup(PortGroup { name, tenant_id, stateful: group.stateful }));
         }
         for zone in &raw.zones {
@@ -210,11 +219,13 @@ impl Matching<'_> {
 
     fn add_zone_hosts(&mut self, zone: &Key, hosts: &[wire::TunnelZoneHost]) {
         for host in hosts {
-            let Some(address) = host.ip_address.as_deref().and_then(|address| address.parse().ok()) else { continue };
+            let Some(address) = host.ip_address.as_deref().and_then(|address| address.parse().ok()) else {
+                continue;
+            };
             let member = TunnelZoneHost { zone: zone.into(), host: host.host_id, address };
-            let wanted = self.scope.desired.entries().iter().find(|entry| {
-                matches!(&entry.object, Object::TunnelZoneHost(other) if other.host == member.host)
-            });
+            let wanted = self.scope.desired.entries().iter().find(
+                |entry| matches!(&entry.object, Object::TunnelZoneHost(other) if other.host == member.host),
+            );
             match wanted {
                 Some(entry) => self.add(entry.key.clone(), Object::TunnelZoneHost(member)),
                 None => self.observed.foreign.push(Foreign {

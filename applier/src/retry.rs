@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn a_get_is_repeated_with_growing_waits_and_not_for_ever() {
-        let waits: Vec<_> = (1..).map_while(|n| wait_before_retry(Method::Get, Outcome::Status(500), n)).collect();
+        let waits: Vec<_> =
+            (1..).map_while(|n| wait_before_retry(Method::Get, Outcome::Status(500), n)).collect();
         assert_eq!(waits.iter().map(Duration::as_millis).collect::<Vec<_>>(), [100, 400, 1600]);
         assert_eq!(wait_before_retry(Method::Get, Outcome::Status(404), 1), None);
     }

@@ -97,10 +97,15 @@ impl SavedPlan {
         let wrong = |cause: String| SavedPlanError::Content { path: shown.clone(), cause };
         let saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if saved.format != SAVED_FORMAT || saved.plan.format != FORMAT {
-            return Err(wrong(format!("its format is {}, and this midoform knows {SAVED_FORMAT}", saved.format)));
+            return Err(wrong(format!(
+                "its format is {}, and this midoform knows {SAVED_FORMAT}",
+                saved.format
+            )));
         }
         if json::hash(&saved.plan) != saved.sha256 {
-            return Err(wrong("its content does not have the SHA-256 that it names: it was changed".to_owned()));
+            return Err(wrong(
+                "its content does not have the SHA-256 that it names: it was changed".to_owned(),
+            ));
         }
         Ok(saved)
     }

@@ -105,7 +105,8 @@ impl Route {
     /// port's own address (05-router-port).
     pub(crate) fn is_automatic(&self, port_address: Option<Ipv4Addr>) -> bool {
         let own = port_address.map(Ipv4Net::from);
-        self.kind == "Local" || (self.weight == 0 && self.gateway().is_none() && own.is_some() && self.destination() == own)
+        self.kind == "Local"
+            || (self.weight == 0 && self.gateway().is_none() && own.is_some() && self.destination() == own)
     }
 }
 
@@ -226,7 +227,10 @@ impl Rule {
             ethertype: self.dl_type.and_then(|kind| u16::try_from(kind).ok()).filter(|kind| *kind != 0),
             source_mac,
             not_source_mac: self.inv_dl_src,
-            protocol: self.nw_proto.and_then(|number| u8::try_from(number).ok()).filter(|number| *number != 0),
+            protocol: self
+                .nw_proto
+                .and_then(|number| u8::try_from(number).ok())
+                .filter(|number| *number != 0),
             source_ports: self.tp_src,
             destination_ports: self.tp_dst,
             return_flow: self.match_return_flow,
@@ -334,7 +338,9 @@ pub(crate) struct WithRaw<T> {
 }
 
 /// Reads a list, keeping each item's JSON. It goes through a tree, since 1.7 says some keys twice.
-pub(crate) fn list_with_raw<T: for<'a> Deserialize<'a>>(body: &str) -> Result<Vec<WithRaw<T>>, serde_json::Error> {
+pub(crate) fn list_with_raw<T: for<'a> Deserialize<'a>>(
+    body: &str,
+) -> Result<Vec<WithRaw<T>>, serde_json::Error> {
     let items: Vec<serde_json::Value> = serde_json::from_str(body)?;
     items.into_iter().map(|raw| Ok(WithRaw { value: T::deserialize(&raw)?, raw })).collect()
 }

@@ -1,2 +1,60 @@
-//! The midoform command.
-fn main() {}
+//! `midoform`: compiles tenant specs into plans of MidoNet API calls, shows them, applies them.
+//!
+//! Data goes to standard output, everything else to standard error. [`error`] maps every way to fail to an
+//! exit code.
+
+mod args;
+mod commands;
+mod error;
+mod plan_text;
+mod progress;
+mod project;
+mod report;
+mod session;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+use error::{CommandError, Exit};
+use ui::Ui;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no mistakes.
+            let mistaken = error.use_stderr();
+            // Where the message can't be written, the exit code still says it.
+            let _ = error.print();
+            return if mistaken { Exit::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let ui = Ui::new(&arguments.common);
+    match run(&ui, arguments) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            report::command_error(&ui, &error);
+            error.exit().into()
+        }
+    }
+}
+
+fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
+    match arguments.command {
+        Command::Validate(options) => commands::validate::run(ui, &options),
+        Command::Plan(options) => commands::plan::run(ui, &options),
+        Command::Apply(options) => commands::apply::run(ui, &options),
+        Command::Destroy(options) => commands::destroy::run(ui, &options),
+        Command::Show(options) => commands::show::run(ui, &options),
+        Command::Graph(options) => commands::graph::run(ui, &options),
+        Command::Schema(options) => commands::schema::run(ui, &options),
+        Command::Explain(options) => commands::explain::run(ui, &options),
+        Command::Lock(options) => commands::lock::run(ui, &options),
+        Command::Templates(options) => commands::templates::run(ui, &options),
+        Command::Serve(options) => commands::serve::run(ui, options),
+        Command::Completions(options) => commands::completions::run(ui, &options),
+    }
+}

@@ -14,6 +14,7 @@
 //!
 //! [`lint`] checks every plan against what the API would take.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_types, reason = "tests start the programs that plans are for"))]
 
 pub mod allocation;
 pub mod check;
@@ -33,6 +34,7 @@ pub mod parse;
 pub mod plan;
 pub mod render;
 pub mod resolve;
+pub mod schema;
 pub mod source;
 pub mod spec;
 pub mod topology;

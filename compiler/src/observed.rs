@@ -23,6 +23,8 @@ pub struct Observed {
     pub rules: BTreeMap<Key, Vec<ObservedRule>>,
     /// Objects in a tenant's reach that are not midoform's.
     pub foreign: Vec<Foreign>,
+    /// Bound ports of a tenant's bridges that are not the spec's: pods, or somebody else's.
+    pub attached: Vec<Foreign>,
 }
 
 /// A rule in its chain.

@@ -17,10 +17,12 @@ use crate::wire::Port;
 impl Matching<'_> {
     /// Gives every port that is midoform's its key.
     pub(super) fn match_ports(&mut self, raw: &Raw) {
-        let by_id: BTreeMap<Uuid, &Port> = raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
+        let by_id: BTreeMap<Uuid, &Port> =
+            raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
         for key in self.port_keys() {
             let by_key = self.namespace.id(&key);
-            let remembered = self.scope.known.tenants.get(key.tenant()).and_then(|tenant| tenant.ids.get(&key));
+            let remembered =
+                self.scope.known.tenants.get(key.tenant()).and_then(|tenant| tenant.ids.get(&key));
             let found = std::iter::once(&by_key).chain(remembered).find(|id| by_id.contains_key(id)).copied();
             if let Some(id) = found {
                 self.bind(id, key);
@@ -78,15 +80,19 @@ impl Matching<'_> {
             match &entry.object {
                 Object::PortLink(link) => {
                     let (Some(port), Some(peer)) = (link.port.key(), link.peer.key()) else { continue };
-                    let linked = self.ids.get(port).and_then(|id| by_id.get(id)).and_then(|port| port.peer_id);
+                    let linked =
+                        self.ids.get(port).and_then(|id| by_id.get(id)).and_then(|port| port.peer_id);
                     if !self.ids.contains_key(peer) {
                         self.bind_free(linked, peer);
                     }
                 }
                 Object::HostInterfacePort(binding) => {
-                    let Some(key) = binding.port.key().filter(|key| !self.ids.contains_key(*key)) else { continue };
+                    let Some(key) = binding.port.key().filter(|key| !self.ids.contains_key(*key)) else {
+                        continue;
+                    };
                     let bound = raw.ports.iter().map(|port| &port.value).find(|port| {
-                        port.host_id == Some(binding.host) && port.interface_name.as_ref() == Some(&binding.interface)
+                        port.host_id == Some(binding.host)
+                            && port.interface_name.as_ref() == Some(&binding.interface)
                     });
                     self.bind_free(bound.map(|port| port.id), key);
                 }
@@ -100,7 +106,8 @@ impl Matching<'_> {
     fn take_free_bridge_ports(&mut self, raw: &Raw) {
         let mut free: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
         for port in raw.ports.iter().map(|port| &port.value) {
-            let unused = port.peer_id.is_none() && port.host_id.is_none() && !self.keys.contains_key(&port.id);
+            let unused =
+                port.peer_id.is_none() && port.host_id.is_none() && !self.keys.contains_key(&port.id);
             if port.kind == "Bridge" && unused && self.remembered(port.id).is_none() {
                 free.entry(port.device_id).or_default().push(port.id);
             }
@@ -136,6 +143,7 @@ impl Matching<'_> {
             let value = &port.value;
             let Some(key) = self.keys.get(&value.id).cloned() else {
                 self.stray_router_port(value);
+                self.attached_port(value);
                 continue;
             };
             let filter = |id: Option<Uuid>| id.map(|id| self.reference(id));
@@ -144,11 +152,18 @@ impl Matching<'_> {
                 let (inbound_filter, outbound_filter) =
                     (filter(value.inbound_filter_id), filter(value.outbound_filter_id));
                 self.keep_raw(&key, &port.raw);
-                self.add(key.clone(), Object::BridgePort(BridgePort { bridge: device, inbound_filter, outbound_filter }));
+                self.add(
+                    key.clone(),
+                    Object::BridgePort(BridgePort { bridge: device, inbound_filter, outbound_filter }),
+                );
             } else {
                 let (address, network) = (value.address(), value.network());
-                let (address, network) = (address.unwrap_or(Ipv4Addr::UNSPECIFIED), network.unwrap_or_default());
-                self.add(key.clone(), Object::RouterPort(RouterPort { router: device, address, network: network.trunc() }));
+                let (address, network) =
+                    (address.unwrap_or(Ipv4Addr::UNSPECIFIED), network.unwrap_or_default());
+                self.add(
+                    key.clone(),
+                    Object::RouterPort(RouterPort { router: device, address, network: network.trunc() }),
+                );
             }
             self.add_link(value, &key);
             if let (Some(host), Some(interface)) = (value.host_id, value.interface_name.clone()) {
@@ -168,6 +183,17 @@ impl Matching<'_> {
         self.observed.foreign.push(Foreign { near: router, kind: Kind::RouterPort, id: port.id, what });
     }
 
+    /// A pod's port: the plugin's, or somebody else's. Only a destroy looks at these.
+    fn attached_port(&mut self, port: &Port) {
+        let Some(bridge) = self.keys.get(&port.device_id).filter(|_| port.kind == "Bridge").cloned() else {
+            return;
+        };
+        if let (Some(host), Some(interface)) = (port.host_id, &port.interface_name) {
+            let what = format!("{interface} of host {host}");
+            self.observed.attached.push(Foreign { near: bridge, kind: Kind::BridgePort, id: port.id, what });
+        }
+    }
+
     /// A link is seen from both of its ports; it is added from the one whose key its own key hangs on.
     fn add_link(&mut self, port: &Port, key: &Key) {
         let Some(peer) = port.peer_id.map(|id| self.reference(id)) else { return };
@@ -184,7 +210,12 @@ impl Matching<'_> {
                     Some(name) => name.to_owned(),
                     None => {
                         let what = "a port that is not the spec's".to_owned();
-                        let foreign = Foreign { near: group.clone(), kind: Kind::PortGroupPort, id: member.port_id, what };
+                        let foreign = Foreign {
+                            near: group.clone(),
+                            kind: Kind::PortGroupPort,
+                            id: member.port_id,
+                            what,
+                        };
                         self.observed.foreign.push(foreign);
                         continue;
                     }

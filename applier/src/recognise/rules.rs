@@ -31,7 +31,8 @@ impl Matching<'_> {
     }
 
     fn add_chain_rules(&mut self, chain: &Key, rules: &[wire::Rule], desired: &[(&Key, &Rule)]) {
-        let keys_by_id: BTreeMap<Uuid, &Key> = desired.iter().map(|(key, _)| (self.namespace.id(key), *key)).collect();
+        let keys_by_id: BTreeMap<Uuid, &Key> =
+            desired.iter().map(|(key, _)| (self.namespace.id(key), *key)).collect();
         let mut matched: Vec<Option<Key>> = Vec::with_capacity(rules.len());
         for rule in rules {
             let key = keys_by_id.get(&rule.id).map(|key| (*key).clone()).or_else(|| self.remembered(rule.id));
@@ -47,7 +48,12 @@ impl Matching<'_> {
             order.push(observed_rule(rule.id, key.clone()));
             let Some(key) = key else {
                 let what = format!("rule at place {position}");
-                self.observed.foreign.push(Foreign { near: chain.clone(), kind: Kind::Rule, id: rule.id, what });
+                self.observed.foreign.push(Foreign {
+                    near: chain.clone(),
+                    kind: Kind::Rule,
+                    id: rule.id,
+                    what,
+                });
                 continue;
             };
             let (condition, action) = self.rule_content(rule);
@@ -70,7 +76,12 @@ impl Matching<'_> {
     }
 
     /// 1.x: rules that no id led to, by content: each desired rule, in order, takes the first that equals it.
-    fn match_rules_by_content(&self, rules: &[wire::Rule], desired: &[(&Key, &Rule)], matched: &mut [Option<Key>]) {
+    fn match_rules_by_content(
+        &self,
+        rules: &[wire::Rule],
+        desired: &[(&Key, &Rule)],
+        matched: &mut [Option<Key>],
+    ) {
         for (key, wanted) in desired {
             if matched.iter().flatten().any(|taken| taken == *key) {
                 continue;
@@ -102,7 +113,8 @@ impl Matching<'_> {
             let keys_by_id: BTreeMap<Uuid, &Key> =
                 desired.iter().map(|(key, _)| (self.namespace.id(key), *key)).collect();
             for route in routes {
-                let port_address = route.next_hop_port.and_then(|port| addresses.get(&port)).copied().flatten();
+                let port_address =
+                    route.next_hop_port.and_then(|port| addresses.get(&port)).copied().flatten();
                 if route.is_automatic(port_address) {
                     continue;
                 }
@@ -116,7 +128,8 @@ impl Matching<'_> {
     }
 
     fn add_route(&mut self, route: &wire::Route, object: Route, key: Option<Key>) {
-        let own_router = object.router.key().filter(|key| key.tenant() != midoform_compiler::key::SITE).cloned();
+        let own_router =
+            object.router.key().filter(|key| key.tenant() != midoform_compiler::key::SITE).cloned();
         let hangs_on = match &object.next_hop {
             NextHop::Port { port, .. } => port.key().cloned(),
             NextHop::BlackHole | NextHop::Reject => None,

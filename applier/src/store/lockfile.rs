@@ -56,7 +56,9 @@ impl LockFile {
         match std::fs::read(&self.path) {
             Ok(bytes) => Some(Source { name: name.into(), content: Ok(bytes) }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => Some(Source { name: name.into(), content: Err(Unreadable::Failed(error.to_string())) }),
+            Err(error) => {
+                Some(Source { name: name.into(), content: Err(Unreadable::Failed(error.to_string())) })
+            }
         }
     }
 
@@ -96,8 +98,12 @@ impl LockFile {
 ///
 /// # Errors
 /// When any of this fails; then the old file is still there, whole.
-pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+pub fn write_atomically(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let beside = tempfile::Builder::new().prefix(".midoform-").tempfile_in(folder)?;
     let mut writer = BufWriter::new(beside.as_file());
     fill(&mut writer)?;

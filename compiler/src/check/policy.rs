@@ -158,7 +158,9 @@ fn shutting_rule<'a>(tenant: &'a Tenant, expose: &Expose) -> Option<&'a Rule> {
         Place::Addresses(networks) => networks.iter().any(|network| network.prefix_len() == 0),
         _ => false,
     };
-    for rule in tenant.rules.iter().filter(|rule| to_fits(rule) && protocols_cover(&rule.protocols, &[wanted])) {
+    for rule in
+        tenant.rules.iter().filter(|rule| to_fits(rule) && protocols_cover(&rule.protocols, &[wanted]))
+    {
         let outside = matches!(rule.from, Place::Anywhere | Place::World | Place::Addresses(_));
         match rule.action {
             Action::Accept if outside => return None,

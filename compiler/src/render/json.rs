@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dialect::Dialect;
 use crate::observed::hex;
-use crate::plan::{Action, Plan, Step, Summary};
+use crate::plan::{Plan, Summary};
 
 #[derive(Serialize)]
 struct Head<'a> {
@@ -81,9 +81,4 @@ pub fn hash(plan: &Plan) -> String {
     // Writing to a sink can't fail.
     let _ = write_hashed(plan, &mut out);
     hex(&out.hash.finalize())
-}
-
-/// Only the steps that change something.
-pub(crate) fn changing(plan: &Plan) -> impl Iterator<Item = &Step> {
-    plan.steps.iter().filter(|step| step.action != Action::Keep)
 }

@@ -1,0 +1,292 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use midoform_compiler::render::Format;
+
+/// Compiles declarative tenant specs into plans of MidoNet API calls, shows them, and applies them.
+#[derive(Parser)]
+#[command(name = "midoform", version, about, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, or nothing to do; 2 changes are pending (with --detailed-exitcode); 3 the spec is wrong;
+4 the API can't be reached; 5 the login is refused; 6 a conflict: the network or the lock file has moved;
+7 the API refuses or fails a call; 64 wrong usage; 70 an error of midoform itself; 74 a file can't be read or
+written; 130 interrupted.
+
+Login: MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT, from the environment.";
+
+/// What every command understands.
+#[derive(Args)]
+pub(crate) struct Common {
+    /// When to use colour.
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto)]
+    pub(crate) color: When,
+    /// Say less on standard error.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Check a tenant file, or a folder of them, and say everything that is wrong.
+    Validate(ValidateOptions),
+    /// Show what would have to be called, and why.
+    Plan(PlanOptions),
+    /// Make the network what the spec says.
+    Apply(ApplyOptions),
+    /// Take tenants down.
+    Destroy(DestroyOptions),
+    /// Show what is there of the tenants.
+    Show(ShowOptions),
+    /// Draw the topology, as Graphviz DOT or Mermaid.
+    Graph(GraphOptions),
+    /// Print the JSON Schema of a tenant file, or of the site file.
+    Schema(SchemaOptions),
+    /// Explain one object: what it is, what caused it, what it stands on, how it is made.
+    Explain(ExplainOptions),
+    /// Give out addresses without applying, or repair the lock file after a merge.
+    Lock(LockOptions),
+    /// Write the templates that plans are shown with into a folder, to be changed there.
+    Templates(TemplatesOptions),
+    /// Serve the embedded MidoNet API.
+    Serve(ServeOptions),
+    /// Print the completions of a shell.
+    Completions(CompletionsOptions),
+}
+
+/// Which spec.
+#[derive(Args, Clone)]
+pub(crate) struct Spec {
+    /// A tenant file, or a folder of them.
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// The site file, where it is neither beside the tenant files nor in the folder above.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) site: Option<PathBuf>,
+    /// The lock file, where it is not `midoform.lock` beside the site file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+    /// The dialect of the API, instead of the site file's: 1 or 5.
+    #[arg(long, value_name = "1|5", value_parser = ["1", "5"])]
+    pub(crate) api_version: Option<String>,
+    /// Refuse to give out addresses: everything has to be in the lock file.
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+/// Which API.
+#[derive(Args, Clone)]
+pub(crate) struct Api {
+    /// The API's base URL, instead of the site file's.
+    #[arg(long, value_name = "URL")]
+    pub(crate) api: Option<String>,
+    /// Where the embedded API keeps its state, instead of `.midoform` beside the site file.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// How many seconds one call of the API may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct ValidateOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    /// Findings as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Warnings are errors.
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PlanOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    #[command(flatten)]
+    pub(crate) api: Api,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// In which form.
+    #[arg(long, short, default_value = "text", value_parser = ["text", "json", "markdown", "shell", "dot", "mermaid"])]
+    pub(crate) format: String,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+    /// Save the plan, for `midoform apply FILE`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Plan against an empty network, without asking any API.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// End with 2 where changes are pending.
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+    /// Show calls and unchanged objects too.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+    /// A folder with templates that replace those that ship (see `midoform templates`).
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) templates: Option<PathBuf>,
+}
+
+impl PlanOptions {
+    /// The form that was asked for.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format.parse().unwrap_or(Format::Text) }
+    }
+}
+
+/// Which objects.
+#[derive(Args, Clone)]
+pub(crate) struct Select {
+    /// Only this tenant, or only this object and what it stands on (again for each).
+    #[arg(long, value_name = "KEY")]
+    pub(crate) target: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct ApplyOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    #[command(flatten)]
+    pub(crate) api: Api,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+    /// Refuse any plan but the one with this SHA-256.
+    #[arg(long, value_name = "HASH")]
+    pub(crate) expect: Option<String>,
+}
+
+/// How changes are agreed to, and made.
+#[derive(Args, Clone)]
+pub(crate) struct Consent {
+    /// Don't ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Show what would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many steps are under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) parallel: u16,
+    /// The result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DestroyOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    #[command(flatten)]
+    pub(crate) api: Api,
+    /// Only this tenant (again for each).
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+    /// Detach what is attached to the tenants' bridges.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ShowOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    #[command(flatten)]
+    pub(crate) api: Api,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct GraphOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    /// In which form.
+    #[arg(long, short, default_value = "dot", value_parser = ["dot", "mermaid"])]
+    pub(crate) format: String,
+}
+
+#[derive(Args)]
+pub(crate) struct SchemaOptions {
+    /// Of which file.
+    #[arg(default_value = "tenant", value_parser = ["tenant", "site"])]
+    pub(crate) of: String,
+}
+
+#[derive(Args)]
+pub(crate) struct ExplainOptions {
+    /// The object's key, as a plan shows it.
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct LockOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    /// Move what clashes after a merge and was never applied.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// The result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct TemplatesOptions {
+    /// The folder; files that are there already are left.
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct ServeOptions {
+    /// Which MidoNet: 1.7, 5.0 or 5.8.
+    #[arg(long, default_value = "5.8")]
+    pub(crate) version: String,
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8181")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Who may call: none asks nobody.
+    #[arg(long, default_value = "none")]
+    pub(crate) auth: String,
+    /// Registers a host (again for each).
+    #[arg(long, value_name = "ID=NAME")]
+    pub(crate) host: Vec<String>,
+    /// Where the state is kept; without it, nowhere.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct CompletionsOptions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,102 @@
+//! `midoform destroy`.
+
+use std::collections::BTreeSet;
+
+use midoform_compiler::diff;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::topology::Topology;
+
+use crate::args::DestroyOptions;
+use crate::commands::apply::{Job, everything};
+use crate::commands::plan::Work;
+use crate::error::{CommandError, Exit};
+use crate::project::Project;
+use crate::session::{Session, Target, block_on};
+use crate::ui::Ui;
+
+pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandError> {
+    let project = Project::load(&options.spec)?;
+    let guard = project.lock_file.acquire()?;
+    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
+    let mut work = Work::new(&compiled, &everything())?;
+    if !options.target.is_empty() {
+        if let Some(unknown) = options.target.iter().find(|target| !work.tenants.contains(*target)) {
+            return Err(CommandError::Usage(format!("--target {unknown}: there is no such tenant")));
+        }
+        work.tenants = options.target.iter().cloned().collect();
+    }
+    refuse_protected(&work)?;
+    let tenants = work.tenants.clone();
+    work.desired = compiled.topology.filtered(|entry| tenants.contains(entry.key.tenant()));
+    let target = Target::of(&compiled.site, &options.api, project.root());
+    let goal = Topology::default();
+    block_on(async {
+        let session = Session::open(target, compiled.dialect(), options.api.timeout).await?;
+        let result = async {
+            let observed = only_of(session.observe(ui, work.view(&work.desired).scope()).await?, &tenants);
+            refuse_attached(&observed, options.force)?;
+            let plan_of = |observed: &Observed| {
+                let observed = only_of(observed.clone(), &tenants);
+                diff::plan(&compiled.site.name.value, compiled.dialect(), &goal, &observed)
+            };
+            let plan = plan_of(&observed);
+            let job = Job {
+                ui,
+                session: &session,
+                consent: &options.consent,
+                view: work.view(&work.desired),
+                goal: &goal,
+                observed: &observed,
+                plan: &plan,
+                expect: None,
+            };
+            let Some(agreed) = job.agreed()? else { return Ok(Exit::Done) };
+            let finished = job.carry_out(agreed, &plan_of).await?;
+            // Addresses are given back last, when nothing uses them any more.
+            if finished.outcome.failure.is_none() && finished.observed.is_some() {
+                let mut after = compiled.known.clone();
+                after.tenants.retain(|name, _| !tenants.contains(name));
+                after.peers.retain(|pair, _| !pair.split('/').any(|name| tenants.contains(name)));
+                project.lock_file.write(&guard, &after)?;
+            }
+            finished.exit(ui, &options.consent, &plan)
+        };
+        let result = result.await;
+        session.close().await;
+        result
+    })
+}
+
+/// `protect = true` in the spec, or in the lock file, where it outlives the line that set it.
+fn refuse_protected(work: &Work<'_>) -> Result<(), CommandError> {
+    let in_spec =
+        |name: &str| work.compiled.tenants.iter().any(|tenant| *tenant.name == *name && tenant.protect);
+    let in_lock = |name: &str| work.compiled.known.tenants.get(name).is_some_and(|tenant| tenant.protect);
+    let protected: Vec<&String> = work.tenants.iter().filter(|name| in_spec(name) || in_lock(name)).collect();
+    if protected.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = protected.into_iter().map(String::as_str).collect();
+    let message = format!(
+        "protected and not destroyed: {}; take `protect = true` out, apply that, and destroy then",
+        names.join(", ")
+    );
+    Err(CommandError::Conflict(message))
+}
+
+/// What is attached to a tenant's bridges and is not the spec's would be cut off.
+fn refuse_attached(observed: &Observed, force: bool) -> Result<(), CommandError> {
+    let attached: Vec<String> =
+        observed.attached.iter().map(|attached| format!("{} at {}", attached.what, attached.near)).collect();
+    if force || attached.is_empty() {
+        return Ok(());
+    }
+    let message = format!("still attached: {}; --force detaches them", attached.join(", "));
+    Err(CommandError::Conflict(message))
+}
+
+/// The observed objects of these tenants.
+fn only_of(mut observed: Observed, tenants: &BTreeSet<String>) -> Observed {
+    observed.topology = observed.topology.filtered(|entry| tenants.contains(entry.key.tenant()));
+    observed
+}

@@ -1,0 +1,88 @@
+//! `midoform explain KEY`.
+
+use midoform_compiler::diff;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::plan::{Call, Step};
+use midoform_compiler::topology::dependencies;
+use serde::Serialize;
+
+use crate::args::ExplainOptions;
+use crate::error::{CommandError, Exit};
+use crate::plan_text::describe;
+use crate::project::Project;
+use crate::ui::Ui;
+
+#[derive(Serialize)]
+struct Explained<'a> {
+    key: &'a str,
+    kind: &'a str,
+    what: String,
+    caused_by: Option<String>,
+    stands_on: Vec<String>,
+    carries: Vec<&'a str>,
+    calls: &'a [Call],
+    undo: &'a [Call],
+}
+
+pub(crate) fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, CommandError> {
+    let (compiled, _project) = Project::load(&options.spec)?.compile(&options.spec)?;
+    let topology = &compiled.topology;
+    let Some(entry) = topology.get(&options.key) else {
+        let below: Vec<&str> = topology
+            .entries()
+            .iter()
+            .map(|entry| entry.key.as_str())
+            .filter(|key| key.contains(options.key.trim_end_matches('/')))
+            .take(12)
+            .collect();
+        let known = match below.is_empty() {
+            true => "`midoform plan` shows the keys".to_owned(),
+            false => format!("there are: {}", below.join(", ")),
+        };
+        return Err(CommandError::Usage(format!("there is no object `{}`; {known}", options.key)));
+    };
+    let plan = diff::plan(&compiled.site.name.value, compiled.dialect(), topology, &Observed::default());
+    let step: Option<&Step> = plan.steps.iter().find(|step| step.key == entry.key);
+    let carries = topology.entries().iter().filter(|other| dependencies(&other.object).contains(&entry.key));
+    let explained = Explained {
+        key: entry.key.as_str(),
+        kind: step.map(|step| step.kind.name()).unwrap_or_default(),
+        what: describe(&entry.object),
+        caused_by: entry.provenance.as_ref().map(ToString::to_string),
+        stands_on: dependencies(&entry.object).iter().map(ToString::to_string).collect(),
+        carries: carries.map(|other| other.key.as_str()).collect(),
+        calls: step.map(|step| step.calls.as_slice()).unwrap_or_default(),
+        undo: step.map(|step| step.undo.as_slice()).unwrap_or_default(),
+    };
+    if options.json {
+        ui.json(&explained)?;
+    } else {
+        ui.data(|out| text(out, &explained))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn text(out: &mut dyn std::io::Write, explained: &Explained<'_>) -> std::io::Result<()> {
+    writeln!(out, "{}: {} {}", explained.key, explained.kind, explained.what)?;
+    if let Some(place) = &explained.caused_by {
+        writeln!(out, "caused by   {place}")?;
+    }
+    for key in &explained.stands_on {
+        writeln!(out, "stands on   {key}")?;
+    }
+    for key in &explained.carries {
+        writeln!(out, "carries     {key}")?;
+    }
+    for (word, calls) in [("made by    ", explained.calls), ("undone by  ", explained.undo)] {
+        for call in calls {
+            writeln!(out, "{word} {} {}", call.method.as_str(), call.path)?;
+            if let Some(kind) = &call.content_type {
+                writeln!(out, "            {kind}")?;
+            }
+            if let Some(body) = &call.body {
+                writeln!(out, "            {body}")?;
+            }
+        }
+    }
+    Ok(())
+}

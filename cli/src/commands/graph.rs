@@ -1,0 +1,33 @@
+//! `midoform graph`.
+
+use std::collections::BTreeMap;
+
+use midoform_compiler::diff;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::render::{self, Format};
+
+use crate::args::GraphOptions;
+use crate::error::{CommandError, Exit};
+use crate::project::Project;
+use crate::ui::Ui;
+
+pub(crate) fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, CommandError> {
+    let (compiled, _project) = Project::load(&options.spec)?.compile(&options.spec)?;
+    let mut plan =
+        diff::plan(&compiled.site.name.value, compiled.dialect(), &compiled.topology, &Observed::default());
+    // A drawing of the network, not of a change.
+    plan.steps.clear();
+    let settings = render::Options {
+        colour: false,
+        templates: &BTreeMap::new(),
+        base_url: "",
+        plan_file: None,
+        foreign: &[],
+        verbose: false,
+    };
+    let format: Format = options.format.parse().unwrap_or(Format::Dot);
+    ui.data(|out| {
+        render::render(&plan, &compiled.topology, format, &settings, out).map_err(std::io::Error::other)
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,70 @@
+//! `midoform lock`.
+
+use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::lock::{self, Repair};
+use midoform_compiler::source::SourceId;
+use serde::Serialize;
+
+use crate::args::LockOptions;
+use crate::error::{CommandError, Exit};
+use crate::project::Project;
+use crate::report;
+use crate::ui::Ui;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    lock_file: String,
+    moved: &'a [String],
+    changed: Vec<String>,
+}
+
+pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> {
+    let project = Project::load(&options.spec)?;
+    let guard = project.lock_file.acquire()?;
+    let mut project = Project::load(&options.spec)?;
+    let mut repair = Repair::default();
+    if options.repair {
+        repair = project.repair_lock(ui)?;
+        if !repair.stuck.is_empty() {
+            let stuck = repair.stuck.join("; ");
+            let message = format!(
+                "both sides are applied, so neither can move by itself: {stuck}; destroy one of them"
+            );
+            return Err(CommandError::Conflict(message));
+        }
+    }
+    let (compiled, project) = project.compile(&options.spec)?;
+    report::diagnostics(ui, &compiled.warnings, &project);
+    project.lock_file.write(&guard, &compiled.allocations)?;
+    let changed = lock::changed_tenants(&compiled.known, &compiled.allocations);
+    let lock_file = project.lock_file.path().display().to_string();
+    if options.json {
+        ui.json(&Report { lock_file, moved: &repair.moved, changed })?;
+        return Ok(Exit::Done);
+    }
+    for moved in &repair.moved {
+        ui.say(&format!("moved: {moved}"));
+    }
+    match changed.is_empty() {
+        true => ui.say(&format!("{lock_file}: nothing to change")),
+        false => ui.say(&format!("{lock_file}: written for {}", changed.join(", "))),
+    }
+    Ok(Exit::Done)
+}
+
+impl Project {
+    /// Takes back what clashes in the lock file; the next compilation gives it out anew.
+    fn repair_lock(&mut self, ui: &Ui) -> Result<Repair, CommandError> {
+        let Some(source) = self.lock_source() else { return Ok(Repair::default()) };
+        let mut diagnostics = Diagnostics::default();
+        let site = midoform_compiler::parse::site(self.site_source(), SourceId(0), &mut diagnostics);
+        let parsed = lock::parse(source, SourceId(1), &mut diagnostics);
+        let (Some(site), Some(mut allocations)) = (site, parsed) else {
+            report::diagnostics(ui, &diagnostics.into_sorted(), self);
+            return Err(CommandError::Conflict("the lock file can't be repaired as it stands".to_owned()));
+        };
+        let repair = lock::repair(&mut allocations, &site);
+        self.replace_lock(lock::to_toml(&allocations));
+        Ok(repair)
+    }
+}

@@ -1,0 +1,14 @@
+//! One file for each command.
+
+pub(crate) mod apply;
+pub(crate) mod completions;
+pub(crate) mod destroy;
+pub(crate) mod explain;
+pub(crate) mod graph;
+pub(crate) mod lock;
+pub(crate) mod plan;
+pub(crate) mod schema;
+pub(crate) mod serve;
+pub(crate) mod show;
+pub(crate) mod templates;
+pub(crate) mod validate;

@@ -1,0 +1,200 @@
+//! `midoform plan`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use midoform_applier::saved::SavedPlan;
+use midoform_compiler::diff;
+use midoform_compiler::lower::provider_router;
+use midoform_compiler::object::Reference;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::plan::Plan;
+use midoform_compiler::render::{self, Format};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::{Compiled, lint, lock};
+
+use crate::args::{Api, PlanOptions, Select};
+use crate::error::{CommandError, Exit};
+use crate::project::Project;
+use crate::report;
+use crate::session::{Session, Target, View, block_on};
+use crate::ui::Ui;
+
+pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> {
+    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
+    report::diagnostics(ui, &compiled.warnings, &project);
+    let target = Target::of(&compiled.site, &options.api, project.root());
+    let shown_url = target.shown_url().to_owned();
+    let url = match &target {
+        Target::Url(url) => Some(url.clone()),
+        Target::Embedded { .. } => None,
+    };
+    let work = Work::new(&compiled, &options.select)?;
+    let observed = match options.offline || target.is_untouched() {
+        true => Observed::default(),
+        false => block_on(observe_once(ui, target, &options.api, &work))?,
+    };
+    let plan = work.plan(&observed);
+    check(&plan, &observed)?;
+    if let Some(path) = &options.out {
+        let mut saved =
+            SavedPlan::new(plan.clone(), work.desired.clone(), work.tenants.clone(), work.provider.clone());
+        saved.url = url;
+        saved.lock_before = lock::to_toml(&compiled.known);
+        saved.lock_after = lock::to_toml(&compiled.allocations);
+        saved.write(path)?;
+        ui.say(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
+    }
+    show(ui, options, &plan, &work.desired, &observed, &shown_url)?;
+    let pending = plan.summary().changes() > 0;
+    Ok(if pending && options.detailed_exitcode { Exit::ChangesPending } else { Exit::Done })
+}
+
+async fn observe_once(ui: &Ui, target: Target, api: &Api, work: &Work<'_>) -> Result<Observed, CommandError> {
+    let session = Session::open(target, work.compiled.dialect(), api.timeout).await?;
+    let observed = session.observe(ui, work.view(&work.desired).scope()).await;
+    session.close().await;
+    observed
+}
+
+fn show(
+    ui: &Ui,
+    options: &PlanOptions,
+    plan: &Plan,
+    desired: &Topology,
+    observed: &Observed,
+    base_url: &str,
+) -> Result<(), CommandError> {
+    let templates = match &options.templates {
+        Some(folder) => read_templates(folder)?,
+        None => BTreeMap::new(),
+    };
+    let plan_file = options.out.as_ref().map(|path| path.display().to_string());
+    let settings = render::Options {
+        colour: ui.colour_out() && options.format() == Format::Text,
+        templates: &templates,
+        base_url,
+        plan_file: plan_file.as_deref(),
+        foreign: &observed.foreign,
+        verbose: options.verbose,
+    };
+    let mut failure = None;
+    ui.data(|out| match render::render(plan, desired, options.format(), &settings, out) {
+        Err(render::RenderError::Write(error)) => Err(error),
+        Err(other) => {
+            failure = Some(other);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    })?;
+    match failure {
+        Some(error) => Err(CommandError::Usage(error.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>, CommandError> {
+    let failed = |error| CommandError::file(folder, error);
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.extension().is_some_and(|extension| extension == "hbs") {
+            let text = std::fs::read_to_string(&path).map_err(|error| CommandError::file(&path, error))?;
+            found.insert(name, text);
+        }
+    }
+    Ok(found)
+}
+
+/// What is to be done for a compiled project: the part of it that was chosen.
+pub(crate) struct Work<'a> {
+    pub(crate) compiled: &'a Compiled,
+    /// The chosen part of the topology.
+    pub(crate) desired: Topology,
+    /// The tenants in it.
+    pub(crate) tenants: BTreeSet<String>,
+    pub(crate) provider: Reference,
+    /// Whether single objects were chosen: then nothing is taken away.
+    partial: bool,
+}
+
+impl<'a> Work<'a> {
+    /// All of it, or what `--target` names.
+    pub(crate) fn new(compiled: &'a Compiled, select: &Select) -> Result<Self, CommandError> {
+        let all: BTreeSet<String> = compiled.tenants.iter().map(|tenant| tenant.name.to_string()).collect();
+        let provider = provider_router(&compiled.site);
+        if select.target.is_empty() {
+            let desired = compiled.topology.clone();
+            return Ok(Work { compiled, desired, tenants: all, provider, partial: false });
+        }
+        for target in &select.target {
+            let known = compiled.topology.entries().iter().any(|entry| entry.key.is_or_below(target));
+            if !known {
+                let message =
+                    format!("--target {target}: there is no such object; `midoform plan` shows the keys");
+                return Err(CommandError::Usage(message));
+            }
+        }
+        let desired = with_dependencies(&compiled.topology, &select.target);
+        let partial = select.target.iter().any(|target| !all.contains(target));
+        let mut tenants: BTreeSet<String> =
+            desired.entries().iter().map(|entry| entry.key.tenant().to_owned()).collect();
+        tenants.remove(midoform_compiler::key::SITE);
+        Ok(Work { compiled, desired, tenants, provider, partial })
+    }
+
+    /// Where an observation looks.
+    pub(crate) fn view<'b>(&'b self, desired: &'b Topology) -> View<'b> {
+        View {
+            site: &self.compiled.site.name.value,
+            dialect: self.compiled.dialect(),
+            desired,
+            known: &self.compiled.allocations,
+            tenants: &self.tenants,
+            provider: &self.provider,
+        }
+    }
+
+    /// The plan from what was observed. A choice of single objects deletes nothing.
+    pub(crate) fn plan(&self, observed: &Observed) -> Plan {
+        let site = &self.compiled.site.name.value;
+        let dialect = self.compiled.dialect();
+        if !self.partial {
+            return diff::plan(site, dialect, &self.desired, observed);
+        }
+        let mut chosen = observed.clone();
+        chosen.topology = observed.topology.filtered(|entry| self.desired.get(entry.key.as_str()).is_some());
+        diff::plan(site, dialect, &self.desired, &chosen)
+    }
+}
+
+/// The chosen objects, what is below them, and what these stand on.
+fn with_dependencies(topology: &Topology, targets: &[String]) -> Topology {
+    let chosen =
+        topology.entries().iter().filter(|entry| targets.iter().any(|target| entry.key.is_or_below(target)));
+    let mut keys: BTreeSet<&str> = chosen.map(|entry| entry.key.as_str()).collect();
+    let mut queue: Vec<&str> = keys.iter().copied().collect();
+    while let Some(key) = queue.pop() {
+        let Some(entry) = topology.get(key) else { continue };
+        for dependency in midoform_compiler::topology::dependencies(&entry.object) {
+            if let Some(found) = topology.get(dependency.as_str()) {
+                if keys.insert(found.key.as_str()) {
+                    queue.push(found.key.as_str());
+                }
+            }
+        }
+    }
+    topology.filtered(|entry| keys.contains(entry.key.as_str()))
+}
+
+/// Holds a plan against what the API takes, before anything is sent.
+pub(crate) fn check(plan: &Plan, observed: &Observed) -> Result<(), CommandError> {
+    match lint::check(plan, observed).first() {
+        None => Ok(()),
+        Some(finding) => Err(CommandError::Internal(format!(
+            "the plan is not sound: {} ({}): {}",
+            finding.step, finding.code, finding.message
+        ))),
+    }
+}

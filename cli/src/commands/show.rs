@@ -1,0 +1,118 @@
+//! `midoform show`.
+
+use std::collections::BTreeMap;
+
+use midoform_compiler::key::Namespace;
+use midoform_compiler::observed::{Foreign, Observed};
+use midoform_compiler::order::Kind;
+use midoform_compiler::plan::Action;
+use serde::Serialize;
+
+use crate::args::{Select, ShowOptions};
+use crate::commands::plan::Work;
+use crate::error::{CommandError, Exit};
+use crate::plan_text::describe;
+use crate::project::Project;
+use crate::session::{Session, Target, block_on};
+use crate::ui::Ui;
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    site: &'a str,
+    api: String,
+    objects: Vec<ShownObject>,
+    foreign: &'a [Foreign],
+    /// How many changes an apply would make.
+    pending: usize,
+}
+
+#[derive(Serialize)]
+struct ShownObject {
+    key: String,
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    what: String,
+    state: &'static str,
+}
+
+pub(crate) fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> {
+    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
+    let target = Target::of(&compiled.site, &options.api, project.root());
+    let work = Work::new(&compiled, &Select { target: Vec::new() })?;
+    let (observed, api) = match target.is_untouched() {
+        true => (Observed::default(), "the embedded API, which has not run yet".to_owned()),
+        false => block_on(async {
+            let session = Session::open(target, compiled.dialect(), options.api.timeout).await?;
+            let observed = session.observe(ui, work.view(&work.desired).scope()).await;
+            let api = session.client.base_url().to_owned();
+            session.close().await;
+            Ok((observed?, api))
+        })?,
+    };
+    let plan = work.plan(&observed);
+    let actions: BTreeMap<&str, Action> =
+        plan.steps.iter().map(|step| (step.key.as_str(), step.action)).collect();
+    let namespace = Namespace::of_site(&compiled.site.name.value);
+    let objects = observed.topology.entries().iter().map(|entry| {
+        let kind = Kind::of(&entry.object);
+        let id = observed.ids.get(&entry.key).copied().unwrap_or_else(|| namespace.id(&entry.key));
+        let has_id = !matches!(
+            kind,
+            Kind::PortLink | Kind::PortGroupPort | Kind::HostInterfacePort | Kind::TunnelZoneHost
+        );
+        ShownObject {
+            key: entry.key.to_string(),
+            kind,
+            id: has_id.then(|| id.to_string()),
+            what: describe(&entry.object),
+            state: match actions.get(entry.key.as_str()) {
+                Some(Action::Keep) => "as wanted",
+                Some(Action::Delete) => "not wanted",
+                _ => "differs",
+            },
+        }
+    });
+    let objects: Vec<ShownObject> = objects.collect();
+    let pending = plan.summary().changes();
+    let site = &compiled.site.name.value;
+    if options.json {
+        ui.json(&Shown { site, api, objects, foreign: &observed.foreign, pending })?;
+        return Ok(Exit::Done);
+    }
+    ui.data(|out| text(out, site, &api, &objects, &observed.foreign, pending))?;
+    Ok(Exit::Done)
+}
+
+fn text(
+    out: &mut dyn std::io::Write,
+    site: &str,
+    api: &str,
+    objects: &[ShownObject],
+    foreign: &[Foreign],
+    pending: usize,
+) -> std::io::Result<()> {
+    writeln!(out, "site {site} at {api}: {} objects", objects.len())?;
+    let mut tenant = "";
+    for object in objects {
+        let (first, rest) = object.key.split_once('/').unwrap_or((&object.key, ""));
+        if first != tenant {
+            writeln!(out, "\n{first}")?;
+            tenant = first;
+        }
+        let state = if object.state == "as wanted" { String::new() } else { format!("  ({})", object.state) };
+        let id = object.id.as_deref().unwrap_or("");
+        let line = format!("  {rest:<44} {:<19} {id:<36} {}{state}", object.kind.name(), object.what);
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    if !foreign.is_empty() {
+        writeln!(out, "\nnot midoform's, left alone")?;
+        for other in foreign {
+            writeln!(out, "  {} {} at {}", other.what, other.id, other.near)?;
+        }
+    }
+    match pending {
+        0 => writeln!(out, "\nEverything is as the spec says."),
+        count => writeln!(out, "\n{count} changes are pending: `midoform plan` shows them."),
+    }
+}

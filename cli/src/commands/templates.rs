@@ -1,0 +1,28 @@
+//! `midoform templates FOLDER`.
+
+use std::io::Write;
+
+use midoform_compiler::render::templates;
+
+use crate::args::TemplatesOptions;
+use crate::error::{CommandError, Exit};
+use crate::ui::Ui;
+
+pub(crate) fn run(ui: &Ui, options: &TemplatesOptions) -> Result<Exit, CommandError> {
+    let folder = &options.folder;
+    std::fs::create_dir_all(folder).map_err(|error| CommandError::file(folder, error))?;
+    for (name, text) in templates() {
+        let path = folder.join(name);
+        match std::fs::File::options().write(true).create_new(true).open(&path) {
+            Ok(mut file) => {
+                file.write_all(text.as_bytes()).map_err(|error| CommandError::file(&path, error))?;
+                ui.say(&format!("written: {}", path.display()));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                ui.say(&format!("left as it is: {}", path.display()));
+            }
+            Err(error) => return Err(CommandError::file(&path, error)),
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,121 @@
+//! Every way to fail, and the exit code of each: the one place that maps them.
+
+use std::process::ExitCode;
+
+use midoform_applier::client::ClientError;
+use midoform_applier::execute::StepError;
+use midoform_applier::saved::SavedPlanError;
+use midoform_applier::store::lockfile::LockFileError;
+use midoform_compiler::diag::Diagnostic;
+
+use crate::project::Project;
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done,
+    ChangesPending,
+    BadSpec,
+    Unreachable,
+    LoginRefused,
+    Conflict,
+    ApiError,
+    Usage,
+    Internal,
+    File,
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::ChangesPending => 2,
+            Exit::BadSpec => 3,
+            Exit::Unreachable => 4,
+            Exit::LoginRefused => 5,
+            Exit::Conflict => 6,
+            Exit::ApiError => 7,
+            Exit::Usage => 64,
+            Exit::Internal => 70,
+            Exit::File => 74,
+            Exit::Interrupted => 130,
+        })
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// The spec is wrong: what is wrong, and the project that the places are in.
+    #[error("the spec is wrong")]
+    Spec(Vec<Diagnostic>, Box<Project>),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{path}: {source}")]
+    File { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Step(#[from] StepError),
+    #[error(transparent)]
+    LockFile(#[from] LockFileError),
+    #[error(transparent)]
+    SavedPlan(#[from] SavedPlanError),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("interrupted: {0}")]
+    Interrupted(String),
+    #[error("{0}")]
+    Embedded(String),
+    /// A defect of midoform.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl CommandError {
+    pub(crate) fn file(path: &std::path::Path, source: std::io::Error) -> Self {
+        CommandError::File { path: path.display().to_string(), source }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            CommandError::Spec(..) => Exit::BadSpec,
+            CommandError::Usage(_) => Exit::Usage,
+            CommandError::File { .. } | CommandError::Embedded(_) => Exit::File,
+            CommandError::Client(error) => client_exit(error),
+            CommandError::Step(error) => client_exit(&error.source),
+            CommandError::LockFile(LockFileError::Busy { .. }) | CommandError::Conflict(_) => Exit::Conflict,
+            CommandError::LockFile(LockFileError::File { .. }) => Exit::File,
+            CommandError::SavedPlan(SavedPlanError::File { .. }) => Exit::File,
+            CommandError::SavedPlan(SavedPlanError::Content { .. }) => Exit::BadSpec,
+            CommandError::Interrupted(_) => Exit::Interrupted,
+            CommandError::Internal(_) => Exit::Internal,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            CommandError::Client(ClientError::Unreachable { .. }) => Some(
+                "is the API running, and is the URL right (`[midonet] url`, or --api)? `plan --offline` needs no API",
+            ),
+            CommandError::Client(ClientError::Refused { .. }) => {
+                Some("set MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT")
+            }
+            CommandError::Step(_) => Some("what was done stays; run apply again: it goes on from there"),
+            CommandError::Internal(_) => Some("this is a defect of midoform: please report it"),
+            _ => None,
+        }
+    }
+}
+
+fn client_exit(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Unreachable { .. } | ClientError::AnswerLost { .. } => Exit::Unreachable,
+        ClientError::Refused { .. } => Exit::LoginRefused,
+        ClientError::Status { status: 409, .. } => Exit::Conflict,
+        ClientError::Status { .. } | ClientError::Nonsense { .. } => Exit::ApiError,
+        ClientError::Setup(_) => Exit::Usage,
+    }
+}

@@ -1,0 +1,87 @@
+//! Progress: a bar on a terminal, a line now and then in a log.
+
+use std::cell::Cell;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use midoform_applier::event::Event;
+
+use crate::ui::Ui;
+
+/// How often a log gets a line.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows how far something is.
+pub(crate) struct Progress<'a> {
+    ui: &'a Ui,
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    of: usize,
+    counted: Mutex<Counted>,
+}
+
+struct Counted {
+    done: usize,
+    said: Cell<Instant>,
+}
+
+impl<'a> Progress<'a> {
+    /// Progress of an observation.
+    pub(crate) fn reading(ui: &'a Ui) -> Self {
+        Progress::new(ui, "reading", 0)
+    }
+
+    /// Progress of an execution of so many steps.
+    pub(crate) fn applying(ui: &'a Ui, steps: usize) -> Self {
+        Progress::new(ui, "applying", steps)
+    }
+
+    fn new(ui: &'a Ui, what: &'static str, of: usize) -> Self {
+        let bar = ui.shows_progress().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(of as u64), ProgressDrawTarget::stderr_with_hz(10));
+            if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(what);
+            bar
+        });
+        let counted = Mutex::new(Counted { done: 0, said: Cell::new(Instant::now()) });
+        Progress { ui, bar, what, of, counted }
+    }
+
+    /// Takes note of an event.
+    pub(crate) fn event(&self, event: &Event) {
+        let Ok(mut counted) = self.counted.lock() else { return };
+        match event {
+            Event::Read { done, of } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_length(*of as u64);
+                    bar.set_position(*done as u64);
+                }
+            }
+            Event::Started { key, .. } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message(key.to_string());
+                }
+            }
+            Event::Done { .. } => {
+                counted.done += 1;
+                if let Some(bar) = &self.bar {
+                    bar.set_position(counted.done as u64);
+                } else if counted.said.get().elapsed() > LINE_EVERY {
+                    counted.said.set(Instant::now());
+                    self.ui.say(&format!("{} {}/{}", self.what, counted.done, self.of));
+                }
+            }
+            Event::Failed { .. } => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Finds and reads the files of a project: the site file, the lock file, the tenant files.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use midoform_applier::store::lockfile::LockFile;
+use midoform_compiler::source::{LARGEST_FILE, Source, Unreadable};
+use midoform_compiler::{Compiled, Input, compile};
+
+use crate::args::Spec;
+use crate::error::CommandError;
+
+/// The files of a project, read.
+#[derive(Debug)]
+pub(crate) struct Project {
+    /// The folder that the names of sources are relative to.
+    root: PathBuf,
+    site: Source,
+    lock: Option<Source>,
+    tenants: Vec<Source>,
+    pub(crate) lock_file: LockFile,
+    /// Whether one tenant file was named, and not a folder of them.
+    pub(crate) single_file: bool,
+}
+
+impl Project {
+    /// Reads the project that the command line names.
+    pub(crate) fn load(spec: &Spec) -> Result<Project, CommandError> {
+        let folder = folder_of(&spec.path)?;
+        let single_file = spec.path.is_file();
+        let site_path = match &spec.site {
+            Some(path) => path.clone(),
+            None => find_site(&folder)?,
+        };
+        let root = site_path.parent().map(Path::to_path_buf).unwrap_or_default();
+        let mut paths = Vec::new();
+        match single_file {
+            true => paths.push(spec.path.clone()),
+            false => tenant_files(&folder, &site_path, &mut paths)?,
+        }
+        if paths.is_empty() {
+            let folder = folder.display();
+            return Err(CommandError::Usage(format!(
+                "there is no tenant file (*.toml besides site.toml) in {folder}"
+            )));
+        }
+        let lock_path = spec.lock.clone().unwrap_or_else(|| root.join("midoform.lock"));
+        let lock_file = LockFile::at(lock_path);
+        let lock = lock_file.source();
+        Ok(Project {
+            site: read(&site_path, &root),
+            tenants: paths.iter().map(|path| read(path, &root)).collect(),
+            lock,
+            lock_file,
+            root,
+            single_file,
+        })
+    }
+
+    /// Compiles it, with the dialect that the command line may name.
+    pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
+        let input = Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants };
+        match compile(input) {
+            Ok(mut compiled) => {
+                if let Some(version) = spec.api_version.as_deref().and_then(|version| version.parse().ok()) {
+                    compiled.site.midonet.version.value = version;
+                }
+                if spec.locked && compiled.allocations != compiled.known {
+                    let tenants =
+                        midoform_compiler::lock::changed_tenants(&compiled.known, &compiled.allocations);
+                    let message = format!(
+                        "--locked: {} would get addresses that are not in {}",
+                        tenants.join(", "),
+                        self.lock_file.path().display()
+                    );
+                    return Err(CommandError::Conflict(message));
+                }
+                Ok((compiled, self))
+            }
+            Err(diagnostics) => Err(CommandError::Spec(diagnostics, Box::new(self))),
+        }
+    }
+
+    /// All sources, as diagnostics count them.
+    pub(crate) fn sources(&self) -> Vec<&Source> {
+        Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants }.sources()
+    }
+
+    /// A source's name as one would type it.
+    pub(crate) fn shown(&self, source: &Source) -> String {
+        let path = self.root.join(&*source.name);
+        path.display().to_string()
+    }
+
+    pub(crate) fn site_source(&self) -> &Source {
+        &self.site
+    }
+
+    pub(crate) fn lock_source(&self) -> Option<&Source> {
+        self.lock.as_ref()
+    }
+
+    /// Goes on with another lock file's text.
+    pub(crate) fn replace_lock(&mut self, text: String) {
+        let name = self.lock.as_ref().map_or_else(|| "midoform.lock".into(), |lock| lock.name.clone());
+        self.lock = Some(Source::new(name, text));
+    }
+
+    /// The folder of the site file.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+fn folder_of(path: &Path) -> Result<PathBuf, CommandError> {
+    let metadata = std::fs::metadata(path).map_err(|error| CommandError::file(path, error))?;
+    if metadata.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    Ok(path.parent().map(Path::to_path_buf).unwrap_or_default())
+}
+
+fn find_site(folder: &Path) -> Result<PathBuf, CommandError> {
+    let above = match folder.as_os_str().is_empty() {
+        true => PathBuf::from(".."),
+        false => folder.join(".."),
+    };
+    let parent = match folder.parent() {
+        Some(parent) if folder.file_name().is_some() => parent.to_path_buf(),
+        _ => above,
+    };
+    let places = [folder.join("site.toml"), parent.join("site.toml")];
+    let found = places.iter().find(|path| path.is_file()).cloned();
+    let folder = if folder.as_os_str().is_empty() { ".".to_owned() } else { folder.display().to_string() };
+    found.ok_or_else(|| {
+        CommandError::Usage(format!("there is no site.toml in {folder} or above it: name it with --site"))
+    })
+}
+
+/// All tenant files of a folder and the folders in it, in the order of their names. Folders with a site file
+/// of their own are another site's.
+fn tenant_files(folder: &Path, site: &Path, found: &mut Vec<PathBuf>) -> Result<(), CommandError> {
+    let failed = |error| CommandError::file(folder, error);
+    let mut entries =
+        std::fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name());
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        let kind = entry.file_type().map_err(failed)?;
+        let is_folder = kind.is_dir() || (kind.is_symlink() && path.is_dir());
+        if hidden || path == site || name == "site.toml" {
+            continue;
+        }
+        if is_folder && !path.join("site.toml").is_file() {
+            tenant_files(&path, site, found)?;
+        } else if !is_folder && path.extension().is_some_and(|extension| extension == "toml") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a file, but no more of it than a spec file may have.
+fn read(path: &Path, root: &Path) -> Source {
+    let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
+    let content = || {
+        let file = std::fs::File::open(path)?;
+        let size = file.metadata()?.len();
+        if size > LARGEST_FILE {
+            return Ok(Err(Unreadable::TooLarge(size)));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > LARGEST_FILE {
+            true => Ok(Err(Unreadable::TooLarge(bytes.len() as u64))),
+            false => Ok(Ok(bytes)),
+        }
+    };
+    let content =
+        content().unwrap_or_else(|error: std::io::Error| Err(Unreadable::Failed(error.to_string())));
+    Source { name: name.into(), content }
+}

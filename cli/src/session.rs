@@ -1,0 +1,158 @@
+//! A connection to the API: the site's, another one, or the embedded one, started in this process.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use midoform_applier::client::{Client, Credentials, Settings};
+use midoform_applier::observe::{Scope, observe};
+use midoform_compiler::allocation::Allocations;
+use midoform_compiler::dialect::Dialect;
+use midoform_compiler::object::Reference;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::spec;
+use midoform_compiler::topology::Topology;
+use midoform_simulator as simulator;
+
+use crate::args::Api;
+use crate::error::CommandError;
+use crate::progress::Progress;
+use crate::ui::Ui;
+
+/// An API that can be called.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    /// The embedded API, where it is used.
+    server: Option<simulator::Server>,
+}
+
+/// Which API it is.
+pub(crate) enum Target {
+    /// At this URL.
+    Url(String),
+    /// In this process, with its state in this folder, and these hosts.
+    Embedded { folder: PathBuf, hosts: Vec<(uuid::Uuid, String)> },
+}
+
+impl Target {
+    /// The API that the command line names, or else the site file.
+    pub(crate) fn of(site: &spec::Site, api: &Api, root: &Path) -> Target {
+        match (&api.api, &site.midonet.url) {
+            (Some(url), _) => Target::Url(url.clone()),
+            (None, Some(url)) if !site.midonet.embedded => Target::Url(url.value.clone()),
+            _ => Target::Embedded {
+                folder: api.state_dir.clone().unwrap_or_else(|| root.join(".midoform")),
+                hosts: site.hosts.iter().map(|host| (host.id.value, host.name.value.clone())).collect(),
+            },
+        }
+    }
+
+    /// What scripts use as the base URL.
+    pub(crate) fn shown_url(&self) -> &str {
+        match self {
+            Target::Url(url) => url,
+            Target::Embedded { .. } => "http://127.0.0.1:8181/midonet-api",
+        }
+    }
+
+    /// True for an embedded API that has never run: there is nothing to observe.
+    pub(crate) fn is_untouched(&self) -> bool {
+        matches!(self, Target::Embedded { folder, .. } if !folder.exists())
+    }
+}
+
+/// Runs what waits for servers.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| CommandError::Internal(format!("no threads: {error}")))?;
+    runtime.block_on(future)
+}
+
+impl Session {
+    /// Connects, starting the embedded API where that is the one.
+    pub(crate) async fn open(
+        target: Target,
+        dialect: Dialect,
+        timeout: u64,
+    ) -> Result<Session, CommandError> {
+        let (base_url, credentials, server) = match target {
+            Target::Url(url) => (url, credentials(), None),
+            Target::Embedded { folder, hosts } => {
+                let server = start(folder, hosts, dialect).await?;
+                (server.base_url().to_owned(), Credentials::None, Some(server))
+            }
+        };
+        let settings = Settings { base_url, credentials, timeout: Duration::from_secs(timeout) };
+        let client = Client::connect(settings).await?;
+        Ok(Session { client, server })
+    }
+
+    /// Observes.
+    pub(crate) async fn observe(&self, ui: &Ui, scope: Scope<'_>) -> Result<Observed, CommandError> {
+        let progress = Progress::reading(ui);
+        let observed = observe(&self.client, scope, &|event| progress.event(&event)).await;
+        progress.finish();
+        Ok(observed?)
+    }
+
+    /// Ends, the embedded API's state being on the disk.
+    pub(crate) async fn close(self) {
+        if let Some(server) = self.server {
+            server.shutdown().await;
+        }
+    }
+}
+
+async fn start(
+    folder: PathBuf,
+    hosts: Vec<(uuid::Uuid, String)>,
+    dialect: Dialect,
+) -> Result<simulator::Server, CommandError> {
+    std::fs::create_dir_all(&folder).map_err(|error| CommandError::file(&folder, error))?;
+    let version = match dialect {
+        Dialect::V1 => simulator::Version::V1_7,
+        Dialect::V5 => simulator::Version::V5_8,
+    };
+    let options =
+        simulator::Options { version, hosts, state_dir: Some(folder), ..simulator::Options::default() };
+    simulator::start(options)
+        .await
+        .map_err(|error| CommandError::Embedded(format!("the embedded API: {error}")))
+}
+
+/// From the environment: never from a spec, so never in a plan or a log.
+fn credentials() -> Credentials {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let Some(token) = variable("MIDONET_TOKEN") {
+        return Credentials::Token(token);
+    }
+    match (variable("MIDONET_USERNAME"), variable("MIDONET_PASSWORD")) {
+        (Some(username), Some(password)) => {
+            Credentials::Password { username, password, project: variable("MIDONET_PROJECT") }
+        }
+        _ => Credentials::None,
+    }
+}
+
+/// What is looked at: everything that an observation needs besides the client.
+pub(crate) struct View<'a> {
+    pub(crate) site: &'a str,
+    pub(crate) dialect: Dialect,
+    pub(crate) desired: &'a Topology,
+    pub(crate) known: &'a Allocations,
+    pub(crate) tenants: &'a BTreeSet<String>,
+    pub(crate) provider: &'a Reference,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn scope(&self) -> Scope<'a> {
+        Scope {
+            site: self.site,
+            dialect: self.dialect,
+            desired: self.desired,
+            known: self.known,
+            tenants: self.tenants,
+            provider: self.provider,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The templates that ship, and those that replace them.
+
+use std::collections::BTreeMap;
+
+use handlebars::{Handlebars, no_escape};
+use serde::Serialize;
+
+use super::RenderError;
+
+/// File name and text of every template that ships.
+const SHIPPED: [(&str, &str); 8] = [
+    ("text.hbs", include_str!("templates/text.hbs")),
+    ("text-end.hbs", include_str!("templates/text-end.hbs")),
+    ("markdown.hbs", include_str!("templates/markdown.hbs")),
+    ("shell.hbs", include_str!("templates/shell.hbs")),
+    ("shell-step.hbs", include_str!("templates/shell-step.hbs")),
+    ("shell-end.hbs", include_str!("templates/shell-end.hbs")),
+    ("dot.hbs", include_str!("templates/dot.hbs")),
+    ("mermaid.hbs", include_str!("templates/mermaid.hbs")),
+];
+
+/// File name and text of every template that ships.
+pub fn templates() -> &'static [(&'static str, &'static str)] {
+    &SHIPPED
+}
+
+/// Templates, ready to be filled.
+pub(super) struct Templates {
+    registry: Handlebars<'static>,
+}
+
+impl Templates {
+    /// The shipped templates, with these in the place of some.
+    pub(super) fn new(replaced: &BTreeMap<String, String>) -> Result<Self, RenderError> {
+        let mut registry = Handlebars::new();
+        registry.set_strict_mode(true);
+        // Each form has its own rules of quoting: the contexts hold text that is quoted already.
+        registry.register_escape_fn(no_escape);
+        for (name, shipped) in SHIPPED {
+            let text = replaced.get(name).map_or(shipped, String::as_str);
+            registry
+                .register_template_string(name, text)
+                .map_err(|error| RenderError::Template { name: name.to_owned(), cause: error.to_string() })?;
+        }
+        Ok(Templates { registry })
+    }
+
+    /// Fills a template.
+    pub(super) fn fill(&self, name: &str, context: &impl Serialize) -> Result<String, RenderError> {
+        self.registry
+            .render(name, context)
+            .map_err(|error| RenderError::Template { name: name.to_owned(), cause: error.to_string() })
+    }
+}

@@ -1,0 +1,166 @@
+//! The same input gives the same bytes; one more tenant, one more rule, changes nothing else.
+
+use std::collections::BTreeMap;
+
+use midoform_compiler::diff::plan;
+use midoform_compiler::plan::{Action, Plan};
+use midoform_compiler::source::Source;
+use midoform_compiler::{Input, compile, lock};
+use proptest::prelude::*;
+
+use crate::samples::{DIALECTS, EXAMPLES, Project, as_observed, json};
+
+const SITE: &str =
+    "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nbridges = \"10.0.0.0/8\"\n";
+
+fn tenant(name: &str) -> (String, String) {
+    let text = format!(
+        "name = \"{name}\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nname = \"db\"\n[[rule]]\nname = \"r\"\nto = {{ bridge = \"db\" }}\naction = \"drop\"\n"
+    );
+    (format!("{name}.toml"), text)
+}
+
+#[test]
+fn the_order_of_files_is_no_input() {
+    for name in EXAMPLES {
+        for dialect in DIALECTS {
+            let project = Project::example(name);
+            let mut turned = project.clone();
+            turned.tenants.reverse();
+            let half = turned.tenants.len() / 2;
+            turned.tenants.rotate_left(half);
+            assert_eq!(json(&project.plan(dialect)), json(&turned.plan(dialect)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn threads_at_the_same_time_give_the_same_bytes() {
+    let project = Project::example("policy");
+    let expected = json(&project.plan(DIALECTS[1]));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let project = project.clone();
+            std::thread::spawn(move || json(&project.plan(DIALECTS[1])))
+        })
+        .collect();
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), expected);
+    }
+}
+
+fn steps_by_tenant(plan: &Plan) -> BTreeMap<String, Vec<String>> {
+    let mut steps: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for step in &plan.steps {
+        steps.entry(step.key.tenant().to_owned()).or_default().push(serde_json::to_string(step).unwrap());
+    }
+    steps
+}
+
+#[test]
+fn one_more_tenant_changes_no_other_tenants_steps() {
+    let names: Vec<String> = (0..200).map(|number| format!("t{number}")).collect();
+    let files: Vec<(String, String)> = names.iter().map(|name| tenant(name)).collect();
+    let project = |files: &[(String, String)]| {
+        let borrowed: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        Project::of_text(SITE, &borrowed)
+    };
+    let before = project(&files).compile();
+    let lock = Source::new("midoform.lock", lock::to_toml(&before.allocations));
+    let mut more = files.clone();
+    more.push(tenant("a-new-one"));
+    let more = project(&more);
+    let after = compile(Input { site: &more.site, lock: Some(&lock), tenants: &more.tenants }).unwrap();
+    for dialect in DIALECTS {
+        let empty = midoform_compiler::observed::Observed::default();
+        let old = steps_by_tenant(&plan("s", dialect, &before.topology, &empty));
+        let mut new = steps_by_tenant(&plan("s", dialect, &after.topology, &empty));
+        assert!(new.remove("a-new-one").is_some());
+        assert_eq!(old, new);
+    }
+    let (old, new) = (lock::to_toml(&before.allocations), lock::to_toml(&after.allocations));
+    let gone: Vec<&str> = old.lines().filter(|line| !new.lines().any(|other| other == *line)).collect();
+    assert_eq!(gone, Vec::<&str>::new(), "the lock file only gains lines");
+}
+
+/// A tenant with rules of these names, in this order.
+fn with_rules(rules: &[String]) -> Project {
+    let rules: String = rules
+        .iter()
+        .map(|name| format!("[[rule]]\nname = \"{name}\"\nto = {{ cidr = \"10.9.0.0/16\", tcp = {} }}\naction = \"drop\"\n", 1 + name.len()))
+        .collect();
+    let text = format!("name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n{rules}");
+    Project::of_text(SITE, &[("acme.toml", &text)])
+}
+
+#[test]
+fn a_rule_in_front_of_500_others_is_one_step() {
+    let names: Vec<String> = (0..500).map(|number| format!("r{number}")).collect();
+    let observed = as_observed(&with_rules(&names).compile());
+    let mut more = names;
+    more.insert(0, "first".to_owned());
+    let plan = plan("s", DIALECTS[1], &with_rules(&more).compile().topology, &observed);
+    let changes: Vec<_> = plan.changes().map(|step| (step.action, step.key.as_str())).collect();
+    assert_eq!(changes, [(Action::Create, "acme/chain/policy/rule/first")]);
+    let body = plan.changes().next().unwrap().calls[0].body.as_ref().unwrap().get().to_owned();
+    assert!(body.contains("\"position\":1,"), "{body}");
+}
+
+#[test]
+fn a_renamed_rule_touches_that_rule_only() {
+    let names: Vec<String> = (0..50).map(|number| format!("r{number}")).collect();
+    let observed = as_observed(&with_rules(&names).compile());
+    let mut renamed = names;
+    renamed[20] = "x20".to_owned();
+    let plan = plan("s", DIALECTS[1], &with_rules(&renamed).compile().topology, &observed);
+    let changes: Vec<_> = plan.changes().map(|step| (step.action, step.key.as_str())).collect();
+    assert_eq!(
+        changes,
+        [(Action::Create, "acme/chain/policy/rule/x20"), (Action::Delete, "acme/chain/policy/rule/r20")]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens to the order of rules: playing the plan's positions gives the wanted order.
+    #[test]
+    fn insertions_and_deletions_reach_the_wanted_order(
+        old in proptest::sample::subsequence((0..12u8).collect::<Vec<_>>(), 0..=12).prop_shuffle(),
+        new in proptest::sample::subsequence((0..12u8).collect::<Vec<_>>(), 0..=12).prop_shuffle(),
+    ) {
+        let names = |rules: &[u8]| rules.iter().map(|rule| format!("r{rule:02}")).collect::<Vec<_>>();
+        let observed = as_observed(&with_rules(&names(&old)).compile());
+        let desired = with_rules(&names(&new)).compile();
+        let plan = plan("s", DIALECTS[1], &desired.topology, &observed);
+        let prefix = "acme/chain/policy/rule/";
+        let mut chain = names(&old);
+        for step in plan.changes() {
+            let Some(rule) = step.key.as_str().strip_prefix(prefix) else { continue };
+            for call in &step.calls {
+                match &call.body {
+                    None => chain.retain(|other| other != rule),
+                    Some(body) => {
+                        let body: serde_json::Value = serde_json::from_str(body.get()).unwrap();
+                        let position = body["position"].as_u64().unwrap() as usize;
+                        prop_assert!(position >= 1 && position <= chain.len() + 1);
+                        chain.insert(position - 1, rule.to_owned());
+                    }
+                }
+            }
+        }
+        prop_assert_eq!(chain, names(&new));
+    }
+
+    /// Files in any order, tenants in any number.
+    #[test]
+    fn permuted_files_give_the_same_plan(order in Just((0..20usize).collect::<Vec<_>>()).prop_shuffle()) {
+        let files: Vec<(String, String)> = (0..20).map(|number| tenant(&format!("t{number}"))).collect();
+        let arranged = |order: &[usize]| {
+            let borrowed: Vec<(&str, &str)> = order.iter().map(|at| (files[*at].0.as_str(), files[*at].1.as_str())).collect();
+            json(&Project::of_text(SITE, &borrowed).plan(DIALECTS[1]))
+        };
+        prop_assert_eq!(arranged(&order), arranged(&(0..20).collect::<Vec<_>>()));
+    }
+}

@@ -1,0 +1,117 @@
+//! Laws of plans: what is there is kept, what is made can be undone, every plan is one that the API takes.
+
+use midoform_compiler::diff::plan;
+use midoform_compiler::lint;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::order::{Kind, creation_order, respects_order};
+use midoform_compiler::plan::{Action, Method};
+
+use crate::samples::{DIALECTS, EXAMPLES, Project, as_observed};
+
+#[test]
+fn every_example_has_a_plan_that_the_checker_takes() {
+    for name in EXAMPLES {
+        for dialect in DIALECTS {
+            let plan = Project::example(name).plan(dialect);
+            assert_eq!(lint::check(&plan, &Observed::default()), [], "{name} in dialect {dialect}");
+        }
+    }
+}
+
+#[test]
+fn what_is_there_is_kept() {
+    for name in EXAMPLES {
+        let compiled = Project::example(name).compile();
+        let plan = plan(&compiled.site.name.value, DIALECTS[1], &compiled.topology, &as_observed(&compiled));
+        let changes: Vec<_> = plan.changes().map(|step| (step.action, step.key.to_string())).collect();
+        assert_eq!(changes, [], "{name}");
+        assert_eq!(plan.summary().keep, compiled.topology.len());
+    }
+}
+
+#[test]
+fn taking_down_deletes_every_object_once_and_in_order() {
+    for name in EXAMPLES {
+        let compiled = Project::example(name).compile();
+        let observed = as_observed(&compiled);
+        let plan = plan(&compiled.site.name.value, DIALECTS[1], &Default::default(), &observed);
+        assert_eq!(plan.summary().delete, compiled.topology.len());
+        assert_eq!(lint::check(&plan, &observed), [], "{name}");
+    }
+}
+
+#[test]
+fn every_step_of_a_creation_names_its_source_and_its_undo() {
+    for name in EXAMPLES {
+        for step in Project::example(name).plan(DIALECTS[1]).steps {
+            assert!(step.source.is_some(), "{}", step.key);
+            assert_eq!(step.action, Action::Create);
+            assert_eq!(
+                step.undo.iter().map(|call| call.method).collect::<Vec<_>>(),
+                [Method::Delete],
+                "{}",
+                step.key
+            );
+        }
+    }
+}
+
+#[test]
+fn every_kind_appears_in_an_example_and_in_order() {
+    let mut kinds = std::collections::BTreeSet::new();
+    for name in EXAMPLES.into_iter().filter(|name| *name != "fleet") {
+        let compiled = Project::example(name).compile();
+        let mut entries: Vec<_> = compiled.topology.entries().iter().collect();
+        entries.sort_by(|a, b| creation_order(a).cmp(&creation_order(b)));
+        assert!(respects_order(&entries), "{name}");
+        entries.reverse();
+        assert!(!respects_order(&entries), "{name}: the check can fail");
+        kinds.extend(compiled.topology.entries().iter().map(|entry| Kind::of(&entry.object)));
+    }
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), Kind::ALL);
+}
+
+#[test]
+fn a_changed_address_replaces_the_port_and_what_stands_on_it() {
+    let site = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n";
+    let tenant = |gateway: &str| {
+        format!(
+            "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\ngateway = \"{gateway}\"\n"
+        )
+    };
+    let before = Project::of_text(site, &[("acme.toml", &tenant("first"))]).compile();
+    let after = Project::of_text(site, &[("acme.toml", &tenant("last"))]).compile();
+    let observed = as_observed(&before);
+    let plan = plan("s", DIALECTS[1], &after.topology, &observed);
+    let changes: Vec<_> = plan.changes().map(|step| (step.action, step.key.as_str())).collect();
+    assert_eq!(
+        changes,
+        [
+            (Action::Delete, "acme/bridge/web/gateway-link"),
+            (Action::Delete, "acme/bridge/web/route"),
+            (Action::Replace, "acme/bridge/web/gateway-port"),
+            (Action::Create, "acme/bridge/web/route"),
+            (Action::Create, "acme/bridge/web/gateway-link"),
+        ]
+    );
+    assert_eq!(lint::check(&plan, &observed), []);
+}
+
+#[test]
+fn a_changed_filter_is_an_update_that_keeps_what_midoform_does_not_speak_of() {
+    let site = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n";
+    let tenant = |anti_spoof: &str| {
+        format!(
+            "name = \"acme\"\nanti_spoof = \"{anti_spoof}\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n"
+        )
+    };
+    let before = Project::of_text(site, &[("acme.toml", &tenant("none"))]).compile();
+    let after = Project::of_text(site, &[("acme.toml", &tenant("bridge"))]).compile();
+    let observed = as_observed(&before);
+    let plan = plan("s", DIALECTS[1], &after.topology, &observed);
+    let update = plan.changes().find(|step| step.action == Action::Update).unwrap();
+    assert_eq!(update.key.as_str(), "acme/bridge/web");
+    let body = update.calls[0].body.as_ref().unwrap().get();
+    assert!(body.contains("\"adminStateUp\":true") && body.contains("\"inboundFilterId\":\""), "{body}");
+    assert_eq!(lint::check(&plan, &observed), []);
+}

@@ -1,0 +1,99 @@
+//! Projects for the tests: the examples, and small ones made of text.
+
+use std::path::Path;
+
+use midoform_compiler::dialect::Dialect;
+use midoform_compiler::diff::plan;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::plan::Plan;
+use midoform_compiler::source::Source;
+use midoform_compiler::{Compiled, Input, compile};
+use midoform_testutil::root;
+
+/// The examples that are compiled in tests.
+pub(crate) const EXAMPLES: [&str; 5] = ["seed", "shared-networks", "many-bridges", "policy", "fleet"];
+
+/// Both dialects.
+pub(crate) const DIALECTS: [Dialect; 2] = [Dialect::V1, Dialect::V5];
+
+/// The files of a project.
+#[derive(Clone)]
+pub(crate) struct Project {
+    pub(crate) site: Source,
+    pub(crate) tenants: Vec<Source>,
+}
+
+impl Project {
+    pub(crate) fn example(name: &str) -> Project {
+        let folder = root().join("examples").join(name);
+        let mut tenants = Vec::new();
+        tenant_files(&folder, &folder, &mut tenants);
+        let site = std::fs::read_to_string(folder.join("site.toml")).unwrap();
+        Project { site: Source::new("site.toml", site), tenants }
+    }
+
+    pub(crate) fn of_text(site: &str, tenants: &[(&str, &str)]) -> Project {
+        let tenants = tenants.iter().map(|(name, text)| Source::new(*name, *text)).collect();
+        Project { site: Source::new("site.toml", site), tenants }
+    }
+
+    pub(crate) fn compile(&self) -> Compiled {
+        let input = Input { site: &self.site, lock: None, tenants: &self.tenants };
+        compile(input).unwrap_or_else(|found| panic!("{found:#?}"))
+    }
+
+    /// The plan against an empty network.
+    pub(crate) fn plan(&self, dialect: Dialect) -> Plan {
+        let compiled = self.compile();
+        plan(&compiled.site.name.value, dialect, &compiled.topology, &Observed::default())
+    }
+}
+
+fn tenant_files(folder: &Path, root: &Path, found: &mut Vec<Source>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.file_name().unwrap().to_string_lossy().starts_with('.') {
+            tenant_files(&path, root, found);
+        } else if path.extension().is_some_and(|extension| extension == "toml")
+            && !path.ends_with("site.toml")
+        {
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            found.push(Source::new(name, std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+/// A plan as JSON.
+pub(crate) fn json(plan: &Plan) -> String {
+    let mut bytes = Vec::new();
+    midoform_compiler::render::json::write(plan, &mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// What would be observed of a network that is exactly what a compilation wants, in a dialect that keeps ids.
+pub(crate) fn as_observed(compiled: &Compiled) -> Observed {
+    use midoform_compiler::key::Namespace;
+    use midoform_compiler::object::Object;
+    use midoform_compiler::observed::ObservedRule;
+    let namespace = Namespace::of_site(&compiled.site.name.value);
+    let mut observed = Observed { topology: compiled.topology.clone(), ..Observed::default() };
+    let mut rules = std::collections::BTreeMap::new();
+    for entry in compiled.topology.entries() {
+        if let Object::Rule(rule) = &entry.object {
+            let chain: &mut Vec<_> = rules.entry(rule.chain.key().unwrap().clone()).or_default();
+            chain.push((
+                rule.position,
+                ObservedRule { id: namespace.id(&entry.key), key: Some(entry.key.clone()) },
+            ));
+        }
+        if matches!(entry.object, Object::Router(_) | Object::Bridge(_) | Object::BridgePort(_)) {
+            let raw = serde_json::value::to_raw_value(&serde_json::json!({"adminStateUp": true})).unwrap();
+            observed.raw.insert(entry.key.clone(), raw);
+        }
+    }
+    for (chain, mut order) in rules {
+        order.sort_by_key(|(position, _)| *position);
+        observed.rules.insert(chain, order.into_iter().map(|(_, rule)| rule).collect());
+    }
+    observed
+}

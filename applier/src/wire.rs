@@ -46,9 +46,10 @@ pub(crate) struct Port {
     #[serde(default)]
     pub(crate) port_address: Option<String>,
     #[serde(default)]
-    pub(crate) network_address: Option<String>,
+    network_address: Option<String>,
+    /// 1.7 says -1 for a bridge's port in a list (16-lists).
     #[serde(default)]
-    pub(crate) network_length: Option<u8>,
+    network_length: Option<i64>,
 }
 
 impl Port {
@@ -57,7 +58,7 @@ impl Port {
     }
 
     pub(crate) fn network(&self) -> Option<Ipv4Net> {
-        network(self.network_address.as_deref(), self.network_length.unwrap_or(0))
+        network(self.network_address.as_deref(), u8::try_from(self.network_length?).ok()?)
     }
 }
 

@@ -6,7 +6,6 @@
 mod args;
 mod commands;
 mod error;
-mod plan_text;
 mod progress;
 mod project;
 mod report;

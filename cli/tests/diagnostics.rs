@@ -120,7 +120,8 @@ fn port(address: &str, mac: &str, interface: &str) -> String {
     )
 }
 
-const PEER_A_TO_B: &str = "name = \"a\"\n[[bridge]]\nname = \"x\"\ncidr = \"10.0.0.0/24\"\n[[peer]]\ntenant = \"b\"\n";
+const PEER_A_TO_B: &str =
+    "name = \"a\"\n[[bridge]]\nname = \"x\"\ncidr = \"10.0.0.0/24\"\n[[peer]]\ntenant = \"b\"\n";
 
 errors_of_files! {
     two_tenants_of_one_name: [("a.toml", "name = \"acme\"\n"), ("b.toml", "name = \"acme\"\n")];

@@ -35,6 +35,7 @@ pub mod plan;
 pub mod render;
 pub mod resolve;
 pub mod schema;
+pub mod semantics;
 pub mod source;
 pub mod spec;
 pub mod topology;

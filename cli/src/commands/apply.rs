@@ -88,7 +88,7 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
 /// A saved plan is JSON; a spec is a folder or TOML.
 fn is_saved_plan(path: &Path) -> bool {
     let mut first = [0; 1];
-    let read = || -> std::io::Result<bool> {
+    let mut read = || -> std::io::Result<bool> {
         let mut file = std::fs::File::open(path)?;
         Ok(file.metadata()?.is_file() && file.read(&mut first)? == 1 && first == *b"{")
     };

@@ -3,12 +3,13 @@
 use midoform_compiler::diff;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::plan::{Call, Step};
+use midoform_compiler::render::describe;
 use midoform_compiler::topology::dependencies;
 use serde::Serialize;
 
 use crate::args::ExplainOptions;
 use crate::error::{CommandError, Exit};
-use crate::plan_text::describe;
+
 use crate::project::Project;
 use crate::ui::Ui;
 

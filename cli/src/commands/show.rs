@@ -6,12 +6,13 @@ use midoform_compiler::key::Namespace;
 use midoform_compiler::observed::{Foreign, Observed};
 use midoform_compiler::order::Kind;
 use midoform_compiler::plan::Action;
+use midoform_compiler::render::describe;
 use serde::Serialize;
 
 use crate::args::{Select, ShowOptions};
 use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
-use crate::plan_text::describe;
+
 use crate::project::Project;
 use crate::session::{Session, Target, block_on};
 use crate::ui::Ui;

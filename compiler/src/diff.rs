@@ -18,12 +18,25 @@ use crate::topology::{Entry, Topology, dependencies};
 
 /// The plan that leads from what was observed to what is desired.
 pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Observed) -> Plan {
-    let encoder = Encoder::new(dialect, Namespace::of_site(site_name), &observed.ids);
-    let mut differ = Differ { desired, observed, encoder, users: BTreeMap::new(), verdicts: BTreeMap::new() };
+    let namespace = Namespace::of_site(site_name);
+    let encoder = Encoder::new(dialect, namespace, &observed.ids);
+    let mut differ = Differ {
+        desired,
+        deleted_first: BTreeSet::new(),
+        users: BTreeMap::new(),
+        observed,
+        encoder,
+        verdicts: BTreeMap::new(),
+    };
     if !observed.topology.is_empty() {
         differ.compare();
     }
-    let steps = differ.steps();
+    // What is made again gets another id where the server chooses: from then on the old one means nothing.
+    let made_again =
+        |key: &Key| matches!(differ.verdicts.get(key), Some(Verdict::Replace(_) | Verdict::Remake(_)));
+    let lasting = observed.ids.iter().filter(|(key, _)| !made_again(key));
+    let lasting: BTreeMap<Key, uuid::Uuid> = lasting.map(|(key, id)| (key.clone(), *id)).collect();
+    let steps = differ.steps(&Encoder::new(dialect, namespace, &lasting));
     Plan {
         format: Cow::Borrowed(FORMAT),
         site: site_name.to_owned(),
@@ -46,6 +59,8 @@ enum Verdict {
 
 struct Differ<'a> {
     desired: &'a Topology,
+    /// What is deleted, and stands on what is replaced: it goes first.
+    deleted_first: BTreeSet<Key>,
     /// By key, the observed objects that stand on it.
     users: BTreeMap<Key, Vec<&'a Key>>,
     observed: &'a Observed,
@@ -127,17 +142,21 @@ impl<'a> Differ<'a> {
                         *verdict = Verdict::Remake(replaced.clone());
                         queue.push((*user).clone());
                     }
+                    Verdict::Delete if self.deleted_first.insert((*user).clone()) => {
+                        queue.push((*user).clone());
+                    }
                     _ => {}
                 }
             }
         }
     }
 
-    fn steps(&self) -> Vec<Step> {
+    fn steps(&self, after: &Encoder<'_>) -> Vec<Step> {
         let goes_first = |entry: &Entry| match self.verdicts.get(&entry.key) {
             Some(Verdict::Remake(_)) => true,
             Some(Verdict::Delete) => {
-                matches!(entry.object, Object::HostInterfacePort(_) | Object::PortLink(_))
+                let in_the_way = matches!(entry.object, Object::HostInterfacePort(_) | Object::PortLink(_));
+                in_the_way || self.deleted_first.contains(&entry.key)
             }
             _ => false,
         };
@@ -152,10 +171,10 @@ impl<'a> Differ<'a> {
 
         let mut places = rules::Places::new(self.observed, &first);
         let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
-        self.add_deletes(&first, &mut steps);
+        self.add_deletes(&first, &mut steps, after);
         let mut previous: Option<&Entry> = None;
         for entry in made {
-            let mut step = self.make(entry, &mut places);
+            let mut step = self.make(entry, &mut places, after);
             if let (Object::Rule(rule), Some(before)) = (&entry.object, previous) {
                 let same_chain = matches!(&before.object, Object::Rule(other) if other.chain == rule.chain);
                 if same_chain && step.action != Action::Keep {
@@ -165,7 +184,7 @@ impl<'a> Differ<'a> {
             previous = Some(entry);
             steps.push(step);
         }
-        self.add_deletes(&last, &mut steps);
+        self.add_deletes(&last, &mut steps, after);
         self.keep_only_needed(&mut steps);
         steps
     }
@@ -182,10 +201,11 @@ impl<'a> Differ<'a> {
         }
     }
 
-    fn make(&self, entry: &Entry, places: &mut rules::Places) -> Step {
+    fn make(&self, entry: &Entry, places: &mut rules::Places, after: &Encoder<'_>) -> Step {
         let verdict = self.verdicts.get(&entry.key);
         let place = places.place(entry, verdict.is_some_and(|verdict| *verdict == Verdict::Keep));
-        let create = || self.encoder.create(&entry.key, &entry.object, place);
+        let create = || after.create(&entry.key, &entry.object, place);
+        let take_back = || after.delete(&entry.key, &entry.object);
         let delete = || self.encoder.delete(&entry.key, &entry.object);
         let old = self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
         let remake = |old: &Object| {
@@ -193,7 +213,7 @@ impl<'a> Differ<'a> {
                 Object::Rule(rule) => rule.position,
                 _ => 0,
             };
-            self.encoder.create(&entry.key, old, old_place)
+            after.create(&entry.key, old, old_place)
         };
         let mut step = Step {
             action: Action::Create,
@@ -207,10 +227,10 @@ impl<'a> Differ<'a> {
             undo: Vec::new(),
         };
         match verdict {
-            None | Some(Verdict::Delete) => (step.calls, step.undo) = (vec![create()], vec![delete()]),
+            None | Some(Verdict::Delete) => (step.calls, step.undo) = (vec![create()], vec![take_back()]),
             Some(Verdict::Remake(of)) => {
                 step.reason = Cow::Owned(format!("made again: {of} is replaced"));
-                (step.calls, step.undo) = (vec![create()], vec![delete()]);
+                (step.calls, step.undo) = (vec![create()], vec![take_back()]);
             }
             Some(Verdict::Keep) => {
                 (step.action, step.reason) = (Action::Keep, Cow::Borrowed("is as it should be"));
@@ -220,10 +240,13 @@ impl<'a> Differ<'a> {
                 (step.action, step.reason) = (Action::Replace, Cow::Owned(reason.clone()));
                 step.cuts_traffic = cuts_traffic(&entry.object);
                 let users = self.users.get(&entry.key).into_iter().flatten();
-                let remade = |user: &&&Key| matches!(self.verdicts.get(**user), Some(Verdict::Remake(_)));
+                let remade = |user: &&&Key| {
+                    let remade = matches!(self.verdicts.get(**user), Some(Verdict::Remake(_)));
+                    remade || self.deleted_first.contains(**user)
+                };
                 step.needs.extend(users.filter(remade).map(|user| (*user).clone()));
                 step.calls = vec![delete(), create()];
-                step.undo = vec![delete()];
+                step.undo = vec![take_back()];
                 step.undo.extend(old.map(remake));
             }
             Some(Verdict::Update(reason)) => {
@@ -240,7 +263,7 @@ impl<'a> Differ<'a> {
         (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
     }
 
-    fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>) {
+    fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>, after: &Encoder<'_>) {
         let mut users: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
         for entry in entries {
             for key in dependencies(&entry.object) {
@@ -265,7 +288,7 @@ impl<'a> Differ<'a> {
                 needs: users.remove(&entry.key).unwrap_or_default(),
                 cuts_traffic: cuts_traffic(&entry.object),
                 calls: vec![self.encoder.delete(&entry.key, &entry.object)],
-                undo: vec![self.encoder.create(&entry.key, &entry.object, place)],
+                undo: vec![after.create(&entry.key, &entry.object, place)],
             });
         }
     }

@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::lower::{ANYWHERE, Lowering, Rules, segment};
-use crate::object::{Condition, FlowAction, NatTarget, NextHop, Object, PortRange, Route, RuleAction};
+use crate::object::{
+    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortRange, Route, RuleAction,
+};
 use crate::source::Span;
 use crate::spec::Egress;
 
@@ -50,6 +52,8 @@ pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) 
             destination: Some(expose.public.into()),
             protocol: Some(expose.protocol),
             destination_ports: Some(PortRange { start: expose.public_port, end: expose.public_port }),
+            // What the server takes for a translation that names none (09-nat-rules).
+            fragments: Some(FragmentPolicy::Unfragmented),
             ..Condition::default()
         };
         let target = NatTarget { first: expose.address, last: expose.address, ports: expose.target_range() };

@@ -10,3 +10,5 @@ mod lock;
 mod plans;
 mod rainbond;
 mod samples;
+mod schema;
+mod strict;

@@ -58,7 +58,8 @@ fn uplink(lowering: &mut Lowering<'_>) {
 
 /// What comes in: answers are turned back first, since return flows are recognised by the addresses that a
 /// packet has when the rule is asked (recorded: firewall-after-rev-snat works, firewall-before-rev-snat loses
-/// every answer). A strict tenant then lets in what is exposed, answers, and what a rule lets in by name.
+/// every answer). No new connection goes to link addresses; answers do, since another tenant that uses an
+/// exposed port comes from its own. A strict tenant then lets in what is exposed, answers, and what a rule lets in by name.
 fn inbound_rules(lowering: &mut Lowering<'_>) {
     let (tenant, span) = (lowering.tenant, lowering.tenant.span);
     let chain = lowering.chain_in.clone();
@@ -78,7 +79,12 @@ fn inbound_rules(lowering: &mut Lowering<'_>) {
     expose::inbound_rules(lowering, &mut rules);
     if lowering.strict() {
         for pool in lowering.links {
-            let condition = Condition { not_in_ports: true, destination: Some(*pool), ..from_uplink.clone() };
+            let condition = Condition {
+                not_in_ports: true,
+                destination: Some(*pool),
+                forward_flow: true,
+                ..from_uplink.clone()
+            };
             let name = format!("links/{}", super::segment(*pool));
             rules.add(lowering, &name, condition, RuleAction::Drop, span);
         }

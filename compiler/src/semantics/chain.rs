@@ -77,9 +77,8 @@ impl Walk<'_> {
         let target = rule.nat_targets.as_ref().and_then(|targets| targets.first()).copied();
         let done = match (rule.kind.as_str(), target) {
             ("snat", Some(target)) => {
-                let addresses = (target.address_from, target.address_to);
-                let ports = (target.port_from, target.port_to);
-                let new = self.state.translate_source(&self.packet, device, addresses, ports);
+                let first = (target.address_from, target.port_from);
+                let new = Some(self.state.translate_source(&self.packet, device, first));
                 self.set_source(new)
             }
             ("dnat", Some(target)) => {

@@ -87,17 +87,17 @@ pub fn simulate(world: &World, state: &mut State, stations: &[Station], from: Uu
         stations,
         packet,
         ingress: from,
-        ingress_device,
+        came_in: Flow::of(&packet, ingress_device),
         forward: None,
         asked: Vec::new(),
         hops: Vec::new(),
     };
     let verdict = walk.run(from);
     if let Verdict::Delivered(ports) = &verdict {
-        if let Some((asked, true)) = walk.forward {
+        if walk.forward == Some(true) {
             for port in ports {
                 let device = world.ports.get(port).map(|port| port.device).unwrap_or_default();
-                walk.state.track(asked, device);
+                walk.state.track(&walk.packet, device);
             }
         }
         // What a packet that ends on its way has translated is forgotten with it.
@@ -113,9 +113,10 @@ pub(super) struct Walk<'a> {
     stations: &'a [Station],
     pub(super) packet: Packet,
     ingress: Uuid,
-    ingress_device: Uuid,
-    /// The flow as it was when a rule first asked, and whether it is a forward one. Asked once a packet.
-    forward: Option<(Flow, bool)>,
+    /// The flow as it came in: what decides whether it answers an earlier one, whenever a rule asks.
+    came_in: Flow,
+    /// Whether it answers none, once a rule has asked.
+    forward: Option<bool>,
     pub(super) asked: Vec<Asked>,
     hops: Vec<Hop>,
 }
@@ -133,15 +134,14 @@ fn dropped(at: Uuid, why: &'static str) -> Step {
 
 impl<'a> Walk<'a> {
     pub(super) fn is_forward(&mut self) -> bool {
-        if let Some((_, forward)) = self.forward {
+        if let Some(forward) = self.forward {
             return forward;
         }
         if !self.packet.has_flow() {
             return true;
         }
-        let flow = Flow::of(&self.packet, self.ingress_device);
-        let forward = !self.state.is_return(&flow);
-        self.forward = Some((flow, forward));
+        let forward = !self.state.is_return(&self.came_in);
+        self.forward = Some(forward);
         forward
     }
 

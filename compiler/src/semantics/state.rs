@@ -1,6 +1,6 @@
 //! What is carried from packet to packet: tracked connections and translations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use uuid::Uuid;
@@ -27,8 +27,8 @@ impl Flow {
         }
     }
 
-    fn turned(self, device: Uuid) -> Flow {
-        Flow { source: self.destination, destination: self.source, device, ..self }
+    fn turned(self) -> Flow {
+        Flow { source: self.destination, destination: self.source, ..self }
     }
 }
 
@@ -36,7 +36,7 @@ impl Flow {
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// Return flows of tracked connections, by the device that they come in at.
-    returns: BTreeMap<Flow, ()>,
+    returns: BTreeSet<Flow>,
     /// By flow before translation: the new source.
     sources: BTreeMap<Flow, (Ipv4Addr, u16)>,
     /// By answer: the old source.
@@ -49,41 +49,33 @@ pub struct State {
 
 impl State {
     pub(super) fn is_return(&self, flow: &Flow) -> bool {
-        self.returns.contains_key(flow)
+        self.returns.contains(flow)
     }
 
-    /// A connection that was asked about has left the network at a device: its answers are known from now on.
-    pub(super) fn track(&mut self, asked: Flow, egress_device: Uuid) {
-        self.returns.insert(asked.turned(egress_device), ());
+    /// A connection that was asked about has left the network, looking like this, at a device: from now on
+    /// its answers are known by what they look like when they come in there.
+    pub(super) fn track(&mut self, packet: &Packet, egress_device: Uuid) {
+        self.returns.insert(Flow::of(packet, egress_device).turned());
     }
 
-    /// The new source of a flow: the one that it has already, or the first that is free towards its destination.
+    /// The new source of a flow: the one that it has already, or the first of the target.
     pub(super) fn translate_source(
         &mut self,
         packet: &Packet,
         device: Uuid,
-        addresses: (Ipv4Addr, Ipv4Addr),
-        ports: (u16, u16),
-    ) -> Option<(Ipv4Addr, u16)> {
+        first: (Ipv4Addr, u16),
+    ) -> (Ipv4Addr, u16) {
         let flow = Flow::of(packet, device);
         if let Some(known) = self.sources.get(&flow) {
-            return Some(*known);
+            return *known;
         }
-        let candidates = (u32::from(addresses.0)..=u32::from(addresses.1)).map(Ipv4Addr::from);
-        for address in candidates {
-            for port in ports.0..=ports.1 {
-                // An echo keeps its identifier; the last one who asks gets the answers.
-                let is_echo = packet.protocol == super::ICMP;
-                let port = if is_echo { 0 } else { port };
-                let answer = Flow { source: flow.destination, destination: (address, port), ..flow };
-                if is_echo || !self.source_reverses.contains_key(&answer) {
-                    self.sources.insert(flow, (address, port));
-                    self.source_reverses.insert(answer, flow.source);
-                    return Some((address, port));
-                }
-            }
-        }
-        None
+        // The first address and port, whoever had them before: its answers go to the last one who asks.
+        // An echo keeps its identifier.
+        let port = if packet.protocol == super::ICMP { 0 } else { first.1 };
+        let new = (first.0, port);
+        self.sources.insert(flow, new);
+        self.source_reverses.insert(Flow { source: flow.destination, destination: new, ..flow }, flow.source);
+        new
     }
 
     pub(super) fn reverse_source(&self, packet: &Packet, device: Uuid) -> Option<(Ipv4Addr, u16)> {

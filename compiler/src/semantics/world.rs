@@ -175,9 +175,7 @@ impl Default for Rule {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Target {
     pub(super) address_from: Ipv4Addr,
-    pub(super) address_to: Ipv4Addr,
     pub(super) port_from: u16,
-    pub(super) port_to: u16,
 }
 
 /// The fields of the other objects.

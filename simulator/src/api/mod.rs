@@ -1,0 +1,238 @@
+//! The operations: what each method does to what a path names.
+//!
+//! An operation is handed the parts of a request, looks at or changes the state, and says what to answer. What is
+//! forbidden or follows by itself is decided by [`crate::integrity`]; how a refusal reads, by [`crate::failure`].
+
+mod bindings;
+mod change;
+mod create;
+mod read;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::failure::{During, Failure};
+use crate::http::bind::{self, Draft};
+use crate::http::json;
+use crate::http::media::{self, BodyType, Offer};
+use crate::http::path::Target;
+use crate::http::reply::{Form, Reply};
+use crate::journal::{Journal, Ticket};
+use crate::object::Object;
+use crate::resources::{application, system_state, tenant};
+use crate::schema::Kind;
+use crate::state::{State, Transaction};
+use crate::version::{Negotiation, Version};
+
+/// The methods that resources have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+    Other,
+}
+
+/// The parts of a request that an operation looks at.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) accept: Option<&'a str>,
+    pub(crate) content_type: Option<&'a str>,
+    pub(crate) body: &'a [u8],
+    /// Where the API is, as the client sees it: what links start with.
+    pub(crate) base: Arc<str>,
+}
+
+/// What operations work on.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) version: Version,
+    pub(crate) state: Mutex<State>,
+    pub(crate) journal: Journal,
+}
+
+/// An answer, to be given when what it acknowledges is kept.
+pub(crate) type Outcome = Result<(Reply, Option<Ticket>), Failure>;
+
+impl Api {
+    /// Carries a request out.
+    pub(crate) fn answer(&self, call: &Call<'_>) -> Outcome {
+        if let Some(refusal) = self.refuse_method(call) {
+            return Err(refusal);
+        }
+        match (call.method, &call.target) {
+            (Method::Get, _) => self.read(call).map(|reply| (reply, None)),
+            (Method::Post, Target::All(kind)) => self.create(call, *kind),
+            (Method::Post, Target::Within(parent, id, kind)) => self.create_within(call, *parent, id, *kind),
+            (Method::Post, Target::Link(id)) => self.link(call, id),
+            (Method::Put, Target::One(kind, id)) => self.replace(call, *kind, id),
+            (Method::Delete, Target::One(kind, id)) => self.delete(*kind, id),
+            (Method::Delete, Target::Link(id)) => self.unlink(id),
+            (Method::Delete, Target::OneWithin(parent, id, kind, child)) => {
+                self.delete_within(*parent, id, *kind, child)
+            }
+            (Method::Delete, Target::Address(group, _, address)) => self.delete_address(group, address),
+            _ => Err(Failure::Bare(405)),
+        }
+    }
+
+    /// Locks the state. Nothing panics while it holds the lock, and a half made change would have been taken back.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a change stand and hands it to the journal, in the order in which changes were made: the state's lock is
+    /// still held.
+    fn keep(&self, change: Transaction<'_>) -> Option<Ticket> {
+        let changes = change.commit();
+        (!changes.is_empty()).then(|| self.journal.submit(changes))
+    }
+
+    /// Methods that a resource does not have (10-bad-input, steps 8 and 9; 04-chain-rule, step 18; 16-lists, 4 and 5).
+    fn refuse_method(&self, call: &Call<'_>) -> Option<Failure> {
+        use Kind as K;
+        use Method::{Delete, Get, Other, Post, Put};
+        let generic_lacks = match (call.method, &call.target) {
+            (Other, _) => return Some(Failure::Bare(405)),
+            (Get, Target::All(kind)) => matches!(kind, K::Rule | K::Route),
+            (Post, Target::All(kind)) => matches!(kind, K::Rule | K::Route | K::Port | K::Host),
+            (Put, Target::One(kind, _)) => {
+                !matches!(kind, K::Router | K::Bridge | K::Port | K::TunnelZone | K::Host)
+            }
+            (Get | Delete, Target::One(..) | Target::OneWithin(..) | Target::Address(..)) => false,
+            (Get | Post, Target::Within(..)) | (Post | Delete, Target::Link(_)) => false,
+            (Get, Target::PeerPorts(..) | Target::GroupsOf(_)) => false,
+            (Get, Target::Root | Target::SystemState | Target::Tenants | Target::Tenant(_)) => false,
+            _ => return Some(Failure::Bare(405)),
+        };
+        generic_lacks.then(|| {
+            if self.version.traits().lacking_method_crashes {
+                Failure::Crash("java.lang.NullPointerException".to_owned())
+            } else {
+                Failure::Bare(405)
+            }
+        })
+    }
+
+    /// Whether 5.x serves a target by its generic resource, which looks at media types in its own way.
+    fn is_generic(&self, target: &Target) -> bool {
+        !self.version.traits().first_generation
+            && match target {
+                Target::All(_) | Target::One(..) => true,
+                Target::Within(_, _, kind) => matches!(kind, Kind::Port | Kind::Rule | Kind::Route),
+                _ => false,
+            }
+    }
+
+    /// How `Accept` is read for a target; the routes of a router are listed by hand.
+    fn negotiation(&self, target: &Target) -> Negotiation {
+        if self.is_generic(target) && !matches!(target, Target::Within(_, _, Kind::Route)) {
+            self.version.traits().negotiation
+        } else {
+            Negotiation::Weighed
+        }
+    }
+
+    /// Reads a body as a draft of `kind`: first its type, then its JSON.
+    fn draft(&self, call: &Call<'_>, kind: Kind) -> Result<Draft, Failure> {
+        let located = self.body(call, &media::offers(kind, self.version, false))?;
+        let draft = bind::draft(kind, self.version, &located.value).map_err(Failure::Body)?;
+        located.checked.map(|()| draft)
+    }
+
+    fn body(&self, call: &Call<'_>, offers: &[Offer]) -> Result<Body, Failure> {
+        let checked = match media::check_body_type(self.is_generic(&call.target), call.content_type, offers) {
+            Err(BodyType::Unreadable) => return Err(Failure::Bare(415)),
+            Err(BodyType::WrongJson) => Err(Failure::Bare(406)),
+            Ok(()) => Ok(()),
+        };
+        let value = json::read(call.body).map_err(Failure::Body)?;
+        Ok(Body { value, checked })
+    }
+
+    /// An id in a path, where the server wants a UUID before it looks for anything.
+    fn path_id(text: &str) -> Result<Uuid, Failure> {
+        uuid_of(text).ok_or_else(|| Failure::BadPathId(text.to_owned()))
+    }
+
+    /// The thing that a path names; 5.x takes any text for an id and does not find it (01-login, step 6).
+    fn find(&self, state: &State, kind: Kind, id: &str, during: During) -> Result<Arc<Object>, Failure> {
+        let found = uuid_of(id);
+        if found.is_none() && self.version.traits().first_generation {
+            return Err(Failure::BadPathId(id.to_owned()));
+        }
+        found.and_then(|id| state.get(kind, id)).cloned().ok_or_else(|| Failure::Missing {
+            class: kind.class(),
+            kind: Some(kind),
+            id: id.to_owned(),
+            during,
+        })
+    }
+
+    /// The form of answers in the chosen type.
+    fn form(&self, offer: &Offer) -> Form {
+        Form { version: self.version, older: offer.older }
+    }
+
+    fn root(&self, call: &Call<'_>) -> Result<Reply, Failure> {
+        let names: Vec<String> = (1..=5)
+            .rev()
+            .map(|number| format!("application/vnd.org.midonet.Application-v{number}+json"))
+            .chain([media::JSON.to_owned()])
+            .collect();
+        let offers = media::named(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        Ok(Reply::json(200, &offer.name, &application::shown(&call.base, self.version)))
+    }
+
+    fn system_state(call: &Call<'_>) -> Result<Reply, Failure> {
+        let offers = media::named(&[
+            "application/vnd.org.midonet.SystemState-v2+json",
+            "application/vnd.org.midonet.SystemState-v1+json",
+            media::JSON,
+        ]);
+        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        Ok(Reply::json(200, &offer.name, &system_state::shown(&call.base)))
+    }
+
+    /// Tenants: 406 to everything on 5.x, and to plain JSON on 1.7 (15-tenants; 16-lists, step 10).
+    fn tenants(&self, call: &Call<'_>, one: Option<&str>) -> Result<Reply, Failure> {
+        if !self.version.traits().tenants_readable {
+            return Err(Failure::Bare(406));
+        }
+        let infix = if one.is_some() { "" } else { "collection." };
+        let offers = media::named(&[&format!("application/vnd.org.midonet.{infix}Tenant-v1+json")]);
+        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        let body = match one {
+            Some(name) => tenant::shown(&call.base, name),
+            None => self.tenant_names().iter().map(|name| tenant::shown(&call.base, name)).collect::<Json>(),
+        };
+        Ok(Reply::json(200, &offer.name, &body))
+    }
+
+    fn tenant_names(&self) -> std::collections::BTreeSet<String> {
+        let state = self.lock();
+        [Kind::Router, Kind::Bridge, Kind::Chain, Kind::PortGroup]
+            .into_iter()
+            .flat_map(|kind| state.all(kind))
+            .filter_map(|object| object.text("tenantId").map(str::to_owned))
+            .collect()
+    }
+}
+
+/// A body that was read, and whether its type was one to take.
+struct Body {
+    value: json::Located,
+    checked: Result<(), Failure>,
+}
+
+/// A UUID in its usual form, and in no other.
+pub(crate) fn uuid_of(text: &str) -> Option<Uuid> {
+    if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
+}

@@ -1,0 +1,198 @@
+//! GET.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Api, Call};
+use crate::failure::{During, Failure};
+use crate::http::media;
+use crate::http::path::{Target, query};
+use crate::http::reply::{Content, Reply};
+use crate::http::write;
+use crate::integrity;
+use crate::object::{Object, Value};
+use crate::schema::Kind;
+use crate::state::State;
+use crate::version::Negotiation;
+
+impl Api {
+    pub(crate) fn read(&self, call: &Call<'_>) -> Result<Reply, Failure> {
+        match &call.target {
+            Target::Root => self.root(call),
+            Target::SystemState => Self::system_state(call),
+            Target::Tenants => self.tenants(call, None),
+            Target::Tenant(name) => self.tenants(call, Some(name)),
+            Target::All(kind) => {
+                let negotiation = self.negotiation(&call.target);
+                self.list(call, *kind, negotiation, |state| Ok(all(state, *kind, call.query)))
+            }
+            Target::One(kind, id) => self.one(call, *kind, id),
+            Target::Within(parent, id, kind) => {
+                let negotiation = self.negotiation(&call.target);
+                self.list(call, *kind, negotiation, |state| self.within(state, *parent, id, *kind))
+            }
+            Target::OneWithin(parent, id, kind, child) => self.one_within(call, *parent, id, *kind, child),
+            Target::PeerPorts(kind, id) => self.list(call, Kind::Port, Negotiation::Weighed, |state| {
+                let device = self.find(state, *kind, id, During::List)?;
+                Ok(peers(state, device.id))
+            }),
+            Target::GroupsOf(id) => self.list(call, Kind::PortGroupPort, Negotiation::Weighed, |state| {
+                let port = self.find(state, Kind::Port, id, During::List)?;
+                Ok(state.naming(port.id, "portId", Kind::PortGroupPort).cloned().collect())
+            }),
+            Target::Address(group, _, address) => self.address(call, group, address),
+            Target::Login | Target::Link(_) => Err(Failure::Bare(405)),
+        }
+    }
+
+    fn list(
+        &self,
+        call: &Call<'_>,
+        kind: Kind,
+        negotiation: Negotiation,
+        find: impl FnOnce(&State) -> Result<Vec<Arc<Object>>, Failure>,
+    ) -> Result<Reply, Failure> {
+        let offers = media::offers(kind, self.version, true);
+        let offer = media::choose(negotiation, call.accept, &offers)?;
+        let objects = find(&self.lock())?;
+        let content = Content::List { objects, form: self.form(offer), base: Arc::clone(&call.base) };
+        Ok(Reply { content_type: Some(offer.name.clone()), content, ..Reply::status(200) })
+    }
+
+    fn shown(&self, call: &Call<'_>, offer: &media::Offer, object: &Object) -> Reply {
+        let mut body = Vec::with_capacity(1024);
+        write::object(&mut body, object, self.form(offer), &call.base);
+        Reply::with(200, &offer.name, body)
+    }
+
+    fn one(&self, call: &Call<'_>, kind: Kind, id: &str) -> Result<Reply, Failure> {
+        let offers = media::offers(kind, self.version, false);
+        let offer = media::choose(self.negotiation(&call.target), call.accept, &offers)?;
+        let state = self.lock();
+        let mut object = self.find(&state, kind, id, During::Read)?;
+        if kind == Kind::Rule {
+            object = integrity::with_position(&state, &object);
+        }
+        drop(state);
+        Ok(self.shown(call, offer, &object))
+    }
+
+    /// What a thing holds. On 1.7 the rules of a chain that is not there are none (11-tenant, step 46), and a host that
+    /// nobody registered has no bindings.
+    fn within(&self, state: &State, parent: Kind, id: &str, kind: Kind) -> Result<Vec<Arc<Object>>, Failure> {
+        let first = self.version.traits().first_generation;
+        let parent_id = match self.find(state, parent, id, During::List) {
+            Ok(parent) => parent.id,
+            Err(Failure::Missing { .. }) if first && matches!(kind, Kind::Rule | Kind::Binding) => {
+                return Ok(Vec::new());
+            }
+            Err(failure) => return Err(failure),
+        };
+        let named = |field| state.naming(parent_id, field, kind).cloned().collect();
+        Ok(match kind {
+            Kind::Port => named("deviceId"),
+            Kind::Route => named("routerId"),
+            Kind::Rule => integrity::rules(state, parent_id),
+            Kind::ZoneHost => named("tunnelZoneId"),
+            Kind::PortGroupPort => named("portGroupId"),
+            Kind::GroupAddress => state
+                .naming(parent_id, "ipAddrGroupId", kind)
+                .map(|address| self.address_as_shown(address))
+                .collect(),
+            Kind::Binding => self.bindings(state, parent_id),
+            _ => Vec::new(),
+        })
+    }
+
+    /// 1.7 lists every address as version 6 (14-groups, step 9).
+    fn address_as_shown(&self, address: &Arc<Object>) -> Arc<Object> {
+        if !self.version.traits().first_generation {
+            return Arc::clone(address);
+        }
+        let mut shown = Object::clone(address);
+        shown.set("version", Value::Number(6));
+        Arc::new(shown)
+    }
+
+    fn one_within(
+        &self,
+        call: &Call<'_>,
+        parent: Kind,
+        id: &str,
+        kind: Kind,
+        child: &str,
+    ) -> Result<Reply, Failure> {
+        let offers = media::offers(kind, self.version, false);
+        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        let child = Self::path_id(child)?;
+        let state = self.lock();
+        let field = child_field(kind);
+        let found = match self.within(&state, parent, id, kind) {
+            Err(Failure::Missing { .. }) if self.version.traits().first_generation => None,
+            other => other?.into_iter().find(|object| object.uuid(field) == Some(child)),
+        };
+        drop(state);
+        let found = found.ok_or_else(|| match kind {
+            // 13-host-binding, step 22.
+            Kind::Binding => Failure::Worded {
+                status: 404,
+                first: "Mapping does not exist".to_owned(),
+                later: "Host interface port not found".to_owned(),
+            },
+            _ => Failure::Worded {
+                status: 404,
+                first: "The requested resource was not found.".to_owned(),
+                later: "Resource not found".to_owned(),
+            },
+        })?;
+        Ok(self.shown(call, offer, &found))
+    }
+
+    fn address(&self, call: &Call<'_>, group: &str, address: &str) -> Result<Reply, Failure> {
+        let offers = media::offers(Kind::GroupAddress, self.version, false);
+        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        let state = self.lock();
+        let held = self.within(&state, Kind::AddressGroup, group, Kind::GroupAddress)?;
+        drop(state);
+        let found = held.iter().find(|object| object.text("addr") == Some(address));
+        let found = found.ok_or_else(|| Failure::Worded {
+            status: 404,
+            first: "The requested resource was not found.".to_owned(),
+            later: "Resource not found".to_owned(),
+        })?;
+        Ok(self.shown(call, offer, found))
+    }
+}
+
+/// The field of a record by which its path names it.
+pub(super) fn child_field(kind: Kind) -> &'static str {
+    if kind == Kind::ZoneHost { "hostId" } else { "portId" }
+}
+
+/// A whole collection, or the part of it that belongs to a tenant, or the groups that hold a port.
+fn all(state: &State, kind: Kind, given: Option<&str>) -> Vec<Arc<Object>> {
+    let tenanted = matches!(kind, Kind::Router | Kind::Bridge | Kind::Chain | Kind::PortGroup);
+    let tenant = query(given, "tenant_id").filter(|_| tenanted);
+    let port = query(given, "port_id").filter(|_| kind == Kind::PortGroup);
+    let holds = |group: &Object, port: &str| {
+        state
+            .naming(group.id, "portGroupId", Kind::PortGroupPort)
+            .any(|member| member.uuid("portId").is_some_and(|id| id.to_string() == port))
+    };
+    state
+        .all(kind)
+        .filter(|object| tenant.as_deref().is_none_or(|tenant| object.text("tenantId") == Some(tenant)))
+        .filter(|object| port.as_deref().is_none_or(|port| holds(object, port)))
+        .cloned()
+        .collect()
+}
+
+/// The ports at the other ends of a device's links (06-port-link, step 14).
+fn peers(state: &State, device: Uuid) -> Vec<Arc<Object>> {
+    state
+        .naming(device, "deviceId", Kind::Port)
+        .filter_map(|port| state.get(Kind::Port, port.uuid("peerId")?))
+        .cloned()
+        .collect()
+}

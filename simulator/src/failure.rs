@@ -1,0 +1,155 @@
+//! What can be wrong with a request, and how each version says it.
+//!
+//! The rules of [`crate::integrity`] and [`crate::api`] speak of failures by what they are; this file alone knows that the
+//! same failure is a 404 on 5.x and a 500 on 1.7.
+
+use uuid::Uuid;
+
+use crate::http::json::Misfit;
+use crate::http::reply::Reply;
+use crate::schema::Kind;
+use crate::validation::Violation;
+use crate::version::Version;
+
+/// What somebody was doing when a thing was found missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum During {
+    /// Reading or deleting it.
+    Read,
+    /// Listing what it holds: 500 on 1.7 (03-bridge, step 14).
+    List,
+    /// Changing it: 500 on 1.7 (02-router, step 12).
+    Change,
+    /// Making something in it: 404 for ports (03-bridge, step 10), 500 for the rest (04-chain-rule, step 12).
+    Create(Kind),
+    /// Naming it in a field: 500 on 1.7 (08-filters, step 4).
+    Reference,
+}
+
+/// Why a request is not carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Failure {
+    /// There is no such thing.
+    Missing { class: &'static str, kind: Option<Kind>, id: String, during: During },
+    /// A thing with that id is there already: 409, or 500 on 1.7 (02-router, step 3).
+    Exists { kind: Kind, id: Uuid },
+    /// The body breaks constraints; the same in all versions (05-router-port, steps 6 and 7).
+    Violations(Vec<Violation>),
+    /// A violation on 1.7, a message of status `later` on 5.x (06-port-link, step 7; 07-route, step 8).
+    Refused { property: &'static str, first: String, message: String, later: u16 },
+    /// A status with a message, the same in all versions.
+    Plain { status: u16, message: String },
+    /// A status with a message per generation.
+    Worded { status: u16, first: String, later: String },
+    /// 5.x's storage could not take a value: 500, with the text on 5.x (09-nat-rules, step 15).
+    Unstorable(String),
+    /// The server crashed: Jetty's page on 5.x (05-router-port, step 11), a 500 on 1.7.
+    Crash(String),
+    /// The body can't be read as what it should be.
+    Body(Misfit),
+    /// 405, 406, 415, … without a word: an empty answer on 5.x, a null message on 1.7 (10-bad-input, steps 3 to 5).
+    Bare(u16),
+    /// The path leads nowhere (01-login, step 5).
+    Nowhere { uri: String, root: Option<String> },
+    /// An id in the path that is none, where the server wants a UUID (01-login, step 6 on 1.7).
+    BadPathId(String),
+}
+
+impl Failure {
+    /// A missing object of a kind that the store holds.
+    pub(crate) fn missing(kind: Kind, id: Uuid, during: During) -> Failure {
+        Failure::Missing { class: kind.class(), kind: Some(kind), id: id.to_string(), during }
+    }
+
+    /// A 400 with the same words everywhere.
+    pub(crate) fn bad(message: impl Into<String>) -> Failure {
+        Failure::Plain { status: 400, message: message.into() }
+    }
+
+    /// The answer that `version` gives; `path` is the request's, for the crash page.
+    pub(crate) fn reply(&self, version: Version, path: &str) -> Reply {
+        let first = version.traits().first_generation;
+        match self {
+            Failure::Missing { class, kind, id, during } => missing(first, class, *kind, id, *during),
+            Failure::Exists { kind, id } => exists(first, *kind, *id),
+            Failure::Violations(violations) => Reply::violations(violations),
+            Failure::Refused { property, first: words, .. } if first => {
+                Reply::violations(&[Violation { property: (*property).to_owned(), message: words.clone() }])
+            }
+            Failure::Refused { message, later, .. } => Reply::error(*later, message),
+            Failure::Plain { status, message } => Reply::error(*status, message),
+            Failure::Worded { status, first: words, .. } if first => Reply::error(*status, words),
+            Failure::Worded { status, later, .. } => Reply::error(*status, later),
+            Failure::Unstorable(_) | Failure::Crash(_) if first => internal(),
+            Failure::Unstorable(what) => {
+                Reply::error(500, &format!("{} {what}", version.traits().cannot_handle))
+            }
+            Failure::Crash(why) => Reply::crash(path, why),
+            Failure::Body(misfit) => body(first, misfit, path),
+            Failure::Bare(status) if first => Reply::error_without_message(*status),
+            Failure::Bare(status) => Reply::status(*status),
+            Failure::Nowhere { root: Some(root), .. } if !first => {
+                Reply::error(404, &format!("Root resource {root} not found"))
+            }
+            Failure::Nowhere { uri, .. } => Reply::error(404, &format!("null for uri: {uri}")),
+            Failure::BadPathId(id) => {
+                Reply::error(404, &format!("java.lang.IllegalArgumentException: Invalid UUID string: {id}"))
+            }
+        }
+    }
+}
+
+fn internal() -> Reply {
+    Reply::error(500, "An internal server error has occurred, please try again.")
+}
+
+fn missing(first: bool, class: &str, kind: Option<Kind>, id: &str, during: During) -> Reply {
+    if !first {
+        return Reply::error(404, &format!("There is no {class} with ID {id}."));
+    }
+    match (during, kind) {
+        // 03-bridge, step 13.
+        (During::Read, Some(Kind::Bridge)) => Reply::error(404, &format!("No bridge with ID {id} exists.")),
+        (During::Read, _) => Reply::error(404, "The requested resource was not found."),
+        (During::Create(Kind::Port), Some(Kind::Router)) => {
+            Reply::error(404, "Cannot create port for non existent router")
+        }
+        (During::Create(Kind::Port), Some(Kind::Bridge)) => {
+            Reply::error(404, "Cannot create port for non existent bridge")
+        }
+        _ => internal(),
+    }
+}
+
+fn exists(first: bool, kind: Kind, id: Uuid) -> Reply {
+    match (first, kind) {
+        (false, _) => Reply::error(409, &format!("A(n) {} with ID {id} already exists.", kind.class())),
+        // The README: "Duplicate ids: […] address group 400".
+        (true, Kind::AddressGroup) => {
+            Reply::error(400, &format!("An IP address group with the ID {id} already exists."))
+        }
+        (true, _) => internal(),
+    }
+}
+
+fn body(first: bool, misfit: &Misfit, path: &str) -> Reply {
+    match misfit {
+        Misfit::Empty | Misfit::NotJson(_) if first => internal(),
+        Misfit::Empty => Reply::crash(path, "java.lang.NullPointerException"),
+        Misfit::NotJson(why) => {
+            let why = format!(
+                "javax.servlet.ServletException: com.fasterxml.jackson.core.JsonParseException: {why}"
+            );
+            Reply::crash(path, &why)
+        }
+        Misfit::TooDeep => Reply::error(400, "The body is nested too deeply."),
+        Misfit::Custom(message) => Reply::error(400, message),
+        // 04-chain-rule, step 13; 10-bad-input, steps 2 and 6.
+        Misfit::Mapping(_) if first => Reply::error(
+            400,
+            "Invalid fields or values were passed in that could not be deserialized into a known object.  \
+             Please check fields such as 'type'.",
+        ),
+        Misfit::Mapping(why) => Reply::error(400, why),
+    }
+}

@@ -1,0 +1,398 @@
+//! A body becomes the fields of a kind, with the servers' leniences and complaints.
+//!
+//! Fields that the kind does not have are ignored (10-bad-input, step 7), scalars turn into texts and texts into
+//! scalars where the servers' reader does so, and the first value that fits nowhere is told with its place and field
+//! (10-bad-input, step 6).
+
+use uuid::Uuid;
+
+use super::json::{Located, Misfit, Node, Place};
+use crate::object::{Fields, NatTarget, Value};
+use crate::resources::route::NEXT_HOP;
+use crate::resources::rule::{self, FRAGMENT_POLICY};
+use crate::resources::{port, port_link};
+use crate::schema::{Access, Field, Form, Kind, fields};
+use crate::version::Version;
+
+const MODELS: &str = "org.midonet.cluster.rest_api.models";
+
+/// A body that has been read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Draft {
+    /// The type among the kind's types, empty for kinds without.
+    pub(crate) type_name: &'static str,
+    pub(crate) fields: Fields,
+}
+
+impl Draft {
+    pub(crate) fn uuid(&self, name: &str) -> Option<Uuid> {
+        match self.get(name) {
+            Some(Value::Uuid(id)) => Some(*id),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn set(&mut self, name: &'static str, value: Value) {
+        self.fields.retain(|(known, _)| *known != name);
+        if value != Value::Null {
+            self.fields.push((name, value));
+        }
+    }
+}
+
+/// Reads a body as an object of `kind`.
+pub(crate) fn draft(kind: Kind, version: Version, body: &Located) -> Result<Draft, Misfit> {
+    let Node::Map(entries) = &body.value else { return Err(not_a(kind.model(), body)) };
+    let type_name = type_of(kind, version, entries, body.at)?;
+    let mut draft = Draft { type_name, fields: Fields::new() };
+    if !type_name.is_empty() {
+        draft.fields.push(("type", Value::text(type_name)));
+    }
+    let model = model_of(kind, type_name);
+    for (name, located) in entries {
+        let field = fields(kind, version, type_name)
+            .find(|field| field.name == name && field.access != Access::Hidden);
+        let Some(field) = field else { continue };
+        if field.name == "type" && !type_name.is_empty() {
+            continue;
+        }
+        let value = value(field, located, &model)?;
+        if field.access == Access::Client {
+            draft.set(field.name, value);
+        }
+    }
+    Ok(draft)
+}
+
+/// Reads the body of a link.
+pub(crate) fn link(body: &Located) -> Result<port_link::PortLink, Misfit> {
+    let Node::Map(entries) = &body.value else { return Err(not_a(port_link::MODEL, body)) };
+    let mut link = port_link::PortLink { peer: None };
+    for (name, located) in entries {
+        if name == "peerId" || name == "portId" {
+            let chain = format!("{MODELS}.{}[\"{name}\"]", port_link::MODEL);
+            let id = uuid(located, &chain)?;
+            if name == "peerId" {
+                link.peer = id;
+            }
+        }
+    }
+    Ok(link)
+}
+
+fn not_a(model: &str, body: &Located) -> Misfit {
+    match &body.value {
+        Node::Text(text) => Misfit::Mapping(format!(
+            "Can not instantiate value of type [simple type, class {MODELS}.{model}] from String value ('{text}'); no \
+             single-String constructor/factory method\n at {}",
+            body.at.shown()
+        )),
+        other => Misfit::Mapping(format!(
+            "Can not deserialize instance of {MODELS}.{model} out of {} token\n at {}",
+            other.token(),
+            body.at.shown()
+        )),
+    }
+}
+
+/// The type that a body of a kind with types says it is (04-chain-rule, step 13).
+fn type_of(
+    kind: Kind,
+    version: Version,
+    entries: &[(String, Located)],
+    at: Place,
+) -> Result<&'static str, Misfit> {
+    if kind.types().is_empty() {
+        return Ok("");
+    }
+    let Some((_, located)) = entries.iter().find(|(name, _)| name == "type") else {
+        return Err(Misfit::Mapping(format!(
+            "Unexpected token (END_OBJECT), expected FIELD_NAME: missing property 'type' that is to contain type id  \
+             (for class {MODELS}.{})\n at {}",
+            kind.model(),
+            at.shown()
+        )));
+    };
+    let given = match &located.value {
+        Node::Text(text) | Node::Integer(text) => text.clone(),
+        Node::Flag(flag) => flag.to_string(),
+        Node::Fraction(number) => number.to_string(),
+        other => {
+            return Err(Misfit::Mapping(format!(
+                "Unexpected token ({}), expected VALUE_STRING: need JSON String that contains type id (for subtype of \
+                 {MODELS}.{})\n at {}",
+                other.token(),
+                kind.model(),
+                located.at.shown()
+            )));
+        }
+    };
+    let older: &[(&str, &'static str)] = if kind == Kind::Port && version.traits().first_generation {
+        &[
+            ("InteriorBridge", port::BRIDGE),
+            ("ExteriorBridge", port::BRIDGE),
+            ("InteriorRouter", port::ROUTER),
+            ("ExteriorRouter", port::ROUTER),
+        ]
+    } else {
+        &[]
+    };
+    let known = kind.types().iter().copied().find(|known| *known == given);
+    let known = known.or_else(|| older.iter().find(|(name, _)| *name == given).map(|(_, known)| *known));
+    known.ok_or_else(|| {
+        let all = if kind == Kind::Rule {
+            rule::KNOWN
+        } else {
+            "Bridge, ExteriorBridge, ExteriorRouter, InteriorBridge, InteriorRouter, Port, Router, Vxlan"
+        };
+        Misfit::Mapping(format!(
+            "Could not resolve type id '{given}' into a subtype of [simple type, class {MODELS}.{}]: known type ids = \
+             [{all}]\n at {}",
+            kind.model(),
+            located.at.shown()
+        ))
+    })
+}
+
+/// The Java class of a type of a kind.
+pub(crate) fn model_of(kind: Kind, type_name: &str) -> String {
+    match (kind, type_name) {
+        (_, "") => kind.model().to_owned(),
+        (Kind::Port, port::BRIDGE) => "BridgePort".to_owned(),
+        (Kind::Port, _) => "RouterPort".to_owned(),
+        (_, "snat") => "ForwardSnatRule".to_owned(),
+        (_, "dnat") => "ForwardDnatRule".to_owned(),
+        (_, "rev_snat") => "ReverseSnatRule".to_owned(),
+        (_, "rev_dnat") => "ReverseDnatRule".to_owned(),
+        (_, other) => {
+            let mut letters = other.chars();
+            let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+            first.into_iter().chain(letters).chain("Rule".chars()).collect()
+        }
+    }
+}
+
+fn value(field: &Field, located: &Located, model: &str) -> Result<Value, Misfit> {
+    let chain = format!("{MODELS}.{model}[\"{}\"]", field.name);
+    Ok(match field.form {
+        Form::Uuid => uuid(located, &chain)?.map_or(Value::Null, Value::Uuid),
+        Form::Text => text(located, &chain)?.map_or(Value::Null, |text| Value::text(text)),
+        Form::Flag => Value::Flag(flag(located, &chain)?),
+        Form::Number => Value::Number(number(located, "int", &chain)?.unwrap_or(0)),
+        Form::OptionalNumber => {
+            number(located, "java.lang.Integer", &chain)?.map_or(Value::Null, Value::Number)
+        }
+        Form::Range => range(located, &chain)?,
+        Form::Uuids => uuid_list(located, &chain)?,
+        Form::NatTargets => nat_targets(located, &chain)?,
+        Form::Word(name, words) => word(located, name, words, &chain)?,
+        Form::Any => Value::Any(Box::new(plain(&located.value))),
+    })
+}
+
+fn misfit(what: &str, located: &Located, chain: &str) -> Misfit {
+    Misfit::Mapping(format!("{what}\n at {} (through reference chain: {chain})", located.at.shown()))
+}
+
+fn out_of(class: &str, located: &Located, chain: &str) -> Misfit {
+    let token = located.value.token();
+    misfit(&format!("Can not deserialize instance of {class} out of {token} token"), located, chain)
+}
+
+fn uuid(located: &Located, chain: &str) -> Result<Option<Uuid>, Misfit> {
+    let text = match &located.value {
+        Node::Null => return Ok(None),
+        Node::Text(text) if text.trim().is_empty() => return Ok(None),
+        Node::Text(text) => text.trim(),
+        _ => return Err(out_of("java.util.UUID", located, chain)),
+    };
+    let dashes = [8, 13, 18, 23].iter().all(|place| text.as_bytes().get(*place) == Some(&b'-'));
+    let problem = if text.len() != 36 || !dashes {
+        "UUID has to be represented by the standard 36-char representation".to_owned()
+    } else if let Ok(id) = text.parse() {
+        return Ok(Some(id));
+    } else {
+        let bad = text.chars().find(|letter| *letter != '-' && !letter.is_ascii_hexdigit()).unwrap_or('-');
+        format!("Non-hex character '{bad}', not valid character for a UUID String")
+    };
+    let what = format!(
+        "Can not construct instance of java.util.UUID from String value '{text}': not a valid textual representation, \
+         problem: {problem}"
+    );
+    Err(misfit(&what, located, chain))
+}
+
+fn text(located: &Located, chain: &str) -> Result<Option<String>, Misfit> {
+    Ok(Some(match &located.value {
+        Node::Null => return Ok(None),
+        Node::Text(text) | Node::Integer(text) => text.clone(),
+        Node::Flag(flag) => flag.to_string(),
+        Node::Fraction(number) => number.to_string(),
+        Node::List(_) | Node::Map(_) => return Err(out_of("java.lang.String", located, chain)),
+    }))
+}
+
+fn flag(located: &Located, chain: &str) -> Result<bool, Misfit> {
+    match &located.value {
+        Node::Null => Ok(false),
+        Node::Flag(flag) => Ok(*flag),
+        Node::Integer(digits) => Ok(digits != "0"),
+        Node::Text(text) => match text.trim() {
+            "true" | "True" => Ok(true),
+            "false" | "False" | "" => Ok(false),
+            other => {
+                let what = format!(
+                    "Can not construct instance of boolean from String value '{other}': only \"true\" or \"false\" \
+                     recognized"
+                );
+                Err(misfit(&what, located, chain))
+            }
+        },
+        _ => Err(out_of("boolean", located, chain)),
+    }
+}
+
+fn number(located: &Located, class: &str, chain: &str) -> Result<Option<i64>, Misfit> {
+    let digits = match &located.value {
+        Node::Null => return Ok(None),
+        // The servers cut fractions off.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "what is too large saturates and is refused below"
+        )]
+        Node::Fraction(number) => (*number as i64).to_string(),
+        Node::Integer(digits) => digits.clone(),
+        Node::Text(text) if text.trim().is_empty() => return Ok(None),
+        Node::Text(text) => match text.trim().parse::<i32>() {
+            Ok(number) => return Ok(Some(number.into())),
+            Err(_) => {
+                let problem =
+                    if class == "int" { "not a valid int value" } else { "not a valid Integer value" };
+                let what =
+                    format!("Can not construct instance of {class} from String value '{text}': {problem}");
+                return Err(misfit(&what, located, chain));
+            }
+        },
+        _ => return Err(out_of(class, located, chain)),
+    };
+    match digits.parse::<i32>() {
+        Ok(number) => Ok(Some(number.into())),
+        Err(_) => Err(misfit(&format!("Numeric value ({digits}) out of range of int"), located, chain)),
+    }
+}
+
+fn range(located: &Located, chain: &str) -> Result<Value, Misfit> {
+    let entries = match &located.value {
+        Node::Null => return Ok(Value::Null),
+        Node::Map(entries) => entries,
+        _ => return Err(out_of("org.midonet.util.Range", located, chain)),
+    };
+    let mut ends = [None, None];
+    for (name, located) in entries {
+        let chain = format!("{chain}->org.midonet.util.Range[\"{name}\"]");
+        match name.as_str() {
+            "start" => ends[0] = number(located, "java.lang.Integer", &chain)?,
+            "end" => ends[1] = number(located, "java.lang.Integer", &chain)?,
+            _ => {}
+        }
+    }
+    Ok(match ends {
+        [None, None] => Value::Null,
+        [start, end] => Value::Range(start.or(end).unwrap_or(0), end.or(start).unwrap_or(0)),
+    })
+}
+
+fn uuid_list(located: &Located, chain: &str) -> Result<Value, Misfit> {
+    let entries = match &located.value {
+        Node::Null => return Ok(Value::Null),
+        Node::List(entries) => entries,
+        _ => return Err(out_of("java.util.UUID[]", located, chain)),
+    };
+    let mut ids = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        if let Some(id) = uuid(entry, &format!("{chain}->java.lang.Object[][{index}]"))? {
+            ids.push(id);
+        }
+    }
+    Ok(Value::Uuids(ids.into_boxed_slice()))
+}
+
+fn nat_targets(located: &Located, chain: &str) -> Result<Value, Misfit> {
+    const CLASS: &str = "org.midonet.cluster.rest_api.models.ForwardNatRule$NatTarget";
+    let entries = match &located.value {
+        Node::Null => return Ok(Value::Null),
+        Node::List(entries) => entries,
+        _ => return Err(out_of(&format!("{CLASS}[]"), located, chain)),
+    };
+    let mut targets = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let chain = format!("{chain}->java.lang.Object[][{index}]");
+        let Node::Map(parts) = &entry.value else { return Err(out_of(CLASS, entry, &chain)) };
+        let mut target = NatTarget { address_from: None, address_to: None, port_from: 0, port_to: 0 };
+        for (name, part) in parts {
+            let chain = format!("{chain}->{CLASS}[\"{name}\"]");
+            match name.as_str() {
+                "addressFrom" => target.address_from = text(part, &chain)?.map(Into::into),
+                "addressTo" => target.address_to = text(part, &chain)?.map(Into::into),
+                "portFrom" => target.port_from = number(part, "int", &chain)?.unwrap_or(0),
+                "portTo" => target.port_to = number(part, "int", &chain)?.unwrap_or(0),
+                _ => {}
+            }
+        }
+        targets.push(target);
+    }
+    Ok(Value::NatTargets(targets.into_boxed_slice()))
+}
+
+fn word(located: &Located, name: &str, words: &[&str], chain: &str) -> Result<Value, Misfit> {
+    let given = match &located.value {
+        Node::Null => return Ok(Value::Null),
+        Node::Text(text) if text.trim().is_empty() => return Ok(Value::Null),
+        Node::Text(text) => text.as_str(),
+        _ => return Err(custom(name).unwrap_or_else(|| out_of(&format!("{MODELS}.{name}"), located, chain))),
+    };
+    if words.contains(&given) {
+        return Ok(Value::text(given));
+    }
+    Err(custom(name).unwrap_or_else(|| {
+        let what = format!(
+            "Can not construct instance of {MODELS}.{name} from String value '{given}': value not one of declared Enum \
+             instance names: [{}]",
+            words.join(", ")
+        );
+        misfit(&what, located, chain)
+    }))
+}
+
+/// The enumerations with words of their own for bad values (07-route, step 14).
+fn custom(name: &str) -> Option<Misfit> {
+    match name {
+        NEXT_HOP => Some(Misfit::Custom("This type of route is invalid.".to_owned())),
+        FRAGMENT_POLICY => Some(Misfit::Custom(
+            "The valid options for fragmentPolicy are: 'any', 'header', 'nonheader', and 'unfragmented'."
+                .to_owned(),
+        )),
+        _ => None,
+    }
+}
+
+fn plain(node: &Node) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match node {
+        Node::Null => Json::Null,
+        Node::Flag(flag) => Json::Bool(*flag),
+        Node::Integer(digits) => {
+            digits.parse::<i64>().map_or_else(|_| Json::from(digits.as_str()), Json::from)
+        }
+        Node::Fraction(number) => Json::from(*number),
+        Node::Text(text) => Json::from(text.as_str()),
+        Node::List(entries) => entries.iter().map(|entry| plain(&entry.value)).collect(),
+        Node::Map(entries) => {
+            Json::Object(entries.iter().map(|(name, entry)| (name.clone(), plain(&entry.value))).collect())
+        }
+    }
+}

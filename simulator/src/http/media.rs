@@ -1,0 +1,202 @@
+//! Media types: which ones a resource has, which one an answer gets, and which ones a body may come in.
+//!
+//! 5.x reads the whole `Accept` header as one type (16-lists, steps 12 to 19 and 22); 1.7 weighs a list. The sub-resources
+//! that 5.x declares by hand weigh as well.
+
+use crate::failure::Failure;
+use crate::schema::Kind;
+use crate::version::{Negotiation, Version};
+
+/// Plain JSON.
+pub(crate) const JSON: &str = "application/json";
+
+/// A media type that a resource has, and whether it stands for an older form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) name: String,
+    pub(crate) older: bool,
+}
+
+/// The revisions of a kind's media type, and whether plain JSON is one of them.
+struct Revisions {
+    name: &'static str,
+    /// Those of the older form first, as 1.7 lists them (16-lists, step 22: `*/*` gets Router-v1).
+    older: &'static [u8],
+    current: &'static [u8],
+    json: bool,
+    /// Whether plain JSON is of the older form (the README, for 1.7).
+    json_older: bool,
+}
+
+const fn revisions(name: &'static str, current: &'static [u8]) -> Revisions {
+    Revisions { name, older: &[], current, json: true, json_older: false }
+}
+
+fn of(kind: Kind, version: Version) -> Revisions {
+    let first = version.traits().first_generation;
+    let older = |name, older, current| Revisions { name, older, current, json: true, json_older: true };
+    match kind {
+        Kind::Router if first => older("Router", &[1], &[2]),
+        Kind::Bridge if first => revisions("Bridge", &[1, 2]),
+        Kind::Port if first => older("Port", &[1], &[2]),
+        Kind::Rule if first => revisions("Rule", &[1, 2]),
+        Kind::Host if first => revisions("Host", &[1, 2]),
+        Kind::Router => revisions("Router", &[3]),
+        Kind::Bridge => revisions("Bridge", &[4]),
+        Kind::Port => revisions("Port", &[3]),
+        Kind::Rule => revisions("Rule", &[2]),
+        Kind::Host => revisions("Host", &[3]),
+        Kind::Route => revisions("Route", &[1]),
+        Kind::Chain => revisions("Chain", &[1]),
+        Kind::TunnelZone => revisions("TunnelZone", &[1]),
+        Kind::ZoneHost => revisions("TunnelZoneHost", &[1]),
+        Kind::PortGroup => revisions("PortGroup", &[1]),
+        Kind::PortGroupPort => revisions("PortGroupPort", &[1]),
+        // Step 9 of 16-lists: no plain JSON.
+        Kind::AddressGroup => Revisions { json: false, ..revisions("IpAddrGroup", &[1]) },
+        Kind::GroupAddress => Revisions { json: false, ..revisions("IpAddrGroupAddr", &[1]) },
+        Kind::Binding => revisions("HostInterfacePort", &[1]),
+    }
+}
+
+/// The media types of one thing of a kind, or of a collection of them.
+pub(crate) fn offers(kind: Kind, version: Version, collection: bool) -> Vec<Offer> {
+    let revisions = of(kind, version);
+    let infix = if collection { "collection." } else { "" };
+    let vendor = |number: &u8, older| Offer {
+        name: format!("application/vnd.org.midonet.{infix}{}-v{number}+json", revisions.name),
+        older,
+    };
+    let mut offers: Vec<Offer> = revisions.older.iter().map(|number| vendor(number, true)).collect();
+    offers.extend(revisions.current.iter().map(|number| vendor(number, false)));
+    if revisions.json {
+        offers.push(Offer { name: JSON.to_owned(), older: revisions.json_older });
+    }
+    offers
+}
+
+/// The media types of something that is no kind.
+pub(crate) fn named(names: &[&str]) -> Vec<Offer> {
+    names.iter().map(|name| Offer { name: (*name).to_owned(), older: false }).collect()
+}
+
+/// The type that an answer gets under a version's way of reading `Accept`; 406 when there is none.
+pub(crate) fn choose<'a>(
+    how: Negotiation,
+    accept: Option<&str>,
+    offers: &'a [Offer],
+) -> Result<&'a Offer, Failure> {
+    let chosen = match how {
+        Negotiation::Exact => exact(accept, offers),
+        Negotiation::Weighed => weighed(accept, offers),
+    };
+    chosen.ok_or(Failure::Bare(406))
+}
+
+fn exact<'a>(accept: Option<&str>, offers: &'a [Offer]) -> Option<&'a Offer> {
+    let range = Range::read(accept?)?;
+    // Where a wildcard leaves the choice, these resources answer plain JSON (16-lists, steps 12 and 22).
+    let json = offers.iter().find(|offer| offer.name == JSON).filter(|offer| range.takes(&offer.name));
+    json.or_else(|| offers.iter().find(|offer| range.takes(&offer.name)))
+}
+
+fn weighed<'a>(accept: Option<&str>, offers: &'a [Offer]) -> Option<&'a Offer> {
+    let mut ranges: Vec<Range<'_>> = match accept.map(str::trim) {
+        None | Some("") => vec![Range { main: "*", sub: "*", weight: 1000 }],
+        Some(list) => list.split(',').filter_map(Range::read).collect(),
+    };
+    // The heavier first, and among equals the more exact.
+    ranges.sort_by_key(|range| (std::cmp::Reverse(range.weight), range.main == "*", range.sub == "*"));
+    ranges
+        .iter()
+        .filter(|range| range.weight > 0)
+        .find_map(|range| offers.iter().find(|offer| range.takes(&offer.name)))
+}
+
+/// Checks the type that a body came in. A generic resource of 5.x reads any JSON and then answers 406; everything else
+/// answers 415 (10-bad-input, steps 3 and 4).
+pub(crate) fn check_body_type(
+    generic: bool,
+    content_type: Option<&str>,
+    offers: &[Offer],
+) -> Result<(), BodyType> {
+    let Some(range) = content_type.and_then(Range::read) else { return Err(BodyType::Unreadable) };
+    if offers.iter().any(|offer| range.takes(&offer.name)) {
+        Ok(())
+    } else if generic && (range.takes(JSON) || range.sub.ends_with("+json")) {
+        Err(BodyType::WrongJson)
+    } else {
+        Err(BodyType::Unreadable)
+    }
+}
+
+/// What is wrong with a body's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyType {
+    /// It is JSON of a type that the resource does not take: 406, after the body was read.
+    WrongJson,
+    /// Nothing reads it: 415.
+    Unreadable,
+}
+
+/// A media type, perhaps with wildcards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range<'a> {
+    main: &'a str,
+    sub: &'a str,
+    /// In thousandths.
+    weight: u32,
+}
+
+impl<'a> Range<'a> {
+    fn read(text: &'a str) -> Option<Range<'a>> {
+        let mut parts = text.split(';');
+        let (main, sub) = parts.next()?.trim().split_once('/')?;
+        let token = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+*".contains(&byte))
+        };
+        let weight =
+            parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1.0), |q| q.parse().ok())?;
+        let weight: f64 = weight;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "kept within 0 and 1 first"
+        )]
+        let weight = (weight.clamp(0.0, 1.0) * 1000.0) as u32;
+        (token(main) && token(sub)).then_some(Range { main, sub, weight })
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        let Some((main, sub)) = name.split_once('/') else { return false };
+        (self.main == "*" || self.main.eq_ignore_ascii_case(main))
+            && (self.sub == "*" || self.sub.eq_ignore_ascii_case(sub))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pick(version: Version, accept: &str) -> Option<String> {
+        let offers = offers(Kind::Router, version, true);
+        choose(version.traits().negotiation, Some(accept), &offers).ok().map(|offer| offer.name.clone())
+    }
+
+    #[test]
+    fn accept_is_read_as_16_lists_shows() {
+        let both = "application/vnd.org.midonet.collection.Router-v3+json, application/json";
+        assert_eq!(pick(Version::V5_8, both), None);
+        assert_eq!(pick(Version::V1_7, both).as_deref(), Some(JSON));
+        assert_eq!(pick(Version::V5_8, "*/*").as_deref(), Some(JSON));
+        let oldest = "application/vnd.org.midonet.collection.Router-v1+json";
+        assert_eq!(pick(Version::V1_7, "*/*").as_deref(), Some(oldest));
+        assert_eq!(pick(Version::V5_0, "application/json;q=0.9").as_deref(), Some(JSON));
+        assert_eq!(pick(Version::V5_0, "application/vnd.org.midonet.Router-v3+json"), None);
+        assert_eq!(pick(Version::V1_7, "application/json;q=0"), None);
+        for nonsense in ["", "a", "a/", "a/b/c", "/", "application/json;q=x", "é/ü"] {
+            assert_eq!(pick(Version::V5_8, nonsense), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Paths: what a request is about.
+
+use crate::schema::Kind;
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Root,
+    Login,
+    SystemState,
+    Tenants,
+    Tenant(String),
+    /// A collection at the root.
+    All(Kind),
+    /// One thing of a collection at the root.
+    One(Kind, String),
+    /// What a thing holds: ports, routes, rules, hosts, members, addresses, bindings.
+    Within(Kind, String, Kind),
+    /// One of those, where it has no path of its own.
+    OneWithin(Kind, String, Kind, String),
+    /// The ports at the other ends of a device's links.
+    PeerPorts(Kind, String),
+    /// A port's link.
+    Link(String),
+    /// The groups that a port is in.
+    GroupsOf(String),
+    /// An address of a group: the group, the version, the address.
+    Address(String, String, String),
+}
+
+/// The collections at the root, by their path segment.
+const COLLECTIONS: [Kind; 9] = [
+    Kind::Router,
+    Kind::Bridge,
+    Kind::Port,
+    Kind::Route,
+    Kind::Chain,
+    Kind::Rule,
+    Kind::Host,
+    Kind::TunnelZone,
+    Kind::PortGroup,
+];
+
+/// Reads a path below the base; nothing when it leads nowhere. A slash at the end does not matter (16-lists, step 23).
+pub(crate) fn read(path: &str) -> Option<Target> {
+    let segments: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let owned = |text: &str| text.to_owned();
+    let [first, rest @ ..] = segments.as_slice() else { return Some(Target::Root) };
+    match (*first, rest) {
+        ("login", []) => return Some(Target::Login),
+        ("system_state", []) => return Some(Target::SystemState),
+        ("tenants", []) => return Some(Target::Tenants),
+        ("tenants", [name]) => return Some(Target::Tenant(owned(name))),
+        ("ip_addr_groups", [group, "versions", version, "ip_addrs", address]) => {
+            return Some(Target::Address(owned(group), owned(version), owned(address)));
+        }
+        _ => {}
+    }
+    let kind = COLLECTIONS.into_iter().chain([Kind::AddressGroup]).find(|kind| kind.path() == *first)?;
+    match rest {
+        [] => Some(Target::All(kind)),
+        [id] => Some(Target::One(kind, owned(id))),
+        [id, below] => within(kind, id, below),
+        [id, below, child] => match within(kind, id, below)? {
+            Target::Within(parent, id, child_kind)
+                if matches!(child_kind, Kind::Binding | Kind::ZoneHost | Kind::PortGroupPort) =>
+            {
+                Some(Target::OneWithin(parent, id, child_kind, owned(child)))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn within(kind: Kind, id: &str, below: &str) -> Option<Target> {
+    let child = match (kind, below) {
+        (Kind::Router | Kind::Bridge, "peer_ports") => return Some(Target::PeerPorts(kind, id.to_owned())),
+        (Kind::Port, "link") => return Some(Target::Link(id.to_owned())),
+        (Kind::Port, "port_groups") => return Some(Target::GroupsOf(id.to_owned())),
+        (Kind::Router | Kind::Bridge, "ports") => Kind::Port,
+        (Kind::Router, "routes") => Kind::Route,
+        (Kind::Chain, "rules") => Kind::Rule,
+        (Kind::Host, "ports") => Kind::Binding,
+        (Kind::TunnelZone, "hosts") => Kind::ZoneHost,
+        (Kind::PortGroup, "ports") => Kind::PortGroupPort,
+        (Kind::AddressGroup, "ip_addrs") => Kind::GroupAddress,
+        _ => return None,
+    };
+    Some(Target::Within(kind, id.to_owned(), child))
+}
+
+/// Takes percent signs out of a segment; what makes no sense stays.
+pub(crate) fn decode(segment: &str) -> String {
+    let mut out = Vec::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        let ahead = bytes.as_slice_of_two();
+        match (byte, ahead.and_then(|digits| u8::from_str_radix(&digits, 16).ok())) {
+            (b'%', Some(decoded)) => {
+                out.push(decoded);
+                bytes.next();
+                bytes.next();
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Looking two bytes ahead.
+trait Ahead {
+    fn as_slice_of_two(&self) -> Option<String>;
+}
+
+impl Ahead for std::str::Bytes<'_> {
+    fn as_slice_of_two(&self) -> Option<String> {
+        let mut ahead = self.clone();
+        let two = [ahead.next()?, ahead.next()?];
+        two.iter().all(u8::is_ascii_hexdigit).then(|| two.iter().map(|byte| char::from(*byte)).collect())
+    }
+}
+
+/// The first value that a query has for a name.
+pub(crate) fn query(query: Option<&str>, name: &str) -> Option<String> {
+    query?.split('&').find_map(|pair| {
+        let (known, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(known) == name).then(|| decode(&value.replace('+', " ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read() {
+        assert_eq!(read("/"), Some(Target::Root));
+        assert_eq!(read("/routers/x/"), Some(Target::One(Kind::Router, "x".to_owned())));
+        assert_eq!(read("/chains/x/rules"), Some(Target::Within(Kind::Chain, "x".to_owned(), Kind::Rule)));
+        assert_eq!(read("/nowhere"), None);
+        assert_eq!(read("/routers/x/rules"), None);
+        assert_eq!(read("/routers/x/ports/y"), None);
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        assert_eq!(query(Some("a=1&tenant_id=x%20y%zz"), "tenant_id").as_deref(), Some("x y%zz"));
+        assert_eq!(query(Some("a"), "a").as_deref(), Some(""));
+        assert_eq!(query(None, "a"), None);
+    }
+}

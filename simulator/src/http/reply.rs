@@ -1,0 +1,115 @@
+//! Answers, and the forms that errors take.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use crate::object::Object;
+use crate::validation::Violation;
+
+/// The type of error bodies.
+pub(crate) const ERROR: &str = "application/vnd.org.midonet.Error-v1+json";
+const CRASH: &str = "text/html;charset=iso-8859-1";
+
+/// What an answer carries.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Nothing,
+    Whole(Vec<u8>),
+    /// Objects to write out one after the other, which may be many.
+    List {
+        objects: Vec<Arc<Object>>,
+        form: Form,
+        base: Arc<str>,
+    },
+}
+
+/// How objects are written (see [`crate::http::write`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) version: crate::version::Version,
+    /// The older forms that 1.7 has of some kinds.
+    pub(crate) older: bool,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) content_type: Option<String>,
+    pub(crate) location: Option<String>,
+    pub(crate) allow: Option<&'static str>,
+    pub(crate) content: Content,
+}
+
+impl Reply {
+    /// Nothing but a status.
+    pub(crate) fn status(status: u16) -> Reply {
+        Reply { status, content_type: None, location: None, allow: None, content: Content::Nothing }
+    }
+
+    /// 201, with where the new thing is.
+    pub(crate) fn created(location: Option<String>) -> Reply {
+        Reply { location, ..Reply::status(201) }
+    }
+
+    /// 204.
+    pub(crate) fn done() -> Reply {
+        Reply::status(204)
+    }
+
+    /// A body of a type.
+    pub(crate) fn with(status: u16, content_type: &str, body: Vec<u8>) -> Reply {
+        Reply {
+            content_type: Some(content_type.to_owned()),
+            content: Content::Whole(body),
+            ..Reply::status(status)
+        }
+    }
+
+    /// A JSON body.
+    pub(crate) fn json(status: u16, content_type: &str, body: &Json) -> Reply {
+        Reply::with(status, content_type, body.to_string().into_bytes())
+    }
+
+    /// An error with its message.
+    pub(crate) fn error(status: u16, message: &str) -> Reply {
+        Reply::json(status, ERROR, &json!({ "message": message, "code": status }))
+    }
+
+    /// An error that 1.7 has no words for.
+    pub(crate) fn error_without_message(status: u16) -> Reply {
+        Reply::json(status, ERROR, &json!({ "message": null, "code": status }))
+    }
+
+    /// 400 with the broken constraints.
+    pub(crate) fn violations(violations: &[Violation]) -> Reply {
+        let violations: Vec<Json> = violations
+            .iter()
+            .map(|violation| json!({ "property": violation.property, "message": violation.message }))
+            .collect();
+        let body = json!({ "message": "Validation error(s) found", "code": 400, "violations": violations });
+        Reply::json(400, ERROR, &body)
+    }
+
+    /// Jetty's page about an exception that nobody caught (05-router-port, step 11).
+    pub(crate) fn crash(path: &str, why: &str) -> Reply {
+        let body = format!(
+            "<html>\n<head>\n<meta http-equiv=\"Content-Type\" content=\"text/html;charset=ISO-8859-1\"/>\n\
+             <title>Error 500 </title>\n</head>\n<body>\n<h2>HTTP ERROR: 500</h2>\n<p>Problem accessing {}. Reason:\n\
+             <pre>    {}</pre></p>\n<hr /><a href=\"http://eclipse.org/jetty\">Powered by Jetty:// \
+             9.3.2.v20150730</a><hr/>\n</body>\n</html>\n",
+            escape(path),
+            escape(why)
+        );
+        Reply::with(500, CRASH, body.into_bytes())
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&apos;")
+}

@@ -1,0 +1,180 @@
+//! Objects become JSON, field after field of their kind's table.
+
+use serde_json::Value as Json;
+
+use super::reply::Form;
+use crate::object::{Object, Value};
+use crate::resources::router;
+use crate::schema::{Access, Field, Item, Kind, Unset, applies};
+
+/// Writes an object as `form` has it, with links under `base`.
+pub(crate) fn object(out: &mut Vec<u8>, object: &Object, form: Form, base: &str) {
+    let of = object.type_name();
+    let mut first = true;
+    for item in object.kind.table() {
+        let (name, versions, types) = match item {
+            Item::Field(field) if field.access == Access::Hidden => continue,
+            Item::Field(field) => (field.name, field.versions, field.types),
+            Item::Link { name, versions, types, .. } | Item::Upper { name, versions, types, .. } => {
+                (*name, *versions, *types)
+            }
+        };
+        if !applies(versions, types, form.version, of) || (form.older && left_out(object.kind, name)) {
+            continue;
+        }
+        out.extend_from_slice(if first { b"{\"" } else { b",\"" });
+        first = false;
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        match item {
+            Item::Field(field) => write_field(out, object, field, form),
+            Item::Link { path, .. } => write_link(out, object, path, base),
+            Item::Upper { of, .. } => match object.text(of) {
+                Some(text) => write_text(out, &text.to_uppercase()),
+                None => out.extend_from_slice(b"null"),
+            },
+        }
+    }
+    out.extend_from_slice(if first { b"{}" } else { b"}" });
+}
+
+fn left_out(kind: Kind, name: &str) -> bool {
+    kind == Kind::Router && router::NOT_IN_V1_FORM.contains(&name)
+}
+
+fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Form) {
+    match field.name {
+        "id" if object.get("id").is_none() => write_uuid(out, object.id),
+        // The older form of ports (the README: "port types Interior/Exterior").
+        "type" if form.older && object.kind == Kind::Port => {
+            let side = if object.uuid("peerId").is_some() { "Interior" } else { "Exterior" };
+            write_text(out, &format!("{side}{}", object.type_name()));
+        }
+        // 05-router-port, step 2 on 5.8.
+        "portSubnet" => match (object.text("portAddress"), object.number("networkLength")) {
+            (Some(address), length) => {
+                write_any(out, &Json::from(vec![format!("{address}/{}", length.unwrap_or(0))]))
+            }
+            _ => out.extend_from_slice(b"[]"),
+        },
+        name => match object.get(name) {
+            Some(value) => write_value(out, value),
+            None => write_unset(out, field.unset),
+        },
+    }
+}
+
+fn write_unset(out: &mut Vec<u8>, unset: Unset) {
+    match unset {
+        Unset::Null => out.extend_from_slice(b"null"),
+        Unset::Flag(flag) => write_flag(out, flag),
+        Unset::Number(number) => write_number(out, number),
+        Unset::EmptyList => out.extend_from_slice(b"[]"),
+        Unset::EmptyMap => out.extend_from_slice(b"{}"),
+    }
+}
+
+fn write_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Flag(flag) => write_flag(out, *flag),
+        Value::Number(number) => write_number(out, *number),
+        Value::Text(text) => write_text(out, text),
+        Value::Uuid(id) => write_uuid(out, *id),
+        Value::Range(start, end) => {
+            out.extend_from_slice(format!("{{\"start\":{start},\"end\":{end}}}").as_bytes())
+        }
+        Value::Uuids(ids) => {
+            out.push(b'[');
+            for (index, id) in ids.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_uuid(out, *id);
+            }
+            out.push(b']');
+        }
+        Value::NatTargets(targets) => {
+            let targets: Vec<Json> = targets
+                .iter()
+                .map(|target| {
+                    serde_json::json!({
+                        "addressFrom": target.address_from.as_deref(),
+                        "addressTo": target.address_to.as_deref(),
+                        "portFrom": target.port_from,
+                        "portTo": target.port_to,
+                    })
+                })
+                .collect();
+            write_any(out, &Json::from(targets));
+        }
+        Value::Any(json) => write_any(out, json),
+    }
+}
+
+fn write_flag(out: &mut Vec<u8>, flag: bool) {
+    out.extend_from_slice(if flag { b"true" } else { b"false" });
+}
+
+fn write_number(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(number.to_string().as_bytes());
+}
+
+fn write_uuid(out: &mut Vec<u8>, id: uuid::Uuid) {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    out.push(b'"');
+    out.extend_from_slice(id.hyphenated().encode_lower(&mut buffer).as_bytes());
+    out.push(b'"');
+}
+
+/// A JSON text. Writing into a vector can't fail.
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    let _ = serde_json::to_writer(out, text);
+}
+
+fn write_any(out: &mut Vec<u8>, json: &Json) {
+    let _ = serde_json::to_writer(out, json);
+}
+
+/// Fills a path's `{field}`s in; `{{x}}` is a `{x}` that clients fill in.
+fn write_link(out: &mut Vec<u8>, object: &Object, path: &str, base: &str) {
+    let start = out.len();
+    out.push(b'"');
+    // The base came from a request's header, but only of letters that need no escape.
+    out.extend_from_slice(base.as_bytes());
+    let mut rest = path;
+    while let Some(open) = rest.find('{') {
+        let (before, after) = rest.split_at(open);
+        out.extend_from_slice(before.as_bytes());
+        if let Some(template) = after.strip_prefix("{{") {
+            let end = template.find("}}").unwrap_or(template.len());
+            out.push(b'{');
+            out.extend_from_slice(template.get(..end).unwrap_or_default().as_bytes());
+            out.push(b'}');
+            rest = template.get(end + 2..).unwrap_or_default();
+            continue;
+        }
+        let end = after.find('}').unwrap_or(after.len());
+        let name = after.get(1..end).unwrap_or_default();
+        if !write_part(out, object, name) {
+            out.truncate(start);
+            out.extend_from_slice(b"null");
+            return;
+        }
+        rest = after.get(end + 1..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out.push(b'"');
+}
+
+fn write_part(out: &mut Vec<u8>, object: &Object, name: &str) -> bool {
+    match object.get(name) {
+        Some(Value::Uuid(id)) => out.extend_from_slice(id.to_string().as_bytes()),
+        Some(Value::Number(number)) => write_number(out, *number),
+        // Only addresses are texts in paths, and they need no escape.
+        Some(Value::Text(text)) => out.extend_from_slice(text.replace(['"', '\\'], "").as_bytes()),
+        None if name == "id" => out.extend_from_slice(object.id.to_string().as_bytes()),
+        _ => return false,
+    }
+    true
+}

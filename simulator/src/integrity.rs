@@ -1,0 +1,308 @@
+//! The rules that tie objects together: which references have to be there, what goes with what, what comes by itself.
+//!
+//! Each rule names the recording that shows it.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::failure::{During, Failure};
+use crate::http::bind::Draft;
+use crate::object::{Fields, Object, RANK, Value};
+use crate::schema::{Access, Kind, fields};
+use crate::state::{State, Transaction};
+use crate::version::Version;
+
+/// The fields by which chains filter what goes through a device.
+const FILTERS: [&str; 4] = ["inboundFilterId", "outboundFilterId", "localRedirectChainId", "forwardChainId"];
+/// The kinds that have such fields.
+const FILTERED: [Kind; 3] = [Kind::Router, Kind::Bridge, Kind::Port];
+/// The fields by which rules match groups of ports.
+const PORT_GROUPS: [&str; 3] = ["portGroup", "inPortGroup", "outPortGroup"];
+/// The fields by which rules match groups of addresses.
+const ADDRESS_GROUPS: [&str; 2] = ["ipAddrGroupSrc", "ipAddrGroupDst"];
+/// The distance between the ranks of neighbouring rules.
+const STEP: i64 = 1 << 32;
+
+/// Every chain, load balancer and so on that a new form of an object names has to exist: 404 on 5.x, 500 on 1.7
+/// (08-filters, step 4; random4, step 21).
+pub(crate) fn check_references(
+    state: &State,
+    kind: Kind,
+    version: Version,
+    draft: &Draft,
+) -> Result<(), Failure> {
+    for field in fields(kind, version, draft.type_name) {
+        let Some(id) = draft.uuid(field.name) else { continue };
+        match (field.refers, field.foreign) {
+            (Some(kind), _) if !state.has(kind, id) => {
+                return Err(Failure::missing(kind, id, During::Reference));
+            }
+            (_, Some(class)) => {
+                let (id, during) = (id.to_string(), During::Reference);
+                return Err(Failure::Missing { class, kind: None, id, during });
+            }
+            _ => {}
+        }
+    }
+    // 1.7 also looks for the groups and the chain that a rule names (the README: "500 and nothing made").
+    if version.traits().first_generation && kind == Kind::Rule {
+        let groups = PORT_GROUPS.map(|field| (field, Kind::PortGroup));
+        let addresses = ADDRESS_GROUPS.map(|field| (field, Kind::AddressGroup));
+        for (field, kind) in groups.into_iter().chain(addresses).chain([("jumpChainId", Kind::Chain)]) {
+            if let Some(id) = draft.uuid(field)
+                && !state.has(kind, id)
+            {
+                return Err(Failure::missing(kind, id, During::Reference));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The id that a new object gets: the offered one, except where 1.7 makes its own (03-bridge, step 6). A second thing
+/// with the same id is refused (02-router, step 3).
+pub(crate) fn new_id(state: &State, kind: Kind, version: Version, draft: &Draft) -> Result<Uuid, Failure> {
+    let offered = draft.uuid("id").filter(|_| !version.traits().first_generation || kind.keeps_id_on_1x());
+    match offered {
+        Some(id) if state.has(kind, id) => Err(Failure::Exists { kind, id }),
+        Some(id) => Ok(id),
+        None => Ok(Uuid::new_v4()),
+    }
+}
+
+/// A draft as a new object.
+pub(crate) fn object(kind: Kind, id: Uuid, draft: Draft) -> Object {
+    let mut fields: Fields = draft.fields;
+    fields.retain(|(name, value)| *name != "id" && *value != Value::Null);
+    Object::new(kind, id, fields)
+}
+
+/// A draft in the place of what is there. What the server set itself stays; what the body leaves out is gone, save the
+/// fields in `kept` (random1, step 82: the MAC is gone; random3, step 43: the link is not).
+pub(crate) fn replacement(before: &Object, version: Version, draft: Draft, kept: &[&'static str]) -> Object {
+    let mut fields: Fields = draft.fields;
+    fields.retain(|(name, value)| *name != "id" && *value != Value::Null);
+    let of = before.type_name();
+    let server = self::fields(before.kind, version, of).filter(|field| field.access != Access::Client);
+    for name in server.map(|field| field.name).chain(kept.iter().copied()).chain([RANK]) {
+        if let Some(value) = before.get(name)
+            && !fields.iter().any(|(known, _)| *known == name)
+        {
+            fields.push((name, value.clone()));
+        }
+    }
+    let mut after = Object::new(before.kind, before.id, fields);
+    after.sequence = before.sequence;
+    after
+}
+
+/// The route that a router's port brings: to its own address, of weight 0 (05-router-port, step 4).
+pub(crate) fn automatic_route(version: Version, router: Uuid, port: Uuid, address: &str) -> Object {
+    let traits = version.traits();
+    let mut fields = vec![
+        ("routerId", Value::Uuid(router)),
+        ("nextHopPort", Value::Uuid(port)),
+        ("dstNetworkAddr", Value::text(address)),
+        ("dstNetworkLength", Value::Number(32)),
+        ("srcNetworkAddr", Value::text("0.0.0.0")),
+        ("type", Value::text(traits.local_route_type)),
+    ];
+    if let Some(gateway) = traits.local_route_gateway {
+        fields.push(("nextHopGateway", Value::text(gateway)));
+    }
+    Object::new(Kind::Route, Uuid::new_v4(), fields)
+}
+
+/// The rank of a rule that goes to `position` (from 1) of a chain, or nothing when that is further than one past the
+/// end (04-chain-rule, step 8). Those that stood there move behind it.
+pub(crate) fn rank_at(change: &mut Transaction<'_>, chain: Uuid, position: i64) -> Option<i64> {
+    let before = usize::try_from(position).ok()?.checked_sub(1)?;
+    let ranks: Vec<i64> =
+        change.state().naming(chain, "chainId", Kind::Rule).map(|rule| rule.rank()).collect();
+    match (before.checked_sub(1).and_then(|index| ranks.get(index)), ranks.get(before)) {
+        _ if before > ranks.len() => None,
+        (None, None) => Some(0),
+        (Some(last), None) => last.checked_add(STEP).or_else(|| spread(change, chain, before)),
+        (None, Some(first)) => first.checked_sub(STEP).or_else(|| spread(change, chain, before)),
+        (Some(left), Some(right)) if right - left > 1 => Some(left + (right - left) / 2),
+        _ => spread(change, chain, before),
+    }
+}
+
+/// Gives the rules of a chain ranks with room between them again, and the rank of a place among them.
+fn spread(change: &mut Transaction<'_>, chain: Uuid, before: usize) -> Option<i64> {
+    let mut rank: i64 = 0;
+    let mut free = None;
+    for (index, rule) in change.naming(chain, "chainId", Kind::Rule).into_iter().enumerate() {
+        if index == before {
+            free = Some(rank);
+            rank = rank.checked_add(STEP)?;
+        }
+        change.set(Kind::Rule, rule.id, RANK, Value::Number(rank));
+        rank = rank.checked_add(STEP)?;
+    }
+    free.or(Some(rank))
+}
+
+/// A router with its position shown: its place among its chain's rules, from 1.
+pub(crate) fn with_position(state: &State, rule: &Arc<Object>) -> Arc<Object> {
+    let Some(chain) = rule.uuid("chainId") else { return Arc::clone(rule) };
+    let place = state.naming(chain, "chainId", Kind::Rule).take_while(|other| other.id != rule.id).count();
+    placed(rule, place + 1)
+}
+
+/// The rules of a chain with their positions.
+pub(crate) fn rules(state: &State, chain: Uuid) -> Vec<Arc<Object>> {
+    state
+        .naming(chain, "chainId", Kind::Rule)
+        .enumerate()
+        .map(|(index, rule)| placed(rule, index + 1))
+        .collect()
+}
+
+fn placed(rule: &Arc<Object>, position: usize) -> Arc<Object> {
+    let mut shown = Object::clone(rule);
+    shown.set("position", Value::Number(i64::try_from(position).unwrap_or(i64::MAX)));
+    Arc::new(shown)
+}
+
+/// Ties two ports together.
+pub(crate) fn link(change: &mut Transaction<'_>, port: Uuid, peer: Uuid) {
+    change.set(Kind::Port, port, "peerId", Value::Uuid(peer));
+    change.set(Kind::Port, peer, "peerId", Value::Uuid(port));
+}
+
+/// Takes a link apart; the partner stays, without a peer (06-port-link, steps 15 to 18 and 24).
+pub(crate) fn unlink(change: &mut Transaction<'_>, port: Uuid) {
+    change.set(Kind::Port, port, "peerId", Value::Null);
+    for partner in change.naming(port, "peerId", Kind::Port) {
+        change.set(Kind::Port, partner.id, "peerId", Value::Null);
+    }
+}
+
+/// Takes a thing away with all that goes with it.
+pub(crate) fn delete(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
+    match kind {
+        Kind::Router | Kind::Bridge => delete_device(change, version, kind, id),
+        Kind::Port => delete_port(change, id),
+        Kind::Chain => delete_chain(change, id),
+        Kind::PortGroup => {
+            for member in change.naming(id, "portGroupId", Kind::PortGroupPort) {
+                change.delete(Kind::PortGroupPort, member.id);
+            }
+            delete_matching_rules(change, version, id, &PORT_GROUPS);
+        }
+        Kind::AddressGroup => {
+            for address in change.naming(id, "ipAddrGroupId", Kind::GroupAddress) {
+                change.delete(Kind::GroupAddress, address.id);
+            }
+            delete_matching_rules(change, version, id, &ADDRESS_GROUPS);
+        }
+        Kind::TunnelZone => {
+            for member in change.naming(id, "tunnelZoneId", Kind::ZoneHost) {
+                change.delete(Kind::ZoneHost, member.id);
+            }
+        }
+        Kind::Host => {
+            for member in change.naming(id, "hostId", Kind::ZoneHost) {
+                change.delete(Kind::ZoneHost, member.id);
+            }
+        }
+        _ => {}
+    }
+    change.delete(kind, id);
+}
+
+/// A router takes its ports and routes, a bridge its ports, with links and bindings (12-tenant-abrupt, steps 19 to 32;
+/// 13-host-binding, step 26).
+fn delete_device(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
+    for port in change.naming(id, "deviceId", Kind::Port) {
+        delete(change, version, Kind::Port, port.id);
+    }
+    if kind == Kind::Router {
+        for route in change.naming(id, "routerId", Kind::Route) {
+            change.delete(Kind::Route, route.id);
+        }
+    }
+}
+
+/// A port takes the routes through it (07-route, steps 19 and 20), its link, its memberships and its binding
+/// (13-host-binding, steps 18 to 22). Rules keep naming it (09-nat-rules, steps 16 to 18).
+fn delete_port(change: &mut Transaction<'_>, id: Uuid) {
+    unlink(change, id);
+    for route in change.naming(id, "nextHopPort", Kind::Route) {
+        change.delete(Kind::Route, route.id);
+    }
+    for member in change.naming(id, "portId", Kind::PortGroupPort) {
+        change.delete(Kind::PortGroupPort, member.id);
+    }
+    for binding in change.naming(id, "portId", Kind::Binding) {
+        change.delete(Kind::Binding, binding.id);
+    }
+}
+
+/// A chain takes its rules and the jumps to it (04-chain-rule, steps 26 to 29), and no longer filters anything
+/// (08-filters, steps 5 and 6).
+fn delete_chain(change: &mut Transaction<'_>, id: Uuid) {
+    for rule in change.naming(id, "chainId", Kind::Rule) {
+        change.delete(Kind::Rule, rule.id);
+    }
+    for jump in change.naming(id, "jumpChainId", Kind::Rule) {
+        change.delete(Kind::Rule, jump.id);
+    }
+    for filter in FILTERS {
+        for kind in FILTERED {
+            for device in change.naming(id, filter, kind) {
+                change.set(kind, device.id, filter, Value::Null);
+            }
+        }
+    }
+}
+
+/// On 1.7 a group takes the rules that match it; on 5.x they stay (14-groups, steps 15 to 18).
+fn delete_matching_rules(change: &mut Transaction<'_>, version: Version, id: Uuid, matched: &[&'static str]) {
+    if version.traits().first_generation {
+        for field in matched {
+            for rule in change.naming(id, field, Kind::Rule) {
+                change.delete(Kind::Rule, rule.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(state: &mut State, chain: Uuid, position: i64, id: u128) {
+        let mut change = state.begin();
+        let rank = rank_at(&mut change, chain, position).unwrap();
+        let fields = vec![("chainId", Value::Uuid(chain)), (RANK, Value::Number(rank))];
+        change.create(Object::new(Kind::Rule, Uuid::from_u128(id), fields));
+        change.commit();
+    }
+
+    #[test]
+    fn rules_stand_where_they_were_put() {
+        let chain = Uuid::from_u128(1);
+        let mut state = State::default();
+        let mut model: Vec<u128> = Vec::new();
+        // Always into the second place: the room between two ranks is used up again and again.
+        for id in 10..200 {
+            let position = if model.is_empty() { 1 } else { 2 };
+            insert(&mut state, chain, position, id);
+            model.insert(usize::try_from(position).unwrap() - 1, id);
+        }
+        insert(&mut state, chain, 1, 500);
+        model.insert(0, 500);
+        let end = i64::try_from(model.len()).unwrap() + 1;
+        insert(&mut state, chain, end, 501);
+        model.push(501);
+        let order: Vec<u128> = rules(&state, chain).iter().map(|rule| rule.id.as_u128()).collect();
+        assert_eq!(order, model);
+        let mut change = state.begin();
+        assert_eq!(rank_at(&mut change, chain, end + 2), None);
+        assert_eq!(rank_at(&mut change, chain, 0), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! What makes changes durable.
+//!
+//! With a directory, every change is written to an embedded database (redb) before its request is answered. One thread
+//! writes: it takes all changes that are waiting, writes them in one transaction, syncs the file, and only then lets
+//! their requests be answered. So concurrent requests share a sync, and an acknowledged change survives the loss of
+//! the process at any moment. Requests that only read see changes that are still being written.
+//!
+//! Objects are kept under the number of their making, so new ones land side by side at the end of the tree.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use tokio::sync::oneshot;
+
+use crate::object::Object;
+use crate::state::Change;
+use crate::version::Version;
+
+const OBJECTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("objects");
+const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
+const FILE: &str = "simulator.redb";
+
+/// Why a directory can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The directory can't be made or read.
+    #[error("the state directory {path} can't be used")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error("the state in {path} is in use by another process")]
+    InUse {
+        /// The database's file.
+        path: PathBuf,
+    },
+    /// The file is damaged. Nothing was changed in it.
+    #[error("the state in {path} is damaged: {why}")]
+    Damaged {
+        /// The database's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It holds the state of another MidoNet version.
+    #[error("the state in {path} is that of MidoNet {found}, not of {wanted}")]
+    OtherVersion {
+        /// The database's file.
+        path: PathBuf,
+        /// The version whose state it is.
+        found: String,
+        /// The version that was asked for.
+        wanted: Version,
+    },
+}
+
+/// Where changes go.
+#[derive(Debug)]
+pub(crate) enum Journal {
+    /// Nowhere: the state ends with the process.
+    Memory,
+    Disk(Disk),
+}
+
+/// The writing thread, as seen from the requests.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    waiting: mpsc::Sender<Batch>,
+    broken: Arc<AtomicBool>,
+}
+
+/// One request's changes.
+#[derive(Debug)]
+struct Batch {
+    changes: Vec<Change>,
+    done: oneshot::Sender<Result<(), String>>,
+}
+
+/// Tells when changes are durable.
+#[derive(Debug)]
+pub(crate) struct Ticket(Option<oneshot::Receiver<Result<(), String>>>);
+
+impl Ticket {
+    /// Waits until the changes are durable, or can't be made so.
+    pub(crate) async fn wait(self) -> Result<(), String> {
+        match self.0 {
+            None => Ok(()),
+            Some(done) => done.await.unwrap_or_else(|_| Err("the writing thread is gone".to_owned())),
+        }
+    }
+}
+
+impl Journal {
+    /// Opens the state in `directory`, making both if needed, and reads what it holds.
+    pub(crate) fn open(directory: &Path, version: Version) -> Result<(Journal, Vec<Object>), JournalError> {
+        let unusable = |source| JournalError::Directory { path: directory.to_owned(), source };
+        std::fs::create_dir_all(directory).map_err(unusable)?;
+        let path = directory.join(FILE);
+        // redb checks what it reads with assertions in places; a damaged file must not end the process.
+        let opened = catch_unwind(AssertUnwindSafe(|| load(&path, version)));
+        let (database, objects) = opened.unwrap_or_else(|_| Err(damaged(&path, "it makes no sense")))?;
+        let (waiting, batches) = mpsc::channel();
+        let broken = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&broken);
+        thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || write_all(&database, &batches, &flag))
+            .map_err(unusable)?;
+        Ok((Journal::Disk(Disk { waiting, broken }), objects))
+    }
+
+    /// Hands changes over. The order of calls is the order of changes.
+    pub(crate) fn submit(&self, changes: Vec<Change>) -> Ticket {
+        let Journal::Disk(disk) = self else { return Ticket(None) };
+        let (done, ticket) = oneshot::channel();
+        // When the thread is gone the ticket says so.
+        let _ = disk.waiting.send(Batch { changes, done });
+        Ticket(Some(ticket))
+    }
+
+    /// Whether writing failed once: then the memory is ahead of the disk, and nothing more is written.
+    pub(crate) fn is_broken(&self) -> bool {
+        match self {
+            Journal::Memory => false,
+            Journal::Disk(disk) => disk.broken.load(Ordering::Acquire),
+        }
+    }
+}
+
+fn damaged(path: &Path, why: impl ToString) -> JournalError {
+    JournalError::Damaged { path: path.to_owned(), why: why.to_string() }
+}
+
+fn load(path: &Path, version: Version) -> Result<(Database, Vec<Object>), JournalError> {
+    let mut database = match Database::create(path) {
+        Ok(database) => database,
+        Err(DatabaseError::DatabaseAlreadyOpen) => return Err(JournalError::InUse { path: path.to_owned() }),
+        Err(why) => return Err(damaged(path, why)),
+    };
+    match database.check_integrity() {
+        Ok(true) => {}
+        Ok(false) => return Err(damaged(path, "its checksums do not hold")),
+        Err(why) => return Err(damaged(path, why)),
+    }
+    check_version(&database, path, version)?;
+    let reading = database.begin_read().map_err(|why| damaged(path, why))?;
+    let table = reading.open_table(OBJECTS).map_err(|why| damaged(path, why))?;
+    let mut objects = Vec::new();
+    for entry in table.iter().map_err(|why| damaged(path, why))? {
+        let (key, value) = entry.map_err(|why| damaged(path, why))?;
+        let object = Object::from_stored(key.value(), value.value());
+        objects.push(object.map_err(|why| damaged(path, format!("record {} is {why}", key.value())))?);
+    }
+    drop(table);
+    drop(reading);
+    Ok((database, objects))
+}
+
+/// A new file gets this version's name; an old one has to have it.
+fn check_version(database: &Database, path: &Path, version: Version) -> Result<(), JournalError> {
+    let settle = || -> Result<Option<String>, redb::Error> {
+        let writing = database.begin_write()?;
+        let found = {
+            let mut about = writing.open_table(ABOUT)?;
+            let found = about.get("version")?.map(|found| found.value().to_owned());
+            if found.is_none() {
+                about.insert("version", version.to_string().as_str())?;
+            }
+            writing.open_table(OBJECTS)?;
+            found
+        };
+        writing.commit()?;
+        Ok(found)
+    };
+    match settle().map_err(|why| damaged(path, why))? {
+        Some(found) if found != version.to_string() => {
+            Err(JournalError::OtherVersion { path: path.to_owned(), found, wanted: version })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The writing thread: until nobody can send any more.
+fn write_all(database: &Database, batches: &mpsc::Receiver<Batch>, broken: &AtomicBool) {
+    while let Ok(first) = batches.recv() {
+        let mut waiting = vec![first];
+        waiting.extend(batches.try_iter());
+        let outcome = if broken.load(Ordering::Acquire) {
+            Err("an earlier write failed".to_owned())
+        } else {
+            write(database, &waiting).map_err(|why| why.to_string())
+        };
+        if let Err(why) = &outcome {
+            broken.store(true, Ordering::Release);
+            tracing::error!(%why, "changes could not be made durable");
+        }
+        for batch in waiting {
+            // A request that went away does not wait for its ticket.
+            let _ = batch.done.send(outcome.clone());
+        }
+    }
+}
+
+fn write(database: &Database, waiting: &[Batch]) -> Result<(), redb::Error> {
+    // Of several changes to one object only the last counts.
+    let mut last: BTreeMap<u64, Option<&Arc<Object>>> = BTreeMap::new();
+    for change in waiting.iter().flat_map(|batch| &batch.changes) {
+        last.insert(change.sequence, change.object.as_ref());
+    }
+    let writing = database.begin_write()?;
+    {
+        let mut table = writing.open_table(OBJECTS)?;
+        for (sequence, object) in last {
+            match object {
+                Some(object) => drop(table.insert(sequence, object.to_stored().as_slice())?),
+                None => drop(table.remove(sequence)?),
+            }
+        }
+    }
+    writing.commit()?;
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! Address groups and their addresses (14-groups, steps 6 to 9).
+
+use super::REQUIRED_ON_1X;
+use crate::schema::{Form, Item, Unset, link, number, other, text, uuid, uuids};
+use crate::version::Versions;
+
+const V5_8: Versions = Versions::V5_8;
+
+pub(crate) const TABLE: &[Item] = &[
+    uuid("id").row(),
+    text("name").checked(REQUIRED_ON_1X).row(),
+    other("ipAddrPorts", Form::Any, Unset::EmptyList).on(V5_8).by_server().row(),
+    uuid("inboundChainId").on(V5_8).by_server().row(),
+    uuid("outboundChainId").on(V5_8).by_server().row(),
+    uuids("ruleIds").on(V5_8).by_server().row(),
+    link("addrs", "/ip_addr_groups/{id}/ip_addrs"),
+    link("uri", "/ip_addr_groups/{id}"),
+];
+
+pub(crate) const ADDRESS_TABLE: &[Item] = &[
+    uuid("id").hidden().row(),
+    number("version", 0).row(),
+    text("addr").row(),
+    uuid("ipAddrGroupId").by_server().row(),
+    link("ipAddrGroup", "/ip_addr_groups/{ipAddrGroupId}"),
+    link("uri", "/ip_addr_groups/{ipAddrGroupId}/versions/{version}/ip_addrs/{addr}"),
+];

@@ -1,0 +1,33 @@
+//! Bridges (03-bridge).
+
+use super::{NAME, REQUIRED_ON_1X};
+use crate::schema::{Item, Kind, flag, foreign, link, link_on, reference, text, uuid, uuids};
+use crate::version::Versions;
+
+const V5: Versions = Versions::V5;
+
+pub(crate) const TABLE: &[Item] = &[
+    uuid("id").row(),
+    text("tenantId").checked(REQUIRED_ON_1X).row(),
+    text("name").checked(NAME).row(),
+    flag("adminStateUp", true).row(),
+    reference("inboundFilterId", Kind::Chain).row(),
+    reference("outboundFilterId", Kind::Chain).row(),
+    uuids("vxLanPortIds").on(V5).by_server().row(),
+    uuids("inboundMirrorIds").on(V5).row(),
+    uuids("outboundMirrorIds").on(V5).row(),
+    foreign("qosPolicyId", "QosPolicy").on(Versions::V5_8).row(),
+    link("inboundFilter", "/chains/{inboundFilterId}"),
+    link("outboundFilter", "/chains/{outboundFilterId}"),
+    link("peerPorts", "/bridges/{id}/peer_ports"),
+    link_on("vxLanPorts", "/bridges/{id}/vxlan_ports", V5, &[]),
+    link("macTable", "/bridges/{id}/mac_table"),
+    link("arpTable", "/bridges/{id}/arp_table"),
+    link("dhcpSubnets", "/bridges/{id}/dhcp"),
+    link("dhcpSubnet6s", "/bridges/{id}/dhcpV6"),
+    link("vlanMacTableTemplate", "/bridges/{id}/vlans/{{vlanId}}/mac_table"),
+    link("macPortTemplate", "/bridges/{id}/mac_table/{{macAddress}}_{{portId}}"),
+    link("vlanMacPortTemplate", "/bridges/{id}/vlans/{{vlanId}}/mac_table/{{macAddress}}_{{portId}}"),
+    link("uri", "/bridges/{id}"),
+    link("ports", "/bridges/{id}/ports"),
+];

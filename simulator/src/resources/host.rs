@@ -1,0 +1,23 @@
+//! Hosts: registered when the server starts, as an agent would (13-host-binding, steps 0 and 7).
+
+use crate::schema::{Form, Item, Unset, flag, link, number, other, text, uuid};
+use crate::version::Versions;
+
+const V5: Versions = Versions::V5;
+const V5_8: Versions = Versions::V5_8;
+
+pub(crate) const TABLE: &[Item] = &[
+    uuid("id").row(),
+    text("name").by_server().row(),
+    other("addresses", Form::Any, Unset::EmptyList).by_server().row(),
+    other("hostInterfaces", Form::Any, Unset::EmptyList).on(V5).by_server().row(),
+    flag("alive", true).on(Versions::V1).by_server().row(),
+    flag("alive", false).on(V5).by_server().row(),
+    number("floodingProxyWeight", 1).row(),
+    number("containerWeight", 1).on(V5_8).row(),
+    number("containerLimit", -1).on(V5_8).row(),
+    flag("enforceContainerLimit", false).on(V5_8).row(),
+    link("interfaces", "/hosts/{id}/interfaces"),
+    link("uri", "/hosts/{id}"),
+    link("ports", "/hosts/{id}/ports"),
+];

@@ -1,0 +1,15 @@
+//! Bindings of a port to a host's interface (13-host-binding).
+
+use crate::schema::{Check, Item, link, text, uuid};
+use crate::version::Versions;
+
+pub(crate) const TABLE: &[Item] = &[
+    uuid("id").hidden().row(),
+    uuid("hostId").row(),
+    uuid("portId").row(),
+    // 5.x binds a port to no interface (step 16).
+    text("interfaceName").checked(&[(Versions::V1, Check::NotNull)]).row(),
+    link("host", "/hosts/{hostId}"),
+    link("port", "/ports/{portId}"),
+    link("uri", "/hosts/{hostId}/ports/{portId}"),
+];

@@ -1,0 +1,31 @@
+//! One file a kind: its fields with their defaults, what is checked, and what making and deleting one does.
+//!
+//! The tables are in the order in which the servers show the fields.
+
+pub(crate) mod address_group;
+pub(crate) mod application;
+pub(crate) mod bridge;
+pub(crate) mod chain;
+pub(crate) mod host;
+pub(crate) mod host_interface_port;
+pub(crate) mod login;
+pub(crate) mod port;
+pub(crate) mod port_group;
+pub(crate) mod port_link;
+pub(crate) mod route;
+pub(crate) mod router;
+pub(crate) mod rule;
+pub(crate) mod system_state;
+pub(crate) mod tenant;
+pub(crate) mod tunnel_zone;
+
+use crate::schema::Check;
+use crate::version::Versions;
+
+/// What every 1.x resource with a tenant requires (02-router, steps 8 and 9), and 5.x does not.
+const REQUIRED_ON_1X: &[(Versions, Check)] = &[(Versions::V1, Check::NotNull)];
+/// The same for a name, which also has a longest length.
+const NAME: &[(Versions, Check)] = &[(Versions::V1, Check::NotNull), (Versions::ALL, Check::Length(0, 255))];
+/// A prefix length.
+const PREFIX: &[(Versions, Check)] =
+    &[(Versions::ALL, Check::AtLeast(0)), (Versions::ALL, Check::AtMost(32))];

@@ -1,0 +1,116 @@
+//! Rules of every type, with every condition (04-chain-rule, 09-nat-rules).
+
+use super::PREFIX;
+use crate::object::RANK;
+use crate::schema::{
+    Check, Field, Form, Item, Unset, flag, link, number, optional_number, other, text, uuid, uuids,
+};
+use crate::version::Versions;
+
+/// The types of rules that can be made.
+pub(crate) const TYPES: &[&str] =
+    &["accept", "dnat", "drop", "jump", "reject", "return", "rev_dnat", "rev_snat", "snat"];
+/// What 5.x says the types are when it is given none of them (04-chain-rule, step 13).
+pub(crate) const KNOWN: &str =
+    "Rule, accept, dnat, drop, jump, l2_transform, reject, return, rev_dnat, rev_snat, snat, trace";
+/// The rules that translate addresses.
+pub(crate) const NAT: &[&str] = &["dnat", "snat", "rev_dnat", "rev_snat"];
+/// The ones that say to what.
+pub(crate) const FORWARD_NAT: &[&str] = &["dnat", "snat"];
+
+const V1: Versions = Versions::V1;
+const V5: Versions = Versions::V5;
+const V5_8: Versions = Versions::V5_8;
+const JUMP: &[&str] = &["jump"];
+
+const ADDRESS: &[(Versions, Check)] = &[(Versions::ALL, Check::Address)];
+const MAC: &[(Versions, Check)] = &[(Versions::ALL, Check::Mac)];
+const MAC_MASK: &[(Versions, Check)] = &[(Versions::ALL, Check::MacMask)];
+const PORTS: &[(Versions, Check)] = &[(Versions::ALL, Check::PortRange)];
+const DL_TYPE: &[(Versions, Check)] =
+    &[(Versions::ALL, Check::AtLeast(0x0600)), (Versions::ALL, Check::AtMost(0xFFFF))];
+const POLICIES: &[&str] = &["any", "nonheader", "header", "unfragmented"];
+/// Steps 13 and 14 of 09-nat-rules.
+const FLOW_ACTION: &[(Versions, Check)] =
+    &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::OneOf(&["accept", "continue", "return"]))];
+const TARGETS: &[(Versions, Check)] =
+    &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::ListLength(1))];
+
+const fn range(name: &'static str) -> Field {
+    other(name, Form::Range, Unset::Null).checked(PORTS)
+}
+
+pub(crate) const TABLE: &[Item] = &[
+    text("type").row(),
+    text("nwDstAddress").checked(ADDRESS).row(),
+    number("nwDstLength", 0).checked(PREFIX).row(),
+    text("nwSrcAddress").checked(ADDRESS).row(),
+    number("nwSrcLength", 0).checked(PREFIX).row(),
+    flag("condInvert", false).row(),
+    flag("matchForwardFlow", false).row(),
+    flag("matchReturnFlow", false).row(),
+    uuids("inPorts").row(),
+    flag("invInPorts", false).row(),
+    uuids("outPorts").row(),
+    flag("invOutPorts", false).row(),
+    uuid("portGroup").row(),
+    flag("invPortGroup", false).row(),
+    uuid("inPortGroup").on(V5_8).row(),
+    flag("invInPortGroup", false).on(V5_8).row(),
+    uuid("outPortGroup").on(V5_8).row(),
+    flag("invOutPortGroup", false).on(V5_8).row(),
+    uuid("ipAddrGroupSrc").row(),
+    flag("invIpAddrGroupSrc", false).row(),
+    uuid("ipAddrGroupDst").row(),
+    flag("invIpAddrGroupDst", false).row(),
+    uuid("traversedDevice").on(V5).row(),
+    flag("invTraversedDevice", false).on(V5).row(),
+    flag("noVlan", false).on(V5).row(),
+    optional_number("vlan").on(V5).row(),
+    optional_number("dlType").checked(DL_TYPE).row(),
+    flag("invDlType", false).row(),
+    text("dlSrc").checked(MAC).row(),
+    text("dlSrcMask").checked(MAC_MASK).row(),
+    flag("invDlSrc", false).row(),
+    text("dlDst").checked(MAC).row(),
+    text("dlDstMask").checked(MAC_MASK).row(),
+    flag("invDlDst", false).row(),
+    number("nwTos", 0).on(V1).row(),
+    optional_number("nwTos").on(V5).row(),
+    flag("invNwTos", false).row(),
+    number("nwProto", 0).on(V1).row(),
+    optional_number("nwProto").on(V5).row(),
+    flag("invNwProto", false).row(),
+    flag("invNwSrc", false).row(),
+    flag("invNwDst", false).row(),
+    flag("matchNwDstRewritten", false).on(V5_8).row(),
+    text("fragmentPolicy").on(V1).row(),
+    other("fragmentPolicy", Form::Word(FRAGMENT_POLICY, POLICIES), Unset::Null).on(V5).row(),
+    range("tpSrc").row(),
+    range("tpDst").row(),
+    flag("invTpSrc", false).row(),
+    flag("invTpDst", false).row(),
+    text("icmpDataSrcIpAddress").on(V5_8).checked(ADDRESS).row(),
+    number("icmpDataSrcIpLength", 0).on(V5_8).checked(PREFIX).row(),
+    flag("invIcmpDataSrcIp", false).on(V5_8).row(),
+    text("icmpDataDstIpAddress").on(V5_8).checked(ADDRESS).row(),
+    number("icmpDataDstIpLength", 0).on(V5_8).checked(PREFIX).row(),
+    flag("invIcmpDataDstIp", false).on(V5_8).row(),
+    uuid("id").row(),
+    uuid("chainId").by_server().row(),
+    text("meterName").on(V5).row(),
+    number("position", 1).checked(&[(Versions::ALL, Check::AtLeast(1))]).row(),
+    other("properties", Form::Any, Unset::EmptyMap).on(V1).row(),
+    text("flowAction").of(NAT).checked(FLOW_ACTION).row(),
+    other("natTargets", Form::NatTargets, Unset::EmptyList).of(FORWARD_NAT).checked(TARGETS).row(),
+    // Getters that 1.7 takes for fields (09-nat-rules, step 7).
+    Item::Upper { name: "andValidateFragmentPolicy", of: "fragmentPolicy", versions: V1, types: FORWARD_NAT },
+    Item::Upper { name: "natFlowAction", of: "flowAction", versions: V1, types: NAT },
+    text("jumpChainName").of(JUMP).row(),
+    uuid("jumpChainId").of(JUMP).row(),
+    link("uri", "/rules/{id}"),
+    other(RANK, Form::Number, Unset::Null).hidden().row(),
+];
+
+/// The enumeration of fragment policies.
+pub(crate) const FRAGMENT_POLICY: &str = "Condition$FragmentPolicy";

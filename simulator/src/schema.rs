@@ -1,0 +1,347 @@
+//! How a kind of resource is described: a table of fields and links, one per kind (see [`crate::resources`]).
+//!
+//! The table says what a body may set, what is shown when nothing was set, what is checked, and in which versions and
+//! for which types of the kind (a rule's, a port's) an entry is there. Reading a body, writing one and storing an
+//! object are the same code for every kind.
+
+use crate::version::{Version, Versions};
+
+/// The kinds of things that the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    Router,
+    Bridge,
+    Port,
+    Route,
+    Chain,
+    Rule,
+    Host,
+    TunnelZone,
+    ZoneHost,
+    PortGroup,
+    PortGroupPort,
+    AddressGroup,
+    GroupAddress,
+    Binding,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 14] = [
+        Kind::Router,
+        Kind::Bridge,
+        Kind::Port,
+        Kind::Route,
+        Kind::Chain,
+        Kind::Rule,
+        Kind::Host,
+        Kind::TunnelZone,
+        Kind::ZoneHost,
+        Kind::PortGroup,
+        Kind::PortGroupPort,
+        Kind::AddressGroup,
+        Kind::GroupAddress,
+        Kind::Binding,
+    ];
+
+    /// What 5.x calls the kind in its messages (03-bridge, step 13: a bridge is a "Network").
+    pub(crate) const fn class(self) -> &'static str {
+        match self {
+            Kind::Router => "Router",
+            Kind::Bridge => "Network",
+            Kind::Port => "Port",
+            Kind::Route => "Route",
+            Kind::Chain => "Chain",
+            Kind::Rule => "Rule",
+            Kind::Host => "Host",
+            Kind::TunnelZone => "TunnelZone",
+            Kind::ZoneHost => "TunnelZoneHost",
+            Kind::PortGroup => "PortGroup",
+            Kind::PortGroupPort => "PortGroupPort",
+            Kind::AddressGroup => "IPAddrGroup",
+            Kind::GroupAddress => "IpAddrGroupAddr",
+            Kind::Binding => "HostInterfacePort",
+        }
+    }
+
+    /// What the Java model class is called, which bad bodies bring to light (10-bad-input, steps 2 and 6).
+    pub(crate) const fn model(self) -> &'static str {
+        match self {
+            Kind::Bridge => "Bridge",
+            Kind::AddressGroup => "IpAddrGroup",
+            other => other.class(),
+        }
+    }
+
+    /// The collection's path segment.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Kind::Router => "routers",
+            Kind::Bridge => "bridges",
+            Kind::Port | Kind::PortGroupPort | Kind::Binding => "ports",
+            Kind::Route => "routes",
+            Kind::Chain => "chains",
+            Kind::Rule => "rules",
+            Kind::Host | Kind::ZoneHost => "hosts",
+            Kind::TunnelZone => "tunnel_zones",
+            Kind::PortGroup => "port_groups",
+            Kind::AddressGroup => "ip_addr_groups",
+            Kind::GroupAddress => "ip_addrs",
+        }
+    }
+
+    /// Whether a 1.x server keeps the id that a client offers (README, 1).
+    pub(crate) const fn keeps_id_on_1x(self) -> bool {
+        !matches!(self, Kind::Port | Kind::Route | Kind::Rule)
+    }
+
+    /// The kind's table.
+    pub(crate) const fn table(self) -> &'static [Item] {
+        use crate::resources as r;
+        match self {
+            Kind::Router => r::router::TABLE,
+            Kind::Bridge => r::bridge::TABLE,
+            Kind::Port => r::port::TABLE,
+            Kind::Route => r::route::TABLE,
+            Kind::Chain => r::chain::TABLE,
+            Kind::Rule => r::rule::TABLE,
+            Kind::Host => r::host::TABLE,
+            Kind::TunnelZone => r::tunnel_zone::TABLE,
+            Kind::ZoneHost => r::tunnel_zone::HOST_TABLE,
+            Kind::PortGroup => r::port_group::TABLE,
+            Kind::PortGroupPort => r::port_group::PORT_TABLE,
+            Kind::AddressGroup => r::address_group::TABLE,
+            Kind::GroupAddress => r::address_group::ADDRESS_TABLE,
+            Kind::Binding => r::host_interface_port::TABLE,
+        }
+    }
+
+    /// The types that objects of this kind are told apart by, if they are.
+    pub(crate) const fn types(self) -> &'static [&'static str] {
+        match self {
+            Kind::Port => crate::resources::port::TYPES,
+            Kind::Rule => crate::resources::rule::TYPES,
+            _ => &[],
+        }
+    }
+}
+
+/// What a field's JSON has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Uuid,
+    Text,
+    Flag,
+    /// A primitive number: null means 0.
+    Number,
+    /// A number that may be null.
+    OptionalNumber,
+    /// `{"start": 1, "end": 2}`.
+    Range,
+    Uuids,
+    /// A list of `{"addressFrom", "addressTo", "portFrom", "portTo"}`.
+    NatTargets,
+    /// One of a fixed set of words, named by the Java enumeration that 5.x has for it.
+    Word(&'static str, &'static [&'static str]),
+    /// Anything, kept as it came.
+    Any,
+}
+
+/// What an object shows for a field that nobody set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unset {
+    Null,
+    Flag(bool),
+    Number(i64),
+    EmptyList,
+    EmptyMap,
+}
+
+/// Who may set a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// A body's value counts.
+    Client,
+    /// A body's value is ignored, and the server's own is shown.
+    Server,
+    /// Never shown, never read: the server's own bookkeeping.
+    Hidden,
+}
+
+/// A check of a value; what a failed one says is in [`crate::validation`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    NotNull,
+    AtLeast(i64),
+    AtMost(i64),
+    /// An IPv4 address, else "is an invalid IP format".
+    Address,
+    /// An IPv4 address, else the regular expression itself is shown (07-route, step 10).
+    AddressPattern,
+    Length(usize, usize),
+    ListLength(usize),
+    Mac,
+    MacMask,
+    /// A range with both ends in 1..=65535 and in order.
+    PortRange,
+    /// One of these words, else "Must be one of […]." (07-route, step 14 on 1.7).
+    OneOf(&'static [&'static str]),
+}
+
+/// A field of a kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) form: Form,
+    pub(crate) unset: Unset,
+    pub(crate) versions: Versions,
+    /// The types of the kind that have the field; empty: all.
+    pub(crate) types: &'static [&'static str],
+    pub(crate) access: Access,
+    pub(crate) checks: &'static [(Versions, Check)],
+    /// The kind that a UUID names, when the server follows it.
+    pub(crate) refers: Option<Kind>,
+    /// A kind that the simulator has no objects of: any id is a wrong reference.
+    pub(crate) foreign: Option<&'static str>,
+}
+
+/// A row of a kind's table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Item {
+    Field(Field),
+    /// A URI made of the object's fields; null when one of them is.
+    Link {
+        name: &'static str,
+        path: &'static str,
+        versions: Versions,
+        types: &'static [&'static str],
+    },
+    /// A field's text in upper case, which 1.7 shows beside the field.
+    Upper {
+        name: &'static str,
+        of: &'static str,
+        versions: Versions,
+        types: &'static [&'static str],
+    },
+}
+
+const fn field(name: &'static str, form: Form, unset: Unset) -> Field {
+    Field {
+        name,
+        form,
+        unset,
+        versions: Versions::ALL,
+        types: &[],
+        access: Access::Client,
+        checks: &[],
+        refers: None,
+        foreign: None,
+    }
+}
+
+/// A UUID, null unless set.
+pub(crate) const fn uuid(name: &'static str) -> Field {
+    field(name, Form::Uuid, Unset::Null)
+}
+
+/// A reference to an object of `kind` that has to be there.
+pub(crate) const fn reference(name: &'static str, kind: Kind) -> Field {
+    let mut made = field(name, Form::Uuid, Unset::Null);
+    made.refers = Some(kind);
+    made
+}
+
+/// A reference to a kind of which no object can exist here.
+pub(crate) const fn foreign(name: &'static str, class: &'static str) -> Field {
+    let mut made = field(name, Form::Uuid, Unset::Null);
+    made.foreign = Some(class);
+    made
+}
+
+/// A text, null unless set.
+pub(crate) const fn text(name: &'static str) -> Field {
+    field(name, Form::Text, Unset::Null)
+}
+
+/// A flag.
+pub(crate) const fn flag(name: &'static str, unset: bool) -> Field {
+    field(name, Form::Flag, Unset::Flag(unset))
+}
+
+/// A number that is never null.
+pub(crate) const fn number(name: &'static str, unset: i64) -> Field {
+    field(name, Form::Number, Unset::Number(unset))
+}
+
+/// A number that is null unless set.
+pub(crate) const fn optional_number(name: &'static str) -> Field {
+    field(name, Form::OptionalNumber, Unset::Null)
+}
+
+/// A list of UUIDs.
+pub(crate) const fn uuids(name: &'static str) -> Field {
+    field(name, Form::Uuids, Unset::EmptyList)
+}
+
+/// A field of any other form.
+pub(crate) const fn other(name: &'static str, form: Form, unset: Unset) -> Field {
+    field(name, form, unset)
+}
+
+impl Field {
+    pub(crate) const fn on(mut self, versions: Versions) -> Field {
+        self.versions = versions;
+        self
+    }
+
+    pub(crate) const fn of(mut self, types: &'static [&'static str]) -> Field {
+        self.types = types;
+        self
+    }
+
+    pub(crate) const fn by_server(mut self) -> Field {
+        self.access = Access::Server;
+        self
+    }
+
+    pub(crate) const fn hidden(mut self) -> Field {
+        self.access = Access::Hidden;
+        self
+    }
+
+    pub(crate) const fn checked(mut self, checks: &'static [(Versions, Check)]) -> Field {
+        self.checks = checks;
+        self
+    }
+
+    pub(crate) const fn row(self) -> Item {
+        Item::Field(self)
+    }
+}
+
+/// A URI of the object's own.
+pub(crate) const fn link(name: &'static str, path: &'static str) -> Item {
+    Item::Link { name, path, versions: Versions::ALL, types: &[] }
+}
+
+/// A URI that only some versions or types have.
+pub(crate) const fn link_on(
+    name: &'static str,
+    path: &'static str,
+    versions: Versions,
+    types: &'static [&'static str],
+) -> Item {
+    Item::Link { name, path, versions, types }
+}
+
+/// Whether a row is there in this version, for an object of this type.
+pub(crate) fn applies(versions: Versions, types: &[&str], version: Version, of: &str) -> bool {
+    versions.has(version) && (types.is_empty() || types.contains(&of))
+}
+
+/// The fields of a kind that are there in this version, for an object of this type.
+pub(crate) fn fields(kind: Kind, version: Version, of: &str) -> impl Iterator<Item = &'static Field> {
+    kind.table().iter().filter_map(move |item| match item {
+        Item::Field(field) if applies(field.versions, field.types, version, of) => Some(field),
+        _ => None,
+    })
+}

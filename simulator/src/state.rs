@@ -1,0 +1,245 @@
+//! What the server holds: every object by kind and id, and who names whom.
+//!
+//! A request changes it through a [`Transaction`]: all of its changes stand, or none. The list of changes that a
+//! transaction leaves is what the journal makes durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::object::{Object, Value};
+use crate::schema::Kind;
+
+/// One object's new form, or that it is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) sequence: u64,
+    pub(crate) object: Option<Arc<Object>>,
+}
+
+/// Who names whom: the named id, the field, the namer's rank, the namer's kind and id.
+type Naming = (Uuid, &'static str, i64, Kind, Uuid);
+
+/// Everything that the server holds.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    tables: BTreeMap<Kind, BTreeMap<Uuid, Arc<Object>>>,
+    namings: BTreeSet<Naming>,
+    next_sequence: u64,
+    next_tunnel_key: i64,
+}
+
+impl State {
+    /// A state of the objects that were kept.
+    pub(crate) fn of(objects: impl IntoIterator<Item = Object>) -> State {
+        let mut state = State::default();
+        for object in objects {
+            state.next_sequence = state.next_sequence.max(object.sequence + 1);
+            if let Some(key) = object.number("tunnelKey") {
+                state.next_tunnel_key = state.next_tunnel_key.max(key);
+            }
+            state.insert(Arc::new(object));
+        }
+        state
+    }
+
+    pub(crate) fn get(&self, kind: Kind, id: Uuid) -> Option<&Arc<Object>> {
+        self.tables.get(&kind)?.get(&id)
+    }
+
+    pub(crate) fn has(&self, kind: Kind, id: Uuid) -> bool {
+        self.get(kind, id).is_some()
+    }
+
+    /// All objects of a kind, by id.
+    pub(crate) fn all(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
+        self.tables.get(&kind).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// How many objects of a kind there are.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.tables.get(&kind).map_or(0, BTreeMap::len)
+    }
+
+    /// The objects of `kind` whose `field` names `id`, by rank.
+    pub(crate) fn naming(
+        &self,
+        id: Uuid,
+        field: &'static str,
+        kind: Kind,
+    ) -> impl Iterator<Item = &Arc<Object>> {
+        let least = (id, field, i64::MIN, Kind::Router, Uuid::nil());
+        let most = (id, field, i64::MAX, Kind::Binding, Uuid::max());
+        self.namings
+            .range(least..=most)
+            .filter(move |(.., of, _)| *of == kind)
+            .filter_map(move |(.., namer)| self.get(kind, *namer))
+    }
+
+    /// Starts a change.
+    pub(crate) fn begin(&mut self) -> Transaction<'_> {
+        Transaction { state: self, undo: Vec::new(), done: false }
+    }
+
+    fn insert(&mut self, object: Arc<Object>) {
+        let rank = object.rank();
+        for (field, named) in object.references() {
+            self.namings.insert((named, field, rank, object.kind, object.id));
+        }
+        self.tables.entry(object.kind).or_default().insert(object.id, object);
+    }
+
+    fn remove(&mut self, kind: Kind, id: Uuid) -> Option<Arc<Object>> {
+        let object = self.tables.get_mut(&kind)?.remove(&id)?;
+        let rank = object.rank();
+        for (field, named) in object.references() {
+            self.namings.remove(&(named, field, rank, kind, id));
+        }
+        Some(object)
+    }
+}
+
+/// A change in the making. Dropping it without [`Transaction::commit`] takes all of it back.
+#[derive(Debug)]
+pub(crate) struct Transaction<'a> {
+    state: &'a mut State,
+    /// What was there before, oldest first: the kind, the id, the object if there was one.
+    undo: Vec<(Kind, Uuid, Option<Arc<Object>>)>,
+    done: bool,
+}
+
+impl Transaction<'_> {
+    /// The state as this change has it so far.
+    pub(crate) fn state(&self) -> &State {
+        self.state
+    }
+
+    pub(crate) fn get(&self, kind: Kind, id: Uuid) -> Option<&Arc<Object>> {
+        self.state.get(kind, id)
+    }
+
+    /// Adds a new object.
+    pub(crate) fn create(&mut self, mut object: Object) {
+        object.sequence = self.state.next_sequence;
+        self.state.next_sequence += 1;
+        self.put(object);
+    }
+
+    /// Puts an object in the place of what has its id.
+    pub(crate) fn put(&mut self, object: Object) {
+        let (kind, id) = (object.kind, object.id);
+        let before = self.state.remove(kind, id);
+        self.undo.push((kind, id, before));
+        self.state.insert(Arc::new(object));
+    }
+
+    /// Sets one field of an object, if the object is there.
+    pub(crate) fn set(&mut self, kind: Kind, id: Uuid, field: &'static str, value: Value) {
+        if let Some(object) = self.state.get(kind, id) {
+            let mut object = Object::clone(object);
+            object.set(field, value);
+            self.put(object);
+        }
+    }
+
+    /// Takes an object away; says whether it was there.
+    pub(crate) fn delete(&mut self, kind: Kind, id: Uuid) -> bool {
+        let before = self.state.remove(kind, id);
+        let was_there = before.is_some();
+        if was_there {
+            self.undo.push((kind, id, before));
+        }
+        was_there
+    }
+
+    /// The objects of `kind` whose `field` names `id`, by rank.
+    pub(crate) fn naming(&self, id: Uuid, field: &'static str, kind: Kind) -> Vec<Arc<Object>> {
+        self.state.naming(id, field, kind).cloned().collect()
+    }
+
+    /// A key for a new port's tunnel.
+    pub(crate) fn next_tunnel_key(&mut self) -> i64 {
+        self.state.next_tunnel_key += 1;
+        self.state.next_tunnel_key
+    }
+
+    /// Lets the change stand, and says what it was.
+    pub(crate) fn commit(mut self) -> Vec<Change> {
+        self.done = true;
+        let mut changes: Vec<Change> = Vec::with_capacity(self.undo.len());
+        let mut seen = BTreeSet::new();
+        for (kind, id, before) in self.undo.iter() {
+            if !seen.insert((*kind, *id)) {
+                continue;
+            }
+            let now = self.state.get(*kind, *id).cloned();
+            let Some(sequence) = now.as_ref().or(before.as_ref()).map(|object| object.sequence) else {
+                continue;
+            };
+            // An id that was deleted and made again within one change has two keys.
+            if let (Some(now), Some(before)) = (&now, before)
+                && now.sequence != before.sequence
+            {
+                changes.push(Change { sequence: before.sequence, object: None });
+            }
+            changes.push(Change { sequence, object: now });
+        }
+        changes
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        for (kind, id, before) in std::mem::take(&mut self.undo).into_iter().rev() {
+            self.state.remove(kind, id);
+            if let Some(object) = before {
+                self.state.insert(object);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(id: u128, device: u128) -> Object {
+        Object::new(Kind::Port, Uuid::from_u128(id), vec![("deviceId", Value::Uuid(Uuid::from_u128(device)))])
+    }
+
+    #[test]
+    fn a_dropped_change_leaves_nothing() {
+        let mut state = State::default();
+        let mut change = state.begin();
+        change.create(port(1, 9));
+        assert_eq!(change.commit().len(), 1);
+
+        let mut change = state.begin();
+        change.delete(Kind::Port, Uuid::from_u128(1));
+        change.create(port(2, 9));
+        change.set(Kind::Port, Uuid::from_u128(2), "deviceId", Value::Null);
+        drop(change);
+        assert!(state.has(Kind::Port, Uuid::from_u128(1)));
+        assert!(!state.has(Kind::Port, Uuid::from_u128(2)));
+        let of_nine: Vec<_> =
+            state.naming(Uuid::from_u128(9), "deviceId", Kind::Port).map(|object| object.id).collect();
+        assert_eq!(of_nine, [Uuid::from_u128(1)]);
+    }
+
+    #[test]
+    fn a_change_is_told_once_an_object() {
+        let mut state = State::default();
+        let mut change = state.begin();
+        change.create(port(1, 9));
+        change.set(Kind::Port, Uuid::from_u128(1), "deviceId", Value::Null);
+        change.create(port(2, 9));
+        change.delete(Kind::Port, Uuid::from_u128(2));
+        let changes = change.commit();
+        assert_eq!(changes.len(), 1);
+        assert_eq!(state.count(Kind::Port), 1);
+    }
+}

@@ -20,6 +20,10 @@ use args::{Arguments, Command};
 use error::{CommandError, Exit};
 use ui::Ui;
 
+/// A plan is millions of small texts: this allocator makes and frees them in time that grows with their number.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -19,8 +19,6 @@ pub(crate) struct Project {
     lock: Option<Source>,
     tenants: Vec<Source>,
     pub(crate) lock_file: LockFile,
-    /// Whether one tenant file was named, and not a folder of them.
-    pub(crate) single_file: bool,
 }
 
 impl Project {
@@ -46,14 +44,17 @@ impl Project {
         }
         let lock_path = spec.lock.clone().unwrap_or_else(|| root.join("midoform.lock"));
         let lock_file = LockFile::at(lock_path);
-        let lock = lock_file.source();
+        let relative = |mut source: Source| {
+            source.name = shown_name(lock_file.path(), &root).into();
+            source
+        };
+        let lock = lock_file.source().map(relative);
         Ok(Project {
             site: read(&site_path, &root),
             tenants: paths.iter().map(|path| read(path, &root)).collect(),
             lock,
             lock_file,
             root,
-            single_file,
         })
     }
 
@@ -161,9 +162,14 @@ fn tenant_files(folder: &Path, site: &Path, found: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
+/// A file's name relative to the site file's folder: the same on every machine.
+fn shown_name(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/")
+}
+
 /// Reads a file, but no more of it than a spec file may have.
 fn read(path: &Path, root: &Path) -> Source {
-    let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
+    let name = shown_name(path, root);
     let content = || {
         let file = std::fs::File::open(path)?;
         let size = file.metadata()?.len();

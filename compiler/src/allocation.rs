@@ -165,13 +165,14 @@ fn links(
         }
     }
     for pair in pairs {
-        if !allocations.peers.contains_key(&pair) {
-            let first = pair.split('/').next().unwrap_or_default();
-            let span =
-                tenants.iter().find(|tenant| tenant.name.value == first).map(|tenant| tenant.name.span);
-            if let Some(link) = find(&format!("{pair}/peer"), span.unwrap_or_default()) {
-                allocations.peers.insert(pair, link);
-            }
+        if allocations.peers.contains_key(&pair) {
+            continue;
+        }
+        let first = pair.split('/').next().unwrap_or_default();
+        let at = tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(first)).ok();
+        let span = at.and_then(|at| tenants.get(at)).map(|tenant| tenant.name.span);
+        if let Some(link) = find(&format!("{pair}/peer"), span.unwrap_or_default()) {
+            allocations.peers.insert(pair, link);
         }
     }
 }

@@ -14,7 +14,16 @@
 //!
 //! [`lint`] checks every plan against what the API would take.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_types, reason = "tests start the programs that plans are for"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "tests read recordings, start the programs that plans are for, and fail where they can't go on"
+    )
+)]
 
 pub mod allocation;
 pub mod check;

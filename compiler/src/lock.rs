@@ -196,11 +196,11 @@ fn clashes(allocations: &Allocations, shared: bool) -> Vec<Clash> {
     let mut links: Claims<&str> = Claims::default();
     let mut bridges: Claims<&str> = Claims::default();
     for (name, tenant) in order {
-        if let Some(link) = &tenant.link {
-            if let Err(keeps) = claim_link(&mut links, link, name) {
-                let (keeps, what) = (keeps.to_owned(), format!("the link addresses {}", show(link)));
-                found.push(Clash { tenant: name.clone(), keeps, what, part: Part::Link });
-            }
+        if let Some(link) = &tenant.link
+            && let Err(keeps) = claim_link(&mut links, link, name)
+        {
+            let (keeps, what) = (keeps.to_owned(), format!("the link addresses {}", show(link)));
+            found.push(Clash { tenant: name.clone(), keeps, what, part: Part::Link });
         }
         let mut own: Claims<&str> = Claims::default();
         let taken = if shared { &mut own } else { &mut bridges };

@@ -117,6 +117,7 @@ fn gateway() -> Value {
 }
 
 /// The schema of a site file.
+#[allow(clippy::too_many_lines, reason = "the file's tables, one after another")]
 pub fn site() -> Value {
     let midonet = table(
         "How MidoNet is reached.",

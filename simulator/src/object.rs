@@ -94,10 +94,6 @@ impl Object {
         self.fields = fields.into_boxed_slice();
     }
 
-    pub(crate) fn fields(&self) -> &[(&'static str, Value)] {
-        &self.fields
-    }
-
     /// Where the object stands among its parent's children: rules have ranks, the others come as they were made.
     pub(crate) fn rank(&self) -> i64 {
         self.number(RANK).unwrap_or_else(|| i64::try_from(self.sequence).unwrap_or(i64::MAX))
@@ -239,10 +235,10 @@ mod tests {
             ],
         );
         let read = Object::from_stored(0, &object.to_stored()).unwrap();
-        for (name, value) in object.fields() {
+        for (name, value) in &object.fields {
             assert_eq!(read.get(name), Some(value), "{name}");
         }
-        assert_eq!(read.fields().len(), object.fields().len());
+        assert_eq!(read.fields.len(), object.fields.len());
         assert!(Object::from_stored(0, b"Router\nx").is_err());
     }
 }

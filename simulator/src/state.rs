@@ -57,11 +57,6 @@ impl State {
         self.tables.get(&kind).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// How many objects of a kind there are.
-    pub(crate) fn count(&self, kind: Kind) -> usize {
-        self.tables.get(&kind).map_or(0, BTreeMap::len)
-    }
-
     /// The objects of `kind` whose `field` names `id`, by rank.
     pub(crate) fn naming(
         &self,
@@ -113,10 +108,6 @@ impl Transaction<'_> {
     /// The state as this change has it so far.
     pub(crate) fn state(&self) -> &State {
         self.state
-    }
-
-    pub(crate) fn get(&self, kind: Kind, id: Uuid) -> Option<&Arc<Object>> {
-        self.state.get(kind, id)
     }
 
     /// Adds a new object.
@@ -240,6 +231,6 @@ mod tests {
         change.delete(Kind::Port, Uuid::from_u128(2));
         let changes = change.commit();
         assert_eq!(changes.len(), 1);
-        assert_eq!(state.count(Kind::Port), 1);
+        assert_eq!(state.all(Kind::Port).count(), 1);
     }
 }

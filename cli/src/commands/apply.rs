@@ -96,6 +96,7 @@ fn is_saved_plan(path: &Path) -> bool {
 }
 
 /// Applies exactly the plan in a file.
+#[allow(clippy::too_many_lines, reason = "one story: read, compare, apply, write down")]
 fn saved(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
     let saved = SavedPlan::read(&options.spec.path)?;
     let lock_path =
@@ -204,11 +205,11 @@ impl Job<'_> {
     pub(crate) fn agreed(&self) -> Result<Option<Agreed>, CommandError> {
         check(self.plan, self.observed)?;
         let hash = json::hash(self.plan);
-        if let Some(expected) = self.expect {
-            if !hash.eq_ignore_ascii_case(expected) {
-                let message = format!("--expect {expected}: the plan's SHA-256 is {hash}; look at it again");
-                return Err(CommandError::Conflict(message));
-            }
+        if let Some(expected) = self.expect
+            && !hash.eq_ignore_ascii_case(expected)
+        {
+            let message = format!("--expect {expected}: the plan's SHA-256 is {hash}; look at it again");
+            return Err(CommandError::Conflict(message));
         }
         let changes = self.plan.summary().changes();
         if !self.consent.json {

@@ -35,7 +35,6 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
         false => block_on(observe_once(ui, target, &options.api, &work))?,
     };
     let plan = work.plan(&observed);
-    check(&plan, &observed)?;
     if let Some(path) = &options.out {
         let mut saved =
             SavedPlan::new(plan.clone(), work.desired.clone(), work.tenants.clone(), work.provider.clone());
@@ -178,10 +177,10 @@ fn with_dependencies(topology: &Topology, targets: &[String]) -> Topology {
     while let Some(key) = queue.pop() {
         let Some(entry) = topology.get(key) else { continue };
         for dependency in midoform_compiler::topology::dependencies(&entry.object) {
-            if let Some(found) = topology.get(dependency.as_str()) {
-                if keys.insert(found.key.as_str()) {
-                    queue.push(found.key.as_str());
-                }
+            if let Some(found) = topology.get(dependency.as_str())
+                && keys.insert(found.key.as_str())
+            {
+                queue.push(found.key.as_str());
             }
         }
     }

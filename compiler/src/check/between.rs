@@ -113,17 +113,10 @@ fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Dia
                 continue;
             }
             public_in_pool(site, tenant, expose.public, expose.span, diagnostics);
-            if own.insert(expose.public) {
-                if let Err((other, span)) = owners.claim(expose.public, expose.public, (tenant, expose.span))
-                {
-                    diagnostics.push(two_owners(
-                        tenant,
-                        expose.span,
-                        other,
-                        *span,
-                        &expose.public.to_string(),
-                    ));
-                }
+            if own.insert(expose.public)
+                && let Err((other, span)) = owners.claim(expose.public, expose.public, (tenant, expose.span))
+            {
+                diagnostics.push(two_owners(tenant, expose.span, other, *span, &expose.public.to_string()));
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::object::{
 use crate::order::Kind;
 
 /// The body that makes an object. `id` is what is offered, or nothing where the server would ignore it.
+#[allow(clippy::too_many_lines, reason = "one arm for each kind")]
 pub(super) fn of(
     encoder: &Encoder<'_>,
     object: &Object,

@@ -308,10 +308,10 @@ impl Model {
             problems.push(("still-used", format!("port {id} is deleted while it is linked or bound")));
         }
         let Some(held) = self.objects.remove(id) else { return };
-        if held.kind == Kind::Rule {
-            if let Some(count) = self.rules.get_mut(&held.parent) {
-                *count = count.saturating_sub(1);
-            }
+        if held.kind == Kind::Rule
+            && let Some(count) = self.rules.get_mut(&held.parent)
+        {
+            *count = count.saturating_sub(1);
         }
         for used in self.uses.remove(id).unwrap_or_default() {
             if let Some(users) = self.users.get_mut(&used) {

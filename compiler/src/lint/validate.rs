@@ -86,10 +86,10 @@ impl Body<'_> {
     }
 
     fn id(&mut self) {
-        if let Some(id) = self.body.get("id") {
-            if !id.as_str().is_some_and(|id| uuid::Uuid::try_parse(id).is_ok()) {
-                self.wrong("bad-id", format!("the id {id} is no UUID"));
-            }
+        if let Some(id) = self.body.get("id")
+            && id.as_str().is_none_or(|id| uuid::Uuid::try_parse(id).is_err())
+        {
+            self.wrong("bad-id", format!("the id {id} is no UUID"));
         }
     }
 

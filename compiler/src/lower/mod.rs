@@ -71,6 +71,7 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], places: &Places<'_>) -> Topo
     let provider = provider_router(site);
     let links: Vec<Ipv4Net> = site.pools.links.iter().map(|pool| pool.value).collect();
     for tenant in tenants {
+        let start = entries.len();
         let mut lowering = Lowering::new(tenant, &provider, &links, places, &mut entries);
         router::lower(&mut lowering);
         for (at, bridge) in tenant.bridges.iter().enumerate() {
@@ -80,6 +81,10 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], places: &Places<'_>) -> Topo
         expose::lower(&mut lowering);
         peer::lower(&mut lowering);
         policy::lower(&mut lowering);
+        // Tenants come by name: with each one's few sorted here, little is left to sort for the whole.
+        if let Some(own) = entries.get_mut(start..) {
+            own.sort_by(|a, b| a.key.cmp(&b.key));
+        }
     }
     Topology::new(entries)
 }

@@ -204,7 +204,7 @@ fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
             Spot::Peer(at) => {
                 let peer = lowering.tenant.peers.get(at);
                 let key = peer.map(|peer| lowering.root.join("peer").join(&peer.name).join("port"));
-                key.map(|key| Reference::Key(key)).into_iter().collect()
+                key.map(Reference::Key).into_iter().collect()
             }
             Spot::Anywhere | Spot::Network(_) => Vec::new(),
         }

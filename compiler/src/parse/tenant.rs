@@ -210,7 +210,9 @@ fn rule(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Rule> {
     table.finish(reader);
     let protocols = values::protocols(reader, &from, &to);
     let (from, to) = (from.endpoint, to.endpoint);
-    Some(Rule { name: name?, from, to, protocols, action: action?.value, stateful })
+    // Whatever the action was meant to be, what the rule names is looked up all the same.
+    let action = action.map_or(Action::Drop, |action| action.value);
+    Some(Rule { name: name?, from, to, protocols, action, stateful })
 }
 
 fn address_group(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<AddressGroup> {

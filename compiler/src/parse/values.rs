@@ -98,13 +98,16 @@ fn address_range(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<(Ipv
     Some((first, last))
 }
 
+/// One type of ICMP with one of its codes; none: all of ICMP.
+pub(crate) type Icmp = Option<(u8, Option<u8>)>;
+
 /// A place and the ports there: `from` or `to` of a rule.
 pub(crate) struct End {
     pub(crate) endpoint: Endpoint,
     /// TCP ports, UDP ports, where they were named.
     pub(crate) tcp: Option<Spanned<Vec<PortRange>>>,
     pub(crate) udp: Option<Spanned<Vec<PortRange>>>,
-    pub(crate) icmp: Option<Spanned<Option<(u8, Option<u8>)>>>,
+    pub(crate) icmp: Option<Spanned<Icmp>>,
     pub(crate) protocol: Option<Spanned<u8>>,
 }
 
@@ -215,7 +218,7 @@ fn port(reader: &mut Reader<'_>, span: Span, number: i64) -> Option<u16> {
 }
 
 /// `icmp = true` or `{ type = 8, code = 0 }`: the type and the code.
-fn icmp(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Spanned<Option<(u8, Option<u8>)>>> {
+fn icmp(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Spanned<Icmp>> {
     let value = table.value("icmp")?;
     let span = reader.span(value.span());
     match value.get_ref() {
@@ -266,13 +269,13 @@ pub(crate) fn protocols(reader: &mut Reader<'_>, from: &End, to: &End) -> Vec<Pr
         if source.is_none() && destination.is_none() {
             continue;
         }
-        if let (Some(source), None) = (source, destination) {
-            if to.tcp.is_some() || to.udp.is_some() || to.icmp.is_some() || to.protocol.is_some() {
-                let message = format!("`from` names {name} ports and `to` another protocol");
-                let help = format!("add `{name} = true` to `to`, or write two rules");
-                reader.push(Diagnostic::error("two-protocols", source.span, message).help(help));
-                continue;
-            }
+        if let (Some(source), None) = (source, destination)
+            && (to.tcp.is_some() || to.udp.is_some() || to.icmp.is_some() || to.protocol.is_some())
+        {
+            let message = format!("`from` names {name} ports and `to` another protocol");
+            let help = format!("add `{name} = true` to `to`, or write two rules");
+            reader.push(Diagnostic::error("two-protocols", source.span, message).help(help));
+            continue;
         }
         let choices = |ports: &Option<Spanned<Vec<PortRange>>>| match ports {
             Some(ranges) if !ranges.value.is_empty() => ranges.value.iter().copied().map(Some).collect(),

@@ -159,7 +159,7 @@ impl Api {
         let through = draft.uuid("nextHopPort");
         if normal {
             let port = through.and_then(|port| state.get(Kind::Port, port));
-            if !port.is_some_and(|port| port.uuid("deviceId") == Some(router)) {
+            if port.is_none_or(|port| port.uuid("deviceId") != Some(router)) {
                 return Err(refused("nextHopPort", NEXT_HOP, 400));
             }
         }
@@ -285,6 +285,7 @@ fn random_mac() -> String {
 }
 
 /// How 5.x describes a rule that it can't store (09-nat-rules, step 15).
+#[allow(clippy::too_many_lines, reason = "one arm for each rule type")]
 fn describe(version: crate::version::Version, draft: &Draft, position: i64) -> String {
     let model = crate::http::bind::model_of(Kind::Rule, draft.type_name);
     let mut parts = Vec::new();

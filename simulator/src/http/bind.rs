@@ -180,7 +180,7 @@ fn value(field: &Field, located: &Located, model: &str) -> Result<Value, Misfit>
     let chain = format!("{MODELS}.{model}[\"{}\"]", field.name);
     Ok(match field.form {
         Form::Uuid => uuid(located, &chain)?.map_or(Value::Null, Value::Uuid),
-        Form::Text => text(located, &chain)?.map_or(Value::Null, |text| Value::text(text)),
+        Form::Text => text(located, &chain)?.map_or(Value::Null, Value::text),
         Form::Flag => Value::Flag(flag(located, &chain)?),
         Form::Number => Value::Number(number(located, "int", &chain)?.unwrap_or(0)),
         Form::OptionalNumber => {

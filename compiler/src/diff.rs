@@ -171,19 +171,20 @@ impl<'a> Differ<'a> {
         let mut places = rules::Places::new(self.observed, &first);
         let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
         self.add_deletes(&first, &mut steps, after);
-        let mut previous: Option<&Entry> = None;
+        let mut waiting = rules::Waiting::default();
+        for (entry, step) in first.iter().zip(&mut steps) {
+            waiting.deleted(entry, step);
+        }
         for entry in made {
             let mut step = self.make(entry, &mut places, after);
-            if let (Object::Rule(rule), Some(before)) = (&entry.object, previous) {
-                let same_chain = matches!(&before.object, Object::Rule(other) if other.chain == rule.chain);
-                if same_chain && step.action != Action::Keep {
-                    step.needs.push(before.key.clone());
-                }
-            }
-            previous = Some(entry);
+            waiting.made(entry, &mut step);
             steps.push(step);
         }
+        let done = steps.len();
         self.add_deletes(&last, &mut steps, after);
+        for (entry, step) in last.iter().zip(steps.iter_mut().skip(done)) {
+            waiting.deleted(entry, step);
+        }
         self.keep_only_needed(&mut steps);
         steps
     }
@@ -262,6 +263,14 @@ impl<'a> Differ<'a> {
         (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
     }
 
+    /// The devices that filter by a chain, and are updated not to.
+    fn users_to_update(&self, key: &Key) -> impl Iterator<Item = Key> {
+        let users = self.users.get(key).into_iter().flatten();
+        users
+            .filter(|user| matches!(self.verdicts.get(**user), Some(Verdict::Update(_))))
+            .map(|user| (*user).clone())
+    }
+
     fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>, after: &Encoder<'_>) {
         let mut users: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
         for entry in entries {
@@ -284,7 +293,10 @@ impl<'a> Differ<'a> {
                 kind: Kind::of(&entry.object),
                 reason,
                 source: entry.provenance.clone(),
-                needs: users.remove(&entry.key).unwrap_or_default(),
+                needs: self
+                    .users_to_update(&entry.key)
+                    .chain(users.remove(&entry.key).unwrap_or_default())
+                    .collect(),
                 cuts_traffic: cuts_traffic(&entry.object),
                 calls: vec![self.encoder.delete(&entry.key, &entry.object)],
                 undo: vec![after.create(&entry.key, &entry.object, place)],

@@ -164,3 +164,52 @@ proptest! {
         prop_assert_eq!(arranged(&order), arranged(&(0..20).collect::<Vec<_>>()));
     }
 }
+
+/// Takes the steps in another order that `needs` allows: the last one that is ready, each time.
+fn turned(plan: &Plan) -> Plan {
+    let changes: Vec<_> = plan.changes().cloned().collect();
+    let mut done = vec![false; changes.len()];
+    let mut steps = Vec::new();
+    while steps.len() < changes.len() {
+        let ready = |at: &usize| {
+            let step = &changes[*at];
+            let waits_for =
+                |before: usize| step.needs.contains(&changes[before].key) || changes[before].key == step.key;
+            !done[*at] && (0..*at).all(|before| done[before] || !waits_for(before))
+        };
+        let next = (0..changes.len()).rev().find(ready).expect("needs have no circle");
+        done[next] = true;
+        steps.push(changes[next].clone());
+    }
+    Plan { steps, ..plan.clone() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Steps that are taken at the same time can end in any order that `needs` allows: the API takes all of them,
+    /// and the rules end in the wanted order.
+    #[test]
+    fn any_order_that_needs_allow_is_taken(
+        old in proptest::sample::subsequence((0..8u8).collect::<Vec<_>>(), 0..=8).prop_shuffle(),
+        new in proptest::sample::subsequence((0..8u8).collect::<Vec<_>>(), 0..=8).prop_shuffle(),
+        address in proptest::sample::select(vec!["first", "last"]),
+    ) {
+        let names = |rules: &[u8]| rules.iter().map(|rule| format!("r{rule:02}")).collect::<Vec<_>>();
+        let observed = as_observed(&with_rules(&names(&old)).compile());
+        let mut wanted = with_rules(&names(&new));
+        let text = wanted.tenants[0].text().replace("cidr = \"10.1.0.0/24\"", &format!("cidr = \"10.1.0.0/24\"\ngateway = \"{address}\""));
+        wanted.tenants[0] = Source::new("acme.toml", text);
+        for (from, to) in [(&observed, wanted.compile().topology), (&midoform_compiler::observed::Observed::default(), wanted.compile().topology)] {
+            for dialect in DIALECTS {
+                // The observed network here is one of a dialect that keeps ids.
+                if dialect == DIALECTS[0] && !from.topology.is_empty() {
+                    continue;
+                }
+                let plan = turned(&plan("s", dialect, &to, from));
+                let found: Vec<_> = midoform_compiler::lint::check(&plan, from).into_iter().filter(|found| found.code != "late-need").collect();
+                prop_assert_eq!(found, vec![]);
+            }
+        }
+    }
+}

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use crate::key::Key;
 use crate::object::Object;
 use crate::observed::Observed;
+use crate::order::Kind;
+use crate::plan::{Action, Step};
 use crate::topology::Entry;
 
 /// Of rules in their observed order, each with its wanted position, those that have to move: all but a
@@ -79,4 +81,46 @@ impl Places {
         }
         u32::try_from(chain.passed).unwrap_or(u32::MAX)
     }
+}
+
+/// What has to wait for what besides its own references, when steps are taken at the same time.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// By chain: the last step that changes it. Places are counted through all of them, so they go one by one.
+    last_of_chain: BTreeMap<Key, Key>,
+    /// By tenant: links and bindings that go first, since a new one may want the same port or interface.
+    gone: BTreeMap<String, Vec<(Kind, Key)>>,
+}
+
+impl Waiting {
+    /// Takes note of a deletion.
+    pub(super) fn deleted(&mut self, entry: &Entry, step: &mut Step) {
+        self.in_chain(entry, step);
+        if is_exclusive(step.kind) {
+            self.gone.entry(entry.key.tenant().to_owned()).or_default().push((step.kind, entry.key.clone()));
+        }
+    }
+
+    /// Lets a step wait for what has to be done before it.
+    pub(super) fn made(&mut self, entry: &Entry, step: &mut Step) {
+        if step.action == Action::Keep {
+            return;
+        }
+        self.in_chain(entry, step);
+        if is_exclusive(step.kind) {
+            let gone = self.gone.get(entry.key.tenant()).into_iter().flatten();
+            step.needs.extend(gone.filter(|(kind, _)| *kind == step.kind).map(|(_, key)| key.clone()));
+        }
+    }
+
+    fn in_chain(&mut self, entry: &Entry, step: &mut Step) {
+        let Object::Rule(rule) = &entry.object else { return };
+        let Some(chain) = rule.chain.key() else { return };
+        step.needs.extend(self.last_of_chain.insert(chain.clone(), entry.key.clone()));
+    }
+}
+
+/// A port has one link, an interface one binding.
+fn is_exclusive(kind: Kind) -> bool {
+    matches!(kind, Kind::PortLink | Kind::HostInterfacePort)
 }

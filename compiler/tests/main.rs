@@ -12,6 +12,7 @@ mod determinism;
 mod lock;
 mod plans;
 mod rainbond;
+mod robust;
 mod samples;
 mod schema;
 mod strict;

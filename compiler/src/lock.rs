@@ -274,11 +274,6 @@ pub fn repair(allocations: &mut Allocations, site: &spec::Site) -> Repair {
     repair
 }
 
-/// The tenants of a lock file, for messages.
-pub fn tenant_names(allocations: &Allocations) -> impl Iterator<Item = &str> {
-    allocations.tenants.keys().map(String::as_str)
-}
-
 /// Entries that stand in `before` and no longer, or differently, in `after`: by tenant.
 pub fn changed_tenants(before: &Allocations, after: &Allocations) -> Vec<String> {
     let without_place =

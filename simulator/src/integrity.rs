@@ -185,7 +185,7 @@ pub(crate) fn unlink(change: &mut Transaction<'_>, port: Uuid) {
 pub(crate) fn delete(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
     match kind {
         Kind::Router | Kind::Bridge => delete_device(change, version, kind, id),
-        Kind::Port => delete_port(change, id),
+        Kind::Port => delete_port(change, version, id),
         Kind::Chain => delete_chain(change, id),
         Kind::PortGroup => {
             for member in change.naming(id, "portGroupId", Kind::PortGroupPort) {
@@ -228,11 +228,14 @@ fn delete_device(change: &mut Transaction<'_>, version: Version, kind: Kind, id:
 }
 
 /// A port takes the routes through it (07-route, steps 19 and 20), its link, its memberships and its binding
-/// (13-host-binding, steps 18 to 22). Rules keep naming it (09-nat-rules, steps 16 to 18).
-fn delete_port(change: &mut Transaction<'_>, id: Uuid) {
+/// (13-host-binding, steps 18 to 22). Rules keep naming it (09-nat-rules, steps 16 to 18). On 1.7 a black hole belongs
+/// to its router and stays, whatever port it names (not recorded; 1.7 keeps such routes with the router).
+fn delete_port(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     unlink(change, id);
     for route in change.naming(id, "nextHopPort", Kind::Route) {
-        change.delete(Kind::Route, route.id);
+        if !version.traits().first_generation || route.text("type") == Some("Normal") {
+            change.delete(Kind::Route, route.id);
+        }
     }
     for member in change.naming(id, "portId", Kind::PortGroupPort) {
         change.delete(Kind::PortGroupPort, member.id);

@@ -2,7 +2,7 @@
 //! 09-nat-rules 13 and 14).
 
 use crate::object::{Fields, NatTarget, Value};
-use crate::schema::{Check, Kind, fields};
+use crate::schema::{Check, Kind, Unset, fields};
 use crate::version::Version;
 
 /// A broken constraint.
@@ -28,6 +28,10 @@ pub(crate) fn violations(kind: Kind, version: Version, type_name: &str, set: &Fi
         let value = set.iter().find(|(name, _)| *name == field.name).map(|(_, value)| value);
         for (versions, check) in field.checks {
             if !versions.has(version) {
+                continue;
+            }
+            // A list that nobody sets is empty, not null (09-nat-rules, step 13).
+            if *check == Check::NotNull && value.is_none() && field.unset == Unset::EmptyList {
                 continue;
             }
             if let Some(message) = broken(*check, value) {

@@ -109,6 +109,8 @@ pub(crate) struct Traits {
     pub(crate) local_route_gateway: Option<&'static str>,
     /// The type of that route.
     pub(crate) local_route_type: &'static str,
+    /// Whether a router port's network is worked out from its address, whatever the client said (random1, step 91).
+    pub(crate) network_of_address: bool,
     /// How it starts the message about a value that it can't store (09-nat-rules, step 15).
     pub(crate) cannot_handle: &'static str,
     /// Media types of tenants: 5.x has the resource and answers 406 to every type (15-tenants).
@@ -130,6 +132,7 @@ const V1_7: Traits = Traits {
     group_address_crashes: false,
     local_route_gateway: None,
     local_route_type: "Normal",
+    network_of_address: false,
     cannot_handle: "Cannot handle resource",
     tenants_readable: true,
     mock_token: "999888777666",
@@ -146,6 +149,7 @@ const V5_0: Traits = Traits {
     group_address_crashes: true,
     local_route_gateway: Some("255.255.255.255"),
     local_route_type: "Local",
+    network_of_address: false,
     cannot_handle: "Can't handle resource",
     tenants_readable: false,
     mock_token: "00000000",
@@ -158,6 +162,7 @@ const V5_8: Traits = Traits {
     lacking_method_crashes: false,
     group_address_crashes: false,
     local_route_gateway: None,
+    network_of_address: true,
     cannot_handle: "Cannot handle resource",
     ..V5_0
 };

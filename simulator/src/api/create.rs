@@ -8,7 +8,7 @@ use crate::http::bind::Draft;
 use crate::http::reply::Reply;
 use crate::integrity::{self, check_references, new_id};
 use crate::object::{RANK, Value};
-use crate::resources::{port, rule};
+use crate::resources::{port, route, rule};
 use crate::schema::Kind;
 use crate::state::State;
 use crate::validation::{Violation, is_storable, violations};
@@ -164,20 +164,27 @@ impl Api {
             }
         }
         let id = new_id(&state, Kind::Route, self.version, &draft)?;
-        if !state.has(Kind::Router, router) {
-            return Err(Failure::missing(Kind::Router, router, During::Create(Kind::Route)));
-        }
-        if let Some(port) = through
-            && !self.version.traits().first_generation
-            && !state.has(Kind::Port, port)
-        {
-            return Err(Failure::missing(Kind::Port, port, During::Reference));
-        }
-        draft.set("routerId", Value::Uuid(router));
+        draft.set("routerId", self.owner(&state, router, &draft)?.map_or(Value::Null, Value::Uuid));
         let mut change = state.begin();
         change.create(integrity::object(Kind::Route, id, draft));
         let ticket = self.keep(change);
         Ok((Reply::created(Some(format!("{}/routes/{id}", call.base))), ticket))
+    }
+
+    /// The router that a new route belongs to. On 1.7 it is the one in the path; on 5.x that of the port that the route
+    /// goes through, whichever router the path names (random9, steps 33, 92 and 96; random10, steps 61, 94 and 98).
+    fn owner(&self, state: &State, router: Uuid, draft: &Draft) -> Result<Option<Uuid>, Failure> {
+        let first = self.version.traits().first_generation;
+        match draft.uuid("nextHopPort") {
+            Some(port) if !first => match state.get(Kind::Port, port) {
+                None => Err(Failure::missing(Kind::Port, port, During::Reference)),
+                Some(port) if port.type_name() == port::ROUTER => Ok(port.uuid("deviceId")),
+                Some(_) => Ok(None),
+            },
+            _ if matches!(draft.get("type"), Some(Value::Text(kind)) if &**kind == route::LOCAL) => Ok(None),
+            _ if state.has(Kind::Router, router) => Ok(Some(router)),
+            _ => Err(Failure::missing(Kind::Router, router, During::Create(Kind::Route))),
+        }
     }
 
     fn create_rule(&self, call: &Call<'_>, chain: Uuid) -> Outcome {
@@ -198,7 +205,6 @@ impl Api {
             return Err(Failure::Unstorable(describe(self.version, &draft, position)));
         }
         let mut state = self.lock();
-        let id = new_id(&state, Kind::Rule, self.version, &draft)?;
         let missing = || Failure::missing(Kind::Chain, chain, During::Create(Kind::Rule));
         // 1.7 looks at the position before it looks for the chain (random1, steps 31 and 87).
         if !first && !state.has(Kind::Chain, chain) {
@@ -213,6 +219,7 @@ impl Api {
         if !change.state().has(Kind::Chain, chain) {
             return Err(missing());
         }
+        let id = new_id(change.state(), Kind::Rule, self.version, &draft)?;
         check_references(change.state(), Kind::Rule, self.version, &draft)?;
         if draft.type_name == "jump" && !first {
             match draft.uuid("jumpChainId") {

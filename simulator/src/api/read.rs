@@ -75,6 +75,10 @@ impl Api {
             object = integrity::with_position(&state, &object);
         }
         drop(state);
+        if kind == Kind::Route && object.uuid("routerId").is_none() && object.uuid("nextHopPort").is_none() {
+            let message = format!("Route {} is missing both router ID and next hop port ID", object.id);
+            return Err(Failure::Plain { status: 500, message });
+        }
         Ok(self.shown(call, offer, &object))
     }
 

@@ -32,15 +32,16 @@ impl Draft {
         }
     }
 
+    /// The value of a field, unless it is null.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+        let value = self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        value.filter(|value| **value != Value::Null)
     }
 
+    /// Sets a field. A null stays in the draft, since where a default would stand it is a value of its own.
     pub(crate) fn set(&mut self, name: &'static str, value: Value) {
         self.fields.retain(|(known, _)| *known != name);
-        if value != Value::Null {
-            self.fields.push((name, value));
-        }
+        self.fields.push((name, value));
     }
 }
 

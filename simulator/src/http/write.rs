@@ -1,5 +1,7 @@
 //! Objects become JSON, field after field of their kind's table.
 
+use std::net::Ipv4Addr;
+
 use serde_json::Value as Json;
 
 use super::reply::Form;
@@ -57,11 +59,23 @@ fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Form) {
             }
             _ => out.extend_from_slice(b"[]"),
         },
+        "networkAddress" if form.version.traits().network_of_address => match network(object) {
+            Some(network) => write_text(out, &network.to_string()),
+            None => write_unset(out, field.unset),
+        },
         name => match object.get(name) {
             Some(value) => write_value(out, value),
             None => write_unset(out, field.unset),
         },
     }
+}
+
+/// The network that a router's port is in, by its own address (random1, steps 78 and 91 on 5.8).
+fn network(object: &Object) -> Option<Ipv4Addr> {
+    let address: Ipv4Addr = object.text("portAddress")?.parse().ok()?;
+    let length = u32::try_from(object.number("networkLength").unwrap_or(0)).ok()?;
+    let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
+    Some(Ipv4Addr::from_bits(address.to_bits() & mask))
 }
 
 fn write_unset(out: &mut Vec<u8>, unset: Unset) {

@@ -26,7 +26,7 @@ pub(crate) const TABLE: &[Item] = &[
         .on(Versions::V1)
         .checked(&[(Versions::V1, Check::NotNull), (Versions::V1, Check::OneOf(TYPES))])
         .row(),
-    other("type", Form::Word(NEXT_HOP, &["Normal", "BlackHole", "Reject", "Local"]), Unset::Null)
+    other("type", Form::Word(NEXT_HOP, &["Normal", "BlackHole", "Reject", LOCAL]), Unset::Null)
         .on(V5)
         .checked(&[(Versions::ALL, Check::NotNull)])
         .row(),
@@ -35,5 +35,8 @@ pub(crate) const TABLE: &[Item] = &[
     link("uri", "/routes/{id}"),
 ];
 
+/// The type of the routes that 5.x makes for its routers' own addresses. One that a client makes without a port belongs
+/// to no router; reading it is an error (not recorded; from how 5.x looks a route's router up).
+pub(crate) const LOCAL: &str = "Local";
 /// The enumeration of route types, whose bad words have a message of their own (step 14 on 5.x).
 pub(crate) const NEXT_HOP: &str = "Route$NextHop";

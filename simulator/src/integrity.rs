@@ -61,7 +61,7 @@ pub(crate) fn check_references(
 }
 
 /// The id that a new object gets: the offered one, except where 1.7 makes its own (03-bridge, step 6). A second thing
-/// with the same id is refused (02-router, step 3).
+/// with the same id is refused (02-router, step 3), after all else that is wrong: 5.x finds it when it commits.
 pub(crate) fn new_id(state: &State, kind: Kind, version: Version, draft: &Draft) -> Result<Uuid, Failure> {
     let offered = draft.uuid("id").filter(|_| !version.traits().first_generation || kind.keeps_id_on_1x());
     match offered {
@@ -212,6 +212,29 @@ pub(crate) fn delete(change: &mut Transaction<'_>, version: Version, kind: Kind,
         _ => {}
     }
     change.delete(kind, id);
+}
+
+/// Whether a 1.7 server can delete a thing. A port that was made with a peer or a host in its body, which 1.7 believes
+/// blindly, never goes again, nor does what holds it (the README: "deleting such a port is 500 ever after").
+pub(crate) fn can_be_deleted(state: &State, kind: Kind, id: Uuid) -> bool {
+    match kind {
+        Kind::Router | Kind::Bridge => {
+            state.naming(id, "deviceId", Kind::Port).all(|port| is_sound(state, port))
+        }
+        Kind::Port => state.get(Kind::Port, id).is_none_or(|port| is_sound(state, port)),
+        _ => true,
+    }
+}
+
+/// Whether a port's peer and host know it.
+fn is_sound(state: &State, port: &Object) -> bool {
+    let peer_knows = port.uuid("peerId").is_none_or(|peer| {
+        state.get(Kind::Port, peer).is_some_and(|peer| peer.uuid("peerId") == Some(port.id))
+    });
+    let host_knows = port.uuid("hostId").is_none_or(|host| {
+        state.naming(port.id, "portId", Kind::Binding).any(|binding| binding.uuid("hostId") == Some(host))
+    });
+    peer_knows && host_knows
 }
 
 /// A router takes its ports and routes, a bridge its ports, with links and bindings (12-tenant-abrupt, steps 19 to 32;

@@ -91,6 +91,9 @@ impl Api {
             let bound = self.bindings(&state, found.id).len();
             self.check_host_may_go(found.id, bound)?;
         }
+        if first && !integrity::can_be_deleted(&state, kind, found.id) {
+            return Err(Failure::Crash(String::new()));
+        }
         let mut change = state.begin();
         integrity::delete(&mut change, self.version, kind, found.id);
         let ticket = self.keep(change);
@@ -132,7 +135,9 @@ impl Api {
         let mut change = state.begin();
         let members = change.naming(id, parent_field, kind);
         let Some(member) = members.iter().find(|member| member.uuid(child_field(kind)) == Some(child)) else {
-            return if first { Ok((Reply::done(), None)) } else { Err(Failure::Bare(404)) };
+            // 5.x does not mind when the member is gone as well.
+            let gone = kind == Kind::PortGroupPort && !change.state().has(Kind::Port, child);
+            return if first || gone { Ok((Reply::done(), None)) } else { Err(Failure::Bare(404)) };
         };
         change.delete(kind, member.id);
         let ticket = self.keep(change);

@@ -30,8 +30,8 @@ impl Api {
         if kind == Kind::TunnelZone {
             self.check_zone_name(&state, &draft, None)?;
         }
-        let id = new_id(&state, kind, self.version, &draft)?;
         check_references(&state, kind, self.version, &draft)?;
+        let id = new_id(&state, kind, self.version, &draft)?;
         let mut change = state.begin();
         change.create(integrity::object(kind, id, draft));
         let ticket = self.keep(change);
@@ -98,12 +98,12 @@ impl Api {
             return Err(Failure::bad("Not a bridge port."));
         }
         let mut state = self.lock();
-        let id = new_id(&state, Kind::Port, self.version, &draft)?;
         if !state.has(parent, device) {
             return Err(Failure::missing(parent, device, During::Create(Kind::Port)));
         }
         check_references(&state, Kind::Port, self.version, &draft)?;
         let peer = self.check_born_linked(&state, &draft)?;
+        let id = new_id(&state, Kind::Port, self.version, &draft)?;
 
         let mut change = state.begin();
         draft.set("deviceId", Value::Uuid(device));
@@ -163,8 +163,8 @@ impl Api {
                 return Err(refused("nextHopPort", NEXT_HOP, 400));
             }
         }
-        let id = new_id(&state, Kind::Route, self.version, &draft)?;
         draft.set("routerId", self.owner(&state, router, &draft)?.map_or(Value::Null, Value::Uuid));
+        let id = new_id(&state, Kind::Route, self.version, &draft)?;
         let mut change = state.begin();
         change.create(integrity::object(Kind::Route, id, draft));
         let ticket = self.keep(change);
@@ -219,7 +219,6 @@ impl Api {
         if !change.state().has(Kind::Chain, chain) {
             return Err(missing());
         }
-        let id = new_id(change.state(), Kind::Rule, self.version, &draft)?;
         check_references(change.state(), Kind::Rule, self.version, &draft)?;
         if draft.type_name == "jump" && !first {
             match draft.uuid("jumpChainId") {
@@ -230,6 +229,7 @@ impl Api {
                 Some(_) => {}
             }
         }
+        let id = new_id(change.state(), Kind::Rule, self.version, &draft)?;
         draft.set("chainId", Value::Uuid(chain));
         draft.set("position", Value::Null);
         draft.set(RANK, Value::Number(rank));

@@ -132,8 +132,13 @@ impl Api {
         let child = Self::path_id(child)?;
         let state = self.lock();
         let field = child_field(kind);
+        // 5.x looks for the port first, and for the group not at all.
+        let first = self.version.traits().first_generation;
+        if kind == Kind::PortGroupPort && !first && !state.has(Kind::Port, child) {
+            return Err(Failure::missing(Kind::Port, child, During::Read));
+        }
         let found = match self.within(&state, parent, id, kind) {
-            Err(Failure::Missing { .. }) if self.version.traits().first_generation => None,
+            Err(Failure::Missing { .. }) if first || kind == Kind::PortGroupPort => None,
             other => other?.into_iter().find(|object| object.uuid(field) == Some(child)),
         };
         drop(state);

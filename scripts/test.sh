@@ -17,6 +17,39 @@ if [ -n "$missing" ]; then
     fi
 fi
 
+# Keystone from PyPI, each release in a virtual environment: 30 for Identity v3, and 12, the last with v2.0, which needs
+# Python 3.6.
+install_keystone() {
+    release=$1
+    python=$2
+    folder=target/keystone/$release
+    [ -x "$folder/bin/keystone-manage" ] && return 0
+    if [ -z "$python" ]; then
+        echo "not installed: Keystone $release, there is no Python for it; tests that need it are skipped"
+        return 0
+    fi
+    echo "installing: Keystone $release"
+    rm -rf "$folder"
+    mkdir -p target/keystone
+    if "$python" -m venv "$folder" && "$folder/bin/pip" install -q -U 'pip<24' wheel 'setuptools<58' > "$folder.log" 2>&1 &&
+        "$folder/bin/pip" install -q -r "simulator/tests/keystone/requirements-$release.txt" >> "$folder.log" 2>&1; then
+        rm -f "$folder.log"
+    else
+        rm -rf "$folder"
+        echo "not installed: Keystone $release ($folder.log says why); tests that need it are skipped"
+    fi
+}
+first() {
+    for candidate in "$@"; do
+        if "$candidate" -c 'import venv, ensurepip' > /dev/null 2>&1; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+}
+install_keystone 30 "$(first python3.12 python3.11 python3.10 python3)"
+install_keystone 12 "$(first python3.6 "$HOME"/.pyenv/versions/3.6.*/bin/python)"
+
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 run() {

@@ -16,14 +16,19 @@
 //! 4. `state`: the objects; `journal`: what of them outlives the process.
 //! 5. `failure`: how each version words a refusal.
 //!
-//! `resources` holds a table for each kind, `version` all that versions do differently besides.
+//! `resources` holds a table for each kind, `version` all that versions do differently besides. `auth` decides who may
+//! ask, `fault` what goes wrong on purpose, `metrics` and `inspect` show what goes on; `keystone` is an embedded Keystone.
 
 mod api;
 mod auth;
 mod failure;
+mod fault;
 mod http;
+mod inspect;
 mod integrity;
 mod journal;
+mod keystone;
+mod metrics;
 mod object;
 mod resources;
 mod schema;
@@ -32,7 +37,10 @@ mod state;
 mod validation;
 mod version;
 
-pub use auth::Auth;
+pub use auth::{Auth, KeystoneSettings, KeystoneVersion, User, Users, UsersError};
+pub use fault::{Fault, FaultKind};
+pub use http::connection::{Tls, TlsError};
 pub use journal::JournalError;
+pub use keystone::{KeystoneOptions, KeystoneServer, start_keystone};
 pub use server::{Options, Server, StartError, start};
 pub use version::{UnknownVersion, Version};

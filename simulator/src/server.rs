@@ -3,31 +3,23 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::auth::Auth;
-use crate::http::service::{BASE, Shared, serve};
+use crate::auth::{Auth, Authenticator};
+use crate::fault::Faults;
+use crate::http::connection::{Tls, TlsError, accept, acceptor};
+use crate::http::service::{BASE, Service};
 use crate::journal::{Journal, JournalError};
+use crate::metrics::Metrics;
 use crate::object::{Object, Value};
 use crate::schema::Kind;
 use crate::state::State;
 use crate::version::Version;
-
-/// How long a client may take to send a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How many headers a request may have.
-const MOST_HEADERS: usize = 100;
-/// How long shutting down waits for answers on their way.
-const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
 /// What to serve, and where.
 #[derive(Debug, Clone)]
@@ -46,6 +38,8 @@ pub struct Options {
     pub faults: bool,
     /// Whether the whole state can be looked at.
     pub inspect: bool,
+    /// A certificate, to serve over TLS.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
@@ -58,6 +52,7 @@ impl Default for Options {
             auth: Auth::None,
             faults: false,
             inspect: false,
+            tls: None,
         }
     }
 }
@@ -77,6 +72,12 @@ pub enum StartError {
     /// The state can't be used.
     #[error(transparent)]
     Journal(JournalError),
+    /// The certificate can't be used.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// Keystone can't be asked, or its state can't be used.
+    #[error("{0}")]
+    Keystone(String),
 }
 
 /// A running server. Dropping it stops it at once.
@@ -118,8 +119,11 @@ impl Drop for Server {
 /// Starts a server on the caller's runtime.
 ///
 /// # Errors
-/// When the address can't be listened on, or the state directory is in use, damaged, or another version's.
+/// When the address can't be listened on, the state directory is in use, damaged, or another version's, or the certificate
+/// or Keystone can't be used.
 pub async fn start(options: Options) -> Result<Server, StartError> {
+    let tls = options.tls.as_ref().map(acceptor).transpose().map_err(StartError::Tls)?;
+    let authenticator = Authenticator::new(options.auth).map_err(StartError::Keystone)?;
     let (journal, kept) = match &options.state_dir {
         Some(directory) => Journal::open(directory, options.version).map_err(StartError::Journal)?,
         None => (Journal::Memory, Vec::new()),
@@ -129,11 +133,19 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     let unusable = |source| StartError::Listen { address: options.listen, source };
     let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
-    let api = Api { version: options.version, state: Mutex::new(state), journal };
-    let shared = Arc::new(Shared { api, authority: address.to_string() });
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let service = Service {
+        api: Api { version: options.version, state: Mutex::new(state), journal },
+        authenticator,
+        faults: options.faults.then(|| Mutex::new(Faults::default())),
+        metrics: Metrics::default(),
+        inspect: options.inspect,
+        scheme,
+        authority: address.to_string(),
+    };
     let (stop, stopped) = watch::channel(false);
-    let accepting = tokio::spawn(accept(listener, shared, stopped));
-    Ok(Server { base_url: format!("http://{address}{BASE}"), address, stop, accepting })
+    let accepting = tokio::spawn(accept(listener, tls, Arc::new(service), stopped));
+    Ok(Server { base_url: format!("{scheme}://{address}{BASE}"), address, stop, accepting })
 }
 
 /// Registers hosts as agents would: new ones are added, known ones get their name.
@@ -147,55 +159,5 @@ fn register(state: &mut State, journal: &Journal, hosts: &[(Uuid, String)]) {
         }
         // Nobody waits for it: a host that is not kept is registered again at the next start.
         drop(journal.submit(change.commit()));
-    }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            _ = stopped.changed() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&shared), stopped.clone()));
-                }
-                Err(why) => {
-                    tracing::warn!(%why, "a connection could not be accepted");
-                    // Out of descriptors, most likely: some connection has to end first.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-        }
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(SHUTDOWN_TIME, ended).await.is_err() {
-        connections.shutdown().await;
-    }
-}
-
-async fn connection(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
-    // Answers are small and awaited: they should not wait for more to send.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, std::convert::Infallible>(serve(shared, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_headers(MOST_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stopped.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.as_mut().await
-        }
-    };
-    if let Err(why) = ended {
-        tracing::debug!(%why, "a connection ended early");
     }
 }

@@ -57,6 +57,10 @@ impl State {
         self.tables.get(&kind).into_iter().flat_map(BTreeMap::values)
     }
 
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.tables.get(&kind).map_or(0, BTreeMap::len)
+    }
+
     /// The objects of `kind` whose `field` names `id`, by rank.
     pub(crate) fn naming(
         &self,

@@ -6,6 +6,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod keystone;
 mod replay;
 
 /// A client that takes things as they come.

@@ -1,6 +1,12 @@
 //! `midoform serve`.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
 use midoform_simulator as simulator;
+use simulator::{Auth, KeystoneOptions, KeystoneSettings, KeystoneVersion, Tls, Users};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 use uuid::Uuid;
 
 use crate::args::ServeOptions;
@@ -13,29 +19,160 @@ pub(crate) fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandError> 
         .version
         .parse()
         .map_err(|_| CommandError::Usage(format!("--version {}: 1.7, 5.0 or 5.8", options.version)))?;
-    if options.auth != "none" {
-        return Err(CommandError::Usage(format!("--auth {}: only none is there yet", options.auth)));
-    }
     let hosts = options.host.iter().map(|host| host_of(host)).collect::<Result<Vec<_>, _>>()?;
     if let Some(folder) = &options.state_dir {
         std::fs::create_dir_all(folder).map_err(|error| CommandError::file(folder, error))?;
     }
-    let settings = simulator::Options {
-        version,
-        listen: options.listen,
-        hosts,
-        state_dir: options.state_dir,
-        ..simulator::Options::default()
+    let users = options.users.as_deref().map(Users::read).transpose();
+    let users = users.map_err(|error| CommandError::Embedded(error.to_string()))?;
+    let tls = match (&options.tls_cert, &options.tls_key) {
+        (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.clone(), key: key.clone() }),
+        _ => None,
     };
+    log_to_stderr(&options.log);
     block_on(async {
-        let server = simulator::start(settings).await;
-        let server = server.map_err(|error| CommandError::Embedded(error.to_string()))?;
+        let keystone = embedded_keystone(&options, users.clone()).await?;
+        let auth = auth_of(&options, users, keystone.as_ref())?;
+        let open_to_all = matches!(auth, Auth::None) && !options.listen.ip().is_loopback();
+        let settings = simulator::Options {
+            version,
+            listen: options.listen,
+            hosts,
+            state_dir: options.state_dir,
+            auth,
+            faults: options.faults,
+            inspect: options.inspect,
+            tls,
+        };
+        let server =
+            simulator::start(settings).await.map_err(|error| CommandError::Embedded(whole(&error)))?;
+        if open_to_all {
+            ui.always_say("warning: everybody who reaches this address is the administrator (--auth none)");
+        }
+        if let Some(keystone) = &keystone {
+            ui.always_say(&format!("serving Keystone at {}", keystone.url()));
+        }
         ui.always_say(&format!("serving MidoNet {version} at {}", server.base_url()));
-        let ended = tokio::signal::ctrl_c().await;
+        let ended = stopped().await;
         server.shutdown().await;
+        if let Some(keystone) = keystone {
+            keystone.shutdown().await;
+        }
         ended.map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
         Ok(Exit::Done)
     })
+}
+
+/// Until somebody wants an end: Ctrl-C, or a supervisor's SIGTERM.
+async fn stopped() -> std::io::Result<()> {
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminated.recv() => Ok(()),
+    }
+}
+
+/// An error with all that stands behind it.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(behind) = source {
+        text = format!("{text}: {behind}");
+        source = behind.source();
+    }
+    text
+}
+
+fn log_to_stderr(how: &str) {
+    let only_requests = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("midoform_simulator::request", LevelFilter::INFO);
+    let registry = tracing_subscriber::registry();
+    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Somebody who embeds this command has a subscriber of his own.
+    let _ = match how {
+        "json" => {
+            let flat = format.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            registry.with(flat.with_filter(only_requests)).try_init()
+        }
+        "text" => registry.with(format.with_ansi(false).with_filter(only_requests)).try_init(),
+        _ => registry.with(format.with_ansi(false).with_filter(LevelFilter::WARN)).try_init(),
+    };
+}
+
+/// The embedded Keystone, where one is wanted.
+async fn embedded_keystone(
+    options: &ServeOptions,
+    users: Option<Users>,
+) -> Result<Option<simulator::KeystoneServer>, CommandError> {
+    let needed = options.auth == "keystone" && options.keystone_url.is_none();
+    let listen = match options.keystone_listen {
+        Some(listen) => listen,
+        None if needed => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+        None => return Ok(None),
+    };
+    let users = users.ok_or_else(|| {
+        CommandError::Usage(
+            "the embedded Keystone needs --users FILE; another is named by --keystone-url".to_owned(),
+        )
+    })?;
+    let settings = KeystoneOptions {
+        listen,
+        users,
+        lifetime: Duration::from_secs(options.token_seconds),
+        state_dir: options.state_dir.clone(),
+    };
+    let keystone = simulator::start_keystone(settings).await;
+    keystone.map(Some).map_err(|error| CommandError::Embedded(whole(&error)))
+}
+
+fn auth_of(
+    options: &ServeOptions,
+    users: Option<Users>,
+    keystone: Option<&simulator::KeystoneServer>,
+) -> Result<Auth, CommandError> {
+    let version = if options.keystone_version == "2" { KeystoneVersion::V2 } else { KeystoneVersion::V3 };
+    match (options.auth.as_str(), users, &options.keystone_url, keystone) {
+        ("basic", Some(users), ..) => {
+            Ok(Auth::Basic { users, lifetime: Duration::from_secs(options.token_seconds) })
+        }
+        ("basic", None, ..) => Err(CommandError::Usage("--auth basic needs --users FILE".to_owned())),
+        ("keystone", _, Some(url), _) => {
+            let variable = |name: &str| {
+                std::env::var(name).map_err(|_| {
+                    CommandError::Usage(format!(
+                        "--keystone-url needs {name} of an administrator in the environment"
+                    ))
+                })
+            };
+            Ok(Auth::Keystone(KeystoneSettings {
+                url: url.clone(),
+                version,
+                username: variable("OS_USERNAME")?,
+                password: variable("OS_PASSWORD")?,
+                project: variable("OS_PROJECT_NAME")?,
+            }))
+        }
+        ("keystone", Some(users), None, Some(keystone)) => {
+            let admin = users.users.iter().find_map(|user| {
+                let tenant = user.tenants.iter().find(|(_, roles)| roles.iter().any(|role| role == "admin"));
+                tenant.map(|(tenant, _)| (user, tenant))
+            });
+            let (user, tenant) = admin.ok_or_else(|| {
+                CommandError::Usage(
+                    "no user of the file has the role admin, which Keystone is asked with".to_owned(),
+                )
+            })?;
+            Ok(Auth::Keystone(KeystoneSettings {
+                url: keystone.url().to_owned(),
+                version,
+                username: user.name.clone(),
+                password: user.password.clone(),
+                project: tenant.clone(),
+            }))
+        }
+        _ => Ok(Auth::None),
+    }
 }
 
 fn host_of(text: &str) -> Result<(Uuid, String), CommandError> {

@@ -47,6 +47,8 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a [u8],
     /// Where the API is, as the client sees it: what links start with.
     pub(crate) base: Arc<str>,
+    /// The tenants by id and name, where somebody but the API knows them.
+    pub(crate) tenants: Option<Vec<(String, String)>>,
 }
 
 /// What operations work on.
@@ -209,9 +211,21 @@ impl Api {
         let infix = if one.is_some() { "" } else { "collection." };
         let offers = media::named(&[&format!("application/vnd.org.midonet.{infix}Tenant-v1+json")]);
         let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
-        let body = match one {
-            Some(name) => tenant::shown(&call.base, name),
-            None => self.tenant_names().iter().map(|name| tenant::shown(&call.base, name)).collect::<Json>(),
+        let show = |(id, name): &(String, String)| tenant::shown(&call.base, id, name);
+        let body = match (one, &call.tenants) {
+            // Under the mock provider every name is a tenant (step 2).
+            (Some(name), None) => tenant::shown(&call.base, name, name),
+            (Some(id), Some(known)) => {
+                let found = known.iter().find(|(known, _)| known == id);
+                found.map(show).ok_or_else(|| Failure::Plain {
+                    status: 404,
+                    message: "The requested resource was not found.".to_owned(),
+                })?
+            }
+            (None, Some(known)) => known.iter().map(show).collect(),
+            (None, None) => {
+                self.tenant_names().iter().map(|name| tenant::shown(&call.base, name, name)).collect::<Json>()
+            }
         };
         Ok(Reply::json(200, &offer.name, &body))
     }

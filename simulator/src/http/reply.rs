@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use crate::object::Object;
@@ -22,6 +23,12 @@ pub(crate) enum Content {
         form: Form,
         base: Arc<str>,
     },
+    /// The first part of a body that will not come whole.
+    Spoiled {
+        sent: Bytes,
+        length: u64,
+        stalls: bool,
+    },
 }
 
 /// How objects are written (see [`crate::http::write`]).
@@ -39,13 +46,22 @@ pub(crate) struct Reply {
     pub(crate) content_type: Option<String>,
     pub(crate) location: Option<String>,
     pub(crate) allow: Option<&'static str>,
+    /// Further headers, by their names in lower case.
+    pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) content: Content,
 }
 
 impl Reply {
     /// Nothing but a status.
     pub(crate) fn status(status: u16) -> Reply {
-        Reply { status, content_type: None, location: None, allow: None, content: Content::Nothing }
+        Reply {
+            status,
+            content_type: None,
+            location: None,
+            allow: None,
+            headers: Vec::new(),
+            content: Content::Nothing,
+        }
     }
 
     /// 201, with where the new thing is.
@@ -56,6 +72,12 @@ impl Reply {
     /// 204.
     pub(crate) fn done() -> Reply {
         Reply::status(204)
+    }
+
+    /// With one more header.
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// A body of a type.

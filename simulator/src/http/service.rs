@@ -1,27 +1,27 @@
-//! Requests become calls, replies become answers.
+//! Requests become calls: reading, faults, tokens, and then the API.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
-};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
+use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
+use super::answer::{Answer, Cut, response};
+use super::connection::Handler;
 use super::path;
-use super::reply::{Content, Form, Reply};
+use super::reply::{Content, Reply};
 use super::write;
 use crate::api::{Api, Call, Method};
-use crate::auth;
+use crate::auth::{Authenticator, not_admin};
 use crate::failure::Failure;
+use crate::fault::{Fault, FaultKind, Faults};
 use crate::http::path::Target;
-use crate::object::Object;
+use crate::metrics::Metrics;
 
 /// Where the API is on the server.
 pub(crate) const BASE: &str = "/midonet-api";
@@ -29,25 +29,53 @@ pub(crate) const BASE: &str = "/midonet-api";
 const LARGEST_BODY: usize = 16 << 20;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
-/// How much of a list is written at a time.
-const PIECE: usize = 64 << 10;
 
 /// What every connection shares.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Service {
     pub(crate) api: Api,
+    pub(crate) authenticator: Authenticator,
+    /// The faults that are set, when any may be.
+    pub(crate) faults: Option<Mutex<Faults>>,
+    pub(crate) metrics: Metrics,
+    /// Whether the whole state may be looked at.
+    pub(crate) inspect: bool,
+    pub(crate) scheme: &'static str,
     /// The server's own address, for clients that do not say where they think it is.
     pub(crate) authority: String,
 }
 
-/// Answers one request.
-pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
-    let (parts, body) = request.into_parts();
-    let reply = match read_body(body).await {
-        Ok(body) => answer(&shared, &parts, &body).await,
-        Err(status) => Reply::error(status, "The body is too large, or did not arrive."),
-    };
-    response(reply, parts.method == hyper::Method::HEAD)
+impl Handler for Service {
+    async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Answer>, Cut> {
+        let started = Instant::now();
+        let in_flight = self.metrics.begin();
+        let (parts, body) = request.into_parts();
+        let mut struck = None;
+        let outcome = self.reply(&parts, body, &mut struck).await;
+        drop(in_flight);
+        let took = started.elapsed();
+        // A cut answer has no status; 0 says so.
+        let status = outcome.as_ref().map_or(0, |reply| reply.status);
+        let below = parts.uri.path().strip_prefix(BASE).unwrap_or(parts.uri.path());
+        self.metrics.end(parts.method.as_str(), below, status, took);
+        if let Some(fault) = struck {
+            self.metrics.fault(fault);
+        }
+        tracing::info!(
+            target: "midoform_simulator::request",
+            %peer,
+            method = %parts.method,
+            path = parts.uri.path_and_query().map_or("", |path| path.as_str()),
+            status,
+            milliseconds = took.as_secs_f64() * 1000.0,
+            fault = struck.map(|fault| format!("{fault:?}")),
+        );
+        outcome.map(|reply| response(reply, parts.method == hyper::Method::HEAD))
+    }
 }
 
 async fn read_body(body: Incoming) -> Result<Bytes, u16> {
@@ -59,40 +87,146 @@ async fn read_body(body: Incoming) -> Result<Bytes, u16> {
     }
 }
 
-async fn answer(shared: &Shared, parts: &hyper::http::request::Parts, body: &[u8]) -> Reply {
-    let whole = parts.uri.path();
-    let below = whole.strip_prefix(BASE).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    let Some(below) = below else { return Reply::status(404) };
-    let base: Arc<str> = format!("http://{}{BASE}", authority(&parts.headers, &shared.authority)).into();
-    let version = shared.api.version;
-    let Some(target) = path::read(below) else {
-        let root = below.trim_matches('/');
-        let root = (!root.contains('/')).then(|| path::decode(root));
-        return Failure::Nowhere { uri: format!("{base}{below}"), root }.reply(version, whole);
+impl Service {
+    async fn reply(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        struck: &mut Option<FaultKind>,
+    ) -> Result<Reply, Cut> {
+        let body = match read_body(body).await {
+            Ok(body) => body,
+            // What is left of the body is not read: the connection ends with the answer.
+            Err(status) => {
+                let refusal = Reply::error(status, "The body is too large, or did not arrive.");
+                return Ok(refusal.header("connection", "close"));
+            }
+        };
+        let whole = parts.uri.path();
+        let below = whole.strip_prefix(BASE).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let Some(below) = below else { return Ok(self.administer(parts, &body)) };
+        let fault = self.faults.as_ref().and_then(|faults| {
+            faults.lock().unwrap_or_else(PoisonError::into_inner).strike(parts.method.as_str(), below)
+        });
+        let Some(fault) = fault else { return Ok(self.answer(parts, below, &body).await) };
+        *struck = Some(fault.fault);
+        self.spoiled(&fault, parts, below, &body).await
+    }
+
+    /// Answers with a fault.
+    async fn spoiled(&self, fault: &Fault, parts: &Parts, below: &str, body: &[u8]) -> Result<Reply, Cut> {
+        match fault.fault {
+            FaultKind::UnavailableBefore => return Ok(unavailable()),
+            FaultKind::ResetBefore => return Err(Cut),
+            FaultKind::InternalError => {
+                let words = Failure::Unstorable("resource".to_owned());
+                return Ok(words.reply(self.api.version, parts.uri.path()));
+            }
+            FaultKind::Delay => tokio::time::sleep(Duration::from_millis(fault.milliseconds)).await,
+            FaultKind::TokenDies => {
+                if let Some(token) = header(&parts.headers, "x-auth-token") {
+                    self.authenticator.kill(token);
+                }
+            }
+            _ => {}
+        }
+        let reply = self.answer(parts, below, body).await;
+        match fault.fault {
+            FaultKind::UnavailableAfter => Ok(unavailable()),
+            FaultKind::ResetAfter => Err(Cut),
+            FaultKind::StalledBody => Ok(half(reply, true)),
+            FaultKind::TruncatedBody => Ok(half(reply, false)),
+            _ => Ok(reply),
+        }
+    }
+
+    async fn answer(&self, parts: &Parts, below: &str, body: &[u8]) -> Reply {
+        let version = self.api.version;
+        let authority = authority(&parts.headers, &self.authority);
+        let base: Arc<str> = format!("{}://{authority}{BASE}", self.scheme).into();
+        let target = path::read(below);
+        if target == Some(Target::Login) {
+            let authorization = header(&parts.headers, AUTHORIZATION.as_str());
+            let project = header(&parts.headers, "x-auth-project");
+            let reply = self.authenticator.login(version, authorization, project).await;
+            if reply.status != 200 {
+                self.metrics.login_refused();
+            }
+            return reply;
+        }
+        match self.authenticator.identify(header(&parts.headers, "x-auth-token")).await {
+            Err(refusal) => return refusal.reply(version),
+            Ok(identity) if !identity.admin => return not_admin(version),
+            Ok(_) => {}
+        }
+        let Some(target) = target else {
+            let root = below.trim_matches('/');
+            let root = (!root.contains('/')).then(|| path::decode(root));
+            return Failure::Nowhere { uri: format!("{base}{below}"), root }.reply(version, parts.uri.path());
+        };
+        let tenants = match &target {
+            Target::Tenants | Target::Tenant(_) => match self.authenticator.tenants().await {
+                Ok(tenants) => tenants,
+                Err(why) => return Reply::error(503, &why),
+            },
+            _ => None,
+        };
+        let call = Call {
+            method: method(&parts.method),
+            target,
+            query: parts.uri.query(),
+            accept: header(&parts.headers, ACCEPT.as_str()),
+            content_type: header(&parts.headers, CONTENT_TYPE.as_str()),
+            body,
+            base,
+            tenants,
+        };
+        self.carry_out(&call, parts.uri.path()).await
+    }
+
+    async fn carry_out(&self, call: &Call<'_>, whole: &str) -> Reply {
+        if call.method != Method::Get && self.api.journal.is_broken() {
+            return Reply::error(503, "The state can't be written any more.");
+        }
+        match self.api.answer(call) {
+            Err(failure) => failure.reply(self.api.version, whole),
+            Ok((reply, None)) => reply,
+            Ok((reply, Some(ticket))) => match ticket.wait().await {
+                Ok(()) => reply,
+                Err(why) => Reply::error(503, &format!("The change could not be kept: {why}.")),
+            },
+        }
+    }
+}
+
+fn unavailable() -> Reply {
+    Reply::error(503, "The service is unavailable: a fault wants it so.").header("retry-after", "1")
+}
+
+/// An answer of which half comes.
+fn half(mut reply: Reply, stalls: bool) -> Reply {
+    let body = match reply.content {
+        Content::Nothing | Content::Spoiled { .. } => Vec::new(),
+        Content::Whole(body) => body,
+        Content::List { objects, form, base } => {
+            let mut body = vec![b'['];
+            for (index, object) in objects.iter().enumerate() {
+                if index > 0 {
+                    body.push(b',');
+                }
+                write::object(&mut body, object, form, &base);
+            }
+            body.push(b']');
+            body
+        }
     };
-    if target == Target::Login {
-        return auth::login(version, header(&parts.headers, AUTHORIZATION));
+    // An answer without a body, such as a 201, gets one that never comes: 204 can't have any.
+    if reply.status == 204 {
+        reply.status = 200;
     }
-    let call = Call {
-        method: method(&parts.method),
-        target,
-        query: parts.uri.query(),
-        accept: header(&parts.headers, ACCEPT),
-        content_type: header(&parts.headers, CONTENT_TYPE),
-        body,
-        base,
-    };
-    if call.method != Method::Get && shared.api.journal.is_broken() {
-        return Reply::error(503, "The state can't be written any more.");
-    }
-    match shared.api.answer(&call) {
-        Err(failure) => failure.reply(version, whole),
-        Ok((reply, None)) => reply,
-        Ok((reply, Some(ticket))) => match ticket.wait().await {
-            Ok(()) => reply,
-            Err(why) => Reply::error(503, &format!("The change could not be kept: {why}.")),
-        },
-    }
+    let length = (body.len() as u64).max(2);
+    let sent = Bytes::from(body.get(..body.len() / 2).unwrap_or_default().to_vec());
+    Reply { content: Content::Spoiled { sent, length, stalls }, ..reply }
 }
 
 fn method(method: &hyper::Method) -> Method {
@@ -105,7 +239,7 @@ fn method(method: &hyper::Method) -> Method {
     }
 }
 
-fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -116,106 +250,5 @@ fn authority<'a>(headers: &'a HeaderMap, own: &'a str) -> &'a str {
             && name.len() <= 255
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
     };
-    header(headers, HOST).filter(sane).unwrap_or(own)
-}
-
-fn response(reply: Reply, head: bool) -> Response<Answer> {
-    let mut response = Response::new(match reply.content {
-        Content::Nothing => Answer::whole(Vec::new()),
-        Content::Whole(body) => Answer::whole(body),
-        Content::List { objects, form, base } => {
-            Answer::List(List { objects, next: 0, form, base, ended: false })
-        }
-    });
-    *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
-    let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: Option<&str>| {
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
-            headers.insert(name, value);
-        }
-    };
-    set(CONTENT_TYPE, reply.content_type.as_deref());
-    set(LOCATION, reply.location.as_deref());
-    set(ALLOW, reply.allow);
-    if head {
-        *response.body_mut() = Answer::whole(Vec::new());
-    }
-    response
-}
-
-/// An answer's body: whole, or a list that is written as the client takes it.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Whole(Full<Bytes>),
-    List(List),
-}
-
-impl Answer {
-    fn whole(body: Vec<u8>) -> Answer {
-        Answer::Whole(Full::new(body.into()))
-    }
-}
-
-/// A list of objects on its way out.
-#[derive(Debug)]
-pub(crate) struct List {
-    objects: Vec<Arc<Object>>,
-    next: usize,
-    form: Form,
-    base: Arc<str>,
-    ended: bool,
-}
-
-impl List {
-    fn piece(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
-        }
-        let mut out = Vec::with_capacity(PIECE + 4096);
-        if self.next == 0 {
-            out.push(b'[');
-        }
-        while out.len() < PIECE {
-            let Some(object) = self.objects.get(self.next) else {
-                out.push(b']');
-                self.ended = true;
-                break;
-            };
-            if self.next > 0 {
-                out.push(b',');
-            }
-            write::object(&mut out, object, self.form, &self.base);
-            self.next += 1;
-        }
-        Some(out.into())
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Answer::Whole(whole) => Pin::new(whole).poll_frame(context),
-            Answer::List(list) => Poll::Ready(list.piece().map(|piece| Ok(Frame::data(piece)))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Answer::Whole(whole) => whole.is_end_stream(),
-            Answer::List(list) => list.ended,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Answer::Whole(whole) => whole.size_hint(),
-            Answer::List(_) => SizeHint::default(),
-        }
-    }
+    header(headers, HOST.as_str()).filter(sane).unwrap_or(own)
 }

@@ -1,0 +1,248 @@
+//! Faults on demand: what goes wrong with which requests.
+//!
+//! Faults are set over `/_faults`, which is there only when the server was started so. Each names the requests that it is
+//! for (method, path pattern), which of those it strikes (the nth, so many times, or at random by a seed), and what
+//! happens to them. The first fault that strikes a request is the one; every fault counts the requests that it is for.
+//! Nothing depends on time or on chance: the same faults, seeds and requests fail in the same way again.
+
+use serde::{Deserialize, Serialize};
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// The answer comes `milliseconds` later; what is asked for is done after the delay.
+    Delay,
+    /// 503, and nothing is done.
+    UnavailableBefore,
+    /// 503, though it is done, durably.
+    UnavailableAfter,
+    /// The connection is reset, and nothing is done.
+    ResetBefore,
+    /// The connection is reset, though it is done, durably.
+    ResetAfter,
+    /// Half of the answer's body comes, and then nothing any more.
+    StalledBody,
+    /// Half of the answer's body comes, and then the connection ends.
+    TruncatedBody,
+    /// 500 with the real server's words, and nothing is done.
+    InternalError,
+    /// The token of the request is worth nothing from this request on.
+    TokenDies,
+}
+
+/// A fault: for which requests, which of them it strikes, and what happens then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// What goes wrong.
+    pub fault: FaultKind,
+    /// The method, or `*` for every one.
+    #[serde(default = "any")]
+    pub method: String,
+    /// The path below `/midonet-api`: `*` stands for one segment, `**` at the end for any number of them.
+    #[serde(default = "all")]
+    pub path: String,
+    /// The first of the matching requests that it may strike, from 1.
+    #[serde(default = "one")]
+    pub nth: u64,
+    /// How many it strikes; 0 for no end.
+    #[serde(default = "one")]
+    pub times: u64,
+    /// How likely it strikes one of them, in thousandths.
+    #[serde(default = "always")]
+    pub per_mille: u64,
+    /// What decides which ones, when not all are struck.
+    #[serde(default)]
+    pub seed: u64,
+    /// How long a delay takes.
+    #[serde(default)]
+    pub milliseconds: u64,
+}
+
+fn any() -> String {
+    "*".to_owned()
+}
+
+fn all() -> String {
+    "/**".to_owned()
+}
+
+const fn one() -> u64 {
+    1
+}
+
+const fn always() -> u64 {
+    1000
+}
+
+impl Fault {
+    /// What is wrong with it, if anything.
+    fn problem(&self) -> Option<String> {
+        if !self.path.starts_with('/') {
+            Some(format!("the path {:?} has to start with a slash", self.path))
+        } else if self.nth == 0 {
+            Some("nth counts from 1".to_owned())
+        } else if self.per_mille > 1000 {
+            Some("per_mille is at most 1000".to_owned())
+        } else if self.milliseconds > 600_000 {
+            Some("milliseconds is at most 600000".to_owned())
+        } else {
+            None
+        }
+    }
+
+    fn is_for(&self, method: &str, path: &str) -> bool {
+        (self.method == "*" || self.method.eq_ignore_ascii_case(method)) && matches(&self.path, path)
+    }
+}
+
+/// Whether a pattern is of a path.
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut wanted = pattern.split('/').filter(|segment| !segment.is_empty());
+    let mut given = path.split('/').filter(|segment| !segment.is_empty());
+    loop {
+        match (wanted.next(), given.next()) {
+            (Some("**"), _) | (None, None) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(wanted), Some(given)) if wanted == given => {}
+            _ => return false,
+        }
+    }
+}
+
+/// A fault that is set, and what it has seen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Set {
+    id: u64,
+    #[serde(flatten)]
+    fault: Fault,
+    /// How many requests it was for.
+    matched: u64,
+    /// How many of them it struck.
+    struck: u64,
+}
+
+/// The faults that are set.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    sets: Vec<Set>,
+    last_id: u64,
+}
+
+impl Faults {
+    /// Sets a fault, behind those that are set; says under which number.
+    pub(crate) fn add(&mut self, fault: Fault) -> Result<u64, String> {
+        if let Some(problem) = fault.problem() {
+            return Err(problem);
+        }
+        self.last_id += 1;
+        self.sets.push(Set { id: self.last_id, fault, matched: 0, struck: 0 });
+        Ok(self.last_id)
+    }
+
+    /// Takes one away, or all; says whether there was any.
+    pub(crate) fn remove(&mut self, id: Option<u64>) -> bool {
+        let before = self.sets.len();
+        self.sets.retain(|set| id.is_some_and(|id| set.id != id));
+        before != self.sets.len()
+    }
+
+    pub(crate) fn all(&self) -> &[Set] {
+        &self.sets
+    }
+
+    /// The fault that strikes a request, if one does.
+    pub(crate) fn strike(&mut self, method: &str, path: &str) -> Option<Fault> {
+        let mut struck = None;
+        for set in &mut self.sets {
+            if !set.fault.is_for(method, path) {
+                continue;
+            }
+            set.matched += 1;
+            let left = set.fault.times == 0 || set.struck < set.fault.times;
+            let drawn = draw(set.fault.seed, set.matched) % 1000 < set.fault.per_mille;
+            if struck.is_none() && left && drawn && set.matched >= set.fault.nth {
+                set.struck += 1;
+                struck = Some(set.fault.clone());
+            }
+        }
+        struck
+    }
+}
+
+/// A number that looks random, made of a seed and a count (SplitMix64).
+fn draw(seed: u64, count: u64) -> u64 {
+    let mut z = seed.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(json: &str) -> Fault {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn patterns_match_segments() {
+        for (pattern, path, wanted) in [
+            ("/**", "/", true),
+            ("/**", "/routers/x", true),
+            ("/routers", "/routers/", true),
+            ("/routers", "/routers/x", false),
+            ("/routers/*", "/routers/x", true),
+            ("/routers/*/ports", "/routers/x/ports", true),
+            ("/routers/*/ports", "/bridges/x/ports", false),
+            ("/routers/**", "/routers/x/ports", true),
+            ("/*/*/ports", "/bridges/x/ports", true),
+            ("/*", "/", false),
+        ] {
+            assert_eq!(matches(pattern, path), wanted, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn the_nth_is_struck_and_those_after_it() {
+        let mut faults = Faults::default();
+        let id =
+            faults.add(fault(r#"{"fault": "reset-after", "method": "post", "nth": 3, "times": 2}"#)).unwrap();
+        let struck: Vec<bool> = (0..6).map(|_| faults.strike("POST", "/routers").is_some()).collect();
+        assert_eq!(struck, [false, false, true, true, false, false]);
+        assert_eq!(faults.strike("GET", "/routers"), None);
+        assert!(faults.remove(Some(id)));
+        assert!(!faults.remove(None));
+    }
+
+    #[test]
+    fn chance_repeats_itself() {
+        let run = |seed: u64| -> Vec<bool> {
+            let mut faults = Faults::default();
+            let text = format!(r#"{{"fault": "delay", "times": 0, "per_mille": 300, "seed": {seed}}}"#);
+            faults.add(fault(&text)).unwrap();
+            (0..1000).map(|_| faults.strike("GET", "/").is_some()).collect()
+        };
+        assert_eq!(run(7), run(7));
+        assert_ne!(run(7), run(8));
+        let share = run(7).iter().filter(|struck| **struck).count();
+        assert!((200..400).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let mut faults = Faults::default();
+        for bad in [
+            r#"{"fault": "delay", "path": "routers"}"#,
+            r#"{"fault": "delay", "nth": 0}"#,
+            r#"{"fault": "delay", "per_mille": 1001}"#,
+            r#"{"fault": "delay", "milliseconds": 600001}"#,
+        ] {
+            assert!(faults.add(fault(bad)).is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<Fault>(r#"{"fault": "explode"}"#).is_err());
+        assert!(serde_json::from_str::<Fault>(r#"{"fault": "delay", "colour": 1}"#).is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! What is there beside the API: `/metrics`, `/_topology`, `/_faults`.
+
+use std::sync::PoisonError;
+
+use hyper::http::request::Parts;
+use serde_json::json;
+
+use super::path::query;
+use super::reply::{Content, Form, Reply};
+use super::service::{BASE, Service};
+use crate::fault::Fault;
+use crate::inspect;
+use crate::metrics;
+
+const JSON: &str = "application/json";
+
+impl Service {
+    /// Answers what is not below the API's base.
+    pub(crate) fn administer(&self, parts: &Parts, body: &[u8]) -> Reply {
+        let path = parts.uri.path();
+        match (path, parts.method.as_str()) {
+            ("/metrics", "GET" | "HEAD") => {
+                let page = self.metrics.page(&self.api.lock());
+                Reply::with(200, metrics::CONTENT_TYPE, page.into_bytes())
+            }
+            ("/_topology", "GET" | "HEAD") if self.inspect => self.topology(parts.uri.query()),
+            _ if path == "/_faults" || path.starts_with("/_faults/") => self.fault(parts, body),
+            ("/metrics", _) => Reply::status(405),
+            _ => Reply::status(404),
+        }
+    }
+
+    fn topology(&self, given: Option<&str>) -> Reply {
+        match query(given, "format").as_deref() {
+            None | Some("json") => {
+                let form = Form { version: self.api.version, older: false };
+                let base = format!("{}://{}{BASE}", self.scheme, self.authority);
+                Reply::with(200, JSON, inspect::json(&self.api.lock(), form, &base))
+            }
+            Some("dot") => Reply::with(200, "text/vnd.graphviz", inspect::dot(&self.api.lock()).into_bytes()),
+            Some(other) => {
+                Reply::json(400, JSON, &json!({ "error": format!("no format {other:?}: json or dot") }))
+            }
+        }
+    }
+
+    /// Sets, lists and clears faults; without `--faults` there is nothing here.
+    fn fault(&self, parts: &Parts, body: &[u8]) -> Reply {
+        let Some(faults) = &self.faults else { return Reply::status(404) };
+        let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = parts.uri.path().strip_prefix("/_faults/").filter(|id| !id.is_empty());
+        match (parts.method.as_str(), id.map(str::parse::<u64>)) {
+            ("GET" | "HEAD", None) => match serde_json::to_vec(faults.all()) {
+                Ok(all) => Reply::with(200, JSON, all),
+                Err(why) => Reply::json(500, JSON, &json!({ "error": why.to_string() })),
+            },
+            ("POST", None) => {
+                let added = serde_json::from_slice::<Fault>(body).map_err(|why| why.to_string());
+                match added.and_then(|fault| faults.add(fault)) {
+                    Ok(id) => {
+                        let mut made = Reply::json(201, JSON, &json!({ "id": id }));
+                        made.location = Some(format!("{}://{}/_faults/{id}", self.scheme, self.authority));
+                        made
+                    }
+                    Err(why) => Reply::json(400, JSON, &json!({ "error": why })),
+                }
+            }
+            ("DELETE", None) => {
+                faults.remove(None);
+                Reply::status(204)
+            }
+            ("DELETE", Some(Ok(id))) if faults.remove(Some(id)) => Reply::status(204),
+            (_, Some(_)) => Reply { content: Content::Nothing, ..Reply::status(404) },
+            _ => Reply { allow: Some("GET, POST, DELETE"), ..Reply::status(405) },
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What goes out: a reply as an HTTP response, whole, as a list that is written while the client takes it, or spoiled by a
+//! fault.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+
+use super::reply::{Content, Form, Reply};
+use super::write;
+use crate::object::Object;
+
+/// How much of a list is written at a time.
+const PIECE: usize = 64 << 10;
+
+/// The connection ends here: a fault wants it so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the connection was cut, as a fault asked for")]
+pub(crate) struct Cut;
+
+/// Makes a response of a reply; `head` leaves the body out.
+pub(crate) fn response(reply: Reply, head: bool) -> Response<Answer> {
+    let mut response = Response::new(match reply.content {
+        Content::Nothing => Answer::whole(Vec::new()),
+        Content::Whole(body) => Answer::whole(body),
+        Content::List { objects, form, base } => {
+            Answer::List(List { objects, next: 0, form, base, ended: false })
+        }
+        Content::Spoiled { sent, length, stalls } => Answer::Spoiled(Spoiled { sent, length, stalls }),
+    });
+    *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: Option<&str>| {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            headers.insert(name, value);
+        }
+    };
+    set(CONTENT_TYPE, reply.content_type.as_deref());
+    set(LOCATION, reply.location.as_deref());
+    set(ALLOW, reply.allow);
+    for (name, value) in &reply.headers {
+        set(HeaderName::from_static(name), Some(value));
+    }
+    if head {
+        *response.body_mut() = Answer::whole(Vec::new());
+    }
+    response
+}
+
+/// An answer's body.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Whole(Full<Bytes>),
+    List(List),
+    Spoiled(Spoiled),
+}
+
+impl Answer {
+    fn whole(body: Vec<u8>) -> Answer {
+        Answer::Whole(Full::new(body.into()))
+    }
+}
+
+/// A list of objects on its way out.
+#[derive(Debug)]
+pub(crate) struct List {
+    objects: Vec<Arc<Object>>,
+    next: usize,
+    form: Form,
+    base: Arc<str>,
+    ended: bool,
+}
+
+impl List {
+    fn piece(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let mut out = Vec::with_capacity(PIECE + 4096);
+        if self.next == 0 {
+            out.push(b'[');
+        }
+        while out.len() < PIECE {
+            let Some(object) = self.objects.get(self.next) else {
+                out.push(b']');
+                self.ended = true;
+                break;
+            };
+            if self.next > 0 {
+                out.push(b',');
+            }
+            write::object(&mut out, object, self.form, &self.base);
+            self.next += 1;
+        }
+        Some(out.into())
+    }
+}
+
+/// A body of which only a part is sent: then nothing comes any more, or the connection ends.
+#[derive(Debug)]
+pub(crate) struct Spoiled {
+    sent: Bytes,
+    length: u64,
+    stalls: bool,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Answer::Whole(whole) => {
+                let frame = Pin::new(whole).poll_frame(context);
+                frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+            Answer::List(list) => Poll::Ready(list.piece().map(|piece| Ok(Frame::data(piece)))),
+            Answer::Spoiled(spoiled) if !spoiled.sent.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut spoiled.sent)))))
+            }
+            // Nobody wakes it: it ends when the client goes.
+            Answer::Spoiled(spoiled) if spoiled.stalls => Poll::Pending,
+            Answer::Spoiled(_) => Poll::Ready(Some(Err(Cut))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Answer::Whole(whole) => whole.is_end_stream(),
+            Answer::List(list) => list.ended,
+            Answer::Spoiled(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Answer::Whole(whole) => whole.size_hint(),
+            Answer::List(_) => SizeHint::default(),
+            Answer::Spoiled(spoiled) => SizeHint::with_exact(spoiled.length),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What Keystone knows: users from the file, projects (v2.0: tenants), and the tokens that it gave out.
+//!
+//! Projects outlive the process when there is a state directory; tokens do not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+use crate::auth::{Users, same};
+
+/// The namespace of the ids that follow from names.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6d69_646f_666f_726d_6b65_7973_746f_6e65);
+/// The file of projects in a state directory.
+const FILE: &str = "keystone.json";
+
+/// An id that follows from a name: the same in every run.
+pub(super) fn id_of(kind: &str, name: &str) -> String {
+    Uuid::new_v5(&NAMESPACE, format!("{kind}/{name}").as_bytes()).simple().to_string()
+}
+
+/// A project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Project {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) description: Json,
+    pub(super) enabled: bool,
+    /// What else somebody sent.
+    pub(super) extra: Map<String, Json>,
+}
+
+/// A token that was given out.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Token {
+    pub(super) id: String,
+    pub(super) user: String,
+    /// The id of the project that it is for, if any.
+    pub(super) project: Option<String>,
+    /// How its bearer proved who he is.
+    pub(super) methods: Vec<&'static str>,
+    pub(super) audit_ids: Vec<String>,
+    pub(super) issued: Timestamp,
+    pub(super) expires: Timestamp,
+    revoked: bool,
+}
+
+/// Why a token can't be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadToken {
+    /// It never was one.
+    Unknown,
+    /// It was one.
+    Dead,
+}
+
+/// Why a project can't be made or changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Its name is another's.
+    Taken,
+    /// There is none with this id.
+    Missing,
+    /// The file can't be written.
+    Unwritten(String),
+}
+
+/// Everything.
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) users: Users,
+    projects: BTreeMap<String, Project>,
+    tokens: BTreeMap<String, Token>,
+    lifetime: Duration,
+    file: Option<PathBuf>,
+}
+
+/// What a file holds.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    projects: Vec<Project>,
+}
+
+impl Directory {
+    /// The users' tenants, and what the state directory kept.
+    pub(super) fn open(
+        users: Users,
+        lifetime: Duration,
+        state_dir: Option<&Path>,
+    ) -> Result<Directory, String> {
+        let file = state_dir.map(|folder| folder.join(FILE));
+        let mut projects: BTreeMap<String, Project> = BTreeMap::new();
+        if let Some(file) = file.as_ref().filter(|file| file.exists()) {
+            let unusable = |why: String| format!("{}: {why}", file.display());
+            let text = std::fs::read(file).map_err(|why| unusable(why.to_string()))?;
+            let kept: Kept =
+                serde_json::from_slice(&text).map_err(|why| unusable(format!("it is damaged: {why}")))?;
+            projects = kept.projects.into_iter().map(|project| (project.id.clone(), project)).collect();
+        }
+        let known: BTreeSet<String> = projects.values().map(|project| project.name.clone()).collect();
+        for name in users.tenants().into_iter().filter(|name| !known.contains(*name)) {
+            let (id, name) = (id_of("project", name), name.to_owned());
+            let description = Json::from("Bootstrap project for initializing the cloud.");
+            let project = Project { id: id.clone(), name, description, enabled: true, extra: Map::new() };
+            projects.insert(id, project);
+        }
+        Ok(Directory { users, projects, tokens: BTreeMap::new(), lifetime, file })
+    }
+
+    /// All projects, by id.
+    pub(super) fn projects(&self) -> impl Iterator<Item = &Project> {
+        self.projects.values()
+    }
+
+    pub(super) fn project(&self, id: &str) -> Option<&Project> {
+        self.projects.get(id)
+    }
+
+    pub(super) fn project_named(&self, name: &str) -> Option<&Project> {
+        self.projects.values().find(|project| project.name == name)
+    }
+
+    /// What a user is in a project.
+    pub(super) fn roles(&self, user: &str, project: &Project) -> &[String] {
+        let user = self.users.users.iter().find(|known| known.name == user);
+        user.and_then(|user| user.tenants.get(&project.name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Adds a project; its name has to be new.
+    pub(super) fn create(&mut self, mut project: Project) -> Result<Project, Refused> {
+        if self.project_named(&project.name).is_some() {
+            return Err(Refused::Taken);
+        }
+        if project.id.is_empty() {
+            project.id = Uuid::new_v4().simple().to_string();
+        }
+        self.projects.insert(project.id.clone(), project.clone());
+        self.keep().inspect_err(|_| drop(self.projects.remove(&project.id)))?;
+        Ok(project)
+    }
+
+    /// Changes a project.
+    pub(super) fn change(&mut self, id: &str, change: impl FnOnce(&mut Project)) -> Result<Project, Refused> {
+        let before = self.projects.get(id).cloned().ok_or(Refused::Missing)?;
+        let mut after = before.clone();
+        change(&mut after);
+        if self.project_named(&after.name).is_some_and(|other| other.id != id) {
+            return Err(Refused::Taken);
+        }
+        self.projects.insert(id.to_owned(), after.clone());
+        if let Err(why) = self.keep() {
+            self.projects.insert(id.to_owned(), before);
+            return Err(why);
+        }
+        Ok(after)
+    }
+
+    /// Takes a project away; its tokens are worth nothing from then on.
+    pub(super) fn delete(&mut self, id: &str) -> Result<(), Refused> {
+        let project = self.projects.remove(id).ok_or(Refused::Missing)?;
+        if let Err(why) = self.keep() {
+            self.projects.insert(id.to_owned(), project);
+            return Err(why);
+        }
+        Ok(())
+    }
+
+    /// Writes the projects: to a new file that takes the old one's place, so that one of them is always whole.
+    fn keep(&self) -> Result<(), Refused> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let write = || -> std::io::Result<()> {
+            let kept = Kept { projects: self.projects.values().cloned().collect() };
+            let fresh = file.with_extension("json.new");
+            let mut out = std::fs::File::create(&fresh)?;
+            out.write_all(&serde_json::to_vec_pretty(&kept)?)?;
+            out.sync_all()?;
+            std::fs::rename(&fresh, file)?;
+            match file.parent() {
+                Some(folder) => std::fs::File::open(folder)?.sync_all(),
+                None => Ok(()),
+            }
+        };
+        write().map_err(|why| Refused::Unwritten(why.to_string()))
+    }
+
+    /// Gives out a token. One that stands on another ends with it.
+    pub(super) fn issue(&mut self, user: &str, project: Option<&str>, parent: Option<&Token>) -> Token {
+        let now = whole_seconds(Timestamp::now());
+        let later = now.checked_add(self.lifetime).unwrap_or(Timestamp::MAX);
+        let mut audit_ids = vec![URL_SAFE_NO_PAD.encode(Uuid::new_v4())];
+        audit_ids.extend(parent.and_then(|parent| parent.audit_ids.last().cloned()));
+        let mut methods = if parent.is_some() { vec!["token"] } else { vec!["password"] };
+        methods.extend(parent.into_iter().flat_map(|parent| parent.methods.iter().copied()));
+        methods.dedup();
+        let random: Vec<u8> = (0..4).flat_map(|_| Uuid::new_v4().into_bytes()).collect();
+        let token = Token {
+            id: format!("gAAAAA{}", URL_SAFE_NO_PAD.encode(random)),
+            user: user.to_owned(),
+            project: project.map(str::to_owned),
+            methods,
+            audit_ids,
+            issued: now,
+            expires: parent.map_or(later, |parent| parent.expires),
+            revoked: false,
+        };
+        // Long dead ones are forgotten.
+        let day = Duration::from_secs(24 * 3600);
+        self.tokens.retain(|_, token| token.expires.checked_add(day).is_ok_and(|end| end > now));
+        self.tokens.insert(token.id.clone(), token.clone());
+        token
+    }
+
+    /// A token that is worth something.
+    pub(super) fn token(&self, id: &str) -> Result<&Token, BadToken> {
+        let token = self.tokens.get(id).ok_or(BadToken::Unknown)?;
+        let project = token.project.as_ref().map(|id| self.projects.get(id));
+        let usable = project.is_none_or(|project| project.is_some_and(|project| project.enabled));
+        if token.revoked || !usable || token.expires <= Timestamp::now() {
+            Err(BadToken::Dead)
+        } else {
+            Ok(token)
+        }
+    }
+
+    pub(super) fn revoke(&mut self, id: &str) {
+        if let Some(token) = self.tokens.get_mut(id) {
+            token.revoked = true;
+        }
+    }
+
+    /// Whether this is the token that never ends.
+    pub(super) fn is_admin_token(&self, id: &str) -> bool {
+        self.users.admin_token.as_ref().is_some_and(|token| same(token.as_bytes(), id.as_bytes()))
+    }
+}
+
+/// Keystone's tokens count in whole seconds.
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// A time as Keystone writes it.
+pub(super) fn shown(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users() -> Users {
+        toml::from_str("[[user]]\nname = \"a\"\npassword = \"b\"\ntenants = { acme = [\"admin\"] }\n")
+            .unwrap()
+    }
+
+    fn project(name: &str) -> Project {
+        let (id, name) = (String::new(), name.to_owned());
+        Project { id, name, description: Json::from(""), enabled: true, extra: Map::new() }
+    }
+
+    #[test]
+    fn projects_outlive_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Directory::open(users(), Duration::from_secs(60), Some(folder.path()));
+        let mut directory = open().unwrap();
+        let made = directory.create(project("beta")).unwrap();
+        assert_eq!(directory.create(project("acme")), Err(Refused::Taken));
+        drop(directory);
+        let mut directory = open().unwrap();
+        assert_eq!(directory.project_named("beta"), Some(&made));
+        assert_eq!(directory.projects().count(), 2);
+        directory.delete(&made.id).unwrap();
+        assert_eq!(directory.delete(&made.id), Err(Refused::Missing));
+        drop(directory);
+        assert_eq!(open().unwrap().projects().count(), 1);
+        std::fs::write(folder.path().join(FILE), "{").unwrap();
+        assert!(open().unwrap_err().contains("damaged"));
+    }
+
+    #[test]
+    fn tokens_die() {
+        let mut directory = Directory::open(users(), Duration::from_secs(60), None).unwrap();
+        let made = directory.create(project("beta")).unwrap();
+        let first = directory.issue("a", Some(&made.id), None);
+        let second = directory.issue("a", None, Some(&first));
+        assert_eq!(second.expires, first.expires);
+        assert!(directory.token(&first.id).is_ok());
+        directory.delete(&made.id).unwrap();
+        assert_eq!(directory.token(&first.id), Err(BadToken::Dead));
+        directory.revoke(&second.id);
+        assert_eq!(directory.token(&second.id), Err(BadToken::Dead));
+        assert_eq!(directory.token("nonsense"), Err(BadToken::Unknown));
+        let mut directory = Directory::open(users(), Duration::ZERO, None).unwrap();
+        let token = directory.issue("a", None, None);
+        assert_eq!(directory.token(&token.id), Err(BadToken::Dead));
+    }
+}

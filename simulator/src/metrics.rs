@@ -1,0 +1,135 @@
+//! What Prometheus is told: requests by method, status and kind of path, how long they took, what is held, what faults did.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::fault::FaultKind;
+use crate::schema::Kind;
+use crate::state::State;
+
+/// The type of the page (OpenMetrics 1.0).
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    resource: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    method: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabels {
+    fault: String,
+}
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<MethodLabels, Histogram, fn() -> Histogram>,
+    objects: Family<KindLabels, Gauge<i64>>,
+    faults: Family<FaultLabels, Counter>,
+    in_flight: Gauge<i64>,
+    logins_refused: Counter<u64, AtomicU64>,
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(crate) struct InFlight(Gauge<i64>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut registry = Registry::with_prefix("midonet_api");
+        let requests = Family::default();
+        let durations: Family<_, _, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.0001, 2.5, 12)));
+        let objects = Family::default();
+        let faults = Family::default();
+        let in_flight = Gauge::default();
+        let logins_refused = Counter::default();
+        registry.register("requests", "Requests that were answered", requests.clone());
+        registry.register("request_duration_seconds", "How long answers took", durations.clone());
+        registry.register("objects", "Objects that are held", objects.clone());
+        registry.register("faults", "Requests that a fault struck", faults.clone());
+        registry.register("requests_in_flight", "Requests that are being answered", in_flight.clone());
+        registry.register("logins_refused", "Logins that were refused", logins_refused.clone());
+        Metrics { registry, requests, durations, objects, faults, in_flight, logins_refused }
+    }
+}
+
+impl Metrics {
+    /// A request is being answered, until what this gives is dropped.
+    pub(crate) fn begin(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    pub(crate) fn end(&self, method: &str, path: &str, status: u16, took: Duration) {
+        let method = known_method(method).to_owned();
+        let labels = RequestLabels { method: method.clone(), resource: resource(path).to_owned(), status };
+        self.requests.get_or_create(&labels).inc();
+        self.durations.get_or_create(&MethodLabels { method }).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn fault(&self, fault: FaultKind) {
+        self.faults.get_or_create(&FaultLabels { fault: format!("{fault:?}") }).inc();
+    }
+
+    pub(crate) fn login_refused(&self) {
+        self.logins_refused.inc();
+    }
+
+    /// The page, with what is held now.
+    pub(crate) fn page(&self, state: &State) -> String {
+        for kind in Kind::ALL {
+            let count = i64::try_from(state.count(kind)).unwrap_or(i64::MAX);
+            self.objects.get_or_create(&KindLabels { kind: kind.class().to_owned() }).set(count);
+        }
+        let mut page = String::new();
+        // Writing into a string can't fail.
+        let _ = encode(&mut page, &self.registry);
+        page
+    }
+}
+
+/// A label may have only so many values, or a client could fill the memory with names of its own.
+fn known_method(method: &str) -> &str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    if KNOWN.contains(&method) { method } else { "other" }
+}
+
+fn resource(path: &str) -> &'static str {
+    let first = path.split('/').find(|segment| !segment.is_empty());
+    match first {
+        None => "root",
+        Some("login") => "login",
+        Some("tenants") => "tenants",
+        Some("system_state") => "system_state",
+        Some(first) => Kind::ALL.into_iter().map(Kind::path).find(|known| *known == first).unwrap_or("other"),
+    }
+}

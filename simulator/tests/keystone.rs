@@ -150,7 +150,11 @@ impl Real {
         let mut command = self.command("keystone-manage");
         command.arg("--config-file").arg(self.folder.path().join("keystone.conf")).args(arguments);
         let out = command.output().unwrap();
-        assert!(out.status.success(), "keystone-manage {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "keystone-manage {arguments:?}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
 
     fn bootstrap(&self, with: &[[&str; 2]]) {
@@ -223,7 +227,9 @@ async fn play(base: &str, steps: &[Json]) -> Vec<Json> {
     for step in steps {
         let text = |field: &str| step[field].as_str();
         let fill = |given: &str| {
-            names.iter().fold(given.to_owned(), |filled, (name, value)| filled.replace(&format!("${{{name}}}"), value))
+            names.iter().fold(given.to_owned(), |filled, (name, value)| {
+                filled.replace(&format!("${{{name}}}"), value)
+            })
         };
         let method: Method = text("method").unwrap().parse().unwrap();
         let mut request = client.request(method, format!("{base}{}", fill(text("path").unwrap())));
@@ -263,8 +269,7 @@ fn settled_answer(base: &str, status: u16, headers: &HeaderMap, body: &Json, onl
     if only_status {
         return json!({ "status": status });
     }
-    let mut allow: Vec<String> =
-        header("allow").unwrap_or_default().split(", ").map(str::to_owned).collect();
+    let mut allow: Vec<String> = header("allow").unwrap_or_default().split(", ").map(str::to_owned).collect();
     allow.sort();
     json!({
         "status": status,

@@ -6,7 +6,10 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod auth;
+mod faults;
 mod keystone;
+mod observe;
 mod replay;
 
 /// A client that takes things as they come.

@@ -4,12 +4,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use tokio::time::Sleep;
 
 use super::reply::{Content, Form, Reply};
 use super::write;
@@ -17,6 +19,9 @@ use crate::object::Object;
 
 /// How much of a list is written at a time.
 const PIECE: usize = 64 << 10;
+
+/// How long the part of a spoiled body has to leave before the connection ends.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The connection ends here: a fault wants it so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +36,10 @@ pub(crate) fn response(reply: Reply, head: bool) -> Response<Answer> {
         Content::List { objects, form, base } => {
             Answer::List(List { objects, next: 0, form, base, ended: false })
         }
-        Content::Spoiled { sent, length, stalls } => Answer::Spoiled(Spoiled { sent, length, stalls }),
+        Content::Spoiled { sent, length, stalls } => {
+            let pause = Box::pin(tokio::time::sleep(PAUSE));
+            Answer::Spoiled(Spoiled { sent, length, stalls, pause })
+        }
     });
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
     let headers = response.headers_mut();
@@ -107,6 +115,7 @@ pub(crate) struct Spoiled {
     sent: Bytes,
     length: u64,
     stalls: bool,
+    pause: Pin<Box<Sleep>>,
 }
 
 impl Body for Answer {
@@ -128,7 +137,7 @@ impl Body for Answer {
             }
             // Nobody wakes it: it ends when the client goes.
             Answer::Spoiled(spoiled) if spoiled.stalls => Poll::Pending,
-            Answer::Spoiled(_) => Poll::Ready(Some(Err(Cut))),
+            Answer::Spoiled(spoiled) => spoiled.pause.as_mut().poll(context).map(|()| Some(Err(Cut))),
         }
     }
 

@@ -6,6 +6,7 @@ mod diagnostics;
 mod exit_codes;
 mod lock;
 mod plan;
+mod serve;
 
 /// The command under test.
 const MIDOFORM: &str = env!("CARGO_BIN_EXE_midoform");

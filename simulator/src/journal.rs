@@ -6,8 +6,14 @@
 //! the process at any moment. Requests that only read see changes that are still being written.
 //!
 //! Objects are kept under the number of their making, so new ones land side by side at the end of the tree.
+//!
+//! After a crash the database may fall back to the commit before its last, if the last is damaged. So that this can't
+//! happen unseen, commits are counted, in the database and in a small file beside it that is written before a change is
+//! acknowledged. A database that counts less than the file has lost something, and is refused.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use tokio::sync::oneshot;
 
 use crate::object::Object;
@@ -24,7 +30,11 @@ use crate::version::Version;
 
 const OBJECTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("objects");
 const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
+const COUNT: TableDefinition<'_, (), u64> = TableDefinition::new("count");
 const FILE: &str = "simulator.redb";
+const COUNT_FILE: &str = "simulator.count";
+/// How much of the database is held in memory besides the state itself.
+const CACHE: usize = 16 << 20;
 
 /// Why a directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +55,7 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// The file is damaged. Nothing was changed in it.
-    #[error("the state in {path} is damaged: {why}")]
+    #[error("the state in {path} is damaged: {why}; put a copy back, or move it away to start empty")]
     Damaged {
         /// The database's file.
         path: PathBuf,
@@ -106,15 +116,16 @@ impl Journal {
         let unusable = |source| JournalError::Directory { path: directory.to_owned(), source };
         std::fs::create_dir_all(directory).map_err(unusable)?;
         let path = directory.join(FILE);
+        let counter = Counter::open(&directory.join(COUNT_FILE))?;
         // redb checks what it reads with assertions in places; a damaged file must not end the process.
-        let opened = catch_unwind(AssertUnwindSafe(|| load(&path, version)));
+        let opened = catch_unwind(AssertUnwindSafe(|| load(&path, version, counter.known)));
         let (database, objects) = opened.unwrap_or_else(|_| Err(damaged(&path, "it makes no sense")))?;
         let (waiting, batches) = mpsc::channel();
         let broken = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&broken);
         thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || write_all(&database, &batches, &flag))
+            .spawn(move || write_all(&database, &counter, &batches, &flag))
             .map_err(unusable)?;
         Ok((Journal::Disk(Disk { waiting, broken }), objects))
     }
@@ -141,8 +152,46 @@ fn damaged(path: &Path, why: impl ToString) -> JournalError {
     JournalError::Damaged { path: path.to_owned(), why: why.to_string() }
 }
 
-fn load(path: &Path, version: Version) -> Result<(Database, Vec<Object>), JournalError> {
-    let mut database = match Database::create(path) {
+/// The file that says how many commits were acknowledged: the number and its complement.
+#[derive(Debug)]
+struct Counter {
+    file: File,
+    known: u64,
+}
+
+impl Counter {
+    fn open(path: &Path) -> Result<Counter, JournalError> {
+        let unusable = |source| JournalError::Directory { path: path.to_owned(), source };
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(unusable)?;
+        let mut bytes = [0; 17];
+        let length = file.read_at(&mut bytes, 0).map_err(unusable)?;
+        let half = |range: std::ops::Range<usize>| {
+            bytes.get(range).and_then(|half| half.try_into().ok()).map(u64::from_le_bytes)
+        };
+        let known = match (length, half(0..8), half(8..16)) {
+            (0, ..) => 0,
+            (16, Some(known), Some(complement)) if known == !complement => known,
+            _ => return Err(damaged(path, "it holds no number")),
+        };
+        Ok(Counter { file, known })
+    }
+
+    fn write(&self, count: u64) -> std::io::Result<()> {
+        let mut bytes = [0; 16];
+        let (number, complement) = bytes.split_at_mut(8);
+        number.copy_from_slice(&count.to_le_bytes());
+        complement.copy_from_slice(&(!count).to_le_bytes());
+        self.file.write_all_at(&bytes, 0)
+    }
+}
+
+fn load(path: &Path, version: Version, acknowledged: u64) -> Result<(Database, Vec<Object>), JournalError> {
+    let is_empty = std::fs::metadata(path).map_or(true, |about| about.len() == 0);
+    if is_empty && acknowledged > 0 {
+        return Err(damaged(path, format!("it is gone, with {acknowledged} commits")));
+    }
+    let mut database = match Database::builder().set_cache_size(CACHE).create(path) {
         Ok(database) => database,
         Err(DatabaseError::DatabaseAlreadyOpen) => return Err(JournalError::InUse { path: path.to_owned() }),
         Err(why) => return Err(damaged(path, why)),
@@ -153,6 +202,13 @@ fn load(path: &Path, version: Version) -> Result<(Database, Vec<Object>), Journa
         Err(why) => return Err(damaged(path, why)),
     }
     check_version(&database, path, version)?;
+    let count = counted(&database).map_err(|why| damaged(path, why))?;
+    if count < acknowledged {
+        return Err(damaged(
+            path,
+            format!("the last {} of {acknowledged} commits are missing", acknowledged - count),
+        ));
+    }
     let reading = database.begin_read().map_err(|why| damaged(path, why))?;
     let table = reading.open_table(OBJECTS).map_err(|why| damaged(path, why))?;
     let mut objects = Vec::new();
@@ -190,15 +246,25 @@ fn check_version(database: &Database, path: &Path, version: Version) -> Result<(
     }
 }
 
+/// How many commits the database counts.
+fn counted(database: &Database) -> Result<u64, redb::Error> {
+    let reading = database.begin_read()?;
+    match reading.open_table(COUNT) {
+        Ok(table) => Ok(table.get(())?.map_or(0, |count| count.value())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(0),
+        Err(why) => Err(why.into()),
+    }
+}
+
 /// The writing thread: until nobody can send any more.
-fn write_all(database: &Database, batches: &mpsc::Receiver<Batch>, broken: &AtomicBool) {
+fn write_all(database: &Database, counter: &Counter, batches: &mpsc::Receiver<Batch>, broken: &AtomicBool) {
     while let Ok(first) = batches.recv() {
         let mut waiting = vec![first];
         waiting.extend(batches.try_iter());
         let outcome = if broken.load(Ordering::Acquire) {
             Err("an earlier write failed".to_owned())
         } else {
-            write(database, &waiting).map_err(|why| why.to_string())
+            keep(database, counter, &waiting)
         };
         if let Err(why) = &outcome {
             broken.store(true, Ordering::Release);
@@ -211,13 +277,25 @@ fn write_all(database: &Database, batches: &mpsc::Receiver<Batch>, broken: &Atom
     }
 }
 
-fn write(database: &Database, waiting: &[Batch]) -> Result<(), redb::Error> {
+fn keep(database: &Database, counter: &Counter, waiting: &[Batch]) -> Result<(), String> {
+    let count = write(database, waiting).map_err(|why| why.to_string())?;
+    counter.write(count).map_err(|why| why.to_string())
+}
+
+/// Writes changes, and says the how manieth commit it was.
+fn write(database: &Database, waiting: &[Batch]) -> Result<u64, redb::Error> {
     // Of several changes to one object only the last counts.
     let mut last: BTreeMap<u64, Option<&Arc<Object>>> = BTreeMap::new();
     for change in waiting.iter().flat_map(|batch| &batch.changes) {
         last.insert(change.sequence, change.object.as_ref());
     }
     let writing = database.begin_write()?;
+    let count = {
+        let mut counts = writing.open_table(COUNT)?;
+        let count = counts.get(())?.map_or(0, |count| count.value()) + 1;
+        counts.insert((), count)?;
+        count
+    };
     {
         let mut table = writing.open_table(OBJECTS)?;
         for (sequence, object) in last {
@@ -228,5 +306,5 @@ fn write(database: &Database, waiting: &[Batch]) -> Result<(), redb::Error> {
         }
     }
     writing.commit()?;
-    Ok(())
+    Ok(count)
 }

@@ -3,11 +3,13 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test that can't go on has failed"
 )]
 
 mod auth;
 mod faults;
+mod hostile;
 mod keystone;
 mod observe;
 mod replay;

@@ -6,6 +6,8 @@
     reason = "a test that can't go on has failed"
 )]
 
+pub mod http;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

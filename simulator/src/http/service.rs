@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use hyper::http::request::Parts;
@@ -25,10 +25,12 @@ use crate::metrics::Metrics;
 
 /// Where the API is on the server.
 pub(crate) const BASE: &str = "/midonet-api";
-/// The largest body that is read.
+/// The largest body that is taken.
 const LARGEST_BODY: usize = 16 << 20;
+/// The largest body whose sender is told that it is too large.
+const LARGEST_DRAINED: usize = 256 << 20;
 /// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(30);
+const BODY_TIME: Duration = Duration::from_secs(15);
 
 /// What every connection shares.
 #[derive(Debug)]
@@ -78,13 +80,25 @@ impl Handler for Service {
     }
 }
 
-async fn read_body(body: Incoming) -> Result<Bytes, u16> {
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST_BODY).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(why)) if why.is::<LengthLimitError>() => Err(413),
-        Ok(Err(_)) => Err(400),
-        Err(_) => Err(408),
-    }
+async fn read_body(mut body: Incoming) -> Result<Bytes, u16> {
+    let read = async {
+        let mut whole = BytesMut::new();
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| 400_u16)?.into_data() else { continue };
+            length += data.len();
+            if length <= LARGEST_BODY {
+                whole.extend_from_slice(&data);
+            } else if length > LARGEST_DRAINED {
+                break;
+            } else {
+                // It is read on, so that a client that sends first and then listens hears why.
+                whole = BytesMut::new();
+            }
+        }
+        if length > LARGEST_BODY { Err(413) } else { Ok(whole.freeze()) }
+    };
+    tokio::time::timeout(BODY_TIME, read).await.unwrap_or(Err(408))
 }
 
 impl Service {

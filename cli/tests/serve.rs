@@ -1,0 +1,382 @@
+//! `midoform serve` as a process: its flags, its end, and what survives one that nobody saw coming.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use midoform_testutil::http::Connection;
+use midoform_testutil::{Ran, TestFolder};
+
+use crate::MIDOFORM;
+
+/// A server in a process of its own.
+struct Served {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    address: SocketAddr,
+    /// What it said until it served.
+    said: String,
+}
+
+impl Served {
+    /// Starts one on a free port; what it said when it does not serve.
+    fn start(folder: &TestFolder, arguments: &[&str]) -> Result<Served, Ran> {
+        let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
+        all.extend(arguments);
+        let mut child = folder.command(MIDOFORM, &all).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            if stderr.read_line(&mut line).unwrap() == 0 {
+                let code = child.wait().unwrap().code().unwrap_or(-1);
+                return Err(Ran { code, stdout: String::new(), stderr: said });
+            }
+            said.push_str(&line);
+            if line.starts_with("serving MidoNet") {
+                let url = line.split("://").nth(1).unwrap();
+                let address = url.split('/').next().unwrap().parse().unwrap();
+                return Ok(Served { child, stderr, address, said });
+            }
+        }
+    }
+
+    /// Ends it as a crash would.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it as a supervisor would; what it said since it served.
+    fn terminate(mut self) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let code = self.child.wait().unwrap().code();
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).unwrap();
+        (code, rest)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const ROUTER: &str = "application/json";
+
+/// The values of a field in a list of objects. What is looked for has no escapes in it.
+fn fields(list: &str, field: &str) -> Vec<String> {
+    let key = format!("\"{field}\":\"");
+    list.split(&key).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+}
+
+fn get(address: SocketAddr, path: &str, kind: &str) -> String {
+    let answer = Connection::open(address).unwrap().send("GET", path, kind, "").unwrap();
+    assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+    answer.body
+}
+
+/// What one client did before the server was killed.
+#[derive(Default)]
+struct Done {
+    /// Names of routers that were made, or deleted again, by its word.
+    there: BTreeMap<String, String>,
+    gone: BTreeSet<String>,
+    /// The name whose fate nobody knows: the answer did not come.
+    unknown: Option<String>,
+}
+
+/// Makes routers with a port each, and deletes some again, until the server is gone.
+fn work(address: SocketAddr, client: usize, round: usize, stopped: &AtomicBool) -> Done {
+    let mut done = Done::default();
+    let Ok(mut connection) = Connection::open(address) else { return done };
+    for number in 0.. {
+        if stopped.load(Ordering::Relaxed) {
+            break;
+        }
+        let name = format!("r-{round}-{client}-{number}");
+        done.unknown = Some(name.clone());
+        let body = format!("{{\"name\": \"{name}\", \"tenantId\": \"t\"}}");
+        let Ok(made) = connection.send("POST", "/midonet-api/routers", ROUTER, &body) else { return done };
+        assert_eq!(made.status, 201, "{}", made.body);
+        let path = format!("/midonet-api{}", made.location.split("/midonet-api").nth(1).unwrap());
+        done.there.insert(name.clone(), path.clone());
+        done.unknown = None;
+        let port = "{\"type\": \"Router\", \"networkAddress\": \"10.0.0.0\", \"networkLength\": 24, \"portAddress\": \"10.0.0.1\"}";
+        let Ok(made) = connection.send("POST", &format!("{path}/ports"), ROUTER, port) else { return done };
+        assert_eq!(made.status, 201, "{}", made.body);
+        if number % 3 == 0 {
+            done.there.remove(&name);
+            done.unknown = Some(name.clone());
+            let Ok(gone) = connection.send("DELETE", &path, ROUTER, "") else { return done };
+            assert_eq!(gone.status, 204);
+            done.gone.insert(name);
+            done.unknown = None;
+        }
+    }
+    done
+}
+
+/// All that was acknowledged is there, all that was deleted is not, and every port has its one route: a change is there
+/// as a whole or not at all.
+fn check(address: SocketAddr, known: &[Done]) {
+    let routers = get(address, "/midonet-api/routers", ROUTER);
+    let names: BTreeSet<String> = fields(&routers, "name").into_iter().collect();
+    for done in known {
+        for name in done.there.keys() {
+            assert!(names.contains(name), "{name} was acknowledged, and is lost");
+        }
+        for name in &done.gone {
+            assert!(!names.contains(name), "{name} was deleted, and is there");
+        }
+    }
+    let expected: BTreeSet<&String> =
+        known.iter().flat_map(|done| done.there.keys().chain(&done.unknown)).collect();
+    for name in &names {
+        assert!(expected.contains(name), "{name} was never made");
+    }
+    let ports = fields(&get(address, "/midonet-api/ports", ROUTER), "deviceId");
+    let topology = get(address, "/_topology", ROUTER);
+    let routes = topology.split("\"Route\":").nth(1).unwrap().split("\"Chain\":").next().unwrap();
+    assert_eq!(fields(routes, "nextHopPort").len(), ports.len(), "a port brings its route, and takes it");
+}
+
+#[test]
+fn what_was_acknowledged_survives_two_hundred_kills() {
+    for version in ["5.8", "1.7"] {
+        for batch in 0..10 {
+            let folder = TestFolder::default();
+            let state = folder.path().join("state");
+            let arguments = ["--version", version, "--inspect", "--state-dir", state.to_str().unwrap()];
+            let mut known: Vec<Done> = Vec::new();
+            for round in 0..10 {
+                let served =
+                    Served::start(&folder, &arguments).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+                check(served.address, &known);
+                let stopped = AtomicBool::new(false);
+                let address = served.address;
+                let wait = Duration::from_micros(5_000 + 4_321 * (batch * 10 + round) as u64 % 60_000);
+                known.extend(std::thread::scope(|scope| {
+                    let stopped = &stopped;
+                    let workers: Vec<_> = (0..4)
+                        .map(|client| scope.spawn(move || work(address, client, round, stopped)))
+                        .collect();
+                    std::thread::sleep(wait);
+                    served.kill();
+                    stopped.store(true, Ordering::Relaxed);
+                    workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+                }));
+            }
+            let served = Served::start(&folder, &arguments).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+            check(served.address, &known);
+            assert!(known.iter().any(|done| !done.there.is_empty()), "nothing was made at all");
+        }
+    }
+}
+
+/// A state of some hundred objects, left by a server that ended in this way.
+fn some_state(folder: &TestFolder, killed: bool) -> String {
+    let served =
+        Served::start(folder, &["--state-dir", "state"]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let mut connection = Connection::open(served.address).unwrap();
+    for number in 0..300 {
+        let body = format!("{{\"name\": \"r{number}\", \"tenantId\": \"t\"}}");
+        assert_eq!(connection.send("POST", "/midonet-api/routers", ROUTER, &body).unwrap().status, 201);
+    }
+    let all = get(served.address, "/midonet-api/routers", ROUTER);
+    if killed {
+        served.kill();
+    } else {
+        served.terminate();
+    }
+    all
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_state_is_refused_or_whole() {
+    let mut refused = 0;
+    let mut tried = 0;
+    for killed in [false, true] {
+        let folder = TestFolder::default();
+        let all = some_state(&folder, killed);
+        let whole = std::fs::read(folder.path().join("state/simulator.redb")).unwrap();
+        let mut damages: Vec<Vec<u8>> = Vec::new();
+        for step in 0..40 {
+            // All over the file, and every byte of its beginning, which says where the rest is.
+            let place = if step < 20 { step * 7 } else { step * whole.len() / 40 + step };
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1 << (step % 8);
+            damages.push(damaged);
+        }
+        for share in [0, 1, 3, 7] {
+            damages.push(whole[..whole.len() * share / 8].to_vec());
+        }
+        let middle = whole.len() / 2;
+        damages.push([&whole[..middle], &vec![0; 4096], &whole[middle + 4096..]].concat());
+        for damaged in damages {
+            tried += 1;
+            let copied = folder.path().join("copy");
+            let _ = std::fs::remove_dir_all(&copied);
+            copy(&folder.path().join("state"), &copied);
+            std::fs::write(copied.join("simulator.redb"), damaged).unwrap();
+            match Served::start(&folder, &["--state-dir", "copy"]) {
+                Ok(served) => assert_eq!(
+                    get(served.address, "/midonet-api/routers", ROUTER)
+                        .replace(&served.address.to_string(), ""),
+                    all,
+                    "something is lost, and nobody said so"
+                ),
+                Err(ran) => {
+                    refused += 1;
+                    assert_eq!(ran.code, 74, "{}", ran.stderr);
+                    assert!(ran.stderr.contains("copy/simulator.redb is damaged"), "{}", ran.stderr);
+                }
+            }
+        }
+    }
+    assert!(refused > tried / 4, "{refused} of {tried}");
+}
+
+#[test]
+fn a_state_that_lost_its_last_commits_is_refused() {
+    let folder = TestFolder::default();
+    some_state(&folder, false);
+    let old = std::fs::read(folder.path().join("state/simulator.redb")).unwrap();
+    let served =
+        Served::start(&folder, &["--state-dir", "state"]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let mut connection = Connection::open(served.address).unwrap();
+    let body = "{\"name\": \"last\", \"tenantId\": \"t\"}";
+    assert_eq!(connection.send("POST", "/midonet-api/routers", ROUTER, body).unwrap().status, 201);
+    served.kill();
+    std::fs::write(folder.path().join("state/simulator.redb"), old).unwrap();
+    let refused = Served::start(&folder, &["--state-dir", "state"]).err().unwrap();
+    assert!(refused.stderr.contains("the last 1 of 301 commits are missing"), "{}", refused.stderr);
+    std::fs::remove_file(folder.path().join("state/simulator.redb")).unwrap();
+    let refused = Served::start(&folder, &["--state-dir", "state"]).err().unwrap();
+    assert!(refused.stderr.contains("it is gone, with 301 commits"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_state_is_one_server_s_and_one_version_s() {
+    let folder = TestFolder::default();
+    let first =
+        Served::start(&folder, &["--state-dir", "state"]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let second = Served::start(&folder, &["--state-dir", "state"]).err().unwrap();
+    assert_eq!(second.code, 74);
+    assert!(second.stderr.contains("in use by another process"), "{}", second.stderr);
+    drop(first);
+    let other = Served::start(&folder, &["--state-dir", "state", "--version", "1.7"]).err().unwrap();
+    assert!(other.stderr.contains("that of MidoNet 5.8, not of 1.7"), "{}", other.stderr);
+}
+
+#[test]
+fn requests_are_logged_and_sigterm_is_an_orderly_end() {
+    let folder = TestFolder::default();
+    let served = Served::start(&folder, &["--log", "json"]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    get(served.address, "/midonet-api/routers?tenant_id=t", ROUTER);
+    let (code, log) = served.terminate();
+    assert_eq!(code, Some(0));
+    let line = log.lines().next().unwrap();
+    for part in [
+        "\"method\":\"GET\"",
+        "\"path\":\"/midonet-api/routers?tenant_id=t\"",
+        "\"status\":200",
+        "\"milliseconds\":",
+        "\"timestamp\":",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    let served = Served::start(&folder, &[]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    get(served.address, "/midonet-api/routers", ROUTER);
+    assert_eq!(served.terminate(), (Some(0), String::new()), "without --log it says nothing");
+}
+
+#[test]
+fn faults_and_the_topology_are_there_only_when_asked_for() {
+    let folder = TestFolder::default();
+    for (arguments, status) in [(&[][..], 404), (&["--faults", "--inspect"][..], 200)] {
+        let served = Served::start(&folder, arguments).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+        let mut connection = Connection::open(served.address).unwrap();
+        for path in ["/_faults", "/_topology"] {
+            assert_eq!(connection.send("GET", path, ROUTER, "").unwrap().status, status, "{path}");
+        }
+    }
+}
+
+#[test]
+fn users_of_a_file_log_in() {
+    let folder = TestFolder::default();
+    folder.write(
+        "users.toml",
+        "[[user]]\nname = \"admin\"\npassword = \"secret\"\ntenants = { admin = [\"admin\"] }\n",
+    );
+    for arguments in [
+        &["--auth", "basic"][..],
+        &["--auth", "keystone"],
+        &["--auth", "keystone", "--keystone-version", "2"],
+    ] {
+        let arguments = [arguments, &["--users", "users.toml"]].concat();
+        let served = Served::start(&folder, &arguments).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+        assert_eq!(
+            served.said.contains("serving Keystone at http://127.0.0.1:"),
+            arguments.contains(&"keystone")
+        );
+        let mut connection = Connection::open(served.address).unwrap();
+        assert_eq!(connection.send("GET", "/midonet-api/routers", ROUTER, "").unwrap().status, 401);
+        // What midoform itself does with a name and a password.
+        folder.write("site.toml", midoform_testutil::SITE);
+        folder.write("tenants/acme.toml", "name = \"acme\"\n[[bridge]]\nname = \"web\"\n");
+        let url = format!("http://{}/midonet-api", served.address);
+        let plan = |password: &str| {
+            let mut command = folder.command(MIDOFORM, &["plan", "tenants", "--api", &url]);
+            command
+                .env("MIDONET_USERNAME", "admin")
+                .env("MIDONET_PASSWORD", password)
+                .env("MIDONET_PROJECT", "admin");
+            Ran::from(command.output().unwrap())
+        };
+        let _ = plan("secret").expect_code(0);
+        let _ = plan("wrong").expect_code(5);
+    }
+}
+
+#[test]
+fn what_can_t_be_served_is_told() {
+    let folder = TestFolder::default();
+    folder.write("users.toml", "[[user]]\nname = \"a\"\n");
+    folder
+        .write("members.toml", "[[user]]\nname = \"a\"\npassword = \"b\"\ntenants = { t = [\"member\"] }\n");
+    for (arguments, code, told) in [
+        (&["--auth", "basic"][..], 64, "--auth basic needs --users FILE"),
+        (&["--auth", "keystone"], 64, "needs --users FILE"),
+        (&["--auth", "keystone", "--users", "members.toml"], 64, "no user of the file has the role admin"),
+        (&["--auth", "keystone", "--keystone-url", "http://127.0.0.1:1"], 64, "OS_USERNAME"),
+        (&["--auth", "basic", "--users", "users.toml"], 74, "password"),
+        (&["--auth", "basic", "--users", "nowhere.toml"], 74, "nowhere.toml"),
+        (&["--auth", "magic"], 64, "magic"),
+        (&["--host", "node1"], 64, "ID=NAME"),
+        (&["--version", "6"], 64, "6"),
+        (&["--tls-cert", "x.pem"], 64, "--tls-key"),
+        (&["--tls-cert", "x.pem", "--tls-key", "y.pem"], 74, "x.pem"),
+        (&["--state-dir", "users.toml"], 74, "users.toml"),
+    ] {
+        let refused = Served::start(&folder, arguments).err().unwrap_or_else(|| panic!("{arguments:?}"));
+        assert_eq!(refused.code, code, "{arguments:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(told), "{arguments:?}: {}", refused.stderr);
+    }
+}

@@ -24,6 +24,7 @@ struct Served {
 
 impl Served {
     /// Starts one on a free port; what it said when it does not serve.
+    #[expect(clippy::zombie_processes, reason = "a server that serves is waited for when it is dropped")]
     fn start(folder: &TestFolder, arguments: &[&str]) -> Result<Served, Ran> {
         let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
         all.extend(arguments);

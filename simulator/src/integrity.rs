@@ -9,18 +9,15 @@ use uuid::Uuid;
 use crate::failure::{During, Failure};
 use crate::http::bind::Draft;
 use crate::object::{Fields, Object, RANK, Value};
+use crate::resources;
 use crate::schema::{Access, Kind, fields};
 use crate::state::{State, Transaction};
 use crate::version::Version;
 
-/// The fields by which chains filter what goes through a device.
-const FILTERS: [&str; 4] = ["inboundFilterId", "outboundFilterId", "localRedirectChainId", "forwardChainId"];
-/// The kinds that have such fields.
-const FILTERED: [Kind; 3] = [Kind::Router, Kind::Bridge, Kind::Port];
 /// The fields by which rules match groups of ports.
-const PORT_GROUPS: [&str; 3] = ["portGroup", "inPortGroup", "outPortGroup"];
+pub(crate) const PORT_GROUPS: [&str; 3] = ["portGroup", "inPortGroup", "outPortGroup"];
 /// The fields by which rules match groups of addresses.
-const ADDRESS_GROUPS: [&str; 2] = ["ipAddrGroupSrc", "ipAddrGroupDst"];
+pub(crate) const ADDRESS_GROUPS: [&str; 2] = ["ipAddrGroupSrc", "ipAddrGroupDst"];
 /// The distance between the ranks of neighbouring rules.
 const STEP: i64 = 1 << 32;
 
@@ -181,37 +178,23 @@ pub(crate) fn unlink(change: &mut Transaction<'_>, port: Uuid) {
     }
 }
 
-/// Takes a thing away with all that goes with it.
+/// Takes a thing away with all that goes with it, which its kind's file says.
 pub(crate) fn delete(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
-    match kind {
-        Kind::Router | Kind::Bridge => delete_device(change, version, kind, id),
-        Kind::Port => delete_port(change, version, id),
-        Kind::Chain => delete_chain(change, id),
-        Kind::PortGroup => {
-            for member in change.naming(id, "portGroupId", Kind::PortGroupPort) {
-                change.delete(Kind::PortGroupPort, member.id);
-            }
-            delete_matching_rules(change, version, id, &PORT_GROUPS);
-        }
-        Kind::AddressGroup => {
-            for address in change.naming(id, "ipAddrGroupId", Kind::GroupAddress) {
-                change.delete(Kind::GroupAddress, address.id);
-            }
-            delete_matching_rules(change, version, id, &ADDRESS_GROUPS);
-        }
-        Kind::TunnelZone => {
-            for member in change.naming(id, "tunnelZoneId", Kind::ZoneHost) {
-                change.delete(Kind::ZoneHost, member.id);
-            }
-        }
-        Kind::Host => {
-            for member in change.naming(id, "hostId", Kind::ZoneHost) {
-                change.delete(Kind::ZoneHost, member.id);
-            }
-        }
-        _ => {}
-    }
+    resources::cascade(change, version, kind, id);
     change.delete(kind, id);
+}
+
+/// Takes away all objects of `kind` whose `field` names `id`, each with what goes with it.
+pub(crate) fn delete_naming(
+    change: &mut Transaction<'_>,
+    version: Version,
+    id: Uuid,
+    field: &'static str,
+    kind: Kind,
+) {
+    for object in change.naming(id, field, kind) {
+        delete(change, version, kind, object.id);
+    }
 }
 
 /// Whether a 1.7 server can delete a thing. A port that was made with a peer or a host in its body, which 1.7 believes
@@ -235,66 +218,6 @@ fn is_sound(state: &State, port: &Object) -> bool {
         state.naming(port.id, "portId", Kind::Binding).any(|binding| binding.uuid("hostId") == Some(host))
     });
     peer_knows && host_knows
-}
-
-/// A router takes its ports and routes, a bridge its ports, with links and bindings (12-tenant-abrupt, steps 19 to 32;
-/// 13-host-binding, step 26).
-fn delete_device(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
-    for port in change.naming(id, "deviceId", Kind::Port) {
-        delete(change, version, Kind::Port, port.id);
-    }
-    if kind == Kind::Router {
-        for route in change.naming(id, "routerId", Kind::Route) {
-            change.delete(Kind::Route, route.id);
-        }
-    }
-}
-
-/// A port takes the routes through it (07-route, steps 19 and 20), its link, its memberships and its binding
-/// (13-host-binding, steps 18 to 22). Rules keep naming it (09-nat-rules, steps 16 to 18). On 1.7 a black hole belongs
-/// to its router and stays, whatever port it names (not recorded; 1.7 keeps such routes with the router).
-fn delete_port(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    unlink(change, id);
-    for route in change.naming(id, "nextHopPort", Kind::Route) {
-        if !version.traits().first_generation || route.text("type") == Some("Normal") {
-            change.delete(Kind::Route, route.id);
-        }
-    }
-    for member in change.naming(id, "portId", Kind::PortGroupPort) {
-        change.delete(Kind::PortGroupPort, member.id);
-    }
-    for binding in change.naming(id, "portId", Kind::Binding) {
-        change.delete(Kind::Binding, binding.id);
-    }
-}
-
-/// A chain takes its rules and the jumps to it (04-chain-rule, steps 26 to 29), and no longer filters anything
-/// (08-filters, steps 5 and 6).
-fn delete_chain(change: &mut Transaction<'_>, id: Uuid) {
-    for rule in change.naming(id, "chainId", Kind::Rule) {
-        change.delete(Kind::Rule, rule.id);
-    }
-    for jump in change.naming(id, "jumpChainId", Kind::Rule) {
-        change.delete(Kind::Rule, jump.id);
-    }
-    for filter in FILTERS {
-        for kind in FILTERED {
-            for device in change.naming(id, filter, kind) {
-                change.set(kind, device.id, filter, Value::Null);
-            }
-        }
-    }
-}
-
-/// On 1.7 a group takes the rules that match it; on 5.x they stay (14-groups, steps 15 to 18).
-fn delete_matching_rules(change: &mut Transaction<'_>, version: Version, id: Uuid, matched: &[&'static str]) {
-    if version.traits().first_generation {
-        for field in matched {
-            for rule in change.naming(id, field, Kind::Rule) {
-                change.delete(Kind::Rule, rule.id);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

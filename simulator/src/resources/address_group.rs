@@ -1,8 +1,12 @@
 //! Address groups and their addresses (14-groups, steps 6 to 9).
 
+use uuid::Uuid;
+
 use super::REQUIRED_ON_1X;
-use crate::schema::{Form, Item, Unset, link, number, other, text, uuid, uuids};
-use crate::version::Versions;
+use crate::integrity::{ADDRESS_GROUPS, delete_naming};
+use crate::schema::{Form, Item, Kind, Unset, link, number, other, text, uuid, uuids};
+use crate::state::Transaction;
+use crate::version::{Version, Versions};
 
 const V5_8: Versions = Versions::V5_8;
 
@@ -25,3 +29,13 @@ pub(crate) const ADDRESS_TABLE: &[Item] = &[
     link("ipAddrGroup", "/ip_addr_groups/{ipAddrGroupId}"),
     link("uri", "/ip_addr_groups/{ipAddrGroupId}/versions/{version}/ip_addrs/{addr}"),
 ];
+
+/// A group takes its addresses. On 1.7 it takes the rules that match it; on 5.x they stay (14-groups, steps 15 to 18).
+pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
+    delete_naming(change, version, id, "ipAddrGroupId", Kind::GroupAddress);
+    if version.traits().first_generation {
+        for field in ADDRESS_GROUPS {
+            delete_naming(change, version, id, field, Kind::Rule);
+        }
+    }
+}

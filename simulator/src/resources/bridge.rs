@@ -1,8 +1,12 @@
 //! Bridges (03-bridge).
 
+use uuid::Uuid;
+
 use super::{NAME, REQUIRED_ON_1X};
+use crate::integrity::delete_naming;
 use crate::schema::{Item, Kind, flag, foreign, link, link_on, reference, text, uuid, uuids};
-use crate::version::Versions;
+use crate::state::Transaction;
+use crate::version::{Version, Versions};
 
 const V5: Versions = Versions::V5;
 
@@ -31,3 +35,8 @@ pub(crate) const TABLE: &[Item] = &[
     link("uri", "/bridges/{id}"),
     link("ports", "/bridges/{id}/ports"),
 ];
+
+/// A bridge takes its ports, with links and bindings (13-host-binding, step 26).
+pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
+    delete_naming(change, version, id, "deviceId", Kind::Port);
+}

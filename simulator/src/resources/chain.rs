@@ -1,7 +1,13 @@
 //! Chains (04-chain-rule). The rules of a chain are kept by rank, which the rules carry themselves.
 
+use uuid::Uuid;
+
 use super::{NAME, REQUIRED_ON_1X};
-use crate::schema::{Item, link, text, uuid};
+use crate::integrity::delete_naming;
+use crate::object::Value;
+use crate::schema::{Item, Kind, link, text, uuid};
+use crate::state::Transaction;
+use crate::version::Version;
 
 pub(crate) const TABLE: &[Item] = &[
     uuid("id").row(),
@@ -10,3 +16,20 @@ pub(crate) const TABLE: &[Item] = &[
     link("rules", "/chains/{id}/rules"),
     link("uri", "/chains/{id}"),
 ];
+
+/// The fields by which chains filter what goes through a device.
+const FILTERS: [&str; 4] = ["inboundFilterId", "outboundFilterId", "localRedirectChainId", "forwardChainId"];
+
+/// A chain takes its rules and the jumps to it (04-chain-rule, steps 26 to 29), and no longer filters anything
+/// (08-filters, steps 5 and 6).
+pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
+    delete_naming(change, version, id, "chainId", Kind::Rule);
+    delete_naming(change, version, id, "jumpChainId", Kind::Rule);
+    for filter in FILTERS {
+        for kind in [Kind::Router, Kind::Bridge, Kind::Port] {
+            for device in change.naming(id, filter, kind) {
+                change.set(kind, device.id, filter, Value::Null);
+            }
+        }
+    }
+}

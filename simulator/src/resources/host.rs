@@ -1,7 +1,11 @@
 //! Hosts: registered when the server starts, as an agent would (13-host-binding, steps 0 and 7).
 
-use crate::schema::{Form, Item, Unset, flag, link, number, other, text, uuid};
-use crate::version::Versions;
+use uuid::Uuid;
+
+use crate::integrity::delete_naming;
+use crate::schema::{Form, Item, Kind, Unset, flag, link, number, other, text, uuid};
+use crate::state::Transaction;
+use crate::version::{Version, Versions};
 
 const V5: Versions = Versions::V5;
 const V5_8: Versions = Versions::V5_8;
@@ -21,3 +25,8 @@ pub(crate) const TABLE: &[Item] = &[
     link("uri", "/hosts/{id}"),
     link("ports", "/hosts/{id}/ports"),
 ];
+
+/// A host takes its memberships in tunnel zones.
+pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
+    delete_naming(change, version, id, "hostId", Kind::ZoneHost);
+}

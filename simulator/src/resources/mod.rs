@@ -1,4 +1,4 @@
-//! One file a kind: its fields with their defaults, what is checked, and what making and deleting one does.
+//! One file a kind: its fields with their defaults, what is checked, and what a delete takes with it.
 //!
 //! The tables are in the order in which the servers show the fields.
 
@@ -19,8 +19,31 @@ pub(crate) mod system_state;
 pub(crate) mod tenant;
 pub(crate) mod tunnel_zone;
 
-use crate::schema::Check;
-use crate::version::Versions;
+use uuid::Uuid;
+
+use crate::schema::{Check, Kind};
+use crate::state::Transaction;
+use crate::version::{Version, Versions};
+
+/// Takes away what goes with a thing of a kind.
+pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
+    match kind {
+        Kind::Router => router::cascade(change, version, id),
+        Kind::Bridge => bridge::cascade(change, version, id),
+        Kind::Port => port::cascade(change, version, id),
+        Kind::Chain => chain::cascade(change, version, id),
+        Kind::Host => host::cascade(change, version, id),
+        Kind::TunnelZone => tunnel_zone::cascade(change, version, id),
+        Kind::PortGroup => port_group::cascade(change, version, id),
+        Kind::AddressGroup => address_group::cascade(change, version, id),
+        Kind::Route
+        | Kind::Rule
+        | Kind::ZoneHost
+        | Kind::PortGroupPort
+        | Kind::GroupAddress
+        | Kind::Binding => {}
+    }
+}
 
 /// What every 1.x resource with a tenant requires (02-router, steps 8 and 9), and 5.x does not.
 const REQUIRED_ON_1X: &[(Versions, Check)] = &[(Versions::V1, Check::NotNull)];

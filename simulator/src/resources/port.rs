@@ -1,10 +1,14 @@
 //! Ports of routers and bridges (03-bridge, 05-router-port).
 
+use uuid::Uuid;
+
 use super::PREFIX;
+use crate::integrity::{delete_naming, unlink};
 use crate::schema::{
     Check, Form, Item, Kind, Unset, flag, foreign, link, link_on, number, other, reference, text, uuid, uuids,
 };
-use crate::version::Versions;
+use crate::state::Transaction;
+use crate::version::{Version, Versions};
 
 /// The types of ports.
 pub(crate) const TYPES: &[&str] = &[BRIDGE, ROUTER];
@@ -75,4 +79,18 @@ pub(crate) const TABLE: &[Item] = &[
 
 const fn optional(name: &'static str) -> Item {
     other(name, Form::OptionalNumber, Unset::Null).of(ON_ROUTER).on(V5_8).row()
+}
+
+/// A port takes the routes through it (07-route, steps 19 and 20), its link, its memberships and its binding
+/// (13-host-binding, steps 18 to 22). Rules keep naming it (09-nat-rules, steps 16 to 18). On 1.7 a black hole belongs
+/// to its router and stays, whatever port it names (not recorded; 1.7 keeps such routes with the router).
+pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
+    unlink(change, id);
+    for route in change.naming(id, "nextHopPort", Kind::Route) {
+        if !version.traits().first_generation || route.text("type") == Some("Normal") {
+            change.delete(Kind::Route, route.id);
+        }
+    }
+    delete_naming(change, version, id, "portId", Kind::PortGroupPort);
+    delete_naming(change, version, id, "portId", Kind::Binding);
 }

@@ -1,8 +1,12 @@
 //! Port groups and their members (14-groups).
 
+use uuid::Uuid;
+
 use super::{NAME, REQUIRED_ON_1X};
-use crate::schema::{Check, Item, flag, link, text, uuid};
-use crate::version::Versions;
+use crate::integrity::{PORT_GROUPS, delete_naming};
+use crate::schema::{Check, Item, Kind, flag, link, text, uuid};
+use crate::state::Transaction;
+use crate::version::{Version, Versions};
 
 const MEMBER: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull)];
 
@@ -23,3 +27,13 @@ pub(crate) const PORT_TABLE: &[Item] = &[
     link("uri", "/port_groups/{portGroupId}/ports/{portId}"),
     link("port", "/ports/{portId}"),
 ];
+
+/// A group takes its memberships. On 1.7 it takes the rules that match it; on 5.x they stay (14-groups, steps 15 to 18).
+pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
+    delete_naming(change, version, id, "portGroupId", Kind::PortGroupPort);
+    if version.traits().first_generation {
+        for field in PORT_GROUPS {
+            delete_naming(change, version, id, field, Kind::Rule);
+        }
+    }
+}

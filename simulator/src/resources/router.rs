@@ -1,8 +1,12 @@
 //! Routers (02-router, 08-filters).
 
+use uuid::Uuid;
+
 use super::{NAME, REQUIRED_ON_1X};
+use crate::integrity::delete_naming;
 use crate::schema::{Item, Kind, flag, foreign, link, link_on, number, reference, text, uuid, uuids};
-use crate::version::Versions;
+use crate::state::Transaction;
+use crate::version::{Version, Versions};
 
 const V5: Versions = Versions::V5;
 const V5_8: Versions = Versions::V5_8;
@@ -35,3 +39,9 @@ pub(crate) const TABLE: &[Item] = &[
 
 /// What the older forms of 1.7 leave out (16-lists, step 22; 10-bad-input, step 13).
 pub(crate) const NOT_IN_V1_FORM: &[&str] = &["loadBalancerId", "loadBalancer"];
+
+/// A router takes its ports and routes, with links and bindings (12-tenant-abrupt, steps 19 to 32).
+pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
+    delete_naming(change, version, id, "deviceId", Kind::Port);
+    delete_naming(change, version, id, "routerId", Kind::Route);
+}

@@ -1,7 +1,11 @@
 //! Tunnel zones and their hosts (13-host-binding, steps 4 to 6).
 
-use crate::schema::{Check, Form, Item, Unset, link, link_on, other, text, uuid};
-use crate::version::Versions;
+use uuid::Uuid;
+
+use crate::integrity::delete_naming;
+use crate::schema::{Check, Form, Item, Kind, Unset, link, link_on, other, text, uuid};
+use crate::state::Transaction;
+use crate::version::{Version, Versions};
 
 const V5: Versions = Versions::V5;
 const NOT_NULL: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull)];
@@ -25,3 +29,8 @@ pub(crate) const HOST_TABLE: &[Item] = &[
     link("uri", "/tunnel_zones/{tunnelZoneId}/hosts/{hostId}"),
     link_on("host", "/hosts/{hostId}", V5, &[]),
 ];
+
+/// A zone takes its hosts' memberships.
+pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
+    delete_naming(change, version, id, "tunnelZoneId", Kind::ZoneHost);
+}

@@ -30,6 +30,12 @@ pub(crate) fn check_references(
     draft: &Draft,
 ) -> Result<(), Failure> {
     for field in fields(kind, version, draft.type_name) {
+        if let (Some(class), Some(Value::Uuids(ids))) = (field.foreign, draft.get(field.name))
+            && let Some(id) = ids.first()
+        {
+            let (id, during) = (id.to_string(), During::Reference);
+            return Err(Failure::Missing { class, kind: None, id, during });
+        }
         let Some(id) = draft.uuid(field.name) else { continue };
         match (field.refers, field.foreign) {
             (Some(kind), _) if !state.has(kind, id) => {

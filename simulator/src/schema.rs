@@ -257,6 +257,13 @@ pub(crate) const fn foreign(name: &'static str, class: &'static str) -> Field {
     made
 }
 
+/// References to a kind of which no object can exist here.
+pub(crate) const fn foreigners(name: &'static str, class: &'static str) -> Field {
+    let mut made = uuids(name);
+    made.foreign = Some(class);
+    made
+}
+
 /// A text, null unless set.
 pub(crate) const fn text(name: &'static str) -> Field {
     field(name, Form::Text, Unset::Null)

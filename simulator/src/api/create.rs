@@ -98,11 +98,20 @@ impl Api {
             return Err(Failure::bad("Not a bridge port."));
         }
         let mut state = self.lock();
-        if !state.has(parent, device) {
-            return Err(Failure::missing(parent, device, During::Create(Kind::Port)));
+        // A router is what 5.x looks for last, in the order in which its storage knows what refers to what (not recorded).
+        let device_last = of_router && !self.version.traits().first_generation;
+        let device_is_there = || match state.has(parent, device) {
+            true => Ok(()),
+            false => Err(Failure::missing(parent, device, During::Create(Kind::Port))),
+        };
+        if !device_last {
+            device_is_there()?;
         }
-        check_references(&state, Kind::Port, self.version, &draft)?;
         let peer = self.check_born_linked(&state, &draft)?;
+        check_references(&state, Kind::Port, self.version, &draft)?;
+        if device_last {
+            device_is_there()?;
+        }
         let id = new_id(&state, Kind::Port, self.version, &draft)?;
 
         let mut change = state.begin();
@@ -135,19 +144,22 @@ impl Api {
         if self.version.traits().first_generation {
             return Ok(None);
         }
-        if let Some(host) = draft.uuid("hostId")
-            && !state.has(Kind::Host, host)
-        {
-            return Err(Failure::missing(Kind::Host, host, During::Reference));
-        }
-        let Some(peer) = draft.uuid("peerId") else { return Ok(None) };
-        match state.get(Kind::Port, peer) {
-            None => Err(Failure::missing(Kind::Port, peer, During::Reference)),
-            Some(port) if port.uuid("peerId").is_some() => Err(Failure::Plain {
-                status: 409,
-                message: format!("Operation failed. Port with ID {peer} already has a peer."),
-            }),
-            Some(_) => Ok(Some(peer)),
+        let peer = match draft.uuid("peerId") {
+            None => None,
+            Some(peer) => match state.get(Kind::Port, peer) {
+                None => return Err(Failure::missing(Kind::Port, peer, During::Reference)),
+                Some(port) if port.uuid("peerId").is_some() => {
+                    let message = format!("Operation failed. Port with ID {peer} already has a peer.");
+                    return Err(Failure::Plain { status: 409, message });
+                }
+                Some(_) => Some(peer),
+            },
+        };
+        match draft.uuid("hostId") {
+            Some(host) if !state.has(Kind::Host, host) => {
+                Err(Failure::missing(Kind::Host, host, During::Reference))
+            }
+            _ => Ok(peer),
         }
     }
 

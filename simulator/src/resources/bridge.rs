@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{NAME, REQUIRED_ON_1X};
 use crate::integrity::delete_naming;
-use crate::schema::{Item, Kind, flag, foreign, link, link_on, reference, text, uuid, uuids};
+use crate::schema::{Item, Kind, flag, foreign, foreigners, link, link_on, reference, text, uuid, uuids};
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
 
@@ -18,8 +18,8 @@ pub(crate) const TABLE: &[Item] = &[
     reference("inboundFilterId", Kind::Chain).row(),
     reference("outboundFilterId", Kind::Chain).row(),
     uuids("vxLanPortIds").on(V5).by_server().row(),
-    uuids("inboundMirrorIds").on(V5).row(),
-    uuids("outboundMirrorIds").on(V5).row(),
+    foreigners("inboundMirrorIds", "Mirror").on(V5).row(),
+    foreigners("outboundMirrorIds", "Mirror").on(V5).row(),
     foreign("qosPolicyId", "QosPolicy").on(Versions::V5_8).row(),
     link("inboundFilter", "/chains/{inboundFilterId}"),
     link("outboundFilter", "/chains/{outboundFilterId}"),

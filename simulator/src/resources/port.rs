@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::PREFIX;
 use crate::integrity::{delete_naming, unlink};
 use crate::schema::{
-    Check, Form, Item, Kind, Unset, flag, foreign, link, link_on, number, other, reference, text, uuid, uuids,
+    Check, Form, Item, Kind, Unset, flag, foreign, foreigners, link, link_on, number, other, reference, text,
+    uuid, uuids,
 };
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
@@ -36,10 +37,10 @@ pub(crate) const TABLE: &[Item] = &[
     uuid("hostId").row(),
     text("interfaceName").row(),
     uuid("peerId").row(),
-    uuids("inboundMirrorIds").on(V5).row(),
-    uuids("outboundMirrorIds").on(V5).row(),
-    uuids("postInFilterMirrorIds").on(V5_8).row(),
-    uuids("preOutFilterMirrorIds").on(V5_8).row(),
+    foreigners("inboundMirrorIds", "Mirror").on(V5).row(),
+    foreigners("outboundMirrorIds", "Mirror").on(V5).row(),
+    foreigners("postInFilterMirrorIds", "Mirror").on(V5_8).row(),
+    foreigners("preOutFilterMirrorIds", "Mirror").on(V5_8).row(),
     uuids("insertionIds").on(V5).by_server().row(),
     foreign("qosPolicyId", "QosPolicy").on(V5_8).row(),
     flag("active", false).on(V5).by_server().row(),

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{NAME, REQUIRED_ON_1X};
 use crate::integrity::delete_naming;
-use crate::schema::{Item, Kind, flag, foreign, link, link_on, number, reference, text, uuid, uuids};
+use crate::schema::{Item, Kind, flag, foreign, foreigners, link, link_on, number, reference, text, uuid};
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
 
@@ -20,8 +20,8 @@ pub(crate) const TABLE: &[Item] = &[
     reference("outboundFilterId", Kind::Chain).row(),
     foreign("loadBalancerId", "LoadBalancer").row(),
     number("asNumber", 0).on(V5).row(),
-    uuids("inboundMirrorIds").on(V5).row(),
-    uuids("outboundMirrorIds").on(V5).row(),
+    foreigners("inboundMirrorIds", "Mirror").on(V5).row(),
+    foreigners("outboundMirrorIds", "Mirror").on(V5).row(),
     reference("localRedirectChainId", Kind::Chain).on(V5_8).row(),
     reference("forwardChainId", Kind::Chain).on(V5).row(),
     link("inboundFilter", "/chains/{inboundFilterId}"),

@@ -18,7 +18,7 @@ fn users() -> Users {
     };
     Users {
         admin_token: None,
-        users: vec![user("admin", "secret", "admin", "admin"), user("alice", "wonder", "acme", "member")],
+        users: vec![user("admin", "secret", "admin", "admin"), user("alice", "wonder", "alice", "member")],
     }
 }
 
@@ -55,7 +55,7 @@ async fn message(answer: Response) -> (u16, String) {
 }
 
 /// What holds for every provider that knows its users.
-async fn tokens_are_asked_for(version: Version, auth: Auth) {
+pub(crate) async fn tokens_are_asked_for(version: Version, auth: Auth) {
     let server = serve(version, auth).await;
     let refused = get(&server, "/routers", None).await;
     assert_eq!(message(refused).await, (401, "No token was passed in.".to_owned()));
@@ -76,7 +76,7 @@ async fn tokens_are_asked_for(version: Version, auth: Auth) {
     assert!(body["expires"].as_str().unwrap().ends_with(" UTC"), "{body}");
     assert_eq!(get(&server, "/routers", Some(token)).await.status().as_u16(), 200);
 
-    let member = key(login(&server, "alice", "wonder", Some("acme")).await).await;
+    let member = key(login(&server, "alice", "wonder", Some("alice")).await).await;
     let status = if version == Version::V1_7 { 403 } else { 401 };
     assert_eq!(message(get(&server, "/routers", Some(&member)).await).await, (status, "null".to_owned()));
     server.shutdown().await;
@@ -111,7 +111,7 @@ fn keystone_options(lifetime: Duration) -> KeystoneOptions {
     KeystoneOptions { listen, users: users(), lifetime, state_dir: None }
 }
 
-fn settings(url: &str, version: KeystoneVersion) -> Auth {
+pub(crate) fn settings(url: &str, version: KeystoneVersion) -> Auth {
     Auth::Keystone(KeystoneSettings {
         url: url.to_owned(),
         version,
@@ -165,7 +165,7 @@ async fn tenants_are_those_of_the_provider() {
     let list: Vec<Json> = get(&server, "/tenants", Some(&token)).await.json().await.unwrap();
     let mut names: Vec<&str> = list.iter().map(|tenant| tenant["name"].as_str().unwrap()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["acme", "admin"]);
+    assert_eq!(names, ["admin", "alice"]);
     let id = list[0]["id"].as_str().unwrap();
     let one: Json = get(&server, &format!("/tenants/{id}"), Some(&token)).await.json().await.unwrap();
     assert_eq!(one, list[0]);

@@ -65,6 +65,23 @@ async fn before_and_after_the_commit() {
 }
 
 #[tokio::test]
+async fn an_internal_error_has_the_real_server_s_words() {
+    for (version, words) in [
+        (Version::V1_7, "An internal server error has occurred, please try again."),
+        (Version::V5_0, "<pre>    java.lang.NullPointerException</pre>"),
+        (Version::V5_8, "Powered by Jetty://"),
+    ] {
+        let server = start(Options { version, faults: true, ..Options::default() }).await.unwrap();
+        set(&server, json!({ "fault": "internal-error" })).await;
+        let answer = crate::client().get(format!("{}/routers", server.base_url())).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 500);
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(words), "{text}");
+        server.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn the_nth_match_of_a_pattern() {
     let server = serve(true).await;
     set(

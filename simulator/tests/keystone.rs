@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use midoform_simulator::{KeystoneOptions, KeystoneServer, User, Users, start_keystone};
+use midoform_simulator::{
+    KeystoneOptions, KeystoneServer, KeystoneVersion, User, Users, Version, start_keystone,
+};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value as Json, json};
@@ -21,6 +23,8 @@ async fn v3_is_that_of_keystone_30() {
     let Some(real) = Real::start("30", "initialize_public_application", "") else { return };
     add_alice(&real.url).await;
     compare(&real.url, "v3.json").await;
+    let auth = crate::auth::settings(&real.url, KeystoneVersion::V3);
+    crate::auth::tokens_are_asked_for(Version::V5_8, auth).await;
 }
 
 #[tokio::test]
@@ -35,6 +39,8 @@ async fn v2_is_that_of_keystone_12() {
         ["--bootstrap-role-name", "member"],
     ]);
     compare(&real.url, "v2.json").await;
+    let auth = crate::auth::settings(&real.url, KeystoneVersion::V2);
+    crate::auth::tokens_are_asked_for(Version::V1_7, auth).await;
 }
 
 #[tokio::test]

@@ -133,8 +133,9 @@ impl Service {
             FaultKind::UnavailableBefore => return Ok(unavailable()),
             FaultKind::ResetBefore => return Err(Cut),
             FaultKind::InternalError => {
-                let words = Failure::Unstorable("resource".to_owned());
-                return Ok(words.reply(self.api.version, parts.uri.path()));
+                // As recorded: Jetty's page on 5.x (10-bad-input, step 0), a message on 1.7.
+                let crash = Failure::Crash("java.lang.NullPointerException".to_owned());
+                return Ok(crash.reply(self.api.version, parts.uri.path()));
             }
             FaultKind::Delay => tokio::time::sleep(Duration::from_millis(fault.milliseconds)).await,
             FaultKind::TokenDies => {

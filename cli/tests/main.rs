@@ -1,5 +1,10 @@
 //! The tests of the command, in one binary.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that can't go on has failed"
+)]
 
 mod apply;
 mod diagnostics;

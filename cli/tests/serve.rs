@@ -381,3 +381,54 @@ fn what_can_t_be_served_is_told() {
         assert!(refused.stderr.contains(told), "{arguments:?}: {}", refused.stderr);
     }
 }
+
+/// A small file system, gone with the test.
+struct SmallDisk<'a>(&'a Path);
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing() {
+    let folder = TestFolder::default();
+    let place = folder.path().join("small");
+    std::fs::create_dir(&place).unwrap();
+    let mount = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+        .arg(&place)
+        .stderr(Stdio::null())
+        .status();
+    if !mount.is_ok_and(|status| status.success()) {
+        println!("SKIPPED: a small disk can't be mounted, which takes root");
+        return;
+    }
+    let disk = SmallDisk(&place);
+    let served = Served::start(&folder, &["--state-dir", "small/state"])
+        .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let mut connection = Connection::open(served.address).unwrap();
+    let body = format!("{{\"name\": \"r\", \"tenantId\": \"{}\"}}", "t".repeat(2_000));
+    let mut made = 0;
+    let refused = loop {
+        let answer = connection.send("POST", "/midonet-api/routers", ROUTER, &body).unwrap();
+        match answer.status {
+            201 => made += 1,
+            _ => break answer,
+        }
+        assert!(made < 100_000, "the disk does not fill");
+    };
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("No space left on device"), "{}", refused.body);
+    let again = connection.send("POST", "/midonet-api/routers", ROUTER, &body).unwrap();
+    assert_eq!(again.status, 503);
+    get(served.address, "/midonet-api/routers", ROUTER);
+    served.kill();
+    copy(&place.join("state"), &folder.path().join("large"));
+    drop(disk);
+    let served =
+        Served::start(&folder, &["--state-dir", "large"]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let kept = fields(&get(served.address, "/midonet-api/routers", ROUTER), "name").len();
+    assert_eq!(kept, made, "what was acknowledged is there, and nothing else");
+}

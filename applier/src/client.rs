@@ -1,13 +1,15 @@
 //! The HTTP client: one base URL, one token, keep-alive connections, errors that say which call it was.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
+use midoform_compiler::dialect::Confirmation;
 use midoform_compiler::plan::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
 
-use crate::retry::{Outcome, wait_before_retry};
+use crate::retry::{self, Decision, Outcome};
 
 /// How a client proves who it is.
 #[derive(Clone, Default)]
@@ -104,6 +106,15 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether a POST that ended so may have happened.
+    pub fn is_uncertain(&self) -> bool {
+        match self {
+            ClientError::AnswerLost { .. } => true,
+            ClientError::Status { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
+
     /// The status that the server answered with, if it did.
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -124,11 +135,103 @@ pub struct Answer {
     pub body: String,
 }
 
+/// One call.
+#[derive(Clone, Debug, Default)]
+pub struct Request<'a> {
+    /// The path below the base URL.
+    pub path: &'a str,
+    /// The media type of the body.
+    pub content_type: Option<&'a str>,
+    /// The media type that is asked for.
+    pub accept: Option<&'a str>,
+    /// The body.
+    pub body: Option<String>,
+    /// For a POST: how to see whether it happened, when its answer is lost.
+    pub confirmation: Option<Confirmation>,
+}
+
+/// How a call ended well.
+#[derive(Debug)]
+pub enum Done {
+    /// With an answer.
+    Answered(Answer),
+    /// Its answer was lost, and what it should have made is there.
+    Confirmed,
+}
+
+/// What a client did so far.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    calls: AtomicU64,
+    retries: AtomicU64,
+    turned_away: AtomicU64,
+    confirmed: AtomicU64,
+    /// The time that answers took, in microseconds, and how many there were.
+    waited: AtomicU64,
+    answered: AtomicU64,
+}
+
+/// [`Statistics`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Calls that were sent, or tried to be.
+    pub calls: u64,
+    /// Those among them that repeat one.
+    pub retries: u64,
+    /// Those that the server turned away because it is busy (429, 503).
+    pub turned_away: u64,
+    /// POSTs whose answer was lost, and that had happened.
+    pub confirmed: u64,
+}
+
+impl Statistics {
+    /// How long an answer took on average, if any came.
+    pub fn mean_latency(&self) -> Option<Duration> {
+        let answered = self.answered.load(Ordering::Relaxed);
+        let waited = self.waited.load(Ordering::Relaxed);
+        waited.checked_div(answered).map(Duration::from_micros)
+    }
+
+    fn answered_after(&self, time: Duration) {
+        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.waited.fetch_add(microseconds, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counts now.
+    pub fn counts(&self) -> Counts {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Counts {
+            calls: read(&self.calls),
+            retries: read(&self.retries),
+            turned_away: read(&self.turned_away),
+            confirmed: read(&self.confirmed),
+        }
+    }
+}
+
 /// A client of one MidoNet API.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base_url: Arc<str>,
+    session: Arc<Session>,
+    statistics: Arc<Statistics>,
+}
+
+/// Who the client is, and the token that says so: one for all calls.
+struct Session {
+    credentials: Credentials,
+    token: RwLock<Token>,
+    /// Held while a new token is fetched, so that one call fetches it for all.
+    renewing: tokio::sync::Mutex<()>,
+}
+
+/// A token, and the how manieth it is.
+#[derive(Clone, Default)]
+struct Token {
+    value: Option<HeaderValue>,
+    number: u64,
 }
 
 /// The server's error body.
@@ -154,36 +257,48 @@ impl Client {
         // Another part of the process may have installed one already; either serves.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base_url: Arc<str> = settings.base_url.trim_end_matches('/').into();
-        let build = |headers: HeaderMap| {
-            let builder = reqwest::Client::builder().default_headers(headers).timeout(settings.timeout);
-            let builder = builder.no_proxy().user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
-            builder.build().map_err(|error| ClientError::Setup(causes(&error)))
+        let builder = reqwest::Client::builder().timeout(settings.timeout).no_proxy();
+        let builder = builder.user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
+        let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
+        let value = match &settings.credentials {
+            Credentials::Token(token) => Some(header_of(token)?),
+            Credentials::None | Credentials::Password { .. } => None,
         };
-        let token = match &settings.credentials {
-            Credentials::None => None,
-            Credentials::Token(token) => Some(token.clone()),
-            Credentials::Password { username, password, project } => {
-                let client = Client { http: build(HeaderMap::new())?, base_url: base_url.clone() };
-                Some(client.login(username, password, project.as_deref()).await?)
-            }
-        };
-        let mut headers = HeaderMap::new();
-        if let Some(token) = token {
-            let value = HeaderValue::from_str(&token).map(|mut value| {
-                value.set_sensitive(true);
-                value
-            });
-            let value = value.map_err(|_| {
-                ClientError::Setup("the token has characters that no header may have".to_owned())
-            })?;
-            headers.insert(HeaderName::from_static("x-auth-token"), value);
-        }
-        Ok(Client { http: build(headers)?, base_url })
+        let token = RwLock::new(Token { value, number: 0 });
+        let session =
+            Session { credentials: settings.credentials, token, renewing: tokio::sync::Mutex::default() };
+        let client = Client { http, base_url, session: Arc::new(session), statistics: Arc::default() };
+        client.renew(0).await?;
+        Ok(client)
     }
 
     /// The API's base URL.
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// What it did so far.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    fn token(&self) -> Token {
+        self.session.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs in again, unless another call did so since the token of this number; says whether there is a new one.
+    async fn renew(&self, seen: u64) -> Result<bool, ClientError> {
+        let Credentials::Password { username, password, project } = &self.session.credentials else {
+            return Ok(false);
+        };
+        let _renewing = self.session.renewing.lock().await;
+        if self.token().number > seen {
+            return Ok(true);
+        }
+        let value = Some(header_of(&self.login(username, password, project.as_deref()).await?)?);
+        *self.session.token.write().unwrap_or_else(PoisonError::into_inner) =
+            Token { value, number: seen + 1 };
+        Ok(true)
     }
 
     async fn login(
@@ -193,12 +308,25 @@ impl Client {
         project: Option<&str>,
     ) -> Result<String, ClientError> {
         let url = format!("{}/login", self.base_url);
-        let mut request = self.http.post(&url).basic_auth(username, Some(password));
-        if let Some(project) = project {
-            request = request.header("X-Auth-Project", project);
-        }
-        let answer = answer_of("POST", &url, request).await.map_err(|(_, error)| error)?;
-        let answer = check("POST", &url, answer)?;
+        let mut tries = 0;
+        let answer = loop {
+            tries += 1;
+            let mut request = self.http.post(&url).basic_auth(username, Some(password));
+            if let Some(project) = project {
+                request = request.header("X-Auth-Project", project);
+            }
+            // Logging in twice makes a second token, which is no harm: it is repeated as a GET is.
+            match self.attempt(Method::Post, &url, request).await {
+                Ok(answer) => break answer,
+                Err(failed) => {
+                    match retry::next(Method::Get, failed.outcome, tries, failed.retry_after, fastrand::f64())
+                    {
+                        Decision::Again(wait) | Decision::LookFirst(wait) => tokio::time::sleep(wait).await,
+                        Decision::GiveUp => return Err(counted(failed.error, tries)),
+                    }
+                }
+            }
+        };
         let key = serde_json::from_str::<serde_json::Value>(&answer.body).ok();
         let key = key.and_then(|body| body.get("key")?.as_str().map(str::to_owned));
         key.ok_or_else(|| ClientError::Nonsense {
@@ -213,39 +341,70 @@ impl Client {
     /// # Errors
     /// Whatever status is not 2xx, and a server that can't be reached.
     pub async fn get(&self, path: &str, accept: &str) -> Result<Answer, ClientError> {
-        self.call(Method::Get, path, None, Some(accept), None).await
+        let request = Request { path, accept: Some(accept), ..Request::default() };
+        match self.call(Method::Get, request).await? {
+            Done::Answered(answer) => Ok(answer),
+            Done::Confirmed => Err(ClientError::Setup("a read has nothing to confirm".to_owned())),
+        }
     }
 
-    /// Makes one call, repeating it as [`wait_before_retry`] says. A DELETE of what is gone already is done.
+    /// Makes one call, repeating it as [`retry::next`] says. A DELETE of what is gone already is done, and so is a
+    /// POST whose answer was lost when what it should have made is there. A token that has ended is renewed once.
     ///
     /// # Errors
-    /// Whatever status is not 2xx, and a server that can't be reached.
-    pub async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        content_type: Option<&str>,
-        accept: Option<&str>,
-        body: Option<String>,
-    ) -> Result<Answer, ClientError> {
-        let url = format!("{}{path}", self.base_url);
-        let mut tries = 0;
+    /// Whatever status is not 2xx, and a server that can't be reached. [`ClientError::is_uncertain`] says whether a
+    /// POST may have happened all the same.
+    pub async fn call(&self, method: Method, request: Request<'_>) -> Result<Done, ClientError> {
+        let url = format!("{}{}", self.base_url, request.path);
+        let (mut tries, mut renewed, mut uncertain) = (0, false, false);
         loop {
             tries += 1;
-            let request = self.request(method, &url, content_type, accept, body.clone());
-            let (outcome, error) = match answer_of(method.as_str(), &url, request).await {
-                Ok(answer) if method == Method::Delete && answer.status == 404 => return Ok(answer),
-                Ok(answer) => match check(method.as_str(), &url, answer) {
-                    Ok(answer) => return Ok(answer),
-                    Err(error) => (Outcome::Status(error.status().unwrap_or(0)), error),
-                },
-                Err((outcome, error)) => (outcome, error),
+            if tries > 1 {
+                self.statistics.retries.fetch_add(1, Ordering::Relaxed);
+            }
+            let token = self.token();
+            let failed = match self.attempt(method, &url, self.request(method, &url, &request, &token)).await
+            {
+                Ok(answer) => return Ok(Done::Answered(answer)),
+                Err(failed) => failed,
             };
-            let Some(wait) = wait_before_retry(method, outcome, tries) else {
-                return Err(counted(error, tries));
+            let decision = match failed.outcome {
+                Outcome::Status(404) if method == Method::Delete => {
+                    return Ok(Done::Answered(Answer { status: 404, location: None, body: String::new() }));
+                }
+                Outcome::Status(401) if !renewed && self.renew(token.number).await? => {
+                    renewed = true;
+                    continue;
+                }
+                // What was lost before is there now.
+                Outcome::Status(400 | 409) if uncertain => Decision::LookFirst(Duration::ZERO),
+                outcome => retry::next(method, outcome, tries, failed.retry_after, fastrand::f64()),
+            };
+            let wait = match decision {
+                Decision::GiveUp => return Err(counted(failed.error, tries)),
+                Decision::Again(wait) | Decision::LookFirst(wait) => wait,
             };
             tracing::debug!(%url, tries, "trying again in {wait:?}");
             tokio::time::sleep(wait).await;
+            if matches!(decision, Decision::LookFirst(_)) {
+                uncertain = true;
+                let Some(confirmation) = &request.confirmation else { return Err(failed.error) };
+                if self.is_there(confirmation).await? {
+                    self.statistics.confirmed.fetch_add(1, Ordering::Relaxed);
+                    return Ok(Done::Confirmed);
+                }
+                if matches!(failed.outcome, Outcome::Status(400 | 409)) {
+                    return Err(failed.error);
+                }
+            }
+        }
+    }
+
+    async fn is_there(&self, confirmation: &Confirmation) -> Result<bool, ClientError> {
+        match Box::pin(self.get(&confirmation.path, &confirmation.accept)).await {
+            Ok(answer) => Ok(confirmation.is_met_by(&answer.body)),
+            Err(ClientError::Status { status: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -253,27 +412,81 @@ impl Client {
         &self,
         method: Method,
         url: &str,
-        content_type: Option<&str>,
-        accept: Option<&str>,
-        body: Option<String>,
+        request: &Request<'_>,
+        token: &Token,
     ) -> reqwest::RequestBuilder {
-        let mut request = match method {
+        let mut built = match method {
             Method::Get => self.http.get(url),
             Method::Post => self.http.post(url),
             Method::Put => self.http.put(url),
             Method::Delete => self.http.delete(url),
         };
-        if let Some(content_type) = content_type {
-            request = request.header(CONTENT_TYPE, content_type);
+        if let Some(token) = &token.value {
+            built = built.header("x-auth-token", token.clone());
         }
-        if let Some(accept) = accept {
-            request = request.header(ACCEPT, accept);
+        if let Some(content_type) = request.content_type {
+            built = built.header(CONTENT_TYPE, content_type);
         }
-        match body {
-            Some(body) => request.body(body),
-            None => request,
+        if let Some(accept) = request.accept {
+            built = built.header(ACCEPT, accept);
+        }
+        match &request.body {
+            Some(body) => built.body(body.clone()),
+            None => built,
         }
     }
+
+    /// Sends once.
+    async fn attempt(
+        &self,
+        method: Method,
+        url: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Answer, Failed> {
+        self.statistics.calls.fetch_add(1, Ordering::Relaxed);
+        let method = method.as_str();
+        let lost = |error: reqwest::Error| {
+            // The URL is in our own words already.
+            let error = error.without_url();
+            let (url, cause) = (url.to_owned(), causes(&error));
+            let (outcome, error) = match error.is_connect() || error.is_builder() {
+                true => (Outcome::NotSent, ClientError::Unreachable { method, url, cause, tries: 1 }),
+                false => (Outcome::AnswerLost, ClientError::AnswerLost { method, url, cause }),
+            };
+            Failed { outcome, error, retry_after: None }
+        };
+        let started = Instant::now();
+        let response = request.send().await.map_err(lost)?;
+        self.statistics.answered_after(started.elapsed());
+        let status = response.status().as_u16();
+        let header =
+            |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (location, retry_after) = (header(LOCATION), header(RETRY_AFTER));
+        let body = response.text().await.map_err(lost)?;
+        if matches!(status, 429 | 503) {
+            self.statistics.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
+        check(method, url, Answer { status, location, body }).map_err(|error| Failed {
+            outcome: Outcome::Status(status),
+            error,
+            retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs),
+        })
+    }
+}
+
+/// An attempt that did not succeed.
+struct Failed {
+    outcome: Outcome,
+    error: ClientError,
+    retry_after: Option<Duration>,
+}
+
+/// A token as a header that logs don't show.
+fn header_of(token: &str) -> Result<HeaderValue, ClientError> {
+    let mut value = HeaderValue::from_str(token)
+        .map_err(|_| ClientError::Setup("the token has characters that no header may have".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn counted(error: ClientError, made: u32) -> ClientError {
@@ -297,27 +510,6 @@ fn causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-async fn answer_of(
-    method: &'static str,
-    url: &str,
-    request: reqwest::RequestBuilder,
-) -> Result<Answer, (Outcome, ClientError)> {
-    let lost = |error: reqwest::Error| {
-        // The URL is in our own words already.
-        let error = error.without_url();
-        let (url, cause) = (url.to_owned(), causes(&error));
-        match error.is_connect() || error.is_builder() {
-            true => (Outcome::NotSent, ClientError::Unreachable { method, url, cause, tries: 1 }),
-            false => (Outcome::AnswerLost, ClientError::AnswerLost { method, url, cause }),
-        }
-    };
-    let response = request.send().await.map_err(lost)?;
-    let status = response.status().as_u16();
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let body = response.text().await.map_err(lost)?;
-    Ok(Answer { status, location, body })
 }
 
 fn check(method: &'static str, url: &str, answer: Answer) -> Result<Answer, ClientError> {

@@ -1,32 +1,33 @@
 //! Takes a plan's steps: as many at a time as its dependencies and the limit allow.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use midoform_compiler::dialect::{Dialect, confirmation};
 use midoform_compiler::key::Key;
 use midoform_compiler::plan::{Action, Call, Method, Plan, Step};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, Done, Request};
 use crate::event::Event;
 
 /// How an execution goes.
 #[derive(Clone, Default)]
 pub struct Control {
-    stop: Arc<AtomicBool>,
+    stopped: Arc<OnceLock<&'static str>>,
 }
 
 impl Control {
-    /// Lets the calls in flight end, and begins no other step.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
+    /// Lets the calls in flight end, and begins no other step, for this reason.
+    pub fn stop(&self, why: &'static str) {
+        // Whoever was first said why.
+        let _ = self.stopped.set(why);
     }
 
-    /// Whether it was asked to stop.
-    pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+    /// Why it was asked to stop, if it was.
+    pub fn why(&self) -> Option<&'static str> {
+        self.stopped.get().copied()
     }
 }
 
@@ -72,14 +73,15 @@ pub async fn execute(
     let mut outcome = Outcome::default();
     let mut tasks = tokio::task::JoinSet::new();
     loop {
-        while tasks.len() < parallel.max(1) && outcome.failure.is_none() && !control.is_stopped() {
+        while tasks.len() < parallel.max(1) && outcome.failure.is_none() && control.why().is_none() {
             let Some((at, step)) = graph.next_ready().and_then(|at| Some((at, steps.get(at)?.clone())))
             else {
                 break;
             };
             events(Event::Started { key: step.key.clone(), action: step.action });
             let (client, bindings) = (client.clone(), bindings.clone());
-            tasks.spawn(async move { (at, take(&client, &step, &bindings).await) });
+            let dialect = plan.dialect;
+            tasks.spawn(async move { (at, take(&client, dialect, &step, &bindings).await) });
         }
         let Some(result) = tasks.join_next().await else { break };
         let Ok((at, result)) = result else { continue };
@@ -157,21 +159,38 @@ impl Graph {
     }
 }
 
-async fn take(client: &Client, step: &Step, bindings: &Bindings) -> Result<(), ClientError> {
+async fn take(
+    client: &Client,
+    dialect: Dialect,
+    step: &Step,
+    bindings: &Bindings,
+) -> Result<(), ClientError> {
     for call in &step.calls {
-        make(client, step, call, bindings).await?;
+        make(client, dialect, step, call, bindings).await?;
     }
     Ok(())
 }
 
-async fn make(client: &Client, step: &Step, call: &Call, bindings: &Bindings) -> Result<(), ClientError> {
+async fn make(
+    client: &Client,
+    dialect: Dialect,
+    step: &Step,
+    call: &Call,
+    bindings: &Bindings,
+) -> Result<(), ClientError> {
     let (path, body) = {
         let bindings = bindings.lock().await;
         let body = call.body.as_ref().map(|body| substitute(body.get(), &bindings));
         (substitute(&call.path, &bindings), body)
     };
-    let answer =
-        client.call(call.method, &path, call.content_type.as_deref(), call.accept.as_deref(), body).await?;
+    let confirmation = match (call.method, &body) {
+        (Method::Post, Some(body)) => confirmation(dialect, step.kind, &path, body),
+        _ => None,
+    };
+    let (content_type, accept) = (call.content_type.as_deref(), call.accept.as_deref());
+    let request = Request { path: &path, content_type, accept, body, confirmation };
+    // What was confirmed has the id that was offered.
+    let Done::Answered(answer) = client.call(call.method, request).await? else { return Ok(()) };
     if call.method != Method::Post {
         return Ok(());
     }

@@ -15,39 +15,100 @@ pub enum Outcome {
     Status(u16),
 }
 
-/// How often a call is tried at most.
-pub const MOST_TRIES: u32 = 4;
+/// What to do after a call that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Make it again after this time.
+    Again(Duration),
+    /// After this time, look whether it happened, and make it again if it did not.
+    LookFirst(Duration),
+    /// Take the error for what it is.
+    GiveUp,
+}
 
-/// How long to wait before the next try, or nothing where trying again is wrong or useless. `tries` counts
-/// those that were made. A POST that may have happened is never repeated: what it made has to be looked for.
-pub fn wait_before_retry(method: Method, outcome: Outcome, tries: u32) -> Option<Duration> {
+/// How often a call is tried at most.
+pub const MOST_TRIES: u32 = 6;
+/// The longest that a server's `Retry-After` is followed.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What to do next. `tries` counts those that were made; `jitter`, from 0 to 1, spreads clients that failed at the
+/// same time. A POST that may have happened is never just repeated, since it could make a second object:
+/// what it made has to be looked for. A PUT and a DELETE come to the same when they are repeated.
+pub fn next(
+    method: Method,
+    outcome: Outcome,
+    tries: u32,
+    retry_after: Option<Duration>,
+    jitter: f64,
+) -> Decision {
     if tries >= MOST_TRIES {
-        return None;
+        return Decision::GiveUp;
     }
-    let repeatable = match outcome {
-        Outcome::NotSent | Outcome::Status(429) => true,
-        Outcome::AnswerLost | Outcome::Status(500..=599) => matches!(method, Method::Get),
-        Outcome::Status(_) => false,
-    };
-    repeatable.then(|| Duration::from_millis(100 << (2 * (tries.max(1) - 1))))
+    let wait = backoff(tries, jitter).max(retry_after.unwrap_or_default().min(LONGEST_WAIT));
+    match outcome {
+        // It was turned away before anything was done.
+        Outcome::NotSent | Outcome::Status(429) => Decision::Again(wait),
+        // 1.x answers 500 to what it did before as well (the recordings' notes, 2): no status from 500 on says
+        // whether anything happened.
+        Outcome::AnswerLost | Outcome::Status(500..=599) => match method {
+            Method::Post => Decision::LookFirst(wait),
+            Method::Get | Method::Put | Method::Delete => Decision::Again(wait),
+        },
+        Outcome::Status(_) => Decision::GiveUp,
+    }
+}
+
+/// 100 ms, and three times as long each time; at least half of it.
+fn backoff(tries: u32, jitter: f64) -> Duration {
+    let whole = 100.0 * 3_f64.powi(i32::try_from(tries.saturating_sub(1)).unwrap_or(0));
+    Duration::from_secs_f64(whole.min(5_000.0) * (0.5 + jitter.clamp(0.0, 1.0) / 2.0) / 1000.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_post_that_may_have_happened_is_not_repeated() {
-        assert_eq!(wait_before_retry(Method::Post, Outcome::AnswerLost, 1), None);
-        assert_eq!(wait_before_retry(Method::Post, Outcome::Status(503), 1), None);
-        assert!(wait_before_retry(Method::Post, Outcome::NotSent, 1).is_some());
+    fn decide(method: Method, outcome: Outcome, tries: u32) -> Decision {
+        next(method, outcome, tries, None, 1.0)
     }
 
     #[test]
-    fn a_get_is_repeated_with_growing_waits_and_not_for_ever() {
-        let waits: Vec<_> =
-            (1..).map_while(|n| wait_before_retry(Method::Get, Outcome::Status(500), n)).collect();
-        assert_eq!(waits.iter().map(Duration::as_millis).collect::<Vec<_>>(), [100, 400, 1600]);
-        assert_eq!(wait_before_retry(Method::Get, Outcome::Status(404), 1), None);
+    fn a_post_that_may_have_happened_is_looked_for_first() {
+        for outcome in [Outcome::AnswerLost, Outcome::Status(500), Outcome::Status(503)] {
+            assert!(matches!(decide(Method::Post, outcome, 1), Decision::LookFirst(_)));
+            for method in [Method::Get, Method::Put, Method::Delete] {
+                assert!(matches!(decide(method, outcome, 1), Decision::Again(_)));
+            }
+        }
+        assert!(matches!(decide(Method::Post, Outcome::NotSent, 1), Decision::Again(_)));
+        assert!(matches!(decide(Method::Post, Outcome::Status(429), 1), Decision::Again(_)));
+    }
+
+    #[test]
+    fn a_refusal_is_final() {
+        for status in [400, 401, 403, 404, 405, 406, 409, 415] {
+            assert_eq!(decide(Method::Post, Outcome::Status(status), 1), Decision::GiveUp);
+        }
+    }
+
+    #[test]
+    fn waits_grow_and_end() {
+        let waits: Vec<u128> = (1..)
+            .map_while(|tries| match decide(Method::Get, Outcome::Status(500), tries) {
+                Decision::Again(wait) => Some(wait.as_millis()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(waits, [100, 300, 900, 2700, 5000]);
+        let half = next(Method::Get, Outcome::NotSent, 1, None, 0.0);
+        assert_eq!(half, Decision::Again(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn the_server_s_wish_counts_within_reason() {
+        let wish =
+            |seconds| next(Method::Put, Outcome::Status(503), 1, Some(Duration::from_secs(seconds)), 0.0);
+        assert_eq!(wish(2), Decision::Again(Duration::from_secs(2)));
+        assert_eq!(wish(86_400), Decision::Again(Duration::from_secs(60)));
     }
 }

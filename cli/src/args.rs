@@ -160,6 +160,9 @@ pub(crate) struct Select {
     /// Only this tenant, or only this object and what it stands on (again for each).
     #[arg(long, value_name = "KEY")]
     pub(crate) target: Vec<String>,
+    /// Leave this tenant, or this object and what is below it, as it is (again for each).
+    #[arg(long, value_name = "KEY")]
+    pub(crate) exclude: Vec<String>,
 }
 
 #[derive(Args)]
@@ -192,6 +195,24 @@ pub(crate) struct Consent {
     /// The result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Read the network again afterwards, and say when it is not what it should be.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// When a call fails for good, take back what this run made.
+    #[arg(long)]
+    pub(crate) rollback_on_error: bool,
+    /// Begin nothing more after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) deadline: Option<u64>,
+    /// How much of what is there may be deleted at once, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) most_deleted: u8,
+    /// Delete more than that.
+    #[arg(long)]
+    pub(crate) allow_mass_delete: bool,
+    /// How many seconds to wait for another apply to end.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) lock_timeout: u64,
 }
 
 #[derive(Args)]

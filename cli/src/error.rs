@@ -85,7 +85,8 @@ impl CommandError {
             CommandError::File { .. } | CommandError::Embedded(_) => Exit::File,
             CommandError::Client(error) => client_exit(error),
             CommandError::Step(error) => client_exit(&error.source),
-            CommandError::LockFile(LockFileError::Busy { .. }) | CommandError::Conflict(_) => Exit::Conflict,
+            CommandError::LockFile(LockFileError::Busy { .. } | LockFileError::Lost { .. })
+            | CommandError::Conflict(_) => Exit::Conflict,
             CommandError::LockFile(LockFileError::File { .. }) => Exit::File,
             CommandError::SavedPlan(SavedPlanError::File { .. }) => Exit::File,
             CommandError::SavedPlan(SavedPlanError::Content { .. }) => Exit::BadSpec,

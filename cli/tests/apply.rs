@@ -18,8 +18,9 @@ fn applied_once_and_then_nothing_to_do() {
     for name in EXAMPLES {
         for dialect in DIALECTS {
             let folder = example(name);
-            let first =
-                folder.run(MIDOFORM, &["apply", ".", "--yes", "--api-version", dialect]).expect_code(0);
+            let first = folder
+                .run(MIDOFORM, &["apply", ".", "--yes", "--verify", "--api-version", dialect])
+                .expect_code(0);
             assert!(first.stderr.contains("the network is what the spec says"), "{name}: {}", first.stderr);
             let again =
                 folder.run(MIDOFORM, &["apply", ".", "--yes", "--api-version", dialect]).expect_code(0);
@@ -94,7 +95,8 @@ fn edits_converge() {
         );
         for (at, text) in texts.iter().enumerate() {
             folder.write("acme.toml", format!("name = \"acme\"\n{text}"));
-            let ran = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api-version", dialect]);
+            let apply = ["apply", ".", "--yes", "--allow-mass-delete", "--verify", "--api-version", dialect];
+            let ran = folder.run(MIDOFORM, &apply);
             assert_eq!(ran.code, 0, "edit {at} in dialect {dialect}:\n{}\n{}", ran.stdout, ran.stderr);
             let pending =
                 folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode", "--api-version", dialect]);

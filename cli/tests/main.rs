@@ -9,9 +9,11 @@
 mod apply;
 mod diagnostics;
 mod exit_codes;
+mod faults;
 mod lock;
 mod plan;
 mod serve;
+mod served;
 
 /// The command under test.
 const MIDOFORM: &str = env!("CARGO_BIN_EXE_midoform");

@@ -1,10 +1,9 @@
 //! `midoform serve` as a process: its flags, its end, and what survives one that nobody saw coming.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,63 +11,7 @@ use midoform_testutil::http::Connection;
 use midoform_testutil::{Ran, TestFolder};
 
 use crate::MIDOFORM;
-
-/// A server in a process of its own.
-struct Served {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    address: SocketAddr,
-    /// What it said until it served.
-    said: String,
-}
-
-impl Served {
-    /// Starts one on a free port; what it said when it does not serve.
-    #[expect(clippy::zombie_processes, reason = "a server that serves is waited for when it is dropped")]
-    fn start(folder: &TestFolder, arguments: &[&str]) -> Result<Served, Ran> {
-        let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
-        all.extend(arguments);
-        let mut child = folder.command(MIDOFORM, &all).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        loop {
-            let mut line = String::new();
-            if stderr.read_line(&mut line).unwrap() == 0 {
-                let code = child.wait().unwrap().code().unwrap_or(-1);
-                return Err(Ran { code, stdout: String::new(), stderr: said });
-            }
-            said.push_str(&line);
-            if line.starts_with("serving MidoNet") {
-                let url = line.split("://").nth(1).unwrap();
-                let address = url.split('/').next().unwrap().parse().unwrap();
-                return Ok(Served { child, stderr, address, said });
-            }
-        }
-    }
-
-    /// Ends it as a crash would.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Ends it as a supervisor would; what it said since it served.
-    fn terminate(mut self) -> (Option<i32>, String) {
-        let id = self.child.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let code = self.child.wait().unwrap().code();
-        let mut rest = String::new();
-        self.stderr.read_to_string(&mut rest).unwrap();
-        (code, rest)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::served::Served;
 
 const ROUTER: &str = "application/json";
 

@@ -1,13 +1,15 @@
 //! `midoform destroy`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use midoform_compiler::diff;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::topology::Topology;
 
-use crate::args::DestroyOptions;
-use crate::commands::apply::{Job, everything};
+use crate::args::{Consent, DestroyOptions};
+use crate::commands::apply::everything;
+use crate::commands::carry_out::Job;
 use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
@@ -16,7 +18,9 @@ use crate::ui::Ui;
 
 pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandError> {
     let project = Project::load(&options.spec)?;
-    let guard = project.lock_file.acquire()?;
+    // Whoever says destroy means it: the share of what goes is not asked about again.
+    let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
+    let guard = project.lock_file.acquire(Duration::from_secs(consent.lock_timeout))?;
     let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
     let mut work = Work::new(&compiled, &everything())?;
     if !options.target.is_empty() {
@@ -43,7 +47,7 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
             let job = Job {
                 ui,
                 session: &session,
-                consent: &options.consent,
+                consent: &consent,
                 view: work.view(&work.desired),
                 goal: &goal,
                 observed: &observed,
@@ -53,13 +57,13 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
             let Some(agreed) = job.agreed()? else { return Ok(Exit::Done) };
             let finished = job.carry_out(agreed, &plan_of).await?;
             // Addresses are given back last, when nothing uses them any more.
-            if finished.outcome.failure.is_none() && finished.observed.is_some() {
+            if finished.is_whole() {
                 let mut after = compiled.known.clone();
                 after.tenants.retain(|name, _| !tenants.contains(name));
                 after.peers.retain(|pair, _| !pair.split('/').any(|name| tenants.contains(name)));
                 project.lock_file.write(&guard, &after)?;
             }
-            finished.exit(ui, &options.consent, &plan)
+            finished.exit(ui, &consent, &plan)
         };
         let result = result.await;
         session.close().await;

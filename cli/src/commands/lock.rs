@@ -20,7 +20,7 @@ struct Report<'a> {
 
 pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> {
     let project = Project::load(&options.spec)?;
-    let guard = project.lock_file.acquire()?;
+    let guard = project.lock_file.acquire(std::time::Duration::ZERO)?;
     let mut project = Project::load(&options.spec)?;
     let mut repair = Repair::default();
     if options.repair {

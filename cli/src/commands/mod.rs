@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod apply;
+pub(crate) mod carry_out;
 pub(crate) mod completions;
 pub(crate) mod destroy;
 pub(crate) mod explain;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use midoform_applier::saved::SavedPlan;
 use midoform_compiler::diff;
+use midoform_compiler::key::Key;
 use midoform_compiler::lower::provider_router;
 use midoform_compiler::object::Reference;
 use midoform_compiler::observed::Observed;
@@ -116,6 +117,8 @@ pub(crate) struct Work<'a> {
     pub(crate) provider: Reference,
     /// Whether single objects were chosen: then nothing is taken away.
     partial: bool,
+    /// What is left as it is.
+    excluded: Vec<String>,
 }
 
 impl<'a> Work<'a> {
@@ -123,24 +126,27 @@ impl<'a> Work<'a> {
     pub(crate) fn new(compiled: &'a Compiled, select: &Select) -> Result<Self, CommandError> {
         let all: BTreeSet<String> = compiled.tenants.iter().map(|tenant| tenant.name.to_string()).collect();
         let provider = provider_router(&compiled.site);
-        if select.target.is_empty() {
-            let desired = compiled.topology.clone();
-            return Ok(Work { compiled, desired, tenants: all, provider, partial: false });
-        }
-        for target in &select.target {
-            let known = compiled.topology.entries().iter().any(|entry| entry.key.is_or_below(target));
+        let flags = select.target.iter().map(|key| ("--target", key));
+        for (flag, key) in flags.chain(select.exclude.iter().map(|key| ("--exclude", key))) {
+            let known = compiled.topology.entries().iter().any(|entry| entry.key.is_or_below(key));
             if !known {
                 let message =
-                    format!("--target {target}: there is no such object; `midoform plan` shows the keys");
+                    format!("{flag} {key}: there is no such object; `midoform plan` shows the keys");
                 return Err(CommandError::Usage(message));
             }
         }
-        let desired = with_dependencies(&compiled.topology, &select.target);
+        let excluded = select.exclude.clone();
+        let included = compiled.topology.filtered(|entry| !is_below_any(&entry.key, &excluded));
+        if select.target.is_empty() {
+            let tenants = all.into_iter().filter(|tenant| !excluded.contains(tenant)).collect();
+            return Ok(Work { compiled, desired: included, tenants, provider, partial: false, excluded });
+        }
+        let desired = with_dependencies(&included, &select.target);
         let partial = select.target.iter().any(|target| !all.contains(target));
         let mut tenants: BTreeSet<String> =
             desired.entries().iter().map(|entry| entry.key.tenant().to_owned()).collect();
         tenants.remove(midoform_compiler::key::SITE);
-        Ok(Work { compiled, desired, tenants, provider, partial })
+        Ok(Work { compiled, desired, tenants, provider, partial, excluded })
     }
 
     /// Where an observation looks.
@@ -159,13 +165,20 @@ impl<'a> Work<'a> {
     pub(crate) fn plan(&self, observed: &Observed) -> Plan {
         let site = &self.compiled.site.name.value;
         let dialect = self.compiled.dialect();
-        if !self.partial {
+        if !self.partial && self.excluded.is_empty() {
             return diff::plan(site, dialect, &self.desired, observed);
         }
         let mut chosen = observed.clone();
-        chosen.topology = observed.topology.filtered(|entry| self.desired.get(entry.key.as_str()).is_some());
+        chosen.topology = observed.topology.filtered(|entry| {
+            let wanted = !self.partial || self.desired.get(entry.key.as_str()).is_some();
+            wanted && !is_below_any(&entry.key, &self.excluded)
+        });
         diff::plan(site, dialect, &self.desired, &chosen)
     }
+}
+
+fn is_below_any(key: &Key, chosen: &[String]) -> bool {
+    chosen.iter().any(|chosen| key.is_or_below(chosen))
 }
 
 /// The chosen objects, what is below them, and what these stand on.

@@ -9,7 +9,8 @@ use midoform_compiler::plan::Action;
 use midoform_compiler::render::describe;
 use serde::Serialize;
 
-use crate::args::{Select, ShowOptions};
+use crate::args::ShowOptions;
+use crate::commands::apply::everything;
 use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
 
@@ -40,7 +41,7 @@ struct ShownObject {
 pub(crate) fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> {
     let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
     let target = Target::of(&compiled.site, &options.api, project.root());
-    let work = Work::new(&compiled, &Select { target: Vec::new() })?;
+    let work = Work::new(&compiled, &everything())?;
     let (observed, api) = match target.is_untouched() {
         true => (Observed::default(), "the embedded API, which has not run yet".to_owned()),
         false => block_on(async {

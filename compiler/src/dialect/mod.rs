@@ -3,6 +3,7 @@
 //! Source: the recordings of MidoNet 1.7 (dialect 1) and of 5.0.2 and 5.8 (dialect 5).
 
 mod body;
+mod confirm;
 mod v1;
 mod v5;
 
@@ -13,6 +14,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
+
+pub use confirm::{Confirmation, confirmation};
 
 use crate::key::{Key, Namespace};
 use crate::object::{Object, Reference};

@@ -1,0 +1,115 @@
+//! An apply through every fault at every single call: it ends with what is wanted, without a duplicate, and the next one
+//! has nothing to do.
+
+use std::collections::BTreeMap;
+
+use midoform_testutil::http::Connection;
+use midoform_testutil::{Ran, TestFolder};
+
+use crate::MIDOFORM;
+use crate::served::Served;
+
+const SITE: &str =
+    "name = \"t\"\n[midonet]\nurl = \"http://127.0.0.1:1/\"\nversion = DIALECT\nmanaged = true\n";
+/// Something of every kind that a tenant has.
+const TENANT: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n[[bridge]]\nname = \"db\"\ncidr = \"10.2.0.0/24\"\n\
+    [[rule]]\nname = \"shut\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 80 }\naction = \"drop\"\n";
+
+fn project(dialect: &str) -> TestFolder {
+    let folder = TestFolder::default();
+    folder.write("site.toml", SITE.replace("DIALECT", dialect));
+    folder.write("acme.toml", TENANT);
+    folder
+}
+
+fn apply(folder: &TestFolder, served: &Served, more: &[&str]) -> Ran {
+    let url = served.url();
+    folder.run(MIDOFORM, &[&["apply", ".", "--yes", "--json", "--api", &url], more].concat())
+}
+
+/// How many objects of each kind there are.
+fn counts(served: &Served) -> BTreeMap<String, usize> {
+    let body = Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap().body;
+    let all: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let kinds = all["objects"].as_object().unwrap();
+    kinds.iter().map(|(kind, objects)| (kind.clone(), objects.as_array().unwrap().len())).collect()
+}
+
+fn number(ran: &Ran, field: &str) -> u64 {
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    report[field].as_u64().unwrap_or_else(|| panic!("{field} in {}", ran.stdout))
+}
+
+fn every_fault_at_every_call(version: &str, dialect: &str, faults: &[&str]) {
+    let clean = project(dialect);
+    let served = Served::start(&clean, &["--version", version, "--inspect"])
+        .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let calls = number(&apply(&clean, &served, &[]).expect_code(0), "calls");
+    let wanted = counts(&served);
+    // Most of the time is waiting: several at a time.
+    let cases: Vec<(&str, u64)> =
+        faults.iter().flat_map(|fault| (1..=calls).map(move |nth| (*fault, nth))).collect();
+    std::thread::scope(|scope| {
+        for share in cases.chunks(cases.len().div_ceil(6)) {
+            let wanted = &wanted;
+            scope.spawn(move || {
+                share.iter().for_each(|(fault, nth)| one_fault(version, dialect, fault, *nth, wanted))
+            });
+        }
+    });
+}
+
+fn one_fault(version: &str, dialect: &str, fault: &str, nth: u64, wanted: &BTreeMap<String, usize>) {
+    let folder = project(dialect);
+    let served = Served::start(&folder, &["--version", version, "--inspect", "--faults"])
+        .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let set = format!("{{\"fault\": \"{fault}\", \"nth\": {nth}, \"milliseconds\": 20}}");
+    let set = Connection::open(served.address).unwrap().send("POST", "/_faults", "application/json", &set);
+    assert_eq!(set.unwrap().status, 201);
+    let what = format!("{fault} at call {nth} on {version}");
+    let timeout: &[&str] = if fault == "stalled-body" { &["--timeout", "1"] } else { &[] };
+    let first = apply(&folder, &served, timeout);
+    assert_eq!(first.code, 0, "{what}: {} {}", first.stdout, first.stderr);
+    assert_eq!(counts(&served), *wanted, "{what}");
+    let again = apply(&folder, &served, &[]).expect_code(0);
+    assert_eq!(number(&again, "left"), 0, "{what}: {}", again.stdout);
+    // Also when nobody remembers what the server chose.
+    std::fs::remove_file(folder.path().join("midoform.lock")).unwrap();
+    let again = apply(&folder, &served, &[]).expect_code(0);
+    assert_eq!(number(&again, "left"), 0, "{what}, with the lock file lost: {}", again.stdout);
+    assert_eq!(counts(&served), *wanted, "{what}");
+}
+
+const UNCERTAIN: &[&str] = &["unavailable-after", "reset-after", "truncated-body"];
+const CERTAIN: &[&str] = &["delay", "unavailable-before", "reset-before", "internal-error"];
+
+#[test]
+fn lost_answers_on_1_7() {
+    every_fault_at_every_call("1.7", "1", UNCERTAIN);
+}
+
+#[test]
+fn lost_answers_on_5_0() {
+    every_fault_at_every_call("5.0", "5", UNCERTAIN);
+}
+
+#[test]
+fn lost_answers_on_5_8() {
+    every_fault_at_every_call("5.8", "5", UNCERTAIN);
+}
+
+#[test]
+fn answers_that_stall_on_1_7_and_5_8() {
+    every_fault_at_every_call("1.7", "1", &["stalled-body"]);
+    every_fault_at_every_call("5.8", "5", &["stalled-body"]);
+}
+
+#[test]
+fn turned_away_on_1_7() {
+    every_fault_at_every_call("1.7", "1", CERTAIN);
+}
+
+#[test]
+fn turned_away_on_5_8() {
+    every_fault_at_every_call("5.8", "5", CERTAIN);
+}

@@ -113,3 +113,116 @@ fn turned_away_on_1_7() {
 fn turned_away_on_5_8() {
     every_fault_at_every_call("5.8", "5", CERTAIN);
 }
+
+#[test]
+fn tokens_that_die_are_renewed() {
+    let folder = project("5");
+    folder.write(
+        "users.txt",
+        "[[user]]\nname = \"admin\"\npassword = \"secret\"\ntenants = { admin = [\"admin\"] }\n",
+    );
+    let arguments = ["--auth", "basic", "--users", "users.txt", "--faults", "--inspect"];
+    let run = |served: &Served| {
+        let url = served.url();
+        let mut command = folder.command(MIDOFORM, &["apply", ".", "--yes", "--json", "--api", &url]);
+        command.env("MIDONET_USERNAME", "admin").env("MIDONET_PASSWORD", "secret");
+        Ran::from(command.output().unwrap())
+    };
+    let start = || Served::start(&folder, &arguments).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let clean = start();
+    let calls = number(&run(&clean).expect_code(0), "calls");
+    let wanted = counts(&clean);
+    for nth in 1..=calls {
+        let served = start();
+        let set = format!("{{\"fault\": \"token-dies\", \"nth\": {nth}}}");
+        Connection::open(served.address).unwrap().send("POST", "/_faults", "application/json", &set).unwrap();
+        let _ = run(&served).expect_code(0);
+        assert_eq!(counts(&served), wanted, "token dies at call {nth}");
+    }
+}
+
+/// A killed process leaves a part of a plan, and perhaps a call that nobody waits for any more.
+fn killed_at_every_call(version: &str, dialect: &str) {
+    let clean = project(dialect);
+    let served = Served::start(&clean, &["--version", version, "--inspect"])
+        .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let calls = number(&apply(&clean, &served, &[]).expect_code(0), "calls");
+    let wanted = counts(&served);
+    let one = |nth: u64| {
+        let folder = project(dialect);
+        let served = Served::start(&folder, &["--version", version, "--inspect", "--faults"])
+            .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+        let mut control = Connection::open(served.address).unwrap();
+        let set = format!("{{\"fault\": \"delay\", \"nth\": {nth}, \"milliseconds\": 150}}");
+        control.send("POST", "/_faults", "application/json", &set).unwrap();
+        let url = served.url();
+        let mut command = folder.command(MIDOFORM, &["apply", ".", "--yes", "--api", &url]);
+        let mut child =
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        // Half of them before the call is carried out, half of them after.
+        while !control.send("GET", "/_faults", "*/*", "").unwrap().body.contains("\"struck\":1") {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(if nth % 2 == 0 { 0 } else { 150 }));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(170));
+        let what = format!("killed at call {nth} on {version}");
+        let next = apply(&folder, &served, &[]);
+        assert_eq!(next.code, 0, "{what}: {} {}", next.stdout, next.stderr);
+        assert_eq!(counts(&served), wanted, "{what}");
+        let again = apply(&folder, &served, &[]).expect_code(0);
+        assert_eq!(number(&again, "left"), 0, "{what}: {}", again.stdout);
+    };
+    let all: Vec<u64> = (1..=calls).collect();
+    std::thread::scope(|scope| {
+        for share in all.chunks(all.len().div_ceil(6)) {
+            let one = &one;
+            scope.spawn(move || share.iter().for_each(|nth| one(*nth)));
+        }
+    });
+}
+
+#[test]
+fn killed_at_every_call_in_all_versions() {
+    killed_at_every_call("1.7", "1");
+    killed_at_every_call("5.0", "5");
+    killed_at_every_call("5.8", "5");
+}
+
+/// Reads and writes that a server has seen.
+fn traffic(served: &Served) -> (u64, u64) {
+    let page = Connection::open(served.address).unwrap().send("GET", "/metrics", "*/*", "").unwrap().body;
+    let mut seen = (0, 0);
+    for line in page.lines().filter(|line| line.starts_with("midonet_api_requests_total{")) {
+        let count: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        match line.contains("method=\"GET\"") {
+            true if line.contains("resource=\"other\"") => {}
+            true => seen.0 += count,
+            false => seen.1 += count,
+        }
+    }
+    seen
+}
+
+#[test]
+fn calls_are_few() {
+    for (version, dialect) in [("1.7", "1"), ("5.0", "5"), ("5.8", "5")] {
+        let folder = project(dialect);
+        let served = Served::start(&folder, &["--version", version, "--inspect"])
+            .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+        let planned = folder.run(MIDOFORM, &["plan", ".", "--offline", "--json"]).expect_code(0);
+        let plan: serde_json::Value = serde_json::from_str(&planned.stdout).unwrap();
+        let steps = plan["steps"].as_array().unwrap();
+        let of = |kind: &str| steps.iter().filter(|step| step["kind"] == kind).count() as u64;
+        let (chains, bridges) = (of("chain"), of("bridge"));
+        let _ = apply(&folder, &served, &[]).expect_code(0);
+        let (reads, writes) = traffic(&served);
+        assert_eq!(writes, steps.len() as u64, "{version}: one write for each object and link");
+        assert!(reads <= 8 + chains + bridges, "{version}: {reads} reads of a first apply");
+        let _ = apply(&folder, &served, &[]).expect_code(0);
+        let (all_reads, all_writes) = traffic(&served);
+        assert_eq!(all_writes, writes, "{version}: an apply with nothing to do writes nothing");
+        assert!(all_reads - reads <= 8 + chains + bridges, "{version}: {} reads", all_reads - reads);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use midoform_compiler::dialect::{Dialect, confirmation};
 use midoform_compiler::key::Key;
@@ -10,6 +11,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::client::{Client, ClientError, Done, Request};
+use crate::concurrency::Concurrency;
 use crate::event::Event;
 
 /// How an execution goes.
@@ -71,9 +73,10 @@ pub async fn execute(
     let mut graph = Graph::new(&steps);
     let bindings: Bindings = Arc::default();
     let mut outcome = Outcome::default();
+    let mut limit = Concurrency::new(parallel);
     let mut tasks = tokio::task::JoinSet::new();
     loop {
-        while tasks.len() < parallel.max(1) && outcome.failure.is_none() && control.why().is_none() {
+        while tasks.len() < limit.limit() && outcome.failure.is_none() && control.why().is_none() {
             let Some((at, step)) = graph.next_ready().and_then(|at| Some((at, steps.get(at)?.clone())))
             else {
                 break;
@@ -81,10 +84,17 @@ pub async fn execute(
             events(Event::Started { key: step.key.clone(), action: step.action });
             let (client, bindings) = (client.clone(), bindings.clone());
             let dialect = plan.dialect;
-            tasks.spawn(async move { (at, take(&client, dialect, &step, &bindings).await) });
+            tasks.spawn(async move {
+                let (started, before) = (Instant::now(), client.statistics().counts().turned_away);
+                let result = take(&client, dialect, &step, &bindings).await;
+                let calls = u32::try_from(step.calls.len().max(1)).unwrap_or(1);
+                let turned_away = client.statistics().counts().turned_away > before;
+                (at, result, started.elapsed() / calls, turned_away)
+            });
         }
         let Some(result) = tasks.join_next().await else { break };
-        let Ok((at, result)) = result else { continue };
+        let Ok((at, result, took, turned_away)) = result else { continue };
+        limit.ended(took, turned_away);
         let Some(step) = steps.get(at) else { continue };
         match result {
             Ok(()) => {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod concurrency;
 pub mod event;
 pub mod execute;
 pub mod observe;

@@ -11,7 +11,7 @@ use midoform_compiler::topology::Topology;
 use serde::{Deserialize, Serialize};
 
 /// The version of the file that this program writes and reads.
-const SAVED_FORMAT: &str = "midoform-saved-plan/1";
+const SAVED_FORMAT: &str = "midoform-saved-plan/2";
 
 /// What `plan --out` writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct SavedPlan {
     pub plan: Plan,
     /// What it leads to: what is observed anew before it is applied.
     pub desired: Topology,
+    /// What was there before: where `undo` leads back to.
+    pub before: Topology,
     /// The tenants that it is about.
     pub tenants: BTreeSet<String>,
     /// The provider router.
@@ -59,12 +61,19 @@ pub enum SavedPlanError {
 
 impl SavedPlan {
     /// A saved plan around a plan.
-    pub fn new(plan: Plan, desired: Topology, tenants: BTreeSet<String>, provider: Reference) -> Self {
+    pub fn new(
+        plan: Plan,
+        desired: Topology,
+        before: Topology,
+        tenants: BTreeSet<String>,
+        provider: Reference,
+    ) -> Self {
         SavedPlan {
             format: SAVED_FORMAT.to_owned(),
             sha256: json::hash(&plan),
             plan,
             desired,
+            before,
             tenants,
             provider,
             url: None,

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use midoform_compiler::render::Format;
@@ -50,6 +51,10 @@ pub(crate) enum Command {
     Plan(PlanOptions),
     /// Make the network what the spec says.
     Apply(ApplyOptions),
+    /// Take back what a saved plan did.
+    Undo(UndoOptions),
+    /// Say what is not as the spec wants it, and change nothing.
+    Drift(DriftOptions),
     /// Take tenants down.
     Destroy(DestroyOptions),
     /// Show what is there of the tenants.
@@ -213,6 +218,48 @@ pub(crate) struct Consent {
     /// How many seconds to wait for another apply to end.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) lock_timeout: u64,
+}
+
+impl Consent {
+    /// How long to wait for another apply to end.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.lock_timeout)
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct DriftOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    #[command(flatten)]
+    pub(crate) api: Api,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// What differs as JSON, one line for each look.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Look again every so many seconds, until interrupted.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) watch: Option<u64>,
+    /// With --watch: serve metrics for Prometheus at this address, as /metrics.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "watch")]
+    pub(crate) metrics: Option<std::net::SocketAddr>,
+}
+
+#[derive(Args)]
+pub(crate) struct UndoOptions {
+    /// The plan that was applied, as `midoform plan --out` saved it.
+    pub(crate) plan: PathBuf,
+    /// The lock file, where it is not `midoform.lock` beside the plan.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) api: Api,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+    /// Undo it even though the network is not what the plan left.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Args)]

@@ -27,6 +27,7 @@ pub(crate) struct Session {
 }
 
 /// Which API it is.
+#[derive(Clone)]
 pub(crate) enum Target {
     /// At this URL.
     Url(String),

@@ -8,6 +8,7 @@
 
 mod apply;
 mod diagnostics;
+mod drift;
 mod exit_codes;
 mod faults;
 mod lock;

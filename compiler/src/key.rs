@@ -84,8 +84,10 @@ impl Namespace {
         Namespace(Uuid::new_v5(&root, site_name.as_bytes()))
     }
 
-    /// The id of the object with this key: UUIDv5 of the site's namespace and the key.
+    /// The id of the object with this key: UUIDv5 of the site's namespace and the key. An object that was found
+    /// and whose key nobody knows any more has a key that ends with `@` and its id: that one it keeps.
     pub fn id(&self, key: &Key) -> Uuid {
-        Uuid::new_v5(&self.0, key.as_str().as_bytes())
+        let own = key.as_str().rsplit_once("/@").and_then(|(_, id)| Uuid::try_parse(id).ok());
+        own.unwrap_or_else(|| Uuid::new_v5(&self.0, key.as_str().as_bytes()))
     }
 }

@@ -50,12 +50,12 @@ impl Connection {
             if self.0.read_line(&mut line)? == 0 {
                 return Err(ended());
             }
-            match line.trim_end().split_once(": ") {
-                None => break,
-                Some(("content-length", value)) => length = value.parse().unwrap(),
-                Some(("transfer-encoding", _)) => chunked = true,
-                Some(("location", value)) => location = value.to_owned(),
-                Some(_) => {}
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.parse().unwrap(),
+                "transfer-encoding" => chunked = true,
+                "location" => location = value.to_owned(),
+                _ => {}
             }
         }
         let mut body = Vec::new();

@@ -38,6 +38,13 @@ impl Matching<'_> {
         let is_port = |object: &Object| matches!(object, Object::RouterPort(_) | Object::BridgePort(_));
         let desired = self.scope.desired.entries().iter().filter(|entry| is_port(&entry.object));
         let mut keys: BTreeSet<Key> = desired.map(|entry| entry.key.clone()).collect();
+        // Those of bridges that are there, whether anybody still wants them or not.
+        for key in self.keys.values() {
+            if let [_, "bridge", _] = key.as_str().split('/').collect::<Vec<_>>().as_slice() {
+                keys.insert(key.join("gateway-port"));
+                keys.insert(key.join("gateway-peer"));
+            }
+        }
         for tenant in self.scope.tenants {
             let root = Key::from(tenant.as_str());
             keys.insert(root.join("uplink/port"));

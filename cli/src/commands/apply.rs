@@ -2,35 +2,29 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
-use midoform_applier::saved::SavedPlan;
-use midoform_applier::store::lockfile::LockFile;
 use midoform_compiler::allocation::Allocations;
-use midoform_compiler::diag::Diagnostics;
 use midoform_compiler::dialect::Dialect;
-use midoform_compiler::observed::Observed;
-use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::topology::Topology;
-use midoform_compiler::{diff, lock};
 
 use crate::args::{ApplyOptions, Select};
 use crate::commands::carry_out::{Finished, Job};
 use crate::commands::plan::Work;
+use crate::commands::saved;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::report;
-use crate::session::{Session, Target, View, block_on};
+use crate::session::{Session, Target, block_on};
 use crate::ui::Ui;
 
 pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
     if is_saved_plan(&options.spec.path) {
-        return saved(ui, options);
+        return saved::apply(ui, options);
     }
     let project = Project::load(&options.spec)?;
     let guard = match options.consent.dry_run {
         true => None,
-        false => Some(project.lock_file.acquire(lock_timeout(options))?),
+        false => Some(project.lock_file.acquire(options.consent.patience())?),
     };
     // Read again under the guard: another apply may have written since.
     let project = if guard.is_some() { Project::load(&options.spec)? } else { project };
@@ -68,10 +62,6 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
     })
 }
 
-fn lock_timeout(options: &ApplyOptions) -> Duration {
-    Duration::from_secs(options.consent.lock_timeout)
-}
-
 /// A saved plan is JSON; a spec is a folder or TOML.
 fn is_saved_plan(path: &Path) -> bool {
     let mut first = [0; 1];
@@ -80,84 +70,6 @@ fn is_saved_plan(path: &Path) -> bool {
         Ok(file.metadata()?.is_file() && file.read(&mut first)? == 1 && first == *b"{")
     };
     read().unwrap_or(false)
-}
-
-/// Applies exactly the plan in a file.
-#[allow(clippy::too_many_lines, reason = "one story: read, compare, apply, write down")]
-fn saved(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
-    let saved = SavedPlan::read(&options.spec.path)?;
-    let lock_path =
-        options.spec.lock.clone().unwrap_or_else(|| options.spec.path.with_file_name("midoform.lock"));
-    let lock_file = LockFile::at(lock_path);
-    let guard = lock_file.acquire(lock_timeout(options))?;
-    let current = lock_file.source().map(|source| source.text().to_owned());
-    let empty = lock::to_toml(&Allocations::default());
-    if current.unwrap_or(empty) != saved.lock_before {
-        let message =
-            format!("{} is not what it was when the plan was made: plan again", lock_file.path().display());
-        return Err(CommandError::Conflict(message));
-    }
-    let mut allocations = parse_lock(&saved.lock_after)?;
-    let target = match (&options.api.api, &saved.url) {
-        (Some(url), _) | (None, Some(url)) => Target::Url(url.clone()),
-        (None, None) => {
-            let beside = lock_file.path().with_file_name(".midoform");
-            Target::Embedded { folder: options.api.state_dir.clone().unwrap_or(beside), hosts: Vec::new() }
-        }
-    };
-    let view = View {
-        site: &saved.plan.site,
-        dialect: saved.plan.dialect,
-        desired: &saved.desired,
-        known: &allocations,
-        tenants: &saved.tenants,
-        provider: &saved.provider,
-    };
-    let (finished, exit) = block_on(async {
-        let session = Session::open(target, saved.plan.dialect, options.api.timeout).await?;
-        let result = async {
-            let observed = session.observe(ui, view.scope()).await?;
-            if observed.fingerprint() != saved.plan.base {
-                let message = "the network has moved since the plan was made: plan again".to_owned();
-                return Err(CommandError::Conflict(message));
-            }
-            let job = Job {
-                ui,
-                session: &session,
-                consent: &options.consent,
-                view,
-                goal: &saved.desired,
-                observed: &observed,
-                plan: &saved.plan,
-                expect: options.expect.as_deref(),
-            };
-            let Some(done) = job.agreed()? else { return Ok((None, Exit::Done)) };
-            lock_file.write(&guard, &allocations)?;
-            let again = |observed: &Observed| {
-                diff::plan(&saved.plan.site, saved.plan.dialect, &saved.desired, observed)
-            };
-            let finished = job.carry_out(done, &again).await?;
-            Ok((Some(finished), Exit::Done))
-        };
-        let result = result.await;
-        session.close().await;
-        result
-    })?;
-    let Some(finished) = finished else { return Ok(exit) };
-    for tenant in &saved.tenants {
-        mark_applied(&mut allocations, tenant, &saved.desired, &finished, saved.plan.dialect);
-    }
-    lock_file.write(&guard, &allocations)?;
-    finished.exit(ui, &options.consent, &saved.plan)
-}
-
-fn parse_lock(text: &str) -> Result<Allocations, CommandError> {
-    let mut diagnostics = Diagnostics::default();
-    let source = Source::new("midoform.lock", text);
-    let parsed = lock::parse(&source, SourceId(0), &mut diagnostics);
-    parsed.ok_or_else(|| {
-        CommandError::Conflict("the saved plan's lock file can't be read: plan again".to_owned())
-    })
 }
 
 /// Writes down what was applied: that it was, which static ports there are, and the ids of the server's
@@ -172,7 +84,7 @@ fn record(allocations: &mut Allocations, work: &Work<'_>, finished: &Finished) {
     }
 }
 
-fn mark_applied(
+pub(crate) fn mark_applied(
     allocations: &mut Allocations,
     tenant: &str,
     desired: &Topology,

@@ -1,7 +1,6 @@
 //! `midoform destroy`.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use midoform_compiler::diff;
 use midoform_compiler::observed::Observed;
@@ -20,7 +19,7 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
     let project = Project::load(&options.spec)?;
     // Whoever says destroy means it: the share of what goes is not asked about again.
     let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
-    let guard = project.lock_file.acquire(Duration::from_secs(consent.lock_timeout))?;
+    let guard = project.lock_file.acquire(consent.patience())?;
     let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
     let mut work = Work::new(&compiled, &everything())?;
     if !options.target.is_empty() {

@@ -37,8 +37,13 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
     };
     let plan = work.plan(&observed);
     if let Some(path) = &options.out {
-        let mut saved =
-            SavedPlan::new(plan.clone(), work.desired.clone(), work.tenants.clone(), work.provider.clone());
+        let mut saved = SavedPlan::new(
+            plan.clone(),
+            work.desired.clone(),
+            observed.topology.clone(),
+            work.tenants.clone(),
+            work.provider.clone(),
+        );
         saved.url = url;
         saved.lock_before = lock::to_toml(&compiled.known);
         saved.lock_after = lock::to_toml(&compiled.allocations);

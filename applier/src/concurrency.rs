@@ -1,0 +1,100 @@
+//! How many calls are under way at a time: fewer when the server turns calls away or gets slow, and step by step more
+//! again. A pure function of what was seen.
+
+use std::time::Duration;
+
+/// How much slower than at its best a server may get before fewer calls are made at a time.
+const SLOWER: f64 = 4.0;
+
+/// A limit that follows the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Concurrency {
+    most: f64,
+    now: f64,
+    /// How long a call takes, smoothed, and the least that this was.
+    latency: Option<f64>,
+    best: f64,
+    /// How many calls have to end before the limit is lowered again: those that were made under the old one.
+    patience: f64,
+}
+
+impl Concurrency {
+    /// A limit that never goes above `most`, and starts there.
+    pub fn new(most: usize) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a limit is small")]
+        let most = most.max(1) as f64;
+        Concurrency { most, now: most, latency: None, best: f64::INFINITY, patience: 0.0 }
+    }
+
+    /// How many calls may be under way.
+    pub fn limit(&self) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is between 1 and a small number"
+        )]
+        let limit = self.now as usize;
+        limit.max(1)
+    }
+
+    /// A call ended: after this time, turned away on its way (429, 503) or not.
+    pub fn ended(&mut self, took: Duration, turned_away: bool) {
+        self.patience = (self.patience - 1.0).max(0.0);
+        let took = took.as_secs_f64();
+        let latency = self.latency.map_or(took, |before| before * 0.8 + took * 0.2);
+        // What was turned away says nothing about how long a call takes.
+        if !turned_away {
+            self.latency = Some(latency);
+            // A server that stays slow becomes the new measure, slowly.
+            self.best = (self.best * 1.01).min(latency);
+        }
+        let slow = latency > self.best * SLOWER && latency > 0.05;
+        if (turned_away || slow) && self.patience <= 0.0 {
+            self.now = (self.now / if turned_away { 2.0 } else { 1.25 }).max(1.0);
+            self.patience = self.now;
+        } else if !turned_away && !slow {
+            self.now = (self.now + 1.0 / self.now).min(self.most);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAST: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn calls_that_are_turned_away_halve_it_once_a_round() {
+        let mut limit = Concurrency::new(16);
+        limit.ended(FAST, true);
+        assert_eq!(limit.limit(), 8);
+        // The seven others that were under way say the same.
+        (0..7).for_each(|_| limit.ended(FAST, true));
+        assert_eq!(limit.limit(), 8);
+        (0..200).for_each(|_| limit.ended(FAST, true));
+        assert_eq!(limit.limit(), 1);
+    }
+
+    #[test]
+    fn it_grows_again_and_not_too_far() {
+        let mut limit = Concurrency::new(4);
+        (0..50).for_each(|_| limit.ended(FAST, true));
+        assert_eq!(limit.limit(), 1);
+        (0..100).for_each(|_| limit.ended(FAST, false));
+        assert_eq!(limit.limit(), 4);
+    }
+
+    #[test]
+    fn a_server_that_gets_slow_is_asked_less() {
+        let mut limit = Concurrency::new(8);
+        (0..20).for_each(|_| limit.ended(FAST, false));
+        (0..100).for_each(|_| limit.ended(Duration::from_millis(500), false));
+        assert_eq!(limit.limit(), 1);
+        // A fast one that is three times as slow is still fast.
+        let mut limit = Concurrency::new(8);
+        (0..20).for_each(|_| limit.ended(Duration::from_millis(1), false));
+        (0..100).for_each(|_| limit.ended(Duration::from_millis(30), false));
+        assert_eq!(limit.limit(), 8);
+    }
+}

@@ -1,0 +1,250 @@
+//! `midoform drift`: what is not as the spec wants it. It only reads.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use midoform_compiler::observed::Observed;
+use midoform_compiler::plan::{Action, Plan};
+use serde::Serialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::args::DriftOptions;
+use crate::commands::plan::Work;
+use crate::error::{CommandError, Exit};
+use crate::project::Project;
+use crate::session::{Session, Target, block_on};
+use crate::ui::Ui;
+
+/// What one look found.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Drift {
+    site: String,
+    drift: bool,
+    differences: Vec<Difference>,
+    foreign: Vec<Foreign>,
+}
+
+/// An object that is not as it is wanted.
+#[derive(Clone, Debug, Serialize)]
+struct Difference {
+    key: String,
+    kind: &'static str,
+    /// `missing`, `changed`, or `unwanted`.
+    is: &'static str,
+    what: String,
+    /// The line of the spec that wants it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+/// Something that midoform did not make.
+#[derive(Clone, Debug, Serialize)]
+struct Foreign {
+    near: String,
+    what: String,
+    id: String,
+}
+
+pub(crate) fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, CommandError> {
+    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
+    let target = Target::of(&compiled.site, &options.api, project.root());
+    let work = Work::new(&compiled, &options.select)?;
+    let untouched = target.is_untouched();
+    block_on(async {
+        if untouched {
+            let observed = Observed::default();
+            return tell(ui, options, &drift_of(&work.plan(&observed), &observed));
+        }
+        let session = Session::open(target, compiled.dialect(), options.api.timeout).await?;
+        let result = async {
+            let Some(seconds) = options.watch else {
+                return tell(ui, options, &look(ui, &session, &work).await?);
+            };
+            watch(ui, options, &session, &work, Duration::from_secs(seconds)).await
+        };
+        let result = result.await;
+        session.close().await;
+        result
+    })
+}
+
+async fn look(ui: &Ui, session: &Session, work: &Work<'_>) -> Result<Drift, CommandError> {
+    let observed = session.observe(ui, work.view(&work.desired).scope()).await?;
+    Ok(drift_of(&work.plan(&observed), &observed))
+}
+
+fn drift_of(plan: &Plan, observed: &Observed) -> Drift {
+    let mut differences: Vec<Difference> = Vec::new();
+    for step in plan.changes() {
+        let is = match step.action {
+            Action::Create => "missing",
+            Action::Delete => "unwanted",
+            Action::Update | Action::Replace | Action::Keep => "changed",
+        };
+        let source = step.source.as_ref().map(ToString::to_string);
+        let what = match step.action {
+            Action::Create => "is wanted and not there".to_owned(),
+            Action::Delete => "is there and not wanted".to_owned(),
+            _ => step.reason.to_string(),
+        };
+        let (key, kind) = (step.key.to_string(), step.kind.name());
+        // What is deleted and made again is one difference.
+        match differences.iter_mut().find(|known| known.key == key) {
+            Some(known) => {
+                known.is = "changed";
+                known.what = step.reason.to_string();
+                known.source = source;
+            }
+            None => differences.push(Difference { key, kind, is, what, source }),
+        }
+    }
+    let foreign = observed.foreign.iter().map(|foreign| Foreign {
+        near: foreign.near.to_string(),
+        what: foreign.what.clone(),
+        id: foreign.id.to_string(),
+    });
+    Drift { site: plan.site.clone(), drift: !differences.is_empty(), differences, foreign: foreign.collect() }
+}
+
+fn tell(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, CommandError> {
+    if options.json {
+        ui.json(drift)?;
+    } else {
+        ui.data(|out| {
+            for difference in &drift.differences {
+                let Difference { key, kind, is, what, source } = difference;
+                write!(out, "{is:<9}{key}  {kind}: {what}")?;
+                match source {
+                    Some(source) => writeln!(out, "  ({source})")?,
+                    None => writeln!(out)?,
+                }
+            }
+            for foreign in &drift.foreign {
+                writeln!(out, "foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id)?;
+            }
+            match drift.differences.len() {
+                0 => writeln!(out, "No drift: the network is what the spec says."),
+                1 => writeln!(out, "1 object is not what the spec says."),
+                count => writeln!(out, "{count} objects are not what the spec says."),
+            }
+        })?;
+    }
+    Ok(if drift.drift { Exit::Drift } else { Exit::Done })
+}
+
+/// What the last look found, for metrics.
+#[derive(Default)]
+struct Last {
+    drift: Drift,
+    looks: u64,
+    failed: u64,
+    at: u64,
+}
+
+/// Looks again and again; says something when what it finds is not what it found before.
+async fn watch(
+    ui: &Ui,
+    options: &DriftOptions,
+    session: &Session,
+    work: &Work<'_>,
+    every: Duration,
+) -> Result<Exit, CommandError> {
+    let last: Arc<Mutex<Last>> = Arc::default();
+    let serving = match options.metrics {
+        None => None,
+        Some(address) => {
+            let listener = TcpListener::bind(address).await;
+            let listener =
+                listener.map_err(|error| CommandError::Usage(format!("--metrics {address}: {error}")))?;
+            let address = listener.local_addr().unwrap_or(address);
+            ui.always_say(&format!("serving metrics at http://{address}/metrics"));
+            Some(tokio::spawn(serve_metrics(listener, Arc::clone(&last))))
+        }
+    };
+    let mut told: Option<String> = None;
+    let mut exit = Exit::Done;
+    loop {
+        let found = look(ui, session, work).await;
+        {
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.looks += 1;
+            last.at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            match &found {
+                Ok(drift) => last.drift = drift.clone(),
+                Err(_) => last.failed += 1,
+            }
+        }
+        match found {
+            Err(error) => {
+                ui.always_say(&format!("looking failed: {error}; looking again in {} s", every.as_secs()))
+            }
+            Ok(drift) => {
+                let text = serde_json::to_string(&drift).unwrap_or_default();
+                if told.as_ref() != Some(&text) {
+                    exit = tell(ui, options, &drift)?;
+                    told = Some(text);
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+    if let Some(serving) = serving {
+        serving.abort();
+    }
+    Ok(exit)
+}
+
+/// Answers whoever asks, one request a connection.
+async fn serve_metrics(listener: TcpListener, last: Arc<Mutex<Last>>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let page = metrics(&last.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::spawn(async move {
+            let exchange = async {
+                let mut request = [0; 1024];
+                let read = stream.read(&mut request).await.unwrap_or(0);
+                let asked = request.get(..read).unwrap_or_default().starts_with(b"GET /metrics");
+                let (status, body) = if asked { ("200 OK", page) } else { ("404 Not Found", String::new()) };
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            };
+            let _ = tokio::time::timeout(Duration::from_secs(5), exchange).await;
+        });
+    }
+}
+
+fn metrics(last: &Last) -> String {
+    let mut page = String::new();
+    let mut gauge = |name: &str, kind: &str, help: &str, lines: Vec<(String, u64)>| {
+        // Writing into a string can't fail.
+        let _ = writeln!(page, "# HELP midoform_{name} {help}\n# TYPE midoform_{name} {kind}");
+        for (labels, value) in lines {
+            let _ = writeln!(page, "midoform_{name}{labels} {value}");
+        }
+    };
+    let count = |is: &str| {
+        let count = last.drift.differences.iter().filter(|difference| difference.is == is).count();
+        (format!("{{is=\"{is}\"}}"), count as u64)
+    };
+    let differing = ["missing", "changed", "unwanted"].map(count).to_vec();
+    gauge("drift_objects", "gauge", "Objects that are not what the spec says", differing);
+    let foreign = vec![(String::new(), last.drift.foreign.len() as u64)];
+    gauge("foreign_objects", "gauge", "Objects in a tenant's reach that midoform did not make", foreign);
+    gauge("drift_looks_total", "counter", "How often it looked", vec![(String::new(), last.looks)]);
+    gauge("drift_failures_total", "counter", "How often looking failed", vec![(String::new(), last.failed)]);
+    gauge(
+        "drift_last_look_seconds",
+        "gauge",
+        "When it looked last, in Unix time",
+        vec![(String::new(), last.at)],
+    );
+    page
+}

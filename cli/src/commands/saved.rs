@@ -1,0 +1,197 @@
+//! Saved plans: applied exactly, and undone.
+
+use std::path::{Path, PathBuf};
+
+use midoform_applier::saved::SavedPlan;
+use midoform_applier::store::lockfile::{Guard, LockFile};
+use midoform_compiler::allocation::Allocations;
+use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::source::{Source, SourceId};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::{diff, lock};
+
+use crate::args::{Api, ApplyOptions, Consent, UndoOptions};
+use crate::commands::apply::mark_applied;
+use crate::commands::carry_out::{Finished, Job};
+use crate::error::{CommandError, Exit};
+use crate::session::{Session, Target, View, block_on};
+use crate::ui::Ui;
+
+/// A saved plan with what it is used with.
+struct Opened {
+    saved: SavedPlan,
+    lock_file: LockFile,
+    guard: Guard,
+    target: Target,
+    /// What the lock file says now.
+    current: Allocations,
+}
+
+impl Opened {
+    fn new(
+        path: &Path,
+        lock: Option<&PathBuf>,
+        api: &Api,
+        consent: &Consent,
+    ) -> Result<Opened, CommandError> {
+        let saved = SavedPlan::read(path)?;
+        let lock_file = LockFile::at(lock.cloned().unwrap_or_else(|| path.with_file_name("midoform.lock")));
+        let guard = lock_file.acquire(consent.patience())?;
+        let text = lock_file.source().map(|source| source.text().to_owned());
+        let current = match text {
+            Some(text) => parse_lock(&text)?,
+            None => Allocations::default(),
+        };
+        let target = match (&api.api, &saved.url) {
+            (Some(url), _) | (None, Some(url)) => Target::Url(url.clone()),
+            (None, None) => {
+                let beside = lock_file.path().with_file_name(".midoform");
+                Target::Embedded { folder: api.state_dir.clone().unwrap_or(beside), hosts: Vec::new() }
+            }
+        };
+        Ok(Opened { saved, lock_file, guard, target, current })
+    }
+
+    /// Where an observation looks, knowing these ids.
+    fn view<'a>(&'a self, known: &'a Allocations) -> View<'a> {
+        View {
+            site: &self.saved.plan.site,
+            dialect: self.saved.plan.dialect,
+            desired: &self.saved.desired,
+            known,
+            tenants: &self.saved.tenants,
+            provider: &self.saved.provider,
+        }
+    }
+}
+
+/// Applies exactly the plan in a file.
+pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
+    let opened = Opened::new(&options.spec.path, options.spec.lock.as_ref(), &options.api, &options.consent)?;
+    let saved = &opened.saved;
+    if lock::to_toml(&opened.current) != saved.lock_before {
+        let shown = opened.lock_file.path().display();
+        let message = format!("{shown} is not what it was when the plan was made: plan again");
+        return Err(CommandError::Conflict(message));
+    }
+    let mut allocations = parse_lock(&saved.lock_after)?;
+    let finished = block_on(async {
+        let session = Session::open(opened.target.clone(), saved.plan.dialect, options.api.timeout).await?;
+        let result = async {
+            let view = opened.view(&allocations);
+            let observed = session.observe(ui, view.scope()).await?;
+            if observed.fingerprint() != saved.plan.base {
+                let message = "the network has moved since the plan was made: plan again".to_owned();
+                return Err(CommandError::Conflict(message));
+            }
+            let job = Job {
+                ui,
+                session: &session,
+                consent: &options.consent,
+                view,
+                goal: &saved.desired,
+                observed: &observed,
+                plan: &saved.plan,
+                expect: options.expect.as_deref(),
+            };
+            let Some(agreed) = job.agreed()? else { return Ok(None) };
+            opened.lock_file.write(&opened.guard, &allocations)?;
+            let again = |observed: &Observed| {
+                diff::plan(&saved.plan.site, saved.plan.dialect, &saved.desired, observed)
+            };
+            job.carry_out(agreed, &again).await.map(Some)
+        };
+        let result = result.await;
+        session.close().await;
+        result
+    })?;
+    let Some(finished) = finished else { return Ok(Exit::Done) };
+    for tenant in &saved.tenants {
+        mark_applied(&mut allocations, tenant, &saved.desired, &finished, saved.plan.dialect);
+    }
+    opened.lock_file.write(&opened.guard, &allocations)?;
+    finished.exit(ui, &options.consent, &saved.plan)
+}
+
+/// Takes back what a plan did: the network becomes what it was before.
+pub(crate) fn undo(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError> {
+    // Whoever undoes a plan means all of it.
+    let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
+    let opened = Opened::new(&options.plan, options.lock.as_ref(), &options.api, &consent)?;
+    let saved = &opened.saved;
+    let (site, dialect) = (&saved.plan.site, saved.plan.dialect);
+    let done = block_on(async {
+        let session = Session::open(opened.target.clone(), dialect, options.api.timeout).await?;
+        let result = async {
+            let view = opened.view(&opened.current);
+            let observed = session.observe(ui, view.scope()).await?;
+            let moved = diff::plan(site, dialect, &saved.desired, &observed).summary().changes();
+            if moved > 0 && !options.force {
+                let message = format!(
+                    "the network is not what this plan left: {moved} objects differ, which undoing it would overwrite; \
+                     --force does so"
+                );
+                return Err(CommandError::Conflict(message));
+            }
+            let back = |observed: &Observed| diff::plan(site, dialect, &saved.before, observed);
+            let plan = back(&observed);
+            let job = Job {
+                ui,
+                session: &session,
+                consent: &consent,
+                view,
+                goal: &saved.before,
+                observed: &observed,
+                plan: &plan,
+                expect: None,
+            };
+            let Some(agreed) = job.agreed()? else { return Ok(None) };
+            Ok(Some((job.carry_out(agreed, &back).await?, plan)))
+        };
+        let result = result.await;
+        session.close().await;
+        result
+    })?;
+    let Some((finished, plan)) = done else { return Ok(Exit::Done) };
+    if finished.is_whole() {
+        let mut allocations = opened.current.clone();
+        restore(&mut allocations, &parse_lock(&saved.lock_before)?, saved, &finished);
+        opened.lock_file.write(&opened.guard, &allocations)?;
+    }
+    finished.exit(ui, &consent, &plan)
+}
+
+/// The plan's tenants get back what they had; the others keep what they have now.
+fn restore(now: &mut Allocations, before: &Allocations, saved: &SavedPlan, finished: &Finished) {
+    for tenant in &saved.tenants {
+        match before.tenants.get(tenant) {
+            None => drop(now.tenants.remove(tenant)),
+            Some(entry) => {
+                now.tenants.insert(tenant.clone(), entry.clone());
+                let applied = entry.applied;
+                mark_applied(now, tenant, &of_tenant(&saved.before, tenant), finished, saved.plan.dialect);
+                if let Some(entry) = now.tenants.get_mut(tenant) {
+                    entry.applied = applied;
+                }
+            }
+        }
+    }
+    now.peers.retain(|pair, _| {
+        before.peers.contains_key(pair) || !pair.split('/').any(|name| saved.tenants.contains(name))
+    });
+    now.peers.extend(before.peers.iter().map(|(pair, link)| (pair.clone(), *link)));
+}
+
+fn of_tenant(topology: &Topology, tenant: &str) -> Topology {
+    topology.filtered(|entry| entry.key.tenant() == tenant)
+}
+
+fn parse_lock(text: &str) -> Result<Allocations, CommandError> {
+    let mut diagnostics = Diagnostics::default();
+    let source = Source::new("midoform.lock", text);
+    let parsed = lock::parse(&source, SourceId(0), &mut diagnostics);
+    parsed.ok_or_else(|| {
+        CommandError::Conflict("the lock file can't be read: `midoform lock` says why".to_owned())
+    })
+}

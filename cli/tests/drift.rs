@@ -1,0 +1,174 @@
+//! `midoform drift` and `midoform undo`.
+
+use midoform_testutil::TestFolder;
+use midoform_testutil::http::Connection;
+
+use crate::MIDOFORM;
+use crate::served::Served;
+
+const SITE: &str =
+    "name = \"t\"\n[midonet]\nurl = \"http://127.0.0.1:1/\"\nversion = DIALECT\nmanaged = true\n";
+const WEB: &str = "[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n";
+const DB: &str = "[[bridge]]\nname = \"db\"\ncidr = \"10.2.0.0/24\"\n";
+const RULE: &str = "[[rule]]\nname = \"shut\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 80 }\naction = \"drop\"\n";
+const VERSIONS: [(&str, &str); 3] = [("1.7", "1"), ("5.0", "5"), ("5.8", "5")];
+
+fn project(dialect: &str, tenant: &str) -> TestFolder {
+    let folder = TestFolder::default();
+    folder.write("site.toml", SITE.replace("DIALECT", dialect));
+    folder.write("acme.toml", format!("name = \"acme\"\n{tenant}"));
+    folder
+}
+
+fn serve(folder: &TestFolder, version: &str) -> Served {
+    Served::start(folder, &["--version", version, "--inspect"]).unwrap_or_else(|ran| panic!("{}", ran.stderr))
+}
+
+/// Everything that is there, without what a server makes up.
+fn state(served: &Served) -> serde_json::Value {
+    let body = Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap().body;
+    let mut all: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let mut ids: Vec<(String, String)> = Vec::new();
+    for objects in all["objects"].as_object_mut().unwrap().values_mut() {
+        for object in objects.as_array_mut().unwrap() {
+            for made_up in ["tunnelKey", "portMac"] {
+                if object.get(made_up).is_some() {
+                    object[made_up] = serde_json::Value::Null;
+                }
+            }
+            ids.extend(object["id"].as_str().map(|id| (id.to_owned(), String::new())));
+        }
+    }
+    // Ids that the server chose differ: an object is known by what it says besides.
+    let mut text = all.to_string();
+    for (id, _) in ids.iter().filter(|(id, _)| uuid::Uuid::parse_str(id).unwrap().get_version_num() == 4) {
+        text = text.replace(id, "ID");
+    }
+    let mut all: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for objects in all["objects"].as_object_mut().unwrap().values_mut() {
+        objects.as_array_mut().unwrap().sort_by_key(ToString::to_string);
+    }
+    all
+}
+
+#[test]
+fn a_plan_is_undone() {
+    for (version, dialect) in VERSIONS {
+        let folder = project(dialect, &format!("{WEB}{DB}{RULE}"));
+        let served = serve(&folder, version);
+        let url = served.url();
+        let run = |arguments: &[&str]| folder.run(MIDOFORM, &[arguments, &["--api", &url]].concat());
+        let nothing = state(&served);
+        let edits = [
+            format!("{WEB}{DB}{RULE}"),
+            format!(
+                "{WEB}{}",
+                RULE.replace("to = { bridge = \"db\", tcp = 80 }", "to = { bridge = \"web\", tcp = 81 }")
+            ),
+            format!("anti_spoof = \"none\"\n{WEB}{DB}gateway = \"first\"\n"),
+        ];
+        let mut before = vec![(
+            nothing,
+            folder.path().join("midoform.lock").exists().then(|| folder.read("midoform.lock")),
+        )];
+        for (at, edit) in edits.iter().enumerate() {
+            folder.write("acme.toml", format!("name = \"acme\"\n{edit}"));
+            let _ = run(&["plan", ".", "--out", &format!("plan{at}.json")]).expect_code(0);
+            let _ = run(&["apply", &format!("plan{at}.json"), "--yes", "--allow-mass-delete"]).expect_code(0);
+            before.push((state(&served), Some(folder.read("midoform.lock"))));
+        }
+        for at in (0..edits.len()).rev() {
+            let plan = format!("plan{at}.json");
+            let _ = run(&["undo", &plan, "--yes"]).expect_code(0);
+            let (wanted, lock) = &before[at];
+            let now = state(&served);
+            for (kind, objects) in wanted["objects"].as_object().unwrap() {
+                assert_eq!(now["objects"][kind], *objects, "undoing plan {at} on {version}");
+            }
+            if let (Some(lock), "5") = (lock, dialect) {
+                assert_eq!(folder.read("midoform.lock"), *lock, "undoing plan {at} on {version}");
+            }
+            let again = run(&["undo", &plan, "--yes"]).expect_code(6);
+            assert!(again.stderr.contains("the network is not what this plan left"), "{}", again.stderr);
+        }
+    }
+}
+
+#[test]
+fn drift_says_what_changed_and_where_it_was_wanted() {
+    for (version, dialect) in VERSIONS {
+        let folder = project(dialect, &format!("{WEB}{DB}{RULE}"));
+        let served = serve(&folder, version);
+        let url = served.url();
+        let run = |arguments: &[&str]| folder.run(MIDOFORM, &[arguments, &["--api", &url]].concat());
+        let empty = run(&["drift", "."]).expect_code(8);
+        assert!(empty.stdout.contains("missing  acme/router"), "{}", empty.stdout);
+        let _ = run(&["apply", ".", "--yes"]).expect_code(0);
+        let none = run(&["drift", "."]).expect_code(0);
+        assert!(none.stdout.contains("No drift"), "{}", none.stdout);
+        // Somebody takes a link apart, and a rule away.
+        let topology =
+            Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap().body;
+        let all: serde_json::Value = serde_json::from_str(&topology).unwrap();
+        let drop = all["objects"]["Rule"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|rule| rule["tpDst"]["start"] == 80)
+            .unwrap();
+        let path = format!("/midonet-api/rules/{}", drop["id"].as_str().unwrap());
+        assert_eq!(
+            Connection::open(served.address).unwrap().send("DELETE", &path, "*/*", "").unwrap().status,
+            204
+        );
+        let found = run(&["drift", "."]).expect_code(8);
+        assert!(
+            found.stdout.contains("missing  acme/") && found.stdout.contains("(acme.toml:"),
+            "{}",
+            found.stdout
+        );
+        assert!(found.stdout.contains("1 object is not what the spec says"), "{}", found.stdout);
+        let json = run(&["drift", ".", "--json"]).expect_code(8);
+        let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+        assert_eq!(json["differences"][0]["is"], "missing");
+        let _ = run(&["apply", ".", "--yes"]).expect_code(0);
+        let _ = run(&["drift", "."]).expect_code(0);
+    }
+}
+
+#[test]
+fn drift_is_watched_and_told_to_prometheus() {
+    use std::io::{BufRead as _, BufReader};
+    let folder = project("5", WEB);
+    let served = serve(&folder, "5.8");
+    let url = served.url();
+    let arguments = ["drift", ".", "--api", &url, "--watch", "1", "--metrics", "127.0.0.1:0"];
+    let mut command = folder.command(MIDOFORM, &arguments);
+    let mut child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    let address = line.split("://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+    let metrics = |wanted: &str, is_none: bool| {
+        let mut page = String::new();
+        for _ in 0..100 {
+            page = Connection::open(address).unwrap().send("GET", "/metrics", "*/*", "").unwrap().body;
+            let value = page.lines().find_map(|line| line.strip_prefix(wanted)).unwrap().trim();
+            let looked = !page.contains("midoform_drift_looks_total 0");
+            if looked && (value == "0") == is_none {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("{wanted} does not come to it: {page}");
+    };
+    metrics("midoform_drift_objects{is=\"missing\"}", false);
+    let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api", &url]).expect_code(0);
+    metrics("midoform_drift_objects{is=\"missing\"}", true);
+    drop(served);
+    metrics("midoform_drift_failures_total", false);
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

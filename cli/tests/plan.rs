@@ -112,9 +112,10 @@ fn an_object_is_explained() {
 #[test]
 fn help_texts() {
     let folder = TestFolder::default();
-    for command in
-        ["", "validate", "plan", "apply", "destroy", "show", "graph", "schema", "explain", "lock", "serve"]
-    {
+    for command in [
+        "", "validate", "plan", "apply", "undo", "drift", "destroy", "show", "graph", "schema", "explain",
+        "lock", "serve",
+    ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let ran = folder.run(MIDOFORM, &arguments).expect_code(0);
         let name = if command.is_empty() { "help".to_owned() } else { format!("help-{command}") };

@@ -85,8 +85,21 @@ pub(crate) enum Journal {
 /// The writing thread, as seen from the requests.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    waiting: mpsc::Sender<Batch>,
+    /// Where changes go; nothing once it is closed.
+    waiting: Option<mpsc::Sender<Batch>>,
     broken: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// Writes what is waiting, and lets the file go: whoever opens it next finds it free.
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.waiting = None;
+        if let Some(thread) = self.thread.take() {
+            // It ends by itself; what it could fail with is a panic, which is not ours to raise again.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// One request's changes.
@@ -123,11 +136,11 @@ impl Journal {
         let (waiting, batches) = mpsc::channel();
         let broken = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&broken);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || write_all(&database, &counter, &batches, &flag))
             .map_err(unusable)?;
-        Ok((Journal::Disk(Disk { waiting, broken }), objects))
+        Ok((Journal::Disk(Disk { waiting: Some(waiting), broken, thread: Some(thread) }), objects))
     }
 
     /// Hands changes over. The order of calls is the order of changes.
@@ -135,7 +148,7 @@ impl Journal {
         let Journal::Disk(disk) = self else { return Ticket(None) };
         let (done, ticket) = oneshot::channel();
         // When the thread is gone the ticket says so.
-        let _ = disk.waiting.send(Batch { changes, done });
+        let _ = disk.waiting.as_ref().map(|waiting| waiting.send(Batch { changes, done }));
         Ticket(Some(ticket))
     }
 

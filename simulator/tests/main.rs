@@ -10,6 +10,7 @@
 mod auth;
 mod faults;
 mod hostile;
+mod invariants;
 mod keystone;
 mod observe;
 mod replay;

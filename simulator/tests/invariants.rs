@@ -1,0 +1,232 @@
+//! Many clients at once do right and wrong things: whatever order that comes to, nothing dangles afterwards, and what was
+//! kept on the disk is what was held in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use midoform_simulator::{Options, Server, Version, start};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+const HOST: Uuid = Uuid::from_u128(0x1111_1111_2222_3333_4444_5555_5555_5555);
+
+/// Numbers that look random, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
+    }
+}
+
+/// Ids that somebody made, by kind; they may be gone by now.
+type Known = Arc<Mutex<BTreeMap<&'static str, Vec<String>>>>;
+
+struct Clerk {
+    base: String,
+    client: reqwest::Client,
+    known: Known,
+    dice: Dice,
+}
+
+impl Clerk {
+    fn any(&mut self, kind: &str) -> String {
+        let known = self.known.lock().unwrap();
+        let list = known.get(kind).map(Vec::as_slice).unwrap_or_default();
+        // Now and then one that never was.
+        let at = self.dice.below(list.len() + 1);
+        list.get(at).cloned().unwrap_or_else(|| Uuid::from_u128(7).to_string())
+    }
+
+    async fn send(&mut self, method: &str, path: &str, body: Json) -> (u16, String) {
+        let request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.base));
+        let answer =
+            request.header("Content-Type", "application/json").body(body.to_string()).send().await.unwrap();
+        let location = answer.headers().get("location").map(|place| place.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), location.unwrap_or_default())
+    }
+
+    async fn make(&mut self, kind: &'static str, path: &str, body: Json) {
+        let (status, location) = self.send("POST", path, body).await;
+        if status == 201 {
+            let id = location.rsplit('/').next().unwrap_or_default().to_owned();
+            self.known.lock().unwrap().entry(kind).or_default().push(id);
+        }
+        assert!(status != 503, "{path}");
+    }
+
+    #[allow(clippy::too_many_lines, reason = "one line for each thing that can be done")]
+    async fn act(&mut self) {
+        let number = self.dice.below(1000);
+        let (chain, router, bridge) = (self.any("chains"), self.any("routers"), self.any("bridges"));
+        let (port, peer, group) = (self.any("ports"), self.any("ports"), self.any("port_groups"));
+        let named = json!({ "name": format!("n{number}"), "tenantId": "t" });
+        let filtered = json!({ "name": "f", "tenantId": "t", "inboundFilterId": chain });
+        let address = format!("10.0.{}.{}", number % 200, number % 250 + 1);
+        let router_port = json!({
+            "type": "Router", "networkAddress": "10.0.0.0", "networkLength": 16, "portAddress": address,
+        });
+        let route = |kind: &str| {
+            json!({
+                "type": kind, "nextHopPort": port, "weight": 1, "srcNetworkAddr": "0.0.0.0", "srcNetworkLength": 0,
+                "dstNetworkAddr": "10.9.0.0", "dstNetworkLength": 16,
+            })
+        };
+        match self.dice.below(24) {
+            0 => self.make("chains", "/chains", named).await,
+            1 => self.make("routers", "/routers", filtered).await,
+            2 => self.make("bridges", "/bridges", filtered).await,
+            3 => self.make("port_groups", "/port_groups", named).await,
+            4 | 5 => {
+                self.make("ports", &format!("/bridges/{bridge}/ports"), json!({ "type": "Bridge" })).await
+            }
+            6 | 7 => self.make("ports", &format!("/routers/{router}/ports"), router_port).await,
+            8 => {
+                self.make(
+                    "rules",
+                    &format!("/chains/{chain}/rules"),
+                    json!({ "type": "accept", "position": 1 }),
+                )
+                .await
+            }
+            9 => {
+                let to = self.any("chains");
+                let jump = json!({ "type": "jump", "jumpChainId": to, "jumpChainName": "x", "position": 1 });
+                self.make("rules", &format!("/chains/{chain}/rules"), jump).await;
+            }
+            10 => self.make("routes", &format!("/routers/{router}/routes"), route("Normal")).await,
+            11 => self.make("routes", &format!("/routers/{router}/routes"), route("Reject")).await,
+            12 | 13 => {
+                drop(self.send("POST", &format!("/ports/{port}/link"), json!({ "peerId": peer })).await)
+            }
+            14 => drop(self.send("DELETE", &format!("/ports/{port}/link"), Json::Null).await),
+            15 => drop(
+                self.send("POST", &format!("/port_groups/{group}/ports"), json!({ "portId": port })).await,
+            ),
+            16 => {
+                let binding =
+                    json!({ "hostId": HOST, "portId": port, "interfaceName": format!("eth{number}") });
+                drop(self.send("POST", &format!("/hosts/{HOST}/ports"), binding).await);
+            }
+            17 => drop(self.send("DELETE", &format!("/hosts/{HOST}/ports/{port}"), Json::Null).await),
+            18 => drop(self.send("PUT", &format!("/bridges/{bridge}"), filtered).await),
+            19 => drop(self.send("DELETE", &format!("/ports/{port}"), Json::Null).await),
+            20 => drop(self.send("DELETE", &format!("/chains/{chain}"), Json::Null).await),
+            21 if number % 3 == 0 => {
+                drop(self.send("DELETE", &format!("/routers/{router}"), Json::Null).await)
+            }
+            22 if number % 3 == 0 => {
+                drop(self.send("DELETE", &format!("/bridges/{bridge}"), Json::Null).await)
+            }
+            _ => {
+                let rule = self.any("rules");
+                drop(self.send("DELETE", &format!("/rules/{rule}"), Json::Null).await);
+            }
+        }
+    }
+}
+
+async fn topology(server: &Server) -> Json {
+    let url = format!("http://{}/_topology", server.address());
+    crate::client().get(url).send().await.unwrap().json().await.unwrap()
+}
+
+/// Nothing names what is not there, links have two ends, ranks of rules are places.
+fn check(all: &Json, version: Version) {
+    let objects = |kind: &str| all["objects"][kind].as_array().unwrap().iter();
+    let ids = |kind: &str| -> BTreeSet<&str> {
+        objects(kind).map(|object| object["id"].as_str().unwrap()).collect()
+    };
+    let (chains, ports, routers) = (ids("Chain"), ids("Port"), ids("Router"));
+    let devices: BTreeSet<&str> = routers.union(&ids("Network")).copied().collect();
+    let there = |object: &Json, field: &str, known: &BTreeSet<&str>| {
+        assert!(object[field].as_str().is_none_or(|id| known.contains(id)), "{version}: {field} of {object}");
+    };
+    for kind in ["Router", "Network", "Port"] {
+        for object in objects(kind) {
+            there(object, "inboundFilterId", &chains);
+            there(object, "outboundFilterId", &chains);
+        }
+    }
+    let peers: BTreeMap<&str, Option<&str>> =
+        objects("Port").map(|port| (port["id"].as_str().unwrap(), port["peerId"].as_str())).collect();
+    for port in objects("Port") {
+        assert!(devices.contains(port["deviceId"].as_str().unwrap()), "{version}: {port}");
+        if let Some(peer) = port["peerId"].as_str() {
+            assert_eq!(peers[peer], port["id"].as_str(), "{version}: {port}");
+        }
+    }
+    for rule in objects("Rule") {
+        assert!(chains.contains(rule["chainId"].as_str().unwrap()), "{version}: {rule}");
+        there(rule, "jumpChainId", &chains);
+    }
+    let automatic = objects("Route").filter(|route| route["weight"] == 0).count();
+    assert_eq!(automatic, objects("Port").filter(|port| port["type"] == "Router").count(), "{version}");
+    for route in objects("Route") {
+        there(route, "routerId", &routers);
+        if version != Version::V1_7 || route["type"] == "Normal" {
+            there(route, "nextHopPort", &ports);
+        }
+    }
+    for member in objects("PortGroupPort") {
+        there(member, "portId", &ports);
+    }
+    for binding in objects("HostInterfacePort") {
+        there(binding, "portId", &ports);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_many_do_at_once_nothing_dangles() {
+    for (version, seed) in
+        Version::ALL.into_iter().flat_map(|version| (0..3).map(move |seed| (version, seed)))
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let options = || Options {
+            version,
+            hosts: vec![(HOST, "node1".to_owned())],
+            state_dir: Some(folder.path().to_owned()),
+            inspect: true,
+            ..Options::default()
+        };
+        let server = start(options()).await.unwrap();
+        let mut zone = Clerk {
+            base: server.base_url().to_owned(),
+            client: crate::client(),
+            known: Known::default(),
+            dice: Dice(seed),
+        };
+        let body = json!({ "name": "z", "type": "gre" });
+        let (_, place) = zone.send("POST", "/tunnel_zones", body).await;
+        let path = format!("/tunnel_zones/{}/hosts", place.rsplit('/').next().unwrap());
+        zone.send("POST", &path, json!({ "hostId": HOST, "ipAddress": "10.0.0.1" })).await;
+        let known = Known::default();
+        let workers: Vec<_> = (0..8)
+            .map(|number| {
+                let mut clerk = Clerk {
+                    base: server.base_url().to_owned(),
+                    client: crate::client(),
+                    known: Arc::clone(&known),
+                    dice: Dice(seed * 100 + number),
+                };
+                tokio::spawn(async move {
+                    for _ in 0..250 {
+                        clerk.act().await;
+                    }
+                })
+            })
+            .collect();
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        let held = topology(&server).await;
+        check(&held, version);
+        let authority = server.address().to_string();
+        server.shutdown().await;
+        let server = start(options()).await.unwrap();
+        let kept = topology(&server).await.to_string().replace(&server.address().to_string(), &authority);
+        assert!(kept == held.to_string(), "{version}: what was kept is not what was held");
+        server.shutdown().await;
+    }
+}

@@ -166,9 +166,8 @@ pub struct Statistics {
     retries: AtomicU64,
     turned_away: AtomicU64,
     confirmed: AtomicU64,
-    /// The time that answers took, in microseconds, and how many there were.
-    waited: AtomicU64,
-    answered: AtomicU64,
+    /// The least time that an answer took, in microseconds; 0 before the first.
+    fastest: AtomicU64,
 }
 
 /// [`Statistics`] at one moment.
@@ -185,17 +184,17 @@ pub struct Counts {
 }
 
 impl Statistics {
-    /// How long an answer took on average, if any came.
-    pub fn mean_latency(&self) -> Option<Duration> {
-        let answered = self.answered.load(Ordering::Relaxed);
-        let waited = self.waited.load(Ordering::Relaxed);
-        waited.checked_div(answered).map(Duration::from_micros)
+    /// The least time that an answer took, if any came: what a call costs when nothing is in its way.
+    pub fn least_latency(&self) -> Option<Duration> {
+        let fastest = self.fastest.load(Ordering::Relaxed);
+        (fastest > 0).then(|| Duration::from_micros(fastest))
     }
 
     fn answered_after(&self, time: Duration) {
-        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.waited.fetch_add(microseconds, Ordering::Relaxed);
-        self.answered.fetch_add(1, Ordering::Relaxed);
+        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        let less = |fastest: u64| (fastest == 0 || microseconds < fastest).then_some(microseconds);
+        // Where it is not less, it stays.
+        let _ = self.fastest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// The counts now.

@@ -206,7 +206,7 @@ impl Job<'_> {
     /// (the recordings' notes, 13).
     fn estimate(&self, steps: usize) {
         let calls: usize = self.plan.changes().map(|step| step.calls.len()).sum();
-        let Some(read) = self.session.client.statistics().mean_latency() else { return };
+        let Some(read) = self.session.client.statistics().least_latency() else { return };
         let seconds = read.as_secs_f64() * 2.0 * calls as f64 / 1.25;
         if seconds >= 5.0 {
             self.ui.say(&format!("{steps} changes in {calls} calls: about {seconds:.0} s"));

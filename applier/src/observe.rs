@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::dialect::Dialect;
@@ -80,19 +81,24 @@ impl Reader<'_> {
     async fn by_parent(&self, raw: &mut Raw, devices: &recognise::Devices) -> Result<(), ClientError> {
         let of =
             6 + devices.chains.len() + devices.routers.len() + devices.groups.len() + devices.zones.len();
-        raw.rules = self.each(&devices.chains, of, |id| (format!("/chains/{id}/rules"), Kind::Rule)).await?;
-        raw.routes =
-            self.each(&devices.routers, of, |id| (format!("/routers/{id}/routes"), Kind::Route)).await?;
+        let done = AtomicUsize::new(6);
+        let rules = |id| (format!("/chains/{id}/rules"), Kind::Rule);
+        let routes = |id| (format!("/routers/{id}/routes"), Kind::Route);
         let members = |id| (format!("/port_groups/{id}/ports"), Kind::PortGroupPort);
-        raw.members = self.each(&devices.groups, of, members).await?;
         let hosts = |id| (format!("/tunnel_zones/{id}/hosts"), Kind::TunnelZoneHost);
-        raw.zone_hosts = self.each(&devices.zones, of, hosts).await?;
+        (raw.rules, raw.routes, raw.members, raw.zone_hosts) = tokio::try_join!(
+            self.each(&devices.chains, &done, of, rules),
+            self.each(&devices.routers, &done, of, routes),
+            self.each(&devices.groups, &done, of, members),
+            self.each(&devices.zones, &done, of, hosts),
+        )?;
         Ok(())
     }
 
     async fn each<T>(
         &self,
         ids: &BTreeSet<Uuid>,
+        done: &AtomicUsize,
         of: usize,
         path: impl Fn(Uuid) -> (String, Kind),
     ) -> Result<BTreeMap<Uuid, Vec<T>>, ClientError>
@@ -117,7 +123,7 @@ impl Reader<'_> {
                 result.map_err(|error| ClientError::Setup(format!("a read was stopped: {error}")))?;
             let (id, items) = result?;
             found.insert(id, items);
-            (self.events)(Event::Read { done: found.len(), of });
+            (self.events)(Event::Read { done: done.fetch_add(1, Ordering::Relaxed) + 1, of });
         }
         Ok(found)
     }

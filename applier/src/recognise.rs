@@ -85,18 +85,20 @@ pub(crate) fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
         for name in ["chain/in", "chain/out", "chain/policy", "chain/stateless", "router"] {
             suggest(root.join(name));
         }
-        let prefix = format!("{tenant} ");
-        let named =
-            raw.bridges.iter().filter_map(|bridge| bridge.value.name.as_deref()?.strip_prefix(&prefix));
-        for name in named {
-            suggest(root.join("bridge").join(name));
-        }
-        let named = raw.groups.iter().filter_map(|group| group.name.as_deref()?.strip_prefix(&prefix));
-        for name in named {
-            suggest(root.join("port-group").join(name));
-        }
-        let named = raw.chains.iter().filter_map(|chain| chain.name.as_deref()?.strip_prefix(&prefix));
-        for name in named.filter_map(|name| name.strip_suffix(" in")) {
+    }
+    // Names begin with the tenant's, which has no space in it.
+    let named = |name: Option<&str>| {
+        let (tenant, rest) = name?.split_once(' ')?;
+        scope.tenants.contains(tenant).then(|| (Key::from(tenant), rest.to_owned()))
+    };
+    for (root, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.value.name.as_deref())) {
+        suggest(root.join("bridge").join(&name));
+    }
+    for (root, name) in raw.groups.iter().filter_map(|group| named(group.name.as_deref())) {
+        suggest(root.join("port-group").join(&name));
+    }
+    for (root, name) in raw.chains.iter().filter_map(|chain| named(chain.name.as_deref())) {
+        if let Some(name) = name.strip_suffix(" in") {
             suggest(root.join("bridge").join(name).join("chain"));
             suggest(root.join("port").join(name).join("chain"));
         }
@@ -157,11 +159,8 @@ impl Matching<'_> {
         self.entries.push(Entry { key, object, provenance: None });
     }
 
-    fn keep_raw(&mut self, key: &Key, raw: &serde_json::Value) {
-        if let Ok(raw) = serde_json::value::to_raw_value(raw) {
-            let raw: Box<RawValue> = raw;
-            self.observed.raw.insert(key.clone(), raw);
-        }
+    fn keep_raw(&mut self, key: &Key, raw: &RawValue) {
+        self.observed.raw.insert(key.clone(), raw.to_owned());
     }
 
     /// Whether an object that is not desired, but hangs on midoform's, is midoform's own: its id was made

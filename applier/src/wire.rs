@@ -10,6 +10,7 @@ use midoform_compiler::object::{
     Condition, FlowAction, FragmentPolicy, NatTarget, PortRange, Reference, RuleAction,
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// A router, a bridge or a chain.
@@ -335,19 +336,25 @@ pub(crate) struct TunnelZoneHost {
 #[derive(Clone, Debug)]
 pub(crate) struct WithRaw<T> {
     pub(crate) value: T,
-    pub(crate) raw: serde_json::Value,
+    pub(crate) raw: Box<RawValue>,
 }
 
-/// Reads a list, keeping each item's JSON. It goes through a tree, since 1.7 says some keys twice.
+/// Reads a list, keeping each item's JSON.
 pub(crate) fn list_with_raw<T: for<'a> Deserialize<'a>>(
     body: &str,
 ) -> Result<Vec<WithRaw<T>>, serde_json::Error> {
-    let items: Vec<serde_json::Value> = serde_json::from_str(body)?;
-    items.into_iter().map(|raw| Ok(WithRaw { value: T::deserialize(&raw)?, raw })).collect()
+    let items: Vec<&RawValue> = serde_json::from_str(body)?;
+    items.into_iter().map(|raw| Ok(WithRaw { value: item(raw)?, raw: raw.to_owned() })).collect()
 }
 
 /// Reads a list.
 pub(crate) fn list<T: for<'a> Deserialize<'a>>(body: &str) -> Result<Vec<T>, serde_json::Error> {
-    let items: Vec<serde_json::Value> = serde_json::from_str(body)?;
-    items.iter().map(T::deserialize).collect()
+    let items: Vec<&RawValue> = serde_json::from_str(body)?;
+    items.into_iter().map(item).collect()
+}
+
+/// Reads an item. 1.7 says some keys twice, which a tree takes and a type does not.
+fn item<T: for<'a> Deserialize<'a>>(raw: &RawValue) -> Result<T, serde_json::Error> {
+    serde_json::from_str(raw.get())
+        .or_else(|_| T::deserialize(&serde_json::from_str::<serde_json::Value>(raw.get())?))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use midoform_compiler::dialect::Confirmation;
 use midoform_compiler::plan::Method;
@@ -166,8 +166,6 @@ pub struct Statistics {
     retries: AtomicU64,
     turned_away: AtomicU64,
     confirmed: AtomicU64,
-    /// The least time that an answer took, in microseconds; 0 before the first.
-    fastest: AtomicU64,
 }
 
 /// [`Statistics`] at one moment.
@@ -184,19 +182,6 @@ pub struct Counts {
 }
 
 impl Statistics {
-    /// The least time that an answer took, if any came: what a call costs when nothing is in its way.
-    pub fn least_latency(&self) -> Option<Duration> {
-        let fastest = self.fastest.load(Ordering::Relaxed);
-        (fastest > 0).then(|| Duration::from_micros(fastest))
-    }
-
-    fn answered_after(&self, time: Duration) {
-        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
-        let less = |fastest: u64| (fastest == 0 || microseconds < fastest).then_some(microseconds);
-        // Where it is not less, it stays.
-        let _ = self.fastest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-
     /// The counts now.
     pub fn counts(&self) -> Counts {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
@@ -454,9 +439,7 @@ impl Client {
             };
             Failed { outcome, error, retry_after: None }
         };
-        let started = Instant::now();
         let response = request.send().await.map_err(lost)?;
-        self.statistics.answered_after(started.elapsed());
         let status = response.status().as_u16();
         let header =
             |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use midoform_applier::client::Counts;
 use midoform_applier::execute::{Control, Outcome, execute};
 use midoform_compiler::allocation::Allocations;
+use midoform_compiler::dialect::Dialect;
 use midoform_compiler::diff;
 use midoform_compiler::key::Key;
 use midoform_compiler::observed::Observed;
@@ -202,14 +203,20 @@ impl Job<'_> {
         Ok(finished)
     }
 
-    /// How long it will take, from what reading took: a write costs about twice a read, and writes hardly overlap
-    /// (the recordings' notes, 13).
+    /// How long it will take at the rate that was measured of real servers (the recordings' notes, 13): what a read
+    /// takes before the first write says little about writes.
     fn estimate(&self, steps: usize) {
         let calls: usize = self.plan.changes().map(|step| step.calls.len()).sum();
-        let Some(read) = self.session.client.statistics().least_latency() else { return };
-        let seconds = read.as_secs_f64() * 2.0 * calls as f64 / 1.25;
-        if seconds >= 5.0 {
-            self.ui.say(&format!("{steps} changes in {calls} calls: about {seconds:.0} s"));
+        let rate = match self.view.dialect {
+            Dialect::V1 => 400,
+            Dialect::V5 => 180,
+        };
+        let seconds = calls / rate;
+        if seconds >= 5 {
+            let time = if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) };
+            self.ui.say(&format!(
+                "{steps} changes in {calls} calls: a real MidoNet takes about {time} for them"
+            ));
         }
     }
 

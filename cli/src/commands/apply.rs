@@ -1,10 +1,12 @@
 //! `midoform apply`.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-use midoform_compiler::allocation::Allocations;
+use midoform_compiler::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::dialect::Dialect;
+use midoform_compiler::key::Key;
 use midoform_compiler::topology::Topology;
 
 use crate::args::{ApplyOptions, Select};
@@ -75,37 +77,51 @@ fn is_saved_plan(path: &Path) -> bool {
 /// Writes down what was applied: that it was, which static ports there are, and the ids of the server's
 /// choosing.
 fn record(allocations: &mut Allocations, work: &Work<'_>, finished: &Finished) {
-    for tenant in &work.tenants {
-        mark_applied(allocations, tenant, &work.desired, finished, work.compiled.dialect());
-        let protect = work.compiled.tenants.iter().any(|known| *known.name == **tenant && known.protect);
-        if let Some(entry) = allocations.tenants.get_mut(tenant) {
-            entry.protect = protect;
+    mark_applied(allocations, &work.tenants, &work.desired, finished, work.compiled.dialect());
+    for tenant in &work.compiled.tenants {
+        if let (true, Some(entry)) =
+            (work.tenants.contains(&*tenant.name), allocations.tenants.get_mut(&*tenant.name))
+        {
+            entry.protect = tenant.protect;
         }
     }
 }
 
 pub(crate) fn mark_applied(
     allocations: &mut Allocations,
-    tenant: &str,
+    tenants: &BTreeSet<String>,
     desired: &Topology,
     finished: &Finished,
     dialect: Dialect,
 ) {
-    let Some(entry) = allocations.tenants.get_mut(tenant) else { return };
-    entry.applied = true;
-    let of_tenant = |key: &midoform_compiler::key::Key| key.tenant() == tenant;
-    let prefix = format!("{tenant}/port/");
-    let port_name = |key: &midoform_compiler::key::Key| {
-        let name = key.as_str().strip_prefix(&prefix)?;
-        (!name.contains('/')).then(|| name.to_owned())
-    };
-    entry.ports = desired.entries().iter().filter_map(|entry| port_name(&entry.key)).collect();
-    if dialect == Dialect::V5 {
-        entry.ids.clear();
-        return;
+    for tenant in tenants {
+        if let Some(entry) = allocations.tenants.get_mut(tenant) {
+            entry.applied = true;
+            entry.ports.clear();
+            entry.ids.clear();
+        }
     }
-    let seen = finished.ids.iter().filter(|(key, _)| of_tenant(key));
-    entry.ids = seen.map(|(key, id)| (key.clone(), *id)).collect();
+    fn entry_of<'a>(
+        allocations: &'a mut Allocations,
+        tenants: &BTreeSet<String>,
+        key: &Key,
+    ) -> Option<&'a mut TenantAllocation> {
+        allocations.tenants.get_mut(key.tenant()).filter(|_| tenants.contains(key.tenant()))
+    }
+    for entry in desired.entries() {
+        if let [_, "port", name] = entry.key.as_str().split('/').collect::<Vec<_>>().as_slice()
+            && let Some(known) = entry_of(allocations, tenants, &entry.key)
+        {
+            known.ports.push((*name).to_owned());
+        }
+    }
+    if dialect == Dialect::V1 {
+        for (key, id) in &finished.ids {
+            if let Some(known) = entry_of(allocations, tenants, key) {
+                known.ids.insert(key.clone(), *id);
+            }
+        }
+    }
 }
 
 /// No choice: everything.

@@ -8,7 +8,6 @@ use midoform_compiler::allocation::Allocations;
 use midoform_compiler::diag::Diagnostics;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::topology::Topology;
 use midoform_compiler::{diff, lock};
 
 use crate::args::{Api, ApplyOptions, Consent, UndoOptions};
@@ -107,9 +106,7 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
         result
     })?;
     let Some(finished) = finished else { return Ok(Exit::Done) };
-    for tenant in &saved.tenants {
-        mark_applied(&mut allocations, tenant, &saved.desired, &finished, saved.plan.dialect);
-    }
+    mark_applied(&mut allocations, &saved.tenants, &saved.desired, &finished, saved.plan.dialect);
     opened.lock_file.write(&opened.guard, &allocations)?;
     finished.exit(ui, &options.consent, &saved.plan)
 }
@@ -167,24 +164,19 @@ fn restore(now: &mut Allocations, before: &Allocations, saved: &SavedPlan, finis
     for tenant in &saved.tenants {
         match before.tenants.get(tenant) {
             None => drop(now.tenants.remove(tenant)),
-            Some(entry) => {
-                now.tenants.insert(tenant.clone(), entry.clone());
-                let applied = entry.applied;
-                mark_applied(now, tenant, &of_tenant(&saved.before, tenant), finished, saved.plan.dialect);
-                if let Some(entry) = now.tenants.get_mut(tenant) {
-                    entry.applied = applied;
-                }
-            }
+            Some(entry) => drop(now.tenants.insert(tenant.clone(), entry.clone())),
+        }
+    }
+    mark_applied(now, &saved.tenants, &saved.before, finished, saved.plan.dialect);
+    for (tenant, entry) in &before.tenants {
+        if let (true, Some(known)) = (saved.tenants.contains(tenant), now.tenants.get_mut(tenant)) {
+            known.applied = entry.applied;
         }
     }
     now.peers.retain(|pair, _| {
         before.peers.contains_key(pair) || !pair.split('/').any(|name| saved.tenants.contains(name))
     });
     now.peers.extend(before.peers.iter().map(|(pair, link)| (pair.clone(), *link)));
-}
-
-fn of_tenant(topology: &Topology, tenant: &str) -> Topology {
-    topology.filtered(|entry| entry.key.tenant() == tenant)
 }
 
 fn parse_lock(text: &str) -> Result<Allocations, CommandError> {

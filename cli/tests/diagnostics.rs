@@ -189,6 +189,7 @@ errors_of_files! {
         ("midoform.lock", "version = 1\n[tenant.a]\napplied = true\n[tenant.a.bridge]\nweb = \"10.0.0\"\n"),
         ("a.toml", "name = \"a\"\n"),
     ];
+    lock_without_a_version: [("midoform.lock", "versio = 1\n"), ("a.toml", "name = \"a\"\n")];
     lock_of_a_newer_version: [("midoform.lock", "version = 9\n"), ("a.toml", "name = \"a\"\n")];
     lock_that_gives_one_link_twice: [
         ("midoform.lock", "version = 1\n[tenant.a]\napplied = true\nlink = { provider = \"172.16.0.5\", tenant = \"172.16.0.6\" }\n[tenant.b]\napplied = false\nlink = { provider = \"172.16.0.5\", tenant = \"172.16.0.6\" }\n"),

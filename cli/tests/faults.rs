@@ -163,7 +163,7 @@ fn killed_at_every_call(version: &str, dialect: &str) {
         while !control.send("GET", "/_faults", "*/*", "").unwrap().body.contains("\"struck\":1") {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
-        std::thread::sleep(std::time::Duration::from_millis(if nth % 2 == 0 { 0 } else { 150 }));
+        std::thread::sleep(std::time::Duration::from_millis(if nth.is_multiple_of(2) { 0 } else { 150 }));
         child.kill().unwrap();
         child.wait().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(170));

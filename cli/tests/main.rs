@@ -11,6 +11,7 @@ mod diagnostics;
 mod drift;
 mod exit_codes;
 mod faults;
+mod limits;
 mod lock;
 mod plan;
 mod serve;

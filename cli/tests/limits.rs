@@ -1,0 +1,175 @@
+//! What one run may do, and what it takes back: rollback, deadline, exclusion, mass deletes, locks.
+
+use std::time::{Duration, Instant};
+
+use midoform_testutil::TestFolder;
+use midoform_testutil::http::Connection;
+
+use crate::MIDOFORM;
+use crate::served::Served;
+
+const SITE: &str =
+    "name = \"t\"\n[midonet]\nurl = \"http://127.0.0.1:1/\"\nversion = DIALECT\nmanaged = true\n";
+const VERSIONS: [(&str, &str); 3] = [("1.7", "1"), ("5.0", "5"), ("5.8", "5")];
+
+fn bridges(names: &[&str]) -> String {
+    let bridge =
+        |(at, name): (usize, &&str)| format!("[[bridge]]\nname = \"{name}\"\ncidr = \"10.{at}.0.0/24\"\n");
+    names.iter().enumerate().map(bridge).collect()
+}
+
+fn project(dialect: &str, tenant: &str) -> TestFolder {
+    let folder = TestFolder::default();
+    folder.write("site.toml", SITE.replace("DIALECT", dialect));
+    folder.write("acme.toml", format!("name = \"acme\"\n{tenant}"));
+    folder
+}
+
+fn serve(folder: &TestFolder, version: &str) -> Served {
+    Served::start(folder, &["--version", version, "--faults", "--inspect"])
+        .unwrap_or_else(|ran| panic!("{}", ran.stderr))
+}
+
+fn send(served: &Served, method: &str, path: &str, body: &str) -> String {
+    let answer =
+        Connection::open(served.address).unwrap().send(method, path, "application/json", body).unwrap();
+    assert!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.body);
+    answer.body
+}
+
+fn objects(served: &Served) -> usize {
+    let all: serde_json::Value = serde_json::from_str(&send(served, "GET", "/_topology", "")).unwrap();
+    all["objects"].as_object().unwrap().values().map(|list| list.as_array().unwrap().len()).sum()
+}
+
+#[test]
+fn a_run_that_fails_is_rolled_back_when_asked_to() {
+    for (version, dialect) in VERSIONS {
+        let folder = project(dialect, &bridges(&["web"]));
+        let served = serve(&folder, version);
+        let url = served.url();
+        let apply =
+            |more: &[&str]| folder.run(MIDOFORM, &[&["apply", ".", "--yes", "--api", &url], more].concat());
+        let _ = apply(&[]).expect_code(0);
+        let before = objects(&served);
+        folder.write("acme.toml", format!("name = \"acme\"\n{}", bridges(&["web", "db", "cache"])));
+        // For good: more often than anybody tries.
+        send(
+            &served,
+            "POST",
+            "/_faults",
+            r#"{"fault": "unavailable-before", "method": "POST", "path": "/ports/*/link", "nth": 2, "times": 6}"#,
+        );
+        let failed = apply(&["--rollback-on-error", "--parallel", "1"]);
+        assert_eq!(failed.code, 7, "{version}: {}", failed.stderr);
+        assert!(failed.stderr.contains("taken back"), "{version}: {}", failed.stderr);
+        assert_eq!(objects(&served), before, "{version}");
+        let _ = apply(&[]).expect_code(0);
+        assert!(objects(&served) > before);
+    }
+}
+
+#[test]
+fn a_deadline_ends_a_run_between_calls() {
+    let folder = project("5", &bridges(&["web", "db"]));
+    let served = serve(&folder, "5.8");
+    let url = served.url();
+    send(
+        &served,
+        "POST",
+        "/_faults",
+        r#"{"fault": "delay", "method": "POST", "times": 0, "milliseconds": 300}"#,
+    );
+    let late =
+        folder.run(MIDOFORM, &["apply", ".", "--yes", "--deadline", "1", "--parallel", "1", "--api", &url]);
+    assert_eq!(late.code, 130, "{}", late.stderr);
+    assert!(late.stderr.contains("the deadline has passed"), "{}", late.stderr);
+    send(&served, "DELETE", "/_faults", "");
+    let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api", &url]).expect_code(0);
+}
+
+#[test]
+fn what_is_excluded_stays_as_it_is() {
+    let folder = project("5", &bridges(&["web", "db"]));
+    let served = serve(&folder, "5.8");
+    let url = served.url();
+    let run = |arguments: &[&str]| folder.run(MIDOFORM, &[arguments, &["--api", &url]].concat());
+    let _ = run(&["apply", ".", "--yes"]).expect_code(0);
+    let rule = "[[rule]]\nname = \"shut\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 80 }\naction = \"drop\"\n";
+    folder.write("acme.toml", format!("name = \"acme\"\n{}{rule}", bridges(&["web", "db"])));
+    let without = run(&["plan", ".", "--exclude", "acme/chain/policy", "--detailed-exitcode"]);
+    assert_eq!(without.code, 0, "{}", without.stdout);
+    let with = run(&["plan", ".", "--detailed-exitcode"]);
+    assert_eq!(with.code, 2, "{}", with.stdout);
+    let unknown = run(&["plan", ".", "--exclude", "acme/nothing"]).expect_code(64);
+    assert!(unknown.stderr.contains("there is no such object"), "{}", unknown.stderr);
+}
+
+#[test]
+fn a_large_share_is_not_deleted_by_accident() {
+    let folder = project("5", &bridges(&["a", "b", "c", "d", "e"]));
+    let served = serve(&folder, "5.8");
+    let url = served.url();
+    let apply =
+        |more: &[&str]| folder.run(MIDOFORM, &[&["apply", ".", "--yes", "--api", &url], more].concat());
+    let _ = apply(&[]).expect_code(0);
+    let before = objects(&served);
+    folder.write("acme.toml", format!("name = \"acme\"\n{}", bridges(&["a"])));
+    let refused = apply(&[]).expect_code(6);
+    assert!(refused.stderr.contains("--allow-mass-delete"), "{}", refused.stderr);
+    assert_eq!(objects(&served), before);
+    let _ = apply(&["--most-deleted", "100"]).expect_code(0);
+    assert!(objects(&served) < before);
+}
+
+#[test]
+fn two_applies_at_once_wait_or_are_told_who_is_there() {
+    let folder = project("5", &bridges(&["web"]));
+    let served = serve(&folder, "5.8");
+    let url = served.url();
+    send(
+        &served,
+        "POST",
+        "/_faults",
+        r#"{"fault": "delay", "method": "POST", "nth": 3, "milliseconds": 1500}"#,
+    );
+    let mut command = folder.command(MIDOFORM, &["apply", ".", "--yes", "--quiet", "--api", &url]);
+    let mut first = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    while !send(&served, "GET", "/_faults", "").contains("\"struck\":1") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let busy = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api", &url]).expect_code(6);
+    let holder = format!("process {}", first.id());
+    assert!(busy.stderr.contains(&holder) && busy.stderr.contains("since"), "{}", busy.stderr);
+    let started = Instant::now();
+    let waited =
+        folder.run(MIDOFORM, &["apply", ".", "--yes", "--lock-timeout", "20", "--api", &url]).expect_code(0);
+    assert!(waited.stdout.contains("Nothing to do"), "{}", waited.stdout);
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(first.wait().unwrap().success());
+}
+
+#[test]
+fn a_lock_that_was_taken_away_is_no_right_to_write() {
+    let folder = project("5", &bridges(&["web"]));
+    let served = serve(&folder, "5.8");
+    let url = served.url();
+    send(
+        &served,
+        "POST",
+        "/_faults",
+        r#"{"fault": "delay", "method": "POST", "nth": 3, "milliseconds": 1000}"#,
+    );
+    let mut command = folder.command(MIDOFORM, &["apply", ".", "--yes", "--quiet", "--api", &url]);
+    let first =
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while !send(&served, "GET", "/_faults", "").contains("\"struck\":1") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::fs::remove_file(folder.path().join("midoform.lock.busy")).unwrap();
+    let ended = first.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("the right to write it was lost"));
+    // The next one goes on from what is there.
+    let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api", &url]).expect_code(0);
+}

@@ -50,7 +50,8 @@ fn conflict_mark(text: &str) -> Option<u32> {
 }
 
 fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Allocations> {
-    let version = file.integer::<i64>(reader, "version", 0..=i64::from(i32::MAX))?;
+    let version = file.integer::<i64>(reader, "version", 0..=i64::from(i32::MAX));
+    let version = file.required(reader, "version", version)?;
     if version.value != VERSION {
         let message = format!(
             "this lock file has version {}, and this midoform knows version {VERSION}",

@@ -58,12 +58,13 @@ fn a_run_that_fails_is_rolled_back_when_asked_to() {
             &served,
             "POST",
             "/_faults",
-            r#"{"fault": "unavailable-before", "method": "POST", "path": "/ports/*/link", "nth": 2, "times": 6}"#,
+            r#"{"fault": "unavailable-before", "method": "POST", "path": "/ports/*/link", "nth": 2, "times": 0}"#,
         );
         let failed = apply(&["--rollback-on-error", "--parallel", "1"]);
         assert_eq!(failed.code, 7, "{version}: {}", failed.stderr);
         assert!(failed.stderr.contains("taken back"), "{version}: {}", failed.stderr);
         assert_eq!(objects(&served), before, "{version}");
+        send(&served, "DELETE", "/_faults", "");
         let _ = apply(&[]).expect_code(0);
         assert!(objects(&served) > before);
     }

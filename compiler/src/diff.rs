@@ -2,11 +2,18 @@
 //!
 //! Steps come in three stretches: what has to go first (bindings and links that are in the way, and what
 //! stands on an object that is replaced), what is made or changed, and at last what is no longer wanted.
+//!
+//! A chain is never asked in a state that lets through what neither the old nor the new rules do. New rules go
+//! in from the first to the last while all old ones are there: whatever matches first is the first match among
+//! the old ones, or among the new ones. Then old rules go, from the last to the first, while all new ones are
+//! there. So a rule that is replaced or moved is made anew, under another id, before the old one goes.
 
 mod rules;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
 
 use crate::dialect::{Dialect, Encoder};
 use crate::key::{Key, Namespace};
@@ -31,11 +38,7 @@ pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Ob
     if !observed.topology.is_empty() {
         differ.compare();
     }
-    // What is made again gets another id where the server chooses: from then on the old one means nothing.
-    let made_again =
-        |key: &Key| matches!(differ.verdicts.get(key), Some(Verdict::Replace(_) | Verdict::Remake(_)));
-    let lasting = observed.ids.iter().filter(|(key, _)| !made_again(key));
-    let lasting: BTreeMap<Key, uuid::Uuid> = lasting.map(|(key, id)| (key.clone(), *id)).collect();
+    let lasting = differ.ids_from_now_on(namespace);
     let steps = differ.steps(&Encoder::new(dialect, namespace, &lasting));
     Plan {
         format: Cow::Borrowed(FORMAT),
@@ -69,6 +72,32 @@ struct Differ<'a> {
 }
 
 impl<'a> Differ<'a> {
+    /// The ids that do not follow from the keys, once the plan is carried out. What is made again gets another one
+    /// where the server chooses, and the one of its key where it does not; a rule that stands beside the one that
+    /// it replaces has the other of its key's two.
+    fn ids_from_now_on(&self, namespace: Namespace) -> BTreeMap<Key, Uuid> {
+        let made_again =
+            |key: &Key| matches!(self.verdicts.get(key), Some(Verdict::Replace(_) | Verdict::Remake(_)));
+        let lasting = self.observed.ids.iter().filter(|(key, _)| !made_again(key));
+        let mut ids: BTreeMap<Key, Uuid> = lasting.map(|(key, id)| (key.clone(), *id)).collect();
+        if self.encoder.dialect().keeps_offered_id(Kind::Rule) {
+            let beside = self.observed.topology.entries().iter().filter(|entry| self.is_succeeded(entry));
+            let taken = |key: &Key| self.observed.ids.get(key).is_none_or(|id| *id == namespace.id(key));
+            ids.extend(
+                beside
+                    .filter(|entry| taken(&entry.key))
+                    .map(|entry| (entry.key.clone(), namespace.other_id(&entry.key))),
+            );
+        }
+        ids
+    }
+
+    /// A rule that goes when the one that takes its place is there.
+    fn is_succeeded(&self, entry: &Entry) -> bool {
+        matches!(entry.object, Object::Rule(_))
+            && matches!(self.verdicts.get(&entry.key), Some(Verdict::Replace(_)))
+    }
+
     fn compare(&mut self) {
         for entry in self.observed.topology.entries() {
             let verdict = match self.desired.get(entry.key.as_str()) {
@@ -160,8 +189,10 @@ impl<'a> Differ<'a> {
             }
             _ => false,
         };
-        let goes_last =
-            |entry: &Entry| self.verdicts.get(&entry.key) == Some(&Verdict::Delete) && !goes_first(entry);
+        let goes_last = |entry: &Entry| {
+            let unwanted = self.verdicts.get(&entry.key) == Some(&Verdict::Delete) && !goes_first(entry);
+            unwanted || self.is_succeeded(entry)
+        };
         let made = in_creation_order(self.desired);
         let mut gone: Vec<&Entry> = self.observed.topology.entries().iter().collect();
         gone.sort_by(|a, b| creation_order(b).cmp(&creation_order(a)));
@@ -236,6 +267,10 @@ impl<'a> Differ<'a> {
                 (step.action, step.reason) = (Action::Keep, Cow::Borrowed("is as it should be"));
                 step.needs.clear();
             }
+            Some(Verdict::Replace(reason)) if step.kind == Kind::Rule => {
+                step.reason = Cow::Owned(format!("the one that is there {reason}"));
+                (step.calls, step.undo) = (vec![create()], vec![take_back()]);
+            }
             Some(Verdict::Replace(reason)) => {
                 (step.action, step.reason) = (Action::Replace, Cow::Owned(reason.clone()));
                 step.cuts_traffic = cuts_traffic(&entry.object);
@@ -281,6 +316,7 @@ impl<'a> Differ<'a> {
         for entry in entries {
             let reason = match self.verdicts.get(&entry.key) {
                 Some(Verdict::Remake(of)) => Cow::Owned(format!("{of} is replaced, and this stands on it")),
+                Some(Verdict::Replace(_)) => Cow::Borrowed("the one that takes its place is there"),
                 _ => Cow::Borrowed("is no longer wanted"),
             };
             let place = match &entry.object {
@@ -299,7 +335,12 @@ impl<'a> Differ<'a> {
                     .collect(),
                 cuts_traffic: cuts_traffic(&entry.object),
                 calls: vec![self.encoder.delete(&entry.key, &entry.object)],
-                undo: vec![after.create(&entry.key, &entry.object, place)],
+                undo: vec![after.create_again(
+                    &entry.key,
+                    &entry.object,
+                    place,
+                    self.encoder.known_id(&entry.key),
+                )],
             });
         }
     }

@@ -90,4 +90,9 @@ impl Namespace {
         let own = key.as_str().rsplit_once("/@").and_then(|(_, id)| Uuid::try_parse(id).ok());
         own.unwrap_or_else(|| Uuid::new_v5(&self.0, key.as_str().as_bytes()))
     }
+
+    /// The second id of a key: that of a rule that is made while the one that it replaces still has the first.
+    pub fn other_id(&self, key: &Key) -> Uuid {
+        Uuid::new_v5(&self.0, format!("{key}/@other").as_bytes())
+    }
 }

@@ -135,21 +135,24 @@ proptest! {
         let desired = with_rules(&names(&new)).compile();
         let plan = plan("s", DIALECTS[1], &desired.topology, &observed);
         let prefix = "acme/chain/policy/rule/";
-        let mut chain = names(&old);
+        let namespace = midoform_compiler::key::Namespace::of_site("s");
+        let with_id = |name: String| (namespace.id(&format!("{prefix}{name}").as_str().into()).to_string(), name);
+        let mut chain: Vec<(String, String)> = names(&old).into_iter().map(with_id).collect();
         for step in plan.changes() {
             let Some(rule) = step.key.as_str().strip_prefix(prefix) else { continue };
             for call in &step.calls {
                 match &call.body {
-                    None => chain.retain(|other| other != rule),
+                    None => chain.retain(|(id, _)| !call.path.ends_with(id)),
                     Some(body) => {
                         let body: serde_json::Value = serde_json::from_str(body.get()).unwrap();
                         let position = body["position"].as_u64().unwrap() as usize;
                         prop_assert!(position >= 1 && position <= chain.len() + 1);
-                        chain.insert(position - 1, rule.to_owned());
+                        chain.insert(position - 1, (body["id"].as_str().unwrap().to_owned(), rule.to_owned()));
                     }
                 }
             }
         }
+        let chain: Vec<String> = chain.into_iter().map(|(_, name)| name).collect();
         prop_assert_eq!(chain, names(&new));
     }
 
@@ -211,5 +214,85 @@ proptest! {
                 prop_assert_eq!(found, vec![]);
             }
         }
+    }
+}
+
+/// A rule over ports 1 to 4 of TCP, and what becomes of what it matches.
+type Simple = (u8, (u16, u16), bool);
+
+/// A tenant whose policy chain has these rules; the first number of each is its name.
+fn with_policy(rules: &[Simple]) -> Project {
+    let rule = |(name, (first, last), accept): &Simple| {
+        let action = if *accept { "accept" } else { "drop" };
+        format!(
+            "[[rule]]\nname = \"r{name}\"\nto = {{ bridge = \"web\", tcp = \"{first}-{last}\" }}\naction = \"{action}\"\n"
+        )
+    };
+    let rules: String = rules.iter().map(rule).collect();
+    let text = format!("name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n{rules}");
+    Project::of_text(SITE, &[("acme.toml", &text)])
+}
+
+/// What a chain of rules says about each port: whether it passes.
+fn verdicts(chain: &[(String, (u16, u16), bool)]) -> Vec<bool> {
+    let verdict = |port: u16| {
+        let matching = chain.iter().find(|(_, (first, last), _)| (*first..=*last).contains(&port));
+        matching.is_none_or(|(_, _, accept)| *accept)
+    };
+    (1..=6).map(verdict).collect()
+}
+
+fn policies() -> impl Strategy<Value = Vec<Simple>> {
+    let rule = (1..=6u16, 0..=3u16, any::<bool>());
+    (
+        proptest::sample::subsequence((0..7u8).collect::<Vec<_>>(), 0..=7).prop_shuffle(),
+        proptest::collection::vec(rule, 7),
+    )
+        .prop_map(|(names, rules)| {
+            let of = |name: u8| rules[usize::from(name)];
+            names
+                .into_iter()
+                .map(|name| (name, (of(name).0, (of(name).0 + of(name).1).min(6)), of(name).2))
+                .collect()
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However a policy changes: after each call its chain lets through only what the old or the new one does.
+    #[test]
+    fn no_state_on_the_way_lets_through_what_neither_end_does(old in policies(), new in policies()) {
+        let observed = as_observed(&with_policy(&old).compile());
+        let plan = plan("s", DIALECTS[1], &with_policy(&new).compile().topology, &observed);
+        let namespace = midoform_compiler::key::Namespace::of_site("s");
+        let id = |name: u8| namespace.id(&format!("acme/chain/policy/rule/r{name}").as_str().into()).to_string();
+        let named = |rules: &[Simple]| rules.iter().map(|(name, ports, accept)| (id(*name), *ports, *accept)).collect::<Vec<_>>();
+        let (before, after) = (verdicts(&named(&old)), verdicts(&named(&new)));
+        let mut chain = named(&old);
+        for step in plan.changes().filter(|step| step.key.as_str().starts_with("acme/chain/policy/rule/")) {
+            for call in &step.calls {
+                match &call.body {
+                    None => {
+                        let gone = call.path.rsplit('/').next().unwrap();
+                        prop_assert!(chain.iter().any(|(id, _, _)| id == gone), "{} is not there", gone);
+                        chain.retain(|(id, _, _)| id != gone);
+                    }
+                    Some(body) => {
+                        let body: serde_json::Value = serde_json::from_str(body.get()).unwrap();
+                        let position = body["position"].as_u64().unwrap() as usize - 1;
+                        let ports = &body["tpDst"];
+                        let port = |end: &str| u16::try_from(ports[end].as_u64().unwrap()).unwrap();
+                        let rule = (body["id"].as_str().unwrap().to_owned(), (port("start"), port("end")), body["type"] == "return");
+                        prop_assert!(!chain.iter().any(|(id, _, _)| *id == rule.0));
+                        chain.insert(position, rule);
+                    }
+                }
+                for (port, passes) in verdicts(&chain).into_iter().enumerate() {
+                    prop_assert!(!passes || before[port] || after[port], "port {} passes on the way", port + 1);
+                }
+            }
+        }
+        prop_assert_eq!(chain.iter().map(|(_, ports, accept)| (*ports, *accept)).collect::<Vec<_>>(), new.iter().map(|(_, ports, accept)| (*ports, *accept)).collect::<Vec<_>>());
     }
 }

@@ -1,6 +1,6 @@
 //! Rules and routes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::key::Key;
 use midoform_compiler::object::{Condition, NextHop, Object, Reference, Route, Rule, RuleAction};
@@ -31,20 +31,9 @@ impl Matching<'_> {
     }
 
     fn add_chain_rules(&mut self, chain: &Key, rules: &[wire::Rule], desired: &[(&Key, &Rule)]) {
-        let keys_by_id: BTreeMap<Uuid, &Key> =
-            desired.iter().map(|(key, _)| (self.namespace.id(key), *key)).collect();
-        let mut matched: Vec<Option<Key>> = Vec::with_capacity(rules.len());
-        for rule in rules {
-            let key = keys_by_id.get(&rule.id).map(|key| (*key).clone()).or_else(|| self.remembered(rule.id));
-            matched.push(key);
-        }
-        if !self.scope.dialect.keeps_offered_id(Kind::Rule) {
-            self.match_rules_by_content(rules, desired, &mut matched);
-        }
+        let matched = self.match_rules(chain, rules, desired);
         let mut order = Vec::with_capacity(rules.len());
         for (position, (rule, key)) in (1..).zip(rules.iter().zip(matched)) {
-            let own = || self.is_own(rule.id, Kind::Rule).then(|| chain.join(&format!("rule/@{}", rule.id)));
-            let key = key.or_else(own);
             order.push(observed_rule(rule.id, key.clone()));
             let Some(key) = key else {
                 let what = format!("rule at place {position}");
@@ -64,6 +53,57 @@ impl Matching<'_> {
         self.observed.rules.insert(chain.clone(), order);
     }
 
+    /// The key of each rule of a chain that is midoform's. Where a run ended between the making of a rule and the
+    /// deletion of the one that it replaces, both say the same key: it is that of the one that is as desired, and the
+    /// other one is known by its id alone.
+    fn match_rules(&self, chain: &Key, rules: &[wire::Rule], desired: &[(&Key, &Rule)]) -> Vec<Option<Key>> {
+        let ids = |key: &Key| [self.namespace.id(key), self.namespace.other_id(key)];
+        let keys_by_id: BTreeMap<Uuid, &Key> =
+            desired.iter().flat_map(|(key, _)| ids(key).map(|id| (id, *key))).collect();
+        let claims: Vec<Option<&Key>> = rules
+            .iter()
+            .map(|rule| keys_by_id.get(&rule.id).or_else(|| self.remembered.get(&rule.id)).copied())
+            .collect();
+        let mut claimants: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
+        for (at, key) in claims.iter().enumerate() {
+            claimants.entry(key.unwrap_or(chain)).or_default().push(at);
+        }
+        let contents: Vec<_> = rules.iter().map(|rule| self.rule_content(rule)).collect();
+        let nameless = match self.scope.dialect.keeps_offered_id(Kind::Rule) {
+            true => Vec::new(),
+            false => claimants.remove(chain).unwrap_or_default(),
+        };
+        let mut matched: Vec<Option<Key>> = vec![None; rules.len()];
+        for (key, wanted) in desired {
+            let condition = wanted.condition.canonical();
+            let own = claimants.get(key).map(Vec::as_slice).unwrap_or_default();
+            let is_equal = |at: &&usize| {
+                let free = matched.get(**at).is_some_and(Option::is_none);
+                let content = contents.get(**at);
+                free && content.is_some_and(|(observed, action)| {
+                    *action == wanted.action && observed.canonical() == condition
+                })
+            };
+            let found = own.iter().find(is_equal).or_else(|| nameless.iter().find(is_equal)).or(own.first());
+            if let Some(place) = found.and_then(|at| matched.get_mut(*at)) {
+                *place = Some((*key).clone());
+            }
+        }
+        let mut taken: BTreeSet<&Key> = desired.iter().map(|(key, _)| *key).collect();
+        for ((rule, key), place) in rules.iter().zip(claims).zip(&mut matched) {
+            if place.is_some() {
+                continue;
+            }
+            let by_id_alone = || chain.join(&format!("rule/@{}", rule.id));
+            *place = match key {
+                Some(key) if taken.insert(key) => Some(key.clone()),
+                Some(_) => Some(by_id_alone()),
+                None => self.is_own(rule.id, Kind::Rule).then(by_id_alone),
+            };
+        }
+        matched
+    }
+
     /// A rule's condition and action. A type that midoform has no word for never equals a desired one.
     fn rule_content(&self, rule: &wire::Rule) -> (Condition, RuleAction) {
         let reference = |id| self.reference(id);
@@ -73,29 +113,6 @@ impl Matching<'_> {
             RuleAction::Return
         });
         (condition, action)
-    }
-
-    /// 1.x: rules that no id led to, by content: each desired rule, in order, takes the first that equals it.
-    fn match_rules_by_content(
-        &self,
-        rules: &[wire::Rule],
-        desired: &[(&Key, &Rule)],
-        matched: &mut [Option<Key>],
-    ) {
-        for (key, wanted) in desired {
-            if matched.iter().flatten().any(|taken| taken == *key) {
-                continue;
-            }
-            let condition = wanted.condition.canonical();
-            let free = rules.iter().zip(matched.iter_mut()).filter(|(_, key)| key.is_none());
-            let equal = |rule: &wire::Rule| {
-                let (observed, action) = self.rule_content(rule);
-                observed.canonical() == condition && action == wanted.action
-            };
-            if let Some((_, place)) = free.into_iter().find(|(rule, _)| equal(rule)) {
-                *place = Some((*key).clone());
-            }
-        }
     }
 
     pub(super) fn add_routes(&mut self, raw: &Raw) {

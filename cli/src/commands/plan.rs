@@ -11,7 +11,7 @@ use midoform_compiler::object::Reference;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::render::{self, Format};
-use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::{Entry, Topology, dependencies};
 use midoform_compiler::{Compiled, lint, lock};
 
 use crate::args::{Api, PlanOptions, Select};
@@ -173,12 +173,34 @@ impl<'a> Work<'a> {
         if !self.partial && self.excluded.is_empty() {
             return diff::plan(site, dialect, &self.desired, observed);
         }
+        let desired = without_what_has_no_ground(&self.desired, observed, &self.compiled.topology);
         let mut chosen = observed.clone();
         chosen.topology = observed.topology.filtered(|entry| {
             let wanted = !self.partial || self.desired.get(entry.key.as_str()).is_some();
             wanted && !is_below_any(&entry.key, &self.excluded)
         });
-        diff::plan(site, dialect, &self.desired, &chosen)
+        diff::plan(site, dialect, &desired, &chosen)
+    }
+}
+
+/// What stands on something that is excluded and is not there can't be made either.
+fn without_what_has_no_ground(desired: &Topology, observed: &Observed, whole: &Topology) -> Topology {
+    let mut missing: BTreeSet<&str> = BTreeSet::new();
+    let is_there =
+        |key: &Key| desired.get(key.as_str()).is_some() || observed.topology.get(key.as_str()).is_some();
+    for entry in whole.entries().iter().filter(|entry| !is_there(&entry.key)) {
+        missing.insert(entry.key.as_str());
+    }
+    loop {
+        let is_groundless =
+            |entry: &&Entry| dependencies(&entry.object).iter().any(|key| missing.contains(key.as_str()));
+        let groundless: Vec<&str> =
+            desired.entries().iter().filter(is_groundless).map(|entry| entry.key.as_str()).collect();
+        let before = missing.len();
+        missing.extend(groundless);
+        if missing.len() == before {
+            return desired.filtered(|entry| !missing.contains(entry.key.as_str()));
+        }
     }
 }
 
@@ -194,7 +216,7 @@ fn with_dependencies(topology: &Topology, targets: &[String]) -> Topology {
     let mut queue: Vec<&str> = keys.iter().copied().collect();
     while let Some(key) = queue.pop() {
         let Some(entry) = topology.get(key) else { continue };
-        for dependency in midoform_compiler::topology::dependencies(&entry.object) {
+        for dependency in dependencies(&entry.object) {
             if let Some(found) = topology.get(dependency.as_str())
                 && keys.insert(found.key.as_str())
             {

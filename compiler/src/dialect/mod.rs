@@ -108,6 +108,16 @@ impl<'a> Encoder<'a> {
         Encoder { dialect, namespace, known }
     }
 
+    /// The dialect.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The id that is known, where it does not follow from the key.
+    pub fn known_id(&self, key: &Key) -> Option<Uuid> {
+        self.known.get(key).copied()
+    }
+
     /// The id of the object with this key, as text: a UUID, or `${KEY}` where only the server will know it.
     fn id(&self, key: &Key, kind: Kind) -> String {
         match self.known.get(key) {
@@ -126,10 +136,15 @@ impl<'a> Encoder<'a> {
 
     /// The call that makes an object. `position` is where a rule is inserted.
     pub fn create(&self, key: &Key, object: &Object, position: u32) -> Call {
+        self.create_again(key, object, position, self.known_id(key))
+    }
+
+    /// The call that makes an object that had this id, or the one of its key.
+    pub fn create_again(&self, key: &Key, object: &Object, position: u32, id: Option<Uuid>) -> Call {
         let kind = Kind::of(object);
         let own_id = has_own_id(kind);
         let binds = own_id && !self.dialect.keeps_offered_id(kind);
-        let id = (own_id && !binds).then(|| self.namespace.id(key).to_string());
+        let id = (own_id && !binds).then(|| id.unwrap_or_else(|| self.namespace.id(key)).to_string());
         Call {
             method: Method::Post,
             path: self.collection_path(object),

@@ -62,7 +62,7 @@ impl Places {
     }
 
     /// Where this entry's rule goes (1 is the first place), the plan dealing with a chain's rules in their
-    /// wanted order; 0 for what is no rule.
+    /// wanted order; 0 for what is no rule. One that is replaced stands there until all others are in.
     pub(super) fn place(&mut self, entry: &Entry, kept: bool) -> u32 {
         let Object::Rule(rule) = &entry.object else { return 0 };
         let Some(chain) = rule.chain.key() else { return rule.position };
@@ -71,9 +71,8 @@ impl Places {
         match at {
             Some(at) if kept => chain.passed = at + 1,
             _ => {
-                if let Some(at) = at {
-                    chain.rules.remove(at);
-                    chain.passed -= usize::from(at < chain.passed);
+                if let Some(old) = at.and_then(|at| chain.rules.get_mut(at)) {
+                    *old = None;
                 }
                 chain.rules.insert(chain.passed, Some(entry.key.clone()));
                 chain.passed += 1;
@@ -88,6 +87,9 @@ impl Places {
 pub(super) struct Waiting {
     /// By chain: the last step that changes it. Places are counted through all of them, so they go one by one.
     last_of_chain: BTreeMap<Key, Key>,
+    /// By tenant and chain: the last rule that is made. A rule of another chain may take over what one did that
+    /// goes, so none goes before all are there.
+    made: BTreeMap<String, BTreeMap<Key, Key>>,
     /// By tenant: links and bindings that go first, since a new one may want the same port or interface.
     gone: BTreeMap<String, Vec<(Kind, Key)>>,
 }
@@ -96,6 +98,10 @@ impl Waiting {
     /// Takes note of a deletion.
     pub(super) fn deleted(&mut self, entry: &Entry, step: &mut Step) {
         self.in_chain(entry, step);
+        if step.kind == Kind::Rule {
+            step.needs
+                .extend(self.made.get(entry.key.tenant()).into_iter().flat_map(BTreeMap::values).cloned());
+        }
         if is_exclusive(step.kind) {
             self.gone.entry(entry.key.tenant().to_owned()).or_default().push((step.kind, entry.key.clone()));
         }
@@ -107,6 +113,12 @@ impl Waiting {
             return;
         }
         self.in_chain(entry, step);
+        if let Object::Rule(rule) = &entry.object
+            && let Some(chain) = rule.chain.key()
+        {
+            let made = self.made.entry(entry.key.tenant().to_owned()).or_default();
+            made.insert(chain.clone(), entry.key.clone());
+        }
         if is_exclusive(step.kind) {
             let gone = self.gone.get(entry.key.tenant()).into_iter().flatten();
             step.needs.extend(gone.filter(|(kind, _)| *kind == step.kind).map(|(_, key)| key.clone()));

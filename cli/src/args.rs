@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Show(ShowOptions),
     /// Draw the topology, as Graphviz DOT or Mermaid.
     Graph(GraphOptions),
-    /// Print the JSON Schema of a tenant file, or of the site file.
+    /// Print the JSON Schema of a tenant file, of the site file, or of a policy file.
     Schema(SchemaOptions),
     /// Explain one object: what it is, what caused it, what it stands on, how it is made.
     Explain(ExplainOptions),
@@ -109,22 +109,59 @@ pub(crate) struct Api {
     pub(crate) timeout: u64,
 }
 
+/// Which policies besides the site file's.
+#[derive(Args, Clone)]
+pub(crate) struct Policy {
+    /// Hold the tenants against the policy in this file too (again for each).
+    #[arg(long = "policy", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
 #[derive(Args)]
 pub(crate) struct ValidateOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
-    /// Findings as JSON.
-    #[arg(long)]
+    #[command(flatten)]
+    pub(crate) policy: Policy,
+    /// Findings in which form: for people, for machines, or as a code host reads them.
+    #[arg(long, short, value_enum, default_value_t = FindingsFormat::Text)]
+    pub(crate) format: FindingsFormat,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
     /// Warnings are errors.
     #[arg(long)]
     pub(crate) deny_warnings: bool,
 }
 
+impl ValidateOptions {
+    /// The form that was asked for.
+    pub(crate) fn format(&self) -> FindingsFormat {
+        if self.json { FindingsFormat::Json } else { self.format }
+    }
+}
+
+/// The forms of findings.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FindingsFormat {
+    /// For people, with the lines that are meant.
+    Text,
+    /// For machines.
+    Json,
+    /// SARIF 2.1.0, which code hosts and editors read.
+    Sarif,
+    /// GitHub workflow commands, which become annotations.
+    Github,
+    /// GitLab's code quality report.
+    Gitlab,
+}
+
 #[derive(Args)]
 pub(crate) struct PlanOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
+    #[command(flatten)]
+    pub(crate) policy: Policy,
     #[command(flatten)]
     pub(crate) api: Api,
     #[command(flatten)]
@@ -174,6 +211,8 @@ pub(crate) struct Select {
 pub(crate) struct ApplyOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
+    #[command(flatten)]
+    pub(crate) policy: Policy,
     #[command(flatten)]
     pub(crate) api: Api,
     #[command(flatten)]
@@ -301,7 +340,7 @@ pub(crate) struct GraphOptions {
 #[derive(Args)]
 pub(crate) struct SchemaOptions {
     /// Of which file.
-    #[arg(default_value = "tenant", value_parser = ["tenant", "site"])]
+    #[arg(default_value = "tenant", value_parser = ["tenant", "site", "policy"])]
     pub(crate) of: String,
 }
 

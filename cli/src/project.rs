@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use midoform_applier::store::lockfile::LockFile;
 use midoform_compiler::source::{LARGEST_FILE, Source, Unreadable};
-use midoform_compiler::{Compiled, Input, compile};
+use midoform_compiler::{Compiled, Input, Policies, compile_under};
 
-use crate::args::Spec;
+use crate::args::{Policy, Spec};
 use crate::error::CommandError;
 
 /// The files of a project, read.
@@ -18,12 +18,31 @@ pub(crate) struct Project {
     site: Source,
     lock: Option<Source>,
     tenants: Vec<Source>,
+    /// Policy files; none where policies are not asked.
+    policies: Option<Vec<Source>>,
     pub(crate) lock_file: LockFile,
 }
 
 impl Project {
-    /// Reads the project that the command line names.
+    /// Reads the project that the command line names, to be held against the site's policy and these.
+    pub(crate) fn load_under(spec: &Spec, policy: &Policy) -> Result<Project, CommandError> {
+        let mut policies = Vec::new();
+        for path in &policy.files {
+            std::fs::metadata(path).map_err(|error| CommandError::file(path, error))?;
+            policies.push(read(path, Path::new("")));
+        }
+        let mut project = Project::load_without(spec, &policy.files)?;
+        project.policies = Some(policies);
+        Ok(project)
+    }
+
+    /// Reads the project that the command line names, whatever policies say: to look at it, or to take it down.
     pub(crate) fn load(spec: &Spec) -> Result<Project, CommandError> {
+        Project::load_without(spec, &[])
+    }
+
+    /// Reads the project; these files are no tenants.
+    fn load_without(spec: &Spec, others: &[PathBuf]) -> Result<Project, CommandError> {
         let folder = folder_of(&spec.path)?;
         let single_file = spec.path.is_file();
         let site_path = match &spec.site {
@@ -36,6 +55,8 @@ impl Project {
             true => paths.push(spec.path.clone()),
             false => tenant_files(&folder, &site_path, &mut paths)?,
         }
+        let others: Vec<PathBuf> = others.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        paths.retain(|path| !path.canonicalize().is_ok_and(|path| others.contains(&path)));
         if paths.is_empty() {
             let folder = folder.display();
             return Err(CommandError::Usage(format!(
@@ -54,6 +75,7 @@ impl Project {
             tenants: paths.iter().map(|path| read(path, &root)).collect(),
             lock,
             lock_file,
+            policies: None,
             root,
         })
     }
@@ -61,7 +83,8 @@ impl Project {
     /// Compiles it, with the dialect that the command line may name.
     pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
         let input = Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants };
-        match compile(input) {
+        let policies = self.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
+        match compile_under(input, policies) {
             Ok(mut compiled) => {
                 if let Some(version) = spec.api_version.as_deref().and_then(|version| version.parse().ok()) {
                     compiled.site.midonet.version.value = version;
@@ -84,11 +107,16 @@ impl Project {
 
     /// All sources, as diagnostics count them.
     pub(crate) fn sources(&self) -> Vec<&Source> {
-        Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants }.sources()
+        let input = Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants };
+        let policies = self.policies.iter().flatten();
+        input.sources().into_iter().chain(policies).collect()
     }
 
     /// A source's name as one would type it.
     pub(crate) fn shown(&self, source: &Source) -> String {
+        if self.policies.iter().flatten().any(|policy| std::ptr::eq(policy, source)) {
+            return source.name.to_string();
+        }
         let path = self.root.join(&*source.name);
         path.display().to_string()
     }

@@ -181,6 +181,35 @@ errors_of_files! {
         ("site.toml", "name = \"x\"\n[midonet]\nembedded = true\nmanaged = true\n[[host]]\nname = \"n\"\nid = \"11111111-2222-3333-4444-555555555555\"\n[[host]]\nname = \"n\"\nid = \"11111111-2222-3333-4444-555555555555\"\n"),
         ("a.toml", "name = \"a\"\n"),
     ];
+    policy_with_mistakes: [
+        ("site.toml", "name = \"x\"\n[midonet]\nembedded = true\nmanaged = true\n[policy]\nlimits = { bridgs = 1 }\nforbidden_public_ports = [0, \"9-1\"]\nallowed_profiles = [\"open\"]\nallowed_bridge_networks = \"10.0.0.1/8\"\nnames = { bridge = \"[a-\" }\nrequire_protect = 1\n"),
+        ("a.toml", "name = \"a\"\n"),
+    ];
+    policy_limits: [
+        ("site.toml", "name = \"x\"\n[midonet]\nembedded = true\nmanaged = true\n[policy]\nlimits = { bridges = 1, exposes = 0, rules = 9 }\n"),
+        ("a.toml", "name = \"a\"\n[[bridge]]\nname = \"one\"\ncidr = \"10.0.0.0/24\"\n[[bridge]]\nname = \"two\"\n[[bridge]]\nname = \"three\"\n[[expose]]\npublic = \"203.0.113.1:80\"\nto = { bridge = \"one\", address = \"10.0.0.9\", tcp = 80 }\n"),
+    ];
+    policy_of_public_ends: [
+        ("site.toml", "name = \"x\"\n[midonet]\nembedded = true\nmanaged = true\n[policy]\nallowed_public_ports = [443, \"8000-8100\"]\nforbidden_public_ports = 8022\nallowed_public_addresses = [\"203.0.113.0/25\", \"203.0.113.128/25\"]\n"),
+        ("a.toml", "name = \"a\"\negress = { snat = \"203.0.113.250-203.0.114.1\" }\n[[bridge]]\nname = \"one\"\ncidr = \"10.0.0.0/24\"\n[[expose]]\npublic = \"203.0.113.1:22\"\nto = { bridge = \"one\", address = \"10.0.0.9\", tcp = 22 }\n[[expose]]\npublic = \"198.51.100.1:8022\"\nto = { bridge = \"one\", address = \"10.0.0.9\", tcp = 22 }\n"),
+        ("b.toml", "name = \"b\"\negress = { snat = \"203.0.113.120-203.0.113.140\" }\n"),
+    ];
+    policy_of_labels_and_names: [
+        ("site.toml", "name = \"x\"\n[midonet]\nembedded = true\nmanaged = true\n[policy]\nrequired_labels = [\"team\", \"stage\"]\nlabel_values = { stage = \"test|production\" }\nnames = { tenant = \"[a-z]+\", bridge = \"net-.*\", rule = \"[a-z-]+\" }\nrequire_protect = { stage = \"production\" }\n"),
+        ("a.toml", "name = \"a1\"\nlabels = { stage = \"productions\" }\n[[bridge]]\nname = \"web\"\n[[rule]]\nname = \"Rule\"\naction = \"drop\"\n"),
+        ("b.toml", "name = \"b\"\nlabels = { stage = \"production\", team = \"x\" }\n"),
+    ];
+    policy_of_layouts: [
+        ("site.toml", "name = \"x\"\n[midonet]\nembedded = true\nmanaged = true\n[defaults]\nprofile = \"rainbond\"\n[policy]\nallowed_profiles = \"strict\"\nallowed_anti_spoof = [\"bridge\", \"port\"]\nallowed_bridge_networks = \"10.0.0.0/8\"\n"),
+        ("a.toml", "name = \"a\"\n[[bridge]]\nname = \"one\"\ncidr = \"192.168.0.0/24\"\n"),
+        ("b.toml", "name = \"b\"\nprofile = \"strict\"\nanti_spoof = \"none\"\n"),
+        ("c.toml", "name = \"c\"\nprofile = \"rainbond\"\nanti_spoof = \"port\"\n"),
+    ];
+    policy_of_rules: [
+        ("site.toml", "name = \"x\"\n[midonet]\nembedded = true\nmanaged = true\n[policy]\nforbid_accept_from_anywhere = true\nforbid_accept_to_anywhere = true\n"),
+        ("a.toml", "name = \"a\"\n[[bridge]]\nname = \"w\"\n[[address_group]]\nname = \"halves\"\naddresses = [\"0.0.0.0/1\", \"128.0.0.0/1\"]\n[[rule]]\nname = \"world\"\nfrom = { world = true }\nto = { bridge = \"w\", tcp = 1 }\naction = \"accept\"\n[[rule]]\nname = \"all\"\nfrom = { cidr = \"0.0.0.0/0\" }\nto = { bridge = \"w\", tcp = 2 }\naction = \"accept\"\n[[rule]]\nname = \"group\"\nfrom = { address_group = \"halves\" }\nto = { bridge = \"w\", tcp = 3 }\naction = \"accept\"\n[[rule]]\nname = \"inside\"\nto = { bridge = \"w\", tcp = 4 }\naction = \"accept\"\n[[rule]]\nname = \"out\"\nfrom = { bridge = \"w\" }\nto = { tcp = 5 }\naction = \"accept\"\n[[rule]]\nname = \"shut\"\nfrom = { world = true }\naction = \"drop\"\n"),
+        ("b.toml", "name = \"b\"\nprofile = \"rainbond\"\n[[bridge]]\nname = \"w\"\n[[rule]]\nname = \"open\"\nto = { bridge = \"w\", tcp = 4 }\naction = \"accept\"\n"),
+    ];
     lock_with_conflict_marks: [
         ("midoform.lock", "version = 1\n<<<<<<< ours\n[tenant.a]\n=======\n[tenant.b]\n>>>>>>> theirs\n"),
         ("a.toml", "name = \"a\"\n"),

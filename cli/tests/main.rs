@@ -14,6 +14,7 @@ mod faults;
 mod limits;
 mod lock;
 mod plan;
+mod policy;
 mod serve;
 mod served;
 

@@ -31,6 +31,7 @@ mod claims;
 pub mod diag;
 pub mod dialect;
 pub mod diff;
+pub mod findings;
 pub mod key;
 pub mod lint;
 pub mod lock;
@@ -74,6 +75,24 @@ impl<'a> Input<'a> {
     }
 }
 
+/// Which policies the tenants are held against.
+#[derive(Clone, Copy, Debug)]
+pub enum Policies<'a> {
+    /// The site's, and these. Their places count behind those of [`Input::sources`].
+    Enforced(&'a [Source]),
+    /// None: for looking at tenants, and for taking them down.
+    Ignored,
+}
+
+impl Policies<'_> {
+    /// The policies besides the site's, the first file being `first`.
+    fn parse(self, first: SourceId, diagnostics: &mut Diagnostics) -> Vec<spec::Policy> {
+        let Policies::Enforced(files) = self else { return Vec::new() };
+        let numbered = files.iter().zip(first.0..);
+        numbered.filter_map(|(file, id)| parse::policy(file, SourceId(id), diagnostics)).collect()
+    }
+}
+
 /// What a compilation makes.
 #[derive(Clone, Debug)]
 pub struct Compiled {
@@ -100,8 +119,13 @@ impl Compiled {
     }
 }
 
-/// Compiles a site and its tenants, or says everything that is wrong with them.
+/// Compiles a site and its tenants under the site's own policy, or says everything that is wrong with them.
 pub fn compile(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_under(input, Policies::Enforced(&[]))
+}
+
+/// Compiles a site and its tenants under these policies, or says everything that is wrong with them.
+pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
     let site = parse::site(input.site, SourceId(0), &mut diagnostics);
     let known = match input.lock {
@@ -111,12 +135,16 @@ pub fn compile(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     let numbered = input.tenants.iter().zip(2..);
     let mut specs: Vec<spec::Tenant> =
         numbered.filter_map(|(source, id)| parse::tenant(source, SourceId(id), &mut diagnostics)).collect();
+    let behind = SourceId(u32::try_from(input.tenants.len()).unwrap_or(u32::MAX - 2) + 2);
+    let named = policies.parse(behind, &mut diagnostics);
     specs.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
     let (Some(site), Some(known)) = (site, known) else { return Err(diagnostics.into_sorted()) };
     let allocations = allocation::allocate(&site, &specs, &known, &mut diagnostics);
     lock::check(&known, &site, &mut diagnostics);
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
-    check::check(&site, &specs, &tenants, &mut diagnostics);
+    let own = site.policy.iter().filter(|_| matches!(policies, Policies::Enforced(_)));
+    let policies: Vec<&spec::Policy> = own.chain(&named).collect();
+    check::check(&site, &policies, &specs, &tenants, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics.into_sorted());
     }

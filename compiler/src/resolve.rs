@@ -12,7 +12,7 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::network::{Bridge, Expose, Link, Peer, Place, Port, PortGroup, Route, RouteTarget, Rule, Tenant};
 use crate::parse::nearest;
 use crate::source::{Span, Spanned};
-use crate::spec::{self, AntiSpoof, Gateway, Profile};
+use crate::spec::{self, Gateway, Profile};
 
 /// Resolves every tenant: sorted by name, a second one of a name left out. Whatever an error makes
 /// impossible to resolve is left out as well; the error is in the diagnostics.
@@ -66,7 +66,7 @@ impl<'a> Resolver<'a, '_> {
     fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
         self.duplicates(spec);
         let given = self.allocations.tenants.get(&spec.name.value)?;
-        let profile = spec.profile.or(self.site.defaults.profile).unwrap_or(Profile::Strict);
+        let profile = spec.profile_in(self.site);
         let link = self.uplink(profile, given.link?);
         let bridges: Vec<Bridge> =
             spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &given.bridges)).collect();
@@ -101,12 +101,11 @@ impl<'a> Resolver<'a, '_> {
                 Some((s.tenant.value.as_str(), peers.iter().position(|peer| *peer.name == *s.tenant.value)?))
             })
             .collect();
-        let standard = if profile == Profile::Strict { AntiSpoof::Bridge } else { AntiSpoof::None };
         Some(Tenant {
             name: spec.name.value.as_str().into(),
             tenant_id: spec.tenant_id.as_ref().unwrap_or(&spec.name).value.as_str().into(),
             profile,
-            anti_spoof: spec.anti_spoof.or(self.site.defaults.anti_spoof).unwrap_or(standard),
+            anti_spoof: spec.anti_spoof_in(self.site),
             protect: spec.protect,
             egress: spec.egress.value,
             egress_span: if spec.egress.span.end == 0 { spec.name.span } else { spec.egress.span },

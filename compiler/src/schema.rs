@@ -187,9 +187,62 @@ pub fn site() -> Value {
             ("defaults", defaults),
             ("host", list("Hosts.", host)),
             ("tunnel_zone", zone),
+            ("policy", policy_table()),
         ],
     );
     document("midoform site file", whole)
+}
+
+/// The schema of a policy file.
+pub fn policy() -> Value {
+    document("midoform policy file", policy_table())
+}
+
+fn policy_table() -> Value {
+    let labels = |description: &str| json!({"type": "object", "description": description, "additionalProperties": {"type": "string"}});
+    let names = ["tenant", "bridge", "port", "rule", "address_group", "port_group"];
+    let patterns = names.map(|key| (key, string("A regular expression that the whole name has to match.")));
+    let port = json!({"oneOf": [
+        integer("A port.", 1, 65535),
+        text("A port or a range.", "^ *[0-9]{1,5} *(- *[0-9]{1,5} *)?$"),
+    ]});
+    let every = json!({"description": "All tenants, or those with these labels, are protected.", "oneOf": [
+        {"type": "boolean"},
+        {"type": "object", "additionalProperties": {"type": "string"}},
+    ]});
+    table(
+        "What every tenant has to keep to; what is absent allows everything.",
+        &[],
+        &[
+            ("limits", limits("At most so many of each, in one tenant.")),
+            ("allowed_public_ports", one_or_list("The only ports that may be exposed.", port.clone())),
+            ("forbidden_public_ports", one_or_list("Ports that may not be exposed.", port)),
+            (
+                "allowed_public_addresses",
+                one_or_list("Where addresses that are exposed or translated to lie.", network("A network.")),
+            ),
+            (
+                "allowed_bridge_networks",
+                one_or_list("Where the networks of bridges lie that name one.", network("A network.")),
+            ),
+            ("allowed_profiles", one_or_list("The only profiles.", profile())),
+            ("allowed_anti_spoof", one_or_list("The only values of `anti_spoof`.", anti_spoof())),
+            ("required_labels", one_or_list("Labels that a tenant has to have.", string("A label."))),
+            ("label_values", labels("Regular expressions that whole values of labels have to match.")),
+            ("names", table("What names look like.", &[], &patterns)),
+            (
+                "forbid_accept_from_anywhere",
+                boolean("No rule accepts from the world, from 0.0.0.0/0, or from a group that holds it."),
+            ),
+            (
+                "forbid_accept_to_anywhere",
+                boolean(
+                    "No rule accepts to the world, to 0.0.0.0/0, to a group that holds it, or to no place by name.",
+                ),
+            ),
+            ("require_protect", every),
+        ],
+    )
 }
 
 /// The schema of a tenant file.
@@ -229,10 +282,14 @@ pub fn tenant() -> Value {
 }
 
 fn quotas() -> Value {
+    limits("Limits.")
+}
+
+fn limits(description: &str) -> Value {
     let limits = ["bridges", "ports", "routes", "rules", "exposes", "peers"];
     let limits: Vec<(&str, Value)> =
         limits.map(|key| (key, integer("At most so many.", 0, 1_000_000))).to_vec();
-    table("Limits.", &[], &limits)
+    table(description, &[], &limits)
 }
 
 fn link() -> Value {

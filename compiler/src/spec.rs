@@ -28,6 +28,8 @@ pub struct Site {
     pub hosts: Vec<Host>,
     /// The tunnel zone that midoform makes for these hosts.
     pub tunnel_zone: Option<TunnelZoneSettings>,
+    /// What tenants have to keep to.
+    pub policy: Option<Policy>,
 }
 
 /// `[midonet]`.
@@ -111,6 +113,24 @@ pub enum Profile {
     Strict,
 }
 
+impl Profile {
+    /// Its name in a spec.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Rainbond => "rainbond",
+            Profile::Strict => "strict",
+        }
+    }
+
+    /// Where it checks sources, unless something else is said.
+    pub fn anti_spoof(self) -> AntiSpoof {
+        match self {
+            Profile::Rainbond => AntiSpoof::None,
+            Profile::Strict => AntiSpoof::Bridge,
+        }
+    }
+}
+
 /// Where sources are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AntiSpoof {
@@ -120,6 +140,17 @@ pub enum AntiSpoof {
     Port,
     /// Nowhere.
     None,
+}
+
+impl AntiSpoof {
+    /// Its name in a spec.
+    pub fn name(self) -> &'static str {
+        match self {
+            AntiSpoof::Bridge => "bridge",
+            AntiSpoof::Port => "port",
+            AntiSpoof::None => "none",
+        }
+    }
 }
 
 /// `dns`.
@@ -150,9 +181,9 @@ pub struct Tenant {
     /// MidoNet's `tenantId` (a Keystone project id); its name where absent.
     pub tenant_id: Option<Spanned<String>>,
     /// The profile.
-    pub profile: Option<Profile>,
+    pub profile: Option<Spanned<Profile>>,
     /// Labels for people and policies.
-    pub labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, Spanned<String>>,
     /// May not be destroyed.
     pub protect: bool,
     /// The MTU inside pods.
@@ -164,7 +195,7 @@ pub struct Tenant {
     /// The link's addresses, pinned.
     pub link: Option<LinkPin>,
     /// Where sources are checked.
-    pub anti_spoof: Option<AntiSpoof>,
+    pub anti_spoof: Option<Spanned<AntiSpoof>>,
     /// How pods reach the world.
     pub egress: Spanned<Egress>,
     /// `[[bridge]]`.
@@ -183,6 +214,19 @@ pub struct Tenant {
     pub exposes: Vec<Expose>,
     /// `[[peer]]`.
     pub peers: Vec<Peer>,
+}
+
+impl Tenant {
+    /// The profile that it has in a site.
+    pub fn profile_in(&self, site: &Site) -> Profile {
+        self.profile.map(|own| own.value).or(site.defaults.profile).unwrap_or(Profile::Strict)
+    }
+
+    /// Where its sources are checked in a site.
+    pub fn anti_spoof_in(&self, site: &Site) -> AntiSpoof {
+        let own = self.anti_spoof.map(|own| own.value).or(site.defaults.anti_spoof);
+        own.unwrap_or(self.profile_in(site).anti_spoof())
+    }
 }
 
 /// `quotas`: at most so many.
@@ -380,4 +424,56 @@ pub struct Peer {
     pub tenant: Spanned<String>,
     /// Which of the own bridges it may reach; none named: all.
     pub bridges: Option<Vec<Spanned<String>>>,
+}
+
+/// `[policy]`, or a policy file: what every tenant has to keep to. What is absent allows everything.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// At most so many of each, in one tenant.
+    pub limits: Quotas,
+    /// The only public ports that may be exposed.
+    pub allowed_public_ports: Option<Spanned<Vec<PortRange>>>,
+    /// Public ports that may not be exposed.
+    pub forbidden_public_ports: Option<Spanned<Vec<PortRange>>>,
+    /// The only addresses that may be exposed or translated to.
+    pub allowed_public_addresses: Option<Spanned<Vec<Ipv4Net>>>,
+    /// The only networks that a pinned bridge may lie in.
+    pub allowed_bridge_networks: Option<Spanned<Vec<Ipv4Net>>>,
+    /// The only profiles.
+    pub allowed_profiles: Option<Spanned<Vec<Profile>>>,
+    /// The only places where sources may be checked.
+    pub allowed_anti_spoof: Option<Spanned<Vec<AntiSpoof>>>,
+    /// Labels that a tenant has to have.
+    pub required_labels: Vec<Spanned<String>>,
+    /// What the values of labels look like.
+    pub label_values: BTreeMap<String, Pattern>,
+    /// What names look like.
+    pub names: NamePatterns,
+    /// No rule accepts from everywhere.
+    pub forbid_accept_from_anywhere: Option<Span>,
+    /// No rule accepts to everywhere.
+    pub forbid_accept_to_anywhere: Option<Span>,
+    /// Tenants with these labels have to be protected; without labels: all.
+    pub require_protect: Option<Spanned<BTreeMap<String, String>>>,
+}
+
+/// What names of each kind look like.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the struct's comment says it all")]
+pub struct NamePatterns {
+    pub tenant: Option<Pattern>,
+    pub bridge: Option<Pattern>,
+    pub port: Option<Pattern>,
+    pub rule: Option<Pattern>,
+    pub address_group: Option<Pattern>,
+    pub port_group: Option<Pattern>,
+}
+
+/// A regular expression that a whole text has to match.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// As it was written.
+    pub text: Spanned<String>,
+    /// Compiled, bound to both ends.
+    pub regex: regex_lite::Regex,
 }

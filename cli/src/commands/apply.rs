@@ -21,15 +21,21 @@ use crate::ui::Ui;
 
 pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
     if is_saved_plan(&options.spec.path) {
+        if !options.policy.files.is_empty() {
+            let message =
+                "--policy: a saved plan was held against policies when it was made: name them there";
+            return Err(CommandError::Usage(message.to_owned()));
+        }
         return saved::apply(ui, options);
     }
-    let project = Project::load(&options.spec)?;
+    let project = Project::load_under(&options.spec, &options.policy)?;
     let guard = match options.consent.dry_run {
         true => None,
         false => Some(project.lock_file.acquire(options.consent.patience())?),
     };
     // Read again under the guard: another apply may have written since.
-    let project = if guard.is_some() { Project::load(&options.spec)? } else { project };
+    let project =
+        if guard.is_some() { Project::load_under(&options.spec, &options.policy)? } else { project };
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);
     let target = Target::of(&compiled.site, &options.api, project.root());

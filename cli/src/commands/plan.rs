@@ -22,7 +22,7 @@ use crate::session::{Session, Target, View, block_on};
 use crate::ui::Ui;
 
 pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> {
-    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
+    let (compiled, project) = Project::load_under(&options.spec, &options.policy)?.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);
     let target = Target::of(&compiled.site, &options.api, project.root());
     let shown_url = target.shown_url().to_owned();

@@ -7,7 +7,11 @@ use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
 
 pub(crate) fn run(ui: &Ui, options: &SchemaOptions) -> Result<Exit, CommandError> {
-    let schema = if options.of == "site" { schema::site() } else { schema::tenant() };
+    let schema = match options.of.as_str() {
+        "site" => schema::site(),
+        "policy" => schema::policy(),
+        _ => schema::tenant(),
+    };
     ui.json(&schema)?;
     Ok(Exit::Done)
 }

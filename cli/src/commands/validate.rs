@@ -1,10 +1,14 @@
 //! `midoform validate`.
 
-use midoform_compiler::diag::{Diagnostic, Severity, report};
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use midoform_compiler::diag::{Diagnostic, DiagnosticReport, Severity, report};
+use midoform_compiler::findings;
 use midoform_compiler::source::Source;
 use serde::Serialize;
 
-use crate::args::ValidateOptions;
+use crate::args::{FindingsFormat, ValidateOptions};
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::report::{count, diagnostics};
@@ -15,12 +19,12 @@ struct Report<'a> {
     valid: bool,
     tenants: usize,
     objects: usize,
-    findings: Vec<midoform_compiler::diag::DiagnosticReport<'a>>,
+    findings: Vec<DiagnosticReport<'a>>,
 }
 
 pub(crate) fn run(ui: &Ui, options: &ValidateOptions) -> Result<Exit, CommandError> {
-    let project = Project::load(&options.spec)?;
-    let (found, project, tenants, objects) = match project.compile(&options.spec) {
+    let project = Project::load_under(&options.spec, &options.policy)?;
+    let (mut found, project, tenants, objects) = match project.compile(&options.spec) {
         Ok((compiled, project)) => {
             (compiled.warnings, project, compiled.tenants.len(), compiled.topology.len())
         }
@@ -29,15 +33,51 @@ pub(crate) fn run(ui: &Ui, options: &ValidateOptions) -> Result<Exit, CommandErr
     };
     let is_bad = |diagnostic: &Diagnostic| options.deny_warnings || diagnostic.severity == Severity::Error;
     let valid = !found.iter().any(is_bad);
-    if options.json {
-        let sources: Vec<&Source> = project.sources();
-        ui.json(&Report { valid, tenants, objects, findings: report(&found, &sources) })?;
-    } else {
+    let exit = if valid { Exit::Done } else { Exit::BadSpec };
+    let sources: Vec<&Source> = project.sources();
+    let format = options.format();
+    if format == FindingsFormat::Text {
         diagnostics(ui, &found, &project);
         match valid {
             true => ui.say(&format!("valid: {tenants} tenants, {objects} objects; {}", count(&found))),
             false => ui.always_say(&count(&found)),
         }
+        return Ok(exit);
     }
-    Ok(if valid { Exit::Done } else { Exit::BadSpec })
+    if format == FindingsFormat::Json {
+        ui.json(&Report { valid, tenants, objects, findings: report(&found, &sources) })?;
+        return Ok(exit);
+    }
+    if options.deny_warnings {
+        found.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Error);
+    }
+    let names: BTreeMap<&str, String> =
+        sources.iter().map(|source| (&*source.name, host_name(&project.shown(source)))).collect();
+    let mut reports = report(&found, &sources);
+    for place in reports.iter_mut().flat_map(|report| &mut report.places) {
+        place.file = names.get(place.file).map_or(place.file, String::as_str);
+    }
+    match format {
+        FindingsFormat::Github => ui.data(|out| out.write_all(findings::github(&reports).as_bytes()))?,
+        FindingsFormat::Gitlab => ui.json(&findings::gitlab(&reports))?,
+        _ => ui.json(&findings::sarif(&reports))?,
+    }
+    ui.say(&count(&found));
+    Ok(exit)
+}
+
+/// A file's name as code hosts know it: relative to the folder that the command runs in, which in a pipeline is the
+/// repository's, with `/` between its parts; as it is where it lies elsewhere.
+fn host_name(shown: &str) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let mut path = PathBuf::new();
+    for component in here.join(shown).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => drop(path.pop()),
+            other => path.push(other),
+        }
+    }
+    let relative: &Path = path.strip_prefix(&here).unwrap_or(&path);
+    relative.to_string_lossy().replace('\\', "/")
 }

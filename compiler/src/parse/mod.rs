@@ -1,5 +1,6 @@
 //! Text to spec: reads TOML with spans, reports everything that is wrong, and goes on.
 
+mod policy;
 mod site;
 mod table;
 mod tenant;
@@ -20,6 +21,11 @@ pub fn site(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Opt
 /// Reads a tenant file. Nothing where it is too broken to go on; why is in the diagnostics.
 pub fn tenant(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Option<spec::Tenant> {
     document(source, id, diagnostics, tenant::read)
+}
+
+/// Reads a policy file. Nothing where it is too broken to go on; why is in the diagnostics.
+pub fn policy(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Option<spec::Policy> {
+    document(source, id, diagnostics, |reader, file| Some(policy::read_file(reader, file)))
 }
 
 /// Checks that a source is text, parses it, and hands its tree to `read`.

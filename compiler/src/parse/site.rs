@@ -6,8 +6,8 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use super::table::network_of;
-use super::values;
 use super::{Reader, Table};
+use super::{policy, values};
 use crate::diag::Diagnostic;
 use crate::object::Encapsulation;
 use crate::source::{Span, Spanned};
@@ -37,8 +37,9 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Site>
         .collect();
     duplicate_hosts(reader, &hosts);
     let tunnel_zone = tunnel_zone(reader, &mut file);
+    let policy = file.table(reader, "policy", "[policy]").map(|table| policy::read(reader, table));
     file.finish(reader);
-    Some(Site { name: name?, midonet: midonet?, pools, etcd, defaults, hosts, tunnel_zone })
+    Some(Site { name: name?, midonet: midonet?, pools, etcd, defaults, hosts, tunnel_zone, policy })
 }
 
 fn midonet(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<MidonetSettings> {

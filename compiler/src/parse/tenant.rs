@@ -20,14 +20,14 @@ const DEFAULT_WEIGHT: u32 = 100;
 pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Tenant> {
     let name = file.name(reader, "name");
     let tenant_id = file.string(reader, "tenant_id");
-    let profile = file.word(reader, "profile", &PROFILES).map(|word| word.value);
+    let profile = file.word(reader, "profile", &PROFILES);
     let labels = labels(reader, &mut file);
     let protect = file.boolean(reader, "protect").unwrap_or(false);
     let mtu = file.integer::<u16>(reader, "mtu", 576..=65535);
     let dns = values::dns(reader, &mut file);
-    let quotas = quotas(reader, &mut file);
+    let quotas = quotas(reader, &mut file, "quotas", "`quotas`");
     let link = link(reader, &mut file);
-    let anti_spoof = file.word(reader, "anti_spoof", &ANTI_SPOOF).map(|word| word.value);
+    let anti_spoof = file.word(reader, "anti_spoof", &ANTI_SPOOF);
     let standard = Spanned { value: Egress::SnatToLink, span: file.span };
     let egress = values::egress(reader, &mut file).unwrap_or(standard);
     let bridges = each(reader, &mut file, "bridge", "a [[bridge]]", bridge);
@@ -77,16 +77,22 @@ fn each<'a, T>(
     file.tables(reader, key, what).into_iter().filter_map(|table| read(reader, table)).collect()
 }
 
-fn labels(reader: &mut Reader<'_>, file: &mut Table<'_>) -> BTreeMap<String, String> {
+fn labels(reader: &mut Reader<'_>, file: &mut Table<'_>) -> BTreeMap<String, Spanned<String>> {
     let Some(table) = file.table(reader, "labels", "`labels`") else { return BTreeMap::new() };
     let pairs = table.pairs().filter_map(|(key, value)| {
-        super::table::text_of(reader, key, value).map(|text| (key.to_owned(), text.value))
+        super::table::text_of(reader, key, value).map(|text| (key.to_owned(), text))
     });
     pairs.collect()
 }
 
-fn quotas(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Quotas {
-    let Some(mut table) = file.table(reader, "quotas", "`quotas`") else { return Quotas::default() };
+/// How many there may be of each kind.
+pub(super) fn quotas(
+    reader: &mut Reader<'_>,
+    file: &mut Table<'_>,
+    key: &'static str,
+    what: &'static str,
+) -> Quotas {
+    let Some(mut table) = file.table(reader, key, what) else { return Quotas::default() };
     let mut limit = |key| table.integer::<u32>(reader, key, 0..=1_000_000);
     let quotas = Quotas {
         bridges: limit("bridges"),

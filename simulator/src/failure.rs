@@ -45,6 +45,8 @@ pub(crate) enum Failure {
     Unstorable(String),
     /// The server crashed: Jetty's page on 5.x (05-router-port, step 11), a 500 on 1.7.
     Crash(String),
+    /// It crashed within a change, which 5.8 answers with the exception's message (not recorded).
+    Exception { class: &'static str, message: Option<String> },
     /// The body can't be read as what it should be.
     Body(Misfit),
     /// 405, 406, 415, … without a word: an empty answer on 5.x, a null message on 1.7 (10-bad-input, steps 3 to 5).
@@ -53,12 +55,19 @@ pub(crate) enum Failure {
     Nowhere { uri: String, root: Option<String> },
     /// An id in the path that is none, where the server wants a UUID (01-login, step 6 on 1.7).
     BadPathId(String),
+    /// A text in the path where the server wants a number.
+    NotANumber(String),
 }
 
 impl Failure {
     /// A missing object of a kind that the store holds.
     pub(crate) fn missing(kind: Kind, id: Uuid, during: During) -> Failure {
         Failure::Missing { class: kind.class(), kind: Some(kind), id: id.to_string(), during }
+    }
+
+    /// What happens where a body leaves an id out that nobody looks for (not recorded).
+    pub(crate) fn null() -> Failure {
+        Failure::Exception { class: "java.lang.NullPointerException", message: None }
     }
 
     /// A 400 with the same words everywhere.
@@ -70,7 +79,7 @@ impl Failure {
     pub(crate) fn reply(&self, version: Version, path: &str) -> Reply {
         let first = version.traits().first_generation;
         match self {
-            Failure::Missing { class, kind, id, during } => missing(first, class, *kind, id, *during),
+            Failure::Missing { class, kind, id, during } => missing(version, class, *kind, id, *during),
             Failure::Exists { kind, id } => exists(first, *kind, *id),
             Failure::Violations(violations) => Reply::violations(violations),
             Failure::Refused { property, first: words, .. } if first => {
@@ -80,11 +89,19 @@ impl Failure {
             Failure::Plain { status, message } => Reply::error(*status, message),
             Failure::Worded { status, first: words, .. } if first => Reply::error(*status, words),
             Failure::Worded { status, later, .. } => Reply::error(*status, later),
-            Failure::Unstorable(_) | Failure::Crash(_) if first => internal(),
+            Failure::Unstorable(_) | Failure::Crash(_) | Failure::Exception { .. } if first => internal(),
             Failure::Unstorable(what) => {
                 Reply::error(500, &format!("{} {what}", version.traits().cannot_handle))
             }
             Failure::Crash(why) => Reply::crash(path, why),
+            Failure::Exception { message, .. } if version.traits().catches_exceptions => match message {
+                Some(message) => Reply::error(500, message),
+                None => Reply::error_without_message(500),
+            },
+            Failure::Exception { class, message: None } => Reply::crash(path, class),
+            Failure::Exception { class, message: Some(message) } => {
+                Reply::crash(path, &format!("{class}: {message}"))
+            }
             Failure::Body(misfit) => body(first, misfit, path),
             Failure::Bare(status) if first => Reply::error_without_message(*status),
             Failure::Bare(status) => Reply::status(*status),
@@ -92,6 +109,10 @@ impl Failure {
                 Reply::error(404, &format!("Root resource {root} not found"))
             }
             Failure::Nowhere { uri, .. } => Reply::error(404, &format!("null for uri: {uri}")),
+            Failure::NotANumber(text) => {
+                let why = format!("java.lang.NumberFormatException: For input string: \"{text}\"");
+                Reply::error(404, &why)
+            }
             Failure::BadPathId(id) => {
                 Reply::error(404, &format!("java.lang.IllegalArgumentException: Invalid UUID string: {id}"))
             }
@@ -103,8 +124,14 @@ fn internal() -> Reply {
     Reply::error(500, "An internal server error has occurred, please try again.")
 }
 
-fn missing(first: bool, class: &str, kind: Option<Kind>, id: &str, during: During) -> Reply {
-    if !first {
+fn missing(version: Version, class: &str, kind: Option<Kind>, id: &str, during: During) -> Reply {
+    let traits = version.traits();
+    if let (Some(Kind::AddressGroup), During::List | During::Create(_), Some(words)) =
+        (kind, during, traits.no_address_group)
+    {
+        return Reply::error(404, &format!("{words}{id}"));
+    }
+    if !traits.first_generation {
         return Reply::error(404, &format!("There is no {class} with ID {id}."));
     }
     match (during, kind) {

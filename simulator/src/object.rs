@@ -174,7 +174,9 @@ impl Value {
             (Form::Uuid, Json::String(text)) => Value::Uuid(text.parse().ok()?),
             (Form::Text | Form::Word(..), Json::String(text)) => Value::text(text.as_str()),
             (Form::Flag, Json::Bool(flag)) => Value::Flag(*flag),
-            (Form::Number | Form::OptionalNumber, Json::Number(number)) => Value::Number(number.as_i64()?),
+            (Form::Number | Form::Byte | Form::OptionalNumber, Json::Number(number)) => {
+                Value::Number(number.as_i64()?)
+            }
             (Form::Range, Json::Array(ends)) => match ends.as_slice() {
                 [start, end] => Value::Range(start.as_i64()?, end.as_i64()?),
                 _ => return None,

@@ -115,6 +115,15 @@ impl Kind {
         }
     }
 
+    /// The field by whose text a body says of which type of the kind it is, and the texts that it may have.
+    pub(crate) const fn told_apart_by(self) -> Option<(&'static str, &'static [&'static str])> {
+        match self {
+            Kind::Port | Kind::Rule => Some(("type", self.types())),
+            Kind::GroupAddress => Some(("version", crate::resources::address_group::VERSIONS)),
+            _ => None,
+        }
+    }
+
     /// The types that objects of this kind are told apart by, if they are.
     pub(crate) const fn types(self) -> &'static [&'static str] {
         match self {
@@ -133,6 +142,8 @@ pub(crate) enum Form {
     Flag,
     /// A primitive number: null means 0.
     Number,
+    /// A number of which a byte is kept; null means 0.
+    Byte,
     /// A number that may be null.
     OptionalNumber,
     /// `{"start": 1, "end": 2}`.
@@ -183,6 +194,8 @@ pub(crate) enum Check {
     MacMask,
     /// A range with both ends in 1..=65535 and in order.
     PortRange,
+    /// One of these words, else the regular expression itself is shown.
+    Pattern(&'static [&'static str]),
     /// One of these words, else "Must be one of […]." (07-route, step 14 on 1.7).
     OneOf(&'static [&'static str]),
 }

@@ -21,6 +21,10 @@ impl Violation {
 /// The regular expression of addresses, which a broken pattern without words of its own shows.
 const ADDRESS_PATTERN: &str = r#"must match "^(([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])\.){3}([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])$""#;
 
+/// What is said about a bad MAC mask.
+pub(crate) const MAC_MASK: &str = "MAC mask must consist of three sets of four hexadecimal digits separated by periods, \
+                                   e.g. \"ffff.ff00.0000\".";
+
 /// Every constraint that the fields of a new or changed object break, in the order of the kind's table.
 pub(crate) fn violations(kind: Kind, version: Version, type_name: &str, set: &Fields) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -71,13 +75,12 @@ fn broken(check: Check, value: Option<&Value>) -> Option<String> {
         (Check::Mac, Value::Text(text)) if !is_mac(text) => {
             Some("MAC address string must be 6 words of 1 or 2 hex digits joined with 5 ':'".to_owned())
         }
-        (Check::MacMask, Value::Text(text)) if !is_mac_mask(text) => Some(
-            "MAC mask must consist of three sets of four hexadecimal digits separated by periods, \
-             e.g. \"ffff.ff00.0000\"."
-                .to_owned(),
-        ),
+        (Check::MacMask, Value::Text(text)) if !is_mac_mask(text) => Some(MAC_MASK.to_owned()),
         (Check::PortRange, Value::Range(start, end)) if !(1 <= *start && start <= end && *end <= 0xFFFF) => {
             Some("{midokura.javarx.RangeNotValid.message}".to_owned())
+        }
+        (Check::Pattern(words), Value::Text(text)) if !words.contains(&&**text) => {
+            Some(format!("must match \"{}\"", words.join("|")))
         }
         (Check::OneOf(words), Value::Text(text)) if !words.contains(&&**text) => {
             Some(format!("Must be one of [{}].", words.join(", ")))
@@ -102,7 +105,7 @@ pub(crate) fn is_address(text: &str) -> bool {
     }) && parts == 4
 }
 
-fn is_mac(text: &str) -> bool {
+pub(crate) fn is_mac(text: &str) -> bool {
     let mut words = 0;
     text.split(':').all(|word| {
         words += 1;
@@ -110,7 +113,7 @@ fn is_mac(text: &str) -> bool {
     }) && words == 6
 }
 
-fn is_mac_mask(text: &str) -> bool {
+pub(crate) fn is_mac_mask(text: &str) -> bool {
     let mut words = 0;
     text.split('.').all(|word| {
         words += 1;

@@ -105,6 +105,12 @@ pub(crate) struct Traits {
     pub(crate) lacking_method_crashes: bool,
     /// Whether adding an address to an address group fails with a crash page (14-groups, step 8).
     pub(crate) group_address_crashes: bool,
+    /// How it says that there is no address group to hold an address, where it has words of its own (not recorded).
+    pub(crate) no_address_group: Option<&'static str>,
+    /// Whether an exception within a change becomes an error with its message, and no crash page (not recorded).
+    pub(crate) catches_exceptions: bool,
+    /// Whether a port group can be changed (not recorded; the README says so of 1.7).
+    pub(crate) port_groups_change: bool,
     /// What the automatic route of a router port names as its gateway (05-router-port, step 4).
     pub(crate) local_route_gateway: Option<&'static str>,
     /// The type of that route.
@@ -113,8 +119,8 @@ pub(crate) struct Traits {
     pub(crate) network_of_address: bool,
     /// How it starts the message about a value that it can't store (09-nat-rules, step 15).
     pub(crate) cannot_handle: &'static str,
-    /// Media types of tenants: 5.x has the resource and answers 406 to every type (15-tenants).
-    pub(crate) tenants_readable: bool,
+    /// The revision of the media type of tenants: 5.x answers 406 to revision 1 (15-tenants).
+    pub(crate) tenant_revision: u8,
     /// The key of the mock token (01-login, step 0).
     pub(crate) mock_token: &'static str,
     /// How the charset of the login's answers is written.
@@ -130,11 +136,14 @@ const V1_7: Traits = Traits {
     negotiation: Negotiation::Weighed,
     lacking_method_crashes: false,
     group_address_crashes: false,
+    no_address_group: Some("IP address group does not exist: "),
+    catches_exceptions: false,
+    port_groups_change: false,
     local_route_gateway: None,
     local_route_type: "Normal",
     network_of_address: false,
     cannot_handle: "Cannot handle resource",
-    tenants_readable: true,
+    tenant_revision: 1,
     mock_token: "999888777666",
     charset: "UTF-8",
     host_alive: true,
@@ -147,11 +156,14 @@ const V5_0: Traits = Traits {
     negotiation: Negotiation::Exact,
     lacking_method_crashes: true,
     group_address_crashes: true,
+    no_address_group: Some("IP addr group not found: "),
+    catches_exceptions: false,
+    port_groups_change: false,
     local_route_gateway: Some("255.255.255.255"),
     local_route_type: "Local",
     network_of_address: false,
     cannot_handle: "Can't handle resource",
-    tenants_readable: false,
+    tenant_revision: 2,
     mock_token: "00000000",
     charset: "utf-8",
     host_alive: false,
@@ -161,6 +173,9 @@ const V5_8: Traits = Traits {
     taken: 409,
     lacking_method_crashes: false,
     group_address_crashes: false,
+    no_address_group: None,
+    catches_exceptions: true,
+    port_groups_change: true,
     local_route_gateway: None,
     network_of_address: true,
     cannot_handle: "Cannot handle resource",

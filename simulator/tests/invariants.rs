@@ -25,6 +25,7 @@ type Known = Arc<Mutex<BTreeMap<&'static str, Vec<String>>>>;
 
 struct Clerk {
     base: String,
+    version: Version,
     client: reqwest::Client,
     known: Known,
     dice: Dice,
@@ -41,8 +42,12 @@ impl Clerk {
 
     async fn send(&mut self, method: &str, path: &str, body: Json) -> (u16, String) {
         let request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.base));
-        let answer =
-            request.header("Content-Type", "application/json").body(body.to_string()).send().await.unwrap();
+        let answer = request
+            .header("Content-Type", crate::body_type(self.version, path))
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap();
         let location = answer.headers().get("location").map(|place| place.to_str().unwrap().to_owned());
         (answer.status().as_u16(), location.unwrap_or_default())
     }
@@ -193,6 +198,7 @@ async fn whatever_many_do_at_once_nothing_dangles() {
         let server = start(options()).await.unwrap();
         let mut zone = Clerk {
             base: server.base_url().to_owned(),
+            version,
             client: crate::client(),
             known: Known::default(),
             dice: Dice(seed),
@@ -200,12 +206,14 @@ async fn whatever_many_do_at_once_nothing_dangles() {
         let body = json!({ "name": "z", "type": "gre" });
         let (_, place) = zone.send("POST", "/tunnel_zones", body).await;
         let path = format!("/tunnel_zones/{}/hosts", place.rsplit('/').next().unwrap());
-        zone.send("POST", &path, json!({ "hostId": HOST, "ipAddress": "10.0.0.1" })).await;
+        let (status, _) = zone.send("POST", &path, json!({ "hostId": HOST, "ipAddress": "10.0.0.1" })).await;
+        assert_eq!(status, 201, "{version}");
         let known = Known::default();
         let workers: Vec<_> = (0..8)
             .map(|number| {
                 let mut clerk = Clerk {
                     base: server.base_url().to_owned(),
+                    version,
                     client: crate::client(),
                     known: Arc::clone(&known),
                     dice: Dice(seed * 100 + number),

@@ -14,6 +14,21 @@ mod invariants;
 mod keystone;
 mod observe;
 mod replay;
+mod unrecorded;
+
+/// The type of a body for a path: plain JSON, where it does.
+fn body_type(version: midoform_simulator::Version, path: &str) -> &'static str {
+    if path.starts_with("/tunnel_zones/") {
+        "application/vnd.org.midonet.TunnelZoneHost-v1+json"
+    } else if version == midoform_simulator::Version::V1_7
+        && path.ends_with("/ports")
+        && (path.starts_with("/routers/") || path.starts_with("/bridges/"))
+    {
+        "application/vnd.org.midonet.Port-v2+json"
+    } else {
+        "application/json"
+    }
+}
 
 /// A client that takes things as they come.
 fn client() -> reqwest::Client {

@@ -6,10 +6,10 @@ use midoform_simulator::{Options, Server, StartError, Tls, Version, start};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-async fn post(server: &Server, path: &str, body: Json) -> String {
+async fn post(server: &Server, version: Version, path: &str, body: Json) -> String {
     let request = crate::client()
         .post(format!("{}{path}", server.base_url()))
-        .header("Content-Type", "application/json")
+        .header("Content-Type", crate::body_type(version, path))
         .body(body.to_string());
     let answer = request.send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 201, "{path} {body}");
@@ -22,15 +22,19 @@ async fn get(server: &Server, path: &str) -> (u16, String) {
 }
 
 /// A router and a bridge that are linked, with a chain.
-async fn small_network(server: &Server) {
-    let chain = post(server, "/chains", json!({ "name": "in", "tenantId": "t" })).await;
-    let router =
-        post(server, "/routers", json!({ "name": "r \"1\"", "tenantId": "t", "inboundFilterId": chain }))
-            .await;
-    let bridge = post(server, "/bridges", json!({ "name": "b", "tenantId": "t" })).await;
+async fn small_network(server: &Server, version: Version) {
+    let chain = post(server, version, "/chains", json!({ "name": "in", "tenantId": "t" })).await;
+    let router = post(
+        server,
+        version,
+        "/routers",
+        json!({ "name": "r \"1\"", "tenantId": "t", "inboundFilterId": chain }),
+    )
+    .await;
+    let bridge = post(server, version, "/bridges", json!({ "name": "b", "tenantId": "t" })).await;
     let address = json!({ "type": "Router", "networkAddress": "10.0.0.0", "networkLength": 24, "portAddress": "10.0.0.1" });
-    let there = post(server, &format!("/routers/{router}/ports"), address).await;
-    let here = post(server, &format!("/bridges/{bridge}/ports"), json!({ "type": "Bridge" })).await;
+    let there = post(server, version, &format!("/routers/{router}/ports"), address).await;
+    let here = post(server, version, &format!("/bridges/{bridge}/ports"), json!({ "type": "Bridge" })).await;
     let link = crate::client()
         .post(format!("{}/ports/{here}/link", server.base_url()))
         .header("Content-Type", "application/json")
@@ -41,7 +45,7 @@ async fn small_network(server: &Server) {
 #[tokio::test]
 async fn metrics_count_requests_and_objects() {
     let server = start(Options::default()).await.unwrap();
-    small_network(&server).await;
+    small_network(&server, Version::V5_8).await;
     for path in ["/midonet-api/routers", "/midonet-api/routers", "/midonet-api/nowhere"] {
         get(&server, path).await;
     }
@@ -70,7 +74,7 @@ async fn the_whole_topology_can_be_seen_when_it_may() {
     for version in Version::ALL {
         let hosts = vec![(Uuid::from_u128(1), "node1".to_owned())];
         let server = start(Options { version, hosts, inspect: true, ..Options::default() }).await.unwrap();
-        small_network(&server).await;
+        small_network(&server, version).await;
         let (status, text) = get(&server, "/_topology").await;
         assert_eq!(status, 200);
         let all: Json = serde_json::from_str(&text).unwrap();

@@ -36,7 +36,6 @@ impl Api {
     /// Binds a port to an interface of a host (13-host-binding, steps 3 to 17).
     pub(super) fn bind(&self, call: &Call<'_>, host: Uuid) -> Outcome {
         let draft = self.draft(call, Kind::Binding)?;
-        self.validate(Kind::Binding, &draft)?;
         let port = draft.uuid("portId");
         let interface = match draft.get("interfaceName") {
             Some(Value::Text(name)) => Some(name.clone()),
@@ -80,11 +79,10 @@ impl Api {
         if state.naming(host, "hostId", Kind::ZoneHost).next().is_none() {
             return Err(taken("The specified host is not in any tunnel zone.".to_owned()));
         }
-        let Some(found) = port.and_then(|port| state.get(Kind::Port, port)) else {
-            let id = port.map_or_else(|| "null".to_owned(), |id| id.to_string());
-            let (class, kind) = (Kind::Port.class(), Some(Kind::Port));
-            return Err(Failure::Missing { class, kind, id, during: During::Reference });
-        };
+        let port = port.ok_or_else(Failure::null)?;
+        let found = state
+            .get(Kind::Port, port)
+            .ok_or_else(|| Failure::missing(Kind::Port, port, During::Reference))?;
         if found.text("interfaceName").is_some() {
             return Err(taken(format!("Port {} is already bound to an interface", found.id)));
         }
@@ -126,7 +124,8 @@ impl Api {
         self.validate(Kind::ZoneHost, &draft)?;
         let mut state = self.lock();
         let first = self.version.traits().first_generation;
-        let host = draft.uuid("hostId").unwrap_or_default();
+        let named = draft.uuid("hostId");
+        let host = named.unwrap_or_default();
         let mut found = Vec::new();
         if !state.has(Kind::TunnelZone, zone) {
             if !first {
@@ -139,6 +138,9 @@ impl Api {
         }
         if !found.is_empty() {
             return Err(Failure::Violations(found));
+        }
+        if named.is_none() {
+            return Err(Failure::null());
         }
         if state
             .naming(zone, "tunnelZoneId", Kind::ZoneHost)
@@ -205,15 +207,9 @@ impl Api {
             Some(Value::Number(version)) => *version,
             _ => 0,
         };
-        let address = match draft.get("addr") {
-            Some(Value::Text(address)) => address.clone(),
-            _ => "null".into(),
-        };
-        if version != 4 && version != 6 {
-            return Err(Failure::bad(format!("Invalid IP version: {version}")));
-        }
+        let Some(Value::Text(address)) = draft.get("addr").cloned() else { return Err(Failure::null()) };
         if !is_address(&address) && address.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err(refused("addr", &format!("{address} is not a valid IP address"), 400));
+            return Err(Failure::bad(format!("{address} is not a valid IP address")));
         }
         let mut state = self.lock();
         if !state.has(Kind::AddressGroup, group) {
@@ -241,8 +237,8 @@ impl Api {
     }
 }
 
-/// 1.7 checks a binding as it checks a form: all that is wrong at once, then whether the interface is free. A bound
-/// port moves (13-host-binding, step 12).
+/// 1.7 checks a binding as it checks a form: the port first, then all else that is wrong at once, then whether the
+/// interface is free. A bound port moves (13-host-binding, steps 12, 15 to 17).
 fn check_binding_1x(
     state: &State,
     host: Uuid,
@@ -250,14 +246,19 @@ fn check_binding_1x(
     interface: Option<&str>,
 ) -> Result<Uuid, Failure> {
     let mut found = Vec::new();
-    if state.naming(host, "hostId", Kind::ZoneHost).next().is_none() {
-        found.push(Violation::new("hostId", "The specified host is not in any tunnel zone."));
+    if port.is_none() {
+        found.push(Violation::new("portId", "may not be null"));
     }
-    let port = port.and_then(|port| state.get(Kind::Port, port));
-    let Some(port) = port else {
+    let Some(port) = port.and_then(|port| state.get(Kind::Port, port)) else {
         found.push(Violation::new("portId", "Port ID is not valid."));
         return Err(Failure::Violations(found));
     };
+    if state.naming(host, "hostId", Kind::ZoneHost).next().is_none() {
+        found.push(Violation::new("hostId", "The specified host is not in any tunnel zone."));
+    }
+    if interface.is_none() {
+        found.push(Violation::new("interfaceName", "may not be null"));
+    }
     if !found.is_empty() {
         return Err(Failure::Violations(found));
     }

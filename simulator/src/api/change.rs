@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::create::refused;
-use super::read::child_field;
+use super::read::{check_ip_version, child_field};
 use super::{Api, Call, Outcome, uuid_of};
 use crate::failure::{During, Failure};
 use crate::http::bind;
@@ -47,15 +47,15 @@ impl Api {
             let models = "org.midonet.cluster.rest_api.models";
             let (is, wanted) =
                 (bind::model_of(kind, before.type_name()), bind::model_of(kind, draft.type_name));
-            let internal = "An internal server error has occurred, please try again.";
-            return Err(Failure::Worded {
-                status: 500,
-                first: internal.to_owned(),
-                later: format!("{models}.{is} cannot be cast to {models}.{wanted}"),
-            });
+            let message = Some(format!("{models}.{is} cannot be cast to {models}.{wanted}"));
+            return Err(Failure::Exception { class: "java.lang.ClassCastException", message });
         }
         if kind == Kind::TunnelZone {
-            self.check_zone_name(&state, &draft, Some(before.id))?;
+            self.check_zone_name(&state, &draft)?;
+        }
+        // It is all that can be changed of a host (not recorded).
+        if kind == Kind::Host && draft.get("floodingProxyWeight").is_none() {
+            return Err(Failure::bad("Flooding proxy weight must not be null."));
         }
         check_references(&state, kind, self.version, &draft)?;
         let kept = match kind {
@@ -145,12 +145,13 @@ impl Api {
     }
 
     /// DELETE of an address of a group.
-    pub(super) fn delete_address(&self, group: &str, address: &str) -> Outcome {
+    pub(super) fn delete_address(&self, group: &str, version: &str, address: &str) -> Outcome {
+        check_ip_version(version)?;
         let group = Self::path_id(group)?;
         let first = self.version.traits().first_generation;
         let mut state = self.lock();
         if !state.has(Kind::AddressGroup, group) && !first {
-            return Err(Failure::missing(Kind::AddressGroup, group, During::Read));
+            return Err(Failure::missing(Kind::AddressGroup, group, During::List));
         }
         let mut change = state.begin();
         for known in change.naming(group, "ipAddrGroupId", Kind::GroupAddress) {
@@ -176,14 +177,13 @@ impl Api {
             ((Some(a), Some(b)), Some(peer)) => {
                 (peer, if first { linkable_1x(a, b) } else { linkable_5x(a, b) })
             }
-            ((a, b), peer) if first => {
-                return Err(Failure::Violations(bad_ends(a.is_some(), b.is_some(), peer.is_some())));
+            ((a, b), _) if first => {
+                return Err(Failure::Violations(bad_ends(a.is_some(), b.is_some())));
             }
+            (_, None) => return Err(Failure::null()),
             ((None, _), _) => return Err(Failure::missing(Kind::Port, port, During::Reference)),
-            ((Some(_), _), peer) => {
-                let id = peer.map_or_else(|| "null".to_owned(), |id| id.to_string());
-                let (class, kind) = (Kind::Port.class(), Some(Kind::Port));
-                return Err(Failure::Missing { class, kind, id, during: During::Reference });
+            ((Some(_), _), Some(peer)) => {
+                return Err(Failure::missing(Kind::Port, peer, During::Reference));
             }
         };
         if !free {
@@ -214,11 +214,8 @@ impl Api {
 }
 
 /// Which ends of a link are not there (06-port-link, steps 11 and 12; random2, step 58).
-fn bad_ends(port: bool, peer: bool, named: bool) -> Vec<Violation> {
+fn bad_ends(port: bool, peer: bool) -> Vec<Violation> {
     let mut found = Vec::new();
-    if !named {
-        return vec![Violation::new("peerId", "may not be null")];
-    }
     for (there, field) in [(port, "portId"), (peer, "peerId")] {
         if !there {
             found.push(Violation::new(field, "Port ID is not valid."));

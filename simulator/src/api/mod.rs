@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::failure::{During, Failure};
 use crate::http::bind::{self, Draft};
 use crate::http::json;
-use crate::http::media::{self, BodyType, Offer};
+use crate::http::media::{self, BodyType, Offer, Use};
 use crate::http::path::Target;
 use crate::http::reply::{Form, Reply};
 use crate::journal::{Journal, Ticket};
@@ -79,7 +79,9 @@ impl Api {
             (Method::Delete, Target::OneWithin(parent, id, kind, child)) => {
                 self.delete_within(*parent, id, *kind, child)
             }
-            (Method::Delete, Target::Address(group, _, address)) => self.delete_address(group, address),
+            (Method::Delete, Target::Address(group, version, address)) => {
+                self.delete_address(group, version, address)
+            }
             _ => Err(Failure::Bare(405)),
         }
     }
@@ -104,8 +106,14 @@ impl Api {
             (Other, _) => return Some(Failure::Bare(405)),
             (Get, Target::All(kind)) => matches!(kind, K::Rule | K::Route),
             (Post, Target::All(kind)) => matches!(kind, K::Rule | K::Route | K::Port | K::Host),
+            (Put, Target::One(K::PortGroup, _)) => !self.version.traits().port_groups_change,
             (Put, Target::One(kind, _)) => {
                 !matches!(kind, K::Router | K::Bridge | K::Port | K::TunnelZone | K::Host)
+            }
+            (Post, Target::Tenants) | (Put | Delete, Target::Tenant(_))
+                if !self.version.traits().first_generation =>
+            {
+                return Some(self.refuse_tenant_change(call));
             }
             (Get | Delete, Target::One(..) | Target::OneWithin(..) | Target::Address(..)) => false,
             (Get | Post, Target::Within(..)) | (Post | Delete, Target::Link(_)) => false,
@@ -120,6 +128,19 @@ impl Api {
                 Failure::Bare(405)
             }
         })
+    }
+
+    /// 5.x says that it does not change tenants, to a body of their type or to none.
+    fn refuse_tenant_change(&self, call: &Call<'_>) -> Failure {
+        let offers = media::named(&[&self.tenant_type("")]);
+        match media::check_body_type(false, call.content_type, &offers) {
+            Err(_) if call.method != Method::Delete => Failure::Bare(415),
+            _ => Failure::Plain { status: 405, message: tenant::UNMODIFIABLE.to_owned() },
+        }
+    }
+
+    fn tenant_type(&self, infix: &str) -> String {
+        format!("application/vnd.org.midonet.{infix}Tenant-v{}+json", self.version.traits().tenant_revision)
     }
 
     /// Whether 5.x serves a target by its generic resource, which looks at media types in its own way.
@@ -143,7 +164,7 @@ impl Api {
 
     /// Reads a body as a draft of `kind`: first its type, then its JSON.
     fn draft(&self, call: &Call<'_>, kind: Kind) -> Result<Draft, Failure> {
-        let located = self.body(call, &media::offers(kind, self.version, false))?;
+        let located = self.body(call, &media::offers(kind, self.version, Use::Body))?;
         let draft = bind::draft(kind, self.version, &located.value).map_err(Failure::Body)?;
         located.checked.map(|()| draft)
     }
@@ -193,28 +214,26 @@ impl Api {
         Ok(Reply::json(200, &offer.name, &application::shown(&call.base, self.version)))
     }
 
-    fn system_state(call: &Call<'_>) -> Result<Reply, Failure> {
-        let offers = media::named(&[
-            "application/vnd.org.midonet.SystemState-v2+json",
-            "application/vnd.org.midonet.SystemState-v1+json",
-            media::JSON,
-        ]);
+    fn system_state(&self, call: &Call<'_>) -> Result<Reply, Failure> {
+        let mut offers = media::named(&["application/vnd.org.midonet.SystemState-v2+json", media::JSON]);
+        if self.version.traits().first_generation {
+            offers.extend(media::named(&["application/vnd.org.midonet.SystemState-v1+json"]));
+        }
         let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
-        Ok(Reply::json(200, &offer.name, &system_state::shown(&call.base)))
+        Ok(Reply::json(200, &offer.name, &system_state::shown(self.version, &call.base)))
     }
 
-    /// Tenants: 406 to everything on 5.x, and to plain JSON on 1.7 (15-tenants; 16-lists, step 10).
+    /// Tenants: 406 to plain JSON (15-tenants; 16-lists, step 10).
     fn tenants(&self, call: &Call<'_>, one: Option<&str>) -> Result<Reply, Failure> {
-        if !self.version.traits().tenants_readable {
-            return Err(Failure::Bare(406));
-        }
         let infix = if one.is_some() { "" } else { "collection." };
-        let offers = media::named(&[&format!("application/vnd.org.midonet.{infix}Tenant-v1+json")]);
+        let offers = media::named(&[&self.tenant_type(infix)]);
         let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
-        let show = |(id, name): &(String, String)| tenant::shown(&call.base, id, name);
+        let show = |(id, name): &(String, String)| tenant::shown(self.version, &call.base, id, name, None);
+        // The mock provider describes a tenant by its name.
+        let mock = |name: &str| tenant::shown(self.version, &call.base, name, name, Some(name));
         let body = match (one, &call.tenants) {
             // Under the mock provider every name is a tenant (step 2).
-            (Some(name), None) => tenant::shown(&call.base, name, name),
+            (Some(name), None) => mock(name),
             (Some(id), Some(known)) => {
                 let found = known.iter().find(|(known, _)| known == id);
                 found.map(show).ok_or_else(|| Failure::Plain {
@@ -223,9 +242,9 @@ impl Api {
                 })?
             }
             (None, Some(known)) => known.iter().map(show).collect(),
-            (None, None) => {
-                self.tenant_names().iter().map(|name| tenant::shown(&call.base, name, name)).collect::<Json>()
-            }
+            // 5.x lists none of them (not recorded).
+            (None, None) if !self.version.traits().first_generation => Json::Array(Vec::new()),
+            (None, None) => self.tenant_names().iter().map(|name| mock(name)).collect(),
         };
         Ok(Reply::json(200, &offer.name, &body))
     }

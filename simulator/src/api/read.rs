@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Api, Call};
+use super::{Api, Call, uuid_of};
 use crate::failure::{During, Failure};
-use crate::http::media;
+use crate::http::media::{self, Offer, Use};
 use crate::http::path::{Target, query};
 use crate::http::reply::{Content, Reply};
 use crate::http::write;
@@ -20,54 +20,64 @@ impl Api {
     pub(crate) fn read(&self, call: &Call<'_>) -> Result<Reply, Failure> {
         match &call.target {
             Target::Root => self.root(call),
-            Target::SystemState => Self::system_state(call),
+            Target::SystemState => self.system_state(call),
             Target::Tenants => self.tenants(call, None),
             Target::Tenant(name) => self.tenants(call, Some(name)),
             Target::All(kind) => {
                 let negotiation = self.negotiation(&call.target);
-                self.list(call, *kind, negotiation, |state| Ok(all(state, *kind, call.query)))
+                self.list(call, &self.lists(*kind), negotiation, |state| self.all(state, *kind, call.query))
             }
             Target::One(kind, id) => self.one(call, *kind, id),
             Target::Within(parent, id, kind) => {
                 let negotiation = self.negotiation(&call.target);
-                self.list(call, *kind, negotiation, |state| self.within(state, *parent, id, *kind))
+                let within = |state: &State| self.within(state, *parent, id, *kind);
+                self.list(call, &self.lists(*kind), negotiation, within)
             }
             Target::OneWithin(parent, id, kind, child) => self.one_within(call, *parent, id, *kind, child),
-            Target::PeerPorts(kind, id) => self.list(call, Kind::Port, Negotiation::Weighed, |state| {
-                let device = self.find(state, *kind, id, During::List)?;
-                Ok(peers(state, device.id))
-            }),
-            Target::GroupsOf(id) => self.list(call, Kind::PortGroupPort, Negotiation::Weighed, |state| {
-                let port = self.find(state, Kind::Port, id, During::List)?;
-                Ok(state.naming(port.id, "portId", Kind::PortGroupPort).cloned().collect())
-            }),
-            Target::Address(group, _, address) => self.address(call, group, address),
+            Target::PeerPorts(kind, id) => {
+                self.list(call, &self.lists(Kind::Port), Negotiation::Weighed, |state| {
+                    let device = self.find(state, *kind, id, During::List)?;
+                    Ok(peers(state, device.id))
+                })
+            }
+            Target::GroupsOf(id) => {
+                let mut offers = self.lists(Kind::PortGroupPort);
+                offers.retain(|offer| offer.name != media::JSON);
+                self.list(call, &offers, Negotiation::Weighed, |state| {
+                    let port = self.find(state, Kind::Port, id, During::List)?;
+                    Ok(state.naming(port.id, "portId", Kind::PortGroupPort).cloned().collect())
+                })
+            }
+            Target::Address(group, version, address) => self.address(call, group, version, address),
             Target::Login | Target::Link(_) => Err(Failure::Bare(405)),
         }
+    }
+
+    fn lists(&self, kind: Kind) -> Vec<Offer> {
+        media::offers(kind, self.version, Use::Many)
     }
 
     fn list(
         &self,
         call: &Call<'_>,
-        kind: Kind,
+        offers: &[Offer],
         negotiation: Negotiation,
         find: impl FnOnce(&State) -> Result<Vec<Arc<Object>>, Failure>,
     ) -> Result<Reply, Failure> {
-        let offers = media::offers(kind, self.version, true);
-        let offer = media::choose(negotiation, call.accept, &offers)?;
+        let offer = media::choose(negotiation, call.accept, offers)?;
         let objects = find(&self.lock())?;
         let content = Content::List { objects, form: self.form(offer), base: Arc::clone(&call.base) };
         Ok(Reply { content_type: Some(offer.name.clone()), content, ..Reply::status(200) })
     }
 
-    fn shown(&self, call: &Call<'_>, offer: &media::Offer, object: &Object) -> Reply {
+    fn shown(&self, call: &Call<'_>, offer: &Offer, object: &Object) -> Reply {
         let mut body = Vec::with_capacity(1024);
         write::object(&mut body, object, self.form(offer), &call.base);
         Reply::with(200, &offer.name, body)
     }
 
     fn one(&self, call: &Call<'_>, kind: Kind, id: &str) -> Result<Reply, Failure> {
-        let offers = media::offers(kind, self.version, false);
+        let offers = media::offers(kind, self.version, Use::One);
         let offer = media::choose(self.negotiation(&call.target), call.accept, &offers)?;
         let state = self.lock();
         let mut object = self.find(&state, kind, id, During::Read)?;
@@ -80,6 +90,34 @@ impl Api {
             return Err(Failure::Plain { status: 500, message });
         }
         Ok(self.shown(call, offer, &object))
+    }
+
+    /// A whole collection, or the part of it that belongs to a tenant, or the groups that hold a port. 1.7 looks at the
+    /// port and then no more at the tenant (not recorded).
+    fn all(&self, state: &State, kind: Kind, given: Option<&str>) -> Result<Vec<Arc<Object>>, Failure> {
+        let first = self.version.traits().first_generation;
+        let port = match query(given, "port_id").filter(|_| kind == Kind::PortGroup) {
+            None => None,
+            Some(text) => Some(uuid_of(&text).ok_or_else(|| match first {
+                true => Failure::BadPathId(text.clone()),
+                false => {
+                    Failure::Crash(format!("java.lang.IllegalArgumentException: Invalid UUID string: {text}"))
+                }
+            })?),
+        };
+        let tenanted = matches!(kind, Kind::Router | Kind::Bridge | Kind::Chain | Kind::PortGroup);
+        let tenant = query(given, "tenant_id").filter(|_| tenanted && !(first && port.is_some()));
+        let holds = |group: &Object, port: Uuid| {
+            state
+                .naming(group.id, "portGroupId", Kind::PortGroupPort)
+                .any(|member| member.uuid("portId") == Some(port))
+        };
+        Ok(state
+            .all(kind)
+            .filter(|object| tenant.as_deref().is_none_or(|tenant| object.text("tenantId") == Some(tenant)))
+            .filter(|object| port.is_none_or(|port| holds(object, port)))
+            .cloned()
+            .collect())
     }
 
     /// What a thing holds. On 1.7 the rules of a chain that is not there are none (11-tenant, step 46), and a host that
@@ -127,7 +165,7 @@ impl Api {
         kind: Kind,
         child: &str,
     ) -> Result<Reply, Failure> {
-        let offers = media::offers(kind, self.version, false);
+        let offers = media::offers(kind, self.version, Use::One);
         let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
         let child = Self::path_id(child)?;
         let state = self.lock();
@@ -149,26 +187,33 @@ impl Api {
                 first: "Mapping does not exist".to_owned(),
                 later: "Host interface port not found".to_owned(),
             },
+            // The words for a zone's host are 1.7's own (not recorded).
             _ => Failure::Worded {
                 status: 404,
-                first: "The requested resource was not found.".to_owned(),
+                first: match kind {
+                    Kind::ZoneHost => "Tunnel zone member was not found".to_owned(),
+                    _ => "The requested resource was not found.".to_owned(),
+                },
                 later: "Resource not found".to_owned(),
             },
         })?;
         Ok(self.shown(call, offer, &found))
     }
 
-    fn address(&self, call: &Call<'_>, group: &str, address: &str) -> Result<Reply, Failure> {
-        let offers = media::offers(Kind::GroupAddress, self.version, false);
+    /// One address of a group (not recorded; the words are MidoNet's).
+    fn address(&self, call: &Call<'_>, group: &str, version: &str, address: &str) -> Result<Reply, Failure> {
+        check_ip_version(version)?;
+        let offers = media::offers(Kind::GroupAddress, self.version, Use::One);
         let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
         let state = self.lock();
         let held = self.within(&state, Kind::AddressGroup, group, Kind::GroupAddress)?;
         drop(state);
         let found = held.iter().find(|object| object.text("addr") == Some(address));
+        let words = "The IP address group does not contain the specified address";
         let found = found.ok_or_else(|| Failure::Worded {
             status: 404,
-            first: "The requested resource was not found.".to_owned(),
-            later: "Resource not found".to_owned(),
+            first: format!("{words}: {address}"),
+            later: format!("{words} {address}"),
         })?;
         Ok(self.shown(call, offer, found))
     }
@@ -179,22 +224,13 @@ pub(super) fn child_field(kind: Kind) -> &'static str {
     if kind == Kind::ZoneHost { "hostId" } else { "portId" }
 }
 
-/// A whole collection, or the part of it that belongs to a tenant, or the groups that hold a port.
-fn all(state: &State, kind: Kind, given: Option<&str>) -> Vec<Arc<Object>> {
-    let tenanted = matches!(kind, Kind::Router | Kind::Bridge | Kind::Chain | Kind::PortGroup);
-    let tenant = query(given, "tenant_id").filter(|_| tenanted);
-    let port = query(given, "port_id").filter(|_| kind == Kind::PortGroup);
-    let holds = |group: &Object, port: &str| {
-        state
-            .naming(group.id, "portGroupId", Kind::PortGroupPort)
-            .any(|member| member.uuid("portId").is_some_and(|id| id.to_string() == port))
-    };
-    state
-        .all(kind)
-        .filter(|object| tenant.as_deref().is_none_or(|tenant| object.text("tenantId") == Some(tenant)))
-        .filter(|object| port.as_deref().is_none_or(|port| holds(object, port)))
-        .cloned()
-        .collect()
+/// The version of an address in a path.
+pub(super) fn check_ip_version(version: &str) -> Result<(), Failure> {
+    match version.parse::<i32>() {
+        Ok(4 | 6) => Ok(()),
+        Ok(other) => Err(Failure::bad(format!("Invalid IP version: {other}"))),
+        Err(_) => Err(Failure::NotANumber(version.to_owned())),
+    }
 }
 
 /// The ports at the other ends of a device's links (06-port-link, step 14).

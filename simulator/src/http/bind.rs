@@ -21,6 +21,8 @@ const MODELS: &str = "org.midonet.cluster.rest_api.models";
 pub(crate) struct Draft {
     /// The type among the kind's types, empty for kinds without.
     pub(crate) type_name: &'static str,
+    /// Whether the body said so by an older name, as 1.7 has for ports.
+    pub(crate) older: bool,
     pub(crate) fields: Fields,
 }
 
@@ -48,11 +50,20 @@ impl Draft {
 /// Reads a body as an object of `kind`.
 pub(crate) fn draft(kind: Kind, version: Version, body: &Located) -> Result<Draft, Misfit> {
     let Node::Map(entries) = &body.value else { return Err(not_a(kind.model(), body)) };
-    let type_name = type_of(kind, version, entries, body.at)?;
-    let mut draft = Draft { type_name, fields: Fields::new() };
-    if !type_name.is_empty() {
-        draft.fields.push(("type", Value::text(type_name)));
+    let mut draft = Draft { type_name: "", older: false, fields: Fields::new() };
+    let (type_name, older) = type_of(kind, version, entries, body.at)?;
+    match (kind.told_apart_by(), type_name) {
+        (Some(("version", _)), version) => {
+            draft.set("version", version.parse().map_or(Value::Null, Value::Number));
+        }
+        (Some((field, _)), type_name) => {
+            draft.type_name = type_name;
+            draft.older = older;
+            draft.set(field, Value::text(type_name));
+        }
+        (None, _) => {}
     }
+    let type_name = draft.type_name;
     let model = model_of(kind, type_name);
     for (name, located) in entries {
         let field = fields(kind, version, type_name)
@@ -106,13 +117,11 @@ fn type_of(
     version: Version,
     entries: &[(String, Located)],
     at: Place,
-) -> Result<&'static str, Misfit> {
-    if kind.types().is_empty() {
-        return Ok("");
-    }
-    let Some((_, located)) = entries.iter().find(|(name, _)| name == "type") else {
+) -> Result<(&'static str, bool), Misfit> {
+    let Some((field, types)) = kind.told_apart_by() else { return Ok(("", false)) };
+    let Some((_, located)) = entries.iter().find(|(name, _)| name == field) else {
         return Err(Misfit::Mapping(format!(
-            "Unexpected token (END_OBJECT), expected FIELD_NAME: missing property 'type' that is to contain type id  \
+            "Unexpected token (END_OBJECT), expected FIELD_NAME: missing property '{field}' that is to contain type id  \
              (for class {MODELS}.{})\n at {}",
             kind.model(),
             at.shown()
@@ -142,13 +151,14 @@ fn type_of(
     } else {
         &[]
     };
-    let known = kind.types().iter().copied().find(|known| *known == given);
-    let known = known.or_else(|| older.iter().find(|(name, _)| *name == given).map(|(_, known)| *known));
+    let known = types.iter().copied().find(|known| *known == given).map(|known| (known, false));
+    let known =
+        known.or_else(|| older.iter().find(|(name, _)| *name == given).map(|(_, known)| (*known, true)));
     known.ok_or_else(|| {
-        let all = if kind == Kind::Rule {
-            rule::KNOWN
-        } else {
-            "Bridge, ExteriorBridge, ExteriorRouter, InteriorBridge, InteriorRouter, Port, Router, Vxlan"
+        let all = match kind {
+            Kind::Rule => rule::KNOWN,
+            Kind::GroupAddress => "4, 6, IpAddrGroupAddr",
+            _ => "Bridge, ExteriorBridge, ExteriorRouter, InteriorBridge, InteriorRouter, Port, Router, Vxlan",
         };
         Misfit::Mapping(format!(
             "Could not resolve type id '{given}' into a subtype of [simple type, class {MODELS}.{}]: known type ids = \
@@ -184,6 +194,8 @@ fn value(field: &Field, located: &Located, model: &str) -> Result<Value, Misfit>
         Form::Text => text(located, &chain)?.map_or(Value::Null, Value::text),
         Form::Flag => Value::Flag(flag(located, &chain)?),
         Form::Number => Value::Number(number(located, "int", &chain)?.unwrap_or(0)),
+        // As a Java byte, which is shown without its sign (not recorded).
+        Form::Byte => Value::Number(number(located, "int", &chain)?.unwrap_or(0) & 0xFF),
         Form::OptionalNumber => {
             number(located, "java.lang.Integer", &chain)?.map_or(Value::Null, Value::Number)
         }

@@ -59,6 +59,8 @@ fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Form) {
             }
             _ => out.extend_from_slice(b"[]"),
         },
+        // A length without its address is not kept (not recorded).
+        name if lengthless(object, name) => write_unset(out, field.unset),
         "networkAddress" if form.version.traits().network_of_address => match network(object) {
             Some(network) => write_text(out, &network.to_string()),
             None => write_unset(out, field.unset),
@@ -68,6 +70,17 @@ fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Form) {
             None => write_unset(out, field.unset),
         },
     }
+}
+
+/// Whether it is the length of an address of a rule that has none.
+fn lengthless(object: &Object, name: &str) -> bool {
+    object.kind == Kind::Rule
+        && name.strip_suffix("Length").is_some_and(|stem| match stem {
+            "nwSrc" => object.get("nwSrcAddress").is_none(),
+            "nwDst" => object.get("nwDstAddress").is_none(),
+            "icmpDataSrcIp" => object.get("icmpDataSrcIpAddress").is_none(),
+            _ => object.get("icmpDataDstIpAddress").is_none(),
+        })
 }
 
 /// The network that a router's port is in, by its own address (random1, steps 78 and 91 on 5.8).

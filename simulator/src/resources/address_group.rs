@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::REQUIRED_ON_1X;
+use super::REQUIRED_NAME;
 use crate::integrity::{ADDRESS_GROUPS, delete_naming};
 use crate::schema::{Form, Item, Kind, Unset, link, number, other, text, uuid, uuids};
 use crate::state::Transaction;
@@ -12,7 +12,7 @@ const V5_8: Versions = Versions::V5_8;
 
 pub(crate) const TABLE: &[Item] = &[
     uuid("id").row(),
-    text("name").checked(REQUIRED_ON_1X).row(),
+    text("name").checked(REQUIRED_NAME).row(),
     other("ipAddrPorts", Form::Any, Unset::EmptyList).on(V5_8).by_server().row(),
     uuid("inboundChainId").on(V5_8).by_server().row(),
     uuid("outboundChainId").on(V5_8).by_server().row(),
@@ -21,9 +21,12 @@ pub(crate) const TABLE: &[Item] = &[
     link("uri", "/ip_addr_groups/{id}"),
 ];
 
+/// The versions of addresses, by which their bodies are told apart.
+pub(crate) const VERSIONS: &[&str] = &["4", "6"];
+
 pub(crate) const ADDRESS_TABLE: &[Item] = &[
     uuid("id").hidden().row(),
-    number("version", 0).row(),
+    number("version", 0).by_server().row(),
     text("addr").row(),
     uuid("ipAddrGroupId").by_server().row(),
     link("ipAddrGroup", "/ip_addr_groups/{ipAddrGroupId}"),

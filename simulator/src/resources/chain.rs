@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{NAME, REQUIRED_ON_1X};
+use super::{FILLED_NAME, REQUIRED_ON_1X};
 use crate::integrity::delete_naming;
 use crate::object::Value;
 use crate::schema::{Item, Kind, link, text, uuid};
@@ -12,7 +12,7 @@ use crate::version::Version;
 pub(crate) const TABLE: &[Item] = &[
     uuid("id").row(),
     text("tenantId").checked(REQUIRED_ON_1X).row(),
-    text("name").checked(NAME).row(),
+    text("name").checked(FILLED_NAME).row(),
     link("rules", "/chains/{id}/rules"),
     link("uri", "/chains/{id}"),
 ];

@@ -1,14 +1,13 @@
 //! Bindings of a port to a host's interface (13-host-binding).
 
-use crate::schema::{Check, Item, link, text, uuid};
-use crate::version::Versions;
+use crate::schema::{Item, link, text, uuid};
 
 pub(crate) const TABLE: &[Item] = &[
     uuid("id").hidden().row(),
     uuid("hostId").row(),
     uuid("portId").row(),
     // 5.x binds a port to no interface (step 16).
-    text("interfaceName").checked(&[(Versions::V1, Check::NotNull)]).row(),
+    text("interfaceName").row(),
     link("host", "/hosts/{hostId}"),
     link("port", "/ports/{portId}"),
     link("uri", "/hosts/{hostId}/ports/{portId}"),

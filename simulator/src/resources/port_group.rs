@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{NAME, REQUIRED_ON_1X};
+use super::{FILLED_NAME, REQUIRED_ON_1X};
 use crate::integrity::{PORT_GROUPS, delete_naming};
 use crate::schema::{Check, Item, Kind, flag, link, text, uuid};
 use crate::state::Transaction;
@@ -13,7 +13,7 @@ const MEMBER: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull)];
 pub(crate) const TABLE: &[Item] = &[
     uuid("id").row(),
     text("tenantId").checked(REQUIRED_ON_1X).row(),
-    text("name").checked(NAME).row(),
+    text("name").checked(FILLED_NAME).row(),
     flag("stateful", false).row(),
     link("uri", "/port_groups/{id}"),
     link("ports", "/port_groups/{id}/ports"),

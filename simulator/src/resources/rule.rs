@@ -24,15 +24,18 @@ const V5_8: Versions = Versions::V5_8;
 const JUMP: &[&str] = &["jump"];
 
 const ADDRESS: &[(Versions, Check)] = &[(Versions::ALL, Check::Address)];
-const MAC: &[(Versions, Check)] = &[(Versions::ALL, Check::Mac)];
-const MAC_MASK: &[(Versions, Check)] = &[(Versions::ALL, Check::MacMask)];
-const PORTS: &[(Versions, Check)] = &[(Versions::ALL, Check::PortRange)];
+// 1.7 finds out about MAC addresses later, and takes any range (not recorded: what MidoNet declares).
+const MAC: &[(Versions, Check)] = &[(V5, Check::Mac)];
+const MAC_MASK: &[(Versions, Check)] = &[(V5, Check::MacMask)];
+const PORTS: &[(Versions, Check)] = &[(V5, Check::PortRange)];
 const DL_TYPE: &[(Versions, Check)] =
     &[(Versions::ALL, Check::AtLeast(0x0600)), (Versions::ALL, Check::AtMost(0xFFFF))];
 const POLICIES: &[&str] = &["any", "nonheader", "header", "unfragmented"];
-/// Steps 13 and 14 of 09-nat-rules.
+/// What a NAT rule does with a packet that it translated.
+pub(crate) const FLOW_ACTIONS: &[&str] = &["accept", "continue", "return"];
+/// Steps 13 and 14 of 09-nat-rules. 1.7 crashes on another word, 5.x shows its pattern (not recorded).
 const FLOW_ACTION: &[(Versions, Check)] =
-    &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::OneOf(&["accept", "continue", "return"]))];
+    &[(Versions::ALL, Check::NotNull), (V5, Check::Pattern(FLOW_ACTIONS))];
 const TARGETS: &[(Versions, Check)] =
     &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::ListLength(1))];
 
@@ -75,10 +78,10 @@ pub(crate) const TABLE: &[Item] = &[
     text("dlDst").checked(MAC).row(),
     text("dlDstMask").checked(MAC_MASK).row(),
     flag("invDlDst", false).row(),
-    number("nwTos", 0).on(V1).row(),
+    other("nwTos", Form::Byte, Unset::Number(0)).on(V1).row(),
     optional_number("nwTos").on(V5).row(),
     flag("invNwTos", false).row(),
-    number("nwProto", 0).on(V1).row(),
+    other("nwProto", Form::Byte, Unset::Number(0)).on(V1).row(),
     optional_number("nwProto").on(V5).row(),
     flag("invNwProto", false).row(),
     flag("invNwSrc", false).row(),
@@ -107,7 +110,7 @@ pub(crate) const TABLE: &[Item] = &[
     Item::Upper { name: "andValidateFragmentPolicy", of: "fragmentPolicy", versions: V1, types: FORWARD_NAT },
     Item::Upper { name: "natFlowAction", of: "flowAction", versions: V1, types: NAT },
     text("jumpChainName").of(JUMP).row(),
-    uuid("jumpChainId").of(JUMP).row(),
+    uuid("jumpChainId").of(JUMP).checked(&[(V5, Check::NotNull)]).row(),
     link("uri", "/rules/{id}"),
     other(RANK, Form::Number, Unset::Null).hidden().row(),
 ];

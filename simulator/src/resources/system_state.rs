@@ -2,8 +2,13 @@
 
 use serde_json::{Value as Json, json};
 
-/// What is shown of it.
-pub(crate) fn shown(base: &str) -> Json {
+use crate::version::Version;
+
+/// What is shown of it (not recorded; 5.x has it for old clients, without its place).
+pub(crate) fn shown(version: Version, base: &str) -> Json {
+    if !version.traits().first_generation {
+        return json!({ "state": "ACTIVE", "availability": "READWRITE", "writeVersion": "5.0" });
+    }
     json!({
         "uri": format!("{base}/system_state"),
         "state": "ACTIVE",

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::REQUIRED_NAME;
 use crate::integrity::delete_naming;
 use crate::schema::{Check, Form, Item, Kind, Unset, link, link_on, other, text, uuid};
 use crate::state::Transaction;
@@ -9,13 +10,16 @@ use crate::version::{Version, Versions};
 
 const V5: Versions = Versions::V5;
 const NOT_NULL: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull)];
-const NAME: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::Length(1, 255))];
 const KINDS: &[&str] = &["gre", "vxlan", "vtep"];
 
 pub(crate) const TABLE: &[Item] = &[
     uuid("id").row(),
-    text("name").checked(NAME).row(),
-    other("type", Form::Word("TunnelZone$TunnelZoneType", KINDS), Unset::Null).checked(NOT_NULL).row(),
+    text("name").checked(REQUIRED_NAME).row(),
+    text("type")
+        .on(Versions::V1)
+        .checked(&[(Versions::V1, Check::NotNull), (Versions::V1, Check::OneOf(KINDS))])
+        .row(),
+    other("type", Form::Word("TunnelZone$TunnelZoneType", KINDS), Unset::Null).on(V5).checked(NOT_NULL).row(),
     link("hosts", "/tunnel_zones/{id}/hosts"),
     link("uri", "/tunnel_zones/{id}"),
 ];
@@ -23,7 +27,7 @@ pub(crate) const TABLE: &[Item] = &[
 pub(crate) const HOST_TABLE: &[Item] = &[
     uuid("id").hidden().row(),
     uuid("tunnelZoneId").by_server().row(),
-    uuid("hostId").checked(NOT_NULL).row(),
+    uuid("hostId").row(),
     text("ipAddress").checked(&[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::Address)]).row(),
     link_on("tunnelZone", "/tunnel_zones/{tunnelZoneId}", V5, &[]),
     link("uri", "/tunnel_zones/{tunnelZoneId}/hosts/{hostId}"),

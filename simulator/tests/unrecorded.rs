@@ -1,0 +1,420 @@
+//! Rules that no recording shows: what MidoNet's own declarations say of them, and the README beside the recordings.
+
+use midoform_simulator::{Options, Server, Version, start};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+const HOST: Uuid = Uuid::from_u128(0x1111_1111_2222_3333_4444_5555_5555_5555);
+const GHOST: &str = "99999999-9999-4999-8999-999999999999";
+const ALL: [Version; 3] = Version::ALL;
+const V5: [Version; 2] = [Version::V5_0, Version::V5_8];
+const INTERNAL: &str = "An internal server error has occurred, please try again.";
+
+/// A server and the words for talking to it.
+struct Talk {
+    server: Server,
+    version: Version,
+    client: reqwest::Client,
+}
+
+/// A status and the body, null for none; a page as its text.
+type Said = (u16, Json);
+
+impl Talk {
+    async fn with(version: Version) -> Talk {
+        let hosts = vec![(HOST, "node1".to_owned())];
+        let server = start(Options { version, hosts, ..Options::default() }).await.unwrap();
+        Talk { server, version, client: crate::client() }
+    }
+
+    fn media(&self, kind: &str) -> String {
+        if kind.contains('/') {
+            return kind.to_owned();
+        }
+        let (infix, kind) = kind.strip_prefix('[').map_or(("", kind), |kind| ("collection.", kind));
+        let first = self.version == Version::V1_7;
+        let revision = match (kind, first) {
+            ("Router", true) | ("Port" | "Rule" | "Host", true) | ("Rule", false) => 2,
+            ("Router" | "Port" | "Host", false) => 3,
+            ("Bridge", false) => 4,
+            _ => 1,
+        };
+        format!("application/vnd.org.midonet.{infix}{kind}-v{revision}+json")
+    }
+
+    async fn send(&self, method: &str, path: &str, header: &str, kind: &str, body: String) -> (Said, String) {
+        let url = format!("{}{path}", self.server.base_url());
+        let request = self.client.request(method.parse().unwrap(), url).body(body);
+        let request = if kind.is_empty() { request } else { request.header(header, self.media(kind)) };
+        let answer = request.send().await.unwrap();
+        let place = answer.headers().get("location").map(|place| place.to_str().unwrap().to_owned());
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        let body = match text.as_str() {
+            "" => Json::Null,
+            text => serde_json::from_str(text).unwrap_or(Json::from(text)),
+        };
+        ((status, body), place.unwrap_or_default())
+    }
+
+    async fn get(&self, path: &str, kind: &str) -> Said {
+        self.send("GET", path, "Accept", kind, String::new()).await.0
+    }
+
+    async fn post(&self, path: &str, kind: &str, body: Json) -> Said {
+        self.send("POST", path, "Content-Type", kind, body.to_string()).await.0
+    }
+
+    async fn put(&self, path: &str, kind: &str, body: Json) -> Said {
+        self.send("PUT", path, "Content-Type", kind, body.to_string()).await.0
+    }
+
+    async fn delete(&self, path: &str) -> Said {
+        self.send("DELETE", path, "", "", String::new()).await.0
+    }
+
+    /// Makes a thing; its id.
+    async fn make(&self, path: &str, kind: &str, body: Json) -> String {
+        let (said, place) = self.send("POST", path, "Content-Type", kind, body.to_string()).await;
+        assert_eq!(said.0, 201, "{}: {path} {body}: {}", self.version, said.1);
+        place.rsplit('/').next().unwrap().to_owned()
+    }
+
+    async fn named(&self, path: &str, kind: &str) -> String {
+        self.make(path, kind, json!({ "name": "n", "tenantId": "t" })).await
+    }
+
+    #[track_caller]
+    fn says(&self, said: &Said, status: u16, message: &str) {
+        assert_eq!(said.0, status, "{}: {}", self.version, said.1);
+        assert_eq!(said.1["message"], message, "{}: {}", self.version, said.1);
+    }
+
+    #[track_caller]
+    fn minds(&self, said: &Said, found: &[(&str, &str)]) {
+        let found: Vec<Json> = found
+            .iter()
+            .map(|(property, message)| json!({ "property": property, "message": message }))
+            .collect();
+        assert_eq!(
+            (said.0, &said.1["violations"]),
+            (400, &Json::from(found)),
+            "{}: {}",
+            self.version,
+            said.1
+        );
+    }
+}
+
+#[tokio::test]
+async fn plain_json_is_not_taken_everywhere() {
+    for version in ALL {
+        let talk = Talk::with(version).await;
+        let zone = talk.make("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
+        let hosts = format!("/tunnel_zones/{zone}/hosts");
+        let member = json!({ "hostId": HOST, "ipAddress": "10.0.0.1" });
+        assert_eq!(talk.post(&hosts, "application/json", member.clone()).await.0, 415, "{version}");
+        assert_eq!(talk.post(&hosts, "GreTunnelZoneHost", member).await.0, 201, "{version}");
+        let group = talk.named("/port_groups", "PortGroup").await;
+        let bindings = format!("/hosts/{HOST}/ports");
+        for (path, wanted) in [
+            (hosts.clone(), 406),
+            (format!("{hosts}/{HOST}"), 406),
+            (bindings, 406),
+            (format!("/port_groups/{group}"), 406),
+            (format!("/port_groups/{group}/ports"), 200),
+            ("/port_groups".to_owned(), 200),
+            ("/tunnel_zones".to_owned(), 200),
+        ] {
+            assert_eq!(talk.get(&path, "application/json").await.0, wanted, "{version}: {path}");
+        }
+        assert_eq!(talk.get(&hosts, "[GreTunnelZoneHost").await.0, 200, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn names_have_lengths() {
+    let long = "x".repeat(256);
+    for version in ALL {
+        let talk = Talk::with(version).await;
+        let first = version == Version::V1_7;
+        let new = |name: &str| json!({ "name": name, "tenantId": "t", "type": "gre" });
+        for (path, kind, least, most) in [
+            ("/routers", "Router", 0, !first),
+            ("/bridges", "Bridge", 0, !first),
+            ("/chains", "Chain", usize::from(first), true),
+            ("/port_groups", "PortGroup", usize::from(first), true),
+            ("/ip_addr_groups", "IpAddrGroup", 1, true),
+            ("/tunnel_zones", "TunnelZone", 1, true),
+        ] {
+            let words = format!("size must be between {least} and 255");
+            let said = talk.post(path, kind, new("")).await;
+            match least {
+                0 => assert_eq!(said.0, 201, "{version} {path}"),
+                _ => talk.minds(&said, &[("name", &words)]),
+            }
+            let said = talk.post(path, kind, new(&long)).await;
+            match most {
+                false => assert_eq!(said.0, 201, "{version} {path}"),
+                true => talk.minds(&said, &[("name", &words)]),
+            }
+        }
+        let said = talk.post("/ip_addr_groups", "IpAddrGroup", json!({})).await;
+        talk.minds(&said, &[("name", "may not be null")]);
+    }
+}
+
+#[tokio::test]
+async fn a_zone_can_not_be_changed_without_a_new_name() {
+    for version in ALL {
+        let talk = Talk::with(version).await;
+        let zone = talk.make("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
+        let path = format!("/tunnel_zones/{zone}");
+        let words = "Tunnel zone name already exists.";
+        let twice = talk.post("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
+        let same = talk.put(&path, "TunnelZone", json!({ "name": "z", "type": "vxlan" })).await;
+        let capital = talk.post("/tunnel_zones", "TunnelZone", json!({ "name": "Z", "type": "gre" })).await;
+        let kind = talk.post("/tunnel_zones", "TunnelZone", json!({ "name": "y", "type": "moon" })).await;
+        match version {
+            Version::V1_7 => {
+                talk.minds(&twice, &[("name", words)]);
+                talk.minds(&same, &[("name", words)]);
+                talk.minds(&capital, &[("name", words)]);
+                talk.minds(&kind, &[("type", "Must be one of [gre, vxlan, vtep].")]);
+            }
+            _ => {
+                let status = if version == Version::V5_0 { 400 } else { 409 };
+                talk.says(&twice, status, words);
+                talk.says(&same, status, words);
+                assert_eq!((capital.0, kind.0), (201, 400), "{version}");
+            }
+        }
+        assert_eq!(talk.put(&path, "TunnelZone", json!({ "name": "new", "type": "vxlan" })).await.0, 204);
+        assert_eq!(talk.get(&path, "TunnelZone").await.1["type"], "vxlan", "{version}");
+    }
+}
+
+#[tokio::test]
+async fn the_members_of_zones_and_groups_are_looked_for() {
+    for version in ALL {
+        let talk = Talk::with(version).await;
+        let zone = talk.make("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
+        let hosts = format!("/tunnel_zones/{zone}/hosts");
+        let nobody = talk.post(&hosts, "TunnelZoneHost", json!({ "ipAddress": "10.0.0.1" })).await;
+        let absent = talk.get(&format!("{hosts}/{HOST}"), "TunnelZoneHost").await;
+        let unnamed = talk.post(&format!("/ports/{GHOST}/link"), "PortLink", json!({})).await;
+        match version {
+            Version::V1_7 => {
+                talk.minds(&nobody, &[("hostId", "Host ID is not valid.")]);
+                talk.says(&absent, 404, "Tunnel zone member was not found");
+                let ends = [("portId", "Port ID is not valid."), ("peerId", "Port ID is not valid.")];
+                talk.minds(&unnamed, &ends);
+            }
+            Version::V5_0 => {
+                assert_eq!((nobody.0, unnamed.0), (500, 500));
+                assert!(
+                    nobody.1.as_str().unwrap().contains("java.lang.NullPointerException"),
+                    "{}",
+                    nobody.1
+                );
+                talk.says(&absent, 404, "Resource not found");
+            }
+            Version::V5_8 => {
+                assert_eq!(nobody, (500, json!({ "message": null, "code": 500 })));
+                assert_eq!(unnamed, nobody);
+                talk.says(&absent, 404, "Resource not found");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_port_group_can_be_changed_on_5_8_alone() {
+    for version in ALL {
+        let talk = Talk::with(version).await;
+        let group = talk.named("/port_groups", "PortGroup").await;
+        let bridge = talk.named("/bridges", "Bridge").await;
+        let port = talk.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
+        let members = format!("/port_groups/{group}/ports");
+        talk.make(&members, "PortGroupPort", json!({ "portId": port })).await;
+        let path = format!("/port_groups/{group}");
+        let said =
+            talk.put(&path, "PortGroup", json!({ "name": "m", "tenantId": "t", "stateful": true })).await;
+        let wanted = match version {
+            Version::V1_7 => 405,
+            Version::V5_0 => 500,
+            Version::V5_8 => 204,
+        };
+        assert_eq!(said.0, wanted, "{version}");
+        if version == Version::V5_8 {
+            assert_eq!(talk.get(&path, "PortGroup").await.1["name"], "m");
+            assert_eq!(talk.get(&members, "[PortGroupPort").await.1[0]["portId"], Json::from(port));
+            let said = talk.put(&format!("/port_groups/{GHOST}"), "PortGroup", json!({})).await;
+            talk.says(&said, 404, &format!("There is no PortGroup with ID {GHOST}."));
+        }
+    }
+}
+
+#[tokio::test]
+async fn groups_are_found_by_port() {
+    for version in ALL {
+        let talk = Talk::with(version).await;
+        let group = talk.named("/port_groups", "PortGroup").await;
+        let bridge = talk.named("/bridges", "Bridge").await;
+        let port = talk.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
+        talk.make(&format!("/port_groups/{group}/ports"), "PortGroupPort", json!({ "portId": port })).await;
+        let count = async |query: &str| {
+            let said = talk.get(&format!("/port_groups?{query}"), "[PortGroup").await;
+            said.1.as_array().map(Vec::len)
+        };
+        assert_eq!(count(&format!("port_id={port}")).await, Some(1), "{version}");
+        assert_eq!(count(&format!("port_id={GHOST}")).await, Some(0), "{version}");
+        let other = usize::from(version == Version::V1_7);
+        assert_eq!(count(&format!("port_id={port}&tenant_id=other")).await, Some(other), "{version}");
+        let said = talk.get("/port_groups?port_id=x", "[PortGroup").await;
+        assert_eq!(said.0, if version == Version::V1_7 { 404 } else { 500 }, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn the_addresses_of_groups() {
+    for version in ALL {
+        let talk = Talk::with(version).await;
+        let group = talk.make("/ip_addr_groups", "IpAddrGroup", json!({ "name": "g" })).await;
+        let path = format!("/ip_addr_groups/{group}/ip_addrs");
+        let ghost = format!("/ip_addr_groups/{GHOST}/ip_addrs");
+        let address = |version: Json| json!({ "addr": "10.0.0.7", "version": version });
+        let kind = "IpAddrGroupAddr";
+        let missing = match version {
+            Version::V1_7 => format!("IP address group does not exist: {GHOST}"),
+            Version::V5_0 => format!("IP addr group not found: {GHOST}"),
+            Version::V5_8 => format!("There is no IPAddrGroup with ID {GHOST}."),
+        };
+        talk.says(&talk.post(&ghost, kind, address(4.into())).await, 404, &missing);
+        talk.says(&talk.get(&ghost, "[IpAddrGroupAddr").await, 404, &missing);
+        assert_eq!(talk.post(&path, kind, address(5.into())).await.0, 400, "{version}");
+        assert_eq!(talk.post(&path, kind, json!({ "addr": "10.0.0.7" })).await.0, 400, "{version}");
+        let bad = talk.post(&path, kind, json!({ "addr": "x", "version": 4 })).await;
+        talk.says(&bad, 400, "x is not a valid IP address");
+        let made = talk.post(&path, kind, address("4".into())).await;
+        assert_eq!(made.0, if version == Version::V5_0 { 500 } else { 201 }, "{version}");
+        let one = |version: &str, address: &str| {
+            format!("/ip_addr_groups/{group}/versions/{version}/ip_addrs/{address}")
+        };
+        assert_eq!(talk.get(&one("4", "10.0.0.7"), kind).await.1["addr"], "10.0.0.7", "{version}");
+        let colon = if version == Version::V1_7 { ":" } else { "" };
+        let words = format!("The IP address group does not contain the specified address{colon} 10.0.0.8");
+        talk.says(&talk.get(&one("4", "10.0.0.8"), kind).await, 404, &words);
+        talk.says(&talk.get(&one("5", "10.0.0.7"), kind).await, 400, "Invalid IP version: 5");
+        assert_eq!(talk.get(&one("x", "10.0.0.7"), kind).await.0, 404, "{version}");
+        assert_eq!(talk.delete(&one("4", "10.0.0.7")).await.0, 204, "{version}");
+        assert_eq!(talk.get(&one("4", "10.0.0.7"), kind).await.0, 404, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn rules_are_minded_as_each_version_declares_them() {
+    for version in ALL {
+        let talk = Talk::with(version).await;
+        let first = version == Version::V1_7;
+        let chain = talk.named("/chains", "Chain").await;
+        let path = format!("/chains/{chain}/rules");
+        let action = talk.post(&path, "Rule", json!({ "type": "rev_snat", "flowAction": "jump" })).await;
+        let mac = talk.post(&path, "Rule", json!({ "type": "drop", "dlSrc": "no" })).await;
+        let range = json!({ "type": "drop", "tpDst": { "start": 9, "end": 1 } });
+        let range = talk.post(&path, "Rule", range).await;
+        let jump = talk.post(&path, "Rule", json!({ "type": "jump" })).await;
+        let words = "MAC address string must be 6 words of 1 or 2 hex digits joined with 5 ':'";
+        if first {
+            talk.says(&action, 500, INTERNAL);
+            talk.says(&mac, 400, &format!("{words} but was no."));
+            assert_eq!((range.0, jump.0), (201, 201));
+        } else {
+            talk.minds(&action, &[("flowAction", "must match \"accept|continue|return\"")]);
+            talk.minds(&mac, &[("dlSrc", words)]);
+            assert_eq!(range.0, 400, "{version}");
+            talk.minds(&jump, &[("jumpChainId", "may not be null")]);
+        }
+        let lone = json!({ "type": "drop", "nwSrcLength": 8, "nwProto": 300 });
+        let lone = talk.make(&path, "Rule", lone).await;
+        let shown = talk.get(&format!("/rules/{lone}"), "Rule").await.1;
+        assert_eq!(shown["nwSrcLength"], 0, "{version}");
+        assert_eq!(shown["nwProto"], if first { 44 } else { 300 }, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn ports_keep_their_type_and_1_7_its_older_names() {
+    for version in V5 {
+        let talk = Talk::with(version).await;
+        let bridge = talk.named("/bridges", "Bridge").await;
+        let port = talk.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
+        let router = json!({ "type": "Router", "portAddress": "10.0.0.1", "networkAddress": "10.0.0.0", "networkLength": 24 });
+        let said = talk.put(&format!("/ports/{port}"), "Port", router).await;
+        let words = "BridgePort cannot be cast to org.midonet.cluster.rest_api.models.RouterPort";
+        assert_eq!(said.0, 500, "{version}");
+        let page = said.1.as_str().map_or(said.1["message"].to_string(), str::to_owned);
+        assert_eq!(page.contains("Jetty"), version == Version::V5_0, "{page}");
+        assert!(page.contains(words), "{page}");
+    }
+    let talk = Talk::with(Version::V1_7).await;
+    let bridge = talk.named("/bridges", "Bridge").await;
+    let path = format!("/bridges/{bridge}/ports");
+    let older = talk.post(&path, "application/json", json!({ "type": "Bridge" })).await;
+    talk.says(&older, 400, "Invalid port type.  Only InteriorBridge and ExteriorBridge are accepted.");
+    let newer = talk.post(&path, "Port", json!({ "type": "ExteriorBridge" })).await;
+    talk.says(&newer, 400, "Invalid port type.  Only Bridge type is accepted.");
+    assert_eq!(talk.post(&path, "application/json", json!({ "type": "ExteriorBridge" })).await.0, 201);
+}
+
+#[tokio::test]
+async fn a_binding_on_1_7_is_minded_port_first() {
+    let talk = Talk::with(Version::V1_7).await;
+    let bridge = talk.named("/bridges", "Bridge").await;
+    let port = talk.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
+    let path = format!("/hosts/{HOST}/ports");
+    let ghost = talk.post(&path, "HostInterfacePort", json!({ "portId": GHOST })).await;
+    talk.minds(&ghost, &[("portId", "Port ID is not valid.")]);
+    let bare = talk.post(&path, "HostInterfacePort", json!({ "portId": port })).await;
+    let zone = ("hostId", "The specified host is not in any tunnel zone.");
+    talk.minds(&bare, &[zone, ("interfaceName", "may not be null")]);
+}
+
+#[tokio::test]
+async fn only_the_weight_of_a_host_can_be_changed() {
+    for version in ALL {
+        let talk = Talk::with(version).await;
+        let path = format!("/hosts/{HOST}");
+        let none = talk.put(&path, "Host", json!({ "name": "other" })).await;
+        talk.says(&none, 400, "Flooding proxy weight must not be null.");
+        assert_eq!(
+            talk.put(&path, "Host", json!({ "name": "other", "floodingProxyWeight": 3 })).await.0,
+            200
+        );
+        let shown = talk.get(&path, "Host").await.1;
+        assert_eq!(
+            (&shown["name"], &shown["floodingProxyWeight"]),
+            (&json!("node1"), &json!(3)),
+            "{version}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn tenants_and_the_state_of_5_x() {
+    for version in V5 {
+        let talk = Talk::with(version).await;
+        let one = "application/vnd.org.midonet.Tenant-v2+json";
+        let shown = talk.get("/tenants/acme", one).await;
+        assert_eq!((shown.0, &shown.1["name"], &shown.1["enabled"]), (200, &json!("acme"), &json!(true)));
+        let many = "application/vnd.org.midonet.collection.Tenant-v2+json";
+        assert_eq!(talk.get("/tenants", many).await, (200, json!([])), "{version}");
+        let words = "Tenants cannot be created, updated or deleted via the REST API.";
+        talk.says(&talk.delete("/tenants/acme").await, 405, words);
+        talk.says(&talk.post("/tenants", one, json!({})).await, 405, words);
+        assert_eq!(talk.post("/tenants", "application/json", json!({})).await.0, 415, "{version}");
+        let state = talk.get("/system_state", "application/json").await;
+        assert_eq!(state.1, json!({ "state": "ACTIVE", "availability": "READWRITE", "writeVersion": "5.0" }));
+        assert_eq!(talk.get("/system_state", "SystemState").await.0, 406, "{version}");
+    }
+}

@@ -418,3 +418,38 @@ async fn tenants_and_the_state_of_5_x() {
         assert_eq!(talk.get("/system_state", "SystemState").await.0, 406, "{version}");
     }
 }
+
+#[tokio::test]
+async fn a_port_can_be_linked_by_its_body_on_5_x() {
+    for version in V5 {
+        let talk = Talk::with(version).await;
+        let bridge = talk.named("/bridges", "Bridge").await;
+        let path = format!("/bridges/{bridge}/ports");
+        let new = async |body: Json| talk.make(&path, "Port", body).await;
+        let first = new(json!({ "type": "Bridge" })).await;
+        let second = new(json!({ "type": "Bridge", "peerId": first })).await;
+        let third = new(json!({ "type": "Bridge" })).await;
+        let peer = async |id: &str| talk.get(&format!("/ports/{id}"), "Port").await.1["peerId"].clone();
+        assert_eq!(peer(&first).await, Json::from(second.as_str()), "{version}");
+        let taken =
+            talk.put(&format!("/ports/{third}"), "Port", json!({ "type": "Bridge", "peerId": first })).await;
+        talk.says(
+            &taken,
+            409,
+            &format!(
+                "Operation failed because the Port with ID {first} already references the Port with ID {second} via the \
+                 field peer_id. This field can accommodate only one reference."
+            ),
+        );
+        // A linked port keeps its peer, whatever a body says; a free one gets it.
+        let fourth = new(json!({ "type": "Bridge" })).await;
+        let body = json!({ "type": "Bridge", "peerId": fourth });
+        assert_eq!(talk.put(&format!("/ports/{first}"), "Port", body.clone()).await.0, 204);
+        assert_eq!(peer(&first).await, Json::from(second.as_str()), "{version}");
+        assert_eq!(talk.put(&format!("/ports/{third}"), "Port", body).await.0, 204);
+        assert_eq!(peer(&fourth).await, Json::from(third.as_str()), "{version}");
+        let ghost =
+            talk.put(&format!("/ports/{second}"), "Port", json!({ "type": "Bridge", "hostId": GHOST })).await;
+        talk.says(&ghost, 404, &format!("There is no Host with ID {GHOST}."));
+    }
+}

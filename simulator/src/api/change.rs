@@ -15,7 +15,8 @@ use crate::resources::port;
 use crate::schema::Kind;
 use crate::validation::Violation;
 
-/// What a PUT on a port leaves as it is on 5.x when the body does not say otherwise.
+/// What a PUT on a port leaves as it is on 5.x once it is set (random3, step 43), whatever the body says (that is not
+/// recorded).
 const KEPT_ON_5X: &[&str] = &["hostId", "interfaceName", "peerId"];
 /// What it leaves as it is on 1.7 whatever the body says (the README; random1, step 27).
 const KEPT_ON_1X: &[&str] = &[
@@ -63,13 +64,23 @@ impl Api {
                 draft.fields.retain(|(name, _)| !KEPT_ON_1X.contains(name));
                 KEPT_ON_1X
             }
-            Kind::Port => KEPT_ON_5X,
+            Kind::Port => {
+                draft.fields.retain(|(name, _)| !KEPT_ON_5X.contains(name) || before.get(name).is_none());
+                KEPT_ON_5X
+            }
             // Only its weight can be changed.
             Kind::Host => &["name"],
             _ => &[],
         };
+        let peer = match kind {
+            Kind::Port => self.check_born_linked(&state, &draft)?,
+            _ => None,
+        };
         let mut change = state.begin();
         change.put(integrity::replacement(&before, self.version, draft, kept));
+        if let Some(peer) = peer {
+            integrity::link(&mut change, before.id, peer);
+        }
         let ticket = self.keep(change);
         // A host's PUT answers with 200, everything else's with 204 (02-router, step 4).
         let reply = if kind == Kind::Host { Reply::status(200) } else { Reply::done() };

@@ -158,8 +158,9 @@ impl Api {
         }
     }
 
-    /// A port may be made with a peer or a host in its body. 1.7 stores them blindly (the README); 5.x follows them.
-    fn check_born_linked(&self, state: &State, draft: &Draft) -> Result<Option<Uuid>, Failure> {
+    /// A port may be made with a peer or a host in its body. 1.7 stores them blindly (the README); 5.x follows them (the
+    /// words are MidoNet's, not recorded).
+    pub(super) fn check_born_linked(&self, state: &State, draft: &Draft) -> Result<Option<Uuid>, Failure> {
         if self.version.traits().first_generation {
             return Ok(None);
         }
@@ -167,11 +168,16 @@ impl Api {
             None => None,
             Some(peer) => match state.get(Kind::Port, peer) {
                 None => return Err(Failure::missing(Kind::Port, peer, During::Reference)),
-                Some(port) if port.uuid("peerId").is_some() => {
-                    let message = format!("Operation failed. Port with ID {peer} already has a peer.");
-                    return Err(Failure::Plain { status: 409, message });
+                Some(port) => {
+                    if let Some(other) = port.uuid("peerId") {
+                        let message = format!(
+                            "Operation failed because the Port with ID {peer} already references the Port with ID \
+                             {other} via the field peer_id. This field can accommodate only one reference."
+                        );
+                        return Err(Failure::Plain { status: 409, message });
+                    }
+                    Some(peer)
                 }
-                Some(_) => Some(peer),
             },
         };
         match draft.uuid("hostId") {

@@ -120,13 +120,15 @@ impl Api {
             .collect())
     }
 
-    /// What a thing holds. On 1.7 the rules of a chain that is not there are none (11-tenant, step 46), and a host that
-    /// nobody registered has no bindings.
+    /// What a thing holds. On 1.7 the rules of a chain that is not there are none (11-tenant, step 46), as are the hosts
+    /// of a tunnel zone, and the bindings of a host (those are not recorded).
     fn within(&self, state: &State, parent: Kind, id: &str, kind: Kind) -> Result<Vec<Arc<Object>>, Failure> {
         let first = self.version.traits().first_generation;
         let parent_id = match self.find(state, parent, id, During::List) {
             Ok(parent) => parent.id,
-            Err(Failure::Missing { .. }) if first && matches!(kind, Kind::Rule | Kind::Binding) => {
+            Err(Failure::Missing { .. })
+                if first && matches!(kind, Kind::Rule | Kind::Binding | Kind::ZoneHost) =>
+            {
                 return Ok(Vec::new());
             }
             Err(failure) => return Err(failure),

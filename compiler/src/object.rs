@@ -260,6 +260,13 @@ pub enum FragmentPolicy {
 #[serde(try_from = "String", into = "String")]
 pub struct MacAddress(pub [u8; 6]);
 
+impl MacAddress {
+    /// Whether it is a multicast or the broadcast address.
+    pub fn is_group(self) -> bool {
+        self.0.first().is_some_and(|octet| octet & 1 == 1)
+    }
+}
+
 impl std::str::FromStr for MacAddress {
     type Err = String;
 

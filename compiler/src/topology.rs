@@ -1,6 +1,8 @@
 //! The one intermediate form: every object of a network, by key. The compiler makes the desired topology,
 //! observation the observed one, and a plan is the difference of two.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::key::Key;
@@ -36,8 +38,31 @@ impl Topology {
 
     /// The entry with this key.
     pub fn get(&self, key: &str) -> Option<&Entry> {
-        let at = self.entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()?;
-        self.entries.get(at)
+        self.entries.get(self.place(key)?)
+    }
+
+    /// The place of the entry with this key among all.
+    pub fn place(&self, key: &str) -> Option<usize> {
+        self.entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()
+    }
+
+    /// The names of the tenants that have entries, the site's own left out.
+    pub fn tenants(&self) -> BTreeSet<&str> {
+        let tenants = self.entries.iter().map(|entry| entry.key.tenant());
+        tenants.filter(|tenant| *tenant != crate::key::SITE).collect()
+    }
+
+    /// The entries of one tenant, each with its place among all.
+    pub fn of_tenant<'t>(
+        &'t self,
+        tenant: &str,
+    ) -> impl Iterator<Item = (usize, &'t Entry)> + Clone + use<'t> {
+        // Keys that begin with the name stand together, though not only this tenant's: `a-b/…` stands before `a/…`.
+        let prefix = format!("{tenant}/");
+        let start = self.entries.partition_point(|entry| entry.key.as_str() < prefix.as_str());
+        let rest = self.entries.get(start..).unwrap_or_default();
+        let length = rest.partition_point(|entry| entry.key.as_str().starts_with(&prefix));
+        rest.iter().take(length).enumerate().map(move |(at, entry)| (start + at, entry))
     }
 
     /// All entries, by key.

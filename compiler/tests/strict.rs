@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use midoform_compiler::dialect::Dialect;
 use midoform_compiler::key::{Key, Namespace};
 use midoform_compiler::object::MacAddress;
-use midoform_compiler::semantics::{Packet, State, Station, Verdict, World, simulate};
+use midoform_compiler::semantics::{Fragment, Packet, State, Station, Verdict, World, simulate};
 use midoform_compiler::topology::Topology;
 use serde_json::json;
 use uuid::Uuid;
@@ -99,6 +99,7 @@ impl Net {
             source_mac: station.mac,
             destination_mac: self.next_mac(from, destination),
             ttl: 64,
+            fragment: Fragment::Whole,
         };
         let trace = simulate(&self.world, &mut self.state, &self.stations, station.port, packet);
         match trace.verdict {

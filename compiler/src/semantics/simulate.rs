@@ -4,11 +4,11 @@ use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
+use super::Packet;
 use super::chain::Answer;
 use super::condition::Place;
 use super::state::{Flow, State};
-use super::world::{Port, Route, RouteKind, World};
-use super::{ECHO_REQUEST, ICMP, Packet};
+use super::world::{Port, RouteKind, World};
 use crate::object::MacAddress;
 
 /// A place where packets enter and leave, with what is behind it: already learned.
@@ -47,8 +47,12 @@ pub enum Verdict {
 pub struct Asked {
     /// The rule.
     pub rule: Uuid,
+    /// Its chain.
+    pub chain: Uuid,
     /// Whether it matched.
     pub matched: bool,
+    /// What it made of the packet, where it changed it.
+    pub became: Option<Packet>,
 }
 
 /// One device on the way.
@@ -62,6 +66,10 @@ pub struct Hop {
     pub packet: Packet,
     /// The rules that were asked, in order.
     pub asked: Vec<Asked>,
+    /// The route that was taken; nil for one that a port brought with it.
+    pub route: Option<Uuid>,
+    /// The ports that it went out by.
+    pub out_ports: Vec<Uuid>,
 }
 
 /// A packet's way and end.
@@ -75,8 +83,8 @@ pub struct Trace {
     pub packet: Packet,
 }
 
-/// More devices than this on one way are a loop.
-const MOST_HOPS: usize = 64;
+/// A packet that comes in by this many ports on one way goes no further: MidoNet's own limit.
+pub(crate) const MOST_DEVICES: usize = 12;
 
 /// Sends a packet in at a station's port.
 pub fn simulate(world: &World, state: &mut State, stations: &[Station], from: Uuid, packet: Packet) -> Trace {
@@ -90,6 +98,11 @@ pub fn simulate(world: &World, state: &mut State, stations: &[Station], from: Uu
         came_in: Flow::of(&packet, ingress_device),
         forward: None,
         asked: Vec::new(),
+        traversed: Vec::new(),
+        rewritten: false,
+        route: None,
+        out_ports: Vec::new(),
+        devices: 0,
         hops: Vec::new(),
     };
     let verdict = walk.run(from);
@@ -118,6 +131,14 @@ pub(super) struct Walk<'a> {
     /// Whether it answers none, once a rule has asked.
     forward: Option<bool>,
     pub(super) asked: Vec<Asked>,
+    /// The devices and ports that it passed.
+    pub(super) traversed: Vec<Uuid>,
+    /// Whether its destination was translated on the device that it is at.
+    pub(super) rewritten: bool,
+    route: Option<Uuid>,
+    out_ports: Vec<Uuid>,
+    /// How many ports it came in by.
+    devices: usize,
     hops: Vec<Hop>,
 }
 
@@ -128,6 +149,9 @@ enum Step {
     End(Verdict),
 }
 
+const BY_RULE: &str = "a rule";
+const TOO_MANY: &str = "it passed too many devices: a loop";
+
 fn dropped(at: Uuid, why: &'static str) -> Step {
     Step::End(Verdict::Dropped { at, rule: None, why })
 }
@@ -137,7 +161,7 @@ impl<'a> Walk<'a> {
         if let Some(forward) = self.forward {
             return forward;
         }
-        if !self.packet.has_flow() {
+        if !self.packet.is_tracked() {
             return true;
         }
         let forward = !self.state.is_return(&self.came_in);
@@ -147,40 +171,56 @@ impl<'a> Walk<'a> {
 
     fn run(&mut self, from: Uuid) -> Verdict {
         let mut at = from;
-        for _ in 0..MOST_HOPS {
+        loop {
             let before = self.packet;
+            self.rewritten = false;
             let step = self.enter(at);
             if let Some(port) = self.world.ports.get(&at) {
-                let asked = std::mem::take(&mut self.asked);
-                self.hops.push(Hop { device: port.device, in_port: at, packet: before, asked });
+                self.hops.push(Hop {
+                    device: port.device,
+                    in_port: at,
+                    packet: before,
+                    asked: std::mem::take(&mut self.asked),
+                    route: self.route.take(),
+                    out_ports: std::mem::take(&mut self.out_ports),
+                });
             }
             match step {
                 Step::End(verdict) => return verdict,
                 Step::To(next) => at = next,
             }
         }
-        Verdict::Dropped { at, rule: None, why: "a loop" }
     }
 
-    /// A packet comes in by a port.
+    /// A packet comes in by a port: its chain, then the device's.
     fn enter(&mut self, at: Uuid) -> Step {
         let world = self.world;
         let Some(port) = world.ports.get(&at) else { return dropped(at, "no such port") };
         let Some(device) = world.devices.get(&port.device) else { return dropped(at, "no such device") };
+        if self.devices >= MOST_DEVICES {
+            return dropped(at, TOO_MANY);
+        }
+        self.devices += 1;
+        self.traversed.push(at);
         if !port.up {
             return dropped(at, "the port is down");
+        }
+        let place = Place { device: port.device, in_port: Some(at), ingress: self.ingress, out_port: None };
+        if let Answer::Drop(rule) = self.ask(port.inbound, place) {
+            return Step::End(Verdict::Dropped { at: port.device, rule: Some(rule), why: BY_RULE });
         }
         if !device.up {
             return dropped(port.device, "the device is down");
         }
-        let place = Place { device: port.device, in_port: Some(at), ingress: self.ingress, out_port: None };
         if device.is_router && self.packet.destination_mac != port.mac {
             return dropped(at, "another one's MAC address");
         }
-        for chain in [port.inbound, device.inbound] {
-            if let Answer::Drop(rule) = self.ask(chain, place) {
-                return Step::End(Verdict::Dropped { at: port.device, rule: Some(rule), why: "a rule" });
-            }
+        if !device.is_router && self.packet.source_mac.is_group() {
+            return dropped(at, "its source is a group's MAC address");
+        }
+        self.traversed.push(port.device);
+        if let Answer::Drop(rule) = self.ask(device.inbound, place) {
+            return Step::End(Verdict::Dropped { at: port.device, rule: Some(rule), why: BY_RULE });
         }
         match device.is_router {
             true => self.route(port),
@@ -188,125 +228,170 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What goes out by a port: the device's outbound chain, then the port's.
-    fn leave(&mut self, in_port: &Port, out: &Port) -> Result<(), Step> {
-        let device = self.world.devices.get(&out.device);
+    /// What a device's outbound chain says; a flooded packet has no port to go out by yet.
+    fn leave_device(&mut self, in_port: &Port, out: Option<&Port>) -> Result<(), Step> {
+        let outbound = self.world.devices.get(&in_port.device).and_then(|device| device.outbound);
+        self.ask_on_the_way_out(outbound, in_port, out)
+    }
+
+    /// What a port says to what goes out by it.
+    fn leave_port(&mut self, in_port: &Port, out: &Port) -> Result<(), Step> {
+        if self.devices >= MOST_DEVICES {
+            return Err(dropped(out.id, TOO_MANY));
+        }
+        if out.id == in_port.id && !self.world.is_router(out.device) {
+            return Err(dropped(in_port.device, "back where it came from"));
+        }
+        self.traversed.push(out.id);
+        if !out.up {
+            return Err(dropped(out.id, "the port is down"));
+        }
+        self.ask_on_the_way_out(out.outbound, in_port, Some(out))?;
+        self.out_ports.push(out.id);
+        Ok(())
+    }
+
+    fn ask_on_the_way_out(
+        &mut self,
+        chain: Option<Uuid>,
+        in_port: &Port,
+        out: Option<&Port>,
+    ) -> Result<(), Step> {
         let place = Place {
-            device: out.device,
+            device: in_port.device,
             in_port: Some(in_port.id),
             ingress: self.ingress,
-            out_port: Some(out.id),
+            out_port: out.map(|out| out.id),
         };
-        for chain in [device.and_then(|device| device.outbound), out.outbound] {
-            if let Answer::Drop(rule) = self.ask(chain, place) {
-                return Err(Step::End(Verdict::Dropped { at: out.device, rule: Some(rule), why: "a rule" }));
+        match self.ask(chain, place) {
+            Answer::Drop(rule) => {
+                Err(Step::End(Verdict::Dropped { at: in_port.device, rule: Some(rule), why: BY_RULE }))
             }
+            Answer::Pass => Ok(()),
         }
-        Ok(())
     }
 
     fn route(&mut self, in_port: &Port) -> Step {
         let router = in_port.device;
-        let Some(route) = self.best_route(router) else { return dropped(router, "no route") };
+        let Some(route) = self.world.best_route(router, self.packet.source, self.packet.destination) else {
+            return dropped(router, "no route");
+        };
+        self.route = Some(route.id);
         match route.kind {
             RouteKind::BlackHole => return dropped(router, "a black hole"),
             RouteKind::Reject => return dropped(router, "a route rejects it"),
-            RouteKind::Local if self.packet.protocol == ICMP && self.packet.source_port == ECHO_REQUEST => {
+            RouteKind::Local if self.packet.is_echo_request() => {
                 return Step::End(Verdict::Consumed(router));
             }
             RouteKind::Local => return dropped(router, "for the router itself"),
             RouteKind::Normal => {}
         }
-        let out = route.port.and_then(|port| self.world.ports.get(&port));
-        let Some(out) = out.filter(|port| port.up) else {
-            return dropped(router, "the next hop port is down");
+        let Some(out) = route.port.and_then(|port| self.world.ports.get(&port)) else {
+            return dropped(router, "the next hop port is not there");
         };
         if self.packet.ttl <= 1 {
             return dropped(router, "its time to live is over");
         }
-        if let Err(step) = self.leave(in_port, out) {
+        self.packet.ttl -= 1;
+        if out.address == Some(self.packet.destination) {
+            return dropped(router, "for a port that has no route to itself");
+        }
+        if let Err(step) = self.leave_device(in_port, Some(out)) {
             return step;
         }
         let next_hop = route.gateway.unwrap_or(self.packet.destination);
-        self.packet.ttl -= 1;
-        self.packet.source_mac = out.mac;
-        self.hand_over(out, next_hop)
+        match self.hand_over(in_port, out, next_hop) {
+            Ok(step) | Err(step) => step,
+        }
     }
 
     /// From a router's port to whoever is behind it.
-    fn hand_over(&mut self, out: &Port, next_hop: Ipv4Addr) -> Step {
+    fn hand_over(&mut self, in_port: &Port, out: &Port, next_hop: Ipv4Addr) -> Result<Step, Step> {
         let world = self.world;
-        let Some(peer) = out.peer.and_then(|peer| world.ports.get(&peer)) else {
-            let station =
-                self.stations.iter().find(|station| station.port == out.id && station.address == next_hop);
-            return match station {
-                Some(_) => Step::End(Verdict::Delivered(vec![out.id])),
-                None => Step::End(Verdict::WaitsForArp(next_hop)),
-            };
+        let peer = out.peer.and_then(|peer| world.ports.get(&peer));
+        let mac = match peer {
+            Some(peer) if world.is_router(peer.device) => Some(peer.mac),
+            Some(peer) => self.mac_on_bridge(peer.device, next_hop),
+            None if out.network.is_some_and(|network| !network.contains(&next_hop)) => {
+                return Err(dropped(out.device, "the next hop is not on the port's network"));
+            }
+            None => None,
         };
-        let peer_is_router = world.devices.get(&peer.device).is_some_and(|device| device.is_router);
-        let mac = match peer_is_router {
-            true => Some(peer.mac),
-            false => self.learned_mac(peer.device, next_hop),
-        };
-        let Some(mac) = mac else { return Step::End(Verdict::WaitsForArp(next_hop)) };
+        let mac = mac.or_else(|| self.mac_at_router(out.device, next_hop));
+        let Some(mac) = mac else { return Err(Step::End(Verdict::WaitsForArp(next_hop))) };
+        self.packet.source_mac = out.mac;
         self.packet.destination_mac = mac;
-        Step::To(peer.id)
+        self.leave_port(in_port, out)?;
+        Ok(match peer {
+            Some(peer) => Step::To(peer.id),
+            None => Step::End(Verdict::Delivered(vec![out.id])),
+        })
     }
 
-    /// The MAC address behind an address on a bridge: a station's, or that of a router's port.
-    fn learned_mac(&self, bridge: Uuid, address: Ipv4Addr) -> Option<MacAddress> {
-        let on_bridge = |port: Uuid| self.world.ports.get(&port).is_some_and(|port| port.device == bridge);
-        let station =
-            self.stations.iter().find(|station| station.address == address && on_bridge(station.port));
-        if let Some(station) = station {
-            return Some(station.mac);
-        }
+    /// The MAC address that a bridge knows by itself: that of a router's port which is linked to it.
+    fn mac_on_bridge(&self, bridge: Uuid, address: Ipv4Addr) -> Option<MacAddress> {
         let ports = self.world.devices.get(&bridge).into_iter().flat_map(|device| &device.ports);
-        let peers = ports
+        let mut peers = ports
             .filter_map(|port| self.world.ports.get(port)?.peer)
             .filter_map(|peer| self.world.ports.get(&peer));
-        peers.into_iter().find(|peer| peer.address == Some(address)).map(|peer| peer.mac)
+        peers.find(|peer| peer.address == Some(address)).map(|peer| peer.mac)
     }
 
-    /// Of the routes that fit: the longest destination prefix, then the lowest weight, then the first.
-    fn best_route(&self, router: Uuid) -> Option<Route> {
-        let routes = &self.world.devices.get(&router)?.routes;
-        let fits = |route: &&Route| {
-            route.destination.contains(&self.packet.destination) && route.source.contains(&self.packet.source)
+    /// The MAC address in a router's ARP table: that of a station at one of its ports, or on a bridge beside it.
+    fn mac_at_router(&self, router: Uuid, address: Ipv4Addr) -> Option<MacAddress> {
+        let beside = |station: &&Station| {
+            self.world.ports.get(&station.port).is_some_and(|port| {
+                port.device == router
+                    || self.world.devices.get(&port.device).is_some_and(|bridge| {
+                        bridge.ports.iter().any(|port| self.world.peer_device(*port) == Some(router))
+                    })
+            })
         };
-        let best = routes
+        self.stations
             .iter()
-            .filter(fits)
-            .min_by_key(|route| (32 - route.destination.prefix_len(), route.weight));
-        best.cloned()
+            .filter(|station| station.address == address)
+            .find(beside)
+            .map(|station| station.mac)
     }
 
+    /// A bridge sends to the port that the MAC address is known behind; an unknown one is flooded to all that
+    /// something is attached to.
     fn switch(&mut self, in_port: &Port) -> Step {
         let world = self.world;
         let Some(bridge) = world.devices.get(&in_port.device) else {
             return dropped(in_port.id, "no such device");
         };
         let wanted = self.packet.destination_mac;
-        let leads_there = |port: &&Port| {
-            let station =
-                self.stations.iter().any(|station| station.port == port.id && station.mac == wanted);
-            let router =
-                port.peer.and_then(|peer| world.ports.get(&peer)).is_some_and(|peer| peer.mac == wanted);
-            station || router
-        };
         let ports: Vec<&Port> = bridge.ports.iter().filter_map(|port| world.ports.get(port)).collect();
-        let known: Option<&Port> = ports.iter().copied().find(leads_there);
-        if let Some(out) = known {
-            return self.forward(in_port, out);
+        let router_there = |port: &&&Port| {
+            port.peer.and_then(|peer| world.ports.get(&peer)).is_some_and(|peer| peer.mac == wanted)
+        };
+        let station_there = |port: &&&Port| {
+            self.stations.iter().any(|station| station.port == port.id && station.mac == wanted)
+        };
+        let known = ports.iter().find(router_there).or_else(|| ports.iter().find(station_there)).copied();
+        match known {
+            Some(out) => self.forward(in_port, out),
+            None => self.flood(in_port, &ports),
+        }
+    }
+
+    fn flood(&mut self, in_port: &Port, ports: &[&Port]) -> Step {
+        if let Err(step) = self.leave_device(in_port, None) {
+            return step;
         }
         let mut reached = Vec::new();
-        for out in ports.into_iter().filter(|port| port.id != in_port.id && port.up && port.peer.is_none()) {
-            if self.leave(in_port, out).is_ok() && self.stations.iter().any(|station| station.port == out.id)
-            {
+        let packet = self.packet;
+        let mut last = packet;
+        for out in ports.iter().filter(|port| port.peer.is_none()) {
+            self.packet = packet;
+            let attached = self.stations.iter().any(|station| station.port == out.id);
+            if attached && self.leave_port(in_port, out).is_ok() {
                 reached.push(out.id);
+                last = self.packet;
             }
         }
+        self.packet = last;
         match reached.is_empty() {
             true => dropped(in_port.device, "nobody is there"),
             false => Step::End(Verdict::Delivered(reached)),
@@ -314,13 +399,10 @@ impl<'a> Walk<'a> {
     }
 
     fn forward(&mut self, in_port: &Port, out: &Port) -> Step {
-        if out.id == in_port.id {
-            return dropped(in_port.device, "back where it came from");
+        if let Err(step) = self.leave_device(in_port, Some(out)) {
+            return step;
         }
-        if !out.up {
-            return dropped(out.id, "the port is down");
-        }
-        if let Err(step) = self.leave(in_port, out) {
+        if let Err(step) = self.leave_port(in_port, out) {
             return step;
         }
         match out.peer {

@@ -71,7 +71,7 @@ impl State {
         }
         // The first address and port, whoever had them before: its answers go to the last one who asks.
         // An echo keeps its identifier.
-        let port = if packet.protocol == super::ICMP { 0 } else { first.1 };
+        let port = if packet.is_echo() { 0 } else { first.1 };
         let new = (first.0, port);
         self.sources.insert(flow, new);
         self.source_reverses.insert(Flow { source: flow.destination, destination: new, ..flow }, flow.source);

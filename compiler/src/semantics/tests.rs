@@ -58,6 +58,7 @@ fn packet(recorded: &Value, mac: MacAddress) -> Packet {
         source_mac: mac,
         destination_mac: recorded["to_mac"].as_str().unwrap().parse().unwrap(),
         ttl: 64,
+        fragment: Fragment::Whole,
     }
 }
 

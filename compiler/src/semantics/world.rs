@@ -8,16 +8,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::object::{MacAddress, PortRange};
+use crate::object::{FlowAction, FragmentPolicy, MacAddress, PortRange};
 
 /// Everything that decides about packets.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    pub(super) devices: BTreeMap<Uuid, Device>,
-    pub(super) ports: BTreeMap<Uuid, Port>,
-    pub(super) chains: BTreeMap<Uuid, Vec<Rule>>,
-    pub(super) port_groups: BTreeMap<Uuid, BTreeSet<Uuid>>,
-    pub(super) address_groups: BTreeMap<Uuid, BTreeSet<Ipv4Addr>>,
+    pub(crate) devices: BTreeMap<Uuid, Device>,
+    pub(crate) ports: BTreeMap<Uuid, Port>,
+    pub(crate) chains: BTreeMap<Uuid, Vec<Rule>>,
+    pub(crate) port_groups: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    pub(crate) address_groups: BTreeMap<Uuid, BTreeSet<Ipv4Addr>>,
 }
 
 /// A call that builds no world.
@@ -32,42 +32,46 @@ pub struct WorldError {
 
 /// A router or a bridge.
 #[derive(Clone, Debug)]
-pub(super) struct Device {
-    pub(super) is_router: bool,
-    pub(super) up: bool,
-    pub(super) inbound: Option<Uuid>,
-    pub(super) outbound: Option<Uuid>,
-    pub(super) ports: Vec<Uuid>,
-    pub(super) routes: Vec<Route>,
+pub(crate) struct Device {
+    pub(crate) is_router: bool,
+    pub(crate) up: bool,
+    pub(crate) inbound: Option<Uuid>,
+    pub(crate) outbound: Option<Uuid>,
+    pub(crate) ports: Vec<Uuid>,
+    pub(crate) routes: Vec<Route>,
 }
 
 /// A port of a router or a bridge.
 #[derive(Clone, Debug)]
-pub(super) struct Port {
-    pub(super) id: Uuid,
-    pub(super) device: Uuid,
-    pub(super) up: bool,
-    pub(super) mac: MacAddress,
-    pub(super) address: Option<Ipv4Addr>,
-    pub(super) inbound: Option<Uuid>,
-    pub(super) outbound: Option<Uuid>,
-    pub(super) peer: Option<Uuid>,
+pub(crate) struct Port {
+    pub(crate) id: Uuid,
+    pub(crate) device: Uuid,
+    pub(crate) up: bool,
+    pub(crate) mac: MacAddress,
+    pub(crate) address: Option<Ipv4Addr>,
+    /// The network that a router's port is on.
+    pub(crate) network: Option<Ipv4Net>,
+    pub(crate) inbound: Option<Uuid>,
+    pub(crate) outbound: Option<Uuid>,
+    pub(crate) peer: Option<Uuid>,
 }
 
 /// A route.
 #[derive(Clone, Debug)]
-pub(super) struct Route {
-    pub(super) kind: RouteKind,
-    pub(super) source: Ipv4Net,
-    pub(super) destination: Ipv4Net,
-    pub(super) weight: u32,
-    pub(super) port: Option<Uuid>,
-    pub(super) gateway: Option<Ipv4Addr>,
+pub(crate) struct Route {
+    /// Nil for the one that a port brings with it.
+    pub(crate) id: Uuid,
+    pub(crate) kind: RouteKind,
+    pub(crate) source: Ipv4Net,
+    pub(crate) destination: Ipv4Net,
+    pub(crate) weight: u32,
+    pub(crate) port: Option<Uuid>,
+    pub(crate) gateway: Option<Ipv4Addr>,
 }
 
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RouteKind {
+pub(crate) enum RouteKind {
     Normal,
     /// To the router itself.
     Local,
@@ -75,107 +79,128 @@ pub(super) enum RouteKind {
     Reject,
 }
 
-/// A rule, as the API has it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Rule {
-    pub(super) id: Uuid,
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) position: usize,
-    pub(super) flow_action: Option<String>,
-    pub(super) jump_chain_id: Option<Uuid>,
-    pub(super) nat_targets: Option<Vec<Target>>,
-    pub(super) cond_invert: bool,
-    pub(super) match_forward_flow: bool,
-    pub(super) match_return_flow: bool,
-    pub(super) in_ports: Vec<Uuid>,
-    pub(super) inv_in_ports: bool,
-    pub(super) out_ports: Vec<Uuid>,
-    pub(super) inv_out_ports: bool,
-    pub(super) port_group: Option<Uuid>,
-    pub(super) inv_port_group: bool,
-    pub(super) ip_addr_group_src: Option<Uuid>,
-    pub(super) inv_ip_addr_group_src: bool,
-    pub(super) ip_addr_group_dst: Option<Uuid>,
-    pub(super) inv_ip_addr_group_dst: bool,
-    pub(super) dl_type: Option<u32>,
-    pub(super) inv_dl_type: bool,
-    pub(super) dl_src: Option<String>,
-    pub(super) inv_dl_src: bool,
-    pub(super) dl_dst: Option<String>,
-    pub(super) inv_dl_dst: bool,
-    pub(super) nw_tos: Option<u8>,
-    pub(super) inv_nw_tos: bool,
-    pub(super) nw_proto: Option<u8>,
-    pub(super) inv_nw_proto: bool,
-    pub(super) nw_src_address: Option<Ipv4Addr>,
-    pub(super) nw_src_length: u8,
-    pub(super) inv_nw_src: bool,
-    pub(super) nw_dst_address: Option<Ipv4Addr>,
-    pub(super) nw_dst_length: u8,
-    pub(super) inv_nw_dst: bool,
-    pub(super) tp_src: Option<PortRange>,
-    pub(super) inv_tp_src: bool,
-    pub(super) tp_dst: Option<PortRange>,
-    pub(super) inv_tp_dst: bool,
-    pub(super) fragment_policy: Option<String>,
+/// What a rule does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RuleKind {
+    Accept,
+    Drop,
+    Reject,
+    Return,
+    Jump,
+    Snat,
+    Dnat,
+    RevSnat,
+    RevDnat,
+    /// `trace`, `l2_transform`: nothing that decides about an IPv4 packet without VLAN.
+    #[default]
+    #[serde(other)]
+    Other,
 }
 
-impl Default for Rule {
-    fn default() -> Self {
-        // An empty object has every field's default; the struct has no other way to say so.
-        Rule {
-            id: Uuid::nil(),
-            kind: String::new(),
-            position: 1,
-            flow_action: None,
-            jump_chain_id: None,
-            nat_targets: None,
-            cond_invert: false,
-            match_forward_flow: false,
-            match_return_flow: false,
-            in_ports: Vec::new(),
-            inv_in_ports: false,
-            out_ports: Vec::new(),
-            inv_out_ports: false,
-            port_group: None,
-            inv_port_group: false,
-            ip_addr_group_src: None,
-            inv_ip_addr_group_src: false,
-            ip_addr_group_dst: None,
-            inv_ip_addr_group_dst: false,
-            dl_type: None,
-            inv_dl_type: false,
-            dl_src: None,
-            inv_dl_src: false,
-            dl_dst: None,
-            inv_dl_dst: false,
-            nw_tos: None,
-            inv_nw_tos: false,
-            nw_proto: None,
-            inv_nw_proto: false,
-            nw_src_address: None,
-            nw_src_length: 0,
-            inv_nw_src: false,
-            nw_dst_address: None,
-            nw_dst_length: 0,
-            inv_nw_dst: false,
-            tp_src: None,
-            inv_tp_src: false,
-            tp_dst: None,
-            inv_tp_dst: false,
-            fragment_policy: None,
+/// A rule, as the API has it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Rule {
+    pub(crate) id: Uuid,
+    #[serde(rename = "type")]
+    pub(crate) kind: RuleKind,
+    pub(crate) position: usize,
+    pub(crate) flow_action: Option<FlowAction>,
+    pub(crate) jump_chain_id: Option<Uuid>,
+    pub(crate) nat_targets: Option<Vec<Target>>,
+    pub(crate) cond_invert: bool,
+    pub(crate) match_forward_flow: bool,
+    pub(crate) match_return_flow: bool,
+    pub(crate) in_ports: Vec<Uuid>,
+    pub(crate) inv_in_ports: bool,
+    pub(crate) out_ports: Vec<Uuid>,
+    pub(crate) inv_out_ports: bool,
+    pub(crate) port_group: Option<Uuid>,
+    pub(crate) inv_port_group: bool,
+    pub(crate) in_port_group: Option<Uuid>,
+    pub(crate) inv_in_port_group: bool,
+    pub(crate) out_port_group: Option<Uuid>,
+    pub(crate) inv_out_port_group: bool,
+    pub(crate) ip_addr_group_src: Option<Uuid>,
+    pub(crate) inv_ip_addr_group_src: bool,
+    pub(crate) ip_addr_group_dst: Option<Uuid>,
+    pub(crate) inv_ip_addr_group_dst: bool,
+    pub(crate) traversed_device: Option<Uuid>,
+    pub(crate) inv_traversed_device: bool,
+    pub(crate) vlan: Option<u16>,
+    pub(crate) dl_type: Option<u32>,
+    pub(crate) inv_dl_type: bool,
+    pub(crate) dl_src: Option<MacAddress>,
+    pub(crate) dl_src_mask: Option<MacMask>,
+    pub(crate) inv_dl_src: bool,
+    pub(crate) dl_dst: Option<MacAddress>,
+    pub(crate) dl_dst_mask: Option<MacMask>,
+    pub(crate) inv_dl_dst: bool,
+    pub(crate) nw_tos: Option<u8>,
+    pub(crate) inv_nw_tos: bool,
+    pub(crate) nw_proto: Option<u8>,
+    pub(crate) inv_nw_proto: bool,
+    pub(crate) nw_src_address: Option<Ipv4Addr>,
+    pub(crate) nw_src_length: u8,
+    pub(crate) inv_nw_src: bool,
+    pub(crate) nw_dst_address: Option<Ipv4Addr>,
+    pub(crate) nw_dst_length: u8,
+    pub(crate) inv_nw_dst: bool,
+    pub(crate) match_nw_dst_rewritten: bool,
+    pub(crate) tp_src: Option<PortRange>,
+    pub(crate) inv_tp_src: bool,
+    pub(crate) tp_dst: Option<PortRange>,
+    pub(crate) inv_tp_dst: bool,
+    pub(crate) icmp_data_src_ip_address: Option<Ipv4Addr>,
+    pub(crate) inv_icmp_data_src_ip: bool,
+    pub(crate) icmp_data_dst_ip_address: Option<Ipv4Addr>,
+    pub(crate) inv_icmp_data_dst_ip: bool,
+    pub(crate) fragment_policy: Option<FragmentPolicy>,
+}
+
+impl Rule {
+    /// Which fragments it looks at: what the server takes where the rule does not say (04-chain-rule,
+    /// 09-nat-rules).
+    pub(crate) fn fragments(&self) -> FragmentPolicy {
+        let default = match self.kind {
+            RuleKind::Snat | RuleKind::Dnat => FragmentPolicy::Unfragmented,
+            _ if self.tp_src.is_some() || self.tp_dst.is_some() => FragmentPolicy::Header,
+            _ => FragmentPolicy::Any,
+        };
+        self.fragment_policy.unwrap_or(default)
+    }
+}
+
+/// Which bits of a MAC address are compared: `ffff.ffff.0000`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct MacMask(pub(crate) [u8; 6]);
+
+impl TryFrom<String> for MacMask {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let wrong = || format!("`{text}` is no mask of a MAC address");
+        let mut octets = [0; 6];
+        let mut words = text.split('.');
+        for pair in octets.chunks_exact_mut(2) {
+            let word = words.next().filter(|word| word.len() == 4).ok_or_else(wrong)?;
+            let bits = u16::from_str_radix(word, 16).map_err(|_| wrong())?;
+            pair.copy_from_slice(&bits.to_be_bytes());
         }
+        if words.next().is_some() { Err(wrong()) } else { Ok(MacMask(octets)) }
     }
 }
 
 /// What a translation chooses from.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Target {
-    pub(super) address_from: Ipv4Addr,
-    pub(super) port_from: u16,
+pub(crate) struct Target {
+    pub(crate) address_from: Ipv4Addr,
+    pub(crate) address_to: Ipv4Addr,
+    pub(crate) port_from: u16,
+    pub(crate) port_to: u16,
 }
 
 /// The fields of the other objects.
@@ -191,6 +216,9 @@ struct Fields {
     inbound_filter_id: Option<Uuid>,
     outbound_filter_id: Option<Uuid>,
     port_address: Option<Ipv4Addr>,
+    network_address: Option<Ipv4Addr>,
+    #[serde(default)]
+    network_length: u8,
     port_mac: Option<String>,
     peer_id: Option<Uuid>,
     port_id: Option<Uuid>,
@@ -294,36 +322,41 @@ impl World {
         self.devices.insert(fields.id, device);
     }
 
-    /// A router port brings a route to its own address with it.
     fn add_port(&mut self, device: Uuid, fields: &Fields) {
         let mac = fields.port_mac.as_deref().and_then(|mac| mac.parse().ok());
-        let port = Port {
+        self.insert_port(Port {
             id: fields.id,
             device,
             up: fields.admin_state_up,
             mac: mac.unwrap_or_else(|| made_up_mac(fields.id)),
             address: fields.port_address,
+            network: fields.network_address.map(|address| network(Some(address), fields.network_length)),
             inbound: fields.inbound_filter_id,
             outbound: fields.outbound_filter_id,
             peer: None,
-        };
-        if let Some(device) = self.devices.get_mut(&device) {
-            device.ports.push(fields.id);
-            if let (Some(address), "Router") = (port.address, fields.kind.as_str()) {
+        });
+    }
+
+    /// A router's port brings a route to its own address with it.
+    pub(crate) fn insert_port(&mut self, port: Port) {
+        if let Some(device) = self.devices.get_mut(&port.device) {
+            device.ports.push(port.id);
+            if let (Some(address), true) = (port.address, device.is_router) {
                 device.routes.push(Route {
+                    id: Uuid::nil(),
                     kind: RouteKind::Local,
                     source: Ipv4Net::default(),
                     destination: address.into(),
                     weight: 0,
-                    port: Some(fields.id),
+                    port: Some(port.id),
                     gateway: None,
                 });
             }
         }
-        self.ports.insert(fields.id, port);
+        self.ports.insert(port.id, port);
     }
 
-    fn link(&mut self, port: Uuid, peer: Uuid) {
+    pub(crate) fn link(&mut self, port: Uuid, peer: Uuid) {
         for (one, other) in [(port, peer), (peer, port)] {
             if let Some(port) = self.ports.get_mut(&one) {
                 port.peer = Some(other);
@@ -332,11 +365,8 @@ impl World {
     }
 
     fn add_route(&mut self, router: Uuid, fields: &Fields) {
-        let network = |address: Option<Ipv4Addr>, length: u8| {
-            let address = address.unwrap_or(Ipv4Addr::UNSPECIFIED);
-            Ipv4Net::new(address, length.min(32)).map(|network| network.trunc()).unwrap_or_default()
-        };
         let route = Route {
+            id: fields.id,
             kind: match fields.kind.as_str() {
                 "BlackHole" => RouteKind::BlackHole,
                 "Reject" => RouteKind::Reject,
@@ -358,4 +388,41 @@ impl World {
     pub fn port_mac(&self, port: Uuid) -> Option<MacAddress> {
         self.ports.get(&port).map(|port| port.mac)
     }
+
+    /// The router or bridge that a port is of.
+    pub fn device_of(&self, port: Uuid) -> Option<Uuid> {
+        self.ports.get(&port).map(|port| port.device)
+    }
+
+    /// Of the routes that fit: the longest destination prefix, then the lowest weight, then the first. Routes by a
+    /// port that is down are not in the table.
+    pub(crate) fn best_route(&self, router: Uuid, source: Ipv4Addr, destination: Ipv4Addr) -> Option<&Route> {
+        let fits = |route: &&Route| {
+            route.destination.contains(&destination)
+                && route.source.contains(&source)
+                && self.is_usable(route)
+        };
+        let routes = self.devices.get(&router)?.routes.iter().filter(fits);
+        routes.min_by_key(|route| (32 - route.destination.prefix_len(), route.weight))
+    }
+
+    /// Whether a route's port, if it has one, is up.
+    pub(crate) fn is_usable(&self, route: &Route) -> bool {
+        route.port.is_none_or(|port| self.ports.get(&port).is_none_or(|port| port.up))
+    }
+
+    /// The device at the other end of a port's link.
+    pub(crate) fn peer_device(&self, port: Uuid) -> Option<Uuid> {
+        self.device_of(self.ports.get(&port)?.peer?)
+    }
+
+    /// Whether a device is a router.
+    pub(crate) fn is_router(&self, device: Uuid) -> bool {
+        self.devices.get(&device).is_some_and(|device| device.is_router)
+    }
+}
+
+fn network(address: Option<Ipv4Addr>, length: u8) -> Ipv4Net {
+    let address = address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    Ipv4Net::new(address, length.min(32)).map(|network| network.trunc()).unwrap_or_default()
 }

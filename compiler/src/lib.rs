@@ -49,6 +49,7 @@ pub mod semantics;
 pub mod source;
 pub mod spec;
 pub mod topology;
+pub mod verify;
 
 use allocation::Allocations;
 use diag::{Diagnostic, Diagnostics};

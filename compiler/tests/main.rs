@@ -16,3 +16,4 @@ mod robust;
 mod samples;
 mod schema;
 mod strict;
+mod verify;

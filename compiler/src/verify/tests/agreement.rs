@@ -1,0 +1,180 @@
+//! For random worlds and packets: what the interpreter makes of one packet is what the verifier says of the set that
+//! the packet is in, for the packet and for its answer.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::random::{Random, Size};
+use crate::object::MacAddress;
+use crate::semantics::{Packet, State, Station, Trace, Verdict, simulate};
+use crate::verify::header::{Headers, Range};
+use crate::verify::path::Path;
+use crate::verify::walk::{Attached, End, Outcome, Walker};
+
+fn attached(stations: &[Station]) -> Vec<Attached> {
+    let one = |station: &Station| Attached {
+        port: station.port,
+        mac: station.mac,
+        addresses: vec![Range::address(station.address)],
+    };
+    stations.iter().map(one).collect()
+}
+
+fn same_end(end: &End, verdict: &Verdict) -> bool {
+    match (end, verdict) {
+        (End::Delivered(ports), Verdict::Delivered(reached)) => ports == reached,
+        (End::Dropped { rule, .. }, Verdict::Dropped { rule: by, .. }) => rule == by,
+        (End::Consumed(router), Verdict::Consumed(at)) => router == at,
+        (End::Waits, Verdict::WaitsForArp(_)) => true,
+        _ => false,
+    }
+}
+
+/// The packets of a path that are this one as it was sent.
+fn is_of(path: &Path, sent: &Packet) -> bool {
+    path.sent().has(sent)
+}
+
+/// Whether the header at the end is the packet's: what was not translated is what was sent.
+fn same_header(path: &Path, sent: &Packet, packet: &Packet) -> bool {
+    let original: [u32; 4] =
+        [sent.source.into(), sent.destination.into(), sent.source_port.into(), sent.destination_port.into()];
+    let now: [u32; 4] = [
+        packet.source.into(),
+        packet.destination.into(),
+        packet.source_port.into(),
+        packet.destination_port.into(),
+    ];
+    path.header.iter().zip(now).all(|(variable, value)| match original.get(*variable) {
+        Some(sent) => *sent == value,
+        None => path.range(*variable).has(value),
+    })
+}
+
+fn agrees(outcome: &Outcome, sent: &Packet, trace: &Trace) -> bool {
+    same_end(&outcome.end, &trace.verdict)
+        && (!matches!(outcome.end, End::Delivered(_)) || same_header(&outcome.path, sent, &trace.packet))
+}
+
+/// Says what differs, if anything. Exactly one path has the packet, and it ends as the packet did; where paths are
+/// more than their packets, or something may be chosen, one of them does.
+fn compare(outcomes: &[Outcome], sent: &Packet, trace: &Trace, exact: bool) -> Result<Outcome, String> {
+    let mine: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_of(&outcome.path, sent)).collect();
+    let fitting: Vec<&&Outcome> = mine.iter().filter(|outcome| agrees(outcome, sent, trace)).collect();
+    let sure = exact && mine.iter().all(|outcome| !outcome.path.approximate);
+    match fitting.first() {
+        Some(one) if !sure || mine.len() == 1 => Ok((**one).clone()),
+        _ => Err(format!("packet {sent:?}\ninterpreter {trace:#?}\nverifier {mine:#?}")),
+    }
+}
+
+/// How many sets a world may be taken into before it is left.
+const BUDGET: usize = 30_000;
+
+/// Sends so many packets through one world both ways; how many were compared.
+fn check(seed: u64, size: Size, packets: usize) -> Result<usize, String> {
+    let mut random = Random::new(seed, size);
+    let attached = attached(&random.stations);
+    let boundary = BTreeSet::new();
+    let mut known: BTreeMap<_, Vec<Outcome>> = BTreeMap::new();
+    let mut compared = 0;
+    for _ in 0..packets {
+        let (station, mac) = random.sender();
+        let packet = random.packet(&station, mac);
+        let exact = !size.choices;
+        let walker = Walker {
+            world: &random.world,
+            attached: &attached,
+            boundary: &boundary,
+            first_choice: exact,
+            budget: Cell::new(BUDGET),
+        };
+        let outcomes = known.entry((station.port, packet.source_mac, mac)).or_insert_with(|| {
+            Headers::all(Range::ADDRESSES, Range::ADDRESSES)
+                .into_iter()
+                .flat_map(|headers| walker.send(station.port, headers, packet.source_mac, mac))
+                .collect()
+        });
+        let mut state = State::default();
+        let trace = simulate(&random.world, &mut state, &random.stations, station.port, packet);
+        if outcomes.iter().any(|outcome| outcome.end == End::Unknown) {
+            // Too many ways: the verifier says so.
+            return Ok(compared);
+        }
+        let outcome = compare(outcomes, &packet, &trace, exact)?;
+        compared += 1;
+        compared += answer(&random, &walker, &outcome, (&packet, &trace), &mut state)?;
+    }
+    Ok(compared)
+}
+
+fn answer(
+    random: &Random,
+    walker: &Walker<'_>,
+    outcome: &Outcome,
+    (sent, trace): (&Packet, &Trace),
+    state: &mut State,
+) -> Result<usize, String> {
+    let Verdict::Delivered(reached) = &trace.verdict else { return Ok(0) };
+    let Some(from) = random.stations.iter().find(|station| Some(&station.port) == reached.first()) else {
+        return Ok(0);
+    };
+    // Who sent it last is who is answered; only requests among ICMP's echoes have answers.
+    if sent.protocol == 1 && (sent.source_port != 8 || !walker.first_choice) {
+        return Ok(0);
+    }
+    let macs: [MacAddress; 2] = [from.mac, trace.packet.source_mac];
+    let reply = Packet { source_mac: macs[0], destination_mac: macs[1], ..trace.packet.answer() };
+    let path = outcome.path.answer(from.port, macs[0], macs[1]);
+    let back = simulate(&random.world, state, &random.stations, from.port, reply);
+    let outcomes = walker.follow(path);
+    if outcomes.iter().any(|outcome| outcome.end == End::Unknown) {
+        return Ok(0);
+    }
+    compare(&outcomes, sent, &back, walker.first_choice)
+        .map_err(|why| format!("the answer {reply:?} to {why}"))?;
+    Ok(1)
+}
+
+fn cases(standard: u32) -> u32 {
+    std::env::var("MIDOFORM_VERIFY_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(standard)
+}
+
+fn size() -> impl Strategy<Value = Size> {
+    (1..3_usize, 0..3_usize, 0..10_usize, 0..6_usize).prop_map(|(routers, bridges, rules, routes)| Size {
+        routers,
+        bridges,
+        rules,
+        routes,
+        choices: false,
+    })
+}
+
+/// Runs worlds until so many were compared; prints how many packets that were.
+fn run(choices: bool, standard: u32) {
+    let config =
+        ProptestConfig { cases: cases(standard), failure_persistence: None, ..ProptestConfig::default() };
+    let compared = std::cell::Cell::new(0);
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let result = runner.run(&(any::<u64>(), size()), |(seed, size)| {
+        let packets = check(seed, Size { choices, ..size }, 40).map_err(TestCaseError::fail)?;
+        compared.set(compared.get() + packets);
+        Ok(())
+    });
+    println!("compared {} packets in {} worlds", compared.get(), cases(standard));
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn the_interpreter_and_the_verifier_agree_about_every_packet() {
+    run(false, 300);
+}
+
+#[test]
+fn what_the_interpreter_does_is_among_what_may_happen_where_something_is_chosen() {
+    run(true, 100);
+}

@@ -1,0 +1,4 @@
+//! The verifier against the interpreter, and by hand.
+
+mod agreement;
+mod random;

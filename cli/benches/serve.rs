@@ -30,6 +30,8 @@ const REAL_1_7: &str = "1.7: 271 (1), 388 (2), 800 (32)";
 struct Served {
     child: Child,
     address: SocketAddr,
+    /// The type of ports in this version: 1.7 has another form for plain JSON.
+    port: &'static str,
     _stderr: BufReader<ChildStderr>,
 }
 
@@ -52,7 +54,11 @@ impl Served {
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();
         let address = line.split("://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
-        Served { child, address, _stderr: stderr }
+        let port = match version {
+            "1.7" => "application/vnd.org.midonet.Port-v2+json",
+            _ => "application/vnd.org.midonet.Port-v3+json",
+        };
+        Served { child, address, port, _stderr: stderr }
     }
 
     /// Resident memory and its highest mark, in MB.
@@ -89,12 +95,7 @@ fn rate(served: &Served, connections: usize, method: &str, path: impl Fn() -> St
                             let mut count = 0;
                             while started.elapsed() < RUN {
                                 let body = if method == "POST" { r#"{"type": "Bridge"}"# } else { "" };
-                                let kind = if method == "POST" {
-                                    JSON
-                                } else {
-                                    "application/vnd.org.midonet.Port-v3+json"
-                                };
-                                let answer = connection.send(method, &path, kind, body).unwrap();
+                                let answer = connection.send(method, &path, served.port, body).unwrap();
                                 assert_eq!(answer.status, wanted, "{}", answer.body);
                                 count += 1;
                             }

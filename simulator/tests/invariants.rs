@@ -1,5 +1,5 @@
-//! Many clients at once do right and wrong things: whatever order that comes to, nothing dangles afterwards, and what was
-//! kept on the disk is what was held in memory.
+//! Many clients at once do right and wrong things, also with bodies that make no sense: whatever order that comes to,
+//! nothing dangles afterwards, and what was kept on the disk is what was held in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -29,9 +29,64 @@ struct Clerk {
     client: reqwest::Client,
     known: Known,
     dice: Dice,
+    /// Whether fields of bodies are now and then something else, or gone.
+    wild: bool,
+}
+
+/// Values that belong nowhere, or only somewhere.
+fn junk() -> Vec<Json> {
+    let numbers = [0, 1, -1, 33, 70_000, i64::from(i32::MAX) + 1, i64::MAX].map(Json::from);
+    let texts =
+        ["", "x", "true", "-3", "10.0.0.1", "300.1.1.1", "::1", "Router", "accept", "vxlan", "\u{0}\u{e9}"];
+    let id = "11111111-2222-3333-4444-555555555555";
+    let others =
+        [json!(null), json!(true), json!(2.5), json!(1e40), json!([]), json!({}), json!([null]), json!([id])];
+    let more =
+        [json!(id), json!({ "start": 5, "end": 1 }), json!({ "start": 1 }), json!([{ "addressFrom": "x" }])];
+    numbers.into_iter().chain(texts.map(Json::from)).chain(others).chain(more).collect()
+}
+
+/// The only crashes that the real servers have.
+fn is_a_crash_of_theirs(version: Version, text: &str) -> bool {
+    let known: &[&str] = match version {
+        Version::V1_7 => &["An internal server error has occurred, please try again."],
+        _ => &[
+            "java.lang.NullPointerException",
+            "java.lang.IllegalArgumentException: URI parameter is null",
+            "is not assignable to org.midonet.cluster.rest_api.models",
+            "cannot be cast to org.midonet.cluster.rest_api.models",
+            "handle resource Forward",
+            "\"message\":null",
+        ],
+    };
+    known.iter().any(|known| text.contains(known))
 }
 
 impl Clerk {
+    /// A body, or what became of it.
+    fn bent(&mut self, mut body: Json) -> Json {
+        let Some(map) = body.as_object_mut().filter(|_| self.wild) else { return body };
+        let mut junk = junk();
+        let mut any = |dice: &mut Dice| junk.swap_remove(dice.below(junk.len()));
+        // The one says which routes are automatic, the other 1.7 believes blindly.
+        let left = |name: &str| name == "weight" || (self.version == Version::V1_7 && name == "peerId");
+        let names: Vec<String> = map.keys().filter(|name| !left(name)).cloned().collect();
+        for name in names {
+            match self.dice.below(24) {
+                0 => drop(map.remove(&name)),
+                1 | 2 => drop(map.insert(name, any(&mut self.dice))),
+                _ => {}
+            }
+        }
+        let foreign =
+            ["vlanId", "uri", "stateful", "properties", "inboundMirrorIds", "qosPolicyId", "fragmentPolicy"];
+        if self.dice.below(6) == 0 {
+            let name = foreign[self.dice.below(foreign.len())];
+            map.insert(name.to_owned(), any(&mut self.dice));
+        }
+        body
+    }
+
     fn any(&mut self, kind: &str) -> String {
         let known = self.known.lock().unwrap();
         let list = known.get(kind).map(Vec::as_slice).unwrap_or_default();
@@ -41,6 +96,7 @@ impl Clerk {
     }
 
     async fn send(&mut self, method: &str, path: &str, body: Json) -> (u16, String) {
+        let body = self.bent(body);
         let request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.base));
         let answer = request
             .header("Content-Type", crate::body_type(self.version, path))
@@ -49,7 +105,14 @@ impl Clerk {
             .await
             .unwrap();
         let location = answer.headers().get("location").map(|place| place.to_str().unwrap().to_owned());
-        (answer.status().as_u16(), location.unwrap_or_default())
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        assert!(
+            status < 500 || (status == 500 && is_a_crash_of_theirs(self.version, &text)),
+            "{}: {method} {path} {body}: {text}",
+            self.version
+        );
+        (status, location.unwrap_or_default())
     }
 
     async fn make(&mut self, kind: &'static str, path: &str, body: Json) {
@@ -58,7 +121,6 @@ impl Clerk {
             let id = location.rsplit('/').next().unwrap_or_default().to_owned();
             self.known.lock().unwrap().entry(kind).or_default().push(id);
         }
-        assert!(status != 503, "{path}");
     }
 
     #[allow(clippy::too_many_lines, reason = "one line for each thing that can be done")]
@@ -78,7 +140,33 @@ impl Clerk {
                 "dstNetworkAddr": "10.9.0.0", "dstNetworkLength": 16,
             })
         };
-        match self.dice.below(24) {
+        match self.dice.below(30) {
+            24 => {
+                let target =
+                    json!({ "addressFrom": address, "addressTo": "10.0.0.9", "portFrom": 1, "portTo": 100 });
+                let nat = json!({
+                    "type": "snat", "flowAction": "accept", "natTargets": [target], "position": 1, "nwProto": 6,
+                    "nwSrcAddress": "10.0.0.0", "nwSrcLength": 8, "tpDst": { "start": 1, "end": 9 },
+                    "inPorts": [port], "portGroup": group, "dlSrc": "02:00:00:00:00:01", "dlType": 2048,
+                });
+                self.make("rules", &format!("/chains/{chain}/rules"), nat).await;
+            }
+            25 => drop(self.send("PUT", &format!("/routers/{router}"), filtered).await),
+            26 => {
+                let body = json!({
+                    "type": "Bridge", "adminStateUp": false, "inboundFilterId": chain, "peerId": peer, "hostId": HOST,
+                });
+                drop(self.send("PUT", &format!("/ports/{port}"), body).await);
+            }
+            27 => {
+                let body = json!({ "name": format!("z{number}"), "type": "vxlan" });
+                drop(self.send("POST", "/tunnel_zones", body).await);
+            }
+            28 => {
+                let body = json!({ "floodingProxyWeight": number });
+                drop(self.send("PUT", &format!("/hosts/{HOST}"), body).await);
+            }
+            29 => drop(self.send("PUT", &format!("/port_groups/{group}"), named).await),
             0 => self.make("chains", "/chains", named).await,
             1 => self.make("routers", "/routers", filtered).await,
             2 => self.make("bridges", "/bridges", filtered).await,
@@ -184,8 +272,17 @@ fn check(all: &Json, version: Version) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_many_do_at_once_nothing_dangles() {
+    play(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_bodies_say_nothing_dangles() {
+    play(true).await;
+}
+
+async fn play(wild: bool) {
     for (version, seed) in
-        Version::ALL.into_iter().flat_map(|version| (0..3).map(move |seed| (version, seed)))
+        Version::ALL.into_iter().flat_map(|version| (0..2).map(move |seed| (version, seed)))
     {
         let folder = tempfile::tempdir().unwrap();
         let options = || Options {
@@ -202,6 +299,7 @@ async fn whatever_many_do_at_once_nothing_dangles() {
             client: crate::client(),
             known: Known::default(),
             dice: Dice(seed),
+            wild: false,
         };
         let body = json!({ "name": "z", "type": "gre" });
         let (_, place) = zone.send("POST", "/tunnel_zones", body).await;
@@ -217,6 +315,7 @@ async fn whatever_many_do_at_once_nothing_dangles() {
                     client: crate::client(),
                     known: Arc::clone(&known),
                     dice: Dice(seed * 100 + number),
+                    wild,
                 };
                 tokio::spawn(async move {
                     for _ in 0..250 {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::dialect::Dialect;
+use midoform_compiler::moved::Moves;
 use midoform_compiler::object::Reference;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::order::Kind;
@@ -37,6 +38,8 @@ pub struct Scope<'a> {
     pub tenants: &'a BTreeSet<String>,
     /// The provider router.
     pub provider: &'a Reference,
+    /// What was renamed: an object may still have the id of its old key.
+    pub moves: &'a Moves,
 }
 
 /// Observes the network.

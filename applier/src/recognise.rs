@@ -103,6 +103,11 @@ pub(crate) fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
             suggest(root.join("port").join(name).join("chain"));
         }
     }
+    // What was renamed still has the id of its old key.
+    let moved = scope.desired.entries().iter().filter_map(|entry| {
+        scope.moves.old_key(&entry.key).map(|old| (namespace.id(&old), entry.key.clone()))
+    });
+    candidates.extend(moved);
     let mut devices = Devices::default();
     let mut take = |id: Uuid| {
         let key = candidates.get(&id)?;
@@ -126,7 +131,9 @@ pub(crate) fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
 pub(crate) fn recognise(raw: Raw, devices: Devices, scope: Scope<'_>) -> Observed {
     let namespace = Namespace::of_site(scope.site);
     let ids = devices.keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
-    let known = scope.known.tenants.values().flat_map(|tenant| &tenant.ids);
+    // What other tenants have is not looked at: their objects are none of this plan's.
+    let known = scope.tenants.iter().filter_map(|tenant| scope.known.tenants.get(tenant));
+    let known = known.flat_map(|tenant| &tenant.ids);
     let mut matching = Matching {
         scope,
         namespace,
@@ -148,6 +155,16 @@ impl Matching<'_> {
     /// What refers to an id: a key where it is known.
     fn reference(&self, id: Uuid) -> Reference {
         self.keys.get(&id).map_or(Reference::External(id), |key| Reference::Key(key.clone()))
+    }
+
+    /// The ids that an object with this key may have, where the server keeps offered ones: that of its key, the
+    /// second of its key (a rule that was replaced), and those of the key that it had before it was renamed.
+    fn ids_of(&self, key: &Key) -> impl Iterator<Item = Uuid> + use<> {
+        let namespace = self.namespace;
+        let old = self.scope.moves.old_key(key);
+        std::iter::once(key.clone())
+            .chain(old)
+            .flat_map(move |key| [namespace.id(&key), namespace.other_id(&key)])
     }
 
     fn bind(&mut self, id: Uuid, key: Key) {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
+use midoform_compiler::moved::Moves;
 use midoform_compiler::object::Reference;
 use midoform_compiler::plan::{FORMAT, Plan};
 use midoform_compiler::render::json;
@@ -30,6 +31,9 @@ pub struct SavedPlan {
     pub tenants: BTreeSet<String>,
     /// The provider router.
     pub provider: Reference,
+    /// What was renamed.
+    #[serde(default)]
+    pub moves: Moves,
     /// The API's base URL; none where the embedded API is used.
     pub url: Option<String>,
     /// The lock file as it was when the plan was made, and as it is to be, for the plan's tenants.
@@ -76,6 +80,7 @@ impl SavedPlan {
             before,
             tenants,
             provider,
+            moves: Moves::default(),
             url: None,
             lock_before: String::new(),
             lock_after: String::new(),

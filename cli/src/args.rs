@@ -222,6 +222,15 @@ pub(crate) struct ApplyOptions {
     /// Refuse any plan but the one with this SHA-256.
     #[arg(long, value_name = "HASH")]
     pub(crate) expect: Option<String>,
+    /// Take down the tenants that were applied once and that no file speaks of any more.
+    #[arg(long, conflicts_with_all = ["target", "exclude"])]
+    pub(crate) prune: bool,
+    /// Change so many tenants at a time, and look after each batch whether all is as it should be.
+    #[arg(long, value_name = "TENANTS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch: Option<u32>,
+    /// Go no further when a look after a batch finds that something is not as it should be.
+    #[arg(long, requires = "batch")]
+    pub(crate) pause_on_drift: bool,
 }
 
 /// How changes are agreed to, and made.

@@ -8,6 +8,7 @@ use midoform_applier::client::{Client, Credentials, Settings};
 use midoform_applier::observe::{Scope, observe};
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::dialect::Dialect;
+use midoform_compiler::moved::Moves;
 use midoform_compiler::object::Reference;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::spec;
@@ -143,6 +144,7 @@ pub(crate) struct View<'a> {
     pub(crate) known: &'a Allocations,
     pub(crate) tenants: &'a BTreeSet<String>,
     pub(crate) provider: &'a Reference,
+    pub(crate) moves: &'a Moves,
 }
 
 impl<'a> View<'a> {
@@ -154,6 +156,7 @@ impl<'a> View<'a> {
             known: self.known,
             tenants: self.tenants,
             provider: self.provider,
+            moves: self.moves,
         }
     }
 }

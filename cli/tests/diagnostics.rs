@@ -53,6 +53,10 @@ macro_rules! warnings {
 errors! {
     syntax: "name = \"acme\"\n[[bridge]\nname = \"web\"\n";
     two_syntax_errors: "name = acme\n[[bridge]]\nname = \"web\ncidr = 5\n";
+    moved_to_nothing: "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[moved]]\nbridge = \"db\"\nto = \"data\"\n";
+    moved_and_still_there: "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nname = \"db\"\n[[moved]]\nbridge = \"db\"\nto = \"web\"\n";
+    moved_twice: "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[moved]]\nbridge = \"a\"\nto = \"web\"\n[[moved]]\nbridge = \"b\"\nto = \"web\"\n";
+    moved_what: "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[moved]]\nto = \"web\"\n[[moved]]\nbridge = \"a\"\nrule = \"r\"\nto = \"web\"\n[[moved]]\nbridge = 5\nto = \"web\"\n";
     unknown_key: "name = \"acme\"\n\n[[brigde]]\nname = \"web\"\n\n[[bridge]]\nname = \"db\"\ncird = \"10.0.0.0/24\"\n";
     unknown_key_like_nothing: "name = \"acme\"\nxylophone = true\n";
     missing_name: "[[bridge]]\nname = \"web\"\n";

@@ -174,3 +174,103 @@ fn a_lock_that_was_taken_away_is_no_right_to_write() {
     // The next one goes on from what is there.
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api", &url]).expect_code(0);
 }
+
+/// A folder with these tenants, of one bridge each.
+fn fleet(tenants: &[&str]) -> TestFolder {
+    let folder = TestFolder::default();
+    folder.write("site.toml", SITE.replace("DIALECT", "5"));
+    for tenant in tenants {
+        folder.write(&format!("{tenant}.toml"), format!("name = \"{tenant}\"\n[[bridge]]\nname = \"web\"\n"));
+    }
+    folder
+}
+
+fn routers(served: &Served) -> usize {
+    let all: serde_json::Value = serde_json::from_str(&send(served, "GET", "/_topology", "")).unwrap();
+    all["objects"]["Router"].as_array().unwrap().len() - 1
+}
+
+#[test]
+fn tenants_are_changed_in_batches_with_a_look_between() {
+    let folder = fleet(&["a", "b", "c", "d", "e"]);
+    for (name, peer) in [("a", "e"), ("e", "a")] {
+        let file = format!("{name}.toml");
+        folder.write(&file, format!("{}[[peer]]\ntenant = \"{peer}\"\n", folder.read(&file)));
+    }
+    for (version, dialect) in VERSIONS {
+        let served = serve(&folder, version);
+        let url = served.url();
+        let _ = std::fs::remove_file(folder.path().join("midoform.lock"));
+        let apply = |more: &[&str]| {
+            let always = ["apply", ".", "--yes", "--verify", "--api", &url, "--api-version", dialect];
+            folder.run(MIDOFORM, &[&always, more].concat()).expect_code(0)
+        };
+        let ran = apply(&["--batch", "2"]);
+        assert!(ran.stderr.contains("batch 3 of 3: as it should be"), "{version}: {}", ran.stderr);
+        assert_eq!(routers(&served), 5, "{version}");
+        assert!(apply(&[]).stdout.contains("Nothing to do"), "{version}");
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_last_pauses_the_run() {
+    let folder = fleet(&["a", "b", "c", "d"]);
+    let served = serve(&folder, "5.8");
+    let url = served.url();
+    // The provider's router is the first, that of `a` the second, that of `b` the third.
+    let delay = r#"{"fault": "delay", "method": "POST", "path": "/routers", "nth": 3, "milliseconds": 1500}"#;
+    send(&served, "POST", "/_faults", delay);
+    let mut command =
+        folder.command(MIDOFORM, &["apply", ".", "--yes", "--batch", "1", "--pause-on-drift", "--api", &url]);
+    let run =
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while !send(&served, "GET", "/_faults", "").contains("\"struck\":1") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let all: serde_json::Value = serde_json::from_str(&send(&served, "GET", "/_topology", "")).unwrap();
+    let rule = all["objects"]["Rule"][0]["id"].as_str().unwrap().to_owned();
+    send(&served, "DELETE", &format!("/midonet-api/rules/{rule}"), "");
+    let ended = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(6), "{said}");
+    assert!(said.contains("after batch 2 of 4: 1 objects are not what they should be"), "{said}");
+    assert_eq!(routers(&served), 2);
+    let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--batch", "1", "--api", &url]).expect_code(0);
+    assert_eq!(routers(&served), 4);
+}
+
+#[test]
+fn tenants_without_a_file_go_when_asked_for_and_only_then() {
+    for (version, dialect) in VERSIONS {
+        let folder = fleet(&["a", "b", "kept"]);
+        folder.write("kept.toml", format!("{}protect = true\n", "name = \"kept\"\n"));
+        let served = serve(&folder, version);
+        let url = served.url();
+        let apply = |more: &[&str]| {
+            let always = ["apply", ".", "--yes", "--verify", "--api", &url, "--api-version", dialect];
+            folder.run(MIDOFORM, &[&always, more].concat())
+        };
+        let _ = apply(&[]).expect_code(0);
+        std::fs::remove_file(folder.path().join("b.toml")).unwrap();
+        assert!(apply(&[]).expect_code(0).stdout.contains("Nothing to do"), "{version}");
+        assert_eq!(routers(&served), 3, "{version}");
+        let _ = apply(&["--prune", "--allow-mass-delete"]).expect_code(0);
+        assert_eq!(routers(&served), 2, "{version}");
+        assert!(!folder.read("midoform.lock").contains("[tenant.b]"), "{version}");
+        std::fs::remove_file(folder.path().join("kept.toml")).unwrap();
+        let refused = apply(&["--prune", "--allow-mass-delete"]).expect_code(6);
+        assert!(
+            refused.stderr.contains("protected and not destroyed: kept"),
+            "{version}: {}",
+            refused.stderr
+        );
+        assert_eq!(routers(&served), 2, "{version}");
+        let refused = folder
+            .run(
+                MIDOFORM,
+                &["destroy", ".", "--yes", "--target", "kept", "--api", &url, "--api-version", dialect],
+            )
+            .expect_code(6);
+        assert!(refused.stderr.contains("protected"), "{version}: {}", refused.stderr);
+    }
+}

@@ -13,6 +13,8 @@ mod exit_codes;
 mod faults;
 mod limits;
 mod lock;
+mod model;
+mod moved;
 mod plan;
 mod policy;
 mod serve;

@@ -95,6 +95,7 @@ fn keep_what_the_specs_name(tenants: &[&spec::Tenant], allocations: &mut Allocat
         if let Some(pin) = &tenant.link {
             entry.link = Some(LinkAddresses { provider: pin.provider.value, tenant: pin.tenant.value });
         }
+        crate::moved::carry_over(tenant, entry);
         entry.bridges.retain(|name, _| tenant.bridges.iter().any(|bridge| bridge.name.value == *name));
         for bridge in &tenant.bridges {
             if let Some(cidr) = &bridge.cidr {

@@ -391,6 +391,12 @@ fn difference(old: &Object, new: &Object) -> Option<String> {
     if old == new {
         return None;
     }
+    // A chain's name can't be changed, and is for people: one whose bridge was renamed keeps it.
+    if let (Object::Chain(old), Object::Chain(new)) = (old, new)
+        && old.tenant_id == new.tenant_id
+    {
+        return None;
+    }
     let fields = |object: &Object| match serde_json::to_value(object) {
         Ok(serde_json::Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),

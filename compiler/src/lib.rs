@@ -36,6 +36,7 @@ pub mod key;
 pub mod lint;
 pub mod lock;
 pub mod lower;
+pub mod moved;
 pub mod network;
 pub mod object;
 pub mod observed;
@@ -105,6 +106,8 @@ pub struct Compiled {
     pub tenants: Vec<network::Tenant>,
     /// Every object.
     pub topology: Topology,
+    /// What was renamed.
+    pub moves: moved::Moves,
     /// What was known to be given out.
     pub known: Allocations,
     /// What is given out now: `known` and what the specs needed besides.
@@ -152,5 +155,6 @@ pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compile
     let places = lower::Places::new(input.sources().into_iter());
     let topology = lower::lower(&site, &tenants, &places);
     let warnings = diagnostics.into_sorted();
-    Ok(Compiled { site, specs, tenants, topology, known, allocations, warnings })
+    let moves = moved::Moves::of(&specs);
+    Ok(Compiled { site, specs, tenants, topology, moves, known, allocations, warnings })
 }

@@ -65,6 +65,7 @@ struct Names<'a> {
 impl<'a> Resolver<'a, '_> {
     fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
         self.duplicates(spec);
+        crate::moved::check(spec, self.diagnostics);
         let given = self.allocations.tenants.get(&spec.name.value)?;
         let profile = spec.profile_in(self.site);
         let link = self.uplink(profile, given.link?);

@@ -276,6 +276,7 @@ pub fn tenant() -> Value {
             ("port_group", list("Groups of static ports.", port_group())),
             ("expose", list("Public ports that lead to pods.", expose())),
             ("peer", list("Tenants that this one may talk to; both sides name each other.", peer())),
+            ("moved", list("What was renamed, and is not to be made again for that.", moved())),
         ],
     );
     document("midoform tenant file", whole)
@@ -439,6 +440,16 @@ fn expose() -> Value {
         [&["bridge", "address", "tcp"], &["bridge", "address", "udp"], &["port", "tcp"], &["port", "udp"]];
     let to = with_one_of(to, &choices);
     table("A public port.", &["public", "to"], &[("public", public), ("to", to)])
+}
+
+fn moved() -> Value {
+    let old = string("The old name.");
+    let moved = table(
+        "Something that was renamed.",
+        &["to"],
+        &[("bridge", old.clone()), ("rule", old.clone()), ("port", old), ("to", name("The new name."))],
+    );
+    with_one_of(moved, &[&["bridge"], &["rule"], &["port"]])
 }
 
 fn peer() -> Value {

@@ -214,6 +214,8 @@ pub struct Tenant {
     pub exposes: Vec<Expose>,
     /// `[[peer]]`.
     pub peers: Vec<Peer>,
+    /// What was renamed.
+    pub moved: Vec<Moved>,
 }
 
 impl Tenant {
@@ -415,6 +417,40 @@ pub struct Expose {
     pub target_port: u16,
     /// Where the whole table stands.
     pub span: Span,
+}
+
+/// `[[moved]]`: something that was renamed, and is not to be made again for that.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    /// What it is.
+    pub kind: MovedKind,
+    /// Its old name.
+    pub from: Spanned<String>,
+    /// Its new name.
+    pub to: Spanned<String>,
+}
+
+/// What can be renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MovedKind {
+    /// A bridge.
+    Bridge,
+    /// A rule.
+    Rule,
+    /// A static port.
+    Port,
+}
+
+impl MovedKind {
+    /// The key of `[[moved]]` that says the old name, and the name of the table that has the new one.
+    pub fn name(self) -> &'static str {
+        match self {
+            MovedKind::Bridge => "bridge",
+            MovedKind::Rule => "rule",
+            MovedKind::Port => "port",
+        }
+    }
 }
 
 /// `[[peer]]`.

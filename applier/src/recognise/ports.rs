@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use midoform_compiler::key::Key;
+use midoform_compiler::key::{Key, SITE};
 use midoform_compiler::object::{
     BridgePort, HostInterfacePort, Object, PortGroupPort, PortLink, Reference, RouterPort,
 };
@@ -20,10 +20,10 @@ impl Matching<'_> {
         let by_id: BTreeMap<Uuid, &Port> =
             raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
         for key in self.port_keys() {
-            let by_key = self.namespace.id(&key);
             let remembered =
-                self.scope.known.tenants.get(key.tenant()).and_then(|tenant| tenant.ids.get(&key));
-            let found = std::iter::once(&by_key).chain(remembered).find(|id| by_id.contains_key(id)).copied();
+                self.scope.known.tenants.get(key.tenant()).and_then(|tenant| tenant.ids.get(&key)).copied();
+            let is_free = |id: &Uuid| by_id.contains_key(id) && !self.keys.contains_key(id);
+            let found = self.ids_of(&key).chain(remembered).find(is_free);
             if let Some(id) = found {
                 self.bind(id, key);
             }
@@ -31,6 +31,7 @@ impl Matching<'_> {
         if !self.scope.dialect.keeps_offered_id(Kind::RouterPort) {
             self.match_by_content(raw, &by_id);
         }
+        self.match_unwanted_router_ports(raw);
     }
 
     /// The keys of ports that may be there: desired ones, and those of what the store remembers.
@@ -56,15 +57,27 @@ impl Matching<'_> {
             }
             keys.extend(known.ports.iter().map(|port| root.join("port").join(port)));
             keys.extend(known.ids.keys().filter(|key| !key.as_str().contains("/rule/")).cloned());
-            for pair in self.scope.known.peers.keys() {
-                let (one, other) = pair.split_once('/').unwrap_or((pair, ""));
-                let peer = if one == tenant { other } else { one };
-                if one == tenant || other == tenant {
-                    keys.insert(root.join("peer").join(peer).join("port"));
-                }
-            }
         }
         keys
+    }
+
+    /// Ports of tenants' routers that are midoform's by their id and that nobody wants any more: those to a peer are
+    /// known by the key that their id follows from, others by their id alone.
+    fn match_unwanted_router_ports(&mut self, raw: &Raw) {
+        if !self.scope.dialect.keeps_offered_id(Kind::RouterPort) {
+            return;
+        }
+        for port in raw.ports.iter().map(|port| &port.value) {
+            let router = self.keys.get(&port.device_id).filter(|_| port.kind == "Router");
+            let Some(router) = router.filter(|router| router.tenant() != SITE).cloned() else { continue };
+            if self.keys.contains_key(&port.id) || !self.is_own(port.id, Kind::RouterPort) {
+                continue;
+            }
+            let tenants = self.scope.tenants.iter().chain(self.scope.known.tenants.keys());
+            let peers = tenants.map(|peer| Key::from(router.tenant()).join("peer").join(peer).join("port"));
+            let key = peers.into_iter().find(|key| self.namespace.id(key) == port.id);
+            self.bind(port.id, key.unwrap_or_else(|| router.join(&format!("port/@{}", port.id))));
+        }
     }
 
     /// 1.x: desired ports that no id led to, found by what they are.
@@ -183,7 +196,7 @@ impl Matching<'_> {
 
     fn stray_router_port(&mut self, port: &Port) {
         let Some(router) = self.keys.get(&port.device_id).cloned() else { return };
-        if port.kind != "Router" || router.tenant() == midoform_compiler::key::SITE {
+        if port.kind != "Router" || router.tenant() == SITE {
             return;
         }
         let what = format!("router port {}", port.port_address.as_deref().unwrap_or("without address"));

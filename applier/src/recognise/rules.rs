@@ -57,9 +57,8 @@ impl Matching<'_> {
     /// deletion of the one that it replaces, both say the same key: it is that of the one that is as desired, and the
     /// other one is known by its id alone.
     fn match_rules(&self, chain: &Key, rules: &[wire::Rule], desired: &[(&Key, &Rule)]) -> Vec<Option<Key>> {
-        let ids = |key: &Key| [self.namespace.id(key), self.namespace.other_id(key)];
         let keys_by_id: BTreeMap<Uuid, &Key> =
-            desired.iter().flat_map(|(key, _)| ids(key).map(|id| (id, *key))).collect();
+            desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
         let claims: Vec<Option<&Key>> = rules
             .iter()
             .map(|rule| keys_by_id.get(&rule.id).or_else(|| self.remembered.get(&rule.id)).copied())
@@ -128,7 +127,7 @@ impl Matching<'_> {
             let router = self.reference(*router_id);
             let desired = desired_by_router.get(&router).map(Vec::as_slice).unwrap_or_default();
             let keys_by_id: BTreeMap<Uuid, &Key> =
-                desired.iter().map(|(key, _)| (self.namespace.id(key), *key)).collect();
+                desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
             for route in routes {
                 let port_address =
                     route.next_hop_port.and_then(|port| addresses.get(&port)).copied().flatten();

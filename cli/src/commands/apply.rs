@@ -7,10 +7,12 @@ use std::path::Path;
 use midoform_compiler::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::dialect::Dialect;
 use midoform_compiler::key::Key;
+use midoform_compiler::observed::Observed;
 use midoform_compiler::topology::Topology;
 
 use crate::args::{ApplyOptions, Select};
-use crate::commands::carry_out::{Finished, Job};
+use crate::commands::carry_out::{Batches, Finished, Job};
+use crate::commands::destroy::{attached, refuse_protected};
 use crate::commands::plan::Work;
 use crate::commands::saved;
 use crate::error::{CommandError, Exit};
@@ -39,11 +41,15 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);
     let target = Target::of(&compiled.site, &options.api, project.root());
-    let work = Work::new(&compiled, &options.select)?;
+    let mut work = Work::new(&compiled, &options.select)?;
+    let abandoned = if options.prune { Work::abandoned(&compiled) } else { BTreeSet::new() };
+    refuse_protected(&compiled, &abandoned)?;
+    work.tenants.extend(abandoned.iter().cloned());
     block_on(async {
         let session = Session::open(target, compiled.dialect(), options.api.timeout).await?;
         let result = async {
             let observed = session.observe(ui, work.view(&work.desired).scope()).await?;
+            refuse_attached(&observed, &abandoned)?;
             let plan = work.plan(&observed);
             let job = Job {
                 ui,
@@ -54,6 +60,9 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
                 observed: &observed,
                 plan: &plan,
                 expect: options.expect.as_deref(),
+                batches: options
+                    .batch
+                    .map(|tenants| Batches { tenants, pause_on_drift: options.pause_on_drift }),
             };
             let Some(done) = job.agreed()? else { return Ok(Exit::Done) };
             let guard = guard.as_ref().ok_or_else(|| CommandError::Internal("no lock is held".to_owned()))?;
@@ -61,6 +70,9 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
             let finished = job.carry_out(done, &|observed| work.plan(observed)).await?;
             let mut after = compiled.allocations.clone();
             record(&mut after, &work, &finished);
+            if finished.is_whole() {
+                give_back(&mut after, &abandoned);
+            }
             project.lock_file.write(guard, &after)?;
             finished.exit(ui, &options.consent, &plan)
         };
@@ -68,6 +80,21 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
         session.close().await;
         result
     })
+}
+
+/// What is attached to a tenant that goes because its file is gone would be cut off.
+fn refuse_attached(observed: &Observed, gone: &BTreeSet<String>) -> Result<(), CommandError> {
+    let Some(attached) = attached(observed, |tenant| gone.contains(tenant)) else { return Ok(()) };
+    let message = format!(
+        "still attached: {attached}; `midoform destroy --target TENANT --force` takes down a tenant all the same"
+    );
+    Err(CommandError::Conflict(message))
+}
+
+/// Gives back what tenants were given that are no longer there.
+pub(crate) fn give_back(allocations: &mut Allocations, gone: &BTreeSet<String>) {
+    allocations.tenants.retain(|name, _| !gone.contains(name));
+    allocations.peers.retain(|pair, _| !pair.split('/').any(|name| gone.contains(name)));
 }
 
 /// A saved plan is JSON; a spec is a folder or TOML.

@@ -1,6 +1,6 @@
 //! A plan is agreed to, carried out, and told of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use midoform_applier::client::Counts;
@@ -8,7 +8,7 @@ use midoform_applier::execute::{Control, Outcome, execute};
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::dialect::Dialect;
 use midoform_compiler::diff;
-use midoform_compiler::key::Key;
+use midoform_compiler::key::{Key, SITE};
 use midoform_compiler::observed::Observed;
 use midoform_compiler::plan::{Action, Plan, Summary};
 use midoform_compiler::render::{self, Format, json};
@@ -55,6 +55,17 @@ pub(crate) struct Job<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) plan: &'a Plan,
     pub(crate) expect: Option<&'a str>,
+    /// Whether tenants are changed a few at a time.
+    pub(crate) batches: Option<Batches>,
+}
+
+/// How tenants are changed a few at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Batches {
+    /// How many at a time.
+    pub(crate) tenants: u32,
+    /// Whether a look that finds something not as it should be ends the run.
+    pub(crate) pause_on_drift: bool,
 }
 
 /// Agreement to a plan: its hash.
@@ -70,6 +81,8 @@ pub(crate) struct Finished {
     pub(crate) ids: BTreeMap<Key, Uuid>,
     /// Why it stopped before its end, if it did.
     stopped: Option<&'static str>,
+    /// Whether that was a look between two batches.
+    paused: bool,
     rolled_back: bool,
     counts: Counts,
     took: Duration,
@@ -177,6 +190,7 @@ impl Job<'_> {
             remaining: None,
             ids: self.observed.ids.clone(),
             stopped: None,
+            paused: false,
             rolled_back: false,
             counts: Counts::default(),
             took: Duration::ZERO,
@@ -185,9 +199,12 @@ impl Job<'_> {
             self.estimate(steps);
             let control = Control::default();
             let watching = self.watch(&control);
-            self.rounds(&mut finished, &control, again).await;
+            match self.batches {
+                None => self.rounds(self.plan, &mut finished, &control, again).await,
+                Some(batches) => self.batch_by_batch(batches, &mut finished, &control, again).await?,
+            }
             watching.abort();
-            finished.stopped = control.why();
+            finished.stopped = finished.stopped.or(control.why());
             if finished.outcome.failure.is_some() && self.consent.rollback_on_error {
                 self.roll_back(&mut finished).await?;
             }
@@ -238,8 +255,54 @@ impl Job<'_> {
         })
     }
 
-    async fn rounds(&self, finished: &mut Finished, control: &Control, again: &dyn Fn(&Observed) -> Plan) {
+    /// Changes a few tenants at a time, and looks after each batch whether everything that was done so far is as it
+    /// should be.
+    async fn batch_by_batch(
+        &self,
+        batches: Batches,
+        finished: &mut Finished,
+        control: &Control,
+        again: &dyn Fn(&Observed) -> Plan,
+    ) -> Result<(), CommandError> {
+        let order = BatchOrder::of(self.plan, batches.tenants);
         let mut plan = std::borrow::Cow::Borrowed(self.plan);
+        for batch in 0..order.count {
+            let own = |plan: &Plan| order.up_to(batch, plan);
+            self.rounds(&own(&plan), finished, control, &|now| own(&again(now))).await;
+            if finished.outcome.failure.is_some() || control.why().is_some() {
+                break;
+            }
+            let now = self.look_again(finished).await?;
+            plan = std::borrow::Cow::Owned(again(&now));
+            finished.ids = now.ids.clone();
+            let astray = own(&plan).summary().changes();
+            if astray > 0 {
+                self.ui.always_say(&format!(
+                    "after batch {} of {}: {astray} objects are not what they should be; somebody else may be changing them",
+                    batch + 1,
+                    order.count
+                ));
+                if batches.pause_on_drift {
+                    finished.stopped = Some("paused, as something is not what it should be");
+                    finished.paused = true;
+                    break;
+                }
+            } else {
+                self.ui.say(&format!("batch {} of {}: as it should be", batch + 1, order.count));
+            }
+        }
+        finished.outcome.left = plan.summary().changes();
+        Ok(())
+    }
+
+    async fn rounds(
+        &self,
+        plan: &Plan,
+        finished: &mut Finished,
+        control: &Control,
+        again: &dyn Fn(&Observed) -> Plan,
+    ) {
+        let mut plan = std::borrow::Cow::Borrowed(plan);
         let mut idle = 0;
         loop {
             let steps = plan.summary().changes();
@@ -306,6 +369,46 @@ impl Job<'_> {
     }
 }
 
+/// Which batch each tenant is in.
+struct BatchOrder {
+    by_tenant: BTreeMap<String, usize>,
+    count: usize,
+}
+
+impl BatchOrder {
+    /// The tenants that a plan changes, by name, so many in each batch; the site's own objects are in the first.
+    fn of(plan: &Plan, tenants: u32) -> Self {
+        let changed: BTreeSet<&str> = plan.changes().map(|step| step.key.tenant()).collect();
+        let changed: Vec<&str> = changed.into_iter().filter(|tenant| *tenant != SITE).collect();
+        let size = usize::try_from(tenants).unwrap_or(usize::MAX).max(1);
+        let numbered = (0..).zip(changed.chunks(size));
+        let by_tenant = numbered
+            .flat_map(|(batch, tenants)| tenants.iter().map(move |tenant| ((*tenant).to_owned(), batch)));
+        BatchOrder { by_tenant: by_tenant.collect(), count: changed.len().div_ceil(size).max(1) }
+    }
+
+    /// The steps of the batches up to this one. A step that needs one of a later batch belongs to that.
+    fn up_to(&self, batch: usize, plan: &Plan) -> Plan {
+        let last = self.count - 1;
+        let of_tenant = |key: &Key| match key.tenant() {
+            SITE => 0,
+            tenant => self.by_tenant.get(tenant).copied().unwrap_or(last),
+        };
+        let mut batches: BTreeMap<&Key, usize> = BTreeMap::new();
+        let mut steps = Vec::new();
+        for step in &plan.steps {
+            let needed = step.needs.iter().filter_map(|key| batches.get(key)).copied().max();
+            let own = needed.unwrap_or(0).max(of_tenant(&step.key));
+            let latest = batches.entry(&step.key).or_insert(own);
+            *latest = own.max(*latest);
+            if *latest <= batch {
+                steps.push(step.clone());
+            }
+        }
+        Plan { steps, ..plan.clone() }
+    }
+}
+
 impl Finished {
     /// Adds what a round did.
     fn take_in(&mut self, plan: &Plan, outcome: Outcome) {
@@ -361,7 +464,12 @@ impl Finished {
             return Err(failure.into());
         }
         if let Some(why) = self.stopped {
-            return Err(CommandError::Interrupted(format!("{why}: {words}; run apply again to go on")));
+            let message = format!("{why}: {words}; run apply again to go on");
+            return Err(if self.paused {
+                CommandError::Conflict(message)
+            } else {
+                CommandError::Interrupted(message)
+            });
         }
         if let Some(left) = self.remaining {
             let message = format!(

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use midoform_compiler::diff;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::{Compiled, diff};
 
 use crate::args::{Consent, DestroyOptions};
-use crate::commands::apply::everything;
+use crate::commands::apply::{everything, give_back};
 use crate::commands::carry_out::Job;
 use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
@@ -23,12 +23,14 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
     let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
     let mut work = Work::new(&compiled, &everything())?;
     if !options.target.is_empty() {
+        // Those whose file is gone are known from when they were applied.
+        work.tenants.extend(Work::abandoned(&compiled));
         if let Some(unknown) = options.target.iter().find(|target| !work.tenants.contains(*target)) {
             return Err(CommandError::Usage(format!("--target {unknown}: there is no such tenant")));
         }
         work.tenants = options.target.iter().cloned().collect();
     }
-    refuse_protected(&work)?;
+    refuse_protected(&compiled, &work.tenants)?;
     let tenants = work.tenants.clone();
     work.desired = compiled.topology.filtered(|entry| tenants.contains(entry.key.tenant()));
     let target = Target::of(&compiled.site, &options.api, project.root());
@@ -52,14 +54,14 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
                 observed: &observed,
                 plan: &plan,
                 expect: None,
+                batches: None,
             };
             let Some(agreed) = job.agreed()? else { return Ok(Exit::Done) };
             let finished = job.carry_out(agreed, &plan_of).await?;
             // Addresses are given back last, when nothing uses them any more.
             if finished.is_whole() {
                 let mut after = compiled.known.clone();
-                after.tenants.retain(|name, _| !tenants.contains(name));
-                after.peers.retain(|pair, _| !pair.split('/').any(|name| tenants.contains(name)));
+                give_back(&mut after, &tenants);
                 project.lock_file.write(&guard, &after)?;
             }
             finished.exit(ui, &consent, &plan)
@@ -71,11 +73,10 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
 }
 
 /// `protect = true` in the spec, or in the lock file, where it outlives the line that set it.
-fn refuse_protected(work: &Work<'_>) -> Result<(), CommandError> {
-    let in_spec =
-        |name: &str| work.compiled.tenants.iter().any(|tenant| *tenant.name == *name && tenant.protect);
-    let in_lock = |name: &str| work.compiled.known.tenants.get(name).is_some_and(|tenant| tenant.protect);
-    let protected: Vec<&String> = work.tenants.iter().filter(|name| in_spec(name) || in_lock(name)).collect();
+pub(crate) fn refuse_protected(compiled: &Compiled, tenants: &BTreeSet<String>) -> Result<(), CommandError> {
+    let in_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name && tenant.protect);
+    let in_lock = |name: &str| compiled.known.tenants.get(name).is_some_and(|tenant| tenant.protect);
+    let protected: Vec<&String> = tenants.iter().filter(|name| in_spec(name) || in_lock(name)).collect();
     if protected.is_empty() {
         return Ok(());
     }
@@ -89,13 +90,20 @@ fn refuse_protected(work: &Work<'_>) -> Result<(), CommandError> {
 
 /// What is attached to a tenant's bridges and is not the spec's would be cut off.
 fn refuse_attached(observed: &Observed, force: bool) -> Result<(), CommandError> {
-    let attached: Vec<String> =
-        observed.attached.iter().map(|attached| format!("{} at {}", attached.what, attached.near)).collect();
-    if force || attached.is_empty() {
-        return Ok(());
+    match attached(observed, |_| true) {
+        Some(attached) if !force => {
+            Err(CommandError::Conflict(format!("still attached: {attached}; --force detaches them")))
+        }
+        _ => Ok(()),
     }
-    let message = format!("still attached: {}; --force detaches them", attached.join(", "));
-    Err(CommandError::Conflict(message))
+}
+
+/// What is attached to the bridges of these tenants and is not the spec's, in words.
+pub(crate) fn attached(observed: &Observed, of: impl Fn(&str) -> bool) -> Option<String> {
+    let attached = observed.attached.iter().filter(|attached| of(attached.near.tenant()));
+    let words: Vec<String> =
+        attached.map(|attached| format!("{} at {}", attached.what, attached.near)).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// The observed objects of these tenants.

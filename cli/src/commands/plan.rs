@@ -44,6 +44,7 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
             work.tenants.clone(),
             work.provider.clone(),
         );
+        saved.moves = compiled.moves.clone();
         saved.url = url;
         saved.lock_before = lock::to_toml(&compiled.known);
         saved.lock_after = lock::to_toml(&compiled.allocations);
@@ -163,7 +164,15 @@ impl<'a> Work<'a> {
             known: &self.compiled.allocations,
             tenants: &self.tenants,
             provider: &self.provider,
+            moves: &self.compiled.moves,
         }
+    }
+
+    /// The tenants that were applied once and that no file speaks of any more.
+    pub(crate) fn abandoned(compiled: &Compiled) -> BTreeSet<String> {
+        let has_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name);
+        let known = compiled.known.tenants.iter().filter(|(name, entry)| entry.applied && !has_spec(name));
+        known.map(|(name, _)| name.clone()).collect()
     }
 
     /// The plan from what was observed. A choice of single objects deletes nothing.

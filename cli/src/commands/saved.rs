@@ -12,7 +12,7 @@ use midoform_compiler::{diff, lock};
 
 use crate::args::{Api, ApplyOptions, Consent, UndoOptions};
 use crate::commands::apply::mark_applied;
-use crate::commands::carry_out::{Finished, Job};
+use crate::commands::carry_out::{Batches, Finished, Job};
 use crate::error::{CommandError, Exit};
 use crate::session::{Session, Target, View, block_on};
 use crate::ui::Ui;
@@ -61,6 +61,7 @@ impl Opened {
             known,
             tenants: &self.saved.tenants,
             provider: &self.saved.provider,
+            moves: &self.saved.moves,
         }
     }
 }
@@ -93,6 +94,9 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
                 observed: &observed,
                 plan: &saved.plan,
                 expect: options.expect.as_deref(),
+                batches: options
+                    .batch
+                    .map(|tenants| Batches { tenants, pause_on_drift: options.pause_on_drift }),
             };
             let Some(agreed) = job.agreed()? else { return Ok(None) };
             opened.lock_file.write(&opened.guard, &allocations)?;
@@ -142,6 +146,7 @@ pub(crate) fn undo(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError>
                 observed: &observed,
                 plan: &plan,
                 expect: None,
+                batches: None,
             };
             let Some(agreed) = job.agreed()? else { return Ok(None) };
             Ok(Some((job.carry_out(agreed, &back).await?, plan)))

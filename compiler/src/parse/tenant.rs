@@ -10,8 +10,8 @@ use crate::diag::Diagnostic;
 use crate::object::MacAddress;
 use crate::source::Spanned;
 use crate::spec::{
-    Action, AddressGroup, Bridge, Egress, Expose, LinkPin, Peer, Port, PortGroup, Quotas, Route, RouteTarget,
-    Rule, Tenant,
+    Action, AddressGroup, Bridge, Egress, Expose, LinkPin, Moved, MovedKind, Peer, Port, PortGroup, Quotas,
+    Route, RouteTarget, Rule, Tenant,
 };
 
 /// The weight of a route that names none: the default of MidoNet's own tools.
@@ -38,6 +38,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Tenan
     let port_groups = each(reader, &mut file, "port_group", "a [[port_group]]", port_group);
     let exposes = each(reader, &mut file, "expose", "an [[expose]]", expose);
     let peers = each(reader, &mut file, "peer", "a [[peer]]", peer);
+    let moved = each(reader, &mut file, "moved", "a [[moved]]", moved);
     file.finish(reader);
     let name = name?;
     if name.value == crate::key::SITE {
@@ -64,6 +65,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Tenan
         port_groups,
         exposes,
         peers,
+        moved,
     })
 }
 
@@ -286,6 +288,24 @@ fn public_end(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<(Spanne
     let bare = address.trim_start_matches('[').trim_end_matches(']').to_owned();
     let address = address_of(reader, &Spanned { value: bare, span: text.span })?;
     Some((address, port))
+}
+
+fn moved(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Moved> {
+    let kinds = [MovedKind::Bridge, MovedKind::Rule, MovedKind::Port];
+    let named: Vec<_> =
+        kinds.into_iter().filter_map(|kind| Some((kind, table.string(reader, kind.name())?))).collect();
+    let to = table.name(reader, "to");
+    let (span, count) = (table.span, kinds.iter().filter(|kind| table.has(kind.name())).count());
+    table.finish(reader);
+    let [(kind, from)] = named.as_slice() else {
+        if count != 1 {
+            let message = "a [[moved]] says the old name of one thing: `bridge`, `rule` or `port`";
+            let help = "write for example `bridge = \"old-name\"` and `to = \"new-name\"`";
+            reader.push(Diagnostic::error("moved-what", span, message).help(help));
+        }
+        return None;
+    };
+    Some(Moved { kind: *kind, from: from.clone(), to: to? })
 }
 
 fn peer(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Peer> {

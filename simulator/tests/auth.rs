@@ -185,3 +185,19 @@ async fn with_no_provider_any_token_will_do() {
         server.shutdown().await;
     }
 }
+
+/// The file of `docs/serve.md`: the tenant where somebody is the administrator comes before those that sort first.
+#[tokio::test]
+async fn a_login_without_a_project_is_for_the_tenant_that_one_administers() {
+    let text = "[[user]]\nname = \"admin\"\npassword = \"secret\"\ntenants = { admin = [\"admin\"], acme = [\"member\"] }\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users.toml");
+    std::fs::write(&file, text).unwrap();
+    let users = Users::read(&file).unwrap();
+    let server = serve(Version::V5_8, Auth::Basic { users, lifetime: Duration::from_secs(60) }).await;
+    let token = key(login(&server, "admin", "secret", None).await).await;
+    assert_eq!(get(&server, "/routers", Some(&token)).await.status().as_u16(), 200);
+    let token = key(login(&server, "admin", "secret", Some("acme")).await).await;
+    assert_eq!(get(&server, "/routers", Some(&token)).await.status().as_u16(), 401);
+    server.shutdown().await;
+}

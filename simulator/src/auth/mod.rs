@@ -142,7 +142,9 @@ impl Authenticator {
                 let user = users.known(name, password).ok_or("Invalid credentials")?;
                 let roles = match project {
                     Some(project) => user.tenants.get(project),
-                    None => user.tenants.values().next(),
+                    None => {
+                        user.tenants.values().find(|roles| is_admin(roles)).or(user.tenants.values().next())
+                    }
                 };
                 let roles = roles.ok_or("Invalid credentials")?;
                 let expires = Timestamp::now().checked_add(*lifetime).map_err(|why| why.to_string())?;
@@ -150,8 +152,7 @@ impl Authenticator {
                 let mut sessions = sessions.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = Timestamp::now();
                 sessions.retain(|_, session| session.expires > now);
-                let admin = roles.iter().any(|role| role.eq_ignore_ascii_case("admin"));
-                sessions.insert(key.clone(), Session { expires, admin });
+                sessions.insert(key.clone(), Session { expires, admin: is_admin(roles) });
                 Ok(Token { key, expires: Some(expires) })
             }
         }
@@ -260,6 +261,11 @@ fn credentials(header: Option<&str>) -> Result<(String, String), &'static str> {
         [name, password] => Ok(((*name).to_owned(), (*password).to_owned())),
         _ => Err(invalid),
     }
+}
+
+/// Whether somebody with these roles may do everything.
+fn is_admin(roles: &[String]) -> bool {
+    roles.iter().any(|role| role.eq_ignore_ascii_case("admin"))
 }
 
 #[cfg(test)]

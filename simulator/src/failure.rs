@@ -137,6 +137,8 @@ fn missing(version: Version, class: &str, kind: Option<Kind>, id: &str, during: 
     match (during, kind) {
         // 03-bridge, step 13.
         (During::Read, Some(Kind::Bridge)) => Reply::error(404, &format!("No bridge with ID {id} exists.")),
+        // The same words as a bridge's (not recorded).
+        (During::Change, Some(Kind::Host)) => Reply::error(404, &format!("No host with ID {id} exists.")),
         (During::Read, _) => Reply::error(404, "The requested resource was not found."),
         (During::Create(Kind::Port), Some(Kind::Router)) => {
             Reply::error(404, "Cannot create port for non existent router")

@@ -391,12 +391,20 @@ async fn only_the_weight_of_a_host_can_be_changed() {
             talk.put(&path, "Host", json!({ "name": "other", "floodingProxyWeight": 3 })).await.0,
             200
         );
+        let more = json!({ "containerWeight": 9, "floodingProxyWeight": 4 });
+        assert_eq!(talk.put(&path, "Host", more).await.0, 200);
         let shown = talk.get(&path, "Host").await.1;
         assert_eq!(
             (&shown["name"], &shown["floodingProxyWeight"]),
-            (&json!("node1"), &json!(3)),
+            (&json!("node1"), &json!(4)),
             "{version}"
         );
+        if version == Version::V5_8 {
+            assert_eq!(shown["containerWeight"], 1);
+        }
+        // 1.7's hosts are alive.
+        let wanted = if version == Version::V1_7 { 403 } else { 200 };
+        assert_eq!(talk.delete(&path).await.0, wanted, "{version}");
     }
 }
 

@@ -31,6 +31,9 @@ const KEPT_ON_1X: &[&str] = &[
     "vifId",
 ];
 
+/// What a PUT on a host leaves as it is: all but its weight (not recorded).
+const KEPT_OF_HOSTS: &[&str] = &["containerWeight", "containerLimit", "enforceContainerLimit"];
+
 impl Api {
     /// PUT: the body takes the thing's place.
     pub(super) fn replace(&self, call: &Call<'_>, kind: Kind, id: &str) -> Outcome {
@@ -68,8 +71,10 @@ impl Api {
                 draft.fields.retain(|(name, _)| !KEPT_ON_5X.contains(name) || before.get(name).is_none());
                 KEPT_ON_5X
             }
-            // Only its weight can be changed.
-            Kind::Host => &["name"],
+            Kind::Host => {
+                draft.fields.retain(|(name, _)| *name == "floodingProxyWeight");
+                KEPT_OF_HOSTS
+            }
             _ => &[],
         };
         let peer = match kind {
@@ -108,12 +113,19 @@ impl Api {
         let mut change = state.begin();
         integrity::delete(&mut change, self.version, kind, found.id);
         let ticket = self.keep(change);
-        Ok((Reply::done(), ticket))
+        // A host's end is a 200, as its PUT is (not recorded).
+        let reply = if kind == Kind::Host { Reply::status(200) } else { Reply::done() };
+        Ok((reply, ticket))
     }
 
     fn check_host_may_go(&self, host: Uuid, bound: usize) -> Result<(), Failure> {
         let message = match (self.version.traits().host_alive, bound) {
-            (true, _) => format!("Cannot delete host {host} because it is active."),
+            // The README says that, and MidoNet in which words: only 1.7's hosts are alive here.
+            (true, _) => {
+                "Midolman Agent is still active on this host. You must remove all port bindings on this host \
+                          and shutdown midolman before deleting this host."
+                    .to_owned()
+            }
             (false, 0) => return Ok(()),
             (false, bound) => format!("Cannot delete host {host} because it has {bound} binding(s)."),
         };

@@ -55,7 +55,7 @@ fn of(kind: Kind, version: Version) -> Revisions {
         Kind::Bridge if first => revisions("Bridge", &[1, 2]),
         Kind::Port if first => older("Port", &[1], &[2]),
         Kind::Rule if first => revisions("Rule", &[1, 2]),
-        Kind::Host if first => revisions("Host", &[1, 2]),
+        Kind::Host if first => revisions("Host", &[2, 3]),
         Kind::Router => revisions("Router", &[3]),
         Kind::Bridge => revisions("Bridge", &[4]),
         Kind::Port => revisions("Port", &[3]),

@@ -175,6 +175,9 @@ pub(crate) struct PlanOptions {
     /// Save the plan, for `midoform apply FILE`.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Write a review page too: one HTML file with the topology, the risks and the calls, which asks no network.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Plan against an empty network, without asking any API.
     #[arg(long)]
     pub(crate) offline: bool,

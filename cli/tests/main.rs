@@ -15,6 +15,7 @@ mod limits;
 mod lock;
 mod model;
 mod moved;
+mod page;
 mod plan;
 mod policy;
 mod serve;

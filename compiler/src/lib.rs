@@ -10,7 +10,7 @@
 //! 5. [`lower`]: network to topology. Decides which objects there are.
 //! 6. [`diff`]: two topologies to a plan. Decides what has to happen, and in which order ([`order`]).
 //! 7. [`dialect`]: objects to calls. Decides methods, paths, media types, bodies.
-//! 8. [`render`]: a plan to text, JSON, Markdown, shell, DOT, Mermaid. Decides nothing.
+//! 8. [`render`]: a plan to text, JSON, Markdown, shell, DOT, Mermaid, HTML. Decides nothing.
 //!
 //! [`lint`] checks every plan against what the API would take.
 #![forbid(unsafe_code)]

@@ -6,6 +6,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+pub mod browser;
 pub mod http;
 
 use std::path::{Path, PathBuf};

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use midoform_applier::saved::SavedPlan;
+use midoform_applier::store::lockfile::write_atomically;
 use midoform_compiler::diff;
 use midoform_compiler::key::Key;
 use midoform_compiler::lower::provider_router;
 use midoform_compiler::object::Reference;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::plan::Plan;
+use midoform_compiler::render::html::{self, ReviewPage};
 use midoform_compiler::render::{self, Format};
 use midoform_compiler::topology::{Entry, Topology, dependencies};
-use midoform_compiler::{Compiled, lint, lock};
+use midoform_compiler::{Compiled, lint, lock, verify};
 
 use crate::args::{Api, PlanOptions, Select};
 use crate::error::{CommandError, Exit};
@@ -50,6 +52,21 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
         saved.lock_after = lock::to_toml(&compiled.allocations);
         saved.write(path)?;
         ui.say(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
+    }
+    if let Some(path) = &options.html {
+        let reachability = verify::compare(&observed.topology, &work.after(&plan, &observed));
+        let page = ReviewPage {
+            plan: &plan,
+            desired: &work.desired,
+            before: &observed.topology,
+            provider: &work.provider,
+            reachability: Some(&reachability),
+            foreign: &observed.foreign,
+            base_url: &shown_url,
+        };
+        write_atomically(path, |file| html::write(&page, file))
+            .map_err(|error| CommandError::file(path, error))?;
+        ui.say(&format!("review page: {}", path.display()));
     }
     show(ui, options, &plan, &work.desired, &observed, &shown_url)?;
     let pending = plan.summary().changes() > 0;
@@ -173,6 +190,14 @@ impl<'a> Work<'a> {
         let has_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name);
         let known = compiled.known.tenants.iter().filter(|(name, entry)| entry.applied && !has_spec(name));
         known.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The network once the plan is done: what it makes and keeps, and what is there and is not its matter.
+    pub(crate) fn after(&self, plan: &Plan, observed: &Observed) -> Topology {
+        let planned: BTreeSet<&Key> = plan.steps.iter().map(|step| &step.key).collect();
+        let left = observed.topology.entries().iter().filter(|entry| !planned.contains(&entry.key));
+        let wanted = self.desired.entries().iter().filter(|entry| planned.contains(&entry.key));
+        Topology::new(left.chain(wanted).cloned().collect())
     }
 
     /// The plan from what was observed. A choice of single objects deletes nothing.

@@ -3,6 +3,7 @@
 //! Templates (handlebars) ship inside; a caller may replace any of them by name.
 
 mod describe;
+pub mod html;
 pub mod json;
 mod markdown;
 mod picture;

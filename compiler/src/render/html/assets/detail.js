@@ -1,0 +1,90 @@
+// One object: what it is, what becomes of it and why, what differs, its calls, and what it hangs together with.
+
+function drawDetail(number, go, close) {
+  const found = object(number);
+  const steps = (stepsOf.get(number) ?? []).map(step);
+  const link = (other) => el("button", { type: "button", class: "link mono", onclick: () => go(other) }, object(other).key);
+  const links = (title, numbers) => numbers.length > 0 && [
+    el("h3", {}, title),
+    el("ul", {}, numbers.slice(0, 60).map((other) => el("li", {}, sign(object(other).action), link(other))),
+      numbers.length > 60 && el("li", { class: "muted" }, `and ${numbers.length - 60} more`)),
+  ];
+  const needs = [...new Set(steps.flatMap((one) => one.needs))];
+  const stands = [found.on, found.to].filter((other) => other >= 0);
+  const chains = found.kind === "router" || found.kind === "bridge" ? chainsOf(found).map((chain) => chain.number) : [];
+  const children = inOrder(childrenOf(number).filter((child) => child.on === number).map((child) => child.number));
+  return [
+    el("button", { type: "button", class: "close", onclick: close, "aria-label": "Close" }, "✕"),
+    el("p", {}, el("span", { class: `pill ${ACTIONS[found.action]}` }, el("span", { "aria-hidden": "true" }, SIGNS[found.action]), DONE[found.action]), " ", el("span", { class: "muted" }, found.kind)),
+    el("h2", { class: "mono", tabindex: "-1" }, found.key),
+    el("p", { class: "what" }, found.what),
+    steps.map((one) => warnings(one)),
+    el("dl", { class: "facts" },
+      steps.map((one) => [el("dt", {}, steps.length > 1 ? `Why ${DONE[one.action]}` : "Why"), el("dd", {}, one.reason)]),
+      el("dt", {}, "Comes from"), el("dd", { class: "mono" }, found.file ? `${found.file}:${found.line}` : "not of the spec"),
+      found.publicEnd && [el("dt", {}, "Public"), el("dd", { class: "mono" }, found.publicEnd)]),
+    found.differences.length > 0 && [el("h3", {}, "What differs"), differences(found)],
+    steps.map((one) => one.calls.length > 0 && [el("h3", {}, `Calls of step ${one.number + 1}`), one.calls.map(drawCall)]),
+    steps.some((one) => one.undo.length > 0) && el("details", {}, el("summary", {}, "Calls that take it back"), steps.flatMap((one) => one.undo).map(drawCall)),
+    links("Waits for", needs),
+    links("Hangs on", stands.filter((other) => !chains.includes(other))),
+    links("Its chains", chains),
+    links(found.kind === "chain" ? "Its rules, in order" : "On it", children),
+  ];
+}
+
+// Rules by the place that they are asked at, which is how they are made.
+function inOrder(numbers) {
+  const place = (number) => stepsOf.get(number)?.[0] ?? Infinity;
+  return numbers.sort((a, b) => place(a) - place(b) || a - b);
+}
+
+function warnings(one) {
+  const said = [];
+  if (one.risks & RISK.cuts) said.push("Traffic that flows through it now is cut while this is done.");
+  if (one.risks & RISK.exposes) said.push(one.action === 3 ? "A rule that shuts is taken away: what it kept out may come in." : "It lets in what was kept out.");
+  if ((one.risks & RISK.shared) && one.action !== 0) said.push("It changes the provider router, which all tenants share.");
+  return said.map((words) => el("p", { class: "warn" }, el("span", { "aria-hidden": "true" }, "▲"), words));
+}
+
+function differences(found) {
+  const rows = found.differences.map(([name, before, after]) => el("tr", {},
+    el("td", { class: "mono" }, name),
+    el("td", { class: "diff mono" }, before && el("div", {}, el("del", {}, before)), after && el("div", {}, el("ins", {}, after)))));
+  return el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Field"), el("th", { scope: "col" }, "Before and after"))), el("tbody", {}, rows));
+}
+
+function pretty(body) {
+  try {
+    return JSON.stringify(JSON.parse(body), null, 2);
+  } catch {
+    return body;
+  }
+}
+
+function asCurl(call) {
+  const quote = (words) => `'${words.replaceAll("'", "'\\''")}'`;
+  const parts = ["curl", "-X", call.method];
+  if (call.media) parts.push("-H", quote(`${call.body === null ? "Accept" : "Content-Type"}: ${call.media}`));
+  if (call.body !== null) parts.push("-d", quote(call.body));
+  return [...parts, quote(data.base_url + call.path)].join(" ");
+}
+
+function drawCall(call) {
+  const copy = el("button", { type: "button", onclick: () => copyText(asCurl(call), copy) }, "Copy as curl");
+  return el("div", { class: "call" },
+    el("div", { class: "line" }, el("b", { class: `mono ${call.method === "POST" ? "create" : call.method === "DELETE" ? "delete" : "update"}` }, call.method), el("code", {}, call.path), copy),
+    call.media && el("div", { class: "media mono" }, call.media),
+    call.body !== null && el("pre", {}, pretty(call.body)),
+    call.binds ? el("div", { class: "media" }, "The answer's Location says the id that ${…} of this key stands for.") : null);
+}
+
+function copyText(words, button) {
+  const said = button.textContent;
+  const done = (result) => {
+    button.textContent = result;
+    setTimeout(() => { button.textContent = said; }, 1500);
+  };
+  if (navigator.clipboard) navigator.clipboard.writeText(words).then(() => done("Copied"), () => done("Not allowed"));
+  else done("Not allowed");
+}

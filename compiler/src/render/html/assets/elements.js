@@ -1,0 +1,50 @@
+// Elements, made without any HTML: every text goes in as text.
+
+function fill(element, attributes, children) {
+  for (const name in attributes) {
+    const value = attributes[name];
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else element.setAttribute(name, value);
+  }
+  for (const child of children.flat(Infinity)) {
+    if (child !== null && child !== undefined && child !== false) element.append(child);
+  }
+  return element;
+}
+
+function el(name, attributes, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+
+function svg(name, attributes, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+}
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function plural(count, word, many) {
+  return `${count.toLocaleString("en")} ${count === 1 ? word : (many ?? `${word}s`)}`;
+}
+
+// The sign of an action, with its word for those who don't see it.
+function sign(action) {
+  return el("span", { class: `sign ${ACTIONS[action]}`, title: DONE[action] },
+    el("span", { "aria-hidden": "true" }, SIGNS[action]), el("span", { class: "unseen" }, DONE[action]));
+}
+
+// How many of each action there are.
+function counts(summary) {
+  const some = summary.slice(0, 4).map((count, action) => count > 0 &&
+    el("span", { class: ACTIONS[action] },
+      el("span", { "aria-hidden": "true" }, `${SIGNS[action]}${count}`),
+      el("span", { class: "unseen" }, `${count} ${DONE[action]} `)));
+  return el("span", { class: "counts" }, some);
+}
+
+function warningMark(title) {
+  return el("span", { class: "flag", title }, el("span", { "aria-hidden": "true" }, "▲"), el("span", { class: "unseen" }, title));
+}

@@ -1,0 +1,95 @@
+// The summary of the whole plan, or of a tenant.
+
+// What is to be looked at first: [level, count, title, explanation, filters].
+function risksIn(tenant) {
+  const sum = (read) => (tenant >= 0 ? read(tenant) : data.tenants.reduce((total, _, number) => total + read(number), 0));
+  const cuts = sum((number) => risksOf[number].cuts);
+  const exposes = sum((number) => risksOf[number].exposes);
+  const deletes = sum((number) => data.tenants[number].summary[3]);
+  const replaces = sum((number) => data.tenants[number].summary[2]);
+  const shared = sum((number) => risksOf[number].shared);
+  const sharedChanged = data.steps.filter((row) => (row[3] & RISK.shared) && row[1] !== 0 && (tenant < 0 || tenantOf[row[0]] === tenant)).length;
+  return [
+    ["high", cuts, "cut traffic", "What flows through these objects now is interrupted while they are deleted or replaced.", { risks: ["cuts"] }],
+    ["high", sharedChanged, "change the shared provider router", "Ports and routes of the router that leads outside, which all tenants share, are changed or taken away.", { risks: ["shared"], actions: ["update", "replace", "delete"] }],
+    ["medium", exposes, "let something in", "Public ports that lead to pods, rules that accept from outside, and rules that shut and are taken away.", { risks: ["exposes"] }],
+    ["medium", deletes, "delete", "Objects that are no longer wanted.", { actions: ["delete"] }],
+    ["medium", replaces, "replace", "Objects that can't be changed in place: they are deleted and made again.", { actions: ["replace"] }],
+    ["low", shared - sharedChanged, "add to the shared provider router", "A new tenant gets a port and routes there.", { risks: ["shared"], actions: ["create"] }],
+  ].filter(([, count]) => count > 0);
+}
+
+function drawRisks(tenant, filter) {
+  const risks = risksIn(tenant);
+  if (risks.length === 0) return el("p", { class: "muted" }, "Nothing is deleted, replaced, cut or exposed, and the provider router is left as it is.");
+  return el("div", { class: "risks" }, risks.map(([level, count, title, explanation, filters]) =>
+    el("button", { type: "button", class: `risk ${level}`, onclick: () => filter(filters) },
+      el("b", {}, count.toLocaleString("en")),
+      el("span", {}, el("strong", {}, `${count === 1 ? "change" : "changes"} ${count === 1 ? singular(title) : title}`), el("span", { class: "muted" }, explanation)),
+      el("span", { class: "level" }, level))));
+}
+
+function singular(title) {
+  return { "cut traffic": "cuts traffic", "let something in": "lets something in", delete: "deletes", replace: "replaces" }[title] ?? title.replace(/^(\w+)/, "$1s");
+}
+
+function drawOverview(section, filter) {
+  const totals = ACTIONS.map((name) => data.summary[name]);
+  const touched = data.tenants.filter((tenant) => tenant.name !== "site" && tenant.summary.slice(0, 4).some(Boolean)).length;
+  const tenants = data.tenants.filter((tenant) => tenant.name !== "site").length;
+  const changes = totals.slice(0, 4).reduce((sum, count) => sum + count, 0);
+  const card = (action) => el("button", { type: "button", class: "card", disabled: action === 4, onclick: () => filter({ actions: [ACTIONS[action]] }) },
+    el("b", { class: ACTIONS[action] }, totals[action].toLocaleString("en")), el("span", { class: "name" }, sign(action), DONE[action]));
+  section.replaceChildren(
+    el("h2", { id: "overview-title" }, changes === 0 ? "Nothing to do" : `${plural(changes, "change")} in ${plural(touched, "tenant")} of ${tenants}`),
+    el("p", { class: "muted" }, changes === 0 ? "Everything is as it should be." : "What the network becomes, and what has to be called for it. Nothing has been sent."),
+    el("div", { class: "cards" }, ACTIONS.map((_, action) => card(action))),
+    el("h3", {}, "Look at these first"),
+    drawRisks(-1, filter),
+    ...reachability(-1),
+    ...foreign(),
+    el("h3", {}, "This plan"),
+    el("dl", { class: "facts" },
+      el("dt", {}, "Site"), el("dd", {}, data.site),
+      el("dt", {}, "Dialect"), el("dd", {}, data.dialect === 1 ? "1, for MidoNet 1.x" : `${data.dialect}, for MidoNet 5.x`),
+      el("dt", {}, "SHA-256"), el("dd", { class: "mono" }, data.sha256),
+      el("dt", {}, "Starts from"), el("dd", { class: "mono" }, data.base)));
+}
+
+// What becomes reachable, and what no longer is.
+const MOST_REACHED = 200;
+
+function reachability(tenant) {
+  if (!data.reachability) return [];
+  const { rows, new_tenants: added, gone_tenants: gone, not_compared: unknown } = data.reachability;
+  const own = rows.filter((row) => tenant < 0 || row.tenants.includes(tenant));
+  const name = tenant < 0 ? null : data.tenants[tenant].name;
+  const among = (names) => (name === null ? names : names.filter((one) => one === name));
+  const note = (names, words) => names.length > 0 && el("p", { class: "muted" }, `${names.length > 8 ? plural(names.length, "tenant") : names.join(", ")}: ${words}`);
+  const notes = [
+    note(among(added), "new. What is inside is all new and not listed; what crosses the border is."),
+    note(among(gone), "gone, and with it everything that reached it."),
+    note(among(unknown), "has more rules than can be followed: nothing is said of it."),
+  ].filter(Boolean);
+  if (own.length === 0 && notes.length === 0) notes.push(el("p", { class: "muted" }, "Nothing becomes reachable, and nothing stops being so."));
+  return [el("h3", { class: "reach-title" }, "What can be reached"), ...notes, ...[reached("Becomes reachable", own.filter((row) => row.opens), 0), reached("No longer reachable", own.filter((row) => !row.opens), 3)].filter(Boolean)];
+}
+
+function reached(title, rows, action) {
+  if (rows.length === 0) return null;
+  const head = ["", "From", "To", "What", "By"].map((name) => el("th", { scope: "col" }, name || el("span", { class: "unseen" }, "Now")));
+  const body = rows.slice(0, MOST_REACHED).map((row) => el("tr", {},
+    el("td", {}, el("span", { class: `sign ${ACTIONS[action]}` }, el("span", { "aria-hidden": "true" }, SIGNS[action]), el("span", { class: "unseen" }, row.opens ? "allowed" : "denied"))),
+    [row.from, row.to, row.what, row.source ?? ""].map((words) => el("td", { class: "mono" }, words))));
+  return el("div", { class: "reach" },
+    el("p", { class: `title ${ACTIONS[action]}` }, `${title}: ${rows.length.toLocaleString("en")}`),
+    el("table", {}, el("caption", { class: "unseen" }, title), el("thead", {}, el("tr", {}, head)), el("tbody", {}, body)),
+    rows.length > MOST_REACHED && el("p", { class: "muted" }, `and ${rows.length - MOST_REACHED} more`));
+}
+
+function foreign() {
+  if (data.foreign.length === 0) return [];
+  return [el("h3", {}, `Left alone (${data.foreign.length})`), el("p", { class: "muted" }, "Objects in the tenants' reach that are not midoform's."),
+    el("table", {}, el("thead", {}, el("tr", {}, ["Near", "Kind", "Id", "What"].map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, data.foreign.slice(0, 100).map(([near, kind, id, what]) => el("tr", {}, el("td", { class: "mono" }, near), el("td", {}, kind), el("td", { class: "mono" }, id), el("td", {}, what)))))];
+}

@@ -481,7 +481,7 @@ fn counted(error: ClientError, made: u32) -> ClientError {
 }
 
 /// An error and what it stands on, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -5,6 +5,7 @@
 //! out as [`event::Event`]s.
 #![forbid(unsafe_code)]
 
+pub mod adopt;
 pub mod client;
 pub mod concurrency;
 pub mod event;

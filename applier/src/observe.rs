@@ -40,6 +40,8 @@ pub struct Scope<'a> {
     pub provider: &'a Reference,
     /// What was renamed: an object may still have the id of its old key.
     pub moves: &'a Moves,
+    /// Whether objects that somebody else made are recognised by what they are, whatever the dialect: to adopt them.
+    pub adopting: bool,
 }
 
 /// Observes the network.
@@ -51,23 +53,28 @@ pub async fn observe(
     scope: Scope<'_>,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<Observed, ClientError> {
-    let reader =
-        Reader { client, dialect: scope.dialect, events, gate: Arc::new(Semaphore::new(PARALLEL_READS)) };
+    let reader = Reader::new(client, scope.dialect, events);
     let mut raw = reader.bulk().await?;
     let devices = recognise::devices(&raw, scope);
     reader.by_parent(&mut raw, &devices).await?;
-    Ok(recognise::recognise(raw, devices, scope))
+    Ok(recognise::recognise(&raw, devices, scope))
 }
 
-struct Reader<'a> {
+/// Reads lists, several at a time.
+pub(crate) struct Reader<'a> {
     client: &'a Client,
     dialect: Dialect,
     events: &'a (dyn Fn(Event) + Sync),
     gate: Arc<Semaphore>,
 }
 
-impl Reader<'_> {
-    async fn bulk(&self) -> Result<Raw, ClientError> {
+impl<'a> Reader<'a> {
+    pub(crate) fn new(client: &'a Client, dialect: Dialect, events: &'a (dyn Fn(Event) + Sync)) -> Self {
+        Reader { client, dialect, events, gate: Arc::new(Semaphore::new(PARALLEL_READS)) }
+    }
+
+    /// What the API lists whole.
+    pub(crate) async fn bulk(&self) -> Result<Raw, ClientError> {
         let (routers, bridges, chains, ports, groups, zones) = tokio::try_join!(
             self.read("/routers", Kind::Router, wire::list_with_raw),
             self.read("/bridges", Kind::Bridge, wire::list_with_raw),
@@ -80,8 +87,12 @@ impl Reader<'_> {
         Ok(Raw { routers, bridges, chains, ports, groups, zones, ..Raw::default() })
     }
 
-    /// Rules, routes and members of those devices that are midoform's.
-    async fn by_parent(&self, raw: &mut Raw, devices: &recognise::Devices) -> Result<(), ClientError> {
+    /// Rules, routes and members of these devices.
+    pub(crate) async fn by_parent(
+        &self,
+        raw: &mut Raw,
+        devices: &recognise::Devices,
+    ) -> Result<(), ClientError> {
         let of =
             6 + devices.chains.len() + devices.routers.len() + devices.groups.len() + devices.zones.len();
         let done = AtomicUsize::new(6);
@@ -106,7 +117,7 @@ impl Reader<'_> {
         path: impl Fn(Uuid) -> (String, Kind),
     ) -> Result<BTreeMap<Uuid, Vec<T>>, ClientError>
     where
-        T: for<'a> serde::Deserialize<'a> + Send + 'static,
+        T: for<'de> serde::Deserialize<'de> + Send + 'static,
     {
         let mut tasks = tokio::task::JoinSet::new();
         for id in ids.iter().copied() {

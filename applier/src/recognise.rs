@@ -38,6 +38,16 @@ pub(crate) struct Raw {
     pub(crate) zone_hosts: BTreeMap<Uuid, Vec<wire::TunnelZoneHost>>,
 }
 
+impl Raw {
+    /// The ids of everything that was read and hangs on nothing.
+    fn device_ids(&self) -> impl Iterator<Item = Uuid> {
+        let devices = self.routers.iter().chain(&self.bridges).map(|device| device.value.id);
+        let chains = self.chains.iter().map(|chain| chain.id);
+        let groups = self.groups.iter().map(|group| group.id);
+        devices.chain(chains).chain(groups)
+    }
+}
+
 /// The devices that are midoform's: whose rules, routes and members have to be read.
 #[derive(Default)]
 pub(crate) struct Devices {
@@ -46,6 +56,13 @@ pub(crate) struct Devices {
     pub(crate) routers: BTreeSet<Uuid>,
     pub(crate) groups: BTreeSet<Uuid>,
     pub(crate) zones: BTreeSet<Uuid>,
+}
+
+impl Devices {
+    /// Devices that nobody gave a key yet.
+    pub(crate) fn unnamed(chains: BTreeSet<Uuid>, routers: BTreeSet<Uuid>, groups: BTreeSet<Uuid>) -> Self {
+        Devices { chains, routers, groups, ..Devices::default() }
+    }
 }
 
 /// Everything that a matched id says: its key.
@@ -108,6 +125,7 @@ pub(crate) fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
         scope.moves.old_key(&entry.key).map(|old| (namespace.id(&old), entry.key.clone()))
     });
     candidates.extend(moved);
+    suggest_remembered(raw, scope, namespace, &mut candidates);
     let mut devices = Devices::default();
     let mut take = |id: Uuid| {
         let key = candidates.get(&id)?;
@@ -127,8 +145,24 @@ pub(crate) fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
     devices
 }
 
+/// What was adopted has ids of its own: while it is there, these stand for their keys, and not those that follow from
+/// the keys.
+fn suggest_remembered(
+    raw: &Raw,
+    scope: Scope<'_>,
+    namespace: Namespace,
+    candidates: &mut BTreeMap<Uuid, Key>,
+) {
+    let there: BTreeSet<Uuid> = raw.device_ids().collect();
+    let known = scope.tenants.iter().filter_map(|tenant| scope.known.tenants.get(tenant));
+    for (key, id) in known.flat_map(|tenant| &tenant.ids).filter(|(_, id)| there.contains(id)) {
+        candidates.remove(&namespace.id(key));
+        candidates.insert(*id, key.clone());
+    }
+}
+
 /// Matches everything that was read.
-pub(crate) fn recognise(raw: Raw, devices: Devices, scope: Scope<'_>) -> Observed {
+pub(crate) fn recognise(raw: &Raw, devices: Devices, scope: Scope<'_>) -> Observed {
     let namespace = Namespace::of_site(scope.site);
     let ids = devices.keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
     // What other tenants have is not looked at: their objects are none of this plan's.
@@ -143,11 +177,11 @@ pub(crate) fn recognise(raw: Raw, devices: Devices, scope: Scope<'_>) -> Observe
         entries: Vec::new(),
         observed: Observed::default(),
     };
-    matching.match_ports(&raw);
-    matching.add_devices(&raw);
-    matching.add_ports(&raw);
-    matching.add_rules(&raw);
-    matching.add_routes(&raw);
+    matching.match_ports(raw);
+    matching.add_devices(raw);
+    matching.add_ports(raw);
+    matching.add_rules(raw);
+    matching.add_routes(raw);
     matching.finish()
 }
 
@@ -184,6 +218,11 @@ impl Matching<'_> {
     /// from a key (version 5), or the store remembers it.
     fn is_own(&self, id: Uuid, kind: Kind) -> bool {
         self.scope.dialect.keeps_offered_id(kind) && id.get_version_num() == 5
+    }
+
+    /// Whether objects of this kind that no id led to are recognised by what they are.
+    fn by_content(&self, kind: Kind) -> bool {
+        self.scope.adopting || !self.scope.dialect.keeps_offered_id(kind)
     }
 
     /// The key that the store remembers for an id.

@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Undo(UndoOptions),
     /// Say what is not as the spec wants it, and change nothing.
     Drift(DriftOptions),
+    /// Take over tenants that the Go plugin made.
+    Adopt(AdoptOptions),
+    /// Write a spec from a router and its bridges, whoever made them.
+    Import(ImportOptions),
     /// Take tenants down.
     Destroy(DestroyOptions),
     /// Show what is there of the tenants.
@@ -295,6 +299,75 @@ pub(crate) struct DriftOptions {
     /// With --watch: serve metrics for Prometheus at this address, as /metrics.
     #[arg(long, value_name = "ADDRESS:PORT", requires = "watch")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
+}
+
+/// Where what is taken over is written down.
+#[derive(Args, Clone)]
+pub(crate) struct Into {
+    /// The folder of the tenant files.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) folder: PathBuf,
+    /// The site file, where it is neither in that folder nor in the one above.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) site: Option<PathBuf>,
+    /// The lock file, where it is not `midoform.lock` beside the site file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+    /// The dialect of the API, instead of the site file's: 1 or 5.
+    #[arg(long, value_name = "1|5", value_parser = ["1", "5"])]
+    pub(crate) api_version: Option<String>,
+    #[command(flatten)]
+    pub(crate) api: Api,
+    /// Print the spec, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many seconds to wait for another apply to end.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) lock_timeout: u64,
+    /// The result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct AdoptOptions {
+    /// The tenants, by the names that the Go plugin gave them (the pods' namespaces), or by MidoNet's tenantId.
+    #[arg(required = true, value_name = "TENANT")]
+    pub(crate) tenants: Vec<String>,
+    /// The plugin's keys of etcd in a file: etcd's answer to `GET /v2/keys/?recursive=true`, or an object of keys.
+    #[arg(long, value_name = "FILE", conflicts_with = "etcd_v2")]
+    pub(crate) export: Option<PathBuf>,
+    /// The plugin's etcd, which has to have its v2 API on; ETCD_USERNAME and ETCD_PASSWORD log in.
+    #[arg(long, value_name = "URL")]
+    pub(crate) etcd_v2: Option<String>,
+    /// The tenant's router, where several go by its name.
+    #[arg(long, value_name = "ID")]
+    pub(crate) router: Option<uuid::Uuid>,
+    /// Adopt it even though the next apply will change something.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The tenant file, instead of TENANT.toml in the folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) into: Into,
+}
+
+#[derive(Args)]
+pub(crate) struct ImportOptions {
+    /// The router, by its id or its name.
+    pub(crate) router: String,
+    /// The tenant's name in the spec, where the router's does not say it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Write the spec alone: the objects stay nobody's, and an apply would make others.
+    #[arg(long)]
+    pub(crate) no_bind: bool,
+    /// The tenant file, instead of NAME.toml in the folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) into: Into,
 }
 
 #[derive(Args)]

@@ -52,6 +52,8 @@ fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Apply(options) => commands::apply::run(ui, &options),
         Command::Undo(options) => commands::saved::undo(ui, &options),
         Command::Drift(options) => commands::drift::run(ui, &options),
+        Command::Adopt(options) => commands::adopt::adopt(ui, &options),
+        Command::Import(options) => commands::adopt::import(ui, &options),
         Command::Destroy(options) => commands::destroy::run(ui, &options),
         Command::Show(options) => commands::show::run(ui, &options),
         Command::Graph(options) => commands::graph::run(ui, &options),

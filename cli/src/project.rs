@@ -31,14 +31,31 @@ impl Project {
             std::fs::metadata(path).map_err(|error| CommandError::file(path, error))?;
             policies.push(read(path, Path::new("")));
         }
-        let mut project = Project::load_without(spec, &policy.files)?;
+        let mut project = Project::load_without(spec, &policy.files)?.refuse_empty(spec)?;
         project.policies = Some(policies);
         Ok(project)
     }
 
     /// Reads the project that the command line names, whatever policies say: to look at it, or to take it down.
     pub(crate) fn load(spec: &Spec) -> Result<Project, CommandError> {
+        Project::load_any(spec)?.refuse_empty(spec)
+    }
+
+    /// Reads the project that the command line names, which may have no tenant yet.
+    pub(crate) fn load_any(spec: &Spec) -> Result<Project, CommandError> {
         Project::load_without(spec, &[])
+    }
+
+    /// There has to be a tenant.
+    fn refuse_empty(self, spec: &Spec) -> Result<Project, CommandError> {
+        if self.tenants.is_empty() {
+            let folder = folder_of(&spec.path)?;
+            let folder = folder.display();
+            return Err(CommandError::Usage(format!(
+                "there is no tenant file (*.toml besides site.toml) in {folder}"
+            )));
+        }
+        Ok(self)
     }
 
     /// Reads the project; these files are no tenants.
@@ -57,12 +74,6 @@ impl Project {
         }
         let others: Vec<PathBuf> = others.iter().filter_map(|path| path.canonicalize().ok()).collect();
         paths.retain(|path| !path.canonicalize().is_ok_and(|path| others.contains(&path)));
-        if paths.is_empty() {
-            let folder = folder.display();
-            return Err(CommandError::Usage(format!(
-                "there is no tenant file (*.toml besides site.toml) in {folder}"
-            )));
-        }
         let lock_path = spec.lock.clone().unwrap_or_else(|| root.join("midoform.lock"));
         let lock_file = LockFile::at(lock_path);
         let relative = |mut source: Source| {
@@ -133,6 +144,11 @@ impl Project {
     pub(crate) fn replace_lock(&mut self, text: String) {
         let name = self.lock.as_ref().map_or_else(|| "midoform.lock".into(), |lock| lock.name.clone());
         self.lock = Some(Source::new(name, text));
+    }
+
+    /// Adds a tenant file that is not written yet.
+    pub(crate) fn add_tenant(&mut self, path: &Path, text: &str) {
+        self.tenants.push(Source::new(shown_name(path, &self.root), text));
     }
 
     /// The folder of the site file.

@@ -157,6 +157,7 @@ impl<'a> View<'a> {
             tenants: self.tenants,
             provider: self.provider,
             moves: self.moves,
+            adopting: false,
         }
     }
 }

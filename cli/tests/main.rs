@@ -6,17 +6,20 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod adopt;
 mod apply;
 mod diagnostics;
 mod drift;
 mod exit_codes;
 mod faults;
+mod import;
 mod limits;
 mod lock;
 mod model;
 mod moved;
 mod page;
 mod plan;
+mod plugin_world;
 mod policy;
 mod serve;
 mod served;

@@ -32,13 +32,18 @@ pub struct TenantAllocation {
     pub applied: bool,
     /// Whether its spec said `protect = true` when it was last applied.
     pub protect: bool,
+    /// MidoNet's `tenantId`, where Keystone gave it: the project's id.
+    pub tenant_id: Option<String>,
+    /// Whether midoform made that project.
+    pub project_made: bool,
     /// The link to the provider router.
     pub link: Option<LinkAddresses>,
     /// The bridges' networks.
     pub bridges: BTreeMap<String, Ipv4Net>,
     /// The static ports that were made.
     pub ports: Vec<String>,
-    /// The ids that the server chose (MidoNet 1.x: ports, rules, routes).
+    /// The ids that don't follow from the keys: of the server's choosing (MidoNet 1.x: ports, rules, routes), and
+    /// of what was adopted.
     pub ids: BTreeMap<Key, Uuid>,
     /// Where it stands in the lock file.
     pub span: Span,

@@ -286,15 +286,16 @@ impl<'a> Differ<'a> {
             }
             Some(Verdict::Update(reason)) => {
                 (step.action, step.reason) = (Action::Update, Cow::Owned(reason.clone()));
-                (step.calls, step.undo) = self.update(entry, old);
+                (step.calls, step.undo) = self.update(entry, old, after);
             }
         }
         step
     }
 
-    fn update(&self, entry: &Entry, old: Option<&Object>) -> (Vec<Call>, Vec<Call>) {
+    /// What it refers to may have been made again by then, with another id.
+    fn update(&self, entry: &Entry, old: Option<&Object>, after: &Encoder<'_>) -> (Vec<Call>, Vec<Call>) {
         let Some(raw) = self.observed.raw.get(&entry.key) else { return (Vec::new(), Vec::new()) };
-        let call = |object: &Object| self.encoder.update(&entry.key, object, raw);
+        let call = |object: &Object| after.update(&entry.key, object, raw);
         (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
     }
 

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use uuid::Uuid;
@@ -88,6 +87,8 @@ fn tenant(reader: &mut Reader<'_>, mut table: Table<'_>) -> TenantAllocation {
     let mut entry = TenantAllocation { span: table.span, ..TenantAllocation::default() };
     entry.applied = table.boolean(reader, "applied").unwrap_or(false);
     entry.protect = table.boolean(reader, "protect").unwrap_or(false);
+    entry.tenant_id = table.string(reader, "tenant_id").map(|id| id.value);
+    entry.project_made = table.boolean(reader, "project_made").unwrap_or(false);
     entry.link = link(reader, &mut table);
     entry.ports = table.strings(reader, "ports", false).into_iter().map(|port| port.value).collect();
     if let Some(bridges) = table.table(reader, "bridge", "`bridge`") {
@@ -145,6 +146,12 @@ fn write_tenant(text: &mut String, name: &str, tenant: &TenantAllocation) {
     let _ = write!(text, "\n[tenant.{name}]\napplied = {}\n", tenant.applied);
     if tenant.protect {
         text.push_str("protect = true\n");
+    }
+    if let Some(id) = &tenant.tenant_id {
+        let _ = writeln!(text, "tenant_id = {}", toml::Value::from(id.as_str()));
+    }
+    if tenant.project_made {
+        text.push_str("project_made = true\n");
     }
     if let Some(link) = &tenant.link {
         text.push_str(&link_line(link));
@@ -227,9 +234,11 @@ fn show(link: &LinkAddresses) -> String {
 }
 
 fn claim_link<'a>(links: &mut Claims<&'a str>, link: &LinkAddresses, owner: &'a str) -> Result<(), String> {
-    let (first, last): (Ipv4Addr, Ipv4Addr) =
-        (link.provider.min(link.tenant), link.provider.max(link.tenant));
-    links.claim(first, last, owner).map_err(|keeps| (*keeps).to_owned())
+    // Each by itself: the two that the Go plugin gave a tenant may have others' between them.
+    for address in [link.provider, link.tenant] {
+        links.claim(address, address, owner).map_err(|keeps| (*keeps).to_owned())?;
+    }
+    Ok(())
 }
 
 /// Reports every address of the lock file that two owners hold, with the repair.

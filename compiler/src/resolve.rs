@@ -46,6 +46,11 @@ fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str, diag
     }
 }
 
+/// What stands in the place of a `tenantId` that only Keystone knows. No Keystone gives such an id.
+pub fn unknown_project(tenant: &str) -> String {
+    format!("unknown-project-of:{tenant}")
+}
+
 struct Resolver<'a, 'd> {
     site: &'a spec::Site,
     allocations: &'a Allocations,
@@ -68,7 +73,9 @@ impl<'a> Resolver<'a, '_> {
         crate::moved::check(spec, self.diagnostics);
         let given = self.allocations.tenants.get(&spec.name.value)?;
         let profile = spec.profile_in(self.site);
-        let link = self.uplink(profile, given.link?);
+        let prefix = spec.link.as_ref().and_then(|pin| pin.prefix);
+        let link = self.uplink(profile, given.link?, prefix);
+        let tenant_id = self.tenant_id(spec, given.tenant_id.as_deref());
         let bridges: Vec<Bridge> =
             spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &given.bridges)).collect();
         let mut names = Names {
@@ -104,7 +111,7 @@ impl<'a> Resolver<'a, '_> {
             .collect();
         Some(Tenant {
             name: spec.name.value.as_str().into(),
-            tenant_id: spec.tenant_id.as_ref().unwrap_or(&spec.name).value.as_str().into(),
+            tenant_id,
             profile,
             anti_spoof: spec.anti_spoof_in(self.site),
             protect: spec.protect,
@@ -131,14 +138,30 @@ impl<'a> Resolver<'a, '_> {
         unique(spec.peers.iter().map(|peer| &peer.tenant), "peers", self.diagnostics);
     }
 
-    /// The network of the link: in `rainbond` the pool's own, as the Go plugin has it, else a /30.
-    fn uplink(&self, profile: Profile, given: LinkAddresses) -> Link {
+    /// MidoNet's `tenantId`: what the spec says, or the Keystone project that is known, or the name.
+    fn tenant_id(&mut self, spec: &spec::Tenant, known: Option<&str>) -> Arc<str> {
+        if let Some(id) = spec.tenant_id.as_ref().map(|id| id.value.as_str()).or(known) {
+            return id.into();
+        }
+        if self.site.keystone.is_none() {
+            return spec.name.value.as_str().into();
+        }
+        let message = format!("the Keystone project of `{}` is not known yet", spec.name);
+        let help = "`midoform lock` asks Keystone and writes it down; or give `tenant_id`";
+        self.diagnostics.push(Diagnostic::warning("unknown-project", spec.name.span, message).help(help));
+        unknown_project(&spec.name.value).into()
+    }
+
+    /// The network of the link: what is pinned; in `rainbond` the pool's own, as the Go plugin has it, else a /30.
+    fn uplink(&self, profile: Profile, given: LinkAddresses, prefix: Option<Spanned<u8>>) -> Link {
         let pool =
             self.site.pools.links.iter().map(|pool| pool.value).find(|pool| pool.contains(&given.provider));
-        let network = match profile {
+        let pinned = prefix.and_then(|prefix| Ipv4Net::new(given.provider, prefix.value).ok());
+        let standard = match profile {
             Profile::Rainbond => pool.unwrap_or_else(|| given.block()),
             Profile::Strict => given.block(),
         };
+        let network = pinned.map_or(standard, |network| network.trunc());
         Link { far: given.provider, near: given.tenant, network }
     }
 

@@ -184,6 +184,7 @@ pub fn site() -> Value {
             ("midonet", midonet),
             ("pools", pools),
             ("etcd", etcd),
+            ("keystone", keystone()),
             ("defaults", defaults),
             ("host", list("Hosts.", host)),
             ("tunnel_zone", zone),
@@ -245,6 +246,22 @@ fn policy_table() -> Value {
     )
 }
 
+fn keystone() -> Value {
+    let fields = [
+        (
+            "url",
+            text(
+                "Where Keystone is, without a version; where `OS_AUTH_URL` says, if absent.",
+                "^https?://[^@]*$",
+            ),
+        ),
+        ("version", json!({"description": "The Identity API: 2 (v2.0) or 3 (the default).", "enum": [2, 3]})),
+        ("domain", string("The domain of the projects, by name (version 3; `Default` where absent).")),
+        ("create", boolean("Make the projects that are missing.")),
+    ];
+    table("Who knows the tenants' projects: a tenant's `tenant_id` is its project's id.", &[], &fields)
+}
+
 /// The schema of a tenant file.
 pub fn tenant() -> Value {
     let whole = table(
@@ -297,6 +314,10 @@ fn link() -> Value {
     let ends = [
         ("provider", address("The provider router's address.")),
         ("tenant", address("The tenant router's address.")),
+        (
+            "prefix",
+            integer("The prefix length of both ports' network, where it is not the profile's.", 8, 30),
+        ),
     ];
     table("The addresses of the link to the provider router, pinned.", &["provider", "tenant"], &ends)
 }

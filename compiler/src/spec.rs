@@ -22,6 +22,8 @@ pub struct Site {
     pub pools: Pools,
     /// The store in a cluster.
     pub etcd: Option<EtcdSettings>,
+    /// Who knows the tenants' projects.
+    pub keystone: Option<KeystoneSettings>,
     /// What tenants get that don't say otherwise.
     pub defaults: Defaults,
     /// The hosts that static ports may be bound on.
@@ -67,6 +69,19 @@ pub struct Pools {
 pub struct EtcdSettings {
     /// The members' client URLs.
     pub endpoints: Vec<Spanned<String>>,
+}
+
+/// `[keystone]`. Logins never stand here: they come from the environment or from a file.
+#[derive(Clone, Debug)]
+pub struct KeystoneSettings {
+    /// Where it is, without a version in its path; none: where the environment says.
+    pub url: Option<Spanned<String>>,
+    /// Which Identity API: 2 or 3.
+    pub version: Spanned<i64>,
+    /// The domain that projects are looked for and made in (version 3), by name.
+    pub domain: Option<Spanned<String>>,
+    /// Projects that are missing are made.
+    pub create: bool,
 }
 
 /// `[defaults]`.
@@ -250,6 +265,8 @@ pub struct LinkPin {
     pub provider: Spanned<Ipv4Addr>,
     /// The tenant router's port.
     pub tenant: Spanned<Ipv4Addr>,
+    /// The prefix length of both ports' network, where it is not the profile's.
+    pub prefix: Option<Spanned<u8>>,
 }
 
 /// `egress`: how pods reach the world.

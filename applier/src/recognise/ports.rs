@@ -23,12 +23,12 @@ impl Matching<'_> {
             let remembered =
                 self.scope.known.tenants.get(key.tenant()).and_then(|tenant| tenant.ids.get(&key)).copied();
             let is_free = |id: &Uuid| by_id.contains_key(id) && !self.keys.contains_key(id);
-            let found = self.ids_of(&key).chain(remembered).find(is_free);
+            let found = remembered.into_iter().chain(self.ids_of(&key)).find(is_free);
             if let Some(id) = found {
                 self.bind(id, key);
             }
         }
-        if !self.scope.dialect.keeps_offered_id(Kind::RouterPort) {
+        if self.by_content(Kind::RouterPort) {
             self.match_by_content(raw, &by_id);
         }
         self.match_unwanted_router_ports(raw);
@@ -119,7 +119,9 @@ impl Matching<'_> {
                 _ => {}
             }
         }
-        self.take_free_bridge_ports(raw);
+        if !self.scope.adopting {
+            self.take_free_bridge_ports(raw);
+        }
     }
 
     /// A bridge port that is neither linked nor bound is what a lost answer leaves: free to take.

@@ -68,9 +68,9 @@ impl Matching<'_> {
             claimants.entry(key.unwrap_or(chain)).or_default().push(at);
         }
         let contents: Vec<_> = rules.iter().map(|rule| self.rule_content(rule)).collect();
-        let nameless = match self.scope.dialect.keeps_offered_id(Kind::Rule) {
-            true => Vec::new(),
-            false => claimants.remove(chain).unwrap_or_default(),
+        let nameless = match self.by_content(Kind::Rule) {
+            false => Vec::new(),
+            true => claimants.remove(chain).unwrap_or_default(),
         };
         let mut matched: Vec<Option<Key>> = vec![None; rules.len()];
         for (key, wanted) in desired {
@@ -186,7 +186,7 @@ impl Matching<'_> {
 
     /// 1.x: a route that no id led to, by content.
     fn match_route_by_content(&self, route: &Route, desired: &[(&Key, &Route)]) -> Option<Key> {
-        if self.scope.dialect.keeps_offered_id(Kind::Route) {
+        if !self.by_content(Kind::Route) {
             return None;
         }
         let equal = |(key, wanted): &&(&Key, &Route)| *wanted == route && !self.ids.contains_key(*key);

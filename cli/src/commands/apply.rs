@@ -5,7 +5,6 @@ use std::io::Read;
 use std::path::Path;
 
 use midoform_compiler::allocation::{Allocations, TenantAllocation};
-use midoform_compiler::dialect::Dialect;
 use midoform_compiler::key::Key;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::topology::Topology;
@@ -110,7 +109,7 @@ fn is_saved_plan(path: &Path) -> bool {
 /// Writes down what was applied: that it was, which static ports there are, and the ids of the server's
 /// choosing.
 fn record(allocations: &mut Allocations, work: &Work<'_>, finished: &Finished) {
-    mark_applied(allocations, &work.tenants, &work.desired, finished, work.compiled.dialect());
+    mark_applied(allocations, &work.tenants, &work.desired, finished);
     for tenant in &work.compiled.tenants {
         if let (true, Some(entry)) =
             (work.tenants.contains(&*tenant.name), allocations.tenants.get_mut(&*tenant.name))
@@ -125,7 +124,6 @@ pub(crate) fn mark_applied(
     tenants: &BTreeSet<String>,
     desired: &Topology,
     finished: &Finished,
-    dialect: Dialect,
 ) {
     for tenant in tenants {
         if let Some(entry) = allocations.tenants.get_mut(tenant) {
@@ -148,11 +146,9 @@ pub(crate) fn mark_applied(
             known.ports.push((*name).to_owned());
         }
     }
-    if dialect == Dialect::V1 {
-        for (key, id) in &finished.ids {
-            if let Some(known) = entry_of(allocations, tenants, key) {
-                known.ids.insert(key.clone(), *id);
-            }
+    for (key, id) in &finished.ids {
+        if let Some(known) = entry_of(allocations, tenants, key) {
+            known.ids.insert(key.clone(), *id);
         }
     }
 }

@@ -10,7 +10,7 @@ use midoform_compiler::dialect::Dialect;
 use midoform_compiler::diff;
 use midoform_compiler::key::{Key, SITE};
 use midoform_compiler::observed::Observed;
-use midoform_compiler::plan::{Action, Plan, Summary};
+use midoform_compiler::plan::{Action, Plan, Step, Summary};
 use midoform_compiler::render::{self, Format, json};
 use midoform_compiler::topology::Topology;
 use serde::Serialize;
@@ -421,7 +421,8 @@ impl Finished {
     }
 
     fn take_ids(&mut self, plan: &Plan, outcome: &Outcome) {
-        for step in plan.steps.iter().filter(|step| step.action == Action::Delete) {
+        let gone = |step: &&Step| matches!(step.action, Action::Delete | Action::Replace);
+        for step in plan.steps.iter().filter(gone) {
             self.ids.remove(&step.key);
         }
         self.ids.extend(outcome.ids.iter().map(|(key, id)| (key.clone(), *id)));

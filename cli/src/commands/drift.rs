@@ -28,12 +28,12 @@ struct Drift {
 
 /// An object that is not as it is wanted.
 #[derive(Clone, Debug, Serialize)]
-struct Difference {
-    key: String,
-    kind: &'static str,
+pub(crate) struct Difference {
+    pub(crate) key: String,
+    pub(crate) kind: &'static str,
     /// `missing`, `changed`, or `unwanted`.
-    is: &'static str,
-    what: String,
+    pub(crate) is: &'static str,
+    pub(crate) what: String,
     /// The line of the spec that wants it.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
@@ -76,6 +76,17 @@ async fn look(ui: &Ui, session: &Session, work: &Work<'_>) -> Result<Drift, Comm
 }
 
 fn drift_of(plan: &Plan, observed: &Observed) -> Drift {
+    let differences = differences_of(plan);
+    let foreign = observed.foreign.iter().map(|foreign| Foreign {
+        near: foreign.near.to_string(),
+        what: foreign.what.clone(),
+        id: foreign.id.to_string(),
+    });
+    Drift { site: plan.site.clone(), drift: !differences.is_empty(), differences, foreign: foreign.collect() }
+}
+
+/// What a plan says about the network, one difference for each object.
+pub(crate) fn differences_of(plan: &Plan) -> Vec<Difference> {
     let mut differences: Vec<Difference> = Vec::new();
     for step in plan.changes() {
         let is = match step.action {
@@ -100,12 +111,7 @@ fn drift_of(plan: &Plan, observed: &Observed) -> Drift {
             None => differences.push(Difference { key, kind, is, what, source }),
         }
     }
-    let foreign = observed.foreign.iter().map(|foreign| Foreign {
-        near: foreign.near.to_string(),
-        what: foreign.what.clone(),
-        id: foreign.id.to_string(),
-    });
-    Drift { site: plan.site.clone(), drift: !differences.is_empty(), differences, foreign: foreign.collect() }
+    differences
 }
 
 fn tell(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, CommandError> {

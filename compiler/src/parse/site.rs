@@ -12,7 +12,8 @@ use crate::diag::Diagnostic;
 use crate::object::Encapsulation;
 use crate::source::{Span, Spanned};
 use crate::spec::{
-    AntiSpoof, Defaults, EtcdSettings, Host, MidonetSettings, Pools, Profile, Site, TunnelZoneSettings,
+    AntiSpoof, Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Profile, Site,
+    TunnelZoneSettings,
 };
 
 pub(crate) const PROFILES: [(&str, Profile); 2] =
@@ -29,6 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Site>
     let midonet = midonet(reader, &mut file);
     let pools = pools(reader, &mut file);
     let etcd = etcd(reader, &mut file);
+    let keystone = keystone(reader, &mut file);
     let defaults = defaults(reader, &mut file);
     let hosts: Vec<Host> = file
         .tables(reader, "host", "a [[host]]")
@@ -39,7 +41,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Site>
     let tunnel_zone = tunnel_zone(reader, &mut file);
     let policy = file.table(reader, "policy", "[policy]").map(|table| policy::read(reader, table));
     file.finish(reader);
-    Some(Site { name: name?, midonet: midonet?, pools, etcd, defaults, hosts, tunnel_zone, policy })
+    Some(Site { name: name?, midonet: midonet?, pools, etcd, keystone, defaults, hosts, tunnel_zone, policy })
 }
 
 fn midonet(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<MidonetSettings> {
@@ -153,6 +155,34 @@ fn etcd(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<EtcdSettings> {
     }
     table.finish(reader);
     Some(EtcdSettings { endpoints })
+}
+
+fn keystone(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<KeystoneSettings> {
+    let mut table = file.table(reader, "keystone", "[keystone]")?;
+    let url = table.string(reader, "url");
+    let version = table.integer::<i64>(reader, "version", 2..=3);
+    let version = version.unwrap_or(Spanned { value: 3, span: table.span });
+    let domain = table.string(reader, "domain");
+    let create = table.boolean(reader, "create").unwrap_or(false);
+    table.finish(reader);
+    if let Some(url) = &url {
+        let at =
+            url.split_once("://").map(|(scheme, rest)| (scheme, rest.split('/').next().unwrap_or_default()));
+        let help = match at {
+            Some(("http" | "https", host)) if !host.contains('@') => None,
+            Some(("http" | "https", _)) => Some("a login never stands in a file: give it in the environment"),
+            _ => Some("write `url = \"http://HOST:5000\"`"),
+        };
+        if let Some(help) = help {
+            let message = "[keystone] `url` is not an http:// or https:// URL without a login";
+            reader.push(Diagnostic::error("bad-url", url.span, message).help(help));
+        }
+    }
+    if let (2, Some(domain)) = (version.value, &domain) {
+        let message = "Identity v2.0 knows no domains";
+        reader.push(Diagnostic::error("bad-domain", domain.span, message).help("take `domain` out"));
+    }
+    Some(KeystoneSettings { url, version, domain, create })
 }
 
 fn defaults(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Defaults {

@@ -114,8 +114,9 @@ fn link(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<LinkPin> {
     let provider = table.required(reader, "provider", provider);
     let tenant = table.address(reader, "tenant");
     let tenant = table.required(reader, "tenant", tenant);
+    let prefix = table.integer::<u8>(reader, "prefix", 8..=30);
     table.finish(reader);
-    Some(LinkPin { provider: provider?, tenant: tenant? })
+    Some(LinkPin { provider: provider?, tenant: tenant?, prefix })
 }
 
 fn bridge(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Bridge> {

@@ -1,0 +1,248 @@
+//! `midoform import`: a router becomes a spec, as far as the grammar can say it.
+
+use midoform_testutil::TestFolder;
+use midoform_testutil::http::Connection;
+use serde_json::{Value as Json, json};
+
+use crate::MIDOFORM;
+use crate::plugin_world::{HOST, World};
+use crate::served::Served;
+
+const VERSIONS: [(&str, &str); 3] = [("1.7", "1"), ("5.0", "5"), ("5.8", "5")];
+const SITE: &str = "name = \"gz1\"\n[midonet]\nurl = \"URL\"\nversion = DIALECT\nmanaged = true\n[[host]]\nname = \"node1\"\nid = \
+                    \"11111111-2222-3333-4444-555555555555\"\ntunnel_address = \"10.0.0.1\"\n[tunnel_zone]\nname = \"z\"\n";
+const ACME: &str = r#"
+name = "acme"
+tenant_id = "0a1b"
+
+[[bridge]]
+name = "web"
+cidr = "10.20.1.0/24"
+gateway = "first"
+
+[[bridge]]
+name = "db"
+cidr = "10.20.0.0/22"
+"#;
+const POLICY: &str = r#"
+[[route]]
+destination = "10.99.0.0/16"
+type = "blackhole"
+
+[[route]]
+destination = "10.30.0.0/16"
+via = "10.20.4.10"
+
+[[rule]]
+name = "ping"
+to = { bridge = "db", icmp = { type = 3, code = 1 } }
+action = "accept"
+stateful = false
+
+[[rule]]
+name = "office-to-web"
+from = { address_group = "office" }
+to = { bridge = "web", tcp = [8443, "9000-9010"] }
+action = "accept"
+
+[[rule]]
+name = "inside"
+from = { bridge = "web" }
+to = { bridge = "web", udp = 53 }
+action = "reject"
+
+[[rule]]
+name = "no-mail"
+from = { bridge = "web", tcp = "1024-65535" }
+to = { world = true, tcp = 25 }
+action = "drop"
+
+[[address_group]]
+name = "office"
+addresses = ["198.51.100.0/24", "203.0.113.77"]
+
+[[expose]]
+public = "203.0.113.10:443"
+to = { bridge = "web", address = "10.20.1.9", tcp = 8443 }
+
+[[expose]]
+public = "203.0.113.10:53"
+to = { bridge = "db", address = "10.20.4.53", udp = 5353 }
+"#;
+const PORTS: &str = r#"
+[[port]]
+name = "web-1"
+bridge = "web"
+host = "node1"
+interface = "tapweb1"
+mac = "02:00:00:00:01:0a"
+address = "10.20.1.10"
+
+[[port_group]]
+name = "one"
+ports = ["web-1"]
+
+[[rule]]
+name = "only-web-1"
+from = { port_group = "one" }
+to = { bridge = "db", tcp = 5432 }
+action = "accept"
+"#;
+
+fn project(served: &Served, dialect: &str) -> TestFolder {
+    let folder = TestFolder::default();
+    folder.write("site.toml", SITE.replace("URL", &served.url()).replace("DIALECT", dialect));
+    folder
+}
+
+fn serve(version: &str) -> Served {
+    let folder = TestFolder::default();
+    let host = format!("{HOST}=node1");
+    Served::start(&folder, &["--version", version, "--inspect", "--host", &host])
+        .unwrap_or_else(|ran| panic!("{}", ran.stderr))
+}
+
+/// Many tenants that midoform made: each is imported into a folder of its own, and there nothing is to be done.
+#[test]
+fn what_midoform_made_comes_back() {
+    let acme = ACME.replace("10.20.0.0/22", "10.20.4.0/22");
+    let heads = [
+        "",
+        "profile = \"rainbond\"\n",
+        "egress = \"none\"\n",
+        "egress = { snat = \"203.0.113.32-203.0.113.35\" }\n",
+    ];
+    let spoofs = ["bridge", "port", "none"];
+    for (version, dialect) in VERSIONS {
+        let served = serve(version);
+        for (at, head) in heads.iter().enumerate() {
+            for spoof in spoofs {
+                let made = project(&served, dialect);
+                let ports = if spoof == "port" { PORTS } else { "" };
+                let name = format!("t{at}-{spoof}");
+                let text = acme.replace("name = \"acme\"", &format!("name = \"{name}\""));
+                let spec = format!("anti_spoof = \"{spoof}\"\n{head}{text}{POLICY}{ports}");
+                made.write("acme.toml", spec);
+                let _ = made.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+                let found = project(&served, dialect);
+                let router = format!("{name} default router");
+                let told = found.run(MIDOFORM, &["import", &router]).expect_code(0);
+                assert!(
+                    told.stderr.contains("The next plan is empty"),
+                    "{version} {spoof} {head}: {}",
+                    told.stderr
+                );
+                assert!(
+                    !told.stderr.contains("not in the spec"),
+                    "{version} {spoof} {head}: {}",
+                    told.stderr
+                );
+                let plan = found.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+                assert!(plan.stdout.contains("Nothing to do"), "{version}: {}", plan.stdout);
+                if (version, spoof, at) == ("5.8", "port", 0) {
+                    let text = found.read(&format!("{name}.toml"));
+                    let router = text.lines().next().unwrap().to_owned();
+                    midoform_testutil::snapshot_settings("import").bind(|| {
+                        insta::assert_snapshot!(
+                            "imported_spec",
+                            text.replace(&router, "# Written from the router ID")
+                        );
+                    });
+                }
+                // What was imported is owned: it is taken down whole.
+                let _ = found.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
+                let topology =
+                    Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap();
+                assert!(
+                    !topology.body.contains(&format!("\"{name} ")),
+                    "{version}: nothing of {name} is left"
+                );
+            }
+        }
+    }
+}
+
+/// A router with one bridge, and nothing else.
+fn make_by_hand(world: &mut World, dialect: &str) -> (String, String) {
+    let media = |kind: &str, v1: u8, v5: u8| {
+        let number = if dialect == "1" { v1 } else { v5 };
+        format!("application/vnd.org.midonet.{kind}-v{number}+json")
+    };
+    let router =
+        world.post("/routers", &media("Router", 2, 3), &json!({ "name": "My router!", "tenantId": "me" }));
+    let bridge = world.post("/bridges", &media("Bridge", 1, 4), &json!({ "name": "lan", "tenantId": "me" }));
+    let port = world.post(
+        &format!("/routers/{router}/ports"),
+        &media("Port", 2, 3),
+        &json!({ "type": "Router", "networkAddress": "10.3.0.0", "networkLength": 24, "portAddress": "10.3.0.1" }),
+    );
+    let peer =
+        world.post(&format!("/bridges/{bridge}/ports"), &media("Port", 2, 3), &json!({ "type": "Bridge" }));
+    world.post(&format!("/ports/{port}/link"), &media("PortLink", 1, 1), &json!({ "peerId": peer }));
+    world.post(
+        &format!("/routers/{router}/routes"),
+        &media("Route", 1, 1),
+        &json!({
+            "type": "Normal", "srcNetworkAddr": "0.0.0.0", "srcNetworkLength": 0, "dstNetworkAddr": "10.3.0.0",
+            "dstNetworkLength": 24, "weight": 0, "nextHopPort": port,
+        }),
+    );
+    (router, bridge)
+}
+
+/// A router that somebody made by hand: what can be said is said, and what differs is told.
+#[test]
+fn a_router_made_by_hand_is_told_of() {
+    for (version, dialect) in VERSIONS {
+        let served = serve(version);
+        let mut world = World::new(&served, version);
+        let folder = project(&served, dialect);
+        let (router, bridge) = make_by_hand(&mut world, dialect);
+        let dry = folder.run(MIDOFORM, &["import", &router, "--dry-run"]).expect_code(2);
+        assert!(dry.stdout.contains("name = \"My-router-\"\ntenant_id = \"me\"\n"), "{}", dry.stdout);
+        assert!(dry.stdout.contains("cidr = \"10.3.0.0/24\"\ngateway = \"10.3.0.1\"\n"), "{}", dry.stdout);
+        let told = folder.run(MIDOFORM, &["import", "My router!", "--name", "mine", "--json"]).expect_code(2);
+        let report: Json = serde_json::from_str(&told.stdout).unwrap();
+        let differs: Vec<&str> = report["differences"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["key"].as_str().unwrap())
+            .collect();
+        assert!(differs.contains(&"mine/router") && differs.contains(&"mine/uplink/port"), "{differs:?}");
+        for same in ["mine/bridge/lan/gateway-port", "mine/bridge/lan/gateway-link", "mine/bridge/lan/route"]
+        {
+            assert!(!differs.contains(&same), "{differs:?}");
+        }
+        // The plan says just that, and applying it makes the router a tenant's, with the same router and bridge.
+        let plan = folder.run(MIDOFORM, &["plan", ".", "--json"]).expect_code(0);
+        let plan: Json = serde_json::from_str(&plan.stdout).unwrap();
+        let changed: std::collections::BTreeSet<&str> = plan["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|step| step["action"] != "keep" && step["key"].as_str().unwrap().starts_with("mine/"))
+            .map(|step| step["key"].as_str().unwrap())
+            .collect();
+        assert_eq!(changed, differs.into_iter().collect());
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+        let shown = folder.run(MIDOFORM, &["show", ".", "--json"]).expect_code(0);
+        assert!(shown.stdout.contains(&router) && shown.stdout.contains(&bridge), "{}", shown.stdout);
+    }
+}
+
+#[test]
+fn a_spec_alone_binds_nothing() {
+    let served = serve("5.8");
+    let made = project(&served, "5");
+    made.write("acme.toml", ACME.replace("10.20.0.0/22", "10.20.4.0/22"));
+    let _ = made.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+    let found = project(&served, "5");
+    let _ = found
+        .run(MIDOFORM, &["import", "acme default router", "--no-bind", "--out", "specs/a.toml"])
+        .expect_code(0);
+    assert!(found.read("specs/a.toml").contains("are not bound"));
+    assert!(!found.path().join("midoform.lock").exists());
+    let several = found.run(MIDOFORM, &["import", "nobody"]).expect_code(64);
+    assert!(several.stderr.contains("there is no router `nobody`"), "{}", several.stderr);
+}

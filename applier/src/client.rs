@@ -9,6 +9,7 @@ use midoform_compiler::plan::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
 
+use crate::keystone::{Keystone, Secret};
 use crate::retry::{self, Decision, Outcome};
 
 /// How a client proves who it is.
@@ -28,6 +29,8 @@ pub enum Credentials {
         /// The project, where the server wants one.
         project: Option<String>,
     },
+    /// With a token of Keystone's, which MidoNet asks Keystone about.
+    Keystone(Arc<Keystone>),
 }
 
 /// What may be set about a client.
@@ -207,8 +210,8 @@ pub struct Client {
 struct Session {
     credentials: Credentials,
     token: RwLock<Token>,
-    /// Held while a new token is fetched, so that one call fetches it for all.
-    renewing: tokio::sync::Mutex<()>,
+    /// Held while a new token is fetched, so that one call fetches it for all; with Keystone's that is used now.
+    renewing: tokio::sync::Mutex<Option<Secret>>,
 }
 
 /// A token, and the how manieth it is.
@@ -246,7 +249,7 @@ impl Client {
         let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
         let value = match &settings.credentials {
             Credentials::Token(token) => Some(header_of(token)?),
-            Credentials::None | Credentials::Password { .. } => None,
+            Credentials::None | Credentials::Password { .. } | Credentials::Keystone(_) => None,
         };
         let token = RwLock::new(Token { value, number: 0 });
         let session =
@@ -272,16 +275,28 @@ impl Client {
 
     /// Logs in again, unless another call did so since the token of this number; says whether there is a new one.
     async fn renew(&self, seen: u64) -> Result<bool, ClientError> {
-        let Credentials::Password { username, password, project } = &self.session.credentials else {
+        if matches!(self.session.credentials, Credentials::None | Credentials::Token(_)) {
             return Ok(false);
-        };
-        let _renewing = self.session.renewing.lock().await;
+        }
+        let mut from_keystone = self.session.renewing.lock().await;
         if self.token().number > seen {
             return Ok(true);
         }
-        let value = Some(header_of(&self.login(username, password, project.as_deref()).await?)?);
+        let value = match &self.session.credentials {
+            Credentials::None | Credentials::Token(_) => return Ok(false),
+            Credentials::Password { username, password, project } => {
+                header_of(&self.login(username, password, project.as_deref()).await?)?
+            }
+            Credentials::Keystone(keystone) => {
+                let token = match from_keystone.as_ref() {
+                    None => keystone.token().await?,
+                    Some(ended) => keystone.renew(Some(ended)).await?,
+                };
+                from_keystone.insert(token).header()?
+            }
+        };
         *self.session.token.write().unwrap_or_else(PoisonError::into_inner) =
-            Token { value, number: seen + 1 };
+            Token { value: Some(value), number: seen + 1 };
         Ok(true)
     }
 

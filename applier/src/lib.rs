@@ -8,8 +8,10 @@
 pub mod adopt;
 pub mod client;
 pub mod concurrency;
+pub mod credentials;
 pub mod event;
 pub mod execute;
+pub mod keystone;
 pub mod observe;
 mod recognise;
 pub mod retry;

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use midoform_applier::credentials::Logins;
 use midoform_compiler::render::Format;
+
+use crate::error::CommandError;
 
 /// Compiles declarative tenant specs into plans of MidoNet API calls, shows them, and applies them.
 #[derive(Parser)]
@@ -22,7 +25,8 @@ Exit codes: 0 done, or nothing to do; 2 changes are pending (with --detailed-exi
 7 the API refuses or fails a call; 64 wrong usage; 70 an error of midoform itself; 74 a file can't be read or
 written; 130 interrupted.
 
-Login: MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT, from the environment.";
+Login: MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT, or OpenStack's variables (OS_…) for
+Keystone, from the environment; or a file (--credentials).";
 
 /// What every command understands.
 #[derive(Args)]
@@ -111,6 +115,26 @@ pub(crate) struct Api {
     /// How many seconds one call of the API may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) login: Login,
+}
+
+/// Who asks.
+#[derive(Args, Clone)]
+pub(crate) struct Login {
+    /// A file with the logins, for its owner alone (docs/login.md), instead of MIDONET_CREDENTIALS_FILE.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
+}
+
+impl Login {
+    /// The logins that are at hand.
+    pub(crate) fn logins(&self) -> Result<Logins, CommandError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let file =
+            self.credentials.clone().or_else(|| variable("MIDONET_CREDENTIALS_FILE").map(PathBuf::from));
+        Ok(Logins::find(file.as_deref(), &variable)?)
+    }
 }
 
 /// Which policies besides the site file's.
@@ -400,6 +424,9 @@ pub(crate) struct DestroyOptions {
     /// Detach what is attached to the tenants' bridges.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Delete the Keystone projects as well that midoform made for the tenants.
+    #[arg(long)]
+    pub(crate) delete_project: bool,
 }
 
 #[derive(Args)]
@@ -444,6 +471,8 @@ pub(crate) struct ExplainOptions {
 pub(crate) struct LockOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
+    #[command(flatten)]
+    pub(crate) login: Login,
     /// Move what clashes after a merge and was never applied.
     #[arg(long)]
     pub(crate) repair: bool,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use midoform_applier::client::ClientError;
+use midoform_applier::credentials::CredentialsError;
 use midoform_applier::execute::StepError;
 use midoform_applier::saved::SavedPlanError;
 use midoform_applier::store::lockfile::LockFileError;
@@ -61,6 +62,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Step(#[from] StepError),
     #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
     LockFile(#[from] LockFileError),
     #[error(transparent)]
     SavedPlan(#[from] SavedPlanError),
@@ -89,6 +92,8 @@ impl CommandError {
             CommandError::Step(error) => client_exit(&error.source),
             CommandError::LockFile(LockFileError::Busy { .. } | LockFileError::Lost { .. })
             | CommandError::Conflict(_) => Exit::Conflict,
+            CommandError::Credentials(CredentialsError::File { .. }) => Exit::File,
+            CommandError::Credentials(_) => Exit::Usage,
             CommandError::LockFile(LockFileError::File { .. }) => Exit::File,
             CommandError::SavedPlan(SavedPlanError::File { .. }) => Exit::File,
             CommandError::SavedPlan(SavedPlanError::Content { .. }) => Exit::BadSpec,
@@ -103,9 +108,10 @@ impl CommandError {
             CommandError::Client(ClientError::Unreachable { .. }) => Some(
                 "is the API running, and is the URL right (`[midonet] url`, or --api)? `plan --offline` needs no API",
             ),
-            CommandError::Client(ClientError::Refused { .. }) => {
-                Some("set MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT")
-            }
+            CommandError::Client(ClientError::Refused { .. }) => Some(
+                "set MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT; for Keystone OS_USERNAME, \
+                     OS_PASSWORD, OS_PROJECT_NAME, or another of its logins (docs/login.md)",
+            ),
             CommandError::Step(_) => Some("what was done stays; run apply again: it goes on from there"),
             CommandError::Internal(_) => Some("this is a defect of midoform: please report it"),
             _ => None,

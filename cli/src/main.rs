@@ -8,6 +8,7 @@ mod commands;
 mod error;
 mod progress;
 mod project;
+mod projects;
 mod report;
 mod session;
 mod ui;

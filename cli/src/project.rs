@@ -146,6 +146,10 @@ impl Project {
         self.lock = Some(Source::new(name, text));
     }
 
+    pub(crate) fn tenant_sources(&self) -> &[Source] {
+        &self.tenants
+    }
+
     /// Adds a tenant file that is not written yet.
     pub(crate) fn add_tenant(&mut self, path: &Path, text: &str) {
         self.tenants.push(Source::new(shown_name(path, &self.root), text));

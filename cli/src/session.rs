@@ -2,16 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use midoform_applier::client::{Client, Credentials, Settings};
+use midoform_applier::credentials::Logins;
+use midoform_applier::keystone::{self, IdentityVersion, Keystone, base_of};
 use midoform_applier::observe::{Scope, observe};
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::dialect::Dialect;
 use midoform_compiler::moved::Moves;
 use midoform_compiler::object::Reference;
 use midoform_compiler::observed::Observed;
-use midoform_compiler::spec;
+use midoform_compiler::spec::{self, KeystoneSettings};
 use midoform_compiler::topology::Topology;
 use midoform_simulator as simulator;
 
@@ -31,7 +34,7 @@ pub(crate) struct Session {
 #[derive(Clone)]
 pub(crate) enum Target {
     /// At this URL.
-    Url(String),
+    Url(String, Identity),
     /// In this process, with its state in this folder, and these hosts.
     Embedded { folder: PathBuf, hosts: Vec<(uuid::Uuid, String)> },
 }
@@ -40,8 +43,8 @@ impl Target {
     /// The API that the command line names, or else the site file.
     pub(crate) fn of(site: &spec::Site, api: &Api, root: &Path) -> Target {
         match (&api.api, &site.midonet.url) {
-            (Some(url), _) => Target::Url(url.clone()),
-            (None, Some(url)) if !site.midonet.embedded => Target::Url(url.value.clone()),
+            (Some(url), _) => Target::Url(url.clone(), Identity::of(site)),
+            (None, Some(url)) if !site.midonet.embedded => Target::Url(url.value.clone(), Identity::of(site)),
             _ => Target::Embedded {
                 folder: api.state_dir.clone().unwrap_or_else(|| root.join(".midoform")),
                 hosts: site.hosts.iter().map(|host| (host.id.value, host.name.value.clone())).collect(),
@@ -52,7 +55,7 @@ impl Target {
     /// What scripts use as the base URL.
     pub(crate) fn shown_url(&self) -> &str {
         match self {
-            Target::Url(url) => url,
+            Target::Url(url, _) => url,
             Target::Embedded { .. } => "http://127.0.0.1:8181/midonet-api",
         }
     }
@@ -72,19 +75,15 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, CommandError>>)
 
 impl Session {
     /// Connects, starting the embedded API where that is the one.
-    pub(crate) async fn open(
-        target: Target,
-        dialect: Dialect,
-        timeout: u64,
-    ) -> Result<Session, CommandError> {
+    pub(crate) async fn open(target: Target, dialect: Dialect, api: &Api) -> Result<Session, CommandError> {
         let (base_url, credentials, server) = match target {
-            Target::Url(url) => (url, credentials(), None),
+            Target::Url(url, identity) => (url, credentials(api, &identity)?, None),
             Target::Embedded { folder, hosts } => {
                 let server = start(folder, hosts, dialect).await?;
                 (server.base_url().to_owned(), Credentials::None, Some(server))
             }
         };
-        let settings = Settings { base_url, credentials, timeout: Duration::from_secs(timeout) };
+        let settings = Settings { base_url, credentials, timeout: Duration::from_secs(api.timeout) };
         let client = Client::connect(settings).await?;
         Ok(Session { client, server })
     }
@@ -122,17 +121,66 @@ async fn start(
         .map_err(|error| CommandError::Embedded(format!("the embedded API: {error}")))
 }
 
-/// From the environment: never from a spec, so never in a plan or a log.
-fn credentials() -> Credentials {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let Some(token) = variable("MIDONET_TOKEN") {
-        return Credentials::Token(token);
+/// Never from a spec, so never in a plan or a log. A login for MidoNet itself comes first, then one for the Keystone
+/// that MidoNet asks.
+fn credentials(api: &Api, identity: &Identity) -> Result<Credentials, CommandError> {
+    let mut logins = api.login.logins()?;
+    if let Some(own) = logins.midonet.take() {
+        return Ok(own);
     }
-    match (variable("MIDONET_USERNAME"), variable("MIDONET_PASSWORD")) {
-        (Some(username), Some(password)) => {
-            Credentials::Password { username, password, project: variable("MIDONET_PROJECT") }
-        }
-        _ => Credentials::None,
+    let keystone = identity.keystone(logins, api.timeout)?;
+    Ok(keystone.map_or(Credentials::None, |keystone| Credentials::Keystone(Arc::new(keystone))))
+}
+
+/// Which Keystone knows the tokens that the API takes.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    /// The one that the login names: the site file is not at hand.
+    OfTheLogin,
+    /// None: the site file names none.
+    None,
+    /// The site's.
+    OfTheSite(KeystoneSettings),
+}
+
+impl Identity {
+    pub(crate) fn of(site: &spec::Site) -> Identity {
+        site.keystone.clone().map_or(Identity::None, Identity::OfTheSite)
+    }
+
+    /// A client of it, where there is a login. A login goes nowhere but where it is for.
+    pub(crate) fn keystone(&self, logins: Logins, timeout: u64) -> Result<Option<Keystone>, CommandError> {
+        let Some(login) = logins.keystone else { return Ok(None) };
+        let (url, version, domain) = match self {
+            Identity::None => return Ok(None),
+            Identity::OfTheLogin => (login.url, None, None),
+            Identity::OfTheSite(site) => {
+                let named = site.url.as_ref().map(|url| base_of(&url.value)).transpose()?;
+                let url = match (named, login.url) {
+                    (Some(named), Some(own)) if named != own => {
+                        let message = format!(
+                            "the site file names the Keystone at {named}, and the login is for {own}: it goes nowhere else"
+                        );
+                        return Err(CommandError::Conflict(message));
+                    }
+                    (named, own) => named.or(own),
+                };
+                let version = site.version.map(|version| match version.value {
+                    2 => IdentityVersion::V2,
+                    _ => IdentityVersion::V3,
+                });
+                (url, version, site.domain.as_ref().map(|domain| domain.value.clone()))
+            }
+        };
+        let Some(url) = url else { return Ok(None) };
+        let settings = keystone::Settings {
+            url,
+            version: version.or(login.version).unwrap_or(IdentityVersion::V3),
+            login: login.login,
+            domain,
+            timeout: Duration::from_secs(timeout),
+        };
+        Ok(Some(Keystone::new(settings)?))
     }
 }
 

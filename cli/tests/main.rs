@@ -13,6 +13,7 @@ mod drift;
 mod exit_codes;
 mod faults;
 mod import;
+mod keystone;
 mod limits;
 mod lock;
 mod model;

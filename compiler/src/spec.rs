@@ -76,8 +76,8 @@ pub struct EtcdSettings {
 pub struct KeystoneSettings {
     /// Where it is, without a version in its path; none: where the environment says.
     pub url: Option<Spanned<String>>,
-    /// Which Identity API: 2 or 3.
-    pub version: Spanned<i64>,
+    /// Which Identity API: 2 or 3; none: which the environment says, or 3.
+    pub version: Option<Spanned<i64>>,
     /// The domain that projects are looked for and made in (version 3), by name.
     pub domain: Option<Spanned<String>>,
     /// Projects that are missing are made.

@@ -4,14 +4,13 @@
 //! PyPI into virtual environments under `target/keystone`.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use midoform_simulator::{
     KeystoneOptions, KeystoneServer, KeystoneVersion, User, Users, Version, start_keystone,
 };
+use midoform_testutil::keystone::RealKeystone;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value as Json, json};
@@ -20,7 +19,7 @@ const BOOTSTRAP: &str = "Bootstrap project for initializing the cloud.";
 
 #[tokio::test]
 async fn v3_is_that_of_keystone_30() {
-    let Some(real) = Real::start("30", "initialize_public_application", "") else { return };
+    let Some(real) = RealKeystone::v3() else { return };
     add_alice(&real.url).await;
     compare(&real.url, "v3.json").await;
     let auth = crate::auth::settings(&real.url, KeystoneVersion::V3);
@@ -29,9 +28,7 @@ async fn v3_is_that_of_keystone_30() {
 
 #[tokio::test]
 async fn v2_is_that_of_keystone_12() {
-    let paste = data("paste.ini").display().to_string();
-    let config = format!("[paste_deploy]\nconfig_file = {paste}\n");
-    let Some(real) = Real::start("12", "initialize_admin_application", &config) else { return };
+    let Some(real) = RealKeystone::v2() else { return };
     real.bootstrap(&[
         ["--bootstrap-username", "alice"],
         ["--bootstrap-password", "wonder"],
@@ -87,91 +84,6 @@ async fn embedded(users: Users, lifetime: Duration) -> KeystoneServer {
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keystone").join(name)
-}
-
-/// A Keystone in a process of its own.
-struct Real {
-    child: Child,
-    url: String,
-    folder: tempfile::TempDir,
-    installed: PathBuf,
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Real {
-    /// Sets one up in a folder of its own and starts it; nothing when it is not installed.
-    fn start(release: &str, application: &str, config: &str) -> Option<Real> {
-        let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/keystone").join(release);
-        if !installed.join("bin/keystone-manage").exists() {
-            println!("SKIPPED: Keystone {release} is not installed; scripts/test.sh says why");
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().display();
-        for keys in ["fernet", "credential"] {
-            std::fs::create_dir(folder.path().join(keys)).unwrap();
-        }
-        let config = format!(
-            "[DEFAULT]\nlog_file = {place}/keystone.log\n[database]\nconnection = sqlite:///{place}/keystone.db\n[token]\n\
-             provider = fernet\n[fernet_tokens]\nkey_repository = {place}/fernet\n[fernet_receipts]\nkey_repository = \
-             {place}/fernet\n[credential]\nkey_repository = {place}/credential\n[identity]\npassword_hash_rounds = 4\n\
-             [cache]\nenabled = false\n{config}"
-        );
-        std::fs::write(folder.path().join("keystone.conf"), config).unwrap();
-        let child = Command::new("true").spawn().unwrap();
-        let mut real = Real { child, url: String::new(), folder, installed };
-        real.manage(&["db_sync"]);
-        let name = |flag: &str| {
-            let out = Command::new("id").arg(flag).output().unwrap();
-            String::from_utf8(out.stdout).unwrap().trim().to_owned()
-        };
-        real.manage(&["fernet_setup", "--keystone-user", &name("-un"), "--keystone-group", &name("-gn")]);
-        real.bootstrap(&[["--bootstrap-password", "secret"], ["--bootstrap-username", "admin"]]);
-        let mut serving = real.command("python");
-        serving.arg(data("wsgi.py")).env("APPLICATION", application);
-        real.child =
-            serving.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(real.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim().strip_prefix("port ").expect("Keystone starts");
-        real.url = format!("http://127.0.0.1:{port}");
-        Some(real)
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.installed.join("bin").join(program));
-        command
-            .env("OS_KEYSTONE_CONFIG_DIR", self.folder.path())
-            .env("OS_KEYSTONE_CONFIG_FILES", self.folder.path().join("keystone.conf"));
-        command
-    }
-
-    fn manage(&self, arguments: &[&str]) {
-        let mut command = self.command("keystone-manage");
-        command.arg("--config-file").arg(self.folder.path().join("keystone.conf")).args(arguments);
-        let out = command.output().unwrap();
-        assert!(
-            out.status.success(),
-            "keystone-manage {arguments:?}: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-    }
-
-    fn bootstrap(&self, with: &[[&str; 2]]) {
-        let url = "http://127.0.0.1/identity";
-        let mut arguments = vec!["bootstrap", "--bootstrap-region-id", "RegionOne"];
-        for place in ["--bootstrap-admin-url", "--bootstrap-public-url", "--bootstrap-internal-url"] {
-            arguments.extend([place, url]);
-        }
-        arguments.extend(with.iter().flatten());
-        self.manage(&arguments);
-    }
 }
 
 /// Makes a user without the administrator's role, whom bootstrapping can't make in v3.

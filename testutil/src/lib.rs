@@ -3,11 +3,13 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test that can't go on has failed"
 )]
 
 pub mod browser;
 pub mod http;
+pub mod keystone;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -302,7 +302,7 @@ fn find_out(
     let api = &manner.into.api;
     let target = Target::of(&before.site, api, project.root());
     let (survey, chosen) = block_on(async {
-        let session = Session::open(target, dialect, api.timeout).await?;
+        let session = Session::open(target, dialect, api).await?;
         let progress = Progress::reading(ui);
         let events = |event| progress.event(&event);
         let result = async {
@@ -363,6 +363,7 @@ fn compare(
         known: &known,
         tenants: &BTreeSet::from([tenant.to_owned()]),
         provider,
+        moves: &compiled.moves,
         adopting: true,
     });
     observed.topology = observed.topology.filtered(|entry| entry.key.tenant() == tenant);

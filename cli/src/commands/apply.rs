@@ -16,6 +16,7 @@ use crate::commands::plan::Work;
 use crate::commands::saved;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
+use crate::projects::{self, Missing};
 use crate::report;
 use crate::session::{Session, Target, block_on};
 use crate::ui::Ui;
@@ -37,6 +38,11 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
     // Read again under the guard: another apply may have written since.
     let project =
         if guard.is_some() { Project::load_under(&options.spec, &options.policy)? } else { project };
+    let missing = match &guard {
+        None => Missing::Leave,
+        Some(guard) => Missing::Make { yes: options.consent.yes, guard },
+    };
+    let (project, _) = projects::look_up(ui, project, &options.api.login, &options.select, &missing)?;
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);
     let target = Target::of(&compiled.site, &options.api, project.root());
@@ -45,7 +51,7 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
     refuse_protected(&compiled, &abandoned)?;
     work.tenants.extend(abandoned.iter().cloned());
     block_on(async {
-        let session = Session::open(target, compiled.dialect(), options.api.timeout).await?;
+        let session = Session::open(target, compiled.dialect(), &options.api).await?;
         let result = async {
             let observed = session.observe(ui, work.view(&work.desired).scope()).await?;
             refuse_attached(&observed, &abandoned)?;

@@ -12,7 +12,8 @@ use crate::commands::carry_out::Job;
 use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
-use crate::session::{Session, Target, block_on};
+use crate::projects;
+use crate::session::{Identity, Session, Target, block_on};
 use crate::ui::Ui;
 
 pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandError> {
@@ -36,7 +37,7 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
     let target = Target::of(&compiled.site, &options.api, project.root());
     let goal = Topology::default();
     block_on(async {
-        let session = Session::open(target, compiled.dialect(), options.api.timeout).await?;
+        let session = Session::open(target, compiled.dialect(), &options.api).await?;
         let result = async {
             let observed = only_of(session.observe(ui, work.view(&work.desired).scope()).await?, &tenants);
             refuse_attached(&observed, options.force)?;
@@ -60,6 +61,7 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
             let finished = job.carry_out(agreed, &plan_of).await?;
             // Addresses are given back last, when nothing uses them any more.
             if finished.is_whole() {
+                delete_projects(ui, options, &compiled, &tenants).await?;
                 let mut after = compiled.known.clone();
                 give_back(&mut after, &tenants);
                 project.lock_file.write(&guard, &after)?;
@@ -70,6 +72,37 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
         session.close().await;
         result
     })
+}
+
+/// Deletes the Keystone projects that midoform made for these tenants, where that is asked for: before the lock file
+/// forgets them.
+async fn delete_projects(
+    ui: &Ui,
+    options: &DestroyOptions,
+    compiled: &Compiled,
+    tenants: &BTreeSet<String>,
+) -> Result<(), CommandError> {
+    let made = projects::made_for(tenants, compiled);
+    if made.is_empty() {
+        return Ok(());
+    }
+    if !options.delete_project {
+        let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
+        ui.say(&format!("the Keystone projects of {} stay; --delete-project deletes them", names.join(", ")));
+        return Ok(());
+    }
+    let logins = options.api.login.logins()?;
+    let keystone = Identity::of(&compiled.site).keystone(logins, options.api.timeout)?;
+    let keystone = keystone.ok_or_else(|| {
+        CommandError::Usage(
+            "--delete-project: there is no login for Keystone; nothing of it was deleted".to_owned(),
+        )
+    })?;
+    for (name, id) in made {
+        keystone.delete(&id).await?;
+        ui.say(&format!("deleted the Keystone project `{name}` ({id})"));
+    }
+    Ok(())
 }
 
 /// `protect = true` in the spec, or in the lock file, where it outlives the line that set it.

@@ -14,6 +14,7 @@ use crate::args::DriftOptions;
 use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
+use crate::projects::{self, Missing};
 use crate::session::{Session, Target, block_on};
 use crate::ui::Ui;
 
@@ -48,7 +49,9 @@ struct Foreign {
 }
 
 pub(crate) fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, CommandError> {
-    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
+    let project = Project::load(&options.spec)?;
+    let (project, _) = projects::look_up(ui, project, &options.api.login, &options.select, &Missing::Leave)?;
+    let (compiled, project) = project.compile(&options.spec)?;
     let target = Target::of(&compiled.site, &options.api, project.root());
     let work = Work::new(&compiled, &options.select)?;
     let untouched = target.is_untouched();
@@ -57,7 +60,7 @@ pub(crate) fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, CommandError>
             let observed = Observed::default();
             return tell(ui, options, &drift_of(&work.plan(&observed), &observed));
         }
-        let session = Session::open(target, compiled.dialect(), options.api.timeout).await?;
+        let session = Session::open(target, compiled.dialect(), &options.api).await?;
         let result = async {
             let Some(seconds) = options.watch else {
                 return tell(ui, options, &look(ui, &session, &work).await?);

@@ -6,8 +6,10 @@ use midoform_compiler::source::SourceId;
 use serde::Serialize;
 
 use crate::args::LockOptions;
+use crate::commands::apply::everything;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
+use crate::projects::{self, Missing};
 use crate::report;
 use crate::ui::Ui;
 
@@ -33,6 +35,8 @@ pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> 
             return Err(CommandError::Conflict(message));
         }
     }
+    let missing = Missing::Make { yes: true, guard: &guard };
+    let (project, _) = projects::look_up(ui, project, &options.login, &everything(), &missing)?;
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);
     project.lock_file.write(&guard, &compiled.allocations)?;

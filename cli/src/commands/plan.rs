@@ -19,17 +19,23 @@ use midoform_compiler::{Compiled, lint, lock, verify};
 use crate::args::{Api, PlanOptions, Select};
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
+use crate::projects::{self, Missing};
 use crate::report;
 use crate::session::{Session, Target, View, block_on};
 use crate::ui::Ui;
 
 pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> {
-    let (compiled, project) = Project::load_under(&options.spec, &options.policy)?.compile(&options.spec)?;
+    let project = Project::load_under(&options.spec, &options.policy)?;
+    let (project, found) = match options.offline {
+        true => (project, false),
+        false => projects::look_up(ui, project, &options.api.login, &options.select, &Missing::Leave)?,
+    };
+    let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);
     let target = Target::of(&compiled.site, &options.api, project.root());
     let shown_url = target.shown_url().to_owned();
     let url = match &target {
-        Target::Url(url) => Some(url.clone()),
+        Target::Url(url, _) => Some(url.clone()),
         Target::Embedded { .. } => None,
     };
     let work = Work::new(&compiled, &options.select)?;
@@ -39,6 +45,7 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
     };
     let plan = work.plan(&observed);
     if let Some(path) = &options.out {
+        projects::refuse_unwritten(&compiled, found)?;
         let mut saved = SavedPlan::new(
             plan.clone(),
             work.desired.clone(),
@@ -74,7 +81,7 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
 }
 
 async fn observe_once(ui: &Ui, target: Target, api: &Api, work: &Work<'_>) -> Result<Observed, CommandError> {
-    let session = Session::open(target, work.compiled.dialect(), api.timeout).await?;
+    let session = Session::open(target, work.compiled.dialect(), api).await?;
     let observed = session.observe(ui, work.view(&work.desired).scope()).await;
     session.close().await;
     observed

@@ -14,7 +14,7 @@ use crate::args::{Api, ApplyOptions, Consent, UndoOptions};
 use crate::commands::apply::mark_applied;
 use crate::commands::carry_out::{Batches, Finished, Job};
 use crate::error::{CommandError, Exit};
-use crate::session::{Session, Target, View, block_on};
+use crate::session::{Identity, Session, Target, View, block_on};
 use crate::ui::Ui;
 
 /// A saved plan with what it is used with.
@@ -43,7 +43,7 @@ impl Opened {
             None => Allocations::default(),
         };
         let target = match (&api.api, &saved.url) {
-            (Some(url), _) | (None, Some(url)) => Target::Url(url.clone()),
+            (Some(url), _) | (None, Some(url)) => Target::Url(url.clone(), Identity::OfTheLogin),
             (None, None) => {
                 let beside = lock_file.path().with_file_name(".midoform");
                 Target::Embedded { folder: api.state_dir.clone().unwrap_or(beside), hosts: Vec::new() }
@@ -77,7 +77,7 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
     }
     let mut allocations = parse_lock(&saved.lock_after)?;
     let finished = block_on(async {
-        let session = Session::open(opened.target.clone(), saved.plan.dialect, options.api.timeout).await?;
+        let session = Session::open(opened.target.clone(), saved.plan.dialect, &options.api).await?;
         let result = async {
             let view = opened.view(&allocations);
             let observed = session.observe(ui, view.scope()).await?;
@@ -123,7 +123,7 @@ pub(crate) fn undo(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError>
     let saved = &opened.saved;
     let (site, dialect) = (&saved.plan.site, saved.plan.dialect);
     let done = block_on(async {
-        let session = Session::open(opened.target.clone(), dialect, options.api.timeout).await?;
+        let session = Session::open(opened.target.clone(), dialect, &options.api).await?;
         let result = async {
             let view = opened.view(&opened.current);
             let observed = session.observe(ui, view.scope()).await?;

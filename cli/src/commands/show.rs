@@ -45,7 +45,7 @@ pub(crate) fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> 
     let (observed, api) = match target.is_untouched() {
         true => (Observed::default(), "the embedded API, which has not run yet".to_owned()),
         false => block_on(async {
-            let session = Session::open(target, compiled.dialect(), options.api.timeout).await?;
+            let session = Session::open(target, compiled.dialect(), &options.api).await?;
             let observed = session.observe(ui, work.view(&work.desired).scope()).await;
             let api = session.client.base_url().to_owned();
             session.close().await;

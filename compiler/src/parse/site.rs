@@ -161,7 +161,6 @@ fn keystone(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<KeystoneSet
     let mut table = file.table(reader, "keystone", "[keystone]")?;
     let url = table.string(reader, "url");
     let version = table.integer::<i64>(reader, "version", 2..=3);
-    let version = version.unwrap_or(Spanned { value: 3, span: table.span });
     let domain = table.string(reader, "domain");
     let create = table.boolean(reader, "create").unwrap_or(false);
     table.finish(reader);
@@ -178,7 +177,7 @@ fn keystone(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<KeystoneSet
             reader.push(Diagnostic::error("bad-url", url.span, message).help(help));
         }
     }
-    if let (2, Some(domain)) = (version.value, &domain) {
+    if let (Some(2), Some(domain)) = (version.map(|version| version.value), &domain) {
         let message = "Identity v2.0 knows no domains";
         reader.push(Diagnostic::error("bad-domain", domain.span, message).help("take `domain` out"));
     }

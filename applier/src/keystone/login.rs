@@ -1,0 +1,116 @@
+//! Who asks Keystone. Secrets show themselves to nobody.
+
+use reqwest::header::HeaderValue;
+
+use crate::client::ClientError;
+
+/// Texts shorter than this stand in many words that are no secret.
+const SHORTEST_TAKEN_OUT: usize = 4;
+
+/// A text for nobody's eyes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+impl Secret {
+    /// A secret.
+    pub fn new(text: String) -> Self {
+        Secret(text)
+    }
+
+    /// The text itself, to be sent.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The secret as a header that logs don't show.
+    pub(crate) fn header(&self) -> Result<HeaderValue, ClientError> {
+        let mut value = HeaderValue::from_str(&self.0)
+            .map_err(|_| ClientError::Setup("the token has characters that no header may have".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// Other words, this one taken out of them.
+    pub(super) fn taken_out_of(&self, words: &str) -> String {
+        match self.0.len() >= SHORTEST_TAKEN_OUT {
+            true => words.replace(&self.0, "***"),
+            false => words.to_owned(),
+        }
+    }
+}
+
+/// Something that is told by its name or its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// By its id.
+    Id(String),
+    /// By its name.
+    Name(String),
+}
+
+/// How somebody proves who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// With a name and a password.
+    Password {
+        /// The user.
+        user: Named,
+        /// The user's domain (v3).
+        user_domain: Named,
+        /// The password.
+        password: Secret,
+        /// The project that the token is for.
+        project: Option<Named>,
+        /// The project's domain (v3).
+        project_domain: Named,
+    },
+    /// With a token, as it is. It can't be renewed.
+    Token(Secret),
+    /// With an application credential (v3).
+    ApplicationCredential {
+        /// The credential: a name goes with its user.
+        credential: Named,
+        /// The user, and the user's domain, where the credential is told by its name.
+        user: Option<(Named, Named)>,
+        /// Its secret.
+        secret: Secret,
+    },
+}
+
+impl Login {
+    /// The token, where the login is one.
+    pub(super) fn token(&self) -> Option<&Secret> {
+        match self {
+            Login::Token(token) => Some(token),
+            _ => None,
+        }
+    }
+
+    pub(super) fn secrets(&self) -> Vec<&Secret> {
+        match self {
+            Login::Password { password: secret, .. }
+            | Login::Token(secret)
+            | Login::ApplicationCredential { secret, .. } => vec![secret],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shows_a_secret() {
+        let secret = Secret::new("hunter2".to_owned());
+        let login =
+            Login::ApplicationCredential { credential: Named::Id("c".to_owned()), user: None, secret };
+        assert!(!format!("{login:?} {:?}", login.secrets()).contains("hunter2"));
+        assert_eq!(login.secrets()[0].taken_out_of("no hunter2 here"), "no *** here");
+    }
+}

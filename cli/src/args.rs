@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, or nothing to do; 2 changes are pending (with --detailed-exitcode); 3 the spec is wrong;
 4 the API can't be reached; 5 the login is refused; 6 a conflict: the network or the lock file has moved;
-7 the API refuses or fails a call; 64 wrong usage; 70 an error of midoform itself; 74 a file can't be read or
-written; 130 interrupted.
+7 the API refuses or fails a call; 8 there is drift; 64 wrong usage; 70 an error of midoform itself; 74 a file can't be
+read or written; 130 interrupted.
 
 Login: MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT, or OpenStack's variables (OS_…) for
 Keystone, from the environment; or a file (--credentials).";

@@ -31,6 +31,13 @@ pub(crate) enum Missing<'a> {
     Make { yes: bool, guard: &'a Guard },
 }
 
+impl<'a> Missing<'a> {
+    /// They are made under a guard, and left without one.
+    pub(crate) fn under(guard: Option<&'a Guard>, yes: bool) -> Self {
+        guard.map_or(Missing::Leave, |guard| Missing::Make { yes, guard })
+    }
+}
+
 /// Looks up the projects of tenants whose `tenant_id` neither the spec nor the lock file says. Says whether it found
 /// any that were not written down.
 pub(crate) fn look_up(

@@ -16,6 +16,7 @@ use midoform_applier::adopt::{
 use midoform_applier::observe::Scope;
 use midoform_applier::store::lockfile::write_atomically;
 use midoform_compiler::Compiled;
+use midoform_compiler::allocation::Allocations;
 use midoform_compiler::diff;
 use midoform_compiler::key::{Key, Namespace, SITE};
 use midoform_compiler::lower::provider_router;
@@ -258,6 +259,8 @@ fn take_over(
     let refused = manner.strict && !found.differences.is_empty();
     let write = !into.dry_run && !refused;
     if write {
+        // Without its spec an applied tenant would be one to be pruned.
+        set_applied(&mut allocations, tenant, false);
         if let Some(guard) = &guard {
             found.project.lock_file.write(guard, &allocations)?;
         }
@@ -266,6 +269,10 @@ fn take_over(
         }
         write_atomically(&path, |file| file.write_all(text.as_bytes()))
             .map_err(|error| CommandError::file(&path, error))?;
+        set_applied(&mut allocations, tenant, true);
+        if let Some(guard) = &guard {
+            found.project.lock_file.write(guard, &allocations)?;
+        }
     }
     let ids = allocations.tenants.get(tenant).map(|entry| entry.ids.clone()).unwrap_or_default();
     tell(ui, manner, &found, &ids, &path, &text, write)?;
@@ -374,14 +381,19 @@ fn compare(
 }
 
 /// Writes the ids into what was given out: from now on these objects are midoform's.
-fn bind(allocations: &mut midoform_compiler::allocation::Allocations, found: &Found) {
+fn bind(allocations: &mut Allocations, found: &Found) {
     let tenant = &found.chosen.tenant;
     let entry = allocations.tenants.entry(tenant.clone()).or_default();
-    entry.applied = true;
     let own = found.observed.ids.iter().filter(|(key, _)| key.tenant() == tenant);
     entry.ids = own.map(|(key, id)| (key.clone(), *id)).collect();
     let spec = found.compiled.specs.iter().find(|spec| spec.name.value == *tenant);
     entry.ports = spec.into_iter().flat_map(|spec| &spec.ports).map(|port| port.name.value.clone()).collect();
+}
+
+fn set_applied(allocations: &mut Allocations, tenant: &str, applied: bool) {
+    if let Some(entry) = allocations.tenants.get_mut(tenant) {
+        entry.applied = applied;
+    }
 }
 
 /// Pods that the plugin wrote down and whose ports are gone, and ports that it did not write down.

@@ -38,10 +38,7 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
     // Read again under the guard: another apply may have written since.
     let project =
         if guard.is_some() { Project::load_under(&options.spec, &options.policy)? } else { project };
-    let missing = match &guard {
-        None => Missing::Leave,
-        Some(guard) => Missing::Make { yes: options.consent.yes, guard },
-    };
+    let missing = Missing::under(guard.as_ref(), options.consent.yes);
     let (project, _) = projects::look_up(ui, project, &options.api.login, &options.select, &missing)?;
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adopt;
+pub mod claims;
 pub mod client;
 pub mod concurrency;
 pub mod credentials;

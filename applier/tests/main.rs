@@ -1,0 +1,12 @@
+//! The stores, and what is claimed in them: one suite for all of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that can't go on has failed"
+)]
+
+mod pods;
+mod stores;
+mod support;

@@ -14,6 +14,13 @@ use crate::object::{
 };
 use crate::order::Kind;
 
+/// A port's body with the mark that it can be recognised by (`vifId`), where the server chooses its id.
+pub(super) fn marked(body: &RawValue, mark: uuid::Uuid) -> Option<Box<RawValue>> {
+    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(body.get()).ok()?;
+    fields.insert("vifId".to_owned(), mark.to_string().into());
+    raw(&fields)
+}
+
 /// The body that makes an object. `id` is what is offered, or nothing where the server would ignore it.
 #[allow(clippy::too_many_lines, reason = "one arm for each kind")]
 pub(super) fn of(

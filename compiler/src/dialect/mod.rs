@@ -18,6 +18,7 @@ use uuid::Uuid;
 pub use confirm::{Confirmation, confirmation};
 
 use crate::key::{Key, Namespace};
+use crate::lower::pod;
 use crate::object::{Object, Reference};
 use crate::order::Kind;
 use crate::plan::{Call, Method};
@@ -145,12 +146,16 @@ impl<'a> Encoder<'a> {
         let own_id = has_own_id(kind);
         let binds = own_id && !self.dialect.keeps_offered_id(kind);
         let id = (own_id && !binds).then(|| id.unwrap_or_else(|| self.namespace.id(key)).to_string());
+        let mut body = body::of(self, object, id, position);
+        if binds && pod::is_port(key) {
+            body = body.and_then(|body| body::marked(&body, self.namespace.id(key)));
+        }
         Call {
             method: Method::Post,
             path: self.collection_path(object),
             content_type: Some(Cow::Borrowed(self.dialect.media_type(kind))),
             accept: None,
-            body: body::of(self, object, id, position),
+            body,
             binds,
         }
     }

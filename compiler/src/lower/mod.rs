@@ -21,6 +21,7 @@
 mod bridge;
 mod expose;
 mod peer;
+pub mod pod;
 mod policy;
 mod port;
 mod router;

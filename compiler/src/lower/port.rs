@@ -1,12 +1,14 @@
 //! Static ports, port groups, and the spec's routes.
 
+use std::net::Ipv4Addr;
+
 use crate::key::Key;
 use crate::lower::bridge::route_target_name;
 use crate::lower::{ANYWHERE, IPV4, Lowering, Rules, segment};
 use crate::network::{Port, RouteTarget};
 use crate::object::{
-    BridgePort, Condition, HostInterfacePort, NextHop, Object, PortGroup, PortGroupPort, Reference, Route,
-    RuleAction,
+    BridgePort, Condition, HostInterfacePort, MacAddress, NextHop, Object, PortGroup, PortGroupPort,
+    Reference, Route, RuleAction,
 };
 use crate::spec::AntiSpoof;
 
@@ -78,7 +80,7 @@ fn own_address_only(lowering: &mut Lowering<'_>, port: &Port, chain: &Key) {
     let tenant = lowering.tenant;
     lowering.add_chain(chain, format!("{} {} in", tenant.name, port.name), port.span);
     let mut rules = Rules::new(chain);
-    let other_mac = Condition { source_mac: Some(port.mac), not_source_mac: true, ..Condition::default() };
+    let [other_mac, other_address] = own_address_conditions(port.address, port.mac);
     rules.add(lowering, "mac", other_mac, RuleAction::Drop, port.span);
     for route in &tenant.routes {
         if route.target == RouteTarget::Via(port.bridge, port.address) {
@@ -93,11 +95,17 @@ fn own_address_only(lowering: &mut Lowering<'_>, port: &Port, chain: &Key) {
             );
         }
     }
+    rules.add(lowering, "address", other_address, RuleAction::Drop, port.span);
+}
+
+/// What a port that is tied to a MAC address and an address must not send: other MAC addresses, other addresses.
+pub(super) fn own_address_conditions(address: Ipv4Addr, mac: MacAddress) -> [Condition; 2] {
+    let other_mac = Condition { source_mac: Some(mac), not_source_mac: true, ..Condition::default() };
     let other_address = Condition {
-        source: Some(port.address.into()),
+        source: Some(address.into()),
         not_source: true,
         ethertype: Some(IPV4),
         ..Condition::default()
     };
-    rules.add(lowering, "address", other_address, RuleAction::Drop, port.span);
+    [other_mac, other_address]
 }

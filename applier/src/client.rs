@@ -204,6 +204,7 @@ pub struct Client {
     base_url: Arc<str>,
     session: Arc<Session>,
     statistics: Arc<Statistics>,
+    most_tries: u32,
 }
 
 /// Who the client is, and the token that says so: one for all calls.
@@ -241,22 +242,47 @@ impl Client {
     /// # Errors
     /// When the server can't be reached or refuses the login.
     pub async fn connect(settings: Settings) -> Result<Client, ClientError> {
+        let client = Client::resume(settings, None)?;
+        client.renew(0).await?;
+        Ok(client)
+    }
+
+    /// Sets a client up with a token that an earlier run was given: it logs in when the server no longer takes that one.
+    ///
+    /// # Errors
+    /// When the client can't be set up. No call is made.
+    pub fn resume(settings: Settings, token: Option<&str>) -> Result<Client, ClientError> {
         // Another part of the process may have installed one already; either serves.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base_url: Arc<str> = settings.base_url.trim_end_matches('/').into();
         let builder = reqwest::Client::builder().timeout(settings.timeout).no_proxy();
         let builder = builder.user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
+        // Reading the system's certificates takes longer than ten calls: only who needs them does.
+        let is_plain =
+            base_url.starts_with("http:") && !matches!(settings.credentials, Credentials::Keystone(_));
+        let builder = if is_plain { builder.tls_certs_only([]) } else { builder };
         let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
-        let value = match &settings.credentials {
-            Credentials::Token(token) => Some(header_of(token)?),
-            Credentials::None | Credentials::Password { .. } | Credentials::Keystone(_) => None,
+        let value = match (&settings.credentials, token) {
+            (Credentials::Token(token), _) => Some(header_of(token)?),
+            (Credentials::Password { .. } | Credentials::Keystone(_), Some(token)) => Some(header_of(token)?),
+            (Credentials::None | Credentials::Password { .. } | Credentials::Keystone(_), _) => None,
         };
         let token = RwLock::new(Token { value, number: 0 });
         let session =
             Session { credentials: settings.credentials, token, renewing: tokio::sync::Mutex::default() };
-        let client = Client { http, base_url, session: Arc::new(session), statistics: Arc::default() };
-        client.renew(0).await?;
-        Ok(client)
+        let (session, statistics) = (Arc::new(session), Arc::default());
+        Ok(Client { http, base_url, session, statistics, most_tries: retry::MOST_TRIES })
+    }
+
+    /// The same client, which tries each call at most so often.
+    #[must_use]
+    pub fn with_most_tries(self, most_tries: u32) -> Client {
+        Client { most_tries: most_tries.min(retry::MOST_TRIES), ..self }
+    }
+
+    /// The token of now, for [`Client::resume`].
+    pub fn token_text(&self) -> Option<String> {
+        self.token().value.and_then(|value| value.to_str().ok().map(str::to_owned))
     }
 
     /// The API's base URL.
@@ -320,8 +346,10 @@ impl Client {
                 Err(failed) => {
                     match retry::next(Method::Get, failed.outcome, tries, failed.retry_after, fastrand::f64())
                     {
-                        Decision::Again(wait) | Decision::LookFirst(wait) => tokio::time::sleep(wait).await,
-                        Decision::GiveUp => return Err(counted(failed.error, tries)),
+                        Decision::Again(wait) | Decision::LookFirst(wait) if tries < self.most_tries => {
+                            tokio::time::sleep(wait).await;
+                        }
+                        _ => return Err(counted(failed.error, tries)),
                     }
                 }
             }
@@ -377,6 +405,7 @@ impl Client {
                 }
                 // What was lost before is there now.
                 Outcome::Status(400 | 409) if uncertain => Decision::LookFirst(Duration::ZERO),
+                _ if tries >= self.most_tries => Decision::GiveUp,
                 outcome => retry::next(method, outcome, tries, failed.retry_after, fastrand::f64()),
             };
             let wait = match decision {

@@ -6,6 +6,7 @@
 //! `docs/store.md` lists keys and values.
 
 pub mod embedded;
+pub mod etcd;
 pub mod lockfile;
 mod polling;
 pub mod record;

@@ -11,6 +11,7 @@
 mod determinism;
 mod lock;
 mod plans;
+mod pods;
 mod rainbond;
 mod robust;
 mod samples;

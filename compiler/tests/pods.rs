@@ -1,0 +1,67 @@
+//! The plan of a pod: two calls, the same ids whenever it is made, and what the API takes.
+
+use std::net::Ipv4Addr;
+
+use midoform_compiler::diff::plan;
+use midoform_compiler::key::Namespace;
+use midoform_compiler::lint;
+use midoform_compiler::lower::pod::{self, Pod};
+use midoform_compiler::object::{MacAddress, Reference};
+use midoform_compiler::observed::Observed;
+use midoform_compiler::topology::Topology;
+use uuid::Uuid;
+
+use crate::samples::DIALECTS;
+
+fn pod<'a>(container: &'a str, tied_to: Option<(Ipv4Addr, MacAddress)>) -> Pod<'a> {
+    Pod {
+        tenant: "acme",
+        tenant_id: "acme",
+        bridge: Reference::External(Uuid::from_u128(1)),
+        container,
+        interface: "eth0",
+        host: Uuid::from_u128(2),
+        host_interface: "vif0123456789ab",
+        tied_to,
+    }
+}
+
+#[test]
+fn a_pod_is_a_port_and_a_binding() {
+    for dialect in DIALECTS {
+        let topology = pod::lower(&pod("c1", None));
+        let made = plan("lab", dialect, &topology, &Observed::default());
+        assert_eq!(lint::check(&made, &Observed::default()), [], "{dialect}");
+        let calls: Vec<String> = made
+            .steps
+            .iter()
+            .flat_map(|step| &step.calls)
+            .map(|call| format!("{} {} {}", call.method.as_str(), call.path, call.body.as_ref().unwrap()))
+            .collect();
+        insta::assert_snapshot!(format!("pod_in_dialect_{dialect}"), calls.join("\n"));
+    }
+}
+
+#[test]
+fn a_port_that_is_tied_to_its_address_has_a_chain() {
+    let mac: MacAddress = "0a:58:c0:a8:00:05".parse().unwrap();
+    for dialect in DIALECTS {
+        let topology = pod::lower(&pod("c1", Some(("192.168.0.5".parse().unwrap(), mac))));
+        let made = plan("lab", dialect, &topology, &Observed::default());
+        assert_eq!(lint::check(&made, &Observed::default()), [], "{dialect}");
+        assert_eq!(made.steps.len(), 5, "chain, two rules, port, binding");
+        let observed = Observed { topology, ..Observed::default() };
+        let gone = plan("lab", DIALECTS[1], &Topology::default(), &observed);
+        assert_eq!(gone.summary().delete, 5);
+    }
+}
+
+#[test]
+fn two_hosts_may_have_a_container_of_one_name() {
+    let id = |host: u128, container: &str| {
+        Namespace::of_site("lab").id(&pod::key("acme", Uuid::from_u128(host), container, "eth0").join("port"))
+    };
+    assert_eq!(id(1, "c1"), id(1, "c1"));
+    assert_ne!(id(1, "c1"), id(2, "c1"));
+    assert_ne!(id(1, "c1"), id(1, "c2"));
+}

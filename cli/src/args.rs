@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Print the completions of a shell.
     Completions(CompletionsOptions),
+    /// List and inspect what midonet-cni has attached, and where.
+    Attachments(AttachmentsOptions),
 }
 
 /// Which spec.
@@ -535,6 +537,25 @@ pub(crate) struct ServeOptions {
     /// The certificate's private key (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct AttachmentsOptions {
+    /// Inspect the containers whose ids begin so, or this pod (NAMESPACE/NAME).
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) container: Option<String>,
+    /// The plugin's store.
+    #[arg(long, value_name = "FILE", default_value = crate::commands::attachments::STORE)]
+    pub(crate) store: PathBuf,
+    /// Only those of this tenant.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+    /// Only those of the host with this id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) host: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

@@ -64,5 +64,6 @@ fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Templates(options) => commands::templates::run(ui, &options),
         Command::Serve(options) => commands::serve::run(ui, options),
         Command::Completions(options) => commands::completions::run(ui, &options),
+        Command::Attachments(options) => commands::attachments::run(ui, &options),
     }
 }

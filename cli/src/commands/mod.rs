@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod apply;
+pub(crate) mod attachments;
 pub(crate) mod carry_out;
 pub(crate) mod completions;
 pub(crate) mod destroy;

@@ -1,0 +1,112 @@
+//! `midoform attachments`: what `midonet-cni` has attached, and where.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use midoform_applier::claims::pods::{Attachment, Pods};
+use midoform_applier::store::SharedStore;
+use midoform_applier::store::embedded::Embedded;
+
+use crate::args::AttachmentsOptions;
+use crate::error::{CommandError, Exit};
+use crate::session::block_on;
+use crate::ui::Ui;
+
+/// Where the plugin keeps its store, where its configuration names no other place.
+pub(crate) const STORE: &str = "/var/lib/midonet-cni/store.db";
+
+pub(crate) fn run(ui: &Ui, options: &AttachmentsOptions) -> Result<Exit, CommandError> {
+    let mut found = block_on(read(&options.store))?;
+    found.retain(|one| {
+        let named = |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
+        let container = options.container.as_deref().is_none_or(|prefix| is_meant(one, prefix));
+        named(&options.tenant, &one.tenant) && named(&options.host, &one.host.to_string()) && container
+    });
+    found.sort_by(|a, b| (&a.tenant, a.address, &a.owner).cmp(&(&b.tenant, b.address, &b.owner)));
+    if let (Some(container), true) = (&options.container, found.is_empty()) {
+        return Err(CommandError::Usage(format!(
+            "no container whose id or pod begins with `{container}` is attached; `midoform attachments` lists them"
+        )));
+    }
+    if options.json {
+        ui.json(&found)?;
+    } else if options.container.is_some() {
+        inspect(ui, &found)?;
+    } else {
+        list(ui, &found)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A container is named by the beginning of its id, or by its pod.
+fn is_meant(attachment: &Attachment, named: &str) -> bool {
+    attachment.owner.container.starts_with(named) || attachment.pod.as_deref() == Some(named)
+}
+
+async fn read(path: &Path) -> Result<Vec<Attachment>, CommandError> {
+    if !path.exists() {
+        let path = path.display();
+        return Err(CommandError::Usage(format!("there is no store {path}; --store names another")));
+    }
+    let failed = |error: midoform_applier::store::StoreError| CommandError::Embedded(error.to_string());
+    let store: SharedStore = Arc::new(Embedded::open(path).map_err(failed)?);
+    let held = Pods::new(store).all(None).await.map_err(failed)?;
+    Ok(held.into_iter().map(|held| held.record).collect())
+}
+
+fn list(ui: &Ui, found: &[Attachment]) -> Result<(), CommandError> {
+    let short = |text: &str| text.get(..12).unwrap_or(text).to_owned();
+    let row = |one: &Attachment| {
+        let pod = one.pod.clone().unwrap_or_else(|| "-".to_owned());
+        let (container, host) = (short(&one.owner.container), short(&one.host.to_string()));
+        [
+            one.tenant.clone(),
+            pod,
+            container,
+            one.owner.interface.clone(),
+            one.address.to_string(),
+            one.bridge.clone(),
+            host,
+        ]
+    };
+    let head = ["TENANT", "POD", "CONTAINER", "INTERFACE", "ADDRESS", "BRIDGE", "HOST"].map(str::to_owned);
+    let rows: Vec<[String; 7]> = std::iter::once(head).chain(found.iter().map(row)).collect();
+    let mut widths = [0; 7];
+    for row in &rows {
+        widths.iter_mut().zip(row).for_each(|(width, cell)| *width = (*width).max(cell.chars().count()));
+    }
+    ui.data(|out| {
+        for row in &rows {
+            let cells: Vec<String> =
+                row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            writeln!(out, "{}", cells.join("  ").trim_end())?;
+        }
+        Ok(())
+    })
+}
+
+fn inspect(ui: &Ui, found: &[Attachment]) -> Result<(), CommandError> {
+    ui.data(|out| {
+        for one in found {
+            let mac = one.mac.to_string();
+            let port = one.port.map(|port| port.to_string()).unwrap_or_else(|| "not known yet".to_owned());
+            let address = format!("{}/{} by {}", one.address, one.cidr.prefix_len(), one.gateway);
+            writeln!(out, "{}", one.owner.container)?;
+            for (name, value) in [
+                ("tenant", one.tenant.as_str()),
+                ("pod", one.pod.as_deref().unwrap_or("-")),
+                ("network", &one.owner.network),
+                ("interface", &one.owner.interface),
+                ("address", &address),
+                ("mac", &mac),
+                ("bridge", &format!("{} ({})", one.bridge, one.bridge_id)),
+                ("port", &port),
+                ("host", &one.host.to_string()),
+                ("host interface", &one.host_interface),
+            ] {
+                writeln!(out, "  {name:<15}{value}")?;
+            }
+        }
+        Ok(())
+    })
+}

@@ -17,6 +17,32 @@ if [ -n "$missing" ]; then
     fi
 fi
 
+# What the tests of the CNI plugin run: other plugins, runtimes, a killer. They need root, as the tests do.
+missing=
+for pair in strace:strace ip:iproute2 ping:iputils-ping iptables:iptables etcd:etcd-server containerd:containerd runc:runc \
+    podman:podman busybox:busybox-static; do
+    command -v "${pair%%:*}" > /dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+[ -x /usr/lib/cni/ptp ] || missing="$missing containernetworking-plugins"
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then
+    echo "installing:$missing"
+    apt-get update -q > /dev/null || true
+    for package in $missing; do
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$package" > /dev/null ||
+            echo "not installed: $package; tests that need it are skipped"
+    done
+fi
+if [ "$(id -u)" = 0 ] && [ ! -x target/cni-tools/cnitool ] && command -v go > /dev/null 2>&1; then
+    echo "installing: cnitool"
+    GOBIN="$PWD/target/cni-tools" go install github.com/containernetworking/cni/cnitool@v1.2.3 > /dev/null 2>&1 ||
+        echo "not installed: cnitool; tests that need it are skipped"
+fi
+if [ "$(id -u)" = 0 ] && ! target/cri/bin/python -c 'import grpc' > /dev/null 2>&1; then
+    echo "installing: grpcio"
+    { python3 -m venv target/cri && target/cri/bin/pip install -q grpcio==1.85.1; } > /dev/null 2>&1 ||
+        { rm -rf target/cri; echo "not installed: grpcio; tests that need it are skipped"; }
+fi
+
 # Keystone from PyPI, each release in a virtual environment: 30 for Identity v3, and 12, the last with v2.0, which needs
 # Python 3.6.
 install_keystone() {

@@ -1,0 +1,322 @@
+//! ADD: connects an interface of a container to its tenant.
+//!
+//! One read and one commit in the store, two calls of the API, and meanwhile the work in the kernel. Everything that is
+//! made follows from the claim, which is written first: whoever finds a claim can take everything away.
+
+use std::time::Instant;
+
+use midoform_applier::claims::pods::{Ask, Attachment, Claim, ClaimError, Pods};
+use midoform_applier::claims::ready::Ready;
+use midoform_applier::store::record::Held;
+use serde_json::Map;
+
+use crate::backend::{Backend, within};
+use crate::config::{Config, DEFAULT_MTU};
+use crate::del;
+use crate::error::{CniError, Code, Result};
+use crate::journal::Turn;
+use crate::netlink::{Namespace, NetworkThread, Wired, Wiring, host_interface_name, host_mac};
+use crate::pod::TIED;
+use crate::request::{Endpoint, Request};
+use crate::result::{Address, CniResult, Dns, Interface, Route};
+use crate::tenant;
+
+/// Connects, and answers the result.
+pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult> {
+    let started = Instant::now();
+    let namespace = open_namespace(request)?;
+    let tenant = tenant::of_pod(config, request)?;
+    let mut backend = Backend::new(config)?;
+    let owner = backend.owner(&request.endpoint);
+    tracing::debug!(step = "start", tenant, "ADD");
+    let network = NetworkThread::start(Some(&namespace))?;
+    let _turn = Turn::take(&config.state_folder, backend.host, &owner, config.timeouts.add).await?;
+    let work = async {
+        let (pods, claimed) = claim(&mut backend, request, &tenant).await?;
+        let attached = Attached { config, request, network: &network, pods: &pods };
+        attached.finish(&mut backend, claimed).await
+    };
+    let result = within(config.timeouts.add, "ADD", work).await;
+    backend.keep_token();
+    match &result {
+        Ok(_) => {
+            let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(step = "done", tenant, took, "attached");
+            del::make_waiting(&mut backend, 2).await;
+        }
+        // Taken back by whoever was interrupted, or here where time was up.
+        Err(error) => {
+            tracing::error!(step = "failed", tenant, %error, "ADD failed");
+            del::take_back(&mut backend, &network, &request.endpoint).await;
+        }
+    }
+    result
+}
+
+fn open_namespace(request: &Request) -> Result<Namespace> {
+    let path = request.namespace.as_deref().unwrap_or_else(|| std::path::Path::new(""));
+    Namespace::open(path)?.ok_or_else(|| {
+        let message = format!("CNI_NETNS {} is no network namespace", path.display());
+        CniError::new(Code::UnknownContainer, message)
+    })
+}
+
+/// What was claimed.
+struct Claimed {
+    attachment: Held<Attachment>,
+    ready: Ready,
+    new: bool,
+}
+
+/// Claims an address; makes the tenant, or another bridge, where one is needed first.
+async fn claim(backend: &mut Backend<'_>, request: &Request, tenant: &str) -> Result<(Pods, Claimed)> {
+    let pods = backend.pods().await?;
+    let mut ask = ask_of(backend, request, tenant)?;
+    tenant::serve_port_mappings(backend, tenant, &mut ask).await?;
+    // Each round either ends, or makes what the next one needs.
+    for _ in 0..8 {
+        match pods.claim(&ask).await? {
+            Claim::Attached { attachment, ready, new } => {
+                return Ok((pods, Claimed { attachment: *attachment, ready: *ready, new }));
+            }
+            Claim::NotReady => tenant::make_ready(backend, tenant).await?,
+            Claim::Full { ready, bridge } => tenant::grow(backend, tenant, &ready, &bridge).await?,
+        }
+    }
+    Err(CniError::new(
+        Code::TryAgainLater,
+        format!("tenant `{tenant}` is changed faster than a pod can be attached"),
+    ))
+}
+
+fn ask_of(backend: &Backend<'_>, request: &Request, tenant: &str) -> Result<Ask> {
+    let (config, endpoint) = (backend.config, &request.endpoint);
+    let pod = match (&request.arguments.pod_namespace, &request.arguments.pod_name) {
+        (Some(namespace), Some(name)) => Some(format!("{namespace}/{name}")),
+        (None, Some(name)) => Some(name.clone()),
+        _ => None,
+    };
+    Ok(Ask {
+        owner: backend.owner(endpoint),
+        host: backend.host,
+        tenant: tenant.to_owned(),
+        bridge: config.wishes.bridge.clone().or_else(|| config.bridge.clone()),
+        address: config.wishes.address(&request.arguments)?,
+        mac: config.wishes.mac(&request.arguments),
+        host_interface: host_interface_name(endpoint),
+        port: backend.site().port_id(tenant, backend.host, &endpoint.container, &endpoint.interface),
+        pod,
+        extra: Map::new(),
+    })
+}
+
+impl From<ClaimError> for CniError {
+    fn from(error: ClaimError) -> CniError {
+        let text = error.to_string();
+        match error {
+            ClaimError::Store(error) => error.into(),
+            ClaimError::Taken { .. } | ClaimError::Unusable { .. } => {
+                CniError::new(Code::AddressRefused, text)
+            }
+            ClaimError::NoBridge { .. } => CniError::configuration("bridge", format!("is wrong: {text}")),
+            ClaimError::Elsewhere { .. } => CniError::new(Code::AddressRefused, text),
+            ClaimError::Contended => CniError::new(Code::TryAgainLater, text),
+        }
+    }
+}
+
+/// An ADD that holds a claim.
+struct Attached<'a> {
+    config: &'a Config,
+    request: &'a Request,
+    network: &'a NetworkThread,
+    pods: &'a Pods,
+}
+
+impl Attached<'_> {
+    /// Makes what the claim stands for; the same again where all of it is there.
+    async fn finish(&self, backend: &mut Backend<'_>, mut claimed: Claimed) -> Result<CniResult> {
+        let client = backend.client().await?;
+        let site = backend.site();
+        let wiring = wiring_of(self.config, self.request, &claimed.attachment.record, &claimed.ready);
+        if !claimed.new {
+            let seen = self.inspect(&wiring).await?;
+            let mut problems = seen.problems.clone();
+            if problems.is_empty() {
+                problems = site.problems(&client, &claimed.attachment.record).await?;
+            }
+            if problems.is_empty() {
+                tracing::info!(step = "again", "everything is there already");
+                return Ok(self.result(&claimed, &wiring, &seen));
+            }
+            tracing::info!(
+                step = "again",
+                problems = problems.join("; "),
+                "an earlier ADD did not end: beginning anew"
+            );
+            site.disconnect(&client, &claimed.attachment.record).await?;
+        }
+        self.remember(&mut claimed).await?;
+        let (plugged, connected) = tokio::join!(
+            self.plug(&wiring),
+            site.connect(&client, &claimed.attachment.record, &claimed.ready.tenant_id),
+        );
+        // The port first: where both failed, it says more.
+        let port = connected?;
+        let wired = plugged?;
+        tracing::debug!(step = "port", %port, "port and binding are there");
+        if claimed.attachment.record.port != Some(port) {
+            claimed.attachment.record.port = Some(port);
+            self.write(&mut claimed).await?;
+        }
+        self.announce(&wiring).await;
+        Ok(self.result(&claimed, &wiring, &wired))
+    }
+
+    /// Writes down, before anything is made, what DEL will have to know.
+    async fn remember(&self, claimed: &mut Claimed) -> Result<()> {
+        if claimed.ready.port_anti_spoof && !claimed.attachment.record.extra.contains_key(TIED) {
+            claimed.attachment.record.extra.insert(TIED.to_owned(), true.into());
+            self.write(claimed).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, claimed: &mut Claimed) -> Result<()> {
+        if self.pods.update(&mut claimed.attachment).await? {
+            return Ok(());
+        }
+        let message = "the attachment was taken away while it was being made";
+        Err(CniError::new(Code::TryAgainLater, message))
+    }
+
+    async fn plug(&self, wiring: &Wiring) -> Result<Wired> {
+        let wiring = wiring.clone();
+        self.network
+            .run(Box::new(move |host, container| match container {
+                Some(container) => wiring.plug(host, container),
+                None => Err(crate::netlink::LinkError::InTheWay("there is no container".to_owned())),
+            }))
+            .await
+    }
+
+    async fn inspect(&self, wiring: &Wiring) -> Result<Wired> {
+        let wiring = wiring.clone();
+        self.network
+            .run(Box::new(move |host, container| match container {
+                Some(container) => wiring.inspect(host, container),
+                None => Err(crate::netlink::LinkError::InTheWay("there is no container".to_owned())),
+            }))
+            .await
+    }
+
+    /// Tells the neighbours; who misses it asks.
+    async fn announce(&self, wiring: &Wiring) {
+        let wiring = wiring.clone();
+        let told = self.network.run(Box::new(move |_, container| match container {
+            Some(container) => wiring.announce(container),
+            None => Ok(()),
+        }));
+        if let Err(error) = told.await {
+            tracing::warn!(step = "announce", %error, "the address could not be announced");
+        }
+    }
+
+    fn result(&self, claimed: &Claimed, wiring: &Wiring, wired: &Wired) -> CniResult {
+        let mut result = self.config.previous.clone().unwrap_or_default();
+        let sandbox =
+            self.request.namespace.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+        if let Some(renamed) = &wired.renamed {
+            rename_in(&mut result, &wiring.interface, renamed);
+        }
+        let interface = |name: &str, mac: String, sandbox: String| Interface {
+            name: name.to_owned(),
+            mac,
+            mtu: Some(wiring.mtu.into()),
+            sandbox,
+            other: Map::new(),
+        };
+        let host_mac = wiring.host_mac.to_string();
+        result.interfaces.push(interface(&wiring.host_interface, host_mac, String::new()));
+        result.interfaces.push(interface(&wiring.interface, wiring.mac.to_string(), sandbox));
+        result.ips.push(Address {
+            address: ipnet::IpNet::V4(wiring.address),
+            gateway: Some(wiring.gateway.into()),
+            interface: Some(result.interfaces.len() - 1),
+            other: Map::new(),
+        });
+        let route = |dst: ipnet::Ipv4Net, gw: std::net::Ipv4Addr| Route {
+            dst: dst.into(),
+            gw: Some(gw.into()),
+            other: Map::new(),
+        };
+        if wired.has_default_route {
+            result.routes.push(route(ipnet::Ipv4Net::default(), wiring.gateway));
+        }
+        result.routes.extend(wiring.routes.iter().map(|(dst, gw)| route(*dst, *gw)));
+        result.dns = dns_of(self.config, &claimed.ready, result.dns);
+        result
+    }
+}
+
+/// An earlier interface has another name now, and no longer the default route.
+fn rename_in(result: &mut CniResult, from: &str, to: &str) {
+    for interface in result.interfaces.iter_mut().filter(|interface| !interface.sandbox.is_empty()) {
+        if interface.name == from {
+            to.clone_into(&mut interface.name);
+        }
+    }
+    result.routes.retain(|route| route.dst.prefix_len() != 0 || route.dst.addr().is_ipv6());
+}
+
+/// Name resolution: what this run wants, else what the tenant has, else what the configuration or the plugin before says.
+fn dns_of(config: &Config, ready: &Ready, previous: Dns) -> Dns {
+    if let Some(dns) = &config.wishes.dns {
+        return dns.clone();
+    }
+    if ready.nameservers.is_empty() && ready.search.is_empty() {
+        return if config.dns.is_empty() { previous } else { config.dns.clone() };
+    }
+    Dns {
+        nameservers: ready.nameservers.iter().map(ToString::to_string).collect(),
+        search: ready.search.clone(),
+        ..Dns::default()
+    }
+}
+
+/// What is made in the kernel for an attachment.
+pub(crate) fn wiring_of(
+    config: &Config,
+    request: &Request,
+    attachment: &Attachment,
+    ready: &Ready,
+) -> Wiring {
+    let gateway = attachment.gateway;
+    let length = attachment.cidr.prefix_len();
+    Wiring {
+        host_interface: attachment.host_interface.clone(),
+        interface: request.endpoint.interface.clone(),
+        alias: alias_of(&request.endpoint),
+        mac: attachment.mac,
+        host_mac: host_mac(&request.endpoint),
+        mtu: config.mtu.or(ready.mtu).unwrap_or(DEFAULT_MTU),
+        // A network's prefix length is one of an address.
+        address: ipnet::Ipv4Net::new(attachment.address, length)
+            .unwrap_or_else(|_| attachment.address.into()),
+        gateway,
+        routes: config.routes.iter().map(|route| (route.dst, route.gw.unwrap_or(gateway))).collect(),
+        may_rename: config.renames || made_by_previous(config, request),
+    }
+}
+
+/// Whether an earlier plugin of the chain made the interface: then it is no stranger, and makes way.
+fn made_by_previous(config: &Config, request: &Request) -> bool {
+    let Some(previous) = &config.previous else { return false };
+    let mut inside = previous.interfaces.iter().filter(|interface| !interface.sandbox.is_empty());
+    inside.any(|interface| interface.name == request.endpoint.interface)
+}
+
+/// The alias of a host interface: whose it is, in full. The kernel takes 255 bytes.
+pub(crate) fn alias_of(endpoint: &Endpoint) -> String {
+    format!("{}/{}", endpoint.container.get(..230).unwrap_or(&endpoint.container), endpoint.interface)
+}

@@ -1,0 +1,165 @@
+//! What one run wants besides the configuration: capabilities, `args.cni`, in the order in which they win.
+//!
+//! Go reads JSON without regard to case, and containerd 1.6 sends capitalised keys, so keys are matched that way.
+
+use std::net::IpAddr;
+
+use midoform_compiler::object::MacAddress;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Keys;
+use crate::error::{CniError, Code, Result};
+use crate::request::{Arguments, address_of};
+use crate::result::Dns;
+
+/// What one run wants.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    /// `runtimeConfig.ips`, or else `args.cni.ips`.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// `runtimeConfig.mac`, or else `args.cni.mac`.
+    pub(crate) mac: Option<MacAddress>,
+    /// `runtimeConfig.dns`.
+    pub(crate) dns: Option<Dns>,
+    /// `runtimeConfig.portMappings`.
+    pub(crate) port_mappings: Vec<PortMapping>,
+    /// `args.cni.tenant`.
+    pub(crate) tenant: Option<String>,
+    /// `args.cni.bridge`.
+    pub(crate) bridge: Option<String>,
+}
+
+/// A port of the host that shall lead to one of the container.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct PortMapping {
+    #[serde(rename = "hostport", default)]
+    pub(crate) host_port: u16,
+    #[serde(rename = "containerport")]
+    pub(crate) container_port: u16,
+    #[serde(default = "tcp")]
+    pub(crate) protocol: String,
+    #[serde(rename = "hostip", default)]
+    pub(crate) host_address: String,
+}
+
+fn tcp() -> String {
+    "tcp".to_owned()
+}
+
+impl Wishes {
+    /// The address that is asked for: a capability wins over `args.cni`, and that over `CNI_ARGS`.
+    pub(crate) fn address(&self, arguments: &Arguments) -> Result<Option<std::net::Ipv4Addr>> {
+        let wanted = if self.addresses.is_empty() { arguments.address.as_slice() } else { &self.addresses };
+        match wanted {
+            [] => Ok(None),
+            [IpAddr::V4(address)] => Ok(Some(*address)),
+            [IpAddr::V6(address)] => {
+                let message = format!("{address} was asked for, and MidoNet's bridges carry IPv4 addresses");
+                Err(CniError::new(Code::AddressRefused, message))
+            }
+            more => {
+                let message = format!("{} addresses were asked for; an interface has one", more.len());
+                Err(CniError::new(Code::AddressRefused, message))
+            }
+        }
+    }
+
+    /// The MAC address that is asked for.
+    pub(crate) fn mac(&self, arguments: &Arguments) -> Option<MacAddress> {
+        self.mac.or(arguments.mac)
+    }
+}
+
+/// Reads what a run wants.
+pub(super) fn wishes(keys: &Keys<'_>) -> Result<Wishes> {
+    let runtime = keys.map.get("runtimeConfig").map(lowered).unwrap_or_default();
+    let runtime = runtime.as_object().cloned().unwrap_or_default();
+    let args = keys.map.get("args").and_then(|args| args.get("cni")).map(lowered).unwrap_or_default();
+    let args = args.as_object().cloned().unwrap_or_default();
+    let addresses = match addresses(&runtime, "runtimeConfig.ips")? {
+        found if found.is_empty() => addresses(&args, "args.cni.ips")?,
+        found => found,
+    };
+    let mac = match mac(&runtime, "runtimeConfig.mac")? {
+        Some(found) => Some(found),
+        None => mac(&args, "args.cni.mac")?,
+    };
+    let dns = runtime.get("dns").filter(|dns| !dns.is_null());
+    let dns = dns.map(|dns| decode::<RuntimeDns>("runtimeConfig.dns", dns)).transpose()?;
+    let mappings = runtime.get("portmappings").filter(|mappings| !mappings.is_null());
+    let mappings = mappings.map(|mappings| decode("runtimeConfig.portMappings", mappings)).transpose()?;
+    Ok(Wishes {
+        addresses,
+        mac,
+        dns: dns.map(Dns::from).filter(|dns| !dns.is_empty()),
+        port_mappings: mappings.unwrap_or_default(),
+        tenant: text(&args, "tenant", "args.cni.tenant")?,
+        bridge: text(&args, "bridge", "args.cni.bridge")?,
+    })
+}
+
+/// The `dns` capability has `servers` and `searches`, and runtimes exist that send the result's words.
+#[derive(Deserialize)]
+struct RuntimeDns {
+    #[serde(default, alias = "nameservers", deserialize_with = "maybe_null")]
+    servers: Vec<String>,
+    #[serde(default, alias = "search", deserialize_with = "maybe_null")]
+    searches: Vec<String>,
+    #[serde(default, deserialize_with = "maybe_null")]
+    options: Vec<String>,
+}
+
+impl From<RuntimeDns> for Dns {
+    fn from(dns: RuntimeDns) -> Dns {
+        Dns { nameservers: dns.servers, search: dns.searches, options: dns.options, domain: String::new() }
+    }
+}
+
+/// Go writes an empty list as null.
+fn maybe_null<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn decode<T: for<'a> Deserialize<'a>>(key: &str, value: &Value) -> Result<T> {
+    T::deserialize(value).map_err(|error| CniError::configuration(key, format!("can't be read: {error}")))
+}
+
+/// The same value with all keys in small letters.
+fn lowered(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.to_ascii_lowercase(), lowered(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(list) => list.iter().map(lowered).collect(),
+        other => other.clone(),
+    }
+}
+
+fn addresses(map: &Map<String, Value>, key: &str) -> Result<Vec<IpAddr>> {
+    let Some(value) = map.get("ips").filter(|value| !value.is_null()) else { return Ok(Vec::new()) };
+    let list: Vec<String> = decode(key, value)?;
+    let address = |text: &String| {
+        address_of(text)
+            .ok_or_else(|| CniError::configuration(key, format!("has `{text}`, which is no address")))
+    };
+    list.iter().map(address).collect()
+}
+
+fn text(map: &Map<String, Value>, name: &str, key: &str) -> Result<Option<String>> {
+    match map.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+        Some(_) => Err(CniError::configuration(key, "has to be a string")),
+    }
+}
+
+fn mac(map: &Map<String, Value>, key: &str) -> Result<Option<MacAddress>> {
+    let Some(text) = text(map, "mac", key)? else { return Ok(None) };
+    let mac = text.to_ascii_lowercase().replace('-', ":").parse();
+    mac.map(Some).map_err(|problem: String| CniError::configuration(key, format!("is wrong: {problem}")))
+}

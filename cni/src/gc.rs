@@ -1,0 +1,80 @@
+//! GC: keeps what the runtime still has, and takes away whatever else is attached on this host through this network.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use midoform_applier::claims::pods::Attachment;
+use midoform_applier::store::record::Held;
+
+use crate::add::alias_of;
+use crate::backend::Backend;
+use crate::config::Config;
+use crate::del;
+use crate::error::{CniError, Result};
+use crate::journal::Turn;
+use crate::netlink::{NetworkThread, host_interface_name, unplug};
+use crate::request::Endpoint;
+
+/// Collects. Goes on where something fails, and tells of the first that did.
+pub(crate) async fn gc(config: &Config) -> Result<()> {
+    if config.gc_disabled {
+        tracing::info!(step = "done", "GC is disabled for this network");
+        return Ok(());
+    }
+    let Some(valid) = &config.valid else {
+        let problem = "is missing: without the list of what is there, everything would go";
+        return Err(CniError::configuration("cni.dev/valid-attachments", problem));
+    };
+    let valid: BTreeSet<(&str, &str)> =
+        valid.iter().map(|one| (one.container.as_str(), one.interface.as_str())).collect();
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let started = u64::try_from(started).unwrap_or(u64::MAX);
+    let mut backend = Backend::new(config)?;
+    let pods = backend.pods().await?;
+    let mut failed = Vec::new();
+    let mut collected = 0;
+    for held in pods.all(Some(backend.host)).await? {
+        let owner = &held.record.owner;
+        // An ADD that began since is not one that the runtime could know of when it made its list.
+        let is_other = owner.network != config.name || held.record.since > started;
+        if is_other || valid.contains(&(owner.container.as_str(), owner.interface.as_str())) {
+            continue;
+        }
+        match collect(&mut backend, &held).await {
+            Ok(()) => collected += 1,
+            Err(error) => {
+                tracing::error!(step = "collect", container = owner.container, %error, "it stays for the next GC");
+                failed.push(error);
+            }
+        }
+    }
+    del::make_waiting(&mut backend, usize::MAX).await;
+    backend.keep_token();
+    tracing::info!(step = "done", collected, failed = failed.len(), "GC");
+    let count = failed.len();
+    match failed.into_iter().next() {
+        None => Ok(()),
+        Some(first) => {
+            Err(CniError { message: format!("{count} attachments stay: {}", first.message), ..first })
+        }
+    }
+}
+
+/// An attachment that nobody has any more: interface, port, address.
+async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<()> {
+    let Attachment { host, owner, .. } = &held.record;
+    // Who has its turn now is being attached or detached: that is no remains.
+    let _turn = Turn::take(&backend.config.state_folder, *host, owner, Duration::from_millis(500)).await?;
+    let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
+    let (name, alias, interface) =
+        (host_interface_name(&endpoint), alias_of(&endpoint), endpoint.interface.clone());
+    NetworkThread::start(None)?
+        .run(Box::new(move |host, container| unplug(host, container, &name, &interface, &alias)))
+        .await?;
+    // As it is now: an ADD may have had its turn since the list was read.
+    let pods = backend.pods().await?;
+    match pods.find(*host, owner).await? {
+        Some(now) if now.record.since == held.record.since => del::release(backend, &now).await,
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,254 @@
+//! The verbs over rtnetlink: one socket for each namespace, which stays in the namespace that it was opened in.
+
+use std::io;
+
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use midoform_compiler::object::MacAddress;
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
+use tokio::runtime::Runtime;
+
+use super::namespace::Namespace;
+use super::{Change, KernelRoute, Link, LinkError, Links, Pair};
+
+/// Error numbers of the kernel that are no errors here.
+const NO_DEVICE: i32 = 19;
+const EXISTS: i32 = 17;
+
+/// One namespace of the kernel's.
+pub(super) struct Kernel {
+    runtime: Runtime,
+    handle: Handle,
+    namespace: Namespace,
+    /// Where the other end of a pair goes.
+    host: Namespace,
+}
+
+impl Kernel {
+    /// Opens a socket in the namespace, moving the calling thread there. `host` is the namespace of the plugin.
+    pub(super) fn open(namespace: Namespace, host: &Namespace) -> io::Result<Kernel> {
+        namespace.enter()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let handle = runtime.block_on(async {
+            let (connection, handle, _) = rtnetlink::new_connection()?;
+            tokio::spawn(connection);
+            Ok::<_, io::Error>(handle)
+        })?;
+        Ok(Kernel { runtime, handle, namespace, host: host.try_clone()? })
+    }
+
+    fn list<T>(
+        &self,
+        verb: impl FnOnce() -> String,
+        stream: impl Stream<Item = Result<T, rtnetlink::Error>>,
+    ) -> Result<Vec<T>, LinkError> {
+        self.runtime.block_on(stream.try_collect()).map_err(|error| refused(verb(), error))
+    }
+
+    fn run(
+        &self,
+        verb: impl FnOnce() -> String,
+        fine: &[i32],
+        request: impl Future<Output = Result<(), rtnetlink::Error>>,
+    ) -> Result<(), LinkError> {
+        match self.runtime.block_on(request) {
+            Err(error) if number_of(&error).is_some_and(|number| fine.contains(&number)) => Ok(()),
+            other => other.map_err(|error| refused(verb(), error)),
+        }
+    }
+}
+
+/// The kernel's error number, if it is its error.
+fn number_of(error: &rtnetlink::Error) -> Option<i32> {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.code.map(|code| code.get().abs()),
+        _ => None,
+    }
+}
+
+fn refused(verb: String, error: rtnetlink::Error) -> LinkError {
+    let source = match number_of(&error) {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::other(error.to_string()),
+    };
+    LinkError::Refused { verb, source }
+}
+
+impl Links for Kernel {
+    fn link(&mut self, name: &str) -> Result<Option<Link>, LinkError> {
+        let mut found = Box::pin(self.handle.link().get().match_name(name.to_owned()).execute());
+        match self.runtime.block_on(found.next()) {
+            Some(Ok(message)) => Ok(Some(link_of(&message))),
+            Some(Err(error)) if number_of(&error) == Some(NO_DEVICE) => Ok(None),
+            Some(Err(error)) => Err(refused(format!("looking for {name}"), error)),
+            None => Ok(None),
+        }
+    }
+
+    fn add_pair(&mut self, pair: Pair<'_>) -> Result<(), LinkError> {
+        let peer = LinkUnspec::new_with_name(pair.peer)
+            .mtu(pair.mtu.into())
+            .address(pair.peer_mac.0.to_vec())
+            .setns_by_fd(self.host.descriptor())
+            .build();
+        let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
+            .name(pair.name)
+            .mtu(pair.mtu.into())
+            .address(pair.mac.0.to_vec())
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .build();
+        let verb = || format!("making {} and {}", pair.name, pair.peer);
+        self.run(verb, &[], self.handle.link().add(message).execute())
+    }
+
+    fn remove(&mut self, index: u32) -> Result<(), LinkError> {
+        let verb = || format!("removing interface {index}");
+        self.run(verb, &[NO_DEVICE], self.handle.link().del(index).execute())
+    }
+
+    fn change(&mut self, index: u32, change: Change<'_>) -> Result<(), LinkError> {
+        let mut message = LinkUnspec::new_with_index(index);
+        if let Some(name) = change.name {
+            message = message.name(name);
+        }
+        if let Some(alias) = change.alias {
+            message = message.alias(alias);
+        }
+        if let Some(mac) = change.mac {
+            message = message.address(mac.0.to_vec());
+        }
+        message = match change.up {
+            Some(true) => message.up(),
+            Some(false) => message.down(),
+            None => message,
+        };
+        let verb = || format!("changing interface {index} ({change:?})");
+        self.run(verb, &[], self.handle.link().change(message.build()).execute())
+    }
+
+    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, LinkError> {
+        let verb = || format!("listing the addresses of interface {index}");
+        let found = self.list(verb, self.handle.address().get().set_link_index_filter(index).execute())?;
+        let own = found.iter().filter(|message| message.header.scope != AddressScope::Link);
+        let address = |message: &rtnetlink::packet_route::address::AddressMessage| {
+            let local = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Local(address) => Some(*address),
+                _ => None,
+            });
+            let any = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Address(address) => Some(*address),
+                _ => None,
+            });
+            IpNet::new(local.or(any)?, message.header.prefix_len).ok()
+        };
+        Ok(own.filter_map(address).collect())
+    }
+
+    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), LinkError> {
+        let request = self.handle.address().add(index, address.addr(), address.prefix_len());
+        self.run(|| format!("giving interface {index} {address}"), &[EXISTS], request.execute())
+    }
+
+    fn routes(&mut self) -> Result<Vec<KernelRoute>, LinkError> {
+        let mut routes = Vec::new();
+        let v4 = RouteMessageBuilder::<std::net::Ipv4Addr>::new().build();
+        let v6 = RouteMessageBuilder::<std::net::Ipv6Addr>::new().build();
+        for wanted in [v4, v6] {
+            let found =
+                self.list(|| "listing routes".to_owned(), self.handle.route().get(wanted).execute())?;
+            routes.extend(found.into_iter().filter_map(route_of));
+        }
+        Ok(routes)
+    }
+
+    fn add_route(&mut self, route: &KernelRoute) -> Result<(), LinkError> {
+        let message = route.message.clone().unwrap_or_else(|| message_of(route));
+        let verb = || format!("adding the route to {} by {:?}", route.destination, route.gateway);
+        self.run(verb, &[EXISTS], self.handle.route().add(message).execute())
+    }
+
+    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), LinkError> {
+        let path = format!("/proc/sys/net/{name}");
+        // The files there are those of the namespace that the thread is in.
+        let written = self.namespace.enter().and_then(|()| std::fs::write(&path, value));
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(|source| LinkError::Refused { verb: format!("writing {path}"), source }),
+        }
+    }
+}
+
+fn link_of(message: &LinkMessage) -> Link {
+    let mut link = Link {
+        index: message.header.index,
+        is_up: message.header.flags.contains(LinkFlags::Up),
+        ..Link::default()
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Address(bytes) => {
+                link.mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddress)
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+/// A unicast route of the main table by one interface.
+fn route_of(mut message: RouteMessage) -> Option<KernelRoute> {
+    let header = &message.header;
+    if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
+        return None;
+    }
+    let v4 = header.address_family == AddressFamily::Inet;
+    let length = header.destination_prefix_length;
+    let mut destination = match v4 {
+        true => IpNet::V4(Ipv4Net::default()),
+        false => IpNet::V6(Ipv6Net::default()),
+    };
+    let (mut gateway, mut index) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => {
+                destination = IpNet::new((*address).into(), length).ok()?;
+            }
+            RouteAttribute::Destination(RouteAddress::Inet6(address)) => {
+                destination = IpNet::new((*address).into(), length).ok()?;
+            }
+            RouteAttribute::Gateway(RouteAddress::Inet(address)) => gateway = Some((*address).into()),
+            RouteAttribute::Gateway(RouteAddress::Inet6(address)) => gateway = Some((*address).into()),
+            RouteAttribute::Oif(oif) => index = Some(*oif),
+            _ => {}
+        }
+    }
+    let automatic = header.protocol == RouteProtocol::Kernel;
+    // What the kernel only tells, and does not take back.
+    message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_)));
+    message.header.flags = rtnetlink::packet_route::route::RouteFlags::empty()
+        | (message.header.flags & rtnetlink::packet_route::route::RouteFlags::Onlink);
+    Some(KernelRoute { destination, gateway, index: index?, automatic, message: Some(message) })
+}
+
+fn message_of(route: &KernelRoute) -> RouteMessage {
+    let (IpNet::V4(destination), gateway) = (route.destination, route.gateway) else {
+        return RouteMessage::default();
+    };
+    let mut message = RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+        .destination_prefix(destination.addr(), destination.prefix_len())
+        .output_interface(route.index);
+    match gateway {
+        Some(std::net::IpAddr::V4(gateway)) => message = message.gateway(gateway),
+        _ => message = message.scope(RouteScope::Link),
+    }
+    message.build()
+}

@@ -1,0 +1,74 @@
+//! A store that waits for its turn: when a hundred runs write to one file at once, some wait for longer than the
+//! database does by itself. What is busy has done nothing, so it is asked again, for as long as the run may take.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use midoform_applier::store::{Commit, Entry, Lease, Range, Store, StoreError, Transaction, Watch};
+
+/// A store, and how long to wait for it.
+#[derive(Debug)]
+pub(crate) struct Patient<S> {
+    store: S,
+    patience: Duration,
+}
+
+impl<S: Store> Patient<S> {
+    /// Opens a store, waiting for it as long as for everything else.
+    pub(crate) fn open(
+        patience: Duration,
+        open: impl Fn() -> Result<S, StoreError>,
+    ) -> Result<Patient<S>, StoreError> {
+        let end = Instant::now() + patience;
+        loop {
+            match open() {
+                Err(StoreError::Busy { .. }) if Instant::now() < end => {}
+                other => return Ok(Patient { store: other?, patience }),
+            }
+        }
+    }
+
+    async fn wait<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        ask: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        let end = Instant::now() + self.patience;
+        loop {
+            match ask().await {
+                Err(StoreError::Busy { .. }) if Instant::now() < end => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Store> Store for Patient<S> {
+    fn name(&self) -> String {
+        self.store.name()
+    }
+
+    async fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<Entry>>, StoreError> {
+        self.wait(|| self.store.read(ranges)).await
+    }
+
+    async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
+        self.wait(|| self.store.commit(transaction)).await
+    }
+
+    async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
+        self.wait(|| self.store.watch(range)).await
+    }
+
+    async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {
+        self.wait(|| self.store.grant(time)).await
+    }
+
+    async fn keep_alive(&self, lease: Lease) -> Result<bool, StoreError> {
+        self.wait(|| self.store.keep_alive(lease)).await
+    }
+
+    async fn revoke(&self, lease: Lease) -> Result<(), StoreError> {
+        self.wait(|| self.store.revoke(lease)).await
+    }
+}

@@ -1,0 +1,229 @@
+//! A pod in MidoNet: its port and its binding, planned by the compiler as a tenant is, and carried out the same way.
+
+use midoform_applier::claims::pods::Attachment;
+use midoform_applier::client::{Client, ClientError};
+use midoform_applier::execute::{Control, execute};
+use midoform_compiler::dialect::Dialect;
+use midoform_compiler::diff;
+use midoform_compiler::key::{Key, Namespace};
+use midoform_compiler::lower::pod::{self, Pod};
+use midoform_compiler::object::{Object, Reference};
+use midoform_compiler::observed::Observed;
+use midoform_compiler::order::Kind;
+use midoform_compiler::plan::Plan;
+use midoform_compiler::topology::Topology;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::error::{CniError, Code, Result};
+
+/// What an attachment remembers when its port is tied to its address.
+pub(crate) const TIED: &str = "tied";
+
+/// The pods of one site.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) dialect: Dialect,
+}
+
+/// What the API says of a port.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Port {
+    id: Uuid,
+    #[serde(default)]
+    device_id: Option<Uuid>,
+    #[serde(default)]
+    host_id: Option<Uuid>,
+    #[serde(default)]
+    interface_name: Option<String>,
+    #[serde(default)]
+    vif_id: Option<Uuid>,
+}
+
+impl Site<'_> {
+    /// The port's id, where it follows from who the pod is.
+    pub(crate) fn port_id(&self, tenant: &str, host: Uuid, container: &str, interface: &str) -> Option<Uuid> {
+        let key = pod::key(tenant, host, container, interface).join("port");
+        self.dialect.keeps_offered_id(Kind::BridgePort).then(|| Namespace::of_site(self.name).id(&key))
+    }
+
+    fn key(attachment: &Attachment) -> Key {
+        let owner = &attachment.owner;
+        pod::key(&attachment.tenant, attachment.host, &owner.container, &owner.interface)
+    }
+
+    /// The objects of a pod.
+    pub(crate) fn topology(&self, attachment: &Attachment, tenant_id: &str) -> Topology {
+        let is_tied = attachment.extra.contains_key(TIED);
+        pod::lower(&Pod {
+            tenant: &attachment.tenant,
+            tenant_id,
+            bridge: Reference::External(attachment.bridge_id),
+            container: &attachment.owner.container,
+            interface: &attachment.owner.interface,
+            host: attachment.host,
+            host_interface: &attachment.host_interface,
+            tied_to: is_tied.then_some((attachment.address, attachment.mac)),
+        })
+    }
+
+    /// The plan that makes a pod of which nothing is there.
+    pub(crate) fn plan(&self, attachment: &Attachment, tenant_id: &str) -> Plan {
+        diff::plan(self.name, self.dialect, &self.topology(attachment, tenant_id), &Observed::default())
+    }
+
+    /// Makes port and binding; answers the port's id. What an uncertain end left is taken away, and made again once.
+    pub(crate) async fn connect(
+        &self,
+        client: &Client,
+        attachment: &Attachment,
+        tenant_id: &str,
+    ) -> Result<Uuid> {
+        let plan = self.plan(attachment, tenant_id);
+        match self.carry_out(client, &plan, attachment).await {
+            Err(error) if error.is_uncertain() => {
+                tracing::warn!(step = "port", %error, "an answer was lost: looking what is there, and making it anew");
+                self.disconnect(client, attachment).await.map_err(|error| refused(&error))?;
+                self.carry_out(client, &plan, attachment).await.map_err(|error| refused(&error))
+            }
+            other => other.map_err(|error| refused(&error)),
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        client: &Client,
+        plan: &Plan,
+        attachment: &Attachment,
+    ) -> std::result::Result<Uuid, ClientError> {
+        let outcome = execute(client, plan, 2, &Control::default(), &|_| {}).await;
+        if let Some(failure) = outcome.failure {
+            return Err(failure.source);
+        }
+        let key = Self::key(attachment).join("port");
+        let by_key = || {
+            self.dialect.keeps_offered_id(Kind::BridgePort).then(|| Namespace::of_site(self.name).id(&key))
+        };
+        let found = outcome.ids.get(&key).copied().or_else(by_key);
+        found.ok_or_else(|| ClientError::Setup(format!("the port's id did not come back for {key}")))
+    }
+
+    /// Takes binding and port away, whatever of them is there.
+    pub(crate) async fn disconnect(
+        &self,
+        client: &Client,
+        attachment: &Attachment,
+    ) -> std::result::Result<(), ClientError> {
+        let key = Self::key(attachment);
+        let mut topology = self.topology(attachment, "");
+        let mut observed = Observed::default();
+        if !self.dialect.keeps_offered_id(Kind::BridgePort) {
+            match attachment.port {
+                Some(id) => drop(observed.ids.insert(key.join("port"), id)),
+                None => match self.find(client, attachment).await? {
+                    Some(port) => drop(observed.ids.insert(key.join("port"), port.id)),
+                    // Nothing but the chain can be there.
+                    None => topology = topology.filtered(|entry| matches!(entry.object, Object::Chain(_))),
+                },
+            }
+        }
+        // Rules go with their chain.
+        observed.topology = topology.filtered(|entry| !matches!(entry.object, Object::Rule(_)));
+        let plan = diff::plan(self.name, self.dialect, &Topology::default(), &observed);
+        let outcome = execute(client, &plan, 1, &Control::default(), &|_| {}).await;
+        outcome.failure.map_or(Ok(()), |failure| Err(failure.source))
+    }
+
+    /// The pod's port, wherever the server put it. On 1.x a port that nobody knows the id of is recognised by the mark
+    /// that it was made with, or by what it is bound to.
+    async fn find(
+        &self,
+        client: &Client,
+        attachment: &Attachment,
+    ) -> std::result::Result<Option<Port>, ClientError> {
+        let mark = Namespace::of_site(self.name).id(&Self::key(attachment).join("port"));
+        let id = match (self.dialect.keeps_offered_id(Kind::BridgePort), attachment.port) {
+            (true, _) => Some(mark),
+            (false, known) => known,
+        };
+        if let Some(id) = id {
+            let accept = self.dialect.media_type(Kind::BridgePort);
+            return read(client, &format!("/ports/{id}"), accept).await;
+        }
+        let (path, accept) = (
+            format!("/bridges/{}/ports", attachment.bridge_id),
+            self.dialect.collection_media_type(Kind::BridgePort),
+        );
+        let ports: Option<Vec<Port>> = read(client, &path, &accept).await?;
+        let is_own = |port: &Port| {
+            let is_bound = port.host_id == Some(attachment.host)
+                && port.interface_name.as_deref() == Some(&attachment.host_interface);
+            port.vif_id == Some(mark) || is_bound
+        };
+        Ok(ports.unwrap_or_default().into_iter().find(is_own))
+    }
+
+    /// What is not in the API as `connect` made it: nothing when all is well.
+    pub(crate) async fn problems(
+        &self,
+        client: &Client,
+        attachment: &Attachment,
+    ) -> std::result::Result<Vec<String>, ClientError> {
+        let Some(port) = self.find(client, attachment).await? else {
+            return Ok(vec![format!("bridge `{}` has no port for it", attachment.bridge)]);
+        };
+        let mut problems = Vec::new();
+        if port.device_id != Some(attachment.bridge_id) {
+            problems.push(format!("port {} is not on bridge `{}`", port.id, attachment.bridge));
+        }
+        if port.host_id != Some(attachment.host)
+            || port.interface_name.as_deref() != Some(&attachment.host_interface)
+        {
+            problems
+                .push(format!("port {} is not bound to {} of this host", port.id, attachment.host_interface));
+        }
+        Ok(problems)
+    }
+}
+
+/// One read; nothing where there is nothing.
+async fn read<T: for<'a> Deserialize<'a>>(
+    client: &Client,
+    path: &str,
+    accept: &str,
+) -> std::result::Result<Option<T>, ClientError> {
+    let answer = match client.get(path, accept).await {
+        Err(ClientError::Status { status: 404, .. }) => return Ok(None),
+        other => other?,
+    };
+    let url = format!("{}{path}", client.base_url());
+    serde_json::from_str(&answer.body).map(Some).map_err(|error| ClientError::Nonsense {
+        method: "GET",
+        url,
+        cause: error.to_string(),
+    })
+}
+
+/// What the API's refusal means to a runtime: whether trying again may help.
+pub(crate) fn refused(error: &ClientError) -> CniError {
+    let code = match error {
+        ClientError::Unreachable { .. } | ClientError::AnswerLost { .. } => Code::TryAgainLater,
+        ClientError::Status { status, .. } if *status == 429 || *status >= 500 => Code::TryAgainLater,
+        ClientError::Setup(_) => Code::InvalidConfiguration,
+        _ => Code::ApiRefused,
+    };
+    let message = match code {
+        Code::TryAgainLater => "the MidoNet API can't be used now",
+        Code::InvalidConfiguration => "the MidoNet API can't be called",
+        _ => "the MidoNet API refuses",
+    };
+    CniError::new(code, message).details(error.to_string())
+}
+
+impl From<ClientError> for CniError {
+    fn from(error: ClientError) -> CniError {
+        refused(&error)
+    }
+}

@@ -1,0 +1,412 @@
+//! Whose pod it is, and the tenant's part of an ADD: its first pod makes it, a pod that finds no room makes it grow.
+//!
+//! Both are done under the tenant's lock, with the compiler and the applier, as `midoform apply` does it; but nothing is
+//! ever taken away here.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use midoform_applier::claims::lock::{self, Lock, LockError};
+use midoform_applier::claims::pods::Ask;
+use midoform_applier::claims::ready::{Ready, ReadyBridge, ReadyPort};
+use midoform_applier::claims::tenants::{self, TenantError};
+use midoform_applier::client::Client;
+use midoform_applier::execute::{Control, execute};
+use midoform_applier::observe::{Scope, observe};
+use midoform_applier::store::SharedStore;
+use midoform_applier::store::record::Held;
+use midoform_compiler::allocation::Allocations;
+use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::key::{Key, Namespace};
+use midoform_compiler::lower::provider_router;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::plan::Plan;
+use midoform_compiler::source::{Source, SourceId};
+use midoform_compiler::spec::{self, AntiSpoof, Profile};
+use midoform_compiler::{Compiled, Input, compile, diff, lint, lock as lock_file, parse};
+
+use crate::backend::Backend;
+use crate::config::{Config, PortMapping, in_words};
+use crate::error::{CniError, Code, Result};
+use crate::given::{self, Given};
+use crate::request::Request;
+
+/// The bridge of tenants without a spec, as the Go plugin calls it.
+const FIRST_BRIDGE: &str = "bridge0";
+
+/// How often the network is looked at anew after a call of which nobody knows whether it happened, or which somebody else
+/// made first.
+const ROUNDS: u32 = 4;
+
+/// How many calls are under way at a time.
+const PARALLEL: usize = 4;
+
+/// The tenant of a pod: its Kubernetes namespace, or what the run or the configuration says.
+pub(crate) fn of_pod(config: &Config, request: &Request) -> Result<String> {
+    let named = [&request.arguments.pod_namespace, &config.wishes.tenant, &config.tenant];
+    let Some(name) = named.into_iter().flatten().next() else {
+        return Err(CniError::configuration(
+            "tenant",
+            "is missing, and neither K8S_POD_NAMESPACE nor args.cni.tenant names one",
+        ));
+    };
+    match parse::name_problem(name) {
+        None => Ok(name.clone()),
+        Some(problem) => {
+            Err(CniError::new(Code::InvalidEnvironment, format!("the tenant `{name}` {problem}")))
+        }
+    }
+}
+
+/// Makes the tenant, unless somebody else does so first.
+pub(crate) async fn make_ready(backend: &mut Backend<'_>, tenant: &str) -> Result<()> {
+    let store = backend.store().await?;
+    let lock = acquire(backend, &store, tenant).await?;
+    let result = async {
+        if tenants::ready(&store, tenant).await?.is_some() {
+            return Ok(());
+        }
+        tracing::info!(step = "tenant", tenant, "its first pod: making it");
+        realise(backend, &store, &lock, tenant, Vec::new()).await
+    };
+    let result = result.await;
+    lock.release().await;
+    result
+}
+
+/// Adds a bridge for one that is full, unless somebody else does so first.
+pub(crate) async fn grow(
+    backend: &mut Backend<'_>,
+    tenant: &str,
+    full: &Held<Ready>,
+    bridge: &str,
+) -> Result<()> {
+    let store = backend.store().await?;
+    let lock = acquire(backend, &store, tenant).await?;
+    let result = async {
+        let now = tenants::ready(&store, tenant).await?;
+        if now.is_none_or(|now| now.revision != full.revision) {
+            return Ok(());
+        }
+        if let Some(pushed) = tenants::sources(&store, tenant).await?.tenant {
+            refuse_beyond_quota(&Source::new(pushed.file, pushed.text), &full.record, tenant)?;
+        }
+        let mut grown = grown_of(&full.record);
+        let taken = |name: &str| full.record.bridges.iter().any(|bridge| bridge.name == name);
+        let name =
+            (2..).map(|number| format!("{bridge}-{number}")).find(|name| !taken(name)).unwrap_or_default();
+        tracing::info!(step = "bridge", tenant, bridge, name, "it is full: adding another");
+        grown.push((name, bridge.to_owned()));
+        realise(backend, &store, &lock, tenant, grown).await
+    };
+    let result = result.await;
+    lock.release().await;
+    result
+}
+
+async fn acquire(backend: &Backend<'_>, store: &SharedStore, tenant: &str) -> Result<Lock> {
+    let patience: Duration = backend.config.timeouts.add;
+    let lock = lock::acquire(store, &format!("tenant:{tenant}"), "midonet-cni ADD", patience).await;
+    lock.map_err(|error| match error {
+        LockError::Store(error) => error.into(),
+        busy @ LockError::Busy { .. } => {
+            CniError::new(Code::TryAgainLater, format!("tenant `{tenant}` is being changed"))
+                .details(busy.to_string())
+        }
+    })
+}
+
+/// The bridges that were added to a tenant, and for which.
+fn grown_of(ready: &Ready) -> Vec<(String, String)> {
+    let grown =
+        ready.bridges.iter().filter_map(|bridge| Some((bridge.name.clone(), bridge.grown_from.clone()?)));
+    grown.collect()
+}
+
+/// Compiles the tenant, gives it what its spec leaves open, makes what is not there yet, and says that it is ready.
+async fn realise(
+    backend: &mut Backend<'_>,
+    store: &SharedStore,
+    lock: &Lock,
+    tenant: &str,
+    grown: Vec<(String, String)>,
+) -> Result<()> {
+    let pushed = tenants::sources(store, tenant).await?.tenant;
+    let (file, text) = match &pushed {
+        Some(pushed) => (pushed.file.clone(), pushed.text.clone()),
+        None => ("the default layout".to_owned(), default_spec(backend.config, tenant)),
+    };
+    let hash = given::sha256(&text);
+    let source = Source::new(file, with_bridges(&text, &grown));
+    let mut given = given::load(store).await?;
+    let compiled = loop {
+        let compiled = compile_one(backend.config, &source, &given.allocations, tenant)?;
+        if given::write(store, &lock.fence(), &mut given, &compiled.allocations, tenant).await? {
+            break compiled;
+        }
+        // Another tenant was given something since: this one picks again.
+        given = given::load(store).await?;
+    };
+    let client = backend.client().await?;
+    let observed = make(&client, &compiled, tenant).await?;
+    note_applied(store, lock, &mut given, &compiled, &observed, tenant).await?;
+    let ready = ready_of(&compiled, &observed, tenant, hash, &grown)?;
+    tenants::publish(store, &lock.fence(), &ready).await?;
+    tracing::info!(step = "tenant", tenant, bridges = ready.bridges.len(), "it is ready for pods");
+    Ok(())
+}
+
+/// The spec of a tenant that has none.
+fn default_spec(config: &Config, tenant: &str) -> String {
+    let profile = match config.profile {
+        Some(Profile::Rainbond) => "profile = \"rainbond\"\n",
+        Some(Profile::Strict) => "profile = \"strict\"\n",
+        None => "",
+    };
+    let cidr = config.first_bridge.map(|cidr| format!("cidr = \"{cidr}\"\n")).unwrap_or_default();
+    format!("name = \"{tenant}\"\n{profile}\n[[bridge]]\nname = \"{FIRST_BRIDGE}\"\n{cidr}")
+}
+
+/// The spec with the bridges that were added: they are given their networks from the pool.
+fn with_bridges(text: &str, grown: &[(String, String)]) -> String {
+    let more: Vec<String> =
+        grown.iter().map(|(name, _)| format!("\n[[bridge]]\nname = \"{name}\"\n")).collect();
+    format!("{text}\n{}", more.concat())
+}
+
+fn compile_one(config: &Config, source: &Source, known: &Allocations, tenant: &str) -> Result<Compiled> {
+    let lock = Source::new("the store", lock_file::to_toml(known));
+    let tenants = std::slice::from_ref(source);
+    let input = Input { site: &config.site_source, lock: Some(&lock), tenants };
+    let compiled = compile(input).map_err(|found| {
+        let sources = input.sources();
+        let is_full = found.iter().all(|finding| finding.code.ends_with("pool-full"));
+        let (code, message) = match is_full {
+            true => (Code::NoAddress, format!("the site has no network left for tenant `{tenant}`")),
+            false => (Code::Tenant, format!("the spec of tenant `{tenant}` is wrong")),
+        };
+        CniError::new(code, message).details(in_words(&found, &sources))
+    })?;
+    let is_its_own = compiled.tenants.len() == 1 && compiled.tenants.iter().all(|one| *one.name == *tenant);
+    if !is_its_own {
+        return Err(CniError::new(
+            Code::Tenant,
+            format!("the spec that was pushed for tenant `{tenant}` is another's"),
+        ));
+    }
+    Ok(compiled)
+}
+
+/// The spec's `quotas` hold for what is added as well.
+fn refuse_beyond_quota(source: &Source, full: &Ready, tenant: &str) -> Result<()> {
+    let spec = parse::tenant(source, SourceId(0), &mut Diagnostics::default());
+    let most = spec.and_then(|spec| spec.quotas.bridges).map(|most| most.value);
+    match most.filter(|most| full.bridges.len() as u64 >= u64::from(*most)) {
+        None => Ok(()),
+        Some(most) => {
+            let message = format!(
+                "all {} bridges of tenant `{tenant}` are full, and it may have {most}",
+                full.bridges.len()
+            );
+            Err(CniError::new(Code::NoAddress, message).details("raise `quotas.bridges` in its spec"))
+        }
+    }
+}
+
+/// Makes what is not there yet; answers what is there then.
+async fn make(client: &Client, compiled: &Compiled, tenant: &str) -> Result<Observed> {
+    let (site, dialect) = (compiled.site.name.value.as_str(), compiled.dialect());
+    let provider = provider_router(&compiled.site);
+    let tenants = BTreeSet::from([tenant.to_owned()]);
+    let mut known = compiled.allocations.clone();
+    let mut failure = None;
+    for _ in 0..ROUNDS {
+        let scope = Scope {
+            site,
+            dialect,
+            desired: &compiled.topology,
+            known: &known,
+            tenants: &tenants,
+            provider: &provider,
+            moves: &compiled.moves,
+            adopting: false,
+        };
+        let mut observed = observe(client, scope, &|_| {}).await?;
+        // What the spec does not speak of stays: a pod takes nothing away.
+        observed.topology =
+            observed.topology.filtered(|entry| compiled.topology.get(entry.key.as_str()).is_some());
+        let plan = diff::plan(site, dialect, &compiled.topology, &observed);
+        check(&plan, &observed)?;
+        if plan.summary().changes() == 0 {
+            return Ok(observed);
+        }
+        let outcome = execute(client, &plan, PARALLEL, &Control::default(), &|_| {}).await;
+        if let Some(entry) = known.tenants.get_mut(tenant) {
+            entry.ids.extend(outcome.ids.iter().map(|(key, id)| (key.clone(), *id)));
+        }
+        let Some(failed) = outcome.failure else {
+            observed.ids.extend(outcome.ids);
+            return Ok(observed);
+        };
+        let look_again = failed.source.is_uncertain() || failed.source.status() == Some(409);
+        tracing::warn!(step = "tenant", tenant, key = %failed.key, error = %failed.source, look_again, "a call failed");
+        let error = CniError::from(failed.source);
+        if !look_again {
+            return Err(error);
+        }
+        failure = Some(error);
+    }
+    Err(failure
+        .unwrap_or_else(|| CniError::internal(format!("tenant `{tenant}` did not become what it should be"))))
+}
+
+fn check(plan: &Plan, observed: &Observed) -> Result<()> {
+    match lint::check(plan, observed).first() {
+        None => Ok(()),
+        Some(found) => Err(CniError::internal(format!(
+            "the plan is not sound: {} ({}): {}",
+            found.step, found.code, found.message
+        ))),
+    }
+}
+
+/// Writes down that the tenant was applied, its static ports, and the ids of the server's choosing.
+async fn note_applied(
+    store: &SharedStore,
+    lock: &Lock,
+    given: &mut Given,
+    compiled: &Compiled,
+    observed: &Observed,
+    tenant: &str,
+) -> Result<()> {
+    let mut now = compiled.allocations.clone();
+    if let (Some(entry), Some(network)) = (now.tenants.get_mut(tenant), compiled.tenants.first()) {
+        entry.applied = true;
+        entry.protect = network.protect;
+        entry.ports = network.ports.iter().map(|port| port.name.to_string()).collect();
+        if !compiled.dialect().keeps_offered_id(midoform_compiler::order::Kind::Route) {
+            let own = observed.ids.iter().filter(|(key, _)| key.tenant() == tenant);
+            entry.ids = own.map(|(key, id)| (key.clone(), *id)).collect();
+        }
+    }
+    if given::write(store, &lock.fence(), given, &now, tenant).await? {
+        return Ok(());
+    }
+    // Another tenant was given something meanwhile: this one's own entry is as it was.
+    *given = given::load(store).await?;
+    let own = now.tenants.remove(tenant);
+    now = given.allocations.clone();
+    now.tenants.extend(own.map(|own| (tenant.to_owned(), own)));
+    // It is only of use to a later apply, which finds the same by looking.
+    let _ = given::write(store, &lock.fence(), given, &now, tenant).await?;
+    Ok(())
+}
+
+fn ready_of(
+    compiled: &Compiled,
+    observed: &Observed,
+    tenant: &str,
+    spec: String,
+    grown: &[(String, String)],
+) -> Result<Ready> {
+    let missing = || CniError::internal(format!("tenant `{tenant}` was compiled, and is not there"));
+    let (network, own) =
+        (compiled.tenants.first().ok_or_else(missing)?, compiled.specs.first().ok_or_else(missing)?);
+    let namespace = Namespace::of_site(&compiled.site.name.value);
+    let root = Key::from(tenant).join("bridge");
+    let bridge = |(at, bridge): (usize, &midoform_compiler::network::Bridge)| {
+        let key = root.join(&bridge.name);
+        let exposes =
+            network.exposes.iter().filter(|expose| expose.bridge == at).map(|expose| expose.address);
+        ReadyBridge {
+            name: bridge.name.to_string(),
+            id: observed.ids.get(&key).copied().unwrap_or_else(|| namespace.id(&key)),
+            cidr: bridge.cidr,
+            gateway: bridge.gateway,
+            grown_from: grown.iter().find(|(name, _)| *name == *bridge.name).map(|(_, from)| from.clone()),
+            set_aside: exposes.collect::<BTreeSet<_>>().into_iter().collect(),
+        }
+    };
+    let port = |port: &midoform_compiler::network::Port| ReadyPort {
+        name: port.name.to_string(),
+        address: port.address,
+    };
+    let defaults = &compiled.site.defaults;
+    let dns = own.dns.as_ref().or(defaults.dns.as_ref()).cloned().unwrap_or_default();
+    Ok(Ready {
+        tenant: tenant.to_owned(),
+        tenant_id: network.tenant_id.to_string(),
+        spec,
+        bridges: network.bridges.iter().enumerate().map(bridge).collect(),
+        ports: network.ports.iter().map(port).collect(),
+        mtu: own.mtu.as_ref().or(defaults.mtu.as_ref()).map(|mtu| mtu.value),
+        nameservers: dns.nameservers.iter().map(|server| server.value).collect(),
+        search: dns.search.iter().map(|domain| domain.value.clone()).collect(),
+        port_anti_spoof: network.anti_spoof == AntiSpoof::Port,
+    })
+}
+
+/// Ports of the host that shall lead to the pod: the spec's `[[expose]]` does that, to the address that it names, so the
+/// pod is given that address.
+pub(crate) async fn serve_port_mappings(
+    backend: &mut Backend<'_>,
+    tenant: &str,
+    ask: &mut Ask,
+) -> Result<()> {
+    let config = backend.config;
+    let wanted: Vec<&PortMapping> =
+        config.wishes.port_mappings.iter().filter(|mapping| mapping.host_port != 0).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let store = backend.store().await?;
+    let pushed = tenants::sources(&store, tenant).await?.tenant;
+    let source = pushed.map(|pushed| Source::new(pushed.file, pushed.text));
+    let own = source.and_then(|source| parse::tenant(&source, SourceId(0), &mut Diagnostics::default()));
+    let exposes = own.map(|own| own.exposes).unwrap_or_default();
+    for mapping in wanted {
+        let found = exposes.iter().find(|expose| serves(expose, mapping));
+        let Some(expose) = found else {
+            let PortMapping { host_port, container_port, protocol, .. } = mapping;
+            let message = format!(
+                "no [[expose]] of tenant `{tenant}` leads from port {host_port} to a pod's {protocol} port {container_port}"
+            );
+            return Err(CniError::new(Code::InvalidConfiguration, message)
+                .details("add one to its spec and push it, or let the plugin `portmap` do it"));
+        };
+        let (address, bridge) = (
+            expose.address.as_ref().map(|at| at.value),
+            expose.bridge.as_ref().map(|name| name.value.clone()),
+        );
+        if ask.address.is_some() && ask.address != address {
+            let message =
+                format!("the pod's ports lead to different addresses: {:?} and {address:?}", ask.address);
+            return Err(CniError::new(Code::AddressRefused, message));
+        }
+        (ask.address, ask.bridge) = (address, bridge.or_else(|| ask.bridge.take()));
+    }
+    Ok(())
+}
+
+fn serves(expose: &spec::Expose, mapping: &PortMapping) -> bool {
+    let protocol = match mapping.protocol.to_ascii_lowercase().as_str() {
+        "udp" => 17,
+        "tcp" | "" => 6,
+        _ => return false,
+    };
+    let any = matches!(mapping.host_address.as_str(), "" | "0.0.0.0");
+    let at = any || mapping.host_address.parse() == Ok(expose.public.value);
+    let (from, to) = (expose.public_port == mapping.host_port, expose.target_port == mapping.container_port);
+    at && from && to && expose.protocol == protocol && expose.address.is_some()
+}
+
+impl From<TenantError> for CniError {
+    fn from(error: TenantError) -> CniError {
+        let text = error.to_string();
+        match error {
+            TenantError::Store(error) => error.into(),
+            TenantError::Lost { .. } => CniError::new(Code::TryAgainLater, text),
+            TenantError::Taken { .. } | TenantError::Attached { .. } => CniError::new(Code::Tenant, text),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! What goes wrong: the API at each call, the API or the store away, and the defects that were measured of the Go plugin
+//! (each one a test here).
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::lab::{Container, DIALECTS, Lab, skipped_without_root};
+
+/// Faults at each call of an ADD in turn: it succeeds or takes all back; and whatever it did, DEL leaves nothing.
+#[test]
+fn the_api_s_faults_at_each_call_leave_nothing() {
+    if skipped_without_root() {
+        return;
+    }
+    let kinds = [
+        "unavailable-before",
+        "unavailable-after",
+        "reset-before",
+        "reset-after",
+        "internal-error",
+        "truncated-body",
+    ];
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        let first = Container::new();
+        lab.add(&first);
+        lab.del(&first);
+        for kind in kinds {
+            for (nth, times) in [(1, 1), (2, 1), (1, 0), (2, 0)] {
+                let container = Container::new();
+                lab.fault(
+                    &json!({"fault": kind, "method": "POST", "path": "/**", "nth": nth, "times": times}),
+                );
+                let ran = lab.run("ADD", &container, &lab.config());
+                lab.clear_faults();
+                match ran.code {
+                    0 => drop(ran.ok()),
+                    _ => {
+                        let code = if kind == "internal-error" || kind.ends_with("body") {
+                            ran.error_code()
+                        } else {
+                            11
+                        };
+                        drop(ran.error(code));
+                        assert_eq!(container.interfaces(), Vec::<String>::new(), "{kind} {nth}");
+                    }
+                }
+                lab.del(&container);
+                lab.expect_nothing_left(&[&container]);
+            }
+        }
+    }
+}
+
+/// Faults at the calls of DEL: it succeeds, and a later run does what could not be done.
+#[test]
+fn a_release_that_fails_is_made_later() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        for kind in ["unavailable-before", "unavailable-after", "reset-after", "internal-error"] {
+            let (container, other) = (Container::new(), Container::new());
+            lab.add(&container);
+            lab.fault(&json!({"fault": kind, "method": "DELETE", "path": "/**", "times": 0}));
+            lab.del(&container);
+            assert_eq!(container.interfaces(), Vec::<String>::new());
+            assert_eq!(lab.held_addresses(), 1, "{kind}: the address stays while its port may be there");
+            lab.clear_faults();
+            // Any later run does it.
+            lab.del(&other);
+            let mut empty = lab.config();
+            empty["cni.dev/valid-attachments"] = json!([]);
+            lab.run("GC", &container, &empty).ok();
+            lab.expect_nothing_left(&[&container]);
+        }
+    }
+}
+
+/// Go plugin: five ADDs against an API that answers 500 leaked five addresses, and wrote two documents.
+#[test]
+fn failed_adds_leak_no_address_and_write_one_document() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let (lab, container) = (Lab::new(dialect), Container::new());
+        for path in ["/**", "/bridges/*/ports", "/hosts/**"] {
+            lab.fault(&json!({"fault": "internal-error", "path": path, "times": 0}));
+            for _ in 0..5 {
+                let ran = lab.run("ADD", &container, &lab.config());
+                let code = ran.error_code();
+                let error = ran.error(code);
+                assert!(error["details"].as_str().is_some_and(|details| details.contains("500")), "{error}");
+            }
+            lab.clear_faults();
+            lab.run("GC", &container, &with_valid(&lab, json!([]))).ok();
+            lab.expect_nothing_left(&[&container]);
+        }
+    }
+}
+
+/// Go plugin: a DEL against an API that hangs took 20 s; an ADD against an etcd that never answers hung for good.
+#[test]
+fn nothing_waits_for_good() {
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, container) = (Lab::new(DIALECTS[1]), Container::new());
+    lab.add(&container);
+    lab.fault(&json!({"fault": "delay", "milliseconds": 60_000, "path": "/**", "times": 0}));
+    let mut config = lab.config();
+    config["timeout"] = json!(1);
+    config["add_timeout"] = json!(2);
+    let started = Instant::now();
+    lab.run("DEL", &container, &config).ok();
+    assert!(started.elapsed() < Duration::from_secs(12), "DEL: {:?}", started.elapsed());
+    let started = Instant::now();
+    lab.run("ADD", &Container::new(), &config).error(11);
+    assert!(started.elapsed() < Duration::from_secs(20), "ADD: {:?}", started.elapsed());
+    lab.clear_faults();
+    lab.run("GC", &container, &with_valid(&lab, json!([]))).ok();
+    lab.expect_nothing_left(&[&container]);
+}
+
+/// Go plugin: DEL left the veth, and an ADD in the same namespace failed; a short container id made it panic; it ignored
+/// `CNI_IFNAME`.
+#[test]
+fn a_namespace_can_be_used_again_and_names_are_whatever_the_runtime_says() {
+    if skipped_without_root() {
+        return;
+    }
+    let lab = Lab::new(DIALECTS[1]);
+    let mut container = Container::new();
+    container.id = "c9".to_owned();
+    for _ in 0..3 {
+        lab.add(&container);
+        lab.del(&container);
+    }
+    for interface in ["net1", "eth0", "a-long-name.100"] {
+        let mut command = lab.command("ADD", &container);
+        command.env("CNI_IFNAME", interface);
+        let result = crate::lab::run(command, &lab.config()).ok();
+        assert_eq!(result["interfaces"][1]["name"], interface);
+    }
+    assert_eq!(container.interfaces().len(), 3);
+    assert_eq!(container.ip(&["-4", "route", "show", "default"]).as_array().unwrap().len(), 1);
+    for interface in ["net1", "eth0", "a-long-name.100"] {
+        let mut command = lab.command("DEL", &container);
+        command.env("CNI_IFNAME", interface);
+        crate::lab::run(command, &lab.config()).ok();
+    }
+    lab.expect_nothing_left(&[&container]);
+}
+
+/// Go plugin: a login that was refused counted as a success.
+#[test]
+fn a_refused_login_is_an_error_and_a_token_is_kept_for_the_next_run() {
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, container) = (Lab::with_login(DIALECTS[1]), Container::new());
+    let mut config = lab.config();
+    config["login"] = json!({"username": "admin", "password": "wrong", "project": "admin"});
+    let error = lab.run("ADD", &container, &config).error(104);
+    assert!(error["details"].as_str().unwrap().contains("login"), "{error}");
+    config["login"]["password"] = json!("geheim");
+    lab.run("ADD", &container, &config).ok();
+    let before = lab.requests("POST", "login");
+    assert!(before > 0);
+    lab.run("DEL", &container, &config).ok();
+    assert_eq!(lab.requests("POST", "login"), before, "the token of the ADD serves the DEL");
+    lab.fault(&json!({"fault": "token-dies", "path": "/**", "method": "POST"}));
+    lab.run("ADD", &container, &config).ok();
+    lab.run("DEL", &container, &config).ok();
+    assert!(!lab.log().contains("geheim"));
+    lab.expect_nothing_left(&[&container]);
+}
+
+/// What DEL must take: no namespace, a namespace that is gone, no ADD before, twice, no prevResult.
+#[test]
+fn del_takes_whatever_is_gone_already() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let (lab, container) = (Lab::new(dialect), Container::new());
+        lab.del(&container);
+        lab.add(&container);
+        let mut command = lab.command("DEL", &container);
+        command.env_remove("CNI_NETNS");
+        crate::lab::run(command, &lab.config()).ok();
+        lab.expect_nothing_left(&[&container]);
+        lab.add(&container);
+        crate::lab::ip(&["netns", "del", &container.namespace]);
+        lab.del(&container);
+        lab.del(&container);
+        lab.expect_nothing_left(&[]);
+    }
+}
+
+/// GC keeps what is named, takes the rest, and touches no other network's.
+#[test]
+fn gc_keeps_what_the_runtime_has() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        let (kept, gone, other) = (Container::new(), Container::new(), Container::new());
+        lab.add(&kept);
+        lab.add(&gone);
+        let mut second = lab.config();
+        second["name"] = json!("second");
+        lab.run("ADD", &other, &second).ok();
+        let valid = json!([{"containerID": kept.id, "ifname": "eth0"}]);
+        let mut disabled = with_valid(&lab, valid.clone());
+        disabled["disableGC"] = json!(true);
+        lab.run("GC", &kept, &disabled).ok();
+        assert_eq!(lab.held_addresses(), 3);
+        lab.run("GC", &kept, &with_valid(&lab, valid)).ok();
+        assert_eq!((lab.held_addresses(), lab.bound_ports().len()), (2, 2));
+        assert_eq!(gone.interfaces(), Vec::<String>::new());
+        lab.run("CHECK", &kept, &lab.config()).ok();
+        lab.run("CHECK", &other, &second).ok();
+        second["cni.dev/attachments"] = json!([]);
+        lab.run("GC", &other, &second).ok();
+        lab.del(&kept);
+        lab.expect_nothing_left(&[&kept, &gone, &other]);
+    }
+}
+
+/// STATUS says what keeps containers from being attached.
+#[test]
+fn status_tells_what_is_wrong() {
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, container) = (Lab::new(DIALECTS[1]), Container::new());
+    // The embedded API's hosts have no agent.
+    lab.run("STATUS", &container, &lab.config()).error(51);
+    let mut config = lab.config();
+    config["host_uuid"] = json!("99999999-2222-3333-4444-555555555555");
+    lab.run("STATUS", &container, &config).error(50);
+    lab.fault(&json!({"fault": "unavailable-before", "path": "/**", "times": 0}));
+    let error = lab.run("STATUS", &container, &lab.config()).error(50);
+    assert!(error.to_string().contains("503"), "{error}");
+    lab.folder.write("broken", "this is no database");
+    config["store"] = json!(lab.path("broken"));
+    lab.run("STATUS", &container, &config).error(50);
+}
+
+/// CHECK finds each thing that is missing.
+#[test]
+fn check_names_what_is_missing() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        let damages: &[(&str, &[&str])] = &[
+            ("address", &["address", "flush", "dev", "eth0"]),
+            ("default route", &["route", "del", "default"]),
+            ("down", &["link", "set", "eth0", "down"]),
+            ("MTU", &["link", "set", "eth0", "mtu", "1300"]),
+            ("MAC", &["link", "set", "eth0", "address", "02:00:00:00:00:01"]),
+            ("is not", &["link", "del", "eth0"]),
+        ];
+        for (word, damage) in damages {
+            let container = Container::new();
+            lab.add(&container);
+            lab.run("CHECK", &container, &lab.config()).ok();
+            let mut arguments = vec!["-n", container.namespace.as_str()];
+            arguments.extend(*damage);
+            crate::lab::ip(&arguments);
+            let error = lab.run("CHECK", &container, &lab.config()).error(106);
+            assert!(error.to_string().contains(word), "{word}: {error}");
+            // The same ADD again makes it whole.
+            lab.add(&container);
+            lab.run("CHECK", &container, &lab.config()).ok();
+            lab.del(&container);
+        }
+        let container = Container::new();
+        lab.add(&container);
+        let port = lab.bound_ports()[0]["id"].as_str().unwrap().to_owned();
+        lab.http("DELETE", &format!("/midonet-api/ports/{port}"), "");
+        let error = lab.run("CHECK", &container, &lab.config()).error(106);
+        assert!(error.to_string().contains("port"), "{error}");
+        lab.add(&container);
+        assert_eq!(lab.bound_ports().len(), 1);
+        lab.del(&container);
+        lab.expect_nothing_left(&[&container]);
+    }
+}
+
+fn with_valid(lab: &Lab, valid: Value) -> Value {
+    let mut config = lab.config();
+    config["cni.dev/valid-attachments"] = valid;
+    config
+}

@@ -1,0 +1,155 @@
+//! kill -9 of the plugin at every call in turn, and of many at once: what comes next leaves nothing.
+//!
+//! `strace` does the killing: as the plugin enters its Nth system call of those that a call of the store, the API or the
+//! kernel is made of, so before and after each of them.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::PLUGIN;
+use crate::lab::{Container, DIALECTS, Lab, skipped_without, skipped_without_root};
+
+/// Sending, receiving, writing, entering a namespace. `strace` counts for each thread, and the first that comes to its Nth
+/// call dies: the sets of few calls are for the thread that works in the kernel, which the other outruns.
+const CALLS: [&str; 3] = [
+    "sendto,sendmsg,writev,recvfrom,recvmsg,pwrite64,fdatasync,fsync,unlink,rename,setns,connect",
+    "sendto",
+    "recvfrom,setns",
+];
+
+/// Runs a verb, killing it at its Nth call of a set; whether it was killed.
+fn killed(lab: &Lab, verb: &str, container: &Container, calls: &str, nth: usize) -> bool {
+    let config = lab.config();
+    let mut command = Command::new("strace");
+    lab.environment(&mut command, verb, container);
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
+    command.args(["-e", &format!("inject={calls}:signal=KILL:when={nth}"), PLUGIN]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    use std::io::Write as _;
+    let _ = child.stdin.take().unwrap().write_all(config.to_string().as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let was_killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
+    assert!(was_killed || output.status.success(), "{nth}: {output:?}");
+    was_killed
+}
+
+/// Kills at the first call of each set, at the second, and so on until a run comes to its end; how many were killed.
+fn each_call(lab: &Lab, mut kill: impl FnMut(&Lab, &str, usize) -> bool) -> usize {
+    CALLS.into_iter().map(|calls| (1..).take_while(|nth| kill(lab, calls, *nth)).count()).sum()
+}
+
+fn skipped() -> bool {
+    if skipped_without_root() || skipped_without(&["strace"]) {
+        return true;
+    }
+    let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
+    if !traced.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: processes can't be traced here");
+        return true;
+    }
+    false
+}
+
+#[test]
+fn an_add_that_is_killed_at_any_call_leaves_nothing_after_del_or_gc() {
+    if skipped() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        let first = Container::new();
+        lab.add(&first);
+        lab.del(&first);
+        let kills = each_call(&lab, |lab, calls, nth| {
+            let container = Container::new();
+            let was_killed = killed(lab, "ADD", &container, calls, nth);
+            if nth % 2 == 0 || !was_killed {
+                lab.del(&container);
+            } else {
+                let mut config = lab.config();
+                config["cni.dev/valid-attachments"] = json!([]);
+                lab.run("GC", &container, &config).ok();
+            }
+            lab.expect_nothing_left(&[&container]);
+            was_killed
+        });
+        println!("dialect {}: ADD was killed at {kills} calls", dialect.0);
+        assert!(kills > 40, "{kills}");
+    }
+}
+
+#[test]
+fn an_add_after_a_killed_one_succeeds() {
+    if skipped() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        let first = Container::new();
+        lab.add(&first);
+        for nth in (1..).step_by(5) {
+            let container = Container::new();
+            let was_killed = killed(&lab, "ADD", &container, CALLS[0], nth);
+            lab.add(&container);
+            lab.run("CHECK", &container, &lab.config()).ok();
+            assert_eq!(
+                (lab.bound_ports().len(), lab.stray_ports().len(), lab.held_addresses()),
+                (2, 0, 2),
+                "{nth}"
+            );
+            lab.del(&container);
+            if !was_killed {
+                break;
+            }
+        }
+        lab.del(&first);
+        lab.expect_nothing_left(&[&first]);
+    }
+}
+
+#[test]
+fn a_del_that_is_killed_at_any_call_is_finished_by_the_next() {
+    if skipped() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        let kills = each_call(&lab, |lab, calls, nth| {
+            let container = Container::new();
+            lab.add(&container);
+            let was_killed = killed(lab, "DEL", &container, calls, nth);
+            lab.del(&container);
+            lab.expect_nothing_left(&[&container]);
+            was_killed
+        });
+        println!("dialect {}: DEL was killed at {kills} calls", dialect.0);
+        assert!(kills > 12, "{kills}");
+    }
+}
+
+/// The first pod of a tenant, which makes the tenant: whoever comes next finishes it.
+#[test]
+fn a_tenant_that_was_being_made_is_finished_by_the_next_pod() {
+    if skipped() {
+        return;
+    }
+    for dialect in DIALECTS {
+        for nth in (3..).step_by(37) {
+            let (lab, container) = (Lab::new(dialect), Container::new());
+            let was_killed = killed(&lab, "ADD", &container, CALLS[0], nth);
+            lab.add(&container);
+            lab.run("CHECK", &container, &lab.config()).ok();
+            let routers = lab.objects("Router");
+            assert_eq!(routers.len(), 2, "the tenant's and the provider's: {routers:?}");
+            assert_eq!((lab.objects("Network").len(), lab.stray_ports().len()), (1, 0));
+            lab.del(&container);
+            lab.expect_nothing_left(&[&container]);
+            if !was_killed {
+                break;
+            }
+        }
+    }
+}

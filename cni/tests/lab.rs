@@ -1,0 +1,403 @@
+//! A laboratory: the embedded API, a site, and network namespaces that stand for containers.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use midoform_simulator::{Auth, Options, Server, User, Users, Version};
+use midoform_testutil::TestFolder;
+use serde_json::{Value, json};
+
+use crate::PLUGIN;
+
+/// The host that most tests run on.
+pub(crate) const HOST: &str = "11111111-2222-3333-4444-555555555555";
+
+/// Both dialects, each with the version that stands for it.
+pub(crate) const DIALECTS: [(u8, Version); 2] = [(1, Version::V1_7), (5, Version::V5_8)];
+
+/// Says that a test can't run without root; true then.
+pub(crate) fn skipped_without_root() -> bool {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| {
+        use std::os::unix::fs::MetadataExt as _;
+        metadata.uid() == 0
+    });
+    if !is_root {
+        println!("SKIPPED: network namespaces need root");
+    }
+    !is_root
+}
+
+/// Says that a test can't run without a program; true then.
+pub(crate) fn skipped_without(programs: &[&str]) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let there = |program: &str| {
+        program.starts_with('/') && std::path::Path::new(program).exists()
+            || path.split(':').any(|folder| std::path::Path::new(folder).join(program).exists())
+    };
+    let missing: Vec<&str> = programs.iter().copied().filter(|program| !there(program)).collect();
+    if !missing.is_empty() {
+        println!("SKIPPED: not installed: {} (scripts/test.sh installs it as root)", missing.join(", "));
+    }
+    !missing.is_empty()
+}
+
+/// A name that no other test has.
+pub(crate) fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What a run of the plugin did.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ran {
+    /// The one document on standard output of a run that ended well.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        if self.stdout.is_empty() { Value::Null } else { serde_json::from_str(&self.stdout).unwrap() }
+    }
+
+    /// The code of the error that it told of.
+    pub(crate) fn error_code(&self) -> u32 {
+        let error: Value =
+            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        u32::try_from(error["code"].as_u64().unwrap()).unwrap()
+    }
+
+    /// The error of a run that did not: it has this code.
+    #[track_caller]
+    pub(crate) fn error(self, code: u32) -> Value {
+        assert_ne!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        let error: Value =
+            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert_eq!(error["code"], code, "{error}\n{}", self.stderr);
+        error
+    }
+}
+
+/// A namespace that stands for a container, removed at the end.
+pub(crate) struct Container {
+    pub(crate) id: String,
+    pub(crate) namespace: String,
+}
+
+impl Container {
+    pub(crate) fn new() -> Container {
+        let namespace = unique("mc-");
+        ip(&["netns", "add", &namespace]);
+        Container { id: format!("{namespace}-container"), namespace }
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("/var/run/netns/{}", self.namespace)
+    }
+
+    /// `ip -j` in the container.
+    pub(crate) fn ip(&self, arguments: &[&str]) -> Value {
+        let mut all = vec!["-n", &self.namespace, "-j", "-d"];
+        all.extend(arguments);
+        let text = ip(&all);
+        if text.trim().is_empty() { json!([]) } else { serde_json::from_str(&text).unwrap() }
+    }
+
+    /// The names of its interfaces, without the loopback and what strangers lead to.
+    pub(crate) fn interfaces(&self) -> Vec<String> {
+        let mut names = names(&self.ip(&["link", "show"]));
+        names.retain(|name| name != "stranger");
+        names
+    }
+
+    /// An interface that nobody knows of.
+    pub(crate) fn add_stranger(&self, name: &str) {
+        let add = ["-n", &self.namespace, "link", "add", name, "type", "veth", "peer", "name", "stranger"];
+        ip(&add);
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.namespace]).stderr(Stdio::null()).status();
+    }
+}
+
+fn names(links: &Value) -> Vec<String> {
+    let names = links.as_array().unwrap().iter().map(|link| link["ifname"].as_str().unwrap().to_owned());
+    names.filter(|name| name != "lo").collect()
+}
+
+/// Runs `ip`, and answers what it says.
+#[track_caller]
+pub(crate) fn ip(arguments: &[&str]) -> String {
+    let output = Command::new("ip").args(arguments).output().unwrap();
+    assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The embedded API with a site.
+pub(crate) struct Lab {
+    pub(crate) folder: TestFolder,
+    pub(crate) base_url: String,
+    dialect: u8,
+    _server: Server,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Lab {
+    pub(crate) fn new(dialect: (u8, Version)) -> Lab {
+        Lab::with(dialect, "127.0.0.1:0", &[HOST.to_owned()], Auth::None)
+    }
+
+    /// An API that wants a login: `admin`, `geheim`.
+    pub(crate) fn with_login(dialect: (u8, Version)) -> Lab {
+        let tenants = BTreeMap::from([("admin".to_owned(), vec!["admin".to_owned()])]);
+        let user = User { name: "admin".to_owned(), password: "geheim".to_owned(), tenants };
+        let users = Users { admin_token: None, users: vec![user] };
+        let auth = Auth::Basic { users, lifetime: std::time::Duration::from_secs(3600) };
+        Lab::with(dialect, "127.0.0.1:0", &[HOST.to_owned()], auth)
+    }
+
+    pub(crate) fn with((dialect, version): (u8, Version), listen: &str, hosts: &[String], auth: Auth) -> Lab {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let named =
+            hosts.iter().enumerate().map(|(at, id)| (id.parse().unwrap(), format!("node{at}"))).collect();
+        let options = Options {
+            version,
+            listen: listen.parse().unwrap(),
+            hosts: named,
+            faults: true,
+            inspect: true,
+            auth,
+            ..Options::default()
+        };
+        let server = runtime.block_on(midoform_simulator::start(options)).unwrap();
+        let folder = TestFolder::default();
+        let base_url = server.base_url().to_owned();
+        let mut site = format!(
+            "name = \"lab\"\n[midonet]\nurl = \"{base_url}\"\nversion = {dialect}\nmanaged = true\n\
+             [tunnel_zone]\nname = \"lab\"\n"
+        );
+        for (at, id) in hosts.iter().enumerate() {
+            site += &format!(
+                "[[host]]\nname = \"node{at}\"\nid = \"{id}\"\ntunnel_address = \"10.255.0.{}\"\n",
+                at + 1
+            );
+        }
+        folder.write("site.toml", site);
+        Lab { folder, base_url, dialect, _server: server, runtime }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A network configuration of the plugin's own.
+    pub(crate) fn config(&self) -> Value {
+        json!({
+            "cniVersion": "1.1.0",
+            "name": "lab",
+            "type": "midonet-cni",
+            "site": self.path("site.toml"),
+            "host_uuid": HOST,
+            "tenant": "acme",
+            "state_dir": self.path("state"),
+            "log_file": self.path("log"),
+            "log_level": "debug",
+        })
+    }
+
+    /// A run of the plugin, not begun yet.
+    pub(crate) fn command(&self, verb: &str, container: &Container) -> Command {
+        let mut command = Command::new(PLUGIN);
+        self.environment(&mut command, verb, container);
+        command
+    }
+
+    pub(crate) fn environment(&self, command: &mut Command, verb: &str, container: &Container) {
+        command
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap_or_default())
+            .env("CNI_COMMAND", verb)
+            .env("CNI_CONTAINERID", &container.id)
+            .env("CNI_NETNS", container.path())
+            .env("CNI_IFNAME", "eth0")
+            .env("CNI_PATH", "/usr/lib/cni");
+    }
+
+    pub(crate) fn run(&self, verb: &str, container: &Container, config: &Value) -> Ran {
+        run(self.command(verb, container), config)
+    }
+
+    pub(crate) fn add(&self, container: &Container) -> Value {
+        self.run("ADD", container, &self.config()).ok()
+    }
+
+    pub(crate) fn del(&self, container: &Container) -> Value {
+        self.run("DEL", container, &self.config()).ok()
+    }
+
+    /// The objects of one kind, as `GET /_topology` tells.
+    pub(crate) fn objects(&self, kind: &str) -> Vec<Value> {
+        let topology: Value = serde_json::from_str(&self.http("GET", "/_topology", "")).unwrap();
+        topology["objects"][kind].as_array().unwrap_or_else(|| panic!("no kind {kind}")).clone()
+    }
+
+    /// The ports that are bound to a host's interface.
+    pub(crate) fn bound_ports(&self) -> Vec<Value> {
+        self.ports().into_iter().filter(|port| port["interfaceName"].is_string()).collect()
+    }
+
+    fn ports(&self) -> Vec<Value> {
+        self.objects("Port")
+    }
+
+    /// How many requests the API has had of a method and a resource.
+    pub(crate) fn requests(&self, method: &str, resource: &str) -> u64 {
+        let metrics = self.http("GET", "/metrics", "");
+        let wanted = [format!("method=\"{method}\""), format!("resource=\"{resource}\"")];
+        let lines = metrics.lines().filter(|line| {
+            line.contains("requests_total") && wanted.iter().all(|wanted| line.contains(wanted))
+        });
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|count| count as u64).sum()
+    }
+
+    /// Bridge ports that lead nowhere: neither linked nor bound.
+    pub(crate) fn stray_ports(&self) -> Vec<Value> {
+        let is_stray = |port: &Value| {
+            port["type"] == "Bridge" && port["peerId"].is_null() && port["interfaceName"].is_null()
+        };
+        self.ports().into_iter().filter(is_stray).collect()
+    }
+
+    /// Sets a fault.
+    pub(crate) fn fault(&self, fault: &Value) {
+        self.http("POST", "/_faults", &fault.to_string());
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        self.http("DELETE", "/_faults", "");
+    }
+
+    /// One request; answers the body.
+    #[track_caller]
+    pub(crate) fn http(&self, method: &str, path: &str, body: &str) -> String {
+        let mut connection = midoform_testutil::http::Connection::open(self.address()).unwrap();
+        let answer = connection.send(method, path, "application/json", body).unwrap();
+        assert!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.body);
+        answer.body
+    }
+
+    /// Puts a spec into the store, as `midoform push` does.
+    pub(crate) fn push(&self, tenant: &str, text: &str) {
+        use midoform_applier::claims::{keys, tenants::Pushed};
+        use midoform_applier::store::{Store as _, Transaction, embedded::Embedded, record::encode};
+        std::fs::create_dir_all(self.path("state")).unwrap();
+        let store = Embedded::open(&self.path("state/store.db")).unwrap();
+        let (file, text, sha256) = (format!("{tenant}.toml"), text.to_owned(), String::new());
+        let transaction =
+            Transaction::default().put(keys::spec(tenant), encode(&Pushed { file, text, sha256 }));
+        self.runtime.block_on(store.commit(&transaction)).unwrap();
+    }
+
+    /// A provider router that was there before.
+    pub(crate) fn make_provider_router(&self) -> String {
+        let router = "99999999-0000-4000-8000-000000000001";
+        let body = json!({"id": router, "name": "provider", "tenantId": "provider"}).to_string();
+        self.post("/midonet-api/routers", if self.dialect == 1 { "Router-v2" } else { "Router-v3" }, &body);
+        router.to_owned()
+    }
+
+    /// Without a tunnel zone a host can't have a port bound.
+    pub(crate) fn add_host_to_tunnel_zone(&self) {
+        let zone = "99999999-0000-4000-8000-000000000002";
+        let body = json!({"id": zone, "name": "zone", "type": "vxlan"}).to_string();
+        self.post("/midonet-api/tunnel_zones", "TunnelZone-v1", &body);
+        let body = json!({"hostId": HOST, "ipAddress": "10.255.0.1"}).to_string();
+        self.post(&format!("/midonet-api/tunnel_zones/{zone}/hosts"), "TunnelZoneHost-v1", &body);
+    }
+
+    fn post(&self, path: &str, kind: &str, body: &str) {
+        let mut connection = midoform_testutil::http::Connection::open(self.address()).unwrap();
+        let kind = format!("application/vnd.org.midonet.{kind}+json");
+        let answer = connection.send("POST", path, &kind, body).unwrap();
+        assert_eq!(answer.status, 201, "{path}: {}", answer.body);
+    }
+
+    fn address(&self) -> std::net::SocketAddr {
+        self.base_url.trim_start_matches("http://").split('/').next().unwrap().parse().unwrap()
+    }
+
+    /// What the store says, by key.
+    pub(crate) fn store(&self) -> BTreeMap<String, Value> {
+        use midoform_applier::store::{Range, Store as _, embedded::Embedded};
+        let path = self.path("state/store.db");
+        if !path.exists() {
+            return BTreeMap::new();
+        }
+        let store = Embedded::open(&path).unwrap();
+        let found = self.runtime.block_on(store.read(&[Range::prefix("")])).unwrap();
+        found
+            .into_iter()
+            .flatten()
+            .map(|entry| (entry.key, serde_json::from_str(&entry.value).unwrap()))
+            .collect()
+    }
+
+    /// Addresses that somebody holds.
+    pub(crate) fn held_addresses(&self) -> usize {
+        self.store()
+            .iter()
+            .filter(|(key, value)| key.contains("/address/") && value["holder"].is_object())
+            .count()
+    }
+
+    /// Nothing of any container is left anywhere.
+    #[track_caller]
+    pub(crate) fn expect_nothing_left(&self, containers: &[&Container]) {
+        let attachments: Vec<String> =
+            self.store().into_keys().filter(|key| key.starts_with("attachment/")).collect();
+        assert_eq!(attachments, Vec::<String>::new());
+        assert_eq!(self.held_addresses(), 0);
+        assert_eq!(self.bound_ports(), Vec::<Value>::new());
+        assert_eq!(self.stray_ports(), Vec::<Value>::new());
+        for container in containers {
+            assert_eq!(container.interfaces(), Vec::<String>::new());
+        }
+        let journal =
+            std::fs::read_dir(self.path("state/journal")).map(|entries| entries.count()).unwrap_or(0);
+        assert_eq!(journal, 0, "releases wait");
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+}
+
+/// Runs the plugin with a configuration on its standard input.
+pub(crate) fn run(mut command: Command, config: &Value) -> Ran {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A plugin that needs no configuration may have ended already.
+    let _ = child.stdin.take().unwrap().write_all(config.to_string().as_bytes());
+    child.wait_with_output().unwrap().into()
+}

@@ -1,0 +1,19 @@
+//! The tests of the plugin as a process, in one binary. Those that change a kernel need root, and say so without it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that can't go on has failed"
+)]
+
+mod attach;
+mod crowd;
+mod faults;
+mod kills;
+mod lab;
+mod protocol;
+mod runtimes;
+
+/// The plugin under test.
+const PLUGIN: &str = env!("CARGO_BIN_EXE_midonet-cni");

@@ -129,10 +129,53 @@ fn drift_says_what_changed_and_where_it_was_wanted() {
         );
         assert!(found.stdout.contains("1 object is not what the spec says"), "{}", found.stdout);
         let json = run(&["drift", ".", "--json"]).expect_code(8);
+        assert_eq!(json.stdout.lines().count(), 1, "one line for each look");
         let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
         assert_eq!(json["differences"][0]["is"], "missing");
         let _ = run(&["apply", ".", "--yes"]).expect_code(0);
         let _ = run(&["drift", "."]).expect_code(0);
+    }
+}
+
+/// Somebody puts another rule in the place of one, and another name on the router: what is said is what changed.
+#[test]
+fn drift_names_what_is_not_as_it_was() {
+    let folder = project("5", &format!("{WEB}{DB}{RULE}"));
+    let served = serve(&folder, "5.8");
+    let url = served.url();
+    let run = |arguments: &[&str]| folder.run(MIDOFORM, &[arguments, &["--api", &url]].concat());
+    let _ = run(&["apply", ".", "--yes"]).expect_code(0);
+    let topology =
+        Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap().body;
+    let all: serde_json::Value = serde_json::from_str(&topology).unwrap();
+    let find = |kind: &str, is_it: &dyn Fn(&serde_json::Value) -> bool| {
+        all["objects"][kind].as_array().unwrap().iter().find(|object| is_it(object)).unwrap().clone()
+    };
+    let rule = find("Rule", &|rule| rule["tpDst"]["start"] == 80);
+    let mut connection = Connection::open(served.address).unwrap();
+    let path = format!("/midonet-api/rules/{}", rule["id"].as_str().unwrap());
+    assert_eq!(connection.send("DELETE", &path, "*/*", "").unwrap().status, 204);
+    let body = serde_json::json!({
+        "id": rule["id"], "type": "drop", "position": 1, "nwProto": 6, "tpDst": { "start": 81, "end": 81 },
+        "inPorts": rule["inPorts"], "outPorts": rule["outPorts"],
+    });
+    let path = format!("/midonet-api/chains/{}/rules", rule["chainId"].as_str().unwrap());
+    let kind = "application/vnd.org.midonet.Rule-v2+json";
+    assert_eq!(connection.send("POST", &path, kind, &body.to_string()).unwrap().status, 201);
+    let router = find("Router", &|router| router["name"] == "acme default router");
+    let path = format!("/midonet-api/routers/{}", router["id"].as_str().unwrap());
+    let mut body = router.clone();
+    body["name"] = "mine".into();
+    let kind = "application/vnd.org.midonet.Router-v3+json";
+    let put = connection.send("PUT", &path, kind, &body.to_string()).unwrap();
+    assert!(matches!(put.status, 200 | 204), "{}", put.body);
+    let found = run(&["drift", "."]).expect_code(8);
+    for said in [
+        "changed  acme/router  router: name: mine → acme default router  (acme.toml:1)",
+        "changed  acme/chain/policy/rule/shut  rule: the one that is there says something else: destination_ports: 81 → 80  (acme.toml:9)",
+        "2 objects are not what the spec says",
+    ] {
+        assert!(found.stdout.contains(said), "{said}:\n{}", found.stdout);
     }
 }
 
@@ -166,6 +209,12 @@ fn drift_is_watched_and_told_to_prometheus() {
     metrics("midoform_drift_objects{is=\"missing\"}", false);
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api", &url]).expect_code(0);
     metrics("midoform_drift_objects{is=\"missing\"}", true);
+    metrics("midoform_drift_tenant_objects{tenant=\"acme\"}", true);
+    // The spec is read anew for each look.
+    folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{DB}"));
+    metrics("midoform_drift_tenant_objects{tenant=\"acme\"}", false);
+    folder.write("acme.toml", format!("name = \"acme\"\n{WEB}"));
+    metrics("midoform_drift_tenant_objects{tenant=\"acme\"}", true);
     drop(served);
     metrics("midoform_drift_failures_total", false);
     let id = child.id().to_string();

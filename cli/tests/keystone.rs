@@ -28,11 +28,18 @@ struct World {
 
 impl World {
     fn new(version: &str, identity: &'static str, create: bool) -> World {
+        World::with(version, identity, create, &[])
+    }
+
+    fn with(version: &str, identity: &'static str, create: bool, more: &[&str]) -> World {
         let server = TestFolder::default();
         server.write("users.toml", USERS);
         let keystone = ["--auth", "keystone", "--keystone-version", identity, "--users", "users.toml"];
-        let all =
-            [&["--version", version, "--inspect", "--keystone-listen", "127.0.0.1:0"], keystone.as_slice()];
+        let all = [
+            &["--version", version, "--inspect", "--keystone-listen", "127.0.0.1:0"],
+            keystone.as_slice(),
+            more,
+        ];
         let served = Served::start(&server, &all.concat()).unwrap_or_else(|ran| panic!("{}", ran.stderr));
         let said = served.said.lines().find_map(|line| line.strip_prefix("serving Keystone at ")).unwrap();
         let keystone = said.trim().to_owned();
@@ -244,6 +251,19 @@ fn token_of(url: &str, login: &Json) -> String {
         name.eq_ignore_ascii_case("x-subject-token").then(|| value.trim().to_owned())
     });
     token.unwrap_or_else(|| panic!("no token: {head}"))
+}
+
+/// A token that ends in the middle of a run is renewed, by whichever login it came.
+#[test]
+fn tokens_that_end_are_renewed() {
+    let world = World::with("5.8", "3", true, &["--faults"]);
+    let fault = json!({ "fault": "token-dies", "method": "POST", "nth": 5 }).to_string();
+    let mut connection = Connection::open(world.served.address).unwrap();
+    assert!(connection.send("POST", "/_faults", "application/json", &fault).unwrap().status < 300);
+    let applied = world.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
+    assert!(applied.stderr.contains("the network is what the spec says"), "{}", applied.stderr);
+    let struck = connection.send("GET", "/_faults", "*/*", "").unwrap().body;
+    assert!(struck.contains("\"struck\":1") || struck.contains("\"struck\": 1"), "{struck}");
 }
 
 #[test]

@@ -13,11 +13,12 @@ mod rules;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::dialect::{Dialect, Encoder};
 use crate::key::{Key, Namespace};
-use crate::object::{Object, RuleAction};
+use crate::object::{Condition, Object, Rule, RuleAction};
 use crate::observed::Observed;
 use crate::order::{Kind, creation_order};
 use crate::plan::{Action, Call, FORMAT, Plan, Step};
@@ -384,10 +385,7 @@ fn same_parent(old: &Object, new: &Object) -> bool {
 /// not part of it: the order of a chain is compared as a whole.
 fn difference(old: &Object, new: &Object) -> Option<String> {
     if let (Object::Rule(old), Object::Rule(new)) = (old, new) {
-        let same = old.chain == new.chain
-            && old.condition.canonical() == new.condition.canonical()
-            && old.action == new.action;
-        return (!same).then(|| "matches or does something else".to_owned());
+        return rule_difference(old, new);
     }
     if old == new {
         return None;
@@ -398,16 +396,44 @@ fn difference(old: &Object, new: &Object) -> Option<String> {
     {
         return None;
     }
-    let fields = |object: &Object| match serde_json::to_value(object) {
-        Ok(serde_json::Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
+    Some(changed_fields(old, new))
+}
+
+fn rule_difference(old: &Rule, new: &Rule) -> Option<String> {
+    let (before, after) = (old.condition.canonical(), new.condition.canonical());
+    let mut words = Vec::new();
+    if old.chain != new.chain {
+        words.push("another chain".to_owned());
+    }
+    if before.unspoken {
+        words.push("something that no spec asks for".to_owned());
+    }
+    if old.action != new.action {
+        let (old, new) = (serde_json::to_value(&old.action).ok(), serde_json::to_value(&new.action).ok());
+        words.push(format!("action: {} → {}", show(old.as_ref()), show(new.as_ref())));
+    }
+    if before != after {
+        let spoken = Condition { unspoken: false, ..before };
+        words.extend(Some(changed_fields(&spoken, &after)).filter(|words| !words.is_empty()));
+    }
+    (!words.is_empty()).then(|| format!("says something else: {}", words.join(", ")))
+}
+
+/// The fields that two of a kind don't have in common, in words.
+fn changed_fields(old: &impl Serialize, new: &impl Serialize) -> String {
     let (old, new) = (fields(old), fields(new));
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
     let words: Vec<String> =
         changed.map(|name| format!("{name}: {} → {}", show(old.get(name)), show(new.get(name)))).collect();
-    Some(words.join(", "))
+    words.join(", ")
+}
+
+fn fields(object: &impl Serialize) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(object) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    }
 }
 
 fn show(value: Option<&serde_json::Value>) -> String {
@@ -415,6 +441,10 @@ fn show(value: Option<&serde_json::Value>) -> String {
         None | Some(serde_json::Value::Null) => "none".to_owned(),
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(serde_json::Value::Object(fields)) if fields.len() == 1 => show(fields.values().next()),
+        Some(serde_json::Value::Object(fields)) if fields.len() == 2 && fields.contains_key("start") => {
+            let (start, end) = (show(fields.get("start")), show(fields.get("end")));
+            if start == end { start } else { format!("{start}-{end}") }
+        }
         Some(other) => other.to_string(),
     }
 }

@@ -1,20 +1,24 @@
 //! `midoform drift`: what is not as the spec wants it. It only reads.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use midoform_compiler::key::Key;
 use midoform_compiler::observed::Observed;
-use midoform_compiler::plan::{Action, Plan};
+use midoform_compiler::plan::{Action, Plan, Step};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::DriftOptions;
 use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::projects::{self, Missing};
+use crate::report;
 use crate::session::{Session, Target, block_on};
 use crate::ui::Ui;
 
@@ -23,6 +27,8 @@ use crate::ui::Ui;
 struct Drift {
     site: String,
     drift: bool,
+    /// How many objects of each tenant differ.
+    tenants: BTreeMap<String, u64>,
     differences: Vec<Difference>,
     foreign: Vec<Foreign>,
 }
@@ -54,18 +60,18 @@ pub(crate) fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, CommandError>
     let (compiled, project) = project.compile(&options.spec)?;
     let target = Target::of(&compiled.site, &options.api, project.root());
     let work = Work::new(&compiled, &options.select)?;
-    let untouched = target.is_untouched();
+    let untouched = target.is_untouched() && options.watch.is_none();
     block_on(async {
         if untouched {
             let observed = Observed::default();
-            return tell(ui, options, &drift_of(&work.plan(&observed), &observed));
+            return tell(ui, options, &drift_of(&work, &observed));
         }
         let session = Session::open(target, compiled.dialect(), &options.api).await?;
         let result = async {
             let Some(seconds) = options.watch else {
                 return tell(ui, options, &look(ui, &session, &work).await?);
             };
-            watch(ui, options, &session, &work, Duration::from_secs(seconds)).await
+            watch(ui, options, &session, Duration::from_secs(seconds)).await
         };
         let result = result.await;
         session.close().await;
@@ -75,51 +81,68 @@ pub(crate) fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, CommandError>
 
 async fn look(ui: &Ui, session: &Session, work: &Work<'_>) -> Result<Drift, CommandError> {
     let observed = session.observe(ui, work.view(&work.desired).scope()).await?;
-    Ok(drift_of(&work.plan(&observed), &observed))
+    Ok(drift_of(work, &observed))
 }
 
-fn drift_of(plan: &Plan, observed: &Observed) -> Drift {
-    let differences = differences_of(plan);
+/// Reads the spec as it is now, and looks.
+async fn look_anew(ui: &Ui, options: &DriftOptions, session: &Session) -> Result<Drift, CommandError> {
+    let (compiled, _) = Project::load(&options.spec)?.compile(&options.spec)?;
+    look(ui, session, &Work::new(&compiled, &options.select)?).await
+}
+
+fn drift_of(work: &Work<'_>, observed: &Observed) -> Drift {
+    let plan = work.plan(observed);
+    let differences = differences_of(&plan);
+    let mut tenants: BTreeMap<String, u64> = work.tenants.iter().map(|tenant| (tenant.clone(), 0)).collect();
+    for difference in &differences {
+        let tenant = difference.key.split('/').next().unwrap_or_default();
+        *tenants.entry(tenant.to_owned()).or_default() += 1;
+    }
     let foreign = observed.foreign.iter().map(|foreign| Foreign {
         near: foreign.near.to_string(),
         what: foreign.what.clone(),
         id: foreign.id.to_string(),
     });
-    Drift { site: plan.site.clone(), drift: !differences.is_empty(), differences, foreign: foreign.collect() }
+    let drift = !differences.is_empty();
+    Drift { site: plan.site, drift, tenants, differences, foreign: foreign.collect() }
 }
 
 /// What a plan says about the network, one difference for each object.
 pub(crate) fn differences_of(plan: &Plan) -> Vec<Difference> {
     let mut differences: Vec<Difference> = Vec::new();
+    let mut places: BTreeMap<&Key, (usize, &Step)> = BTreeMap::new();
     for step in plan.changes() {
-        let is = match step.action {
-            Action::Create => "missing",
-            Action::Delete => "unwanted",
-            Action::Update | Action::Replace | Action::Keep => "changed",
+        // What is deleted and made again, in either order, is one difference: the making says which.
+        let Some((place, first)) = places.get(&step.key).copied() else {
+            places.insert(&step.key, (differences.len(), step));
+            differences.push(difference_of(step));
+            continue;
         };
-        let source = step.source.as_ref().map(ToString::to_string);
-        let what = match step.action {
-            Action::Create => "is wanted and not there".to_owned(),
-            Action::Delete => "is there and not wanted".to_owned(),
-            _ => step.reason.to_string(),
-        };
-        let (key, kind) = (step.key.to_string(), step.kind.name());
-        // What is deleted and made again is one difference.
-        match differences.iter_mut().find(|known| known.key == key) {
-            Some(known) => {
-                known.is = "changed";
-                known.what = step.reason.to_string();
-                known.source = source;
-            }
-            None => differences.push(Difference { key, kind, is, what, source }),
+        let making = if step.action == Action::Delete { first } else { step };
+        if let Some(known) = differences.get_mut(place) {
+            let what = making.reason.to_string();
+            *known = Difference { is: "changed", what, ..difference_of(making) };
         }
     }
     differences
 }
 
+fn difference_of(step: &Step) -> Difference {
+    let (is, what) = match step.action {
+        Action::Create => ("missing", "is wanted and not there".to_owned()),
+        Action::Delete => ("unwanted", "is there and not wanted".to_owned()),
+        Action::Update | Action::Replace | Action::Keep => ("changed", step.reason.to_string()),
+    };
+    let source = step.source.as_ref().map(ToString::to_string);
+    Difference { key: step.key.to_string(), kind: step.kind.name(), is, what, source }
+}
+
 fn tell(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, CommandError> {
     if options.json {
-        ui.json(drift)?;
+        ui.data(|out| {
+            serde_json::to_writer(&mut *out, drift)?;
+            writeln!(out)
+        })?;
     } else {
         ui.data(|out| {
             for difference in &drift.differences {
@@ -157,9 +180,10 @@ async fn watch(
     ui: &Ui,
     options: &DriftOptions,
     session: &Session,
-    work: &Work<'_>,
     every: Duration,
 ) -> Result<Exit, CommandError> {
+    let mut ended = signal(SignalKind::terminate())
+        .map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
     let last: Arc<Mutex<Last>> = Arc::default();
     let serving = match options.metrics {
         None => None,
@@ -175,7 +199,7 @@ async fn watch(
     let mut told: Option<String> = None;
     let mut exit = Exit::Done;
     loop {
-        let found = look(ui, session, work).await;
+        let found = look_anew(ui, options, session).await;
         {
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
             last.looks += 1;
@@ -186,8 +210,14 @@ async fn watch(
             }
         }
         match found {
+            // The same failure is told once.
             Err(error) => {
-                ui.always_say(&format!("looking failed: {error}; looking again in {} s", every.as_secs()))
+                let text = error.to_string();
+                if told.as_ref() != Some(&text) {
+                    report::command_error(ui, &error);
+                    ui.always_say(&format!("looking again every {} s", every.as_secs()));
+                    told = Some(text);
+                }
             }
             Ok(drift) => {
                 let text = serde_json::to_string(&drift).unwrap_or_default();
@@ -200,6 +230,7 @@ async fn watch(
         tokio::select! {
             () = tokio::time::sleep(every) => {}
             _ = tokio::signal::ctrl_c() => break,
+            _ = ended.recv() => break,
         }
     }
     if let Some(serving) = serving {
@@ -245,6 +276,10 @@ fn metrics(last: &Last) -> String {
     };
     let differing = ["missing", "changed", "unwanted"].map(count).to_vec();
     gauge("drift_objects", "gauge", "Objects that are not what the spec says", differing);
+    let tenants =
+        last.drift.tenants.iter().map(|(tenant, count)| (format!("{{tenant=\"{tenant}\"}}"), *count));
+    let help = "Objects of a tenant that are not what its spec says";
+    gauge("drift_tenant_objects", "gauge", help, tenants.collect());
     let foreign = vec![(String::new(), last.drift.foreign.len() as u64)];
     gauge("foreign_objects", "gauge", "Objects in a tenant's reach that midoform did not make", foreign);
     gauge("drift_looks_total", "counter", "How often it looked", vec![(String::new(), last.looks)]);

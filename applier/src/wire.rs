@@ -358,3 +358,11 @@ fn item<T: for<'a> Deserialize<'a>>(raw: &RawValue) -> Result<T, serde_json::Err
     serde_json::from_str(raw.get())
         .or_else(|_| T::deserialize(&serde_json::from_str::<serde_json::Value>(raw.get())?))
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests read recordings, and fail where they can't go on"
+)]
+mod tests;

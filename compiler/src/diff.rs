@@ -400,7 +400,7 @@ fn difference(old: &Object, new: &Object) -> Option<String> {
 }
 
 fn rule_difference(old: &Rule, new: &Rule) -> Option<String> {
-    let (before, after) = (old.condition.canonical(), new.condition.canonical());
+    let (before, after) = (old.condition.canonical(&old.action), new.condition.canonical(&new.action));
     let mut words = Vec::new();
     if old.chain != new.chain {
         words.push("another chain".to_owned());

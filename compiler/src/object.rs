@@ -402,11 +402,16 @@ pub struct HostInterfacePort {
 
 impl Condition {
     /// The same condition with what the server fills in written out of it: a fragment policy that is the
-    /// server's default (`header` where ports are matched, else `any`; recordings 04-chain-rule).
+    /// server's default for a rule that does this (`unfragmented` where it translates, else `header` where ports are
+    /// matched, else `any`; recordings 04-chain-rule, 09-nat-rules).
     #[must_use]
-    pub fn canonical(&self) -> Condition {
+    pub fn canonical(&self, action: &RuleAction) -> Condition {
         let matches_ports = self.source_ports.is_some() || self.destination_ports.is_some();
-        let default = if matches_ports { FragmentPolicy::Header } else { FragmentPolicy::Any };
+        let default = match action {
+            RuleAction::SourceNat(..) | RuleAction::DestinationNat(..) => FragmentPolicy::Unfragmented,
+            _ if matches_ports => FragmentPolicy::Header,
+            _ => FragmentPolicy::Any,
+        };
         let fragments = self.fragments.filter(|policy| *policy != default);
         let mut sorted = Condition { fragments, ..self.clone() };
         sorted.in_ports.sort();

@@ -74,13 +74,13 @@ impl Matching<'_> {
         };
         let mut matched: Vec<Option<Key>> = vec![None; rules.len()];
         for (key, wanted) in desired {
-            let condition = wanted.condition.canonical();
+            let condition = wanted.condition.canonical(&wanted.action);
             let own = claimants.get(key).map(Vec::as_slice).unwrap_or_default();
             let is_equal = |at: &&usize| {
                 let free = matched.get(**at).is_some_and(Option::is_none);
                 let content = contents.get(**at);
                 free && content.is_some_and(|(observed, action)| {
-                    *action == wanted.action && observed.canonical() == condition
+                    *action == wanted.action && observed.canonical(action) == condition
                 })
             };
             let found = own.iter().find(is_equal).or_else(|| nameless.iter().find(is_equal)).or(own.first());

@@ -178,7 +178,7 @@ fn decides(entry: &Entry) -> bool {
 fn canonical(object: &Object) -> Object {
     let mut object = object.clone();
     match &mut object {
-        Object::Rule(rule) => rule.condition = rule.condition.canonical(),
+        Object::Rule(rule) => rule.condition = rule.condition.canonical(&rule.action),
         Object::Router(device) | Object::Bridge(device) => {
             device.name.clear();
             device.tenant_id.clear();

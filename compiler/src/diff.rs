@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::dialect::{Dialect, Encoder};
 use crate::key::{Key, Namespace};
-use crate::object::{Condition, Object, Rule, RuleAction};
+use crate::object::{Condition, Object, Reference, Rule, RuleAction};
 use crate::observed::Observed;
 use crate::order::{Kind, creation_order};
 use crate::plan::{Action, Call, FORMAT, Plan, Step};
@@ -157,6 +157,16 @@ impl<'a> Differ<'a> {
             .collect();
         while let Some(replaced) = queue.pop() {
             for user in self.users.get(&replaced).into_iter().flatten() {
+                if self.asks_about_port(user, &replaced) {
+                    // A rule outlives its ports, and stays right where they come back under their ids (09-nat-rules).
+                    if let Some(verdict @ Verdict::Keep) = self.verdicts.get_mut(*user)
+                        && (!self.encoder.dialect().keeps_offered_id(Kind::RouterPort)
+                            || self.observed.ids.contains_key(&replaced))
+                    {
+                        *verdict = Verdict::Replace(format!("asks about {replaced}, which gets another id"));
+                    }
+                    continue;
+                }
                 let Some(verdict) = self.verdicts.get_mut(*user) else { continue };
                 let is_device = self
                     .observed
@@ -179,6 +189,16 @@ impl<'a> Differ<'a> {
                 }
             }
         }
+    }
+
+    /// Whether an observed object is a rule that names this port.
+    fn asks_about_port(&self, key: &Key, port: &Key) -> bool {
+        let Some(Object::Rule(rule)) = self.observed.topology.get(key.as_str()).map(|entry| &entry.object)
+        else {
+            return false;
+        };
+        let ports = rule.condition.in_ports.iter().chain(&rule.condition.out_ports);
+        ports.filter_map(Reference::key).any(|known| known == port)
     }
 
     fn steps(&self, after: &Encoder<'_>) -> Vec<Step> {

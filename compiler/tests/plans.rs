@@ -97,6 +97,45 @@ fn a_changed_address_replaces_the_port_and_what_stands_on_it() {
     assert_eq!(lint::check(&plan, &observed), []);
 }
 
+/// A rule outlives its ports (09-nat-rules), so that what it shuts stays shut meanwhile.
+#[test]
+fn rules_stay_while_a_port_that_they_ask_about_is_replaced() {
+    let site = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n";
+    let tenants = |gateway: &str| {
+        let acme = format!(
+            "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\ngateway = \"{gateway}\"\n\
+             [[bridge]]\nname = \"db\"\ncidr = \"10.2.0.0/24\"\n[[peer]]\ntenant = \"beta\"\nbridges = [\"web\"]\n"
+        );
+        let beta = "name = \"beta\"\n[[bridge]]\nname = \"b\"\ncidr = \"10.3.0.0/24\"\n[[peer]]\ntenant = \"acme\"\n";
+        Project::of_text(site, &[("acme.toml", &acme), ("beta.toml", beta)]).compile()
+    };
+    let (before, after) = (tenants("first"), tenants("last"));
+    let mut observed = as_observed(&before);
+    let rules = |dialect, observed: &Observed| {
+        let plan = plan("s", dialect, &after.topology, observed);
+        assert_eq!(lint::check(&plan, observed), []);
+        let rules = plan.changes().filter(|step| step.kind == Kind::Rule);
+        rules.map(|step| (step.action, step.key.to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(DIALECTS[1], &observed), [], "the port comes back under its id");
+    // A server that chooses ids gives it another one.
+    for entry in observed.topology.entries() {
+        if matches!(Kind::of(&entry.object), Kind::RouterPort | Kind::BridgePort | Kind::Rule | Kind::Route) {
+            let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, entry.key.as_str().as_bytes());
+            observed.ids.insert(entry.key.clone(), id);
+        }
+    }
+    for (chain, rules) in &mut observed.rules {
+        for rule in rules {
+            rule.id = observed.ids[rule.key.as_ref().unwrap_or(chain)];
+        }
+    }
+    let wanted = ["acme/chain/out/rule/peer/beta/sources", "acme/chain/out/rule/peer/beta/destinations"];
+    let made = wanted.map(|key| (Action::Create, key.to_owned()));
+    let gone = [wanted[1], wanted[0]].map(|key| (Action::Delete, key.to_owned()));
+    assert_eq!(rules(DIALECTS[0], &observed), [made, gone].concat());
+}
+
 #[test]
 fn a_changed_filter_is_an_update_that_keeps_what_midoform_does_not_speak_of() {
     let site = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n";

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::dialect::Dialect;
+use midoform_compiler::key::Key;
 use midoform_compiler::moved::Moves;
-use midoform_compiler::object::Reference;
+use midoform_compiler::object::{Object, Reference};
 use midoform_compiler::observed::Observed;
 use midoform_compiler::order::Kind;
 use midoform_compiler::topology::Topology;
@@ -42,6 +43,14 @@ pub struct Scope<'a> {
     pub moves: &'a Moves,
     /// Whether objects that somebody else made are recognised by what they are, whatever the dialect: to adopt them.
     pub adopting: bool,
+}
+
+impl<'a> Scope<'a> {
+    /// What a run that has not ended well was making.
+    pub(crate) fn making(self) -> impl Iterator<Item = &'a (Key, Object)> {
+        let known = self.tenants.iter().filter_map(move |tenant| self.known.tenants.get(tenant));
+        known.flat_map(|tenant| &tenant.making)
+    }
 }
 
 /// Observes the network.

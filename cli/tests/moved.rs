@@ -61,6 +61,26 @@ fn what_is_renamed_is_not_made_again() {
             assert_eq!(plan.code, 0, "{version}, {what}: {}{}", plan.stdout, plan.stderr);
         };
         empty("once more");
+        if dialect == "5" {
+            let lock = folder.read("midoform.lock");
+            std::fs::remove_file(folder.path().join("midoform.lock")).unwrap();
+            let pinned = format!("cidr = \"{}", network);
+            let text = format!("{}{MOVED}", renamed(&old));
+            folder.write(
+                "acme.toml",
+                text.replacen("name = \"front\"", &format!("name = \"front\"\n{pinned}"), 1),
+            );
+            let plan = run(&["plan", ".", "--json"]).expect_code(0);
+            assert!(
+                !plan.stdout.contains("\"action\":\"delete\",\"key\":\"acme/bridge/front\""),
+                "{}",
+                plan.stdout
+            );
+            folder.write("midoform.lock", lock);
+            folder.write("acme.toml", text);
+        }
+        folder.write("acme.toml", renamed(&old));
+        empty("without the lines that said so");
         let _ = run(&["destroy", ".", "--yes"]).expect_code(0);
         let left = objects(&served);
         assert!(left["Network"].as_array().is_none_or(Vec::is_empty), "{version}: {left}");

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::claims::Claims;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::key::Key;
+use crate::object::Object;
 use crate::source::{Span, Spanned};
 use crate::spec;
 
@@ -45,6 +46,9 @@ pub struct TenantAllocation {
     /// The ids that don't follow from the keys: of the server's choosing (MidoNet 1.x: ports, rules, routes), and
     /// of what was adopted.
     pub ids: BTreeMap<Key, Uuid>,
+    /// What a run that has not ended well was making (MidoNet 1.x: objects whose ids only the server knows), with the
+    /// keys: the next run recognises it, even if nobody wants it any more.
+    pub making: Vec<(Key, Object)>,
     /// Where it stands in the lock file.
     pub span: Span,
 }

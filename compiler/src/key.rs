@@ -43,6 +43,11 @@ impl Key {
         Key(format!("{}/{segment}", self.0).into())
     }
 
+    /// The id that the key itself says: that of an object whose key nobody knows any more.
+    pub fn own_id(&self) -> Option<Uuid> {
+        self.0.rsplit_once("/@").and_then(|(_, id)| Uuid::try_parse(id).ok())
+    }
+
     /// True for this key itself and every key below it.
     pub fn is_or_below(&self, ancestor: &str) -> bool {
         self.0.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -87,8 +92,7 @@ impl Namespace {
     /// The id of the object with this key: UUIDv5 of the site's namespace and the key. An object that was found
     /// and whose key nobody knows any more has a key that ends with `@` and its id: that one it keeps.
     pub fn id(&self, key: &Key) -> Uuid {
-        let own = key.as_str().rsplit_once("/@").and_then(|(_, id)| Uuid::try_parse(id).ok());
-        own.unwrap_or_else(|| Uuid::new_v5(&self.0, key.as_str().as_bytes()))
+        key.own_id().unwrap_or_else(|| Uuid::new_v5(&self.0, key.as_str().as_bytes()))
     }
 
     /// The second id of a key: that of a rule that is made while the one that it replaces still has the first.

@@ -109,6 +109,13 @@ fn tenant(reader: &mut Reader<'_>, mut table: Table<'_>) -> TenantAllocation {
             }
         }
     }
+    for text in table.strings(reader, "making", false) {
+        let parsed = text.value.split_once(' ');
+        match parsed.and_then(|(key, object)| Some((Key::from(key), serde_json::from_str(object).ok()?))) {
+            Some(making) => entry.making.push(making),
+            None => reader.push(broken(text.span, &text.value, "key with an object")),
+        }
+    }
     table.finish(reader);
     entry
 }
@@ -159,6 +166,14 @@ fn write_tenant(text: &mut String, name: &str, tenant: &TenantAllocation) {
     if !tenant.ports.is_empty() {
         let ports: Vec<String> = tenant.ports.iter().map(|port| format!("\"{port}\"")).collect();
         let _ = writeln!(text, "ports = [{}]", ports.join(", "));
+    }
+    if !tenant.making.is_empty() {
+        text.push_str("making = [\n");
+        for (key, object) in &tenant.making {
+            let object = serde_json::to_string(object).unwrap_or_default();
+            let _ = writeln!(text, "  {},", toml::Value::from(format!("{key} {object}")));
+        }
+        text.push_str("]\n");
     }
     if !tenant.bridges.is_empty() {
         let _ = writeln!(text, "[tenant.{name}.bridge]");

@@ -29,7 +29,11 @@ impl Matching<'_> {
             }
         }
         if self.by_content(Kind::RouterPort) {
-            self.match_by_content(raw, &by_id);
+            let scope = self.scope;
+            let desired = scope.desired.entries().iter().map(|entry| (&entry.key, &entry.object));
+            self.match_by_content(raw, &by_id, &desired.collect::<Vec<_>>());
+            let making = scope.making().map(|(key, object)| (key, object));
+            self.match_by_content(raw, &by_id, &making.collect::<Vec<_>>());
         }
         self.match_unwanted_router_ports(raw);
     }
@@ -80,24 +84,23 @@ impl Matching<'_> {
         }
     }
 
-    /// 1.x: desired ports that no id led to, found by what they are.
-    fn match_by_content(&mut self, raw: &Raw, by_id: &BTreeMap<Uuid, &Port>) {
-        let desired = self.scope.desired;
+    /// 1.x: ports that are wanted, or were being made, and that no id led to: found by what they are.
+    fn match_by_content(&mut self, raw: &Raw, by_id: &BTreeMap<Uuid, &Port>, wanted: &[(&Key, &Object)]) {
         let mut by_address: BTreeMap<(Uuid, Ipv4Addr), Uuid> = BTreeMap::new();
         for port in raw.ports.iter().map(|port| &port.value) {
             if let Some(address) = port.address() {
                 by_address.insert((port.device_id, address), port.id);
             }
         }
-        for entry in desired.entries() {
-            if let (Object::RouterPort(port), false) = (&entry.object, self.ids.contains_key(&entry.key)) {
+        for (key, object) in wanted {
+            if let (Object::RouterPort(port), false) = (object, self.ids.contains_key(*key)) {
                 let device = self.id_of(&port.router);
                 let found = device.and_then(|device| by_address.get(&(device, port.address))).copied();
-                self.bind_free(found, &entry.key);
+                self.bind_free(found, key);
             }
         }
-        for entry in desired.entries() {
-            match &entry.object {
+        for (_, object) in wanted {
+            match object {
                 Object::PortLink(link) => {
                     let (Some(port), Some(peer)) = (link.port.key(), link.peer.key()) else { continue };
                     let linked =
@@ -120,12 +123,12 @@ impl Matching<'_> {
             }
         }
         if !self.scope.adopting {
-            self.take_free_bridge_ports(raw);
+            self.take_free_bridge_ports(raw, wanted);
         }
     }
 
     /// A bridge port that is neither linked nor bound is what a lost answer leaves: free to take.
-    fn take_free_bridge_ports(&mut self, raw: &Raw) {
+    fn take_free_bridge_ports(&mut self, raw: &Raw, wanted: &[(&Key, &Object)]) {
         let mut free: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
         for port in raw.ports.iter().map(|port| &port.value) {
             let unused =
@@ -134,14 +137,14 @@ impl Matching<'_> {
                 free.entry(port.device_id).or_default().push(port.id);
             }
         }
-        for entry in self.scope.desired.entries() {
-            let Object::BridgePort(port) = &entry.object else { continue };
+        for (key, object) in wanted {
+            let Object::BridgePort(port) = object else { continue };
             let device = self.id_of(&port.bridge);
-            if self.ids.contains_key(&entry.key) {
+            if self.ids.contains_key(*key) {
                 continue;
             }
             let taken = device.and_then(|device| free.get_mut(&device)).and_then(Vec::pop);
-            self.bind_free(taken, &entry.key);
+            self.bind_free(taken, key);
         }
     }
 

@@ -88,6 +88,7 @@ impl Matching<'_> {
                 *place = Some((*key).clone());
             }
         }
+        self.match_what_was_being_made(chain, rules, &contents, &mut matched);
         let mut taken: BTreeSet<&Key> = desired.iter().map(|(key, _)| *key).collect();
         for ((rule, key), place) in rules.iter().zip(claims).zip(&mut matched) {
             if place.is_some() {
@@ -101,6 +102,35 @@ impl Matching<'_> {
             };
         }
         matched
+    }
+
+    /// 1.x: rules of a run that has not ended well, which nobody wants any more.
+    fn match_what_was_being_made(
+        &self,
+        chain: &Key,
+        rules: &[wire::Rule],
+        contents: &[(Condition, RuleAction)],
+        matched: &mut [Option<Key>],
+    ) {
+        for (_, object) in self.scope.making() {
+            let Object::Rule(made) = object else { continue };
+            if made.chain.key() != Some(chain) {
+                continue;
+            }
+            let condition = made.condition.canonical(&made.action);
+            let is_it = |at: &usize| {
+                let free = matched.get(*at).is_some_and(Option::is_none);
+                let nameless = rules.get(*at).is_some_and(|rule| !self.remembered.contains_key(&rule.id));
+                free && nameless
+                    && contents.get(*at).is_some_and(|(observed, action)| {
+                        *action == made.action && observed.canonical(action) == condition
+                    })
+            };
+            let found = (0..rules.len()).find(is_it);
+            if let Some((place, rule)) = found.and_then(|at| Some((matched.get_mut(at)?, rules.get(at)?))) {
+                *place = Some(chain.join(&format!("rule/@{}", rule.id)));
+            }
+        }
     }
 
     /// A rule's condition and action. A type that midoform has no word for never equals a desired one.
@@ -138,6 +168,7 @@ impl Matching<'_> {
                 let key = keys_by_id.get(&route.id).map(|key| (*key).clone());
                 let key = key.or_else(|| self.remembered(route.id));
                 let key = key.or_else(|| self.match_route_by_content(&object, desired));
+                let key = key.or_else(|| self.was_being_made(route.id, &object));
                 self.add_route(route, object, key);
             }
         }
@@ -182,6 +213,13 @@ impl Matching<'_> {
             next_hop,
             weight: route.weight,
         })
+    }
+
+    /// 1.x: a route of a run that has not ended well, which nobody wants any more.
+    fn was_being_made(&self, id: Uuid, route: &Route) -> Option<Key> {
+        let mut making = self.scope.making();
+        let (key, _) = making.find(|(_, object)| matches!(object, Object::Route(made) if made == route))?;
+        Some(key.join(&format!("@{id}")))
     }
 
     /// 1.x: a route that no id led to, by content.

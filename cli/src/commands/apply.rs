@@ -7,6 +7,8 @@ use std::path::Path;
 use midoform_compiler::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::key::Key;
 use midoform_compiler::observed::Observed;
+use midoform_compiler::order::Kind;
+use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::Topology;
 
 use crate::args::{ApplyOptions, Select};
@@ -68,9 +70,11 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
             };
             let Some(done) = job.agreed()? else { return Ok(Exit::Done) };
             let guard = guard.as_ref().ok_or_else(|| CommandError::Internal("no lock is held".to_owned()))?;
-            project.lock_file.write(guard, &compiled.allocations)?;
+            let mut before = compiled.allocations.clone();
+            note_what_is_made(&mut before, &plan, &work.desired);
+            project.lock_file.write(guard, &before)?;
             let finished = job.carry_out(done, &|observed| work.plan(observed)).await?;
-            let mut after = compiled.allocations.clone();
+            let mut after = before;
             record(&mut after, &work, &finished);
             if finished.is_whole() {
                 give_back(&mut after, &abandoned);
@@ -122,6 +126,26 @@ fn record(allocations: &mut Allocations, work: &Work<'_>, finished: &Finished) {
     }
 }
 
+/// 1.x chooses the ids of some objects itself: what will be made is written down first, so that the next run knows
+/// it, should this one end before it can say what became of it.
+pub(crate) fn note_what_is_made(allocations: &mut Allocations, plan: &Plan, desired: &Topology) {
+    if plan.dialect.keeps_offered_id(Kind::RouterPort) {
+        return;
+    }
+    for step in plan.changes().filter(|step| matches!(step.action, Action::Create | Action::Replace)) {
+        let hangs_on_one = matches!(step.kind, Kind::PortLink | Kind::HostInterfacePort);
+        if plan.dialect.keeps_offered_id(step.kind) && !hangs_on_one {
+            continue;
+        }
+        let Some(entry) = desired.get(step.key.as_str()) else { continue };
+        let Some(tenant) = allocations.tenants.get_mut(step.key.tenant()) else { continue };
+        let making = (entry.key.clone(), entry.object.clone());
+        if !tenant.making.contains(&making) {
+            tenant.making.push(making);
+        }
+    }
+}
+
 pub(crate) fn mark_applied(
     allocations: &mut Allocations,
     tenants: &BTreeSet<String>,
@@ -131,6 +155,9 @@ pub(crate) fn mark_applied(
     for tenant in tenants {
         if let Some(entry) = allocations.tenants.get_mut(tenant) {
             entry.applied = true;
+            if finished.is_whole() {
+                entry.making.clear();
+            }
             entry.ports.clear();
             entry.ids.clear();
         }

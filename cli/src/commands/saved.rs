@@ -11,7 +11,7 @@ use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::{diff, lock};
 
 use crate::args::{Api, ApplyOptions, Consent, UndoOptions};
-use crate::commands::apply::mark_applied;
+use crate::commands::apply::{mark_applied, note_what_is_made};
 use crate::commands::carry_out::{Batches, Finished, Job};
 use crate::error::{CommandError, Exit};
 use crate::session::{Identity, Session, Target, View, block_on};
@@ -99,7 +99,9 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
                     .map(|tenants| Batches { tenants, pause_on_drift: options.pause_on_drift }),
             };
             let Some(agreed) = job.agreed()? else { return Ok(None) };
-            opened.lock_file.write(&opened.guard, &allocations)?;
+            let mut before = allocations.clone();
+            note_what_is_made(&mut before, &saved.plan, &saved.desired);
+            opened.lock_file.write(&opened.guard, &before)?;
             let again = |observed: &Observed| {
                 diff::plan(&saved.plan.site, saved.plan.dialect, &saved.desired, observed)
             };

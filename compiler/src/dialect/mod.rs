@@ -121,7 +121,7 @@ impl<'a> Encoder<'a> {
 
     /// The id of the object with this key, as text: a UUID, or `${KEY}` where only the server will know it.
     fn id(&self, key: &Key, kind: Kind) -> String {
-        match self.known.get(key) {
+        match self.known.get(key).copied().or_else(|| key.own_id()) {
             Some(id) => id.to_string(),
             None if self.dialect.keeps_offered_id(kind) => self.namespace.id(key).to_string(),
             None => format!("${{{key}}}"),

@@ -56,7 +56,8 @@ impl Sitter<'_> {
             destination_ports: condition.destination_ports,
             ..Condition::default()
         };
-        if condition.canonical() != spoken.canonical() {
+        // Rules that translate are not what this is asked about.
+        if condition.canonical(&RuleAction::Accept) != spoken.canonical(&RuleAction::Accept) {
             return None;
         }
         let mut from: Vec<String> = self.place(&condition.in_ports, condition.source)?.into_iter().collect();

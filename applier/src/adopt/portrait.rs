@@ -187,7 +187,7 @@ impl<'a> Sitter<'a> {
         let shut = |(condition, action): &Said| {
             let only_port = Condition { in_ports: condition.in_ports.clone(), ..Condition::default() };
             *action == Some(RuleAction::Drop)
-                && condition.canonical() == only_port.canonical()
+                && condition.canonical(&RuleAction::Drop) == only_port.canonical(&RuleAction::Drop)
                 && self.is_uplink(&condition.in_ports)
         };
         self.said(self.router.inbound_filter_id).iter().any(shut)

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
+use midoform_applier::store::lockfile::Guard;
 use midoform_compiler::allocation::{Allocations, TenantAllocation};
-use midoform_compiler::key::Key;
+use midoform_compiler::key::{Key, Namespace};
 use midoform_compiler::observed::Observed;
 use midoform_compiler::order::Kind;
 use midoform_compiler::plan::{Action, Plan};
@@ -49,43 +50,58 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
     let abandoned = if options.prune { Work::abandoned(&compiled) } else { BTreeSet::new() };
     refuse_protected(&compiled, &abandoned)?;
     work.tenants.extend(abandoned.iter().cloned());
+    let applied =
+        Applied { ui, options, work: &work, project: &project, guard: guard.as_ref(), abandoned: &abandoned };
     block_on(async {
         let session = Session::open(target, compiled.dialect(), &options.api).await?;
-        let result = async {
-            let observed = session.observe(ui, work.view(&work.desired).scope()).await?;
-            refuse_attached(&observed, &abandoned)?;
-            let plan = work.plan(&observed);
-            let job = Job {
-                ui,
-                session: &session,
-                consent: &options.consent,
-                view: work.view(&work.desired),
-                goal: &work.desired,
-                observed: &observed,
-                plan: &plan,
-                expect: options.expect.as_deref(),
-                batches: options
-                    .batch
-                    .map(|tenants| Batches { tenants, pause_on_drift: options.pause_on_drift }),
-            };
-            let Some(done) = job.agreed()? else { return Ok(Exit::Done) };
-            let guard = guard.as_ref().ok_or_else(|| CommandError::Internal("no lock is held".to_owned()))?;
-            let mut before = compiled.allocations.clone();
-            note_what_is_made(&mut before, &plan, &work.desired);
-            project.lock_file.write(guard, &before)?;
-            let finished = job.carry_out(done, &|observed| work.plan(observed)).await?;
-            let mut after = before;
-            record(&mut after, &work, &finished);
-            if finished.is_whole() {
-                give_back(&mut after, &abandoned);
-            }
-            project.lock_file.write(guard, &after)?;
-            finished.exit(ui, &options.consent, &plan)
-        };
-        let result = result.await;
+        let result = applied.carry_out(&session).await;
         session.close().await;
         result
     })
+}
+
+/// An apply whose spec was read.
+struct Applied<'a> {
+    ui: &'a Ui,
+    options: &'a ApplyOptions,
+    work: &'a Work<'a>,
+    project: &'a Project,
+    guard: Option<&'a Guard>,
+    /// The tenants that go because their file is gone.
+    abandoned: &'a BTreeSet<String>,
+}
+
+impl Applied<'_> {
+    /// Observes, plans, and does what somebody agreed to.
+    async fn carry_out(&self, session: &Session) -> Result<Exit, CommandError> {
+        let Applied { ui, options, work, .. } = *self;
+        let observed = session.observe(ui, work.view(&work.desired).scope()).await?;
+        refuse_attached(&observed, self.abandoned)?;
+        let plan = work.plan(&observed);
+        let job = Job {
+            ui,
+            session,
+            consent: &options.consent,
+            view: work.view(&work.desired),
+            goal: &work.desired,
+            observed: &observed,
+            plan: &plan,
+            expect: options.expect.as_deref(),
+            batches: options.batch.map(|tenants| Batches { tenants, pause_on_drift: options.pause_on_drift }),
+        };
+        let Some(agreed) = job.agreed()? else { return Ok(Exit::Done) };
+        let guard = self.guard.ok_or_else(|| CommandError::Internal("no lock is held".to_owned()))?;
+        let mut allocations = work.compiled.allocations.clone();
+        note_what_is_made(&mut allocations, &plan, &work.desired);
+        self.project.lock_file.write(guard, &allocations)?;
+        let finished = job.carry_out(agreed, &|observed| work.plan(observed)).await?;
+        record(&mut allocations, work, &finished);
+        if finished.is_whole() {
+            give_back(&mut allocations, self.abandoned);
+        }
+        self.project.lock_file.write(guard, &allocations)?;
+        finished.exit(ui, &options.consent, &plan)
+    }
 }
 
 /// What is attached to a tenant that goes because its file is gone would be cut off.
@@ -116,7 +132,7 @@ fn is_saved_plan(path: &Path) -> bool {
 /// Writes down what was applied: that it was, which static ports there are, and the ids of the server's
 /// choosing.
 fn record(allocations: &mut Allocations, work: &Work<'_>, finished: &Finished) {
-    mark_applied(allocations, &work.tenants, &work.desired, finished);
+    mark_applied(allocations, &work.compiled.site.name.value, &work.tenants, &work.desired, finished);
     for tenant in &work.compiled.tenants {
         if let (true, Some(entry)) =
             (work.tenants.contains(&*tenant.name), allocations.tenants.get_mut(&*tenant.name))
@@ -148,10 +164,14 @@ pub(crate) fn note_what_is_made(allocations: &mut Allocations, plan: &Plan, desi
 
 pub(crate) fn mark_applied(
     allocations: &mut Allocations,
+    site: &str,
     tenants: &BTreeSet<String>,
     desired: &Topology,
     finished: &Finished,
 ) {
+    // An id that follows from the key needs no remembering.
+    let namespace = Namespace::of_site(site);
+    let chosen = finished.ids.iter().filter(|(key, id)| namespace.other_id(key) != **id);
     for tenant in tenants {
         if let Some(entry) = allocations.tenants.get_mut(tenant) {
             entry.applied = true;
@@ -176,7 +196,7 @@ pub(crate) fn mark_applied(
             known.ports.push((*name).to_owned());
         }
     }
-    for (key, id) in &finished.ids {
+    for (key, id) in chosen {
         if let Some(known) = entry_of(allocations, tenants, key) {
             known.ids.insert(key.clone(), *id);
         }

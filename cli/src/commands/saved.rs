@@ -112,7 +112,7 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
         result
     })?;
     let Some(finished) = finished else { return Ok(Exit::Done) };
-    mark_applied(&mut allocations, &saved.tenants, &saved.desired, &finished);
+    mark_applied(&mut allocations, &saved.plan.site, &saved.tenants, &saved.desired, &finished);
     opened.lock_file.write(&opened.guard, &allocations)?;
     finished.exit(ui, &options.consent, &saved.plan)
 }
@@ -174,7 +174,7 @@ fn restore(now: &mut Allocations, before: &Allocations, saved: &SavedPlan, finis
             Some(entry) => drop(now.tenants.insert(tenant.clone(), entry.clone())),
         }
     }
-    mark_applied(now, &saved.tenants, &saved.before, finished);
+    mark_applied(now, &saved.plan.site, &saved.tenants, &saved.before, finished);
     for (tenant, entry) in &before.tenants {
         if let (true, Some(known)) = (saved.tenants.contains(tenant), now.tenants.get_mut(tenant)) {
             known.applied = entry.applied;

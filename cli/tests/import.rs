@@ -82,6 +82,29 @@ address = "10.20.1.10"
 name = "one"
 ports = ["web-1"]
 
+[[port]]
+name = "a-db"
+bridge = "db"
+host = "node1"
+interface = "tapdb1"
+mac = "02:00:00:00:01:0b"
+address = "10.20.4.10"
+
+[[port_group]]
+name = "both"
+ports = ["a-db", "web-1"]
+
+[[rule]]
+name = "both-to-the-world"
+from = { port_group = "both" }
+to = { world = true, tcp = [80, "8000-8100"] }
+action = "drop"
+
+[[rule]]
+name = "to-both"
+to = { port_group = "both", udp = 53 }
+action = "reject"
+
 [[rule]]
 name = "only-web-1"
 from = { port_group = "one" }

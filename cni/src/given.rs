@@ -27,6 +27,10 @@ pub(crate) fn sha256(text: &str) -> String {
 struct GivenRecord {
     applied: bool,
     protect: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    project_made: bool,
     link: Option<LinkRecord>,
     bridges: BTreeMap<String, Ipv4Net>,
     ports: Vec<String>,
@@ -47,7 +51,7 @@ impl Record for LinkRecord {
     const VERSION: u64 = 1;
 }
 
-/// The ids of the server's choosing.
+/// The ids that don't follow from the keys: of the server's choosing, and of what was adopted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct IdsRecord {
     ids: BTreeMap<Key, Uuid>,
@@ -89,6 +93,8 @@ pub(crate) async fn load(store: &SharedStore) -> Result<Given> {
                 let own = given.allocations.tenants.entry((*tenant).to_owned()).or_default();
                 own.applied = record.applied;
                 own.protect = record.protect;
+                own.tenant_id = record.tenant_id;
+                own.project_made = record.project_made;
                 own.link =
                     record.link.map(|link| LinkAddresses { provider: link.provider, tenant: link.tenant });
                 own.bridges = record.bridges;
@@ -129,6 +135,8 @@ pub(crate) async fn write(
     let record = GivenRecord {
         applied: after.applied,
         protect: after.protect,
+        tenant_id: after.tenant_id.clone(),
+        project_made: after.project_made,
         link,
         bridges: after.bridges.clone(),
         ports: after.ports.clone(),

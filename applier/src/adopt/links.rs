@@ -8,7 +8,7 @@ use midoform_compiler::parse::name_problem;
 use uuid::Uuid;
 
 use super::ROUTER_SUFFIX;
-use super::portrait::{Bridge, Link, Sitter, StaticPort, legal_name};
+use super::portrait::{Bridge, Link, Said, Sitter, StaticPort, legal_name};
 use crate::wire::{Device, Port};
 
 impl<'a> Sitter<'a> {
@@ -119,7 +119,16 @@ impl<'a> Sitter<'a> {
                 }
             }
         }
-        self.ports.sort_by(|a, b| a.name.cmp(&b.name));
+        // Rules for a port group stand in the order of the spec's ports.
+        let chains = ["stateless", "policy"].map(|name| self.chain_named(name));
+        let rules: Vec<Said> = chains.into_iter().flat_map(|chain| self.said(chain)).collect();
+        let named =
+            rules.iter().flat_map(|(condition, _)| [condition.source, condition.destination]).flatten();
+        let order: Vec<Ipv4Net> = named.collect();
+        let place = |port: &StaticPort<'_>| {
+            order.iter().position(|network| *network == port.address.into()).unwrap_or(usize::MAX)
+        };
+        self.ports.sort_by(|a, b| (place(a), &a.name).cmp(&(place(b), &b.name)));
     }
 
     /// Port groups of the tenant's name that hold ports of the spec alone.

@@ -253,6 +253,47 @@ fn token_of(url: &str, login: &Json) -> String {
     token.unwrap_or_else(|| panic!("no token: {head}"))
 }
 
+/// Several that make the same project at once come to one, whoever was first.
+#[test]
+fn a_project_is_made_once() {
+    let world = World::new("5.8", "3", true);
+    let site = world.folder.read("site.toml");
+    let folders: Vec<TestFolder> = (0..6)
+        .map(|_| {
+            let folder = TestFolder::default();
+            folder.write("site.toml", &site);
+            for name in 0..8 {
+                folder.write(&format!("t{name}.toml"), format!("name = \"t{name}\"\n"));
+            }
+            folder
+        })
+        .collect();
+    let runs: Vec<_> = folders
+        .iter()
+        .map(|folder| {
+            let mut command = folder.command(MIDOFORM, &["lock", "."]);
+            command
+                .env("OS_USERNAME", "root")
+                .env("OS_PASSWORD", "opensesame-1")
+                .env("OS_PROJECT_NAME", "admin");
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut made = 0;
+    for run in runs {
+        let ran = Ran::from(run.wait_with_output().unwrap()).expect_code(0);
+        made += ran.stderr.matches("made the Keystone project").count();
+    }
+    assert_eq!(made, 8, "each by one of them");
+    let written = |folder: &TestFolder| -> Vec<String> {
+        let lock = folder.read("midoform.lock");
+        lock.lines().filter(|line| line.starts_with("tenant_id")).map(str::to_owned).collect()
+    };
+    let first = written(&folders[0]);
+    assert_eq!(first.len(), 8);
+    assert!(folders.iter().all(|folder| written(folder) == first));
+}
+
 /// A token that ends in the middle of a run is renewed, by whichever login it came.
 #[test]
 fn tokens_that_end_are_renewed() {

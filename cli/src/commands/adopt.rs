@@ -3,16 +3,15 @@
 //! Nothing is changed in the network. The lock file is written before the spec: a spec whose ids nobody remembers
 //! would be made a second time.
 
+mod choose;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use midoform_applier::adopt::{
-    Attached, EtcdLogin, Leftover, PluginState, PluginTenant, Pod, Portrait, ROUTER_SUFFIX, SeenRouter,
-    Survey, legal_name,
-};
+use midoform_applier::adopt::{Attached, EtcdLogin, Leftover, PluginState, Pod, Portrait, Survey};
 use midoform_applier::observe::Scope;
 use midoform_applier::store::lockfile::write_atomically;
 use midoform_compiler::Compiled;
@@ -22,7 +21,6 @@ use midoform_compiler::key::{Key, Namespace, SITE};
 use midoform_compiler::lower::provider_router;
 use midoform_compiler::object::Reference;
 use midoform_compiler::observed::Observed;
-use midoform_compiler::parse::name_problem;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -106,7 +104,7 @@ pub(crate) fn adopt(ui: &Ui, options: &AdoptOptions) -> Result<Exit, CommandErro
                 format!("the plugin's keys know no tenant `{tenant}`; they know: {}", all.join(", "));
             return Err(CommandError::Usage(message));
         }
-        let choose = |survey: &Survey| choose_adopted(survey, tenant, options.router, known.as_ref());
+        let choose = |survey: &Survey| choose::adopted(survey, tenant, options.router, known.as_ref());
         let exit = take_over(ui, &manner, &choose)?;
         if exit != Exit::Done {
             return Ok(exit);
@@ -123,7 +121,7 @@ pub(crate) fn import(ui: &Ui, options: &ImportOptions) -> Result<Exit, CommandEr
         strict: false,
         pending: true,
     };
-    take_over(ui, &manner, &|survey| choose_imported(survey, options))
+    take_over(ui, &manner, &|survey| choose::imported(survey, options))
 }
 
 fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, CommandError> {
@@ -140,95 +138,6 @@ fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, CommandEr
         .map(|(username, password)| EtcdLogin { username, password });
     let timeout = Duration::from_secs(options.into.api.timeout);
     block_on(async { PluginState::read(url, login.as_ref(), timeout).await.map(Some).map_err(wrong) })
-}
-
-/// The router of the Go plugin's tenant.
-fn choose_adopted(
-    survey: &Survey,
-    wanted: &str,
-    router: Option<Uuid>,
-    plugin: Option<&PluginTenant>,
-) -> Result<Chosen, CommandError> {
-    let routers = survey.routers();
-    let by_id = |id: Uuid| routers.iter().find(|router| router.id == id);
-    let mut notes = Vec::new();
-    let named = |router: &&SeenRouter| {
-        let tenant = router.name.strip_suffix(ROUTER_SUFFIX);
-        tenant == Some(wanted) || (tenant.is_some() && router.tenant_id == wanted)
-    };
-    let written = plugin.and_then(|plugin| plugin.router);
-    let chosen = match (router, written.and_then(by_id)) {
-        (Some(id), _) => {
-            by_id(id).ok_or_else(|| CommandError::Usage(format!("--router {id}: there is no such router")))?
-        }
-        (None, Some(router)) => router,
-        (None, None) => {
-            if let Some(id) = written {
-                notes.push(format!("the plugin's keys name the router {id}, which is not there"));
-            }
-            let candidates: Vec<&SeenRouter> = routers.iter().filter(named).collect();
-            let missing = format!("there is no router `{wanted}{ROUTER_SUFFIX}`");
-            only_one(survey, &candidates, "--router ID", missing, &routers)?
-        }
-    };
-    let tenant = chosen.name.strip_suffix(ROUTER_SUFFIX).unwrap_or(wanted);
-    let pods = plugin.map(|plugin| plugin.pods.clone()).unwrap_or_default();
-    Ok(Chosen { router: chosen.id, tenant: checked_name(tenant)?, pods, notes })
-}
-
-fn choose_imported(survey: &Survey, options: &ImportOptions) -> Result<Chosen, CommandError> {
-    let routers = survey.routers();
-    let id = Uuid::try_parse(&options.router).ok();
-    let is_it = |router: &&SeenRouter| Some(router.id) == id || router.name == options.router;
-    let candidates: Vec<&SeenRouter> = routers.iter().filter(is_it).collect();
-    let missing = format!("there is no router `{}`", options.router);
-    let chosen = only_one(survey, &candidates, "its id", missing, &routers)?;
-    let tenant = match &options.name {
-        Some(name) => checked_name(name)?,
-        None => legal_name(chosen.name.strip_suffix(ROUTER_SUFFIX).unwrap_or(&chosen.name)),
-    };
-    Ok(Chosen { router: chosen.id, tenant: checked_name(&tenant)?, pods: Vec::new(), notes: Vec::new() })
-}
-
-/// Of several with one name the one that is in use, if it is one.
-fn only_one<'a>(
-    survey: &Survey,
-    candidates: &[&'a SeenRouter],
-    how: &str,
-    missing: String,
-    routers: &[SeenRouter],
-) -> Result<&'a SeenRouter, CommandError> {
-    let linked: Vec<&SeenRouter> =
-        candidates.iter().copied().filter(|router| survey.links_of(router.id) > 0).collect();
-    match (candidates, linked.as_slice()) {
-        ([], _) => {
-            let some: Vec<String> =
-                routers.iter().take(10).map(|router| format!("`{}`", router.name)).collect();
-            let more = if routers.len() > 10 { " …" } else { "" };
-            let there = if some.is_empty() { "no router at all".to_owned() } else { some.join(", ") + more };
-            Err(CommandError::Usage(format!("{missing}; there is {there}")))
-        }
-        ([one], _) | (_, [one]) => Ok(one),
-        _ => {
-            let ids: Vec<String> = candidates.iter().map(|router| router.id.to_string()).collect();
-            let message = format!("several routers go by that name: {}; choose one by {how}", ids.join(", "));
-            Err(CommandError::Conflict(message))
-        }
-    }
-}
-
-fn checked_name(name: &str) -> Result<String, CommandError> {
-    let problem = match name == SITE {
-        true => Some("is the name of the site's own objects".to_owned()),
-        false => name_problem(name),
-    };
-    match problem {
-        None => Ok(name.to_owned()),
-        Some(problem) => {
-            let help = "`midoform import ROUTER --name NAME` takes the router under another name";
-            Err(CommandError::Usage(format!("`{name}` can't be a tenant's name: it {problem}; {help}")))
-        }
-    }
 }
 
 fn take_over(

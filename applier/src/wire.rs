@@ -40,6 +40,9 @@ pub(crate) struct Port {
     pub(crate) host_id: Option<Uuid>,
     #[serde(default)]
     pub(crate) interface_name: Option<String>,
+    /// The mark of a pod's port on 1.x.
+    #[serde(default)]
+    pub(crate) vif_id: Option<Uuid>,
     #[serde(default)]
     pub(crate) inbound_filter_id: Option<Uuid>,
     #[serde(default)]

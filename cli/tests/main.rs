@@ -21,6 +21,7 @@ mod moved;
 mod page;
 mod plan;
 mod plugin_world;
+mod pods;
 mod policy;
 mod serve;
 mod served;

@@ -7,7 +7,7 @@ use midoform_simulator::Auth;
 use serde_json::{Value, json};
 
 use crate::PLUGIN;
-use crate::lab::{Container, DIALECTS, Lab, Ran, ip, skipped_without_root, unique};
+use crate::lab::{Container, DIALECTS, Lab, Ran, ip, skipped_without, skipped_without_root, unique};
 
 /// A network namespace that stands for a host, with a way to the API.
 struct Host {
@@ -77,10 +77,22 @@ fn two_hundred_pods_of_twenty_new_tenants_on_four_hosts() {
     if skipped_without_root() {
         return;
     }
+    crowd(|lab| lab);
+}
+
+#[test]
+fn two_hundred_pods_on_etcd() {
+    if skipped_without_root() || skipped_without(&["etcd"]) {
+        return;
+    }
+    crowd(Lab::on_etcd);
+}
+
+fn crowd(prepare: impl Fn(Lab) -> Lab) {
     let octet = 200 + std::process::id() % 50;
     let hosts: Vec<Host> = (1..=4).map(|number| Host::new(number, octet)).collect();
     let ids: Vec<String> = hosts.iter().map(|host| host.id.clone()).collect();
-    let lab = Lab::with(DIALECTS[1], &format!("10.{octet}.1.1:0"), &ids, Auth::None);
+    let lab = prepare(Lab::with(DIALECTS[1], &format!("10.{octet}.1.1:0"), &ids, Auth::None));
     std::fs::create_dir_all(lab.path("state")).unwrap();
     let pods: Vec<Pod> = (0..200)
         .map(|at| Pod { container: Container::new(), host: at % 4, tenant: format!("tenant{}", at % 20) })

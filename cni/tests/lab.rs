@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use midoform_applier::store::embedded::Embedded;
+use midoform_applier::store::etcd::{self, Etcd};
+use midoform_applier::store::{Range, SharedStore};
 use midoform_simulator::{Auth, Options, Server, User, Users, Version};
 use midoform_testutil::TestFolder;
 use serde_json::{Value, json};
@@ -158,6 +163,7 @@ pub(crate) struct Lab {
     pub(crate) folder: TestFolder,
     pub(crate) base_url: String,
     dialect: u8,
+    pub(crate) etcd: Option<EtcdServer>,
     _server: Server,
     runtime: tokio::runtime::Runtime,
 }
@@ -172,7 +178,7 @@ impl Lab {
         let tenants = BTreeMap::from([("admin".to_owned(), vec!["admin".to_owned()])]);
         let user = User { name: "admin".to_owned(), password: "geheim".to_owned(), tenants };
         let users = Users { admin_token: None, users: vec![user] };
-        let auth = Auth::Basic { users, lifetime: std::time::Duration::from_secs(3600) };
+        let auth = Auth::Basic { users, lifetime: Duration::from_secs(3600) };
         Lab::with(dialect, "127.0.0.1:0", &[HOST.to_owned()], auth)
     }
 
@@ -204,7 +210,25 @@ impl Lab {
             );
         }
         folder.write("site.toml", site);
-        Lab { folder, base_url, dialect, _server: server, runtime }
+        Lab { folder, base_url, dialect, etcd: None, _server: server, runtime }
+    }
+
+    /// The same with a real etcd as its store, at the address of the API.
+    pub(crate) fn on_etcd(mut self) -> Lab {
+        let etcd = EtcdServer::start(self.address().ip());
+        let site = self.folder.read("site.toml");
+        self.folder.write("site.toml", format!("{site}[etcd]\nendpoints = [\"{}\"]\n", etcd.endpoint));
+        self.etcd = Some(etcd);
+        self
+    }
+
+    /// Dialect and store in every combination that is here: without etcd the tests that use it say so.
+    pub(crate) fn each() -> Vec<Lab> {
+        let mut labs: Vec<Lab> = DIALECTS.into_iter().map(Lab::new).collect();
+        if !skipped_without(&["etcd"]) {
+            labs.extend(DIALECTS.into_iter().map(|dialect| Lab::new(dialect).on_etcd()));
+        }
+        labs
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -310,13 +334,26 @@ impl Lab {
     /// Puts a spec into the store, as `midoform push` does.
     pub(crate) fn push(&self, tenant: &str, text: &str) {
         use midoform_applier::claims::{keys, tenants::Pushed};
-        use midoform_applier::store::{Store as _, Transaction, embedded::Embedded, record::encode};
-        std::fs::create_dir_all(self.path("state")).unwrap();
-        let store = Embedded::open(&self.path("state/store.db")).unwrap();
+        use midoform_applier::store::{Transaction, record::encode};
         let (file, text, sha256) = (format!("{tenant}.toml"), text.to_owned(), String::new());
         let transaction =
             Transaction::default().put(keys::spec(tenant), encode(&Pushed { file, text, sha256 }));
+        let store = self.open_store();
         self.runtime.block_on(store.commit(&transaction)).unwrap();
+    }
+
+    fn open_store(&self) -> SharedStore {
+        let Some(etcd) = &self.etcd else {
+            std::fs::create_dir_all(self.path("state")).unwrap();
+            return Arc::new(Embedded::open(&self.path("state/store.db")).unwrap());
+        };
+        let settings = etcd::Settings {
+            endpoints: vec![etcd.endpoint.clone()],
+            login: None,
+            prefix: Etcd::prefix_of("lab"),
+            timeout: Duration::from_secs(10),
+        };
+        Arc::new(self.runtime.block_on(Etcd::open(settings)).unwrap())
     }
 
     /// A provider router that was there before.
@@ -349,12 +386,7 @@ impl Lab {
 
     /// What the store says, by key.
     pub(crate) fn store(&self) -> BTreeMap<String, Value> {
-        use midoform_applier::store::{Range, Store as _, embedded::Embedded};
-        let path = self.path("state/store.db");
-        if !path.exists() {
-            return BTreeMap::new();
-        }
-        let store = Embedded::open(&path).unwrap();
+        let store = self.open_store();
         let found = self.runtime.block_on(store.read(&[Range::prefix("")])).unwrap();
         found
             .into_iter()
@@ -400,4 +432,50 @@ pub(crate) fn run(mut command: Command, config: &Value) -> Ran {
     // A plugin that needs no configuration may have ended already.
     let _ = child.stdin.take().unwrap().write_all(config.to_string().as_bytes());
     child.wait_with_output().unwrap().into()
+}
+
+/// An etcd of a test's own, ended at the end.
+pub(crate) struct EtcdServer {
+    process: std::process::Child,
+    pub(crate) endpoint: String,
+    _folder: TestFolder,
+}
+
+impl EtcdServer {
+    fn start(address: std::net::IpAddr) -> EtcdServer {
+        let folder = TestFolder::default();
+        let free = || std::net::TcpListener::bind((address, 0)).unwrap().local_addr().unwrap();
+        let (endpoint, peer) = (format!("http://{}", free()), format!("http://{}", free()));
+        let process = Command::new("etcd")
+            .args(["--name", "lab", "--log-level", "error", "--data-dir"])
+            .arg(folder.path())
+            .args(["--listen-client-urls", &endpoint, "--advertise-client-urls", &endpoint])
+            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &format!("lab={peer}")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = EtcdServer { process, endpoint, _folder: folder };
+        let address: std::net::SocketAddr = server.endpoint.trim_start_matches("http://").parse().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < end, "etcd does not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+
+    /// Lets it go on (`CONT`), stops it (`STOP`), ends it (`KILL`).
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for EtcdServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }

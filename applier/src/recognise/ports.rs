@@ -127,12 +127,14 @@ impl Matching<'_> {
         }
     }
 
-    /// A bridge port that is neither linked nor bound is what a lost answer leaves: free to take.
+    /// A bridge port that is neither linked nor bound is what a lost answer leaves: free to take. One with a mark is a
+    /// pod's, whose binding is on its way.
     fn take_free_bridge_ports(&mut self, raw: &Raw, wanted: &[(&Key, &Object)]) {
         let mut free: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
         for port in raw.ports.iter().map(|port| &port.value) {
             let unused =
                 port.peer_id.is_none() && port.host_id.is_none() && !self.keys.contains_key(&port.id);
+            let unused = unused && port.vif_id.is_none();
             if port.kind == "Bridge" && unused && self.remembered(port.id).is_none() {
                 free.entry(port.device_id).or_default().push(port.id);
             }

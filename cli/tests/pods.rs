@@ -1,0 +1,95 @@
+//! A tenant's apply and the plugin's pods: what is attached stays, bound or on its way, whatever the apply does.
+
+use midoform_compiler::dialect::Dialect;
+use midoform_compiler::diff;
+use midoform_compiler::key::{Key, Namespace};
+use midoform_compiler::lower::pod::{self, Pod};
+use midoform_compiler::object::Reference;
+use midoform_compiler::observed::Observed;
+use midoform_testutil::TestFolder;
+use midoform_testutil::http::Connection;
+use uuid::Uuid;
+
+use crate::MIDOFORM;
+use crate::served::Served;
+
+const HOST: &str = "11111111-2222-3333-4444-555555555555";
+
+/// Makes the first so many objects of a pod, as the plugin does; the path of its port.
+fn attach(served: &Served, dialect: Dialect, container: &str, steps: usize) -> String {
+    let bridge = Namespace::of_site("test").id(&Key::from("acme/bridge/web"));
+    let pod = Pod {
+        tenant: "acme",
+        tenant_id: "acme",
+        bridge: Reference::External(bridge),
+        container,
+        interface: "eth0",
+        host: HOST.parse().unwrap(),
+        host_interface: &format!("vif{container}"),
+        tied_to: Some(("192.168.0.5".parse().unwrap(), "0a:58:c0:a8:00:05".parse().unwrap())),
+    };
+    let plan = diff::plan("test", dialect, &pod::lower(&pod), &Observed::default());
+    let mut connection = Connection::open(served.address).unwrap();
+    let (mut port, mut made) = (String::new(), Vec::new());
+    for step in plan.steps.iter().take(steps) {
+        for call in &step.calls {
+            let fill = |text: &str| {
+                made.iter()
+                    .fold(text.to_owned(), |text: String, (key, id): &(String, String)| text.replace(key, id))
+            };
+            let (path, body) = (fill(&call.path), fill(call.body.as_ref().unwrap().get()));
+            let kind = call.content_type.as_deref().unwrap();
+            let answer = connection.send("POST", &format!("/midonet-api{path}"), kind, &body).unwrap();
+            assert_eq!(answer.status, 201, "{path}: {}", answer.body);
+            let id = answer.location.rsplit('/').next().unwrap().to_owned();
+            if step.key.as_str().ends_with("/port") {
+                port = format!("/midonet-api/ports/{id}");
+            }
+            made.push((format!("${{{}}}", step.key), id));
+        }
+    }
+    port
+}
+
+#[test]
+fn an_apply_never_takes_a_pod_s_port() {
+    for (dialect, version) in [(Dialect::V1, "1.7"), (Dialect::V5, "5.8")] {
+        let folder = TestFolder::default();
+        let served =
+            Served::start(&folder, &["--version", version, "--host", &format!("{HOST}=node1")]).unwrap();
+        folder.write(
+            "site.toml",
+            format!(
+                "name = \"test\"\n[midonet]\nurl = \"{}\"\nversion = {dialect}\nmanaged = true\n[tunnel_zone]\n\
+                 name = \"zone\"\n[[host]]\nname = \"node1\"\nid = \"{HOST}\"\ntunnel_address = \"10.255.0.1\"\n",
+                served.url()
+            ),
+        );
+        let spec =
+            "name = \"acme\"\nanti_spoof = \"port\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n";
+        folder.write("acme.toml", spec);
+        let _ = folder.run(MIDOFORM, &["apply", "--yes", "."]).expect_code(0);
+        let all = 5;
+        // One is whole, one has no binding yet.
+        let ports = [attach(&served, dialect, "c1", all), attach(&served, dialect, "c2", all - 1)];
+        let there = |what: &str| {
+            let mut connection = Connection::open(served.address).unwrap();
+            for port in &ports {
+                assert_eq!(connection.send("GET", port, "*/*", "").unwrap().status, 200, "{what}: {port}");
+            }
+        };
+        let _ = folder.run(MIDOFORM, &["plan", "--detailed-exitcode", "."]).expect_code(0);
+        // A change of the tenant: a bridge more, a static port on the pods' bridge, and all of it gone again.
+        let port = "[[port]]\nname = \"vm\"\nbridge = \"web\"\nhost = \"node1\"\ninterface = \"tap0\"\n\
+            mac = \"02:00:00:00:00:01\"\naddress = \"10.20.0.7\"\n";
+        for more in ["[[bridge]]\nname = \"db\"\n", port, ""] {
+            folder.write("acme.toml", format!("{spec}{more}"));
+            let _ = folder.run(MIDOFORM, &["apply", "--yes", "."]).expect_code(0);
+            there("apply");
+        }
+        let destroyed = folder.run(MIDOFORM, &["destroy", "--yes", "."]);
+        assert_ne!(destroyed.code, 0, "a destroy while pods are attached is refused: {}", destroyed.stderr);
+        there("destroy");
+        let _: Uuid = ports[0].rsplit('/').next().unwrap().parse().unwrap();
+    }
+}

@@ -3,7 +3,8 @@
 //! One read and one commit in the store, two calls of the API, and meanwhile the work in the kernel. Everything that is
 //! made follows from the claim, which is written first: whoever finds a claim can take everything away.
 
-use std::time::Instant;
+use std::cell::Cell;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use midoform_applier::claims::pods::{Ask, Attachment, Claim, ClaimError, Pods};
 use midoform_applier::claims::ready::Ready;
@@ -23,7 +24,8 @@ use crate::tenant;
 
 /// Connects, and answers the result.
 pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult> {
-    let started = Instant::now();
+    let (started, since) = (Instant::now(), unix_milliseconds());
+    let began = Cell::new(false);
     let namespace = open_namespace(request)?;
     let tenant = tenant::of_pod(config, request)?;
     let mut backend = Backend::new(config)?;
@@ -33,7 +35,7 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
     let _turn = Turn::take(&config.state_folder, backend.host, &owner, config.timeouts.add).await?;
     let work = async {
         let (pods, claimed) = claim(&mut backend, request, &tenant).await?;
-        let attached = Attached { config, request, network: &network, pods: &pods };
+        let attached = Attached { config, request, network: &network, pods: &pods, began: &began };
         attached.finish(&mut backend, claimed).await
     };
     let result = within(config.timeouts.add, "ADD", work).await;
@@ -44,13 +46,20 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
             tracing::info!(step = "done", tenant, took, "attached");
             del::make_waiting(&mut backend, 2).await;
         }
-        // Taken back by whoever was interrupted, or here where time was up.
         Err(error) => {
             tracing::error!(step = "failed", tenant, %error, "ADD failed");
-            del::take_back(&mut backend, &network, &request.endpoint).await;
+            // What an earlier ADD made, and this one only looked at, is not this one's to take away.
+            let claimed_since = if began.get() { 0 } else { since };
+            del::take_back(&mut backend, &network, &request.endpoint, claimed_since).await;
         }
     }
     result
+}
+
+/// Now, as the store counts.
+pub(crate) fn unix_milliseconds() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn open_namespace(request: &Request) -> Result<Namespace> {
@@ -131,6 +140,8 @@ struct Attached<'a> {
     request: &'a Request,
     network: &'a NetworkThread,
     pods: &'a Pods,
+    /// Set when something is about to be made: from then on a failure has to take it back.
+    began: &'a Cell<bool>,
 }
 
 impl Attached<'_> {
@@ -156,6 +167,7 @@ impl Attached<'_> {
             );
             site.disconnect(&client, &claimed.attachment.record).await?;
         }
+        self.began.set(true);
         self.remember(&mut claimed).await?;
         let (plugged, connected) = tokio::join!(
             self.plug(&wiring),

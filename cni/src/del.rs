@@ -25,7 +25,15 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
     };
     let mut backend = Backend::new(config)?;
     let owner = backend.owner(&request.endpoint);
-    let _turn = Turn::take(&config.state_folder, backend.host, &owner, config.timeouts.other).await?;
+    let turn = Turn::take(&config.state_folder, backend.host, &owner, config.timeouts.other).await;
+    let _turn = match turn {
+        // A folder that can't be written is no reason to leave a container where it is.
+        Err(error) if error.code == Code::Io => {
+            tracing::warn!(step = "turn", %error, "going on without");
+            None
+        }
+        other => Some(other?),
+    };
     let network = NetworkThread::start(namespace.as_ref())?;
     let mut errors = Vec::new();
     if let Err(error) = unplugged(&network, &request.endpoint).await {
@@ -110,13 +118,25 @@ pub(crate) async fn release(backend: &mut Backend<'_>, held: &Held<Attachment>) 
     Ok(())
 }
 
-/// After an ADD that failed: what was made is taken back, or written down. Whatever fails here is logged, since the
-/// first error is the one that the runtime has to see.
-pub(crate) async fn take_back(backend: &mut Backend<'_>, network: &NetworkThread, endpoint: &Endpoint) {
+/// After an ADD that failed: what was claimed since then is taken back, or written down. Whatever fails here is logged,
+/// since the first error is the one that the runtime has to see.
+pub(crate) async fn take_back(
+    backend: &mut Backend<'_>,
+    network: &NetworkThread,
+    endpoint: &Endpoint,
+    since: u64,
+) {
+    let owner = backend.owner(endpoint);
+    if since > 0 {
+        let found = within(backend.config.timeouts.other, "reading the store", find(backend, &owner)).await;
+        // Where the store can't be read, DEL comes anyway, and then GC.
+        if found.ok().flatten().is_none_or(|held| held.record.since < since) {
+            return;
+        }
+    }
     if let Err(error) = unplugged(network, endpoint).await {
         tracing::error!(step = "undo", %error, "the interface can't be taken back");
     }
-    let owner = backend.owner(endpoint);
     if let Err(error) = released(backend, &owner).await {
         tracing::error!(step = "undo", %error, "port and address can't be taken back");
     }
@@ -152,7 +172,7 @@ async fn make_one(backend: &mut Backend<'_>, journal: &Journal, pending: &Pendin
     if let Some(held) = pods.find(*host, owner).await? {
         // Without a record of the claim it is the one that DEL could not read: only a later claim is somebody's.
         let is_meant = attachment.as_ref().is_none_or(|known| known.since == held.record.since);
-        if is_meant && !is_plugged(&endpoint) {
+        if is_meant && !is_plugged(&endpoint).await? {
             release(backend, &held).await?;
             tracing::info!(step = "waiting", container = owner.container, "a release that waited is made");
         }
@@ -162,6 +182,7 @@ async fn make_one(backend: &mut Backend<'_>, journal: &Journal, pending: &Pendin
 }
 
 /// Whether the host's end is there: then the container was attached anew.
-pub(crate) fn is_plugged(endpoint: &Endpoint) -> bool {
-    std::path::Path::new("/sys/class/net").join(host_interface_name(endpoint)).exists()
+async fn is_plugged(endpoint: &Endpoint) -> Result<bool> {
+    let name = host_interface_name(endpoint);
+    NetworkThread::start(None)?.run(Box::new(move |host, _| Ok(host.link(&name)?.is_some()))).await
 }

@@ -1,12 +1,12 @@
 //! GC: keeps what the runtime still has, and takes away whatever else is attached on this host through this network.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use midoform_applier::claims::pods::Attachment;
 use midoform_applier::store::record::Held;
 
-use crate::add::alias_of;
+use crate::add::{alias_of, unix_milliseconds};
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::del;
@@ -27,8 +27,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
     };
     let valid: BTreeSet<(&str, &str)> =
         valid.iter().map(|one| (one.container.as_str(), one.interface.as_str())).collect();
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let started = u64::try_from(started).unwrap_or(u64::MAX);
+    let started = unix_milliseconds();
     let mut backend = Backend::new(config)?;
     let pods = backend.pods().await?;
     let mut failed = Vec::new();

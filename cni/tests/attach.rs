@@ -123,6 +123,26 @@ fn what_a_run_asks_for_is_given_or_refused() {
     lab.expect_nothing_left(&[&container, &other]);
 }
 
+/// An ADD that only looks at what an earlier one made does not take it away when it fails.
+#[test]
+fn a_failed_repetition_leaves_what_works() {
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, container) = (Lab::new(DIALECTS[1]), Container::new());
+    let result = lab.add(&container);
+    let mut config = lab.config();
+    config["runtimeConfig"] = json!({"ips": ["192.168.99.99"]});
+    lab.run("ADD", &container, &config).error(103);
+    lab.fault(&json!({"fault": "unavailable-before", "path": "/**", "times": 0}));
+    lab.run("ADD", &container, &lab.config()).error(11);
+    lab.clear_faults();
+    lab.run("CHECK", &container, &lab.config()).ok();
+    assert_eq!(lab.add(&container), result);
+    lab.del(&container);
+    lab.expect_nothing_left(&[&container]);
+}
+
 #[test]
 fn a_tenant_s_spec_decides() {
     if skipped_without_root() {

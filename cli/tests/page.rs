@@ -101,7 +101,7 @@ fn a_change_is_shown_filtered_searched_and_explained() {
     assert_eq!(cards, wanted);
     assert!(of("create") > 0 && of("replace") > 0 && of("delete") > 0, "{wanted:?}");
     let risks = texts(&mut browser, "#overview .risk strong");
-    for risk in ["cut traffic", "let something in", "delete", "replace"] {
+    for risk in ["cut traffic", "new way in from the world", "let something in", "deletions", "replacement"] {
         assert!(risks.iter().any(|said| said.contains(risk)), "{risk}: {risks:?}");
     }
     let reached = texts(&mut browser, "#overview .reach").concat();

@@ -69,6 +69,7 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
             provider: &work.provider,
             reachability: Some(&reachability),
             foreign: &observed.foreign,
+            attached: &observed.attached,
             base_url: &shown_url,
         };
         write_atomically(path, |file| html::write(&page, file))

@@ -38,6 +38,8 @@ pub(super) struct Data<'a> {
     objects: Vec<ObjectRow>,
     steps: Vec<StepRow>,
     foreign: Vec<ForeignRow<'a>>,
+    /// What is attached: the bridge's number and what it is.
+    attached: Vec<(usize, &'a str)>,
     reachability: Option<ReachabilityRows<'a>>,
     texts: Tables,
 }
@@ -167,6 +169,9 @@ impl<'a> Builder<'a> {
             let row = self.step(step, &risks);
             steps.extend(row);
         }
+        let number = |key: &Key| self.numbers.get(key.as_str()).copied();
+        let attached =
+            page.attached.iter().filter_map(|pod| Some((number(&pod.near)?, pod.what.as_str()))).collect();
         let foreign = page.foreign.iter().map(|foreign| {
             ForeignRow(foreign.near.as_str(), foreign.kind.name(), foreign.id.to_string(), &foreign.what)
         });
@@ -186,6 +191,7 @@ impl<'a> Builder<'a> {
             objects,
             steps,
             foreign: foreign.collect(),
+            attached,
             reachability: reached,
             externals: in_order(self.externals),
             texts: self.shared.into_tables(),

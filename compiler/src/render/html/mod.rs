@@ -38,6 +38,8 @@ pub struct ReviewPage<'a> {
     pub reachability: Option<&'a Reachability>,
     /// What was seen and is left alone.
     pub foreign: &'a [Foreign],
+    /// Bound ports on the tenants' bridges that are not the spec's: pods.
+    pub attached: &'a [Foreign],
     /// The API's base URL, for calls that are copied.
     pub base_url: &'a str,
 }

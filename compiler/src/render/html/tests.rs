@@ -1,4 +1,10 @@
-use super::{SCRIPTS, STYLES, TEMPLATE, write_escaped};
+use super::risk::SHARED_ROUTER;
+use super::{ReviewPage, SCRIPTS, STYLES, TEMPLATE, write, write_escaped};
+use crate::key::Key;
+use crate::observed::{Foreign, Observed};
+use crate::order::Kind;
+use crate::source::Source;
+use crate::{Input, compile, diff};
 
 fn escaped(json: &str) -> String {
     let mut out = Vec::new();
@@ -83,4 +89,62 @@ fn texts_and_lines_stand_out_in_light_and_dark() {
             assert!(ratio >= 3.0, "edge on {ground}: {ratio:.2}");
         }
     }
+}
+
+/// The data of the page of a tenant with a bridge `web`, to which a pod is attached.
+fn data_of_a_page() -> serde_json::Value {
+    let site = Source::new("site.toml", "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n");
+    let tenant = Source::new("acme.toml", "name = \"acme\"\n\n[[bridge]]\nname = \"web\"\n");
+    let compiled = compile(Input { site: &site, lock: None, tenants: &[tenant] }).unwrap();
+    let observed = Observed::default();
+    let plan = diff::plan("s", compiled.dialect(), &compiled.topology, &observed);
+    let near = Key::new("acme/bridge/web");
+    let attached =
+        [Foreign { near, kind: Kind::BridgePort, id: uuid::Uuid::nil(), what: "<pod>".to_owned() }];
+    let page = ReviewPage {
+        plan: &plan,
+        desired: &compiled.topology,
+        before: &observed.topology,
+        provider: &crate::lower::provider_router(&compiled.site),
+        reachability: None,
+        foreign: &[],
+        attached: &attached,
+        base_url: "http://api",
+    };
+    let mut html = Vec::new();
+    write(&page, &mut html).unwrap();
+    let html = String::from_utf8(html).unwrap();
+    let (_, behind) = html.split_once("id=\"data\">").unwrap();
+    serde_json::from_str(behind.split_once("</script>").unwrap().0).unwrap()
+}
+
+#[test]
+fn the_data_holds_every_object_and_every_step_with_its_source() {
+    let data = data_of_a_page();
+    let objects = data["objects"].as_array().unwrap();
+    let keys: Vec<String> = objects
+        .iter()
+        .map(|row| {
+            let tenant = data["tenants"].as_array().unwrap().iter().find(|tenant| {
+                let number = objects.iter().position(|other| other == row).unwrap() as u64;
+                (tenant["start"].as_u64().unwrap()..tenant["end"].as_u64().unwrap()).contains(&number)
+            });
+            let number = row[0].as_u64().or(row[0][0].as_u64()).unwrap();
+            let pattern = data["texts"]["patterns"][number as usize].as_str().unwrap();
+            pattern.replace('\u{2}', tenant.unwrap()["name"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(data["steps"].as_array().unwrap().len(), objects.len(), "all are made");
+    let bridge = keys.iter().position(|key| key == "acme/bridge/web").unwrap();
+    assert_eq!(data["attached"], serde_json::json!([[bridge, "<pod>"]]));
+    assert_eq!(objects[bridge][5], 4, "the line");
+    assert_eq!(data["files"][objects[bridge][4].as_u64().unwrap() as usize], "acme.toml");
+    let shared: Vec<&String> = data["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|step| step[3].as_u64().unwrap() & u64::from(SHARED_ROUTER) != 0)
+        .map(|step| &keys[step[0].as_u64().unwrap() as usize])
+        .collect();
+    assert_eq!(shared, ["site/provider-router", "acme/uplink/provider-port", "acme/uplink/provider-route"]);
 }

@@ -80,6 +80,11 @@ function childrenOf(number, kind) {
   return kind ? found.filter((child) => child.kind === kind) : found;
 }
 
+// What is attached to a bridge and is not the spec's.
+function attachedTo(number) {
+  return data.attached.filter(([bridge]) => bridge === number).map(([, what]) => what);
+}
+
 // How many steps of a tenant have each risk.
 const risksOf = data.tenants.map(() => ({ cuts: 0, exposes: 0, shared: 0 }));
 for (const row of data.steps) {

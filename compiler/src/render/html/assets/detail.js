@@ -29,8 +29,17 @@ function drawDetail(number, go, close) {
     links("Waits for", needs),
     links("Hangs on", stands.filter((other) => !chains.includes(other))),
     links("Its chains", chains),
+    attached(number),
     links(found.kind === "chain" ? "Its rules, in order" : "On it", children),
   ];
+}
+
+function attached(number) {
+  const pods = attachedTo(number);
+  if (pods.length === 0) return null;
+  const affected = object(number).action === 2 || object(number).action === 3;
+  return [el("h3", {}, `Attached (${pods.length})`), affected && el("p", { class: "warn" }, el("span", { "aria-hidden": "true" }, "▲"), "They lose their bridge."),
+    el("ul", {}, pods.slice(0, 60).map((pod) => el("li", {}, el("code", {}, pod))), pods.length > 60 && el("li", { class: "muted" }, `and ${pods.length - 60} more`))];
 }
 
 // Rules by the place that they are asked at, which is how they are made.

@@ -220,11 +220,12 @@ function placeBridges(rows, hub, width, top, nodes, wires) {
 function placeBridge(block, middle, y, nodes, wires) {
   const [w, h] = SIZE.bridge;
   const { bridge, gateway, own } = block;
+  const pods = attachedTo(bridge.number).length;
   const rules = chainsOf(bridge).flatMap((chain) => childrenOf(chain.number, "rule"));
   const fine = gateway ? gateway.port.what.split(" ")[0] : "no gateway";
   nodes.push({
     key: `o${bridge.number}`, type: "bridge", of: bridge, x: middle - w / 2, y, w, h, action: bridge.action, name: deviceName(bridge),
-    lines: [rules.length > 0 ? `${fine} · ${plural(rules.length, "rule")}` : fine],
+    lines: [rules.length > 0 ? `${fine} · ${plural(rules.length, "rule")}` : fine, ...(pods > 0 ? [`${plural(pods, "pod")} attached`] : [])],
     inside: tally([...rules, ...(gateway ? [gateway.port] : [])]),
   });
   if (own.length === 0) return y + h;

@@ -1,6 +1,6 @@
 // The summary of the whole plan, or of a tenant.
 
-// What is to be looked at first: [level, count, title, explanation, filters].
+// What is to be looked at first: [level, count, title for one, title for many, explanation, filters].
 function risksIn(tenant) {
   const sum = (read) => (tenant >= 0 ? read(tenant) : data.tenants.reduce((total, _, number) => total + read(number), 0));
   const cuts = sum((number) => risksOf[number].cuts);
@@ -9,28 +9,26 @@ function risksIn(tenant) {
   const replaces = sum((number) => data.tenants[number].summary[2]);
   const shared = sum((number) => risksOf[number].shared);
   const sharedChanged = data.steps.filter((row) => (row[3] & RISK.shared) && row[1] !== 0 && (tenant < 0 || tenantOf[row[0]] === tenant)).length;
+  const ways = reachedIn(tenant).filter((row) => row.opens && row.from.split(" ")[0] === "world").length;
   return [
-    ["high", cuts, "cut traffic", "What flows through these objects now is interrupted while they are deleted or replaced.", { risks: ["cuts"] }],
-    ["high", sharedChanged, "change the shared provider router", "Ports and routes of the router that leads outside, which all tenants share, are changed or taken away.", { risks: ["shared"], actions: ["update", "replace", "delete"] }],
-    ["medium", exposes, "let something in", "Public ports that lead to pods, rules that accept from outside, and rules that shut and are taken away.", { risks: ["exposes"] }],
-    ["medium", deletes, "delete", "Objects that are no longer wanted.", { actions: ["delete"] }],
-    ["medium", replaces, "replace", "Objects that can't be changed in place: they are deleted and made again.", { actions: ["replace"] }],
-    ["low", shared - sharedChanged, "add to the shared provider router", "A new tenant gets a port and routes there.", { risks: ["shared"], actions: ["create"] }],
+    ["high", cuts, "change cuts traffic", "changes cut traffic", "What flows through these objects now is interrupted while they are deleted or replaced.", { risks: ["cuts"] }],
+    ["high", sharedChanged, "change of the shared provider router", "changes of the shared provider router", "Ports and routes of the router that leads outside, which all tenants share, are changed or taken away.", { risks: ["shared"], actions: ["update", "replace", "delete"] }],
+    ["high", ways, "new way in from the world", "new ways in from the world", "What anybody outside can reach from then on.", { risks: ["exposes"] }],
+    ["medium", exposes, "change lets something in", "changes let something in", "Public ports that lead to pods, rules that accept from outside, and rules that shut and are taken away.", { risks: ["exposes"] }],
+    ["medium", deletes, "deletion", "deletions", "Objects that are no longer wanted, or that stand on what is replaced.", { actions: ["delete"] }],
+    ["medium", replaces, "replacement", "replacements", "Objects that can't be changed in place: they are deleted and made again.", { actions: ["replace"] }],
+    ["low", shared - sharedChanged, "addition to the shared provider router", "additions to the shared provider router", "A new tenant gets a port and routes there.", { risks: ["shared"], actions: ["create"] }],
   ].filter(([, count]) => count > 0);
 }
 
 function drawRisks(tenant, filter) {
   const risks = risksIn(tenant);
   if (risks.length === 0) return el("p", { class: "muted" }, "Nothing is deleted, replaced, cut or exposed, and the provider router is left as it is.");
-  return el("div", { class: "risks" }, risks.map(([level, count, title, explanation, filters]) =>
+  return el("div", { class: "risks" }, risks.map(([level, count, one, many, explanation, filters]) =>
     el("button", { type: "button", class: `risk ${level}`, onclick: () => filter(filters) },
       el("b", {}, count.toLocaleString("en")),
-      el("span", {}, el("strong", {}, `${count === 1 ? "change" : "changes"} ${count === 1 ? singular(title) : title}`), el("span", { class: "muted" }, explanation)),
+      el("span", {}, el("strong", {}, count === 1 ? one : many), el("span", { class: "muted" }, explanation)),
       el("span", { class: "level" }, level))));
-}
-
-function singular(title) {
-  return { "cut traffic": "cuts traffic", "let something in": "lets something in", delete: "deletes", replace: "replaces" }[title] ?? title.replace(/^(\w+)/, "$1s");
 }
 
 function drawOverview(section, filter) {
@@ -57,12 +55,17 @@ function drawOverview(section, filter) {
 }
 
 // What becomes reachable, and what no longer is.
-const MOST_REACHED = 200;
+const MOST_REACHED = 400;
+
+function reachedIn(tenant) {
+  const rows = data.reachability?.rows ?? [];
+  return tenant < 0 ? rows : rows.filter((row) => row.tenants.includes(tenant));
+}
 
 function reachability(tenant) {
   if (!data.reachability) return [];
-  const { rows, new_tenants: added, gone_tenants: gone, not_compared: unknown } = data.reachability;
-  const own = rows.filter((row) => tenant < 0 || row.tenants.includes(tenant));
+  const { new_tenants: added, gone_tenants: gone, not_compared: unknown } = data.reachability;
+  const own = reachedIn(tenant);
   const name = tenant < 0 ? null : data.tenants[tenant].name;
   const among = (names) => (name === null ? names : names.filter((one) => one === name));
   const note = (names, words) => names.length > 0 && el("p", { class: "muted" }, `${names.length > 8 ? plural(names.length, "tenant") : names.join(", ")}: ${words}`);
@@ -72,19 +75,34 @@ function reachability(tenant) {
     note(among(unknown), "has more rules than can be followed: nothing is said of it."),
   ].filter(Boolean);
   if (own.length === 0 && notes.length === 0) notes.push(el("p", { class: "muted" }, "Nothing becomes reachable, and nothing stops being so."));
-  return [el("h3", { class: "reach-title" }, "What can be reached"), ...notes, ...[reached("Becomes reachable", own.filter((row) => row.opens), 0), reached("No longer reachable", own.filter((row) => !row.opens), 3)].filter(Boolean)];
+  return [el("h3", {}, "What can be reached"), ...notes, ...[reached("Becomes reachable", own.filter((row) => row.opens), 0), reached("No longer reachable", own.filter((row) => !row.opens), 3)].filter(Boolean)];
+}
+
+// The same from one place to several is one line. What crosses the tenants' borders comes first.
+function grouped(rows) {
+  const groups = new Map();
+  for (const row of rows) {
+    const key = [row.from, row.what, row.source].join("\n");
+    const group = groups.get(key);
+    if (group) group.to.push(row.to);
+    else groups.set(key, { ...row, to: [row.to] });
+  }
+  const tenant = (place) => place.split(/[/ ]/)[0];
+  const rank = (group) => (tenant(group.from) === "world" ? 0 : group.to.some((to) => tenant(to) !== tenant(group.from)) ? 1 : 2);
+  return [...groups.values()].sort((a, b) => rank(a) - rank(b));
 }
 
 function reached(title, rows, action) {
   if (rows.length === 0) return null;
+  const groups = grouped(rows);
   const head = ["", "From", "To", "What", "By"].map((name) => el("th", { scope: "col" }, name || el("span", { class: "unseen" }, "Now")));
-  const body = rows.slice(0, MOST_REACHED).map((row) => el("tr", {},
-    el("td", {}, el("span", { class: `sign ${ACTIONS[action]}` }, el("span", { "aria-hidden": "true" }, SIGNS[action]), el("span", { class: "unseen" }, row.opens ? "allowed" : "denied"))),
-    [row.from, row.to, row.what, row.source ?? ""].map((words) => el("td", { class: "mono" }, words))));
-  return el("div", { class: "reach" },
+  const body = groups.slice(0, MOST_REACHED).map((group) => el("tr", {},
+    el("td", {}, el("span", { class: `sign ${ACTIONS[action]}` }, el("span", { "aria-hidden": "true" }, SIGNS[action]), el("span", { class: "unseen" }, group.opens ? "allowed" : "denied"))),
+    el("td", { class: "mono" }, group.from), el("td", { class: "mono" }, group.to.map((to) => el("div", {}, to))), el("td", { class: "mono" }, group.what), el("td", { class: "mono" }, group.source ?? "")));
+  return el("div", { class: "reach", role: "region", tabindex: "0", "aria-label": title },
     el("p", { class: `title ${ACTIONS[action]}` }, `${title}: ${rows.length.toLocaleString("en")}`),
-    el("table", {}, el("caption", { class: "unseen" }, title), el("thead", {}, el("tr", {}, head)), el("tbody", {}, body)),
-    rows.length > MOST_REACHED && el("p", { class: "muted" }, `and ${rows.length - MOST_REACHED} more`));
+    el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, body)),
+    groups.length > MOST_REACHED && el("p", { class: "muted" }, `and ${groups.length - MOST_REACHED} more`));
 }
 
 function foreign() {

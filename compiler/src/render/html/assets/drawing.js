@@ -93,7 +93,7 @@ class Drawing {
     const indent = type === "bridge" ? 46 : type === "router" || type === "provider" ? 50 : 14;
     const lines = [...(node.lines ?? []), ...(node.fine && h > 40 ? [node.fine] : [])];
     const first = y + h / 2 - lines.length * 8 + 5;
-    parts.push(svg("text", { class: "name", x: x + indent, y: first }, cut(node.name, (w - indent - 12) / 7.1)));
+    parts.push(svg("text", { class: "name", x: x + indent, y: first }, cut(node.name, (w - indent - 12) / 7.9)));
     lines.forEach((line, number) => parts.push(svg("text", { class: "fine", x: x + indent, y: first + 18 * (number + 1) }, cut(line, (w - indent - 6) / 6.6))));
     if (node.fine && h <= 40 && node.name.length < 12) parts.push(svg("text", { class: "fine", x: x + w - 12, y: y + h / 2 + 4, "text-anchor": "end" }, cut(node.fine, (w - 26 - node.name.length * 7.5) / 6.6)));
     if (action >= 0 && action < 4) parts.push(this.badge(x + w - 6, y, action, SIGNS[action]));
@@ -162,12 +162,14 @@ class Drawing {
 
   // The whole drawing, if it can then still be read; else its top.
   fit() {
-    const { clientWidth, clientHeight } = this.element;
+    const { clientWidth } = this.element;
+    // The legend stands below.
+    const clientHeight = this.element.clientHeight - 34;
     if (!this.plan || clientWidth === 0) return;
     const boxes = this.plan.nodes;
     const left = Math.min(...boxes.map((node) => node.x)) - 40;
     const right = Math.max(...boxes.map((node) => node.x + node.w)) + 40;
-    const [wide, high] = [right - left, this.plan.height + 84];
+    const [wide, high] = [right - left, this.plan.height + 56];
     const scale = Math.min(1.15, clientWidth / wide, clientHeight / high);
     this.view = { scale, x: (clientWidth - wide * scale) / 2 - left * scale, y: Math.max(28 * scale, (clientHeight - high * scale) / 2 + 28 * scale) };
     this.untouched = true;

@@ -22,7 +22,7 @@ function topologyOf(tenantNumber) {
     linkOf.set(link.to, link);
   }
   // A link to another tenant is the object of only one of the two.
-  for (const port of of("router port")) {
+  for (const port of of("router").flatMap((router) => childrenOf(router.number, "router port"))) {
     if (linkOf.has(port.number)) continue;
     const foreign = foreignLinks().get(port.number);
     if (foreign) linkOf.set(port.number, foreign);
@@ -106,7 +106,8 @@ function neighbours(topology, router) {
     if (far === undefined || far < 0) continue;
     const end = object(far);
     if (end.kind !== "router port") continue;
-    const shared = end.on < -1 || (end.on >= 0 && object(end.on).tenant === "site");
+    const isSite = topology.tenant.name === "site";
+    const shared = !isSite && (end.on < -1 || (end.on >= 0 && object(end.on).tenant === "site"));
     const device = end.on >= 0 ? object(end.on) : null;
     const name = device ? deviceName(device) : `router ${data.externals[-2 - end.on].slice(0, 8)}…`;
     const near = port.what.split(" ")[0];
@@ -137,9 +138,10 @@ function sidesOf(topology, router, peers, unfolded) {
     if (items.length <= FEW_SIDES || unfolded.has(key)) return items;
     return [{ key, type: "fold", fold: key, items: items.map((item) => item.of), name: plural(items.length, word), action: 4, inside: tally(items.map((item) => item.of)) }];
   };
+  const word = topology.tenant.name === "site" ? "tenant" : "peer";
   const exposes = topology.rules.filter((rule) => rule.publicEnd).map((rule) => ({ key: `o${rule.number}`, type: "expose", of: rule, name: rule.publicEnd.split(" → ")[0], fine: `→ ${rule.publicEnd.split(" → ")[1]}`, action: rule.action }));
-  const others = peers.map((peer) => ({ ...peer, type: "peer", name: peer.of.tenant === topology.tenant.name ? peer.name : `peer ${peer.of.tenant}`, action: peer.port.action, of: peer.port }));
-  return { left: fold(exposes, "exposes", "public port"), right: fold(others, "peers", "peer") };
+  const others = peers.map((peer) => ({ ...peer, type: "peer", name: peer.of.tenant === topology.tenant.name ? peer.name : `${word} ${peer.of.tenant}`, action: peer.port.action, of: peer.port }));
+  return { left: fold(exposes, "exposes", "public port"), right: fold(others, "peers", word) };
 }
 
 function placeSides(sides, hub, middle, width, nodes, wires) {

@@ -6,7 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::templates::Templates;
-use super::{Options, RenderError, describe};
+use super::{Options, RenderError, wanted};
 use crate::plan::{Action, Plan, Step, Summary};
 use crate::topology::Topology;
 
@@ -157,7 +157,7 @@ fn tenant_part(
 }
 
 fn line(step: &Step, desired: &Topology) -> String {
-    let what = desired.get(step.key.as_str()).map(|entry| describe(&entry.object)).unwrap_or_default();
+    let what = wanted(step, desired);
     let what = if what.is_empty() { step.reason.to_string() } else { what };
     bounded(&format!("{:>3} {} {} {what}", step.action.sign(), step.key, step.kind.name()))
 }

@@ -20,12 +20,18 @@ use std::io::{self, Write};
 use std::str::FromStr;
 
 use crate::observed::Foreign;
-use crate::plan::Plan;
+use crate::plan::{Action, Plan, Step};
 use crate::topology::Topology;
 
 pub use describe::describe;
 pub use markdown::MOST_CHARACTERS;
 pub use templates::templates;
+
+/// What a step leads to, in words; nothing where something goes.
+fn wanted(step: &Step, desired: &Topology) -> String {
+    let entry = desired.get(step.key.as_str()).filter(|_| step.action != Action::Delete);
+    entry.map(|entry| describe(&entry.object)).unwrap_or_default()
+}
 
 /// The forms of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

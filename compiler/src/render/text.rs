@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::templates::Templates;
-use super::{Options, RenderError, describe};
+use super::{Options, RenderError, wanted};
 use crate::plan::{Action, Plan, Step, Summary};
 use crate::topology::Topology;
 
@@ -120,10 +120,10 @@ fn line<'a>(step: &'a Step, desired: &Topology, options: &Options<'_>) -> Line<'
         sign: format!("{:>3}", step.action.sign()),
         key: format!("{path:<38}"),
         kind: step.kind.name(),
-        what: desired.get(step.key.as_str()).map(|entry| describe(&entry.object)).unwrap_or_default(),
-        reason: match step.action {
-            Action::Create | Action::Keep if !step.reason.starts_with("made again") => "",
-            _ => &step.reason,
+        what: wanted(step, desired),
+        reason: match &*step.reason {
+            "is not there yet" | "is as it should be" => "",
+            reason => reason,
         },
         source: step.source.as_ref().map(ToString::to_string).unwrap_or_default(),
         cuts_traffic: step.cuts_traffic,

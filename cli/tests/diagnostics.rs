@@ -57,6 +57,7 @@ errors! {
     moved_and_still_there: "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nname = \"db\"\n[[moved]]\nbridge = \"db\"\nto = \"web\"\n";
     moved_twice: "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[moved]]\nbridge = \"a\"\nto = \"web\"\n[[moved]]\nbridge = \"b\"\nto = \"web\"\n";
     moved_what: "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[moved]]\nto = \"web\"\n[[moved]]\nbridge = \"a\"\nrule = \"r\"\nto = \"web\"\n[[moved]]\nbridge = 5\nto = \"web\"\n";
+    icmp_code_zero: "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[rule]]\nname = \"ping\"\nto = { bridge = \"web\", icmp = { type = 8, code = 0 } }\naction = \"accept\"\n[[rule]]\nname = \"pong\"\nto = { bridge = \"web\", icmp = { type = 0 } }\naction = \"drop\"\n";
     unknown_key: "name = \"acme\"\n\n[[brigde]]\nname = \"web\"\n\n[[bridge]]\nname = \"db\"\ncird = \"10.0.0.0/24\"\n";
     unknown_key_like_nothing: "name = \"acme\"\nxylophone = true\n";
     missing_name: "[[bridge]]\nname = \"web\"\n";

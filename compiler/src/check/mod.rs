@@ -25,7 +25,7 @@ pub fn check(
     }
     for tenant in tenants {
         addresses::check(site, tenant, diagnostics);
-        policy::check(tenant, diagnostics);
+        policy::check(site, tenant, diagnostics);
     }
     between::check(site, specs, tenants, diagnostics);
 }

@@ -5,13 +5,33 @@ use ipnet::Ipv4Net;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::network::{Expose, Place, Rule, Tenant};
 use crate::object::PortRange;
-use crate::spec::{Action, Protocol};
+use crate::spec::{self, Action, Protocol};
 
 /// The most MidoNet rules that one rule of a spec may become (groups times groups times protocols).
 pub(crate) const LARGEST_EXPANSION: usize = 4096;
 
-pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
+/// 5.x takes 1 to 65535 where ICMP's type and code go (not recorded: what MidoNet declares).
+fn icmp_zero(tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let is_zero = |range: &Option<PortRange>| range.is_some_and(|range| range.start == 0);
+    for rule in &tenant.rules {
+        let found = rule.protocols.iter().find(|protocol| {
+            protocol.number == 1 && (is_zero(&protocol.source) || is_zero(&protocol.destination))
+        });
+        let Some(protocol) = found else { continue };
+        let what = if is_zero(&protocol.source) { "type" } else { "code" };
+        let message =
+            format!("the rule `{}` asks for ICMP {what} 0, which MidoNet 5.x can't match", rule.name);
+        let help =
+            format!("leave `{what}` out; echo has no other code than 0, and answers pass by themselves");
+        diagnostics.push(Diagnostic::error("icmp-zero", rule.span, message).help(help));
+    }
+}
+
+pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
     stateless_after_stateful(tenant, diagnostics);
+    if site.midonet.version.value == 5 {
+        icmp_zero(tenant, diagnostics);
+    }
     for (at, rule) in tenant.rules.iter().enumerate() {
         // Looking back over a window keeps the check linear for tenants with thousands of rules.
         let earlier =

@@ -58,7 +58,7 @@ pub(super) fn body(dialect: Dialect, path: &[&str], body: &Value, problems: &mut
             body.absent(&["hostId", "interfaceName", "peerId"]);
         }
         ["routers", _, "routes"] => body.route(),
-        ["chains", _, "rules"] => body.rule(),
+        ["chains", _, "rules"] => body.rule(dialect),
         ["ports", _, "link"] => body.required("peerId"),
         ["hosts", _, "ports"] => {
             body.required("portId");
@@ -151,7 +151,7 @@ impl Body<'_> {
         self.address("nextHopGateway", false);
     }
 
-    fn rule(&mut self) {
+    fn rule(&mut self, dialect: Dialect) {
         let kinds = ["accept", "drop", "reject", "return", "jump", "snat", "dnat", "rev_snat", "rev_dnat"];
         self.one_of("type", &kinds);
         self.number("position", 1, i32::MAX as u64, true);
@@ -172,7 +172,8 @@ impl Body<'_> {
         self.number("nwProto", 1, 255, false);
         self.number("dlType", 0x600, 0xffff, false);
         for field in ["tpSrc", "tpDst"] {
-            self.range(field);
+            // 5.x wants 1 at least (not recorded: what MidoNet declares).
+            self.range(field, u64::from(dialect == Dialect::V5));
         }
         let policy = self.text("fragmentPolicy").map(str::to_owned);
         if policy.is_some() {
@@ -204,11 +205,11 @@ impl Body<'_> {
         }
     }
 
-    fn range(&mut self, field: &str) {
+    fn range(&mut self, field: &str, least: u64) {
         let Some(range) = self.body.get(field) else { return };
         let end = |name: &str| range.get(name).and_then(Value::as_u64).filter(|port| *port <= 65535);
         match (end("start"), end("end")) {
-            (Some(start), Some(end)) if start <= end => {}
+            (Some(start), Some(end)) if (least..=end).contains(&start) => {}
             _ => self.wrong("bad-range", format!("`{field}` is no range of ports")),
         }
     }

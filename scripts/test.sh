@@ -19,7 +19,7 @@ fi
 
 # What the tests of the CNI plugin run: other plugins, runtimes, a killer. They need root, as the tests do.
 missing=
-for pair in strace:strace ip:iproute2 ping:iputils-ping iptables:iptables etcd:etcd-server containerd:containerd runc:runc \
+for pair in strace:strace ip:iproute2 ping:iputils-ping iptables:iptables etcd:etcd-server etcdctl:etcd-client containerd:containerd runc:runc \
     podman:podman busybox:busybox-static; do
     command -v "${pair%%:*}" > /dev/null 2>&1 || missing="$missing ${pair#*:}"
 done

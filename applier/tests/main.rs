@@ -7,6 +7,10 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod cluster;
+mod etcd;
+mod interleavings;
 mod pods;
+mod reclaim;
 mod stores;
 mod support;

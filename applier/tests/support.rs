@@ -23,9 +23,26 @@ pub(crate) fn embedded() -> TestStore {
     TestStore { store: Arc::new(store), _folder: Some(folder) }
 }
 
+/// A real etcd for all tests of this program; each has a prefix of its own. None where etcd is not installed.
+pub(crate) async fn etcd() -> Option<TestStore> {
+    static SERVER: std::sync::OnceLock<Option<crate::etcd::Cluster>> = std::sync::OnceLock::new();
+    let cluster = SERVER.get_or_init(|| crate::etcd::Cluster::start(1)).as_ref()?;
+    let store = cluster.store(&format!("/test/{:016x}/", fastrand::u64(..))).await;
+    Some(TestStore { store, _folder: None })
+}
+
 /// Runs a test of a store against each of them.
 macro_rules! on_every_store {
     ($($test:ident),+ $(,)?) => {
+        mod etcd {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                match crate::support::etcd().await {
+                    Some(etcd) => super::$test(&etcd.store).await,
+                    None => println!("SKIPPED: etcd is not installed (etcd-server)"),
+                }
+            })+
+        }
         mod embedded {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {

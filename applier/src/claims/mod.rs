@@ -9,6 +9,7 @@ pub mod lock;
 mod pick;
 pub mod pods;
 pub mod ready;
+pub mod reclaim;
 pub mod tenants;
 
 /// Now, in milliseconds of Unix time: when something was claimed or released. Clocks that differ among hosts make

@@ -1,18 +1,23 @@
 //! etcd (v3): the store of a cluster.
 //!
-//! Every read is one transaction of ranges, so as of one moment; every commit is one transaction of compares and writes.
-//! The client goes on with another member when one does not answer; each call ends after a time limit.
+//! Every read is one transaction of ranges, so as of one moment; every commit is one transaction of compares and
+//! writes. One member is asked at a time; the next one takes over when it does not answer, and each call ends after a
+//! time limit.
 
+use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use etcd_client::{
-    Client, ConnectOptions, DeleteOptions, Error, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse,
+    Certificate, Client, ConnectOptions, DeleteOptions, Error, EventType, GetOptions, Identity, KeyValue,
+    PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, TxnResponse, WatchOptions, WatchStream,
 };
+use tokio::sync::OnceCell;
 
-use super::polling::Polling;
-use super::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write};
+use super::{Change, Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write};
 
 /// Where etcd is, and who asks.
 #[derive(Clone)]
@@ -27,13 +32,30 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
+/// The files of TLS, all PEM.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// The certificates that vouch for the members.
+    pub ca: Option<PathBuf>,
+    /// The own certificate with its key, where the members ask for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
 /// An etcd cluster. Clones share connections.
 #[derive(Clone)]
 pub struct Etcd {
-    client: Client,
+    members: Arc<[Member]>,
+    /// The member that is asked first.
+    current: Arc<AtomicUsize>,
     name: String,
     prefix: String,
     timeout: Duration,
+}
+
+struct Member {
+    endpoint: String,
+    options: ConnectOptions,
+    client: OnceCell<Client>,
 }
 
 impl std::fmt::Debug for Etcd {
@@ -43,6 +65,7 @@ impl std::fmt::Debug for Etcd {
 }
 
 /// What a call that did not end well means.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Read,
     Commit,
@@ -54,44 +77,143 @@ impl Etcd {
         format!("/midoform/{site}/")
     }
 
-    /// Sets the connection up. Where etcd wants no login, nothing is sent yet.
+    /// Prepares the connections; the first call makes one.
     ///
     /// # Errors
-    /// When the settings are wrong, or the login is refused.
+    /// When the settings are wrong.
     pub async fn open(settings: Settings) -> Result<Etcd, StoreError> {
+        Etcd::open_tls(settings, &Tls::default())
+    }
+
+    /// The same with files for TLS, which `https://` endpoints are reached over.
+    ///
+    /// # Errors
+    /// When the settings are wrong, or a file can't be read.
+    pub fn open_tls(settings: Settings, tls: &Tls) -> Result<Etcd, StoreError> {
         let name = format!("etcd at {} ({})", settings.endpoints.join(", "), settings.prefix);
-        let mut options = ConnectOptions::new()
-            .with_connect_timeout(settings.timeout)
-            .with_timeout(settings.timeout)
-            .with_tcp_keepalive(settings.timeout);
-        if let Some((user, password)) = &settings.login {
-            options = options.with_user(user, password);
+        let wrong = |cause: String| StoreError::Failed { store: name.clone(), cause };
+        if settings.endpoints.is_empty() {
+            return Err(wrong("no endpoint is named".to_owned()));
         }
-        let connecting = Client::connect(&settings.endpoints, Some(options));
-        let client = match tokio::time::timeout(settings.timeout, connecting).await {
-            Ok(connected) => connected.map_err(|error| sorted(&name, &Sort::Read, &error))?,
-            Err(_) => {
-                return Err(StoreError::Unreachable { store: name, cause: "no answer in time".to_owned() });
-            }
+        let base = ConnectOptions::new()
+            .with_connect_timeout(settings.timeout)
+            .with_tcp_keepalive(settings.timeout)
+            // A member that hangs is told from one that has nothing to say.
+            .with_keep_alive(settings.timeout, settings.timeout)
+            .with_auto_token_refresh(true);
+        let base = match &settings.login {
+            Some((user, password)) => base.with_user(user, password),
+            None => base,
         };
-        Ok(Etcd { client, name, prefix: settings.prefix, timeout: settings.timeout })
+        let secured = tls_options(tls).map_err(wrong)?;
+        let member = |endpoint: String| {
+            let options = match endpoint.starts_with("https://") {
+                true => base.clone().with_tls(secured.clone()),
+                false => base.clone(),
+            };
+            Member { endpoint, options, client: OnceCell::new() }
+        };
+        let members: Vec<Member> = settings.endpoints.into_iter().map(member).collect();
+        // Hosts don't all ask the first one.
+        let current = Arc::new(AtomicUsize::new(fastrand::usize(..members.len())));
+        Ok(Etcd {
+            members: members.into(),
+            current,
+            name,
+            prefix: settings.prefix,
+            timeout: settings.timeout,
+        })
     }
 
     fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
 
-    /// Makes a call, for as long as it may take.
-    async fn call<T>(
+    /// Makes a call of one member after another until one answers or the time is over. A commit whose answer is
+    /// lost is not made again.
+    async fn call<T, F: Future<Output = Result<T, Error>> + Send>(
         &self,
         sort: Sort,
-        call: impl Future<Output = Result<T, Error>>,
+        call: impl Fn(Client) -> F + Send + Sync,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.timeout, call).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(sorted(&self.name, &sort, &error)),
-            Err(_) => Err(away(&self.name, &sort, format!("no answer within {:?}", self.timeout))),
+        let end = Instant::now() + self.timeout;
+        let share = self.timeout / u32::try_from(self.members.len().min(3)).unwrap_or(1);
+        let mut last = None;
+        for _ in 0..self.members.len().max(2) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let at = self.current.load(Ordering::Relaxed);
+            let Some(member) = self.members.get(at % self.members.len()) else { break };
+            let time = share.min(left);
+            let error = match self.connected(member, time).await {
+                Err(error) => error,
+                Ok(client) => match tokio::time::timeout(time, call(client)).await {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(error)) => sorted(&self.name, sort, &error),
+                    Err(_) => away(&self.name, sort, format!("{} does not answer", member.endpoint)),
+                },
+            };
+            if !error.is_passing() {
+                return Err(error);
+            }
+            // Whoever notices first moves on, once.
+            let next = (at + 1) % self.members.len();
+            let _ = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+            if matches!(error, StoreError::Uncertain { .. }) {
+                return Err(error);
+            }
+            last = Some(error);
         }
+        Err(last.unwrap_or_else(|| away(&self.name, Sort::Read, "no answer in time".to_owned())))
+    }
+
+    /// A member's client. Where etcd wants a login, it is logged in.
+    async fn connected(&self, member: &Member, time: Duration) -> Result<Client, StoreError> {
+        let connecting = member
+            .client
+            .get_or_try_init(|| Client::connect([&member.endpoint], Some(member.options.clone())));
+        match tokio::time::timeout(time, connecting).await {
+            Ok(Ok(client)) => Ok(client.clone()),
+            Ok(Err(error)) => Err(sorted(&self.name, Sort::Read, &error)),
+            Err(_) => Err(away(&self.name, Sort::Read, format!("{} does not answer", member.endpoint))),
+        }
+    }
+
+    /// Reads ranges, and as of which revision.
+    async fn ranges(&self, ranges: &[Range]) -> Result<(Vec<Vec<Entry>>, i64), StoreError> {
+        let get = |range: &Range| {
+            let mut options = GetOptions::new().with_range(self.key(&range.to));
+            if let Some(limit) = range.limit {
+                options = options.with_limit(limit.into());
+            }
+            TxnOp::get(self.key(&range.from), Some(options))
+        };
+        // etcd refuses a range that ends before it begins: it is empty.
+        let is_asked = |range: &&Range| range.from < range.to;
+        let asked: Vec<TxnOp> = ranges.iter().filter(is_asked).map(get).collect();
+        if asked.is_empty() {
+            return Ok((vec![Vec::new(); ranges.len()], 0));
+        }
+        let transaction = Txn::new().and_then(asked);
+        let read = |client: Client| {
+            let transaction = transaction.clone();
+            async move { client.kv_client().txn(transaction).await }
+        };
+        let answer: TxnResponse = self.call(Sort::Read, read).await?;
+        let revision = answer.header().map_or(0, |header| header.revision());
+        let mut answers = answer.op_responses().into_iter();
+        let mut found = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let answer = if is_asked(&range) { answers.next() } else { None };
+            let entries: Result<Vec<Entry>, StoreError> = match &answer {
+                Some(TxnOpResponse::Get(got)) => got.kvs().iter().map(|found| self.entry(found)).collect(),
+                _ => Ok(Vec::new()),
+            };
+            found.push(entries?);
+        }
+        Ok((found, revision))
     }
 
     fn entry(&self, found: &KeyValue) -> Result<Entry, StoreError> {
@@ -117,7 +239,7 @@ fn number_of(revision: Revision) -> i64 {
 }
 
 /// An end of which nobody knows whether anything happened.
-fn away(name: &str, sort: &Sort, cause: String) -> StoreError {
+fn away(name: &str, sort: Sort, cause: String) -> StoreError {
     let store = name.to_owned();
     match sort {
         Sort::Read => StoreError::Unreachable { store, cause },
@@ -125,7 +247,7 @@ fn away(name: &str, sort: &Sort, cause: String) -> StoreError {
     }
 }
 
-fn sorted(name: &str, sort: &Sort, error: &Error) -> StoreError {
+fn sorted(name: &str, sort: Sort, error: &Error) -> StoreError {
     let store = name.to_owned();
     let Error::GRpcStatus(status) = error else {
         return match error {
@@ -153,32 +275,7 @@ impl Store for Etcd {
     }
 
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<Entry>>, StoreError> {
-        let get = |range: &Range| {
-            let mut options = GetOptions::new().with_range(self.key(&range.to));
-            if let Some(limit) = range.limit {
-                options = options.with_limit(limit.into());
-            }
-            TxnOp::get(self.key(&range.from), Some(options))
-        };
-        // etcd refuses a range that ends before it begins: it is empty.
-        let is_asked = |range: &&Range| range.from < range.to;
-        let asked: Vec<TxnOp> = ranges.iter().filter(is_asked).map(get).collect();
-        let mut answers = Vec::new().into_iter();
-        if !asked.is_empty() {
-            let mut client = self.client.kv_client();
-            let answer = self.call(Sort::Read, client.txn(Txn::new().and_then(asked))).await?;
-            answers = answer.op_responses().into_iter();
-        }
-        let mut found = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            let answer = if is_asked(&range) { answers.next() } else { None };
-            let entries: Result<Vec<Entry>, StoreError> = match &answer {
-                Some(TxnOpResponse::Get(got)) => got.kvs().iter().map(|found| self.entry(found)).collect(),
-                _ => Ok(Vec::new()),
-            };
-            found.push(entries?);
-        }
-        Ok(found)
+        Ok(self.ranges(ranges).await?.0)
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
@@ -201,15 +298,18 @@ impl Store for Etcd {
                 Write::Delete { key } => TxnOp::delete(self.key(key), None::<DeleteOptions>),
             })
             .collect();
-        let mut client = self.client.kv_client();
-        let answer =
-            match self.call(Sort::Commit, client.txn(Txn::new().when(compares).and_then(writes))).await {
-                // A lease that ended: what goes with it can't be put.
-                Err(StoreError::Failed { cause, .. }) if cause.contains("lease not found") => {
-                    return Ok(Commit::Conflict);
-                }
-                other => other?,
-            };
+        let asked = Txn::new().when(compares).and_then(writes);
+        let commit = |client: Client| {
+            let asked = asked.clone();
+            async move { client.kv_client().txn(asked).await }
+        };
+        let answer = match self.call(Sort::Commit, commit).await {
+            // A lease that ended: what goes with it can't be put.
+            Err(StoreError::Failed { cause, .. }) if cause.contains("lease not found") => {
+                return Ok(Commit::Conflict);
+            }
+            other => other?,
+        };
         if !answer.succeeded() {
             return Ok(Commit::Conflict);
         }
@@ -222,20 +322,19 @@ impl Store for Etcd {
     }
 
     async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
-        Ok(Box::new(Polling::new(Arc::new(self.clone()), range.clone())))
+        let (etcd, range) = (self.clone(), range.clone());
+        Ok(Box::new(Following { etcd, range, stream: None, waiting: VecDeque::new() }))
     }
 
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {
         let seconds = i64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(i64::MAX).max(1);
-        let mut client = self.client.lease_client();
-        let granted = self.call(Sort::Read, client.grant(seconds, None)).await?;
-        Ok(Lease(granted.id()))
+        let grant = move |client: Client| async move { client.lease_client().grant(seconds, None).await };
+        Ok(Lease(self.call(Sort::Read, grant).await?.id()))
     }
 
     async fn keep_alive(&self, lease: Lease) -> Result<bool, StoreError> {
-        let mut client = self.client.lease_client();
-        let kept = async {
-            let (mut keeper, mut answers) = client.keep_alive(lease.0).await?;
+        let kept = move |client: Client| async move {
+            let (mut keeper, mut answers) = client.lease_client().keep_alive(lease.0).await?;
             keeper.keep_alive().await?;
             Ok(answers.message().await?.is_some_and(|answer| answer.ttl() > 0))
         };
@@ -247,10 +346,77 @@ impl Store for Etcd {
     }
 
     async fn revoke(&self, lease: Lease) -> Result<(), StoreError> {
-        let mut client = self.client.lease_client();
-        match self.call(Sort::Read, client.revoke(lease.0)).await {
+        let revoke = move |client: Client| async move { client.lease_client().revoke(lease.0).await };
+        match self.call(Sort::Read, revoke).await {
             Err(StoreError::Failed { cause, .. }) if cause.contains("lease not found") => Ok(()),
             other => other.map(drop),
+        }
+    }
+}
+
+/// The files of TLS, read. Without any, the system's authorities vouch.
+fn tls_options(tls: &Tls) -> Result<TlsOptions, String> {
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    let mut options = TlsOptions::new();
+    if let Some(ca) = &tls.ca {
+        options = options.ca_certificate(Certificate::from_pem(read(ca)?));
+    }
+    if let Some((certificate, key)) = &tls.identity {
+        options = options.identity(Identity::from_pem(read(certificate)?, read(key)?));
+    }
+    Ok(options)
+}
+
+/// A range that is followed from the revision of its state on. Where etcd has compacted what was missed, or the
+/// stream ends, the state is read anew.
+struct Following {
+    etcd: Etcd,
+    range: Range,
+    stream: Option<WatchStream>,
+    waiting: VecDeque<Change>,
+}
+
+impl Following {
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        let (found, revision) = self.etcd.ranges(std::slice::from_ref(&self.range)).await?;
+        let (from, to) = (self.etcd.key(&self.range.from), self.etcd.key(&self.range.to));
+        let open = |client: Client| {
+            let options = WatchOptions::new().with_range(to.clone()).with_start_revision(revision + 1);
+            let from = from.clone();
+            async move { client.watch_client().watch(from, Some(options)).await }
+        };
+        self.stream = Some(self.etcd.call(Sort::Read, open).await?);
+        self.waiting.push_back(Change::State(found.into_iter().next().unwrap_or_default()));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Watch for Following {
+    async fn next(&mut self) -> Result<Change, StoreError> {
+        loop {
+            if let Some(change) = self.waiting.pop_front() {
+                return Ok(change);
+            }
+            let Some(stream) = &mut self.stream else {
+                self.begin().await?;
+                continue;
+            };
+            let answer = match stream.message().await {
+                Ok(Some(answer)) if !answer.canceled() => answer,
+                _ => {
+                    self.stream = None;
+                    continue;
+                }
+            };
+            for event in answer.events() {
+                let Some(found) = event.kv() else { continue };
+                let entry = self.etcd.entry(found)?;
+                self.waiting.push_back(match event.event_type() {
+                    EventType::Put => Change::Put(entry),
+                    EventType::Delete => Change::Delete(entry.key),
+                });
+            }
         }
     }
 }

@@ -1,0 +1,212 @@
+//! What a crash leaves behind: found, and put right where nobody can still be using it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+
+use super::pods::{AddressRecord, Attachment, Freed, Holder, release_of};
+use super::ready::Ready;
+use super::{keys, now};
+use crate::store::record::{Held, decode, encode};
+use crate::store::{Commit, Entry, Range, SharedStore, StoreError, Transaction};
+
+/// Something in the store that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is: `claim-without-attachment`, `attachment-without-claim`, `attachment-without-tenant`,
+    /// `free-key-missing`, `free-key-too-many`, `unreadable`.
+    pub code: &'static str,
+    /// The key.
+    pub key: String,
+    /// What is wrong, in words.
+    pub what: String,
+    /// Whether a repair puts it right; else somebody has to look.
+    pub safe: bool,
+    /// Whether it was put right.
+    pub repaired: bool,
+    #[serde(skip)]
+    repair: Option<Transaction>,
+}
+
+impl Finding {
+    fn new(code: &'static str, key: &str, what: String, repair: Option<Transaction>) -> Finding {
+        Finding { code, key: key.to_owned(), what, safe: repair.is_some(), repaired: false, repair }
+    }
+}
+
+/// Everything that is claimed, as of one moment.
+struct World {
+    addresses: BTreeMap<String, Held<AddressRecord>>,
+    freed: BTreeMap<String, Entry>,
+    attachments: BTreeMap<String, Held<Attachment>>,
+    ready: BTreeSet<String>,
+    findings: Vec<Finding>,
+}
+
+/// Looks through all that is claimed: every address has its holder, every attachment its address, every free
+/// address its place in the order.
+///
+/// # Errors
+/// When the store fails.
+pub async fn check(store: &SharedStore) -> Result<Vec<Finding>, StoreError> {
+    let ranges = [Range::prefix("pod/"), Range::prefix(keys::ATTACHMENTS), Range::prefix("ready/")];
+    let mut found = store.read(&ranges).await?.into_iter();
+    let mut next = || found.next().unwrap_or_default();
+    let mut world = World {
+        addresses: BTreeMap::new(),
+        freed: BTreeMap::new(),
+        attachments: BTreeMap::new(),
+        ready: BTreeSet::new(),
+        findings: Vec::new(),
+    };
+    let name = store.name();
+    let unreadable =
+        |entry: &Entry, error: &StoreError| Finding::new("unreadable", &entry.key, error.to_string(), None);
+    for entry in next() {
+        if entry.key.split('/').nth(2) == Some("free") {
+            world.freed.insert(entry.key.clone(), entry);
+            continue;
+        }
+        match decode(&name, &entry) {
+            Ok(held) => drop(world.addresses.insert(entry.key, held)),
+            Err(error) => world.findings.push(unreadable(&entry, &error)),
+        }
+    }
+    for entry in next() {
+        match decode(&name, &entry) {
+            Ok(held) => drop(world.attachments.insert(entry.key, held)),
+            Err(error) => world.findings.push(unreadable(&entry, &error)),
+        }
+    }
+    for entry in next() {
+        match decode::<Ready>(&name, &entry) {
+            Ok(held) => drop(world.ready.insert(held.record.tenant)),
+            Err(error) => world.findings.push(unreadable(&entry, &error)),
+        }
+    }
+    world.look_at_addresses();
+    world.look_at_freed();
+    world.look_at_attachments();
+    Ok(world.findings)
+}
+
+/// Puts right what is safe: what was found is still so, or nothing is written.
+///
+/// # Errors
+/// When the store fails.
+pub async fn repair(store: &SharedStore, findings: &mut [Finding]) -> Result<(), StoreError> {
+    for finding in findings {
+        if let Some(repair) = &finding.repair {
+            finding.repaired = matches!(store.commit(repair).await?, Commit::Done(_));
+        }
+    }
+    Ok(())
+}
+
+impl World {
+    fn look_at_addresses(&mut self) {
+        for (key, held) in &self.addresses {
+            let Some((tenant, address)) = place_of(key) else {
+                let what = "the key is none of an address".to_owned();
+                self.findings.push(Finding::new("unreadable", key, what, None));
+                continue;
+            };
+            match &held.record.holder {
+                Some(Holder::Container { host, owner }) => {
+                    let own = keys::attachment(*host, owner);
+                    let attached = self.attachments.get(&own);
+                    if attached.is_some_and(|it| it.record.address == address && it.record.tenant == tenant) {
+                        continue;
+                    }
+                    let what =
+                        format!("{address} of `{tenant}` is held by {owner}, which is not attached to it");
+                    let since = now();
+                    let revision = attached.map_or(crate::store::Revision::ABSENT, |held| held.revision);
+                    let free = Transaction::default()
+                        .when(key, held.revision)
+                        .when(own, revision)
+                        .put(key, encode(&AddressRecord { holder: None, since }))
+                        .put(keys::freed(&tenant, since, address), encode(&Freed {}));
+                    self.findings.push(Finding::new("claim-without-attachment", key, what, Some(free)));
+                }
+                Some(Holder::Port { .. }) => {}
+                None => {
+                    let place = keys::freed(&tenant, held.record.since, address);
+                    if !self.freed.contains_key(&place) {
+                        let what = format!("{address} of `{tenant}` is free, and stands in no order");
+                        let put = Transaction::default()
+                            .when(key, held.revision)
+                            .when_absent(&place)
+                            .put(&place, encode(&Freed {}));
+                        self.findings.push(Finding::new("free-key-missing", key, what, Some(put)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn look_at_freed(&mut self) {
+        for (key, entry) in &self.freed {
+            let parts = tenant_of(key).zip(keys::address_of(key)).zip(keys::freed_since(key));
+            let Some(((tenant, address), since)) = parts else {
+                let what = "the key is none of a free address".to_owned();
+                self.findings.push(Finding::new("unreadable", key, what, None));
+                continue;
+            };
+            let own = keys::address(&tenant, address);
+            let known = self.addresses.get(&own);
+            if known.is_some_and(|held| held.record.holder.is_none() && held.record.since == since) {
+                continue;
+            }
+            let what =
+                format!("{address} of `{tenant}` stands among the free ones, and is not free since then");
+            let revision = known.map_or(crate::store::Revision::ABSENT, |held| held.revision);
+            let delete = Transaction::default().when(key, entry.revision).when(own, revision).delete(key);
+            self.findings.push(Finding::new("free-key-too-many", key, what, Some(delete)));
+        }
+    }
+
+    fn look_at_attachments(&mut self) {
+        for (key, held) in &self.attachments {
+            let Attachment { tenant, address, owner, .. } = &held.record;
+            let known = self.addresses.get(&keys::address(tenant, *address));
+            let holds = known.and_then(|known| known.record.holder.as_ref()) == Some(&held.record.holder());
+            if !self.ready.contains(tenant) {
+                let what = format!("{owner} is attached to `{tenant}`, which is not made (any more)");
+                // A pod may still be wired up: its host's GC, or a DEL, takes it away.
+                self.findings.push(Finding::new("attachment-without-tenant", key, what, None));
+            } else if !holds {
+                let by = known.and_then(|known| known.record.holder.clone());
+                let by = by.map_or_else(|| "nobody".to_owned(), |holder| holder.to_string());
+                let what = format!("{owner} is attached with {address} of `{tenant}`, which {by} holds");
+                self.findings.push(Finding::new("attachment-without-claim", key, what, None));
+            }
+        }
+    }
+}
+
+/// Gives back what belongs to nobody: attachments of a host whose containers are gone, as the caller knows it. An
+/// attachment that is younger than this many milliseconds is left: its container may be starting.
+///
+/// # Errors
+/// When the store fails.
+pub async fn give_back(
+    store: &SharedStore,
+    gone: &[Held<Attachment>],
+    least_age: u64,
+) -> Result<usize, StoreError> {
+    let mut given = 0;
+    for held in gone.iter().filter(|held| now().saturating_sub(held.record.since) >= least_age) {
+        given += usize::from(matches!(store.commit(&release_of(held)).await?, Commit::Done(_)));
+    }
+    Ok(given)
+}
+
+fn tenant_of(key: &str) -> Option<String> {
+    keys::name_of(key.split('/').nth(1)?)
+}
+
+fn place_of(key: &str) -> Option<(String, Ipv4Addr)> {
+    tenant_of(key).zip(keys::address_of(key))
+}

@@ -544,7 +544,10 @@ pub(crate) struct AttachmentsOptions {
     /// Inspect the containers whose ids begin so, or this pod (NAMESPACE/NAME).
     #[arg(value_name = "CONTAINER")]
     pub(crate) container: Option<String>,
-    /// The plugin's store.
+    /// A site file: what its etcd knows (ETCD_USERNAME and ETCD_PASSWORD log in).
+    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    pub(crate) site: Option<PathBuf>,
+    /// The plugin's store on one machine.
     #[arg(long, value_name = "FILE", default_value = crate::commands::attachments::STORE)]
     pub(crate) store: PathBuf,
     /// Only those of this tenant.

@@ -8,6 +8,7 @@
 
 mod adopt;
 mod apply;
+mod attachments;
 mod diagnostics;
 mod drift;
 mod exit_codes;

@@ -9,6 +9,7 @@ use midoform_applier::store::record::{Record, decode, encode};
 use midoform_applier::store::{Commit, Compare, Range, Revision, SharedStore, Transaction};
 use midoform_compiler::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use midoform_compiler::key::Key;
+use midoform_compiler::object::Object;
 use midoform_compiler::observed::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -34,6 +35,9 @@ struct GivenRecord {
     link: Option<LinkRecord>,
     bridges: BTreeMap<String, Ipv4Net>,
     ports: Vec<String>,
+    /// What a run that has not ended well was making (1.x).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    making: Vec<(Key, Object)>,
 }
 
 impl Record for GivenRecord {
@@ -99,6 +103,7 @@ pub(crate) async fn load(store: &SharedStore) -> Result<Given> {
                     record.link.map(|link| LinkAddresses { provider: link.provider, tenant: link.tenant });
                 own.bridges = record.bridges;
                 own.ports = record.ports;
+                own.making = record.making;
             }
             ["given", "ids", tenant] => {
                 let record = decode::<IdsRecord>(&name, entry)?.record;
@@ -140,6 +145,7 @@ pub(crate) async fn write(
         link,
         bridges: after.bridges.clone(),
         ports: after.ports.clone(),
+        making: after.making.clone(),
     };
     transaction = transaction.put(keys::given(tenant), encode(&record));
     if !after.ids.is_empty() {

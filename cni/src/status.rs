@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::backend::{Backend, within};
 use crate::config::Config;
 use crate::error::{CniError, Code, Result};
+use crate::tenant;
 
 /// Looks. Everything that keeps containers from being attached is code 50; an agent that is not there is 51, since what
 /// is attached has no network either.
@@ -16,7 +17,7 @@ pub(crate) async fn status(config: &Config) -> Result<()> {
     let store = async {
         let store = backend.store().await?;
         // The default tenant stands for all: others may still have addresses.
-        let Some(tenant) = &config.tenant else {
+        let Some(tenant) = config.tenant.as_deref() else {
             return tenants::sources(&store, "status").await.map(drop).map_err(CniError::from);
         };
         let Some(ready) = tenants::ready(&store, tenant).await? else { return Ok(()) };
@@ -24,7 +25,10 @@ pub(crate) async fn status(config: &Config) -> Result<()> {
         let used = used.values().filter(|address| address.record.holder.is_some()).count() as u64;
         let capacity: u64 = ready.record.bridges.iter().map(|bridge| bridge.capacity()).sum();
         tracing::info!(step = "addresses", tenant, used, capacity, "STATUS");
-        Ok(())
+        if used < capacity {
+            return Ok(());
+        }
+        tenant::room_to_grow(&mut backend, tenant, &ready.record).await
     };
     within(config.timeouts.other, "reading the store", store).await.map_err(not_available)?;
     let api = async {

@@ -20,6 +20,7 @@ use midoform_compiler::diag::Diagnostics;
 use midoform_compiler::key::{Key, Namespace};
 use midoform_compiler::lower::provider_router;
 use midoform_compiler::observed::Observed;
+use midoform_compiler::order::Kind;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{self, AntiSpoof, Profile};
@@ -104,6 +105,22 @@ pub(crate) async fn grow(
     result
 }
 
+/// Whether another bridge could be added for pods that find no room: an error that says why not.
+pub(crate) async fn room_to_grow(backend: &mut Backend<'_>, tenant: &str, full: &Ready) -> Result<()> {
+    let store = backend.store().await?;
+    let pushed = tenants::sources(&store, tenant).await?.tenant;
+    let (file, text) = match pushed {
+        Some(pushed) => (pushed.file, pushed.text),
+        None => ("the default layout".to_owned(), default_spec(backend.config, tenant)),
+    };
+    refuse_beyond_quota(&Source::new(file.clone(), text.clone()), full, tenant)?;
+    let mut grown = grown_of(full);
+    grown.push(("status-1".to_owned(), String::new()));
+    let given = given::load(&store).await?;
+    let source = Source::new(file, with_bridges(&text, &grown));
+    compile_one(backend.config, &source, &given.allocations, tenant).map(drop)
+}
+
 async fn acquire(backend: &Backend<'_>, store: &SharedStore, tenant: &str) -> Result<Lock> {
     let patience: Duration = backend.config.timeouts.add;
     let lock = lock::acquire(store, &format!("tenant:{tenant}"), "midonet-cni ADD", patience).await;
@@ -140,7 +157,8 @@ async fn realise(
     let source = Source::new(file, with_bridges(&text, &grown));
     let mut given = given::load(store).await?;
     let compiled = loop {
-        let compiled = compile_one(backend.config, &source, &given.allocations, tenant)?;
+        let mut compiled = compile_one(backend.config, &source, &given.allocations, tenant)?;
+        note_what_is_made(&mut compiled, tenant);
         if given::write(store, &lock.fence(), &mut given, &compiled.allocations, tenant).await? {
             break compiled;
         }
@@ -209,6 +227,24 @@ fn refuse_beyond_quota(source: &Source, full: &Ready, tenant: &str) -> Result<()
                 full.bridges.len()
             );
             Err(CniError::new(Code::NoAddress, message).details("raise `quotas.bridges` in its spec"))
+        }
+    }
+}
+
+/// 1.x chooses the ids of some objects itself: what will be made is written down first, so that the next run knows it,
+/// should this one end before it can say what became of it.
+fn note_what_is_made(compiled: &mut Compiled, tenant: &str) {
+    let dialect = compiled.dialect();
+    if dialect.keeps_offered_id(Kind::RouterPort) {
+        return;
+    }
+    let Some(given) = compiled.allocations.tenants.get_mut(tenant) else { return };
+    for entry in compiled.topology.entries().iter().filter(|entry| entry.key.tenant() == tenant) {
+        let kind = Kind::of(&entry.object);
+        let hangs_on_one = matches!(kind, Kind::PortLink | Kind::HostInterfacePort);
+        let making = (entry.key.clone(), entry.object.clone());
+        if (hangs_on_one || !dialect.keeps_offered_id(kind)) && !given.making.contains(&making) {
+            given.making.push(making);
         }
     }
 }
@@ -282,9 +318,10 @@ async fn note_applied(
     let mut now = compiled.allocations.clone();
     if let (Some(entry), Some(network)) = (now.tenants.get_mut(tenant), compiled.tenants.first()) {
         entry.applied = true;
+        entry.making.clear();
         entry.protect = network.protect;
         entry.ports = network.ports.iter().map(|port| port.name.to_string()).collect();
-        if !compiled.dialect().keeps_offered_id(midoform_compiler::order::Kind::Route) {
+        if !compiled.dialect().keeps_offered_id(Kind::Route) {
             let own = observed.ids.iter().filter(|(key, _)| key.tenant() == tenant);
             entry.ids = own.map(|(key, id)| (key.clone(), *id)).collect();
         }

@@ -183,6 +183,10 @@ fn a_tenant_s_spec_decides() {
         }
         let error = lab.run("ADD", &other, &config).error(102);
         assert!(error.to_string().contains("quotas.bridges"), "{error}");
+        // The spec's first bridge has room still, so this tenant has addresses left.
+        // (The hosts of the embedded 5.x have no agent.)
+        let status = lab.run("STATUS", &other, &config);
+        assert!(status.code == 0 || status.error_code() == 51, "{status:?}");
         config["args"]["cni"]["bridge"] = json!("nowhere");
         lab.run("ADD", &other, &config).error(7);
         more.iter().for_each(|container| drop(lab.del(container)));
@@ -194,6 +198,26 @@ fn a_tenant_s_spec_decides() {
         let error = lab.run("ADD", &other, &config).error(101);
         assert!(error.to_string().contains("broken.toml:3"), "{error}");
     }
+}
+
+#[test]
+fn a_tenant_without_addresses_is_no_good_status() {
+    if skipped_without_root() {
+        return;
+    }
+    let lab = Lab::new(DIALECTS[1]);
+    lab.push(
+        "acme",
+        "name = \"acme\"\nquotas = { bridges = 1 }\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/29\"\n",
+    );
+    let containers: Vec<Container> = (0..5).map(|_| Container::new()).collect();
+    containers.iter().for_each(|container| drop(lab.add(container)));
+    let error = lab.run("STATUS", &containers[0], &lab.config()).error(50);
+    assert!(error.to_string().contains("quotas.bridges"), "{error}");
+    lab.del(&containers[0]);
+    lab.run("STATUS", &containers[0], &lab.config()).error(51);
+    containers.iter().for_each(|container| drop(lab.del(container)));
+    lab.expect_nothing_left(&containers.iter().collect::<Vec<_>>());
 }
 
 /// Runs another plugin of a chain, as libcni does.

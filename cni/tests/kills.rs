@@ -140,7 +140,7 @@ fn a_tenant_that_was_being_made_is_finished_by_the_next_pod() {
         return;
     }
     for dialect in DIALECTS {
-        for nth in (3..).step_by(37) {
+        for nth in (3..).step_by(5) {
             let (lab, container) = (Lab::new(dialect), Container::new());
             let was_killed = killed(&lab, "ADD", &container, CALLS[0], nth);
             lab.add(&container);

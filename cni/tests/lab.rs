@@ -459,7 +459,12 @@ impl EtcdServer {
         let server = EtcdServer { process, endpoint, _folder: folder };
         let address: std::net::SocketAddr = server.endpoint.trim_start_matches("http://").parse().unwrap();
         let end = Instant::now() + Duration::from_secs(60);
-        while std::net::TcpStream::connect(address).is_err() {
+        let is_healthy = || {
+            let mut connection = midoform_testutil::http::Connection::open(address).ok()?;
+            let answer = connection.send("GET", "/health", "application/json", "").ok()?;
+            answer.body.contains("true").then_some(())
+        };
+        while is_healthy().is_none() {
             assert!(Instant::now() < end, "etcd does not start");
             std::thread::sleep(Duration::from_millis(50));
         }

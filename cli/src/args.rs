@@ -83,6 +83,10 @@ pub(crate) enum Command {
     Completions(CompletionsOptions),
     /// List and inspect what midonet-cni has attached, and where.
     Attachments(AttachmentsOptions),
+    /// Dump, load, check or migrate the store.
+    Store(crate::commands::store::StoreOptions),
+    /// Check the specs, and put them into the store for midonet-cni.
+    Push(crate::commands::store::PushOptions),
 }
 
 /// Which spec.

@@ -65,5 +65,7 @@ fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Serve(options) => commands::serve::run(ui, options),
         Command::Completions(options) => commands::completions::run(ui, &options),
         Command::Attachments(options) => commands::attachments::run(ui, &options),
+        Command::Store(options) => commands::store::run(ui, &options),
+        Command::Push(options) => commands::store::push(ui, &options),
     }
 }

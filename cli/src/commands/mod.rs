@@ -15,5 +15,6 @@ pub(crate) mod saved;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod store;
 pub(crate) mod templates;
 pub(crate) mod validate;

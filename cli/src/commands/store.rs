@@ -1,0 +1,259 @@
+//! `midoform store` and `midoform push`: the store of pods' addresses and of pushed specs (`docs/store.md`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use midoform_applier::claims::lock::LockRecord;
+use midoform_applier::claims::pods::{AddressRecord, Attachment};
+use midoform_applier::claims::ready::Ready;
+use midoform_applier::claims::tenants::Pushed;
+use midoform_applier::claims::{keys, reclaim};
+use midoform_applier::store::embedded::Embedded;
+use midoform_applier::store::etcd::{Etcd, Settings};
+use midoform_applier::store::record::{Record, decode, encode};
+use midoform_applier::store::{Commit, Entry, Range, SharedStore, StoreError, Transaction, read_one};
+use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::source::{Source, SourceId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::args::Spec;
+use crate::error::{CommandError, Exit};
+use crate::project::Project;
+use crate::session::block_on;
+use crate::ui::Ui;
+
+/// The version of a dump.
+const DUMP: &str = "midoform-store/1";
+
+/// How many keys are written at once.
+const AT_ONCE: usize = 50;
+
+/// Which store.
+#[derive(Args, Clone)]
+pub(crate) struct Place {
+    /// The file of an embedded store.
+    #[arg(long, value_name = "FILE", default_value = crate::commands::attachments::STORE)]
+    pub(crate) store: PathBuf,
+    /// The site file that names an etcd, which is used instead; MIDOFORM_ETCD_USERNAME and MIDOFORM_ETCD_PASSWORD
+    /// log in.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) etcd_of: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct StoreOptions {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: StoreCommand,
+}
+
+#[derive(Subcommand)]
+enum StoreCommand {
+    /// Print everything in the store as JSON.
+    Dump,
+    /// Put a dump into an empty store.
+    Load {
+        /// What `store dump` printed.
+        file: PathBuf,
+    },
+    /// Say what a crash left behind.
+    Check {
+        /// Put right what nobody can still be using.
+        #[arg(long)]
+        repair: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write all values in the newest form.
+    Migrate,
+}
+
+#[derive(Args)]
+pub(crate) struct PushOptions {
+    #[command(flatten)]
+    spec: Spec,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Dump {
+    format: String,
+    entries: Vec<Pair>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Pair {
+    key: String,
+    value: String,
+}
+
+fn failed(error: StoreError) -> CommandError {
+    match &error {
+        StoreError::Busy { .. } => CommandError::Conflict(error.to_string()),
+        _ => CommandError::Embedded(error.to_string()),
+    }
+}
+
+async fn open(place: &Place, make: bool) -> Result<SharedStore, CommandError> {
+    let Some(path) = &place.etcd_of else {
+        if !make && !place.store.exists() {
+            let path = place.store.display();
+            return Err(CommandError::Usage(format!("there is no store {path}; --store names another")));
+        }
+        return Ok(Arc::new(Embedded::open(&place.store).map_err(failed)?));
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
+    let source = Source::new(path.display().to_string(), text);
+    let site = midoform_compiler::parse::site(&source, SourceId(0), &mut Diagnostics::default());
+    let Some((name, etcd)) = site.and_then(|site| Some((site.name.value, site.etcd?))) else {
+        let message = format!("{} names no etcd (`[etcd] endpoints`), or is wrong", path.display());
+        return Err(CommandError::Usage(message));
+    };
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let login = variable("MIDOFORM_ETCD_USERNAME").zip(variable("MIDOFORM_ETCD_PASSWORD"));
+    let settings = Settings {
+        endpoints: etcd.endpoints.into_iter().map(|endpoint| endpoint.value).collect(),
+        login,
+        prefix: Etcd::prefix_of(&name),
+        timeout: Duration::from_secs(5),
+    };
+    Ok(Arc::new(Etcd::open(settings).await.map_err(failed)?))
+}
+
+pub(crate) fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, CommandError> {
+    block_on(async {
+        match &options.command {
+            StoreCommand::Dump => dump(ui, &open(&options.place, false).await?).await,
+            StoreCommand::Load { file } => load(ui, &open(&options.place, true).await?, file).await,
+            StoreCommand::Check { repair, json } => {
+                check(ui, &open(&options.place, false).await?, *repair, *json).await
+            }
+            StoreCommand::Migrate => migrate(ui, &open(&options.place, false).await?).await,
+        }
+    })
+}
+
+async fn dump(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
+    let found = read_one(&**store, Range::prefix("")).await.map_err(failed)?;
+    // What goes with a lease is a process's that runs now.
+    let lasting = found.into_iter().filter(|entry| entry.lease.is_none());
+    let entries = lasting.map(|entry| Pair { key: entry.key, value: entry.value }).collect();
+    ui.json(&Dump { format: DUMP.to_owned(), entries })?;
+    Ok(Exit::Done)
+}
+
+async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, CommandError> {
+    let text = std::fs::read_to_string(file).map_err(|error| CommandError::file(file, error))?;
+    let dump: Dump = serde_json::from_str(&text)
+        .map_err(|error| CommandError::Usage(format!("{} is no dump: {error}", file.display())))?;
+    if dump.format != DUMP {
+        let message =
+            format!("{}: its format is {}, and this midoform knows {DUMP}", file.display(), dump.format);
+        return Err(CommandError::Usage(message));
+    }
+    if !read_one(&**store, Range::prefix("").limit(1)).await.map_err(failed)?.is_empty() {
+        let message = format!("{} is not empty: a dump is loaded into an empty one", store.name());
+        return Err(CommandError::Conflict(message));
+    }
+    for pairs in dump.entries.chunks(AT_ONCE) {
+        let put = |transaction: Transaction, pair: &Pair| {
+            transaction.when_absent(&pair.key).put(&pair.key, &*pair.value)
+        };
+        let transaction = pairs.iter().fold(Transaction::default(), put);
+        if store.commit(&transaction).await.map_err(failed)? == Commit::Conflict {
+            let message = "somebody else writes into the store: nothing more was loaded".to_owned();
+            return Err(CommandError::Conflict(message));
+        }
+    }
+    ui.say(&format!("{} keys loaded into {}", dump.entries.len(), store.name()));
+    Ok(Exit::Done)
+}
+
+async fn check(ui: &Ui, store: &SharedStore, repair: bool, json: bool) -> Result<Exit, CommandError> {
+    let mut findings = reclaim::check(store).await.map_err(failed)?;
+    if repair {
+        reclaim::repair(store, &mut findings).await.map_err(failed)?;
+    }
+    if json {
+        ui.json(&findings)?;
+    } else {
+        ui.data(|out| {
+            for finding in &findings {
+                let then = match (finding.repaired, finding.safe) {
+                    (true, _) => "repaired",
+                    (false, true) => "--repair puts it right",
+                    (false, false) => "left: somebody has to look",
+                };
+                writeln!(out, "{}  {}: {} ({then})", finding.code, finding.key, finding.what)?;
+            }
+            Ok(())
+        })?;
+        let left = findings.iter().filter(|finding| !finding.repaired).count();
+        ui.say(&format!("{}: {} findings, {left} of them left", store.name(), findings.len()));
+    }
+    Ok(if findings.iter().all(|finding| finding.repaired) { Exit::Done } else { Exit::Drift })
+}
+
+/// The value in its newest form.
+fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
+    fn again<T: Record>(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
+        let value = encode(&decode::<T>(store, entry)?.record);
+        Ok((value != entry.value).then_some(value))
+    }
+    let parts: Vec<&str> = entry.key.split('/').collect();
+    match parts.as_slice() {
+        ["site"] | ["spec", _] => again::<Pushed>(store, entry),
+        ["ready", _] => again::<Ready>(store, entry),
+        ["pod", _, "address", _] => again::<AddressRecord>(store, entry),
+        ["attachment", ..] => again::<Attachment>(store, entry),
+        ["lock", _] => again::<LockRecord>(store, entry),
+        _ => Ok(None),
+    }
+}
+
+async fn migrate(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
+    let found = read_one(&**store, Range::prefix("")).await.map_err(failed)?;
+    let all = found.len();
+    let mut written = 0;
+    for entry in found.iter().filter(|entry| entry.lease.is_none()) {
+        let Some(value) = newest(&store.name(), entry).map_err(failed)? else { continue };
+        let put = Transaction::default().when(&entry.key, entry.revision).put(&entry.key, value);
+        // What changed meanwhile was written by this version, or will be looked at by the next run.
+        written += usize::from(matches!(store.commit(&put).await.map_err(failed)?, Commit::Done(_)));
+    }
+    ui.say(&format!("{}: {written} of {all} values were written anew", store.name()));
+    Ok(Exit::Done)
+}
+
+/// `midoform push`: checks the specs, and puts them into the store for the plugin.
+pub(crate) fn push(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandError> {
+    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
+    let sources = project.sources();
+    let mut files: Vec<(String, &Source)> = vec![(keys::SITE.to_owned(), project.site_source())];
+    for spec in &compiled.specs {
+        if let Some(source) = sources.get(spec.name.span.source.0 as usize) {
+            files.push((keys::spec(&spec.name.value), source));
+        }
+    }
+    block_on(async {
+        let store = open(&options.place, true).await?;
+        for some in files.chunks(AT_ONCE) {
+            let put = |transaction: Transaction, (key, source): &(String, &Source)| {
+                let text = source.text().to_owned();
+                let sum = Sha256::digest(text.as_bytes());
+                let sha256 = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+                transaction.put(key, encode(&Pushed { file: source.name.to_string(), text, sha256 }))
+            };
+            let transaction = some.iter().fold(Transaction::default(), put);
+            store.commit(&transaction).await.map_err(failed)?;
+        }
+        ui.say(&format!("{}: the site and {} tenants were pushed", store.name(), files.len() - 1));
+        Ok(Exit::Done)
+    })
+}

@@ -50,6 +50,7 @@ pub mod semantics;
 pub mod source;
 pub mod spec;
 pub mod topology;
+pub mod trace;
 pub mod verify;
 
 use allocation::Allocations;
@@ -154,6 +155,12 @@ pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compile
     }
     let places = lower::Places::new(input.sources().into_iter());
     let topology = lower::lower(&site, &tenants, &places);
+    let links: Vec<ipnet::Ipv4Net> = site.pools.links.iter().map(|pool| pool.value).collect();
+    let subject = verify::Subject { topology: &topology, tenants: &tenants, links: &links };
+    verify::check_assertions(subject).into_iter().for_each(|found| diagnostics.push(found));
+    if diagnostics.has_errors() {
+        return Err(diagnostics.into_sorted());
+    }
     let warnings = diagnostics.into_sorted();
     let moves = moved::Moves::of(&specs);
     Ok(Compiled { site, specs, tenants, topology, moves, known, allocations, warnings })

@@ -43,6 +43,8 @@ pub struct Tenant {
     pub exposes: Vec<Expose>,
     /// Peers that answer.
     pub peers: Vec<Peer>,
+    /// What has to hold.
+    pub asserts: Vec<Assert>,
     /// Where the name stands.
     pub span: Span,
 }
@@ -209,6 +211,21 @@ pub struct Peer {
     pub link: Link,
     /// Whether the link object is this tenant's (the first of the two names owns it).
     pub owns_link: bool,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What has to hold of the network.
+#[derive(Clone, Debug)]
+pub struct Assert {
+    /// Where a connection comes from.
+    pub from: Place,
+    /// Where it goes.
+    pub to: Place,
+    /// What it carries; empty: anything.
+    pub protocols: Vec<Protocol>,
+    /// Whether all of it has to pass, or none.
+    pub allowed: bool,
     /// Where it stands.
     pub span: Span,
 }

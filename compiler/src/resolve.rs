@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use crate::allocation::{Allocations, LinkAddresses, block_of, pair_name};
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::network::{Bridge, Expose, Link, Peer, Place, Port, PortGroup, Route, RouteTarget, Rule, Tenant};
+use crate::network::{
+    Assert, Bridge, Expose, Link, Peer, Place, Port, PortGroup, Route, RouteTarget, Rule, Tenant,
+};
 use crate::parse::nearest;
 use crate::source::{Span, Spanned};
 use crate::spec::{self, Gateway, Profile};
@@ -121,6 +123,7 @@ impl<'a> Resolver<'a, '_> {
             routes: spec.routes.iter().filter_map(|route| self.route(route, &bridges, &names)).collect(),
             rules: spec.rules.iter().filter_map(|rule| self.rule(rule, &names)).collect(),
             exposes: spec.exposes.iter().filter_map(|expose| self.expose(expose, &ports, &names)).collect(),
+            asserts: spec.asserts.iter().filter_map(|assert| self.assertion(assert, &names)).collect(),
             bridges,
             ports,
             port_groups,
@@ -283,6 +286,12 @@ impl<'a> Resolver<'a, '_> {
             stateful: spec.stateful,
             span: spec.name.span,
         })
+    }
+
+    fn assertion(&mut self, spec: &spec::Assert, names: &Names<'_>) -> Option<Assert> {
+        let (from, to) = (self.place(&spec.from, names), self.place(&spec.to, names));
+        let (protocols, allowed, span) = (spec.protocols.clone(), spec.allowed, spec.span);
+        Some(Assert { from: from?, to: to?, protocols, allowed, span })
     }
 
     fn place(&mut self, end: &spec::Endpoint, names: &Names<'_>) -> Option<Place> {

@@ -294,6 +294,7 @@ pub fn tenant() -> Value {
             ("expose", list("Public ports that lead to pods.", expose())),
             ("peer", list("Tenants that this one may talk to; both sides name each other.", peer())),
             ("moved", list("What was renamed, and is not to be made again for that.", moved())),
+            ("assert", list("What has to hold, whatever the rules say; `validate` checks it.", assertion())),
         ],
     );
     document("midoform tenant file", whole)
@@ -396,7 +397,8 @@ fn end_keys(here: &str) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn rule() -> Value {
+/// The two ends of a rule or an assertion.
+fn ends() -> [Value; 2] {
     let from = table("Where a connection comes from; anywhere where absent.", &[], &end_keys("source"));
     let mut keys = end_keys("destination");
     let kind = [("type", integer("The type.", 0, 255)), ("code", integer("The code.", 0, 255))];
@@ -406,7 +408,21 @@ fn rule() -> Value {
     let protocol =
         json!({"description": "An IP protocol.", "oneOf": [integer("Its number.", 1, 255), names]});
     keys.push(("protocol", protocol));
-    let to = table("Where a connection goes; anywhere where absent.", &[], &keys);
+    [from, table("Where a connection goes; anywhere where absent.", &[], &keys)]
+}
+
+fn assertion() -> Value {
+    let [from, to] = ends();
+    let allowed = boolean("Whether all of these connections have to pass, or none of them.");
+    table(
+        "An assertion about new connections.",
+        &["from", "to", "allowed"],
+        &[("from", from), ("to", to), ("allowed", allowed)],
+    )
+}
+
+fn rule() -> Value {
+    let [from, to] = ends();
     table(
         "A rule.",
         &["name", "action"],

@@ -231,6 +231,8 @@ pub struct Tenant {
     pub peers: Vec<Peer>,
     /// What was renamed.
     pub moved: Vec<Moved>,
+    /// `[[assert]]`.
+    pub asserts: Vec<Assert>,
 }
 
 impl Tenant {
@@ -529,4 +531,19 @@ pub struct Pattern {
     pub text: Spanned<String>,
     /// Compiled, bound to both ends.
     pub regex: regex_lite::Regex,
+}
+
+/// `[[assert]]`: what has to hold of the network, whatever the rules say.
+#[derive(Clone, Debug)]
+pub struct Assert {
+    /// Where a connection comes from.
+    pub from: Endpoint,
+    /// Where it goes.
+    pub to: Endpoint,
+    /// What it carries.
+    pub protocols: Vec<Protocol>,
+    /// Whether all of it has to pass, or none.
+    pub allowed: bool,
+    /// Where the whole table stands.
+    pub span: Span,
 }

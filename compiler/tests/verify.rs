@@ -53,3 +53,167 @@ fn peers_are_opened_to_each_other() {
     let opened = change(&[ACME, beta], &[&acme, &format!("{beta}[[peer]]\ntenant = \"acme\"\n")]);
     insta::assert_snapshot!(lines(&opened));
 }
+
+/// The answers about every group of tenants, as lines.
+fn asked(site: &str, tenants: &[&str]) -> Vec<String> {
+    use midoform_compiler::verify::{Subject, ask, ask_provider, groups};
+    let names: Vec<String> = (0..tenants.len()).map(|at| format!("t{at}.toml")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(tenants.iter().copied()).collect();
+    let compiled = Project::of_text(site, &files).compile();
+    let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
+    let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
+    let mut lines: Vec<String> = Vec::new();
+    for group in groups(&compiled.topology) {
+        let answers = ask(subject, &group);
+        assert_eq!(answers.unproven, Vec::<String>::new());
+        for violation in answers.violations {
+            let source = violation.source.map(|source| source.to_string()).unwrap_or_default();
+            let trace = violation.trace.map(|trace| format!("\n  {}: {}", trace.packet, trace.ending));
+            lines.push(format!(
+                "{:?} {}: {} ({source}){}",
+                violation.question,
+                violation.tenant,
+                violation.message,
+                trace.unwrap_or_default()
+            ));
+        }
+    }
+    lines.extend(ask_provider(&compiled.topology).into_iter().map(|violation| violation.message));
+    lines
+}
+
+const BETA: &str = "name = \"beta\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.0.0.0/24\"\n";
+
+#[test]
+fn strict_holds_and_rainbond_does_not() {
+    assert_eq!(asked(SITE, &[ACME, BETA]), Vec::<String>::new());
+    let open = |tenant: &str| format!("profile = \"rainbond\"\n{tenant}");
+    insta::assert_snapshot!(asked(SITE, &[&open(ACME), &open(BETA)]).join("\n"));
+}
+
+#[test]
+fn every_example_holds_in_strict() {
+    for name in crate::samples::EXAMPLES {
+        let project = Project::example(name);
+        let files: Vec<(String, String)> = project
+            .tenants
+            .iter()
+            .map(|source| {
+                (
+                    source.name.to_string(),
+                    source.text().replace("profile = \"rainbond\"", "profile = \"strict\""),
+                )
+            })
+            .collect();
+        let texts: Vec<&str> = files.iter().map(|(_, text)| text.as_str()).collect();
+        println!("{name}");
+        let found = asked(&project.site.text().replace("\"rainbond\"", "\"strict\""), &texts);
+        assert_eq!(found, Vec::<String>::new(), "{name}");
+    }
+}
+
+/// What is asked of a topology from which something was taken, or to which something was done.
+fn asked_without(taken: &[&str], more: &str) -> Vec<(String, String)> {
+    use midoform_compiler::verify::{Subject, ask, groups};
+    let acme = format!("{ACME}{more}");
+    let compiled = Project::of_text(SITE, &[("acme.toml", &acme), ("beta.toml", BETA)]).compile();
+    let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
+    let before = compiled.topology.len();
+    let topology = compiled.topology.filtered(|entry| !taken.contains(&entry.key.as_str()));
+    assert_eq!(topology.len() + taken.len(), before, "{taken:?} are all there");
+    let subject = Subject { topology: &topology, tenants: &compiled.tenants, links: &links };
+    let found = groups(&topology).into_iter().flat_map(|group| ask(subject, &group).violations);
+    found.map(|violation| (format!("{:?}", violation.question), violation.message)).collect()
+}
+
+#[test]
+fn each_question_finds_what_it_is_about() {
+    let cases: [(&[&str], &str, &str, &str); 7] = [
+        (&["acme/bridge/web/chain/rule/source"], "", "Spoofing", "acme/web can send with a foreign source"),
+        (&["acme/chain/in/rule/links/172.16.0.0-16"], "", "Links", "reaches link addresses"),
+        (&["acme/chain/policy/rule/nothing-else-to-db"], ONLY_POSTGRES, "Closed", "acme/web to acme/db"),
+        (&["acme/bridge/db/route"], "", "Connected", "acme/web to acme/db"),
+        (&["acme/uplink/default-route"], "", "Outside", "acme/web to the world"),
+        (&["acme/chain/in/rule/rev-snat"], "", "Outside", "the answer is lost"),
+        (
+            &["acme/chain/in/rule/closed"],
+            "[[expose]]\npublic = \"198.51.100.1:443\"\nto = { bridge = \"web\", address = \"10.0.0.9\", tcp = 8443 }\n",
+            "Loops",
+            "back and forth",
+        ),
+    ];
+    for (taken, more, question, message) in cases {
+        let found = asked_without(taken, more);
+        let there = found.iter().any(|(asked, said)| asked == question && said.contains(message));
+        assert!(there, "without {taken:?}: {found:?}");
+    }
+}
+
+#[test]
+fn an_untranslated_tenant_without_its_door_is_open_to_every_other() {
+    let acme = "name = \"acme\"\negress = \"none\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.7.0.0/24\"\n";
+    assert_eq!(asked(SITE, &[acme, BETA]), Vec::<String>::new());
+    let open = asked(SITE, &[&format!("profile = \"rainbond\"\n{acme}"), BETA]);
+    assert!(
+        open.iter()
+            .any(|line| line
+                .starts_with("Isolation acme: the world, and so every other tenant, reaches acme/web")),
+        "{open:?}"
+    );
+}
+
+#[test]
+fn a_rule_that_can_never_match_is_named_with_its_line() {
+    let rules = "[[rule]]\nname = \"low\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = \"1-100\" }\naction = \"drop\"\n[[rule]]\nname = \"high\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = \"101-65535\" }\naction = \"drop\"\n[[rule]]\nname = \"both\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = \"50-200\" }\naction = \"accept\"\n";
+    let found = asked(SITE, &[&format!("{ACME}{rules}")]);
+    assert_eq!(
+        found,
+        [
+            "Dead acme: the rule acme/chain/policy/rule/both can never match: others before it take everything (t0.toml:19)"
+        ]
+    );
+}
+
+fn asserted(asserts: &str) -> Result<(), Vec<String>> {
+    use midoform_compiler::source::Source;
+    use midoform_compiler::{Input, compile};
+    let site = Source::new("site.toml", SITE);
+    let text = format!("{ACME}{ONLY_POSTGRES}{asserts}");
+    let line_of = |at: u32| text[..at as usize].lines().count() + 1;
+    let tenants = [Source::new("acme.toml", text.clone())];
+    let input = Input { site: &site, lock: None, tenants: &tenants };
+    compile(input).map(drop).map_err(|found| {
+        found
+            .iter()
+            .map(|d| format!("{}:{} {} [{}]", d.code, line_of(d.span().start), d.message, d.help.join("; ")))
+            .collect()
+    })
+}
+
+#[test]
+fn assertions_hold_or_are_errors_with_their_line_a_packet_and_the_rule() {
+    let end = |from: &str, to: &str, allowed: bool| {
+        format!("[[assert]]\nfrom = {from}\nto = {to}\nallowed = {allowed}\n")
+    };
+    let web = "{ bridge = \"web\" }";
+    let world = "{ world = true }";
+    for holds in [
+        end(web, "{ bridge = \"db\", tcp = 5432 }", true),
+        end(web, "{ bridge = \"db\", tcp = 22 }", false),
+        end(web, "{ bridge = \"db\", udp = true }", false),
+        end(web, "{ world = true, tcp = 443 }", true),
+        end(world, "{ bridge = \"db\" }", false),
+        end("{ cidr = \"10.0.0.7/32\" }", "{ cidr = \"10.0.1.0/28\", tcp = 1 }", false),
+        end(web, "{ bridge = \"web\" }", true),
+    ] {
+        assert_eq!(asserted(&holds), Ok(()), "{holds}");
+    }
+    let fails = [
+        end(web, "{ bridge = \"db\", tcp = 5432 }", false),
+        end(web, "{ bridge = \"db\", tcp = 5433 }", true),
+        end(world, "{ bridge = \"web\", tcp = 443 }", true),
+        end(web, "{ world = true }", false),
+    ];
+    let said: Vec<String> = fails.iter().map(|fails| asserted(fails).unwrap_err().join("\n")).collect();
+    insta::assert_snapshot!(said.join("\n"));
+}

@@ -10,8 +10,8 @@ use crate::diag::Diagnostic;
 use crate::object::MacAddress;
 use crate::source::Spanned;
 use crate::spec::{
-    Action, AddressGroup, Bridge, Egress, Expose, LinkPin, Moved, MovedKind, Peer, Port, PortGroup, Quotas,
-    Route, RouteTarget, Rule, Tenant,
+    Action, AddressGroup, Assert, Bridge, Egress, Expose, LinkPin, Moved, MovedKind, Peer, Port, PortGroup,
+    Quotas, Route, RouteTarget, Rule, Tenant,
 };
 
 /// The weight of a route that names none: the default of MidoNet's own tools.
@@ -39,6 +39,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Tenan
     let exposes = each(reader, &mut file, "expose", "an [[expose]]", expose);
     let peers = each(reader, &mut file, "peer", "a [[peer]]", peer);
     let moved = each(reader, &mut file, "moved", "a [[moved]]", moved);
+    let asserts = each(reader, &mut file, "assert", "an [[assert]]", assertion);
     file.finish(reader);
     let name = name?;
     if name.value == crate::key::SITE {
@@ -66,6 +67,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Tenan
         exposes,
         peers,
         moved,
+        asserts,
     })
 }
 
@@ -222,6 +224,24 @@ fn rule(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Rule> {
     // Whatever the action was meant to be, what the rule names is looked up all the same.
     let action = action.map_or(Action::Drop, |action| action.value);
     Some(Rule { name: name?, from, to, protocols, action, stateful })
+}
+
+fn assertion(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Assert> {
+    let from = values::end(reader, &mut table, "from");
+    let to = values::end(reader, &mut table, "to");
+    let allowed = table.boolean(reader, "allowed");
+    let allowed = table.required(reader, "allowed", allowed);
+    let span = table.span;
+    table.finish(reader);
+    let protocols = values::protocols(reader, &from, &to);
+    let (from, to) = (from.endpoint, to.endpoint);
+    if from.place.is_none() || to.place.is_none() {
+        let message = "an [[assert]] names a place in `from` and one in `to`";
+        let help = "write `from = { bridge = NAME }`, `{ world = true }`, `{ cidr = NETWORK }`, `{ peer = TENANT }` or a group";
+        reader.push(Diagnostic::error("assertion-place", span, message).help(help));
+        return None;
+    }
+    Some(Assert { from, to, protocols, allowed: allowed?, span })
 }
 
 fn address_group(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<AddressGroup> {

@@ -180,7 +180,8 @@ impl Builder<'_> {
             _ => return,
         };
         let Some(device_id) = self.id(device) else { return };
-        if let (Reference::External(_), Object::RouterPort(_)) = (device, object) {
+        // A router that is not of this part is there all the same.
+        if let Object::RouterPort(_) = object {
             self.world.devices.entry(device_id).or_insert_with(bare_router);
         }
         self.world.insert_port(Port {

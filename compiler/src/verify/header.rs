@@ -3,7 +3,7 @@
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
-use crate::semantics::{Fragment, Packet};
+use crate::semantics::Fragment;
 
 /// Numbers from `first` to `last`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,10 +113,6 @@ impl Protocols {
 
     pub(crate) fn and(self, other: Protocols) -> Protocols {
         self.zip(other, |a, b| a & b)
-    }
-
-    pub(crate) fn or(self, other: Protocols) -> Protocols {
-        self.zip(other, |a, b| a | b)
     }
 
     pub(crate) fn without(self, other: Protocols) -> Protocols {
@@ -262,7 +258,8 @@ impl Headers {
         self
     }
 
-    pub(crate) fn has(&self, packet: &Packet) -> bool {
+    #[cfg(test)]
+    pub(crate) fn has(&self, packet: &crate::semantics::Packet) -> bool {
         let values = [
             packet.source.into(),
             packet.destination.into(),

@@ -44,8 +44,6 @@ pub(crate) struct Uplink {
     pub(crate) port: Uuid,
     /// The destinations that the provider routes here.
     pub(crate) destinations: Vec<Range>,
-    /// The tenant's own address on the link.
-    pub(crate) address: Option<Ipv4Addr>,
 }
 
 /// Some tenants of a topology.
@@ -224,7 +222,6 @@ fn uplinks(
             provider_port: id,
             port: peer,
             destinations: united(routed.remove(&id).unwrap_or_default()),
-            address: world.ports.get(&peer).and_then(|peer| peer.address),
         });
     }
     found

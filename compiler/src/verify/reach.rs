@@ -11,7 +11,8 @@ use super::header::{DESTINATION, Fragments, Headers, Range, difference, rest, un
 use super::model::{Model, Segment, Where};
 use super::summary::{self, Item};
 use super::walk::{End, Outcome};
-use crate::object::{Object, Reference};
+use super::witness::between;
+use crate::object::{Object, Reference, RuleAction};
 use crate::source::Provenance;
 use crate::topology::{Entry, Topology};
 
@@ -194,10 +195,15 @@ fn canonical(object: &Object) -> Object {
 
 /// Whether something leads into a tenant: translation of destinations, a rule that opens it, a peer.
 fn has_doors(topology: &Topology, tenant: &str) -> bool {
-    let leads_in = |key: &str| {
-        ["/chain/in/rule/expose/", "/chain/in/rule/open/", "/peer/"].iter().any(|part| key.contains(part))
+    let leads_in = |entry: &Entry| match &entry.object {
+        Object::Rule(rule) => {
+            matches!(rule.action, RuleAction::DestinationNat(..))
+                || entry.key.as_str().contains("/rule/open/")
+        }
+        Object::RouterPort(_) => entry.key.as_str().contains("/peer/"),
+        _ => false,
     };
-    topology.of_tenant(tenant).any(|(_, entry)| leads_in(entry.key.as_str()))
+    topology.of_tenant(tenant).any(|(_, entry)| leads_in(entry))
 }
 
 /// A tenant and those that its links lead to, directly and by others.
@@ -250,14 +256,25 @@ fn compare_together(
         }
         let empty = Vec::new();
         let (was, is) = (old.passes.get(pair).unwrap_or(&empty), new.passes.get(pair).unwrap_or(&empty));
+        // What is a tenant's place before or afterwards is not the world.
+        let outside = match pair.1 == WORLD {
+            true => addresses_of([&old_model, &new_model], WORLD),
+            false => vec![Range::ADDRESSES],
+        };
         let sets = |passes: &[Pass]| passes.iter().map(|(headers, _)| *headers).collect::<Vec<_>>();
-        for headers in difference(sets(is), &sets(was)) {
+        for headers in difference(sets(is), &sets(was))
+            .into_iter()
+            .flat_map(|set| between(set, &[Range::ADDRESSES], &outside))
+        {
             let rules =
                 is.iter().filter(|(set, _)| set.common(headers).is_some()).flat_map(|(_, rules)| rules);
             let source = rules.filter_map(|rule| user_rule(&new_model, *rule)).next_back();
             items.extend(Item::of(headers, Now::Allowed, pair, source.as_ref()));
         }
-        for headers in difference(sets(was), &sets(is)) {
+        for headers in difference(sets(was), &sets(is))
+            .into_iter()
+            .flat_map(|set| between(set, &[Range::ADDRESSES], &outside))
+        {
             let dropped = new.dropped.get(&pair.0).into_iter().flatten();
             let mut rules =
                 dropped.filter(|(set, _)| set.common(headers).is_some()).filter_map(|(_, rule)| *rule);
@@ -380,5 +397,7 @@ fn addresses_of(models: [&Model<'_>; 2], place: &str) -> Vec<Range> {
         return united(own.flat_map(|segment| segment.pods.clone()).collect());
     }
     let networks = segments.flat_map(|segment| &segment.networks).map(|network| Range::network(*network));
-    rest(Range::ADDRESSES, &united(networks.collect()))
+    let public =
+        models.into_iter().flat_map(|model| &model.uplinks).flat_map(|uplink| uplink.destinations.clone());
+    rest(Range::ADDRESSES, &united(networks.chain(public).collect()))
 }

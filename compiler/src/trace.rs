@@ -1,0 +1,7 @@
+//! One packet through a topology, and its answer, in words of the topology.
+
+mod report;
+mod scene;
+
+pub use report::{AskedRule, Ending, Hop, PacketView, TraceReport, mermaid, text};
+pub use scene::{Probe, Scene, TraceError};

@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, or nothing to do; 2 changes are pending (with --detailed-exitcode); 3 the spec is wrong;
 4 the API can't be reached; 5 the login is refused; 6 a conflict: the network or the lock file has moved;
-7 the API refuses or fails a call; 8 there is drift; 64 wrong usage; 70 an error of midoform itself; 74 a file can't be
-read or written; 130 interrupted.
+7 the API refuses or fails a call; 8 the network has drifted; 9 what is verified does not hold; 64 wrong usage;
+70 an error of midoform itself; 74 a file can't be read or written; 130 interrupted.
 
 Login: MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT, or OpenStack's variables (OS_…) for
 Keystone, from the environment; or a file (--credentials).";
@@ -67,6 +67,10 @@ pub(crate) enum Command {
     Destroy(DestroyOptions),
     /// Show what is there of the tenants.
     Show(ShowOptions),
+    /// Follow one packet through the network, rule by rule, and its answer.
+    Trace(TraceOptions),
+    /// Prove for all packets that tenants stay apart, and that what the rules say holds.
+    Verify(VerifyOptions),
     /// Draw the topology, as Graphviz DOT or Mermaid.
     Graph(GraphOptions),
     /// Print the JSON Schema of a tenant file, of the site file, or of a policy file.
@@ -215,6 +219,9 @@ pub(crate) struct PlanOptions {
     /// Plan against an empty network, without asking any API.
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Plan against what this spec says, as if it were the network: what changes from one spec to another.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["offline", "out"])]
+    pub(crate) against: Option<PathBuf>,
     /// End with 2 where changes are pending.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
@@ -442,6 +449,63 @@ pub(crate) struct ShowOptions {
     #[command(flatten)]
     pub(crate) api: Api,
     /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct TraceOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    #[command(flatten)]
+    pub(crate) api: Api,
+    #[command(flatten)]
+    pub(crate) packet: PacketOptions,
+    /// Through the network as the API has it, not as the spec wants it.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// In which form.
+    #[arg(long, short, default_value = "text", value_parser = ["text", "json", "mermaid"])]
+    pub(crate) format: String,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+}
+
+/// Which packet.
+#[derive(Args)]
+pub(crate) struct PacketOptions {
+    /// Who sends it: TENANT/BRIDGE/ADDRESS, TENANT/PORT for a static port, world, or world/ADDRESS.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: String,
+    /// Where it goes: an address, TENANT/BRIDGE/ADDRESS, or TENANT/PORT.
+    #[arg(long, value_name = "ADDRESS|PLACE")]
+    pub(crate) to: String,
+    /// TCP, to this port.
+    #[arg(long, value_name = "PORT", group = "carried")]
+    pub(crate) tcp: Option<u16>,
+    /// UDP, to this port.
+    #[arg(long, value_name = "PORT", group = "carried")]
+    pub(crate) udp: Option<u16>,
+    /// An ICMP echo request (what is sent where nothing else is named).
+    #[arg(long, group = "carried")]
+    pub(crate) icmp: bool,
+    /// Another IP protocol, by number.
+    #[arg(long, value_name = "NUMBER", group = "carried")]
+    pub(crate) protocol: Option<u8>,
+    /// The source port of TCP or UDP.
+    #[arg(long, value_name = "PORT", default_value_t = 40_000)]
+    pub(crate) source_port: u16,
+    /// A source address that is not the sender's own.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) source: Option<std::net::Ipv4Addr>,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    /// The answers as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

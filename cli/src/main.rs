@@ -57,6 +57,8 @@ fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Import(options) => commands::adopt::import(ui, &options),
         Command::Destroy(options) => commands::destroy::run(ui, &options),
         Command::Show(options) => commands::show::run(ui, &options),
+        Command::Trace(options) => commands::trace::run(ui, &options),
+        Command::Verify(options) => commands::verify::run(ui, &options),
         Command::Graph(options) => commands::graph::run(ui, &options),
         Command::Schema(options) => commands::schema::run(ui, &options),
         Command::Explain(options) => commands::explain::run(ui, &options),

@@ -37,6 +37,27 @@ impl<'a> Progress<'a> {
         Progress::new(ui, "applying", steps)
     }
 
+    /// Progress of a proof about so many groups of tenants.
+    pub(crate) fn verifying(ui: &'a Ui, groups: usize) -> Self {
+        Progress::new(ui, "verifying", groups)
+    }
+
+    /// One more is done.
+    pub(crate) fn one_more(&self) {
+        let Ok(mut counted) = self.counted.lock() else { return };
+        self.count(&mut counted);
+    }
+
+    fn count(&self, counted: &mut Counted) {
+        counted.done += 1;
+        if let Some(bar) = &self.bar {
+            bar.set_position(counted.done as u64);
+        } else if counted.said.get().elapsed() > LINE_EVERY {
+            counted.said.set(Instant::now());
+            self.ui.say(&format!("{} {}/{}", self.what, counted.done, self.of));
+        }
+    }
+
     fn new(ui: &'a Ui, what: &'static str, of: usize) -> Self {
         let bar = ui.shows_progress().then(|| {
             let bar = ProgressBar::with_draw_target(Some(of as u64), ProgressDrawTarget::stderr_with_hz(10));
@@ -65,15 +86,7 @@ impl<'a> Progress<'a> {
                     bar.set_message(key.to_string());
                 }
             }
-            Event::Done { .. } => {
-                counted.done += 1;
-                if let Some(bar) = &self.bar {
-                    bar.set_position(counted.done as u64);
-                } else if counted.said.get().elapsed() > LINE_EVERY {
-                    counted.said.set(Instant::now());
-                    self.ui.say(&format!("{} {}/{}", self.what, counted.done, self.of));
-                }
-            }
+            Event::Done { .. } => self.count(&mut counted),
             Event::Failed { .. } => {}
         }
     }

@@ -26,6 +26,7 @@ mod pods;
 mod policy;
 mod serve;
 mod served;
+mod verify;
 
 /// The command under test.
 const MIDOFORM: &str = env!("CARGO_BIN_EXE_midoform");

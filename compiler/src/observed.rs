@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::key::Key;
+use crate::key::{Key, Namespace};
+use crate::object::Object;
 use crate::order::Kind;
 use crate::topology::Topology;
 
@@ -50,6 +51,31 @@ pub struct Foreign {
 }
 
 impl Observed {
+    /// What would be observed of a network that is exactly this topology, made by midoform where the server keeps
+    /// ids, and with nothing else in it.
+    pub fn of_topology(topology: &Topology, namespace: Namespace) -> Observed {
+        let mut observed = Observed { topology: topology.clone(), ..Observed::default() };
+        let mut rules: BTreeMap<Key, Vec<(u32, ObservedRule)>> = BTreeMap::new();
+        for entry in topology.entries() {
+            if let (Object::Rule(rule), key) = (&entry.object, &entry.key)
+                && let Some(chain) = rule.chain.key()
+            {
+                let observed = ObservedRule { id: namespace.id(key), key: Some(key.clone()) };
+                rules.entry(chain.clone()).or_default().push((rule.position, observed));
+            }
+            let in_place =
+                matches!(entry.object, Object::Router(_) | Object::Bridge(_) | Object::BridgePort(_));
+            if let (true, Ok(raw)) = (in_place, RawValue::from_string("{\"adminStateUp\":true}".to_owned())) {
+                observed.raw.insert(entry.key.clone(), raw);
+            }
+        }
+        for (chain, mut order) in rules {
+            order.sort_by_key(|(position, _)| *position);
+            observed.rules.insert(chain, order.into_iter().map(|(_, rule)| rule).collect());
+        }
+        observed
+    }
+
     /// SHA-256 of everything that was recognised: two equal ones are the same starting point for a plan.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();

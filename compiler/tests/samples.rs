@@ -73,27 +73,5 @@ pub(crate) fn json(plan: &Plan) -> String {
 /// What would be observed of a network that is exactly what a compilation wants, in a dialect that keeps ids.
 pub(crate) fn as_observed(compiled: &Compiled) -> Observed {
     use midoform_compiler::key::Namespace;
-    use midoform_compiler::object::Object;
-    use midoform_compiler::observed::ObservedRule;
-    let namespace = Namespace::of_site(&compiled.site.name.value);
-    let mut observed = Observed { topology: compiled.topology.clone(), ..Observed::default() };
-    let mut rules = std::collections::BTreeMap::new();
-    for entry in compiled.topology.entries() {
-        if let Object::Rule(rule) = &entry.object {
-            let chain: &mut Vec<_> = rules.entry(rule.chain.key().unwrap().clone()).or_default();
-            chain.push((
-                rule.position,
-                ObservedRule { id: namespace.id(&entry.key), key: Some(entry.key.clone()) },
-            ));
-        }
-        if matches!(entry.object, Object::Router(_) | Object::Bridge(_) | Object::BridgePort(_)) {
-            let raw = serde_json::value::to_raw_value(&serde_json::json!({"adminStateUp": true})).unwrap();
-            observed.raw.insert(entry.key.clone(), raw);
-        }
-    }
-    for (chain, mut order) in rules {
-        order.sort_by_key(|(position, _)| *position);
-        observed.rules.insert(chain, order.into_iter().map(|(_, rule)| rule).collect());
-    }
-    observed
+    Observed::of_topology(&compiled.topology, Namespace::of_site(&compiled.site.name.value))
 }

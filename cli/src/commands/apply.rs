@@ -120,7 +120,7 @@ pub(crate) fn give_back(allocations: &mut Allocations, gone: &BTreeSet<String>) 
 }
 
 /// A saved plan is JSON; a spec is a folder or TOML.
-fn is_saved_plan(path: &Path) -> bool {
+pub(crate) fn is_saved_plan(path: &Path) -> bool {
     let mut first = [0; 1];
     let mut read = || -> std::io::Result<bool> {
         let mut file = std::fs::File::open(path)?;

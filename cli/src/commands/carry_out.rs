@@ -169,6 +169,7 @@ impl Job<'_> {
             plan_file: None,
             foreign: &self.observed.foreign,
             verbose: false,
+            reachability: None,
         };
         self.ui.data(|out| {
             render::render(self.plan, self.goal, Format::Text, &settings, out).map_err(std::io::Error::other)

@@ -24,6 +24,7 @@ pub(crate) fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, CommandError>
         plan_file: None,
         foreign: &[],
         verbose: false,
+        reachability: None,
     };
     let format: Format = options.format.parse().unwrap_or(Format::Dot);
     ui.data(|out| {

@@ -17,4 +17,6 @@ pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod store;
 pub(crate) mod templates;
+pub(crate) mod trace;
 pub(crate) mod validate;
+pub(crate) mod verify;

@@ -6,7 +6,7 @@ use std::path::Path;
 use midoform_applier::saved::SavedPlan;
 use midoform_applier::store::lockfile::write_atomically;
 use midoform_compiler::diff;
-use midoform_compiler::key::Key;
+use midoform_compiler::key::{Key, Namespace};
 use midoform_compiler::lower::provider_router;
 use midoform_compiler::object::Reference;
 use midoform_compiler::observed::Observed;
@@ -14,9 +14,10 @@ use midoform_compiler::plan::Plan;
 use midoform_compiler::render::html::{self, ReviewPage};
 use midoform_compiler::render::{self, Format};
 use midoform_compiler::topology::{Entry, Topology, dependencies};
-use midoform_compiler::{Compiled, lint, lock, verify};
+use midoform_compiler::verify::{self, Reachability};
+use midoform_compiler::{Compiled, lint, lock};
 
-use crate::args::{Api, PlanOptions, Select};
+use crate::args::{Api, PlanOptions, Select, Spec};
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::projects::{self, Missing};
@@ -39,11 +40,18 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
         Target::Embedded { .. } => None,
     };
     let work = Work::new(&compiled, &options.select)?;
-    let observed = match options.offline || target.is_untouched() {
-        true => Observed::default(),
-        false => block_on(observe_once(ui, target, &options.api, &work))?,
+    let observed = match &options.against {
+        Some(other) => as_other_spec(options, other)?,
+        None if options.offline || target.is_untouched() => Observed::default(),
+        None => block_on(observe_once(ui, target, &options.api, &work))?,
     };
     let plan = work.plan(&observed);
+    let tells = matches!(options.format(), Format::Text | Format::Json | Format::Markdown);
+    let reachability = if tells || options.html.is_some() {
+        work.reachability(&plan, &observed)
+    } else {
+        Reachability::default()
+    };
     if let Some(path) = &options.out {
         projects::refuse_unwritten(&compiled, found)?;
         let mut saved = SavedPlan::new(
@@ -61,7 +69,6 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
         ui.say(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
     }
     if let Some(path) = &options.html {
-        let reachability = verify::compare(&observed.topology, &work.after(&plan, &observed));
         let page = ReviewPage {
             plan: &plan,
             desired: &work.desired,
@@ -76,9 +83,17 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
             .map_err(|error| CommandError::file(path, error))?;
         ui.say(&format!("review page: {}", path.display()));
     }
-    show(ui, options, &plan, &work.desired, &observed, &shown_url)?;
+    show(ui, options, &plan, &work.desired, &observed, &shown_url, &reachability)?;
     let pending = plan.summary().changes() > 0;
     Ok(if pending && options.detailed_exitcode { Exit::ChangesPending } else { Exit::Done })
+}
+
+/// What would be observed of a network that is what another spec says.
+fn as_other_spec(options: &PlanOptions, path: &Path) -> Result<Observed, CommandError> {
+    let spec =
+        Spec { path: path.to_path_buf(), site: None, lock: None, locked: false, ..options.spec.clone() };
+    let (other, _) = Project::load(&spec)?.compile(&spec)?;
+    Ok(Observed::of_topology(&other.topology, Namespace::of_site(&other.site.name.value)))
 }
 
 async fn observe_once(ui: &Ui, target: Target, api: &Api, work: &Work<'_>) -> Result<Observed, CommandError> {
@@ -95,6 +110,7 @@ fn show(
     desired: &Topology,
     observed: &Observed,
     base_url: &str,
+    reachability: &Reachability,
 ) -> Result<(), CommandError> {
     let templates = match &options.templates {
         Some(folder) => read_templates(folder)?,
@@ -108,6 +124,7 @@ fn show(
         plan_file: plan_file.as_deref(),
         foreign: &observed.foreign,
         verbose: options.verbose,
+        reachability: Some(reachability),
     };
     let mut failure = None;
     ui.data(|out| match render::render(plan, desired, options.format(), &settings, out) {
@@ -206,6 +223,17 @@ impl<'a> Work<'a> {
         let left = observed.topology.entries().iter().filter(|entry| !planned.contains(&entry.key));
         let wanted = self.desired.entries().iter().filter(|entry| planned.contains(&entry.key));
         Topology::new(left.chain(wanted).cloned().collect())
+    }
+
+    /// What the plan opens and closes.
+    pub(crate) fn reachability(&self, plan: &Plan, observed: &Observed) -> Reachability {
+        if plan.changes().next().is_none() {
+            return Reachability::default();
+        }
+        match observed.topology.is_empty() {
+            true => verify::compare(&observed.topology, &self.desired),
+            false => verify::compare(&observed.topology, &self.after(plan, observed)),
+        }
     }
 
     /// The plan from what was observed. A choice of single objects deletes nothing.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::dialect::Dialect;
 use crate::observed::hex;
 use crate::plan::{Plan, Summary};
+use crate::verify::Reachability;
 
 #[derive(Serialize)]
 struct Head<'a> {
@@ -42,10 +43,22 @@ impl<W: Write> Write for Hashing<W> {
 /// # Errors
 /// Whatever the writer answers.
 pub fn write(plan: &Plan, out: impl Write) -> io::Result<String> {
+    write_with(plan, None, out)
+}
+
+/// The same, with what the change opens and closes. The hash is the plan's alone.
+///
+/// # Errors
+/// Whatever the writer answers.
+pub fn write_with(plan: &Plan, reachability: Option<&Reachability>, out: impl Write) -> io::Result<String> {
     let mut out = Hashing { inner: out, hash: Sha256::new() };
     write_hashed(plan, &mut out)?;
     let hash = hex(&out.hash.finalize());
-    writeln!(out.inner, "\n],\"sha256\":\"{hash}\"}}")?;
+    write!(out.inner, "\n],")?;
+    if let Some(reachability) = reachability.filter(|reachability| !reachability.is_empty()) {
+        writeln!(out.inner, "\"reachability\":{},", serde_json::to_string(reachability)?)?;
+    }
+    writeln!(out.inner, "\"sha256\":\"{hash}\"}}")?;
     out.inner.flush()?;
     Ok(hash)
 }

@@ -35,6 +35,8 @@ const LONGEST_LINE: usize = 160;
 #[derive(Serialize)]
 struct Page {
     site: String,
+    reachability: Vec<String>,
+    more_reachability: usize,
     summary: Summary,
     changes: usize,
     risks: Vec<String>,
@@ -112,10 +114,20 @@ fn page(
             escaped(&step.reason)
         ))
     };
-    let cut =
-        tenants.iter().any(|part| part.more > 0) || tenants.len() < summaries.len() || risks.len() > shown;
+    let reached = super::reached(options.reachability);
+    let reached_shown = reached.len().min(most_lines.min(20));
+    let cut = tenants.iter().any(|part| part.more > 0)
+        || tenants.len() < summaries.len()
+        || risks.len() > shown
+        || reached.len() > reached_shown;
     Page {
         site: escaped(&plan.site),
+        more_reachability: reached.len() - reached_shown,
+        reachability: reached
+            .iter()
+            .take(reached_shown)
+            .map(|(opens, line)| bounded(&format!("{} {line}", if *opens { "+" } else { "-" })))
+            .collect(),
         summary,
         changes: summary.changes(),
         more_risks: risks.len().saturating_sub(shown),

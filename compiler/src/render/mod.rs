@@ -22,6 +22,7 @@ use std::str::FromStr;
 use crate::observed::Foreign;
 use crate::plan::{Action, Plan, Step};
 use crate::topology::Topology;
+use crate::verify::{Now, Reachability};
 
 pub use describe::describe;
 pub use markdown::MOST_CHARACTERS;
@@ -97,6 +98,8 @@ pub struct Options<'a> {
     pub foreign: &'a [Foreign],
     /// Text: show calls and unchanged objects too.
     pub verbose: bool,
+    /// What the change opens and closes, where that is known.
+    pub reachability: Option<&'a Reachability>,
 }
 
 /// Why a plan can't be shown.
@@ -128,7 +131,7 @@ pub fn render(
 ) -> Result<(), RenderError> {
     let templates = templates::Templates::new(options.templates)?;
     match format {
-        Format::Json => drop(json::write(plan, out)?),
+        Format::Json => drop(json::write_with(plan, options.reachability, out)?),
         Format::Text => text::write(plan, desired, options, &templates, &mut out)?,
         Format::Markdown => markdown::write(plan, desired, options, &templates, &mut out)?,
         Format::Shell => shell::write(plan, options, &templates, &mut out)?,
@@ -142,4 +145,13 @@ pub fn render(
         }
     }
     Ok(())
+}
+
+/// What a change opens and closes, a line each, with whether it opens.
+fn reached(reachability: Option<&Reachability>) -> Vec<(bool, String)> {
+    let Some(reachability) = reachability else { return Vec::new() };
+    let changes = reachability.changes.iter().map(|change| (change.now == Now::Allowed, change.to_string()));
+    let unknown = reachability.not_compared.iter();
+    let unknown = unknown.map(|tenant| (true, format!("{tenant}: its rules are too many to be compared")));
+    changes.chain(unknown).collect()
 }

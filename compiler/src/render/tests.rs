@@ -36,6 +36,7 @@ fn rendered(
         plan_file: Some("plan.json"),
         foreign: &[],
         verbose: false,
+        reachability: None,
     };
     let mut out = Vec::new();
     render(&plan, &compiled.topology, format, &options, &mut out)?;
@@ -89,6 +90,7 @@ fn an_unchanged_network_is_said_to_be_so() {
         plan_file: None,
         foreign: &[],
         verbose: false,
+        reachability: None,
     };
     let mut out = Vec::new();
     render(&plan, &nothing.topology, Format::Text, &options, &mut out).unwrap();

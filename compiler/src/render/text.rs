@@ -45,6 +45,8 @@ struct CallLine<'a> {
 
 #[derive(Serialize)]
 struct End<'a> {
+    reachability: Vec<Reached>,
+    more_reachability: usize,
     summary: Summary,
     changes: usize,
     cuts_traffic: usize,
@@ -52,6 +54,35 @@ struct End<'a> {
     sha256: &'a str,
     bold: &'static str,
     reset: &'static str,
+}
+
+/// A line about what can be reached.
+#[derive(Serialize)]
+struct Reached {
+    sign: &'static str,
+    line: String,
+    colour: &'static str,
+    reset: &'static str,
+}
+
+/// So many lines about what can be reached are shown.
+const MOST_REACHED: usize = 40;
+
+/// What the change opens and closes, and how many lines of it are left out.
+fn reached(
+    options: &Options<'_>,
+    most: usize,
+    code: impl Fn(&'static str) -> &'static str,
+) -> (Vec<Reached>, usize) {
+    let lines = super::reached(options.reachability);
+    let more = lines.len().saturating_sub(most);
+    let shown = lines.into_iter().take(most).map(|(opens, line)| Reached {
+        sign: if opens { "+" } else { "-" },
+        line,
+        colour: code(if opens { "\u{1b}[32m" } else { "\u{1b}[31m" }),
+        reset: code("\u{1b}[0m"),
+    });
+    (shown.collect(), more)
 }
 
 /// Writes the plan.
@@ -84,7 +115,11 @@ pub(super) fn write(
     }
     let summary = plan.summary();
     let hash = super::json::hash(plan);
+    let most = if options.verbose { usize::MAX } else { MOST_REACHED };
+    let (reachability, more_reachability) = reached(options, most, code);
     let end = End {
+        reachability,
+        more_reachability,
         summary,
         changes: summary.changes(),
         cuts_traffic: plan.changes().filter(|step| step.cuts_traffic).count(),

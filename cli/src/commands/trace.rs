@@ -1,0 +1,146 @@
+//! `midoform trace`: one packet, and its answer.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use midoform_applier::saved::SavedPlan;
+use midoform_compiler::key::Key;
+use midoform_compiler::network::Tenant;
+use midoform_compiler::object::Object;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::topology::Topology;
+use midoform_compiler::trace::{Probe, Scene, TraceReport, mermaid, text};
+
+use crate::args::{PacketOptions, TraceOptions};
+use crate::commands::apply::{everything, is_saved_plan};
+use crate::commands::plan::Work;
+use crate::error::{CommandError, Exit};
+use crate::project::Project;
+use crate::report;
+use crate::session::{Session, Target, block_on};
+use crate::ui::Ui;
+
+/// Somebody outside, where nobody in particular is named.
+const SOMEBODY: Ipv4Addr = Ipv4Addr::new(8, 8, 8, 8);
+
+pub(crate) fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError> {
+    let report = if is_saved_plan(&options.spec.path) {
+        if options.live {
+            let message = "--live: a saved plan is not the network; name the spec that it was made of";
+            return Err(CommandError::Usage(message.to_owned()));
+        }
+        let saved = SavedPlan::read(&options.spec.path)?;
+        follow(&saved.desired, &[], &options.packet)?
+    } else {
+        let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
+        report::diagnostics(ui, &compiled.warnings, &project);
+        match options.live {
+            false => follow(&compiled.topology, &compiled.tenants, &options.packet)?,
+            true => {
+                let target = Target::of(&compiled.site, &options.api, project.root());
+                let work = Work::new(&compiled, &everything())?;
+                let observed = observe(ui, options, target, &work)?;
+                if !observed.foreign.is_empty() {
+                    let count = observed.foreign.len();
+                    ui.always_say(&format!(
+                        "warning: {count} objects that are not midoform's are not looked at; `midoform show` lists them"
+                    ));
+                }
+                follow(&observed.topology, &compiled.tenants, &options.packet)?
+            }
+        }
+    };
+    match (options.json, options.format.as_str()) {
+        (true, _) | (_, "json") => ui.json(&report)?,
+        (_, "mermaid") => ui.data(|out| mermaid(&report, out))?,
+        _ => ui.data(|out| text(&report, out))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn observe(
+    ui: &Ui,
+    options: &TraceOptions,
+    target: Target,
+    work: &Work<'_>,
+) -> Result<Observed, CommandError> {
+    if target.is_untouched() {
+        return Ok(Observed::default());
+    }
+    block_on(async {
+        let session = Session::open(target, work.compiled.dialect(), &options.api).await?;
+        let observed = session.observe(ui, work.view(&work.desired).scope()).await;
+        session.close().await;
+        observed
+    })
+}
+
+/// Sends the packet that was asked for.
+fn follow(
+    topology: &Topology,
+    tenants: &[Tenant],
+    options: &PacketOptions,
+) -> Result<TraceReport, CommandError> {
+    let from = probe("--from", &options.from, topology, tenants)?;
+    let to = match options.to.parse() {
+        Ok(address) => Probe::World(address),
+        Err(_) => probe("--to", &options.to, topology, tenants)?,
+    };
+    let unusable = |error: midoform_compiler::trace::TraceError| CommandError::Usage(error.to_string());
+    let mut scene = Scene::new(topology);
+    let sender = scene.put(&from).map_err(unusable)?;
+    if !matches!(to, Probe::World(_)) {
+        let _ = scene.put(&to).map_err(unusable)?;
+    }
+    let tenant_of = |probe: &Probe| match probe {
+        Probe::Pod(key, _) | Probe::Port(key, ..) => Some(key.tenant().to_owned()),
+        Probe::World(_) => None,
+    };
+    let own: Vec<String> = [&from, &to].into_iter().filter_map(tenant_of).collect();
+    let own: BTreeSet<&str> = own.iter().map(String::as_str).collect();
+    scene.people(&own, to.address());
+    let carried = match (options.tcp, options.udp, options.protocol) {
+        (Some(port), ..) => (6, options.source_port, port),
+        (_, Some(port), _) => (17, options.source_port, port),
+        (_, _, Some(number)) => (number, 0, 0),
+        _ => (1, 8, 0),
+    };
+    let packet = scene.packet(&sender, options.source.unwrap_or(from.address()), to.address(), carried);
+    Ok(scene.trace(&sender, packet))
+}
+
+/// `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.
+fn probe(flag: &str, text: &str, topology: &Topology, tenants: &[Tenant]) -> Result<Probe, CommandError> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let wrong = |why: String| {
+        CommandError::Usage(format!(
+            "{flag} {text}: {why}; write TENANT/BRIDGE/ADDRESS, TENANT/PORT for a static port, or world/ADDRESS"
+        ))
+    };
+    let address = |text: &str| text.parse().map_err(|_| wrong(format!("`{text}` is not an IPv4 address")));
+    match parts.as_slice() {
+        ["world"] => Ok(Probe::World(SOMEBODY)),
+        ["world", at] => Ok(Probe::World(address(at)?)),
+        [tenant, bridge, at] => {
+            let key = Key::from(*tenant).join("bridge").join(bridge);
+            let there =
+                topology.get(key.as_str()).is_some_and(|entry| matches!(entry.object, Object::Bridge(_)));
+            match there {
+                true => Ok(Probe::Pod(key, address(at)?)),
+                false => Err(wrong(format!("there is no bridge {tenant}/{bridge}"))),
+            }
+        }
+        [tenant, port] => {
+            let known = tenants.iter().find(|known| &*known.name == *tenant);
+            let known = known.and_then(|known| known.ports.iter().find(|known| &*known.name == *port));
+            match known {
+                Some(port) => {
+                    let key = Key::from(*tenant).join("port").join(&port.name);
+                    Ok(Probe::Port(key, port.address, port.mac))
+                }
+                None => Err(wrong(format!("there is no static port {tenant}/{port} in the spec"))),
+            }
+        }
+        _ => Err(wrong("this is no place".to_owned())),
+    }
+}

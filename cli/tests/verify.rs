@@ -91,7 +91,7 @@ fn a_plan_tells_what_it_opens_and_closes() {
     let against = before.path().display().to_string();
     let ran = after.run(MIDOFORM, &["plan", ".", "--against", &against]).expect_code(0);
     assert!(
-        ran.stdout.contains("+ acme/web → acme/db tcp/5432: now allowed (acme.toml:8)"),
+        ran.stdout.contains("+ acme/web → acme/db tcp/5432: now allowed (acme.toml:9)"),
         "{}",
         ran.stdout
     );

@@ -54,11 +54,12 @@ pub fn write_with(plan: &Plan, reachability: Option<&Reachability>, out: impl Wr
     let mut out = Hashing { inner: out, hash: Sha256::new() };
     write_hashed(plan, &mut out)?;
     let hash = hex(&out.hash.finalize());
-    write!(out.inner, "\n],")?;
-    if let Some(reachability) = reachability.filter(|reachability| !reachability.is_empty()) {
-        writeln!(out.inner, "\"reachability\":{},", serde_json::to_string(reachability)?)?;
+    write!(out.inner, "\n],\"sha256\":\"{hash}\"")?;
+    if let Some(told) = reachability.filter(|told| !told.changes.is_empty() || !told.not_compared.is_empty())
+    {
+        write!(out.inner, ",\"reachability\":{}", serde_json::to_string(told)?)?;
     }
-    writeln!(out.inner, "\"sha256\":\"{hash}\"}}")?;
+    writeln!(out.inner, "}}")?;
     out.inner.flush()?;
     Ok(hash)
 }

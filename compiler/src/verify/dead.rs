@@ -53,7 +53,7 @@ fn rules(model: &Model<'_>, tenant: &Tenant, chain: &Entry) -> Vec<Violation> {
         return Vec::new();
     }
     let mut alive: BTreeSet<Uuid> = BTreeSet::new();
-    for (in_port, out_port) in places(model, tenant, rules) {
+    for (in_port, out_port) in places(rules) {
         for flow in [Flow::Forward, Flow::Return] {
             match_all(model, rules, Place { device: in_port, in_port, out_port }, flow, &mut alive);
         }
@@ -63,14 +63,13 @@ fn rules(model: &Model<'_>, tenant: &Tenant, chain: &Entry) -> Vec<Violation> {
 }
 
 /// The ports that the chain's rules tell apart, and one that none of them names.
-fn places(model: &Model<'_>, tenant: &Tenant, rules: &[Rule]) -> Vec<(Uuid, Option<Uuid>)> {
+fn places(rules: &[Rule]) -> Vec<(Uuid, Option<Uuid>)> {
     let named = |ports: fn(&Rule) -> &Vec<Uuid>| {
         let mut ports: BTreeSet<Uuid> = rules.iter().flat_map(ports).copied().collect();
         ports.insert(Uuid::nil());
         ports
     };
     let (inside, outside) = (named(|rule| &rule.in_ports), named(|rule| &rule.out_ports));
-    let _ = (model, tenant);
     let mut found = Vec::new();
     for in_port in &inside {
         found.push((*in_port, None));

@@ -8,6 +8,7 @@
 
 mod adopt;
 mod apply;
+mod assertions;
 mod attachments;
 mod diagnostics;
 mod drift;

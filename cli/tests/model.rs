@@ -218,15 +218,7 @@ impl World {
                 self.send("DELETE", "/_faults", "*/*", "");
             }
             Event::Kill(nth, after) => self.kill(*nth, *after),
-            // On 1.x only the lock file knows which rules were midoform's: what nobody wants any more would be
-            // left as somebody else's. So it is lost while the network is what the spec says.
-            Event::LoseStore => {
-                if self.dialect == "1" {
-                    let _ =
-                        self.run(&["apply", ".", "--yes", "--quiet", "--allow-mass-delete"]).expect_code(0);
-                }
-                let _ = std::fs::remove_file(self.folder.path().join("midoform.lock"));
-            }
+            Event::LoseStore => self.lose_store(),
             Event::Destroy => {
                 let _ = self
                     .run(&["destroy", ".", "--yes", "--quiet", "--force", "--target", "b"])
@@ -237,6 +229,23 @@ impl World {
         let ids: BTreeSet<&str> =
             objects.values().flatten().filter_map(|object| object["id"].as_str()).collect();
         self.foreign.retain(|(path, _)| ids.contains(path.rsplit('/').next().unwrap()));
+    }
+
+    /// On 1.x only the lock file knows which rules were midoform's: what nobody wants any more would be left as somebody
+    /// else's. So there it loses the ids alone, while the network is what the spec says.
+    fn lose_store(&self) {
+        let path = self.folder.path().join("midoform.lock");
+        if self.dialect == "5" {
+            let _ = std::fs::remove_file(path);
+            return;
+        }
+        let _ = self.run(&["apply", ".", "--yes", "--quiet", "--allow-mass-delete"]).expect_code(0);
+        let mut of_ids = false;
+        let kept = self.folder.read("midoform.lock").lines().fold(String::new(), |text, line| {
+            of_ids = if line.starts_with('[') { line.ends_with(".id]") } else { of_ids };
+            if of_ids { text } else { text + line + "\n" }
+        });
+        self.folder.write("midoform.lock", kept);
     }
 
     fn kill(&self, nth: u64, after: bool) {

@@ -37,8 +37,8 @@ struct Done {
     unknown: Option<String>,
 }
 
-/// Makes routers with a port each, and deletes some again, until the server is gone.
-fn work(address: SocketAddr, client: usize, round: usize, stopped: &AtomicBool) -> Done {
+/// Makes routers with a port each (of this media type), and deletes some again, until the server is gone.
+fn work(address: SocketAddr, kind: &str, client: usize, round: usize, stopped: &AtomicBool) -> Done {
     let mut done = Done::default();
     let Ok(mut connection) = Connection::open(address) else { return done };
     for number in 0.. {
@@ -54,7 +54,7 @@ fn work(address: SocketAddr, client: usize, round: usize, stopped: &AtomicBool) 
         done.there.insert(name.clone(), path.clone());
         done.unknown = None;
         let port = "{\"type\": \"Router\", \"networkAddress\": \"10.0.0.0\", \"networkLength\": 24, \"portAddress\": \"10.0.0.1\"}";
-        let Ok(made) = connection.send("POST", &format!("{path}/ports"), ROUTER, port) else { return done };
+        let Ok(made) = connection.send("POST", &format!("{path}/ports"), kind, port) else { return done };
         assert_eq!(made.status, 201, "{}", made.body);
         if number % 3 == 0 {
             done.there.remove(&name);
@@ -94,7 +94,9 @@ fn check(address: SocketAddr, known: &[Done]) {
 
 #[test]
 fn what_was_acknowledged_survives_two_hundred_kills() {
-    for version in ["5.8", "1.7"] {
+    // 1.7 has another form of ports for plain JSON.
+    for (version, kind) in [("5.8", "Port-v3"), ("1.7", "Port-v2")] {
+        let kind = format!("application/vnd.org.midonet.{kind}+json");
         for batch in 0..10 {
             let folder = TestFolder::default();
             let state = folder.path().join("state");
@@ -108,9 +110,9 @@ fn what_was_acknowledged_survives_two_hundred_kills() {
                 let address = served.address;
                 let wait = Duration::from_micros(5_000 + 4_321 * (batch * 10 + round) as u64 % 60_000);
                 known.extend(std::thread::scope(|scope| {
-                    let stopped = &stopped;
+                    let (stopped, kind) = (&stopped, kind.as_str());
                     let workers: Vec<_> = (0..4)
-                        .map(|client| scope.spawn(move || work(address, client, round, stopped)))
+                        .map(|client| scope.spawn(move || work(address, kind, client, round, stopped)))
                         .collect();
                     std::thread::sleep(wait);
                     served.kill();

@@ -72,6 +72,8 @@ pub(crate) struct Matching<'a> {
     keys: BTreeMap<Uuid, Key>,
     /// The keys that the store remembers, by id.
     remembered: BTreeMap<Uuid, &'a Key>,
+    /// What a run that has not ended well was making.
+    making: Vec<&'a (Key, Object)>,
     /// The objects that are already taken by a key.
     ids: BTreeMap<Key, Uuid>,
     entries: Vec<Entry>,
@@ -173,6 +175,7 @@ pub(crate) fn recognise(raw: &Raw, devices: Devices, scope: Scope<'_>) -> Observ
         namespace,
         keys: devices.keys,
         remembered: known.map(|(key, id)| (*id, key)).collect(),
+        making: scope.making().collect(),
         ids,
         entries: Vec::new(),
         observed: Observed::default(),

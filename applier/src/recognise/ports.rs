@@ -32,7 +32,7 @@ impl Matching<'_> {
             let scope = self.scope;
             let desired = scope.desired.entries().iter().map(|entry| (&entry.key, &entry.object));
             self.match_by_content(raw, &by_id, &desired.collect::<Vec<_>>());
-            let making = scope.making().map(|(key, object)| (key, object));
+            let making = self.making.iter().map(|(key, object)| (key, object));
             self.match_by_content(raw, &by_id, &making.collect::<Vec<_>>());
         }
         self.match_unwanted_router_ports(raw);

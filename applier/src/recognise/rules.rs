@@ -112,7 +112,7 @@ impl Matching<'_> {
         contents: &[(Condition, RuleAction)],
         matched: &mut [Option<Key>],
     ) {
-        for (_, object) in self.scope.making() {
+        for (_, object) in &self.making {
             let Object::Rule(made) = object else { continue };
             if made.chain.key() != Some(chain) {
                 continue;
@@ -217,8 +217,8 @@ impl Matching<'_> {
 
     /// 1.x: a route of a run that has not ended well, which nobody wants any more.
     fn was_being_made(&self, id: Uuid, route: &Route) -> Option<Key> {
-        let mut making = self.scope.making();
-        let (key, _) = making.find(|(_, object)| matches!(object, Object::Route(made) if made == route))?;
+        let (key, _) =
+            self.making.iter().find(|(_, object)| matches!(object, Object::Route(made) if made == route))?;
         Some(key.join(&format!("@{id}")))
     }
 

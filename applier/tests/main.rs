@@ -10,6 +10,7 @@
 mod cluster;
 mod etcd;
 mod interleavings;
+mod open;
 mod pods;
 mod reclaim;
 mod stores;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use midoform_applier::claims::pods::{Owner, Pods};
 use midoform_applier::client::{Client, Credentials, Settings};
 use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::etcd::{self, Etcd};
+use midoform_applier::store::etcd::Etcd;
+use midoform_applier::store::open::{self, Around, Place};
 use midoform_applier::store::{SharedStore, StoreError};
 use midoform_compiler::dialect::Dialect;
-use midoform_compiler::spec::EtcdSettings;
 use uuid::Uuid;
 
 use crate::config::Config;
@@ -60,10 +60,10 @@ impl<'a> Backend<'a> {
             return Ok(store.clone());
         }
         let patience = self.config.timeouts.add;
-        let store: SharedStore = match &self.config.site.etcd {
-            Some(etcd) => Arc::new(Etcd::open(self.etcd_settings(etcd)).await?),
-            None => {
-                let file = self.store_file();
+        let store: SharedStore = match open::place_of(&self.config.site, &self.around()) {
+            Place::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings, &tls)?),
+            place => {
+                let file = self.store_file(place);
                 if let Some(folder) = file.parent() {
                     std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, &error))?;
                 }
@@ -73,19 +73,23 @@ impl<'a> Backend<'a> {
         Ok(self.store.insert(store).clone())
     }
 
-    fn etcd_settings(&self, etcd: &EtcdSettings) -> etcd::Settings {
+    /// Relative paths of the site are from the plugin's own folder on.
+    fn around(&self) -> Around {
         let login = &self.config.etcd_login;
-        let login = login.username.clone().zip(login.password.clone());
-        etcd::Settings {
-            endpoints: etcd.endpoints.iter().map(|endpoint| endpoint.value.clone()).collect(),
-            login,
-            prefix: Etcd::prefix_of(&self.config.site.name.value),
-            timeout: self.config.timeouts.call,
+        Around {
+            folder: self.config.state_folder.clone(),
+            login: login.username.clone().zip(login.password.clone()),
+            timeout: Some(self.config.timeouts.call),
         }
     }
 
-    fn store_file(&self) -> PathBuf {
-        self.config.store.clone().unwrap_or_else(|| self.config.state_folder.join("store.db"))
+    /// The file of the embedded store: what the network configuration names, else what the site does.
+    fn store_file(&self, place: Place) -> PathBuf {
+        match (&self.config.store, place) {
+            (Some(file), _) => file.clone(),
+            (None, Place::Embedded(file)) => file,
+            (None, _) => self.config.state_folder.join("store.db"),
+        }
     }
 
     pub(crate) async fn pods(&mut self) -> Result<Pods> {

@@ -150,7 +150,19 @@ pub fn site() -> Value {
         ],
     );
     let endpoints = one_or_list("The members' client URLs.", string("A URL."));
-    let etcd = table("The store in a cluster.", &["endpoints"], &[("endpoints", endpoints)]);
+    let etcd = table(
+        "The store in a cluster.",
+        &["endpoints"],
+        &[
+            ("endpoints", endpoints),
+            ("ca", string("The file with the certificates that vouch for the members (PEM).")),
+            ("cert", string("The file with one's own certificate (PEM).")),
+            ("key", string("The file with its private key (PEM).")),
+            ("timeout", integer("How many seconds one call may take.", 1, 600)),
+        ],
+    );
+    let path = string("The file; a relative path is one from the site file's folder.");
+    let store = table("The store on one machine: an embedded database.", &["path"], &[("path", path)]);
     let defaults = table(
         "What tenants get that don't say otherwise.",
         &[],
@@ -184,6 +196,7 @@ pub fn site() -> Value {
             ("midonet", midonet),
             ("pools", pools),
             ("etcd", etcd),
+            ("store", store),
             ("keystone", keystone()),
             ("defaults", defaults),
             ("host", list("Hosts.", host)),

@@ -22,6 +22,8 @@ pub struct Site {
     pub pools: Pools,
     /// The store in a cluster.
     pub etcd: Option<EtcdSettings>,
+    /// The store on one machine. With neither: the lock file.
+    pub store: Option<StoreSettings>,
     /// Who knows the tenants' projects.
     pub keystone: Option<KeystoneSettings>,
     /// What tenants get that don't say otherwise.
@@ -69,6 +71,21 @@ pub struct Pools {
 pub struct EtcdSettings {
     /// The members' client URLs.
     pub endpoints: Vec<Spanned<String>>,
+    /// The file with the certificates that vouch for the members (PEM); none: those that the system trusts.
+    pub ca: Option<Spanned<String>>,
+    /// The file with this side's own certificate (PEM); with [`EtcdSettings::key`] or not at all.
+    pub cert: Option<Spanned<String>>,
+    /// The file with its private key (PEM).
+    pub key: Option<Spanned<String>>,
+    /// How many seconds one call may take; none: what the program takes as usual.
+    pub timeout: Option<Spanned<u64>>,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The file of the embedded database; a relative path is one from the site file's folder.
+    pub path: Spanned<String>,
 }
 
 /// `[keystone]`. Logins never stand here: they come from the environment or from a file.

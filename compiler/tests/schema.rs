@@ -125,3 +125,35 @@ fn the_keys_are_those_of_the_parser_at_every_level() {
     compare(&schema::tenant(), &mut Vec::new(), &mut Vec::new(), false, &mut compared);
     assert!(compared >= 20, "{compared} tables");
 }
+
+#[test]
+fn a_site_names_its_store() {
+    let problems = |rest: &str| {
+        let text = format!("name = \"s\"\n[midonet]\nembedded = true\n{rest}");
+        let mut diagnostics = Diagnostics::default();
+        let site = parse::site(&Source::new("site.toml", text), SourceId(0), &mut diagnostics);
+        let codes: Vec<&str> = diagnostics.into_sorted().iter().map(|diagnostic| diagnostic.code).collect();
+        (site, codes)
+    };
+    let (site, codes) = problems("[store]\npath = \"state/store.db\"");
+    assert_eq!((site.unwrap().store.unwrap().path.value.as_str(), codes), ("state/store.db", vec![]));
+    let all = "[etcd]\nendpoints = [\"https://a:2379\", \"https://[::1]:2379/\"]\nca = \"ca.pem\"\ncert = \"c.pem\"\n\
+               key = \"k.pem\"\ntimeout = 9";
+    let (site, codes) = problems(all);
+    let etcd = site.unwrap().etcd.unwrap();
+    assert_eq!((etcd.endpoints.len(), etcd.timeout.unwrap().value, codes), (2, 9, vec![]));
+    let broken = [
+        ("[store]", "missing-key"),
+        ("[store]\npath = \"\"", "bad-path"),
+        ("[store]\npath = \"a\"\n[etcd]\nendpoints = \"http://a:2379\"", "two-stores"),
+        ("[etcd]", "missing-key"),
+        ("[etcd]\nendpoints = \"http://root:secret@a:2379\"", "bad-url"),
+        ("[etcd]\nendpoints = \"http://a:2379/v3\"", "bad-url"),
+        ("[etcd]\nendpoints = \"a:2379\"", "bad-url"),
+        ("[etcd]\nendpoints = \"https://a:2379\"\ncert = \"c.pem\"", "missing-key"),
+        ("[etcd]\nendpoints = \"http://a:2379\"\nca = \"c.pem\"", "bad-url"),
+    ];
+    for (text, code) in broken {
+        assert_eq!(problems(text).1, [code], "{text}");
+    }
+}

@@ -13,11 +13,14 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use etcd_client::{
     Certificate, Client, ConnectOptions, DeleteOptions, Error, EventType, GetOptions, Identity, KeyValue,
-    PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, TxnResponse, WatchOptions, WatchStream,
+    KvClient, PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, TxnResponse, WatchOptions, WatchStream,
 };
 use tokio::sync::OnceCell;
 
 use super::{Change, Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write};
+
+/// The longest answer, in bytes.
+const LARGEST_ANSWER: usize = 1 << 30;
 
 /// Where etcd is, and who asks.
 #[derive(Clone)]
@@ -35,7 +38,7 @@ pub struct Settings {
 /// The files of TLS, all PEM.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// The certificates that vouch for the members.
+    /// The certificates that vouch for the members; none: those that the system trusts.
     pub ca: Option<PathBuf>,
     /// The own certificate with its key, where the members ask for one.
     pub identity: Option<(PathBuf, PathBuf)>,
@@ -199,7 +202,7 @@ impl Etcd {
         let transaction = Txn::new().and_then(asked);
         let read = |client: Client| {
             let transaction = transaction.clone();
-            async move { client.kv_client().txn(transaction).await }
+            async move { keys_of(&client).txn(transaction).await }
         };
         let answer: TxnResponse = self.call(Sort::Read, read).await?;
         let revision = answer.header().map_or(0, |header| header.revision());
@@ -301,7 +304,7 @@ impl Store for Etcd {
         let asked = Txn::new().when(compares).and_then(writes);
         let commit = |client: Client| {
             let asked = asked.clone();
-            async move { client.kv_client().txn(asked).await }
+            async move { keys_of(&client).txn(asked).await }
         };
         let answer = match self.call(Sort::Commit, commit).await {
             // A lease that ended: what goes with it can't be put.
@@ -355,12 +358,17 @@ impl Store for Etcd {
 }
 
 /// The files of TLS, read. Without any, the system's authorities vouch.
+/// Calls on keys. A read of everything is longer than gRPC's usual limit, 4 MB, once some 20,000 addresses were given out.
+fn keys_of(client: &Client) -> KvClient {
+    client.kv_client().max_decoding_message_size(LARGEST_ANSWER)
+}
+
 fn tls_options(tls: &Tls) -> Result<TlsOptions, String> {
     let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-    let mut options = TlsOptions::new();
-    if let Some(ca) = &tls.ca {
-        options = options.ca_certificate(Certificate::from_pem(read(ca)?));
-    }
+    let mut options = match &tls.ca {
+        Some(ca) => TlsOptions::new().ca_certificate(Certificate::from_pem(read(ca)?)),
+        None => TlsOptions::new().with_native_roots(),
+    };
     if let Some((certificate, key)) = &tls.identity {
         options = options.identity(Identity::from_pem(read(certificate)?, read(key)?));
     }

@@ -8,6 +8,7 @@
 pub mod embedded;
 pub mod etcd;
 pub mod lockfile;
+pub mod open;
 mod polling;
 pub mod record;
 

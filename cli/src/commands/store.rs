@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use midoform_applier::claims::lock::LockRecord;
@@ -11,7 +10,8 @@ use midoform_applier::claims::ready::Ready;
 use midoform_applier::claims::tenants::Pushed;
 use midoform_applier::claims::{keys, reclaim};
 use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::etcd::{Etcd, Settings};
+use midoform_applier::store::etcd::Etcd;
+use midoform_applier::store::open::{self, Around};
 use midoform_applier::store::record::{Record, decode, encode};
 use midoform_applier::store::{Commit, Entry, Range, SharedStore, StoreError, Transaction, read_one};
 use midoform_compiler::diag::Diagnostics;
@@ -111,19 +111,14 @@ async fn open(place: &Place, make: bool) -> Result<SharedStore, CommandError> {
     let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
     let source = Source::new(path.display().to_string(), text);
     let site = midoform_compiler::parse::site(&source, SourceId(0), &mut Diagnostics::default());
-    let Some((name, etcd)) = site.and_then(|site| Some((site.name.value, site.etcd?))) else {
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let login = open::login(&|name| std::env::var(name).ok()).map_err(failed)?;
+    let around = Around { folder, login, timeout: None };
+    let Some(open::Place::Etcd(settings, tls)) = site.map(|site| open::place_of(&site, &around)) else {
         let message = format!("{} names no etcd (`[etcd] endpoints`), or is wrong", path.display());
         return Err(CommandError::Usage(message));
     };
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let login = variable("MIDOFORM_ETCD_USERNAME").zip(variable("MIDOFORM_ETCD_PASSWORD"));
-    let settings = Settings {
-        endpoints: etcd.endpoints.into_iter().map(|endpoint| endpoint.value).collect(),
-        login,
-        prefix: Etcd::prefix_of(&name),
-        timeout: Duration::from_secs(5),
-    };
-    Ok(Arc::new(Etcd::open(settings).await.map_err(failed)?))
+    Ok(Arc::new(Etcd::open_tls(settings, &tls).map_err(failed)?))
 }
 
 pub(crate) fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, CommandError> {

@@ -13,7 +13,7 @@ use crate::object::Encapsulation;
 use crate::source::{Span, Spanned};
 use crate::spec::{
     AntiSpoof, Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Profile, Site,
-    TunnelZoneSettings,
+    StoreSettings, TunnelZoneSettings,
 };
 
 pub(crate) const PROFILES: [(&str, Profile); 2] =
@@ -30,6 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Site>
     let midonet = midonet(reader, &mut file);
     let pools = pools(reader, &mut file);
     let etcd = etcd(reader, &mut file);
+    let store = store(reader, &mut file, etcd.is_some());
     let keystone = keystone(reader, &mut file);
     let defaults = defaults(reader, &mut file);
     let hosts: Vec<Host> = file
@@ -41,7 +42,8 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Site>
     let tunnel_zone = tunnel_zone(reader, &mut file);
     let policy = file.table(reader, "policy", "[policy]").map(|table| policy::read(reader, table));
     file.finish(reader);
-    Some(Site { name: name?, midonet: midonet?, pools, etcd, keystone, defaults, hosts, tunnel_zone, policy })
+    let (name, midonet) = (name?, midonet?);
+    Some(Site { name, midonet, pools, etcd, store, keystone, defaults, hosts, tunnel_zone, policy })
 }
 
 fn midonet(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<MidonetSettings> {
@@ -153,8 +155,58 @@ fn etcd(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<EtcdSettings> {
         let help = "add `endpoints = [\"http://127.0.0.1:2379\"]`";
         reader.push(Diagnostic::error("missing-key", table.span, message).help(help));
     }
+    for endpoint in &endpoints {
+        etcd_endpoint(reader, endpoint);
+    }
+    let [ca, cert, key] = ["ca", "cert", "key"].map(|key| table.string(reader, key));
+    let timeout = table.integer::<u64>(reader, "timeout", 1..=600);
+    let span = table.span;
     table.finish(reader);
-    Some(EtcdSettings { endpoints })
+    if cert.is_some() != key.is_some() {
+        let message = "[etcd] `cert` and `key` belong together";
+        let help = "name the certificate's file with `cert` and its private key's with `key`, or neither";
+        reader.push(Diagnostic::error("missing-key", span, message).help(help));
+    }
+    let plain = endpoints.iter().find(|endpoint| endpoint.value.starts_with("http://"));
+    if let (Some(plain), Some(named)) = (plain, ca.as_ref().or(cert.as_ref())) {
+        let message = "certificates are named, and this endpoint does without TLS";
+        let diagnostic = Diagnostic::error("bad-url", plain.span, message);
+        reader.push(diagnostic.also(named.span, "the certificates").help("write `https://`"));
+    }
+    Some(EtcdSettings { endpoints, ca, cert, key, timeout })
+}
+
+/// A member's URL: `http://HOST:PORT` or `https://HOST:PORT`, without a login or a path.
+fn etcd_endpoint(reader: &mut Reader<'_>, endpoint: &Spanned<String>) {
+    let host = ["http://", "https://"].into_iter().find_map(|scheme| endpoint.value.strip_prefix(scheme));
+    let host = host.map(|host| host.strip_suffix('/').unwrap_or(host));
+    let help = match host {
+        Some(host) if host.contains('@') => "a login never stands in a file: give it in the environment",
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', ' ']) => return,
+        _ => "write `\"https://HOST:2379\"`",
+    };
+    let message = "an endpoint of etcd is an http:// or https:// URL without a login or a path";
+    reader.push(Diagnostic::error("bad-url", endpoint.span, message).help(help));
+}
+
+fn store(reader: &mut Reader<'_>, file: &mut Table<'_>, has_etcd: bool) -> Option<StoreSettings> {
+    let mut table = file.table(reader, "store", "[store]")?;
+    let path = table.string(reader, "path");
+    let path = table.required(reader, "path", path);
+    let span = table.span;
+    table.finish(reader);
+    if has_etcd {
+        let message = "a site has one store, and [etcd] is one already";
+        reader.push(Diagnostic::error("two-stores", span, message).help("take [store] or [etcd] out"));
+    }
+    let path = path?;
+    if path.value.is_empty() {
+        let message = "[store] `path` is empty";
+        reader.push(
+            Diagnostic::error("bad-path", path.span, message).help("name a file: `path = \"store.db\"`"),
+        );
+    }
+    Some(StoreSettings { path })
 }
 
 fn keystone(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<KeystoneSettings> {

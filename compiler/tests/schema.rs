@@ -129,7 +129,7 @@ fn the_keys_are_those_of_the_parser_at_every_level() {
 #[test]
 fn a_site_names_its_store() {
     let problems = |rest: &str| {
-        let text = format!("name = \"s\"\n[midonet]\nembedded = true\n{rest}");
+        let text = format!("name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n{rest}");
         let mut diagnostics = Diagnostics::default();
         let site = parse::site(&Source::new("site.toml", text), SourceId(0), &mut diagnostics);
         let codes: Vec<&str> = diagnostics.into_sorted().iter().map(|diagnostic| diagnostic.code).collect();

@@ -1,12 +1,9 @@
-//! Which store a site names, and a real etcd over TLS.
+//! Which store a site names.
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use midoform_applier::store::open::{self, Around, Place};
-use midoform_applier::store::{Commit, SharedStore, Transaction, get};
 use midoform_compiler::diag::Diagnostics;
 use midoform_compiler::parse;
 use midoform_compiler::source::{Source, SourceId};
@@ -41,65 +38,4 @@ fn half_a_login_is_none() {
     assert_eq!(set(&["MIDOFORM_ETCD_USERNAME", "MIDOFORM_ETCD_PASSWORD"]).unwrap().unwrap().0, "x");
     let wrong = set(&["MIDOFORM_ETCD_PASSWORD"]).unwrap_err().to_string();
     assert!(wrong.contains(&format!("{password} is set, and {user} is not")), "{wrong}");
-}
-
-/// Ended at the end.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A certificate for 127.0.0.1 that vouches for itself; false where there is no openssl.
-fn certificate(folder: &Path, name: &str) -> bool {
-    let file = |ending: &str| folder.join(format!("{name}.{ending}"));
-    let mut command = Command::new("openssl");
-    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-    command.args(["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]);
-    command.arg("-keyout").arg(file("key")).arg("-out").arg(file("pem"));
-    let ran = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    ran.is_ok_and(|status| status.success())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn etcd_over_tls_is_believed_with_its_certificate_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let (own, other) = (certificate(folder.path(), "own"), certificate(folder.path(), "other"));
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (client, peer) = (format!("https://{}", free()), format!("http://{}", free()));
-    let mut command = Command::new("etcd");
-    command.arg("--data-dir").arg(folder.path().join("data")).args(["--name", "m", "--log-level", "error"]);
-    command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-    command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-    command.args(["--initial-cluster", &format!("m={peer}")]);
-    command.arg("--cert-file").arg(folder.path().join("own.pem"));
-    command.arg("--key-file").arg(folder.path().join("own.key"));
-    let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let (true, true, Ok(server)) = (own, other, started) else {
-        println!("SKIPPED: etcd (etcd-server) or openssl is not installed");
-        return;
-    };
-    let _server = Server(server);
-    let open = |ca: &str| -> SharedStore {
-        let site = site(&format!("[etcd]\nendpoints = \"{client}\"\n{ca}"));
-        open::open(&site, &Around { folder: folder.path().into(), ..Around::default() }).unwrap().unwrap()
-    };
-    let store = open("ca = \"own.pem\"");
-    let put = Transaction::default().put("site", "1");
-    let end = Instant::now() + Duration::from_secs(60);
-    loop {
-        match store.commit(&put).await {
-            Ok(done) => break assert!(matches!(done, Commit::Done(_))),
-            Err(error) => assert!(error.is_passing() && Instant::now() < end, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(get(&*store, "site").await.unwrap().unwrap().value, "1");
-    // Neither another's certificate nor the system's vouch for it.
-    for ca in ["ca = \"other.pem\"", ""] {
-        assert!(get(&*open(ca), "site").await.is_err(), "{ca}");
-    }
 }

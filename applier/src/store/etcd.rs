@@ -357,12 +357,12 @@ impl Store for Etcd {
     }
 }
 
-/// The files of TLS, read. Without any, the system's authorities vouch.
 /// Calls on keys. A read of everything is longer than gRPC's usual limit, 4 MB, once some 20,000 addresses were given out.
 fn keys_of(client: &Client) -> KvClient {
     client.kv_client().max_decoding_message_size(LARGEST_ANSWER)
 }
 
+/// The files of TLS, read. Without any, the system's authorities vouch.
 fn tls_options(tls: &Tls) -> Result<TlsOptions, String> {
     let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let mut options = match &tls.ca {

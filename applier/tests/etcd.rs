@@ -53,8 +53,9 @@ impl Cluster {
         // The shell ends it when this program's end of the pipe is closed, however this program ends.
         let script =
             format!("etcd {arguments} 2>/dev/null & echo $!; read _; kill -9 $!; kill -CONT $!; wait $!");
-        let child =
-            Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = shell.spawn();
         self.running.lock().unwrap()[at] = Some(child.unwrap());
     }
 
@@ -92,9 +93,14 @@ impl Cluster {
         Command::new("kill").args([&format!("-{signal}"), &etcd]).status().unwrap();
     }
 
+    /// The members' client URLs.
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        self.members.iter().map(|(port, _)| format!("http://127.0.0.1:{port}")).collect()
+    }
+
     /// A store over all members.
     pub(crate) async fn store(&self, prefix: &str) -> SharedStore {
-        let endpoints = self.members.iter().map(|(port, _)| format!("http://127.0.0.1:{port}")).collect();
+        let endpoints = self.endpoints();
         let timeout = Duration::from_secs(5);
         let settings = Settings { endpoints, login: None, prefix: prefix.to_owned(), timeout };
         let store = Etcd::open(settings).await.unwrap();

@@ -7,11 +7,14 @@
     reason = "a test that can't go on has failed"
 )]
 
-mod cluster;
 mod etcd;
+mod history;
 mod interleavings;
+mod memory;
 mod open;
 mod pods;
 mod reclaim;
 mod stores;
+mod stress;
+mod stress_worker;
 mod support;

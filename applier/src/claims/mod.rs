@@ -4,6 +4,7 @@
 //! [`lock`] is the right to change a tenant, which a holder that was paused for too long no longer has. Keys are
 //! made in [`keys`] alone; `docs/store.md` lists them with their values.
 
+mod attachment;
 pub mod keys;
 pub mod lock;
 mod pick;
@@ -11,6 +12,7 @@ pub mod pods;
 pub mod ready;
 pub mod reclaim;
 pub mod tenants;
+mod transactions;
 
 /// Now, in milliseconds of Unix time: when something was claimed or released. Clocks that differ among hosts make
 /// an address rest for longer or shorter, and nothing else.

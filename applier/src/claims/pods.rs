@@ -7,15 +7,15 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
 use midoform_compiler::object::MacAddress;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use super::attachment::{AddressRecord, Attachment, Holder, Owner, Progress, mac_of};
 use super::pick::{Pick, Window};
 use super::ready::{Ready, ReadyBridge};
+use super::transactions::{Chosen, attachment_of, burn_of, claim_of, release_of};
 use super::{keys, now};
-use crate::store::record::{Held, Record, decode, encode};
+use crate::store::record::{Held, decode, encode};
 use crate::store::{Commit, Entry, Range, Revision, SharedStore, StoreError, Transaction, read_one};
 
 /// How long a released address rests before somebody else gets it, unless nothing else is left.
@@ -26,137 +26,6 @@ const WINDOWS: [(Option<u32>, Option<u32>); 3] = [(Some(32), Some(64)), (Some(51
 
 /// After so many lost races something else is wrong.
 const MOST_ATTEMPTS: u32 = 200;
-
-/// Whose interface it is. Names are unique on one host.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Owner {
-    /// The name of the network configuration.
-    pub network: String,
-    /// The container's id.
-    pub container: String,
-    /// The interface in the container.
-    pub interface: String,
-}
-
-impl std::fmt::Display for Owner {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} of container {} (network {})", self.interface, self.container, self.network)
-    }
-}
-
-/// Who holds an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Holder {
-    /// A container's interface; its attachment says more.
-    Container {
-        /// The host that it runs on.
-        host: Uuid,
-        /// Which one.
-        #[serde(flatten)]
-        owner: Owner,
-    },
-    /// A static port of the spec.
-    Port {
-        /// Its name.
-        name: String,
-    },
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Holder::Container { host, owner } => write!(formatter, "{owner} on host {host}"),
-            Holder::Port { name } => write!(formatter, "the static port `{name}`"),
-        }
-    }
-}
-
-/// What the store says of an address that was ever given out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AddressRecord {
-    /// Who holds it; nobody: it is free.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub holder: Option<Holder>,
-    /// Since when, in milliseconds of Unix time.
-    pub since: u64,
-}
-
-impl Record for AddressRecord {
-    const VERSION: u64 = 1;
-}
-
-/// What stands under the second key of a free address: nothing besides the version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Freed {}
-
-impl Record for Freed {
-    const VERSION: u64 = 1;
-}
-
-/// An interface that is attached, is being attached, or was not quite taken away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// Whose it is.
-    pub owner: Owner,
-    /// The host, by the id that its MidoNet agent registered.
-    pub host: Uuid,
-    /// The tenant.
-    pub tenant: String,
-    /// The bridge's name.
-    pub bridge: String,
-    /// Its id in MidoNet.
-    pub bridge_id: Uuid,
-    /// The address.
-    pub address: Ipv4Addr,
-    /// The bridge's network.
-    pub cidr: Ipv4Net,
-    /// The bridge's gateway.
-    pub gateway: Ipv4Addr,
-    /// The MAC address inside the container.
-    pub mac: MacAddress,
-    /// The interface on the host that is bound to the port.
-    pub host_interface: String,
-    /// The bridge port's id in MidoNet; none where the server chooses it and it is not known yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<Uuid>,
-    /// How far it came.
-    pub state: Progress,
-    /// When it was claimed, in milliseconds of Unix time.
-    pub since: u64,
-    /// The pod, as `namespace/name`, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pod: Option<String>,
-    /// Whatever else the plugin has to remember.
-    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
-    pub extra: serde_json::Map<String, serde_json::Value>,
-}
-
-/// How far an attachment came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Progress {
-    /// Claimed; port and interface may be there or not.
-    Intent,
-    /// Everything is there.
-    Done,
-}
-
-impl Record for Attachment {
-    const VERSION: u64 = 1;
-}
-
-impl Attachment {
-    /// The key that it is kept under.
-    pub fn key(&self) -> String {
-        keys::attachment(self.host, &self.owner)
-    }
-
-    /// What its address says while it holds it.
-    pub fn holder(&self) -> Holder {
-        Holder::Container { host: self.host, owner: self.owner.clone() }
-    }
-}
 
 /// What is wanted of a claim.
 #[derive(Clone, Debug)]
@@ -255,12 +124,6 @@ pub enum ClaimError {
     Contended,
 }
 
-/// The MAC address that belongs to an address: locally administered, and the same wherever the pod starts.
-pub fn mac_of(address: Ipv4Addr) -> MacAddress {
-    let [a, b, c, d] = address.octets();
-    MacAddress([0x0a, 0x58, a, b, c, d])
-}
-
 /// Pod addresses in a store.
 #[derive(Clone, Debug)]
 pub struct Pods {
@@ -277,15 +140,6 @@ struct Seen {
     from_start: Vec<Entry>,
     up_to_start: Vec<Entry>,
     freed: Vec<Entry>,
-}
-
-/// The address of an attempt, with what has to hold for it.
-struct Chosen<'r> {
-    bridge: &'r ReadyBridge,
-    address: Ipv4Addr,
-    compare: (String, Revision),
-    /// The second key of a free address.
-    freed: Option<String>,
 }
 
 impl Pods {
@@ -313,13 +167,21 @@ impl Pods {
     pub async fn claim(&self, ask: &Ask) -> Result<Claim, ClaimError> {
         let mut tried = 0;
         let mut window = 0;
-        let mut unsure: Option<Attachment> = None;
+        let mut unsure: Option<(Attachment, Transaction)> = None;
         while tried < MOST_ATTEMPTS {
             let (limit, freed_limit) = WINDOWS.get(window).copied().unwrap_or_default();
             let seen = self.look(ask, limit, freed_limit).await?;
             if let Some(own) = seen.own {
-                let new = unsure.is_some_and(|sent| sent == own.record);
+                let new = unsure.is_some_and(|(sent, _)| sent == own.record);
                 return already(ask, own, seen.ready, new);
+            }
+            if let Some((sent, burn)) = &unsure {
+                if self.settle(sent, burn).await? {
+                    unsure = None;
+                }
+                tried += 1;
+                pause(tried).await;
+                continue;
             }
             let Some(ready) = seen.ready.as_ref() else { return Ok(Claim::NotReady) };
             let picked = match ask.address {
@@ -334,7 +196,7 @@ impl Pods {
                 return Ok(full(ask, ready));
             };
             let attachment = attachment_of(ask, &chosen);
-            match self.store.commit(&transaction_of(&attachment, ready, chosen)).await {
+            match self.store.commit(&claim_of(&attachment, ready, &chosen)).await {
                 Ok(Commit::Done(revisions)) => {
                     let revision = revisions.first().copied().unwrap_or(Revision::ABSENT);
                     let held = Held { key: attachment.key(), revision, record: attachment };
@@ -342,13 +204,28 @@ impl Pods {
                     return Ok(Claim::Attached { attachment: Box::new(held), ready, new: true });
                 }
                 Ok(Commit::Conflict) => {}
-                Err(StoreError::Uncertain { .. }) => unsure = Some(attachment),
+                Err(StoreError::Uncertain { .. }) => {
+                    let burn = burn_of(&attachment, &chosen);
+                    unsure = Some((attachment, burn));
+                }
                 Err(other) => return Err(other.into()),
             }
             tried += 1;
             pause(tried).await;
         }
         Err(ClaimError::Contended)
+    }
+
+    /// Sees to it that a claim whose answer was lost, and which was not done yet, is never done: it may still be on
+    /// its way, through a member that was paused. False where that is not known, or where it was done after all.
+    async fn settle(&self, sent: &Attachment, burn: &Transaction) -> Result<bool, ClaimError> {
+        match self.store.commit(burn).await {
+            Ok(Commit::Done(_)) => Ok(true),
+            // It was done, or somebody else has the address: what shows is how it stays.
+            Ok(Commit::Conflict) => Ok(self.find(sent.host, &sent.owner).await?.is_none()),
+            Err(StoreError::Uncertain { .. }) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// One read: the tenant, the own attachment, a part of the addresses from a random one on, the first free ones.
@@ -569,53 +446,4 @@ fn full(ask: &Ask, ready: &Held<Ready>) -> Claim {
     let first = bridges.iter().find(|bridge| bridge.grown_from.is_none()).or(bridges.first());
     let bridge = first.map(|bridge| bridge.name.clone()).unwrap_or_default();
     Claim::Full { ready: Box::new(ready.clone()), bridge }
-}
-
-fn attachment_of(ask: &Ask, chosen: &Chosen<'_>) -> Attachment {
-    Attachment {
-        owner: ask.owner.clone(),
-        host: ask.host,
-        tenant: ask.tenant.clone(),
-        bridge: chosen.bridge.name.clone(),
-        bridge_id: chosen.bridge.id,
-        address: chosen.address,
-        cidr: chosen.bridge.cidr,
-        gateway: chosen.bridge.gateway,
-        mac: ask.mac.unwrap_or_else(|| mac_of(chosen.address)),
-        host_interface: ask.host_interface.clone(),
-        port: ask.port,
-        state: Progress::Intent,
-        since: now(),
-        pod: ask.pod.clone(),
-        extra: ask.extra.clone(),
-    }
-}
-
-/// Address and attachment at once, while the tenant is still the one that was read.
-fn transaction_of(attachment: &Attachment, ready: &Held<Ready>, chosen: Chosen<'_>) -> Transaction {
-    let address = AddressRecord { holder: Some(attachment.holder()), since: attachment.since };
-    let key = keys::address(&attachment.tenant, attachment.address);
-    let (compared, revision) = chosen.compare;
-    let transaction = Transaction::default()
-        .when(&ready.key, ready.revision)
-        .when_absent(attachment.key())
-        .when(compared, revision)
-        .put(attachment.key(), encode(attachment))
-        .put(key, encode(&address));
-    match chosen.freed {
-        Some(freed) => transaction.delete(freed),
-        None => transaction,
-    }
-}
-
-/// The address becomes free, and the attachment goes.
-pub(super) fn release_of(held: &Held<Attachment>) -> Transaction {
-    let Attachment { tenant, address, .. } = &held.record;
-    let since = now();
-    let free = AddressRecord { holder: None, since };
-    Transaction::default()
-        .when(&held.key, held.revision)
-        .delete(&held.key)
-        .put(keys::address(tenant, *address), encode(&free))
-        .put(keys::freed(tenant, since, *address), encode(&Freed {}))
 }

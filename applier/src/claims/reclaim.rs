@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
-use super::pods::{AddressRecord, Attachment, Freed, Holder, release_of};
+use super::attachment::{AddressRecord, Attachment, Freed, Holder};
 use super::ready::Ready;
+use super::transactions::release_of;
 use super::{keys, now};
 use crate::store::record::{Held, decode, encode};
 use crate::store::{Commit, Entry, Range, SharedStore, StoreError, Transaction};

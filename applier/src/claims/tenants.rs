@@ -243,7 +243,7 @@ fn free(
     transaction
         .when(&held.key, held.revision)
         .put(&held.key, encode(&AddressRecord { holder: None, since }))
-        .put(keys::freed(tenant, since, address), encode(&super::pods::Freed {}))
+        .put(keys::freed(tenant, since, address), encode(&super::attachment::Freed {}))
 }
 
 fn fenced(fence: &Compare) -> Transaction {

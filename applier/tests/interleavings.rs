@@ -180,11 +180,10 @@ async fn run(script: &[usize], scenario: Scenario<'_>) -> Vec<usize> {
     let mut choices = Vec::new();
     loop {
         // Until everybody waits at the door or is done.
-        loop {
-            let waiting = memory.lock().unwrap().waiting();
-            if alive.iter().all(|party| waiting.contains(party) || tasks[party].is_finished()) {
-                break;
-            }
+        let idle = |waiting: &[usize]| {
+            alive.iter().all(|party| waiting.contains(party) || tasks[party].is_finished())
+        };
+        while !idle(&memory.lock().unwrap().waiting()) {
             tokio::task::yield_now().await;
         }
         let steps = steps(&memory.lock().unwrap(), &alive, faults, last, switches);
@@ -197,9 +196,7 @@ async fn run(script: &[usize], scenario: Scenario<'_>) -> Vec<usize> {
         let chosen = script.get(choices.len()).copied().unwrap_or(0);
         choices.push(options);
         let Some(step) = steps.get(chosen) else { break };
-        if !matches!(step, Step::Call(_, Fate::Goes) | Step::Arrive(_)) {
-            faults.most -= 1;
-        }
+        faults.most -= usize::from(!matches!(step, Step::Call(_, Fate::Goes) | Step::Arrive(_)));
         match step {
             Step::Call(party, fate) => {
                 let mut memory = memory.lock().unwrap();

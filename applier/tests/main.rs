@@ -10,11 +10,15 @@
 mod etcd;
 mod history;
 mod interleavings;
+mod laws;
+mod locks;
 mod memory;
 mod open;
 mod pods;
 mod reclaim;
+mod secured;
 mod stores;
 mod stress;
 mod stress_worker;
 mod support;
+mod trouble;

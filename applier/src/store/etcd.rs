@@ -4,18 +4,21 @@
 //! writes. One member is asked at a time; the next one takes over when it does not answer, and each call ends after a
 //! time limit.
 
+mod tls;
+
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use etcd_client::{
-    Certificate, Client, ConnectOptions, DeleteOptions, Error, EventType, GetOptions, Identity, KeyValue,
-    KvClient, PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, TxnResponse, WatchOptions, WatchStream,
+    Client, ConnectOptions, DeleteOptions, Error, EventType, GetOptions, KeyValue, KvClient, PutOptions, Txn,
+    TxnOp, TxnOpResponse, TxnResponse, WatchOptions, WatchStream,
 };
 use tokio::sync::OnceCell;
+
+pub use tls::Tls;
 
 use super::{Change, Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write};
 
@@ -35,15 +38,6 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// The files of TLS, all PEM.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// The certificates that vouch for the members; none: those that the system trusts.
-    pub ca: Option<PathBuf>,
-    /// The own certificate with its key, where the members ask for one.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
-
 /// An etcd cluster. Clones share connections.
 #[derive(Clone)]
 pub struct Etcd {
@@ -53,6 +47,7 @@ pub struct Etcd {
     name: String,
     prefix: String,
     timeout: Duration,
+    has_identity: bool,
 }
 
 struct Member {
@@ -108,7 +103,7 @@ impl Etcd {
             Some((user, password)) => base.with_user(user, password),
             None => base,
         };
-        let secured = tls_options(tls).map_err(wrong)?;
+        let secured = tls::options(tls).map_err(wrong)?;
         let member = |endpoint: String| {
             let options = match endpoint.starts_with("https://") {
                 true => base.clone().with_tls(secured.clone()),
@@ -125,6 +120,7 @@ impl Etcd {
             name,
             prefix: settings.prefix,
             timeout: settings.timeout,
+            has_identity: tls.identity.is_some(),
         })
     }
 
@@ -161,6 +157,7 @@ impl Etcd {
             if !error.is_passing() {
                 return Err(error);
             }
+            let error = self.hinted(error, member);
             // Whoever notices first moves on, once.
             let next = (at + 1) % self.members.len();
             let _ = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
@@ -170,6 +167,21 @@ impl Etcd {
             last = Some(error);
         }
         Err(last.unwrap_or_else(|| away(&self.name, Sort::Read, "no answer in time".to_owned())))
+    }
+
+    /// A member that wants a certificate closes the connection, and why may be lost on the way.
+    fn hinted(&self, mut error: StoreError, member: &Member) -> StoreError {
+        if let StoreError::Unreachable { cause, .. } | StoreError::Uncertain { cause, .. } = &mut error
+            && member.endpoint.starts_with("https://")
+            && cause.contains("transport error")
+        {
+            let hint = match self.has_identity {
+                true => "it may not accept this side's certificate",
+                false => "it may want a certificate of this side: `cert` and `key` of `[etcd]`",
+            };
+            *cause = format!("{cause} ({hint})");
+        }
+        error
     }
 
     /// A member's client. Where etcd wants a login, it is logged in.
@@ -259,13 +271,18 @@ fn sorted(name: &str, sort: Sort, error: &Error) -> StoreError {
             other => StoreError::Failed { store, cause: other.to_string() },
         };
     };
-    let cause = status.message().to_owned();
+    let (cause, is_untrusted) = tls::words(status.message(), status);
+    if is_untrusted {
+        return StoreError::Refused { store, cause };
+    }
     // The numbers of gRPC: unauthenticated, permission denied; invalid argument is how etcd refuses a login.
     let code = i32::from(status.code());
     match code {
         16 | 7 => StoreError::Refused { store, cause },
-        3 if cause.contains("auth") => StoreError::Refused { store, cause },
-        // Cancelled, unknown, deadline exceeded, resource exhausted, aborted, internal, unavailable.
+        3 if cause.contains("auth") || cause.contains("user name is empty") => {
+            StoreError::Refused { store, cause }
+        }
+        // Cancelled, unknown, deadline exceeded, aborted, internal, unavailable.
         1 | 2 | 4 | 10 | 13 | 14 => away(name, sort, cause),
         _ => StoreError::Failed { store, cause },
     }
@@ -360,19 +377,6 @@ impl Store for Etcd {
 /// Calls on keys. A read of everything is longer than gRPC's usual limit, 4 MB, once some 20,000 addresses were given out.
 fn keys_of(client: &Client) -> KvClient {
     client.kv_client().max_decoding_message_size(LARGEST_ANSWER)
-}
-
-/// The files of TLS, read. Without any, the system's authorities vouch.
-fn tls_options(tls: &Tls) -> Result<TlsOptions, String> {
-    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-    let mut options = match &tls.ca {
-        Some(ca) => TlsOptions::new().ca_certificate(Certificate::from_pem(read(ca)?)),
-        None => TlsOptions::new().with_native_roots(),
-    };
-    if let Some((certificate, key)) = &tls.identity {
-        options = options.identity(Identity::from_pem(read(certificate)?, read(key)?));
-    }
-    Ok(options)
 }
 
 /// A range that is followed from the revision of its state on. Where etcd has compacted what was missed, or the

@@ -155,7 +155,7 @@ impl Faults<'_> {
                 self.cluster.signal(*member, "CONT");
             }
             Some(_) => return,
-            None if over || fastrand::u8(..15) > 0 => return,
+            None if over || fastrand::u8(..25) > 0 => return,
             None => {
                 let (member, until) =
                     (fastrand::usize(..3), Instant::now() + Duration::from_millis(fastrand::u64(300..2000)));
@@ -185,7 +185,7 @@ async fn run(store: &SharedStore, crowd: &mut Crowd, faults: &mut Faults<'_>, mo
         crowd.wake(false);
         let mut worker = fastrand::usize(..crowd.jobs.len());
         let long = LEASE + Duration::from_millis(fastrand::u64(500..2000));
-        match fastrand::u8(..40) {
+        match fastrand::u8(..50) {
             0..3 => crowd.kill(worker),
             3 => crowd.pause(worker, Duration::from_millis(fastrand::u64(100..3000))),
             kind @ 4..8 => {

@@ -120,6 +120,22 @@ async fn a_watch_survives_its_member_and_a_compaction() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_watch_is_not_ended_for_asking_too_often() {
+    let Some(cluster) = Cluster::start(1) else {
+        println!("SKIPPED: etcd is not installed (etcd-server)");
+        return;
+    };
+    let own = store_at(cluster.endpoints(), PREFIX, Duration::from_secs(1)).await;
+    let mut watch = own.watch(&Range::prefix("w/")).await.unwrap();
+    assert_eq!(state(&next(&mut watch).await), []);
+    // Time for several questions, where each second had one.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    put(&own, "w/a", "1").await;
+    let told = next(&mut watch).await;
+    assert!(matches!(told, Change::Put(_)), "the connection was ended: {told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_leaves_a_member_that_hangs() {
     let Some(cluster) = Cluster::start(3) else {
         println!("SKIPPED: etcd is not installed (etcd-server)");

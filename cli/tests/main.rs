@@ -27,6 +27,7 @@ mod pods;
 mod policy;
 mod serve;
 mod served;
+mod store;
 mod verify;
 
 /// The command under test.

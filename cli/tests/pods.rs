@@ -13,10 +13,10 @@ use uuid::Uuid;
 use crate::MIDOFORM;
 use crate::served::Served;
 
-const HOST: &str = "11111111-2222-3333-4444-555555555555";
+pub(crate) const HOST: &str = "11111111-2222-3333-4444-555555555555";
 
 /// Makes the first so many objects of a pod, as the plugin does; the path of its port.
-fn attach(served: &Served, dialect: Dialect, container: &str, steps: usize) -> String {
+pub(crate) fn attach(served: &Served, dialect: Dialect, container: &str, steps: usize) -> String {
     let bridge = Namespace::of_site("test").id(&Key::from("acme/bridge/web"));
     let pod = Pod {
         tenant: "acme",

@@ -63,6 +63,9 @@ pub struct AddressRecord {
     pub holder: Option<Holder>,
     /// Since when, in milliseconds of Unix time.
     pub since: u64,
+    /// Who held it last, while nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Holder>,
 }
 
 impl Record for AddressRecord {

@@ -108,6 +108,14 @@ pub fn attachment(host: Uuid, owner: &Owner) -> String {
     format!("{}{}/{}", attachments(host, network), segment(container), segment(interface))
 }
 
+/// Where a port that a container left is being deleted.
+pub fn reclaiming(host: Uuid, owner: &Owner) -> String {
+    format!("{RECLAIMING}{}", attachment(host, owner).trim_start_matches(ATTACHMENTS))
+}
+
+/// Below it: what is being deleted.
+pub const RECLAIMING: &str = "reclaim/";
+
 /// A name as a part of a key: whatever is not a letter, a digit, `.`, `_`, `-`, `:` or `@` as `%` and two hex digits
 /// for each of its bytes.
 pub fn segment(name: &str) -> String {

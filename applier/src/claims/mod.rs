@@ -9,6 +9,7 @@ pub mod keys;
 pub mod lock;
 mod pick;
 pub mod pods;
+pub mod ports;
 pub mod ready;
 pub mod reclaim;
 pub mod tenants;

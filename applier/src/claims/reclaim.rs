@@ -1,11 +1,12 @@
 //! What a crash leaves behind: found, and put right where nobody can still be using it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
 use super::attachment::{AddressRecord, Attachment, Freed, Holder};
+use super::ports::{Left, Reclaiming, UNFINISHED};
 use super::ready::Ready;
 use super::transactions::release_of;
 use super::{keys, now};
@@ -16,7 +17,8 @@ use crate::store::{Commit, Entry, Range, SharedStore, StoreError, Transaction};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// What it is: `claim-without-attachment`, `attachment-without-claim`, `attachment-without-tenant`,
-    /// `free-key-missing`, `free-key-too-many`, `unreadable`.
+    /// `free-key-missing`, `free-key-too-many`, `reclaim-unfinished`, `unreadable`; with MidoNet's ports ([`super::ports`])
+    /// `attachment-without-port`, `attachment-unfinished`, `port-without-claim`.
     pub code: &'static str,
     /// The key.
     pub key: String,
@@ -27,21 +29,35 @@ pub struct Finding {
     /// Whether it was put right.
     pub repaired: bool,
     #[serde(skip)]
-    repair: Option<Transaction>,
+    pub(super) repair: Option<Repair>,
+}
+
+/// How a finding is put right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Repair {
+    /// In the store, where it is still as it was found.
+    Commit(Transaction),
+    /// In MidoNet.
+    Port(Box<Left>),
 }
 
 impl Finding {
-    fn new(code: &'static str, key: &str, what: String, repair: Option<Transaction>) -> Finding {
+    pub(super) fn new(code: &'static str, key: &str, what: String, repair: Option<Transaction>) -> Finding {
+        Finding::with(code, key, what, repair.map(Repair::Commit))
+    }
+
+    pub(super) fn with(code: &'static str, key: &str, what: String, repair: Option<Repair>) -> Finding {
         Finding { code, key: key.to_owned(), what, safe: repair.is_some(), repaired: false, repair }
     }
 }
 
 /// Everything that is claimed, as of one moment.
-struct World {
-    addresses: BTreeMap<String, Held<AddressRecord>>,
+#[derive(Debug)]
+pub struct World {
+    pub(super) addresses: BTreeMap<String, Held<AddressRecord>>,
     freed: BTreeMap<String, Entry>,
-    attachments: BTreeMap<String, Held<Attachment>>,
-    ready: BTreeSet<String>,
+    pub(super) attachments: BTreeMap<String, Held<Attachment>>,
+    pub(super) ready: BTreeMap<String, Ready>,
     findings: Vec<Finding>,
 }
 
@@ -51,14 +67,22 @@ struct World {
 /// # Errors
 /// When the store fails.
 pub async fn check(store: &SharedStore) -> Result<Vec<Finding>, StoreError> {
-    let ranges = [Range::prefix("pod/"), Range::prefix(keys::ATTACHMENTS), Range::prefix("ready/")];
+    Ok(read(store).await?.findings)
+}
+
+/// The same, with what was seen.
+///
+/// # Errors
+/// When the store fails.
+pub async fn read(store: &SharedStore) -> Result<World, StoreError> {
+    let ranges = ["pod/", keys::ATTACHMENTS, "ready/", keys::RECLAIMING].map(Range::prefix);
     let mut found = store.read(&ranges).await?.into_iter();
     let mut next = || found.next().unwrap_or_default();
     let mut world = World {
         addresses: BTreeMap::new(),
         freed: BTreeMap::new(),
         attachments: BTreeMap::new(),
-        ready: BTreeSet::new(),
+        ready: BTreeMap::new(),
         findings: Vec::new(),
     };
     let name = store.name();
@@ -82,14 +106,20 @@ pub async fn check(store: &SharedStore) -> Result<Vec<Finding>, StoreError> {
     }
     for entry in next() {
         match decode::<Ready>(&name, &entry) {
-            Ok(held) => drop(world.ready.insert(held.record.tenant)),
+            Ok(held) => drop(world.ready.insert(held.record.tenant.clone(), held.record)),
+            Err(error) => world.findings.push(unreadable(&entry, &error)),
+        }
+    }
+    for entry in next() {
+        match decode::<Reclaiming>(&name, &entry) {
+            Ok(held) => world.look_at_reclaiming(&held),
             Err(error) => world.findings.push(unreadable(&entry, &error)),
         }
     }
     world.look_at_addresses();
     world.look_at_freed();
     world.look_at_attachments();
-    Ok(world.findings)
+    Ok(world)
 }
 
 /// Puts right what is safe: what was found is still so, or nothing is written.
@@ -98,7 +128,7 @@ pub async fn check(store: &SharedStore) -> Result<Vec<Finding>, StoreError> {
 /// When the store fails.
 pub async fn repair(store: &SharedStore, findings: &mut [Finding]) -> Result<(), StoreError> {
     for finding in findings {
-        if let Some(repair) = &finding.repair {
+        if let Some(Repair::Commit(repair)) = &finding.repair {
             finding.repaired = matches!(store.commit(repair).await?, Commit::Done(_));
         }
     }
@@ -106,6 +136,11 @@ pub async fn repair(store: &SharedStore, findings: &mut [Finding]) -> Result<(),
 }
 
 impl World {
+    /// What is wrong with it.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
     fn look_at_addresses(&mut self) {
         for (key, held) in &self.addresses {
             let Some((tenant, address)) = place_of(key) else {
@@ -122,12 +157,12 @@ impl World {
                     }
                     let what =
                         format!("{address} of `{tenant}` is held by {owner}, which is not attached to it");
-                    let since = now();
+                    let (since, last) = (now(), held.record.holder.clone());
                     let revision = attached.map_or(crate::store::Revision::ABSENT, |held| held.revision);
                     let free = Transaction::default()
                         .when(key, held.revision)
                         .when(own, revision)
-                        .put(key, encode(&AddressRecord { holder: None, since }))
+                        .put(key, encode(&AddressRecord { holder: None, since, last }))
                         .put(keys::freed(&tenant, since, address), encode(&Freed {}));
                     self.findings.push(Finding::new("claim-without-attachment", key, what, Some(free)));
                 }
@@ -144,6 +179,14 @@ impl World {
                     }
                 }
             }
+        }
+    }
+
+    fn look_at_reclaiming(&mut self, held: &Held<Reclaiming>) {
+        if now().saturating_sub(held.record.since) >= UNFINISHED {
+            let what = format!("the deletion of port {} did not say how it ended", held.record.port);
+            let delete = Transaction::default().when(&held.key, held.revision).delete(&held.key);
+            self.findings.push(Finding::new("reclaim-unfinished", &held.key, what, Some(delete)));
         }
     }
 
@@ -173,7 +216,7 @@ impl World {
             let Attachment { tenant, address, owner, .. } = &held.record;
             let known = self.addresses.get(&keys::address(tenant, *address));
             let holds = known.and_then(|known| known.record.holder.as_ref()) == Some(&held.record.holder());
-            if !self.ready.contains(tenant) {
+            if !self.ready.contains_key(tenant) {
                 let what = format!("{owner} is attached to `{tenant}`, which is not made (any more)");
                 // A pod may still be wired up: its host's GC, or a DEL, takes it away.
                 self.findings.push(Finding::new("attachment-without-tenant", key, what, None));
@@ -204,7 +247,7 @@ pub async fn give_back(
     Ok(given)
 }
 
-fn tenant_of(key: &str) -> Option<String> {
+pub(super) fn tenant_of(key: &str) -> Option<String> {
     keys::name_of(key.split('/').nth(1)?)
 }
 

@@ -42,12 +42,13 @@ pub(super) fn attachment_of(ask: &Ask, chosen: &Chosen<'_>) -> Attachment {
 
 /// Address and attachment at once, while the tenant is still the one that was read.
 pub(super) fn claim_of(attachment: &Attachment, ready: &Held<Ready>, chosen: &Chosen<'_>) -> Transaction {
-    let address = AddressRecord { holder: Some(attachment.holder()), since: attachment.since };
+    let address = AddressRecord { holder: Some(attachment.holder()), since: attachment.since, last: None };
     let key = keys::address(&attachment.tenant, attachment.address);
     let (compared, revision) = &chosen.compare;
     let transaction = Transaction::default()
         .when(&ready.key, ready.revision)
         .when_absent(attachment.key())
+        .when_absent(keys::reclaiming(attachment.host, &attachment.owner))
         .when(compared, *revision)
         .put(attachment.key(), encode(attachment))
         .put(key, encode(&address));
@@ -61,7 +62,7 @@ pub(super) fn claim_of(attachment: &Attachment, ready: &Held<Ready>, chosen: &Ch
 pub(super) fn release_of(held: &Held<Attachment>) -> Transaction {
     let Attachment { tenant, address, .. } = &held.record;
     let since = now();
-    let free = AddressRecord { holder: None, since };
+    let free = AddressRecord { holder: None, since, last: Some(held.record.holder()) };
     Transaction::default()
         .when(&held.key, held.revision)
         .delete(&held.key)
@@ -77,7 +78,7 @@ pub(super) fn burn_of(attachment: &Attachment, chosen: &Chosen<'_>) -> Transacti
     let (compared, revision) = &chosen.compare;
     let transaction = Transaction::default()
         .when(compared, *revision)
-        .put(keys::address(tenant, *address), encode(&AddressRecord { holder: None, since }))
+        .put(keys::address(tenant, *address), encode(&AddressRecord { holder: None, since, last: None }))
         .put(keys::freed(tenant, since, *address), encode(&Freed {}));
     match &chosen.freed {
         Some(freed) => transaction.delete(freed),

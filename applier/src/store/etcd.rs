@@ -22,6 +22,10 @@ pub use tls::Tls;
 
 use super::{Change, Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write};
 
+/// How long a connection has to be silent before it is asked whether the other side is there. Members end one that asks more
+/// often than every 5 s (`--grpc-keepalive-min-time`).
+const LEAST_PING: Duration = Duration::from_secs(10);
+
 /// The longest answer, in bytes.
 const LARGEST_ANSWER: usize = 1 << 30;
 
@@ -97,7 +101,7 @@ impl Etcd {
             .with_connect_timeout(settings.timeout)
             .with_tcp_keepalive(settings.timeout)
             // A member that hangs is told from one that has nothing to say.
-            .with_keep_alive(settings.timeout, settings.timeout)
+            .with_keep_alive(settings.timeout.max(LEAST_PING), settings.timeout)
             .with_auto_token_refresh(true);
         let base = match &settings.login {
             Some((user, password)) => base.with_user(user, password),
@@ -282,6 +286,10 @@ fn sorted(name: &str, sort: Sort, error: &Error) -> StoreError {
         3 if cause.contains("auth") || cause.contains("user name is empty") => {
             StoreError::Refused { store, cause }
         }
+        // The member is overloaded, and did nothing.
+        8 if cause.contains("too many requests") => away(name, Sort::Read, cause),
+        // Resource exhausted is also how the connection itself tells that it was ended.
+        8 if std::error::Error::source(status).is_some() => away(name, sort, cause),
         // Cancelled, unknown, deadline exceeded, aborted, internal, unavailable.
         1 | 2 | 4 | 10 | 13 | 14 => away(name, sort, cause),
         _ => StoreError::Failed { store, cause },

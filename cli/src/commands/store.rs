@@ -4,25 +4,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use midoform_applier::claims::keys;
 use midoform_applier::claims::lock::LockRecord;
 use midoform_applier::claims::pods::{AddressRecord, Attachment};
+use midoform_applier::claims::ports::{self, Left, Reclaiming, RepairError};
 use midoform_applier::claims::ready::Ready;
+use midoform_applier::claims::reclaim::{self, Finding, World};
 use midoform_applier::claims::tenants::Pushed;
-use midoform_applier::claims::{keys, reclaim};
+use midoform_applier::execute::{Control, execute};
 use midoform_applier::store::embedded::Embedded;
 use midoform_applier::store::etcd::Etcd;
 use midoform_applier::store::open::{self, Around};
 use midoform_applier::store::record::{Record, decode, encode};
 use midoform_applier::store::{Commit, Entry, Range, SharedStore, StoreError, Transaction, read_one};
 use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::dialect::Dialect;
 use midoform_compiler::source::{Source, SourceId};
+use midoform_compiler::spec::Site;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::args::Spec;
+use crate::args::{Api, Spec};
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
-use crate::session::block_on;
+use crate::session::{Session, Target, block_on};
 use crate::ui::Ui;
 
 /// The version of a dump.
@@ -61,16 +66,24 @@ enum StoreCommand {
         file: PathBuf,
     },
     /// Say what a crash left behind.
-    Check {
-        /// Put right what nobody can still be using.
-        #[arg(long)]
-        repair: bool,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Check(CheckOptions),
     /// Write all values in the newest form.
     Migrate,
+}
+
+#[derive(Args)]
+struct CheckOptions {
+    /// Put right what nobody can still be using.
+    #[arg(long)]
+    repair: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    /// Look at the pods' ports in MidoNet too: the site file that says where its API is.
+    #[arg(long, value_name = "FILE")]
+    midonet_of: Option<PathBuf>,
+    #[command(flatten)]
+    api: Api,
 }
 
 #[derive(Args)]
@@ -100,6 +113,16 @@ fn failed(error: StoreError) -> CommandError {
     }
 }
 
+fn site_of(path: &Path) -> Result<Site, CommandError> {
+    let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
+    let source = Source::new(path.display().to_string(), text);
+    let site = midoform_compiler::parse::site(&source, SourceId(0), &mut Diagnostics::default());
+    site.ok_or_else(|| {
+        let path = path.display();
+        CommandError::Usage(format!("{path} is no site file; `midoform validate` says what is wrong"))
+    })
+}
+
 async fn open(place: &Place, make: bool) -> Result<SharedStore, CommandError> {
     let Some(path) = &place.etcd_of else {
         if !make && !place.store.exists() {
@@ -108,14 +131,12 @@ async fn open(place: &Place, make: bool) -> Result<SharedStore, CommandError> {
         }
         return Ok(Arc::new(Embedded::open(&place.store).map_err(failed)?));
     };
-    let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
-    let source = Source::new(path.display().to_string(), text);
-    let site = midoform_compiler::parse::site(&source, SourceId(0), &mut Diagnostics::default());
+    let site = site_of(path)?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let login = open::login(&|name| std::env::var(name).ok()).map_err(failed)?;
     let around = Around { folder, login, timeout: None };
-    let Some(open::Place::Etcd(settings, tls)) = site.map(|site| open::place_of(&site, &around)) else {
-        let message = format!("{} names no etcd (`[etcd] endpoints`), or is wrong", path.display());
+    let open::Place::Etcd(settings, tls) = open::place_of(&site, &around) else {
+        let message = format!("{} names no etcd (`[etcd] endpoints`)", path.display());
         return Err(CommandError::Usage(message));
     };
     Ok(Arc::new(Etcd::open_tls(settings, &tls).map_err(failed)?))
@@ -126,9 +147,7 @@ pub(crate) fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, CommandError>
         match &options.command {
             StoreCommand::Dump => dump(ui, &open(&options.place, false).await?).await,
             StoreCommand::Load { file } => load(ui, &open(&options.place, true).await?, file).await,
-            StoreCommand::Check { repair, json } => {
-                check(ui, &open(&options.place, false).await?, *repair, *json).await
-            }
+            StoreCommand::Check(asked) => check(ui, &open(&options.place, false).await?, asked).await,
             StoreCommand::Migrate => migrate(ui, &open(&options.place, false).await?).await,
         }
     })
@@ -170,11 +189,16 @@ async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, Command
     Ok(Exit::Done)
 }
 
-async fn check(ui: &Ui, store: &SharedStore, repair: bool, json: bool) -> Result<Exit, CommandError> {
-    let mut findings = reclaim::check(store).await.map_err(failed)?;
-    if repair {
+async fn check(ui: &Ui, store: &SharedStore, options: &CheckOptions) -> Result<Exit, CommandError> {
+    let before = reclaim::read(store).await.map_err(failed)?;
+    let mut findings = before.findings().to_vec();
+    if options.repair {
         reclaim::repair(store, &mut findings).await.map_err(failed)?;
     }
+    if let Some(path) = &options.midonet_of {
+        findings.extend(check_ports(store, &before, path, options).await?);
+    }
+    let json = options.json;
     if json {
         ui.json(&findings)?;
     } else {
@@ -195,6 +219,41 @@ async fn check(ui: &Ui, store: &SharedStore, repair: bool, json: bool) -> Result
     Ok(if findings.iter().all(|finding| finding.repaired) { Exit::Done } else { Exit::Drift })
 }
 
+/// The ports that MidoNet has beside what is claimed.
+async fn check_ports(
+    store: &SharedStore,
+    before: &World,
+    path: &Path,
+    options: &CheckOptions,
+) -> Result<Vec<Finding>, CommandError> {
+    let site = site_of(path)?;
+    let name = site.name.value.clone();
+    let dialect = Dialect::from_number(site.midonet.version.value).unwrap_or(Dialect::V5);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let session = Session::open(Target::of(&site, &options.api, folder), dialect, &options.api).await?;
+    let result = async {
+        let ports = ports::ports_of(&session.client, dialect, &before.bridges()).await?;
+        // What came or went while MidoNet was read shows in a second look.
+        let after = reclaim::read(store).await.map_err(failed)?;
+        let mut findings = before.compare(&after, &ports, &name, ports::GRACE);
+        if options.repair {
+            let remove = async |left: &Left| -> Result<(), CommandError> {
+                let plan = left.removal(&name, dialect);
+                let outcome = execute(&session.client, &plan, 1, &Control::default(), &|_| {}).await;
+                outcome.failure.map_or(Ok(()), |failure| Err(failure.into()))
+            };
+            ports::repair_ports(store, &mut findings, remove).await.map_err(|error| match error {
+                RepairError::Store(error) => failed(error),
+                RepairError::Port(error) => error,
+            })?;
+        }
+        Ok(findings)
+    };
+    let result = result.await;
+    session.close().await;
+    result
+}
+
 /// The value in its newest form.
 fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
     fn again<T: Record>(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
@@ -208,6 +267,7 @@ fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
         ["pod", _, "address", _] => again::<AddressRecord>(store, entry),
         ["attachment", ..] => again::<Attachment>(store, entry),
         ["lock", _] => again::<LockRecord>(store, entry),
+        ["reclaim", ..] => again::<Reclaiming>(store, entry),
         _ => Ok(None),
     }
 }

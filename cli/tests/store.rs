@@ -1,0 +1,240 @@
+//! `midoform store` and `midoform push`.
+
+use midoform_applier::claims::keys;
+use midoform_applier::claims::pods::{AddressRecord, Holder, Owner};
+use midoform_applier::claims::ready::{Ready, ReadyBridge};
+use midoform_applier::store::record::encode;
+use midoform_compiler::dialect::Dialect;
+use midoform_compiler::key::{Key, Namespace};
+use midoform_testutil::http::Connection;
+use midoform_testutil::{Ran, TestFolder};
+use serde_json::{Value, json};
+
+use crate::MIDOFORM;
+use crate::pods::{HOST, attach};
+use crate::served::Served;
+
+const ADDRESS: &str = "pod/acme/address/a0001503";
+
+fn store(folder: &TestFolder, arguments: &[&str]) -> Ran {
+    folder.run(MIDOFORM, &[&["store", "--store", "store.db"], arguments].concat())
+}
+
+/// Puts these keys into the store of a folder that has none.
+fn load(folder: &TestFolder, entries: &[(String, String)]) {
+    let entries: Vec<Value> =
+        entries.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+    folder.write("dump.json", json!({ "format": "midoform-store/1", "entries": entries }).to_string());
+    let _ = store(folder, &["load", "dump.json"]).expect_code(0);
+}
+
+fn dumped(folder: &TestFolder) -> Vec<(String, String)> {
+    let dump: Value = serde_json::from_str(&store(folder, &["dump"]).expect_code(0).stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let entries = dump["entries"].as_array().unwrap();
+    entries.iter().map(|entry| (text(&entry["key"]), text(&entry["value"]))).collect()
+}
+
+fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
+    entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn what_is_dumped_is_loaded_into_an_empty_store() {
+    let folder = TestFolder::default();
+    let missing = store(&folder, &["dump"]).expect_code(64);
+    assert!(
+        missing.stderr.contains("there is no store store.db; --store names another"),
+        "{}",
+        missing.stderr
+    );
+    let entries: Vec<(String, String)> = (0..130)
+        .map(|number| (format!("spec/t{number:03}"), format!("{{\"version\":1,\"n\":{number}}}")))
+        .collect();
+    load(&folder, &entries);
+    assert_eq!(dumped(&folder), entries);
+    let again = store(&folder, &["load", "dump.json"]).expect_code(6);
+    assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
+    assert_eq!(dumped(&folder), entries);
+    for (text, why) in
+        [("nonsense", "is no dump"), ("{\"format\":\"x/2\",\"entries\":[]}", "its format is x/2")]
+    {
+        folder.write("bad.json", text);
+        let refused =
+            folder.run(MIDOFORM, &["store", "--store", "new.db", "load", "bad.json"]).expect_code(64);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn what_a_crash_left_is_told_and_repaired() {
+    let folder = TestFolder::default();
+    let holder = "\"holder\":{\"kind\":\"container\",\"host\":\"11111111-2222-3333-4444-555555555555\",\
+                  \"network\":\"lab\",\"container\":\"c1\",\"interface\":\"eth0\"}";
+    let value = format!("{{\"version\":1,{holder},\"since\":5}}");
+    load(&folder, &pairs(&[(ADDRESS, &value), ("attachment/x/y/z/eth0", "{\"version\":9}")]));
+    let told = store(&folder, &["check"]).expect_code(8);
+    assert!(
+        told.stdout.contains(&format!("claim-without-attachment  {ADDRESS}: 192.168.0.5")),
+        "{}",
+        told.stdout
+    );
+    assert!(told.stdout.contains("(--repair puts it right)"), "{}", told.stdout);
+    assert!(told.stdout.contains("its version is 9"), "{}", told.stdout);
+    // One is put right, one is for somebody to look at.
+    let repaired = store(&folder, &["check", "--repair", "--json"]).expect_code(8);
+    let findings: Value = serde_json::from_str(&repaired.stdout).unwrap();
+    let seen: Vec<(&str, bool)> = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| (finding["code"].as_str().unwrap(), finding["repaired"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(seen, [("unreadable", false), ("claim-without-attachment", true)]);
+    let again = store(&folder, &["check"]).expect_code(8);
+    assert!(!again.stdout.contains("claim-without-attachment"), "{}", again.stdout);
+    assert!(again.stderr.contains("1 findings, 1 of them left"), "{}", again.stderr);
+    let address = dumped(&folder).into_iter().find(|(key, _)| key == ADDRESS).unwrap();
+    assert!(!address.1.contains("\"holder\"") && address.1.contains("\"last\""), "{}", address.1);
+}
+
+#[test]
+fn values_are_written_anew_unless_they_are_newer() {
+    let folder = TestFolder::default();
+    let old = "{ \"since\": 7,   \"version\": 1 }";
+    load(&folder, &pairs(&[(ADDRESS, old), ("pod/acme/free/0000000000000007/a0001503", "{\"version\":1}")]));
+    let said = store(&folder, &["migrate"]).expect_code(0).stderr;
+    assert!(said.contains("1 of 2 values were written anew"), "{said}");
+    let after = dumped(&folder);
+    let rewritten: Value = serde_json::from_str(&after[0].1).unwrap();
+    assert_eq!((rewritten, after[0].1 == old), (json!({ "version": 1, "since": 7 }), false));
+    let said = store(&folder, &["migrate"]).expect_code(0).stderr;
+    assert!(said.contains("0 of 2 values were written anew"), "{said}");
+    // What a newer midoform wrote is named, and stays.
+    let newer = TestFolder::default();
+    let entries = pairs(&[(ADDRESS, "{\"version\":2}")]);
+    load(&newer, &entries);
+    let refused = store(&newer, &["migrate"]);
+    assert_ne!(refused.code, 0);
+    assert!(
+        refused.stderr.contains(ADDRESS) && refused.stderr.contains("version is 2"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(dumped(&newer), entries);
+}
+
+#[test]
+fn a_push_puts_site_and_specs_and_nothing_that_is_wrong() {
+    let folder = TestFolder::default();
+    folder.write("site.toml", "name = \"test\"\n[midonet]\nembedded = true\nmanaged = true\n");
+    let spec = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n";
+    folder.write("acme.toml", spec);
+    folder.write("umbra.toml", spec.replace("acme", "umbra").replace(".20.", ".21."));
+    let push = || folder.run(MIDOFORM, &["push", "--store", "store.db", "."]);
+    let said = push().expect_code(0).stderr;
+    assert!(said.contains("the site and 2 tenants were pushed"), "{said}");
+    let dump = dumped(&folder);
+    let keys: Vec<&str> = dump.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["site", "spec/acme", "spec/umbra"]);
+    let pushed: Value = serde_json::from_str(&dump[1].1).unwrap();
+    assert_eq!(
+        (&pushed["text"], pushed["file"].as_str().unwrap().ends_with("acme.toml")),
+        (&json!(spec), true)
+    );
+    assert_eq!(pushed["sha256"].as_str().unwrap().len(), 64);
+    // A spec that does not compile changes nothing; one that does replaces what was there.
+    folder.write("acme.toml", "name = \"acme\"\nnonsense = 1\n");
+    let _ = push().expect_code(3);
+    assert_eq!(dumped(&folder), dump);
+    folder.write("acme.toml", spec.replace(".20.", ".22."));
+    let _ = push().expect_code(0);
+    assert!(dumped(&folder)[1].1.contains("10.22.0.0/24"));
+}
+
+/// A ready tenant, and three containers that held addresses: one is long gone, one went only now, one is unknown.
+fn left_over(folder: &TestFolder, now: u64) {
+    let bridge = Namespace::of_site("test").id(&Key::from("acme/bridge/web"));
+    let ready = Ready {
+        tenant: "acme".to_owned(),
+        tenant_id: "acme".to_owned(),
+        spec: String::new(),
+        bridges: vec![ReadyBridge {
+            name: "web".to_owned(),
+            id: bridge,
+            cidr: "10.20.0.0/24".parse().unwrap(),
+            gateway: [10, 20, 0, 1].into(),
+            grown_from: None,
+            set_aside: Vec::new(),
+        }],
+        ports: Vec::new(),
+        mtu: None,
+        nameservers: Vec::new(),
+        search: Vec::new(),
+        port_anti_spoof: false,
+    };
+    let mut entries = vec![(keys::ready("acme"), encode(&ready))];
+    for (container, last, since) in [("gone", 5, 1000), ("leaves", 6, now)] {
+        let owner = Owner {
+            network: "lab".to_owned(),
+            container: container.to_owned(),
+            interface: "eth0".to_owned(),
+        };
+        let holder = Holder::Container { host: HOST.parse().unwrap(), owner };
+        let address = [10, 20, 0, last].into();
+        let record = AddressRecord { holder: None, since, last: Some(holder) };
+        entries.push((keys::address("acme", address), encode(&record)));
+        entries.push((keys::freed("acme", since, address), "{\"version\":1}".to_owned()));
+    }
+    load(folder, &entries);
+}
+
+#[test]
+fn ports_that_pods_left_are_deleted_and_no_others() {
+    for (dialect, version) in [(Dialect::V1, "1.7"), (Dialect::V5, "5.8")] {
+        let folder = TestFolder::default();
+        let served =
+            Served::start(&folder, &["--version", version, "--host", &format!("{HOST}=node1")]).unwrap();
+        folder.write(
+            "site.toml",
+            format!(
+                "name = \"test\"\n[midonet]\nurl = \"{}\"\nversion = {dialect}\nmanaged = true\n[tunnel_zone]\n\
+                 name = \"zone\"\n[[host]]\nname = \"node1\"\nid = \"{HOST}\"\ntunnel_address = \"10.255.0.1\"\n",
+                served.url()
+            ),
+        );
+        let spec = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n";
+        folder.write("acme.toml", spec);
+        let _ = folder.run(MIDOFORM, &["apply", "--yes", "."]).expect_code(0);
+        let ports = ["gone", "leaves", "other"].map(|container| attach(&served, dialect, container, 5));
+        let there = || {
+            let mut connection = Connection::open(served.address).unwrap();
+            ports.each_ref().map(|port| connection.send("GET", port, "*/*", "").unwrap().status == 200)
+        };
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        left_over(&folder, u64::try_from(now).unwrap());
+        let check = |arguments: &[&str]| {
+            store(&folder, &[&["check", "--midonet-of", "site.toml"], arguments].concat()).expect_code(8)
+        };
+        let told = check(&[]).stdout;
+        assert!(told.contains("container gone") && told.contains("(--repair puts it right)"), "{told}");
+        assert!(told.contains("container leaves") && told.contains("(left: somebody has to look)"), "{told}");
+        assert_eq!(there(), [true; 3]);
+        let said = check(&["--repair"]);
+        assert!(said.stderr.contains("2 findings, 1 of them left"), "{}\n{}", said.stdout, said.stderr);
+        assert_eq!(there(), [false, true, true], "{dialect}");
+        // With it went its binding and its chain: nothing is left that names the container.
+        let mut connection = Connection::open(served.address).unwrap();
+        for path in ["/midonet-api/chains?tenant_id=acme", &format!("/midonet-api/hosts/{HOST}/ports")] {
+            let answer = connection.send("GET", path, "*/*", "").unwrap();
+            assert!(!answer.body.contains("gone"), "{path}: {}", answer.body);
+        }
+        let _ = check(&["--repair"]);
+        // An API that can't be reached is an error, and nothing is changed.
+        let gone = store(
+            &folder,
+            &["check", "--midonet-of", "site.toml", "--api", "http://127.0.0.1:1/midonet-api"],
+        );
+        assert_eq!(gone.code, 4, "{}", gone.stderr);
+    }
+}

@@ -1,5 +1,7 @@
 //! The HTTP client: one base URL, one token, keep-alive connections, errors that say which call it was.
 
+mod error;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -7,7 +9,10 @@ use std::time::Duration;
 use midoform_compiler::dialect::Confirmation;
 use midoform_compiler::plan::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
-use serde::Deserialize;
+
+pub use error::ClientError;
+pub(crate) use error::causes;
+use error::{check, counted};
 
 use crate::keystone::{Keystone, Secret};
 use crate::retry::{self, Decision, Outcome};
@@ -42,89 +47,6 @@ pub struct Settings {
     pub credentials: Credentials,
     /// How long one call may take.
     pub timeout: Duration,
-}
-
-/// A call that did not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No connection.
-    #[error("{method} {url}: the server can't be reached ({cause}), tried {tries} times")]
-    Unreachable {
-        /// The method.
-        method: &'static str,
-        /// The URL.
-        url: String,
-        /// Why.
-        cause: String,
-        /// How often it was tried.
-        tries: u32,
-    },
-    /// The connection broke, or time was up, after the call was sent.
-    #[error("{method} {url}: the answer was lost ({cause}); nobody knows whether the call happened")]
-    AnswerLost {
-        /// The method.
-        method: &'static str,
-        /// The URL.
-        url: String,
-        /// Why.
-        cause: String,
-    },
-    /// The server refuses the login or the token.
-    #[error("{method} {url}: the server refuses this login ({status}): {message}")]
-    Refused {
-        /// The method.
-        method: &'static str,
-        /// The URL.
-        url: String,
-        /// 401 or 403.
-        status: u16,
-        /// The server's words.
-        message: String,
-    },
-    /// The server answers with an error.
-    #[error("{method} {url}: the server answers {status}: {message}")]
-    Status {
-        /// The method.
-        method: &'static str,
-        /// The URL.
-        url: String,
-        /// The status.
-        status: u16,
-        /// The server's words.
-        message: String,
-    },
-    /// The server's answer is not what the API says.
-    #[error("{method} {url}: the answer can't be understood: {cause}")]
-    Nonsense {
-        /// The method.
-        method: &'static str,
-        /// The URL.
-        url: String,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// The client can't be set up.
-    #[error("the client can't be set up: {0}")]
-    Setup(String),
-}
-
-impl ClientError {
-    /// Whether a POST that ended so may have happened.
-    pub fn is_uncertain(&self) -> bool {
-        match self {
-            ClientError::AnswerLost { .. } => true,
-            ClientError::Status { status, .. } => *status >= 500,
-            _ => false,
-        }
-    }
-
-    /// The status that the server answered with, if it did.
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            ClientError::Refused { status, .. } | ClientError::Status { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
 }
 
 /// An answer.
@@ -220,20 +142,6 @@ struct Session {
 struct Token {
     value: Option<HeaderValue>,
     number: u64,
-}
-
-/// The server's error body.
-#[derive(Deserialize)]
-struct ErrorBody {
-    message: Option<String>,
-    #[serde(default)]
-    violations: Vec<Violation>,
-}
-
-#[derive(Deserialize)]
-struct Violation {
-    property: Option<String>,
-    message: Option<String>,
 }
 
 impl Client {
@@ -513,52 +421,4 @@ fn header_of(token: &str) -> Result<HeaderValue, ClientError> {
         .map_err(|_| ClientError::Setup("the token has characters that no header may have".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn counted(error: ClientError, made: u32) -> ClientError {
-    match error {
-        ClientError::Unreachable { method, url, cause, .. } => {
-            ClientError::Unreachable { method, url, cause, tries: made }
-        }
-        other => other,
-    }
-}
-
-/// An error and what it stands on, in one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
-fn check(method: &'static str, url: &str, answer: Answer) -> Result<Answer, ClientError> {
-    let (status, url) = (answer.status, url.to_owned());
-    let message = || message_of(&answer.body);
-    match status {
-        200..=299 => Ok(answer),
-        401 | 403 => Err(ClientError::Refused { method, url, status, message: message() }),
-        _ => Err(ClientError::Status { method, url, status, message: message() }),
-    }
-}
-
-/// The server's words: its message, and what it says about single fields.
-fn message_of(body: &str) -> String {
-    let Ok(error) = serde_json::from_str::<ErrorBody>(body) else {
-        let short: String = body.chars().take(300).collect();
-        return if short.is_empty() { "(no words)".to_owned() } else { short };
-    };
-    let mut words = error.message.unwrap_or_else(|| "(no words)".to_owned());
-    for violation in error.violations {
-        let (property, message) =
-            (violation.property.unwrap_or_default(), violation.message.unwrap_or_default());
-        words = format!("{words}; {property} {message}");
-    }
-    words
 }

@@ -188,7 +188,8 @@ async fn run(store: &SharedStore, crowd: &mut Crowd, faults: &mut Faults<'_>, mo
         match fastrand::u8(..50) {
             0..3 => crowd.kill(worker),
             3 => crowd.pause(worker, Duration::from_millis(fastrand::u64(100..3000))),
-            kind @ 4..8 => {
+            // Whoever holds the lock, if anybody does.
+            kind @ 4..6 => {
                 worker = crowd.holder(store).await.unwrap_or(worker);
                 if kind == 4 { crowd.kill(worker) } else { crowd.pause(worker, long) }
             }

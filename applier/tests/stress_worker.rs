@@ -29,8 +29,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 pub(crate) const COUNTER: &str = "counter";
 pub(crate) const COUNTED: &str = "counted/";
 
-/// After so many containers the counter is counted up.
-const EACH: usize = 50;
+/// How often each process counts the counter up, evenly over its containers.
+const COUNTS: usize = 6;
 
 /// The network that is claimed from.
 pub(crate) const NETWORK: &str = "10.0.0.0/25";
@@ -175,7 +175,8 @@ impl Worker {
             tokio::time::sleep(Duration::from_millis(fastrand::u64(..40))).await;
         }
         self.release(&held, false).await;
-        if number % EACH == self.job.worker % EACH {
+        let each = (self.job.containers / COUNTS).max(1);
+        if number % each == self.job.worker % each {
             self.count(&container).await;
         }
     }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::client::{Client, ClientError};
 use crate::event::Event;
 use crate::recognise::{self, Raw};
-use crate::wire;
+use crate::wire::{self, WithRaw};
 
 /// How many reads are under way at a time: measured, eight are twice as fast as one.
 const PARALLEL_READS: usize = 8;
@@ -63,9 +63,11 @@ pub async fn observe(
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<Observed, ClientError> {
     let reader = Reader::new(client, scope.dialect, events);
-    let mut raw = reader.bulk().await?;
+    let mut raw = reader.devices().await?;
     let devices = recognise::devices(&raw, scope);
-    reader.by_parent(&mut raw, &devices).await?;
+    // The list of all ports is the longest: what hangs on the devices is read meanwhile.
+    let (ports, ()) = tokio::try_join!(reader.ports(), reader.by_parent(&mut raw, &devices))?;
+    raw.ports = ports;
     Ok(recognise::recognise(&raw, devices, scope))
 }
 
@@ -84,16 +86,25 @@ impl<'a> Reader<'a> {
 
     /// What the API lists whole.
     pub(crate) async fn bulk(&self) -> Result<Raw, ClientError> {
-        let (routers, bridges, chains, ports, groups, zones) = tokio::try_join!(
+        let (raw, ports) = tokio::try_join!(self.devices(), self.ports())?;
+        Ok(Raw { ports, ..raw })
+    }
+
+    /// All devices, chains and groups.
+    async fn devices(&self) -> Result<Raw, ClientError> {
+        let (routers, bridges, chains, groups, zones) = tokio::try_join!(
             self.read("/routers", Kind::Router, wire::list_with_raw),
             self.read("/bridges", Kind::Bridge, wire::list_with_raw),
             self.read("/chains", Kind::Chain, wire::list),
-            self.read("/ports", Kind::RouterPort, wire::list_with_raw),
             self.read("/port_groups", Kind::PortGroup, wire::list),
             self.read("/tunnel_zones", Kind::TunnelZone, wire::list),
         )?;
-        (self.events)(Event::Read { done: 6, of: 6 });
-        Ok(Raw { routers, bridges, chains, ports, groups, zones, ..Raw::default() })
+        (self.events)(Event::Read { done: 5, of: 6 });
+        Ok(Raw { routers, bridges, chains, groups, zones, ..Raw::default() })
+    }
+
+    async fn ports(&self) -> Result<Vec<WithRaw<wire::Port>>, ClientError> {
+        self.read("/ports", Kind::RouterPort, wire::list_with_raw).await
     }
 
     /// Rules, routes and members of these devices.

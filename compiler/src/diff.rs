@@ -215,10 +215,13 @@ impl<'a> Differ<'a> {
             unwanted || self.is_succeeded(entry)
         };
         let made = in_creation_order(self.desired);
-        let mut gone: Vec<&Entry> = self.observed.topology.entries().iter().collect();
-        gone.sort_by(|a, b| creation_order(b).cmp(&creation_order(a)));
-        let first: Vec<&Entry> = gone.iter().copied().filter(|entry| goes_first(entry)).collect();
-        let last: Vec<&Entry> = gone.into_iter().filter(|entry| goes_last(entry)).collect();
+        let gone = |goes: &dyn Fn(&Entry) -> bool| {
+            let mut gone: Vec<&Entry> =
+                self.observed.topology.entries().iter().filter(|entry| goes(entry)).collect();
+            gone.sort_by(|a, b| creation_order(b).cmp(&creation_order(a)));
+            gone
+        };
+        let (first, last) = (gone(&goes_first), gone(&goes_last));
 
         let mut places = rules::Places::new(self.observed, &first);
         let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());

@@ -3,7 +3,7 @@
 //! The search for a free place starts at a hash of the key, not at the pool's beginning: two branches that
 //! each add a tenant rarely pick the same place, and adding one never moves another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -26,6 +26,19 @@ pub struct Allocations {
     pub peers: BTreeMap<String, LinkAddresses>,
 }
 
+impl Allocations {
+    /// What these tenants were given, and pairs that one of them is in.
+    #[must_use]
+    pub fn of_tenants(&self, tenants: &BTreeSet<String>) -> Allocations {
+        let own = self.tenants.iter().filter(|(name, _)| tenants.contains(*name));
+        let pairs = self.peers.iter().filter(|(pair, _)| pair.split('/').any(|name| tenants.contains(name)));
+        Allocations {
+            tenants: own.map(|(name, given)| (name.clone(), given.clone())).collect(),
+            peers: pairs.map(|(pair, link)| (pair.clone(), *link)).collect(),
+        }
+    }
+}
+
 /// What one tenant was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantAllocation {
@@ -41,6 +54,8 @@ pub struct TenantAllocation {
     pub link: Option<LinkAddresses>,
     /// The bridges' networks.
     pub bridges: BTreeMap<String, Ipv4Net>,
+    /// The bridges that were added because one of the spec was full, and for which.
+    pub grown: BTreeMap<String, String>,
     /// The static ports that were made.
     pub ports: Vec<String>,
     /// The ids that don't follow from the keys: of the server's choosing (MidoNet 1.x: ports, rules, routes), and
@@ -106,6 +121,7 @@ fn keep_what_the_specs_name(tenants: &[&spec::Tenant], allocations: &mut Allocat
         }
         crate::moved::carry_over(tenant, entry);
         entry.bridges.retain(|name, _| tenant.bridges.iter().any(|bridge| bridge.name.value == *name));
+        entry.grown = crate::grown::of(tenant);
         for bridge in &tenant.bridges {
             if let Some(cidr) = &bridge.cidr {
                 entry.bridges.insert(bridge.name.value.clone(), cidr.value);

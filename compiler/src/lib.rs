@@ -32,6 +32,7 @@ pub mod diag;
 pub mod dialect;
 pub mod diff;
 pub mod findings;
+mod grown;
 pub mod key;
 pub mod lint;
 pub mod lock;
@@ -144,6 +145,7 @@ pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compile
     let named = policies.parse(behind, &mut diagnostics);
     specs.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
     let (Some(site), Some(known)) = (site, known) else { return Err(diagnostics.into_sorted()) };
+    grown::extend(&mut specs, &known);
     let allocations = allocation::allocate(&site, &specs, &known, &mut diagnostics);
     lock::check(&known, &site, &mut diagnostics);
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);

@@ -79,6 +79,8 @@ fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Allocations> {
             }
         }
     }
+    // What else a store keeps in this file is none of the compiler's business.
+    let _ = file.table(reader, "kept", "`kept`");
     file.finish(reader);
     Some(allocations)
 }
@@ -97,6 +99,14 @@ fn tenant(reader: &mut Reader<'_>, mut table: Table<'_>) -> TenantAllocation {
             match text.parse::<Ipv4Net>() {
                 Ok(network) => drop(entry.bridges.insert(name.to_owned(), network.trunc())),
                 Err(_) => reader.push(broken(reader.span(value.span()), text, "network")),
+            }
+        }
+    }
+    if let Some(grown) = table.table(reader, "grown", "`grown`") {
+        for (name, value) in grown.pairs() {
+            match value.get_ref().as_str() {
+                Some(from) => drop(entry.grown.insert(name.to_owned(), from.to_owned())),
+                None => reader.push(broken(reader.span(value.span()), "grown", "bridge's name")),
             }
         }
     }
@@ -179,6 +189,12 @@ fn write_tenant(text: &mut String, name: &str, tenant: &TenantAllocation) {
         let _ = writeln!(text, "[tenant.{name}.bridge]");
         for (bridge, network) in &tenant.bridges {
             let _ = writeln!(text, "{} = \"{network}\"", quoted(bridge));
+        }
+    }
+    if !tenant.grown.is_empty() {
+        let _ = writeln!(text, "[tenant.{name}.grown]");
+        for (bridge, from) in &tenant.grown {
+            let _ = writeln!(text, "{} = {}", quoted(bridge), toml::Value::from(from.as_str()));
         }
     }
     if !tenant.ids.is_empty() {

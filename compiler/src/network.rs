@@ -60,6 +60,24 @@ pub struct Link {
     pub network: Ipv4Net,
 }
 
+impl Tenant {
+    /// The bridge at this place, and then those that were added because it was full, by their places.
+    pub fn with_grown(&self, at: usize) -> impl Iterator<Item = usize> {
+        let name = self.bridges.get(at).map(|bridge| Arc::clone(&bridge.name));
+        let added = self
+            .bridges
+            .iter()
+            .enumerate()
+            .filter(move |(_, bridge)| bridge.grown_from.is_some() && bridge.grown_from == name);
+        std::iter::once(at).chain(added.map(|(place, _)| place))
+    }
+
+    /// The networks of [`Tenant::with_grown`].
+    pub fn networks_with_grown(&self, at: usize) -> impl Iterator<Item = Ipv4Net> {
+        self.with_grown(at).filter_map(|at| self.bridges.get(at)).map(|bridge| bridge.cidr)
+    }
+}
+
 /// A bridge.
 #[derive(Clone, Debug)]
 pub struct Bridge {
@@ -69,6 +87,8 @@ pub struct Bridge {
     pub cidr: Ipv4Net,
     /// Its gateway's address.
     pub gateway: Ipv4Addr,
+    /// The name of the bridge that it was added for, because that one was full: what is said of that one is said of it.
+    pub grown_from: Option<Arc<str>>,
     /// Where it stands.
     pub span: Span,
 }

@@ -179,7 +179,14 @@ impl<'a> Resolver<'a, '_> {
             Gateway::Last => offset(cidr.broadcast(), -1),
             Gateway::Address(address) => address,
         };
-        Some(Bridge { name: spec.name.value.as_str().into(), cidr, gateway, span: spec.name.span })
+        let grown_from = spec.grown_from.as_deref().map(Arc::from);
+        Some(Bridge {
+            name: spec.name.value.as_str().into(),
+            cidr,
+            gateway,
+            grown_from,
+            span: spec.name.span,
+        })
     }
 
     /// Looks a name up; a name that nothing goes by is an error with the nearest one that exists.
@@ -344,6 +351,11 @@ impl<'a> Resolver<'a, '_> {
                     .iter()
                     .filter_map(|bridge| self.look_up("bridge", bridge, &names.bridges))
                     .collect();
+                let added = tenant.bridges.iter().filter(|bridge| {
+                    let from = bridge.grown_from.as_ref();
+                    from.is_some_and(|from| chosen.iter().any(|bridge| bridge.value == *from))
+                });
+                found.extend(added.filter_map(|bridge| names.bridges.get(bridge.name.value.as_str())));
                 found.sort_unstable();
                 found.dedup();
                 found
@@ -354,7 +366,10 @@ impl<'a> Resolver<'a, '_> {
         let given = self.allocations.tenants.get(&other.name.value)?;
         let chosen = |name: &str| match &answer.bridges {
             None => true,
-            Some(chosen) => chosen.iter().any(|bridge| bridge.value == name),
+            Some(chosen) => {
+                let from = given.grown.get(name).map_or(name, String::as_str);
+                chosen.iter().any(|bridge| bridge.value == name || bridge.value == from)
+            }
         };
         let networks =
             given.bridges.iter().filter(|(name, _)| chosen(name)).map(|(_, network)| *network).collect();

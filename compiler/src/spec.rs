@@ -308,6 +308,8 @@ pub struct Bridge {
     pub cidr: Option<Spanned<Ipv4Net>>,
     /// Its gateway's address.
     pub gateway: Option<Spanned<Gateway>>,
+    /// The bridge of the spec that it was added for, because that one was full ([`crate::grown`]).
+    pub grown_from: Option<String>,
 }
 
 /// `[[port]]`: a port that is there before anything is attached to it.

@@ -9,6 +9,7 @@
 )]
 
 mod determinism;
+mod grown;
 mod lock;
 mod plans;
 mod pods;

@@ -122,7 +122,7 @@ fn shadows(tenant: &Tenant, earlier: &Rule, later: &Rule) -> bool {
 fn networks_of(tenant: &Tenant, place: &Place) -> Option<Vec<Ipv4Net>> {
     match place {
         Place::Addresses(networks) => Some(networks.clone()),
-        Place::Bridge(at) => tenant.bridges.get(*at).map(|bridge| vec![bridge.cidr]),
+        Place::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
         Place::Ports(ports) => Some(
             ports.iter().filter_map(|at| tenant.ports.get(*at)).map(|port| port.address.into()).collect(),
         ),

@@ -119,13 +119,25 @@ impl Spot {
             Spot::Anywhere | Spot::World | Spot::Peer(_) => None,
         }
     }
+
+    /// What tells it from the other spots of its place, in keys. The bridge of the spec is not told from those that were
+    /// added for it: its rules keep their keys.
+    fn part(self, tenant: &Tenant) -> Option<String> {
+        match self {
+            Spot::Bridge(at) => {
+                let bridge = tenant.bridges.get(at).filter(|bridge| bridge.grown_from.is_some());
+                bridge.map(|bridge| bridge.name.to_string())
+            }
+            other => other.networks(tenant).map(segment),
+        }
+    }
 }
 
-fn spots(place: &Place) -> Vec<Spot> {
+fn spots(tenant: &Tenant, place: &Place) -> Vec<Spot> {
     match place {
         Place::Anywhere => vec![Spot::Anywhere],
         Place::World => vec![Spot::World],
-        Place::Bridge(at) => vec![Spot::Bridge(*at)],
+        Place::Bridge(at) => tenant.with_grown(*at).map(Spot::Bridge).collect(),
         Place::Peer(at) => vec![Spot::Peer(*at)],
         Place::Addresses(networks) => networks.iter().copied().map(Spot::Network).collect(),
         Place::Ports(ports) => ports.iter().copied().map(Spot::Port).collect(),
@@ -134,7 +146,7 @@ fn spots(place: &Place) -> Vec<Spot> {
 
 /// Takes a rule apart: each of its sources with each destination and each protocol, and a name for each.
 fn choices(tenant: &Tenant, rule: &Rule) -> Vec<(String, Spot, Spot, Option<Protocol>)> {
-    let (sources, destinations) = (spots(&rule.from), spots(&rule.to));
+    let (sources, destinations) = (spots(tenant, &rule.from), spots(tenant, &rule.to));
     let protocols: Vec<Option<Protocol>> = match rule.protocols.as_slice() {
         [] => vec![None],
         some => some.iter().copied().map(Some).collect(),
@@ -148,11 +160,11 @@ fn choices(tenant: &Tenant, rule: &Rule) -> Vec<(String, Spot, Spot, Option<Prot
                     name.push('/');
                     name.push_str(part);
                 };
-                if let (true, Some(network)) = (sources.len() > 1, source.networks(tenant)) {
-                    add(&format!("from-{}", segment(network)));
+                if let (true, Some(part)) = (sources.len() > 1, source.part(tenant)) {
+                    add(&format!("from-{part}"));
                 }
-                if let (true, Some(network)) = (destinations.len() > 1, destination.networks(tenant)) {
-                    add(&format!("to-{}", segment(network)));
+                if let (true, Some(part)) = (destinations.len() > 1, destination.part(tenant)) {
+                    add(&format!("to-{part}"));
                 }
                 if let (true, Some(protocol)) = (protocols.len() > 1, protocol) {
                     add(&protocol_name(protocol));

@@ -126,7 +126,7 @@ fn bridge(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Bridge> {
     let cidr = table.network(reader, "cidr");
     let gateway = values::gateway(reader, &mut table);
     table.finish(reader);
-    Some(Bridge { name: name?, cidr, gateway })
+    Some(Bridge { name: name?, cidr, gateway, grown_from: None })
 }
 
 fn port(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Port> {

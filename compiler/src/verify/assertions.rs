@@ -81,7 +81,7 @@ impl<'a> Checker<'a> {
         let mut found: Vec<Start<'a>> = match place {
             Place::Anywhere | Place::World => Vec::new(),
             Place::Bridge(at) => segments
-                .filter(|segment| self.is_bridge(segment, *at))
+                .filter(|segment| self.is_of_bridge(segment, *at))
                 .map(|segment| pods(segment, &[Range::ADDRESSES]))
                 .collect(),
             Place::Peer(at) => {
@@ -119,6 +119,11 @@ impl<'a> Checker<'a> {
         }
         found.retain(|start| !start.sources.is_empty());
         found
+    }
+
+    /// Whether it is this bridge, or one that was added because it was full.
+    fn is_of_bridge(&self, segment: &Segment, at: usize) -> bool {
+        self.tenant.with_grown(at).any(|at| self.is_bridge(segment, at))
     }
 
     fn is_bridge(&self, segment: &Segment, at: usize) -> bool {
@@ -170,7 +175,7 @@ impl<'a> Checker<'a> {
         };
         match (place, segment, end) {
             (Place::World, None, End::Left(_)) | (Place::Anywhere, Some(_), _) => everywhere,
-            (Place::Bridge(at), Some(segment), _) if self.is_bridge(segment, *at) => everywhere,
+            (Place::Bridge(at), Some(segment), _) if self.is_of_bridge(segment, *at) => everywhere,
             (Place::Peer(at), Some(segment), _) => {
                 let peer = self.tenant.peers.get(*at);
                 let there = peer.is_some_and(|peer| segment.key.tenant() == &*peer.name);
@@ -241,7 +246,7 @@ impl<'a> Checker<'a> {
     /// The addresses that a place has, as a sender inside names them.
     fn destinations(&self, place: &Place) -> Vec<Range> {
         let pods = |at: usize| {
-            let there = self.model.segments.iter().filter(|segment| self.is_bridge(segment, at));
+            let there = self.model.segments.iter().filter(|segment| self.is_of_bridge(segment, at));
             there.flat_map(|segment| segment.pods.clone()).collect::<Vec<_>>()
         };
         match place {

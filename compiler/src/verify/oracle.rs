@@ -67,7 +67,7 @@ fn at(tenant: &Tenant, place: &Place, end: End) -> Vec<Range> {
     match place {
         Place::Anywhere => here(true),
         Place::World => here(end == End::World),
-        Place::Bridge(at) => here(end == End::Bridge(*at)),
+        Place::Bridge(at) => here(tenant.with_grown(*at).any(|at| end == End::Bridge(at))),
         Place::Peer(at) => here(end == End::Peer(*at)),
         Place::Addresses(networks) => networks.iter().map(|network| Range::network(*network)).collect(),
         Place::Ports(ports) => {
@@ -120,7 +120,7 @@ pub(crate) fn doors(tenant: &Tenant) -> Vec<Headers> {
             continue;
         }
         let networks: Vec<Ipv4Net> = match &rule.to {
-            Place::Bridge(at) => tenant.bridges.get(*at).map(|bridge| bridge.cidr).into_iter().collect(),
+            Place::Bridge(at) => tenant.networks_with_grown(*at).collect(),
             Place::Addresses(networks) => networks.clone(),
             Place::Ports(ports) => {
                 let ports = ports.iter().filter_map(|at| tenant.ports.get(*at));

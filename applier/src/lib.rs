@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adopt;
+pub mod atomic_file;
 pub mod claims;
 pub mod client;
 pub mod concurrency;

@@ -11,8 +11,10 @@ use midoform_compiler::render::json;
 use midoform_compiler::topology::Topology;
 use serde::{Deserialize, Serialize};
 
+use crate::claims::publication::Publication;
+
 /// The version of the file that this program writes and reads.
-const SAVED_FORMAT: &str = "midoform-saved-plan/2";
+const SAVED_FORMAT: &str = "midoform-saved-plan/3";
 
 /// What `plan --out` writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,10 +38,24 @@ pub struct SavedPlan {
     pub moves: Moves,
     /// The API's base URL; none where the embedded API is used.
     pub url: Option<String>,
+    /// The site file's text: it says where what was given out is kept.
+    pub site_file: String,
+    /// What pods find of the tenants before and after, where the site keeps that in a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
     /// The lock file as it was when the plan was made, and as it is to be, for the plan's tenants.
     pub lock_before: String,
     /// What the lock file becomes.
     pub lock_after: String,
+}
+
+/// What pods find of a plan's tenants.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pods {
+    /// When the plan was made.
+    pub before: Publication,
+    /// Once it is applied.
+    pub after: Publication,
 }
 
 /// Why a saved plan can't be used.
@@ -82,6 +98,8 @@ impl SavedPlan {
             provider,
             moves: Moves::default(),
             url: None,
+            site_file: String::new(),
+            pods: None,
             lock_before: String::new(),
             lock_after: String::new(),
         }
@@ -93,7 +111,7 @@ impl SavedPlan {
     /// When the file can't be written.
     pub fn write(&self, path: &Path) -> Result<(), SavedPlanError> {
         let named = |source| SavedPlanError::File { path: path.display().to_string(), source };
-        crate::store::lockfile::write_atomically(path, |file| {
+        crate::atomic_file::write_atomically(path, |file| {
             serde_json::to_writer(&mut *file, self)?;
             file.write_all(b"\n")
         })

@@ -8,6 +8,7 @@
 )]
 
 mod etcd;
+mod given;
 mod history;
 mod interleavings;
 mod laws;

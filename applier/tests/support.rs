@@ -8,6 +8,7 @@ use midoform_applier::claims::ready::{Ready, ReadyBridge};
 use midoform_applier::claims::{lock, tenants};
 use midoform_applier::store::SharedStore;
 use midoform_applier::store::embedded::Embedded;
+use midoform_applier::store::lockfile::LockFile;
 use midoform_applier::store::record::Held;
 use uuid::Uuid;
 
@@ -20,6 +21,12 @@ pub(crate) struct TestStore {
 pub(crate) fn embedded() -> TestStore {
     let folder = tempfile::tempdir().unwrap();
     let store = Embedded::open(&folder.path().join("store.db")).unwrap();
+    TestStore { store: Arc::new(store), _folder: Some(folder) }
+}
+
+pub(crate) fn lock_file() -> TestStore {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LockFile::at(folder.path().join("midoform.lock"));
     TestStore { store: Arc::new(store), _folder: Some(folder) }
 }
 
@@ -47,6 +54,12 @@ macro_rules! on_every_store {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test(&crate::support::embedded().store).await;
+            })+
+        }
+        mod lock_file {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(&crate::support::lock_file().store).await;
             })+
         }
     };

@@ -24,6 +24,14 @@ pub fn lock(name: &str) -> String {
     format!("lock/{}", segment(name))
 }
 
+/// The name of a tenant's lock.
+pub fn tenant_lock(tenant: &str) -> String {
+    format!("tenant:{tenant}")
+}
+
+/// Below it: what somebody holds alone, for as long as a lease lasts.
+pub const LOCKS: &str = "lock/";
+
 /// All that a tenant was given: link, networks, whether it was applied.
 pub fn given(tenant: &str) -> String {
     format!("given/tenant/{}", segment(tenant))

@@ -1,8 +1,10 @@
-//! The right to change something, held by one at a time, and lost by a holder that was paused for too long.
+//! The right to change something, or several things, held by one at a time, and lost by a holder that was paused for too
+//! long.
 //!
-//! The lock is a key under a lease that its holder keeps alive. Every write of the holder compares the key's
-//! revision ([`Lock::fence`]): a holder whose lease ended, whether it knows or not, writes nothing any more.
+//! A lock is a key under a lease that its holder keeps alive. Every write of the holder compares the key's revision
+//! ([`Lock::fence`]): a holder whose lease ended, whether it knows or not, writes nothing any more.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,9 @@ use uuid::Uuid;
 
 use super::{keys, now};
 use crate::store::record::{Held, Record, decode, encode};
-use crate::store::{Commit, Compare, Lease, SharedStore, StoreError, Transaction, get};
+use crate::store::{
+    Commit, Compare, Entry, Lease, Range, Revision, SharedStore, StoreError, Transaction, get, read_one,
+};
 
 /// How long a lock outlives a holder that says nothing any more.
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -110,12 +114,13 @@ pub enum LockError {
     },
 }
 
-/// A lock that is held, until [`Lock::release`]; dropped, it ends with its lease.
+/// One or several locks that are held, until [`Lock::release`]; dropped, they end with their lease.
 #[derive(Debug)]
 pub struct Lock {
     store: SharedStore,
     lease: Lease,
-    fence: Compare,
+    /// By name.
+    fences: BTreeMap<String, Compare>,
     keeper: JoinHandle<()>,
 }
 
@@ -143,64 +148,114 @@ pub async fn acquire_for(
     patience: Duration,
     time: Duration,
 ) -> Result<Lock, LockError> {
-    let key = keys::lock(name);
+    acquire_all(store, &[name.to_owned()], by, patience, time).await
+}
+
+/// Takes several locks, all or none of them.
+///
+/// # Errors
+/// When somebody else has one of them, and when the store fails.
+pub async fn acquire_all(
+    store: &SharedStore,
+    names: &[String],
+    by: &str,
+    patience: Duration,
+    time: Duration,
+) -> Result<Lock, LockError> {
     let end = Instant::now() + patience;
     let process = Process::current();
     let mut pause = Duration::from_millis(5);
     loop {
-        let holder: Option<Held<LockRecord>> = match get(&**store, &key).await? {
-            None => None,
-            Some(entry) => Some(decode(&store.name(), &entry)?),
-        };
-        match holder {
-            Some(held) if !held.record.process.is_gone(&process) => {
+        let held = holders(store, names).await?;
+        let busy = held.iter().find(|(_, held)| !held.record.process.is_gone(&process));
+        match busy {
+            Some((name, held)) => {
                 if Instant::now() >= end {
-                    let (name, holder) = (name.to_owned(), Box::new(held.record));
+                    let (name, holder) = (shown(name).to_owned(), Box::new(held.record.clone()));
                     return Err(LockError::Busy { name, holder });
                 }
                 tokio::time::sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
                 pause = (pause * 2).min(Duration::from_millis(100 + fastrand::u64(..50)));
             }
-            before => {
-                if let Some(lock) = take(store, &key, by, &process, time, before).await? {
+            None => {
+                let record =
+                    |nonce| LockRecord { by: by.to_owned(), process: process.clone(), since: now(), nonce };
+                if let Some(lock) = take(store, names, &record, time, &held).await? {
                     return Ok(lock);
                 }
+                // Two that want some of the same must not always meet.
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(..20))).await;
             }
         }
     }
 }
 
-/// Puts the lock's key, in the place of a dead holder's or of none; nothing where somebody else was faster.
+/// What a lock's name says to people.
+fn shown(name: &str) -> &str {
+    name.strip_prefix("tenant:").unwrap_or(name)
+}
+
+/// Who holds which of these.
+async fn holders(
+    store: &SharedStore,
+    names: &[String],
+) -> Result<BTreeMap<String, Held<LockRecord>>, StoreError> {
+    let found: Vec<Entry> = match names {
+        [one] => get(&**store, &keys::lock(one)).await?.into_iter().collect(),
+        _ => read_one(&**store, Range::prefix(keys::LOCKS)).await?,
+    };
+    let mut by_key: BTreeMap<String, Entry> =
+        found.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+    let mut held = BTreeMap::new();
+    for name in names {
+        if let Some(entry) = by_key.remove(&keys::lock(name)) {
+            held.insert(name.clone(), decode(&store.name(), &entry)?);
+        }
+    }
+    Ok(held)
+}
+
+/// Puts the locks' keys, in the place of dead holders' or of none; nothing where somebody else was faster.
 async fn take(
     store: &SharedStore,
-    key: &str,
-    by: &str,
-    process: &Process,
+    names: &[String],
+    record: &(dyn Fn(Uuid) -> LockRecord + Sync),
     time: Duration,
-    before: Option<Held<LockRecord>>,
+    before: &BTreeMap<String, Held<LockRecord>>,
 ) -> Result<Option<Lock>, StoreError> {
     let lease = store.grant(time).await?;
-    let nonce = Uuid::from_u128(fastrand::u128(..));
-    let record = LockRecord { by: by.to_owned(), process: process.clone(), since: now(), nonce };
-    let revision = before.map_or(crate::store::Revision::ABSENT, |held| held.revision);
-    let transaction = Transaction::default().when(key, revision).put_leased(key, encode(&record), lease);
-    let taken = match store.commit(&transaction).await {
-        Ok(Commit::Done(revisions)) => revisions.first().copied(),
-        Ok(Commit::Conflict) => None,
-        Err(StoreError::Uncertain { .. }) => {
-            let found = get(&**store, key).await?;
-            let found = found.map(|entry| decode::<LockRecord>(&store.name(), &entry)).transpose()?;
-            found.filter(|held| held.record.nonce == nonce).map(|held| held.revision)
+    let value = record(Uuid::from_u128(fastrand::u128(..)));
+    let mut fences = BTreeMap::new();
+    for some in names.chunks(store.most_writes()) {
+        let mut transaction = Transaction::default();
+        for name in some {
+            let key = keys::lock(name);
+            let revision = before.get(name).map_or(Revision::ABSENT, |held| held.revision);
+            transaction = transaction.when(&key, revision).put_leased(&key, encode(&value), lease);
         }
-        Err(other) => return Err(other),
-    };
-    let Some(revision) = taken else {
-        // It would end by itself as well.
-        let _ = store.revoke(lease).await;
-        return Ok(None);
-    };
+        let revisions = match store.commit(&transaction).await {
+            Ok(Commit::Done(revisions)) => revisions,
+            Ok(Commit::Conflict) => Vec::new(),
+            Err(StoreError::Uncertain { .. }) => {
+                let held = holders(store, some).await?;
+                let own = held.values().filter(|held| held.record.nonce == value.nonce);
+                own.map(|held| held.revision).collect()
+            }
+            Err(other) => return Err(other),
+        };
+        if revisions.len() < some.len() {
+            // It would end by itself as well.
+            let _ = store.revoke(lease).await;
+            return Ok(None);
+        }
+        fences.extend(
+            some.iter()
+                .zip(revisions)
+                .map(|(name, revision)| (name.clone(), Compare { key: keys::lock(name), revision })),
+        );
+    }
     let keeper = tokio::spawn(keep(store.clone(), lease, time));
-    Ok(Some(Lock { store: store.clone(), lease, fence: Compare { key: key.to_owned(), revision }, keeper }))
+    Ok(Some(Lock { store: store.clone(), lease, fences, keeper }))
 }
 
 /// Keeps a lease alive until it is gone.
@@ -214,9 +269,20 @@ async fn keep(store: SharedStore, lease: Lease, time: Duration) {
 }
 
 impl Lock {
-    /// What every write of the holder has to compare: it fails once the lock is lost.
+    /// What every write of the holder of a single lock has to compare: it fails once the lock is lost.
     pub fn fence(&self) -> Compare {
-        self.fence.clone()
+        let nothing = || Compare { key: keys::lock(""), revision: Revision::ABSENT };
+        self.fences.values().next().cloned().unwrap_or_else(nothing)
+    }
+
+    /// What a write has to compare that needs this one of them; none where it is not held.
+    pub fn fence_of(&self, name: &str) -> Option<Compare> {
+        self.fences.get(name).cloned()
+    }
+
+    /// What is locked, for people.
+    pub fn names(&self) -> Vec<&str> {
+        self.fences.keys().map(|name| shown(name)).collect()
     }
 
     /// Whether it is still held. Only a commit with the fence is sure of it.
@@ -224,8 +290,12 @@ impl Lock {
     /// # Errors
     /// When the store fails.
     pub async fn is_held(&self) -> Result<bool, StoreError> {
-        let found = get(&*self.store, &self.fence.key).await?;
-        Ok(found.is_some_and(|entry| entry.revision == self.fence.revision))
+        let names: Vec<String> = self.fences.keys().cloned().collect();
+        let held = holders(&self.store, &names).await?;
+        let same = |(name, fence): (&String, &Compare)| {
+            held.get(name).is_some_and(|held| held.revision == fence.revision)
+        };
+        Ok(self.fences.iter().all(same))
     }
 
     /// Lets it go at once. Where the store fails, it ends with its lease.

@@ -1,8 +1,13 @@
 //! What a tenant's pods need to know of it, in one value: its presence says that the tenant is made.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use midoform_compiler::Compiled;
+use midoform_compiler::key::{Key, Namespace};
+use midoform_compiler::network;
+use midoform_compiler::spec::AntiSpoof;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -69,6 +74,42 @@ impl Record for Ready {
 }
 
 impl Ready {
+    /// A tenant of these as it is once it was applied; `spec` is the SHA-256 of its spec's text, `ids` are those that
+    /// don't follow from the keys. None where there is no such tenant.
+    pub fn of(compiled: &Compiled, tenant: &str, spec: &str, ids: &BTreeMap<Key, Uuid>) -> Option<Ready> {
+        let network = compiled.tenants.iter().find(|one| *one.name == *tenant)?;
+        let own = compiled.specs.iter().find(|spec| spec.name.value == tenant)?;
+        let namespace = Namespace::of_site(&compiled.site.name.value);
+        let root = Key::from(tenant).join("bridge");
+        let bridge = |(at, bridge): (usize, &network::Bridge)| {
+            let key = root.join(&bridge.name);
+            let exposes =
+                network.exposes.iter().filter(|expose| expose.bridge == at).map(|expose| expose.address);
+            ReadyBridge {
+                name: bridge.name.to_string(),
+                id: ids.get(&key).copied().unwrap_or_else(|| namespace.id(&key)),
+                cidr: bridge.cidr,
+                gateway: bridge.gateway,
+                grown_from: bridge.grown_from.as_deref().map(str::to_owned),
+                set_aside: exposes.collect::<BTreeSet<_>>().into_iter().collect(),
+            }
+        };
+        let port = |port: &network::Port| ReadyPort { name: port.name.to_string(), address: port.address };
+        let defaults = &compiled.site.defaults;
+        let dns = own.dns.as_ref().or(defaults.dns.as_ref()).cloned().unwrap_or_default();
+        Some(Ready {
+            tenant: tenant.to_owned(),
+            tenant_id: network.tenant_id.to_string(),
+            spec: spec.to_owned(),
+            bridges: network.bridges.iter().enumerate().map(bridge).collect(),
+            ports: network.ports.iter().map(port).collect(),
+            mtu: own.mtu.as_ref().or(defaults.mtu.as_ref()).map(|mtu| mtu.value),
+            nameservers: dns.nameservers.iter().map(|server| server.value).collect(),
+            search: dns.search.iter().map(|domain| domain.value.clone()).collect(),
+            port_anti_spoof: network.anti_spoof == AntiSpoof::Port,
+        })
+    }
+
     /// The bridges that a pod may be attached to which asks for this one, or for none: the spec's first. A bridge
     /// that was full stands with those that were added for it.
     pub fn bridges_for(&self, asked: Option<&str>) -> Vec<&ReadyBridge> {

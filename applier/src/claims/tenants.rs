@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use midoform_compiler::observed::hex;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::pods::{AddressRecord, Attachment, Holder};
 use super::ready::Ready;
@@ -23,6 +25,14 @@ pub struct Pushed {
     pub text: String,
     /// SHA-256 of the text, in hex.
     pub sha256: String,
+}
+
+impl Pushed {
+    /// A file of this name and text.
+    pub fn new(file: &str, text: &str) -> Pushed {
+        let sha256 = hex(&Sha256::digest(text.as_bytes()));
+        Pushed { file: file.to_owned(), text: text.to_owned(), sha256 }
+    }
 }
 
 impl Record for Pushed {

@@ -302,6 +302,11 @@ impl Store for Etcd {
         self.name.clone()
     }
 
+    /// etcd takes 128 operations.
+    fn most_writes(&self) -> usize {
+        100
+    }
+
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<Entry>>, StoreError> {
         Ok(self.ranges(ranges).await?.0)
     }

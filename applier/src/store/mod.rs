@@ -28,6 +28,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// What it is and where, in words, for messages: `etcd at http://10.0.0.1:2379 (/midoform/gz1/)`.
     fn name(&self) -> String;
 
+    /// How many writes one transaction may have.
+    fn most_writes(&self) -> usize {
+        usize::MAX
+    }
+
     /// What lies in these ranges, in the order of the ranges and of the keys, all as of one moment.
     ///
     /// # Errors

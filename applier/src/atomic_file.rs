@@ -1,0 +1,40 @@
+//! Files that are there whole, the old one or the new one, whatever ends the process.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+
+/// Writes a file beside, makes sure that it is on the disk, and puts it in the place of the old one.
+///
+/// # Errors
+/// When any of this fails; then the old file is still there, whole.
+pub fn write_atomically(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let beside = tempfile::Builder::new().prefix(".midoform-").tempfile_in(folder)?;
+    let mut writer = BufWriter::new(beside.as_file());
+    fill(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    beside.as_file().sync_all()?;
+    set_usual_permissions(beside.as_file(), path)?;
+    beside.persist(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Temporary files are for the owner only; a file that Git keeps has the permissions of the one it replaces,
+/// or the usual ones.
+#[cfg(unix)]
+fn set_usual_permissions(file: &File, path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map(|old| old.permissions().mode()).unwrap_or(0o644);
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_usual_permissions(_file: &File, _path: &Path) -> io::Result<()> {
+    Ok(())
+}

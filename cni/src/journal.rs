@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use midoform_applier::atomic_file::write_atomically;
 use midoform_applier::claims::pods::{Attachment, Owner};
-use midoform_applier::store::lockfile::write_atomically;
 use midoform_compiler::observed::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};

@@ -13,7 +13,6 @@ mod config;
 mod del;
 mod error;
 mod gc;
-mod given;
 mod journal;
 mod logging;
 mod netlink;

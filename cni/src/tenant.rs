@@ -3,13 +3,15 @@
 //! Both are done under the tenant's lock, with the compiler and the applier, as `midoform apply` does it; but nothing is
 //! ever taken away here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use midoform_applier::claims::given::{self, Given, GivenError};
+use midoform_applier::claims::keys;
 use midoform_applier::claims::lock::{self, Lock, LockError};
 use midoform_applier::claims::pods::Ask;
-use midoform_applier::claims::ready::{Ready, ReadyBridge, ReadyPort};
-use midoform_applier::claims::tenants::{self, TenantError};
+use midoform_applier::claims::ready::Ready;
+use midoform_applier::claims::tenants::{self, Pushed, TenantError};
 use midoform_applier::client::Client;
 use midoform_applier::execute::{Control, execute};
 use midoform_applier::observe::{Scope, observe};
@@ -17,19 +19,17 @@ use midoform_applier::store::SharedStore;
 use midoform_applier::store::record::Held;
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::diag::Diagnostics;
-use midoform_compiler::key::{Key, Namespace};
 use midoform_compiler::lower::provider_router;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::order::Kind;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::spec::{self, AntiSpoof, Profile};
+use midoform_compiler::spec::{self, Profile};
 use midoform_compiler::{Compiled, Input, compile, diff, lint, lock as lock_file, parse};
 
 use crate::backend::Backend;
 use crate::config::{Config, PortMapping, in_words};
 use crate::error::{CniError, Code, Result};
-use crate::given::{self, Given};
 use crate::request::Request;
 
 /// The bridge of tenants without a spec, as the Go plugin calls it.
@@ -38,6 +38,9 @@ const FIRST_BRIDGE: &str = "bridge0";
 /// How often the network is looked at anew after a call of which nobody knows whether it happened, or which somebody else
 /// made first.
 const ROUNDS: u32 = 4;
+
+/// How often a tenant is begun anew after its lock was lost.
+const TRIES: u32 = 3;
 
 /// How many calls are under way at a time.
 const PARALLEL: usize = 4;
@@ -61,6 +64,19 @@ pub(crate) fn of_pod(config: &Config, request: &Request) -> Result<String> {
 
 /// Makes the tenant, unless somebody else does so first.
 pub(crate) async fn make_ready(backend: &mut Backend<'_>, tenant: &str) -> Result<()> {
+    for _ in 1..TRIES {
+        match make_ready_once(backend, tenant).await {
+            // The machine was so busy that the lock was lost: what was done is found by whoever comes next.
+            Err(error) if error.code == Code::TryAgainLater => {
+                tracing::warn!(step = "tenant", tenant, %error, "once more");
+            }
+            other => return other,
+        }
+    }
+    make_ready_once(backend, tenant).await
+}
+
+async fn make_ready_once(backend: &mut Backend<'_>, tenant: &str) -> Result<()> {
     let store = backend.store().await?;
     let lock = acquire(backend, &store, tenant).await?;
     let result = async {
@@ -68,7 +84,7 @@ pub(crate) async fn make_ready(backend: &mut Backend<'_>, tenant: &str) -> Resul
             return Ok(());
         }
         tracing::info!(step = "tenant", tenant, "its first pod: making it");
-        realise(backend, &store, &lock, tenant, Vec::new()).await
+        realise(backend, &store, &lock, tenant, BTreeMap::new()).await
     };
     let result = result.await;
     lock.release().await;
@@ -82,6 +98,18 @@ pub(crate) async fn grow(
     full: &Held<Ready>,
     bridge: &str,
 ) -> Result<()> {
+    for _ in 1..TRIES {
+        match grow_once(backend, tenant, full, bridge).await {
+            Err(error) if error.code == Code::TryAgainLater => {
+                tracing::warn!(step = "bridge", tenant, bridge, %error, "once more");
+            }
+            other => return other,
+        }
+    }
+    grow_once(backend, tenant, full, bridge).await
+}
+
+async fn grow_once(backend: &mut Backend<'_>, tenant: &str, full: &Held<Ready>, bridge: &str) -> Result<()> {
     let store = backend.store().await?;
     let lock = acquire(backend, &store, tenant).await?;
     let result = async {
@@ -97,7 +125,7 @@ pub(crate) async fn grow(
         let name =
             (2..).map(|number| format!("{bridge}-{number}")).find(|name| !taken(name)).unwrap_or_default();
         tracing::info!(step = "bridge", tenant, bridge, name, "it is full: adding another");
-        grown.push((name, bridge.to_owned()));
+        grown.insert(name, bridge.to_owned());
         realise(backend, &store, &lock, tenant, grown).await
     };
     let result = result.await;
@@ -115,15 +143,17 @@ pub(crate) async fn room_to_grow(backend: &mut Backend<'_>, tenant: &str, full: 
     };
     refuse_beyond_quota(&Source::new(file.clone(), text.clone()), full, tenant)?;
     let mut grown = grown_of(full);
-    grown.push(("status-1".to_owned(), String::new()));
-    let given = given::load(&store).await?;
-    let source = Source::new(file, with_bridges(&text, &grown));
-    compile_one(backend.config, &source, &given.allocations, tenant).map(drop)
+    if let Some(first) = full.bridges.first() {
+        grown.insert("status-1".to_owned(), first.name.clone());
+    }
+    let mut given = given::load(&store).await?;
+    note_grown(&mut given.allocations, tenant, &grown);
+    compile_one(backend.config, &Source::new(file, text), &given.allocations, tenant).map(drop)
 }
 
 async fn acquire(backend: &Backend<'_>, store: &SharedStore, tenant: &str) -> Result<Lock> {
     let patience: Duration = backend.config.timeouts.add;
-    let lock = lock::acquire(store, &format!("tenant:{tenant}"), "midonet-cni ADD", patience).await;
+    let lock = lock::acquire(store, &keys::tenant_lock(tenant), "midonet-cni ADD", patience).await;
     lock.map_err(|error| match error {
         LockError::Store(error) => error.into(),
         busy @ LockError::Busy { .. } => {
@@ -134,10 +164,16 @@ async fn acquire(backend: &Backend<'_>, store: &SharedStore, tenant: &str) -> Re
 }
 
 /// The bridges that were added to a tenant, and for which.
-fn grown_of(ready: &Ready) -> Vec<(String, String)> {
+fn grown_of(ready: &Ready) -> BTreeMap<String, String> {
     let grown =
         ready.bridges.iter().filter_map(|bridge| Some((bridge.name.clone(), bridge.grown_from.clone()?)));
     grown.collect()
+}
+
+/// Writes down what shall have been added: the compiler takes it from there.
+fn note_grown(allocations: &mut Allocations, tenant: &str, grown: &BTreeMap<String, String>) {
+    let given = allocations.tenants.entry(tenant.to_owned()).or_default();
+    given.grown.extend(grown.iter().map(|(name, from)| (name.clone(), from.clone())));
 }
 
 /// Compiles the tenant, gives it what its spec leaves open, makes what is not there yet, and says that it is ready.
@@ -146,21 +182,24 @@ async fn realise(
     store: &SharedStore,
     lock: &Lock,
     tenant: &str,
-    grown: Vec<(String, String)>,
+    grown: BTreeMap<String, String>,
 ) -> Result<()> {
-    let pushed = tenants::sources(store, tenant).await?.tenant;
-    let (file, text) = match &pushed {
-        Some(pushed) => (pushed.file.clone(), pushed.text.clone()),
-        None => ("the default layout".to_owned(), default_spec(backend.config, tenant)),
-    };
-    let hash = given::sha256(&text);
-    let source = Source::new(file, with_bridges(&text, &grown));
+    let pushed = tenants::sources(store, tenant)
+        .await?
+        .tenant
+        .unwrap_or_else(|| Pushed::new("the default layout", &default_spec(backend.config, tenant)));
+    let source = Source::new(pushed.file, pushed.text);
     let mut given = given::load(store).await?;
     let compiled = loop {
-        let mut compiled = compile_one(backend.config, &source, &given.allocations, tenant)?;
+        let mut known = given.allocations.clone();
+        note_grown(&mut known, tenant, &grown);
+        let mut compiled = compile_one(backend.config, &source, &known, tenant)?;
         note_what_is_made(&mut compiled, tenant);
-        if given::write(store, &lock.fence(), &mut given, &compiled.allocations, tenant).await? {
+        if given::write(store, lock, &mut given, &compiled.allocations).await? {
             break compiled;
+        }
+        if !lock.is_held().await? {
+            return Err(TenantError::Lost { tenant: tenant.to_owned() }.into());
         }
         // Another tenant was given something since: this one picks again.
         given = given::load(store).await?;
@@ -168,7 +207,8 @@ async fn realise(
     let client = backend.client().await?;
     let observed = make(&client, &compiled, tenant).await?;
     note_applied(store, lock, &mut given, &compiled, &observed, tenant).await?;
-    let ready = ready_of(&compiled, &observed, tenant, hash, &grown)?;
+    let ready = Ready::of(&compiled, tenant, &pushed.sha256, &observed.ids)
+        .ok_or_else(|| CniError::internal(format!("tenant `{tenant}` was compiled, and is not there")))?;
     tenants::publish(store, &lock.fence(), &ready).await?;
     tracing::info!(step = "tenant", tenant, bridges = ready.bridges.len(), "it is ready for pods");
     Ok(())
@@ -183,13 +223,6 @@ fn default_spec(config: &Config, tenant: &str) -> String {
     };
     let cidr = config.first_bridge.map(|cidr| format!("cidr = \"{cidr}\"\n")).unwrap_or_default();
     format!("name = \"{tenant}\"\n{profile}\n[[bridge]]\nname = \"{FIRST_BRIDGE}\"\n{cidr}")
-}
-
-/// The spec with the bridges that were added: they are given their networks from the pool.
-fn with_bridges(text: &str, grown: &[(String, String)]) -> String {
-    let more: Vec<String> =
-        grown.iter().map(|(name, _)| format!("\n[[bridge]]\nname = \"{name}\"\n")).collect();
-    format!("{text}\n{}", more.concat())
 }
 
 fn compile_one(config: &Config, source: &Source, known: &Allocations, tenant: &str) -> Result<Compiled> {
@@ -326,61 +359,7 @@ async fn note_applied(
             entry.ids = own.map(|(key, id)| (key.clone(), *id)).collect();
         }
     }
-    if given::write(store, &lock.fence(), given, &now, tenant).await? {
-        return Ok(());
-    }
-    // Another tenant was given something meanwhile: this one's own entry is as it was.
-    *given = given::load(store).await?;
-    let own = now.tenants.remove(tenant);
-    now = given.allocations.clone();
-    now.tenants.extend(own.map(|own| (tenant.to_owned(), own)));
-    // It is only of use to a later apply, which finds the same by looking.
-    let _ = given::write(store, &lock.fence(), given, &now, tenant).await?;
-    Ok(())
-}
-
-fn ready_of(
-    compiled: &Compiled,
-    observed: &Observed,
-    tenant: &str,
-    spec: String,
-    grown: &[(String, String)],
-) -> Result<Ready> {
-    let missing = || CniError::internal(format!("tenant `{tenant}` was compiled, and is not there"));
-    let (network, own) =
-        (compiled.tenants.first().ok_or_else(missing)?, compiled.specs.first().ok_or_else(missing)?);
-    let namespace = Namespace::of_site(&compiled.site.name.value);
-    let root = Key::from(tenant).join("bridge");
-    let bridge = |(at, bridge): (usize, &midoform_compiler::network::Bridge)| {
-        let key = root.join(&bridge.name);
-        let exposes =
-            network.exposes.iter().filter(|expose| expose.bridge == at).map(|expose| expose.address);
-        ReadyBridge {
-            name: bridge.name.to_string(),
-            id: observed.ids.get(&key).copied().unwrap_or_else(|| namespace.id(&key)),
-            cidr: bridge.cidr,
-            gateway: bridge.gateway,
-            grown_from: grown.iter().find(|(name, _)| *name == *bridge.name).map(|(_, from)| from.clone()),
-            set_aside: exposes.collect::<BTreeSet<_>>().into_iter().collect(),
-        }
-    };
-    let port = |port: &midoform_compiler::network::Port| ReadyPort {
-        name: port.name.to_string(),
-        address: port.address,
-    };
-    let defaults = &compiled.site.defaults;
-    let dns = own.dns.as_ref().or(defaults.dns.as_ref()).cloned().unwrap_or_default();
-    Ok(Ready {
-        tenant: tenant.to_owned(),
-        tenant_id: network.tenant_id.to_string(),
-        spec,
-        bridges: network.bridges.iter().enumerate().map(bridge).collect(),
-        ports: network.ports.iter().map(port).collect(),
-        mtu: own.mtu.as_ref().or(defaults.mtu.as_ref()).map(|mtu| mtu.value),
-        nameservers: dns.nameservers.iter().map(|server| server.value).collect(),
-        search: dns.search.iter().map(|domain| domain.value.clone()).collect(),
-        port_anti_spoof: network.anti_spoof == AntiSpoof::Port,
-    })
+    Ok(given::write_beside_others(store, lock, &compiled.site, given, &now).await?)
 }
 
 /// Ports of the host that shall lead to the pod: the spec's `[[expose]]` does that, to the address that it names, so the
@@ -435,6 +414,17 @@ fn serves(expose: &spec::Expose, mapping: &PortMapping) -> bool {
     let at = any || mapping.host_address.parse() == Ok(expose.public.value);
     let (from, to) = (expose.public_port == mapping.host_port, expose.target_port == mapping.container_port);
     at && from && to && expose.protocol == protocol && expose.address.is_some()
+}
+
+impl From<GivenError> for CniError {
+    fn from(error: GivenError) -> CniError {
+        let text = error.to_string();
+        match error {
+            GivenError::Store(error) => error.into(),
+            GivenError::Lost { .. } | GivenError::Clash { .. } => CniError::new(Code::TryAgainLater, text),
+            GivenError::NotLocked { .. } => CniError::internal(text),
+        }
+    }
 }
 
 impl From<TenantError> for CniError {

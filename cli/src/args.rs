@@ -411,6 +411,9 @@ pub(crate) struct ImportOptions {
 pub(crate) struct UndoOptions {
     /// The plan that was applied, as `midoform plan --out` saved it.
     pub(crate) plan: PathBuf,
+    /// The site file, where it is not in the plan's folder: its relative paths are from its own folder on.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) site: Option<PathBuf>,
     /// The lock file, where it is not `midoform.lock` beside the plan.
     #[arg(long, value_name = "FILE")]
     pub(crate) lock: Option<PathBuf>,

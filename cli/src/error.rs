@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 
+use midoform_applier::claims::given::GivenError;
+use midoform_applier::claims::lock::LockError;
+use midoform_applier::claims::tenants::TenantError;
 use midoform_applier::client::ClientError;
 use midoform_applier::credentials::CredentialsError;
 use midoform_applier::execute::StepError;
 use midoform_applier::saved::SavedPlanError;
-use midoform_applier::store::lockfile::LockFileError;
+use midoform_applier::store::StoreError;
 use midoform_compiler::diag::Diagnostic;
 
 use crate::project::Project;
@@ -66,7 +69,13 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
-    LockFile(#[from] LockFileError),
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Given(#[from] GivenError),
+    #[error(transparent)]
+    Tenant(Box<TenantError>),
     #[error(transparent)]
     SavedPlan(#[from] SavedPlanError),
     #[error("{0}")]
@@ -78,6 +87,12 @@ pub(crate) enum CommandError {
     /// A defect of midoform.
     #[error("{0}")]
     Internal(String),
+}
+
+impl From<TenantError> for CommandError {
+    fn from(error: TenantError) -> Self {
+        CommandError::Tenant(Box::new(error))
+    }
 }
 
 impl CommandError {
@@ -92,11 +107,19 @@ impl CommandError {
             CommandError::File { .. } | CommandError::Embedded(_) => Exit::File,
             CommandError::Client(error) => client_exit(error),
             CommandError::Step(error) => client_exit(&error.source),
-            CommandError::LockFile(LockFileError::Busy { .. } | LockFileError::Lost { .. })
+            CommandError::Store(error)
+            | CommandError::Lock(LockError::Store(error))
+            | CommandError::Given(GivenError::Store(error)) => store_exit(error),
+            CommandError::Tenant(error) => match &**error {
+                TenantError::Store(error) => store_exit(error),
+                _ => Exit::Conflict,
+            },
+            CommandError::Given(GivenError::NotLocked { .. }) => Exit::Internal,
+            CommandError::Lock(LockError::Busy { .. })
+            | CommandError::Given(_)
             | CommandError::Conflict(_) => Exit::Conflict,
             CommandError::Credentials(CredentialsError::File { .. }) => Exit::File,
             CommandError::Credentials(_) => Exit::Usage,
-            CommandError::LockFile(LockFileError::File { .. }) => Exit::File,
             CommandError::SavedPlan(SavedPlanError::File { .. }) => Exit::File,
             CommandError::SavedPlan(SavedPlanError::Content { .. }) => Exit::BadSpec,
             CommandError::Interrupted(_) => Exit::Interrupted,
@@ -118,6 +141,15 @@ impl CommandError {
             CommandError::Internal(_) => Some("this is a defect of midoform: please report it"),
             _ => None,
         }
+    }
+}
+
+fn store_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Unreachable { .. } | StoreError::Uncertain { .. } => Exit::Unreachable,
+        StoreError::Refused { .. } => Exit::LoginRefused,
+        StoreError::Busy { .. } => Exit::Conflict,
+        StoreError::Value { .. } | StoreError::Failed { .. } => Exit::File,
     }
 }
 

@@ -11,6 +11,7 @@ mod project;
 mod projects;
 mod report;
 mod session;
+mod state;
 mod ui;
 
 use std::process::ExitCode;

@@ -1,14 +1,17 @@
 //! Finds and reads the files of a project: the site file, the lock file, the tenant files.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use midoform_applier::store::lockfile::LockFile;
-use midoform_compiler::source::{LARGEST_FILE, Source, Unreadable};
-use midoform_compiler::{Compiled, Input, Policies, compile_under};
+use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
+use midoform_compiler::{Compiled, Input, Policies, compile_under, lock, parse};
 
 use crate::args::{Policy, Spec};
 use crate::error::CommandError;
+use crate::state::{Guard, State};
 
 /// The files of a project, read.
 #[derive(Debug)]
@@ -20,18 +23,27 @@ pub(crate) struct Project {
     tenants: Vec<Source>,
     /// Policy files; none where policies are not asked.
     policies: Option<Vec<Source>>,
-    pub(crate) lock_file: LockFile,
+    pub(crate) state: State,
+}
+
+/// Whether a server is asked for what was given out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Where the site keeps it in one.
+    Everything,
+    /// No: then nothing is known to be given out.
+    Files,
 }
 
 impl Project {
     /// Reads the project that the command line names, to be held against the site's policy and these.
-    pub(crate) fn load_under(spec: &Spec, policy: &Policy) -> Result<Project, CommandError> {
+    pub(crate) fn load_under(spec: &Spec, policy: &Policy, reach: Reach) -> Result<Project, CommandError> {
         let mut policies = Vec::new();
         for path in &policy.files {
             std::fs::metadata(path).map_err(|error| CommandError::file(path, error))?;
             policies.push(read(path, Path::new("")));
         }
-        let mut project = Project::load_without(spec, &policy.files)?.refuse_empty(spec)?;
+        let mut project = Project::load_without(spec, &policy.files, reach)?.refuse_empty(spec)?;
         project.policies = Some(policies);
         Ok(project)
     }
@@ -43,7 +55,7 @@ impl Project {
 
     /// Reads the project that the command line names, which may have no tenant yet.
     pub(crate) fn load_any(spec: &Spec) -> Result<Project, CommandError> {
-        Project::load_without(spec, &[])
+        Project::load_without(spec, &[], Reach::Everything)
     }
 
     /// There has to be a tenant.
@@ -59,7 +71,7 @@ impl Project {
     }
 
     /// Reads the project; these files are no tenants.
-    fn load_without(spec: &Spec, others: &[PathBuf]) -> Result<Project, CommandError> {
+    fn load_without(spec: &Spec, others: &[PathBuf], reach: Reach) -> Result<Project, CommandError> {
         let folder = folder_of(&spec.path)?;
         let single_file = spec.path.is_file();
         let site_path = match &spec.site {
@@ -74,21 +86,46 @@ impl Project {
         }
         let others: Vec<PathBuf> = others.iter().filter_map(|path| path.canonicalize().ok()).collect();
         paths.retain(|path| !path.canonicalize().is_ok_and(|path| others.contains(&path)));
-        let lock_path = spec.lock.clone().unwrap_or_else(|| root.join("midoform.lock"));
-        let lock_file = LockFile::at(lock_path);
+        let site = read(&site_path, &root);
+        let parsed = parse::site(&site, SourceId(0), &mut Diagnostics::default());
+        let state = State::of(parsed.as_ref(), &root, spec.lock.as_ref())?;
         let relative = |mut source: Source| {
-            source.name = shown_name(lock_file.path(), &root).into();
+            if !state.is_store() {
+                source.name = shown_name(Path::new(&state.shown()), &root).into();
+            }
             source
         };
-        let lock = lock_file.source().map(relative);
+        let lock = match state.is_remote() && reach == Reach::Files {
+            true => None,
+            false => state.source()?.map(relative),
+        };
         Ok(Project {
-            site: read(&site_path, &root),
+            site,
             tenants: paths.iter().map(|path| read(path, &root)).collect(),
             lock,
-            lock_file,
+            state,
             policies: None,
             root,
         })
+    }
+
+    /// Takes the right to change its tenants, and those besides that `also` says yes to, of all that were given
+    /// something, waiting so long for others.
+    pub(crate) fn acquire(
+        &self,
+        by: &str,
+        patience: Duration,
+        also: impl Fn(&str) -> bool,
+    ) -> Result<Guard, CommandError> {
+        // What is wrong in the files is told when they are compiled.
+        let mut unheard = Diagnostics::default();
+        let specs = self.tenants.iter().filter_map(|source| parse::tenant(source, SourceId(2), &mut unheard));
+        let mut names: BTreeSet<String> = specs.map(|spec| spec.name.value).collect();
+        let known =
+            self.lock.as_ref().and_then(|lock| lock::parse(lock, SourceId(1), &mut Diagnostics::default()));
+        let known = known.into_iter().flat_map(|known| known.tenants.into_keys());
+        names.extend(known.filter(|name| also(name)));
+        self.state.acquire(&names, by, patience)
     }
 
     /// Compiles it, with the dialect that the command line may name.
@@ -106,7 +143,7 @@ impl Project {
                     let message = format!(
                         "--locked: {} would get addresses that are not in {}",
                         tenants.join(", "),
-                        self.lock_file.path().display()
+                        self.state.shown()
                     );
                     return Err(CommandError::Conflict(message));
                 }

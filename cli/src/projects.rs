@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use midoform_applier::keystone::{Keystone, Project as KeystoneProject};
-use midoform_applier::store::lockfile::Guard;
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::diag::Diagnostics;
 use midoform_compiler::source::SourceId;
@@ -16,6 +15,7 @@ use crate::args::{Login, Select};
 use crate::error::CommandError;
 use crate::project::Project;
 use crate::session::{Identity, block_on};
+use crate::state::Guard;
 use crate::ui::Ui;
 
 /// How many questions are asked at a time.
@@ -92,7 +92,7 @@ pub(crate) fn look_up(
     }
     if changed {
         if let Missing::Make { guard, .. } = missing {
-            project.lock_file.write(guard, &known)?;
+            block_on(project.state.write(guard, &site, &known))?;
         }
         project.replace_lock(lock::to_toml(&known));
     }

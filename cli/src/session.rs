@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use midoform_applier::client::{Client, Credentials, Settings};
@@ -68,9 +68,18 @@ impl Target {
 
 /// Runs what waits for servers.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    runtime()?.block_on(future)
+}
+
+/// The process's one runtime: what was begun in one wait, such as keeping a lock, goes on in the next.
+pub(crate) fn runtime() -> Result<&'static tokio::runtime::Runtime, CommandError> {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| CommandError::Internal(format!("no threads: {error}")))?;
-    runtime.block_on(future)
+    Ok(RUNTIME.get_or_init(|| runtime))
 }
 
 impl Session {

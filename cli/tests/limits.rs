@@ -167,10 +167,10 @@ fn a_lock_that_was_taken_away_is_no_right_to_write() {
     while !send(&served, "GET", "/_faults", "").contains("\"struck\":1") {
         std::thread::sleep(Duration::from_millis(5));
     }
-    std::fs::remove_file(folder.path().join("midoform.lock.busy")).unwrap();
+    std::fs::remove_file(folder.path().join("midoform.lock.leases")).unwrap();
     let ended = first.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(6));
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("the right to write it was lost"));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("the lock of acme was lost"));
     // The next one goes on from what is there.
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api", &url]).expect_code(0);
 }

@@ -71,12 +71,9 @@ fn two_branches_with_different_places_merge_line_by_line() {
 }
 
 #[test]
-fn a_second_apply_at_the_same_time_is_told_so() {
+fn nothing_but_the_lock_file_is_left_beside_it() {
     let folder = folder();
-    let busy = std::fs::File::create(folder.path().join("midoform.lock.busy")).unwrap();
-    busy.lock().unwrap();
-    let ran = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(6);
-    assert!(ran.stderr.contains("another midoform"), "{}", ran.stderr);
-    drop(busy);
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+    assert!(!folder.path().join("midoform.lock.leases").exists());
+    assert_eq!(folder.read("midoform.lock.busy"), "");
 }

@@ -12,6 +12,9 @@ mod assertions;
 mod attachments;
 mod diagnostics;
 mod drift;
+#[path = "../../applier/tests/etcd.rs"]
+#[allow(dead_code, reason = "the applier's tests use more of it")]
+mod etcd;
 mod exit_codes;
 mod faults;
 mod import;
@@ -27,6 +30,7 @@ mod pods;
 mod policy;
 mod serve;
 mod served;
+mod state;
 mod store;
 mod verify;
 

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use midoform_applier::adopt::{Attached, EtcdLogin, Leftover, PluginState, Pod, Portrait, Survey};
+use midoform_applier::atomic_file::write_atomically;
 use midoform_applier::observe::Scope;
-use midoform_applier::store::lockfile::write_atomically;
 use midoform_compiler::Compiled;
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::diff;
@@ -153,15 +153,16 @@ fn take_over(
         api_version: into.api_version.clone(),
         locked: false,
     };
+    let found = find_out(ui, manner, &spec, choose)?;
+    let (tenant, path) = (&found.chosen.tenant, path_of(manner, &found.chosen.tenant));
+    let (state, site) = (&found.project.state, &found.compiled.site);
     let guard = match into.dry_run || !manner.bind {
         true => None,
         false => {
             let patience = Duration::from_secs(into.lock_timeout);
-            Some(Project::load_any(&spec)?.lock_file.acquire(patience)?)
+            Some(state.acquire(&BTreeSet::from([tenant.clone()]), "midoform adopt", patience)?)
         }
     };
-    let found = find_out(ui, manner, &spec, choose)?;
-    let (tenant, path) = (&found.chosen.tenant, path_of(manner, &found.chosen.tenant));
     let text = with_comments(&found, manner.bind);
     let mut allocations = found.compiled.allocations.clone();
     bind(&mut allocations, &found);
@@ -171,7 +172,7 @@ fn take_over(
         // Without its spec an applied tenant would be one to be pruned.
         set_applied(&mut allocations, tenant, false);
         if let Some(guard) = &guard {
-            found.project.lock_file.write(guard, &allocations)?;
+            block_on(state.write(guard, site, &allocations))?;
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| CommandError::file(folder, error))?;
@@ -180,7 +181,7 @@ fn take_over(
             .map_err(|error| CommandError::file(&path, error))?;
         set_applied(&mut allocations, tenant, true);
         if let Some(guard) = &guard {
-            found.project.lock_file.write(guard, &allocations)?;
+            block_on(state.write(guard, site, &allocations))?;
         }
     }
     let ids = allocations.tenants.get(tenant).map(|entry| entry.ids.clone()).unwrap_or_default();
@@ -402,7 +403,7 @@ fn tell(
         ui.always_say(&format!("differs: {key} ({kind}) is {is}: {what}"));
     }
     if written {
-        let lock = found.project.lock_file.path().display();
+        let lock = found.project.state.shown();
         ui.say(&match manner.bind {
             true => format!("written: {lock}, {file}"),
             false => format!("written: {file}; nothing was bound"),

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-use midoform_applier::store::lockfile::Guard;
 use midoform_compiler::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::key::{Key, Namespace};
 use midoform_compiler::observed::Observed;
@@ -16,12 +15,13 @@ use crate::args::{ApplyOptions, Select};
 use crate::commands::carry_out::{Batches, Finished, Job};
 use crate::commands::destroy::{attached, refuse_protected};
 use crate::commands::plan::Work;
-use crate::commands::saved;
+use crate::commands::{pods, saved};
 use crate::error::{CommandError, Exit};
-use crate::project::Project;
+use crate::project::{Project, Reach};
 use crate::projects::{self, Missing};
 use crate::report;
 use crate::session::{Session, Target, block_on};
+use crate::state::Guard;
 use crate::ui::Ui;
 
 pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
@@ -33,14 +33,16 @@ pub(crate) fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError>
         }
         return saved::apply(ui, options);
     }
-    let project = Project::load_under(&options.spec, &options.policy)?;
+    let load = || Project::load_under(&options.spec, &options.policy, Reach::Everything);
+    let mut project = load()?;
     let guard = match options.consent.dry_run {
         true => None,
-        false => Some(project.lock_file.acquire(options.consent.patience())?),
+        false => Some(project.acquire("midoform apply", options.consent.patience(), |_| options.prune)?),
     };
-    // Read again under the guard: another apply may have written since.
-    let project =
-        if guard.is_some() { Project::load_under(&options.spec, &options.policy)? } else { project };
+    if guard.is_some() {
+        // Read again under the guard: another apply may have written since.
+        project = load()?;
+    }
     let missing = Missing::under(guard.as_ref(), options.consent.yes);
     let (project, _) = projects::look_up(ui, project, &options.api.login, &options.select, &missing)?;
     let (compiled, project) = project.compile(&options.spec)?;
@@ -91,15 +93,27 @@ impl Applied<'_> {
         };
         let Some(agreed) = job.agreed()? else { return Ok(Exit::Done) };
         let guard = self.guard.ok_or_else(|| CommandError::Internal("no lock is held".to_owned()))?;
+        let (state, site) = (&self.project.state, &work.compiled.site);
         let mut allocations = work.compiled.allocations.clone();
         note_what_is_made(&mut allocations, &plan, &work.desired);
-        self.project.lock_file.write(guard, &allocations)?;
+        state.write(guard, site, &allocations).await?;
+        if state.is_store() {
+            guard.retire(self.abandoned, false).await?;
+        }
         let finished = job.carry_out(agreed, &|observed| work.plan(observed)).await?;
         record(&mut allocations, work, &finished);
         if finished.is_whole() {
             give_back(&mut allocations, self.abandoned);
         }
-        self.project.lock_file.write(guard, &allocations)?;
+        state.write(guard, site, &allocations).await?;
+        if state.is_store() && finished.is_whole() {
+            pods::let_in(
+                guard,
+                &pods::publication(self.project, work.compiled, &work.tenants, &finished.ids),
+            )
+            .await?;
+            pods::forget(guard, self.abandoned).await?;
+        }
         finished.exit(ui, &options.consent, &plan)
     }
 }

@@ -10,6 +10,7 @@ use crate::args::{Consent, DestroyOptions};
 use crate::commands::apply::{everything, give_back};
 use crate::commands::carry_out::Job;
 use crate::commands::plan::Work;
+use crate::commands::pods;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::projects;
@@ -20,7 +21,8 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
     let project = Project::load(&options.spec)?;
     // Whoever says destroy means it: the share of what goes is not asked about again.
     let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
-    let guard = project.lock_file.acquire(consent.patience())?;
+    let is_target = |name: &str| options.target.iter().any(|target| target == name);
+    let guard = project.acquire("midoform destroy", consent.patience(), is_target)?;
     let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
     let mut work = Work::new(&compiled, &everything())?;
     if !options.target.is_empty() {
@@ -58,13 +60,19 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
                 batches: None,
             };
             let Some(agreed) = job.agreed()? else { return Ok(Exit::Done) };
+            if project.state.is_store() {
+                guard.retire(&tenants, options.force).await?;
+            }
             let finished = job.carry_out(agreed, &plan_of).await?;
             // Addresses are given back last, when nothing uses them any more.
             if finished.is_whole() {
                 delete_projects(ui, options, &compiled, &tenants).await?;
                 let mut after = compiled.known.clone();
                 give_back(&mut after, &tenants);
-                project.lock_file.write(&guard, &after)?;
+                project.state.write(&guard, &compiled.site, &after).await?;
+                if project.state.is_store() {
+                    pods::forget(&guard, &tenants).await?;
+                }
             }
             finished.exit(ui, &consent, &plan)
         };

@@ -11,6 +11,7 @@ use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::projects::{self, Missing};
 use crate::report;
+use crate::session::block_on;
 use crate::ui::Ui;
 
 #[derive(Serialize)]
@@ -22,7 +23,7 @@ struct Report<'a> {
 
 pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> {
     let project = Project::load(&options.spec)?;
-    let guard = project.lock_file.acquire(std::time::Duration::ZERO)?;
+    let guard = project.acquire("midoform lock", std::time::Duration::ZERO, |_| options.repair)?;
     let mut project = Project::load(&options.spec)?;
     let mut repair = Repair::default();
     if options.repair {
@@ -39,9 +40,9 @@ pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> 
     let (project, _) = projects::look_up(ui, project, &options.login, &everything(), &missing)?;
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);
-    project.lock_file.write(&guard, &compiled.allocations)?;
+    block_on(project.state.write(&guard, &compiled.site, &compiled.allocations))?;
     let changed = lock::changed_tenants(&compiled.known, &compiled.allocations);
-    let lock_file = project.lock_file.path().display().to_string();
+    let lock_file = project.state.shown();
     if options.json {
         ui.json(&Report { lock_file, moved: &repair.moved, changed })?;
         return Ok(Exit::Done);

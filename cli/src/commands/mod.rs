@@ -11,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod lock;
 pub(crate) mod plan;
+pub(crate) mod pods;
 pub(crate) mod saved;
 pub(crate) mod schema;
 pub(crate) mod serve;

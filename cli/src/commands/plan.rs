@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use midoform_applier::saved::SavedPlan;
-use midoform_applier::store::lockfile::write_atomically;
+use midoform_applier::atomic_file::write_atomically;
+use midoform_applier::saved::{Pods, SavedPlan};
 use midoform_compiler::diff;
 use midoform_compiler::key::{Key, Namespace};
 use midoform_compiler::lower::provider_router;
@@ -18,15 +18,17 @@ use midoform_compiler::verify::{self, Reachability};
 use midoform_compiler::{Compiled, lint, lock};
 
 use crate::args::{Api, PlanOptions, Select, Spec};
+use crate::commands::pods;
 use crate::error::{CommandError, Exit};
-use crate::project::Project;
+use crate::project::{Project, Reach};
 use crate::projects::{self, Missing};
 use crate::report;
 use crate::session::{Session, Target, View, block_on};
 use crate::ui::Ui;
 
 pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> {
-    let project = Project::load_under(&options.spec, &options.policy)?;
+    let reach = if options.offline { Reach::Files } else { Reach::Everything };
+    let project = Project::load_under(&options.spec, &options.policy, reach)?;
     let (project, found) = match options.offline {
         true => (project, false),
         false => projects::look_up(ui, project, &options.api.login, &options.select, &Missing::Leave)?,
@@ -54,19 +56,7 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
     };
     if let Some(path) = &options.out {
         projects::refuse_unwritten(&compiled, found)?;
-        let mut saved = SavedPlan::new(
-            plan.clone(),
-            work.desired.clone(),
-            observed.topology.clone(),
-            work.tenants.clone(),
-            work.provider.clone(),
-        );
-        saved.moves = compiled.moves.clone();
-        saved.url = url;
-        saved.lock_before = lock::to_toml(&compiled.known);
-        saved.lock_after = lock::to_toml(&compiled.allocations);
-        saved.write(path)?;
-        ui.say(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
+        save(ui, path, &project, &work, &plan, &observed, url)?;
     }
     if let Some(path) = &options.html {
         let page = ReviewPage {
@@ -86,6 +76,37 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
     show(ui, options, &plan, &work.desired, &observed, &shown_url, &reachability)?;
     let pending = plan.summary().changes() > 0;
     Ok(if pending && options.detailed_exitcode { Exit::ChangesPending } else { Exit::Done })
+}
+
+/// Saves the plan with what applying it will need.
+fn save(
+    ui: &Ui,
+    path: &Path,
+    project: &Project,
+    work: &Work<'_>,
+    plan: &Plan,
+    observed: &Observed,
+    url: Option<String>,
+) -> Result<(), CommandError> {
+    let mut saved = SavedPlan::new(
+        plan.clone(),
+        work.desired.clone(),
+        observed.topology.clone(),
+        work.tenants.clone(),
+        work.provider.clone(),
+    );
+    saved.moves = work.compiled.moves.clone();
+    saved.url = url;
+    saved.site_file = project.site_source().text().to_owned();
+    if project.state.is_store() {
+        let after = pods::publication(project, work.compiled, &work.tenants, &observed.ids);
+        saved.pods = Some(Pods { before: project.state.published(&work.tenants)?, after });
+    }
+    saved.lock_before = lock::to_toml(&work.compiled.known);
+    saved.lock_after = lock::to_toml(&work.compiled.allocations);
+    saved.write(path)?;
+    ui.say(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
+    Ok(())
 }
 
 /// What would be observed of a network that is what another spec says.
@@ -299,6 +320,9 @@ fn with_dependencies(topology: &Topology, targets: &[String]) -> Topology {
 
 /// Holds a plan against what the API takes, before anything is sent.
 pub(crate) fn check(plan: &Plan, observed: &Observed) -> Result<(), CommandError> {
+    if plan.changes().next().is_none() {
+        return Ok(());
+    }
     match lint::check(plan, observed).first() {
         None => Ok(()),
         Some(finding) => Err(CommandError::Internal(format!(

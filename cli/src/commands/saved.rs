@@ -1,26 +1,30 @@
 //! Saved plans: applied exactly, and undone.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use midoform_applier::saved::SavedPlan;
-use midoform_applier::store::lockfile::{Guard, LockFile};
+use midoform_applier::saved::{Pods, SavedPlan};
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::diag::Diagnostics;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::{diff, lock};
+use midoform_compiler::spec::Site;
+use midoform_compiler::{diff, lock, parse};
 
 use crate::args::{Api, ApplyOptions, Consent, UndoOptions};
 use crate::commands::apply::{mark_applied, note_what_is_made};
 use crate::commands::carry_out::{Batches, Finished, Job};
+use crate::commands::pods;
 use crate::error::{CommandError, Exit};
 use crate::session::{Identity, Session, Target, View, block_on};
+use crate::state::{Guard, State};
 use crate::ui::Ui;
 
 /// A saved plan with what it is used with.
 struct Opened {
     saved: SavedPlan,
-    lock_file: LockFile,
+    site: Site,
+    state: State,
     guard: Guard,
     target: Target,
     /// What the lock file says now.
@@ -30,26 +34,37 @@ struct Opened {
 impl Opened {
     fn new(
         path: &Path,
+        by: &str,
+        site_file: Option<&Path>,
         lock: Option<&PathBuf>,
         api: &Api,
         consent: &Consent,
     ) -> Result<Opened, CommandError> {
         let saved = SavedPlan::read(path)?;
-        let lock_file = LockFile::at(lock.cloned().unwrap_or_else(|| path.with_file_name("midoform.lock")));
-        let guard = lock_file.acquire(consent.patience())?;
-        let text = lock_file.source().map(|source| source.text().to_owned());
-        let current = match text {
-            Some(text) => parse_lock(&text)?,
+        // Relative paths of the site file are from the plan's folder on, or from the site file's where it is named.
+        let beside = site_file.unwrap_or(path);
+        let folder = beside.parent().map(Path::to_path_buf).unwrap_or_default();
+        let source = Source::new("site.toml", saved.site_file.as_str());
+        let site = parse::site(&source, SourceId(0), &mut Diagnostics::default());
+        let site = site
+            .ok_or_else(|| CommandError::Usage("the plan's site file is damaged: plan again".to_owned()))?;
+        let state = State::of(Some(&site), &folder, lock)?;
+        let guard = state.acquire(&saved.tenants, by, consent.patience())?;
+        let current = match state.source()? {
+            Some(source) => parse_lock(source.text())?,
             None => Allocations::default(),
         };
         let target = match (&api.api, &saved.url) {
             (Some(url), _) | (None, Some(url)) => Target::Url(url.clone(), Identity::OfTheLogin),
             (None, None) => {
-                let beside = lock_file.path().with_file_name(".midoform");
+                let beside = match state.is_store() {
+                    true => folder.join(".midoform"),
+                    false => Path::new(&state.shown()).with_file_name(".midoform"),
+                };
                 Target::Embedded { folder: api.state_dir.clone().unwrap_or(beside), hosts: Vec::new() }
             }
         };
-        Ok(Opened { saved, lock_file, guard, target, current })
+        Ok(Opened { saved, site, state, guard, target, current })
     }
 
     /// Where an observation looks, knowing these ids.
@@ -68,10 +83,14 @@ impl Opened {
 
 /// Applies exactly the plan in a file.
 pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
-    let opened = Opened::new(&options.spec.path, options.spec.lock.as_ref(), &options.api, &options.consent)?;
+    let (path, site_file, lock) =
+        (&options.spec.path, options.spec.site.as_deref(), options.spec.lock.as_ref());
+    let opened = Opened::new(path, "midoform apply", site_file, lock, &options.api, &options.consent)?;
     let saved = &opened.saved;
-    if lock::to_toml(&opened.current) != saved.lock_before {
-        let shown = opened.lock_file.path().display();
+    let before = parse_lock(&saved.lock_before)?;
+    let own = |all: &Allocations| lock::to_toml(&all.of_tenants(&saved.tenants));
+    if own(&opened.current) != own(&before) {
+        let shown = opened.state.shown();
         let message = format!("{shown} is not what it was when the plan was made: plan again");
         return Err(CommandError::Conflict(message));
     }
@@ -101,7 +120,7 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
             let Some(agreed) = job.agreed()? else { return Ok(None) };
             let mut before = allocations.clone();
             note_what_is_made(&mut before, &saved.plan, &saved.desired);
-            opened.lock_file.write(&opened.guard, &before)?;
+            opened.state.write(&opened.guard, &opened.site, &before).await?;
             let again = |observed: &Observed| {
                 diff::plan(&saved.plan.site, saved.plan.dialect, &saved.desired, observed)
             };
@@ -113,7 +132,13 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
     })?;
     let Some(finished) = finished else { return Ok(Exit::Done) };
     mark_applied(&mut allocations, &saved.plan.site, &saved.tenants, &saved.desired, &finished);
-    opened.lock_file.write(&opened.guard, &allocations)?;
+    block_on(async {
+        opened.state.write(&opened.guard, &opened.site, &allocations).await?;
+        match &saved.pods {
+            Some(found) if finished.is_whole() => pods::let_in(&opened.guard, &found.after).await,
+            _ => Ok(()),
+        }
+    })?;
     finished.exit(ui, &options.consent, &saved.plan)
 }
 
@@ -121,7 +146,8 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
 pub(crate) fn undo(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError> {
     // Whoever undoes a plan means all of it.
     let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
-    let opened = Opened::new(&options.plan, options.lock.as_ref(), &options.api, &consent)?;
+    let (path, lock) = (&options.plan, options.lock.as_ref());
+    let opened = Opened::new(path, "midoform undo", options.site.as_deref(), lock, &options.api, &consent)?;
     let saved = &opened.saved;
     let (site, dialect) = (&saved.plan.site, saved.plan.dialect);
     let done = block_on(async {
@@ -151,6 +177,9 @@ pub(crate) fn undo(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError>
                 batches: None,
             };
             let Some(agreed) = job.agreed()? else { return Ok(None) };
+            if let Some(found) = &saved.pods {
+                opened.guard.retire(&made_by(found), options.force).await?;
+            }
             Ok(Some((job.carry_out(agreed, &back).await?, plan)))
         };
         let result = result.await;
@@ -161,9 +190,21 @@ pub(crate) fn undo(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError>
     if finished.is_whole() {
         let mut allocations = opened.current.clone();
         restore(&mut allocations, &parse_lock(&saved.lock_before)?, saved, &finished);
-        opened.lock_file.write(&opened.guard, &allocations)?;
+        block_on(async {
+            opened.state.write(&opened.guard, &opened.site, &allocations).await?;
+            match &saved.pods {
+                Some(found) => pods::let_in(&opened.guard, &found.before).await,
+                None => Ok(()),
+            }
+        })?;
     }
     finished.exit(ui, &consent, &plan)
+}
+
+/// The tenants that weren't ready for pods before the plan, and go.
+fn made_by(found: &Pods) -> BTreeSet<String> {
+    let before = |tenant: &String| found.before.tenants.get(tenant).is_some_and(|one| one.ready.is_some());
+    found.after.tenants.keys().filter(|tenant| !before(tenant)).cloned().collect()
 }
 
 /// The plan's tenants get back what they had; the others keep what they have now.

@@ -22,7 +22,6 @@ use midoform_compiler::dialect::Dialect;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::Site;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::args::{Api, Spec};
 use crate::error::{CommandError, Exit};
@@ -300,10 +299,7 @@ pub(crate) fn push(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandError>
         let store = open(&options.place, true).await?;
         for some in files.chunks(AT_ONCE) {
             let put = |transaction: Transaction, (key, source): &(String, &Source)| {
-                let text = source.text().to_owned();
-                let sum = Sha256::digest(text.as_bytes());
-                let sha256 = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-                transaction.put(key, encode(&Pushed { file: source.name.to_string(), text, sha256 }))
+                transaction.put(key, encode(&Pushed::new(&source.name, source.text())))
             };
             let transaction = some.iter().fold(Transaction::default(), put);
             store.commit(&transaction).await.map_err(failed)?;

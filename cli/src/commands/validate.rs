@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::args::{FindingsFormat, ValidateOptions};
 use crate::error::{CommandError, Exit};
-use crate::project::Project;
+use crate::project::{Project, Reach};
 use crate::report::{count, diagnostics};
 use crate::ui::Ui;
 
@@ -23,7 +23,7 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(ui: &Ui, options: &ValidateOptions) -> Result<Exit, CommandError> {
-    let project = Project::load_under(&options.spec, &options.policy)?;
+    let project = Project::load_under(&options.spec, &options.policy, Reach::Files)?;
     let (mut found, project, tenants, objects) = match project.compile(&options.spec) {
         Ok((compiled, project)) => {
             (compiled.warnings, project, compiled.tenants.len(), compiled.topology.len())

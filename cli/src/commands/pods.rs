@@ -1,0 +1,44 @@
+//! What pods find of tenants that were applied, where the site keeps that in a store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_applier::claims::publication::{self, Publication, Published};
+use midoform_applier::claims::ready::Ready;
+use midoform_applier::claims::tenants::Pushed;
+use midoform_compiler::Compiled;
+use midoform_compiler::key::Key;
+use uuid::Uuid;
+
+use crate::error::CommandError;
+use crate::project::Project;
+use crate::state::Guard;
+
+/// These tenants as their pods will find them; `ids` are those that don't follow from the keys.
+pub(crate) fn publication(
+    project: &Project,
+    compiled: &Compiled,
+    tenants: &BTreeSet<String>,
+    ids: &BTreeMap<Key, Uuid>,
+) -> Publication {
+    let (sources, site) = (project.sources(), project.site_source());
+    let mut found =
+        Publication { site: Some(Pushed::new(&site.name, site.text())), ..Publication::default() };
+    for spec in compiled.specs.iter().filter(|spec| tenants.contains(&spec.name.value)) {
+        let name = &spec.name.value;
+        let Some(source) = sources.get(spec.name.span.source.0 as usize) else { continue };
+        let pushed = Pushed::new(&source.name, source.text());
+        let ready = Ready::of(compiled, name, &pushed.sha256, ids);
+        found.tenants.insert(name.clone(), Published { ready, spec: Some(pushed) });
+    }
+    found
+}
+
+/// Lets pods find them.
+pub(crate) async fn let_in(guard: &Guard, published: &Publication) -> Result<(), CommandError> {
+    Ok(published.publish(guard.store(), guard.lock()?).await?)
+}
+
+/// Forgets the specs of tenants that were taken down.
+pub(crate) async fn forget(guard: &Guard, tenants: &BTreeSet<String>) -> Result<(), CommandError> {
+    Ok(publication::forget(guard.store(), guard.lock()?, tenants).await?)
+}

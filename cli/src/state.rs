@@ -1,0 +1,196 @@
+//! Where a site keeps what it gave out: the lock file beside it, or the store that it names.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use midoform_applier::claims::given::{self, Given};
+use midoform_applier::claims::lock::{self as claims_lock, LEASE, Lock};
+use midoform_applier::claims::publication::Publication;
+use midoform_applier::claims::{keys, tenants};
+use midoform_applier::store::SharedStore;
+use midoform_applier::store::embedded::Embedded;
+use midoform_applier::store::etcd::Etcd;
+use midoform_applier::store::lockfile::LockFile;
+use midoform_applier::store::open::{self, Around, Place};
+use midoform_compiler::allocation::Allocations;
+use midoform_compiler::lock;
+use midoform_compiler::source::Source;
+use midoform_compiler::spec::Site;
+
+use crate::error::CommandError;
+use crate::session::{block_on, runtime};
+
+/// What a site gave out, and where it keeps it.
+#[derive(Clone)]
+pub(crate) struct State {
+    place: Place,
+    /// Whether `--lock` named it.
+    named: bool,
+    /// Whether the site names a store.
+    site_has_store: bool,
+    opened: Arc<OnceLock<SharedStore>>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.shown())
+    }
+}
+
+/// The right to change some tenants, let go at the end.
+pub(crate) struct Guard {
+    store: SharedStore,
+    lock: Option<Lock>,
+    /// What the store is known to say; read before the first write.
+    given: tokio::sync::Mutex<Option<Given>>,
+}
+
+impl State {
+    /// The place that the site names, or `--lock`. A site file that can't be read names none.
+    pub(crate) fn of(
+        site: Option<&Site>,
+        root: &Path,
+        lock: Option<&PathBuf>,
+    ) -> Result<State, CommandError> {
+        let login = open::login(&|name| std::env::var(name).ok())?;
+        let around = Around { folder: root.to_path_buf(), login, timeout: None };
+        let named_by_site = site.map_or(Place::LockFile, |site| open::place_of(site, &around));
+        let site_has_store = !matches!(named_by_site, Place::LockFile);
+        let place = if lock.is_some() { Place::LockFile } else { named_by_site };
+        let opened = OnceLock::new();
+        if matches!(place, Place::LockFile) {
+            let path = lock.cloned().unwrap_or_else(|| root.join("midoform.lock"));
+            let _ = opened.set(Arc::new(LockFile::at(path)) as SharedStore);
+        }
+        Ok(State { place, named: lock.is_some(), site_has_store, opened: Arc::new(opened) })
+    }
+
+    /// Whether it is a store that pods are attached with.
+    pub(crate) fn is_store(&self) -> bool {
+        !matches!(self.place, Place::LockFile)
+    }
+
+    /// Whether reading it needs a server.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Etcd(..))
+    }
+
+    /// What it is and where, for people.
+    pub(crate) fn shown(&self) -> String {
+        match (&self.place, self.opened.get()) {
+            (Place::LockFile, Some(store)) => {
+                store.name().strip_prefix("the lock file ").map(str::to_owned).unwrap_or_default()
+            }
+            (_, Some(store)) => store.name(),
+            (Place::Embedded(path), None) => format!("the store {}", path.display()),
+            (Place::Etcd(settings, _), None) => format!("etcd at {}", settings.endpoints.join(", ")),
+            (Place::LockFile, None) => String::new(),
+        }
+    }
+
+    /// The store; none where there is none yet and it is not to be made.
+    fn open(&self, make: bool) -> Result<Option<SharedStore>, CommandError> {
+        if let Some(store) = self.opened.get() {
+            return Ok(Some(store.clone()));
+        }
+        let store: SharedStore = match &self.place {
+            Place::Embedded(path) if !make && !path.exists() => return Ok(None),
+            Place::Embedded(path) => Arc::new(Embedded::open(path)?),
+            Place::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings.clone(), tls)?),
+            Place::LockFile => return Ok(None),
+        };
+        Ok(Some(self.opened.get_or_init(|| store).clone()))
+    }
+
+    /// What was given out, as the text of a lock file.
+    pub(crate) fn source(&self) -> Result<Option<Source>, CommandError> {
+        let Some(store) = self.open(false)? else { return Ok(None) };
+        if let Place::LockFile = self.place {
+            return Ok(LockFile::at(self.shown()).source());
+        }
+        let given = block_on(async { Ok(given::load(&store).await?) })?;
+        Ok(Some(Source::new(store.name(), lock::to_toml(&given.allocations))))
+    }
+
+    /// What pods find of these tenants.
+    pub(crate) fn published(&self, tenants: &BTreeSet<String>) -> Result<Publication, CommandError> {
+        match self.open(false)? {
+            Some(store) => block_on(async { Ok(Publication::read(&store, tenants).await?) }),
+            None => Ok(Publication::default()),
+        }
+    }
+
+    /// Takes the right to change these tenants, waiting so long for others. `by` says what for.
+    pub(crate) fn acquire(
+        &self,
+        tenants: &BTreeSet<String>,
+        by: &str,
+        patience: Duration,
+    ) -> Result<Guard, CommandError> {
+        if self.named && self.site_has_store {
+            let message = "--lock: the site keeps what it gave out in its store, and a lock file beside that could only \
+                           contradict it";
+            return Err(CommandError::Usage(message.to_owned()));
+        }
+        let store =
+            self.open(true)?.ok_or_else(|| CommandError::Internal("no store was opened".to_owned()))?;
+        let names: Vec<String> = tenants.iter().map(|tenant| keys::tenant_lock(tenant)).collect();
+        let lock =
+            block_on(async { Ok(claims_lock::acquire_all(&store, &names, by, patience, LEASE).await?) })?;
+        Ok(Guard { store, lock: Some(lock), given: tokio::sync::Mutex::new(None) })
+    }
+
+    /// Writes what is given out now to the tenants that the guard is for, if that changes it.
+    pub(crate) async fn write(
+        &self,
+        guard: &Guard,
+        site: &Site,
+        allocations: &Allocations,
+    ) -> Result<(), CommandError> {
+        let mut known = guard.given.lock().await;
+        let mut given = match known.take() {
+            Some(given) => given,
+            None => given::load(&guard.store).await?,
+        };
+        let result =
+            given::write_beside_others(&guard.store, guard.lock()?, site, &mut given, allocations).await;
+        *known = Some(given);
+        Ok(result?)
+    }
+}
+
+impl Guard {
+    pub(crate) fn lock(&self) -> Result<&Lock, CommandError> {
+        self.lock.as_ref().ok_or_else(|| CommandError::Internal("the lock was let go".to_owned()))
+    }
+
+    pub(crate) fn store(&self) -> &SharedStore {
+        &self.store
+    }
+
+    /// What every write for this tenant compares.
+    pub(crate) fn fence(&self, tenant: &str) -> Result<midoform_applier::store::Compare, CommandError> {
+        let fence = self.lock()?.fence_of(&keys::tenant_lock(tenant));
+        fence.ok_or_else(|| CommandError::Internal(format!("tenant `{tenant}` is not locked")))
+    }
+
+    /// No more pods are attached to these tenants from now on. Refuses while some are, unless they are to be cut off.
+    pub(crate) async fn retire(&self, tenants: &BTreeSet<String>, force: bool) -> Result<(), CommandError> {
+        for tenant in tenants {
+            tenants::retire(&self.store, &self.fence(tenant)?, tenant, force).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(lock) = self.lock.take() else { return };
+        // Inside of the runtime it would wait for itself; then the lock ends with its lease, or with this process.
+        if let (Err(_), Ok(runtime)) = (tokio::runtime::Handle::try_current(), runtime()) {
+            runtime.block_on(lock.release());
+        }
+    }
+}

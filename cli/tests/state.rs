@@ -1,0 +1,308 @@
+//! What was given out, kept in each of the stores: the same commands do the same.
+
+use std::sync::{Arc, OnceLock};
+
+use midoform_applier::claims::pods::{Ask, Claim, Owner, Pods};
+use midoform_applier::claims::{given, keys, lock, tenants};
+use midoform_applier::store::embedded::Embedded;
+use midoform_applier::store::etcd::{Etcd, Settings};
+use midoform_applier::store::{Range, SharedStore, read_one};
+use midoform_testutil::{Ran, TestFolder};
+use uuid::Uuid;
+
+use crate::MIDOFORM;
+use crate::etcd::Cluster;
+use crate::served::Served;
+
+const ACME: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nname = \"db\"\n[[rule]]\nname = \"open\"\n\
+                    from = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 5432 }\naction = \"accept\"\n[[rule]]\n\
+                    name = \"shut\"\nto = { bridge = \"db\" }\naction = \"drop\"\n";
+
+/// A site whose store is at hand, and a served API.
+struct World {
+    folder: TestFolder,
+    served: Served,
+    store: SharedStore,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl World {
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.folder.run(MIDOFORM, arguments)
+    }
+
+    fn apply(&self) -> Ran {
+        self.run(&["apply", ".", "--yes"])
+    }
+
+    fn claim(&self, bridge: Option<&str>, container: &str) -> Claim {
+        let owner =
+            Owner { network: "n".to_owned(), container: container.to_owned(), interface: "eth0".to_owned() };
+        let ask = Ask {
+            owner,
+            host: Uuid::from_u128(7),
+            tenant: "acme".to_owned(),
+            bridge: bridge.map(str::to_owned),
+            address: None,
+            mac: None,
+            host_interface: format!("if{container}"),
+            port: None,
+            pod: None,
+            extra: serde_json::Map::new(),
+        };
+        self.runtime.block_on(Pods::new(self.store.clone()).claim(&ask)).unwrap()
+    }
+
+    /// What a plugin does when a bridge is full, as far as the store sees it.
+    fn grow(&self, name: &str, from: &str) {
+        self.runtime.block_on(async {
+            let locked = keys::tenant_lock("acme");
+            let lock =
+                lock::acquire(&self.store, &locked, "a test", std::time::Duration::ZERO).await.unwrap();
+            let mut given = given::load(&self.store).await.unwrap();
+            let mut now = given.allocations.clone();
+            let grown = &mut now.tenants.get_mut("acme").unwrap().grown;
+            grown.insert(name.to_owned(), from.to_owned());
+            assert!(given::write(&self.store, &lock, &mut given, &now).await.unwrap());
+            lock.release().await;
+        });
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let all = self.runtime.block_on(read_one(&*self.store, Range::prefix(""))).unwrap();
+        all.into_iter().map(|entry| entry.key).collect()
+    }
+
+    fn ready(&self) -> Option<midoform_applier::claims::ready::Ready> {
+        self.runtime.block_on(tenants::ready(&self.store, "acme")).unwrap().map(|held| held.record)
+    }
+}
+
+/// Calls a test with a world whose store is a database, and with one whose store is etcd, in both dialects.
+fn in_each_store(test: impl Fn(&World)) {
+    static ETCD: OnceLock<Option<Cluster>> = OnceLock::new();
+    let etcd = ETCD.get_or_init(|| Cluster::start(1)).as_ref();
+    if etcd.is_none() {
+        println!("SKIPPED: etcd is not installed (etcd-server)");
+    }
+    for (version, dialect) in [("1.7", 1), ("5.8", 5)] {
+        for endpoints in [None, etcd.map(Cluster::endpoints)].into_iter().enumerate() {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let folder = TestFolder::default();
+            let served = Served::start(&folder, &["--version", version, "--inspect", "--faults"])
+                .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+            let name = format!("site{:016x}", fastrand::u64(..));
+            let (line, store): (String, SharedStore) = match endpoints {
+                (0, _) => {
+                    let store = Embedded::open(&folder.path().join("given.db")).unwrap();
+                    ("[store]\npath = \"given.db\"".to_owned(), Arc::new(store))
+                }
+                (_, None) => continue,
+                (_, Some(endpoints)) => {
+                    let line = format!("[etcd]\nendpoints = {endpoints:?}");
+                    let (prefix, timeout) = (Etcd::prefix_of(&name), std::time::Duration::from_secs(5));
+                    let settings = Settings { endpoints, login: None, prefix, timeout };
+                    (line, Arc::new(runtime.block_on(Etcd::open(settings)).unwrap()))
+                }
+            };
+            let url = served.url();
+            folder.write(
+                "site.toml",
+                format!("name = \"{name}\"\n{line}\n[midonet]\nurl = \"{url}\"\nversion = {dialect}\nmanaged = true\n"),
+            );
+            folder.write("acme.toml", ACME);
+            test(&World { folder, served, store, runtime });
+        }
+    }
+}
+
+#[test]
+fn a_tenant_comes_and_goes() {
+    in_each_store(|world| {
+        let shown = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(2);
+        assert!(!world.keys().iter().any(|key| key.starts_with("given/")), "{}", shown.stdout);
+        let _ = world.apply().expect_code(0);
+        assert!(!world.folder.path().join("midoform.lock").exists());
+        assert!(world.ready().is_some_and(|ready| ready.bridges.len() == 2));
+        assert!(!world.keys().iter().any(|key| key.starts_with("lock/")), "{:?}", world.keys());
+        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let _ = world.run(&["drift", "."]).expect_code(0);
+        let again = world.apply().expect_code(0);
+        assert!(again.stdout.contains("Nothing to do"), "{}", again.stdout);
+        let _ = world.run(&["destroy", ".", "--yes"]).expect_code(0);
+        let left: Vec<String> = world.keys().into_iter().filter(|key| key.contains("acme")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    });
+}
+
+#[test]
+fn pods_are_attached_to_what_was_applied_and_keep_it_up() {
+    in_each_store(|world| {
+        let _ = world.apply().expect_code(0);
+        assert!(matches!(world.claim(Some("db"), "c1"), Claim::Attached { .. }));
+        let refused = world.run(&["destroy", ".", "--yes"]).expect_code(6);
+        assert!(refused.stderr.contains("1 pods attached"), "{}", refused.stderr);
+        let still = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        assert!(world.ready().is_some(), "{}", still.stdout);
+        let _ = world.run(&["destroy", ".", "--yes", "--force"]).expect_code(0);
+        assert_eq!(world.ready(), None);
+        assert!(matches!(world.claim(None, "c2"), Claim::NotReady));
+    });
+}
+
+#[test]
+fn a_bridge_that_was_added_stays_and_the_rules_hold_for_it() {
+    in_each_store(|world| {
+        let _ = world.apply().expect_code(0);
+        world.grow("db-2", "db");
+        let planned = world.run(&["plan", "."]).expect_code(0);
+        for key in
+            ["+ bridge/db-2 ", "+ chain/policy/rule/open/to-db-2 ", "+ chain/policy/rule/shut/to-db-2 "]
+        {
+            assert!(planned.stdout.contains(key), "{key}: {}", planned.stdout);
+        }
+        assert!(planned.stdout.contains("0 to replace, 0 to delete"), "{}", planned.stdout);
+        let _ = world.apply().expect_code(0);
+        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let ready = world.ready().unwrap();
+        assert_eq!(ready.bridges_for(Some("db")).len(), 2);
+        let verified = world.run(&["verify", "."]);
+        assert_eq!(verified.code, 0, "{}", verified.stdout);
+        // Once the spec no longer speaks of the bridge, what was added for it goes too.
+        world.folder.write("acme.toml", "name = \"acme\"\n[[bridge]]\nname = \"web\"\n");
+        let _ = world.run(&["apply", ".", "--yes", "--allow-mass-delete"]).expect_code(0);
+        assert_eq!(world.ready().unwrap().bridges.len(), 1);
+        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    });
+}
+
+#[test]
+fn a_saved_plan_is_applied_and_undone() {
+    in_each_store(|world| {
+        let _ = world.run(&["plan", ".", "--out", "one.plan"]).expect_code(0);
+        let _ = world.run(&["apply", "one.plan", "--yes"]).expect_code(0);
+        assert!(world.ready().is_some());
+        world.folder.write("acme.toml", format!("{ACME}[[bridge]]\nname = \"cache\"\n"));
+        let _ = world.run(&["plan", ".", "--out", "two.plan"]).expect_code(0);
+        let _ = world.run(&["apply", "two.plan", "--yes"]).expect_code(0);
+        assert_eq!(world.ready().unwrap().bridges.len(), 3);
+        let _ = world.run(&["undo", "two.plan", "--yes"]).expect_code(0);
+        assert_eq!(world.ready().unwrap().bridges.len(), 2);
+        world.folder.write("acme.toml", ACME);
+        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let stale = world.run(&["apply", "one.plan", "--yes"]).expect_code(6);
+        assert!(stale.stderr.contains("plan again"), "{}", stale.stderr);
+    });
+}
+
+#[test]
+fn a_lock_file_beside_a_store_is_refused() {
+    in_each_store(|world| {
+        let refused = world.run(&["apply", ".", "--yes", "--lock", "other.lock"]).expect_code(64);
+        assert!(refused.stderr.contains("--lock: the site keeps"), "{}", refused.stderr);
+        let _ = world.run(&["plan", ".", "--offline"]).expect_code(0);
+        let _ = world.run(&["validate", "."]).expect_code(0);
+    });
+}
+
+#[test]
+fn a_killed_apply_keeps_no_lock() {
+    in_each_store(|world| {
+        let delay = r#"{"fault": "delay", "method": "POST", "nth": 3, "milliseconds": 60000}"#;
+        let mut connection = midoform_testutil::http::Connection::open(world.served.address).unwrap();
+        let _ = connection.send("POST", "/_faults", "application/json", delay).unwrap();
+        let mut command = world.folder.command(MIDOFORM, &["apply", ".", "--yes", "--quiet"]);
+        let mut first = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        while !connection.send("GET", "/_faults", "*/*", "").unwrap().body.contains("\"struck\":1") {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let busy = world.apply().expect_code(6);
+        assert!(
+            busy.stderr.contains("midoform apply (process") && busy.stderr.contains("since"),
+            "{}",
+            busy.stderr
+        );
+        first.kill().unwrap();
+        let _ = first.wait().unwrap();
+        let _ = world.apply().expect_code(0);
+        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    });
+}
+
+#[test]
+fn an_etcd_that_is_not_there_is_said_and_offline_commands_do_without() {
+    let folder = TestFolder::default();
+    let site = "name = \"s\"\n[etcd]\nendpoints = \"http://127.0.0.1:1\"\ntimeout = 1\n[midonet]\nembedded = true\nmanaged = true\n";
+    folder.write("site.toml", site);
+    folder.write("acme.toml", ACME);
+    let refused = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(4);
+    assert!(refused.stderr.contains("etcd at http://127.0.0.1:1"), "{}", refused.stderr);
+    let _ = folder.run(MIDOFORM, &["validate", "."]).expect_code(0);
+    let _ = folder.run(MIDOFORM, &["plan", ".", "--offline"]).expect_code(0);
+}
+
+/// Each in a folder of its own, as several people or pipelines have them.
+#[test]
+fn tenants_that_come_at_once_get_places_of_their_own() {
+    in_each_store(|world| {
+        let site = world.folder.read("site.toml").replace("given.db", "../given.db");
+        let names: Vec<String> = (0..6).map(|number| format!("t{number}")).collect();
+        for name in &names {
+            world
+                .folder
+                .write(&format!("{name}/site.toml"), format!("{site}[pools]\nlinks = \"172.16.0.0/27\"\n"));
+            world.folder.write(&format!("{name}/a.toml"), ACME.replace("acme", name));
+        }
+        let running: Vec<_> = names
+            .iter()
+            .map(|name| {
+                let arguments = ["apply", name, "--yes", "--quiet"];
+                let mut command = world.folder.command(MIDOFORM, &arguments);
+                command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+                (name, command.spawn().unwrap())
+            })
+            .collect();
+        for (name, child) in running {
+            let ended = child.wait_with_output().unwrap();
+            // Two may pick one place: then one of them is told so, and picks another one when it is run again.
+            match ended.status.code() {
+                Some(0) => {}
+                Some(6) => drop(world.run(&["apply", name, "--yes"]).expect_code(0)),
+                other => panic!("{name}: {other:?} {}", String::from_utf8_lossy(&ended.stderr)),
+            }
+        }
+        let given = world.runtime.block_on(given::load(&world.store)).unwrap().allocations;
+        let mut places: Vec<String> = Vec::new();
+        for tenant in given.tenants.values() {
+            assert!(tenant.applied);
+            places.extend(tenant.bridges.values().map(ToString::to_string));
+            places.push(tenant.link.unwrap().block().to_string());
+        }
+        let all = places.len();
+        places.sort();
+        places.dedup();
+        assert_eq!((all, places.len()), (18, 18), "{places:?}");
+    });
+}
+
+#[test]
+fn a_full_pool_is_named_and_grows_without_more() {
+    in_each_store(|world| {
+        let site = world.folder.read("site.toml");
+        let with_pool = |pool: &str| format!("{site}[pools]\nlinks = \"{pool}\"\n");
+        world.folder.write("site.toml", with_pool("172.16.0.0/30"));
+        let _ = world.apply().expect_code(0);
+        world.folder.write("beta.toml", ACME.replace("acme", "beta"));
+        let full = world.apply().expect_code(3);
+        assert!(full.stderr.contains("172.16.0.0/30") && full.stderr.contains("[pools]"), "{}", full.stderr);
+        world.folder.write("site.toml", with_pool("172.16.0.0/29"));
+        let grown = world.apply().expect_code(0);
+        assert!(
+            !grown.stdout.contains("to replace") || grown.stdout.contains("0 to replace"),
+            "{}",
+            grown.stdout
+        );
+        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    });
+}

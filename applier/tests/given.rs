@@ -5,7 +5,7 @@ use std::time::Duration;
 use midoform_applier::claims::given::{self, GivenError};
 use midoform_applier::claims::{keys, lock};
 use midoform_applier::store::lockfile::LockFile;
-use midoform_applier::store::{Commit, Range, Revision, SharedStore, Store as _, Transaction, get, read_one};
+use midoform_applier::store::{Commit, Range, Revision, SharedStore, Transaction, get, read_one};
 use midoform_compiler::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use midoform_compiler::diag::Diagnostics;
 use midoform_compiler::key::Key;

@@ -230,27 +230,8 @@ impl Walker<'_> {
             done.push((path, false));
             return;
         };
-        let known: Vec<Binding> = path
-            .bindings
-            .iter()
-            .rev()
-            .filter(|known| known.device == device && known.side == side)
-            .copied()
-            .collect();
-        let mut left = vec![path];
-        for binding in known {
-            let mut next = Vec::new();
-            for path in left {
-                let pairs = pairs(path.header, binding.key, echo);
-                let (equal, others) = path.split_equal(&pairs);
-                next.extend(others);
-                if let Some(mut path) = equal {
-                    rewrite(&mut path, side, binding.address, binding.port, echo);
-                    done.push((path, true));
-                }
-            }
-            left = next;
-        }
+        let keeps = |known: Binding| (known.key, (side, known.address, known.port));
+        let left = known(path, (device, side), echo, keeps, done);
         let choices =
             if self.first_choice { targets.get(..1).unwrap_or_default() } else { targets.as_slice() };
         for path in left {
@@ -337,38 +318,48 @@ fn rewrite(path: &mut Path, side: Side, address: usize, port: usize, echo: bool)
 
 /// Turns back what was translated on this device, if the packets look like its answers.
 fn reverse(path: Path, device: Uuid, side: Side, echo: bool, done: &mut Vec<(Path, bool)>) {
-    let known: Vec<Binding> = path
-        .bindings
-        .iter()
-        .rev()
-        .filter(|known| known.device == device && known.side == side)
-        .copied()
-        .collect();
-    let mut left = vec![path];
-    for binding in known {
-        let [source, destination, source_port, destination_port] = binding.key;
-        let (answer, back) = match side {
+    let turns_back = |known: Binding| {
+        let [source, destination, source_port, destination_port] = known.key;
+        match side {
             Side::Source => (
-                [destination, binding.address, destination_port, binding.port],
+                [destination, known.address, destination_port, known.port],
                 (Side::Destination, source, source_port),
             ),
             Side::Destination => (
-                [binding.address, source, binding.port, source_port],
+                [known.address, source, known.port, source_port],
                 (Side::Source, destination, destination_port),
             ),
-        };
+        }
+    };
+    let left = known(path, (device, side), echo, turns_back, done);
+    done.extend(left.into_iter().map(|path| (path, false)));
+}
+
+/// Does with packets what translations that were made before say, the latest first: of which header they are, and
+/// which side of it becomes which address and port. Packets that none of them is about come back.
+fn known(
+    path: Path,
+    (device, side): (Uuid, Side),
+    echo: bool,
+    says: impl Fn(Binding) -> ([usize; 4], (Side, usize, usize)),
+    done: &mut Vec<(Path, bool)>,
+) -> Vec<Path> {
+    let made_here = |made: &&Binding| made.device == device && made.side == side;
+    let made: Vec<Binding> = path.bindings.iter().rev().filter(made_here).copied().collect();
+    let mut left = vec![path];
+    for binding in made {
+        let (header, (side, address, port)) = says(binding);
         let mut next = Vec::new();
         for path in left {
-            let pairs = pairs(path.header, answer, echo);
+            let pairs = pairs(path.header, header, echo);
             let (equal, others) = path.split_equal(&pairs);
             next.extend(others);
             if let Some(mut path) = equal {
-                let (side, address, port) = back;
                 rewrite(&mut path, side, address, port, echo);
                 done.push((path, true));
             }
         }
         left = next;
     }
-    done.extend(left.into_iter().map(|path| (path, false)));
+    left
 }

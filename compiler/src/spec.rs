@@ -2,139 +2,22 @@
 //!
 //! The doc comments are what `midoform schema` prints as descriptions.
 
+mod policy;
+mod site;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use uuid::Uuid;
 
-use crate::object::{Encapsulation, MacAddress, PortRange};
+pub use policy::{NamePatterns, Pattern, Policy};
+pub use site::{
+    Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Site, StoreSettings,
+    TunnelZoneSettings,
+};
+
+use crate::object::{MacAddress, PortRange};
 use crate::source::{Span, Spanned};
-
-/// What a site file says.
-#[derive(Clone, Debug)]
-pub struct Site {
-    /// The site's name: the namespace of all ids.
-    pub name: Spanned<String>,
-    /// How MidoNet is reached.
-    pub midonet: MidonetSettings,
-    /// What addresses may be given out.
-    pub pools: Pools,
-    /// The store in a cluster.
-    pub etcd: Option<EtcdSettings>,
-    /// The store on one machine. With neither: the lock file.
-    pub store: Option<StoreSettings>,
-    /// Who knows the tenants' projects.
-    pub keystone: Option<KeystoneSettings>,
-    /// What tenants get that don't say otherwise.
-    pub defaults: Defaults,
-    /// The hosts that static ports may be bound on.
-    pub hosts: Vec<Host>,
-    /// The tunnel zone that midoform makes for these hosts.
-    pub tunnel_zone: Option<TunnelZoneSettings>,
-    /// What tenants have to keep to.
-    pub policy: Option<Policy>,
-}
-
-/// `[midonet]`.
-#[derive(Clone, Debug)]
-pub struct MidonetSettings {
-    /// The API's base URL; none when embedded.
-    pub url: Option<Spanned<String>>,
-    /// Use the API inside midoform.
-    pub embedded: bool,
-    /// The dialect: 1 or 5.
-    pub version: Spanned<i64>,
-    /// An existing provider router.
-    pub provider_router: Option<Spanned<Uuid>>,
-    /// midoform makes the provider router.
-    pub managed: bool,
-    /// Where the table stands.
-    pub span: Span,
-}
-
-/// `[pools]`.
-#[derive(Clone, Debug)]
-pub struct Pools {
-    /// Networks for the links between tenant routers and the provider router, and between peers.
-    pub links: Vec<Spanned<Ipv4Net>>,
-    /// Networks that bridges without a cidr are given their network from.
-    pub bridges: Vec<Spanned<Ipv4Net>>,
-    /// The prefix length of such a network.
-    pub bridge_prefix: Spanned<u8>,
-    /// Every tenant may use the whole pool.
-    pub shared: bool,
-}
-
-/// `[etcd]`.
-#[derive(Clone, Debug)]
-pub struct EtcdSettings {
-    /// The members' client URLs.
-    pub endpoints: Vec<Spanned<String>>,
-    /// The file with the certificates that vouch for the members (PEM); none: those that the system trusts.
-    pub ca: Option<Spanned<String>>,
-    /// The file with this side's own certificate (PEM); with [`EtcdSettings::key`] or not at all.
-    pub cert: Option<Spanned<String>>,
-    /// The file with its private key (PEM).
-    pub key: Option<Spanned<String>>,
-    /// How many seconds one call may take; none: what the program takes as usual.
-    pub timeout: Option<Spanned<u64>>,
-}
-
-/// `[store]`.
-#[derive(Clone, Debug)]
-pub struct StoreSettings {
-    /// The file of the embedded database; a relative path is one from the site file's folder.
-    pub path: Spanned<String>,
-}
-
-/// `[keystone]`. Logins never stand here: they come from the environment or from a file.
-#[derive(Clone, Debug)]
-pub struct KeystoneSettings {
-    /// Where it is, without a version in its path; none: where the environment says.
-    pub url: Option<Spanned<String>>,
-    /// Which Identity API: 2 or 3; none: which the environment says, or 3.
-    pub version: Option<Spanned<i64>>,
-    /// The domain that projects are looked for and made in (version 3), by name.
-    pub domain: Option<Spanned<String>>,
-    /// Projects that are missing are made.
-    pub create: bool,
-}
-
-/// `[defaults]`.
-#[derive(Clone, Debug, Default)]
-pub struct Defaults {
-    /// The profile.
-    pub profile: Option<Profile>,
-    /// Where sources are checked.
-    pub anti_spoof: Option<AntiSpoof>,
-    /// The MTU inside pods.
-    pub mtu: Option<Spanned<u16>>,
-    /// Name resolution inside pods.
-    pub dns: Option<Dns>,
-    /// Which address of a bridge's network the gateway has.
-    pub gateway: Option<Gateway>,
-}
-
-/// `[[host]]`.
-#[derive(Clone, Debug)]
-pub struct Host {
-    /// The name that static ports use.
-    pub name: Spanned<String>,
-    /// The id that its MidoNet agent registered.
-    pub id: Spanned<Uuid>,
-    /// Where its tunnels end.
-    pub tunnel_address: Option<Spanned<Ipv4Addr>>,
-}
-
-/// `[tunnel_zone]`.
-#[derive(Clone, Debug)]
-pub struct TunnelZoneSettings {
-    /// Its name.
-    pub name: Spanned<String>,
-    /// GRE or VXLAN.
-    pub encapsulation: Encapsulation,
-}
 
 /// The rules of a tenant's layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -498,58 +381,6 @@ pub struct Peer {
     pub tenant: Spanned<String>,
     /// Which of the own bridges it may reach; none named: all.
     pub bridges: Option<Vec<Spanned<String>>>,
-}
-
-/// `[policy]`, or a policy file: what every tenant has to keep to. What is absent allows everything.
-#[derive(Clone, Debug, Default)]
-pub struct Policy {
-    /// At most so many of each, in one tenant.
-    pub limits: Quotas,
-    /// The only public ports that may be exposed.
-    pub allowed_public_ports: Option<Spanned<Vec<PortRange>>>,
-    /// Public ports that may not be exposed.
-    pub forbidden_public_ports: Option<Spanned<Vec<PortRange>>>,
-    /// The only addresses that may be exposed or translated to.
-    pub allowed_public_addresses: Option<Spanned<Vec<Ipv4Net>>>,
-    /// The only networks that a pinned bridge may lie in.
-    pub allowed_bridge_networks: Option<Spanned<Vec<Ipv4Net>>>,
-    /// The only profiles.
-    pub allowed_profiles: Option<Spanned<Vec<Profile>>>,
-    /// The only places where sources may be checked.
-    pub allowed_anti_spoof: Option<Spanned<Vec<AntiSpoof>>>,
-    /// Labels that a tenant has to have.
-    pub required_labels: Vec<Spanned<String>>,
-    /// What the values of labels look like.
-    pub label_values: BTreeMap<String, Pattern>,
-    /// What names look like.
-    pub names: NamePatterns,
-    /// No rule accepts from everywhere.
-    pub forbid_accept_from_anywhere: Option<Span>,
-    /// No rule accepts to everywhere.
-    pub forbid_accept_to_anywhere: Option<Span>,
-    /// Tenants with these labels have to be protected; without labels: all.
-    pub require_protect: Option<Spanned<BTreeMap<String, String>>>,
-}
-
-/// What names of each kind look like.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs, reason = "the struct's comment says it all")]
-pub struct NamePatterns {
-    pub tenant: Option<Pattern>,
-    pub bridge: Option<Pattern>,
-    pub port: Option<Pattern>,
-    pub rule: Option<Pattern>,
-    pub address_group: Option<Pattern>,
-    pub port_group: Option<Pattern>,
-}
-
-/// A regular expression that a whole text has to match.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    /// As it was written.
-    pub text: Spanned<String>,
-    /// Compiled, bound to both ends.
-    pub regex: regex_lite::Regex,
 }
 
 /// `[[assert]]`: what has to hold of the network, whatever the rules say.

@@ -1,0 +1,61 @@
+//! What a policy may say.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+
+use super::{AntiSpoof, Profile, Quotas};
+use crate::object::PortRange;
+use crate::source::{Span, Spanned};
+
+/// `[policy]`, or a policy file: what every tenant has to keep to. What is absent allows everything.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// At most so many of each, in one tenant.
+    pub limits: Quotas,
+    /// The only public ports that may be exposed.
+    pub allowed_public_ports: Option<Spanned<Vec<PortRange>>>,
+    /// Public ports that may not be exposed.
+    pub forbidden_public_ports: Option<Spanned<Vec<PortRange>>>,
+    /// The only addresses that may be exposed or translated to.
+    pub allowed_public_addresses: Option<Spanned<Vec<Ipv4Net>>>,
+    /// The only networks that a pinned bridge may lie in.
+    pub allowed_bridge_networks: Option<Spanned<Vec<Ipv4Net>>>,
+    /// The only profiles.
+    pub allowed_profiles: Option<Spanned<Vec<Profile>>>,
+    /// The only places where sources may be checked.
+    pub allowed_anti_spoof: Option<Spanned<Vec<AntiSpoof>>>,
+    /// Labels that a tenant has to have.
+    pub required_labels: Vec<Spanned<String>>,
+    /// What the values of labels look like.
+    pub label_values: BTreeMap<String, Pattern>,
+    /// What names look like.
+    pub names: NamePatterns,
+    /// No rule accepts from everywhere.
+    pub forbid_accept_from_anywhere: Option<Span>,
+    /// No rule accepts to everywhere.
+    pub forbid_accept_to_anywhere: Option<Span>,
+    /// Tenants with these labels have to be protected; without labels: all.
+    pub require_protect: Option<Spanned<BTreeMap<String, String>>>,
+}
+
+/// What names of each kind look like.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the struct's comment says it all")]
+pub struct NamePatterns {
+    pub tenant: Option<Pattern>,
+    pub bridge: Option<Pattern>,
+    pub port: Option<Pattern>,
+    pub rule: Option<Pattern>,
+    pub address_group: Option<Pattern>,
+    pub port_group: Option<Pattern>,
+}
+
+/// A regular expression that a whole text has to match.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// As it was written.
+    pub text: Spanned<String>,
+    /// Compiled, bound to both ends.
+    pub regex: regex_lite::Regex,
+}

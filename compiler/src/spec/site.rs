@@ -1,0 +1,135 @@
+//! What a site file may say.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use uuid::Uuid;
+
+use super::{AntiSpoof, Dns, Gateway, Policy, Profile};
+use crate::object::Encapsulation;
+use crate::source::{Span, Spanned};
+
+/// What a site file says.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The site's name: the namespace of all ids.
+    pub name: Spanned<String>,
+    /// How MidoNet is reached.
+    pub midonet: MidonetSettings,
+    /// What addresses may be given out.
+    pub pools: Pools,
+    /// The store in a cluster.
+    pub etcd: Option<EtcdSettings>,
+    /// The store on one machine. With neither: the lock file.
+    pub store: Option<StoreSettings>,
+    /// Who knows the tenants' projects.
+    pub keystone: Option<KeystoneSettings>,
+    /// What tenants get that don't say otherwise.
+    pub defaults: Defaults,
+    /// The hosts that static ports may be bound on.
+    pub hosts: Vec<Host>,
+    /// The tunnel zone that midoform makes for these hosts.
+    pub tunnel_zone: Option<TunnelZoneSettings>,
+    /// What tenants have to keep to.
+    pub policy: Option<Policy>,
+}
+
+/// `[midonet]`.
+#[derive(Clone, Debug)]
+pub struct MidonetSettings {
+    /// The API's base URL; none when embedded.
+    pub url: Option<Spanned<String>>,
+    /// Use the API inside midoform.
+    pub embedded: bool,
+    /// The dialect: 1 or 5.
+    pub version: Spanned<i64>,
+    /// An existing provider router.
+    pub provider_router: Option<Spanned<Uuid>>,
+    /// midoform makes the provider router.
+    pub managed: bool,
+    /// Where the table stands.
+    pub span: Span,
+}
+
+/// `[pools]`.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// Networks for the links between tenant routers and the provider router, and between peers.
+    pub links: Vec<Spanned<Ipv4Net>>,
+    /// Networks that bridges without a cidr are given their network from.
+    pub bridges: Vec<Spanned<Ipv4Net>>,
+    /// The prefix length of such a network.
+    pub bridge_prefix: Spanned<u8>,
+    /// Every tenant may use the whole pool.
+    pub shared: bool,
+}
+
+/// `[etcd]`.
+#[derive(Clone, Debug)]
+pub struct EtcdSettings {
+    /// The members' client URLs.
+    pub endpoints: Vec<Spanned<String>>,
+    /// The file with the certificates that vouch for the members (PEM); none: those that the system trusts.
+    pub ca: Option<Spanned<String>>,
+    /// The file with this side's own certificate (PEM); with [`EtcdSettings::key`] or not at all.
+    pub cert: Option<Spanned<String>>,
+    /// The file with its private key (PEM).
+    pub key: Option<Spanned<String>>,
+    /// How many seconds one call may take; none: what the program takes as usual.
+    pub timeout: Option<Spanned<u64>>,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The file of the embedded database; a relative path is one from the site file's folder.
+    pub path: Spanned<String>,
+}
+
+/// `[keystone]`. Logins never stand here: they come from the environment or from a file.
+#[derive(Clone, Debug)]
+pub struct KeystoneSettings {
+    /// Where it is, without a version in its path; none: where the environment says.
+    pub url: Option<Spanned<String>>,
+    /// Which Identity API: 2 or 3; none: which the environment says, or 3.
+    pub version: Option<Spanned<i64>>,
+    /// The domain that projects are looked for and made in (version 3), by name.
+    pub domain: Option<Spanned<String>>,
+    /// Projects that are missing are made.
+    pub create: bool,
+}
+
+/// `[defaults]`.
+#[derive(Clone, Debug, Default)]
+pub struct Defaults {
+    /// The profile.
+    pub profile: Option<Profile>,
+    /// Where sources are checked.
+    pub anti_spoof: Option<AntiSpoof>,
+    /// The MTU inside pods.
+    pub mtu: Option<Spanned<u16>>,
+    /// Name resolution inside pods.
+    pub dns: Option<Dns>,
+    /// Which address of a bridge's network the gateway has.
+    pub gateway: Option<Gateway>,
+}
+
+/// `[[host]]`.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The name that static ports use.
+    pub name: Spanned<String>,
+    /// The id that its MidoNet agent registered.
+    pub id: Spanned<Uuid>,
+    /// Where its tunnels end.
+    pub tunnel_address: Option<Spanned<Ipv4Addr>>,
+}
+
+/// `[tunnel_zone]`.
+#[derive(Clone, Debug)]
+pub struct TunnelZoneSettings {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// GRE or VXLAN.
+    pub encapsulation: Encapsulation,
+}

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::random::{Random, Size};
 use crate::object::MacAddress;
+use crate::semantics::world::{Rule, RuleKind, World};
 use crate::semantics::{Packet, State, Station, Trace, Verdict, simulate};
 use crate::verify::header::{Headers, Range};
 use crate::verify::path::Path;
@@ -73,13 +74,63 @@ fn compare(outcomes: &[Outcome], sent: &Packet, trace: &Trace, exact: bool) -> R
 /// How many sets a world may be taken into before it is left.
 const BUDGET: usize = 30_000;
 
+/// What was compared, by what it met.
+type Counts = BTreeMap<&'static str, usize>;
+
+fn count(counts: &mut Counts, what: &'static str) {
+    *counts.entry(what).or_default() += 1;
+}
+
+/// Takes note of how a packet ended, and of what the rules that it matched are like.
+fn note(counts: &mut Counts, world: &World, path: &Path, trace: &Trace) {
+    let end = match &trace.verdict {
+        Verdict::Delivered(_) => "delivered",
+        Verdict::Dropped { rule: Some(_), .. } => "dropped by a rule",
+        Verdict::Dropped { rule: None, .. } => "dropped by a device",
+        Verdict::Consumed(_) => "taken by a router",
+        Verdict::WaitsForArp(_) => "waiting",
+    };
+    count(counts, end);
+    let matched = world.chains.values().flatten().filter(|rule| path.rules.contains(&rule.id));
+    for rule in matched {
+        for (what, is) in of_rule(rule) {
+            if is {
+                count(counts, what);
+            }
+        }
+    }
+}
+
+fn of_rule(rule: &Rule) -> [(&'static str, bool); 16] {
+    let is = |kind| rule.kind == kind;
+    let grouped = [rule.port_group, rule.in_port_group, rule.out_port_group].iter().any(Option::is_some);
+    [
+        ("rule: accept", is(RuleKind::Accept)),
+        ("rule: return", is(RuleKind::Return)),
+        ("rule: jump", is(RuleKind::Jump)),
+        ("rule: snat", is(RuleKind::Snat)),
+        ("rule: dnat", is(RuleKind::Dnat)),
+        ("rule: rev_snat", is(RuleKind::RevSnat)),
+        ("rule: rev_dnat", is(RuleKind::RevDnat)),
+        ("rule: reject", is(RuleKind::Reject)),
+        ("condition: fragments", rule.fragment_policy.is_some()),
+        ("condition: icmp", rule.nw_proto == Some(1)),
+        ("condition: inverted network", rule.nw_dst_address.is_some() && rule.inv_nw_dst),
+        ("condition: inverted as a whole", rule.cond_invert),
+        ("condition: flow", rule.match_forward_flow || rule.match_return_flow),
+        ("condition: port group", grouped),
+        ("condition: ports", !rule.in_ports.is_empty() || !rule.out_ports.is_empty()),
+        ("condition: mac", rule.dl_src.is_some() || rule.dl_dst.is_some()),
+    ]
+}
+
 /// Sends so many packets through one world both ways; how many were compared.
-fn check(seed: u64, size: Size, packets: usize) -> Result<usize, String> {
+fn check(seed: u64, size: Size, packets: usize, counts: &mut Counts) -> Result<(), String> {
     let mut random = Random::new(seed, size);
     let attached = attached(&random.stations);
     let boundary = BTreeSet::new();
     let mut known: BTreeMap<_, Vec<Outcome>> = BTreeMap::new();
-    let mut compared = 0;
+    count(counts, "worlds");
     for _ in 0..packets {
         let (station, mac) = random.sender();
         let packet = random.packet(&station, mac);
@@ -101,13 +152,15 @@ fn check(seed: u64, size: Size, packets: usize) -> Result<usize, String> {
         let trace = simulate(&random.world, &mut state, &random.stations, station.port, packet);
         if outcomes.iter().any(|outcome| outcome.end == End::Unknown) {
             // Too many ways: the verifier says so.
-            return Ok(compared);
+            count(counts, "worlds left");
+            return Ok(());
         }
         let outcome = compare(outcomes, &packet, &trace, exact)?;
-        compared += 1;
-        compared += answer(&random, &walker, &outcome, (&packet, &trace), &mut state)?;
+        count(counts, "packets");
+        note(counts, &random.world, &outcome.path, &trace);
+        answer(&random, &walker, &outcome, (&packet, &trace), &mut state, counts)?;
     }
-    Ok(compared)
+    Ok(())
 }
 
 fn answer(
@@ -116,14 +169,15 @@ fn answer(
     outcome: &Outcome,
     (sent, trace): (&Packet, &Trace),
     state: &mut State,
-) -> Result<usize, String> {
-    let Verdict::Delivered(reached) = &trace.verdict else { return Ok(0) };
+    counts: &mut Counts,
+) -> Result<(), String> {
+    let Verdict::Delivered(reached) = &trace.verdict else { return Ok(()) };
     let Some(from) = random.stations.iter().find(|station| Some(&station.port) == reached.first()) else {
-        return Ok(0);
+        return Ok(());
     };
     // Who sent it last is who is answered; only requests among ICMP's echoes have answers.
     if sent.protocol == 1 && (sent.source_port != 8 || !walker.first_choice) {
-        return Ok(0);
+        return Ok(());
     }
     let macs: [MacAddress; 2] = [from.mac, trace.packet.source_mac];
     let reply = Packet { source_mac: macs[0], destination_mac: macs[1], ..trace.packet.answer() };
@@ -131,19 +185,30 @@ fn answer(
     let back = simulate(&random.world, state, &random.stations, from.port, reply);
     let outcomes = walker.follow(path);
     if outcomes.iter().any(|outcome| outcome.end == End::Unknown) {
-        return Ok(0);
+        return Ok(());
     }
-    compare(&outcomes, sent, &back, walker.first_choice)
+    let outcome = compare(&outcomes, sent, &back, walker.first_choice)
         .map_err(|why| format!("the answer {reply:?} to {why}"))?;
-    Ok(1)
+    count(counts, "answers");
+    note(counts, &random.world, &outcome.path, &back);
+    Ok(())
+}
+
+fn set(name: &str) -> Option<u32> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
 fn cases(standard: u32) -> u32 {
-    std::env::var("MIDOFORM_VERIFY_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(standard)
+    set("MIDOFORM_VERIFY_CASES").unwrap_or(standard)
+}
+
+/// How many packets are sent through each world.
+fn packets() -> usize {
+    set("MIDOFORM_VERIFY_PACKETS").map_or(40, |packets| packets as usize)
 }
 
 fn size() -> impl Strategy<Value = Size> {
-    (1..3_usize, 0..3_usize, 0..10_usize, 0..6_usize).prop_map(|(routers, bridges, rules, routes)| Size {
+    (1..4_usize, 0..3_usize, 0..10_usize, 0..6_usize).prop_map(|(routers, bridges, rules, routes)| Size {
         routers,
         bridges,
         rules,
@@ -152,20 +217,24 @@ fn size() -> impl Strategy<Value = Size> {
     })
 }
 
-/// Runs worlds until so many were compared; prints how many packets that were.
+/// Goes through random worlds; prints how many packets and answers were compared, and what they met.
 fn run(choices: bool, standard: u32) {
     let config =
         ProptestConfig { cases: cases(standard), failure_persistence: None, ..ProptestConfig::default() };
-    let compared = std::cell::Cell::new(0);
+    let counts = std::cell::RefCell::new(Counts::new());
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let result = runner.run(&(any::<u64>(), size()), |(seed, size)| {
-        let packets = check(seed, Size { choices, ..size }, 40).map_err(TestCaseError::fail)?;
-        compared.set(compared.get() + packets);
-        Ok(())
+        let counts = &mut counts.borrow_mut();
+        check(seed, Size { choices, ..size }, packets(), counts).map_err(TestCaseError::fail)
     });
-    println!("compared {} packets in {} worlds", compared.get(), cases(standard));
+    println!("compared: {:#?}", counts.borrow());
     if let Err(error) = result {
         panic!("{error}");
+    }
+    // What is never met is not compared.
+    let counts = counts.borrow();
+    for (what, _) in of_rule(&Rule::default()) {
+        assert!(counts.contains_key(what), "{what}");
     }
 }
 

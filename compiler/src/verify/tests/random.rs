@@ -131,6 +131,9 @@ impl Random {
                 self.bridge(*router, at, bridge);
             }
         }
+        if routers.len() > 1 && self.dice.one_in(2) {
+            self.peers(&routers);
+        }
         self.groups();
         for router in routers.iter().chain([&provider]) {
             for _ in 0..self.dice.below(self.size.routes + 1) {
@@ -142,6 +145,68 @@ impl Random {
             let rules = (0..self.dice.below(self.size.rules + 1)).map(|_| self.rule()).collect();
             self.world.chains.insert(chain, rules);
         }
+        for (at, router) in routers.into_iter().enumerate() {
+            if self.dice.one_in(2) {
+                self.translates(router, at);
+            }
+        }
+    }
+
+    /// Two routers that are linked besides, each with a route to the other's networks.
+    fn peers(&mut self, routers: &[Uuid]) {
+        let (one, other) = (self.dice.below(routers.len()), self.dice.below(routers.len()));
+        let (here, there) = (Ipv4Addr::new(172, 16, 9, 1), Ipv4Addr::new(172, 16, 9, 2));
+        let port = self.port(routers[one], Some((here, 30)));
+        let peer = self.port(routers[other], Some((there, 30)));
+        self.world.link(port, peer);
+        let networks = |at: usize| Ipv4Net::new(Ipv4Addr::new(10, at as u8, 0, 0), 16).unwrap();
+        self.add_route(routers[one], networks(other), port, Some(there));
+        self.add_route(routers[other], networks(one), peer, Some(here));
+    }
+
+    /// What tenants' routers do: an exposed port, sources translated to the link's address, and both turned back; then
+    /// a chain of any rules, if there is one.
+    fn translates(&mut self, router: Uuid, at: usize) {
+        let (accept, number) = (Some(FlowAction::Accept), at as u8);
+        let target = |address: Ipv4Addr, (port_from, port_to)| {
+            Some(vec![Target { address_from: address, address_to: address, port_from, port_to }])
+        };
+        let ports = if self.size.choices { (1024, 65535) } else { (1024, 1024) };
+        let exposed = Rule {
+            kind: RuleKind::Dnat,
+            nw_dst_address: Some(OUTSIDE[1]),
+            nw_dst_length: 32,
+            nw_proto: Some(self.dice.pick(&[6, 17])),
+            nat_targets: target(Ipv4Addr::new(10, number, 0, 1), (80, 80)),
+            flow_action: accept,
+            ..Rule::default()
+        };
+        let source = Rule {
+            kind: RuleKind::Snat,
+            nw_src_address: Some(Ipv4Addr::new(10, number, 0, 0)),
+            nw_src_length: 16,
+            nat_targets: target(Ipv4Addr::new(172, 16, number, 2), ports),
+            flow_action: accept,
+            ..Rule::default()
+        };
+        let back = |kind| Rule { kind, flow_action: accept, ..Rule::default() };
+        let inside = vec![back(RuleKind::RevSnat), exposed];
+        let outside = vec![back(RuleKind::RevDnat), source];
+        let chains = [inside, outside].map(|rules| self.chain_of(rules));
+        let device = self.world.devices.get_mut(&router).unwrap();
+        [device.inbound, device.outbound] = chains.map(Some);
+    }
+
+    fn chain_of(&mut self, mut rules: Vec<Rule>) -> Uuid {
+        let id = self.id();
+        if let Some(jump) = self.chain() {
+            rules.push(Rule { kind: RuleKind::Jump, jump_chain_id: Some(jump), ..Rule::default() });
+        }
+        for rule in &mut rules {
+            rule.id = self.id();
+        }
+        self.world.chains.insert(id, rules);
+        id
     }
 
     fn chain(&mut self) -> Option<Uuid> {
@@ -206,7 +271,9 @@ impl Random {
 
     fn bridge(&mut self, router: Uuid, at: usize, number: usize) {
         let bridge = self.device(false);
-        let net = |last| Ipv4Addr::new(10, at as u8, number as u8, last);
+        // Some have the networks of others.
+        let second = if self.dice.one_in(5) { 0 } else { at as u8 };
+        let net = |last| Ipv4Addr::new(10, second, number as u8, last);
         let gateway = self.port(router, Some((net(254), 24)));
         let peer = self.port(bridge, None);
         self.world.link(gateway, peer);
@@ -371,7 +438,7 @@ impl Random {
             let port = &self.world.ports[port];
             let there = [port.peer.map(|peer| self.world.ports[&peer].mac), Some(port.mac)];
             // Most packets are for a gateway.
-            macs.extend(there.into_iter().flatten().flat_map(|mac| [mac; 4]));
+            macs.extend(there.into_iter().flatten().flat_map(|mac| [mac; 10]));
         }
         let mac = self.dice.pick(&macs);
         (station, mac)

@@ -1,11 +1,13 @@
 //! A saved plan: the plan and what is needed to apply exactly it later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
+use midoform_compiler::key::Key;
 use midoform_compiler::moved::Moves;
-use midoform_compiler::object::Reference;
+use midoform_compiler::object::{MacAddress, Reference};
 use midoform_compiler::plan::{FORMAT, Plan};
 use midoform_compiler::render::json;
 use midoform_compiler::topology::Topology;
@@ -36,6 +38,9 @@ pub struct SavedPlan {
     /// What was renamed.
     #[serde(default)]
     pub moves: Moves,
+    /// What is behind static ports, for traces: no object of MidoNet's says it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub behind: BTreeMap<Key, (Ipv4Addr, MacAddress)>,
     /// The API's base URL; none where the embedded API is used.
     pub url: Option<String>,
     /// The site file's text: it says where what was given out is kept.
@@ -97,6 +102,7 @@ impl SavedPlan {
             tenants,
             provider,
             moves: Moves::default(),
+            behind: BTreeMap::new(),
             url: None,
             site_file: String::new(),
             pods: None,

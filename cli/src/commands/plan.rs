@@ -19,6 +19,7 @@ use midoform_compiler::{Compiled, lint, lock};
 
 use crate::args::{Api, PlanOptions, Select, Spec};
 use crate::commands::pods;
+use crate::commands::trace::behind_ports;
 use crate::error::{CommandError, Exit};
 use crate::project::{Project, Reach};
 use crate::projects::{self, Missing};
@@ -96,6 +97,7 @@ fn save(
         work.provider.clone(),
     );
     saved.moves = work.compiled.moves.clone();
+    saved.behind = behind_ports(&work.compiled.tenants);
     saved.url = url;
     saved.site_file = project.site_source().text().to_owned();
     if project.state.is_store() {

@@ -1,12 +1,12 @@
 //! `midoform trace`: one packet, and its answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use midoform_applier::saved::SavedPlan;
 use midoform_compiler::key::Key;
-use midoform_compiler::network::Tenant;
-use midoform_compiler::object::Object;
+use midoform_compiler::network::{Port, Tenant};
+use midoform_compiler::object::{MacAddress, Object};
 use midoform_compiler::observed::Observed;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::trace::{Probe, Scene, TraceReport, mermaid, text};
@@ -30,12 +30,13 @@ pub(crate) fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError>
             return Err(CommandError::Usage(message.to_owned()));
         }
         let saved = SavedPlan::read(&options.spec.path)?;
-        follow(&saved.desired, &[], &options.packet)?
+        follow(&saved.desired, &saved.behind, &options.packet)?
     } else {
         let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
         report::diagnostics(ui, &compiled.warnings, &project);
+        let behind = behind_ports(&compiled.tenants);
         match options.live {
-            false => follow(&compiled.topology, &compiled.tenants, &options.packet)?,
+            false => follow(&compiled.topology, &behind, &options.packet)?,
             true => {
                 let target = Target::of(&compiled.site, &options.api, project.root());
                 let work = Work::new(&compiled, &everything())?;
@@ -46,7 +47,7 @@ pub(crate) fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError>
                         "warning: {count} objects that are not midoform's are not looked at; `midoform show` lists them"
                     ));
                 }
-                follow(&observed.topology, &compiled.tenants, &options.packet)?
+                follow(&observed.topology, &behind, &options.packet)?
             }
         }
     };
@@ -75,16 +76,29 @@ fn observe(
     })
 }
 
+/// What is behind a static port, by its key.
+type Behind = BTreeMap<Key, (Ipv4Addr, MacAddress)>;
+
+/// What is behind the tenants' static ports.
+pub(crate) fn behind_ports(tenants: &[Tenant]) -> Behind {
+    let of_tenant = |tenant: &Tenant| {
+        let key = Key::from(&*tenant.name).join("port");
+        let port = |port: &Port| (key.join(&port.name), (port.address, port.mac));
+        tenant.ports.iter().map(port).collect::<Vec<_>>()
+    };
+    tenants.iter().flat_map(of_tenant).collect()
+}
+
 /// Sends the packet that was asked for.
 fn follow(
     topology: &Topology,
-    tenants: &[Tenant],
+    behind: &Behind,
     options: &PacketOptions,
 ) -> Result<TraceReport, CommandError> {
-    let from = probe("--from", &options.from, topology, tenants)?;
+    let from = probe("--from", &options.from, topology, behind)?;
     let to = match options.to.parse() {
         Ok(address) => Probe::World(address),
-        Err(_) => probe("--to", &options.to, topology, tenants)?,
+        Err(_) => probe("--to", &options.to, topology, behind)?,
     };
     let unusable = |error: midoform_compiler::trace::TraceError| CommandError::Usage(error.to_string());
     let mut scene = Scene::new(topology);
@@ -110,7 +124,7 @@ fn follow(
 }
 
 /// `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.
-fn probe(flag: &str, text: &str, topology: &Topology, tenants: &[Tenant]) -> Result<Probe, CommandError> {
+fn probe(flag: &str, text: &str, topology: &Topology, behind: &Behind) -> Result<Probe, CommandError> {
     let parts: Vec<&str> = text.split('/').collect();
     let wrong = |why: String| {
         CommandError::Usage(format!(
@@ -131,13 +145,9 @@ fn probe(flag: &str, text: &str, topology: &Topology, tenants: &[Tenant]) -> Res
             }
         }
         [tenant, port] => {
-            let known = tenants.iter().find(|known| &*known.name == *tenant);
-            let known = known.and_then(|known| known.ports.iter().find(|known| &*known.name == *port));
-            match known {
-                Some(port) => {
-                    let key = Key::from(*tenant).join("port").join(&port.name);
-                    Ok(Probe::Port(key, port.address, port.mac))
-                }
+            let key = Key::from(*tenant).join("port").join(port);
+            match behind.get(&key) {
+                Some((address, mac)) => Ok(Probe::Port(key, *address, *mac)),
                 None => Err(wrong(format!("there is no static port {tenant}/{port} in the spec"))),
             }
         }

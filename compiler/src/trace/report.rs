@@ -223,13 +223,29 @@ pub(super) fn report(scene: &Scene<'_>, from: &Station, packet: Packet, trace: &
     }
 }
 
+/// The hops until one is as an earlier one, and how many follow: of a packet that goes round in circles one round is
+/// enough for people.
+fn one_round(report: &TraceReport) -> (&[Hop], usize) {
+    let same = |one: &Hop, other: &Hop| {
+        (&one.device, &one.in_port, &one.packet) == (&other.device, &other.in_port, &other.packet)
+    };
+    let hops = report.hops.as_slice();
+    let again = (0..hops.len()).find(|at| {
+        let (before, here) = hops.split_at(*at);
+        here.first().is_some_and(|hop| before.iter().any(|earlier| same(earlier, hop)))
+    });
+    let (shown, left) = hops.split_at(again.unwrap_or(hops.len()));
+    (shown, left.len())
+}
+
 /// Writes a trace for people.
 ///
 /// # Errors
 /// Whatever the writer answers.
 pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} from {}", report.packet, report.from)?;
-    for hop in &report.hops {
+    let (hops, left) = one_round(report);
+    for hop in hops {
         writeln!(out, "\n  {}, in by {}", hop.device, hop.in_port)?;
         let mut chain = "";
         for rule in &hop.rules {
@@ -257,6 +273,9 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
         if !hop.out_ports.is_empty() {
             writeln!(out, "    out by {}", hop.out_ports.join(" and "))?;
         }
+    }
+    if left > 0 {
+        writeln!(out, "\n  and the same again: {left} more devices")?;
     }
     writeln!(out, "\n{}", report.ending)?;
     if report.ending.is_delivered() && report.packet_at_end != report.packet {
@@ -300,13 +319,17 @@ pub fn mermaid(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
 
 fn draw(report: &TraceReport, alias: &dyn Fn(&str) -> String, out: &mut dyn Write) -> io::Result<()> {
     let mut from = alias(&report.from);
-    for hop in &report.hops {
+    let (hops, left) = one_round(report);
+    for hop in hops {
         let device = alias(&hop.device);
         writeln!(out, "    {from}->>{device}: {}", quoted(&hop.packet.to_string()))?;
         for rule in hop.rules.iter().filter(|rule| rule.matched) {
             writeln!(out, "    Note over {device}: {}", quoted(&format!("{} ({})", rule.rule, rule.what)))?;
         }
         from = device;
+    }
+    if left > 0 {
+        writeln!(out, "    Note over {from}: and the same again: {left} more devices")?;
     }
     let seen = quoted(&report.packet_at_end.to_string());
     match &report.ending {

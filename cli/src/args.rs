@@ -204,7 +204,7 @@ pub(crate) struct PlanOptions {
     pub(crate) api: Api,
     #[command(flatten)]
     pub(crate) select: Select,
-    /// In which form.
+    /// In which form. Findings for code hosts (SARIF, GitHub, GitLab) are of `validate` and `verify`: a plan has none.
     #[arg(long, short, default_value = "text", value_parser = ["text", "json", "markdown", "shell", "dot", "mermaid"])]
     pub(crate) format: String,
     /// The same as `--format json`.
@@ -508,9 +508,19 @@ pub(crate) struct PacketOptions {
 pub(crate) struct VerifyOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
-    /// The answers as JSON.
-    #[arg(long)]
+    /// The answers in which form: for people, for machines, or what does not hold as a code host reads findings.
+    #[arg(long, short, value_enum, default_value_t = FindingsFormat::Text)]
+    pub(crate) format: FindingsFormat,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
+}
+
+impl VerifyOptions {
+    /// The form that was asked for.
+    pub(crate) fn format(&self) -> FindingsFormat {
+        if self.json { FindingsFormat::Json } else { self.format }
+    }
 }
 
 #[derive(Args)]

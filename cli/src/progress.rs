@@ -37,19 +37,19 @@ impl<'a> Progress<'a> {
         Progress::new(ui, "applying", steps)
     }
 
-    /// Progress of a proof about so many groups of tenants.
-    pub(crate) fn verifying(ui: &'a Ui, groups: usize) -> Self {
-        Progress::new(ui, "verifying", groups)
+    /// Progress of a proof about so many tenants.
+    pub(crate) fn verifying(ui: &'a Ui, tenants: usize) -> Self {
+        Progress::new(ui, "verifying", tenants)
     }
 
-    /// One more is done.
-    pub(crate) fn one_more(&self) {
+    /// So many more are done.
+    pub(crate) fn more(&self, done: usize) {
         let Ok(mut counted) = self.counted.lock() else { return };
-        self.count(&mut counted);
+        self.count(&mut counted, done);
     }
 
-    fn count(&self, counted: &mut Counted) {
-        counted.done += 1;
+    fn count(&self, counted: &mut Counted, done: usize) {
+        counted.done += done;
         if let Some(bar) = &self.bar {
             bar.set_position(counted.done as u64);
         } else if counted.said.get().elapsed() > LINE_EVERY {
@@ -86,7 +86,7 @@ impl<'a> Progress<'a> {
                     bar.set_message(key.to_string());
                 }
             }
-            Event::Done { .. } => self.count(&mut counted),
+            Event::Done { .. } => self.count(&mut counted, 1),
             Event::Failed { .. } => {}
         }
     }

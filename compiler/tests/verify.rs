@@ -92,6 +92,15 @@ fn strict_holds_and_rainbond_does_not() {
 }
 
 #[test]
+fn a_violation_has_a_line_of_the_tenant_that_it_is_about() {
+    // The packet ends at a rule of the other tenant.
+    let found = asked(SITE, &[&format!("profile = \"rainbond\"\n{ACME}"), BETA]);
+    let links: Vec<&String> = found.iter().filter(|line| line.starts_with("Links acme")).collect();
+    assert_eq!(links.len(), 2, "{found:?}");
+    assert!(links.iter().all(|line| line.contains("(t0.toml:")), "{links:?}");
+}
+
+#[test]
 fn every_example_holds_in_strict() {
     for name in crate::samples::EXAMPLES {
         let project = Project::example(name);
@@ -172,6 +181,34 @@ fn a_rule_that_can_never_match_is_named_with_its_line() {
             "Dead acme: the rule acme/chain/policy/rule/both can never match: others before it take everything (t0.toml:19)"
         ]
     );
+}
+
+#[test]
+fn equal_routes_to_two_tenants_are_named_with_a_packet_and_a_line() {
+    use midoform_compiler::object::Object;
+    use midoform_compiler::verify::ask_provider;
+    let open = |name: &str, cidr: &str| {
+        format!("name = \"{name}\"\negress = \"none\"\n[[bridge]]\nname = \"web\"\ncidr = \"{cidr}\"\n")
+    };
+    let (acme, beta) = (open("acme", "10.7.0.0/24"), open("beta", "10.8.0.0/24"));
+    let compiled = Project::of_text(SITE, &[("acme.toml", &acme), ("beta.toml", &beta)]).compile();
+    assert!(ask_provider(&compiled.topology).is_empty());
+    let mut entries = compiled.topology.into_entries();
+    for entry in &mut entries {
+        if let Object::Route(route) = &mut entry.object
+            && entry.key.tenant() == "beta"
+            && route.destination == "10.8.0.0/24".parse().unwrap()
+            && route.router.key().is_some_and(|router| router.tenant() == "site")
+        {
+            route.destination = "10.7.0.0/24".parse().unwrap();
+        }
+    }
+    let found = ask_provider(&midoform_compiler::topology::Topology::new(entries));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].message, "the provider router has equal routes to 10.7.0.0/24 for acme and beta");
+    assert_eq!(found[0].source.as_ref().unwrap().to_string(), "beta.toml:4");
+    let trace = found[0].trace.as_ref().unwrap();
+    assert!(trace.packet.to_string().contains("10.7.0."), "{}", trace.packet);
 }
 
 fn asserted(asserts: &str) -> Result<(), Vec<String>> {

@@ -51,19 +51,31 @@ pub(crate) fn run(ui: &Ui, options: &ValidateOptions) -> Result<Exit, CommandErr
     if options.deny_warnings {
         found.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Error);
     }
+    for_code_host(ui, format, report(&found, &sources), &project)?;
+    ui.say(&count(&found));
+    Ok(exit)
+}
+
+/// Writes findings as a code host reads them.
+pub(crate) fn for_code_host(
+    ui: &Ui,
+    format: FindingsFormat,
+    reports: Vec<DiagnosticReport<'_>>,
+    project: &Project,
+) -> Result<(), CommandError> {
+    let sources = project.sources();
     let names: BTreeMap<&str, String> =
         sources.iter().map(|source| (&*source.name, host_name(&project.shown(source)))).collect();
-    let mut reports = report(&found, &sources);
+    // The names live as long as this: so do the reports from here on.
+    let mut reports: Vec<DiagnosticReport<'_>> = reports;
     for place in reports.iter_mut().flat_map(|report| &mut report.places) {
         place.file = names.get(place.file).map_or(place.file, String::as_str);
     }
     match format {
-        FindingsFormat::Github => ui.data(|out| out.write_all(findings::github(&reports).as_bytes()))?,
-        FindingsFormat::Gitlab => ui.json(&findings::gitlab(&reports))?,
-        _ => ui.json(&findings::sarif(&reports))?,
+        FindingsFormat::Github => ui.data(|out| out.write_all(findings::github(&reports).as_bytes())),
+        FindingsFormat::Gitlab => ui.json(&findings::gitlab(&reports)),
+        _ => ui.json(&findings::sarif(&reports)),
     }
-    ui.say(&count(&found));
-    Ok(exit)
 }
 
 /// A file's name as code hosts know it: relative to the folder that the command runs in, which in a pipeline is the

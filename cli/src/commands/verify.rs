@@ -1,15 +1,16 @@
 //! `midoform verify`.
 
-use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use midoform_compiler::diag::{DiagnosticReport, PlaceReport, Severity};
+use midoform_compiler::source::Provenance;
 use midoform_compiler::trace;
-use midoform_compiler::verify::{Answers, Question, Subject, Violation, ask, ask_provider, groups};
+use midoform_compiler::verify::{Answers, Question, Subject, Violation, ask_all};
 use serde::Serialize;
 
-use crate::args::VerifyOptions;
+use crate::args::{FindingsFormat, VerifyOptions};
+use crate::commands::apply::is_saved_plan;
+use crate::commands::validate::for_code_host;
 use crate::error::{CommandError, Exit};
 use crate::progress::Progress;
 use crate::project::Project;
@@ -38,11 +39,18 @@ struct Asked {
 }
 
 pub(crate) fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, CommandError> {
+    if is_saved_plan(&options.spec.path) {
+        let message = format!(
+            "{}: a saved plan does not say what its rules mean; verify the spec that it was made of",
+            options.spec.path.display()
+        );
+        return Err(CommandError::Usage(message));
+    }
     let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);
     let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
     let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
-    let answers = ask_all(ui, subject)?;
+    let answers = ask_about(ui, subject);
     let count = |question: Question| {
         answers.violations.iter().filter(|violation| violation.question == question).count()
     };
@@ -58,50 +66,54 @@ pub(crate) fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, CommandError
         violations: &answers.violations,
         unproven: &answers.unproven,
     };
-    match options.json {
-        true => ui.json(&report)?,
-        false => ui.data(|out| text(out, &report))?,
+    match options.format() {
+        FindingsFormat::Text => ui.data(|out| text(out, &report))?,
+        FindingsFormat::Json => ui.json(&report)?,
+        format => findings(ui, format, &report, &project)?,
     }
     Ok(if report.holds { Exit::Done } else { Exit::Violated })
 }
 
-/// Asks about every group of tenants, on as many threads as there are processors; the answers come in the order of
-/// the tenants.
-fn ask_all(ui: &Ui, subject: Subject<'_>) -> Result<Answers, CommandError> {
-    let groups: Vec<BTreeSet<&str>> = groups(subject.topology);
-    let progress = Progress::verifying(ui, groups.len());
-    let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<(usize, Answers)>> = Mutex::new(Vec::new());
+/// Asks about all tenants, on as many threads as there are processors.
+fn ask_about(ui: &Ui, subject: Subject<'_>) -> Answers {
+    let progress = Progress::verifying(ui, subject.tenants.len());
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(group) = groups.get(at) else { return };
-            let answers = ask(subject, group);
-            if let Ok(mut found) = found.lock() {
-                found.push((at, answers));
-            }
-            progress.one_more();
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(groups.len()) {
-            scope.spawn(work);
-        }
-    });
+    let answers = ask_all(subject, threads, &|tenants| progress.more(tenants));
     progress.finish();
-    let mut found = found.into_inner().map_err(|_| CommandError::Internal("a proof broke off".to_owned()))?;
-    if found.len() != groups.len() {
-        return Err(CommandError::Internal("a proof is missing".to_owned()));
-    }
-    found.sort_by_key(|(at, _)| *at);
-    let mut all = Answers { violations: ask_provider(subject.topology), unproven: Vec::new() };
-    for (_, answers) in found {
-        all.violations.extend(answers.violations);
-        all.unproven.extend(answers.unproven);
-    }
-    all.violations.sort_by_key(|violation| violation.question);
-    Ok(all)
+    answers
+}
+
+/// What does not hold, as findings.
+fn findings(
+    ui: &Ui,
+    format: FindingsFormat,
+    report: &Report<'_>,
+    project: &Project,
+) -> Result<(), CommandError> {
+    let unproven = report.unproven.iter().map(|tenant| {
+        let message = format!("nothing is proven of {tenant}: its rules are too many to be followed");
+        ("verify-unproven", message, Vec::new(), None)
+    });
+    let violated = report.violations.iter().map(|violation| {
+        let shown = violation.trace.as_ref().map(|trace| format!("{}: {}", trace.packet, trace.ending));
+        let message = format!("{}: {}", violation.tenant, violation.message);
+        (violation.question.code(), message, shown.into_iter().collect(), violation.source.as_ref())
+    });
+    let found: Vec<(&str, String, Vec<String>, Option<&Provenance>)> = violated.chain(unproven).collect();
+    let reports = found.iter().map(|(code, message, help, source)| DiagnosticReport {
+        severity: Severity::Error,
+        code,
+        message,
+        places: source.iter().map(|source| whole_line(source)).collect(),
+        help,
+    });
+    for_code_host(ui, format, reports.collect(), project)
+}
+
+/// A line's beginning: objects know no more of where they come from.
+fn whole_line(source: &Provenance) -> PlaceReport<'_> {
+    let line = source.line;
+    PlaceReport { file: &source.file, line, column: 1, end_line: line, end_column: 1, text: "" }
 }
 
 fn text(out: &mut dyn Write, report: &Report<'_>) -> std::io::Result<()> {

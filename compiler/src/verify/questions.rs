@@ -57,6 +57,20 @@ impl Question {
         Question::Dead,
     ];
 
+    /// The name by which code hosts know a finding.
+    pub fn code(self) -> &'static str {
+        match self {
+            Question::Isolation => "verify-isolation",
+            Question::Links => "verify-links",
+            Question::Spoofing => "verify-spoofing",
+            Question::Connected => "verify-connected",
+            Question::Closed => "verify-closed",
+            Question::Outside => "verify-outside",
+            Question::Loops => "verify-loops",
+            Question::Dead => "verify-dead",
+        }
+    }
+
     /// The question in words.
     pub fn words(self) -> &'static str {
         match self {
@@ -103,10 +117,18 @@ pub struct Answers {
 pub struct Subject<'a> {
     /// The topology.
     pub topology: &'a Topology,
-    /// The tenants that it was made of.
+    /// The tenants that it was made of, sorted by name.
     pub tenants: &'a [Tenant],
     /// The networks of link addresses.
     pub links: &'a [Ipv4Net],
+}
+
+impl<'a> Subject<'a> {
+    /// The tenant with this name.
+    pub(crate) fn tenant(self, name: &str) -> Option<&'a Tenant> {
+        let place = self.tenants.binary_search_by(|tenant| (*tenant.name).cmp(name)).ok();
+        place.and_then(|place| self.tenants.get(place))
+    }
 }
 
 /// Groups of tenants that are linked to each other: each can be asked about on its own.
@@ -126,12 +148,8 @@ pub fn groups(topology: &Topology) -> Vec<BTreeSet<&str>> {
 /// Asks everything about one group of tenants.
 pub fn ask(subject: Subject<'_>, group: &BTreeSet<&str>) -> Answers {
     let model = Model::new(subject.topology, group);
-    let by_name: BTreeMap<&str, &Tenant> = subject
-        .tenants
-        .iter()
-        .filter(|tenant| group.contains(&*tenant.name))
-        .map(|tenant| (&*tenant.name, tenant))
-        .collect();
+    let by_name: BTreeMap<&str, &Tenant> =
+        group.iter().filter_map(|name| Some((*name, subject.tenant(name)?))).collect();
     let mut asking = Asking { subject, model: &model, group, by_name: &by_name, answers: Answers::default() };
     for (name, tenant) in &by_name {
         asking.tenant(name, tenant);
@@ -152,6 +170,9 @@ pub fn ask_provider(topology: &Topology) -> Vec<Violation> {
         }
         let other = owners.insert((route.destination, route.weight), tenant).filter(|other| *other != tenant);
         if let Some(other) = other {
+            let headers = Headers::all(Range::ADDRESSES, Range::network(route.destination));
+            let both = BTreeSet::from([other, tenant]);
+            let show = |headers: &Headers| witness::trace(topology, &both, Origin::World, pick(headers));
             found.push(Violation {
                 question: Question::Isolation,
                 tenant: tenant.to_owned(),
@@ -160,7 +181,7 @@ pub fn ask_provider(topology: &Topology) -> Vec<Violation> {
                     route.destination
                 ),
                 source: entry.provenance.clone(),
-                trace: None,
+                trace: headers.first().and_then(show),
             });
         }
     }
@@ -254,12 +275,15 @@ impl<'a> Asking<'a> {
         let picked = pick(headers);
         let tenants: BTreeSet<&str> = self.group.iter().copied().chain(other).collect();
         let trace = witness::trace(self.subject.topology, &tenants, origin, picked);
+        let router = self.subject.topology.get(&format!("{}/router", tenant.name));
+        let own = router.and_then(|router| router.provenance.clone());
+        // What another tenant does with the packet is not this one's line.
         let by_rule = trace.as_ref().and_then(|trace| match &trace.ending {
             crate::trace::Ending::Dropped { source, .. } => source.clone(),
             _ => None,
         });
-        let router = self.subject.topology.get(&format!("{}/router", tenant.name));
-        let source = by_rule.or_else(|| router.and_then(|router| router.provenance.clone()));
+        let by_rule = by_rule.filter(|rule| own.as_ref().is_none_or(|own| own.file == rule.file));
+        let source = by_rule.or(own);
         let tenant = tenant.name.to_string();
         self.answers.violations.push(Violation { question, tenant, message, source, trace });
     }

@@ -28,6 +28,7 @@ mod plan;
 mod plugin_world;
 mod pods;
 mod policy;
+mod proofs;
 mod serve;
 mod served;
 mod state;

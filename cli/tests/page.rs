@@ -238,6 +238,97 @@ fn two_hundred_ports_are_folded_and_unfolded() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+/// Where the drawing stands: `translate(x y) scale(s)`.
+fn stand(browser: &mut Browser) -> [f64; 3] {
+    let text = browser.evaluate("document.querySelector('#tenant svg > g').getAttribute('transform')");
+    let text = text.as_str().unwrap().replace(['(', ')'], " ");
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    numbers.try_into().unwrap()
+}
+
+fn point(browser: &mut Browser, expression: &str) -> (f64, f64) {
+    let found = browser.evaluate(expression);
+    (found[0].as_f64().unwrap(), found[1].as_f64().unwrap())
+}
+
+#[test]
+fn the_drawing_is_zoomed_by_the_wheel_and_moved_by_dragging() {
+    let Some(mut browser) = browser() else { return };
+    let folder = offline(&[("acme.toml", &acme(3, ""))]);
+    browser.resize(1600, 1000);
+    open(&mut browser, &folder, "#tenant=acme");
+    let corner = point(
+        &mut browser,
+        "(() => { const b = document.querySelector('#tenant svg').getBoundingClientRect(); return [b.left, b.top]; })()",
+    );
+    let at = (corner.0 + 200.0, corner.1 + 120.0);
+    let [x, y, scale] = stand(&mut browser);
+    browser.wheel(at, -300.0);
+    browser.until(&format!(
+        "!document.querySelector('#tenant svg > g').getAttribute('transform').includes('scale({scale})')"
+    ));
+    let [near_x, near_y, near_scale] = stand(&mut browser);
+    assert!(near_scale > scale * 1.3, "{scale} and {near_scale}");
+    // What is under the mouse stays there.
+    for (before, after) in [
+        ((200.0 - x) / scale, (200.0 - near_x) / near_scale),
+        ((120.0 - y) / scale, (120.0 - near_y) / near_scale),
+    ] {
+        assert!((before - after).abs() < 0.01, "{before} and {after}");
+    }
+    browser.wheel(at, 600.0);
+    browser.until(&format!(
+        "!document.querySelector('#tenant svg > g').getAttribute('transform').includes('scale({near_scale})')"
+    ));
+    assert!(stand(&mut browser)[2] < scale);
+    browser.evaluate("document.querySelector('#tenant svg').focus()");
+    browser.press("0");
+    // A drag that starts and ends on a node moves all and chooses nothing.
+    let node = "(() => { const b = [...document.querySelectorAll('#tenant svg .node')].find((n) => n.querySelector('.name').textContent === 'acme web').getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()";
+    let from = point(&mut browser, node);
+    let [x, y, _] = stand(&mut browser);
+    browser.drag(&[from, (from.0 + 30.0, from.1 + 10.0), (from.0 + 70.0, from.1 + 40.0)]);
+    let [moved_x, moved_y, _] = stand(&mut browser);
+    assert!(
+        (moved_x - x - 70.0).abs() < 0.01 && (moved_y - y - 40.0).abs() < 0.01,
+        "{x} {y} {moved_x} {moved_y}"
+    );
+    browser.evaluate("new Promise((done) => setTimeout(done, 50))");
+    assert_eq!(browser.evaluate("location.hash.includes('object=')"), false);
+    // A click does choose.
+    let to = point(&mut browser, node);
+    browser.drag(&[to]);
+    browser.until("decodeURIComponent(location.hash).includes('object=acme/bridge/web')");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_call_is_copied_as_a_command_that_a_shell_takes() {
+    let Some(mut browser) = browser() else { return };
+    let folder = offline(&[("acme.toml", &acme(0, ""))]);
+    browser.call(
+        "Browser.grantPermissions",
+        json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}),
+    );
+    open(&mut browser, &folder, "#tenant=acme&object=acme/bridge/web");
+    browser.until("document.querySelector('#detail .call button')");
+    browser.click("#detail .call button");
+    browser.until("document.querySelector('#detail .call button').textContent === 'Copied'");
+    let copied = browser.evaluate("navigator.clipboard.readText()");
+    let command = copied.as_str().unwrap().strip_prefix("curl ").unwrap();
+    let words = std::process::Command::new("sh")
+        .args(["-c", &format!("for word in {command}; do printf '%s\\n' \"$word\"; done")])
+        .output()
+        .unwrap();
+    let words = String::from_utf8(words.stdout).unwrap();
+    let words: Vec<&str> = words.lines().collect();
+    let ["-X", "POST", "-H", media, "-d", body, url] = words.as_slice() else { panic!("{words:?}") };
+    assert!(media.starts_with("Content-Type: application/vnd.org.midonet.Bridge"), "{media}");
+    assert_eq!(serde_json::from_str::<Value>(body).unwrap()["name"], "acme web");
+    assert!(url.ends_with("/bridges"), "{url}");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
 #[test]
 fn light_and_dark_and_paper() {
     let Some(mut browser) = browser() else { return };

@@ -114,7 +114,7 @@ fn help_texts() {
     let folder = TestFolder::default();
     for command in [
         "", "validate", "plan", "apply", "undo", "drift", "destroy", "show", "graph", "schema", "explain",
-        "lock", "serve",
+        "lock", "serve", "trace", "verify",
     ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let ran = folder.run(MIDOFORM, &arguments).expect_code(0);

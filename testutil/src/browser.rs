@@ -195,6 +195,23 @@ impl Browser {
         }
     }
 
+    /// Presses the mouse at the first of these points, moves it along the others, and lets go at the last.
+    pub fn drag(&mut self, points: &[(f64, f64)]) {
+        let event = |kind: &str, (x, y): (f64, f64), buttons: u8| json!({"type": kind, "x": x, "y": y, "button": "left", "buttons": buttons, "clickCount": 1});
+        let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
+        self.call("Input.dispatchMouseEvent", event("mousePressed", *first, 1));
+        for point in points.iter().skip(1) {
+            self.call("Input.dispatchMouseEvent", event("mouseMoved", *point, 1));
+        }
+        self.call("Input.dispatchMouseEvent", event("mouseReleased", *last, 0));
+    }
+
+    /// Turns the mouse's wheel at a point, by so many pixels towards oneself.
+    pub fn wheel(&mut self, (x, y): (f64, f64), by: f64) {
+        let event = json!({"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": by});
+        self.call("Input.dispatchMouseEvent", event);
+    }
+
     /// A picture of the window, as PNG in base64.
     pub fn screenshot(&mut self) -> String {
         self.call("Page.captureScreenshot", json!({"format": "png"}))["data"]

@@ -1,0 +1,143 @@
+//! What `trace` and `verify` say to people and to machines.
+
+use std::collections::BTreeSet;
+
+use midoform_testutil::{TestFolder, snapshot_settings};
+use serde_json::Value;
+
+use crate::MIDOFORM;
+
+const SITE: &str = "name = \"gz1\"\n[midonet]\nembedded = true\nmanaged = true\n[tunnel_zone]\nname = \"gz1\"\n[[host]]\nname = \"node1\"\nid = \"11111111-2222-3333-4444-555555555555\"\ntunnel_address = \"10.255.0.1\"\n";
+const TENANT: &str = "name = \"acme\"\nanti_spoof = \"port\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.0.0.0/24\"\n[[bridge]]\nname = \"db\"\ncidr = \"10.0.1.0/24\"\n[[port]]\nname = \"vm\"\nbridge = \"web\"\nhost = \"node1\"\ninterface = \"tap1\"\nmac = \"ac:ca:ba:00:00:01\"\naddress = \"10.0.0.20\"\n";
+/// The second rule can never match.
+const RULES: &str = "[[rule]]\nname = \"shut\"\nto = { bridge = \"db\" }\naction = \"drop\"\n[[rule]]\nname = \"too-late\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 5432 }\naction = \"accept\"\n";
+
+fn acme(more: &str) -> TestFolder {
+    let folder = TestFolder::default();
+    folder.write("site.toml", SITE);
+    folder.write("acme.toml", format!("{TENANT}{more}"));
+    folder
+}
+
+/// What Mermaid reads as a sequence diagram: its heading, the participants, then messages and notes between them.
+fn is_sequence_diagram(text: &str) {
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("sequenceDiagram"));
+    let mut known = BTreeSet::new();
+    for line in lines {
+        let line = line.strip_prefix("    ").unwrap();
+        let words = |text: &str| assert!(!text.is_empty() && !text.contains([';', '#', '%']), "{text}");
+        if let Some((name, title)) =
+            line.strip_prefix("participant ").and_then(|rest| rest.split_once(" as "))
+        {
+            words(title);
+            assert!(known.insert(name.to_owned()), "twice: {line}");
+        } else if let Some((over, note)) =
+            line.strip_prefix("Note over ").and_then(|rest| rest.split_once(": "))
+        {
+            words(note);
+            assert!(known.contains(over), "{line}");
+        } else {
+            let (ends, message) = line.split_once(": ").unwrap();
+            words(message);
+            let (from, to) = ends.split_once("->>").or_else(|| ends.split_once("-x")).unwrap();
+            assert!(known.contains(from) && known.contains(to), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_trace_is_drawn_with_its_answer_and_where_it_ends() {
+    let folder = acme(RULES);
+    for (name, to) in
+        [("trace-answered", ["8.8.8.8", "443"]), ("trace-dropped", ["acme/db/10.0.1.9", "5432"])]
+    {
+        let arguments = ["trace", ".", "--from", "acme/vm", "--to", to[0], "--tcp", to[1]];
+        let drawn =
+            folder.run(MIDOFORM, &[&arguments[..], &["--format", "mermaid"]].concat()).expect_code(0).stdout;
+        is_sequence_diagram(&drawn);
+        let text = folder.run(MIDOFORM, &arguments).expect_code(0).stdout;
+        snapshot_settings("commands").bind(|| insta::assert_snapshot!(name, format!("{text}\n{drawn}")));
+    }
+}
+
+#[test]
+fn a_saved_plan_knows_its_static_ports_by_name() {
+    let folder = acme("");
+    let _ = folder.run(MIDOFORM, &["plan", ".", "--out", "saved.plan"]).expect_code(0);
+    let trace = |path: &str, from: &str| {
+        folder.run(MIDOFORM, &["trace", path, "--from", from, "--to", "8.8.8.8", "--tcp", "443"])
+    };
+    let of_plan = trace("saved.plan", "acme/vm").expect_code(0).stdout;
+    assert!(of_plan.contains("10.0.0.20") && of_plan.contains("The answer:"), "{of_plan}");
+    assert_eq!(of_plan, trace(".", "acme/vm").expect_code(0).stdout);
+    // Its own address and MAC are what it may send with.
+    let spoofed =
+        ["trace", "saved.plan", "--from", "acme/vm", "--source", "10.0.0.21", "--to", "8.8.8.8", "--json"];
+    let spoofed: Value = serde_json::from_str(&folder.run(MIDOFORM, &spoofed).expect_code(0).stdout).unwrap();
+    assert_eq!(spoofed["ending"]["is"], "dropped");
+    let unknown = trace("saved.plan", "acme/nothing").expect_code(64);
+    assert!(unknown.stderr.contains("no static port acme/nothing"), "{}", unknown.stderr);
+    let refused = folder.run(MIDOFORM, &["verify", "saved.plan"]).expect_code(64);
+    assert!(refused.stderr.contains("verify the spec"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_rule_that_can_never_match_is_a_violation_with_its_line() {
+    let folder = acme(RULES);
+    let ran = folder.run(MIDOFORM, &["verify", "."]).expect_code(9);
+    assert!(
+        ran.stdout.contains("too-late can never match") && ran.stdout.contains("(acme.toml:21)"),
+        "{}",
+        ran.stdout
+    );
+    let ran = folder.run(MIDOFORM, &["verify", ".", "--format", "github"]).expect_code(9);
+    assert!(ran.stdout.starts_with("::error file=acme.toml,line=21,"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("title=verify-dead::acme: the rule"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_does_not_hold_is_a_finding_for_code_hosts() {
+    let folder = TestFolder::default();
+    folder.copy_example("seed");
+    let ran = folder.run(MIDOFORM, &["verify", ".", "--format", "sarif"]).expect_code(9);
+    let log: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let rules: BTreeSet<&str> = results.iter().filter_map(|result| result["ruleId"].as_str()).collect();
+    assert!(rules.contains("verify-links") && rules.contains("verify-spoofing"), "{rules:?}");
+    for result in results {
+        let place = &result["locations"][0]["physicalLocation"];
+        assert_eq!(place["artifactLocation"]["uri"], "tenant1.toml");
+        assert!(place["region"]["startLine"].as_u64() > Some(0));
+        assert!(result["message"]["text"].as_str().unwrap().contains("help: "), "the packet: {result}");
+    }
+    let ran = folder.run(MIDOFORM, &["verify", ".", "--format", "gitlab"]).expect_code(9);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report.as_array().unwrap().len(), results.len());
+    // What holds is no finding.
+    let ran = acme("").run(MIDOFORM, &["verify", ".", "--format", "sarif"]).expect_code(0);
+    let log: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(log["runs"][0]["results"].as_array().map(Vec::len), Some(0));
+    // Plans are no findings, and say whose they are.
+    let ran = acme("").run(MIDOFORM, &["plan", ".", "--format", "sarif"]).expect_code(64);
+    assert!(ran.stderr.contains("sarif"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_packet_that_goes_round_in_circles_is_shown_once_around() {
+    let expose = "[[expose]]\npublic = \"203.0.113.10:443\"\nto = { bridge = \"web\", address = \"10.0.0.9\", tcp = 8443 }\n";
+    let folder = acme(expose);
+    let text = folder.read("acme.toml").replace("anti_spoof = \"port\"", "profile = \"rainbond\"");
+    folder.write("acme.toml", text);
+    let arguments = ["trace", ".", "--from", "world", "--to", "203.0.113.10", "--udp", "443"];
+    let ran = folder.run(MIDOFORM, &arguments).expect_code(0);
+    // The second time its source is translated: only the third is as one before.
+    assert!(ran.stdout.matches("acme/router, in by").count() <= 2, "{}", ran.stdout);
+    assert!(ran.stdout.contains("and the same again: ") && ran.stdout.contains("a loop"), "{}", ran.stdout);
+    let drawn = folder.run(MIDOFORM, &[&arguments[..], &["--format", "mermaid"]].concat()).expect_code(0);
+    is_sequence_diagram(&drawn.stdout);
+    // Machines get all of it.
+    let ran = folder.run(MIDOFORM, &[&arguments[..], &["--json"]].concat()).expect_code(0);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(report["hops"].as_array().unwrap().len() > 10);
+}

@@ -70,9 +70,7 @@ pub(crate) fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> 
             attached: &observed.attached,
             base_url: &shown_url,
         };
-        write_atomically(path, |file| html::write(&page, file))
-            .map_err(|error| CommandError::file(path, error))?;
-        ui.say(&format!("review page: {}", path.display()));
+        write_page(ui, path, &page)?;
     }
     show(ui, options, &plan, &work.desired, &observed, &shown_url, &reachability)?;
     let pending = plan.summary().changes() > 0;
@@ -108,6 +106,13 @@ fn save(
     saved.lock_after = lock::to_toml(&work.compiled.allocations);
     saved.write(path)?;
     ui.say(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
+    Ok(())
+}
+
+fn write_page(ui: &Ui, path: &Path, page: &ReviewPage<'_>) -> Result<(), CommandError> {
+    write_atomically(path, |file| html::write(page, file))
+        .map_err(|error| CommandError::file(path, error))?;
+    ui.say(&format!("review page: {}", path.display()));
     Ok(())
 }
 

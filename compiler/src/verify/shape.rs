@@ -364,11 +364,14 @@ impl<'a> Writer<'a> {
         }
         self.link(*link);
         self.all(bridges, |writer, bridge| {
-            let network::Bridge { name, cidr, gateway, span: _ } = bridge;
+            let network::Bridge { name, cidr, gateway, grown_from, span: _ } = bridge;
             let key = Key::new(format!("{}/bridge/{name}", tenant.name));
             writer.maybe(writer.member(&key), |writer, (_, entry)| writer.place(entry));
             writer.network(*cidr);
             writer.address(*gateway);
+            writer.maybe(grown_from.as_ref(), |writer, from| {
+                writer.maybe(bridges.iter().position(|bridge| bridge.name == *from), Writer::place);
+            });
         });
         self.all(ports, |writer, port| {
             let network::Port { name: _, bridge, host: _, interface: _, mac: _, address, span: _ } = port;

@@ -67,7 +67,7 @@ impl<'a> Backend<'a> {
                 if let Some(folder) = file.parent() {
                     std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, &error))?;
                 }
-                Arc::new(Patient::open(patience, || Embedded::open(&file))?)
+                Arc::new(Patient::open(patience, || Embedded::open_briefly(&file)).await?)
             }
         };
         Ok(self.store.insert(store).clone())

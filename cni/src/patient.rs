@@ -15,29 +15,36 @@ pub(crate) struct Patient<S> {
 
 impl<S: Store> Patient<S> {
     /// Opens a store, waiting for it as long as for everything else.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         patience: Duration,
         open: impl Fn() -> Result<S, StoreError>,
     ) -> Result<Patient<S>, StoreError> {
-        let end = Instant::now() + patience;
-        loop {
-            match open() {
-                Err(StoreError::Busy { .. }) if Instant::now() < end => {}
-                other => return Ok(Patient { store: other?, patience }),
-            }
-        }
+        let store = again(patience, async || open()).await?;
+        Ok(Patient { store, patience })
     }
 
     async fn wait<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         ask: impl Fn() -> F,
     ) -> Result<T, StoreError> {
-        let end = Instant::now() + self.patience;
-        loop {
-            match ask().await {
-                Err(StoreError::Busy { .. }) if Instant::now() < end => {}
-                other => return other,
+        again(self.patience, ask).await
+    }
+}
+
+/// Asks until the store is free, or patience ends; in between at random, so that those who wait don't meet again.
+async fn again<T, F: Future<Output = Result<T, StoreError>>>(
+    patience: Duration,
+    ask: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let end = Instant::now() + patience;
+    let mut most = 500;
+    loop {
+        match ask().await {
+            Err(StoreError::Busy { .. }) if Instant::now() < end => {
+                tokio::time::sleep(Duration::from_micros(fastrand::u64(100..most))).await;
+                most = (most * 2).min(5_000);
             }
+            other => return other,
         }
     }
 }

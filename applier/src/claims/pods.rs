@@ -3,6 +3,9 @@
 //!
 //! A claim is one read and one commit; a release is one commit. Each address that was ever given out has one key,
 //! which says who holds it or since when it is free; a free one has a second key, which orders the free ones by time.
+//!
+//! An embedded database is one machine's, and its pods end when the machine loses its power: these commits need not be
+//! on the disk at once ([`Transaction::is_brief`]).
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -322,8 +325,10 @@ impl Pods {
     /// # Errors
     /// When the store fails.
     pub async fn update(&self, held: &mut Held<Attachment>) -> Result<bool, StoreError> {
-        let transaction =
-            Transaction::default().when(&held.key, held.revision).put(&held.key, encode(&held.record));
+        let transaction = Transaction::default()
+            .when(&held.key, held.revision)
+            .put(&held.key, encode(&held.record))
+            .brief();
         match self.store.commit(&transaction).await {
             Ok(Commit::Done(revisions)) => {
                 held.revision = revisions.first().copied().unwrap_or(Revision::ABSENT);

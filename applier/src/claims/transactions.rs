@@ -51,7 +51,8 @@ pub(super) fn claim_of(attachment: &Attachment, ready: &Held<Ready>, chosen: &Ch
         .when_absent(keys::reclaiming(attachment.host, &attachment.owner))
         .when(compared, *revision)
         .put(attachment.key(), encode(attachment))
-        .put(key, encode(&address));
+        .put(key, encode(&address))
+        .brief();
     match &chosen.freed {
         Some(freed) => transaction.delete(freed),
         None => transaction,
@@ -68,6 +69,7 @@ pub(super) fn release_of(held: &Held<Attachment>) -> Transaction {
         .delete(&held.key)
         .put(keys::address(tenant, *address), encode(&free))
         .put(keys::freed(tenant, since, *address), encode(&Freed {}))
+        .brief()
 }
 
 /// Free as before, but written anew: a claim of it that was sent before does not hold any more.

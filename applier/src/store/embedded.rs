@@ -1,13 +1,14 @@
 //! The embedded database: one SQLite file on one machine, used by several processes at once.
 //!
 //! The write-ahead log lets readers go on while one process writes, and each commit is on the disk before it
-//! returns. The locks are the kernel's: a dead process keeps none.
+//! returns, unless it says that it need not be. The locks are the kernel's: a dead process keeps none.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::polling::Polling;
@@ -28,6 +29,9 @@ const TABLES: &str = "
     INSERT INTO counter VALUES (0);
 ";
 
+/// How long a write-ahead log is that short runs leave, in bytes, until one of them writes it back: each reads it.
+const LONG_LOG: u64 = 1024 * 1024;
+
 /// How long to wait for others that write.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -36,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Embedded {
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,
+    /// Calls run where they are made.
+    inline: bool,
 }
 
 impl std::fmt::Debug for Embedded {
@@ -56,7 +62,39 @@ impl Embedded {
         connection.set_prepared_statement_cache_capacity(32);
         connection.busy_handler(Some(wait)).map_err(failed)?;
         prepare(&mut connection, &name)?;
-        Ok(Embedded { path: path.to_path_buf(), connection: Arc::new(Mutex::new(connection)) })
+        let connection = Arc::new(Mutex::new(connection));
+        Ok(Embedded { path: path.to_path_buf(), connection, inline: false })
+    }
+
+    /// Opens it for one of many short processes that have little else to do: calls run on the thread that makes them,
+    /// a database that others write to is [`StoreError::Busy`] at once, and the write-ahead log is left to later runs,
+    /// since writing it back means waiting for the disk. The database is then the file and the log beside it, `-wal`.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`], and when others are writing.
+    pub fn open_briefly(path: &Path) -> Result<Embedded, StoreError> {
+        let embedded = Embedded { inline: true, ..Embedded::open(path)? };
+        let connection = embedded.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            // Who opens it next does not know what of the log was written back already, so only all of it counts.
+            .and_then(|_| connection.pragma_update(None, "wal_autocheckpoint", 0))
+            .and_then(|()| connection.busy_timeout(Duration::ZERO));
+        drop(connection);
+        set.map_err(|error| failed(&embedded.name(), &error))?;
+        Ok(embedded)
+    }
+
+    /// Writes the log back when it has become long, and begins it anew. Where others are at work that can't be; a later
+    /// run tries again, some of many.
+    fn shorten_log(connection: &Connection, path: &Path) {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let log = std::fs::metadata(log);
+        if log.is_ok_and(|log| log.len() > LONG_LOG) && fastrand::u8(..4) == 0 {
+            let shortened = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            tracing::debug!(?shortened, "the store's log was long");
+        }
     }
 
     /// Runs something with the connection where it may block.
@@ -66,6 +104,9 @@ impl Embedded {
     ) -> Result<T, StoreError> {
         let connection = Arc::clone(&self.connection);
         let run = move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.inline {
+            return run().map_err(|error| failed(&self.name(), &error));
+        }
         match tokio::task::spawn_blocking(run).await {
             Ok(result) => result.map_err(|error| failed(&self.name(), &error)),
             Err(error) => Err(StoreError::Failed { store: self.name(), cause: error.to_string() }),
@@ -189,6 +230,8 @@ fn entries(connection: &Connection, range: &Range) -> rusqlite::Result<Vec<Entry
 
 /// Nothing where a compare does not hold.
 fn write(connection: &mut Connection, asked: &Transaction) -> rusqlite::Result<Commit> {
+    // With `normal` the log is in the kernel's hands when a commit returns, and on the disk with the next `full` one.
+    connection.pragma_update(None, "synchronous", if asked.is_brief { "normal" } else { "full" })?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     end_leases(&transaction)?;
     for compare in &asked.compares {
@@ -245,8 +288,13 @@ impl Store for Embedded {
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
-        let transaction = transaction.clone();
-        self.with(move |connection| write(connection, &transaction)).await
+        let (transaction, short) = (transaction.clone(), self.inline.then(|| self.path.clone()));
+        self.with(move |connection| {
+            let commit = write(connection, &transaction)?;
+            short.iter().for_each(|path| Embedded::shorten_log(connection, path));
+            Ok(commit)
+        })
+        .await
     }
 
     async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
@@ -284,5 +332,60 @@ impl Store for Embedded {
             transaction.commit()
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(value: &str) -> Transaction {
+        Transaction::default().put("key", value)
+    }
+
+    #[tokio::test]
+    async fn what_is_brief_outlives_the_process_that_committed_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        for value in ["one", "two"] {
+            let store = Embedded::open_briefly(&path).unwrap();
+            assert!(matches!(store.commit(&put(value).brief()).await.unwrap(), Commit::Done(_)));
+            // As a process that is killed: nothing is closed.
+            std::mem::forget(store);
+            let other = Embedded::open(&path).unwrap();
+            let found = super::super::get(&other, "key").await.unwrap();
+            assert_eq!(found.map(|entry| entry.value).as_deref(), Some(value));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_log_is_left_to_later_runs_and_kept_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let log = folder.path().join("store.db-wal");
+        for number in 0..600 {
+            let store = Embedded::open_briefly(&path).unwrap();
+            store.commit(&put(&number.to_string()).brief()).await.unwrap();
+            drop(store);
+            assert!(std::fs::metadata(&log).unwrap().len() < 2 * 1024 * 1024);
+        }
+        let store = Embedded::open(&path).unwrap();
+        assert_eq!(super::super::get(&store, "key").await.unwrap().unwrap().value, "599");
+        drop(store);
+        assert!(!log.exists(), "who may take the time writes it back");
+    }
+
+    #[tokio::test]
+    async fn a_brief_opener_is_told_at_once_that_others_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let store = Embedded::open_briefly(&path).unwrap();
+        let writer = Connection::open(&path).unwrap();
+        writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let started = Instant::now();
+        assert!(matches!(store.commit(&put("one")).await, Err(StoreError::Busy { .. })));
+        assert!(started.elapsed() < PATIENCE, "it does not wait by itself");
+        writer.execute_batch("COMMIT").unwrap();
+        store.commit(&put("one")).await.unwrap();
     }
 }

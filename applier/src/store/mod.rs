@@ -39,7 +39,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the store can't be reached or read.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<Entry>>, StoreError>;
 
-    /// Does all writes if all compares hold, and nothing otherwise. What it did is on the disk when it returns.
+    /// Does all writes if all compares hold, and nothing otherwise. What it did is on the disk when it returns, unless
+    /// the transaction says that it need not be ([`Transaction::is_brief`]).
     ///
     /// # Errors
     /// When the store can't be reached or written. After [`StoreError::Uncertain`] it may have happened: read
@@ -181,6 +182,10 @@ pub struct Transaction {
     pub compares: Vec<Compare>,
     /// What happens then.
     pub writes: Vec<Write>,
+    /// Whether it may be lost, with whatever came after it, when the machine loses its power before the store wrote it
+    /// out: for what does not outlive the machine either. The end of a process never loses it, and a commit that may not
+    /// be lost keeps all those before it. Only the embedded database makes use of it.
+    pub is_brief: bool,
 }
 
 /// A key has to be in this state.
@@ -253,6 +258,12 @@ impl Transaction {
     pub fn put_leased(mut self, key: impl Into<String>, value: impl Into<String>, lease: Lease) -> Self {
         self.writes.push(Write::Put { key: key.into(), value: value.into(), lease: Some(lease) });
         self
+    }
+
+    /// It does not outlive the machine's power ([`Transaction::is_brief`]).
+    #[must_use]
+    pub fn brief(self) -> Self {
+        Transaction { is_brief: true, ..self }
     }
 
     /// Deletes a key.

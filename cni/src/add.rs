@@ -9,14 +9,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use midoform_applier::claims::pods::{Ask, Attachment, Claim, ClaimError, Pods};
 use midoform_applier::claims::ready::Ready;
 use midoform_applier::store::record::Held;
+use midoform_compiler::observed::hex;
 use serde_json::Map;
+use sha2::{Digest as _, Sha256};
 
 use crate::backend::{Backend, within};
 use crate::config::{Config, DEFAULT_MTU};
 use crate::del;
 use crate::error::{CniError, Code, Result};
 use crate::journal::Turn;
-use crate::netlink::{Namespace, NetworkThread, Wired, Wiring, host_interface_name, host_mac};
+use crate::netlink::{Namespace, NetworkThread, Wired, Wiring, host_interface_name, host_mac, wiring};
 use crate::pod::TIED;
 use crate::request::{Endpoint, Request};
 use crate::result::{Address, CniResult, Dns, Interface, Route};
@@ -33,7 +35,11 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
     tracing::debug!(step = "start", tenant, "ADD");
     let network = NetworkThread::start(Some(&namespace))?;
     let _turn = Turn::take(&config.state_folder, backend.host, &owner, config.timeouts.add).await?;
+    // Begun now, so that the sockets are opened while the store is.
+    let names = names_are_free(config, request, &network);
     let work = async {
+        backend.store().await?;
+        names.await?;
         let (pods, claimed) = claim(&mut backend, request, &tenant).await?;
         let attached = Attached { config, request, network: &network, pods: &pods, began: &began };
         attached.finish(&mut backend, claimed).await
@@ -68,6 +74,20 @@ fn open_namespace(request: &Request) -> Result<Namespace> {
         let message = format!("CNI_NETNS {} is no network namespace", path.display());
         CniError::new(Code::UnknownContainer, message)
     })
+}
+
+/// Nothing is claimed or asked for where an interface of somebody else is in the way.
+fn names_are_free(
+    config: &Config,
+    request: &Request,
+    network: &NetworkThread,
+) -> impl Future<Output = Result<()>> + use<> {
+    let (name, interface) = (host_interface_name(&request.endpoint), request.endpoint.interface.clone());
+    let (alias, may_rename) = (alias_of(&config.name, &request.endpoint), may_rename(config, request));
+    network.run(Box::new(move |host, container| match container {
+        Some(container) => wiring::names_are_free(host, container, (&name, &alias), &interface, may_rename),
+        None => Ok(()),
+    }))
 }
 
 /// What was claimed.
@@ -308,7 +328,7 @@ pub(crate) fn wiring_of(
     Wiring {
         host_interface: attachment.host_interface.clone(),
         interface: request.endpoint.interface.clone(),
-        alias: alias_of(&request.endpoint),
+        alias: alias_of(&config.name, &request.endpoint),
         mac: attachment.mac,
         host_mac: host_mac(&request.endpoint),
         mtu: config.mtu.or(ready.mtu).unwrap_or(DEFAULT_MTU),
@@ -317,8 +337,13 @@ pub(crate) fn wiring_of(
             .unwrap_or_else(|_| attachment.address.into()),
         gateway,
         routes: config.routes.iter().map(|route| (route.dst, route.gw.unwrap_or(gateway))).collect(),
-        may_rename: config.renames || made_by_previous(config, request),
+        may_rename: may_rename(config, request),
     }
+}
+
+/// Whether an interface of the wanted name makes way.
+fn may_rename(config: &Config, request: &Request) -> bool {
+    config.renames || made_by_previous(config, request)
 }
 
 /// Whether an earlier plugin of the chain made the interface: then it is no stranger, and makes way.
@@ -329,6 +354,30 @@ fn made_by_previous(config: &Config, request: &Request) -> bool {
 }
 
 /// The alias of a host interface: whose it is, in full. The kernel takes 255 bytes.
-pub(crate) fn alias_of(endpoint: &Endpoint) -> String {
-    format!("{}/{}", endpoint.container.get(..230).unwrap_or(&endpoint.container), endpoint.interface)
+pub(crate) fn alias_of(network: &str, endpoint: &Endpoint) -> String {
+    let Endpoint { container, interface } = endpoint;
+    let alias = format!("{network}/{container}/{interface}");
+    if alias.len() <= 255 {
+        return alias;
+    }
+    let hash = hex(&Sha256::digest(&alias));
+    // Network and container are of ASCII.
+    format!("{}…{}", alias.get(..180).unwrap_or_default(), hash.get(..32).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_fits_and_tells_owners_apart() {
+        let alias = |network: &str, container: &str| {
+            let endpoint = Endpoint { container: container.to_owned(), interface: "eth0".to_owned() };
+            alias_of(network, &endpoint)
+        };
+        assert_eq!(alias("lab", "c1"), "lab/c1/eth0");
+        let (one, other) = ("a".repeat(256), format!("{}b", "a".repeat(255)));
+        assert_ne!(alias("lab", &one), alias("lab", &other));
+        assert!(alias(&"n".repeat(255), &one).len() <= 255);
+    }
 }

@@ -1,9 +1,9 @@
 //! DEL: takes an interface of a container away. It succeeds when things are gone already, goes on where something
 //! fails, and writes down what can't be done now.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use midoform_applier::claims::pods::{Attachment, Owner};
+use midoform_applier::claims::pods::{Attachment, Owner, Progress, mac_of};
 use midoform_applier::store::record::Held;
 
 use crate::add::alias_of;
@@ -12,7 +12,9 @@ use crate::config::Config;
 use crate::error::{CniError, Code, Result};
 use crate::journal::{Journal, Pending, Turn};
 use crate::netlink::{Namespace, NetworkThread, host_interface_name, unplug};
+use crate::pod::TIED;
 use crate::request::{Endpoint, Request};
+use crate::tenant;
 
 /// How long a run may work on releases that wait for others.
 const FOR_OTHERS: Duration = Duration::from_secs(2);
@@ -35,16 +37,16 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
         other => Some(other?),
     };
     let network = NetworkThread::start(namespace.as_ref())?;
-    let mut errors = Vec::new();
-    if let Err(error) = unplugged(&network, &request.endpoint).await {
-        errors.push(error);
-    }
-    match released(&mut backend, &owner).await {
-        Ok(()) => make_waiting(&mut backend, 16).await,
-        Err(error) => errors.push(error),
+    let (unplugged, released, known) = taken_away(&mut backend, &network, &request.endpoint).await;
+    if released.is_ok() {
+        if unplugged.is_ok() && !known {
+            take_unknown(&mut backend, request).await;
+        }
+        make_waiting(&mut backend, 16).await;
     }
     backend.keep_token();
-    match errors.into_iter().reduce(|first, next| {
+    let errors = [unplugged.err(), released.err()].into_iter().flatten();
+    match errors.reduce(|first, next| {
         tracing::error!(step = "failed", error = %next, "DEL failed besides");
         first
     }) {
@@ -59,47 +61,110 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
     }
 }
 
+/// Removes the interface, and gives port and address back, or writes down that they have to be: then that is no error.
+/// Says as well whether the store may know of it.
+async fn taken_away(
+    backend: &mut Backend<'_>,
+    network: &NetworkThread,
+    endpoint: &Endpoint,
+) -> (Result<()>, Result<()>, bool) {
+    let owner = backend.owner(endpoint);
+    let end = Instant::now() + backend.config.timeouts.other;
+    // The kernel takes its time to remove an interface: port and binding go meanwhile, and the address last.
+    let unplugging = unplugged(network, &owner.network, endpoint);
+    let (unplugged, (known, disconnected)) = tokio::join!(unplugging, disconnected(backend, &owner, end));
+    let may_be_known = known.is_some() || disconnected.is_err();
+    let released = match (disconnected, &known) {
+        (Ok(()), Some(held)) => within(left(end), "giving the address back", give_back(backend, held)).await,
+        (other, _) => other,
+    };
+    (unplugged, written_down(backend, &owner, known.as_ref(), released), may_be_known)
+}
+
+/// What is left until a time. Not nothing, so that a timeout says what it waited for.
+fn left(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now()).max(Duration::from_millis(200))
+}
+
+/// The port of a container that the store knows nothing of: the machine lost its power before the claim was on the disk,
+/// or the store is a new one. What fails is no failure of a DEL, for which there is nothing to do.
+async fn take_unknown(backend: &mut Backend<'_>, request: &Request) {
+    let endpoint = &request.endpoint;
+    let Ok(tenant) = tenant::of_pod(backend.config, request) else { return };
+    let nowhere = std::net::Ipv4Addr::UNSPECIFIED;
+    let unknown = Attachment {
+        owner: backend.owner(endpoint),
+        host: backend.host,
+        tenant,
+        bridge: String::new(),
+        bridge_id: uuid::Uuid::nil(),
+        address: nowhere,
+        cidr: nowhere.into(),
+        gateway: nowhere,
+        mac: mac_of(nowhere),
+        host_interface: host_interface_name(endpoint),
+        port: None,
+        state: Progress::Intent,
+        since: 0,
+        pod: None,
+        // Then there is a chain as well.
+        extra: std::iter::once((TIED.to_owned(), true.into())).collect(),
+    };
+    let work = async {
+        let client = backend.client().await?;
+        Ok(backend.site().disconnect_unknown(&client, &unknown).await?)
+    };
+    match within(FOR_OTHERS, "looking for a port", work).await {
+        Ok(false) => {}
+        Ok(true) => tracing::warn!(step = "port", "a port that the store knew nothing of is gone"),
+        Err(error) => tracing::warn!(step = "port", %error, "whether a port is left can't be seen"),
+    }
+}
+
 /// Removes what is in the kernel.
-async fn unplugged(network: &NetworkThread, endpoint: &Endpoint) -> Result<()> {
+async fn unplugged(network: &NetworkThread, network_name: &str, endpoint: &Endpoint) -> Result<()> {
     let (name, interface) = (host_interface_name(endpoint), endpoint.interface.clone());
-    let alias = alias_of(endpoint);
+    let alias = alias_of(network_name, endpoint);
     network.run(Box::new(move |host, container| unplug(host, container, &name, &interface, &alias))).await
 }
 
-/// Gives port and address back, or writes down that they have to be. An error only where not even that was possible.
-async fn released(backend: &mut Backend<'_>, owner: &Owner) -> Result<()> {
-    let (time, site) = (backend.config.timeouts.other, backend.site().name.to_owned());
-    let journal = Journal::in_folder(&backend.config.state_folder);
-    let found = within(time, "reading the store", find(backend, owner)).await;
-    let known = match &found {
+/// Takes binding and port away; answers what is attached as well, as far as the store could say.
+async fn disconnected(
+    backend: &mut Backend<'_>,
+    owner: &Owner,
+    end: Instant,
+) -> (Option<Held<Attachment>>, Result<()>) {
+    match within(left(end), "reading the store", find(backend, owner)).await {
+        Err(error) => (None, Err(error)),
         Ok(None) => {
             tracing::debug!(step = "release", "nothing is attached");
-            journal.remove(backend.host, owner);
-            return Ok(());
+            (None, Ok(()))
         }
-        Ok(Some(held)) => Some(held.clone()),
-        Err(_) => None,
-    };
-    let released = match (found, &known) {
-        (Err(error), _) => Err(error),
-        (_, Some(held)) => within(time, "giving port and address back", release(backend, held)).await,
-        (_, None) => Ok(()),
-    };
-    match released {
-        Ok(()) => {
-            journal.remove(backend.host, owner);
-            Ok(())
-        }
-        Err(error) => {
-            let pending = Pending::new(&site, backend.host, owner, known.as_ref().map(|held| &held.record));
-            journal.add(&pending).map_err(|second| {
-                CniError::new(Code::TryAgainLater, error.message.clone())
-                    .details(format!("{}; {second}", error.details))
-            })?;
-            tracing::warn!(step = "release", %error, "port and address can't be given back now: a later run does");
-            Ok(())
+        Ok(Some(held)) => {
+            let result = within(left(end), "giving the port back", disconnect(backend, &held)).await;
+            (Some(held), result)
         }
     }
+}
+
+/// A release that could not be made is written down; an error only where not even that was possible.
+fn written_down(
+    backend: &Backend<'_>,
+    owner: &Owner,
+    known: Option<&Held<Attachment>>,
+    released: Result<()>,
+) -> Result<()> {
+    let journal = Journal::in_folder(&backend.config.state_folder);
+    let Err(error) = released else {
+        journal.remove(backend.host, owner);
+        return Ok(());
+    };
+    let pending = Pending::new(backend.site().name, backend.host, owner, known.map(|held| &held.record));
+    journal.add(&pending).map_err(|second| {
+        CniError::new(Code::TryAgainLater, error.message.clone()).details(format!("{error}; {second}"))
+    })?;
+    tracing::warn!(step = "release", %error, "port and address can't be given back now: a later run does");
+    Ok(())
 }
 
 async fn find(backend: &mut Backend<'_>, owner: &Owner) -> Result<Option<Held<Attachment>>> {
@@ -109,11 +174,19 @@ async fn find(backend: &mut Backend<'_>, owner: &Owner) -> Result<Option<Held<At
 
 /// Binding and port first, the address last: nobody gets one that still leads somewhere.
 pub(crate) async fn release(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<()> {
+    disconnect(backend, held).await?;
+    give_back(backend, held).await
+}
+
+async fn disconnect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<()> {
     let client = backend.client().await?;
     backend.site().disconnect(&client, &held.record).await?;
     tracing::debug!(step = "port", "port and binding are gone");
-    let pods = backend.pods().await?;
-    pods.release(held).await?;
+    Ok(())
+}
+
+async fn give_back(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<()> {
+    backend.pods().await?.release(held).await?;
     tracing::debug!(step = "address", address = %held.record.address, "the address is free");
     Ok(())
 }
@@ -134,10 +207,11 @@ pub(crate) async fn take_back(
             return;
         }
     }
-    if let Err(error) = unplugged(network, endpoint).await {
+    let (unplugged, released, _) = taken_away(backend, network, endpoint).await;
+    if let Err(error) = unplugged {
         tracing::error!(step = "undo", %error, "the interface can't be taken back");
     }
-    if let Err(error) = released(backend, &owner).await {
+    if let Err(error) = released {
         tracing::error!(step = "undo", %error, "port and address can't be taken back");
     }
 }

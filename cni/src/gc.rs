@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use midoform_applier::claims::pods::Attachment;
+use midoform_applier::claims::reclaim;
 use midoform_applier::store::record::Held;
+use midoform_applier::store::{SharedStore, StoreError};
 
 use crate::add::{alias_of, unix_milliseconds};
 use crate::backend::Backend;
@@ -48,6 +50,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
         }
     }
     del::make_waiting(&mut backend, usize::MAX).await;
+    put_right(&backend.store().await?).await;
     backend.keep_token();
     tracing::info!(step = "done", collected, failed = failed.len(), "GC");
     let count = failed.len();
@@ -66,7 +69,7 @@ async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<(
     let _turn = Turn::take(&backend.config.state_folder, *host, owner, Duration::from_millis(500)).await?;
     let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
     let (name, alias, interface) =
-        (host_interface_name(&endpoint), alias_of(&endpoint), endpoint.interface.clone());
+        (host_interface_name(&endpoint), alias_of(&owner.network, &endpoint), endpoint.interface.clone());
     NetworkThread::start(None)?
         .run(Box::new(move |host, container| unplug(host, container, &name, &interface, &alias)))
         .await?;
@@ -75,5 +78,22 @@ async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<(
     match pods.find(*host, owner).await? {
         Some(now) if now.record.since == held.record.since => del::release(backend, &now).await,
         _ => Ok(()),
+    }
+}
+
+/// What a crash left in the store: claims of nobody, free addresses that nobody would find. That it can't be put right now
+/// is no reason for GC to fail.
+async fn put_right(store: &SharedStore) {
+    let result = async {
+        let mut findings = reclaim::check(store).await?;
+        reclaim::repair(store, &mut findings).await?;
+        Ok::<_, StoreError>(findings)
+    };
+    match result.await {
+        Err(error) => tracing::warn!(step = "reclaim", %error, "the store can't be looked through"),
+        Ok(findings) => findings.iter().for_each(|finding| {
+            let (code, key, repaired) = (finding.code, &finding.key, finding.repaired);
+            tracing::warn!(step = "reclaim", code, key, repaired, "{}", finding.what);
+        }),
     }
 }

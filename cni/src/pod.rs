@@ -83,13 +83,34 @@ impl Site<'_> {
     ) -> Result<Uuid> {
         let plan = self.plan(attachment, tenant_id);
         match self.carry_out(client, &plan, attachment).await {
-            Err(error) if error.is_uncertain() => {
-                tracing::warn!(step = "port", %error, "an answer was lost: looking what is there, and making it anew");
+            // A port of this id is this container's own, of a claim that the store does not know (any more).
+            Err(error) if error.is_uncertain() || error.status() == Some(409) => {
+                tracing::warn!(step = "port", %error, "making anew what may be there, or half there");
                 self.disconnect(client, attachment).await.map_err(|error| refused(&error))?;
                 self.carry_out(client, &plan, attachment).await.map_err(|error| refused(&error))
             }
+            Err(error) if error.status() == Some(404) => {
+                let (bridge, tenant) = (&attachment.bridge, &attachment.tenant);
+                let message = format!("bridge `{bridge}` of tenant `{tenant}` is not in MidoNet");
+                let why =
+                    "it was deleted there by hand, or the store is another site's: each site needs its own";
+                Err(CniError::new(Code::Tenant, message).details(format!("{error}; {why}")))
+            }
             other => other.map_err(|error| refused(&error)),
         }
+    }
+
+    /// Takes away the port of a container that the store knows nothing of, which needs an id that follows from the names.
+    pub(crate) async fn disconnect_unknown(
+        &self,
+        client: &Client,
+        unknown: &Attachment,
+    ) -> std::result::Result<bool, ClientError> {
+        if !self.dialect.keeps_offered_id(Kind::BridgePort) || self.find(client, unknown).await?.is_none() {
+            return Ok(false);
+        }
+        self.disconnect(client, unknown).await?;
+        Ok(true)
     }
 
     async fn carry_out(

@@ -161,8 +161,8 @@ impl Arguments {
                     arguments.address = Some(address_of(value).ok_or_else(problem)?);
                 }
                 "MAC" if !value.is_empty() => {
-                    let mac = value.to_ascii_lowercase().replace('-', ":").parse();
-                    arguments.mac = Some(mac.map_err(|problem| wrong(format!("MAC: {problem}")))?);
+                    let mac = mac_of(value).map_err(|problem| wrong(format!("MAC={value}: {problem}")))?;
+                    arguments.mac = Some(mac);
                 }
                 "IP" | "MAC" => {}
                 _ if ignores => {}
@@ -177,6 +177,18 @@ impl Arguments {
 
 fn filled(value: &str) -> Option<String> {
     Some(value.to_owned()).filter(|value| !value.is_empty())
+}
+
+/// A MAC address that an interface can have.
+pub(crate) fn mac_of(text: &str) -> std::result::Result<MacAddress, String> {
+    let mac: MacAddress = text.to_ascii_lowercase().replace('-', ":").parse()?;
+    if mac.0[0] & 1 == 1 {
+        return Err("that is the address of a group".to_owned());
+    }
+    if mac.0 == [0; 6] {
+        return Err("no interface can have that".to_owned());
+    }
+    Ok(mac)
 }
 
 /// An address, with or without a prefix length.

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::error::{CniError, Code, Result};
-use crate::request::{Endpoint, Variables};
+use crate::request::{Endpoint, Variables, container_problem};
 use crate::result::{CniResult, Dns};
 use crate::version::Version;
 
@@ -189,6 +189,10 @@ impl Config {
         let version = Version::parse(&keys.string("cniVersion")?.unwrap_or_default())?;
         let name = keys.string("name")?.filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| CniError::configuration("name", "is missing"))?;
+        // The specification's rule for both.
+        if let Some(problem) = container_problem(&name) {
+            return Err(CniError::configuration("name", problem));
+        }
         let mut config = match legacy::is_legacy(&map) {
             true => legacy::read(&keys, version, name)?,
             false => own(&keys, version, name)?,
@@ -198,7 +202,13 @@ impl Config {
             config.dns = keys.decode("dns", dns)?;
         }
         if let Some(previous) = map.get("prevResult").filter(|previous| !previous.is_null()) {
-            config.previous = Some(CniResult::parse(previous, version)?);
+            match CniResult::parse(previous, version) {
+                // A container that can't be removed because of what was said of it earlier would stay for good.
+                Err(error) if variables("CNI_COMMAND").as_deref() == Some("DEL") => {
+                    config.warnings.push(error.to_string());
+                }
+                other => config.previous = Some(other?),
+            }
         }
         config.valid = valid_attachments(&map)?;
         config.gc_disabled = map.get("disableGC").is_some_and(|value| *value == Value::Bool(true));

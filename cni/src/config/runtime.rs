@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Keys;
 use crate::error::{CniError, Code, Result};
-use crate::request::{Arguments, address_of};
+use crate::request::{Arguments, address_of, mac_of};
 use crate::result::Dns;
 
 /// What one run wants.
@@ -160,6 +160,5 @@ fn text(map: &Map<String, Value>, name: &str, key: &str) -> Result<Option<String
 
 fn mac(map: &Map<String, Value>, key: &str) -> Result<Option<MacAddress>> {
     let Some(text) = text(map, "mac", key)? else { return Ok(None) };
-    let mac = text.to_ascii_lowercase().replace('-', ":").parse();
-    mac.map(Some).map_err(|problem: String| CniError::configuration(key, format!("is wrong: {problem}")))
+    mac_of(&text).map(Some).map_err(|problem| CniError::configuration(key, format!("is wrong: {problem}")))
 }

@@ -1,11 +1,11 @@
-//! The network of one namespace as nine verbs, and what ADD, DEL and CHECK do with them (`wiring`).
+//! The network of one namespace as ten verbs, and what ADD, DEL and CHECK do with them (`wiring`).
 
 #[cfg(test)]
 mod fake;
 mod namespace;
 mod rtnetlink;
 mod thread;
-mod wiring;
+pub(crate) mod wiring;
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -75,21 +75,13 @@ impl Wiring {
     pub(crate) fn plug(&self, host: &mut dyn Links, container: &mut dyn Links) -> Result<Wired, LinkError> {
         // What an earlier run left: it was killed, so nothing of it is complete.
         if let Some(left) = host.link(&self.host_interface)? {
-            if left.alias != self.alias && !left.alias.is_empty() {
-                let message =
-                    format!("{} on the host is somebody else's ({})", self.host_interface, left.alias);
-                return Err(LinkError::InTheWay(message));
-            }
+            left_by(&left, &self.alias)?;
             host.remove(left.index)?;
         }
         let renamed = match container.link(&self.interface)? {
             None => None,
             Some(found) if self.may_rename => Some(make_way(container, &found)?),
-            Some(_) => {
-                let message =
-                    format!("{} is in the container already, and is not this plugin's", self.interface);
-                return Err(LinkError::InTheWay(message));
-            }
+            Some(_) => return Err(occupied(&self.interface)),
         };
         match self.make(host, container, renamed.is_some()) {
             Ok(has_default_route) => {
@@ -218,6 +210,34 @@ impl Wiring {
     }
 }
 
+/// Whether `plug` would find its names free: another's interface is in nobody's way after an ADD has begun to make things.
+pub(crate) fn names_are_free(
+    host: &mut dyn Links,
+    container: &mut dyn Links,
+    (host_interface, alias): (&str, &str),
+    interface: &str,
+    may_rename: bool,
+) -> Result<(), LinkError> {
+    match host.link(host_interface)? {
+        Some(link) => left_by(&link, alias),
+        None if may_rename || container.link(interface)?.is_none() => Ok(()),
+        None => Err(occupied(interface)),
+    }
+}
+
+/// Whether a host's end is of an earlier run for the same owner. Without an alias it is of one that was killed before it
+/// could set one.
+fn left_by(link: &Link, alias: &str) -> Result<(), LinkError> {
+    if link.alias == alias || link.alias.is_empty() {
+        return Ok(());
+    }
+    Err(LinkError::InTheWay(format!("{} on the host is somebody else's ({})", link.name, link.alias)))
+}
+
+fn occupied(interface: &str) -> LinkError {
+    LinkError::InTheWay(format!("{interface} is in the container already, and is not this plugin's"))
+}
+
 /// Takes away what `plug` makes: the host's end, and with it the container's, only if it is this container's; then an
 /// interface that made way has its name again.
 pub(crate) fn unplug(
@@ -227,13 +247,9 @@ pub(crate) fn unplug(
     interface: &str,
     alias: &str,
 ) -> Result<(), LinkError> {
-    match host.link(host_interface)? {
-        // Without an alias it is of a run that was killed before it could set one.
-        Some(link) if link.alias == alias || link.alias.is_empty() => host.remove(link.index)?,
-        Some(link) => {
-            return Err(LinkError::InTheWay(format!("{host_interface} is somebody else's ({})", link.alias)));
-        }
-        None => {}
+    if let Some(link) = host.link(host_interface)? {
+        left_by(&link, alias)?;
+        host.remove(link.index)?;
     }
     let Some(container) = container else { return Ok(()) };
     let Some(renamed) = renamed_link(container, interface)? else { return Ok(()) };

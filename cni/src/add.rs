@@ -19,7 +19,7 @@ use crate::del;
 use crate::error::{CniError, Code, Result};
 use crate::journal::Turn;
 use crate::netlink::{Namespace, NetworkThread, Wired, Wiring, host_interface_name, host_mac, wiring};
-use crate::pod::TIED;
+use crate::pod::{BEGUN_ANEW, TIED};
 use crate::request::{Endpoint, Request};
 use crate::result::{Address, CniResult, Dns, Interface, Route};
 use crate::tenant;
@@ -185,6 +185,8 @@ impl Attached<'_> {
                 problems = problems.join("; "),
                 "an earlier ADD did not end: beginning anew"
             );
+            claimed.attachment.record.extra.insert(BEGUN_ANEW.to_owned(), true.into());
+            self.write(&mut claimed).await?;
             site.disconnect(&client, &claimed.attachment.record).await?;
         }
         self.began.set(true);
@@ -194,10 +196,13 @@ impl Attached<'_> {
             site.connect(&client, &claimed.attachment.record, &claimed.ready.tenant_id),
         );
         // The port first: where both failed, it says more.
-        let port = connected?;
+        let (port, anew) = connected?;
         let wired = plugged?;
         tracing::debug!(step = "port", %port, "port and binding are there");
         if claimed.attachment.record.port != Some(port) {
+            if anew {
+                claimed.attachment.record.extra.insert(BEGUN_ANEW.to_owned(), true.into());
+            }
             claimed.attachment.record.port = Some(port);
             self.write(&mut claimed).await?;
         }

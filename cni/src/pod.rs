@@ -20,6 +20,10 @@ use crate::error::{CniError, Code, Result};
 /// What an attachment remembers when its port is tied to its address.
 pub(crate) const TIED: &str = "tied";
 
+/// What an attachment remembers when an ADD found one that did not end: a call of that one may still be on its way, and on
+/// 1.x make a second port.
+pub(crate) const BEGUN_ANEW: &str = "begun_anew";
+
 /// The pods of one site.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Site<'a> {
@@ -74,20 +78,23 @@ impl Site<'_> {
         diff::plan(self.name, self.dialect, &self.topology(attachment, tenant_id), &Observed::default())
     }
 
-    /// Makes port and binding; answers the port's id. What an uncertain end left is taken away, and made again once.
+    /// Makes port and binding; answers the port's id, and whether it was begun anew ([`BEGUN_ANEW`]): what an uncertain end
+    /// left is taken away, and made again once.
     pub(crate) async fn connect(
         &self,
         client: &Client,
         attachment: &Attachment,
         tenant_id: &str,
-    ) -> Result<Uuid> {
+    ) -> Result<(Uuid, bool)> {
         let plan = self.plan(attachment, tenant_id);
         match self.carry_out(client, &plan, attachment).await {
             // A port of this id is this container's own, of a claim that the store does not know (any more).
             Err(error) if error.is_uncertain() || error.status() == Some(409) => {
                 tracing::warn!(step = "port", %error, "making anew what may be there, or half there");
                 self.disconnect(client, attachment).await.map_err(|error| refused(&error))?;
-                self.carry_out(client, &plan, attachment).await.map_err(|error| refused(&error))
+                let port =
+                    self.carry_out(client, &plan, attachment).await.map_err(|error| refused(&error))?;
+                Ok((port, true))
             }
             Err(error) if error.status() == Some(404) => {
                 let (bridge, tenant) = (&attachment.bridge, &attachment.tenant);
@@ -96,7 +103,7 @@ impl Site<'_> {
                     "it was deleted there by hand, or the store is another site's: each site needs its own";
                 Err(CniError::new(Code::Tenant, message).details(format!("{error}; {why}")))
             }
-            other => other.map_err(|error| refused(&error)),
+            other => other.map(|port| (port, false)).map_err(|error| refused(&error)),
         }
     }
 
@@ -137,18 +144,36 @@ impl Site<'_> {
         client: &Client,
         attachment: &Attachment,
     ) -> std::result::Result<(), ClientError> {
-        let key = Self::key(attachment);
+        if self.dialect.keeps_offered_id(Kind::BridgePort) {
+            return self.delete(client, attachment, None).await;
+        }
+        let ports = match attachment.port {
+            Some(port) if !attachment.extra.contains_key(BEGUN_ANEW) => vec![port],
+            _ => self.find_all(client, attachment).await?.iter().map(|port| port.id).collect(),
+        };
+        if ports.is_empty() {
+            return self.delete(client, attachment, None).await;
+        }
+        for port in ports {
+            self.delete(client, attachment, Some(port)).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a pod's objects; the port by the id that the server chose, where it did.
+    async fn delete(
+        &self,
+        client: &Client,
+        attachment: &Attachment,
+        port: Option<Uuid>,
+    ) -> std::result::Result<(), ClientError> {
         let mut topology = self.topology(attachment, "");
         let mut observed = Observed::default();
-        if !self.dialect.keeps_offered_id(Kind::BridgePort) {
-            match attachment.port {
-                Some(id) => drop(observed.ids.insert(key.join("port"), id)),
-                None => match self.find(client, attachment).await? {
-                    Some(port) => drop(observed.ids.insert(key.join("port"), port.id)),
-                    // Nothing but the chain can be there.
-                    None => topology = topology.filtered(|entry| matches!(entry.object, Object::Chain(_))),
-                },
-            }
+        if let Some(port) = port {
+            observed.ids.insert(Self::key(attachment).join("port"), port);
+        } else if !self.dialect.keeps_offered_id(Kind::BridgePort) {
+            // Nothing but the chain can be there.
+            topology = topology.filtered(|entry| matches!(entry.object, Object::Chain(_)));
         }
         // Rules go with their chain.
         observed.topology = topology.filtered(|entry| !matches!(entry.object, Object::Rule(_)));
@@ -173,6 +198,16 @@ impl Site<'_> {
             let accept = self.dialect.media_type(Kind::BridgePort);
             return read(client, &format!("/ports/{id}"), accept).await;
         }
+        Ok(self.find_all(client, attachment).await?.into_iter().next())
+    }
+
+    /// The ports on the bridge that are the pod's: more than one where an answer was lost and the call made again.
+    async fn find_all(
+        &self,
+        client: &Client,
+        attachment: &Attachment,
+    ) -> std::result::Result<Vec<Port>, ClientError> {
+        let mark = Namespace::of_site(self.name).id(&Self::key(attachment).join("port"));
         let (path, accept) = (
             format!("/bridges/{}/ports", attachment.bridge_id),
             self.dialect.collection_media_type(Kind::BridgePort),
@@ -183,7 +218,7 @@ impl Site<'_> {
                 && port.interface_name.as_deref() == Some(&attachment.host_interface);
             port.vif_id == Some(mark) || is_bound
         };
-        Ok(ports.unwrap_or_default().into_iter().find(is_own))
+        Ok(ports.unwrap_or_default().into_iter().filter(is_own).collect())
     }
 
     /// What is not in the API as `connect` made it: nothing when all is well.

@@ -97,9 +97,10 @@ fn an_add_after_a_killed_one_succeeds() {
             let was_killed = killed(lab, "ADD", &container, &lab.config(), calls, nth);
             lab.add(&container);
             lab.run("CHECK", &container, &lab.config()).ok();
-            let is = (lab.bound_ports().len(), lab.stray_ports().len(), lab.held_addresses());
-            assert_eq!(is, (2, 0, 2), "{calls} {nth}");
+            assert_eq!((lab.bound_ports().len(), lab.held_addresses()), (2, 2), "{calls} {nth}");
             lab.del(&container);
+            // On 1.x a call that was on its way when its sender died may make another port: DEL finds it.
+            assert_eq!((lab.bound_ports().len(), lab.stray_ports().len()), (1, 0), "{calls} {nth}");
             was_killed
         });
         println!("dialect {}: ADD was killed at {kills} calls, and done again", dialect.0);

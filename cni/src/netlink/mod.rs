@@ -1,4 +1,4 @@
-//! The network of one namespace as ten verbs, and what ADD, DEL and CHECK do with them (`wiring`).
+//! The network of one namespace as nine verbs, and what ADD, DEL and CHECK do with them (`wiring`).
 
 #[cfg(test)]
 mod fake;

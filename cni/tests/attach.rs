@@ -415,3 +415,29 @@ fn the_address_is_announced() {
     assert_eq!(ip(&parameter).trim(), "1");
     lab.del(&container);
 }
+
+/// etcd over TLS, from the site that the configuration names: with the right certificates, and with others.
+#[test]
+fn etcd_is_reached_over_tls() {
+    if skipped_without_root() || skipped_without(&["etcd", "openssl"]) {
+        return;
+    }
+    let (lab, container) = (Lab::new(DIALECTS[1]).on_etcd_over_tls(), Container::new());
+    lab.add(&container);
+    lab.run("CHECK", &container, &lab.config()).ok();
+    lab.del(&container);
+    lab.expect_nothing_left(&[&container]);
+    let site = lab.folder.read("site.toml");
+    for (from, to) in [("ca.pem", "client.pem"), ("cert = ", "# cert = ")] {
+        let site = site.replace(from, to);
+        lab.folder
+            .write("site.toml", if from == "cert = " { site.replace("key = ", "# key = ") } else { site });
+        let started = std::time::Instant::now();
+        let error = lab.run("ADD", &container, &lab.config());
+        assert!([11, 107].contains(&error.error_code()), "{error:?}");
+        assert!(error.stdout.contains("certificate") || error.stdout.contains("Certificate"), "{error:?}");
+        assert!(started.elapsed() < std::time::Duration::from_secs(10));
+    }
+    lab.folder.write("site.toml", site);
+    lab.expect_nothing_left(&[&container]);
+}

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::etcd::{self, Etcd};
+use midoform_applier::store::etcd::{self, Etcd, Tls};
 use midoform_applier::store::{Range, SharedStore};
 use midoform_simulator::{Auth, Options, Server, User, Users, Version};
 use midoform_testutil::TestFolder;
@@ -215,11 +215,43 @@ impl Lab {
 
     /// The same with a real etcd as its store, at the address of the API.
     pub(crate) fn on_etcd(mut self) -> Lab {
-        let etcd = EtcdServer::start(self.address().ip());
-        let site = self.folder.read("site.toml");
-        self.folder.write("site.toml", format!("{site}[etcd]\nendpoints = [\"{}\"]\n", etcd.endpoint));
+        let etcd = EtcdServer::start(self.address().ip(), Tls::default());
+        self.add_to_site(&format!("[etcd]\nendpoints = [\"{}\"]\n", etcd.endpoint));
         self.etcd = Some(etcd);
         self
+    }
+
+    /// The same over TLS: etcd wants a client's certificate, and has one of a CA that nobody else trusts.
+    pub(crate) fn on_etcd_over_tls(mut self) -> Lab {
+        let path = |name: &str| self.path(name).display().to_string();
+        certificate(self.folder.path(), "ca", &[]);
+        let signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"];
+        let name = format!("subjectAltName=IP:{}", self.address().ip());
+        certificate(self.folder.path(), "server", &[&signed[..], &["-addext", &name]].concat());
+        certificate(
+            self.folder.path(),
+            "client",
+            &[&signed[..], &["-addext", "extendedKeyUsage=clientAuth"]].concat(),
+        );
+        let tls = Tls {
+            ca: Some(self.path("ca.pem")),
+            identity: Some((self.path("client.pem"), self.path("client.key"))),
+        };
+        let etcd = EtcdServer::start(self.address().ip(), tls);
+        let keys = format!(
+            "ca = \"{}\"\ncert = \"{}\"\nkey = \"{}\"\n",
+            path("ca.pem"),
+            path("client.pem"),
+            path("client.key")
+        );
+        self.add_to_site(&format!("[etcd]\nendpoints = [\"{}\"]\n{keys}", etcd.endpoint));
+        self.etcd = Some(etcd);
+        self
+    }
+
+    fn add_to_site(&self, text: &str) {
+        let site = self.folder.read("site.toml");
+        self.folder.write("site.toml", format!("{site}{text}"));
     }
 
     /// Dialect and store in every combination that is here: without etcd the tests that use it say so.
@@ -353,7 +385,7 @@ impl Lab {
             prefix: Etcd::prefix_of("lab"),
             timeout: Duration::from_secs(10),
         };
-        Arc::new(self.runtime.block_on(Etcd::open(settings)).unwrap())
+        Arc::new(Etcd::open_tls(settings, &etcd.tls).unwrap())
     }
 
     /// A provider router that was there before.
@@ -438,15 +470,26 @@ pub(crate) fn run(mut command: Command, config: &Value) -> Ran {
 pub(crate) struct EtcdServer {
     process: std::process::Child,
     pub(crate) endpoint: String,
+    /// Empty: no TLS.
+    tls: Tls,
     _folder: TestFolder,
 }
 
 impl EtcdServer {
-    fn start(address: std::net::IpAddr) -> EtcdServer {
+    fn start(address: std::net::IpAddr, tls: Tls) -> EtcdServer {
         let folder = TestFolder::default();
         let free = || std::net::TcpListener::bind((address, 0)).unwrap().local_addr().unwrap();
-        let (endpoint, peer) = (format!("http://{}", free()), format!("http://{}", free()));
-        let process = Command::new("etcd")
+        let scheme = if tls.ca.is_some() { "https" } else { "http" };
+        let (endpoint, peer) = (format!("{scheme}://{}", free()), format!("http://{}", free()));
+        let health = free();
+        let mut command = Command::new("etcd");
+        if let Some(ca) = &tls.ca {
+            let beside = |name: &str| ca.with_file_name(name);
+            command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(ca);
+            command.arg("--cert-file").arg(beside("server.pem")).arg("--key-file").arg(beside("server.key"));
+        }
+        let process = command
+            .args(["--listen-metrics-urls", &format!("http://{health}")])
             .args(["--name", "lab", "--log-level", "error", "--data-dir"])
             .arg(folder.path())
             .args(["--listen-client-urls", &endpoint, "--advertise-client-urls", &endpoint])
@@ -456,11 +499,10 @@ impl EtcdServer {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let server = EtcdServer { process, endpoint, _folder: folder };
-        let address: std::net::SocketAddr = server.endpoint.trim_start_matches("http://").parse().unwrap();
+        let server = EtcdServer { process, endpoint, tls, _folder: folder };
         let end = Instant::now() + Duration::from_secs(60);
         let is_healthy = || {
-            let mut connection = midoform_testutil::http::Connection::open(address).ok()?;
+            let mut connection = midoform_testutil::http::Connection::open(health).ok()?;
             let answer = connection.send("GET", "/health", "application/json", "").ok()?;
             answer.body.contains("true").then_some(())
         };
@@ -483,4 +525,13 @@ impl Drop for EtcdServer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A certificate with its key, `NAME.pem` and `NAME.key`.
+fn certificate(folder: &std::path::Path, name: &str, more: &[&str]) {
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+    command.args(["-days", "2", "-subj", &format!("/CN={name}"), "-keyout", &format!("{name}.key")]);
+    let ran = command.args(["-out", &format!("{name}.pem")]).args(more).current_dir(folder).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }

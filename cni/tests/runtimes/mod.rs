@@ -217,19 +217,22 @@ fn podman_run() {
     }
     let setup = Setup::new();
     setup.write_list("podnet/lab.conflist");
+    let mut second = setup.list.clone();
+    second["name"] = json!("second");
+    setup.lab.folder.write("podnet/second.conflist", second.to_string());
     let config = setup.fill("containers.conf");
-    let mut command = Command::new("podman");
-    command.arg("--root").arg(setup.lab.path("root")).arg("--runroot").arg(setup.lab.path("runroot"));
-    command.arg("--tmpdir").arg(setup.lab.path("tmp")).args([
-        "--storage-driver",
-        "vfs",
-        "run",
-        "--rm",
-        "--network",
-        "lab",
-    ]);
-    command.arg("--rootfs").arg(setup.lab.path("rootfs")).args(["/bin/ip", "address"]);
-    let ran = output(command.env("CONTAINERS_CONF", config));
-    assert!(ran.stdout.contains("eth0") && ran.stdout.contains("inet 192.168."), "{ran:?}");
+    let run = |networks: &str| {
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(setup.lab.path("root")).arg("--runroot").arg(setup.lab.path("runroot"));
+        command.arg("--tmpdir").arg(setup.lab.path("tmp")).args(["--storage-driver", "vfs", "run", "--rm"]);
+        command.args(["--network", networks]);
+        command.arg("--rootfs").arg(setup.lab.path("rootfs")).args(["/bin/ip", "address"]);
+        output(command.env("CONTAINERS_CONF", &config)).stdout
+    };
+    let shown = run("lab");
+    assert!(shown.contains("eth0") && shown.contains("inet 192.168."), "{shown}");
+    setup.lab.expect_nothing_left(&[]);
+    let shown = run("lab,second");
+    assert!(shown.contains("eth1") && shown.matches("inet 192.168.").count() == 2, "{shown}");
     setup.lab.expect_nothing_left(&[]);
 }

@@ -1,6 +1,8 @@
 //! ADD and DEL as whole processes, as a runtime starts them, beside `bridge` with `host-local` in the same run: alone and
 //! ten at once, on both stores, against an API that answers at once and one that takes 2 ms a call.
 //!
+//! Then what is left of the goals: start-up, the binary's size, memory, a pod's plan.
+//!
 //! `cargo bench -p midonet-cni`, as root. Namespaces are made and removed outside the timed part.
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +21,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lab::{Container, DIALECTS, Lab};
+use midoform_compiler::dialect::Dialect;
+use midoform_compiler::diff;
+use midoform_compiler::lower::pod::{self, Pod};
+use midoform_compiler::object::Reference;
+use midoform_compiler::observed::Observed;
 use serde_json::{Value, json};
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_midonet-cni");
@@ -62,6 +69,55 @@ impl Subject {
         });
         (started.elapsed(), threads)
     }
+}
+
+impl Subject {
+    /// The most memory that an ADD had, in kilobytes, as the kernel tells while it runs.
+    fn memory(&self) -> u64 {
+        let most = |verb: &str, container: &Container| {
+            let mut command = Command::new(&self.binary);
+            self.lab.environment(&mut command, verb, container);
+            command.stdin(Stdio::piped()).stdout(Stdio::null());
+            let mut child = command.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(self.config.to_string().as_bytes()).unwrap();
+            let mut most = 0;
+            while child.try_wait().unwrap().is_none() {
+                let status =
+                    std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+                let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+                most = most.max(line.trim().trim_end_matches(" kB").parse().unwrap_or(0));
+            }
+            most
+        };
+        let run = |_| {
+            let container = Container::new();
+            most("ADD", &container).max(most("DEL", &container))
+        };
+        (0..10).map(run).max().unwrap_or(0)
+    }
+}
+
+/// The plan that one pod needs, as an ADD makes it.
+fn plan_of_a_pod() -> Duration {
+    let pod = Pod {
+        tenant: "acme",
+        tenant_id: "acme",
+        bridge: Reference::External("728b7ae5-72f5-5204-8873-8c113993005d".parse().unwrap()),
+        container: &"c".repeat(64),
+        interface: "eth0",
+        host: lab::HOST.parse().unwrap(),
+        host_interface: "vif0123456789ab",
+        tied_to: None,
+    };
+    let times = (0..1000).map(|_| {
+        let started = Instant::now();
+        let plan = diff::plan("lab", Dialect::V5, &pod::lower(&pod), &Observed::default());
+        assert_eq!(plan.steps.len(), 2, "a port and its binding");
+        started.elapsed()
+    });
+    let mut times: Vec<Duration> = times.collect();
+    times.sort();
+    times[times.len() / 2]
 }
 
 fn subject(name: &'static str, lab: Lab, milliseconds: u64) -> Subject {
@@ -144,6 +200,12 @@ fn main() {
         })
         .collect();
     let size = std::fs::metadata(PLUGIN).unwrap().len();
-    println!("start-up (--version) {:.1} ms; binary {:.1} MB", median(starts), size as f64 / 1e6);
+    println!("\nstart-up (--version) {:.1} ms; binary {:.1} MB", median(starts), size as f64 / 1e6);
+    for subject in subjects.iter().skip(1).take(2) {
+        println!("{}: at most {:.1} MB of memory", subject.name, subject.memory() as f64 / 1e3);
+    }
+    println!("a pod's plan: {:.0} µs", plan_of_a_pod().as_secs_f64() * 1e6);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+    println!("load of the machine meanwhile: {}", load.split(' ').take(3).collect::<Vec<_>>().join(", "));
     let _ = Command::new("ip").args(["link", "del", &format!("cb{}", 40 + std::process::id() % 50)]).output();
 }

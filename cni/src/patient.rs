@@ -31,18 +31,19 @@ impl<S: Store> Patient<S> {
     }
 }
 
-/// Asks until the store is free, or patience ends; in between at random, so that those who wait don't meet again.
+/// Asks until the store is free, or patience ends; in between at random, so that those who wait don't meet again, and ever
+/// less often: hundreds that ask all the time keep the one from working that they wait for.
 async fn again<T, F: Future<Output = Result<T, StoreError>>>(
     patience: Duration,
     ask: impl Fn() -> F,
 ) -> Result<T, StoreError> {
     let end = Instant::now() + patience;
-    let mut most = 500;
+    let mut most = 1_000;
     loop {
         match ask().await {
             Err(StoreError::Busy { .. }) if Instant::now() < end => {
                 tokio::time::sleep(Duration::from_micros(fastrand::u64(100..most))).await;
-                most = (most * 2).min(5_000);
+                most = (most * 2).min(100_000);
             }
             other => return other,
         }

@@ -625,7 +625,7 @@ pub(crate) struct AttachmentsOptions {
     /// Inspect the containers whose ids begin so, or this pod (NAMESPACE/NAME).
     #[arg(value_name = "CONTAINER")]
     pub(crate) container: Option<String>,
-    /// A site file: what its etcd knows (ETCD_USERNAME and ETCD_PASSWORD log in).
+    /// A site file: what its store knows (MIDOFORM_ETCD_USERNAME and MIDOFORM_ETCD_PASSWORD log in to etcd).
     #[arg(long, value_name = "FILE", conflicts_with = "store")]
     pub(crate) site: Option<PathBuf>,
     /// The plugin's store on one machine.

@@ -91,7 +91,7 @@ impl State {
     }
 
     /// The store; none where there is none yet and it is not to be made.
-    fn open(&self, make: bool) -> Result<Option<SharedStore>, CommandError> {
+    pub(crate) fn open(&self, make: bool) -> Result<Option<SharedStore>, CommandError> {
         if let Some(store) = self.opened.get() {
             return Ok(Some(store.clone()));
         }

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use midoform_applier::claims::pods::{Attachment, Pods};
 use midoform_applier::store::SharedStore;
 use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::etcd::{self, Etcd};
 use midoform_compiler::diag::Diagnostics;
 use midoform_compiler::parse;
 use midoform_compiler::source::{Source, SourceId};
@@ -15,13 +13,14 @@ use midoform_compiler::source::{Source, SourceId};
 use crate::args::AttachmentsOptions;
 use crate::error::{CommandError, Exit};
 use crate::session::block_on;
+use crate::state::State;
 use crate::ui::Ui;
 
 /// Where the plugin keeps its store, where its configuration names no other place.
 pub(crate) const STORE: &str = "/var/lib/midonet-cni/store.db";
 
 pub(crate) fn run(ui: &Ui, options: &AttachmentsOptions) -> Result<Exit, CommandError> {
-    let mut found = block_on(read(options))?;
+    let mut found = read(options)?;
     found.retain(|one| {
         let named = |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
         let container = options.container.as_deref().is_none_or(|prefix| is_meant(one, prefix));
@@ -48,13 +47,14 @@ fn is_meant(attachment: &Attachment, named: &str) -> bool {
     attachment.owner.container.starts_with(named) || attachment.pod.as_deref() == Some(named)
 }
 
-async fn read(options: &AttachmentsOptions) -> Result<Vec<Attachment>, CommandError> {
-    let failed = |error: midoform_applier::store::StoreError| CommandError::Embedded(error.to_string());
-    let store: SharedStore = match etcd_of(options)? {
-        Some(settings) => Arc::new(Etcd::open(settings).await.map_err(failed)?),
-        None => Arc::new(Embedded::open(existing(&options.store)?).map_err(failed)?),
+fn read(options: &AttachmentsOptions) -> Result<Vec<Attachment>, CommandError> {
+    let store = match &options.site {
+        Some(path) => store_of(path)?,
+        None => Some(Arc::new(Embedded::open(existing(&options.store)?)?) as SharedStore),
     };
-    let held = Pods::new(store).all(None).await.map_err(failed)?;
+    // A store that is not there yet has nothing attached.
+    let Some(store) = store else { return Ok(Vec::new()) };
+    let held = block_on(async { Ok(Pods::new(store).all(None).await?) })?;
     Ok(held.into_iter().map(|held| held.record).collect())
 }
 
@@ -63,28 +63,25 @@ fn existing(path: &Path) -> Result<&Path, CommandError> {
     match path.exists() {
         true => Ok(path),
         false => Err(CommandError::Usage(format!(
-            "there is no store {}; --store names another, --site a site whose etcd it is",
+            "there is no store {}; --store names another, --site a site whose store it is",
             path.display()
         ))),
     }
 }
 
-/// The etcd of the site file, where one is named.
-fn etcd_of(options: &AttachmentsOptions) -> Result<Option<etcd::Settings>, CommandError> {
-    let Some(path) = &options.site else { return Ok(None) };
+/// The store of a site.
+fn store_of(path: &Path) -> Result<Option<SharedStore>, CommandError> {
     let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
     let source = Source::new(path.display().to_string(), text);
-    let site = parse::site(&source, SourceId(0), &mut Diagnostics::default());
-    let wrong = |what: &str| CommandError::Usage(format!("{}: {what}", path.display()));
-    let site = site.ok_or_else(|| wrong("this is no site file; `midoform validate` says what is wrong"))?;
-    let etcd = site.etcd.ok_or_else(|| wrong("it names no etcd; --store names a file"))?;
-    let login = std::env::var("ETCD_USERNAME").ok().zip(std::env::var("ETCD_PASSWORD").ok());
-    Ok(Some(etcd::Settings {
-        endpoints: etcd.endpoints.into_iter().map(|endpoint| endpoint.value).collect(),
-        login,
-        prefix: Etcd::prefix_of(&site.name.value),
-        timeout: Duration::from_secs(10),
-    }))
+    let site = parse::site(&source, SourceId(0), &mut Diagnostics::default()).ok_or_else(|| {
+        let path = path.display();
+        CommandError::Usage(format!("{path} is no site file; `midoform validate` says what is wrong"))
+    })?;
+    let state = State::of(Some(&site), path.parent().unwrap_or_else(|| Path::new("")), None)?;
+    match state.is_store() {
+        true => state.open(false),
+        false => Err(CommandError::Usage(format!("{} names no store; --store names a file", path.display()))),
+    }
 }
 
 fn list(ui: &Ui, found: &[Attachment]) -> Result<(), CommandError> {

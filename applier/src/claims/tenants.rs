@@ -11,7 +11,9 @@ use super::pods::{AddressRecord, Attachment, Holder};
 use super::ready::Ready;
 use super::{keys, now};
 use crate::store::record::{Held, Record, decode, encode};
-use crate::store::{Commit, Compare, Entry, Range, SharedStore, StoreError, Transaction, get, read_one};
+use crate::store::{
+    Commit, Compare, Entry, Range, Revision, SharedStore, StoreError, Transaction, get, read_one,
+};
 
 /// How many writes one commit has at most: etcd takes 128 operations.
 pub(crate) const MOST_WRITES: usize = 60;
@@ -128,8 +130,11 @@ pub async fn publish(store: &SharedStore, fence: &Compare, record: &Ready) -> Re
         transaction = claim_port(transaction, record, &port.name, port.address, known.get(&port.address))?;
         transaction = send_when_long(store, fence, &record.tenant, transaction).await?;
     }
-    if before.is_none_or(|before| before.record != *record) {
-        transaction = transaction.put(keys::ready(&record.tenant), encode(record));
+    if before.as_ref().is_none_or(|before| before.record != *record) {
+        let key = keys::ready(&record.tenant);
+        // An earlier commit whose answer was lost must not be done after this one.
+        let revision = before.map_or(Revision::ABSENT, |before| before.revision);
+        transaction = transaction.when(&key, revision).put(&key, encode(record));
     }
     send(store, &record.tenant, &transaction).await
 }

@@ -299,7 +299,7 @@ impl Matching<'_> {
     fn finish(mut self) -> Observed {
         let topology = Topology::new(self.entries);
         let namespace = self.namespace;
-        self.ids.retain(|key, id| topology.get(key.as_str()).is_some() && namespace.id(key) != *id);
+        self.ids.retain(|key, id| namespace.id(key) != *id && topology.get(key.as_str()).is_some());
         self.observed.ids = self.ids;
         self.observed.topology = topology;
         self.observed.foreign.sort();

@@ -100,13 +100,14 @@ impl<'a> Differ<'a> {
     }
 
     fn compare(&mut self) {
-        for entry in self.observed.topology.entries() {
+        let verdict = |entry: &'a Entry| {
             let verdict = match self.desired.get(entry.key.as_str()) {
                 None => Verdict::Delete,
                 Some(wanted) => self.compare_one(&entry.object, &wanted.object, &entry.key),
             };
-            self.verdicts.insert(&entry.key, verdict);
-        }
+            (&entry.key, verdict)
+        };
+        self.verdicts = self.observed.topology.entries().iter().map(verdict).collect();
         self.misplaced_rules();
         self.spread_replacements();
     }
@@ -143,6 +144,9 @@ impl<'a> Differ<'a> {
 
     /// What stands on a replaced object goes with it, and is made again.
     fn spread_replacements(&mut self) {
+        if self.verdicts.values().all(|verdict| *verdict == Verdict::Keep) {
+            return;
+        }
         for entry in self.observed.topology.entries() {
             for key in dependencies(&entry.object) {
                 self.users.entry(key).or_default().push(&entry.key);
@@ -258,11 +262,12 @@ impl<'a> Differ<'a> {
 
     fn make(&self, entry: &Entry, places: &mut rules::Places, after: &Encoder<'_>) -> Step {
         let verdict = self.verdicts.get(&entry.key);
-        let place = places.place(entry, verdict.is_some_and(|verdict| *verdict == Verdict::Keep));
+        let kept = verdict == Some(&Verdict::Keep);
+        let place = places.place(entry, kept);
         let create = || after.create(&entry.key, &entry.object, place);
         let take_back = || after.delete(&entry.key, &entry.object);
         let delete = || self.encoder.delete(&entry.key, &entry.object);
-        let old = self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
+        let old = || self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
         let remake = |old: &Object| {
             let old_place = match old {
                 Object::Rule(rule) => rule.position,
@@ -276,7 +281,8 @@ impl<'a> Differ<'a> {
             kind: Kind::of(&entry.object),
             reason: Cow::Borrowed("is not there yet"),
             source: entry.provenance.clone(),
-            needs: dependencies(&entry.object),
+            // What is kept needs no waiting.
+            needs: if kept { Vec::new() } else { dependencies(&entry.object) },
             cuts_traffic: false,
             calls: Vec::new(),
             undo: Vec::new(),
@@ -289,7 +295,6 @@ impl<'a> Differ<'a> {
             }
             Some(Verdict::Keep) => {
                 (step.action, step.reason) = (Action::Keep, Cow::Borrowed("is as it should be"));
-                step.needs.clear();
             }
             Some(Verdict::Replace(reason)) if step.kind == Kind::Rule => {
                 step.reason = Cow::Owned(format!("the one that is there {reason}"));
@@ -306,11 +311,11 @@ impl<'a> Differ<'a> {
                 step.needs.extend(users.filter(remade).map(|user| (*user).clone()));
                 step.calls = vec![delete(), create()];
                 step.undo = vec![take_back()];
-                step.undo.extend(old.map(remake));
+                step.undo.extend(old().map(remake));
             }
             Some(Verdict::Update(reason)) => {
                 (step.action, step.reason) = (Action::Update, Cow::Owned(reason.clone()));
-                (step.calls, step.undo) = self.update(entry, old, after);
+                (step.calls, step.undo) = self.update(entry, old(), after);
             }
         }
         step
@@ -382,7 +387,7 @@ fn in_creation_order(topology: &Topology) -> Vec<&Entry> {
             own.sort_by(|a, b| creation_order(a).cmp(&creation_order(b)));
         }
     }
-    entries.sort_by(|a, b| creation_order(a).cmp(&creation_order(b)));
+    entries.sort_by_cached_key(|entry| creation_order(entry));
     entries
 }
 

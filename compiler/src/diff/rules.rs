@@ -1,6 +1,6 @@
 //! The order of rules in a chain: which ones have to move, and where new ones are inserted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::key::Key;
 use crate::object::Object;
@@ -52,9 +52,9 @@ impl Places {
     /// The chains as observed, without the rules that are deleted first.
     pub(super) fn new(observed: &Observed, deleted_first: &[&Entry]) -> Self {
         let mut chains = BTreeMap::new();
+        let gone: BTreeSet<&Key> = deleted_first.iter().map(|entry| &entry.key).collect();
         for (chain, order) in &observed.rules {
-            let stays =
-                |key: &Option<Key>| !deleted_first.iter().any(|entry| Some(&entry.key) == key.as_ref());
+            let stays = |key: &Option<Key>| key.as_ref().is_none_or(|key| !gone.contains(key));
             let rules = order.iter().map(|rule| rule.key.clone()).filter(stays).collect();
             chains.insert(chain.clone(), Chain { rules, passed: 0 });
         }

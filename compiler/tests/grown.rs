@@ -55,7 +55,7 @@ fn what_was_there_stays_as_it_was() {
     let changed = old.difference(&new).filter(|text| !text.starts_with("acme/chain/out/rule/peer/beta/"));
     assert_eq!(changed.collect::<Vec<_>>(), Vec::<&String>::new());
     let keys: Vec<&str> = after.topology.entries().iter().map(|entry| entry.key.as_str()).collect();
-    let network = after.allocations.tenants["acme"].bridges["db-2"].to_string().replace('/', "_");
+    let network = after.allocations.tenants["acme"].bridges["db-2"].to_string().replace('/', "-");
     for key in [
         "acme/bridge/db-2".to_owned(),
         "acme/chain/policy/rule/open/to-db-2/tcp-5432".to_owned(),
@@ -64,7 +64,8 @@ fn what_was_there_stays_as_it_was() {
     ] {
         assert!(keys.contains(&key.as_str()), "{key}: {keys:#?}");
     }
-    let to_it = keys.iter().filter(|key| key.starts_with("beta/route/") && key.contains(&network)).count();
+    let to_it =
+        keys.iter().filter(|key| key.starts_with("beta/peer/acme/route/") && key.ends_with(&network)).count();
     assert_eq!(to_it, 1, "the peer finds its way: {keys:#?}");
     // Once more, from what is known then: the same.
     let again = compiled(&tenants, &after.allocations);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use midoform_applier::claims::pods::Attachment;
-use midoform_applier::claims::reclaim;
+use midoform_applier::claims::{ports, reclaim};
 use midoform_applier::store::record::Held;
 use midoform_applier::store::{SharedStore, StoreError};
 
@@ -12,7 +12,7 @@ use crate::add::{alias_of, unix_milliseconds};
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::del;
-use crate::error::{CniError, Result};
+use crate::error::{CniError, Code, Result};
 use crate::journal::Turn;
 use crate::netlink::{NetworkThread, host_interface_name, unplug};
 use crate::request::Endpoint;
@@ -51,6 +51,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
     }
     del::make_waiting(&mut backend, usize::MAX).await;
     put_right(&backend.store().await?).await;
+    take_away_ports(&mut backend).await;
     backend.keep_token();
     tracing::info!(step = "done", collected, failed = failed.len(), "GC");
     let count = failed.len();
@@ -78,6 +79,30 @@ async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<(
     match pods.find(*host, owner).await? {
         Some(now) if now.record.since == held.record.since => del::release(backend, &now).await,
         _ => Ok(()),
+    }
+}
+
+/// Ports that pods of this host left long ago: what their DEL could not delete, and nobody wrote down. They wait for the
+/// next GC where they can't be deleted now.
+async fn take_away_ports(backend: &mut Backend<'_>) {
+    let result = async {
+        let store = backend.store().await?;
+        let world = reclaim::read(&store).await?;
+        let bridges = world.bridges_left_by(backend.host);
+        if bridges.is_empty() {
+            return Ok(Vec::new());
+        }
+        let client = backend.client().await?;
+        let site = (backend.config.site.name.value.as_str(), backend.dialect());
+        let found = ports::look(&store, &client, site, &world, &bridges, true).await;
+        found.map_err(|error| CniError::new(Code::TryAgainLater, error.to_string()))
+    };
+    match result.await {
+        Err(error) => tracing::warn!(step = "reclaim", %error, "ports that pods left can't be looked for"),
+        Ok(findings) => findings.iter().for_each(|finding| {
+            let (code, key, repaired) = (finding.code, &finding.key, finding.repaired);
+            tracing::warn!(step = "reclaim", code, key, repaired, "{}", finding.what);
+        }),
     }
 }
 

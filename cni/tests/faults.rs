@@ -259,6 +259,29 @@ fn gc_keeps_what_the_runtime_has() {
     }
 }
 
+/// A port that came back after everything that names it was gone, as one does whose lost call is done late.
+#[test]
+fn gc_takes_away_ports_that_pods_of_this_host_left_long_ago() {
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, container, kept) = (Lab::new(DIALECTS[1]), Container::new(), Container::new());
+    lab.add(&kept);
+    lab.add(&container);
+    let theirs = lab.store().into_iter().find(|(key, _)| key.contains(&container.id)).unwrap().1;
+    let (port, bridge) = (theirs["port"].as_str().unwrap(), theirs["bridge_id"].as_str().unwrap());
+    lab.del(&container);
+    lab.make_port(bridge, port);
+    let valid = json!([{"containerID": kept.id, "ifname": "eth0"}]);
+    let collect = || lab.run("GC", &kept, &with_valid(&lab, valid.clone())).ok();
+    collect();
+    assert_eq!(lab.stray_ports().len(), 1, "it may be one that is on its way out");
+    lab.age(2);
+    collect();
+    assert_eq!((lab.stray_ports().len(), lab.bound_ports().len()), (0, 1));
+    lab.run("CHECK", &kept, &lab.config()).ok();
+}
+
 /// STATUS says what keeps containers from being attached.
 #[test]
 fn status_tells_what_is_wrong() {

@@ -388,6 +388,35 @@ impl Lab {
         Arc::new(Etcd::open_tls(settings, &etcd.tls).unwrap())
     }
 
+    /// Lets whatever is free have been so for this many hours.
+    pub(crate) fn age(&self, hours: u64) {
+        use midoform_applier::store::{Transaction, read_one};
+        let store = self.open_store();
+        self.runtime.block_on(async {
+            let mut transaction = Transaction::default();
+            for entry in read_one(&*store, Range::prefix("pod/")).await.unwrap() {
+                let mut value: Value = serde_json::from_str(&entry.value).unwrap();
+                if entry.key.contains("/free/") {
+                    transaction = transaction.delete(entry.key);
+                } else if value["holder"].is_null() {
+                    let since = value["since"].as_u64().unwrap() - hours * 3_600_000;
+                    value["since"] = since.into();
+                    let (below, spread) = entry.key.split_once("/address/").unwrap();
+                    let free = format!("{below}/free/{since:016x}/{spread}");
+                    transaction = transaction.put(&entry.key, value.to_string());
+                    transaction = transaction.put(free, "{\"version\":1}");
+                }
+            }
+            store.commit(&transaction).await.unwrap();
+        });
+    }
+
+    /// Makes a port on a bridge, with an id of somebody's choosing.
+    pub(crate) fn make_port(&self, bridge: &str, id: &str) {
+        let body = json!({"id": id, "type": "Bridge"}).to_string();
+        self.post(&format!("/midonet-api/bridges/{bridge}/ports"), "Port-v3", &body);
+    }
+
     /// A provider router that was there before.
     pub(crate) fn make_provider_router(&self) -> String {
         let router = "99999999-0000-4000-8000-000000000001";

@@ -24,6 +24,7 @@ use super::attachment::{Attachment, Holder, Owner, Progress};
 use super::reclaim::{Finding, Repair, World};
 use super::{keys, now};
 use crate::client::{Client, ClientError};
+use crate::execute::{Control, StepError, execute};
 use crate::store::record::{Held, Record, decode, encode};
 use crate::store::{Commit, SharedStore, StoreError, Transaction, get};
 
@@ -136,6 +137,46 @@ impl Left {
     }
 }
 
+/// Why MidoNet could not be looked at or put right.
+#[derive(Debug, thiserror::Error)]
+pub enum PortsError {
+    /// A read failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A call that deletes failed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}
+
+/// Compares what is claimed, as it was `before`, with the ports of these bridges; with `repair` those that are safe to
+/// delete are deleted.
+///
+/// # Errors
+/// When store or API fail.
+pub async fn look(
+    store: &SharedStore,
+    client: &Client,
+    (site, dialect): (&str, Dialect),
+    before: &World,
+    bridges: &BTreeSet<Uuid>,
+    repair: bool,
+) -> Result<Vec<Finding>, RepairError<PortsError>> {
+    let ports = ports_of(client, dialect, bridges).await;
+    let ports = ports.map_err(|error| RepairError::Port(PortsError::Client(error)))?;
+    // What came or went while MidoNet was read shows in a second look.
+    let after = super::reclaim::read(store).await?;
+    let mut findings = before.compare(&after, &ports, site, GRACE);
+    if repair {
+        let remove = async |left: &Left| -> Result<(), PortsError> {
+            let plan = left.removal(site, dialect);
+            let outcome = execute(client, &plan, 1, &Control::default(), &|_| {}).await;
+            outcome.failure.map_or(Ok(()), |failure| Err(failure.into()))
+        };
+        repair_ports(store, &mut findings, remove).await?;
+    }
+    Ok(findings)
+}
+
 /// Who held an address last, and since when nobody does.
 struct Last<'w> {
     tenant: String,
@@ -166,6 +207,18 @@ impl World {
     pub fn bridges(&self) -> BTreeSet<Uuid> {
         let ready = self.ready.values().flat_map(|ready| &ready.bridges).map(|bridge| bridge.id);
         ready.chain(self.attachments.values().map(|held| held.record.bridge_id)).collect()
+    }
+
+    /// The bridges that a host's pods may have left ports on: those of the tenants in which it had a pod that is gone.
+    pub fn bridges_left_by(&self, host: Uuid) -> BTreeSet<Uuid> {
+        let left = self.addresses.iter().filter(|(_, held)| {
+            let last = &held.record.last;
+            held.record.holder.is_none()
+                && matches!(last, Some(Holder::Container { host: of, .. }) if *of == host)
+        });
+        let tenants: BTreeSet<String> = left.filter_map(|(key, _)| super::reclaim::tenant_of(key)).collect();
+        let ready = self.ready.values().filter(|ready| tenants.contains(&ready.tenant));
+        ready.flat_map(|ready| &ready.bridges).map(|bridge| bridge.id).collect()
     }
 
     fn last_holders(&self, site: &str) -> BTreeMap<Uuid, Last<'_>> {

@@ -7,11 +7,10 @@ use clap::{Args, Subcommand};
 use midoform_applier::claims::keys;
 use midoform_applier::claims::lock::LockRecord;
 use midoform_applier::claims::pods::{AddressRecord, Attachment};
-use midoform_applier::claims::ports::{self, Left, Reclaiming, RepairError};
+use midoform_applier::claims::ports::{self, PortsError, Reclaiming, RepairError};
 use midoform_applier::claims::ready::Ready;
 use midoform_applier::claims::reclaim::{self, Finding, World};
 use midoform_applier::claims::tenants::Pushed;
-use midoform_applier::execute::{Control, execute};
 use midoform_applier::store::embedded::Embedded;
 use midoform_applier::store::etcd::Etcd;
 use midoform_applier::store::open::{self, Around};
@@ -231,22 +230,13 @@ async fn check_ports(
     let folder = path.parent().unwrap_or(Path::new(""));
     let session = Session::open(Target::of(&site, &options.api, folder), dialect, &options.api).await?;
     let result = async {
-        let ports = ports::ports_of(&session.client, dialect, &before.bridges()).await?;
-        // What came or went while MidoNet was read shows in a second look.
-        let after = reclaim::read(store).await.map_err(failed)?;
-        let mut findings = before.compare(&after, &ports, &name, ports::GRACE);
-        if options.repair {
-            let remove = async |left: &Left| -> Result<(), CommandError> {
-                let plan = left.removal(&name, dialect);
-                let outcome = execute(&session.client, &plan, 1, &Control::default(), &|_| {}).await;
-                outcome.failure.map_or(Ok(()), |failure| Err(failure.into()))
-            };
-            ports::repair_ports(store, &mut findings, remove).await.map_err(|error| match error {
-                RepairError::Store(error) => failed(error),
-                RepairError::Port(error) => error,
-            })?;
-        }
-        Ok(findings)
+        let (site, bridges) = ((name.as_str(), dialect), before.bridges());
+        let found = ports::look(store, &session.client, site, before, &bridges, options.repair).await;
+        found.map_err(|error| match error {
+            RepairError::Store(error) => failed(error),
+            RepairError::Port(PortsError::Client(error)) => error.into(),
+            RepairError::Port(PortsError::Step(error)) => error.into(),
+        })
     };
     let result = result.await;
     session.close().await;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 use midoform_simulator::Auth;
 use serde_json::{Value, json};
@@ -89,6 +90,9 @@ fn two_hundred_pods_on_etcd() {
 }
 
 fn crowd(prepare: impl Fn(Lab) -> Lab) {
+    // The hosts of both tests have the same addresses.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let octet = 200 + std::process::id() % 50;
     let hosts: Vec<Host> = (1..=4).map(|number| Host::new(number, octet)).collect();
     let ids: Vec<String> = hosts.iter().map(|host| host.id.clone()).collect();

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::questions::{Answers, Subject, ask, ask_provider, groups};
 use super::shape::alike;
 
-/// Asks everything about all tenants, on so many threads. `done` is told how many more tenants have their answers. Whatever the number of threads, violations come by question, and in the order of the tenants.
+/// Asks everything about all tenants, on so many threads. `done` is told how many more tenants have their answers.
+/// Whatever the number of threads, violations come by question, and in the order of the tenants.
 pub fn ask_all(subject: Subject<'_>, threads: usize, done: &(dyn Fn(usize) + Sync)) -> Answers {
     let groups = groups(subject.topology);
     let alike = alike(subject, &groups);

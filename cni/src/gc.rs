@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use midoform_applier::claims::pods::Attachment;
-use midoform_applier::claims::{ports, reclaim};
+use midoform_applier::claims::ports;
+use midoform_applier::claims::reclaim::{self, Finding};
 use midoform_applier::store::record::Held;
-use midoform_applier::store::{SharedStore, StoreError};
 
 use crate::add::{alias_of, unix_milliseconds};
 use crate::backend::Backend;
@@ -50,8 +50,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
         }
     }
     del::make_waiting(&mut backend, usize::MAX).await;
-    put_right(&backend.store().await?).await;
-    take_away_ports(&mut backend).await;
+    put_right(&mut backend).await;
     backend.keep_token();
     tracing::info!(step = "done", collected, failed = failed.len(), "GC");
     let count = failed.len();
@@ -82,43 +81,31 @@ async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<(
     }
 }
 
-/// Ports that pods of this host left long ago: what their DEL could not delete, and nobody wrote down. They wait for the
-/// next GC where they can't be deleted now.
-async fn take_away_ports(backend: &mut Backend<'_>) {
-    let result = async {
-        let store = backend.store().await?;
-        let world = reclaim::read(&store).await?;
-        let bridges = world.bridges_left_by(backend.host);
-        if bridges.is_empty() {
-            return Ok(Vec::new());
-        }
-        let client = backend.client().await?;
-        let site = (backend.config.site.name.value.as_str(), backend.dialect());
-        let found = ports::look(&store, &client, site, &world, &bridges, true).await;
-        found.map_err(|error| CniError::new(Code::TryAgainLater, error.to_string()))
-    };
-    match result.await {
-        Err(error) => tracing::warn!(step = "reclaim", %error, "ports that pods left can't be looked for"),
-        Ok(findings) => findings.iter().for_each(|finding| {
-            let (code, key, repaired) = (finding.code, &finding.key, finding.repaired);
-            tracing::warn!(step = "reclaim", code, key, repaired, "{}", finding.what);
-        }),
+/// What crashes left: claims of nobody and free addresses that nobody would find, in the store; and the ports that pods of
+/// this host left long ago, which no DEL could delete and nobody wrote down. That it can't be put right now is no reason
+/// for GC to fail.
+async fn put_right(backend: &mut Backend<'_>) {
+    let mut findings = Vec::new();
+    if let Err(error) = reclaimed(backend, &mut findings).await {
+        tracing::warn!(step = "reclaim", %error, "not everything that may have been left could be looked for");
+    }
+    for Finding { code, key, repaired, what, .. } in &findings {
+        tracing::warn!(step = "reclaim", code, key, repaired, "{what}");
     }
 }
 
-/// What a crash left in the store: claims of nobody, free addresses that nobody would find. That it can't be put right now
-/// is no reason for GC to fail.
-async fn put_right(store: &SharedStore) {
-    let result = async {
-        let mut findings = reclaim::check(store).await?;
-        reclaim::repair(store, &mut findings).await?;
-        Ok::<_, StoreError>(findings)
-    };
-    match result.await {
-        Err(error) => tracing::warn!(step = "reclaim", %error, "the store can't be looked through"),
-        Ok(findings) => findings.iter().for_each(|finding| {
-            let (code, key, repaired) = (finding.code, &finding.key, finding.repaired);
-            tracing::warn!(step = "reclaim", code, key, repaired, "{}", finding.what);
-        }),
+async fn reclaimed(backend: &mut Backend<'_>, findings: &mut Vec<Finding>) -> Result<()> {
+    let store = backend.store().await?;
+    let world = reclaim::read(&store).await?;
+    findings.extend_from_slice(world.findings());
+    reclaim::repair(&store, findings).await?;
+    let bridges = world.bridges_left_by(backend.host);
+    if bridges.is_empty() {
+        return Ok(());
     }
+    let client = backend.client().await?;
+    let site = (backend.config.site.name.value.as_str(), backend.dialect());
+    let left = ports::look(&store, &client, site, &world, &bridges, true).await;
+    findings.extend(left.map_err(|error| CniError::new(Code::TryAgainLater, error.to_string()))?);
+    Ok(())
 }

@@ -64,16 +64,20 @@ pub(crate) fn of_pod(config: &Config, request: &Request) -> Result<String> {
 
 /// Makes the tenant, unless somebody else does so first.
 pub(crate) async fn make_ready(backend: &mut Backend<'_>, tenant: &str) -> Result<()> {
+    once_more(tenant, async || make_ready_once(backend, tenant).await).await
+}
+
+/// Does it again where its lock was lost, as on a machine that is too busy: what was done is found by whoever comes next.
+async fn once_more(tenant: &str, mut make: impl AsyncFnMut() -> Result<()>) -> Result<()> {
     for _ in 1..TRIES {
-        match make_ready_once(backend, tenant).await {
-            // The machine was so busy that the lock was lost: what was done is found by whoever comes next.
+        match make().await {
             Err(error) if error.code == Code::TryAgainLater => {
                 tracing::warn!(step = "tenant", tenant, %error, "once more");
             }
             other => return other,
         }
     }
-    make_ready_once(backend, tenant).await
+    make().await
 }
 
 async fn make_ready_once(backend: &mut Backend<'_>, tenant: &str) -> Result<()> {
@@ -98,15 +102,7 @@ pub(crate) async fn grow(
     full: &Held<Ready>,
     bridge: &str,
 ) -> Result<()> {
-    for _ in 1..TRIES {
-        match grow_once(backend, tenant, full, bridge).await {
-            Err(error) if error.code == Code::TryAgainLater => {
-                tracing::warn!(step = "bridge", tenant, bridge, %error, "once more");
-            }
-            other => return other,
-        }
-    }
-    grow_once(backend, tenant, full, bridge).await
+    once_more(tenant, async || grow_once(backend, tenant, full, bridge).await).await
 }
 
 async fn grow_once(backend: &mut Backend<'_>, tenant: &str, full: &Held<Ready>, bridge: &str) -> Result<()> {

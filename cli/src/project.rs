@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use midoform_compiler::diag::Diagnostics;
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
+use midoform_compiler::spec::Tenant;
 use midoform_compiler::{Compiled, Input, Policies, compile_under, lock, parse};
 
 use crate::args::{Policy, Spec};
@@ -90,8 +91,8 @@ impl Project {
         let parsed = parse::site(&site, SourceId(0), &mut Diagnostics::default());
         let state = State::of(parsed.as_ref(), &root, spec.lock.as_ref())?;
         let relative = |mut source: Source| {
-            if !state.is_store() {
-                source.name = shown_name(Path::new(&state.shown()), &root).into();
+            if let Some(file) = state.lock_file() {
+                source.name = shown_name(file.path(), &root).into();
             }
             source
         };
@@ -158,6 +159,15 @@ impl Project {
         let input = Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants };
         let policies = self.policies.iter().flatten();
         input.sources().into_iter().chain(policies).collect()
+    }
+
+    /// The specs of a compilation of this project, each with its file.
+    pub(crate) fn files_of<'a>(
+        &'a self,
+        specs: &'a [Tenant],
+    ) -> impl Iterator<Item = (&'a Tenant, &'a Source)> {
+        let sources = self.sources();
+        specs.iter().filter_map(move |spec| Some((spec, *sources.get(spec.name.span.source.0 as usize)?)))
     }
 
     /// A source's name as one would type it.

@@ -25,11 +25,10 @@ use crate::session::{block_on, runtime};
 /// What a site gave out, and where it keeps it.
 #[derive(Clone)]
 pub(crate) struct State {
+    /// The place that the site names.
     place: Place,
-    /// Whether `--lock` named it.
-    named: bool,
-    /// Whether the site names a store.
-    site_has_store: bool,
+    /// The lock file, where it is that, or `--lock` names one.
+    lock_file: Option<LockFile>,
     opened: Arc<OnceLock<SharedStore>>,
 }
 
@@ -56,37 +55,38 @@ impl State {
     ) -> Result<State, CommandError> {
         let login = open::login(&|name| std::env::var(name).ok())?;
         let around = Around { folder: root.to_path_buf(), login, timeout: None };
-        let named_by_site = site.map_or(Place::LockFile, |site| open::place_of(site, &around));
-        let site_has_store = !matches!(named_by_site, Place::LockFile);
-        let place = if lock.is_some() { Place::LockFile } else { named_by_site };
-        let opened = OnceLock::new();
-        if matches!(place, Place::LockFile) {
-            let path = lock.cloned().unwrap_or_else(|| root.join("midoform.lock"));
-            let _ = opened.set(Arc::new(LockFile::at(path)) as SharedStore);
-        }
-        Ok(State { place, named: lock.is_some(), site_has_store, opened: Arc::new(opened) })
+        let place = site.map_or(Place::LockFile, |site| open::place_of(site, &around));
+        let lock_file = match (lock, &place) {
+            (Some(path), _) => Some(LockFile::at(path)),
+            (None, Place::LockFile) => Some(LockFile::at(root.join("midoform.lock"))),
+            (None, _) => None,
+        };
+        Ok(State { place, lock_file, opened: Arc::default() })
+    }
+
+    /// The lock file, where that is the place.
+    pub(crate) fn lock_file(&self) -> Option<&LockFile> {
+        self.lock_file.as_ref()
     }
 
     /// Whether it is a store that pods are attached with.
     pub(crate) fn is_store(&self) -> bool {
-        !matches!(self.place, Place::LockFile)
+        self.lock_file.is_none()
     }
 
     /// Whether reading it needs a server.
     pub(crate) fn is_remote(&self) -> bool {
-        matches!(self.place, Place::Etcd(..))
+        self.is_store() && matches!(self.place, Place::Etcd(..))
     }
 
     /// What it is and where, for people.
     pub(crate) fn shown(&self) -> String {
-        match (&self.place, self.opened.get()) {
-            (Place::LockFile, Some(store)) => {
-                store.name().strip_prefix("the lock file ").map(str::to_owned).unwrap_or_default()
-            }
-            (_, Some(store)) => store.name(),
-            (Place::Embedded(path), None) => format!("the store {}", path.display()),
-            (Place::Etcd(settings, _), None) => format!("etcd at {}", settings.endpoints.join(", ")),
-            (Place::LockFile, None) => String::new(),
+        match (&self.lock_file, &self.place, self.opened.get()) {
+            (Some(file), ..) => file.path().display().to_string(),
+            (None, _, Some(store)) => store.name(),
+            (None, Place::Embedded(path), None) => format!("the store {}", path.display()),
+            (None, Place::Etcd(settings, _), None) => format!("etcd at {}", settings.endpoints.join(", ")),
+            (None, Place::LockFile, None) => String::new(),
         }
     }
 
@@ -95,21 +95,22 @@ impl State {
         if let Some(store) = self.opened.get() {
             return Ok(Some(store.clone()));
         }
-        let store: SharedStore = match &self.place {
-            Place::Embedded(path) if !make && !path.exists() => return Ok(None),
-            Place::Embedded(path) => Arc::new(Embedded::open(path)?),
-            Place::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings.clone(), tls)?),
-            Place::LockFile => return Ok(None),
+        let store: SharedStore = match (&self.lock_file, &self.place) {
+            (Some(file), _) => Arc::new(file.clone()),
+            (None, Place::Embedded(path)) if !make && !path.exists() => return Ok(None),
+            (None, Place::Embedded(path)) => Arc::new(Embedded::open(path)?),
+            (None, Place::Etcd(settings, tls)) => Arc::new(Etcd::open_tls(settings.clone(), tls)?),
+            (None, Place::LockFile) => return Ok(None),
         };
         Ok(Some(self.opened.get_or_init(|| store).clone()))
     }
 
     /// What was given out, as the text of a lock file.
     pub(crate) fn source(&self) -> Result<Option<Source>, CommandError> {
-        let Some(store) = self.open(false)? else { return Ok(None) };
-        if let Place::LockFile = self.place {
-            return Ok(LockFile::at(self.shown()).source());
+        if let Some(file) = &self.lock_file {
+            return Ok(file.source());
         }
+        let Some(store) = self.open(false)? else { return Ok(None) };
         let given = block_on(async { Ok(given::load(&store).await?) })?;
         Ok(Some(Source::new(store.name(), lock::to_toml(&given.allocations))))
     }
@@ -129,7 +130,7 @@ impl State {
         by: &str,
         patience: Duration,
     ) -> Result<Guard, CommandError> {
-        if self.named && self.site_has_store {
+        if self.lock_file.is_some() && !matches!(self.place, Place::LockFile) {
             let message = "--lock: the site keeps what it gave out in its store, and a lock file beside that could only \
                            contradict it";
             return Err(CommandError::Usage(message.to_owned()));
@@ -172,7 +173,7 @@ impl Guard {
 
     /// What every write for this tenant compares.
     pub(crate) fn fence(&self, tenant: &str) -> Result<midoform_applier::store::Compare, CommandError> {
-        let fence = self.lock()?.fence_of(&keys::tenant_lock(tenant));
+        let fence = self.lock()?.fence_of_tenant(tenant);
         fence.ok_or_else(|| CommandError::Internal(format!("tenant `{tenant}` is not locked")))
     }
 

@@ -280,7 +280,7 @@ fn tenants_of(key: &str) -> Vec<String> {
 
 fn fence_for(lock: &Lock, key: &str) -> Result<Compare, GivenError> {
     let tenants = tenants_of(key);
-    let fence = tenants.iter().find_map(|tenant| lock.fence_of(&keys::tenant_lock(tenant)));
+    let fence = tenants.iter().find_map(|tenant| lock.fence_of_tenant(tenant));
     fence.ok_or_else(|| GivenError::NotLocked { tenant: tenants.join("/") })
 }
 
@@ -370,7 +370,7 @@ pub async fn write_beside_others(
 
 /// What the lock is held for as this run has it, everything else as the store does.
 fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
-    let is_own = |tenant: &str| lock.fence_of(&keys::tenant_lock(tenant)).is_some();
+    let is_own = |tenant: &str| lock.fence_of_tenant(tenant).is_some();
     let is_own_pair = |pair: &str| pair.split('/').any(is_own);
     let tenants = stored.tenants.iter().filter(|(name, _)| !is_own(name));
     let own_tenants = own.tenants.iter().filter(|(name, _)| is_own(name));

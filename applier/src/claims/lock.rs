@@ -280,6 +280,11 @@ impl Lock {
         self.fences.get(name).cloned()
     }
 
+    /// The same for a tenant's lock.
+    pub fn fence_of_tenant(&self, tenant: &str) -> Option<Compare> {
+        self.fence_of(&keys::tenant_lock(tenant))
+    }
+
     /// What is locked, for people.
     pub fn names(&self) -> Vec<&str> {
         self.fences.keys().map(|name| shown(name)).collect()

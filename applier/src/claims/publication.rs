@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::keys;
 use super::lock::Lock;
 use super::ready::Ready;
-use super::tenants::{self, Pushed, TenantError, ready, sources};
+use super::tenants::{self, Pushed, TenantError, fenced, ready, send, sources};
 use crate::store::record::encode;
-use crate::store::{Commit, Compare, SharedStore, StoreError, Transaction};
+use crate::store::{Compare, SharedStore, StoreError};
 
 /// Some tenants as pods find them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,15 +52,16 @@ impl Publication {
     pub async fn publish(&self, store: &SharedStore, lock: &Lock) -> Result<(), TenantError> {
         for (tenant, published) in &self.tenants {
             let fence = fence_of(lock, tenant)?;
-            let transaction = Transaction::default().when_all(std::slice::from_ref(&fence));
-            let transaction = match &self.site {
-                Some(site) => transaction.put(keys::SITE, encode(site)),
-                None => transaction,
-            };
-            let transaction = match &published.spec {
-                Some(spec) => transaction.put(keys::spec(tenant), encode(spec)),
-                None => transaction.delete(keys::spec(tenant)),
-            };
+            let before = sources(store, tenant).await?;
+            let mut transaction = fenced(&fence);
+            if let Some(site) = self.site.as_ref().filter(|site| before.site.as_ref() != Some(*site)) {
+                transaction = transaction.put(keys::SITE, encode(site));
+            }
+            match &published.spec {
+                same if *same == before.tenant => {}
+                Some(spec) => transaction = transaction.put(keys::spec(tenant), encode(spec)),
+                None => transaction = transaction.delete(keys::spec(tenant)),
+            }
             send(store, tenant, &transaction).await?;
             if let Some(ready) = &published.ready {
                 tenants::publish(store, &fence, ready).await?;
@@ -77,20 +78,11 @@ impl Publication {
 pub async fn forget(store: &SharedStore, lock: &Lock, tenants: &BTreeSet<String>) -> Result<(), TenantError> {
     for tenant in tenants {
         let fence = fence_of(lock, tenant)?;
-        let transaction = Transaction::default().when_all(&[fence]).delete(keys::spec(tenant));
-        send(store, tenant, &transaction).await?;
+        send(store, tenant, &fenced(&fence).delete(keys::spec(tenant))).await?;
     }
     Ok(())
 }
 
 fn fence_of(lock: &Lock, tenant: &str) -> Result<Compare, TenantError> {
-    let fence = lock.fence_of(&keys::tenant_lock(tenant));
-    fence.ok_or_else(|| TenantError::Lost { tenant: tenant.to_owned() })
-}
-
-async fn send(store: &SharedStore, tenant: &str, transaction: &Transaction) -> Result<(), TenantError> {
-    match store.commit(transaction).await? {
-        Commit::Done(_) => Ok(()),
-        Commit::Conflict => Err(TenantError::Lost { tenant: tenant.to_owned() }),
-    }
+    lock.fence_of_tenant(tenant).ok_or_else(|| TenantError::Lost { tenant: tenant.to_owned() })
 }

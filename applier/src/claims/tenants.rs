@@ -261,7 +261,7 @@ fn free(
         .put(keys::freed(tenant, since, address), encode(&super::attachment::Freed {}))
 }
 
-fn fenced(fence: &Compare) -> Transaction {
+pub(super) fn fenced(fence: &Compare) -> Transaction {
     Transaction::default().when_all(std::slice::from_ref(fence))
 }
 
@@ -280,7 +280,11 @@ async fn send_when_long(
 }
 
 /// A conflict is a lost lock, or somebody who changed the tenant without it: to begin anew is right for both.
-async fn send(store: &SharedStore, tenant: &str, transaction: &Transaction) -> Result<(), TenantError> {
+pub(super) async fn send(
+    store: &SharedStore,
+    tenant: &str,
+    transaction: &Transaction,
+) -> Result<(), TenantError> {
     if transaction.writes.is_empty() {
         return Ok(());
     }

@@ -6,11 +6,9 @@ use std::sync::Arc;
 use midoform_applier::claims::pods::{Attachment, Pods};
 use midoform_applier::store::SharedStore;
 use midoform_applier::store::embedded::Embedded;
-use midoform_compiler::diag::Diagnostics;
-use midoform_compiler::parse;
-use midoform_compiler::source::{Source, SourceId};
 
 use crate::args::AttachmentsOptions;
+use crate::commands::store::site_of;
 use crate::error::{CommandError, Exit};
 use crate::session::block_on;
 use crate::state::State;
@@ -71,12 +69,7 @@ fn existing(path: &Path) -> Result<&Path, CommandError> {
 
 /// The store of a site.
 fn store_of(path: &Path) -> Result<Option<SharedStore>, CommandError> {
-    let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
-    let source = Source::new(path.display().to_string(), text);
-    let site = parse::site(&source, SourceId(0), &mut Diagnostics::default()).ok_or_else(|| {
-        let path = path.display();
-        CommandError::Usage(format!("{path} is no site file; `midoform validate` says what is wrong"))
-    })?;
+    let site = site_of(path)?;
     let state = State::of(Some(&site), path.parent().unwrap_or_else(|| Path::new("")), None)?;
     match state.is_store() {
         true => state.open(false),

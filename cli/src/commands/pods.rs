@@ -20,12 +20,14 @@ pub(crate) fn publication(
     tenants: &BTreeSet<String>,
     ids: &BTreeMap<Key, Uuid>,
 ) -> Publication {
-    let (sources, site) = (project.sources(), project.site_source());
+    let site = project.site_source();
     let mut found =
         Publication { site: Some(Pushed::new(&site.name, site.text())), ..Publication::default() };
-    for spec in compiled.specs.iter().filter(|spec| tenants.contains(&spec.name.value)) {
+    for (spec, source) in project.files_of(&compiled.specs) {
         let name = &spec.name.value;
-        let Some(source) = sources.get(spec.name.span.source.0 as usize) else { continue };
+        if !tenants.contains(name) {
+            continue;
+        }
         let pushed = Pushed::new(&source.name, source.text());
         let ready = Ready::of(compiled, name, &pushed.sha256, ids);
         found.tenants.insert(name.clone(), Published { ready, spec: Some(pushed) });

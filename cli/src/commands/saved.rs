@@ -57,9 +57,9 @@ impl Opened {
         let target = match (&api.api, &saved.url) {
             (Some(url), _) | (None, Some(url)) => Target::Url(url.clone(), Identity::OfTheLogin),
             (None, None) => {
-                let beside = match state.is_store() {
-                    true => folder.join(".midoform"),
-                    false => Path::new(&state.shown()).with_file_name(".midoform"),
+                let beside = match state.lock_file() {
+                    None => folder.join(".midoform"),
+                    Some(file) => file.path().with_file_name(".midoform"),
                 };
                 Target::Embedded { folder: api.state_dir.clone().unwrap_or(beside), hosts: Vec::new() }
             }

@@ -111,7 +111,7 @@ fn failed(error: StoreError) -> CommandError {
     }
 }
 
-fn site_of(path: &Path) -> Result<Site, CommandError> {
+pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
     let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
     let source = Source::new(path.display().to_string(), text);
     let site = midoform_compiler::parse::site(&source, SourceId(0), &mut Diagnostics::default());
@@ -278,13 +278,9 @@ async fn migrate(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
 /// `midoform push`: checks the specs, and puts them into the store for the plugin.
 pub(crate) fn push(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandError> {
     let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
-    let sources = project.sources();
     let mut files: Vec<(String, &Source)> = vec![(keys::SITE.to_owned(), project.site_source())];
-    for spec in &compiled.specs {
-        if let Some(source) = sources.get(spec.name.span.source.0 as usize) {
-            files.push((keys::spec(&spec.name.value), source));
-        }
-    }
+    let specs = project.files_of(&compiled.specs);
+    files.extend(specs.map(|(spec, source)| (keys::spec(&spec.name.value), source)));
     block_on(async {
         let store = open(&options.place, true).await?;
         for some in files.chunks(AT_ONCE) {

@@ -55,16 +55,7 @@ pub(crate) fn attach(served: &Served, dialect: Dialect, container: &str, steps: 
 fn an_apply_never_takes_a_pod_s_port() {
     for (dialect, version) in [(Dialect::V1, "1.7"), (Dialect::V5, "5.8")] {
         let folder = TestFolder::default();
-        let served =
-            Served::start(&folder, &["--version", version, "--host", &format!("{HOST}=node1")]).unwrap();
-        folder.write(
-            "site.toml",
-            format!(
-                "name = \"test\"\n[midonet]\nurl = \"{}\"\nversion = {dialect}\nmanaged = true\n[tunnel_zone]\n\
-                 name = \"zone\"\n[[host]]\nname = \"node1\"\nid = \"{HOST}\"\ntunnel_address = \"10.255.0.1\"\n",
-                served.url()
-            ),
-        );
+        let served = Served::with_node(&folder, dialect, version);
         let spec =
             "name = \"acme\"\nanti_spoof = \"port\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n";
         folder.write("acme.toml", spec);

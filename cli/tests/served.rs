@@ -4,9 +4,11 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Stdio};
 
+use midoform_compiler::dialect::Dialect;
 use midoform_testutil::{Ran, TestFolder};
 
 use crate::MIDOFORM;
+use crate::pods::HOST;
 
 /// A server in a process of its own.
 pub(crate) struct Served {
@@ -44,6 +46,21 @@ impl Served {
                 return Ok(Served { child, stderr, address, said });
             }
         }
+    }
+
+    /// Starts one with a host, and writes the site file of a site that is on it.
+    pub(crate) fn with_node(folder: &TestFolder, dialect: Dialect, version: &str) -> Served {
+        let served =
+            Served::start(folder, &["--version", version, "--host", &format!("{HOST}=node1")]).unwrap();
+        folder.write(
+            "site.toml",
+            format!(
+                "name = \"test\"\n[midonet]\nurl = \"{}\"\nversion = {dialect}\nmanaged = true\n[tunnel_zone]\n\
+                 name = \"zone\"\n[[host]]\nname = \"node1\"\nid = \"{HOST}\"\ntunnel_address = \"10.255.0.1\"\n",
+                served.url()
+            ),
+        );
+        served
     }
 
     /// Ends it as a crash would.

@@ -193,16 +193,7 @@ fn left_over(folder: &TestFolder, now: u64) {
 fn ports_that_pods_left_are_deleted_and_no_others() {
     for (dialect, version) in [(Dialect::V1, "1.7"), (Dialect::V5, "5.8")] {
         let folder = TestFolder::default();
-        let served =
-            Served::start(&folder, &["--version", version, "--host", &format!("{HOST}=node1")]).unwrap();
-        folder.write(
-            "site.toml",
-            format!(
-                "name = \"test\"\n[midonet]\nurl = \"{}\"\nversion = {dialect}\nmanaged = true\n[tunnel_zone]\n\
-                 name = \"zone\"\n[[host]]\nname = \"node1\"\nid = \"{HOST}\"\ntunnel_address = \"10.255.0.1\"\n",
-                served.url()
-            ),
-        );
+        let served = Served::with_node(&folder, dialect, version);
         let spec = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n";
         folder.write("acme.toml", spec);
         let _ = folder.run(MIDOFORM, &["apply", "--yes", "."]).expect_code(0);

@@ -10,6 +10,7 @@ use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::PeersOf;
 use crate::claims::Claims;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::key::Key;
@@ -95,10 +96,11 @@ pub fn pair_name(one: &str, other: &str) -> String {
 }
 
 /// Gives every tenant what its spec leaves open. What `known` holds stays as it is, for tenants that are not
-/// among `tenants` as well; pins in a spec win over it.
+/// among `tenants` as well; pins in a spec win over it. `peers` says whom these tenants and their peers name.
 pub fn allocate(
     site: &spec::Site,
     tenants: &[spec::Tenant],
+    peers: &PeersOf,
     known: &Allocations,
     diagnostics: &mut Diagnostics,
 ) -> Allocations {
@@ -108,7 +110,7 @@ pub fn allocate(
     let mut allocations = known.clone();
     keep_what_the_specs_name(&sorted, &mut allocations);
     links(site, &sorted, &mut allocations, diagnostics);
-    bridges(site, &sorted, &mut allocations, diagnostics);
+    bridges(site, &sorted, peers, &mut allocations, diagnostics);
     allocations
 }
 
@@ -206,6 +208,7 @@ fn links(
 fn bridges(
     site: &spec::Site,
     tenants: &[&spec::Tenant],
+    peers: &PeersOf,
     allocations: &mut Allocations,
     diagnostics: &mut Diagnostics,
 ) {
@@ -224,8 +227,8 @@ fn bridges(
         }
         let mut taken_by_own = Claims::default();
         if site.pools.shared {
-            let reachable = std::iter::once(&tenant.name).chain(tenant.peers.iter().map(|peer| &peer.tenant));
-            let known = reachable.filter_map(|name| allocations.tenants.get(&name.value));
+            let reachable = reachable(&tenant.name.value, peers);
+            let known = reachable.into_iter().filter_map(|name| allocations.tenants.get(name));
             for network in known.flat_map(|tenant| tenant.bridges.values()) {
                 let _ = taken_by_own.claim_network(*network, ());
             }
@@ -256,6 +259,12 @@ fn bridges(
             }
         }
     }
+}
+
+/// The tenant, its peers, and their peers: a router that has two peers tells them apart by their networks.
+fn reachable<'a>(tenant: &'a str, peers: &'a PeersOf) -> BTreeSet<&'a str> {
+    let named = |tenant: &str| peers.get(tenant).into_iter().flatten().map(String::as_str);
+    std::iter::once(tenant).chain(named(tenant)).chain(named(tenant).flat_map(named)).collect()
 }
 
 fn full(

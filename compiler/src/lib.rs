@@ -44,6 +44,7 @@ pub mod observed;
 pub mod order;
 pub mod parse;
 pub mod plan;
+mod present;
 pub mod render;
 pub mod resolve;
 pub mod schema;
@@ -53,6 +54,8 @@ pub mod spec;
 pub mod topology;
 pub mod trace;
 pub mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use allocation::Allocations;
 use diag::{Diagnostic, Diagnostics};
@@ -132,6 +135,27 @@ pub fn compile(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
 
 /// Compiles a site and its tenants under these policies, or says everything that is wrong with them.
 pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_among(input, policies, None)
+}
+
+/// Whom tenants name as peers, by their names.
+pub type PeersOf = BTreeMap<String, BTreeSet<String>>;
+
+/// Compiles some of a site's tenants under the site's own policy: a peer that is not among them, or does not name the
+/// tenant back, is left out, with the rules and assertions that are about it. Everything else has to be right.
+///
+/// `absent` says whom peers name that are not among them: networks that one router will have to tell apart are given out
+/// so that it can.
+pub fn compile_present(input: Input<'_>, absent: &PeersOf) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_among(input, Policies::Enforced(&[]), Some(absent))
+}
+
+/// `absent` is none where all of the site's tenants are there.
+fn compile_among(
+    input: Input<'_>,
+    policies: Policies<'_>,
+    absent: Option<&PeersOf>,
+) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
     let site = parse::site(input.site, SourceId(0), &mut diagnostics);
     let known = match input.lock {
@@ -146,7 +170,12 @@ pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compile
     specs.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
     let (Some(site), Some(known)) = (site, known) else { return Err(diagnostics.into_sorted()) };
     grown::extend(&mut specs, &known);
-    let allocations = allocation::allocate(&site, &specs, &known, &mut diagnostics);
+    let mut peers = present::peers_of(&specs);
+    peers.extend(absent.cloned().unwrap_or_default());
+    let allocations = allocation::allocate(&site, &specs, &peers, &known, &mut diagnostics);
+    if absent.is_some() {
+        present::keep_answered_peers(&mut specs);
+    }
     lock::check(&known, &site, &mut diagnostics);
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
     let enforced = matches!(policies, Policies::Enforced(_));

@@ -14,6 +14,7 @@ mod grown;
 mod lock;
 mod plans;
 mod pods;
+mod present;
 mod rainbond;
 mod robust;
 mod samples;

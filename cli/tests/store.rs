@@ -1,5 +1,7 @@
 //! `midoform store` and `midoform push`.
 
+use std::collections::BTreeMap;
+
 use midoform_applier::claims::keys;
 use midoform_applier::claims::pods::{AddressRecord, Holder, Owner};
 use midoform_applier::claims::ready::{Ready, ReadyBridge};
@@ -102,14 +104,35 @@ fn what_a_crash_left_is_told_and_repaired() {
 fn values_are_written_anew_unless_they_are_newer() {
     let folder = TestFolder::default();
     let old = "{ \"since\": 7,   \"version\": 1 }";
-    load(&folder, &pairs(&[(ADDRESS, old), ("pod/acme/free/0000000000000007/a0001503", "{\"version\":1}")]));
+    let given = [
+        (
+            "given/ids/acme",
+            "{ \"version\": 1, \"ids\": { \"acme/router\": \"00000000-0000-0000-0000-000000000001\" } }",
+        ),
+        ("given/peer/acme/beta", "{ \"version\": 1, \"provider\": \"10.9.0.1\", \"tenant\": \"10.9.0.2\" }"),
+        ("given/pools", "{ \"version\": 1, \"given\": 3 }"),
+        (
+            "given/tenant/acme",
+            "{ \"version\": 1, \"applied\": true, \"bridges\": { \"web\": \"10.8.0.0/24\" } }",
+        ),
+    ];
+    let mut entries =
+        pairs(&[(ADDRESS, old), ("pod/acme/free/0000000000000007/a0001503", "{\"version\":1}")]);
+    entries.extend(pairs(&given));
+    load(&folder, &entries);
     let said = store(&folder, &["migrate"]).expect_code(0).stderr;
-    assert!(said.contains("1 of 2 values were written anew"), "{said}");
-    let after = dumped(&folder);
-    let rewritten: Value = serde_json::from_str(&after[0].1).unwrap();
-    assert_eq!((rewritten, after[0].1 == old), (json!({ "version": 1, "since": 7 }), false));
+    assert!(said.contains("5 of 6 values were written anew"), "{said}");
+    let after: BTreeMap<String, String> = dumped(&folder).into_iter().collect();
+    for (key, old) in given.iter().chain(&[(ADDRESS, old)]) {
+        let (old_value, new_value): (Value, Value) =
+            (serde_json::from_str(old).unwrap(), serde_json::from_str(&after[*key]).unwrap());
+        assert_ne!(after[*key], *old, "{key}");
+        for (name, value) in old_value.as_object().unwrap() {
+            assert_eq!(new_value[name], *value, "{key}");
+        }
+    }
     let said = store(&folder, &["migrate"]).expect_code(0).stderr;
-    assert!(said.contains("0 of 2 values were written anew"), "{said}");
+    assert!(said.contains("0 of 6 values were written anew"), "{said}");
     // What a newer midoform wrote is named, and stays.
     let newer = TestFolder::default();
     let entries = pairs(&[(ADDRESS, "{\"version\":2}")]);
@@ -122,6 +145,19 @@ fn values_are_written_anew_unless_they_are_newer() {
         refused.stderr
     );
     assert_eq!(dumped(&newer), entries);
+}
+
+/// The same code as of an apply whose servers are away.
+#[test]
+fn an_etcd_that_is_away_can_be_tried_again() {
+    let folder = TestFolder::default();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    folder.write(
+        "site.toml",
+        format!("name = \"test\"\n[midonet]\nembedded = true\nmanaged = true\n[etcd]\nendpoints = [\"http://{free}\"]\n"),
+    );
+    let said = folder.run(MIDOFORM, &["store", "--etcd-of", "site.toml", "check"]).expect_code(4).stderr;
+    assert!(said.contains(&free.to_string()), "{said}");
 }
 
 #[test]

@@ -145,6 +145,19 @@ pub(crate) fn value_of(allocations: &Allocations, key: &str) -> Option<String> {
     }
 }
 
+/// What a key below `given/` holds, as this midoform writes it; none where it holds nothing worth a key.
+///
+/// # Errors
+/// When this midoform doesn't understand the value, or no such key is known.
+pub fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
+    if let Some(Part::Pools) = part_of(&entry.key) {
+        return Ok(Some(encode(&decode::<PoolsRecord>(store, entry)?.record)));
+    }
+    let mut allocations = Allocations::default();
+    put(&mut allocations, store, entry)?;
+    Ok(value_of(&allocations, &entry.key))
+}
+
 /// Takes in what a key holds.
 ///
 /// # Errors
@@ -369,7 +382,7 @@ pub async fn write_beside_others(
 }
 
 /// What the lock is held for as this run has it, everything else as the store does.
-fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
+pub fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
     let is_own = |tenant: &str| lock.fence_of_tenant(tenant).is_some();
     let is_own_pair = |pair: &str| pair.split('/').any(is_own);
     let tenants = stored.tenants.iter().filter(|(name, _)| !is_own(name));

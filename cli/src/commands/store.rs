@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use midoform_applier::claims::keys;
 use midoform_applier::claims::lock::LockRecord;
 use midoform_applier::claims::pods::{AddressRecord, Attachment};
 use midoform_applier::claims::ports::{self, PortsError, Reclaiming, RepairError};
 use midoform_applier::claims::ready::Ready;
 use midoform_applier::claims::reclaim::{self, Finding, World};
 use midoform_applier::claims::tenants::Pushed;
+use midoform_applier::claims::{given, keys};
 use midoform_applier::store::embedded::Embedded;
 use midoform_applier::store::etcd::Etcd;
 use midoform_applier::store::open::{self, Around};
@@ -104,13 +104,6 @@ struct Pair {
     value: String,
 }
 
-fn failed(error: StoreError) -> CommandError {
-    match &error {
-        StoreError::Busy { .. } => CommandError::Conflict(error.to_string()),
-        _ => CommandError::Embedded(error.to_string()),
-    }
-}
-
 pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
     let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
     let source = Source::new(path.display().to_string(), text);
@@ -127,17 +120,17 @@ async fn open(place: &Place, make: bool) -> Result<SharedStore, CommandError> {
             let path = place.store.display();
             return Err(CommandError::Usage(format!("there is no store {path}; --store names another")));
         }
-        return Ok(Arc::new(Embedded::open(&place.store).map_err(failed)?));
+        return Ok(Arc::new(Embedded::open(&place.store)?));
     };
     let site = site_of(path)?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let login = open::login(&|name| std::env::var(name).ok()).map_err(failed)?;
+    let login = open::login(&|name| std::env::var(name).ok())?;
     let around = Around { folder, login, timeout: None };
     let open::Place::Etcd(settings, tls) = open::place_of(&site, &around) else {
         let message = format!("{} names no etcd (`[etcd] endpoints`)", path.display());
         return Err(CommandError::Usage(message));
     };
-    Ok(Arc::new(Etcd::open_tls(settings, &tls).map_err(failed)?))
+    Ok(Arc::new(Etcd::open_tls(settings, &tls)?))
 }
 
 pub(crate) fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, CommandError> {
@@ -152,7 +145,7 @@ pub(crate) fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, CommandError>
 }
 
 async fn dump(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
-    let found = read_one(&**store, Range::prefix("")).await.map_err(failed)?;
+    let found = read_one(&**store, Range::prefix("")).await?;
     // What goes with a lease is a process's that runs now.
     let lasting = found.into_iter().filter(|entry| entry.lease.is_none());
     let entries = lasting.map(|entry| Pair { key: entry.key, value: entry.value }).collect();
@@ -169,7 +162,7 @@ async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, Command
             format!("{}: its format is {}, and this midoform knows {DUMP}", file.display(), dump.format);
         return Err(CommandError::Usage(message));
     }
-    if !read_one(&**store, Range::prefix("").limit(1)).await.map_err(failed)?.is_empty() {
+    if !read_one(&**store, Range::prefix("").limit(1)).await?.is_empty() {
         let message = format!("{} is not empty: a dump is loaded into an empty one", store.name());
         return Err(CommandError::Conflict(message));
     }
@@ -178,7 +171,7 @@ async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, Command
             transaction.when_absent(&pair.key).put(&pair.key, &*pair.value)
         };
         let transaction = pairs.iter().fold(Transaction::default(), put);
-        if store.commit(&transaction).await.map_err(failed)? == Commit::Conflict {
+        if store.commit(&transaction).await? == Commit::Conflict {
             let message = "somebody else writes into the store: nothing more was loaded".to_owned();
             return Err(CommandError::Conflict(message));
         }
@@ -188,10 +181,10 @@ async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, Command
 }
 
 async fn check(ui: &Ui, store: &SharedStore, options: &CheckOptions) -> Result<Exit, CommandError> {
-    let before = reclaim::read(store).await.map_err(failed)?;
+    let before = reclaim::read(store).await?;
     let mut findings = before.findings().to_vec();
     if options.repair {
-        reclaim::repair(store, &mut findings).await.map_err(failed)?;
+        reclaim::repair(store, &mut findings).await?;
     }
     if let Some(path) = &options.midonet_of {
         findings.extend(check_ports(store, &before, path, options).await?);
@@ -233,7 +226,7 @@ async fn check_ports(
         let (site, bridges) = ((name.as_str(), dialect), before.bridges());
         let found = ports::look(store, &session.client, site, before, &bridges, options.repair).await;
         found.map_err(|error| match error {
-            RepairError::Store(error) => failed(error),
+            RepairError::Store(error) => error.into(),
             RepairError::Port(PortsError::Client(error)) => error.into(),
             RepairError::Port(PortsError::Step(error)) => error.into(),
         })
@@ -257,19 +250,23 @@ fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
         ["attachment", ..] => again::<Attachment>(store, entry),
         ["lock", _] => again::<LockRecord>(store, entry),
         ["reclaim", ..] => again::<Reclaiming>(store, entry),
+        ["given", ..] => {
+            let value = given::newest(store, entry)?;
+            Ok(value.filter(|value| *value != entry.value))
+        }
         _ => Ok(None),
     }
 }
 
 async fn migrate(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
-    let found = read_one(&**store, Range::prefix("")).await.map_err(failed)?;
+    let found = read_one(&**store, Range::prefix("")).await?;
     let all = found.len();
     let mut written = 0;
     for entry in found.iter().filter(|entry| entry.lease.is_none()) {
-        let Some(value) = newest(&store.name(), entry).map_err(failed)? else { continue };
+        let Some(value) = newest(&store.name(), entry)? else { continue };
         let put = Transaction::default().when(&entry.key, entry.revision).put(&entry.key, value);
         // What changed meanwhile was written by this version, or will be looked at by the next run.
-        written += usize::from(matches!(store.commit(&put).await.map_err(failed)?, Commit::Done(_)));
+        written += usize::from(matches!(store.commit(&put).await?, Commit::Done(_)));
     }
     ui.say(&format!("{}: {written} of {all} values were written anew", store.name()));
     Ok(Exit::Done)
@@ -288,7 +285,7 @@ pub(crate) fn push(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandError>
                 transaction.put(key, encode(&Pushed::new(&source.name, source.text())))
             };
             let transaction = some.iter().fold(Transaction::default(), put);
-            store.commit(&transaction).await.map_err(failed)?;
+            store.commit(&transaction).await?;
         }
         ui.say(&format!("{}: the site and {} tenants were pushed", store.name(), files.len() - 1));
         Ok(Exit::Done)

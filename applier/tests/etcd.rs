@@ -41,9 +41,9 @@ impl Cluster {
         })
     }
 
-    /// One member with more arguments, FOLDER in which is its folder, once `prepare` has put what it needs there.
-    pub(crate) fn start_with(arguments: &str, prepare: impl Fn(&Path)) -> Option<Cluster> {
-        let cluster = Cluster::launch(1, "http", |folder| {
+    /// The same with more arguments, FOLDER in which is the folder of all, once `prepare` has put what it needs there.
+    pub(crate) fn start_with(members: usize, arguments: &str, prepare: impl Fn(&Path)) -> Option<Cluster> {
+        let cluster = Cluster::launch(members, "http", |folder| {
             prepare(folder);
             arguments.replace("FOLDER", &folder.display().to_string())
         })?;

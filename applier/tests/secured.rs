@@ -157,7 +157,7 @@ async fn a_token_that_ends_is_renewed() {
         println!("SKIPPED: openssl is not installed");
         return;
     }
-    let Some(cluster) = Cluster::start_with(token, keys) else {
+    let Some(cluster) = Cluster::start_with(1, token, keys) else {
         println!("SKIPPED: etcd is not installed (etcd-server)");
         return;
     };

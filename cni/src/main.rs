@@ -15,6 +15,7 @@ mod error;
 mod gc;
 mod journal;
 mod logging;
+mod neighbourhood;
 mod netlink;
 mod patient;
 mod pod;

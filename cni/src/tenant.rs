@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use midoform_applier::claims::given::{self, Given, GivenError};
 use midoform_applier::claims::keys;
-use midoform_applier::claims::lock::{self, Lock, LockError};
+use midoform_applier::claims::lock::{self, LEASE, Lock, LockError};
 use midoform_applier::claims::pods::Ask;
 use midoform_applier::claims::ready::Ready;
-use midoform_applier::claims::tenants::{self, Pushed, TenantError};
+use midoform_applier::claims::tenants::{self, TenantError};
 use midoform_applier::client::Client;
 use midoform_applier::execute::{Control, execute};
 use midoform_applier::observe::{Scope, observe};
@@ -19,21 +19,22 @@ use midoform_applier::store::SharedStore;
 use midoform_applier::store::record::Held;
 use midoform_compiler::allocation::Allocations;
 use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::key::Key;
 use midoform_compiler::lower::provider_router;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::order::Kind;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::spec::{self, Profile};
-use midoform_compiler::{Compiled, Input, compile, diff, lint, lock as lock_file, parse};
+use midoform_compiler::spec;
+use midoform_compiler::topology::dependencies;
+use midoform_compiler::{Compiled, diff, lint, parse};
+use uuid::Uuid;
 
 use crate::backend::Backend;
-use crate::config::{Config, PortMapping, in_words};
+use crate::config::{Config, PortMapping};
 use crate::error::{CniError, Code, Result};
+use crate::neighbourhood::{self, Neighbourhood, linked, part_of};
 use crate::request::Request;
-
-/// The bridge of tenants without a spec, as the Go plugin calls it.
-const FIRST_BRIDGE: &str = "bridge0";
 
 /// How often the network is looked at anew after a call of which nobody knows whether it happened, or which somebody else
 /// made first.
@@ -88,7 +89,8 @@ async fn make_ready_once(backend: &mut Backend<'_>, tenant: &str) -> Result<()> 
             return Ok(());
         }
         tracing::info!(step = "tenant", tenant, "its first pod: making it");
-        realise(backend, &store, &lock, tenant, BTreeMap::new()).await
+        let neighbourhood = locked(backend, &store, &lock, tenant).await?;
+        realise(backend, &store, &lock, &neighbourhood, BTreeMap::new()).await
     };
     let result = result.await;
     lock.release().await;
@@ -113,16 +115,15 @@ async fn grow_once(backend: &mut Backend<'_>, tenant: &str, full: &Held<Ready>, 
         if now.is_none_or(|now| now.revision != full.revision) {
             return Ok(());
         }
-        if let Some(pushed) = tenants::sources(&store, tenant).await?.tenant {
-            refuse_beyond_quota(&Source::new(pushed.file, pushed.text), &full.record, tenant)?;
-        }
+        let neighbourhood = locked(backend, &store, &lock, tenant).await?;
+        refuse_to_grow(&neighbourhood, &full.record)?;
         let mut grown = grown_of(&full.record);
         let taken = |name: &str| full.record.bridges.iter().any(|bridge| bridge.name == name);
         let name =
             (2..).map(|number| format!("{bridge}-{number}")).find(|name| !taken(name)).unwrap_or_default();
         tracing::info!(step = "bridge", tenant, bridge, name, "it is full: adding another");
         grown.insert(name, bridge.to_owned());
-        realise(backend, &store, &lock, tenant, grown).await
+        realise(backend, &store, &lock, &neighbourhood, grown).await
     };
     let result = result.await;
     lock.release().await;
@@ -132,24 +133,24 @@ async fn grow_once(backend: &mut Backend<'_>, tenant: &str, full: &Held<Ready>, 
 /// Whether another bridge could be added for pods that find no room: an error that says why not.
 pub(crate) async fn room_to_grow(backend: &mut Backend<'_>, tenant: &str, full: &Ready) -> Result<()> {
     let store = backend.store().await?;
-    let pushed = tenants::sources(&store, tenant).await?.tenant;
-    let (file, text) = match pushed {
-        Some(pushed) => (pushed.file, pushed.text),
-        None => ("the default layout".to_owned(), default_spec(backend.config, tenant)),
-    };
-    refuse_beyond_quota(&Source::new(file.clone(), text.clone()), full, tenant)?;
+    let neighbourhood = Neighbourhood::read(&store, backend.config, tenant).await?;
+    refuse_to_grow(&neighbourhood, full)?;
     let mut grown = grown_of(full);
     if let Some(first) = full.bridges.first() {
         grown.insert("status-1".to_owned(), first.name.clone());
     }
     let mut given = given::load(&store).await?;
     note_grown(&mut given.allocations, tenant, &grown);
-    compile_one(backend.config, &Source::new(file, text), &given.allocations, tenant).map(drop)
+    neighbourhood.compile(backend.config, &given.allocations).map(drop)
 }
 
+/// The right to change the tenant, and those that it names as peers: of two that are made at once, the second one finds
+/// the first, and links them.
 async fn acquire(backend: &Backend<'_>, store: &SharedStore, tenant: &str) -> Result<Lock> {
     let patience: Duration = backend.config.timeouts.add;
-    let lock = lock::acquire(store, &keys::tenant_lock(tenant), "midonet-cni ADD", patience).await;
+    let tenants = neighbourhood::to_lock(store, tenant).await?;
+    let names: Vec<String> = tenants.iter().map(|tenant| keys::tenant_lock(tenant)).collect();
+    let lock = lock::acquire_all(store, &names, "midonet-cni ADD", patience, LEASE).await;
     lock.map_err(|error| match error {
         LockError::Store(error) => error.into(),
         busy @ LockError::Busy { .. } => {
@@ -157,6 +158,23 @@ async fn acquire(backend: &Backend<'_>, store: &SharedStore, tenant: &str) -> Re
                 .details(busy.to_string())
         }
     })
+}
+
+/// The tenant's specs, now that nobody else makes it or its peers.
+async fn locked(
+    backend: &Backend<'_>,
+    store: &SharedStore,
+    lock: &Lock,
+    tenant: &str,
+) -> Result<Neighbourhood> {
+    let neighbourhood = Neighbourhood::read(store, backend.config, tenant).await?;
+    match neighbourhood.to_lock().iter().find(|name| lock.fence_of_tenant(name).is_none()) {
+        None => Ok(neighbourhood),
+        Some(name) => {
+            let message = format!("tenant `{tenant}` was given another peer just now: `{name}`");
+            Err(CniError::new(Code::TryAgainLater, message))
+        }
+    }
 }
 
 /// The bridges that were added to a tenant, and for which.
@@ -172,27 +190,27 @@ fn note_grown(allocations: &mut Allocations, tenant: &str, grown: &BTreeMap<Stri
     given.grown.extend(grown.iter().map(|(name, from)| (name.clone(), from.clone())));
 }
 
-/// Compiles the tenant, gives it what its spec leaves open, makes what is not there yet, and says that it is ready.
+/// Compiles the tenant, gives it what its spec leaves open, makes what is not there yet, its peers' part among it, and
+/// says that it is ready.
 async fn realise(
     backend: &mut Backend<'_>,
     store: &SharedStore,
     lock: &Lock,
-    tenant: &str,
+    neighbourhood: &Neighbourhood,
     grown: BTreeMap<String, String>,
 ) -> Result<()> {
-    let pushed = tenants::sources(store, tenant)
-        .await?
-        .tenant
-        .unwrap_or_else(|| Pushed::new("the default layout", &default_spec(backend.config, tenant)));
-    let source = Source::new(pushed.file, pushed.text);
+    let tenant = neighbourhood.tenant.as_str();
     let mut given = given::load(store).await?;
-    let compiled = loop {
+    let (compiled, linked) = loop {
         let mut known = given.allocations.clone();
         note_grown(&mut known, tenant, &grown);
-        let mut compiled = compile_one(backend.config, &source, &known, tenant)?;
-        note_what_is_made(&mut compiled, tenant);
+        let mut compiled = neighbourhood.compile(backend.config, &known)?;
+        let linked = linked(&compiled, tenant);
+        compiled.topology = part_of(&compiled.topology, &linked);
+        note_what_is_made(&mut compiled, &linked);
+        compiled.allocations = given::merged(&given.allocations, &compiled.allocations, lock);
         if given::write(store, lock, &mut given, &compiled.allocations).await? {
-            break compiled;
+            break (compiled, linked);
         }
         if !lock.is_held().await? {
             return Err(TenantError::Lost { tenant: tenant.to_owned() }.into());
@@ -201,52 +219,26 @@ async fn realise(
         given = given::load(store).await?;
     };
     let client = backend.client().await?;
-    let observed = make(&client, &compiled, tenant).await?;
-    note_applied(store, lock, &mut given, &compiled, &observed, tenant).await?;
-    let ready = Ready::of(&compiled, tenant, &pushed.sha256, &observed.ids)
+    let observed = make(&client, &compiled, tenant, &linked).await?;
+    note_applied(store, lock, &mut given, &compiled, &observed, &linked).await?;
+    let ready = Ready::of(&compiled, tenant, &neighbourhood.own.sha256, &observed.ids)
         .ok_or_else(|| CniError::internal(format!("tenant `{tenant}` was compiled, and is not there")))?;
     tenants::publish(store, &lock.fence(), &ready).await?;
     tracing::info!(step = "tenant", tenant, bridges = ready.bridges.len(), "it is ready for pods");
     Ok(())
 }
 
-/// The spec of a tenant that has none.
-fn default_spec(config: &Config, tenant: &str) -> String {
-    let profile = match config.profile {
-        Some(Profile::Rainbond) => "profile = \"rainbond\"\n",
-        Some(Profile::Strict) => "profile = \"strict\"\n",
-        None => "",
-    };
-    let cidr = config.first_bridge.map(|cidr| format!("cidr = \"{cidr}\"\n")).unwrap_or_default();
-    format!("name = \"{tenant}\"\n{profile}\n[[bridge]]\nname = \"{FIRST_BRIDGE}\"\n{cidr}")
-}
-
-fn compile_one(config: &Config, source: &Source, known: &Allocations, tenant: &str) -> Result<Compiled> {
-    let lock = Source::new("the store", lock_file::to_toml(known));
-    let tenants = std::slice::from_ref(source);
-    let input = Input { site: &config.site_source, lock: Some(&lock), tenants };
-    let compiled = compile(input).map_err(|found| {
-        let sources = input.sources();
-        let is_full = found.iter().all(|finding| finding.code.ends_with("pool-full"));
-        let (code, message) = match is_full {
-            true => (Code::NoAddress, format!("the site has no network left for tenant `{tenant}`")),
-            false => (Code::Tenant, format!("the spec of tenant `{tenant}` is wrong")),
-        };
-        CniError::new(code, message).details(in_words(&found, &sources))
-    })?;
-    let is_its_own = compiled.tenants.len() == 1 && compiled.tenants.iter().all(|one| *one.name == *tenant);
-    if !is_its_own {
-        return Err(CniError::new(
-            Code::Tenant,
-            format!("the spec that was pushed for tenant `{tenant}` is another's"),
-        ));
+/// The spec's `quotas` hold for what is added as well. A spec that was pushed and not applied may speak no longer of what
+/// pods are attached to: nothing is made from it here.
+fn refuse_to_grow(neighbourhood: &Neighbourhood, full: &Ready) -> Result<()> {
+    let tenant = &neighbourhood.tenant;
+    if neighbourhood.is_pushed && neighbourhood.own.sha256 != full.spec {
+        let message =
+            format!("all bridges of tenant `{tenant}` are full, and a new spec of it was not applied yet");
+        return Err(CniError::new(Code::NoAddress, message).details("apply it: `midoform apply`"));
     }
-    Ok(compiled)
-}
-
-/// The spec's `quotas` hold for what is added as well.
-fn refuse_beyond_quota(source: &Source, full: &Ready, tenant: &str) -> Result<()> {
-    let spec = parse::tenant(source, SourceId(0), &mut Diagnostics::default());
+    let source = neighbourhood.source();
+    let spec = parse::tenant(&source, SourceId(0), &mut Diagnostics::default());
     let most = spec.and_then(|spec| spec.quotas.bridges).map(|most| most.value);
     match most.filter(|most| full.bridges.len() as u64 >= u64::from(*most)) {
         None => Ok(()),
@@ -255,34 +247,48 @@ fn refuse_beyond_quota(source: &Source, full: &Ready, tenant: &str) -> Result<()
                 "all {} bridges of tenant `{tenant}` are full, and it may have {most}",
                 full.bridges.len()
             );
-            Err(CniError::new(Code::NoAddress, message).details("raise `quotas.bridges` in its spec"))
+            Err(CniError::new(Code::NoAddress, message)
+                .details("raise `quotas.bridges` in its spec, and apply it"))
         }
     }
 }
 
 /// 1.x chooses the ids of some objects itself: what will be made is written down first, so that the next run knows it,
 /// should this one end before it can say what became of it.
-fn note_what_is_made(compiled: &mut Compiled, tenant: &str) {
+fn note_what_is_made(compiled: &mut Compiled, tenants: &BTreeSet<String>) {
     let dialect = compiled.dialect();
     if dialect.keeps_offered_id(Kind::RouterPort) {
         return;
     }
-    let Some(given) = compiled.allocations.tenants.get_mut(tenant) else { return };
-    for entry in compiled.topology.entries().iter().filter(|entry| entry.key.tenant() == tenant) {
-        let kind = Kind::of(&entry.object);
-        let hangs_on_one = matches!(kind, Kind::PortLink | Kind::HostInterfacePort);
-        let making = (entry.key.clone(), entry.object.clone());
-        if (hangs_on_one || !dialect.keeps_offered_id(kind)) && !given.making.contains(&making) {
-            given.making.push(making);
+    let known: BTreeSet<Key> =
+        compiled.allocations.tenants.values().flat_map(|given| given.ids.keys().cloned()).collect();
+    for tenant in tenants {
+        let Some(given) = compiled.allocations.tenants.get_mut(tenant) else { continue };
+        for entry in compiled.topology.entries().iter().filter(|entry| entry.key.tenant() == tenant) {
+            let is_known = match Kind::of(&entry.object) {
+                // They have no id, and hang on ports that have one.
+                Kind::PortLink | Kind::HostInterfacePort => {
+                    dependencies(&entry.object).iter().all(|port| known.contains(port))
+                }
+                kind => dialect.keeps_offered_id(kind) || known.contains(&entry.key),
+            };
+            let making = (entry.key.clone(), entry.object.clone());
+            if !is_known && !given.making.contains(&making) {
+                given.making.push(making);
+            }
         }
     }
 }
 
 /// Makes what is not there yet; answers what is there then.
-async fn make(client: &Client, compiled: &Compiled, tenant: &str) -> Result<Observed> {
+async fn make(
+    client: &Client,
+    compiled: &Compiled,
+    tenant: &str,
+    linked: &BTreeSet<String>,
+) -> Result<Observed> {
     let (site, dialect) = (compiled.site.name.value.as_str(), compiled.dialect());
     let provider = provider_router(&compiled.site);
-    let tenants = BTreeSet::from([tenant.to_owned()]);
     let mut known = compiled.allocations.clone();
     let mut failure = None;
     for _ in 0..ROUNDS {
@@ -291,7 +297,7 @@ async fn make(client: &Client, compiled: &Compiled, tenant: &str) -> Result<Obse
             dialect,
             desired: &compiled.topology,
             known: &known,
-            tenants: &tenants,
+            tenants: linked,
             provider: &provider,
             moves: &compiled.moves,
             adopting: false,
@@ -306,9 +312,7 @@ async fn make(client: &Client, compiled: &Compiled, tenant: &str) -> Result<Obse
             return Ok(observed);
         }
         let outcome = execute(client, &plan, PARALLEL, &Control::default(), &|_| {}).await;
-        if let Some(entry) = known.tenants.get_mut(tenant) {
-            entry.ids.extend(outcome.ids.iter().map(|(key, id)| (key.clone(), *id)));
-        }
+        add_ids(&mut known, linked, &outcome.ids);
         let Some(failed) = outcome.failure else {
             observed.ids.extend(outcome.ids);
             return Ok(observed);
@@ -335,25 +339,35 @@ fn check(plan: &Plan, observed: &Observed) -> Result<()> {
     }
 }
 
-/// Writes down that the tenant was applied, its static ports, and the ids of the server's choosing.
+/// Takes note of these tenants' objects' ids.
+fn add_ids(allocations: &mut Allocations, tenants: &BTreeSet<String>, ids: &BTreeMap<Key, Uuid>) {
+    for tenant in tenants {
+        if let Some(entry) = allocations.tenants.get_mut(tenant) {
+            let own = ids.iter().filter(|(key, _)| key.tenant() == tenant);
+            entry.ids.extend(own.map(|(key, id)| (key.clone(), *id)));
+        }
+    }
+}
+
+/// Writes down that the tenants were applied, their static ports, and the ids of the server's choosing.
 async fn note_applied(
     store: &SharedStore,
     lock: &Lock,
     given: &mut Given,
     compiled: &Compiled,
     observed: &Observed,
-    tenant: &str,
+    tenants: &BTreeSet<String>,
 ) -> Result<()> {
     let mut now = compiled.allocations.clone();
-    if let (Some(entry), Some(network)) = (now.tenants.get_mut(tenant), compiled.tenants.first()) {
+    for network in compiled.tenants.iter().filter(|network| tenants.contains(&*network.name)) {
+        let Some(entry) = now.tenants.get_mut(&*network.name) else { continue };
         entry.applied = true;
         entry.making.clear();
         entry.protect = network.protect;
         entry.ports = network.ports.iter().map(|port| port.name.to_string()).collect();
-        if !compiled.dialect().keeps_offered_id(Kind::Route) {
-            let own = observed.ids.iter().filter(|(key, _)| key.tenant() == tenant);
-            entry.ids = own.map(|(key, id)| (key.clone(), *id)).collect();
-        }
+    }
+    if !compiled.dialect().keeps_offered_id(Kind::Route) {
+        add_ids(&mut now, tenants, &observed.ids);
     }
     Ok(given::write_beside_others(store, lock, &compiled.site, given, &now).await?)
 }

@@ -3,6 +3,7 @@
 //! `strace` does the killing: as the plugin enters its Nth system call of those that a call of the store, the API or the
 //! kernel is made of, so before and after each of them.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
@@ -129,14 +130,33 @@ fn a_del_that_is_killed_at_any_call_is_finished_by_the_next() {
     }
 }
 
-/// The first pod of a tenant, which makes the tenant: whoever comes next finishes it. Killed at every call, a tenant each.
-fn tenants_that_were_being_made(lab: &Lab) {
+/// The first pod of a tenant, which makes the tenant, and links it with one that is made, if that is its peer: whoever
+/// comes next finishes it. Killed at every call, a tenant each.
+fn tenants_that_were_being_made(lab: &Lab, is_linked: bool) {
+    const MOST: usize = 400;
+    lab.add_to_site("[pools]\nbridges = \"10.64.0.0/12\"\nbridge_prefix = 24\n");
+    let peers = |names: &mut dyn Iterator<Item = String>| -> String {
+        names.map(|name| format!("[[peer]]\ntenant = \"{name}\"\n")).collect()
+    };
+    let spokes = peers(&mut (1..=MOST).map(|number| format!("t{number}")));
+    let hub = format!("name = \"hub\"\n[[bridge]]\nname = \"services\"\n{spokes}");
+    let mut specs = BTreeMap::from([("hub".to_owned(), hub)]);
+    lab.push("hub", &specs["hub"]);
+    let mut config = lab.config();
+    config["tenant"] = json!("hub");
+    let first = Container::new();
+    lab.run("ADD", &first, &config).ok();
+    lab.run("DEL", &first, &config).ok();
     let mut tenants = 0;
     let kills = each_call(lab, |lab, calls, nth| {
         let (container, next) = (Container::new(), Container::new());
         tenants += 1;
-        let mut config = lab.config();
-        config["tenant"] = json!(format!("t{tenants}"));
+        let name = format!("t{tenants}");
+        config["tenant"] = json!(name);
+        let hub = peers(&mut is_linked.then(|| "hub".to_owned()).into_iter());
+        let spec = format!("name = \"{name}\"\n[[bridge]]\nname = \"web\"\n{hub}");
+        lab.push(&name, &spec);
+        specs.insert(name, spec);
         let was_killed = killed(lab, "ADD", &container, &config, calls, nth);
         lab.run("ADD", &next, &config).ok();
         for container in [&container, &next] {
@@ -146,30 +166,31 @@ fn tenants_that_were_being_made(lab: &Lab) {
         was_killed
     });
     println!("the first ADD of a tenant was killed at {kills} calls, of a tenant each");
-    assert!(kills > 100, "{kills}");
+    assert!(kills > 100 && tenants < MOST, "{kills}");
     lab.expect_nothing_left(&[]);
     let count = |kind: &str| lab.objects(kind).len();
-    assert_eq!(count("Router"), tenants + 1, "one for each tenant, and the provider's");
-    assert_eq!(count("Network"), tenants);
+    assert_eq!(count("Router"), tenants + 2, "one for each tenant, the hub's, and the provider's");
+    assert_eq!(count("Network"), tenants + 1);
+    assert_eq!(lab.changes(&specs), Vec::<String>::new());
 }
 
 #[test]
 fn a_tenant_that_was_being_made_is_finished_by_the_next_pod() {
     if !skipped() {
-        tenants_that_were_being_made(&Lab::new(DIALECTS[1]));
+        tenants_that_were_being_made(&Lab::new(DIALECTS[1]), true);
     }
 }
 
 #[test]
 fn a_tenant_that_was_being_made_is_finished_by_the_next_pod_on_1_7() {
     if !skipped() {
-        tenants_that_were_being_made(&Lab::new(DIALECTS[0]));
+        tenants_that_were_being_made(&Lab::new(DIALECTS[0]), true);
     }
 }
 
 #[test]
 fn a_tenant_that_was_being_made_is_finished_by_the_next_pod_on_etcd() {
     if !skipped() && !skipped_without(&["etcd"]) {
-        tenants_that_were_being_made(&Lab::new(DIALECTS[1]).on_etcd());
+        tenants_that_were_being_made(&Lab::new(DIALECTS[1]).on_etcd(), false);
     }
 }

@@ -249,7 +249,7 @@ impl Lab {
         self
     }
 
-    fn add_to_site(&self, text: &str) {
+    pub(crate) fn add_to_site(&self, text: &str) {
         let site = self.folder.read("site.toml");
         self.folder.write("site.toml", format!("{site}{text}"));
     }
@@ -261,6 +261,10 @@ impl Lab {
             labs.extend(DIALECTS.into_iter().map(|dialect| Lab::new(dialect).on_etcd()));
         }
         labs
+    }
+
+    pub(crate) fn dialect(&self) -> u8 {
+        self.dialect
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -367,11 +371,51 @@ impl Lab {
     pub(crate) fn push(&self, tenant: &str, text: &str) {
         use midoform_applier::claims::{keys, tenants::Pushed};
         use midoform_applier::store::{Transaction, record::encode};
-        let (file, text, sha256) = (format!("{tenant}.toml"), text.to_owned(), String::new());
-        let transaction =
-            Transaction::default().put(keys::spec(tenant), encode(&Pushed { file, text, sha256 }));
+        let pushed = Pushed::new(&format!("{tenant}.toml"), text);
+        let transaction = Transaction::default().put(keys::spec(tenant), encode(&pushed));
         let store = self.open_store();
         self.runtime.block_on(store.commit(&transaction)).unwrap();
+    }
+
+    /// What `midoform plan` of these tenants, by their specs, would change: keys of objects. Other peers are left out.
+    pub(crate) fn changes(&self, specs: &BTreeMap<String, String>) -> Vec<String> {
+        use midoform_applier::client::{Client, Credentials, Settings};
+        use midoform_applier::observe::{Scope, observe};
+        use midoform_compiler::lower::provider_router;
+        use midoform_compiler::plan::Action;
+        use midoform_compiler::source::Source;
+        use midoform_compiler::{Input, compile_present, diff, lock};
+        let store = self.open_store();
+        let given = self.runtime.block_on(midoform_applier::claims::given::load(&store)).unwrap().allocations;
+        let site = Source::new("site.toml", self.folder.read("site.toml"));
+        let known = Source::new("the store", lock::to_toml(&given));
+        let tenants: Vec<Source> =
+            specs.iter().map(|(name, text)| Source::new(format!("{name}.toml"), text.clone())).collect();
+        let input = Input { site: &site, lock: Some(&known), tenants: &tenants };
+        let compiled = compile_present(input, &midoform_compiler::PeersOf::new())
+            .unwrap_or_else(|found| panic!("{found:#?}"));
+        assert_eq!(lock::to_toml(&compiled.allocations), lock::to_toml(&given), "everything was given out");
+        let settings = Settings {
+            base_url: self.base_url.clone(),
+            credentials: Credentials::None,
+            timeout: Duration::from_secs(10),
+        };
+        let client = Client::resume(settings, None).unwrap();
+        let names = specs.keys().cloned().collect();
+        let scope = Scope {
+            site: "lab",
+            dialect: compiled.dialect(),
+            desired: &compiled.topology,
+            known: &given,
+            tenants: &names,
+            provider: &provider_router(&compiled.site),
+            moves: &compiled.moves,
+            adopting: false,
+        };
+        let observed = self.runtime.block_on(observe(&client, scope, &|_| {})).unwrap();
+        let plan = diff::plan("lab", compiled.dialect(), &compiled.topology, &observed);
+        let changes = plan.steps.iter().filter(|step| step.action != Action::Keep);
+        changes.map(|step| format!("{:?} {}: {}", step.action, step.key, step.reason)).collect()
     }
 
     fn open_store(&self) -> SharedStore {

@@ -13,6 +13,7 @@ mod faults;
 mod kills;
 mod lab;
 mod odd;
+mod peers;
 mod protocol;
 mod runtimes;
 

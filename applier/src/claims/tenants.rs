@@ -1,6 +1,6 @@
 //! Tenants in the store: specs that were pushed, and which tenants are ready for pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use midoform_compiler::observed::hex;
@@ -97,6 +97,42 @@ pub async fn sources(store: &SharedStore, tenant: &str) -> Result<Sources, Store
         entry.map(|entry| decode(&name, &entry).map(|held| held.record)).transpose()
     };
     Ok(Sources { site: pushed(next())?, tenant: pushed(next())? })
+}
+
+/// A tenant that has a spec in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushedTenant {
+    /// The spec.
+    pub spec: Pushed,
+    /// Whether the tenant is ready for pods, and was made from that spec.
+    pub is_made: bool,
+}
+
+/// Those of these tenants whose specs were pushed.
+///
+/// # Errors
+/// When the store fails.
+pub async fn pushed(
+    store: &SharedStore,
+    tenants: &BTreeSet<String>,
+) -> Result<BTreeMap<String, PushedTenant>, StoreError> {
+    let name = store.name();
+    let mut found = BTreeMap::new();
+    let all: Vec<&String> = tenants.iter().collect();
+    for some in all.chunks(MOST_WRITES / 2) {
+        let keys = some.iter().flat_map(|tenant| [keys::spec(tenant), keys::ready(tenant)]);
+        let ranges: Vec<Range> = keys.map(|key| Range::key(&key)).collect();
+        let entries = store.read(&ranges).await?;
+        for (tenant, pair) in some.iter().zip(entries.chunks(2)) {
+            let [spec, ready] = pair else { continue };
+            let Some(spec) = spec.first() else { continue };
+            let spec = decode::<Pushed>(&name, spec)?.record;
+            let ready = ready.first().map(|ready| decode::<Ready>(&name, ready)).transpose()?;
+            let is_made = ready.is_some_and(|ready| ready.record.spec == spec.sha256);
+            found.insert((*tenant).clone(), PushedTenant { spec, is_made });
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a tenant is ready for pods.

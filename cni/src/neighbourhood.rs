@@ -1,0 +1,143 @@
+//! The specs that a tenant is compiled with: its own, and those of the peers that are made.
+//!
+//! A peering has a part on either side. The first pod of either tenant makes its own; whose pod comes second makes both
+//! whole, under the locks of both. So a tenant with a thousand peers is made like any other, and none of them has to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_applier::claims::tenants::{self, Pushed};
+use midoform_applier::store::SharedStore;
+use midoform_compiler::allocation::Allocations;
+use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::key::SITE;
+use midoform_compiler::source::{Source, SourceId};
+use midoform_compiler::spec::Profile;
+use midoform_compiler::topology::{Topology, dependencies};
+use midoform_compiler::{Compiled, Input, PeersOf, compile_present, lock as lock_file, parse};
+
+use crate::config::{Config, in_words};
+use crate::error::{CniError, Code, Result};
+
+/// The bridge of tenants without a spec, as the Go plugin calls it.
+const FIRST_BRIDGE: &str = "bridge0";
+
+/// A tenant's spec, and its neighbours'.
+pub(crate) struct Neighbourhood {
+    /// The tenant's name.
+    pub(crate) tenant: String,
+    /// The tenant's own spec.
+    pub(crate) own: Pushed,
+    /// Whether it was pushed; else it is the default layout.
+    pub(crate) is_pushed: bool,
+    /// The peers that are made, and theirs: those are compiled, since one router must tell all of its peers apart, and
+    /// stay as they are.
+    others: BTreeMap<String, Pushed>,
+    /// Whom the peers name that are not made.
+    absent: PeersOf,
+}
+
+impl Neighbourhood {
+    /// The specs as the store has them.
+    pub(crate) async fn read(store: &SharedStore, config: &Config, tenant: &str) -> Result<Neighbourhood> {
+        let pushed = tenants::sources(store, tenant).await?.tenant;
+        let is_pushed = pushed.is_some();
+        let own = pushed.unwrap_or_else(|| Pushed::new("the default layout", &default_spec(config, tenant)));
+        let (mut others, mut absent) = (BTreeMap::new(), PeersOf::new());
+        let mut theirs = BTreeSet::new();
+        for (name, peer) in tenants::pushed(store, &peers_of(&own, tenant)).await? {
+            let named = peers_of(&peer.spec, &name);
+            if peer.is_made {
+                theirs.extend(named);
+                others.insert(name, peer.spec);
+            } else {
+                absent.insert(name, named);
+            }
+        }
+        theirs.retain(|name| name != tenant && !others.contains_key(name));
+        let made = tenants::pushed(store, &theirs).await?.into_iter().filter(|(_, peer)| peer.is_made);
+        others.extend(made.map(|(name, peer)| (name, peer.spec)));
+        Ok(Neighbourhood { tenant: tenant.to_owned(), own, is_pushed, others, absent })
+    }
+
+    /// The tenants that have to be locked where this one changes.
+    pub(crate) fn to_lock(&self) -> BTreeSet<String> {
+        itself_and_peers(&self.own, &self.tenant)
+    }
+
+    /// The tenant's own spec, to be read by the compiler.
+    pub(crate) fn source(&self) -> Source {
+        Source::new(self.own.file.clone(), self.own.text.clone())
+    }
+
+    /// Compiles all of them.
+    pub(crate) fn compile(&self, config: &Config, known: &Allocations) -> Result<Compiled> {
+        let tenant = &self.tenant;
+        let lock = Source::new("the store", lock_file::to_toml(known));
+        let others = self.others.values().map(|pushed| Source::new(pushed.file.clone(), pushed.text.clone()));
+        let sources: Vec<Source> = std::iter::once(self.source()).chain(others).collect();
+        let input = Input { site: &config.site_source, lock: Some(&lock), tenants: &sources };
+        let compiled = compile_present(input, &self.absent).map_err(|found| {
+            let sources = input.sources();
+            let is_full = found.iter().all(|finding| finding.code.ends_with("pool-full"));
+            let (code, message) = match is_full {
+                true => (Code::NoAddress, format!("the site has no network left for tenant `{tenant}`")),
+                false => (Code::Tenant, format!("the spec of tenant `{tenant}` is wrong")),
+            };
+            CniError::new(code, message).details(in_words(&found, &sources))
+        })?;
+        let named: BTreeSet<&str> = compiled.tenants.iter().map(|one| &*one.name).collect();
+        let wanted: BTreeSet<&str> = self.others.keys().chain([tenant]).map(String::as_str).collect();
+        if let Some(name) = wanted.difference(&named).next() {
+            let message = format!("the spec that was pushed for tenant `{name}` is another's");
+            return Err(CniError::new(Code::Tenant, message));
+        }
+        Ok(compiled)
+    }
+}
+
+/// The tenants that have to be locked where this one changes: itself, and whomever its spec names, made or not.
+pub(crate) async fn to_lock(store: &SharedStore, tenant: &str) -> Result<BTreeSet<String>> {
+    let pushed = tenants::sources(store, tenant).await?.tenant;
+    Ok(pushed.map_or_else(|| [tenant.to_owned()].into(), |own| itself_and_peers(&own, tenant)))
+}
+
+fn itself_and_peers(spec: &Pushed, tenant: &str) -> BTreeSet<String> {
+    let mut names = peers_of(spec, tenant);
+    names.insert(tenant.to_owned());
+    names
+}
+
+/// The tenant, and the peers that it is linked with.
+pub(crate) fn linked(compiled: &Compiled, tenant: &str) -> BTreeSet<String> {
+    let own = compiled.tenants.iter().filter(|one| *one.name == *tenant);
+    let peers = own.flat_map(|own| &own.peers).map(|peer| peer.name.to_string());
+    peers.chain([tenant.to_owned()]).collect()
+}
+
+/// What there is of these tenants: of what leads to others, nothing.
+pub(crate) fn part_of(topology: &Topology, tenants: &BTreeSet<String>) -> Topology {
+    let is_of_them = |tenant: &str| tenant == SITE || tenants.contains(tenant);
+    topology.filtered(|entry| {
+        is_of_them(entry.key.tenant())
+            && dependencies(&entry.object).iter().all(|key| is_of_them(key.tenant()))
+    })
+}
+
+/// The tenants that a spec names as peers. One that can't be read names none: the compiler says what is wrong with it.
+fn peers_of(spec: &Pushed, tenant: &str) -> BTreeSet<String> {
+    let source = Source::new(spec.file.clone(), spec.text.clone());
+    let spec = parse::tenant(&source, SourceId(0), &mut Diagnostics::default());
+    let named = spec.into_iter().flat_map(|spec| spec.peers).map(|peer| peer.tenant.value);
+    named.filter(|name| name != tenant).collect()
+}
+
+/// The spec of a tenant that has none.
+fn default_spec(config: &Config, tenant: &str) -> String {
+    let profile = match config.profile {
+        Some(Profile::Rainbond) => "profile = \"rainbond\"\n",
+        Some(Profile::Strict) => "profile = \"strict\"\n",
+        None => "",
+    };
+    let cidr = config.first_bridge.map(|cidr| format!("cidr = \"{cidr}\"\n")).unwrap_or_default();
+    format!("name = \"{tenant}\"\n{profile}\n[[bridge]]\nname = \"{FIRST_BRIDGE}\"\n{cidr}")
+}

@@ -31,9 +31,9 @@ use serde_json::{Value, json};
 const PLUGIN: &str = env!("CARGO_BIN_EXE_midonet-cni");
 
 /// Attachments that are timed alone.
-const ALONE: usize = 30;
+const ALONE: usize = 100;
 /// Rounds of ten at once.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 10;
 
 /// What is timed.
 struct Subject {

@@ -19,6 +19,7 @@ mod neighbourhood;
 mod netlink;
 mod patient;
 mod pod;
+mod realise;
 mod request;
 mod result;
 mod status;

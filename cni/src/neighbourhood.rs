@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use midoform_applier::claims::tenants::{self, Pushed};
 use midoform_applier::store::SharedStore;
 use midoform_compiler::allocation::Allocations;
-use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::diag::{Diagnostic, Diagnostics};
 use midoform_compiler::key::SITE;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::Profile;
@@ -34,6 +34,8 @@ pub(crate) struct Neighbourhood {
     others: BTreeMap<String, Pushed>,
     /// Whom the peers name that are not made.
     absent: PeersOf,
+    /// The peers that name the tenant back, made or not.
+    answering: BTreeSet<String>,
 }
 
 impl Neighbourhood {
@@ -43,9 +45,12 @@ impl Neighbourhood {
         let is_pushed = pushed.is_some();
         let own = pushed.unwrap_or_else(|| Pushed::new("the default layout", &default_spec(config, tenant)));
         let (mut others, mut absent) = (BTreeMap::new(), PeersOf::new());
-        let mut theirs = BTreeSet::new();
+        let (mut theirs, mut answering) = (BTreeSet::new(), BTreeSet::new());
         for (name, peer) in tenants::pushed(store, &peers_of(&own, tenant)).await? {
             let named = peers_of(&peer.spec, &name);
+            if named.contains(tenant) {
+                answering.insert(name.clone());
+            }
             if peer.is_made {
                 theirs.extend(named);
                 others.insert(name, peer.spec);
@@ -56,12 +61,12 @@ impl Neighbourhood {
         theirs.retain(|name| name != tenant && !others.contains_key(name));
         let made = tenants::pushed(store, &theirs).await?.into_iter().filter(|(_, peer)| peer.is_made);
         others.extend(made.map(|(name, peer)| (name, peer.spec)));
-        Ok(Neighbourhood { tenant: tenant.to_owned(), own, is_pushed, others, absent })
+        Ok(Neighbourhood { tenant: tenant.to_owned(), own, is_pushed, others, absent, answering })
     }
 
-    /// The tenants that have to be locked where this one changes.
+    /// The tenants that have to be locked where this one changes: itself, and whomever it is, or will be, linked with.
     pub(crate) fn to_lock(&self) -> BTreeSet<String> {
-        itself_and_peers(&self.own, &self.tenant)
+        self.answering.iter().cloned().chain([self.tenant.clone()]).collect()
     }
 
     /// The tenant's own spec, to be read by the compiler.
@@ -72,19 +77,8 @@ impl Neighbourhood {
     /// Compiles all of them.
     pub(crate) fn compile(&self, config: &Config, known: &Allocations) -> Result<Compiled> {
         let tenant = &self.tenant;
-        let lock = Source::new("the store", lock_file::to_toml(known));
-        let others = self.others.values().map(|pushed| Source::new(pushed.file.clone(), pushed.text.clone()));
-        let sources: Vec<Source> = std::iter::once(self.source()).chain(others).collect();
-        let input = Input { site: &config.site_source, lock: Some(&lock), tenants: &sources };
-        let compiled = compile_present(input, &self.absent).map_err(|found| {
-            let sources = input.sources();
-            let is_full = found.iter().all(|finding| finding.code.ends_with("pool-full"));
-            let (code, message) = match is_full {
-                true => (Code::NoAddress, format!("the site has no network left for tenant `{tenant}`")),
-                false => (Code::Tenant, format!("the spec of tenant `{tenant}` is wrong")),
-            };
-            CniError::new(code, message).details(in_words(&found, &sources))
-        })?;
+        let sources: Vec<Source> = std::iter::once(self.source()).chain(self.sources_of_others()).collect();
+        let compiled = self.compile_these(config, known, &sources, &self.absent)?;
         let named: BTreeSet<&str> = compiled.tenants.iter().map(|one| &*one.name).collect();
         let wanted: BTreeSet<&str> = self.others.keys().chain([tenant]).map(String::as_str).collect();
         if let Some(name) = wanted.difference(&named).next() {
@@ -93,18 +87,53 @@ impl Neighbourhood {
         }
         Ok(compiled)
     }
-}
 
-/// The tenants that have to be locked where this one changes: itself, and whomever its spec names, made or not.
-pub(crate) async fn to_lock(store: &SharedStore, tenant: &str) -> Result<BTreeSet<String>> {
-    let pushed = tenants::sources(store, tenant).await?.tenant;
-    Ok(pushed.map_or_else(|| [tenant.to_owned()].into(), |own| itself_and_peers(&own, tenant)))
-}
+    /// What there is of the others where the tenant is not.
+    pub(crate) fn compile_others(&self, config: &Config, known: &Allocations) -> Result<Topology> {
+        let sources: Vec<Source> = self.sources_of_others().collect();
+        Ok(self.compile_these(config, known, &sources, &PeersOf::new())?.topology)
+    }
 
-fn itself_and_peers(spec: &Pushed, tenant: &str) -> BTreeSet<String> {
-    let mut names = peers_of(spec, tenant);
-    names.insert(tenant.to_owned());
-    names
+    fn sources_of_others(&self) -> impl Iterator<Item = Source> {
+        self.others.values().map(|pushed| Source::new(pushed.file.clone(), pushed.text.clone()))
+    }
+
+    fn compile_these(
+        &self,
+        config: &Config,
+        known: &Allocations,
+        tenants: &[Source],
+        absent: &PeersOf,
+    ) -> Result<Compiled> {
+        let lock = Source::new("the store", lock_file::to_toml(known));
+        let input = Input { site: &config.site_source, lock: Some(&lock), tenants };
+        compile_present(input, absent).map_err(|found| self.in_words(&found, &input.sources()))
+    }
+
+    /// Why they can't be compiled. What is wrong may be a peer's spec: that one is named.
+    fn in_words(&self, found: &[Diagnostic], sources: &[&Source]) -> CniError {
+        let own = &self.tenant;
+        let is_full = found.iter().all(|finding| finding.code.ends_with("pool-full"));
+        let file_of = |finding: &Diagnostic| {
+            let at = usize::try_from(finding.span().source.0).ok();
+            at.and_then(|at| sources.get(at)).map(|source| &*source.name)
+        };
+        let whose = |finding: &Diagnostic| {
+            let file = file_of(finding);
+            let other = self.others.iter().find(|(_, pushed)| Some(&*pushed.file) == file);
+            other.map_or(own, |(name, _)| name)
+        };
+        let is_own = found.iter().any(|finding| whose(finding) == own);
+        let tenant = found.first().filter(|_| !is_own).map_or(own, whose);
+        let (code, message) = match (is_full, tenant == own) {
+            (true, _) => (Code::NoAddress, format!("the site has no network left for tenant `{own}`")),
+            (false, true) => (Code::Tenant, format!("the spec of tenant `{own}` is wrong")),
+            (false, false) => {
+                (Code::Tenant, format!("the spec of `{tenant}` is wrong, a neighbour of tenant `{own}`"))
+            }
+        };
+        CniError::new(code, message).details(in_words(found, sources))
+    }
 }
 
 /// The tenant, and the peers that it is linked with.

@@ -12,6 +12,7 @@ mod crowd;
 mod faults;
 mod kills;
 mod lab;
+mod links;
 mod odd;
 mod peers;
 mod protocol;

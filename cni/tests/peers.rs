@@ -15,18 +15,18 @@ const ACME: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nnam
 const BETA: &str = "name = \"beta\"\n[[bridge]]\nname = \"app\"\ncidr = \"10.20.0.0/29\"\n\
     [[peer]]\ntenant = \"acme\"\n[[peer]]\ntenant = \"elsewhere\"\n";
 
-fn of(tenant: &str, lab: &Lab) -> Value {
+pub(crate) fn of(tenant: &str, lab: &Lab) -> Value {
     let mut config = lab.config();
     config["tenant"] = json!(tenant);
     config
 }
 
-fn specs(all: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(crate) fn specs(all: &[(&str, &str)]) -> BTreeMap<String, String> {
     all.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
 /// How many ports of tenants' routers are linked with another tenant's.
-fn links_between_tenants(lab: &Lab) -> usize {
+pub(crate) fn links_between_tenants(lab: &Lab) -> usize {
     let routers: BTreeMap<String, String> = lab
         .objects("Router")
         .iter()

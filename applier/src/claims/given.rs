@@ -145,13 +145,16 @@ pub(crate) fn value_of(allocations: &Allocations, key: &str) -> Option<String> {
     }
 }
 
-/// What a key below `given/` holds, as this midoform writes it; none where it holds nothing worth a key.
+/// What a key below `given/` holds, as this midoform writes it; none where it holds nothing worth a key, or something
+/// of a later midoform's.
 ///
 /// # Errors
-/// When this midoform doesn't understand the value, or no such key is known.
+/// When this midoform doesn't understand the value.
 pub fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
-    if let Some(Part::Pools) = part_of(&entry.key) {
-        return Ok(Some(encode(&decode::<PoolsRecord>(store, entry)?.record)));
+    match part_of(&entry.key) {
+        None => return Ok(None),
+        Some(Part::Pools) => return Ok(Some(encode(&decode::<PoolsRecord>(store, entry)?.record))),
+        Some(_) => {}
     }
     let mut allocations = Allocations::default();
     put(&mut allocations, store, entry)?;
@@ -382,7 +385,7 @@ pub async fn write_beside_others(
 }
 
 /// What the lock is held for as this run has it, everything else as the store does.
-pub fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
+fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
     let is_own = |tenant: &str| lock.fence_of_tenant(tenant).is_some();
     let is_own_pair = |pair: &str| pair.split('/').any(is_own);
     let tenants = stored.tenants.iter().filter(|(name, _)| !is_own(name));

@@ -7,8 +7,6 @@ use std::path::Path;
 use midoform_compiler::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::key::{Key, Namespace};
 use midoform_compiler::observed::Observed;
-use midoform_compiler::order::Kind;
-use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::Topology;
 
 use crate::args::{ApplyOptions, Select};
@@ -95,7 +93,7 @@ impl Applied<'_> {
         let guard = self.guard.ok_or_else(|| CommandError::Internal("no lock is held".to_owned()))?;
         let (state, site) = (&self.project.state, &work.compiled.site);
         let mut allocations = work.compiled.allocations.clone();
-        note_what_is_made(&mut allocations, &plan, &work.desired);
+        allocations.note_what_is_made(&plan, &work.desired);
         state.write(guard, site, &allocations).await?;
         if state.is_store() {
             guard.retire(self.abandoned, false).await?;
@@ -152,26 +150,6 @@ fn record(allocations: &mut Allocations, work: &Work<'_>, finished: &Finished) {
             (work.tenants.contains(&*tenant.name), allocations.tenants.get_mut(&*tenant.name))
         {
             entry.protect = tenant.protect;
-        }
-    }
-}
-
-/// 1.x chooses the ids of some objects itself: what will be made is written down first, so that the next run knows
-/// it, should this one end before it can say what became of it.
-pub(crate) fn note_what_is_made(allocations: &mut Allocations, plan: &Plan, desired: &Topology) {
-    if plan.dialect.keeps_offered_id(Kind::RouterPort) {
-        return;
-    }
-    for step in plan.changes().filter(|step| matches!(step.action, Action::Create | Action::Replace)) {
-        let hangs_on_one = matches!(step.kind, Kind::PortLink | Kind::HostInterfacePort);
-        if plan.dialect.keeps_offered_id(step.kind) && !hangs_on_one {
-            continue;
-        }
-        let Some(entry) = desired.get(step.key.as_str()) else { continue };
-        let Some(tenant) = allocations.tenants.get_mut(step.key.tenant()) else { continue };
-        let making = (entry.key.clone(), entry.object.clone());
-        if !tenant.making.contains(&making) {
-            tenant.making.push(making);
         }
     }
 }

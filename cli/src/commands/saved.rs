@@ -12,7 +12,7 @@ use midoform_compiler::spec::Site;
 use midoform_compiler::{diff, lock, parse};
 
 use crate::args::{Api, ApplyOptions, Consent, UndoOptions};
-use crate::commands::apply::{mark_applied, note_what_is_made};
+use crate::commands::apply::mark_applied;
 use crate::commands::carry_out::{Batches, Finished, Job};
 use crate::commands::pods;
 use crate::error::{CommandError, Exit};
@@ -119,7 +119,7 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
             };
             let Some(agreed) = job.agreed()? else { return Ok(None) };
             let mut before = allocations.clone();
-            note_what_is_made(&mut before, &saved.plan, &saved.desired);
+            before.note_what_is_made(&saved.plan, &saved.desired);
             opened.state.write(&opened.guard, &opened.site, &before).await?;
             let again = |observed: &Observed| {
                 diff::plan(&saved.plan.site, saved.plan.dialect, &saved.desired, observed)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::key::Key;
-use crate::object::Object;
+use crate::object::{Object, Reference};
 use crate::observed::Observed;
 use crate::order::Kind;
 use crate::plan::{Action, Step};
@@ -118,6 +118,16 @@ impl Waiting {
         {
             let made = self.made.entry(entry.key.tenant().to_owned()).or_default();
             made.insert(chain.clone(), entry.key.clone());
+        }
+        if let Object::PortLink(link) = &entry.object {
+            // Nothing passes a router whose rules are not in.
+            let ends = [&link.port, &link.peer].into_iter().filter_map(Reference::key).map(Key::tenant);
+            for tenant in ends.collect::<BTreeSet<_>>() {
+                let of_router = Key::from(tenant).join("chain");
+                let made = self.made.get(tenant).into_iter().flatten();
+                let last = made.filter(|(chain, _)| chain.is_or_below(of_router.as_str()));
+                step.needs.extend(last.map(|(_, rule)| rule.clone()));
+            }
         }
         if is_exclusive(step.kind) {
             let gone = self.gone.get(entry.key.tenant()).into_iter().flatten();

@@ -1,0 +1,312 @@
+//! What a run does to the network for a tenant: everything that it lacks is made, and its links with its peers become
+//! exactly what the specs say. Other tenants' objects are looked at, and stay as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_applier::claims::given::{self, Given};
+use midoform_applier::claims::lock::Lock;
+use midoform_applier::claims::ready::Ready;
+use midoform_applier::claims::tenants::{self, TenantError};
+use midoform_applier::client::Client;
+use midoform_applier::execute::{Control, execute};
+use midoform_applier::observe::{Scope, observe};
+use midoform_applier::store::SharedStore;
+use midoform_compiler::allocation::Allocations;
+use midoform_compiler::key::{Key, Namespace, SITE};
+use midoform_compiler::lower::provider_router;
+use midoform_compiler::object::Object;
+use midoform_compiler::observed::Observed;
+use midoform_compiler::order::Kind;
+use midoform_compiler::plan::Plan;
+use midoform_compiler::topology::{Entry, Topology, dependencies};
+use midoform_compiler::{Compiled, diff, lint};
+use uuid::Uuid;
+
+use crate::backend::Backend;
+use crate::error::{CniError, Code, Result};
+use crate::neighbourhood::{Neighbourhood, linked, part_of};
+use crate::tenant::note_grown;
+
+/// How often the network is looked at anew after a call of which nobody knows whether it happened, or which somebody else
+/// made first.
+const ROUNDS: u32 = 4;
+
+/// How many calls are under way at a time.
+const PARALLEL: usize = 4;
+
+/// A tenant that is being made, or that grows, under its lock and its peers'.
+struct Work<'a> {
+    tenant: &'a str,
+    /// The tenant, and the peers that it is linked with.
+    linked: BTreeSet<String>,
+    /// Whether no pod is attached yet.
+    is_new: bool,
+    /// What there would be of its peers without it.
+    others: Topology,
+    store: &'a SharedStore,
+    lock: &'a Lock,
+    given: Given,
+    compiled: Compiled,
+}
+
+/// Compiles the tenant, gives it what its spec leaves open, makes what is not there yet, and says that it is ready.
+/// `grown` are the bridges that it shall have besides those of its spec, and for which; none: it is new.
+pub(crate) async fn realise(
+    backend: &mut Backend<'_>,
+    store: &SharedStore,
+    lock: &Lock,
+    neighbourhood: &Neighbourhood,
+    grown: Option<BTreeMap<String, String>>,
+) -> Result<()> {
+    let tenant = neighbourhood.tenant.as_str();
+    let is_new = grown.is_none();
+    let grown = grown.unwrap_or_default();
+    let mut given = given::load(store).await?;
+    let (compiled, linked) = loop {
+        let mut known = given.allocations.clone();
+        note_grown(&mut known, tenant, &grown);
+        let mut compiled = neighbourhood.compile(backend.config, &known)?;
+        let linked = linked(&compiled, tenant);
+        for peer in linked.iter().filter(|peer| *peer != tenant) {
+            refuse_in_flux(&given.allocations, &compiled.allocations, peer)?;
+        }
+        compiled.topology = part_of(&compiled.topology, &linked);
+        compiled.allocations = own_part(&given.allocations, &compiled.allocations, tenant);
+        if given::write(store, lock, &mut given, &compiled.allocations).await? {
+            break (compiled, linked);
+        }
+        if !lock.is_held().await? {
+            return Err(TenantError::Lost { tenant: tenant.to_owned() }.into());
+        }
+        // Another tenant was given something since: this one picks again.
+        given = given::load(store).await?;
+    };
+    let others = match linked.len() {
+        0 | 1 => Topology::default(),
+        _ => neighbourhood.compile_others(backend.config, &given.allocations)?,
+    };
+    let client = backend.client().await?;
+    let mut work = Work { tenant, linked, is_new, others, store, lock, given, compiled };
+    let observed = work.make(&client).await?;
+    work.note_applied(&observed).await?;
+    let ready = Ready::of(&work.compiled, tenant, &neighbourhood.own.sha256, &observed.ids)
+        .ok_or_else(|| CniError::internal(format!("tenant `{tenant}` was compiled, and is not there")))?;
+    tenants::publish(store, &lock.fence(), &ready).await?;
+    tracing::info!(step = "tenant", tenant, bridges = ready.bridges.len(), "it is ready for pods");
+    Ok(())
+}
+
+/// What the tenant is given, and its links with its peers; of all others what the store says.
+fn own_part(stored: &Allocations, compiled: &Allocations, tenant: &str) -> Allocations {
+    let is_its_own = |pair: &String| pair.split('/').any(|name| name == tenant);
+    let mut now = stored.clone();
+    now.peers.retain(|pair, _| !is_its_own(pair));
+    now.peers.extend(
+        compiled.peers.iter().filter(|(pair, _)| is_its_own(pair)).map(|(pair, link)| (pair.clone(), *link)),
+    );
+    if let Some(own) = compiled.tenants.get(tenant) {
+        now.tenants.insert(tenant.to_owned(), own.clone());
+    }
+    now
+}
+
+/// A peer that was given something else than its spec says is being changed by somebody.
+fn refuse_in_flux(stored: &Allocations, compiled: &Allocations, peer: &str) -> Result<()> {
+    let given = |allocations: &Allocations| {
+        let given = allocations.tenants.get(peer)?;
+        Some((given.link, given.bridges.clone(), given.grown.clone()))
+    };
+    if given(stored) == given(compiled) {
+        return Ok(());
+    }
+    let message = format!("the peer `{peer}` was given what its spec does not say");
+    Err(CniError::new(Code::Tenant, message).details("a change of it did not end: `midoform apply` ends it"))
+}
+
+impl Work<'_> {
+    /// Makes what is not there yet; answers what is there then.
+    async fn make(&mut self, client: &Client) -> Result<Observed> {
+        let (site, dialect) = (self.compiled.site.name.value.clone(), self.compiled.dialect());
+        let provider = provider_router(&self.compiled.site);
+        let mut failure = None;
+        for _ in 0..ROUNDS {
+            let scope = Scope {
+                site: &site,
+                dialect,
+                desired: &self.compiled.topology,
+                known: &self.compiled.allocations,
+                tenants: &self.linked,
+                provider: &provider,
+                moves: &self.compiled.moves,
+                adopting: false,
+            };
+            let mut observed = observe(client, scope, &|_| {}).await?;
+            let replaced = self.ids_of_rules();
+            observed.topology = observed.topology.filtered(|entry| self.is_looked_at(entry, &replaced));
+            self.refuse_to_unlink(&observed)?;
+            let plan = diff::plan(&site, dialect, &self.compiled.topology, &observed);
+            self.refuse_others(&plan, &observed)?;
+            check(&plan, &observed)?;
+            if plan.summary().changes() == 0 {
+                return Ok(observed);
+            }
+            self.note_what_is_made(&plan).await?;
+            let outcome = execute(client, &plan, PARALLEL, &Control::default(), &|_| {}).await;
+            add_ids(&mut self.compiled.allocations, &self.linked, &outcome.ids);
+            let Some(failed) = outcome.failure else {
+                observed.ids.extend(outcome.ids);
+                return Ok(observed);
+            };
+            let look_again = failed.source.is_uncertain() || failed.source.status() == Some(409);
+            tracing::warn!(step = "tenant", tenant = self.tenant, key = %failed.key, error = %failed.source, look_again, "a call failed");
+            let error = CniError::from(failed.source);
+            if !look_again {
+                return Err(error);
+            }
+            failure = Some(error);
+        }
+        let tenant = self.tenant;
+        Err(failure.unwrap_or_else(|| {
+            CniError::internal(format!("tenant `{tenant}` did not become what it should be"))
+        }))
+    }
+
+    /// What the spec does not speak of stays, except where a run that did not end leaves it open whose it is: what links
+    /// the tenant with others, rules that were replaced, and of a tenant without pods all rules and routes.
+    fn is_looked_at(&self, entry: &Entry, replaced: &BTreeSet<Uuid>) -> bool {
+        if self.compiled.topology.get(entry.key.as_str()).is_some() || self.is_of_links(entry) {
+            return true;
+        }
+        let by_id = entry.key.as_str().rsplit_once("/@").and_then(|(_, id)| id.parse::<Uuid>().ok());
+        let passes = matches!(entry.object, Object::Rule(_) | Object::Route(_));
+        entry.key.tenant() == self.tenant
+            && passes
+            && (self.is_new || by_id.is_some_and(|id| replaced.contains(&id)))
+    }
+
+    /// The ids that the tenant's rules have, or had before they were replaced.
+    fn ids_of_rules(&self) -> BTreeSet<Uuid> {
+        let namespace = Namespace::of_site(&self.compiled.site.name.value);
+        let known = self.compiled.allocations.tenants.get(self.tenant);
+        let entries = self.compiled.topology.entries().iter();
+        let rules = entries.filter(|entry| matches!(entry.object, Object::Rule(_)));
+        rules
+            .flat_map(|entry| {
+                let remembered = known.and_then(|known| known.ids.get(&entry.key)).copied();
+                [Some(namespace.id(&entry.key)), Some(namespace.other_id(&entry.key)), remembered]
+            })
+            .flatten()
+            .collect()
+    }
+
+    /// Whether an object links the tenant with a peer, on either side, or asks about such a link.
+    fn is_of_links(&self, entry: &Entry) -> bool {
+        let owner = entry.key.tenant();
+        let root = match owner == self.tenant {
+            true => format!("{owner}/peer"),
+            false if self.linked.contains(owner) => format!("{owner}/peer/{}", self.tenant),
+            false => return false,
+        };
+        entry.key.is_or_below(&root) || dependencies(&entry.object).iter().any(|key| key.is_or_below(&root))
+    }
+
+    /// Pods may be using a link with a peer whose new spec was not applied yet.
+    fn refuse_to_unlink(&self, observed: &Observed) -> Result<()> {
+        let root = format!("{}/peer", self.tenant);
+        let unwanted = observed.topology.entries().iter().find(|entry| {
+            let peer = entry.key.as_str().strip_prefix(&root).and_then(|rest| rest.split('/').nth(1));
+            peer.is_some_and(|peer| !self.linked.contains(peer))
+        });
+        match unwanted.filter(|_| !self.is_new) {
+            None => Ok(()),
+            Some(entry) => {
+                let message = format!(
+                    "tenant `{}` can't grow: it is linked with a peer that is changed or not made ({})",
+                    self.tenant, entry.key
+                );
+                Err(CniError::new(Code::NoAddress, message).details("apply both: `midoform apply`"))
+            }
+        }
+    }
+
+    /// Of other tenants nothing but the links with this one is changed.
+    fn refuse_others(&self, plan: &Plan, observed: &Observed) -> Result<()> {
+        let is_others = |key: &Key| {
+            if key.tenant() == self.tenant || key.tenant() == SITE {
+                return false;
+            }
+            let known = [&self.compiled.topology, &observed.topology];
+            let mut entries = known.into_iter().filter_map(|topology| topology.get(key.as_str()));
+            // Such as the chain that rules about this tenant are the first ones in.
+            let is_there_for_it = self.others.get(key.as_str()).is_none();
+            !is_there_for_it && !entries.any(|entry| self.is_of_links(entry))
+        };
+        match plan.changes().find(|step| is_others(&step.key)) {
+            None => Ok(()),
+            Some(step) => {
+                let message = format!(
+                    "the peer `{}` is not as its spec says: {} {}",
+                    step.key.tenant(),
+                    step.key,
+                    step.reason
+                );
+                Err(CniError::new(Code::Tenant, message).details("`midoform apply` puts it right"))
+            }
+        }
+    }
+
+    /// 1.x chooses the ids of some objects itself: what will be made is written down first, so that the next run knows
+    /// it, should this one end before it can say what became of it.
+    async fn note_what_is_made(&mut self, plan: &Plan) -> Result<()> {
+        self.compiled.allocations.note_what_is_made(plan, &self.compiled.topology);
+        self.write().await
+    }
+
+    /// Writes down that the tenant was applied, its static ports, and the ids of the server's choosing.
+    async fn note_applied(&mut self, observed: &Observed) -> Result<()> {
+        let own = self.compiled.tenants.iter().find(|network| *network.name == *self.tenant);
+        if let (Some(network), Some(entry)) = (own, self.compiled.allocations.tenants.get_mut(self.tenant)) {
+            entry.applied = true;
+            entry.protect = network.protect;
+            entry.ports = network.ports.iter().map(|port| port.name.to_string()).collect();
+        }
+        for tenant in &self.linked {
+            let Some(entry) = self.compiled.allocations.tenants.get_mut(tenant) else { continue };
+            let topology = &self.compiled.topology;
+            // What somebody else was making of a peer is not made yet.
+            entry.making.retain(|(key, object)| {
+                *tenant != self.tenant
+                    && topology.get(key.as_str()).is_none_or(|entry| entry.object != *object)
+            });
+        }
+        if !self.compiled.dialect().keeps_offered_id(Kind::Route) {
+            add_ids(&mut self.compiled.allocations, &self.linked, &observed.ids);
+        }
+        self.write().await
+    }
+
+    async fn write(&mut self) -> Result<()> {
+        let (site, now) = (&self.compiled.site, &self.compiled.allocations);
+        Ok(given::write_beside_others(self.store, self.lock, site, &mut self.given, now).await?)
+    }
+}
+
+fn check(plan: &Plan, observed: &Observed) -> Result<()> {
+    match lint::check(plan, observed).first() {
+        None => Ok(()),
+        Some(found) => Err(CniError::internal(format!(
+            "the plan is not sound: {} ({}): {}",
+            found.step, found.code, found.message
+        ))),
+    }
+}
+
+/// Takes note of these tenants' objects' ids.
+fn add_ids(allocations: &mut Allocations, tenants: &BTreeSet<String>, ids: &BTreeMap<Key, Uuid>) {
+    for tenant in tenants {
+        if let Some(entry) = allocations.tenants.get_mut(tenant) {
+            let own = ids.iter().filter(|(key, _)| key.tenant() == tenant);
+            entry.ids.extend(own.map(|(key, id)| (key.clone(), *id)));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Links between tenants while one of them is changed, was left half-made, or is somebody else's business just now.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use midoform_applier::store::Transaction;
+use serde_json::{Value, json};
+
+use crate::lab::{Container, DIALECTS, Lab, skipped_without_root};
+use crate::peers::{links_between_tenants, of, specs};
+
+const ACME: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.30.0.0/29\"\n[[peer]]\ntenant = \"beta\"\n\
+    [[rule]]\nname = \"never\"\nstateful = false\nfrom = { bridge = \"web\" }\nto = { peer = \"beta\" }\naction = \"drop\"\n\
+    [[rule]]\nname = \"else\"\nstateful = false\nfrom = { bridge = \"web\" }\naction = \"accept\"\n";
+const BETA: &str = "name = \"beta\"\n[[bridge]]\nname = \"app\"\ncidr = \"10.20.0.0/24\"\n[[bridge]]\nname = \"own\"\n\
+    [[peer]]\ntenant = \"acme\"\nbridges = [\"app\"]\n";
+
+fn started(lab: &Lab, container: &Container, config: &Value) -> Child {
+    let mut command = lab.command("ADD", container);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    use std::io::Write as _;
+    child.stdin.take().unwrap().write_all(config.to_string().as_bytes()).unwrap();
+    child
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Both tenants linked, and `acme` with five pods: its bridge is full.
+fn linked_and_full(lab: &Lab) {
+    lab.push("acme", ACME);
+    lab.push("beta", BETA);
+    lab.run("ADD", &Container::new(), &of("beta", lab)).ok();
+    for _ in 0..5 {
+        lab.run("ADD", &Container::new(), &of("acme", lab)).ok();
+    }
+}
+
+#[test]
+fn a_growth_that_dies_before_the_old_rules_go_is_finished_by_the_next_pod() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let undisturbed = Lab::new(dialect);
+        linked_and_full(&undisturbed);
+        undisturbed.run("ADD", &Container::new(), &of("acme", &undisturbed)).ok();
+
+        let lab = Lab::new(dialect);
+        linked_and_full(&lab);
+        let full = lab.objects("Rule").len();
+        lab.fault(&json!({"fault": "delay", "milliseconds": 3000, "method": "DELETE", "path": "/rules/*", "times": 0}));
+        let pod = Container::new();
+        let mut child = started(&lab, &pod, &of("acme", &lab));
+        let grown = undisturbed.objects("Rule").len();
+        until("new rules stand beside the old ones", || lab.objects("Rule").len() > grown);
+        std::thread::sleep(Duration::from_millis(500));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lab.clear_faults();
+        std::thread::sleep(Duration::from_millis(3000));
+        lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
+        assert_eq!((full < grown, lab.objects("Rule").len()), (true, grown), "dialect {}", dialect.0);
+        assert_eq!(lab.changes(&specs(&[("acme", ACME), ("beta", BETA)])), Vec::<String>::new());
+    }
+}
+
+/// What a spec says about a peer is left out with the peer: so nobody whose link is up is.
+#[test]
+fn a_tenant_that_is_linked_with_a_changed_one_does_not_grow() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        linked_and_full(&lab);
+        let before = lab.objects("Rule");
+        lab.push("beta", &format!("{BETA}# changed\n"));
+        let error = lab.run("ADD", &Container::new(), &of("acme", &lab)).error(102);
+        assert!(error.to_string().contains("midoform apply"), "{error}");
+        assert_eq!(lab.objects("Rule"), before);
+        lab.push("beta", BETA);
+        lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
+        assert_eq!(lab.changes(&specs(&[("acme", ACME), ("beta", BETA)])), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_link_comes_up_behind_its_rules_and_goes_with_the_spec_that_wanted_it() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let both = |lab: &Lab| {
+            lab.push("acme", ACME);
+            lab.push("beta", BETA);
+            lab.run("ADD", &Container::new(), &of("beta", lab)).ok();
+        };
+        let undisturbed = Lab::new(dialect);
+        both(&undisturbed);
+        undisturbed.run("ADD", &Container::new(), &of("acme", &undisturbed)).ok();
+        let lab = Lab::new(dialect);
+        both(&lab);
+        lab.fault(&json!({"fault": "delay", "milliseconds": 40, "method": "POST", "path": "/chains/*/rules", "times": 0}));
+        // The tenant isn't ready while this one waits.
+        lab.fault(&json!({"fault": "delay", "milliseconds": 1000, "method": "POST", "path": "/ports/*/link", "times": 0}));
+        let pod = Container::new();
+        let mut child = started(&lab, &pod, &of("acme", &lab));
+        until("it is linked", || links_between_tenants(&lab) == 1);
+        let rules = lab.objects("Rule").len();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lab.clear_faults();
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(rules, undisturbed.objects("Rule").len(), "all are there when the link comes up");
+
+        if lab.store().contains_key("ready/acme") {
+            continue;
+        }
+        let alone = ACME.split("[[peer]]").next().unwrap();
+        lab.push("acme", alone);
+        lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
+        assert_eq!(links_between_tenants(&lab), 0);
+        let left = lab.changes(&specs(&[("acme", alone), ("beta", BETA)]));
+        // A chain that nothing jumps to any more may stay.
+        let is_harmless = |change: &String| change.starts_with("Delete acme/chain/stateless:");
+        let own = left.iter().filter(|change| change.contains(" acme/") && !is_harmless(change));
+        let own: Vec<&String> = own.collect();
+        assert_eq!(own, Vec::<&String>::new());
+    }
+}
+
+/// A host whose site file is another one, or a peer that somebody changed by hand: pods of one tenant change no other.
+#[test]
+fn a_peer_that_is_not_as_its_spec_says_is_not_touched() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        lab.push("acme", ACME);
+        lab.push("beta", BETA);
+        lab.run("ADD", &Container::new(), &of("beta", &lab)).ok();
+        let ports = lab.objects("Port");
+        let site = lab.folder.read("site.toml");
+        lab.add_to_site("[defaults]\ngateway = \"first\"\n");
+        let error = lab.run("ADD", &Container::new(), &of("acme", &lab)).error(101);
+        assert!(error.to_string().contains("midoform apply"), "{error}");
+        assert_eq!(lab.objects("Port"), ports);
+
+        lab.folder.write("site.toml", site);
+        let mut given = lab.store()["given/tenant/beta"].clone();
+        given["bridges"]["extra"] = json!("10.99.0.0/24");
+        lab.commit(&Transaction::default().put("given/tenant/beta", given.to_string()));
+        let error = lab.run("ADD", &Container::new(), &of("acme", &lab)).error(101);
+        assert!(error.to_string().contains("midoform apply"), "{error}");
+        assert_eq!(lab.store()["given/tenant/beta"], given, "what another run gave it stays");
+    }
+}
+
+#[test]
+fn a_tenant_that_is_made_anew_is_reached_where_it_is_now() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        linked_and_full(&lab);
+        // As if it had been taken down, and its peer's part of the link left.
+        lab.commit(&Transaction::default().delete("ready/beta"));
+        let elsewhere = BETA.replace("10.20.", "10.21.");
+        lab.push("beta", &elsewhere);
+        lab.run("ADD", &Container::new(), &of("beta", &lab)).ok();
+        assert_eq!(lab.changes(&specs(&[("acme", ACME), ("beta", &elsewhere)])), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn who_is_named_and_does_not_answer_is_not_kept_waiting() {
+    if skipped_without_root() {
+        return;
+    }
+    let lab = Lab::new(DIALECTS[1]);
+    lab.push("victim", "name = \"victim\"\n[[bridge]]\nname = \"web\"\n");
+    lab.push("acme", "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[peer]]\ntenant = \"victim\"\n");
+    lab.while_locked("victim", || {
+        lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
+        let mut config = of("victim", &lab);
+        config["add_timeout"] = json!(3);
+        let error = lab.run("ADD", &Container::new(), &config).error(11);
+        assert!(error.to_string().contains("a test"), "who has it is said: {error}");
+    });
+    lab.run("ADD", &Container::new(), &of("victim", &lab)).ok();
+}

@@ -39,7 +39,7 @@ struct Work<'a> {
     tenant: &'a str,
     /// The tenant, and the peers that it is linked with.
     linked: BTreeSet<String>,
-    /// Whether no pod is attached yet.
+    /// Whether the store says that no pod is attached yet.
     is_new: bool,
     /// What there would be of its peers without it.
     others: Topology,
@@ -142,8 +142,13 @@ impl Work<'_> {
             };
             let mut observed = observe(client, scope, &|_| {}).await?;
             let replaced = self.ids_of_rules();
-            observed.topology = observed.topology.filtered(|entry| self.is_looked_at(entry, &replaced));
-            self.refuse_to_unlink(&observed)?;
+            let is_empty = self.is_new && !self.has_pods(&observed);
+            observed.topology = observed
+                .topology
+                .filtered(|entry| is_empty && self.passes(entry) || self.is_looked_at(entry, &replaced));
+            if !is_empty {
+                self.refuse_to_unlink(&observed)?;
+            }
             let plan = diff::plan(&site, dialect, &self.compiled.topology, &observed);
             self.refuse_others(&plan, &observed)?;
             check(&plan, &observed)?;
@@ -171,17 +176,25 @@ impl Work<'_> {
         }))
     }
 
-    /// What the spec does not speak of stays, except where a run that did not end leaves it open whose it is: what links
-    /// the tenant with others, rules that were replaced, and of a tenant without pods all rules and routes.
+    /// A store that is younger than the network (it was lost, or is a copy) does not know of all pods.
+    fn has_pods(&self, observed: &Observed) -> bool {
+        observed.attached.iter().any(|port| port.near.tenant() == self.tenant)
+    }
+
+    /// Whether it decides what passes the tenant's router. Where there is no pod yet, what an earlier try under another
+    /// spec left of these goes.
+    fn passes(&self, entry: &Entry) -> bool {
+        entry.key.tenant() == self.tenant && matches!(entry.object, Object::Rule(_) | Object::Route(_))
+    }
+
+    /// What the spec does not speak of stays, except where a run that did not end left it: what links the tenant with
+    /// others, and rules that were replaced.
     fn is_looked_at(&self, entry: &Entry, replaced: &BTreeSet<Uuid>) -> bool {
         if self.compiled.topology.get(entry.key.as_str()).is_some() || self.is_of_links(entry) {
             return true;
         }
         let by_id = entry.key.as_str().rsplit_once("/@").and_then(|(_, id)| id.parse::<Uuid>().ok());
-        let passes = matches!(entry.object, Object::Rule(_) | Object::Route(_));
-        entry.key.tenant() == self.tenant
-            && passes
-            && (self.is_new || by_id.is_some_and(|id| replaced.contains(&id)))
+        self.passes(entry) && by_id.is_some_and(|id| replaced.contains(&id))
     }
 
     /// The ids that the tenant's rules have, or had before they were replaced.
@@ -217,7 +230,7 @@ impl Work<'_> {
             let peer = entry.key.as_str().strip_prefix(&root).and_then(|rest| rest.split('/').nth(1));
             peer.is_some_and(|peer| !self.linked.contains(peer))
         });
-        match unwanted.filter(|_| !self.is_new) {
+        match unwanted {
             None => Ok(()),
             Some(entry) => {
                 let message = format!(

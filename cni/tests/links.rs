@@ -198,3 +198,27 @@ fn who_is_named_and_does_not_answer_is_not_kept_waiting() {
     });
     lab.run("ADD", &Container::new(), &of("victim", &lab)).ok();
 }
+
+/// An etcd that was restored from yesterday's copy: what pods use, and the store does not know of, stays.
+#[test]
+fn a_store_that_forgot_a_tenant_takes_nothing_from_its_pods() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        linked_and_full(&lab);
+        lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
+        let routers = lab.objects("Router");
+        let router = routers.iter().find(|router| router["name"].as_str().unwrap().contains("acme")).unwrap();
+        let routes = |lab: &Lab| {
+            let routes = lab.objects("Route");
+            routes.iter().filter(|route| route["routerId"] == router["id"]).count()
+        };
+        let before = (routes(&lab), lab.objects("Network").len(), links_between_tenants(&lab));
+        assert!(before.0 > 3, "{before:?}");
+        lab.commit(&Transaction::default().delete("ready/acme").delete("given/tenant/acme"));
+        lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
+        assert_eq!((routes(&lab), lab.objects("Network").len(), links_between_tenants(&lab)), before);
+    }
+}

@@ -136,6 +136,17 @@ impl Neighbourhood {
     }
 }
 
+/// [`Neighbourhood::to_lock`], before anything is locked.
+pub(crate) async fn to_lock(store: &SharedStore, tenant: &str) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::from([tenant.to_owned()]);
+    if let Some(own) = tenants::sources(store, tenant).await?.tenant {
+        let peers = tenants::pushed(store, &peers_of(&own, tenant)).await?.into_iter();
+        let answering = peers.filter(|(name, peer)| peers_of(&peer.spec, name).contains(tenant));
+        names.extend(answering.map(|(name, _)| name));
+    }
+    Ok(names)
+}
+
 /// The tenant, and the peers that it is linked with.
 pub(crate) fn linked(compiled: &Compiled, tenant: &str) -> BTreeSet<String> {
     let own = compiled.tenants.iter().filter(|one| *one.name == *tenant);

@@ -23,7 +23,7 @@ use midoform_compiler::spec;
 use crate::backend::Backend;
 use crate::config::{Config, PortMapping};
 use crate::error::{CniError, Code, Result};
-use crate::neighbourhood::Neighbourhood;
+use crate::neighbourhood::{self, Neighbourhood};
 use crate::realise::realise;
 use crate::request::Request;
 
@@ -126,7 +126,7 @@ pub(crate) async fn room_to_grow(backend: &mut Backend<'_>, tenant: &str, full: 
 async fn acquire(backend: &Backend<'_>, store: &SharedStore, tenant: &str) -> Result<Lock> {
     // The rest is for the work, and for saying who holds the lock.
     let patience: Duration = backend.config.timeouts.add.mul_f32(0.75);
-    let tenants = Neighbourhood::read(store, backend.config, tenant).await?.to_lock();
+    let tenants = neighbourhood::to_lock(store, tenant).await?;
     let names: Vec<String> = tenants.iter().map(|tenant| keys::tenant_lock(tenant)).collect();
     let lock = lock::acquire_all(store, &names, "midonet-cni ADD", patience, LEASE).await;
     lock.map_err(|error| match error {

@@ -17,7 +17,7 @@ use midoform_compiler::lower::provider_router;
 use midoform_compiler::object::Object;
 use midoform_compiler::observed::Observed;
 use midoform_compiler::order::Kind;
-use midoform_compiler::plan::Plan;
+use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::topology::{Entry, Topology, dependencies};
 use midoform_compiler::{Compiled, diff, lint};
 use uuid::Uuid;
@@ -61,8 +61,9 @@ pub(crate) async fn realise(
     let tenant = neighbourhood.tenant.as_str();
     let is_new = grown.is_none();
     let grown = grown.unwrap_or_default();
+    let client = backend.client().await?;
     let mut given = given::load(store).await?;
-    let (compiled, linked) = loop {
+    let (mut work, looked) = loop {
         let mut known = given.allocations.clone();
         note_grown(&mut known, tenant, &grown);
         let mut compiled = neighbourhood.compile(backend.config, &known)?;
@@ -70,10 +71,17 @@ pub(crate) async fn realise(
         for peer in linked.iter().filter(|peer| *peer != tenant) {
             refuse_in_flux(&given.allocations, &compiled.allocations, peer)?;
         }
+        let others = match linked.len() {
+            0 | 1 => Topology::default(),
+            _ => neighbourhood.compile_others(backend.config, &given.allocations)?,
+        };
         compiled.topology = part_of(&compiled.topology, &linked);
         compiled.allocations = own_part(&given.allocations, &compiled.allocations, tenant);
-        if given::write(store, lock, &mut given, &compiled.allocations).await? {
-            break (compiled, linked);
+        let mut work = Work { tenant, linked, is_new, others, store, lock, given, compiled };
+        // What is refused leaves nothing in the store.
+        let looked = work.look(&client).await?;
+        if given::write(store, lock, &mut work.given, &work.compiled.allocations).await? {
+            break (work, looked);
         }
         if !lock.is_held().await? {
             return Err(TenantError::Lost { tenant: tenant.to_owned() }.into());
@@ -81,13 +89,7 @@ pub(crate) async fn realise(
         // Another tenant was given something since: this one picks again.
         given = given::load(store).await?;
     };
-    let others = match linked.len() {
-        0 | 1 => Topology::default(),
-        _ => neighbourhood.compile_others(backend.config, &given.allocations)?,
-    };
-    let client = backend.client().await?;
-    let mut work = Work { tenant, linked, is_new, others, store, lock, given, compiled };
-    let observed = work.make(&client).await?;
+    let observed = work.make(&client, looked).await?;
     work.note_applied(&observed).await?;
     let ready = Ready::of(&work.compiled, tenant, &neighbourhood.own.sha256, &observed.ids)
         .ok_or_else(|| CniError::internal(format!("tenant `{tenant}` was compiled, and is not there")))?;
@@ -124,44 +126,59 @@ fn refuse_in_flux(stored: &Allocations, compiled: &Allocations, peer: &str) -> R
 }
 
 impl Work<'_> {
-    /// Makes what is not there yet; answers what is there then.
-    async fn make(&mut self, client: &Client) -> Result<Observed> {
-        let (site, dialect) = (self.compiled.site.name.value.clone(), self.compiled.dialect());
+    /// What is there, and what is to be done; an error where that is not a pod's business.
+    async fn look(&self, client: &Client) -> Result<(Observed, Plan)> {
+        let (site, dialect) = (self.compiled.site.name.value.as_str(), self.compiled.dialect());
         let provider = provider_router(&self.compiled.site);
+        let scope = Scope {
+            site,
+            dialect,
+            desired: &self.compiled.topology,
+            known: &self.compiled.allocations,
+            tenants: &self.linked,
+            provider: &provider,
+            moves: &self.compiled.moves,
+            adopting: false,
+        };
+        let mut observed = observe(client, scope, &|_| {}).await?;
+        let replaced = self.ids_of_rules();
+        let is_empty = self.is_new && !self.has_pods(&observed);
+        observed.topology = observed
+            .topology
+            .filtered(|entry| is_empty && self.passes(entry) || self.is_looked_at(entry, &replaced));
+        if !is_empty {
+            self.refuse_to_unlink(&observed)?;
+        }
+        let plan = diff::plan(site, dialect, &self.compiled.topology, &observed);
+        self.refuse_others(&plan, &observed)?;
+        self.refuse_to_disturb(&plan, &observed, is_empty)?;
+        check(&plan, &observed)?;
+        Ok((observed, plan))
+    }
+
+    /// Makes what is not there yet; answers what is there then.
+    async fn make(&mut self, client: &Client, looked: (Observed, Plan)) -> Result<Observed> {
+        let (mut observed, mut plan) = looked;
         let mut failure = None;
-        for _ in 0..ROUNDS {
-            let scope = Scope {
-                site: &site,
-                dialect,
-                desired: &self.compiled.topology,
-                known: &self.compiled.allocations,
-                tenants: &self.linked,
-                provider: &provider,
-                moves: &self.compiled.moves,
-                adopting: false,
-            };
-            let mut observed = observe(client, scope, &|_| {}).await?;
-            let replaced = self.ids_of_rules();
-            let is_empty = self.is_new && !self.has_pods(&observed);
-            observed.topology = observed
-                .topology
-                .filtered(|entry| is_empty && self.passes(entry) || self.is_looked_at(entry, &replaced));
-            if !is_empty {
-                self.refuse_to_unlink(&observed)?;
+        for round in 0..ROUNDS {
+            if round > 0 {
+                (observed, plan) = self.look(client).await?;
             }
-            let plan = diff::plan(&site, dialect, &self.compiled.topology, &observed);
-            self.refuse_others(&plan, &observed)?;
-            check(&plan, &observed)?;
             if plan.summary().changes() == 0 {
                 return Ok(observed);
             }
             self.note_what_is_made(&plan).await?;
             let outcome = execute(client, &plan, PARALLEL, &Control::default(), &|_| {}).await;
-            add_ids(&mut self.compiled.allocations, &self.linked, &outcome.ids);
             let Some(failed) = outcome.failure else {
                 observed.ids.extend(outcome.ids);
                 return Ok(observed);
             };
+            // What a rule replaces may be there still: it is known by its own id.
+            for (key, id) in &outcome.ids {
+                if let Some(entry) = self.compiled.allocations.tenants.get_mut(key.tenant()) {
+                    entry.ids.entry(key.clone()).or_insert(*id);
+                }
+            }
             let look_again = failed.source.is_uncertain() || failed.source.status() == Some(409);
             tracing::warn!(step = "tenant", tenant = self.tenant, key = %failed.key, error = %failed.source, look_again, "a call failed");
             let error = CniError::from(failed.source);
@@ -184,7 +201,12 @@ impl Work<'_> {
     /// Whether it decides what passes the tenant's router. Where there is no pod yet, what an earlier try under another
     /// spec left of these goes.
     fn passes(&self, entry: &Entry) -> bool {
-        entry.key.tenant() == self.tenant && matches!(entry.object, Object::Rule(_) | Object::Route(_))
+        let chains = format!("{}/chain", self.tenant);
+        let decides = match &entry.object {
+            Object::Rule(rule) => rule.chain.key().is_some_and(|chain| chain.is_or_below(&chains)),
+            object => matches!(object, Object::Route(_)),
+        };
+        entry.key.tenant() == self.tenant && decides
     }
 
     /// What the spec does not speak of stays, except where a run that did not end left it: what links the tenant with
@@ -194,7 +216,8 @@ impl Work<'_> {
             return true;
         }
         let by_id = entry.key.as_str().rsplit_once("/@").and_then(|(_, id)| id.parse::<Uuid>().ok());
-        self.passes(entry) && by_id.is_some_and(|id| replaced.contains(&id))
+        let is_rule = matches!(entry.object, Object::Rule(_)) && entry.key.tenant() == self.tenant;
+        is_rule && by_id.is_some_and(|id| replaced.contains(&id))
     }
 
     /// The ids that the tenant's rules have, or had before they were replaced.
@@ -234,7 +257,7 @@ impl Work<'_> {
             None => Ok(()),
             Some(entry) => {
                 let message = format!(
-                    "tenant `{}` can't grow: it is linked with a peer that is changed or not made ({})",
+                    "tenant `{}` is linked with a peer that has a new spec or is not made: no pod changes it ({})",
                     self.tenant, entry.key
                 );
                 Err(CniError::new(Code::NoAddress, message).details("apply both: `midoform apply`"))
@@ -268,11 +291,51 @@ impl Work<'_> {
         }
     }
 
-    /// 1.x chooses the ids of some objects itself: what will be made is written down first, so that the next run knows
-    /// it, should this one end before it can say what became of it.
+    /// What pods are attached to stays under them, and what is the site's under all: a host whose site file is another one
+    /// changes neither.
+    fn refuse_to_disturb(&self, plan: &Plan, observed: &Observed, is_empty: bool) -> Result<()> {
+        let disturbs = |step: &&Step| {
+            let entry = observed.topology.get(step.key.as_str());
+            let decides = matches!(step.kind, Kind::Rule | Kind::Route);
+            match step.key.tenant() {
+                SITE => step.action != Action::Create,
+                tenant if tenant == self.tenant && !is_empty => {
+                    let goes = matches!(step.action, Action::Replace | Action::Delete);
+                    goes && !decides && !entry.is_some_and(|entry| self.is_of_links(entry))
+                }
+                _ => false,
+            }
+        };
+        match plan.changes().find(disturbs) {
+            None => Ok(()),
+            Some(step) => {
+                let message = format!("{} is not as spec and site file say: {}", step.key, step.reason);
+                Err(CniError::new(Code::Tenant, message)
+                    .details("pods depend on it: `midoform apply` puts it right"))
+            }
+        }
+    }
+
+    /// What will be made is written down first, so that the next run knows it, should this one end before it can say what
+    /// became of it: what 1.x gives ids of its own, and the static ports.
     async fn note_what_is_made(&mut self, plan: &Plan) -> Result<()> {
         self.compiled.allocations.note_what_is_made(plan, &self.compiled.topology);
+        self.note_static_ports();
         self.write().await
+    }
+
+    /// Those that the spec no longer has stay known: an apply takes them away.
+    fn note_static_ports(&mut self) {
+        let ports = self.static_ports();
+        let Some(entry) = self.compiled.allocations.tenants.get_mut(self.tenant) else { return };
+        entry.ports.extend(ports);
+        entry.ports.sort();
+        entry.ports.dedup();
+    }
+
+    fn static_ports(&self) -> Vec<String> {
+        let own = self.compiled.tenants.iter().find(|network| *network.name == *self.tenant);
+        own.into_iter().flat_map(|network| &network.ports).map(|port| port.name.to_string()).collect()
     }
 
     /// Writes down that the tenant was applied, its static ports, and the ids of the server's choosing.
@@ -281,15 +344,14 @@ impl Work<'_> {
         if let (Some(network), Some(entry)) = (own, self.compiled.allocations.tenants.get_mut(self.tenant)) {
             entry.applied = true;
             entry.protect = network.protect;
-            entry.ports = network.ports.iter().map(|port| port.name.to_string()).collect();
         }
+        self.note_static_ports();
         for tenant in &self.linked {
             let Some(entry) = self.compiled.allocations.tenants.get_mut(tenant) else { continue };
             let topology = &self.compiled.topology;
-            // What somebody else was making of a peer is not made yet.
+            // What another run was making, and nobody wants here, is for an apply to find.
             entry.making.retain(|(key, object)| {
-                *tenant != self.tenant
-                    && topology.get(key.as_str()).is_none_or(|entry| entry.object != *object)
+                topology.get(key.as_str()).is_none_or(|entry| entry.object != *object)
             });
         }
         if !self.compiled.dialect().keeps_offered_id(Kind::Route) {

@@ -32,14 +32,16 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Both tenants linked, and `acme` with five pods: its bridge is full.
-fn linked_and_full(lab: &Lab) {
+/// Both tenants linked, and `acme` with five pods: its bridge is full. What is answered is the pod of `beta`.
+fn linked_and_full(lab: &Lab) -> Container {
     lab.push("acme", ACME);
     lab.push("beta", BETA);
-    lab.run("ADD", &Container::new(), &of("beta", lab)).ok();
+    let pod = Container::new();
+    lab.run("ADD", &pod, &of("beta", lab)).ok();
     for _ in 0..5 {
         lab.run("ADD", &Container::new(), &of("acme", lab)).ok();
     }
+    pod
 }
 
 #[test]
@@ -80,11 +82,11 @@ fn a_tenant_that_is_linked_with_a_changed_one_does_not_grow() {
     for dialect in DIALECTS {
         let lab = Lab::new(dialect);
         linked_and_full(&lab);
-        let before = lab.objects("Rule");
+        let before = (lab.objects("Rule"), lab.store()["given/tenant/acme"].clone());
         lab.push("beta", &format!("{BETA}# changed\n"));
         let error = lab.run("ADD", &Container::new(), &of("acme", &lab)).error(102);
         assert!(error.to_string().contains("midoform apply"), "{error}");
-        assert_eq!(lab.objects("Rule"), before);
+        assert_eq!((lab.objects("Rule"), lab.store()["given/tenant/acme"].clone()), before);
         lab.push("beta", BETA);
         lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
         assert_eq!(lab.changes(&specs(&[("acme", ACME), ("beta", BETA)])), Vec::<String>::new());
@@ -178,7 +180,8 @@ fn a_tenant_that_is_made_anew_is_reached_where_it_is_now() {
     }
     for dialect in DIALECTS {
         let lab = Lab::new(dialect);
-        linked_and_full(&lab);
+        let pod = linked_and_full(&lab);
+        lab.run("DEL", &pod, &of("beta", &lab)).ok();
         // As if it had been taken down, and its peer's part of the link left.
         lab.commit(&Transaction::default().delete("ready/beta"));
         let elsewhere = BETA.replace("10.20.", "10.21.");
@@ -227,5 +230,59 @@ fn a_store_that_forgot_a_tenant_takes_nothing_from_its_pods() {
         lab.commit(&Transaction::default().delete("ready/acme").delete("given/tenant/acme"));
         lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
         assert_eq!((routes(&lab), lab.objects("Network").len(), links_between_tenants(&lab)), before);
+    }
+}
+
+#[test]
+fn a_growth_whose_deletions_fail_is_finished_by_the_next_pod() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        linked_and_full(&lab);
+        lab.fault(
+            &json!({"fault": "unavailable-before", "method": "DELETE", "path": "/rules/*", "times": 0}),
+        );
+        let failed = lab.run("ADD", &Container::new(), &of("acme", &lab));
+        assert_ne!(failed.code, 0);
+        lab.clear_faults();
+        lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
+        let undisturbed = Lab::new(dialect);
+        linked_and_full(&undisturbed);
+        undisturbed.run("ADD", &Container::new(), &of("acme", &undisturbed)).ok();
+        assert_eq!(lab.objects("Rule").len(), undisturbed.objects("Rule").len(), "dialect {}", dialect.0);
+        assert_eq!(lab.changes(&specs(&[("acme", ACME), ("beta", BETA)])), Vec::<String>::new());
+    }
+}
+
+/// One host's site file is another one than the others'.
+#[test]
+fn what_pods_are_attached_to_stays_under_them() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let lab = Lab::new(dialect);
+        let alone = ACME.split("[[peer]]").next().unwrap();
+        lab.push("acme", alone);
+        for _ in 0..5 {
+            lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
+        }
+        let before = (lab.objects("Port"), lab.objects("TunnelZone"));
+        let site = lab.folder.read("site.toml");
+        let others = [
+            ("acme", format!("{site}[defaults]\ngateway = \"first\"\n")),
+            ("next", site.replace("[tunnel_zone]\n", "[tunnel_zone]\ntype = \"gre\"\n")),
+        ];
+        for (tenant, other) in others {
+            lab.folder.write("site.toml", &other);
+            let error = lab.run("ADD", &Container::new(), &of(tenant, &lab)).error(101);
+            assert!(error.to_string().contains("midoform apply"), "{error}");
+            assert_eq!((lab.objects("Port"), lab.objects("TunnelZone")), before, "{tenant}");
+        }
+        lab.folder.write("site.toml", site);
+        lab.run("ADD", &Container::new(), &of("acme", &lab)).ok();
+        assert_eq!(lab.changes(&specs(&[("acme", alone)])), Vec::<String>::new());
     }
 }

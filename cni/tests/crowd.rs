@@ -8,7 +8,7 @@ use midoform_simulator::Auth;
 use serde_json::{Value, json};
 
 use crate::PLUGIN;
-use crate::lab::{Container, DIALECTS, Lab, Ran, ip, skipped_without, skipped_without_root, unique};
+use crate::lab::{Container, DIALECTS, Lab, Ran, ip, skipped_without, skipped_without_root, started, unique};
 
 /// A network namespace that stands for a host, with a way to the API.
 struct Host {
@@ -63,11 +63,7 @@ fn all_at_once(lab: &Lab, hosts: &[Host], pods: &[Pod], verb: &str) -> Vec<Ran> 
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &host.namespace, PLUGIN]);
         lab.environment(&mut command, verb, &pod.container);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        use std::io::Write as _;
-        child.stdin.take().unwrap().write_all(config.to_string().as_bytes()).unwrap();
-        child
+        started(command, config.to_string().as_bytes())
     };
     let children: Vec<Child> = pods.iter().map(start).collect();
     children.into_iter().map(|child| Ran::from(child.wait_with_output().unwrap())).collect()
@@ -137,14 +133,9 @@ fn pods_beyond_a_bridge_s_room_are_on_the_bridge_of_their_address() {
         let children: Vec<_> = containers
             .iter()
             .map(|container| {
-                let mut command = lab.command("ADD", container);
-                command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-                let mut child = command.spawn().unwrap();
                 let mut config = lab.config();
                 config["add_timeout"] = json!(120);
-                use std::io::Write as _;
-                child.stdin.take().unwrap().write_all(config.to_string().as_bytes()).unwrap();
-                child
+                lab.start("ADD", container, &config)
             })
             .collect();
         let results: Vec<Value> =

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::PLUGIN;
-use crate::lab::{Container, DIALECTS, Lab, skipped_without, skipped_without_root};
+use crate::lab::{Container, DIALECTS, Lab, skipped_without, skipped_without_root, started};
 
 /// What the calls of a run are made of. `strace` counts for each thread, and the first that comes to its Nth call dies, so
 /// there is a set that only the thread of store and API uses, one that only that of the kernel uses, and what both do.
@@ -26,11 +26,7 @@ fn killed(lab: &Lab, verb: &str, container: &Container, config: &Value, calls: &
     lab.environment(&mut command, verb, container);
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
     command.args(["-e", &format!("inject={calls}:signal=KILL:when={nth}"), PLUGIN]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    use std::io::Write as _;
-    let _ = child.stdin.take().unwrap().write_all(config.to_string().as_bytes());
-    let output = child.wait_with_output().unwrap();
+    let output = started(command, config.to_string().as_bytes()).wait_with_output().unwrap();
     let was_killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
     assert!(was_killed || output.status.success(), "{nth}: {output:?}");
     was_killed

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -308,6 +308,11 @@ impl Lab {
         run(self.command(verb, container), config)
     }
 
+    /// A verb that is not waited for.
+    pub(crate) fn start(&self, verb: &str, container: &Container, config: &Value) -> Child {
+        started(self.command(verb, container), config.to_string().as_bytes())
+    }
+
     pub(crate) fn add(&self, container: &Container) -> Value {
         self.run("ADD", container, &self.config()).ok()
     }
@@ -372,9 +377,7 @@ impl Lab {
         use midoform_applier::claims::{keys, tenants::Pushed};
         use midoform_applier::store::{Transaction, record::encode};
         let pushed = Pushed::new(&format!("{tenant}.toml"), text);
-        let transaction = Transaction::default().put(keys::spec(tenant), encode(&pushed));
-        let store = self.open_store();
-        self.runtime.block_on(store.commit(&transaction)).unwrap();
+        self.commit(&Transaction::default().put(keys::spec(tenant), encode(&pushed)));
     }
 
     /// Writes something else into the store.
@@ -549,12 +552,17 @@ impl Lab {
 }
 
 /// Runs the plugin with a configuration on its standard input.
-pub(crate) fn run(mut command: Command, config: &Value) -> Ran {
+pub(crate) fn run(command: Command, config: &Value) -> Ran {
+    started(command, config.to_string().as_bytes()).wait_with_output().unwrap().into()
+}
+
+/// Starts the plugin with this on its standard input.
+pub(crate) fn started(mut command: Command, input: &[u8]) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A plugin that needs no configuration may have ended already.
-    let _ = child.stdin.take().unwrap().write_all(config.to_string().as_bytes());
-    child.wait_with_output().unwrap().into()
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child
 }
 
 /// An etcd of a test's own, ended at the end.

@@ -1,10 +1,9 @@
 //! Links between tenants while one of them is changed, was left half-made, or is somebody else's business just now.
 
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use midoform_applier::store::Transaction;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::lab::{Container, DIALECTS, Lab, Ran, skipped_without_root};
 use crate::peers::{links_between_tenants, of, specs};
@@ -15,15 +14,6 @@ const ACME: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.30.
 const BETA: &str = "name = \"beta\"\n[[bridge]]\nname = \"app\"\ncidr = \"10.20.0.0/24\"\n[[bridge]]\nname = \"own\"\n\
     [[peer]]\ntenant = \"acme\"\nbridges = [\"app\"]\n";
 
-fn started(lab: &Lab, container: &Container, config: &Value) -> Child {
-    let mut command = lab.command("ADD", container);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    use std::io::Write as _;
-    child.stdin.take().unwrap().write_all(config.to_string().as_bytes()).unwrap();
-    child
-}
-
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !is_so() {
@@ -32,12 +22,18 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Both tenants linked, and `acme` with five pods: its bridge is full. What is answered is the pod of `beta`.
-fn linked_and_full(lab: &Lab) -> Container {
+/// Both specs pushed, and `beta` made by the pod that is answered.
+fn beta_is_made(lab: &Lab) -> Container {
     lab.push("acme", ACME);
     lab.push("beta", BETA);
     let pod = Container::new();
     lab.run("ADD", &pod, &of("beta", lab)).ok();
+    pod
+}
+
+/// Both tenants linked, and `acme` with five pods: its bridge is full. What is answered is the pod of `beta`.
+fn linked_and_full(lab: &Lab) -> Container {
+    let pod = beta_is_made(lab);
     for _ in 0..5 {
         lab.run("ADD", &Container::new(), &of("acme", lab)).ok();
     }
@@ -59,7 +55,7 @@ fn a_growth_that_dies_before_the_old_rules_go_is_finished_by_the_next_pod() {
         let full = lab.objects("Rule").len();
         lab.fault(&json!({"fault": "delay", "milliseconds": 3000, "method": "DELETE", "path": "/rules/*", "times": 0}));
         let pod = Container::new();
-        let mut child = started(&lab, &pod, &of("acme", &lab));
+        let mut child = lab.start("ADD", &pod, &of("acme", &lab));
         let grown = undisturbed.objects("Rule").len();
         until("new rules stand beside the old ones", || lab.objects("Rule").len() > grown);
         std::thread::sleep(Duration::from_millis(500));
@@ -93,12 +89,6 @@ fn a_tenant_that_is_linked_with_a_changed_one_does_not_grow() {
     }
 }
 
-fn beta_is_made(lab: &Lab) {
-    lab.push("acme", ACME);
-    lab.push("beta", BETA);
-    lab.run("ADD", &Container::new(), &of("beta", lab)).ok();
-}
-
 #[test]
 fn a_link_comes_up_behind_its_rules() {
     if skipped_without_root() {
@@ -110,7 +100,7 @@ fn a_link_comes_up_behind_its_rules() {
         let slow = json!({"fault": "delay", "milliseconds": 40, "method": "POST", "path": "/chains/*/rules", "times": 0});
         lab.fault(&slow);
         let pod = Container::new();
-        let child = started(&lab, &pod, &of("acme", &lab));
+        let child = lab.start("ADD", &pod, &of("acme", &lab));
         until("it is linked", || links_between_tenants(&lab) == 1);
         let rules = lab.objects("Rule").len();
         let _ = Ran::from(child.wait_with_output().unwrap()).ok();
@@ -153,9 +143,7 @@ fn a_peer_that_is_not_as_its_spec_says_is_not_touched() {
     }
     for dialect in DIALECTS {
         let lab = Lab::new(dialect);
-        lab.push("acme", ACME);
-        lab.push("beta", BETA);
-        lab.run("ADD", &Container::new(), &of("beta", &lab)).ok();
+        beta_is_made(&lab);
         let ports = lab.objects("Port");
         let site = lab.folder.read("site.toml");
         lab.add_to_site("[defaults]\ngateway = \"first\"\n");

@@ -1,10 +1,10 @@
 //! What an operator does not expect, and a plugin has to: odd input, two networks that meet, races, a disk without room.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::lab::{Container, DIALECTS, HOST, Lab, Ran, run, skipped_without_root};
+use crate::lab::{Container, DIALECTS, HOST, Lab, Ran, run, skipped_without_root, started};
 
 /// A name can be a part of keys and labels; what the specification does not allow is refused, by key.
 #[test]
@@ -138,14 +138,7 @@ fn add_races_del_of_the_same_container() {
     }
     for dialect in DIALECTS {
         let (lab, container) = (Lab::new(dialect), Container::new());
-        let start = |verb: &str| {
-            let mut command = lab.command(verb, &container);
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            let mut child = command.spawn().unwrap();
-            use std::io::Write as _;
-            child.stdin.take().unwrap().write_all(lab.config().to_string().as_bytes()).unwrap();
-            child
-        };
+        let start = |verb: &str| lab.start(verb, &container, &lab.config());
         for _ in 0..10 {
             let children: Vec<_> = ["ADD", "DEL", "ADD", "DEL"].into_iter().map(start).collect();
             for child in children {
@@ -253,11 +246,7 @@ fn hostile_input_is_error_6_or_7() {
             let mut command = Command::new(crate::PLUGIN);
             command.env_clear().env("CNI_COMMAND", verb).env("CNI_CONTAINERID", &container.id);
             command.env("CNI_NETNS", "/var/run/netns/none").env("CNI_IFNAME", "eth0");
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            let mut child = command.spawn().unwrap();
-            use std::io::Write as _;
-            let _ = child.stdin.take().unwrap().write_all(&text);
-            let ran = Ran::from(child.wait_with_output().unwrap());
+            let ran = Ran::from(started(command, &text).wait_with_output().unwrap());
             assert!([6, 7].contains(&ran.error_code()), "{verb}: {ran:?}");
             assert!(!ran.stderr.contains("panic"), "{ran:?}");
         }

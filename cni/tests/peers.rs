@@ -1,7 +1,6 @@
 //! Tenants with peers: each is made by its own first pod, and the second of two links them.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -151,12 +150,7 @@ fn a_hub_and_its_spokes_are_made_by_pods_that_come_at_once() {
             .map(|(container, config)| {
                 let mut config = config.clone();
                 config["add_timeout"] = json!(240);
-                let mut command = lab.command("ADD", container);
-                command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-                let mut child = command.spawn().unwrap();
-                use std::io::Write as _;
-                child.stdin.take().unwrap().write_all(config.to_string().as_bytes()).unwrap();
-                child
+                lab.start("ADD", container, &config)
             })
             .collect();
         for child in children {

@@ -1,25 +1,16 @@
 //! What needs no container: versions, help, errors. Standard output carries one document, or nothing.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::PLUGIN;
-use crate::lab::{HOST, Ran, run};
+use crate::lab::{HOST, Ran, started};
 
 fn plugin(environment: &[(&str, &str)], input: &str) -> Ran {
     let mut command = Command::new(PLUGIN);
     command.env_clear().envs(environment.iter().copied());
-    match serde_json::from_str::<Value>(input) {
-        Ok(config) => run(command, &config),
-        Err(_) => {
-            use std::io::Write as _;
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            let mut child = command.spawn().unwrap();
-            let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-            child.wait_with_output().unwrap().into()
-        }
-    }
+    started(command, input.as_bytes()).wait_with_output().unwrap().into()
 }
 
 fn verb(verb: &str, config: &Value) -> Ran {

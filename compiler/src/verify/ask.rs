@@ -25,8 +25,6 @@ pub(crate) struct Place {
 pub(crate) struct Answer {
     pub(crate) passed: Vec<Path>,
     pub(crate) dropped: Vec<(Path, Uuid)>,
-    /// What was given up: there are too many ways.
-    pub(crate) unknown: Vec<Path>,
 }
 
 impl Walker<'_> {
@@ -49,11 +47,10 @@ impl Walker<'_> {
         let (mut left, mut through) = (vec![path], Vec::new());
         for rule in self.world.chains.get(&chain).map(Vec::as_slice).unwrap_or_default() {
             let mut next = Vec::new();
-            if !self.may_go_on(left.len()) {
-                answer.unknown.extend(left);
-                return through;
-            }
             for path in left {
+                if !self.may_put(1) {
+                    return Vec::new();
+                }
                 let (matched, others) = self.split(rule, path, place);
                 next.extend(others);
                 for mut path in matched {
@@ -96,17 +93,20 @@ impl Walker<'_> {
         let (seen, unseen) = path.split_fragments(Fragments::that(|fragment| fragment.fits(policy)));
         let Some(path) = seen else { return (Vec::new(), unseen.into_iter().collect()) };
         let (fitting, mut others) = flow_fits(rule, path);
+        if !self.may_make(fitting.len() + others.len() + usize::from(unseen.is_some())) {
+            return (Vec::new(), Vec::new());
+        }
         let (current, failed): (Vec<Path>, Vec<Path>) =
             fitting.into_iter().partition(|path| self.place_fits(rule, path, place));
         others.extend(failed);
         let mut matched = current;
         for (field, ranges) in self.wanted_fields(rule) {
-            matched = narrow(matched, &mut others, |path| path.split_many(field, &ranges));
+            matched = self.narrow(matched, &mut others, |path| path.split_many(field, &ranges));
         }
         if let Some(protocol) = rule.nw_proto {
             let wanted = Protocols::of(&[protocol]);
             let wanted = if rule.inv_nw_proto { Protocols::ALL.without(wanted) } else { wanted };
-            matched = narrow(matched, &mut others, |path| {
+            matched = self.narrow(matched, &mut others, |path| {
                 let (inside, outside) = path.split_protocols(wanted);
                 (inside.into_iter().collect(), outside.into_iter().collect())
             });
@@ -116,6 +116,24 @@ impl Walker<'_> {
         }
         others.extend(unseen);
         (matched, others)
+    }
+
+    fn narrow(
+        &self,
+        paths: Vec<Path>,
+        others: &mut Vec<Path>,
+        split: impl Fn(Path) -> (Vec<Path>, Vec<Path>),
+    ) -> Vec<Path> {
+        let mut inside = Vec::new();
+        for path in paths {
+            let (fits, fails) = split(path);
+            if !self.may_make(fits.len() + fails.len()) {
+                return Vec::new();
+            }
+            inside.extend(fits);
+            others.extend(fails);
+        }
+        inside
     }
 
     /// What a rule wants of addresses and ports: sorted, disjoint ranges for each field that it speaks of.
@@ -204,12 +222,15 @@ impl Walker<'_> {
                 translated.extend(echo.into_iter().map(|path| (path, true)));
             }
         }
+        if !self.may_make(done.len() + translated.len()) {
+            return Vec::new();
+        }
         for (path, echo) in translated {
             match rule.kind {
                 RuleKind::Snat => self.forward(rule, path, device, Side::Source, echo, &mut done),
                 RuleKind::Dnat => self.forward(rule, path, device, Side::Destination, echo, &mut done),
-                RuleKind::RevSnat => reverse(path, device, Side::Source, echo, &mut done),
-                RuleKind::RevDnat => reverse(path, device, Side::Destination, echo, &mut done),
+                RuleKind::RevSnat => self.reverse(path, device, Side::Source, echo, &mut done),
+                RuleKind::RevDnat => self.reverse(path, device, Side::Destination, echo, &mut done),
                 _ => done.push((path, false)),
             }
         }
@@ -231,10 +252,13 @@ impl Walker<'_> {
             return;
         };
         let keeps = |known: Binding| (known.key, (side, known.address, known.port));
-        let left = known(path, (device, side), echo, keeps, done);
+        let left = self.known(path, (device, side), echo, keeps, done);
         let choices =
             if self.first_choice { targets.get(..1).unwrap_or_default() } else { targets.as_slice() };
         for path in left {
+            if !self.may_make(choices.len()) {
+                return;
+            }
             for target in choices {
                 let mut path = path.clone();
                 let key = path.header;
@@ -245,6 +269,58 @@ impl Walker<'_> {
                 done.push((path, true));
             }
         }
+    }
+
+    /// Turns back what was translated on this device, if the packets look like its answers.
+    fn reverse(&self, path: Path, device: Uuid, side: Side, echo: bool, done: &mut Vec<(Path, bool)>) {
+        let turns_back = |known: Binding| {
+            let [source, destination, source_port, destination_port] = known.key;
+            match side {
+                Side::Source => (
+                    [destination, known.address, destination_port, known.port],
+                    (Side::Destination, source, source_port),
+                ),
+                Side::Destination => (
+                    [known.address, source, known.port, source_port],
+                    (Side::Source, destination, destination_port),
+                ),
+            }
+        };
+        let left = self.known(path, (device, side), echo, turns_back, done);
+        done.extend(left.into_iter().map(|path| (path, false)));
+    }
+
+    /// Does with packets what translations that were made before say, the latest first: of which header they are, and
+    /// which side of it becomes which address and port. Packets that none of them is about come back.
+    fn known(
+        &self,
+        path: Path,
+        (device, side): (Uuid, Side),
+        echo: bool,
+        says: impl Fn(Binding) -> ([usize; 4], (Side, usize, usize)),
+        done: &mut Vec<(Path, bool)>,
+    ) -> Vec<Path> {
+        let made_here = |made: &&Binding| made.device == device && made.side == side;
+        let made: Vec<Binding> = path.bindings.iter().rev().filter(made_here).copied().collect();
+        let mut left = vec![path];
+        for binding in made {
+            let (header, (side, address, port)) = says(binding);
+            let mut next = Vec::new();
+            for path in left {
+                let pairs = pairs(path.header, header, echo);
+                let (equal, others) = path.split_equal(&pairs);
+                if !self.may_make(others.len() + usize::from(equal.is_some())) {
+                    return Vec::new();
+                }
+                next.extend(others);
+                if let Some(mut path) = equal {
+                    rewrite(&mut path, side, address, port, echo);
+                    done.push((path, true));
+                }
+            }
+            left = next;
+        }
+        left
     }
 
     /// What a translation may choose.
@@ -259,20 +335,6 @@ impl Walker<'_> {
             false => (addresses, ports),
         }
     }
-}
-
-fn narrow(
-    paths: Vec<Path>,
-    others: &mut Vec<Path>,
-    split: impl Fn(Path) -> (Vec<Path>, Vec<Path>),
-) -> Vec<Path> {
-    let mut inside = Vec::new();
-    for path in paths {
-        let (fits, fails) = split(path);
-        inside.extend(fits);
-        others.extend(fails);
-    }
-    inside
 }
 
 /// Who passes what a rule says about flows, and who does not. To ask is to track.
@@ -314,52 +376,4 @@ fn rewrite(path: &mut Path, side: Side, address: usize, port: usize, echo: bool)
     if !echo {
         path.set(port_field, port);
     }
-}
-
-/// Turns back what was translated on this device, if the packets look like its answers.
-fn reverse(path: Path, device: Uuid, side: Side, echo: bool, done: &mut Vec<(Path, bool)>) {
-    let turns_back = |known: Binding| {
-        let [source, destination, source_port, destination_port] = known.key;
-        match side {
-            Side::Source => (
-                [destination, known.address, destination_port, known.port],
-                (Side::Destination, source, source_port),
-            ),
-            Side::Destination => (
-                [known.address, source, known.port, source_port],
-                (Side::Source, destination, destination_port),
-            ),
-        }
-    };
-    let left = known(path, (device, side), echo, turns_back, done);
-    done.extend(left.into_iter().map(|path| (path, false)));
-}
-
-/// Does with packets what translations that were made before say, the latest first: of which header they are, and
-/// which side of it becomes which address and port. Packets that none of them is about come back.
-fn known(
-    path: Path,
-    (device, side): (Uuid, Side),
-    echo: bool,
-    says: impl Fn(Binding) -> ([usize; 4], (Side, usize, usize)),
-    done: &mut Vec<(Path, bool)>,
-) -> Vec<Path> {
-    let made_here = |made: &&Binding| made.device == device && made.side == side;
-    let made: Vec<Binding> = path.bindings.iter().rev().filter(made_here).copied().collect();
-    let mut left = vec![path];
-    for binding in made {
-        let (header, (side, address, port)) = says(binding);
-        let mut next = Vec::new();
-        for path in left {
-            let pairs = pairs(path.header, header, echo);
-            let (equal, others) = path.split_equal(&pairs);
-            next.extend(others);
-            if let Some(mut path) = equal {
-                rewrite(&mut path, side, address, port, echo);
-                done.push((path, true));
-            }
-        }
-        left = next;
-    }
-    left
 }

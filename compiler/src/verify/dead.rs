@@ -92,12 +92,8 @@ fn match_all(model: &Model<'_>, rules: &[Rule], place: Place, flow: Flow, alive:
         })
         .collect();
     for rule in rules {
-        if left.is_empty() || !walker.may_go_on(left.len()) {
-            // What was not followed to its end may be alive.
-            if !left.is_empty() {
-                alive.extend(rules.iter().map(|rule| rule.id));
-            }
-            return;
+        if !walker.may_put(left.len()) {
+            break;
         }
         let mut next = Vec::new();
         for path in left {
@@ -111,6 +107,10 @@ fn match_all(model: &Model<'_>, rules: &[Rule], place: Place, flow: Flow, alive:
             }
         }
         left = next;
+    }
+    // What was not followed to its end may be alive.
+    if walker.is_exhausted() {
+        alive.extend(rules.iter().map(|rule| rule.id));
     }
 }
 

@@ -196,6 +196,9 @@ struct Asking<'a> {
     answers: Answers,
 }
 
+/// There are too many ways to follow them all.
+struct Undecided;
+
 /// What becomes of everything that a pod of one segment can send.
 struct Sent<'a> {
     at: usize,
@@ -233,22 +236,31 @@ impl<'a> Asking<'a> {
             .collect();
         let all = sent.iter().flat_map(|sent| sent.routed.iter().chain(&sent.inside));
         let mut all = all.chain(incoming.iter().flat_map(|(_, outcomes)| outcomes));
-        if all.any(|outcome| outcome.end == End::Unknown) {
+        let undecided = all.any(|outcome| outcome.end == End::Unknown);
+        if undecided || self.each_question(tenant, &sent, &incoming).is_err() {
             self.answers.unproven.push(name.to_owned());
-            return;
         }
-        for sent in &sent {
+    }
+
+    fn each_question(
+        &mut self,
+        tenant: &Tenant,
+        sent: &[Sent<'_>],
+        incoming: &[(&Uplink, Vec<Outcome>)],
+    ) -> Result<(), Undecided> {
+        for sent in sent {
             self.isolation(tenant, sent);
             self.links(tenant, sent);
             self.spoofing(tenant, sent);
-            self.between_bridges(tenant, sent);
-            self.outside(tenant, sent);
+            self.between_bridges(tenant, sent)?;
+            self.outside(tenant, sent)?;
             self.loops(tenant, sent);
         }
-        for (uplink, outcomes) in &incoming {
+        for (uplink, outcomes) in incoming {
             self.doors(tenant, uplink, outcomes);
         }
         self.answers.violations.extend(dead::rules_and_routes(self.model, tenant));
+        Ok(())
     }
 
     fn no(

@@ -34,7 +34,7 @@ pub(crate) enum End {
     Waits,
     /// They came to a device that is looked at on its own: in by this port.
     Left(Uuid),
-    /// There are too many ways to follow them all.
+    /// There are too many ways to follow them all: nothing is known of any packet that was sent.
     Unknown,
 }
 
@@ -53,12 +53,17 @@ pub(crate) struct Walker<'a> {
     pub(crate) boundary: &'a BTreeSet<Uuid>,
     /// Take the first of what a translation or equal routes may choose, as the interpreter does; else all of it.
     pub(crate) first_choice: bool,
-    /// How many more sets of packets may be put to a rule.
+    /// How many more sets of packets may be put to a rule. Where none is left, everything ends early, and what was found
+    /// so far is worth nothing: [`Walker::follow`] says so.
     pub(crate) budget: Cell<usize>,
 }
 
 /// As many sets of packets as are put to rules before the verifier gives up: seconds.
-pub(crate) const BUDGET: usize = 4_000_000;
+pub(crate) const BUDGET: usize = 8_000_000;
+
+/// What it costs to make a set: as much as to put this many to a rule. It stays in memory, as some kilobytes, so that all that
+/// are made at a time have a gigabyte or two.
+const MADE: usize = 16;
 
 /// Where packets are, and where what becomes of them goes.
 struct Walk<'w, 'a> {
@@ -68,11 +73,20 @@ struct Walk<'w, 'a> {
 }
 
 impl Walker<'_> {
-    /// Whether there is budget for so many more.
-    pub(crate) fn may_go_on(&self, sets: usize) -> bool {
-        let left = self.budget.get().saturating_sub(sets);
-        self.budget.set(left);
-        left > 0
+    /// Whether so many sets may be put to a rule.
+    pub(crate) fn may_put(&self, sets: usize) -> bool {
+        self.budget.set(self.budget.get().saturating_sub(sets));
+        !self.is_exhausted()
+    }
+
+    /// Whether one set may become so many.
+    pub(crate) fn may_make(&self, sets: usize) -> bool {
+        self.may_put(sets.saturating_sub(1).saturating_mul(MADE))
+    }
+
+    /// Whether there were too many ways to follow them all.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.budget.get() == 0
     }
 
     /// All that becomes of packets that come in by a port.
@@ -88,15 +102,15 @@ impl Walker<'_> {
 
     /// All that becomes of packets that enter by their path's port of ingress.
     pub(crate) fn follow(&self, path: Path) -> Vec<Outcome> {
-        let from = path.ingress;
-        let mut walk = Walk { walker: self, waiting: vec![(from, path)], outcomes: Vec::new() };
-        while let Some((at, path)) = walk.waiting.pop() {
-            match self.may_go_on(1) {
-                true => walk.enter(at, path),
-                false => walk.end(path, End::Unknown),
-            }
+        let whole = path.clone();
+        let mut walk = Walk { walker: self, waiting: vec![(path.ingress, path)], outcomes: Vec::new() };
+        while let Some((at, path)) = walk.waiting.pop().filter(|_| self.may_put(1)) {
+            walk.enter(at, path);
         }
-        walk.outcomes
+        match self.is_exhausted() {
+            true => vec![Outcome { path: whole, end: End::Unknown }],
+            false => walk.outcomes,
+        }
     }
 }
 
@@ -114,9 +128,6 @@ impl Walk<'_, '_> {
         let answer = self.walker.ask(chain, path, place);
         for (path, rule) in answer.dropped {
             self.end(path, End::Dropped { at: place.device, rule: Some(rule), looped: false });
-        }
-        for path in answer.unknown {
-            self.end(path, End::Unknown);
         }
         answer.passed
     }
@@ -181,7 +192,9 @@ impl Walk<'_, '_> {
                     false => left.into_iter().flat_map(|path| fitting(path, route).1).collect(),
                 };
             }
-            if left.is_empty() {
+            let copies = (equal.len() - 1) * before.len();
+            let grown = left.len().saturating_sub(before.len());
+            if left.is_empty() || !self.walker.may_make(1 + copies + grown) {
                 return;
             }
         }
@@ -258,6 +271,9 @@ impl Walk<'_, '_> {
                 left = next_hops(left, route, *range, attached.mac, &mut found);
             }
         }
+        if !self.walker.may_make(left.len() + found.len()) {
+            return;
+        }
         left.into_iter().for_each(|path| self.end(path, End::Waits));
         for (mut path, mac) in found {
             path.source_mac = out.mac;
@@ -312,8 +328,7 @@ impl Walk<'_, '_> {
         let place = Place { device: out.device, in_port: in_port.id, out_port: Some(out.id) };
         let answer = self.walker.ask(out.outbound, path, place);
         let dropped = answer.dropped.into_iter().map(|(path, rule)| ended(path, Some(rule), false));
-        let unknown = answer.unknown.into_iter().map(|path| Outcome { path, end: End::Unknown });
-        (answer.passed, dropped.chain(unknown).collect())
+        (answer.passed, dropped.collect())
     }
 
     fn switch(&mut self, in_port: &Port, path: Path) {

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::Asking;
+use super::{Asking, Undecided};
 use crate::object::MacAddress;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
@@ -13,10 +13,16 @@ use crate::verify::walk::{End, Outcome};
 
 impl Asking<'_> {
     /// What of some packets that arrived is not answered, other than by a rule of the spec that sees answers.
-    pub(super) fn lost_answer(&self, outcome: &Outcome, from: &Segment, at: &Segment) -> Option<Headers> {
-        let (port, own, next) = match from.key == at.key {
-            true => (at.neighbour, at.neighbour_mac, from.pod_mac),
-            false => (at.pod, at.pod_mac, at.gateways.first()?.1),
+    pub(super) fn lost_answer(
+        &self,
+        outcome: &Outcome,
+        from: &Segment,
+        at: &Segment,
+    ) -> Result<Option<Headers>, Undecided> {
+        let (port, own, next) = match (from.key == at.key, at.gateways.first()) {
+            (true, _) => (at.neighbour, at.neighbour_mac, from.pod_mac),
+            (false, Some((_, gateway))) => (at.pod, at.pod_mac, *gateway),
+            (false, None) => return Ok(None),
         };
         self.lost(outcome, (port, own, next), from, &at.pods)
     }
@@ -29,21 +35,24 @@ impl Asking<'_> {
         (port, own, next): (Uuid, MacAddress, MacAddress),
         to: &Segment,
         destinations: &[Range],
-    ) -> Option<Headers> {
+    ) -> Result<Option<Headers>, Undecided> {
         let walker = self.model.walker();
         for path in answered(outcome, &to.pods, destinations) {
             for back in walker.follow(path.answer(port, own, next)) {
+                if back.end == End::Unknown {
+                    return Err(Undecided);
+                }
                 let home = matches!(&back.end, End::Delivered(ports) if ports.contains(&to.pod));
                 let meant = match &back.end {
                     End::Dropped { rule: Some(rule), .. } => self.is_stateless(*rule),
                     _ => false,
                 };
                 if !home && !meant {
-                    return Some(back.path.sent());
+                    return Ok(Some(back.path.sent()));
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     fn is_stateless(&self, rule: Uuid) -> bool {

@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::{Asking, Question, Sent};
+use super::{Asking, Question, Sent, Undecided};
 use crate::network::Tenant;
 use crate::spec::Egress;
 use crate::verify::header::{
@@ -16,7 +16,7 @@ use crate::verify::witness::{Origin, between};
 
 impl Asking<'_> {
     /// What leaves the tenant for the world.
-    pub(super) fn outside(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
+    pub(super) fn outside(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), Undecided> {
         let own = match tenant.egress {
             Egress::SnatToLink => vec![Range::address(tenant.link.near)],
             Egress::SnatTo(first, last) => vec![Range { first: first.into(), last: last.into() }],
@@ -54,12 +54,13 @@ impl Asking<'_> {
             let uplink = self.model.uplink_of(provider_port)?;
             let mac = |port| self.model.world.port_mac(port);
             let start = (uplink.port, mac(provider_port)?, mac(uplink.port)?);
-            self.lost(outcome, start, sent.segment, &self.world_of(tenant))
+            self.lost(outcome, start, sent.segment, &self.world_of(tenant)).transpose()
         });
-        if let Some(headers) = lost {
+        if let Some(headers) = lost.transpose()? {
             let message = format!("it leaves, and the answer is lost: {name} to the world");
             self.no(Question::Outside, tenant, message, origin, &headers);
         }
+        Ok(())
     }
 
     /// Addresses that nothing of the tenant's makes another place of than the world.

@@ -1,6 +1,6 @@
 //! What the rules of the spec say, against what happens: between bridges, and to exposed ports.
 
-use super::{Asking, Question, Sent};
+use super::{Asking, Question, Sent, Undecided};
 use crate::network::Tenant;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, difference, rest, united,
@@ -12,7 +12,7 @@ use crate::verify::witness::{Origin, between};
 
 impl Asking<'_> {
     /// What the rules say between this bridge and each of the tenant's, against what happens.
-    pub(super) fn between_bridges(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
+    pub(super) fn between_bridges(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), Undecided> {
         let routed: Vec<Range> =
             united(tenant.routes.iter().map(|route| Range::network(route.destination)).collect());
         for (to, bridge) in tenant.bridges.iter().enumerate() {
@@ -54,13 +54,15 @@ impl Asking<'_> {
             let lost = arrived
                 .iter()
                 .filter(|outcome| !difference(vec![outcome.path.sent()], &forbidden).is_empty());
-            let lost = lost.filter_map(|outcome| self.lost_answer(outcome, sent.segment, target)).next();
-            if let Some(headers) = lost {
+            let lost =
+                lost.filter_map(|outcome| self.lost_answer(outcome, sent.segment, target).transpose()).next();
+            if let Some(headers) = lost.transpose()? {
                 let (from, to) = names();
                 let message = format!("it arrives, and the answer is lost: {from} to {to}");
                 self.no(Question::Connected, tenant, message, origin, &headers);
             }
         }
+        Ok(())
     }
 
     /// Exposed ports are reached by everybody whom the rules let in.

@@ -72,8 +72,8 @@ fn compare(outcomes: &[Outcome], sent: &Packet, trace: &Trace, exact: bool) -> R
     }
 }
 
-/// How many sets a world may be taken into before it is left.
-const BUDGET: usize = 30_000;
+/// How many sets may be put to a rule before a world is left.
+const BUDGET: usize = 500_000;
 
 /// What was compared, by what it met.
 type Counts = BTreeMap<&'static str, usize>;
@@ -258,4 +258,63 @@ fn an_answer_is_looked_for_behind_every_way_that_arrives_alike() {
     let mut counts = Counts::new();
     assert_eq!(check(14_738_353_671_668_592_508, size, 800, &mut counts), Ok(()));
     assert!(counts.contains_key("answers"));
+}
+
+/// Worlds where translations multiply the sets: whoever counts only what is put to a rule makes gigabytes of them.
+const LARGE: [(u64, [usize; 4]); 4] = [
+    (18_072_238_735_699_649_715, [2, 0, 4, 0]),
+    (7_151_569_236_820_594_230, [2, 0, 6, 4]),
+    (15_552_234_955_400_530_096, [3, 2, 5, 2]),
+    (17_059_902_070_702_593_017, [3, 2, 7, 3]),
+];
+
+/// All that becomes of everything that some send, with so much budget for each kind of packets.
+fn sent(seed: u64, size: Size, senders: usize, budget: usize) -> Vec<Vec<Outcome>> {
+    let mut random = Random::new(seed, size);
+    let senders: Vec<(Station, MacAddress)> = (0..senders).map(|_| random.sender()).collect();
+    let attached = attached(&random.stations);
+    let send = |(station, mac): &(Station, MacAddress), headers| {
+        let walker = Walker {
+            world: &random.world,
+            attached: &attached,
+            boundary: &BTreeSet::new(),
+            first_choice: !size.choices,
+            budget: Cell::new(budget),
+        };
+        walker.send(station.port, headers, station.mac, *mac)
+    };
+    let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
+    senders.iter().flat_map(|sender| all.iter().map(move |headers| send(sender, *headers))).collect()
+}
+
+fn is_unknown(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().any(|outcome| outcome.end == End::Unknown)
+}
+
+#[test]
+fn where_sets_multiply_the_budget_ends_it() {
+    for (seed, [routers, bridges, rules, routes]) in LARGE {
+        let size = Size { routers, bridges, rules, routes, choices: true };
+        let unknown = sent(seed, size, 40, 30_000).iter().filter(|outcomes| is_unknown(outcomes)).count();
+        assert!(unknown > 0, "{seed}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(60), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// An answer is the whole one, or none.
+    #[test]
+    fn with_less_budget_the_answer_is_the_same_or_unknown(seed: u64, size in size(), choices: bool, less in 1..2000_usize) {
+        let size = Size { choices, ..size };
+        for (whole, short) in sent(seed, size, 4, BUDGET).iter().zip(sent(seed, size, 4, less)) {
+            match is_unknown(&short) {
+                true => prop_assert_eq!(short.len(), 1),
+                false => {
+                    let ends = |outcomes: &[Outcome]| outcomes.iter().map(|outcome| outcome.end.clone()).collect::<Vec<_>>();
+                    prop_assert_eq!(ends(whole), ends(&short));
+                }
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::model::{Model, Segment};
 use super::oracle::carried;
 use super::questions::{Subject, whole_first};
 use super::reach::neighbourhood;
-use super::walk::{End, Outcome};
+use super::walk::{End, Outcome, TooMany};
 use super::witness::{self, Origin, between, pick};
 use crate::diag::Diagnostic;
 use crate::network::{Assert, Place, Tenant};
@@ -43,12 +43,11 @@ impl<'a> Checker<'a> {
         let mut seen = false;
         for start in self.starts(&assert.from) {
             seen |= !start.sources.is_empty();
-            let outcomes = whole_first(self.outcomes(&start));
-            if outcomes.iter().any(|outcome| outcome.end == End::Unknown) {
+            let Ok(outcomes) = self.outcomes(&start).map(whole_first) else {
                 let message = "the assertion can't be decided: the rules are too many to be followed";
                 let help = "narrow it, or take the tenant's rules apart";
                 return Some(Diagnostic::error("assertion-undecided", assert.span, message).help(help));
-            }
+            };
             let found = match assert.allowed {
                 false => self.passing(assert, &outcomes),
                 true => self.missing(assert, &start, &outcomes),
@@ -143,25 +142,26 @@ impl<'a> Checker<'a> {
         rest(Range::ADDRESSES, &united(networks.map(|network| Range::network(*network)).collect()))
     }
 
-    fn outcomes(&self, start: &Start<'_>) -> Vec<Outcome> {
+    fn outcomes(&self, start: &Start<'_>) -> Result<Vec<Outcome>, TooMany> {
         let all = |to: Range| {
             start.sources.iter().flat_map(move |from| Headers::all(*from, to)).collect::<Vec<_>>()
         };
         match start.origin {
             Origin::World => {
                 let uplinks = self.model.uplinks.iter().filter(|uplink| uplink.tenant == *self.tenant.name);
-                let sent = uplinks.flat_map(|uplink| {
+                let mut outcomes = Vec::new();
+                for uplink in uplinks {
                     let headers: Vec<Headers> = uplink.destinations.iter().flat_map(|to| all(*to)).collect();
-                    self.model.sent_by_world(uplink, &headers)
-                });
-                sent.collect()
+                    outcomes.extend(self.model.sent_by_world(uplink, &headers)?);
+                }
+                Ok(outcomes)
             }
             Origin::Pod(segment) => {
                 let near = segment.pods.iter().flat_map(|pods| all(*pods)).collect::<Vec<_>>();
                 let far = rest(Range::ADDRESSES, &segment.pods).into_iter().flat_map(all).collect::<Vec<_>>();
-                let mut outcomes = self.model.inside(segment, &near);
-                outcomes.extend(self.model.sent_by_pod(segment, &far));
-                outcomes
+                let mut outcomes = self.model.inside(segment, &near)?;
+                outcomes.extend(self.model.sent_by_pod(segment, &far)?);
+                Ok(outcomes)
             }
         }
     }

@@ -9,8 +9,7 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use super::header::{Headers, Range, rest, united};
-use super::path::Path;
-use super::walk::{Attached, BUDGET, Outcome, Walker};
+use super::walk::{Attached, BUDGET, Outcome, TooMany, Walker};
 use crate::key::Key;
 use crate::object::{MacAddress, NextHop, Object, Reference};
 use crate::semantics::world::World;
@@ -93,32 +92,33 @@ impl<'t> Model<'t> {
     }
 
     /// What becomes of what a pod of a segment sends to its gateways.
-    pub(crate) fn sent_by_pod(&self, segment: &Segment, headers: &[Headers]) -> Vec<Outcome> {
+    pub(crate) fn sent_by_pod(
+        &self,
+        segment: &Segment,
+        headers: &[Headers],
+    ) -> Result<Vec<Outcome>, TooMany> {
         let walker = self.walker();
         let mut outcomes = Vec::new();
         for (_, mac) in &segment.gateways {
-            for headers in headers {
-                outcomes.extend(walker.send(segment.pod, *headers, segment.pod_mac, *mac));
-            }
+            outcomes.extend(walker.send(segment.pod, headers, segment.pod_mac, *mac)?);
         }
-        outcomes
+        Ok(outcomes)
     }
 
     /// What becomes of what a pod of a segment sends to another one there.
-    pub(crate) fn inside(&self, segment: &Segment, headers: &[Headers]) -> Vec<Outcome> {
-        let walker = self.walker();
-        let send =
-            |headers: &Headers| walker.send(segment.pod, *headers, segment.pod_mac, segment.neighbour_mac);
-        headers.iter().flat_map(send).collect()
+    pub(crate) fn inside(&self, segment: &Segment, headers: &[Headers]) -> Result<Vec<Outcome>, TooMany> {
+        self.walker().send(segment.pod, headers, segment.pod_mac, segment.neighbour_mac)
     }
 
     /// What becomes of what comes in by an uplink.
-    pub(crate) fn sent_by_world(&self, uplink: &Uplink, headers: &[Headers]) -> Vec<Outcome> {
-        let walker = self.walker();
+    pub(crate) fn sent_by_world(
+        &self,
+        uplink: &Uplink,
+        headers: &[Headers],
+    ) -> Result<Vec<Outcome>, TooMany> {
         let mac = |port: Uuid| self.world.port_mac(port).unwrap_or(MacAddress([0; 6]));
         let (source, destination) = (mac(uplink.provider_port), mac(uplink.port));
-        let send = |headers: &Headers| walker.follow(Path::new(*headers, uplink.port, source, destination));
-        headers.iter().flat_map(send).collect()
+        self.walker().send(uplink.port, headers, source, destination)
     }
 
     /// The segment that a pod's port is of.

@@ -14,7 +14,7 @@ use super::dead;
 use super::header::{Fragments, Headers, Range};
 use super::model::{Model, Segment, Uplink};
 use super::reach::neighbourhood;
-use super::walk::{End, Outcome};
+use super::walk::{End, Outcome, TooMany};
 use super::witness::{self, Origin, pick};
 use crate::key::SITE;
 use crate::network::Tenant;
@@ -152,7 +152,9 @@ pub fn ask(subject: Subject<'_>, group: &BTreeSet<&str>) -> Answers {
         group.iter().filter_map(|name| Some((*name, subject.tenant(name)?))).collect();
     let mut asking = Asking { subject, model: &model, group, by_name: &by_name, answers: Answers::default() };
     for (name, tenant) in &by_name {
-        asking.tenant(name, tenant);
+        if let Err(TooMany) = asking.tenant(name, tenant) {
+            asking.answers.unproven.push((*name).to_owned());
+        }
     }
     asking.answers
 }
@@ -196,9 +198,6 @@ struct Asking<'a> {
     answers: Answers,
 }
 
-/// There are too many ways to follow them all.
-struct Undecided;
-
 /// What becomes of everything that a pod of one segment can send.
 struct Sent<'a> {
     at: usize,
@@ -210,45 +209,31 @@ struct Sent<'a> {
 }
 
 impl<'a> Asking<'a> {
-    fn tenant(&mut self, name: &str, tenant: &Tenant) {
+    fn tenant(&mut self, name: &str, tenant: &Tenant) -> Result<(), TooMany> {
         let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
         let segments = tenant.bridges.iter().enumerate().filter_map(|(at, bridge)| {
             let key = format!("{name}/bridge/{}", bridge.name);
             Some((at, self.model.segment(&key.as_str().into())?))
         });
         let sent: Vec<Sent<'a>> = segments
-            .map(|(at, segment)| Sent {
-                at,
-                segment,
-                routed: whole_first(self.model.sent_by_pod(segment, &everything)),
-                inside: whole_first(self.model.inside(segment, &everything)),
+            .map(|(at, segment)| {
+                Ok(Sent {
+                    at,
+                    segment,
+                    routed: whole_first(self.model.sent_by_pod(segment, &everything)?),
+                    inside: whole_first(self.model.inside(segment, &everything)?),
+                })
             })
-            .collect();
-        let uplinks: Vec<&Uplink> =
-            self.model.uplinks.iter().filter(|uplink| uplink.tenant == name).collect();
+            .collect::<Result<_, TooMany>>()?;
+        let uplinks = self.model.uplinks.iter().filter(|uplink| uplink.tenant == name);
         let incoming: Vec<(&Uplink, Vec<Outcome>)> = uplinks
-            .into_iter()
             .map(|uplink| {
                 let headers: Vec<Headers> =
                     uplink.destinations.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
-                (uplink, self.model.sent_by_world(uplink, &headers))
+                Ok((uplink, self.model.sent_by_world(uplink, &headers)?))
             })
-            .collect();
-        let all = sent.iter().flat_map(|sent| sent.routed.iter().chain(&sent.inside));
-        let mut all = all.chain(incoming.iter().flat_map(|(_, outcomes)| outcomes));
-        let undecided = all.any(|outcome| outcome.end == End::Unknown);
-        if undecided || self.each_question(tenant, &sent, &incoming).is_err() {
-            self.answers.unproven.push(name.to_owned());
-        }
-    }
-
-    fn each_question(
-        &mut self,
-        tenant: &Tenant,
-        sent: &[Sent<'_>],
-        incoming: &[(&Uplink, Vec<Outcome>)],
-    ) -> Result<(), Undecided> {
-        for sent in sent {
+            .collect::<Result<_, TooMany>>()?;
+        for sent in &sent {
             self.isolation(tenant, sent);
             self.links(tenant, sent);
             self.spoofing(tenant, sent);
@@ -256,7 +241,7 @@ impl<'a> Asking<'a> {
             self.outside(tenant, sent)?;
             self.loops(tenant, sent);
         }
-        for (uplink, outcomes) in incoming {
+        for (uplink, outcomes) in &incoming {
             self.doors(tenant, uplink, outcomes);
         }
         self.answers.violations.extend(dead::rules_and_routes(self.model, tenant));

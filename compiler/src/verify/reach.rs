@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::header::{DESTINATION, Fragments, Headers, Range, difference, rest, united};
 use super::model::{Model, Segment, Where};
 use super::summary::{self, Item};
-use super::walk::{End, Outcome};
+use super::walk::{End, Outcome, TooMany};
 use super::witness::between;
 use crate::object::{Object, Reference, RuleAction};
 use crate::source::Provenance;
@@ -119,7 +119,6 @@ struct Matrix {
     passes: BTreeMap<Pair, Vec<Pass>>,
     /// What is dropped, and by which rule.
     dropped: BTreeMap<String, Vec<(Headers, Option<Uuid>)>>,
-    unknown: bool,
 }
 
 /// Compares two topologies. Only tenants in which something differs are looked at.
@@ -243,11 +242,10 @@ fn compare_together(
     reachability: &mut Reachability,
 ) {
     let (old_model, new_model) = (Model::new(before, together), Model::new(after, together));
-    let (old, new) = (Matrix::of(&old_model), Matrix::of(&new_model));
-    if old.unknown || new.unknown {
+    let (Ok(old), Ok(new)) = (Matrix::of(&old_model), Matrix::of(&new_model)) else {
         reachability.not_compared.extend(together.iter().map(ToString::to_string));
         return;
-    }
+    };
     let mut items = Vec::new();
     let pairs: BTreeSet<&Pair> = old.passes.keys().chain(new.passes.keys()).collect();
     for pair in pairs {
@@ -326,30 +324,26 @@ pub(crate) fn bridge_name(key: &str) -> String {
 }
 
 impl Matrix {
-    fn of(model: &Model<'_>) -> Matrix {
+    fn of(model: &Model<'_>) -> Result<Matrix, TooMany> {
         let mut matrix = Matrix::default();
         for segment in &model.segments {
             let from = bridge_name(segment.key.as_str());
             let own: Vec<Headers> = own_sources(segment);
-            matrix.add(model, &from, model.sent_by_pod(segment, &own));
-            matrix.add(model, &from, model.inside(segment, &to_pods(segment, &own)));
+            matrix.add(model, &from, model.sent_by_pod(segment, &own)?);
+            matrix.add(model, &from, model.inside(segment, &to_pods(segment, &own))?);
         }
         for uplink in &model.uplinks {
             let headers = uplink.destinations.iter().flat_map(|range| Headers::all(Range::ADDRESSES, *range));
             let headers: Vec<Headers> = headers.filter_map(whole).collect();
-            matrix.add(model, WORLD, model.sent_by_world(uplink, &headers));
+            matrix.add(model, WORLD, model.sent_by_world(uplink, &headers)?);
         }
-        matrix
+        Ok(matrix)
     }
 
     fn add(&mut self, model: &Model<'_>, from: &str, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
             let sent = outcome.path.sent();
             let place = match &outcome.end {
-                End::Unknown => {
-                    self.unknown = true;
-                    continue;
-                }
                 End::Delivered(ports) => ports
                     .first()
                     .and_then(|port| model.segment_of(*port))

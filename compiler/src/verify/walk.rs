@@ -34,9 +34,11 @@ pub(crate) enum End {
     Waits,
     /// They came to a device that is looked at on its own: in by this port.
     Left(Uuid),
-    /// There are too many ways to follow them all: nothing is known of any packet that was sent.
-    Unknown,
 }
+
+/// There are too many ways to follow them all: nothing is known of any packet that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
 
 /// A set of packets and what came of them.
 #[derive(Clone, Debug)]
@@ -54,15 +56,14 @@ pub(crate) struct Walker<'a> {
     /// Take the first of what a translation or equal routes may choose, as the interpreter does; else all of it.
     pub(crate) first_choice: bool,
     /// How many more sets of packets may be put to a rule. Where none is left, everything ends early, and what was found
-    /// so far is worth nothing: [`Walker::follow`] says so.
+    /// so far is worth nothing: [`Walker::follow`] answers [`TooMany`].
     pub(crate) budget: Cell<usize>,
 }
 
 /// As many sets of packets as are put to rules before the verifier gives up: seconds.
 pub(crate) const BUDGET: usize = 8_000_000;
 
-/// What it costs to make a set: as much as to put this many to a rule. It stays in memory, as some kilobytes, so that all that
-/// are made at a time have a gigabyte or two.
+/// What it costs to make a set, which stays in memory as some kilobytes: as much as to put this many to a rule.
 const MADE: usize = 16;
 
 /// Where packets are, and where what becomes of them goes.
@@ -89,27 +90,30 @@ impl Walker<'_> {
         self.budget.get() == 0
     }
 
-    /// All that becomes of packets that come in by a port.
+    /// All that becomes of packets with these headers that come in by a port.
     pub(crate) fn send(
         &self,
         from: Uuid,
-        headers: Headers,
+        headers: &[Headers],
         source_mac: MacAddress,
         destination_mac: MacAddress,
-    ) -> Vec<Outcome> {
-        self.follow(Path::new(headers, from, source_mac, destination_mac))
+    ) -> Result<Vec<Outcome>, TooMany> {
+        let mut outcomes = Vec::new();
+        for headers in headers {
+            outcomes.extend(self.follow(Path::new(*headers, from, source_mac, destination_mac))?);
+        }
+        Ok(outcomes)
     }
 
     /// All that becomes of packets that enter by their path's port of ingress.
-    pub(crate) fn follow(&self, path: Path) -> Vec<Outcome> {
-        let whole = path.clone();
+    pub(crate) fn follow(&self, path: Path) -> Result<Vec<Outcome>, TooMany> {
         let mut walk = Walk { walker: self, waiting: vec![(path.ingress, path)], outcomes: Vec::new() };
         while let Some((at, path)) = walk.waiting.pop().filter(|_| self.may_put(1)) {
             walk.enter(at, path);
         }
         match self.is_exhausted() {
-            true => vec![Outcome { path: whole, end: End::Unknown }],
-            false => walk.outcomes,
+            true => Err(TooMany),
+            false => Ok(walk.outcomes),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use uuid::Uuid;
 
-use super::{Asking, Undecided};
+use super::Asking;
 use crate::object::MacAddress;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
 };
 use crate::verify::model::Segment;
 use crate::verify::path::Path;
-use crate::verify::walk::{End, Outcome};
+use crate::verify::walk::{End, Outcome, TooMany};
 
 impl Asking<'_> {
     /// What of some packets that arrived is not answered, other than by a rule of the spec that sees answers.
@@ -18,7 +18,7 @@ impl Asking<'_> {
         outcome: &Outcome,
         from: &Segment,
         at: &Segment,
-    ) -> Result<Option<Headers>, Undecided> {
+    ) -> Result<Option<Headers>, TooMany> {
         let (port, own, next) = match (from.key == at.key, at.gateways.first()) {
             (true, _) => (at.neighbour, at.neighbour_mac, from.pod_mac),
             (false, Some((_, gateway))) => (at.pod, at.pod_mac, *gateway),
@@ -35,13 +35,10 @@ impl Asking<'_> {
         (port, own, next): (Uuid, MacAddress, MacAddress),
         to: &Segment,
         destinations: &[Range],
-    ) -> Result<Option<Headers>, Undecided> {
+    ) -> Result<Option<Headers>, TooMany> {
         let walker = self.model.walker();
         for path in answered(outcome, &to.pods, destinations) {
-            for back in walker.follow(path.answer(port, own, next)) {
-                if back.end == End::Unknown {
-                    return Err(Undecided);
-                }
+            for back in walker.follow(path.answer(port, own, next))? {
                 let home = matches!(&back.end, End::Delivered(ports) if ports.contains(&to.pod));
                 let meant = match &back.end {
                     End::Dropped { rule: Some(rule), .. } => self.is_stateless(*rule),

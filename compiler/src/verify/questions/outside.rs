@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::{Asking, Question, Sent, Undecided};
+use super::{Asking, Question, Sent};
 use crate::network::Tenant;
 use crate::spec::Egress;
 use crate::verify::header::{
@@ -11,12 +11,12 @@ use crate::verify::header::{
 use crate::verify::model::Uplink;
 use crate::verify::oracle;
 use crate::verify::reach::{bridge_name, own_sources};
-use crate::verify::walk::{End, Outcome};
+use crate::verify::walk::{End, Outcome, TooMany};
 use crate::verify::witness::{Origin, between};
 
 impl Asking<'_> {
     /// What leaves the tenant for the world.
-    pub(super) fn outside(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), Undecided> {
+    pub(super) fn outside(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), TooMany> {
         let own = match tenant.egress {
             Egress::SnatToLink => vec![Range::address(tenant.link.near)],
             Egress::SnatTo(first, last) => vec![Range { first: first.into(), last: last.into() }],

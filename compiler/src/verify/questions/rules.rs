@@ -1,18 +1,18 @@
 //! What the rules of the spec say, against what happens: between bridges, and to exposed ports.
 
-use super::{Asking, Question, Sent, Undecided};
+use super::{Asking, Question, Sent};
 use crate::network::Tenant;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, difference, rest, united,
 };
 use crate::verify::oracle;
 use crate::verify::reach::{bridge_name, own_sources};
-use crate::verify::walk::Outcome;
+use crate::verify::walk::{Outcome, TooMany};
 use crate::verify::witness::{Origin, between};
 
 impl Asking<'_> {
     /// What the rules say between this bridge and each of the tenant's, against what happens.
-    pub(super) fn between_bridges(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), Undecided> {
+    pub(super) fn between_bridges(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), TooMany> {
         let routed: Vec<Range> =
             united(tenant.routes.iter().map(|route| Range::network(route.destination)).collect());
         for (to, bridge) in tenant.bridges.iter().enumerate() {
@@ -51,11 +51,11 @@ impl Asking<'_> {
                 let message = format!("the rules forbid it, and it arrives: {from} to {to}");
                 self.no(Question::Closed, tenant, message, origin, &headers);
             }
-            let lost = arrived
+            let mut allowed = arrived
                 .iter()
                 .filter(|outcome| !difference(vec![outcome.path.sent()], &forbidden).is_empty());
             let lost =
-                lost.filter_map(|outcome| self.lost_answer(outcome, sent.segment, target).transpose()).next();
+                allowed.find_map(|outcome| self.lost_answer(outcome, sent.segment, target).transpose());
             if let Some(headers) = lost.transpose()? {
                 let (from, to) = names();
                 let message = format!("it arrives, and the answer is lost: {from} to {to}");

@@ -94,10 +94,14 @@ async fn act(party: Party, number: usize, store: SharedStore, before: Kept) -> K
                 let _ = reclaim::repair(&store, &mut findings).await;
             }
         }
+        // As the plugin's GC does it.
         Party::Collects => {
-            if let Ok(mut all) = pods.all(None).await {
-                all.retain(|held| held.record.owner.container == "before");
-                let _ = reclaim::give_back(&store, &all, 0).await;
+            let all = pods.all(None).await.unwrap_or_default();
+            for gone in all.iter().filter(|held| held.record.owner.container == "before") {
+                match pods.find(gone.record.host, &gone.record.owner).await {
+                    Ok(Some(now)) if now.record.since == gone.record.since => drop(pods.release(&now).await),
+                    _ => {}
+                }
             }
         }
     }

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::attachment::{AddressRecord, Attachment, Freed, Holder};
 use super::ports::{Left, Reclaiming, UNFINISHED};
 use super::ready::Ready;
-use super::transactions::release_of;
 use super::{keys, now};
 use crate::store::record::{Held, decode, encode};
 use crate::store::{Commit, Entry, Range, SharedStore, StoreError, Transaction};
@@ -228,23 +227,6 @@ impl World {
             }
         }
     }
-}
-
-/// Gives back what belongs to nobody: attachments of a host whose containers are gone, as the caller knows it. An
-/// attachment that is younger than this many milliseconds is left: its container may be starting.
-///
-/// # Errors
-/// When the store fails.
-pub async fn give_back(
-    store: &SharedStore,
-    gone: &[Held<Attachment>],
-    least_age: u64,
-) -> Result<usize, StoreError> {
-    let mut given = 0;
-    for held in gone.iter().filter(|held| now().saturating_sub(held.record.since) >= least_age) {
-        given += usize::from(matches!(store.commit(&release_of(held)).await?, Commit::Done(_)));
-    }
-    Ok(given)
 }
 
 pub(super) fn tenant_of(key: &str) -> Option<String> {

@@ -10,6 +10,7 @@
     clippy::panic,
     clippy::print_stdout,
     dead_code,
+    unused_imports,
     reason = "a benchmark that can't go on has failed; it uses a part of the tests' laboratory"
 )]
 

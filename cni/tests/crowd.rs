@@ -66,7 +66,7 @@ fn all_at_once(lab: &Lab, hosts: &[Host], pods: &[Pod], verb: &str) -> Vec<Ran> 
         started(command, config.to_string().as_bytes())
     };
     let children: Vec<Child> = pods.iter().map(start).collect();
-    children.into_iter().map(|child| Ran::from(child.wait_with_output().unwrap())).collect()
+    children.into_iter().map(Ran::from).collect()
 }
 
 #[test]
@@ -138,8 +138,7 @@ fn pods_beyond_a_bridge_s_room_are_on_the_bridge_of_their_address() {
                 lab.start("ADD", container, &config)
             })
             .collect();
-        let results: Vec<Value> =
-            children.into_iter().map(|child| Ran::from(child.wait_with_output().unwrap()).ok()).collect();
+        let results: Vec<Value> = children.into_iter().map(|child| Ran::from(child).ok()).collect();
         let all: BTreeSet<String> =
             results.iter().map(|result| result["ips"][0]["address"].to_string()).collect();
         assert_eq!(all.len(), 30);

@@ -1,12 +1,11 @@
 //! A laboratory: the embedded API, a site, and network namespaces that stand for containers.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use midoform_applier::store::embedded::Embedded;
 use midoform_applier::store::etcd::{self, Etcd, Tls};
@@ -16,6 +15,20 @@ use midoform_testutil::TestFolder;
 use serde_json::{Value, json};
 
 use crate::PLUGIN;
+
+// By path: the benchmark has this file in another place of its tree.
+#[path = "lab/container.rs"]
+mod container;
+#[path = "lab/etcd_server.rs"]
+mod etcd_server;
+#[path = "lab/ran.rs"]
+mod ran;
+
+pub(crate) use container::{Container, ip};
+pub(crate) use etcd_server::EtcdServer;
+pub(crate) use ran::{Ran, run, started};
+
+use etcd_server::certificate;
 
 /// The host that most tests run on.
 pub(crate) const HOST: &str = "11111111-2222-3333-4444-555555555555";
@@ -53,109 +66,6 @@ pub(crate) fn skipped_without(programs: &[&str]) -> bool {
 pub(crate) fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{prefix}{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// What a run of the plugin did.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-}
-
-impl Ran {
-    /// The one document on standard output of a run that ended well.
-    #[track_caller]
-    pub(crate) fn ok(self) -> Value {
-        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
-        if self.stdout.is_empty() { Value::Null } else { serde_json::from_str(&self.stdout).unwrap() }
-    }
-
-    /// The code of the error that it told of.
-    pub(crate) fn error_code(&self) -> u32 {
-        let error: Value =
-            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
-        u32::try_from(error["code"].as_u64().unwrap()).unwrap()
-    }
-
-    /// The error of a run that did not: it has this code.
-    #[track_caller]
-    pub(crate) fn error(self, code: u32) -> Value {
-        assert_ne!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
-        let error: Value =
-            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
-        assert_eq!(error["code"], code, "{error}\n{}", self.stderr);
-        error
-    }
-}
-
-/// A namespace that stands for a container, removed at the end.
-pub(crate) struct Container {
-    pub(crate) id: String,
-    pub(crate) namespace: String,
-}
-
-impl Container {
-    pub(crate) fn new() -> Container {
-        let namespace = unique("mc-");
-        ip(&["netns", "add", &namespace]);
-        Container { id: format!("{namespace}-container"), namespace }
-    }
-
-    pub(crate) fn path(&self) -> String {
-        format!("/var/run/netns/{}", self.namespace)
-    }
-
-    /// `ip -j` in the container.
-    pub(crate) fn ip(&self, arguments: &[&str]) -> Value {
-        let mut all = vec!["-n", &self.namespace, "-j", "-d"];
-        all.extend(arguments);
-        let text = ip(&all);
-        if text.trim().is_empty() { json!([]) } else { serde_json::from_str(&text).unwrap() }
-    }
-
-    /// The names of its interfaces, without the loopback and what strangers lead to.
-    pub(crate) fn interfaces(&self) -> Vec<String> {
-        let mut names = names(&self.ip(&["link", "show"]));
-        names.retain(|name| name != "stranger");
-        names
-    }
-
-    /// An interface that nobody knows of.
-    pub(crate) fn add_stranger(&self, name: &str) {
-        let add = ["-n", &self.namespace, "link", "add", name, "type", "veth", "peer", "name", "stranger"];
-        ip(&add);
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.namespace]).stderr(Stdio::null()).status();
-    }
-}
-
-fn names(links: &Value) -> Vec<String> {
-    let names = links.as_array().unwrap().iter().map(|link| link["ifname"].as_str().unwrap().to_owned());
-    names.filter(|name| name != "lo").collect()
-}
-
-/// Runs `ip`, and answers what it says.
-#[track_caller]
-pub(crate) fn ip(arguments: &[&str]) -> String {
-    let output = Command::new("ip").args(arguments).output().unwrap();
-    assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The embedded API with a site.
@@ -549,88 +459,4 @@ impl Lab {
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
-}
-
-/// Runs the plugin with a configuration on its standard input.
-pub(crate) fn run(command: Command, config: &Value) -> Ran {
-    started(command, config.to_string().as_bytes()).wait_with_output().unwrap().into()
-}
-
-/// Starts the plugin with this on its standard input.
-pub(crate) fn started(mut command: Command, input: &[u8]) -> Child {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A plugin that needs no configuration may have ended already.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child
-}
-
-/// An etcd of a test's own, ended at the end.
-pub(crate) struct EtcdServer {
-    process: std::process::Child,
-    pub(crate) endpoint: String,
-    /// Empty: no TLS.
-    tls: Tls,
-    _folder: TestFolder,
-}
-
-impl EtcdServer {
-    fn start(address: std::net::IpAddr, tls: Tls) -> EtcdServer {
-        let folder = TestFolder::default();
-        let free = || std::net::TcpListener::bind((address, 0)).unwrap().local_addr().unwrap();
-        let scheme = if tls.ca.is_some() { "https" } else { "http" };
-        let (endpoint, peer) = (format!("{scheme}://{}", free()), format!("http://{}", free()));
-        let health = free();
-        let mut command = Command::new("etcd");
-        if let Some(ca) = &tls.ca {
-            let beside = |name: &str| ca.with_file_name(name);
-            command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(ca);
-            command.arg("--cert-file").arg(beside("server.pem")).arg("--key-file").arg(beside("server.key"));
-        }
-        let process = command
-            .args(["--listen-metrics-urls", &format!("http://{health}")])
-            .args(["--name", "lab", "--log-level", "error", "--data-dir"])
-            .arg(folder.path())
-            .args(["--listen-client-urls", &endpoint, "--advertise-client-urls", &endpoint])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("lab={peer}")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = EtcdServer { process, endpoint, tls, _folder: folder };
-        let end = Instant::now() + Duration::from_secs(60);
-        let is_healthy = || {
-            let mut connection = midoform_testutil::http::Connection::open(health).ok()?;
-            let answer = connection.send("GET", "/health", "application/json", "").ok()?;
-            answer.body.contains("true").then_some(())
-        };
-        while is_healthy().is_none() {
-            assert!(Instant::now() < end, "etcd does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        server
-    }
-
-    /// Lets it go on (`CONT`), stops it (`STOP`), ends it (`KILL`).
-    pub(crate) fn signal(&self, signal: &str) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
-    }
-}
-
-impl Drop for EtcdServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A certificate with its key, `NAME.pem` and `NAME.key`.
-fn certificate(folder: &std::path::Path, name: &str, more: &[&str]) {
-    let mut command = Command::new("openssl");
-    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-    command.args(["-days", "2", "-subj", &format!("/CN={name}"), "-keyout", &format!("{name}.key")]);
-    let ran = command.args(["-out", &format!("{name}.pem")]).args(more).current_dir(folder).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use midoform_applier::credentials::Logins;
-use midoform_compiler::render::Format;
+use midoform_reconcile::credentials::Logins;
+use midoform_render::Format;
 
 use crate::error::CommandError;
 

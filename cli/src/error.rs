@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use midoform_applier::claims::given::GivenError;
-use midoform_applier::claims::lock::LockError;
-use midoform_applier::claims::tenants::TenantError;
-use midoform_applier::client::ClientError;
-use midoform_applier::credentials::CredentialsError;
-use midoform_applier::execute::StepError;
-use midoform_applier::saved::SavedPlanError;
-use midoform_applier::store::StoreError;
-use midoform_compiler::diag::Diagnostic;
+use midoform_compiler::diagnostic::Diagnostic;
+use midoform_reconcile::client::ClientError;
+use midoform_reconcile::credentials::CredentialsError;
+use midoform_reconcile::execute::StepError;
+use midoform_reconcile::saved::SavedPlanError;
+use midoform_store::StoreError;
+use midoform_store::allocation::GivenError;
+use midoform_store::locks::LockError;
+use midoform_store::tenants::TenantError;
 
 use crate::project::Project;
 

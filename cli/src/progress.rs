@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use midoform_applier::event::Event;
+use midoform_reconcile::event::Event;
 
 use crate::ui::Ui;
 

@@ -5,10 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::lock_file;
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
-use midoform_compiler::spec::Tenant;
-use midoform_compiler::{Compiled, Input, Policies, compile_under, lock, parse};
+use midoform_compiler::spec::{Tenant, parse};
+use midoform_compiler::{Compiled, Input, Policies, compile_under};
+
+use midoform_packets::verify::enforce_assertions;
 
 use crate::args::{Policy, Spec};
 use crate::error::CommandError;
@@ -122,8 +125,10 @@ impl Project {
         let mut unheard = Diagnostics::default();
         let specs = self.tenants.iter().filter_map(|source| parse::tenant(source, SourceId(2), &mut unheard));
         let mut names: BTreeSet<String> = specs.map(|spec| spec.name.value).collect();
-        let known =
-            self.lock.as_ref().and_then(|lock| lock::parse(lock, SourceId(1), &mut Diagnostics::default()));
+        let known = self
+            .lock
+            .as_ref()
+            .and_then(|lock| lock_file::parse(lock, SourceId(1), &mut Diagnostics::default()));
         let known = known.into_iter().flat_map(|known| known.tenants.into_keys());
         names.extend(known.filter(|name| also(name)));
         self.state.acquire(&names, by, patience)
@@ -133,14 +138,21 @@ impl Project {
     pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
         let input = Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants };
         let policies = self.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
-        match compile_under(input, policies) {
+        let compiled = compile_under(input, policies);
+        let compiled = match policies {
+            Policies::Enforced(_) => compiled.and_then(enforce_assertions),
+            Policies::Ignored => compiled,
+        };
+        match compiled {
             Ok(mut compiled) => {
                 if let Some(version) = spec.api_version.as_deref().and_then(|version| version.parse().ok()) {
                     compiled.site.midonet.version.value = version;
                 }
                 if spec.locked && compiled.allocations != compiled.known {
-                    let tenants =
-                        midoform_compiler::lock::changed_tenants(&compiled.known, &compiled.allocations);
+                    let tenants = midoform_compiler::network::lock_file::changed_tenants(
+                        &compiled.known,
+                        &compiled.allocations,
+                    );
                     let message = format!(
                         "--locked: {} would get addresses that are not in {}",
                         tenants.join(", "),

@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use midoform_applier::keystone::{Keystone, Project as KeystoneProject};
-use midoform_compiler::allocation::Allocations;
-use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::Compiled;
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::network::{lock_file, resolve};
 use midoform_compiler::source::SourceId;
-use midoform_compiler::{Compiled, lock, parse, resolve};
+use midoform_compiler::spec::parse;
+use midoform_reconcile::keystone::Keystone;
+use midoform_reconcile::keystone::Project as KeystoneProject;
 use tokio::task::JoinSet;
 
 use crate::args::{Login, Select};
@@ -56,7 +59,7 @@ pub(crate) fn look_up(
         return Ok((project, false));
     }
     let known = match project.lock_source() {
-        Some(source) => lock::parse(source, SourceId(1), &mut unheard),
+        Some(source) => lock_file::parse(source, SourceId(1), &mut unheard),
         None => Some(Allocations::default()),
     };
     let Some(mut known) = known else { return Ok((project, false)) };
@@ -94,7 +97,7 @@ pub(crate) fn look_up(
         if let Missing::Make { guard, .. } = missing {
             block_on(project.state.write(guard, &site, &known))?;
         }
-        project.replace_lock(lock::to_toml(&known));
+        project.replace_lock(lock_file::to_toml(&known));
     }
     Ok((project, changed))
 }

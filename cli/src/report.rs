@@ -5,7 +5,7 @@ use std::io::Write;
 use codespan_reporting::diagnostic::{Diagnostic as Drawn, Label, LabelStyle, Severity as DrawnSeverity};
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term;
-use midoform_compiler::diag::{Diagnostic, Severity};
+use midoform_compiler::diagnostic::{Diagnostic, Severity};
 use midoform_compiler::source::Source;
 
 use crate::error::CommandError;

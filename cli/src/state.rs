@@ -5,19 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use midoform_applier::claims::given::{self, Given};
-use midoform_applier::claims::lock::{self as claims_lock, LEASE, Lock};
-use midoform_applier::claims::publication::Publication;
-use midoform_applier::claims::{keys, tenants};
-use midoform_applier::store::SharedStore;
-use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::etcd::Etcd;
-use midoform_applier::store::lockfile::LockFile;
-use midoform_applier::store::open::{self, Around, Place};
-use midoform_compiler::allocation::Allocations;
-use midoform_compiler::lock;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::network::lock_file;
 use midoform_compiler::source::Source;
 use midoform_compiler::spec::Site;
+use midoform_store::allocation::Given;
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::etcd::Etcd;
+use midoform_store::backends::lock_file::LockFile;
+use midoform_store::locks::{LEASE, Lock};
+use midoform_store::open::{Around, Place};
+use midoform_store::publication::Publication;
+use midoform_store::{SharedStore, allocation, keys, locks, open, tenants};
 
 use crate::error::CommandError;
 use crate::session::{block_on, runtime};
@@ -111,8 +110,8 @@ impl State {
             return Ok(file.source());
         }
         let Some(store) = self.open(false)? else { return Ok(None) };
-        let given = block_on(async { Ok(given::load(&store).await?) })?;
-        Ok(Some(Source::new(store.name(), lock::to_toml(&given.allocations))))
+        let given = block_on(async { Ok(allocation::load(&store).await?) })?;
+        Ok(Some(Source::new(store.name(), lock_file::to_toml(&given.allocations))))
     }
 
     /// What pods find of these tenants.
@@ -138,8 +137,7 @@ impl State {
         let store =
             self.open(true)?.ok_or_else(|| CommandError::Internal("no store was opened".to_owned()))?;
         let names: Vec<String> = tenants.iter().map(|tenant| keys::tenant_lock(tenant)).collect();
-        let lock =
-            block_on(async { Ok(claims_lock::acquire_all(&store, &names, by, patience, LEASE).await?) })?;
+        let lock = block_on(async { Ok(locks::acquire_all(&store, &names, by, patience, LEASE).await?) })?;
         Ok(Guard { store, lock: Some(lock), given: tokio::sync::Mutex::new(None) })
     }
 
@@ -153,10 +151,10 @@ impl State {
         let mut known = guard.given.lock().await;
         let mut given = match known.take() {
             Some(given) => given,
-            None => given::load(&guard.store).await?,
+            None => allocation::load(&guard.store).await?,
         };
         let result =
-            given::write_beside_others(&guard.store, guard.lock()?, site, &mut given, allocations).await;
+            allocation::write_beside_others(&guard.store, guard.lock()?, site, &mut given, allocations).await;
         *known = Some(given);
         Ok(result?)
     }
@@ -172,7 +170,7 @@ impl Guard {
     }
 
     /// What every write for this tenant compares.
-    pub(crate) fn fence(&self, tenant: &str) -> Result<midoform_applier::store::Compare, CommandError> {
+    pub(crate) fn fence(&self, tenant: &str) -> Result<midoform_store::Compare, CommandError> {
         let fence = self.lock()?.fence_of_tenant(tenant);
         fence.ok_or_else(|| CommandError::Internal(format!("tenant `{tenant}` is not locked")))
     }

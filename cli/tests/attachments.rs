@@ -1,9 +1,10 @@
 //! `midoform attachments`.
 
-use midoform_applier::claims::pods::{Attachment, Owner, Progress, mac_of};
-use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::record::encode;
-use midoform_applier::store::{Store as _, Transaction};
+use midoform_store::Store as _;
+use midoform_store::Transaction;
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::ipam::{Attachment, Owner, Progress, mac_of};
+use midoform_store::record::encode;
 use midoform_testutil::TestFolder;
 use uuid::Uuid;
 

@@ -12,7 +12,7 @@ mod assertions;
 mod attachments;
 mod diagnostics;
 mod drift;
-#[path = "../../applier/tests/etcd.rs"]
+#[path = "../../store/tests/etcd.rs"]
 #[allow(dead_code, reason = "the applier's tests use more of it")]
 mod etcd;
 mod exit_codes;

@@ -1,11 +1,12 @@
 //! A tenant's apply and the plugin's pods: what is attached stays, bound or on its way, whatever the apply does.
 
-use midoform_compiler::dialect::Dialect;
-use midoform_compiler::diff;
-use midoform_compiler::key::{Key, Namespace};
-use midoform_compiler::lower::pod::{self, Pod};
-use midoform_compiler::object::Reference;
-use midoform_compiler::observed::Observed;
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::midonet::lower::pod;
+use midoform_compiler::midonet::lower::pod::Pod;
+use midoform_compiler::plan::diff;
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::observed::Observed;
 use midoform_testutil::TestFolder;
 use midoform_testutil::http::Connection;
 use uuid::Uuid;

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Stdio};
 
-use midoform_compiler::dialect::Dialect;
+use midoform_compiler::midonet::dialect::Dialect;
 use midoform_testutil::{Ran, TestFolder};
 
 use crate::MIDOFORM;

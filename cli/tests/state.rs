@@ -2,11 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use midoform_applier::claims::pods::{Ask, Claim, Owner, Pods};
-use midoform_applier::claims::{given, keys, lock, tenants};
-use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::etcd::{Etcd, Settings};
-use midoform_applier::store::{Range, SharedStore, read_one};
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::etcd::{Etcd, Settings};
+use midoform_store::ipam::{Ask, Claim, Owner, Pods};
+use midoform_store::{Range, SharedStore, allocation, keys, locks, read_one, tenants};
 use midoform_testutil::{Ran, TestFolder};
 use uuid::Uuid;
 
@@ -58,12 +57,12 @@ impl World {
         self.runtime.block_on(async {
             let locked = keys::tenant_lock("acme");
             let lock =
-                lock::acquire(&self.store, &locked, "a test", std::time::Duration::ZERO).await.unwrap();
-            let mut given = given::load(&self.store).await.unwrap();
+                locks::acquire(&self.store, &locked, "a test", std::time::Duration::ZERO).await.unwrap();
+            let mut given = allocation::load(&self.store).await.unwrap();
             let mut now = given.allocations.clone();
             let grown = &mut now.tenants.get_mut("acme").unwrap().grown;
             grown.insert(name.to_owned(), from.to_owned());
-            assert!(given::write(&self.store, &lock, &mut given, &now).await.unwrap());
+            assert!(allocation::write(&self.store, &lock, &mut given, &now).await.unwrap());
             lock.release().await;
         });
     }
@@ -73,7 +72,7 @@ impl World {
         all.into_iter().map(|entry| entry.key).collect()
     }
 
-    fn ready(&self) -> Option<midoform_applier::claims::ready::Ready> {
+    fn ready(&self) -> Option<midoform_store::ready::Ready> {
         self.runtime.block_on(tenants::ready(&self.store, "acme")).unwrap().map(|held| held.record)
     }
 }
@@ -272,7 +271,7 @@ fn tenants_that_come_at_once_get_places_of_their_own() {
                 other => panic!("{name}: {other:?} {}", String::from_utf8_lossy(&ended.stderr)),
             }
         }
-        let given = world.runtime.block_on(given::load(&world.store)).unwrap().allocations;
+        let given = world.runtime.block_on(allocation::load(&world.store)).unwrap().allocations;
         let mut places: Vec<String> = Vec::new();
         for tenant in given.tenants.values() {
             assert!(tenant.applied);

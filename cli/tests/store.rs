@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use midoform_applier::claims::keys;
-use midoform_applier::claims::pods::{AddressRecord, Holder, Owner};
-use midoform_applier::claims::ready::{Ready, ReadyBridge};
-use midoform_applier::store::record::encode;
-use midoform_compiler::dialect::Dialect;
-use midoform_compiler::key::{Key, Namespace};
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_store::ipam::{AddressRecord, Holder, Owner};
+use midoform_store::keys;
+use midoform_store::ready::{Ready, ReadyBridge};
+use midoform_store::record::encode;
 use midoform_testutil::http::Connection;
 use midoform_testutil::{Ran, TestFolder};
 use serde_json::{Value, json};

@@ -22,11 +22,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lab::{Container, DIALECTS, Lab};
-use midoform_compiler::dialect::Dialect;
-use midoform_compiler::diff;
-use midoform_compiler::lower::pod::{self, Pod};
-use midoform_compiler::object::Reference;
-use midoform_compiler::observed::Observed;
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::midonet::lower::pod;
+use midoform_compiler::midonet::lower::pod::Pod;
+use midoform_compiler::plan::diff;
+use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::observed::Observed;
 use serde_json::{Value, json};
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_midonet-cni");

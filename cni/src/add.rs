@@ -6,23 +6,21 @@
 use std::cell::Cell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use midoform_applier::claims::pods::{Ask, Attachment, Claim, ClaimError, Pods};
-use midoform_applier::claims::ready::Ready;
-use midoform_applier::store::record::Held;
-use midoform_compiler::observed::hex;
+use midoform_store::ipam::{Ask, Attachment, Claim, ClaimError, Pods};
+use midoform_store::ready::Ready;
+use midoform_store::record::Held;
 use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
 use crate::backend::{Backend, within};
 use crate::config::{Config, DEFAULT_MTU};
-use crate::del;
 use crate::error::{CniError, Code, Result};
 use crate::journal::Turn;
 use crate::netlink::{Namespace, NetworkThread, Wired, Wiring, host_interface_name, host_mac, wiring};
 use crate::pod::{BEGUN_ANEW, TIED};
 use crate::request::{Endpoint, Request};
 use crate::result::{Address, CniResult, Dns, Interface, Route};
-use crate::tenant;
+use crate::{del, tenant};
 
 /// Connects, and answers the result.
 pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult> {
@@ -365,7 +363,7 @@ pub(crate) fn alias_of(network: &str, endpoint: &Endpoint) -> String {
     if alias.len() <= 255 {
         return alias;
     }
-    let hash = hex(&Sha256::digest(&alias));
+    let hash = hex::encode(&Sha256::digest(&alias));
     // Network and container are of ASCII.
     format!("{}…{}", alias.get(..180).unwrap_or_default(), hash.get(..32).unwrap_or_default())
 }

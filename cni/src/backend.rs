@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use midoform_applier::claims::pods::{Owner, Pods};
-use midoform_applier::client::{Client, Credentials, Settings};
-use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::etcd::Etcd;
-use midoform_applier::store::open::{self, Around, Place};
-use midoform_applier::store::{SharedStore, StoreError};
-use midoform_compiler::dialect::Dialect;
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_reconcile::client::{Client, Credentials, Settings};
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::etcd::Etcd;
+use midoform_store::ipam::{Owner, Pods};
+use midoform_store::open::{Around, Place};
+use midoform_store::{SharedStore, StoreError, open};
 use uuid::Uuid;
 
 use crate::config::Config;

@@ -20,8 +20,7 @@ pub(crate) async fn check(config: &Config, request: &Request) -> Result<()> {
         let Some(held) = pods.find(backend.host, &owner).await? else {
             return Err(CniError::new(Code::CheckFailed, format!("no address is claimed for {owner}")));
         };
-        let ready =
-            midoform_applier::claims::tenants::ready(&backend.store().await?, &held.record.tenant).await?;
+        let ready = midoform_store::tenants::ready(&backend.store().await?, &held.record.tenant).await?;
         let Some(ready) = ready else {
             let message = format!("tenant `{}` is no longer there", held.record.tenant);
             return Err(CniError::new(Code::CheckFailed, message));
@@ -50,7 +49,7 @@ pub(crate) async fn check(config: &Config, request: &Request) -> Result<()> {
 fn other_than_before(
     config: &Config,
     request: &Request,
-    attachment: &midoform_applier::claims::pods::Attachment,
+    attachment: &midoform_store::ipam::Attachment,
 ) -> Option<String> {
     let previous = config.previous.as_ref()?;
     let sandbox = request.namespace.as_deref().map(|path| path.display().to_string());

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use midoform_applier::claims::pods::{Attachment, Owner, Progress, mac_of};
-use midoform_applier::store::record::Held;
+use midoform_store::ipam::{Attachment, Owner, Progress, mac_of};
+use midoform_store::record::Held;
 
 use crate::add::alias_of;
 use crate::backend::{Backend, within};

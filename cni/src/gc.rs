@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use midoform_applier::claims::pods::Attachment;
-use midoform_applier::claims::ports;
-use midoform_applier::claims::reclaim::{self, Finding};
-use midoform_applier::store::record::Held;
+use midoform_reconcile::orphaned_ports;
+use midoform_store::ipam::reclaim::Finding;
+use midoform_store::ipam::{Attachment, reclaim};
+use midoform_store::record::Held;
 
 use crate::add::{alias_of, unix_milliseconds};
 use crate::backend::Backend;
@@ -105,7 +105,7 @@ async fn reclaimed(backend: &mut Backend<'_>, findings: &mut Vec<Finding>) -> Re
     }
     let client = backend.client().await?;
     let site = (backend.config.site.name.value.as_str(), backend.dialect());
-    let left = ports::look(&store, &client, site, &world, &bridges, true).await;
+    let left = orphaned_ports::look(&store, &client, site, &world, &bridges, true).await;
     findings.extend(left.map_err(|error| CniError::new(Code::TryAgainLater, error.to_string()))?);
     Ok(())
 }

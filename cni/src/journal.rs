@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use midoform_applier::atomic_file::write_atomically;
-use midoform_applier::claims::pods::{Attachment, Owner};
-use midoform_compiler::observed::hex;
+use midoform_store::atomic_file::write_atomically;
+use midoform_store::ipam::{Attachment, Owner};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -108,7 +107,7 @@ fn file_name(host: Uuid, owner: &Owner) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    format!("{}.json", hex(&hash.finalize()).get(..32).unwrap_or_default())
+    format!("{}.json", hex::encode(&hash.finalize()).get(..32).unwrap_or_default())
 }
 
 /// One verb at a time for one interface of one container: held until dropped, or until the process ends.

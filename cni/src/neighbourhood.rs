@@ -5,15 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use midoform_applier::claims::tenants::{self, Pushed};
-use midoform_applier::store::SharedStore;
-use midoform_compiler::allocation::Allocations;
-use midoform_compiler::diag::{Diagnostic, Diagnostics};
-use midoform_compiler::key::SITE;
+use midoform_compiler::diagnostic::{Diagnostic, Diagnostics};
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::network::lock_file;
+use midoform_compiler::network::peering::PeersOf;
 use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::spec::Profile;
+use midoform_compiler::spec::{Profile, parse};
+use midoform_compiler::topology::key::SITE;
 use midoform_compiler::topology::{Topology, dependencies};
-use midoform_compiler::{Compiled, Input, PeersOf, compile_present, lock as lock_file, parse};
+use midoform_compiler::{Compiled, Input, compile_present};
+use midoform_store::tenants::Pushed;
+use midoform_store::{SharedStore, tenants};
 
 use crate::config::{Config, in_words};
 use crate::error::{CniError, Code, Result};

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use midoform_applier::store::{Commit, Entry, Lease, Range, Store, StoreError, Transaction, Watch};
+use midoform_store::{Commit, Entry, Lease, Range, Store, StoreError, Transaction, Watch};
 
 /// A store, and how long to wait for it.
 #[derive(Debug)]

@@ -1,17 +1,17 @@
 //! A pod in MidoNet: its port and its binding, planned by the compiler as a tenant is, and carried out the same way.
 
-use midoform_applier::claims::pods::Attachment;
-use midoform_applier::client::{Client, ClientError};
-use midoform_applier::execute::{Control, execute};
-use midoform_compiler::dialect::Dialect;
-use midoform_compiler::diff;
-use midoform_compiler::key::{Key, Namespace};
-use midoform_compiler::lower::pod::{self, Pod};
-use midoform_compiler::object::{Object, Reference};
-use midoform_compiler::observed::Observed;
-use midoform_compiler::order::Kind;
-use midoform_compiler::plan::Plan;
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::midonet::lower::pod;
+use midoform_compiler::midonet::lower::pod::Pod;
+use midoform_compiler::plan::{Plan, diff};
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::object::{Object, Reference};
+use midoform_compiler::topology::observed::Observed;
+use midoform_reconcile::client::{Client, ClientError};
+use midoform_reconcile::execute::{Control, execute};
+use midoform_store::ipam::Attachment;
 use serde::Deserialize;
 use uuid::Uuid;
 

@@ -3,23 +3,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use midoform_applier::claims::given::{self, Given};
-use midoform_applier::claims::lock::Lock;
-use midoform_applier::claims::ready::Ready;
-use midoform_applier::claims::tenants::{self, TenantError};
-use midoform_applier::client::Client;
-use midoform_applier::execute::{Control, execute};
-use midoform_applier::observe::{Scope, observe};
-use midoform_applier::store::SharedStore;
-use midoform_compiler::allocation::Allocations;
-use midoform_compiler::key::{Key, Namespace, SITE};
-use midoform_compiler::lower::provider_router;
-use midoform_compiler::object::Object;
-use midoform_compiler::observed::Observed;
-use midoform_compiler::order::Kind;
-use midoform_compiler::plan::{Action, Plan, Step};
+use midoform_compiler::Compiled;
+use midoform_compiler::midonet::lint;
+use midoform_compiler::midonet::lower::provider_router;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::plan::{Action, Plan, Step, diff};
+use midoform_compiler::topology::key::{Key, Namespace, SITE};
+use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::object::Object;
+use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology, dependencies};
-use midoform_compiler::{Compiled, diff, lint};
+use midoform_reconcile::client::Client;
+use midoform_reconcile::execute::{Control, execute};
+use midoform_reconcile::observe::{Scope, observe};
+use midoform_store::allocation::Given;
+use midoform_store::locks::Lock;
+use midoform_store::ready::Ready;
+use midoform_store::tenants::TenantError;
+use midoform_store::{SharedStore, allocation, tenants};
 use uuid::Uuid;
 
 use crate::backend::Backend;
@@ -62,7 +63,7 @@ pub(crate) async fn realise(
     let is_new = grown.is_none();
     let grown = grown.unwrap_or_default();
     let client = backend.client().await?;
-    let mut given = given::load(store).await?;
+    let mut given = allocation::load(store).await?;
     let (mut work, looked) = loop {
         let mut known = given.allocations.clone();
         note_grown(&mut known, tenant, &grown);
@@ -80,14 +81,14 @@ pub(crate) async fn realise(
         let mut work = Work { tenant, linked, is_new, others, store, lock, given, compiled };
         // What is refused leaves nothing in the store.
         let looked = work.look(&client).await?;
-        if given::write(store, lock, &mut work.given, &work.compiled.allocations).await? {
+        if allocation::write(store, lock, &mut work.given, &work.compiled.allocations).await? {
             break (work, looked);
         }
         if !lock.is_held().await? {
             return Err(TenantError::Lost { tenant: tenant.to_owned() }.into());
         }
         // Another tenant was given something since: this one picks again.
-        given = given::load(store).await?;
+        given = allocation::load(store).await?;
     };
     let observed = work.make(&client, looked).await?;
     work.note_applied(&observed).await?;
@@ -362,7 +363,7 @@ impl Work<'_> {
 
     async fn write(&mut self) -> Result<()> {
         let (site, now) = (&self.compiled.site, &self.compiled.allocations);
-        Ok(given::write_beside_others(self.store, self.lock, site, &mut self.given, now).await?)
+        Ok(allocation::write_beside_others(self.store, self.lock, site, &mut self.given, now).await?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use midoform_compiler::object::MacAddress;
+use midoform_compiler::topology::object::MacAddress;
 
 use crate::error::{CniError, Code, Result};
 

@@ -1,8 +1,8 @@
 //! STATUS: whether an ADD could succeed now: store, API, the host's agent, addresses.
 
-use midoform_applier::claims::tenants;
-use midoform_applier::client::ClientError;
-use midoform_compiler::dialect::Dialect;
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_reconcile::client::ClientError;
+use midoform_store::tenants;
 use serde::Deserialize;
 
 use crate::backend::{Backend, within};
@@ -53,7 +53,7 @@ fn not_available(error: CniError) -> CniError {
 
 /// Whether the host's agent is running; an error where the API does not know the host.
 async fn host_is_alive(
-    client: &midoform_applier::client::Client,
+    client: &midoform_reconcile::client::Client,
     dialect: Dialect,
     host: uuid::Uuid,
 ) -> Result<bool> {

@@ -6,19 +6,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use midoform_applier::claims::given::{self, GivenError};
-use midoform_applier::claims::keys;
-use midoform_applier::claims::lock::{self, LEASE, Lock, LockError};
-use midoform_applier::claims::pods::Ask;
-use midoform_applier::claims::ready::Ready;
-use midoform_applier::claims::tenants::{self, TenantError};
-use midoform_applier::store::SharedStore;
-use midoform_applier::store::record::Held;
-use midoform_compiler::allocation::Allocations;
-use midoform_compiler::diag::Diagnostics;
-use midoform_compiler::parse;
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec;
+use midoform_compiler::spec::parse;
+use midoform_store::allocation::GivenError;
+use midoform_store::ipam::Ask;
+use midoform_store::locks::{LEASE, Lock, LockError};
+use midoform_store::ready::Ready;
+use midoform_store::record::Held;
+use midoform_store::tenants::TenantError;
+use midoform_store::{SharedStore, allocation, keys, locks, tenants};
 
 use crate::backend::Backend;
 use crate::config::{Config, PortMapping};
@@ -116,7 +115,7 @@ pub(crate) async fn room_to_grow(backend: &mut Backend<'_>, tenant: &str, full: 
     if let Some(first) = full.bridges.first() {
         grown.insert("status-1".to_owned(), first.name.clone());
     }
-    let mut given = given::load(&store).await?;
+    let mut given = allocation::load(&store).await?;
     note_grown(&mut given.allocations, tenant, &grown);
     neighbourhood.compile(backend.config, &given.allocations).map(drop)
 }
@@ -128,7 +127,7 @@ async fn acquire(backend: &Backend<'_>, store: &SharedStore, tenant: &str) -> Re
     let patience: Duration = backend.config.timeouts.add.mul_f32(0.75);
     let tenants = neighbourhood::to_lock(store, tenant).await?;
     let names: Vec<String> = tenants.iter().map(|tenant| keys::tenant_lock(tenant)).collect();
-    let lock = lock::acquire_all(store, &names, "midonet-cni ADD", patience, LEASE).await;
+    let lock = locks::acquire_all(store, &names, "midonet-cni ADD", patience, LEASE).await;
     lock.map_err(|error| match error {
         LockError::Store(error) => error.into(),
         busy @ LockError::Busy { .. } => {

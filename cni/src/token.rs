@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use midoform_compiler::observed::hex;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Login;
@@ -15,7 +14,7 @@ fn path(state: &Path, url: &str, login: &Login) -> PathBuf {
         hash.update(part.unwrap_or_default().as_bytes());
         hash.update([0]);
     }
-    state.join(format!("token-{}", hex(&hash.finalize()).get(..16).unwrap_or_default()))
+    state.join(format!("token-{}", hex::encode(&hash.finalize()).get(..16).unwrap_or_default()))
 }
 
 /// The token, if there is one that nobody else can have read or written.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::etcd::{self, Etcd, Tls};
-use midoform_applier::store::{Range, SharedStore};
 use midoform_simulator::{Auth, Options, Server, User, Users, Version};
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::etcd;
+use midoform_store::backends::etcd::{Etcd, Tls};
+use midoform_store::{Range, SharedStore};
 use midoform_testutil::TestFolder;
 use serde_json::{Value, json};
 
@@ -284,48 +285,54 @@ impl Lab {
 
     /// Puts a spec into the store, as `midoform push` does.
     pub(crate) fn push(&self, tenant: &str, text: &str) {
-        use midoform_applier::claims::{keys, tenants::Pushed};
-        use midoform_applier::store::{Transaction, record::encode};
+        use midoform_store::record::encode;
+        use midoform_store::tenants::Pushed;
+        use midoform_store::{Transaction, keys};
         let pushed = Pushed::new(&format!("{tenant}.toml"), text);
         self.commit(&Transaction::default().put(keys::spec(tenant), encode(&pushed)));
     }
 
     /// Writes something else into the store.
-    pub(crate) fn commit(&self, transaction: &midoform_applier::store::Transaction) {
+    pub(crate) fn commit(&self, transaction: &midoform_store::Transaction) {
         let store = self.open_store();
         self.runtime.block_on(store.commit(transaction)).unwrap();
     }
 
     /// Does something while somebody else has a tenant's lock.
     pub(crate) fn while_locked(&self, tenant: &str, act: impl FnOnce()) {
-        use midoform_applier::claims::{keys, lock};
+        use midoform_store::{keys, locks};
         let store = self.open_store();
         let name = keys::tenant_lock(tenant);
-        let lock = self.runtime.block_on(lock::acquire(&store, &name, "a test", Duration::from_secs(5)));
+        let lock = self.runtime.block_on(locks::acquire(&store, &name, "a test", Duration::from_secs(5)));
         act();
         self.runtime.block_on(lock.unwrap().release());
     }
 
     /// What `midoform plan` of these tenants, by their specs, would change: keys of objects. Other peers are left out.
     pub(crate) fn changes(&self, specs: &BTreeMap<String, String>) -> Vec<String> {
-        use midoform_applier::client::{Client, Credentials, Settings};
-        use midoform_applier::observe::{Scope, observe};
-        use midoform_compiler::lower::provider_router;
-        use midoform_compiler::plan::Action;
+        use midoform_compiler::midonet::lower::provider_router;
+        use midoform_compiler::network::lock_file;
+        use midoform_compiler::plan::{Action, diff};
         use midoform_compiler::source::Source;
-        use midoform_compiler::{Input, compile_present, diff, lock};
+        use midoform_compiler::{Input, compile_present};
+        use midoform_reconcile::client::{Client, Credentials, Settings};
+        use midoform_reconcile::observe::{Scope, observe};
         let store = self.open_store();
-        let given = self.runtime.block_on(midoform_applier::claims::given::load(&store)).unwrap().allocations;
+        let given = self.runtime.block_on(midoform_store::allocation::load(&store)).unwrap().allocations;
         let site = Source::new("site.toml", self.folder.read("site.toml"));
-        let known = Source::new("the store", lock::to_toml(&given));
+        let known = Source::new("the store", lock_file::to_toml(&given));
         let tenants: Vec<Source> =
             specs.iter().map(|(name, text)| Source::new(format!("{name}.toml"), text.clone())).collect();
         let input = Input { site: &site, lock: Some(&known), tenants: &tenants };
-        let compiled = compile_present(input, &midoform_compiler::PeersOf::new())
+        let compiled = compile_present(input, &midoform_compiler::network::peering::PeersOf::new())
             .unwrap_or_else(|found| panic!("{found:#?}"));
         let mut needed = given.clone();
         needed.peers.retain(|pair, _| compiled.allocations.peers.contains_key(pair));
-        assert_eq!(lock::to_toml(&compiled.allocations), lock::to_toml(&needed), "everything was given out");
+        assert_eq!(
+            lock_file::to_toml(&compiled.allocations),
+            lock_file::to_toml(&needed),
+            "everything was given out"
+        );
         let settings = Settings {
             base_url: self.base_url.clone(),
             credentials: Credentials::None,
@@ -365,7 +372,7 @@ impl Lab {
 
     /// Lets whatever is free have been so for this many hours.
     pub(crate) fn age(&self, hours: u64) {
-        use midoform_applier::store::{Transaction, read_one};
+        use midoform_store::{Transaction, read_one};
         let store = self.open_store();
         self.runtime.block_on(async {
             let mut transaction = Transaction::default();

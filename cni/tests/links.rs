@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use midoform_applier::store::Transaction;
+use midoform_store::Transaction;
 use serde_json::json;
 
 use crate::lab::{Container, DIALECTS, Lab, Ran, skipped_without_root};

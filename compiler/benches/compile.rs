@@ -2,10 +2,10 @@
 #![allow(missing_docs, reason = "criterion's macros make the items")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use midoform_compiler::diff::plan;
-use midoform_compiler::observed::Observed;
-use midoform_compiler::render::json;
+use midoform_compiler::midonet::plan;
+use midoform_compiler::plan::canonical;
 use midoform_compiler::source::Source;
+use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::{Input, compile};
 
 fn fleet(count: usize) -> (Source, Vec<Source>) {
@@ -36,7 +36,7 @@ fn bench(criterion: &mut Criterion) {
                     &compiled.topology,
                     &Observed::default(),
                 );
-                let _ = json::write(&plan, std::io::sink());
+                let _ = canonical::write(&plan, std::io::sink());
             });
         });
     }

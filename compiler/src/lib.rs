@@ -25,42 +25,22 @@
     )
 )]
 
-pub mod allocation;
-pub mod check;
-mod claims;
-pub mod diag;
-pub mod dialect;
-pub mod diff;
-pub mod findings;
-mod grown;
-pub mod key;
-pub mod lint;
-pub mod lock;
-pub mod lower;
-pub mod moved;
+pub mod diagnostic;
+pub mod midonet;
 pub mod network;
-pub mod object;
-pub mod observed;
-pub mod order;
-pub mod parse;
 pub mod plan;
-mod present;
-pub mod render;
-pub mod resolve;
-pub mod schema;
-pub mod semantics;
 pub mod source;
 pub mod spec;
 pub mod topology;
-pub mod trace;
-pub mod verify;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use allocation::Allocations;
-use diag::{Diagnostic, Diagnostics};
-use dialect::Dialect;
+use diagnostic::{Diagnostic, Diagnostics};
+use midonet::dialect::Dialect;
+use midonet::lower;
+use network::allocation::Allocations;
+use network::peering::PeersOf;
+use network::{allocation, check, grown, lock_file, moved, peering, resolve};
 use source::{Source, SourceId};
+use spec::parse;
 use topology::Topology;
 
 /// What a compilation reads.
@@ -138,9 +118,6 @@ pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compile
     compile_among(input, policies, None)
 }
 
-/// Whom tenants name as peers, by their names.
-pub type PeersOf = BTreeMap<String, BTreeSet<String>>;
-
 /// Compiles some of a site's tenants under the site's own policy: a peer that is not among them, or does not name the
 /// tenant back, is left out, with the rules and assertions that are about it. Everything else has to be right.
 ///
@@ -159,7 +136,7 @@ fn compile_among(
     let mut diagnostics = Diagnostics::default();
     let site = parse::site(input.site, SourceId(0), &mut diagnostics);
     let known = match input.lock {
-        Some(lock) => lock::parse(lock, SourceId(1), &mut diagnostics),
+        Some(lock) => lock_file::parse(lock, SourceId(1), &mut diagnostics),
         None => Some(Allocations::default()),
     };
     let numbered = input.tenants.iter().zip(2..);
@@ -170,13 +147,13 @@ fn compile_among(
     specs.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
     let (Some(site), Some(known)) = (site, known) else { return Err(diagnostics.into_sorted()) };
     grown::extend(&mut specs, &known);
-    let mut peers = present::peers_of(&specs);
+    let mut peers = peering::peers_of(&specs);
     peers.extend(absent.cloned().unwrap_or_default());
     let allocations = allocation::allocate(&site, &specs, &peers, &known, &mut diagnostics);
     if absent.is_some() {
-        present::keep_answered_peers(&mut specs);
+        peering::keep_answered_peers(&mut specs);
     }
-    lock::check(&known, &site, &mut diagnostics);
+    lock_file::check(&known, &site, &mut diagnostics);
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
     let enforced = matches!(policies, Policies::Enforced(_));
     let own = site.policy.iter().filter(|_| enforced);
@@ -187,14 +164,6 @@ fn compile_among(
     }
     let places = lower::Places::new(input.sources().into_iter());
     let topology = lower::lower(&site, &tenants, &places);
-    if enforced {
-        let links: Vec<ipnet::Ipv4Net> = site.pools.links.iter().map(|pool| pool.value).collect();
-        let subject = verify::Subject { topology: &topology, tenants: &tenants, links: &links };
-        verify::check_assertions(subject).into_iter().for_each(|found| diagnostics.push(found));
-        if diagnostics.has_errors() {
-            return Err(diagnostics.into_sorted());
-        }
-    }
     let warnings = diagnostics.into_sorted();
     let moves = moved::Moves::of(&specs);
     Ok(Compiled { site, specs, tenants, topology, moves, known, allocations, warnings })

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use midoform_compiler::diff::plan;
+use midoform_compiler::midonet::plan;
+use midoform_compiler::network::lock_file;
 use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::source::Source;
-use midoform_compiler::{Input, compile, lock};
+use midoform_compiler::{Input, compile};
 use proptest::prelude::*;
 
-use crate::samples::{DIALECTS, EXAMPLES, Project, as_observed, json};
+use crate::plan_samples::{DIALECTS, as_observed, json};
+use crate::samples::{EXAMPLES, Project};
 
 const SITE: &str =
     "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nbridges = \"10.0.0.0/8\"\n";
@@ -67,19 +69,19 @@ fn one_more_tenant_changes_no_other_tenants_steps() {
         Project::of_text(SITE, &borrowed)
     };
     let before = project(&files).compile();
-    let lock = Source::new("midoform.lock", lock::to_toml(&before.allocations));
+    let lock = Source::new("midoform.lock", lock_file::to_toml(&before.allocations));
     let mut more = files.clone();
     more.push(tenant("a-new-one"));
     let more = project(&more);
     let after = compile(Input { site: &more.site, lock: Some(&lock), tenants: &more.tenants }).unwrap();
     for dialect in DIALECTS {
-        let empty = midoform_compiler::observed::Observed::default();
+        let empty = midoform_compiler::topology::observed::Observed::default();
         let old = steps_by_tenant(&plan("s", dialect, &before.topology, &empty));
         let mut new = steps_by_tenant(&plan("s", dialect, &after.topology, &empty));
         assert!(new.remove("a-new-one").is_some());
         assert_eq!(old, new);
     }
-    let (old, new) = (lock::to_toml(&before.allocations), lock::to_toml(&after.allocations));
+    let (old, new) = (lock_file::to_toml(&before.allocations), lock_file::to_toml(&after.allocations));
     let gone: Vec<&str> = old.lines().filter(|line| !new.lines().any(|other| other == *line)).collect();
     assert_eq!(gone, Vec::<&str>::new(), "the lock file only gains lines");
 }
@@ -135,7 +137,7 @@ proptest! {
         let desired = with_rules(&names(&new)).compile();
         let plan = plan("s", DIALECTS[1], &desired.topology, &observed);
         let prefix = "acme/chain/policy/rule/";
-        let namespace = midoform_compiler::key::Namespace::of_site("s");
+        let namespace = midoform_compiler::topology::key::Namespace::of_site("s");
         let with_id = |name: String| (namespace.id(&format!("{prefix}{name}").as_str().into()).to_string(), name);
         let mut chain: Vec<(String, String)> = names(&old).into_iter().map(with_id).collect();
         for step in plan.changes() {
@@ -203,14 +205,14 @@ proptest! {
         let mut wanted = with_rules(&names(&new));
         let text = wanted.tenants[0].text().replace("cidr = \"10.1.0.0/24\"", &format!("cidr = \"10.1.0.0/24\"\ngateway = \"{address}\""));
         wanted.tenants[0] = Source::new("acme.toml", text);
-        for (from, to) in [(&observed, wanted.compile().topology), (&midoform_compiler::observed::Observed::default(), wanted.compile().topology)] {
+        for (from, to) in [(&observed, wanted.compile().topology), (&midoform_compiler::topology::observed::Observed::default(), wanted.compile().topology)] {
             for dialect in DIALECTS {
                 // The observed network here is one of a dialect that keeps ids.
                 if dialect == DIALECTS[0] && !from.topology.is_empty() {
                     continue;
                 }
                 let plan = turned(&plan("s", dialect, &to, from));
-                let found: Vec<_> = midoform_compiler::lint::check(&plan, from).into_iter().filter(|found| found.code != "late-need").collect();
+                let found: Vec<_> = midoform_compiler::midonet::lint::check(&plan, from).into_iter().filter(|found| found.code != "late-need").collect();
                 prop_assert_eq!(found, vec![]);
             }
         }
@@ -265,7 +267,7 @@ proptest! {
     fn no_state_on_the_way_lets_through_what_neither_end_does(old in policies(), new in policies()) {
         let observed = as_observed(&with_policy(&old).compile());
         let plan = plan("s", DIALECTS[1], &with_policy(&new).compile().topology, &observed);
-        let namespace = midoform_compiler::key::Namespace::of_site("s");
+        let namespace = midoform_compiler::topology::key::Namespace::of_site("s");
         let id = |name: u8| namespace.id(&format!("acme/chain/policy/rule/r{name}").as_str().into()).to_string();
         let named = |rules: &[Simple]| rules.iter().map(|(name, ports, accept)| (id(*name), *ports, *accept)).collect::<Vec<_>>();
         let (before, after) = (verdicts(&named(&old)), verdicts(&named(&new)));

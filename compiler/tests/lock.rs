@@ -1,23 +1,25 @@
 //! The lock file: stable, sorted, mergeable, repairable.
 
-use midoform_compiler::allocation::Allocations;
-use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::network::lock_file;
 use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::{Input, compile, lock, parse};
+use midoform_compiler::spec::parse;
+use midoform_compiler::{Input, compile};
 
 use crate::samples::{EXAMPLES, Project};
 
 fn read(text: &str) -> Allocations {
     let mut diagnostics = Diagnostics::default();
-    let parsed = lock::parse(&Source::new("midoform.lock", text), SourceId(0), &mut diagnostics);
+    let parsed = lock_file::parse(&Source::new("midoform.lock", text), SourceId(0), &mut diagnostics);
     parsed.unwrap_or_else(|| panic!("{:?}", diagnostics.into_sorted()))
 }
 
 #[test]
 fn what_is_written_is_read_and_written_the_same() {
     for name in EXAMPLES {
-        let text = lock::to_toml(&Project::example(name).compile().allocations);
-        assert_eq!(lock::to_toml(&read(&text)), text);
+        let text = lock_file::to_toml(&Project::example(name).compile().allocations);
+        assert_eq!(lock_file::to_toml(&read(&text)), text);
     }
 }
 
@@ -26,10 +28,10 @@ fn what_is_locked_stays_when_compiled_again() {
     for name in EXAMPLES {
         let project = Project::example(name);
         let first = project.compile();
-        let lock = Source::new("midoform.lock", lock::to_toml(&first.allocations));
+        let lock = Source::new("midoform.lock", lock_file::to_toml(&first.allocations));
         let again =
             compile(Input { site: &project.site, lock: Some(&lock), tenants: &project.tenants }).unwrap();
-        assert_eq!(lock::to_toml(&again.allocations), lock::to_toml(&first.allocations));
+        assert_eq!(lock_file::to_toml(&again.allocations), lock_file::to_toml(&first.allocations));
         assert_eq!(again.topology, first.topology);
     }
 }
@@ -39,7 +41,7 @@ const SITE: &str = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n";
 #[test]
 fn a_removed_tenant_keeps_its_addresses_until_it_is_destroyed() {
     let both = Project::of_text(SITE, &[("a.toml", "name = \"a\"\n"), ("b.toml", "name = \"b\"\n")]);
-    let lock = Source::new("midoform.lock", lock::to_toml(&both.compile().allocations));
+    let lock = Source::new("midoform.lock", lock_file::to_toml(&both.compile().allocations));
     let tenants = vec![Source::new("a.toml", "name = \"a\"\n")];
     let one = compile(Input { site: &both.site, lock: Some(&lock), tenants: &tenants }).unwrap();
     assert!(one.allocations.tenants.contains_key("b"));
@@ -51,7 +53,7 @@ fn repair_moves_what_was_never_applied_and_nothing_else() {
     let mut allocations = read(text);
     let site =
         parse::site(&Source::new("site.toml", SITE), SourceId(0), &mut Diagnostics::default()).unwrap();
-    let repair = lock::repair(&mut allocations, &site);
+    let repair = lock_file::repair(&mut allocations, &site);
     assert_eq!((repair.moved.len(), repair.stuck.len()), (2, 0), "{repair:?}");
     let left = |name: &str| allocations.tenants[name].link.is_some();
     assert_eq!((left("a"), left("b"), left("c")), (false, true, true));
@@ -64,7 +66,7 @@ fn repair_says_when_both_are_applied() {
     let mut allocations = read(text);
     let site =
         parse::site(&Source::new("site.toml", SITE), SourceId(0), &mut Diagnostics::default()).unwrap();
-    let repair = lock::repair(&mut allocations, &site);
+    let repair = lock_file::repair(&mut allocations, &site);
     assert_eq!((repair.moved.len(), repair.stuck.len()), (0, 1));
 }
 

@@ -8,16 +8,14 @@
     reason = "tests read examples from the disk, and a test that can't go on has failed"
 )]
 
-mod alike;
 mod determinism;
 mod grown;
 mod lock;
+mod peering;
+mod plan_samples;
 mod plans;
 mod pods;
-mod present;
 mod rainbond;
 mod robust;
 mod samples;
 mod schema;
-mod strict;
-mod verify;

@@ -1,12 +1,13 @@
 //! Laws of plans: what is there is kept, what is made can be undone, every plan is one that the API takes.
 
-use midoform_compiler::diff::plan;
-use midoform_compiler::lint;
-use midoform_compiler::observed::Observed;
-use midoform_compiler::order::{Kind, creation_order, respects_order};
+use midoform_compiler::midonet::{lint, plan};
+use midoform_compiler::plan::order::{creation_order, respects_order};
 use midoform_compiler::plan::{Action, Method};
+use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::observed::Observed;
 
-use crate::samples::{DIALECTS, EXAMPLES, Project, as_observed};
+use crate::plan_samples::{DIALECTS, as_observed};
+use crate::samples::{EXAMPLES, Project};
 
 #[test]
 fn every_example_has_a_plan_that_the_checker_takes() {

@@ -2,16 +2,16 @@
 
 use std::net::Ipv4Addr;
 
-use midoform_compiler::diff::plan;
-use midoform_compiler::key::Namespace;
-use midoform_compiler::lint;
-use midoform_compiler::lower::pod::{self, Pod};
-use midoform_compiler::object::{MacAddress, Reference};
-use midoform_compiler::observed::Observed;
+use midoform_compiler::midonet::lower::pod;
+use midoform_compiler::midonet::lower::pod::Pod;
+use midoform_compiler::midonet::{lint, plan};
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Namespace;
+use midoform_compiler::topology::object::{MacAddress, Reference};
+use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 
-use crate::samples::DIALECTS;
+use crate::plan_samples::DIALECTS;
 
 fn pod<'a>(container: &'a str, tied_to: Option<(Ipv4Addr, MacAddress)>) -> Pod<'a> {
     Pod {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use midoform_compiler::dialect::Dialect;
+use midoform_compiler::midonet::dialect::Dialect;
 use midoform_testutil::root;
 use serde_json::Value;
 

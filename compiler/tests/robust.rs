@@ -1,7 +1,8 @@
 //! Whatever is read, nothing panics: everything that is wrong is a diagnostic.
 
+use midoform_compiler::network::lock_file;
 use midoform_compiler::source::Source;
-use midoform_compiler::{Input, compile, lock};
+use midoform_compiler::{Input, compile};
 use proptest::prelude::*;
 
 use crate::samples::Project;
@@ -37,7 +38,7 @@ proptest! {
         which in 0..4usize,
     ) {
         let mut project = Project::example("policy");
-        let locked = lock::to_toml(&project.compile().allocations);
+        let locked = lock_file::to_toml(&project.compile().allocations);
         let mut lock = Source::new("midoform.lock", locked.as_str());
         match which {
             0 => project.site.content = Ok(mutated(project.site.text(), &edits)),
@@ -48,7 +49,7 @@ proptest! {
         if let Err(found) = compile(input) {
             prop_assert!(!found.is_empty());
             let sources = input.sources();
-            prop_assert_eq!(midoform_compiler::diag::report(&found, &sources).len(), found.len());
+            prop_assert_eq!(midoform_compiler::diagnostic::report(&found, &sources).len(), found.len());
         }
     }
 }

@@ -2,19 +2,16 @@
 
 use std::path::Path;
 
-use midoform_compiler::dialect::Dialect;
-use midoform_compiler::diff::plan;
-use midoform_compiler::observed::Observed;
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::midonet::plan;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::source::Source;
+use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::{Compiled, Input, compile};
 use midoform_testutil::root;
 
 /// The examples that are compiled in tests.
 pub(crate) const EXAMPLES: [&str; 5] = ["seed", "shared-networks", "many-bridges", "policy", "fleet"];
-
-/// Both dialects.
-pub(crate) const DIALECTS: [Dialect; 2] = [Dialect::V1, Dialect::V5];
 
 /// The files of a project.
 #[derive(Clone)]
@@ -61,17 +58,4 @@ fn tenant_files(folder: &Path, root: &Path, found: &mut Vec<Source>) {
             found.push(Source::new(name, std::fs::read_to_string(&path).unwrap()));
         }
     }
-}
-
-/// A plan as JSON.
-pub(crate) fn json(plan: &Plan) -> String {
-    let mut bytes = Vec::new();
-    midoform_compiler::render::json::write(plan, &mut bytes).unwrap();
-    String::from_utf8(bytes).unwrap()
-}
-
-/// What would be observed of a network that is exactly what a compilation wants, in a dialect that keeps ids.
-pub(crate) fn as_observed(compiled: &Compiled) -> Observed {
-    use midoform_compiler::key::Namespace;
-    Observed::of_topology(&compiled.topology, Namespace::of_site(&compiled.site.name.value))
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use midoform_compiler::diag::Diagnostics;
+use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::{parse, schema};
+use midoform_compiler::spec::{parse, schema};
 use serde_json::Value;
 
 use crate::samples::{EXAMPLES, Project};

@@ -11,16 +11,16 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use midoform_applier::adopt::{Attached, EtcdLogin, Leftover, PluginState, Pod, Portrait, Survey};
-use midoform_applier::atomic_file::write_atomically;
-use midoform_applier::observe::Scope;
+use midoform_adopt::{Attached, EtcdLogin, Leftover, PluginState, Pod, Portrait, Survey};
 use midoform_compiler::Compiled;
-use midoform_compiler::allocation::Allocations;
-use midoform_compiler::diff;
-use midoform_compiler::key::{Key, Namespace, SITE};
-use midoform_compiler::lower::provider_router;
-use midoform_compiler::object::Reference;
-use midoform_compiler::observed::Observed;
+use midoform_compiler::midonet::lower::provider_router;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::plan::diff;
+use midoform_compiler::topology::key::{Key, Namespace, SITE};
+use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::observed::Observed;
+use midoform_reconcile::observe::Scope;
+use midoform_store::atomic_file::write_atomically;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -125,7 +125,7 @@ pub(crate) fn import(ui: &Ui, options: &ImportOptions) -> Result<Exit, CommandEr
 }
 
 fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, CommandError> {
-    let wrong = |error: midoform_applier::adopt::PluginStateError| CommandError::Embedded(error.to_string());
+    let wrong = |error: midoform_adopt::PluginStateError| CommandError::Embedded(error.to_string());
     if let Some(path) = &options.export {
         let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
         let state = PluginState::parse(&text);

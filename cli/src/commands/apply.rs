@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-use midoform_compiler::allocation::{Allocations, TenantAllocation};
-use midoform_compiler::key::{Key, Namespace};
-use midoform_compiler::observed::Observed;
+use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::observed::Observed;
 
 use crate::args::{ApplyOptions, Select};
 use crate::commands::carry_out::{Batches, Finished, Job};

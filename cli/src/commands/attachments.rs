@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use midoform_applier::claims::pods::{Attachment, Pods};
-use midoform_applier::store::SharedStore;
-use midoform_applier::store::embedded::Embedded;
+use midoform_store::SharedStore;
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::ipam::{Attachment, Pods};
 
 use crate::args::AttachmentsOptions;
 use crate::commands::store::site_of;

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use midoform_applier::client::Counts;
-use midoform_applier::execute::{Control, Outcome, execute};
-use midoform_compiler::allocation::Allocations;
-use midoform_compiler::dialect::Dialect;
-use midoform_compiler::diff;
-use midoform_compiler::key::{Key, SITE};
-use midoform_compiler::observed::Observed;
-use midoform_compiler::plan::{Action, Plan, Step, Summary};
-use midoform_compiler::render::{self, Format, json};
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::plan::{Action, Plan, Step, Summary, diff};
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::{Key, SITE};
+use midoform_compiler::topology::observed::Observed;
+use midoform_reconcile::client::Counts;
+use midoform_reconcile::execute::{Control, Outcome, execute};
+use midoform_render as render;
+use midoform_render::Format;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -93,7 +93,7 @@ impl Job<'_> {
     /// was only a question.
     pub(crate) fn agreed(&self) -> Result<Option<Agreed>, CommandError> {
         check(self.plan, self.observed)?;
-        let hash = json::hash(self.plan);
+        let hash = midoform_compiler::plan::hash(self.plan);
         if let Some(expected) = self.expect
             && !hash.eq_ignore_ascii_case(expected)
         {
@@ -343,7 +343,7 @@ impl Job<'_> {
                 tenant.ids.insert(key.clone(), *id);
             }
         }
-        let scope = midoform_applier::observe::Scope { known: &known, ..self.view.scope() };
+        let scope = midoform_reconcile::observe::Scope { known: &known, ..self.view.scope() };
         self.session.observe(self.ui, scope).await
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use midoform_compiler::observed::Observed;
+use midoform_compiler::Compiled;
+use midoform_compiler::plan::diff;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::{Compiled, diff};
+use midoform_compiler::topology::observed::Observed;
 
 use crate::args::{Consent, DestroyOptions};
 use crate::commands::apply::{everything, give_back};

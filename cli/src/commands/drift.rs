@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use midoform_compiler::key::Key;
-use midoform_compiler::observed::Observed;
 use midoform_compiler::plan::{Action, Plan, Step};
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::observed::Observed;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

@@ -1,10 +1,9 @@
 //! `midoform explain KEY`.
 
-use midoform_compiler::diff;
-use midoform_compiler::observed::Observed;
-use midoform_compiler::plan::{Call, Step};
-use midoform_compiler::render::describe;
+use midoform_compiler::plan::{Call, Step, diff};
 use midoform_compiler::topology::dependencies;
+use midoform_compiler::topology::describe::describe;
+use midoform_compiler::topology::observed::Observed;
 use serde::Serialize;
 
 use crate::args::ExplainOptions;

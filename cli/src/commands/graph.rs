@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use midoform_compiler::diff;
-use midoform_compiler::observed::Observed;
-use midoform_compiler::render::{self, Format};
+use midoform_compiler::plan::diff;
+use midoform_compiler::topology::observed::Observed;
+use midoform_render as render;
+use midoform_render::Format;
 
 use crate::args::GraphOptions;
 use crate::error::{CommandError, Exit};

@@ -1,7 +1,8 @@
 //! `midoform lock`.
 
-use midoform_compiler::diag::Diagnostics;
-use midoform_compiler::lock::{self, Repair};
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::lock_file;
+use midoform_compiler::network::lock_file::Repair;
 use midoform_compiler::source::SourceId;
 use serde::Serialize;
 
@@ -41,7 +42,7 @@ pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> 
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project);
     block_on(project.state.write(&guard, &compiled.site, &compiled.allocations))?;
-    let changed = lock::changed_tenants(&compiled.known, &compiled.allocations);
+    let changed = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
     let lock_file = project.state.shown();
     if options.json {
         ui.json(&Report { lock_file, moved: &repair.moved, changed })?;
@@ -62,14 +63,14 @@ impl Project {
     fn repair_lock(&mut self, ui: &Ui) -> Result<Repair, CommandError> {
         let Some(source) = self.lock_source() else { return Ok(Repair::default()) };
         let mut diagnostics = Diagnostics::default();
-        let site = midoform_compiler::parse::site(self.site_source(), SourceId(0), &mut diagnostics);
-        let parsed = lock::parse(source, SourceId(1), &mut diagnostics);
+        let site = midoform_compiler::spec::parse::site(self.site_source(), SourceId(0), &mut diagnostics);
+        let parsed = lock_file::parse(source, SourceId(1), &mut diagnostics);
         let (Some(site), Some(mut allocations)) = (site, parsed) else {
             report::diagnostics(ui, &diagnostics.into_sorted(), self);
             return Err(CommandError::Conflict("the lock file can't be repaired as it stands".to_owned()));
         };
-        let repair = lock::repair(&mut allocations, &site);
-        self.replace_lock(lock::to_toml(&allocations));
+        let repair = lock_file::repair(&mut allocations, &site);
+        self.replace_lock(lock_file::to_toml(&allocations));
         Ok(repair)
     }
 }

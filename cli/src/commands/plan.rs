@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use midoform_applier::atomic_file::write_atomically;
-use midoform_applier::saved::{Pods, SavedPlan};
-use midoform_compiler::diff;
-use midoform_compiler::key::{Key, Namespace};
-use midoform_compiler::lower::provider_router;
-use midoform_compiler::object::Reference;
-use midoform_compiler::observed::Observed;
-use midoform_compiler::plan::Plan;
-use midoform_compiler::render::html::{self, ReviewPage};
-use midoform_compiler::render::{self, Format};
+use midoform_compiler::Compiled;
+use midoform_compiler::midonet::lint;
+use midoform_compiler::midonet::lower::provider_router;
+use midoform_compiler::network::lock_file;
+use midoform_compiler::plan::reachability::Reachability;
+use midoform_compiler::plan::{Plan, diff};
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology, dependencies};
-use midoform_compiler::verify::{self, Reachability};
-use midoform_compiler::{Compiled, lint, lock};
+use midoform_packets::verify;
+use midoform_reconcile::saved::{Pods, SavedPlan};
+use midoform_render as render;
+use midoform_render::html::ReviewPage;
+use midoform_render::{Format, html};
+use midoform_store::atomic_file::write_atomically;
 
 use crate::args::{Api, PlanOptions, Select, Spec};
 use crate::commands::pods;
@@ -102,8 +105,8 @@ fn save(
         let after = pods::publication(project, work.compiled, &work.tenants, &observed.ids);
         saved.pods = Some(Pods { before: project.state.published(&work.tenants)?, after });
     }
-    saved.lock_before = lock::to_toml(&work.compiled.known);
-    saved.lock_after = lock::to_toml(&work.compiled.allocations);
+    saved.lock_before = lock_file::to_toml(&work.compiled.known);
+    saved.lock_after = lock_file::to_toml(&work.compiled.allocations);
     saved.write(path)?;
     ui.say(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
     Ok(())
@@ -221,7 +224,7 @@ impl<'a> Work<'a> {
         let partial = select.target.iter().any(|target| !all.contains(target));
         let mut tenants: BTreeSet<String> =
             desired.entries().iter().map(|entry| entry.key.tenant().to_owned()).collect();
-        tenants.remove(midoform_compiler::key::SITE);
+        tenants.remove(midoform_compiler::topology::key::SITE);
         Ok(Work { compiled, desired, tenants, provider, partial, excluded })
     }
 

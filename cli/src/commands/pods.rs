@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use midoform_applier::claims::publication::{self, Publication, Published};
-use midoform_applier::claims::ready::Ready;
-use midoform_applier::claims::tenants::Pushed;
 use midoform_compiler::Compiled;
-use midoform_compiler::key::Key;
+use midoform_compiler::topology::key::Key;
+use midoform_store::publication;
+use midoform_store::publication::{Publication, Published};
+use midoform_store::ready::Ready;
+use midoform_store::tenants::Pushed;
 use uuid::Uuid;
 
 use crate::error::CommandError;

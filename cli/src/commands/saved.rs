@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use midoform_applier::saved::{Pods, SavedPlan};
-use midoform_compiler::allocation::Allocations;
-use midoform_compiler::diag::Diagnostics;
-use midoform_compiler::observed::Observed;
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::network::lock_file;
+use midoform_compiler::plan::diff;
 use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::spec::Site;
-use midoform_compiler::{diff, lock, parse};
+use midoform_compiler::spec::{Site, parse};
+use midoform_compiler::topology::observed::Observed;
+use midoform_reconcile::saved::{Pods, SavedPlan};
 
 use crate::args::{Api, ApplyOptions, Consent, UndoOptions};
 use crate::commands::apply::mark_applied;
@@ -88,7 +89,7 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
     let opened = Opened::new(path, "midoform apply", site_file, lock, &options.api, &options.consent)?;
     let saved = &opened.saved;
     let before = parse_lock(&saved.lock_before)?;
-    let own = |all: &Allocations| lock::to_toml(&all.of_tenants(&saved.tenants));
+    let own = |all: &Allocations| lock_file::to_toml(&all.of_tenants(&saved.tenants));
     if own(&opened.current) != own(&before) {
         let shown = opened.state.shown();
         let message = format!("{shown} is not what it was when the plan was made: plan again");
@@ -230,7 +231,7 @@ fn restore(now: &mut Allocations, before: &Allocations, saved: &SavedPlan, finis
 fn parse_lock(text: &str) -> Result<Allocations, CommandError> {
     let mut diagnostics = Diagnostics::default();
     let source = Source::new("midoform.lock", text);
-    let parsed = lock::parse(&source, SourceId(0), &mut diagnostics);
+    let parsed = lock_file::parse(&source, SourceId(0), &mut diagnostics);
     parsed.ok_or_else(|| {
         CommandError::Conflict("the lock file can't be read: `midoform lock` says why".to_owned())
     })

@@ -1,6 +1,6 @@
 //! `midoform schema`.
 
-use midoform_compiler::schema;
+use midoform_compiler::spec::schema;
 
 use crate::args::SchemaOptions;
 use crate::error::{CommandError, Exit};

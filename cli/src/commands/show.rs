@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use midoform_compiler::key::Namespace;
-use midoform_compiler::observed::{Foreign, Observed};
-use midoform_compiler::order::Kind;
 use midoform_compiler::plan::Action;
-use midoform_compiler::render::describe;
+use midoform_compiler::topology::describe::describe;
+use midoform_compiler::topology::key::Namespace;
+use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::observed::{Foreign, Observed};
 use serde::Serialize;
 
 use crate::args::ShowOptions;

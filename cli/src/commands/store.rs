@@ -4,22 +4,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use midoform_applier::claims::lock::LockRecord;
-use midoform_applier::claims::pods::{AddressRecord, Attachment};
-use midoform_applier::claims::ports::{self, PortsError, Reclaiming, RepairError};
-use midoform_applier::claims::ready::Ready;
-use midoform_applier::claims::reclaim::{self, Finding, World};
-use midoform_applier::claims::tenants::Pushed;
-use midoform_applier::claims::{given, keys};
-use midoform_applier::store::embedded::Embedded;
-use midoform_applier::store::etcd::Etcd;
-use midoform_applier::store::open::{self, Around};
-use midoform_applier::store::record::{Record, decode, encode};
-use midoform_applier::store::{Commit, Entry, Range, SharedStore, StoreError, Transaction, read_one};
-use midoform_compiler::diag::Diagnostics;
-use midoform_compiler::dialect::Dialect;
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::Site;
+use midoform_reconcile::orphaned_ports;
+use midoform_reconcile::orphaned_ports::PortsError;
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::etcd::Etcd;
+use midoform_store::ipam::ports::{Reclaiming, RepairError};
+use midoform_store::ipam::reclaim::{Finding, World};
+use midoform_store::ipam::{AddressRecord, Attachment, reclaim};
+use midoform_store::locks::LockRecord;
+use midoform_store::open::Around;
+use midoform_store::ready::Ready;
+use midoform_store::record::{Record, decode, encode};
+use midoform_store::tenants::Pushed;
+use midoform_store::{
+    Commit, Entry, Range, SharedStore, StoreError, Transaction, allocation, keys, open, read_one,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Api, Spec};
@@ -107,7 +110,7 @@ struct Pair {
 pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
     let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
     let source = Source::new(path.display().to_string(), text);
-    let site = midoform_compiler::parse::site(&source, SourceId(0), &mut Diagnostics::default());
+    let site = midoform_compiler::spec::parse::site(&source, SourceId(0), &mut Diagnostics::default());
     site.ok_or_else(|| {
         let path = path.display();
         CommandError::Usage(format!("{path} is no site file; `midoform validate` says what is wrong"))
@@ -224,7 +227,8 @@ async fn check_ports(
     let session = Session::open(Target::of(&site, &options.api, folder), dialect, &options.api).await?;
     let result = async {
         let (site, bridges) = ((name.as_str(), dialect), before.bridges());
-        let found = ports::look(store, &session.client, site, before, &bridges, options.repair).await;
+        let found =
+            orphaned_ports::look(store, &session.client, site, before, &bridges, options.repair).await;
         found.map_err(|error| match error {
             RepairError::Store(error) => error.into(),
             RepairError::Port(PortsError::Client(error)) => error.into(),
@@ -251,7 +255,7 @@ fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
         ["lock", _] => again::<LockRecord>(store, entry),
         ["reclaim", ..] => again::<Reclaiming>(store, entry),
         ["given", ..] => {
-            let value = given::newest(store, entry)?;
+            let value = allocation::newest(store, entry)?;
             Ok(value.filter(|value| *value != entry.value))
         }
         _ => Ok(None),

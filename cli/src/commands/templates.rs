@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use midoform_compiler::render::templates;
+use midoform_render::templates;
 
 use crate::args::TemplatesOptions;
 use crate::error::{CommandError, Exit};

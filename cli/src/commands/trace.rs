@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use midoform_applier::saved::SavedPlan;
-use midoform_compiler::key::Key;
 use midoform_compiler::network::{Port, Tenant};
-use midoform_compiler::object::{MacAddress, Object};
-use midoform_compiler::observed::Observed;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::trace::{Probe, Scene, TraceReport, mermaid, text};
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::object::{MacAddress, Object};
+use midoform_compiler::topology::observed::Observed;
+use midoform_packets::trace::{Probe, Scene, TraceReport, mermaid, text};
+use midoform_reconcile::saved::SavedPlan;
 
 use crate::args::{PacketOptions, TraceOptions};
 use crate::commands::apply::{everything, is_saved_plan};
@@ -100,7 +100,7 @@ fn follow(
         Ok(address) => Probe::World(address),
         Err(_) => probe("--to", &options.to, topology, behind)?,
     };
-    let unusable = |error: midoform_compiler::trace::TraceError| CommandError::Usage(error.to_string());
+    let unusable = |error: midoform_packets::trace::TraceError| CommandError::Usage(error.to_string());
     let mut scene = Scene::new(topology);
     let sender = scene.put(&from).map_err(unusable)?;
     if !matches!(to, Probe::World(_)) {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use midoform_compiler::diag::{Diagnostic, DiagnosticReport, Severity, report};
-use midoform_compiler::findings;
+use midoform_compiler::diagnostic::{Diagnostic, DiagnosticReport, Severity, report};
 use midoform_compiler::source::Source;
+use midoform_render::code_hosts;
 use serde::Serialize;
 
 use crate::args::{FindingsFormat, ValidateOptions};
@@ -72,9 +72,9 @@ pub(crate) fn for_code_host(
         place.file = names.get(place.file).map_or(place.file, String::as_str);
     }
     match format {
-        FindingsFormat::Github => ui.data(|out| out.write_all(findings::github(&reports).as_bytes())),
-        FindingsFormat::Gitlab => ui.json(&findings::gitlab(&reports)),
-        _ => ui.json(&findings::sarif(&reports)),
+        FindingsFormat::Github => ui.data(|out| out.write_all(code_hosts::github(&reports).as_bytes())),
+        FindingsFormat::Gitlab => ui.json(&code_hosts::gitlab(&reports)),
+        _ => ui.json(&code_hosts::sarif(&reports)),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use midoform_compiler::diag::{DiagnosticReport, PlaceReport, Severity};
+use midoform_compiler::diagnostic::{DiagnosticReport, PlaceReport, Severity};
 use midoform_compiler::source::Provenance;
-use midoform_compiler::trace;
-use midoform_compiler::verify::{Answers, Question, Subject, Violation, ask_all};
+use midoform_packets::trace;
+use midoform_packets::verify::{Answers, Question, Subject, Violation, ask_all};
 use serde::Serialize;
 
 use crate::args::{FindingsFormat, VerifyOptions};

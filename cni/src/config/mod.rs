@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use midoform_compiler::diag::{Diagnostics, Severity, report};
-use midoform_compiler::parse;
+use midoform_compiler::diagnostic::{Diagnostics, Severity, report};
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
-use midoform_compiler::spec::{Profile, Site};
+use midoform_compiler::spec::{Profile, Site, parse};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -346,7 +345,7 @@ pub(crate) fn site_of(source: &Source) -> Result<Site> {
 }
 
 /// Errors of a spec, in one line each.
-pub(crate) fn in_words(found: &[midoform_compiler::diag::Diagnostic], sources: &[&Source]) -> String {
+pub(crate) fn in_words(found: &[midoform_compiler::diagnostic::Diagnostic], sources: &[&Source]) -> String {
     let lines = report(found, sources).into_iter().filter(|finding| finding.severity == Severity::Error);
     let lines: Vec<String> = lines
         .map(|finding| {

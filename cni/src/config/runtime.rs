@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use midoform_compiler::object::MacAddress;
+use midoform_compiler::topology::object::MacAddress;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -10,7 +10,7 @@ pub(crate) mod wiring;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use midoform_compiler::object::MacAddress;
+use midoform_compiler::topology::object::MacAddress;
 
 pub(crate) use namespace::Namespace;
 pub(crate) use thread::NetworkThread;

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use midoform_compiler::object::MacAddress;
-use midoform_compiler::observed::hex;
+use midoform_compiler::topology::object::MacAddress;
 use sha2::{Digest as _, Sha256};
 
 use super::{Change, KernelRoute, Link, LinkError, Links, Pair};
@@ -13,7 +12,7 @@ use crate::request::Endpoint;
 /// The name of the host's end: `vif`, as the Go plugin calls it, and a hash in the place of the container id's first
 /// twelve characters, since an id may be shorter, two may begin alike, and a container may have several interfaces.
 pub(crate) fn host_interface_name(endpoint: &Endpoint) -> String {
-    let digits = hex(&hash_of(endpoint));
+    let digits = hex::encode(&hash_of(endpoint));
     format!("vif{}", digits.get(..12).unwrap_or_default())
 }
 

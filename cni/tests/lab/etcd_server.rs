@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use midoform_applier::store::etcd::Tls;
+use midoform_store::backends::etcd::Tls;
 use midoform_testutil::TestFolder;
 
 /// An etcd of a test's own, ended at the end.

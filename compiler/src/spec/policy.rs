@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 
 use super::{AntiSpoof, Profile, Quotas};
-use crate::object::PortRange;
 use crate::source::{Span, Spanned};
+use crate::topology::object::PortRange;
 
 /// `[policy]`, or a policy file: what every tenant has to keep to. What is absent allows everything.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,8 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use super::{AntiSpoof, Dns, Gateway, Policy, Profile};
-use crate::object::Encapsulation;
 use crate::source::{Span, Spanned};
+use crate::topology::object::Encapsulation;
 
 /// What a site file says.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! Which router is meant, and which tenant it becomes.
 
-use midoform_applier::adopt::{PluginTenant, ROUTER_SUFFIX, SeenRouter, Survey, legal_name};
-use midoform_compiler::key::SITE;
-use midoform_compiler::parse::name_problem;
+use midoform_adopt::{PluginTenant, ROUTER_SUFFIX, SeenRouter, Survey, legal_name};
+use midoform_compiler::spec::parse::name_problem;
+use midoform_compiler::topology::key::SITE;
 use uuid::Uuid;
 
 use super::Chosen;

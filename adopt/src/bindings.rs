@@ -1,0 +1,87 @@
+//! The ids of what a portrait speaks of, and what it does not: attached ports, and what is left over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_compiler::topology::key::Key;
+use uuid::Uuid;
+
+use super::portrait::{Attached, Leftover, Sitter};
+
+impl Sitter<'_> {
+    /// The ids of devices and ports, by their keys.
+    pub(super) fn ids(&self, policy: &BTreeMap<&'static str, Uuid>) -> BTreeMap<Key, Uuid> {
+        let root = Key::from(self.tenant);
+        let mut ids = BTreeMap::from([(root.join("router"), self.router.id)]);
+        let filters =
+            [("chain/in", self.router.inbound_filter_id), ("chain/out", self.router.outbound_filter_id)];
+        ids.extend(filters.into_iter().filter_map(|(name, id)| Some((root.join(name), id?))));
+        if let Some(link) = &self.uplink {
+            ids.insert(root.join("uplink/port"), link.port.id);
+            ids.insert(root.join("uplink/provider-port"), link.peer.id);
+        }
+        for bridge in &self.bridges {
+            let key = root.join("bridge").join(&bridge.name);
+            ids.insert(key.join("gateway-port"), bridge.link.port.id);
+            ids.insert(key.join("gateway-peer"), bridge.link.peer.id);
+            ids.extend(bridge.device.inbound_filter_id.map(|chain| (key.join("chain"), chain)));
+            ids.insert(key, bridge.device.id);
+        }
+        for port in &self.ports {
+            let key = root.join("port").join(&port.name);
+            ids.insert(key.join("chain"), port.chain);
+            ids.insert(key, port.port.id);
+        }
+        ids.extend(self.groups.iter().map(|(name, id, ..)| (root.join("port-group").join(name), *id)));
+        ids.extend(policy.iter().map(|(name, id)| (root.join("chain").join(name), *id)));
+        ids
+    }
+
+    /// What is bound to the bridges' ports and is not the spec's.
+    pub(super) fn attached(&self) -> Vec<Attached> {
+        let named: BTreeSet<Uuid> = self.ports.iter().map(|port| port.port.id).collect();
+        let mut attached = Vec::new();
+        for bridge in &self.bridges {
+            let ports = self.raw.ports.iter().map(|port| &port.value);
+            for port in ports.filter(|port| port.device_id == bridge.device.id && !named.contains(&port.id)) {
+                if let (Some(host), Some(interface)) = (port.host_id, port.interface_name.clone()) {
+                    attached.push(Attached { port: port.id, bridge: bridge.name.clone(), host, interface });
+                }
+            }
+        }
+        attached.sort_by(|a, b| (&a.bridge, &a.interface, a.port).cmp(&(&b.bridge, &b.interface, b.port)));
+        attached
+    }
+
+    /// Devices with the tenant's names, and ends of links of its network, that nothing of the portrait is.
+    pub(super) fn leftovers(&self, policy: &BTreeMap<&'static str, Uuid>) -> Vec<Leftover> {
+        let own: BTreeSet<Uuid> = self.ids(policy).into_values().collect();
+        let mut found = Vec::new();
+        let mut look = |what: &str, id: Uuid, name: Option<&str>| {
+            let name = name.unwrap_or_default();
+            let ours = name.strip_prefix(self.tenant).is_some_and(|rest| rest.starts_with(' '));
+            if ours && !own.contains(&id) {
+                found.push(Leftover { what: format!("{what} `{name}`"), id });
+            }
+        };
+        for router in &self.raw.routers {
+            look("router", router.value.id, router.value.name.as_deref());
+        }
+        for bridge in &self.raw.bridges {
+            look("bridge", bridge.value.id, bridge.value.name.as_deref());
+        }
+        for chain in &self.raw.chains {
+            look("chain", chain.id, chain.name.as_deref());
+        }
+        let free = self.raw.ports.iter().map(|port| &port.value).filter(|port| {
+            let unused = port.peer_id.is_none() && port.host_id.is_none();
+            unused
+                && port.kind == "Bridge"
+                && self.bridges.iter().any(|bridge| bridge.device.id == port.device_id)
+        });
+        found.extend(free.map(|port| Leftover {
+            what: "a bridge's port that is neither linked nor bound".to_owned(),
+            id: port.id,
+        }));
+        found
+    }
+}

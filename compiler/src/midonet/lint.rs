@@ -1,0 +1,139 @@
+//! The plan's checker: a separate reading of a plan, which shares nothing with how plans are made.
+//!
+//! It plays the calls on a small model of the API and proves that the plan is closed (whatever a call refers to
+//! is there when it is made), ordered (what a step needs stands before it), free of duplicates, and made of
+//! calls that the API takes: the validations that the recordings show, for both servers of dialect 5.
+
+mod model;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::midonet::dialect::Dialect;
+use crate::plan::{Action, Call, Method, Plan, Step};
+use crate::topology::key::Key;
+use crate::topology::observed::Observed;
+
+use model::Model;
+
+/// What is wrong with a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The step.
+    pub step: Key,
+    /// Which of its calls, counted from 0; none where it is about the step.
+    pub call: Option<usize>,
+    /// A stable name such as `unknown-reference`.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Why a call would not be taken: a stable name, and words.
+type Problem = (&'static str, String);
+
+/// Checks a plan that starts from what was observed. No finding means that the API takes every call of it.
+pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    steps(plan, &mut findings);
+    let mut model = Model::of(plan, observed);
+    for step in &plan.steps {
+        for (at, call) in step.calls.iter().enumerate() {
+            let mut problems = Vec::new();
+            play(plan.dialect, &mut model, step, call, &mut problems);
+            let found = problems.into_iter();
+            findings.extend(found.map(|(code, message)| Finding {
+                step: step.key.clone(),
+                call: Some(at),
+                code,
+                message,
+            }));
+        }
+    }
+    findings
+}
+
+/// What can be said of the steps without their calls.
+fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
+    let mut seen: BTreeSet<(&Key, Action)> = BTreeSet::new();
+    let mut places: BTreeMap<&Key, usize> = BTreeMap::new();
+    for (at, step) in plan.steps.iter().enumerate() {
+        places.entry(&step.key).or_insert(at);
+    }
+    for (at, step) in plan.steps.iter().enumerate() {
+        let mut find = |code, message: String| {
+            findings.push(Finding { step: step.key.clone(), call: None, code, message });
+        };
+        if !seen.insert((&step.key, step.action)) {
+            find("duplicate-step", format!("a second {:?} of {}", step.action, step.key));
+        }
+        for needed in &step.needs {
+            match places.get(needed) {
+                None => find("unknown-need", format!("it needs {needed}, which has no step")),
+                Some(place) if *place >= at => {
+                    find("late-need", format!("it needs {needed}, which comes later"))
+                }
+                Some(_) => {}
+            }
+        }
+        match step.action {
+            Action::Keep if !step.calls.is_empty() => {
+                find("calls-to-keep", "keeping takes no calls".to_owned())
+            }
+            Action::Keep => {}
+            _ if step.calls.is_empty() => find("no-calls", "a change takes calls".to_owned()),
+            _ if step.undo.is_empty() => find("no-undo", "a change can be taken back".to_owned()),
+            _ => {}
+        }
+    }
+}
+
+/// Makes a call on the model.
+fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems: &mut Vec<Problem>) {
+    let body = match &call.body {
+        None => None,
+        Some(raw) => match serde_json::from_str::<serde_json::Value>(raw.get()) {
+            Ok(body @ serde_json::Value::Object(_)) => Some(body),
+            _ => {
+                problems.push(("bad-body", "the body is no JSON object".to_owned()));
+                return;
+            }
+        },
+    };
+    let path = segments(&call.path);
+    match (call.method, body) {
+        (Method::Delete, None) => model.delete(&path, problems),
+        (Method::Post, Some(body)) => {
+            validate::media_type(dialect, &path, call.content_type.as_deref(), problems);
+            validate::body(dialect, &path, &body, problems);
+            let offered = body.get("id").and_then(serde_json::Value::as_str).map(str::to_owned);
+            let own = if call.binds { Some(format!("${{{}}}", step.key)) } else { offered };
+            model.post(&path, &body, own, problems);
+        }
+        (Method::Put, Some(body)) => {
+            validate::media_type(dialect, &path, call.content_type.as_deref(), problems);
+            model.put(&path, &body, problems);
+        }
+        (method, body) => {
+            let has = if body.is_some() { "a" } else { "no" };
+            problems.push(("bad-method", format!("a {} with {has} body", method.as_str())));
+        }
+    }
+}
+
+/// The parts of a path. A `/` inside of `${…}` belongs to a key.
+fn segments(path: &str) -> Vec<&str> {
+    let mut inside = false;
+    let parts = path.trim_start_matches('/').split(move |character| {
+        match character {
+            '{' => inside = true,
+            '}' => inside = false,
+            _ => {}
+        }
+        character == '/' && !inside
+    });
+    parts.collect()
+}

@@ -1,0 +1,105 @@
+//! A bridge: its network, its gateway on the tenant's router, and the sources it lets in.
+
+use crate::midonet::lower::ANYWHERE;
+use crate::midonet::lower::IPV4;
+use crate::midonet::lower::{Lowering, Rules, policy, segment};
+use crate::network::{Bridge, RouteTarget};
+use crate::spec::{AntiSpoof, Egress};
+use crate::topology::object::{
+    BridgePort, Condition, Device, NextHop, Object, PortLink, Reference, Route, RouterPort, RuleAction,
+};
+
+pub(super) fn lower(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge) {
+    let (tenant, span) = (lowering.tenant, bridge.span);
+    let key = lowering.root.join("bridge").join(&bridge.name);
+    let chain = key.join("chain");
+    let filtered = tenant.anti_spoof != AntiSpoof::None || policy::has_rules_inside(tenant, at);
+    if filtered {
+        lowering.add_chain(&chain, format!("{} {} in", tenant.name, bridge.name), span);
+        let mut rules = Rules::new(&chain);
+        if tenant.anti_spoof != AntiSpoof::None {
+            sources(lowering, at, bridge, &mut rules);
+        }
+        policy::rules_inside(lowering, at, bridge, &mut rules);
+    }
+    let device = Device {
+        name: format!("{} {}", tenant.name, bridge.name),
+        tenant_id: tenant.tenant_id.to_string(),
+        inbound_filter: filtered.then(|| (&chain).into()),
+        outbound_filter: None,
+    };
+    lowering.add(key.clone(), Object::Bridge(device), span);
+    gateway(lowering, at, bridge, &key.join("gateway-link"), Reference::from(&key));
+    if tenant.egress == Egress::None {
+        let route = Route {
+            router: lowering.provider.clone(),
+            source: ANYWHERE,
+            destination: bridge.cidr,
+            next_hop: NextHop::Port {
+                port: (&lowering.provider_port).into(),
+                gateway: Some(tenant.link.near),
+            },
+            weight: lowering.weight(),
+        };
+        lowering.add(key.join("provider-route"), Object::Route(route), span);
+    }
+}
+
+fn gateway(
+    lowering: &mut Lowering<'_>,
+    at: usize,
+    bridge: &Bridge,
+    link: &crate::topology::key::Key,
+    device: Reference,
+) {
+    let Some((gateway_port, gateway_peer)) = lowering.gateways.get(at).cloned() else { return };
+    let span = bridge.span;
+    let port =
+        RouterPort { router: (&lowering.router).into(), address: bridge.gateway, network: bridge.cidr };
+    lowering.add(gateway_port.clone(), Object::RouterPort(port), span);
+    let peer = BridgePort { bridge: device.clone(), inbound_filter: None, outbound_filter: None };
+    lowering.add(gateway_peer.clone(), Object::BridgePort(peer), span);
+    let joined = PortLink { port: (&gateway_port).into(), peer: (&gateway_peer).into() };
+    lowering.add(link.clone(), Object::PortLink(joined), span);
+    let route = Route {
+        router: (&lowering.router).into(),
+        source: ANYWHERE,
+        destination: bridge.cidr,
+        next_hop: NextHop::Port { port: (&gateway_port).into(), gateway: None },
+        weight: lowering.weight(),
+    };
+    if let Some(key) = device.key() {
+        lowering.add(key.join("route"), Object::Route(route), span);
+    }
+}
+
+/// One rule for all pods of a bridge: what does not come from the gateway has a source of the bridge's own
+/// network, or of one that the spec routes by this bridge (recorded: firewall-after-rev-snat).
+fn sources(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge, rules: &mut Rules<'_>) {
+    let gateway = lowering.gateways.get(at).map(|(_, peer)| peer.into());
+    let not_gateway = Condition {
+        in_ports: gateway.into_iter().collect(),
+        not_in_ports: true,
+        ethertype: Some(IPV4),
+        ..Condition::default()
+    };
+    for route in &lowering.tenant.routes {
+        if matches!(route.target, RouteTarget::Via(by, _) | RouteTarget::Bridge(by) if by == at) {
+            let condition = Condition { source: Some(route.destination), ..not_gateway.clone() };
+            let name = format!("routed/{}/{}", segment(route.destination), route_target_name(&route.target));
+            rules.add(lowering, &name, condition, RuleAction::Accept, route.span);
+        }
+    }
+    let condition = Condition { source: Some(bridge.cidr), not_source: true, ..not_gateway };
+    rules.add(lowering, "source", condition, RuleAction::Drop, bridge.span);
+}
+
+/// A route's next hop as a segment of a key.
+pub(super) fn route_target_name(target: &RouteTarget) -> String {
+    match target {
+        RouteTarget::Via(_, address) => format!("via-{address}"),
+        RouteTarget::Bridge(_) => "direct".to_owned(),
+        RouteTarget::Blackhole => "blackhole".to_owned(),
+        RouteTarget::Reject => "reject".to_owned(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Public ports: destination translation on the way in, its reverse on the way out, and the provider's route.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::midonet::lower::{ANYWHERE, Lowering, Rules, segment};
+use crate::source::Span;
+use crate::spec::Egress;
+use crate::topology::object::{
+    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortRange, Route, RuleAction,
+};
+
+/// The provider router's routes to the tenant's public addresses: exposed ones, and those that its sources
+/// are translated to.
+pub(super) fn lower(lowering: &mut Lowering<'_>) {
+    let tenant = lowering.tenant;
+    let mut public: BTreeMap<Ipv4Net, Span> = BTreeMap::new();
+    if let Egress::SnatTo(first, last) = tenant.egress {
+        public.extend(networks_of(first, last).into_iter().map(|network| (network, tenant.egress_span)));
+    }
+    for expose in &tenant.exposes {
+        let covered = public.keys().any(|network| network.contains(&expose.public));
+        if !covered {
+            public.insert(expose.public.into(), expose.span);
+        }
+    }
+    for (destination, span) in public {
+        let port = (&lowering.provider_port).into();
+        let route = Route {
+            router: lowering.provider.clone(),
+            source: ANYWHERE,
+            destination,
+            next_hop: NextHop::Port { port, gateway: Some(tenant.link.near) },
+            weight: lowering.weight(),
+        };
+        lowering.add(lowering.root.join("public").join(&segment(destination)), Object::Route(route), span);
+    }
+}
+
+/// The fewest networks that make up a range of addresses.
+fn networks_of(first: Ipv4Addr, last: Ipv4Addr) -> Vec<Ipv4Net> {
+    ipnet::Ipv4Subnets::new(first, last, 0).collect()
+}
+
+/// Translation of exposed ports, whatever port a packet comes in by: inside clients reach them as well.
+/// It ends the chain, so that an exposed connection passes the door that is closed behind these rules.
+pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
+    for expose in &lowering.tenant.exposes {
+        let condition = Condition {
+            destination: Some(expose.public.into()),
+            protocol: Some(expose.protocol),
+            destination_ports: Some(PortRange { start: expose.public_port, end: expose.public_port }),
+            // What the server takes for a translation that names none (09-nat-rules).
+            fragments: Some(FragmentPolicy::Unfragmented),
+            ..Condition::default()
+        };
+        let target = NatTarget { first: expose.address, last: expose.address, ports: expose.target_range() };
+        let name = format!("expose/{}/{}/{}", expose.public, expose.protocol_name(), expose.public_port);
+        let action = RuleAction::DestinationNat(target, FlowAction::Accept);
+        rules.add(lowering, &name, condition, action, expose.span);
+    }
+}

@@ -1,0 +1,239 @@
+//! Network to topology: which objects a tenant is made of. One file for each part of the layout.
+//!
+//! ```text
+//!                    provider router
+//!                          │ uplink/provider-port
+//!                          │ uplink/link
+//!                          │ uplink/port
+//!  peer/NAME/port ── tenant router ── chain/in (what comes in), chain/out (what goes out)
+//!                      │         │      chain/out asks chain/stateless and chain/policy: the spec's rules
+//!     bridge/A/gateway-port   bridge/B/gateway-port
+//!                      │         │ bridge/B/gateway-link
+//!     bridge/A/gateway-peer   bridge/B/gateway-peer
+//!                   bridge A   bridge B ── bridge/B/chain (sources, rules inside the bridge)
+//!                                 │ port/NAME, bound to a host's interface
+//! ```
+//!
+//! What sees what on MidoNet decides where rules stand (`docs/semantics.md`): only the outbound chain of a
+//! router knows both ports, so the spec's rules are asked there, before the source is translated and after
+//! an exposed destination was; a router's chains never see what stays inside a bridge.
+
+mod bridge;
+mod expose;
+mod peer;
+pub mod pod;
+mod policy;
+mod port;
+mod router;
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::network::{Bridge, Tenant};
+use crate::source::{LineIndex, Provenance, Source, Span};
+use crate::spec;
+use crate::spec::Profile;
+use crate::topology::key::{Key, SITE};
+use crate::topology::object::{
+    Chain, Condition, Device, Object, Reference, Rule, RuleAction, TunnelZone, TunnelZoneHost,
+};
+use crate::topology::{Entry, Topology};
+
+/// The weight of a strict tenant's own routes; a default route of the spec with a lower one wins.
+pub(crate) const UPLINK_WEIGHT: u32 = 100;
+
+/// The EtherType of IPv4.
+const IPV4: u16 = 2048;
+
+/// Every address.
+const ANYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+
+/// Turns spans into file and line.
+pub struct Places<'a> {
+    files: Vec<(&'a Source, LineIndex)>,
+}
+
+impl<'a> Places<'a> {
+    /// Indexes the lines of all sources.
+    pub fn new(sources: impl Iterator<Item = &'a Source>) -> Self {
+        Places { files: sources.map(|source| (source, LineIndex::new(source.text()))).collect() }
+    }
+
+    /// File and line of a span.
+    pub fn provenance(&self, span: Span) -> Option<Provenance> {
+        let (source, index) = self.files.get(span.source.0 as usize)?;
+        Some(Provenance { file: source.name.clone(), line: index.line(span.start) })
+    }
+}
+
+/// The desired topology of a site and its tenants.
+pub fn lower(site: &spec::Site, tenants: &[Tenant], places: &Places<'_>) -> Topology {
+    let mut entries = site_objects(site, places);
+    let provider = provider_router(site);
+    let links: Vec<Ipv4Net> = site.pools.links.iter().map(|pool| pool.value).collect();
+    for tenant in tenants {
+        let start = entries.len();
+        let mut lowering = Lowering::new(tenant, &provider, &links, places, &mut entries);
+        router::lower(&mut lowering);
+        for (at, bridge) in tenant.bridges.iter().enumerate() {
+            bridge::lower(&mut lowering, at, bridge);
+        }
+        port::lower(&mut lowering);
+        expose::lower(&mut lowering);
+        peer::lower(&mut lowering);
+        policy::lower(&mut lowering);
+        // Tenants come by name: with each one's few sorted here, little is left to sort for the whole.
+        if let Some(own) = entries.get_mut(start..) {
+            own.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+    }
+    Topology::new(entries)
+}
+
+/// The router that leads outside: an existing one, or the one that midoform makes.
+pub fn provider_router(site: &spec::Site) -> Reference {
+    match &site.midonet.provider_router {
+        Some(id) if !site.midonet.managed => Reference::External(id.value),
+        _ => Reference::Key(Key::from(SITE).join("provider-router")),
+    }
+}
+
+/// What serves every tenant.
+fn site_objects(site: &spec::Site, places: &Places<'_>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut add = |key: Key, object: Object, span: Span| {
+        entries.push(Entry { key, object, provenance: places.provenance(span) });
+    };
+    if let Reference::Key(key) = provider_router(site) {
+        let name = format!("{} provider router", site.name.value);
+        let tenant_id = site.name.value.clone();
+        let router = Device { name, tenant_id, inbound_filter: None, outbound_filter: None };
+        add(key, Object::Router(router), site.midonet.span);
+    }
+    if let Some(zone) = &site.tunnel_zone {
+        let key = Key::from(SITE).join("tunnel-zone");
+        let object = TunnelZone { name: zone.name.value.clone(), encapsulation: zone.encapsulation };
+        add(key.clone(), Object::TunnelZone(object), zone.name.span);
+        for host in &site.hosts {
+            if let Some(address) = host.tunnel_address {
+                let member =
+                    TunnelZoneHost { zone: (&key).into(), host: host.id.value, address: address.value };
+                let key = key.join("host").join(&host.name.value);
+                add(key, Object::TunnelZoneHost(member), host.name.span);
+            }
+        }
+    }
+    entries
+}
+
+/// One tenant being lowered: where objects go, and the keys that several parts need.
+struct Lowering<'a> {
+    tenant: &'a Tenant,
+    provider: &'a Reference,
+    /// The pools of link addresses.
+    links: &'a [Ipv4Net],
+    places: &'a Places<'a>,
+    entries: &'a mut Vec<Entry>,
+    root: Key,
+    router: Key,
+    chain_in: Key,
+    chain_out: Key,
+    uplink: Key,
+    provider_port: Key,
+    /// By bridge: the router's port, and the bridge's port that it is linked to.
+    gateways: Vec<(Key, Key)>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(
+        tenant: &'a Tenant,
+        provider: &'a Reference,
+        links: &'a [Ipv4Net],
+        places: &'a Places<'a>,
+        entries: &'a mut Vec<Entry>,
+    ) -> Self {
+        let root = Key::new(tenant.name.clone());
+        let gateway = |bridge: &Bridge| {
+            let key = root.join("bridge").join(&bridge.name);
+            (key.join("gateway-port"), key.join("gateway-peer"))
+        };
+        let gateways = tenant.bridges.iter().map(gateway).collect();
+        let (router, chain_in, chain_out) =
+            (root.join("router"), root.join("chain/in"), root.join("chain/out"));
+        let (uplink, provider_port) = (root.join("uplink/port"), root.join("uplink/provider-port"));
+        Lowering {
+            tenant,
+            provider,
+            links,
+            places,
+            entries,
+            root,
+            router,
+            chain_in,
+            chain_out,
+            uplink,
+            provider_port,
+            gateways,
+        }
+    }
+
+    fn strict(&self) -> bool {
+        self.tenant.profile == Profile::Strict
+    }
+
+    /// The weight of the layout's own routes. The Go plugin sets none, which is 0.
+    fn weight(&self) -> u32 {
+        if self.strict() { UPLINK_WEIGHT } else { 0 }
+    }
+
+    fn add(&mut self, key: Key, object: Object, span: Span) {
+        self.entries.push(Entry { key, object, provenance: self.places.provenance(span) });
+    }
+
+    fn add_chain(&mut self, key: &Key, name: String, span: Span) {
+        let chain = Chain { name, tenant_id: self.tenant.tenant_id.to_string() };
+        self.add(key.clone(), Object::Chain(chain), span);
+    }
+
+    fn gateway_port(&self, bridge: usize) -> Vec<Reference> {
+        self.gateways.get(bridge).map(|(port, _)| port.into()).into_iter().collect()
+    }
+
+    fn uplink_port(&self) -> Vec<Reference> {
+        vec![(&self.uplink).into()]
+    }
+}
+
+/// The rules of one chain, in order: numbers them.
+struct Rules<'k> {
+    chain: &'k Key,
+    next: u32,
+}
+
+impl<'k> Rules<'k> {
+    fn new(chain: &'k Key) -> Self {
+        Rules { chain, next: 1 }
+    }
+
+    fn add(
+        &mut self,
+        lowering: &mut Lowering<'_>,
+        name: &str,
+        condition: Condition,
+        action: RuleAction,
+        span: Span,
+    ) {
+        let rule = Rule { chain: self.chain.into(), position: self.next, condition, action };
+        self.next += 1;
+        lowering.add(self.chain.join("rule").join(name), Object::Rule(Box::new(rule)), span);
+    }
+}
+
+/// A network as a segment of a key.
+fn segment(network: Ipv4Net) -> String {
+    if network.prefix_len() == 32 {
+        return network.addr().to_string();
+    }
+    format!("{}-{}", network.addr(), network.prefix_len())
+}

@@ -1,0 +1,74 @@
+//! A pod: what one interface of one container needs on a bridge that is there. The CNI plugin's plans are made of it.
+//!
+//! Its keys hold the host's id, the container's, and the interface's name: the same container always has the same port,
+//! and another one never, where the server keeps offered ids. Where it does not (1.x), the port is marked with the id
+//! that it would have had (`vifId`), so that it is found when the answer that said its id was lost.
+
+use std::net::Ipv4Addr;
+
+use uuid::Uuid;
+
+use crate::midonet::lower::port::own_address_conditions;
+use crate::topology::key::Key;
+use crate::topology::object::{
+    BridgePort, Chain, HostInterfacePort, MacAddress, Object, Reference, Rule, RuleAction,
+};
+use crate::topology::{Entry, Topology};
+
+/// One interface of one container.
+#[derive(Clone, Debug)]
+pub struct Pod<'a> {
+    /// The tenant's name: the first segment of its keys.
+    pub tenant: &'a str,
+    /// MidoNet's `tenantId`.
+    pub tenant_id: &'a str,
+    /// The bridge that it is connected to.
+    pub bridge: Reference,
+    /// The runtime's id of the container.
+    pub container: &'a str,
+    /// The interface in the container.
+    pub interface: &'a str,
+    /// The host's id.
+    pub host: Uuid,
+    /// The interface on the host.
+    pub host_interface: &'a str,
+    /// The address and the MAC address that the port is tied to; none: it may send from any of its bridge's.
+    pub tied_to: Option<(Ipv4Addr, MacAddress)>,
+}
+
+/// The key of a pod: `acme/pod/HOST/CONTAINER/INTERFACE`. Container ids are a host's own: with `ctr run` people choose
+/// them, and two hosts may have the same.
+pub fn key(tenant: &str, host: Uuid, container: &str, interface: &str) -> Key {
+    Key::new(format!("{tenant}/pod/{host}/{container}/{interface}"))
+}
+
+/// Whether a key is that of a pod's port.
+pub(crate) fn is_port(key: &Key) -> bool {
+    let parts: Vec<&str> = key.as_str().split('/').collect();
+    matches!(parts.as_slice(), [_, "pod", _, _, _, "port"])
+}
+
+/// The objects of a pod. No file caused them.
+pub fn lower(pod: &Pod<'_>) -> Topology {
+    let root = key(pod.tenant, pod.host, pod.container, pod.interface);
+    let (port, chain) = (root.join("port"), root.join("chain"));
+    let mut entries = Vec::with_capacity(2);
+    let mut add = |key: Key, object: Object| entries.push(Entry { key, object, provenance: None });
+    if let Some((address, mac)) = pod.tied_to {
+        let name = format!("{} {} {} in", pod.tenant, pod.container, pod.interface);
+        add(chain.clone(), Object::Chain(Chain { name, tenant_id: pod.tenant_id.to_owned() }));
+        let [other_mac, other_address] = own_address_conditions(address, mac);
+        for (position, name, condition) in [(1, "mac", other_mac), (2, "address", other_address)] {
+            let (chain, action) = (Reference::from(&chain), RuleAction::Drop);
+            let rule = Rule { chain: chain.clone(), position, condition, action };
+            add(root.join("chain/rule").join(name), Object::Rule(Box::new(rule)));
+        }
+    }
+    let inbound_filter = pod.tied_to.map(|_| Reference::from(&chain));
+    let bridge = pod.bridge.clone();
+    add(port.clone(), Object::BridgePort(BridgePort { bridge, inbound_filter, outbound_filter: None }));
+    let (host, interface) = (pod.host, pod.host_interface.to_owned());
+    let binding = HostInterfacePort { host, interface, port: (&port).into() };
+    add(port.join("binding"), Object::HostInterfacePort(binding));
+    Topology::new(entries)
+}

@@ -1,0 +1,295 @@
+//! The spec's rules.
+//!
+//! Between bridges, peers and the world they stand in a chain of their own that the router's outbound chain
+//! jumps to: there both ports are known. To accept is to return, so that translation still follows.
+//! A router never sees what stays inside a bridge: a rule that names both ends, and can have both inside one
+//! bridge, stands in that bridge's chain as well.
+
+use ipnet::Ipv4Net;
+
+use crate::midonet::lower::IPV4;
+use crate::midonet::lower::router::source_translation;
+use crate::midonet::lower::{Lowering, Rules, segment};
+use crate::network::{Bridge, Place, Rule, Tenant};
+use crate::spec::{Action, Protocol};
+use crate::topology::object::{Condition, FragmentPolicy, PortRange, Reference, RuleAction};
+
+/// The chains that hold the rules.
+pub(super) fn lower(lowering: &mut Lowering<'_>) {
+    let tenant = lowering.tenant;
+    for (segment, stateful) in [("chain/stateless", false), ("chain/policy", true)] {
+        let chosen: Vec<&Rule> = tenant.rules.iter().filter(|rule| rule.stateful == stateful).collect();
+        let Some(first) = chosen.first() else { continue };
+        let chain = lowering.root.join(segment);
+        let name = if stateful { "policy" } else { "stateless" };
+        lowering.add_chain(&chain, format!("{} {name}", tenant.name), first.span);
+        let mut rules = Rules::new(&chain);
+        for rule in chosen {
+            for (name, condition) in between(lowering, rule) {
+                if !stateful && rule.action == Action::Accept {
+                    translated_on_the_way_out(lowering, rule, &name, &condition, &mut rules);
+                }
+                let action = match rule.action {
+                    Action::Accept if stateful => RuleAction::Return,
+                    other => verdict(other),
+                };
+                rules.add(lowering, &name, condition, action, rule.span);
+            }
+        }
+    }
+}
+
+fn verdict(action: Action) -> RuleAction {
+    match action {
+        Action::Accept => RuleAction::Accept,
+        Action::Drop => RuleAction::Drop,
+        Action::Reject => RuleAction::Reject,
+    }
+}
+
+/// A stateless accept ends the outbound chain; what it lets out to the world is translated by a rule of its
+/// own before.
+fn translated_on_the_way_out(
+    lowering: &mut Lowering<'_>,
+    rule: &Rule,
+    name: &str,
+    condition: &Condition,
+    rules: &mut Rules<'_>,
+) {
+    let leaves = matches!(rule.to, Place::Anywhere | Place::World | Place::Addresses(_));
+    let Some(action) = source_translation(lowering).filter(|_| leaves) else { return };
+    let out_ports = lowering.uplink_port();
+    let condition =
+        Condition { out_ports, fragments: Some(FragmentPolicy::Unfragmented), ..condition.clone() };
+    rules.add(lowering, &format!("{name}/snat"), condition, action, rule.span);
+}
+
+pub(super) fn jump_to_stateless(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
+    jump(lowering, rules, "stateless", false);
+}
+
+pub(super) fn jump_to_policy(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
+    jump(lowering, rules, "policy", true);
+}
+
+fn jump(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>, name: &str, stateful: bool) {
+    let Some(first) = lowering.tenant.rules.iter().find(|rule| rule.stateful == stateful) else { return };
+    let chain = lowering.root.join("chain").join(name);
+    let chain_name = format!("{} {name}", lowering.tenant.name);
+    let action = RuleAction::Jump { chain: (&chain).into(), chain_name };
+    rules.add(lowering, name, Condition::default(), action, first.span);
+}
+
+/// Where a strict tenant's door opens besides what is exposed: for rules that accept from the world, or from
+/// addresses, by name. The rules themselves are asked on the way out, in their order.
+pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
+    for rule in &lowering.tenant.rules {
+        let opens = rule.action == Action::Accept && matches!(rule.from, Place::World | Place::Addresses(_));
+        let reaches_inside = !matches!(rule.to, Place::World);
+        if !opens || !reaches_inside {
+            continue;
+        }
+        for (name, source, destination, protocol) in choices(lowering.tenant, rule) {
+            let mut condition = Condition { in_ports: lowering.uplink_port(), ..Condition::default() };
+            condition.source = source.networks(lowering.tenant);
+            condition.destination = destination.networks(lowering.tenant);
+            add_protocol(&mut condition, protocol);
+            rules.add(lowering, &format!("open/{name}"), condition, RuleAction::Accept, rule.span);
+        }
+    }
+}
+
+/// One place of a rule's end, after groups are taken apart.
+#[derive(Clone, Copy)]
+enum Spot {
+    Anywhere,
+    World,
+    Bridge(usize),
+    Peer(usize),
+    Network(Ipv4Net),
+    Port(usize),
+}
+
+impl Spot {
+    /// The addresses of the spot, where these alone say where it is.
+    fn networks(self, tenant: &Tenant) -> Option<Ipv4Net> {
+        match self {
+            Spot::Network(network) => Some(network),
+            Spot::Bridge(at) => tenant.bridges.get(at).map(|bridge| bridge.cidr),
+            Spot::Port(at) => tenant.ports.get(at).map(|port| port.address.into()),
+            Spot::Anywhere | Spot::World | Spot::Peer(_) => None,
+        }
+    }
+
+    /// What tells it from the other spots of its place, in keys. The bridge of the spec is not told from those that were
+    /// added for it: its rules keep their keys.
+    fn part(self, tenant: &Tenant) -> Option<String> {
+        match self {
+            Spot::Bridge(at) => {
+                let bridge = tenant.bridges.get(at).filter(|bridge| bridge.grown_from.is_some());
+                bridge.map(|bridge| bridge.name.to_string())
+            }
+            other => other.networks(tenant).map(segment),
+        }
+    }
+}
+
+fn spots(tenant: &Tenant, place: &Place) -> Vec<Spot> {
+    match place {
+        Place::Anywhere => vec![Spot::Anywhere],
+        Place::World => vec![Spot::World],
+        Place::Bridge(at) => tenant.with_grown(*at).map(Spot::Bridge).collect(),
+        Place::Peer(at) => vec![Spot::Peer(*at)],
+        Place::Addresses(networks) => networks.iter().copied().map(Spot::Network).collect(),
+        Place::Ports(ports) => ports.iter().copied().map(Spot::Port).collect(),
+    }
+}
+
+/// Takes a rule apart: each of its sources with each destination and each protocol, and a name for each.
+fn choices(tenant: &Tenant, rule: &Rule) -> Vec<(String, Spot, Spot, Option<Protocol>)> {
+    let (sources, destinations) = (spots(tenant, &rule.from), spots(tenant, &rule.to));
+    let protocols: Vec<Option<Protocol>> = match rule.protocols.as_slice() {
+        [] => vec![None],
+        some => some.iter().copied().map(Some).collect(),
+    };
+    let mut found = Vec::with_capacity(sources.len() * destinations.len() * protocols.len());
+    for source in &sources {
+        for destination in &destinations {
+            for protocol in &protocols {
+                let mut name = rule.name.to_string();
+                let mut add = |part: &str| {
+                    name.push('/');
+                    name.push_str(part);
+                };
+                if let (true, Some(part)) = (sources.len() > 1, source.part(tenant)) {
+                    add(&format!("from-{part}"));
+                }
+                if let (true, Some(part)) = (destinations.len() > 1, destination.part(tenant)) {
+                    add(&format!("to-{part}"));
+                }
+                if let (true, Some(protocol)) = (protocols.len() > 1, protocol) {
+                    add(&protocol_name(protocol));
+                }
+                found.push((name, *source, *destination, *protocol));
+            }
+        }
+    }
+    found
+}
+
+fn protocol_name(protocol: &Protocol) -> String {
+    let range = |range: PortRange| match range.start == range.end {
+        true => range.start.to_string(),
+        false => format!("{}-{}", range.start, range.end),
+    };
+    let mut name = match protocol.number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        other => format!("protocol-{other}"),
+    };
+    if let Some(source) = protocol.source {
+        name = format!("{name}-from-{}", range(source));
+    }
+    if let Some(destination) = protocol.destination {
+        name = format!("{name}-{}", range(destination));
+    }
+    name
+}
+
+fn add_protocol(condition: &mut Condition, protocol: Option<Protocol>) {
+    if let Some(protocol) = protocol {
+        condition.protocol = Some(protocol.number);
+        condition.source_ports = protocol.source;
+        condition.destination_ports = protocol.destination;
+    }
+}
+
+/// The conditions of a rule in the router's outbound chain, each with its name.
+fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
+    let port_of = |spot: Spot| -> Vec<Reference> {
+        match spot {
+            Spot::World => lowering.uplink_port(),
+            Spot::Bridge(at) => lowering.gateway_port(at),
+            Spot::Port(at) => {
+                lowering.tenant.ports.get(at).map(|p| lowering.gateway_port(p.bridge)).unwrap_or_default()
+            }
+            Spot::Peer(at) => {
+                let peer = lowering.tenant.peers.get(at);
+                let key = peer.map(|peer| lowering.root.join("peer").join(&peer.name).join("port"));
+                key.map(Reference::Key).into_iter().collect()
+            }
+            Spot::Anywhere | Spot::Network(_) => Vec::new(),
+        }
+    };
+    let address_of = |spot: Spot| match spot {
+        Spot::Network(_) | Spot::Port(_) => spot.networks(lowering.tenant),
+        _ => None,
+    };
+    let one = |(name, source, destination, protocol): (String, Spot, Spot, Option<Protocol>)| {
+        let mut condition = Condition {
+            in_ports: port_of(source),
+            out_ports: port_of(destination),
+            source: address_of(source),
+            destination: address_of(destination),
+            ..Condition::default()
+        };
+        add_protocol(&mut condition, protocol);
+        (name, condition)
+    };
+    choices(lowering.tenant, rule).into_iter().map(one).collect()
+}
+
+/// Whether a rule speaks of traffic inside this bridge.
+pub(super) fn has_rules_inside(tenant: &Tenant, bridge: usize) -> bool {
+    tenant.rules.iter().any(|rule| !inside(tenant, rule, bridge).is_empty())
+}
+
+/// What a rule says about traffic inside one bridge: only where it names both ends.
+fn inside(tenant: &Tenant, rule: &Rule, at: usize) -> Vec<(String, Condition)> {
+    let Some(bridge) = tenant.bridges.get(at) else { return Vec::new() };
+    let part = |spot: Spot| match spot {
+        Spot::Bridge(of) => (of == at).then_some(bridge.cidr),
+        Spot::Port(_) | Spot::Network(_) => {
+            spot.networks(tenant).and_then(|network| common(network, bridge.cidr))
+        }
+        Spot::Anywhere | Spot::World | Spot::Peer(_) => None,
+    };
+    let one = |(name, source, destination, protocol): (String, Spot, Spot, Option<Protocol>)| {
+        let mut condition = Condition {
+            source: Some(part(source)?),
+            destination: Some(part(destination)?),
+            ethertype: Some(IPV4),
+            ..Condition::default()
+        };
+        add_protocol(&mut condition, protocol);
+        Some((name, condition))
+    };
+    choices(tenant, rule).into_iter().filter_map(one).collect()
+}
+
+fn common(one: Ipv4Net, other: Ipv4Net) -> Option<Ipv4Net> {
+    if one.contains(&other) {
+        return Some(other);
+    }
+    other.contains(&one).then_some(one)
+}
+
+/// The rules of a bridge's chain: stateless ones, answers, the others.
+pub(super) fn rules_inside(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge, rules: &mut Rules<'_>) {
+    let tenant = lowering.tenant;
+    for stateful in [false, true] {
+        let mut asked = false;
+        for rule in tenant.rules.iter().filter(|rule| rule.stateful == stateful) {
+            for (name, condition) in inside(tenant, rule, at) {
+                if stateful && !asked {
+                    asked = true;
+                    let answers =
+                        Condition { return_flow: true, ethertype: Some(IPV4), ..Condition::default() };
+                    rules.add(lowering, "answers", answers, RuleAction::Accept, bridge.span);
+                }
+                rules.add(lowering, &format!("inside/{name}"), condition, verdict(rule.action), rule.span);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The tenant's router, its uplink, and the fixed rules of its two chains.
+
+use crate::midonet::lower::{ANYWHERE, Lowering, Rules, expose, peer, policy};
+use crate::spec::{AntiSpoof, Egress};
+use crate::topology::object::{
+    Condition, Device, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortLink, PortRange,
+    Reference, Route, RouterPort, RuleAction,
+};
+
+/// The ports that source translation chooses from.
+const TRANSLATED_PORTS: PortRange = PortRange { start: 1024, end: 65535 };
+
+pub(super) fn lower(lowering: &mut Lowering<'_>) {
+    let (tenant, span) = (lowering.tenant, lowering.tenant.span);
+    lowering.add_chain(&lowering.chain_in.clone(), format!("{} upstream_in", tenant.name), span);
+    lowering.add_chain(&lowering.chain_out.clone(), format!("{} upstream_out", tenant.name), span);
+    let router = Device {
+        name: format!("{} default router", tenant.name),
+        tenant_id: tenant.tenant_id.to_string(),
+        inbound_filter: Some((&lowering.chain_in).into()),
+        outbound_filter: Some((&lowering.chain_out).into()),
+    };
+    lowering.add(lowering.router.clone(), Object::Router(router), span);
+    uplink(lowering);
+    inbound_rules(lowering);
+    outbound_rules(lowering);
+}
+
+fn uplink(lowering: &mut Lowering<'_>) {
+    let (tenant, span, weight) = (lowering.tenant, lowering.tenant.span, lowering.weight());
+    let link = tenant.link;
+    let port = |router: Reference, address| {
+        Object::RouterPort(RouterPort { router, address, network: link.network })
+    };
+    let provider = lowering.provider.clone();
+    lowering.add(lowering.provider_port.clone(), port(provider.clone(), link.far), span);
+    lowering.add(lowering.uplink.clone(), port((&lowering.router).into(), link.near), span);
+    let (near, far) = (Reference::from(&lowering.uplink), Reference::from(&lowering.provider_port));
+    let joined = PortLink { port: near.clone(), peer: far.clone() };
+    lowering.add(lowering.root.join("uplink/link"), Object::PortLink(joined), span);
+    let default = Route {
+        router: (&lowering.router).into(),
+        source: ANYWHERE,
+        destination: ANYWHERE,
+        next_hop: NextHop::Port { port: near, gateway: Some(link.far) },
+        weight,
+    };
+    lowering.add(lowering.root.join("uplink/default-route"), Object::Route(default), span);
+    let back = Route {
+        router: provider,
+        source: ANYWHERE,
+        destination: link.near.into(),
+        next_hop: NextHop::Port { port: far, gateway: None },
+        weight,
+    };
+    lowering.add(lowering.root.join("uplink/provider-route"), Object::Route(back), span);
+}
+
+/// What comes in: answers are turned back first, since return flows are recognised by the addresses that a
+/// packet has when the rule is asked (recorded: firewall-after-rev-snat works, firewall-before-rev-snat loses
+/// every answer). No new connection goes to link addresses; answers do, since another tenant that uses an
+/// exposed port comes from its own. A strict tenant then lets in what is exposed, answers, and what a rule lets in by name.
+fn inbound_rules(lowering: &mut Lowering<'_>) {
+    let (tenant, span) = (lowering.tenant, lowering.tenant.span);
+    let chain = lowering.chain_in.clone();
+    let mut rules = Rules::new(&chain);
+    let from_uplink = Condition { in_ports: lowering.uplink_port(), ..Condition::default() };
+    if tenant.egress != Egress::None {
+        let condition = Condition { fragments: Some(FragmentPolicy::Any), ..from_uplink.clone() };
+        rules.add(lowering, "rev-snat", condition, RuleAction::ReverseSourceNat(FlowAction::Continue), span);
+    }
+    if lowering.strict() && tenant.anti_spoof != AntiSpoof::None {
+        for bridge in &tenant.bridges {
+            let condition = Condition { source: Some(bridge.cidr), ..from_uplink.clone() };
+            let name = format!("uplink-source/{}", bridge.name);
+            rules.add(lowering, &name, condition, RuleAction::Drop, bridge.span);
+        }
+    }
+    expose::inbound_rules(lowering, &mut rules);
+    if lowering.strict() {
+        for pool in lowering.links {
+            let condition = Condition {
+                not_in_ports: true,
+                destination: Some(*pool),
+                forward_flow: true,
+                ..from_uplink.clone()
+            };
+            let name = format!("links/{}", super::segment(*pool));
+            rules.add(lowering, &name, condition, RuleAction::Drop, span);
+        }
+        let answers = Condition { return_flow: true, ..from_uplink.clone() };
+        rules.add(lowering, "answers", answers, RuleAction::Accept, span);
+        policy::inbound_rules(lowering, &mut rules);
+        rules.add(lowering, "closed", from_uplink, RuleAction::Drop, span);
+    }
+}
+
+/// What goes out: translated answers first, then the spec's rules, then translation. What a strict tenant
+/// could not translate (fragments, protocols without ports) does not leave with an inside source.
+fn outbound_rules(lowering: &mut Lowering<'_>) {
+    let (tenant, span) = (lowering.tenant, lowering.tenant.span);
+    let chain = lowering.chain_out.clone();
+    let mut rules = Rules::new(&chain);
+    if let Some(first) = tenant.exposes.first() {
+        let action = RuleAction::ReverseDestinationNat(FlowAction::Accept);
+        rules.add(lowering, "rev-dnat", Condition::default(), action, first.span);
+    }
+    policy::jump_to_stateless(lowering, &mut rules);
+    let answers =
+        Condition { return_flow: true, fragments: Some(FragmentPolicy::Any), ..Condition::default() };
+    rules.add(lowering, "answers", answers, RuleAction::Accept, span);
+    policy::jump_to_policy(lowering, &mut rules);
+    peer::outbound_rules(lowering, &mut rules);
+    let to_uplink = Condition { out_ports: lowering.uplink_port(), ..Condition::default() };
+    if let Some(action) = source_translation(lowering) {
+        let condition = Condition { fragments: Some(FragmentPolicy::Unfragmented), ..to_uplink.clone() };
+        rules.add(lowering, "snat", condition, action, tenant.egress_span);
+        if lowering.strict() {
+            rules.add(lowering, "untranslated", to_uplink, RuleAction::Drop, tenant.egress_span);
+        }
+    }
+}
+
+/// How the tenant's sources are translated on their way out, if they are.
+pub(super) fn source_translation(lowering: &Lowering<'_>) -> Option<RuleAction> {
+    let (first, last) = match lowering.tenant.egress {
+        Egress::None => return None,
+        Egress::SnatToLink => (lowering.tenant.link.near, lowering.tenant.link.near),
+        Egress::SnatTo(first, last) => (first, last),
+    };
+    Some(RuleAction::SourceNat(NatTarget { first, last, ports: TRANSLATED_PORTS }, FlowAction::Accept))
+}

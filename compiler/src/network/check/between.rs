@@ -1,0 +1,280 @@
+//! What tenants share: networks of the site, link addresses, public addresses, interfaces, and peers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use uuid::Uuid;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::network::Tenant;
+use crate::network::address_ranges::Claims;
+use crate::source::Span;
+use crate::spec;
+use crate::spec::Egress;
+
+pub(super) fn check(
+    site: &spec::Site,
+    specs: &[spec::Tenant],
+    tenants: &[Tenant],
+    diagnostics: &mut Diagnostics,
+) {
+    links(tenants, diagnostics);
+    if !site.pools.shared {
+        networks(tenants, "overlapping-tenants", |_| true, diagnostics);
+    } else {
+        networks(tenants, "overlapping-untranslated", |tenant| tenant.egress == Egress::None, diagnostics);
+    }
+    public_addresses(site, tenants, diagnostics);
+    interfaces(tenants, diagnostics);
+    peers(specs, diagnostics);
+    peer_networks(tenants, diagnostics);
+}
+
+fn links(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
+    let mut taken: BTreeMap<Ipv4Addr, &Tenant> = BTreeMap::new();
+    for tenant in tenants {
+        for address in [tenant.link.far, tenant.link.near] {
+            let Some(first) = taken.insert(address, tenant).filter(|first| first.name != tenant.name) else {
+                continue;
+            };
+            let message =
+                format!("`{}` and `{}` have the same link address {address}", first.name, tenant.name);
+            let diagnostic = Diagnostic::error("duplicate-link", tenant.span, message)
+                .also(first.span, "the other tenant");
+            let help = "pin another pair; if nothing is pinned, run `midoform lock --repair`";
+            diagnostics.push(diagnostic.help(help));
+        }
+    }
+}
+
+/// Networks that have to be the site's own: all of them, or with a shared pool those that the provider
+/// router gets a route to.
+fn networks(
+    tenants: &[Tenant],
+    code: &'static str,
+    concerned: impl Fn(&Tenant) -> bool,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut taken: Claims<(&Tenant, Span)> = Claims::default();
+    for tenant in tenants.iter().filter(|tenant| concerned(tenant)) {
+        for bridge in &tenant.bridges {
+            let Err((first, span)) = taken.claim_network(bridge.cidr, (tenant, bridge.span)) else {
+                continue;
+            };
+            if first.name == tenant.name {
+                continue;
+            }
+            let message = format!(
+                "the network {} of `{}/{}` overlaps one of `{}`",
+                bridge.cidr, tenant.name, bridge.name, first.name
+            );
+            let help = match code {
+                "overlapping-tenants" => {
+                    "choose another, or let tenants share networks with `[pools] shared = true`"
+                }
+                _ => {
+                    "without `egress = \"snat\"` the provider router routes to it, so it has to be the tenant's alone"
+                }
+            };
+            let diagnostic = Diagnostic::error(code, bridge.span, message).also(*span, "the other bridge");
+            diagnostics.push(diagnostic.help(help));
+        }
+    }
+}
+
+/// Public addresses: exposed ones and those of `egress = { snat = … }`. The provider router has one route
+/// for each, so an address belongs to one tenant.
+fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Diagnostics) {
+    let mut owners: Claims<(&Tenant, Span)> = Claims::default();
+    let mut ports: BTreeMap<(Ipv4Addr, u16, u8), Span> = BTreeMap::new();
+    for tenant in tenants {
+        let mut own: BTreeSet<Ipv4Addr> = BTreeSet::new();
+        if let Egress::SnatTo(first, last) = tenant.egress {
+            own.extend((u32::from(first)..=u32::from(last)).map(Ipv4Addr::from));
+            if let Err((other, span)) = owners.claim(first, last, (tenant, tenant.egress_span)) {
+                diagnostics.push(two_owners(
+                    tenant,
+                    tenant.egress_span,
+                    other,
+                    *span,
+                    &format!("{first}-{last}"),
+                ));
+            }
+            public_in_pool(site, tenant, first, tenant.egress_span, diagnostics);
+        }
+        for expose in &tenant.exposes {
+            let end = (expose.public, expose.public_port, expose.protocol);
+            let shown = format!("{}:{}/{}", expose.public, expose.public_port, expose.protocol_name());
+            if let Some(first) = ports.insert(end, expose.span) {
+                let message = format!("the public port {shown} is exposed twice");
+                let diagnostic =
+                    Diagnostic::error("duplicate-expose", expose.span, message).also(first, "the first");
+                diagnostics.push(diagnostic.help("choose another public port or another public address"));
+                continue;
+            }
+            public_in_pool(site, tenant, expose.public, expose.span, diagnostics);
+            if own.insert(expose.public)
+                && let Err((other, span)) = owners.claim(expose.public, expose.public, (tenant, expose.span))
+            {
+                diagnostics.push(two_owners(tenant, expose.span, other, *span, &expose.public.to_string()));
+            }
+        }
+    }
+}
+
+fn two_owners(tenant: &Tenant, span: Span, other: &Tenant, other_span: Span, address: &str) -> Diagnostic {
+    let message = format!("the public address {address} of `{}` belongs to `{}`", tenant.name, other.name);
+    let help = "the provider router can route an address to one tenant only: choose another one";
+    Diagnostic::error("public-address-taken", span, message).also(other_span, "the other tenant").help(help)
+}
+
+fn public_in_pool(
+    site: &spec::Site,
+    tenant: &Tenant,
+    address: Ipv4Addr,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut inside = site.pools.links.iter().map(|pool| pool.value);
+    let bridge = tenant.bridges.iter().find(|bridge| bridge.cidr.contains(&address));
+    if let Some(pool) = inside.find(|pool| pool.contains(&address)) {
+        let message = format!("the public address {address} lies in the pool of links {pool}");
+        let help = "choose one that the provider router is reached by";
+        diagnostics.push(Diagnostic::error("public-address-inside", span, message).help(help));
+    } else if let Some(bridge) = bridge {
+        let message =
+            format!("the public address {address} lies in the tenant's own bridge `{}`", bridge.name);
+        let diagnostic =
+            Diagnostic::error("public-address-inside", span, message).also(bridge.span, "the bridge");
+        diagnostics.push(diagnostic.help("choose one that the provider router is reached by"));
+    }
+}
+
+fn interfaces(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
+    let mut taken: BTreeMap<(Uuid, &str), Span> = BTreeMap::new();
+    for port in tenants.iter().flat_map(|tenant| &tenant.ports) {
+        if let Some(first) = taken.insert((port.host, &port.interface), port.span) {
+            let message = format!("the interface `{}` of host {} is bound twice", port.interface, port.host);
+            let diagnostic =
+                Diagnostic::error("duplicate-interface", port.span, message).also(first, "the first port");
+            diagnostics.push(diagnostic.help("an interface carries one port: name another one"));
+        }
+    }
+}
+
+/// Both sides of a peering must name each other. A chain of one-sided ones that comes back to its
+/// beginning is reported as the cycle it is.
+fn peers(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
+    let by_name: BTreeMap<&str, &spec::Tenant> =
+        specs.iter().map(|spec| (spec.name.value.as_str(), spec)).collect();
+    for spec in specs {
+        for peer in &spec.peers {
+            let (name, other) = (&spec.name.value, &peer.tenant.value);
+            if name == other {
+                let message = format!("`{name}` can't be its own peer");
+                diagnostics.push(
+                    Diagnostic::error("peer-self", peer.tenant.span, message).help("name another tenant"),
+                );
+                continue;
+            }
+            let Some(there) = by_name.get(other.as_str()) else {
+                let message = format!("there is no tenant `{other}`");
+                let help = match crate::spec::parse::nearest(other, by_name.keys().copied()) {
+                    Some(nearest) => format!("did you mean `{nearest}`?"),
+                    None => "give the folder with all tenant files, so that both sides are seen".to_owned(),
+                };
+                diagnostics.push(Diagnostic::error("unknown-peer", peer.tenant.span, message).help(help));
+                continue;
+            };
+            if there.peers.iter().any(|peer| peer.tenant.value == *name) {
+                continue;
+            }
+            let cycle = cycle_through(name, other, &by_name);
+            diagnostics.push(match cycle {
+                Some(cycle) => Diagnostic::error("peer-cycle", peer.tenant.span, format!("peers in a circle: {cycle}"))
+                    .also(there.name.span, "the next one")
+                    .help("each names the next and none is named back: both sides of a peering must name each other"),
+                None => Diagnostic::error("peer-unanswered", peer.tenant.span, format!("`{other}` does not name `{name}` as its peer"))
+                    .also(there.name.span, "this tenant has to answer")
+                    .help(format!("add `[[peer]]` with `tenant = \"{name}\"` to it, or take this one out")),
+            });
+        }
+    }
+}
+
+/// The tenants that `from` names and that don't name it.
+fn unanswered<'a>(from: &'a spec::Tenant, by_name: &BTreeMap<&'a str, &'a spec::Tenant>) -> Vec<&'a str> {
+    let named = from.peers.iter().map(|peer| peer.tenant.value.as_str());
+    let answers = |to: &str| {
+        by_name
+            .get(to)
+            .is_some_and(|other| other.peers.iter().any(|peer| peer.tenant.value == from.name.value))
+    };
+    named.filter(|to| *to != from.name.value && !answers(to)).collect()
+}
+
+/// The shortest one-sided way from `to` back to `from`, as `from → to → … → from`.
+fn cycle_through<'a>(
+    from: &'a str,
+    to: &'a str,
+    by_name: &BTreeMap<&'a str, &'a spec::Tenant>,
+) -> Option<String> {
+    let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut queue = std::collections::VecDeque::from([to]);
+    while let Some(at) = queue.pop_front() {
+        if at == from {
+            let mut way = vec![from];
+            let mut step = from;
+            while let Some(previous) = came_from.get(step) {
+                way.push(previous);
+                step = previous;
+                if step == to {
+                    break;
+                }
+            }
+            way.push(from);
+            way.reverse();
+            return Some(way.join(" → "));
+        }
+        for next in by_name.get(at).map(|tenant| unanswered(tenant, by_name)).unwrap_or_default() {
+            if next != to && !came_from.contains_key(next) {
+                came_from.insert(next, at);
+                queue.push_back(next);
+            }
+        }
+    }
+    None
+}
+
+/// Peers route to each other's networks, so what one router reaches must not overlap.
+fn peer_networks(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
+    for tenant in tenants.iter().filter(|tenant| !tenant.peers.is_empty()) {
+        let mut reached: Claims<(String, Span)> = Claims::default();
+        for bridge in &tenant.bridges {
+            let _ = reached
+                .claim_network(bridge.cidr, (format!("its own bridge `{}`", bridge.name), bridge.span));
+        }
+        for peer in &tenant.peers {
+            for network in &peer.networks {
+                let owner = (format!("peer `{}`", peer.name), peer.span);
+                if let Err((other, span)) = reached.claim_network(*network, owner) {
+                    diagnostics.push(overlapping_peer(tenant, &peer.name, *network, other, peer.span, *span));
+                }
+            }
+        }
+    }
+}
+
+fn overlapping_peer(
+    tenant: &Tenant,
+    peer: &str,
+    network: Ipv4Net,
+    other: &str,
+    span: Span,
+    also: Span,
+) -> Diagnostic {
+    let message = format!("`{}` can't peer with `{peer}`: {network} overlaps {other}", tenant.name);
+    let help = "choose bridges with `bridges = […]` whose networks differ, or pin other networks";
+    Diagnostic::error("overlapping-peers", span, message).also(also, "overlaps this").help(help)
+}

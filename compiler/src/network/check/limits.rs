@@ -1,0 +1,74 @@
+//! What one tenant file must not exceed, and what it declares and never uses.
+
+use std::collections::BTreeSet;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::source::Spanned;
+use crate::spec::{Place, Tenant};
+
+/// MidoNet stores longer ids, but Keystone's project ids have 32 or 36 characters and its columns 64.
+const LONGEST_TENANT_ID: usize = 64;
+
+pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let counts = [
+        ("bridges", &tenant.quotas.bridges, tenant.bridges.len()),
+        ("ports", &tenant.quotas.ports, tenant.ports.len()),
+        ("routes", &tenant.quotas.routes, tenant.routes.len()),
+        ("rules", &tenant.quotas.rules, tenant.rules.len()),
+        ("exposes", &tenant.quotas.exposes, tenant.exposes.len()),
+        ("peers", &tenant.quotas.peers, tenant.peers.len()),
+    ];
+    for (what, quota, count) in counts {
+        let Some(quota) = quota else { continue };
+        if count > quota.value as usize {
+            let message = format!("`{}` has {count} {what}, and its quota is {quota}", tenant.name);
+            let help = format!("take some away, or raise `quotas.{what}`");
+            diagnostics.push(Diagnostic::error("quota", quota.span, message).help(help));
+        }
+    }
+    if let Some(id) = &tenant.tenant_id {
+        let bad = id.value.is_empty()
+            || id.value.len() > LONGEST_TENANT_ID
+            || id.value.chars().any(|c| !c.is_ascii_graphic());
+        if bad {
+            let message = format!("`tenant_id` has to be 1 to {LONGEST_TENANT_ID} visible ASCII characters");
+            diagnostics.push(
+                Diagnostic::error("bad-tenant-id", id.span, message).help("give the Keystone project's id"),
+            );
+        }
+    }
+    unused_groups(tenant, diagnostics);
+}
+
+fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let mut used: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for place in tenant.rules.iter().flat_map(|rule| [&rule.from.place, &rule.to.place]).flatten() {
+        match &place.value {
+            Place::AddressGroup(name) => drop(used.insert(("address group", name))),
+            Place::PortGroup(name) => drop(used.insert(("port group", name))),
+            _ => {}
+        }
+    }
+    let mut unused = |what: &'static str, name: &Spanned<String>| {
+        if !used.contains(&(what, name.value.as_str())) {
+            let message = format!("the {what} `{name}` is used by no rule");
+            let help = "name it in a rule, or take it out";
+            diagnostics.push(Diagnostic::warning("unused-group", name.span, message).help(help));
+        }
+    };
+    for group in &tenant.address_groups {
+        unused("address group", &group.name);
+    }
+    // A stateful port group is for MidoNet's flow state, and needs no rule.
+    for group in tenant.port_groups.iter().filter(|group| !group.stateful) {
+        unused("port group", &group.name);
+    }
+    for group in &tenant.address_groups {
+        if group.addresses.is_empty() {
+            let message =
+                format!("the address group `{}` is empty: rules that name it match nothing", group.name);
+            diagnostics
+                .push(Diagnostic::warning("empty-group", group.name.span, message).help("give it addresses"));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Rules that can't do what they seem to say.
+
+use ipnet::Ipv4Net;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::network::{Expose, Place, Rule, Tenant};
+use crate::spec;
+use crate::spec::{Action, Protocol};
+use crate::topology::object::PortRange;
+
+/// The most MidoNet rules that one rule of a spec may become (groups times groups times protocols).
+pub(crate) const LARGEST_EXPANSION: usize = 4096;
+
+/// 5.x takes 1 to 65535 where ICMP's type and code go (not recorded: what MidoNet declares).
+fn icmp_zero(tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let is_zero = |range: &Option<PortRange>| range.is_some_and(|range| range.start == 0);
+    for rule in &tenant.rules {
+        let found = rule.protocols.iter().find(|protocol| {
+            protocol.number == 1 && (is_zero(&protocol.source) || is_zero(&protocol.destination))
+        });
+        let Some(protocol) = found else { continue };
+        let what = if is_zero(&protocol.source) { "type" } else { "code" };
+        let message =
+            format!("the rule `{}` asks for ICMP {what} 0, which MidoNet 5.x can't match", rule.name);
+        let help =
+            format!("leave `{what}` out; echo has no other code than 0, and answers pass by themselves");
+        diagnostics.push(Diagnostic::error("icmp-zero", rule.span, message).help(help));
+    }
+}
+
+pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    stateless_after_stateful(tenant, diagnostics);
+    if site.midonet.version.value == 5 {
+        icmp_zero(tenant, diagnostics);
+    }
+    for (at, rule) in tenant.rules.iter().enumerate() {
+        // Looking back over a window keeps the check linear for tenants with thousands of rules.
+        let earlier =
+            tenant.rules.iter().take(at).rev().take(2000).find(|earlier| shadows(tenant, earlier, rule));
+        if let Some(earlier) = earlier {
+            let message = format!(
+                "the rule `{}` never matches: `{}` before it takes all of it",
+                rule.name, earlier.name
+            );
+            let diagnostic =
+                Diagnostic::warning("shadowed-rule", rule.span, message).also(earlier.span, "this one");
+            diagnostics.push(diagnostic.help("put it before the other, or take it out"));
+        }
+        let size = expansion(rule);
+        if size > LARGEST_EXPANSION {
+            let message = format!(
+                "the rule `{}` becomes {size} rules of MidoNet, more than {LARGEST_EXPANSION}",
+                rule.name
+            );
+            let help = "use smaller groups, wider networks in them, or fewer ports";
+            diagnostics.push(Diagnostic::error("rule-too-large", rule.span, message).help(help));
+        }
+        if rule.from == Place::World && rule.to == Place::World {
+            let message = format!(
+                "the rule `{}` is from the world to the world: no such packet passes a tenant",
+                rule.name
+            );
+            diagnostics
+                .push(Diagnostic::warning("idle-rule", rule.span, message).help("name a bridge at one end"));
+        }
+    }
+    for expose in &tenant.exposes {
+        if let Some(rule) = shutting_rule(tenant, expose) {
+            let message = format!(
+                "{}:{} is exposed, and the rule `{}` ends what comes in by it",
+                expose.public, expose.public_port, rule.name
+            );
+            let diagnostic =
+                Diagnostic::warning("expose-shut", expose.span, message).also(rule.span, "this rule");
+            let to = format!("to = {{ bridge = …, {} = {} }}", expose.protocol_name(), expose.target_port);
+            diagnostics.push(
+                diagnostic.help(format!(
+                    "put a rule before it: from = {{ world = true }}, {to}, action = \"accept\""
+                )),
+            );
+        }
+    }
+}
+
+/// Stateless rules are asked before answers are let through; so they stand first.
+fn stateless_after_stateful(tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let first_stateful = tenant.rules.iter().position(|rule| rule.stateful);
+    let Some(stateful) = first_stateful.and_then(|at| tenant.rules.get(at)) else { return };
+    for rule in tenant.rules.iter().skip(first_stateful.unwrap_or(0)).filter(|rule| !rule.stateful) {
+        let message = format!("the stateless rule `{}` stands behind a stateful one", rule.name);
+        let diagnostic = Diagnostic::error("stateless-order", rule.span, message)
+            .also(stateful.span, "the first stateful rule");
+        let help = "stateless rules see answers too, so they are asked first: move it up";
+        diagnostics.push(diagnostic.help(help));
+    }
+}
+
+fn choices(place: &Place) -> usize {
+    match place {
+        Place::Addresses(networks) => networks.len(),
+        Place::Ports(ports) => ports.len(),
+        _ => 1,
+    }
+}
+
+fn expansion(rule: &Rule) -> usize {
+    choices(&rule.from) * choices(&rule.to) * rule.protocols.len().max(1)
+}
+
+/// Whether every packet of `later` is one of `earlier`.
+fn shadows(tenant: &Tenant, earlier: &Rule, later: &Rule) -> bool {
+    let same_section = earlier.stateful == later.stateful;
+    let from_world_matters = earlier.from == Place::Anywhere && earlier.action == Action::Accept;
+    same_section
+        && place_covers(tenant, &earlier.from, &later.from)
+        && place_covers(tenant, &earlier.to, &later.to)
+        && !(from_world_matters
+            && matches!(later.from, Place::World | Place::Addresses(_) | Place::Anywhere)
+            && later.action != Action::Accept)
+        && protocols_cover(&earlier.protocols, &later.protocols)
+}
+
+fn networks_of(tenant: &Tenant, place: &Place) -> Option<Vec<Ipv4Net>> {
+    match place {
+        Place::Addresses(networks) => Some(networks.clone()),
+        Place::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
+        Place::Ports(ports) => Some(
+            ports.iter().filter_map(|at| tenant.ports.get(*at)).map(|port| port.address.into()).collect(),
+        ),
+        _ => None,
+    }
+}
+
+fn place_covers(tenant: &Tenant, wide: &Place, narrow: &Place) -> bool {
+    if *wide == Place::Anywhere || wide == narrow {
+        return true;
+    }
+    let (Some(wide_networks), Some(narrow_networks)) =
+        (networks_of(tenant, wide), networks_of(tenant, narrow))
+    else {
+        return false;
+    };
+    // An address may be a source's without coming from the bridge; so a bridge covers only static ports.
+    let comparable = !matches!(wide, Place::Bridge(_)) || matches!(narrow, Place::Ports(_));
+    comparable
+        && !narrow_networks.is_empty()
+        && narrow_networks.iter().all(|narrow| wide_networks.iter().any(|wide| wide.contains(narrow)))
+}
+
+fn range_covers(wide: Option<PortRange>, narrow: Option<PortRange>) -> bool {
+    match (wide, narrow) {
+        (None, _) => true,
+        (Some(wide), Some(narrow)) => wide.start <= narrow.start && narrow.end <= wide.end,
+        (Some(wide), None) => wide.start <= 1 && wide.end == u16::MAX,
+    }
+}
+
+fn protocols_cover(wide: &[Protocol], narrow: &[Protocol]) -> bool {
+    let covered = |narrow: &Protocol| {
+        wide.iter().any(|wide| {
+            wide.number == narrow.number
+                && range_covers(wide.source, narrow.source)
+                && range_covers(wide.destination, narrow.destination)
+        })
+    };
+    wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(covered))
+}
+
+/// The first rule that decides about every new connection to an exposed port, if it ends it.
+fn shutting_rule<'a>(tenant: &'a Tenant, expose: &Expose) -> Option<&'a Rule> {
+    let wanted = Protocol { number: expose.protocol, source: None, destination: Some(expose.target_range()) };
+    let target = Place::Addresses(vec![expose.address.into()]);
+    let to_fits = |rule: &Rule| match &rule.to {
+        Place::Bridge(at) => *at == expose.bridge,
+        other => place_covers(tenant, other, &target),
+    };
+    let everything = |from: &Place| match from {
+        Place::Anywhere | Place::World => true,
+        Place::Addresses(networks) => networks.iter().any(|network| network.prefix_len() == 0),
+        _ => false,
+    };
+    for rule in
+        tenant.rules.iter().filter(|rule| to_fits(rule) && protocols_cover(&rule.protocols, &[wanted]))
+    {
+        let outside = matches!(rule.from, Place::Anywhere | Place::World | Place::Addresses(_));
+        match rule.action {
+            Action::Accept if outside => return None,
+            Action::Drop | Action::Reject if everything(&rule.from) => return Some(rule),
+            _ => {}
+        }
+    }
+    None
+}

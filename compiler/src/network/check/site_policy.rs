@@ -1,0 +1,238 @@
+//! What a policy asks of every tenant. Each violation names the line of the spec and the line of the policy.
+
+use std::fmt::Display;
+
+use ipnet::{Ipv4Net, Ipv4Subnets};
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::source::{Span, Spanned};
+use crate::spec::{Action, Egress, Endpoint, Expose, Pattern, Place, Policy, Profile, Rule, Site, Tenant};
+use crate::topology::object::PortRange;
+
+/// What the second place of every violation says.
+const THE_POLICY: &str = "the policy";
+
+pub(super) fn check(site: &Site, policy: &Policy, tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let mut checker = Checker { site, policy, tenant, diagnostics };
+    checker.limits();
+    checker.names();
+    checker.labels();
+    checker.modes();
+    checker.networks();
+    tenant.exposes.iter().for_each(|expose| checker.expose(expose));
+    tenant.rules.iter().for_each(|rule| checker.rule(rule));
+}
+
+struct Checker<'a> {
+    site: &'a Site,
+    policy: &'a Policy,
+    tenant: &'a Tenant,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl<'a> Checker<'a> {
+    fn report(&mut self, code: &'static str, at: Span, policy: Span, message: String, help: String) {
+        self.diagnostics.push(Diagnostic::error(code, at, message).also(policy, THE_POLICY).help(help));
+    }
+
+    /// Each limit is exceeded by the first thing that is one too many.
+    fn limits(&mut self) {
+        let (tenant, limits) = (self.tenant, &self.policy.limits);
+        let counted = [
+            (
+                "bridges",
+                &limits.bridges,
+                tenant.bridges.iter().map(|one| one.name.span).collect::<Vec<Span>>(),
+            ),
+            ("ports", &limits.ports, tenant.ports.iter().map(|one| one.name.span).collect()),
+            ("routes", &limits.routes, tenant.routes.iter().map(|one| one.destination.span).collect()),
+            ("rules", &limits.rules, tenant.rules.iter().map(|one| one.name.span).collect()),
+            ("exposes", &limits.exposes, tenant.exposes.iter().map(|one| one.public.span).collect()),
+            ("peers", &limits.peers, tenant.peers.iter().map(|one| one.tenant.span).collect()),
+        ];
+        for (what, limit, found) in counted {
+            let Some(limit) = limit else { continue };
+            if let Some(one_too_many) = found.get(limit.value as usize) {
+                let message =
+                    format!("`{}` has {} {what}, and the policy allows {limit}", tenant.name, found.len());
+                let help = format!("take some away, or have `limits.{what}` raised");
+                self.report("policy-limit", *one_too_many, limit.span, message, help);
+            }
+        }
+    }
+
+    fn name(&mut self, pattern: Option<&Pattern>, what: &str, name: &Spanned<String>) {
+        let Some(pattern) = pattern.filter(|pattern| !pattern.regex.is_match(name)) else { return };
+        let message = format!("the {what} `{name}` is not named as the policy wants it");
+        let help = format!("the whole name has to match `{}`", pattern.text);
+        self.report("policy-name", name.span, pattern.text.span, message, help);
+    }
+
+    fn names(&mut self) {
+        let (tenant, names) = (self.tenant, &self.policy.names);
+        self.name(names.tenant.as_ref(), "tenant", &tenant.name);
+        for bridge in &tenant.bridges {
+            self.name(names.bridge.as_ref(), "bridge", &bridge.name);
+        }
+        for port in &tenant.ports {
+            self.name(names.port.as_ref(), "port", &port.name);
+        }
+        for rule in &tenant.rules {
+            self.name(names.rule.as_ref(), "rule", &rule.name);
+        }
+        for group in &tenant.address_groups {
+            self.name(names.address_group.as_ref(), "address group", &group.name);
+        }
+        for group in &tenant.port_groups {
+            self.name(names.port_group.as_ref(), "port group", &group.name);
+        }
+    }
+
+    fn labels(&mut self) {
+        let (tenant, policy) = (self.tenant, self.policy);
+        for label in &policy.required_labels {
+            if !tenant.labels.contains_key(&label.value) {
+                let message = format!("`{}` has no label `{label}`", tenant.name);
+                let help = format!("add it: labels = {{ {label} = \"…\" }}");
+                self.report("policy-label", tenant.name.span, label.span, message, help);
+            }
+        }
+        for (label, pattern) in &policy.label_values {
+            let Some(value) = tenant.labels.get(label) else { continue };
+            if !pattern.regex.is_match(value) {
+                let message = format!("the label `{label}` can't be `{value}`");
+                let help = format!("the whole value has to match `{}`", pattern.text);
+                self.report("policy-label", value.span, pattern.text.span, message, help);
+            }
+        }
+        if let Some(labels) = &policy.require_protect {
+            let has = |(label, value): (&String, &String)| {
+                tenant.labels.get(label).is_some_and(|own| own.value == *value)
+            };
+            if !tenant.protect && labels.iter().all(has) {
+                let message = format!("`{}` has to be protected", tenant.name);
+                let help = "add `protect = true`".to_owned();
+                self.report("policy-protect", tenant.name.span, labels.span, message, help);
+            }
+        }
+    }
+
+    fn modes(&mut self) {
+        let (tenant, policy) = (self.tenant, self.policy);
+        let profile = tenant.profile_in(self.site);
+        if let Some(allowed) = policy.allowed_profiles.as_ref().filter(|allowed| !allowed.contains(&profile))
+        {
+            let at = tenant.profile.map_or(tenant.name.span, |own| own.span);
+            let message = format!("`{}` may not have the profile `{}`", tenant.name, profile.name());
+            let help = format!("the policy allows {}", listed(allowed.iter().map(|one| one.name())));
+            self.report("policy-profile", at, allowed.span, message, help);
+        }
+        let kind = tenant.anti_spoof_in(self.site);
+        if let Some(allowed) = policy.allowed_anti_spoof.as_ref().filter(|allowed| !allowed.contains(&kind)) {
+            let at = tenant.anti_spoof.map_or(tenant.name.span, |own| own.span);
+            let message = format!("`{}` may not check sources by `{}`", tenant.name, kind.name());
+            let help = format!("the policy allows {}", listed(allowed.iter().map(|one| one.name())));
+            self.report("policy-anti-spoof", at, allowed.span, message, help);
+        }
+    }
+
+    fn networks(&mut self) {
+        let (tenant, policy) = (self.tenant, self.policy);
+        if let Some(allowed) = &policy.allowed_bridge_networks {
+            for cidr in tenant.bridges.iter().filter_map(|bridge| bridge.cidr.as_ref()) {
+                if !lies_in(&cidr.value, allowed) {
+                    let message = format!("a bridge may not have the network {cidr}");
+                    let help = format!("the policy allows networks in {}", listed(allowed.iter()));
+                    self.report("policy-bridge-network", cidr.span, allowed.span, message, help);
+                }
+            }
+        }
+        let (Some(allowed), Egress::SnatTo(first, last)) =
+            (&policy.allowed_public_addresses, tenant.egress.value)
+        else {
+            return;
+        };
+        if !Ipv4Subnets::new(first, last, 0).all(|network| lies_in(&network, allowed)) {
+            let message = format!("`{}` may not translate to {first}-{last}", tenant.name);
+            let help = format!("the policy allows addresses in {}", listed(allowed.iter()));
+            self.report("policy-public-address", tenant.egress.span, allowed.span, message, help);
+        }
+    }
+
+    fn expose(&mut self, expose: &Expose) {
+        let policy = self.policy;
+        let port = expose.public_port;
+        let holds =
+            |ranges: &[PortRange]| ranges.iter().any(|range| (range.start..=range.end).contains(&port));
+        let at = expose.public.span;
+        if let Some(allowed) = policy.allowed_public_ports.as_ref().filter(|allowed| !holds(allowed)) {
+            let message = format!("the public port {port} may not be exposed");
+            let help = format!("the policy allows {}", listed(allowed.iter().map(show)));
+            self.report("policy-public-port", at, allowed.span, message, help);
+        }
+        if let Some(forbidden) = policy.forbidden_public_ports.as_ref().filter(|forbidden| holds(forbidden)) {
+            let message = format!("the public port {port} may not be exposed");
+            let help = format!("the policy forbids {}", listed(forbidden.iter().map(show)));
+            self.report("policy-public-port", at, forbidden.span, message, help);
+        }
+        let address = Ipv4Net::from(expose.public.value);
+        let allowed = policy.allowed_public_addresses.as_ref();
+        if let Some(allowed) = allowed.filter(|allowed| !lies_in(&address, allowed)) {
+            let message = format!("the address {} may not be exposed", expose.public);
+            let help = format!("the policy allows addresses in {}", listed(allowed.iter()));
+            self.report("policy-public-address", at, allowed.span, message, help);
+        }
+    }
+
+    fn rule(&mut self, rule: &Rule) {
+        if rule.action != Action::Accept {
+            return;
+        }
+        // In strict, a rule that names no source opens nothing towards the world.
+        let nameless = self.tenant.profile_in(self.site) == Profile::Rainbond;
+        let sources = self.policy.forbid_accept_from_anywhere.filter(|_| self.is_all(&rule.from, nameless));
+        let targets = self.policy.forbid_accept_to_anywhere.filter(|_| self.is_all(&rule.to, true));
+        for (policy, end, word) in [(sources, &rule.from, "from"), (targets, &rule.to, "to")] {
+            let Some(policy) = policy else { continue };
+            let at = end.place.as_ref().map_or(rule.name.span, |place| place.span);
+            let message = format!("the rule `{}` accepts {word} everywhere", rule.name);
+            let help = format!("name a bridge, a peer or narrower addresses in `{word}`");
+            self.report("policy-accept", at, policy, message, help);
+        }
+    }
+
+    /// Whether an end of a rule holds every address.
+    fn is_all(&self, end: &Endpoint, nameless: bool) -> bool {
+        match end.place.as_ref().map(|place| &place.value) {
+            None => nameless,
+            Some(Place::World) => true,
+            Some(Place::Cidr(network)) => network.prefix_len() == 0,
+            Some(Place::AddressGroup(name)) => {
+                let group = self.tenant.address_groups.iter().find(|group| group.name.value == *name);
+                let networks = group.into_iter().flat_map(|group| &group.addresses);
+                let networks: Vec<Ipv4Net> = networks.map(|network| network.value).collect();
+                Ipv4Net::aggregate(&networks).iter().any(|network| network.prefix_len() == 0)
+            }
+            Some(Place::Bridge(_) | Place::PortGroup(_) | Place::Peer(_)) => false,
+        }
+    }
+}
+
+fn lies_in(network: &Ipv4Net, allowed: &[Ipv4Net]) -> bool {
+    Ipv4Net::aggregate(&allowed.to_vec()).iter().any(|allowed| allowed.contains(network))
+}
+
+fn show(range: &PortRange) -> String {
+    match range.start == range.end {
+        true => range.start.to_string(),
+        false => format!("{}-{}", range.start, range.end),
+    }
+}
+
+fn listed(items: impl Iterator<Item = impl Display>) -> String {
+    let items: Vec<String> = items.map(|item| item.to_string()).collect();
+    match items.is_empty() {
+        true => "none".to_owned(),
+        false => items.join(", "),
+    }
+}

@@ -1,0 +1,260 @@
+//! A network: tenants whose names are resolved and whose addresses are all known. What `lower` works on.
+
+pub mod address_ranges;
+pub mod allocation;
+pub mod check;
+pub mod grown;
+pub mod lock_file;
+pub mod moved;
+pub mod peering;
+pub mod resolve;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+use uuid::Uuid;
+
+use crate::source::Span;
+use crate::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
+use crate::topology::object::{MacAddress, PortRange};
+
+/// A tenant, ready to be lowered. Lists keep the order of the spec; indexes point into these lists.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Its name.
+    pub name: Arc<str>,
+    /// MidoNet's `tenantId`.
+    pub tenant_id: Arc<str>,
+    /// The profile.
+    pub profile: Profile,
+    /// Where sources are checked.
+    pub anti_spoof: AntiSpoof,
+    /// May not be destroyed.
+    pub protect: bool,
+    /// How pods reach the world.
+    pub egress: Egress,
+    /// Where `egress` stands.
+    pub egress_span: Span,
+    /// The link to the provider router.
+    pub link: Link,
+    /// Bridges.
+    pub bridges: Vec<Bridge>,
+    /// Static ports.
+    pub ports: Vec<Port>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// Rules.
+    pub rules: Vec<Rule>,
+    /// Port groups.
+    pub port_groups: Vec<PortGroup>,
+    /// Exposed ports.
+    pub exposes: Vec<Expose>,
+    /// Peers that answer.
+    pub peers: Vec<Peer>,
+    /// What has to hold.
+    pub asserts: Vec<Assert>,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+/// Two addresses, joined by a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The far end: the provider router's, or the peer's.
+    pub far: Ipv4Addr,
+    /// The tenant router's end.
+    pub near: Ipv4Addr,
+    /// The network that both are on.
+    pub network: Ipv4Net,
+}
+
+impl Tenant {
+    /// The bridge at this place, and then those that were added because it was full, by their places.
+    pub fn with_grown(&self, at: usize) -> impl Iterator<Item = usize> {
+        let name = self.bridges.get(at).map(|bridge| Arc::clone(&bridge.name));
+        let added = self
+            .bridges
+            .iter()
+            .enumerate()
+            .filter(move |(_, bridge)| bridge.grown_from.is_some() && bridge.grown_from == name);
+        std::iter::once(at).chain(added.map(|(place, _)| place))
+    }
+
+    /// The networks of [`Tenant::with_grown`].
+    pub fn networks_with_grown(&self, at: usize) -> impl Iterator<Item = Ipv4Net> {
+        self.with_grown(at).filter_map(|at| self.bridges.get(at)).map(|bridge| bridge.cidr)
+    }
+}
+
+/// A bridge.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its network.
+    pub cidr: Ipv4Net,
+    /// Its gateway's address.
+    pub gateway: Ipv4Addr,
+    /// The name of the bridge that it was added for, because that one was full: what is said of that one is said of it.
+    pub grown_from: Option<Arc<str>>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A static port.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its bridge.
+    pub bridge: usize,
+    /// The host's id.
+    pub host: Uuid,
+    /// The interface there.
+    pub interface: String,
+    /// The MAC address behind it.
+    pub mac: MacAddress,
+    /// The address behind it.
+    pub address: Ipv4Addr,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Which destinations it is for.
+    pub destination: Ipv4Net,
+    /// Where they go.
+    pub target: RouteTarget,
+    /// Its weight.
+    pub weight: u32,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteTarget {
+    /// To an address on a bridge.
+    Via(usize, Ipv4Addr),
+    /// To the destination itself, on a bridge.
+    Bridge(usize),
+    /// Nowhere.
+    Blackhole,
+    /// Nowhere, with an ICMP error.
+    Reject,
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where a connection comes from.
+    pub from: Place,
+    /// Where it goes.
+    pub to: Place,
+    /// What it carries; empty: anything.
+    pub protocols: Vec<Protocol>,
+    /// What happens.
+    pub action: Action,
+    /// Whether answers pass without being asked.
+    pub stateful: bool,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One end of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Not named.
+    Anywhere,
+    /// Behind the provider router.
+    World,
+    /// On a bridge.
+    Bridge(usize),
+    /// In a peer's network.
+    Peer(usize),
+    /// At one of these addresses.
+    Addresses(Vec<Ipv4Net>),
+    /// At one of these static ports.
+    Ports(Vec<usize>),
+}
+
+/// A group of static ports.
+#[derive(Clone, Debug)]
+pub struct PortGroup {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The ports.
+    pub ports: Vec<usize>,
+    /// Whether they share flow state.
+    pub stateful: bool,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A public port that leads to a pod.
+#[derive(Clone, Debug)]
+pub struct Expose {
+    /// The public address.
+    pub public: Ipv4Addr,
+    /// The public port.
+    pub public_port: u16,
+    /// TCP (6) or UDP (17).
+    pub protocol: u8,
+    /// The pod's bridge.
+    pub bridge: usize,
+    /// The pod's address.
+    pub address: Ipv4Addr,
+    /// The pod's port.
+    pub target_port: u16,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl Expose {
+    /// The protocol's name.
+    pub fn protocol_name(&self) -> &'static str {
+        if self.protocol == 17 { "udp" } else { "tcp" }
+    }
+
+    /// The pod's port as a range.
+    pub fn target_range(&self) -> PortRange {
+        PortRange { start: self.target_port, end: self.target_port }
+    }
+}
+
+/// Another tenant that this one may talk to.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The other tenant's name.
+    pub name: Arc<str>,
+    /// Which of the own bridges the other may reach.
+    pub own_bridges: Vec<usize>,
+    /// The other's networks that may be reached.
+    pub networks: Vec<Ipv4Net>,
+    /// The link, seen from here.
+    pub link: Link,
+    /// Whether the link object is this tenant's (the first of the two names owns it).
+    pub owns_link: bool,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What has to hold of the network.
+#[derive(Clone, Debug)]
+pub struct Assert {
+    /// Where a connection comes from.
+    pub from: Place,
+    /// Where it goes.
+    pub to: Place,
+    /// What it carries; empty: anything.
+    pub protocols: Vec<Protocol>,
+    /// Whether all of it has to pass, or none.
+    pub allowed: bool,
+    /// Where it stands.
+    pub span: Span,
+}

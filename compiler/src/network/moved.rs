@@ -1,0 +1,214 @@
+//! `[[moved]]`: what was renamed. The objects stay; they are known by their new keys from then on.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::network::allocation::TenantAllocation;
+use crate::spec;
+use crate::spec::MovedKind;
+use crate::topology::key::Key;
+
+/// Where in a tenant's keys the name of a thing stands: `*` is any segment, `@` is the name, `+` before it a part of
+/// the same segment.
+fn places(kind: MovedKind) -> &'static [&'static str] {
+    match kind {
+        MovedKind::Bridge => &["bridge/@", "chain/in/rule/uplink-source/@", "route/*/bridge-@"],
+        MovedKind::Rule => &[
+            "chain/policy/rule/@",
+            "chain/stateless/rule/@",
+            "chain/in/rule/open/@",
+            "bridge/*/chain/rule/inside/@",
+        ],
+        MovedKind::Port => &["port/@", "port-group/*/port/@"],
+    }
+}
+
+/// The renamings of several tenants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Moves {
+    by_tenant: BTreeMap<String, Vec<Move>>,
+}
+
+/// One renaming.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Move {
+    kind: MovedKind,
+    from: String,
+    to: String,
+}
+
+impl Moves {
+    /// The renamings that these specs name.
+    pub fn of(specs: &[spec::Tenant]) -> Moves {
+        let by_tenant = specs.iter().filter(|spec| !spec.moved.is_empty()).map(|spec| {
+            let moves = spec.moved.iter().map(|moved| Move {
+                kind: moved.kind,
+                from: moved.from.value.clone(),
+                to: moved.to.value.clone(),
+            });
+            (spec.name.value.clone(), moves.collect())
+        });
+        Moves { by_tenant: by_tenant.collect() }
+    }
+
+    /// The key that an object had before, if it has another one now.
+    pub fn old_key(&self, new: &Key) -> Option<Key> {
+        self.renamed(new, |moved| (&moved.to, &moved.from))
+    }
+
+    /// The key that an object has now, if it had another one before.
+    pub fn new_key(&self, old: &Key) -> Option<Key> {
+        self.renamed(old, |moved| (&moved.from, &moved.to))
+    }
+
+    fn renamed<'m>(
+        &'m self,
+        key: &Key,
+        direction: impl Fn(&'m Move) -> (&'m String, &'m String),
+    ) -> Option<Key> {
+        let (tenant, path) = key.as_str().split_once('/')?;
+        let mut segments: Vec<String> = path.split('/').map(str::to_owned).collect();
+        let mut changed = false;
+        for moved in self.by_tenant.get(tenant)? {
+            let (from, to) = direction(moved);
+            for place in places(moved.kind) {
+                changed |= rename(&mut segments, place, from, to);
+            }
+        }
+        changed.then(|| Key::from(tenant).join(&segments.join("/")))
+    }
+}
+
+/// Puts one name in the place of another, where the segments begin as a place says.
+fn rename(segments: &mut [String], place: &str, from: &str, to: &str) -> bool {
+    let mut found = None;
+    let mut own = segments.iter_mut();
+    for pattern in place.split('/') {
+        let Some(segment) = own.next() else { return false };
+        match pattern.strip_suffix('@') {
+            Some(part) if segment.strip_prefix(part) == Some(from) => found = Some((segment, part)),
+            None if pattern == "*" || pattern == segment => {}
+            _ => return false,
+        }
+    }
+    found.map(|(segment, part)| *segment = format!("{part}{to}")).is_some()
+}
+
+/// Lets what a tenant was given follow the renamings of its spec.
+pub(crate) fn carry_over(spec: &spec::Tenant, given: &mut TenantAllocation) {
+    if spec.moved.is_empty() {
+        return;
+    }
+    for moved in &spec.moved {
+        let (from, to) = (&moved.from.value, &moved.to.value);
+        match moved.kind {
+            MovedKind::Bridge => {
+                if let (Some(network), false) = (given.bridges.get(from), given.bridges.contains_key(to)) {
+                    given.bridges.insert(to.clone(), *network);
+                }
+            }
+            MovedKind::Port => {
+                for port in given.ports.iter_mut().filter(|port| *port == from) {
+                    port.clone_from(to);
+                }
+            }
+            MovedKind::Rule => {}
+        }
+    }
+    let moves = Moves::of(std::slice::from_ref(spec));
+    let renamed = given.ids.iter().filter_map(|(key, id)| Some((moves.new_key(key)?, key.clone(), *id)));
+    for (new, old, id) in renamed.collect::<Vec<_>>() {
+        given.ids.remove(&old);
+        given.ids.entry(new).or_insert(id);
+    }
+}
+
+/// Reports renamings that can't be meant.
+pub(crate) fn check(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
+    for (at, moved) in spec.moved.iter().enumerate() {
+        let names: Vec<&str> = match moved.kind {
+            MovedKind::Bridge => spec.bridges.iter().map(|bridge| bridge.name.value.as_str()).collect(),
+            MovedKind::Rule => spec.rules.iter().map(|rule| rule.name.value.as_str()).collect(),
+            MovedKind::Port => spec.ports.iter().map(|port| port.name.value.as_str()).collect(),
+        };
+        let what = moved.kind.name();
+        if !names.contains(&moved.to.value.as_str()) {
+            let message = format!("nothing can have been renamed to `{}`: there is no such {what}", moved.to);
+            let help = format!("`to` is the new name, which a [[{what}]] of this file has");
+            diagnostics.push(Diagnostic::error("moved-nowhere", moved.to.span, message).help(help));
+        }
+        if names.contains(&moved.from.value.as_str()) {
+            let message =
+                format!("`{}` can't have been renamed: there still is a {what} of this name", moved.from);
+            let help = format!("`{what}` is the old name; take this [[moved]] out if nothing was renamed");
+            diagnostics.push(Diagnostic::error("moved-and-there", moved.from.span, message).help(help));
+        }
+        let twin = spec.moved.iter().take(at).find(|other| {
+            other.kind == moved.kind
+                && (other.from.value == moved.from.value || other.to.value == moved.to.value)
+        });
+        if let Some(twin) = twin {
+            let message = format!("`{}` and `{}` are in another [[moved]] as well", moved.from, moved.to);
+            let diagnostic = Diagnostic::error("moved-twice", moved.from.span, message);
+            diagnostics.push(diagnostic.also(twin.from.span, "the other one").help("take one of them out"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moves(kind: MovedKind) -> Moves {
+        let moved = Move { kind, from: "web".to_owned(), to: "front".to_owned() };
+        Moves { by_tenant: BTreeMap::from([("acme".to_owned(), vec![moved])]) }
+    }
+
+    #[test]
+    fn a_name_is_renamed_where_it_stands_and_nowhere_else() {
+        let cases = [
+            (MovedKind::Bridge, "acme/bridge/web", Some("acme/bridge/front")),
+            (
+                MovedKind::Bridge,
+                "acme/bridge/web/chain/rule/source",
+                Some("acme/bridge/front/chain/rule/source"),
+            ),
+            (
+                MovedKind::Bridge,
+                "acme/chain/in/rule/uplink-source/web",
+                Some("acme/chain/in/rule/uplink-source/front"),
+            ),
+            (
+                MovedKind::Bridge,
+                "acme/route/10.0.0.0-8/bridge-web",
+                Some("acme/route/10.0.0.0-8/bridge-front"),
+            ),
+            (MovedKind::Bridge, "acme/port/web", None),
+            (MovedKind::Bridge, "acme/bridge/webs", None),
+            (MovedKind::Bridge, "other/bridge/web", None),
+            (
+                MovedKind::Rule,
+                "acme/chain/policy/rule/web/tcp-80",
+                Some("acme/chain/policy/rule/front/tcp-80"),
+            ),
+            (
+                MovedKind::Rule,
+                "acme/bridge/web/chain/rule/inside/web",
+                Some("acme/bridge/web/chain/rule/inside/front"),
+            ),
+            (MovedKind::Port, "acme/port/web/binding", Some("acme/port/front/binding")),
+            (MovedKind::Port, "acme/port-group/g/port/web", Some("acme/port-group/g/port/front")),
+            (MovedKind::Port, "acme", None),
+        ];
+        for (kind, old, new) in cases {
+            let moves = moves(kind);
+            assert_eq!(moves.new_key(&Key::from(old)).as_ref().map(Key::as_str), new, "{old}");
+            if let Some(new) = new {
+                assert_eq!(moves.old_key(&Key::from(new)).as_ref().map(Key::as_str), Some(old));
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Peerings whose other side is not there: who attaches a pod compiles the tenants that are made, and no others.
+//!
+//! Such a peering waits. What the spec says about it, in rules and assertions, is about nobody as long.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::spec::{Endpoint, Place, Tenant};
+
+/// The names of the peers of each tenant, by the tenant's name.
+pub type PeersOf = BTreeMap<String, BTreeSet<String>>;
+
+/// Whom these tenants name.
+pub(crate) fn peers_of(specs: &[Tenant]) -> PeersOf {
+    let named = |spec: &Tenant| spec.peers.iter().map(|peer| peer.tenant.value.clone()).collect();
+    specs.iter().map(|spec| (spec.name.value.clone(), named(spec))).collect()
+}
+
+/// Takes out of each spec the peers that are not among them, or that don't name it, and what is said about these.
+pub(crate) fn keep_answered_peers(specs: &mut [Tenant]) {
+    let peers = peers_of(specs);
+    for spec in specs {
+        let name = &spec.name.value;
+        let answers =
+            |other: &str| other == name || peers.get(other).is_some_and(|named| named.contains(name));
+        let named = spec.peers.iter().map(|peer| peer.tenant.value.clone());
+        let awaited: BTreeSet<String> = named.filter(|peer| !answers(peer)).collect();
+        let is_about = |end: &Endpoint| match end.place.as_ref().map(|place| &place.value) {
+            Some(Place::Peer(peer)) => awaited.contains(peer),
+            _ => false,
+        };
+        spec.peers.retain(|peer| !awaited.contains(&peer.tenant.value));
+        spec.rules.retain(|rule| !is_about(&rule.from) && !is_about(&rule.to));
+        spec.asserts.retain(|assert| !is_about(&assert.from) && !is_about(&assert.to));
+    }
+}

@@ -1,0 +1,400 @@
+//! Names to references, and everything that is wrong with them: specs and allocations in, tenants out.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+use uuid::Uuid;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::network::allocation::{Allocations, LinkAddresses, block_of, pair_name};
+use crate::network::{
+    Assert, Bridge, Expose, Link, Peer, Place, Port, PortGroup, Route, RouteTarget, Rule, Tenant,
+};
+use crate::source::{Span, Spanned};
+use crate::spec;
+use crate::spec::parse::nearest;
+use crate::spec::{Gateway, Profile};
+
+/// Resolves every tenant: sorted by name, a second one of a name left out. Whatever an error makes
+/// impossible to resolve is left out as well; the error is in the diagnostics.
+pub fn resolve(
+    site: &spec::Site,
+    specs: &[spec::Tenant],
+    allocations: &Allocations,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Tenant> {
+    let mut sorted: Vec<&spec::Tenant> = specs.iter().collect();
+    sorted.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
+    unique(sorted.iter().map(|tenant| &tenant.name), "tenants", diagnostics);
+    sorted.dedup_by(|a, b| a.name.value == b.name.value);
+    let by_name: BTreeMap<&str, &spec::Tenant> = sorted.iter().map(|t| (t.name.value.as_str(), *t)).collect();
+    let mut resolver = Resolver { site, allocations, by_name: &by_name, diagnostics };
+    sorted.iter().filter_map(|spec| resolver.tenant(spec)).collect()
+}
+
+/// Reports names that occur twice.
+fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str, diagnostics: &mut Diagnostics) {
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    for name in names {
+        if let Some(first) = seen.get(name.value.as_str()) {
+            let message = format!("two {what} are called `{name}`");
+            let diagnostic =
+                Diagnostic::error("duplicate-name", name.span, message).also(*first, "the first");
+            diagnostics.push(diagnostic.help("give one of them another name"));
+        } else {
+            seen.insert(&name.value, name.span);
+        }
+    }
+}
+
+/// What stands in the place of a `tenantId` that only Keystone knows. No Keystone gives such an id.
+pub fn unknown_project(tenant: &str) -> String {
+    format!("unknown-project-of:{tenant}")
+}
+
+struct Resolver<'a, 'd> {
+    site: &'a spec::Site,
+    allocations: &'a Allocations,
+    by_name: &'a BTreeMap<&'a str, &'a spec::Tenant>,
+    diagnostics: &'d mut Diagnostics,
+}
+
+/// What the names of one tenant stand for.
+struct Names<'a> {
+    bridges: BTreeMap<&'a str, usize>,
+    ports: BTreeMap<&'a str, usize>,
+    address_groups: BTreeMap<&'a str, Vec<Ipv4Net>>,
+    port_groups: BTreeMap<&'a str, Vec<usize>>,
+    peers: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Resolver<'a, '_> {
+    fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
+        self.duplicates(spec);
+        crate::network::moved::check(spec, self.diagnostics);
+        let given = self.allocations.tenants.get(&spec.name.value)?;
+        let profile = spec.profile_in(self.site);
+        let prefix = spec.link.as_ref().and_then(|pin| pin.prefix);
+        let link = self.uplink(profile, given.link?, prefix);
+        let tenant_id = self.tenant_id(spec, given.tenant_id.as_deref());
+        let bridges: Vec<Bridge> =
+            spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &given.bridges)).collect();
+        let mut names = Names {
+            bridges: bridges.iter().enumerate().map(|(at, bridge)| (bridge_name(spec, bridge), at)).collect(),
+            ports: BTreeMap::new(),
+            address_groups: BTreeMap::new(),
+            port_groups: BTreeMap::new(),
+            peers: BTreeMap::new(),
+        };
+        let mut ports = Vec::with_capacity(spec.ports.len());
+        for port in &spec.ports {
+            if let Some(resolved) = self.port(port, &names) {
+                names.ports.insert(&port.name.value, ports.len());
+                ports.push(resolved);
+            }
+        }
+        let port_groups: Vec<PortGroup> =
+            spec.port_groups.iter().map(|group| self.port_group(group, &names)).collect();
+        names.port_groups = spec
+            .port_groups
+            .iter()
+            .zip(&port_groups)
+            .map(|(s, group)| (s.name.value.as_str(), group.ports.clone()))
+            .collect();
+        names.address_groups = spec.address_groups.iter().map(address_group).collect();
+        let peers: Vec<Peer> = spec.peers.iter().filter_map(|peer| self.peer(spec, peer, &names)).collect();
+        names.peers = spec
+            .peers
+            .iter()
+            .filter_map(|s| {
+                Some((s.tenant.value.as_str(), peers.iter().position(|peer| *peer.name == *s.tenant.value)?))
+            })
+            .collect();
+        Some(Tenant {
+            name: spec.name.value.as_str().into(),
+            tenant_id,
+            profile,
+            anti_spoof: spec.anti_spoof_in(self.site),
+            protect: spec.protect,
+            egress: spec.egress.value,
+            egress_span: if spec.egress.span.end == 0 { spec.name.span } else { spec.egress.span },
+            link,
+            routes: spec.routes.iter().filter_map(|route| self.route(route, &bridges, &names)).collect(),
+            rules: spec.rules.iter().filter_map(|rule| self.rule(rule, &names)).collect(),
+            exposes: spec.exposes.iter().filter_map(|expose| self.expose(expose, &ports, &names)).collect(),
+            asserts: spec.asserts.iter().filter_map(|assert| self.assertion(assert, &names)).collect(),
+            bridges,
+            ports,
+            port_groups,
+            peers,
+            span: spec.name.span,
+        })
+    }
+
+    fn duplicates(&mut self, spec: &spec::Tenant) {
+        unique(spec.bridges.iter().map(|bridge| &bridge.name), "bridges", self.diagnostics);
+        unique(spec.ports.iter().map(|port| &port.name), "ports", self.diagnostics);
+        unique(spec.rules.iter().map(|rule| &rule.name), "rules", self.diagnostics);
+        unique(spec.address_groups.iter().map(|group| &group.name), "address groups", self.diagnostics);
+        unique(spec.port_groups.iter().map(|group| &group.name), "port groups", self.diagnostics);
+        unique(spec.peers.iter().map(|peer| &peer.tenant), "peers", self.diagnostics);
+    }
+
+    /// MidoNet's `tenantId`: what the spec says, or the Keystone project that is known, or the name.
+    fn tenant_id(&mut self, spec: &spec::Tenant, known: Option<&str>) -> Arc<str> {
+        if let Some(id) = spec.tenant_id.as_ref().map(|id| id.value.as_str()).or(known) {
+            return id.into();
+        }
+        if self.site.keystone.is_none() {
+            return spec.name.value.as_str().into();
+        }
+        let message = format!("the Keystone project of `{}` is not known yet", spec.name);
+        let help = "`midoform lock` asks Keystone and writes it down; or give `tenant_id`";
+        self.diagnostics.push(Diagnostic::warning("unknown-project", spec.name.span, message).help(help));
+        unknown_project(&spec.name.value).into()
+    }
+
+    /// The network of the link: what is pinned; in `rainbond` the pool's own, as the Go plugin has it, else a /30.
+    fn uplink(&self, profile: Profile, given: LinkAddresses, prefix: Option<Spanned<u8>>) -> Link {
+        let pool =
+            self.site.pools.links.iter().map(|pool| pool.value).find(|pool| pool.contains(&given.provider));
+        let pinned = prefix.and_then(|prefix| Ipv4Net::new(given.provider, prefix.value).ok());
+        let standard = match profile {
+            Profile::Rainbond => pool.unwrap_or_else(|| given.block()),
+            Profile::Strict => given.block(),
+        };
+        let network = pinned.map_or(standard, |network| network.trunc());
+        Link { far: given.provider, near: given.tenant, network }
+    }
+
+    fn bridge(&mut self, spec: &spec::Bridge, given: &BTreeMap<String, Ipv4Net>) -> Option<Bridge> {
+        let cidr = *given.get(&spec.name.value)?;
+        let standard = self.site.defaults.gateway.unwrap_or(Gateway::Last);
+        let offset = |network: Ipv4Addr, by: i64| {
+            Ipv4Addr::from(u32::try_from(i64::from(u32::from(network)) + by).unwrap_or_default())
+        };
+        let gateway = match spec.gateway.map_or(standard, |gateway| gateway.value) {
+            Gateway::First => offset(cidr.network(), 1),
+            Gateway::Last => offset(cidr.broadcast(), -1),
+            Gateway::Address(address) => address,
+        };
+        let grown_from = spec.grown_from.as_deref().map(Arc::from);
+        Some(Bridge {
+            name: spec.name.value.as_str().into(),
+            cidr,
+            gateway,
+            grown_from,
+            span: spec.name.span,
+        })
+    }
+
+    /// Looks a name up; a name that nothing goes by is an error with the nearest one that exists.
+    fn look_up<T: Clone>(
+        &mut self,
+        what: &str,
+        name: &Spanned<String>,
+        known: &BTreeMap<&str, T>,
+    ) -> Option<T> {
+        self.look_up_at(what, &name.value, name.span, known)
+    }
+
+    fn look_up_at<T: Clone>(
+        &mut self,
+        what: &str,
+        name: &str,
+        span: Span,
+        known: &BTreeMap<&str, T>,
+    ) -> Option<T> {
+        if let Some(found) = known.get(name) {
+            return Some(found.clone());
+        }
+        let diagnostic = Diagnostic::error("unknown-name", span, format!("there is no {what} `{name}`"));
+        let help = match nearest(name, known.keys().copied()) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None if known.is_empty() => format!("the tenant has no {what}"),
+            None => {
+                let listed: Vec<&str> = known.keys().copied().take(8).collect();
+                let more = if known.len() > 8 { " …" } else { "" };
+                format!("there are: {}{more}", listed.join(", "))
+            }
+        };
+        self.diagnostics.push(diagnostic.help(help));
+        None
+    }
+
+    fn port(&mut self, spec: &spec::Port, names: &Names<'_>) -> Option<Port> {
+        let bridge = self.look_up("bridge", &spec.bridge, &names.bridges);
+        let host = self.host(&spec.host);
+        Some(Port {
+            name: spec.name.value.as_str().into(),
+            bridge: bridge?,
+            host: host?,
+            interface: spec.interface.value.clone(),
+            mac: spec.mac.value,
+            address: spec.address.value,
+            span: spec.name.span,
+        })
+    }
+
+    fn host(&mut self, name: &Spanned<String>) -> Option<Uuid> {
+        if let Ok(id) = Uuid::try_parse(&name.value) {
+            return Some(id);
+        }
+        let known = self.site.hosts.iter().map(|host| (host.name.value.as_str(), host.id.value)).collect();
+        self.look_up("[[host]] in the site file called", name, &known)
+    }
+
+    fn port_group(&mut self, spec: &spec::PortGroup, names: &Names<'_>) -> PortGroup {
+        let mut ports: Vec<usize> =
+            spec.ports.iter().filter_map(|port| self.look_up("port", port, &names.ports)).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let name = spec.name.value.as_str().into();
+        PortGroup { name, ports, stateful: spec.stateful, span: spec.name.span }
+    }
+
+    fn route(&mut self, spec: &spec::Route, bridges: &[Bridge], names: &Names<'_>) -> Option<Route> {
+        let target = match &spec.target.value {
+            spec::RouteTarget::Blackhole => RouteTarget::Blackhole,
+            spec::RouteTarget::Reject => RouteTarget::Reject,
+            spec::RouteTarget::Bridge(name) => {
+                RouteTarget::Bridge(self.look_up_at("bridge", name, spec.target.span, &names.bridges)?)
+            }
+            spec::RouteTarget::Via(address) => {
+                let Some(at) = bridges.iter().position(|bridge| bridge.cidr.contains(address)) else {
+                    let message = format!("the next hop {address} is in none of the tenant's bridges");
+                    let help =
+                        "a router asks for it by ARP on a bridge: name an address in a bridge's network";
+                    self.diagnostics
+                        .push(Diagnostic::error("next-hop-outside", spec.target.span, message).help(help));
+                    return None;
+                };
+                RouteTarget::Via(at, *address)
+            }
+        };
+        Some(Route {
+            destination: spec.destination.value,
+            target,
+            weight: spec.weight,
+            span: spec.destination.span,
+        })
+    }
+
+    fn rule(&mut self, spec: &spec::Rule, names: &Names<'_>) -> Option<Rule> {
+        let from = self.place(&spec.from, names);
+        let to = self.place(&spec.to, names);
+        Some(Rule {
+            name: spec.name.value.as_str().into(),
+            from: from?,
+            to: to?,
+            protocols: spec.protocols.clone(),
+            action: spec.action,
+            stateful: spec.stateful,
+            span: spec.name.span,
+        })
+    }
+
+    fn assertion(&mut self, spec: &spec::Assert, names: &Names<'_>) -> Option<Assert> {
+        let (from, to) = (self.place(&spec.from, names), self.place(&spec.to, names));
+        let (protocols, allowed, span) = (spec.protocols.clone(), spec.allowed, spec.span);
+        Some(Assert { from: from?, to: to?, protocols, allowed, span })
+    }
+
+    fn place(&mut self, end: &spec::Endpoint, names: &Names<'_>) -> Option<Place> {
+        let Some(place) = &end.place else { return Some(Place::Anywhere) };
+        let span = place.span;
+        Some(match &place.value {
+            spec::Place::World => Place::World,
+            spec::Place::Cidr(cidr) => Place::Addresses(vec![*cidr]),
+            spec::Place::Bridge(name) => {
+                Place::Bridge(self.look_up_at("bridge", name, span, &names.bridges)?)
+            }
+            spec::Place::Peer(name) => Place::Peer(self.look_up_at("peer", name, span, &names.peers)?),
+            spec::Place::AddressGroup(name) => {
+                Place::Addresses(self.look_up_at("address group", name, span, &names.address_groups)?)
+            }
+            spec::Place::PortGroup(name) => {
+                Place::Ports(self.look_up_at("port group", name, span, &names.port_groups)?)
+            }
+        })
+    }
+
+    fn expose(&mut self, spec: &spec::Expose, ports: &[Port], names: &Names<'_>) -> Option<Expose> {
+        let (bridge, address) = match (&spec.port, &spec.bridge, spec.address) {
+            (Some(port), _, _) => {
+                let port = ports.get(self.look_up("port", port, &names.ports)?)?;
+                (port.bridge, port.address)
+            }
+            (None, Some(bridge), Some(address)) => {
+                (self.look_up("bridge", bridge, &names.bridges)?, address.value)
+            }
+            _ => return None,
+        };
+        Some(Expose {
+            public: spec.public.value,
+            public_port: spec.public_port,
+            protocol: spec.protocol,
+            bridge,
+            address,
+            target_port: spec.target_port,
+            span: spec.public.span,
+        })
+    }
+
+    /// A peer that answers. One that doesn't is reported by `check::peers`.
+    fn peer(&mut self, tenant: &spec::Tenant, spec: &spec::Peer, names: &Names<'_>) -> Option<Peer> {
+        let own_bridges = match &spec.bridges {
+            None => (0..names.bridges.len()).collect(),
+            Some(chosen) => {
+                let mut found: Vec<usize> = chosen
+                    .iter()
+                    .filter_map(|bridge| self.look_up("bridge", bridge, &names.bridges))
+                    .collect();
+                let added = tenant.bridges.iter().filter(|bridge| {
+                    let from = bridge.grown_from.as_ref();
+                    from.is_some_and(|from| chosen.iter().any(|bridge| bridge.value == *from))
+                });
+                found.extend(added.filter_map(|bridge| names.bridges.get(bridge.name.value.as_str())));
+                found.sort_unstable();
+                found.dedup();
+                found
+            }
+        };
+        let other = *self.by_name.get(spec.tenant.value.as_str())?;
+        let answer = other.peers.iter().find(|peer| peer.tenant.value == tenant.name.value)?;
+        let given = self.allocations.tenants.get(&other.name.value)?;
+        let chosen = |name: &str| match &answer.bridges {
+            None => true,
+            Some(chosen) => {
+                let from = given.grown.get(name).map_or(name, String::as_str);
+                chosen.iter().any(|bridge| bridge.value == name || bridge.value == from)
+            }
+        };
+        let networks =
+            given.bridges.iter().filter(|(name, _)| chosen(name)).map(|(_, network)| *network).collect();
+        let pair = self.allocations.peers.get(&pair_name(&tenant.name.value, &other.name.value))?;
+        let owns_link = tenant.name.value < other.name.value;
+        let (near, far) = if owns_link { (pair.provider, pair.tenant) } else { (pair.tenant, pair.provider) };
+        Some(Peer {
+            name: Arc::from(other.name.value.as_str()),
+            own_bridges,
+            networks,
+            link: Link { far, near, network: block_of(near) },
+            owns_link,
+            span: spec.tenant.span,
+        })
+    }
+}
+
+fn bridge_name<'a>(spec: &'a spec::Tenant, bridge: &Bridge) -> &'a str {
+    let found = spec.bridges.iter().find(|candidate| *candidate.name.value == *bridge.name);
+    found.map(|bridge| bridge.name.value.as_str()).unwrap_or_default()
+}
+
+fn address_group(spec: &spec::AddressGroup) -> (&str, Vec<Ipv4Net>) {
+    let mut networks: Vec<Ipv4Net> = spec.addresses.iter().map(|network| network.value).collect();
+    networks.sort_unstable();
+    (&spec.name.value, Ipv4Net::aggregate(&networks))
+}

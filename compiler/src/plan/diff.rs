@@ -1,0 +1,479 @@
+//! Two topologies to steps. A pure function: nothing is asked, nothing is sent.
+//!
+//! Steps come in three stretches: what has to go first (bindings and links that are in the way, and what
+//! stands on an object that is replaced), what is made or changed, and at last what is no longer wanted.
+//!
+//! A chain is never asked in a state that lets through what neither the old nor the new rules do. New rules go
+//! in from the first to the last while all old ones are there: whatever matches first is the first match among
+//! the old ones, or among the new ones. Then old rules go, from the last to the first, while all new ones are
+//! there. So a rule that is replaced or moved is made anew, under another id, before the old one goes.
+
+mod rules;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::midonet::dialect::{Dialect, Encoder};
+use crate::plan::order::creation_order;
+use crate::plan::{Action, Call, FORMAT, Plan, Step};
+use crate::topology::key::{Key, Namespace};
+use crate::topology::kind::Kind;
+use crate::topology::object::{Condition, Object, Reference, Rule, RuleAction};
+use crate::topology::observed::Observed;
+use crate::topology::{Entry, Topology, dependencies};
+
+/// The plan that leads from what was observed to what is desired.
+pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Observed) -> Plan {
+    let namespace = Namespace::of_site(site_name);
+    let encoder = Encoder::new(dialect, namespace, &observed.ids);
+    let mut differ = Differ {
+        desired,
+        deleted_first: BTreeSet::new(),
+        users: BTreeMap::new(),
+        observed,
+        encoder,
+        verdicts: BTreeMap::new(),
+    };
+    if !observed.topology.is_empty() {
+        differ.compare();
+    }
+    let lasting = differ.ids_from_now_on(namespace);
+    let steps = differ.steps(&Encoder::new(dialect, namespace, &lasting));
+    Plan {
+        format: Cow::Borrowed(FORMAT),
+        site: site_name.to_owned(),
+        dialect,
+        base: observed.fingerprint(),
+        steps,
+    }
+}
+
+/// What is to become of an object that was observed. Objects without a verdict are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    Update(String),
+    Replace(String),
+    /// It stands on this object, which is replaced: it goes before and is made again after.
+    Remake(Key),
+    Delete,
+}
+
+struct Differ<'a> {
+    desired: &'a Topology,
+    /// What is deleted, and stands on what is replaced: it goes first.
+    deleted_first: BTreeSet<Key>,
+    /// By key, the observed objects that stand on it.
+    users: BTreeMap<Key, Vec<&'a Key>>,
+    observed: &'a Observed,
+    encoder: Encoder<'a>,
+    verdicts: BTreeMap<&'a Key, Verdict>,
+}
+
+impl<'a> Differ<'a> {
+    /// The ids that do not follow from the keys, once the plan is carried out. What is made again gets another one
+    /// where the server chooses, and the one of its key where it does not; a rule that stands beside the one that
+    /// it replaces has the other of its key's two.
+    fn ids_from_now_on(&self, namespace: Namespace) -> BTreeMap<Key, Uuid> {
+        let made_again =
+            |key: &Key| matches!(self.verdicts.get(key), Some(Verdict::Replace(_) | Verdict::Remake(_)));
+        let lasting = self.observed.ids.iter().filter(|(key, _)| !made_again(key));
+        let mut ids: BTreeMap<Key, Uuid> = lasting.map(|(key, id)| (key.clone(), *id)).collect();
+        if self.encoder.dialect().keeps_offered_id(Kind::Rule) {
+            let beside = self.observed.topology.entries().iter().filter(|entry| self.is_succeeded(entry));
+            let taken = |key: &Key| self.observed.ids.get(key).is_none_or(|id| *id == namespace.id(key));
+            ids.extend(
+                beside
+                    .filter(|entry| taken(&entry.key))
+                    .map(|entry| (entry.key.clone(), namespace.other_id(&entry.key))),
+            );
+        }
+        ids
+    }
+
+    /// A rule that goes when the one that takes its place is there.
+    fn is_succeeded(&self, entry: &Entry) -> bool {
+        matches!(entry.object, Object::Rule(_))
+            && matches!(self.verdicts.get(&entry.key), Some(Verdict::Replace(_)))
+    }
+
+    fn compare(&mut self) {
+        let verdict = |entry: &'a Entry| {
+            let verdict = match self.desired.get(entry.key.as_str()) {
+                None => Verdict::Delete,
+                Some(wanted) => self.compare_one(&entry.object, &wanted.object, &entry.key),
+            };
+            (&entry.key, verdict)
+        };
+        self.verdicts = self.observed.topology.entries().iter().map(verdict).collect();
+        self.misplaced_rules();
+        self.spread_replacements();
+    }
+
+    fn compare_one(&self, old: &Object, new: &Object, key: &Key) -> Verdict {
+        let Some(difference) = difference(old, new) else { return Verdict::Keep };
+        let in_place = matches!(new, Object::Router(_) | Object::Bridge(_) | Object::BridgePort(_));
+        let same_kind = Kind::of(old) == Kind::of(new) && same_parent(old, new);
+        if in_place && same_kind && self.observed.raw.contains_key(key) {
+            return Verdict::Update(difference);
+        }
+        Verdict::Replace(difference)
+    }
+
+    /// Rules that are right but stand in the wrong place: the fewest are moved.
+    fn misplaced_rules(&mut self) {
+        for (chain, order) in &self.observed.rules {
+            let kept = order.iter().filter_map(|rule| rule.key.as_ref()).filter_map(|key| {
+                let entry = self.observed.topology.get(key.as_str())?;
+                (self.verdicts.get(&entry.key) == Some(&Verdict::Keep)).then_some(())?;
+                let wanted = self.desired.get(key.as_str())?;
+                match &wanted.object {
+                    Object::Rule(rule) => Some((&entry.key, rule.position)),
+                    _ => None,
+                }
+            });
+            let kept: Vec<(&Key, u32)> = kept.collect();
+            for key in rules::out_of_order(&kept) {
+                let reason = format!("stands in the wrong place of {chain}");
+                self.verdicts.insert(key, Verdict::Replace(reason));
+            }
+        }
+    }
+
+    /// What stands on a replaced object goes with it, and is made again.
+    fn spread_replacements(&mut self) {
+        if self.verdicts.values().all(|verdict| *verdict == Verdict::Keep) {
+            return;
+        }
+        for entry in self.observed.topology.entries() {
+            for key in dependencies(&entry.object) {
+                self.users.entry(key).or_default().push(&entry.key);
+            }
+        }
+        let gone = |verdict: &Verdict| matches!(verdict, Verdict::Replace(_) | Verdict::Remake(_));
+        let mut queue: Vec<Key> = self
+            .verdicts
+            .iter()
+            .filter(|(_, verdict)| gone(verdict))
+            .map(|(key, _)| (*key).clone())
+            .collect();
+        while let Some(replaced) = queue.pop() {
+            for user in self.users.get(&replaced).into_iter().flatten() {
+                if self.asks_about_port(user, &replaced) {
+                    // A rule outlives its ports, and stays right where they come back under their ids (09-nat-rules).
+                    if let Some(verdict @ Verdict::Keep) = self.verdicts.get_mut(*user)
+                        && (!self.encoder.dialect().keeps_offered_id(Kind::RouterPort)
+                            || self.observed.ids.contains_key(&replaced))
+                    {
+                        *verdict = Verdict::Replace(format!("asks about {replaced}, which gets another id"));
+                    }
+                    continue;
+                }
+                let Some(verdict) = self.verdicts.get_mut(*user) else { continue };
+                let is_device = self
+                    .observed
+                    .topology
+                    .get(user.as_str())
+                    .is_some_and(|entry| matches!(&entry.object, Object::Router(_) | Object::Bridge(_)));
+                match verdict {
+                    // Deleting a chain clears the filters that named it (08-filters): they are set again.
+                    Verdict::Keep if is_device => {
+                        *verdict = Verdict::Update(format!("{replaced} is replaced"))
+                    }
+                    Verdict::Keep | Verdict::Update(_) | Verdict::Replace(_) if !is_device => {
+                        *verdict = Verdict::Remake(replaced.clone());
+                        queue.push((*user).clone());
+                    }
+                    Verdict::Delete if self.deleted_first.insert((*user).clone()) => {
+                        queue.push((*user).clone());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Whether an observed object is a rule that names this port.
+    fn asks_about_port(&self, key: &Key, port: &Key) -> bool {
+        let Some(Object::Rule(rule)) = self.observed.topology.get(key.as_str()).map(|entry| &entry.object)
+        else {
+            return false;
+        };
+        let ports = rule.condition.in_ports.iter().chain(&rule.condition.out_ports);
+        ports.filter_map(Reference::key).any(|known| known == port)
+    }
+
+    fn steps(&self, after: &Encoder<'_>) -> Vec<Step> {
+        let goes_first = |entry: &Entry| match self.verdicts.get(&entry.key) {
+            Some(Verdict::Remake(_)) => true,
+            Some(Verdict::Delete) => {
+                let in_the_way = matches!(entry.object, Object::HostInterfacePort(_) | Object::PortLink(_));
+                in_the_way || self.deleted_first.contains(&entry.key)
+            }
+            _ => false,
+        };
+        let goes_last = |entry: &Entry| {
+            let unwanted = self.verdicts.get(&entry.key) == Some(&Verdict::Delete) && !goes_first(entry);
+            unwanted || self.is_succeeded(entry)
+        };
+        let made = in_creation_order(self.desired);
+        let gone = |goes: &dyn Fn(&Entry) -> bool| {
+            let mut gone: Vec<&Entry> =
+                self.observed.topology.entries().iter().filter(|entry| goes(entry)).collect();
+            gone.sort_by(|a, b| creation_order(b).cmp(&creation_order(a)));
+            gone
+        };
+        let (first, last) = (gone(&goes_first), gone(&goes_last));
+
+        let mut places = rules::Places::new(self.observed, &first);
+        let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
+        self.add_deletes(&first, &mut steps, after);
+        let mut waiting = rules::Waiting::default();
+        for (entry, step) in first.iter().zip(&mut steps) {
+            waiting.deleted(entry, step);
+        }
+        for entry in made {
+            let mut step = self.make(entry, &mut places, after);
+            waiting.made(entry, &mut step);
+            steps.push(step);
+        }
+        let done = steps.len();
+        self.add_deletes(&last, &mut steps, after);
+        for (entry, step) in last.iter().zip(steps.iter_mut().skip(done)) {
+            waiting.deleted(entry, step);
+        }
+        self.keep_only_needed(&mut steps);
+        steps
+    }
+
+    /// `needs` names steps that do something; what is kept needs no waiting for.
+    fn keep_only_needed(&self, steps: &mut [Step]) {
+        if self.verdicts.is_empty() {
+            return;
+        }
+        let changed: BTreeSet<Key> =
+            steps.iter().filter(|step| step.action != Action::Keep).map(|step| step.key.clone()).collect();
+        for step in steps {
+            step.needs.retain(|key| changed.contains(key) && *key != step.key);
+        }
+    }
+
+    fn make(&self, entry: &Entry, places: &mut rules::Places, after: &Encoder<'_>) -> Step {
+        let verdict = self.verdicts.get(&entry.key);
+        let kept = verdict == Some(&Verdict::Keep);
+        let place = places.place(entry, kept);
+        let create = || after.create(&entry.key, &entry.object, place);
+        let take_back = || after.delete(&entry.key, &entry.object);
+        let delete = || self.encoder.delete(&entry.key, &entry.object);
+        let old = || self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
+        let remake = |old: &Object| {
+            let old_place = match old {
+                Object::Rule(rule) => rule.position,
+                _ => 0,
+            };
+            after.create(&entry.key, old, old_place)
+        };
+        let mut step = Step {
+            action: Action::Create,
+            key: entry.key.clone(),
+            kind: Kind::of(&entry.object),
+            reason: Cow::Borrowed("is not there yet"),
+            source: entry.provenance.clone(),
+            // What is kept needs no waiting.
+            needs: if kept { Vec::new() } else { dependencies(&entry.object) },
+            cuts_traffic: false,
+            calls: Vec::new(),
+            undo: Vec::new(),
+        };
+        match verdict {
+            None | Some(Verdict::Delete) => (step.calls, step.undo) = (vec![create()], vec![take_back()]),
+            Some(Verdict::Remake(of)) => {
+                step.reason = Cow::Owned(format!("made again: {of} is replaced"));
+                (step.calls, step.undo) = (vec![create()], vec![take_back()]);
+            }
+            Some(Verdict::Keep) => {
+                (step.action, step.reason) = (Action::Keep, Cow::Borrowed("is as it should be"));
+            }
+            Some(Verdict::Replace(reason)) if step.kind == Kind::Rule => {
+                step.reason = Cow::Owned(format!("the one that is there {reason}"));
+                (step.calls, step.undo) = (vec![create()], vec![take_back()]);
+            }
+            Some(Verdict::Replace(reason)) => {
+                (step.action, step.reason) = (Action::Replace, Cow::Owned(reason.clone()));
+                step.cuts_traffic = cuts_traffic(&entry.object);
+                let users = self.users.get(&entry.key).into_iter().flatten();
+                let remade = |user: &&&Key| {
+                    let remade = matches!(self.verdicts.get(**user), Some(Verdict::Remake(_)));
+                    remade || self.deleted_first.contains(**user)
+                };
+                step.needs.extend(users.filter(remade).map(|user| (*user).clone()));
+                step.calls = vec![delete(), create()];
+                step.undo = vec![take_back()];
+                step.undo.extend(old().map(remake));
+            }
+            Some(Verdict::Update(reason)) => {
+                (step.action, step.reason) = (Action::Update, Cow::Owned(reason.clone()));
+                (step.calls, step.undo) = self.update(entry, old(), after);
+            }
+        }
+        step
+    }
+
+    /// What it refers to may have been made again by then, with another id.
+    fn update(&self, entry: &Entry, old: Option<&Object>, after: &Encoder<'_>) -> (Vec<Call>, Vec<Call>) {
+        let Some(raw) = self.observed.raw.get(&entry.key) else { return (Vec::new(), Vec::new()) };
+        let call = |object: &Object| after.update(&entry.key, object, raw);
+        (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
+    }
+
+    /// The devices that filter by a chain, and are updated not to.
+    fn users_to_update(&self, key: &Key) -> impl Iterator<Item = Key> {
+        let users = self.users.get(key).into_iter().flatten();
+        users
+            .filter(|user| matches!(self.verdicts.get(**user), Some(Verdict::Update(_))))
+            .map(|user| (*user).clone())
+    }
+
+    fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>, after: &Encoder<'_>) {
+        let mut users: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+        for entry in entries {
+            for key in dependencies(&entry.object) {
+                users.entry(key).or_default().push(entry.key.clone());
+            }
+        }
+        for entry in entries {
+            let reason = match self.verdicts.get(&entry.key) {
+                Some(Verdict::Remake(of)) => Cow::Owned(format!("{of} is replaced, and this stands on it")),
+                Some(Verdict::Replace(_)) => Cow::Borrowed("the one that takes its place is there"),
+                _ => Cow::Borrowed("is no longer wanted"),
+            };
+            let place = match &entry.object {
+                Object::Rule(rule) => rule.position,
+                _ => 0,
+            };
+            steps.push(Step {
+                action: Action::Delete,
+                key: entry.key.clone(),
+                kind: Kind::of(&entry.object),
+                reason,
+                source: entry.provenance.clone(),
+                needs: self
+                    .users_to_update(&entry.key)
+                    .chain(users.remove(&entry.key).unwrap_or_default())
+                    .collect(),
+                cuts_traffic: cuts_traffic(&entry.object),
+                calls: vec![self.encoder.delete(&entry.key, &entry.object)],
+                undo: vec![after.create_again(
+                    &entry.key,
+                    &entry.object,
+                    place,
+                    self.encoder.known_id(&entry.key),
+                )],
+            });
+        }
+    }
+}
+
+/// The entries in the order of their making. They come by key, so tenant by tenant: sorting each tenant's few
+/// first leaves nearly nothing to do for the whole.
+fn in_creation_order(topology: &Topology) -> Vec<&Entry> {
+    let mut entries: Vec<&Entry> = Vec::with_capacity(topology.len());
+    for tenant in topology.entries().chunk_by(|a, b| a.key.tenant() == b.key.tenant()) {
+        let start = entries.len();
+        entries.extend(tenant);
+        if let Some(own) = entries.get_mut(start..) {
+            own.sort_by(|a, b| creation_order(a).cmp(&creation_order(b)));
+        }
+    }
+    entries.sort_by_cached_key(|entry| creation_order(entry));
+    entries
+}
+
+/// Whether traffic may flow through an object that is taken away.
+fn cuts_traffic(object: &Object) -> bool {
+    match object {
+        Object::Router(_) | Object::Bridge(_) | Object::RouterPort(_) | Object::BridgePort(_) => true,
+        Object::PortLink(_) | Object::HostInterfacePort(_) | Object::Route(_) => true,
+        Object::Rule(rule) => !matches!(rule.action, RuleAction::Drop | RuleAction::Reject),
+        _ => false,
+    }
+}
+
+/// A port's device can't be changed by a PUT.
+fn same_parent(old: &Object, new: &Object) -> bool {
+    match (old, new) {
+        (Object::BridgePort(old), Object::BridgePort(new)) => old.bridge == new.bridge,
+        _ => true,
+    }
+}
+
+/// What differs between two objects, in words; nothing where they are the same to MidoNet. A rule's place is
+/// not part of it: the order of a chain is compared as a whole.
+fn difference(old: &Object, new: &Object) -> Option<String> {
+    if let (Object::Rule(old), Object::Rule(new)) = (old, new) {
+        return rule_difference(old, new);
+    }
+    if old == new {
+        return None;
+    }
+    // A chain's name can't be changed, and is for people: one whose bridge was renamed keeps it.
+    if let (Object::Chain(old), Object::Chain(new)) = (old, new)
+        && old.tenant_id == new.tenant_id
+    {
+        return None;
+    }
+    Some(changed_fields(old, new))
+}
+
+fn rule_difference(old: &Rule, new: &Rule) -> Option<String> {
+    let (before, after) = (old.condition.canonical(&old.action), new.condition.canonical(&new.action));
+    let mut words = Vec::new();
+    if old.chain != new.chain {
+        words.push("another chain".to_owned());
+    }
+    if before.unspoken {
+        words.push("something that no spec asks for".to_owned());
+    }
+    if old.action != new.action {
+        let (old, new) = (serde_json::to_value(&old.action).ok(), serde_json::to_value(&new.action).ok());
+        words.push(format!("action: {} → {}", show(old.as_ref()), show(new.as_ref())));
+    }
+    if before != after {
+        let spoken = Condition { unspoken: false, ..before };
+        words.extend(Some(changed_fields(&spoken, &after)).filter(|words| !words.is_empty()));
+    }
+    (!words.is_empty()).then(|| format!("says something else: {}", words.join(", ")))
+}
+
+/// The fields that two of a kind don't have in common, in words.
+fn changed_fields(old: &impl Serialize, new: &impl Serialize) -> String {
+    let (old, new) = (fields(old), fields(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    let words: Vec<String> =
+        changed.map(|name| format!("{name}: {} → {}", show(old.get(name)), show(new.get(name)))).collect();
+    words.join(", ")
+}
+
+fn fields(object: &impl Serialize) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(object) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    }
+}
+
+fn show(value: Option<&serde_json::Value>) -> String {
+    match value {
+        None | Some(serde_json::Value::Null) => "none".to_owned(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(serde_json::Value::Object(fields)) if fields.len() == 1 => show(fields.values().next()),
+        Some(serde_json::Value::Object(fields)) if fields.len() == 2 && fields.contains_key("start") => {
+            let (start, end) = (show(fields.get("start")), show(fields.get("end")));
+            if start == end { start } else { format!("{start}-{end}") }
+        }
+        Some(other) => other.to_string(),
+    }
+}

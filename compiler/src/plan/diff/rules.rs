@@ -1,0 +1,148 @@
+//! The order of rules in a chain: which ones have to move, and where new ones are inserted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::plan::{Action, Step};
+use crate::topology::Entry;
+use crate::topology::key::Key;
+use crate::topology::kind::Kind;
+use crate::topology::object::{Object, Reference};
+use crate::topology::observed::Observed;
+
+/// Of rules in their observed order, each with its wanted position, those that have to move: all but a
+/// longest run that is in the wanted order already.
+pub(super) fn out_of_order<'k>(rules: &[(&'k Key, u32)]) -> Vec<&'k Key> {
+    // Patience sorting: `tails[n]` is the rule that ends the best increasing run of n + 1 rules.
+    let mut tails: Vec<usize> = Vec::new();
+    let mut before: Vec<Option<usize>> = Vec::with_capacity(rules.len());
+    let position = |at: usize| rules.get(at).map(|(_, position)| *position).unwrap_or_default();
+    for at in 0..rules.len() {
+        let length = tails.partition_point(|tail| position(*tail) < position(at));
+        before.push(length.checked_sub(1).and_then(|last| tails.get(last)).copied());
+        match tails.get_mut(length) {
+            Some(tail) => *tail = at,
+            None => tails.push(at),
+        }
+    }
+    let mut stays = vec![false; rules.len()];
+    let mut next = tails.last().copied();
+    while let Some(at) = next {
+        if let Some(stays) = stays.get_mut(at) {
+            *stays = true;
+        }
+        next = before.get(at).copied().flatten();
+    }
+    rules.iter().zip(stays).filter(|(_, stays)| !stays).map(|((key, _), _)| *key).collect()
+}
+
+/// The chains as they stand while the plan is carried out: says where the next rule goes.
+pub(super) struct Places {
+    chains: BTreeMap<Key, Chain>,
+}
+
+#[derive(Default)]
+struct Chain {
+    /// The rules that are there now; foreign ones have no key.
+    rules: Vec<Option<Key>>,
+    /// How many of them stand up to and including the last one that the plan has dealt with.
+    passed: usize,
+}
+
+impl Places {
+    /// The chains as observed, without the rules that are deleted first.
+    pub(super) fn new(observed: &Observed, deleted_first: &[&Entry]) -> Self {
+        let mut chains = BTreeMap::new();
+        let gone: BTreeSet<&Key> = deleted_first.iter().map(|entry| &entry.key).collect();
+        for (chain, order) in &observed.rules {
+            let stays = |key: &Option<Key>| key.as_ref().is_none_or(|key| !gone.contains(key));
+            let rules = order.iter().map(|rule| rule.key.clone()).filter(stays).collect();
+            chains.insert(chain.clone(), Chain { rules, passed: 0 });
+        }
+        Places { chains }
+    }
+
+    /// Where this entry's rule goes (1 is the first place), the plan dealing with a chain's rules in their
+    /// wanted order; 0 for what is no rule. One that is replaced stands there until all others are in.
+    pub(super) fn place(&mut self, entry: &Entry, kept: bool) -> u32 {
+        let Object::Rule(rule) = &entry.object else { return 0 };
+        let Some(chain) = rule.chain.key() else { return rule.position };
+        let chain = self.chains.entry(chain.clone()).or_default();
+        let at = chain.rules.iter().position(|key| key.as_ref() == Some(&entry.key));
+        match at {
+            Some(at) if kept => chain.passed = at + 1,
+            _ => {
+                if let Some(old) = at.and_then(|at| chain.rules.get_mut(at)) {
+                    *old = None;
+                }
+                chain.rules.insert(chain.passed, Some(entry.key.clone()));
+                chain.passed += 1;
+            }
+        }
+        u32::try_from(chain.passed).unwrap_or(u32::MAX)
+    }
+}
+
+/// What has to wait for what besides its own references, when steps are taken at the same time.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// By chain: the last step that changes it. Places are counted through all of them, so they go one by one.
+    last_of_chain: BTreeMap<Key, Key>,
+    /// By tenant and chain: the last rule that is made. A rule of another chain may take over what one did that
+    /// goes, so none goes before all are there.
+    made: BTreeMap<String, BTreeMap<Key, Key>>,
+    /// By tenant: links and bindings that go first, since a new one may want the same port or interface.
+    gone: BTreeMap<String, Vec<(Kind, Key)>>,
+}
+
+impl Waiting {
+    /// Takes note of a deletion.
+    pub(super) fn deleted(&mut self, entry: &Entry, step: &mut Step) {
+        self.in_chain(entry, step);
+        if step.kind == Kind::Rule {
+            step.needs
+                .extend(self.made.get(entry.key.tenant()).into_iter().flat_map(BTreeMap::values).cloned());
+        }
+        if is_exclusive(step.kind) {
+            self.gone.entry(entry.key.tenant().to_owned()).or_default().push((step.kind, entry.key.clone()));
+        }
+    }
+
+    /// Lets a step wait for what has to be done before it.
+    pub(super) fn made(&mut self, entry: &Entry, step: &mut Step) {
+        if step.action == Action::Keep {
+            return;
+        }
+        self.in_chain(entry, step);
+        if let Object::Rule(rule) = &entry.object
+            && let Some(chain) = rule.chain.key()
+        {
+            let made = self.made.entry(entry.key.tenant().to_owned()).or_default();
+            made.insert(chain.clone(), entry.key.clone());
+        }
+        if let Object::PortLink(link) = &entry.object {
+            // Nothing passes a router whose rules are not in.
+            let ends = [&link.port, &link.peer].into_iter().filter_map(Reference::key).map(Key::tenant);
+            for tenant in ends.collect::<BTreeSet<_>>() {
+                let of_router = Key::from(tenant).join("chain");
+                let made = self.made.get(tenant).into_iter().flatten();
+                let last = made.filter(|(chain, _)| chain.is_or_below(of_router.as_str()));
+                step.needs.extend(last.map(|(_, rule)| rule.clone()));
+            }
+        }
+        if is_exclusive(step.kind) {
+            let gone = self.gone.get(entry.key.tenant()).into_iter().flatten();
+            step.needs.extend(gone.filter(|(kind, _)| *kind == step.kind).map(|(_, key)| key.clone()));
+        }
+    }
+
+    fn in_chain(&mut self, entry: &Entry, step: &mut Step) {
+        let Object::Rule(rule) = &entry.object else { return };
+        let Some(chain) = rule.chain.key() else { return };
+        step.needs.extend(self.last_of_chain.insert(chain.clone(), entry.key.clone()));
+    }
+}
+
+/// A port has one link, an interface one binding.
+fn is_exclusive(kind: Kind) -> bool {
+    matches!(kind, Kind::PortLink | Kind::HostInterfacePort)
+}

@@ -1,0 +1,96 @@
+//! The connections that a plan opens and closes, as data: the verifier finds them, and the renderers show them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::source::Provenance;
+
+/// The name of what lies behind the provider's router.
+pub const WORLD: &str = "world";
+
+/// Whether something passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Now {
+    /// It did not, and does.
+    Allowed,
+    /// It did, and does not.
+    Denied,
+}
+
+/// Something that a change opens or closes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReachabilityChange {
+    /// What becomes of it.
+    pub now: Now,
+    /// Where it comes from: `TENANT/BRIDGE`, or [`WORLD`].
+    pub from: String,
+    /// Where it ends: `TENANT/BRIDGE`, or [`WORLD`].
+    pub to: String,
+    /// `any`, `tcp`, `udp`, `icmp`, or a number.
+    pub protocol: String,
+    /// Destination ports as they are when it is sent (for ICMP the types): `5432`, `80, 8000-8100`; empty: all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ports: String,
+    /// Source addresses, where they are not all of the sender's own network.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sources: String,
+    /// Destination addresses as they are when it is sent, where they are not all that the receiver has.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub destinations: String,
+    /// The line of the spec that decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Provenance>,
+}
+
+/// What a change does to what can be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reachability {
+    /// What is opened and closed, by from, to, and protocol.
+    pub changes: Vec<ReachabilityChange>,
+    /// Tenants that are there only afterwards: of these only what crosses their borders is in `changes`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_tenants: Vec<String>,
+    /// Tenants that are not there any more: nothing of them is in `changes`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone_tenants: Vec<String>,
+    /// Tenants whose rules are too many to be followed: nothing is said of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<String>,
+}
+
+impl std::fmt::Display for ReachabilityChange {
+    /// `acme/web → acme/db tcp/5432: now allowed (acme.toml:12)`.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.from)?;
+        if !self.sources.is_empty() {
+            write!(formatter, " ({})", self.sources)?;
+        }
+        write!(formatter, " → {}", self.to)?;
+        if !self.destinations.is_empty() {
+            write!(formatter, " ({})", self.destinations)?;
+        }
+        write!(formatter, " {}", self.protocol)?;
+        if !self.ports.is_empty() {
+            write!(formatter, "/{}", self.ports)?;
+        }
+        write!(
+            formatter,
+            ": now {}",
+            match self.now {
+                Now::Allowed => "allowed",
+                Now::Denied => "denied",
+            }
+        )?;
+        match &self.source {
+            Some(source) => write!(formatter, " ({source})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Reachability {
+    /// True where nothing is opened or closed.
+    pub fn is_empty(&self) -> bool {
+        *self == Reachability::default()
+    }
+}

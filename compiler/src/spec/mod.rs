@@ -1,0 +1,401 @@
+//! The TOML's types: what a site file and a tenant file may say. Nothing here is looked up or computed yet.
+//!
+//! The doc comments are what `midoform schema` prints as descriptions.
+
+pub mod parse;
+mod policy;
+pub mod schema;
+mod site;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+pub use policy::{NamePatterns, Pattern, Policy};
+pub use site::{
+    Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Site, StoreSettings,
+    TunnelZoneSettings,
+};
+
+use crate::source::{Span, Spanned};
+use crate::topology::object::{MacAddress, PortRange};
+
+/// The rules of a tenant's layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// The layout of the Go plugin, object for object.
+    Rainbond,
+    /// The same layout, closed: nothing in that is not exposed or peered, no foreign sources, no way to links.
+    Strict,
+}
+
+impl Profile {
+    /// Its name in a spec.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Rainbond => "rainbond",
+            Profile::Strict => "strict",
+        }
+    }
+
+    /// Where it checks sources, unless something else is said.
+    pub fn anti_spoof(self) -> AntiSpoof {
+        match self {
+            Profile::Rainbond => AntiSpoof::None,
+            Profile::Strict => AntiSpoof::Bridge,
+        }
+    }
+}
+
+/// Where sources are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AntiSpoof {
+    /// A bridge lets in only sources of its own network.
+    Bridge,
+    /// Besides, each port only its own address and MAC.
+    Port,
+    /// Nowhere.
+    None,
+}
+
+impl AntiSpoof {
+    /// Its name in a spec.
+    pub fn name(self) -> &'static str {
+        match self {
+            AntiSpoof::Bridge => "bridge",
+            AntiSpoof::Port => "port",
+            AntiSpoof::None => "none",
+        }
+    }
+}
+
+/// `dns`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dns {
+    /// Name servers.
+    pub nameservers: Vec<Spanned<Ipv4Addr>>,
+    /// Search domains.
+    pub search: Vec<Spanned<String>>,
+}
+
+/// Which address of a bridge's network its gateway has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// The first host address.
+    First,
+    /// The last host address.
+    Last,
+    /// This one.
+    Address(Ipv4Addr),
+}
+
+/// What a tenant file says.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Its name: the first segment of all its keys.
+    pub name: Spanned<String>,
+    /// MidoNet's `tenantId` (a Keystone project id); its name where absent.
+    pub tenant_id: Option<Spanned<String>>,
+    /// The profile.
+    pub profile: Option<Spanned<Profile>>,
+    /// Labels for people and policies.
+    pub labels: BTreeMap<String, Spanned<String>>,
+    /// May not be destroyed.
+    pub protect: bool,
+    /// The MTU inside pods.
+    pub mtu: Option<Spanned<u16>>,
+    /// Name resolution inside pods.
+    pub dns: Option<Dns>,
+    /// Limits.
+    pub quotas: Quotas,
+    /// The link's addresses, pinned.
+    pub link: Option<LinkPin>,
+    /// Where sources are checked.
+    pub anti_spoof: Option<Spanned<AntiSpoof>>,
+    /// How pods reach the world.
+    pub egress: Spanned<Egress>,
+    /// `[[bridge]]`.
+    pub bridges: Vec<Bridge>,
+    /// `[[port]]`.
+    pub ports: Vec<Port>,
+    /// `[[route]]`.
+    pub routes: Vec<Route>,
+    /// `[[rule]]`.
+    pub rules: Vec<Rule>,
+    /// `[[address_group]]`.
+    pub address_groups: Vec<AddressGroup>,
+    /// `[[port_group]]`.
+    pub port_groups: Vec<PortGroup>,
+    /// `[[expose]]`.
+    pub exposes: Vec<Expose>,
+    /// `[[peer]]`.
+    pub peers: Vec<Peer>,
+    /// What was renamed.
+    pub moved: Vec<Moved>,
+    /// `[[assert]]`.
+    pub asserts: Vec<Assert>,
+}
+
+impl Tenant {
+    /// The profile that it has in a site.
+    pub fn profile_in(&self, site: &Site) -> Profile {
+        self.profile.map(|own| own.value).or(site.defaults.profile).unwrap_or(Profile::Strict)
+    }
+
+    /// Where its sources are checked in a site.
+    pub fn anti_spoof_in(&self, site: &Site) -> AntiSpoof {
+        let own = self.anti_spoof.map(|own| own.value).or(site.defaults.anti_spoof);
+        own.unwrap_or(self.profile_in(site).anti_spoof())
+    }
+}
+
+/// `quotas`: at most so many.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the struct's comment says it all")]
+pub struct Quotas {
+    pub bridges: Option<Spanned<u32>>,
+    pub ports: Option<Spanned<u32>>,
+    pub routes: Option<Spanned<u32>>,
+    pub rules: Option<Spanned<u32>>,
+    pub exposes: Option<Spanned<u32>>,
+    pub peers: Option<Spanned<u32>>,
+}
+
+/// `link`: the pinned addresses of the link to the provider router.
+#[derive(Clone, Debug)]
+pub struct LinkPin {
+    /// The provider router's port.
+    pub provider: Spanned<Ipv4Addr>,
+    /// The tenant router's port.
+    pub tenant: Spanned<Ipv4Addr>,
+    /// The prefix length of both ports' network, where it is not the profile's.
+    pub prefix: Option<Spanned<u8>>,
+}
+
+/// `egress`: how pods reach the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// Translated to the link address.
+    SnatToLink,
+    /// Translated to one of these addresses, both ends included.
+    SnatTo(Ipv4Addr, Ipv4Addr),
+    /// Not translated: the world routes to the tenant's networks.
+    None,
+}
+
+/// `[[bridge]]`.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its network, pinned.
+    pub cidr: Option<Spanned<Ipv4Net>>,
+    /// Its gateway's address.
+    pub gateway: Option<Spanned<Gateway>>,
+    /// The bridge of the spec that it was added for, because that one was full ([`crate::network::grown`]).
+    pub grown_from: Option<String>,
+}
+
+/// `[[port]]`: a port that is there before anything is attached to it.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The bridge.
+    pub bridge: Spanned<String>,
+    /// The host, by the site's name for it or by its id.
+    pub host: Spanned<String>,
+    /// The interface on that host.
+    pub interface: Spanned<String>,
+    /// The MAC address behind it.
+    pub mac: Spanned<MacAddress>,
+    /// The address behind it.
+    pub address: Spanned<Ipv4Addr>,
+}
+
+/// `[[route]]`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Which destinations it is for.
+    pub destination: Spanned<Ipv4Net>,
+    /// Where they go.
+    pub target: Spanned<RouteTarget>,
+    /// Of routes with the same destination the lowest weight wins.
+    pub weight: u32,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// `via`: to this address, which lies in one of the tenant's bridges.
+    Via(Ipv4Addr),
+    /// `bridge`: to the destination itself, on this bridge.
+    Bridge(String),
+    /// `type = "blackhole"`.
+    Blackhole,
+    /// `type = "reject"`.
+    Reject,
+}
+
+/// `[[rule]]`.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Where a connection comes from.
+    pub from: Endpoint,
+    /// Where it goes.
+    pub to: Endpoint,
+    /// What it carries.
+    pub protocols: Vec<Protocol>,
+    /// What happens.
+    pub action: Action,
+    /// Answers to what it lets through pass without being asked.
+    pub stateful: bool,
+}
+
+/// One end of a rule: all conditions together.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoint {
+    /// The place, if any is named.
+    pub place: Option<Spanned<Place>>,
+}
+
+/// A place that packets come from or go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A bridge of the tenant.
+    Bridge(String),
+    /// Addresses.
+    Cidr(Ipv4Net),
+    /// An address group of the tenant.
+    AddressGroup(String),
+    /// A port group of the tenant.
+    PortGroup(String),
+    /// A peer.
+    Peer(String),
+    /// What lies behind the provider router.
+    World,
+}
+
+/// What a rule's packets carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protocol {
+    /// The IP protocol number.
+    pub number: u8,
+    /// TCP or UDP source ports, or the ICMP type.
+    pub source: Option<PortRange>,
+    /// TCP or UDP destination ports, or the ICMP code.
+    pub destination: Option<PortRange>,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Lets it through.
+    Accept,
+    /// Ends it silently.
+    Drop,
+    /// Ends it with an ICMP error to the sender.
+    Reject,
+}
+
+/// `[[address_group]]`.
+#[derive(Clone, Debug)]
+pub struct AddressGroup {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Addresses and networks.
+    pub addresses: Vec<Spanned<Ipv4Net>>,
+}
+
+/// `[[port_group]]`.
+#[derive(Clone, Debug)]
+pub struct PortGroup {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Static ports, by name.
+    pub ports: Vec<Spanned<String>>,
+    /// Whether MidoNet shares flow state among them.
+    pub stateful: bool,
+}
+
+/// `[[expose]]`: a public port that leads to a pod.
+#[derive(Clone, Debug)]
+pub struct Expose {
+    /// The public address.
+    pub public: Spanned<Ipv4Addr>,
+    /// The public port.
+    pub public_port: u16,
+    /// TCP (6) or UDP (17).
+    pub protocol: u8,
+    /// The bridge of the pod.
+    pub bridge: Option<Spanned<String>>,
+    /// The static port that is the pod.
+    pub port: Option<Spanned<String>>,
+    /// The pod's address.
+    pub address: Option<Spanned<Ipv4Addr>>,
+    /// The pod's port.
+    pub target_port: u16,
+    /// Where the whole table stands.
+    pub span: Span,
+}
+
+/// `[[moved]]`: something that was renamed, and is not to be made again for that.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    /// What it is.
+    pub kind: MovedKind,
+    /// Its old name.
+    pub from: Spanned<String>,
+    /// Its new name.
+    pub to: Spanned<String>,
+}
+
+/// What can be renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MovedKind {
+    /// A bridge.
+    Bridge,
+    /// A rule.
+    Rule,
+    /// A static port.
+    Port,
+}
+
+impl MovedKind {
+    /// The key of `[[moved]]` that says the old name, and the name of the table that has the new one.
+    pub fn name(self) -> &'static str {
+        match self {
+            MovedKind::Bridge => "bridge",
+            MovedKind::Rule => "rule",
+            MovedKind::Port => "port",
+        }
+    }
+}
+
+/// `[[peer]]`.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The other tenant.
+    pub tenant: Spanned<String>,
+    /// Which of the own bridges it may reach; none named: all.
+    pub bridges: Option<Vec<Spanned<String>>>,
+}
+
+/// `[[assert]]`: what has to hold of the network, whatever the rules say.
+#[derive(Clone, Debug)]
+pub struct Assert {
+    /// Where a connection comes from.
+    pub from: Endpoint,
+    /// Where it goes.
+    pub to: Endpoint,
+    /// What it carries.
+    pub protocols: Vec<Protocol>,
+    /// Whether all of it has to pass, or none.
+    pub allowed: bool,
+    /// Where the whole table stands.
+    pub span: Span,
+}

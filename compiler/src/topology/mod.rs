@@ -1,0 +1,146 @@
+//! The one intermediate form: every object of a network, by key. The compiler makes the desired topology,
+//! observation the observed one, and a plan is the difference of two.
+
+pub mod describe;
+pub mod key;
+pub mod kind;
+pub mod object;
+pub mod observed;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::source::Provenance;
+use crate::topology::key::Key;
+use crate::topology::object::{Object, Reference};
+
+/// Objects in the order of their keys, each key once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topology {
+    entries: Vec<Entry>,
+}
+
+/// An object, its key, and what caused it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its key.
+    pub key: Key,
+    /// The object.
+    pub object: Object,
+    /// File and line that caused it; none for what was only observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
+}
+
+impl Topology {
+    /// A topology of these entries, in any order. Of two with one key the first stays; the plan's checker
+    /// is what finds such pairs, in `duplicates`.
+    pub fn new(mut entries: Vec<Entry>) -> Self {
+        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        entries.dedup_by(|later, earlier| later.key == earlier.key);
+        Topology { entries }
+    }
+
+    /// The entry with this key.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(self.place(key)?)
+    }
+
+    /// The place of the entry with this key among all.
+    pub fn place(&self, key: &str) -> Option<usize> {
+        self.entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()
+    }
+
+    /// The names of the tenants that have entries, the site's own left out.
+    pub fn tenants(&self) -> BTreeSet<&str> {
+        let tenants = self.entries.iter().map(|entry| entry.key.tenant());
+        tenants.filter(|tenant| *tenant != crate::topology::key::SITE).collect()
+    }
+
+    /// The entries of one tenant, each with its place among all.
+    pub fn of_tenant<'t>(
+        &'t self,
+        tenant: &str,
+    ) -> impl Iterator<Item = (usize, &'t Entry)> + Clone + use<'t> {
+        // Keys that begin with the name stand together, though not only this tenant's: `a-b/…` stands before `a/…`.
+        let prefix = format!("{tenant}/");
+        let start = self.entries.partition_point(|entry| entry.key.as_str() < prefix.as_str());
+        let rest = self.entries.get(start..).unwrap_or_default();
+        let length = rest.partition_point(|entry| entry.key.as_str().starts_with(&prefix));
+        rest.iter().take(length).enumerate().map(move |(at, entry)| (start + at, entry))
+    }
+
+    /// All entries, by key.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// All entries, by key, given away.
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True when there is no object.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entries that `keep` says yes to.
+    #[must_use]
+    pub fn filtered(&self, keep: impl Fn(&Entry) -> bool) -> Topology {
+        Topology { entries: self.entries.iter().filter(|entry| keep(entry)).cloned().collect() }
+    }
+}
+
+/// Calls `visit` with every reference of an object: what it depends on.
+pub fn references<'a>(object: &'a Object, visit: &mut impl FnMut(&'a Reference)) {
+    match object {
+        Object::TunnelZone(_) | Object::Chain(_) | Object::PortGroup(_) => {}
+        Object::TunnelZoneHost(member) => visit(&member.zone),
+        Object::Router(device) | Object::Bridge(device) => {
+            device.inbound_filter.iter().chain(&device.outbound_filter).for_each(visit);
+        }
+        Object::RouterPort(port) => visit(&port.router),
+        Object::BridgePort(port) => {
+            visit(&port.bridge);
+            port.inbound_filter.iter().chain(&port.outbound_filter).for_each(visit);
+        }
+        Object::PortLink(link) => {
+            visit(&link.port);
+            visit(&link.peer);
+        }
+        Object::Route(route) => {
+            visit(&route.router);
+            if let crate::topology::object::NextHop::Port { port, .. } = &route.next_hop {
+                visit(port);
+            }
+        }
+        Object::Rule(rule) => {
+            visit(&rule.chain);
+            rule.condition.in_ports.iter().chain(&rule.condition.out_ports).for_each(&mut *visit);
+            if let crate::topology::object::RuleAction::Jump { chain, .. } = &rule.action {
+                visit(chain);
+            }
+        }
+        Object::PortGroupPort(member) => {
+            visit(&member.group);
+            visit(&member.port);
+        }
+        Object::HostInterfacePort(binding) => visit(&binding.port),
+    }
+}
+
+/// The keys that an object depends on, sorted, each once.
+pub fn dependencies(object: &Object) -> Vec<Key> {
+    let mut keys = Vec::new();
+    references(object, &mut |reference| keys.extend(reference.key().cloned()));
+    keys.sort();
+    keys.dedup();
+    keys
+}

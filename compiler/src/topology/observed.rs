@@ -1,0 +1,95 @@
+//! What was observed of a network, matched to keys: one side of a diff.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::topology::Topology;
+use crate::topology::key::{Key, Namespace};
+use crate::topology::kind::Kind;
+use crate::topology::object::Object;
+
+/// The observed topology and what else a diff has to know about it. The default is an empty network.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The objects that were recognised, normalised: server-filled fields and automatic routes left out.
+    pub topology: Topology,
+    /// Their ids, where these are not the ones that follow from the keys.
+    pub ids: BTreeMap<Key, Uuid>,
+    /// What the API said about objects that can be updated in place: a PUT sends it back, changed.
+    pub raw: BTreeMap<Key, Box<RawValue>>,
+    /// The rules of each chain, in order, foreign ones as well.
+    pub rules: BTreeMap<Key, Vec<ObservedRule>>,
+    /// Objects in a tenant's reach that are not midoform's.
+    pub foreign: Vec<Foreign>,
+    /// Bound ports of a tenant's bridges that are not the spec's: pods, or somebody else's.
+    pub attached: Vec<Foreign>,
+}
+
+/// A rule in its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedRule {
+    /// Its id.
+    pub id: Uuid,
+    /// Its key, if it is one of midoform's.
+    pub key: Option<Key>,
+}
+
+/// An object that midoform did not make: reported, and left.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Foreign {
+    /// The key of the object that it hangs on.
+    pub near: Key,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: Uuid,
+    /// What it is, in a few words.
+    pub what: String,
+}
+
+impl Observed {
+    /// What would be observed of a network that is exactly this topology, made by midoform where the server keeps
+    /// ids, and with nothing else in it.
+    pub fn of_topology(topology: &Topology, namespace: Namespace) -> Observed {
+        let mut observed = Observed { topology: topology.clone(), ..Observed::default() };
+        let mut rules: BTreeMap<Key, Vec<(u32, ObservedRule)>> = BTreeMap::new();
+        for entry in topology.entries() {
+            if let (Object::Rule(rule), key) = (&entry.object, &entry.key)
+                && let Some(chain) = rule.chain.key()
+            {
+                let observed = ObservedRule { id: namespace.id(key), key: Some(key.clone()) };
+                rules.entry(chain.clone()).or_default().push((rule.position, observed));
+            }
+            let in_place =
+                matches!(entry.object, Object::Router(_) | Object::Bridge(_) | Object::BridgePort(_));
+            if let (true, Ok(raw)) = (in_place, RawValue::from_string("{\"adminStateUp\":true}".to_owned())) {
+                observed.raw.insert(entry.key.clone(), raw);
+            }
+        }
+        for (chain, mut order) in rules {
+            order.sort_by_key(|(position, _)| *position);
+            observed.rules.insert(chain, order.into_iter().map(|(_, rule)| rule).collect());
+        }
+        observed
+    }
+
+    /// SHA-256 of everything that was recognised: two equal ones are the same starting point for a plan.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for entry in self.topology.entries() {
+            hash.update(entry.key.as_str());
+            hash.update(serde_json::to_vec(&entry.object).unwrap_or_default());
+            if let Some(id) = self.ids.get(&entry.key) {
+                hash.update(id.as_bytes());
+            }
+        }
+        for (chain, rules) in &self.rules {
+            hash.update(chain.as_str());
+            rules.iter().for_each(|rule| hash.update(rule.id.as_bytes()));
+        }
+        hex::encode(&hash.finalize())
+    }
+}

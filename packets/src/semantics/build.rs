@@ -1,0 +1,305 @@
+//! The stored objects, built from a topology.
+//!
+//! The ids are made up: the place of an object's entry in its topology, so that each can be found again.
+//! `EXTERNAL` devices (a provider router that is not midoform's) are there without chains and routes of their own.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use uuid::Uuid;
+
+use super::Station;
+use super::world::{Device, Port, Route, RouteKind, Rule, RuleKind, Target, World};
+use midoform_compiler::topology::object::{
+    Condition, MacAddress, NatTarget, NextHop, Object, Reference, RuleAction,
+};
+use midoform_compiler::topology::{Entry, Topology, object};
+
+/// What the made-up ids begin with.
+const MADE_UP: u128 = 0x6d69_646f_666f_726d << 64;
+/// What the ids of made-up ports begin with.
+const ATTACHED: u128 = 0x6174_7461_6368_6564 << 64;
+/// The weight of the route by which the world is reached: any that the topology has itself wins.
+const LAST_WEIGHT: u32 = u32::MAX;
+/// The world's end of the uplink, and the provider router's (TEST-NET-1).
+const UPLINK_FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const UPLINK_NEAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+/// The id of the object at this place of a topology's entries.
+fn id_at(place: usize) -> Uuid {
+    Uuid::from_u128(MADE_UP | (place as u128 + 1))
+}
+
+/// A MAC address that is made up, and nobody else's.
+fn mac_at(family: u8, place: usize) -> MacAddress {
+    let [.., a, b, c, d] = (place as u64).to_be_bytes();
+    MacAddress([0x02, family, a, b, c, d])
+}
+
+/// The id that an object of a topology has in the world that is built of it.
+pub fn id_of(topology: &Topology, reference: &Reference) -> Option<Uuid> {
+    match reference {
+        Reference::External(id) => Some(*id),
+        Reference::Key(key) => topology.place(key.as_str()).map(id_at),
+    }
+}
+
+/// The object of a topology that has this id in the world that is built of it.
+pub fn entry_of(topology: &Topology, id: Uuid) -> Option<&Entry> {
+    let place = id.as_u128().checked_sub(MADE_UP)?.checked_sub(1)?;
+    topology.entries().get(usize::try_from(place).ok()?)
+}
+
+impl World {
+    /// The world that a topology makes. What it refers to and does not have is left out.
+    pub fn of_topology(topology: &Topology) -> World {
+        World::of_entries(topology, topology.entries().iter().enumerate())
+    }
+
+    /// The world that some tenants of a topology make.
+    pub fn of_part<'t>(topology: &'t Topology, tenants: impl Iterator<Item = &'t str> + Clone) -> World {
+        World::of_entries(topology, tenants.flat_map(|tenant| topology.of_tenant(tenant)))
+    }
+
+    fn of_entries<'t>(
+        topology: &'t Topology,
+        entries: impl Iterator<Item = (usize, &'t Entry)> + Clone,
+    ) -> World {
+        let mut builder = Builder { topology, world: World::default() };
+        let numbered = || entries.clone();
+        for (place, entry) in numbered() {
+            builder.device(place, &entry.object);
+        }
+        for (place, entry) in numbered() {
+            builder.port(place, &entry.object);
+        }
+        let mut rules: Vec<(Uuid, u32, Rule)> = Vec::new();
+        for (place, entry) in numbered() {
+            builder.join(place, &entry.object);
+            if let Object::Rule(rule) = &entry.object {
+                let chain = builder.id(&rule.chain).unwrap_or_default();
+                rules.push((chain, rule.position, builder.rule(place, rule)));
+            }
+        }
+        rules.sort_by_key(|(chain, position, _)| (*chain, *position));
+        for (chain, _, rule) in rules {
+            builder.world.chains.entry(chain).or_default().push(rule);
+        }
+        builder.world
+    }
+
+    /// Something attached to a bridge, by a port of its own without chains.
+    pub fn attach(&mut self, bridge: Uuid, address: Ipv4Addr) -> Station {
+        let place = self.ports.len();
+        let port = Uuid::from_u128(ATTACHED | place as u128);
+        let mac = mac_at(0xaa, place);
+        self.insert_port(Port {
+            id: port,
+            device: bridge,
+            up: true,
+            mac,
+            address: None,
+            network: None,
+            inbound: None,
+            outbound: None,
+            peer: None,
+        });
+        Station { port, address, mac }
+    }
+
+    /// What lies behind a router that leads outside: an uplink with a default route that any other default route
+    /// wins against.
+    pub fn attach_world(&mut self, router: Uuid) -> Station {
+        let station = self.attach(router, UPLINK_FAR);
+        if let Some(port) = self.ports.get_mut(&station.port) {
+            port.address = Some(UPLINK_NEAR);
+            port.network = Ipv4Net::new(UPLINK_NEAR, 30).ok();
+        }
+        let device = self.devices.entry(router).or_insert_with(bare_router);
+        if !device.ports.contains(&station.port) {
+            device.ports.push(station.port);
+        }
+        device.routes.push(Route {
+            id: Uuid::nil(),
+            kind: RouteKind::Normal,
+            source: Ipv4Net::default(),
+            destination: Ipv4Net::default(),
+            weight: LAST_WEIGHT,
+            port: Some(station.port),
+            gateway: Some(UPLINK_FAR),
+        });
+        station
+    }
+}
+
+fn bare_router() -> Device {
+    Device { is_router: true, up: true, inbound: None, outbound: None, ports: Vec::new(), routes: Vec::new() }
+}
+
+struct Builder<'a> {
+    topology: &'a Topology,
+    world: World,
+}
+
+impl Builder<'_> {
+    fn id(&self, reference: &Reference) -> Option<Uuid> {
+        id_of(self.topology, reference)
+    }
+
+    fn ids(&self, references: &[Reference]) -> Vec<Uuid> {
+        references.iter().filter_map(|reference| self.id(reference)).collect()
+    }
+
+    fn filter(&self, filter: Option<&Reference>) -> Option<Uuid> {
+        filter.and_then(|filter| self.id(filter))
+    }
+
+    fn device(&mut self, place: usize, object: &Object) {
+        match object {
+            Object::Router(device) | Object::Bridge(device) => {
+                let made = Device {
+                    is_router: matches!(object, Object::Router(_)),
+                    inbound: self.filter(device.inbound_filter.as_ref()),
+                    outbound: self.filter(device.outbound_filter.as_ref()),
+                    ..bare_router()
+                };
+                self.world.devices.insert(id_at(place), made);
+            }
+            Object::Chain(_) => drop(self.world.chains.insert(id_at(place), Vec::new())),
+            Object::PortGroup(_) => {
+                self.world.port_groups.entry(id_at(place)).or_default();
+            }
+            _ => {}
+        }
+    }
+
+    fn port(&mut self, place: usize, object: &Object) {
+        let (device, address, network, inbound, outbound) = match object {
+            Object::RouterPort(port) => (&port.router, Some(port.address), Some(port.network), None, None),
+            Object::BridgePort(port) => {
+                (&port.bridge, None, None, port.inbound_filter.as_ref(), port.outbound_filter.as_ref())
+            }
+            _ => return,
+        };
+        let Some(device_id) = self.id(device) else { return };
+        // A router that is not of this part is there all the same.
+        if let Object::RouterPort(_) = object {
+            self.world.devices.entry(device_id).or_insert_with(bare_router);
+        }
+        self.world.insert_port(Port {
+            id: id_at(place),
+            device: device_id,
+            up: true,
+            mac: mac_at(0xfd, place),
+            address,
+            network,
+            inbound: self.filter(inbound),
+            outbound: self.filter(outbound),
+            peer: None,
+        });
+    }
+
+    fn join(&mut self, place: usize, object: &Object) {
+        match object {
+            Object::PortLink(link) => {
+                if let (Some(port), Some(peer)) = (self.id(&link.port), self.id(&link.peer)) {
+                    self.world.link(port, peer);
+                }
+            }
+            Object::PortGroupPort(member) => {
+                if let (Some(group), Some(port)) = (self.id(&member.group), self.id(&member.port)) {
+                    self.world.port_groups.entry(group).or_default().insert(port);
+                }
+            }
+            Object::Route(route) => self.route(place, route),
+            _ => {}
+        }
+    }
+
+    fn route(&mut self, place: usize, route: &object::Route) {
+        let (kind, port, gateway) = match &route.next_hop {
+            NextHop::Port { port, gateway } => (RouteKind::Normal, self.id(port), *gateway),
+            NextHop::BlackHole => (RouteKind::BlackHole, None, None),
+            NextHop::Reject => (RouteKind::Reject, None, None),
+        };
+        let made = Route {
+            id: id_at(place),
+            kind,
+            source: route.source,
+            destination: route.destination,
+            weight: route.weight,
+            port,
+            gateway,
+        };
+        let router = self.id(&route.router);
+        if let Some(device) = router.and_then(|router| self.world.devices.get_mut(&router)) {
+            device.routes.push(made);
+        }
+    }
+
+    fn rule(&self, place: usize, rule: &object::Rule) -> Rule {
+        let mut made = self.condition(&rule.condition);
+        made.id = id_at(place);
+        let targets = |target: &NatTarget| {
+            Some(vec![Target {
+                address_from: target.first,
+                address_to: target.last,
+                port_from: target.ports.start,
+                port_to: target.ports.end,
+            }])
+        };
+        made.kind = match &rule.action {
+            RuleAction::Accept => RuleKind::Accept,
+            RuleAction::Drop => RuleKind::Drop,
+            RuleAction::Reject => RuleKind::Reject,
+            RuleAction::Return => RuleKind::Return,
+            RuleAction::Jump { chain, .. } => {
+                made.jump_chain_id = self.id(chain);
+                RuleKind::Jump
+            }
+            RuleAction::SourceNat(target, flow) => {
+                (made.nat_targets, made.flow_action) = (targets(target), Some(*flow));
+                RuleKind::Snat
+            }
+            RuleAction::DestinationNat(target, flow) => {
+                (made.nat_targets, made.flow_action) = (targets(target), Some(*flow));
+                RuleKind::Dnat
+            }
+            RuleAction::ReverseSourceNat(flow) => {
+                made.flow_action = Some(*flow);
+                RuleKind::RevSnat
+            }
+            RuleAction::ReverseDestinationNat(flow) => {
+                made.flow_action = Some(*flow);
+                RuleKind::RevDnat
+            }
+        };
+        made
+    }
+
+    fn condition(&self, condition: &Condition) -> Rule {
+        let length = |network: Option<Ipv4Net>| network.map_or(0, |network| network.prefix_len());
+        Rule {
+            match_forward_flow: condition.forward_flow,
+            match_return_flow: condition.return_flow,
+            in_ports: self.ids(&condition.in_ports),
+            inv_in_ports: condition.not_in_ports,
+            out_ports: self.ids(&condition.out_ports),
+            inv_out_ports: condition.not_out_ports,
+            dl_type: condition.ethertype.map(u32::from),
+            dl_src: condition.source_mac,
+            inv_dl_src: condition.not_source_mac,
+            nw_proto: condition.protocol,
+            nw_src_address: condition.source.map(|network| network.addr()),
+            nw_src_length: length(condition.source),
+            inv_nw_src: condition.not_source,
+            nw_dst_address: condition.destination.map(|network| network.addr()),
+            nw_dst_length: length(condition.destination),
+            inv_nw_dst: condition.not_destination,
+            tp_src: condition.source_ports,
+            tp_dst: condition.destination_ports,
+            fragment_policy: condition.fragments,
+            ..Rule::default()
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What MidoNet does with a packet: an interpreter of the stored topology.
+//!
+//! `docs/semantics.md` says where each rule comes from; the recorded worlds (`testdata/midonet-packets`) are
+//! what it is held against. It is plain and slow on purpose: one packet at a time, every step written down.
+
+mod build;
+mod chain;
+mod condition;
+mod simulate;
+mod state;
+pub(crate) mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub use build::{entry_of, id_of};
+pub(crate) use simulate::MOST_DEVICES;
+pub use simulate::{Asked, Hop, Station, Trace, Verdict, simulate};
+pub use state::State;
+pub use world::{World, WorldError};
+
+use std::net::Ipv4Addr;
+
+use midoform_compiler::topology::object::{FragmentPolicy, MacAddress};
+
+/// A packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Packet {
+    /// Source address.
+    pub source: Ipv4Addr,
+    /// Destination address.
+    pub destination: Ipv4Addr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// TCP or UDP source port, or the ICMP type.
+    pub source_port: u16,
+    /// TCP or UDP destination port, or the ICMP code.
+    pub destination_port: u16,
+    /// Source MAC address.
+    pub source_mac: MacAddress,
+    /// Destination MAC address.
+    pub destination_mac: MacAddress,
+    /// Whether it is whole, or which fragment.
+    pub fragment: Fragment,
+    /// Hops that are left.
+    pub ttl: u8,
+}
+
+/// What a packet is a part of. Later fragments carry no ports: theirs are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fragment {
+    /// Nothing: it is whole.
+    #[default]
+    Whole,
+    /// The first fragment.
+    First,
+    /// A later fragment.
+    Later,
+}
+
+impl Fragment {
+    /// Whether a rule's `fragmentPolicy` looks at it.
+    pub(crate) fn fits(self, policy: FragmentPolicy) -> bool {
+        match policy {
+            FragmentPolicy::Any => true,
+            FragmentPolicy::Header => self != Fragment::Later,
+            FragmentPolicy::Nonheader => self == Fragment::Later,
+            FragmentPolicy::Unfragmented => self == Fragment::Whole,
+        }
+    }
+}
+
+/// ICMP's protocol number.
+pub(crate) const ICMP: u8 = 1;
+/// ICMP's type of an echo reply.
+pub(crate) const ECHO_REPLY: u16 = 0;
+/// ICMP's type of an echo request.
+pub(crate) const ECHO_REQUEST: u16 = 8;
+
+impl Packet {
+    /// TCP, UDP and ICMP: what connections are tracked for.
+    fn is_tracked(&self) -> bool {
+        tracks(self.protocol)
+    }
+
+    /// TCP, UDP and ICMP echo: what addresses are translated for.
+    fn is_translated(&self) -> bool {
+        matches!(self.protocol, 6 | 17) || self.is_echo()
+    }
+
+    fn is_echo(&self) -> bool {
+        self.protocol == ICMP && is_echo_type(self.source_port)
+    }
+
+    /// What a router answers to when it is sent to its own address.
+    fn is_echo_request(&self) -> bool {
+        self.protocol == ICMP && self.source_port == ECHO_REQUEST && self.destination_port == 0
+    }
+
+    /// The ports of a flow; an ICMP echo has its identifier, which is the same both ways, for both.
+    fn flow_ports(&self) -> (u16, u16) {
+        if self.is_echo() { (0, 0) } else { (self.source_port, self.destination_port) }
+    }
+
+    /// What answers it: addresses and ports exchanged, a reply to an echo. MAC addresses are whoever's it is sent by.
+    #[must_use]
+    pub fn answer(&self) -> Packet {
+        let (source_port, destination_port) = match (self.protocol, self.source_port) {
+            (ICMP, ECHO_REQUEST) => (ECHO_REPLY, 0),
+            (ICMP, kind) => (kind, self.destination_port),
+            _ => (self.destination_port, self.source_port),
+        };
+        Packet {
+            source: self.destination,
+            destination: self.source,
+            source_port,
+            destination_port,
+            source_mac: self.destination_mac,
+            destination_mac: self.source_mac,
+            ttl: FULL_TTL,
+            ..*self
+        }
+    }
+}
+
+/// Hops that a packet may take when it is sent.
+pub const FULL_TTL: u8 = 64;
+
+/// Whether connections of a protocol are tracked.
+pub(crate) fn tracks(protocol: u8) -> bool {
+    matches!(protocol, ICMP | 6 | 17)
+}
+
+/// Whether an ICMP type is an echo or its reply.
+pub(crate) fn is_echo_type(kind: u16) -> bool {
+    matches!(kind, ECHO_REPLY | ECHO_REQUEST)
+}

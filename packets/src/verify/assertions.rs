@@ -1,0 +1,332 @@
+//! `[[assert]]`: what has to hold of the network, whatever the rules say.
+
+use super::header::{
+    DESTINATION, DESTINATION_PORT, Fragments, Headers, Range, SOURCE_PORT, difference, rest, united,
+};
+use super::model::{Model, Segment};
+use super::oracle::carried;
+use super::questions::{Subject, whole_first};
+use super::reach::neighbourhood;
+use super::walk::{End, Outcome, TooMany};
+use super::witness::{self, Origin, between, pick};
+use crate::trace::{Ending, TraceReport};
+use ipnet::Ipv4Net;
+use midoform_compiler::Compiled;
+use midoform_compiler::diagnostic::{Diagnostic, Diagnostics};
+use midoform_compiler::network::{Assert, Place, Tenant};
+
+/// Checks the assertions of a compiled project, and returns it if all of them hold.
+///
+/// # Errors
+/// Returns every diagnostic of the project where an assertion does not hold or can't be decided.
+pub fn enforce(compiled: Compiled) -> Result<Compiled, Vec<Diagnostic>> {
+    let links: Vec<Ipv4Net> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
+    let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
+    let found = check(subject);
+    if found.is_empty() {
+        return Ok(compiled);
+    }
+    let mut all = Diagnostics::default();
+    compiled.warnings.into_iter().chain(found).for_each(|diagnostic| all.push(diagnostic));
+    Err(all.into_sorted())
+}
+
+/// Holds every assertion against the topology; what does not hold is an error at its line.
+pub fn check(subject: Subject<'_>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for tenant in subject.tenants.iter().filter(|tenant| !tenant.asserts.is_empty()) {
+        let group = neighbourhood(subject.topology, &tenant.name);
+        let model = Model::new(subject.topology, &group);
+        let checker = Checker { subject, tenant, model: &model, group: &group };
+        found.extend(tenant.asserts.iter().filter_map(|assert| checker.check(assert)));
+    }
+    found
+}
+
+struct Checker<'a> {
+    subject: Subject<'a>,
+    tenant: &'a Tenant,
+    model: &'a Model<'a>,
+    group: &'a std::collections::BTreeSet<&'a str>,
+}
+
+/// A place that packets are sent from, with the addresses that they have.
+struct Start<'a> {
+    origin: Origin<'a>,
+    sources: Vec<Range>,
+}
+
+impl<'a> Checker<'a> {
+    fn check(&self, assert: &Assert) -> Option<Diagnostic> {
+        let mut seen = false;
+        for start in self.starts(&assert.from) {
+            seen |= !start.sources.is_empty();
+            let Ok(outcomes) = self.outcomes(&start).map(whole_first) else {
+                let message = "the assertion can't be decided: the rules are too many to be followed";
+                let help = "narrow it, or take the tenant's rules apart";
+                return Some(Diagnostic::error("assertion-undecided", assert.span, message).help(help));
+            };
+            let found = match assert.allowed {
+                false => self.passing(assert, &outcomes),
+                true => self.missing(assert, &start, &outcomes),
+            };
+            if let Some(headers) = found {
+                let picked = pick(&headers);
+                let trace = witness::trace(self.subject.topology, self.group, start.origin, picked);
+                return Some(failed(assert, trace));
+            }
+        }
+        if !seen {
+            let message = "the assertion says nothing: no packet comes from there";
+            return Some(Diagnostic::error("assertion-empty", assert.span, message));
+        }
+        None
+    }
+
+    /// The pods, and the world, that a place means.
+    fn starts(&self, place: &Place) -> Vec<Start<'a>> {
+        let own = |segment: &Segment| segment.key.tenant() == &*self.tenant.name;
+        let pods = |segment: &'a Segment, networks: &[Range]| Start {
+            origin: Origin::Pod(segment),
+            sources: segment
+                .pods
+                .iter()
+                .flat_map(|pods| networks.iter().filter_map(|network| network.common(*pods)))
+                .collect(),
+        };
+        let segments = self.model.segments.iter();
+        let mut found: Vec<Start<'a>> = match place {
+            Place::Anywhere | Place::World => Vec::new(),
+            Place::Bridge(at) => segments
+                .filter(|segment| self.is_of_bridge(segment, *at))
+                .map(|segment| pods(segment, &[Range::ADDRESSES]))
+                .collect(),
+            Place::Peer(at) => {
+                let name = self.tenant.peers.get(*at).map(|peer| &*peer.name);
+                let theirs = segments.filter(|segment| Some(segment.key.tenant()) == name);
+                theirs.map(|segment| pods(segment, &self.peer_networks(*at))).collect()
+            }
+            Place::Addresses(networks) => {
+                let networks: Vec<Range> = united(networks.iter().map(|net| Range::network(*net)).collect());
+                segments.filter(|segment| own(segment)).map(|segment| pods(segment, &networks)).collect()
+            }
+            Place::Ports(ports) => {
+                let ports = ports.iter().filter_map(|at| self.tenant.ports.get(*at));
+                let all = ports.flat_map(|port| {
+                    let segments = self.model.segments.iter();
+                    let there = segments.filter(|segment| self.is_bridge(segment, port.bridge));
+                    there.map(|segment| pods(segment, &[Range::address(port.address)])).collect::<Vec<_>>()
+                });
+                all.collect()
+            }
+        };
+        let outside = self.outside();
+        match place {
+            Place::World => found.push(Start { origin: Origin::World, sources: outside }),
+            Place::Addresses(networks) => {
+                let networks = networks.iter().map(|network| Range::network(*network));
+                let sources = networks
+                    .flat_map(|network| {
+                        outside.iter().filter_map(move |range| range.common(network)).collect::<Vec<_>>()
+                    })
+                    .collect();
+                found.push(Start { origin: Origin::World, sources });
+            }
+            _ => {}
+        }
+        found.retain(|start| !start.sources.is_empty());
+        found
+    }
+
+    /// Whether it is this bridge, or one that was added because it was full.
+    fn is_of_bridge(&self, segment: &Segment, at: usize) -> bool {
+        self.tenant.with_grown(at).any(|at| self.is_bridge(segment, at))
+    }
+
+    fn is_bridge(&self, segment: &Segment, at: usize) -> bool {
+        let name =
+            self.tenant.bridges.get(at).map(|bridge| format!("{}/bridge/{}", self.tenant.name, bridge.name));
+        name.is_some_and(|name| segment.key.as_str() == name)
+    }
+
+    fn peer_networks(&self, at: usize) -> Vec<Range> {
+        let peer = self.tenant.peers.get(at);
+        peer.into_iter().flat_map(|peer| &peer.networks).map(|network| Range::network(*network)).collect()
+    }
+
+    /// Addresses that are no pod's of these tenants.
+    fn outside(&self) -> Vec<Range> {
+        let networks = self.model.segments.iter().flat_map(|segment| &segment.networks);
+        rest(Range::ADDRESSES, &united(networks.map(|network| Range::network(*network)).collect()))
+    }
+
+    fn outcomes(&self, start: &Start<'_>) -> Result<Vec<Outcome>, TooMany> {
+        let all = |to: Range| {
+            start.sources.iter().flat_map(move |from| Headers::all(*from, to)).collect::<Vec<_>>()
+        };
+        match start.origin {
+            Origin::World => {
+                let uplinks = self.model.uplinks.iter().filter(|uplink| uplink.tenant == *self.tenant.name);
+                let mut outcomes = Vec::new();
+                for uplink in uplinks {
+                    let headers: Vec<Headers> = uplink.destinations.iter().flat_map(|to| all(*to)).collect();
+                    outcomes.extend(self.model.sent_by_world(uplink, &headers)?);
+                }
+                Ok(outcomes)
+            }
+            Origin::Pod(segment) => {
+                let near = segment.pods.iter().flat_map(|pods| all(*pods)).collect::<Vec<_>>();
+                let far = rest(Range::ADDRESSES, &segment.pods).into_iter().flat_map(all).collect::<Vec<_>>();
+                let mut outcomes = self.model.inside(segment, &near)?;
+                outcomes.extend(self.model.sent_by_pod(segment, &far)?);
+                Ok(outcomes)
+            }
+        }
+    }
+
+    /// Whether packets that end so are at the place, and with which destinations they are sent there.
+    fn at(&self, end: &End, place: &Place) -> Vec<Range> {
+        let everywhere = vec![Range::ADDRESSES];
+        let segment = match end {
+            End::Delivered(ports) => ports.first().and_then(|port| self.model.segment_of(*port)),
+            _ => None,
+        };
+        match (place, segment, end) {
+            (Place::World, None, End::Left(_)) | (Place::Anywhere, Some(_), _) => everywhere,
+            (Place::Bridge(at), Some(segment), _) if self.is_of_bridge(segment, *at) => everywhere,
+            (Place::Peer(at), Some(segment), _) => {
+                let peer = self.tenant.peers.get(*at);
+                let there = peer.is_some_and(|peer| segment.key.tenant() == &*peer.name);
+                if there { everywhere } else { Vec::new() }
+            }
+            (Place::Addresses(networks), Some(_), _) | (Place::Addresses(networks), None, End::Left(_)) => {
+                networks.iter().map(|network| Range::network(*network)).collect()
+            }
+            (Place::Ports(ports), Some(segment), _) => {
+                let ports = ports.iter().filter_map(|at| self.tenant.ports.get(*at));
+                let there = ports.filter(|port| self.is_bridge(segment, port.bridge));
+                there.map(|port| Range::address(port.address)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A packet that passes though none may. What it carries is what it carries when it arrives.
+    fn passing(&self, assert: &Assert, outcomes: &[Outcome]) -> Option<Headers> {
+        for outcome in outcomes {
+            let places = self.at(&outcome.end, &assert.to);
+            for carried in carried(&assert.protocols) {
+                if outcome.path.protocols.and(carried.protocols).is_empty() {
+                    continue;
+                }
+                let (path, _) = outcome.path.clone().split_protocols(carried.protocols);
+                let path = path.and_then(|path| path.split(SOURCE_PORT, carried.fields[SOURCE_PORT]).0);
+                let path =
+                    path.and_then(|path| path.split(DESTINATION_PORT, carried.fields[DESTINATION_PORT]).0);
+                let Some(path) = path else { continue };
+                let hit = places.iter().find_map(|place| path.clone().split(DESTINATION, *place).0);
+                if let Some(path) = hit {
+                    return Some(path.sent());
+                }
+            }
+        }
+        None
+    }
+
+    /// A packet that does not pass though all have to.
+    fn missing(&self, assert: &Assert, start: &Start<'_>, outcomes: &[Outcome]) -> Option<Headers> {
+        let whole = |headers: &Headers| Headers { fragments: Fragments::WHOLE, ..*headers };
+        let from_world = matches!(start.origin, Origin::World);
+        let mut passing: Vec<Headers> = Vec::new();
+        for outcome in outcomes.iter().filter(|outcome| !self.at(&outcome.end, &assert.to).is_empty()) {
+            let (sent, now) = (outcome.path.sent(), outcome.path.now());
+            // From outside a place is reached by whatever address leads there, at the port that it has there.
+            passing.push(match from_world {
+                true => sent
+                    .with(DESTINATION, Range::ADDRESSES)
+                    .with(DESTINATION_PORT, now.fields[DESTINATION_PORT]),
+                false => sent,
+            });
+        }
+        let destinations = if from_world { vec![Range::ADDRESSES] } else { self.destinations(&assert.to) };
+        let wanted = carried(&assert.protocols).into_iter().flat_map(|carried| {
+            let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES).into_iter();
+            let all = all.filter_map(move |headers| headers.common(whole(&carried)));
+            all.flat_map(|headers| between(headers, &start.sources, &destinations)).collect::<Vec<_>>()
+        });
+        let missing = difference(wanted.collect(), &passing).first().copied()?;
+        // Some address that leads here: no other would come this way.
+        let public = self.model.uplinks.iter().filter(|uplink| uplink.tenant == *self.tenant.name);
+        let public = public.flat_map(|uplink| uplink.destinations.first()).next().filter(|_| from_world);
+        Some(public.map_or(missing, |public| missing.with(DESTINATION, *public)))
+    }
+
+    /// The addresses that a place has, as a sender inside names them.
+    fn destinations(&self, place: &Place) -> Vec<Range> {
+        let pods = |at: usize| {
+            let there = self.model.segments.iter().filter(|segment| self.is_of_bridge(segment, at));
+            there.flat_map(|segment| segment.pods.clone()).collect::<Vec<_>>()
+        };
+        match place {
+            Place::Bridge(at) => pods(*at),
+            Place::Peer(at) => {
+                let networks = self.peer_networks(*at);
+                let theirs = self.model.segments.iter().filter(|segment| {
+                    segment.networks.iter().any(|network| networks.contains(&Range::network(*network)))
+                        && segment.key.tenant() != &*self.tenant.name
+                });
+                theirs.flat_map(|segment| segment.pods.clone()).collect()
+            }
+            Place::Addresses(networks) => networks.iter().map(|network| Range::network(*network)).collect(),
+            Place::Ports(ports) => {
+                let ports = ports.iter().filter_map(|at| self.tenant.ports.get(*at));
+                ports.map(|port| Range::address(port.address)).collect()
+            }
+            Place::World => self.public(),
+            Place::Anywhere => Vec::new(),
+        }
+    }
+
+    /// Addresses that can only be outside: no private ones, and none that the spec makes another place of.
+    fn public(&self) -> Vec<Range> {
+        let private = [
+            (0, 0, 8),
+            (10, 0, 8),
+            (100, 64, 10),
+            (127, 0, 8),
+            (169, 254, 16),
+            (172, 16, 12),
+            (192, 168, 16),
+            (224, 0, 3),
+        ];
+        let private = private.into_iter().filter_map(|(a, b, length)| {
+            ipnet::Ipv4Net::new(std::net::Ipv4Addr::new(a, b, 0, 0), length).ok()
+        });
+        let tenant = self.tenant;
+        let own = tenant.bridges.iter().map(|bridge| bridge.cidr).chain(self.subject.links.iter().copied());
+        let own = own.chain(tenant.exposes.iter().map(|expose| expose.public.into()));
+        let own = own.chain(tenant.peers.iter().flat_map(|peer| peer.networks.iter().copied()));
+        rest(Range::ADDRESSES, &united(private.chain(own).map(Range::network).collect()))
+    }
+}
+
+fn failed(assert: &Assert, trace: Option<TraceReport>) -> Diagnostic {
+    let says = if assert.allowed { "is not let through" } else { "is let through" };
+    let Some(trace) = trace else {
+        return Diagnostic::error("assertion-failed", assert.span, "the assertion does not hold");
+    };
+    let message = format!("the assertion does not hold: {} from {} {says}", trace.packet, trace.from);
+    let mut diagnostic =
+        Diagnostic::error("assertion-failed", assert.span, message).here(format!("{}", trace.ending));
+    let decides = match &trace.ending {
+        Ending::Dropped { rule: Some(_), .. } => None,
+        _ => trace.hops.iter().flat_map(|hop| &hop.rules).rfind(|rule| rule.matched && rule.source.is_some()),
+    };
+    if let Some(rule) = decides {
+        let source = rule.source.as_ref().map(ToString::to_string).unwrap_or_default();
+        diagnostic = diagnostic.help(format!("the rule {} decides ({source})", rule.rule));
+    } else if !assert.allowed {
+        diagnostic = diagnostic.help("no rule speaks of it, and what no rule speaks of passes");
+    }
+    diagnostic.help("`midoform trace` shows the packet's way, rule by rule")
+}

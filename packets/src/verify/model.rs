@@ -1,0 +1,228 @@
+//! Some tenants of a topology as a world of their own: what is behind their bridges may be any pod, and the provider's
+//! router is where the walk ends.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use uuid::Uuid;
+
+use super::header::{Headers, Range, rest, united};
+use super::walk::{Attached, BUDGET, Outcome, TooMany, Walker};
+use crate::semantics::world::World;
+use crate::semantics::{entry_of, id_of};
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::object::{MacAddress, NextHop, Object, Reference};
+use midoform_compiler::topology::{Entry, Topology};
+
+/// A bridge with what may be attached to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) key: Key,
+    /// The networks of its gateways; one in what midoform makes.
+    pub(crate) networks: Vec<Ipv4Net>,
+    pub(crate) gateways: Vec<(Ipv4Addr, MacAddress)>,
+    /// The addresses that a pod may have.
+    pub(crate) pods: Vec<Range>,
+    /// Any pod.
+    pub(crate) pod: Uuid,
+    pub(crate) pod_mac: MacAddress,
+    /// Another one.
+    pub(crate) neighbour: Uuid,
+    pub(crate) neighbour_mac: MacAddress,
+}
+
+/// A way in from the provider's router.
+#[derive(Clone, Debug)]
+pub(crate) struct Uplink {
+    pub(crate) tenant: String,
+    /// The provider's port.
+    pub(crate) provider_port: Uuid,
+    /// The tenant's port.
+    pub(crate) port: Uuid,
+    /// The destinations that the provider routes here.
+    pub(crate) destinations: Vec<Range>,
+}
+
+/// Some tenants of a topology.
+pub(crate) struct Model<'t> {
+    pub(crate) topology: &'t Topology,
+    pub(crate) world: World,
+    attached: Vec<Attached>,
+    boundary: BTreeSet<Uuid>,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) uplinks: Vec<Uplink>,
+}
+
+/// Where packets end, in words of the topology.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Where {
+    /// At a pod of this bridge.
+    Bridge(Key),
+    /// Outside, by this tenant's uplink.
+    World(String),
+}
+
+impl<'t> Model<'t> {
+    /// The tenants with these names.
+    pub(crate) fn new(topology: &'t Topology, tenants: &BTreeSet<&str>) -> Model<'t> {
+        let mut world = World::of_part(topology, tenants.iter().copied());
+        let boundary = boundary(topology, tenants);
+        let mut segments = Vec::new();
+        let mut attached = Vec::new();
+        for entry in entries(topology, tenants) {
+            if let (Object::Bridge(_), Some(id)) = (&entry.object, id_of(topology, &(&entry.key).into())) {
+                segments.push(segment(&mut world, &mut attached, entry, id));
+            }
+        }
+        let uplinks = uplinks(topology, tenants, &world, &boundary);
+        Model { topology, world, attached, boundary, segments, uplinks }
+    }
+
+    /// Who walks here.
+    pub(crate) fn walker(&self) -> Walker<'_> {
+        Walker {
+            world: &self.world,
+            attached: &self.attached,
+            boundary: &self.boundary,
+            first_choice: false,
+            budget: Cell::new(BUDGET),
+        }
+    }
+
+    /// What becomes of what a pod of a segment sends to its gateways.
+    pub(crate) fn sent_by_pod(
+        &self,
+        segment: &Segment,
+        headers: &[Headers],
+    ) -> Result<Vec<Outcome>, TooMany> {
+        let walker = self.walker();
+        let mut outcomes = Vec::new();
+        for (_, mac) in &segment.gateways {
+            outcomes.extend(walker.send(segment.pod, headers, segment.pod_mac, *mac)?);
+        }
+        Ok(outcomes)
+    }
+
+    /// What becomes of what a pod of a segment sends to another one there.
+    pub(crate) fn inside(&self, segment: &Segment, headers: &[Headers]) -> Result<Vec<Outcome>, TooMany> {
+        self.walker().send(segment.pod, headers, segment.pod_mac, segment.neighbour_mac)
+    }
+
+    /// What becomes of what comes in by an uplink.
+    pub(crate) fn sent_by_world(
+        &self,
+        uplink: &Uplink,
+        headers: &[Headers],
+    ) -> Result<Vec<Outcome>, TooMany> {
+        let mac = |port: Uuid| self.world.port_mac(port).unwrap_or(MacAddress([0; 6]));
+        let (source, destination) = (mac(uplink.provider_port), mac(uplink.port));
+        self.walker().send(uplink.port, headers, source, destination)
+    }
+
+    /// The segment that a pod's port is of.
+    pub(crate) fn segment_of(&self, port: Uuid) -> Option<&Segment> {
+        self.segments.iter().find(|segment| segment.pod == port || segment.neighbour == port)
+    }
+
+    /// The segment of this bridge.
+    pub(crate) fn segment(&self, key: &Key) -> Option<&Segment> {
+        self.segments.iter().find(|segment| segment.key == *key)
+    }
+
+    /// The uplink whose provider's port this is.
+    pub(crate) fn uplink_of(&self, provider_port: Uuid) -> Option<&Uplink> {
+        self.uplinks.iter().find(|uplink| uplink.provider_port == provider_port)
+    }
+
+    /// The object that has this id.
+    pub(crate) fn entry(&self, id: Uuid) -> Option<&'t Entry> {
+        entry_of(self.topology, id)
+    }
+}
+
+/// The entries of these tenants.
+fn entries<'t>(
+    topology: &'t Topology,
+    tenants: &BTreeSet<&str>,
+) -> impl Iterator<Item = &'t Entry> + use<'t> {
+    let all: Vec<&Entry> =
+        tenants.iter().flat_map(|tenant| topology.of_tenant(tenant)).map(|(_, entry)| entry).collect();
+    all.into_iter()
+}
+
+/// Routers that are not the tenants' own.
+fn boundary(topology: &Topology, tenants: &BTreeSet<&str>) -> BTreeSet<Uuid> {
+    let mut found = BTreeSet::new();
+    for entry in entries(topology, tenants) {
+        let Object::RouterPort(port) = &entry.object else { continue };
+        let own = port.router.key().is_some_and(|key| tenants.contains(key.tenant()));
+        if !own {
+            found.extend(id_of(topology, &port.router));
+        }
+    }
+    found
+}
+
+fn segment(world: &mut World, attached: &mut Vec<Attached>, entry: &Entry, id: Uuid) -> Segment {
+    let ports = world.devices.get(&id).map(|bridge| bridge.ports.clone()).unwrap_or_default();
+    let peers = ports.iter().filter_map(|port| world.ports.get(port)?.peer);
+    let routers: Vec<_> = peers.filter_map(|peer| world.ports.get(&peer)).collect();
+    let gateways: Vec<_> = routers.iter().filter_map(|port| Some((port.address?, port.mac))).collect();
+    let networks: Vec<Ipv4Net> = routers.iter().filter_map(|port| port.network).collect();
+    let mut taken: Vec<Range> = gateways.iter().map(|(address, _)| Range::address(*address)).collect();
+    for network in networks.iter().filter(|network| network.prefix_len() < 31) {
+        taken.extend([Range::address(network.network()), Range::address(network.broadcast())]);
+    }
+    let taken = united(taken);
+    let whole = united(networks.iter().map(|network| Range::network(*network)).collect());
+    let pods: Vec<Range> = whole.into_iter().flat_map(|range| rest(range, &taken)).collect();
+    let address = pods.first().map_or(Ipv4Addr::UNSPECIFIED, |range| Ipv4Addr::from(range.first));
+    let (pod, neighbour) = (world.attach(id, address), world.attach(id, address));
+    attached.push(Attached { port: pod.port, mac: pod.mac, addresses: pods.clone() });
+    attached.push(Attached { port: neighbour.port, mac: neighbour.mac, addresses: Vec::new() });
+    Segment {
+        key: entry.key.clone(),
+        networks,
+        gateways,
+        pods,
+        pod: pod.port,
+        pod_mac: pod.mac,
+        neighbour: neighbour.port,
+        neighbour_mac: neighbour.mac,
+    }
+}
+
+fn uplinks(
+    topology: &Topology,
+    tenants: &BTreeSet<&str>,
+    world: &World,
+    boundary: &BTreeSet<Uuid>,
+) -> Vec<Uplink> {
+    let mut routed: BTreeMap<Uuid, Vec<Range>> = BTreeMap::new();
+    for entry in entries(topology, tenants) {
+        let Object::Route(route) = &entry.object else { continue };
+        let by_provider = id_of(topology, &route.router).is_some_and(|router| boundary.contains(&router));
+        if let (true, NextHop::Port { port, .. }) = (by_provider, &route.next_hop)
+            && let Some(port) = id_of(topology, port)
+        {
+            routed.entry(port).or_default().push(Range::network(route.destination));
+        }
+    }
+    let mut found = Vec::new();
+    for entry in entries(topology, tenants) {
+        let Some(id) = id_of(topology, &Reference::from(&entry.key)) else { continue };
+        let Some(port) = world.ports.get(&id).filter(|port| boundary.contains(&port.device)) else {
+            continue;
+        };
+        let Some(peer) = port.peer else { continue };
+        found.push(Uplink {
+            tenant: entry.key.tenant().to_owned(),
+            provider_port: id,
+            port: peer,
+            destinations: united(routed.remove(&id).unwrap_or_default()),
+        });
+    }
+    found
+}

@@ -1,0 +1,253 @@
+//! A set of packets under way: what they were, what they are now, and what became of them.
+
+use uuid::Uuid;
+
+use super::header::{Fragments, Headers, Protocols, Range};
+use midoform_compiler::topology::object::MacAddress;
+
+/// Whether packets begin connections or answer packets of ones that are tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Forward,
+    Return,
+}
+
+/// A set of packets on one way through the devices.
+///
+/// Every field of the header names a variable; the variables' ranges are what is known of them. The first four are
+/// the fields as they were sent, so that these ranges say which packets take this way; translation adds others.
+#[derive(Clone, Debug)]
+pub(crate) struct Path {
+    pub(crate) protocols: Protocols,
+    pub(crate) fragments: Fragments,
+    ranges: Vec<Range>,
+    pub(crate) header: [usize; 4],
+    pub(crate) source_mac: MacAddress,
+    pub(crate) destination_mac: MacAddress,
+    pub(crate) flow: Flow,
+    /// The port that they entered the network by.
+    pub(crate) ingress: Uuid,
+    /// How many ports they came in by.
+    pub(crate) devices: usize,
+    /// The devices and ports that they passed.
+    pub(crate) traversed: Vec<Uuid>,
+    /// Whether a rule has asked about their flow.
+    pub(crate) tracked: bool,
+    /// Whether their destination was translated on the device that they are at.
+    pub(crate) rewritten: bool,
+    /// The chains that were asked at this place already.
+    pub(crate) visited: Vec<Uuid>,
+    /// The rules that matched, in order.
+    pub(crate) rules: Vec<Uuid>,
+    pub(crate) bindings: Vec<Binding>,
+    /// More packets than take this way: two fields that are equal in some of them decided.
+    pub(crate) approximate: bool,
+}
+
+/// Which addresses a translation changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Source,
+    Destination,
+}
+
+/// A translation that was made on the way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binding {
+    pub(crate) device: Uuid,
+    pub(crate) side: Side,
+    /// The header before it.
+    pub(crate) key: [usize; 4],
+    /// The new address.
+    pub(crate) address: usize,
+    /// The new port.
+    pub(crate) port: usize,
+}
+
+impl Path {
+    pub(crate) fn new(
+        headers: Headers,
+        from: Uuid,
+        source_mac: MacAddress,
+        destination_mac: MacAddress,
+    ) -> Path {
+        Path {
+            protocols: headers.protocols,
+            fragments: headers.fragments,
+            ranges: headers.fields.to_vec(),
+            header: [0, 1, 2, 3],
+            source_mac,
+            destination_mac,
+            flow: Flow::Forward,
+            ingress: from,
+            devices: 0,
+            traversed: Vec::new(),
+            tracked: false,
+            rewritten: false,
+            visited: Vec::new(),
+            rules: Vec::new(),
+            bindings: Vec::new(),
+            approximate: false,
+        }
+    }
+
+    /// The range of a variable.
+    pub(crate) fn range(&self, variable: usize) -> Range {
+        self.ranges.get(variable).copied().unwrap_or(Range::one(0))
+    }
+
+    fn variable(&self, field: usize) -> usize {
+        self.header.get(field).copied().unwrap_or_default()
+    }
+
+    /// The range of a field of the header as it is now.
+    pub(crate) fn field(&self, field: usize) -> Range {
+        self.range(self.variable(field))
+    }
+
+    /// The packets as they were sent.
+    pub(crate) fn sent(&self) -> Headers {
+        let field = |at| self.range(at);
+        Headers {
+            protocols: self.protocols,
+            fragments: self.fragments,
+            fields: [field(0), field(1), field(2), field(3)],
+        }
+    }
+
+    /// The packets as they are now.
+    pub(crate) fn now(&self) -> Headers {
+        let field = |at| self.field(at);
+        Headers { fields: [field(0), field(1), field(2), field(3)], ..self.sent() }
+    }
+
+    /// Adds a variable.
+    pub(crate) fn add(&mut self, range: Range) -> usize {
+        self.ranges.push(range);
+        self.ranges.len() - 1
+    }
+
+    /// Lets a field name another variable.
+    pub(crate) fn set(&mut self, field: usize, variable: usize) {
+        if let Some(place) = self.header.get_mut(field) {
+            *place = variable;
+        }
+    }
+
+    fn narrowed(&self, variable: usize, range: Range) -> Path {
+        let mut path = self.clone();
+        if let Some(place) = path.ranges.get_mut(variable) {
+            *place = range;
+        }
+        path
+    }
+
+    /// Takes the path apart by a variable: what lies in the range, and what does not.
+    pub(crate) fn split_variable(self, variable: usize, range: Range) -> (Option<Path>, Vec<Path>) {
+        let own = self.range(variable);
+        match own.common(range) {
+            None => (None, vec![self]),
+            Some(common) if common == own => (Some(self), Vec::new()),
+            Some(common) => {
+                let outside = own.without(range).map(|outside| self.narrowed(variable, outside)).collect();
+                (Some(self.narrowed(variable, common)), outside)
+            }
+        }
+    }
+
+    /// Takes the path apart by a field of the header.
+    pub(crate) fn split(self, field: usize, range: Range) -> (Option<Path>, Vec<Path>) {
+        let variable = self.variable(field);
+        self.split_variable(variable, range)
+    }
+
+    /// Takes the path apart by a field: what lies in one of these sorted, disjoint ranges, and what does not.
+    pub(crate) fn split_many(self, field: usize, ranges: &[Range]) -> (Vec<Path>, Vec<Path>) {
+        if let [range] = ranges {
+            let (inside, outside) = self.split(field, *range);
+            return (inside.into_iter().collect(), outside);
+        }
+        let variable = self.variable(field);
+        let own = self.range(variable);
+        let inside = ranges.iter().filter_map(|range| range.common(own));
+        let inside = inside.map(|range| self.narrowed(variable, range)).collect();
+        let outside = super::header::rest(own, ranges)
+            .into_iter()
+            .map(|range| self.narrowed(variable, range))
+            .collect();
+        (inside, outside)
+    }
+
+    /// Takes the path apart by protocol.
+    pub(crate) fn split_protocols(self, protocols: Protocols) -> (Option<Path>, Option<Path>) {
+        let (inside, outside) = (self.protocols.and(protocols), self.protocols.without(protocols));
+        match (inside.is_empty(), outside.is_empty()) {
+            (_, true) => (Some(self), None),
+            (true, _) => (None, Some(self)),
+            _ => {
+                let inside = Path { protocols: inside, ..self.clone() };
+                (Some(inside), Some(Path { protocols: outside, ..self }))
+            }
+        }
+    }
+
+    /// Takes the path apart by which fragments they are.
+    pub(crate) fn split_fragments(self, fragments: Fragments) -> (Option<Path>, Option<Path>) {
+        let (inside, outside) = (self.fragments.and(fragments), self.fragments.without(fragments));
+        match (inside.is_empty(), outside.is_empty()) {
+            (_, true) => (Some(self), None),
+            (true, _) => (None, Some(self)),
+            _ => {
+                let inside = Path { fragments: inside, ..self.clone() };
+                (Some(inside), Some(Path { fragments: outside, ..self }))
+            }
+        }
+    }
+
+    /// Takes the path apart by whether all these pairs of variables are equal. Where neither of two is known exactly,
+    /// both sides get all of it.
+    pub(crate) fn split_equal(self, pairs: &[(usize, usize)]) -> (Option<Path>, Vec<Path>) {
+        let mut unequal = Vec::new();
+        let mut path = self;
+        for (one, other) in pairs {
+            if one == other {
+                continue;
+            }
+            let (first, second) = (path.range(*one), path.range(*other));
+            if first.common(second).is_none() {
+                unequal.push(path);
+                return (None, unequal);
+            }
+            if !first.is_one() && !second.is_one() {
+                path.approximate = true;
+                unequal.push(path.clone());
+                continue;
+            }
+            let (known, open) = if first.is_one() { (first, *other) } else { (second, *one) };
+            let (inside, outside) = path.split_variable(open, known);
+            unequal.extend(outside);
+            match inside {
+                Some(inside) => path = inside,
+                None => return (None, unequal),
+            }
+        }
+        (Some(path), unequal)
+    }
+
+    /// The answers to these packets, sent back from where they arrived: addresses and ports exchanged.
+    pub(crate) fn answer(&self, from: Uuid, source_mac: MacAddress, destination_mac: MacAddress) -> Path {
+        let mut path = self.clone();
+        let [source, destination, source_port, destination_port] = self.header;
+        path.header = [destination, source, destination_port, source_port];
+        if path.protocols == Protocols::of(&[1]) {
+            let zero = path.add(Range::one(0));
+            path.header = [destination, source, zero, zero];
+        }
+        path.flow = if self.tracked { Flow::Return } else { Flow::Forward };
+        (path.source_mac, path.destination_mac) = (source_mac, destination_mac);
+        (path.ingress, path.devices, path.tracked) = (from, 0, false);
+        path.traversed.clear();
+        path.rules.clear();
+        path
+    }
+}

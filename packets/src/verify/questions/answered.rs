@@ -1,0 +1,77 @@
+//! Whether what arrives is answered.
+
+use uuid::Uuid;
+
+use super::Asking;
+use crate::verify::header::{
+    DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
+};
+use crate::verify::model::Segment;
+use crate::verify::path::Path;
+use crate::verify::walk::{End, Outcome, TooMany};
+use midoform_compiler::topology::object::MacAddress;
+
+impl Asking<'_> {
+    /// What of some packets that arrived is not answered, other than by a rule of the spec that sees answers.
+    pub(super) fn lost_answer(
+        &self,
+        outcome: &Outcome,
+        from: &Segment,
+        at: &Segment,
+    ) -> Result<Option<Headers>, TooMany> {
+        let (port, own, next) = match (from.key == at.key, at.gateways.first()) {
+            (true, _) => (at.neighbour, at.neighbour_mac, from.pod_mac),
+            (false, Some((_, gateway))) => (at.pod, at.pod_mac, *gateway),
+            (false, None) => return Ok(None),
+        };
+        self.lost(outcome, (port, own, next), from, &at.pods)
+    }
+
+    /// Of packets from a segment's pods to these destinations. The answer starts at a port, with its own MAC address and
+    /// the one that it is sent to.
+    pub(super) fn lost(
+        &self,
+        outcome: &Outcome,
+        (port, own, next): (Uuid, MacAddress, MacAddress),
+        to: &Segment,
+        destinations: &[Range],
+    ) -> Result<Option<Headers>, TooMany> {
+        let walker = self.model.walker();
+        for path in answered(outcome, &to.pods, destinations) {
+            for back in walker.follow(path.answer(port, own, next))? {
+                let home = matches!(&back.end, End::Delivered(ports) if ports.contains(&to.pod));
+                let meant = match &back.end {
+                    End::Dropped { rule: Some(rule), .. } => self.is_stateless(*rule),
+                    _ => false,
+                };
+                if !home && !meant {
+                    return Ok(Some(back.path.sent()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_stateless(&self, rule: Uuid) -> bool {
+        let key = self.model.entry(rule).map(|entry| entry.key.as_str()).unwrap_or_default();
+        key.contains("/chain/stateless/") || key.contains("/rule/inside/")
+    }
+}
+
+/// The parts of what arrived that have answers: whole TCP and UDP packets, and echo requests, between these addresses.
+fn answered(outcome: &Outcome, sources: &[Range], destinations: &[Range]) -> Vec<Path> {
+    let (whole, _) = outcome.path.clone().split_fragments(Fragments::WHOLE);
+    let Some(whole) = whole else { return Vec::new() };
+    let (ports, other) = whole.split_protocols(Protocols::of(&[6, 17]));
+    let icmp = other.and_then(|other| other.split_protocols(Protocols::of(&[1])).0);
+    let requests = icmp.and_then(|icmp| icmp.split_variable(SOURCE_PORT, Range::one(8)).0);
+    let echo = requests.and_then(|echo| echo.split_variable(DESTINATION_PORT, Range::one(0)).0);
+    let all = ports.into_iter().chain(echo);
+    // The first variables are the packet as it was sent.
+    let from = all.flat_map(|path| each(path, SOURCE, sources));
+    from.flat_map(|path| each(path, DESTINATION, destinations)).collect()
+}
+
+fn each(path: Path, variable: usize, ranges: &[Range]) -> Vec<Path> {
+    ranges.iter().filter_map(|range| path.clone().split_variable(variable, *range).0).collect()
+}

@@ -1,0 +1,102 @@
+//! What the rules of the spec say, against what happens: between bridges, and to exposed ports.
+
+use super::{Asking, Question, Sent};
+use crate::verify::header::{
+    DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, difference, rest, united,
+};
+use crate::verify::oracle;
+use crate::verify::reach::{bridge_name, own_sources};
+use crate::verify::walk::{Outcome, TooMany};
+use crate::verify::witness::{Origin, between};
+use midoform_compiler::network::Tenant;
+
+impl Asking<'_> {
+    /// What the rules say between this bridge and each of the tenant's, against what happens.
+    pub(super) fn between_bridges(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), TooMany> {
+        let routed: Vec<Range> =
+            united(tenant.routes.iter().map(|route| Range::network(route.destination)).collect());
+        for (to, bridge) in tenant.bridges.iter().enumerate() {
+            let key = format!("{}/bridge/{}", tenant.name, bridge.name);
+            let Some(target) = self.model.segment(&key.as_str().into()) else { continue };
+            let inside = to == sent.at;
+            // A route of the spec inside the network leads elsewhere; on the bridge itself none is asked.
+            let pods: Vec<Range> = match inside {
+                true => target.pods.clone(),
+                false => target.pods.iter().flat_map(|range| rest(*range, &routed)).collect(),
+            };
+            let asked: Vec<Headers> = own_sources(sent.segment)
+                .into_iter()
+                .flat_map(|own| between(own, &[Range::ADDRESSES], &pods))
+                .collect();
+            let said =
+                oracle::allowed(tenant, oracle::End::Bridge(sent.at), oracle::End::Bridge(to), asked.clone());
+            let outcomes = if inside { &sent.inside } else { &sent.routed };
+            let arrived: Vec<&Outcome> = outcomes
+                .iter()
+                .filter(|outcome| self.segment_at(&outcome.end).is_some_and(|at| at.key == target.key))
+                .collect();
+            let does: Vec<Headers> = arrived.iter().map(|outcome| outcome.path.sent()).collect();
+            let names = || (bridge_name(sent.segment.key.as_str()), bridge_name(target.key.as_str()));
+            let origin = Origin::Pod(sent.segment);
+            if let Some(headers) = difference(said.clone(), &does).first() {
+                let (from, to) = names();
+                let message = format!("the rules allow it, and it does not arrive: {from} to {to}");
+                self.no(Question::Connected, tenant, message, origin, headers);
+            }
+            let forbidden = difference(asked, &said);
+            let leak =
+                does.iter().flat_map(|own| forbidden.iter().filter_map(|other| own.common(*other))).next();
+            if let Some(headers) = leak {
+                let (from, to) = names();
+                let message = format!("the rules forbid it, and it arrives: {from} to {to}");
+                self.no(Question::Closed, tenant, message, origin, &headers);
+            }
+            let mut allowed = arrived
+                .iter()
+                .filter(|outcome| !difference(vec![outcome.path.sent()], &forbidden).is_empty());
+            let lost =
+                allowed.find_map(|outcome| self.lost_answer(outcome, sent.segment, target).transpose());
+            if let Some(headers) = lost.transpose()? {
+                let (from, to) = names();
+                let message = format!("it arrives, and the answer is lost: {from} to {to}");
+                self.no(Question::Connected, tenant, message, origin, &headers);
+            }
+        }
+        Ok(())
+    }
+
+    /// Exposed ports are reached by everybody whom the rules let in.
+    pub(super) fn exposed(&mut self, tenant: &Tenant, outcomes: &[Outcome]) {
+        let networks = united(tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr)).collect());
+        let outside = rest(Range::ADDRESSES, &networks);
+        for expose in &tenant.exposes {
+            let port = Range::one(expose.target_port.into());
+            let all = Headers::all(Range::ADDRESSES, Range::address(expose.address)).into_iter();
+            let all = all.flat_map(|headers| between(headers, &outside, &[Range::ADDRESSES])).filter_map(
+                |headers| {
+                    let wanted = Headers {
+                        protocols: Protocols::of(&[expose.protocol]),
+                        fragments: Fragments::WHOLE,
+                        ..headers
+                    };
+                    headers.common(wanted.with(DESTINATION_PORT, port))
+                },
+            );
+            let to = oracle::End::Bridge(expose.bridge);
+            let said = oracle::allowed(tenant, oracle::End::World, to, all.collect());
+            let public = (Range::address(expose.public), Range::one(expose.public_port.into()));
+            let as_sent = said
+                .into_iter()
+                .map(|headers| headers.with(DESTINATION, public.0).with(DESTINATION_PORT, public.1));
+            let does: Vec<Headers> = outcomes
+                .iter()
+                .filter(|outcome| self.segment_at(&outcome.end).is_some())
+                .map(|outcome| outcome.path.sent())
+                .collect();
+            if let Some(headers) = difference(as_sent.collect(), &does).first() {
+                let message = format!("{}:{} is exposed, and not reached", expose.public, expose.public_port);
+                self.no(Question::Connected, tenant, message, Origin::World, headers);
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What can be reached, and what a change opens and closes.
+//!
+//! It is about new connections of whole packets; answers to what passes are no connections of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_compiler::plan::reachability::{Now, Reachability, WORLD};
+use uuid::Uuid;
+
+use super::header::{DESTINATION, Fragments, Headers, Range, difference, rest, united};
+use super::model::{Model, Segment, Where};
+use super::summary::{self, Item};
+use super::walk::{End, Outcome, TooMany};
+use super::witness::between;
+use midoform_compiler::source::Provenance;
+use midoform_compiler::topology::object::{Object, Reference, RuleAction};
+use midoform_compiler::topology::{Entry, Topology};
+
+/// Headers that pass, and the rules that they matched.
+type Pass = (Headers, Vec<Uuid>);
+
+/// From where, to where.
+type Pair = (String, String);
+
+/// What goes from one place to another, as sets of headers as they are sent.
+#[derive(Default)]
+struct Matrix {
+    passes: BTreeMap<Pair, Vec<Pass>>,
+    /// What is dropped, and by which rule.
+    dropped: BTreeMap<String, Vec<(Headers, Option<Uuid>)>>,
+}
+
+/// Compares two topologies. Only tenants in which something differs are looked at.
+pub fn compare(before: &Topology, after: &Topology) -> Reachability {
+    let (old, new) = (before.tenants(), after.tenants());
+    let mut reachability = Reachability {
+        new_tenants: new.difference(&old).map(ToString::to_string).collect(),
+        gone_tenants: old.difference(&new).map(ToString::to_string).collect(),
+        ..Reachability::default()
+    };
+    let changed: BTreeSet<&str> =
+        old.intersection(&new).copied().filter(|tenant| differs(before, after, tenant)).collect();
+    let opened: BTreeSet<&str> =
+        new.difference(&old).copied().filter(|tenant| has_doors(after, tenant)).collect();
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    for tenant in changed.iter().chain(&opened) {
+        if done.contains(tenant) {
+            continue;
+        }
+        let mut together = neighbourhood(after, tenant);
+        together.extend(neighbourhood(before, tenant));
+        let whole: BTreeSet<&str> =
+            together.iter().copied().filter(|tenant| changed.contains(tenant)).collect();
+        let border: BTreeSet<&str> =
+            together.iter().copied().filter(|tenant| opened.contains(tenant)).collect();
+        compare_together(before, after, &together, (&whole, &border), &mut reachability);
+        done.extend(together);
+    }
+    reachability.changes.sort();
+    reachability
+}
+
+/// Whether something that decides about packets differs.
+fn differs(before: &Topology, after: &Topology, tenant: &str) -> bool {
+    let deciding = |topology: &'_ Topology| -> Vec<(String, Object)> {
+        topology
+            .of_tenant(tenant)
+            .filter(|(_, entry)| decides(entry))
+            .map(|(_, entry)| (entry.key.to_string(), canonical(&entry.object)))
+            .collect()
+    };
+    let same = before
+        .of_tenant(tenant)
+        .map(|(_, entry)| (&entry.key, &entry.object))
+        .eq(after.of_tenant(tenant).map(|(_, entry)| (&entry.key, &entry.object)));
+    !same && deciding(before) != deciding(after)
+}
+
+fn decides(entry: &Entry) -> bool {
+    !matches!(
+        entry.object,
+        Object::Chain(_) | Object::HostInterfacePort(_) | Object::TunnelZone(_) | Object::TunnelZoneHost(_)
+    )
+}
+
+/// The same object, without what the server fills in and without names.
+fn canonical(object: &Object) -> Object {
+    let mut object = object.clone();
+    match &mut object {
+        Object::Rule(rule) => rule.condition = rule.condition.canonical(&rule.action),
+        Object::Router(device) | Object::Bridge(device) => {
+            device.name.clear();
+            device.tenant_id.clear();
+        }
+        Object::PortGroup(group) => {
+            group.name.clear();
+            group.tenant_id.clear();
+        }
+        _ => {}
+    }
+    object
+}
+
+/// Whether something leads into a tenant: translation of destinations, a rule that opens it, a peer.
+fn has_doors(topology: &Topology, tenant: &str) -> bool {
+    let leads_in = |entry: &Entry| match &entry.object {
+        Object::Rule(rule) => {
+            matches!(rule.action, RuleAction::DestinationNat(..))
+                || entry.key.as_str().contains("/rule/open/")
+        }
+        Object::RouterPort(_) => entry.key.as_str().contains("/peer/"),
+        _ => false,
+    };
+    topology.of_tenant(tenant).any(|(_, entry)| leads_in(entry))
+}
+
+/// A tenant and those that its links lead to, directly and by others.
+pub(crate) fn neighbourhood<'t>(topology: &'t Topology, tenant: &str) -> BTreeSet<&'t str> {
+    let mut found = BTreeSet::new();
+    let mut waiting: Vec<&str> =
+        topology.of_tenant(tenant).next().map(|(_, entry)| entry.key.tenant()).into_iter().collect();
+    while let Some(name) = waiting.pop() {
+        if !found.insert(name) {
+            continue;
+        }
+        for (_, entry) in topology.of_tenant(name) {
+            let links = match &entry.object {
+                Object::PortLink(link) => vec![&link.port, &link.peer],
+                // The link object may be the other's.
+                Object::RouterPort(_) => {
+                    let other =
+                        entry.key.as_str().split("/peer/").nth(1).and_then(|rest| rest.split('/').next());
+                    let other = other.and_then(|other| topology.of_tenant(other).next());
+                    waiting.extend(other.map(|(_, entry)| entry.key.tenant()));
+                    continue;
+                }
+                _ => continue,
+            };
+            let tenants = links
+                .into_iter()
+                .filter_map(Reference::key)
+                .map(midoform_compiler::topology::key::Key::tenant);
+            waiting.extend(tenants.filter(|tenant| *tenant != midoform_compiler::topology::key::SITE));
+        }
+    }
+    found
+}
+
+fn compare_together(
+    before: &Topology,
+    after: &Topology,
+    together: &BTreeSet<&str>,
+    (whole, border): (&BTreeSet<&str>, &BTreeSet<&str>),
+    reachability: &mut Reachability,
+) {
+    let (old_model, new_model) = (Model::new(before, together), Model::new(after, together));
+    let (Ok(old), Ok(new)) = (Matrix::of(&old_model), Matrix::of(&new_model)) else {
+        reachability.not_compared.extend(together.iter().map(ToString::to_string));
+        return;
+    };
+    let mut items = Vec::new();
+    let pairs: BTreeSet<&Pair> = old.passes.keys().chain(new.passes.keys()).collect();
+    for pair in pairs {
+        if !is_wanted(pair, whole, border) {
+            continue;
+        }
+        let empty = Vec::new();
+        let (was, is) = (old.passes.get(pair).unwrap_or(&empty), new.passes.get(pair).unwrap_or(&empty));
+        // What is a tenant's place before or afterwards is not the world.
+        let outside = match pair.1 == WORLD {
+            true => addresses_of([&old_model, &new_model], WORLD),
+            false => vec![Range::ADDRESSES],
+        };
+        let sets = |passes: &[Pass]| passes.iter().map(|(headers, _)| *headers).collect::<Vec<_>>();
+        for headers in difference(sets(is), &sets(was))
+            .into_iter()
+            .flat_map(|set| between(set, &[Range::ADDRESSES], &outside))
+        {
+            let rules =
+                is.iter().filter(|(set, _)| set.common(headers).is_some()).flat_map(|(_, rules)| rules);
+            let source = rules.filter_map(|rule| user_rule(&new_model, *rule)).next_back();
+            items.extend(Item::of(headers, Now::Allowed, pair, source.as_ref()));
+        }
+        for headers in difference(sets(was), &sets(is))
+            .into_iter()
+            .flat_map(|set| between(set, &[Range::ADDRESSES], &outside))
+        {
+            let dropped = new.dropped.get(&pair.0).into_iter().flatten();
+            let mut rules =
+                dropped.filter(|(set, _)| set.common(headers).is_some()).filter_map(|(_, rule)| *rule);
+            let source = rules.find_map(|rule| new_model.entry(rule)?.provenance.clone());
+            items.extend(Item::of(headers, Now::Denied, pair, source.as_ref()));
+        }
+    }
+    let addresses = |place: &str| addresses_of([&old_model, &new_model], place);
+    reachability.changes.extend(summary::in_words(items, &addresses));
+}
+
+/// Of tenants that are new only what crosses their borders is told.
+fn is_wanted((from, to): &Pair, whole: &BTreeSet<&str>, border: &BTreeSet<&str>) -> bool {
+    let tenant = |place: &str| place.split('/').next().unwrap_or_default().to_owned();
+    let (from, to) = (tenant(from), tenant(to));
+    let inside = |name: &str| whole.contains(name);
+    inside(&from)
+        || inside(&to)
+        || (border.contains(to.as_str()) && from != to)
+        || (border.contains(from.as_str()) && to != from && to != WORLD)
+}
+
+/// Where a rule of the spec's own author stands: those of the layout decide nothing that the author said.
+fn user_rule(model: &Model<'_>, rule: Uuid) -> Option<Provenance> {
+    let entry = model.entry(rule)?;
+    let key = entry.key.as_str();
+    let told = [
+        "/chain/policy/",
+        "/chain/stateless/",
+        "/rule/inside/",
+        "/rule/open/",
+        "/rule/expose/",
+        "/rule/routed/",
+    ];
+    told.iter().any(|part| key.contains(part)).then(|| entry.provenance.clone()).flatten()
+}
+
+/// The name of a place.
+pub(crate) fn shown(place: &Where) -> String {
+    match place {
+        Where::Bridge(key) => bridge_name(key.as_str()),
+        Where::World(_) => WORLD.to_owned(),
+    }
+}
+
+/// `acme/bridge/web` as people write it: `acme/web`.
+pub(crate) fn bridge_name(key: &str) -> String {
+    key.replacen("/bridge/", "/", 1)
+}
+
+impl Matrix {
+    fn of(model: &Model<'_>) -> Result<Matrix, TooMany> {
+        let mut matrix = Matrix::default();
+        for segment in &model.segments {
+            let from = bridge_name(segment.key.as_str());
+            let own: Vec<Headers> = own_sources(segment);
+            matrix.add(model, &from, model.sent_by_pod(segment, &own)?);
+            matrix.add(model, &from, model.inside(segment, &to_pods(segment, &own))?);
+        }
+        for uplink in &model.uplinks {
+            let headers = uplink.destinations.iter().flat_map(|range| Headers::all(Range::ADDRESSES, *range));
+            let headers: Vec<Headers> = headers.filter_map(whole).collect();
+            matrix.add(model, WORLD, model.sent_by_world(uplink, &headers)?);
+        }
+        Ok(matrix)
+    }
+
+    fn add(&mut self, model: &Model<'_>, from: &str, outcomes: Vec<Outcome>) {
+        for outcome in outcomes {
+            let sent = outcome.path.sent();
+            let place = match &outcome.end {
+                End::Delivered(ports) => ports
+                    .first()
+                    .and_then(|port| model.segment_of(*port))
+                    .map(|segment| Where::Bridge(segment.key.clone())),
+                End::Left(port) => model.uplink_of(*port).map(|uplink| Where::World(uplink.tenant.clone())),
+                End::Dropped { rule, .. } => {
+                    self.dropped.entry(from.to_owned()).or_default().push((sent, *rule));
+                    None
+                }
+                End::Consumed(_) | End::Waits => None,
+            };
+            // What comes from outside and goes there again is nobody's connection.
+            if let Some(place) = place.filter(|place| from != WORLD || shown(place) != WORLD) {
+                let pair = (from.to_owned(), shown(&place));
+                self.passes.entry(pair).or_default().push((sent, outcome.path.rules));
+            }
+        }
+    }
+}
+
+fn whole(headers: Headers) -> Option<Headers> {
+    let fragments = headers.fragments.and(Fragments::WHOLE);
+    (!fragments.is_empty()).then_some(Headers { fragments, ..headers })
+}
+
+/// What a pod sends with an address of its own network.
+pub(crate) fn own_sources(segment: &Segment) -> Vec<Headers> {
+    let all = segment.pods.iter().flat_map(|range| Headers::all(*range, Range::ADDRESSES));
+    all.filter_map(whole).collect()
+}
+
+/// What of it is for other pods of the segment.
+fn to_pods(segment: &Segment, own: &[Headers]) -> Vec<Headers> {
+    let to = |headers: &Headers| {
+        segment.pods.iter().map(|range| headers.with(DESTINATION, *range)).collect::<Vec<_>>()
+    };
+    own.iter().flat_map(to).collect()
+}
+
+/// The addresses that a place has: a bridge's pods, or all but the tenants' own networks outside.
+fn addresses_of(models: [&Model<'_>; 2], place: &str) -> Vec<Range> {
+    let segments = models.into_iter().flat_map(|model| &model.segments);
+    if place != WORLD {
+        let own = segments.filter(|segment| bridge_name(segment.key.as_str()) == place);
+        return united(own.flat_map(|segment| segment.pods.clone()).collect());
+    }
+    let networks = segments.flat_map(|segment| &segment.networks).map(|network| Range::network(*network));
+    let public =
+        models.into_iter().flat_map(|model| &model.uplinks).flat_map(|uplink| uplink.destinations.clone());
+    rest(Range::ADDRESSES, &united(networks.chain(public).collect()))
+}

@@ -1,0 +1,498 @@
+//! Groups of tenants that are alike, so that what is proven of one holds for all.
+//!
+//! A shape is a group's topology and tenants with their names taken away: objects are named by their place in the group,
+//! and sets of addresses by the order in which they are met. Of the sets only this is written down: their sizes, and which
+//! lies in which. No two of them cross (else the group has no shape, and is asked on its own), so they are a tree; two
+//! trees that are alike, with the same sizes, leave equally many addresses between a set and those in it. So there is a
+//! permutation of all addresses that takes each set of the one group to the set with the same number of the other.
+//!
+//! MidoNet does nothing else with addresses than to ask whether they lie in such a set or are equal, and to choose some
+//! of a set; lengths of prefixes, which decide between routes, follow from sizes. MAC addresses are made up for ports,
+//! each its own, and rules that ask for such a one have no shape. So the permutation takes every packet's way through
+//! the one group to a way through the other, rule by rule, and every question, which is put in the same sets, to the same
+//! question: a packet that breaks an answer in one group has a counterpart in the other. Only that there is none is
+//! carried over. Where something is wrong each group is asked on its own, for a packet and a line of its own.
+//!
+//! Everything that the questions read of an object or a tenant has to be in its shape. The patterns here name every
+//! field, so that a new one is not forgotten.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::header::Range;
+use super::questions::Subject;
+use midoform_compiler::network;
+use midoform_compiler::network::{Place, RouteTarget};
+use midoform_compiler::spec::{Action, Egress, Protocol};
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::object::{
+    BridgePort, Condition, Device, FlowAction, FragmentPolicy, HostInterfacePort, MacAddress, NatTarget,
+    NextHop, Object, PortGroupPort, PortLink, PortRange, Reference, Route, RouterPort, Rule, RuleAction,
+};
+use midoform_compiler::topology::{Entry, Topology};
+
+/// Which groups are alike, as places in the list: what holds without exception for the first of some holds for all.
+pub fn alike<'t>(subject: Subject<'t>, groups: &[std::collections::BTreeSet<&'t str>]) -> Vec<Vec<usize>> {
+    let mut known: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    let mut found: Vec<Vec<usize>> = Vec::new();
+    for (at, group) in groups.iter().enumerate() {
+        let names: Vec<&str> = group.iter().copied().collect();
+        let place = shape(subject, &names).map(|shape| *known.entry(shape).or_insert(found.len()));
+        match place.and_then(|place| found.get_mut(place)) {
+            Some(same) => same.push(at),
+            None => found.push(vec![at]),
+        }
+    }
+    found
+}
+
+/// The shape of one group; none where it can't be compared.
+fn shape<'t>(subject: Subject<'t>, names: &[&'t str]) -> Option<Vec<u8>> {
+    let members = names.iter().map(|name| subject.topology.of_tenant(name).map(|(_, entry)| entry).collect());
+    let members: Vec<Vec<&Entry>> = members.collect();
+    let mut writer = Writer::new(subject.topology, names, &members);
+    writer.addresses(Range::ADDRESSES);
+    writer.all(subject.links, |writer, pool| writer.network(*pool));
+    for (tenant, entries) in members.iter().enumerate() {
+        writer.all(entries, |writer, entry| writer.entry(tenant, entry));
+    }
+    for name in names {
+        match subject.tenant(name) {
+            Some(tenant) => writer.tenant(tenant),
+            None => writer.tag(0),
+        }
+    }
+    writer.done()
+}
+
+/// Writes things down so that what differs is written differently.
+struct Writer<'a> {
+    topology: &'a Topology,
+    names: &'a [&'a str],
+    /// The entries of each tenant, by key.
+    members: &'a [Vec<&'a Entry>],
+    bytes: Vec<u8>,
+    /// Sets of addresses, with their numbers.
+    sets: BTreeMap<Range, u32>,
+    /// What is not of the group: only which is which matters.
+    outside: BTreeMap<&'a Reference, u32>,
+    /// Something that can't be compared was met.
+    unlike: bool,
+}
+
+impl<'a> Writer<'a> {
+    fn new(topology: &'a Topology, names: &'a [&'a str], members: &'a [Vec<&'a Entry>]) -> Writer<'a> {
+        let (sets, outside) = (BTreeMap::new(), BTreeMap::new());
+        Writer { topology, names, members, bytes: Vec::new(), sets, outside, unlike: false }
+    }
+
+    fn tag(&mut self, tag: u8) {
+        self.bytes.push(tag);
+    }
+
+    fn number(&mut self, number: u32) {
+        self.bytes.extend(number.to_le_bytes());
+    }
+
+    fn place(&mut self, place: usize) {
+        self.number(u32::try_from(place).unwrap_or(u32::MAX));
+    }
+
+    fn all<T>(&mut self, items: &'a [T], write: impl Fn(&mut Self, &'a T)) {
+        self.place(items.len());
+        items.iter().for_each(|item| write(self, item));
+    }
+
+    fn maybe<T>(&mut self, item: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.tag(item.is_some().into());
+        if let Some(item) = item {
+            write(self, item);
+        }
+    }
+
+    fn addresses(&mut self, range: Range) {
+        let next = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
+        let number = *self.sets.entry(range).or_insert(next);
+        self.number(number);
+    }
+
+    fn network(&mut self, network: Ipv4Net) {
+        self.addresses(Range::network(network));
+    }
+
+    fn address(&mut self, address: Ipv4Addr) {
+        self.addresses(Range::address(address));
+    }
+
+    fn ports(&mut self, ports: PortRange) {
+        let PortRange { start, end } = ports;
+        self.bytes.extend(start.to_le_bytes());
+        self.bytes.extend(end.to_le_bytes());
+    }
+
+    /// No packet has any of the MAC addresses that people give, unless it is like those that are made up.
+    fn mac(&mut self, mac: MacAddress) {
+        let MacAddress([first, family, ..]) = mac;
+        self.unlike |= first == 2 && matches!(family, 0 | 0xaa | 0xfd | 0xfe);
+    }
+
+    fn reference(&mut self, reference: &'a Reference) {
+        if let Some((tenant, entry)) = reference.key().and_then(|key| self.member(key)) {
+            self.tag(1);
+            self.place(tenant);
+            return self.place(entry);
+        }
+        let next = u32::try_from(self.outside.len()).unwrap_or(u32::MAX);
+        let number = *self.outside.entry(reference).or_insert(next);
+        let known = reference.key().is_none_or(|key| self.topology.place(key.as_str()).is_some());
+        self.tag(if known { 2 } else { 3 });
+        self.number(number);
+    }
+
+    /// Whose entry this is, and where it stands among that tenant's.
+    fn member(&self, key: &Key) -> Option<(usize, usize)> {
+        let tenant = self.names.iter().position(|name| *name == key.tenant())?;
+        let entries = self.members.get(tenant)?;
+        Some((tenant, entries.binary_search_by(|entry| entry.key.cmp(key)).ok()?))
+    }
+
+    /// An entry, with what its key says of its part in the layout: numbers say nothing of that.
+    fn entry(&mut self, tenant: usize, entry: &'a Entry) {
+        let Entry { key, object, provenance: _ } = entry;
+        self.place(tenant);
+        let behind = key.as_str().get(key.tenant().len()..).unwrap_or_default();
+        let mut in_number = false;
+        for letter in behind.bytes() {
+            match (letter.is_ascii_digit(), in_number) {
+                (true, true) => {}
+                (true, false) => self.tag(b'#'),
+                (false, _) => self.tag(letter),
+            }
+            in_number = letter.is_ascii_digit();
+        }
+        self.tag(0);
+        self.object(object);
+    }
+
+    fn object(&mut self, object: &'a Object) {
+        match object {
+            Object::TunnelZone(_) | Object::TunnelZoneHost(_) => self.tag(1),
+            Object::Chain(_) => self.tag(2),
+            Object::Router(device) => {
+                self.tag(3);
+                self.device(device);
+            }
+            Object::Bridge(device) => {
+                self.tag(4);
+                self.device(device);
+            }
+            Object::RouterPort(RouterPort { router, address, network }) => {
+                self.tag(5);
+                self.reference(router);
+                self.address(*address);
+                self.network(*network);
+                // No pod has these two.
+                self.address(network.network());
+                self.address(network.broadcast());
+            }
+            Object::BridgePort(BridgePort { bridge, inbound_filter, outbound_filter }) => {
+                self.tag(6);
+                self.reference(bridge);
+                self.maybe(inbound_filter.as_ref(), Writer::reference);
+                self.maybe(outbound_filter.as_ref(), Writer::reference);
+            }
+            Object::PortLink(PortLink { port, peer }) => {
+                self.tag(7);
+                self.reference(port);
+                self.reference(peer);
+            }
+            Object::Route(route) => self.route(route),
+            Object::Rule(rule) => self.rule(rule),
+            Object::PortGroup(_) => self.tag(10),
+            Object::PortGroupPort(PortGroupPort { group, port }) => {
+                self.tag(11);
+                self.reference(group);
+                self.reference(port);
+            }
+            Object::HostInterfacePort(HostInterfacePort { port, host: _, interface: _ }) => {
+                self.tag(12);
+                self.reference(port);
+            }
+        }
+    }
+
+    fn device(&mut self, device: &'a Device) {
+        let Device { name: _, tenant_id: _, inbound_filter, outbound_filter } = device;
+        self.maybe(inbound_filter.as_ref(), Writer::reference);
+        self.maybe(outbound_filter.as_ref(), Writer::reference);
+    }
+
+    fn route(&mut self, route: &'a Route) {
+        let Route { router, source, destination, next_hop, weight } = route;
+        self.tag(8);
+        self.reference(router);
+        self.network(*source);
+        self.network(*destination);
+        self.number(*weight);
+        match next_hop {
+            NextHop::Port { port, gateway } => {
+                self.tag(1);
+                self.reference(port);
+                self.maybe(*gateway, Writer::address);
+            }
+            NextHop::BlackHole => self.tag(2),
+            NextHop::Reject => self.tag(3),
+        }
+    }
+
+    fn rule(&mut self, rule: &'a Rule) {
+        let Rule { chain, position, condition, action } = rule;
+        self.tag(9);
+        self.reference(chain);
+        self.number(*position);
+        self.condition(condition);
+        match action {
+            RuleAction::Accept => self.tag(1),
+            RuleAction::Drop => self.tag(2),
+            RuleAction::Reject => self.tag(3),
+            RuleAction::Return => self.tag(4),
+            RuleAction::Jump { chain, chain_name: _ } => {
+                self.tag(5);
+                self.reference(chain);
+            }
+            RuleAction::SourceNat(target, flow) => self.translation(6, Some(*target), *flow),
+            RuleAction::DestinationNat(target, flow) => self.translation(7, Some(*target), *flow),
+            RuleAction::ReverseSourceNat(flow) => self.translation(8, None, *flow),
+            RuleAction::ReverseDestinationNat(flow) => self.translation(9, None, *flow),
+        }
+    }
+
+    fn translation(&mut self, tag: u8, target: Option<NatTarget>, flow: FlowAction) {
+        self.tag(tag);
+        if let Some(NatTarget { first, last, ports }) = target {
+            self.addresses(Range { first: first.into(), last: u32::from(last).max(first.into()) });
+            self.ports(ports);
+        }
+        self.tag(match flow {
+            FlowAction::Accept => 1,
+            FlowAction::Continue => 2,
+            FlowAction::Return => 3,
+        });
+    }
+
+    fn condition(&mut self, condition: &'a Condition) {
+        let Condition {
+            in_ports,
+            not_in_ports,
+            out_ports,
+            not_out_ports,
+            source,
+            not_source,
+            destination,
+            not_destination,
+            ethertype,
+            source_mac,
+            not_source_mac,
+            protocol,
+            source_ports,
+            destination_ports,
+            return_flow,
+            forward_flow,
+            fragments,
+            unspoken,
+        } = condition;
+        self.all(in_ports, Writer::reference);
+        self.all(out_ports, Writer::reference);
+        for flag in [
+            not_in_ports,
+            not_out_ports,
+            not_source,
+            not_destination,
+            not_source_mac,
+            return_flow,
+            forward_flow,
+            unspoken,
+        ] {
+            self.tag((*flag).into());
+        }
+        self.maybe(*source, Writer::network);
+        self.maybe(*destination, Writer::network);
+        self.maybe(*ethertype, |writer, kind| writer.number(kind.into()));
+        self.maybe(*source_mac, Writer::mac);
+        self.maybe(*protocol, Writer::tag);
+        self.maybe(*source_ports, Writer::ports);
+        self.maybe(*destination_ports, Writer::ports);
+        self.maybe(*fragments, |writer, policy| {
+            writer.tag(match policy {
+                FragmentPolicy::Any => 1,
+                FragmentPolicy::Header => 2,
+                FragmentPolicy::Nonheader => 3,
+                FragmentPolicy::Unfragmented => 4,
+            });
+        });
+    }
+
+    fn tenant(&mut self, tenant: &'a network::Tenant) {
+        let network::Tenant {
+            name: _,
+            tenant_id: _,
+            profile: _,
+            anti_spoof: _,
+            protect: _,
+            egress,
+            egress_span: _,
+            link,
+            bridges,
+            ports,
+            routes,
+            rules,
+            port_groups: _,
+            exposes,
+            peers,
+            asserts: _,
+            span: _,
+        } = tenant;
+        self.tag(1);
+        match egress {
+            Egress::SnatToLink => self.tag(1),
+            Egress::SnatTo(first, last) => {
+                self.tag(2);
+                self.addresses(Range { first: (*first).into(), last: u32::from(*last).max((*first).into()) });
+            }
+            Egress::None => self.tag(3),
+        }
+        self.link(*link);
+        self.all(bridges, |writer, bridge| {
+            let network::Bridge { name, cidr, gateway, grown_from, span: _ } = bridge;
+            let key = Key::new(format!("{}/bridge/{name}", tenant.name));
+            writer.maybe(writer.member(&key), |writer, (_, entry)| writer.place(entry));
+            writer.network(*cidr);
+            writer.address(*gateway);
+            writer.maybe(grown_from.as_ref(), |writer, from| {
+                writer.maybe(bridges.iter().position(|bridge| bridge.name == *from), Writer::place);
+            });
+        });
+        self.all(ports, |writer, port| {
+            let network::Port { name: _, bridge, host: _, interface: _, mac: _, address, span: _ } = port;
+            writer.place(*bridge);
+            writer.address(*address);
+        });
+        self.all(routes, |writer, route| {
+            let network::Route { destination, target, weight, span: _ } = route;
+            writer.network(*destination);
+            writer.number(*weight);
+            writer.target(*target);
+        });
+        self.all(rules, Writer::said);
+        self.all(exposes, Writer::expose);
+        self.all(peers, |writer, peer| {
+            let network::Peer { name, own_bridges, networks, link, owns_link: _, span: _ } = peer;
+            writer.maybe(writer.names.iter().position(|member| **member == **name), Writer::place);
+            writer.all(own_bridges, |writer, bridge| writer.place(*bridge));
+            writer.all(networks, |writer, network| writer.network(*network));
+            writer.link(*link);
+        });
+    }
+
+    fn link(&mut self, link: network::Link) {
+        let network::Link { far, near, network } = link;
+        self.address(far);
+        self.address(near);
+        self.network(network);
+    }
+
+    fn target(&mut self, target: RouteTarget) {
+        match target {
+            RouteTarget::Via(bridge, address) => {
+                self.tag(1);
+                self.place(bridge);
+                self.address(address);
+            }
+            RouteTarget::Bridge(bridge) => {
+                self.tag(2);
+                self.place(bridge);
+            }
+            RouteTarget::Blackhole => self.tag(3),
+            RouteTarget::Reject => self.tag(4),
+        }
+    }
+
+    fn expose(&mut self, expose: &'a network::Expose) {
+        let network::Expose { public, public_port, protocol, bridge, address, target_port, span: _ } = expose;
+        self.address(*public);
+        self.number((*public_port).into());
+        self.tag(*protocol);
+        self.place(*bridge);
+        self.address(*address);
+        self.number((*target_port).into());
+    }
+
+    /// A rule as the spec says it.
+    fn said(&mut self, rule: &'a network::Rule) {
+        let network::Rule { name: _, from, to, protocols, action, stateful, span: _ } = rule;
+        self.end(from);
+        self.end(to);
+        self.all(protocols, |writer, protocol| {
+            let Protocol { number, source, destination } = *protocol;
+            writer.tag(number);
+            writer.maybe(source, Writer::ports);
+            writer.maybe(destination, Writer::ports);
+        });
+        self.tag(match action {
+            Action::Accept => 1,
+            Action::Drop => 2,
+            Action::Reject => 3,
+        });
+        self.tag((*stateful).into());
+    }
+
+    fn end(&mut self, place: &'a Place) {
+        match place {
+            Place::Anywhere => self.tag(1),
+            Place::World => self.tag(2),
+            Place::Bridge(bridge) => {
+                self.tag(3);
+                self.place(*bridge);
+            }
+            Place::Peer(peer) => {
+                self.tag(4);
+                self.place(*peer);
+            }
+            Place::Addresses(networks) => {
+                self.tag(5);
+                self.all(networks, |writer, network| writer.network(*network));
+            }
+            Place::Ports(ports) => {
+                self.tag(6);
+                self.all(ports, |writer, port| writer.place(*port));
+            }
+        }
+    }
+
+    /// Adds how the sets lie in each other; none where they cross.
+    fn done(mut self) -> Option<Vec<u8>> {
+        let mut sorted: Vec<(Range, u32)> =
+            self.sets.iter().map(|(range, number)| (*range, *number)).collect();
+        // What holds others stands before them.
+        sorted.sort_by_key(|(range, _)| (range.first, std::cmp::Reverse(range.last)));
+        let mut around: Vec<(Range, u32)> = Vec::new();
+        let mut tree: Vec<(u32, u32, u32)> = Vec::with_capacity(sorted.len());
+        for (range, number) in sorted {
+            while around.last().is_some_and(|(outer, _)| outer.last < range.first) {
+                around.pop();
+            }
+            let outer = around.last();
+            self.unlike |= outer.is_some_and(|(outer, _)| !outer.covers(range));
+            tree.push((number, outer.map_or(u32::MAX, |(_, outer)| *outer), range.last - range.first));
+            around.push((range, number));
+        }
+        tree.sort_unstable();
+        for (_, outer, size) in tree {
+            self.number(outer);
+            self.number(size);
+        }
+        (!self.unlike).then_some(self.bytes)
+    }
+}

@@ -1,0 +1,301 @@
+//! For random worlds and packets: what the interpreter makes of one packet is what the verifier says of the set that
+//! the packet is in, for the packet and for its answer.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::random::{Random, Size};
+use crate::semantics::world::{Rule, RuleKind, World};
+use crate::semantics::{Packet, State, Station, Trace, Verdict, simulate};
+use crate::verify::header::{Headers, Range};
+use crate::verify::path::Path;
+use crate::verify::walk::{Attached, End, Outcome, TooMany, Walker};
+use midoform_compiler::topology::object::MacAddress;
+
+fn attached(stations: &[Station]) -> Vec<Attached> {
+    let one = |station: &Station| Attached {
+        port: station.port,
+        mac: station.mac,
+        addresses: vec![Range::address(station.address)],
+    };
+    stations.iter().map(one).collect()
+}
+
+fn same_end(end: &End, verdict: &Verdict) -> bool {
+    match (end, verdict) {
+        (End::Delivered(ports), Verdict::Delivered(reached)) => ports == reached,
+        (End::Dropped { rule, .. }, Verdict::Dropped { rule: by, .. }) => rule == by,
+        (End::Consumed(router), Verdict::Consumed(at)) => router == at,
+        (End::Waits, Verdict::WaitsForArp(_)) => true,
+        _ => false,
+    }
+}
+
+/// The packets of a path that are this one as it was sent.
+fn is_of(path: &Path, sent: &Packet) -> bool {
+    path.sent().has(sent)
+}
+
+/// Whether the header at the end is the packet's: what was not translated is what was sent.
+fn same_header(path: &Path, sent: &Packet, packet: &Packet) -> bool {
+    let original: [u32; 4] =
+        [sent.source.into(), sent.destination.into(), sent.source_port.into(), sent.destination_port.into()];
+    let now: [u32; 4] = [
+        packet.source.into(),
+        packet.destination.into(),
+        packet.source_port.into(),
+        packet.destination_port.into(),
+    ];
+    path.header.iter().zip(now).all(|(variable, value)| match original.get(*variable) {
+        Some(sent) => *sent == value,
+        None => path.range(*variable).has(value),
+    })
+}
+
+fn agrees(outcome: &Outcome, sent: &Packet, trace: &Trace) -> bool {
+    same_end(&outcome.end, &trace.verdict)
+        && (!matches!(outcome.end, End::Delivered(_)) || same_header(&outcome.path, sent, &trace.packet))
+}
+
+/// The outcomes that the packet may be in, or what differs. Exactly one path has the packet, and it ends as the packet
+/// did; where paths are more than their packets, or something may be chosen, some of them do.
+fn compare(outcomes: &[Outcome], sent: &Packet, trace: &Trace, exact: bool) -> Result<Vec<Outcome>, String> {
+    let mine: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_of(&outcome.path, sent)).collect();
+    let fitting = mine.iter().filter(|outcome| agrees(outcome, sent, trace));
+    let fitting: Vec<Outcome> = fitting.map(|outcome| (*outcome).clone()).collect();
+    let sure = exact && mine.iter().all(|outcome| !outcome.path.approximate);
+    match fitting.is_empty() || sure && mine.len() > 1 {
+        false => Ok(fitting),
+        true => Err(format!("packet {sent:?}\ninterpreter {trace:#?}\nverifier {mine:#?}")),
+    }
+}
+
+/// How many sets may be put to a rule before a world is left.
+const BUDGET: usize = 500_000;
+
+/// What was compared, by what it met.
+type Counts = BTreeMap<&'static str, usize>;
+
+fn count(counts: &mut Counts, what: &'static str) {
+    *counts.entry(what).or_default() += 1;
+}
+
+/// Takes note of how a packet ended, and of what the rules that it matched are like.
+fn note(counts: &mut Counts, world: &World, fitting: &[Outcome], trace: &Trace) {
+    let end = match &trace.verdict {
+        Verdict::Delivered(_) => "delivered",
+        Verdict::Dropped { rule: Some(_), .. } => "dropped by a rule",
+        Verdict::Dropped { rule: None, .. } => "dropped by a device",
+        Verdict::Consumed(_) => "taken by a router",
+        Verdict::WaitsForArp(_) => "waiting",
+    };
+    count(counts, end);
+    let rules = fitting.first().map(|outcome| outcome.path.rules.as_slice()).unwrap_or_default();
+    let matched = world.chains.values().flatten().filter(|rule| rules.contains(&rule.id));
+    for rule in matched {
+        for (what, is) in of_rule(rule) {
+            if is {
+                count(counts, what);
+            }
+        }
+    }
+}
+
+fn of_rule(rule: &Rule) -> [(&'static str, bool); 16] {
+    let is = |kind| rule.kind == kind;
+    let grouped = [rule.port_group, rule.in_port_group, rule.out_port_group].iter().any(Option::is_some);
+    [
+        ("rule: accept", is(RuleKind::Accept)),
+        ("rule: return", is(RuleKind::Return)),
+        ("rule: jump", is(RuleKind::Jump)),
+        ("rule: snat", is(RuleKind::Snat)),
+        ("rule: dnat", is(RuleKind::Dnat)),
+        ("rule: rev_snat", is(RuleKind::RevSnat)),
+        ("rule: rev_dnat", is(RuleKind::RevDnat)),
+        ("rule: reject", is(RuleKind::Reject)),
+        ("condition: fragments", rule.fragment_policy.is_some()),
+        ("condition: icmp", rule.nw_proto == Some(1)),
+        ("condition: inverted network", rule.nw_dst_address.is_some() && rule.inv_nw_dst),
+        ("condition: inverted as a whole", rule.cond_invert),
+        ("condition: flow", rule.match_forward_flow || rule.match_return_flow),
+        ("condition: port group", grouped),
+        ("condition: ports", !rule.in_ports.is_empty() || !rule.out_ports.is_empty()),
+        ("condition: mac", rule.dl_src.is_some() || rule.dl_dst.is_some()),
+    ]
+}
+
+static NOWHERE: BTreeSet<Uuid> = BTreeSet::new();
+
+fn walker<'a>(world: &'a World, attached: &'a [Attached], size: Size, budget: usize) -> Walker<'a> {
+    let budget = Cell::new(budget);
+    Walker { world, attached, boundary: &NOWHERE, first_choice: !size.choices, budget }
+}
+
+/// Sends so many packets through one world both ways; how many were compared.
+fn check(seed: u64, size: Size, packets: usize, counts: &mut Counts) -> Result<(), String> {
+    let mut random = Random::new(seed, size);
+    let attached = attached(&random.stations);
+    let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
+    let mut known = BTreeMap::new();
+    count(counts, "worlds");
+    for _ in 0..packets {
+        let (station, mac) = random.sender();
+        let packet = random.packet(&station, mac);
+        let walker = walker(&random.world, &attached, size, BUDGET);
+        let outcomes = known
+            .entry((station.port, packet.source_mac, mac))
+            .or_insert_with(|| walker.send(station.port, &all, packet.source_mac, mac));
+        let mut state = State::default();
+        let trace = simulate(&random.world, &mut state, &random.stations, station.port, packet);
+        let Ok(outcomes) = outcomes else {
+            count(counts, "worlds left");
+            return Ok(());
+        };
+        let fitting = compare(outcomes, &packet, &trace, walker.first_choice)?;
+        count(counts, "packets");
+        note(counts, &random.world, &fitting, &trace);
+        answer(&random, &walker, &fitting, (&packet, &trace), &mut state, counts)?;
+    }
+    Ok(())
+}
+
+fn answer(
+    random: &Random,
+    walker: &Walker<'_>,
+    arrived: &[Outcome],
+    (sent, trace): (&Packet, &Trace),
+    state: &mut State,
+    counts: &mut Counts,
+) -> Result<(), String> {
+    let Verdict::Delivered(reached) = &trace.verdict else { return Ok(()) };
+    let Some(from) = random.stations.iter().find(|station| Some(&station.port) == reached.first()) else {
+        return Ok(());
+    };
+    // Who sent it last is who is answered; only requests among ICMP's echoes have answers.
+    if sent.protocol == 1 && (sent.source_port != 8 || !walker.first_choice) {
+        return Ok(());
+    }
+    let macs: [MacAddress; 2] = [from.mac, trace.packet.source_mac];
+    let reply = Packet { source_mac: macs[0], destination_mac: macs[1], ..trace.packet.answer() };
+    let back = simulate(&random.world, state, &random.stations, from.port, reply);
+    // Ways that arrive alike may have chosen differently before.
+    let answers = arrived.iter().map(|outcome| outcome.path.answer(from.port, macs[0], macs[1]));
+    let outcomes = answers.map(|path| walker.follow(path)).collect::<Result<Vec<_>, TooMany>>();
+    let Ok(outcomes) = outcomes else { return Ok(()) };
+    let fitting = compare(&outcomes.concat(), sent, &back, walker.first_choice)
+        .map_err(|why| format!("the answer {reply:?} to {why}"))?;
+    count(counts, "answers");
+    note(counts, &random.world, &fitting, &back);
+    Ok(())
+}
+
+fn set(name: &str) -> Option<u32> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn cases(standard: u32) -> u32 {
+    set("MIDOFORM_VERIFY_CASES").unwrap_or(standard)
+}
+
+/// How many packets are sent through each world.
+fn packets() -> usize {
+    set("MIDOFORM_VERIFY_PACKETS").map_or(40, |packets| packets as usize)
+}
+
+fn size() -> impl Strategy<Value = Size> {
+    (1..4_usize, 0..3_usize, 0..10_usize, 0..6_usize).prop_map(|(routers, bridges, rules, routes)| Size {
+        routers,
+        bridges,
+        rules,
+        routes,
+        choices: false,
+    })
+}
+
+/// Goes through random worlds; prints how many packets and answers were compared, and what they met.
+fn run(choices: bool, standard: u32) {
+    let config =
+        ProptestConfig { cases: cases(standard), failure_persistence: None, ..ProptestConfig::default() };
+    let counts = std::cell::RefCell::new(Counts::new());
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let result = runner.run(&(any::<u64>(), size()), |(seed, size)| {
+        let counts = &mut counts.borrow_mut();
+        check(seed, Size { choices, ..size }, packets(), counts).map_err(TestCaseError::fail)
+    });
+    println!("compared: {:#?}", counts.borrow());
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    // What is never met is not compared. In few worlds that is chance.
+    let counts = counts.borrow();
+    for (what, _) in of_rule(&Rule::default()).iter().filter(|_| cases(standard) >= 300) {
+        assert!(counts.contains_key(what), "{what}");
+    }
+}
+
+#[test]
+fn the_interpreter_and_the_verifier_agree_about_every_packet() {
+    run(false, 300);
+}
+
+#[test]
+fn what_the_interpreter_does_is_among_what_may_happen_where_something_is_chosen() {
+    run(true, 100);
+}
+
+/// A destination that was translated twice: two ways arrive alike, and only one of them chose what the packet got first.
+#[test]
+fn an_answer_is_looked_for_behind_every_way_that_arrives_alike() {
+    let size = Size { routers: 1, bridges: 0, rules: 6, routes: 2, choices: true };
+    let mut counts = Counts::new();
+    assert_eq!(check(14_738_353_671_668_592_508, size, 800, &mut counts), Ok(()));
+    assert!(counts.contains_key("answers"));
+}
+
+/// Worlds where translations multiply the sets: whoever counts only what is put to a rule makes gigabytes of them.
+const LARGE: [(u64, [usize; 4]); 4] = [
+    (18_072_238_735_699_649_715, [2, 0, 4, 0]),
+    (7_151_569_236_820_594_230, [2, 0, 6, 4]),
+    (15_552_234_955_400_530_096, [3, 2, 5, 2]),
+    (17_059_902_070_702_593_017, [3, 2, 7, 3]),
+];
+
+/// All that becomes of everything that some send, with so much budget for each kind of packets.
+fn sent(seed: u64, size: Size, senders: usize, budget: usize) -> Vec<Result<Vec<Outcome>, TooMany>> {
+    let mut random = Random::new(seed, size);
+    let senders: Vec<(Station, MacAddress)> = (0..senders).map(|_| random.sender()).collect();
+    let attached = attached(&random.stations);
+    let send = |(station, mac): &(Station, MacAddress), headers: Headers| {
+        walker(&random.world, &attached, size, budget).send(station.port, &[headers], station.mac, *mac)
+    };
+    let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
+    senders.iter().flat_map(|sender| all.iter().map(move |headers| send(sender, *headers))).collect()
+}
+
+#[test]
+fn where_sets_multiply_the_budget_ends_it() {
+    for (seed, [routers, bridges, rules, routes]) in LARGE {
+        let size = Size { routers, bridges, rules, routes, choices: true };
+        assert!(sent(seed, size, 40, 30_000).iter().any(Result::is_err), "{seed}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(60), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// An answer is the whole one, or none.
+    #[test]
+    fn with_less_budget_the_answer_is_the_same_or_unknown(seed: u64, size in size(), choices: bool, less in 1..2000_usize) {
+        let size = Size { choices, ..size };
+        for (whole, short) in sent(seed, size, 4, BUDGET).into_iter().zip(sent(seed, size, 4, less)) {
+            if let Ok(short) = short {
+                let whole = whole.map_err(|TooMany| TestCaseError::fail("more budget is too little"))?;
+                let ends = |outcomes: Vec<Outcome>| outcomes.into_iter().map(|outcome| outcome.end).collect::<Vec<_>>();
+                prop_assert_eq!(ends(whole), ends(short));
+            }
+        }
+    }
+}

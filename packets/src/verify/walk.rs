@@ -1,0 +1,438 @@
+//! All packets' ways through the devices at once: sets of headers, taken apart where devices tell them apart.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::ask::Place;
+use super::header::{DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT};
+use super::path::Path;
+use crate::semantics::MOST_DEVICES;
+use crate::semantics::world::{Port, Route, RouteKind, World};
+use midoform_compiler::topology::object::MacAddress;
+
+/// Something behind a port, with what is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Attached {
+    pub(crate) port: Uuid,
+    pub(crate) mac: MacAddress,
+    /// The addresses that it may have.
+    pub(crate) addresses: Vec<Range>,
+}
+
+/// What came of the packets of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// They left by these ports.
+    Delivered(Vec<Uuid>),
+    /// A rule or a device ended them.
+    Dropped { at: Uuid, rule: Option<Uuid>, looped: bool },
+    /// A router took them for itself.
+    Consumed(Uuid),
+    /// The next hop has no known MAC address.
+    Waits,
+    /// They came to a device that is looked at on its own: in by this port.
+    Left(Uuid),
+}
+
+/// There are too many ways to follow them all: nothing is known of any packet that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+/// A set of packets and what came of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) path: Path,
+    pub(crate) end: End,
+}
+
+/// Sends sets of packets through a world.
+pub(crate) struct Walker<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) attached: &'a [Attached],
+    /// Devices that end the walk.
+    pub(crate) boundary: &'a BTreeSet<Uuid>,
+    /// Take the first of what a translation or equal routes may choose, as the interpreter does; else all of it.
+    pub(crate) first_choice: bool,
+    /// How many more sets of packets may be put to a rule. Where none is left, everything ends early, and what was found
+    /// so far is worth nothing: [`Walker::follow`] answers [`TooMany`].
+    pub(crate) budget: Cell<usize>,
+}
+
+/// As many sets of packets as are put to rules before the verifier gives up: seconds.
+pub(crate) const BUDGET: usize = 8_000_000;
+
+/// What it costs to make a set, which stays in memory as some kilobytes: as much as to put this many to a rule.
+const MADE: usize = 16;
+
+/// Where packets are, and where what becomes of them goes.
+struct Walk<'w, 'a> {
+    walker: &'w Walker<'a>,
+    waiting: Vec<(Uuid, Path)>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Walker<'_> {
+    /// Whether so many sets may be put to a rule.
+    pub(crate) fn may_put(&self, sets: usize) -> bool {
+        self.budget.set(self.budget.get().saturating_sub(sets));
+        !self.is_exhausted()
+    }
+
+    /// Whether one set may become so many.
+    pub(crate) fn may_make(&self, sets: usize) -> bool {
+        self.may_put(sets.saturating_sub(1).saturating_mul(MADE))
+    }
+
+    /// Whether there were too many ways to follow them all.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.budget.get() == 0
+    }
+
+    /// All that becomes of packets with these headers that come in by a port.
+    pub(crate) fn send(
+        &self,
+        from: Uuid,
+        headers: &[Headers],
+        source_mac: MacAddress,
+        destination_mac: MacAddress,
+    ) -> Result<Vec<Outcome>, TooMany> {
+        let mut outcomes = Vec::new();
+        for headers in headers {
+            outcomes.extend(self.follow(Path::new(*headers, from, source_mac, destination_mac))?);
+        }
+        Ok(outcomes)
+    }
+
+    /// All that becomes of packets that enter by their path's port of ingress.
+    pub(crate) fn follow(&self, path: Path) -> Result<Vec<Outcome>, TooMany> {
+        let mut walk = Walk { walker: self, waiting: vec![(path.ingress, path)], outcomes: Vec::new() };
+        while let Some((at, path)) = walk.waiting.pop().filter(|_| self.may_put(1)) {
+            walk.enter(at, path);
+        }
+        match self.is_exhausted() {
+            true => Err(TooMany),
+            false => Ok(walk.outcomes),
+        }
+    }
+}
+
+impl Walk<'_, '_> {
+    fn end(&mut self, path: Path, end: End) {
+        self.outcomes.push(Outcome { path, end });
+    }
+
+    fn dropped(&mut self, path: Path, at: Uuid) {
+        self.end(path, End::Dropped { at, rule: None, looped: false });
+    }
+
+    /// Asks a chain; what it drops ends here.
+    fn ask(&mut self, chain: Option<Uuid>, path: Path, place: Place) -> Vec<Path> {
+        let answer = self.walker.ask(chain, path, place);
+        for (path, rule) in answer.dropped {
+            self.end(path, End::Dropped { at: place.device, rule: Some(rule), looped: false });
+        }
+        answer.passed
+    }
+
+    fn enter(&mut self, at: Uuid, mut path: Path) {
+        let world = self.walker.world;
+        let Some(port) = world.ports.get(&at) else { return self.dropped(path, at) };
+        if self.walker.boundary.contains(&port.device) {
+            return self.end(path, End::Left(at));
+        }
+        let Some(device) = world.devices.get(&port.device) else { return self.dropped(path, at) };
+        if path.devices >= MOST_DEVICES {
+            return self.end(path, End::Dropped { at, rule: None, looped: true });
+        }
+        path.devices += 1;
+        path.rewritten = false;
+        path.traversed.push(at);
+        if !port.up {
+            return self.dropped(path, at);
+        }
+        let place = Place { device: port.device, in_port: at, out_port: None };
+        for mut path in self.ask(port.inbound, path, place) {
+            let foreign = device.is_router && path.destination_mac != port.mac;
+            let group = !device.is_router && path.source_mac.is_group();
+            if !device.up || foreign || group {
+                self.dropped(path, at);
+                continue;
+            }
+            path.traversed.push(port.device);
+            for path in self.ask(device.inbound, path, place) {
+                match device.is_router {
+                    true => self.route(port, path),
+                    false => self.switch(port, path),
+                }
+            }
+        }
+    }
+
+    /// Routes in the order in which they win; equal ones may each be taken.
+    fn route(&mut self, in_port: &Port, path: Path) {
+        let world = self.walker.world;
+        let Some(device) = world.devices.get(&in_port.device) else { return self.dropped(path, in_port.id) };
+        let mut routes: Vec<&Route> = device.routes.iter().filter(|route| world.is_usable(route)).collect();
+        let rank = |route: &&Route| (32 - route.destination.prefix_len(), route.weight);
+        routes.sort_by_key(rank);
+        let mut left = vec![path];
+        for equal in routes.chunk_by(|one, other| rank(one) == rank(other)) {
+            let before = left.clone();
+            for (at, route) in equal.iter().enumerate() {
+                let alone = self.walker.first_choice || at == 0;
+                let from = if alone { std::mem::take(&mut left) } else { before.clone() };
+                let mut others = Vec::new();
+                for path in from {
+                    let (fits, fails) = fitting(path, route);
+                    others.extend(fails);
+                    if let Some(path) = fits {
+                        self.take(in_port, route, path);
+                    }
+                }
+                left = match alone {
+                    true => others,
+                    false => left.into_iter().flat_map(|path| fitting(path, route).1).collect(),
+                };
+            }
+            let copies = (equal.len() - 1) * before.len();
+            let grown = left.len().saturating_sub(before.len());
+            if left.is_empty() || !self.walker.may_make(1 + copies + grown) {
+                return;
+            }
+        }
+        for path in left {
+            self.dropped(path, in_port.device);
+        }
+    }
+
+    fn take(&mut self, in_port: &Port, route: &Route, path: Path) {
+        let router = in_port.device;
+        match route.kind {
+            RouteKind::BlackHole | RouteKind::Reject => return self.dropped(path, router),
+            RouteKind::Local => return self.keep(router, path),
+            RouteKind::Normal => {}
+        }
+        let Some(out) = route.port.and_then(|port| self.walker.world.ports.get(&port)) else {
+            return self.dropped(path, router);
+        };
+        let mut left = vec![path];
+        if let Some(address) = out.address {
+            let (own, others) = split_all(left, DESTINATION, Range::address(address));
+            own.into_iter().for_each(|path| self.dropped(path, router));
+            left = others;
+        }
+        let place = Place { device: router, in_port: in_port.id, out_port: Some(out.id) };
+        let outbound = self.walker.world.devices.get(&router).and_then(|device| device.outbound);
+        for path in left {
+            for path in self.ask(outbound, path, place) {
+                self.hand_over(in_port, out, route, path);
+            }
+        }
+    }
+
+    /// A router answers an echo to its own address, and drops everything else.
+    fn keep(&mut self, router: Uuid, path: Path) {
+        let (icmp, other) = path.split_protocols(Protocols::of(&[1]));
+        let mut rest: Vec<Path> = other.into_iter().collect();
+        if let Some(icmp) = icmp {
+            let (requests, others) = icmp.split(SOURCE_PORT, Range::one(8));
+            rest.extend(others);
+            if let Some(requests) = requests {
+                let (echo, others) = requests.split(DESTINATION_PORT, Range::one(0));
+                rest.extend(others);
+                echo.into_iter().for_each(|path| self.end(path, End::Consumed(router)));
+            }
+        }
+        rest.into_iter().for_each(|path| self.dropped(path, router));
+    }
+
+    fn hand_over(&mut self, in_port: &Port, out: &Port, route: &Route, path: Path) {
+        let world = self.walker.world;
+        let peer = out.peer.and_then(|peer| world.ports.get(&peer));
+        let mut found: Vec<(Path, MacAddress)> = Vec::new();
+        let mut left = vec![path];
+        match peer {
+            Some(peer) if world.is_router(peer.device) => {
+                found = left.drain(..).map(|path| (path, peer.mac)).collect();
+            }
+            Some(peer) => {
+                for (address, mac) in self.routers_on(peer.device) {
+                    left = next_hops(left, route, address, mac, &mut found);
+                }
+            }
+            None => {
+                if let Some(network) = out.network {
+                    let (near, far) = by_next_hop(left, route, Range::network(network));
+                    far.into_iter().for_each(|path| self.dropped(path, out.device));
+                    left = near;
+                }
+            }
+        }
+        for attached in self.walker.attached.iter().filter(|attached| self.is_beside(attached, out.device)) {
+            for range in &attached.addresses {
+                left = next_hops(left, route, *range, attached.mac, &mut found);
+            }
+        }
+        if !self.walker.may_make(left.len() + found.len()) {
+            return;
+        }
+        left.into_iter().for_each(|path| self.end(path, End::Waits));
+        for (mut path, mac) in found {
+            path.source_mac = out.mac;
+            path.destination_mac = mac;
+            let (passed, dropped) = self.leave(in_port, out, path);
+            self.outcomes.extend(dropped);
+            for path in passed {
+                match peer {
+                    Some(peer) => self.waiting.push((peer.id, path)),
+                    None => self.end(path, End::Delivered(vec![out.id])),
+                }
+            }
+        }
+    }
+
+    /// The routers' ports on a bridge, by address.
+    fn routers_on(&self, bridge: Uuid) -> Vec<(Range, MacAddress)> {
+        let world = self.walker.world;
+        let ports = world.devices.get(&bridge).into_iter().flat_map(|device| &device.ports);
+        let peers =
+            ports.filter_map(|port| world.ports.get(port)?.peer).filter_map(|peer| world.ports.get(&peer));
+        peers.filter_map(|peer| Some((Range::address(peer.address?), peer.mac))).collect()
+    }
+
+    /// Whether something is attached to a router or to a bridge that is linked to it.
+    fn is_beside(&self, attached: &Attached, router: Uuid) -> bool {
+        let world = self.walker.world;
+        let Some(device) = world.device_of(attached.port) else { return false };
+        let linked = |device: Uuid| {
+            let ports = world.devices.get(&device).into_iter().flat_map(|device| &device.ports);
+            ports.into_iter().any(|port| world.peer_device(*port) == Some(router))
+        };
+        device == router || linked(device)
+    }
+
+    /// Out by a port: what passes, and what ends there.
+    fn leave(&mut self, in_port: &Port, out: &Port, mut path: Path) -> (Vec<Path>, Vec<Outcome>) {
+        let ended = |path: Path, rule: Option<Uuid>, looped: bool| Outcome {
+            path,
+            end: End::Dropped { at: out.device, rule, looped },
+        };
+        let back = out.id == in_port.id && !self.walker.world.is_router(out.device);
+        if path.devices >= MOST_DEVICES {
+            return (Vec::new(), vec![ended(path, None, true)]);
+        }
+        if !back {
+            path.traversed.push(out.id);
+        }
+        if back || !out.up {
+            return (Vec::new(), vec![ended(path, None, false)]);
+        }
+        let place = Place { device: out.device, in_port: in_port.id, out_port: Some(out.id) };
+        let answer = self.walker.ask(out.outbound, path, place);
+        let dropped = answer.dropped.into_iter().map(|(path, rule)| ended(path, Some(rule), false));
+        (answer.passed, dropped.collect())
+    }
+
+    fn switch(&mut self, in_port: &Port, path: Path) {
+        let world = self.walker.world;
+        let Some(bridge) = world.devices.get(&in_port.device) else { return self.dropped(path, in_port.id) };
+        let ports: Vec<&Port> = bridge.ports.iter().filter_map(|port| world.ports.get(port)).collect();
+        let wanted = path.destination_mac;
+        let router = ports.iter().find(|port| {
+            port.peer.and_then(|peer| world.ports.get(&peer)).is_some_and(|peer| peer.mac == wanted)
+        });
+        let station = || {
+            ports.iter().find(|port| {
+                self.walker.attached.iter().any(|attached| attached.port == port.id && attached.mac == wanted)
+            })
+        };
+        let known = router.or_else(station).copied();
+        let place = Place { device: in_port.device, in_port: in_port.id, out_port: known.map(|out| out.id) };
+        for path in self.ask(bridge.outbound, path, place) {
+            let Some(out) = known else {
+                self.flood(in_port, &ports, path);
+                continue;
+            };
+            let (passed, dropped) = self.leave(in_port, out, path);
+            self.outcomes.extend(dropped);
+            for path in passed {
+                match out.peer {
+                    Some(peer) => self.waiting.push((peer, path)),
+                    None => self.end(path, End::Delivered(vec![out.id])),
+                }
+            }
+        }
+    }
+
+    /// To all ports that something is attached to; each gets the packet as the bridge had it.
+    fn flood(&mut self, in_port: &Port, ports: &[&Port], path: Path) {
+        let header = path.header;
+        let mut copies = vec![(path, Vec::new(), header)];
+        for out in ports.iter().filter(|port| port.peer.is_none()) {
+            if !self.walker.attached.iter().any(|attached| attached.port == out.id) {
+                continue;
+            }
+            let mut next = Vec::new();
+            for (mut path, reached, last) in copies {
+                path.header = header;
+                let (passed, dropped) = self.leave(in_port, out, path);
+                for path in passed {
+                    let mut reached = reached.clone();
+                    reached.push(out.id);
+                    let last = path.header;
+                    next.push((path, reached, last));
+                }
+                next.extend(dropped.into_iter().map(|outcome| (outcome.path, reached.clone(), last)));
+            }
+            copies = next;
+        }
+        for (mut path, reached, last) in copies {
+            path.header = last;
+            match reached.is_empty() {
+                true => self.dropped(path, in_port.device),
+                false => self.end(path, End::Delivered(reached)),
+            }
+        }
+    }
+}
+
+fn split_all(paths: Vec<Path>, field: usize, range: Range) -> (Vec<Path>, Vec<Path>) {
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    for path in paths {
+        let (fits, fails) = path.split(field, range);
+        inside.extend(fits);
+        outside.extend(fails);
+    }
+    (inside, outside)
+}
+
+fn fitting(path: Path, route: &Route) -> (Option<Path>, Vec<Path>) {
+    let (fits, mut others) = path.split(DESTINATION, Range::network(route.destination));
+    let Some(path) = fits else { return (None, others) };
+    let (fits, fails) = path.split(SOURCE, Range::network(route.source));
+    others.extend(fails);
+    (fits, others)
+}
+
+/// Those whose next hop, the gateway or the destination itself, lies in the range, and the others.
+fn by_next_hop(paths: Vec<Path>, route: &Route, range: Range) -> (Vec<Path>, Vec<Path>) {
+    match route.gateway {
+        Some(gateway) if range.has(gateway.into()) => (paths, Vec::new()),
+        Some(_) => (Vec::new(), paths),
+        None => split_all(paths, DESTINATION, range),
+    }
+}
+
+fn next_hops(
+    paths: Vec<Path>,
+    route: &Route,
+    range: Range,
+    mac: MacAddress,
+    found: &mut Vec<(Path, MacAddress)>,
+) -> Vec<Path> {
+    let (fits, others) = by_next_hop(paths, route, range);
+    found.extend(fits.into_iter().map(|path| (path, mac)));
+    others
+}

@@ -1,0 +1,425 @@
+//! The HTTP client: one base URL, one token, keep-alive connections, errors that say which call it was.
+
+mod error;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use midoform_compiler::midonet::dialect::Confirmation;
+use midoform_compiler::plan::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+
+pub use error::ClientError;
+pub use error::causes;
+use error::{check, counted};
+
+use crate::keystone::{Keystone, Secret};
+use crate::retry;
+use crate::retry::{Decision, Outcome};
+
+/// How a client proves who it is.
+#[derive(Clone, Default)]
+pub enum Credentials {
+    /// It doesn't: the server asks for nothing.
+    #[default]
+    None,
+    /// With a token.
+    Token(String),
+    /// With a name and a password, which `POST /login` turns into a token.
+    Password {
+        /// The user.
+        username: String,
+        /// The password.
+        password: String,
+        /// The project, where the server wants one.
+        project: Option<String>,
+    },
+    /// With a token of Keystone's, which MidoNet asks Keystone about.
+    Keystone(Arc<Keystone>),
+}
+
+/// What may be set about a client.
+#[derive(Clone)]
+pub struct Settings {
+    /// The API's base URL, such as `http://127.0.0.1:8181/midonet-api`.
+    pub base_url: String,
+    /// Who it is.
+    pub credentials: Credentials,
+    /// How long one call may take.
+    pub timeout: Duration,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// `Location`.
+    pub location: Option<String>,
+    /// The body, as text.
+    pub body: String,
+}
+
+/// One call.
+#[derive(Clone, Debug, Default)]
+pub struct Request<'a> {
+    /// The path below the base URL.
+    pub path: &'a str,
+    /// The media type of the body.
+    pub content_type: Option<&'a str>,
+    /// The media type that is asked for.
+    pub accept: Option<&'a str>,
+    /// The body.
+    pub body: Option<String>,
+    /// For a POST: how to see whether it happened, when its answer is lost.
+    pub confirmation: Option<Confirmation>,
+}
+
+/// How a call ended well.
+#[derive(Debug)]
+pub enum Done {
+    /// With an answer.
+    Answered(Answer),
+    /// Its answer was lost, and what it should have made is there.
+    Confirmed,
+}
+
+/// What a client did so far.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    calls: AtomicU64,
+    retries: AtomicU64,
+    turned_away: AtomicU64,
+    confirmed: AtomicU64,
+}
+
+/// [`Statistics`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Calls that were sent, or tried to be.
+    pub calls: u64,
+    /// Those among them that repeat one.
+    pub retries: u64,
+    /// Those that the server turned away because it is busy (429, 503).
+    pub turned_away: u64,
+    /// POSTs whose answer was lost, and that had happened.
+    pub confirmed: u64,
+}
+
+impl Statistics {
+    /// The counts now.
+    pub fn counts(&self) -> Counts {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Counts {
+            calls: read(&self.calls),
+            retries: read(&self.retries),
+            turned_away: read(&self.turned_away),
+            confirmed: read(&self.confirmed),
+        }
+    }
+}
+
+/// A client of one MidoNet API.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base_url: Arc<str>,
+    session: Arc<Session>,
+    statistics: Arc<Statistics>,
+    most_tries: u32,
+}
+
+/// Who the client is, and the token that says so: one for all calls.
+struct Session {
+    credentials: Credentials,
+    token: RwLock<Token>,
+    /// Held while a new token is fetched, so that one call fetches it for all; with Keystone's that is used now.
+    renewing: tokio::sync::Mutex<Option<Secret>>,
+}
+
+/// A token, and the how manieth it is.
+#[derive(Clone, Default)]
+struct Token {
+    value: Option<HeaderValue>,
+    number: u64,
+}
+
+impl Client {
+    /// Sets a client up, and logs in where there is a password.
+    ///
+    /// # Errors
+    /// When the server can't be reached or refuses the login.
+    pub async fn connect(settings: Settings) -> Result<Client, ClientError> {
+        let client = Client::resume(settings, None)?;
+        client.renew(0).await?;
+        Ok(client)
+    }
+
+    /// Sets a client up with a token that an earlier run was given: it logs in when the server no longer takes that one.
+    ///
+    /// # Errors
+    /// When the client can't be set up. No call is made.
+    pub fn resume(settings: Settings, token: Option<&str>) -> Result<Client, ClientError> {
+        // Another part of the process may have installed one already; either serves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let base_url: Arc<str> = settings.base_url.trim_end_matches('/').into();
+        let builder = reqwest::Client::builder().timeout(settings.timeout).no_proxy();
+        let builder = builder.user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
+        // Reading the system's certificates takes longer than ten calls: only who needs them does.
+        let is_plain =
+            base_url.starts_with("http:") && !matches!(settings.credentials, Credentials::Keystone(_));
+        let builder = if is_plain { builder.tls_certs_only([]) } else { builder };
+        let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
+        let value = match (&settings.credentials, token) {
+            (Credentials::Token(token), _) => Some(header_of(token)?),
+            (Credentials::Password { .. } | Credentials::Keystone(_), Some(token)) => Some(header_of(token)?),
+            (Credentials::None | Credentials::Password { .. } | Credentials::Keystone(_), _) => None,
+        };
+        let token = RwLock::new(Token { value, number: 0 });
+        let session =
+            Session { credentials: settings.credentials, token, renewing: tokio::sync::Mutex::default() };
+        let (session, statistics) = (Arc::new(session), Arc::default());
+        Ok(Client { http, base_url, session, statistics, most_tries: retry::MOST_TRIES })
+    }
+
+    /// The same client, which tries each call at most so often.
+    #[must_use]
+    pub fn with_most_tries(self, most_tries: u32) -> Client {
+        Client { most_tries: most_tries.min(retry::MOST_TRIES), ..self }
+    }
+
+    /// The token of now, for [`Client::resume`].
+    pub fn token_text(&self) -> Option<String> {
+        self.token().value.and_then(|value| value.to_str().ok().map(str::to_owned))
+    }
+
+    /// The API's base URL.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// What it did so far.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    fn token(&self) -> Token {
+        self.session.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs in again, unless another call did so since the token of this number; says whether there is a new one.
+    async fn renew(&self, seen: u64) -> Result<bool, ClientError> {
+        if matches!(self.session.credentials, Credentials::None | Credentials::Token(_)) {
+            return Ok(false);
+        }
+        let mut from_keystone = self.session.renewing.lock().await;
+        if self.token().number > seen {
+            return Ok(true);
+        }
+        let value = match &self.session.credentials {
+            Credentials::None | Credentials::Token(_) => return Ok(false),
+            Credentials::Password { username, password, project } => {
+                header_of(&self.login(username, password, project.as_deref()).await?)?
+            }
+            Credentials::Keystone(keystone) => {
+                let token = match from_keystone.as_ref() {
+                    None => keystone.token().await?,
+                    Some(ended) => keystone.renew(Some(ended)).await?,
+                };
+                from_keystone.insert(token).header()?
+            }
+        };
+        *self.session.token.write().unwrap_or_else(PoisonError::into_inner) =
+            Token { value: Some(value), number: seen + 1 };
+        Ok(true)
+    }
+
+    async fn login(
+        &self,
+        username: &str,
+        password: &str,
+        project: Option<&str>,
+    ) -> Result<String, ClientError> {
+        let url = format!("{}/login", self.base_url);
+        let mut tries = 0;
+        let answer = loop {
+            tries += 1;
+            let mut request = self.http.post(&url).basic_auth(username, Some(password));
+            if let Some(project) = project {
+                request = request.header("X-Auth-Project", project);
+            }
+            // Logging in twice makes a second token, which is no harm: it is repeated as a GET is.
+            match self.attempt(Method::Post, &url, request).await {
+                Ok(answer) => break answer,
+                Err(failed) => {
+                    match retry::next(Method::Get, failed.outcome, tries, failed.retry_after, fastrand::f64())
+                    {
+                        Decision::Again(wait) | Decision::LookFirst(wait) if tries < self.most_tries => {
+                            tokio::time::sleep(wait).await;
+                        }
+                        _ => return Err(counted(failed.error, tries)),
+                    }
+                }
+            }
+        };
+        let key = serde_json::from_str::<serde_json::Value>(&answer.body).ok();
+        let key = key.and_then(|body| body.get("key")?.as_str().map(str::to_owned));
+        key.ok_or_else(|| ClientError::Nonsense {
+            method: "POST",
+            url,
+            cause: "a token without `key`".to_owned(),
+        })
+    }
+
+    /// Reads a path as this media type.
+    ///
+    /// # Errors
+    /// Whatever status is not 2xx, and a server that can't be reached.
+    pub async fn get(&self, path: &str, accept: &str) -> Result<Answer, ClientError> {
+        let request = Request { path, accept: Some(accept), ..Request::default() };
+        match self.call(Method::Get, request).await? {
+            Done::Answered(answer) => Ok(answer),
+            Done::Confirmed => Err(ClientError::Setup("a read has nothing to confirm".to_owned())),
+        }
+    }
+
+    /// Makes one call, repeating it as [`retry::next`] says. A DELETE of what is gone already is done, and so is a
+    /// POST whose answer was lost when what it should have made is there. A token that has ended is renewed once.
+    ///
+    /// # Errors
+    /// Whatever status is not 2xx, and a server that can't be reached. [`ClientError::is_uncertain`] says whether a
+    /// POST may have happened all the same.
+    pub async fn call(&self, method: Method, request: Request<'_>) -> Result<Done, ClientError> {
+        let url = format!("{}{}", self.base_url, request.path);
+        let (mut tries, mut renewed, mut uncertain) = (0, false, false);
+        loop {
+            tries += 1;
+            if tries > 1 {
+                self.statistics.retries.fetch_add(1, Ordering::Relaxed);
+            }
+            let token = self.token();
+            let failed = match self.attempt(method, &url, self.request(method, &url, &request, &token)).await
+            {
+                Ok(answer) => return Ok(Done::Answered(answer)),
+                Err(failed) => failed,
+            };
+            let decision = match failed.outcome {
+                Outcome::Status(404) if method == Method::Delete => {
+                    return Ok(Done::Answered(Answer { status: 404, location: None, body: String::new() }));
+                }
+                Outcome::Status(401) if !renewed && self.renew(token.number).await? => {
+                    renewed = true;
+                    continue;
+                }
+                // What was lost before is there now.
+                Outcome::Status(400 | 409) if uncertain => Decision::LookFirst(Duration::ZERO),
+                _ if tries >= self.most_tries => Decision::GiveUp,
+                outcome => retry::next(method, outcome, tries, failed.retry_after, fastrand::f64()),
+            };
+            let wait = match decision {
+                Decision::GiveUp => return Err(counted(failed.error, tries)),
+                Decision::Again(wait) | Decision::LookFirst(wait) => wait,
+            };
+            tracing::debug!(%url, tries, "trying again in {wait:?}");
+            tokio::time::sleep(wait).await;
+            if matches!(decision, Decision::LookFirst(_)) {
+                uncertain = true;
+                let Some(confirmation) = &request.confirmation else { return Err(failed.error) };
+                if self.is_there(confirmation).await? {
+                    self.statistics.confirmed.fetch_add(1, Ordering::Relaxed);
+                    return Ok(Done::Confirmed);
+                }
+                if matches!(failed.outcome, Outcome::Status(400 | 409)) {
+                    return Err(failed.error);
+                }
+            }
+        }
+    }
+
+    async fn is_there(&self, confirmation: &Confirmation) -> Result<bool, ClientError> {
+        match Box::pin(self.get(&confirmation.path, &confirmation.accept)).await {
+            Ok(answer) => Ok(confirmation.is_met_by(&answer.body)),
+            Err(ClientError::Status { status: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        url: &str,
+        request: &Request<'_>,
+        token: &Token,
+    ) -> reqwest::RequestBuilder {
+        let mut built = match method {
+            Method::Get => self.http.get(url),
+            Method::Post => self.http.post(url),
+            Method::Put => self.http.put(url),
+            Method::Delete => self.http.delete(url),
+        };
+        if let Some(token) = &token.value {
+            built = built.header("x-auth-token", token.clone());
+        }
+        if let Some(content_type) = request.content_type {
+            built = built.header(CONTENT_TYPE, content_type);
+        }
+        if let Some(accept) = request.accept {
+            built = built.header(ACCEPT, accept);
+        }
+        match &request.body {
+            Some(body) => built.body(body.clone()),
+            None => built,
+        }
+    }
+
+    /// Sends once.
+    async fn attempt(
+        &self,
+        method: Method,
+        url: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Answer, Failed> {
+        self.statistics.calls.fetch_add(1, Ordering::Relaxed);
+        let method = method.as_str();
+        let lost = |error: reqwest::Error| {
+            // The URL is in our own words already.
+            let error = error.without_url();
+            let (url, cause) = (url.to_owned(), causes(&error));
+            let (outcome, error) = match error.is_connect() || error.is_builder() {
+                true => (Outcome::NotSent, ClientError::Unreachable { method, url, cause, tries: 1 }),
+                false => (Outcome::AnswerLost, ClientError::AnswerLost { method, url, cause }),
+            };
+            Failed { outcome, error, retry_after: None }
+        };
+        let response = request.send().await.map_err(lost)?;
+        let status = response.status().as_u16();
+        let header =
+            |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (location, retry_after) = (header(LOCATION), header(RETRY_AFTER));
+        let body = response.text().await.map_err(lost)?;
+        if matches!(status, 429 | 503) {
+            self.statistics.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
+        check(method, url, Answer { status, location, body }).map_err(|error| Failed {
+            outcome: Outcome::Status(status),
+            error,
+            retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs),
+        })
+    }
+}
+
+/// An attempt that did not succeed.
+struct Failed {
+    outcome: Outcome,
+    error: ClientError,
+    retry_after: Option<Duration>,
+}
+
+/// A token as a header that logs don't show.
+fn header_of(token: &str) -> Result<HeaderValue, ClientError> {
+    let mut value = HeaderValue::from_str(token)
+        .map_err(|_| ClientError::Setup("the token has characters that no header may have".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}

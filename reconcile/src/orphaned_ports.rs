@@ -1,0 +1,117 @@
+//! Deletes the ports in MidoNet that pods left behind ([`midoform_store::ipam::ports`] says which ones these are).
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use midoform_compiler::midonet;
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::midonet::lower::pod::{self, Pod};
+use midoform_compiler::plan::Plan;
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::object::{MacAddress, Object, Reference};
+use midoform_compiler::topology::observed::Observed;
+use midoform_store::SharedStore;
+use midoform_store::ipam::ports::{GRACE, Left, Port, RepairError, repair_ports};
+use midoform_store::ipam::reclaim::{self, Finding, World};
+use uuid::Uuid;
+
+use crate::client::{Client, ClientError};
+use crate::execute::{Control, StepError, execute};
+
+/// The ports of these bridges. A bridge that is gone has none.
+///
+/// # Errors
+/// When the API can't be called, or answers nonsense.
+pub async fn ports_of(
+    client: &Client,
+    dialect: Dialect,
+    bridges: &BTreeSet<Uuid>,
+) -> Result<Vec<Port>, ClientError> {
+    let accept = dialect.collection_media_type(Kind::BridgePort);
+    let mut all = Vec::new();
+    for bridge in bridges {
+        let path = format!("/bridges/{bridge}/ports");
+        let answer = match client.get(&path, &accept).await {
+            Err(ClientError::Status { status: 404, .. }) => continue,
+            other => other?,
+        };
+        let found: Vec<Port> = serde_json::from_str(&answer.body).map_err(|error| ClientError::Nonsense {
+            method: "GET",
+            url: format!("{}{path}", client.base_url()),
+            cause: error.to_string(),
+        })?;
+        all.extend(found.into_iter().map(|port| Port { bridge: Some(*bridge), ..port }));
+    }
+    Ok(all)
+}
+
+/// The plan that takes the port away, and binding and chain with it.
+pub fn removal(left: &Left, site: &str, dialect: Dialect) -> Plan {
+    let address = (Ipv4Addr::UNSPECIFIED, MacAddress([0; 6]));
+    let topology = pod::lower(&Pod {
+        tenant: &left.tenant,
+        tenant_id: "",
+        bridge: Reference::External(left.port.bridge.unwrap_or_default()),
+        container: &left.owner.container,
+        interface: &left.owner.interface,
+        host: left.port.host.unwrap_or(left.host),
+        host_interface: left.port.interface.as_deref().unwrap_or_default(),
+        // Whether it had a chain or not: what is gone already need not be deleted. Rules go with their chain.
+        tied_to: Some(address),
+    });
+    let is_bound = left.port.host.is_some();
+    let mut observed = Observed {
+        topology: topology.filtered(|entry| match entry.object {
+            Object::Rule(_) => false,
+            Object::HostInterfacePort(_) => is_bound,
+            _ => true,
+        }),
+        ..Observed::default()
+    };
+    let key = pod::key(&left.tenant, left.host, &left.owner.container, &left.owner.interface);
+    if !dialect.keeps_offered_id(Kind::BridgePort) {
+        observed.ids.insert(key.join("port"), left.port.id);
+    }
+    midonet::plan(site, dialect, &Topology::default(), &observed)
+}
+
+/// Why MidoNet could not be looked at or put right.
+#[derive(Debug, thiserror::Error)]
+pub enum PortsError {
+    /// A read failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A call that deletes failed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}
+
+/// Compares what is claimed, as it was `before`, with the ports of these bridges; with `repair` those that are safe to
+/// delete are deleted.
+///
+/// # Errors
+/// When store or API fail.
+pub async fn look(
+    store: &SharedStore,
+    client: &Client,
+    (site, dialect): (&str, Dialect),
+    before: &World,
+    bridges: &BTreeSet<Uuid>,
+    repair: bool,
+) -> Result<Vec<Finding>, RepairError<PortsError>> {
+    let ports = ports_of(client, dialect, bridges).await;
+    let ports = ports.map_err(|error| RepairError::Port(PortsError::Client(error)))?;
+    // What came or went while MidoNet was read shows in a second look.
+    let after = reclaim::read(store).await?;
+    let mut findings = before.compare(&after, &ports, site, GRACE);
+    if repair {
+        let remove = async |left: &Left| -> Result<(), PortsError> {
+            let plan = removal(left, site, dialect);
+            let outcome = execute(client, &plan, 1, &Control::default(), &|_| {}).await;
+            outcome.failure.map_or(Ok(()), |failure| Err(failure.into()))
+        };
+        repair_ports(store, &mut findings, remove).await?;
+    }
+    Ok(findings)
+}

@@ -1,0 +1,328 @@
+//! What was read, matched to keys: the observed topology. Pure functions.
+//!
+//! Where the server keeps offered ids, an object is recognised by its id, which follows from its key: that
+//! is also the proof that midoform made it. Where it does not (1.x: ports, rules, routes), by the id that
+//! the store remembers, and else by what the object is: a router port by its address, a bridge port by what
+//! it is linked or bound to, a route by destination and next hop, a rule by its content and place.
+
+mod ports;
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::object::{
+    Chain, Device, Encapsulation, Object, PortGroup, Reference, TunnelZone, TunnelZoneHost,
+};
+use midoform_compiler::topology::observed::{Foreign, Observed, ObservedRule};
+use midoform_compiler::topology::{Entry, Topology};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::observe::Scope;
+use crate::wire;
+use crate::wire::WithRaw;
+
+/// What was read.
+#[derive(Default)]
+pub struct Raw {
+    /// The routers.
+    pub routers: Vec<WithRaw<wire::Device>>,
+    /// The bridges.
+    pub bridges: Vec<WithRaw<wire::Device>>,
+    /// The chains.
+    pub chains: Vec<wire::Device>,
+    /// The ports.
+    pub ports: Vec<WithRaw<wire::Port>>,
+    /// The groups.
+    pub groups: Vec<wire::PortGroup>,
+    /// The zones.
+    pub zones: Vec<wire::TunnelZone>,
+    /// The rules.
+    pub rules: BTreeMap<Uuid, Vec<wire::Rule>>,
+    /// The routes.
+    pub routes: BTreeMap<Uuid, Vec<wire::Route>>,
+    /// The members.
+    pub members: BTreeMap<Uuid, Vec<wire::PortGroupPort>>,
+    /// The zone hosts.
+    pub zone_hosts: BTreeMap<Uuid, Vec<wire::TunnelZoneHost>>,
+}
+
+impl Raw {
+    /// The ids of everything that was read and hangs on nothing.
+    fn device_ids(&self) -> impl Iterator<Item = Uuid> {
+        let devices = self.routers.iter().chain(&self.bridges).map(|device| device.value.id);
+        let chains = self.chains.iter().map(|chain| chain.id);
+        let groups = self.groups.iter().map(|group| group.id);
+        devices.chain(chains).chain(groups)
+    }
+}
+
+/// The devices that are midoform's: whose rules, routes and members have to be read.
+#[derive(Default)]
+pub struct Devices {
+    keys: BTreeMap<Uuid, Key>,
+    /// The chains.
+    pub chains: BTreeSet<Uuid>,
+    /// The routers.
+    pub routers: BTreeSet<Uuid>,
+    /// The groups.
+    pub groups: BTreeSet<Uuid>,
+    /// The zones.
+    pub zones: BTreeSet<Uuid>,
+}
+
+impl Devices {
+    /// Devices that nobody gave a key yet.
+    pub fn unnamed(chains: BTreeSet<Uuid>, routers: BTreeSet<Uuid>, groups: BTreeSet<Uuid>) -> Self {
+        Devices { chains, routers, groups, ..Devices::default() }
+    }
+}
+
+/// Everything that a matched id says: its key.
+pub struct Matching<'a> {
+    scope: Scope<'a>,
+    namespace: Namespace,
+    keys: BTreeMap<Uuid, Key>,
+    /// The keys that the store remembers, by id.
+    remembered: BTreeMap<Uuid, &'a Key>,
+    /// What a run that has not ended well was making.
+    making: Vec<&'a (Key, Object)>,
+    /// The objects that are already taken by a key.
+    ids: BTreeMap<Key, Uuid>,
+    entries: Vec<Entry>,
+    observed: Observed,
+}
+
+/// The keys of a scope's devices by the ids that follow from them: desired ones, and those that the names of
+/// what was read, or the store, suggest.
+pub fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
+    let namespace = Namespace::of_site(scope.site);
+    let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
+    let mut suggest = |key: Key| drop(candidates.insert(namespace.id(&key), key));
+    for entry in scope.desired.entries() {
+        let kept = matches!(
+            entry.object,
+            Object::Router(_)
+                | Object::Bridge(_)
+                | Object::Chain(_)
+                | Object::PortGroup(_)
+                | Object::TunnelZone(_)
+        );
+        if kept {
+            suggest(entry.key.clone());
+        }
+    }
+    for tenant in scope.tenants {
+        let root = Key::from(tenant.as_str());
+        for name in ["chain/in", "chain/out", "chain/policy", "chain/stateless", "router"] {
+            suggest(root.join(name));
+        }
+    }
+    // Names begin with the tenant's, which has no space in it.
+    let named = |name: Option<&str>| {
+        let (tenant, rest) = name?.split_once(' ')?;
+        scope.tenants.contains(tenant).then(|| (Key::from(tenant), rest.to_owned()))
+    };
+    for (root, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.value.name.as_deref())) {
+        suggest(root.join("bridge").join(&name));
+    }
+    for (root, name) in raw.groups.iter().filter_map(|group| named(group.name.as_deref())) {
+        suggest(root.join("port-group").join(&name));
+    }
+    for (root, name) in raw.chains.iter().filter_map(|chain| named(chain.name.as_deref())) {
+        if let Some(name) = name.strip_suffix(" in") {
+            suggest(root.join("bridge").join(name).join("chain"));
+            suggest(root.join("port").join(name).join("chain"));
+        }
+    }
+    // What was renamed still has the id of its old key.
+    let moved = scope.desired.entries().iter().filter_map(|entry| {
+        scope.moves.old_key(&entry.key).map(|old| (namespace.id(&old), entry.key.clone()))
+    });
+    candidates.extend(moved);
+    suggest_remembered(raw, scope, namespace, &mut candidates);
+    let mut devices = Devices::default();
+    let mut take = |id: Uuid| {
+        let key = candidates.get(&id)?;
+        devices.keys.insert(id, key.clone());
+        Some(id)
+    };
+    devices.chains = raw.chains.iter().filter_map(|chain| take(chain.id)).collect();
+    devices.routers = raw.routers.iter().filter_map(|router| take(router.value.id)).collect();
+    devices.groups = raw.groups.iter().filter_map(|group| take(group.id)).collect();
+    devices.zones = raw.zones.iter().filter_map(|zone| take(zone.id)).collect();
+    for bridge in &raw.bridges {
+        let _ = take(bridge.value.id);
+    }
+    if let Reference::External(id) = scope.provider {
+        devices.routers.extend(raw.routers.iter().map(|router| router.value.id).find(|router| router == id));
+    }
+    devices
+}
+
+/// What was adopted has ids of its own: while it is there, these stand for their keys, and not those that follow from
+/// the keys.
+fn suggest_remembered(
+    raw: &Raw,
+    scope: Scope<'_>,
+    namespace: Namespace,
+    candidates: &mut BTreeMap<Uuid, Key>,
+) {
+    let there: BTreeSet<Uuid> = raw.device_ids().collect();
+    let known = scope.tenants.iter().filter_map(|tenant| scope.known.tenants.get(tenant));
+    for (key, id) in known.flat_map(|tenant| &tenant.ids).filter(|(_, id)| there.contains(id)) {
+        candidates.remove(&namespace.id(key));
+        candidates.insert(*id, key.clone());
+    }
+}
+
+/// Matches everything that was read.
+pub fn recognise(raw: &Raw, devices: Devices, scope: Scope<'_>) -> Observed {
+    let namespace = Namespace::of_site(scope.site);
+    let ids = devices.keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
+    // What other tenants have is not looked at: their objects are none of this plan's.
+    let known = scope.tenants.iter().filter_map(|tenant| scope.known.tenants.get(tenant));
+    let known = known.flat_map(|tenant| &tenant.ids);
+    let mut matching = Matching {
+        scope,
+        namespace,
+        keys: devices.keys,
+        remembered: known.map(|(key, id)| (*id, key)).collect(),
+        making: scope.making().collect(),
+        ids,
+        entries: Vec::new(),
+        observed: Observed::default(),
+    };
+    matching.match_ports(raw);
+    matching.add_devices(raw);
+    matching.add_ports(raw);
+    matching.add_rules(raw);
+    matching.add_routes(raw);
+    matching.finish()
+}
+
+impl Matching<'_> {
+    /// What refers to an id: a key where it is known.
+    fn reference(&self, id: Uuid) -> Reference {
+        self.keys.get(&id).map_or(Reference::External(id), |key| Reference::Key(key.clone()))
+    }
+
+    /// The ids that an object with this key may have, where the server keeps offered ones: that of its key, the
+    /// second of its key (a rule that was replaced), and those of the key that it had before it was renamed.
+    fn ids_of(&self, key: &Key) -> impl Iterator<Item = Uuid> + use<> {
+        let namespace = self.namespace;
+        let old = self.scope.moves.old_key(key);
+        std::iter::once(key.clone())
+            .chain(old)
+            .flat_map(move |key| [namespace.id(&key), namespace.other_id(&key)])
+    }
+
+    fn bind(&mut self, id: Uuid, key: Key) {
+        self.ids.insert(key.clone(), id);
+        self.keys.insert(id, key);
+    }
+
+    fn add(&mut self, key: Key, object: Object) {
+        self.entries.push(Entry { key, object, provenance: None });
+    }
+
+    fn keep_raw(&mut self, key: &Key, raw: &RawValue) {
+        self.observed.raw.insert(key.clone(), raw.to_owned());
+    }
+
+    /// Whether an object that is not desired, but hangs on midoform's, is midoform's own: its id was made
+    /// from a key (version 5), or the store remembers it.
+    fn is_own(&self, id: Uuid, kind: Kind) -> bool {
+        self.scope.dialect.keeps_offered_id(kind) && id.get_version_num() == 5
+    }
+
+    /// Whether objects of this kind that no id led to are recognised by what they are.
+    fn by_content(&self, kind: Kind) -> bool {
+        self.scope.adopting || !self.scope.dialect.keeps_offered_id(kind)
+    }
+
+    /// The key that the store remembers for an id.
+    fn remembered(&self, id: Uuid) -> Option<Key> {
+        self.remembered.get(&id).map(|key| (*key).clone())
+    }
+
+    fn add_devices(&mut self, raw: &Raw) {
+        let filter = |matching: &Self, id: Option<Uuid>| id.map(|id| matching.reference(id));
+        for (devices, wrap) in [
+            (&raw.routers, Object::Router as fn(Device) -> Object),
+            (&raw.bridges, Object::Bridge as fn(Device) -> Object),
+        ] {
+            for device in devices {
+                let Some(key) = self.keys.get(&device.value.id).cloned() else { continue };
+                let object = Device {
+                    name: device.value.name.clone().unwrap_or_default(),
+                    tenant_id: device.value.tenant_id.clone().unwrap_or_default(),
+                    inbound_filter: filter(self, device.value.inbound_filter_id),
+                    outbound_filter: filter(self, device.value.outbound_filter_id),
+                };
+                self.keep_raw(&key, &device.raw);
+                self.add(key, wrap(object));
+            }
+        }
+        for chain in &raw.chains {
+            let Some(key) = self.keys.get(&chain.id).cloned() else { continue };
+            let (name, tenant_id) =
+                (chain.name.clone().unwrap_or_default(), chain.tenant_id.clone().unwrap_or_default());
+            self.add(key, Object::Chain(Chain { name, tenant_id }));
+        }
+        for group in &raw.groups {
+            let Some(key) = self.keys.get(&group.id).cloned() else { continue };
+            let (name, tenant_id) =
+                (group.name.clone().unwrap_or_default(), group.tenant_id.clone().unwrap_or_default());
+            self.add(key, Object::PortGroup(PortGroup { name, tenant_id, stateful: group.stateful }));
+        }
+        for zone in &raw.zones {
+            let Some(key) = self.keys.get(&zone.id).cloned() else { continue };
+            let encapsulation = match zone.kind.as_deref() {
+                Some("gre") => Encapsulation::Gre,
+                _ => Encapsulation::Vxlan,
+            };
+            let object = TunnelZone { name: zone.name.clone().unwrap_or_default(), encapsulation };
+            self.add(key.clone(), Object::TunnelZone(object));
+            self.add_zone_hosts(&key, raw.zone_hosts.get(&zone.id).map(Vec::as_slice).unwrap_or_default());
+        }
+    }
+
+    fn add_zone_hosts(&mut self, zone: &Key, hosts: &[wire::TunnelZoneHost]) {
+        for host in hosts {
+            let Some(address) = host.ip_address.as_deref().and_then(|address| address.parse().ok()) else {
+                continue;
+            };
+            let member = TunnelZoneHost { zone: zone.into(), host: host.host_id, address };
+            let wanted = self.scope.desired.entries().iter().find(
+                |entry| matches!(&entry.object, Object::TunnelZoneHost(other) if other.host == member.host),
+            );
+            match wanted {
+                Some(entry) => self.add(entry.key.clone(), Object::TunnelZoneHost(member)),
+                None => self.observed.foreign.push(Foreign {
+                    near: zone.clone(),
+                    kind: Kind::TunnelZoneHost,
+                    id: host.host_id,
+                    what: format!("host at {address}"),
+                }),
+            }
+        }
+    }
+
+    fn finish(mut self) -> Observed {
+        let topology = Topology::new(self.entries);
+        let namespace = self.namespace;
+        self.ids.retain(|key, id| namespace.id(key) != *id && topology.get(key.as_str()).is_some());
+        self.observed.ids = self.ids;
+        self.observed.topology = topology;
+        self.observed.foreign.sort();
+        self.observed
+    }
+}
+
+/// A rule of a chain, for the observed order.
+fn observed_rule(id: Uuid, key: Option<Key>) -> ObservedRule {
+    ObservedRule { id, key }
+}

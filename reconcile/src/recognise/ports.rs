@@ -1,0 +1,276 @@
+//! Ports, links, bindings and port group members.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use midoform_compiler::topology::key::{Key, SITE};
+use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::object::{
+    BridgePort, HostInterfacePort, Object, PortGroupPort, PortLink, Reference, RouterPort,
+};
+use midoform_compiler::topology::observed::Foreign;
+use uuid::Uuid;
+
+use super::{Matching, Raw};
+use crate::wire::Port;
+
+impl Matching<'_> {
+    /// Gives every port that is midoform's its key.
+    pub(super) fn match_ports(&mut self, raw: &Raw) {
+        let by_id: BTreeMap<Uuid, &Port> =
+            raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
+        for key in self.port_keys() {
+            let remembered =
+                self.scope.known.tenants.get(key.tenant()).and_then(|tenant| tenant.ids.get(&key)).copied();
+            let is_free = |id: &Uuid| by_id.contains_key(id) && !self.keys.contains_key(id);
+            let found = remembered.into_iter().chain(self.ids_of(&key)).find(is_free);
+            if let Some(id) = found {
+                self.bind(id, key);
+            }
+        }
+        if self.by_content(Kind::RouterPort) {
+            let scope = self.scope;
+            let desired = scope.desired.entries().iter().map(|entry| (&entry.key, &entry.object));
+            self.match_by_content(raw, &by_id, &desired.collect::<Vec<_>>());
+            let making = self.making.iter().map(|(key, object)| (key, object));
+            self.match_by_content(raw, &by_id, &making.collect::<Vec<_>>());
+        }
+        self.match_unwanted_router_ports(raw);
+    }
+
+    /// The keys of ports that may be there: desired ones, and those of what the store remembers.
+    fn port_keys(&self) -> BTreeSet<Key> {
+        let is_port = |object: &Object| matches!(object, Object::RouterPort(_) | Object::BridgePort(_));
+        let desired = self.scope.desired.entries().iter().filter(|entry| is_port(&entry.object));
+        let mut keys: BTreeSet<Key> = desired.map(|entry| entry.key.clone()).collect();
+        // Those of bridges that are there, whether anybody still wants them or not.
+        for key in self.keys.values() {
+            if let [_, "bridge", _] = key.as_str().split('/').collect::<Vec<_>>().as_slice() {
+                keys.insert(key.join("gateway-port"));
+                keys.insert(key.join("gateway-peer"));
+            }
+        }
+        for tenant in self.scope.tenants {
+            let root = Key::from(tenant.as_str());
+            keys.insert(root.join("uplink/port"));
+            keys.insert(root.join("uplink/provider-port"));
+            let Some(known) = self.scope.known.tenants.get(tenant) else { continue };
+            for bridge in known.bridges.keys() {
+                keys.insert(root.join("bridge").join(bridge).join("gateway-port"));
+                keys.insert(root.join("bridge").join(bridge).join("gateway-peer"));
+            }
+            keys.extend(known.ports.iter().map(|port| root.join("port").join(port)));
+            keys.extend(known.ids.keys().filter(|key| !key.as_str().contains("/rule/")).cloned());
+        }
+        keys
+    }
+
+    /// Ports of tenants' routers that are midoform's by their id and that nobody wants any more: those to a peer are
+    /// known by the key that their id follows from, others by their id alone.
+    fn match_unwanted_router_ports(&mut self, raw: &Raw) {
+        if !self.scope.dialect.keeps_offered_id(Kind::RouterPort) {
+            return;
+        }
+        for port in raw.ports.iter().map(|port| &port.value) {
+            let router = self.keys.get(&port.device_id).filter(|_| port.kind == "Router");
+            let Some(router) = router.filter(|router| router.tenant() != SITE).cloned() else { continue };
+            if self.keys.contains_key(&port.id) || !self.is_own(port.id, Kind::RouterPort) {
+                continue;
+            }
+            let tenants = self.scope.tenants.iter().chain(self.scope.known.tenants.keys());
+            let peers = tenants.map(|peer| Key::from(router.tenant()).join("peer").join(peer).join("port"));
+            let key = peers.into_iter().find(|key| self.namespace.id(key) == port.id);
+            self.bind(port.id, key.unwrap_or_else(|| router.join(&format!("port/@{}", port.id))));
+        }
+    }
+
+    /// 1.x: ports that are wanted, or were being made, and that no id led to: found by what they are.
+    fn match_by_content(&mut self, raw: &Raw, by_id: &BTreeMap<Uuid, &Port>, wanted: &[(&Key, &Object)]) {
+        let mut by_address: BTreeMap<(Uuid, Ipv4Addr), Uuid> = BTreeMap::new();
+        for port in raw.ports.iter().map(|port| &port.value) {
+            if let Some(address) = port.address() {
+                by_address.insert((port.device_id, address), port.id);
+            }
+        }
+        for (key, object) in wanted {
+            if let (Object::RouterPort(port), false) = (object, self.ids.contains_key(*key)) {
+                let device = self.id_of(&port.router);
+                let found = device.and_then(|device| by_address.get(&(device, port.address))).copied();
+                self.bind_free(found, key);
+            }
+        }
+        for (_, object) in wanted {
+            match object {
+                Object::PortLink(link) => {
+                    let (Some(port), Some(peer)) = (link.port.key(), link.peer.key()) else { continue };
+                    let linked =
+                        self.ids.get(port).and_then(|id| by_id.get(id)).and_then(|port| port.peer_id);
+                    if !self.ids.contains_key(peer) {
+                        self.bind_free(linked, peer);
+                    }
+                }
+                Object::HostInterfacePort(binding) => {
+                    let Some(key) = binding.port.key().filter(|key| !self.ids.contains_key(*key)) else {
+                        continue;
+                    };
+                    let bound = raw.ports.iter().map(|port| &port.value).find(|port| {
+                        port.host_id == Some(binding.host)
+                            && port.interface_name.as_ref() == Some(&binding.interface)
+                    });
+                    self.bind_free(bound.map(|port| port.id), key);
+                }
+                _ => {}
+            }
+        }
+        if !self.scope.adopting {
+            self.take_free_bridge_ports(raw, wanted);
+        }
+    }
+
+    /// A bridge port that is neither linked nor bound is what a lost answer leaves: free to take. One with a mark is a
+    /// pod's, whose binding is on its way.
+    fn take_free_bridge_ports(&mut self, raw: &Raw, wanted: &[(&Key, &Object)]) {
+        let mut free: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
+        for port in raw.ports.iter().map(|port| &port.value) {
+            let unused =
+                port.peer_id.is_none() && port.host_id.is_none() && !self.keys.contains_key(&port.id);
+            let unused = unused && port.vif_id.is_none();
+            if port.kind == "Bridge" && unused && self.remembered(port.id).is_none() {
+                free.entry(port.device_id).or_default().push(port.id);
+            }
+        }
+        for (key, object) in wanted {
+            let Object::BridgePort(port) = object else { continue };
+            let device = self.id_of(&port.bridge);
+            if self.ids.contains_key(*key) {
+                continue;
+            }
+            let taken = device.and_then(|device| free.get_mut(&device)).and_then(Vec::pop);
+            self.bind_free(taken, key);
+        }
+    }
+
+    fn id_of(&self, reference: &Reference) -> Option<Uuid> {
+        match reference {
+            Reference::External(id) => Some(*id),
+            Reference::Key(key) => self.ids.get(key).copied(),
+        }
+    }
+
+    fn bind_free(&mut self, id: Option<Uuid>, key: &Key) {
+        if let Some(id) = id.filter(|id| !self.keys.contains_key(id)) {
+            self.bind(id, key.clone());
+        }
+    }
+
+    /// Adds the ports with their links, bindings and groups; reports ports on midoform's devices that are
+    /// not midoform's. A bridge's other ports are the plugin's or somebody else's: they are not looked at.
+    pub(super) fn add_ports(&mut self, raw: &Raw) {
+        for port in &raw.ports {
+            let value = &port.value;
+            let Some(key) = self.keys.get(&value.id).cloned() else {
+                self.stray_router_port(value);
+                self.attached_port(value);
+                continue;
+            };
+            let filter = |id: Option<Uuid>| id.map(|id| self.reference(id));
+            let device = self.reference(value.device_id);
+            if value.kind == "Bridge" {
+                let (inbound_filter, outbound_filter) =
+                    (filter(value.inbound_filter_id), filter(value.outbound_filter_id));
+                self.keep_raw(&key, &port.raw);
+                self.add(
+                    key.clone(),
+                    Object::BridgePort(BridgePort { bridge: device, inbound_filter, outbound_filter }),
+                );
+            } else {
+                let (address, network) = (value.address(), value.network());
+                let (address, network) =
+                    (address.unwrap_or(Ipv4Addr::UNSPECIFIED), network.unwrap_or_default());
+                self.add(
+                    key.clone(),
+                    Object::RouterPort(RouterPort { router: device, address, network: network.trunc() }),
+                );
+            }
+            self.add_link(value, &key);
+            if let (Some(host), Some(interface)) = (value.host_id, value.interface_name.clone()) {
+                let binding = HostInterfacePort { host, interface, port: Reference::Key(key.clone()) };
+                self.add(key.join("binding"), Object::HostInterfacePort(binding));
+            }
+        }
+        self.add_members(raw);
+    }
+
+    fn stray_router_port(&mut self, port: &Port) {
+        let Some(router) = self.keys.get(&port.device_id).cloned() else { return };
+        if port.kind != "Router" || router.tenant() == SITE {
+            return;
+        }
+        let what = format!("router port {}", port.port_address.as_deref().unwrap_or("without address"));
+        self.observed.foreign.push(Foreign { near: router, kind: Kind::RouterPort, id: port.id, what });
+    }
+
+    /// A pod's port: the plugin's, or somebody else's. Only a destroy looks at these.
+    fn attached_port(&mut self, port: &Port) {
+        let Some(bridge) = self.keys.get(&port.device_id).filter(|_| port.kind == "Bridge").cloned() else {
+            return;
+        };
+        if let (Some(host), Some(interface)) = (port.host_id, &port.interface_name) {
+            let what = format!("{interface} of host {host}");
+            self.observed.attached.push(Foreign { near: bridge, kind: Kind::BridgePort, id: port.id, what });
+        }
+    }
+
+    /// A link is seen from both of its ports; it is added from the one whose key its own key hangs on.
+    fn add_link(&mut self, port: &Port, key: &Key) {
+        let Some(peer) = port.peer_id.map(|id| self.reference(id)) else { return };
+        let Some(link) = link_key(key, &peer) else { return };
+        self.add(link, Object::PortLink(PortLink { port: Reference::Key(key.clone()), peer }));
+    }
+
+    fn add_members(&mut self, raw: &Raw) {
+        for (group, members) in &raw.members {
+            let Some(group) = self.keys.get(group).cloned() else { continue };
+            for member in members {
+                let port = self.reference(member.port_id);
+                let name = match port.key().and_then(|key| key.as_str().rsplit('/').next()) {
+                    Some(name) => name.to_owned(),
+                    None => {
+                        let what = "a port that is not the spec's".to_owned();
+                        let foreign = Foreign {
+                            near: group.clone(),
+                            kind: Kind::PortGroupPort,
+                            id: member.port_id,
+                            what,
+                        };
+                        self.observed.foreign.push(foreign);
+                        continue;
+                    }
+                };
+                let object = PortGroupPort { group: Reference::Key(group.clone()), port };
+                self.add(group.join("port").join(&name), Object::PortGroupPort(object));
+            }
+        }
+    }
+}
+
+/// The key of the link that hangs on this port, if its link hangs on it.
+fn link_key(port: &Key, peer: &Reference) -> Option<Key> {
+    let path = port.as_str();
+    if let Some(root) = path.strip_suffix("/uplink/port") {
+        return Some(Key::from(root).join("uplink/link"));
+    }
+    if let Some(bridge) = path.strip_suffix("/gateway-port") {
+        return Some(Key::from(bridge).join("gateway-link"));
+    }
+    let mut parts = path.split('/');
+    if let (Some(tenant), Some("peer"), Some(other), Some("port"), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+    {
+        let owns = tenant < other;
+        return owns.then(|| Key::from(tenant).join("peer").join(other).join("link"));
+    }
+    // The far ends of links, and ports that should have none: a link there is a link of another's.
+    let far_end = path.ends_with("/uplink/provider-port") || path.ends_with("/gateway-peer");
+    (!far_end && peer.key().is_none()).then(|| port.join("link"))
+}

@@ -1,0 +1,233 @@
+//! Rules and routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::object::{Condition, NextHop, Object, Reference, Route, Rule, RuleAction};
+use midoform_compiler::topology::observed::Foreign;
+use uuid::Uuid;
+
+use super::{Matching, Raw, observed_rule};
+use crate::wire;
+
+impl Matching<'_> {
+    pub(super) fn add_rules(&mut self, raw: &Raw) {
+        let mut desired_by_chain: BTreeMap<&Key, Vec<(&Key, &Rule)>> = BTreeMap::new();
+        for entry in self.scope.desired.entries() {
+            if let Object::Rule(rule) = &entry.object {
+                let Some(chain) = rule.chain.key() else { continue };
+                desired_by_chain.entry(chain).or_default().push((&entry.key, rule));
+            }
+        }
+        for desired in desired_by_chain.values_mut() {
+            desired.sort_by_key(|(_, rule)| rule.position);
+        }
+        for (chain_id, rules) in &raw.rules {
+            let Some(chain) = self.keys.get(chain_id).cloned() else { continue };
+            let desired = desired_by_chain.get(&chain).map(Vec::as_slice).unwrap_or_default();
+            self.add_chain_rules(&chain, rules, desired);
+        }
+    }
+
+    fn add_chain_rules(&mut self, chain: &Key, rules: &[wire::Rule], desired: &[(&Key, &Rule)]) {
+        let matched = self.match_rules(chain, rules, desired);
+        let mut order = Vec::with_capacity(rules.len());
+        for (position, (rule, key)) in (1..).zip(rules.iter().zip(matched)) {
+            order.push(observed_rule(rule.id, key.clone()));
+            let Some(key) = key else {
+                let what = format!("rule at place {position}");
+                self.observed.foreign.push(Foreign {
+                    near: chain.clone(),
+                    kind: Kind::Rule,
+                    id: rule.id,
+                    what,
+                });
+                continue;
+            };
+            let (condition, action) = self.rule_content(rule);
+            let object = Rule { chain: chain.into(), position, condition, action };
+            self.bind(rule.id, key.clone());
+            self.add(key, Object::Rule(Box::new(object)));
+        }
+        self.observed.rules.insert(chain.clone(), order);
+    }
+
+    /// The key of each rule of a chain that is midoform's. Where a run ended between the making of a rule and the
+    /// deletion of the one that it replaces, both say the same key: it is that of the one that is as desired, and the
+    /// other one is known by its id alone.
+    fn match_rules(&self, chain: &Key, rules: &[wire::Rule], desired: &[(&Key, &Rule)]) -> Vec<Option<Key>> {
+        let keys_by_id: BTreeMap<Uuid, &Key> =
+            desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
+        let claims: Vec<Option<&Key>> = rules
+            .iter()
+            .map(|rule| keys_by_id.get(&rule.id).or_else(|| self.remembered.get(&rule.id)).copied())
+            .collect();
+        let mut claimants: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
+        for (at, key) in claims.iter().enumerate() {
+            claimants.entry(key.unwrap_or(chain)).or_default().push(at);
+        }
+        let contents: Vec<_> = rules.iter().map(|rule| self.rule_content(rule)).collect();
+        let nameless = match self.by_content(Kind::Rule) {
+            false => Vec::new(),
+            true => claimants.remove(chain).unwrap_or_default(),
+        };
+        let mut matched: Vec<Option<Key>> = vec![None; rules.len()];
+        for (key, wanted) in desired {
+            let condition = wanted.condition.canonical(&wanted.action);
+            let own = claimants.get(key).map(Vec::as_slice).unwrap_or_default();
+            let is_equal = |at: &&usize| {
+                let free = matched.get(**at).is_some_and(Option::is_none);
+                let content = contents.get(**at);
+                free && content.is_some_and(|(observed, action)| {
+                    *action == wanted.action && observed.canonical(action) == condition
+                })
+            };
+            let found = own.iter().find(is_equal).or_else(|| nameless.iter().find(is_equal)).or(own.first());
+            if let Some(place) = found.and_then(|at| matched.get_mut(*at)) {
+                *place = Some((*key).clone());
+            }
+        }
+        self.match_what_was_being_made(chain, rules, &contents, &mut matched);
+        let mut taken: BTreeSet<&Key> = desired.iter().map(|(key, _)| *key).collect();
+        for ((rule, key), place) in rules.iter().zip(claims).zip(&mut matched) {
+            if place.is_some() {
+                continue;
+            }
+            let by_id_alone = || chain.join(&format!("rule/@{}", rule.id));
+            *place = match key {
+                Some(key) if taken.insert(key) => Some(key.clone()),
+                Some(_) => Some(by_id_alone()),
+                None => self.is_own(rule.id, Kind::Rule).then(by_id_alone),
+            };
+        }
+        matched
+    }
+
+    /// 1.x: rules of a run that has not ended well, which nobody wants any more.
+    fn match_what_was_being_made(
+        &self,
+        chain: &Key,
+        rules: &[wire::Rule],
+        contents: &[(Condition, RuleAction)],
+        matched: &mut [Option<Key>],
+    ) {
+        for (_, object) in &self.making {
+            let Object::Rule(made) = object else { continue };
+            if made.chain.key() != Some(chain) {
+                continue;
+            }
+            let condition = made.condition.canonical(&made.action);
+            let is_it = |at: &usize| {
+                let free = matched.get(*at).is_some_and(Option::is_none);
+                let nameless = rules.get(*at).is_some_and(|rule| !self.remembered.contains_key(&rule.id));
+                free && nameless
+                    && contents.get(*at).is_some_and(|(observed, action)| {
+                        *action == made.action && observed.canonical(action) == condition
+                    })
+            };
+            let found = (0..rules.len()).find(is_it);
+            if let Some((place, rule)) = found.and_then(|at| Some((matched.get_mut(at)?, rules.get(at)?))) {
+                *place = Some(chain.join(&format!("rule/@{}", rule.id)));
+            }
+        }
+    }
+
+    /// A rule's condition and action. A type that midoform has no word for never equals a desired one.
+    fn rule_content(&self, rule: &wire::Rule) -> (Condition, RuleAction) {
+        let reference = |id| self.reference(id);
+        let mut condition = rule.condition(&reference);
+        let action = rule.action(&reference).unwrap_or_else(|| {
+            condition.unspoken = true;
+            RuleAction::Return
+        });
+        (condition, action)
+    }
+
+    pub(super) fn add_routes(&mut self, raw: &Raw) {
+        let mut desired_by_router: BTreeMap<&Reference, Vec<(&Key, &Route)>> = BTreeMap::new();
+        for entry in self.scope.desired.entries() {
+            if let Object::Route(route) = &entry.object {
+                desired_by_router.entry(&route.router).or_default().push((&entry.key, route));
+            }
+        }
+        let addresses: BTreeMap<Uuid, _> =
+            raw.ports.iter().map(|port| (port.value.id, port.value.address())).collect();
+        for (router_id, routes) in &raw.routes {
+            let router = self.reference(*router_id);
+            let desired = desired_by_router.get(&router).map(Vec::as_slice).unwrap_or_default();
+            let keys_by_id: BTreeMap<Uuid, &Key> =
+                desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
+            for route in routes {
+                let port_address =
+                    route.next_hop_port.and_then(|port| addresses.get(&port)).copied().flatten();
+                if route.is_automatic(port_address) {
+                    continue;
+                }
+                let Some(object) = self.route_content(route, &router) else { continue };
+                let key = keys_by_id.get(&route.id).map(|key| (*key).clone());
+                let key = key.or_else(|| self.remembered(route.id));
+                let key = key.or_else(|| self.match_route_by_content(&object, desired));
+                let key = key.or_else(|| self.was_being_made(route.id, &object));
+                self.add_route(route, object, key);
+            }
+        }
+    }
+
+    fn add_route(&mut self, route: &wire::Route, object: Route, key: Option<Key>) {
+        let own_router =
+            object.router.key().filter(|key| key.tenant() != midoform_compiler::topology::key::SITE).cloned();
+        let hangs_on = match &object.next_hop {
+            NextHop::Port { port, .. } => port.key().cloned(),
+            NextHop::BlackHole | NextHop::Reject => None,
+        };
+        let near = own_router.clone().or(hangs_on);
+        let own = || {
+            let near = near.as_ref()?;
+            self.is_own(route.id, Kind::Route).then(|| near.join(&format!("route/@{}", route.id)))
+        };
+        match (key.or_else(own), own_router) {
+            (Some(key), _) => {
+                self.bind(route.id, key.clone());
+                self.add(key, Object::Route(object));
+            }
+            (None, Some(router)) => {
+                let what = format!("route to {}", object.destination);
+                self.observed.foreign.push(Foreign { near: router, kind: Kind::Route, id: route.id, what });
+            }
+            // The provider router's other routes are no concern of midoform's.
+            (None, None) => {}
+        }
+    }
+
+    fn route_content(&self, route: &wire::Route, router: &Reference) -> Option<Route> {
+        let next_hop = match route.kind.as_str() {
+            "BlackHole" => NextHop::BlackHole,
+            "Reject" => NextHop::Reject,
+            _ => NextHop::Port { port: self.reference(route.next_hop_port?), gateway: route.gateway() },
+        };
+        Some(Route {
+            router: router.clone(),
+            source: route.source()?,
+            destination: route.destination()?,
+            next_hop,
+            weight: route.weight,
+        })
+    }
+
+    /// 1.x: a route of a run that has not ended well, which nobody wants any more.
+    fn was_being_made(&self, id: Uuid, route: &Route) -> Option<Key> {
+        let (key, _) =
+            self.making.iter().find(|(_, object)| matches!(object, Object::Route(made) if made == route))?;
+        Some(key.join(&format!("@{id}")))
+    }
+
+    /// 1.x: a route that no id led to, by content.
+    fn match_route_by_content(&self, route: &Route, desired: &[(&Key, &Route)]) -> Option<Key> {
+        if !self.by_content(Kind::Route) {
+            return None;
+        }
+        let equal = |(key, wanted): &&(&Key, &Route)| *wanted == route && !self.ids.contains_key(*key);
+        desired.iter().find(equal).map(|(key, _)| (*key).clone())
+    }
+}

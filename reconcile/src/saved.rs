@@ -1,0 +1,149 @@
+//! A saved plan: the plan and what is needed to apply exactly it later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use midoform_compiler::network::moved::Moves;
+use midoform_compiler::plan::{FORMAT, Plan};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::object::{MacAddress, Reference};
+use serde::{Deserialize, Serialize};
+
+use midoform_store::publication::Publication;
+
+/// The version of the file that this program writes and reads.
+const SAVED_FORMAT: &str = "midoform-saved-plan/3";
+
+/// What `plan --out` writes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedPlan {
+    /// The version of the file.
+    pub format: String,
+    /// SHA-256 of the plan.
+    pub sha256: String,
+    /// The plan.
+    pub plan: Plan,
+    /// What it leads to: what is observed anew before it is applied.
+    pub desired: Topology,
+    /// What was there before: where `undo` leads back to.
+    pub before: Topology,
+    /// The tenants that it is about.
+    pub tenants: BTreeSet<String>,
+    /// The provider router.
+    pub provider: Reference,
+    /// What was renamed.
+    #[serde(default)]
+    pub moves: Moves,
+    /// What is behind static ports, for traces: no object of MidoNet's says it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub behind: BTreeMap<Key, (Ipv4Addr, MacAddress)>,
+    /// The API's base URL; none where the embedded API is used.
+    pub url: Option<String>,
+    /// The site file's text: it says where what was given out is kept.
+    pub site_file: String,
+    /// What pods find of the tenants before and after, where the site keeps that in a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
+    /// The lock file as it was when the plan was made, and as it is to be, for the plan's tenants.
+    pub lock_before: String,
+    /// What the lock file becomes.
+    pub lock_after: String,
+}
+
+/// What pods find of a plan's tenants.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pods {
+    /// When the plan was made.
+    pub before: Publication,
+    /// Once it is applied.
+    pub after: Publication,
+}
+
+/// Why a saved plan can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedPlanError {
+    /// The file can't be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no saved plan, or a damaged one.
+    #[error("{path} is not a saved plan that can be used: {cause}")]
+    Content {
+        /// The file.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl SavedPlan {
+    /// A saved plan around a plan.
+    pub fn new(
+        plan: Plan,
+        desired: Topology,
+        before: Topology,
+        tenants: BTreeSet<String>,
+        provider: Reference,
+    ) -> Self {
+        SavedPlan {
+            format: SAVED_FORMAT.to_owned(),
+            sha256: midoform_compiler::plan::hash(&plan),
+            plan,
+            desired,
+            before,
+            tenants,
+            provider,
+            moves: Moves::default(),
+            behind: BTreeMap::new(),
+            url: None,
+            site_file: String::new(),
+            pods: None,
+            lock_before: String::new(),
+            lock_after: String::new(),
+        }
+    }
+
+    /// Writes it: to a file beside, then in its place, so that a full disk leaves no half of one.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn write(&self, path: &Path) -> Result<(), SavedPlanError> {
+        let named = |source| SavedPlanError::File { path: path.display().to_string(), source };
+        midoform_store::atomic_file::write_atomically(path, |file| {
+            serde_json::to_writer(&mut *file, self)?;
+            file.write_all(b"\n")
+        })
+        .map_err(named)
+    }
+
+    /// Reads one, and checks that it is whole.
+    ///
+    /// # Errors
+    /// When the file can't be read, is no saved plan, or was changed.
+    pub fn read(path: &Path) -> Result<SavedPlan, SavedPlanError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SavedPlanError::File { path: shown.clone(), source })?;
+        let wrong = |cause: String| SavedPlanError::Content { path: shown.clone(), cause };
+        let saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if saved.format != SAVED_FORMAT || saved.plan.format != FORMAT {
+            return Err(wrong(format!(
+                "its format is {}, and this midoform knows {SAVED_FORMAT}",
+                saved.format
+            )));
+        }
+        if midoform_compiler::plan::hash(&saved.plan) != saved.sha256 {
+            return Err(wrong(
+                "its content does not have the SHA-256 that it names: it was changed".to_owned(),
+            ));
+        }
+        Ok(saved)
+    }
+}

@@ -1,0 +1,43 @@
+//! GitHub's workflow commands: a line for each finding, which becomes an annotation of the pull request.
+
+use std::fmt::Write;
+
+use super::{end, words};
+use midoform_compiler::diagnostic::{DiagnosticReport, Severity};
+
+/// The commands.
+pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let command = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let mut properties = Vec::new();
+        if let Some(place) = finding.places.first() {
+            let (end_line, end_column) = end(place);
+            properties.push(format!("file={}", property(place.file)));
+            properties.push(format!("line={}", place.line));
+            properties.push(format!("endLine={end_line}"));
+            // Columns are taken only of what lies in one line.
+            if end_line == place.line {
+                properties.push(format!("col={}", place.column));
+                properties.push(format!("endColumn={end_column}"));
+            }
+        }
+        properties.push(format!("title={}", property(finding.code)));
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "::{command} {}::{}", properties.join(","), data(&words(finding)));
+    }
+    text
+}
+
+/// Text behind the second `::`, as the runner's toolkit escapes it.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// The value of a property.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

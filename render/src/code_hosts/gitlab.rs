@@ -1,0 +1,26 @@
+//! GitLab's code quality report.
+
+use serde_json::{Value, json};
+
+use super::{end, fingerprints, words};
+use midoform_compiler::diagnostic::{DiagnosticReport, Severity};
+
+/// The report.
+pub fn gitlab(findings: &[DiagnosticReport<'_>]) -> Value {
+    let one = |(finding, fingerprint): (&DiagnosticReport<'_>, String)| {
+        let place = finding.places.first();
+        let path = place.map_or("", |place| place.file);
+        let (begin, end) = place.map_or((1, 1), |place| (place.line, end(place).0));
+        json!({
+            "description": words(finding),
+            "check_name": finding.code,
+            "fingerprint": fingerprint,
+            "severity": match finding.severity {
+                Severity::Error => "major",
+                Severity::Warning => "minor",
+            },
+            "location": {"path": path, "lines": {"begin": begin, "end": end}},
+        })
+    };
+    findings.iter().zip(fingerprints(findings)).map(one).collect()
+}

@@ -1,0 +1,58 @@
+//! Findings as code hosts read them. Rendering decides nothing: it says what the diagnostics say.
+
+mod github;
+mod gitlab;
+mod sarif;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use midoform_compiler::diagnostic::{DiagnosticReport, PlaceReport};
+
+pub use github::github;
+pub use gitlab::gitlab;
+pub use sarif::sarif;
+
+/// What a finding says, with what can be done about it, one thing a line.
+fn words(finding: &DiagnosticReport<'_>) -> String {
+    let mut words = finding.message.to_owned();
+    let here = finding.places.first().map(|place| place.text).filter(|text| !text.is_empty());
+    if let Some(here) = here {
+        words.push_str(&format!(": {here}"));
+    }
+    for place in finding.places.iter().skip(1) {
+        words.push_str(&format!("\n{}:{}: {}", place.file, place.line, place.text));
+    }
+    for help in finding.help {
+        words.push_str(&format!("\nhelp: {help}"));
+    }
+    words
+}
+
+/// A place's end where the marked text is empty or ends a line: not before its beginning.
+fn end(place: &PlaceReport<'_>) -> (u32, u32) {
+    (place.end_line, place.end_column).max((place.line, place.column))
+}
+
+/// What a finding is known by from run to run: its code, file and message, not its line. Of several that are alike each
+/// has its number.
+fn fingerprints(findings: &[DiagnosticReport<'_>]) -> Vec<String> {
+    let mut seen: BTreeMap<[&str; 3], usize> = BTreeMap::new();
+    let mut fingerprints = Vec::with_capacity(findings.len());
+    for finding in findings {
+        let file = finding.places.first().map_or("", |place| place.file);
+        let nth = seen.entry([finding.code, file, finding.message]).or_default();
+        *nth += 1;
+        let mut hash = Sha256::new();
+        for part in [finding.code, file, finding.message, &nth.to_string()] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        fingerprints.push(hex::encode(&hash.finalize()));
+    }
+    fingerprints
+}

@@ -1,0 +1,97 @@
+//! SARIF 2.1.0, the Static Analysis Results Interchange Format (OASIS).
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{end, fingerprints, words};
+use midoform_compiler::diagnostic::{DiagnosticReport, PlaceReport, Severity};
+
+/// The log of one run of midoform's checks.
+pub fn sarif(findings: &[DiagnosticReport<'_>]) -> Value {
+    let codes: BTreeSet<&str> = findings.iter().map(|finding| finding.code).collect();
+    let codes: Vec<&str> = codes.into_iter().collect();
+    let rules: Vec<Value> = codes
+        .iter()
+        .map(|code| json!({"id": code, "shortDescription": {"text": code.replace('-', " ")}}))
+        .collect();
+    let results: Vec<Value> = findings
+        .iter()
+        .zip(fingerprints(findings))
+        .map(|(finding, fingerprint)| result(finding, &codes, &fingerprint))
+        .collect();
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "midoform",
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "rules": rules,
+            }},
+            "columnKind": "unicodeCodePoints",
+            "invocations": [{"executionSuccessful": true}],
+            "results": results,
+        }],
+    })
+}
+
+fn result(finding: &DiagnosticReport<'_>, codes: &[&str], fingerprint: &str) -> Value {
+    let related: Vec<Value> = finding.places.iter().skip(1).enumerate().map(related).collect();
+    let mut result = json!({
+        "ruleId": finding.code,
+        "ruleIndex": codes.iter().position(|code| *code == finding.code),
+        "level": match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        "message": {"text": words(finding)},
+        "locations": finding.places.iter().take(1).map(location).collect::<Vec<_>>(),
+        "partialFingerprints": {"midoform/v1": fingerprint},
+    });
+    if let (Some(fields), false) = (result.as_object_mut(), related.is_empty()) {
+        fields.insert("relatedLocations".to_owned(), Value::Array(related));
+    }
+    result
+}
+
+fn related((number, place): (usize, &PlaceReport<'_>)) -> Value {
+    let mut location = location(place);
+    if let Some(fields) = location.as_object_mut() {
+        fields.insert("id".to_owned(), json!(number + 1));
+        fields.insert("message".to_owned(), json!({"text": place.text}));
+    }
+    location
+}
+
+fn location(place: &PlaceReport<'_>) -> Value {
+    let (end_line, end_column) = end(place);
+    let mut artifact = json!({"uri": uri(place.file)});
+    if let (Some(fields), false) = (artifact.as_object_mut(), place.file.starts_with('/')) {
+        fields.insert("uriBaseId".to_owned(), json!("%SRCROOT%"));
+    }
+    json!({"physicalLocation": {
+        "artifactLocation": artifact,
+        "region": {
+            "startLine": place.line,
+            "startColumn": place.column,
+            "endLine": end_line,
+            "endColumn": end_column,
+        },
+    }})
+}
+
+/// A path as a URI reference (RFC 3986): relative, or of a file where it is absolute.
+fn uri(path: &str) -> String {
+    let scheme = if path.starts_with('/') { "file://" } else { "" };
+    let mut uri = scheme.to_owned();
+    for byte in path.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                uri.push(byte.into())
+            }
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    uri
+}

@@ -1,0 +1,413 @@
+//! The page's data: every object of the network before and after, and the plan's steps, in terms of shared texts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::ReviewPage;
+use super::risk::Risks;
+use super::shared::{Shared, Tables, Text};
+use midoform_compiler::plan::reachability::{Now, Reachability, ReachabilityChange};
+use midoform_compiler::plan::{Action, Call, Step, Summary};
+use midoform_compiler::topology::Entry;
+use midoform_compiler::topology::describe::describe;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::object::{Condition, NatTarget, NextHop, Object, Reference, RuleAction};
+
+/// The version of the data that the page's script reads.
+const FORMAT: &str = "midoform-review/1";
+
+/// Everything that the page shows.
+#[derive(Serialize)]
+pub(super) struct Data<'a> {
+    format: &'static str,
+    site: &'a str,
+    dialect: midoform_compiler::midonet::dialect::Dialect,
+    base: &'a str,
+    sha256: String,
+    summary: Summary,
+    base_url: &'a str,
+    kinds: Vec<&'static str>,
+    files: Vec<&'a str>,
+    /// Ids of objects that are not of the topology.
+    externals: Vec<String>,
+    tenants: Vec<Tenant<'a>>,
+    objects: Vec<ObjectRow>,
+    steps: Vec<StepRow>,
+    foreign: Vec<ForeignRow<'a>>,
+    /// What is attached: the bridge's number and what it is.
+    attached: Vec<(usize, &'a str)>,
+    reachability: Option<ReachabilityRows<'a>>,
+    texts: Tables,
+}
+
+/// A tenant's objects are those from `start` up to `end`.
+#[derive(Serialize)]
+struct Tenant<'a> {
+    name: &'a str,
+    start: usize,
+    end: usize,
+    summary: [usize; 5],
+}
+
+/// Key, kind, action, what it is, file (-1: none), line, what it hangs on, what else it leads to, what differs, public end.
+#[derive(Serialize)]
+struct ObjectRow(Text, usize, usize, Text, i64, u32, i64, i64, Vec<(Text, Text, Text)>, Option<Text>);
+
+/// Object, action, reason, risks, objects that it waits for, calls, calls that take it back.
+#[derive(Serialize)]
+struct StepRow(usize, usize, Text, u8, Vec<usize>, Vec<CallRow>, Vec<CallRow>);
+
+/// Method, path, media type, body, whether the answer says the id.
+#[derive(Serialize)]
+struct CallRow(&'static str, Text, Option<Text>, Option<Text>, u8);
+
+/// What is opened and closed, and the tenants of which nothing or not all is said.
+#[derive(Serialize)]
+struct ReachabilityRows<'a> {
+    rows: Vec<ReachabilityRow>,
+    new_tenants: &'a [String],
+    gone_tenants: &'a [String],
+    not_compared: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ReachabilityRow {
+    opens: bool,
+    from: String,
+    to: String,
+    what: String,
+    source: Option<String>,
+    /// The numbers of the tenants at both ends.
+    tenants: Vec<usize>,
+}
+
+/// The object that it hangs on, kind, id, what it is.
+#[derive(Serialize)]
+struct ForeignRow<'a>(&'a str, &'static str, String, &'a str);
+
+impl<'a> Data<'a> {
+    pub(super) fn of(page: &'a ReviewPage<'a>) -> Data<'a> {
+        Builder::new(page).build()
+    }
+}
+
+/// An object, before and after.
+#[derive(Clone, Copy, Default)]
+struct Sides<'a> {
+    before: Option<&'a Entry>,
+    after: Option<&'a Entry>,
+}
+
+impl<'a> Sides<'a> {
+    /// What there is to show: what is wanted, else what was there.
+    fn shown(self) -> Option<&'a Entry> {
+        self.after.or(self.before)
+    }
+}
+
+struct Builder<'a> {
+    page: &'a ReviewPage<'a>,
+    objects: BTreeMap<&'a str, Sides<'a>>,
+    numbers: BTreeMap<&'a str, usize>,
+    actions: BTreeMap<&'a str, Action>,
+    files: BTreeMap<&'a str, usize>,
+    externals: BTreeMap<Uuid, usize>,
+    shared: Shared,
+}
+
+impl<'a> Builder<'a> {
+    fn new(page: &'a ReviewPage<'a>) -> Self {
+        let mut actions: BTreeMap<&str, Action> = BTreeMap::new();
+        for step in &page.plan.steps {
+            // What is taken away and made again has two steps.
+            let merged = match actions.get(step.key.as_str()) {
+                Some(earlier) if *earlier != step.action => Action::Replace,
+                _ => step.action,
+            };
+            actions.insert(step.key.as_str(), merged);
+        }
+        let mut objects: BTreeMap<&str, Sides<'_>> = BTreeMap::new();
+        // What the plan does not speak of is not the page's matter.
+        let planned = |entry: &&Entry| actions.contains_key(entry.key.as_str());
+        for entry in page.desired.entries().iter().filter(planned) {
+            objects.entry(entry.key.as_str()).or_default().after = Some(entry);
+        }
+        for entry in page.before.entries().iter().filter(planned) {
+            objects.entry(entry.key.as_str()).or_default().before = Some(entry);
+        }
+        let numbers = objects.keys().enumerate().map(|(number, key)| (*key, number)).collect();
+        let sources = page.plan.steps.iter().filter_map(|step| step.source.as_ref());
+        let names: BTreeSet<&str> = sources.map(|source| &*source.file).collect();
+        let files = names.into_iter().enumerate().map(|(number, name)| (name, number)).collect();
+        let (externals, shared) = (BTreeMap::new(), Shared::default());
+        Builder { page, objects, numbers, actions, files, externals, shared }
+    }
+
+    fn build(mut self) -> Data<'a> {
+        let page = self.page;
+        let sources: BTreeMap<&str, &midoform_compiler::source::Provenance> = page
+            .plan
+            .steps
+            .iter()
+            .filter_map(|step| Some((step.key.as_str(), step.source.as_ref()?)))
+            .collect();
+        let all: Vec<(&str, Sides<'_>)> = self.objects.iter().map(|(key, sides)| (*key, *sides)).collect();
+        let mut objects = Vec::with_capacity(all.len());
+        for (key, sides) in all {
+            let Some(entry) = sides.shown() else { continue };
+            let source = sources.get(key).copied().or(entry.provenance.as_ref());
+            let row = self.object(entry, sides, source);
+            objects.push(row);
+        }
+        let risks = Risks::new(page.provider, [page.before, page.desired]);
+        let mut steps = Vec::new();
+        for step in page.plan.changes() {
+            let row = self.step(step, &risks);
+            steps.extend(row);
+        }
+        let number = |key: &Key| self.numbers.get(key.as_str()).copied();
+        let attached =
+            page.attached.iter().filter_map(|pod| Some((number(&pod.near)?, pod.what.as_str()))).collect();
+        let foreign = page.foreign.iter().map(|foreign| {
+            ForeignRow(foreign.near.as_str(), foreign.kind.name(), foreign.id.to_string(), &foreign.what)
+        });
+        let tenants = self.tenants();
+        let reached = page.reachability.map(|found| reachability(found, &tenants));
+        Data {
+            format: FORMAT,
+            site: &page.plan.site,
+            dialect: page.plan.dialect,
+            base: &page.plan.base,
+            sha256: midoform_compiler::plan::hash(page.plan),
+            summary: page.plan.summary(),
+            base_url: page.base_url,
+            kinds: Kind::ALL.iter().map(|kind| kind.name()).collect(),
+            files: self.files.keys().copied().collect(),
+            tenants,
+            objects,
+            steps,
+            foreign: foreign.collect(),
+            attached,
+            reachability: reached,
+            externals: in_order(self.externals),
+            texts: self.shared.into_tables(),
+        }
+    }
+
+    fn tenants(&self) -> Vec<Tenant<'a>> {
+        let summaries = self.page.plan.summaries_by_tenant();
+        let mut tenants: Vec<Tenant<'a>> = Vec::new();
+        for (number, key) in self.objects.keys().copied().enumerate() {
+            let name = key.split('/').next().unwrap_or_default();
+            match tenants.last_mut() {
+                Some(last) if last.name == name => last.end = number + 1,
+                _ => {
+                    let summary = summaries.get(name).copied().unwrap_or_default();
+                    let summary =
+                        [summary.create, summary.update, summary.replace, summary.delete, summary.keep];
+                    tenants.push(Tenant { name, start: number, end: number + 1, summary });
+                }
+            }
+        }
+        tenants
+    }
+
+    /// The number of an object, or one below -1 for what is not of the topology.
+    fn number(&mut self, reference: &Reference) -> i64 {
+        match reference {
+            Reference::Key(key) => self.numbers.get(key.as_str()).map_or(-1, |number| signed(*number)),
+            Reference::External(id) => {
+                let next = self.externals.len();
+                -2 - signed(*self.externals.entry(*id).or_insert(next))
+            }
+        }
+    }
+
+    fn object(
+        &mut self,
+        entry: &'a Entry,
+        sides: Sides<'a>,
+        source: Option<&'a midoform_compiler::source::Provenance>,
+    ) -> ObjectRow {
+        let tenant = entry.key.tenant();
+        let action = self.actions.get(entry.key.as_str()).copied().unwrap_or(Action::Keep);
+        let (on, to) = ends(&entry.object);
+        let on = on.map_or(-1, |reference| self.number(reference));
+        let to = to.map_or(-1, |reference| self.number(reference));
+        let differences = match (sides.before, sides.after) {
+            (Some(before), Some(after)) if action != Action::Keep => {
+                differences(&before.object, &after.object)
+            }
+            _ => Vec::new(),
+        };
+        let mut text = |text: &str| self.shared.text(text, tenant);
+        let key = text(entry.key.as_str());
+        let what = text(&describe(&entry.object));
+        let differences =
+            differences.into_iter().map(|(name, old, new)| (text(&name), text(&old), text(&new))).collect();
+        let public = public_end(&entry.object).map(|public| text(&public));
+        let file = source.and_then(|source| self.files.get(&*source.file)).map_or(-1, |file| signed(*file));
+        let line = source.map_or(0, |source| source.line);
+        let kind = kind_number(Kind::of(&entry.object));
+        ObjectRow(key, kind, action_number(action), what, file, line, on, to, differences, public)
+    }
+
+    fn step(&mut self, step: &'a Step, risks: &Risks<'_>) -> Option<StepRow> {
+        let number = *self.numbers.get(step.key.as_str())?;
+        let sides = self.objects.get(step.key.as_str()).copied().unwrap_or_default();
+        let object = |entry: Option<&'a Entry>| entry.map(|entry| &entry.object);
+        let risks = risks.of(step, object(sides.before), object(sides.after));
+        let tenant = step.key.tenant();
+        let reason = self.shared.text(&step.reason, tenant);
+        let numbered = |key: &Key| self.numbers.get(key.as_str()).copied();
+        let needs: Vec<usize> = step.needs.iter().filter_map(numbered).collect();
+        let calls = step.calls.iter().map(|call| self.call(call, tenant)).collect();
+        let undo = step.undo.iter().map(|call| self.call(call, tenant)).collect();
+        Some(StepRow(number, action_number(step.action), reason, risks, needs, calls, undo))
+    }
+
+    fn call(&mut self, call: &Call, tenant: &str) -> CallRow {
+        let mut text = |text: &str| self.shared.text(text, tenant);
+        let media = call.content_type.as_deref().or(call.accept.as_deref());
+        let body = call.body.as_ref().map(|body| body.get());
+        CallRow(
+            call.method.as_str(),
+            text(&call.path),
+            media.map(&mut text),
+            body.map(text),
+            call.binds.into(),
+        )
+    }
+}
+
+fn reachability<'a>(found: &'a Reachability, tenants: &[Tenant<'_>]) -> ReachabilityRows<'a> {
+    let number = |end: &str| {
+        let name = end.split('/').next().unwrap_or_default();
+        tenants.iter().position(|tenant| tenant.name == name)
+    };
+    let place = |name: &str, addresses: &str| match addresses.is_empty() {
+        true => name.to_owned(),
+        false => format!("{name} ({addresses})"),
+    };
+    let row = |change: &ReachabilityChange| ReachabilityRow {
+        opens: change.now == Now::Allowed,
+        from: place(&change.from, &change.sources),
+        to: place(&change.to, &change.destinations),
+        what: match change.ports.is_empty() {
+            true => change.protocol.clone(),
+            false => format!("{}/{}", change.protocol, change.ports),
+        },
+        source: change.source.as_ref().map(ToString::to_string),
+        tenants: number(&change.from).into_iter().chain(number(&change.to)).collect(),
+    };
+    ReachabilityRows {
+        rows: found.changes.iter().map(row).collect(),
+        new_tenants: &found.new_tenants,
+        gone_tenants: &found.gone_tenants,
+        not_compared: &found.not_compared,
+    }
+}
+
+fn signed(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn in_order(ids: BTreeMap<Uuid, usize>) -> Vec<String> {
+    let mut ids: Vec<(usize, Uuid)> = ids.into_iter().map(|(id, number)| (number, id)).collect();
+    ids.sort_unstable();
+    ids.into_iter().map(|(_, id)| id.to_string()).collect()
+}
+
+/// Actions by number: the page's script has the same list.
+fn action_number(action: Action) -> usize {
+    match action {
+        Action::Create => 0,
+        Action::Update => 1,
+        Action::Replace => 2,
+        Action::Delete => 3,
+        Action::Keep => 4,
+    }
+}
+
+fn kind_number(kind: Kind) -> usize {
+    Kind::ALL.iter().position(|other| *other == kind).unwrap_or(0)
+}
+
+/// What an object hangs on, and what else it leads to: a device's filters, a link's two ports, a route's port, the chain
+/// that a rule jumps to.
+fn ends(object: &Object) -> (Option<&Reference>, Option<&Reference>) {
+    match object {
+        Object::TunnelZone(_) | Object::Chain(_) | Object::PortGroup(_) => (None, None),
+        Object::TunnelZoneHost(member) => (Some(&member.zone), None),
+        Object::Router(device) | Object::Bridge(device) => {
+            (device.inbound_filter.as_ref(), device.outbound_filter.as_ref())
+        }
+        Object::RouterPort(port) => (Some(&port.router), None),
+        Object::BridgePort(port) => (Some(&port.bridge), port.inbound_filter.as_ref()),
+        Object::PortLink(link) => (Some(&link.port), Some(&link.peer)),
+        Object::Route(route) => match &route.next_hop {
+            NextHop::Port { port, .. } => (Some(&route.router), Some(port)),
+            NextHop::BlackHole | NextHop::Reject => (Some(&route.router), None),
+        },
+        Object::Rule(rule) => match &rule.action {
+            RuleAction::Jump { chain, .. } => (Some(&rule.chain), Some(chain)),
+            _ => (Some(&rule.chain), None),
+        },
+        Object::PortGroupPort(member) => (Some(&member.group), Some(&member.port)),
+        Object::HostInterfacePort(binding) => (Some(&binding.port), None),
+    }
+}
+
+/// Where a rule leads a public port: `tcp 203.0.113.10:443 → 10.20.1.10:8443`.
+fn public_end(object: &Object) -> Option<String> {
+    let Object::Rule(rule) = object else { return None };
+    let RuleAction::DestinationNat(NatTarget { first, ports, .. }, _) = &rule.action else { return None };
+    let Condition { destination, destination_ports, protocol, .. } = &rule.condition;
+    let protocol = match protocol {
+        Some(17) => "udp",
+        _ => "tcp",
+    };
+    let public = destination.map(|network| network.addr().to_string()).unwrap_or_default();
+    let port = destination_ports.map(|range| range.start).unwrap_or_default();
+    Some(format!("{protocol} {public}:{port} → {first}:{}", ports.start))
+}
+
+/// The fields that differ, by path, with both values.
+fn differences(before: &Object, after: &Object) -> Vec<(String, String, String)> {
+    let flat = |object: &Object| {
+        let mut fields = BTreeMap::new();
+        flatten("", &serde_json::to_value(object).unwrap_or_default(), &mut fields);
+        fields
+    };
+    let (before, after) = (flat(before), flat(after));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let value = |fields: &BTreeMap<String, String>, name| fields.get(name).cloned().unwrap_or_default();
+    names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .map(|name| (name.clone(), value(&before, name), value(&after, name)))
+        .collect()
+}
+
+fn flatten(path: &str, value: &Value, fields: &mut BTreeMap<String, String>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Null => {}
+        // A reference is shown by what it names.
+        Value::Object(inner)
+            if inner.len() == 1 && (inner.contains_key("key") || inner.contains_key("external")) =>
+        {
+            inner.values().for_each(|value| flatten(path, value, fields));
+        }
+        Value::Object(inner) => inner.iter().for_each(|(name, value)| flatten(&below(name), value, fields)),
+        Value::String(text) => drop(fields.insert(path.to_owned(), text.clone())),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, item)| flatten(&below(&at.to_string()), item, fields));
+        }
+        other => drop(fields.insert(path.to_owned(), other.to_string())),
+    }
+}

@@ -1,0 +1,111 @@
+//! The review page: one HTML file that holds everything and asks no network. Whoever approves a plan sees what it does.
+//!
+//! The page is made of `assets/`: its script and styles stand in it under a content security policy that names their
+//! hashes, so that nothing else in the file can run. The data is a JSON block in which no text can end the block; the
+//! script puts every text into the page as text.
+
+mod data;
+mod risk;
+mod shared;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use midoform_compiler::plan::Plan;
+use midoform_compiler::plan::reachability::Reachability;
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::observed::Foreign;
+
+/// What the page is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct ReviewPage<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What it leads to.
+    pub desired: &'a Topology,
+    /// What is there now.
+    pub before: &'a Topology,
+    /// The router that all tenants share.
+    pub provider: &'a Reference,
+    /// What the change opens and closes, where it was asked.
+    pub reachability: Option<&'a Reachability>,
+    /// What was seen and is left alone.
+    pub foreign: &'a [Foreign],
+    /// Bound ports on the tenants' bridges that are not the spec's: pods.
+    pub attached: &'a [Foreign],
+    /// The API's base URL, for calls that are copied.
+    pub base_url: &'a str,
+}
+
+const TEMPLATE: &str = include_str!("assets/page.html");
+
+/// The styles, one after another.
+const STYLES: [&str; 3] =
+    [include_str!("assets/tokens.css"), include_str!("assets/page.css"), include_str!("assets/print.css")];
+
+/// The script's parts: one scope, in this order.
+const SCRIPTS: [&str; 10] = [
+    include_str!("assets/data.js"),
+    include_str!("assets/elements.js"),
+    include_str!("assets/list.js"),
+    include_str!("assets/layout.js"),
+    include_str!("assets/drawing.js"),
+    include_str!("assets/detail.js"),
+    include_str!("assets/changes.js"),
+    include_str!("assets/overview.js"),
+    include_str!("assets/print.js"),
+    include_str!("assets/main.js"),
+];
+
+/// Writes the page.
+///
+/// # Errors
+/// Whatever the writer answers.
+pub fn write(page: &ReviewPage<'_>, mut out: impl Write) -> io::Result<()> {
+    let styles = STYLES.concat();
+    let script = format!("\"use strict\";\n(() => {{\n{}}})();\n", SCRIPTS.concat());
+    let policy = format!(
+        "default-src 'none'; script-src '{}'; style-src '{}'; img-src data:; base-uri 'none'; form-action 'none'",
+        source_hash(&script),
+        source_hash(&styles)
+    );
+    let json = serde_json::to_string(&data::Data::of(page))?;
+    for (at, part) in TEMPLATE.split("@@").enumerate() {
+        match (at % 2, part) {
+            (0, text) => out.write_all(text.as_bytes())?,
+            (_, "policy") => out.write_all(policy.as_bytes())?,
+            (_, "styles") => out.write_all(styles.as_bytes())?,
+            (_, "script") => out.write_all(script.as_bytes())?,
+            (_, _) => write_escaped(&json, &mut out)?,
+        }
+    }
+    out.flush()
+}
+
+/// A hash as a content security policy names it.
+fn source_hash(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
+}
+
+/// JSON inside of HTML: nothing in it can end the element that it stands in or begin a comment. These characters stand
+/// only in strings, where an escape says the same.
+fn write_escaped(json: &str, out: &mut impl Write) -> io::Result<()> {
+    let is_special = |character: char| matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
+    let mut rest = json;
+    while let Some(at) = rest.find(is_special) {
+        let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.write_all(before.as_bytes())?;
+        let mut characters = behind.chars();
+        let special = characters.next().map_or(0, u32::from);
+        write!(out, "\\u{special:04x}")?;
+        rest = characters.as_str();
+    }
+    out.write_all(rest.as_bytes())
+}

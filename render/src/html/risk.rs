@@ -1,0 +1,79 @@
+//! What whoever approves a plan should look at first.
+
+use std::collections::BTreeSet;
+
+use midoform_compiler::plan::{Action, Step};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::object::{Object, Reference, RuleAction};
+
+/// Traffic that flows now is cut while the step is taken.
+pub(super) const CUTS_TRAFFIC: u8 = 1;
+/// The step lets in what was kept out, or may.
+pub(super) const EXPOSES: u8 = 2;
+/// The step changes the router that all tenants share.
+pub(super) const SHARED_ROUTER: u8 = 4;
+
+/// What can be told of a step only by what else there is.
+pub(super) struct Risks<'a> {
+    provider: &'a Reference,
+    /// The chains that routers' inbound traffic is put to.
+    inbound: BTreeSet<&'a Key>,
+}
+
+impl<'a> Risks<'a> {
+    pub(super) fn new(provider: &'a Reference, topologies: [&'a Topology; 2]) -> Self {
+        let entries = topologies.into_iter().flat_map(|topology| topology.entries());
+        let filter = |object: &'a Object| match object {
+            Object::Router(router) => router.inbound_filter.as_ref().and_then(Reference::key),
+            _ => None,
+        };
+        Risks { provider, inbound: entries.filter_map(|entry| filter(&entry.object)).collect() }
+    }
+
+    /// The risks of a step that does something, as bits.
+    pub(super) fn of(&self, step: &Step, before: Option<&Object>, after: Option<&Object>) -> u8 {
+        let mut risks = 0;
+        if step.cuts_traffic {
+            risks |= CUTS_TRAFFIC;
+        }
+        let opens_after = step.action != Action::Delete && after.is_some_and(|object| self.opens(object));
+        // What is made again shuts again.
+        let shut_before =
+            step.action != Action::Create && before.is_some_and(shuts) && !after.is_some_and(shuts);
+        if opens_after || shut_before {
+            risks |= EXPOSES;
+        }
+        if [before, after].into_iter().flatten().any(|object| self.is_shared(&step.key, object)) {
+            risks |= SHARED_ROUTER;
+        }
+        risks
+    }
+
+    /// A rule that leads a public port to a pod, or accepts what comes in besides answers.
+    fn opens(&self, object: &Object) -> bool {
+        let Object::Rule(rule) = object else { return false };
+        match rule.action {
+            RuleAction::DestinationNat(..) => true,
+            RuleAction::Accept => {
+                !rule.condition.return_flow
+                    && rule.chain.key().is_some_and(|chain| self.inbound.contains(chain))
+            }
+            _ => false,
+        }
+    }
+
+    fn is_shared(&self, key: &Key, object: &Object) -> bool {
+        match object {
+            Object::Router(_) => self.provider.key() == Some(key),
+            Object::RouterPort(port) => port.router == *self.provider,
+            Object::Route(route) => route.router == *self.provider,
+            _ => false,
+        }
+    }
+}
+
+/// A rule that ends packets.
+fn shuts(object: &Object) -> bool {
+    matches!(object, Object::Rule(rule) if matches!(rule.action, RuleAction::Drop | RuleAction::Reject))
+}

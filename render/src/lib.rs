@@ -1,0 +1,168 @@
+//! A plan for people and for machines. Rendering decides nothing: it shows what the plan says.
+//!
+//! Templates (handlebars) ship inside; a caller may replace any of them by name.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "tests read recordings, and fail where they can't go on"
+    )
+)]
+
+pub mod code_hosts;
+pub mod html;
+pub mod json;
+mod markdown;
+mod picture;
+mod shell;
+mod templates;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use midoform_compiler::plan::reachability::{Now, Reachability};
+use midoform_compiler::plan::{Action, Plan, Step};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::describe::describe;
+use midoform_compiler::topology::observed::Foreign;
+
+pub use markdown::MOST_CHARACTERS;
+pub use templates::templates;
+
+/// What a step leads to, in words; nothing where something goes.
+fn wanted(step: &Step, desired: &Topology) -> String {
+    let entry = desired.get(step.key.as_str()).filter(|_| step.action != Action::Delete);
+    entry.map(|entry| describe(&entry.object)).unwrap_or_default()
+}
+
+/// The forms of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For a terminal.
+    Text,
+    /// For machines (`docs/plan-format.md`).
+    Json,
+    /// For a pull request: of bounded size.
+    Markdown,
+    /// A script of curl calls.
+    Shell,
+    /// A drawing for Graphviz.
+    Dot,
+    /// A drawing for Mermaid.
+    Mermaid,
+}
+
+impl Format {
+    /// All forms.
+    pub const ALL: [Format; 6] =
+        [Format::Text, Format::Json, Format::Markdown, Format::Shell, Format::Dot, Format::Mermaid];
+
+    fn name(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Json => "json",
+            Format::Markdown => "markdown",
+            Format::Shell => "shell",
+            Format::Dot => "dot",
+            Format::Mermaid => "mermaid",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Format::ALL.into_iter().find(|format| format.name() == text);
+        found.ok_or_else(|| format!("there is no format `{text}`"))
+    }
+}
+
+/// What a rendering may depend on besides the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Whether text is coloured.
+    pub colour: bool,
+    /// Templates that replace those that ship, by file name.
+    pub templates: &'a BTreeMap<String, String>,
+    /// The API's base URL, as a script's default.
+    pub base_url: &'a str,
+    /// The file that holds the full plan, for the form that may be cut short.
+    pub plan_file: Option<&'a str>,
+    /// What was seen and is left alone.
+    pub foreign: &'a [Foreign],
+    /// Text: show calls and unchanged objects too.
+    pub verbose: bool,
+    /// What the change opens and closes, where that is known.
+    pub reachability: Option<&'a Reachability>,
+}
+
+/// Why a plan can't be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// A template is broken, or asks for what is not there.
+    #[error("the template {name} can't be used: {cause}")]
+    Template {
+        /// Its file name.
+        name: String,
+        /// What is wrong, with the line.
+        cause: String,
+    },
+    /// Whatever the writer answers.
+    #[error(transparent)]
+    Write(#[from] io::Error),
+}
+
+/// Shows a plan, whose desired topology says what the objects are.
+///
+/// # Errors
+/// When a replaced template is broken, or the writer fails.
+pub fn render(
+    plan: &Plan,
+    desired: &Topology,
+    format: Format,
+    options: &Options<'_>,
+    mut out: impl Write,
+) -> Result<(), RenderError> {
+    let templates = templates::Templates::new(options.templates)?;
+    match format {
+        Format::Json => drop(json::write_with(plan, options.reachability, out)?),
+        Format::Text => text::write(plan, desired, options, &templates, &mut out)?,
+        Format::Markdown => markdown::write(plan, desired, options, &templates, &mut out)?,
+        Format::Shell => shell::write(plan, options, &templates, &mut out)?,
+        Format::Dot => {
+            let picture = picture::Picture::of(plan, desired);
+            out.write_all(templates.fill("dot.hbs", &picture)?.as_bytes())?;
+        }
+        Format::Mermaid => {
+            let picture = picture::Picture::of(plan, desired);
+            out.write_all(templates.fill("mermaid.hbs", &picture)?.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// What a change opens and closes, a line each, with whether it opens.
+fn reached(reachability: Option<&Reachability>) -> Vec<(bool, String)> {
+    let Some(reachability) = reachability else { return Vec::new() };
+    let changes = reachability.changes.iter().map(|change| (change.now == Now::Allowed, change.to_string()));
+    let unknown = reachability.not_compared.iter();
+    let unknown = unknown.map(|tenant| (true, format!("{tenant}: its rules are too many to be compared")));
+    changes.chain(unknown).collect()
+}

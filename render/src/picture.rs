@@ -1,0 +1,210 @@
+//! A drawing of the topology: routers, bridges, ports, and what joins them, with the change marked on it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use midoform_compiler::plan::{Action, Plan};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::{Key, SITE};
+use midoform_compiler::topology::object::{NatTarget, Object, Reference, RouterPort, RuleAction};
+
+/// A bridge with more static ports than this shows their number.
+const MOST_PORTS: usize = 8;
+
+/// What the templates draw.
+#[derive(Serialize)]
+pub(super) struct Picture {
+    site: String,
+    nodes: Vec<Node>,
+    clusters: Vec<Cluster>,
+    edges: Vec<Edge>,
+}
+
+#[derive(Serialize)]
+struct Cluster {
+    id: String,
+    name: String,
+    nodes: Vec<Node>,
+}
+
+#[derive(Serialize)]
+struct Node {
+    id: String,
+    /// Lines, each quoted for both languages.
+    label: Vec<String>,
+    router: bool,
+    bridge: bool,
+    change: &'static str,
+}
+
+#[derive(Serialize)]
+struct Edge {
+    from: String,
+    to: String,
+    label: Vec<String>,
+    change: &'static str,
+}
+
+impl Picture {
+    /// The drawing of a topology, with the changes of a plan.
+    pub(super) fn of(plan: &Plan, topology: &Topology) -> Picture {
+        let changes = plan.changes().map(|step| (step.key.as_str(), change(step.action))).collect();
+        Drawer { topology, changes, numbers: BTreeMap::new() }.draw(&plan.site)
+    }
+}
+
+fn change(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Update | Action::Replace => "change",
+        Action::Delete => "delete",
+        Action::Keep => "",
+    }
+}
+
+/// Text that neither language interprets: quotes, angle brackets and backslashes are replaced by look-alikes.
+fn safe(text: &str) -> String {
+    let replace = |character: char| match character {
+        '"' => '\'',
+        '<' => '‹',
+        '>' => '›',
+        '\\' => '/',
+        '#' => '♯',
+        other if other.is_control() => ' ',
+        other => other,
+    };
+    text.chars().map(replace).collect()
+}
+
+struct Drawer<'a> {
+    topology: &'a Topology,
+    changes: BTreeMap<&'a str, &'static str>,
+    numbers: BTreeMap<String, usize>,
+}
+
+impl<'a> Drawer<'a> {
+    fn draw(mut self, site: &str) -> Picture {
+        let mut clusters: Vec<Cluster> = Vec::new();
+        let mut nodes = Vec::new();
+        let mut edges = Vec::new();
+        for entry in self.topology.entries() {
+            let node = match &entry.object {
+                Object::Router(device) => Some(self.router(&entry.key, &device.name)),
+                Object::Bridge(device) => Some(self.bridge(&entry.key, &device.name)),
+                _ => None,
+            };
+            let Some(node) = node else { continue };
+            let tenant = entry.key.tenant();
+            if tenant == SITE {
+                nodes.push(node);
+                continue;
+            }
+            if clusters.last().is_none_or(|cluster| cluster.name != tenant) {
+                let id = format!("cluster_{}", clusters.len() + 1);
+                clusters.push(Cluster { id, name: safe(tenant), nodes: Vec::new() });
+            }
+            if let Some(cluster) = clusters.last_mut() {
+                cluster.nodes.push(node);
+            }
+        }
+        for entry in self.topology.entries() {
+            if let Object::PortLink(link) = &entry.object {
+                edges.extend(self.edge(&entry.key, &link.port, &link.peer, &mut nodes));
+            }
+        }
+        Picture { site: safe(site), nodes, clusters, edges }
+    }
+
+    fn id(&mut self, name: &str) -> String {
+        let next = self.numbers.len() + 1;
+        format!("n{}", self.numbers.entry(name.to_owned()).or_insert(next))
+    }
+
+    fn changed(&self, key: &Key) -> &'static str {
+        self.changes.get(key.as_str()).copied().unwrap_or_default()
+    }
+
+    fn router(&mut self, key: &Key, name: &str) -> Node {
+        let mut label = vec![safe(name)];
+        let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
+        let root = key.tenant();
+        for entry in self.topology.entries().iter().filter(|entry| entry.key.tenant() == root && root != SITE)
+        {
+            if let Object::Rule(rule) = &entry.object {
+                let chain =
+                    rule.chain.key().and_then(|chain| chain.as_str().rsplit('/').next()).unwrap_or_default();
+                *rules.entry(chain).or_default() += 1;
+                if let RuleAction::DestinationNat(NatTarget { first, ports, .. }, _) = &rule.action {
+                    let public = rule
+                        .condition
+                        .destination
+                        .map(|network| network.addr().to_string())
+                        .unwrap_or_default();
+                    let port = rule.condition.destination_ports.map(|range| range.start).unwrap_or_default();
+                    label.push(safe(&format!("{public}:{port} to {first}:{}", ports.start)));
+                }
+            }
+        }
+        let counts: Vec<String> = rules.iter().map(|(chain, count)| format!("{chain} {count}")).collect();
+        if !counts.is_empty() {
+            label.push(safe(&format!("rules: {}", counts.join(", "))));
+        }
+        Node { id: self.id(key.as_str()), label, router: true, bridge: false, change: self.changed(key) }
+    }
+
+    fn bridge(&mut self, key: &Key, name: &str) -> Node {
+        let mut label = vec![safe(name)];
+        let on_it = |entry: &&'a midoform_compiler::topology::Entry| match &entry.object {
+            Object::BridgePort(port) => {
+                port.bridge.key() == Some(key) && !entry.key.as_str().ends_with("/gateway-peer")
+            }
+            _ => false,
+        };
+        let ports: Vec<&str> = self
+            .topology
+            .entries()
+            .iter()
+            .filter(|entry| entry.key.tenant() == key.tenant())
+            .filter(on_it)
+            .filter_map(|entry| entry.key.as_str().rsplit('/').next())
+            .collect();
+        match ports.len() {
+            0 => {}
+            count if count > MOST_PORTS => label.push(format!("{count} static ports")),
+            _ => label.extend(ports.iter().map(|port| safe(&format!("port {port}")))),
+        }
+        Node { id: self.id(key.as_str()), label, router: false, bridge: true, change: self.changed(key) }
+    }
+
+    /// A link, drawn between the devices of its ports. A device that is not of the topology gets a node.
+    fn edge(&mut self, key: &Key, port: &Reference, peer: &Reference, nodes: &mut Vec<Node>) -> Option<Edge> {
+        let (from, from_label) = self.end(port, nodes)?;
+        let (to, to_label) = self.end(peer, nodes)?;
+        let label = [from_label, to_label].into_iter().flatten().collect();
+        Some(Edge { from, to, label, change: self.changed(key) })
+    }
+
+    fn end(&mut self, port: &Reference, nodes: &mut Vec<Node>) -> Option<(String, Option<String>)> {
+        let (device, label) = match &self.topology.get(port.key()?.as_str())?.object {
+            Object::RouterPort(RouterPort { router, address, network }) => {
+                (router.clone(), Some(format!("{address}/{}", network.prefix_len())))
+            }
+            Object::BridgePort(port) => (port.bridge.clone(), None),
+            _ => return None,
+        };
+        let id = match &device {
+            Reference::Key(key) => self.id(key.as_str()),
+            Reference::External(external) => {
+                let name = external.to_string();
+                let id = self.id(&name);
+                if !nodes.iter().any(|node| node.id == id) {
+                    let label = vec!["provider router".to_owned(), name];
+                    nodes.push(Node { id: id.clone(), label, router: true, bridge: false, change: "" });
+                }
+                id
+            }
+        };
+        Some((id, label))
+    }
+}

@@ -1,0 +1,133 @@
+//! A plan as a POSIX shell script of curl calls.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::templates::Templates;
+use super::{Options, RenderError};
+use midoform_compiler::plan::{Call, Plan, Step};
+
+#[derive(Serialize)]
+struct Head<'a> {
+    site: String,
+    base_url: String,
+    sha256: &'a str,
+    changes: usize,
+}
+
+#[derive(Serialize)]
+struct StepPart {
+    sign: &'static str,
+    key: String,
+    quoted_key: String,
+    reason: String,
+    calls: Vec<CallPart>,
+}
+
+#[derive(Serialize)]
+struct CallPart {
+    method: &'static str,
+    path: String,
+    content_type: String,
+    body: String,
+    /// The shell variable that takes the id that the server chose.
+    variable: String,
+}
+
+/// Writes the script.
+pub(super) fn write(
+    plan: &Plan,
+    options: &Options<'_>,
+    templates: &Templates,
+    out: &mut impl Write,
+) -> Result<(), RenderError> {
+    let sha256 = midoform_compiler::plan::hash(plan);
+    let changes = plan.summary().changes();
+    let head = Head {
+        site: comment(&plan.site),
+        base_url: double_quoted(options.base_url),
+        sha256: &sha256,
+        changes,
+    };
+    out.write_all(templates.fill("shell.hbs", &head)?.as_bytes())?;
+    let mut variables: BTreeMap<&str, String> = BTreeMap::new();
+    for step in plan.changes() {
+        if step.calls.iter().any(|call| call.binds) {
+            let name = format!("id_{}", variables.len() + 1);
+            variables.entry(step.key.as_str()).or_insert(name);
+        }
+        out.write_all(templates.fill("shell-step.hbs", &part(step, &variables))?.as_bytes())?;
+    }
+    out.write_all(templates.fill("shell-end.hbs", &head)?.as_bytes())?;
+    Ok(())
+}
+
+fn part(step: &Step, variables: &BTreeMap<&str, String>) -> StepPart {
+    let call = |call: &Call| CallPart {
+        method: call.method.as_str(),
+        path: quoted(&call.path, variables),
+        content_type: quoted(call.content_type.as_deref().unwrap_or_default(), variables),
+        body: quoted(call.body.as_ref().map(|body| body.get()).unwrap_or_default(), variables),
+        variable: match call.binds {
+            true => variables.get(step.key.as_str()).cloned().unwrap_or_default(),
+            false => String::new(),
+        },
+    };
+    StepPart {
+        sign: step.action.sign(),
+        key: comment(step.key.as_str()),
+        quoted_key: quoted(step.key.as_str(), variables),
+        reason: comment(&step.reason),
+        calls: step.calls.iter().map(call).collect(),
+    }
+}
+
+/// Text as one shell word, with variables in the place of `${KEY}`.
+pub(super) fn quoted(text: &str, variables: &BTreeMap<&str, String>) -> String {
+    let mut word = String::with_capacity(text.len() + 2);
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("${") {
+        let found = behind.split_once('}').and_then(|(key, after)| Some((variables.get(key)?, after)));
+        match found {
+            Some((variable, after)) => {
+                word.push_str(&single_quoted(before));
+                word.push_str("\"$");
+                word.push_str(variable);
+                word.push('"');
+                rest = after;
+            }
+            None => {
+                word.push_str(&single_quoted(before));
+                word.push_str("'${'");
+                rest = behind;
+            }
+        }
+    }
+    if !rest.is_empty() || word.is_empty() {
+        word.push_str(&single_quoted(rest));
+    }
+    word
+}
+
+fn single_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Text inside of double quotes.
+fn double_quoted(text: &str) -> String {
+    let mut result = String::new();
+    for character in text.chars() {
+        if matches!(character, '"' | '\\' | '$' | '`') {
+            result.push('\\');
+        }
+        result.push(character);
+    }
+    result
+}
+
+/// Text that stays in its comment.
+fn comment(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,112 @@
+//! Quoting, bounds, and templates that people replace.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use super::*;
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::midonet::plan;
+use midoform_compiler::source::Source;
+use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::{Compiled, Input, compile};
+
+const SITE: &str =
+    "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nbridges = \"10.0.0.0/8\"\n";
+
+fn compiled(tenants: &[String]) -> Compiled {
+    let sources: Vec<Source> = tenants
+        .iter()
+        .enumerate()
+        .map(|(at, text)| Source::new(format!("t{at}.toml"), text.as_str()))
+        .collect();
+    compile(Input { site: &Source::new("site.toml", SITE), lock: None, tenants: &sources }).unwrap()
+}
+
+fn rendered(
+    compiled: &Compiled,
+    dialect: Dialect,
+    format: Format,
+    templates: &BTreeMap<String, String>,
+) -> Result<String, RenderError> {
+    let plan = plan("s", dialect, &compiled.topology, &Observed::default());
+    let options = Options {
+        colour: false,
+        templates,
+        base_url: "http://127.0.0.1:8181/midonet-api",
+        plan_file: Some("plan.json"),
+        foreign: &[],
+        verbose: false,
+        reachability: None,
+    };
+    let mut out = Vec::new();
+    render(&plan, &compiled.topology, format, &options, &mut out)?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn markdown_is_bounded_whatever_the_size() {
+    for (tenants, bridges) in [(0, 0), (1, 1), (1, 200), (30, 3), (3000, 1)] {
+        let tenant = |number: usize| {
+            let bridges: String =
+                (0..bridges).map(|at| format!("[[bridge]]\nname = \"{}{at}\"\n", "b".repeat(50))).collect();
+            format!("name = \"{}{number}\"\n{bridges}", "t".repeat(50))
+        };
+        let compiled = compiled(&(0..tenants).map(tenant).collect::<Vec<_>>());
+        let text = rendered(&compiled, Dialect::V5, Format::Markdown, &BTreeMap::new()).unwrap();
+        assert!(text.chars().count() <= MOST_CHARACTERS, "{tenants} tenants: {}", text.chars().count());
+        assert!(text.contains("`plan.json`") && text.contains("SHA-256"), "{text}");
+    }
+}
+
+#[test]
+fn scripts_are_syntactically_right() {
+    let compiled = compiled(&["name = \"a\"\n[[bridge]]\nname = \"web\"\n".to_owned()]);
+    for dialect in [Dialect::V1, Dialect::V5] {
+        let script = rendered(&compiled, dialect, Format::Shell, &BTreeMap::new()).unwrap();
+        let mut child = Command::new("sh").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{script}");
+        assert!(!script.contains("${a/"), "every placeholder is a variable");
+    }
+}
+
+#[test]
+fn shell_words_survive_everything() {
+    let nasty = "it's $HOME `id` \"x\" \\ \n${no/such} ${a/port}!";
+    let word = shell::quoted(nasty, &BTreeMap::from([("a/port", "id_1".to_owned())]));
+    let output = Command::new("sh").arg("-c").arg(format!("id_1=UUID; printf %s {word}")).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), nasty.replace("${a/port}", "UUID"));
+}
+
+#[test]
+fn an_unchanged_network_is_said_to_be_so() {
+    let nothing = compiled(&[]);
+    let plan = plan("s", Dialect::V5, &Default::default(), &Observed::default());
+    let templates = BTreeMap::new();
+    let options = Options {
+        colour: false,
+        templates: &templates,
+        base_url: "",
+        plan_file: None,
+        foreign: &[],
+        verbose: false,
+        reachability: None,
+    };
+    let mut out = Vec::new();
+    render(&plan, &nothing.topology, Format::Text, &options, &mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), "Nothing to do: 0 objects are as they should be.\n");
+}
+
+#[test]
+fn a_replaced_template_is_used_and_a_broken_one_is_named() {
+    let compiled = compiled(&["name = \"a\"\n".to_owned()]);
+    let mine = BTreeMap::from([("text-end.hbs".to_owned(), "made by me: {{changes}}\n".to_owned())]);
+    let text = rendered(&compiled, Dialect::V5, Format::Text, &mine).unwrap();
+    assert!(text.contains("made by me: "), "{text}");
+    let broken = BTreeMap::from([("text.hbs".to_owned(), "{{#each steps}}".to_owned())]);
+    let error = rendered(&compiled, Dialect::V5, Format::Text, &broken).unwrap_err().to_string();
+    assert!(error.contains("text.hbs"), "{error}");
+    let asking = BTreeMap::from([("text.hbs".to_owned(), "{{no_such_field}}".to_owned())]);
+    let error = rendered(&compiled, Dialect::V5, Format::Text, &asking).unwrap_err().to_string();
+    assert!(error.contains("no_such_field"), "{error}");
+}

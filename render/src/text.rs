@@ -1,0 +1,170 @@
+//! A plan for a terminal: tenant by tenant, so that a large plan is never held as one text.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::templates::Templates;
+use super::{Options, RenderError, wanted};
+use midoform_compiler::plan::{Action, Plan, Step, Summary};
+use midoform_compiler::topology::Topology;
+
+#[derive(Serialize)]
+struct Group<'a> {
+    tenant: &'a str,
+    steps: Vec<Line<'a>>,
+    kept: usize,
+    bold: &'static str,
+    dim: &'static str,
+    reset: &'static str,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    sign: String,
+    key: String,
+    kind: &'static str,
+    what: String,
+    /// Why, where it is no plain creation.
+    reason: &'a str,
+    source: String,
+    cuts_traffic: bool,
+    colour: &'static str,
+    dim: &'static str,
+    reset: &'static str,
+    calls: Vec<CallLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct CallLine<'a> {
+    method: &'static str,
+    path: &'a str,
+    content_type: &'a str,
+    body: &'a str,
+}
+
+#[derive(Serialize)]
+struct End<'a> {
+    reachability: Vec<Reached>,
+    more_reachability: usize,
+    summary: Summary,
+    changes: usize,
+    cuts_traffic: usize,
+    foreign: Vec<String>,
+    sha256: &'a str,
+    bold: &'static str,
+    reset: &'static str,
+}
+
+/// A line about what can be reached.
+#[derive(Serialize)]
+struct Reached {
+    sign: &'static str,
+    line: String,
+    colour: &'static str,
+    reset: &'static str,
+}
+
+/// So many lines about what can be reached are shown.
+const MOST_REACHED: usize = 40;
+
+/// What the change opens and closes, and how many lines of it are left out.
+fn reached(
+    options: &Options<'_>,
+    most: usize,
+    code: impl Fn(&'static str) -> &'static str,
+) -> (Vec<Reached>, usize) {
+    let lines = super::reached(options.reachability);
+    let more = lines.len().saturating_sub(most);
+    let shown = lines.into_iter().take(most).map(|(opens, line)| Reached {
+        sign: if opens { "+" } else { "-" },
+        line,
+        colour: code(if opens { "\u{1b}[32m" } else { "\u{1b}[31m" }),
+        reset: code("\u{1b}[0m"),
+    });
+    (shown.collect(), more)
+}
+
+/// Writes the plan.
+pub(super) fn write(
+    plan: &Plan,
+    desired: &Topology,
+    options: &Options<'_>,
+    templates: &Templates,
+    out: &mut impl Write,
+) -> Result<(), RenderError> {
+    let code = |code: &'static str| if options.colour { code } else { "" };
+    let mut rest = plan.steps.as_slice();
+    while let Some(first) = rest.first() {
+        let tenant = first.key.tenant();
+        let length = rest.iter().position(|step| step.key.tenant() != tenant).unwrap_or(rest.len());
+        let (steps, others) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        rest = others;
+        let shown = steps.iter().filter(|step| options.verbose || step.action != Action::Keep);
+        let group = Group {
+            tenant,
+            steps: shown.map(|step| line(step, desired, options)).collect(),
+            kept: steps.iter().filter(|step| step.action == Action::Keep).count(),
+            bold: code("\u{1b}[1m"),
+            dim: code("\u{1b}[2m"),
+            reset: code("\u{1b}[0m"),
+        };
+        if !group.steps.is_empty() {
+            out.write_all(templates.fill("text.hbs", &group)?.as_bytes())?;
+        }
+    }
+    let summary = plan.summary();
+    let hash = midoform_compiler::plan::hash(plan);
+    let most = if options.verbose { usize::MAX } else { MOST_REACHED };
+    let (reachability, more_reachability) = reached(options, most, code);
+    let end = End {
+        reachability,
+        more_reachability,
+        summary,
+        changes: summary.changes(),
+        cuts_traffic: plan.changes().filter(|step| step.cuts_traffic).count(),
+        foreign: options
+            .foreign
+            .iter()
+            .map(|other| format!("{} {} at {}", other.what, other.id, other.near))
+            .collect(),
+        sha256: &hash,
+        bold: code("\u{1b}[1m"),
+        reset: code("\u{1b}[0m"),
+    };
+    out.write_all(templates.fill("text-end.hbs", &end)?.as_bytes())?;
+    Ok(())
+}
+
+fn line<'a>(step: &'a Step, desired: &Topology, options: &Options<'_>) -> Line<'a> {
+    let colour = match step.action {
+        Action::Create => "\u{1b}[32m",
+        Action::Update => "\u{1b}[33m",
+        Action::Replace | Action::Delete => "\u{1b}[31m",
+        Action::Keep => "",
+    };
+    let code = |code: &'static str| if options.colour { code } else { "" };
+    let path = step.key.as_str().split_once('/').map_or(step.key.as_str(), |(_, path)| path);
+    let call = |call: &'a midoform_compiler::plan::Call| CallLine {
+        method: call.method.as_str(),
+        path: &call.path,
+        content_type: call.content_type.as_deref().unwrap_or_default(),
+        body: call.body.as_ref().map(|body| body.get()).unwrap_or_default(),
+    };
+    Line {
+        sign: format!("{:>3}", step.action.sign()),
+        key: format!("{path:<38}"),
+        kind: step.kind.name(),
+        what: wanted(step, desired),
+        reason: match &*step.reason {
+            "is not there yet" | "is as it should be" => "",
+            reason => reason,
+        },
+        source: step.source.as_ref().map(ToString::to_string).unwrap_or_default(),
+        cuts_traffic: step.cuts_traffic,
+        colour: code(colour),
+        dim: code("\u{1b}[2m"),
+        reset: code("\u{1b}[0m"),
+        calls: if options.verbose { step.calls.iter().map(call).collect() } else { Vec::new() },
+    }
+}

@@ -1,0 +1,447 @@
+//! etcd (v3): the store of a cluster.
+//!
+//! Every read is one transaction of ranges, so as of one moment; every commit is one transaction of compares and
+//! writes. One member is asked at a time; the next one takes over when it does not answer, and each call ends after a
+//! time limit.
+
+mod tls;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use etcd_client::{
+    Client, ConnectOptions, DeleteOptions, Error, EventType, GetOptions, KeyValue, KvClient, PutOptions, Txn,
+    TxnOp, TxnOpResponse, TxnResponse, WatchOptions, WatchStream,
+};
+use tokio::sync::OnceCell;
+
+pub use tls::Tls;
+
+use crate::{Change, Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write};
+
+/// How long a connection has to be silent before it is asked whether the other side is there. Members end one that asks more
+/// often than every 5 s (`--grpc-keepalive-min-time`).
+const LEAST_PING: Duration = Duration::from_secs(10);
+
+/// The longest answer, in bytes.
+const LARGEST_ANSWER: usize = 1 << 30;
+
+/// Where etcd is, and who asks.
+#[derive(Clone)]
+pub struct Settings {
+    /// The members' client URLs.
+    pub endpoints: Vec<String>,
+    /// User and password, where etcd wants them.
+    pub login: Option<(String, String)>,
+    /// What all keys begin with: one for each site.
+    pub prefix: String,
+    /// How long one call may take.
+    pub timeout: Duration,
+}
+
+/// An etcd cluster. Clones share connections.
+#[derive(Clone)]
+pub struct Etcd {
+    members: Arc<[Member]>,
+    /// The member that is asked first.
+    current: Arc<AtomicUsize>,
+    name: String,
+    prefix: String,
+    timeout: Duration,
+    has_identity: bool,
+}
+
+struct Member {
+    endpoint: String,
+    options: ConnectOptions,
+    client: OnceCell<Client>,
+}
+
+impl std::fmt::Debug for Etcd {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Etcd").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a call that did not end well means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Read,
+    Commit,
+}
+
+impl Etcd {
+    /// The prefix of a site's keys.
+    pub fn prefix_of(site: &str) -> String {
+        format!("/midoform/{site}/")
+    }
+
+    /// Prepares the connections; the first call makes one.
+    ///
+    /// # Errors
+    /// When the settings are wrong.
+    pub async fn open(settings: Settings) -> Result<Etcd, StoreError> {
+        Etcd::open_tls(settings, &Tls::default())
+    }
+
+    /// The same with files for TLS, which `https://` endpoints are reached over.
+    ///
+    /// # Errors
+    /// When the settings are wrong, or a file can't be read.
+    pub fn open_tls(settings: Settings, tls: &Tls) -> Result<Etcd, StoreError> {
+        let name = format!("etcd at {} ({})", settings.endpoints.join(", "), settings.prefix);
+        let wrong = |cause: String| StoreError::Failed { store: name.clone(), cause };
+        if settings.endpoints.is_empty() {
+            return Err(wrong("no endpoint is named".to_owned()));
+        }
+        let base = ConnectOptions::new()
+            .with_connect_timeout(settings.timeout)
+            .with_tcp_keepalive(settings.timeout)
+            // A member that hangs is told from one that has nothing to say.
+            .with_keep_alive(settings.timeout.max(LEAST_PING), settings.timeout)
+            .with_auto_token_refresh(true);
+        let base = match &settings.login {
+            Some((user, password)) => base.with_user(user, password),
+            None => base,
+        };
+        let secured = tls::options(tls).map_err(wrong)?;
+        let member = |endpoint: String| {
+            let options = match endpoint.starts_with("https://") {
+                true => base.clone().with_tls(secured.clone()),
+                false => base.clone(),
+            };
+            Member { endpoint, options, client: OnceCell::new() }
+        };
+        let members: Vec<Member> = settings.endpoints.into_iter().map(member).collect();
+        // Hosts don't all ask the first one.
+        let current = Arc::new(AtomicUsize::new(fastrand::usize(..members.len())));
+        Ok(Etcd {
+            members: members.into(),
+            current,
+            name,
+            prefix: settings.prefix,
+            timeout: settings.timeout,
+            has_identity: tls.identity.is_some(),
+        })
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    /// Makes a call of one member after another until one answers or the time is over. A commit whose answer is
+    /// lost is not made again.
+    async fn call<T, F: Future<Output = Result<T, Error>> + Send>(
+        &self,
+        sort: Sort,
+        call: impl Fn(Client) -> F + Send + Sync,
+    ) -> Result<T, StoreError> {
+        let end = Instant::now() + self.timeout;
+        let share = self.timeout / u32::try_from(self.members.len().min(3)).unwrap_or(1);
+        let mut last = None;
+        for _ in 0..self.members.len().max(2) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let at = self.current.load(Ordering::Relaxed);
+            let Some(member) = self.members.get(at % self.members.len()) else { break };
+            let time = share.min(left);
+            let error = match self.connected(member, time).await {
+                Err(error) => error,
+                Ok(client) => match tokio::time::timeout(time, call(client)).await {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(error)) => sorted(&self.name, sort, &error),
+                    Err(_) => away(&self.name, sort, format!("{} does not answer", member.endpoint)),
+                },
+            };
+            if !error.is_passing() {
+                return Err(error);
+            }
+            let error = self.hinted(error, member);
+            // Whoever notices first moves on, once.
+            let next = (at + 1) % self.members.len();
+            let _ = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+            if matches!(error, StoreError::Uncertain { .. }) {
+                return Err(error);
+            }
+            last = Some(error);
+        }
+        Err(last.unwrap_or_else(|| away(&self.name, Sort::Read, "no answer in time".to_owned())))
+    }
+
+    /// A member that wants a certificate closes the connection, and why may be lost on the way.
+    fn hinted(&self, mut error: StoreError, member: &Member) -> StoreError {
+        if let StoreError::Unreachable { cause, .. } | StoreError::Uncertain { cause, .. } = &mut error
+            && member.endpoint.starts_with("https://")
+            && cause.contains("transport error")
+        {
+            let hint = match self.has_identity {
+                true => "it may not accept this side's certificate",
+                false => "it may want a certificate of this side: `cert` and `key` of `[etcd]`",
+            };
+            *cause = format!("{cause} ({hint})");
+        }
+        error
+    }
+
+    /// A member's client. Where etcd wants a login, it is logged in.
+    async fn connected(&self, member: &Member, time: Duration) -> Result<Client, StoreError> {
+        let connecting = member
+            .client
+            .get_or_try_init(|| Client::connect([&member.endpoint], Some(member.options.clone())));
+        match tokio::time::timeout(time, connecting).await {
+            Ok(Ok(client)) => Ok(client.clone()),
+            Ok(Err(error)) => Err(sorted(&self.name, Sort::Read, &error)),
+            Err(_) => Err(away(&self.name, Sort::Read, format!("{} does not answer", member.endpoint))),
+        }
+    }
+
+    /// Reads ranges, and as of which revision.
+    async fn ranges(&self, ranges: &[Range]) -> Result<(Vec<Vec<Entry>>, i64), StoreError> {
+        let get = |range: &Range| {
+            let mut options = GetOptions::new().with_range(self.key(&range.to));
+            if let Some(limit) = range.limit {
+                options = options.with_limit(limit.into());
+            }
+            TxnOp::get(self.key(&range.from), Some(options))
+        };
+        // etcd refuses a range that ends before it begins: it is empty.
+        let is_asked = |range: &&Range| range.from < range.to;
+        let asked: Vec<TxnOp> = ranges.iter().filter(is_asked).map(get).collect();
+        if asked.is_empty() {
+            return Ok((vec![Vec::new(); ranges.len()], 0));
+        }
+        let transaction = Txn::new().and_then(asked);
+        let read = |client: Client| {
+            let transaction = transaction.clone();
+            async move { keys_of(&client).txn(transaction).await }
+        };
+        let answer: TxnResponse = self.call(Sort::Read, read).await?;
+        let revision = answer.header().map_or(0, |header| header.revision());
+        let mut answers = answer.op_responses().into_iter();
+        let mut found = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let answer = if is_asked(&range) { answers.next() } else { None };
+            let entries: Result<Vec<Entry>, StoreError> = match &answer {
+                Some(TxnOpResponse::Get(got)) => got.kvs().iter().map(|found| self.entry(found)).collect(),
+                _ => Ok(Vec::new()),
+            };
+            found.push(entries?);
+        }
+        Ok((found, revision))
+    }
+
+    fn entry(&self, found: &KeyValue) -> Result<Entry, StoreError> {
+        let wrong = |key: &str, cause: &str| StoreError::Value {
+            store: self.name.clone(),
+            key: key.to_owned(),
+            cause: cause.to_owned(),
+        };
+        let key = found.key_str().map_err(|_| wrong("?", "its key is no text"))?;
+        let key = key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
+        let value = found.value_str().map_err(|_| wrong(&key, "it is no text"))?.to_owned();
+        let lease = Some(found.lease()).filter(|lease| *lease != 0).map(Lease);
+        Ok(Entry { key, value, revision: revision_of(found.mod_revision()), lease })
+    }
+}
+
+fn revision_of(number: i64) -> Revision {
+    Revision(u64::try_from(number).unwrap_or_default())
+}
+
+fn number_of(revision: Revision) -> i64 {
+    i64::try_from(revision.0).unwrap_or(i64::MAX)
+}
+
+/// An end of which nobody knows whether anything happened.
+fn away(name: &str, sort: Sort, cause: String) -> StoreError {
+    let store = name.to_owned();
+    match sort {
+        Sort::Read => StoreError::Unreachable { store, cause },
+        Sort::Commit => StoreError::Uncertain { store, cause },
+    }
+}
+
+fn sorted(name: &str, sort: Sort, error: &Error) -> StoreError {
+    let store = name.to_owned();
+    let Error::GRpcStatus(status) = error else {
+        return match error {
+            Error::TransportError(cause) => away(name, sort, cause.to_string()),
+            Error::IoError(cause) => away(name, sort, cause.to_string()),
+            other => StoreError::Failed { store, cause: other.to_string() },
+        };
+    };
+    let (cause, is_untrusted) = tls::words(status.message(), status);
+    if is_untrusted {
+        return StoreError::Refused { store, cause };
+    }
+    // The numbers of gRPC: unauthenticated, permission denied; invalid argument is how etcd refuses a login.
+    let code = i32::from(status.code());
+    match code {
+        16 | 7 => StoreError::Refused { store, cause },
+        3 if cause.contains("auth") || cause.contains("user name is empty") => {
+            StoreError::Refused { store, cause }
+        }
+        // The member is overloaded, and did nothing.
+        8 if cause.contains("too many requests") => away(name, Sort::Read, cause),
+        // Resource exhausted is also how the connection itself tells that it was ended.
+        8 if std::error::Error::source(status).is_some() => away(name, sort, cause),
+        // Cancelled, unknown, deadline exceeded, aborted, internal, unavailable.
+        1 | 2 | 4 | 10 | 13 | 14 => away(name, sort, cause),
+        _ => StoreError::Failed { store, cause },
+    }
+}
+
+#[async_trait]
+impl Store for Etcd {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// etcd takes 128 operations.
+    fn most_writes(&self) -> usize {
+        100
+    }
+
+    async fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<Entry>>, StoreError> {
+        Ok(self.ranges(ranges).await?.0)
+    }
+
+    async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
+        let compares: Vec<etcd_client::Compare> = transaction
+            .compares
+            .iter()
+            .map(|compare| {
+                let (key, revision) = (self.key(&compare.key), number_of(compare.revision));
+                etcd_client::Compare::mod_revision(key, etcd_client::CompareOp::Equal, revision)
+            })
+            .collect();
+        let writes: Vec<TxnOp> = transaction
+            .writes
+            .iter()
+            .map(|write| match write {
+                Write::Put { key, value, lease } => {
+                    let options = lease.map(|lease| PutOptions::new().with_lease(lease.0));
+                    TxnOp::put(self.key(key), value.as_str(), options)
+                }
+                Write::Delete { key } => TxnOp::delete(self.key(key), None::<DeleteOptions>),
+            })
+            .collect();
+        let asked = Txn::new().when(compares).and_then(writes);
+        let commit = |client: Client| {
+            let asked = asked.clone();
+            async move { keys_of(&client).txn(asked).await }
+        };
+        let answer = match self.call(Sort::Commit, commit).await {
+            // A lease that ended: what goes with it can't be put.
+            Err(StoreError::Failed { cause, .. }) if cause.contains("lease not found") => {
+                return Ok(Commit::Conflict);
+            }
+            other => other?,
+        };
+        if !answer.succeeded() {
+            return Ok(Commit::Conflict);
+        }
+        let now = revision_of(answer.header().map_or(0, |header| header.revision()));
+        let revision = |write: &Write| match write {
+            Write::Put { .. } => now,
+            Write::Delete { .. } => Revision::ABSENT,
+        };
+        Ok(Commit::Done(transaction.writes.iter().map(revision).collect()))
+    }
+
+    async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
+        let (etcd, range) = (self.clone(), range.clone());
+        Ok(Box::new(Following { etcd, range, stream: None, waiting: VecDeque::new() }))
+    }
+
+    async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {
+        let seconds = i64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(i64::MAX).max(1);
+        let grant = move |client: Client| async move { client.lease_client().grant(seconds, None).await };
+        Ok(Lease(self.call(Sort::Read, grant).await?.id()))
+    }
+
+    async fn keep_alive(&self, lease: Lease) -> Result<bool, StoreError> {
+        let kept = move |client: Client| async move {
+            let (mut keeper, mut answers) = client.lease_client().keep_alive(lease.0).await?;
+            keeper.keep_alive().await?;
+            Ok(answers.message().await?.is_some_and(|answer| answer.ttl() > 0))
+        };
+        match self.call(Sort::Read, kept).await {
+            // That is how the client tells of a lease that ended.
+            Err(StoreError::Failed { cause, .. }) if cause.contains("lease") => Ok(false),
+            other => other,
+        }
+    }
+
+    async fn revoke(&self, lease: Lease) -> Result<(), StoreError> {
+        let revoke = move |client: Client| async move { client.lease_client().revoke(lease.0).await };
+        match self.call(Sort::Read, revoke).await {
+            Err(StoreError::Failed { cause, .. }) if cause.contains("lease not found") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+}
+
+/// Calls on keys. A read of everything is longer than gRPC's usual limit, 4 MB, once some 20,000 addresses were given out.
+fn keys_of(client: &Client) -> KvClient {
+    client.kv_client().max_decoding_message_size(LARGEST_ANSWER)
+}
+
+/// A range that is followed from the revision of its state on. Where etcd has compacted what was missed, or the
+/// stream ends, the state is read anew.
+struct Following {
+    etcd: Etcd,
+    range: Range,
+    stream: Option<WatchStream>,
+    waiting: VecDeque<Change>,
+}
+
+impl Following {
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        let (found, revision) = self.etcd.ranges(std::slice::from_ref(&self.range)).await?;
+        let (from, to) = (self.etcd.key(&self.range.from), self.etcd.key(&self.range.to));
+        let open = |client: Client| {
+            let options = WatchOptions::new().with_range(to.clone()).with_start_revision(revision + 1);
+            let from = from.clone();
+            async move { client.watch_client().watch(from, Some(options)).await }
+        };
+        self.stream = Some(self.etcd.call(Sort::Read, open).await?);
+        self.waiting.push_back(Change::State(found.into_iter().next().unwrap_or_default()));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Watch for Following {
+    async fn next(&mut self) -> Result<Change, StoreError> {
+        loop {
+            if let Some(change) = self.waiting.pop_front() {
+                return Ok(change);
+            }
+            let Some(stream) = &mut self.stream else {
+                self.begin().await?;
+                continue;
+            };
+            let answer = match stream.message().await {
+                Ok(Some(answer)) if !answer.canceled() => answer,
+                _ => {
+                    self.stream = None;
+                    continue;
+                }
+            };
+            for event in answer.events() {
+                let Some(found) = event.kv() else { continue };
+                let entry = self.etcd.entry(found)?;
+                self.waiting.push_back(match event.event_type() {
+                    EventType::Put => Change::Put(entry),
+                    EventType::Delete => Change::Delete(entry.key),
+                });
+            }
+        }
+    }
+}

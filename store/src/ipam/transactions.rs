@@ -1,0 +1,88 @@
+//! What a claim and a release compare and write.
+
+use std::net::Ipv4Addr;
+
+use super::Ask;
+use super::attachment::{AddressRecord, Attachment, Freed, Progress, mac_of};
+use crate::ready::{Ready, ReadyBridge};
+use crate::record::{Held, encode};
+use crate::{Revision, Transaction, keys, now};
+
+/// The address of an attempt, with what has to hold for it.
+#[derive(Clone)]
+pub(super) struct Chosen<'r> {
+    pub(super) bridge: &'r ReadyBridge,
+    pub(super) address: Ipv4Addr,
+    pub(super) compare: (String, Revision),
+    /// The second key of a free address.
+    pub(super) freed: Option<String>,
+}
+
+/// What is to be claimed.
+pub(super) fn attachment_of(ask: &Ask, chosen: &Chosen<'_>) -> Attachment {
+    Attachment {
+        owner: ask.owner.clone(),
+        host: ask.host,
+        tenant: ask.tenant.clone(),
+        bridge: chosen.bridge.name.clone(),
+        bridge_id: chosen.bridge.id,
+        address: chosen.address,
+        cidr: chosen.bridge.cidr,
+        gateway: chosen.bridge.gateway,
+        mac: ask.mac.unwrap_or_else(|| mac_of(chosen.address)),
+        host_interface: ask.host_interface.clone(),
+        port: ask.port,
+        state: Progress::Intent,
+        since: now(),
+        pod: ask.pod.clone(),
+        extra: ask.extra.clone(),
+    }
+}
+
+/// Address and attachment at once, while the tenant is still the one that was read.
+pub(super) fn claim_of(attachment: &Attachment, ready: &Held<Ready>, chosen: &Chosen<'_>) -> Transaction {
+    let address = AddressRecord { holder: Some(attachment.holder()), since: attachment.since, last: None };
+    let key = keys::address(&attachment.tenant, attachment.address);
+    let (compared, revision) = &chosen.compare;
+    let transaction = Transaction::default()
+        .when(&ready.key, ready.revision)
+        .when_absent(attachment.key())
+        .when_absent(keys::reclaiming(attachment.host, &attachment.owner))
+        .when(compared, *revision)
+        .put(attachment.key(), encode(attachment))
+        .put(key, encode(&address))
+        .brief();
+    match &chosen.freed {
+        Some(freed) => transaction.delete(freed),
+        None => transaction,
+    }
+}
+
+/// The address becomes free, and the attachment goes.
+pub(super) fn release_of(held: &Held<Attachment>) -> Transaction {
+    let Attachment { tenant, address, .. } = &held.record;
+    let since = now();
+    let free = AddressRecord { holder: None, since, last: Some(held.record.holder()) };
+    Transaction::default()
+        .when(&held.key, held.revision)
+        .delete(&held.key)
+        .put(keys::address(tenant, *address), encode(&free))
+        .put(keys::freed(tenant, since, *address), encode(&Freed {}))
+        .brief()
+}
+
+/// Free as before, but written anew: a claim of it that was sent before does not hold any more.
+pub(super) fn burn_of(attachment: &Attachment, chosen: &Chosen<'_>) -> Transaction {
+    let Attachment { tenant, address, .. } = attachment;
+    let before = chosen.freed.as_deref().and_then(keys::freed_since).unwrap_or_default();
+    let since = now().max(before + 1);
+    let (compared, revision) = &chosen.compare;
+    let transaction = Transaction::default()
+        .when(compared, *revision)
+        .put(keys::address(tenant, *address), encode(&AddressRecord { holder: None, since, last: None }))
+        .put(keys::freed(tenant, since, *address), encode(&Freed {}));
+    match &chosen.freed {
+        Some(freed) => transaction.delete(freed),
+        None => transaction,
+    }
+}

@@ -1,0 +1,317 @@
+//! The right to change something, or several things, held by one at a time, and lost by a holder that was paused for too
+//! long.
+//!
+//! A lock is a key under a lease that its holder keeps alive. Every write of the holder compares the key's revision
+//! ([`Lock::fence`]): a holder whose lease ended, whether it knows or not, writes nothing any more.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::{keys, now};
+use crate::record::{Held, Record, decode, encode};
+use crate::{
+    Commit, Compare, Entry, Lease, Range, Revision, SharedStore, StoreError, Transaction, get, read_one,
+};
+
+/// How long a lock outlives a holder that says nothing any more.
+pub const LEASE: Duration = Duration::from_secs(15);
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRecord {
+    /// What it does: `midoform apply`.
+    pub by: String,
+    /// Its process.
+    pub process: Process,
+    /// Since when, in milliseconds of Unix time.
+    pub since: u64,
+    /// No two holders are the same, even where everything else is.
+    pub nonce: Uuid,
+}
+
+impl Record for LockRecord {
+    const VERSION: u64 = 1;
+}
+
+/// A process, so that others on its machine can tell whether it still runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// The machine's name.
+    pub host: String,
+    /// The user's name, if known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// The process id.
+    pub id: u32,
+    /// The boot of the machine and the namespace that the id counts in.
+    pub place: String,
+    /// When it started, in the kernel's ticks: ids come back.
+    pub started: u64,
+}
+
+impl Process {
+    /// This one.
+    pub fn current() -> Process {
+        let line = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let id = std::process::id();
+        Process {
+            host: line("/proc/sys/kernel/hostname"),
+            user: std::env::var("USER").unwrap_or_default(),
+            id,
+            place: format!("{} {}", line("/proc/sys/kernel/random/boot_id"), namespace.display()),
+            started: started(id).unwrap_or_default(),
+        }
+    }
+
+    /// True where it can be told from here that it is gone.
+    fn is_gone(&self, here: &Process) -> bool {
+        let comparable = self.place == here.place && here.started != 0 && self.started != 0;
+        comparable && started(self.id) != Some(self.started)
+    }
+}
+
+/// When a process started, in ticks since the machine did; none for one that is not there, or that only waits to
+/// be buried.
+fn started(id: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name may hold anything; what follows its last parenthesis is fields.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    (state != "Z" && state != "X").then(|| fields.nth(18)?.parse().ok())?
+}
+
+impl std::fmt::Display for LockRecord {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Process { host, user, id, .. } = &self.process;
+        let since = i64::try_from(self.since).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        let since = since.map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default();
+        write!(formatter, "{} (process {id}", self.by)?;
+        if !user.is_empty() {
+            write!(formatter, " of {user}")?;
+        }
+        write!(formatter, " on {host}, since {since})")
+    }
+}
+
+/// Why a lock is not to be had.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LockError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Somebody has it.
+    #[error("`{name}` is in use by {holder}; wait for it to end, or let --lock-timeout wait")]
+    Busy {
+        /// What is locked.
+        name: String,
+        /// Who has it.
+        holder: Box<LockRecord>,
+    },
+}
+
+/// One or several locks that are held, until [`Lock::release`]; dropped, they end with their lease.
+#[derive(Debug)]
+pub struct Lock {
+    store: SharedStore,
+    lease: Lease,
+    /// By name.
+    fences: BTreeMap<String, Compare>,
+    keeper: JoinHandle<()>,
+}
+
+/// Takes a lock, waiting so long for whoever has it. `by` says what for: others are told.
+///
+/// # Errors
+/// When somebody else has it, and when the store fails.
+pub async fn acquire(
+    store: &SharedStore,
+    name: &str,
+    by: &str,
+    patience: Duration,
+) -> Result<Lock, LockError> {
+    acquire_for(store, name, by, patience, LEASE).await
+}
+
+/// The same with another lease: how long it outlives a holder that says nothing any more.
+///
+/// # Errors
+/// When somebody else has it, and when the store fails.
+pub async fn acquire_for(
+    store: &SharedStore,
+    name: &str,
+    by: &str,
+    patience: Duration,
+    time: Duration,
+) -> Result<Lock, LockError> {
+    acquire_all(store, &[name.to_owned()], by, patience, time).await
+}
+
+/// Takes several locks, all or none of them.
+///
+/// # Errors
+/// When somebody else has one of them, and when the store fails.
+pub async fn acquire_all(
+    store: &SharedStore,
+    names: &[String],
+    by: &str,
+    patience: Duration,
+    time: Duration,
+) -> Result<Lock, LockError> {
+    let end = Instant::now() + patience;
+    let process = Process::current();
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let held = holders(store, names).await?;
+        let busy = held.iter().find(|(_, held)| !held.record.process.is_gone(&process));
+        match busy {
+            Some((name, held)) => {
+                if Instant::now() >= end {
+                    let (name, holder) = (shown(name).to_owned(), Box::new(held.record.clone()));
+                    return Err(LockError::Busy { name, holder });
+                }
+                tokio::time::sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
+                pause = (pause * 2).min(Duration::from_millis(100 + fastrand::u64(..50)));
+            }
+            None => {
+                let record =
+                    |nonce| LockRecord { by: by.to_owned(), process: process.clone(), since: now(), nonce };
+                if let Some(lock) = take(store, names, &record, time, &held).await? {
+                    return Ok(lock);
+                }
+                // Two that want some of the same must not always meet.
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(..20))).await;
+            }
+        }
+    }
+}
+
+/// What a lock's name says to people.
+fn shown(name: &str) -> &str {
+    name.strip_prefix("tenant:").unwrap_or(name)
+}
+
+/// Who holds which of these.
+async fn holders(
+    store: &SharedStore,
+    names: &[String],
+) -> Result<BTreeMap<String, Held<LockRecord>>, StoreError> {
+    let found: Vec<Entry> = match names {
+        [one] => get(&**store, &keys::lock(one)).await?.into_iter().collect(),
+        _ => read_one(&**store, Range::prefix(keys::LOCKS)).await?,
+    };
+    let mut by_key: BTreeMap<String, Entry> =
+        found.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+    let mut held = BTreeMap::new();
+    for name in names {
+        if let Some(entry) = by_key.remove(&keys::lock(name)) {
+            held.insert(name.clone(), decode(&store.name(), &entry)?);
+        }
+    }
+    Ok(held)
+}
+
+/// Puts the locks' keys, in the place of dead holders' or of none; nothing where somebody else was faster.
+async fn take(
+    store: &SharedStore,
+    names: &[String],
+    record: &(dyn Fn(Uuid) -> LockRecord + Sync),
+    time: Duration,
+    before: &BTreeMap<String, Held<LockRecord>>,
+) -> Result<Option<Lock>, StoreError> {
+    let lease = store.grant(time).await?;
+    let value = record(Uuid::from_u128(fastrand::u128(..)));
+    let mut fences = BTreeMap::new();
+    for some in names.chunks(store.most_writes()) {
+        let mut transaction = Transaction::default();
+        for name in some {
+            let key = keys::lock(name);
+            let revision = before.get(name).map_or(Revision::ABSENT, |held| held.revision);
+            transaction = transaction.when(&key, revision).put_leased(&key, encode(&value), lease);
+        }
+        let revisions = match store.commit(&transaction).await {
+            Ok(Commit::Done(revisions)) => revisions,
+            Ok(Commit::Conflict) => Vec::new(),
+            Err(StoreError::Uncertain { .. }) => {
+                let held = holders(store, some).await?;
+                let own = held.values().filter(|held| held.record.nonce == value.nonce);
+                own.map(|held| held.revision).collect()
+            }
+            Err(other) => return Err(other),
+        };
+        if revisions.len() < some.len() {
+            // It would end by itself as well.
+            let _ = store.revoke(lease).await;
+            return Ok(None);
+        }
+        fences.extend(
+            some.iter()
+                .zip(revisions)
+                .map(|(name, revision)| (name.clone(), Compare { key: keys::lock(name), revision })),
+        );
+    }
+    let keeper = tokio::spawn(keep(store.clone(), lease, time));
+    Ok(Some(Lock { store: store.clone(), lease, fences, keeper }))
+}
+
+/// Keeps a lease alive until it is gone.
+async fn keep(store: SharedStore, lease: Lease, time: Duration) {
+    loop {
+        tokio::time::sleep(time / 3).await;
+        if matches!(store.keep_alive(lease).await, Ok(false)) {
+            return;
+        }
+    }
+}
+
+impl Lock {
+    /// What every write of the holder of a single lock has to compare: it fails once the lock is lost.
+    pub fn fence(&self) -> Compare {
+        let nothing = || Compare { key: keys::lock(""), revision: Revision::ABSENT };
+        self.fences.values().next().cloned().unwrap_or_else(nothing)
+    }
+
+    /// What a write has to compare that needs this one of them; none where it is not held.
+    pub fn fence_of(&self, name: &str) -> Option<Compare> {
+        self.fences.get(name).cloned()
+    }
+
+    /// The same for a tenant's lock.
+    pub fn fence_of_tenant(&self, tenant: &str) -> Option<Compare> {
+        self.fence_of(&keys::tenant_lock(tenant))
+    }
+
+    /// What is locked, for people.
+    pub fn names(&self) -> Vec<&str> {
+        self.fences.keys().map(|name| shown(name)).collect()
+    }
+
+    /// Whether it is still held. Only a commit with the fence is sure of it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_held(&self) -> Result<bool, StoreError> {
+        let names: Vec<String> = self.fences.keys().cloned().collect();
+        let held = holders(&self.store, &names).await?;
+        let same = |(name, fence): (&String, &Compare)| {
+            held.get(name).is_some_and(|held| held.revision == fence.revision)
+        };
+        Ok(self.fences.iter().all(same))
+    }
+
+    /// Lets it go at once. Where the store fails, it ends with its lease.
+    pub async fn release(self) {
+        self.keeper.abort();
+        let _ = self.store.revoke(self.lease).await;
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}

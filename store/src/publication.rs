@@ -1,0 +1,88 @@
+//! What pods find of tenants that were applied: that they are ready, and the specs they were made from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::keys;
+use super::ready::Ready;
+use super::tenants::{self, Pushed, TenantError, fenced, ready, send, sources};
+use crate::locks::Lock;
+use crate::record::encode;
+use crate::{Compare, SharedStore, StoreError};
+
+/// Some tenants as pods find them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// The site file.
+    pub site: Option<Pushed>,
+    /// By name.
+    pub tenants: BTreeMap<String, Published>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// What its pods need to know; none: it isn't made.
+    pub ready: Option<Ready>,
+    /// Its spec; none: the default layout.
+    pub spec: Option<Pushed>,
+}
+
+impl Publication {
+    /// These tenants as the store has them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn read(store: &SharedStore, tenants: &BTreeSet<String>) -> Result<Publication, StoreError> {
+        let mut found = Publication::default();
+        for tenant in tenants {
+            let sources = sources(store, tenant).await?;
+            found.site = sources.site;
+            let ready = ready(store, tenant).await?.map(|held| held.record);
+            found.tenants.insert(tenant.clone(), Published { ready, spec: sources.tenant });
+        }
+        Ok(found)
+    }
+
+    /// Puts it into the store, under the locks of its tenants. A tenant that is not ready has to be retired before.
+    ///
+    /// # Errors
+    /// When the store fails, a lock was lost, or a static port's address is held by somebody else.
+    pub async fn publish(&self, store: &SharedStore, lock: &Lock) -> Result<(), TenantError> {
+        for (tenant, published) in &self.tenants {
+            let fence = fence_of(lock, tenant)?;
+            let before = sources(store, tenant).await?;
+            let mut transaction = fenced(&fence);
+            if let Some(site) = self.site.as_ref().filter(|site| before.site.as_ref() != Some(*site)) {
+                transaction = transaction.put(keys::SITE, encode(site));
+            }
+            match &published.spec {
+                same if *same == before.tenant => {}
+                Some(spec) => transaction = transaction.put(keys::spec(tenant), encode(spec)),
+                None => transaction = transaction.delete(keys::spec(tenant)),
+            }
+            send(store, tenant, &transaction).await?;
+            if let Some(ready) = &published.ready {
+                tenants::publish(store, &fence, ready).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Forgets the specs of tenants that were taken down.
+///
+/// # Errors
+/// When the store fails, or a lock was lost.
+pub async fn forget(store: &SharedStore, lock: &Lock, tenants: &BTreeSet<String>) -> Result<(), TenantError> {
+    for tenant in tenants {
+        let fence = fence_of(lock, tenant)?;
+        send(store, tenant, &fenced(&fence).delete(keys::spec(tenant))).await?;
+    }
+    Ok(())
+}
+
+fn fence_of(lock: &Lock, tenant: &str) -> Result<Compare, TenantError> {
+    lock.fence_of_tenant(tenant).ok_or_else(|| TenantError::Lost { tenant: tenant.to_owned() })
+}

@@ -1,0 +1,138 @@
+//! What a tenant's pods need to know of it, in one value: its presence says that the tenant is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use midoform_compiler::spec::AntiSpoof;
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::{Compiled, network};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::record::Record;
+
+/// A tenant that is made, so that pods can be attached to it. Written when its plan was carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The tenant's name.
+    pub tenant: String,
+    /// MidoNet's `tenantId`.
+    pub tenant_id: String,
+    /// SHA-256 of the spec's text that was applied: another one in the store is to be applied first.
+    pub spec: String,
+    /// Its bridges, in the order of the spec; then those that were added because one was full.
+    pub bridges: Vec<ReadyBridge>,
+    /// Its static ports: their addresses are claimed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<ReadyPort>,
+    /// The MTU inside pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+    /// Name servers inside pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nameservers: Vec<Ipv4Addr>,
+    /// Search domains inside pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<String>,
+    /// Whether each port lets out only its own address and MAC (`anti_spoof = "port"`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub port_anti_spoof: bool,
+}
+
+/// A bridge that pods can be attached to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadyBridge {
+    /// Its name.
+    pub name: String,
+    /// Its id in MidoNet.
+    pub id: Uuid,
+    /// Its network.
+    pub cidr: Ipv4Net,
+    /// Its gateway's address.
+    pub gateway: Ipv4Addr,
+    /// The bridge of the spec that it was added for, because that one was full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grown_from: Option<String>,
+    /// Addresses that only who asks for them gets: where the spec exposes a port of theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<Ipv4Addr>,
+}
+
+/// A static port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadyPort {
+    /// Its name.
+    pub name: String,
+    /// The address behind it.
+    pub address: Ipv4Addr,
+}
+
+impl Record for Ready {
+    const VERSION: u64 = 1;
+}
+
+impl Ready {
+    /// A tenant of these as it is once it was applied; `spec` is the SHA-256 of its spec's text, `ids` are those that
+    /// don't follow from the keys. None where there is no such tenant.
+    pub fn of(compiled: &Compiled, tenant: &str, spec: &str, ids: &BTreeMap<Key, Uuid>) -> Option<Ready> {
+        let network = compiled.tenants.iter().find(|one| *one.name == *tenant)?;
+        let own = compiled.specs.iter().find(|spec| spec.name.value == tenant)?;
+        let namespace = Namespace::of_site(&compiled.site.name.value);
+        let root = Key::from(tenant).join("bridge");
+        let bridge = |(at, bridge): (usize, &network::Bridge)| {
+            let key = root.join(&bridge.name);
+            let exposes =
+                network.exposes.iter().filter(|expose| expose.bridge == at).map(|expose| expose.address);
+            ReadyBridge {
+                name: bridge.name.to_string(),
+                id: ids.get(&key).copied().unwrap_or_else(|| namespace.id(&key)),
+                cidr: bridge.cidr,
+                gateway: bridge.gateway,
+                grown_from: bridge.grown_from.as_deref().map(str::to_owned),
+                set_aside: exposes.collect::<BTreeSet<_>>().into_iter().collect(),
+            }
+        };
+        let port = |port: &network::Port| ReadyPort { name: port.name.to_string(), address: port.address };
+        let defaults = &compiled.site.defaults;
+        let dns = own.dns.as_ref().or(defaults.dns.as_ref()).cloned().unwrap_or_default();
+        Some(Ready {
+            tenant: tenant.to_owned(),
+            tenant_id: network.tenant_id.to_string(),
+            spec: spec.to_owned(),
+            bridges: network.bridges.iter().enumerate().map(bridge).collect(),
+            ports: network.ports.iter().map(port).collect(),
+            mtu: own.mtu.as_ref().or(defaults.mtu.as_ref()).map(|mtu| mtu.value),
+            nameservers: dns.nameservers.iter().map(|server| server.value).collect(),
+            search: dns.search.iter().map(|domain| domain.value.clone()).collect(),
+            port_anti_spoof: network.anti_spoof == AntiSpoof::Port,
+        })
+    }
+
+    /// The bridges that a pod may be attached to which asks for this one, or for none: the spec's first. A bridge
+    /// that was full stands with those that were added for it.
+    pub fn bridges_for(&self, asked: Option<&str>) -> Vec<&ReadyBridge> {
+        let first = self.bridges.first().map(|bridge| bridge.name.as_str());
+        let Some(wanted) = asked.or(first) else { return Vec::new() };
+        let of =
+            |bridge: &&ReadyBridge| bridge.name == wanted || bridge.grown_from.as_deref() == Some(wanted);
+        self.bridges.iter().filter(of).collect()
+    }
+}
+
+impl ReadyBridge {
+    /// Whether a pod can have this address: neither the network's own, nor its last, nor the gateway's.
+    pub fn is_usable(&self, address: Ipv4Addr) -> bool {
+        self.cidr.contains(&address)
+            && address != self.gateway
+            && (self.cidr.prefix_len() >= 31
+                || (address != self.cidr.network() && address != self.cidr.broadcast()))
+    }
+
+    /// How many addresses pods can have, static ports among them.
+    pub fn capacity(&self) -> u64 {
+        let all = 1u64 << (32 - self.cidr.prefix_len());
+        let own = if self.cidr.prefix_len() >= 31 { 0 } else { 2 };
+        all - own - u64::from(self.cidr.contains(&self.gateway))
+    }
+}

@@ -16,7 +16,7 @@ use midoform_compiler::topology::{Entry, Topology, dependencies};
 use midoform_reconcile::client::Client;
 use midoform_reconcile::execute::{Control, execute};
 use midoform_reconcile::observe::{Scope, observe};
-use midoform_store::allocation::Given;
+use midoform_store::allocation::StoredAllocations;
 use midoform_store::locks::Lock;
 use midoform_store::ready::Ready;
 use midoform_store::tenants::TenantError;
@@ -46,7 +46,7 @@ struct Work<'a> {
     others: Topology,
     store: &'a SharedStore,
     lock: &'a Lock,
-    given: Given,
+    given: StoredAllocations,
     compiled: Compiled,
 }
 

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -24,8 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::atomic_file::write_atomically;
-use crate::backends::polling::Polling;
-use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write, allocation, keys};
+use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write, allocation, keys};
 
 /// How long to wait for other processes, each of which has the file for a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -430,10 +428,6 @@ impl Store for LockFile {
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
         let transaction = transaction.clone();
         self.with(move |file| file.commit_now(&transaction)).await
-    }
-
-    async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
-        Ok(Box::new(Polling::new(Arc::new(self.clone()), range.clone())))
     }
 
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {

@@ -16,7 +16,7 @@ use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
 use midoform_store::backends::lock_file::LockFile;
 use midoform_store::locks::{LEASE, Lock};
-use midoform_store::open::{Around, Place};
+use midoform_store::open::{Location, OpenOptions};
 use midoform_store::publication::Publication;
 use midoform_store::{SharedStore, allocation, keys, locks, open, tenants};
 
@@ -27,7 +27,7 @@ use crate::session::{block_on, runtime};
 #[derive(Clone)]
 pub(crate) struct State {
     /// The place that the site names.
-    place: Place,
+    place: Location,
     /// The lock file, where it is that, or `--lock` names one.
     lock_file: Option<LockFile>,
     opened: Arc<OnceLock<SharedStore>>,
@@ -98,11 +98,11 @@ impl State {
         lock: Option<&PathBuf>,
     ) -> Result<State, CommandError> {
         let login = open::login(&|name| std::env::var(name).ok())?;
-        let around = Around { folder: root.to_path_buf(), login, timeout: None };
-        let place = site.map_or(Place::LockFile, |site| open::place_of(site, &around));
+        let around = OpenOptions { folder: root.to_path_buf(), login, timeout: None };
+        let place = site.map_or(Location::LockFile, |site| open::location_of(site, &around));
         let lock_file = match (lock, &place) {
             (Some(path), _) => Some(LockFile::at(path)),
-            (None, Place::LockFile) => Some(LockFile::at(root.join("midoform.lock"))),
+            (None, Location::LockFile) => Some(LockFile::at(root.join("midoform.lock"))),
             (None, _) => None,
         };
         Ok(State { place, lock_file, opened: Arc::default() })
@@ -120,7 +120,7 @@ impl State {
 
     /// Whether reading it needs a server.
     pub(crate) fn is_remote(&self) -> bool {
-        self.is_store() && matches!(self.place, Place::Etcd(..))
+        self.is_store() && matches!(self.place, Location::Etcd(..))
     }
 
     /// What it is and where, for people.
@@ -128,9 +128,9 @@ impl State {
         match (&self.lock_file, &self.place, self.opened.get()) {
             (Some(file), ..) => file.path().display().to_string(),
             (None, _, Some(store)) => store.name(),
-            (None, Place::Embedded(path), None) => format!("the store {}", path.display()),
-            (None, Place::Etcd(settings, _), None) => format!("etcd at {}", settings.endpoints.join(", ")),
-            (None, Place::LockFile, None) => String::new(),
+            (None, Location::Embedded(path), None) => format!("the store {}", path.display()),
+            (None, Location::Etcd(settings, _), None) => format!("etcd at {}", settings.endpoints.join(", ")),
+            (None, Location::LockFile, None) => String::new(),
         }
     }
 
@@ -141,10 +141,10 @@ impl State {
         }
         let store: SharedStore = match (&self.lock_file, &self.place) {
             (Some(file), _) => Arc::new(file.clone()),
-            (None, Place::Embedded(path)) if !make && !path.exists() => return Ok(None),
-            (None, Place::Embedded(path)) => Arc::new(Embedded::open(path)?),
-            (None, Place::Etcd(settings, tls)) => Arc::new(Etcd::open_tls(settings.clone(), tls)?),
-            (None, Place::LockFile) => return Ok(None),
+            (None, Location::Embedded(path)) if !make && !path.exists() => return Ok(None),
+            (None, Location::Embedded(path)) => Arc::new(Embedded::open(path)?),
+            (None, Location::Etcd(settings, tls)) => Arc::new(Etcd::open_tls(settings.clone(), tls)?),
+            (None, Location::LockFile) => return Ok(None),
         };
         Ok(Some(self.opened.get_or_init(|| store).clone()))
     }
@@ -174,7 +174,7 @@ impl State {
         by: &str,
         patience: Duration,
     ) -> Result<Guard, CommandError> {
-        if self.lock_file.is_some() && !matches!(self.place, Place::LockFile) {
+        if self.lock_file.is_some() && !matches!(self.place, Location::LockFile) {
             let message = "--lock: the site keeps what it gave out in its store, and a lock file beside that could only \
                            contradict it";
             return Err(CommandError::Usage(message.to_owned()));
@@ -223,7 +223,7 @@ impl Guard {
     /// No more pods are attached to these tenants from now on. Refuses while some are, unless they are to be cut off.
     pub(crate) async fn retire(&self, tenants: &BTreeSet<String>, force: bool) -> Result<(), CommandError> {
         for tenant in tenants {
-            tenants::retire(&self.store, &self.fence(tenant)?, tenant, force).await?;
+            tenants::withdraw(&self.store, &self.fence(tenant)?, tenant, force).await?;
         }
         Ok(())
     }

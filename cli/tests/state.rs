@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::{Etcd, Settings};
-use midoform_store::ipam::{Ask, Claim, Owner, Pods};
+use midoform_store::ipam::{Claim, ClaimRequest, Ipam, Owner};
 use midoform_store::{Range, SharedStore, allocation, keys, locks, read_one, tenants};
 use midoform_testutil::{Ran, TestFolder};
 use uuid::Uuid;
@@ -37,7 +37,7 @@ impl World {
     fn claim(&self, bridge: Option<&str>, container: &str) -> Claim {
         let owner =
             Owner { network: "n".to_owned(), container: container.to_owned(), interface: "eth0".to_owned() };
-        let ask = Ask {
+        let ask = ClaimRequest {
             owner,
             host: Uuid::from_u128(7),
             tenant: "acme".to_owned(),
@@ -49,7 +49,7 @@ impl World {
             pod: None,
             extra: serde_json::Map::new(),
         };
-        self.runtime.block_on(Pods::new(self.store.clone()).claim(&ask)).unwrap()
+        self.runtime.block_on(Ipam::new(self.store.clone()).claim(&ask)).unwrap()
     }
 
     /// What a plugin does when a bridge is full, as far as the store sees it.

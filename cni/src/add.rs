@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use midoform_store::ipam::{Ask, Attachment, Claim, ClaimError, Pods};
+use midoform_store::ipam::{Attachment, Claim, ClaimError, ClaimRequest, Ipam};
 use midoform_store::ready::Ready;
 use midoform_store::record::Held;
 use serde_json::Map;
@@ -96,7 +96,7 @@ struct Claimed {
 }
 
 /// Claims an address; makes the tenant, or another bridge, where one is needed first.
-async fn claim(backend: &mut Backend<'_>, request: &Request, tenant: &str) -> Result<(Pods, Claimed)> {
+async fn claim(backend: &mut Backend<'_>, request: &Request, tenant: &str) -> Result<(Ipam, Claimed)> {
     let pods = backend.pods().await?;
     let mut ask = ask_of(backend, request, tenant)?;
     tenant::serve_port_mappings(backend, tenant, &mut ask).await?;
@@ -116,14 +116,14 @@ async fn claim(backend: &mut Backend<'_>, request: &Request, tenant: &str) -> Re
     ))
 }
 
-fn ask_of(backend: &Backend<'_>, request: &Request, tenant: &str) -> Result<Ask> {
+fn ask_of(backend: &Backend<'_>, request: &Request, tenant: &str) -> Result<ClaimRequest> {
     let (config, endpoint) = (backend.config, &request.endpoint);
     let pod = match (&request.arguments.pod_namespace, &request.arguments.pod_name) {
         (Some(namespace), Some(name)) => Some(format!("{namespace}/{name}")),
         (None, Some(name)) => Some(name.clone()),
         _ => None,
     };
-    Ok(Ask {
+    Ok(ClaimRequest {
         owner: backend.owner(endpoint),
         host: backend.host,
         tenant: tenant.to_owned(),
@@ -157,7 +157,7 @@ struct Attached<'a> {
     config: &'a Config,
     request: &'a Request,
     network: &'a NetworkThread,
-    pods: &'a Pods,
+    pods: &'a Ipam,
     /// Set when something is about to be made: from then on a failure has to take it back.
     began: &'a Cell<bool>,
 }

@@ -8,8 +8,8 @@ use midoform_compiler::midonet::dialect::Dialect;
 use midoform_reconcile::client::{Client, Credentials, Settings};
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
-use midoform_store::ipam::{Owner, Pods};
-use midoform_store::open::{Around, Place};
+use midoform_store::ipam::{Ipam, Owner};
+use midoform_store::open::{Location, OpenOptions};
 use midoform_store::{SharedStore, StoreError, open};
 use uuid::Uuid;
 
@@ -60,8 +60,8 @@ impl<'a> Backend<'a> {
             return Ok(store.clone());
         }
         let patience = self.config.timeouts.add;
-        let store: SharedStore = match open::place_of(&self.config.site, &self.around()) {
-            Place::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings, &tls)?),
+        let store: SharedStore = match open::location_of(&self.config.site, &self.around()) {
+            Location::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings, &tls)?),
             place => {
                 let file = self.store_file(place);
                 if let Some(folder) = file.parent() {
@@ -74,9 +74,9 @@ impl<'a> Backend<'a> {
     }
 
     /// Relative paths of the site are from the plugin's own folder on.
-    fn around(&self) -> Around {
+    fn around(&self) -> OpenOptions {
         let login = &self.config.etcd_login;
-        Around {
+        OpenOptions {
             folder: self.config.state_folder.clone(),
             login: login.username.clone().zip(login.password.clone()),
             timeout: Some(self.config.timeouts.call),
@@ -84,16 +84,16 @@ impl<'a> Backend<'a> {
     }
 
     /// The file of the embedded store: what the network configuration names, else what the site does.
-    fn store_file(&self, place: Place) -> PathBuf {
+    fn store_file(&self, place: Location) -> PathBuf {
         match (&self.config.store, place) {
             (Some(file), _) => file.clone(),
-            (None, Place::Embedded(file)) => file,
+            (None, Location::Embedded(file)) => file,
             (None, _) => self.config.state_folder.join("store.db"),
         }
     }
 
-    pub(crate) async fn pods(&mut self) -> Result<Pods> {
-        Ok(Pods::new(self.store().await?))
+    pub(crate) async fn pods(&mut self) -> Result<Ipam> {
+        Ok(Ipam::new(self.store().await?))
     }
 
     /// The API, with the token of an earlier run where there is one.

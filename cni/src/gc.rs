@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use midoform_reconcile::orphaned_ports;
-use midoform_store::ipam::reclaim::Finding;
-use midoform_store::ipam::{Attachment, reclaim};
+use midoform_store::ipam::consistency::Finding;
+use midoform_store::ipam::{Attachment, consistency};
 use midoform_store::record::Held;
 
 use crate::add::{alias_of, unix_milliseconds};
@@ -96,9 +96,9 @@ async fn put_right(backend: &mut Backend<'_>) {
 
 async fn reclaimed(backend: &mut Backend<'_>, findings: &mut Vec<Finding>) -> Result<()> {
     let store = backend.store().await?;
-    let world = reclaim::read(&store).await?;
+    let world = consistency::read(&store).await?;
     findings.extend_from_slice(world.findings());
-    reclaim::repair(&store, findings).await?;
+    consistency::repair(&store, findings).await?;
     let bridges = world.bridges_left_by(backend.host);
     if bridges.is_empty() {
         return Ok(());

@@ -13,7 +13,7 @@ use midoform_compiler::spec::{Profile, parse};
 use midoform_compiler::topology::key::SITE;
 use midoform_compiler::topology::{Topology, dependencies};
 use midoform_compiler::{Allocated, Compiled, Input, compile_present};
-use midoform_store::tenants::Pushed;
+use midoform_store::tenants::PushedFile;
 use midoform_store::{SharedStore, tenants};
 
 use crate::config::{Config, in_words};
@@ -27,12 +27,12 @@ pub(crate) struct Neighbourhood {
     /// The tenant's name.
     pub(crate) tenant: String,
     /// The tenant's own spec.
-    pub(crate) own: Pushed,
+    pub(crate) own: PushedFile,
     /// Whether it was pushed; else it is the default layout.
     pub(crate) is_pushed: bool,
     /// The peers that are made, and theirs: those are compiled, since one router must tell all of its peers apart, and
     /// stay as they are.
-    others: BTreeMap<String, Pushed>,
+    others: BTreeMap<String, PushedFile>,
     /// Whom the peers name that are not made.
     absent: PeersOf,
     /// The peers that name the tenant back, made or not.
@@ -44,7 +44,8 @@ impl Neighbourhood {
     pub(crate) async fn read(store: &SharedStore, config: &Config, tenant: &str) -> Result<Neighbourhood> {
         let pushed = tenants::sources(store, tenant).await?.tenant;
         let is_pushed = pushed.is_some();
-        let own = pushed.unwrap_or_else(|| Pushed::new("the default layout", &default_spec(config, tenant)));
+        let own =
+            pushed.unwrap_or_else(|| PushedFile::new("the default layout", &default_spec(config, tenant)));
         let (mut others, mut absent) = (BTreeMap::new(), PeersOf::new());
         let (mut theirs, mut answering) = (BTreeSet::new(), BTreeSet::new());
         for (name, peer) in tenants::pushed(store, &peers_of(&own, tenant)).await? {
@@ -165,7 +166,7 @@ pub(crate) fn part_of(topology: &Topology, tenants: &BTreeSet<String>) -> Topolo
 }
 
 /// The tenants that a spec names as peers. One that can't be read names none: the compiler says what is wrong with it.
-fn peers_of(spec: &Pushed, tenant: &str) -> BTreeSet<String> {
+fn peers_of(spec: &PushedFile, tenant: &str) -> BTreeSet<String> {
     let source = Source::new(spec.file.clone(), spec.text.clone());
     let spec = parse::tenant(&source, SourceId(0), &mut Diagnostics::default());
     let named = spec.into_iter().flat_map(|spec| spec.peers).map(|peer| peer.tenant.value);

@@ -12,7 +12,7 @@ use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec;
 use midoform_compiler::spec::parse;
 use midoform_store::allocation::AllocationError;
-use midoform_store::ipam::Ask;
+use midoform_store::ipam::ClaimRequest;
 use midoform_store::locks::{LEASE, Lock, LockError};
 use midoform_store::ready::Ready;
 use midoform_store::record::Held;
@@ -197,7 +197,7 @@ fn refuse_to_grow(neighbourhood: &Neighbourhood, full: &Ready) -> Result<()> {
 pub(crate) async fn serve_port_mappings(
     backend: &mut Backend<'_>,
     tenant: &str,
-    ask: &mut Ask,
+    ask: &mut ClaimRequest,
 ) -> Result<()> {
     let config = backend.config;
     let wanted: Vec<&PortMapping> =

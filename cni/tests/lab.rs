@@ -286,9 +286,9 @@ impl Lab {
     /// Puts a spec into the store, as `midoform push` does.
     pub(crate) fn push(&self, tenant: &str, text: &str) {
         use midoform_store::record::encode;
-        use midoform_store::tenants::Pushed;
+        use midoform_store::tenants::PushedFile;
         use midoform_store::{Transaction, keys};
-        let pushed = Pushed::new(&format!("{tenant}.toml"), text);
+        let pushed = PushedFile::new(&format!("{tenant}.toml"), text);
         self.commit(&Transaction::default().put(keys::spec(tenant), encode(&pushed)));
     }
 

@@ -12,8 +12,8 @@ use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::object::{MacAddress, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_store::SharedStore;
-use midoform_store::ipam::ports::{GRACE, Left, Port, RepairError, repair_ports};
-use midoform_store::ipam::reclaim::{self, Finding, World};
+use midoform_store::ipam::consistency::{self, Finding, Snapshot};
+use midoform_store::ipam::ports::{GRACE, OrphanedPort, Port, RepairError, repair_ports};
 use uuid::Uuid;
 
 use crate::client::{Client, ClientError};
@@ -47,7 +47,7 @@ pub async fn ports_of(
 }
 
 /// The plan that takes the port away, and binding and chain with it.
-pub fn removal(left: &Left, site: &str, dialect: Dialect) -> Plan {
+pub fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Plan {
     let address = (Ipv4Addr::UNSPECIFIED, MacAddress([0; 6]));
     let topology = pod::lower(&Pod {
         tenant: &left.tenant,
@@ -96,17 +96,17 @@ pub async fn look(
     store: &SharedStore,
     client: &Client,
     (site, dialect): (&str, Dialect),
-    before: &World,
+    before: &Snapshot,
     bridges: &BTreeSet<Uuid>,
     repair: bool,
 ) -> Result<Vec<Finding>, RepairError<PortsError>> {
     let ports = ports_of(client, dialect, bridges).await;
     let ports = ports.map_err(|error| RepairError::Port(PortsError::Client(error)))?;
     // What came or went while MidoNet was read shows in a second look.
-    let after = reclaim::read(store).await?;
+    let after = consistency::read(store).await?;
     let mut findings = before.compare(&after, &ports, site, GRACE);
     if repair {
-        let remove = async |left: &Left| -> Result<(), PortsError> {
+        let remove = async |left: &OrphanedPort| -> Result<(), PortsError> {
             let plan = removal(left, site, dialect);
             let outcome = execute(client, &plan, 1, &Control::default(), &|_| {}).await;
             outcome.failure.map_or(Ok(()), |failure| Err(failure.into()))

@@ -1,5 +1,5 @@
-//! How fast addresses are claimed on one real etcd, alone and by 32 clients at once, and beside it the way of the Go plugin:
-//! `cargo bench -p midoform-applier --bench claims`.
+//! The speed of claims on one real etcd, by one client and by 32 at once, compared with the algorithm of the Go plugin:
+//! `cargo bench -p midoform-store --bench claims`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,7 +18,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use midoform_store::ipam::{Attachment, Pods};
+use midoform_store::ipam::{Attachment, Ipam};
 use midoform_store::record::Held;
 use midoform_store::{Commit, Range, SharedStore, Transaction, get, read_one};
 
@@ -26,14 +26,14 @@ use support::{ask, attached, bridge, publish, tenant};
 
 const CLIENTS: usize = 32;
 
-/// How many of each kind are timed.
+/// The number of timed calls of each kind.
 const CLAIMS: usize = 8_000;
 const OLD_CLAIMS: usize = 320;
 
-/// What one client did: its calls' times, and what it holds.
+/// The calls of one client: their times, and the results.
 type Done<T> = (Vec<Duration>, Vec<T>);
 
-/// Prints what clients did together.
+/// Prints the result of all clients.
 fn print<T>(what: &str, done: Vec<Done<T>>, took: Duration) -> Vec<Vec<T>> {
     let (times, held): (Vec<_>, Vec<_>) = done.into_iter().unzip();
     let mut times: Vec<Duration> = times.into_iter().flatten().collect();
@@ -57,7 +57,7 @@ async fn join<T: 'static>(clients: Vec<tokio::task::JoinHandle<Done<T>>>) -> Vec
     done
 }
 
-async fn claim(pods: Pods, client: usize, claims: usize) -> Done<Held<Attachment>> {
+async fn claim(pods: Ipam, client: usize, claims: usize) -> Done<Held<Attachment>> {
     let (mut times, mut held) = (Vec::new(), Vec::new());
     for number in 0..claims {
         let started = Instant::now();
@@ -67,7 +67,7 @@ async fn claim(pods: Pods, client: usize, claims: usize) -> Done<Held<Attachment
     (times, held)
 }
 
-async fn release(pods: Pods, all: Vec<Held<Attachment>>) -> Done<()> {
+async fn release(pods: Ipam, all: Vec<Held<Attachment>>) -> Done<()> {
     let mut times = Vec::new();
     for held in all {
         let started = Instant::now();
@@ -83,7 +83,7 @@ async fn midoform(cluster: &etcd::Cluster, clients: usize, claims: usize) {
     publish(&store, &tenant("acme", vec![bridge("web", "10.0.0.0/18")])).await;
     let mut all = Vec::new();
     for _ in 0..clients {
-        all.push(Pods::new(cluster.store(&prefix).await));
+        all.push(Ipam::new(cluster.store(&prefix).await));
     }
     let started = Instant::now();
     let running = all.iter().enumerate().map(|(at, pods)| tokio::spawn(claim(pods.clone(), at, claims)));
@@ -99,7 +99,7 @@ async fn put(store: &SharedStore, key: &str, value: &str) {
     store.commit(&Transaction::default().put(key, value)).await.unwrap();
 }
 
-/// What `predecessor.md` says of the plugin's pool: a key for each free address, one write each.
+/// The Go plugin's pool as `predecessor.md` describes it: a key for each free address, one write each.
 async fn old_pool(store: &SharedStore) {
     let started = Instant::now();
     for last in 1..=254 {
@@ -109,7 +109,7 @@ async fn old_pool(store: &SharedStore) {
     println!("the Go plugin's way, a pool: 255 writes, {:.0} ms", started.elapsed().as_secs_f64() * 1000.0);
 }
 
-/// A lock with a time limit; all free addresses; one of them deleted; who has it now; the lock's end.
+/// Takes a lock with a time limit, reads all free addresses, deletes one, writes its holder, releases the lock.
 async fn old_claim(store: &SharedStore, container: &str) -> String {
     let lease = store.grant(Duration::from_secs(10)).await.unwrap();
     let lock =
@@ -133,7 +133,7 @@ async fn old_client(store: SharedStore, client: usize, claims: usize) -> Done<()
         let started = Instant::now();
         let key = old_claim(&store, &format!("{client}-{number}")).await;
         times.push(started.elapsed());
-        // Given back at once, or its pool would be empty soon.
+        // Freed at once, or the pool would soon be empty.
         put(&store, &key, "").await;
     }
     (times, Vec::new())

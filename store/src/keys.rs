@@ -1,4 +1,4 @@
-//! The keys of the store. Names are written so that none of them has a `/`.
+//! The keys of the store. Names in keys are encoded so that they contain no `/`.
 
 use std::net::Ipv4Addr;
 
@@ -6,20 +6,20 @@ use uuid::Uuid;
 
 use crate::ipam::Owner;
 
-/// What a tenant's pods need to know of it.
+/// The tenant as its pods need it: it is ready for them while this key exists.
 pub fn ready(tenant: &str) -> String {
     format!("ready/{}", segment(tenant))
 }
 
-/// The tenant's spec, as `midoform push` put it.
+/// The tenant's spec, as `midoform push` stored it.
 pub fn spec(tenant: &str) -> String {
     format!("spec/{}", segment(tenant))
 }
 
-/// The site file, as `midoform push` put it.
+/// The site file, as `midoform push` stored it.
 pub const SITE: &str = "site";
 
-/// The right to change a tenant, or whatever else one at a time may do.
+/// A lock: on a tenant, or on anything else that one at a time may change.
 pub fn lock(name: &str) -> String {
     format!("lock/{}", segment(name))
 }
@@ -29,7 +29,7 @@ pub fn tenant_lock(tenant: &str) -> String {
     format!("tenant:{tenant}")
 }
 
-/// Below it: what somebody holds alone, for as long as a lease lasts.
+/// The prefix of all locks.
 pub const LOCKS: &str = "lock/";
 
 /// The allocations of a tenant, but for its ids.
@@ -55,78 +55,78 @@ pub const ALLOCATIONS: &str = "given/";
 /// second one is refused.
 pub const POOLS: &str = "given/pools";
 
-/// Below it: the claims of a tenant's pod addresses.
+/// The prefix of a tenant's addresses.
 pub fn addresses(tenant: &str) -> String {
     format!("pod/{}/address/", segment(tenant))
 }
 
-/// The claim of one address.
+/// An address: its holder, or the time of its release.
 pub fn address(tenant: &str, address: Ipv4Addr) -> String {
     format!("{}{:08x}", addresses(tenant), spread(address))
 }
 
-/// Below it: a tenant's released addresses, the one that was released first coming first.
+/// The prefix of a tenant's free addresses, in the order of their release.
 pub fn free(tenant: &str) -> String {
     format!("pod/{}/free/", segment(tenant))
 }
 
-/// A released address.
+/// The second key of a free address.
 pub fn freed(tenant: &str, since: u64, address: Ipv4Addr) -> String {
     format!("{}{since:016x}/{:08x}", free(tenant), spread(address))
 }
 
-/// An address with its bits in the other order: neighbours lie far apart, and the addresses of every network lie
-/// evenly over all keys, so that a few keys from anywhere on show the same share of each network.
+/// Returns an address with its bits in reverse order. So the addresses of every network are spread evenly over all keys,
+/// and any few neighbouring keys show the same share of each network.
 pub fn spread(address: Ipv4Addr) -> u32 {
     u32::from(address).reverse_bits()
 }
 
-/// The other way round.
-pub fn gathered(spread: u32) -> Ipv4Addr {
+/// Returns the address of a [`spread`] one.
+pub fn unspread(spread: u32) -> Ipv4Addr {
     Ipv4Addr::from(spread.reverse_bits())
 }
 
-/// The address at the end of a key of [`address`] or [`freed`].
+/// Returns the address of a key of [`address`] or [`freed`].
 pub fn address_of(key: &str) -> Option<Ipv4Addr> {
     let last = key.rsplit('/').next()?;
-    (last.len() == 8).then(|| u32::from_str_radix(last, 16).ok().map(gathered))?
+    (last.len() == 8).then(|| u32::from_str_radix(last, 16).ok().map(unspread))?
 }
 
-/// When the address of a key of [`freed`] was released.
+/// Returns the time of the release in a key of [`freed`].
 pub fn freed_since(key: &str) -> Option<u64> {
     let time = key.rsplit('/').nth(1)?;
     u64::from_str_radix(time, 16).ok()
 }
 
-/// Below it: what is attached on a host, through one network's configuration.
+/// The prefix of the attachments of a host by one network configuration.
 pub fn attachments(host: Uuid, network: &str) -> String {
     format!("{}{}/", attachments_of_host(host), segment(network))
 }
 
-/// Below it: what is attached on a host.
+/// The prefix of the attachments of a host.
 pub fn attachments_of_host(host: Uuid) -> String {
     format!("{ATTACHMENTS}{host}/")
 }
 
-/// Below it: everything that is attached.
+/// The prefix of all attachments.
 pub const ATTACHMENTS: &str = "attachment/";
 
-/// What a container's interface is attached to.
+/// The attachment of a container's interface.
 pub fn attachment(host: Uuid, owner: &Owner) -> String {
     let Owner { network, container, interface } = owner;
     format!("{}{}/{}", attachments(host, network), segment(container), segment(interface))
 }
 
-/// Where a port that a container left is being deleted.
+/// The mark that the port that a container left is being deleted.
 pub fn reclaiming(host: Uuid, owner: &Owner) -> String {
     format!("{RECLAIMING}{}", attachment(host, owner).trim_start_matches(ATTACHMENTS))
 }
 
-/// Below it: what is being deleted.
+/// The prefix of these marks.
 pub const RECLAIMING: &str = "reclaim/";
 
-/// A name as a part of a key: whatever is not a letter, a digit, `.`, `_`, `-`, `:` or `@` as `%` and two hex digits
-/// for each of its bytes.
+/// Encodes a name as a part of a key: each byte that is not a letter, a digit or one of `._-:@` becomes `%` and two hex
+/// digits.
 pub fn segment(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -139,7 +139,7 @@ pub fn segment(name: &str) -> String {
     text
 }
 
-/// The name that a part of a key stands for.
+/// Decodes a part of a key to the name.
 pub fn name_of(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();

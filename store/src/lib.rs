@@ -1,9 +1,9 @@
-//! Where state is kept: one small interface, and three stores behind it.
+//! The store of a site: one small interface with three back ends, and what is kept in it.
 //!
 //! A store maps keys to values, both of them text. It reads ranges of keys as of one moment, commits a transaction
-//! (compares, then writes: all or nothing), watches a range, and knows leases: what is put under one goes when it
-//! ends. Everything else, what is claimed and by whom, is built on that, once for all stores ([`midoform_reconcile::claims`]).
-//! `docs/store.md` lists keys and values.
+//! (compares, then writes: all or nothing), and has leases: when a lease ends, its keys are deleted. Everything else is
+//! built on that once for all back ends: allocations ([`allocation`]), the addresses of pods ([`ipam`]), locks
+//! ([`locks`]), the tenants that are ready for pods ([`tenants`]). `docs/store.md` lists keys and values.
 
 #![forbid(unsafe_code)]
 
@@ -26,61 +26,61 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-/// A store that several parts of a program share.
+/// A store that several tasks share.
 pub type SharedStore = Arc<dyn Store>;
 
-/// A place that keeps keys and values. Keys order as bytes.
+/// A map of keys to values. Keys are ordered as bytes.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
-    /// What it is and where, in words, for messages: `etcd at http://10.0.0.1:2379 (/midoform/gz1/)`.
+    /// Returns the name for messages, such as `etcd at http://10.0.0.1:2379 (/midoform/gz1/)`.
     fn name(&self) -> String;
 
-    /// How many writes one transaction may have.
+    /// Returns the greatest number of writes in one transaction.
     fn most_writes(&self) -> usize {
         usize::MAX
     }
 
-    /// What lies in these ranges, in the order of the ranges and of the keys, all as of one moment.
+    /// Reads these ranges as of one moment: the entries of each range, in the order of the keys.
     ///
     /// # Errors
     /// When the store can't be reached or read.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<Entry>>, StoreError>;
 
-    /// Does all writes if all compares hold, and nothing otherwise. What it did is on the disk when it returns, unless
-    /// the transaction says that it need not be ([`Transaction::is_brief`]).
+    /// Executes all writes if all compares hold, and nothing otherwise. The writes are on the disk when it returns, unless
+    /// the transaction does not need that ([`Transaction::is_brief`]).
     ///
     /// # Errors
-    /// When the store can't be reached or written. After [`StoreError::Uncertain`] it may have happened: read
-    /// again. No other error leaves anything.
+    /// When the store can't be reached or written. After [`StoreError::Uncertain`] the writes may be done: read again.
+    /// After any other error nothing is written.
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError>;
 
-    /// A lease that ends after this time unless it is kept alive.
+    /// Creates a lease that ends after this time unless it is kept alive.
     ///
     /// # Errors
     /// When the store can't be reached or written.
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError>;
 
-    /// Starts a lease's time anew; false when the lease has ended.
+    /// Restarts the time of a lease. Returns false if the lease has ended.
     ///
     /// # Errors
     /// When the store can't be reached or written.
     async fn keep_alive(&self, lease: Lease) -> Result<bool, StoreError>;
 
-    /// Ends a lease, and deletes what was put under it.
+    /// Ends a lease, and deletes its keys.
     ///
     /// # Errors
     /// When the store can't be reached or written.
     async fn revoke(&self, lease: Lease) -> Result<(), StoreError>;
 }
 
-/// Keys from one to before another.
+/// The keys from one on, up to another one that is not included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {
     /// The first key.
     pub from: String,
-    /// The first key that no longer belongs to it.
+    /// The first key behind the range.
     pub to: String,
-    /// At most so many entries are read, the first ones; none: all.
+    /// The number of entries to read, from the first on; none: all.
     pub limit: Option<u32>,
 }
 
@@ -90,29 +90,29 @@ impl Range {
         Range { from: key.to_owned(), to: format!("{key}\0"), limit: None }
     }
 
-    /// All keys that begin so. An empty prefix: all keys.
+    /// All keys with this prefix; all keys if it is empty.
     pub fn prefix(prefix: &str) -> Range {
         Range { from: prefix.to_owned(), to: after(prefix), limit: None }
     }
 
-    /// The keys that begin so, from this one on.
+    /// The keys with this prefix, from this key on.
     pub fn within(prefix: &str, from: &str) -> Range {
         Range { from: from.to_owned(), ..Range::prefix(prefix) }
     }
 
-    /// No more than the first so many.
+    /// Limits the range to its first entries.
     #[must_use]
     pub fn limit(self, entries: u32) -> Range {
         Range { limit: Some(entries), ..self }
     }
 
-    /// Whether a key lies in it.
+    /// Returns true if the key lies in the range.
     pub fn contains(&self, key: &str) -> bool {
         self.from.as_str() <= key && key < self.to.as_str()
     }
 }
 
-/// The first text after all that begin with a prefix. Keys are ASCII or at least no text ends with this character.
+/// Returns the first text behind all texts with a prefix. No key contains the last character of Unicode.
 fn after(prefix: &str) -> String {
     const LAST: char = char::MAX;
     let mut characters: Vec<char> = prefix.chars().collect();
@@ -132,15 +132,15 @@ pub struct Entry {
     pub key: String,
     /// The value.
     pub value: String,
-    /// Says whether the key is still what was read.
+    /// The revision: another one after each change.
     pub revision: Revision,
-    /// The lease that it goes with.
+    /// The lease that the key belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
 }
 
-/// The state of one key: another one after each change of its value. Not to be ordered: a lock file's revisions
-/// are hashes of values, so that a value that came back is the state that was read.
+/// The revision of a key: another one after each change of its value. Revisions have no order: those of a lock file are
+/// hashes of values, so a value that was restored has its old revision again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Revision(pub u64);
@@ -155,41 +155,41 @@ impl Revision {
 #[serde(transparent)]
 pub struct Lease(pub i64);
 
-/// What is compared, and what is written when all compares hold. No key is written twice in one.
+/// Compares, and the writes that are executed if all compares hold. No key is written twice in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
-    /// What has to be so.
+    /// The compares.
     pub compares: Vec<Compare>,
-    /// What happens then.
+    /// The writes.
     pub writes: Vec<Write>,
-    /// Whether it may be lost, with whatever came after it, when the machine loses its power before the store wrote it
-    /// out: for what does not outlive the machine either. The end of a process never loses it, and a commit that may not
-    /// be lost keeps all those before it. Only the embedded database makes use of it.
+    /// True if the transaction may be lost when the machine loses its power: for objects that end with the machine as
+    /// well. The end of a process never loses it, and a later commit that is not brief includes it. Only the embedded
+    /// database makes use of this.
     pub is_brief: bool,
 }
 
-/// A key has to be in this state.
+/// A condition: the key has this revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compare {
     /// The key.
     pub key: String,
-    /// Its revision; [`Revision::ABSENT`]: it must not be there.
+    /// Its revision; [`Revision::ABSENT`]: the key must not exist.
     pub revision: Revision,
 }
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Puts a value under a key, whatever was there, and whatever lease it had.
+    /// Puts a value, and replaces the old value and its lease.
     Put {
         /// The key.
         key: String,
         /// The value.
         value: String,
-        /// The lease that it goes with.
+        /// The lease that the key belongs to.
         lease: Option<Lease>,
     },
-    /// Deletes a key, if it is there.
+    /// Deletes a key, if it exists.
     Delete {
         /// The key.
         key: String,
@@ -197,7 +197,7 @@ pub enum Write {
 }
 
 impl Write {
-    /// The key that is written.
+    /// Returns the key.
     pub fn key(&self) -> &str {
         match self {
             Write::Put { key, .. } | Write::Delete { key } => key,
@@ -206,47 +206,47 @@ impl Write {
 }
 
 impl Transaction {
-    /// The key has to be as it was read.
+    /// Adds the condition that the key has this revision.
     #[must_use]
     pub fn when(mut self, key: impl Into<String>, revision: Revision) -> Self {
         self.compares.push(Compare { key: key.into(), revision });
         self
     }
 
-    /// The key must not be there.
+    /// Adds the condition that the key does not exist.
     #[must_use]
     pub fn when_absent(self, key: impl Into<String>) -> Self {
         self.when(key, Revision::ABSENT)
     }
 
-    /// All of these have to hold as well.
+    /// Adds these conditions.
     #[must_use]
     pub fn when_all(mut self, compares: &[Compare]) -> Self {
         self.compares.extend_from_slice(compares);
         self
     }
 
-    /// Puts a value.
+    /// Adds a write of a value.
     #[must_use]
     pub fn put(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.writes.push(Write::Put { key: key.into(), value: value.into(), lease: None });
         self
     }
 
-    /// Puts a value that goes with a lease.
+    /// Adds a write of a value that is deleted when the lease ends.
     #[must_use]
     pub fn put_leased(mut self, key: impl Into<String>, value: impl Into<String>, lease: Lease) -> Self {
         self.writes.push(Write::Put { key: key.into(), value: value.into(), lease: Some(lease) });
         self
     }
 
-    /// It does not outlive the machine's power ([`Transaction::is_brief`]).
+    /// Allows the transaction to be lost in a power failure ([`Transaction::is_brief`]).
     #[must_use]
     pub fn brief(self) -> Self {
         Transaction { is_brief: true, ..self }
     }
 
-    /// Deletes a key.
+    /// Adds the deletion of a key.
     #[must_use]
     pub fn delete(mut self, key: impl Into<String>) -> Self {
         self.writes.push(Write::Delete { key: key.into() });
@@ -254,80 +254,80 @@ impl Transaction {
     }
 }
 
-/// How a commit ended.
+/// The outcome of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
-    /// It is done. The revisions of what was written, in the order of the writes; absent for what was deleted.
+    /// It is done. The new revision of each write, in their order; [`Revision::ABSENT`] for deletions.
     Done(Vec<Revision>),
-    /// A compare did not hold: nothing was done.
+    /// A compare did not hold: nothing is written.
     Conflict,
 }
 
 /// Why a store can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It can't be reached. Nothing was done.
+    /// The store can't be reached. Nothing is written.
     #[error("{store} can't be reached: {cause}")]
     Unreachable {
-        /// Which store.
+        /// The store's name.
         store: String,
-        /// Why.
+        /// The reason.
         cause: String,
     },
-    /// A commit was sent and its answer was lost: it may have been done.
-    #[error("{store} did not answer to a commit: {cause}; whether it was done shows when it is read again")]
+    /// A commit was sent and its reply was lost: the writes may be done.
+    #[error("{store} did not reply to a commit: {cause}; read the store again to see whether it was done")]
     Uncertain {
-        /// Which store.
+        /// The store's name.
         store: String,
-        /// Why.
+        /// The reason.
         cause: String,
     },
-    /// It is overloaded, or out of space. Nothing was done.
-    #[error("{store} takes nothing at the moment: {cause}")]
+    /// The store is overloaded, or out of space. Nothing is written.
+    #[error("{store} accepts no writes at the moment: {cause}")]
     Exhausted {
-        /// Which store.
+        /// The store's name.
         store: String,
-        /// Its words.
+        /// The store's message.
         cause: String,
     },
-    /// It doesn't let this user in.
-    #[error("{store} refuses: {cause}")]
+    /// The store refuses the login, or a permission is missing.
+    #[error("{store} refuses access: {cause}")]
     Refused {
-        /// Which store.
+        /// The store's name.
         store: String,
-        /// Its words.
+        /// The store's message.
         cause: String,
     },
-    /// Another process holds it, for longer than this one waits.
+    /// Another process uses the store, for longer than this one waits.
     #[error("{store} is in use by {holder}")]
     Busy {
-        /// Which store.
+        /// The store's name.
         store: String,
-        /// Who, and since when.
+        /// The other process.
         holder: String,
     },
-    /// A value that this program does not understand.
+    /// A value that this midoform does not understand.
     #[error("{store}: the value of `{key}` can't be used: {cause}")]
     Value {
-        /// Which store.
+        /// The store's name.
         store: String,
         /// The key.
         key: String,
-        /// Why.
+        /// The reason.
         cause: String,
     },
-    /// It can't be read or written: the disk is full, the file is damaged, permissions are missing.
+    /// The store can't be read or written: the disk is full, the file is damaged, permissions are missing.
     #[error("{store}: {cause}")]
     Failed {
-        /// Which store.
+        /// The store's name.
         store: String,
-        /// The system's or the store's words.
+        /// The message of the system or the store.
         cause: String,
     },
 }
 
 impl StoreError {
-    /// Whether trying again, perhaps after a new read, may help.
+    /// Returns true if another attempt may succeed, perhaps after a new read.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
@@ -339,7 +339,7 @@ impl StoreError {
     }
 }
 
-/// One range.
+/// Reads one range.
 ///
 /// # Errors
 /// As [`Store::read`].
@@ -347,7 +347,7 @@ pub async fn read_one(store: &dyn Store, range: Range) -> Result<Vec<Entry>, Sto
     Ok(store.read(&[range]).await?.into_iter().next().unwrap_or_default())
 }
 
-/// One key.
+/// Reads one key.
 ///
 /// # Errors
 /// As [`Store::read`].
@@ -355,8 +355,8 @@ pub async fn get(store: &dyn Store, key: &str) -> Result<Option<Entry>, StoreErr
     Ok(read_one(store, Range::key(key)).await?.into_iter().next())
 }
 
-/// Returns the time now, in milliseconds of Unix time. It says when something was claimed or released: clocks that differ among
-/// hosts make an address rest for longer or shorter, and nothing else.
+/// Returns the time now, in milliseconds of Unix time. It is the time of claims and releases: if the clocks of hosts differ,
+/// an address rests for a longer or shorter time, and nothing else happens.
 pub(crate) fn now() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
 }

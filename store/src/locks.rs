@@ -1,8 +1,7 @@
-//! The right to change something, or several things, held by one at a time, and lost by a holder that was paused for too
-//! long.
+//! Locks: one holder at a time; a holder that is paused for too long loses them.
 //!
 //! A lock is a key under a lease that its holder keeps alive. Every write of the holder compares the key's revision
-//! ([`Lock::fence`]): a holder whose lease ended, whether it knows or not, writes nothing any more.
+//! ([`Lock::fence`]): after the lease has ended the holder can't write any more, even if it does not know that.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,19 +16,19 @@ use crate::{
     Commit, Compare, Entry, Lease, Range, Revision, SharedStore, StoreError, Transaction, get, read_one,
 };
 
-/// How long a lock outlives a holder that says nothing any more.
+/// The time after which a lock ends if its holder does not keep it alive.
 pub const LEASE: Duration = Duration::from_secs(15);
 
-/// Who holds a lock.
+/// The holder of a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockRecord {
-    /// What it does: `midoform apply`.
+    /// The command, such as `midoform apply`.
     pub by: String,
-    /// Its process.
+    /// The process.
     pub process: Process,
-    /// Since when, in milliseconds of Unix time.
+    /// The time when it took the lock, in milliseconds of Unix time.
     pub since: u64,
-    /// No two holders are the same, even where everything else is.
+    /// A random number that tells any two holders apart.
     pub nonce: Uuid,
 }
 
@@ -37,7 +36,7 @@ impl Record for LockRecord {
     const VERSION: u64 = 1;
 }
 
-/// A process, so that others on its machine can tell whether it still runs.
+/// A process. Others on the same machine can tell from this whether it still runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// The machine's name.
@@ -47,14 +46,14 @@ pub struct Process {
     pub user: String,
     /// The process id.
     pub id: u32,
-    /// The boot of the machine and the namespace that the id counts in.
+    /// The boot of the machine, and the namespace of the process id.
     pub place: String,
-    /// When it started, in the kernel's ticks: ids come back.
+    /// The start time, in the kernel's ticks: process ids are used again.
     pub started: u64,
 }
 
 impl Process {
-    /// This one.
+    /// Returns this process.
     pub fn current() -> Process {
         let line = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
@@ -68,18 +67,17 @@ impl Process {
         }
     }
 
-    /// True where it can be told from here that it is gone.
+    /// Returns true if it is certain from here that the process has ended.
     fn is_gone(&self, here: &Process) -> bool {
         let comparable = self.place == here.place && here.started != 0 && self.started != 0;
         comparable && started(self.id) != Some(self.started)
     }
 }
 
-/// When a process started, in ticks since the machine did; none for one that is not there, or that only waits to
-/// be buried.
+/// Returns the start time of a process, in ticks since the boot; none if it does not exist or is a zombie.
 fn started(id: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name may hold anything; what follows its last parenthesis is fields.
+    // The name may contain anything; the fields follow its last parenthesis.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
     (state != "Z" && state != "X").then(|| fields.nth(18)?.parse().ok())?
@@ -98,33 +96,33 @@ impl std::fmt::Display for LockRecord {
     }
 }
 
-/// Why a lock is not to be had.
+/// Why a lock can't be taken.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LockError {
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somebody has it.
+    /// Somebody else holds it.
     #[error("`{name}` is in use by {holder}; wait for it to end, or let --lock-timeout wait")]
     Busy {
-        /// What is locked.
+        /// The lock's name.
         name: String,
-        /// Who has it.
+        /// The holder.
         holder: Box<LockRecord>,
     },
 }
 
-/// One or several locks that are held, until [`Lock::release`]; dropped, they end with their lease.
+/// One or several locks, held until [`Lock::release`]. If the value is dropped, they end with their lease.
 #[derive(Debug)]
 pub struct Lock {
     store: SharedStore,
     lease: Lease,
-    /// By name.
+    /// The compare of each lock, by its name.
     fences: BTreeMap<String, Compare>,
     keeper: JoinHandle<()>,
 }
 
-/// Takes a lock, waiting so long for whoever has it. `by` says what for: others are told.
+/// Takes a lock, waiting at most `patience` for its holder. `by` is the command, for the messages of others.
 ///
 /// # Errors
 /// When somebody else has it, and when the store fails.
@@ -137,7 +135,7 @@ pub async fn acquire(
     acquire_for(store, name, by, patience, LEASE).await
 }
 
-/// The same with another lease: how long it outlives a holder that says nothing any more.
+/// Takes a lock with another lease time than [`LEASE`].
 ///
 /// # Errors
 /// When somebody else has it, and when the store fails.
@@ -183,19 +181,19 @@ pub async fn acquire_all(
                 if let Some(lock) = take(store, names, &record, time, &held).await? {
                     return Ok(lock);
                 }
-                // Two that want some of the same must not always meet.
+                // Two that want some of the same locks must not meet again and again.
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(..20))).await;
             }
         }
     }
 }
 
-/// What a lock's name says to people.
+/// Returns a lock's name as people read it.
 fn shown(name: &str) -> &str {
     name.strip_prefix("tenant:").unwrap_or(name)
 }
 
-/// Who holds which of these.
+/// Returns the holders of these locks, by name.
 async fn holders(
     store: &SharedStore,
     names: &[String],
@@ -215,7 +213,7 @@ async fn holders(
     Ok(held)
 }
 
-/// Puts the locks' keys, in the place of dead holders' or of none; nothing where somebody else was faster.
+/// Writes the locks' keys, and replaces those of ended holders. Returns none if somebody else was faster.
 async fn take(
     store: &SharedStore,
     names: &[String],
@@ -244,7 +242,7 @@ async fn take(
             Err(other) => return Err(other),
         };
         if revisions.len() < some.len() {
-            // It would end by itself as well.
+            // If this fails, the lease ends by itself.
             let _ = store.revoke(lease).await;
             return Ok(None);
         }
@@ -258,7 +256,7 @@ async fn take(
     Ok(Some(Lock { store: store.clone(), lease, fences, keeper }))
 }
 
-/// Keeps a lease alive until it is gone.
+/// Keeps a lease alive until it has ended.
 async fn keep(store: SharedStore, lease: Lease, time: Duration) {
     loop {
         tokio::time::sleep(time / 3).await;
@@ -269,28 +267,28 @@ async fn keep(store: SharedStore, lease: Lease, time: Duration) {
 }
 
 impl Lock {
-    /// What every write of the holder of a single lock has to compare: it fails once the lock is lost.
+    /// Returns the compare for every write of the holder of a single lock: it fails after the lock was lost.
     pub fn fence(&self) -> Compare {
         let nothing = || Compare { key: keys::lock(""), revision: Revision::ABSENT };
         self.fences.values().next().cloned().unwrap_or_else(nothing)
     }
 
-    /// What a write has to compare that needs this one of them; none where it is not held.
+    /// Returns the compare for writes that need this lock; none if it is not held.
     pub fn fence_of(&self, name: &str) -> Option<Compare> {
         self.fences.get(name).cloned()
     }
 
-    /// The same for a tenant's lock.
+    /// Returns the compare for writes that need this tenant's lock; none if it is not held.
     pub fn fence_of_tenant(&self, tenant: &str) -> Option<Compare> {
         self.fence_of(&keys::tenant_lock(tenant))
     }
 
-    /// What is locked, for people.
+    /// Returns the names as people read them.
     pub fn names(&self) -> Vec<&str> {
         self.fences.keys().map(|name| shown(name)).collect()
     }
 
-    /// Whether it is still held. Only a commit with the fence is sure of it.
+    /// Returns true if all locks are still held. Only a commit with the fence is certain.
     ///
     /// # Errors
     /// When the store fails.
@@ -303,7 +301,7 @@ impl Lock {
         Ok(self.fences.iter().all(same))
     }
 
-    /// Lets it go at once. Where the store fails, it ends with its lease.
+    /// Releases the locks at once. If the store fails, they end with their lease.
     pub async fn release(self) {
         self.keeper.abort();
         let _ = self.store.revoke(self.lease).await;

@@ -1,4 +1,4 @@
-//! Which store a site has, and opening it: the same for everything that works on a site.
+//! Opens the store of a site: the one place that decides which store that is.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use super::{SharedStore, StoreError};
 use crate::backends::embedded::Embedded;
 use crate::backends::etcd::{self, Etcd, Tls};
 
-/// How long one call of etcd may take, where the site file doesn't say.
+/// The time limit of a call to etcd, where the site file has none.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the site file does not say.
+/// The settings that are not in the site file.
 #[derive(Clone, Default)]
-pub struct Around {
-    /// The folder that relative paths are from: the site file's.
+pub struct OpenOptions {
+    /// The folder of the site file: relative paths start there.
     pub folder: PathBuf,
     /// User and password of etcd ([`login`]).
     pub login: Option<(String, String)>,
-    /// How long one call of etcd may take, where the site file doesn't say; none: [`TIMEOUT`].
+    /// The time limit of a call to etcd, where the site file has none; none: [`TIMEOUT`].
     pub timeout: Option<Duration>,
 }
 
-/// Where a site's store is.
+/// The location of a site's store.
 #[derive(Clone)]
-pub enum Place {
+pub enum Location {
     /// The lock file beside the site file.
     LockFile,
     /// An embedded database: its file.
@@ -36,7 +36,7 @@ pub enum Place {
     Etcd(etcd::Settings, Tls),
 }
 
-/// User and password of etcd, from the environment: `MIDOFORM_ETCD_USERNAME` and `MIDOFORM_ETCD_PASSWORD`.
+/// Reads user and password of etcd from the environment: `MIDOFORM_ETCD_USERNAME` and `MIDOFORM_ETCD_PASSWORD`.
 ///
 /// # Errors
 /// When only one of them is set.
@@ -53,33 +53,33 @@ pub fn login(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<(String
     }
 }
 
-/// Where the site's store is. Reads nothing.
-pub fn place_of(site: &Site, around: &Around) -> Place {
-    let within = |path: &Spanned<String>| around.folder.join(&path.value);
+/// Returns the location of the site's store. Reads nothing.
+pub fn location_of(site: &Site, options: &OpenOptions) -> Location {
+    let within = |path: &Spanned<String>| options.folder.join(&path.value);
     if let Some(store) = &site.store {
-        return Place::Embedded(within(&store.path));
+        return Location::Embedded(within(&store.path));
     }
-    let Some(settings) = &site.etcd else { return Place::LockFile };
+    let Some(settings) = &site.etcd else { return Location::LockFile };
     let timeout = settings.timeout.map(|seconds| Duration::from_secs(seconds.value));
     let path = |path: &Option<Spanned<String>>| path.as_ref().map(within);
     let tls = Tls { ca: path(&settings.ca), identity: path(&settings.cert).zip(path(&settings.key)) };
     let settings = etcd::Settings {
         endpoints: settings.endpoints.iter().map(|endpoint| endpoint.value.clone()).collect(),
-        login: around.login.clone(),
+        login: options.login.clone(),
         prefix: Etcd::prefix_of(&site.name.value),
-        timeout: timeout.or(around.timeout).unwrap_or(TIMEOUT),
+        timeout: timeout.or(options.timeout).unwrap_or(TIMEOUT),
     };
-    Place::Etcd(settings, tls)
+    Location::Etcd(settings, tls)
 }
 
-/// Opens the site's store; none where that is the lock file. etcd is connected to by the first call.
+/// Opens the site's store; none if it is the lock file. The first call connects to etcd.
 ///
 /// # Errors
-/// When it can't be opened, or a certificate's file can't be read.
-pub fn open(site: &Site, around: &Around) -> Result<Option<SharedStore>, StoreError> {
-    Ok(match place_of(site, around) {
-        Place::LockFile => None,
-        Place::Embedded(path) => Some(Arc::new(Embedded::open(&path)?)),
-        Place::Etcd(settings, tls) => Some(Arc::new(Etcd::open_tls(settings, &tls)?)),
+/// When the database can't be opened, or the file of a certificate can't be read.
+pub fn open(site: &Site, options: &OpenOptions) -> Result<Option<SharedStore>, StoreError> {
+    Ok(match location_of(site, options) {
+        Location::LockFile => None,
+        Location::Embedded(path) => Some(Arc::new(Embedded::open(&path)?)),
+        Location::Etcd(settings, tls) => Some(Arc::new(Etcd::open_tls(settings, &tls)?)),
     })
 }

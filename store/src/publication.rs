@@ -1,4 +1,4 @@
-//! What pods find of tenants that were applied: that they are ready, and the specs they were made from.
+//! The publication of applied tenants for pods: that they are ready, and their specs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,31 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use super::keys;
 use super::ready::Ready;
-use super::tenants::{self, Pushed, TenantError, fenced, ready, send, sources};
+use super::tenants::{self, PushedFile, TenantError, fenced, ready, send, sources};
 use crate::locks::Lock;
 use crate::record::encode;
 use crate::{Compare, SharedStore, StoreError};
 
-/// Some tenants as pods find them.
+/// Tenants as they are published for pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// The site file.
-    pub site: Option<Pushed>,
-    /// By name.
+    pub site: Option<PushedFile>,
+    /// The tenants, by name.
     pub tenants: BTreeMap<String, Published>,
 }
 
-/// One of them.
+/// A published tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
-    /// What its pods need to know; none: it isn't made.
+    /// The tenant as its pods need it; none: it is not ready.
     pub ready: Option<Ready>,
-    /// Its spec; none: the default layout.
-    pub spec: Option<Pushed>,
+    /// The spec; none: the default layout.
+    pub spec: Option<PushedFile>,
 }
 
 impl Publication {
-    /// These tenants as the store has them.
+    /// Reads the publication of these tenants.
     ///
     /// # Errors
     /// When the store fails.
@@ -45,7 +45,7 @@ impl Publication {
         Ok(found)
     }
 
-    /// Puts it into the store, under the locks of its tenants. A tenant that is not ready has to be retired before.
+    /// Writes the publication, under the locks of its tenants. A tenant that is not ready has to be withdrawn before.
     ///
     /// # Errors
     /// When the store fails, a lock was lost, or a static port's address is held by somebody else.
@@ -71,7 +71,7 @@ impl Publication {
     }
 }
 
-/// Forgets the specs of tenants that were taken down.
+/// Deletes the specs of tenants that were destroyed.
 ///
 /// # Errors
 /// When the store fails, or a lock was lost.

@@ -1,4 +1,4 @@
-//! What a tenant's pods need to know of it, in one value: its presence says that the tenant is made.
+//! A tenant that is ready for pods: one value with everything that its pods need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -12,30 +12,30 @@ use uuid::Uuid;
 
 use crate::record::Record;
 
-/// A tenant that is made, so that pods can be attached to it. Written when its plan was carried out.
+/// A tenant that pods can be attached to. Written after its plan was executed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// The tenant's name.
     pub tenant: String,
     /// MidoNet's `tenantId`.
     pub tenant_id: String,
-    /// SHA-256 of the spec's text that was applied: another one in the store is to be applied first.
+    /// SHA-256 of the text of the applied spec. If the spec in the store is another one, it has to be applied first.
     pub spec: String,
-    /// Its bridges, in the order of the spec; then those that were added because one was full.
+    /// The bridges in the order of the spec; then those that were added because one was full.
     pub bridges: Vec<ReadyBridge>,
-    /// Its static ports: their addresses are claimed.
+    /// The static ports: their addresses are not for pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<ReadyPort>,
-    /// The MTU inside pods.
+    /// The MTU of pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
-    /// Name servers inside pods.
+    /// The name servers of pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nameservers: Vec<Ipv4Addr>,
-    /// Search domains inside pods.
+    /// The search domains of pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub search: Vec<String>,
-    /// Whether each port lets out only its own address and MAC (`anti_spoof = "port"`).
+    /// True if each port accepts only its own source address and MAC (`anti_spoof = "port"`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub port_anti_spoof: bool,
 }
@@ -51,10 +51,10 @@ pub struct ReadyBridge {
     pub cidr: Ipv4Net,
     /// Its gateway's address.
     pub gateway: Ipv4Addr,
-    /// The bridge of the spec that it was added for, because that one was full.
+    /// The full bridge of the spec that this one was added for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grown_from: Option<String>,
-    /// Addresses that only who asks for them gets: where the spec exposes a port of theirs.
+    /// Addresses that a pod gets only on request: the spec exposes a port of theirs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<Ipv4Addr>,
 }
@@ -73,8 +73,8 @@ impl Record for Ready {
 }
 
 impl Ready {
-    /// A tenant of these as it is once it was applied; `spec` is the SHA-256 of its spec's text, `ids` are those that
-    /// don't follow from the keys. None where there is no such tenant.
+    /// Returns a compiled tenant as it is after its plan was executed; none if there is no such tenant. `spec` is the
+    /// SHA-256 of its spec's text, `ids` are those that don't follow from the keys.
     pub fn of(compiled: &Compiled, tenant: &str, spec: &str, ids: &BTreeMap<Key, Uuid>) -> Option<Ready> {
         let network = compiled.tenants.iter().find(|one| *one.name == *tenant)?;
         let own = compiled.specs.iter().find(|spec| spec.name.value == tenant)?;
@@ -109,8 +109,8 @@ impl Ready {
         })
     }
 
-    /// The bridges that a pod may be attached to which asks for this one, or for none: the spec's first. A bridge
-    /// that was full stands with those that were added for it.
+    /// Returns the bridges for a pod that requests this bridge, or none: then the first of the spec. They include the
+    /// bridges that were added because it was full.
     pub fn bridges_for(&self, asked: Option<&str>) -> Vec<&ReadyBridge> {
         let first = self.bridges.first().map(|bridge| bridge.name.as_str());
         let Some(wanted) = asked.or(first) else { return Vec::new() };
@@ -121,7 +121,7 @@ impl Ready {
 }
 
 impl ReadyBridge {
-    /// Whether a pod can have this address: neither the network's own, nor its last, nor the gateway's.
+    /// Returns true if a pod can have this address: not the network's own, its broadcast address, or the gateway's.
     pub fn is_usable(&self, address: Ipv4Addr) -> bool {
         self.cidr.contains(&address)
             && address != self.gateway
@@ -129,7 +129,7 @@ impl ReadyBridge {
                 || (address != self.cidr.network() && address != self.cidr.broadcast()))
     }
 
-    /// How many addresses pods can have, static ports among them.
+    /// Returns the number of addresses for pods and static ports.
     pub fn capacity(&self) -> u64 {
         let all = 1u64 << (32 - self.cidr.prefix_len());
         let own = if self.cidr.prefix_len() >= 31 { 0 } else { 2 };

@@ -6,30 +6,30 @@ use serde_json::Value;
 
 use super::{Entry, Revision, StoreError};
 
-/// What a value of the store says. Fields may be added with a default and without another version; a change that
-/// an older midoform would misread is another version, and `migrate` reads the older ones.
+/// The content of a value. A field with a default may be added without a new version; a change that an older midoform
+/// would misread needs a new version, and `migrate` reads the older ones.
 pub trait Record: Serialize + DeserializeOwned {
     /// The version that this program writes.
     const VERSION: u64;
 
-    /// A value of an older version in the form of [`Record::VERSION`]; none where there never was one.
+    /// Converts a value of an older version to [`Record::VERSION`]; none for versions that never existed.
     fn migrate(_version: u64, _value: Value) -> Option<Value> {
         None
     }
 }
 
-/// A record as it was read: with its key and revision.
+/// A record with its key and the revision that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held<T> {
     /// The key.
     pub key: String,
-    /// Its revision when it was read or written.
+    /// The revision of the key when it was read or written.
     pub revision: Revision,
-    /// What it says.
+    /// The record.
     pub record: T,
 }
 
-/// The text of a record.
+/// Returns the value of a record.
 pub fn encode<T: Record>(record: &T) -> String {
     let mut object = serde_json::Map::new();
     object.insert("version".to_owned(), T::VERSION.into());
@@ -43,7 +43,7 @@ pub fn encode<T: Record>(record: &T) -> String {
 /// Reads a record.
 ///
 /// # Errors
-/// When it is damaged, or of a version that this program does not know.
+/// When the value is damaged, or has a version that this program does not know.
 pub fn decode<T: Record>(store: &str, entry: &Entry) -> Result<Held<T>, StoreError> {
     let wrong = |cause: String| StoreError::Value { store: store.to_owned(), key: entry.key.clone(), cause };
     let value: Value = serde_json::from_str(&entry.value).map_err(|error| wrong(error.to_string()))?;

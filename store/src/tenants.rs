@@ -1,4 +1,4 @@
-//! Tenants in the store: specs that were pushed, and which tenants are ready for pods.
+//! The tenants in the store: the specs that were pushed, and the tenants that are ready for pods.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -12,45 +12,45 @@ use crate::ipam::{AddressRecord, Attachment, Holder};
 use crate::record::{Held, Record, decode, encode};
 use crate::{Commit, Compare, Entry, Range, Revision, SharedStore, StoreError, Transaction, get, read_one};
 
-/// How many writes one commit has at most: etcd takes 128 operations.
+/// The greatest number of writes in one commit: etcd accepts 128 operations.
 pub(crate) const MOST_WRITES: usize = 60;
 
-/// A file that `midoform push` put into the store.
+/// A file that `midoform push` stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pushed {
+pub struct PushedFile {
     /// The file's name, for messages.
     pub file: String,
-    /// Its text.
+    /// The text.
     pub text: String,
     /// SHA-256 of the text, in hex.
     pub sha256: String,
 }
 
-impl Pushed {
-    /// A file of this name and text.
-    pub fn new(file: &str, text: &str) -> Pushed {
+impl PushedFile {
+    /// Returns a file with this name and text.
+    pub fn new(file: &str, text: &str) -> PushedFile {
         let sha256 = hex::encode(&Sha256::digest(text.as_bytes()));
-        Pushed { file: file.to_owned(), text: text.to_owned(), sha256 }
+        PushedFile { file: file.to_owned(), text: text.to_owned(), sha256 }
     }
 }
 
-impl Record for Pushed {
+impl Record for PushedFile {
     const VERSION: u64 = 1;
 }
 
-/// What a tenant's first pod needs: the files that were pushed.
+/// The files for a tenant's first pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     /// The site file.
-    pub site: Option<Pushed>,
+    pub site: Option<PushedFile>,
     /// The tenant's spec; none: the default layout.
-    pub tenant: Option<Pushed>,
+    pub tenant: Option<PushedFile>,
 }
 
-/// Why a tenant can't be made ready, or taken back.
+/// Why a tenant can't be published or withdrawn.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TenantError {
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The lock was lost: somebody else may be changing the tenant.
@@ -59,14 +59,14 @@ pub enum TenantError {
         /// The tenant.
         tenant: String,
     },
-    /// A static port's address is somebody else's.
+    /// The address of a static port is held by somebody else.
     #[error("the address {address} of the static port `{port}` is held by {holder}")]
     Taken {
-        /// Which.
+        /// The address.
         address: Ipv4Addr,
         /// The port.
         port: String,
-        /// Who has it.
+        /// The holder.
         holder: Holder,
     },
     /// Pods are attached.
@@ -74,14 +74,14 @@ pub enum TenantError {
     Attached {
         /// The tenant.
         tenant: String,
-        /// How many.
+        /// The number of pods.
         count: usize,
         /// One of them.
         first: Holder,
     },
 }
 
-/// The files that were pushed for a tenant.
+/// Reads the files that were pushed for a tenant.
 ///
 /// # Errors
 /// When the store fails.
@@ -90,7 +90,7 @@ pub async fn sources(store: &SharedStore, tenant: &str) -> Result<Sources, Store
     let mut found = store.read(&ranges).await?.into_iter();
     let mut next = || found.next().and_then(|entries| entries.into_iter().next());
     let name = store.name();
-    let pushed = |entry: Option<Entry>| -> Result<Option<Pushed>, StoreError> {
+    let pushed = |entry: Option<Entry>| -> Result<Option<PushedFile>, StoreError> {
         entry.map(|entry| decode(&name, &entry).map(|held| held.record)).transpose()
     };
     Ok(Sources { site: pushed(next())?, tenant: pushed(next())? })
@@ -100,12 +100,12 @@ pub async fn sources(store: &SharedStore, tenant: &str) -> Result<Sources, Store
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushedTenant {
     /// The spec.
-    pub spec: Pushed,
-    /// Whether the tenant is ready for pods, and was made from that spec.
+    pub spec: PushedFile,
+    /// True if the tenant is ready for pods, and was made from that spec.
     pub is_made: bool,
 }
 
-/// Those of these tenants whose specs were pushed.
+/// Reads the specs of those tenants that have one in the store.
 ///
 /// # Errors
 /// When the store fails.
@@ -123,7 +123,7 @@ pub async fn pushed(
         for (tenant, pair) in some.iter().zip(entries.chunks(2)) {
             let [spec, ready] = pair else { continue };
             let Some(spec) = spec.first() else { continue };
-            let spec = decode::<Pushed>(&name, spec)?.record;
+            let spec = decode::<PushedFile>(&name, spec)?.record;
             let ready = ready.first().map(|ready| decode::<Ready>(&name, ready)).transpose()?;
             let is_made = ready.is_some_and(|ready| ready.record.spec == spec.sha256);
             found.insert((*tenant).clone(), PushedTenant { spec, is_made });
@@ -132,7 +132,7 @@ pub async fn pushed(
     Ok(found)
 }
 
-/// Whether a tenant is ready for pods.
+/// Reads a tenant that is ready for pods; none if it is not.
 ///
 /// # Errors
 /// When the store fails.
@@ -141,11 +141,11 @@ pub async fn ready(store: &SharedStore, tenant: &str) -> Result<Option<Held<Read
     entry.map(|entry| decode(&store.name(), &entry)).transpose()
 }
 
-/// Says that a tenant is made as this record has it, and claims the addresses of its static ports. To be called
-/// under the tenant's lock, after its plan was carried out.
+/// Publishes a tenant as ready for pods, and claims the addresses of its static ports. The caller holds the tenant's lock
+/// and has executed its plan.
 ///
 /// # Errors
-/// When the store fails, the lock was lost, or a static port's address is held by somebody else.
+/// When the store fails, the lock was lost, or the address of a static port is held by somebody else.
 pub async fn publish(store: &SharedStore, fence: &Compare, record: &Ready) -> Result<(), TenantError> {
     let before = ready(store, &record.tenant).await?;
     let known = addresses(store, &record.tenant).await?;
@@ -165,19 +165,19 @@ pub async fn publish(store: &SharedStore, fence: &Compare, record: &Ready) -> Re
     }
     if before.as_ref().is_none_or(|before| before.record != *record) {
         let key = keys::ready(&record.tenant);
-        // An earlier commit whose answer was lost must not be done after this one.
+        // An earlier commit whose reply was lost must not be executed after this one.
         let revision = before.map_or(Revision::ABSENT, |before| before.revision);
         transaction = transaction.when(&key, revision).put(&key, encode(record));
     }
     send(store, &record.tenant, &transaction).await
 }
 
-/// Says that no more pods can be attached to a tenant, and forgets its addresses: before it is destroyed. With
-/// `force` even while some are attached, whose attachments stay for their hosts to find.
+/// Withdraws a tenant before it is destroyed: no more pods can be attached to it, and its addresses are deleted. With
+/// `force` also while pods are attached; their attachments stay, and their hosts delete them.
 ///
 /// # Errors
 /// When the store fails, the lock was lost, or pods are attached.
-pub async fn retire(
+pub async fn withdraw(
     store: &SharedStore,
     fence: &Compare,
     tenant: &str,
@@ -188,7 +188,7 @@ pub async fn retire(
     }
     let before = ready(store, tenant).await?;
     if let Some(before) = &before {
-        // From here on nobody claims: a claim compares this key.
+        // From here on no claim succeeds: each compares this key.
         send(store, tenant, &fenced(fence).delete(&before.key)).await?;
     }
     if !force && let Err(attached) = refuse_attached(store, tenant).await {
@@ -209,7 +209,7 @@ pub async fn retire(
     Ok(())
 }
 
-/// The attachments of a tenant, on all hosts.
+/// Reads the attachments of a tenant on all hosts.
 ///
 /// # Errors
 /// When the store fails.
@@ -235,7 +235,7 @@ async fn refuse_attached(store: &SharedStore, tenant: &str) -> Result<(), Tenant
     }
 }
 
-/// Every address of a tenant that was ever given out.
+/// Reads every address of a tenant that was allocated at least once.
 ///
 /// # Errors
 /// When the store fails.
@@ -268,7 +268,7 @@ fn claim_port(
     };
     match &held.record.holder {
         Some(by) if *by == holder => Ok(transaction),
-        // Another static port of this tenant: the spec gave its address to this one.
+        // Another static port of this tenant: the spec moved its address to this one.
         Some(Holder::Port { .. }) => Ok(transaction.when(&key, held.revision).put(&key, encode(&mine))),
         Some(by @ Holder::Container { .. }) => {
             Err(TenantError::Taken { address, port: port.to_owned(), holder: by.clone() })
@@ -298,7 +298,7 @@ pub(super) fn fenced(fence: &Compare) -> Transaction {
     Transaction::default().when_all(std::slice::from_ref(fence))
 }
 
-/// Sends what has been gathered, and begins anew, where it grows too long for one commit.
+/// Commits the transaction and returns an empty one, if it has become too long for one commit.
 async fn send_when_long(
     store: &SharedStore,
     fence: &Compare,
@@ -312,7 +312,8 @@ async fn send_when_long(
     Ok(fenced(fence))
 }
 
-/// A conflict is a lost lock, or somebody who changed the tenant without it: to begin anew is right for both.
+/// Commits a transaction. A conflict means that the lock was lost, or that somebody changed the tenant without it: the
+/// caller has to start again in both cases.
 pub(super) async fn send(
     store: &SharedStore,
     tenant: &str,

@@ -1,5 +1,5 @@
-//! Real etcd servers on loopback: one, or a cluster of several, that can be killed, paused and started again; and a way
-//! to them that can be cut.
+//! Real etcd servers on loopback, one or a cluster, that can be killed, paused and started again; and a proxy that can be
+//! cut.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use midoform_store::backends::etcd::{Etcd, Settings};
 use midoform_store::{Range, SharedStore};
 
-/// A cluster in folders of its own.
+/// A cluster in its own folders.
 pub(crate) struct Cluster {
     folder: tempfile::TempDir,
     members: Vec<(u16, u16)>,
@@ -20,15 +20,15 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it, and waits until it answers; none where etcd is not installed.
+    /// Starts a cluster, and waits until it answers; none if etcd is not installed.
     pub(crate) fn start(members: usize) -> Option<Cluster> {
         let cluster = Cluster::launch(members, "http", |_| String::new())?;
         cluster.wait();
         Some(cluster)
     }
 
-    /// One member that is reached over TLS; it may not answer yet. The certificates are in its folder, as
-    /// [`certificates`] makes them. None where etcd or openssl is not installed.
+    /// Starts one member with TLS; it may not answer yet. The certificates are in its folder, as
+    /// [`certificates`] makes them. None if etcd or openssl is not installed.
     pub(crate) fn start_tls(arguments: &str) -> Option<Cluster> {
         let is_there = |tool: &str| {
             Command::new(tool).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
@@ -41,7 +41,7 @@ impl Cluster {
         })
     }
 
-    /// The same with more arguments, FOLDER in which is the folder of all, once `prepare` has put what it needs there.
+    /// Starts a cluster with more arguments, in which FOLDER is the common folder, after `prepare` has filled it.
     pub(crate) fn start_with(members: usize, arguments: &str, prepare: impl Fn(&Path)) -> Option<Cluster> {
         let cluster = Cluster::launch(members, "http", |folder| {
             prepare(folder);
@@ -68,17 +68,17 @@ impl Cluster {
         Some(cluster)
     }
 
-    /// Where its members keep their files.
+    /// Returns the folder of the members.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A member's port for clients.
+    /// Returns a member's client port.
     pub(crate) fn port(&self, at: usize) -> u16 {
         self.members[at].0
     }
 
-    /// Starts a member, again.
+    /// Starts a member (again).
     pub(crate) fn run(&self, at: usize) {
         let (client, peer) = self.members[at];
         let all: Vec<String> = self
@@ -98,7 +98,7 @@ impl Cluster {
             folder = self.folder.path().display(),
             all = all.join(",")
         );
-        // The shell ends it when this program's end of the pipe is closed, however this program ends.
+        // The shell kills it when this program's end of the pipe is closed, however this program ends.
         let script =
             format!("etcd {arguments} 2>/dev/null & echo $!; read _; kill -9 $!; kill -CONT $!; wait $!");
         let mut shell = Command::new("sh");
@@ -132,7 +132,7 @@ impl Cluster {
         }
     }
 
-    /// Stops a member where it stands (`STOP`), or lets it go on (`CONT`).
+    /// Pauses a member (`STOP`), or continues it (`CONT`).
     pub(crate) fn signal(&self, at: usize, signal: &str) {
         let running = self.running.lock().unwrap();
         let shell = running[at].as_ref().unwrap().id();
@@ -141,7 +141,7 @@ impl Cluster {
         Command::new("kill").args([&format!("-{signal}"), &etcd]).status().unwrap();
     }
 
-    /// The members' client URLs.
+    /// Returns the client URLs of the members.
     pub(crate) fn endpoints(&self) -> Vec<String> {
         self.members.iter().map(|(port, _)| format!("{}://127.0.0.1:{port}", self.scheme)).collect()
     }
@@ -158,7 +158,7 @@ impl Cluster {
         String::from_utf8(answer.stdout).unwrap()
     }
 
-    /// A store over all members.
+    /// Returns a store with all members.
     pub(crate) async fn store(&self, prefix: &str) -> SharedStore {
         let store = store_at(self.endpoints(), prefix, Duration::from_secs(5)).await;
         store.read(&[Range::key("x")]).await.unwrap();
@@ -174,7 +174,7 @@ impl Drop for Cluster {
     }
 }
 
-/// A CA (`ca.pem`), and what it vouches for: `server.pem` for 127.0.0.1 and `client.pem`, each with its key; and another CA
+/// Makes a CA (`ca.pem`) with `server.pem` for 127.0.0.1 and `client.pem`, each with its key; and another CA
 /// (`other.pem`).
 fn certificates(folder: &Path) {
     let make = |name: &str, more: &[&str]| {
@@ -193,7 +193,7 @@ fn certificates(folder: &Path) {
     make("client", &[&signed[..], &["extendedKeyUsage=clientAuth"]].concat());
 }
 
-/// A way to a port that can be cut: connections end, and new ones are refused.
+/// A proxy that can be cut: connections end, and new ones are refused.
 pub(crate) struct Proxy {
     port: u16,
     to: u16,
@@ -227,7 +227,7 @@ impl Proxy {
                     Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
                 }
             };
-            // With this task all of them end.
+            // The connections end with this task.
             let mut open = tokio::task::JoinSet::new();
             while let Ok((mut near, _)) = listener.accept().await {
                 open.spawn(async move {
@@ -246,7 +246,7 @@ impl Drop for Proxy {
     }
 }
 
-/// A store at these endpoints; the first call connects.
+/// Returns a store at these endpoints; the first call connects.
 pub(crate) async fn store_at(endpoints: Vec<String>, prefix: &str, timeout: Duration) -> SharedStore {
     let settings = Settings { endpoints, login: None, prefix: prefix.to_owned(), timeout };
     Arc::new(Etcd::open(settings).await.unwrap())

@@ -1,21 +1,21 @@
-//! Whether what several saw of one address can be so: a history of calls is accepted if there is an order of them,
-//! each at one moment between its call and its answer, in which an address is only claimed while nobody holds it.
+//! Checks the history of one address as several processes saw it: it is accepted if there is an order of the calls,
+//! each at one moment between its start and its reply, in which the address is only claimed while it has no holder.
 //!
-//! The search is Wing and Gong's with Lowe's memory of what was tried. A call whose answer was lost may have happened
-//! at any time since, or never.
+//! The search is Wing and Gong's with Lowe's memory of visited states. A call whose reply was lost may have happened
+//! at any later time, or never.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-/// What was done to an address.
+/// An operation on an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Act {
-    /// It was free, and is this owner's.
+    /// The owner claimed the free address.
     Claim,
-    /// It is not this owner's any more.
+    /// The owner released it.
     Release,
-    /// It was seen to be this owner's.
+    /// The owner's address was read.
     Seen,
 }
 
@@ -24,9 +24,9 @@ pub(crate) enum Act {
 pub(crate) struct Operation {
     pub(crate) act: Act,
     pub(crate) owner: String,
-    /// When it was made, on a clock that all share.
+    /// The start, on a clock that all processes share.
     pub(crate) called: u64,
-    /// When its answer came; none: nobody knows whether it was done.
+    /// The time of the reply; none if it was lost.
     pub(crate) answered: Option<u64>,
 }
 
@@ -36,17 +36,17 @@ impl Operation {
     }
 }
 
-/// What is done, as far as it is not simply everything up to some place; and who holds the address.
+/// A state of the search: the calls that are done, and the holder of the address.
 type State = (usize, BTreeSet<usize>, Option<usize>);
 
 struct Search {
-    /// In the order of their calls, with the owner as a number.
+    /// The calls in the order of their starts, with the owner as a number.
     operations: Vec<(Operation, usize)>,
     tried: HashSet<State>,
 }
 
 impl Search {
-    /// Those that may come next: called before any that is not done was answered, and possible.
+    /// Returns the possible next calls: those that began before the reply of any open call.
     fn next(&self, (first, done, holder): &State) -> Vec<State> {
         let mut latest = u64::MAX;
         let mut next = Vec::new();
@@ -76,14 +76,14 @@ impl Search {
         next
     }
 
-    /// Whether all that was answered is done.
+    /// Returns true if all calls with replies are done.
     fn is_over(&self, (first, done, _): &State) -> bool {
         let left = self.operations.iter().enumerate().skip(*first);
         left.filter(|(at, _)| !done.contains(at)).all(|(_, (operation, _))| operation.answered.is_none())
     }
 }
 
-/// Accepts a history of one address, which was free before it; else says how far an order goes.
+/// Accepts the history of an address that was free before it; otherwise returns the length of the longest order.
 pub(crate) fn check(operations: &[Operation]) -> Result<(), String> {
     let mut owners = BTreeMap::new();
     let mut sorted: Vec<(Operation, usize)> = operations
@@ -118,7 +118,7 @@ pub(crate) fn check(operations: &[Operation]) -> Result<(), String> {
     Err(format!("no order of these is possible, from the {furthest}th on:\n  {}", around.join("\n  ")))
 }
 
-/// How often an address was held by two at once beyond all doubt: both were answered, and neither had let it go.
+/// Returns how often an address certainly had two holders at once: both claims had replies, and no release had begun.
 pub(crate) fn duplicates(operations: &[Operation]) -> usize {
     let released = |owner: &str| {
         let mut calls = operations.iter().filter(|it| it.act == Act::Release && it.owner == owner);
@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// What was done, by whom, when it was called and when answered; 0: never.
+    /// Operation, owner, start and reply; 0: no reply.
     type Told<'t> = (Act, &'t str, u64, u64);
 
     fn history(lines: &[Told<'_>]) -> Vec<Operation> {
@@ -166,13 +166,13 @@ mod tests {
         let good: [&[Told<'_>]; 7] = [
             &[],
             &[(Claim, "a", 1, 2), (Release, "a", 3, 4), (Claim, "b", 5, 6), (Seen, "b", 7, 8)],
-            // The claim's call was made before the other's release was answered.
+            // The claim began before the reply of the other's release.
             &[(Claim, "a", 1, 2), (Release, "a", 3, 9), (Claim, "b", 4, 5)],
-            // Answered in the other order.
+            // The replies came in the other order.
             &[(Claim, "b", 1, 9), (Claim, "a", 2, 3), (Release, "a", 4, 5)],
-            // The answer of the release was lost: it was done.
+            // The reply of the release was lost: it was done.
             &[(Claim, "a", 1, 2), (Release, "a", 3, 0), (Claim, "b", 8, 9)],
-            // The answer of a claim was lost: it was never done.
+            // The reply of a claim was lost: it was never done.
             &[(Claim, "a", 1, 0), (Claim, "b", 2, 3), (Seen, "b", 8, 9)],
             // It was done late, when the address was free again.
             &[(Claim, "a", 1, 0), (Claim, "b", 2, 3), (Release, "b", 4, 5), (Seen, "a", 8, 9)],
@@ -188,15 +188,15 @@ mod tests {
         let bad: [(&[Told<'_>], usize); 7] = [
             (&[(Claim, "a", 1, 2), (Claim, "b", 3, 4)], 1),
             (&[(Claim, "a", 1, 2), (Claim, "b", 3, 4), (Release, "a", 5, 6)], 1),
-            // Overlapping calls help neither, where nobody lets it go.
+            // Overlapping calls change nothing while the address is not released.
             (&[(Claim, "a", 1, 4), (Claim, "b", 2, 3)], 1),
-            // It was let go before it was seen.
+            // It was released before it was read.
             (&[(Claim, "a", 1, 2), (Release, "a", 3, 4), (Seen, "a", 5, 6)], 0),
-            // The second was answered before the first began to let it go.
+            // The reply of the second came before the first began its release.
             (&[(Claim, "a", 1, 2), (Claim, "b", 3, 6), (Release, "a", 7, 8)], 1),
-            // A lost answer of another's claim explains nothing.
+            // A lost reply of another owner's claim explains nothing.
             (&[(Claim, "c", 1, 0), (Claim, "a", 1, 2), (Claim, "b", 3, 4)], 1),
-            // Seen before anybody asked for it.
+            // It was read before anybody claimed it.
             (&[(Seen, "a", 1, 2), (Claim, "a", 3, 4)], 0),
         ];
         for (lines, held_twice) in bad {

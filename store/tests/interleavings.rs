@@ -1,36 +1,36 @@
-//! Every order in which the store calls of several can happen, for small sizes: the code itself is run, one call after
-//! another, in each order. On the way answers are lost, commits come late, leases end, and parties are killed.
+//! Every order in which the store calls of several parties can happen, for small sizes: the code itself runs, one call
+//! after another, in each order. Replies are lost, commits come late, leases end, and parties are killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use midoform_store::ipam::{Attachment, Claim, ClaimError, Pods, reclaim};
+use midoform_store::ipam::{Attachment, Claim, ClaimError, Ipam, consistency};
 use midoform_store::record::Held;
 use midoform_store::{SharedStore, Transaction, locks, tenants};
 
 use crate::memory::{Door, Fate, Memory};
 use crate::support::{ask, attached, bridge, publish, tenant};
 
-/// What somebody does, store call by store call.
+/// The actions of a party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Party {
     /// Claims, and keeps it.
     Claims,
-    /// Claims, and gives it back.
+    /// Claims, and releases.
     ClaimsAndReleases,
-    /// Claims; where the bridge is full, adds one under the lock as the plugin does, and claims again.
+    /// Claims; if the bridge is full, adds one under the lock as the plugin does, and claims again.
     ClaimsAndGrows,
-    /// Gives back what was claimed before all began.
+    /// Releases what was claimed before the start.
     Releases,
     /// `store check --repair`.
     Repairs,
-    /// The runtime's GC, for a container that is gone: the one that claimed before all began.
+    /// The runtime's GC, for a container that is gone: the one that claimed before the start.
     Collects,
 }
 
-/// What may go wrong besides the order, and how often in one run.
+/// The faults that may happen, and how often in one run.
 #[derive(Clone, Copy, Debug, Default)]
 struct Faults {
     lost: bool,
@@ -45,9 +45,9 @@ struct Scenario<'s> {
     parties: &'s [Party],
     room: &'s str,
     faults: Faults,
-    /// How often a party that could go on is left for another one.
+    /// How often a party that could continue is interrupted for another one.
     switches: usize,
-    /// An address is held already, by `before`: whole, or as a crash of an older midoform might have left it.
+    /// `before` holds an address already: completely, or as after a crash of an older midoform.
     before: Before,
 }
 
@@ -58,7 +58,7 @@ enum Before {
     WithoutAttachment,
 }
 
-/// One thing that can happen next.
+/// A possible next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Call(usize, Fate),
@@ -70,7 +70,7 @@ enum Step {
 type Kept = Option<Held<Attachment>>;
 
 async fn act(party: Party, number: usize, store: SharedStore, before: Kept) -> Kept {
-    let pods = Pods::new(store.clone()).with_quarantine(Duration::ZERO);
+    let pods = Ipam::new(store.clone()).with_quarantine(Duration::ZERO);
     let mine = ask("acme", number);
     match party {
         Party::Claims | Party::ClaimsAndReleases => match pods.claim(&mine).await {
@@ -89,11 +89,11 @@ async fn act(party: Party, number: usize, store: SharedStore, before: Kept) -> K
         }
         Party::Releases => pods.release(&before.unwrap()).await.unwrap_or_default(),
         Party::Repairs => {
-            if let Ok(mut findings) = reclaim::check(&store).await {
-                let _ = reclaim::repair(&store, &mut findings).await;
+            if let Ok(snapshot) = consistency::read(&store).await {
+                let _ = consistency::repair(&store, &mut snapshot.findings().to_vec()).await;
             }
         }
-        // As the plugin's GC does it.
+        // Like the plugin's GC.
         Party::Collects => {
             let all = pods.all(None).await.unwrap_or_default();
             for gone in all.iter().filter(|held| held.record.owner.container == "before") {
@@ -107,7 +107,7 @@ async fn act(party: Party, number: usize, store: SharedStore, before: Kept) -> K
     None
 }
 
-/// A bridge more, unless somebody else was faster.
+/// Adds a bridge, unless somebody else was faster.
 async fn grow(store: &SharedStore, full: &Held<midoform_store::ready::Ready>) -> Result<(), ClaimError> {
     let Ok(lock) = locks::acquire(store, "tenant:acme", "a test", Duration::ZERO).await else {
         return Ok(());
@@ -124,7 +124,7 @@ async fn grow(store: &SharedStore, full: &Held<midoform_store::ready::Ready>) ->
     Ok(())
 }
 
-/// What can happen now; what goes as it should comes first.
+/// Returns the possible steps; those without faults come first.
 fn steps(
     memory: &Memory,
     alive: &[usize],
@@ -156,14 +156,14 @@ async fn prepare(store: &SharedStore, scenario: Scenario<'_>) -> Kept {
     if scenario.before == Before::Nothing {
         return None;
     }
-    let held = attached(&Pods::new(store.clone()), &ask("acme", "before")).await;
+    let held = attached(&Ipam::new(store.clone()), &ask("acme", "before")).await;
     if scenario.before == Before::WithoutAttachment {
         store.commit(&Transaction::default().delete(&held.key)).await.unwrap();
     }
     Some(held)
 }
 
-/// One run: the choices are those of `script`, then the first ones. Returns between how many there was to choose.
+/// Executes one run: the choices of `script`, then always the first one. Returns the number of choices at each step.
 async fn run(script: &[usize], scenario: Scenario<'_>) -> Vec<usize> {
     let memory: Arc<Mutex<Memory>> = Arc::default();
     let store = Door::store(&memory, None);
@@ -181,7 +181,7 @@ async fn run(script: &[usize], scenario: Scenario<'_>) -> Vec<usize> {
     let (mut faults, mut switches, mut last) = (scenario.faults, scenario.switches, None);
     let mut choices = Vec::new();
     loop {
-        // Until everybody waits at the door or is done.
+        // Until each party waits at a call or is done.
         let idle = |waiting: &[usize]| {
             alive.iter().all(|party| waiting.contains(party) || tasks[party].is_finished())
         };
@@ -189,7 +189,7 @@ async fn run(script: &[usize], scenario: Scenario<'_>) -> Vec<usize> {
             tokio::task::yield_now().await;
         }
         let steps = steps(&memory.lock().unwrap(), &alive, faults, last, switches);
-        // What is late may as well never arrive.
+        // A late commit may also never arrive.
         let ends = steps.iter().all(|step| matches!(step, Step::Arrive(_) | Step::EndLeases));
         let options = steps.len() + usize::from(ends && !steps.is_empty());
         if options == 0 {
@@ -226,9 +226,9 @@ async fn run(script: &[usize], scenario: Scenario<'_>) -> Vec<usize> {
     choices
 }
 
-/// What holds however it went: one holder an address, an attachment each, and nothing taken from who holds it.
+/// Checks the invariants after a run: one holder an address, one attachment each, and no holder lost its address.
 async fn check(store: &SharedStore, scenario: Scenario<'_>, kept: &[Held<Attachment>], alive: usize) {
-    let findings = reclaim::check(store).await.unwrap();
+    let findings = consistency::read(store).await.unwrap().findings().to_vec();
     let repaired = scenario.before != Before::WithoutAttachment || scenario.faults.most == 0;
     assert!(!repaired || findings.is_empty(), "{findings:?}");
     let attached = tenants::attached(store, "acme").await.unwrap();
@@ -238,19 +238,19 @@ async fn check(store: &SharedStore, scenario: Scenario<'_>, kept: &[Held<Attachm
         let found = attached.iter().any(|found| found.record == held.record);
         assert!(found, "it was taken from its owner: {held:?}");
     }
-    // Nobody who lives and answered holds more than what it told: what is left over is that of the killed.
+    // Parties that live hold only what they reported: the rest belongs to killed parties.
     let told = |number: &str| kept.iter().any(|held| held.record.owner.container == number);
     let others = attached.iter().filter(|held| !told(&held.record.owner.container));
     let left: Vec<_> = others.filter(|held| held.record.owner.container != "before").collect();
     assert!(left.len() <= scenario.parties.len() - alive, "left over: {left:?}");
     let ready = tenants::ready(store, "acme").await.unwrap().unwrap();
     let growing = scenario.parties.iter().filter(|party| **party == Party::ClaimsAndGrows).count();
-    // A grown bridge has room for all: a second one is only added where its maker didn't live to use the first.
+    // A new bridge has room for all: a second one is only added if the party of the first was killed.
     let most = if growing == 0 { 1 } else { 2 };
     assert!(ready.record.bridges.len() <= most, "{:?}", ready.record.bridges);
 }
 
-/// All orders, by counting through the choices; returns how many there were.
+/// Runs all orders, by counting through the choices; returns their number.
 async fn explore(scenario: Scenario<'_>) -> usize {
     let mut script: Vec<usize> = Vec::new();
     let mut runs = 0;
@@ -259,7 +259,7 @@ async fn explore(scenario: Scenario<'_>) -> usize {
         let choices = run(&script, scenario).await;
         runs += 1;
         script.resize(choices.len(), 0);
-        // The next in order: the last choice that has another one.
+        // The next order: the last choice that has another alternative.
         loop {
             let Some(last) = script.last_mut() else {
                 let Scenario { parties, faults, before, room, .. } = scenario;
@@ -283,10 +283,10 @@ async fn explore(scenario: Scenario<'_>) -> usize {
 
 const NONE: Faults = Faults { lost: false, late: false, killed: false, leases: false, most: 0 };
 
-/// Each party is next, or its answer is lost, or it is killed: once in a run.
+/// A reply is lost, or a party is killed: once in a run.
 const ONE: Faults = Faults { lost: true, killed: true, most: 1, ..NONE };
 
-/// A commit whose sender gave it up comes late.
+/// A commit that its sender gave up comes late.
 const LATE: Faults = Faults { late: true, most: 1, ..NONE };
 
 const ONE_ADDRESS: &str = "10.0.0.0/30";

@@ -1,11 +1,11 @@
-//! Laws: whatever is done to a store in whatever order, it is what a map would be; whoever claims and releases in whatever
-//! order, an address has one holder, and none is lost.
+//! Laws: after any sequence of operations a store is what a map would be; after any sequence of claims and releases an
+//! address has one holder, and no address is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use midoform_store::ipam::{Ask, Attachment, Claim, ClaimError, Pods, reclaim};
+use midoform_store::ipam::{Attachment, Claim, ClaimError, ClaimRequest, Ipam, consistency};
 use midoform_store::record::Held;
 use midoform_store::{Commit, Lease, Range, Revision, SharedStore, Transaction, Write, tenants};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use crate::support::{ask, bridge, on_every_store, publish, tenant};
 
 on_every_store!(a_store_is_a_map, claims_and_releases_in_any_order);
 
-/// What may hold of a key when it is compared.
+/// A compare of a key.
 #[derive(Clone, Copy, Debug)]
 enum Seen {
     Now,
@@ -23,7 +23,7 @@ enum Seen {
     Absent,
 }
 
-/// The keys that are compared, and how; those that are written, with the value, and whether it goes with the lease.
+/// The compared keys; the written keys with their values, and whether they have the lease.
 type Asked = (Vec<(usize, Seen)>, BTreeMap<usize, Option<(String, bool)>>);
 
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ fn doing() -> impl Strategy<Value = Doing> {
     ]
 }
 
-/// What a map remembers of a store.
+/// The model of a store.
 #[derive(Default)]
 struct Model {
     now: BTreeMap<String, (String, Revision, Option<Lease>)>,
@@ -178,14 +178,14 @@ async fn a_store_is_a_map(store: &SharedStore) {
     always(40, doings, async |doings| is_a_map(store, &doings).await);
 }
 
-/// What somebody does with a tenant of six addresses; the numbers are containers.
+/// An operation on a tenant of six addresses; the numbers are containers.
 #[derive(Clone, Copy, Debug)]
 enum Move {
     Claim(u8),
-    Ask(u8, u8),
+    ClaimRequest(u8, u8),
     Release(u8),
     Update(u8),
-    /// It goes wrong: what a crash of an older midoform left, and a repair.
+    /// The remains of a crash of an older midoform, and a repair.
     Repair(u8),
 }
 
@@ -193,7 +193,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     let container = 0..9u8;
     let one = prop_oneof![
         5 => container.clone().prop_map(Move::Claim),
-        2 => (container.clone(), 0..9u8).prop_map(|(container, at)| Move::Ask(container, at)),
+        2 => (container.clone(), 0..9u8).prop_map(|(container, at)| Move::ClaimRequest(container, at)),
         5 => container.clone().prop_map(Move::Release),
         1 => container.clone().prop_map(Move::Update),
         1 => container.prop_map(Move::Repair),
@@ -201,11 +201,11 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     prop::collection::vec(one, 1..40)
 }
 
-/// A tenant, and who holds what of it.
+/// A tenant, and the holders of its addresses.
 struct World<'s> {
     store: &'s SharedStore,
     name: String,
-    pods: Pods,
+    pods: Ipam,
     held: BTreeMap<u8, Held<Attachment>>,
 }
 
@@ -218,7 +218,7 @@ impl World<'_> {
         self.held.values().any(|held| held.record.address == address)
     }
 
-    fn ask(&self, number: u8) -> Ask {
+    fn ask(&self, number: u8) -> ClaimRequest {
         ask(&self.name, format!("{}-{number}", self.name))
     }
 
@@ -243,7 +243,7 @@ impl World<'_> {
         let address = Ipv4Addr::new(10, 0, 0, last);
         let own = self.held.get(&number).map(|held| held.record.address);
         let is_taken = self.is_taken(address);
-        match self.pods.claim(&Ask { address: Some(address), ..self.ask(number) }).await {
+        match self.pods.claim(&ClaimRequest { address: Some(address), ..self.ask(number) }).await {
             Ok(Claim::Attached { attachment, .. }) => {
                 prop_assert_eq!(attachment.record.address, address);
                 prop_assert!(own == Some(address) || (own.is_none() && !is_taken));
@@ -260,7 +260,7 @@ impl World<'_> {
     async fn go(&mut self, one: Move) -> Result<(), TestCaseError> {
         match one {
             Move::Claim(number) => self.claim(number).await?,
-            Move::Ask(number, last) => self.claim_that(number, last).await?,
+            Move::ClaimRequest(number, last) => self.claim_that(number, last).await?,
             Move::Release(number) => {
                 if let Some(held) = self.held.remove(&number) {
                     self.pods.release(&held).await.unwrap();
@@ -275,9 +275,9 @@ impl World<'_> {
             Move::Repair(number) => {
                 if let Some(held) = self.held.remove(&number) {
                     self.store.commit(&Transaction::default().delete(&held.key)).await.unwrap();
-                    let mut findings = reclaim::check(self.store).await.unwrap();
+                    let mut findings = consistency::read(self.store).await.unwrap().findings().to_vec();
                     prop_assert_eq!(findings.len(), 1);
-                    reclaim::repair(self.store, &mut findings).await.unwrap();
+                    consistency::repair(self.store, &mut findings).await.unwrap();
                 }
             }
         }
@@ -288,7 +288,7 @@ impl World<'_> {
 async fn claims_hold(store: &SharedStore, moves: &[Move]) -> Result<(), TestCaseError> {
     let name = format!("t{:016x}", fastrand::u64(..));
     publish(store, &tenant(&name, vec![bridge("web", "10.0.0.0/29"), bridge("db", "10.0.1.0/30")])).await;
-    let mut world = World { store, name, pods: Pods::new(store.clone()), held: BTreeMap::new() };
+    let mut world = World { store, name, pods: Ipam::new(store.clone()), held: BTreeMap::new() };
     for one in moves {
         world.go(*one).await?;
     }
@@ -297,7 +297,7 @@ async fn claims_hold(store: &SharedStore, moves: &[Move]) -> Result<(), TestCase
         known.iter().filter(|it| it.1.record.holder.is_some()).map(|it| *it.0).collect();
     let expected: BTreeSet<Ipv4Addr> = world.held.values().map(|it| it.record.address).collect();
     prop_assert_eq!(holders, expected);
-    prop_assert_eq!(reclaim::check(store).await.unwrap(), []);
+    prop_assert_eq!(consistency::read(store).await.unwrap().findings().to_vec(), []);
     for held in world.held.values() {
         world.pods.release(held).await.unwrap();
     }

@@ -1,5 +1,5 @@
-//! A lock whose holder is paused for longer than its lease, killed, or cut off: somebody else gets it, and the first one
-//! writes nothing any more.
+//! A lock whose holder is paused for longer than its lease, killed, or cut off: somebody else gets it, and the first holder
+//! can no longer write.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,7 +20,7 @@ const JOB: &str = "MIDOFORM_LOCK_JOB";
 
 const PREFIX: &str = "/midoform/locks/";
 
-/// Long enough to wait for anything.
+/// Long enough for any wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store that several processes open.
@@ -34,9 +34,9 @@ enum Place {
 struct Job {
     place: Place,
     lease: Duration,
-    /// Written when the lock is held; then the holder waits until it is gone.
+    /// Exists while the lock is held; the holder waits until it is deleted.
     held: PathBuf,
-    /// What became of the write that follows.
+    /// The outcome of the write that follows.
     outcome: PathBuf,
 }
 
@@ -47,7 +47,7 @@ async fn open(place: &Place) -> SharedStore {
     }
 }
 
-/// What the tests start; by itself it does nothing.
+/// The process that the tests start; by itself it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it is a part of the other tests here, which start it"]
 async fn holder() {
@@ -72,7 +72,7 @@ struct Holder {
 }
 
 impl Holder {
-    /// Starts it, and waits until it has the lock.
+    /// Starts a holder, and waits until it has the lock.
     fn start(place: &Place, folder: &Path, lease: Duration) -> Holder {
         let name = fastrand::u64(..);
         let (held, outcome) = (folder.join(format!("{name}.held")), folder.join(format!("{name}.outcome")));
@@ -95,7 +95,7 @@ impl Holder {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Lets it write; what it was told.
+    /// Lets the holder write, and returns the outcome.
     fn write(mut self) -> String {
         std::fs::remove_file(&self.job.held).unwrap();
         assert!(self.child.wait().unwrap().success());
@@ -149,7 +149,7 @@ on_both!(
 
 async fn a_paused_holder_writes_nothing_any_more(place: Place) {
     let (folder, store) = (tempfile::tempdir().unwrap(), open(&place).await);
-    // One that is not paused keeps it for as long as it wants, and its write is done.
+    // A holder that is not paused keeps the lock, and its write is done.
     let lease = Duration::from_secs(1);
     let alive = Holder::start(&place, folder.path(), lease);
     let told = acquire(&store, lease * 3).await.unwrap_err().to_string();
@@ -164,7 +164,7 @@ async fn a_paused_holder_writes_nothing_any_more(place: Place) {
     paused.signal(Signal::CONT);
     assert_eq!(paused.write(), "Ok(Conflict)");
     assert_eq!(guarded(&store).await.as_deref(), Some("another's"));
-    // What it does in the end takes nothing from who has the lock now.
+    // The release of the former holder does not affect the new one.
     assert!(lock.is_held().await.unwrap());
     lock.release().await;
 }
@@ -188,7 +188,7 @@ async fn a_killed_holder_elsewhere_is_waited_for_until_its_lease_ends(place: Pla
     let mut holder = Holder::start(&place, folder.path(), lease);
     holder.signal(Signal::KILL);
     let _ = holder.child.wait();
-    // As if it had run on another machine: nobody here can tell that it is gone.
+    // As if it had run on another machine: its end can't be seen from here.
     let entry = get(&*store, &keys::lock("it")).await.unwrap().unwrap();
     let mut held: Held<LockRecord> = decode(&store.name(), &entry).unwrap();
     held.record.process.place = "another machine".to_owned();

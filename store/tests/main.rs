@@ -1,4 +1,4 @@
-//! The stores, and what is claimed in them: one suite for all of them.
+//! The stores, allocations, IPAM and locks: one suite for all back ends.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,8 +7,9 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod allocations;
+mod consistency;
 mod etcd;
-mod given;
 mod history;
 mod interleavings;
 mod laws;
@@ -17,7 +18,6 @@ mod memory;
 mod open;
 mod pods;
 mod ports;
-mod reclaim;
 mod secured;
 mod stores;
 mod stress;

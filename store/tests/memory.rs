@@ -1,5 +1,5 @@
-//! A store in memory in which every call waits until it is let in, so that a test decides in which order things happen,
-//! what is lost, and what comes late.
+//! A store in memory in which every call waits for permission, so that a test decides the order of the calls, which replies
+//! are lost, and which commits come late.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,18 +11,18 @@ use midoform_store::{
 };
 use tokio::sync::oneshot;
 
-/// What becomes of a call that is let in.
+/// The fate of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is done and answered.
+    /// It is executed, and has a reply.
     Goes,
-    /// It is done, and its answer is lost.
+    /// It is executed, and its reply is lost.
     LosesAnswer,
-    /// Its answer is lost, and it is still on its way: it is done later, or never.
+    /// Its reply is lost, and it is still on its way: it is executed later, or never.
     IsLate,
 }
 
-/// Keys and values, and who waits to be let in.
+/// Keys and values, and the waiting calls.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     entries: BTreeMap<String, Entry>,
@@ -33,7 +33,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Who waits to be let in.
+    /// The waiting calls, by party.
     pub(crate) fn waiting(&self) -> Vec<usize> {
         self.waiting.keys().copied().collect()
     }
@@ -46,7 +46,7 @@ impl Memory {
         self.late.len()
     }
 
-    /// What was on its way arrives.
+    /// Executes a late commit.
     pub(crate) fn arrive(&mut self, at: usize) {
         let transaction = self.late.remove(at);
         self.apply(&transaction);
@@ -56,7 +56,7 @@ impl Memory {
         self.entries.values().any(|entry| entry.lease.is_some())
     }
 
-    /// All leases end: whoever holds a lock was paused for too long.
+    /// Ends all leases, as if the holders had been paused for too long.
     pub(crate) fn end_leases(&mut self) {
         self.entries.retain(|_, entry| entry.lease.is_none());
         self.revision += 1;
@@ -88,7 +88,7 @@ impl Memory {
     }
 }
 
-/// One party's way to the memory. With a number it waits at each call until it is let in.
+/// The connection of one party. With a number it waits at each call for permission.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     memory: Arc<Mutex<Memory>>,

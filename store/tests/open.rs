@@ -1,4 +1,4 @@
-//! Which store a site names.
+//! The store that a site names.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, parse};
 use midoform_store::open;
-use midoform_store::open::{Around, Place};
+use midoform_store::open::{Location, OpenOptions};
 
 fn site(store: &str) -> Site {
     let text = format!("name = \"s\"\n[midonet]\nembedded = true\n{store}");
@@ -16,13 +16,13 @@ fn site(store: &str) -> Site {
 
 #[test]
 fn a_site_says_where_its_store_is() {
-    let around = Around { folder: "/srv/site".into(), ..Around::default() };
-    let place = |store: &str| open::place_of(&site(store), &around);
-    assert!(matches!(place(""), Place::LockFile));
-    let Place::Embedded(path) = place("[store]\npath = \"a/b.db\"") else { panic!("a file") };
+    let around = OpenOptions { folder: "/srv/site".into(), ..OpenOptions::default() };
+    let place = |store: &str| open::location_of(&site(store), &around);
+    assert!(matches!(place(""), Location::LockFile));
+    let Location::Embedded(path) = place("[store]\npath = \"a/b.db\"") else { panic!("a file") };
     assert_eq!(path, Path::new("/srv/site/a/b.db"));
     let etcd = "[etcd]\nendpoints = \"https://a:2379\"\nca = \"ca.pem\"\ncert = \"/c.pem\"\nkey = \"k.pem\"\ntimeout = 9";
-    let Place::Etcd(settings, tls) = place(etcd) else { panic!("etcd") };
+    let Location::Etcd(settings, tls) = place(etcd) else { panic!("etcd") };
     assert_eq!((settings.prefix.as_str(), settings.timeout), ("/midoform/s/", Duration::from_secs(9)));
     assert_eq!(tls.ca.unwrap(), Path::new("/srv/site/ca.pem"));
     assert_eq!(tls.identity.unwrap(), ("/c.pem".into(), "/srv/site/k.pem".into()));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use midoform_store::ipam::{Ask, Claim, ClaimError, Holder, Pods, Progress};
+use midoform_store::ipam::{Claim, ClaimError, ClaimRequest, Holder, Ipam, Progress};
 use midoform_store::ready::ReadyPort;
 use midoform_store::tenants::TenantError;
 use midoform_store::{Range, SharedStore, keys, locks, read_one, tenants};
@@ -32,7 +32,7 @@ async fn keys_below(store: &SharedStore, prefix: &str) -> Vec<String> {
 
 async fn a_claim_holds_address_and_attachment(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/24")])).await;
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let held = attached(&pods, &ask("acme", "c1")).await;
     let record = &held.record;
     assert!(record.cidr.contains(&record.address));
@@ -51,23 +51,23 @@ async fn a_claim_holds_address_and_attachment(store: &SharedStore) {
 
 async fn the_same_owner_gets_the_same_answer(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/24")])).await;
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let first = attached(&pods, &ask("acme", "c1")).await;
     let Claim::Attached { attachment, new, .. } = pods.claim(&ask("acme", "c1")).await.unwrap() else {
         panic!("it is attached")
     };
     assert_eq!((*attachment, new), (first.clone(), false));
-    let other = Ask { address: Some("10.0.0.77".parse().unwrap()), ..ask("acme", "c1") };
+    let other = ClaimRequest { address: Some("10.0.0.77".parse().unwrap()), ..ask("acme", "c1") };
     assert!(matches!(pods.claim(&other).await, Err(ClaimError::Elsewhere { .. })));
-    let second = Ask { host: host(2), ..ask("acme", "c1") };
+    let second = ClaimRequest { host: host(2), ..ask("acme", "c1") };
     assert_ne!(attached(&pods, &second).await.record.address, first.record.address);
 }
 
 async fn a_tenant_that_is_not_made_has_no_addresses(store: &SharedStore) {
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     assert!(matches!(pods.claim(&ask("acme", "c1")).await.unwrap(), Claim::NotReady));
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/24")])).await;
-    let elsewhere = Ask { bridge: Some("db".to_owned()), ..ask("acme", "c1") };
+    let elsewhere = ClaimRequest { bridge: Some("db".to_owned()), ..ask("acme", "c1") };
     let error = pods.claim(&elsewhere).await.unwrap_err();
     assert_eq!(error.to_string(), "tenant `acme` has no bridge `db`; it has: web");
 }
@@ -75,7 +75,7 @@ async fn a_tenant_that_is_not_made_has_no_addresses(store: &SharedStore) {
 async fn a_full_bridge_says_so_and_a_grown_one_takes_over(store: &SharedStore) {
     let mut ready = tenant("acme", vec![bridge("web", "10.0.0.0/29"), bridge("db", "10.0.1.0/24")]);
     publish(store, &ready).await;
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let mut given = BTreeSet::new();
     for number in 0..5 {
         given.insert(attached(&pods, &ask("acme", number)).await.record.address);
@@ -96,8 +96,8 @@ async fn a_full_bridge_says_so_and_a_grown_one_takes_over(store: &SharedStore) {
     assert_eq!(held.record.cidr, ready.bridges[2].cidr);
 }
 
-/// Claims all five of a /29, and releases them one after the other, with time between.
-async fn used_up(store: &SharedStore, pods: &Pods) -> Vec<Ipv4Addr> {
+/// Claims all five addresses of a /29, and releases them one after the other, with time between.
+async fn used_up(store: &SharedStore, pods: &Ipam) -> Vec<Ipv4Addr> {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/29")])).await;
     let mut held = Vec::new();
     for number in 0..5 {
@@ -111,7 +111,7 @@ async fn used_up(store: &SharedStore, pods: &Pods) -> Vec<Ipv4Addr> {
 }
 
 async fn the_least_recently_released_comes_next(store: &SharedStore) {
-    let pods = Pods::new(store.clone()).with_quarantine(Duration::ZERO);
+    let pods = Ipam::new(store.clone()).with_quarantine(Duration::ZERO);
     let order = used_up(store, &pods).await;
     for (number, address) in order.into_iter().enumerate() {
         assert_eq!(attached(&pods, &ask("acme", format!("again-{number}"))).await.record.address, address);
@@ -119,7 +119,7 @@ async fn the_least_recently_released_comes_next(store: &SharedStore) {
 }
 
 async fn a_released_address_rests_unless_nothing_else_is_left(store: &SharedStore) {
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/29")])).await;
     let first = attached(&pods, &ask("acme", "first")).await;
     pods.release(&first).await.unwrap();
@@ -135,9 +135,11 @@ async fn an_address_that_is_asked_for(store: &SharedStore) {
     let mut web = bridge("web", "10.0.0.0/24");
     web.set_aside = vec!["10.0.0.9".parse().unwrap()];
     publish(store, &tenant("acme", vec![web, bridge("db", "10.0.1.0/24")])).await;
-    let pods = Pods::new(store.clone());
-    let wanting =
-        |container: &str, address: &str| Ask { address: address.parse().ok(), ..ask("acme", container) };
+    let pods = Ipam::new(store.clone());
+    let wanting = |container: &str, address: &str| ClaimRequest {
+        address: address.parse().ok(),
+        ..ask("acme", container)
+    };
     for address in ["10.0.0.9", "10.0.1.7"] {
         let held = attached(&pods, &wanting(address, address)).await;
         assert_eq!(held.record.address.to_string(), address);
@@ -155,7 +157,7 @@ async fn an_address_that_is_asked_for(store: &SharedStore) {
         let error = pods.claim(&wanting("other", address)).await.unwrap_err().to_string();
         assert_eq!(error, format!("the address {address} can't be had: {why}"));
     }
-    // A released one can be asked for at once.
+    // A released address can be requested at once.
     let held = pods.find(host(1), &owner("10.0.1.7")).await.unwrap().unwrap();
     pods.release(&held).await.unwrap();
     assert_eq!(attached(&pods, &wanting("other", "10.0.1.7")).await.record.address.to_string(), "10.0.1.7");
@@ -167,15 +169,15 @@ async fn static_ports_hold_theirs(store: &SharedStore) {
     let port = |name: &str, last| ReadyPort { name: name.to_owned(), address: Ipv4Addr::new(10, 0, 0, last) };
     ready.ports = vec![port("one", 1), port("two", 2)];
     publish(store, &ready).await;
-    let pods = Pods::new(store.clone());
-    let wanting = Ask { address: Some(Ipv4Addr::new(10, 0, 0, 2)), ..ask("acme", "c") };
+    let pods = Ipam::new(store.clone());
+    let wanting = ClaimRequest { address: Some(Ipv4Addr::new(10, 0, 0, 2)), ..ask("acme", "c") };
     let error = pods.claim(&wanting).await.unwrap_err();
     assert_eq!(error.to_string(), "the address 10.0.0.2 is held by the static port `two`");
     for number in 0..3 {
         assert!(attached(&pods, &ask("acme", number)).await.record.address > Ipv4Addr::new(10, 0, 0, 2));
     }
     assert!(matches!(pods.claim(&ask("acme", 3)).await.unwrap(), Claim::Full { .. }));
-    // A port that the spec no longer has gives its address back; one can't take a pod's.
+    // A port that the spec no longer has frees its address; a port can't take a pod's address.
     ready.ports = vec![port("two", 1)];
     publish(store, &ready).await;
     assert_eq!(attached(&pods, &wanting).await.record.address, Ipv4Addr::new(10, 0, 0, 2));
@@ -187,12 +189,12 @@ async fn static_ports_hold_theirs(store: &SharedStore) {
 
 async fn a_release_is_idempotent_and_spares_a_new_claim(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/24")])).await;
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let mut held = attached(&pods, &ask("acme", "c1")).await;
     let early = held.clone();
     held.record.state = Progress::Done;
     assert!(pods.update(&mut held).await.unwrap());
-    // What was read before it came further is still the same claim.
+    // An older read of the attachment is still the same claim.
     pods.release(&early).await.unwrap();
     pods.release(&early).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2)).await;
@@ -203,7 +205,7 @@ async fn a_release_is_idempotent_and_spares_a_new_claim(store: &SharedStore) {
 
 async fn an_update_needs_what_was_read(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/24")])).await;
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let mut held = attached(&pods, &ask("acme", "c1")).await;
     let mut stale = held.clone();
     held.record.port = Some(host(9));
@@ -219,7 +221,7 @@ async fn many_at_once_get_one_each(store: &SharedStore) {
     publish(store, &tenant("acme", vec![web])).await;
     let claims: Vec<_> = (0..capacity)
         .map(|number| {
-            let pods = Pods::new(store.clone());
+            let pods = Ipam::new(store.clone());
             tokio::spawn(async move { attached(&pods, &ask("acme", number)).await })
         })
         .collect();
@@ -228,19 +230,19 @@ async fn many_at_once_get_one_each(store: &SharedStore) {
         given.insert(claim.await.unwrap().record.address);
     }
     assert_eq!(given.len(), capacity);
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     assert!(matches!(pods.claim(&ask("acme", "one more")).await.unwrap(), Claim::Full { .. }));
 }
 
 async fn a_retired_tenant_leaves_nothing(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/24")])).await;
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let held = attached(&pods, &ask("acme", "c1")).await;
     let lock = locks::acquire(store, "tenant:acme", "a test", Duration::ZERO).await.unwrap();
-    let refused = tenants::retire(store, &lock.fence(), "acme", false).await.unwrap_err();
+    let refused = tenants::withdraw(store, &lock.fence(), "acme", false).await.unwrap_err();
     assert!(refused.to_string().starts_with("tenant `acme` has 1 pods attached"), "{refused}");
     pods.release(&held).await.unwrap();
-    tenants::retire(store, &lock.fence(), "acme", false).await.unwrap();
+    tenants::withdraw(store, &lock.fence(), "acme", false).await.unwrap();
     lock.release().await;
     assert_eq!(keys_below(store, "").await, [""; 0]);
     assert!(matches!(pods.claim(&ask("acme", "c1")).await.unwrap(), Claim::NotReady));

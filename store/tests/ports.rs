@@ -1,14 +1,14 @@
-//! MidoNet's ports beside what is claimed: what is left over is found, and nothing is deleted that may be in use.
+//! MidoNet's ports and the attachments: orphaned ports are found, and nothing that may be in use is deleted.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::topology::key::Namespace;
+use midoform_store::ipam::consistency::Finding;
 use midoform_store::ipam::ports;
-use midoform_store::ipam::ports::{Left, Port, Reclaiming, repair_ports};
-use midoform_store::ipam::reclaim::Finding;
-use midoform_store::ipam::{Attachment, Claim, Pods, Progress, reclaim};
+use midoform_store::ipam::ports::{OrphanedPort, Port, PortDeletion, repair_ports};
+use midoform_store::ipam::{Attachment, Claim, Ipam, Progress, consistency};
 use midoform_store::record::{Held, encode};
 use midoform_store::{SharedStore, StoreError, Transaction, get, keys};
 use uuid::Uuid;
@@ -26,7 +26,7 @@ on_every_store!(
 
 const SITE: &str = "site";
 
-/// What MidoNet tells of a pod's port, under the id that midoform gave it.
+/// A pod's port as MidoNet returns it, with midoform's id.
 fn port_of(attachment: &Attachment) -> Port {
     let owner = &attachment.owner;
     let key = pod::key(&attachment.tenant, attachment.host, &owner.container, &owner.interface).join("port");
@@ -39,19 +39,19 @@ fn port_of(attachment: &Attachment) -> Port {
     }
 }
 
-async fn pods_of(store: &SharedStore) -> Pods {
+async fn pods_of(store: &SharedStore) -> Ipam {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/28")])).await;
-    Pods::new(store.clone())
+    Ipam::new(store.clone())
 }
 
-/// One that was attached and released, and whose port is still there.
-async fn left(pods: &Pods, container: &str) -> Port {
+/// Attaches and releases a container, and returns its port, which still exists.
+async fn left(pods: &Ipam, container: &str) -> Port {
     let held = attached(pods, &ask("acme", container)).await;
     pods.release(&held).await.unwrap();
     port_of(&held.record)
 }
 
-async fn done(pods: &Pods, container: &str) -> Held<Attachment> {
+async fn done(pods: &Ipam, container: &str) -> Held<Attachment> {
     let mut held = attached(pods, &ask("acme", container)).await;
     held.record.state = Progress::Done;
     assert!(pods.update(&mut held).await.unwrap());
@@ -59,7 +59,7 @@ async fn done(pods: &Pods, container: &str) -> Held<Attachment> {
 }
 
 async fn compare(store: &SharedStore, ports: &[Port], grace: Duration) -> Vec<Finding> {
-    let world = reclaim::read(store).await.unwrap();
+    let world = consistency::read(store).await.unwrap();
     assert_eq!(world.findings(), []);
     world.compare(&world, ports, SITE, grace)
 }
@@ -68,11 +68,11 @@ fn told(findings: &[Finding]) -> Vec<(&str, bool)> {
     findings.iter().map(|finding| (finding.code, finding.safe)).collect()
 }
 
-/// Where deletions are written down.
+/// Records deletions.
 type Deleted = Arc<Mutex<Vec<Uuid>>>;
 
 async fn repair(store: &SharedStore, findings: &mut [Finding], deleted: &Deleted) {
-    let delete = async |left: &Left| -> Result<(), StoreError> {
+    let delete = async |left: &OrphanedPort| -> Result<(), StoreError> {
         deleted.lock().unwrap().push(left.port.id);
         Ok(())
     };
@@ -100,7 +100,7 @@ async fn what_is_left_over_is_found(store: &SharedStore) {
     assert_eq!(told(&findings), expected, "{findings:?}");
     assert!(findings[0].key == begun.key && findings[1].key == lost.key);
     assert!(findings[1].what.contains("container lost") && findings[2].what.contains("container gone"));
-    // What was released only now may still be on its way out; one that begins has time.
+    // The port of a recent release may still be deleted by its owner; a new attachment has time.
     let findings = compare(store, &ports, ports::GRACE).await;
     let late = [
         ("attachment-without-port", false),
@@ -109,14 +109,14 @@ async fn what_is_left_over_is_found(store: &SharedStore) {
         ("port-without-claim", false),
     ];
     assert_eq!(told(&findings), late, "{findings:?}");
-    // Repairing deletes what is safe, and leaves no mark.
+    // A repair deletes what is safe, and leaves no mark.
     let mut findings = compare(store, &ports, Duration::ZERO).await;
     let deleted = Deleted::default();
     repair(store, &mut findings, &deleted).await;
     assert_eq!(*deleted.lock().unwrap(), [gone.id, Uuid::from_u128(1)]);
     assert!(findings.iter().all(|finding| finding.repaired == finding.safe));
     assert_eq!(get(&**store, &keys::reclaiming(host(1), &owner("gone"))).await.unwrap(), None);
-    // Who has the address next is no reason to delete what another may have left.
+    // The next holder of the address does not make another container's port safe to delete.
     let address = pods.find(host(1), &owner("whole")).await.unwrap().unwrap().record.address;
     assert!(
         compare(store, &[], Duration::ZERO).await.iter().any(|it| it.what.contains(&address.to_string()))
@@ -127,13 +127,13 @@ async fn what_comes_or_goes_meanwhile_is_left(store: &SharedStore) {
     let pods = pods_of(store).await;
     let leaves = done(&pods, "leaves").await;
     let changes = done(&pods, "changes").await;
-    let before = reclaim::read(store).await.unwrap();
-    // MidoNet is read while one is attached, one is detached, and one is attached anew.
+    let before = consistency::read(store).await.unwrap();
+    // MidoNet is read while one container is attached, one is detached, and one is attached again.
     let comes = done(&pods, "comes").await;
     pods.release(&leaves).await.unwrap();
     pods.release(&changes).await.unwrap();
     let again = done(&pods, "changes").await;
-    let after = reclaim::read(store).await.unwrap();
+    let after = consistency::read(store).await.unwrap();
     for ports in [vec![], vec![port_of(&leaves.record), port_of(&comes.record), port_of(&again.record)]] {
         assert_eq!(before.compare(&after, &ports, SITE, Duration::ZERO), [], "{ports:?}");
     }
@@ -156,13 +156,13 @@ async fn a_container_is_not_attached_while_its_port_is_deleted(store: &SharedSto
     let port = left(&pods, "c1").await;
     let mut findings = compare(store, std::slice::from_ref(&port), Duration::ZERO).await;
     let claiming: Arc<Mutex<Option<tokio::task::JoinHandle<Claim>>>> = Arc::default();
-    let delete = async |_: &Left| -> Result<(), StoreError> {
+    let delete = async |_: &OrphanedPort| -> Result<(), StoreError> {
         let pods = pods.clone();
         let claim = tokio::spawn(async move { pods.claim(&ask("acme", "c1")).await.unwrap() });
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert!(!claim.is_finished(), "it was attached while its port was being deleted");
-        // Others are not held up.
-        attached(&Pods::new(store.clone()), &ask("acme", "c2")).await;
+        // Other containers do not wait.
+        attached(&Ipam::new(store.clone()), &ask("acme", "c2")).await;
         *claiming.lock().unwrap() = Some(claim);
         Ok(())
     };
@@ -176,28 +176,29 @@ async fn a_deletion_that_fails_is_made_by_the_next_run(store: &SharedStore) {
     let pods = pods_of(store).await;
     let port = left(&pods, "c1").await;
     let look = async || compare(store, std::slice::from_ref(&port), Duration::ZERO).await;
-    let fail = async |_: &Left| -> Result<(), StoreError> {
+    let fail = async |_: &OrphanedPort| -> Result<(), StoreError> {
         Err(StoreError::Unreachable { store: "the API".to_owned(), cause: "gone".to_owned() })
     };
     let mut findings = look().await;
     assert!(repair_ports(store, &mut findings, fail).await.is_err());
     assert!(!findings[0].repaired);
-    // A run that was killed on the way left its mark: what is younger may be under way, what is old is not.
+    // An interrupted run left its mark: a recent one may be under way, an old one is not.
     let key = keys::reclaiming(host(1), &owner("c1"));
     let deleted = Deleted::default();
     let now = u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
     for (since, is_old) in [(now, false), (1, true)] {
-        let mark = Transaction::default().put(&key, encode(&Reclaiming { port: port.id, since }));
+        let mark = Transaction::default().put(&key, encode(&PortDeletion { port: port.id, since }));
         store.commit(&mark).await.unwrap();
-        let codes: Vec<_> = reclaim::check(store).await.unwrap().iter().map(|it| it.code).collect();
+        let codes: Vec<_> =
+            consistency::read(store).await.unwrap().findings().iter().map(|it| it.code).collect();
         assert_eq!(codes, vec!["reclaim-unfinished"; usize::from(is_old)]);
-        let world = reclaim::read(store).await.unwrap();
+        let world = consistency::read(store).await.unwrap();
         let mut findings = world.compare(&world, std::slice::from_ref(&port), SITE, Duration::ZERO);
         repair(store, &mut findings, &deleted).await;
         assert_eq!(findings[0].repaired, is_old);
     }
     assert_eq!(*deleted.lock().unwrap(), [port.id]);
-    assert_eq!(reclaim::check(store).await.unwrap(), []);
+    assert_eq!(consistency::read(store).await.unwrap().findings().to_vec(), []);
 }
 
 async fn one_of_two_repairs_deletes(store: &SharedStore) {
@@ -205,7 +206,7 @@ async fn one_of_two_repairs_deletes(store: &SharedStore) {
     let port = left(&pods, "c1").await;
     let findings = compare(store, std::slice::from_ref(&port), Duration::ZERO).await;
     let deleted = Deleted::default();
-    let delete = async |left: &Left| -> Result<(), StoreError> {
+    let delete = async |left: &OrphanedPort| -> Result<(), StoreError> {
         let mut second = findings.clone();
         repair(store, &mut second, &deleted).await;
         assert!(!second[0].repaired);

@@ -1,4 +1,4 @@
-//! etcd behind TLS and a login: who is let in, and what those are told who are not.
+//! etcd with TLS and a login: the accepted ones, and the errors of the others.
 
 use std::path::Path;
 use std::process::Command;
@@ -32,7 +32,7 @@ async fn put(store: &SharedStore) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Once the server is up.
+/// Calls once the server is up.
 async fn put_patiently(store: &SharedStore) {
     let end = Instant::now() + Duration::from_secs(60);
     while let Err(error) = put(store).await {
@@ -41,7 +41,7 @@ async fn put_patiently(store: &SharedStore) {
     }
 }
 
-/// Not let in, within the time of one call, and not to be tried again.
+/// Access is refused within the time of one call, and there is no reason to try again.
 async fn refused(store: &SharedStore) -> String {
     let started = Instant::now();
     let read = get(&**store, "site").await.unwrap_err();
@@ -61,7 +61,7 @@ async fn a_ca_vouches_for_the_members() {
     let store = open(&cluster, Some("ca"), None);
     put_patiently(&store).await;
     assert_eq!(get(&*store, "site").await.unwrap().unwrap().value, "1");
-    // Neither another CA nor the system's vouch for it.
+    // Neither another CA nor those of the system signed it.
     for ca in [Some("other"), None] {
         let told = refused(&open(&cluster, ca, None)).await;
         assert!(told.contains("certificate"), "{told}");
@@ -85,7 +85,7 @@ async fn members_may_want_a_certificate_too() {
     };
     put_patiently(&open(&cluster, Some("ca"), Some("client"))).await;
     for identity in [None, Some("other")] {
-        // Whether its reason comes through before it closes the connection is left to chance.
+        // The reason may or may not arrive before the connection is closed.
         let started = Instant::now();
         let told = put(&open(&cluster, Some("ca"), identity)).await.unwrap_err();
         assert!(started.elapsed() < TIMEOUT + Duration::from_secs(2), "{:?}", started.elapsed());
@@ -93,7 +93,7 @@ async fn members_may_want_a_certificate_too() {
     }
 }
 
-/// Lets only those in who have a login: root, and who may do all below the site's prefix.
+/// Requires a login: root, and a user who may do everything below the site's prefix.
 fn enable_login(cluster: &Cluster) {
     for line in [
         "user add root:secret",
@@ -129,13 +129,13 @@ async fn a_login_is_needed_where_etcd_wants_one() {
     assert!(told.contains("refuses") && told.contains("invalid user ID or password"), "{told}");
     let told = refused(&crate::etcd::store_at(cluster.endpoints(), "/midoform/s/", TIMEOUT).await).await;
     assert!(told.contains("refuses") && told.contains("user name is empty"), "{told}");
-    // Another site's prefix is not its own.
+    // The prefix of another site is refused.
     let other =
         Settings { prefix: "/midoform/t/".to_owned(), ..settings(&cluster, Some(("midoform", "word"))) };
     let other: SharedStore = Arc::new(Etcd::open(other).await.unwrap());
     let told = refused(&other).await;
     assert!(told.contains("permission denied"), "{told}");
-    // A member that is started again knows no token any more.
+    // A restarted member has lost all tokens.
     cluster.kill(0);
     cluster.run(0);
     put_patiently(&store).await;

@@ -1,4 +1,4 @@
-//! What every store has to do, and what each does alike.
+//! The operations of every store.
 
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ async fn a_lease_takes_its_keys_along(store: &SharedStore) {
     assert_eq!(values(&read_one(&**store, Range::prefix("")).await.unwrap()), [("b", "2")]);
     assert!(!store.keep_alive(lease).await.unwrap());
     store.revoke(lease).await.unwrap();
-    // A key that is put again without a lease outlives it.
+    // A key that is written again without a lease outlives the lease.
     let lease = store.grant(Duration::from_secs(60)).await.unwrap();
     store.commit(&Transaction::default().put_leased("c", "1", lease)).await.unwrap();
     put(store, "c", "2").await;
@@ -137,7 +137,7 @@ async fn a_lease_that_is_kept_alive_stays(store: &SharedStore) {
     }
     assert!(get(&**store, "kept").await.unwrap().is_some());
     assert!(!store.keep_alive(left).await.unwrap());
-    // What ended is as if it had never been there.
+    // A key whose lease ended is as if it had never existed.
     let again = Transaction::default().when_absent("left").put("left", "2");
     assert!(matches!(store.commit(&again).await.unwrap(), Commit::Done(_)));
 }

@@ -2,7 +2,7 @@
 //! processes are killed in the middle of a call or paused for longer than their lock's lease. Then: the state, and the
 //! history of every address.
 //!
-//! `MIDOFORM_STRESS=64x100000` says how many processes and how many addresses in total (`scripts/stress.sh`).
+//! `MIDOFORM_STRESS=64x100000`: the number of processes, and of addresses in total (`scripts/stress.sh`).
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use midoform_store::ipam::{ClaimError, Pods, reclaim};
+use midoform_store::ipam::{ClaimError, Ipam, consistency};
 use midoform_store::locks::LockRecord;
 use midoform_store::record::{Held, decode};
 use midoform_store::{Range, SharedStore, get, keys, read_one, tenants};
@@ -23,12 +23,12 @@ use crate::support::{bridge, publish, tenant};
 
 const PREFIX: &str = "/midoform/stress/";
 
-/// The processes, and what was done to them.
+/// The processes, and their faults.
 struct Crowd {
     folder: PathBuf,
     jobs: Vec<Job>,
     running: Vec<Child>,
-    /// Who is paused, and until when.
+    /// The paused processes, and the end of the pause.
     paused: BTreeMap<usize, Instant>,
     kills: usize,
     pauses: usize,
@@ -67,7 +67,7 @@ impl Crowd {
         let _ = kill_process(Pid::from_raw(id).unwrap(), signal);
     }
 
-    /// How many still run. One that failed ends the test.
+    /// Returns the number of running processes. One that failed ends the test.
     fn left(&mut self) -> usize {
         let mut left = 0;
         for (worker, child) in self.running.iter_mut().enumerate() {
@@ -83,7 +83,7 @@ impl Crowd {
         left
     }
 
-    /// Kills a process where it is, and starts it again.
+    /// Kills a process, and starts it again.
     fn kill(&mut self, worker: usize) {
         if self.running[worker].try_wait().unwrap().is_some() {
             return;
@@ -111,7 +111,7 @@ impl Crowd {
         }
     }
 
-    /// The worker of the process that holds the lock now, if one does.
+    /// Returns the worker of the process that holds the lock now.
     async fn holder(&self, store: &SharedStore) -> Option<usize> {
         let key = keys::lock(LOCK);
         let look = get(&**store, &key);
@@ -130,13 +130,13 @@ impl Drop for Crowd {
     }
 }
 
-/// A member of three that is away, and since when it is to be back.
+/// A member that is away, and the time of its return.
 enum Away {
     Killed(usize, Instant),
     Paused(usize, Instant),
 }
 
-/// What is done to the cluster: one member at a time is away, so that the others go on.
+/// The faults of the cluster: one member at a time is away, so that the others continue.
 struct Faults<'c> {
     cluster: &'c Cluster,
     away: Option<Away>,
@@ -174,7 +174,7 @@ impl Faults<'_> {
     }
 }
 
-/// Lets all of them run to their end, among faults.
+/// Waits for the end of all processes, during faults.
 async fn run(store: &SharedStore, crowd: &mut Crowd, faults: &mut Faults<'_>, most: Duration) {
     let started = Instant::now();
     while crowd.left() > 0 {
@@ -187,7 +187,7 @@ async fn run(store: &SharedStore, crowd: &mut Crowd, faults: &mut Faults<'_>, mo
         match fastrand::u8(..50) {
             0..3 => crowd.kill(worker),
             3 => crowd.pause(worker, Duration::from_millis(fastrand::u64(100..3000))),
-            // Whoever holds the lock, if anybody does.
+            // The holder of the lock, if there is one.
             kind @ 4..6 => {
                 worker = crowd.holder(store).await.unwrap_or(worker);
                 if kind == 4 { crowd.kill(worker) } else { crowd.pause(worker, long) }
@@ -199,7 +199,7 @@ async fn run(store: &SharedStore, crowd: &mut Crowd, faults: &mut Faults<'_>, mo
     faults.step(true);
 }
 
-/// What the logs say of each address, and the claims of which nobody saw what became.
+/// The histories of all addresses from the logs, and the claims of killed processes whose outcome is unknown.
 fn histories(logs: &[Vec<Line>]) -> (BTreeMap<Ipv4Addr, Vec<Operation>>, BTreeMap<String, u64>) {
     let mut histories: BTreeMap<Ipv4Addr, Vec<Operation>> = BTreeMap::new();
     let mut lost = BTreeMap::new();
@@ -242,20 +242,20 @@ async fn patiently<T, E: Into<ClaimError>>(mut call: impl AsyncFnMut() -> Result
     }
 }
 
-/// What came out of it.
+/// The result.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     duplicates: usize,
     leaks: usize,
     operations: usize,
-    /// Claims of killed processes that were done after somebody had looked for them: the runtime's GC finds them.
+    /// Claims of killed processes that were executed after the check: the runtime's GC finds them.
     late: usize,
 }
 
-/// Looks at the state and at every history.
+/// Checks the state and every history.
 async fn judge(store: &SharedStore, logs: &[Vec<Line>]) -> Outcome {
     let (mut histories, lost) = histories(logs);
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let mut outcome = Outcome::default();
     let left = patiently(async || pods.all(None).await).await;
     for held in &left {
@@ -276,7 +276,7 @@ async fn judge(store: &SharedStore, logs: &[Vec<Line>]) -> Outcome {
     for held in &left {
         patiently(async || pods.release(held).await).await;
     }
-    let findings = patiently(async || reclaim::check(store).await).await;
+    let findings = patiently(async || consistency::read(store).await).await.findings().to_vec();
     outcome.leaks += findings.len();
     let known = patiently(async || tenants::addresses(store, "acme").await).await;
     outcome.leaks += known.values().filter(|held| held.record.holder.is_some()).count();
@@ -300,7 +300,7 @@ fn size() -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_and_members_come_and_go() {
-    // History goes while it is made, as where etcd is run for long.
+    // The history is compacted during the test, as in a long-running etcd.
     let compacting = "--auto-compaction-mode periodic --auto-compaction-retention 10s";
     let Some(cluster) = Cluster::start_with(3, compacting, |_| ()) else {
         println!("SKIPPED: etcd is not installed (etcd-server)");
@@ -318,7 +318,7 @@ async fn processes_and_members_come_and_go() {
     let took = started.elapsed().as_secs_f64();
     let logs: Vec<Vec<Line>> = crowd.jobs.iter().map(|job| lines(&job.log)).collect();
     let Outcome { duplicates, leaks, operations, late } = judge(&store, &logs).await;
-    // Counted up under a lock that was lost again and again: nobody overwrote what another had counted.
+    // The counter under a lock that was lost again and again: no increment was overwritten.
     let counter = patiently(async || get(&*store, COUNTER).await).await;
     let counter: usize = counter.map_or(0, |entry| entry.value.parse().unwrap());
     let counted = patiently(async || read_one(&*store, Range::prefix(COUNTED)).await).await.len();

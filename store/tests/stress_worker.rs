@@ -1,6 +1,6 @@
-//! One process of the stress test: claims and releases one container after another, and writes down each call before it
-//! makes it and each answer when it has it. Killed and started again, it goes on where it was, as a container runtime
-//! does: what it was doing is looked up and taken back.
+//! One process of the stress test: claims and releases one container after another, and logs each call before it makes it
+//! and each reply. After a kill and a restart it continues, as a container runtime does: it looks up the interrupted
+//! operation and undoes it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midoform_store::backends::etcd::{Etcd, Settings};
-use midoform_store::ipam::{Ask, Attachment, Claim, ClaimError, Holder, Pods, Progress};
+use midoform_store::ipam::{Attachment, Claim, ClaimError, ClaimRequest, Holder, Ipam, Progress};
 use midoform_store::record::Held;
 use midoform_store::{Commit, SharedStore, StoreError, Transaction, get, locks};
 use rustix::time::{ClockId, clock_gettime};
@@ -19,19 +19,19 @@ use serde::{Deserialize, Serialize};
 use crate::history::Act;
 use crate::support::{ask, host};
 
-/// The variable that tells a process what to do.
+/// The variable with the settings of a process.
 pub(crate) const JOB: &str = "MIDOFORM_STRESS_JOB";
 
-/// The lock that all take now and then, how long it outlives a process that says nothing, and what it guards.
+/// The lock that all processes take now and then, the time of its lease, and the counter that it protects.
 pub(crate) const LOCK: &str = "counter";
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 pub(crate) const COUNTER: &str = "counter";
 pub(crate) const COUNTED: &str = "counted/";
 
-/// How often each process counts the counter up, evenly over its containers.
+/// How often each process increments the counter, evenly over its containers.
 const COUNTS: usize = 6;
 
-/// The network that is claimed from.
+/// The network of the addresses.
 pub(crate) const NETWORK: &str = "10.0.0.0/25";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub(crate) struct Line {
     pub(crate) at: u64,
     pub(crate) act: Act,
     pub(crate) container: String,
-    /// What was answered; none: this is the call.
+    /// The reply; none: this is the start.
     pub(crate) answer: Option<Answer>,
 }
 
@@ -58,9 +58,9 @@ pub(crate) struct Line {
 pub(crate) enum Answer {
     /// Done, with this address.
     Done(Ipv4Addr),
-    /// Not done: this address is that container's.
+    /// Not done: that container holds the address.
     Taken(Ipv4Addr, String),
-    /// The process was killed on the way, and the next one finds nothing.
+    /// The process was killed meanwhile, and the next one finds nothing.
     Lost,
 }
 
@@ -69,7 +69,7 @@ fn now() -> u64 {
     u64::try_from(time.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap()
 }
 
-/// The log of one worker; a line that a kill cut short is none.
+/// The log of one worker, without a line that a kill truncated.
 pub(crate) fn lines(log: &std::path::Path) -> Vec<Line> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -80,7 +80,7 @@ struct Worker {
     job: Job,
     log: File,
     store: SharedStore,
-    pods: Pods,
+    pods: Ipam,
 }
 
 impl Worker {
@@ -90,12 +90,12 @@ impl Worker {
         self.log.write_all(text.as_bytes()).unwrap();
     }
 
-    fn ask(&self, container: &str, address: Option<Ipv4Addr>) -> Ask {
+    fn ask(&self, container: &str, address: Option<Ipv4Addr>) -> ClaimRequest {
         let host = host((self.job.worker % 8) as u128);
-        Ask { host, address, ..ask("acme", container) }
+        ClaimRequest { host, address, ..ask("acme", container) }
     }
 
-    /// Claims until it is said how that ended.
+    /// Claims until the outcome is certain.
     async fn claim(&mut self, container: &str, address: Option<Ipv4Addr>) -> Option<Held<Attachment>> {
         let ask = self.ask(container, address);
         self.write(Act::Claim, container, None);
@@ -140,7 +140,7 @@ impl Worker {
         self.write(Act::Release, &container, Some(Answer::Done(held.record.address)));
     }
 
-    /// It is still its own: what the plugin writes down of the port.
+    /// Checks that the attachment is still its own, and writes the port's id as the plugin does.
     async fn note(&mut self, mut held: Held<Attachment>) -> Held<Attachment> {
         let container = held.record.owner.container.clone();
         self.write(Act::Seen, &container, None);
@@ -180,7 +180,7 @@ impl Worker {
         }
     }
 
-    /// Counts up under the lock, without looking whether the number is still the one that was read: the fence does.
+    /// Increments the counter under the lock, without comparing the number itself: the fence has to protect it.
     async fn count(&self, container: &str) {
         let patience = Duration::from_secs(60);
         let Ok(lock) = locks::acquire_for(&self.store, LOCK, container, patience, LEASE).await else {
@@ -201,7 +201,7 @@ impl Worker {
         lock.release().await;
     }
 
-    /// Takes back what an earlier process of this worker was doing; the number of the next container.
+    /// Undoes the interrupted operation of an earlier process; returns the number of the next container.
     async fn recover(&mut self) -> usize {
         let lines = lines(&self.job.log);
         let Some(last) = lines.last() else { return 0 };
@@ -238,7 +238,7 @@ async fn rest() {
     tokio::time::sleep(Duration::from_millis(fastrand::u64(5..50))).await;
 }
 
-/// Ends this process when the one that started it is gone.
+/// Ends this process when its parent ends.
 fn end_with_parent() {
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
@@ -246,7 +246,7 @@ fn end_with_parent() {
     });
 }
 
-/// What the stress test starts; by itself it does nothing.
+/// The process that the stress test starts; by itself it does nothing.
 #[tokio::test]
 #[ignore = "it is a part of the stress test, which starts it"]
 async fn worker() {
@@ -261,7 +261,7 @@ async fn worker() {
     };
     let store: SharedStore = Arc::new(Etcd::open(settings).await.unwrap());
     let log = OpenOptions::new().create(true).append(true).open(&job.log).unwrap();
-    let pods = Pods::new(store.clone()).with_quarantine(Duration::ZERO);
+    let pods = Ipam::new(store.clone()).with_quarantine(Duration::ZERO);
     let containers = job.containers;
     let mut worker = Worker { job, log, store, pods };
     let first = worker.recover().await;

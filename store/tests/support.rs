@@ -1,17 +1,17 @@
-//! Stores to test with.
+//! Stores for tests.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::lock_file::LockFile;
-use midoform_store::ipam::{Ask, Attachment, Claim, Owner, Pods};
+use midoform_store::ipam::{Attachment, Claim, ClaimRequest, Ipam, Owner};
 use midoform_store::ready::{Ready, ReadyBridge};
 use midoform_store::record::Held;
 use midoform_store::{SharedStore, locks, tenants};
 use uuid::Uuid;
 
-/// A store of a test's own, and what has to outlive it.
+/// A store for one test, and its folder.
 pub(crate) struct TestStore {
     pub(crate) store: SharedStore,
     _folder: Option<tempfile::TempDir>,
@@ -29,7 +29,7 @@ pub(crate) fn lock_file() -> TestStore {
     TestStore { store: Arc::new(store), _folder: Some(folder) }
 }
 
-/// A real etcd for all tests of this program; each has a prefix of its own. None where etcd is not installed.
+/// A real etcd for all tests of this program; each has its own prefix. None if etcd is not installed.
 pub(crate) async fn etcd() -> Option<TestStore> {
     static SERVER: std::sync::OnceLock<Option<crate::etcd::Cluster>> = std::sync::OnceLock::new();
     let cluster = SERVER.get_or_init(|| crate::etcd::Cluster::start(1)).as_ref()?;
@@ -37,7 +37,7 @@ pub(crate) async fn etcd() -> Option<TestStore> {
     Some(TestStore { store, _folder: None })
 }
 
-/// Runs a test of a store against each of them.
+/// Runs a test on each store.
 macro_rules! on_every_store {
     ($($test:ident),+ $(,)?) => {
         mod etcd {
@@ -73,8 +73,8 @@ pub(crate) fn owner(container: impl std::fmt::Display) -> Owner {
     Owner { network: "midonet".to_owned(), container: container.to_string(), interface: "eth0".to_owned() }
 }
 
-pub(crate) fn ask(tenant: &str, container: impl std::fmt::Display) -> Ask {
-    Ask {
+pub(crate) fn ask(tenant: &str, container: impl std::fmt::Display) -> ClaimRequest {
+    ClaimRequest {
         owner: owner(&container),
         host: host(1),
         tenant: tenant.to_owned(),
@@ -109,7 +109,7 @@ pub(crate) fn tenant(name: &str, bridges: Vec<ReadyBridge>) -> Ready {
     }
 }
 
-/// Makes a tenant ready under its lock.
+/// Publishes a tenant under its lock.
 pub(crate) async fn publish(store: &SharedStore, ready: &Ready) {
     let name = format!("tenant:{}", ready.tenant);
     let patience = std::time::Duration::from_secs(10);
@@ -118,8 +118,8 @@ pub(crate) async fn publish(store: &SharedStore, ready: &Ready) {
     lock.release().await;
 }
 
-/// Claims what has to be had.
-pub(crate) async fn attached(pods: &Pods, ask: &Ask) -> Held<Attachment> {
+/// Claims an address, which must succeed.
+pub(crate) async fn attached(pods: &Ipam, ask: &ClaimRequest) -> Held<Attachment> {
     match pods.claim(ask).await.unwrap() {
         Claim::Attached { attachment, .. } => *attachment,
         other => panic!("not attached: {other:?}"),

@@ -1,18 +1,18 @@
-//! How often the store is asked: one read and one commit for a claim, one commit for a release.
+//! The round trips to the store: one read and one commit for a claim, one commit for a release.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use midoform_store::ipam::{Ask, Pods};
+use midoform_store::ipam::{ClaimRequest, Ipam};
 use midoform_store::{Commit, Entry, Lease, Range, SharedStore, Store, StoreError, Transaction};
 
 use crate::support::{ask, attached, bridge, on_every_store, publish, tenant};
 
 on_every_store!(a_claim_is_two_round_trips_and_a_release_one);
 
-/// Counts the calls of a store. On etcd each is one request and its answer.
+/// Counts the calls of a store. On etcd each is one request.
 #[derive(Debug)]
 struct Counting {
     store: SharedStore,
@@ -57,12 +57,12 @@ async fn a_claim_is_two_round_trips_and_a_release_one(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/20")])).await;
     let calls = Arc::new(AtomicUsize::new(0));
     let counting = Counting { store: store.clone(), calls: Arc::clone(&calls) };
-    let pods = Pods::new(Arc::new(counting)).with_quarantine(Duration::ZERO);
+    let pods = Ipam::new(Arc::new(counting)).with_quarantine(Duration::ZERO);
     let since_then = || calls.swap(0, Ordering::Relaxed);
     for number in 0..80 {
-        // New ones, ones that were used before, one that is asked for, and the same once more.
+        // New addresses, addresses that were used before, a requested one, and the same request again.
         let wanted = (number == 40).then(|| "10.0.7.7".parse().unwrap());
-        let wants = Ask { address: wanted, ..ask("acme", number) };
+        let wants = ClaimRequest { address: wanted, ..ask("acme", number) };
         let held = attached(&pods, &wants).await;
         assert_eq!(since_then(), 2, "a claim");
         attached(&pods, &wants).await;

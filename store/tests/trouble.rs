@@ -1,4 +1,4 @@
-//! etcd in trouble: members that are gone, that hang or never answer, answers of any length. Every call ends in time.
+//! etcd in trouble: members that are gone, that hang or never answer; long answers. Every call ends in time.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ async fn put(store: &SharedStore, key: &str, value: &str) {
     assert!(matches!(done, Commit::Done(_)));
 }
 
-/// A member that takes connections and never says anything.
+/// A member that accepts connections and never sends anything.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -31,14 +31,14 @@ async fn a_member_that_never_answers_ends_every_call() {
     let told = store.read(&[Range::key("a")]).await.unwrap_err();
     assert!(matches!(told, StoreError::Unreachable { .. }), "{told:?}");
     assert!(told.to_string().contains(&endpoint) && told.to_string().contains("does not answer"), "{told}");
-    // It may have been done: nobody knows.
+    // It may have been executed.
     let told = store.commit(&Transaction::default().put("a", "1")).await.unwrap_err();
     assert!(matches!(told, StoreError::Uncertain { .. } | StoreError::Unreachable { .. }), "{told:?}");
     assert!(store.grant(timeout).await.unwrap_err().is_passing());
     assert!(store.keep_alive(lease).await.unwrap_err().is_passing());
     assert!(store.revoke(lease).await.unwrap_err().is_passing());
     assert!(started.elapsed() < timeout * 6 + Duration::from_secs(3), "{:?}", started.elapsed());
-    // Nobody is there at all.
+    // No member exists.
     let gone = silent().1;
     let told = get(&*store_at(vec![gone], PREFIX, timeout).await, "a").await.unwrap_err();
     assert!(matches!(told, StoreError::Unreachable { .. }), "{told:?}");
@@ -53,7 +53,7 @@ async fn others_take_over_from_members_that_are_gone_or_silent() {
     let (_listener, silent_endpoint) = silent();
     let gone = silent().1;
     for _ in 0..4 {
-        // Which one is asked first is left to chance.
+        // The first member is random.
         let endpoints = vec![silent_endpoint.clone(), cluster.endpoints()[0].clone(), gone.clone()];
         let store = store_at(endpoints, PREFIX, Duration::from_secs(3)).await;
         assert_eq!(get(&*store, "never").await.unwrap(), None);
@@ -80,7 +80,7 @@ async fn long_answers_are_read_whole() {
     let found = read_one(&*store, Range::prefix("long/")).await.unwrap();
     assert_eq!(found.len(), 1000);
     assert!(found.iter().all(|entry| entry.value == long));
-    // More at once than etcd takes is an error that says so, and nothing is written.
+    // A transaction that is too long for etcd is an error that says so, and nothing is written.
     for (length, why) in [(1_700_000, "too large"), (3_000_000, "larger than max")] {
         let put = Transaction::default().put("huge", "x".repeat(length));
         let told = store.commit(&put).await.unwrap_err();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use midoform_store::SharedStore;
 use midoform_store::backends::embedded::Embedded;
-use midoform_store::ipam::{Attachment, Pods};
+use midoform_store::ipam::{Attachment, Ipam};
 
 use crate::args::AttachmentsOptions;
 use crate::commands::store::site_of;
@@ -52,7 +52,7 @@ fn read(options: &AttachmentsOptions) -> Result<Vec<Attachment>, CommandError> {
     };
     // A store that is not there yet has nothing attached.
     let Some(store) = store else { return Ok(Vec::new()) };
-    let held = block_on(async { Ok(Pods::new(store).all(None).await?) })?;
+    let held = block_on(async { Ok(Ipam::new(store).all(None).await?) })?;
     Ok(held.into_iter().map(|held| held.record).collect())
 }
 

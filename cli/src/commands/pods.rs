@@ -7,7 +7,7 @@ use midoform_compiler::topology::key::Key;
 use midoform_store::publication;
 use midoform_store::publication::{Publication, Published};
 use midoform_store::ready::Ready;
-use midoform_store::tenants::Pushed;
+use midoform_store::tenants::PushedFile;
 use uuid::Uuid;
 
 use crate::error::CommandError;
@@ -23,13 +23,13 @@ pub(crate) fn publication(
 ) -> Publication {
     let site = project.site_source();
     let mut found =
-        Publication { site: Some(Pushed::new(&site.name, site.text())), ..Publication::default() };
+        Publication { site: Some(PushedFile::new(&site.name, site.text())), ..Publication::default() };
     for (spec, source) in project.files_of(&compiled.specs) {
         let name = &spec.name.value;
         if !tenants.contains(name) {
             continue;
         }
-        let pushed = Pushed::new(&source.name, source.text());
+        let pushed = PushedFile::new(&source.name, source.text());
         let ready = Ready::of(compiled, name, &pushed.sha256, ids);
         found.tenants.insert(name.clone(), Published { ready, spec: Some(pushed) });
     }

@@ -12,14 +12,14 @@ use midoform_reconcile::orphaned_ports;
 use midoform_reconcile::orphaned_ports::PortsError;
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
-use midoform_store::ipam::ports::{Reclaiming, RepairError};
-use midoform_store::ipam::reclaim::{Finding, World};
-use midoform_store::ipam::{AddressRecord, Attachment, reclaim};
+use midoform_store::ipam::consistency::{Finding, Snapshot};
+use midoform_store::ipam::ports::{PortDeletion, RepairError};
+use midoform_store::ipam::{AddressRecord, Attachment, consistency};
 use midoform_store::locks::LockRecord;
-use midoform_store::open::Around;
+use midoform_store::open::OpenOptions;
 use midoform_store::ready::Ready;
 use midoform_store::record::{Record, decode, encode};
-use midoform_store::tenants::Pushed;
+use midoform_store::tenants::PushedFile;
 use midoform_store::{
     Commit, Entry, Range, SharedStore, StoreError, Transaction, allocation, keys, open, read_one,
 };
@@ -128,8 +128,8 @@ async fn open(place: &Place, make: bool) -> Result<SharedStore, CommandError> {
     let site = site_of(path)?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let login = open::login(&|name| std::env::var(name).ok())?;
-    let around = Around { folder, login, timeout: None };
-    let open::Place::Etcd(settings, tls) = open::place_of(&site, &around) else {
+    let around = OpenOptions { folder, login, timeout: None };
+    let open::Location::Etcd(settings, tls) = open::location_of(&site, &around) else {
         let message = format!("{} names no etcd (`[etcd] endpoints`)", path.display());
         return Err(CommandError::Usage(message));
     };
@@ -184,10 +184,10 @@ async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, Command
 }
 
 async fn check(ui: &Ui, store: &SharedStore, options: &CheckOptions) -> Result<Exit, CommandError> {
-    let before = reclaim::read(store).await?;
+    let before = consistency::read(store).await?;
     let mut findings = before.findings().to_vec();
     if options.repair {
-        reclaim::repair(store, &mut findings).await?;
+        consistency::repair(store, &mut findings).await?;
     }
     if let Some(path) = &options.midonet_of {
         findings.extend(check_ports(store, &before, path, options).await?);
@@ -216,7 +216,7 @@ async fn check(ui: &Ui, store: &SharedStore, options: &CheckOptions) -> Result<E
 /// The ports that MidoNet has beside what is claimed.
 async fn check_ports(
     store: &SharedStore,
-    before: &World,
+    before: &Snapshot,
     path: &Path,
     options: &CheckOptions,
 ) -> Result<Vec<Finding>, CommandError> {
@@ -248,12 +248,12 @@ fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
     }
     let parts: Vec<&str> = entry.key.split('/').collect();
     match parts.as_slice() {
-        ["site"] | ["spec", _] => again::<Pushed>(store, entry),
+        ["site"] | ["spec", _] => again::<PushedFile>(store, entry),
         ["ready", _] => again::<Ready>(store, entry),
         ["pod", _, "address", _] => again::<AddressRecord>(store, entry),
         ["attachment", ..] => again::<Attachment>(store, entry),
         ["lock", _] => again::<LockRecord>(store, entry),
-        ["reclaim", ..] => again::<Reclaiming>(store, entry),
+        ["reclaim", ..] => again::<PortDeletion>(store, entry),
         ["given", ..] => {
             let value = allocation::newest(store, entry)?;
             Ok(value.filter(|value| *value != entry.value))
@@ -286,7 +286,7 @@ pub(crate) fn push(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandError>
         let store = open(&options.place, true).await?;
         for some in files.chunks(AT_ONCE) {
             let put = |transaction: Transaction, (key, source): &(String, &Source)| {
-                transaction.put(key, encode(&Pushed::new(&source.name, source.text())))
+                transaction.put(key, encode(&PushedFile::new(&source.name, source.text())))
             };
             let transaction = some.iter().fold(Transaction::default(), put);
             store.commit(&transaction).await?;

@@ -1,7 +1,7 @@
 //! The embedded database: one SQLite file on one machine, used by several processes at once.
 //!
-//! The write-ahead log lets readers go on while one process writes, and each commit is on the disk before it
-//! returns, unless it says that it need not be. The locks are the kernel's: a dead process keeps none.
+//! The write-ahead log allows reads while another process writes. Each commit is on the disk before it returns, unless the
+//! transaction is brief. The locks are the kernel's: a process that ended holds none.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write};
 
-/// Marks the file as midoform's: "mido".
+/// The mark of midoform's files: "mido".
 const APPLICATION: i64 = 0x6d69_646f;
 
 /// The version of the tables.
@@ -28,10 +28,10 @@ const TABLES: &str = "
     INSERT INTO counter VALUES (0);
 ";
 
-/// How long a write-ahead log is that short runs leave, in bytes, until one of them writes it back: each reads it.
+/// The length of the write-ahead log, in bytes, from which a short run writes it back: each run has to read it.
 const LONG_LOG: u64 = 1024 * 1024;
 
-/// How long to wait for others that write.
+/// The time to wait for other writers.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An embedded database. Clones share a connection.
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Embedded {
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,
-    /// Calls run where they are made.
+    /// True if calls run on the calling thread.
     inline: bool,
 }
 
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Embedded {
 }
 
 impl Embedded {
-    /// Opens the database of this file, and makes it where there is none.
+    /// Opens the database of this file, and creates it if it does not exist.
     ///
     /// # Errors
     /// When the file can't be read or written, or is not such a database.
@@ -65,9 +65,9 @@ impl Embedded {
         Ok(Embedded { path: path.to_path_buf(), connection, inline: false })
     }
 
-    /// Opens it for one of many short processes that have little else to do: calls run on the thread that makes them,
-    /// a database that others write to is [`StoreError::Busy`] at once, and the write-ahead log is left to later runs,
-    /// since writing it back means waiting for the disk. The database is then the file and the log beside it, `-wal`.
+    /// Opens the database for one of many short processes: calls run on the calling thread, a database that others write
+    /// to is [`StoreError::Busy`] at once, and the write-ahead log is left to later runs, since writing it back means to
+    /// wait for the disk. The database is then the file and the log beside it, `-wal`.
     ///
     /// # Errors
     /// As [`Embedded::open`], and when others are writing.
@@ -76,7 +76,7 @@ impl Embedded {
         let connection = embedded.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let set = connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-            // Who opens it next does not know what of the log was written back already, so only all of it counts.
+            // The next process does not know which part of the log was written back, so only all of it counts.
             .and_then(|_| connection.pragma_update(None, "wal_autocheckpoint", 0))
             .and_then(|()| connection.busy_timeout(Duration::ZERO));
         drop(connection);
@@ -84,8 +84,8 @@ impl Embedded {
         Ok(embedded)
     }
 
-    /// Writes the log back when it has become long, and begins it anew. Where others are at work that can't be; a later
-    /// run tries again, some of many.
+    /// Writes a long log back, and truncates it. This fails while others use the database; one of the next runs tries
+    /// again.
     fn shorten_log(connection: &Connection, path: &Path) {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
@@ -96,7 +96,7 @@ impl Embedded {
         }
     }
 
-    /// Runs something with the connection where it may block.
+    /// Runs something with the connection on a thread that may block.
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -104,7 +104,7 @@ impl Embedded {
         let connection = Arc::clone(&self.connection);
         let run = move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
         if self.inline {
-            // Whoever calls again and again lets time limits and leases have their turn.
+            // Between repeated calls, timers and leases have to run.
             tokio::task::yield_now().await;
             return run().map_err(|error| failed(&self.name(), &error));
         }
@@ -119,7 +119,7 @@ fn name_of(path: &Path) -> String {
     format!("the store {}", path.display())
 }
 
-/// Waits a little for another process that writes, at random so that those who wait don't wake together.
+/// Waits for a short random time for another process that writes.
 fn wait(times: i32) -> bool {
     thread_local! {
         static SINCE: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
@@ -150,11 +150,11 @@ fn failed(name: &str, error: &rusqlite::Error) -> StoreError {
     }
 }
 
-/// Sets the connection up, and makes the tables where there are none.
+/// Sets the connection up, and creates the tables if there are none.
 fn prepare(connection: &mut Connection, name: &str) -> Result<(), StoreError> {
     let failed = |error: rusqlite::Error| failed(name, &error);
     let wrong = |cause: String| StoreError::Failed { store: name.to_owned(), cause };
-    // Two that open a new file at once: one of them may be told that it is busy, whatever the handler says.
+    // If two processes open a new file at once, one of them may get "busy" in spite of the handler.
     let started = Instant::now();
     loop {
         match connection.pragma_update(None, "journal_mode", "wal") {
@@ -202,7 +202,7 @@ fn stored(revision: i64) -> Revision {
     Revision(u64::try_from(revision).unwrap_or_default())
 }
 
-/// What ended leases held goes before anything else is written.
+/// Deletes leases that have ended, with their keys. Every write does this first.
 fn end_leases(transaction: &rusqlite::Transaction<'_>) -> rusqlite::Result<()> {
     let ended = transaction.prepare_cached("DELETE FROM lease WHERE ends <= ?1")?.execute([now()])?;
     if ended > 0 {
@@ -229,9 +229,9 @@ fn entries(connection: &Connection, range: &Range) -> rusqlite::Result<Vec<Entry
     rows.collect()
 }
 
-/// Nothing where a compare does not hold.
+/// Executes a transaction.
 fn write(connection: &mut Connection, asked: &Transaction) -> rusqlite::Result<Commit> {
-    // With `normal` the log is in the kernel's hands when a commit returns, and on the disk with the next `full` one.
+    // With `normal` the kernel has the log when a commit returns; it is on the disk with the next `full` commit.
     connection.pragma_update(None, "synchronous", if asked.is_brief { "normal" } else { "full" })?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     end_leases(&transaction)?;
@@ -304,7 +304,7 @@ impl Store for Embedded {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             end_leases(&transaction)?;
             let insert = "INSERT INTO lease VALUES (?1, ?2, ?3)";
-            // At random, so that the id of one that ended doesn't come back.
+            // At random, so that no id is used again.
             let id = fastrand::i64(1..i64::MAX);
             transaction.execute(insert, params![id, milliseconds, now().saturating_add(milliseconds)])?;
             transaction.commit()?;

@@ -1,8 +1,7 @@
 //! etcd (v3): the store of a cluster.
 //!
 //! Every read is one transaction of ranges, so as of one moment; every commit is one transaction of compares and
-//! writes. One member is asked at a time; the next one takes over when it does not answer, and each call ends after a
-//! time limit.
+//! writes. One member is called at a time; if it does not answer, the next one is called. Each call has a time limit.
 
 mod errors;
 mod tls;
@@ -23,23 +22,23 @@ pub use tls::Tls;
 
 use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write};
 
-/// How long a connection has to be silent before it is asked whether the other side is there. Members end one that asks more
-/// often than every 5 s (`--grpc-keepalive-min-time`).
+/// The shortest interval of keepalive pings on a connection. Members close a connection that pings more often than every
+/// 5 s (`--grpc-keepalive-min-time`).
 const LEAST_PING: Duration = Duration::from_secs(10);
 
-/// The longest answer, in bytes.
+/// The longest reply, in bytes.
 const LARGEST_ANSWER: usize = 1 << 30;
 
-/// Where etcd is, and who asks.
+/// The settings for an etcd cluster.
 #[derive(Clone)]
 pub struct Settings {
-    /// The members' client URLs.
+    /// The client URLs of the members.
     pub endpoints: Vec<String>,
-    /// User and password, where etcd wants them.
+    /// User and password, if etcd requires a login.
     pub login: Option<(String, String)>,
-    /// What all keys begin with: one for each site.
+    /// The prefix of all keys: one for each site.
     pub prefix: String,
-    /// How long one call may take.
+    /// The time limit of a call.
     pub timeout: Duration,
 }
 
@@ -47,7 +46,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Etcd {
     members: Arc<[Member]>,
-    /// The member that is asked first.
+    /// The member that is called first.
     current: Arc<AtomicUsize>,
     name: String,
     prefix: String,
@@ -68,7 +67,7 @@ impl std::fmt::Debug for Etcd {
 }
 
 impl Etcd {
-    /// The prefix of a site's keys.
+    /// Returns the prefix of a site's keys.
     pub fn prefix_of(site: &str) -> String {
         format!("/midoform/{site}/")
     }
@@ -81,7 +80,7 @@ impl Etcd {
         Etcd::open_tls(settings, &Tls::default())
     }
 
-    /// The same with files for TLS, which `https://` endpoints are reached over.
+    /// Prepares the connections, with files for TLS, which `https://` endpoints use.
     ///
     /// # Errors
     /// When the settings are wrong, or a file can't be read.
@@ -94,7 +93,7 @@ impl Etcd {
         let base = ConnectOptions::new()
             .with_connect_timeout(settings.timeout)
             .with_tcp_keepalive(settings.timeout)
-            // A member that hangs is told from one that has nothing to say.
+            // So a member that hangs is noticed.
             .with_keep_alive(settings.timeout.max(LEAST_PING), settings.timeout)
             .with_auto_token_refresh(true);
         let base = match &settings.login {
@@ -110,7 +109,7 @@ impl Etcd {
             Member { endpoint, options, client: OnceCell::new() }
         };
         let members: Vec<Member> = settings.endpoints.into_iter().map(member).collect();
-        // Hosts don't all ask the first one.
+        // Not all hosts call the first one.
         let current = Arc::new(AtomicUsize::new(fastrand::usize(..members.len())));
         Ok(Etcd {
             members: members.into(),
@@ -126,8 +125,8 @@ impl Etcd {
         format!("{}{key}", self.prefix)
     }
 
-    /// Makes a call of one member after another until one answers or the time is over. A commit whose answer is
-    /// lost is not made again.
+    /// Calls one member after another until one answers or the time limit is over. A commit whose reply is lost is not
+    /// sent again.
     async fn call<T, F: Future<Output = Result<T, Error>> + Send>(
         &self,
         kind: Call,
@@ -157,7 +156,7 @@ impl Etcd {
             if !error.is_passing() {
                 return Err(error);
             }
-            // Whoever notices first moves on, once.
+            // Of several calls that fail at once, one switches to the next member.
             let next = (at + 1) % self.members.len();
             let _ = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
             if matches!(error, StoreError::Uncertain { .. }) {
@@ -165,7 +164,7 @@ impl Etcd {
             }
             last = Some(error);
         }
-        Err(last.unwrap_or_else(|| unanswered(&self.name, Call::Read, "no answer in time".to_owned())))
+        Err(last.unwrap_or_else(|| unanswered(&self.name, Call::Read, "no reply in time".to_owned())))
     }
 
     /// Returns the store's error. A member that wants a certificate closes the connection, and the reason may be lost on
@@ -225,15 +224,15 @@ impl Etcd {
             key: key.to_owned(),
             cause: cause.to_owned(),
         };
-        let key = found.key_str().map_err(|_| wrong("?", "its key is no text"))?;
+        let key = found.key_str().map_err(|_| wrong("?", "its key is not UTF-8"))?;
         let key = key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
-        let value = found.value_str().map_err(|_| wrong(&key, "it is no text"))?.to_owned();
+        let value = found.value_str().map_err(|_| wrong(&key, "it is not UTF-8"))?.to_owned();
         let lease = Some(found.lease()).filter(|lease| *lease != 0).map(Lease);
         Ok(Entry { key, value, revision: revision_of(found.mod_revision()), lease })
     }
 }
 
-/// A member's client. Where etcd wants a login, it is logged in.
+/// Returns a member's client, logged in if there is a login.
 async fn connected(member: &Member) -> Result<Client, Error> {
     let connect = || Client::connect([&member.endpoint], Some(member.options.clone()));
     member.client.get_or_try_init(connect).await.cloned()
@@ -253,7 +252,7 @@ impl Store for Etcd {
         self.name.clone()
     }
 
-    /// etcd takes 128 operations.
+    /// etcd accepts 128 operations.
     fn most_writes(&self) -> usize {
         100
     }
@@ -288,7 +287,7 @@ impl Store for Etcd {
             let asked = asked.clone();
             async move {
                 match keys_of(&client).txn(asked).await {
-                    // What goes with a lease that has ended can't be put.
+                    // A key can't be put under a lease that has ended.
                     Err(error) if is_ended_lease(&error) => Ok(None),
                     other => other.map(Some),
                 }
@@ -322,7 +321,7 @@ impl Store for Etcd {
                     keeper.keep_alive().await?;
                     Ok(answers.message().await?.is_some_and(|answer| answer.ttl() > 0))
                 }
-                // It has ended, or the connection did: its time to live tells.
+                // The lease or the connection has ended: the time to live shows which one.
                 Err(error @ Error::LeaseKeepAliveError(_)) => {
                     match leases.time_to_live(lease.0, None).await?.ttl() > 0 {
                         true => Err(error),
@@ -346,7 +345,7 @@ impl Store for Etcd {
     }
 }
 
-/// The length of what a write sends, in bytes.
+/// Returns the length of a write's key and value, in bytes.
 fn length(write: &Write) -> usize {
     match write {
         Write::Put { key, value, .. } => key.len() + value.len(),
@@ -354,7 +353,7 @@ fn length(write: &Write) -> usize {
     }
 }
 
-/// Calls on keys. A read of everything is longer than gRPC's usual limit, 4 MB, once some 20,000 addresses were given out.
+/// Returns the client for keys. With some 20,000 addresses a read of everything exceeds gRPC's default limit of 4 MB.
 fn keys_of(client: &Client) -> KvClient {
     client.kv_client().max_decoding_message_size(LARGEST_ANSWER)
 }

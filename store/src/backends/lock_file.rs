@@ -1,12 +1,13 @@
-//! The lock file beside the spec: what tenants were given, as TOML that a reviewer can read and Git can merge. One file,
-//! several processes.
+//! The lock file beside the spec: the allocations as TOML that a reviewer can read and Git can merge. One file, several
+//! processes.
 //!
-//! What was given out (`given/…`) stands in it as [`midoform_compiler::network::lock_file`] writes it, and every other key below that,
-//! in `[kept]`. What goes with a lease, and all of `lock/…`, is no matter for Git: it stands in a file beside,
-//! `midoform.lock.leases`, that is gone when nobody works.
+//! The allocations (`given/…`) have the form of [`midoform_compiler::network::lock_file`]; all other keys are below them,
+//! in `[kept]`. Keys under a lease, and all of `lock/…`, are not for Git: they are in another file, `midoform.lock.leases`,
+//! which does not exist while nobody works.
 //!
-//! Each call holds the kernel's lock of a third file, `midoform.lock.busy`; a dead process keeps none. A commit writes the
-//! lock file's new text into the file beside first, then both: whoever comes after a crash finishes that.
+//! Each call holds the kernel's lock of a third file, `midoform.lock.busy`; a process that ended holds none. A commit that
+//! changes both files writes the lock file's new text into the leases' file first: after a crash, the next call completes
+//! the commit.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use crate::atomic_file::write_atomically;
 use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write, allocation, keys};
 
-/// How long to wait for other processes, each of which has the file for a few milliseconds.
+/// The time to wait for other processes, each of which holds the file for a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A lock file.
@@ -34,18 +35,18 @@ pub struct LockFile {
     path: PathBuf,
 }
 
-/// What is no matter for Git.
+/// The content of the leases' file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-struct Beside {
+struct LeaseFile {
     leases: BTreeMap<i64, LeaseRecord>,
     entries: BTreeMap<String, Leased>,
-    /// The lock file's text, until it is written.
+    /// The lock file's new text, until it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<String>,
 }
 
-/// How long a lease lasts, and when it ends, in milliseconds, of Unix time.
+/// The duration of a lease, and its end in Unix time, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct LeaseRecord {
     milliseconds: i64,
@@ -59,34 +60,34 @@ struct Leased {
     lease: Option<i64>,
 }
 
-/// What Git keeps.
+/// The content of the lock file.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Main {
+struct AllocationFile {
     allocations: Allocations,
     kept: BTreeMap<String, String>,
 }
 
-/// Both files, read.
-struct Content {
+/// The content of both files.
+struct Files {
     /// The store's name, for messages.
     name: String,
-    beside: Beside,
-    /// None where nobody asked for it: locks are taken whatever state the lock file is in.
-    main: Option<Main>,
+    lease_file: LeaseFile,
+    /// None if it is not needed: locks can be taken even if the lock file is damaged.
+    allocation_file: Option<AllocationFile>,
 }
 
 impl LockFile {
-    /// The lock file at this path, which need not be there yet.
+    /// Returns the lock file at this path. It need not exist.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         LockFile { path: path.into() }
     }
 
-    /// Where it is.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its content, or nothing where there is no file yet.
+    /// Reads the file; none if it does not exist.
     pub fn source(&self) -> Option<Source> {
         let name = self.path.display().to_string();
         match self.text() {
@@ -98,9 +99,9 @@ impl LockFile {
         }
     }
 
-    /// What it says, or will say once somebody finishes a commit that was cut short.
+    /// Reads the text, or the new text of a commit that was interrupted.
     fn text(&self) -> io::Result<Option<Vec<u8>>> {
-        let pending = self.read_beside().ok().and_then(|beside| beside.pending);
+        let pending = self.read_leases().ok().and_then(|lease_file| lease_file.pending);
         match pending {
             Some(text) => Ok(Some(text.into_bytes())),
             None => some_bytes(&self.path),
@@ -117,10 +118,10 @@ impl LockFile {
         StoreError::Failed { store: self.name(), cause: format!("{}: {error}", path.display()) }
     }
 
-    fn read_beside(&self) -> Result<Beside, StoreError> {
+    fn read_leases(&self) -> Result<LeaseFile, StoreError> {
         let path = self.file(".leases");
         let bytes = some_bytes(&path).map_err(|error| self.failed(&path, &error))?;
-        let Some(bytes) = bytes else { return Ok(Beside::default()) };
+        let Some(bytes) = bytes else { return Ok(LeaseFile::default()) };
         serde_json::from_slice(&bytes).map_err(|error| {
             let cause = format!(
                 "{} is damaged ({error}): delete it when no midoform is working here",
@@ -130,27 +131,27 @@ impl LockFile {
         })
     }
 
-    fn write_beside(&self, beside: &Beside) -> Result<(), StoreError> {
+    fn write_leases(&self, lease_file: &LeaseFile) -> Result<(), StoreError> {
         let path = self.file(".leases");
-        let result = match *beside == Beside::default() {
+        let result = match *lease_file == LeaseFile::default() {
             true => match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
             },
             false => {
-                let text = serde_json::to_vec(beside).unwrap_or_default();
+                let text = serde_json::to_vec(lease_file).unwrap_or_default();
                 write_atomically(&path, |file| file.write_all(&text))
             }
         };
         result.map_err(|error| self.failed(&path, &error))
     }
 
-    fn write_main(&self, text: &str) -> Result<(), StoreError> {
+    fn write_allocations(&self, text: &str) -> Result<(), StoreError> {
         write_atomically(&self.path, |file| file.write_all(text.as_bytes()))
             .map_err(|error| self.failed(&self.path, &error))
     }
 
-    /// The kernel's lock, waiting for whoever has it. Without one where the file can't be made, for one that only reads.
+    /// Takes the kernel's lock, waiting for its holder. A reader goes without, if the file can't be created.
     fn exclusive(&self, only_reads: bool) -> Result<Option<File>, StoreError> {
         let path = self.file(".busy");
         let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
@@ -174,30 +175,30 @@ impl LockFile {
         }
     }
 
-    /// Both files as they are; what a crash cut short is finished, where that may be written.
-    fn load(&self, with_main: bool, may_write: bool) -> Result<Content, StoreError> {
-        let mut beside = self.read_beside()?;
-        let main = match with_main {
-            true => Some(self.parse(beside.pending.as_deref())?),
+    /// Reads both files. Completes an interrupted commit, if this call may write.
+    fn load(&self, with_allocations: bool, may_write: bool) -> Result<Files, StoreError> {
+        let mut lease_file = self.read_leases()?;
+        let allocation_file = match with_allocations {
+            true => Some(self.parse(lease_file.pending.as_deref())?),
             false => None,
         };
-        if let (Some(text), true) = (&beside.pending, may_write) {
-            self.write_main(text)?;
-            beside.pending = None;
-            self.write_beside(&beside)?;
+        if let (Some(text), true) = (&lease_file.pending, may_write) {
+            self.write_allocations(text)?;
+            lease_file.pending = None;
+            self.write_leases(&lease_file)?;
         }
         let now = now();
-        beside.leases.retain(|_, lease| lease.ends > now);
-        let leases = &beside.leases;
-        beside.entries.retain(|_, entry| entry.lease.is_none_or(|lease| leases.contains_key(&lease)));
-        Ok(Content { name: self.name(), beside, main })
+        lease_file.leases.retain(|_, lease| lease.ends > now);
+        let leases = &lease_file.leases;
+        lease_file.entries.retain(|_, entry| entry.lease.is_none_or(|lease| leases.contains_key(&lease)));
+        Ok(Files { name: self.name(), lease_file, allocation_file })
     }
 
-    fn parse(&self, pending: Option<&str>) -> Result<Main, StoreError> {
+    fn parse(&self, pending: Option<&str>) -> Result<AllocationFile, StoreError> {
         let text = match pending {
             Some(text) => text.to_owned(),
             None => match some_bytes(&self.path).map_err(|error| self.failed(&self.path, &error))? {
-                None => return Ok(Main::default()),
+                None => return Ok(AllocationFile::default()),
                 Some(bytes) => String::from_utf8(bytes).map_err(|_| self.unreadable("it is not UTF-8"))?,
             },
         };
@@ -208,7 +209,7 @@ impl LockFile {
             let cause = diagnostics.into_sorted().into_iter().next().map(|found| found.message);
             return Err(self.unreadable(&cause.unwrap_or_default()));
         };
-        Ok(Main { allocations: file.allocations, kept: file.kept })
+        Ok(AllocationFile { allocations: file.allocations, kept: file.kept })
     }
 
     fn unreadable(&self, cause: &str) -> StoreError {
@@ -216,7 +217,7 @@ impl LockFile {
         StoreError::Failed { store: self.name(), cause }
     }
 
-    /// Runs something where it may block.
+    /// Runs something on a thread that may block.
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&LockFile) -> Result<T, StoreError> + Send + 'static,
@@ -231,9 +232,10 @@ impl LockFile {
     fn commit_now(&self, asked: &Transaction) -> Result<Commit, StoreError> {
         let _exclusive = self.exclusive(false)?;
         let touched = asked.compares.iter().map(|compare| compare.key.as_str());
-        let with_main = touched.chain(asked.writes.iter().map(Write::key)).any(|key| !is_beside(key));
-        let mut content = self.load(with_main, true)?;
-        let before = (content.beside.clone(), content.main.clone());
+        let with_allocations =
+            touched.chain(asked.writes.iter().map(Write::key)).any(|key| !is_in_lease_file(key));
+        let mut content = self.load(with_allocations, true)?;
+        let before = (content.lease_file.clone(), content.allocation_file.clone());
         if asked.compares.iter().any(|compare| content.revision(&compare.key) != compare.revision) {
             return Ok(Commit::Conflict);
         }
@@ -251,37 +253,44 @@ impl LockFile {
         Ok(Commit::Done(revisions))
     }
 
-    /// Writes what has changed.
-    fn save(&self, content: &mut Content, before: (Beside, Option<Main>)) -> Result<(), StoreError> {
-        let changed = content.main.as_ref().filter(|main| before.1.as_ref() != Some(main));
-        let text = changed.map(|main| main.text(&content.name)).transpose()?;
-        let beside_changed = before.0 != content.beside;
+    /// Writes the files that have changed.
+    fn save(
+        &self,
+        content: &mut Files,
+        before: (LeaseFile, Option<AllocationFile>),
+    ) -> Result<(), StoreError> {
+        let changed = content
+            .allocation_file
+            .as_ref()
+            .filter(|allocation_file| before.1.as_ref() != Some(allocation_file));
+        let text = changed.map(|allocation_file| allocation_file.text(&content.name)).transpose()?;
+        let leases_changed = before.0 != content.lease_file;
         match text {
-            Some(text) if beside_changed => {
-                content.beside.pending = Some(text.clone());
-                self.write_beside(&content.beside)?;
-                self.write_main(&text)?;
-                content.beside.pending = None;
-                self.write_beside(&content.beside)
+            Some(text) if leases_changed => {
+                content.lease_file.pending = Some(text.clone());
+                self.write_leases(&content.lease_file)?;
+                self.write_allocations(&text)?;
+                content.lease_file.pending = None;
+                self.write_leases(&content.lease_file)
             }
-            Some(text) => self.write_main(&text),
-            None if beside_changed => self.write_beside(&content.beside),
+            Some(text) => self.write_allocations(&text),
+            None if leases_changed => self.write_leases(&content.lease_file),
             None => Ok(()),
         }
     }
 
-    /// Changes leases alone.
-    fn change_leases<T>(&self, change: impl FnOnce(&mut Beside) -> T) -> Result<T, StoreError> {
+    /// Changes the leases only.
+    fn change_leases<T>(&self, change: impl FnOnce(&mut LeaseFile) -> T) -> Result<T, StoreError> {
         let _exclusive = self.exclusive(false)?;
         let mut content = self.load(false, true)?;
-        let before = content.beside.clone();
-        let result = change(&mut content.beside);
+        let before = content.lease_file.clone();
+        let result = change(&mut content.lease_file);
         self.save(&mut content, (before, None))?;
         Ok(result)
     }
 }
 
-/// What a file holds; nothing where there is none.
+/// Reads a file; none if it does not exist.
 fn some_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -290,8 +299,8 @@ fn some_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Whether a key never stands in the lock file itself.
-fn is_beside(key: &str) -> bool {
+/// Returns true if a key is never in the lock file itself.
+fn is_in_lease_file(key: &str) -> bool {
     key.starts_with(keys::LOCKS)
 }
 
@@ -300,13 +309,13 @@ fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A value's revision: a hash of it, and never [`Revision::ABSENT`].
+/// Returns the revision of a value: its hash, and never [`Revision::ABSENT`].
 fn revision_of(value: &str) -> Revision {
     let hash = Sha256::digest(value);
     Revision(hash.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)).max(1))
 }
 
-impl Main {
+impl AllocationFile {
     /// The lock file's text; `store` is the name for messages.
     fn text(&self, store: &str) -> Result<String, StoreError> {
         let failed = |cause: String| StoreError::Failed { store: store.to_owned(), cause };
@@ -336,34 +345,34 @@ impl Main {
     }
 }
 
-impl Content {
+impl Files {
     fn value(&self, key: &str) -> Option<(String, Option<Lease>)> {
-        if let Some(leased) = self.beside.entries.get(key) {
+        if let Some(leased) = self.lease_file.entries.get(key) {
             return Some((leased.value.clone(), leased.lease.map(Lease)));
         }
-        Some((self.main.as_ref()?.value(key)?, None))
+        Some((self.allocation_file.as_ref()?.value(key)?, None))
     }
 
     fn revision(&self, key: &str) -> Revision {
         self.value(key).map_or(Revision::ABSENT, |(value, _)| revision_of(&value))
     }
 
-    /// Does one write; false where its lease has ended.
+    /// Executes one write. Returns false if its lease has ended.
     fn write(&mut self, write: &Write) -> Result<bool, StoreError> {
         match write {
-            Write::Put { lease: Some(lease), .. } if !self.beside.leases.contains_key(&lease.0) => {
+            Write::Put { lease: Some(lease), .. } if !self.lease_file.leases.contains_key(&lease.0) => {
                 return Ok(false);
             }
-            Write::Put { key, value, lease } if lease.is_some() || is_beside(key) => {
+            Write::Put { key, value, lease } if lease.is_some() || is_in_lease_file(key) => {
                 let leased = Leased { value: value.clone(), lease: lease.map(|lease| lease.0) };
-                self.beside.entries.insert(key.clone(), leased);
-                if let Some(main) = &mut self.main {
-                    main.delete(key);
+                self.lease_file.entries.insert(key.clone(), leased);
+                if let Some(allocation_file) = &mut self.allocation_file {
+                    allocation_file.delete(key);
                 }
             }
             Write::Put { key, value, .. } => {
-                self.beside.entries.remove(key);
-                let main = self.main.get_or_insert_default();
+                self.lease_file.entries.remove(key);
+                let allocation_file = self.allocation_file.get_or_insert_default();
                 if key.starts_with(keys::ALLOCATIONS) {
                     let entry = Entry {
                         key: key.clone(),
@@ -371,15 +380,15 @@ impl Content {
                         revision: Revision::ABSENT,
                         lease: None,
                     };
-                    allocation::put(&mut main.allocations, &self.name, &entry)?;
+                    allocation::put(&mut allocation_file.allocations, &self.name, &entry)?;
                 } else {
-                    main.kept.insert(key.clone(), value.clone());
+                    allocation_file.kept.insert(key.clone(), value.clone());
                 }
             }
             Write::Delete { key } => {
-                self.beside.entries.remove(key);
-                if let Some(main) = &mut self.main {
-                    main.delete(key);
+                self.lease_file.entries.remove(key);
+                if let Some(allocation_file) = &mut self.allocation_file {
+                    allocation_file.delete(key);
                 }
             }
         }
@@ -388,12 +397,13 @@ impl Content {
 
     fn entries(&self, range: &Range) -> Vec<Entry> {
         let mut keys: Vec<String> =
-            self.beside.entries.keys().filter(|key| range.contains(key)).cloned().collect();
-        if let Some(main) = &self.main {
-            keys.extend(main.kept.keys().filter(|key| range.contains(key)).cloned());
+            self.lease_file.entries.keys().filter(|key| range.contains(key)).cloned().collect();
+        if let Some(allocation_file) = &self.allocation_file {
+            keys.extend(allocation_file.kept.keys().filter(|key| range.contains(key)).cloned());
             if range.from.as_str() < "given0" && range.to.as_str() > keys::ALLOCATIONS {
-                let given =
-                    allocation::keys_of(&main.allocations).into_iter().chain([keys::POOLS.to_owned()]);
+                let given = allocation::keys_of(&allocation_file.allocations)
+                    .into_iter()
+                    .chain([keys::POOLS.to_owned()]);
                 keys.extend(given.filter(|key| range.contains(key)));
             }
         }
@@ -418,8 +428,8 @@ impl Store for LockFile {
         let ranges = ranges.to_vec();
         self.with(move |file| {
             let exclusive = file.exclusive(true)?;
-            let beside_alone = |range: &Range| is_beside(&range.from) && range.to.as_str() <= "lock0";
-            let content = file.load(!ranges.iter().all(beside_alone), exclusive.is_some())?;
+            let only_leases = |range: &Range| is_in_lease_file(&range.from) && range.to.as_str() <= "lock0";
+            let content = file.load(!ranges.iter().all(only_leases), exclusive.is_some())?;
             Ok(ranges.iter().map(|range| content.entries(range)).collect())
         })
         .await
@@ -433,11 +443,11 @@ impl Store for LockFile {
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {
         let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.with(move |file| {
-            file.change_leases(|beside| {
-                // At random, so that the id of one that ended doesn't come back.
+            file.change_leases(|lease_file| {
+                // At random, so that no id is used again.
                 let id = fastrand::i64(1..i64::MAX);
                 let ends = now().saturating_add(milliseconds);
-                beside.leases.insert(id, LeaseRecord { milliseconds, ends });
+                lease_file.leases.insert(id, LeaseRecord { milliseconds, ends });
                 Lease(id)
             })
         })
@@ -446,7 +456,7 @@ impl Store for LockFile {
 
     async fn keep_alive(&self, lease: Lease) -> Result<bool, StoreError> {
         self.with(move |file| {
-            file.change_leases(|beside| match beside.leases.get_mut(&lease.0) {
+            file.change_leases(|lease_file| match lease_file.leases.get_mut(&lease.0) {
                 None => false,
                 Some(lease) => {
                     lease.ends = now().saturating_add(lease.milliseconds);
@@ -459,9 +469,9 @@ impl Store for LockFile {
 
     async fn revoke(&self, lease: Lease) -> Result<(), StoreError> {
         self.with(move |file| {
-            file.change_leases(|beside| {
-                beside.leases.remove(&lease.0);
-                beside.entries.retain(|_, entry| entry.lease != Some(lease.0));
+            file.change_leases(|lease_file| {
+                lease_file.leases.remove(&lease.0);
+                lease_file.entries.retain(|_, entry| entry.lease != Some(lease.0));
             })
         })
         .await

@@ -1,4 +1,4 @@
-//! The three stores: a lock file, an embedded database, etcd.
+//! The three back ends of a store: a lock file, an embedded database, etcd.
 
 pub mod embedded;
 pub mod etcd;

@@ -1,4 +1,4 @@
-//! What the store says of a pod's address and of an attached interface.
+//! The records of a pod's address and of an attached interface.
 
 use std::net::Ipv4Addr;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::keys;
 use crate::record::Record;
 
-/// Whose interface it is. Names are unique on one host.
+/// The container and interface that an attachment belongs to. They are unique on one host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Owner {
     /// The name of the network configuration.
@@ -27,15 +27,15 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// Who holds an address.
+/// The holder of an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Holder {
-    /// A container's interface; its attachment says more.
+    /// A container's interface; it has an attachment.
     Container {
-        /// The host that it runs on.
+        /// The host of the container.
         host: Uuid,
-        /// Which one.
+        /// The container and interface.
         #[serde(flatten)]
         owner: Owner,
     },
@@ -55,15 +55,15 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// What the store says of an address that was ever given out.
+/// An address that was allocated at least once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressRecord {
-    /// Who holds it; nobody: it is free.
+    /// The holder; none: the address is free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
-    /// Since when, in milliseconds of Unix time.
+    /// The time of the claim or the release, in milliseconds of Unix time.
     pub since: u64,
-    /// Who held it last, while nobody does.
+    /// The last holder of a free address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Holder>,
 }
@@ -72,7 +72,7 @@ impl Record for AddressRecord {
     const VERSION: u64 = 1;
 }
 
-/// What stands under the second key of a free address: nothing besides the version.
+/// The value of the second key of a free address: nothing but the version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Freed {}
 
@@ -80,12 +80,12 @@ impl Record for Freed {
     const VERSION: u64 = 1;
 }
 
-/// An interface that is attached, is being attached, or was not quite taken away.
+/// An interface that is attached, that is being attached, or whose detachment was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// Whose it is.
+    /// The container and interface.
     pub owner: Owner,
-    /// The host, by the id that its MidoNet agent registered.
+    /// The host: the id that its MidoNet agent registered.
     pub host: Uuid,
     /// The tenant.
     pub tenant: String,
@@ -103,28 +103,28 @@ pub struct Attachment {
     pub mac: MacAddress,
     /// The interface on the host that is bound to the port.
     pub host_interface: String,
-    /// The bridge port's id in MidoNet; none where the server chooses it and it is not known yet.
+    /// The bridge port's id in MidoNet; none while the server has not chosen it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Uuid>,
-    /// How far it came.
+    /// The progress.
     pub state: Progress,
-    /// When it was claimed, in milliseconds of Unix time.
+    /// The time of the claim, in milliseconds of Unix time.
     pub since: u64,
     /// The pod, as `namespace/name`, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
-    /// Whatever else the plugin has to remember.
+    /// Further values of the plugin.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
-/// How far an attachment came.
+/// The progress of an attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
-    /// Claimed; port and interface may be there or not.
+    /// The address is claimed; port and interface may exist or not.
     Intent,
-    /// Everything is there.
+    /// Port and interface exist.
     Done,
 }
 
@@ -133,18 +133,18 @@ impl Record for Attachment {
 }
 
 impl Attachment {
-    /// The key that it is kept under.
+    /// Returns the key of the attachment.
     pub fn key(&self) -> String {
         keys::attachment(self.host, &self.owner)
     }
 
-    /// What its address says while it holds it.
+    /// Returns the holder of the attachment's address.
     pub fn holder(&self) -> Holder {
         Holder::Container { host: self.host, owner: self.owner.clone() }
     }
 }
 
-/// The MAC address that belongs to an address: locally administered, and the same wherever the pod starts.
+/// Returns the MAC address for an address: locally administered, and the same on every host.
 pub fn mac_of(address: Ipv4Addr) -> MacAddress {
     let [a, b, c, d] = address.octets();
     MacAddress([0x0a, 0x58, a, b, c, d])

@@ -1,16 +1,17 @@
-//! The addresses of pods: claimed together with the record of the attachment, in one transaction, and so never held
-//! by two, nor by nobody.
+//! IPAM: the addresses of pods. An address and its attachment are claimed in one transaction, so an address never has two
+//! holders, and no address is lost.
 //!
-//! A claim is one read and one commit; a release is one commit. Each address that was ever given out has one key,
-//! which says who holds it or since when it is free; a free one has a second key, which orders the free ones by time.
+//! A claim is one read and one commit; a release is one commit. Each address that was allocated at least once has one
+//! key with its holder or the time of its release. A free address has a second key, which orders the free addresses by
+//! time.
 //!
-//! An embedded database is one machine's, and its pods end when the machine loses its power: these commits need not be
-//! on the disk at once ([`Transaction::is_brief`]).
+//! An embedded database belongs to one machine, and its pods end when the machine loses its power: these commits need
+//! not be on the disk at once ([`Transaction::is_brief`]).
 
 pub(crate) mod attachment;
+pub mod consistency;
 mod pick;
 pub mod ports;
-pub mod reclaim;
 mod transactions;
 
 use std::net::Ipv4Addr;
@@ -21,24 +22,24 @@ use uuid::Uuid;
 
 pub use self::attachment::{AddressRecord, Attachment, Holder, Owner, Progress, mac_of};
 use self::pick::{Pick, Window};
-use self::transactions::{Chosen, attachment_of, burn_of, claim_of, release_of};
+use self::transactions::{Chosen, attachment_of, claim_of, release_of, supersede_of};
 use crate::ready::{Ready, ReadyBridge};
 use crate::record::{Held, decode, encode};
 use crate::{Commit, Entry, Range, Revision, SharedStore, StoreError, Transaction, keys, now, read_one};
 
-/// How long a released address rests before somebody else gets it, unless nothing else is left.
+/// The time for which a released address is not allocated again, unless no other address is left.
 pub const QUARANTINE: Duration = Duration::from_secs(60);
 
-/// How much of a tenant's addresses and of its released ones is read: at first, then where that shows nothing.
+/// The number of addresses and of released addresses that are read: first, and in the next reads if none was free.
 const WINDOWS: [(Option<u32>, Option<u32>); 3] = [(Some(32), Some(64)), (Some(512), Some(512)), (None, None)];
 
-/// After so many lost races something else is wrong.
+/// The greatest number of attempts. After so many lost races something else is wrong.
 const MOST_ATTEMPTS: u32 = 200;
 
-/// What is wanted of a claim.
+/// The request for an address.
 #[derive(Clone, Debug)]
-pub struct Ask {
-    /// For whom.
+pub struct ClaimRequest {
+    /// The container and interface.
     pub owner: Owner,
     /// The host.
     pub host: Uuid,
@@ -46,39 +47,39 @@ pub struct Ask {
     pub tenant: String,
     /// The bridge; none: the first of the spec.
     pub bridge: Option<String>,
-    /// This address and no other; it may lie in any of the tenant's bridges unless one is named.
+    /// The only acceptable address, in any of the tenant's bridges unless one is named; none: any address.
     pub address: Option<Ipv4Addr>,
     /// The MAC address; none: [`mac_of`] the address.
     pub mac: Option<MacAddress>,
     /// The interface on the host.
     pub host_interface: String,
-    /// The bridge port's id, where it is known before.
+    /// The bridge port's id, if it is known before.
     pub port: Option<Uuid>,
     /// The pod, for people.
     pub pod: Option<String>,
-    /// Whatever else the attachment has to say.
+    /// Further values for the attachment.
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
-/// How a claim ended.
+/// The outcome of a claim.
 #[derive(Clone, Debug)]
 pub enum Claim {
-    /// It holds an address.
+    /// The interface has an address.
     Attached {
-        /// What was claimed, or had been before.
+        /// The attachment, new or from an earlier claim.
         attachment: Box<Held<Attachment>>,
         /// The tenant.
         ready: Box<Ready>,
-        /// False where the same owner had it already.
+        /// False if the same owner had it already.
         new: bool,
     },
-    /// The tenant is not made yet: make it under its lock, and ask again.
+    /// The tenant is not ready yet: make it under its lock, and claim again.
     NotReady,
-    /// No address is left on these bridges: add another one under the tenant's lock, and ask again.
+    /// No address is left on these bridges: add another bridge under the tenant's lock, and claim again.
     Full {
-        /// The tenant, as it was when all was taken.
+        /// The tenant as it was read.
         ready: Box<Held<Ready>>,
-        /// The bridge of the spec that has to grow.
+        /// The bridge of the spec that is full.
         bridge: String,
     },
 }
@@ -86,23 +87,23 @@ pub enum Claim {
 /// Why a claim failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The address that was asked for is somebody else's.
+    /// The requested address is held by somebody else.
     #[error("the address {address} is held by {holder}")]
     Taken {
-        /// Which.
+        /// The address.
         address: Ipv4Addr,
-        /// Who has it.
+        /// The holder.
         holder: Holder,
     },
-    /// The address that was asked for can be nobody's.
-    #[error("the address {address} can't be had: {why}")]
+    /// No pod can have the requested address.
+    #[error("no pod can have the address {address}: {why}")]
     Unusable {
-        /// Which.
+        /// The address.
         address: Ipv4Addr,
-        /// Why not.
+        /// The reason.
         why: String,
     },
     /// There is no such bridge.
@@ -110,36 +111,36 @@ pub enum ClaimError {
     NoBridge {
         /// The tenant.
         tenant: String,
-        /// Which.
+        /// The bridge.
         bridge: String,
         /// Its bridges.
         known: String,
     },
-    /// The same owner is attached, but not to what it asks for now.
+    /// The same owner is attached already, with other values than it requests now.
     #[error(
-        "{owner} holds {address} of tenant `{tenant}` already, and asks for something else: detach it first"
+        "{owner} holds {address} of tenant `{tenant}` already, and requests another one: detach it first"
     )]
     Elsewhere {
-        /// Who.
+        /// The container and interface.
         owner: Owner,
-        /// What it holds.
+        /// The address that it holds.
         address: Ipv4Addr,
-        /// The tenant of that.
+        /// The tenant of that address.
         tenant: String,
     },
-    /// Others were faster, again and again.
+    /// Other claims were faster in each attempt.
     #[error("no address could be claimed: others were faster {MOST_ATTEMPTS} times in a row")]
     Contended,
 }
 
-/// Pod addresses in a store.
+/// The addresses of pods in a store.
 #[derive(Clone, Debug)]
-pub struct Pods {
+pub struct Ipam {
     store: SharedStore,
     quarantine: Duration,
 }
 
-/// What one read showed.
+/// The result of one read.
 struct Seen {
     ready: Option<Held<Ready>>,
     own: Option<Held<Attachment>>,
@@ -150,29 +151,29 @@ struct Seen {
     freed: Vec<Entry>,
 }
 
-impl Pods {
-    /// The addresses in this store, with the usual quarantine.
+impl Ipam {
+    /// Returns the addresses in this store, with the usual quarantine.
     pub fn new(store: SharedStore) -> Self {
-        Pods { store, quarantine: QUARANTINE }
+        Ipam { store, quarantine: QUARANTINE }
     }
 
-    /// With another quarantine.
+    /// Changes the quarantine.
     #[must_use]
     pub fn with_quarantine(self, quarantine: Duration) -> Self {
-        Pods { quarantine, ..self }
+        Ipam { quarantine, ..self }
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &SharedStore {
         &self.store
     }
 
-    /// Claims an address and writes the attachment down, in one read and one commit unless others interfere. The
-    /// same owner asking again gets what it has.
+    /// Claims an address and writes its attachment, with one read and one commit unless others interfere. A second
+    /// request of the same owner returns what it has.
     ///
     /// # Errors
-    /// When the store fails, or when what is asked for can't be had.
-    pub async fn claim(&self, ask: &Ask) -> Result<Claim, ClaimError> {
+    /// When the store fails, or the request can't be fulfilled.
+    pub async fn claim(&self, ask: &ClaimRequest) -> Result<Claim, ClaimError> {
         let mut tried = 0;
         let mut window = 0;
         let mut unsure: Option<(Attachment, Transaction)> = None;
@@ -183,8 +184,8 @@ impl Pods {
                 let new = unsure.is_some_and(|(sent, _)| sent == own.record);
                 return already(ask, own, seen.ready, new);
             }
-            if let Some((sent, burn)) = &unsure {
-                if self.settle(sent, burn).await? {
+            if let Some((sent, superseding)) = &unsure {
+                if self.settle(sent, superseding).await? {
                     unsure = None;
                 }
                 tried += 1;
@@ -213,8 +214,8 @@ impl Pods {
                 }
                 Ok(Commit::Conflict) => {}
                 Err(StoreError::Uncertain { .. }) => {
-                    let burn = burn_of(&attachment, &chosen);
-                    unsure = Some((attachment, burn));
+                    let superseding = supersede_of(&attachment, &chosen);
+                    unsure = Some((attachment, superseding));
                 }
                 Err(other) => return Err(other.into()),
             }
@@ -224,22 +225,22 @@ impl Pods {
         Err(ClaimError::Contended)
     }
 
-    /// Sees to it that a claim whose answer was lost, and which was not done yet, is never done: it may still be on
-    /// its way, through a member that was paused. False where that is not known, or where it was done after all.
-    async fn settle(&self, sent: &Attachment, burn: &Transaction) -> Result<bool, ClaimError> {
-        match self.store.commit(burn).await {
+    /// Makes sure that a commit whose reply was lost is not executed later: it may still arrive through a member that was
+    /// paused. Returns false if that is not certain, or if the commit was executed.
+    async fn settle(&self, sent: &Attachment, superseding: &Transaction) -> Result<bool, ClaimError> {
+        match self.store.commit(superseding).await {
             Ok(Commit::Done(_)) => Ok(true),
-            // It was done, or somebody else has the address: what shows is how it stays.
+            // It was executed, or somebody else has the address: what the store shows now is final.
             Ok(Commit::Conflict) => Ok(self.find(sent.host, &sent.owner).await?.is_none()),
             Err(StoreError::Uncertain { .. }) => Ok(false),
             Err(other) => Err(other.into()),
         }
     }
 
-    /// One read: the tenant, the own attachment, a part of the addresses from a random one on, the first free ones.
+    /// Reads the tenant, the own attachment, some addresses from a random one on, and the first free ones.
     async fn look(
         &self,
-        ask: &Ask,
+        ask: &ClaimRequest,
         limit: Option<u32>,
         freed_limit: Option<u32>,
     ) -> Result<Seen, StoreError> {
@@ -274,10 +275,10 @@ impl Pods {
         Ok(Seen { ready, own, asked, start, from_start, up_to_start: next(), freed: next() })
     }
 
-    /// The next address; none where what was read shows none.
+    /// Selects the next address; none if the read shows no free one.
     fn next<'r>(
         &self,
-        ask: &Ask,
+        ask: &ClaimRequest,
         ready: &'r Ready,
         seen: &Seen,
         (limit, freed_limit): (Option<u32>, Option<u32>),
@@ -305,7 +306,7 @@ impl Pods {
         Ok(bridge.map(|bridge| Chosen { bridge, address, compare, freed }))
     }
 
-    /// What an interface is attached to, if it is.
+    /// Reads the attachment of an interface, if there is one.
     ///
     /// # Errors
     /// When the store fails.
@@ -314,7 +315,7 @@ impl Pods {
         entry.map(|entry| decode(&self.store.name(), &entry)).transpose()
     }
 
-    /// What is attached: everywhere, or on one host.
+    /// Reads all attachments, or those of one host.
     ///
     /// # Errors
     /// When the store fails.
@@ -325,7 +326,7 @@ impl Pods {
         found.iter().map(|entry| decode(&name, entry)).collect()
     }
 
-    /// Writes a changed attachment (its port's id, how far it came); false where it is not the one that was read.
+    /// Writes a changed attachment (its port's id, its progress). Returns false if it is no longer the one that was read.
     ///
     /// # Errors
     /// When the store fails.
@@ -352,8 +353,8 @@ impl Pods {
         }
     }
 
-    /// Gives the address back, and forgets the attachment: one commit. An attachment that is gone already, or that
-    /// the same owner claimed anew since, is left as it is.
+    /// Frees the address and deletes the attachment, in one commit. Does nothing if the attachment is gone already, or if
+    /// the same owner has made a new claim since.
     ///
     /// # Errors
     /// When the store fails.
@@ -375,19 +376,19 @@ impl Pods {
     }
 }
 
-/// Whether two records are of one claim, which only came further.
+/// Returns true if two records belong to one claim and differ in its progress only.
 fn is_same_claim(one: &Attachment, other: &Attachment) -> bool {
     (one.since, one.address, &one.tenant) == (other.since, other.address, &other.tenant)
 }
 
-/// A short random wait, so that those who met don't meet again.
+/// Waits for a short random time, so that claims that collided don't collide again.
 async fn pause(tried: u32) {
     let most = 500u64 << tried.min(6);
     tokio::time::sleep(Duration::from_micros(fastrand::u64(..most))).await;
 }
 
 fn already(
-    ask: &Ask,
+    ask: &ClaimRequest,
     own: Held<Attachment>,
     ready: Option<Held<Ready>>,
     new: bool,
@@ -407,7 +408,7 @@ fn already(
     }
 }
 
-fn bridges_of<'r>(ask: &Ask, ready: &'r Ready) -> Result<Vec<&'r ReadyBridge>, ClaimError> {
+fn bridges_of<'r>(ask: &ClaimRequest, ready: &'r Ready) -> Result<Vec<&'r ReadyBridge>, ClaimError> {
     let bridges = ready.bridges_for(ask.bridge.as_deref());
     if !bridges.is_empty() {
         return Ok(bridges);
@@ -417,9 +418,9 @@ fn bridges_of<'r>(ask: &Ask, ready: &'r Ready) -> Result<Vec<&'r ReadyBridge>, C
     Err(ClaimError::NoBridge { tenant: ask.tenant.clone(), bridge, known: known.join(", ") })
 }
 
-/// The address that was asked for, if it can be had.
+/// Checks the requested address.
 fn asked_for<'r>(
-    ask: &Ask,
+    ask: &ClaimRequest,
     ready: &'r Ready,
     address: Ipv4Addr,
     known: Option<&Held<AddressRecord>>,
@@ -451,7 +452,7 @@ fn asked_for<'r>(
     }
 }
 
-fn full(ask: &Ask, ready: &Held<Ready>) -> Claim {
+fn full(ask: &ClaimRequest, ready: &Held<Ready>) -> Claim {
     let bridges = ready.record.bridges_for(ask.bridge.as_deref());
     let first = bridges.iter().find(|bridge| bridge.grown_from.is_none()).or(bridges.first());
     let bridge = first.map(|bridge| bridge.name.clone()).unwrap_or_default();

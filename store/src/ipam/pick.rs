@@ -1,5 +1,5 @@
-//! Which address comes next: picked from a few keys, so that it takes no longer in a large network, and so that
-//! many who pick at the same time don't pick the same.
+//! Selects the next address from a few keys: this takes no longer in a large network, and many claims at once rarely select
+//! the same address.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -8,15 +8,15 @@ use crate::keys::{self, spread};
 use crate::ready::ReadyBridge;
 use crate::{Entry, Revision};
 
-/// Addresses that were released within this time of each other are taken as released together.
+/// Addresses that were released within this time count as released at once, in milliseconds.
 const TOGETHER: u64 = 100;
 
-/// What was read of a tenant's addresses: the keys from somewhere on, those from the beginning up to there, and
-/// the released ones, each perhaps not to its end.
+/// The part of a tenant's addresses that was read: the keys from a random one on, those before it, and the released ones,
+/// each up to a limit.
 pub(super) struct Window<'a> {
-    /// Where it starts, as a [`spread`] address.
+    /// The random start, as a [`spread`] address.
     pub(super) start: u32,
-    /// How many entries were asked for; none: all.
+    /// The limit of the read; none: all were read.
     pub(super) limit: Option<u32>,
     pub(super) from_start: &'a [Entry],
     pub(super) up_to_start: &'a [Entry],
@@ -24,22 +24,22 @@ pub(super) struct Window<'a> {
     pub(super) freed_limit: Option<u32>,
 }
 
-/// An address to try.
+/// The selected address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Pick {
-    /// One that nobody ever had.
+    /// An address that was never allocated.
     New(Ipv4Addr),
-    /// A released one: the key that says so.
+    /// A released address, with its second key.
     Freed { address: Ipv4Addr, key: String, revision: Revision },
-    /// Nothing in what was read, but not all was read.
+    /// None in the part that was read.
     Unknown,
-    /// There is none.
+    /// None at all.
     Full,
 }
 
 impl Window<'_> {
-    /// One that was never given out, else the one that was released least recently; one that still rests only
-    /// where nothing else is left. `chance` says which of those that are as good as each other.
+    /// Selects an address that was never allocated, otherwise the one that was released least recently. Addresses that were
+    /// released after `rested` are selected only if no other is left. `chance` selects among equally good addresses.
     pub(super) fn pick(
         &self,
         bridges: &[&ReadyBridge],
@@ -62,7 +62,7 @@ impl Window<'_> {
             return Pick::Unknown;
         }
         let Some((oldest, ..)) = mine.first() else { return Pick::Full };
-        // Whoever was beaten to it looks further afield.
+        // After a lost race the selection is wider.
         let further = if tried == 0 { 0 } else { 4usize << (2 * tried.min(8)) };
         let alike = |at: usize, since: u64| since <= oldest + TOGETHER || at < further;
         let good = mine
@@ -78,7 +78,7 @@ impl Window<'_> {
         }
     }
 
-    /// Whether all keys were read.
+    /// Returns true if all keys were read.
     pub(super) fn is_whole(&self) -> bool {
         ended(self.from_start, self.limit)
             && ended(self.up_to_start, self.limit)
@@ -125,7 +125,7 @@ impl Window<'_> {
     }
 }
 
-/// Whether a pod that asks for no address in particular can have this one.
+/// Returns true if a pod that requests no particular address can have this one.
 fn is_offered(bridges: &[&ReadyBridge], address: Ipv4Addr) -> bool {
     bridges.iter().any(|bridge| bridge.is_usable(address) && !bridge.set_aside.contains(&address))
 }
@@ -134,8 +134,8 @@ fn ended(entries: &[Entry], limit: Option<u32>) -> bool {
     limit.is_none_or(|limit| entries.len() < limit as usize)
 }
 
-/// The addresses of a network in the order of their keys, from one key to another. In that order a network's
-/// addresses are evenly spaced: the network's bits are the low ones, and the host's count up above them.
+/// Returns the addresses of a network in the order of their keys, from one key to another. In this order they are evenly
+/// spaced: the bits of the network are the low ones, and the bits of the host count up above them.
 fn spread_over(bridge: &ReadyBridge, start: u32, end: u32) -> impl Iterator<Item = Ipv4Addr> {
     let host_bits = 32 - u32::from(bridge.cidr.prefix_len());
     let base = u64::from(spread(bridge.cidr.network()));
@@ -143,5 +143,5 @@ fn spread_over(bridge: &ReadyBridge, start: u32, end: u32) -> impl Iterator<Item
     let first = u64::from(start).saturating_sub(base).div_ceil(step);
     let keys = (first..1u64 << host_bits).map(move |at| at * step + base);
     let keys = keys.take_while(move |key| *key <= u64::from(end));
-    keys.filter_map(|key| u32::try_from(key).ok()).map(keys::gathered)
+    keys.filter_map(|key| u32::try_from(key).ok()).map(keys::unspread)
 }

@@ -1,8 +1,7 @@
-//! The claims held against the ports that are in MidoNet: ports that no attachment has any more, and attachments whose
-//! port is gone.
+//! Compares the attachments with the ports in MidoNet: finds ports without an attachment, and attachments without a port.
 //!
-//! A port is taken for midoform's own where its id (its mark, on 1.x) follows from the container that held an address
-//! last; only such a port is deleted, and only after its address has been free for a while.
+//! A port is midoform's own if its id (on 1.x its mark) follows from the last holder of an address. Only such a port is
+//! deleted, and only after its address has been free for some time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,26 +12,26 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::attachment::{Attachment, Holder, Owner, Progress};
-use super::reclaim::{self, Finding, Repair, World};
+use super::consistency::{self, Finding, Repair, Snapshot};
 use crate::record::{Held, Record, decode, encode};
 use crate::{Commit, SharedStore, StoreError, Transaction, get, keys, now};
 
-/// How long an address has to be free before a port that its last holder left is deleted.
+/// The time for which an address has to be free before the port of its last holder is deleted.
 pub const GRACE: Duration = Duration::from_secs(3600);
 
-/// After so many milliseconds a deletion that did not say how it ended is no longer under way.
+/// The time after which a deletion counts as interrupted, in milliseconds.
 pub(super) const UNFINISHED: u64 = 600_000;
 
-/// A port of a bridge, as MidoNet tells of it.
+/// A port of a bridge, as MidoNet returns it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Port {
-    /// Its id.
+    /// The id.
     pub id: Uuid,
     /// The bridge.
     #[serde(default, rename = "deviceId")]
     pub bridge: Option<Uuid>,
-    /// What it is marked with on 1.x: the id that it would have had.
+    /// The mark on 1.x: the id that follows from its key.
     #[serde(default, rename = "vifId")]
     pub mark: Option<Uuid>,
     /// The host that it is bound on.
@@ -43,34 +42,33 @@ pub struct Port {
     pub interface: Option<String>,
 }
 
-/// Stands where a container's claim would stand while a port that it left is being deleted: the container is not
-/// attached anew meanwhile.
+/// The mark that the port that a container left is being deleted: the container is not attached again meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reclaiming {
+pub struct PortDeletion {
     /// The port.
     pub port: Uuid,
-    /// Since when, in milliseconds of Unix time.
+    /// The start of the deletion, in milliseconds of Unix time.
     pub since: u64,
 }
 
-impl Record for Reclaiming {
+impl Record for PortDeletion {
     const VERSION: u64 = 1;
 }
 
-/// A port that nobody has any more, and who had it.
+/// A port without an attachment, and the last holder of its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct OrphanedPort {
     /// The port.
     pub port: Port,
-    /// The tenant of its last holder.
+    /// The tenant of the last holder.
     pub tenant: String,
-    /// The host of its last holder.
+    /// The host of the last holder.
     pub host: Uuid,
-    /// Its last holder.
+    /// The last holder.
     pub owner: Owner,
 }
 
-/// Who held an address last, and since when nobody does.
+/// The last holder of a free address, and the time of the release.
 struct Last<'w> {
     tenant: String,
     host: Uuid,
@@ -89,27 +87,27 @@ fn is_port_of(site: &str, port: &Port, attachment: &Attachment) -> bool {
     attachment.port == Some(port.id) || port.id == id || port.mark == Some(id) || is_bound
 }
 
-/// What the plugin calls the host's end of a pod's interface: `vif` and twelve hex digits.
-fn is_named_as_a_pod_s(port: &Port) -> bool {
+/// Returns true if the port is bound to an interface that is named like the host end of a pod's: `vif` and twelve hex digits.
+fn is_named_like_a_pod(port: &Port) -> bool {
     let digits = port.interface.as_deref().and_then(|name| name.strip_prefix("vif"));
     digits.is_some_and(|digits| digits.len() == 12 && digits.bytes().all(|it| it.is_ascii_hexdigit()))
 }
 
-impl World {
-    /// The bridges whose ports are to be looked at.
+impl Snapshot {
+    /// Returns the bridges whose ports have to be read.
     pub fn bridges(&self) -> BTreeSet<Uuid> {
         let ready = self.ready.values().flat_map(|ready| &ready.bridges).map(|bridge| bridge.id);
         ready.chain(self.attachments.values().map(|held| held.record.bridge_id)).collect()
     }
 
-    /// The bridges that a host's pods may have left ports on: those of the tenants in which it had a pod that is gone.
+    /// Returns the bridges on which the pods of a host may have left ports: those of the tenants of its former pods.
     pub fn bridges_left_by(&self, host: Uuid) -> BTreeSet<Uuid> {
         let left = self.addresses.iter().filter(|(_, held)| {
             let last = &held.record.last;
             held.record.holder.is_none()
                 && matches!(last, Some(Holder::Container { host: of, .. }) if *of == host)
         });
-        let tenants: BTreeSet<String> = left.filter_map(|(key, _)| reclaim::tenant_of(key)).collect();
+        let tenants: BTreeSet<String> = left.filter_map(|(key, _)| consistency::tenant_of(key)).collect();
         let ready = self.ready.values().filter(|ready| tenants.contains(&ready.tenant));
         ready.flat_map(|ready| &ready.bridges).map(|bridge| bridge.id).collect()
     }
@@ -117,7 +115,7 @@ impl World {
     fn last_holders(&self, site: &str) -> BTreeMap<Uuid, Last<'_>> {
         let mut last = BTreeMap::new();
         for (key, held) in &self.addresses {
-            let (Some(tenant), record) = (reclaim::tenant_of(key), &held.record) else { continue };
+            let (Some(tenant), record) = (consistency::tenant_of(key), &held.record) else { continue };
             if let (None, Some(Holder::Container { host, owner })) = (&record.holder, &record.last) {
                 let id = id_of(site, &tenant, *host, owner);
                 last.insert(id, Last { tenant, host: *host, owner, since: record.since });
@@ -126,9 +124,9 @@ impl World {
         last
     }
 
-    /// Compares what is claimed with the ports that were read between two looks at the store: what came or went
-    /// meanwhile is nothing to be said of.
-    pub fn compare(&self, after: &World, ports: &[Port], site: &str, grace: Duration) -> Vec<Finding> {
+    /// Compares the attachments with the ports that were read between two reads of the store. What changed meanwhile is not
+    /// reported.
+    pub fn compare(&self, after: &Snapshot, ports: &[Port], site: &str, grace: Duration) -> Vec<Finding> {
         let mut findings = Vec::new();
         let (bridges, last) = (self.bridges(), after.last_holders(site));
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
@@ -143,11 +141,12 @@ impl World {
             let (owner, address) = (&record.owner, record.address);
             match record.state {
                 Progress::Done => {
-                    let what = format!("{owner} is attached with {address}, and its port is gone");
+                    let what = format!("{owner} is attached with {address}, and its port does not exist");
                     findings.push(Finding::new("attachment-without-port", key, what, None));
                 }
                 Progress::Intent if is_past(record.since) => {
-                    let what = format!("{owner} was to be attached with {address}, and has no port");
+                    let what =
+                        format!("the attachment of {owner} with {address} was interrupted, and has no port");
                     findings.push(Finding::new("attachment-unfinished", key, what, None));
                 }
                 Progress::Intent => {}
@@ -166,13 +165,14 @@ impl World {
                     "the port of {owner} of `{tenant}` on host {host}, which is not attached any more"
                 );
                 let (tenant, owner) = (tenant.clone(), (*owner).clone());
-                let left = Left { port: port.clone(), tenant, host: *host, owner };
+                let left = OrphanedPort { port: port.clone(), tenant, host: *host, owner };
                 let repair = is_past(*since).then(|| Repair::Port(Box::new(left)));
                 findings.push(Finding::with("port-without-claim", &key, what, repair));
-            } else if is_named_as_a_pod_s(port) {
+            } else if is_named_like_a_pod(port) {
                 let interface = port.interface.as_deref().unwrap_or_default();
-                let what =
-                    format!("it is bound to {interface}, as a pod's, and nobody is known to have had it");
+                let what = format!(
+                    "it is bound to {interface}, like the port of a pod, and its container is unknown"
+                );
                 findings.push(Finding::new("port-without-claim", &key, what, None));
             }
         }
@@ -180,26 +180,26 @@ impl World {
     }
 }
 
-/// Why a port could not be deleted.
+/// Why a port was not deleted.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum RepairError<E> {
-    /// The store.
+pub enum RepairError<E: std::error::Error + 'static> {
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// MidoNet, in the words of whoever called it.
-    #[error("{0}")]
+    /// The call to MidoNet failed.
+    #[error(transparent)]
     Port(E),
 }
 
-/// Deletes the ports that are safe to delete. While one is deleted, its container can't be attached anew; one that is
-/// attached by then keeps it.
+/// Deletes the ports that are safe to delete. While a port is deleted, its container can't be attached again; a container
+/// that is attached already keeps its port.
 ///
 /// # Errors
-/// When the store fails, or the deletion does: what was not done is left to the next run.
-pub async fn repair_ports<E>(
+/// When the store or a deletion fails. The next run continues.
+pub async fn repair_ports<E: std::error::Error + 'static>(
     store: &SharedStore,
     findings: &mut [Finding],
-    remove: impl AsyncFn(&Left) -> Result<(), E>,
+    remove: impl AsyncFn(&OrphanedPort) -> Result<(), E>,
 ) -> Result<(), RepairError<E>> {
     for finding in findings {
         let Some(Repair::Port(left)) = finding.repair.clone() else { continue };
@@ -207,9 +207,9 @@ pub async fn repair_ports<E>(
         let mut take = Transaction::default().when_absent(keys::attachment(left.host, &left.owner));
         take = match get(&**store, &key).await? {
             None => take.when_absent(&key),
-            // Another repair is at it, or ended on the way.
+            // Another repair deletes it, or was interrupted.
             Some(entry) => {
-                let before: Held<Reclaiming> = decode(&store.name(), &entry)?;
+                let before: Held<PortDeletion> = decode(&store.name(), &entry)?;
                 if now().saturating_sub(before.record.since) < UNFINISHED {
                     continue;
                 }
@@ -217,7 +217,7 @@ pub async fn repair_ports<E>(
             }
         };
         let Commit::Done(revisions) =
-            store.commit(&take.put(&key, encode(&Reclaiming { port: left.port.id, since: now() }))).await?
+            store.commit(&take.put(&key, encode(&PortDeletion { port: left.port.id, since: now() }))).await?
         else {
             continue;
         };

@@ -1,14 +1,14 @@
-//! What a claim and a release compare and write.
+//! The transactions of claims and releases.
 
 use std::net::Ipv4Addr;
 
-use super::Ask;
+use super::ClaimRequest;
 use super::attachment::{AddressRecord, Attachment, Freed, Progress, mac_of};
 use crate::ready::{Ready, ReadyBridge};
 use crate::record::{Held, encode};
 use crate::{Revision, Transaction, keys, now};
 
-/// The address of an attempt, with what has to hold for it.
+/// The selected address, with the compare for its key.
 #[derive(Clone)]
 pub(super) struct Chosen<'r> {
     pub(super) bridge: &'r ReadyBridge,
@@ -18,8 +18,8 @@ pub(super) struct Chosen<'r> {
     pub(super) freed: Option<String>,
 }
 
-/// What is to be claimed.
-pub(super) fn attachment_of(ask: &Ask, chosen: &Chosen<'_>) -> Attachment {
+/// Returns the attachment of a claim.
+pub(super) fn attachment_of(ask: &ClaimRequest, chosen: &Chosen<'_>) -> Attachment {
     Attachment {
         owner: ask.owner.clone(),
         host: ask.host,
@@ -39,7 +39,7 @@ pub(super) fn attachment_of(ask: &Ask, chosen: &Chosen<'_>) -> Attachment {
     }
 }
 
-/// Address and attachment at once, while the tenant is still the one that was read.
+/// Writes address and attachment, if the tenant is still the one that was read.
 pub(super) fn claim_of(attachment: &Attachment, ready: &Held<Ready>, chosen: &Chosen<'_>) -> Transaction {
     let address = AddressRecord { holder: Some(attachment.holder()), since: attachment.since, last: None };
     let key = keys::address(&attachment.tenant, attachment.address);
@@ -58,7 +58,7 @@ pub(super) fn claim_of(attachment: &Attachment, ready: &Held<Ready>, chosen: &Ch
     }
 }
 
-/// The address becomes free, and the attachment goes.
+/// Frees the address and deletes the attachment.
 pub(super) fn release_of(held: &Held<Attachment>) -> Transaction {
     let Attachment { tenant, address, .. } = &held.record;
     let since = now();
@@ -71,8 +71,8 @@ pub(super) fn release_of(held: &Held<Attachment>) -> Transaction {
         .brief()
 }
 
-/// Free as before, but written anew: a claim of it that was sent before does not hold any more.
-pub(super) fn burn_of(attachment: &Attachment, chosen: &Chosen<'_>) -> Transaction {
+/// Writes the free address again: an earlier claim of it that is still on its way then fails its compare.
+pub(super) fn supersede_of(attachment: &Attachment, chosen: &Chosen<'_>) -> Transaction {
     let Attachment { tenant, address, .. } = attachment;
     let before = chosen.freed.as_deref().and_then(keys::freed_since).unwrap_or_default();
     let since = now().max(before + 1);

@@ -1,4 +1,4 @@
-//! TLS to the members: the files, and what the other side says of a certificate.
+//! TLS to the members: the files, and the errors about certificates.
 
 use std::path::PathBuf;
 
@@ -6,16 +6,16 @@ use etcd_client::{Certificate, Identity, TlsOptions};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The files of TLS, all PEM.
+/// The files for TLS, all PEM.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// The certificates that vouch for the members; none: those that the system trusts.
+    /// The CA certificates for the members; none: those of the system.
     pub ca: Option<PathBuf>,
-    /// The own certificate with its key, where the members ask for one.
+    /// The client certificate with its key, if the members require one.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// The files of TLS, read. Without any, the system's authorities vouch.
+/// Reads the files for TLS. Without a CA file, the CAs of the system are trusted.
 pub(super) fn options(tls: &Tls) -> Result<TlsOptions, String> {
     let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let certificates = |path: &PathBuf| {
@@ -40,8 +40,8 @@ pub(super) fn options(tls: &Tls) -> Result<TlsOptions, String> {
     Ok(options)
 }
 
-/// What went wrong down to its cause, and whether that is a certificate that one side does not accept: no call was made
-/// then, and none will be.
+/// Returns the messages of an error and its sources, and whether one side rejected the certificate of the other. Then no
+/// call was made, and none will be.
 pub(super) fn words(message: &str, status: &dyn std::error::Error) -> (String, bool) {
     let mut cause = message.to_owned();
     let mut is_untrusted = false;

@@ -1,4 +1,4 @@
-//! What a crash leaves behind: found, and put right where nobody can still be using it.
+//! Checks the consistency of addresses and attachments after crashes, and repairs what nobody can be using.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -6,37 +6,37 @@ use std::net::Ipv4Addr;
 use serde::Serialize;
 
 use super::attachment::{AddressRecord, Attachment, Freed, Holder};
-use super::ports::{Left, Reclaiming, UNFINISHED};
+use super::ports::{OrphanedPort, PortDeletion, UNFINISHED};
 use crate::ready::Ready;
 use crate::record::{Held, decode, encode};
 use crate::{Commit, Entry, Range, SharedStore, StoreError, Transaction, keys, now};
 
-/// Something in the store that is not as it should be.
+/// An inconsistency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it is: `claim-without-attachment`, `attachment-without-claim`, `attachment-without-tenant`,
+    /// The kind: `claim-without-attachment`, `attachment-without-claim`, `attachment-without-tenant`,
     /// `free-key-missing`, `free-key-too-many`, `reclaim-unfinished`, `unreadable`; with MidoNet's ports ([`super::ports`])
     /// `attachment-without-port`, `attachment-unfinished`, `port-without-claim`.
     pub code: &'static str,
     /// The key.
     pub key: String,
-    /// What is wrong, in words.
+    /// The description.
     pub what: String,
-    /// Whether a repair puts it right; else somebody has to look.
+    /// True if a repair is possible; otherwise somebody has to look.
     pub safe: bool,
-    /// Whether it was put right.
+    /// True if it was repaired.
     pub repaired: bool,
     #[serde(skip)]
     pub(super) repair: Option<Repair>,
 }
 
-/// How a finding is put right.
+/// The repair of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Repair {
-    /// In the store, where it is still as it was found.
+    /// A commit to the store, if the keys are unchanged.
     Commit(Transaction),
-    /// In MidoNet.
-    Port(Box<Left>),
+    /// The deletion of a port in MidoNet.
+    Port(Box<OrphanedPort>),
 }
 
 impl Finding {
@@ -49,9 +49,9 @@ impl Finding {
     }
 }
 
-/// Everything that is claimed, as of one moment.
+/// All addresses and attachments, as of one moment.
 #[derive(Debug)]
-pub struct World {
+pub struct Snapshot {
     pub(super) addresses: BTreeMap<String, Held<AddressRecord>>,
     freed: BTreeMap<String, Entry>,
     pub(super) attachments: BTreeMap<String, Held<Attachment>>,
@@ -59,24 +59,16 @@ pub struct World {
     findings: Vec<Finding>,
 }
 
-/// Looks through all that is claimed: every address has its holder, every attachment its address, every free
-/// address its place in the order.
+/// Reads all addresses and attachments, and checks them: every address has its holder, every attachment its address, every
+/// free address its second key.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn check(store: &SharedStore) -> Result<Vec<Finding>, StoreError> {
-    Ok(read(store).await?.findings)
-}
-
-/// The same, with what was seen.
-///
-/// # Errors
-/// When the store fails.
-pub async fn read(store: &SharedStore) -> Result<World, StoreError> {
+pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
     let ranges = ["pod/", keys::ATTACHMENTS, "ready/", keys::RECLAIMING].map(Range::prefix);
     let mut found = store.read(&ranges).await?.into_iter();
     let mut next = || found.next().unwrap_or_default();
-    let mut world = World {
+    let mut snapshot = Snapshot {
         addresses: BTreeMap::new(),
         freed: BTreeMap::new(),
         attachments: BTreeMap::new(),
@@ -88,39 +80,39 @@ pub async fn read(store: &SharedStore) -> Result<World, StoreError> {
         |entry: &Entry, error: &StoreError| Finding::new("unreadable", &entry.key, error.to_string(), None);
     for entry in next() {
         if entry.key.split('/').nth(2) == Some("free") {
-            world.freed.insert(entry.key.clone(), entry);
+            snapshot.freed.insert(entry.key.clone(), entry);
             continue;
         }
         match decode(&name, &entry) {
-            Ok(held) => drop(world.addresses.insert(entry.key, held)),
-            Err(error) => world.findings.push(unreadable(&entry, &error)),
+            Ok(held) => drop(snapshot.addresses.insert(entry.key, held)),
+            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
         }
     }
     for entry in next() {
         match decode(&name, &entry) {
-            Ok(held) => drop(world.attachments.insert(entry.key, held)),
-            Err(error) => world.findings.push(unreadable(&entry, &error)),
+            Ok(held) => drop(snapshot.attachments.insert(entry.key, held)),
+            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
         }
     }
     for entry in next() {
         match decode::<Ready>(&name, &entry) {
-            Ok(held) => drop(world.ready.insert(held.record.tenant.clone(), held.record)),
-            Err(error) => world.findings.push(unreadable(&entry, &error)),
+            Ok(held) => drop(snapshot.ready.insert(held.record.tenant.clone(), held.record)),
+            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
         }
     }
     for entry in next() {
-        match decode::<Reclaiming>(&name, &entry) {
-            Ok(held) => world.look_at_reclaiming(&held),
-            Err(error) => world.findings.push(unreadable(&entry, &error)),
+        match decode::<PortDeletion>(&name, &entry) {
+            Ok(held) => snapshot.check_deletion(&held),
+            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
         }
     }
-    world.look_at_addresses();
-    world.look_at_freed();
-    world.look_at_attachments();
-    Ok(world)
+    snapshot.check_addresses();
+    snapshot.check_freed();
+    snapshot.check_attachments();
+    Ok(snapshot)
 }
 
-/// Puts right what is safe: what was found is still so, or nothing is written.
+/// Repairs the findings that are safe to repair and still exist.
 ///
 /// # Errors
 /// When the store fails.
@@ -133,16 +125,16 @@ pub async fn repair(store: &SharedStore, findings: &mut [Finding]) -> Result<(),
     Ok(())
 }
 
-impl World {
-    /// What is wrong with it.
+impl Snapshot {
+    /// Returns the inconsistencies.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    fn look_at_addresses(&mut self) {
+    fn check_addresses(&mut self) {
         for (key, held) in &self.addresses {
-            let Some((tenant, address)) = place_of(key) else {
-                let what = "the key is none of an address".to_owned();
+            let Some((tenant, address)) = address_of(key) else {
+                let what = "this is not the key of an address".to_owned();
                 self.findings.push(Finding::new("unreadable", key, what, None));
                 continue;
             };
@@ -168,7 +160,7 @@ impl World {
                 None => {
                     let place = keys::freed(&tenant, held.record.since, address);
                     if !self.freed.contains_key(&place) {
-                        let what = format!("{address} of `{tenant}` is free, and stands in no order");
+                        let what = format!("{address} of `{tenant}` is free, and has no second key");
                         let put = Transaction::default()
                             .when(key, held.revision)
                             .when_absent(&place)
@@ -180,19 +172,19 @@ impl World {
         }
     }
 
-    fn look_at_reclaiming(&mut self, held: &Held<Reclaiming>) {
+    fn check_deletion(&mut self, held: &Held<PortDeletion>) {
         if now().saturating_sub(held.record.since) >= UNFINISHED {
-            let what = format!("the deletion of port {} did not say how it ended", held.record.port);
+            let what = format!("the deletion of port {} was interrupted", held.record.port);
             let delete = Transaction::default().when(&held.key, held.revision).delete(&held.key);
             self.findings.push(Finding::new("reclaim-unfinished", &held.key, what, Some(delete)));
         }
     }
 
-    fn look_at_freed(&mut self) {
+    fn check_freed(&mut self) {
         for (key, entry) in &self.freed {
             let parts = tenant_of(key).zip(keys::address_of(key)).zip(keys::freed_since(key));
             let Some(((tenant, address), since)) = parts else {
-                let what = "the key is none of a free address".to_owned();
+                let what = "this is not the key of a free address".to_owned();
                 self.findings.push(Finding::new("unreadable", key, what, None));
                 continue;
             };
@@ -201,27 +193,26 @@ impl World {
             if known.is_some_and(|held| held.record.holder.is_none() && held.record.since == since) {
                 continue;
             }
-            let what =
-                format!("{address} of `{tenant}` stands among the free ones, and is not free since then");
+            let what = format!("{address} of `{tenant}` has a second key, and is not free since that time");
             let revision = known.map_or(crate::Revision::ABSENT, |held| held.revision);
             let delete = Transaction::default().when(key, entry.revision).when(own, revision).delete(key);
             self.findings.push(Finding::new("free-key-too-many", key, what, Some(delete)));
         }
     }
 
-    fn look_at_attachments(&mut self) {
+    fn check_attachments(&mut self) {
         for (key, held) in &self.attachments {
             let Attachment { tenant, address, owner, .. } = &held.record;
             let known = self.addresses.get(&keys::address(tenant, *address));
             let holds = known.and_then(|known| known.record.holder.as_ref()) == Some(&held.record.holder());
             if !self.ready.contains_key(tenant) {
-                let what = format!("{owner} is attached to `{tenant}`, which is not made (any more)");
-                // A pod may still be wired up: its host's GC, or a DEL, takes it away.
+                let what = format!("{owner} is attached to `{tenant}`, which does not exist (any more)");
+                // A pod may still use it: its DEL or the GC of its host deletes it.
                 self.findings.push(Finding::new("attachment-without-tenant", key, what, None));
             } else if !holds {
                 let by = known.and_then(|known| known.record.holder.clone());
                 let by = by.map_or_else(|| "nobody".to_owned(), |holder| holder.to_string());
-                let what = format!("{owner} is attached with {address} of `{tenant}`, which {by} holds");
+                let what = format!("{owner} is attached with {address} of `{tenant}`, which is held by {by}");
                 self.findings.push(Finding::new("attachment-without-claim", key, what, None));
             }
         }
@@ -232,6 +223,6 @@ pub(super) fn tenant_of(key: &str) -> Option<String> {
     keys::name_of(key.split('/').nth(1)?)
 }
 
-fn place_of(key: &str) -> Option<(String, Ipv4Addr)> {
+fn address_of(key: &str) -> Option<(String, Ipv4Addr)> {
     tenant_of(key).zip(keys::address_of(key))
 }

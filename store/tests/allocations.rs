@@ -1,4 +1,4 @@
-//! What tenants are given, in each store; and the lock file, cut short at any moment.
+//! Allocations in each store; and the lock file after an interrupted commit.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ on_every_store!(
     what_is_written_is_read_again,
     values_of_the_first_version_are_read,
     nobody_writes_without_the_lock,
-    one_place_is_never_given_twice,
-    others_keep_what_they_were_given,
+    addresses_are_never_allocated_twice,
+    others_keep_their_allocations,
     several_locks_are_one,
     many_that_want_some_of_the_same_all_get_their_turn,
 );
@@ -32,7 +32,7 @@ fn site() -> Site {
     parse::site(&Source::new("site.toml", text), SourceId(0), &mut Diagnostics::default()).unwrap()
 }
 
-/// A tenant at the place of this number.
+/// A tenant whose addresses have this number.
 fn tenant(place: u8) -> TenantAllocation {
     let link = LinkAddresses { provider: [172, 16, place, 1].into(), tenant: [172, 16, place, 2].into() };
     let bridges = [("web".to_owned(), format!("10.0.{place}.0/24").parse().unwrap())];
@@ -40,7 +40,7 @@ fn tenant(place: u8) -> TenantAllocation {
 }
 
 fn all(tenants: &[(&str, TenantAllocation)]) -> Allocations {
-    let tenants = tenants.iter().map(|(name, given)| ((*name).to_owned(), given.clone()));
+    let tenants = tenants.iter().map(|(name, tenant)| ((*name).to_owned(), tenant.clone()));
     Allocations { tenants: tenants.collect(), ..Allocations::default() }
 }
 
@@ -61,12 +61,12 @@ async fn what_is_written_is_read_again(store: &SharedStore) {
     let mut now = all(&[("a", full), ("b.c", TenantAllocation::default())]);
     now.peers.insert("a/b.c".to_owned(), tenant(9).link.unwrap());
     let lock = locked(store, &["a", "b.c"]).await;
-    let mut given = allocation::load(store).await.unwrap();
-    assert!(allocation::write(store, &lock, &mut given, &now).await.unwrap());
+    let mut stored = allocation::load(store).await.unwrap();
+    assert!(allocation::write(store, &lock, &mut stored, &now).await.unwrap());
     assert_eq!(allocation::load(store).await.unwrap().allocations, now);
     now.tenants.remove("a");
     now.peers.clear();
-    assert!(allocation::write(store, &lock, &mut given, &now).await.unwrap());
+    assert!(allocation::write(store, &lock, &mut stored, &now).await.unwrap());
     assert_eq!(allocation::load(store).await.unwrap().allocations, now);
     lock.release().await;
     assert_eq!(read_one(&**store, Range::prefix(keys::LOCKS)).await.unwrap(), []);
@@ -84,7 +84,7 @@ async fn values_of_the_first_version_are_read(store: &SharedStore) {
     let expected = network::lock_file::parse(&source, SourceId(0), &mut Diagnostics::default()).unwrap();
     let mut stored = allocation::load(store).await.unwrap();
     assert_eq!(stored.allocations, expected.allocations);
-    // They are not written anew where nothing changes.
+    // Unchanged values are not written again.
     let lock = locked(store, &[]).await;
     let now = stored.allocations.clone();
     assert!(allocation::write(store, &lock, &mut stored, &now).await.unwrap());
@@ -94,20 +94,20 @@ async fn values_of_the_first_version_are_read(store: &SharedStore) {
 async fn nobody_writes_without_the_lock(store: &SharedStore) {
     let site = site();
     let lock = locked(store, &["a"]).await;
-    let mut given = allocation::load(store).await.unwrap();
+    let mut stored = allocation::load(store).await.unwrap();
     let both = all(&[("a", tenant(1)), ("b", tenant(2))]);
-    let refused = allocation::write(store, &lock, &mut given, &both).await;
+    let refused = allocation::write(store, &lock, &mut stored, &both).await;
     assert!(matches!(refused, Err(AllocationError::NotLocked { tenant }) if tenant == "b"));
-    // Somebody takes the lock away, as one does whose lease has ended.
+    // Somebody else's lock replaces it, as after the end of its lease.
     let key = keys::lock(&keys::tenant_lock("a"));
     store.commit(&Transaction::default().delete(&key)).await.unwrap();
     let lost =
-        allocation::write_beside_others(store, &lock, &site, &mut given, &all(&[("a", tenant(1))])).await;
+        allocation::write_beside_others(store, &lock, &site, &mut stored, &all(&[("a", tenant(1))])).await;
     assert!(matches!(lost, Err(AllocationError::Lost { .. })), "{lost:?}");
     assert_eq!(allocation::load(store).await.unwrap().allocations, Allocations::default());
 }
 
-async fn one_place_is_never_given_twice(store: &SharedStore) {
+async fn addresses_are_never_allocated_twice(store: &SharedStore) {
     let site = site();
     let (one, other) = (locked(store, &["a"]).await, locked(store, &["b"]).await);
     let (mut first, mut second) =
@@ -122,7 +122,7 @@ async fn one_place_is_never_given_twice(store: &SharedStore) {
     assert_eq!(allocation::load(store).await.unwrap().allocations, all(&[("a", tenant(1))]));
 }
 
-async fn others_keep_what_they_were_given(store: &SharedStore) {
+async fn others_keep_their_allocations(store: &SharedStore) {
     let site = site();
     let (one, other) = (locked(store, &["a"]).await, locked(store, &["b"]).await);
     let (mut first, mut second) =
@@ -175,7 +175,7 @@ async fn many_that_want_some_of_the_same_all_get_their_turn(store: &SharedStore)
 }
 
 #[tokio::test]
-async fn a_lock_file_whose_commit_was_cut_short_is_finished_by_whoever_comes() {
+async fn an_interrupted_commit_is_completed_by_the_next_call() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("midoform.lock");
     let store: SharedStore = std::sync::Arc::new(LockFile::at(&path));
@@ -186,7 +186,7 @@ async fn a_lock_file_whose_commit_was_cut_short_is_finished_by_whoever_comes() {
     let both = Transaction::default().put("kept", "new").put_leased("held", "new", lease);
     store.commit(&both).await.unwrap();
     let (new_main, new_beside) = (std::fs::read_to_string(&path).unwrap(), std::fs::read(&beside).unwrap());
-    // Killed after the first of its writes: the file beside says all of it, the lock file is the old one.
+    // Killed after the first write: the leases' file has the whole commit, the lock file is the old one.
     let mut pending: serde_json::Value = serde_json::from_slice(&new_beside).unwrap();
     pending["pending"] = new_main.clone().into();
     for finished in [false, true] {

@@ -1,6 +1,6 @@
-//! What a crash leaves behind is found, and put right where that is safe.
+//! Inconsistencies after a crash are found, and repaired where that is safe.
 
-use midoform_store::ipam::{Pods, reclaim};
+use midoform_store::ipam::{Ipam, consistency};
 use midoform_store::{SharedStore, Transaction, keys, tenants};
 
 use crate::support::{ask, attached, bridge, on_every_store, publish, tenant};
@@ -12,12 +12,12 @@ on_every_store!(
 );
 
 async fn codes(store: &SharedStore) -> Vec<&'static str> {
-    reclaim::check(store).await.unwrap().iter().map(|finding| finding.code).collect()
+    consistency::read(store).await.unwrap().findings().iter().map(|finding| finding.code).collect()
 }
 
 async fn a_sound_store_has_no_findings(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/28")])).await;
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let held = attached(&pods, &ask("acme", "c1")).await;
     attached(&pods, &ask("acme", "c2")).await;
     pods.release(&held).await.unwrap();
@@ -26,7 +26,7 @@ async fn a_sound_store_has_no_findings(store: &SharedStore) {
 
 async fn what_is_broken_is_found_and_repaired(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/28")])).await;
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let (lost, freed) =
         (attached(&pods, &ask("acme", "c1")).await, attached(&pods, &ask("acme", "c2")).await);
     pods.release(&freed).await.unwrap();
@@ -36,12 +36,12 @@ async fn what_is_broken_is_found_and_repaired(store: &SharedStore) {
         .delete(keys::freed("acme", since, freed.record.address))
         .put(keys::freed("acme", 7, freed.record.address), "{\"version\":1}");
     store.commit(&broken).await.unwrap();
-    let mut findings = reclaim::check(store).await.unwrap();
+    let mut findings = consistency::read(store).await.unwrap().findings().to_vec();
     let found: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
     let mut sorted = found.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, ["claim-without-attachment", "free-key-missing", "free-key-too-many"]);
-    reclaim::repair(store, &mut findings).await.unwrap();
+    consistency::repair(store, &mut findings).await.unwrap();
     assert!(findings.iter().all(|finding| finding.repaired), "{findings:?}");
     assert_eq!(codes(store).await, [""; 0]);
     assert!(
@@ -51,24 +51,24 @@ async fn what_is_broken_is_found_and_repaired(store: &SharedStore) {
 
 async fn nothing_in_use_is_reclaimed(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/28")])).await;
-    let pods = Pods::new(store.clone());
+    let pods = Ipam::new(store.clone());
     let lost = attached(&pods, &ask("acme", "c1")).await;
     store.commit(&Transaction::default().delete(&lost.key)).await.unwrap();
-    let mut findings = reclaim::check(store).await.unwrap();
-    // Between the look and the repair the owner comes back.
+    let mut findings = consistency::read(store).await.unwrap().findings().to_vec();
+    // Between the check and the repair the owner comes back.
     let again = midoform_store::record::encode(&lost.record);
     store.commit(&Transaction::default().put(&lost.key, again)).await.unwrap();
-    reclaim::repair(store, &mut findings).await.unwrap();
+    consistency::repair(store, &mut findings).await.unwrap();
     assert!(findings.iter().all(|finding| finding.safe && !finding.repaired), "{findings:?}");
     assert_eq!(codes(store).await, [""; 0]);
     let found = pods.find(lost.record.host, &lost.record.owner).await.unwrap().unwrap();
     pods.release(&found).await.unwrap();
     assert_eq!(codes(store).await, [""; 0]);
-    // A value of a newer midoform is named, and left.
+    // A value of a newer midoform is reported, and stays.
     let newer = Transaction::default().put("attachment/x/y/z/eth0", "{\"version\":9}");
     store.commit(&newer).await.unwrap();
-    let mut findings = reclaim::check(store).await.unwrap();
+    let mut findings = consistency::read(store).await.unwrap().findings().to_vec();
     assert!(findings[0].what.contains("its version is 9"), "{findings:?}");
-    reclaim::repair(store, &mut findings).await.unwrap();
+    consistency::repair(store, &mut findings).await.unwrap();
     assert!(!findings[0].repaired);
 }

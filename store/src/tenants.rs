@@ -29,7 +29,7 @@ pub struct PushedFile {
 impl PushedFile {
     /// Returns a file with this name and text.
     pub fn new(file: &str, text: &str) -> PushedFile {
-        let sha256 = hex::encode(&Sha256::digest(text.as_bytes()));
+        let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
         PushedFile { file: file.to_owned(), text: text.to_owned(), sha256 }
     }
 }

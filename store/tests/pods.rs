@@ -155,7 +155,7 @@ async fn an_address_that_is_asked_for(store: &SharedStore) {
         ("10.9.9.9", "it lies in none of the networks of the pod's bridges (10.0.0.0/24, 10.0.1.0/24)"),
     ] {
         let error = pods.claim(&wanting("other", address)).await.unwrap_err().to_string();
-        assert_eq!(error, format!("the address {address} can't be had: {why}"));
+        assert_eq!(error, format!("no pod can have the address {address}: {why}"));
     }
     // A released address can be requested at once.
     let held = pods.find(host(1), &owner("10.0.1.7")).await.unwrap().unwrap();

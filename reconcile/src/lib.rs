@@ -5,15 +5,20 @@
 //! out as [`event::Event`]s.
 #![forbid(unsafe_code)]
 
+pub mod batches;
 pub mod client;
 pub mod concurrency;
 pub mod credentials;
 pub mod event;
 pub mod execute;
+pub mod goal;
 pub mod keystone;
 pub mod observe;
 pub mod orphaned_ports;
+pub mod planned;
 pub mod recognise;
+pub mod reconciliation;
+pub mod recorder;
 pub mod retry;
 pub mod saved;
 pub mod wire;

@@ -113,7 +113,7 @@ fn matches(pattern: &str, path: &str) -> bool {
 
 /// A fault that is set, and what it has seen.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Set {
+pub(crate) struct ActiveFault {
     id: u64,
     #[serde(flatten)]
     fault: Fault,
@@ -126,7 +126,7 @@ pub(crate) struct Set {
 /// The faults that are set.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    sets: Vec<Set>,
+    active: Vec<ActiveFault>,
     last_id: u64,
 }
 
@@ -137,25 +137,25 @@ impl Faults {
             return Err(problem);
         }
         self.last_id += 1;
-        self.sets.push(Set { id: self.last_id, fault, matched: 0, struck: 0 });
+        self.active.push(ActiveFault { id: self.last_id, fault, matched: 0, struck: 0 });
         Ok(self.last_id)
     }
 
     /// Takes one away, or all; says whether there was any.
     pub(crate) fn remove(&mut self, id: Option<u64>) -> bool {
-        let before = self.sets.len();
-        self.sets.retain(|set| id.is_some_and(|id| set.id != id));
-        before != self.sets.len()
+        let before = self.active.len();
+        self.active.retain(|set| id.is_some_and(|id| set.id != id));
+        before != self.active.len()
     }
 
-    pub(crate) fn all(&self) -> &[Set] {
-        &self.sets
+    pub(crate) fn all(&self) -> &[ActiveFault] {
+        &self.active
     }
 
     /// The fault that strikes a request, if one does.
     pub(crate) fn strike(&mut self, method: &str, path: &str) -> Option<Fault> {
         let mut struck = None;
-        for set in &mut self.sets {
+        for set in &mut self.active {
             if !set.fault.is_for(method, path) {
                 continue;
             }

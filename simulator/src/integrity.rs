@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::failure::{During, Failure};
-use crate::http::bind::Draft;
+use crate::failure::{Failure, Operation};
+use crate::http::deserialize::Draft;
 use crate::object::{Fields, Object, RANK, Value};
 use crate::resources;
 use crate::schema::{Access, Kind, fields};
@@ -30,33 +30,33 @@ pub(crate) fn check_references(
     draft: &Draft,
 ) -> Result<(), Failure> {
     for field in fields(kind, version, draft.type_name) {
-        if let (Some(class), Some(Value::Uuids(ids))) = (field.foreign, draft.get(field.name))
+        if let (Some(class), Some(Value::Uuids(ids))) = (field.unsupported, draft.get(field.name))
             && let Some(id) = ids.first()
         {
-            let (id, during) = (id.to_string(), During::Reference);
-            return Err(Failure::Missing { class, kind: None, id, during });
+            let (id, operation) = (id.to_string(), Operation::Reference);
+            return Err(Failure::Missing { class, kind: None, id, operation });
         }
         let Some(id) = draft.uuid(field.name) else { continue };
-        match (field.refers, field.foreign) {
+        match (field.refers, field.unsupported) {
             (Some(kind), _) if !state.has(kind, id) => {
-                return Err(Failure::missing(kind, id, During::Reference));
+                return Err(Failure::missing(kind, id, Operation::Reference));
             }
             (_, Some(class)) => {
-                let (id, during) = (id.to_string(), During::Reference);
-                return Err(Failure::Missing { class, kind: None, id, during });
+                let (id, operation) = (id.to_string(), Operation::Reference);
+                return Err(Failure::Missing { class, kind: None, id, operation });
             }
             _ => {}
         }
     }
     // 1.7 also looks for the groups and the chain that a rule names (the README: "500 and nothing made").
-    if version.traits().first_generation && kind == Kind::Rule {
+    if version.traits().is_1x && kind == Kind::Rule {
         let groups = PORT_GROUPS.map(|field| (field, Kind::PortGroup));
-        let addresses = ADDRESS_GROUPS.map(|field| (field, Kind::AddressGroup));
+        let addresses = ADDRESS_GROUPS.map(|field| (field, Kind::IpAddrGroup));
         for (field, kind) in groups.into_iter().chain(addresses).chain([("jumpChainId", Kind::Chain)]) {
             if let Some(id) = draft.uuid(field)
                 && !state.has(kind, id)
             {
-                return Err(Failure::missing(kind, id, During::Reference));
+                return Err(Failure::missing(kind, id, Operation::Reference));
             }
         }
     }
@@ -66,7 +66,7 @@ pub(crate) fn check_references(
 /// The id that a new object gets: the offered one, except where 1.7 makes its own (03-bridge, step 6). A second thing
 /// with the same id is refused (02-router, step 3), after all else that is wrong: 5.x finds it when it commits.
 pub(crate) fn new_id(state: &State, kind: Kind, version: Version, draft: &Draft) -> Result<Uuid, Failure> {
-    let offered = draft.uuid("id").filter(|_| !version.traits().first_generation || kind.keeps_id_on_1x());
+    let offered = draft.uuid("id").filter(|_| !version.traits().is_1x || kind.keeps_id_on_1x());
     match offered {
         Some(id) if state.has(kind, id) => Err(Failure::Exists { kind, id }),
         Some(id) => Ok(id),
@@ -122,22 +122,22 @@ pub(crate) fn automatic_route(version: Version, router: Uuid, port: Uuid, addres
 pub(crate) fn rank_at(change: &mut Transaction<'_>, chain: Uuid, position: i64) -> Option<i64> {
     let before = usize::try_from(position).ok()?.checked_sub(1)?;
     let ranks: Vec<i64> =
-        change.state().naming(chain, "chainId", Kind::Rule).map(|rule| rule.rank()).collect();
+        change.state().referring(chain, "chainId", Kind::Rule).map(|rule| rule.rank()).collect();
     match (before.checked_sub(1).and_then(|index| ranks.get(index)), ranks.get(before)) {
         _ if before > ranks.len() => None,
         (None, None) => Some(0),
-        (Some(last), None) => last.checked_add(STEP).or_else(|| spread(change, chain, before)),
-        (None, Some(first)) => first.checked_sub(STEP).or_else(|| spread(change, chain, before)),
+        (Some(last), None) => last.checked_add(STEP).or_else(|| renumber(change, chain, before)),
+        (None, Some(first)) => first.checked_sub(STEP).or_else(|| renumber(change, chain, before)),
         (Some(left), Some(right)) if right - left > 1 => Some(left + (right - left) / 2),
-        _ => spread(change, chain, before),
+        _ => renumber(change, chain, before),
     }
 }
 
 /// Gives the rules of a chain ranks with room between them again, and the rank of a place among them.
-fn spread(change: &mut Transaction<'_>, chain: Uuid, before: usize) -> Option<i64> {
+fn renumber(change: &mut Transaction<'_>, chain: Uuid, before: usize) -> Option<i64> {
     let mut rank: i64 = 0;
     let mut free = None;
-    for (index, rule) in change.naming(chain, "chainId", Kind::Rule).into_iter().enumerate() {
+    for (index, rule) in change.referring(chain, "chainId", Kind::Rule).into_iter().enumerate() {
         if index == before {
             free = Some(rank);
             rank = rank.checked_add(STEP)?;
@@ -151,14 +151,14 @@ fn spread(change: &mut Transaction<'_>, chain: Uuid, before: usize) -> Option<i6
 /// A router with its position shown: its place among its chain's rules, from 1.
 pub(crate) fn with_position(state: &State, rule: &Arc<Object>) -> Arc<Object> {
     let Some(chain) = rule.uuid("chainId") else { return Arc::clone(rule) };
-    let place = state.naming(chain, "chainId", Kind::Rule).take_while(|other| other.id != rule.id).count();
+    let place = state.referring(chain, "chainId", Kind::Rule).take_while(|other| other.id != rule.id).count();
     placed(rule, place + 1)
 }
 
 /// The rules of a chain with their positions.
 pub(crate) fn rules(state: &State, chain: Uuid) -> Vec<Arc<Object>> {
     state
-        .naming(chain, "chainId", Kind::Rule)
+        .referring(chain, "chainId", Kind::Rule)
         .enumerate()
         .map(|(index, rule)| placed(rule, index + 1))
         .collect()
@@ -179,7 +179,7 @@ pub(crate) fn link(change: &mut Transaction<'_>, port: Uuid, peer: Uuid) {
 /// Takes a link apart; the partner stays, without a peer (06-port-link, steps 15 to 18 and 24).
 pub(crate) fn unlink(change: &mut Transaction<'_>, port: Uuid) {
     change.set(Kind::Port, port, "peerId", Value::Null);
-    for partner in change.naming(port, "peerId", Kind::Port) {
+    for partner in change.referring(port, "peerId", Kind::Port) {
         change.set(Kind::Port, partner.id, "peerId", Value::Null);
     }
 }
@@ -191,14 +191,14 @@ pub(crate) fn delete(change: &mut Transaction<'_>, version: Version, kind: Kind,
 }
 
 /// Takes away all objects of `kind` whose `field` names `id`, each with what goes with it.
-pub(crate) fn delete_naming(
+pub(crate) fn delete_referring(
     change: &mut Transaction<'_>,
     version: Version,
     id: Uuid,
     field: &'static str,
     kind: Kind,
 ) {
-    for object in change.naming(id, field, kind) {
+    for object in change.referring(id, field, kind) {
         delete(change, version, kind, object.id);
     }
 }
@@ -208,7 +208,7 @@ pub(crate) fn delete_naming(
 pub(crate) fn can_be_deleted(state: &State, kind: Kind, id: Uuid) -> bool {
     match kind {
         Kind::Router | Kind::Bridge => {
-            state.naming(id, "deviceId", Kind::Port).all(|port| is_sound(state, port))
+            state.referring(id, "deviceId", Kind::Port).all(|port| is_sound(state, port))
         }
         Kind::Port => state.get(Kind::Port, id).is_none_or(|port| is_sound(state, port)),
         _ => true,
@@ -221,7 +221,9 @@ fn is_sound(state: &State, port: &Object) -> bool {
         state.get(Kind::Port, peer).is_some_and(|peer| peer.uuid("peerId") == Some(port.id))
     });
     let host_knows = port.uuid("hostId").is_none_or(|host| {
-        state.naming(port.id, "portId", Kind::Binding).any(|binding| binding.uuid("hostId") == Some(host))
+        state
+            .referring(port.id, "portId", Kind::HostInterfacePort)
+            .any(|binding| binding.uuid("hostId") == Some(host))
     });
     peer_knows && host_knows
 }

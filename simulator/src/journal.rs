@@ -277,7 +277,7 @@ fn write_all(database: &Database, counter: &Counter, batches: &mpsc::Receiver<Ba
         let outcome = if broken.load(Ordering::Acquire) {
             Err("an earlier write failed".to_owned())
         } else {
-            keep(database, counter, &waiting)
+            persist(database, counter, &waiting)
         };
         if let Err(why) = &outcome {
             broken.store(true, Ordering::Release);
@@ -290,7 +290,7 @@ fn write_all(database: &Database, counter: &Counter, batches: &mpsc::Receiver<Ba
     }
 }
 
-fn keep(database: &Database, counter: &Counter, waiting: &[Batch]) -> Result<(), String> {
+fn persist(database: &Database, counter: &Counter, waiting: &[Batch]) -> Result<(), String> {
     let count = write(database, waiting).map_err(|why| why.to_string())?;
     counter.write(count).map_err(|why| why.to_string())
 }

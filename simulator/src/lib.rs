@@ -24,7 +24,6 @@ mod auth;
 mod failure;
 mod fault;
 mod http;
-mod inspect;
 mod integrity;
 mod journal;
 mod keystone;
@@ -34,6 +33,7 @@ mod resources;
 mod schema;
 mod server;
 mod state;
+mod topology;
 mod validation;
 mod version;
 

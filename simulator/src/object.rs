@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use crate::schema::{Field, Form, Item, Kind};
+use crate::schema::{Field, Kind, Row, ValueType};
 
 /// A value that a field was set to.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,7 +135,7 @@ impl Object {
             let field = stored_field(kind, name).ok_or_else(|| format!("with an unknown field {name:?}"))?;
             fields.push((
                 field.name,
-                Value::from_json(field.form, json).ok_or_else(|| format!("with a bad {name:?}"))?,
+                Value::from_json(field.value_type, json).ok_or_else(|| format!("with a bad {name:?}"))?,
             ));
         }
         Ok(Object { kind, id, sequence, fields: fields.into_boxed_slice() })
@@ -147,7 +147,7 @@ pub(crate) const RANK: &str = "rank";
 
 fn stored_field(kind: Kind, name: &str) -> Option<&'static Field> {
     kind.table().iter().find_map(|item| match item {
-        Item::Field(field) if field.name == name => Some(field),
+        Row::Field(field) if field.name == name => Some(field),
         _ => None,
     })
 }
@@ -167,25 +167,25 @@ impl Value {
         }
     }
 
-    fn from_json(form: Form, json: &Json) -> Option<Value> {
-        Some(match (form, json) {
-            (Form::Any, json) => Value::Any(Box::new(json.clone())),
+    fn from_json(value_type: ValueType, json: &Json) -> Option<Value> {
+        Some(match (value_type, json) {
+            (ValueType::Any, json) => Value::Any(Box::new(json.clone())),
             (_, Json::Null) => Value::Null,
-            (Form::Uuid, Json::String(text)) => Value::Uuid(text.parse().ok()?),
-            (Form::Text | Form::Word(..), Json::String(text)) => Value::text(text.as_str()),
-            (Form::Flag, Json::Bool(flag)) => Value::Flag(*flag),
-            (Form::Number | Form::Byte | Form::OptionalNumber, Json::Number(number)) => {
+            (ValueType::Uuid, Json::String(text)) => Value::Uuid(text.parse().ok()?),
+            (ValueType::Text | ValueType::Word(..), Json::String(text)) => Value::text(text.as_str()),
+            (ValueType::Flag, Json::Bool(flag)) => Value::Flag(*flag),
+            (ValueType::Number | ValueType::Byte | ValueType::OptionalNumber, Json::Number(number)) => {
                 Value::Number(number.as_i64()?)
             }
-            (Form::Range, Json::Array(ends)) => match ends.as_slice() {
+            (ValueType::Range, Json::Array(ends)) => match ends.as_slice() {
                 [start, end] => Value::Range(start.as_i64()?, end.as_i64()?),
                 _ => return None,
             },
-            (Form::Uuids, Json::Array(ids)) => {
+            (ValueType::Uuids, Json::Array(ids)) => {
                 let ids: Option<Vec<Uuid>> = ids.iter().map(|id| id.as_str()?.parse().ok()).collect();
                 Value::Uuids(ids?.into_boxed_slice())
             }
-            (Form::NatTargets, Json::Array(targets)) => {
+            (ValueType::NatTargets, Json::Array(targets)) => {
                 let targets: Option<Vec<NatTarget>> = targets.iter().map(NatTarget::from_json).collect();
                 Value::NatTargets(targets?.into_boxed_slice())
             }

@@ -17,12 +17,12 @@ pub(crate) enum Kind {
     Rule,
     Host,
     TunnelZone,
-    ZoneHost,
+    TunnelZoneHost,
     PortGroup,
     PortGroupPort,
-    AddressGroup,
-    GroupAddress,
-    Binding,
+    IpAddrGroup,
+    IpAddrGroupAddr,
+    HostInterfacePort,
 }
 
 impl Kind {
@@ -35,12 +35,12 @@ impl Kind {
         Kind::Rule,
         Kind::Host,
         Kind::TunnelZone,
-        Kind::ZoneHost,
+        Kind::TunnelZoneHost,
         Kind::PortGroup,
         Kind::PortGroupPort,
-        Kind::AddressGroup,
-        Kind::GroupAddress,
-        Kind::Binding,
+        Kind::IpAddrGroup,
+        Kind::IpAddrGroupAddr,
+        Kind::HostInterfacePort,
     ];
 
     /// What 5.x calls the kind in its messages (03-bridge, step 13: a bridge is a "Network").
@@ -54,12 +54,12 @@ impl Kind {
             Kind::Rule => "Rule",
             Kind::Host => "Host",
             Kind::TunnelZone => "TunnelZone",
-            Kind::ZoneHost => "TunnelZoneHost",
+            Kind::TunnelZoneHost => "TunnelZoneHost",
             Kind::PortGroup => "PortGroup",
             Kind::PortGroupPort => "PortGroupPort",
-            Kind::AddressGroup => "IPAddrGroup",
-            Kind::GroupAddress => "IpAddrGroupAddr",
-            Kind::Binding => "HostInterfacePort",
+            Kind::IpAddrGroup => "IPAddrGroup",
+            Kind::IpAddrGroupAddr => "IpAddrGroupAddr",
+            Kind::HostInterfacePort => "HostInterfacePort",
         }
     }
 
@@ -67,7 +67,7 @@ impl Kind {
     pub(crate) const fn model(self) -> &'static str {
         match self {
             Kind::Bridge => "Bridge",
-            Kind::AddressGroup => "IpAddrGroup",
+            Kind::IpAddrGroup => "IpAddrGroup",
             other => other.class(),
         }
     }
@@ -77,15 +77,15 @@ impl Kind {
         match self {
             Kind::Router => "routers",
             Kind::Bridge => "bridges",
-            Kind::Port | Kind::PortGroupPort | Kind::Binding => "ports",
+            Kind::Port | Kind::PortGroupPort | Kind::HostInterfacePort => "ports",
             Kind::Route => "routes",
             Kind::Chain => "chains",
             Kind::Rule => "rules",
-            Kind::Host | Kind::ZoneHost => "hosts",
+            Kind::Host | Kind::TunnelZoneHost => "hosts",
             Kind::TunnelZone => "tunnel_zones",
             Kind::PortGroup => "port_groups",
-            Kind::AddressGroup => "ip_addr_groups",
-            Kind::GroupAddress => "ip_addrs",
+            Kind::IpAddrGroup => "ip_addr_groups",
+            Kind::IpAddrGroupAddr => "ip_addrs",
         }
     }
 
@@ -95,7 +95,7 @@ impl Kind {
     }
 
     /// The kind's table.
-    pub(crate) const fn table(self) -> &'static [Item] {
+    pub(crate) const fn table(self) -> &'static [Row] {
         use crate::resources as r;
         match self {
             Kind::Router => r::router::TABLE,
@@ -106,20 +106,20 @@ impl Kind {
             Kind::Rule => r::rule::TABLE,
             Kind::Host => r::host::TABLE,
             Kind::TunnelZone => r::tunnel_zone::TABLE,
-            Kind::ZoneHost => r::tunnel_zone::HOST_TABLE,
+            Kind::TunnelZoneHost => r::tunnel_zone::HOST_TABLE,
             Kind::PortGroup => r::port_group::TABLE,
             Kind::PortGroupPort => r::port_group::PORT_TABLE,
-            Kind::AddressGroup => r::address_group::TABLE,
-            Kind::GroupAddress => r::address_group::ADDRESS_TABLE,
-            Kind::Binding => r::host_interface_port::TABLE,
+            Kind::IpAddrGroup => r::address_group::TABLE,
+            Kind::IpAddrGroupAddr => r::address_group::ADDRESS_TABLE,
+            Kind::HostInterfacePort => r::host_interface_port::TABLE,
         }
     }
 
     /// The field by whose text a body says of which type of the kind it is, and the texts that it may have.
-    pub(crate) const fn told_apart_by(self) -> Option<(&'static str, &'static [&'static str])> {
+    pub(crate) const fn discriminator(self) -> Option<(&'static str, &'static [&'static str])> {
         match self {
             Kind::Port | Kind::Rule => Some(("type", self.types())),
-            Kind::GroupAddress => Some(("version", crate::resources::address_group::VERSIONS)),
+            Kind::IpAddrGroupAddr => Some(("version", crate::resources::address_group::VERSIONS)),
             _ => None,
         }
     }
@@ -136,7 +136,7 @@ impl Kind {
 
 /// What a field's JSON has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ValueType {
     Uuid,
     Text,
     Flag,
@@ -159,7 +159,7 @@ pub(crate) enum Form {
 
 /// What an object shows for a field that nobody set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unset {
+pub(crate) enum DefaultValue {
     Null,
     Flag(bool),
     Number(i64),
@@ -204,8 +204,8 @@ pub(crate) enum Check {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field {
     pub(crate) name: &'static str,
-    pub(crate) form: Form,
-    pub(crate) unset: Unset,
+    pub(crate) value_type: ValueType,
+    pub(crate) default: DefaultValue,
     pub(crate) versions: Versions,
     /// The types of the kind that have the field; empty: all.
     pub(crate) types: &'static [&'static str],
@@ -214,12 +214,12 @@ pub(crate) struct Field {
     /// The kind that a UUID names, when the server follows it.
     pub(crate) refers: Option<Kind>,
     /// A kind that the simulator has no objects of: any id is a wrong reference.
-    pub(crate) foreign: Option<&'static str>,
+    pub(crate) unsupported: Option<&'static str>,
 }
 
 /// A row of a kind's table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Item {
+pub(crate) enum Row {
     Field(Field),
     /// A URI made of the object's fields; null when one of them is.
     Link {
@@ -237,74 +237,74 @@ pub(crate) enum Item {
     },
 }
 
-const fn field(name: &'static str, form: Form, unset: Unset) -> Field {
+const fn field(name: &'static str, value_type: ValueType, default: DefaultValue) -> Field {
     Field {
         name,
-        form,
-        unset,
+        value_type,
+        default,
         versions: Versions::ALL,
         types: &[],
         access: Access::Client,
         checks: &[],
         refers: None,
-        foreign: None,
+        unsupported: None,
     }
 }
 
 /// A UUID, null unless set.
 pub(crate) const fn uuid(name: &'static str) -> Field {
-    field(name, Form::Uuid, Unset::Null)
+    field(name, ValueType::Uuid, DefaultValue::Null)
 }
 
 /// A reference to an object of `kind` that has to be there.
 pub(crate) const fn reference(name: &'static str, kind: Kind) -> Field {
-    let mut made = field(name, Form::Uuid, Unset::Null);
+    let mut made = field(name, ValueType::Uuid, DefaultValue::Null);
     made.refers = Some(kind);
     made
 }
 
 /// A reference to a kind of which no object can exist here.
-pub(crate) const fn foreign(name: &'static str, class: &'static str) -> Field {
-    let mut made = field(name, Form::Uuid, Unset::Null);
-    made.foreign = Some(class);
+pub(crate) const fn unsupported_reference(name: &'static str, class: &'static str) -> Field {
+    let mut made = field(name, ValueType::Uuid, DefaultValue::Null);
+    made.unsupported = Some(class);
     made
 }
 
 /// References to a kind of which no object can exist here.
-pub(crate) const fn foreigners(name: &'static str, class: &'static str) -> Field {
+pub(crate) const fn unsupported_references(name: &'static str, class: &'static str) -> Field {
     let mut made = uuids(name);
-    made.foreign = Some(class);
+    made.unsupported = Some(class);
     made
 }
 
 /// A text, null unless set.
 pub(crate) const fn text(name: &'static str) -> Field {
-    field(name, Form::Text, Unset::Null)
+    field(name, ValueType::Text, DefaultValue::Null)
 }
 
 /// A flag.
-pub(crate) const fn flag(name: &'static str, unset: bool) -> Field {
-    field(name, Form::Flag, Unset::Flag(unset))
+pub(crate) const fn flag(name: &'static str, default: bool) -> Field {
+    field(name, ValueType::Flag, DefaultValue::Flag(default))
 }
 
 /// A number that is never null.
-pub(crate) const fn number(name: &'static str, unset: i64) -> Field {
-    field(name, Form::Number, Unset::Number(unset))
+pub(crate) const fn number(name: &'static str, default: i64) -> Field {
+    field(name, ValueType::Number, DefaultValue::Number(default))
 }
 
 /// A number that is null unless set.
 pub(crate) const fn optional_number(name: &'static str) -> Field {
-    field(name, Form::OptionalNumber, Unset::Null)
+    field(name, ValueType::OptionalNumber, DefaultValue::Null)
 }
 
 /// A list of UUIDs.
 pub(crate) const fn uuids(name: &'static str) -> Field {
-    field(name, Form::Uuids, Unset::EmptyList)
+    field(name, ValueType::Uuids, DefaultValue::EmptyList)
 }
 
 /// A field of any other form.
-pub(crate) const fn other(name: &'static str, form: Form, unset: Unset) -> Field {
-    field(name, form, unset)
+pub(crate) const fn other(name: &'static str, value_type: ValueType, default: DefaultValue) -> Field {
+    field(name, value_type, default)
 }
 
 impl Field {
@@ -333,14 +333,14 @@ impl Field {
         self
     }
 
-    pub(crate) const fn row(self) -> Item {
-        Item::Field(self)
+    pub(crate) const fn row(self) -> Row {
+        Row::Field(self)
     }
 }
 
 /// A URI of the object's own.
-pub(crate) const fn link(name: &'static str, path: &'static str) -> Item {
-    Item::Link { name, path, versions: Versions::ALL, types: &[] }
+pub(crate) const fn link(name: &'static str, path: &'static str) -> Row {
+    Row::Link { name, path, versions: Versions::ALL, types: &[] }
 }
 
 /// A URI that only some versions or types have.
@@ -349,8 +349,8 @@ pub(crate) const fn link_on(
     path: &'static str,
     versions: Versions,
     types: &'static [&'static str],
-) -> Item {
-    Item::Link { name, path, versions, types }
+) -> Row {
+    Row::Link { name, path, versions, types }
 }
 
 /// Whether a row is there in this version, for an object of this type.
@@ -361,7 +361,7 @@ pub(crate) fn applies(versions: Versions, types: &[&str], version: Version, of: 
 /// The fields of a kind that are there in this version, for an object of this type.
 pub(crate) fn fields(kind: Kind, version: Version, of: &str) -> impl Iterator<Item = &'static Field> {
     kind.table().iter().filter_map(move |item| match item {
-        Item::Field(field) if applies(field.versions, field.types, version, of) => Some(field),
+        Row::Field(field) if applies(field.versions, field.types, version, of) => Some(field),
         _ => None,
     })
 }

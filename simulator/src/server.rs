@@ -128,7 +128,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         Some(directory) => Journal::open(directory, options.version).map_err(StartError::Journal)?,
         None => (Journal::Memory, Vec::new()),
     };
-    let mut state = State::of(kept);
+    let mut state = State::from_objects(kept);
     register(&mut state, &journal, &options.hosts);
     let unusable = |source| StartError::Listen { address: options.listen, source };
     let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;

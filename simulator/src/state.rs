@@ -19,20 +19,20 @@ pub(crate) struct Change {
 }
 
 /// Who names whom: the named id, the field, the namer's rank, the namer's kind and id.
-type Naming = (Uuid, &'static str, i64, Kind, Uuid);
+type BackReference = (Uuid, &'static str, i64, Kind, Uuid);
 
 /// Everything that the server holds.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     tables: BTreeMap<Kind, BTreeMap<Uuid, Arc<Object>>>,
-    namings: BTreeSet<Naming>,
+    back_references: BTreeSet<BackReference>,
     next_sequence: u64,
     next_tunnel_key: i64,
 }
 
 impl State {
     /// A state of the objects that were kept.
-    pub(crate) fn of(objects: impl IntoIterator<Item = Object>) -> State {
+    pub(crate) fn from_objects(objects: impl IntoIterator<Item = Object>) -> State {
         let mut state = State::default();
         for object in objects {
             state.next_sequence = state.next_sequence.max(object.sequence + 1);
@@ -62,18 +62,18 @@ impl State {
     }
 
     /// The objects of `kind` whose `field` names `id`, by rank.
-    pub(crate) fn naming(
+    pub(crate) fn referring(
         &self,
         id: Uuid,
         field: &'static str,
         kind: Kind,
     ) -> impl Iterator<Item = &Arc<Object>> {
         let least = (id, field, i64::MIN, Kind::Router, Uuid::nil());
-        let most = (id, field, i64::MAX, Kind::Binding, Uuid::max());
-        self.namings
+        let most = (id, field, i64::MAX, Kind::HostInterfacePort, Uuid::max());
+        self.back_references
             .range(least..=most)
             .filter(move |(.., of, _)| *of == kind)
-            .filter_map(move |(.., namer)| self.get(kind, *namer))
+            .filter_map(move |(.., referrer)| self.get(kind, *referrer))
     }
 
     /// Starts a change.
@@ -84,7 +84,7 @@ impl State {
     fn insert(&mut self, object: Arc<Object>) {
         let rank = object.rank();
         for (field, named) in object.references() {
-            self.namings.insert((named, field, rank, object.kind, object.id));
+            self.back_references.insert((named, field, rank, object.kind, object.id));
         }
         self.tables.entry(object.kind).or_default().insert(object.id, object);
     }
@@ -93,7 +93,7 @@ impl State {
         let object = self.tables.get_mut(&kind)?.remove(&id)?;
         let rank = object.rank();
         for (field, named) in object.references() {
-            self.namings.remove(&(named, field, rank, kind, id));
+            self.back_references.remove(&(named, field, rank, kind, id));
         }
         Some(object)
     }
@@ -149,8 +149,8 @@ impl Transaction<'_> {
     }
 
     /// The objects of `kind` whose `field` names `id`, by rank.
-    pub(crate) fn naming(&self, id: Uuid, field: &'static str, kind: Kind) -> Vec<Arc<Object>> {
-        self.state.naming(id, field, kind).cloned().collect()
+    pub(crate) fn referring(&self, id: Uuid, field: &'static str, kind: Kind) -> Vec<Arc<Object>> {
+        self.state.referring(id, field, kind).cloned().collect()
     }
 
     /// A key for a new port's tunnel.
@@ -221,7 +221,7 @@ mod tests {
         assert!(state.has(Kind::Port, Uuid::from_u128(1)));
         assert!(!state.has(Kind::Port, Uuid::from_u128(2)));
         let of_nine: Vec<_> =
-            state.naming(Uuid::from_u128(9), "deviceId", Kind::Port).map(|object| object.id).collect();
+            state.referring(Uuid::from_u128(9), "deviceId", Kind::Port).map(|object| object.id).collect();
         assert_eq!(of_nine, [Uuid::from_u128(1)]);
     }
 

@@ -2,7 +2,7 @@
 //! 09-nat-rules 13 and 14).
 
 use crate::object::{Fields, NatTarget, Value};
-use crate::schema::{Check, Kind, Unset, fields};
+use crate::schema::{Check, DefaultValue, Kind, fields};
 use crate::version::Version;
 
 /// A broken constraint.
@@ -35,7 +35,7 @@ pub(crate) fn violations(kind: Kind, version: Version, type_name: &str, set: &Fi
                 continue;
             }
             // A list that nobody sets is empty, not null (09-nat-rules, step 13).
-            if *check == Check::NotNull && value.is_none() && field.unset == Unset::EmptyList {
+            if *check == Check::NotNull && value.is_none() && field.default == DefaultValue::EmptyList {
                 continue;
             }
             if let Some(message) = broken(*check, value) {

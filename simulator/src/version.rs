@@ -96,9 +96,9 @@ pub(crate) struct Traits {
     pub(crate) application: &'static str,
     /// Whether it is of the 1.x family: ids of ports, routes and rules are the server's own (README, 1), wrong
     /// references are 500 (08-filters, step 4), errors carry `violations`.
-    pub(crate) first_generation: bool,
+    pub(crate) is_1x: bool,
     /// The status of "that is taken" answers: links and bindings (06-port-link, step 7; 13-host-binding, 3, 12, 14).
-    pub(crate) taken: u16,
+    pub(crate) conflict_status: u16,
     /// How `Accept` is read.
     pub(crate) negotiation: Negotiation,
     /// What a method that a generic resource lacks gets: a 405, or the crash page of 5.0 (04-chain-rule, step 18).
@@ -131,8 +131,8 @@ pub(crate) struct Traits {
 
 const V1_7: Traits = Traits {
     application: "v1.7",
-    first_generation: true,
-    taken: 400,
+    is_1x: true,
+    conflict_status: 400,
     negotiation: Negotiation::Weighed,
     lacking_method_crashes: false,
     group_address_crashes: false,
@@ -151,8 +151,8 @@ const V1_7: Traits = Traits {
 
 const V5_0: Traits = Traits {
     application: "v5.0",
-    first_generation: false,
-    taken: 400,
+    is_1x: false,
+    conflict_status: 400,
     negotiation: Negotiation::Exact,
     lacking_method_crashes: true,
     group_address_crashes: true,
@@ -170,7 +170,7 @@ const V5_0: Traits = Traits {
 };
 
 const V5_8: Traits = Traits {
-    taken: 409,
+    conflict_status: 409,
     lacking_method_crashes: false,
     group_address_crashes: false,
     no_address_group: None,

@@ -4,7 +4,7 @@
 //! foreign token was not recorded, since the recorded ones used the mock; the words and headers here are those of
 //! MidoNet's login and token filters.
 
-mod keystone;
+mod keystone_client;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub use keystone::{KeystoneSettings, KeystoneVersion};
+pub use keystone_client::{KeystoneSettings, KeystoneVersion};
 pub(crate) use users::same;
 pub use users::{User, Users, UsersError};
 
@@ -73,14 +73,14 @@ pub(crate) enum Refusal {
 pub(crate) struct Authenticator {
     provider: Provider,
     /// Tokens that a fault made worthless.
-    dead: Mutex<BTreeSet<String>>,
+    invalidated: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
 enum Provider {
     Mock,
     Basic { users: Users, lifetime: Duration, sessions: Mutex<BTreeMap<String, Session>> },
-    Keystone(keystone::Client),
+    Keystone(keystone_client::Client),
 }
 
 #[derive(Debug)]
@@ -96,9 +96,9 @@ impl Authenticator {
             Auth::Basic { users, lifetime } => {
                 Provider::Basic { users, lifetime, sessions: Mutex::default() }
             }
-            Auth::Keystone(settings) => Provider::Keystone(keystone::Client::new(settings)?),
+            Auth::Keystone(settings) => Provider::Keystone(keystone_client::Client::new(settings)?),
         };
-        Ok(Authenticator { provider, dead: Mutex::default() })
+        Ok(Authenticator { provider, invalidated: Mutex::default() })
     }
 
     /// Answers a login.
@@ -162,7 +162,7 @@ impl Authenticator {
     pub(crate) async fn identify(&self, token: Option<&str>) -> Result<Identity, Refusal> {
         let token = token.filter(|token| !token.trim().is_empty());
         if let Some(token) = token
-            && self.dead.lock().unwrap_or_else(PoisonError::into_inner).contains(token)
+            && self.invalidated.lock().unwrap_or_else(PoisonError::into_inner).contains(token)
         {
             return Err(Refusal::BadToken);
         }
@@ -183,8 +183,8 @@ impl Authenticator {
     }
 
     /// Makes a token worth nothing, whoever gave it out.
-    pub(crate) fn kill(&self, token: &str) {
-        self.dead.lock().unwrap_or_else(PoisonError::into_inner).insert(token.to_owned());
+    pub(crate) fn invalidate(&self, token: &str) {
+        self.invalidated.lock().unwrap_or_else(PoisonError::into_inner).insert(token.to_owned());
     }
 
     /// The tenants that the provider knows, by id and name; nothing when every name is one.
@@ -215,7 +215,7 @@ impl Refusal {
 /// users may do on 1.x is not stood in for: they may do nothing here.
 pub(crate) fn not_admin(version: Version) -> Reply {
     let charset = version.traits().charset;
-    let status = if version.traits().first_generation { 403 } else { 401 };
+    let status = if version.traits().is_1x { 403 } else { 401 };
     with_charset(Reply::error_without_message(status), charset)
 }
 

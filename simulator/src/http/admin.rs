@@ -6,11 +6,11 @@ use hyper::http::request::Parts;
 use serde_json::json;
 
 use super::path::query;
-use super::reply::{Content, Form, Reply};
+use super::reply::{Content, Reply, Representation};
 use super::service::{BASE, Service};
 use crate::fault::Fault;
-use crate::inspect;
 use crate::metrics;
+use crate::topology;
 
 const JSON: &str = "application/json";
 
@@ -33,11 +33,13 @@ impl Service {
     fn topology(&self, given: Option<&str>) -> Reply {
         match query(given, "format").as_deref() {
             None | Some("json") => {
-                let form = Form { version: self.api.version, older: false };
+                let form = Representation { version: self.api.version, older: false };
                 let base = format!("{}://{}{BASE}", self.scheme, self.authority);
-                Reply::with(200, JSON, inspect::json(&self.api.lock(), form, &base))
+                Reply::with(200, JSON, topology::json(&self.api.lock(), form, &base))
             }
-            Some("dot") => Reply::with(200, "text/vnd.graphviz", inspect::dot(&self.api.lock()).into_bytes()),
+            Some("dot") => {
+                Reply::with(200, "text/vnd.graphviz", topology::dot(&self.api.lock()).into_bytes())
+            }
             Some(other) => {
                 Reply::json(400, JSON, &json!({ "error": format!("no format {other:?}: json or dot") }))
             }

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::answer::{Answer, Cut};
+use super::response::{ConnectionReset, ResponseBody};
 
 /// How long a client may take to send a request's head, or to agree on TLS.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> impl Future<Output = Result<Response<Answer>, Cut>> + Send;
+    ) -> impl Future<Output = Result<Response<ResponseBody>, ConnectionReset>> + Send;
 }
 
 /// Accepts connections until `stopped` changes.
@@ -127,7 +127,7 @@ async fn connection<H: Handler>(
     // Answers are small and awaited: they should not wait for more to send.
     let _ = stream.set_nodelay(true);
     let cut = Arc::new(AtomicBool::new(false));
-    let stream = Cuttable { stream, cut: Arc::clone(&cut) };
+    let stream = ResettableStream { stream, cut: Arc::clone(&cut) };
     match tls {
         None => requests(stream, peer, handler, cut, stopped).await,
         Some(tls) => {
@@ -148,7 +148,7 @@ async fn requests<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static
         let (handler, cut) = (Arc::clone(&handler), Arc::clone(&cut));
         async move {
             let answer = handler.handle(request, peer).await;
-            // A reset, not an orderly end: see `Cuttable`.
+            // A reset, not an orderly end: see `ResettableStream`.
             cut.store(answer.is_err(), Ordering::Release);
             answer
         }
@@ -171,12 +171,12 @@ async fn requests<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static
 
 /// A stream that ends with a reset when it was cut, as that of a server that died.
 #[derive(Debug)]
-struct Cuttable {
+struct ResettableStream {
     stream: TcpStream,
     cut: Arc<AtomicBool>,
 }
 
-impl Drop for Cuttable {
+impl Drop for ResettableStream {
     fn drop(&mut self) {
         if self.cut.load(Ordering::Acquire) {
             let _ = self.stream.set_zero_linger();
@@ -184,7 +184,7 @@ impl Drop for Cuttable {
     }
 }
 
-impl AsyncRead for Cuttable {
+impl AsyncRead for ResettableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -194,7 +194,7 @@ impl AsyncRead for Cuttable {
     }
 }
 
-impl AsyncWrite for Cuttable {
+impl AsyncWrite for ResettableStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -11,13 +11,13 @@ pub(crate) enum Target {
     Tenants,
     Tenant(String),
     /// A collection at the root.
-    All(Kind),
+    Collection(Kind),
     /// One thing of a collection at the root.
-    One(Kind, String),
+    Object(Kind, String),
     /// What a thing holds: ports, routes, rules, hosts, members, addresses, bindings.
-    Within(Kind, String, Kind),
+    ChildCollection(Kind, String, Kind),
     /// One of those, where it has no path of its own.
-    OneWithin(Kind, String, Kind, String),
+    Child(Kind, String, Kind, String),
     /// The ports at the other ends of a device's links.
     PeerPorts(Kind, String),
     /// A port's link.
@@ -57,16 +57,19 @@ pub(crate) fn read(path: &str) -> Option<Target> {
         }
         _ => {}
     }
-    let kind = COLLECTIONS.into_iter().chain([Kind::AddressGroup]).find(|kind| kind.path() == *first)?;
+    let kind = COLLECTIONS.into_iter().chain([Kind::IpAddrGroup]).find(|kind| kind.path() == *first)?;
     match rest {
-        [] => Some(Target::All(kind)),
-        [id] => Some(Target::One(kind, owned(id))),
+        [] => Some(Target::Collection(kind)),
+        [id] => Some(Target::Object(kind, owned(id))),
         [id, below] => within(kind, id, below),
         [id, below, child] => match within(kind, id, below)? {
-            Target::Within(parent, id, child_kind)
-                if matches!(child_kind, Kind::Binding | Kind::ZoneHost | Kind::PortGroupPort) =>
+            Target::ChildCollection(parent, id, child_kind)
+                if matches!(
+                    child_kind,
+                    Kind::HostInterfacePort | Kind::TunnelZoneHost | Kind::PortGroupPort
+                ) =>
             {
-                Some(Target::OneWithin(parent, id, child_kind, owned(child)))
+                Some(Target::Child(parent, id, child_kind, owned(child)))
             }
             _ => None,
         },
@@ -82,13 +85,13 @@ fn within(kind: Kind, id: &str, below: &str) -> Option<Target> {
         (Kind::Router | Kind::Bridge, "ports") => Kind::Port,
         (Kind::Router, "routes") => Kind::Route,
         (Kind::Chain, "rules") => Kind::Rule,
-        (Kind::Host, "ports") => Kind::Binding,
-        (Kind::TunnelZone, "hosts") => Kind::ZoneHost,
+        (Kind::Host, "ports") => Kind::HostInterfacePort,
+        (Kind::TunnelZone, "hosts") => Kind::TunnelZoneHost,
         (Kind::PortGroup, "ports") => Kind::PortGroupPort,
-        (Kind::AddressGroup, "ip_addrs") => Kind::GroupAddress,
+        (Kind::IpAddrGroup, "ip_addrs") => Kind::IpAddrGroupAddr,
         _ => return None,
     };
-    Some(Target::Within(kind, id.to_owned(), child))
+    Some(Target::ChildCollection(kind, id.to_owned(), child))
 }
 
 /// Takes percent signs out of a segment; what makes no sense stays.
@@ -137,8 +140,11 @@ mod tests {
     #[test]
     fn paths_are_read() {
         assert_eq!(read("/"), Some(Target::Root));
-        assert_eq!(read("/routers/x/"), Some(Target::One(Kind::Router, "x".to_owned())));
-        assert_eq!(read("/chains/x/rules"), Some(Target::Within(Kind::Chain, "x".to_owned(), Kind::Rule)));
+        assert_eq!(read("/routers/x/"), Some(Target::Object(Kind::Router, "x".to_owned())));
+        assert_eq!(
+            read("/chains/x/rules"),
+            Some(Target::ChildCollection(Kind::Chain, "x".to_owned(), Kind::Rule))
+        );
         assert_eq!(read("/nowhere"), None);
         assert_eq!(read("/routers/x/rules"), None);
         assert_eq!(read("/routers/x/ports/y"), None);

@@ -20,11 +20,11 @@ pub(crate) enum Content {
     /// Objects to write out one after the other, which may be many.
     List {
         objects: Vec<Arc<Object>>,
-        form: Form,
+        form: Representation,
         base: Arc<str>,
     },
     /// The first part of a body that will not come whole.
-    Spoiled {
+    Partial {
         sent: Bytes,
         length: u64,
         stalls: bool,
@@ -33,7 +33,7 @@ pub(crate) enum Content {
 
 /// How objects are written (see [`crate::http::write`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Form {
+pub(crate) struct Representation {
     pub(crate) version: crate::version::Version,
     /// The older forms that 1.7 has of some kinds.
     pub(crate) older: bool,

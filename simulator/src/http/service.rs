@@ -11,11 +11,11 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
-use super::answer::{Answer, Cut, response};
 use super::connection::Handler;
 use super::path;
 use super::reply::{Content, Reply};
-use super::write;
+use super::response::{ConnectionReset, ResponseBody, response};
+use super::serialize;
 use crate::api::{Api, Call, Method};
 use crate::auth::{Authenticator, not_admin};
 use crate::failure::Failure;
@@ -52,7 +52,7 @@ impl Handler for Service {
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Result<Response<Answer>, Cut> {
+    ) -> Result<Response<ResponseBody>, ConnectionReset> {
         let started = Instant::now();
         let in_flight = self.metrics.begin();
         let (parts, body) = request.into_parts();
@@ -107,7 +107,7 @@ impl Service {
         parts: &Parts,
         body: Incoming,
         struck: &mut Option<FaultKind>,
-    ) -> Result<Reply, Cut> {
+    ) -> Result<Reply, ConnectionReset> {
         let body = match read_body(body).await {
             Ok(body) => body,
             // What is left of the body is not read: the connection ends with the answer.
@@ -128,10 +128,16 @@ impl Service {
     }
 
     /// Answers with a fault.
-    async fn spoiled(&self, fault: &Fault, parts: &Parts, below: &str, body: &[u8]) -> Result<Reply, Cut> {
+    async fn spoiled(
+        &self,
+        fault: &Fault,
+        parts: &Parts,
+        below: &str,
+        body: &[u8],
+    ) -> Result<Reply, ConnectionReset> {
         match fault.fault {
             FaultKind::UnavailableBefore => return Ok(unavailable()),
-            FaultKind::ResetBefore => return Err(Cut),
+            FaultKind::ResetBefore => return Err(ConnectionReset),
             FaultKind::InternalError => {
                 // As recorded: Jetty's page on 5.x (10-bad-input, step 0), a message on 1.7.
                 let crash = Failure::Crash("java.lang.NullPointerException".to_owned());
@@ -140,7 +146,7 @@ impl Service {
             FaultKind::Delay => tokio::time::sleep(Duration::from_millis(fault.milliseconds)).await,
             FaultKind::TokenDies => {
                 if let Some(token) = header(&parts.headers, "x-auth-token") {
-                    self.authenticator.kill(token);
+                    self.authenticator.invalidate(token);
                 }
             }
             _ => {}
@@ -148,7 +154,7 @@ impl Service {
         let reply = self.answer(parts, below, body).await;
         match fault.fault {
             FaultKind::UnavailableAfter => Ok(unavailable()),
-            FaultKind::ResetAfter => Err(Cut),
+            FaultKind::ResetAfter => Err(ConnectionReset),
             FaultKind::StalledBody => Ok(half(reply, true)),
             FaultKind::TruncatedBody => Ok(half(reply, false)),
             _ => Ok(reply),
@@ -177,7 +183,8 @@ impl Service {
         let Some(target) = target else {
             let root = below.trim_matches('/');
             let root = (!root.contains('/')).then(|| path::decode(root));
-            return Failure::Nowhere { uri: format!("{base}{below}"), root }.reply(version, parts.uri.path());
+            return Failure::NoSuchPath { uri: format!("{base}{below}"), root }
+                .reply(version, parts.uri.path());
         };
         let tenants = match &target {
             Target::Tenants | Target::Tenant(_) => match self.authenticator.tenants().await {
@@ -196,14 +203,14 @@ impl Service {
             base,
             tenants,
         };
-        self.carry_out(&call, parts.uri.path()).await
+        self.execute(&call, parts.uri.path()).await
     }
 
-    async fn carry_out(&self, call: &Call<'_>, whole: &str) -> Reply {
+    async fn execute(&self, call: &Call<'_>, whole: &str) -> Reply {
         if call.method != Method::Get && self.api.journal.is_broken() {
             return Reply::error(503, "The state can't be written any more.");
         }
-        match self.api.answer(call) {
+        match self.api.execute(call) {
             Err(failure) => failure.reply(self.api.version, whole),
             Ok((reply, None)) => reply,
             Ok((reply, Some(ticket))) => match ticket.wait().await {
@@ -221,7 +228,7 @@ fn unavailable() -> Reply {
 /// An answer of which half comes.
 fn half(mut reply: Reply, stalls: bool) -> Reply {
     let body = match reply.content {
-        Content::Nothing | Content::Spoiled { .. } => Vec::new(),
+        Content::Nothing | Content::Partial { .. } => Vec::new(),
         Content::Whole(body) => body,
         Content::List { objects, form, base } => {
             let mut body = vec![b'['];
@@ -229,7 +236,7 @@ fn half(mut reply: Reply, stalls: bool) -> Reply {
                 if index > 0 {
                     body.push(b',');
                 }
-                write::object(&mut body, object, form, &base);
+                serialize::object(&mut body, object, form, &base);
             }
             body.push(b']');
             body
@@ -241,7 +248,7 @@ fn half(mut reply: Reply, stalls: bool) -> Reply {
     }
     let length = (body.len() as u64).max(2);
     let sent = Bytes::from(body.get(..body.len() / 2).unwrap_or_default().to_vec());
-    Reply { content: Content::Spoiled { sent, length, stalls }, ..reply }
+    Reply { content: Content::Partial { sent, length, stalls }, ..reply }
 }
 
 fn method(method: &hyper::Method) -> Method {

@@ -58,18 +58,18 @@ pub(super) enum BadToken {
     /// It never was one.
     Unknown,
     /// It was one.
-    Dead,
+    Invalid,
 }
 
 /// Why a project can't be made or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum ProjectError {
     /// Its name is another's.
     Taken,
     /// There is none with this id.
     Missing,
     /// The file can't be written.
-    Unwritten(String),
+    NotWritten(String),
 }
 
 /// Everything.
@@ -84,7 +84,7 @@ pub(super) struct Directory {
 
 /// What a file holds.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StateFile {
     projects: Vec<Project>,
 }
 
@@ -100,7 +100,7 @@ impl Directory {
         if let Some(file) = file.as_ref().filter(|file| file.exists()) {
             let unusable = |why: String| format!("{}: {why}", file.display());
             let text = std::fs::read(file).map_err(|why| unusable(why.to_string()))?;
-            let kept: Kept =
+            let kept: StateFile =
                 serde_json::from_slice(&text).map_err(|why| unusable(format!("it is damaged: {why}")))?;
             projects = kept.projects.into_iter().map(|project| (project.id.clone(), project)).collect();
         }
@@ -134,9 +134,9 @@ impl Directory {
     }
 
     /// Adds a project; its name has to be new.
-    pub(super) fn create(&mut self, mut project: Project) -> Result<Project, Refused> {
+    pub(super) fn create(&mut self, mut project: Project) -> Result<Project, ProjectError> {
         if self.project_named(&project.name).is_some() {
-            return Err(Refused::Taken);
+            return Err(ProjectError::Taken);
         }
         if project.id.is_empty() {
             project.id = Uuid::new_v4().simple().to_string();
@@ -147,12 +147,16 @@ impl Directory {
     }
 
     /// Changes a project.
-    pub(super) fn change(&mut self, id: &str, change: impl FnOnce(&mut Project)) -> Result<Project, Refused> {
-        let before = self.projects.get(id).cloned().ok_or(Refused::Missing)?;
+    pub(super) fn change(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut Project),
+    ) -> Result<Project, ProjectError> {
+        let before = self.projects.get(id).cloned().ok_or(ProjectError::Missing)?;
         let mut after = before.clone();
         change(&mut after);
         if self.project_named(&after.name).is_some_and(|other| other.id != id) {
-            return Err(Refused::Taken);
+            return Err(ProjectError::Taken);
         }
         self.projects.insert(id.to_owned(), after.clone());
         if let Err(why) = self.keep() {
@@ -163,8 +167,8 @@ impl Directory {
     }
 
     /// Takes a project away; its tokens are worth nothing from then on.
-    pub(super) fn delete(&mut self, id: &str) -> Result<(), Refused> {
-        let project = self.projects.remove(id).ok_or(Refused::Missing)?;
+    pub(super) fn delete(&mut self, id: &str) -> Result<(), ProjectError> {
+        let project = self.projects.remove(id).ok_or(ProjectError::Missing)?;
         if let Err(why) = self.keep() {
             self.projects.insert(id.to_owned(), project);
             return Err(why);
@@ -173,10 +177,10 @@ impl Directory {
     }
 
     /// Writes the projects: to a new file that takes the old one's place, so that one of them is always whole.
-    fn keep(&self) -> Result<(), Refused> {
+    fn keep(&self) -> Result<(), ProjectError> {
         let Some(file) = &self.file else { return Ok(()) };
         let write = || -> std::io::Result<()> {
-            let kept = Kept { projects: self.projects.values().cloned().collect() };
+            let kept = StateFile { projects: self.projects.values().cloned().collect() };
             let fresh = file.with_extension("json.new");
             let mut out = std::fs::File::create(&fresh)?;
             out.write_all(&serde_json::to_vec_pretty(&kept)?)?;
@@ -187,7 +191,7 @@ impl Directory {
                 None => Ok(()),
             }
         };
-        write().map_err(|why| Refused::Unwritten(why.to_string()))
+        write().map_err(|why| ProjectError::NotWritten(why.to_string()))
     }
 
     /// Gives out a token. One that stands on another ends with it.
@@ -223,7 +227,7 @@ impl Directory {
         let project = token.project.as_ref().map(|id| self.projects.get(id));
         let usable = project.is_none_or(|project| project.is_some_and(|project| project.enabled));
         if token.revoked || !usable || token.expires <= Timestamp::now() {
-            Err(BadToken::Dead)
+            Err(BadToken::Invalid)
         } else {
             Ok(token)
         }
@@ -271,13 +275,13 @@ mod tests {
         let open = || Directory::open(users(), Duration::from_secs(60), Some(folder.path()));
         let mut directory = open().unwrap();
         let made = directory.create(project("beta")).unwrap();
-        assert_eq!(directory.create(project("acme")), Err(Refused::Taken));
+        assert_eq!(directory.create(project("acme")), Err(ProjectError::Taken));
         drop(directory);
         let mut directory = open().unwrap();
         assert_eq!(directory.project_named("beta"), Some(&made));
         assert_eq!(directory.projects().count(), 2);
         directory.delete(&made.id).unwrap();
-        assert_eq!(directory.delete(&made.id), Err(Refused::Missing));
+        assert_eq!(directory.delete(&made.id), Err(ProjectError::Missing));
         drop(directory);
         assert_eq!(open().unwrap().projects().count(), 1);
         std::fs::write(folder.path().join(FILE), "{").unwrap();
@@ -293,12 +297,12 @@ mod tests {
         assert_eq!(second.expires, first.expires);
         assert!(directory.token(&first.id).is_ok());
         directory.delete(&made.id).unwrap();
-        assert_eq!(directory.token(&first.id), Err(BadToken::Dead));
+        assert_eq!(directory.token(&first.id), Err(BadToken::Invalid));
         directory.revoke(&second.id);
-        assert_eq!(directory.token(&second.id), Err(BadToken::Dead));
+        assert_eq!(directory.token(&second.id), Err(BadToken::Invalid));
         assert_eq!(directory.token("nonsense"), Err(BadToken::Unknown));
         let mut directory = Directory::open(users(), Duration::ZERO, None).unwrap();
         let token = directory.issue("a", None, None);
-        assert_eq!(directory.token(&token.id), Err(BadToken::Dead));
+        assert_eq!(directory.token(&token.id), Err(BadToken::Invalid));
     }
 }

@@ -24,10 +24,10 @@ use tokio::task::JoinHandle;
 
 use self::directory::{BadToken, Directory, Token};
 use crate::auth::Users;
-use crate::http::answer::{Answer, Cut, response};
 use crate::http::connection::{Handler, accept};
 use crate::http::path::decode;
 use crate::http::reply::Reply;
+use crate::http::response::{ConnectionReset, ResponseBody, response};
 use crate::server::StartError;
 
 /// The largest body that Keystone reads.
@@ -131,7 +131,7 @@ impl Handler for Keystone {
         self: Arc<Self>,
         request: Request<Incoming>,
         _peer: SocketAddr,
-    ) -> Result<Response<Answer>, Cut> {
+    ) -> Result<Response<ResponseBody>, ConnectionReset> {
         let head = request.method() == hyper::Method::HEAD;
         let (parts, body) = request.into_parts();
         let reply = match read_body(body, &parts.headers).await {

@@ -91,14 +91,14 @@ impl Keystone {
     }
 
     /// Refuses whoever is no administrator.
-    fn admin(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
+    fn require_admin_v2(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
         let caller = caller(directory, call.token).ok_or_else(|| unauthorized(&call.base))?;
         if is_admin(directory, &caller) { Ok(()) } else { Err(forbidden(action)) }
     }
 
     fn validate_v2(&self, call: &Call<'_>, id: &str) -> Outcome {
         let directory = self.lock();
-        self.admin(&directory, call, "identity:validate_token")?;
+        self.require_admin_v2(&directory, call, "identity:validate_token")?;
         let unknown = format!("This is not a recognized Fernet token {id}");
         let token = directory.token(id).map_err(|bad| bad_token(bad, &unknown))?;
         Ok(reply(200, &self.access(&directory, token)))
@@ -106,7 +106,7 @@ impl Keystone {
 
     fn revoke_v2(&self, call: &Call<'_>, id: &str) -> Outcome {
         let mut directory = self.lock();
-        self.admin(&directory, call, "identity:revoke_token")?;
+        self.require_admin_v2(&directory, call, "identity:revoke_token")?;
         let unknown = format!("This is not a recognized Fernet token {id}");
         directory.token(id).map_err(|bad| bad_token(bad, &unknown))?;
         directory.revoke(id);
@@ -116,7 +116,7 @@ impl Keystone {
     /// All tenants, from a marker on and up to a limit; or the one of a name.
     fn tenants(&self, call: &Call<'_>) -> Outcome {
         let directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
+        self.require_admin_v2(&directory, call, "admin_required")?;
         if let Some(name) = query(call.query, "name") {
             let project = directory.project_named(&name).ok_or_else(|| no_project(&name))?;
             return Ok(reply(200, &json!({ "tenant": tenant_json(project) })));
@@ -139,7 +139,7 @@ impl Keystone {
 
     fn tenant(&self, call: &Call<'_>, id: &str) -> Outcome {
         let directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
+        self.require_admin_v2(&directory, call, "admin_required")?;
         let project = directory.project(id).ok_or_else(|| no_project(id))?;
         Ok(reply(200, &json!({ "tenant": tenant_json(project) })))
     }
@@ -147,7 +147,7 @@ impl Keystone {
     fn create_tenant(&self, call: &Call<'_>) -> Outcome {
         let body = call.object()?;
         let mut directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
+        self.require_admin_v2(&directory, call, "admin_required")?;
         let given =
             body.get("tenant").and_then(Json::as_object).ok_or_else(|| missing("tenant", "request body"))?;
         if !given.contains_key("name") {
@@ -170,7 +170,7 @@ impl Keystone {
     fn change_tenant(&self, call: &Call<'_>, id: &str) -> Outcome {
         let body = call.object()?;
         let mut directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
+        self.require_admin_v2(&directory, call, "admin_required")?;
         let given =
             body.get("tenant").and_then(Json::as_object).ok_or_else(|| missing("tenant", "request body"))?;
         check(given)?;
@@ -186,7 +186,7 @@ impl Keystone {
 
     fn delete_tenant(&self, call: &Call<'_>, id: &str) -> Outcome {
         let mut directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
+        self.require_admin_v2(&directory, call, "admin_required")?;
         directory.delete(id).map_err(|why| refusal(why, id, no_project(id)))?;
         Ok(Reply::status(204))
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::directory::{BadToken, Directory, Project, Refused, Token, id_of, shown};
+use super::directory::{BadToken, Directory, Project, ProjectError, Token, id_of, shown};
 use super::{
     Call, Caller, Keystone, Outcome, bad_token, caller, error, forbidden, is_admin, missing, no_project,
     unauthorized,
@@ -115,19 +115,19 @@ impl Keystone {
     }
 
     /// Whoever asks, or the refusal of somebody without a token.
-    fn asks(&self, directory: &Directory, call: &Call<'_>) -> Outcome<Caller> {
+    fn caller_of(&self, directory: &Directory, call: &Call<'_>) -> Outcome<Caller> {
         caller(directory, call.token).ok_or_else(|| unauthorized(&format!("{}/v3", call.base)))
     }
 
     /// Whoever asks, if he may do so.
-    fn may(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
-        let caller = self.asks(directory, call)?;
+    fn require_admin(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
+        let caller = self.caller_of(directory, call)?;
         if is_admin(directory, &caller) { Ok(()) } else { Err(forbidden(action)) }
     }
 
     /// The token that a request is about, if its sender may know of it: administrators all, others their own.
     fn subject(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<Token> {
-        let caller = self.asks(directory, call)?;
+        let caller = self.caller_of(directory, call)?;
         let unknown = "Could not recognize Fernet token";
         let id = call.subject.ok_or_else(|| bad_token(BadToken::Unknown, "No token in the request"))?;
         let own = matches!(&caller, Caller::Bearer(token) if token.id == id);
@@ -152,7 +152,7 @@ impl Keystone {
 
     fn projects(&self, call: &Call<'_>) -> Outcome {
         let directory = self.lock();
-        self.may(&directory, call, "identity:list_projects")?;
+        self.require_admin(&directory, call, "identity:list_projects")?;
         let wanted = |name: &str| query(call.query, name);
         let enabled = wanted("enabled").map(|flag| is_true(&flag));
         let found: Vec<Json> = directory
@@ -173,7 +173,7 @@ impl Keystone {
 
     fn project(&self, call: &Call<'_>, id: &str) -> Outcome {
         let directory = self.lock();
-        let caller = self.asks(&directory, call)?;
+        let caller = self.caller_of(&directory, call)?;
         let own = matches!(&caller, Caller::Bearer(token) if token.project.as_deref() == Some(id));
         if !own && !is_admin(&directory, &caller) {
             return Err(forbidden("identity:get_project"));
@@ -185,7 +185,7 @@ impl Keystone {
     fn create_project(&self, call: &Call<'_>) -> Outcome {
         let body = call.object()?;
         let mut directory = self.lock();
-        self.may(&directory, call, "identity:create_project")?;
+        self.require_admin(&directory, call, "identity:create_project")?;
         let given = body
             .get("project")
             .and_then(Json::as_object)
@@ -216,7 +216,7 @@ impl Keystone {
         let body = call.object()?;
         let mut directory = self.lock();
         let known = directory.project(id).is_some();
-        let caller = self.asks(&directory, call)?;
+        let caller = self.caller_of(&directory, call)?;
         if !is_admin(&directory, &caller) {
             return Err(forbidden("identity:update_project"));
         }
@@ -241,7 +241,7 @@ impl Keystone {
 
     fn delete_project(&self, call: &Call<'_>, id: &str) -> Outcome {
         let mut directory = self.lock();
-        self.may(&directory, call, "identity:delete_project")?;
+        self.require_admin(&directory, call, "identity:delete_project")?;
         directory.delete(id).map_err(|why| refusal(why, id, no_project(id)))?;
         Ok(Reply::status(204))
     }
@@ -398,11 +398,11 @@ fn conflict(name: &str, id: &str) -> Box<Reply> {
     error(409, &message)
 }
 
-pub(super) fn refusal(refused: Refused, id: &str, taken: Box<Reply>) -> Box<Reply> {
+pub(super) fn refusal(refused: ProjectError, id: &str, taken: Box<Reply>) -> Box<Reply> {
     match refused {
-        Refused::Taken => taken,
-        Refused::Missing => no_project(id),
-        Refused::Unwritten(why) => error(500, &format!("The projects could not be written: {why}")),
+        ProjectError::Taken => taken,
+        ProjectError::Missing => no_project(id),
+        ProjectError::NotWritten(why) => error(500, &format!("The projects could not be written: {why}")),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Bindings of a port to a host's interface (13-host-binding).
 
-use crate::schema::{Item, link, text, uuid};
+use crate::schema::{Row, link, text, uuid};
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").hidden().row(),
     uuid("hostId").row(),
     uuid("portId").row(),

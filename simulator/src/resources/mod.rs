@@ -35,13 +35,13 @@ pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, kind: Kind
         Kind::Host => host::cascade(change, version, id),
         Kind::TunnelZone => tunnel_zone::cascade(change, version, id),
         Kind::PortGroup => port_group::cascade(change, version, id),
-        Kind::AddressGroup => address_group::cascade(change, version, id),
+        Kind::IpAddrGroup => address_group::cascade(change, version, id),
         Kind::Route
         | Kind::Rule
-        | Kind::ZoneHost
+        | Kind::TunnelZoneHost
         | Kind::PortGroupPort
-        | Kind::GroupAddress
-        | Kind::Binding => {}
+        | Kind::IpAddrGroupAddr
+        | Kind::HostInterfacePort => {}
     }
 }
 

@@ -1,7 +1,7 @@
 //! Routes (07-route).
 
 use super::PREFIX;
-use crate::schema::{Check, Form, Item, Unset, flag, link, number, other, text, uuid};
+use crate::schema::{Check, DefaultValue, Row, ValueType, flag, link, number, other, text, uuid};
 use crate::version::Versions;
 
 const V5: Versions = Versions::V5;
@@ -11,7 +11,7 @@ const ADDRESS: &[(Versions, Check)] =
     &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::AddressPattern)];
 const NOT_NEGATIVE: &[(Versions, Check)] = &[(Versions::ALL, Check::AtLeast(0))];
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").row(),
     uuid("routerId").by_server().row(),
     uuid("nextHopPort").row(),
@@ -26,7 +26,7 @@ pub(crate) const TABLE: &[Item] = &[
         .on(Versions::V1)
         .checked(&[(Versions::V1, Check::NotNull), (Versions::V1, Check::OneOf(TYPES))])
         .row(),
-    other("type", Form::Word(NEXT_HOP, &["Normal", "BlackHole", "Reject", LOCAL]), Unset::Null)
+    other("type", ValueType::Word(NEXT_HOP, &["Normal", "BlackHole", "Reject", LOCAL]), DefaultValue::Null)
         .on(V5)
         .checked(&[(Versions::ALL, Check::NotNull)])
         .row(),

@@ -3,7 +3,7 @@
 use super::PREFIX;
 use crate::object::RANK;
 use crate::schema::{
-    Check, Field, Form, Item, Unset, flag, link, number, optional_number, other, text, uuid, uuids,
+    Check, DefaultValue, Field, Row, ValueType, flag, link, number, optional_number, other, text, uuid, uuids,
 };
 use crate::version::Versions;
 
@@ -40,10 +40,10 @@ const TARGETS: &[(Versions, Check)] =
     &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::ListLength(1))];
 
 const fn range(name: &'static str) -> Field {
-    other(name, Form::Range, Unset::Null).checked(PORTS)
+    other(name, ValueType::Range, DefaultValue::Null).checked(PORTS)
 }
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     text("type").row(),
     text("nwDstAddress").checked(ADDRESS).row(),
     number("nwDstLength", 0).checked(PREFIX).row(),
@@ -78,17 +78,17 @@ pub(crate) const TABLE: &[Item] = &[
     text("dlDst").checked(MAC).row(),
     text("dlDstMask").checked(MAC_MASK).row(),
     flag("invDlDst", false).row(),
-    other("nwTos", Form::Byte, Unset::Number(0)).on(V1).row(),
+    other("nwTos", ValueType::Byte, DefaultValue::Number(0)).on(V1).row(),
     optional_number("nwTos").on(V5).row(),
     flag("invNwTos", false).row(),
-    other("nwProto", Form::Byte, Unset::Number(0)).on(V1).row(),
+    other("nwProto", ValueType::Byte, DefaultValue::Number(0)).on(V1).row(),
     optional_number("nwProto").on(V5).row(),
     flag("invNwProto", false).row(),
     flag("invNwSrc", false).row(),
     flag("invNwDst", false).row(),
     flag("matchNwDstRewritten", false).on(V5_8).row(),
     text("fragmentPolicy").on(V1).row(),
-    other("fragmentPolicy", Form::Word(FRAGMENT_POLICY, POLICIES), Unset::Null).on(V5).row(),
+    other("fragmentPolicy", ValueType::Word(FRAGMENT_POLICY, POLICIES), DefaultValue::Null).on(V5).row(),
     range("tpSrc").row(),
     range("tpDst").row(),
     flag("invTpSrc", false).row(),
@@ -103,16 +103,19 @@ pub(crate) const TABLE: &[Item] = &[
     uuid("chainId").by_server().row(),
     text("meterName").on(V5).row(),
     number("position", 1).checked(&[(Versions::ALL, Check::AtLeast(1))]).row(),
-    other("properties", Form::Any, Unset::EmptyMap).on(V1).row(),
+    other("properties", ValueType::Any, DefaultValue::EmptyMap).on(V1).row(),
     text("flowAction").of(NAT).checked(FLOW_ACTION).row(),
-    other("natTargets", Form::NatTargets, Unset::EmptyList).of(FORWARD_NAT).checked(TARGETS).row(),
+    other("natTargets", ValueType::NatTargets, DefaultValue::EmptyList)
+        .of(FORWARD_NAT)
+        .checked(TARGETS)
+        .row(),
     // Getters that 1.7 takes for fields (09-nat-rules, step 7).
-    Item::Upper { name: "andValidateFragmentPolicy", of: "fragmentPolicy", versions: V1, types: FORWARD_NAT },
-    Item::Upper { name: "natFlowAction", of: "flowAction", versions: V1, types: NAT },
+    Row::Upper { name: "andValidateFragmentPolicy", of: "fragmentPolicy", versions: V1, types: FORWARD_NAT },
+    Row::Upper { name: "natFlowAction", of: "flowAction", versions: V1, types: NAT },
     text("jumpChainName").of(JUMP).row(),
     uuid("jumpChainId").of(JUMP).checked(&[(V5, Check::NotNull)]).row(),
     link("uri", "/rules/{id}"),
-    other(RANK, Form::Number, Unset::Null).hidden().row(),
+    other(RANK, ValueType::Number, DefaultValue::Null).hidden().row(),
 ];
 
 /// The enumeration of fragment policies.

@@ -6,7 +6,7 @@ use crate::version::Version;
 
 /// What is shown of it (not recorded; 5.x has it for old clients, without its place).
 pub(crate) fn shown(version: Version, base: &str) -> Json {
-    if !version.traits().first_generation {
+    if !version.traits().is_1x {
         return json!({ "state": "ACTIVE", "availability": "READWRITE", "writeVersion": "5.0" });
     }
     json!({

@@ -18,7 +18,7 @@ pub(crate) fn shown(version: Version, base: &str, id: &str, name: &str, descript
         "bridges": format!("{base}/bridges?tenant_id={id}"),
         "chains": format!("{base}/chains?tenant_id={id}"),
     });
-    if !version.traits().first_generation {
+    if !version.traits().is_1x {
         shown["description"] = description.into();
         shown["enabled"] = true.into();
     }

@@ -6,12 +6,12 @@
 
 use uuid::Uuid;
 
-use super::json::{Located, Misfit, Node, Place};
+use super::jackson::{BodyError, Located, Location, Node};
 use crate::object::{Fields, NatTarget, Value};
 use crate::resources::route::NEXT_HOP;
 use crate::resources::rule::{self, FRAGMENT_POLICY};
 use crate::resources::{port, port_link};
-use crate::schema::{Access, Field, Form, Kind, fields};
+use crate::schema::{Access, Field, Kind, ValueType, fields};
 use crate::version::Version;
 
 const MODELS: &str = "org.midonet.cluster.rest_api.models";
@@ -48,11 +48,11 @@ impl Draft {
 }
 
 /// Reads a body as an object of `kind`.
-pub(crate) fn draft(kind: Kind, version: Version, body: &Located) -> Result<Draft, Misfit> {
+pub(crate) fn draft(kind: Kind, version: Version, body: &Located) -> Result<Draft, BodyError> {
     let Node::Map(entries) = &body.value else { return Err(not_a(kind.model(), body)) };
     let mut draft = Draft { type_name: "", older: false, fields: Fields::new() };
     let (type_name, older) = type_of(kind, version, entries, body.at)?;
-    match (kind.told_apart_by(), type_name) {
+    match (kind.discriminator(), type_name) {
         (Some(("version", _)), version) => {
             draft.set("version", version.parse().map_or(Value::Null, Value::Number));
         }
@@ -81,7 +81,7 @@ pub(crate) fn draft(kind: Kind, version: Version, body: &Located) -> Result<Draf
 }
 
 /// Reads the body of a link.
-pub(crate) fn link(body: &Located) -> Result<port_link::PortLink, Misfit> {
+pub(crate) fn link(body: &Located) -> Result<port_link::PortLink, BodyError> {
     let Node::Map(entries) = &body.value else { return Err(not_a(port_link::MODEL, body)) };
     let mut link = port_link::PortLink { peer: None };
     for (name, located) in entries {
@@ -96,14 +96,14 @@ pub(crate) fn link(body: &Located) -> Result<port_link::PortLink, Misfit> {
     Ok(link)
 }
 
-fn not_a(model: &str, body: &Located) -> Misfit {
+fn not_a(model: &str, body: &Located) -> BodyError {
     match &body.value {
-        Node::Text(text) => Misfit::Mapping(format!(
+        Node::Text(text) => BodyError::Mapping(format!(
             "Can not instantiate value of type [simple type, class {MODELS}.{model}] from String value ('{text}'); no \
              single-String constructor/factory method\n at {}",
             body.at.shown()
         )),
-        other => Misfit::Mapping(format!(
+        other => BodyError::Mapping(format!(
             "Can not deserialize instance of {MODELS}.{model} out of {} token\n at {}",
             other.token(),
             body.at.shown()
@@ -116,11 +116,11 @@ fn type_of(
     kind: Kind,
     version: Version,
     entries: &[(String, Located)],
-    at: Place,
-) -> Result<(&'static str, bool), Misfit> {
-    let Some((field, types)) = kind.told_apart_by() else { return Ok(("", false)) };
+    at: Location,
+) -> Result<(&'static str, bool), BodyError> {
+    let Some((field, types)) = kind.discriminator() else { return Ok(("", false)) };
     let Some((_, located)) = entries.iter().find(|(name, _)| name == field) else {
-        return Err(Misfit::Mapping(format!(
+        return Err(BodyError::Mapping(format!(
             "Unexpected token (END_OBJECT), expected FIELD_NAME: missing property '{field}' that is to contain type id  \
              (for class {MODELS}.{})\n at {}",
             kind.model(),
@@ -132,7 +132,7 @@ fn type_of(
         Node::Flag(flag) => flag.to_string(),
         Node::Fraction(number) => number.to_string(),
         other => {
-            return Err(Misfit::Mapping(format!(
+            return Err(BodyError::Mapping(format!(
                 "Unexpected token ({}), expected VALUE_STRING: need JSON String that contains type id (for subtype of \
                  {MODELS}.{})\n at {}",
                 other.token(),
@@ -141,7 +141,7 @@ fn type_of(
             )));
         }
     };
-    let older: &[(&str, &'static str)] = if kind == Kind::Port && version.traits().first_generation {
+    let older: &[(&str, &'static str)] = if kind == Kind::Port && version.traits().is_1x {
         &[
             ("InteriorBridge", port::BRIDGE),
             ("ExteriorBridge", port::BRIDGE),
@@ -157,10 +157,10 @@ fn type_of(
     known.ok_or_else(|| {
         let all = match kind {
             Kind::Rule => rule::KNOWN,
-            Kind::GroupAddress => "4, 6, IpAddrGroupAddr",
+            Kind::IpAddrGroupAddr => "4, 6, IpAddrGroupAddr",
             _ => "Bridge, ExteriorBridge, ExteriorRouter, InteriorBridge, InteriorRouter, Port, Router, Vxlan",
         };
-        Misfit::Mapping(format!(
+        BodyError::Mapping(format!(
             "Could not resolve type id '{given}' into a subtype of [simple type, class {MODELS}.{}]: known type ids = \
              [{all}]\n at {}",
             kind.model(),
@@ -187,36 +187,36 @@ pub(crate) fn model_of(kind: Kind, type_name: &str) -> String {
     }
 }
 
-fn value(field: &Field, located: &Located, model: &str) -> Result<Value, Misfit> {
+fn value(field: &Field, located: &Located, model: &str) -> Result<Value, BodyError> {
     let chain = format!("{MODELS}.{model}[\"{}\"]", field.name);
-    Ok(match field.form {
-        Form::Uuid => uuid(located, &chain)?.map_or(Value::Null, Value::Uuid),
-        Form::Text => text(located, &chain)?.map_or(Value::Null, Value::text),
-        Form::Flag => Value::Flag(flag(located, &chain)?),
-        Form::Number => Value::Number(number(located, "int", &chain)?.unwrap_or(0)),
+    Ok(match field.value_type {
+        ValueType::Uuid => uuid(located, &chain)?.map_or(Value::Null, Value::Uuid),
+        ValueType::Text => text(located, &chain)?.map_or(Value::Null, Value::text),
+        ValueType::Flag => Value::Flag(flag(located, &chain)?),
+        ValueType::Number => Value::Number(number(located, "int", &chain)?.unwrap_or(0)),
         // As a Java byte, which is shown without its sign (not recorded).
-        Form::Byte => Value::Number(number(located, "int", &chain)?.unwrap_or(0) & 0xFF),
-        Form::OptionalNumber => {
+        ValueType::Byte => Value::Number(number(located, "int", &chain)?.unwrap_or(0) & 0xFF),
+        ValueType::OptionalNumber => {
             number(located, "java.lang.Integer", &chain)?.map_or(Value::Null, Value::Number)
         }
-        Form::Range => range(located, &chain)?,
-        Form::Uuids => uuid_list(located, &chain)?,
-        Form::NatTargets => nat_targets(located, &chain)?,
-        Form::Word(name, words) => word(located, name, words, &chain)?,
-        Form::Any => Value::Any(Box::new(plain(&located.value))),
+        ValueType::Range => range(located, &chain)?,
+        ValueType::Uuids => uuid_list(located, &chain)?,
+        ValueType::NatTargets => nat_targets(located, &chain)?,
+        ValueType::Word(name, words) => word(located, name, words, &chain)?,
+        ValueType::Any => Value::Any(Box::new(plain(&located.value))),
     })
 }
 
-fn misfit(what: &str, located: &Located, chain: &str) -> Misfit {
-    Misfit::Mapping(format!("{what}\n at {} (through reference chain: {chain})", located.at.shown()))
+fn body_error(what: &str, located: &Located, chain: &str) -> BodyError {
+    BodyError::Mapping(format!("{what}\n at {} (through reference chain: {chain})", located.at.shown()))
 }
 
-fn out_of(class: &str, located: &Located, chain: &str) -> Misfit {
+fn out_of(class: &str, located: &Located, chain: &str) -> BodyError {
     let token = located.value.token();
-    misfit(&format!("Can not deserialize instance of {class} out of {token} token"), located, chain)
+    body_error(&format!("Can not deserialize instance of {class} out of {token} token"), located, chain)
 }
 
-fn uuid(located: &Located, chain: &str) -> Result<Option<Uuid>, Misfit> {
+fn uuid(located: &Located, chain: &str) -> Result<Option<Uuid>, BodyError> {
     let text = match &located.value {
         Node::Null => return Ok(None),
         Node::Text(text) if text.trim().is_empty() => return Ok(None),
@@ -236,10 +236,10 @@ fn uuid(located: &Located, chain: &str) -> Result<Option<Uuid>, Misfit> {
         "Can not construct instance of java.util.UUID from String value '{text}': not a valid textual representation, \
          problem: {problem}"
     );
-    Err(misfit(&what, located, chain))
+    Err(body_error(&what, located, chain))
 }
 
-fn text(located: &Located, chain: &str) -> Result<Option<String>, Misfit> {
+fn text(located: &Located, chain: &str) -> Result<Option<String>, BodyError> {
     Ok(Some(match &located.value {
         Node::Null => return Ok(None),
         Node::Text(text) | Node::Integer(text) => text.clone(),
@@ -249,7 +249,7 @@ fn text(located: &Located, chain: &str) -> Result<Option<String>, Misfit> {
     }))
 }
 
-fn flag(located: &Located, chain: &str) -> Result<bool, Misfit> {
+fn flag(located: &Located, chain: &str) -> Result<bool, BodyError> {
     match &located.value {
         Node::Null => Ok(false),
         Node::Flag(flag) => Ok(*flag),
@@ -262,14 +262,14 @@ fn flag(located: &Located, chain: &str) -> Result<bool, Misfit> {
                     "Can not construct instance of boolean from String value '{other}': only \"true\" or \"false\" \
                      recognized"
                 );
-                Err(misfit(&what, located, chain))
+                Err(body_error(&what, located, chain))
             }
         },
         _ => Err(out_of("boolean", located, chain)),
     }
 }
 
-fn number(located: &Located, class: &str, chain: &str) -> Result<Option<i64>, Misfit> {
+fn number(located: &Located, class: &str, chain: &str) -> Result<Option<i64>, BodyError> {
     let digits = match &located.value {
         Node::Null => return Ok(None),
         // The servers cut fractions off.
@@ -287,18 +287,18 @@ fn number(located: &Located, class: &str, chain: &str) -> Result<Option<i64>, Mi
                     if class == "int" { "not a valid int value" } else { "not a valid Integer value" };
                 let what =
                     format!("Can not construct instance of {class} from String value '{text}': {problem}");
-                return Err(misfit(&what, located, chain));
+                return Err(body_error(&what, located, chain));
             }
         },
         _ => return Err(out_of(class, located, chain)),
     };
     match digits.parse::<i32>() {
         Ok(number) => Ok(Some(number.into())),
-        Err(_) => Err(misfit(&format!("Numeric value ({digits}) out of range of int"), located, chain)),
+        Err(_) => Err(body_error(&format!("Numeric value ({digits}) out of range of int"), located, chain)),
     }
 }
 
-fn range(located: &Located, chain: &str) -> Result<Value, Misfit> {
+fn range(located: &Located, chain: &str) -> Result<Value, BodyError> {
     let entries = match &located.value {
         Node::Null => return Ok(Value::Null),
         Node::Map(entries) => entries,
@@ -319,7 +319,7 @@ fn range(located: &Located, chain: &str) -> Result<Value, Misfit> {
     })
 }
 
-fn uuid_list(located: &Located, chain: &str) -> Result<Value, Misfit> {
+fn uuid_list(located: &Located, chain: &str) -> Result<Value, BodyError> {
     let entries = match &located.value {
         Node::Null => return Ok(Value::Null),
         Node::List(entries) => entries,
@@ -334,7 +334,7 @@ fn uuid_list(located: &Located, chain: &str) -> Result<Value, Misfit> {
     Ok(Value::Uuids(ids.into_boxed_slice()))
 }
 
-fn nat_targets(located: &Located, chain: &str) -> Result<Value, Misfit> {
+fn nat_targets(located: &Located, chain: &str) -> Result<Value, BodyError> {
     const CLASS: &str = "org.midonet.cluster.rest_api.models.ForwardNatRule$NatTarget";
     let entries = match &located.value {
         Node::Null => return Ok(Value::Null),
@@ -361,7 +361,7 @@ fn nat_targets(located: &Located, chain: &str) -> Result<Value, Misfit> {
     Ok(Value::NatTargets(targets.into_boxed_slice()))
 }
 
-fn word(located: &Located, name: &str, words: &[&str], chain: &str) -> Result<Value, Misfit> {
+fn word(located: &Located, name: &str, words: &[&str], chain: &str) -> Result<Value, BodyError> {
     let given = match &located.value {
         Node::Null => return Ok(Value::Null),
         Node::Text(text) if text.trim().is_empty() => return Ok(Value::Null),
@@ -377,15 +377,15 @@ fn word(located: &Located, name: &str, words: &[&str], chain: &str) -> Result<Va
              instance names: [{}]",
             words.join(", ")
         );
-        misfit(&what, located, chain)
+        body_error(&what, located, chain)
     }))
 }
 
 /// The enumerations with words of their own for bad values (07-route, step 14).
-fn custom(name: &str) -> Option<Misfit> {
+fn custom(name: &str) -> Option<BodyError> {
     match name {
-        NEXT_HOP => Some(Misfit::Custom("This type of route is invalid.".to_owned())),
-        FRAGMENT_POLICY => Some(Misfit::Custom(
+        NEXT_HOP => Some(BodyError::Custom("This type of route is invalid.".to_owned())),
+        FRAGMENT_POLICY => Some(BodyError::Custom(
             "The valid options for fragmentPolicy are: 'any', 'header', 'nonheader', and 'unfragmented'."
                 .to_owned(),
         )),

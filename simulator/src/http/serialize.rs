@@ -4,20 +4,20 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value as Json;
 
-use super::reply::Form;
+use super::reply::Representation;
 use crate::object::{Object, Value};
 use crate::resources::router;
-use crate::schema::{Access, Field, Item, Kind, Unset, applies};
+use crate::schema::{Access, DefaultValue, Field, Kind, Row, applies};
 
 /// Writes an object as `form` has it, with links under `base`.
-pub(crate) fn object(out: &mut Vec<u8>, object: &Object, form: Form, base: &str) {
+pub(crate) fn object(out: &mut Vec<u8>, object: &Object, form: Representation, base: &str) {
     let of = object.type_name();
     let mut first = true;
     for item in object.kind.table() {
         let (name, versions, types) = match item {
-            Item::Field(field) if field.access == Access::Hidden => continue,
-            Item::Field(field) => (field.name, field.versions, field.types),
-            Item::Link { name, versions, types, .. } | Item::Upper { name, versions, types, .. } => {
+            Row::Field(field) if field.access == Access::Hidden => continue,
+            Row::Field(field) => (field.name, field.versions, field.types),
+            Row::Link { name, versions, types, .. } | Row::Upper { name, versions, types, .. } => {
                 (*name, *versions, *types)
             }
         };
@@ -29,9 +29,9 @@ pub(crate) fn object(out: &mut Vec<u8>, object: &Object, form: Form, base: &str)
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");
         match item {
-            Item::Field(field) => write_field(out, object, field, form),
-            Item::Link { path, .. } => write_link(out, object, path, base),
-            Item::Upper { of, .. } => match object.text(of) {
+            Row::Field(field) => write_field(out, object, field, form),
+            Row::Link { path, .. } => write_link(out, object, path, base),
+            Row::Upper { of, .. } => match object.text(of) {
                 Some(text) => write_text(out, &text.to_uppercase()),
                 None => out.extend_from_slice(b"null"),
             },
@@ -44,7 +44,7 @@ fn left_out(kind: Kind, name: &str) -> bool {
     kind == Kind::Router && router::NOT_IN_V1_FORM.contains(&name)
 }
 
-fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Form) {
+fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Representation) {
     match field.name {
         "id" if object.get("id").is_none() => write_uuid(out, object.id),
         // The older form of ports (the README: "port types Interior/Exterior").
@@ -60,14 +60,14 @@ fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Form) {
             _ => out.extend_from_slice(b"[]"),
         },
         // A length without its address is not kept (not recorded).
-        name if lengthless(object, name) => write_unset(out, field.unset),
+        name if lengthless(object, name) => write_unset(out, field.default),
         "networkAddress" if form.version.traits().network_of_address => match network(object) {
             Some(network) => write_text(out, &network.to_string()),
-            None => write_unset(out, field.unset),
+            None => write_unset(out, field.default),
         },
         name => match object.get(name) {
             Some(value) => write_value(out, value),
-            None => write_unset(out, field.unset),
+            None => write_unset(out, field.default),
         },
     }
 }
@@ -91,13 +91,13 @@ fn network(object: &Object) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from_bits(address.to_bits() & mask))
 }
 
-fn write_unset(out: &mut Vec<u8>, unset: Unset) {
+fn write_unset(out: &mut Vec<u8>, unset: DefaultValue) {
     match unset {
-        Unset::Null => out.extend_from_slice(b"null"),
-        Unset::Flag(flag) => write_flag(out, flag),
-        Unset::Number(number) => write_number(out, number),
-        Unset::EmptyList => out.extend_from_slice(b"[]"),
-        Unset::EmptyMap => out.extend_from_slice(b"{}"),
+        DefaultValue::Null => out.extend_from_slice(b"null"),
+        DefaultValue::Flag(flag) => write_flag(out, flag),
+        DefaultValue::Number(number) => write_number(out, number),
+        DefaultValue::EmptyList => out.extend_from_slice(b"[]"),
+        DefaultValue::EmptyMap => out.extend_from_slice(b"{}"),
     }
 }
 

@@ -13,8 +13,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use tokio::time::Sleep;
 
-use super::reply::{Content, Form, Reply};
-use super::write;
+use super::reply::{Content, Reply, Representation};
+use super::serialize;
 use crate::object::Object;
 
 /// How much of a list is written at a time.
@@ -26,19 +26,19 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The connection ends here: a fault wants it so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the connection was cut, as a fault asked for")]
-pub(crate) struct Cut;
+pub(crate) struct ConnectionReset;
 
 /// Makes a response of a reply; `head` leaves the body out.
-pub(crate) fn response(reply: Reply, head: bool) -> Response<Answer> {
+pub(crate) fn response(reply: Reply, head: bool) -> Response<ResponseBody> {
     let mut response = Response::new(match reply.content {
-        Content::Nothing => Answer::whole(Vec::new()),
-        Content::Whole(body) => Answer::whole(body),
+        Content::Nothing => ResponseBody::whole(Vec::new()),
+        Content::Whole(body) => ResponseBody::whole(body),
         Content::List { objects, form, base } => {
-            Answer::List(List { objects, next: 0, form, base, ended: false })
+            ResponseBody::List(List { objects, next: 0, form, base, ended: false })
         }
-        Content::Spoiled { sent, length, stalls } => {
+        Content::Partial { sent, length, stalls } => {
             let pause = Box::pin(tokio::time::sleep(PAUSE));
-            Answer::Spoiled(Spoiled { sent, length, stalls, pause })
+            ResponseBody::Partial(Partial { sent, length, stalls, pause })
         }
     });
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
@@ -55,22 +55,22 @@ pub(crate) fn response(reply: Reply, head: bool) -> Response<Answer> {
         set(HeaderName::from_static(name), Some(value));
     }
     if head {
-        *response.body_mut() = Answer::whole(Vec::new());
+        *response.body_mut() = ResponseBody::whole(Vec::new());
     }
     response
 }
 
 /// An answer's body.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum ResponseBody {
     Whole(Full<Bytes>),
     List(List),
-    Spoiled(Spoiled),
+    Partial(Partial),
 }
 
-impl Answer {
-    fn whole(body: Vec<u8>) -> Answer {
-        Answer::Whole(Full::new(body.into()))
+impl ResponseBody {
+    fn whole(body: Vec<u8>) -> ResponseBody {
+        ResponseBody::Whole(Full::new(body.into()))
     }
 }
 
@@ -79,7 +79,7 @@ impl Answer {
 pub(crate) struct List {
     objects: Vec<Arc<Object>>,
     next: usize,
-    form: Form,
+    form: Representation,
     base: Arc<str>,
     ended: bool,
 }
@@ -102,7 +102,7 @@ impl List {
             if self.next > 0 {
                 out.push(b',');
             }
-            write::object(&mut out, object, self.form, &self.base);
+            serialize::object(&mut out, object, self.form, &self.base);
             self.next += 1;
         }
         Some(out.into())
@@ -111,49 +111,51 @@ impl List {
 
 /// A body of which only a part is sent: then nothing comes any more, or the connection ends.
 #[derive(Debug)]
-pub(crate) struct Spoiled {
+pub(crate) struct Partial {
     sent: Bytes,
     length: u64,
     stalls: bool,
     pause: Pin<Box<Sleep>>,
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = ConnectionReset;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionReset>>> {
         match self.get_mut() {
-            Answer::Whole(whole) => {
+            ResponseBody::Whole(whole) => {
                 let frame = Pin::new(whole).poll_frame(context);
                 frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
-            Answer::List(list) => Poll::Ready(list.piece().map(|piece| Ok(Frame::data(piece)))),
-            Answer::Spoiled(spoiled) if !spoiled.sent.is_empty() => {
+            ResponseBody::List(list) => Poll::Ready(list.piece().map(|piece| Ok(Frame::data(piece)))),
+            ResponseBody::Partial(spoiled) if !spoiled.sent.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut spoiled.sent)))))
             }
             // Nobody wakes it: it ends when the client goes.
-            Answer::Spoiled(spoiled) if spoiled.stalls => Poll::Pending,
-            Answer::Spoiled(spoiled) => spoiled.pause.as_mut().poll(context).map(|()| Some(Err(Cut))),
+            ResponseBody::Partial(spoiled) if spoiled.stalls => Poll::Pending,
+            ResponseBody::Partial(spoiled) => {
+                spoiled.pause.as_mut().poll(context).map(|()| Some(Err(ConnectionReset)))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Answer::Whole(whole) => whole.is_end_stream(),
-            Answer::List(list) => list.ended,
-            Answer::Spoiled(_) => false,
+            ResponseBody::Whole(whole) => whole.is_end_stream(),
+            ResponseBody::List(list) => list.ended,
+            ResponseBody::Partial(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Answer::Whole(whole) => whole.size_hint(),
-            Answer::List(_) => SizeHint::default(),
-            Answer::Spoiled(spoiled) => SizeHint::with_exact(spoiled.length),
+            ResponseBody::Whole(whole) => whole.size_hint(),
+            ResponseBody::List(_) => SizeHint::default(),
+            ResponseBody::Partial(spoiled) => SizeHint::with_exact(spoiled.length),
         }
     }
 }

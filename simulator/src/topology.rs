@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
-use crate::http::reply::Form;
-use crate::http::write;
+use crate::http::reply::Representation;
+use crate::http::serialize;
 use crate::object::Object;
 use crate::schema::Kind;
 use crate::state::State;
 
 /// Every object, by kind, as the API shows it.
-pub(crate) fn json(state: &State, form: Form, base: &str) -> Vec<u8> {
+pub(crate) fn json(state: &State, form: Representation, base: &str) -> Vec<u8> {
     let mut out = format!("{{\"version\":\"{}\",\"objects\":{{", form.version).into_bytes();
     for (index, kind) in Kind::ALL.into_iter().enumerate() {
         if index > 0 {
@@ -22,7 +22,7 @@ pub(crate) fn json(state: &State, form: Form, base: &str) -> Vec<u8> {
             if index > 0 {
                 out.push(b',');
             }
-            write::object(&mut out, object, form, base);
+            serialize::object(&mut out, object, form, base);
         }
         out.push(b']');
     }

@@ -50,7 +50,7 @@ impl std::fmt::Debug for KeystoneSettings {
 }
 
 /// What Keystone says of a token.
-struct Said {
+struct TokenDetails {
     token: Token,
     roles: Vec<String>,
 }
@@ -152,7 +152,12 @@ impl Client {
     }
 
     /// A token for a name and password; nothing when Keystone does not know them.
-    async fn authenticate(&self, name: &str, password: &str, project: &str) -> Result<Option<Said>, String> {
+    async fn authenticate(
+        &self,
+        name: &str,
+        password: &str,
+        project: &str,
+    ) -> Result<Option<TokenDetails>, String> {
         let (path, body) = match self.settings.version {
             KeystoneVersion::V2 => {
                 let credentials = json!({ "username": name, "password": password });
@@ -178,7 +183,7 @@ impl Client {
         }
     }
 
-    fn read(&self, body: &Json, known: Option<&str>) -> Option<Said> {
+    fn read(&self, body: &Json, known: Option<&str>) -> Option<TokenDetails> {
         let (token, expires, roles) = match self.settings.version {
             KeystoneVersion::V2 => {
                 (body.pointer("/access/token")?, "expires", body.pointer("/access/user/roles"))
@@ -189,7 +194,7 @@ impl Client {
         let expires = token.get(expires)?.as_str()?.parse().ok();
         let names = roles.and_then(Json::as_array).into_iter().flatten();
         let roles = names.filter_map(|role| Some(role.get("name")?.as_str()?.to_owned())).collect();
-        Some(Said { token: Token { key, expires }, roles })
+        Some(TokenDetails { token: Token { key, expires }, roles })
     }
 
     /// The token by which this server asks.

@@ -19,7 +19,7 @@ pub(crate) struct Offer {
 
 /// What a media type is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
+pub(crate) enum Purpose {
     /// The answer about one thing.
     One,
     /// The answer about a collection.
@@ -34,28 +34,28 @@ struct Revisions {
     /// Those of the older form first, as 1.7 lists them (16-lists, step 22: `*/*` gets Router-v1).
     older: &'static [u8],
     current: &'static [u8],
-    json: &'static [Use],
+    json: &'static [Purpose],
     /// Whether plain JSON is of the older form (the README, for 1.7).
     json_older: bool,
     /// A second name of the same type.
-    also: Option<&'static str>,
+    alias: Option<&'static str>,
 }
 
-const EVERYWHERE: &[Use] = &[Use::One, Use::Many, Use::Body];
+const EVERYWHERE: &[Purpose] = &[Purpose::One, Purpose::Many, Purpose::Body];
 
 const fn revisions(name: &'static str, current: &'static [u8]) -> Revisions {
-    Revisions { name, older: &[], current, json: EVERYWHERE, json_older: false, also: None }
+    Revisions { name, older: &[], current, json: EVERYWHERE, json_older: false, alias: None }
 }
 
-fn of(kind: Kind, version: Version) -> Revisions {
-    let first = version.traits().first_generation;
+fn revisions_of(kind: Kind, version: Version) -> Revisions {
+    let is_1x = version.traits().is_1x;
     let older = |name, older, current| Revisions { older, json_older: true, ..revisions(name, current) };
     match kind {
-        Kind::Router if first => older("Router", &[1], &[2]),
-        Kind::Bridge if first => revisions("Bridge", &[1, 2]),
-        Kind::Port if first => older("Port", &[1], &[2]),
-        Kind::Rule if first => revisions("Rule", &[1, 2]),
-        Kind::Host if first => revisions("Host", &[2, 3]),
+        Kind::Router if is_1x => older("Router", &[1], &[2]),
+        Kind::Bridge if is_1x => revisions("Bridge", &[1, 2]),
+        Kind::Port if is_1x => older("Port", &[1], &[2]),
+        Kind::Rule if is_1x => revisions("Rule", &[1, 2]),
+        Kind::Host if is_1x => revisions("Host", &[2, 3]),
         Kind::Router => revisions("Router", &[3]),
         Kind::Bridge => revisions("Bridge", &[4]),
         Kind::Port => revisions("Port", &[3]),
@@ -66,29 +66,33 @@ fn of(kind: Kind, version: Version) -> Revisions {
         Kind::TunnelZone => revisions("TunnelZone", &[1]),
         // Neither these nor the lists of bindings nor one port group come as plain JSON (not recorded; what MidoNet
         // declares).
-        Kind::ZoneHost => {
-            Revisions { json: &[], also: Some("GreTunnelZoneHost"), ..revisions("TunnelZoneHost", &[1]) }
+        Kind::TunnelZoneHost => {
+            Revisions { json: &[], alias: Some("GreTunnelZoneHost"), ..revisions("TunnelZoneHost", &[1]) }
         }
-        Kind::PortGroup => Revisions { json: &[Use::Many, Use::Body], ..revisions("PortGroup", &[1]) },
+        Kind::PortGroup => {
+            Revisions { json: &[Purpose::Many, Purpose::Body], ..revisions("PortGroup", &[1]) }
+        }
         Kind::PortGroupPort => revisions("PortGroupPort", &[1]),
         // Step 9 of 16-lists: no plain JSON.
-        Kind::AddressGroup => Revisions { json: &[], ..revisions("IpAddrGroup", &[1]) },
-        Kind::GroupAddress => Revisions { json: &[], ..revisions("IpAddrGroupAddr", &[1]) },
-        Kind::Binding => Revisions { json: &[Use::One, Use::Body], ..revisions("HostInterfacePort", &[1]) },
+        Kind::IpAddrGroup => Revisions { json: &[], ..revisions("IpAddrGroup", &[1]) },
+        Kind::IpAddrGroupAddr => Revisions { json: &[], ..revisions("IpAddrGroupAddr", &[1]) },
+        Kind::HostInterfacePort => {
+            Revisions { json: &[Purpose::One, Purpose::Body], ..revisions("HostInterfacePort", &[1]) }
+        }
     }
 }
 
 /// The media types of a kind for a use.
-pub(crate) fn offers(kind: Kind, version: Version, wanted: Use) -> Vec<Offer> {
-    let revisions = of(kind, version);
-    let infix = if wanted == Use::Many { "collection." } else { "" };
+pub(crate) fn offers(kind: Kind, version: Version, wanted: Purpose) -> Vec<Offer> {
+    let revisions = revisions_of(kind, version);
+    let infix = if wanted == Purpose::Many { "collection." } else { "" };
     let vendor = |name: &str, number: u8, older| Offer {
         name: format!("application/vnd.org.midonet.{infix}{name}-v{number}+json"),
         older,
     };
     let mut offers: Vec<Offer> =
         revisions.older.iter().map(|number| vendor(revisions.name, *number, true)).collect();
-    for name in [Some(revisions.name), revisions.also].into_iter().flatten() {
+    for name in [Some(revisions.name), revisions.alias].into_iter().flatten() {
         offers.extend(revisions.current.iter().map(|number| vendor(name, *number, false)));
     }
     if revisions.json.contains(&wanted) {
@@ -112,35 +116,35 @@ pub(crate) fn choose<'a>(
         Negotiation::Exact => exact(accept, offers),
         Negotiation::Weighed => weighed(accept, offers),
     };
-    chosen.ok_or(Failure::Bare(406))
+    chosen.ok_or(Failure::StatusOnly(406))
 }
 
 fn exact<'a>(accept: Option<&str>, offers: &'a [Offer]) -> Option<&'a Offer> {
-    let range = Range::read(accept?)?;
-    let fits = offers.iter().find(|offer| range.takes(&offer.name))?;
+    let range = MediaRange::read(accept?)?;
+    let fits = offers.iter().find(|offer| range.matches(&offer.name))?;
     // Where a wildcard leaves the choice, these resources answer plain JSON (16-lists, steps 12 and 22).
-    Some(offers.iter().find(|offer| offer.name == JSON && range.takes(JSON)).unwrap_or(fits))
+    Some(offers.iter().find(|offer| offer.name == JSON && range.matches(JSON)).unwrap_or(fits))
 }
 
 fn weighed<'a>(accept: Option<&str>, offers: &'a [Offer]) -> Option<&'a Offer> {
-    let mut ranges: Vec<Range<'_>> = match accept.map(str::trim) {
-        None | Some("") => vec![Range { main: "*", sub: "*", weight: 1000 }],
-        Some(list) => list.split(',').filter_map(Range::read).collect(),
+    let mut ranges: Vec<MediaRange<'_>> = match accept.map(str::trim) {
+        None | Some("") => vec![MediaRange { main: "*", sub: "*", weight: 1000 }],
+        Some(list) => list.split(',').filter_map(MediaRange::read).collect(),
     };
     // The heavier first, and among equals the more exact.
     ranges.sort_by_key(|range| (std::cmp::Reverse(range.weight), range.main == "*", range.sub == "*"));
     ranges
         .iter()
         .filter(|range| range.weight > 0)
-        .find_map(|range| offers.iter().find(|offer| range.takes(&offer.name)))
+        .find_map(|range| offers.iter().find(|offer| range.matches(&offer.name)))
 }
 
 /// Whether a body came in an older form.
 pub(crate) fn is_older(content_type: Option<&str>, offers: &[Offer]) -> bool {
-    let range = content_type.and_then(Range::read);
+    let range = content_type.and_then(MediaRange::read);
     offers
         .iter()
-        .find(|offer| range.is_some_and(|range| range.takes(&offer.name)))
+        .find(|offer| range.is_some_and(|range| range.matches(&offer.name)))
         .is_some_and(|offer| offer.older)
 }
 
@@ -150,20 +154,22 @@ pub(crate) fn check_body_type(
     generic: bool,
     content_type: Option<&str>,
     offers: &[Offer],
-) -> Result<(), BodyType> {
-    let Some(range) = content_type.and_then(Range::read) else { return Err(BodyType::Unreadable) };
-    if offers.iter().any(|offer| range.takes(&offer.name)) {
+) -> Result<(), ContentTypeError> {
+    let Some(range) = content_type.and_then(MediaRange::read) else {
+        return Err(ContentTypeError::Unreadable);
+    };
+    if offers.iter().any(|offer| range.matches(&offer.name)) {
         Ok(())
-    } else if generic && (range.takes(JSON) || range.sub.ends_with("+json")) {
-        Err(BodyType::WrongJson)
+    } else if generic && (range.matches(JSON) || range.sub.ends_with("+json")) {
+        Err(ContentTypeError::WrongJson)
     } else {
-        Err(BodyType::Unreadable)
+        Err(ContentTypeError::Unreadable)
     }
 }
 
 /// What is wrong with a body's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyType {
+pub(crate) enum ContentTypeError {
     /// It is JSON of a type that the resource does not take: 406, after the body was read.
     WrongJson,
     /// Nothing reads it: 415.
@@ -172,15 +178,15 @@ pub(crate) enum BodyType {
 
 /// A media type, perhaps with wildcards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range<'a> {
+struct MediaRange<'a> {
     main: &'a str,
     sub: &'a str,
     /// In thousandths.
     weight: u32,
 }
 
-impl<'a> Range<'a> {
-    fn read(text: &'a str) -> Option<Range<'a>> {
+impl<'a> MediaRange<'a> {
+    fn read(text: &'a str) -> Option<MediaRange<'a>> {
         let mut parts = text.split(';');
         let (main, sub) = parts.next()?.trim().split_once('/')?;
         let token = |text: &str| {
@@ -196,10 +202,10 @@ impl<'a> Range<'a> {
             reason = "kept within 0 and 1 first"
         )]
         let weight = (weight.clamp(0.0, 1.0) * 1000.0) as u32;
-        (token(main) && token(sub)).then_some(Range { main, sub, weight })
+        (token(main) && token(sub)).then_some(MediaRange { main, sub, weight })
     }
 
-    fn takes(&self, name: &str) -> bool {
+    fn matches(&self, name: &str) -> bool {
         let Some((main, sub)) = name.split_once('/') else { return false };
         (self.main == "*" || self.main.eq_ignore_ascii_case(main))
             && (self.sub == "*" || self.sub.eq_ignore_ascii_case(sub))
@@ -211,7 +217,7 @@ mod tests {
     use super::*;
 
     fn pick(version: Version, accept: &str) -> Option<String> {
-        let offers = offers(Kind::Router, version, Use::Many);
+        let offers = offers(Kind::Router, version, Purpose::Many);
         choose(version.traits().negotiation, Some(accept), &offers).ok().map(|offer| offer.name.clone())
     }
 

@@ -18,7 +18,6 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use keystone_client::{KeystoneSettings, KeystoneVersion};
-pub(crate) use users::same;
 pub use users::{User, Users, UsersError};
 
 use crate::http::reply::Reply;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
 
 /// Users with their passwords, and what they are in which tenants.
 ///
@@ -99,18 +100,13 @@ impl Users {
     /// The user with this name and password.
     pub(crate) fn known(&self, name: &str, password: &str) -> Option<&User> {
         let user = self.users.iter().find(|user| user.name == name)?;
-        same(user.password.as_bytes(), password.as_bytes()).then_some(user)
+        bool::from(user.password.as_bytes().ct_eq(password.as_bytes())).then_some(user)
     }
 
     /// The names of all tenants.
     pub(crate) fn tenants(&self) -> BTreeSet<&str> {
         self.users.iter().flat_map(|user| user.tenants.keys()).map(String::as_str).collect()
     }
-}
-
-/// Compares secrets in a time that does not depend on where they differ.
-pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 #[cfg(test)]

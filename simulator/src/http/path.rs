@@ -1,5 +1,7 @@
 //! Paths: what a request is about.
 
+use percent_encoding::percent_decode_str;
+
 use crate::schema::Kind;
 
 /// What a path names.
@@ -94,43 +96,15 @@ fn within(kind: Kind, id: &str, below: &str) -> Option<Target> {
     Some(Target::ChildCollection(kind, id.to_owned(), child))
 }
 
-/// Takes percent signs out of a segment; what makes no sense stays.
+/// Decodes the percent escapes of a path segment; a percent sign that is not part of an escape stays.
 pub(crate) fn decode(segment: &str) -> String {
-    let mut out = Vec::with_capacity(segment.len());
-    let mut bytes = segment.bytes();
-    while let Some(byte) = bytes.next() {
-        let ahead = bytes.as_slice_of_two();
-        match (byte, ahead.and_then(|digits| u8::from_str_radix(&digits, 16).ok())) {
-            (b'%', Some(decoded)) => {
-                out.push(decoded);
-                bytes.next();
-                bytes.next();
-            }
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
-/// Looking two bytes ahead.
-trait Ahead {
-    fn as_slice_of_two(&self) -> Option<String>;
-}
-
-impl Ahead for std::str::Bytes<'_> {
-    fn as_slice_of_two(&self) -> Option<String> {
-        let mut ahead = self.clone();
-        let two = [ahead.next()?, ahead.next()?];
-        two.iter().all(u8::is_ascii_hexdigit).then(|| two.iter().map(|byte| char::from(*byte)).collect())
-    }
-}
-
-/// The first value that a query has for a name.
+/// Returns the first value of a query parameter.
 pub(crate) fn query(query: Option<&str>, name: &str) -> Option<String> {
-    query?.split('&').find_map(|pair| {
-        let (known, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(known) == name).then(|| decode(&value.replace('+', " ")))
-    })
+    let mut parameters = form_urlencoded::parse(query?.as_bytes());
+    parameters.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::auth::{Users, same};
+use crate::auth::Users;
 
 /// The namespace of the ids that follow from names.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d69_646f_666f_726d_6b65_7973_746f_6e65);
@@ -241,7 +242,7 @@ impl Directory {
 
     /// Whether this is the token that never ends.
     pub(super) fn is_admin_token(&self, id: &str) -> bool {
-        self.users.admin_token.as_ref().is_some_and(|token| same(token.as_bytes(), id.as_bytes()))
+        self.users.admin_token.as_ref().is_some_and(|token| token.as_bytes().ct_eq(id.as_bytes()).into())
     }
 }
 

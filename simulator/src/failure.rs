@@ -1,7 +1,7 @@
 //! What can be wrong with a request, and how each version says it.
 //!
-//! The rules of [`crate::integrity`] and [`crate::api`] speak of failures by what they are; this file alone knows that the
-//! same failure is a 404 on 5.x and a 500 on 1.7.
+//! The rules of [`crate::integrity`] and [`crate::api`] speak of failures by what they are; this file alone knows that
+//! the same failure is a 404 on 5.x and a 500 on 1.7.
 
 use uuid::Uuid;
 

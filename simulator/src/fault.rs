@@ -1,7 +1,7 @@
 //! Faults on demand: what goes wrong with which requests.
 //!
-//! Faults are set over `/_faults`, which is there only when the server was started so. Each names the requests that it is
-//! for (method, path pattern), which of those it strikes (the nth, so many times, or at random by a seed), and what
+//! Faults are set over `/_faults`, which is there only when the server was started so. Each names the requests that it
+//! is for (method, path pattern), which of those it strikes (the nth, so many times, or at random by a seed), and what
 //! happens to them. The first fault that strikes a request is the one; every fault counts the requests that it is for.
 //! Nothing depends on time or on chance: the same faults, seeds and requests fail in the same way again.
 

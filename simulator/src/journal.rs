@@ -2,8 +2,8 @@
 //!
 //! With a directory, every change is written to an embedded database (redb) before its request is answered. One thread
 //! writes: it takes all changes that are waiting, writes them in one transaction, syncs the file, and only then lets
-//! their requests be answered. So concurrent requests share a sync, and an acknowledged change survives the loss of
-//! the process at any moment. Requests that only read see changes that are still being written.
+//! their requests be answered. So concurrent requests share a sync, and an acknowledged change survives the loss of the
+//! process at any moment. Requests that only read see changes that are still being written.
 //!
 //! Objects are kept under the number of their making, so new ones land side by side at the end of the tree.
 //!

@@ -1,4 +1,5 @@
-//! The embedded MidoNet API: a stand-in for MidoNet 1.7, 5.0.2 and 5.8 that answers as the real servers were recorded to.
+//! The embedded MidoNet API: a stand-in for MidoNet 1.7, 5.0.2 and 5.8 that answers as the real servers were recorded
+//! to.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +18,8 @@
 //! 5. `failure`: how each version words a refusal.
 //!
 //! `resources` holds a table for each kind, `version` all that versions do differently besides. `auth` decides who may
-//! ask, `fault` what goes wrong on purpose, `metrics` and `inspect` show what goes on; `keystone` is an embedded Keystone.
+//! ask, `fault` what goes wrong on purpose, `metrics` and `inspect` show what goes on; `keystone` is an embedded
+//! Keystone.
 
 mod api;
 mod auth;
@@ -28,6 +30,7 @@ mod integrity;
 mod journal;
 mod keystone;
 mod metrics;
+mod metrics_server;
 mod object;
 mod resources;
 mod schema;
@@ -39,8 +42,9 @@ mod version;
 
 pub use auth::{Auth, KeystoneSettings, KeystoneVersion, User, Users, UsersError};
 pub use fault::{Fault, FaultKind};
-pub use http::connection::{Tls, TlsError};
+pub use http::tls::{Tls, TlsError};
 pub use journal::JournalError;
-pub use keystone::{KeystoneOptions, KeystoneServer, start_keystone};
+pub use keystone::{KeystoneOptions, KeystoneServer, KeystoneStateError, start_keystone};
+pub use metrics_server::{MetricsServer, start_metrics};
 pub use server::{Options, Server, StartError, start};
 pub use version::{UnknownVersion, Version};

@@ -1,10 +1,10 @@
-//! What Prometheus is told: requests by method, status and kind of path, how long they took, what is held, what faults did.
+//! What Prometheus is told: requests by method, status and kind of path, how long they took, what is held, what faults
+//! did.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,11 +12,10 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::fault::FaultKind;
+use crate::http::reply::Reply;
+use crate::metrics_server::open_metrics;
 use crate::schema::Kind;
 use crate::state::State;
-
-/// The type of the page (OpenMetrics 1.0).
-pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -104,16 +103,13 @@ impl Metrics {
         self.logins_refused.inc();
     }
 
-    /// The page, with what is held now.
-    pub(crate) fn page(&self, state: &State) -> String {
+    /// Returns all metrics in the OpenMetrics format, with the number of objects in `state`.
+    pub(crate) fn reply(&self, state: &State) -> Reply {
         for kind in Kind::ALL {
             let count = i64::try_from(state.count(kind)).unwrap_or(i64::MAX);
             self.objects.get_or_create(&KindLabels { kind: kind.class().to_owned() }).set(count);
         }
-        let mut page = String::new();
-        // Writing into a string can't fail.
-        let _ = encode(&mut page, &self.registry);
-        page
+        open_metrics(&self.registry)
     }
 }
 

@@ -2,19 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::api::Api;
 use crate::auth::{Auth, Authenticator};
 use crate::fault::Faults;
-use crate::http::connection::{Tls, TlsError, accept, acceptor};
+use crate::http::server::{HttpServer, Listener};
 use crate::http::service::{BASE, Service};
+use crate::http::tls::{Tls, TlsError, acceptor};
 use crate::journal::{Journal, JournalError};
+use crate::keystone::KeystoneStateError;
 use crate::metrics::Metrics;
 use crate::object::{Object, Value};
 use crate::schema::Kind;
@@ -75,9 +74,12 @@ pub enum StartError {
     /// The certificate can't be used.
     #[error(transparent)]
     Tls(TlsError),
-    /// Keystone can't be asked, or its state can't be used.
-    #[error("{0}")]
-    Keystone(String),
+    /// The HTTP client for Keystone can't be set up.
+    #[error("the HTTP client for Keystone can't be set up")]
+    KeystoneClient(#[source] reqwest::Error),
+    /// The state of the embedded Keystone can't be used.
+    #[error(transparent)]
+    KeystoneState(KeystoneStateError),
 }
 
 /// A running server. Dropping it stops it at once.
@@ -85,8 +87,7 @@ pub enum StartError {
 pub struct Server {
     base_url: String,
     address: SocketAddr,
-    stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    http: HttpServer,
 }
 
 impl Server {
@@ -102,37 +103,28 @@ impl Server {
         self.address
     }
 
-    /// Stops accepting, gives answers on their way a moment to leave, and returns when the state is let go.
-    pub async fn shutdown(mut self) {
-        let _ = self.stop.send(true);
-        // The task ends by itself; what it could fail with is a panic, which is not ours to raise again.
-        let _ = (&mut self.accepting).await;
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.accepting.abort();
+    /// Stops accepting connections, waits a few seconds for the requests in progress, and releases the state.
+    pub async fn shutdown(self) {
+        self.http.shutdown().await;
     }
 }
 
 /// Starts a server on the caller's runtime.
 ///
 /// # Errors
-/// When the address can't be listened on, the state directory is in use, damaged, or another version's, or the certificate
-/// or Keystone can't be used.
+/// When the address can't be listened on, the state directory is in use, damaged, or another version's, or the
+/// certificate or Keystone can't be used.
 pub async fn start(options: Options) -> Result<Server, StartError> {
     let tls = options.tls.as_ref().map(acceptor).transpose().map_err(StartError::Tls)?;
-    let authenticator = Authenticator::new(options.auth).map_err(StartError::Keystone)?;
+    let authenticator = Authenticator::new(options.auth).map_err(StartError::KeystoneClient)?;
     let (journal, kept) = match &options.state_dir {
         Some(directory) => Journal::open(directory, options.version).map_err(StartError::Journal)?,
         None => (Journal::Memory, Vec::new()),
     };
     let mut state = State::from_objects(kept);
     register(&mut state, &journal, &options.hosts);
-    let unusable = |source| StartError::Listen { address: options.listen, source };
-    let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;
-    let address = listener.local_addr().map_err(unusable)?;
+    let listener = Listener::bind(options.listen).await?;
+    let address = listener.address;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let service = Service {
         api: Api { version: options.version, state: Mutex::new(state), journal },
@@ -143,9 +135,8 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         scheme,
         authority: address.to_string(),
     };
-    let (stop, stopped) = watch::channel(false);
-    let accepting = tokio::spawn(accept(listener, tls, Arc::new(service), stopped));
-    Ok(Server { base_url: format!("{scheme}://{address}{BASE}"), address, stop, accepting })
+    let http = listener.serve(tls, service);
+    Ok(Server { base_url: format!("{scheme}://{address}{BASE}"), address, http })
 }
 
 /// Registers hosts as agents would: new ones are added, known ones get their name.

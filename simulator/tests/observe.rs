@@ -1,8 +1,11 @@
 //! What can be seen from outside: metrics, the whole topology, TLS.
 
 use std::process::Command;
+use std::sync::Arc;
 
-use midoform_simulator::{Options, Server, StartError, Tls, Version, start};
+use midoform_simulator::{Options, Server, StartError, Tls, Version, start, start_metrics};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -63,6 +66,24 @@ async fn metrics_count_requests_and_objects() {
         assert!(page.contains(line), "{line} in\n{page}");
     }
     assert!(page.ends_with("# EOF\n"));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn any_registry_can_be_served() {
+    let mut registry = Registry::with_prefix("midoform");
+    let looks: Counter = Counter::default();
+    registry.register("drift_looks", "Comparisons of the spec with the network", looks.clone());
+    let server = start_metrics("127.0.0.1:0".parse().unwrap(), Arc::new(registry)).await.unwrap();
+    looks.inc();
+    let answer = crate::client().get(server.url()).send().await.unwrap();
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let page = answer.text().await.unwrap();
+    assert!(page.contains("midoform_drift_looks_total 1\n"), "{page}");
+    let elsewhere = server.url().replace("/metrics", "/");
+    assert_eq!(crate::client().get(elsewhere).send().await.unwrap().status().as_u16(), 404);
+    let posted = crate::client().post(server.url()).send().await.unwrap();
+    assert_eq!((posted.status().as_u16(), &*posted.headers()["allow"].to_str().unwrap()), (405, "GET, HEAD"));
     server.shutdown().await;
 }
 

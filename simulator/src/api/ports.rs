@@ -33,7 +33,8 @@ impl Api {
             return Err(Failure::bad("Not a bridge port."));
         }
         let mut state = self.lock();
-        // A router is what 5.x looks for last, in the order in which its storage knows what refers to what (not recorded).
+        // A router is what 5.x looks for last, in the order in which its storage knows what refers to what (not
+        // recorded).
         let device_last = of_router && !self.version.traits().is_1x;
         let device_is_there = || match state.has(parent, device) {
             true => Ok(()),
@@ -74,8 +75,8 @@ impl Api {
         Ok((Reply::created(Some(format!("{}/ports/{id}", call.base))), ticket))
     }
 
-    /// 1.7 has older names for the types of ports, which go with the older form of its bodies (the README, of plain JSON;
-    /// the words are MidoNet's, not recorded).
+    /// 1.7 has older names for the types of ports, which go with the older form of its bodies (the README, of plain
+    /// JSON; the words are MidoNet's, not recorded).
     fn check_port_form(&self, call: &Call<'_>, draft: &Draft) -> Result<(), Failure> {
         if !self.version.traits().is_1x {
             return Ok(());
@@ -96,8 +97,8 @@ impl Api {
         }
     }
 
-    /// A port may be made with a peer or a host in its body. 1.7 stores them blindly (the README); 5.x follows them (the
-    /// words are MidoNet's, not recorded).
+    /// A port may be made with a peer or a host in its body. 1.7 stores them blindly (the README); 5.x follows them
+    /// (the words are MidoNet's, not recorded).
     pub(super) fn check_initial_links(&self, state: &State, draft: &Draft) -> Result<Option<Uuid>, Failure> {
         if self.version.traits().is_1x {
             return Ok(None);

@@ -127,8 +127,8 @@ impl Api {
             .collect())
     }
 
-    /// What a thing holds. On 1.7 the rules of a chain that is not there are none (11-tenant, step 46), as are the hosts
-    /// of a tunnel zone, and the bindings of a host (those are not recorded).
+    /// What a thing holds. On 1.7 the rules of a chain that is not there are none (11-tenant, step 46), as are the
+    /// hosts of a tunnel zone, and the bindings of a host (those are not recorded).
     fn children(
         &self,
         state: &State,

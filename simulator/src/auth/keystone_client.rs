@@ -64,10 +64,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(settings: KeystoneSettings) -> Result<Client, String> {
+    pub(super) fn new(settings: KeystoneSettings) -> Result<Client, reqwest::Error> {
         // Whoever was first has installed the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(TIME).build().map_err(|why| why.to_string())?;
+        let http = reqwest::Client::builder().timeout(TIME).build()?;
         Ok(Client { settings, http, own: Mutex::default() })
     }
 

@@ -89,7 +89,7 @@ struct Session {
 }
 
 impl Authenticator {
-    pub(crate) fn new(auth: Auth) -> Result<Authenticator, String> {
+    pub(crate) fn new(auth: Auth) -> Result<Authenticator, reqwest::Error> {
         let provider = match auth {
             Auth::None => Provider::Mock,
             Auth::Basic { users, lifetime } => {
@@ -210,8 +210,8 @@ impl Refusal {
     }
 }
 
-/// Somebody who is no administrator: 401 without a word on 5.x, whose API is for administrators only. What a tenant's own
-/// users may do on 1.x is not stood in for: they may do nothing here.
+/// Somebody who is no administrator: 401 without a word on 5.x, whose API is for administrators only. What a tenant's
+/// own users may do on 1.x is not stood in for: they may do nothing here.
 pub(crate) fn not_admin(version: Version) -> Reply {
     let charset = version.traits().charset;
     let status = if version.traits().is_1x { 403 } else { 401 };
@@ -236,7 +236,8 @@ fn cookie_time(time: Timestamp) -> String {
     time.strftime("%a, %d-%m-%Y %H:%M:%S UTC").to_string()
 }
 
-/// The name and password of a Basic header, read as the login filter does: exactly one colon, and something on both sides.
+/// The name and password of a Basic header, read as the login filter does: exactly one colon, and something on both
+/// sides.
 fn credentials(header: Option<&str>) -> Result<(String, String), &'static str> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &base64::alphabet::STANDARD,

@@ -9,7 +9,6 @@ use super::path::query;
 use super::reply::{Content, Reply, Representation};
 use super::service::{BASE, Service};
 use crate::fault::Fault;
-use crate::metrics;
 use crate::topology;
 
 const JSON: &str = "application/json";
@@ -19,10 +18,7 @@ impl Service {
     pub(crate) fn administer(&self, parts: &Parts, body: &[u8]) -> Reply {
         let path = parts.uri.path();
         match (path, parts.method.as_str()) {
-            ("/metrics", "GET" | "HEAD") => {
-                let page = self.metrics.page(&self.api.lock());
-                Reply::with(200, metrics::CONTENT_TYPE, page.into_bytes())
-            }
+            ("/metrics", "GET" | "HEAD") => self.metrics.reply(&self.api.lock()),
             ("/_topology", "GET" | "HEAD") if self.inspect => self.topology(parts.uri.query()),
             _ if path == "/_faults" || path.starts_with("/_faults/") => self.fault(parts, body),
             ("/metrics", _) => Reply::status(405),

@@ -1,7 +1,7 @@
 //! Media types: which ones a resource has, which one an answer gets, and which ones a body may come in.
 //!
-//! 5.x reads the whole `Accept` header as one type (16-lists, steps 12 to 19 and 22); 1.7 weighs a list. The sub-resources
-//! that 5.x declares by hand weigh as well.
+//! 5.x reads the whole `Accept` header as one type (16-lists, steps 12 to 19 and 22); 1.7 weighs a list. The
+//! sub-resources that 5.x declares by hand weigh as well.
 
 use crate::failure::Failure;
 use crate::schema::Kind;

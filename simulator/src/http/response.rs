@@ -1,5 +1,5 @@
-//! What goes out: a reply as an HTTP response, whole, as a list that is written while the client takes it, or spoiled by a
-//! fault.
+//! What goes out: a reply as an HTTP response, whole, as a list that is written while the client takes it, or spoiled
+//! by a fault.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -11,11 +11,12 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
-use super::connection::Handler;
 use super::path;
 use super::reply::{Content, Reply};
+use super::request::header;
 use super::response::{ConnectionReset, ResponseBody, response};
 use super::serialize;
+use super::server::Handler;
 use crate::api::{Api, Call, Method};
 use crate::auth::{Authenticator, not_admin};
 use crate::failure::Failure;
@@ -259,10 +260,6 @@ fn method(method: &hyper::Method) -> Method {
         hyper::Method::DELETE => Method::Delete,
         _ => Method::Other,
     }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }
 
 /// The server's name in links: what the client called it by, if that is a name at all.

@@ -27,6 +27,30 @@ pub(super) fn id_of(kind: &str, name: &str) -> String {
     Uuid::new_v5(&NAMESPACE, format!("{kind}/{name}").as_bytes()).simple().to_string()
 }
 
+/// Why the state of the embedded Keystone can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeystoneStateError {
+    /// The folder or the file can't be created or read.
+    #[error("the state of Keystone in {path} can't be used")]
+    Unusable {
+        /// The folder or the file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: std::io::Error,
+    },
+    /// The file is damaged. Nothing was changed in it.
+    #[error(
+        "the state of Keystone in {path} is damaged; put a copy back, or move it away to start without it"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The error of the JSON reader.
+        source: serde_json::Error,
+    },
+}
+
 /// A project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Project {
@@ -95,15 +119,14 @@ impl Directory {
         users: Users,
         lifetime: Duration,
         state_dir: Option<&Path>,
-    ) -> Result<Directory, String> {
+    ) -> Result<Directory, KeystoneStateError> {
         let file = state_dir.map(|folder| folder.join(FILE));
         let mut projects: BTreeMap<String, Project> = BTreeMap::new();
-        if let Some(file) = file.as_ref().filter(|file| file.exists()) {
-            let unusable = |why: String| format!("{}: {why}", file.display());
-            let text = std::fs::read(file).map_err(|why| unusable(why.to_string()))?;
-            let kept: StateFile =
-                serde_json::from_slice(&text).map_err(|why| unusable(format!("it is damaged: {why}")))?;
-            projects = kept.projects.into_iter().map(|project| (project.id.clone(), project)).collect();
+        if let (Some(folder), Some(file)) = (state_dir, &file) {
+            std::fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
+            for project in read_projects(file)? {
+                projects.insert(project.id.clone(), project);
+            }
         }
         let known: BTreeSet<String> = projects.values().map(|project| project.name.clone()).collect();
         for name in users.tenants().into_iter().filter(|name| !known.contains(*name)) {
@@ -246,6 +269,21 @@ impl Directory {
     }
 }
 
+fn unusable(path: &Path, source: std::io::Error) -> KeystoneStateError {
+    KeystoneStateError::Unusable { path: path.to_owned(), source }
+}
+
+/// Reads the projects that an earlier process stored; none when there is no file yet.
+fn read_projects(file: &Path) -> Result<Vec<Project>, KeystoneStateError> {
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read(file).map_err(|source| unusable(file, source))?;
+    let stored: Result<StateFile, _> = serde_json::from_slice(&text);
+    let damaged = |source| KeystoneStateError::Damaged { path: file.to_owned(), source };
+    Ok(stored.map_err(damaged)?.projects)
+}
+
 /// Keystone's tokens count in whole seconds.
 fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
@@ -286,7 +324,7 @@ mod tests {
         drop(directory);
         assert_eq!(open().unwrap().projects().count(), 1);
         std::fs::write(folder.path().join(FILE), "{").unwrap();
-        assert!(open().unwrap_err().contains("damaged"));
+        assert!(matches!(open(), Err(KeystoneStateError::Damaged { .. })));
     }
 
     #[test]

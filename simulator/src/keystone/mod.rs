@@ -1,8 +1,8 @@
 //! The embedded Keystone: the part of Identity v2.0 and v3 that tenants need.
 //!
-//! v3 answers as Keystone 30 does, v2.0 as Keystone 12, the last that had it; `tests/keystone.rs` plays the same requests
-//! against the real ones. Where those crash (a project without `project` in its body; a name that is taken, in a PATCH),
-//! this one answers 400 and 409.
+//! v3 answers as Keystone 30 does, v2.0 as Keystone 12, the last that had it; `tests/keystone.rs` plays the same
+//! requests against the real ones. Where those crash (a project without `project` in its body; a name that is taken, in
+//! a PATCH), this one answers 400 and 409.
 
 mod directory;
 mod v2;
@@ -18,16 +18,15 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap};
 use hyper::{Request, Response};
 use serde_json::{Value as Json, json};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+pub use self::directory::KeystoneStateError;
 use self::directory::{BadToken, Directory, Token};
 use crate::auth::Users;
-use crate::http::connection::{Handler, accept};
 use crate::http::path::decode;
 use crate::http::reply::Reply;
+use crate::http::request::header;
 use crate::http::response::{ConnectionReset, ResponseBody, response};
+use crate::http::server::{Handler, HttpServer, Listener};
 use crate::server::StartError;
 
 /// The largest body that Keystone reads.
@@ -52,28 +51,19 @@ pub struct KeystoneOptions {
 #[derive(Debug)]
 pub struct KeystoneServer {
     url: String,
-    stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    http: HttpServer,
 }
 
 impl KeystoneServer {
-    /// Where it is, without a version: `http://127.0.0.1:PORT`.
+    /// Returns the URL without an API version: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Stops accepting, and gives answers on their way a moment to leave.
-    pub async fn shutdown(mut self) {
-        let _ = self.stop.send(true);
-        // The task ends by itself; what it could fail with is a panic, which is not ours to raise again.
-        let _ = (&mut self.accepting).await;
-    }
-}
-
-impl Drop for KeystoneServer {
-    fn drop(&mut self) {
-        self.accepting.abort();
+    /// Stops accepting connections, and waits a few seconds for the requests in progress.
+    pub async fn shutdown(self) {
+        self.http.shutdown().await;
     }
 }
 
@@ -82,20 +72,12 @@ impl Drop for KeystoneServer {
 /// # Errors
 /// When the address can't be listened on, or the state can't be used.
 pub async fn start_keystone(options: KeystoneOptions) -> Result<KeystoneServer, StartError> {
-    if let Some(folder) = &options.state_dir {
-        std::fs::create_dir_all(folder)
-            .map_err(|why| StartError::Keystone(format!("{}: {why}", folder.display())))?;
-    }
     let directory = Directory::open(options.users, options.lifetime, options.state_dir.as_deref());
-    let directory = Mutex::new(directory.map_err(StartError::Keystone)?);
-    let unusable = |source| StartError::Listen { address: options.listen, source };
-    let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;
-    let address = listener.local_addr().map_err(unusable)?;
-    let url = format!("http://{address}");
-    let (stop, stopped) = watch::channel(false);
-    let keystone = Arc::new(Keystone { directory, url: url.clone() });
-    let accepting = tokio::spawn(accept(listener, None, keystone, stopped));
-    Ok(KeystoneServer { url, stop, accepting })
+    let directory = Mutex::new(directory.map_err(StartError::KeystoneState)?);
+    let listener = Listener::bind(options.listen).await?;
+    let url = format!("http://{}", listener.address);
+    let http = listener.serve(None, Keystone { directory, url: url.clone() });
+    Ok(KeystoneServer { url, http })
 }
 
 /// What every connection shares.
@@ -161,10 +143,6 @@ async fn read_body(body: Incoming, headers: &HeaderMap) -> Result<Body, u16> {
         Ok(Json::Object(map)) => Body::Object(map),
         _ => Body::NotJson,
     })
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }
 
 impl Keystone {

@@ -47,8 +47,8 @@ pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, kind: Kind
 
 /// What every 1.x resource with a tenant requires (02-router, steps 8 and 9), and 5.x does not.
 const REQUIRED_ON_1X: &[(Versions, Check)] = &[(Versions::V1, Check::NotNull)];
-/// The same for a device's name, which has a longest length on 5.x (the lengths of names are not recorded: they are what
-/// MidoNet declares).
+/// The same for a device's name, which has a longest length on 5.x (the lengths of names are not recorded: they are
+/// what MidoNet declares).
 const NAME: &[(Versions, Check)] = &[(Versions::V1, Check::NotNull), (Versions::V5, Check::Length(0, 255))];
 /// The same for the names of chains and port groups, which 1.7 does not let be empty either.
 const FILLED_NAME: &[(Versions, Check)] = &[

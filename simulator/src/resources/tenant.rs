@@ -7,7 +7,8 @@ use crate::version::Version;
 /// What a client hears that would change tenants here (not recorded).
 pub(crate) const UNMODIFIABLE: &str = "Tenants cannot be created, updated or deleted via the REST API.";
 
-/// What is shown of a tenant. 5.x says more (not recorded: the recorded clients asked for a revision that it does not have).
+/// What is shown of a tenant. 5.x says more (not recorded: the recorded clients asked for a revision that it does not
+/// have).
 pub(crate) fn shown(version: Version, base: &str, id: &str, name: &str, description: Option<&str>) -> Json {
     let mut shown = json!({
         "id": id,

@@ -1,7 +1,7 @@
-//! What can be wrong with a request, and how each version says it.
+//! The reasons to refuse a request, and the words of each version for them.
 //!
-//! The rules of [`crate::integrity`] and [`crate::api`] speak of failures by what they are; this file alone knows that
-//! the same failure is a 404 on 5.x and a 500 on 1.7.
+//! The rules of [`crate::integrity`] and [`crate::api`] return failures by their cause. Only this file knows that the
+//! same failure is a 404 on 5.x and a 500 on 1.7.
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::schema::Kind;
 use crate::validation::Violation;
 use crate::version::Version;
 
-/// What somebody was doing when a thing was found missing.
+/// The operation during which an object was found to be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// Reading or deleting it.
@@ -20,62 +20,63 @@ pub(crate) enum Operation {
     List,
     /// Changing it: 500 on 1.7 (02-router, step 12).
     Change,
-    /// Making something in it: 404 for ports (03-bridge, step 10), 500 for the rest (04-chain-rule, step 12).
+    /// Creating an object in it: 404 for ports (03-bridge, step 10), 500 for the rest (04-chain-rule, step 12).
     Create(Kind),
-    /// BackReference it in a field: 500 on 1.7 (08-filters, step 4).
+    /// Referring to it in a field: 500 on 1.7 (08-filters, step 4).
     Reference,
 }
 
-/// Why a request is not carried out.
+/// The reason to refuse a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Failure {
-    /// There is no such thing.
+    /// The object does not exist.
     Missing { class: &'static str, kind: Option<Kind>, id: String, operation: Operation },
-    /// A thing with that id is there already: 409, or 500 on 1.7 (02-router, step 3).
+    /// An object with that id exists already: 409, or 500 on 1.7 (02-router, step 3).
     Exists { kind: Kind, id: Uuid },
-    /// The body breaks constraints; the same in all versions (05-router-port, steps 6 and 7).
+    /// The body violates constraints. The response is the same in all versions (05-router-port, steps 6 and 7).
     Violations(Vec<Violation>),
-    /// A violation on 1.7, a message of status `later` on 5.x (06-port-link, step 7; 07-route, step 8).
+    /// A constraint violation on 1.7, a message with `status_5x` on 5.x (06-port-link, step 7; 07-route, step 8).
     Refused { property: &'static str, on_1x: String, on_5x: String, status_5x: u16 },
     /// A status with a message, the same in all versions.
     Message { status: u16, message: String },
-    /// A status with a message per generation.
+    /// A status with one message for 1.x and another for 5.x.
     PerGeneration { status: u16, on_1x: String, on_5x: String },
-    /// 5.x's storage could not take a value: 500, with the text on 5.x (09-nat-rules, step 15).
+    /// The storage of 5.x can't store a value: 500, with the text on 5.x (09-nat-rules, step 15).
     Unstorable(String),
     /// The server crashed: Jetty's page on 5.x (05-router-port, step 11), a 500 on 1.7.
     Crash(String),
-    /// It crashed within a change, which 5.8 answers with the exception's message (not recorded).
+    /// The server crashed during a change. 5.8 responds with the exception's message (not recorded).
     Exception { class: &'static str, message: Option<String> },
-    /// The body can't be read as what it should be.
+    /// The body can't be deserialised.
     Body(BodyError),
-    /// 405, 406, 415, … without a word: an empty answer on 5.x, a null message on 1.7 (10-bad-input, steps 3 to 5).
+    /// A status without a message (405, 406, 415, …): an empty response on 5.x, a null message on 1.7 (10-bad-input,
+    /// steps 3 to 5).
     StatusOnly(u16),
-    /// The path leads nowhere (01-login, step 5).
+    /// No resource has this path (01-login, step 5).
     NoSuchPath { uri: String, root: Option<String> },
-    /// An id in the path that is none, where the server wants a UUID (01-login, step 6 on 1.7).
+    /// An id in the path that is not a UUID, where the server needs one (01-login, step 6 on 1.7).
     BadPathId(String),
-    /// A text in the path where the server wants a number.
+    /// A text in the path where the server needs a number.
     NotANumber(String),
 }
 
 impl Failure {
-    /// A missing object of a kind that the store holds.
+    /// Returns the failure for an object that does not exist.
     pub(crate) fn missing(kind: Kind, id: Uuid, operation: Operation) -> Failure {
         Failure::Missing { class: kind.class(), kind: Some(kind), id: id.to_string(), operation }
     }
 
-    /// What happens where a body leaves an id out that nobody looks for (not recorded).
+    /// Returns the failure for an id that the body omits and the server does not check (not recorded).
     pub(crate) fn null() -> Failure {
         Failure::Exception { class: "java.lang.NullPointerException", message: None }
     }
 
-    /// A 400 with the same words everywhere.
+    /// Returns a 400 with the same message in all versions.
     pub(crate) fn bad(message: impl Into<String>) -> Failure {
         Failure::Message { status: 400, message: message.into() }
     }
 
-    /// The answer that `version` gives; `path` is the request's, for the crash page.
+    /// Returns the response of `version`. The crash page shows `path`, the request's path.
     pub(crate) fn reply(&self, version: Version, path: &str) -> Reply {
         let is_1x = version.traits().is_1x;
         match self {
@@ -139,7 +140,7 @@ fn missing(version: Version, class: &str, kind: Option<Kind>, id: &str, operatio
         (Operation::Read, Some(Kind::Bridge)) => {
             Reply::error(404, &format!("No bridge with ID {id} exists."))
         }
-        // The same words as a bridge's (not recorded).
+        // The message is like that for a bridge (not recorded).
         (Operation::Change, Some(Kind::Host)) => Reply::error(404, &format!("No host with ID {id} exists.")),
         (Operation::Read, _) => Reply::error(404, "The requested resource was not found."),
         (Operation::Create(Kind::Port), Some(Kind::Router)) => {

@@ -1,5 +1,5 @@
-//! What Prometheus is told: requests by method, status and kind of path, how long they took, what is held, what faults
-//! did.
+//! The metrics of the embedded API: requests by method, resource and status, their duration, the number of objects, the
+//! faults.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -39,7 +39,7 @@ struct FaultLabels {
     fault: String,
 }
 
-/// Everything that is counted.
+/// The metrics and their registry.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -51,7 +51,7 @@ pub(crate) struct Metrics {
     logins_refused: Counter<u64, AtomicU64>,
 }
 
-/// A request that is being answered.
+/// A request in progress. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct InFlight(Gauge<i64>);
 
@@ -82,7 +82,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A request is being answered, until what this gives is dropped.
+    /// Counts a request as in progress until the returned value is dropped.
     pub(crate) fn begin(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
@@ -113,7 +113,8 @@ impl Metrics {
     }
 }
 
-/// A label may have only so many values, or a client could fill the memory with names of its own.
+/// Returns the method's label. Unknown methods share one label, so that a client can't fill the memory with invented
+/// names.
 fn known_method(method: &str) -> &str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
     if KNOWN.contains(&method) { method } else { "other" }

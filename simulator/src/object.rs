@@ -1,4 +1,4 @@
-//! Objects as they are held: the fields that somebody set, and nothing for those that nobody did.
+//! Objects as the state holds them: only with the fields that were set.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::schema::{Field, Kind, Row, ValueType};
 
-/// A value that a field was set to.
+/// The value of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -21,7 +21,7 @@ pub(crate) enum Value {
     Any(Box<Json>),
 }
 
-/// What a NAT rule translates to.
+/// A target of a NAT rule: ranges of addresses and ports.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NatTarget {
     pub(crate) address_from: Option<Box<str>>,
@@ -39,12 +39,12 @@ impl Value {
 /// The fields that were set, by name.
 pub(crate) type Fields = Vec<(&'static str, Value)>;
 
-/// Something in the store.
+/// An object of the state.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Object {
     pub(crate) kind: Kind,
     pub(crate) id: Uuid,
-    /// When it was made, counted in objects: its key on disk.
+    /// The number of the object in the order of creation: its key on disk.
     pub(crate) sequence: u64,
     fields: Box<[(&'static str, Value)]>,
 }
@@ -79,12 +79,12 @@ impl Object {
         }
     }
 
-    /// The type among the kind's types, empty for kinds without.
+    /// Returns the object's type; empty for a kind without types.
     pub(crate) fn type_name(&self) -> &str {
         if self.kind.types().is_empty() { "" } else { self.text("type").unwrap_or("") }
     }
 
-    /// Sets a field; null takes it away.
+    /// Sets a field; null removes it.
     pub(crate) fn set(&mut self, name: &'static str, value: Value) {
         let mut fields: Fields = std::mem::take(&mut self.fields).into_vec();
         fields.retain(|(known, _)| *known != name);
@@ -94,12 +94,13 @@ impl Object {
         self.fields = fields.into_boxed_slice();
     }
 
-    /// Where the object stands among its parent's children: rules have ranks, the others come as they were made.
+    /// Returns the rank of the object among its parent's children. Rules have their own ranks; other objects are in the
+    /// order of creation.
     pub(crate) fn rank(&self) -> i64 {
         self.number(RANK).unwrap_or_else(|| i64::try_from(self.sequence).unwrap_or(i64::MAX))
     }
 
-    /// The fields that name other objects, and whom.
+    /// Returns the fields that refer to other objects, with the ids.
     pub(crate) fn references(&self) -> impl Iterator<Item = (&'static str, Uuid)> {
         self.fields.iter().filter_map(|(name, value)| match value {
             Value::Uuid(id) => Some((*name, *id)),
@@ -107,7 +108,7 @@ impl Object {
         })
     }
 
-    /// The object as the store writes it.
+    /// Serialises the object for the database.
     pub(crate) fn to_stored(&self) -> Vec<u8> {
         let mut map = Map::new();
         for (name, value) in &self.fields {
@@ -119,7 +120,7 @@ impl Object {
         out.into_bytes()
     }
 
-    /// Reads what [`Object::to_stored`] wrote.
+    /// Deserialises an object that [`Object::to_stored`] wrote.
     pub(crate) fn from_stored(sequence: u64, bytes: &[u8]) -> Result<Object, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "not text".to_owned())?;
         let mut lines = text.splitn(3, '\n');
@@ -142,7 +143,7 @@ impl Object {
     }
 }
 
-/// The field that holds a rule's place in its chain.
+/// The field with a rule's rank in its chain.
 pub(crate) const RANK: &str = "rank";
 
 fn stored_field(kind: Kind, name: &str) -> Option<&'static Field> {

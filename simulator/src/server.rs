@@ -1,4 +1,4 @@
-//! Starting and stopping.
+//! Starts and stops the embedded MidoNet API.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,24 +20,24 @@ use crate::schema::Kind;
 use crate::state::State;
 use crate::version::Version;
 
-/// What to serve, and where.
+/// The options of the embedded MidoNet API.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The MidoNet version to be.
+    /// The MidoNet version that the server answers as.
     pub version: Version,
-    /// Where to listen; port 0 takes any free one.
+    /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// The hosts that are registered, by id and name.
+    /// The hosts to register, by id and name.
     pub hosts: Vec<(Uuid, String)>,
-    /// Where to keep the state; without one it ends with the server.
+    /// The directory for the state; without one, the state ends with the server.
     pub state_dir: Option<PathBuf>,
-    /// How clients show who they are.
+    /// The authentication of clients.
     pub auth: Auth,
-    /// Whether faults can be set over the admin endpoint.
+    /// True to let clients set faults over `/_faults`.
     pub faults: bool,
-    /// Whether the whole state can be looked at.
+    /// True to serve the whole state at `/_topology`.
     pub inspect: bool,
-    /// A certificate, to serve over TLS.
+    /// The certificate for TLS; without one, the server speaks plain HTTP.
     pub tls: Option<Tls>,
 }
 
@@ -56,16 +56,16 @@ impl Default for Options {
     }
 }
 
-/// Why a server does not start.
+/// The error when a server does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The address can't be listened on.
+    /// The server can't listen on the address.
     #[error("can't listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The state can't be used.
@@ -91,13 +91,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Where the API is: `http://127.0.0.1:PORT/midonet-api`.
+    /// Returns the base URL of the API: `http://127.0.0.1:PORT/midonet-api`.
     #[must_use]
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// The address that it listens on.
+    /// Returns the address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -112,8 +112,8 @@ impl Server {
 /// Starts a server on the caller's runtime.
 ///
 /// # Errors
-/// When the address can't be listened on, the state directory is in use, damaged, or another version's, or the
-/// certificate or Keystone can't be used.
+/// When the server can't listen on the address, the state directory is in use, damaged, or of another version, the
+/// certificate can't be used, or the HTTP client for Keystone can't be set up.
 pub async fn start(options: Options) -> Result<Server, StartError> {
     let tls = options.tls.as_ref().map(acceptor).transpose().map_err(StartError::Tls)?;
     let authenticator = Authenticator::new(options.auth).map_err(StartError::KeystoneClient)?;
@@ -139,7 +139,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     Ok(Server { base_url: format!("{scheme}://{address}{BASE}"), address, http })
 }
 
-/// Registers hosts as agents would: new ones are added, known ones get their name.
+/// Registers hosts as agents would: adds new hosts, and updates the name of known hosts.
 fn register(state: &mut State, journal: &Journal, hosts: &[(Uuid, String)]) {
     for (id, name) in hosts {
         let mut change = state.begin();
@@ -148,7 +148,7 @@ fn register(state: &mut State, journal: &Journal, hosts: &[(Uuid, String)]) {
         } else {
             change.create(Object::new(Kind::Host, *id, vec![("name", Value::text(name.as_str()))]));
         }
-        // Nobody waits for it: a host that is not kept is registered again at the next start.
+        // It need not be durable: a lost host is registered again at the next start.
         drop(journal.submit(change.commit()));
     }
 }

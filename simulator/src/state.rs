@@ -1,7 +1,7 @@
-//! What the server holds: every object by kind and id, and who names whom.
+//! The state of the server: all objects by kind and id, and the references between them.
 //!
-//! A request changes it through a [`Transaction`]: all of its changes stand, or none. The list of changes that a
-//! transaction leaves is what the journal makes durable.
+//! A request changes it through a [`Transaction`]: all of its changes are made, or none. The journal makes the list of
+//! changes of a transaction durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use uuid::Uuid;
 use crate::object::{Object, Value};
 use crate::schema::Kind;
 
-/// One object's new form, or that it is gone.
+/// A change of one object: its new value, or none if it was deleted.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) sequence: u64,
     pub(crate) object: Option<Arc<Object>>,
 }
 
-/// Who names whom: the named id, the field, the namer's rank, the namer's kind and id.
+/// A reference, by its target: the target's id, the field, then the rank, kind and id of the referring object.
 type BackReference = (Uuid, &'static str, i64, Kind, Uuid);
 
-/// Everything that the server holds.
+/// All objects.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     tables: BTreeMap<Kind, BTreeMap<Uuid, Arc<Object>>>,
@@ -31,7 +31,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// A state of the objects that were kept.
+    /// Returns a state with the objects that the journal read.
     pub(crate) fn from_objects(objects: impl IntoIterator<Item = Object>) -> State {
         let mut state = State::default();
         for object in objects {
@@ -52,7 +52,7 @@ impl State {
         self.get(kind, id).is_some()
     }
 
-    /// All objects of a kind, by id.
+    /// Returns all objects of a kind in the order of their ids.
     pub(crate) fn all(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
         self.tables.get(&kind).into_iter().flat_map(BTreeMap::values)
     }
@@ -61,7 +61,7 @@ impl State {
         self.tables.get(&kind).map_or(0, BTreeMap::len)
     }
 
-    /// The objects of `kind` whose `field` names `id`, by rank.
+    /// Returns the objects of `kind` whose `field` refers to `id`, in the order of their ranks.
     pub(crate) fn referring(
         &self,
         id: Uuid,
@@ -76,7 +76,7 @@ impl State {
             .filter_map(move |(.., referrer)| self.get(kind, *referrer))
     }
 
-    /// Starts a change.
+    /// Begins a transaction.
     pub(crate) fn begin(&mut self) -> Transaction<'_> {
         Transaction { state: self, undo: Vec::new(), done: false }
     }
@@ -99,17 +99,17 @@ impl State {
     }
 }
 
-/// A change in the making. Dropping it without [`Transaction::commit`] takes all of it back.
+/// A transaction. Dropping it without [`Transaction::commit`] rolls it back.
 #[derive(Debug)]
 pub(crate) struct Transaction<'a> {
     state: &'a mut State,
-    /// What was there before, oldest first: the kind, the id, the object if there was one.
+    /// The previous objects for a rollback, oldest change first: the kind, the id, the object if there was one.
     undo: Vec<(Kind, Uuid, Option<Arc<Object>>)>,
     done: bool,
 }
 
 impl Transaction<'_> {
-    /// The state as this change has it so far.
+    /// Returns the state with the changes so far.
     pub(crate) fn state(&self) -> &State {
         self.state
     }
@@ -121,7 +121,7 @@ impl Transaction<'_> {
         self.put(object);
     }
 
-    /// Puts an object in the place of what has its id.
+    /// Replaces the object with the same id.
     pub(crate) fn put(&mut self, object: Object) {
         let (kind, id) = (object.kind, object.id);
         let before = self.state.remove(kind, id);
@@ -129,7 +129,7 @@ impl Transaction<'_> {
         self.state.insert(Arc::new(object));
     }
 
-    /// Sets one field of an object, if the object is there.
+    /// Sets one field of an object, if the object exists.
     pub(crate) fn set(&mut self, kind: Kind, id: Uuid, field: &'static str, value: Value) {
         if let Some(object) = self.state.get(kind, id) {
             let mut object = Object::clone(object);
@@ -138,7 +138,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Takes an object away; says whether it was there.
+    /// Deletes an object; returns true if it existed.
     pub(crate) fn delete(&mut self, kind: Kind, id: Uuid) -> bool {
         let before = self.state.remove(kind, id);
         let was_there = before.is_some();
@@ -148,18 +148,18 @@ impl Transaction<'_> {
         was_there
     }
 
-    /// The objects of `kind` whose `field` names `id`, by rank.
+    /// Returns the objects of `kind` whose `field` refers to `id`, in the order of their ranks.
     pub(crate) fn referring(&self, id: Uuid, field: &'static str, kind: Kind) -> Vec<Arc<Object>> {
         self.state.referring(id, field, kind).cloned().collect()
     }
 
-    /// A key for a new port's tunnel.
+    /// Returns the tunnel key for a new port.
     pub(crate) fn next_tunnel_key(&mut self) -> i64 {
         self.state.next_tunnel_key += 1;
         self.state.next_tunnel_key
     }
 
-    /// Lets the change stand, and says what it was.
+    /// Commits the transaction, and returns its changes.
     pub(crate) fn commit(mut self) -> Vec<Change> {
         self.done = true;
         let mut changes: Vec<Change> = Vec::with_capacity(self.undo.len());
@@ -172,7 +172,7 @@ impl Transaction<'_> {
             let Some(sequence) = now.as_ref().or(before.as_ref()).map(|object| object.sequence) else {
                 continue;
             };
-            // An id that was deleted and made again within one change has two keys.
+            // An object that was deleted and created again in one transaction has two keys on disk.
             if let (Some(now), Some(before)) = (&now, before)
                 && now.sequence != before.sequence
             {

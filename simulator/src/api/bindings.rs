@@ -1,4 +1,4 @@
-//! Records between two things: bindings of ports to interfaces, members of tunnel zones and of groups.
+//! Bindings of ports to interfaces of hosts.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::state::State;
 use crate::validation::Violation;
 
 impl Api {
-    /// The bindings of a host. 5.x reads them off the ports; 1.7 keeps records, which may outlive what the port says
-    /// (the README: "On a second host: 201, and the first host keeps its mapping").
+    /// Returns the bindings of a host. 5.x reads them from the ports; 1.7 has a record for each, which can differ from
+    /// the port (the README: "On a second host: 201, and the first host keeps its mapping").
     pub(super) fn bindings(&self, state: &State, host: Uuid) -> Vec<Arc<Object>> {
         if self.version.traits().is_1x {
             return state.referring(host, "hostId", Kind::HostInterfacePort).cloned().collect();
@@ -96,7 +96,7 @@ impl Api {
         Ok(found.id)
     }
 
-    /// Takes a binding away: 404 on 5.x when the port is not there (13-host-binding, steps 20 and 23).
+    /// Deletes a binding: 404 on 5.x when the port does not exist (13-host-binding, steps 20 and 23).
     pub(super) fn unbind(&self, host: Uuid, port: Uuid) -> Outcome {
         let mut state = self.lock();
         let found = state.get(Kind::Port, port).cloned();
@@ -119,8 +119,8 @@ impl Api {
     }
 }
 
-/// 1.7 checks a binding as it checks a form: the port first, then all else that is wrong at once, then whether the
-/// interface is free. A bound port moves (13-host-binding, steps 12, 15 to 17).
+/// Checks a new binding as 1.7 does: first the port, then all other fields together, then that the interface is free. A
+/// port that is bound already moves (13-host-binding, steps 12, 15 to 17).
 fn check_binding_1x(
     state: &State,
     host: Uuid,

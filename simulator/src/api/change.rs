@@ -1,4 +1,4 @@
-//! PUT, DELETE, and the links of ports.
+//! PUT and DELETE.
 
 use uuid::Uuid;
 
@@ -10,10 +10,10 @@ use crate::http::reply::Reply;
 use crate::integrity::{self, check_references};
 use crate::schema::Kind;
 
-/// What a PUT on a port leaves as it is on 5.x once it is set (random3, step 43), whatever the body says (that is not
-/// recorded).
+/// The fields of a port that a PUT on 5.x does not change once they are set (random3, step 43), even if the body has
+/// another value (not recorded).
 const KEPT_ON_5X: &[&str] = &["hostId", "interfaceName", "peerId"];
-/// What it leaves as it is on 1.7 whatever the body says (the README; random1, step 27).
+/// The fields of a port that a PUT on 1.7 never changes (the README; random1, step 27).
 const KEPT_ON_1X: &[&str] = &[
     "hostId",
     "interfaceName",
@@ -26,11 +26,11 @@ const KEPT_ON_1X: &[&str] = &[
     "vifId",
 ];
 
-/// What a PUT on a host leaves as it is: all but its weight (not recorded).
+/// The fields of a host that a PUT does not change: all but its flooding proxy weight (not recorded).
 const KEPT_OF_HOSTS: &[&str] = &["containerWeight", "containerLimit", "enforceContainerLimit"];
 
 impl Api {
-    /// PUT: the body takes the thing's place.
+    /// Replaces an object by the body (PUT).
     pub(super) fn replace(&self, call: &Call<'_>, kind: Kind, id: &str) -> Outcome {
         let is_1x = self.version.traits().is_1x;
         let mut draft = self.draft(call, kind)?;
@@ -54,7 +54,7 @@ impl Api {
         if kind == Kind::TunnelZone {
             self.check_zone_name(&state, &draft)?;
         }
-        // It is all that can be changed of a host (not recorded).
+        // Nothing else of a host can be changed (not recorded).
         if kind == Kind::Host && draft.get("floodingProxyWeight").is_none() {
             return Err(Failure::bad("Flooding proxy weight must not be null."));
         }
@@ -84,13 +84,13 @@ impl Api {
             integrity::link(&mut change, before.id, peer);
         }
         let ticket = self.commit(change);
-        // A host's PUT answers with 200, everything else's with 204 (02-router, step 4).
+        // A PUT on a host returns 200, all others 204 (02-router, step 4).
         let reply = if kind == Kind::Host { Reply::status(200) } else { Reply::done() };
         Ok((reply, ticket))
     }
 
-    /// DELETE of a thing at the root. What is not there is gone for most: 5.x says 404 for bridges, chains, ports and
-    /// rules (04-chain-rule, steps 23 and 31; random4, steps 23 and 78), 1.7 for nothing.
+    /// Deletes an object of a collection at the root. A missing object is a success for most kinds; 5.x returns 404 for
+    /// bridges, chains, ports, rules and hosts (04-chain-rule, steps 23 and 31; random4, steps 23 and 78).
     pub(super) fn delete(&self, kind: Kind, id: &str) -> Outcome {
         let is_1x = self.version.traits().is_1x;
         let must_be_there =
@@ -110,14 +110,14 @@ impl Api {
         let mut change = state.begin();
         integrity::delete(&mut change, self.version, kind, found.id);
         let ticket = self.commit(change);
-        // A host's end is a 200, as its PUT is (not recorded).
+        // A DELETE of a host returns 200, as its PUT does (not recorded).
         let reply = if kind == Kind::Host { Reply::status(200) } else { Reply::done() };
         Ok((reply, ticket))
     }
 
     fn check_host_may_go(&self, host: Uuid, bound: usize) -> Result<(), Failure> {
         let message = match (self.version.traits().host_alive, bound) {
-            // The README says that, and MidoNet in which words: only 1.7's hosts are alive here.
+            // The README states the refusal, MidoNet's source the message. Only the hosts of 1.7 are alive here.
             (true, _) => {
                 "Midolman Agent is still active on this host. You must remove all port bindings on this host \
                           and shutdown midolman before deleting this host."
@@ -129,11 +129,11 @@ impl Api {
         Err(Failure::Message { status: 403, message })
     }
 
-    /// DELETE of a binding or a member.
+    /// Deletes a binding or a member.
     pub(super) fn delete_child(&self, parent: Kind, id: &str, kind: Kind, child: &str) -> Outcome {
         let id = Self::path_id(id)?;
         if kind == Kind::HostInterfacePort {
-            // 5.x looks for the port under whatever its path says.
+            // 5.x looks for the port, whatever the id in the path is.
             return match uuid_of(child) {
                 Some(child) => self.unbind(id, child),
                 None if self.version.traits().is_1x => Err(Failure::BadPathId(child.to_owned())),
@@ -155,7 +155,7 @@ impl Api {
         let mut change = state.begin();
         let members = change.referring(id, parent_field, kind);
         let Some(member) = members.iter().find(|member| member.uuid(child_field(kind)) == Some(child)) else {
-            // 5.x does not mind when the member is gone as well.
+            // On 5.x it is a success if the port does not exist either.
             let gone = kind == Kind::PortGroupPort && !change.state().has(Kind::Port, child);
             return if is_1x || gone { Ok((Reply::done(), None)) } else { Err(Failure::StatusOnly(404)) };
         };
@@ -164,7 +164,7 @@ impl Api {
         Ok((Reply::done(), ticket))
     }
 
-    /// DELETE of an address of a group.
+    /// Deletes an address of an address group.
     pub(super) fn delete_address(&self, group: &str, version: &str, address: &str) -> Outcome {
         check_ip_version(version)?;
         let group = Self::path_id(group)?;

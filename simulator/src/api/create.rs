@@ -1,4 +1,4 @@
-//! POST.
+//! POST: creates objects.
 
 use super::{Api, Call, Outcome};
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::validation::violations;
 
 impl Api {
-    /// Makes a thing in a collection at the root.
+    /// Creates an object in a collection at the root.
     pub(super) fn create(&self, call: &Call<'_>, kind: Kind) -> Outcome {
         let draft = self.draft(call, kind)?;
         self.validate(kind, &draft)?;
@@ -27,7 +27,7 @@ impl Api {
         Ok((Reply::created(Some(format!("{}/{}/{id}", call.base, kind.path()))), ticket))
     }
 
-    /// Makes a thing within another.
+    /// Creates an object in the collection of a parent.
     pub(super) fn create_child(&self, call: &Call<'_>, parent: Kind, parent_id: &str, kind: Kind) -> Outcome {
         let parent_id = Self::path_id(parent_id)?;
         match kind {
@@ -47,8 +47,8 @@ impl Api {
         if found.is_empty() { Ok(()) } else { Err(Failure::Violations(found)) }
     }
 
-    /// Two tunnel zones can't have one name (the README, on 1.7, which takes capitals for small letters). A change that
-    /// keeps the name finds the zone itself, and is refused too (not recorded; MidoNet's issue MNA-1293).
+    /// Checks that no tunnel zone has the name already (the README; 1.7 ignores the case). A PUT that keeps the name
+    /// finds the zone itself, and is refused too (not recorded; MidoNet's issue MNA-1293).
     pub(super) fn check_zone_name(&self, state: &State, draft: &Draft) -> Result<(), Failure> {
         let Some(Value::Text(name)) = draft.get("name") else { return Ok(()) };
         let same = |known: &str| match self.version.traits().is_1x {
@@ -62,7 +62,7 @@ impl Api {
     }
 }
 
-/// A violation on 1.7, a message on 5.x.
+/// Returns a failure that is a constraint violation on 1.7 and a message on 5.x.
 pub(super) fn refused(property: &'static str, message: &str, status_5x: u16) -> Failure {
     Failure::Refused { property, on_1x: message.to_owned(), on_5x: message.to_owned(), status_5x }
 }

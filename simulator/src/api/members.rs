@@ -1,4 +1,4 @@
-//! POST of members: hosts of tunnel zones, ports of port groups, addresses of address groups.
+//! Creates members: hosts of tunnel zones, ports of port groups, addresses of address groups.
 
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::schema::Kind;
 use crate::validation::{Violation, is_address};
 
 impl Api {
-    /// Puts a host into a tunnel zone (13-host-binding, step 5).
+    /// Adds a host to a tunnel zone (13-host-binding, step 5).
     pub(super) fn create_zone_host(&self, call: &Call<'_>, zone: Uuid) -> Outcome {
         let mut draft = self.draft(call, Kind::TunnelZoneHost)?;
         self.validate(Kind::TunnelZoneHost, &draft)?;
@@ -56,7 +56,7 @@ impl Api {
         Ok((Reply::created(Some(format!("{}/tunnel_zones/{zone}/hosts/{host}", call.base))), ticket))
     }
 
-    /// Puts a port into a group (14-groups, step 4; random1, steps 20 and 74).
+    /// Adds a port to a port group (14-groups, step 4; random1, steps 20 and 74).
     pub(super) fn create_member(&self, call: &Call<'_>, group: Uuid) -> Outcome {
         let mut draft = self.draft(call, Kind::PortGroupPort)?;
         self.validate(Kind::PortGroupPort, &draft)?;
@@ -93,7 +93,7 @@ impl Api {
         Ok((Reply::created(Some(format!("{}/port_groups/{group}/ports/{port}", call.base))), ticket))
     }
 
-    /// Puts an address into a group; 5.0.2 does so and crashes (14-groups, steps 8 and 9).
+    /// Adds an address to an address group; 5.0.2 adds it and then crashes (14-groups, steps 8 and 9).
     pub(super) fn create_address(&self, call: &Call<'_>, group: Uuid) -> Outcome {
         let mut draft = self.draft(call, Kind::IpAddrGroupAddr)?;
         self.validate(Kind::IpAddrGroupAddr, &draft)?;

@@ -1,7 +1,7 @@
-//! The operations: what each method does to what a path names.
+//! Executes calls: an HTTP method on the resource that the path names.
 //!
-//! An operation is handed the parts of a request, looks at or changes the state, and says what to answer. What is
-//! forbidden or follows by itself is decided by [`crate::integrity`]; how a refusal reads, by [`crate::failure`].
+//! An operation gets the parts of a request, reads or changes the state, and returns the reply. [`crate::integrity`]
+//! has the rules about references, [`crate::failure`] the words of errors.
 
 mod bindings;
 mod change;
@@ -30,7 +30,7 @@ use crate::schema::Kind;
 use crate::state::{State, Transaction};
 use crate::version::{Negotiation, Version};
 
-/// The methods that resources have.
+/// The HTTP methods that resources have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
     Get,
@@ -40,7 +40,7 @@ pub(crate) enum Method {
     Other,
 }
 
-/// The parts of a request that an operation looks at.
+/// The parts of a request that an operation needs.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) method: Method,
@@ -49,13 +49,13 @@ pub(crate) struct Call<'a> {
     pub(crate) accept: Option<&'a str>,
     pub(crate) content_type: Option<&'a str>,
     pub(crate) body: &'a [u8],
-    /// Where the API is, as the client sees it: what links start with.
+    /// The base URL of the API as the client sees it, for links.
     pub(crate) base: Arc<str>,
-    /// The tenants by id and name, where somebody but the API knows them.
+    /// The tenants by id and name, if the authentication provider has a list of them.
     pub(crate) tenants: Option<Vec<(String, String)>>,
 }
 
-/// What operations work on.
+/// The state that operations read and change.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) version: Version,
@@ -63,11 +63,11 @@ pub(crate) struct Api {
     pub(crate) journal: Journal,
 }
 
-/// An answer, to be given when what it acknowledges is kept.
+/// A reply, with the ticket to wait for before it is sent, or a refusal.
 pub(crate) type Outcome = Result<(Reply, Option<Ticket>), Failure>;
 
 impl Api {
-    /// Carries a request out.
+    /// Executes a call.
     pub(crate) fn execute(&self, call: &Call<'_>) -> Outcome {
         if let Some(refusal) = self.refuse_method(call) {
             return Err(refusal);
@@ -92,19 +92,20 @@ impl Api {
         }
     }
 
-    /// Locks the state. Nothing panics while it holds the lock, and a half made change would have been taken back.
+    /// Locks the state. A poisoned lock is no danger: an unfinished transaction was rolled back.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a change stand and hands it to the journal, in the order in which changes were made: the state's lock is
-    /// still held.
+    /// Commits a transaction and queues its changes in the journal. The state is still locked, so the journal has the
+    /// same order.
     fn commit(&self, change: Transaction<'_>) -> Option<Ticket> {
         let changes = change.commit();
         (!changes.is_empty()).then(|| self.journal.submit(changes))
     }
 
-    /// Methods that a resource does not have (10-bad-input, steps 8 and 9; 04-chain-rule, step 18; 16-lists, 4 and 5).
+    /// Returns the refusal of a method that a resource does not have (10-bad-input, steps 8 and 9; 04-chain-rule, step
+    /// 18; 16-lists, 4 and 5).
     fn refuse_method(&self, call: &Call<'_>) -> Option<Failure> {
         use Kind as K;
         use Method::{Delete, Get, Other, Post, Put};
@@ -134,7 +135,7 @@ impl Api {
         })
     }
 
-    /// 5.x says that it does not change tenants, to a body of their type or to none.
+    /// Returns the refusal of a change of tenants on 5.x: 405, or 415 for a body of another type.
     fn refuse_tenant_change(&self, call: &Call<'_>) -> Failure {
         let offers = media_type::named(&[&self.tenant_type("")]);
         match media_type::check_body_type(false, call.content_type, &offers) {
@@ -147,7 +148,7 @@ impl Api {
         format!("application/vnd.org.midonet.{infix}Tenant-v{}+json", self.version.traits().tenant_revision)
     }
 
-    /// Whether 5.x serves a target by its generic resource, which looks at media types in its own way.
+    /// Returns true if 5.x serves a target with its generic resource code, which reads media types in its own way.
     fn is_generic(&self, target: &Target) -> bool {
         !self.version.traits().is_1x
             && match target {
@@ -157,7 +158,8 @@ impl Api {
             }
     }
 
-    /// How `Accept` is read for a target; the routes of a router are listed by hand.
+    /// Returns the way in which `Accept` is read for a target. The list of a router's routes does not use the generic
+    /// code.
     fn negotiation(&self, target: &Target) -> Negotiation {
         if self.is_generic(target) && !matches!(target, Target::ChildCollection(_, _, Kind::Route)) {
             self.version.traits().negotiation
@@ -184,12 +186,12 @@ impl Api {
         Ok(Body { value, checked })
     }
 
-    /// An id in a path, where the server wants a UUID before it looks for anything.
+    /// Reads an id in a path, where the server requires a UUID.
     fn path_id(text: &str) -> Result<Uuid, Failure> {
         uuid_of(text).ok_or_else(|| Failure::BadPathId(text.to_owned()))
     }
 
-    /// The thing that a path names; 5.x takes any text for an id and does not find it (01-login, step 6).
+    /// Returns the object that a path names. On 5.x an id that is not a UUID is not found (01-login, step 6).
     fn find(
         &self,
         state: &State,
@@ -209,7 +211,7 @@ impl Api {
         })
     }
 
-    /// The form of answers in the chosen type.
+    /// Returns the representation for a media type.
     fn form(&self, offer: &Offer) -> Representation {
         Representation { version: self.version, older: offer.older }
     }
@@ -235,16 +237,16 @@ impl Api {
         Ok(Reply::json(200, &offer.name, &system_state::shown(self.version, &call.base)))
     }
 
-    /// Tenants: 406 to plain JSON (15-tenants; 16-lists, step 10).
+    /// Lists tenants, or reads one; 406 for plain JSON (15-tenants; 16-lists, step 10).
     fn tenants(&self, call: &Call<'_>, one: Option<&str>) -> Result<Reply, Failure> {
         let infix = if one.is_some() { "" } else { "collection." };
         let offers = media_type::named(&[&self.tenant_type(infix)]);
         let offer = media_type::choose(Negotiation::Weighed, call.accept, &offers)?;
         let show = |(id, name): &(String, String)| tenant::shown(self.version, &call.base, id, name, None);
-        // The mock provider describes a tenant by its name.
+        // With the mock provider, the description of a tenant is its name.
         let mock = |name: &str| tenant::shown(self.version, &call.base, name, name, Some(name));
         let body = match (one, &call.tenants) {
-            // Under the mock provider every name is a tenant (step 2).
+            // With the mock provider, every name is a tenant (step 2).
             (Some(name), None) => mock(name),
             (Some(id), Some(known)) => {
                 let found = known.iter().find(|(known, _)| known == id);
@@ -271,13 +273,13 @@ impl Api {
     }
 }
 
-/// A body that was read, and whether its type was one to take.
+/// A body that was read, with the result of the check of its media type.
 struct Body {
     value: jackson::Located,
     checked: Result<(), Failure>,
 }
 
-/// A UUID in its usual form, and in no other.
+/// Reads a UUID in its form with hyphens; no other form is accepted.
 pub(crate) fn uuid_of(text: &str) -> Option<Uuid> {
     if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
 }

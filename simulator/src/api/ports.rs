@@ -1,4 +1,4 @@
-//! POST of ports, and the links between ports.
+//! Creates ports, and creates and deletes the links between ports.
 
 use uuid::Uuid;
 
@@ -33,8 +33,7 @@ impl Api {
             return Err(Failure::bad("Not a bridge port."));
         }
         let mut state = self.lock();
-        // A router is what 5.x looks for last, in the order in which its storage knows what refers to what (not
-        // recorded).
+        // 5.x checks the router last, in the order of its storage's declarations of references (not recorded).
         let device_last = of_router && !self.version.traits().is_1x;
         let device_is_there = || match state.has(parent, device) {
             true => Ok(()),
@@ -75,8 +74,8 @@ impl Api {
         Ok((Reply::created(Some(format!("{}/ports/{id}", call.base))), ticket))
     }
 
-    /// 1.7 has older names for the types of ports, which go with the older form of its bodies (the README, of plain
-    /// JSON; the words are MidoNet's, not recorded).
+    /// Checks the name of a port's type on 1.7, which has older names for the older representation (the README, for
+    /// plain JSON; the messages are MidoNet's, not recorded).
     fn check_port_form(&self, call: &Call<'_>, draft: &Draft) -> Result<(), Failure> {
         if !self.version.traits().is_1x {
             return Ok(());
@@ -97,8 +96,8 @@ impl Api {
         }
     }
 
-    /// A port may be made with a peer or a host in its body. 1.7 stores them blindly (the README); 5.x follows them
-    /// (the words are MidoNet's, not recorded).
+    /// Checks the peer and the host in the body of a port, and returns the peer to link. 1.7 stores both without a
+    /// check (the README); 5.x checks them (the messages are MidoNet's, not recorded).
     pub(super) fn check_initial_links(&self, state: &State, draft: &Draft) -> Result<Option<Uuid>, Failure> {
         if self.version.traits().is_1x {
             return Ok(None);
@@ -127,7 +126,7 @@ impl Api {
         }
     }
 
-    /// POST of a link (06-port-link). 1.7 names the place of the link, 5.x does not (step 4).
+    /// Creates a link (06-port-link). The reply has a location on 1.7 only (step 4).
     pub(super) fn link(&self, call: &Call<'_>, id: &str) -> Outcome {
         let offers = media_type::named(&["application/vnd.org.midonet.PortLink-v1+json", media_type::JSON]);
         let port = Self::path_id(id)?;
@@ -159,7 +158,7 @@ impl Api {
         Ok((Reply::created(is_1x.then(|| format!("{}/ports/{port}/link", call.base))), ticket))
     }
 
-    /// DELETE of a link: 204 also when there is none; 404 on 5.x when the port is not there (random10, step 43).
+    /// Deletes a link: 204 even if there is none; 404 on 5.x if the port does not exist (random10, step 43).
     pub(super) fn unlink(&self, id: &str) -> Outcome {
         let port = Self::path_id(id)?;
         let mut state = self.lock();
@@ -177,7 +176,7 @@ impl Api {
     }
 }
 
-/// Which ends of a link are not there (06-port-link, steps 11 and 12; random2, step 58).
+/// Returns a violation for each missing end of a link (06-port-link, steps 11 and 12; random2, step 58).
 fn bad_ends(port: bool, peer: bool) -> Vec<Violation> {
     let mut found = Vec::new();
     for (there, field) in [(port, "portId"), (peer, "peerId")] {
@@ -188,12 +187,13 @@ fn bad_ends(port: bool, peer: bool) -> Vec<Violation> {
     found
 }
 
-/// 5.x links any two ports that have no peer, even a port to itself (random10, step 27).
+/// Returns true if 5.x links two ports: neither has a peer. It even links a port to itself (random10, step 27).
 fn linkable_5x(a: &Object, b: &Object) -> bool {
     a.uuid("peerId").is_none() && b.uuid("peerId").is_none()
 }
 
-/// 1.7 wants two different ports, neither linked nor bound (the README), and of two bridges' ports one with a VLAN.
+/// Returns true if 1.7 links two ports: they differ, neither is linked or bound (the README), and of two bridge ports
+/// exactly one has a VLAN.
 fn linkable_1x(a: &Object, b: &Object) -> bool {
     let free = |port: &Object| port.uuid("peerId").is_none() && port.uuid("hostId").is_none();
     let of_bridge = |port: &Object| port.type_name() == port::BRIDGE;
@@ -201,7 +201,7 @@ fn linkable_1x(a: &Object, b: &Object) -> bool {
     a.id != b.id && free(a) && free(b) && !(of_bridge(a) && of_bridge(b) && tagged(a) == tagged(b))
 }
 
-/// A MAC address as the servers make them: theirs all start with ac:ca:ba.
+/// Returns a random MAC address with the servers' prefix, ac:ca:ba.
 fn random_mac() -> String {
     let random = Uuid::new_v4();
     let [.., a, b, c] = *random.as_bytes();

@@ -1,4 +1,4 @@
-//! GET.
+//! GET: reads objects and collections.
 
 use std::sync::Arc;
 
@@ -94,8 +94,8 @@ impl Api {
         Ok(self.shown(call, offer, &object))
     }
 
-    /// A whole collection, or the part of it that belongs to a tenant, or the groups that hold a port. 1.7 looks at the
-    /// port and then no more at the tenant (not recorded).
+    /// Returns a collection at the root, filtered by tenant, or port groups filtered by port. With a port, 1.7 ignores
+    /// the tenant (not recorded).
     fn collection(
         &self,
         state: &State,
@@ -127,8 +127,9 @@ impl Api {
             .collect())
     }
 
-    /// What a thing holds. On 1.7 the rules of a chain that is not there are none (11-tenant, step 46), as are the
-    /// hosts of a tunnel zone, and the bindings of a host (those are not recorded).
+    /// Returns the collection that belongs to an object. On 1.7 the list is empty for the rules of a missing chain
+    /// (11-tenant, step 46), the hosts of a missing tunnel zone, and the bindings of a missing host (the last two are
+    /// not recorded).
     fn children(
         &self,
         state: &State,
@@ -162,7 +163,7 @@ impl Api {
         })
     }
 
-    /// 1.7 lists every address as version 6 (14-groups, step 9).
+    /// Returns an address as it is listed: 1.7 shows IP version 6 for every address (14-groups, step 9).
     fn address_as_shown(&self, address: &Arc<Object>) -> Arc<Object> {
         if !self.version.traits().is_1x {
             return Arc::clone(address);
@@ -185,7 +186,7 @@ impl Api {
         let child = Self::path_id(child)?;
         let state = self.lock();
         let field = child_field(kind);
-        // 5.x looks for the port first, and for the group not at all.
+        // 5.x checks the port first, and does not check the group.
         let is_1x = self.version.traits().is_1x;
         if kind == Kind::PortGroupPort && !is_1x && !state.has(Kind::Port, child) {
             return Err(Failure::missing(Kind::Port, child, Operation::Read));
@@ -202,7 +203,7 @@ impl Api {
                 on_1x: "Mapping does not exist".to_owned(),
                 on_5x: "Host interface port not found".to_owned(),
             },
-            // The words for a zone's host are 1.7's own (not recorded).
+            // The message about a tunnel zone's host is that of 1.7 (not recorded).
             _ => Failure::PerGeneration {
                 status: 404,
                 on_1x: match kind {
@@ -215,7 +216,7 @@ impl Api {
         Ok(self.shown(call, offer, &found))
     }
 
-    /// One address of a group (not recorded; the words are MidoNet's).
+    /// Reads an address of an address group (not recorded; the messages are MidoNet's).
     fn address(&self, call: &Call<'_>, group: &str, version: &str, address: &str) -> Result<Reply, Failure> {
         check_ip_version(version)?;
         let offers = media_type::offers(Kind::IpAddrGroupAddr, self.version, Purpose::One);
@@ -234,12 +235,12 @@ impl Api {
     }
 }
 
-/// The field of a record by which its path names it.
+/// Returns the field with the id by which a path names a member or a binding.
 pub(super) fn child_field(kind: Kind) -> &'static str {
     if kind == Kind::TunnelZoneHost { "hostId" } else { "portId" }
 }
 
-/// The version of an address in a path.
+/// Checks the IP version in a path.
 pub(super) fn check_ip_version(version: &str) -> Result<(), Failure> {
     match version.parse::<i32>() {
         Ok(4 | 6) => Ok(()),
@@ -248,7 +249,7 @@ pub(super) fn check_ip_version(version: &str) -> Result<(), Failure> {
     }
 }
 
-/// The ports at the other ends of a device's links (06-port-link, step 14).
+/// Returns the peers of a device's ports (06-port-link, step 14).
 fn peers(state: &State, device: Uuid) -> Vec<Arc<Object>> {
     state
         .referring(device, "deviceId", Kind::Port)

@@ -1,4 +1,4 @@
-//! POST of routes.
+//! Creates routes.
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::resources::{port, route};
 use crate::schema::Kind;
 use crate::state::State;
 
-/// What a Normal route without a port of its router is told (07-route, steps 8, 11 and 12).
+/// The message about a Normal route whose next hop port is not a port of its router (07-route, steps 8, 11 and 12).
 const NEXT_HOP: &str = "This type of route requires a next hop port that is a port on the same router.";
 
 impl Api {
@@ -37,8 +37,8 @@ impl Api {
         Ok((Reply::created(Some(format!("{}/routes/{id}", call.base))), ticket))
     }
 
-    /// The router that a new route belongs to. On 1.7 it is the one in the path; on 5.x that of the port that the route
-    /// goes through, whichever router the path names (random9, steps 33, 92 and 96; random10, steps 61, 94 and 98).
+    /// Returns the router of a new route. On 1.7 it is the router in the path; on 5.x it is the router of the next hop
+    /// port, even if the path names another (random9, steps 33, 92 and 96; random10, steps 61, 94 and 98).
     fn owner(&self, state: &State, router: Uuid, draft: &Draft) -> Result<Option<Uuid>, Failure> {
         let is_1x = self.version.traits().is_1x;
         match draft.uuid("nextHopPort") {

@@ -1,4 +1,4 @@
-//! POST of rules.
+//! Creates rules.
 
 use uuid::Uuid;
 
@@ -13,9 +13,10 @@ use crate::schema::{Kind, fields};
 use crate::validation::{MAC_MASK, Violation, is_mac, is_mac_mask, is_storable};
 use crate::version::Version;
 
-/// Fragment policies that do not go with a rule's other conditions.
+/// The message about a fragment policy that does not fit the rule's other conditions.
 const POLICY_FOR_PORTS: &str =
     "For a rule with tpDst or tpSrc constraints, the fragmentPolicy must be 'header' or 'unfragmented'.";
+/// The message about a fragment policy that does not fit a NAT rule.
 const POLICY_FOR_NAT: &str =
     "For a NAT rule with port constraints or multiple targets, the fragmentPolicy must be 'unfragmented'.";
 /// The fields of a rule in the order of its `toString` in MidoNet (09-nat-rules, step 15).
@@ -70,7 +71,7 @@ impl Api {
     pub(super) fn create_rule(&self, call: &Call<'_>, chain: Uuid) -> Outcome {
         let is_1x = self.version.traits().is_1x;
         let mut draft = self.draft(call, Kind::Rule)?;
-        // Position 0 and none are 1 (04-chain-rule, steps 9 and 10).
+        // Position 0 and a missing position mean 1 (04-chain-rule, steps 9 and 10).
         let position = match draft.get("position") {
             None | Some(Value::Number(0)) => 1,
             Some(Value::Number(position)) => *position,
@@ -89,7 +90,7 @@ impl Api {
         }
         let mut state = self.lock();
         let missing = || Failure::missing(Kind::Chain, chain, Operation::Create(Kind::Rule));
-        // 1.7 looks at the position before it looks for the chain (random1, steps 31 and 87).
+        // 1.7 checks the position before the chain (random1, steps 31 and 87).
         if !is_1x && !state.has(Kind::Chain, chain) {
             return Err(missing());
         }
@@ -118,8 +119,8 @@ impl Api {
         Ok((Reply::created(Some(format!("{}/rules/{id}", call.base))), ticket))
     }
 
-    /// The fragment policy that a rule has when it names none (04-chain-rule, step 7; 09-nat-rules, steps 7 to 11), or
-    /// the refusal of one that does not go with its conditions.
+    /// Sets the default fragment policy of a rule (04-chain-rule, step 7; 09-nat-rules, steps 7 to 11), or refuses one
+    /// that does not fit the rule's other conditions.
     fn set_fragment_policy(&self, draft: &mut Draft) -> Result<(), Failure> {
         let ports = draft.get("tpSrc").is_some() || draft.get("tpDst").is_some();
         let nat = rule::FORWARD_NAT.contains(&draft.type_name);
@@ -159,7 +160,7 @@ impl Api {
     }
 }
 
-/// What 1.7 finds wrong with a rule when it makes what it stores of it (not recorded; the words are MidoNet's).
+/// Checks a rule as 1.7 does when it converts the rule for its storage (not recorded; the messages are MidoNet's).
 fn check_rule_1x(draft: &Draft) -> Result<(), Failure> {
     for (address, mask) in [("dlSrc", "dlSrcMask"), ("dlDst", "dlDstMask")] {
         if let Some(Value::Text(text)) = draft.get(address)
@@ -182,7 +183,7 @@ fn check_rule_1x(draft: &Draft) -> Result<(), Failure> {
     }
 }
 
-/// How 5.x describes a rule that it can't store (09-nat-rules, step 15).
+/// Describes a rule that can't be stored, as the `toString` of 5.x does (09-nat-rules, step 15).
 fn to_java_string(version: Version, draft: &Draft, position: i64) -> String {
     let model = deserialize::model_of(Kind::Rule, draft.type_name);
     let mut parts = Vec::new();

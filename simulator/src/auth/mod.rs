@@ -1,8 +1,8 @@
-//! Who may ask: logging in, and what a request's token is worth.
+//! Authentication: logins, and the tokens of requests.
 //!
-//! With the mock provider everybody is the administrator (01-login). What the real servers say to a missing, expired or
-//! foreign token was not recorded, since the recorded ones used the mock; the words and headers here are those of
-//! MidoNet's login and token filters.
+//! With the mock provider everybody is the administrator (01-login). No recording has a missing, expired or unknown
+//! token, since the recorded servers used the mock provider; the messages and headers here are those of MidoNet's login
+//! and token filters.
 
 mod keystone_client;
 mod users;
@@ -24,7 +24,7 @@ use crate::http::reply::Reply;
 use crate::resources::login;
 use crate::version::Version;
 
-/// How clients show who they are.
+/// The authentication of clients.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Auth {
@@ -32,46 +32,46 @@ pub enum Auth {
     /// token (01-login).
     #[default]
     None,
-    /// Users log in with a name and a password, and get tokens that last so long.
+    /// Users log in with a name and a password, and get tokens.
     Basic {
         /// The users.
         users: Users,
-        /// How long a token lasts.
+        /// The lifetime of a token.
         lifetime: Duration,
     },
     /// Users and tokens are Keystone's.
     Keystone(KeystoneSettings),
 }
 
-/// A token, as a login answers it.
+/// A token as a login returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) key: String,
     pub(crate) expires: Option<Timestamp>,
 }
 
-/// Who a token is of.
+/// The rights of a token's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) admin: bool,
 }
 
-/// Why a request is not let in.
+/// The reason to refuse a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It has no token at all.
+    /// The request has no token.
     NoToken,
-    /// Its token is unknown, or not any more.
+    /// The token is unknown or expired.
     BadToken,
-    /// It can't be found out.
+    /// The token can't be validated.
     Unanswered(String),
 }
 
-/// What decides.
+/// Authenticates requests.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     provider: Provider,
-    /// Tokens that a fault made worthless.
+    /// The tokens that a fault invalidated.
     invalidated: Mutex<BTreeSet<String>>,
 }
 
@@ -100,7 +100,7 @@ impl Authenticator {
         Ok(Authenticator { provider, invalidated: Mutex::default() })
     }
 
-    /// Answers a login.
+    /// Responds to a login.
     pub(crate) async fn login(
         &self,
         version: Version,
@@ -157,7 +157,7 @@ impl Authenticator {
         }
     }
 
-    /// Who sends a request.
+    /// Returns the rights of a request's sender.
     pub(crate) async fn identify(&self, token: Option<&str>) -> Result<Identity, Refusal> {
         let token = token.filter(|token| !token.trim().is_empty());
         if let Some(token) = token
@@ -181,12 +181,12 @@ impl Authenticator {
         }
     }
 
-    /// Makes a token worth nothing, whoever gave it out.
+    /// Makes a token invalid, whichever provider issued it.
     pub(crate) fn invalidate(&self, token: &str) {
         self.invalidated.lock().unwrap_or_else(PoisonError::into_inner).insert(token.to_owned());
     }
 
-    /// The tenants that the provider knows, by id and name; nothing when every name is one.
+    /// Returns the provider's tenants, by id and name; none with the mock provider, for which every name is a tenant.
     pub(crate) async fn tenants(&self) -> Result<Option<Vec<(String, String)>>, String> {
         match &self.provider {
             Provider::Mock => Ok(None),
@@ -199,7 +199,7 @@ impl Authenticator {
 }
 
 impl Refusal {
-    /// What a client is told.
+    /// Returns the response to a refused request.
     pub(crate) fn reply(&self, version: Version) -> Reply {
         let charset = version.traits().charset;
         match self {
@@ -210,8 +210,8 @@ impl Refusal {
     }
 }
 
-/// Somebody who is no administrator: 401 without a word on 5.x, whose API is for administrators only. What a tenant's
-/// own users may do on 1.x is not stood in for: they may do nothing here.
+/// Returns the response to a user who is not an administrator: 401 without a message on 5.x, whose API is for
+/// administrators only. The rights of a tenant's users on 1.x are not implemented: they have none here.
 pub(crate) fn not_admin(version: Version) -> Reply {
     let charset = version.traits().charset;
     let status = if version.traits().is_1x { 403 } else { 401 };
@@ -231,13 +231,12 @@ fn challenge(message: &str, charset: &str) -> Reply {
     plain(message, charset).header("www-authenticate", "Basic  realm=\"BASIC_AUTH_REALM\"")
 }
 
-/// An expiry as MidoNet writes it.
+/// Writes an expiry time as MidoNet does.
 fn cookie_time(time: Timestamp) -> String {
     time.strftime("%a, %d-%m-%Y %H:%M:%S UTC").to_string()
 }
 
-/// The name and password of a Basic header, read as the login filter does: exactly one colon, and something on both
-/// sides.
+/// Reads the name and password of a Basic header as the login filter does: exactly one colon, with text on both sides.
 fn credentials(header: Option<&str>) -> Result<(String, String), &'static str> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &base64::alphabet::STANDARD,
@@ -263,7 +262,7 @@ fn credentials(header: Option<&str>) -> Result<(String, String), &'static str> {
     }
 }
 
-/// Whether somebody with these roles may do everything.
+/// Returns true if the roles include `admin`.
 fn is_admin(roles: &[String]) -> bool {
     roles.iter().any(|role| role.eq_ignore_ascii_case("admin"))
 }

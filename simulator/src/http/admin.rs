@@ -1,4 +1,4 @@
-//! What is there beside the API: `/metrics`, `/_topology`, `/_faults`.
+//! The endpoints beside the API: `/metrics`, `/_topology`, `/_faults`.
 
 use std::sync::PoisonError;
 
@@ -14,7 +14,7 @@ use crate::topology;
 const JSON: &str = "application/json";
 
 impl Service {
-    /// Answers what is not below the API's base.
+    /// Responds to a request outside the API's base path.
     pub(crate) fn administer(&self, parts: &Parts, body: &[u8]) -> Reply {
         let path = parts.uri.path();
         match (path, parts.method.as_str()) {
@@ -42,7 +42,7 @@ impl Service {
         }
     }
 
-    /// Sets, lists and clears faults; without `--faults` there is nothing here.
+    /// Sets, lists and clears faults. Without `--faults`, the path does not exist.
     fn fault(&self, parts: &Parts, body: &[u8]) -> Reply {
         let Some(faults) = &self.faults else { return Reply::status(404) };
         let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! One HTTP connection: its time limits, TLS, and the reset that a fault can demand.
+//! One HTTP connection: its time limits, TLS, and the reset that a fault can cause.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,9 +18,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::server::Handler;
 
-/// How long a client may take to send a request's head, or to agree on TLS.
+/// The time limit for a request's head, and for the TLS handshake.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How many headers a request may have.
+/// The highest number of headers in a request.
 const MOST_HEADERS: usize = 100;
 
 /// Serves one connection until it ends or `stopped` changes.
@@ -31,7 +31,7 @@ pub(super) async fn connection<H: Handler>(
     handler: Arc<H>,
     stopped: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    // Answers are small and awaited: they should not wait for more to send.
+    // Responses are small and clients wait for them, so they are sent at once.
     let _ = stream.set_nodelay(true);
     let cut = Arc::new(AtomicBool::new(false));
     let stream = ResettableStream { stream, cut: Arc::clone(&cut) };
@@ -55,7 +55,7 @@ async fn requests<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static
         let (handler, cut) = (Arc::clone(&handler), Arc::clone(&cut));
         async move {
             let answer = handler.handle(request, peer).await;
-            // A reset, not an orderly end: see `ResettableStream`.
+            // The connection ends with a reset, not in order: see `ResettableStream`.
             cut.store(answer.is_err(), Ordering::Release);
             answer
         }
@@ -76,7 +76,7 @@ async fn requests<H: Handler, S: AsyncRead + AsyncWrite + Unpin + Send + 'static
     ended.map_err(io::Error::other)
 }
 
-/// A stream that ends with a reset when it was cut, as that of a server that died.
+/// A TCP stream that can end with a reset, as that of a server that died.
 #[derive(Debug)]
 struct ResettableStream {
     stream: TcpStream,
@@ -127,7 +127,7 @@ impl AsyncWrite for ResettableStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // An orderly end would come before the reset.
+        // A shutdown in order would be sent before the reset.
         if self.cut.load(Ordering::Acquire) {
             return Poll::Ready(Ok(()));
         }

@@ -1,8 +1,8 @@
-//! A body becomes the fields of a kind, with the servers' leniences and complaints.
+//! Deserialises a body to the fields of a kind, with the leniency and the error messages of the real servers.
 //!
 //! Fields that the kind does not have are ignored (10-bad-input, step 7), scalars turn into texts and texts into
-//! scalars where the servers' reader does so, and the first value that fits nowhere is told with its place and field
-//! (10-bad-input, step 6).
+//! scalars where the servers' reader does so, and the error for the first value that does not fit names its location
+//! and field (10-bad-input, step 6).
 
 use uuid::Uuid;
 
@@ -16,12 +16,12 @@ use crate::version::Version;
 
 const MODELS: &str = "org.midonet.cluster.rest_api.models";
 
-/// A body that has been read.
+/// The fields of an object as a body states them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Draft {
-    /// The type among the kind's types, empty for kinds without.
+    /// The object's type; empty for a kind without types.
     pub(crate) type_name: &'static str,
-    /// Whether the body said so by an older name, as 1.7 has for ports.
+    /// True if the body named the type by its older name, as 1.7 has for ports.
     pub(crate) older: bool,
     pub(crate) fields: Fields,
 }
@@ -34,13 +34,13 @@ impl Draft {
         }
     }
 
-    /// The value of a field, unless it is null.
+    /// Returns the value of a field, unless it is null.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         let value = self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
         value.filter(|value| **value != Value::Null)
     }
 
-    /// Sets a field. A null stays in the draft, since where a default would stand it is a value of its own.
+    /// Sets a field. The draft keeps a null, because a null is not the same as a missing field that has a default.
     pub(crate) fn set(&mut self, name: &'static str, value: Value) {
         self.fields.retain(|(known, _)| *known != name);
         self.fields.push((name, value));
@@ -111,7 +111,7 @@ fn not_a(model: &str, body: &Located) -> BodyError {
     }
 }
 
-/// The type that a body of a kind with types says it is (04-chain-rule, step 13).
+/// Returns the type that a body states, for a kind with types (04-chain-rule, step 13).
 fn type_of(
     kind: Kind,
     version: Version,
@@ -169,7 +169,7 @@ fn type_of(
     })
 }
 
-/// The Java class of a type of a kind.
+/// Returns the name of the Java class for a type of a kind.
 pub(crate) fn model_of(kind: Kind, type_name: &str) -> String {
     match (kind, type_name) {
         (_, "") => kind.model().to_owned(),
@@ -194,7 +194,7 @@ fn value(field: &Field, located: &Located, model: &str) -> Result<Value, BodyErr
         ValueType::Text => text(located, &chain)?.map_or(Value::Null, Value::text),
         ValueType::Flag => Value::Flag(flag(located, &chain)?),
         ValueType::Number => Value::Number(number(located, "int", &chain)?.unwrap_or(0)),
-        // As a Java byte, which is shown without its sign (not recorded).
+        // Stored as a Java byte, which is shown without its sign (not recorded).
         ValueType::Byte => Value::Number(number(located, "int", &chain)?.unwrap_or(0) & 0xFF),
         ValueType::OptionalNumber => {
             number(located, "java.lang.Integer", &chain)?.map_or(Value::Null, Value::Number)
@@ -272,7 +272,7 @@ fn flag(located: &Located, chain: &str) -> Result<bool, BodyError> {
 fn number(located: &Located, class: &str, chain: &str) -> Result<Option<i64>, BodyError> {
     let digits = match &located.value {
         Node::Null => return Ok(None),
-        // The servers cut fractions off.
+        // The servers drop the fraction.
         #[expect(
             clippy::cast_possible_truncation,
             reason = "what is too large saturates and is refused below"
@@ -381,7 +381,7 @@ fn word(located: &Located, name: &str, words: &[&str], chain: &str) -> Result<Va
     }))
 }
 
-/// The enumerations with words of their own for bad values (07-route, step 14).
+/// Returns the message for a bad value, for the enumerations that have their own (07-route, step 14).
 fn custom(name: &str) -> Option<BodyError> {
     match name {
         NEXT_HOP => Some(BodyError::Custom("This type of route is invalid.".to_owned())),

@@ -1,24 +1,24 @@
-//! A JSON reader that knows where it is, and complains in the words of the servers' own reader (Jackson 2.3).
+//! A JSON reader with the error messages and the locations of Jackson 2.3, the reader of the real servers.
 //!
-//! The words matter because clients see them (10-bad-input, steps 0, 2 and 6; 04-chain-rule, step 13), and so do the
-//! places: a value of an object is placed at the comma before its name, or at the name when it is the first.
+//! Clients see the messages (10-bad-input, steps 0, 2 and 6; 04-chain-rule, step 13) and the locations in them. The
+//! location of a value in an object is the comma before its name, or the name of the first value.
 
-/// What is wrong with a body.
+/// The reason why a body can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BodyError {
-    /// Nothing is there, or `null`.
+    /// The body is empty, or `null`.
     Empty,
-    /// It is no JSON.
+    /// The body is not JSON.
     NotJson(String),
-    /// It is JSON that nests deeper than is read here.
+    /// The body is JSON that is nested too deeply.
     TooDeep,
-    /// It is JSON, but not of the form that is wanted.
+    /// The body is JSON of the wrong form.
     Mapping(String),
-    /// A bad value for which the server has words of its own.
+    /// A bad value for which the server has its own message.
     Custom(String),
 }
 
-/// Where something is: line and column, both from 1.
+/// A location in a body: line and column, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) line: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// The place as the servers write it, with the address of a Java object that nobody can predict.
+    /// Returns the location as the servers write it. The address of the Java object is different in each real response.
     pub(crate) fn shown(self) -> String {
         format!(
             "[Source: java.io.ByteArrayInputStream@5ca1ab1e; line: {}, column: {}]",
@@ -35,7 +35,7 @@ impl Location {
     }
 }
 
-/// A value and where it is.
+/// A value and its location.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Located {
     pub(crate) value: Node,
@@ -47,7 +47,7 @@ pub(crate) struct Located {
 pub(crate) enum Node {
     Null,
     Flag(bool),
-    /// An integer, in its own digits.
+    /// An integer, as the digits that the body has.
     Integer(String),
     Fraction(f64),
     Text(String),
@@ -56,7 +56,7 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// What the servers call a token of this kind.
+    /// Returns Jackson's name for a token of this kind.
     pub(crate) fn token(&self) -> &'static str {
         match self {
             Node::Null => "VALUE_NULL",
@@ -71,10 +71,10 @@ impl Node {
     }
 }
 
-/// How deep values may nest.
+/// The highest nesting depth.
 const DEEPEST: usize = 128;
 
-/// Reads the first value of `bytes`; what follows it is not looked at, as the servers do.
+/// Reads the first value of `bytes`; like the servers, it ignores what follows.
 pub(crate) fn read(bytes: &[u8]) -> Result<Located, BodyError> {
     let mut reader = Reader { bytes, next: 0, line: 1, line_start: 0 };
     if reader.skip_space().is_none() {
@@ -97,7 +97,7 @@ impl Reader<'_> {
         self.bytes.get(self.next).copied()
     }
 
-    /// Where the next byte is.
+    /// Returns the location of the next byte.
     fn here(&self) -> Location {
         Location { line: self.line, column: self.next - self.line_start + 1 }
     }
@@ -117,7 +117,7 @@ impl Reader<'_> {
         None
     }
 
-    /// The next byte is not one that can be here.
+    /// Returns the error for a next byte that is not allowed here.
     fn unexpected(&mut self, expected: &str) -> BodyError {
         let rest = self.bytes.get(self.next..).unwrap_or_default();
         let text = String::from_utf8_lossy(rest.get(..rest.len().min(4)).unwrap_or_default()).into_owned();
@@ -324,7 +324,7 @@ impl Reader<'_> {
         }
         let digits =
             String::from_utf8_lossy(self.bytes.get(start..self.next).unwrap_or_default()).into_owned();
-        // Whether it is a number at all is asked of a reader that knows the grammar.
+        // serde_json knows the grammar of numbers.
         let Ok(number) = serde_json::from_str::<f64>(&digits) else {
             self.next = start;
             return Err(self.unexpected("Invalid numeric value"));

@@ -1,7 +1,7 @@
-//! Media types: which ones a resource has, which one an answer gets, and which ones a body may come in.
+//! Media types: those that a resource has, the one that a response gets, and those that a body may have.
 //!
-//! 5.x reads the whole `Accept` header as one type (16-lists, steps 12 to 19 and 22); 1.7 weighs a list. The
-//! sub-resources that 5.x declares by hand weigh as well.
+//! 5.x reads the whole `Accept` header as one type (16-lists, steps 12 to 19 and 22); 1.7 reads a list with weights.
+//! Some sub-resources of 5.x, which do not use its generic code, read a list as well.
 
 use crate::failure::Failure;
 use crate::schema::Kind;
@@ -10,32 +10,32 @@ use crate::version::{Negotiation, Version};
 /// Plain JSON.
 pub(crate) const JSON: &str = "application/json";
 
-/// A media type that a resource has, and whether it stands for an older form.
+/// A media type that a resource has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) name: String,
     pub(crate) older: bool,
 }
 
-/// What a media type is for.
+/// The purpose of a media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The answer about one thing.
+    /// A response with one object.
     One,
-    /// The answer about a collection.
+    /// A response with a collection.
     Many,
-    /// A body that a client sends.
+    /// A request's body.
     Body,
 }
 
-/// The revisions of a kind's media type, and where plain JSON does as well.
+/// The revisions of a kind's media type, and the purposes for which plain JSON is allowed as well.
 struct Revisions {
     name: &'static str,
-    /// Those of the older form first, as 1.7 lists them (16-lists, step 22: `*/*` gets Router-v1).
+    /// The revisions of the older representation, which 1.7 lists first (16-lists, step 22: `*/*` gets Router-v1).
     older: &'static [u8],
     current: &'static [u8],
     json: &'static [Purpose],
-    /// Whether plain JSON is of the older form (the README, for 1.7).
+    /// True if plain JSON has the older representation (the README, for 1.7).
     json_older: bool,
     /// A second name of the same type.
     alias: Option<&'static str>,
@@ -64,8 +64,8 @@ fn revisions_of(kind: Kind, version: Version) -> Revisions {
         Kind::Route => revisions("Route", &[1]),
         Kind::Chain => revisions("Chain", &[1]),
         Kind::TunnelZone => revisions("TunnelZone", &[1]),
-        // Neither these nor the lists of bindings nor one port group come as plain JSON (not recorded; what MidoNet
-        // declares).
+        // Hosts of tunnel zones, lists of bindings, and a single port group are not available as plain JSON (not
+        // recorded; MidoNet's declarations).
         Kind::TunnelZoneHost => {
             Revisions { json: &[], alias: Some("GreTunnelZoneHost"), ..revisions("TunnelZoneHost", &[1]) }
         }
@@ -82,7 +82,7 @@ fn revisions_of(kind: Kind, version: Version) -> Revisions {
     }
 }
 
-/// The media types of a kind for a use.
+/// Returns the media types of a kind for a purpose.
 pub(crate) fn offers(kind: Kind, version: Version, wanted: Purpose) -> Vec<Offer> {
     let revisions = revisions_of(kind, version);
     let infix = if wanted == Purpose::Many { "collection." } else { "" };
@@ -101,12 +101,12 @@ pub(crate) fn offers(kind: Kind, version: Version, wanted: Purpose) -> Vec<Offer
     offers
 }
 
-/// The media types of something that is no kind.
+/// Returns media types by their names, for a resource that is not a kind.
 pub(crate) fn named(names: &[&str]) -> Vec<Offer> {
     names.iter().map(|name| Offer { name: (*name).to_owned(), older: false }).collect()
 }
 
-/// The type that an answer gets under a version's way of reading `Accept`; 406 when there is none.
+/// Chooses the media type of a response from the `Accept` header; 406 if none fits.
 pub(crate) fn choose<'a>(
     how: Negotiation,
     accept: Option<&str>,
@@ -122,7 +122,7 @@ pub(crate) fn choose<'a>(
 fn exact<'a>(accept: Option<&str>, offers: &'a [Offer]) -> Option<&'a Offer> {
     let range = MediaRange::read(accept?)?;
     let fits = offers.iter().find(|offer| range.matches(&offer.name))?;
-    // Where a wildcard leaves the choice, these resources answer plain JSON (16-lists, steps 12 and 22).
+    // With a wildcard, these resources respond with plain JSON (16-lists, steps 12 and 22).
     Some(offers.iter().find(|offer| offer.name == JSON && range.matches(JSON)).unwrap_or(fits))
 }
 
@@ -131,7 +131,7 @@ fn weighed<'a>(accept: Option<&str>, offers: &'a [Offer]) -> Option<&'a Offer> {
         None | Some("") => vec![MediaRange { main: "*", sub: "*", weight: 1000 }],
         Some(list) => list.split(',').filter_map(MediaRange::read).collect(),
     };
-    // The heavier first, and among equals the more exact.
+    // The highest weight first; with equal weights, the more specific type first.
     ranges.sort_by_key(|range| (std::cmp::Reverse(range.weight), range.main == "*", range.sub == "*"));
     ranges
         .iter()
@@ -139,7 +139,7 @@ fn weighed<'a>(accept: Option<&str>, offers: &'a [Offer]) -> Option<&'a Offer> {
         .find_map(|range| offers.iter().find(|offer| range.matches(&offer.name)))
 }
 
-/// Whether a body came in an older form.
+/// Tells whether a body has the older representation.
 pub(crate) fn is_older(content_type: Option<&str>, offers: &[Offer]) -> bool {
     let range = content_type.and_then(MediaRange::read);
     offers
@@ -148,8 +148,8 @@ pub(crate) fn is_older(content_type: Option<&str>, offers: &[Offer]) -> bool {
         .is_some_and(|offer| offer.older)
 }
 
-/// Checks the type that a body came in. A generic resource of 5.x reads any JSON and then answers 406; everything else
-/// answers 415 (10-bad-input, steps 3 and 4).
+/// Checks the media type of a body. A generic resource of 5.x reads any JSON and then responds with 406; all others
+/// respond with 415 (10-bad-input, steps 3 and 4).
 pub(crate) fn check_body_type(
     generic: bool,
     content_type: Option<&str>,
@@ -167,12 +167,12 @@ pub(crate) fn check_body_type(
     }
 }
 
-/// What is wrong with a body's type.
+/// The reason why a body's media type is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContentTypeError {
-    /// It is JSON of a type that the resource does not take: 406, after the body was read.
+    /// A JSON type that the resource does not accept: 406, after the body was read.
     WrongJson,
-    /// Nothing reads it: 415.
+    /// A type that can't be read: 415.
     Unreadable,
 }
 
@@ -181,7 +181,7 @@ pub(crate) enum ContentTypeError {
 struct MediaRange<'a> {
     main: &'a str,
     sub: &'a str,
-    /// In thousandths.
+    /// The weight in thousandths.
     weight: u32,
 }
 

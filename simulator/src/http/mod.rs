@@ -1,4 +1,4 @@
-//! How requests come in and answers go out.
+//! HTTP: servers, connections, requests, and responses.
 
 pub(crate) mod admin;
 pub(crate) mod connection;

@@ -1,10 +1,10 @@
-//! Paths: what a request is about.
+//! Paths below the API's base, and query parameters.
 
 use percent_encoding::percent_decode_str;
 
 use crate::schema::Kind;
 
-/// What a path names.
+/// The resource that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Root,
@@ -14,23 +14,23 @@ pub(crate) enum Target {
     Tenant(String),
     /// A collection at the root.
     Collection(Kind),
-    /// One thing of a collection at the root.
+    /// One object of a collection at the root.
     Object(Kind, String),
-    /// What a thing holds: ports, routes, rules, hosts, members, addresses, bindings.
+    /// The collection that belongs to an object: ports, routes, rules, hosts, members, addresses, bindings.
     ChildCollection(Kind, String, Kind),
-    /// One of those, where it has no path of its own.
+    /// One object of such a collection, if it has no path at the root.
     Child(Kind, String, Kind, String),
-    /// The ports at the other ends of a device's links.
+    /// The peers of a device's ports.
     PeerPorts(Kind, String),
     /// A port's link.
     Link(String),
-    /// The groups that a port is in.
+    /// The port groups of a port.
     GroupsOf(String),
-    /// An address of a group: the group, the version, the address.
+    /// An address of an address group: the group, the IP version, the address.
     Address(String, String, String),
 }
 
-/// The collections at the root, by their path segment.
+/// The collections at the root.
 const COLLECTIONS: [Kind; 9] = [
     Kind::Router,
     Kind::Bridge,
@@ -43,7 +43,7 @@ const COLLECTIONS: [Kind; 9] = [
     Kind::PortGroup,
 ];
 
-/// Reads a path below the base; nothing when it leads nowhere. A slash at the end does not matter (16-lists, step 23).
+/// Reads a path below the base; none if no resource has it. A slash at the end is ignored (16-lists, step 23).
 pub(crate) fn read(path: &str) -> Option<Target> {
     let segments: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();

@@ -1,5 +1,5 @@
-//! What goes out: a reply as an HTTP response, whole, as a list that is written while the client takes it, or spoiled
-//! by a fault.
+//! Turns a reply into an HTTP response. The body is sent whole, as a list that is serialised while it is sent, or only
+//! in part because of a fault.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use super::reply::{Content, Reply, Representation};
 use super::serialize;
 use crate::object::Object;
 
-/// How much of a list is written at a time.
+/// The size in bytes of a part of a list that is serialised at a time.
 const PIECE: usize = 64 << 10;
 
-/// How long the part of a spoiled body has to leave before the connection ends.
+/// The time between the sent part of a body and the end of the connection.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The connection ends here: a fault wants it so.
+/// A fault resets the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the connection was cut, as a fault asked for")]
 pub(crate) struct ConnectionReset;
 
-/// Makes a response of a reply; `head` leaves the body out.
+/// Turns a reply into a response; without the body for a HEAD request.
 pub(crate) fn response(reply: Reply, head: bool) -> Response<ResponseBody> {
     let mut response = Response::new(match reply.content {
         Content::Nothing => ResponseBody::whole(Vec::new()),
@@ -60,7 +60,7 @@ pub(crate) fn response(reply: Reply, head: bool) -> Response<ResponseBody> {
     response
 }
 
-/// An answer's body.
+/// The body of a response.
 #[derive(Debug)]
 pub(crate) enum ResponseBody {
     Whole(Full<Bytes>),
@@ -74,7 +74,7 @@ impl ResponseBody {
     }
 }
 
-/// A list of objects on its way out.
+/// A list of objects that is being sent.
 #[derive(Debug)]
 pub(crate) struct List {
     objects: Vec<Arc<Object>>,
@@ -109,7 +109,7 @@ impl List {
     }
 }
 
-/// A body of which only a part is sent: then nothing comes any more, or the connection ends.
+/// A body of which only a part is sent; the connection then stalls or ends.
 #[derive(Debug)]
 pub(crate) struct Partial {
     sent: Bytes,
@@ -135,7 +135,7 @@ impl Body for ResponseBody {
             ResponseBody::Partial(spoiled) if !spoiled.sent.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut spoiled.sent)))))
             }
-            // Nobody wakes it: it ends when the client goes.
+            // Nothing wakes this task: it ends when the client closes the connection.
             ResponseBody::Partial(spoiled) if spoiled.stalls => Poll::Pending,
             ResponseBody::Partial(spoiled) => {
                 spoiled.pause.as_mut().poll(context).map(|()| Some(Err(ConnectionReset)))

@@ -1,4 +1,4 @@
-//! Objects become JSON, field after field of their kind's table.
+//! Serialises objects to JSON, field by field in the order of their kind's table.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use crate::object::{Object, Value};
 use crate::resources::router;
 use crate::schema::{Access, DefaultValue, Field, Kind, Row, applies};
 
-/// Writes an object as `form` has it, with links under `base`.
+/// Writes an object in a representation, with links under `base`.
 pub(crate) fn object(out: &mut Vec<u8>, object: &Object, form: Representation, base: &str) {
     let of = object.type_name();
     let mut first = true;
@@ -47,7 +47,7 @@ fn left_out(kind: Kind, name: &str) -> bool {
 fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Representation) {
     match field.name {
         "id" if object.get("id").is_none() => write_uuid(out, object.id),
-        // The older form of ports (the README: "port types Interior/Exterior").
+        // The older representation of ports (the README: "port types Interior/Exterior").
         "type" if form.older && object.kind == Kind::Port => {
             let side = if object.uuid("peerId").is_some() { "Interior" } else { "Exterior" };
             write_text(out, &format!("{side}{}", object.type_name()));
@@ -59,7 +59,7 @@ fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Represen
             }
             _ => out.extend_from_slice(b"[]"),
         },
-        // A length without its address is not kept (not recorded).
+        // A prefix length without its address is not stored (not recorded).
         name if lengthless(object, name) => write_unset(out, field.default),
         "networkAddress" if form.version.traits().network_of_address => match network(object) {
             Some(network) => write_text(out, &network.to_string()),
@@ -72,7 +72,7 @@ fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Represen
     }
 }
 
-/// Whether it is the length of an address of a rule that has none.
+/// Returns true if the field is the prefix length of an address that the rule does not have.
 fn lengthless(object: &Object, name: &str) -> bool {
     object.kind == Kind::Rule
         && name.strip_suffix("Length").is_some_and(|stem| match stem {
@@ -83,7 +83,7 @@ fn lengthless(object: &Object, name: &str) -> bool {
         })
 }
 
-/// The network that a router's port is in, by its own address (random1, steps 78 and 91 on 5.8).
+/// Returns the network address of a router's port, computed from the port's address (random1, steps 78 and 91 on 5.8).
 fn network(object: &Object) -> Option<Ipv4Addr> {
     let address: Ipv4Addr = object.text("portAddress")?.parse().ok()?;
     let length = u32::try_from(object.number("networkLength").unwrap_or(0)).ok()?;
@@ -154,7 +154,7 @@ fn write_uuid(out: &mut Vec<u8>, id: uuid::Uuid) {
     out.push(b'"');
 }
 
-/// A JSON text. Writing into a vector can't fail.
+/// Writes a JSON string. Writing into a vector can't fail.
 fn write_text(out: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(out, text);
 }
@@ -163,11 +163,12 @@ fn write_any(out: &mut Vec<u8>, json: &Json) {
     let _ = serde_json::to_writer(out, json);
 }
 
-/// Fills a path's `{field}`s in; `{{x}}` is a `{x}` that clients fill in.
+/// Writes a link: replaces each `{field}` of the path by the field's value. `{{x}}` becomes `{x}`, which clients
+/// replace.
 fn write_link(out: &mut Vec<u8>, object: &Object, path: &str, base: &str) {
     let start = out.len();
     out.push(b'"');
-    // The base came from a request's header, but only of letters that need no escape.
+    // The base came from a request's header, but it has only characters that need no escape.
     out.extend_from_slice(base.as_bytes());
     let mut rest = path;
     while let Some(open) = rest.find('{') {
@@ -198,7 +199,7 @@ fn write_part(out: &mut Vec<u8>, object: &Object, name: &str) -> bool {
     match object.get(name) {
         Some(Value::Uuid(id)) => out.extend_from_slice(id.to_string().as_bytes()),
         Some(Value::Number(number)) => write_number(out, *number),
-        // Only addresses are texts in paths, and they need no escape.
+        // The only strings in paths are addresses, and they need no escape.
         Some(Value::Text(text)) => out.extend_from_slice(text.replace(['"', '\\'], "").as_bytes()),
         None if name == "id" => out.extend_from_slice(object.id.to_string().as_bytes()),
         _ => return false,

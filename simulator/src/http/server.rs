@@ -1,4 +1,4 @@
-//! An HTTP server on a TCP address: the same for MidoNet's API, Keystone's and metrics.
+//! An HTTP server on a TCP address: the same one for MidoNet's API, for Keystone and for metrics.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const MAX_CONNECTIONS: usize = 4096;
 /// The time that requests in progress get to finish on shutdown.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
-/// An address that is listened on, before anything is served there.
+/// A listening socket on which nothing is served yet.
 #[derive(Debug)]
 pub(crate) struct Listener {
     listener: TcpListener,
@@ -99,7 +99,7 @@ async fn accept<H: Handler>(
                 }
                 Err(why) => {
                     tracing::warn!(%why, "a connection could not be accepted");
-                    // Out of descriptors, most likely: some connection has to end first.
+                    // The usual cause is a lack of file descriptors: wait for a connection to end.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },

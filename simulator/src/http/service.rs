@@ -1,4 +1,4 @@
-//! Requests become calls: reading, faults, tokens, and then the API.
+//! Handles a request to the MidoNet API: reads the body, applies faults, authenticates, and executes the call.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,27 +24,27 @@ use crate::fault::{Fault, FaultKind, Faults};
 use crate::http::path::Target;
 use crate::metrics::Metrics;
 
-/// Where the API is on the server.
+/// The base path of the API.
 pub(crate) const BASE: &str = "/midonet-api";
-/// The largest body that is taken.
+/// The size of the largest accepted body, in bytes.
 const LARGEST_BODY: usize = 16 << 20;
-/// The largest body whose sender is told that it is too large.
+/// The size of the largest body that is read to its end, so that the client gets a 413; in bytes.
 const LARGEST_DRAINED: usize = 256 << 20;
-/// How long a body may take to arrive.
+/// The time limit for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(15);
 
-/// What every connection shares.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) api: Api,
     pub(crate) authenticator: Authenticator,
-    /// The faults that are set, when any may be.
+    /// The faults that are set; none if clients can't set any.
     pub(crate) faults: Option<Mutex<Faults>>,
     pub(crate) metrics: Metrics,
-    /// Whether the whole state may be looked at.
+    /// True if `/_topology` is served.
     pub(crate) inspect: bool,
     pub(crate) scheme: &'static str,
-    /// The server's own address, for clients that do not say where they think it is.
+    /// The server's own address, for requests without a `Host` header.
     pub(crate) authority: String,
 }
 
@@ -61,7 +61,7 @@ impl Handler for Service {
         let outcome = self.reply(&parts, body, &mut struck).await;
         drop(in_flight);
         let took = started.elapsed();
-        // A cut answer has no status; 0 says so.
+        // A reset connection has no status; 0 stands for it.
         let status = outcome.as_ref().map_or(0, |reply| reply.status);
         let below = parts.uri.path().strip_prefix(BASE).unwrap_or(parts.uri.path());
         self.metrics.end(parts.method.as_str(), below, status, took);
@@ -93,7 +93,7 @@ async fn read_body(mut body: Incoming) -> Result<Bytes, u16> {
             } else if length > LARGEST_DRAINED {
                 break;
             } else {
-                // It is read on, so that a client that sends first and then listens hears why.
+                // The rest is read and dropped, so that a client that sends the whole body first gets the 413.
                 whole = BytesMut::new();
             }
         }
@@ -111,7 +111,7 @@ impl Service {
     ) -> Result<Reply, ConnectionReset> {
         let body = match read_body(body).await {
             Ok(body) => body,
-            // What is left of the body is not read: the connection ends with the answer.
+            // The rest of the body is not read: the connection ends after the response.
             Err(status) => {
                 let refusal = Reply::error(status, "The body is too large, or did not arrive.");
                 return Ok(refusal.header("connection", "close"));
@@ -128,7 +128,7 @@ impl Service {
         self.spoiled(&fault, parts, below, &body).await
     }
 
-    /// Answers with a fault.
+    /// Responds to a request that a fault strikes.
     async fn spoiled(
         &self,
         fault: &Fault,
@@ -226,7 +226,7 @@ fn unavailable() -> Reply {
     Reply::error(503, "The service is unavailable: a fault wants it so.").header("retry-after", "1")
 }
 
-/// An answer of which half comes.
+/// Turns a reply into one of which half the body is sent.
 fn half(mut reply: Reply, stalls: bool) -> Reply {
     let body = match reply.content {
         Content::Nothing | Content::Partial { .. } => Vec::new(),
@@ -243,7 +243,7 @@ fn half(mut reply: Reply, stalls: bool) -> Reply {
             body
         }
     };
-    // An answer without a body, such as a 201, gets one that never comes: 204 can't have any.
+    // A reply without a body, such as a 201, announces a body that is never sent. A 204 can't have a body.
     if reply.status == 204 {
         reply.status = 200;
     }
@@ -262,7 +262,7 @@ fn method(method: &hyper::Method) -> Method {
     }
 }
 
-/// The server's name in links: what the client called it by, if that is a name at all.
+/// Returns the server's name for links: the `Host` header if it is a valid name, else `own`.
 fn authority<'a>(headers: &'a HeaderMap, own: &'a str) -> &'a str {
     let sane = |name: &&str| {
         !name.is_empty()

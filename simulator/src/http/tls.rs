@@ -10,23 +10,23 @@ use tokio_rustls::TlsAcceptor;
 /// A certificate with its key, as PEM files.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// The certificate, and those that vouch for it.
+    /// The file of the certificate, with the intermediate certificates after it.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// The file of the private key.
     pub key: PathBuf,
 }
 
-/// Why a certificate can't be used.
+/// The error for a certificate or a key that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{path} can't be used for TLS: {why}")]
 pub struct TlsError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 
-/// Reads a certificate and its key.
+/// Reads a certificate and its key from their files.
 pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
     fn bad(path: &Path, why: impl ToString) -> TlsError {
         TlsError { path: path.to_owned(), why: why.to_string() }

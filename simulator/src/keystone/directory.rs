@@ -1,6 +1,6 @@
-//! What Keystone knows: users from the file, projects (v2.0: tenants), and the tokens that it gave out.
+//! Keystone's data: users from the file, projects (v2.0: tenants), and the issued tokens.
 //!
-//! Projects outlive the process when there is a state directory; tokens do not.
+//! With a state directory, projects survive a restart; tokens do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -17,17 +17,17 @@ use uuid::Uuid;
 
 use crate::auth::Users;
 
-/// The namespace of the ids that follow from names.
+/// The namespace of ids that are derived from names.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d69_646f_666f_726d_6b65_7973_746f_6e65);
 /// The file of projects in a state directory.
 const FILE: &str = "keystone.json";
 
-/// An id that follows from a name: the same in every run.
+/// Returns the id that is derived from a name: the same in every run.
 pub(super) fn id_of(kind: &str, name: &str) -> String {
     Uuid::new_v5(&NAMESPACE, format!("{kind}/{name}").as_bytes()).simple().to_string()
 }
 
-/// Why the state of the embedded Keystone can't be used.
+/// The error for a state of the embedded Keystone that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeystoneStateError {
@@ -58,18 +58,18 @@ pub(super) struct Project {
     pub(super) name: String,
     pub(super) description: Json,
     pub(super) enabled: bool,
-    /// What else somebody sent.
+    /// Other fields that a client sent.
     pub(super) extra: Map<String, Json>,
 }
 
-/// A token that was given out.
+/// An issued token.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token {
     pub(super) id: String,
     pub(super) user: String,
-    /// The id of the project that it is for, if any.
+    /// The id of the token's project, if it has one.
     pub(super) project: Option<String>,
-    /// How its bearer proved who he is.
+    /// The authentication methods, the last one first.
     pub(super) methods: Vec<&'static str>,
     pub(super) audit_ids: Vec<String>,
     pub(super) issued: Timestamp,
@@ -77,27 +77,27 @@ pub(super) struct Token {
     revoked: bool,
 }
 
-/// Why a token can't be used.
+/// The reason why a token can't be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadToken {
-    /// It never was one.
+    /// No such token was issued.
     Unknown,
-    /// It was one.
+    /// The token is expired or revoked, or its project is disabled or deleted.
     Invalid,
 }
 
-/// Why a project can't be made or changed.
+/// The reason why a project can't be created or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ProjectError {
-    /// Its name is another's.
+    /// Another project has the name.
     Taken,
-    /// There is none with this id.
+    /// No project has this id.
     Missing,
     /// The file can't be written.
     NotWritten(String),
 }
 
-/// Everything.
+/// The data of a Keystone.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) users: Users,
@@ -107,14 +107,14 @@ pub(super) struct Directory {
     file: Option<PathBuf>,
 }
 
-/// What a file holds.
+/// The content of the file in the state directory.
 #[derive(Serialize, Deserialize)]
 struct StateFile {
     projects: Vec<Project>,
 }
 
 impl Directory {
-    /// The users' tenants, and what the state directory kept.
+    /// Reads the stored projects, and adds the users' tenants.
     pub(super) fn open(
         users: Users,
         lifetime: Duration,
@@ -138,7 +138,7 @@ impl Directory {
         Ok(Directory { users, projects, tokens: BTreeMap::new(), lifetime, file })
     }
 
-    /// All projects, by id.
+    /// Returns all projects in the order of their ids.
     pub(super) fn projects(&self) -> impl Iterator<Item = &Project> {
         self.projects.values()
     }
@@ -151,7 +151,7 @@ impl Directory {
         self.projects.values().find(|project| project.name == name)
     }
 
-    /// What a user is in a project.
+    /// Returns a user's roles in a project.
     pub(super) fn roles(&self, user: &str, project: &Project) -> &[String] {
         let user = self.users.users.iter().find(|known| known.name == user);
         user.and_then(|user| user.tenants.get(&project.name)).map_or(&[], Vec::as_slice)
@@ -190,7 +190,7 @@ impl Directory {
         Ok(after)
     }
 
-    /// Takes a project away; its tokens are worth nothing from then on.
+    /// Deletes a project; its tokens become invalid.
     pub(super) fn delete(&mut self, id: &str) -> Result<(), ProjectError> {
         let project = self.projects.remove(id).ok_or(ProjectError::Missing)?;
         if let Err(why) = self.keep() {
@@ -200,7 +200,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Writes the projects: to a new file that takes the old one's place, so that one of them is always whole.
+    /// Writes the projects to a new file, which then replaces the old one, so that the file is always complete.
     fn keep(&self) -> Result<(), ProjectError> {
         let Some(file) = &self.file else { return Ok(()) };
         let write = || -> std::io::Result<()> {
@@ -218,7 +218,7 @@ impl Directory {
         write().map_err(|why| ProjectError::NotWritten(why.to_string()))
     }
 
-    /// Gives out a token. One that stands on another ends with it.
+    /// Issues a token. A token that was issued for another token expires with it.
     pub(super) fn issue(&mut self, user: &str, project: Option<&str>, parent: Option<&Token>) -> Token {
         let now = whole_seconds(Timestamp::now());
         let later = now.checked_add(self.lifetime).unwrap_or(Timestamp::MAX);
@@ -238,14 +238,14 @@ impl Directory {
             expires: parent.map_or(later, |parent| parent.expires),
             revoked: false,
         };
-        // Long dead ones are forgotten.
+        // Tokens that expired more than a day ago are dropped.
         let day = Duration::from_secs(24 * 3600);
         self.tokens.retain(|_, token| token.expires.checked_add(day).is_ok_and(|end| end > now));
         self.tokens.insert(token.id.clone(), token.clone());
         token
     }
 
-    /// A token that is worth something.
+    /// Returns a valid token.
     pub(super) fn token(&self, id: &str) -> Result<&Token, BadToken> {
         let token = self.tokens.get(id).ok_or(BadToken::Unknown)?;
         let project = token.project.as_ref().map(|id| self.projects.get(id));
@@ -263,7 +263,7 @@ impl Directory {
         }
     }
 
-    /// Whether this is the token that never ends.
+    /// Returns true if this is the admin token.
     pub(super) fn is_admin_token(&self, id: &str) -> bool {
         self.users.admin_token.as_ref().is_some_and(|token| token.as_bytes().ct_eq(id.as_bytes()).into())
     }
@@ -284,12 +284,12 @@ fn read_projects(file: &Path) -> Result<Vec<Project>, KeystoneStateError> {
     Ok(stored.map_err(damaged)?.projects)
 }
 
-/// Keystone's tokens count in whole seconds.
+/// Drops the fraction of a second, as Keystone's tokens do.
 fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-/// A time as Keystone writes it.
+/// Writes a time as Keystone does.
 pub(super) fn shown(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }

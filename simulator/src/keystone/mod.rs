@@ -1,8 +1,8 @@
 //! The embedded Keystone: the part of Identity v2.0 and v3 that tenants need.
 //!
-//! v3 answers as Keystone 30 does, v2.0 as Keystone 12, the last that had it; `tests/keystone.rs` plays the same
-//! requests against the real ones. Where those crash (a project without `project` in its body; a name that is taken, in
-//! a PATCH), this one answers 400 and 409.
+//! v3 responds as Keystone 30 does, v2.0 as Keystone 12, the last release with v2.0; `tests/keystone.rs` plays the same
+//! requests against the real ones. Where the real ones crash (a body without `project`; a PATCH with the name of
+//! another project), this one responds with 400 and 409.
 
 mod directory;
 mod v2;
@@ -29,21 +29,21 @@ use crate::http::response::{ConnectionReset, ResponseBody, response};
 use crate::http::server::{Handler, HttpServer, Listener};
 use crate::server::StartError;
 
-/// The largest body that Keystone reads.
+/// The size of the largest accepted body, in bytes.
 const LARGEST_BODY: usize = 114_688;
-/// How long a body may take to arrive.
+/// The time limit for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// What to serve, and where.
+/// The options of the embedded Keystone.
 #[derive(Debug, Clone)]
 pub struct KeystoneOptions {
-    /// Where to listen; port 0 takes any free one.
+    /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// Who may log in.
+    /// The users, with their tenants.
     pub users: Users,
-    /// How long a token lasts.
+    /// The lifetime of a token.
     pub lifetime: Duration,
-    /// Where projects are kept; without one they end with the server.
+    /// The directory for the projects; without one, they end with the server.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -70,7 +70,7 @@ impl KeystoneServer {
 /// Starts a Keystone on the caller's runtime.
 ///
 /// # Errors
-/// When the address can't be listened on, or the state can't be used.
+/// When the server can't listen on the address, or the state can't be used.
 pub async fn start_keystone(options: KeystoneOptions) -> Result<KeystoneServer, StartError> {
     let directory = Directory::open(options.users, options.lifetime, options.state_dir.as_deref());
     let directory = Mutex::new(directory.map_err(StartError::KeystoneState)?);
@@ -80,11 +80,11 @@ pub async fn start_keystone(options: KeystoneOptions) -> Result<KeystoneServer, 
     Ok(KeystoneServer { url, http })
 }
 
-/// What every connection shares.
+/// The state that all connections share.
 #[derive(Debug)]
 struct Keystone {
     directory: Mutex<Directory>,
-    /// Where it is, for its own catalog.
+    /// Keystone's own URL, for its service catalog.
     url: String,
 }
 
@@ -97,7 +97,7 @@ struct Call<'a> {
     token: Option<&'a str>,
     subject: Option<&'a str>,
     body: Body,
-    /// Where the client thinks that it is.
+    /// The base URL as the client sees it.
     base: String,
 }
 
@@ -180,7 +180,7 @@ impl Keystone {
 }
 
 impl Call<'_> {
-    /// The body, where one is wanted.
+    /// Returns the body, which has to be a JSON object.
     fn object(&self) -> Outcome<&serde_json::Map<String, Json>> {
         match &self.body {
             Body::Object(map) => Ok(map),
@@ -190,17 +190,17 @@ impl Call<'_> {
     }
 }
 
-/// An answer, or a refusal that ends the matter.
+/// A reply, or a refusal.
 type Outcome<T = Reply> = Result<T, Box<Reply>>;
 
-/// Who sends a request.
+/// The sender of a request.
 enum Caller {
-    /// The bearer of the token that never ends.
+    /// A client with the admin token.
     Admin,
     Bearer(Token),
 }
 
-/// Whoever shows a token that is worth something.
+/// Returns the sender of a request with a valid token.
 fn caller(directory: &Directory, token: Option<&str>) -> Option<Caller> {
     let token = token?;
     if directory.is_admin_token(token) {
@@ -209,7 +209,7 @@ fn caller(directory: &Directory, token: Option<&str>) -> Option<Caller> {
     directory.token(token).ok().cloned().map(Caller::Bearer)
 }
 
-/// Whether somebody may do what is not for everybody.
+/// Returns true if the sender is an administrator.
 fn is_admin(directory: &Directory, caller: &Caller) -> bool {
     match caller {
         Caller::Admin => true,
@@ -221,7 +221,7 @@ fn is_admin(directory: &Directory, caller: &Caller) -> bool {
     }
 }
 
-/// An error as Keystone words it.
+/// Returns an error as Keystone words it.
 fn error(status: u16, message: &str) -> Box<Reply> {
     let title = match status {
         400 => "Bad Request",
@@ -237,7 +237,7 @@ fn error(status: u16, message: &str) -> Box<Reply> {
     Box::new(Reply::json(status, "application/json", &body))
 }
 
-/// A body that lacks something.
+/// Returns the error for a body that lacks a field.
 fn missing(what: &str, target: &str) -> Box<Reply> {
     let message = format!(
         "Expecting to find {what} in {target}. The server could not comply with the request since it is either \

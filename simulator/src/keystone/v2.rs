@@ -90,7 +90,7 @@ impl Keystone {
         Ok(reply(200, &self.access(&directory, &token)))
     }
 
-    /// Refuses whoever is no administrator.
+    /// Refuses a sender who is not an administrator.
     fn require_admin_v2(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
         let caller = caller(directory, call.token).ok_or_else(|| unauthorized(&call.base))?;
         if is_admin(directory, &caller) { Ok(()) } else { Err(forbidden(action)) }
@@ -113,7 +113,7 @@ impl Keystone {
         Ok(Reply::status(204))
     }
 
-    /// All tenants, from a marker on and up to a limit; or the one of a name.
+    /// Lists the tenants after a marker up to a limit, or returns the tenant with a name.
     fn tenants(&self, call: &Call<'_>) -> Outcome {
         let directory = self.lock();
         self.require_admin_v2(&directory, call, "admin_required")?;

@@ -10,12 +10,12 @@ use super::{
 use crate::http::path::query;
 use crate::http::reply::Reply;
 
-/// What each role brings along.
+/// The role that each role implies.
 const IMPLIED: [(&str, &str); 3] = [("admin", "manager"), ("manager", "member"), ("member", "reader")];
-/// The ways in which one can prove who one is.
+/// The authentication methods that the error about an unsupported method lists.
 const METHODS: [&str; 7] =
     ["external", "password", "token", "oauth1", "mapped", "application_credential", "ec2credential"];
-/// What counts as true and as false.
+/// The strings that Keystone accepts as a boolean.
 const FLAGS: [&str; 19] = [
     "True", "TRUE", "true", "False", "FALSE", "false", "", "1", "0", "y", "Y", "n", "N", "on", "ON", "off",
     "OFF", "yes", "no",
@@ -114,18 +114,18 @@ impl Keystone {
         Ok(reply(201, &self.token_json(&directory, &token)).header("x-subject-token", token.id))
     }
 
-    /// Whoever asks, or the refusal of somebody without a token.
+    /// Returns the sender of a request, or refuses a request without a valid token.
     fn caller_of(&self, directory: &Directory, call: &Call<'_>) -> Outcome<Caller> {
         caller(directory, call.token).ok_or_else(|| unauthorized(&format!("{}/v3", call.base)))
     }
 
-    /// Whoever asks, if he may do so.
+    /// Refuses a sender who is not an administrator.
     fn require_admin(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
         let caller = self.caller_of(directory, call)?;
         if is_admin(directory, &caller) { Ok(()) } else { Err(forbidden(action)) }
     }
 
-    /// The token that a request is about, if its sender may know of it: administrators all, others their own.
+    /// Returns the token that a request is about. Administrators have access to all tokens, others to their own.
     fn subject(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<Token> {
         let caller = self.caller_of(directory, call)?;
         let unknown = "Could not recognize Fernet token";
@@ -283,7 +283,7 @@ impl Keystone {
     }
 }
 
-/// The user whose name and password a body has.
+/// Returns the user whose name and password a body has.
 fn password(directory: &Directory, identity: &Json, refused: impl Fn() -> Box<Reply>) -> Outcome<String> {
     let user = identity.get("password").ok_or_else(|| missing("password", "identity"))?.get("user");
     let user = user.ok_or_else(|| missing("user", "password"))?;
@@ -307,7 +307,7 @@ fn password(directory: &Directory, identity: &Json, refused: impl Fn() -> Box<Re
     user.map(|user| user.name.clone()).ok_or_else(refused)
 }
 
-/// The project that a scope names.
+/// Returns the project that a scope names.
 fn scoped<'a>(directory: &'a Directory, scope: &Json) -> Option<&'a Project> {
     match scope.get("id").and_then(Json::as_str) {
         Some(id) => directory.project(id),
@@ -315,7 +315,7 @@ fn scoped<'a>(directory: &'a Directory, scope: &Json) -> Option<&'a Project> {
     }
 }
 
-/// Roles with all that they bring along.
+/// Returns roles with the roles that they imply.
 fn with_implied(direct: &[String]) -> Vec<&str> {
     let mut roles: Vec<&str> = direct.iter().map(String::as_str).collect();
     for (role, implied) in IMPLIED {
@@ -342,7 +342,7 @@ pub(super) fn project_json(project: &Project, base: &str) -> Json {
     Json::Object(map)
 }
 
-/// Takes over what a body says.
+/// Sets the fields of a project that a body has.
 pub(super) fn fill(project: &mut Project, given: &Map<String, Json>) {
     for (name, value) in given {
         match (name.as_str(), value) {
@@ -360,7 +360,7 @@ pub(super) fn fill(project: &mut Project, given: &Map<String, Json>) {
     }
 }
 
-/// What is wrong with a project's fields.
+/// Checks the fields of a project.
 fn check(given: &Map<String, Json>) -> Outcome<()> {
     if let Some(name) = given.get("name") {
         let why = match name {

@@ -21,7 +21,7 @@ pub(crate) const TABLE: &[Row] = &[
     link("uri", "/ip_addr_groups/{id}"),
 ];
 
-/// The versions of addresses, by which their bodies are told apart.
+/// The IP versions of addresses, which are the types of their bodies.
 pub(crate) const VERSIONS: &[&str] = &["4", "6"];
 
 pub(crate) const ADDRESS_TABLE: &[Row] = &[
@@ -33,7 +33,8 @@ pub(crate) const ADDRESS_TABLE: &[Row] = &[
     link("uri", "/ip_addr_groups/{ipAddrGroupId}/versions/{version}/ip_addrs/{addr}"),
 ];
 
-/// A group takes its addresses. On 1.7 it takes the rules that match it; on 5.x they stay (14-groups, steps 15 to 18).
+/// Deletes what belongs to an address group: its addresses and, on 1.7, the rules that match it; on 5.x these stay
+/// (14-groups, steps 15 to 18).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     delete_referring(change, version, id, "ipAddrGroupId", Kind::IpAddrGroupAddr);
     if version.traits().is_1x {

@@ -39,7 +39,7 @@ pub(crate) const TABLE: &[Row] = &[
     link("ports", "/bridges/{id}/ports"),
 ];
 
-/// A bridge takes its ports, with links and bindings (13-host-binding, step 26).
+/// Deletes what belongs to a bridge: its ports with their links and bindings (13-host-binding, step 26).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     delete_referring(change, version, id, "deviceId", Kind::Port);
 }

@@ -1,4 +1,4 @@
-//! Chains (04-chain-rule). The rules of a chain are kept by rank, which the rules carry themselves.
+//! Chains (04-chain-rule). The order of a chain's rules is that of their ranks, a field of the rules.
 
 use uuid::Uuid;
 
@@ -17,11 +17,11 @@ pub(crate) const TABLE: &[Row] = &[
     link("uri", "/chains/{id}"),
 ];
 
-/// The fields by which chains filter what goes through a device.
+/// The fields of a device or a port that name its filter chains.
 const FILTERS: [&str; 4] = ["inboundFilterId", "outboundFilterId", "localRedirectChainId", "forwardChainId"];
 
-/// A chain takes its rules and the jumps to it (04-chain-rule, steps 26 to 29), and no longer filters anything
-/// (08-filters, steps 5 and 6).
+/// Deletes what belongs to a chain: its rules and the rules that jump to it (04-chain-rule, steps 26 to 29). Devices
+/// and ports lose it as their filter (08-filters, steps 5 and 6).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     delete_referring(change, version, id, "chainId", Kind::Rule);
     delete_referring(change, version, id, "jumpChainId", Kind::Rule);

@@ -26,7 +26,7 @@ pub(crate) const TABLE: &[Row] = &[
     link("ports", "/hosts/{id}/ports"),
 ];
 
-/// A host takes its memberships in tunnel zones.
+/// Deletes what belongs to a host: its memberships in tunnel zones.
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     delete_referring(change, version, id, "hostId", Kind::TunnelZoneHost);
 }

@@ -6,7 +6,7 @@ pub(crate) const TABLE: &[Row] = &[
     uuid("id").hidden().row(),
     uuid("hostId").row(),
     uuid("portId").row(),
-    // 5.x binds a port to no interface (step 16).
+    // 5.x accepts a binding without an interface (step 16).
     text("interfaceName").row(),
     link("host", "/hosts/{hostId}"),
     link("port", "/ports/{portId}"),

@@ -23,7 +23,7 @@ const V5: Versions = Versions::V5;
 const V5_8: Versions = Versions::V5_8;
 const ON_BRIDGE: &[&str] = &[BRIDGE];
 const ON_ROUTER: &[&str] = &[ROUTER];
-/// Step 6 of 05-router-port.
+/// The constraints on the addresses of a router's port (05-router-port, step 6).
 const ADDRESS: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::Address)];
 
 pub(crate) const TABLE: &[Row] = &[
@@ -48,7 +48,7 @@ pub(crate) const TABLE: &[Row] = &[
     number("networkLength", 0).of(ON_ROUTER).checked(PREFIX).row(),
     text("portAddress").of(ON_ROUTER).checked(ADDRESS).row(),
     text("portMac").of(ON_ROUTER).row(),
-    // What 1.7 shows of a router port's form on a bridge's port (03-bridge, step 7).
+    // The fields of a router's port that 1.7 shows on a bridge's port as well (03-bridge, step 7).
     text("networkAddress").of(ON_BRIDGE).on(V1).by_server().row(),
     number("networkLength", -1).of(ON_BRIDGE).on(V1).by_server().row(),
     text("portAddress").of(ON_BRIDGE).on(V1).by_server().row(),
@@ -82,9 +82,9 @@ const fn optional(name: &'static str) -> Row {
     other(name, ValueType::OptionalNumber, DefaultValue::Null).of(ON_ROUTER).on(V5_8).row()
 }
 
-/// A port takes the routes through it (07-route, steps 19 and 20), its link, its memberships and its binding
-/// (13-host-binding, steps 18 to 22). Rules keep naming it (09-nat-rules, steps 16 to 18). On 1.7 a black hole belongs
-/// to its router and stays, whatever port it names (not recorded; 1.7 keeps such routes with the router).
+/// Deletes what belongs to a port: the routes through it (07-route, steps 19 and 20), its link, its memberships and its
+/// binding (13-host-binding, steps 18 to 22). Rules that name the port stay (09-nat-rules, steps 16 to 18). On 1.7 a
+/// BlackHole route that names the port stays with its router (not recorded).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     unlink(change, id);
     for route in change.referring(id, "nextHopPort", Kind::Route) {

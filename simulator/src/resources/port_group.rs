@@ -28,8 +28,8 @@ pub(crate) const PORT_TABLE: &[Row] = &[
     link("port", "/ports/{portId}"),
 ];
 
-/// A group takes its memberships. On 1.7 it takes the rules that match it; on 5.x they stay (14-groups, steps 15 to
-/// 18).
+/// Deletes what belongs to a port group: its memberships and, on 1.7, the rules that match it; on 5.x these stay
+/// (14-groups, steps 15 to 18).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     delete_referring(change, version, id, "portGroupId", Kind::PortGroupPort);
     if version.traits().is_1x {

@@ -40,10 +40,10 @@ pub(crate) const TABLE: &[Row] = &[
     link_on("bgpPeers", "/routers/{id}/bgp_peers", V5, &[]),
 ];
 
-/// What the older forms of 1.7 leave out (16-lists, step 22; 10-bad-input, step 13).
+/// The fields that the older representation of 1.7 omits (16-lists, step 22; 10-bad-input, step 13).
 pub(crate) const NOT_IN_V1_FORM: &[&str] = &["loadBalancerId", "loadBalancer"];
 
-/// A router takes its ports and routes, with links and bindings (12-tenant-abrupt, steps 19 to 32).
+/// Deletes what belongs to a router: its ports and routes, with links and bindings (12-tenant-abrupt, steps 19 to 32).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     delete_referring(change, version, id, "deviceId", Kind::Port);
     delete_referring(change, version, id, "routerId", Kind::Route);

@@ -37,7 +37,7 @@ pub(crate) const HOST_TABLE: &[Row] = &[
     link_on("host", "/hosts/{hostId}", V5, &[]),
 ];
 
-/// A zone takes its hosts' memberships.
+/// Deletes what belongs to a tunnel zone: the memberships of its hosts.
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     delete_referring(change, version, id, "tunnelZoneId", Kind::TunnelZoneHost);
 }

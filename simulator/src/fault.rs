@@ -80,13 +80,13 @@ impl Fault {
     /// Returns what is wrong with the fault, if anything.
     fn problem(&self) -> Option<String> {
         if !self.path.starts_with('/') {
-            Some(format!("the path {:?} has to start with a slash", self.path))
+            Some(format!("the path {:?} must start with a slash", self.path))
         } else if self.nth == 0 {
-            Some("nth counts from 1".to_owned())
+            Some("nth must be at least 1".to_owned())
         } else if self.per_mille > 1000 {
-            Some("per_mille is at most 1000".to_owned())
+            Some("per_mille must be at most 1000".to_owned())
         } else if self.milliseconds > 600_000 {
-            Some("milliseconds is at most 600000".to_owned())
+            Some("milliseconds must be at most 600000".to_owned())
         } else {
             None
         }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nth_is_struck_and_those_after_it() {
+    fn a_fault_strikes_from_the_nth_match_on() {
         let mut faults = Faults::default();
         let id =
             faults.add(fault(r#"{"fault": "reset-after", "method": "post", "nth": 3, "times": 2}"#)).unwrap();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_repeats_itself() {
+    fn the_same_seed_gives_the_same_failures() {
         let run = |seed: u64| -> Vec<bool> {
             let mut faults = Faults::default();
             let text = format!(r#"{{"fault": "delay", "times": 0, "per_mille": 300, "seed": {seed}}}"#);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_faults_are_refused() {
         let mut faults = Faults::default();
         for bad in [
             r#"{"fault": "delay", "path": "routers"}"#,

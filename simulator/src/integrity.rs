@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_stand_where_they_were_put() {
+    fn rules_are_at_their_positions() {
         let chain = Uuid::from_u128(1);
         let mut state = State::default();
         let mut model: Vec<u128> = Vec::new();

@@ -118,7 +118,7 @@ impl Ticket {
     pub(crate) async fn wait(self) -> Result<(), String> {
         match self.0 {
             None => Ok(()),
-            Some(done) => done.await.unwrap_or_else(|_| Err("the writing thread is gone".to_owned())),
+            Some(done) => done.await.unwrap_or_else(|_| Err("the writing thread has ended".to_owned())),
         }
     }
 }
@@ -132,7 +132,8 @@ impl Journal {
         let counter = Counter::open(&directory.join(COUNT_FILE))?;
         // redb has assertions on what it reads; a damaged file must not end the process.
         let opened = catch_unwind(AssertUnwindSafe(|| load(&path, version, counter.known)));
-        let (database, objects) = opened.unwrap_or_else(|_| Err(damaged(&path, "it makes no sense")))?;
+        let (database, objects) =
+            opened.unwrap_or_else(|_| Err(damaged(&path, "the database can't be read")))?;
         let (waiting, batches) = mpsc::channel();
         let broken = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&broken);
@@ -185,7 +186,7 @@ impl Counter {
         let known = match (length, half(0..8), half(8..16)) {
             (0, ..) => 0,
             (16, Some(known), Some(complement)) if known == !complement => known,
-            _ => return Err(damaged(path, "it holds no number")),
+            _ => return Err(damaged(path, "the number of commits can't be read")),
         };
         Ok(Counter { file, known })
     }
@@ -211,7 +212,7 @@ fn load(path: &Path, version: Version, acknowledged: u64) -> Result<(Database, V
     };
     match database.check_integrity() {
         Ok(true) => {}
-        Ok(false) => return Err(damaged(path, "its checksums do not hold")),
+        Ok(false) => return Err(damaged(path, "its checksums are wrong")),
         Err(why) => return Err(damaged(path, why)),
     }
     check_version(&database, path, version)?;
@@ -228,7 +229,7 @@ fn load(path: &Path, version: Version, acknowledged: u64) -> Result<(Database, V
     for entry in table.iter().map_err(|why| damaged(path, why))? {
         let (key, value) = entry.map_err(|why| damaged(path, why))?;
         let object = Object::from_stored(key.value(), value.value());
-        objects.push(object.map_err(|why| damaged(path, format!("record {} is {why}", key.value())))?);
+        objects.push(object.map_err(|why| damaged(path, format!("record {}: {why}", key.value())))?);
     }
     drop(table);
     drop(reading);

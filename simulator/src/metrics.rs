@@ -71,12 +71,12 @@ impl Default for Metrics {
         let faults = Family::default();
         let in_flight = Gauge::default();
         let logins_refused = Counter::default();
-        registry.register("requests", "Requests that were answered", requests.clone());
-        registry.register("request_duration_seconds", "How long answers took", durations.clone());
-        registry.register("objects", "Objects that are held", objects.clone());
+        registry.register("requests", "Requests by method, resource and status", requests.clone());
+        registry.register("request_duration_seconds", "Durations of requests", durations.clone());
+        registry.register("objects", "Objects in the state", objects.clone());
         registry.register("faults", "Requests that a fault struck", faults.clone());
-        registry.register("requests_in_flight", "Requests that are being answered", in_flight.clone());
-        registry.register("logins_refused", "Logins that were refused", logins_refused.clone());
+        registry.register("requests_in_flight", "Requests in progress", in_flight.clone());
+        registry.register("logins_refused", "Refused logins", logins_refused.clone());
         Metrics { registry, requests, durations, objects, faults, in_flight, logins_refused }
     }
 }

@@ -122,21 +122,22 @@ impl Object {
 
     /// Deserialises an object that [`Object::to_stored`] wrote.
     pub(crate) fn from_stored(sequence: u64, bytes: &[u8]) -> Result<Object, String> {
-        let text = std::str::from_utf8(bytes).map_err(|_| "not text".to_owned())?;
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         let mut lines = text.splitn(3, '\n');
         let (Some(class), Some(id), Some(body)) = (lines.next(), lines.next(), lines.next()) else {
-            return Err("cut short".to_owned());
+            return Err("it is incomplete".to_owned());
         };
         let kind = Kind::ALL.into_iter().find(|kind| kind.class() == class);
-        let kind = kind.ok_or_else(|| format!("of an unknown kind {class:?}"))?;
-        let id: Uuid = id.parse().map_err(|_| format!("with a bad id {id:?}"))?;
+        let kind = kind.ok_or_else(|| format!("its kind {class:?} is unknown"))?;
+        let id: Uuid = id.parse().map_err(|_| format!("its id {id:?} is not a UUID"))?;
         let map: Map<String, Json> = serde_json::from_str(body).map_err(|why| why.to_string())?;
         let mut fields = Fields::with_capacity(map.len());
         for (name, json) in &map {
-            let field = stored_field(kind, name).ok_or_else(|| format!("with an unknown field {name:?}"))?;
+            let field = stored_field(kind, name).ok_or_else(|| format!("its field {name:?} is unknown"))?;
             fields.push((
                 field.name,
-                Value::from_json(field.value_type, json).ok_or_else(|| format!("with a bad {name:?}"))?,
+                Value::from_json(field.value_type, json)
+                    .ok_or_else(|| format!("its field {name:?} has a bad value"))?,
             ));
         }
         Ok(Object { kind, id, sequence, fields: fields.into_boxed_slice() })

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_change_leaves_nothing() {
+    fn a_dropped_transaction_is_rolled_back() {
         let mut state = State::default();
         let mut change = state.begin();
         change.create(port(1, 9));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_once_an_object() {
+    fn a_transaction_has_one_change_for_each_object() {
         let mut state = State::default();
         let mut change = state.begin();
         change.create(port(1, 9));

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn macs_have_six_words() {
+    fn mac_addresses_have_six_words() {
         assert!(is_mac("02:00:0:00:00:aF"));
         assert!(!is_mac("02:00:00:00:00"));
         assert!(!is_mac("02:00:00:00:00:0g"));

@@ -43,7 +43,7 @@ impl fmt::Display for Version {
 
 /// The error for a version that the simulator does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no MidoNet version {0:?}: known are 1.7, 5.0 and 5.8")]
+#[error("unknown MidoNet version {0:?}; use 1.7, 5.0 or 5.8")]
 pub struct UnknownVersion(pub String);
 
 impl FromStr for Version {

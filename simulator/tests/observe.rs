@@ -1,4 +1,4 @@
-//! What can be seen from outside: metrics, the whole topology, TLS.
+//! The endpoints beside the API: metrics and topology; and TLS.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ async fn any_registry_can_be_served() {
 }
 
 #[tokio::test]
-async fn the_whole_topology_can_be_seen_when_it_may() {
+async fn the_topology_is_served_if_inspect_is_on() {
     let hidden = start(Options::default()).await.unwrap();
     assert_eq!(get(&hidden, "/_topology").await.0, 404);
     hidden.shutdown().await;
@@ -116,7 +116,7 @@ async fn the_whole_topology_can_be_seen_when_it_may() {
 }
 
 #[tokio::test]
-async fn over_tls_with_a_certificate_of_its_own() {
+async fn the_api_is_served_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let made = Command::new("openssl")

@@ -81,17 +81,17 @@ impl Users {
         let mut names = BTreeSet::new();
         for user in &self.users {
             if user.name.is_empty() || user.name.contains(':') {
-                return Some(format!("the name {:?} has to be something without a colon", user.name));
+                return Some(format!("the user name {:?} must not be empty or contain a colon", user.name));
             }
             if user.password.is_empty() || user.password.contains(':') {
                 // MidoNet splits credentials at every colon.
-                return Some(format!("the password of {:?} has to be something without a colon", user.name));
+                return Some(format!("the password of {:?} must not be empty or contain a colon", user.name));
             }
             if user.tenants.is_empty() {
                 return Some(format!("the user {:?} belongs to no tenant", user.name));
             }
             if !names.insert(&user.name) {
-                return Some(format!("the user {:?} is there twice", user.name));
+                return Some(format!("the user {:?} is listed twice", user.name));
             }
         }
         None
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn users_are_read_and_known() {
+    fn users_are_read_from_a_file() {
         let text = "[[user]]\nname = \"a\"\npassword = \"b\"\ntenants = { acme = [\"admin\"] }\n";
         let users = read(text).unwrap();
         assert!(users.known("a", "b").is_some());

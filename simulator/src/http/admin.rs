@@ -36,9 +36,11 @@ impl Service {
             Some("dot") => {
                 Reply::with(200, "text/vnd.graphviz", topology::dot(&self.api.lock()).into_bytes())
             }
-            Some(other) => {
-                Reply::json(400, JSON, &json!({ "error": format!("no format {other:?}: json or dot") }))
-            }
+            Some(other) => Reply::json(
+                400,
+                JSON,
+                &json!({ "error": format!("unknown format {other:?}; use json or dot") }),
+            ),
         }
     }
 

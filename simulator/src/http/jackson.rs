@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_placed_at_the_comma_before_their_name() {
+    fn the_location_of_a_value_is_the_comma_before_its_name() {
         let body = r#"{"id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "type": "nonsense", "position": 1}"#;
         assert_eq!(at(body, "id"), Location { line: 1, column: 2 });
         assert_eq!(at(body, "type"), Location { line: 1, column: 46 });
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_told_in_the_servers_words() {
+    fn errors_have_the_messages_of_jackson() {
         let Err(BodyError::NotJson(why)) = read(b"{not json") else { unreachable!() };
         assert!(why.starts_with(
             "Unexpected character ('n' (code 110)): was expecting double-quote to start field name"
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_comes_it_never_panics() {
+    fn no_input_panics() {
         for body in [
             "{",
             "[",

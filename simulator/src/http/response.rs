@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// A fault resets the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the connection was cut, as a fault asked for")]
+#[error("the connection is reset by a fault")]
 pub(crate) struct ConnectionReset;
 
 /// Turns a reply into a response; without the body for a HEAD request.

@@ -209,21 +209,22 @@ impl Service {
 
     async fn execute(&self, call: &Call<'_>, whole: &str) -> Reply {
         if call.method != Method::Get && self.api.journal.is_broken() {
-            return Reply::error(503, "The state can't be written any more.");
+            return Reply::error(503, "The state can't be written: an earlier write failed.");
         }
         match self.api.execute(call) {
             Err(failure) => failure.reply(self.api.version, whole),
             Ok((reply, None)) => reply,
             Ok((reply, Some(ticket))) => match ticket.wait().await {
                 Ok(()) => reply,
-                Err(why) => Reply::error(503, &format!("The change could not be kept: {why}.")),
+                Err(why) => Reply::error(503, &format!("The change could not be written: {why}.")),
             },
         }
     }
 }
 
 fn unavailable() -> Reply {
-    Reply::error(503, "The service is unavailable: a fault wants it so.").header("retry-after", "1")
+    Reply::error(503, "The service is unavailable: a fault is set for this request.")
+        .header("retry-after", "1")
 }
 
 /// Turns a reply into one of which half the body is sent.

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_die() {
+    fn tokens_become_invalid() {
         let mut directory = Directory::open(users(), Duration::from_secs(60), None).unwrap();
         let made = directory.create(project("beta")).unwrap();
         let first = directory.issue("a", Some(&made.id), None);

@@ -99,13 +99,13 @@ impl Fault {
 
 /// Tells whether a path matches a pattern.
 fn matches(pattern: &str, path: &str) -> bool {
-    let mut wanted = pattern.split('/').filter(|segment| !segment.is_empty());
-    let mut given = path.split('/').filter(|segment| !segment.is_empty());
+    let mut pattern_segments = pattern.split('/').filter(|segment| !segment.is_empty());
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     loop {
-        match (wanted.next(), given.next()) {
+        match (pattern_segments.next(), segments.next()) {
             (Some("**"), _) | (None, None) => return true,
             (Some("*"), Some(_)) => {}
-            (Some(wanted), Some(given)) if wanted == given => {}
+            (Some(expected), Some(segment)) if expected == segment => {}
             _ => return false,
         }
     }

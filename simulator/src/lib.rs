@@ -13,7 +13,7 @@
 //! 1. `http`: reads a call from the bytes (path, media types, JSON, fields), and writes the response.
 //! 2. `api`: executes the method on the resource that the path names.
 //! 3. `integrity`: checks references between objects, cascades deletes, creates the objects that the server adds
-//! itself.
+//!    itself.
 //! 4. `state` holds the objects in memory, `journal` makes changes durable.
 //! 5. `failure`: words an error as each version does.
 //!

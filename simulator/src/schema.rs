@@ -258,23 +258,23 @@ pub(crate) const fn uuid(name: &'static str) -> Field {
 
 /// Returns a field with a reference to an object of `kind` that has to exist.
 pub(crate) const fn reference(name: &'static str, kind: Kind) -> Field {
-    let mut made = field(name, ValueType::Uuid, DefaultValue::Null);
-    made.refers = Some(kind);
-    made
+    let mut created = field(name, ValueType::Uuid, DefaultValue::Null);
+    created.refers = Some(kind);
+    created
 }
 
 /// Returns a field with a reference to an object of a kind that the simulator does not have.
 pub(crate) const fn unsupported_reference(name: &'static str, class: &'static str) -> Field {
-    let mut made = field(name, ValueType::Uuid, DefaultValue::Null);
-    made.unsupported = Some(class);
-    made
+    let mut created = field(name, ValueType::Uuid, DefaultValue::Null);
+    created.unsupported = Some(class);
+    created
 }
 
 /// Returns a field with references to objects of a kind that the simulator does not have.
 pub(crate) const fn unsupported_references(name: &'static str, class: &'static str) -> Field {
-    let mut made = uuids(name);
-    made.unsupported = Some(class);
-    made
+    let mut created = uuids(name);
+    created.unsupported = Some(class);
+    created
 }
 
 /// Returns a field with a string, null unless set.

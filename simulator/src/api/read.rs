@@ -100,10 +100,10 @@ impl Api {
         &self,
         state: &State,
         kind: Kind,
-        given: Option<&str>,
+        parameters: Option<&str>,
     ) -> Result<Vec<Arc<Object>>, Failure> {
         let is_1x = self.version.traits().is_1x;
-        let port = match query(given, "port_id").filter(|_| kind == Kind::PortGroup) {
+        let port = match query(parameters, "port_id").filter(|_| kind == Kind::PortGroup) {
             None => None,
             Some(text) => Some(uuid_of(&text).ok_or_else(|| match is_1x {
                 true => Failure::BadPathId(text.clone()),
@@ -113,7 +113,7 @@ impl Api {
             })?),
         };
         let tenanted = matches!(kind, Kind::Router | Kind::Bridge | Kind::Chain | Kind::PortGroup);
-        let tenant = query(given, "tenant_id").filter(|_| tenanted && !(is_1x && port.is_some()));
+        let tenant = query(parameters, "tenant_id").filter(|_| tenanted && !(is_1x && port.is_some()));
         let holds = |group: &Object, port: Uuid| {
             state
                 .referring(group.id, "portGroupId", Kind::PortGroupPort)

@@ -132,8 +132,8 @@ impl Api {
             _ => false,
         };
         let whole = nat && (!floating || ports);
-        let given = match draft.get("fragmentPolicy") {
-            Some(Value::Text(given)) => given.clone(),
+        let policy = match draft.get("fragmentPolicy") {
+            Some(Value::Text(policy)) => policy.clone(),
             _ => {
                 let policy = match (whole, nat, ports) {
                     (true, ..) => "unfragmented",
@@ -145,15 +145,15 @@ impl Api {
             }
         };
         let is_1x = self.version.traits().is_1x;
-        if !["any", "nonheader", "header", "unfragmented"].contains(&&*given) {
+        if !["any", "nonheader", "header", "unfragmented"].contains(&&*policy) {
             let message =
                 "The valid options for fragmentPolicy are: 'any', 'header', 'nonheader', and 'unfragmented'.";
             return Err(Failure::Violations(vec![Violation::new("fragmentPolicy", message)]));
         }
-        if whole && &*given != "unfragmented" {
+        if whole && &*policy != "unfragmented" {
             return Err(Failure::bad(if is_1x { POLICY_FOR_NAT } else { POLICY_FOR_PORTS }));
         }
-        if !nat && ports && matches!(&*given, "any" | "nonheader") {
+        if !nat && ports && matches!(&*policy, "any" | "nonheader") {
             return Err(Failure::bad(POLICY_FOR_PORTS));
         }
         Ok(())

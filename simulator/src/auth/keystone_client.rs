@@ -85,8 +85,8 @@ impl Client {
 
     /// Validates a token, and returns its owner's rights.
     pub(super) async fn identify(&self, token: &str) -> Result<Identity, Refusal> {
-        let sane = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=.".contains(&byte);
-        if self.settings.version == KeystoneVersion::V2 && !token.bytes().all(sane) {
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=.".contains(&byte);
+        if self.settings.version == KeystoneVersion::V2 && !token.bytes().all(is_safe) {
             // The token becomes a part of the path: with a slash, it would be another path.
             return Err(Refusal::BadToken);
         }

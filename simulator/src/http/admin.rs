@@ -26,8 +26,8 @@ impl Service {
         }
     }
 
-    fn topology(&self, given: Option<&str>) -> Reply {
-        match query(given, "format").as_deref() {
+    fn topology(&self, parameters: Option<&str>) -> Reply {
+        match query(parameters, "format").as_deref() {
             None | Some("json") => {
                 let form = Representation { version: self.api.version, older: false };
                 let base = format!("{}://{}{BASE}", self.scheme, self.authority);
@@ -58,9 +58,9 @@ impl Service {
                 let added = serde_json::from_slice::<Fault>(body).map_err(|why| why.to_string());
                 match added.and_then(|fault| faults.add(fault)) {
                     Ok(id) => {
-                        let mut made = Reply::json(201, JSON, &json!({ "id": id }));
-                        made.location = Some(format!("{}://{}/_faults/{id}", self.scheme, self.authority));
-                        made
+                        let mut created = Reply::json(201, JSON, &json!({ "id": id }));
+                        created.location = Some(format!("{}://{}/_faults/{id}", self.scheme, self.authority));
+                        created
                     }
                     Err(why) => Reply::json(400, JSON, &json!({ "error": why })),
                 }

@@ -127,7 +127,7 @@ fn type_of(
             at.shown()
         )));
     };
-    let given = match &located.value {
+    let text_value = match &located.value {
         Node::Text(text) | Node::Integer(text) => text.clone(),
         Node::Flag(flag) => flag.to_string(),
         Node::Fraction(number) => number.to_string(),
@@ -151,9 +151,9 @@ fn type_of(
     } else {
         &[]
     };
-    let known = types.iter().copied().find(|known| *known == given).map(|known| (known, false));
+    let known = types.iter().copied().find(|known| *known == text_value).map(|known| (known, false));
     let known =
-        known.or_else(|| older.iter().find(|(name, _)| *name == given).map(|(_, known)| (*known, true)));
+        known.or_else(|| older.iter().find(|(name, _)| *name == text_value).map(|(_, known)| (*known, true)));
     known.ok_or_else(|| {
         let all = match kind {
             Kind::Rule => rule::KNOWN,
@@ -161,7 +161,7 @@ fn type_of(
             _ => "Bridge, ExteriorBridge, ExteriorRouter, InteriorBridge, InteriorRouter, Port, Router, Vxlan",
         };
         BodyError::Mapping(format!(
-            "Could not resolve type id '{given}' into a subtype of [simple type, class {MODELS}.{}]: known type ids = \
+            "Could not resolve type id '{text_value}' into a subtype of [simple type, class {MODELS}.{}]: known type ids = \
              [{all}]\n at {}",
             kind.model(),
             located.at.shown()
@@ -362,18 +362,18 @@ fn nat_targets(located: &Located, chain: &str) -> Result<Value, BodyError> {
 }
 
 fn word(located: &Located, name: &str, words: &[&str], chain: &str) -> Result<Value, BodyError> {
-    let given = match &located.value {
+    let text_value = match &located.value {
         Node::Null => return Ok(Value::Null),
         Node::Text(text) if text.trim().is_empty() => return Ok(Value::Null),
         Node::Text(text) => text.as_str(),
         _ => return Err(custom(name).unwrap_or_else(|| out_of(&format!("{MODELS}.{name}"), located, chain))),
     };
-    if words.contains(&given) {
-        return Ok(Value::text(given));
+    if words.contains(&text_value) {
+        return Ok(Value::text(text_value));
     }
     Err(custom(name).unwrap_or_else(|| {
         let what = format!(
-            "Can not construct instance of {MODELS}.{name} from String value '{given}': value not one of declared Enum \
+            "Can not construct instance of {MODELS}.{name} from String value '{text_value}': value not one of declared Enum \
              instance names: [{}]",
             words.join(", ")
         );

@@ -265,10 +265,10 @@ fn method(method: &hyper::Method) -> Method {
 
 /// Returns the server's name for links: the `Host` header if it is a valid name, else `own`.
 fn authority<'a>(headers: &'a HeaderMap, own: &'a str) -> &'a str {
-    let sane = |name: &&str| {
+    let is_safe = |name: &&str| {
         !name.is_empty()
             && name.len() <= 255
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
     };
-    header(headers, HOST.as_str()).filter(sane).unwrap_or(own)
+    header(headers, HOST.as_str()).filter(is_safe).unwrap_or(own)
 }

@@ -313,14 +313,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = || Directory::open(users(), Duration::from_secs(60), Some(folder.path()));
         let mut directory = open().unwrap();
-        let made = directory.create(project("beta")).unwrap();
+        let created = directory.create(project("beta")).unwrap();
         assert_eq!(directory.create(project("acme")), Err(ProjectError::Taken));
         drop(directory);
         let mut directory = open().unwrap();
-        assert_eq!(directory.project_named("beta"), Some(&made));
+        assert_eq!(directory.project_named("beta"), Some(&created));
         assert_eq!(directory.projects().count(), 2);
-        directory.delete(&made.id).unwrap();
-        assert_eq!(directory.delete(&made.id), Err(ProjectError::Missing));
+        directory.delete(&created.id).unwrap();
+        assert_eq!(directory.delete(&created.id), Err(ProjectError::Missing));
         drop(directory);
         assert_eq!(open().unwrap().projects().count(), 1);
         std::fs::write(folder.path().join(FILE), "{").unwrap();
@@ -330,12 +330,12 @@ mod tests {
     #[test]
     fn tokens_become_invalid() {
         let mut directory = Directory::open(users(), Duration::from_secs(60), None).unwrap();
-        let made = directory.create(project("beta")).unwrap();
-        let first = directory.issue("a", Some(&made.id), None);
+        let created = directory.create(project("beta")).unwrap();
+        let first = directory.issue("a", Some(&created.id), None);
         let second = directory.issue("a", None, Some(&first));
         assert_eq!(second.expires, first.expires);
         assert!(directory.token(&first.id).is_ok());
-        directory.delete(&made.id).unwrap();
+        directory.delete(&created.id).unwrap();
         assert_eq!(directory.token(&first.id), Err(BadToken::Invalid));
         directory.revoke(&second.id);
         assert_eq!(directory.token(&second.id), Err(BadToken::Invalid));

@@ -148,12 +148,12 @@ impl Keystone {
         let body = call.object()?;
         let mut directory = self.lock();
         self.require_admin_v2(&directory, call, "admin_required")?;
-        let given =
+        let fields =
             body.get("tenant").and_then(Json::as_object).ok_or_else(|| missing("tenant", "request body"))?;
-        if !given.contains_key("name") {
+        if !fields.contains_key("name") {
             return Err(error(400, "'name' is a required property"));
         }
-        check(given)?;
+        check(fields)?;
         let mut project = Project {
             id: String::new(),
             name: String::new(),
@@ -161,23 +161,23 @@ impl Keystone {
             enabled: true,
             extra: Map::new(),
         };
-        fill(&mut project, given);
+        fill(&mut project, fields);
         let taken = conflict(&project.name);
-        let made = directory.create(project).map_err(|why| refusal(why, "", taken))?;
-        Ok(reply(200, &json!({ "tenant": tenant_json(&made) })))
+        let created = directory.create(project).map_err(|why| refusal(why, "", taken))?;
+        Ok(reply(200, &json!({ "tenant": tenant_json(&created) })))
     }
 
     fn change_tenant(&self, call: &Call<'_>, id: &str) -> Outcome {
         let body = call.object()?;
         let mut directory = self.lock();
         self.require_admin_v2(&directory, call, "admin_required")?;
-        let given =
+        let fields =
             body.get("tenant").and_then(Json::as_object).ok_or_else(|| missing("tenant", "request body"))?;
-        check(given)?;
-        let taken = conflict(given.get("name").and_then(Json::as_str).unwrap_or_default());
-        let made =
-            directory.change(id, |project| fill(project, given)).map_err(|why| refusal(why, id, taken))?;
-        let mut shown = tenant_json(&made);
+        check(fields)?;
+        let taken = conflict(fields.get("name").and_then(Json::as_str).unwrap_or_default());
+        let created =
+            directory.change(id, |project| fill(project, fields)).map_err(|why| refusal(why, id, taken))?;
+        let mut shown = tenant_json(&created);
         if let Some(map) = shown.as_object_mut() {
             map.insert("extra".to_owned(), json!({}));
         }
@@ -238,8 +238,8 @@ fn tenant_json(project: &Project) -> Json {
     Json::Object(map)
 }
 
-fn check(given: &Map<String, Json>) -> Outcome<()> {
-    let why = match given.get("name") {
+fn check(fields: &Map<String, Json>) -> Outcome<()> {
+    let why = match fields.get("name") {
         None => return Ok(()),
         Some(Json::String(name)) if name.trim().is_empty() => format!("'{name}' is too short"),
         Some(Json::String(name)) if name.chars().count() > 64 => format!("'{name}' is too long"),

@@ -186,16 +186,16 @@ impl Keystone {
         let body = call.object()?;
         let mut directory = self.lock();
         self.require_admin(&directory, call, "identity:create_project")?;
-        let given = body
+        let fields = body
             .get("project")
             .and_then(Json::as_object)
             .ok_or_else(|| missing("project", "request body"))?;
-        let name = given.get("name").ok_or_else(|| {
-            invalid("project", &Json::Object(given.clone()), "'name' is a required property")
+        let name = fields.get("name").ok_or_else(|| {
+            invalid("project", &Json::Object(fields.clone()), "'name' is a required property")
         })?;
-        check(given)?;
+        check(fields)?;
         if let Some(domain) =
-            given.get("domain_id").and_then(Json::as_str).filter(|domain| *domain != "default")
+            fields.get("domain_id").and_then(Json::as_str).filter(|domain| *domain != "default")
         {
             return Err(error(400, &format!("Could not find domain: {domain}.")));
         }
@@ -206,10 +206,10 @@ impl Keystone {
             enabled: true,
             extra: Map::new(),
         };
-        fill(&mut project, given);
+        fill(&mut project, fields);
         let taken = conflict(&project.name, &project.id);
-        let made = directory.create(project).map_err(|refused| refusal(refused, "", taken))?;
-        Ok(reply(201, &json!({ "project": project_json(&made, &call.base) })))
+        let created = directory.create(project).map_err(|refused| refusal(refused, "", taken))?;
+        Ok(reply(201, &json!({ "project": project_json(&created, &call.base) })))
     }
 
     fn change_project(&self, call: &Call<'_>, id: &str) -> Outcome {
@@ -220,19 +220,19 @@ impl Keystone {
         if !is_admin(&directory, &caller) {
             return Err(forbidden("identity:update_project"));
         }
-        let given = body
+        let fields = body
             .get("project")
             .and_then(Json::as_object)
             .ok_or_else(|| missing("project", "request body"))?;
         if !known {
             return Err(no_project(id));
         }
-        check(given)?;
-        let name = given.get("name").and_then(Json::as_str).unwrap_or_default();
+        check(fields)?;
+        let name = fields.get("name").and_then(Json::as_str).unwrap_or_default();
         let taken = conflict(name, id);
-        let made =
-            directory.change(id, |project| fill(project, given)).map_err(|why| refusal(why, id, taken))?;
-        let mut shown = project_json(&made, &call.base);
+        let created =
+            directory.change(id, |project| fill(project, fields)).map_err(|why| refusal(why, id, taken))?;
+        let mut shown = project_json(&created, &call.base);
         if let Some(map) = shown.as_object_mut() {
             map.insert("extra".to_owned(), json!({}));
         }
@@ -343,8 +343,8 @@ pub(super) fn project_json(project: &Project, base: &str) -> Json {
 }
 
 /// Sets the fields of a project that a body has.
-pub(super) fn fill(project: &mut Project, given: &Map<String, Json>) {
-    for (name, value) in given {
+pub(super) fn fill(project: &mut Project, fields: &Map<String, Json>) {
+    for (name, value) in fields {
         match (name.as_str(), value) {
             ("name", Json::String(name)) => project.name.clone_from(name),
             ("description", value) => project.description = value.clone(),
@@ -361,8 +361,8 @@ pub(super) fn fill(project: &mut Project, given: &Map<String, Json>) {
 }
 
 /// Checks the fields of a project.
-fn check(given: &Map<String, Json>) -> Outcome<()> {
-    if let Some(name) = given.get("name") {
+fn check(fields: &Map<String, Json>) -> Outcome<()> {
+    if let Some(name) = fields.get("name") {
         let why = match name {
             Json::String(text) if text.trim().is_empty() => format!("'{text}' should be non-empty"),
             Json::String(text) if text.chars().count() > 64 => format!("'{text}' is too long"),
@@ -373,7 +373,7 @@ fn check(given: &Map<String, Json>) -> Outcome<()> {
             return Err(invalid("name", name, &why));
         }
     }
-    match given.get("enabled") {
+    match fields.get("enabled") {
         None | Some(Json::Bool(_)) => Ok(()),
         Some(Json::String(flag)) if FLAGS.contains(&flag.as_str()) => Ok(()),
         Some(other) => {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::read::{check_ip_version, child_field};
 use super::{Api, Call, Outcome, uuid_of};
 use crate::failure::{Failure, Operation};
-use crate::http::deserialize;
+use crate::http::deserialize::{self, MODELS};
 use crate::http::reply::Reply;
 use crate::integrity::{self, check_references};
 use crate::schema::Kind;
@@ -43,12 +43,11 @@ impl Api {
             self.validate(kind, &draft)?;
         }
         if draft.type_name != before.type_name() {
-            let models = "org.midonet.cluster.rest_api.models";
             let (is, wanted) = (
                 deserialize::model_of(kind, before.type_name()),
                 deserialize::model_of(kind, draft.type_name),
             );
-            let message = Some(format!("{models}.{is} cannot be cast to {models}.{wanted}"));
+            let message = Some(format!("{MODELS}.{is} cannot be cast to {MODELS}.{wanted}"));
             return Err(Failure::Exception { class: "java.lang.ClassCastException", message });
         }
         if kind == Kind::TunnelZone {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::create::refused;
 use super::{Api, Call, Outcome};
 use crate::failure::{Failure, Operation};
-use crate::http::deserialize::{self, Draft};
+use crate::http::deserialize::{self, Draft, MODELS};
 use crate::http::media_type::{self, Purpose};
 use crate::http::reply::Reply;
 use crate::integrity::{self, check_references, new_id};
@@ -22,9 +22,8 @@ impl Api {
         if of_router != (parent == Kind::Router) && (parent == Kind::Router || self.version.traits().is_1x) {
             let (is, wanted) =
                 if of_router { ("RouterPort", "BridgePort") } else { ("BridgePort", "RouterPort") };
-            let models = "org.midonet.cluster.rest_api.models";
             return Err(Failure::Crash(format!(
-                "java.lang.IllegalArgumentException: Class {models}.{is} is not assignable to {models}.{wanted}"
+                "java.lang.IllegalArgumentException: Class {MODELS}.{is} is not assignable to {MODELS}.{wanted}"
             )));
         }
         self.check_port_form(call, &draft)?;

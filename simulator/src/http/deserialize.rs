@@ -14,7 +14,8 @@ use crate::resources::{port, port_link};
 use crate::schema::{Access, Field, Kind, ValueType, fields};
 use crate::version::Version;
 
-const MODELS: &str = "org.midonet.cluster.rest_api.models";
+/// The Java package of the model classes, which errors show.
+pub(crate) const MODELS: &str = "org.midonet.cluster.rest_api.models";
 
 /// The fields of an object as a body states them.
 #[derive(Debug, Clone, PartialEq)]

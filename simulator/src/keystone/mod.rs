@@ -221,6 +221,11 @@ fn is_admin(directory: &Directory, caller: &Caller) -> bool {
     }
 }
 
+/// Returns a reply with a JSON body.
+fn reply(status: u16, body: &Json) -> Reply {
+    Reply::json(status, "application/json", body)
+}
+
 /// Returns an error as Keystone words it.
 fn error(status: u16, message: &str) -> Box<Reply> {
     let title = match status {
@@ -234,7 +239,7 @@ fn error(status: u16, message: &str) -> Box<Reply> {
         _ => "Internal Server Error",
     };
     let body = json!({ "error": { "code": status, "message": message, "title": title } });
-    Box::new(Reply::json(status, "application/json", &body))
+    Box::new(reply(status, &body))
 }
 
 /// Returns the error for a body that lacks a field.

@@ -5,7 +5,8 @@ use serde_json::{Map, Value as Json, json};
 use super::directory::{Directory, Project, Token, id_of, shown};
 use super::v3::{fill, refusal};
 use super::{
-    Call, Keystone, Outcome, bad_token, caller, error, forbidden, is_admin, missing, no_project, unauthorized,
+    Call, Keystone, Outcome, bad_token, caller, error, forbidden, is_admin, missing, no_project, reply,
+    unauthorized,
 };
 use crate::http::path::query;
 use crate::http::reply::Reply;
@@ -21,10 +22,6 @@ pub(super) fn version(base: &str) -> Json {
         ],
         "media-types": [{ "base": "application/json", "type": "application/vnd.openstack.identity-v2.0+json" }],
     })
-}
-
-fn reply(status: u16, body: &Json) -> Reply {
-    Reply::json(status, "application/json", body)
 }
 
 impl Keystone {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::directory::{BadToken, Directory, Project, ProjectError, Token, id_of, shown};
 use super::{
     Call, Caller, Keystone, Outcome, bad_token, caller, error, forbidden, is_admin, missing, no_project,
-    unauthorized,
+    reply, unauthorized,
 };
 use crate::http::path::query;
 use crate::http::reply::Reply;
@@ -40,10 +40,6 @@ pub(super) fn nowhere() -> Box<Reply> {
 fn not_allowed(allow: &'static str) -> Box<Reply> {
     let body = json!({ "message": "The method is not allowed for the requested URL." });
     Box::new(Reply { allow: Some(allow), ..Reply::json(405, "application/json", &body) })
-}
-
-fn reply(status: u16, body: &Json) -> Reply {
-    Reply::json(status, "application/json", body)
 }
 
 impl Keystone {

@@ -1,5 +1,5 @@
 //! A headless Chromium that is controlled over its DevTools protocol
-//! (https://chromedevtools.github.io/devtools-protocol/).
+//! (<https://chromedevtools.github.io/devtools-protocol/>).
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};

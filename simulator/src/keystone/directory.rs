@@ -275,10 +275,10 @@ fn unusable(path: &Path, source: std::io::Error) -> KeystoneStateError {
 
 /// Reads the projects that an earlier process stored; none when there is no file yet.
 fn read_projects(file: &Path) -> Result<Vec<Project>, KeystoneStateError> {
-    if !file.exists() {
-        return Ok(Vec::new());
-    }
-    let text = std::fs::read(file).map_err(|source| unusable(file, source))?;
+    let text = match std::fs::read(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|source| unusable(file, source))?,
+    };
     let stored: Result<StateFile, _> = serde_json::from_slice(&text);
     let damaged = |source| KeystoneStateError::Damaged { path: file.to_owned(), source };
     Ok(stored.map_err(damaged)?.projects)

@@ -1,15 +1,15 @@
-//! What makes changes durable.
+//! Makes changes durable.
 //!
-//! With a directory, every change is written to an embedded database (redb) before its request is answered. One thread
-//! writes: it takes all changes that are waiting, writes them in one transaction, syncs the file, and only then lets
-//! their requests be answered. So concurrent requests share a sync, and an acknowledged change survives the loss of
-//! the process at any moment. Requests that only read see changes that are still being written.
+//! With a directory, every change is written to an embedded database (redb) before the response to its request. One
+//! thread writes: it takes all waiting changes, writes them in one transaction, syncs the file, and then lets their
+//! responses go out. So concurrent requests share a sync, and an acknowledged change survives the loss of the process
+//! at any moment. GET requests see changes that are not durable yet.
 //!
-//! Objects are kept under the number of their making, so new ones land side by side at the end of the tree.
+//! The key of an object is its sequence number, so new objects lie side by side at the end of the tree.
 //!
-//! After a crash the database may fall back to the commit before its last, if the last is damaged. So that this can't
-//! happen unseen, commits are counted, in the database and in a small file beside it that is written before a change is
-//! acknowledged. A database that counts less than the file has lost something, and is refused.
+//! After a crash the database may fall back to the commit before its last, if the last is damaged. To detect this,
+//! commits are counted in the database and in a small file beside it that is written before a change is acknowledged. A
+//! database with a lower count than the file has lost commits, and is refused.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -33,19 +33,19 @@ const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
 const COUNT: TableDefinition<'_, (), u64> = TableDefinition::new("count");
 const FILE: &str = "simulator.redb";
 const COUNT_FILE: &str = "simulator.count";
-/// How much of the database is held in memory besides the state itself.
+/// The size of the database's cache in bytes.
 const CACHE: usize = 16 << 20;
 
-/// Why a directory can't be used.
+/// The error for a state directory that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// The directory can't be made or read.
+    /// The directory can't be created or read.
     #[error("the state directory {path} can't be used")]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// Another process has it open.
@@ -59,7 +59,7 @@ pub enum JournalError {
     Damaged {
         /// The database's file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage that was found.
         why: String,
     },
     /// It holds the state of another MidoNet version.
@@ -74,29 +74,29 @@ pub enum JournalError {
     },
 }
 
-/// Where changes go.
+/// The destination of changes.
 #[derive(Debug)]
 pub(crate) enum Journal {
-    /// Nowhere: the state ends with the process.
+    /// No destination: the state ends with the process.
     Memory,
     Disk(Disk),
 }
 
-/// The writing thread, as seen from the requests.
+/// The handle of the writing thread.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    /// Where changes go; nothing once it is closed.
+    /// The queue of the writing thread; none once it is closed.
     waiting: Option<mpsc::Sender<Batch>>,
     broken: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// Writes what is waiting, and lets the file go: whoever opens it next finds it free.
+/// Writes the waiting changes and closes the file, so that it can be opened again.
 impl Drop for Disk {
     fn drop(&mut self) {
         self.waiting = None;
         if let Some(thread) = self.thread.take() {
-            // It ends by itself; what it could fail with is a panic, which is not ours to raise again.
+            // The thread can only fail with a panic, which is not raised a second time here.
             let _ = thread.join();
         }
     }
@@ -109,7 +109,7 @@ struct Batch {
     done: oneshot::Sender<Result<(), String>>,
 }
 
-/// Tells when changes are durable.
+/// A pending confirmation that changes are durable.
 #[derive(Debug)]
 pub(crate) struct Ticket(Option<oneshot::Receiver<Result<(), String>>>);
 
@@ -118,21 +118,22 @@ impl Ticket {
     pub(crate) async fn wait(self) -> Result<(), String> {
         match self.0 {
             None => Ok(()),
-            Some(done) => done.await.unwrap_or_else(|_| Err("the writing thread is gone".to_owned())),
+            Some(done) => done.await.unwrap_or_else(|_| Err("the writing thread has ended".to_owned())),
         }
     }
 }
 
 impl Journal {
-    /// Opens the state in `directory`, making both if needed, and reads what it holds.
+    /// Opens the state in `directory`, creating both if needed, and reads the objects.
     pub(crate) fn open(directory: &Path, version: Version) -> Result<(Journal, Vec<Object>), JournalError> {
         let unusable = |source| JournalError::Directory { path: directory.to_owned(), source };
         std::fs::create_dir_all(directory).map_err(unusable)?;
         let path = directory.join(FILE);
         let counter = Counter::open(&directory.join(COUNT_FILE))?;
-        // redb checks what it reads with assertions in places; a damaged file must not end the process.
+        // redb has assertions on what it reads; a damaged file must not end the process.
         let opened = catch_unwind(AssertUnwindSafe(|| load(&path, version, counter.known)));
-        let (database, objects) = opened.unwrap_or_else(|_| Err(damaged(&path, "it makes no sense")))?;
+        let (database, objects) =
+            opened.unwrap_or_else(|_| Err(damaged(&path, "the database can't be read")))?;
         let (waiting, batches) = mpsc::channel();
         let broken = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&broken);
@@ -143,16 +144,16 @@ impl Journal {
         Ok((Journal::Disk(Disk { waiting: Some(waiting), broken, thread: Some(thread) }), objects))
     }
 
-    /// Hands changes over. The order of calls is the order of changes.
+    /// Queues changes for writing. The order of calls is the order of changes.
     pub(crate) fn submit(&self, changes: Vec<Change>) -> Ticket {
         let Journal::Disk(disk) = self else { return Ticket(None) };
         let (done, ticket) = oneshot::channel();
-        // When the thread is gone the ticket says so.
+        // If the thread has ended, the ticket returns an error.
         let _ = disk.waiting.as_ref().map(|waiting| waiting.send(Batch { changes, done }));
         Ticket(Some(ticket))
     }
 
-    /// Whether writing failed once: then the memory is ahead of the disk, and nothing more is written.
+    /// Returns true if a write has failed: then the memory is ahead of the disk, and nothing more is written.
     pub(crate) fn is_broken(&self) -> bool {
         match self {
             Journal::Memory => false,
@@ -165,7 +166,7 @@ fn damaged(path: &Path, why: impl ToString) -> JournalError {
     JournalError::Damaged { path: path.to_owned(), why: why.to_string() }
 }
 
-/// The file that says how many commits were acknowledged: the number and its complement.
+/// The file with the number of acknowledged commits, and the number's complement.
 #[derive(Debug)]
 struct Counter {
     file: File,
@@ -185,7 +186,7 @@ impl Counter {
         let known = match (length, half(0..8), half(8..16)) {
             (0, ..) => 0,
             (16, Some(known), Some(complement)) if known == !complement => known,
-            _ => return Err(damaged(path, "it holds no number")),
+            _ => return Err(damaged(path, "the number of commits can't be read")),
         };
         Ok(Counter { file, known })
     }
@@ -211,7 +212,7 @@ fn load(path: &Path, version: Version, acknowledged: u64) -> Result<(Database, V
     };
     match database.check_integrity() {
         Ok(true) => {}
-        Ok(false) => return Err(damaged(path, "its checksums do not hold")),
+        Ok(false) => return Err(damaged(path, "its checksums are wrong")),
         Err(why) => return Err(damaged(path, why)),
     }
     check_version(&database, path, version)?;
@@ -228,14 +229,14 @@ fn load(path: &Path, version: Version, acknowledged: u64) -> Result<(Database, V
     for entry in table.iter().map_err(|why| damaged(path, why))? {
         let (key, value) = entry.map_err(|why| damaged(path, why))?;
         let object = Object::from_stored(key.value(), value.value());
-        objects.push(object.map_err(|why| damaged(path, format!("record {} is {why}", key.value())))?);
+        objects.push(object.map_err(|why| damaged(path, format!("record {}: {why}", key.value())))?);
     }
     drop(table);
     drop(reading);
     Ok((database, objects))
 }
 
-/// A new file gets this version's name; an old one has to have it.
+/// Stores the MidoNet version in a new database, or checks it in an existing one.
 fn check_version(database: &Database, path: &Path, version: Version) -> Result<(), JournalError> {
     let settle = || -> Result<Option<String>, redb::Error> {
         let writing = database.begin_write()?;
@@ -259,7 +260,7 @@ fn check_version(database: &Database, path: &Path, version: Version) -> Result<(
     }
 }
 
-/// How many commits the database counts.
+/// Returns the number of commits in the database.
 fn counted(database: &Database) -> Result<u64, redb::Error> {
     let reading = database.begin_read()?;
     match reading.open_table(COUNT) {
@@ -269,7 +270,7 @@ fn counted(database: &Database) -> Result<u64, redb::Error> {
     }
 }
 
-/// The writing thread: until nobody can send any more.
+/// Runs the writing thread until the queue is closed.
 fn write_all(database: &Database, counter: &Counter, batches: &mpsc::Receiver<Batch>, broken: &AtomicBool) {
     while let Ok(first) = batches.recv() {
         let mut waiting = vec![first];
@@ -277,25 +278,25 @@ fn write_all(database: &Database, counter: &Counter, batches: &mpsc::Receiver<Ba
         let outcome = if broken.load(Ordering::Acquire) {
             Err("an earlier write failed".to_owned())
         } else {
-            keep(database, counter, &waiting)
+            persist(database, counter, &waiting)
         };
         if let Err(why) = &outcome {
             broken.store(true, Ordering::Release);
             tracing::error!(%why, "changes could not be made durable");
         }
         for batch in waiting {
-            // A request that went away does not wait for its ticket.
+            // The request may have ended already: then nothing waits for the result.
             let _ = batch.done.send(outcome.clone());
         }
     }
 }
 
-fn keep(database: &Database, counter: &Counter, waiting: &[Batch]) -> Result<(), String> {
+fn persist(database: &Database, counter: &Counter, waiting: &[Batch]) -> Result<(), String> {
     let count = write(database, waiting).map_err(|why| why.to_string())?;
     counter.write(count).map_err(|why| why.to_string())
 }
 
-/// Writes changes, and says the how manieth commit it was.
+/// Writes changes in one commit, and returns the commit's number.
 fn write(database: &Database, waiting: &[Batch]) -> Result<u64, redb::Error> {
     // Of several changes to one object only the last counts.
     let mut last: BTreeMap<u64, Option<&Arc<Object>>> = BTreeMap::new();

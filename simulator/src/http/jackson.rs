@@ -1,32 +1,32 @@
-//! A JSON reader that knows where it is, and complains in the words of the servers' own reader (Jackson 2.3).
+//! A JSON reader with the error messages and the locations of Jackson 2.3, the reader of the real servers.
 //!
-//! The words matter because clients see them (10-bad-input, steps 0, 2 and 6; 04-chain-rule, step 13), and so do the
-//! places: a value of an object is placed at the comma before its name, or at the name when it is the first.
+//! Clients see the messages (10-bad-input, steps 0, 2 and 6; 04-chain-rule, step 13) and the locations in them. The
+//! location of a value in an object is the comma before its name, or the name of the first value.
 
-/// What is wrong with a body.
+/// The reason why a body can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Misfit {
-    /// Nothing is there, or `null`.
+pub(crate) enum BodyError {
+    /// The body is empty, or `null`.
     Empty,
-    /// It is no JSON.
+    /// The body is not JSON.
     NotJson(String),
-    /// It is JSON that nests deeper than is read here.
+    /// The body is JSON that is nested too deeply.
     TooDeep,
-    /// It is JSON, but not of the form that is wanted.
+    /// The body is JSON of the wrong form.
     Mapping(String),
-    /// A bad value for which the server has words of its own.
+    /// A bad value for which the server has its own message.
     Custom(String),
 }
 
-/// Where something is: line and column, both from 1.
+/// A location in a body: line and column, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
 
-impl Place {
-    /// The place as the servers write it, with the address of a Java object that nobody can predict.
+impl Location {
+    /// Returns the location as the servers write it. The address of the Java object is different in each real response.
     pub(crate) fn shown(self) -> String {
         format!(
             "[Source: java.io.ByteArrayInputStream@5ca1ab1e; line: {}, column: {}]",
@@ -35,11 +35,11 @@ impl Place {
     }
 }
 
-/// A value and where it is.
+/// A value and its location.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Located {
     pub(crate) value: Node,
-    pub(crate) at: Place,
+    pub(crate) at: Location,
 }
 
 /// A JSON value.
@@ -47,7 +47,7 @@ pub(crate) struct Located {
 pub(crate) enum Node {
     Null,
     Flag(bool),
-    /// An integer, in its own digits.
+    /// An integer, as the digits that the body has.
     Integer(String),
     Fraction(f64),
     Text(String),
@@ -56,7 +56,7 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// What the servers call a token of this kind.
+    /// Returns Jackson's name for a token of this kind.
     pub(crate) fn token(&self) -> &'static str {
         match self {
             Node::Null => "VALUE_NULL",
@@ -71,18 +71,18 @@ impl Node {
     }
 }
 
-/// How deep values may nest.
+/// The highest nesting depth.
 const DEEPEST: usize = 128;
 
-/// Reads the first value of `bytes`; what follows it is not looked at, as the servers do.
-pub(crate) fn read(bytes: &[u8]) -> Result<Located, Misfit> {
+/// Reads the first value of `bytes`; like the servers, it ignores what follows.
+pub(crate) fn read(bytes: &[u8]) -> Result<Located, BodyError> {
     let mut reader = Reader { bytes, next: 0, line: 1, line_start: 0 };
     if reader.skip_space().is_none() {
-        return Err(Misfit::Empty);
+        return Err(BodyError::Empty);
     }
     let at = reader.here();
     let value = reader.value(0)?;
-    if value == Node::Null { Err(Misfit::Empty) } else { Ok(Located { value, at }) }
+    if value == Node::Null { Err(BodyError::Empty) } else { Ok(Located { value, at }) }
 }
 
 struct Reader<'a> {
@@ -97,9 +97,9 @@ impl Reader<'_> {
         self.bytes.get(self.next).copied()
     }
 
-    /// Where the next byte is.
-    fn here(&self) -> Place {
-        Place { line: self.line, column: self.next - self.line_start + 1 }
+    /// Returns the location of the next byte.
+    fn here(&self) -> Location {
+        Location { line: self.line, column: self.next - self.line_start + 1 }
     }
 
     fn skip_space(&mut self) -> Option<u8> {
@@ -117,26 +117,26 @@ impl Reader<'_> {
         None
     }
 
-    /// The next byte is not one that can be here.
-    fn unexpected(&mut self, expected: &str) -> Misfit {
+    /// Returns the error for a next byte that is not allowed here.
+    fn unexpected(&mut self, expected: &str) -> BodyError {
         let rest = self.bytes.get(self.next..).unwrap_or_default();
         let text = String::from_utf8_lossy(rest.get(..rest.len().min(4)).unwrap_or_default()).into_owned();
         let Some(letter) = text.chars().next() else { return self.ended("") };
         self.next += letter.len_utf8().min(rest.len());
-        Misfit::NotJson(format!(
+        BodyError::NotJson(format!(
             "Unexpected character ('{letter}' (code {})): {expected}\n at {}",
             u32::from(letter),
             self.here().shown()
         ))
     }
 
-    fn ended(&self, within: &str) -> Misfit {
-        Misfit::NotJson(format!("Unexpected end-of-input{within}\n at {}", self.here().shown()))
+    fn ended(&self, within: &str) -> BodyError {
+        BodyError::NotJson(format!("Unexpected end-of-input{within}\n at {}", self.here().shown()))
     }
 
-    fn value(&mut self, depth: usize) -> Result<Node, Misfit> {
+    fn value(&mut self, depth: usize) -> Result<Node, BodyError> {
         if depth > DEEPEST {
-            return Err(Misfit::TooDeep);
+            return Err(BodyError::TooDeep);
         }
         match self.peek() {
             None => Err(self.ended("")),
@@ -153,7 +153,7 @@ impl Reader<'_> {
         }
     }
 
-    fn map(&mut self, depth: usize) -> Result<Node, Misfit> {
+    fn map(&mut self, depth: usize) -> Result<Node, BodyError> {
         self.next += 1;
         let mut entries = Vec::new();
         loop {
@@ -194,7 +194,7 @@ impl Reader<'_> {
         }
     }
 
-    fn list(&mut self, depth: usize) -> Result<Node, Misfit> {
+    fn list(&mut self, depth: usize) -> Result<Node, BodyError> {
         self.next += 1;
         let mut entries = Vec::new();
         loop {
@@ -221,12 +221,12 @@ impl Reader<'_> {
         }
     }
 
-    fn close_marker(&self, what: &str) -> Misfit {
-        let start = Place { line: 1, column: 0 }.shown();
+    fn close_marker(&self, what: &str) -> BodyError {
+        let start = Location { line: 1, column: 0 }.shown();
         self.ended(&format!(": expected close marker for {what} (from {start})"))
     }
 
-    fn text(&mut self) -> Result<String, Misfit> {
+    fn text(&mut self) -> Result<String, BodyError> {
         self.next += 1;
         let mut out = Vec::new();
         loop {
@@ -236,7 +236,7 @@ impl Reader<'_> {
                 b'"' => break,
                 b'\\' => self.escape(&mut out)?,
                 0..=0x1f => {
-                    return Err(Misfit::NotJson(format!(
+                    return Err(BodyError::NotJson(format!(
                         "Illegal unquoted character ((CTRL-CHAR, code {byte})): has to be escaped using backslash to be \
                          included in string value\n at {}",
                         self.here().shown()
@@ -247,11 +247,11 @@ impl Reader<'_> {
         }
         String::from_utf8(out).map_err(|bad| {
             let byte = bad.as_bytes().get(bad.utf8_error().valid_up_to()).copied().unwrap_or_default();
-            Misfit::NotJson(format!("Invalid UTF-8 start byte 0x{byte:x}\n at {}", self.here().shown()))
+            BodyError::NotJson(format!("Invalid UTF-8 start byte 0x{byte:x}\n at {}", self.here().shown()))
         })
     }
 
-    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), BodyError> {
         let Some(byte) = self.peek() else { return Err(self.ended(" in character escape sequence")) };
         self.next += 1;
         out.push(match byte {
@@ -276,7 +276,7 @@ impl Reader<'_> {
                 return Ok(());
             }
             other => {
-                return Err(Misfit::NotJson(format!(
+                return Err(BodyError::NotJson(format!(
                     "Unrecognized character escape '{}' (code {other})\n at {}",
                     char::from(other),
                     self.here().shown()
@@ -286,7 +286,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn hex(&mut self) -> Result<u16, Misfit> {
+    fn hex(&mut self) -> Result<u16, BodyError> {
         let digits =
             self.bytes.get(self.next..self.next + 4).and_then(|digits| std::str::from_utf8(digits).ok());
         let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
@@ -296,7 +296,7 @@ impl Reader<'_> {
         Ok(unit)
     }
 
-    fn word(&mut self, word: &str, value: Node) -> Result<Node, Misfit> {
+    fn word(&mut self, word: &str, value: Node) -> Result<Node, BodyError> {
         let rest = self.bytes.get(self.next..).unwrap_or_default();
         let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
         if rest.get(..length) == Some(word.as_bytes()) {
@@ -305,13 +305,13 @@ impl Reader<'_> {
         }
         let found = String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).into_owned();
         self.next += length;
-        Err(Misfit::NotJson(format!(
+        Err(BodyError::NotJson(format!(
             "Unrecognized token '{found}': was expecting ('true', 'false' or 'null')\n at {}",
             self.here().shown()
         )))
     }
 
-    fn number(&mut self) -> Result<Node, Misfit> {
+    fn number(&mut self) -> Result<Node, BodyError> {
         let start = self.next;
         let mut fraction = false;
         while let Some(byte) = self.peek() {
@@ -324,7 +324,7 @@ impl Reader<'_> {
         }
         let digits =
             String::from_utf8_lossy(self.bytes.get(start..self.next).unwrap_or_default()).into_owned();
-        // Whether it is a number at all is asked of a reader that knows the grammar.
+        // serde_json knows the grammar of numbers.
         let Ok(number) = serde_json::from_str::<f64>(&digits) else {
             self.next = start;
             return Err(self.unexpected("Invalid numeric value"));
@@ -337,33 +337,33 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn at(body: &str, name: &str) -> Place {
+    fn at(body: &str, name: &str) -> Location {
         let Node::Map(entries) = read(body.as_bytes()).unwrap().value else { unreachable!() };
         entries.into_iter().find(|(known, _)| known == name).unwrap().1.at
     }
 
     #[test]
-    fn values_are_placed_at_the_comma_before_their_name() {
+    fn the_location_of_a_value_is_the_comma_before_its_name() {
         let body = r#"{"id": "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "type": "nonsense", "position": 1}"#;
-        assert_eq!(at(body, "id"), Place { line: 1, column: 2 });
-        assert_eq!(at(body, "type"), Place { line: 1, column: 46 });
-        assert_eq!(at("{\n \"a\": 1,\n\"b\": 2}", "b"), Place { line: 2, column: 8 });
+        assert_eq!(at(body, "id"), Location { line: 1, column: 2 });
+        assert_eq!(at(body, "type"), Location { line: 1, column: 46 });
+        assert_eq!(at("{\n \"a\": 1,\n\"b\": 2}", "b"), Location { line: 2, column: 8 });
     }
 
     #[test]
-    fn broken_json_is_told_in_the_servers_words() {
-        let Err(Misfit::NotJson(why)) = read(b"{not json") else { unreachable!() };
+    fn errors_have_the_messages_of_jackson() {
+        let Err(BodyError::NotJson(why)) = read(b"{not json") else { unreachable!() };
         assert!(why.starts_with(
             "Unexpected character ('n' (code 110)): was expecting double-quote to start field name"
         ));
         assert!(why.ends_with("line: 1, column: 3]"), "{why}");
-        assert_eq!(read(b"  "), Err(Misfit::Empty));
-        assert_eq!(read(b"null"), Err(Misfit::Empty));
-        assert_eq!(read("[".repeat(10_000).as_bytes()), Err(Misfit::TooDeep));
+        assert_eq!(read(b"  "), Err(BodyError::Empty));
+        assert_eq!(read(b"null"), Err(BodyError::Empty));
+        assert_eq!(read("[".repeat(10_000).as_bytes()), Err(BodyError::TooDeep));
     }
 
     #[test]
-    fn whatever_comes_it_never_panics() {
+    fn no_input_panics() {
         for body in [
             "{",
             "[",

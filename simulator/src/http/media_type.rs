@@ -1,7 +1,7 @@
-//! Media types: which ones a resource has, which one an answer gets, and which ones a body may come in.
+//! Media types: those that a resource has, the one that a response gets, and those that a body may have.
 //!
-//! 5.x reads the whole `Accept` header as one type (16-lists, steps 12 to 19 and 22); 1.7 weighs a list. The sub-resources
-//! that 5.x declares by hand weigh as well.
+//! 5.x reads the whole `Accept` header as one type (16-lists, steps 12 to 19 and 22); 1.7 reads a list with weights.
+//! Some sub-resources of 5.x, which do not use its generic code, read a list as well.
 
 use crate::failure::Failure;
 use crate::schema::Kind;
@@ -10,52 +10,52 @@ use crate::version::{Negotiation, Version};
 /// Plain JSON.
 pub(crate) const JSON: &str = "application/json";
 
-/// A media type that a resource has, and whether it stands for an older form.
+/// A media type that a resource has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) name: String,
     pub(crate) older: bool,
 }
 
-/// What a media type is for.
+/// The purpose of a media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
-    /// The answer about one thing.
+pub(crate) enum Purpose {
+    /// A response with one object.
     One,
-    /// The answer about a collection.
+    /// A response with a collection.
     Many,
-    /// A body that a client sends.
+    /// A request's body.
     Body,
 }
 
-/// The revisions of a kind's media type, and where plain JSON does as well.
+/// The revisions of a kind's media type, and the purposes for which plain JSON is allowed as well.
 struct Revisions {
     name: &'static str,
-    /// Those of the older form first, as 1.7 lists them (16-lists, step 22: `*/*` gets Router-v1).
+    /// The revisions of the older representation, which 1.7 lists first (16-lists, step 22: `*/*` gets Router-v1).
     older: &'static [u8],
     current: &'static [u8],
-    json: &'static [Use],
-    /// Whether plain JSON is of the older form (the README, for 1.7).
+    json: &'static [Purpose],
+    /// True if plain JSON has the older representation (the README, for 1.7).
     json_older: bool,
     /// A second name of the same type.
-    also: Option<&'static str>,
+    alias: Option<&'static str>,
 }
 
-const EVERYWHERE: &[Use] = &[Use::One, Use::Many, Use::Body];
+const EVERYWHERE: &[Purpose] = &[Purpose::One, Purpose::Many, Purpose::Body];
 
 const fn revisions(name: &'static str, current: &'static [u8]) -> Revisions {
-    Revisions { name, older: &[], current, json: EVERYWHERE, json_older: false, also: None }
+    Revisions { name, older: &[], current, json: EVERYWHERE, json_older: false, alias: None }
 }
 
-fn of(kind: Kind, version: Version) -> Revisions {
-    let first = version.traits().first_generation;
+fn revisions_of(kind: Kind, version: Version) -> Revisions {
+    let is_1x = version.traits().is_1x;
     let older = |name, older, current| Revisions { older, json_older: true, ..revisions(name, current) };
     match kind {
-        Kind::Router if first => older("Router", &[1], &[2]),
-        Kind::Bridge if first => revisions("Bridge", &[1, 2]),
-        Kind::Port if first => older("Port", &[1], &[2]),
-        Kind::Rule if first => revisions("Rule", &[1, 2]),
-        Kind::Host if first => revisions("Host", &[2, 3]),
+        Kind::Router if is_1x => older("Router", &[1], &[2]),
+        Kind::Bridge if is_1x => revisions("Bridge", &[1, 2]),
+        Kind::Port if is_1x => older("Port", &[1], &[2]),
+        Kind::Rule if is_1x => revisions("Rule", &[1, 2]),
+        Kind::Host if is_1x => revisions("Host", &[2, 3]),
         Kind::Router => revisions("Router", &[3]),
         Kind::Bridge => revisions("Bridge", &[4]),
         Kind::Port => revisions("Port", &[3]),
@@ -64,31 +64,35 @@ fn of(kind: Kind, version: Version) -> Revisions {
         Kind::Route => revisions("Route", &[1]),
         Kind::Chain => revisions("Chain", &[1]),
         Kind::TunnelZone => revisions("TunnelZone", &[1]),
-        // Neither these nor the lists of bindings nor one port group come as plain JSON (not recorded; what MidoNet
-        // declares).
-        Kind::ZoneHost => {
-            Revisions { json: &[], also: Some("GreTunnelZoneHost"), ..revisions("TunnelZoneHost", &[1]) }
+        // Hosts of tunnel zones, lists of bindings, and a single port group are not available as plain JSON (not
+        // recorded; MidoNet's declarations).
+        Kind::TunnelZoneHost => {
+            Revisions { json: &[], alias: Some("GreTunnelZoneHost"), ..revisions("TunnelZoneHost", &[1]) }
         }
-        Kind::PortGroup => Revisions { json: &[Use::Many, Use::Body], ..revisions("PortGroup", &[1]) },
+        Kind::PortGroup => {
+            Revisions { json: &[Purpose::Many, Purpose::Body], ..revisions("PortGroup", &[1]) }
+        }
         Kind::PortGroupPort => revisions("PortGroupPort", &[1]),
         // Step 9 of 16-lists: no plain JSON.
-        Kind::AddressGroup => Revisions { json: &[], ..revisions("IpAddrGroup", &[1]) },
-        Kind::GroupAddress => Revisions { json: &[], ..revisions("IpAddrGroupAddr", &[1]) },
-        Kind::Binding => Revisions { json: &[Use::One, Use::Body], ..revisions("HostInterfacePort", &[1]) },
+        Kind::IpAddrGroup => Revisions { json: &[], ..revisions("IpAddrGroup", &[1]) },
+        Kind::IpAddrGroupAddr => Revisions { json: &[], ..revisions("IpAddrGroupAddr", &[1]) },
+        Kind::HostInterfacePort => {
+            Revisions { json: &[Purpose::One, Purpose::Body], ..revisions("HostInterfacePort", &[1]) }
+        }
     }
 }
 
-/// The media types of a kind for a use.
-pub(crate) fn offers(kind: Kind, version: Version, wanted: Use) -> Vec<Offer> {
-    let revisions = of(kind, version);
-    let infix = if wanted == Use::Many { "collection." } else { "" };
+/// Returns the media types of a kind for a purpose.
+pub(crate) fn offers(kind: Kind, version: Version, wanted: Purpose) -> Vec<Offer> {
+    let revisions = revisions_of(kind, version);
+    let infix = if wanted == Purpose::Many { "collection." } else { "" };
     let vendor = |name: &str, number: u8, older| Offer {
         name: format!("application/vnd.org.midonet.{infix}{name}-v{number}+json"),
         older,
     };
     let mut offers: Vec<Offer> =
         revisions.older.iter().map(|number| vendor(revisions.name, *number, true)).collect();
-    for name in [Some(revisions.name), revisions.also].into_iter().flatten() {
+    for name in [Some(revisions.name), revisions.alias].into_iter().flatten() {
         offers.extend(revisions.current.iter().map(|number| vendor(name, *number, false)));
     }
     if revisions.json.contains(&wanted) {
@@ -97,12 +101,12 @@ pub(crate) fn offers(kind: Kind, version: Version, wanted: Use) -> Vec<Offer> {
     offers
 }
 
-/// The media types of something that is no kind.
+/// Returns media types by their names, for a resource that is not a kind.
 pub(crate) fn named(names: &[&str]) -> Vec<Offer> {
     names.iter().map(|name| Offer { name: (*name).to_owned(), older: false }).collect()
 }
 
-/// The type that an answer gets under a version's way of reading `Accept`; 406 when there is none.
+/// Chooses the media type of a response from the `Accept` header; 406 if none fits.
 pub(crate) fn choose<'a>(
     how: Negotiation,
     accept: Option<&str>,
@@ -112,75 +116,77 @@ pub(crate) fn choose<'a>(
         Negotiation::Exact => exact(accept, offers),
         Negotiation::Weighed => weighed(accept, offers),
     };
-    chosen.ok_or(Failure::Bare(406))
+    chosen.ok_or(Failure::StatusOnly(406))
 }
 
 fn exact<'a>(accept: Option<&str>, offers: &'a [Offer]) -> Option<&'a Offer> {
-    let range = Range::read(accept?)?;
-    let fits = offers.iter().find(|offer| range.takes(&offer.name))?;
-    // Where a wildcard leaves the choice, these resources answer plain JSON (16-lists, steps 12 and 22).
-    Some(offers.iter().find(|offer| offer.name == JSON && range.takes(JSON)).unwrap_or(fits))
+    let range = MediaRange::read(accept?)?;
+    let fits = offers.iter().find(|offer| range.matches(&offer.name))?;
+    // With a wildcard, these resources respond with plain JSON (16-lists, steps 12 and 22).
+    Some(offers.iter().find(|offer| offer.name == JSON && range.matches(JSON)).unwrap_or(fits))
 }
 
 fn weighed<'a>(accept: Option<&str>, offers: &'a [Offer]) -> Option<&'a Offer> {
-    let mut ranges: Vec<Range<'_>> = match accept.map(str::trim) {
-        None | Some("") => vec![Range { main: "*", sub: "*", weight: 1000 }],
-        Some(list) => list.split(',').filter_map(Range::read).collect(),
+    let mut ranges: Vec<MediaRange<'_>> = match accept.map(str::trim) {
+        None | Some("") => vec![MediaRange { main: "*", sub: "*", weight: 1000 }],
+        Some(list) => list.split(',').filter_map(MediaRange::read).collect(),
     };
-    // The heavier first, and among equals the more exact.
+    // The highest weight first; with equal weights, the more specific type first.
     ranges.sort_by_key(|range| (std::cmp::Reverse(range.weight), range.main == "*", range.sub == "*"));
     ranges
         .iter()
         .filter(|range| range.weight > 0)
-        .find_map(|range| offers.iter().find(|offer| range.takes(&offer.name)))
+        .find_map(|range| offers.iter().find(|offer| range.matches(&offer.name)))
 }
 
-/// Whether a body came in an older form.
+/// Tells whether a body has the older representation.
 pub(crate) fn is_older(content_type: Option<&str>, offers: &[Offer]) -> bool {
-    let range = content_type.and_then(Range::read);
+    let range = content_type.and_then(MediaRange::read);
     offers
         .iter()
-        .find(|offer| range.is_some_and(|range| range.takes(&offer.name)))
+        .find(|offer| range.is_some_and(|range| range.matches(&offer.name)))
         .is_some_and(|offer| offer.older)
 }
 
-/// Checks the type that a body came in. A generic resource of 5.x reads any JSON and then answers 406; everything else
-/// answers 415 (10-bad-input, steps 3 and 4).
+/// Checks the media type of a body. A generic resource of 5.x reads any JSON and then responds with 406; all others
+/// respond with 415 (10-bad-input, steps 3 and 4).
 pub(crate) fn check_body_type(
     generic: bool,
     content_type: Option<&str>,
     offers: &[Offer],
-) -> Result<(), BodyType> {
-    let Some(range) = content_type.and_then(Range::read) else { return Err(BodyType::Unreadable) };
-    if offers.iter().any(|offer| range.takes(&offer.name)) {
+) -> Result<(), ContentTypeError> {
+    let Some(range) = content_type.and_then(MediaRange::read) else {
+        return Err(ContentTypeError::Unreadable);
+    };
+    if offers.iter().any(|offer| range.matches(&offer.name)) {
         Ok(())
-    } else if generic && (range.takes(JSON) || range.sub.ends_with("+json")) {
-        Err(BodyType::WrongJson)
+    } else if generic && (range.matches(JSON) || range.sub.ends_with("+json")) {
+        Err(ContentTypeError::WrongJson)
     } else {
-        Err(BodyType::Unreadable)
+        Err(ContentTypeError::Unreadable)
     }
 }
 
-/// What is wrong with a body's type.
+/// The reason why a body's media type is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyType {
-    /// It is JSON of a type that the resource does not take: 406, after the body was read.
+pub(crate) enum ContentTypeError {
+    /// A JSON type that the resource does not accept: 406, after the body was read.
     WrongJson,
-    /// Nothing reads it: 415.
+    /// A type that can't be read: 415.
     Unreadable,
 }
 
 /// A media type, perhaps with wildcards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range<'a> {
+struct MediaRange<'a> {
     main: &'a str,
     sub: &'a str,
-    /// In thousandths.
+    /// The weight in thousandths.
     weight: u32,
 }
 
-impl<'a> Range<'a> {
-    fn read(text: &'a str) -> Option<Range<'a>> {
+impl<'a> MediaRange<'a> {
+    fn read(text: &'a str) -> Option<MediaRange<'a>> {
         let mut parts = text.split(';');
         let (main, sub) = parts.next()?.trim().split_once('/')?;
         let token = |text: &str| {
@@ -196,10 +202,10 @@ impl<'a> Range<'a> {
             reason = "kept within 0 and 1 first"
         )]
         let weight = (weight.clamp(0.0, 1.0) * 1000.0) as u32;
-        (token(main) && token(sub)).then_some(Range { main, sub, weight })
+        (token(main) && token(sub)).then_some(MediaRange { main, sub, weight })
     }
 
-    fn takes(&self, name: &str) -> bool {
+    fn matches(&self, name: &str) -> bool {
         let Some((main, sub)) = name.split_once('/') else { return false };
         (self.main == "*" || self.main.eq_ignore_ascii_case(main))
             && (self.sub == "*" || self.sub.eq_ignore_ascii_case(sub))
@@ -211,7 +217,7 @@ mod tests {
     use super::*;
 
     fn pick(version: Version, accept: &str) -> Option<String> {
-        let offers = offers(Kind::Router, version, Use::Many);
+        let offers = offers(Kind::Router, version, Purpose::Many);
         choose(version.traits().negotiation, Some(accept), &offers).ok().map(|offer| offer.name.clone())
     }
 

@@ -1,17 +1,17 @@
-//! The whole state at a glance: as JSON, and as a drawing for Graphviz.
+//! The whole state as JSON, and as a drawing for Graphviz.
 
 use std::fmt::Write as _;
 
 use uuid::Uuid;
 
-use crate::http::reply::Form;
-use crate::http::write;
+use crate::http::reply::Representation;
+use crate::http::serialize;
 use crate::object::Object;
 use crate::schema::Kind;
 use crate::state::State;
 
-/// Every object, by kind, as the API shows it.
-pub(crate) fn json(state: &State, form: Form, base: &str) -> Vec<u8> {
+/// Returns every object, by kind, as the API shows it.
+pub(crate) fn json(state: &State, form: Representation, base: &str) -> Vec<u8> {
     let mut out = format!("{{\"version\":\"{}\",\"objects\":{{", form.version).into_bytes();
     for (index, kind) in Kind::ALL.into_iter().enumerate() {
         if index > 0 {
@@ -22,7 +22,7 @@ pub(crate) fn json(state: &State, form: Form, base: &str) -> Vec<u8> {
             if index > 0 {
                 out.push(b',');
             }
-            write::object(&mut out, object, form, base);
+            serialize::object(&mut out, object, form, base);
         }
         out.push(b']');
     }
@@ -30,7 +30,7 @@ pub(crate) fn json(state: &State, form: Form, base: &str) -> Vec<u8> {
     out
 }
 
-/// Routers, bridges, chains and hosts with what ties them together.
+/// Returns a drawing of routers, bridges, chains and hosts with the connections between them.
 pub(crate) fn dot(state: &State) -> String {
     let mut out = String::from("graph midonet {\n  graph [rankdir=LR];\n  node [fontname=\"sans-serif\"];\n");
     for (kind, shape) in
@@ -63,7 +63,7 @@ pub(crate) fn dot(state: &State) -> String {
     out
 }
 
-/// A port with its device, its peer (once for both) and its interface.
+/// Draws a port with its device, its interface, and its link (once for both ports).
 fn port_lines(out: &mut String, port: &Object) {
     let label = match (port.text("portAddress"), port.number("networkLength")) {
         (Some(address), length) => format!("{address}/{}", length.unwrap_or(0)),

@@ -1,27 +1,28 @@
-//! A body becomes the fields of a kind, with the servers' leniences and complaints.
+//! Deserialises a body to the fields of a kind, with the leniency and the error messages of the real servers.
 //!
 //! Fields that the kind does not have are ignored (10-bad-input, step 7), scalars turn into texts and texts into
-//! scalars where the servers' reader does so, and the first value that fits nowhere is told with its place and field
-//! (10-bad-input, step 6).
+//! scalars where the servers' reader does so, and the error for the first value that does not fit names its location
+//! and field (10-bad-input, step 6).
 
 use uuid::Uuid;
 
-use super::json::{Located, Misfit, Node, Place};
+use super::jackson::{BodyError, Located, Location, Node};
 use crate::object::{Fields, NatTarget, Value};
 use crate::resources::route::NEXT_HOP;
 use crate::resources::rule::{self, FRAGMENT_POLICY};
 use crate::resources::{port, port_link};
-use crate::schema::{Access, Field, Form, Kind, fields};
+use crate::schema::{Access, Field, Kind, ValueType, fields};
 use crate::version::Version;
 
-const MODELS: &str = "org.midonet.cluster.rest_api.models";
+/// The Java package of the model classes, which errors show.
+pub(crate) const MODELS: &str = "org.midonet.cluster.rest_api.models";
 
-/// A body that has been read.
+/// The fields of an object as a body states them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Draft {
-    /// The type among the kind's types, empty for kinds without.
+    /// The object's type; empty for a kind without types.
     pub(crate) type_name: &'static str,
-    /// Whether the body said so by an older name, as 1.7 has for ports.
+    /// True if the body named the type by its older name, as 1.7 has for ports.
     pub(crate) older: bool,
     pub(crate) fields: Fields,
 }
@@ -34,13 +35,13 @@ impl Draft {
         }
     }
 
-    /// The value of a field, unless it is null.
+    /// Returns the value of a field, unless it is null.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         let value = self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
         value.filter(|value| **value != Value::Null)
     }
 
-    /// Sets a field. A null stays in the draft, since where a default would stand it is a value of its own.
+    /// Sets a field. The draft keeps a null, because a null is not the same as a missing field that has a default.
     pub(crate) fn set(&mut self, name: &'static str, value: Value) {
         self.fields.retain(|(known, _)| *known != name);
         self.fields.push((name, value));
@@ -48,11 +49,11 @@ impl Draft {
 }
 
 /// Reads a body as an object of `kind`.
-pub(crate) fn draft(kind: Kind, version: Version, body: &Located) -> Result<Draft, Misfit> {
+pub(crate) fn draft(kind: Kind, version: Version, body: &Located) -> Result<Draft, BodyError> {
     let Node::Map(entries) = &body.value else { return Err(not_a(kind.model(), body)) };
     let mut draft = Draft { type_name: "", older: false, fields: Fields::new() };
     let (type_name, older) = type_of(kind, version, entries, body.at)?;
-    match (kind.told_apart_by(), type_name) {
+    match (kind.discriminator(), type_name) {
         (Some(("version", _)), version) => {
             draft.set("version", version.parse().map_or(Value::Null, Value::Number));
         }
@@ -81,7 +82,7 @@ pub(crate) fn draft(kind: Kind, version: Version, body: &Located) -> Result<Draf
 }
 
 /// Reads the body of a link.
-pub(crate) fn link(body: &Located) -> Result<port_link::PortLink, Misfit> {
+pub(crate) fn link(body: &Located) -> Result<port_link::PortLink, BodyError> {
     let Node::Map(entries) = &body.value else { return Err(not_a(port_link::MODEL, body)) };
     let mut link = port_link::PortLink { peer: None };
     for (name, located) in entries {
@@ -96,14 +97,14 @@ pub(crate) fn link(body: &Located) -> Result<port_link::PortLink, Misfit> {
     Ok(link)
 }
 
-fn not_a(model: &str, body: &Located) -> Misfit {
+fn not_a(model: &str, body: &Located) -> BodyError {
     match &body.value {
-        Node::Text(text) => Misfit::Mapping(format!(
+        Node::Text(text) => BodyError::Mapping(format!(
             "Can not instantiate value of type [simple type, class {MODELS}.{model}] from String value ('{text}'); no \
              single-String constructor/factory method\n at {}",
             body.at.shown()
         )),
-        other => Misfit::Mapping(format!(
+        other => BodyError::Mapping(format!(
             "Can not deserialize instance of {MODELS}.{model} out of {} token\n at {}",
             other.token(),
             body.at.shown()
@@ -111,28 +112,28 @@ fn not_a(model: &str, body: &Located) -> Misfit {
     }
 }
 
-/// The type that a body of a kind with types says it is (04-chain-rule, step 13).
+/// Returns the type that a body states, for a kind with types (04-chain-rule, step 13).
 fn type_of(
     kind: Kind,
     version: Version,
     entries: &[(String, Located)],
-    at: Place,
-) -> Result<(&'static str, bool), Misfit> {
-    let Some((field, types)) = kind.told_apart_by() else { return Ok(("", false)) };
+    at: Location,
+) -> Result<(&'static str, bool), BodyError> {
+    let Some((field, types)) = kind.discriminator() else { return Ok(("", false)) };
     let Some((_, located)) = entries.iter().find(|(name, _)| name == field) else {
-        return Err(Misfit::Mapping(format!(
+        return Err(BodyError::Mapping(format!(
             "Unexpected token (END_OBJECT), expected FIELD_NAME: missing property '{field}' that is to contain type id  \
              (for class {MODELS}.{})\n at {}",
             kind.model(),
             at.shown()
         )));
     };
-    let given = match &located.value {
+    let text_value = match &located.value {
         Node::Text(text) | Node::Integer(text) => text.clone(),
         Node::Flag(flag) => flag.to_string(),
         Node::Fraction(number) => number.to_string(),
         other => {
-            return Err(Misfit::Mapping(format!(
+            return Err(BodyError::Mapping(format!(
                 "Unexpected token ({}), expected VALUE_STRING: need JSON String that contains type id (for subtype of \
                  {MODELS}.{})\n at {}",
                 other.token(),
@@ -141,7 +142,7 @@ fn type_of(
             )));
         }
     };
-    let older: &[(&str, &'static str)] = if kind == Kind::Port && version.traits().first_generation {
+    let older: &[(&str, &'static str)] = if kind == Kind::Port && version.traits().is_1x {
         &[
             ("InteriorBridge", port::BRIDGE),
             ("ExteriorBridge", port::BRIDGE),
@@ -151,17 +152,17 @@ fn type_of(
     } else {
         &[]
     };
-    let known = types.iter().copied().find(|known| *known == given).map(|known| (known, false));
+    let known = types.iter().copied().find(|known| *known == text_value).map(|known| (known, false));
     let known =
-        known.or_else(|| older.iter().find(|(name, _)| *name == given).map(|(_, known)| (*known, true)));
+        known.or_else(|| older.iter().find(|(name, _)| *name == text_value).map(|(_, known)| (*known, true)));
     known.ok_or_else(|| {
         let all = match kind {
             Kind::Rule => rule::KNOWN,
-            Kind::GroupAddress => "4, 6, IpAddrGroupAddr",
+            Kind::IpAddrGroupAddr => "4, 6, IpAddrGroupAddr",
             _ => "Bridge, ExteriorBridge, ExteriorRouter, InteriorBridge, InteriorRouter, Port, Router, Vxlan",
         };
-        Misfit::Mapping(format!(
-            "Could not resolve type id '{given}' into a subtype of [simple type, class {MODELS}.{}]: known type ids = \
+        BodyError::Mapping(format!(
+            "Could not resolve type id '{text_value}' into a subtype of [simple type, class {MODELS}.{}]: known type ids = \
              [{all}]\n at {}",
             kind.model(),
             located.at.shown()
@@ -169,7 +170,7 @@ fn type_of(
     })
 }
 
-/// The Java class of a type of a kind.
+/// Returns the name of the Java class for a type of a kind.
 pub(crate) fn model_of(kind: Kind, type_name: &str) -> String {
     match (kind, type_name) {
         (_, "") => kind.model().to_owned(),
@@ -187,36 +188,36 @@ pub(crate) fn model_of(kind: Kind, type_name: &str) -> String {
     }
 }
 
-fn value(field: &Field, located: &Located, model: &str) -> Result<Value, Misfit> {
+fn value(field: &Field, located: &Located, model: &str) -> Result<Value, BodyError> {
     let chain = format!("{MODELS}.{model}[\"{}\"]", field.name);
-    Ok(match field.form {
-        Form::Uuid => uuid(located, &chain)?.map_or(Value::Null, Value::Uuid),
-        Form::Text => text(located, &chain)?.map_or(Value::Null, Value::text),
-        Form::Flag => Value::Flag(flag(located, &chain)?),
-        Form::Number => Value::Number(number(located, "int", &chain)?.unwrap_or(0)),
-        // As a Java byte, which is shown without its sign (not recorded).
-        Form::Byte => Value::Number(number(located, "int", &chain)?.unwrap_or(0) & 0xFF),
-        Form::OptionalNumber => {
+    Ok(match field.value_type {
+        ValueType::Uuid => uuid(located, &chain)?.map_or(Value::Null, Value::Uuid),
+        ValueType::Text => text(located, &chain)?.map_or(Value::Null, Value::text),
+        ValueType::Flag => Value::Flag(flag(located, &chain)?),
+        ValueType::Number => Value::Number(number(located, "int", &chain)?.unwrap_or(0)),
+        // Stored as a Java byte, which is shown without its sign (not recorded).
+        ValueType::Byte => Value::Number(number(located, "int", &chain)?.unwrap_or(0) & 0xFF),
+        ValueType::OptionalNumber => {
             number(located, "java.lang.Integer", &chain)?.map_or(Value::Null, Value::Number)
         }
-        Form::Range => range(located, &chain)?,
-        Form::Uuids => uuid_list(located, &chain)?,
-        Form::NatTargets => nat_targets(located, &chain)?,
-        Form::Word(name, words) => word(located, name, words, &chain)?,
-        Form::Any => Value::Any(Box::new(plain(&located.value))),
+        ValueType::Range => range(located, &chain)?,
+        ValueType::Uuids => uuid_list(located, &chain)?,
+        ValueType::NatTargets => nat_targets(located, &chain)?,
+        ValueType::Word(name, words) => word(located, name, words, &chain)?,
+        ValueType::Any => Value::Any(Box::new(plain(&located.value))),
     })
 }
 
-fn misfit(what: &str, located: &Located, chain: &str) -> Misfit {
-    Misfit::Mapping(format!("{what}\n at {} (through reference chain: {chain})", located.at.shown()))
+fn body_error(what: &str, located: &Located, chain: &str) -> BodyError {
+    BodyError::Mapping(format!("{what}\n at {} (through reference chain: {chain})", located.at.shown()))
 }
 
-fn out_of(class: &str, located: &Located, chain: &str) -> Misfit {
+fn out_of(class: &str, located: &Located, chain: &str) -> BodyError {
     let token = located.value.token();
-    misfit(&format!("Can not deserialize instance of {class} out of {token} token"), located, chain)
+    body_error(&format!("Can not deserialize instance of {class} out of {token} token"), located, chain)
 }
 
-fn uuid(located: &Located, chain: &str) -> Result<Option<Uuid>, Misfit> {
+fn uuid(located: &Located, chain: &str) -> Result<Option<Uuid>, BodyError> {
     let text = match &located.value {
         Node::Null => return Ok(None),
         Node::Text(text) if text.trim().is_empty() => return Ok(None),
@@ -236,10 +237,10 @@ fn uuid(located: &Located, chain: &str) -> Result<Option<Uuid>, Misfit> {
         "Can not construct instance of java.util.UUID from String value '{text}': not a valid textual representation, \
          problem: {problem}"
     );
-    Err(misfit(&what, located, chain))
+    Err(body_error(&what, located, chain))
 }
 
-fn text(located: &Located, chain: &str) -> Result<Option<String>, Misfit> {
+fn text(located: &Located, chain: &str) -> Result<Option<String>, BodyError> {
     Ok(Some(match &located.value {
         Node::Null => return Ok(None),
         Node::Text(text) | Node::Integer(text) => text.clone(),
@@ -249,7 +250,7 @@ fn text(located: &Located, chain: &str) -> Result<Option<String>, Misfit> {
     }))
 }
 
-fn flag(located: &Located, chain: &str) -> Result<bool, Misfit> {
+fn flag(located: &Located, chain: &str) -> Result<bool, BodyError> {
     match &located.value {
         Node::Null => Ok(false),
         Node::Flag(flag) => Ok(*flag),
@@ -262,17 +263,17 @@ fn flag(located: &Located, chain: &str) -> Result<bool, Misfit> {
                     "Can not construct instance of boolean from String value '{other}': only \"true\" or \"false\" \
                      recognized"
                 );
-                Err(misfit(&what, located, chain))
+                Err(body_error(&what, located, chain))
             }
         },
         _ => Err(out_of("boolean", located, chain)),
     }
 }
 
-fn number(located: &Located, class: &str, chain: &str) -> Result<Option<i64>, Misfit> {
+fn number(located: &Located, class: &str, chain: &str) -> Result<Option<i64>, BodyError> {
     let digits = match &located.value {
         Node::Null => return Ok(None),
-        // The servers cut fractions off.
+        // The servers drop the fraction.
         #[expect(
             clippy::cast_possible_truncation,
             reason = "what is too large saturates and is refused below"
@@ -287,18 +288,18 @@ fn number(located: &Located, class: &str, chain: &str) -> Result<Option<i64>, Mi
                     if class == "int" { "not a valid int value" } else { "not a valid Integer value" };
                 let what =
                     format!("Can not construct instance of {class} from String value '{text}': {problem}");
-                return Err(misfit(&what, located, chain));
+                return Err(body_error(&what, located, chain));
             }
         },
         _ => return Err(out_of(class, located, chain)),
     };
     match digits.parse::<i32>() {
         Ok(number) => Ok(Some(number.into())),
-        Err(_) => Err(misfit(&format!("Numeric value ({digits}) out of range of int"), located, chain)),
+        Err(_) => Err(body_error(&format!("Numeric value ({digits}) out of range of int"), located, chain)),
     }
 }
 
-fn range(located: &Located, chain: &str) -> Result<Value, Misfit> {
+fn range(located: &Located, chain: &str) -> Result<Value, BodyError> {
     let entries = match &located.value {
         Node::Null => return Ok(Value::Null),
         Node::Map(entries) => entries,
@@ -319,7 +320,7 @@ fn range(located: &Located, chain: &str) -> Result<Value, Misfit> {
     })
 }
 
-fn uuid_list(located: &Located, chain: &str) -> Result<Value, Misfit> {
+fn uuid_list(located: &Located, chain: &str) -> Result<Value, BodyError> {
     let entries = match &located.value {
         Node::Null => return Ok(Value::Null),
         Node::List(entries) => entries,
@@ -334,7 +335,7 @@ fn uuid_list(located: &Located, chain: &str) -> Result<Value, Misfit> {
     Ok(Value::Uuids(ids.into_boxed_slice()))
 }
 
-fn nat_targets(located: &Located, chain: &str) -> Result<Value, Misfit> {
+fn nat_targets(located: &Located, chain: &str) -> Result<Value, BodyError> {
     const CLASS: &str = "org.midonet.cluster.rest_api.models.ForwardNatRule$NatTarget";
     let entries = match &located.value {
         Node::Null => return Ok(Value::Null),
@@ -361,31 +362,31 @@ fn nat_targets(located: &Located, chain: &str) -> Result<Value, Misfit> {
     Ok(Value::NatTargets(targets.into_boxed_slice()))
 }
 
-fn word(located: &Located, name: &str, words: &[&str], chain: &str) -> Result<Value, Misfit> {
-    let given = match &located.value {
+fn word(located: &Located, name: &str, words: &[&str], chain: &str) -> Result<Value, BodyError> {
+    let text_value = match &located.value {
         Node::Null => return Ok(Value::Null),
         Node::Text(text) if text.trim().is_empty() => return Ok(Value::Null),
         Node::Text(text) => text.as_str(),
         _ => return Err(custom(name).unwrap_or_else(|| out_of(&format!("{MODELS}.{name}"), located, chain))),
     };
-    if words.contains(&given) {
-        return Ok(Value::text(given));
+    if words.contains(&text_value) {
+        return Ok(Value::text(text_value));
     }
     Err(custom(name).unwrap_or_else(|| {
         let what = format!(
-            "Can not construct instance of {MODELS}.{name} from String value '{given}': value not one of declared Enum \
+            "Can not construct instance of {MODELS}.{name} from String value '{text_value}': value not one of declared Enum \
              instance names: [{}]",
             words.join(", ")
         );
-        misfit(&what, located, chain)
+        body_error(&what, located, chain)
     }))
 }
 
-/// The enumerations with words of their own for bad values (07-route, step 14).
-fn custom(name: &str) -> Option<Misfit> {
+/// Returns the message for a bad value, for the enumerations that have their own (07-route, step 14).
+fn custom(name: &str) -> Option<BodyError> {
     match name {
-        NEXT_HOP => Some(Misfit::Custom("This type of route is invalid.".to_owned())),
-        FRAGMENT_POLICY => Some(Misfit::Custom(
+        NEXT_HOP => Some(BodyError::Custom("This type of route is invalid.".to_owned())),
+        FRAGMENT_POLICY => Some(BodyError::Custom(
             "The valid options for fragmentPolicy are: 'any', 'header', 'nonheader', and 'unfragmented'."
                 .to_owned(),
         )),

@@ -1,23 +1,23 @@
-//! Objects become JSON, field after field of their kind's table.
+//! Serialises objects to JSON, field by field in the order of their kind's table.
 
 use std::net::Ipv4Addr;
 
 use serde_json::Value as Json;
 
-use super::reply::Form;
+use super::reply::Representation;
 use crate::object::{Object, Value};
 use crate::resources::router;
-use crate::schema::{Access, Field, Item, Kind, Unset, applies};
+use crate::schema::{Access, DefaultValue, Field, Kind, Row, applies};
 
-/// Writes an object as `form` has it, with links under `base`.
-pub(crate) fn object(out: &mut Vec<u8>, object: &Object, form: Form, base: &str) {
+/// Writes an object in a representation, with links under `base`.
+pub(crate) fn object(out: &mut Vec<u8>, object: &Object, form: Representation, base: &str) {
     let of = object.type_name();
     let mut first = true;
     for item in object.kind.table() {
         let (name, versions, types) = match item {
-            Item::Field(field) if field.access == Access::Hidden => continue,
-            Item::Field(field) => (field.name, field.versions, field.types),
-            Item::Link { name, versions, types, .. } | Item::Upper { name, versions, types, .. } => {
+            Row::Field(field) if field.access == Access::Hidden => continue,
+            Row::Field(field) => (field.name, field.versions, field.types),
+            Row::Link { name, versions, types, .. } | Row::Upper { name, versions, types, .. } => {
                 (*name, *versions, *types)
             }
         };
@@ -29,9 +29,9 @@ pub(crate) fn object(out: &mut Vec<u8>, object: &Object, form: Form, base: &str)
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");
         match item {
-            Item::Field(field) => write_field(out, object, field, form),
-            Item::Link { path, .. } => write_link(out, object, path, base),
-            Item::Upper { of, .. } => match object.text(of) {
+            Row::Field(field) => write_field(out, object, field, form),
+            Row::Link { path, .. } => write_link(out, object, path, base),
+            Row::Upper { of, .. } => match object.text(of) {
                 Some(text) => write_text(out, &text.to_uppercase()),
                 None => out.extend_from_slice(b"null"),
             },
@@ -44,10 +44,10 @@ fn left_out(kind: Kind, name: &str) -> bool {
     kind == Kind::Router && router::NOT_IN_V1_FORM.contains(&name)
 }
 
-fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Form) {
+fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Representation) {
     match field.name {
         "id" if object.get("id").is_none() => write_uuid(out, object.id),
-        // The older form of ports (the README: "port types Interior/Exterior").
+        // The older representation of ports (the README: "port types Interior/Exterior").
         "type" if form.older && object.kind == Kind::Port => {
             let side = if object.uuid("peerId").is_some() { "Interior" } else { "Exterior" };
             write_text(out, &format!("{side}{}", object.type_name()));
@@ -59,20 +59,20 @@ fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Form) {
             }
             _ => out.extend_from_slice(b"[]"),
         },
-        // A length without its address is not kept (not recorded).
-        name if lengthless(object, name) => write_unset(out, field.unset),
+        // A prefix length without its address is not stored (not recorded).
+        name if lengthless(object, name) => write_unset(out, field.default),
         "networkAddress" if form.version.traits().network_of_address => match network(object) {
             Some(network) => write_text(out, &network.to_string()),
-            None => write_unset(out, field.unset),
+            None => write_unset(out, field.default),
         },
         name => match object.get(name) {
             Some(value) => write_value(out, value),
-            None => write_unset(out, field.unset),
+            None => write_unset(out, field.default),
         },
     }
 }
 
-/// Whether it is the length of an address of a rule that has none.
+/// Returns true if the field is the prefix length of an address that the rule does not have.
 fn lengthless(object: &Object, name: &str) -> bool {
     object.kind == Kind::Rule
         && name.strip_suffix("Length").is_some_and(|stem| match stem {
@@ -83,7 +83,7 @@ fn lengthless(object: &Object, name: &str) -> bool {
         })
 }
 
-/// The network that a router's port is in, by its own address (random1, steps 78 and 91 on 5.8).
+/// Returns the network address of a router's port, computed from the port's address (random1, steps 78 and 91 on 5.8).
 fn network(object: &Object) -> Option<Ipv4Addr> {
     let address: Ipv4Addr = object.text("portAddress")?.parse().ok()?;
     let length = u32::try_from(object.number("networkLength").unwrap_or(0)).ok()?;
@@ -91,13 +91,13 @@ fn network(object: &Object) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from_bits(address.to_bits() & mask))
 }
 
-fn write_unset(out: &mut Vec<u8>, unset: Unset) {
+fn write_unset(out: &mut Vec<u8>, unset: DefaultValue) {
     match unset {
-        Unset::Null => out.extend_from_slice(b"null"),
-        Unset::Flag(flag) => write_flag(out, flag),
-        Unset::Number(number) => write_number(out, number),
-        Unset::EmptyList => out.extend_from_slice(b"[]"),
-        Unset::EmptyMap => out.extend_from_slice(b"{}"),
+        DefaultValue::Null => out.extend_from_slice(b"null"),
+        DefaultValue::Flag(flag) => write_flag(out, flag),
+        DefaultValue::Number(number) => write_number(out, number),
+        DefaultValue::EmptyList => out.extend_from_slice(b"[]"),
+        DefaultValue::EmptyMap => out.extend_from_slice(b"{}"),
     }
 }
 
@@ -154,7 +154,7 @@ fn write_uuid(out: &mut Vec<u8>, id: uuid::Uuid) {
     out.push(b'"');
 }
 
-/// A JSON text. Writing into a vector can't fail.
+/// Writes a JSON string. Writing into a vector can't fail.
 fn write_text(out: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(out, text);
 }
@@ -163,11 +163,12 @@ fn write_any(out: &mut Vec<u8>, json: &Json) {
     let _ = serde_json::to_writer(out, json);
 }
 
-/// Fills a path's `{field}`s in; `{{x}}` is a `{x}` that clients fill in.
+/// Writes a link: replaces each `{field}` of the path by the field's value. `{{x}}` becomes `{x}`, which clients
+/// replace.
 fn write_link(out: &mut Vec<u8>, object: &Object, path: &str, base: &str) {
     let start = out.len();
     out.push(b'"');
-    // The base came from a request's header, but only of letters that need no escape.
+    // The base came from a request's header, but it has only characters that need no escape.
     out.extend_from_slice(base.as_bytes());
     let mut rest = path;
     while let Some(open) = rest.find('{') {
@@ -198,7 +199,7 @@ fn write_part(out: &mut Vec<u8>, object: &Object, name: &str) -> bool {
     match object.get(name) {
         Some(Value::Uuid(id)) => out.extend_from_slice(id.to_string().as_bytes()),
         Some(Value::Number(number)) => write_number(out, *number),
-        // Only addresses are texts in paths, and they need no escape.
+        // The only strings in paths are addresses, and they need no escape.
         Some(Value::Text(text)) => out.extend_from_slice(text.replace(['"', '\\'], "").as_bytes()),
         None if name == "id" => out.extend_from_slice(object.id.to_string().as_bytes()),
         _ => return false,

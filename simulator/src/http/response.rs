@@ -1,5 +1,5 @@
-//! What goes out: a reply as an HTTP response, whole, as a list that is written while the client takes it, or spoiled by a
-//! fault.
+//! Turns a reply into an HTTP response. The body is sent whole, as a list that is serialised while it is sent, or only
+//! in part because of a fault.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,32 +13,32 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use tokio::time::Sleep;
 
-use super::reply::{Content, Form, Reply};
-use super::write;
+use super::reply::{Content, Reply, Representation};
+use super::serialize;
 use crate::object::Object;
 
-/// How much of a list is written at a time.
+/// The size in bytes of a part of a list that is serialised at a time.
 const PIECE: usize = 64 << 10;
 
-/// How long the part of a spoiled body has to leave before the connection ends.
+/// The time between the sent part of a body and the end of the connection.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The connection ends here: a fault wants it so.
+/// A fault resets the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the connection was cut, as a fault asked for")]
-pub(crate) struct Cut;
+#[error("the connection is reset by a fault")]
+pub(crate) struct ConnectionReset;
 
-/// Makes a response of a reply; `head` leaves the body out.
-pub(crate) fn response(reply: Reply, head: bool) -> Response<Answer> {
+/// Turns a reply into a response; without the body for a HEAD request.
+pub(crate) fn response(reply: Reply, head: bool) -> Response<ResponseBody> {
     let mut response = Response::new(match reply.content {
-        Content::Nothing => Answer::whole(Vec::new()),
-        Content::Whole(body) => Answer::whole(body),
+        Content::Nothing => ResponseBody::whole(Vec::new()),
+        Content::Whole(body) => ResponseBody::whole(body),
         Content::List { objects, form, base } => {
-            Answer::List(List { objects, next: 0, form, base, ended: false })
+            ResponseBody::List(List { objects, next: 0, form, base, ended: false })
         }
-        Content::Spoiled { sent, length, stalls } => {
+        Content::Partial { sent, length, stalls } => {
             let pause = Box::pin(tokio::time::sleep(PAUSE));
-            Answer::Spoiled(Spoiled { sent, length, stalls, pause })
+            ResponseBody::Partial(Partial { sent, length, stalls, pause })
         }
     });
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
@@ -55,31 +55,31 @@ pub(crate) fn response(reply: Reply, head: bool) -> Response<Answer> {
         set(HeaderName::from_static(name), Some(value));
     }
     if head {
-        *response.body_mut() = Answer::whole(Vec::new());
+        *response.body_mut() = ResponseBody::whole(Vec::new());
     }
     response
 }
 
-/// An answer's body.
+/// The body of a response.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum ResponseBody {
     Whole(Full<Bytes>),
     List(List),
-    Spoiled(Spoiled),
+    Partial(Partial),
 }
 
-impl Answer {
-    fn whole(body: Vec<u8>) -> Answer {
-        Answer::Whole(Full::new(body.into()))
+impl ResponseBody {
+    fn whole(body: Vec<u8>) -> ResponseBody {
+        ResponseBody::Whole(Full::new(body.into()))
     }
 }
 
-/// A list of objects on its way out.
+/// A list of objects that is being sent.
 #[derive(Debug)]
 pub(crate) struct List {
     objects: Vec<Arc<Object>>,
     next: usize,
-    form: Form,
+    form: Representation,
     base: Arc<str>,
     ended: bool,
 }
@@ -102,58 +102,60 @@ impl List {
             if self.next > 0 {
                 out.push(b',');
             }
-            write::object(&mut out, object, self.form, &self.base);
+            serialize::object(&mut out, object, self.form, &self.base);
             self.next += 1;
         }
         Some(out.into())
     }
 }
 
-/// A body of which only a part is sent: then nothing comes any more, or the connection ends.
+/// A body of which only a part is sent; the connection then stalls or ends.
 #[derive(Debug)]
-pub(crate) struct Spoiled {
+pub(crate) struct Partial {
     sent: Bytes,
     length: u64,
     stalls: bool,
     pause: Pin<Box<Sleep>>,
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = ConnectionReset;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionReset>>> {
         match self.get_mut() {
-            Answer::Whole(whole) => {
+            ResponseBody::Whole(whole) => {
                 let frame = Pin::new(whole).poll_frame(context);
                 frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
-            Answer::List(list) => Poll::Ready(list.piece().map(|piece| Ok(Frame::data(piece)))),
-            Answer::Spoiled(spoiled) if !spoiled.sent.is_empty() => {
+            ResponseBody::List(list) => Poll::Ready(list.piece().map(|piece| Ok(Frame::data(piece)))),
+            ResponseBody::Partial(spoiled) if !spoiled.sent.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut spoiled.sent)))))
             }
-            // Nobody wakes it: it ends when the client goes.
-            Answer::Spoiled(spoiled) if spoiled.stalls => Poll::Pending,
-            Answer::Spoiled(spoiled) => spoiled.pause.as_mut().poll(context).map(|()| Some(Err(Cut))),
+            // Nothing wakes this task: it ends when the client closes the connection.
+            ResponseBody::Partial(spoiled) if spoiled.stalls => Poll::Pending,
+            ResponseBody::Partial(spoiled) => {
+                spoiled.pause.as_mut().poll(context).map(|()| Some(Err(ConnectionReset)))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Answer::Whole(whole) => whole.is_end_stream(),
-            Answer::List(list) => list.ended,
-            Answer::Spoiled(_) => false,
+            ResponseBody::Whole(whole) => whole.is_end_stream(),
+            ResponseBody::List(list) => list.ended,
+            ResponseBody::Partial(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Answer::Whole(whole) => whole.size_hint(),
-            Answer::List(_) => SizeHint::default(),
-            Answer::Spoiled(spoiled) => SizeHint::with_exact(spoiled.length),
+            ResponseBody::Whole(whole) => whole.size_hint(),
+            ResponseBody::List(_) => SizeHint::default(),
+            ResponseBody::Partial(spoiled) => SizeHint::with_exact(spoiled.length),
         }
     }
 }

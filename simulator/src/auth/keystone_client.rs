@@ -1,4 +1,4 @@
-//! Asking Keystone: Identity v2.0 (`/v2.0`) or v3 (`/v3`).
+//! A client for Keystone: Identity v2.0 (`/v2.0`) or v3 (`/v3`).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,9 +8,9 @@ use serde_json::{Value as Json, json};
 
 use super::{Identity, Refusal, Token};
 
-/// How long an answer may take.
+/// The time limit for a response.
 const TIME: Duration = Duration::from_secs(10);
-/// A token of the service's own is renewed when it has less than this left.
+/// The service's own token is renewed when it expires within this time.
 const GUARD: Duration = Duration::from_secs(60);
 
 /// The versions of Keystone's API.
@@ -22,22 +22,22 @@ pub enum KeystoneVersion {
     V3,
 }
 
-/// Where Keystone is, and who asks it about others' tokens.
+/// The address of a Keystone, and the login to validate tokens with.
 #[derive(Clone)]
 pub struct KeystoneSettings {
-    /// Where it is, without the version: `http://127.0.0.1:5000`.
+    /// The URL without the version: `http://127.0.0.1:5000`.
     pub url: String,
-    /// Which API it has.
+    /// The version of its API.
     pub version: KeystoneVersion,
     /// The name of an administrator.
     pub username: String,
-    /// Its password.
+    /// The administrator's password.
     pub password: String,
-    /// The administrator's tenant; also that of a login that names none.
+    /// The administrator's tenant, which is also the tenant of a login without one.
     pub project: String,
 }
 
-/// The password is for nobody's eyes.
+/// Leaves the password out.
 impl std::fmt::Debug for KeystoneSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeystoneSettings")
@@ -49,13 +49,13 @@ impl std::fmt::Debug for KeystoneSettings {
     }
 }
 
-/// What Keystone says of a token.
-struct Said {
+/// A token with its roles, as Keystone returns them.
+struct TokenDetails {
     token: Token,
     roles: Vec<String>,
 }
 
-/// A Keystone that is asked.
+/// A client for one Keystone.
 #[derive(Debug)]
 pub(super) struct Client {
     settings: KeystoneSettings,
@@ -64,14 +64,14 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(settings: KeystoneSettings) -> Result<Client, String> {
-        // Whoever was first has installed the same.
+    pub(super) fn new(settings: KeystoneSettings) -> Result<Client, reqwest::Error> {
+        // It fails if a provider is installed already, which is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(TIME).build().map_err(|why| why.to_string())?;
+        let http = reqwest::Client::builder().timeout(TIME).build()?;
         Ok(Client { settings, http, own: Mutex::default() })
     }
 
-    /// Logs somebody in.
+    /// Logs a user in.
     pub(super) async fn login(
         &self,
         name: &str,
@@ -83,16 +83,16 @@ impl Client {
         Ok(said.ok_or_else(|| "Invalid Keystone credentials".to_owned())?.token)
     }
 
-    /// Asks whose a token is.
+    /// Validates a token, and returns its owner's rights.
     pub(super) async fn identify(&self, token: &str) -> Result<Identity, Refusal> {
-        let sane = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=.".contains(&byte);
-        if self.settings.version == KeystoneVersion::V2 && !token.bytes().all(sane) {
-            // It becomes a part of the path: one with a slash would ask for something else.
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=.".contains(&byte);
+        if self.settings.version == KeystoneVersion::V2 && !token.bytes().all(is_safe) {
+            // The token becomes a part of the path: with a slash, it would be another path.
             return Err(Refusal::BadToken);
         }
         let mut answer = self.ask_about(token).await.map_err(Refusal::Unanswered)?;
         if matches!(answer.0, 401 | 403) {
-            // The own token is what it does not like: it may have forgotten it.
+            // Keystone refuses the service's own token: it may have been revoked.
             *self.own.lock().unwrap_or_else(PoisonError::into_inner) = None;
             answer = self.ask_about(token).await.map_err(Refusal::Unanswered)?;
         }
@@ -117,7 +117,7 @@ impl Client {
         self.send(request.header("X-Auth-Token", own)).await
     }
 
-    /// All tenants, by id and name.
+    /// Returns all tenants, by id and name.
     pub(super) async fn tenants(&self) -> Result<Vec<(String, String)>, String> {
         let own = self.own_token().await?;
         let (path, list) = match self.settings.version {
@@ -145,14 +145,19 @@ impl Client {
             answer.headers().get("X-Subject-Token").and_then(|token| token.to_str().ok()).map(str::to_owned);
         let mut body: Json = answer.json().await.unwrap_or(Json::Null);
         if let (Some(id), Some(token)) = (header, body.get_mut("token").and_then(Json::as_object_mut)) {
-            // v3 tells a token's id in a header only.
+            // In v3, only a header has the token's id.
             token.insert("id".to_owned(), Json::from(id));
         }
         Ok((status, body))
     }
 
-    /// A token for a name and password; nothing when Keystone does not know them.
-    async fn authenticate(&self, name: &str, password: &str, project: &str) -> Result<Option<Said>, String> {
+    /// Returns a token for a name and a password; none if Keystone refuses them.
+    async fn authenticate(
+        &self,
+        name: &str,
+        password: &str,
+        project: &str,
+    ) -> Result<Option<TokenDetails>, String> {
         let (path, body) = match self.settings.version {
             KeystoneVersion::V2 => {
                 let credentials = json!({ "username": name, "password": password });
@@ -178,7 +183,7 @@ impl Client {
         }
     }
 
-    fn read(&self, body: &Json, known: Option<&str>) -> Option<Said> {
+    fn read(&self, body: &Json, known: Option<&str>) -> Option<TokenDetails> {
         let (token, expires, roles) = match self.settings.version {
             KeystoneVersion::V2 => {
                 (body.pointer("/access/token")?, "expires", body.pointer("/access/user/roles"))
@@ -189,10 +194,10 @@ impl Client {
         let expires = token.get(expires)?.as_str()?.parse().ok();
         let names = roles.and_then(Json::as_array).into_iter().flatten();
         let roles = names.filter_map(|role| Some(role.get("name")?.as_str()?.to_owned())).collect();
-        Some(Said { token: Token { key, expires }, roles })
+        Some(TokenDetails { token: Token { key, expires }, roles })
     }
 
-    /// The token by which this server asks.
+    /// Returns the service's own token, renewed if needed.
     async fn own_token(&self) -> Result<String, String> {
         let soon = Timestamp::now().checked_add(GUARD).map_err(|why| why.to_string())?;
         {

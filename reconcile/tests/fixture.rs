@@ -30,7 +30,19 @@ use midoform_store::{allocation, keys};
 use midoform_testutil::TestFolder;
 use midoform_testutil::http::Connection;
 
-const SITE: &str = "name = \"lab\"\n[midonet]\nembedded = true\nmanaged = true\nversion = DIALECT\n";
+const SITE: &str = r#"
+name = "lab"
+[midonet]
+embedded = true
+managed = true
+version = DIALECT
+[tunnel_zone]
+name = "zone"
+[[host]]
+name = "node1"
+id = "11111111-2222-3333-4444-555555555555"
+tunnel_address = "10.255.0.1"
+"#;
 
 /// One tenant with a bridge, a rule and a static port.
 pub(crate) const TENANT: &str = r#"
@@ -58,6 +70,8 @@ pub(crate) struct WholeProject {
     provider: Reference,
     /// The part of the topology that the goal has.
     pub(crate) desired: Topology,
+    /// False where the goal leaves alone what it does not have.
+    pub(crate) deletes: bool,
 }
 
 impl WholeProject {
@@ -69,6 +83,7 @@ impl WholeProject {
             tenants: BTreeSet::from(["acme".to_owned()]),
             provider: provider_router(&compiled.site),
             desired: compiled.topology.clone(),
+            deletes: true,
             compiled,
         }
     }
@@ -96,7 +111,12 @@ impl Goal for WholeProject {
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan, Infallible> {
-        Ok(midonet::plan("lab", self.compiled.dialect(), &self.desired, observed))
+        let mut observed = observed.clone();
+        if !self.deletes {
+            let is_wanted = |key: &str| self.desired.get(key).is_some();
+            observed.topology = observed.topology.filtered(|entry| is_wanted(entry.key.as_str()));
+        }
+        Ok(midonet::plan("lab", self.compiled.dialect(), &self.desired, &observed))
     }
 }
 
@@ -133,9 +153,17 @@ impl Fixture {
 
     /// Sets a fault, as `docs/serve.md` describes them.
     pub(crate) fn fault(&self, fault: &str) {
+        self.ask("POST", fault);
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        self.ask("DELETE", "");
+    }
+
+    fn ask(&self, method: &str, body: &str) {
         let address = self.server.base_url().split('/').nth(2).unwrap().parse().unwrap();
         let mut connection = Connection::open(address).unwrap();
-        let answer = connection.send("POST", "/_faults", "application/json", fault).unwrap();
+        let answer = connection.send(method, "/_faults", "application/json", body).unwrap();
         assert!(answer.status < 300, "{}", answer.body);
     }
 

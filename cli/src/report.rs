@@ -49,7 +49,7 @@ fn drawn(diagnostic: &Diagnostic) -> Drawn<usize> {
         Label::new(style, label.span.source.0 as usize, range).with_message(&label.text)
     });
     Drawn::new(severity)
-        .with_code(diagnostic.code)
+        .with_code(diagnostic.code.name())
         .with_message(&diagnostic.message)
         .with_labels(labels.collect())
         .with_notes(diagnostic.help.iter().map(|help| format!("help: {help}")).collect())

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use midoform_compiler::diagnostic::{Diagnostic, Diagnostics};
+use midoform_compiler::diagnostic::{self, Diagnostic, Diagnostics};
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::lock_file;
 use midoform_compiler::network::peering::PeersOf;
@@ -115,7 +115,9 @@ impl Neighbourhood {
     /// Why they can't be compiled. What is wrong may be a peer's spec: that one is named.
     fn in_words(&self, found: &[Diagnostic], sources: &[&Source]) -> CniError {
         let own = &self.tenant;
-        let is_full = found.iter().all(|finding| finding.code.ends_with("pool-full"));
+        let is_full = found.iter().all(|finding| {
+            matches!(finding.code, diagnostic::Code::BridgePoolFull | diagnostic::Code::LinkPoolFull)
+        });
         let file_of = |finding: &Diagnostic| {
             let at = usize::try_from(finding.span().source.0).ok();
             at.and_then(|at| sources.get(at)).map(|source| &*source.name)

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use midoform_compiler::diagnostic::{DiagnosticReport, PlaceReport, Severity};
+use midoform_compiler::diagnostic::{Code, DiagnosticReport, PlaceReport, Severity};
 use midoform_compiler::source::Provenance;
 use midoform_packets::trace;
 use midoform_packets::verify::{Answers, Question, Subject, Violation, ask_all};
@@ -92,17 +92,17 @@ fn findings(
 ) -> Result<(), CommandError> {
     let unproven = report.unproven.iter().map(|tenant| {
         let message = format!("nothing is proven of {tenant}: its rules are too many to be followed");
-        ("verify-unproven", message, Vec::new(), None)
+        (Code::VerifyUnproven, message, Vec::new(), None)
     });
     let violated = report.violations.iter().map(|violation| {
         let shown = violation.trace.as_ref().map(|trace| format!("{}: {}", trace.packet, trace.ending));
         let message = format!("{}: {}", violation.tenant, violation.message);
         (violation.question.code(), message, shown.into_iter().collect(), violation.source.as_ref())
     });
-    let found: Vec<(&str, String, Vec<String>, Option<&Provenance>)> = violated.chain(unproven).collect();
+    let found: Vec<(Code, String, Vec<String>, Option<&Provenance>)> = violated.chain(unproven).collect();
     let reports = found.iter().map(|(code, message, help, source)| DiagnosticReport {
         severity: Severity::Error,
-        code,
+        code: *code,
         message,
         places: source.iter().map(|source| whole_line(source)).collect(),
         help,

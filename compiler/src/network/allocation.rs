@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::Claims;
 use crate::network::peering::PeersOf;
 use crate::plan::{Action, Plan};
@@ -202,7 +202,7 @@ fn links(
     let slots = Slots::new(&site.pools.links, 30);
     let mut find = |key: &str, span: Span| {
         let Some(block) = slots.find(key, |block| taken.overlapping_network(block).is_none()) else {
-            diagnostics.push(full("link-pool-full", span, "links", &site.pools.links, slots.count, 30));
+            diagnostics.push(full(Code::LinkPoolFull, span, "links", &site.pools.links, slots.count, 30));
             return None;
         };
         let _ = taken.claim_network(block, ());
@@ -271,7 +271,7 @@ fn bridges(
                 None => {
                     let pools = &site.pools.bridges;
                     diagnostics.push(full(
-                        "bridge-pool-full",
+                        Code::BridgePoolFull,
                         bridge.name.span,
                         "bridges",
                         pools,
@@ -291,7 +291,7 @@ fn reachable<'a>(tenant: &'a str, peers: &'a PeersOf) -> BTreeSet<&'a str> {
 }
 
 fn full(
-    code: &'static str,
+    code: Code,
     span: Span,
     pool: &str,
     networks: &[Spanned<Ipv4Net>],

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::Claims;
 use crate::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use crate::source::{Source, SourceId, Span};
@@ -32,7 +32,7 @@ pub fn parse(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Op
         let span = Span { source: id, start: at, end: at + 7 };
         let message = "the lock file has the marks of a merge conflict";
         let help = "keep the lines of both sides, take the marks out, and run `midoform lock --repair`";
-        diagnostics.push(Diagnostic::error("lock-conflict", span, message).help(help));
+        diagnostics.push(Diagnostic::error(Code::LockConflict, span, message).help(help));
         return None;
     }
     parse::document(source, id, diagnostics, read)
@@ -57,7 +57,7 @@ fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Allocations> {
             "this lock file has version {}, and this midoform knows version {VERSION}",
             version.value
         );
-        reader.push(Diagnostic::error("lock-version", version.span, message).help("use a newer midoform"));
+        reader.push(Diagnostic::error(Code::LockVersion, version.span, message).help("use a newer midoform"));
         return None;
     }
     let mut allocations = Allocations::default();
@@ -133,7 +133,7 @@ fn tenant(reader: &mut Reader<'_>, mut table: Table<'_>) -> TenantAllocation {
 
 fn broken(span: Span, text: &str, what: &str) -> Diagnostic {
     let message = format!("the lock file is damaged: `{text}` is not a {what}");
-    Diagnostic::error("lock-damaged", span, message).help("take the file from version control again")
+    Diagnostic::error(Code::LockDamaged, span, message).help("take the file from version control again")
 }
 
 fn link(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<LinkAddresses> {
@@ -281,7 +281,7 @@ pub fn check(allocations: &Allocations, site: &spec::Site, diagnostics: &mut Dia
             format!("the lock file gives {} to `{}` and to `{}`", clash.what, clash.keeps, clash.tenant);
         let help = "two branches picked the same place: run `midoform lock --repair`, which moves what was never applied";
         let diagnostic =
-            Diagnostic::error("lock-clash", place(&clash.tenant), message).here("this one came second");
+            Diagnostic::error(Code::LockClash, place(&clash.tenant), message).here("this one came second");
         diagnostics.push(diagnostic.also(place(&clash.keeps), "the other").help(help));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::allocation::TenantAllocation;
 use crate::spec;
 use crate::spec::MovedKind;
@@ -138,13 +138,13 @@ pub(crate) fn check(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
         if !names.contains(&moved.to.value.as_str()) {
             let message = format!("nothing can have been renamed to `{}`: there is no such {what}", moved.to);
             let help = format!("`to` is the new name, which a [[{what}]] of this file has");
-            diagnostics.push(Diagnostic::error("moved-nowhere", moved.to.span, message).help(help));
+            diagnostics.push(Diagnostic::error(Code::MovedNowhere, moved.to.span, message).help(help));
         }
         if names.contains(&moved.from.value.as_str()) {
             let message =
                 format!("`{}` can't have been renamed: there still is a {what} of this name", moved.from);
             let help = format!("`{what}` is the old name; take this [[moved]] out if nothing was renamed");
-            diagnostics.push(Diagnostic::error("moved-and-there", moved.from.span, message).help(help));
+            diagnostics.push(Diagnostic::error(Code::MovedAndThere, moved.from.span, message).help(help));
         }
         let twin = spec.moved.iter().take(at).find(|other| {
             other.kind == moved.kind
@@ -152,7 +152,7 @@ pub(crate) fn check(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
         });
         if let Some(twin) = twin {
             let message = format!("`{}` and `{}` are in another [[moved]] as well", moved.from, moved.to);
-            let diagnostic = Diagnostic::error("moved-twice", moved.from.span, message);
+            let diagnostic = Diagnostic::error(Code::MovedTwice, moved.from.span, message);
             diagnostics.push(diagnostic.also(twin.from.span, "the other one").help("take one of them out"));
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::allocation::{Allocations, LinkAddresses, block_of, pair_name};
 use crate::network::{
     Assert, Bridge, Expose, Link, Peer, Place, Port, PortGroup, Route, RouteTarget, Rule, Tenant,
@@ -41,7 +41,7 @@ fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str, diag
         if let Some(first) = seen.get(name.value.as_str()) {
             let message = format!("two {what} are called `{name}`");
             let diagnostic =
-                Diagnostic::error("duplicate-name", name.span, message).also(*first, "the first");
+                Diagnostic::error(Code::DuplicateName, name.span, message).also(*first, "the first");
             diagnostics.push(diagnostic.help("give one of them another name"));
         } else {
             seen.insert(&name.value, name.span);
@@ -152,7 +152,7 @@ impl<'a> Resolver<'a, '_> {
         }
         let message = format!("the Keystone project of `{}` is not known yet", spec.name);
         let help = "`midoform lock` asks Keystone and writes it down; or give `tenant_id`";
-        self.diagnostics.push(Diagnostic::warning("unknown-project", spec.name.span, message).help(help));
+        self.diagnostics.push(Diagnostic::warning(Code::UnknownProject, spec.name.span, message).help(help));
         unknown_project(&spec.name.value).into()
     }
 
@@ -210,7 +210,7 @@ impl<'a> Resolver<'a, '_> {
         if let Some(found) = known.get(name) {
             return Some(found.clone());
         }
-        let diagnostic = Diagnostic::error("unknown-name", span, format!("there is no {what} `{name}`"));
+        let diagnostic = Diagnostic::error(Code::UnknownName, span, format!("there is no {what} `{name}`"));
         let help = match nearest(name, known.keys().copied()) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None if known.is_empty() => format!("the tenant has no {what}"),
@@ -268,7 +268,7 @@ impl<'a> Resolver<'a, '_> {
                     let help =
                         "a router asks for it by ARP on a bridge: name an address in a bridge's network";
                     self.diagnostics
-                        .push(Diagnostic::error("next-hop-outside", spec.target.span, message).help(help));
+                        .push(Diagnostic::error(Code::NextHopOutside, spec.target.span, message).help(help));
                     return None;
                 };
                 RouteTarget::Via(at, *address)

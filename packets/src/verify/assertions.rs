@@ -12,7 +12,7 @@ use super::witness::{self, Origin, between, pick};
 use crate::trace::{Ending, TraceReport};
 use ipnet::Ipv4Net;
 use midoform_compiler::Compiled;
-use midoform_compiler::diagnostic::{Diagnostic, Diagnostics};
+use midoform_compiler::diagnostic::{Code, Diagnostic, Diagnostics};
 use midoform_compiler::network::{Assert, Place, Tenant};
 
 /// Checks the assertions of a compiled project, and returns it if all of them hold.
@@ -64,7 +64,7 @@ impl<'a> Checker<'a> {
             let Ok(outcomes) = self.outcomes(&start).map(whole_first) else {
                 let message = "the assertion can't be decided: the rules are too many to be followed";
                 let help = "narrow it, or take the tenant's rules apart";
-                return Some(Diagnostic::error("assertion-undecided", assert.span, message).help(help));
+                return Some(Diagnostic::error(Code::AssertionUndecided, assert.span, message).help(help));
             };
             let found = match assert.allowed {
                 false => self.passing(assert, &outcomes),
@@ -78,7 +78,7 @@ impl<'a> Checker<'a> {
         }
         if !seen {
             let message = "the assertion says nothing: no packet comes from there";
-            return Some(Diagnostic::error("assertion-empty", assert.span, message));
+            return Some(Diagnostic::error(Code::AssertionEmpty, assert.span, message));
         }
         None
     }
@@ -313,11 +313,11 @@ impl<'a> Checker<'a> {
 fn failed(assert: &Assert, trace: Option<TraceReport>) -> Diagnostic {
     let says = if assert.allowed { "is not let through" } else { "is let through" };
     let Some(trace) = trace else {
-        return Diagnostic::error("assertion-failed", assert.span, "the assertion does not hold");
+        return Diagnostic::error(Code::AssertionFailed, assert.span, "the assertion does not hold");
     };
     let message = format!("the assertion does not hold: {} from {} {says}", trace.packet, trace.from);
     let mut diagnostic =
-        Diagnostic::error("assertion-failed", assert.span, message).here(format!("{}", trace.ending));
+        Diagnostic::error(Code::AssertionFailed, assert.span, message).here(format!("{}", trace.ending));
     let decides = match &trace.ending {
         Ending::Dropped { rule: Some(_), .. } => None,
         _ => trace.hops.iter().flat_map(|hop| &hop.rules).rfind(|rule| rule.matched && rule.source.is_some()),

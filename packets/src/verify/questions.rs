@@ -17,6 +17,7 @@ use super::reach::neighbourhood;
 use super::walk::{End, Outcome, TooMany};
 use super::witness::{self, Origin, pick};
 use crate::trace::TraceReport;
+use midoform_compiler::diagnostic::Code;
 use midoform_compiler::network::Tenant;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::Topology;
@@ -58,16 +59,16 @@ impl Question {
     ];
 
     /// The name by which code hosts know a finding.
-    pub fn code(self) -> &'static str {
+    pub fn code(self) -> Code {
         match self {
-            Question::Isolation => "verify-isolation",
-            Question::Links => "verify-links",
-            Question::Spoofing => "verify-spoofing",
-            Question::Connected => "verify-connected",
-            Question::Closed => "verify-closed",
-            Question::Outside => "verify-outside",
-            Question::Loops => "verify-loops",
-            Question::Dead => "verify-dead",
+            Question::Isolation => Code::VerifyIsolation,
+            Question::Links => Code::VerifyLinks,
+            Question::Spoofing => Code::VerifySpoofing,
+            Question::Connected => Code::VerifyConnected,
+            Question::Closed => Code::VerifyClosed,
+            Question::Outside => Code::VerifyOutside,
+            Question::Loops => Code::VerifyLoops,
+            Question::Dead => Code::VerifyDead,
         }
     }
 

@@ -25,7 +25,7 @@ pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
                 properties.push(format!("endColumn={end_column}"));
             }
         }
-        properties.push(format!("title={}", property(finding.code)));
+        properties.push(format!("title={}", property(finding.code.name())));
         // Writing to a string can't fail.
         let _ = writeln!(text, "::{command} {}::{}", properties.join(","), data(&words(finding)));
     }

@@ -45,10 +45,10 @@ fn fingerprints(findings: &[DiagnosticReport<'_>]) -> Vec<String> {
     let mut fingerprints = Vec::with_capacity(findings.len());
     for finding in findings {
         let file = finding.places.first().map_or("", |place| place.file);
-        let nth = seen.entry([finding.code, file, finding.message]).or_default();
+        let nth = seen.entry([finding.code.name(), file, finding.message]).or_default();
         *nth += 1;
         let mut hash = Sha256::new();
-        for part in [finding.code, file, finding.message, &nth.to_string()] {
+        for part in [finding.code.name(), file, finding.message, &nth.to_string()] {
             hash.update(part);
             hash.update([0]);
         }

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{end, fingerprints, words};
-use midoform_compiler::diagnostic::{DiagnosticReport, PlaceReport, Severity};
+use midoform_compiler::diagnostic::{Code, DiagnosticReport, PlaceReport, Severity};
 
 /// The log of one run of midoform's checks.
 pub fn sarif(findings: &[DiagnosticReport<'_>]) -> Value {
-    let codes: BTreeSet<&str> = findings.iter().map(|finding| finding.code).collect();
-    let codes: Vec<&str> = codes.into_iter().collect();
+    let codes: BTreeSet<Code> = findings.iter().map(|finding| finding.code).collect();
+    let codes: Vec<Code> = codes.into_iter().collect();
     let rules: Vec<Value> = codes
         .iter()
-        .map(|code| json!({"id": code, "shortDescription": {"text": code.replace('-', " ")}}))
+        .map(|code| json!({"id": code, "shortDescription": {"text": code.name().replace('-', " ")}}))
         .collect();
     let results: Vec<Value> = findings
         .iter()
@@ -36,7 +36,7 @@ pub fn sarif(findings: &[DiagnosticReport<'_>]) -> Value {
     })
 }
 
-fn result(finding: &DiagnosticReport<'_>, codes: &[&str], fingerprint: &str) -> Value {
+fn result(finding: &DiagnosticReport<'_>, codes: &[Code], fingerprint: &str) -> Value {
     let related: Vec<Value> = finding.places.iter().skip(1).enumerate().map(related).collect();
     let mut result = json!({
         "ruleId": finding.code,

@@ -6,33 +6,22 @@
 //! The protocol is written by hand. The one library that is kept, `rscni-plugin` (0.5), speaks 0.3.0 to 1.1.0: it lacks
 //! 0.1.0 and 0.2.0, which the Go plugin's deployments use.
 
-mod add;
 mod backend;
-mod check;
 mod config;
-mod del;
-mod error;
-mod gc;
-mod journal;
+mod endpoint;
 mod logging;
-mod neighbourhood;
 mod netlink;
-mod patient;
-mod pod;
-mod realise;
-mod request;
-mod result;
-mod status;
+mod protocol;
+mod state;
 mod tenant;
-mod token;
-mod version;
+mod verbs;
 
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
 use config::Config;
-use error::{CniError, Code, Result};
-use request::{Request, Verb};
+use protocol::error::{CniError, Code, Result};
+use protocol::request::{Request, Verb};
 
 /// The largest network configuration that is read: GC's may name thousands of containers.
 const LARGEST: u64 = 32 * 1024 * 1024;
@@ -65,8 +54,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let input = standard_input();
-    let version =
-        input.as_deref().map_or_else(|_| version::Version::NEWEST.as_str().to_owned(), config::version_of);
+    let version = input
+        .as_deref()
+        .map_or_else(|_| protocol::version::Version::NEWEST.as_str().to_owned(), config::version_of);
     // Where something panics, the place goes to the log and a document to the runtime.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a defect of midonet-cni")));
     let run = std::panic::AssertUnwindSafe(|| run(&command, input));
@@ -86,7 +76,7 @@ fn main() -> ExitCode {
 fn run(command: &str, input: Result<String>) -> Result<String> {
     let verb = Verb::parse(command)?;
     if verb == Verb::Version {
-        return Ok(version::document(&input.unwrap_or_default()) + "\n");
+        return Ok(protocol::version::document(&input.unwrap_or_default()) + "\n");
     }
     let variables = |name: &str| std::env::var(name).ok();
     let config = Config::parse(&input?, &variables)?;
@@ -108,13 +98,13 @@ fn run(command: &str, input: Result<String>) -> Result<String> {
     let done = |()| String::new();
     let result = match (verb, &request) {
         (Verb::Add, Some(request)) => {
-            let added = runtime.block_on(add::add(&config, request));
+            let added = runtime.block_on(verbs::add::add(&config, request));
             added.and_then(|result| Ok(result.document(config.version)? + "\n"))
         }
-        (Verb::Del, Some(request)) => runtime.block_on(del::del(&config, request)).map(done),
-        (Verb::Check, Some(request)) => runtime.block_on(check::check(&config, request)).map(done),
-        (Verb::Gc, _) => runtime.block_on(gc::gc(&config)).map(done),
-        (Verb::Status, _) => runtime.block_on(status::status(&config)).map(done),
+        (Verb::Del, Some(request)) => runtime.block_on(verbs::del::del(&config, request)).map(done),
+        (Verb::Check, Some(request)) => runtime.block_on(verbs::check::check(&config, request)).map(done),
+        (Verb::Gc, _) => runtime.block_on(verbs::gc::gc(&config)).map(done),
+        (Verb::Status, _) => runtime.block_on(verbs::status::status(&config)).map(done),
         _ => Err(CniError::internal("a verb without its parameters")),
     };
     // What is still under way is not waited for.

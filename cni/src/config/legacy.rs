@@ -8,10 +8,10 @@ use midoform_compiler::spec::Profile;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Config, ExtraRoute, Keys, LogSettings, Login, STATE_FOLDER, Timeouts, Wishes, site_of};
-use crate::error::{CniError, Result};
-use crate::result::Dns;
-use crate::version::Version;
+use super::{Config, ExtraRoute, Keys, LogSettings, Login, RuntimeConfig, STATE_FOLDER, Timeouts, site_of};
+use crate::protocol::error::{CniError, Result};
+use crate::protocol::result::Dns;
+use crate::protocol::version::Version;
 
 /// Whether a configuration is the Go plugin's.
 pub(super) fn is_legacy(map: &Map<String, Value>) -> bool {
@@ -113,7 +113,7 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         state_folder: keys.path("state_dir")?.unwrap_or_else(|| STATE_FOLDER.into()),
         log: LogSettings { file: keys.path("log_path")?, level },
         timeouts: Timeouts::default(),
-        wishes: Wishes::default(),
+        runtime: RuntimeConfig::default(),
         dns: Dns::default(),
         previous: None,
         valid: None,

@@ -14,12 +14,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::error::{CniError, Code, Result};
-use crate::request::{Endpoint, Variables, container_problem};
-use crate::result::{CniResult, Dns};
-use crate::version::Version;
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::{Endpoint, Variables, container_problem};
+use crate::protocol::result::{CniResult, Dns};
+use crate::protocol::version::Version;
 
-pub(crate) use runtime::{PortMapping, Wishes};
+pub(crate) use runtime::{PortMapping, RuntimeConfig};
 
 /// Where the MidoNet agent says which host this is, where the configuration does not.
 const HOST_ID_FILES: [&str; 2] = ["/etc/midolman/host_uuid.properties", "/etc/midonet_host_id.properties"];
@@ -63,7 +63,7 @@ pub(crate) struct Config {
     pub(crate) state_folder: PathBuf,
     pub(crate) log: LogSettings,
     pub(crate) timeouts: Timeouts,
-    pub(crate) wishes: Wishes,
+    pub(crate) runtime: RuntimeConfig,
     /// Name resolution, where the tenant has none.
     pub(crate) dns: Dns,
     /// The result of the plugin before this one.
@@ -196,7 +196,7 @@ impl Config {
             true => legacy::read(&keys, version, name)?,
             false => own(&keys, version, name)?,
         };
-        config.wishes = runtime::wishes(&keys)?;
+        config.runtime = runtime::read(&keys)?;
         if let Some(dns) = map.get("dns").filter(|dns| !dns.is_null()) {
             config.dns = keys.decode("dns", dns)?;
         }
@@ -288,7 +288,7 @@ fn own(keys: &Keys<'_>, version: Version, name: String) -> Result<Config> {
             add: seconds("add_timeout")?.unwrap_or(usual.add),
             other: usual.other,
         },
-        wishes: Wishes::default(),
+        runtime: RuntimeConfig::default(),
         dns: Dns::default(),
         previous: None,
         valid: None,

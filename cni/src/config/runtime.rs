@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Keys;
-use crate::error::{CniError, Code, Result};
-use crate::request::{Arguments, address_of, mac_of};
-use crate::result::Dns;
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::{Arguments, address_of, mac_of};
+use crate::protocol::result::Dns;
 
 /// What one run wants.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wishes {
+pub(crate) struct RuntimeConfig {
     /// `runtimeConfig.ips`, or else `args.cni.ips`.
     pub(crate) addresses: Vec<IpAddr>,
     /// `runtimeConfig.mac`, or else `args.cni.mac`.
@@ -47,7 +47,7 @@ fn tcp() -> String {
     "tcp".to_owned()
 }
 
-impl Wishes {
+impl RuntimeConfig {
     /// The address that is asked for: a capability wins over `args.cni`, and that over `CNI_ARGS`.
     pub(crate) fn address(&self, arguments: &Arguments) -> Result<Option<std::net::Ipv4Addr>> {
         let wanted = if self.addresses.is_empty() { arguments.address.as_slice() } else { &self.addresses };
@@ -72,7 +72,7 @@ impl Wishes {
 }
 
 /// Reads what a run wants.
-pub(super) fn wishes(keys: &Keys<'_>) -> Result<Wishes> {
+pub(super) fn read(keys: &Keys<'_>) -> Result<RuntimeConfig> {
     let runtime = keys.map.get("runtimeConfig").map(lowered).unwrap_or_default();
     let runtime = runtime.as_object().cloned().unwrap_or_default();
     let args = keys.map.get("args").and_then(|args| args.get("cni")).map(lowered).unwrap_or_default();
@@ -89,7 +89,7 @@ pub(super) fn wishes(keys: &Keys<'_>) -> Result<Wishes> {
     let dns = dns.map(|dns| decode::<RuntimeDns>("runtimeConfig.dns", dns)).transpose()?;
     let mappings = runtime.get("portmappings").filter(|mappings| !mappings.is_null());
     let mappings = mappings.map(|mappings| decode("runtimeConfig.portMappings", mappings)).transpose()?;
-    Ok(Wishes {
+    Ok(RuntimeConfig {
         addresses,
         mac,
         dns: dns.map(Dns::from).filter(|dns| !dns.is_empty()),

@@ -7,42 +7,42 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 
-use super::{Change, KernelRoute, Link, LinkError, Links, Pair};
+use super::{KernelRoute, Link, LinkChange, Netlink, NetlinkError, VethPair};
 
 /// The links of the host and of the container, the container's addresses and routes.
-pub(super) type Shape = (Vec<Link>, Vec<Link>, Vec<(u32, IpNet)>, Vec<KernelRoute>);
+pub(crate) type Shape = (Vec<Link>, Vec<Link>, Vec<(u32, IpNet)>, Vec<KernelRoute>);
 
 /// Both namespaces.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct World {
-    pub(super) host: Space,
-    pub(super) container: Space,
-    pub(super) next: u32,
-    pub(super) verbs: u32,
+pub(crate) struct World {
+    pub(crate) host: Space,
+    pub(crate) container: Space,
+    pub(crate) next: u32,
+    pub(crate) verbs: u32,
     /// Which verb fails, counted from 1.
-    pub(super) fails: Option<u32>,
+    pub(crate) fails: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Space {
-    pub(super) links: BTreeMap<u32, Link>,
-    pub(super) addresses: Vec<(u32, IpNet)>,
-    pub(super) routes: Vec<KernelRoute>,
-    pub(super) parameters: BTreeMap<String, String>,
+pub(crate) struct Space {
+    pub(crate) links: BTreeMap<u32, Link>,
+    pub(crate) addresses: Vec<(u32, IpNet)>,
+    pub(crate) routes: Vec<KernelRoute>,
+    pub(crate) parameters: BTreeMap<String, String>,
     /// By link, its other end in the other namespace.
     pairs: BTreeMap<u32, u32>,
 }
 
 impl World {
     /// What tests compare: nothing of indexes that were used up.
-    pub(super) fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         let links = |space: &Space| space.links.values().cloned().collect();
         let mut routes = self.container.routes.clone();
         routes.sort_by_key(|route| route.destination);
         (links(&self.host), links(&self.container), self.container.addresses.clone(), routes)
     }
 
-    pub(super) fn add_to_container(&mut self, name: &str) -> u32 {
+    pub(crate) fn add_to_container(&mut self, name: &str) -> u32 {
         self.next += 1;
         let (index, name) = (self.next, name.to_owned());
         self.container.links.insert(index, Link { index, name, is_up: true, mtu: 1500, ..Link::default() });
@@ -51,9 +51,9 @@ impl World {
 }
 
 /// One namespace of a world that several hold.
-pub(super) struct Fake {
-    pub(super) world: Rc<RefCell<World>>,
-    pub(super) is_host: bool,
+pub(crate) struct Fake {
+    pub(crate) world: Rc<RefCell<World>>,
+    pub(crate) is_host: bool,
 }
 
 impl Fake {
@@ -61,10 +61,10 @@ impl Fake {
         &mut self,
         name: &str,
         act: impl FnOnce(&mut World, bool) -> Result<T, i32>,
-    ) -> Result<T, LinkError> {
+    ) -> Result<T, NetlinkError> {
         let mut world = self.world.borrow_mut();
         world.verbs += 1;
-        let refused = |number| LinkError::Refused {
+        let refused = |number| NetlinkError::Refused {
             verb: name.to_owned(),
             source: io::Error::from_raw_os_error(number),
         };
@@ -78,17 +78,17 @@ impl Fake {
         &mut self,
         name: &str,
         act: impl FnOnce(&mut Space) -> Result<T, i32>,
-    ) -> Result<T, LinkError> {
+    ) -> Result<T, NetlinkError> {
         self.verb(name, |world, is_host| act(if is_host { &mut world.host } else { &mut world.container }))
     }
 }
 
-impl Links for Fake {
-    fn link(&mut self, name: &str) -> Result<Option<Link>, LinkError> {
+impl Netlink for Fake {
+    fn link(&mut self, name: &str) -> Result<Option<Link>, NetlinkError> {
         self.in_space("link", |space| Ok(space.links.values().find(|link| link.name == name).cloned()))
     }
 
-    fn add_pair(&mut self, pair: Pair<'_>) -> Result<(), LinkError> {
+    fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError> {
         self.verb("add_pair", |world, _| {
             let taken = |space: &Space, name: &str| space.links.values().any(|link| link.name == name);
             if taken(&world.container, pair.name) || taken(&world.host, pair.peer) {
@@ -111,7 +111,7 @@ impl Links for Fake {
         })
     }
 
-    fn remove(&mut self, index: u32) -> Result<(), LinkError> {
+    fn remove(&mut self, index: u32) -> Result<(), NetlinkError> {
         self.verb("remove", |world, is_host| {
             let World { host, container, .. } = world;
             let (here, there) = if is_host { (host, container) } else { (container, host) };
@@ -126,7 +126,7 @@ impl Links for Fake {
         })
     }
 
-    fn change(&mut self, index: u32, change: Change<'_>) -> Result<(), LinkError> {
+    fn change(&mut self, index: u32, change: LinkChange<'_>) -> Result<(), NetlinkError> {
         self.in_space("change", |space| {
             let Some(link) = space.links.get_mut(&index) else { return Err(19) };
             if change.name.is_some() && link.is_up {
@@ -143,13 +143,13 @@ impl Links for Fake {
         })
     }
 
-    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, LinkError> {
+    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, NetlinkError> {
         self.in_space("addresses", |space| {
             Ok(space.addresses.iter().filter(|(of, _)| *of == index).map(|(_, address)| *address).collect())
         })
     }
 
-    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), LinkError> {
+    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), NetlinkError> {
         self.in_space("add_address", |space| {
             if !space.addresses.contains(&(index, address)) {
                 space.addresses.push((index, address));
@@ -158,11 +158,11 @@ impl Links for Fake {
         })
     }
 
-    fn routes(&mut self) -> Result<Vec<KernelRoute>, LinkError> {
+    fn routes(&mut self) -> Result<Vec<KernelRoute>, NetlinkError> {
         self.in_space("routes", |space| Ok(space.routes.clone()))
     }
 
-    fn add_route(&mut self, route: &KernelRoute) -> Result<(), LinkError> {
+    fn add_route(&mut self, route: &KernelRoute) -> Result<(), NetlinkError> {
         self.in_space("add_route", |space| {
             if !space.links.get(&route.index).is_some_and(|link| link.is_up) {
                 return Err(100);
@@ -174,7 +174,7 @@ impl Links for Fake {
         })
     }
 
-    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), LinkError> {
+    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError> {
         self.in_space("set_parameter", |space| {
             space.parameters.insert(name.to_owned(), value.to_owned());
             Ok(())

@@ -1,11 +1,10 @@
-//! The network of one namespace as nine verbs, and what ADD, DEL and CHECK do with them (`wiring`).
+//! The network of one namespace as nine verbs, and what ADD, DEL and CHECK do with them (`veth`).
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod namespace;
 mod rtnetlink;
 mod thread;
-pub(crate) mod wiring;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,25 +13,24 @@ use midoform_compiler::topology::object::MacAddress;
 
 pub(crate) use namespace::Namespace;
 pub(crate) use thread::NetworkThread;
-pub(crate) use wiring::{Wired, Wiring, host_interface_name, host_mac, unplug};
 
-use crate::error::{CniError, Code};
+use crate::protocol::error::{CniError, Code};
 
 /// A failed verb.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
+pub(crate) enum NetlinkError {
     /// The kernel refuses.
     #[error("{verb}: {source}")]
     Refused { verb: String, source: std::io::Error },
     /// An interface is in the way.
     #[error("{0}")]
-    InTheWay(String),
+    Conflict(String),
 }
 
-impl From<LinkError> for CniError {
-    fn from(error: LinkError) -> CniError {
+impl From<NetlinkError> for CniError {
+    fn from(error: NetlinkError) -> CniError {
         match error {
-            LinkError::InTheWay(message) => CniError::new(Code::InvalidEnvironment, message),
+            NetlinkError::Conflict(message) => CniError::new(Code::InvalidEnvironment, message),
             other => CniError::new(Code::Netlink, "the container's network can't be changed")
                 .details(other.to_string()),
         }
@@ -52,7 +50,7 @@ pub(crate) struct Link {
 
 /// A veth pair: one end in the namespace that it is made in, the other in the plugin's own, made at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pair<'a> {
+pub(crate) struct VethPair<'a> {
     pub(crate) name: &'a str,
     pub(crate) mac: MacAddress,
     pub(crate) mtu: u16,
@@ -63,7 +61,7 @@ pub(crate) struct Pair<'a> {
 
 /// What is changed about an interface.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Change<'a> {
+pub(crate) struct LinkChange<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) alias: Option<&'a str>,
     pub(crate) mac: Option<MacAddress>,
@@ -95,23 +93,23 @@ impl KernelRoute {
 }
 
 /// The verbs, in one namespace. What is there already, or gone already, is no error.
-pub(crate) trait Links {
+pub(crate) trait Netlink {
     /// The interface of this name.
-    fn link(&mut self, name: &str) -> Result<Option<Link>, LinkError>;
+    fn link(&mut self, name: &str) -> Result<Option<Link>, NetlinkError>;
     /// Makes a veth pair, both ends down.
-    fn add_pair(&mut self, pair: Pair<'_>) -> Result<(), LinkError>;
+    fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError>;
     /// Removes an interface; with one end of a pair goes the other.
-    fn remove(&mut self, index: u32) -> Result<(), LinkError>;
+    fn remove(&mut self, index: u32) -> Result<(), NetlinkError>;
     /// Changes an interface.
-    fn change(&mut self, index: u32, change: Change<'_>) -> Result<(), LinkError>;
+    fn change(&mut self, index: u32, change: LinkChange<'_>) -> Result<(), NetlinkError>;
     /// The addresses of an interface, without those that the kernel gave it.
-    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, LinkError>;
+    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, NetlinkError>;
     /// Adds an address.
-    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), LinkError>;
+    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), NetlinkError>;
     /// The unicast routes of the main table.
-    fn routes(&mut self) -> Result<Vec<KernelRoute>, LinkError>;
+    fn routes(&mut self) -> Result<Vec<KernelRoute>, NetlinkError>;
     /// Adds a route.
-    fn add_route(&mut self, route: &KernelRoute) -> Result<(), LinkError>;
+    fn add_route(&mut self, route: &KernelRoute) -> Result<(), NetlinkError>;
     /// Sets a parameter below `/proc/sys/net`; one that this kernel does not have is passed over.
-    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), LinkError>;
+    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError>;
 }

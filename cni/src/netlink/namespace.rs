@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::error::{CniError, Code, Result};
+use crate::protocol::error::{CniError, Code, Result};
 
 /// A network namespace, kept open: whoever removes its path meanwhile doesn't change which one is meant.
 #[derive(Debug)]

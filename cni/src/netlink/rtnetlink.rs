@@ -15,7 +15,7 @@ use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use tokio::runtime::Runtime;
 
 use super::namespace::Namespace;
-use super::{Change, KernelRoute, Link, LinkError, Links, Pair};
+use super::{KernelRoute, Link, LinkChange, Netlink, NetlinkError, VethPair};
 
 /// Error numbers of the kernel that are no errors here.
 const NO_DEVICE: i32 = 19;
@@ -47,7 +47,7 @@ impl Kernel {
         &self,
         verb: impl FnOnce() -> String,
         stream: impl Stream<Item = Result<T, rtnetlink::Error>>,
-    ) -> Result<Vec<T>, LinkError> {
+    ) -> Result<Vec<T>, NetlinkError> {
         self.runtime.block_on(stream.try_collect()).map_err(|error| refused(verb(), error))
     }
 
@@ -56,7 +56,7 @@ impl Kernel {
         verb: impl FnOnce() -> String,
         fine: &[i32],
         request: impl Future<Output = Result<(), rtnetlink::Error>>,
-    ) -> Result<(), LinkError> {
+    ) -> Result<(), NetlinkError> {
         match self.runtime.block_on(request) {
             Err(error) if number_of(&error).is_some_and(|number| fine.contains(&number)) => Ok(()),
             other => other.map_err(|error| refused(verb(), error)),
@@ -72,16 +72,16 @@ fn number_of(error: &rtnetlink::Error) -> Option<i32> {
     }
 }
 
-fn refused(verb: String, error: rtnetlink::Error) -> LinkError {
+fn refused(verb: String, error: rtnetlink::Error) -> NetlinkError {
     let source = match number_of(&error) {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::other(error.to_string()),
     };
-    LinkError::Refused { verb, source }
+    NetlinkError::Refused { verb, source }
 }
 
-impl Links for Kernel {
-    fn link(&mut self, name: &str) -> Result<Option<Link>, LinkError> {
+impl Netlink for Kernel {
+    fn link(&mut self, name: &str) -> Result<Option<Link>, NetlinkError> {
         let mut found = Box::pin(self.handle.link().get().match_name(name.to_owned()).execute());
         match self.runtime.block_on(found.next()) {
             Some(Ok(message)) => Ok(Some(link_of(&message))),
@@ -91,7 +91,7 @@ impl Links for Kernel {
         }
     }
 
-    fn add_pair(&mut self, pair: Pair<'_>) -> Result<(), LinkError> {
+    fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError> {
         let peer = LinkUnspec::new_with_name(pair.peer)
             .mtu(pair.mtu.into())
             .address(pair.peer_mac.0.to_vec())
@@ -107,12 +107,12 @@ impl Links for Kernel {
         self.run(verb, &[], self.handle.link().add(message).execute())
     }
 
-    fn remove(&mut self, index: u32) -> Result<(), LinkError> {
+    fn remove(&mut self, index: u32) -> Result<(), NetlinkError> {
         let verb = || format!("removing interface {index}");
         self.run(verb, &[NO_DEVICE], self.handle.link().del(index).execute())
     }
 
-    fn change(&mut self, index: u32, change: Change<'_>) -> Result<(), LinkError> {
+    fn change(&mut self, index: u32, change: LinkChange<'_>) -> Result<(), NetlinkError> {
         let mut message = LinkUnspec::new_with_index(index);
         if let Some(name) = change.name {
             message = message.name(name);
@@ -132,7 +132,7 @@ impl Links for Kernel {
         self.run(verb, &[], self.handle.link().change(message.build()).execute())
     }
 
-    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, LinkError> {
+    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, NetlinkError> {
         let verb = || format!("listing the addresses of interface {index}");
         let found = self.list(verb, self.handle.address().get().set_link_index_filter(index).execute())?;
         let own = found.iter().filter(|message| message.header.scope != AddressScope::Link);
@@ -150,12 +150,12 @@ impl Links for Kernel {
         Ok(own.filter_map(address).collect())
     }
 
-    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), LinkError> {
+    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), NetlinkError> {
         let request = self.handle.address().add(index, address.addr(), address.prefix_len());
         self.run(|| format!("giving interface {index} {address}"), &[EXISTS], request.execute())
     }
 
-    fn routes(&mut self) -> Result<Vec<KernelRoute>, LinkError> {
+    fn routes(&mut self) -> Result<Vec<KernelRoute>, NetlinkError> {
         let mut routes = Vec::new();
         let v4 = RouteMessageBuilder::<std::net::Ipv4Addr>::new().build();
         let v6 = RouteMessageBuilder::<std::net::Ipv6Addr>::new().build();
@@ -167,19 +167,21 @@ impl Links for Kernel {
         Ok(routes)
     }
 
-    fn add_route(&mut self, route: &KernelRoute) -> Result<(), LinkError> {
+    fn add_route(&mut self, route: &KernelRoute) -> Result<(), NetlinkError> {
         let message = route.message.clone().unwrap_or_else(|| message_of(route));
         let verb = || format!("adding the route to {} by {:?}", route.destination, route.gateway);
         self.run(verb, &[EXISTS], self.handle.route().add(message).execute())
     }
 
-    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), LinkError> {
+    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError> {
         let path = format!("/proc/sys/net/{name}");
         // The files there are those of the namespace that the thread is in.
         let written = self.namespace.enter().and_then(|()| std::fs::write(&path, value));
         match written {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(|source| LinkError::Refused { verb: format!("writing {path}"), source }),
+            other => {
+                other.map_err(|source| NetlinkError::Refused { verb: format!("writing {path}"), source })
+            }
         }
     }
 }

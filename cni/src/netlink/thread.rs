@@ -7,12 +7,13 @@ use tokio::sync::oneshot;
 
 use super::namespace::Namespace;
 use super::rtnetlink::Kernel;
-use super::{LinkError, Links};
-use crate::error::{CniError, Code, Result};
+use super::{Netlink, NetlinkError};
+use crate::protocol::error::{CniError, Code, Result};
 
 /// What is done on the thread: with the plugin's namespace, and with the container's where there is one.
-pub(crate) type Task<T> =
-    Box<dyn FnOnce(&mut dyn Links, Option<&mut dyn Links>) -> std::result::Result<T, LinkError> + Send>;
+pub(crate) type Task<T> = Box<
+    dyn FnOnce(&mut dyn Netlink, Option<&mut dyn Netlink>) -> std::result::Result<T, NetlinkError> + Send,
+>;
 
 type Job = Box<dyn FnOnce(&mut Kernels) + Send>;
 
@@ -50,7 +51,7 @@ impl NetworkThread {
     pub(crate) fn run<T: Send + 'static>(&self, task: Task<T>) -> impl Future<Output = Result<T>> + use<T> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |kernels| {
-            let container = kernels.container.as_mut().map(|kernel| kernel as &mut dyn Links);
+            let container = kernels.container.as_mut().map(|kernel| kernel as &mut dyn Netlink);
             // Nobody may be waiting any more.
             let _ = answer.send(task(&mut kernels.host, container));
         });

@@ -1,5 +1,7 @@
 //! What stands behind a run: the store and the API, each opened when it is first needed.
 
+mod waiting_store;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +16,11 @@ use midoform_store::{SharedStore, StoreError, open};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::error::{CniError, Code, Result};
-use crate::patient::Patient;
-use crate::pod::Site;
-use crate::request::Endpoint;
-use crate::token;
+use crate::endpoint::midonet::Site;
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::Endpoint;
+use crate::state::token;
+use waiting_store::WaitingStore;
 
 /// How often one call is tried: a runtime tries the whole again anyway.
 const TRIES: u32 = 3;
@@ -67,7 +69,7 @@ impl<'a> Backend<'a> {
                 if let Some(folder) = file.parent() {
                     std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, &error))?;
                 }
-                Arc::new(Patient::open(patience, || Embedded::open_briefly(&file)).await?)
+                Arc::new(WaitingStore::open(patience, || Embedded::open_briefly(&file)).await?)
             }
         };
         Ok(self.store.insert(store).clone())

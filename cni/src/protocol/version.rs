@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::error::{CniError, Code, Result};
-use crate::request::Verb;
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::Verb;
 
 /// A version of the CNI specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

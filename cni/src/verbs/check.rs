@@ -1,11 +1,11 @@
 //! CHECK: whether an interface is still as ADD made it. What is nearby is looked at first.
 
-use crate::add::wiring_of;
+use super::add::veth_of;
 use crate::backend::{Backend, within};
 use crate::config::Config;
-use crate::error::{CniError, Code, Result};
-use crate::netlink::{LinkError, Namespace, NetworkThread};
-use crate::request::Request;
+use crate::netlink::{Namespace, NetlinkError, NetworkThread};
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::Request;
 
 /// Looks at link, addresses, routes, claim, port and binding, and tells of everything that is wrong.
 pub(crate) async fn check(config: &Config, request: &Request) -> Result<()> {
@@ -25,11 +25,11 @@ pub(crate) async fn check(config: &Config, request: &Request) -> Result<()> {
             let message = format!("tenant `{}` is no longer there", held.record.tenant);
             return Err(CniError::new(Code::CheckFailed, message));
         };
-        let wiring = wiring_of(config, request, &held.record, &ready.record);
+        let veth = veth_of(config, request, &held.record, &ready.record);
         let network = NetworkThread::start(Some(&namespace))?;
         let seen = network.run(Box::new(move |host, container| match container {
-            Some(container) => wiring.inspect(host, container),
-            None => Err(LinkError::InTheWay("there is no container".to_owned())),
+            Some(container) => veth.inspect(host, container),
+            None => Err(NetlinkError::Conflict("there is no container".to_owned())),
         }));
         let mut problems = seen.await?.problems;
         problems.extend(other_than_before(config, request, &held.record));
@@ -56,8 +56,9 @@ fn other_than_before(
     let at = previous.interfaces.iter().position(|interface| {
         interface.name == request.endpoint.interface && Some(&interface.sandbox) == sandbox.as_ref()
     })?;
-    let has =
-        |ip: &crate::result::Address| ip.interface == Some(at) && ip.address.addr() == attachment.address;
+    let has = |ip: &crate::protocol::result::Address| {
+        ip.interface == Some(at) && ip.address.addr() == attachment.address
+    };
     (!previous.ips.iter().any(has))
         .then(|| format!("prevResult does not have the address {}", attachment.address))
 }

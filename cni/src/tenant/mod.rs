@@ -3,6 +3,9 @@
 //! Both are done under the lock of the tenant and its peers, with the compiler and the applier, as `midoform apply` does it
 //! (`realise`).
 
+mod ensure;
+mod peers;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,17 +24,17 @@ use midoform_store::{SharedStore, allocation, keys, locks, tenants};
 
 use crate::backend::Backend;
 use crate::config::{Config, PortMapping};
-use crate::error::{CniError, Code, Result};
-use crate::neighbourhood::{self, Neighbourhood};
-use crate::realise::realise;
-use crate::request::Request;
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::Request;
+use crate::tenant::ensure::ensure;
+use peers::TenantAndPeers;
 
 /// How often a tenant is begun anew after its lock was lost.
 const TRIES: u32 = 3;
 
 /// The tenant of a pod: its Kubernetes namespace, or what the run or the configuration says.
 pub(crate) fn of_pod(config: &Config, request: &Request) -> Result<String> {
-    let named = [&request.arguments.pod_namespace, &config.wishes.tenant, &config.tenant];
+    let named = [&request.arguments.pod_namespace, &config.runtime.tenant, &config.tenant];
     let Some(name) = named.into_iter().flatten().next() else {
         return Err(CniError::configuration(
             "tenant",
@@ -53,8 +56,8 @@ pub(crate) async fn make_ready(backend: &mut Backend<'_>, tenant: &str) -> Resul
             return Ok(());
         }
         tracing::info!(step = "tenant", tenant, "its first pod: making it");
-        let neighbourhood = locked(backend, store, lock, tenant).await?;
-        realise(backend, store, lock, &neighbourhood, None).await
+        let specs = locked(backend, store, lock, tenant).await?;
+        ensure(backend, store, lock, &specs, None).await
     })
     .await
 }
@@ -71,15 +74,15 @@ pub(crate) async fn grow(
         if now.is_none_or(|now| now.revision != full.revision) {
             return Ok(());
         }
-        let neighbourhood = locked(backend, store, lock, tenant).await?;
-        refuse_to_grow(&neighbourhood, &full.record)?;
+        let specs = locked(backend, store, lock, tenant).await?;
+        refuse_to_grow(&specs, &full.record)?;
         let mut grown = grown_of(&full.record);
         let taken = |name: &str| full.record.bridges.iter().any(|bridge| bridge.name == name);
         let name =
             (2..).map(|number| format!("{bridge}-{number}")).find(|name| !taken(name)).unwrap_or_default();
         tracing::info!(step = "bridge", tenant, bridge, name, "it is full: adding another");
         grown.insert(name, bridge.to_owned());
-        realise(backend, store, lock, &neighbourhood, Some(grown)).await
+        ensure(backend, store, lock, &specs, Some(grown)).await
     })
     .await
 }
@@ -109,15 +112,15 @@ async fn under_lock<'b>(
 /// Whether another bridge could be added for pods that find no room: an error that says why not.
 pub(crate) async fn room_to_grow(backend: &mut Backend<'_>, tenant: &str, full: &Ready) -> Result<()> {
     let store = backend.store().await?;
-    let neighbourhood = Neighbourhood::read(&store, backend.config, tenant).await?;
-    refuse_to_grow(&neighbourhood, full)?;
+    let specs = TenantAndPeers::read(&store, backend.config, tenant).await?;
+    refuse_to_grow(&specs, full)?;
     let mut grown = grown_of(full);
     if let Some(first) = full.bridges.first() {
         grown.insert("status-1".to_owned(), first.name.clone());
     }
     let mut given = allocation::load(&store).await?;
     note_grown(&mut given.allocations, tenant, &grown);
-    neighbourhood.compile(backend.config, &given.allocations).map(drop)
+    specs.compile(backend.config, &given.allocations).map(drop)
 }
 
 /// The right to change the tenant, and those that it names as peers: of two that are made at once, the second one finds
@@ -125,7 +128,7 @@ pub(crate) async fn room_to_grow(backend: &mut Backend<'_>, tenant: &str, full: 
 async fn acquire(backend: &Backend<'_>, store: &SharedStore, tenant: &str) -> Result<Lock> {
     // The rest is for the work, and for saying who holds the lock.
     let patience: Duration = backend.config.timeouts.add.mul_f32(0.75);
-    let tenants = neighbourhood::to_lock(store, tenant).await?;
+    let tenants = peers::to_lock(store, tenant).await?;
     let names: Vec<String> = tenants.iter().map(|tenant| keys::tenant_lock(tenant)).collect();
     let lock = locks::acquire_all(store, &names, "midonet-cni ADD", patience, LEASE).await;
     lock.map_err(|error| match error {
@@ -143,10 +146,10 @@ async fn locked(
     store: &SharedStore,
     lock: &Lock,
     tenant: &str,
-) -> Result<Neighbourhood> {
-    let neighbourhood = Neighbourhood::read(store, backend.config, tenant).await?;
-    match neighbourhood.to_lock().iter().find(|name| lock.fence_of_tenant(name).is_none()) {
-        None => Ok(neighbourhood),
+) -> Result<TenantAndPeers> {
+    let specs = TenantAndPeers::read(store, backend.config, tenant).await?;
+    match specs.to_lock().iter().find(|name| lock.fence_of_tenant(name).is_none()) {
+        None => Ok(specs),
         Some(name) => {
             let message = format!("tenant `{tenant}` was given another peer just now: `{name}`");
             Err(CniError::new(Code::TryAgainLater, message))
@@ -169,14 +172,14 @@ pub(crate) fn note_grown(allocations: &mut Allocations, tenant: &str, grown: &BT
 
 /// The spec's `quotas` hold for what is added as well. A spec that was pushed and not applied may speak no longer of what
 /// pods are attached to: nothing is made from it here.
-fn refuse_to_grow(neighbourhood: &Neighbourhood, full: &Ready) -> Result<()> {
-    let tenant = &neighbourhood.tenant;
-    if neighbourhood.is_pushed && neighbourhood.own.sha256 != full.spec {
+fn refuse_to_grow(specs: &TenantAndPeers, full: &Ready) -> Result<()> {
+    let tenant = &specs.tenant;
+    if specs.is_pushed && specs.own.sha256 != full.spec {
         let message =
             format!("all bridges of tenant `{tenant}` are full, and a new spec of it was not applied yet");
         return Err(CniError::new(Code::NoAddress, message).details("apply it: `midoform apply`"));
     }
-    let source = neighbourhood.source();
+    let source = specs.source();
     let spec = parse::tenant(&source, SourceId(0), &mut Diagnostics::default());
     let most = spec.and_then(|spec| spec.quotas.bridges).map(|most| most.value);
     match most.filter(|most| full.bridges.len() as u64 >= u64::from(*most)) {
@@ -201,7 +204,7 @@ pub(crate) async fn serve_port_mappings(
 ) -> Result<()> {
     let config = backend.config;
     let wanted: Vec<&PortMapping> =
-        config.wishes.port_mappings.iter().filter(|mapping| mapping.host_port != 0).collect();
+        config.runtime.port_mappings.iter().filter(|mapping| mapping.host_port != 0).collect();
     if wanted.is_empty() {
         return Ok(());
     }

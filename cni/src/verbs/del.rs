@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use midoform_store::ipam::{Attachment, Owner, Progress, mac_of};
 use midoform_store::record::Held;
 
-use crate::add::alias_of;
+use super::add::alias_of;
 use crate::backend::{Backend, within};
 use crate::config::Config;
-use crate::error::{CniError, Code, Result};
-use crate::journal::{Journal, Pending, Turn};
-use crate::netlink::{Namespace, NetworkThread, host_interface_name, unplug};
-use crate::pod::TIED;
-use crate::request::{Endpoint, Request};
+use crate::endpoint::midonet::ANTI_SPOOF;
+use crate::endpoint::veth::{host_interface_name, remove};
+use crate::netlink::{Namespace, NetworkThread};
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::{Endpoint, Request};
+use crate::state::endpoint_lock::EndpointLock;
+use crate::state::journal::{Journal, PendingRelease};
 use crate::tenant;
 
 /// How long a run may work on releases that wait for others.
@@ -27,8 +29,8 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
     };
     let mut backend = Backend::new(config)?;
     let owner = backend.owner(&request.endpoint);
-    let turn = Turn::take(&config.state_folder, backend.host, &owner, config.timeouts.other).await;
-    let _turn = match turn {
+    let lock = EndpointLock::acquire(&config.state_folder, backend.host, &owner, config.timeouts.other).await;
+    let _lock = match lock {
         // A folder that can't be written is no reason to leave a container where it is.
         Err(error) if error.code == Code::Io => {
             tracing::warn!(step = "turn", %error, "going on without");
@@ -42,7 +44,7 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
         if unplugged.is_ok() && !known {
             take_unknown(&mut backend, request).await;
         }
-        make_waiting(&mut backend, 16).await;
+        retry_pending(&mut backend, 16).await;
     }
     backend.keep_token();
     let errors = [unplugged.err(), released.err()].into_iter().flatten();
@@ -108,7 +110,7 @@ async fn take_unknown(backend: &mut Backend<'_>, request: &Request) {
         since: 0,
         pod: None,
         // Then there is a chain as well.
-        extra: std::iter::once((TIED.to_owned(), true.into())).collect(),
+        extra: std::iter::once((ANTI_SPOOF.to_owned(), true.into())).collect(),
     };
     let work = async {
         let client = backend.client().await?;
@@ -125,7 +127,7 @@ async fn take_unknown(backend: &mut Backend<'_>, request: &Request) {
 async fn unplugged(network: &NetworkThread, network_name: &str, endpoint: &Endpoint) -> Result<()> {
     let (name, interface) = (host_interface_name(endpoint), endpoint.interface.clone());
     let alias = alias_of(network_name, endpoint);
-    network.run(Box::new(move |host, container| unplug(host, container, &name, &interface, &alias))).await
+    network.run(Box::new(move |host, container| remove(host, container, &name, &interface, &alias))).await
 }
 
 /// Takes binding and port away; answers what is attached as well, as far as the store could say.
@@ -159,7 +161,8 @@ fn written_down(
         journal.remove(backend.host, owner);
         return Ok(());
     };
-    let pending = Pending::new(backend.site().name, backend.host, owner, known.map(|held| &held.record));
+    let pending =
+        PendingRelease::new(backend.site().name, backend.host, owner, known.map(|held| &held.record));
     journal.add(&pending).map_err(|second| {
         CniError::new(Code::TryAgainLater, error.message.clone()).details(format!("{error}; {second}"))
     })?;
@@ -218,7 +221,7 @@ pub(crate) async fn take_back(
 
 /// Makes releases that wait, a few at a time. A container that is attached anew meanwhile keeps what it has: the
 /// attachment says which claim was meant.
-pub(crate) async fn make_waiting(backend: &mut Backend<'_>, most: usize) {
+pub(crate) async fn retry_pending(backend: &mut Backend<'_>, most: usize) {
     let journal = Journal::in_folder(&backend.config.state_folder);
     let waiting = journal.waiting(most);
     if waiting.is_empty() {
@@ -235,13 +238,14 @@ pub(crate) async fn make_waiting(backend: &mut Backend<'_>, most: usize) {
     }
 }
 
-async fn make_one(backend: &mut Backend<'_>, journal: &Journal, pending: &Pending) -> Result<()> {
-    let Pending { host, owner, attachment, .. } = pending;
+async fn make_one(backend: &mut Backend<'_>, journal: &Journal, pending: &PendingRelease) -> Result<()> {
+    let PendingRelease { host, owner, attachment, .. } = pending;
     if pending.site != backend.site().name || *host != backend.host {
         return Ok(());
     }
     let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
-    let _turn = Turn::take(&backend.config.state_folder, *host, owner, Duration::from_millis(200)).await?;
+    let _lock =
+        EndpointLock::acquire(&backend.config.state_folder, *host, owner, Duration::from_millis(200)).await?;
     let pods = backend.pods().await?;
     if let Some(held) = pods.find(*host, owner).await? {
         // Without a record of the claim it is the one that DEL could not read: only a later claim is somebody's.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::backend::{Backend, within};
 use crate::config::Config;
-use crate::error::{CniError, Code, Result};
+use crate::protocol::error::{CniError, Code, Result};
 use crate::tenant;
 
 /// Looks. Everything that keeps containers from being attached is code 50; an agent that is not there is 51, since what

@@ -12,34 +12,39 @@ use midoform_store::record::Held;
 use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
+use super::del;
 use crate::backend::{Backend, within};
 use crate::config::{Config, DEFAULT_MTU};
-use crate::error::{CniError, Code, Result};
-use crate::journal::Turn;
-use crate::netlink::{Namespace, NetworkThread, Wired, Wiring, host_interface_name, host_mac, wiring};
-use crate::pod::{BEGUN_ANEW, TIED};
-use crate::request::{Endpoint, Request};
-use crate::result::{Address, CniResult, Dns, Interface, Route};
-use crate::{del, tenant};
+use crate::endpoint::midonet::{ANTI_SPOOF, RETRIED};
+use crate::endpoint::veth;
+use crate::endpoint::veth::{Veth, VethState, host_interface_name, host_mac};
+use crate::netlink::{Namespace, NetworkThread};
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::{Endpoint, Request};
+use crate::protocol::result::{Address, CniResult, Dns, Interface, Route};
+use crate::state::endpoint_lock::EndpointLock;
+use crate::tenant;
 
 /// Connects, and answers the result.
 pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult> {
     let (started, since) = (Instant::now(), unix_milliseconds());
-    let began = Cell::new(false);
+    let changes_begun = Cell::new(false);
     let namespace = open_namespace(request)?;
     let tenant = tenant::of_pod(config, request)?;
     let mut backend = Backend::new(config)?;
     let owner = backend.owner(&request.endpoint);
     tracing::debug!(step = "start", tenant, "ADD");
     let network = NetworkThread::start(Some(&namespace))?;
-    let _turn = Turn::take(&config.state_folder, backend.host, &owner, config.timeouts.add).await?;
+    let _lock =
+        EndpointLock::acquire(&config.state_folder, backend.host, &owner, config.timeouts.add).await?;
     // Begun now, so that the sockets are opened while the store is.
     let names = names_are_free(config, request, &network);
     let work = async {
         backend.store().await?;
         names.await?;
         let (pods, claimed) = claim(&mut backend, request, &tenant).await?;
-        let attached = Attached { config, request, network: &network, pods: &pods, began: &began };
+        let attached =
+            Attached { config, request, network: &network, pods: &pods, changes_begun: &changes_begun };
         attached.finish(&mut backend, claimed).await
     };
     let result = within(config.timeouts.add, "ADD", work).await;
@@ -48,12 +53,12 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
         Ok(_) => {
             let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(step = "done", tenant, took, "attached");
-            del::make_waiting(&mut backend, 2).await;
+            del::retry_pending(&mut backend, 2).await;
         }
         Err(error) => {
             tracing::error!(step = "failed", tenant, %error, "ADD failed");
             // What an earlier ADD made, and this one only looked at, is not this one's to take away.
-            let claimed_since = if began.get() { 0 } else { since };
+            let claimed_since = if changes_begun.get() { 0 } else { since };
             del::take_back(&mut backend, &network, &request.endpoint, claimed_since).await;
         }
     }
@@ -83,7 +88,7 @@ fn names_are_free(
     let (name, interface) = (host_interface_name(&request.endpoint), request.endpoint.interface.clone());
     let (alias, may_rename) = (alias_of(&config.name, &request.endpoint), may_rename(config, request));
     network.run(Box::new(move |host, container| match container {
-        Some(container) => wiring::names_are_free(host, container, (&name, &alias), &interface, may_rename),
+        Some(container) => veth::names_are_free(host, container, (&name, &alias), &interface, may_rename),
         None => Ok(()),
     }))
 }
@@ -127,9 +132,9 @@ fn ask_of(backend: &Backend<'_>, request: &Request, tenant: &str) -> Result<Ask>
         owner: backend.owner(endpoint),
         host: backend.host,
         tenant: tenant.to_owned(),
-        bridge: config.wishes.bridge.clone().or_else(|| config.bridge.clone()),
-        address: config.wishes.address(&request.arguments)?,
-        mac: config.wishes.mac(&request.arguments),
+        bridge: config.runtime.bridge.clone().or_else(|| config.bridge.clone()),
+        address: config.runtime.address(&request.arguments)?,
+        mac: config.runtime.mac(&request.arguments),
         host_interface: host_interface_name(endpoint),
         port: backend.site().port_id(tenant, backend.host, &endpoint.container, &endpoint.interface),
         pod,
@@ -159,7 +164,7 @@ struct Attached<'a> {
     network: &'a NetworkThread,
     pods: &'a Pods,
     /// Set when something is about to be made: from then on a failure has to take it back.
-    began: &'a Cell<bool>,
+    changes_begun: &'a Cell<bool>,
 }
 
 impl Attached<'_> {
@@ -167,51 +172,51 @@ impl Attached<'_> {
     async fn finish(&self, backend: &mut Backend<'_>, mut claimed: Claimed) -> Result<CniResult> {
         let client = backend.client().await?;
         let site = backend.site();
-        let wiring = wiring_of(self.config, self.request, &claimed.attachment.record, &claimed.ready);
+        let veth = veth_of(self.config, self.request, &claimed.attachment.record, &claimed.ready);
         if !claimed.new {
-            let seen = self.inspect(&wiring).await?;
+            let seen = self.inspect(&veth).await?;
             let mut problems = seen.problems.clone();
             if problems.is_empty() {
                 problems = site.problems(&client, &claimed.attachment.record).await?;
             }
             if problems.is_empty() {
                 tracing::info!(step = "again", "everything is there already");
-                return Ok(self.result(&claimed, &wiring, &seen));
+                return Ok(self.result(&claimed, &veth, &seen));
             }
             tracing::info!(
                 step = "again",
                 problems = problems.join("; "),
                 "an earlier ADD did not end: beginning anew"
             );
-            claimed.attachment.record.extra.insert(BEGUN_ANEW.to_owned(), true.into());
+            claimed.attachment.record.extra.insert(RETRIED.to_owned(), true.into());
             self.write(&mut claimed).await?;
             site.disconnect(&client, &claimed.attachment.record).await?;
         }
-        self.began.set(true);
+        self.changes_begun.set(true);
         self.remember(&mut claimed).await?;
         let (plugged, connected) = tokio::join!(
-            self.plug(&wiring),
+            self.create(&veth),
             site.connect(&client, &claimed.attachment.record, &claimed.ready.tenant_id),
         );
         // The port first: where both failed, it says more.
         let (port, anew) = connected?;
-        let wired = plugged?;
+        let state = plugged?;
         tracing::debug!(step = "port", %port, "port and binding are there");
         if claimed.attachment.record.port != Some(port) {
             if anew {
-                claimed.attachment.record.extra.insert(BEGUN_ANEW.to_owned(), true.into());
+                claimed.attachment.record.extra.insert(RETRIED.to_owned(), true.into());
             }
             claimed.attachment.record.port = Some(port);
             self.write(&mut claimed).await?;
         }
-        self.announce(&wiring).await;
-        Ok(self.result(&claimed, &wiring, &wired))
+        self.announce(&veth).await;
+        Ok(self.result(&claimed, &veth, &state))
     }
 
     /// Writes down, before anything is made, what DEL will have to know.
     async fn remember(&self, claimed: &mut Claimed) -> Result<()> {
-        if claimed.ready.port_anti_spoof && !claimed.attachment.record.extra.contains_key(TIED) {
-            claimed.attachment.record.extra.insert(TIED.to_owned(), true.into());
+        if claimed.ready.port_anti_spoof && !claimed.attachment.record.extra.contains_key(ANTI_SPOOF) {
+            claimed.attachment.record.extra.insert(ANTI_SPOOF.to_owned(), true.into());
             self.write(claimed).await?;
         }
         Ok(())
@@ -225,31 +230,31 @@ impl Attached<'_> {
         Err(CniError::new(Code::TryAgainLater, message))
     }
 
-    async fn plug(&self, wiring: &Wiring) -> Result<Wired> {
-        let wiring = wiring.clone();
+    async fn create(&self, veth: &Veth) -> Result<VethState> {
+        let veth = veth.clone();
         self.network
             .run(Box::new(move |host, container| match container {
-                Some(container) => wiring.plug(host, container),
-                None => Err(crate::netlink::LinkError::InTheWay("there is no container".to_owned())),
+                Some(container) => veth.create(host, container),
+                None => Err(crate::netlink::NetlinkError::Conflict("there is no container".to_owned())),
             }))
             .await
     }
 
-    async fn inspect(&self, wiring: &Wiring) -> Result<Wired> {
-        let wiring = wiring.clone();
+    async fn inspect(&self, veth: &Veth) -> Result<VethState> {
+        let veth = veth.clone();
         self.network
             .run(Box::new(move |host, container| match container {
-                Some(container) => wiring.inspect(host, container),
-                None => Err(crate::netlink::LinkError::InTheWay("there is no container".to_owned())),
+                Some(container) => veth.inspect(host, container),
+                None => Err(crate::netlink::NetlinkError::Conflict("there is no container".to_owned())),
             }))
             .await
     }
 
     /// Tells the neighbours; who misses it asks.
-    async fn announce(&self, wiring: &Wiring) {
-        let wiring = wiring.clone();
+    async fn announce(&self, veth: &Veth) {
+        let veth = veth.clone();
         let told = self.network.run(Box::new(move |_, container| match container {
-            Some(container) => wiring.announce(container),
+            Some(container) => veth.announce(container),
             None => Ok(()),
         }));
         if let Err(error) = told.await {
@@ -257,26 +262,26 @@ impl Attached<'_> {
         }
     }
 
-    fn result(&self, claimed: &Claimed, wiring: &Wiring, wired: &Wired) -> CniResult {
+    fn result(&self, claimed: &Claimed, veth: &Veth, state: &VethState) -> CniResult {
         let mut result = self.config.previous.clone().unwrap_or_default();
         let sandbox =
             self.request.namespace.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-        if let Some(renamed) = &wired.renamed {
-            rename_in(&mut result, &wiring.interface, renamed);
+        if let Some(renamed) = &state.renamed {
+            rename_in(&mut result, &veth.interface, renamed);
         }
         let interface = |name: &str, mac: String, sandbox: String| Interface {
             name: name.to_owned(),
             mac,
-            mtu: Some(wiring.mtu.into()),
+            mtu: Some(veth.mtu.into()),
             sandbox,
             other: Map::new(),
         };
-        let host_mac = wiring.host_mac.to_string();
-        result.interfaces.push(interface(&wiring.host_interface, host_mac, String::new()));
-        result.interfaces.push(interface(&wiring.interface, wiring.mac.to_string(), sandbox));
+        let host_mac = veth.host_mac.to_string();
+        result.interfaces.push(interface(&veth.host_interface, host_mac, String::new()));
+        result.interfaces.push(interface(&veth.interface, veth.mac.to_string(), sandbox));
         result.ips.push(Address {
-            address: ipnet::IpNet::V4(wiring.address),
-            gateway: Some(wiring.gateway.into()),
+            address: ipnet::IpNet::V4(veth.address),
+            gateway: Some(veth.gateway.into()),
             interface: Some(result.interfaces.len() - 1),
             other: Map::new(),
         });
@@ -285,10 +290,10 @@ impl Attached<'_> {
             gw: Some(gw.into()),
             other: Map::new(),
         };
-        if wired.has_default_route {
-            result.routes.push(route(ipnet::Ipv4Net::default(), wiring.gateway));
+        if state.has_default_route {
+            result.routes.push(route(ipnet::Ipv4Net::default(), veth.gateway));
         }
-        result.routes.extend(wiring.routes.iter().map(|(dst, gw)| route(*dst, *gw)));
+        result.routes.extend(veth.routes.iter().map(|(dst, gw)| route(*dst, *gw)));
         result.dns = dns_of(self.config, &claimed.ready, result.dns);
         result
     }
@@ -306,7 +311,7 @@ fn rename_in(result: &mut CniResult, from: &str, to: &str) {
 
 /// Name resolution: what this run wants, else what the tenant has, else what the configuration or the plugin before says.
 fn dns_of(config: &Config, ready: &Ready, previous: Dns) -> Dns {
-    if let Some(dns) = &config.wishes.dns {
+    if let Some(dns) = &config.runtime.dns {
         return dns.clone();
     }
     if ready.nameservers.is_empty() && ready.search.is_empty() {
@@ -320,15 +325,10 @@ fn dns_of(config: &Config, ready: &Ready, previous: Dns) -> Dns {
 }
 
 /// What is made in the kernel for an attachment.
-pub(crate) fn wiring_of(
-    config: &Config,
-    request: &Request,
-    attachment: &Attachment,
-    ready: &Ready,
-) -> Wiring {
+pub(crate) fn veth_of(config: &Config, request: &Request, attachment: &Attachment, ready: &Ready) -> Veth {
     let gateway = attachment.gateway;
     let length = attachment.cidr.prefix_len();
-    Wiring {
+    Veth {
         host_interface: attachment.host_interface.clone(),
         interface: request.endpoint.interface.clone(),
         alias: alias_of(&config.name, &request.endpoint),

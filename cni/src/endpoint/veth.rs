@@ -6,8 +6,8 @@ use ipnet::{IpNet, Ipv4Net};
 use midoform_compiler::topology::object::MacAddress;
 use sha2::{Digest as _, Sha256};
 
-use super::{Change, KernelRoute, Link, LinkError, Links, Pair};
-use crate::request::Endpoint;
+use crate::netlink::{KernelRoute, Link, LinkChange, Netlink, NetlinkError, VethPair};
+use crate::protocol::request::Endpoint;
 
 /// The name of the host's end: `vif`, as the Go plugin calls it, and a hash in the place of the container id's first
 /// twelve characters, since an id may be shorter, two may begin alike, and a container may have several interfaces.
@@ -18,7 +18,7 @@ pub(crate) fn host_interface_name(endpoint: &Endpoint) -> String {
 
 /// What is to be made.
 #[derive(Clone, Debug)]
-pub(crate) struct Wiring {
+pub(crate) struct Veth {
     /// The name of the host's end.
     pub(crate) host_interface: String,
     /// The interface in the container.
@@ -39,7 +39,7 @@ pub(crate) struct Wiring {
 
 /// What is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wired {
+pub(crate) struct VethState {
     /// The name that an interface has now which made way for this one.
     pub(crate) renamed: Option<String>,
     /// This interface has the default route.
@@ -69,9 +69,13 @@ pub(crate) fn host_mac(endpoint: &Endpoint) -> MacAddress {
     MacAddress([0x0e, a, b, c, d, e])
 }
 
-impl Wiring {
+impl Veth {
     /// Makes it. What fails is taken back, as far as the kernel lets.
-    pub(crate) fn plug(&self, host: &mut dyn Links, container: &mut dyn Links) -> Result<Wired, LinkError> {
+    pub(crate) fn create(
+        &self,
+        host: &mut dyn Netlink,
+        container: &mut dyn Netlink,
+    ) -> Result<VethState, NetlinkError> {
         // What an earlier run left: it was killed, so nothing of it is complete.
         if let Some(left) = host.link(&self.host_interface)? {
             left_by(&left, &self.alias)?;
@@ -85,7 +89,7 @@ impl Wiring {
         match self.make(host, container, renamed.is_some()) {
             Ok(has_default_route) => {
                 let renamed = renamed.map(|renamed| renamed.name);
-                Ok(Wired { renamed, has_default_route, problems: Vec::new() })
+                Ok(VethState { renamed, has_default_route, problems: Vec::new() })
             }
             Err(error) => {
                 if let Err(second) = self.take_back(host, container, renamed.as_ref()) {
@@ -98,23 +102,23 @@ impl Wiring {
 
     fn make(
         &self,
-        host: &mut dyn Links,
-        container: &mut dyn Links,
+        host: &mut dyn Netlink,
+        container: &mut dyn Netlink,
         takes_default: bool,
-    ) -> Result<bool, LinkError> {
+    ) -> Result<bool, NetlinkError> {
         let (name, peer) = (self.interface.as_str(), self.host_interface.as_str());
-        container.add_pair(Pair { name, mac: self.mac, mtu: self.mtu, peer, peer_mac: self.host_mac })?;
+        container.add_pair(VethPair { name, mac: self.mac, mtu: self.mtu, peer, peer_mac: self.host_mac })?;
         let host_end = host.link(peer)?.ok_or_else(|| vanished(peer))?;
         let own = container.link(name)?.ok_or_else(|| vanished(name))?;
-        host.change(host_end.index, Change { alias: Some(&self.alias), ..Change::default() })?;
+        host.change(host_end.index, LinkChange { alias: Some(&self.alias), ..LinkChange::default() })?;
         // The host has nothing to say on this wire, and must not listen to router advertisements of a container.
         host.set_parameter(&format!("ipv6/conf/{peer}/disable_ipv6"), "1")?;
         // As the reference plugins: a change of address is announced to the neighbours.
         container.set_parameter(&format!("ipv4/conf/{name}/arp_notify"), "1")?;
         container.set_parameter(&format!("ipv6/conf/{name}/ndisc_notify"), "1")?;
-        host.change(host_end.index, Change { up: Some(true), ..Change::default() })?;
+        host.change(host_end.index, LinkChange { up: Some(true), ..LinkChange::default() })?;
         container.add_address(own.index, IpNet::V4(self.address))?;
-        container.change(own.index, Change { up: Some(true), ..Change::default() })?;
+        container.change(own.index, LinkChange { up: Some(true), ..LinkChange::default() })?;
         let has_default = takes_default || !container.routes()?.iter().any(is_default_v4);
         if has_default {
             container.add_route(&KernelRoute::new(Ipv4Net::default(), Some(self.gateway), own.index))?;
@@ -126,20 +130,20 @@ impl Wiring {
     }
 
     /// Lets the neighbours know, once packets can pass.
-    pub(crate) fn announce(&self, container: &mut dyn Links) -> Result<(), LinkError> {
+    pub(crate) fn announce(&self, container: &mut dyn Netlink) -> Result<(), NetlinkError> {
         let Some(own) = container.link(&self.interface)? else { return Err(vanished(&self.interface)) };
         // With arp_notify the kernel sends a gratuitous ARP when the address is set, to the same one as well.
-        container.change(own.index, Change { mac: Some(self.mac), ..Change::default() })
+        container.change(own.index, LinkChange { mac: Some(self.mac), ..LinkChange::default() })
     }
 
     /// Takes back what `plug` made.
     fn take_back(
         &self,
-        host: &mut dyn Links,
-        container: &mut dyn Links,
+        host: &mut dyn Netlink,
+        container: &mut dyn Netlink,
         renamed: Option<&Renamed>,
-    ) -> Result<(), LinkError> {
-        unplug(host, Some(&mut *container), &self.host_interface, &self.interface, &self.alias)?;
+    ) -> Result<(), NetlinkError> {
+        remove(host, Some(&mut *container), &self.host_interface, &self.interface, &self.alias)?;
         let Some(renamed) = renamed else { return Ok(()) };
         for route in &renamed.default_routes {
             container.add_route(route)?;
@@ -150,14 +154,14 @@ impl Wiring {
     /// What is there, and what of it is not as `plug` made it.
     pub(crate) fn inspect(
         &self,
-        host: &mut dyn Links,
-        container: &mut dyn Links,
-    ) -> Result<Wired, LinkError> {
-        let mut wired = Wired {
+        host: &mut dyn Netlink,
+        container: &mut dyn Netlink,
+    ) -> Result<VethState, NetlinkError> {
+        let mut state = VethState {
             renamed: renamed_link(container, &self.interface)?.map(|link| link.name),
-            ..Wired::default()
+            ..VethState::default()
         };
-        let problems = &mut wired.problems;
+        let problems = &mut state.problems;
         match host.link(&self.host_interface)? {
             None => problems.push(format!("{} is not on the host", self.host_interface)),
             Some(link) => {
@@ -169,7 +173,7 @@ impl Wiring {
         }
         let Some(link) = container.link(&self.interface)? else {
             problems.push(format!("{} is not in the container", self.interface));
-            return Ok(wired);
+            return Ok(state);
         };
         self.common_problems(&link, problems);
         if link.mac != Some(self.mac) {
@@ -190,13 +194,13 @@ impl Wiring {
                 problems.push(format!("the route to {destination} by {gateway} is missing"));
             }
         }
-        wired.has_default_route =
+        state.has_default_route =
             routes.iter().any(|route| is_default_v4(route) && route.index == link.index);
         // Another interface may have the default route, if it had it first.
         if !routes.iter().any(is_default_v4) {
             problems.push(format!("there is no default route by {}", self.gateway));
         }
-        Ok(wired)
+        Ok(state)
     }
 
     fn common_problems(&self, link: &Link, problems: &mut Vec<String>) {
@@ -211,12 +215,12 @@ impl Wiring {
 
 /// Whether `plug` would find its names free: another's interface is in nobody's way after an ADD has begun to make things.
 pub(crate) fn names_are_free(
-    host: &mut dyn Links,
-    container: &mut dyn Links,
+    host: &mut dyn Netlink,
+    container: &mut dyn Netlink,
     (host_interface, alias): (&str, &str),
     interface: &str,
     may_rename: bool,
-) -> Result<(), LinkError> {
+) -> Result<(), NetlinkError> {
     match host.link(host_interface)? {
         Some(link) => left_by(&link, alias),
         None if may_rename || container.link(interface)?.is_none() => Ok(()),
@@ -226,26 +230,26 @@ pub(crate) fn names_are_free(
 
 /// Whether a host's end is of an earlier run for the same owner. Without an alias it is of one that was killed before it
 /// could set one.
-fn left_by(link: &Link, alias: &str) -> Result<(), LinkError> {
+fn left_by(link: &Link, alias: &str) -> Result<(), NetlinkError> {
     if link.alias == alias || link.alias.is_empty() {
         return Ok(());
     }
-    Err(LinkError::InTheWay(format!("{} on the host is somebody else's ({})", link.name, link.alias)))
+    Err(NetlinkError::Conflict(format!("{} on the host is somebody else's ({})", link.name, link.alias)))
 }
 
-fn occupied(interface: &str) -> LinkError {
-    LinkError::InTheWay(format!("{interface} is in the container already, and is not this plugin's"))
+fn occupied(interface: &str) -> NetlinkError {
+    NetlinkError::Conflict(format!("{interface} is in the container already, and is not this plugin's"))
 }
 
 /// Takes away what `plug` makes: the host's end, and with it the container's, only if it is this container's; then an
 /// interface that made way has its name again.
-pub(crate) fn unplug(
-    host: &mut dyn Links,
-    container: Option<&mut dyn Links>,
+pub(crate) fn remove(
+    host: &mut dyn Netlink,
+    container: Option<&mut dyn Netlink>,
     host_interface: &str,
     interface: &str,
     alias: &str,
-) -> Result<(), LinkError> {
+) -> Result<(), NetlinkError> {
     if let Some(link) = host.link(host_interface)? {
         left_by(&link, alias)?;
         host.remove(link.index)?;
@@ -275,7 +279,7 @@ fn mark_of(former: &str) -> String {
 }
 
 /// The interface that made way for one of this name.
-fn renamed_link(container: &mut dyn Links, former: &str) -> Result<Option<Link>, LinkError> {
+fn renamed_link(container: &mut dyn Netlink, former: &str) -> Result<Option<Link>, NetlinkError> {
     for name in next_names(former) {
         match container.link(&name)? {
             Some(link) if link.alias == mark_of(former) => return Ok(Some(link)),
@@ -287,24 +291,24 @@ fn renamed_link(container: &mut dyn Links, former: &str) -> Result<Option<Link>,
 }
 
 /// Renames an interface to the next free name (`eth0` to `eth1`), and takes its default routes.
-fn make_way(container: &mut dyn Links, link: &Link) -> Result<Renamed, LinkError> {
+fn make_way(container: &mut dyn Netlink, link: &Link) -> Result<Renamed, NetlinkError> {
     for name in next_names(&link.name) {
         if container.link(&name)?.is_none() {
             let default_routes = rename(container, link, &name, &mark_of(&link.name))?;
             return Ok(Renamed { name, default_routes });
         }
     }
-    Err(LinkError::InTheWay(format!("{} is there already, and no name is free for it", link.name)))
+    Err(NetlinkError::Conflict(format!("{} is there already, and no name is free for it", link.name)))
 }
 
 /// Renames an interface. It has to be down for that, which takes its routes away: they are put back, all but the
 /// default routes, which are handed to the caller. What fails is taken back.
 fn rename(
-    container: &mut dyn Links,
+    container: &mut dyn Netlink,
     link: &Link,
     name: &str,
     alias: &str,
-) -> Result<Vec<KernelRoute>, LinkError> {
+) -> Result<Vec<KernelRoute>, NetlinkError> {
     let addresses = container.addresses(link.index)?;
     let mut routes = container.routes()?;
     routes.retain(|route| route.index == link.index && !route.automatic);
@@ -323,21 +327,22 @@ fn rename(
 }
 
 fn rename_with(
-    container: &mut dyn Links,
+    container: &mut dyn Netlink,
     link: &Link,
     (name, alias): (&str, &str),
     addresses: &[IpNet],
     routes: &[KernelRoute],
-) -> Result<(), LinkError> {
-    container.change(link.index, Change { up: Some(false), ..Change::default() })?;
-    container.change(link.index, Change { name: Some(name), alias: Some(alias), ..Change::default() })?;
+) -> Result<(), NetlinkError> {
+    container.change(link.index, LinkChange { up: Some(false), ..LinkChange::default() })?;
+    container
+        .change(link.index, LinkChange { name: Some(name), alias: Some(alias), ..LinkChange::default() })?;
     for address in addresses {
         container.add_address(link.index, *address)?;
     }
     if !link.is_up {
         return Ok(());
     }
-    container.change(link.index, Change { up: Some(true), ..Change::default() })?;
+    container.change(link.index, LinkChange { up: Some(true), ..LinkChange::default() })?;
     routes.iter().try_for_each(|route| container.add_route(route))
 }
 
@@ -345,8 +350,8 @@ fn is_default_v4(route: &KernelRoute) -> bool {
     route.is_default() && matches!(route.destination, IpNet::V4(_))
 }
 
-fn vanished(name: &str) -> LinkError {
-    LinkError::InTheWay(format!("{name} was removed while it was being set up"))
+fn vanished(name: &str) -> NetlinkError {
+    NetlinkError::Conflict(format!("{name} was removed while it was being set up"))
 }
 
 #[cfg(test)]
@@ -354,11 +359,11 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    use super::super::fake::{Fake, World};
     use super::*;
+    use crate::netlink::fake::{Fake, World};
 
-    fn wiring() -> Wiring {
-        Wiring {
+    fn veth() -> Veth {
+        Veth {
             host_interface: "vif0123456789ab".to_owned(),
             interface: "eth0".to_owned(),
             alias: "c1/eth0".to_owned(),
@@ -397,16 +402,16 @@ mod tests {
     fn an_interface_that_is_there_makes_way_and_comes_back() {
         let before = with_eth0();
         let (world, mut host, mut container) = both(before.clone());
-        let wired = wiring().plug(&mut host, &mut container).unwrap();
-        assert_eq!(wired.renamed.as_deref(), Some("eth1"));
-        assert!(wired.has_default_route);
-        assert_eq!(wiring().inspect(&mut host, &mut container).unwrap(), wired);
+        let state = veth().create(&mut host, &mut container).unwrap();
+        assert_eq!(state.renamed.as_deref(), Some("eth1"));
+        assert!(state.has_default_route);
+        assert_eq!(veth().inspect(&mut host, &mut container).unwrap(), state);
         let now = world.borrow().clone();
         let default: Vec<_> = now.container.routes.iter().filter(|route| route.is_default()).collect();
         assert_eq!(default[0].gateway, Some("192.168.0.254".parse().unwrap()));
         assert_eq!(now.container.routes.len(), 4, "{:?}", now.container.routes);
         assert_eq!(now.host.parameters["ipv6/conf/vif0123456789ab/disable_ipv6"], "1");
-        unplug(&mut host, Some(&mut container), "vif0123456789ab", "eth0", "c1/eth0").unwrap();
+        remove(&mut host, Some(&mut container), "vif0123456789ab", "eth0", "c1/eth0").unwrap();
         let (host_links, links, addresses, routes) = world.borrow().shape();
         let (_, links_before, addresses_before, routes_before) = before.shape();
         assert_eq!((host_links, links, addresses), (Vec::new(), links_before, addresses_before));
@@ -420,9 +425,9 @@ mod tests {
         for start in [World::default(), with_eth0()] {
             for fails in 1.. {
                 let (world, mut host, mut container) = both(World { fails: Some(fails), ..start.clone() });
-                match wiring().plug(&mut host, &mut container) {
+                match veth().create(&mut host, &mut container) {
                     Ok(_) => break,
-                    Err(LinkError::Refused { source, .. }) => assert_eq!(source.raw_os_error(), Some(105)),
+                    Err(NetlinkError::Refused { source, .. }) => assert_eq!(source.raw_os_error(), Some(105)),
                     Err(other) => panic!("{other}"),
                 }
                 assert_eq!(world.borrow().shape(), start.shape(), "verb {fails} failed");
@@ -433,27 +438,27 @@ mod tests {
     #[test]
     fn an_interface_of_somebody_else_stays() {
         let (world, mut host, mut container) = both(with_eth0());
-        let strict = Wiring { may_rename: false, ..wiring() };
-        assert!(matches!(strict.plug(&mut host, &mut container), Err(LinkError::InTheWay(_))));
+        let strict = Veth { may_rename: false, ..veth() };
+        assert!(matches!(strict.create(&mut host, &mut container), Err(NetlinkError::Conflict(_))));
         assert_eq!(world.borrow().shape(), with_eth0().shape());
     }
 
     #[test]
     fn what_a_killed_run_left_is_replaced() {
         let (_, mut host, mut container) = both(World::default());
-        wiring().plug(&mut host, &mut container).unwrap();
-        assert!(wiring().plug(&mut host, &mut container).unwrap().renamed.is_none());
-        assert_eq!(wiring().inspect(&mut host, &mut container).unwrap().problems, Vec::<String>::new());
+        veth().create(&mut host, &mut container).unwrap();
+        assert!(veth().create(&mut host, &mut container).unwrap().renamed.is_none());
+        assert_eq!(veth().inspect(&mut host, &mut container).unwrap().problems, Vec::<String>::new());
     }
 
     #[test]
     fn problems_are_named() {
         let (world, mut host, mut container) = both(World::default());
-        assert_eq!(wiring().inspect(&mut host, &mut container).unwrap().problems.len(), 2);
-        wiring().plug(&mut host, &mut container).unwrap();
+        assert_eq!(veth().inspect(&mut host, &mut container).unwrap().problems.len(), 2);
+        veth().create(&mut host, &mut container).unwrap();
         world.borrow_mut().container.addresses.clear();
         world.borrow_mut().container.routes.clear();
-        let problems = wiring().inspect(&mut host, &mut container).unwrap().problems;
+        let problems = veth().inspect(&mut host, &mut container).unwrap().problems;
         assert_eq!(problems.len(), 3, "{problems:?}");
     }
 

@@ -8,19 +8,19 @@ use midoform_store::{Commit, Entry, Lease, Range, Store, StoreError, Transaction
 
 /// A store, and how long to wait for it.
 #[derive(Debug)]
-pub(crate) struct Patient<S> {
+pub(crate) struct WaitingStore<S> {
     store: S,
     patience: Duration,
 }
 
-impl<S: Store> Patient<S> {
+impl<S: Store> WaitingStore<S> {
     /// Opens a store, waiting for it as long as for everything else.
     pub(crate) async fn open(
         patience: Duration,
         open: impl Fn() -> Result<S, StoreError>,
-    ) -> Result<Patient<S>, StoreError> {
+    ) -> Result<WaitingStore<S>, StoreError> {
         let store = again(patience, async || open()).await?;
-        Ok(Patient { store, patience })
+        Ok(WaitingStore { store, patience })
     }
 
     async fn wait<T, F: Future<Output = Result<T, StoreError>>>(
@@ -51,7 +51,7 @@ async fn again<T, F: Future<Output = Result<T, StoreError>>>(
 }
 
 #[async_trait]
-impl<S: Store> Store for Patient<S> {
+impl<S: Store> Store for WaitingStore<S> {
     fn name(&self) -> String {
         self.store.name()
     }

@@ -18,13 +18,13 @@ use midoform_store::tenants::Pushed;
 use midoform_store::{SharedStore, tenants};
 
 use crate::config::{Config, in_words};
-use crate::error::{CniError, Code, Result};
+use crate::protocol::error::{CniError, Code, Result};
 
 /// The bridge of tenants without a spec, as the Go plugin calls it.
 const FIRST_BRIDGE: &str = "bridge0";
 
 /// A tenant's spec, and its neighbours'.
-pub(crate) struct Neighbourhood {
+pub(crate) struct TenantAndPeers {
     /// The tenant's name.
     pub(crate) tenant: String,
     /// The tenant's own spec.
@@ -40,9 +40,9 @@ pub(crate) struct Neighbourhood {
     answering: BTreeSet<String>,
 }
 
-impl Neighbourhood {
+impl TenantAndPeers {
     /// The specs as the store has them.
-    pub(crate) async fn read(store: &SharedStore, config: &Config, tenant: &str) -> Result<Neighbourhood> {
+    pub(crate) async fn read(store: &SharedStore, config: &Config, tenant: &str) -> Result<TenantAndPeers> {
         let pushed = tenants::sources(store, tenant).await?.tenant;
         let is_pushed = pushed.is_some();
         let own = pushed.unwrap_or_else(|| Pushed::new("the default layout", &default_spec(config, tenant)));
@@ -63,7 +63,7 @@ impl Neighbourhood {
         theirs.retain(|name| name != tenant && !others.contains_key(name));
         let made = tenants::pushed(store, &theirs).await?.into_iter().filter(|(_, peer)| peer.is_made);
         others.extend(made.map(|(name, peer)| (name, peer.spec)));
-        Ok(Neighbourhood { tenant: tenant.to_owned(), own, is_pushed, others, absent, answering })
+        Ok(TenantAndPeers { tenant: tenant.to_owned(), own, is_pushed, others, absent, answering })
     }
 
     /// The tenants that have to be locked where this one changes: itself, and whomever it is, or will be, linked with.
@@ -140,7 +140,7 @@ impl Neighbourhood {
     }
 }
 
-/// [`Neighbourhood::to_lock`], before anything is locked.
+/// [`TenantAndPeers::to_lock`], before anything is locked.
 pub(crate) async fn to_lock(store: &SharedStore, tenant: &str) -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::from([tenant.to_owned()]);
     if let Some(own) = tenants::sources(store, tenant).await?.tenant {

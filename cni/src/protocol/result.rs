@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::error::{CniError, Code, Result};
-use crate::version::Version;
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::version::Version;
 
 /// A result in the form of 1.1.0, without its version.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

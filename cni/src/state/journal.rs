@@ -1,7 +1,6 @@
 //! Releases that could not be made: one small file each, on the disk before DEL answers, and made by a later run.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use midoform_store::atomic_file::write_atomically;
 use midoform_store::ipam::{Attachment, Owner};
@@ -9,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::error::{CniError, Code, Result};
+use crate::protocol::error::{CniError, Code, Result};
 
 /// How many releases may wait: DEL fails beyond, so that a runtime sees that something is wrong for long.
 const MOST: usize = 4096;
 
 /// A release that waits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Pending {
+pub(crate) struct PendingRelease {
     version: u32,
     /// The site: another site's releases are not this one's.
     pub(crate) site: String,
@@ -27,9 +26,9 @@ pub(crate) struct Pending {
     pub(crate) attachment: Option<Attachment>,
 }
 
-impl Pending {
+impl PendingRelease {
     pub(crate) fn new(site: &str, host: Uuid, owner: &Owner, attachment: Option<&Attachment>) -> Self {
-        Pending {
+        PendingRelease {
             version: 1,
             site: site.to_owned(),
             host,
@@ -50,7 +49,7 @@ impl Journal {
     }
 
     /// Writes a release down. When this returns, it survives a power cut.
-    pub(crate) fn add(&self, pending: &Pending) -> Result<()> {
+    pub(crate) fn add(&self, pending: &PendingRelease) -> Result<()> {
         let failed = |error: std::io::Error| {
             let message = format!("the release can't be written down in {}", self.folder.display());
             CniError::new(Code::TryAgainLater, message).details(error.to_string())
@@ -80,7 +79,7 @@ impl Journal {
     }
 
     /// The oldest releases that wait, at most so many. What can't be read is told of, and left.
-    pub(crate) fn waiting(&self, most: usize) -> Vec<Pending> {
+    pub(crate) fn waiting(&self, most: usize) -> Vec<PendingRelease> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
         let mut found: Vec<(std::time::SystemTime, PathBuf)> = entries
             .flatten()
@@ -92,8 +91,9 @@ impl Journal {
     }
 }
 
-fn read(path: &Path) -> Option<Pending> {
-    let pending = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Pending>(&bytes).ok());
+fn read(path: &Path) -> Option<PendingRelease> {
+    let pending =
+        std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<PendingRelease>(&bytes).ok());
     if pending.as_ref().is_none_or(|pending| pending.version != 1) {
         tracing::warn!(path = %path.display(), "a release that waits can't be read; it is left");
         return None;
@@ -101,49 +101,11 @@ fn read(path: &Path) -> Option<Pending> {
     pending
 }
 
-fn file_name(host: Uuid, owner: &Owner) -> String {
+pub(super) fn file_name(host: Uuid, owner: &Owner) -> String {
     let mut hash = Sha256::new();
     for part in [&host.to_string(), &owner.network, &owner.container, &owner.interface] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
     format!("{}.json", hex::encode(&hash.finalize()).get(..32).unwrap_or_default())
-}
-
-/// One verb at a time for one interface of one container: held until dropped, or until the process ends.
-pub(crate) struct Turn {
-    _file: std::fs::File,
-}
-
-impl Turn {
-    /// Waits for its turn.
-    pub(crate) async fn take(state: &Path, host: Uuid, owner: &Owner, patience: Duration) -> Result<Turn> {
-        let folder = state.join("turns");
-        let failed = |error: std::io::Error| CniError::file(&folder, &error);
-        // A few files for all: a file for each container would stay behind, or be removed under somebody's feet.
-        let name = file_name(host, owner);
-        let path = folder.join(name.get(..2).unwrap_or("00"));
-        let open = || std::fs::File::options().create(true).truncate(false).write(true).open(&path);
-        let file = match open() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(&folder).map_err(failed)?;
-                open().map_err(failed)?
-            }
-            other => other.map_err(failed)?,
-        };
-        let end = std::time::Instant::now() + patience;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Turn { _file: file }),
-                Err(std::fs::TryLockError::WouldBlock) if std::time::Instant::now() < end => {
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
-                Err(std::fs::TryLockError::WouldBlock) => {
-                    let message = format!("another run for {owner} does not end");
-                    return Err(CniError::new(Code::TryAgainLater, message));
-                }
-                Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
-            }
-        }
-    }
 }

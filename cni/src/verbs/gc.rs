@@ -8,14 +8,15 @@ use midoform_store::ipam::reclaim::Finding;
 use midoform_store::ipam::{Attachment, reclaim};
 use midoform_store::record::Held;
 
-use crate::add::{alias_of, unix_milliseconds};
+use super::add::{alias_of, unix_milliseconds};
+use super::del;
 use crate::backend::Backend;
 use crate::config::Config;
-use crate::del;
-use crate::error::{CniError, Code, Result};
-use crate::journal::Turn;
-use crate::netlink::{NetworkThread, host_interface_name, unplug};
-use crate::request::Endpoint;
+use crate::endpoint::veth::{host_interface_name, remove};
+use crate::netlink::NetworkThread;
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::Endpoint;
+use crate::state::endpoint_lock::EndpointLock;
 
 /// Collects. Goes on where something fails, and tells of the first that did.
 pub(crate) async fn gc(config: &Config) -> Result<()> {
@@ -36,7 +37,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
     let mut collected = 0;
     for held in pods.all(Some(backend.host)).await? {
         let owner = &held.record.owner;
-        // An ADD that began since is not one that the runtime could know of when it made its list.
+        // An ADD that changes_begun since is not one that the runtime could know of when it made its list.
         let is_other = owner.network != config.name || held.record.since > started;
         if is_other || valid.contains(&(owner.container.as_str(), owner.interface.as_str())) {
             continue;
@@ -49,7 +50,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
             }
         }
     }
-    del::make_waiting(&mut backend, usize::MAX).await;
+    del::retry_pending(&mut backend, usize::MAX).await;
     put_right(&mut backend).await;
     backend.keep_token();
     tracing::info!(step = "done", collected, failed = failed.len(), "GC");
@@ -66,12 +67,13 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
 async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<()> {
     let Attachment { host, owner, .. } = &held.record;
     // Who has its turn now is being attached or detached: that is no remains.
-    let _turn = Turn::take(&backend.config.state_folder, *host, owner, Duration::from_millis(500)).await?;
+    let _lock =
+        EndpointLock::acquire(&backend.config.state_folder, *host, owner, Duration::from_millis(500)).await?;
     let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
     let (name, alias, interface) =
         (host_interface_name(&endpoint), alias_of(&owner.network, &endpoint), endpoint.interface.clone());
     NetworkThread::start(None)?
-        .run(Box::new(move |host, container| unplug(host, container, &name, &interface, &alias)))
+        .run(Box::new(move |host, container| remove(host, container, &name, &interface, &alias)))
         .await?;
     // As it is now: an ADD may have had its turn since the list was read.
     let pods = backend.pods().await?;

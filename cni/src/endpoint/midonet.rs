@@ -15,14 +15,14 @@ use midoform_store::ipam::Attachment;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::error::{CniError, Code, Result};
+use crate::protocol::error::{CniError, Code, Result};
 
 /// What an attachment remembers when its port is tied to its address.
-pub(crate) const TIED: &str = "tied";
+pub(crate) const ANTI_SPOOF: &str = "tied";
 
 /// What an attachment remembers when an ADD found one that did not end: a call of that one may still be on its way, and on
 /// 1.x make a second port.
-pub(crate) const BEGUN_ANEW: &str = "begun_anew";
+pub(crate) const RETRIED: &str = "begun_anew";
 
 /// The pods of one site.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ impl Site<'_> {
 
     /// The objects of a pod.
     pub(crate) fn topology(&self, attachment: &Attachment, tenant_id: &str) -> Topology {
-        let is_tied = attachment.extra.contains_key(TIED);
+        let is_tied = attachment.extra.contains_key(ANTI_SPOOF);
         pod::lower(&Pod {
             tenant: &attachment.tenant,
             tenant_id,
@@ -78,7 +78,7 @@ impl Site<'_> {
         diff::plan(self.name, self.dialect, &self.topology(attachment, tenant_id), &Observed::default())
     }
 
-    /// Makes port and binding; answers the port's id, and whether it was begun anew ([`BEGUN_ANEW`]): what an uncertain end
+    /// Makes port and binding; answers the port's id, and whether it was begun anew ([`RETRIED`]): what an uncertain end
     /// left is taken away, and made again once.
     pub(crate) async fn connect(
         &self,
@@ -87,13 +87,12 @@ impl Site<'_> {
         tenant_id: &str,
     ) -> Result<(Uuid, bool)> {
         let plan = self.plan(attachment, tenant_id);
-        match self.carry_out(client, &plan, attachment).await {
+        match self.execute(client, &plan, attachment).await {
             // A port of this id is this container's own, of a claim that the store does not know (any more).
             Err(error) if error.is_uncertain() || error.status() == Some(409) => {
                 tracing::warn!(step = "port", %error, "making anew what may be there, or half there");
                 self.disconnect(client, attachment).await.map_err(|error| refused(&error))?;
-                let port =
-                    self.carry_out(client, &plan, attachment).await.map_err(|error| refused(&error))?;
+                let port = self.execute(client, &plan, attachment).await.map_err(|error| refused(&error))?;
                 Ok((port, true))
             }
             Err(error) if error.status() == Some(404) => {
@@ -120,7 +119,7 @@ impl Site<'_> {
         Ok(true)
     }
 
-    async fn carry_out(
+    async fn execute(
         &self,
         client: &Client,
         plan: &Plan,
@@ -148,7 +147,7 @@ impl Site<'_> {
             return self.delete(client, attachment, None).await;
         }
         let ports = match attachment.port {
-            Some(port) if !attachment.extra.contains_key(BEGUN_ANEW) => vec![port],
+            Some(port) if !attachment.extra.contains_key(RETRIED) => vec![port],
             _ => self.find_all(client, attachment).await?.iter().map(|port| port.id).collect(),
         };
         if ports.is_empty() {

@@ -24,9 +24,9 @@ use midoform_store::{SharedStore, allocation, tenants};
 use uuid::Uuid;
 
 use crate::backend::Backend;
-use crate::error::{CniError, Code, Result};
-use crate::neighbourhood::{Neighbourhood, linked, part_of};
+use crate::protocol::error::{CniError, Code, Result};
 use crate::tenant::note_grown;
+use crate::tenant::peers::{TenantAndPeers, linked, part_of};
 
 /// How often the network is looked at anew after a call of which nobody knows whether it happened, or which somebody else
 /// made first.
@@ -52,14 +52,14 @@ struct Work<'a> {
 
 /// Compiles the tenant, gives it what its spec leaves open, makes what is not there yet, and says that it is ready.
 /// `grown` are the bridges that it shall have besides those of its spec, and for which; none: it is new.
-pub(crate) async fn realise(
+pub(crate) async fn ensure(
     backend: &mut Backend<'_>,
     store: &SharedStore,
     lock: &Lock,
-    neighbourhood: &Neighbourhood,
+    specs: &TenantAndPeers,
     grown: Option<BTreeMap<String, String>>,
 ) -> Result<()> {
-    let tenant = neighbourhood.tenant.as_str();
+    let tenant = specs.tenant.as_str();
     let is_new = grown.is_none();
     let grown = grown.unwrap_or_default();
     let client = backend.client().await?;
@@ -67,14 +67,14 @@ pub(crate) async fn realise(
     let (mut work, looked) = loop {
         let mut known = given.allocations.clone();
         note_grown(&mut known, tenant, &grown);
-        let mut compiled = neighbourhood.compile(backend.config, &known)?;
+        let mut compiled = specs.compile(backend.config, &known)?;
         let linked = linked(&compiled, tenant);
         for peer in linked.iter().filter(|peer| *peer != tenant) {
             refuse_in_flux(&given.allocations, &compiled.allocations, peer)?;
         }
         let others = match linked.len() {
             0 | 1 => Topology::default(),
-            _ => neighbourhood.compile_others(backend.config, &given.allocations)?,
+            _ => specs.compile_others(backend.config, &given.allocations)?,
         };
         compiled.topology = part_of(&compiled.topology, &linked);
         compiled.allocations = own_part(&given.allocations, &compiled.allocations, tenant);
@@ -92,7 +92,7 @@ pub(crate) async fn realise(
     };
     let observed = work.make(&client, looked).await?;
     work.note_applied(&observed).await?;
-    let ready = Ready::of(&work.compiled, tenant, &neighbourhood.own.sha256, &observed.ids)
+    let ready = Ready::of(&work.compiled, tenant, &specs.own.sha256, &observed.ids)
         .ok_or_else(|| CniError::internal(format!("tenant `{tenant}` was compiled, and is not there")))?;
     tenants::publish(store, &lock.fence(), &ready).await?;
     tracing::info!(step = "tenant", tenant, bridges = ready.bridges.len(), "it is ready for pods");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use midoform_compiler::topology::object::MacAddress;
 
-use crate::error::{CniError, Code, Result};
+use crate::protocol::error::{CniError, Code, Result};
 
 /// A verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -271,19 +271,26 @@ impl<'r, G: Goal> Run<'r, '_, G> {
 
     /// Adds what a round did.
     fn take_in(&mut self, outcome: Outcome) {
+        self.take_ids(&outcome);
+        for (action, count) in outcome.done {
+            *self.finished.outcome.done.entry(action).or_default() += count;
+        }
+        self.finished.outcome.left = outcome.left;
+        self.finished.outcome.failure = outcome.failure;
+    }
+
+    /// A rule that takes another's place is created before that one goes: while both are there, the key stands for the one
+    /// that was there first.
+    fn take_ids(&mut self, outcome: &Outcome) {
         for (key, action) in &outcome.steps {
             if matches!(action, Action::Delete | Action::Replace) {
                 self.finished.ids.remove(key);
                 self.gone.insert(key.clone());
             }
         }
-        self.finished.ids.extend(outcome.ids.iter().map(|(key, id)| (key.clone(), *id)));
-        self.recorder.learn(&outcome.ids);
-        for (action, count) in outcome.done {
-            *self.finished.outcome.done.entry(action).or_default() += count;
+        for (key, id) in &outcome.ids {
+            self.finished.ids.entry(key.clone()).or_insert(*id);
         }
-        self.finished.outcome.left = outcome.left;
-        self.finished.outcome.failure = outcome.failure;
     }
 
     /// Observes the network as it is now, with the ids that are known by now, and plans.
@@ -302,13 +309,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         let outcome = execute(self.client, &back.plan, self.options.parallel, &control, &|_| {}).await;
         self.finished.ids = back.observed.ids;
         let steps = outcome.done.values().sum();
-        for (key, action) in &outcome.steps {
-            if matches!(action, Action::Delete | Action::Replace) {
-                self.finished.ids.remove(key);
-                self.gone.insert(key.clone());
-            }
-        }
-        self.finished.ids.extend(outcome.ids);
+        self.take_ids(&outcome);
         match (outcome.failure, control.reason()) {
             (Some(failure), _) => Err(TakeBackError::Step(failure)),
             (None, Some(stop)) => Err(TakeBackError::Stopped(stop)),

@@ -3,24 +3,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use midoform_compiler::Compiled;
-use midoform_compiler::midonet::lint;
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::plan::{Action, Plan, Step, diff};
+use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kind::Kind;
-use midoform_compiler::topology::object::Object;
+use midoform_compiler::topology::object::{Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology, dependencies};
+use midoform_compiler::{Compiled, midonet};
 use midoform_reconcile::client::Client;
-use midoform_reconcile::execute::{Control, execute};
-use midoform_reconcile::observe::{Scope, observe};
+use midoform_reconcile::event::Event;
+use midoform_reconcile::execute::Control;
+use midoform_reconcile::goal::Goal;
+use midoform_reconcile::observe::Scope;
+use midoform_reconcile::planned::{LookError, Planned};
+use midoform_reconcile::reconciliation::{Finished, Options};
+use midoform_reconcile::recorder::{Bookkeeping, Extent, RecordError, Recorder};
 use midoform_store::allocation::Given;
 use midoform_store::locks::Lock;
+use midoform_store::publication::{Publication, Published};
 use midoform_store::ready::Ready;
 use midoform_store::tenants::TenantError;
-use midoform_store::{SharedStore, allocation, tenants};
+use midoform_store::{SharedStore, allocation};
 use uuid::Uuid;
 
 use crate::backend::Backend;
@@ -28,30 +33,25 @@ use crate::protocol::error::{CniError, Code, Result};
 use crate::tenant::note_grown;
 use crate::tenant::peers::{TenantAndPeers, linked, part_of};
 
-/// How often the network is looked at anew after a call of which nobody knows whether it happened, or which somebody else
-/// made first.
-const ROUNDS: u32 = 4;
-
-/// How many calls are under way at a time.
+/// The number of calls that may be under way at a time.
 const PARALLEL: usize = 4;
 
-/// A tenant that is being made, or that grows, under its lock and its peers'.
-struct Work<'a> {
+/// A tenant that is created, or that grows, under its lock and its peers': the goal of a reconciliation.
+struct TenantGoal<'a> {
     tenant: &'a str,
     /// The tenant, and the peers that it is linked with.
     linked: BTreeSet<String>,
-    /// Whether the store says that no pod is attached yet.
+    /// True if the store says that no pod is attached yet.
     is_new: bool,
-    /// What there would be of its peers without it.
+    /// The objects that its peers would have without it.
     others: Topology,
-    store: &'a SharedStore,
-    lock: &'a Lock,
-    given: Given,
     compiled: Compiled,
+    provider: Reference,
 }
 
-/// Compiles the tenant, gives it what its spec leaves open, makes what is not there yet, and says that it is ready.
-/// `grown` are the bridges that it shall have besides those of its spec, and for which; none: it is new.
+/// Compiles the tenant, allocates what its spec leaves open, creates what is missing, and publishes that it is ready.
+/// `grown` has the bridges that it gets besides those of its spec, each with the bridge that it extends; none: the tenant
+/// is new.
 pub(crate) async fn ensure(
     backend: &mut Backend<'_>,
     store: &SharedStore,
@@ -60,43 +60,22 @@ pub(crate) async fn ensure(
     grown: Option<BTreeMap<String, String>>,
 ) -> Result<()> {
     let tenant = specs.tenant.as_str();
-    let is_new = grown.is_none();
-    let grown = grown.unwrap_or_default();
     let client = backend.client().await?;
-    let mut given = allocation::load(store).await?;
-    let (mut work, looked) = loop {
-        let mut known = given.allocations.clone();
-        note_grown(&mut known, tenant, &grown);
-        let mut compiled = specs.compile(backend.config, &known)?;
-        let linked = linked(&compiled, tenant);
-        for peer in linked.iter().filter(|peer| *peer != tenant) {
-            refuse_in_flux(&given.allocations, &compiled.allocations, peer)?;
-        }
-        let others = match linked.len() {
-            0 | 1 => Topology::default(),
-            _ => specs.compile_others(backend.config, &given.allocations)?,
-        };
-        compiled.topology = part_of(&compiled.topology, &linked);
-        compiled.allocations = own_part(&given.allocations, &compiled.allocations, tenant);
-        let mut work = Work { tenant, linked, is_new, others, store, lock, given, compiled };
+    let mut stored = allocation::load(store).await?;
+    loop {
+        let goal = TenantGoal::compile(backend, specs, &stored.allocations, grown.as_ref())?;
         // What is refused leaves nothing in the store.
-        let looked = work.look(&client).await?;
-        if allocation::write(store, lock, &mut work.given, &work.compiled.allocations).await? {
-            break (work, looked);
+        let planned = Planned::look(&client, &goal, &goal.compiled.allocations, &|_| {}).await;
+        let planned = planned.map_err(refused_look)?;
+        if allocation::write(store, lock, &mut stored, &goal.compiled.allocations).await? {
+            return goal.reconcile(&client, store, lock, specs, stored, planned).await;
         }
         if !lock.is_held().await? {
             return Err(TenantError::Lost { tenant: tenant.to_owned() }.into());
         }
         // Another tenant was given something since: this one picks again.
-        given = allocation::load(store).await?;
-    };
-    let observed = work.make(&client, looked).await?;
-    work.note_applied(&observed).await?;
-    let ready = Ready::of(&work.compiled, tenant, &specs.own.sha256, &observed.ids)
-        .ok_or_else(|| CniError::internal(format!("tenant `{tenant}` was compiled, and is not there")))?;
-    tenants::publish(store, &lock.fence(), &ready).await?;
-    tracing::info!(step = "tenant", tenant, bridges = ready.bridges.len(), "it is ready for pods");
-    Ok(())
+        stored = allocation::load(store).await?;
+    }
 }
 
 /// What the tenant is given, and its links with its peers; of all others what the store says.
@@ -126,72 +105,86 @@ fn refuse_in_flux(stored: &Allocations, compiled: &Allocations, peer: &str) -> R
     Err(CniError::new(Code::Tenant, message).details("a change of it did not end: `midoform apply` ends it"))
 }
 
-impl Work<'_> {
-    /// What is there, and what is to be done; an error where that is not a pod's business.
-    async fn look(&self, client: &Client) -> Result<(Observed, Plan)> {
-        let (site, dialect) = (self.compiled.site.name.value.as_str(), self.compiled.dialect());
-        let provider = provider_router(&self.compiled.site);
-        let scope = Scope {
-            site,
-            dialect,
-            desired: &self.compiled.topology,
-            known: &self.compiled.allocations,
-            tenants: &self.linked,
-            provider: &provider,
-            moves: &self.compiled.moves,
-            adopting: false,
+impl<'a> TenantGoal<'a> {
+    /// Compiles the tenant and its peers with what is allocated.
+    fn compile(
+        backend: &Backend<'_>,
+        specs: &'a TenantAndPeers,
+        stored: &Allocations,
+        grown: Option<&BTreeMap<String, String>>,
+    ) -> Result<Self> {
+        let tenant = specs.tenant.as_str();
+        let mut known = stored.clone();
+        note_grown(&mut known, tenant, grown.unwrap_or(&BTreeMap::new()));
+        let mut compiled = specs.compile(backend.config, &known)?;
+        let linked = linked(&compiled, tenant);
+        for peer in linked.iter().filter(|peer| *peer != tenant) {
+            refuse_in_flux(stored, &compiled.allocations, peer)?;
+        }
+        let others = match linked.len() {
+            0 | 1 => Topology::default(),
+            _ => specs.compile_others(backend.config, stored)?,
         };
-        let mut observed = observe(client, scope, &|_| {}).await?;
+        compiled.topology = part_of(&compiled.topology, &linked);
+        compiled.allocations = own_part(stored, &compiled.allocations, tenant);
+        let provider = provider_router(&compiled.site);
+        Ok(TenantGoal { tenant, linked, is_new: grown.is_none(), others, compiled, provider })
+    }
+
+    /// Executes the plan, and publishes that the tenant is ready.
+    async fn reconcile(
+        &self,
+        client: &Client,
+        store: &SharedStore,
+        lock: &Lock,
+        specs: &TenantAndPeers,
+        stored: Given,
+        planned: Planned<'_, Self>,
+    ) -> Result<()> {
+        let (compiled, tenant) = (&self.compiled, self.tenant);
+        let books = Bookkeeping {
+            applied: BTreeMap::from([(tenant.to_owned(), self.is_protected())]),
+            publish: Some(Box::new(|ids| self.publication(specs, ids))),
+            ..Bookkeeping::of(self.linked.clone(), Extent::Part)
+        };
+        let allocations = compiled.allocations.clone();
+        let mut recorder = Recorder::new(store, lock, &compiled.site, stored, allocations, books);
+        let options = Options {
+            parallel: PARALLEL,
+            batches: None,
+            takes_back: false,
+            looks_again: false,
+            // Another host may have created the same object first.
+            conflicts_pass: true,
+            events: &|event| log(tenant, &event),
+        };
+        let control = Control::under(lock.tenure());
+        let finished = planned.execute(client, &mut recorder, &control, options).await?;
+        result_of(tenant, finished)?;
+        tracing::info!(step = "tenant", tenant, "the tenant is ready for pods");
+        Ok(())
+    }
+
+    fn is_protected(&self) -> bool {
+        self.compiled.tenants.iter().any(|network| *network.name == *self.tenant && network.protect)
+    }
+
+    /// Returns what pods find of the tenant.
+    fn publication(&self, specs: &TenantAndPeers, ids: &BTreeMap<Key, Uuid>) -> Publication {
+        let ready = Ready::of(&self.compiled, self.tenant, &specs.own.sha256, ids);
+        let spec = specs.is_pushed.then(|| specs.own.clone());
+        let tenants = BTreeMap::from([(self.tenant.to_owned(), Published { ready, spec })]);
+        Publication { site: None, tenants }
+    }
+
+    /// Returns the part of what was observed that a pod's run may change.
+    fn part_of_pods(&self, observed: &Observed, is_empty: bool) -> Observed {
         let replaced = self.ids_of_rules();
-        let is_empty = self.is_new && !self.has_pods(&observed);
+        let mut observed = observed.clone();
         observed.topology = observed
             .topology
             .filtered(|entry| is_empty && self.passes(entry) || self.is_looked_at(entry, &replaced));
-        if !is_empty {
-            self.refuse_to_unlink(&observed)?;
-        }
-        let plan = diff::plan(site, dialect, &self.compiled.topology, &observed);
-        self.refuse_others(&plan, &observed)?;
-        self.refuse_to_disturb(&plan, &observed, is_empty)?;
-        check(&plan, &observed)?;
-        Ok((observed, plan))
-    }
-
-    /// Makes what is not there yet; answers what is there then.
-    async fn make(&mut self, client: &Client, looked: (Observed, Plan)) -> Result<Observed> {
-        let (mut observed, mut plan) = looked;
-        let mut failure = None;
-        for round in 0..ROUNDS {
-            if round > 0 {
-                (observed, plan) = self.look(client).await?;
-            }
-            if plan.summary().changes() == 0 {
-                return Ok(observed);
-            }
-            self.note_what_is_made(&plan).await?;
-            let outcome = execute(client, &plan, PARALLEL, &Control::default(), &|_| {}).await;
-            let Some(failed) = outcome.failure else {
-                observed.ids.extend(outcome.ids);
-                return Ok(observed);
-            };
-            // What a rule replaces may be there still: it is known by its own id.
-            for (key, id) in &outcome.ids {
-                if let Some(entry) = self.compiled.allocations.tenants.get_mut(key.tenant()) {
-                    entry.ids.entry(key.clone()).or_insert(*id);
-                }
-            }
-            let look_again = failed.source.is_uncertain() || failed.source.status() == Some(409);
-            tracing::warn!(step = "tenant", tenant = self.tenant, key = %failed.key, error = %failed.source, look_again, "a call failed");
-            let error = CniError::from(failed.source);
-            if !look_again {
-                return Err(error);
-            }
-            failure = Some(error);
-        }
-        let tenant = self.tenant;
-        Err(failure.unwrap_or_else(|| {
-            CniError::internal(format!("tenant `{tenant}` did not become what it should be"))
-        }))
+        observed
     }
 
     /// A store that is younger than the network (it was lost, or is a copy) does not know of all pods.
@@ -316,73 +309,75 @@ impl Work<'_> {
             }
         }
     }
+}
 
-    /// What will be made is written down first, so that the next run knows it, should this one end before it can say what
-    /// became of it: what 1.x gives ids of its own, and the static ports.
-    async fn note_what_is_made(&mut self, plan: &Plan) -> Result<()> {
-        self.compiled.allocations.note_what_is_made(plan, &self.compiled.topology);
-        self.note_static_ports();
-        self.write().await
-    }
+impl Goal for TenantGoal<'_> {
+    type Refusal = CniError;
 
-    /// Those that the spec no longer has stay known: an apply takes them away.
-    fn note_static_ports(&mut self) {
-        let ports = self.static_ports();
-        let Some(entry) = self.compiled.allocations.tenants.get_mut(self.tenant) else { return };
-        entry.ports.extend(ports);
-        entry.ports.sort();
-        entry.ports.dedup();
-    }
-
-    fn static_ports(&self) -> Vec<String> {
-        let own = self.compiled.tenants.iter().find(|network| *network.name == *self.tenant);
-        own.into_iter().flat_map(|network| &network.ports).map(|port| port.name.to_string()).collect()
-    }
-
-    /// Writes down that the tenant was applied, its static ports, and the ids of the server's choosing.
-    async fn note_applied(&mut self, observed: &Observed) -> Result<()> {
-        let own = self.compiled.tenants.iter().find(|network| *network.name == *self.tenant);
-        if let (Some(network), Some(entry)) = (own, self.compiled.allocations.tenants.get_mut(self.tenant)) {
-            entry.applied = true;
-            entry.protect = network.protect;
+    fn scope<'s>(&'s self, known: &'s Allocations) -> Scope<'s> {
+        Scope {
+            site: &self.compiled.site.name.value,
+            dialect: self.compiled.dialect(),
+            desired: &self.compiled.topology,
+            known,
+            tenants: &self.linked,
+            provider: &self.provider,
+            moves: &self.compiled.moves,
+            adopting: false,
         }
-        self.note_static_ports();
-        for tenant in &self.linked {
-            let Some(entry) = self.compiled.allocations.tenants.get_mut(tenant) else { continue };
-            let topology = &self.compiled.topology;
-            // What another run was making, and nobody wants here, is for an apply to find.
-            entry.making.retain(|(key, object)| {
-                topology.get(key.as_str()).is_none_or(|entry| entry.object != *object)
-            });
-        }
-        if !self.compiled.dialect().keeps_offered_id(Kind::Route) {
-            add_ids(&mut self.compiled.allocations, &self.linked, &observed.ids);
-        }
-        self.write().await
     }
 
-    async fn write(&mut self) -> Result<()> {
-        let (site, now) = (&self.compiled.site, &self.compiled.allocations);
-        Ok(allocation::write_beside_others(self.store, self.lock, site, &mut self.given, now).await?)
+    fn plan(&self, observed: &Observed) -> Result<Plan> {
+        let is_empty = self.is_new && !self.has_pods(observed);
+        let observed = self.part_of_pods(observed, is_empty);
+        if !is_empty {
+            self.refuse_to_unlink(&observed)?;
+        }
+        let (site, dialect) = (&self.compiled.site.name.value, self.compiled.dialect());
+        let plan = midonet::plan(site, dialect, &self.compiled.topology, &observed);
+        self.refuse_others(&plan, &observed)?;
+        self.refuse_to_disturb(&plan, &observed, is_empty)?;
+        Ok(plan)
     }
 }
 
-fn check(plan: &Plan, observed: &Observed) -> Result<()> {
-    match lint::check(plan, observed).first() {
+fn refused_look(error: LookError<CniError>) -> CniError {
+    match error {
+        LookError::Client(error) => error.into(),
+        LookError::Refused(error) => error,
+        LookError::Unsound(error) => CniError::internal(error.to_string()),
+    }
+}
+
+/// Logs the calls that fail: the run may look again and go on.
+fn log(tenant: &str, event: &Event) {
+    if let Event::Failed { key, error, .. } = event {
+        tracing::warn!(step = "tenant", tenant, %key, error, "a call failed");
+    }
+}
+
+/// Returns an error if the tenant is not what it should be, or if that is not written down.
+fn result_of(tenant: &str, finished: Finished<CniError>) -> Result<()> {
+    if let Some(error) = finished.look_error {
+        return Err(refused_look(error));
+    }
+    if let Some(failure) = finished.outcome.failure {
+        return Err(failure.source.into());
+    }
+    if let Some(error) = finished.record_error {
+        return Err(error.into());
+    }
+    match finished.stopped {
         None => Ok(()),
-        Some(found) => Err(CniError::internal(format!(
-            "the plan is not sound: {} ({}): {}",
-            found.step, found.code, found.message
-        ))),
+        Some(_) => Err(TenantError::Lost { tenant: tenant.to_owned() }.into()),
     }
 }
 
-/// Takes note of these tenants' objects' ids.
-fn add_ids(allocations: &mut Allocations, tenants: &BTreeSet<String>, ids: &BTreeMap<Key, Uuid>) {
-    for tenant in tenants {
-        if let Some(entry) = allocations.tenants.get_mut(tenant) {
-            let own = ids.iter().filter(|(key, _)| key.tenant() == tenant);
-            entry.ids.extend(own.map(|(key, id)| (key.clone(), *id)));
+impl From<RecordError> for CniError {
+    fn from(error: RecordError) -> CniError {
+        match error {
+            RecordError::Allocations(error) => error.into(),
+            RecordError::Tenant(error) => error.into(),
         }
     }
 }

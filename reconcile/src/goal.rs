@@ -2,6 +2,7 @@
 
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
+use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::observed::Observed;
 
 use crate::observe::Scope;
@@ -10,6 +11,9 @@ use crate::observe::Scope;
 pub trait Goal: Sync {
     /// The reason for which a goal is not pursued from where the network is.
     type Refusal: Send;
+
+    /// Returns the objects that are to be there in the end.
+    fn desired(&self) -> &Topology;
 
     /// Returns the part of the network that is observed, with what is known to be allocated.
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a>;

@@ -113,8 +113,7 @@ impl<G: Goal> Planned<'_, G> {
         options: Options<'_>,
     ) -> Result<Finished<G::Refusal>, RecordError> {
         let started = Instant::now();
-        let desired = self.goal.scope(recorder.allocations()).desired.clone();
-        recorder.intend(&self.plan, &desired).await?;
+        recorder.intend(&self.plan, self.goal.desired()).await?;
         recorder.begin().await?;
         let planned = self.plan.summary();
         let finished = Finished {
@@ -136,8 +135,12 @@ impl<G: Goal> Planned<'_, G> {
             run.go(&self).await;
         }
         let Run { mut finished, gone, recorder, .. } = run;
-        let end =
-            Conclusion { is_whole: finished.is_whole(), ids: &finished.ids, gone: &gone, desired: &desired };
+        let end = Conclusion {
+            is_whole: finished.is_whole(),
+            ids: &finished.ids,
+            gone: &gone,
+            desired: goal.desired(),
+        };
         if let Err(error) = recorder.conclude(&end).await {
             finished.record_error.get_or_insert(error);
         }
@@ -255,11 +258,6 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             }
             plan = Cow::Owned(rest);
         }
-    }
-
-    async fn intend(&mut self, plan: &Plan) -> Result<(), RecordError> {
-        let desired = self.goal.scope(self.recorder.allocations()).desired.clone();
-        self.recorder.intend(plan, &desired).await
     }
 
     fn is_worth_a_look(&self) -> bool {

@@ -97,6 +97,10 @@ impl WholeProject {
 impl Goal for WholeProject {
     type Refusal = Infallible;
 
+    fn desired(&self) -> &Topology {
+        &self.desired
+    }
+
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
         Scope {
             site: &self.compiled.site.name.value,

@@ -314,6 +314,10 @@ impl<'a> TenantGoal<'a> {
 impl Goal for TenantGoal<'_> {
     type Refusal = CniError;
 
+    fn desired(&self) -> &Topology {
+        &self.compiled.topology
+    }
+
     fn scope<'s>(&'s self, known: &'s Allocations) -> Scope<'s> {
         Scope {
             site: &self.compiled.site.name.value,

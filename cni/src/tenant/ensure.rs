@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::Compiled;
+use midoform_compiler::midonet;
 use midoform_compiler::midonet::lint;
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::plan::{Action, Plan, Step, diff};
+use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::object::Object;
@@ -150,7 +151,7 @@ impl Work<'_> {
         if !is_empty {
             self.refuse_to_unlink(&observed)?;
         }
-        let plan = diff::plan(site, dialect, &self.compiled.topology, &observed);
+        let plan = midonet::plan(site, dialect, &self.compiled.topology, &observed);
         self.refuse_others(&plan, &observed)?;
         self.refuse_to_disturb(&plan, &observed, is_empty)?;
         check(&plan, &observed)?;
@@ -320,7 +321,7 @@ impl Work<'_> {
     /// What will be made is written down first, so that the next run knows it, should this one end before it can say what
     /// became of it: what 1.x gives ids of its own, and the static ports.
     async fn note_what_is_made(&mut self, plan: &Plan) -> Result<()> {
-        self.compiled.allocations.note_what_is_made(plan, &self.compiled.topology);
+        midonet::note_what_is_made(&mut self.compiled.allocations, plan, &self.compiled.topology);
         self.note_static_ports();
         self.write().await
     }

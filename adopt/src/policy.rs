@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ipnet::Ipv4Net;
-use midoform_compiler::topology::object::{Condition, PortRange, Reference, RuleAction};
+use midoform_compiler::topology::object::{Condition, Reference, RuleAction};
+use midoform_compiler::values::PortRange;
 use uuid::Uuid;
 
 use super::portrait::{Said, Sitter};

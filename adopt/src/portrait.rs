@@ -10,9 +10,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use midoform_compiler::spec::parse::LONGEST_NAME;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{
-    Condition, FlowAction, MacAddress, NatTarget, NextHop, Reference, RuleAction,
-};
+use midoform_compiler::topology::object::{Condition, FlowAction, NatTarget, NextHop, Reference, RuleAction};
+use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
 use super::Survey;

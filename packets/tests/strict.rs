@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 use midoform_packets::semantics::{Fragment, Packet, State, Station, Verdict, World, simulate};
 use serde_json::json;
 use uuid::Uuid;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use midoform_compiler::midonet::dialect::{Dialect, confirmation};
-use midoform_compiler::plan::{Action, Call, Method, Plan, Step};
+use midoform_compiler::midonet::dialect::confirmation;
+use midoform_compiler::plan::{Action, Call, DialectTag, Method, Plan, Step};
 use midoform_compiler::topology::key::Key;
 use midoform_store::locks::Tenure;
 use tokio::sync::Mutex;
@@ -214,7 +214,7 @@ impl Graph {
 /// Makes a step's calls. Returns false if the lock was lost before the last of them.
 async fn take(
     client: &Client,
-    dialect: Dialect,
+    dialect: DialectTag,
     step: &Step,
     bindings: &Bindings,
     control: &Control,
@@ -230,7 +230,7 @@ async fn take(
 
 async fn make(
     client: &Client,
-    dialect: Dialect,
+    dialect: DialectTag,
     step: &Step,
     call: &Call,
     bindings: &Bindings,

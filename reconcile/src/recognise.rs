@@ -13,10 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::object::{
-    Chain, Device, Encapsulation, Object, PortGroup, Reference, TunnelZone, TunnelZoneHost,
+    Chain, Device, Object, PortGroup, Reference, TunnelZone, TunnelZoneHost,
 };
 use midoform_compiler::topology::observed::{Foreign, Observed, ObservedRule};
 use midoform_compiler::topology::{Entry, Topology};
+use midoform_compiler::values::Encapsulation;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 

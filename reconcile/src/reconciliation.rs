@@ -300,7 +300,8 @@ impl<'r, G: Goal> Run<'r, '_, G> {
     /// Takes back what this run made: from what is there now to what was there before.
     async fn take_back(&mut self, before: &Observed) -> Result<usize, TakeBackError<G::Refusal>> {
         let now = self.look_again().await.map_err(TakeBackError::Look)?;
-        let (site, dialect) = (now.plan.site.clone(), now.plan.dialect);
+        let dialect = self.goal.scope(self.recorder.allocations()).dialect;
+        let site = now.plan.site.clone();
         let plan = midonet::plan(&site, dialect, &before.topology, &now.observed);
         let back = Planned::exactly(self.goal, now.observed, plan).map_err(TakeBackError::Unsound)?;
         let control = Control::under(self.recorder.lock().tenure());

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use midoform_compiler::midonet;
+use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::plan::Plan;
 use midoform_compiler::spec::Site;
@@ -134,7 +136,7 @@ impl<'a> Recorder<'a> {
     /// Writes down what a plan will make, before its calls: the next run knows it, should this one end before it can
     /// say what became of it.
     pub(crate) async fn intend(&mut self, plan: &Plan, desired: &Topology) -> Result<(), RecordError> {
-        self.allocations.note_what_is_made(plan, desired);
+        midonet::note_what_is_made(&mut self.allocations, plan, desired);
         for (tenant, ports) in static_ports(desired) {
             if let Some(entry) = self.entry(tenant) {
                 add_ports(entry, ports);

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use midoform_adopt::{Attached, EtcdLogin, Leftover, PluginState, Pod, Portrait, Survey};
 use midoform_compiler::Compiled;
+use midoform_compiler::midonet;
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::plan::diff;
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Observed;
@@ -285,7 +285,7 @@ fn compare(
     });
     observed.topology = observed.topology.filtered(|entry| entry.key.tenant() == tenant);
     let desired = desired.filtered(|entry| entry.key.tenant() == tenant);
-    let plan = diff::plan(site, compiled.dialect(), &desired, &observed);
+    let plan = midonet::plan(site, compiled.dialect(), &desired, &observed);
     let differences = differences_of(&plan);
     (observed, differences)
 }

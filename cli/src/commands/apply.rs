@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
+use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
@@ -93,7 +94,7 @@ impl Applied<'_> {
         let guard = self.guard.ok_or_else(|| CommandError::Internal("no lock is held".to_owned()))?;
         let (state, site) = (&self.project.state, &work.compiled.site);
         let mut allocations = work.compiled.allocations.clone();
-        allocations.note_what_is_made(&plan, &work.desired);
+        midonet::note_what_is_made(&mut allocations, &plan, &work.desired);
         state.write(guard, site, &allocations).await?;
         if state.is_store() {
             guard.retire(self.abandoned, false).await?;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::plan::{Action, Plan, Step, Summary, diff};
+use midoform_compiler::plan::{Action, Plan, Step, Summary};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::observed::Observed;
@@ -351,7 +352,7 @@ impl Job<'_> {
     async fn roll_back(&self, finished: &mut Finished) -> Result<(), CommandError> {
         let now = self.look_again(finished).await?;
         let View { site, dialect, .. } = self.view;
-        let plan = diff::plan(site, dialect, &self.observed.topology, &now);
+        let plan = midonet::plan(site, dialect, &self.observed.topology, &now);
         check(&plan, &now)?;
         let control = Control::default();
         let client = &self.session.client;

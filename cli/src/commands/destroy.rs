@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use midoform_compiler::Compiled;
-use midoform_compiler::plan::diff;
+use midoform_compiler::midonet;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::observed::Observed;
 
@@ -46,7 +46,7 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
             refuse_attached(&observed, options.force)?;
             let plan_of = |observed: &Observed| {
                 let observed = only_of(observed.clone(), &tenants);
-                diff::plan(&compiled.site.name.value, compiled.dialect(), &goal, &observed)
+                midonet::plan(&compiled.site.name.value, compiled.dialect(), &goal, &observed)
             };
             let plan = plan_of(&observed);
             let job = Job {

@@ -1,6 +1,7 @@
 //! `midoform explain KEY`.
 
-use midoform_compiler::plan::{Call, Step, diff};
+use midoform_compiler::midonet;
+use midoform_compiler::plan::{Call, Step};
 use midoform_compiler::topology::dependencies;
 use midoform_compiler::topology::describe::describe;
 use midoform_compiler::topology::observed::Observed;
@@ -41,7 +42,7 @@ pub(crate) fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, CommandErro
         };
         return Err(CommandError::Usage(format!("there is no object `{}`; {known}", options.key)));
     };
-    let plan = diff::plan(&compiled.site.name.value, compiled.dialect(), topology, &Observed::default());
+    let plan = midonet::plan(&compiled.site.name.value, compiled.dialect(), topology, &Observed::default());
     let step: Option<&Step> = plan.steps.iter().find(|step| step.key == entry.key);
     let carries = topology.entries().iter().filter(|other| dependencies(&other.object).contains(&entry.key));
     let explained = Explained {

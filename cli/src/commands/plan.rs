@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use midoform_compiler::Compiled;
+use midoform_compiler::midonet;
 use midoform_compiler::midonet::lint;
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::network::lock_file;
+use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
-use midoform_compiler::plan::{Plan, diff};
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Observed;
@@ -272,7 +273,7 @@ impl<'a> Work<'a> {
         let site = &self.compiled.site.name.value;
         let dialect = self.compiled.dialect();
         if !self.partial && self.excluded.is_empty() {
-            return diff::plan(site, dialect, &self.desired, observed);
+            return midonet::plan(site, dialect, &self.desired, observed);
         }
         let desired = without_what_has_no_ground(&self.desired, observed, &self.compiled.topology);
         let mut chosen = observed.clone();
@@ -280,7 +281,7 @@ impl<'a> Work<'a> {
             let wanted = !self.partial || self.desired.get(entry.key.as_str()).is_some();
             wanted && !is_below_any(&entry.key, &self.excluded)
         });
-        diff::plan(site, dialect, &desired, &chosen)
+        midonet::plan(site, dialect, &desired, &chosen)
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::lock_file;
-use midoform_compiler::plan::diff;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, parse};
 use midoform_compiler::topology::observed::Observed;
@@ -72,7 +72,7 @@ impl Opened {
     fn view<'a>(&'a self, known: &'a Allocations) -> View<'a> {
         View {
             site: &self.saved.plan.site,
-            dialect: self.saved.plan.dialect,
+            dialect: self.saved.dialect(),
             desired: &self.saved.desired,
             known,
             tenants: &self.saved.tenants,
@@ -97,7 +97,7 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
     }
     let mut allocations = parse_lock(&saved.lock_after)?;
     let finished = block_on(async {
-        let session = Session::open(opened.target.clone(), saved.plan.dialect, &options.api).await?;
+        let session = Session::open(opened.target.clone(), saved.dialect(), &options.api).await?;
         let result = async {
             let view = opened.view(&allocations);
             let observed = session.observe(ui, view.scope()).await?;
@@ -120,10 +120,10 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
             };
             let Some(agreed) = job.agreed()? else { return Ok(None) };
             let mut before = allocations.clone();
-            before.note_what_is_made(&saved.plan, &saved.desired);
+            midonet::note_what_is_made(&mut before, &saved.plan, &saved.desired);
             opened.state.write(&opened.guard, &opened.site, &before).await?;
             let again = |observed: &Observed| {
-                diff::plan(&saved.plan.site, saved.plan.dialect, &saved.desired, observed)
+                midonet::plan(&saved.plan.site, saved.dialect(), &saved.desired, observed)
             };
             job.carry_out(agreed, &again).await.map(Some)
         };
@@ -150,13 +150,13 @@ pub(crate) fn undo(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError>
     let (path, lock) = (&options.plan, options.lock.as_ref());
     let opened = Opened::new(path, "midoform undo", options.site.as_deref(), lock, &options.api, &consent)?;
     let saved = &opened.saved;
-    let (site, dialect) = (&saved.plan.site, saved.plan.dialect);
+    let (site, dialect) = (&saved.plan.site, saved.dialect());
     let done = block_on(async {
         let session = Session::open(opened.target.clone(), dialect, &options.api).await?;
         let result = async {
             let view = opened.view(&opened.current);
             let observed = session.observe(ui, view.scope()).await?;
-            let moved = diff::plan(site, dialect, &saved.desired, &observed).summary().changes();
+            let moved = midonet::plan(site, dialect, &saved.desired, &observed).summary().changes();
             if moved > 0 && !options.force {
                 let message = format!(
                     "the network is not what this plan left: {moved} objects differ, which undoing it would overwrite; \
@@ -164,7 +164,7 @@ pub(crate) fn undo(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError>
                 );
                 return Err(CommandError::Conflict(message));
             }
-            let back = |observed: &Observed| diff::plan(site, dialect, &saved.before, observed);
+            let back = |observed: &Observed| midonet::plan(site, dialect, &saved.before, observed);
             let plan = back(&observed);
             let job = Job {
                 ui,

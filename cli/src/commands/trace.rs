@@ -6,8 +6,9 @@ use std::net::Ipv4Addr;
 use midoform_compiler::network::{Port, Tenant};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{MacAddress, Object};
+use midoform_compiler::topology::object::Object;
 use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::values::MacAddress;
 use midoform_packets::trace::{Probe, Scene, TraceReport, mermaid, text};
 use midoform_reconcile::saved::SavedPlan;
 

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -1,9 +1,10 @@
 //! A pod in MidoNet: its port and its binding, planned by the compiler as a tenant is, and carried out the same way.
 
+use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
-use midoform_compiler::plan::{Plan, diff};
+use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kind::Kind;
@@ -75,7 +76,7 @@ impl Site<'_> {
 
     /// The plan that makes a pod of which nothing is there.
     pub(crate) fn plan(&self, attachment: &Attachment, tenant_id: &str) -> Plan {
-        diff::plan(self.name, self.dialect, &self.topology(attachment, tenant_id), &Observed::default())
+        midonet::plan(self.name, self.dialect, &self.topology(attachment, tenant_id), &Observed::default())
     }
 
     /// Makes port and binding; answers the port's id, and whether it was begun anew ([`RETRIED`]): what an uncertain end
@@ -176,7 +177,7 @@ impl Site<'_> {
         }
         // Rules go with their chain.
         observed.topology = topology.filtered(|entry| !matches!(entry.object, Object::Rule(_)));
-        let plan = diff::plan(self.name, self.dialect, &Topology::default(), &observed);
+        let plan = midonet::plan(self.name, self.dialect, &Topology::default(), &observed);
         let outcome = execute(client, &plan, 1, &Control::default(), &|_| {}).await;
         outcome.failure.map_or(Ok(()), |failure| Err(failure.source))
     }

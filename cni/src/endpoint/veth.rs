@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 use sha2::{Digest as _, Sha256};
 
 use crate::netlink::{KernelRoute, Link, LinkChange, Netlink, NetlinkError, VethPair};

@@ -9,7 +9,7 @@ mod thread;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
 pub(crate) use namespace::Namespace;
 pub(crate) use thread::NetworkThread;

@@ -4,7 +4,7 @@ use std::io;
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};

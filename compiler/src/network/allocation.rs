@@ -13,12 +13,9 @@ use uuid::Uuid;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::Claims;
 use crate::network::peering::PeersOf;
-use crate::plan::{Action, Plan};
 use crate::source::{Span, Spanned};
 use crate::spec;
-use crate::topology::Topology;
 use crate::topology::key::Key;
-use crate::topology::kind::Kind;
 use crate::topology::object::Object;
 
 /// What was given out: the content of the lock file, or of another store.
@@ -31,26 +28,6 @@ pub struct Allocations {
 }
 
 impl Allocations {
-    /// 1.x chooses the ids of some objects itself: what a plan will make is written down before it is carried out, so
-    /// that the next run knows it, should that one end before it can say what became of it.
-    pub fn note_what_is_made(&mut self, plan: &Plan, desired: &Topology) {
-        if plan.dialect.keeps_offered_id(Kind::RouterPort) {
-            return;
-        }
-        for step in plan.changes().filter(|step| matches!(step.action, Action::Create | Action::Replace)) {
-            let hangs_on_one = matches!(step.kind, Kind::PortLink | Kind::HostInterfacePort);
-            if plan.dialect.keeps_offered_id(step.kind) && !hangs_on_one {
-                continue;
-            }
-            let Some(entry) = desired.get(step.key.as_str()) else { continue };
-            let Some(tenant) = self.tenants.get_mut(step.key.tenant()) else { continue };
-            let making = (entry.key.clone(), entry.object.clone());
-            if !tenant.making.contains(&making) {
-                tenant.making.push(making);
-            }
-        }
-    }
-
     /// What these tenants were given, and pairs that one of them is in.
     #[must_use]
     pub fn of_tenants(&self, tenants: &BTreeSet<String>) -> Allocations {
@@ -144,7 +121,6 @@ fn keep_what_the_specs_name(tenants: &[&spec::Tenant], allocations: &mut Allocat
         if let Some(pin) = &tenant.link {
             entry.link = Some(LinkAddresses { provider: pin.provider.value, tenant: pin.tenant.value });
         }
-        crate::network::moved::carry_over(tenant, entry);
         entry.bridges.retain(|name, _| tenant.bridges.iter().any(|bridge| bridge.name.value == *name));
         entry.grown = crate::network::grown::of(tenant);
         for bridge in &tenant.bridges {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::source::Span;
 use crate::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
-use crate::topology::object::{MacAddress, PortRange};
+use crate::values::{MacAddress, PortRange};
 
 /// A tenant, ready to be lowered. Lists keep the order of the spec; indexes point into these lists.
 #[derive(Clone, Debug)]
@@ -69,7 +69,15 @@ pub struct Link {
     pub network: Ipv4Net,
 }
 
+/// The weight of a strict tenant's own routes; a default route of the spec with a lower one wins.
+const UPLINK_WEIGHT: u32 = 100;
+
 impl Tenant {
+    /// Returns the weight of the routes that the layout adds. The Go plugin sets none, which is 0.
+    pub fn own_route_weight(&self) -> u32 {
+        if self.profile == Profile::Strict { UPLINK_WEIGHT } else { 0 }
+    }
+
     /// The bridge at this place, and then those that were added because it was full, by their places.
     pub fn with_grown(&self, at: usize) -> impl Iterator<Item = usize> {
         let name = self.bridges.get(at).map(|bridge| Arc::clone(&bridge.name));

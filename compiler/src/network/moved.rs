@@ -1,11 +1,12 @@
 //! `[[moved]]`: what was renamed. The objects stay; they are known by their new keys from then on.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::allocation::TenantAllocation;
+use crate::network::allocation::{Allocations, TenantAllocation};
 use crate::spec;
 use crate::spec::MovedKind;
 use crate::topology::key::Key;
@@ -97,21 +98,30 @@ fn rename(segments: &mut [String], place: &str, from: &str, to: &str) -> bool {
     found.map(|(segment, part)| *segment = format!("{part}{to}")).is_some()
 }
 
-/// Lets what a tenant was given follow the renamings of its spec.
-pub(crate) fn carry_over(spec: &spec::Tenant, given: &mut TenantAllocation) {
-    if spec.moved.is_empty() {
-        return;
+/// Returns the allocations under the names that the specs' renamings lead to.
+pub(crate) fn carry_over<'k>(specs: &[spec::Tenant], known: &'k Allocations) -> Cow<'k, Allocations> {
+    let mut carried = Cow::Borrowed(known);
+    for spec in specs.iter().filter(|spec| !spec.moved.is_empty()) {
+        if let Some(allocation) = carried.to_mut().tenants.get_mut(&spec.name.value) {
+            rename_allocation(spec, allocation);
+        }
     }
+    carried
+}
+
+fn rename_allocation(spec: &spec::Tenant, allocation: &mut TenantAllocation) {
     for moved in &spec.moved {
         let (from, to) = (&moved.from.value, &moved.to.value);
         match moved.kind {
             MovedKind::Bridge => {
-                if let (Some(network), false) = (given.bridges.get(from), given.bridges.contains_key(to)) {
-                    given.bridges.insert(to.clone(), *network);
+                if let (Some(network), false) =
+                    (allocation.bridges.get(from), allocation.bridges.contains_key(to))
+                {
+                    allocation.bridges.insert(to.clone(), *network);
                 }
             }
             MovedKind::Port => {
-                for port in given.ports.iter_mut().filter(|port| *port == from) {
+                for port in allocation.ports.iter_mut().filter(|port| *port == from) {
                     port.clone_from(to);
                 }
             }
@@ -119,15 +129,19 @@ pub(crate) fn carry_over(spec: &spec::Tenant, given: &mut TenantAllocation) {
         }
     }
     let moves = Moves::of(std::slice::from_ref(spec));
-    let renamed = given.ids.iter().filter_map(|(key, id)| Some((moves.new_key(key)?, key.clone(), *id)));
+    let renamed = allocation.ids.iter().filter_map(|(key, id)| Some((moves.new_key(key)?, key.clone(), *id)));
     for (new, old, id) in renamed.collect::<Vec<_>>() {
-        given.ids.remove(&old);
-        given.ids.entry(new).or_insert(id);
+        allocation.ids.remove(&old);
+        allocation.ids.entry(new).or_insert(id);
     }
 }
 
 /// Reports renamings that can't be meant.
-pub(crate) fn check(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
+pub(crate) fn check(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
+    specs.iter().for_each(|spec| check_tenant(spec, diagnostics));
+}
+
+fn check_tenant(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
     for (at, moved) in spec.moved.iter().enumerate() {
         let names: Vec<&str> = match moved.kind {
             MovedKind::Bridge => spec.bridges.iter().map(|bridge| bridge.name.value.as_str()).collect(),

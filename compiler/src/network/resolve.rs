@@ -73,7 +73,6 @@ struct Names<'a> {
 impl<'a> Resolver<'a, '_> {
     fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
         self.duplicates(spec);
-        crate::network::moved::check(spec, self.diagnostics);
         let given = self.allocations.tenants.get(&spec.name.value)?;
         let profile = spec.profile_in(self.site);
         let prefix = spec.link.as_ref().and_then(|pin| pin.prefix);

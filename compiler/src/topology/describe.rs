@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use crate::topology::object::{
-    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortRange, Reference, Rule, RuleAction,
+    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, Reference, Rule, RuleAction,
 };
+use crate::values::PortRange;
 
 /// What an object is, without its key: `10.20.0.0/24 via 172.16.0.5`, `accept tcp 5432 in by web`.
 pub fn describe(object: &Object) -> String {

@@ -48,6 +48,12 @@ impl Key {
         self.0.rsplit_once("/@").and_then(|(_, id)| Uuid::try_parse(id).ok())
     }
 
+    /// Returns true for the key of a pod's port.
+    pub fn is_pod_port(&self) -> bool {
+        let parts: Vec<&str> = self.0.split('/').collect();
+        matches!(parts.as_slice(), [_, "pod", _, _, _, "port"])
+    }
+
     /// True for this key itself and every key below it.
     pub fn is_or_below(&self, ancestor: &str) -> bool {
         self.0.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -10,10 +10,9 @@ use uuid::Uuid;
 
 use super::Station;
 use super::world::{Device, Port, Route, RouteKind, Rule, RuleKind, Target, World};
-use midoform_compiler::topology::object::{
-    Condition, MacAddress, NatTarget, NextHop, Object, Reference, RuleAction,
-};
+use midoform_compiler::topology::object::{Condition, NatTarget, NextHop, Object, Reference, RuleAction};
 use midoform_compiler::topology::{Entry, Topology, object};
+use midoform_compiler::values::MacAddress;
 
 /// What the made-up ids begin with.
 const MADE_UP: u128 = 0x6d69_646f_666f_726d << 64;

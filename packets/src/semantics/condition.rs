@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Packet;
 use super::world::{MacMask, Rule, World};
-use midoform_compiler::topology::object::{MacAddress, PortRange};
+use midoform_compiler::values::{MacAddress, PortRange};
 
 /// The EtherType of IPv4, which every packet here has.
 const IPV4: u32 = 2048;

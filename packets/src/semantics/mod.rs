@@ -21,7 +21,8 @@ pub use world::{World, WorldError};
 
 use std::net::Ipv4Addr;
 
-use midoform_compiler::topology::object::{FragmentPolicy, MacAddress};
+use midoform_compiler::topology::object::FragmentPolicy;
+use midoform_compiler::values::MacAddress;
 
 /// A packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

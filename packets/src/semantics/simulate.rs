@@ -9,7 +9,7 @@ use super::chain::Answer;
 use super::condition::Place;
 use super::state::{Flow, State};
 use super::world::{Port, RouteKind, World};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
 /// A place where packets enter and leave, with what is behind it: already learned.
 #[derive(Clone, Debug)]

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use midoform_compiler::topology::object::{FlowAction, FragmentPolicy, MacAddress, PortRange};
+use midoform_compiler::topology::object::{FlowAction, FragmentPolicy};
+use midoform_compiler::values::{MacAddress, PortRange};
 
 /// Everything that decides about packets.
 #[derive(Clone, Debug, Default)]

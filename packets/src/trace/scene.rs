@@ -12,7 +12,8 @@ use crate::semantics::{
 };
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, SITE};
-use midoform_compiler::topology::object::{MacAddress, NextHop, Object, Reference, RuleAction};
+use midoform_compiler::topology::object::{NextHop, Object, Reference, RuleAction};
+use midoform_compiler::values::MacAddress;
 
 /// The MAC address of somebody that nobody knows.
 const UNKNOWN: MacAddress = MacAddress([0x02, 0x99, 0x99, 0x99, 0x99, 0x99]);

@@ -10,7 +10,8 @@ use super::path::{Binding, Flow, Path, Side};
 use super::walk::Walker;
 use crate::semantics::world::{MacMask, Rule, RuleKind, Target};
 use crate::semantics::{is_echo_type, tracks};
-use midoform_compiler::topology::object::{FlowAction, MacAddress};
+use midoform_compiler::topology::object::FlowAction;
+use midoform_compiler::values::MacAddress;
 
 /// Where a chain is asked.
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +165,7 @@ impl Walker<'_> {
         if let Some(id) = rule.ip_addr_group_dst {
             add(DESTINATION, group(id), rule.inv_ip_addr_group_dst);
         }
-        let ports = |range: midoform_compiler::topology::object::PortRange| match range.start <= range.end {
+        let ports = |range: midoform_compiler::values::PortRange| match range.start <= range.end {
             true => vec![Range { first: range.start.into(), last: range.end.into() }],
             false => Vec::new(),
         };

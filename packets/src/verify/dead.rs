@@ -13,7 +13,8 @@ use crate::semantics::id_of;
 use crate::semantics::world::{Route, Rule};
 use midoform_compiler::network::Tenant;
 use midoform_compiler::topology::Entry;
-use midoform_compiler::topology::object::{MacAddress, Object};
+use midoform_compiler::topology::object::Object;
+use midoform_compiler::values::MacAddress;
 
 /// All of one tenant's.
 pub(crate) fn rules_and_routes(model: &Model<'_>, tenant: &Tenant) -> Vec<Violation> {

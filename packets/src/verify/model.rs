@@ -13,8 +13,9 @@ use super::walk::{Attached, BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
 use crate::semantics::{entry_of, id_of};
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{MacAddress, NextHop, Object, Reference};
+use midoform_compiler::topology::object::{NextHop, Object, Reference};
 use midoform_compiler::topology::{Entry, Topology};
+use midoform_compiler::values::MacAddress;
 
 /// A bridge with what may be attached to it.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::header::{Fragments, Headers, Protocols, Range};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
 /// Whether packets begin connections or answer packets of ones that are tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

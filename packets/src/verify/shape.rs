@@ -28,10 +28,11 @@ use midoform_compiler::network::{Place, RouteTarget};
 use midoform_compiler::spec::{Action, Egress, Protocol};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::object::{
-    BridgePort, Condition, Device, FlowAction, FragmentPolicy, HostInterfacePort, MacAddress, NatTarget,
-    NextHop, Object, PortGroupPort, PortLink, PortRange, Reference, Route, RouterPort, Rule, RuleAction,
+    BridgePort, Condition, Device, FlowAction, FragmentPolicy, HostInterfacePort, NatTarget, NextHop, Object,
+    PortGroupPort, PortLink, Reference, Route, RouterPort, Rule, RuleAction,
 };
 use midoform_compiler::topology::{Entry, Topology};
+use midoform_compiler::values::{MacAddress, PortRange};
 
 /// Which groups are alike, as places in the list: what holds without exception for the first of some holds for all.
 pub fn alike<'t>(subject: Subject<'t>, groups: &[std::collections::BTreeSet<&'t str>]) -> Vec<Vec<usize>> {

@@ -10,7 +10,7 @@ use super::header::{DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SO
 use super::path::Path;
 use crate::semantics::MOST_DEVICES;
 use crate::semantics::world::{Port, Route, RouteKind, World};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
 /// Something behind a port, with what is known of it.
 #[derive(Clone, Debug)]

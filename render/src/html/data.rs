@@ -25,7 +25,7 @@ const FORMAT: &str = "midoform-review/1";
 pub(super) struct Data<'a> {
     format: &'static str,
     site: &'a str,
-    dialect: midoform_compiler::midonet::dialect::Dialect,
+    dialect: midoform_compiler::plan::DialectTag,
     base: &'a str,
     sha256: String,
     summary: Summary,

@@ -9,8 +9,9 @@ use crate::midonet::lower::{ANYWHERE, Lowering, Rules, segment};
 use crate::source::Span;
 use crate::spec::Egress;
 use crate::topology::object::{
-    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortRange, Route, RuleAction,
+    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, Route, RuleAction,
 };
+use crate::values::PortRange;
 
 /// The provider router's routes to the tenant's public addresses: exposed ones, and those that its sources
 /// are translated to.

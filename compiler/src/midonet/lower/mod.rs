@@ -31,7 +31,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::network::{Bridge, Tenant};
-use crate::source::{LineIndex, Provenance, Source, Span};
+use crate::source::{Locations, Span};
 use crate::spec;
 use crate::spec::Profile;
 use crate::topology::key::{Key, SITE};
@@ -40,41 +40,20 @@ use crate::topology::object::{
 };
 use crate::topology::{Entry, Topology};
 
-/// The weight of a strict tenant's own routes; a default route of the spec with a lower one wins.
-pub(crate) const UPLINK_WEIGHT: u32 = 100;
-
 /// The EtherType of IPv4.
 const IPV4: u16 = 2048;
 
 /// Every address.
 const ANYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 
-/// Turns spans into file and line.
-pub struct Places<'a> {
-    files: Vec<(&'a Source, LineIndex)>,
-}
-
-impl<'a> Places<'a> {
-    /// Indexes the lines of all sources.
-    pub fn new(sources: impl Iterator<Item = &'a Source>) -> Self {
-        Places { files: sources.map(|source| (source, LineIndex::new(source.text()))).collect() }
-    }
-
-    /// File and line of a span.
-    pub fn provenance(&self, span: Span) -> Option<Provenance> {
-        let (source, index) = self.files.get(span.source.0 as usize)?;
-        Some(Provenance { file: source.name.clone(), line: index.line(span.start) })
-    }
-}
-
 /// The desired topology of a site and its tenants.
-pub fn lower(site: &spec::Site, tenants: &[Tenant], places: &Places<'_>) -> Topology {
-    let mut entries = site_objects(site, places);
+pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -> Topology {
+    let mut entries = site_objects(site, locations);
     let provider = provider_router(site);
     let links: Vec<Ipv4Net> = site.pools.links.iter().map(|pool| pool.value).collect();
     for tenant in tenants {
         let start = entries.len();
-        let mut lowering = Lowering::new(tenant, &provider, &links, places, &mut entries);
+        let mut lowering = Lowering::new(tenant, &provider, &links, locations, &mut entries);
         router::lower(&mut lowering);
         for (at, bridge) in tenant.bridges.iter().enumerate() {
             bridge::lower(&mut lowering, at, bridge);
@@ -100,10 +79,10 @@ pub fn provider_router(site: &spec::Site) -> Reference {
 }
 
 /// What serves every tenant.
-fn site_objects(site: &spec::Site, places: &Places<'_>) -> Vec<Entry> {
+fn site_objects(site: &spec::Site, locations: &Locations<'_>) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut add = |key: Key, object: Object, span: Span| {
-        entries.push(Entry { key, object, provenance: places.provenance(span) });
+        entries.push(Entry { key, object, provenance: locations.provenance(span) });
     };
     if let Reference::Key(key) = provider_router(site) {
         let name = format!("{} provider router", site.name.value);
@@ -133,7 +112,7 @@ struct Lowering<'a> {
     provider: &'a Reference,
     /// The pools of link addresses.
     links: &'a [Ipv4Net],
-    places: &'a Places<'a>,
+    locations: &'a Locations<'a>,
     entries: &'a mut Vec<Entry>,
     root: Key,
     router: Key,
@@ -150,7 +129,7 @@ impl<'a> Lowering<'a> {
         tenant: &'a Tenant,
         provider: &'a Reference,
         links: &'a [Ipv4Net],
-        places: &'a Places<'a>,
+        locations: &'a Locations<'a>,
         entries: &'a mut Vec<Entry>,
     ) -> Self {
         let root = Key::new(tenant.name.clone());
@@ -166,7 +145,7 @@ impl<'a> Lowering<'a> {
             tenant,
             provider,
             links,
-            places,
+            locations,
             entries,
             root,
             router,
@@ -182,13 +161,12 @@ impl<'a> Lowering<'a> {
         self.tenant.profile == Profile::Strict
     }
 
-    /// The weight of the layout's own routes. The Go plugin sets none, which is 0.
     fn weight(&self) -> u32 {
-        if self.strict() { UPLINK_WEIGHT } else { 0 }
+        self.tenant.own_route_weight()
     }
 
     fn add(&mut self, key: Key, object: Object, span: Span) {
-        self.entries.push(Entry { key, object, provenance: self.places.provenance(span) });
+        self.entries.push(Entry { key, object, provenance: self.locations.provenance(span) });
     }
 
     fn add_chain(&mut self, key: &Key, name: String, span: Span) {

@@ -10,10 +10,9 @@ use uuid::Uuid;
 
 use crate::midonet::lower::port::own_address_conditions;
 use crate::topology::key::Key;
-use crate::topology::object::{
-    BridgePort, Chain, HostInterfacePort, MacAddress, Object, Reference, Rule, RuleAction,
-};
+use crate::topology::object::{BridgePort, Chain, HostInterfacePort, Object, Reference, Rule, RuleAction};
 use crate::topology::{Entry, Topology};
+use crate::values::MacAddress;
 
 /// One interface of one container.
 #[derive(Clone, Debug)]
@@ -40,12 +39,6 @@ pub struct Pod<'a> {
 /// them, and two hosts may have the same.
 pub fn key(tenant: &str, host: Uuid, container: &str, interface: &str) -> Key {
     Key::new(format!("{tenant}/pod/{host}/{container}/{interface}"))
-}
-
-/// Whether a key is that of a pod's port.
-pub(crate) fn is_port(key: &Key) -> bool {
-    let parts: Vec<&str> = key.as_str().split('/').collect();
-    matches!(parts.as_slice(), [_, "pod", _, _, _, "port"])
 }
 
 /// The objects of a pod. No file caused them.

@@ -12,7 +12,8 @@ use crate::midonet::lower::router::source_translation;
 use crate::midonet::lower::{Lowering, Rules, segment};
 use crate::network::{Bridge, Place, Rule, Tenant};
 use crate::spec::{Action, Protocol};
-use crate::topology::object::{Condition, FragmentPolicy, PortRange, Reference, RuleAction};
+use crate::topology::object::{Condition, FragmentPolicy, Reference, RuleAction};
+use crate::values::PortRange;
 
 /// The chains that hold the rules.
 pub(super) fn lower(lowering: &mut Lowering<'_>) {

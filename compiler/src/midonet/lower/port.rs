@@ -10,9 +10,10 @@ use crate::network::{Port, RouteTarget};
 use crate::spec::AntiSpoof;
 use crate::topology::key::Key;
 use crate::topology::object::{
-    BridgePort, Condition, HostInterfacePort, MacAddress, NextHop, Object, PortGroup, PortGroupPort,
-    Reference, Route, RuleAction,
+    BridgePort, Condition, HostInterfacePort, NextHop, Object, PortGroup, PortGroupPort, Reference, Route,
+    RuleAction,
 };
+use crate::values::MacAddress;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let tenant = lowering.tenant;

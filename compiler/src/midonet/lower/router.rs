@@ -3,9 +3,10 @@
 use crate::midonet::lower::{ANYWHERE, Lowering, Rules, expose, peer, policy};
 use crate::spec::{AntiSpoof, Egress};
 use crate::topology::object::{
-    Condition, Device, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortLink, PortRange,
-    Reference, Route, RouterPort, RuleAction,
+    Condition, Device, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortLink, Reference, Route,
+    RouterPort, RuleAction,
 };
+use crate::values::PortRange;
 
 /// The ports that source translation chooses from.
 const TRANSLATED_PORTS: PortRange = PortRange { start: 1024, end: 65535 };

@@ -11,7 +11,7 @@ use crate::network::{Bridge, RouteTarget, Tenant};
 use crate::source::Span;
 use crate::spec;
 use crate::spec::Profile;
-use crate::topology::object::MacAddress;
+use crate::values::MacAddress;
 
 pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
     networks(site, tenant, diagnostics);
@@ -215,7 +215,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
                 );
             }
         }
-        let uplink = if tenant.profile == Profile::Strict { crate::midonet::lower::UPLINK_WEIGHT } else { 0 };
+        let uplink = tenant.own_route_weight();
         let own_default = route.destination.prefix_len() == 0 && route.weight == uplink;
         if own_default {
             let message = "a default route with the weight of the uplink's: flows are shared between them";

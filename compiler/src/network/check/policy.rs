@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::{Expose, Place, Rule, Tenant};
 use crate::spec;
 use crate::spec::{Action, Protocol};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// The most MidoNet rules that one rule of a spec may become (groups times groups times protocols).
 pub(crate) const LARGEST_EXPANSION: usize = 4096;

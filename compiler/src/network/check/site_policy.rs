@@ -7,7 +7,7 @@ use ipnet::{Ipv4Net, Ipv4Subnets};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{Span, Spanned};
 use crate::spec::{Action, Egress, Endpoint, Expose, Pattern, Place, Policy, Profile, Rule, Site, Tenant};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// What the second place of every violation says.
 const THE_POLICY: &str = "the policy";

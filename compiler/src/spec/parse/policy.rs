@@ -13,7 +13,7 @@ use super::{Reader, Table};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::{NamePatterns, Pattern, Policy};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// A policy file has the keys of `[policy]`, with or without that heading.
 pub(super) fn read_file(reader: &mut Reader<'_>, mut file: Table<'_>) -> Policy {

@@ -14,7 +14,7 @@ use crate::spec::{
     AntiSpoof, Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Profile, Site,
     StoreSettings, TunnelZoneSettings,
 };
-use crate::topology::object::Encapsulation;
+use crate::values::Encapsulation;
 
 pub(crate) const PROFILES: [(&str, Profile); 2] =
     [("rainbond", Profile::Rainbond), ("strict", Profile::Strict)];

@@ -12,7 +12,7 @@ use crate::spec::{
     Action, AddressGroup, Assert, Bridge, Egress, Expose, LinkPin, Moved, MovedKind, Peer, Port, PortGroup,
     Quotas, Route, RouteTarget, Rule, Tenant,
 };
-use crate::topology::object::MacAddress;
+use crate::values::MacAddress;
 
 /// The weight of a route that names none: the default of MidoNet's own tools.
 const DEFAULT_WEIGHT: u32 = 100;

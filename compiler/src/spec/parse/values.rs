@@ -9,7 +9,7 @@ use super::{Reader, Table};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::{Dns, Egress, Endpoint, Gateway, Place, Protocol};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// The longest name, in characters. MidoNet stores longer ones, but keys become file names and labels.
 pub const LONGEST_NAME: usize = 63;

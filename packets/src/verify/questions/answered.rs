@@ -9,7 +9,7 @@ use crate::verify::header::{
 use crate::verify::model::Segment;
 use crate::verify::path::Path;
 use crate::verify::walk::{End, Outcome, TooMany};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
 impl Asking<'_> {
     /// What of some packets that arrived is not answered, other than by a rule of the spec that sees answers.

@@ -13,7 +13,7 @@ use crate::semantics::{Packet, State, Station, Trace, Verdict, simulate};
 use crate::verify::header::{Headers, Range};
 use crate::verify::path::Path;
 use crate::verify::walk::{Attached, End, Outcome, TooMany, Walker};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
 fn attached(stations: &[Station]) -> Vec<Attached> {
     let one = |station: &Station| Attached {

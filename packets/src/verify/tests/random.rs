@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::semantics::world::{Device, Port, Route, RouteKind, Rule, RuleKind, Target, World};
 use crate::semantics::{Fragment, Packet, Station};
-use midoform_compiler::topology::object::{FlowAction, FragmentPolicy, MacAddress, PortRange};
+use midoform_compiler::topology::object::{FlowAction, FragmentPolicy};
+use midoform_compiler::values::{MacAddress, PortRange};
 
 /// How large a world may be.
 #[derive(Clone, Copy, Debug)]

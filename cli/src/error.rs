@@ -8,7 +8,7 @@ use midoform_reconcile::credentials::CredentialsError;
 use midoform_reconcile::execute::StepError;
 use midoform_reconcile::saved::SavedPlanError;
 use midoform_store::StoreError;
-use midoform_store::allocation::GivenError;
+use midoform_store::allocation::AllocationError;
 use midoform_store::locks::LockError;
 use midoform_store::tenants::TenantError;
 
@@ -73,7 +73,7 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
-    Given(#[from] GivenError),
+    Allocation(#[from] AllocationError),
     #[error(transparent)]
     Tenant(Box<TenantError>),
     #[error(transparent)]
@@ -109,14 +109,14 @@ impl CommandError {
             CommandError::Step(error) => client_exit(&error.source),
             CommandError::Store(error)
             | CommandError::Lock(LockError::Store(error))
-            | CommandError::Given(GivenError::Store(error)) => store_exit(error),
+            | CommandError::Allocation(AllocationError::Store(error)) => store_exit(error),
             CommandError::Tenant(error) => match &**error {
                 TenantError::Store(error) => store_exit(error),
                 _ => Exit::Conflict,
             },
-            CommandError::Given(GivenError::NotLocked { .. }) => Exit::Internal,
+            CommandError::Allocation(AllocationError::NotLocked { .. }) => Exit::Internal,
             CommandError::Lock(LockError::Busy { .. })
-            | CommandError::Given(_)
+            | CommandError::Allocation(_)
             | CommandError::Conflict(_) => Exit::Conflict,
             CommandError::Credentials(CredentialsError::File { .. }) => Exit::File,
             CommandError::Credentials(_) => Exit::Usage,
@@ -146,7 +146,9 @@ impl CommandError {
 
 fn store_exit(error: &StoreError) -> Exit {
     match error {
-        StoreError::Unreachable { .. } | StoreError::Uncertain { .. } => Exit::Unreachable,
+        StoreError::Unreachable { .. } | StoreError::Uncertain { .. } | StoreError::Exhausted { .. } => {
+            Exit::Unreachable
+        }
         StoreError::Refused { .. } => Exit::LoginRefused,
         StoreError::Busy { .. } => Exit::Conflict,
         StoreError::Value { .. } | StoreError::Failed { .. } => Exit::File,

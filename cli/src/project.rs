@@ -15,7 +15,7 @@ use midoform_packets::verify::enforce_assertions;
 
 use crate::args::{Policy, Spec};
 use crate::error::CommandError;
-use crate::state::{Guard, State};
+use crate::state::{Guard, Known, State};
 
 /// The files of a project, read.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Project {
     /// The folder that the names of sources are relative to.
     root: PathBuf,
     site: Source,
-    lock: Option<Source>,
+    pub(crate) known: Known,
     tenants: Vec<Source>,
     /// Policy files; none where policies are not asked.
     policies: Option<Vec<Source>>,
@@ -93,20 +93,17 @@ impl Project {
         let site = read(&site_path, &root);
         let parsed = parse::site(&site, SourceId(0), &mut Diagnostics::default());
         let state = State::of(parsed.as_ref(), &root, spec.lock.as_ref())?;
-        let relative = |mut source: Source| {
-            if let Some(file) = state.lock_file() {
-                source.name = shown_name(file.path(), &root).into();
-            }
-            source
+        let mut known = match state.is_remote() && reach == Reach::Files {
+            true => Known::Nothing,
+            false => state.known()?,
         };
-        let lock = match state.is_remote() && reach == Reach::Files {
-            true => None,
-            false => state.source()?.map(relative),
-        };
+        if let (Known::LockFile(source), Some(file)) = (&mut known, state.lock_file()) {
+            source.name = shown_name(file.path(), &root).into();
+        }
         Ok(Project {
             site,
             tenants: paths.iter().map(|path| read(path, &root)).collect(),
-            lock,
+            known,
             state,
             policies: None,
             root,
@@ -125,10 +122,7 @@ impl Project {
         let mut unheard = Diagnostics::default();
         let specs = self.tenants.iter().filter_map(|source| parse::tenant(source, SourceId(2), &mut unheard));
         let mut names: BTreeSet<String> = specs.map(|spec| spec.name.value).collect();
-        let known = self
-            .lock
-            .as_ref()
-            .and_then(|lock| lock_file::parse(lock, SourceId(1), &mut Diagnostics::default()));
+        let known = self.known.allocations(&mut unheard);
         let known = known.into_iter().flat_map(|known| known.tenants.into_keys());
         names.extend(known.filter(|name| also(name)));
         self.state.acquire(&names, by, patience)
@@ -136,7 +130,7 @@ impl Project {
 
     /// Compiles it, with the dialect that the command line may name.
     pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
-        let input = Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants };
+        let input = Input { site: &self.site, allocated: self.known.input(), tenants: &self.tenants };
         let policies = self.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
         let compiled = compile_under(input, policies);
         let compiled = match policies {
@@ -149,10 +143,7 @@ impl Project {
                     compiled.site.midonet.version.value = version;
                 }
                 if spec.locked && compiled.allocations != compiled.known {
-                    let tenants = midoform_compiler::network::lock_file::changed_tenants(
-                        &compiled.known,
-                        &compiled.allocations,
-                    );
+                    let tenants = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
                     let message = format!(
                         "--locked: {} would get addresses that are not in {}",
                         tenants.join(", "),
@@ -168,7 +159,7 @@ impl Project {
 
     /// All sources, as diagnostics count them.
     pub(crate) fn sources(&self) -> Vec<&Source> {
-        let input = Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants };
+        let input = Input { site: &self.site, allocated: self.known.input(), tenants: &self.tenants };
         let policies = self.policies.iter().flatten();
         input.sources().into_iter().chain(policies).collect()
     }
@@ -193,16 +184,6 @@ impl Project {
 
     pub(crate) fn site_source(&self) -> &Source {
         &self.site
-    }
-
-    pub(crate) fn lock_source(&self) -> Option<&Source> {
-        self.lock.as_ref()
-    }
-
-    /// Goes on with another lock file's text.
-    pub(crate) fn replace_lock(&mut self, text: String) {
-        let name = self.lock.as_ref().map_or_else(|| "midoform.lock".into(), |lock| lock.name.clone());
-        self.lock = Some(Source::new(name, text));
     }
 
     pub(crate) fn tenant_sources(&self) -> &[Source] {

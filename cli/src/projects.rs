@@ -7,7 +7,7 @@ use std::sync::Arc;
 use midoform_compiler::Compiled;
 use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::{lock_file, resolve};
+use midoform_compiler::network::resolve;
 use midoform_compiler::source::SourceId;
 use midoform_compiler::spec::parse;
 use midoform_reconcile::keystone::Keystone;
@@ -58,11 +58,7 @@ pub(crate) fn look_up(
     if site.keystone.is_none() {
         return Ok((project, false));
     }
-    let known = match project.lock_source() {
-        Some(source) => lock_file::parse(source, SourceId(1), &mut unheard),
-        None => Some(Allocations::default()),
-    };
-    let Some(mut known) = known else { return Ok((project, false)) };
+    let Some(mut known) = project.known.allocations(&mut unheard) else { return Ok((project, false)) };
     let names = names_to_look_up(&project, &known, select);
     if names.is_empty() {
         return Ok((project, false));
@@ -97,7 +93,7 @@ pub(crate) fn look_up(
         if let Missing::Make { guard, .. } = missing {
             block_on(project.state.write(guard, &site, &known))?;
         }
-        project.replace_lock(lock_file::to_toml(&known));
+        project.known.replace(known);
     }
     Ok((project, changed))
 }

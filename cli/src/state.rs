@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use midoform_compiler::Allocated;
+use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::lock_file;
-use midoform_compiler::source::Source;
+use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::Site;
-use midoform_store::allocation::Given;
+use midoform_store::allocation::StoredAllocations;
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
 use midoform_store::backends::lock_file::LockFile;
@@ -37,12 +39,55 @@ impl std::fmt::Debug for State {
     }
 }
 
+/// The allocations that a command starts from.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    /// Nothing is allocated yet, or a server was not asked.
+    Nothing,
+    /// The lock file, as it was read.
+    LockFile(Source),
+    /// The allocations of a store, by its name, or those of a lock file that changed since it was read.
+    Store { name: String, allocations: Allocations },
+}
+
+impl Known {
+    /// The allocations as the compiler takes them.
+    pub(crate) fn input(&self) -> Allocated<'_> {
+        match self {
+            Known::Nothing => Allocated::Nothing,
+            Known::LockFile(source) => Allocated::LockFile(source),
+            Known::Store { name, allocations } => Allocated::Store { name, allocations },
+        }
+    }
+
+    /// The allocations; none where the lock file can't be read, for the reasons in the diagnostics.
+    pub(crate) fn allocations(&self, diagnostics: &mut Diagnostics) -> Option<Allocations> {
+        match self {
+            Known::Nothing => Some(Allocations::default()),
+            Known::LockFile(source) => {
+                lock_file::parse(source, SourceId(1), diagnostics).map(|file| file.allocations)
+            }
+            Known::Store { allocations, .. } => Some(allocations.clone()),
+        }
+    }
+
+    /// Goes on with other allocations.
+    pub(crate) fn replace(&mut self, allocations: Allocations) {
+        let name = match self {
+            Known::Nothing => "midoform.lock".to_owned(),
+            Known::LockFile(source) => source.name.to_string(),
+            Known::Store { name, .. } => std::mem::take(name),
+        };
+        *self = Known::Store { name, allocations };
+    }
+}
+
 /// The right to change some tenants, let go at the end.
 pub(crate) struct Guard {
     store: SharedStore,
     lock: Option<Lock>,
     /// What the store is known to say; read before the first write.
-    given: tokio::sync::Mutex<Option<Given>>,
+    given: tokio::sync::Mutex<Option<StoredAllocations>>,
 }
 
 impl State {
@@ -104,14 +149,14 @@ impl State {
         Ok(Some(self.opened.get_or_init(|| store).clone()))
     }
 
-    /// What was given out, as the text of a lock file.
-    pub(crate) fn source(&self) -> Result<Option<Source>, CommandError> {
+    /// Reads the allocations.
+    pub(crate) fn known(&self) -> Result<Known, CommandError> {
         if let Some(file) = &self.lock_file {
-            return Ok(file.source());
+            return Ok(file.source().map_or(Known::Nothing, Known::LockFile));
         }
-        let Some(store) = self.open(false)? else { return Ok(None) };
-        let given = block_on(async { Ok(allocation::load(&store).await?) })?;
-        Ok(Some(Source::new(store.name(), lock_file::to_toml(&given.allocations))))
+        let Some(store) = self.open(false)? else { return Ok(Known::Nothing) };
+        let stored = block_on(async { Ok(allocation::load(&store).await?) })?;
+        Ok(Known::Store { name: store.name(), allocations: stored.allocations })
     }
 
     /// What pods find of these tenants.

@@ -46,8 +46,9 @@ use diagnostic::{Diagnostic, Diagnostics};
 use midonet::dialect::Dialect;
 use midonet::lower;
 use network::allocation::Allocations;
+use network::lock_file::LockFile;
 use network::peering::PeersOf;
-use network::{allocation, check, grown, lock_file, moved, peering, resolve};
+use network::{allocation, check, clash, grown, lock_file, moved, peering, resolve};
 use source::{Locations, Source, SourceId};
 use spec::parse;
 use topology::Topology;
@@ -57,17 +58,37 @@ use topology::Topology;
 pub struct Input<'a> {
     /// The site file.
     pub site: &'a Source,
-    /// The lock file, where there is one.
-    pub lock: Option<&'a Source>,
+    /// What is allocated already.
+    pub allocated: Allocated<'a>,
     /// The tenant files, in any order.
     pub tenants: &'a [Source],
 }
 
+/// The allocations that a compilation starts from.
+#[derive(Clone, Copy, Debug)]
+pub enum Allocated<'a> {
+    /// Nothing is allocated yet.
+    Nothing,
+    /// A lock file. Diagnostics show its lines.
+    LockFile(&'a Source),
+    /// The allocations of a store.
+    Store {
+        /// The store's name, for diagnostics.
+        name: &'a str,
+        /// The allocations.
+        allocations: &'a Allocations,
+    },
+}
+
 impl<'a> Input<'a> {
-    /// All sources, in the order that [`SourceId`] counts: the site file, the lock file or an empty one in
-    /// its place, the tenant files.
+    /// Returns all sources, in the order that [`SourceId`] counts: the site file, the lock file, the tenant files.
+    /// Where there is no lock file, the site file stands in its place.
     pub fn sources(&self) -> Vec<&'a Source> {
-        std::iter::once(self.site).chain([self.lock.unwrap_or(self.site)]).chain(self.tenants).collect()
+        let lock = match self.allocated {
+            Allocated::LockFile(lock) => lock,
+            Allocated::Nothing | Allocated::Store { .. } => self.site,
+        };
+        [self.site, lock].into_iter().chain(self.tenants).collect()
     }
 }
 
@@ -102,9 +123,9 @@ pub struct Compiled {
     pub topology: Topology,
     /// What was renamed.
     pub moves: moved::Moves,
-    /// What was known to be given out.
+    /// The allocations that the compilation started from.
     pub known: Allocations,
-    /// What is given out now: `known` and what the specs needed besides.
+    /// The allocations now: `known`, and what the specs needed besides.
     pub allocations: Allocations,
     /// What is legal but suspicious.
     pub warnings: Vec<Diagnostic>,
@@ -147,12 +168,23 @@ fn compile_among(
     let specs = parse_tenants(input.tenants, &mut diagnostics);
     let behind = SourceId(u32::try_from(input.tenants.len()).unwrap_or(u32::MAX - 2) + 2);
     let named = policies.parse(behind, &mut diagnostics);
-    let known = match input.lock {
-        Some(lock) => lock_file::parse(lock, SourceId(1), &mut diagnostics),
-        None => Some(Allocations::default()),
+    let lock_file = match input.allocated {
+        Allocated::LockFile(source) => lock_file::parse(source, SourceId(1), &mut diagnostics),
+        Allocated::Nothing | Allocated::Store { .. } => Some(LockFile::default()),
     };
-    let (Some(site), Some(known)) = (site, known) else { return Err(diagnostics.into_sorted()) };
-    lock_file::check(&known, &site, &mut diagnostics);
+    let (Some(site), Some(lock_file)) = (site, lock_file) else { return Err(diagnostics.into_sorted()) };
+    match input.allocated {
+        Allocated::Store { name, allocations } => {
+            clash::check_store(name, allocations, &site, &mut diagnostics);
+        }
+        Allocated::Nothing | Allocated::LockFile(_) => {
+            clash::check_lock_file(&lock_file, &site, &mut diagnostics);
+        }
+    }
+    let known = match input.allocated {
+        Allocated::Store { allocations, .. } => allocations.clone(),
+        Allocated::Nothing | Allocated::LockFile(_) => lock_file.allocations,
+    };
     let specs = grown::extend(specs, &known);
     let mut peers = peering::peers_of(&specs);
     peers.extend(absent.cloned().unwrap_or_default());

@@ -7,7 +7,7 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use midoform_compiler::source::Source;
-use midoform_compiler::{Compiled, Input, compile};
+use midoform_compiler::{Allocated, Compiled, Input, compile};
 use midoform_packets::trace::{Probe, Scene};
 use midoform_packets::verify::{Subject, ask_all, compare};
 
@@ -22,7 +22,8 @@ fn fleet(count: usize, rules: &str) -> Compiled {
         Source::new(format!("tenants/tenant-{number:05}.toml"), text)
     };
     let tenants: Vec<Source> = (0..count).map(tenant).collect();
-    compile(Input { site: &Source::new("site.toml", site), lock: None, tenants: &tenants }).unwrap()
+    compile(Input { site: &Source::new("site.toml", site), allocated: Allocated::Nothing, tenants: &tenants })
+        .unwrap()
 }
 
 /// All questions of all tenants, on two threads.

@@ -3,7 +3,7 @@
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::object::{NextHop, Object, RuleAction};
 use midoform_compiler::topology::{Entry, Topology};
-use midoform_compiler::{Compiled, Input, compile};
+use midoform_compiler::{Allocated, Compiled, Input, compile};
 use midoform_packets::verify::{Subject, alike, ask, ask_all, ask_provider, groups};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -131,7 +131,7 @@ fn fleet(kinds: &[Kind]) -> Result<Compiled, String> {
         |(at, kind): (usize, &Kind)| Source::new(format!("{}.toml", name(at)), tenant(at, kind, peer(at)));
     let tenants: Vec<Source> = kinds.iter().enumerate().map(source).collect();
     let site = Source::new("site.toml", SITE);
-    compile(Input { site: &site, lock: None, tenants: &tenants })
+    compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants })
         .map_err(|found| found.iter().map(|diagnostic| format!("{}\n", diagnostic.message)).collect())
 }
 
@@ -308,7 +308,7 @@ fn a_rule_for_another_network_of_the_same_size_is_another_shape() {
         .map(|(at, text)| Source::new(format!("{at}.toml"), text.clone()))
         .collect();
     let site = Source::new("site.toml", SITE);
-    let compiled = compile(Input { site: &site, lock: None, tenants: &sources }).unwrap();
+    let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &sources }).unwrap();
     let links = links(&compiled);
     let found = alike(subject(&compiled, &compiled.topology, &links), &groups(&compiled.topology));
     assert_eq!(found, [vec![0, 2], vec![1]]);

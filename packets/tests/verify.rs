@@ -214,12 +214,12 @@ fn equal_routes_to_two_tenants_are_named_with_a_packet_and_a_line() {
 
 fn asserted(asserts: &str) -> Result<(), Vec<String>> {
     use midoform_compiler::source::Source;
-    use midoform_compiler::{Input, compile};
+    use midoform_compiler::{Allocated, Input, compile};
     let site = Source::new("site.toml", SITE);
     let text = format!("{ACME}{ONLY_POSTGRES}{asserts}");
     let line_of = |at: u32| text[..at as usize].lines().count() + 1;
     let tenants = [Source::new("acme.toml", text.clone())];
-    let input = Input { site: &site, lock: None, tenants: &tenants };
+    let input = Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants };
     compile(input).and_then(midoform_packets::verify::enforce_assertions).map(drop).map_err(|found| {
         found
             .iter()

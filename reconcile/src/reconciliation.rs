@@ -246,7 +246,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             let rest = part(&now.plan);
             let left = rest.summary().changes();
             if left > 0
-                && let Err(error) = self.intend(&rest).await
+                && let Err(error) = self.recorder.intend(&rest, self.goal.desired()).await
             {
                 self.finished.record_error = Some(error);
                 return;

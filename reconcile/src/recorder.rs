@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::midonet;
-use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::plan::Plan;
 use midoform_compiler::spec::Site;
@@ -11,7 +10,7 @@ use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::object::Object;
 use midoform_store::SharedStore;
-use midoform_store::allocation::{self, Given, GivenError};
+use midoform_store::allocation::{self, StoredAllocations, AllocationError};
 use midoform_store::locks::Lock;
 use midoform_store::publication::{self, Publication};
 use midoform_store::tenants::{self, TenantError};
@@ -70,7 +69,7 @@ impl Bookkeeping<'_> {
 pub enum RecordError {
     /// The allocations.
     #[error(transparent)]
-    Allocations(#[from] GivenError),
+    Allocations(#[from] AllocationError),
     /// A tenant's publication, or its end.
     #[error(transparent)]
     Tenant(#[from] TenantError),
@@ -94,7 +93,7 @@ pub struct Recorder<'a> {
     lock: &'a Lock,
     site: &'a Site,
     /// The allocations as the store has them.
-    stored: Given,
+    stored: StoredAllocations,
     /// The allocations as this run has them.
     allocations: Allocations,
     books: Bookkeeping<'a>,
@@ -106,7 +105,7 @@ impl<'a> Recorder<'a> {
         store: &'a SharedStore,
         lock: &'a Lock,
         site: &'a Site,
-        stored: Given,
+        stored: StoredAllocations,
         allocations: Allocations,
         books: Bookkeeping<'a>,
     ) -> Self {

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
 use midoform_compiler::plan::{FORMAT, Plan};
 use midoform_compiler::topology::Topology;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use midoform_store::publication::Publication;
 
 /// The version of the file that this program writes and reads.
-const SAVED_FORMAT: &str = "midoform-saved-plan/3";
+const SAVED_FORMAT: &str = "midoform-saved-plan/4";
 
 /// What `plan --out` writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,10 +50,23 @@ pub struct SavedPlan {
     /// What pods find of the tenants before and after, where the site keeps that in a store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<Pods>,
-    /// The lock file as it was when the plan was made, and as it is to be, for the plan's tenants.
-    pub lock_before: String,
-    /// What the lock file becomes.
-    pub lock_after: String,
+    /// All allocations when the plan was made.
+    pub allocated_before: Allocations,
+    /// All allocations once it is applied.
+    pub allocated_after: Allocations,
+}
+
+/// The versions that a saved plan names.
+#[derive(Deserialize)]
+struct Versions {
+    format: String,
+    plan: PlanVersion,
+}
+
+/// The version of the plan inside.
+#[derive(Deserialize)]
+struct PlanVersion {
+    format: String,
 }
 
 /// What pods find of a plan's tenants.
@@ -107,8 +121,8 @@ impl SavedPlan {
             url: None,
             site_file: String::new(),
             pods: None,
-            lock_before: String::new(),
-            lock_after: String::new(),
+            allocated_before: Allocations::default(),
+            allocated_after: Allocations::default(),
         }
     }
 
@@ -134,13 +148,13 @@ impl SavedPlan {
         let text = std::fs::read_to_string(path)
             .map_err(|source| SavedPlanError::File { path: shown.clone(), source })?;
         let wrong = |cause: String| SavedPlanError::Content { path: shown.clone(), cause };
-        let saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if saved.format != SAVED_FORMAT || saved.plan.format != FORMAT {
-            return Err(wrong(format!(
-                "its format is {}, and this midoform knows {SAVED_FORMAT}",
-                saved.format
-            )));
+        // The format comes first: a plan of another version may lack fields of this one.
+        let Versions { format, plan } =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if format != SAVED_FORMAT || plan.format != FORMAT {
+            return Err(wrong(format!("its format is {format}, and this midoform knows {SAVED_FORMAT}")));
         }
+        let saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if midoform_compiler::plan::hash(&saved.plan) != saved.sha256 {
             return Err(wrong(
                 "its content does not have the SHA-256 that it names: it was changed".to_owned(),

@@ -8,7 +8,7 @@ use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::plan;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::{Compiled, Input, compile};
+use midoform_compiler::{Allocated, Compiled, Input, compile};
 
 const SITE: &str =
     "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nbridges = \"10.0.0.0/8\"\n";
@@ -19,7 +19,8 @@ fn compiled(tenants: &[String]) -> Compiled {
         .enumerate()
         .map(|(at, text)| Source::new(format!("t{at}.toml"), text.as_str()))
         .collect();
-    compile(Input { site: &Source::new("site.toml", SITE), lock: None, tenants: &sources }).unwrap()
+    compile(Input { site: &Source::new("site.toml", SITE), allocated: Allocated::Nothing, tenants: &sources })
+        .unwrap()
 }
 
 fn rendered(

@@ -1,8 +1,8 @@
 //! `midoform lock`.
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::clash::{self, Repair};
 use midoform_compiler::network::lock_file;
-use midoform_compiler::network::lock_file::Repair;
 use midoform_compiler::source::SourceId;
 use serde::Serialize;
 
@@ -61,16 +61,15 @@ pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> 
 impl Project {
     /// Takes back what clashes in the lock file; the next compilation gives it out anew.
     fn repair_lock(&mut self, ui: &Ui) -> Result<Repair, CommandError> {
-        let Some(source) = self.lock_source() else { return Ok(Repair::default()) };
         let mut diagnostics = Diagnostics::default();
         let site = midoform_compiler::spec::parse::site(self.site_source(), SourceId(0), &mut diagnostics);
-        let parsed = lock_file::parse(source, SourceId(1), &mut diagnostics);
-        let (Some(site), Some(mut allocations)) = (site, parsed) else {
+        let known = self.known.allocations(&mut diagnostics);
+        let (Some(site), Some(mut allocations)) = (site, known) else {
             report::diagnostics(ui, &diagnostics.into_sorted(), self);
             return Err(CommandError::Conflict("the lock file can't be repaired as it stands".to_owned()));
         };
-        let repair = lock_file::repair(&mut allocations, &site);
-        self.replace_lock(lock_file::to_toml(&allocations));
+        let repair = clash::repair(&mut allocations, &site);
+        self.known.replace(allocations);
         Ok(repair)
     }
 }

@@ -7,7 +7,6 @@ use midoform_compiler::Compiled;
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::lint;
 use midoform_compiler::midonet::lower::provider_router;
-use midoform_compiler::network::lock_file;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::topology::key::{Key, Namespace};
@@ -106,8 +105,8 @@ fn save(
         let after = pods::publication(project, work.compiled, &work.tenants, &observed.ids);
         saved.pods = Some(Pods { before: project.state.published(&work.tenants)?, after });
     }
-    saved.lock_before = lock_file::to_toml(&work.compiled.known);
-    saved.lock_after = lock_file::to_toml(&work.compiled.allocations);
+    saved.allocated_before = work.compiled.known.clone();
+    saved.allocated_after = work.compiled.allocations.clone();
     saved.write(path)?;
     ui.say(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
     Ok(())

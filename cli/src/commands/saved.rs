@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::lock_file;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, parse};
 use midoform_compiler::topology::observed::Observed;
@@ -51,10 +50,9 @@ impl Opened {
             .ok_or_else(|| CommandError::Usage("the plan's site file is damaged: plan again".to_owned()))?;
         let state = State::of(Some(&site), &folder, lock)?;
         let guard = state.acquire(&saved.tenants, by, consent.patience())?;
-        let current = match state.source()? {
-            Some(source) => parse_lock(source.text())?,
-            None => Allocations::default(),
-        };
+        let current = state.known()?.allocations(&mut Diagnostics::default()).ok_or_else(|| {
+            CommandError::Conflict("the lock file can't be read: `midoform lock` says why".to_owned())
+        })?;
         let target = match (&api.api, &saved.url) {
             (Some(url), _) | (None, Some(url)) => Target::Url(url.clone(), Identity::OfTheLogin),
             (None, None) => {
@@ -88,14 +86,13 @@ pub(crate) fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandErro
         (&options.spec.path, options.spec.site.as_deref(), options.spec.lock.as_ref());
     let opened = Opened::new(path, "midoform apply", site_file, lock, &options.api, &options.consent)?;
     let saved = &opened.saved;
-    let before = parse_lock(&saved.lock_before)?;
-    let own = |all: &Allocations| lock_file::to_toml(&all.of_tenants(&saved.tenants));
-    if own(&opened.current) != own(&before) {
+    let own = |all: &Allocations| all.of_tenants(&saved.tenants);
+    if own(&opened.current) != own(&saved.allocated_before) {
         let shown = opened.state.shown();
         let message = format!("{shown} is not what it was when the plan was made: plan again");
         return Err(CommandError::Conflict(message));
     }
-    let mut allocations = parse_lock(&saved.lock_after)?;
+    let mut allocations = saved.allocated_after.clone();
     let finished = block_on(async {
         let session = Session::open(opened.target.clone(), saved.dialect(), &options.api).await?;
         let result = async {
@@ -190,7 +187,7 @@ pub(crate) fn undo(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError>
     let Some((finished, plan)) = done else { return Ok(Exit::Done) };
     if finished.is_whole() {
         let mut allocations = opened.current.clone();
-        restore(&mut allocations, &parse_lock(&saved.lock_before)?, saved, &finished);
+        restore(&mut allocations, &saved.allocated_before, saved, &finished);
         block_on(async {
             opened.state.write(&opened.guard, &opened.site, &allocations).await?;
             match &saved.pods {
@@ -226,13 +223,4 @@ fn restore(now: &mut Allocations, before: &Allocations, saved: &SavedPlan, finis
         before.peers.contains_key(pair) || !pair.split('/').any(|name| saved.tenants.contains(name))
     });
     now.peers.extend(before.peers.iter().map(|(pair, link)| (pair.clone(), *link)));
-}
-
-fn parse_lock(text: &str) -> Result<Allocations, CommandError> {
-    let mut diagnostics = Diagnostics::default();
-    let source = Source::new("midoform.lock", text);
-    let parsed = lock_file::parse(&source, SourceId(0), &mut diagnostics);
-    parsed.ok_or_else(|| {
-        CommandError::Conflict("the lock file can't be read: `midoform lock` says why".to_owned())
-    })
 }

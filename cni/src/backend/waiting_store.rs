@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use midoform_store::{Commit, Entry, Lease, Range, Store, StoreError, Transaction, Watch};
+use midoform_store::{Commit, Entry, Lease, Range, Store, StoreError, Transaction};
 
 /// A store, and how long to wait for it.
 #[derive(Debug)]
@@ -62,10 +62,6 @@ impl<S: Store> Store for WaitingStore<S> {
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
         self.wait(|| self.store.commit(transaction)).await
-    }
-
-    async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
-        self.wait(|| self.store.watch(range)).await
     }
 
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {

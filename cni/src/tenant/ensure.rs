@@ -20,7 +20,7 @@ use midoform_reconcile::observe::Scope;
 use midoform_reconcile::planned::{LookError, Planned};
 use midoform_reconcile::reconciliation::{Finished, Options};
 use midoform_reconcile::recorder::{Bookkeeping, Extent, RecordError, Recorder};
-use midoform_store::allocation::Given;
+use midoform_store::allocation::StoredAllocations;
 use midoform_store::locks::Lock;
 use midoform_store::publication::{Publication, Published};
 use midoform_store::ready::Ready;
@@ -138,7 +138,7 @@ impl<'a> TenantGoal<'a> {
         store: &SharedStore,
         lock: &Lock,
         specs: &TenantAndPeers,
-        stored: Given,
+        stored: StoredAllocations,
         planned: Planned<'_, Self>,
     ) -> Result<()> {
         let (compiled, tenant) = (&self.compiled, self.tenant);

@@ -14,7 +14,7 @@ use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec;
 use midoform_compiler::spec::parse;
-use midoform_store::allocation::GivenError;
+use midoform_store::allocation::AllocationError;
 use midoform_store::ipam::Ask;
 use midoform_store::locks::{LEASE, Lock, LockError};
 use midoform_store::ready::Ready;
@@ -249,13 +249,15 @@ fn serves(expose: &spec::Expose, mapping: &PortMapping) -> bool {
     at && from && to && expose.protocol == protocol && expose.address.is_some()
 }
 
-impl From<GivenError> for CniError {
-    fn from(error: GivenError) -> CniError {
+impl From<AllocationError> for CniError {
+    fn from(error: AllocationError) -> CniError {
         let text = error.to_string();
         match error {
-            GivenError::Store(error) => error.into(),
-            GivenError::Lost { .. } | GivenError::Clash { .. } => CniError::new(Code::TryAgainLater, text),
-            GivenError::NotLocked { .. } => CniError::internal(text),
+            AllocationError::Store(error) => error.into(),
+            AllocationError::Lost { .. } | AllocationError::Clash { .. } => {
+                CniError::new(Code::TryAgainLater, text)
+            }
+            AllocationError::NotLocked { .. } => CniError::internal(text),
         }
     }
 }

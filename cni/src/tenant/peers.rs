@@ -7,13 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::diagnostic::{self, Diagnostic, Diagnostics};
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::lock_file;
 use midoform_compiler::network::peering::PeersOf;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Profile, parse};
 use midoform_compiler::topology::key::SITE;
 use midoform_compiler::topology::{Topology, dependencies};
-use midoform_compiler::{Compiled, Input, compile_present};
+use midoform_compiler::{Allocated, Compiled, Input, compile_present};
 use midoform_store::tenants::Pushed;
 use midoform_store::{SharedStore, tenants};
 
@@ -107,8 +106,8 @@ impl TenantAndPeers {
         tenants: &[Source],
         absent: &PeersOf,
     ) -> Result<Compiled> {
-        let lock = Source::new("the store", lock_file::to_toml(known));
-        let input = Input { site: &config.site_source, lock: Some(&lock), tenants };
+        let allocated = Allocated::Store { name: "the store", allocations: known };
+        let input = Input { site: &config.site_source, allocated, tenants };
         compile_present(input, absent).map_err(|found| self.in_words(&found, &input.sources()))
     }
 

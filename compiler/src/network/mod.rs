@@ -3,6 +3,7 @@
 pub mod address_ranges;
 pub mod allocation;
 pub mod check;
+pub mod clash;
 pub mod grown;
 pub mod lock_file;
 pub mod moved;

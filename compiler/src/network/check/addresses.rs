@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::address_ranges::Claims;
+use crate::network::address_ranges::AddressRanges;
 use crate::network::{Bridge, RouteTarget, Tenant};
 use crate::source::Span;
 use crate::spec;
@@ -26,10 +26,10 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
 }
 
 fn networks(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
-    let mut taken: Claims<&Bridge> = Claims::default();
+    let mut taken: AddressRanges<&Bridge> = AddressRanges::default();
     for bridge in &tenant.bridges {
         size_and_kind(bridge, diagnostics);
-        if let Err(first) = taken.claim_network(bridge.cidr, bridge) {
+        if let Err(first) = taken.take_network(bridge.cidr, bridge) {
             let message = format!(
                 "the networks of `{}` ({}) and `{}` ({}) overlap",
                 first.name, first.cidr, bridge.name, bridge.cidr

@@ -1,10 +1,11 @@
-//! What stands behind a run: the store and the API, each opened when it is first needed.
+//! The servers that a run talks to: the store and the MidoNet API. Each is opened when it is first needed.
 
+mod errors;
+mod time;
 mod waiting_store;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_reconcile::client::{Client, Credentials, Settings};
@@ -12,42 +13,46 @@ use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
 use midoform_store::ipam::{Owner, Pods};
 use midoform_store::open::{Around, Place};
-use midoform_store::{SharedStore, StoreError, open};
+use midoform_store::{SharedStore, open};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::endpoint::midonet::Site;
-use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::error::{CniError, Result};
 use crate::protocol::request::Endpoint;
 use crate::state::token;
+
+pub(crate) use time::{remaining, unix_milliseconds, within};
+
 use waiting_store::WaitingStore;
 
-/// How often one call is tried: a runtime tries the whole again anyway.
+/// How often one call is tried. The runtime repeats the whole verb anyway.
 const TRIES: u32 = 3;
 
-/// What a run works with.
+/// The configuration of a run, its host, and its connections.
 pub(crate) struct Backend<'a> {
     pub(crate) config: &'a Config,
     pub(crate) host: Uuid,
     store: Option<SharedStore>,
     client: Option<Client>,
-    /// The token that was read from the file, if one was.
-    token: Option<String>,
+    /// The token that an earlier run kept.
+    kept_token: Option<String>,
 }
 
 impl<'a> Backend<'a> {
+    /// Opens nothing yet. Fails if the host's id is not known.
     pub(crate) fn new(config: &'a Config) -> Result<Backend<'a>> {
-        Ok(Backend { config, host: config.host()?, store: None, client: None, token: None })
+        Ok(Backend { config, host: config.host()?, store: None, client: None, kept_token: None })
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
         Dialect::from_number(self.config.site.midonet.version.value).unwrap_or(Dialect::V5)
     }
 
-    pub(crate) fn site(&self) -> Site<'a> {
-        Site { name: &self.config.site.name.value, dialect: self.dialect() }
+    pub(crate) fn site_name(&self) -> &'a str {
+        &self.config.site.name.value
     }
 
+    /// The owner under which the store keeps an endpoint's attachment.
     pub(crate) fn owner(&self, endpoint: &Endpoint) -> Owner {
         Owner {
             network: self.config.name.clone(),
@@ -56,26 +61,26 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// The store: etcd where the site names it, else a file of this host's.
+    /// Returns the store: etcd if the site names it, otherwise a file on this host.
     pub(crate) async fn store(&mut self) -> Result<SharedStore> {
         if let Some(store) = &self.store {
             return Ok(store.clone());
         }
-        let patience = self.config.timeouts.add;
+        let longest = self.config.timeouts.add;
         let store: SharedStore = match open::place_of(&self.config.site, &self.around()) {
             Place::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings, &tls)?),
             place => {
                 let file = self.store_file(place);
                 if let Some(folder) = file.parent() {
-                    std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, &error))?;
+                    std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, error))?;
                 }
-                Arc::new(WaitingStore::open(patience, || Embedded::open_briefly(&file)).await?)
+                Arc::new(WaitingStore::open(longest, || Embedded::open_briefly(&file)).await?)
             }
         };
         Ok(self.store.insert(store).clone())
     }
 
-    /// Relative paths of the site are from the plugin's own folder on.
+    /// Relative paths in the site file start at the plugin's state folder.
     fn around(&self) -> Around {
         let login = &self.config.etcd_login;
         Around {
@@ -85,7 +90,7 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// The file of the embedded store: what the network configuration names, else what the site does.
+    /// The file of the embedded store: the network configuration's, otherwise the site's.
     fn store_file(&self, place: Place) -> PathBuf {
         match (&self.config.store, place) {
             (Some(file), _) => file.clone(),
@@ -98,12 +103,11 @@ impl<'a> Backend<'a> {
         Ok(Pods::new(self.store().await?))
     }
 
-    /// The API, with the token of an earlier run where there is one.
+    /// Returns the API's client. It starts with the token of an earlier run, if there is one.
     pub(crate) async fn client(&mut self) -> Result<Client> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let url = self.config.site.midonet.url.as_ref().map(|url| url.value.clone()).unwrap_or_default();
         let login = &self.config.login;
         let credentials = match (&login.token, &login.username, &login.password) {
             (Some(token), ..) => Credentials::Token(token.clone()),
@@ -115,46 +119,27 @@ impl<'a> Backend<'a> {
             _ => Credentials::None,
         };
         if matches!(credentials, Credentials::Password { .. }) {
-            self.token = token::read(&self.config.state_folder, &url, login);
+            self.kept_token = token::read(&self.config.state_folder, self.api_url(), login);
         }
-        let settings = Settings { base_url: url, credentials, timeout: self.config.timeouts.call };
-        let client = Client::resume(settings, self.token.as_deref())?.with_most_tries(TRIES);
+        let base_url = self.api_url().to_owned();
+        let settings = Settings { base_url, credentials, timeout: self.config.timeouts.call };
+        let client = Client::resume(settings, self.kept_token.as_deref())?.with_most_tries(TRIES);
         Ok(self.client.insert(client).clone())
     }
 
-    /// Keeps the token for the next run, if it is another one now.
+    /// Keeps the token for the next run, if it is a new one.
     pub(crate) fn keep_token(&self) {
         let Some(token) = self.client.as_ref().and_then(Client::token_text) else { return };
         let login = &self.config.login;
-        if login.username.is_none() || self.token.as_ref() == Some(&token) {
+        if login.username.is_none() || self.kept_token.as_ref() == Some(&token) {
             return;
         }
-        let url = self.config.site.midonet.url.as_ref().map(|url| url.value.as_str()).unwrap_or_default();
-        if let Err(error) = token::write(&self.config.state_folder, url, login, &token) {
-            tracing::warn!(%error, "the token can't be kept: the next run logs in again");
+        if let Err(error) = token::write(&self.config.state_folder, self.api_url(), login, &token) {
+            tracing::warn!(%error, "the API token can't be kept: the next run logs in again");
         }
     }
-}
 
-impl From<StoreError> for CniError {
-    fn from(error: StoreError) -> CniError {
-        let (code, message) = match error.is_passing() {
-            true => (Code::TryAgainLater, "the store can't be used now"),
-            false => (Code::Store, "the store can't be used"),
-        };
-        CniError::new(code, message).details(error.to_string())
+    fn api_url(&self) -> &'a str {
+        self.config.site.midonet.url.as_ref().map(|url| url.value.as_str()).unwrap_or_default()
     }
-}
-
-/// Waits for a future, but no longer than this.
-pub(crate) async fn within<T>(
-    time: Duration,
-    what: &str,
-    future: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    tokio::time::timeout(time, future).await.unwrap_or_else(|_| {
-        let message = format!("{what} did not end within {} s", time.as_secs());
-        Err(CniError::new(Code::TryAgainLater, message)
-            .details("the API, the store or the kernel does not answer"))
-    })
 }

@@ -1,49 +1,53 @@
-//! A store that waits for its turn: when a hundred runs write to one file at once, some wait for longer than the
-//! database does by itself. What is busy has done nothing, so it is asked again, for as long as the run may take.
+//! A store that waits while it is busy.
+//!
+//! When a hundred runs write to one file at once, some wait longer than the database does by itself. A busy store has
+//! done nothing, so the same request is sent again, for as long as the run may take.
 
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use midoform_store::{Commit, Entry, Lease, Range, Store, StoreError, Transaction};
 
-/// A store, and how long to wait for it.
+/// A store, and the longest time to wait for it.
 #[derive(Debug)]
 pub(crate) struct WaitingStore<S> {
     store: S,
-    patience: Duration,
+    longest: Duration,
 }
 
 impl<S: Store> WaitingStore<S> {
-    /// Opens a store, waiting for it as long as for everything else.
+    /// Opens a store. This waits as long as every other operation.
     pub(crate) async fn open(
-        patience: Duration,
+        longest: Duration,
         open: impl Fn() -> Result<S, StoreError>,
     ) -> Result<WaitingStore<S>, StoreError> {
-        let store = again(patience, async || open()).await?;
-        Ok(WaitingStore { store, patience })
+        let store = while_busy(longest, async || open()).await?;
+        Ok(WaitingStore { store, longest })
     }
 
     async fn wait<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
-        ask: impl Fn() -> F,
+        request: impl Fn() -> F,
     ) -> Result<T, StoreError> {
-        again(self.patience, ask).await
+        while_busy(self.longest, request).await
     }
 }
 
-/// Asks until the store is free, or patience ends; in between at random, so that those who wait don't meet again, and ever
-/// less often: hundreds that ask all the time keep the one from working that they wait for.
-async fn again<T, F: Future<Output = Result<T, StoreError>>>(
-    patience: Duration,
-    ask: impl Fn() -> F,
+/// Repeats a request until the store is free or the time is up.
+///
+/// The pauses are random, so that two waiting runs do not collide again and again. They grow, because hundreds of runs
+/// that ask all the time would slow down the one that they wait for.
+async fn while_busy<T, F: Future<Output = Result<T, StoreError>>>(
+    longest: Duration,
+    request: impl Fn() -> F,
 ) -> Result<T, StoreError> {
-    let end = Instant::now() + patience;
-    let mut most = 1_000;
+    let end = Instant::now() + longest;
+    let mut longest_pause = 1_000;
     loop {
-        match ask().await {
+        match request().await {
             Err(StoreError::Busy { .. }) if Instant::now() < end => {
-                tokio::time::sleep(Duration::from_micros(fastrand::u64(100..most))).await;
-                most = (most * 2).min(100_000);
+                tokio::time::sleep(Duration::from_micros(fastrand::u64(100..longest_pause))).await;
+                longest_pause = (longest_pause * 2).min(100_000);
             }
             other => return other,
         }

@@ -1,4 +1,6 @@
-//! A pod in MidoNet: its port and its binding, planned by the compiler as a tenant is, and carried out the same way.
+//! The part of an endpoint in MidoNet: a port on the tenant's bridge, and the port's binding to an interface of the host.
+//!
+//! The compiler plans both as it plans a tenant, and the plan is executed in the same way.
 
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
@@ -16,23 +18,33 @@ use midoform_store::ipam::Attachment;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::backend::Backend;
 use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::Endpoint;
 
-/// What an attachment remembers when its port is tied to its address.
+/// The attachment's extra field that is set if its port has an anti-spoofing chain.
 pub(crate) const ANTI_SPOOF: &str = "tied";
 
-/// What an attachment remembers when an ADD found one that did not end: a call of that one may still be on its way, and on
-/// 1.x make a second port.
-pub(crate) const RETRIED: &str = "begun_anew";
+/// The attachment's extra field that is set if an ADD repeated one that did not end. A call of the first ADD may still be
+/// on its way. On 1.x it then makes a second port.
+pub(crate) const REPEATED: &str = "begun_anew";
 
-/// The pods of one site.
+/// The ports of endpoints at one site.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Site<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) dialect: Dialect,
+pub(crate) struct Ports<'a> {
+    site: &'a str,
+    dialect: Dialect,
 }
 
-/// What the API says of a port.
+/// A port that `attach` made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttachedPort {
+    pub(crate) id: Uuid,
+    /// True if an uncertain first try was removed, and the port made again ([`REPEATED`]).
+    pub(crate) is_repeated: bool,
+}
+
+/// A port as the API shows it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Port {
@@ -47,108 +59,62 @@ struct Port {
     vif_id: Option<Uuid>,
 }
 
-impl Site<'_> {
-    /// The port's id, where it follows from who the pod is.
-    pub(crate) fn port_id(&self, tenant: &str, host: Uuid, container: &str, interface: &str) -> Option<Uuid> {
-        let key = pod::key(tenant, host, container, interface).join("port");
-        self.dialect.keeps_offered_id(Kind::BridgePort).then(|| Namespace::of_site(self.name).id(&key))
+type CallResult<T> = std::result::Result<T, ClientError>;
+
+impl<'a> Ports<'a> {
+    /// Returns the ports of a backend's site.
+    pub(crate) fn of(backend: &Backend<'a>) -> Ports<'a> {
+        Ports { site: backend.site_name(), dialect: backend.dialect() }
     }
 
-    fn key(attachment: &Attachment) -> Key {
-        let owner = &attachment.owner;
-        pod::key(&attachment.tenant, attachment.host, &owner.container, &owner.interface)
+    /// Returns the port's id if it follows from the endpoint. On 1.x the server chooses it.
+    pub(crate) fn id(&self, tenant: &str, host: Uuid, endpoint: &Endpoint) -> Option<Uuid> {
+        let key = pod::key(tenant, host, &endpoint.container, &endpoint.interface).join("port");
+        self.ids_follow_from_keys().then(|| Namespace::of_site(self.site).id(&key))
     }
 
-    /// The objects of a pod.
-    pub(crate) fn topology(&self, attachment: &Attachment, tenant_id: &str) -> Topology {
-        let is_tied = attachment.extra.contains_key(ANTI_SPOOF);
-        pod::lower(&Pod {
-            tenant: &attachment.tenant,
-            tenant_id,
-            bridge: Reference::External(attachment.bridge_id),
-            container: &attachment.owner.container,
-            interface: &attachment.owner.interface,
-            host: attachment.host,
-            host_interface: &attachment.host_interface,
-            tied_to: is_tied.then_some((attachment.address, attachment.mac)),
-        })
-    }
-
-    /// The plan that makes a pod of which nothing is there.
-    pub(crate) fn plan(&self, attachment: &Attachment, tenant_id: &str) -> Plan {
-        midonet::plan(self.name, self.dialect, &self.topology(attachment, tenant_id), &Observed::default())
-    }
-
-    /// Makes port and binding; answers the port's id, and whether it was begun anew ([`RETRIED`]): what an uncertain end
-    /// left is taken away, and made again once.
-    pub(crate) async fn connect(
+    /// Makes port and binding.
+    ///
+    /// If it is uncertain what the first try did, whatever is there is removed, and the port is made once more.
+    pub(crate) async fn attach(
         &self,
         client: &Client,
         attachment: &Attachment,
         tenant_id: &str,
-    ) -> Result<(Uuid, bool)> {
-        let plan = self.plan(attachment, tenant_id);
+    ) -> Result<AttachedPort> {
+        let plan = midonet::plan(
+            self.site,
+            self.dialect,
+            &self.topology(attachment, tenant_id),
+            &Observed::default(),
+        );
         match self.execute(client, &plan, attachment).await {
-            // A port of this id is this container's own, of a claim that the store does not know (any more).
+            Ok(id) => Ok(AttachedPort { id, is_repeated: false }),
+            // A port of this id belongs to this endpoint. Its claim is missing in the store.
             Err(error) if error.is_uncertain() || error.status() == Some(409) => {
-                tracing::warn!(step = "port", %error, "making anew what may be there, or half there");
-                self.disconnect(client, attachment).await.map_err(|error| refused(&error))?;
-                let port = self.execute(client, &plan, attachment).await.map_err(|error| refused(&error))?;
-                Ok((port, true))
+                tracing::warn!(step = "port", %error, "a port may exist already: removing and making it again");
+                self.detach(client, attachment).await?;
+                let id = self.execute(client, &plan, attachment).await?;
+                Ok(AttachedPort { id, is_repeated: true })
             }
             Err(error) if error.status() == Some(404) => {
                 let (bridge, tenant) = (&attachment.bridge, &attachment.tenant);
                 let message = format!("bridge `{bridge}` of tenant `{tenant}` is not in MidoNet");
-                let why =
-                    "it was deleted there by hand, or the store is another site's: each site needs its own";
-                Err(CniError::new(Code::Tenant, message).details(format!("{error}; {why}")))
+                Err(CniError::new(Code::Tenant, message).caused_by(error).hint(
+                    "somebody deleted it there, or the store is another site's: each site needs its own store",
+                ))
             }
-            other => other.map(|port| (port, false)).map_err(|error| refused(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// Takes away the port of a container that the store knows nothing of, which needs an id that follows from the names.
-    pub(crate) async fn disconnect_unknown(
-        &self,
-        client: &Client,
-        unknown: &Attachment,
-    ) -> std::result::Result<bool, ClientError> {
-        if !self.dialect.keeps_offered_id(Kind::BridgePort) || self.find(client, unknown).await?.is_none() {
-            return Ok(false);
-        }
-        self.disconnect(client, unknown).await?;
-        Ok(true)
-    }
-
-    async fn execute(
-        &self,
-        client: &Client,
-        plan: &Plan,
-        attachment: &Attachment,
-    ) -> std::result::Result<Uuid, ClientError> {
-        let outcome = execute(client, plan, 2, &Control::default(), &|_| {}).await;
-        if let Some(failure) = outcome.failure {
-            return Err(failure.source);
-        }
-        let key = Self::key(attachment).join("port");
-        let by_key = || {
-            self.dialect.keeps_offered_id(Kind::BridgePort).then(|| Namespace::of_site(self.name).id(&key))
-        };
-        let found = outcome.ids.get(&key).copied().or_else(by_key);
-        found.ok_or_else(|| ClientError::Setup(format!("the port's id did not come back for {key}")))
-    }
-
-    /// Takes binding and port away, whatever of them is there.
-    pub(crate) async fn disconnect(
-        &self,
-        client: &Client,
-        attachment: &Attachment,
-    ) -> std::result::Result<(), ClientError> {
-        if self.dialect.keeps_offered_id(Kind::BridgePort) {
+    /// Removes binding and port. What does not exist is no error.
+    pub(crate) async fn detach(&self, client: &Client, attachment: &Attachment) -> CallResult<()> {
+        if self.ids_follow_from_keys() {
             return self.delete(client, attachment, None).await;
         }
         let ports = match attachment.port {
-            Some(port) if !attachment.extra.contains_key(RETRIED) => vec![port],
+            Some(port) if !attachment.extra.contains_key(REPEATED) => vec![port],
             _ => self.find_all(client, attachment).await?.iter().map(|port| port.id).collect(),
         };
         if ports.is_empty() {
@@ -160,96 +126,121 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// Deletes a pod's objects; the port by the id that the server chose, where it did.
-    async fn delete(
-        &self,
-        client: &Client,
-        attachment: &Attachment,
-        port: Option<Uuid>,
-    ) -> std::result::Result<(), ClientError> {
+    /// Removes the port of an endpoint that the store has no attachment of. Returns true if there was one. On 1.x such a
+    /// port can't be found, since its id does not follow from the endpoint.
+    pub(crate) async fn detach_unrecorded(&self, client: &Client, endpoint: &Attachment) -> CallResult<bool> {
+        if !self.ids_follow_from_keys() || self.find(client, endpoint).await?.is_none() {
+            return Ok(false);
+        }
+        self.detach(client, endpoint).await?;
+        Ok(true)
+    }
+
+    /// Returns the differences from what `attach` makes.
+    pub(crate) async fn problems(&self, client: &Client, attachment: &Attachment) -> CallResult<Vec<String>> {
+        let Attachment { bridge, bridge_id, host, host_interface, .. } = attachment;
+        let Some(port) = self.find(client, attachment).await? else {
+            return Ok(vec![format!("bridge `{bridge}` has no port for it")]);
+        };
+        let mut problems = Vec::new();
+        if port.device_id != Some(*bridge_id) {
+            problems.push(format!("port {} is not on bridge `{bridge}`", port.id));
+        }
+        if port.host_id != Some(*host) || port.interface_name.as_ref() != Some(host_interface) {
+            problems.push(format!("port {} is not bound to {host_interface} of this host", port.id));
+        }
+        Ok(problems)
+    }
+
+    fn ids_follow_from_keys(&self) -> bool {
+        self.dialect.keeps_offered_id(Kind::BridgePort)
+    }
+
+    fn key(attachment: &Attachment) -> Key {
+        let owner = &attachment.owner;
+        pod::key(&attachment.tenant, attachment.host, &owner.container, &owner.interface).join("port")
+    }
+
+    /// The UUID of the port's key. On 5.x it is the port's id, on 1.x its `vifId`.
+    fn key_id(&self, attachment: &Attachment) -> Uuid {
+        Namespace::of_site(self.site).id(&Self::key(attachment))
+    }
+
+    /// The objects of an endpoint.
+    fn topology(&self, attachment: &Attachment, tenant_id: &str) -> Topology {
+        let has_anti_spoof = attachment.extra.contains_key(ANTI_SPOOF);
+        pod::lower(&Pod {
+            tenant: &attachment.tenant,
+            tenant_id,
+            bridge: Reference::External(attachment.bridge_id),
+            container: &attachment.owner.container,
+            interface: &attachment.owner.interface,
+            host: attachment.host,
+            host_interface: &attachment.host_interface,
+            tied_to: has_anti_spoof.then_some((attachment.address, attachment.mac)),
+        })
+    }
+
+    /// Executes the plan of an endpoint, and returns the port's id.
+    async fn execute(&self, client: &Client, plan: &Plan, attachment: &Attachment) -> CallResult<Uuid> {
+        let outcome = execute(client, plan, 2, &Control::default(), &|_| {}).await;
+        if let Some(failure) = outcome.failure {
+            return Err(failure.source);
+        }
+        let key = Self::key(attachment);
+        let by_key = || self.ids_follow_from_keys().then(|| self.key_id(attachment));
+        let found = outcome.ids.get(&key).copied().or_else(by_key);
+        found.ok_or_else(|| ClientError::Setup(format!("the API returned no id of the port {key}")))
+    }
+
+    /// Deletes an endpoint's objects. `port` is the port's id if the server chose it.
+    async fn delete(&self, client: &Client, attachment: &Attachment, port: Option<Uuid>) -> CallResult<()> {
         let mut topology = self.topology(attachment, "");
         let mut observed = Observed::default();
         if let Some(port) = port {
-            observed.ids.insert(Self::key(attachment).join("port"), port);
-        } else if !self.dialect.keeps_offered_id(Kind::BridgePort) {
-            // Nothing but the chain can be there.
+            observed.ids.insert(Self::key(attachment), port);
+        } else if !self.ids_follow_from_keys() {
+            // No port was found, so only the chain can be there.
             topology = topology.filtered(|entry| matches!(entry.object, Object::Chain(_)));
         }
-        // Rules go with their chain.
+        // The API deletes the rules together with their chain.
         observed.topology = topology.filtered(|entry| !matches!(entry.object, Object::Rule(_)));
-        let plan = midonet::plan(self.name, self.dialect, &Topology::default(), &observed);
+        let plan = midonet::plan(self.site, self.dialect, &Topology::default(), &observed);
         let outcome = execute(client, &plan, 1, &Control::default(), &|_| {}).await;
         outcome.failure.map_or(Ok(()), |failure| Err(failure.source))
     }
 
-    /// The pod's port, wherever the server put it. On 1.x a port that nobody knows the id of is recognised by the mark
-    /// that it was made with, or by what it is bound to.
-    async fn find(
-        &self,
-        client: &Client,
-        attachment: &Attachment,
-    ) -> std::result::Result<Option<Port>, ClientError> {
-        let mark = Namespace::of_site(self.name).id(&Self::key(attachment).join("port"));
-        let id = match (self.dialect.keeps_offered_id(Kind::BridgePort), attachment.port) {
-            (true, _) => Some(mark),
-            (false, known) => known,
+    /// Finds the endpoint's port, by its id if that is known.
+    async fn find(&self, client: &Client, attachment: &Attachment) -> CallResult<Option<Port>> {
+        let id = match self.ids_follow_from_keys() {
+            true => Some(self.key_id(attachment)),
+            false => attachment.port,
         };
         if let Some(id) = id {
             let accept = self.dialect.media_type(Kind::BridgePort);
-            return read(client, &format!("/ports/{id}"), accept).await;
+            return get(client, &format!("/ports/{id}"), accept).await;
         }
         Ok(self.find_all(client, attachment).await?.into_iter().next())
     }
 
-    /// The ports on the bridge that are the pod's: more than one where an answer was lost and the call made again.
-    async fn find_all(
-        &self,
-        client: &Client,
-        attachment: &Attachment,
-    ) -> std::result::Result<Vec<Port>, ClientError> {
-        let mark = Namespace::of_site(self.name).id(&Self::key(attachment).join("port"));
-        let (path, accept) = (
-            format!("/bridges/{}/ports", attachment.bridge_id),
-            self.dialect.collection_media_type(Kind::BridgePort),
-        );
-        let ports: Option<Vec<Port>> = read(client, &path, &accept).await?;
+    /// Finds the endpoint's ports on the bridge, by `vifId` and by binding. There are several if a reply was lost and the
+    /// call repeated.
+    async fn find_all(&self, client: &Client, attachment: &Attachment) -> CallResult<Vec<Port>> {
+        let vif_id = self.key_id(attachment);
+        let path = format!("/bridges/{}/ports", attachment.bridge_id);
+        let accept = self.dialect.collection_media_type(Kind::BridgePort);
+        let ports: Option<Vec<Port>> = get(client, &path, &accept).await?;
         let is_own = |port: &Port| {
             let is_bound = port.host_id == Some(attachment.host)
                 && port.interface_name.as_deref() == Some(&attachment.host_interface);
-            port.vif_id == Some(mark) || is_bound
+            port.vif_id == Some(vif_id) || is_bound
         };
         Ok(ports.unwrap_or_default().into_iter().filter(is_own).collect())
     }
-
-    /// What is not in the API as `connect` made it: nothing when all is well.
-    pub(crate) async fn problems(
-        &self,
-        client: &Client,
-        attachment: &Attachment,
-    ) -> std::result::Result<Vec<String>, ClientError> {
-        let Some(port) = self.find(client, attachment).await? else {
-            return Ok(vec![format!("bridge `{}` has no port for it", attachment.bridge)]);
-        };
-        let mut problems = Vec::new();
-        if port.device_id != Some(attachment.bridge_id) {
-            problems.push(format!("port {} is not on bridge `{}`", port.id, attachment.bridge));
-        }
-        if port.host_id != Some(attachment.host)
-            || port.interface_name.as_deref() != Some(&attachment.host_interface)
-        {
-            problems
-                .push(format!("port {} is not bound to {} of this host", port.id, attachment.host_interface));
-        }
-        Ok(problems)
-    }
 }
 
-/// One read; nothing where there is nothing.
-async fn read<T: for<'a> Deserialize<'a>>(
-    client: &Client,
-    path: &str,
-    accept: &str,
-) -> std::result::Result<Option<T>, ClientError> {
+/// Reads one resource. Returns `None` if it does not exist.
+async fn get<T: for<'a> Deserialize<'a>>(client: &Client, path: &str, accept: &str) -> CallResult<Option<T>> {
     let answer = match client.get(path, accept).await {
         Err(ClientError::Status { status: 404, .. }) => return Ok(None),
         other => other?,
@@ -260,26 +251,4 @@ async fn read<T: for<'a> Deserialize<'a>>(
         url,
         cause: error.to_string(),
     })
-}
-
-/// What the API's refusal means to a runtime: whether trying again may help.
-pub(crate) fn refused(error: &ClientError) -> CniError {
-    let code = match error {
-        ClientError::Unreachable { .. } | ClientError::AnswerLost { .. } => Code::TryAgainLater,
-        ClientError::Status { status, .. } if *status == 429 || *status >= 500 => Code::TryAgainLater,
-        ClientError::Setup(_) => Code::InvalidConfiguration,
-        _ => Code::ApiRefused,
-    };
-    let message = match code {
-        Code::TryAgainLater => "the MidoNet API can't be used now",
-        Code::InvalidConfiguration => "the MidoNet API can't be called",
-        _ => "the MidoNet API refuses",
-    };
-    CniError::new(code, message).details(error.to_string())
-}
-
-impl From<ClientError> for CniError {
-    fn from(error: ClientError) -> CniError {
-        refused(&error)
-    }
 }

@@ -1,4 +1,4 @@
-//! The verbs on a made-up kernel of two namespaces, in which any verb can be made to fail.
+//! The operations on a simulated kernel with two namespaces. A test can let any operation fail.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,8 +18,8 @@ pub(crate) struct World {
     pub(crate) host: Space,
     pub(crate) container: Space,
     pub(crate) next: u32,
-    pub(crate) verbs: u32,
-    /// Which verb fails, counted from 1.
+    pub(crate) operations: u32,
+    /// The number of the operation that fails, counted from 1.
     pub(crate) fails: Option<u32>,
 }
 
@@ -29,12 +29,12 @@ pub(crate) struct Space {
     pub(crate) addresses: Vec<(u32, IpNet)>,
     pub(crate) routes: Vec<KernelRoute>,
     pub(crate) parameters: BTreeMap<String, String>,
-    /// By link, its other end in the other namespace.
-    pairs: BTreeMap<u32, u32>,
+    /// The peer of each veth end.
+    peers: BTreeMap<u32, u32>,
 }
 
 impl World {
-    /// What tests compare: nothing of indexes that were used up.
+    /// Returns what tests compare.
     pub(crate) fn shape(&self) -> Shape {
         let links = |space: &Space| space.links.values().cloned().collect();
         let mut routes = self.container.routes.clone();
@@ -50,25 +50,25 @@ impl World {
     }
 }
 
-/// One namespace of a world that several hold.
+/// One of the two namespaces.
 pub(crate) struct Fake {
     pub(crate) world: Rc<RefCell<World>>,
     pub(crate) is_host: bool,
 }
 
 impl Fake {
-    fn verb<T>(
+    fn operation<T>(
         &mut self,
         name: &str,
         act: impl FnOnce(&mut World, bool) -> Result<T, i32>,
     ) -> Result<T, NetlinkError> {
         let mut world = self.world.borrow_mut();
-        world.verbs += 1;
+        world.operations += 1;
         let refused = |number| NetlinkError::Refused {
-            verb: name.to_owned(),
+            operation: name.to_owned(),
             source: io::Error::from_raw_os_error(number),
         };
-        if world.fails == Some(world.verbs) {
+        if world.fails == Some(world.operations) {
             return Err(refused(105));
         }
         act(&mut world, self.is_host).map_err(refused)
@@ -79,7 +79,9 @@ impl Fake {
         name: &str,
         act: impl FnOnce(&mut Space) -> Result<T, i32>,
     ) -> Result<T, NetlinkError> {
-        self.verb(name, |world, is_host| act(if is_host { &mut world.host } else { &mut world.container }))
+        self.operation(name, |world, is_host| {
+            act(if is_host { &mut world.host } else { &mut world.container })
+        })
     }
 }
 
@@ -89,7 +91,7 @@ impl Netlink for Fake {
     }
 
     fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError> {
-        self.verb("add_pair", |world, _| {
+        self.operation("add_pair", |world, _| {
             let taken = |space: &Space, name: &str| space.links.values().any(|link| link.name == name);
             if taken(&world.container, pair.name) || taken(&world.host, pair.peer) {
                 return Err(17);
@@ -105,17 +107,17 @@ impl Netlink for Fake {
             };
             world.container.links.insert(own, link(own, pair.name, pair.mac));
             world.host.links.insert(peer, link(peer, pair.peer, pair.peer_mac));
-            world.container.pairs.insert(own, peer);
-            world.host.pairs.insert(peer, own);
+            world.container.peers.insert(own, peer);
+            world.host.peers.insert(peer, own);
             Ok(())
         })
     }
 
     fn remove(&mut self, index: u32) -> Result<(), NetlinkError> {
-        self.verb("remove", |world, is_host| {
+        self.operation("remove", |world, is_host| {
             let World { host, container, .. } = world;
             let (here, there) = if is_host { (host, container) } else { (container, host) };
-            let peer = here.pairs.get(&index).copied();
+            let peer = here.peers.get(&index).copied();
             for (space, index) in [(here, Some(index)), (there, peer)] {
                 let Some(index) = index else { continue };
                 space.links.remove(&index);

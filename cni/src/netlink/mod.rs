@@ -1,4 +1,4 @@
-//! The network of one namespace as nine verbs, and what ADD, DEL and CHECK do with them (`veth`).
+//! The links, addresses and routes of one network namespace, as nine operations.
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -16,13 +16,13 @@ pub(crate) use thread::NetworkThread;
 
 use crate::protocol::error::{CniError, Code};
 
-/// A failed verb.
+/// A failed operation.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NetlinkError {
     /// The kernel refuses.
-    #[error("{verb}: {source}")]
-    Refused { verb: String, source: std::io::Error },
-    /// An interface is in the way.
+    #[error("{operation} failed")]
+    Refused { operation: String, source: std::io::Error },
+    /// An interface of another owner uses the name, or somebody removed an interface meanwhile.
     #[error("{0}")]
     Conflict(String),
 }
@@ -31,8 +31,9 @@ impl From<NetlinkError> for CniError {
     fn from(error: NetlinkError) -> CniError {
         match error {
             NetlinkError::Conflict(message) => CniError::new(Code::InvalidEnvironment, message),
-            other => CniError::new(Code::Netlink, "the container's network can't be changed")
-                .details(other.to_string()),
+            refused => {
+                CniError::new(Code::Netlink, "the container's network can't be changed").caused_by(refused)
+            }
         }
     }
 }
@@ -48,18 +49,18 @@ pub(crate) struct Link {
     pub(crate) alias: String,
 }
 
-/// A veth pair: one end in the namespace that it is made in, the other in the plugin's own, made at once.
+/// A veth pair: one end in the namespace that it is made in, the peer in the plugin's own. Both are made in one step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VethPair<'a> {
     pub(crate) name: &'a str,
     pub(crate) mac: MacAddress,
     pub(crate) mtu: u16,
-    /// The end in the plugin's own namespace.
+    /// The name of the peer, in the plugin's own namespace.
     pub(crate) peer: &'a str,
     pub(crate) peer_mac: MacAddress,
 }
 
-/// What is changed about an interface.
+/// A change of an interface. An absent field stays as it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LinkChange<'a> {
     pub(crate) name: Option<&'a str>,
@@ -73,11 +74,11 @@ pub(crate) struct LinkChange<'a> {
 pub(crate) struct KernelRoute {
     pub(crate) destination: IpNet,
     pub(crate) gateway: Option<IpAddr>,
-    /// The interface it leads out by.
+    /// The index of the output interface.
     pub(crate) index: u32,
-    /// The kernel made it, with an address.
+    /// True if the kernel made it, together with an address.
     pub(crate) automatic: bool,
-    /// All that the kernel said of it: what is put back is what was there.
+    /// The kernel's own message, so that a restored route is the same in every attribute.
     message: Option<::rtnetlink::packet_route::route::RouteMessage>,
 }
 
@@ -92,24 +93,24 @@ impl KernelRoute {
     }
 }
 
-/// The verbs, in one namespace. What is there already, or gone already, is no error.
+/// The operations on one namespace. To add what exists, or to remove what does not exist, is no error.
 pub(crate) trait Netlink {
-    /// The interface of this name.
+    /// Returns the interface of this name.
     fn link(&mut self, name: &str) -> Result<Option<Link>, NetlinkError>;
     /// Makes a veth pair, both ends down.
     fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError>;
-    /// Removes an interface; with one end of a pair goes the other.
+    /// Removes an interface. The kernel removes the peer of a veth end with it.
     fn remove(&mut self, index: u32) -> Result<(), NetlinkError>;
     /// Changes an interface.
     fn change(&mut self, index: u32, change: LinkChange<'_>) -> Result<(), NetlinkError>;
-    /// The addresses of an interface, without those that the kernel gave it.
+    /// Returns the addresses of an interface, without link-local ones.
     fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, NetlinkError>;
     /// Adds an address.
     fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), NetlinkError>;
-    /// The unicast routes of the main table.
+    /// Returns the unicast routes of the main table.
     fn routes(&mut self) -> Result<Vec<KernelRoute>, NetlinkError>;
     /// Adds a route.
     fn add_route(&mut self, route: &KernelRoute) -> Result<(), NetlinkError>;
-    /// Sets a parameter below `/proc/sys/net`; one that this kernel does not have is passed over.
+    /// Sets a parameter below `/proc/sys/net`. A parameter that this kernel does not have is skipped.
     fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError>;
 }

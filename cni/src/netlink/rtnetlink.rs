@@ -1,6 +1,7 @@
-//! The verbs over rtnetlink: one socket for each namespace, which stays in the namespace that it was opened in.
+//! The operations over rtnetlink. A socket stays in the namespace in which it was opened.
 
 use std::io;
+use std::rc::Rc;
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -17,24 +18,24 @@ use tokio::runtime::Runtime;
 use super::namespace::Namespace;
 use super::{KernelRoute, Link, LinkChange, Netlink, NetlinkError, VethPair};
 
-/// Error numbers of the kernel that are no errors here.
+/// The kernel's error number: no such device.
 const NO_DEVICE: i32 = 19;
+/// The kernel's error number: the object exists.
 const EXISTS: i32 = 17;
 
-/// One namespace of the kernel's.
+/// One namespace of the kernel.
 pub(super) struct Kernel {
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
     handle: Handle,
     namespace: Namespace,
-    /// Where the other end of a pair goes.
+    /// The plugin's own namespace, for the peer of a veth pair.
     host: Namespace,
 }
 
 impl Kernel {
-    /// Opens a socket in the namespace, moving the calling thread there. `host` is the namespace of the plugin.
-    pub(super) fn open(namespace: Namespace, host: &Namespace) -> io::Result<Kernel> {
+    /// Moves the calling thread into the namespace, and opens a socket there. `host` is the plugin's own namespace.
+    pub(super) fn open(runtime: Rc<Runtime>, namespace: Namespace, host: &Namespace) -> io::Result<Kernel> {
         namespace.enter()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let handle = runtime.block_on(async {
             let (connection, handle, _) = rtnetlink::new_connection()?;
             tokio::spawn(connection);
@@ -45,26 +46,26 @@ impl Kernel {
 
     fn list<T>(
         &self,
-        verb: impl FnOnce() -> String,
+        operation: impl FnOnce() -> String,
         stream: impl Stream<Item = Result<T, rtnetlink::Error>>,
     ) -> Result<Vec<T>, NetlinkError> {
-        self.runtime.block_on(stream.try_collect()).map_err(|error| refused(verb(), error))
+        self.runtime.block_on(stream.try_collect()).map_err(|error| refused(operation(), error))
     }
 
     fn run(
         &self,
-        verb: impl FnOnce() -> String,
+        operation: impl FnOnce() -> String,
         fine: &[i32],
         request: impl Future<Output = Result<(), rtnetlink::Error>>,
     ) -> Result<(), NetlinkError> {
         match self.runtime.block_on(request) {
             Err(error) if number_of(&error).is_some_and(|number| fine.contains(&number)) => Ok(()),
-            other => other.map_err(|error| refused(verb(), error)),
+            other => other.map_err(|error| refused(operation(), error)),
         }
     }
 }
 
-/// The kernel's error number, if it is its error.
+/// Returns the kernel's error number, if the error comes from the kernel.
 fn number_of(error: &rtnetlink::Error) -> Option<i32> {
     match error {
         rtnetlink::Error::NetlinkError(message) => message.code.map(|code| code.get().abs()),
@@ -72,12 +73,12 @@ fn number_of(error: &rtnetlink::Error) -> Option<i32> {
     }
 }
 
-fn refused(verb: String, error: rtnetlink::Error) -> NetlinkError {
+fn refused(operation: String, error: rtnetlink::Error) -> NetlinkError {
     let source = match number_of(&error) {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::other(error.to_string()),
     };
-    NetlinkError::Refused { verb, source }
+    NetlinkError::Refused { operation, source }
 }
 
 impl Netlink for Kernel {
@@ -86,7 +87,7 @@ impl Netlink for Kernel {
         match self.runtime.block_on(found.next()) {
             Some(Ok(message)) => Ok(Some(link_of(&message))),
             Some(Err(error)) if number_of(&error) == Some(NO_DEVICE) => Ok(None),
-            Some(Err(error)) => Err(refused(format!("looking for {name}"), error)),
+            Some(Err(error)) => Err(refused(format!("looking up {name}"), error)),
             None => Ok(None),
         }
     }
@@ -103,13 +104,13 @@ impl Netlink for Kernel {
             .address(pair.mac.0.to_vec())
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .build();
-        let verb = || format!("making {} and {}", pair.name, pair.peer);
-        self.run(verb, &[], self.handle.link().add(message).execute())
+        let operation = || format!("making {} and {}", pair.name, pair.peer);
+        self.run(operation, &[], self.handle.link().add(message).execute())
     }
 
     fn remove(&mut self, index: u32) -> Result<(), NetlinkError> {
-        let verb = || format!("removing interface {index}");
-        self.run(verb, &[NO_DEVICE], self.handle.link().del(index).execute())
+        let operation = || format!("removing interface {index}");
+        self.run(operation, &[NO_DEVICE], self.handle.link().del(index).execute())
     }
 
     fn change(&mut self, index: u32, change: LinkChange<'_>) -> Result<(), NetlinkError> {
@@ -128,13 +129,14 @@ impl Netlink for Kernel {
             Some(false) => message.down(),
             None => message,
         };
-        let verb = || format!("changing interface {index} ({change:?})");
-        self.run(verb, &[], self.handle.link().change(message.build()).execute())
+        let operation = || format!("changing interface {index} ({change:?})");
+        self.run(operation, &[], self.handle.link().change(message.build()).execute())
     }
 
     fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, NetlinkError> {
-        let verb = || format!("listing the addresses of interface {index}");
-        let found = self.list(verb, self.handle.address().get().set_link_index_filter(index).execute())?;
+        let operation = || format!("listing the addresses of interface {index}");
+        let found =
+            self.list(operation, self.handle.address().get().set_link_index_filter(index).execute())?;
         let own = found.iter().filter(|message| message.header.scope != AddressScope::Link);
         let address = |message: &rtnetlink::packet_route::address::AddressMessage| {
             let local = message.attributes.iter().find_map(|attribute| match attribute {
@@ -152,7 +154,7 @@ impl Netlink for Kernel {
 
     fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), NetlinkError> {
         let request = self.handle.address().add(index, address.addr(), address.prefix_len());
-        self.run(|| format!("giving interface {index} {address}"), &[EXISTS], request.execute())
+        self.run(|| format!("adding {address} to interface {index}"), &[EXISTS], request.execute())
     }
 
     fn routes(&mut self) -> Result<Vec<KernelRoute>, NetlinkError> {
@@ -161,7 +163,7 @@ impl Netlink for Kernel {
         let v6 = RouteMessageBuilder::<std::net::Ipv6Addr>::new().build();
         for wanted in [v4, v6] {
             let found =
-                self.list(|| "listing routes".to_owned(), self.handle.route().get(wanted).execute())?;
+                self.list(|| "listing the routes".to_owned(), self.handle.route().get(wanted).execute())?;
             routes.extend(found.into_iter().filter_map(route_of));
         }
         Ok(routes)
@@ -169,18 +171,18 @@ impl Netlink for Kernel {
 
     fn add_route(&mut self, route: &KernelRoute) -> Result<(), NetlinkError> {
         let message = route.message.clone().unwrap_or_else(|| message_of(route));
-        let verb = || format!("adding the route to {} by {:?}", route.destination, route.gateway);
-        self.run(verb, &[EXISTS], self.handle.route().add(message).execute())
+        let operation = || format!("adding the route to {} by {:?}", route.destination, route.gateway);
+        self.run(operation, &[EXISTS], self.handle.route().add(message).execute())
     }
 
     fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError> {
         let path = format!("/proc/sys/net/{name}");
-        // The files there are those of the namespace that the thread is in.
+        // The thread's namespace decides which parameters these files hold.
         let written = self.namespace.enter().and_then(|()| std::fs::write(&path, value));
         match written {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => {
-                other.map_err(|source| NetlinkError::Refused { verb: format!("writing {path}"), source })
+                other.map_err(|source| NetlinkError::Refused { operation: format!("writing {path}"), source })
             }
         }
     }
@@ -206,7 +208,7 @@ fn link_of(message: &LinkMessage) -> Link {
     link
 }
 
-/// A unicast route of the main table by one interface.
+/// Reads a unicast route of the main table that has one output interface.
 fn route_of(mut message: RouteMessage) -> Option<KernelRoute> {
     let header = &message.header;
     if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
@@ -234,7 +236,7 @@ fn route_of(mut message: RouteMessage) -> Option<KernelRoute> {
         }
     }
     let automatic = header.protocol == RouteProtocol::Kernel;
-    // What the kernel only tells, and does not take back.
+    // The kernel reports these, and refuses them in a request.
     message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_)));
     message.header.flags = rtnetlink::packet_route::route::RouteFlags::empty()
         | (message.header.flags & rtnetlink::packet_route::route::RouteFlags::Onlink);

@@ -1,4 +1,4 @@
-//! What a runtime asks for: the verb and its parameters, from the environment.
+//! The request of a runtime: the verb and its parameters, from the environment.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use midoform_compiler::values::MacAddress;
 
 use crate::protocol::error::{CniError, Code, Result};
 
-/// A verb.
+/// A verb of CNI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Add,
@@ -35,34 +35,34 @@ impl Verb {
     pub(crate) fn parse(text: &str) -> Result<Verb> {
         let all = [Verb::Add, Verb::Del, Verb::Check, Verb::Gc, Verb::Status, Verb::Version];
         all.into_iter().find(|verb| verb.name() == text).ok_or_else(|| {
-            CniError::new(Code::InvalidEnvironment, format!("unknown CNI_COMMAND: {text}"))
-                .details("ADD, DEL, CHECK, GC, STATUS and VERSION exist")
+            CniError::new(Code::InvalidEnvironment, format!("CNI_COMMAND is `{text}`, which is no verb"))
+                .hint("the verbs are ADD, DEL, CHECK, GC, STATUS and VERSION")
         })
     }
 }
 
-/// Where one reads the environment.
+/// Reads a variable of the environment.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// One interface of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// The runtime's id of the container.
+    /// The container's id in the runtime.
     pub(crate) container: String,
-    /// The interface in it.
+    /// The interface's name in the container.
     pub(crate) interface: String,
 }
 
-/// What comes with ADD, DEL and CHECK.
+/// The parameters of ADD, DEL and CHECK.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) endpoint: Endpoint,
-    /// The container's network namespace; DEL may have none.
+    /// The path of the container's network namespace. DEL may come without one.
     pub(crate) namespace: Option<PathBuf>,
     pub(crate) arguments: Arguments,
 }
 
-/// `CNI_ARGS`, as far as they mean anything here.
+/// The parts of `CNI_ARGS` that midonet-cni uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// `K8S_POD_NAMESPACE`.
@@ -76,7 +76,7 @@ pub(crate) struct Arguments {
 }
 
 impl Request {
-    /// Reads the environment of ADD (`needs_namespace`), DEL and CHECK.
+    /// Reads the environment. ADD and CHECK need a namespace.
     pub(crate) fn read(variables: Variables<'_>, needs_namespace: bool) -> Result<Request> {
         let wrong = |name: &str, problem: &str| {
             Err(CniError::new(Code::InvalidEnvironment, format!("{name} {problem}")))
@@ -101,7 +101,7 @@ impl Request {
     }
 }
 
-/// A namespace by path, by `fd:N`, or by the id of a process.
+/// The path of a namespace that is named by path, by `fd:N`, or by the id of a process.
 fn namespace_path(text: &str) -> PathBuf {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.strip_prefix("fd:") {
@@ -111,10 +111,10 @@ fn namespace_path(text: &str) -> PathBuf {
     }
 }
 
-/// The longest container id that is taken: long enough for any runtime's, short enough for a key in the store.
+/// The longest container id: long enough for every runtime, short enough for a key in the store.
 const LONGEST_CONTAINER: usize = 256;
 
-/// What is wrong with a container id (specification: letters, digits, `_`, `.`, `-`, the first no sign).
+/// Says what is wrong with a container id, by the specification's rules. A network's name has the same rules.
 pub(crate) fn container_problem(id: &str) -> Option<&'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     if id.len() > LONGEST_CONTAINER {
@@ -122,29 +122,30 @@ pub(crate) fn container_problem(id: &str) -> Option<&'static str> {
     }
     let starts_well = id.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let is_well = starts_well && id.bytes().all(allowed);
-    (!is_well).then_some("may have letters, digits, `_`, `.` and `-`, and begins with a letter or a digit")
+    (!is_well)
+        .then_some("must begin with a letter or a digit, and may have only letters, digits, `_`, `.` and `-`")
 }
 
-/// What is wrong with an interface's name (the kernel's rules).
+/// Says what is wrong with an interface's name, by the kernel's rules.
 pub(crate) fn interface_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.len() > 15 {
-        return Some("has to have 1 to 15 characters");
+        return Some("must have 1 to 15 characters");
     }
     if name == "." || name == ".." {
-        return Some("is a name that the kernel does not take");
+        return Some("is a name that the kernel refuses");
     }
     let bad = |c: char| matches!(c, '/' | ':' | '%') || c.is_whitespace() || c.is_control();
-    name.chars().any(bad).then_some("may have no `/`, `:`, `%` and no spaces")
+    name.chars().any(bad).then_some("must not have `/`, `:`, `%` or spaces")
 }
 
 impl Arguments {
-    /// Reads `KEY=VALUE;KEY=VALUE`. Keys that nobody here knows are an error unless `IgnoreUnknown` is true.
+    /// Reads `KEY=VALUE;KEY=VALUE`. An unknown key is an error, unless `IgnoreUnknown` is true.
     pub(crate) fn parse(text: &str) -> Result<Arguments> {
-        let wrong = |problem: String| CniError::new(Code::InvalidEnvironment, format!("CNI_ARGS: {problem}"));
+        let wrong = |problem: String| CniError::new(Code::InvalidEnvironment, format!("CNI_ARGS {problem}"));
         let mut pairs = BTreeMap::new();
         for pair in text.split(';').filter(|pair| !pair.trim().is_empty()) {
             let (key, value) =
-                pair.split_once('=').ok_or_else(|| wrong(format!("`{pair}` is not KEY=VALUE")))?;
+                pair.split_once('=').ok_or_else(|| wrong(format!("has `{pair}`, which is not KEY=VALUE")))?;
             pairs.insert(key.trim(), value.trim());
         }
         let mut arguments = Arguments::default();
@@ -157,17 +158,19 @@ impl Arguments {
                 "K8S_POD_NAME" => arguments.pod_name = filled(value),
                 "K8S_POD_INFRA_CONTAINER_ID" | "K8S_POD_UID" => {}
                 "IP" if !value.is_empty() => {
-                    let problem = || wrong(format!("IP={value} is not an address"));
+                    let problem = || wrong(format!("has IP={value}, which is not an address"));
                     arguments.address = Some(address_of(value).ok_or_else(problem)?);
                 }
                 "MAC" if !value.is_empty() => {
-                    let mac = mac_of(value).map_err(|problem| wrong(format!("MAC={value}: {problem}")))?;
+                    let mac = mac_of(value)
+                        .map_err(|problem| wrong(format!("has MAC={value}, which {problem}")))?;
                     arguments.mac = Some(mac);
                 }
                 "IP" | "MAC" => {}
                 _ if ignores => {}
                 _ => {
-                    return Err(wrong(format!("unknown key `{key}`")).details("IgnoreUnknown=1 lets it pass"));
+                    return Err(wrong(format!("has the unknown key `{key}`"))
+                        .hint("with IgnoreUnknown=1 it is ignored"));
                 }
             }
         }
@@ -179,19 +182,20 @@ fn filled(value: &str) -> Option<String> {
     Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
-/// A MAC address that an interface can have.
+/// Reads a MAC address that an interface can have. The error completes the sentence "The address …".
 pub(crate) fn mac_of(text: &str) -> std::result::Result<MacAddress, String> {
-    let mac: MacAddress = text.to_ascii_lowercase().replace('-', ":").parse()?;
+    let mac: MacAddress =
+        text.to_ascii_lowercase().replace('-', ":").parse().map_err(|_| "is not a MAC address".to_owned())?;
     if mac.0[0] & 1 == 1 {
-        return Err("that is the address of a group".to_owned());
+        return Err("is the address of a multicast group".to_owned());
     }
     if mac.0 == [0; 6] {
-        return Err("no interface can have that".to_owned());
+        return Err("no interface can have".to_owned());
     }
     Ok(mac)
 }
 
-/// An address, with or without a prefix length.
+/// Reads an address, with or without a prefix length.
 pub(crate) fn address_of(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().or_else(|| text.parse::<IpNet>().ok().map(|network| network.addr()))
 }

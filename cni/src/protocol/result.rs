@@ -1,6 +1,6 @@
-//! The result of ADD in the form of every version, and the result of the plugin before this one.
+//! The result of ADD in the form of each version, and `prevResult`, the result of the previous plugin.
 //!
-//! Within midonet-cni a result has the form of 1.1.0. What it does not know of a `prevResult` is passed on.
+//! Within midonet-cni a result has the form of 1.1.0. Unknown fields of a `prevResult` are passed on.
 
 use std::net::IpAddr;
 
@@ -34,7 +34,7 @@ pub(crate) struct Interface {
     pub(crate) mac: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mtu: Option<u32>,
-    /// The network namespace; none on the host.
+    /// The path of the network namespace. Empty on the host.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) sandbox: String,
     #[serde(flatten)]
@@ -47,7 +47,7 @@ pub(crate) struct Address {
     pub(crate) address: IpNet,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gateway: Option<IpAddr>,
-    /// The interface, by its place in the list.
+    /// The interface, as an index into the list of interfaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) interface: Option<usize>,
     #[serde(flatten)]
@@ -60,7 +60,7 @@ pub(crate) struct Route {
     pub(crate) dst: IpNet,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gw: Option<IpAddr>,
-    /// What 1.1.0 added: `mtu`, `advmss`, `priority`, `table`, `scope`.
+    /// The fields that 1.1.0 added: `mtu`, `advmss`, `priority`, `table`, `scope`.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
@@ -88,7 +88,7 @@ impl Dns {
 const NEW_ROUTE_FIELDS: [&str; 5] = ["mtu", "advmss", "priority", "table", "scope"];
 
 impl CniResult {
-    /// The result in a version's form.
+    /// Returns the result in a version's form.
     pub(crate) fn document(&self, version: Version) -> Result<String> {
         let mut document = match version {
             Version::V0_1_0 | Version::V0_2_0 => self.oldest_form(),
@@ -109,12 +109,12 @@ impl CniResult {
         Ok(document.to_string())
     }
 
-    /// 0.1.0 and 0.2.0: one address of each family, its routes beside it, no interfaces.
+    /// The form of 0.1.0 and 0.2.0: one address of each family, with its routes, and no interfaces.
     fn oldest_form(&self) -> Value {
         let mut document = Map::new();
         for (name, is_of_family) in [("ip4", true), ("ip6", false)] {
             let mut ips = self.ips.iter().filter(|ip| ip.address.addr().is_ipv4() == is_of_family);
-            // Of several, the last is the one that this plugin gave.
+            // This plugin adds its address last.
             let Some(ip) = ips.next_back() else { continue };
             let mut shown = Map::new();
             shown.insert("ip".to_owned(), json!(ip.address));
@@ -130,9 +130,10 @@ impl CniResult {
         Value::Object(document)
     }
 
-    /// Reads a `prevResult`: in the form of its own version, or of the network's where it names none.
+    /// Reads a `prevResult` in the form of its own version, or of the network's if it names none.
     pub(crate) fn parse(previous: &Value, network: Version) -> Result<CniResult> {
-        let wrong = |problem: String| CniError::new(Code::Decoding, format!("prevResult: {problem}"));
+        let wrong =
+            |problem: String| CniError::new(Code::Decoding, format!("prevResult can't be used: {problem}"));
         let named = previous.get("cniVersion").and_then(Value::as_str);
         let version = named.map_or(Ok(network), Version::parse)?;
         if version <= Version::V0_2_0 {
@@ -147,7 +148,7 @@ impl CniResult {
         if let Some(bad) =
             result.ips.iter().find_map(|ip| ip.interface.filter(|at| *at >= result.interfaces.len()))
         {
-            return Err(wrong(format!("an address names interface {bad}, and there is none")));
+            return Err(wrong(format!("an address names interface {bad}, which does not exist")));
         }
         Ok(result)
     }
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_back() {
+    fn a_result_that_was_written_can_be_read() {
         for version in Version::ALL {
             let text = sample().document(version).unwrap();
             let read = CniResult::parse(&serde_json::from_str(&text).unwrap(), version).unwrap();
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_passed_on() {
+    fn unknown_fields_are_passed_on() {
         let previous = json!({
             "cniVersion": "1.0.0",
             "interfaces": [{"name": "x", "vendor": 1}],
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_an_error_with_its_place() {
+    fn an_invalid_result_is_an_error_that_names_the_place() {
         for (previous, word) in [
             (json!({"ips": [{"address": "10.0.0.300/8"}]}), "prevResult"),
             (json!({"ips": [{"address": "10.0.0.3/8", "interface": 2}]}), "interface 2"),

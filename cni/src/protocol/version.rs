@@ -1,4 +1,4 @@
-//! VERSION, and what differs between the specification's versions.
+//! The versions of the CNI specification, and the answer to VERSION.
 
 use serde_json::json;
 
@@ -42,7 +42,7 @@ impl Version {
         }
     }
 
-    /// The version with this name; none is 0.1.0, as in the reference implementation.
+    /// Returns the version of this name. An empty name is 0.1.0, as in the reference implementation.
     pub(crate) fn parse(text: &str) -> Result<Version> {
         if text.is_empty() {
             return Ok(Version::V0_1_0);
@@ -51,11 +51,11 @@ impl Version {
         found.ok_or_else(|| {
             let known = Version::ALL.map(Version::as_str).join(", ");
             CniError::new(Code::IncompatibleVersion, format!("CNI version `{text}` is not supported"))
-                .details(format!("midonet-cni speaks {known}"))
+                .hint(format!("midonet-cni supports {known}"))
         })
     }
 
-    /// Refuses a verb that this version does not have.
+    /// Fails if this version does not have the verb.
     pub(crate) fn check_verb(self, verb: Verb) -> Result<()> {
         let since = match verb {
             Verb::Add | Verb::Del | Verb::Version => Version::V0_1_0,
@@ -66,7 +66,7 @@ impl Version {
             return Ok(());
         }
         let message = format!(
-            "{} needs CNI version {}, and this network has {}",
+            "{} needs CNI version {}, and this network's configuration has {}",
             verb.name(),
             since.as_str(),
             self.as_str()
@@ -75,7 +75,7 @@ impl Version {
     }
 }
 
-/// The answer to VERSION. What the runtime sends is often empty, and its environment made up.
+/// Returns the answer to VERSION. A runtime often sends nothing, or an environment of dummy values.
 pub(crate) fn document(standard_input: &str) -> String {
     let asked = serde_json::from_str::<serde_json::Value>(standard_input).ok();
     let asked = asked.as_ref().and_then(|asked| asked.get("cniVersion")).and_then(serde_json::Value::as_str);

@@ -1,52 +1,52 @@
-//! The lock that keeps two runs from working on one endpoint at the same time.
+//! The lock of an endpoint: one verb at a time works on one interface of one container.
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use midoform_store::ipam::Owner;
 use uuid::Uuid;
 
-use super::journal::file_name;
+use super::journal::release_name;
 use crate::protocol::error::{CniError, Code, Result};
 
-/// One verb at a time for one interface of one container: held until dropped, or until the process ends.
+/// Held until it is dropped, or until the process ends.
 pub(crate) struct EndpointLock {
-    _file: std::fs::File,
+    _file: File,
 }
 
 impl EndpointLock {
-    /// Waits for its turn.
+    /// Acquires the lock, waiting at most `longest`.
     pub(crate) async fn acquire(
         state: &Path,
         host: Uuid,
         owner: &Owner,
-        patience: Duration,
+        longest: Duration,
     ) -> Result<EndpointLock> {
         let folder = state.join("turns");
-        let failed = |error: std::io::Error| CniError::file(&folder, &error);
-        // A few files for all: a file for each container would stay behind, or be removed under somebody's feet.
-        let name = file_name(host, owner);
+        // Endpoints share a few files. A file for each would stay behind, or be removed while another run locks it.
+        let name = release_name(host, owner);
         let path = folder.join(name.get(..2).unwrap_or("00"));
-        let open = || std::fs::File::options().create(true).truncate(false).write(true).open(&path);
-        let file = match open() {
+        let open = || File::options().create(true).truncate(false).write(true).open(&path);
+        let opened = match open() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(&folder).map_err(failed)?;
-                open().map_err(failed)?
+                std::fs::create_dir_all(&folder).and_then(|()| open())
             }
-            other => other.map_err(failed)?,
+            other => other,
         };
-        let end = std::time::Instant::now() + patience;
+        let file = opened.map_err(|error| CniError::file(&folder, error))?;
+        let end = Instant::now() + longest;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(EndpointLock { _file: file }),
-                Err(std::fs::TryLockError::WouldBlock) if std::time::Instant::now() < end => {
+                Err(TryLockError::WouldBlock) if Instant::now() < end => {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
-                Err(std::fs::TryLockError::WouldBlock) => {
-                    let message = format!("another run for {owner} does not end");
+                Err(TryLockError::WouldBlock) => {
+                    let message = format!("another run of midonet-cni for {owner} has not ended");
                     return Err(CniError::new(Code::TryAgainLater, message));
                 }
-                Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::Error(error)) => return Err(CniError::file(&folder, error)),
             }
         }
     }

@@ -1,39 +1,34 @@
-//! The API's token of an earlier run, in a file that only its owner can read: it saves a login a run.
+//! The API's token of an earlier run, in a file that only its owner can read. It saves each run a login.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
+use super::hashed_name;
 use crate::config::Login;
 
-/// The file for one login at one API: another password is another file, so that a changed one is used at once.
+/// The file of one login at one API. Another password has another file, so a changed password takes effect at once.
 fn path(state: &Path, url: &str, login: &Login) -> PathBuf {
-    let mut hash = Sha256::new();
-    for part in [Some(url), login.username.as_deref(), login.password.as_deref(), login.project.as_deref()] {
-        hash.update(part.unwrap_or_default().as_bytes());
-        hash.update([0]);
-    }
-    state.join(format!("token-{}", hex::encode(&hash.finalize()).get(..16).unwrap_or_default()))
+    let parts = [Some(url), login.username.as_deref(), login.password.as_deref(), login.project.as_deref()];
+    state.join(format!("token-{}", hashed_name(parts.map(Option::unwrap_or_default), 16)))
 }
 
-/// The token, if there is one that nobody else can have read or written.
+/// Returns the kept token, if there is one that no other user can have read or written.
 pub(crate) fn read(state: &Path, url: &str, login: &Login) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
     let path = path(state, url, login);
     let metadata = std::fs::symlink_metadata(&path).ok()?;
     let is_safe = metadata.is_file() && metadata.mode() & 0o077 == 0 && metadata.len() < 64 * 1024;
     if !is_safe {
-        tracing::warn!(path = %path.display(), "not a file that only its owner can read: the token in it is not used");
+        tracing::warn!(path = %path.display(), "other users can read or write the token file: the token is not used");
         return None;
     }
     std::fs::read_to_string(&path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// Keeps a token.
+/// Keeps a token for the next run.
 pub(crate) fn write(state: &Path, url: &str, login: &Login, token: &str) -> io::Result<()> {
     std::fs::create_dir_all(state)?;
-    // Temporary files are their owner's alone.
+    // Only the owner can read a temporary file.
     let mut file = tempfile::Builder::new().prefix(".token-").tempfile_in(state)?;
     file.write_all(token.as_bytes())?;
     file.persist(path(state, url, login)).map(drop).map_err(|error| error.error)
@@ -44,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_its_owner_s_alone() {
+    fn a_token_that_others_can_read_is_not_used() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let login =

@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::backend::Backend;
 use crate::protocol::error::{CniError, Code, Result};
-use crate::tenant::note_grown;
+use crate::tenant::growth::note_added_bridges;
 use crate::tenant::peers::{TenantAndPeers, linked, part_of};
 
 /// The number of calls that may be under way at a time.
@@ -44,7 +44,7 @@ struct TenantGoal<'a> {
     /// True if the store says that no pod is attached yet.
     is_new: bool,
     /// The objects that its peers would have without it.
-    others: Topology,
+    peers_alone: Topology,
     compiled: Compiled,
     provider: Reference,
 }
@@ -78,13 +78,13 @@ pub(crate) async fn ensure(
     }
 }
 
-/// What the tenant is given, and its links with its peers; of all others what the store says.
+/// Returns the allocations of the tenant and of its links as compiled, and all others as stored.
 fn own_part(stored: &Allocations, compiled: &Allocations, tenant: &str) -> Allocations {
-    let is_its_own = |pair: &String| pair.split('/').any(|name| name == tenant);
+    let is_own = |pair: &String| pair.split('/').any(|name| name == tenant);
     let mut now = stored.clone();
-    now.peers.retain(|pair, _| !is_its_own(pair));
+    now.peers.retain(|pair, _| !is_own(pair));
     now.peers.extend(
-        compiled.peers.iter().filter(|(pair, _)| is_its_own(pair)).map(|(pair, link)| (pair.clone(), *link)),
+        compiled.peers.iter().filter(|(pair, _)| is_own(pair)).map(|(pair, link)| (pair.clone(), *link)),
     );
     if let Some(own) = compiled.tenants.get(tenant) {
         now.tenants.insert(tenant.to_owned(), own.clone());
@@ -92,17 +92,18 @@ fn own_part(stored: &Allocations, compiled: &Allocations, tenant: &str) -> Alloc
     now
 }
 
-/// A peer that was given something else than its spec says is being changed by somebody.
-fn refuse_in_flux(stored: &Allocations, compiled: &Allocations, peer: &str) -> Result<()> {
-    let given = |allocations: &Allocations| {
-        let given = allocations.tenants.get(peer)?;
-        Some((given.link, given.bridges.clone(), given.grown.clone()))
+/// Fails if a peer's allocations differ from its spec: a change of the peer did not end.
+fn check_peer_is_settled(stored: &Allocations, compiled: &Allocations, peer: &str) -> Result<()> {
+    let allocated = |allocations: &Allocations| {
+        let entry = allocations.tenants.get(peer)?;
+        Some((entry.link, entry.bridges.clone(), entry.grown.clone()))
     };
-    if given(stored) == given(compiled) {
+    if allocated(stored) == allocated(compiled) {
         return Ok(());
     }
-    let message = format!("the peer `{peer}` was given what its spec does not say");
-    Err(CniError::new(Code::Tenant, message).details("a change of it did not end: `midoform apply` ends it"))
+    let message = format!("the allocations of the peer `{peer}` differ from its spec");
+    Err(CniError::new(Code::Tenant, message)
+        .hint("a change of the peer did not end: complete it with `midoform apply`"))
 }
 
 impl<'a> TenantGoal<'a> {
@@ -115,20 +116,20 @@ impl<'a> TenantGoal<'a> {
     ) -> Result<Self> {
         let tenant = specs.tenant.as_str();
         let mut known = stored.clone();
-        note_grown(&mut known, tenant, grown.unwrap_or(&BTreeMap::new()));
+        note_added_bridges(&mut known, tenant, grown.unwrap_or(&BTreeMap::new()));
         let mut compiled = specs.compile(backend.config, &known)?;
         let linked = linked(&compiled, tenant);
         for peer in linked.iter().filter(|peer| *peer != tenant) {
-            refuse_in_flux(stored, &compiled.allocations, peer)?;
+            check_peer_is_settled(stored, &compiled.allocations, peer)?;
         }
-        let others = match linked.len() {
+        let peers_alone = match linked.len() {
             0 | 1 => Topology::default(),
-            _ => specs.compile_others(backend.config, stored)?,
+            _ => specs.compile_peers(backend.config, stored)?,
         };
         compiled.topology = part_of(&compiled.topology, &linked);
         compiled.allocations = own_part(stored, &compiled.allocations, tenant);
         let provider = provider_router(&compiled.site);
-        Ok(TenantGoal { tenant, linked, is_new: grown.is_none(), others, compiled, provider })
+        Ok(TenantGoal { tenant, linked, is_new: grown.is_none(), peers_alone, compiled, provider })
     }
 
     /// Executes the plan, and publishes that the tenant is ready.
@@ -183,30 +184,30 @@ impl<'a> TenantGoal<'a> {
         let mut observed = observed.clone();
         observed.topology = observed
             .topology
-            .filtered(|entry| is_empty && self.passes(entry) || self.is_looked_at(entry, &replaced));
+            .filtered(|entry| is_empty && self.is_rule_or_route(entry) || self.takes_part(entry, &replaced));
         observed
     }
 
-    /// A store that is younger than the network (it was lost, or is a copy) does not know of all pods.
+    /// Returns true if pods are attached in the network. A store that was lost or restored does not know of all pods.
     fn has_pods(&self, observed: &Observed) -> bool {
         observed.attached.iter().any(|port| port.near.tenant() == self.tenant)
     }
 
-    /// Whether it decides what passes the tenant's router. Where there is no pod yet, what an earlier try under another
-    /// spec left of these goes.
-    fn passes(&self, entry: &Entry) -> bool {
+    /// Returns true for a route or a rule of the tenant. Before the first pod, leftovers of an earlier try under another spec
+    /// are deleted.
+    fn is_rule_or_route(&self, entry: &Entry) -> bool {
         let chains = format!("{}/chain", self.tenant);
-        let decides = match &entry.object {
+        let is_one = match &entry.object {
             Object::Rule(rule) => rule.chain.key().is_some_and(|chain| chain.is_or_below(&chains)),
             object => matches!(object, Object::Route(_)),
         };
-        entry.key.tenant() == self.tenant && decides
+        entry.key.tenant() == self.tenant && is_one
     }
 
-    /// What the spec does not speak of stays, except where a run that did not end left it: what links the tenant with
-    /// others, and rules that were replaced.
-    fn is_looked_at(&self, entry: &Entry, replaced: &BTreeSet<Uuid>) -> bool {
-        if self.compiled.topology.get(entry.key.as_str()).is_some() || self.is_of_links(entry) {
+    /// Returns true if an observed object takes part in the plan. Objects that the spec does not have stay, except those that
+    /// a run left that did not end: parts of links with peers, and replaced rules.
+    fn takes_part(&self, entry: &Entry, replaced: &BTreeSet<Uuid>) -> bool {
+        if self.compiled.topology.get(entry.key.as_str()).is_some() || self.is_part_of_link(entry) {
             return true;
         }
         let by_id = entry.key.as_str().rsplit_once("/@").and_then(|(_, id)| id.parse::<Uuid>().ok());
@@ -214,7 +215,7 @@ impl<'a> TenantGoal<'a> {
         is_rule && by_id.is_some_and(|id| replaced.contains(&id))
     }
 
-    /// The ids that the tenant's rules have, or had before they were replaced.
+    /// Returns the ids of the tenant's rules, and those that they had before they were replaced.
     fn ids_of_rules(&self) -> BTreeSet<Uuid> {
         let namespace = Namespace::of_site(&self.compiled.site.name.value);
         let known = self.compiled.allocations.tenants.get(self.tenant);
@@ -229,8 +230,8 @@ impl<'a> TenantGoal<'a> {
             .collect()
     }
 
-    /// Whether an object links the tenant with a peer, on either side, or asks about such a link.
-    fn is_of_links(&self, entry: &Entry) -> bool {
+    /// Returns true if an object is a part of a link with a peer, on either side, or depends on such a part.
+    fn is_part_of_link(&self, entry: &Entry) -> bool {
         let owner = entry.key.tenant();
         let root = match owner == self.tenant {
             true => format!("{owner}/peer"),
@@ -240,8 +241,8 @@ impl<'a> TenantGoal<'a> {
         entry.key.is_or_below(&root) || dependencies(&entry.object).iter().any(|key| key.is_or_below(&root))
     }
 
-    /// Pods may be using a link with a peer whose new spec was not applied yet.
-    fn refuse_to_unlink(&self, observed: &Observed) -> Result<()> {
+    /// Fails if a link exists that the plan would remove. Pods may use it while the peer's new spec is not applied yet.
+    fn check_no_link_is_removed(&self, observed: &Observed) -> Result<()> {
         let root = format!("{}/peer", self.tenant);
         let unwanted = observed.topology.entries().iter().find(|entry| {
             let peer = entry.key.as_str().strip_prefix(&root).and_then(|rest| rest.split('/').nth(1));
@@ -251,43 +252,43 @@ impl<'a> TenantGoal<'a> {
             None => Ok(()),
             Some(entry) => {
                 let message = format!(
-                    "tenant `{}` is linked with a peer that has a new spec or is not made: no pod changes it ({})",
+                    "tenant `{}` is linked with a peer whose new spec is not applied, or which is not made: a pod must not change the link ({})",
                     self.tenant, entry.key
                 );
-                Err(CniError::new(Code::NoAddress, message).details("apply both: `midoform apply`"))
+                Err(CniError::new(Code::NoAddress, message).hint("apply both tenants with `midoform apply`"))
             }
         }
     }
 
-    /// Of other tenants nothing but the links with this one is changed.
-    fn refuse_others(&self, plan: &Plan, observed: &Observed) -> Result<()> {
+    /// Fails if the plan changes anything of another tenant but its part of the links with this one.
+    fn check_peers_are_unchanged(&self, plan: &Plan, observed: &Observed) -> Result<()> {
         let is_others = |key: &Key| {
             if key.tenant() == self.tenant || key.tenant() == SITE {
                 return false;
             }
             let known = [&self.compiled.topology, &observed.topology];
             let mut entries = known.into_iter().filter_map(|topology| topology.get(key.as_str()));
-            // Such as the chain that rules about this tenant are the first ones in.
-            let is_there_for_it = self.others.get(key.as_str()).is_none();
-            !is_there_for_it && !entries.any(|entry| self.is_of_links(entry))
+            // For example a chain whose first rules are about this tenant.
+            let exists_for_tenant = self.peers_alone.get(key.as_str()).is_none();
+            !exists_for_tenant && !entries.any(|entry| self.is_part_of_link(entry))
         };
         match plan.changes().find(|step| is_others(&step.key)) {
             None => Ok(()),
             Some(step) => {
                 let message = format!(
-                    "the peer `{}` is not as its spec says: {} {}",
+                    "the peer `{}` differs from its spec: {} {}",
                     step.key.tenant(),
                     step.key,
                     step.reason
                 );
-                Err(CniError::new(Code::Tenant, message).details("`midoform apply` puts it right"))
+                Err(CniError::new(Code::Tenant, message).hint("correct it with `midoform apply`"))
             }
         }
     }
 
-    /// What pods are attached to stays under them, and what is the site's under all: a host whose site file is another one
-    /// changes neither.
-    fn refuse_to_disturb(&self, plan: &Plan, observed: &Observed, is_empty: bool) -> Result<()> {
+    /// Fails if the plan replaces or deletes an object that pods depend on, or changes an existing object of the site. So a
+    /// host with a wrong site file does no harm.
+    fn check_pods_are_undisturbed(&self, plan: &Plan, observed: &Observed, is_empty: bool) -> Result<()> {
         let disturbs = |step: &&Step| {
             let entry = observed.topology.get(step.key.as_str());
             let decides = matches!(step.kind, Kind::Rule | Kind::Route);
@@ -295,7 +296,7 @@ impl<'a> TenantGoal<'a> {
                 SITE => step.action != Action::Create,
                 tenant if tenant == self.tenant && !is_empty => {
                     let goes = matches!(step.action, Action::Replace | Action::Delete);
-                    goes && !decides && !entry.is_some_and(|entry| self.is_of_links(entry))
+                    goes && !decides && !entry.is_some_and(|entry| self.is_part_of_link(entry))
                 }
                 _ => false,
             }
@@ -303,9 +304,10 @@ impl<'a> TenantGoal<'a> {
         match plan.changes().find(disturbs) {
             None => Ok(()),
             Some(step) => {
-                let message = format!("{} is not as spec and site file say: {}", step.key, step.reason);
+                let message =
+                    format!("{} differs from the spec and the site file: {}", step.key, step.reason);
                 Err(CniError::new(Code::Tenant, message)
-                    .details("pods depend on it: `midoform apply` puts it right"))
+                    .hint("pods depend on it: correct it with `midoform apply`"))
             }
         }
     }
@@ -335,12 +337,12 @@ impl Goal for TenantGoal<'_> {
         let is_empty = self.is_new && !self.has_pods(observed);
         let observed = self.part_of_pods(observed, is_empty);
         if !is_empty {
-            self.refuse_to_unlink(&observed)?;
+            self.check_no_link_is_removed(&observed)?;
         }
         let (site, dialect) = (&self.compiled.site.name.value, self.compiled.dialect());
         let plan = midonet::plan(site, dialect, &self.compiled.topology, &observed);
-        self.refuse_others(&plan, &observed)?;
-        self.refuse_to_disturb(&plan, &observed, is_empty)?;
+        self.check_peers_are_unchanged(&plan, &observed)?;
+        self.check_pods_are_undisturbed(&plan, &observed, is_empty)?;
         Ok(plan)
     }
 }

@@ -1,43 +1,45 @@
-//! CHECK: whether an interface is still as ADD made it. What is nearby is looked at first.
+//! CHECK: compares an endpoint with what ADD made. The kernel is looked at first, the API last.
 
-use super::add::veth_of;
+use std::path::Path;
+
+use midoform_store::ipam::Attachment;
+use midoform_store::tenants;
+
 use crate::backend::{Backend, within};
 use crate::config::Config;
-use crate::netlink::{Namespace, NetlinkError, NetworkThread};
+use crate::endpoint::midonet::Ports;
+use crate::endpoint::veth::Veth;
+use crate::netlink::{Namespace, NetworkThread};
 use crate::protocol::error::{CniError, Code, Result};
 use crate::protocol::request::Request;
+use crate::protocol::result::Address;
 
-/// Looks at link, addresses, routes, claim, port and binding, and tells of everything that is wrong.
+/// Looks at link, addresses, routes, claim, port and binding. The error names every difference.
 pub(crate) async fn check(config: &Config, request: &Request) -> Result<()> {
-    let path = request.namespace.as_deref().unwrap_or_else(|| std::path::Path::new(""));
-    let namespace = Namespace::open(path)?.ok_or_else(|| {
-        CniError::new(Code::UnknownContainer, format!("CNI_NETNS {} is no network namespace", path.display()))
-    })?;
+    let namespace = Namespace::open_existing(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
     let mut backend = Backend::new(config)?;
     let work = async {
         let owner = backend.owner(&request.endpoint);
         let pods = backend.pods().await?;
         let Some(held) = pods.find(backend.host, &owner).await? else {
-            return Err(CniError::new(Code::CheckFailed, format!("no address is claimed for {owner}")));
+            return Err(CniError::new(Code::CheckFailed, format!("{owner} has no address in the store")));
         };
-        let ready = midoform_store::tenants::ready(&backend.store().await?, &held.record.tenant).await?;
+        let attachment = &held.record;
+        let ready = tenants::ready(&backend.store().await?, &attachment.tenant).await?;
         let Some(ready) = ready else {
-            let message = format!("tenant `{}` is no longer there", held.record.tenant);
+            let message = format!("tenant `{}` does not exist any more", attachment.tenant);
             return Err(CniError::new(Code::CheckFailed, message));
         };
-        let veth = veth_of(config, request, &held.record, &ready.record);
+        let veth = Veth::of(config, &request.endpoint, attachment, &ready.record);
         let network = NetworkThread::start(Some(&namespace))?;
-        let seen = network.run(Box::new(move |host, container| match container {
-            Some(container) => veth.inspect(host, container),
-            None => Err(NetlinkError::Conflict("there is no container".to_owned())),
-        }));
-        let mut problems = seen.await?.problems;
-        problems.extend(other_than_before(config, request, &held.record));
+        let state = network.run_in_container(move |host, container| veth.inspect(host, container)).await?;
+        let mut problems = state.problems;
+        problems.extend(difference_from_result(config, request, attachment));
         let client = backend.client().await?;
-        problems.extend(backend.site().problems(&client, &held.record).await?);
+        problems.extend(Ports::of(&backend).problems(&client, attachment).await?);
         match problems.first() {
             None => Ok(()),
-            Some(first) => Err(CniError::new(Code::CheckFailed, first.clone()).details(problems.join("; "))),
+            Some(first) => Err(CniError::new(Code::CheckFailed, first.clone()).hint(problems.join("; "))),
         }
     };
     let result = within(config.timeouts.other, "CHECK", work).await;
@@ -45,20 +47,14 @@ pub(crate) async fn check(config: &Config, request: &Request) -> Result<()> {
     result
 }
 
-/// What the result of ADD, which the runtime sends back, says otherwise.
-fn other_than_before(
-    config: &Config,
-    request: &Request,
-    attachment: &midoform_store::ipam::Attachment,
-) -> Option<String> {
+/// Compares the attachment with the result of ADD, which the runtime sends as `prevResult`.
+fn difference_from_result(config: &Config, request: &Request, attachment: &Attachment) -> Option<String> {
     let previous = config.previous.as_ref()?;
     let sandbox = request.namespace.as_deref().map(|path| path.display().to_string());
-    let at = previous.interfaces.iter().position(|interface| {
+    let index = previous.interfaces.iter().position(|interface| {
         interface.name == request.endpoint.interface && Some(&interface.sandbox) == sandbox.as_ref()
     })?;
-    let has = |ip: &crate::protocol::result::Address| {
-        ip.interface == Some(at) && ip.address.addr() == attachment.address
-    };
-    (!previous.ips.iter().any(has))
+    let is_own = |ip: &Address| ip.interface == Some(index) && ip.address.addr() == attachment.address;
+    (!previous.ips.iter().any(is_own))
         .then(|| format!("prevResult does not have the address {}", attachment.address))
 }

@@ -1,4 +1,4 @@
-//! GC: keeps what the runtime still has, and takes away whatever else is attached on this host through this network.
+//! GC: keeps the endpoints that the runtime still has, and detaches all others of this network on this host.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,24 +8,25 @@ use midoform_store::ipam::reclaim::Finding;
 use midoform_store::ipam::{Attachment, reclaim};
 use midoform_store::record::Held;
 
-use super::add::{alias_of, unix_milliseconds};
-use super::del;
-use crate::backend::Backend;
+use crate::backend::{Backend, unix_milliseconds};
 use crate::config::Config;
-use crate::endpoint::veth::{host_interface_name, remove};
+use crate::endpoint::detach;
 use crate::netlink::NetworkThread;
 use crate::protocol::error::{CniError, Code, Result};
 use crate::protocol::request::Endpoint;
 use crate::state::endpoint_lock::EndpointLock;
 
-/// Collects. Goes on where something fails, and tells of the first that did.
+/// The longest wait for the lock of an endpoint.
+const LOCK: Duration = Duration::from_millis(500);
+
+/// Collects. Continues when an endpoint fails, and returns the first error.
 pub(crate) async fn gc(config: &Config) -> Result<()> {
     if config.gc_disabled {
         tracing::info!(step = "done", "GC is disabled for this network");
         return Ok(());
     }
-    let Some(valid) = &config.valid else {
-        let problem = "is missing: without the list of what is there, everything would go";
+    let Some(valid) = &config.valid_attachments else {
+        let problem = "is missing: without this list, GC would remove all attachments";
         return Err(CniError::configuration("cni.dev/valid-attachments", problem));
     };
     let valid: BTreeSet<(&str, &str)> =
@@ -37,7 +38,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
     let mut collected = 0;
     for held in pods.all(Some(backend.host)).await? {
         let owner = &held.record.owner;
-        // An ADD that changes_begun since is not one that the runtime could know of when it made its list.
+        // The runtime could not know of an ADD that began after it made its list.
         let is_other = owner.network != config.name || held.record.since > started;
         if is_other || valid.contains(&(owner.container.as_str(), owner.interface.as_str())) {
             continue;
@@ -45,58 +46,59 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
         match collect(&mut backend, &held).await {
             Ok(()) => collected += 1,
             Err(error) => {
-                tracing::error!(step = "collect", container = owner.container, %error, "it stays for the next GC");
+                let message = error.in_full();
+                tracing::error!(
+                    step = "collect",
+                    container = owner.container,
+                    error = message,
+                    "the attachment stays until the next GC"
+                );
                 failed.push(error);
             }
         }
     }
-    del::retry_pending(&mut backend, usize::MAX).await;
-    put_right(&mut backend).await;
+    detach::make_pending_releases(&mut backend, usize::MAX).await;
+    repair(&mut backend).await;
     backend.keep_token();
     tracing::info!(step = "done", collected, failed = failed.len(), "GC");
     let count = failed.len();
     match failed.into_iter().next() {
         None => Ok(()),
         Some(first) => {
-            Err(CniError { message: format!("{count} attachments stay: {}", first.message), ..first })
+            let message = format!("{count} attachments could not be removed: {}", first.message);
+            Err(CniError { message, ..first })
         }
     }
 }
 
-/// An attachment that nobody has any more: interface, port, address.
+/// Detaches an endpoint that the runtime no longer has.
 async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<()> {
     let Attachment { host, owner, .. } = &held.record;
-    // Who has its turn now is being attached or detached: that is no remains.
-    let _lock =
-        EndpointLock::acquire(&backend.config.state_folder, *host, owner, Duration::from_millis(500)).await?;
+    // An endpoint whose lock another run holds is in use.
+    let _lock = EndpointLock::acquire(&backend.config.state_folder, *host, owner, LOCK).await?;
     let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
-    let (name, alias, interface) =
-        (host_interface_name(&endpoint), alias_of(&owner.network, &endpoint), endpoint.interface.clone());
-    NetworkThread::start(None)?
-        .run(Box::new(move |host, container| remove(host, container, &name, &interface, &alias)))
-        .await?;
-    // As it is now: an ADD may have had its turn since the list was read.
+    detach::remove_interface(&NetworkThread::start(None)?, &owner.network, &endpoint).await?;
+    // The attachment is read again: an ADD may have run since the list was read.
     let pods = backend.pods().await?;
     match pods.find(*host, owner).await? {
-        Some(now) if now.record.since == held.record.since => del::release(backend, &now).await,
+        Some(now) if now.record.since == held.record.since => detach::release(backend, &now).await,
         _ => Ok(()),
     }
 }
 
-/// What crashes left: claims of nobody and free addresses that nobody would find, in the store; and the ports that pods of
-/// this host left long ago, which no DEL could delete and nobody wrote down. That it can't be put right now is no reason
-/// for GC to fail.
-async fn put_right(backend: &mut Backend<'_>) {
+/// Repairs what crashes left: claims without an owner and free addresses that no search finds, in the store; and in MidoNet
+/// ports that pods of this host left long ago. A failure is only logged.
+async fn repair(backend: &mut Backend<'_>) {
     let mut findings = Vec::new();
-    if let Err(error) = reclaimed(backend, &mut findings).await {
-        tracing::warn!(step = "reclaim", %error, "not everything that may have been left could be looked for");
+    if let Err(error) = find_and_repair(backend, &mut findings).await {
+        tracing::warn!(step = "repair", error = error.in_full(), "the search for leftovers is incomplete");
     }
     for Finding { code, key, repaired, what, .. } in &findings {
-        tracing::warn!(step = "reclaim", code, key, repaired, "{what}");
+        tracing::warn!(step = "repair", code, key, repaired, "{what}");
     }
 }
 
-async fn reclaimed(backend: &mut Backend<'_>, findings: &mut Vec<Finding>) -> Result<()> {
+async fn find_and_repair(backend: &mut Backend<'_>, findings: &mut Vec<Finding>) -> Result<()> {
     let store = backend.store().await?;
     let world = reclaim::read(&store).await?;
     findings.extend_from_slice(world.findings());
@@ -106,8 +108,10 @@ async fn reclaimed(backend: &mut Backend<'_>, findings: &mut Vec<Finding>) -> Re
         return Ok(());
     }
     let client = backend.client().await?;
-    let site = (backend.config.site.name.value.as_str(), backend.dialect());
+    let site = (backend.site_name(), backend.dialect());
     let left = orphaned_ports::look(&store, &client, site, &world, &bridges, true).await;
-    findings.extend(left.map_err(|error| CniError::new(Code::TryAgainLater, error.to_string()))?);
+    findings.extend(left.map_err(|error| {
+        CniError::new(Code::TryAgainLater, "the orphaned ports can't be read").caused_by(error)
+    })?);
     Ok(())
 }

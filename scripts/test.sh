@@ -28,7 +28,10 @@ stage() {
         result=FAILED
         failed=1
     fi
-    printf '%6d s  %s: %s\n' "$(($(date +%s) - start))" "$name" "$result" | tee -a "$results/stages"
+    end_stage "$name" "$result"
+}
+end_stage() {
+    printf '%6d s  %s: %s\n' "$(($(date +%s) - start))" "$1" "$2" | tee -a "$results/stages"
 }
 
 skip() {
@@ -36,11 +39,6 @@ skip() {
     skipped_stages=$((skipped_stages + 1))
 }
 skipped_stages=0
-
-wait_for_tools() {
-    wait "$tools" || true
-    cat "$results/tools"
-}
 
 # Licences, sources and bans of all crates, then what the pure crates depend on: those with a clippy.toml of their own.
 check_dependencies() {
@@ -59,7 +57,13 @@ stage formatting cargo fmt --all --check
 stage "building the tests" cargo test --workspace --locked --no-run
 stage clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 stage documentation check_documentation
-stage "waiting for the tools" wait_for_tools
+
+# Not in a stage: only the shell that started it can wait for it.
+echo "== tools: scripts/install-test-tools.sh"
+start=$(date +%s)
+wait "$tools" || true
+cat "$results/tools"
+end_stage "waiting for the tools" ok
 
 cargo_deny=$(command -v cargo-deny || true)
 [ -n "$cargo_deny" ] || [ ! -x target/cargo-deny/bin/cargo-deny ] || cargo_deny=$PWD/target/cargo-deny/bin/cargo-deny
@@ -67,7 +71,7 @@ if [ -z "$cargo_deny" ]; then
     skip "licences, sources and bans of dependencies: cargo-deny is not installed"
 else
     stage dependencies check_dependencies
-    if [ -n "$(ls "${CARGO_HOME:-$HOME/.cargo}/advisory-dbs" 2> /dev/null)" ]; then
+    if [ -n "$(find "${CARGO_HOME:-$HOME/.cargo}/advisory-dbs" -name .git 2> /dev/null)" ]; then
         stage advisories "$cargo_deny" --locked --offline check --hide-inclusion-graph advisories
     else
         skip "advisories: their database is not here (cargo deny fetch db)"

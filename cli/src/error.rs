@@ -12,7 +12,7 @@ use midoform_store::allocation::GivenError;
 use midoform_store::locks::LockError;
 use midoform_store::tenants::TenantError;
 
-use crate::project::Project;
+use crate::sources::Sources;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,9 @@ impl From<Exit> for ExitCode {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
-    /// The spec is wrong: what is wrong, and the project that the places are in.
+    /// The spec is wrong: the diagnostics, and the sources that they point into.
     #[error("the spec is wrong")]
-    Spec(Vec<Diagnostic>, Box<Project>),
+    Spec(Vec<Diagnostic>, Box<Sources>),
     #[error("{0}")]
     Usage(String),
     #[error("{path}: {source}")]

@@ -1,9 +1,10 @@
-//! A plan is agreed to, carried out, and told of.
+//! Shows a plan, asks for agreement, executes it, and reports the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::midonet::lint;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::{Action, Plan, Step, Summary, diff};
 use midoform_compiler::topology::Topology;
@@ -17,7 +18,6 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::args::Consent;
-use crate::commands::plan::check;
 use crate::error::{CommandError, Exit};
 use crate::progress::Progress;
 use crate::session::{Session, View};
@@ -91,7 +91,7 @@ pub(crate) struct Finished {
 impl Job<'_> {
     /// Shows the plan, and asks where somebody has to agree. Nothing where there is nothing to do, or where it
     /// was only a question.
-    pub(crate) fn agreed(&self) -> Result<Option<Agreed>, CommandError> {
+    pub(crate) async fn agreed(&self) -> Result<Option<Agreed>, CommandError> {
         check(self.plan, self.observed)?;
         let hash = midoform_compiler::plan::hash(self.plan);
         if let Some(expected) = self.expect
@@ -112,7 +112,7 @@ impl Job<'_> {
             return Ok((changes == 0 && !self.consent.dry_run).then_some(Agreed(hash)));
         }
         self.refuse_mass_delete()?;
-        if !self.consent.yes && !self.ui.confirm(&format!("Apply these {changes} changes?"))? {
+        if !self.consent.yes && !self.ui.confirm(&format!("Apply these {changes} changes?")).await? {
             return Err(CommandError::Interrupted("nothing was changed".to_owned()));
         }
         Ok(Some(Agreed(hash)))
@@ -487,5 +487,19 @@ impl Finished {
             ui.say(&format!("Done: {words}{read_again}."));
         }
         Ok(Exit::Done)
+    }
+}
+
+/// Holds a plan against what the API takes, before anything is sent.
+fn check(plan: &Plan, observed: &Observed) -> Result<(), CommandError> {
+    if plan.changes().next().is_none() {
+        return Ok(());
+    }
+    match lint::check(plan, observed).first() {
+        None => Ok(()),
+        Some(finding) => Err(CommandError::Internal(format!(
+            "the plan is not sound: {} ({}): {}",
+            finding.step, finding.code, finding.message
+        ))),
     }
 }

@@ -64,6 +64,11 @@ impl<'g, G: Goal> Planned<'g, G> {
         }
     }
 
+    /// Returns the goal.
+    pub fn goal(&self) -> &'g G {
+        self.goal
+    }
+
     /// Returns the plan.
     pub fn plan(&self) -> &Plan {
         &self.plan

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use crate::args::ExplainOptions;
 use crate::error::{CommandError, Exit};
-
 use crate::project::Project;
 use crate::ui::Ui;
 
@@ -25,8 +24,8 @@ struct Explained<'a> {
     undo: &'a [Call],
 }
 
-pub(crate) fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, CommandError> {
-    let (compiled, _project) = Project::load(&options.spec)?.compile(&options.spec)?;
+pub(crate) async fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, CommandError> {
+    let (compiled, _project) = Project::load(&options.spec).await?.compile(&options.spec)?;
     let topology = &compiled.topology;
     let Some(entry) = topology.get(&options.key) else {
         let below: Vec<&str> = topology

@@ -12,8 +12,8 @@ use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::ui::Ui;
 
-pub(crate) fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, CommandError> {
-    let (compiled, _project) = Project::load(&options.spec)?.compile(&options.spec)?;
+pub(crate) async fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, CommandError> {
+    let (compiled, _project) = Project::load(&options.spec).await?.compile(&options.spec)?;
     let mut plan = midonet::plan(
         &compiled.site.name.value,
         compiled.dialect(),

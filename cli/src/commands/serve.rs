@@ -11,10 +11,9 @@ use uuid::Uuid;
 
 use crate::args::ServeOptions;
 use crate::error::{CommandError, Exit};
-use crate::session::block_on;
 use crate::ui::Ui;
 
-pub(crate) fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandError> {
     let version: simulator::Version = options
         .version
         .parse()
@@ -30,37 +29,34 @@ pub(crate) fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandError> 
         _ => None,
     };
     log_to_stderr(&options.log);
-    block_on(async {
-        let keystone = embedded_keystone(&options, users.clone()).await?;
-        let auth = auth_of(&options, users, keystone.as_ref())?;
-        let open_to_all = matches!(auth, Auth::None) && !options.listen.ip().is_loopback();
-        let settings = simulator::Options {
-            version,
-            listen: options.listen,
-            hosts,
-            state_dir: options.state_dir,
-            auth,
-            faults: options.faults,
-            inspect: options.inspect,
-            tls,
-        };
-        let server =
-            simulator::start(settings).await.map_err(|error| CommandError::Embedded(whole(&error)))?;
-        if open_to_all {
-            ui.always_say("warning: everybody who reaches this address is the administrator (--auth none)");
-        }
-        if let Some(keystone) = &keystone {
-            ui.always_say(&format!("serving Keystone at {}", keystone.url()));
-        }
-        ui.always_say(&format!("serving MidoNet {version} at {}", server.base_url()));
-        let ended = stopped().await;
-        server.shutdown().await;
-        if let Some(keystone) = keystone {
-            keystone.shutdown().await;
-        }
-        ended.map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
-        Ok(Exit::Done)
-    })
+    let keystone = embedded_keystone(&options, users.clone()).await?;
+    let auth = auth_of(&options, users, keystone.as_ref())?;
+    let open_to_all = matches!(auth, Auth::None) && !options.listen.ip().is_loopback();
+    let settings = simulator::Options {
+        version,
+        listen: options.listen,
+        hosts,
+        state_dir: options.state_dir,
+        auth,
+        faults: options.faults,
+        inspect: options.inspect,
+        tls,
+    };
+    let server = simulator::start(settings).await.map_err(|error| CommandError::Embedded(whole(&error)))?;
+    if open_to_all {
+        ui.always_say("warning: everybody who reaches this address is the administrator (--auth none)");
+    }
+    if let Some(keystone) = &keystone {
+        ui.always_say(&format!("serving Keystone at {}", keystone.url()));
+    }
+    ui.always_say(&format!("serving MidoNet {version} at {}", server.base_url()));
+    let ended = stopped().await;
+    server.shutdown().await;
+    if let Some(keystone) = keystone {
+        keystone.shutdown().await;
+    }
+    ended.map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
+    Ok(Exit::Done)
 }
 
 /// Until somebody wants an end: Ctrl-C, or a supervisor's SIGTERM.

@@ -7,15 +7,14 @@ use midoform_compiler::topology::describe::describe;
 use midoform_compiler::topology::key::Namespace;
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::observed::{Foreign, Observed};
+use midoform_reconcile::goal::Goal;
 use serde::Serialize;
 
 use crate::args::ShowOptions;
-use crate::commands::apply::everything;
-use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
-
 use crate::project::Project;
-use crate::session::{Session, Target, block_on};
+use crate::selection::{Selection, everything};
+use crate::session::{Session, Target};
 use crate::ui::Ui;
 
 #[derive(Serialize)]
@@ -38,21 +37,22 @@ struct ShownObject {
     state: &'static str,
 }
 
-pub(crate) fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> {
-    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
-    let target = Target::of(&compiled.site, &options.api, project.root());
-    let work = Work::new(&compiled, &everything())?;
+pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> {
+    let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
+    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+    let selection = Selection::new(&compiled, &everything())?;
     let (observed, api) = match target.is_untouched() {
         true => (Observed::default(), "the embedded API, which has not run yet".to_owned()),
-        false => block_on(async {
-            let session = Session::open(target, compiled.dialect(), &options.api).await?;
-            let observed = session.observe(ui, work.view(&work.desired).scope()).await;
-            let api = session.client.base_url().to_owned();
-            session.close().await;
-            Ok((observed?, api))
-        })?,
+        false => {
+            let scope = selection.scope(&selection.compiled.allocations);
+            let look = async |session: &Session| {
+                let api = session.client.base_url().to_owned();
+                Ok((session.observe(ui, scope).await?, api))
+            };
+            Session::with(target, compiled.dialect(), &options.api, look).await?
+        }
     };
-    let plan = work.plan(&observed);
+    let plan = selection.plan_from(&observed);
     let actions: BTreeMap<&str, Action> =
         plan.steps.iter().map(|step| (step.key.as_str(), step.action)).collect();
     let namespace = Namespace::of_site(&compiled.site.name.value);

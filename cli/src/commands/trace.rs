@@ -1,30 +1,31 @@
 //! `midoform trace`: one packet, and its answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use midoform_compiler::network::{Port, Tenant};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::object::Object;
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::values::MacAddress;
 use midoform_packets::trace::{Probe, Scene, TraceReport, mermaid, text};
+use midoform_reconcile::goal::Goal;
 use midoform_reconcile::saved::SavedPlan;
 
 use crate::args::{PacketOptions, TraceOptions};
-use crate::commands::apply::{everything, is_saved_plan};
-use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::report;
-use crate::session::{Session, Target, block_on};
+use crate::saved_plan::is_saved_plan;
+use crate::selection::{Selection, everything};
+use crate::session::{Session, Target};
+use crate::static_ports::{Endpoints, endpoints_of};
 use crate::ui::Ui;
 
 /// Somebody outside, where nobody in particular is named.
 const SOMEBODY: Ipv4Addr = Ipv4Addr::new(8, 8, 8, 8);
 
-pub(crate) fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError> {
     let report = if is_saved_plan(&options.spec.path) {
         if options.live {
             let message = "--live: a saved plan is not the network; name the spec that it was made of";
@@ -33,15 +34,15 @@ pub(crate) fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError>
         let saved = SavedPlan::read(&options.spec.path)?;
         follow(&saved.desired, &saved.behind, &options.packet)?
     } else {
-        let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
-        report::diagnostics(ui, &compiled.warnings, &project);
-        let behind = behind_ports(&compiled.tenants);
+        let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
+        report::diagnostics(ui, &compiled.warnings, &project.sources);
+        let behind = endpoints_of(&compiled.tenants);
         match options.live {
             false => follow(&compiled.topology, &behind, &options.packet)?,
             true => {
-                let target = Target::of(&compiled.site, &options.api, project.root());
-                let work = Work::new(&compiled, &everything())?;
-                let observed = observe(ui, options, target, &work)?;
+                let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+                let selection = Selection::new(&compiled, &everything())?;
+                let observed = observe(ui, options, target, &selection).await?;
                 if !observed.foreign.is_empty() {
                     let count = observed.foreign.len();
                     ui.always_say(&format!(
@@ -60,40 +61,23 @@ pub(crate) fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError>
     Ok(Exit::Done)
 }
 
-fn observe(
+async fn observe(
     ui: &Ui,
     options: &TraceOptions,
     target: Target,
-    work: &Work<'_>,
+    selection: &Selection<'_>,
 ) -> Result<Observed, CommandError> {
     if target.is_untouched() {
         return Ok(Observed::default());
     }
-    block_on(async {
-        let session = Session::open(target, work.compiled.dialect(), &options.api).await?;
-        let observed = session.observe(ui, work.view(&work.desired).scope()).await;
-        session.close().await;
-        observed
-    })
-}
-
-/// What is behind a static port, by its key.
-type Behind = BTreeMap<Key, (Ipv4Addr, MacAddress)>;
-
-/// What is behind the tenants' static ports.
-pub(crate) fn behind_ports(tenants: &[Tenant]) -> Behind {
-    let of_tenant = |tenant: &Tenant| {
-        let key = Key::from(&*tenant.name).join("port");
-        let port = |port: &Port| (key.join(&port.name), (port.address, port.mac));
-        tenant.ports.iter().map(port).collect::<Vec<_>>()
-    };
-    tenants.iter().flat_map(of_tenant).collect()
+    let (dialect, scope) = (selection.compiled.dialect(), selection.scope(&selection.compiled.allocations));
+    Session::with(target, dialect, &options.api, async |session| session.observe(ui, scope).await).await
 }
 
 /// Sends the packet that was asked for.
 fn follow(
     topology: &Topology,
-    behind: &Behind,
+    behind: &Endpoints,
     options: &PacketOptions,
 ) -> Result<TraceReport, CommandError> {
     let from = probe("--from", &options.from, topology, behind)?;
@@ -125,7 +109,7 @@ fn follow(
 }
 
 /// `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.
-fn probe(flag: &str, text: &str, topology: &Topology, behind: &Behind) -> Result<Probe, CommandError> {
+fn probe(flag: &str, text: &str, topology: &Topology, behind: &Endpoints) -> Result<Probe, CommandError> {
     let parts: Vec<&str> = text.split('/').collect();
     let wrong = |why: String| {
         CommandError::Usage(format!(

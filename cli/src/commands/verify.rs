@@ -9,12 +9,13 @@ use midoform_packets::verify::{Answers, Question, Subject, Violation, ask_all};
 use serde::Serialize;
 
 use crate::args::{FindingsFormat, VerifyOptions};
-use crate::commands::apply::is_saved_plan;
-use crate::commands::validate::for_code_host;
+use crate::code_host_report::for_code_host;
 use crate::error::{CommandError, Exit};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::report;
+use crate::saved_plan::is_saved_plan;
+use crate::sources::Sources;
 use crate::ui::Ui;
 
 /// So many violations of a question are shown to people; `--json` has all.
@@ -38,7 +39,7 @@ struct Asked {
     violations: usize,
 }
 
-pub(crate) fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, CommandError> {
     if is_saved_plan(&options.spec.path) {
         let message = format!(
             "{}: a saved plan does not say what its rules mean; verify the spec that it was made of",
@@ -46,8 +47,8 @@ pub(crate) fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, CommandError
         );
         return Err(CommandError::Usage(message));
     }
-    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
-    report::diagnostics(ui, &compiled.warnings, &project);
+    let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
+    report::diagnostics(ui, &compiled.warnings, &project.sources);
     let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
     let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
     let answers = ask_about(ui, subject);
@@ -69,7 +70,7 @@ pub(crate) fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, CommandError
     match options.format() {
         FindingsFormat::Text => ui.data(|out| text(out, &report))?,
         FindingsFormat::Json => ui.json(&report)?,
-        format => findings(ui, format, &report, &project)?,
+        format => findings(ui, format, &report, &project.sources)?,
     }
     Ok(if report.holds { Exit::Done } else { Exit::Violated })
 }
@@ -88,7 +89,7 @@ fn findings(
     ui: &Ui,
     format: FindingsFormat,
     report: &Report<'_>,
-    project: &Project,
+    sources: &Sources,
 ) -> Result<(), CommandError> {
     let unproven = report.unproven.iter().map(|tenant| {
         let message = format!("nothing is proven of {tenant}: its rules are too many to be followed");
@@ -107,7 +108,7 @@ fn findings(
         places: source.iter().map(|source| whole_line(source)).collect(),
         help,
     });
-    for_code_host(ui, format, reports.collect(), project)
+    for_code_host(ui, format, reports.collect(), sources)
 }
 
 /// A line's beginning: objects know no more of where they come from.

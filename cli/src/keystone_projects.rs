@@ -14,11 +14,11 @@ use midoform_reconcile::keystone::Keystone;
 use midoform_reconcile::keystone::Project as KeystoneProject;
 use tokio::task::JoinSet;
 
+use crate::allocation_state::Guard;
 use crate::args::{Login, Select};
 use crate::error::CommandError;
 use crate::project::Project;
-use crate::session::{Identity, block_on};
-use crate::state::Guard;
+use crate::session::{Identity, logins};
 use crate::ui::Ui;
 
 /// How many questions are asked at a time.
@@ -43,7 +43,7 @@ impl<'a> Missing<'a> {
 
 /// Looks up the projects of tenants whose `tenant_id` neither the spec nor the lock file says. Says whether it found
 /// any that were not written down.
-pub(crate) fn look_up(
+pub(crate) async fn look_up(
     ui: &Ui,
     mut project: Project,
     login: &Login,
@@ -52,32 +52,35 @@ pub(crate) fn look_up(
 ) -> Result<(Project, bool), CommandError> {
     // What is wrong in the files is told when they are compiled.
     let mut unheard = Diagnostics::default();
-    let Some(site) = parse::site(project.site_source(), SourceId(0), &mut unheard) else {
+    let Some(site) = parse::site(&project.sources.site, SourceId(0), &mut unheard) else {
         return Ok((project, false));
     };
     if site.keystone.is_none() {
         return Ok((project, false));
     }
-    let Some(mut known) = project.known.allocations(&mut unheard) else { return Ok((project, false)) };
+    let Some(mut known) = project.sources.known.allocations(&mut unheard) else {
+        return Ok((project, false));
+    };
     let names = names_to_look_up(&project, &known, select);
     if names.is_empty() {
         return Ok((project, false));
     }
-    let Some(keystone) = Identity::of(&site).keystone(login.logins()?, TIMEOUT)? else {
+    let Some(keystone) = Identity::of(&site).keystone(logins(login)?, TIMEOUT)? else {
         return match missing {
             Missing::Leave => Ok((project, false)),
             Missing::Make { .. } => Err(no_login(&names)),
         };
     };
     let keystone = Arc::new(keystone);
-    let found = block_on(find(&keystone, &names))?;
+    let found = find(&keystone, &names).await?;
     let absent: Vec<String> = names.into_iter().filter(|name| !found.contains_key(name)).collect();
     let mut projects: Vec<(String, KeystoneProject, bool)> =
         found.into_iter().map(|(name, project)| (name, project, false)).collect();
-    if let (false, Missing::Make { yes, .. }) = (absent.is_empty(), missing) {
+    if let (false, Missing::Make { yes, guard }) = (absent.is_empty(), missing) {
         let create = site.keystone.as_ref().is_some_and(|keystone| keystone.create);
-        agree(ui, &absent, create, *yes)?;
-        let made = block_on(make(&keystone, &absent))?;
+        agree(ui, &absent, create, *yes).await?;
+        guard.begin();
+        let made = make(&keystone, &absent).await?;
         for (name, project, made) in &made {
             let how = if *made { "made" } else { "found" };
             ui.say(&format!("{how} the Keystone project `{name}` ({})", project.id));
@@ -91,9 +94,9 @@ pub(crate) fn look_up(
     }
     if changed {
         if let Missing::Make { guard, .. } = missing {
-            block_on(project.state.write(guard, &site, &known))?;
+            project.state.write(guard, &site, &known).await?;
         }
-        project.known.replace(known);
+        project.sources.known.replace(known);
     }
     Ok((project, changed))
 }
@@ -106,7 +109,7 @@ fn names_to_look_up(project: &Project, known: &Allocations, select: &Select) -> 
             && !select.exclude.iter().any(|key| key == name)
     };
     let specs =
-        project.tenant_sources().iter().filter_map(|source| parse::tenant(source, SourceId(2), &mut unheard));
+        project.sources.tenants.iter().filter_map(|source| parse::tenant(source, SourceId(2), &mut unheard));
     let open = specs.filter(|spec| spec.tenant_id.is_none()).map(|spec| spec.name.value);
     let is_known = |name: &String| known.tenants.get(name).is_some_and(|tenant| tenant.tenant_id.is_some());
     let mut names: Vec<String> = open.filter(|name| is_chosen(name) && !is_known(name)).collect();
@@ -130,7 +133,7 @@ fn shown(names: &[String]) -> String {
 }
 
 /// Projects are made where the site file says so, and somebody agrees.
-fn agree(ui: &Ui, absent: &[String], create: bool, yes: bool) -> Result<(), CommandError> {
+async fn agree(ui: &Ui, absent: &[String], create: bool, yes: bool) -> Result<(), CommandError> {
     if !create {
         let message = format!(
             "Keystone has no project called {}: make it, or let midoform do so with `create = true` in [keystone]",
@@ -139,7 +142,7 @@ fn agree(ui: &Ui, absent: &[String], create: bool, yes: bool) -> Result<(), Comm
         return Err(CommandError::Conflict(message));
     }
     let count = absent.len();
-    if !yes && !ui.confirm(&format!("Make {count} projects in Keystone ({})?", shown(absent)))? {
+    if !yes && !ui.confirm(&format!("Make {count} projects in Keystone ({})?", shown(absent))).await? {
         return Err(CommandError::Interrupted("nothing was changed".to_owned()));
     }
     Ok(())

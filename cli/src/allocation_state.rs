@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use midoform_compiler::Allocated;
-use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::lock_file;
-use midoform_compiler::source::{Source, SourceId};
+use midoform_compiler::source::Source;
 use midoform_compiler::spec::Site;
+use midoform_reconcile::recorder::{Bookkeeping, Recorder};
 use midoform_store::allocation::StoredAllocations;
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
@@ -21,11 +20,11 @@ use midoform_store::publication::Publication;
 use midoform_store::{SharedStore, allocation, keys, locks, open, tenants};
 
 use crate::error::CommandError;
-use crate::session::{block_on, runtime};
+use crate::known_allocations::Known;
 
 /// What a site gave out, and where it keeps it.
 #[derive(Clone)]
-pub(crate) struct State {
+pub(crate) struct AllocationState {
     /// The place that the site names.
     place: Place,
     /// The lock file, where it is that, or `--lock` names one.
@@ -33,70 +32,29 @@ pub(crate) struct State {
     opened: Arc<OnceLock<SharedStore>>,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for AllocationState {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.shown())
     }
 }
 
-/// The allocations that a command starts from.
-#[derive(Clone, Debug)]
-pub(crate) enum Known {
-    /// Nothing is allocated yet, or a server was not asked.
-    Nothing,
-    /// The lock file, as it was read.
-    LockFile(Source),
-    /// The allocations of a store, by its name, or those of a lock file that changed since it was read.
-    Store { name: String, allocations: Allocations },
-}
-
-impl Known {
-    /// The allocations as the compiler takes them.
-    pub(crate) fn input(&self) -> Allocated<'_> {
-        match self {
-            Known::Nothing => Allocated::Nothing,
-            Known::LockFile(source) => Allocated::LockFile(source),
-            Known::Store { name, allocations } => Allocated::Store { name, allocations },
-        }
-    }
-
-    /// The allocations; none where the lock file can't be read, for the reasons in the diagnostics.
-    pub(crate) fn allocations(&self, diagnostics: &mut Diagnostics) -> Option<Allocations> {
-        match self {
-            Known::Nothing => Some(Allocations::default()),
-            Known::LockFile(source) => {
-                lock_file::parse(source, SourceId(1), diagnostics).map(|file| file.allocations)
-            }
-            Known::Store { allocations, .. } => Some(allocations.clone()),
-        }
-    }
-
-    /// Goes on with other allocations.
-    pub(crate) fn replace(&mut self, allocations: Allocations) {
-        let name = match self {
-            Known::Nothing => "midoform.lock".to_owned(),
-            Known::LockFile(source) => source.name.to_string(),
-            Known::Store { name, .. } => std::mem::take(name),
-        };
-        *self = Known::Store { name, allocations };
-    }
-}
-
-/// The right to change some tenants, let go at the end.
+/// The right to change some tenants.
 pub(crate) struct Guard {
     store: SharedStore,
-    lock: Option<Lock>,
-    /// What the store is known to say; read before the first write.
+    lock: Lock,
+    /// The store's content as far as it is known; read before the first write.
     given: tokio::sync::Mutex<Option<StoredAllocations>>,
+    /// True once something may have been changed.
+    has_begun: AtomicBool,
 }
 
-impl State {
+impl AllocationState {
     /// The place that the site names, or `--lock`. A site file that can't be read names none.
     pub(crate) fn of(
         site: Option<&Site>,
         root: &Path,
         lock: Option<&PathBuf>,
-    ) -> Result<State, CommandError> {
+    ) -> Result<AllocationState, CommandError> {
         let login = open::login(&|name| std::env::var(name).ok())?;
         let around = Around { folder: root.to_path_buf(), login, timeout: None };
         let place = site.map_or(Place::LockFile, |site| open::place_of(site, &around));
@@ -105,7 +63,7 @@ impl State {
             (None, Place::LockFile) => Some(LockFile::at(root.join("midoform.lock"))),
             (None, _) => None,
         };
-        Ok(State { place, lock_file, opened: Arc::default() })
+        Ok(AllocationState { place, lock_file, opened: Arc::default() })
     }
 
     /// The lock file, where that is the place.
@@ -150,25 +108,46 @@ impl State {
     }
 
     /// Reads the allocations.
-    pub(crate) fn known(&self) -> Result<Known, CommandError> {
+    pub(crate) async fn known(&self) -> Result<Known, CommandError> {
         if let Some(file) = &self.lock_file {
             return Ok(file.source().map_or(Known::Nothing, Known::LockFile));
         }
         let Some(store) = self.open(false)? else { return Ok(Known::Nothing) };
-        let stored = block_on(async { Ok(allocation::load(&store).await?) })?;
+        let stored = allocation::load(&store).await?;
         Ok(Known::Store { name: store.name(), allocations: stored.allocations })
     }
 
     /// What pods find of these tenants.
-    pub(crate) fn published(&self, tenants: &BTreeSet<String>) -> Result<Publication, CommandError> {
+    pub(crate) async fn published(&self, tenants: &BTreeSet<String>) -> Result<Publication, CommandError> {
         match self.open(false)? {
-            Some(store) => block_on(async { Ok(Publication::read(&store, tenants).await?) }),
+            Some(store) => Ok(Publication::read(&store, tenants).await?),
             None => Ok(Publication::default()),
         }
     }
 
-    /// Takes the right to change these tenants, waiting so long for others. `by` says what for.
-    pub(crate) fn acquire(
+    /// Does work under the lock of these tenants. Waits for others no longer than `patience`; `by` is the command that
+    /// they read about meanwhile. The lock is released whatever the work returns, and when somebody interrupts it
+    /// before it wrote anything.
+    pub(crate) async fn with_lock<T>(
+        &self,
+        tenants: &BTreeSet<String>,
+        by: &str,
+        patience: Duration,
+        work: impl AsyncFnOnce(&Guard) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let guard = tokio::select! {
+            guard = self.acquire(tenants, by, patience) => guard?,
+            error = interruption() => return Err(error),
+        };
+        let result = tokio::select! {
+            result = work(&guard) => result,
+            error = guard.interruption() => Err(error),
+        };
+        guard.lock.release().await;
+        result
+    }
+
+    async fn acquire(
         &self,
         tenants: &BTreeSet<String>,
         by: &str,
@@ -182,8 +161,8 @@ impl State {
         let store =
             self.open(true)?.ok_or_else(|| CommandError::Internal("no store was opened".to_owned()))?;
         let names: Vec<String> = tenants.iter().map(|tenant| keys::tenant_lock(tenant)).collect();
-        let lock = block_on(async { Ok(locks::acquire_all(&store, &names, by, patience, LEASE).await?) })?;
-        Ok(Guard { store, lock: Some(lock), given: tokio::sync::Mutex::new(None) })
+        let lock = locks::acquire_all(&store, &names, by, patience, LEASE).await?;
+        Ok(Guard { store, lock, given: tokio::sync::Mutex::new(None), has_begun: AtomicBool::new(false) })
     }
 
     /// Writes what is given out now to the tenants that the guard is for, if that changes it.
@@ -193,48 +172,58 @@ impl State {
         site: &Site,
         allocations: &Allocations,
     ) -> Result<(), CommandError> {
+        guard.begin();
         let mut known = guard.given.lock().await;
         let mut given = match known.take() {
             Some(given) => given,
             None => allocation::load(&guard.store).await?,
         };
         let result =
-            allocation::write_beside_others(&guard.store, guard.lock()?, site, &mut given, allocations).await;
+            allocation::write_beside_others(&guard.store, &guard.lock, site, &mut given, allocations).await;
         *known = Some(given);
         Ok(result?)
     }
 }
 
 impl Guard {
-    pub(crate) fn lock(&self) -> Result<&Lock, CommandError> {
-        self.lock.as_ref().ok_or_else(|| CommandError::Internal("the lock was let go".to_owned()))
+    /// Marks the beginning of the changes: from here on an interruption ends nothing halfway, and what runs has to
+    /// look at Ctrl-C itself.
+    pub(crate) fn begin(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn store(&self) -> &SharedStore {
-        &self.store
-    }
-
-    /// What every write for this tenant compares.
-    pub(crate) fn fence(&self, tenant: &str) -> Result<midoform_store::Compare, CommandError> {
-        let fence = self.lock()?.fence_of_tenant(tenant);
-        fence.ok_or_else(|| CommandError::Internal(format!("tenant `{tenant}` is not locked")))
-    }
-
-    /// No more pods are attached to these tenants from now on. Refuses while some are, unless they are to be cut off.
-    pub(crate) async fn retire(&self, tenants: &BTreeSet<String>, force: bool) -> Result<(), CommandError> {
-        for tenant in tenants {
-            tenants::retire(&self.store, &self.fence(tenant)?, tenant, force).await?;
+    /// Waits for Ctrl-C; it counts only until the changes begin.
+    async fn interruption(&self) -> CommandError {
+        let error = interruption().await;
+        if self.has_begun.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
         }
-        Ok(())
+        error
+    }
+
+    pub(crate) fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Returns a recorder of a run under this lock, which begins with these allocations.
+    pub(crate) async fn recorder<'a>(
+        &'a self,
+        site: &'a Site,
+        allocations: Allocations,
+        books: Bookkeeping<'a>,
+    ) -> Result<Recorder<'a>, CommandError> {
+        let stored = match self.given.lock().await.take() {
+            Some(stored) => stored,
+            None => allocation::load(&self.store).await?,
+        };
+        Ok(Recorder::new(&self.store, &self.lock, site, stored, allocations, books))
     }
 }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let Some(lock) = self.lock.take() else { return };
-        // Inside of the runtime it would wait for itself; then the lock ends with its lease, or with this process.
-        if let (Err(_), Ok(runtime)) = (tokio::runtime::Handle::try_current(), runtime()) {
-            runtime.block_on(lock.release());
-        }
+/// Waits for Ctrl-C. Where signals can't be had, it waits forever.
+async fn interruption() -> CommandError {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
+    CommandError::Interrupted("nothing was changed".to_owned())
 }

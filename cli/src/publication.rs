@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::Compiled;
 use midoform_compiler::topology::key::Key;
-use midoform_store::publication;
 use midoform_store::publication::{Publication, Published};
 use midoform_store::ready::Ready;
 use midoform_store::tenants::Pushed;
 use uuid::Uuid;
 
-use crate::error::CommandError;
 use crate::project::Project;
-use crate::state::Guard;
 
 /// These tenants as their pods will find them; `ids` are those that don't follow from the keys.
 pub(crate) fn publication(
@@ -21,10 +18,10 @@ pub(crate) fn publication(
     tenants: &BTreeSet<String>,
     ids: &BTreeMap<Key, Uuid>,
 ) -> Publication {
-    let site = project.site_source();
+    let site = &project.sources.site;
     let mut found =
         Publication { site: Some(Pushed::new(&site.name, site.text())), ..Publication::default() };
-    for (spec, source) in project.files_of(&compiled.specs) {
+    for (spec, source) in project.sources.files_of(&compiled.specs) {
         let name = &spec.name.value;
         if !tenants.contains(name) {
             continue;
@@ -34,14 +31,4 @@ pub(crate) fn publication(
         found.tenants.insert(name.clone(), Published { ready, spec: Some(pushed) });
     }
     found
-}
-
-/// Lets pods find them.
-pub(crate) async fn let_in(guard: &Guard, published: &Publication) -> Result<(), CommandError> {
-    Ok(published.publish(guard.store(), guard.lock()?).await?)
-}
-
-/// Forgets the specs of tenants that were taken down.
-pub(crate) async fn forget(guard: &Guard, tenants: &BTreeSet<String>) -> Result<(), CommandError> {
-    Ok(publication::forget(guard.store(), guard.lock()?, tenants).await?)
 }

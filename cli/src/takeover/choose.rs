@@ -10,7 +10,7 @@ use crate::args::ImportOptions;
 use crate::error::CommandError;
 
 /// The router of the Go plugin's tenant.
-pub(super) fn adopted(
+pub(crate) fn adopted(
     survey: &Survey,
     wanted: &str,
     router: Option<Uuid>,
@@ -44,7 +44,7 @@ pub(super) fn adopted(
 }
 
 /// The router that is named.
-pub(super) fn imported(survey: &Survey, options: &ImportOptions) -> Result<Chosen, CommandError> {
+pub(crate) fn imported(survey: &Survey, options: &ImportOptions) -> Result<Chosen, CommandError> {
     let routers = survey.routers();
     let id = Uuid::try_parse(&options.router).ok();
     let is_it = |router: &&SeenRouter| Some(router.id) == id || router.name == options.router;

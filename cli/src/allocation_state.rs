@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::source::Source;
 use midoform_compiler::spec::Site;
 use midoform_reconcile::recorder::{Bookkeeping, Recorder};
 use midoform_store::allocation::StoredAllocations;
@@ -17,7 +16,7 @@ use midoform_store::backends::lock_file::LockFile;
 use midoform_store::locks::{LEASE, Lock};
 use midoform_store::open::{Around, Place};
 use midoform_store::publication::Publication;
-use midoform_store::{SharedStore, allocation, keys, locks, open, tenants};
+use midoform_store::{SharedStore, allocation, keys, locks, open};
 
 use crate::error::CommandError;
 use crate::known_allocations::Known;

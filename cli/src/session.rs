@@ -1,17 +1,12 @@
 //! A connection to the API: the site's, another one, or the embedded one, started in this process.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::moved::Moves;
 use midoform_compiler::spec;
 use midoform_compiler::spec::KeystoneSettings;
-use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::client::{Client, Credentials, Settings};
 use midoform_reconcile::credentials::Logins;

@@ -7,7 +7,6 @@ use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::object::Object;
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::values::MacAddress;
 use midoform_packets::trace::{Probe, Scene, TraceReport, mermaid, text};
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::saved::SavedPlan;

@@ -7,6 +7,7 @@ use std::path::Path;
 use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::view::{KeyView, PortKey, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::observed::Observed;
 
@@ -180,13 +181,13 @@ pub(crate) fn mark_applied(
         tenants: &BTreeSet<String>,
         key: &Key,
     ) -> Option<&'a mut TenantAllocation> {
-        allocations.tenants.get_mut(key.tenant()).filter(|_| tenants.contains(key.tenant()))
+        allocations.tenants.get_mut(key.owner()).filter(|_| tenants.contains(key.owner()))
     }
     for entry in desired.entries() {
-        if let [_, "port", name] = entry.key.as_str().split('/').collect::<Vec<_>>().as_slice()
+        if let KeyView::Tenant(_, TenantKey::Port(name, PortKey::Device)) = entry.key.view()
             && let Some(known) = entry_of(allocations, tenants, &entry.key)
         {
-            known.ports.push((*name).to_owned());
+            known.ports.push(name.to_owned());
         }
     }
     for (key, id) in chosen {

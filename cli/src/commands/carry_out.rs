@@ -340,7 +340,7 @@ impl Job<'_> {
     async fn look_again(&self, finished: &Finished) -> Result<Observed, CommandError> {
         let mut known: Allocations = self.view.known.clone();
         for (key, id) in &finished.ids {
-            if let Some(tenant) = known.tenants.get_mut(key.tenant()) {
+            if let Some(tenant) = known.tenants.get_mut(key.owner()) {
                 tenant.ids.insert(key.clone(), *id);
             }
         }
@@ -380,7 +380,7 @@ struct BatchOrder {
 impl BatchOrder {
     /// The tenants that a plan changes, by name, so many in each batch; the site's own objects are in the first.
     fn of(plan: &Plan, tenants: u32) -> Self {
-        let changed: BTreeSet<&str> = plan.changes().map(|step| step.key.tenant()).collect();
+        let changed: BTreeSet<&str> = plan.changes().map(|step| step.key.owner()).collect();
         let changed: Vec<&str> = changed.into_iter().filter(|tenant| *tenant != SITE).collect();
         let size = usize::try_from(tenants).unwrap_or(usize::MAX).max(1);
         let numbered = (0..).zip(changed.chunks(size));
@@ -392,7 +392,7 @@ impl BatchOrder {
     /// The steps of the batches up to this one. A step that needs one of a later batch belongs to that.
     fn up_to(&self, batch: usize, plan: &Plan) -> Plan {
         let last = self.count - 1;
-        let of_tenant = |key: &Key| match key.tenant() {
+        let of_tenant = |key: &Key| match key.owner() {
             SITE => 0,
             tenant => self.by_tenant.get(tenant).copied().unwrap_or(last),
         };

@@ -36,7 +36,7 @@ pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandErro
     }
     refuse_protected(&compiled, &work.tenants)?;
     let tenants = work.tenants.clone();
-    work.desired = compiled.topology.filtered(|entry| tenants.contains(entry.key.tenant()));
+    work.desired = compiled.topology.filtered(|entry| tenants.contains(entry.key.owner()));
     let target = Target::of(&compiled.site, &options.api, project.root());
     let goal = Topology::default();
     block_on(async {
@@ -142,7 +142,7 @@ fn refuse_attached(observed: &Observed, force: bool) -> Result<(), CommandError>
 
 /// What is attached to the bridges of these tenants and is not the spec's, in words.
 pub(crate) fn attached(observed: &Observed, of: impl Fn(&str) -> bool) -> Option<String> {
-    let attached = observed.attached.iter().filter(|attached| of(attached.near.tenant()));
+    let attached = observed.attached.iter().filter(|attached| of(attached.near.owner()));
     let words: Vec<String> =
         attached.map(|attached| format!("{} at {}", attached.what, attached.near)).collect();
     (!words.is_empty()).then(|| words.join(", "))
@@ -150,6 +150,6 @@ pub(crate) fn attached(observed: &Observed, of: impl Fn(&str) -> bool) -> Option
 
 /// The observed objects of these tenants.
 fn only_of(mut observed: Observed, tenants: &BTreeSet<String>) -> Observed {
-    observed.topology = observed.topology.filtered(|entry| tenants.contains(entry.key.tenant()));
+    observed.topology = observed.topology.filtered(|entry| tenants.contains(entry.key.owner()));
     observed
 }

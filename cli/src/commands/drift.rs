@@ -36,7 +36,7 @@ struct Drift {
 /// An object that is not as it is wanted.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Difference {
-    pub(crate) key: String,
+    pub(crate) key: Key,
     pub(crate) kind: &'static str,
     /// `missing`, `changed`, or `unwanted`.
     pub(crate) is: &'static str,
@@ -95,7 +95,7 @@ fn drift_of(work: &Work<'_>, observed: &Observed) -> Drift {
     let differences = differences_of(&plan);
     let mut tenants: BTreeMap<String, u64> = work.tenants.iter().map(|tenant| (tenant.clone(), 0)).collect();
     for difference in &differences {
-        let tenant = difference.key.split('/').next().unwrap_or_default();
+        let tenant = difference.key.owner();
         *tenants.entry(tenant.to_owned()).or_default() += 1;
     }
     let foreign = observed.foreign.iter().map(|foreign| Foreign {
@@ -134,7 +134,7 @@ fn difference_of(step: &Step) -> Difference {
         Action::Update | Action::Replace | Action::Keep => ("changed", step.reason.to_string()),
     };
     let source = step.source.as_ref().map(ToString::to_string);
-    Difference { key: step.key.to_string(), kind: step.kind.name(), is, what, source }
+    Difference { key: step.key.clone(), kind: step.kind.name(), is, what, source }
 }
 
 fn tell(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, CommandError> {

@@ -83,8 +83,8 @@ type Behind = BTreeMap<Key, (Ipv4Addr, MacAddress)>;
 /// What is behind the tenants' static ports.
 pub(crate) fn behind_ports(tenants: &[Tenant]) -> Behind {
     let of_tenant = |tenant: &Tenant| {
-        let key = Key::from(&*tenant.name).join("port");
-        let port = |port: &Port| (key.join(&port.name), (port.address, port.mac));
+        let key = |port: &Port| Key::tenant(&tenant.name).port(&port.name).device();
+        let port = |port: &Port| (key(port), (port.address, port.mac));
         tenant.ports.iter().map(port).collect::<Vec<_>>()
     };
     tenants.iter().flat_map(of_tenant).collect()
@@ -108,7 +108,7 @@ fn follow(
         let _ = scene.put(&to).map_err(unusable)?;
     }
     let tenant_of = |probe: &Probe| match probe {
-        Probe::Pod(key, _) | Probe::Port(key, ..) => Some(key.tenant().to_owned()),
+        Probe::Pod(key, _) | Probe::Port(key, ..) => Some(key.owner().to_owned()),
         Probe::World(_) => None,
     };
     let own: Vec<String> = [&from, &to].into_iter().filter_map(tenant_of).collect();
@@ -137,7 +137,7 @@ fn probe(flag: &str, text: &str, topology: &Topology, behind: &Behind) -> Result
         ["world"] => Ok(Probe::World(SOMEBODY)),
         ["world", at] => Ok(Probe::World(address(at)?)),
         [tenant, bridge, at] => {
-            let key = Key::from(*tenant).join("bridge").join(bridge);
+            let key = Key::tenant(tenant).bridge(bridge).device();
             let there =
                 topology.get(key.as_str()).is_some_and(|entry| matches!(entry.object, Object::Bridge(_)));
             match there {
@@ -146,7 +146,7 @@ fn probe(flag: &str, text: &str, topology: &Topology, behind: &Behind) -> Result
             }
         }
         [tenant, port] => {
-            let key = Key::from(*tenant).join("port").join(port);
+            let key = Key::tenant(tenant).port(port).device();
             match behind.get(&key) {
                 Some((address, mac)) => Ok(Probe::Port(key, *address, *mac)),
                 None => Err(wrong(format!("there is no static port {tenant}/{port} in the spec"))),

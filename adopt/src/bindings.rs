@@ -3,36 +3,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::{ChainKey, UplinkKey};
 use uuid::Uuid;
 
 use super::portrait::{Attached, Leftover, Sitter};
 
 impl Sitter<'_> {
     /// The ids of devices and ports, by their keys.
-    pub(super) fn ids(&self, policy: &BTreeMap<&'static str, Uuid>) -> BTreeMap<Key, Uuid> {
-        let root = Key::from(self.tenant);
-        let mut ids = BTreeMap::from([(root.join("router"), self.router.id)]);
+    pub(super) fn ids(&self, policy: &[(ChainKey<'static>, Uuid)]) -> BTreeMap<Key, Uuid> {
+        let keys = Key::tenant(self.tenant);
+        let mut ids = BTreeMap::from([(keys.router(), self.router.id)]);
         let filters =
-            [("chain/in", self.router.inbound_filter_id), ("chain/out", self.router.outbound_filter_id)];
-        ids.extend(filters.into_iter().filter_map(|(name, id)| Some((root.join(name), id?))));
+            [(ChainKey::In, self.router.inbound_filter_id), (ChainKey::Out, self.router.outbound_filter_id)];
+        ids.extend(filters.into_iter().filter_map(|(chain, id)| Some((keys.chain(chain), id?))));
         if let Some(link) = &self.uplink {
-            ids.insert(root.join("uplink/port"), link.port.id);
-            ids.insert(root.join("uplink/provider-port"), link.peer.id);
+            ids.insert(keys.uplink(UplinkKey::Port), link.port.id);
+            ids.insert(keys.uplink(UplinkKey::ProviderPort), link.peer.id);
         }
         for bridge in &self.bridges {
-            let key = root.join("bridge").join(&bridge.name);
-            ids.insert(key.join("gateway-port"), bridge.link.port.id);
-            ids.insert(key.join("gateway-peer"), bridge.link.peer.id);
-            ids.extend(bridge.device.inbound_filter_id.map(|chain| (key.join("chain"), chain)));
-            ids.insert(key, bridge.device.id);
+            let keys = keys.bridge(&bridge.name);
+            ids.insert(keys.gateway_port(), bridge.link.port.id);
+            ids.insert(keys.gateway_peer(), bridge.link.peer.id);
+            ids.extend(bridge.device.inbound_filter_id.map(|chain| (keys.chain(), chain)));
+            ids.insert(keys.device(), bridge.device.id);
         }
         for port in &self.ports {
-            let key = root.join("port").join(&port.name);
-            ids.insert(key.join("chain"), port.chain);
-            ids.insert(key, port.port.id);
+            let keys = keys.port(&port.name);
+            ids.insert(keys.chain(), port.chain);
+            ids.insert(keys.device(), port.port.id);
         }
-        ids.extend(self.groups.iter().map(|(name, id, ..)| (root.join("port-group").join(name), *id)));
-        ids.extend(policy.iter().map(|(name, id)| (root.join("chain").join(name), *id)));
+        ids.extend(self.groups.iter().map(|(name, id, ..)| (keys.port_group(name).group(), *id)));
+        ids.extend(policy.iter().map(|(chain, id)| (keys.chain(*chain), *id)));
         ids
     }
 
@@ -53,7 +54,7 @@ impl Sitter<'_> {
     }
 
     /// Devices with the tenant's names, and ends of links of its network, that nothing of the portrait is.
-    pub(super) fn leftovers(&self, policy: &BTreeMap<&'static str, Uuid>) -> Vec<Leftover> {
+    pub(super) fn leftovers(&self, policy: &[(ChainKey<'static>, Uuid)]) -> Vec<Leftover> {
         let own: BTreeSet<Uuid> = self.ids(policy).into_values().collect();
         let mut found = Vec::new();
         let mut look = |what: &str, id: Uuid, name: Option<&str>| {

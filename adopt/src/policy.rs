@@ -1,9 +1,9 @@
 //! Rules of the policy's chains, said as the spec's rules.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ipnet::Ipv4Net;
+use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::object::{Condition, Reference, RuleAction};
 use midoform_compiler::values::PortRange;
 use uuid::Uuid;
@@ -25,10 +25,12 @@ enum End {
 
 impl Sitter<'_> {
     /// Writes `[[rule]]`s for the rules of the chains: those that see answers first, as the grammar has it.
-    pub(super) fn paint_rules(&mut self, chains: &BTreeMap<&'static str, Uuid>, text: &mut String) {
-        for name in ["stateless", "policy"] {
-            let stateful = name == "policy";
-            let mut rules = self.said(chains.get(name).copied());
+    pub(super) fn paint_rules(&mut self, chains: &[(ChainKey<'static>, Uuid)], text: &mut String) {
+        for wanted in [ChainKey::Stateless, ChainKey::Policy] {
+            let stateful = wanted == ChainKey::Policy;
+            let name = if stateful { "policy" } else { "stateless" };
+            let chain = chains.iter().find(|(chain, _)| *chain == wanted);
+            let mut rules = self.said(chain.map(|(_, id)| *id));
             // It follows from the stateless accept behind it.
             rules.retain(|(_, action)| stateful || !matches!(action, Some(RuleAction::SourceNat(..))));
             let mut place = 0;

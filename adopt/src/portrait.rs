@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use midoform_compiler::spec::parse::LONGEST_NAME;
 use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::object::{Condition, FlowAction, NatTarget, NextHop, Reference, RuleAction};
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
@@ -356,8 +357,8 @@ impl<'a> Sitter<'a> {
         }
     }
 
-    /// The chains of the spec's rules, by the last part of their names.
-    fn policy_chains(&self) -> BTreeMap<&'static str, Uuid> {
+    /// Returns the chains of the spec's rules, which the router's outbound chain jumps to.
+    fn policy_chains(&self) -> Vec<(ChainKey<'static>, Uuid)> {
         let jumped: BTreeSet<Uuid> = self
             .said(self.router.outbound_filter_id)
             .into_iter()
@@ -366,10 +367,11 @@ impl<'a> Sitter<'a> {
                 _ => None,
             })
             .collect();
-        let named = ["stateless", "policy"].map(|name| (name, self.chain_named(name)));
+        let named = [(ChainKey::Stateless, "stateless"), (ChainKey::Policy, "policy")]
+            .map(|(chain, name)| (chain, self.chain_named(name)));
         named
             .into_iter()
-            .filter_map(|(name, id)| Some((name, id.filter(|id| jumped.contains(id))?)))
+            .filter_map(|(chain, id)| Some((chain, id.filter(|id| jumped.contains(id))?)))
             .collect()
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn refuse_protected(compiled: &Compiled, tenants: &BTreeSet<String>) 
 
 /// What is attached to the bridges of these tenants and is not the spec's, in words.
 pub(crate) fn attached(observed: &Observed, of: impl Fn(&str) -> bool) -> Option<String> {
-    let attached = observed.attached.iter().filter(|attached| of(attached.near.tenant()));
+    let attached = observed.attached.iter().filter(|attached| of(attached.near.owner()));
     let words: Vec<String> =
         attached.map(|attached| format!("{} at {}", attached.what, attached.near)).collect();
     (!words.is_empty()).then(|| words.join(", "))

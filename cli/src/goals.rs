@@ -42,7 +42,7 @@ impl Goal for Nothing<'_> {
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
         let (compiled, tenants) = (self.selection.compiled, &self.selection.tenants);
         let mut own = observed.clone();
-        own.topology = observed.topology.filtered(|entry| tenants.contains(entry.key.tenant()));
+        own.topology = observed.topology.filtered(|entry| tenants.contains(entry.key.owner()));
         match attached(&own, |_| true) {
             Some(attached) if !self.force => {
                 let message = format!("still attached: {attached}; --force detaches them");

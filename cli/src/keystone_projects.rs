@@ -10,6 +10,7 @@ use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::resolve;
 use midoform_compiler::source::SourceId;
 use midoform_compiler::spec::parse;
+use midoform_compiler::topology::key::KeyPrefix;
 use midoform_reconcile::keystone::Keystone;
 use midoform_reconcile::keystone::Project as KeystoneProject;
 use tokio::task::JoinSet;
@@ -104,7 +105,7 @@ pub(crate) async fn look_up(
 fn names_to_look_up(project: &Project, known: &Allocations, select: &Select) -> Vec<String> {
     let mut unheard = Diagnostics::default();
     let is_chosen = |name: &str| {
-        let of_it = |key: &String| key.split('/').next() == Some(name);
+        let of_it = |key: &String| KeyPrefix::new(key.as_str()).owner() == name;
         (select.target.is_empty() || select.target.iter().any(of_it))
             && !select.exclude.iter().any(|key| key == name)
     };

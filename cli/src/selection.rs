@@ -8,7 +8,7 @@ use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
-use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::{Key, KeyPrefix};
 use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology, dependencies};
@@ -44,7 +44,8 @@ impl<'a> Selection<'a> {
         let provider = provider_router(&compiled.site);
         let flags = select.target.iter().map(|key| ("--target", key));
         for (flag, key) in flags.chain(select.exclude.iter().map(|key| ("--exclude", key))) {
-            let known = compiled.topology.entries().iter().any(|entry| entry.key.is_or_below(key));
+            let prefix = KeyPrefix::new(key.as_str());
+            let known = compiled.topology.entries().iter().any(|entry| entry.key.is_within(&prefix));
             if !known {
                 let message =
                     format!("{flag} {key}: there is no such object; `midoform plan` shows the keys");
@@ -68,7 +69,7 @@ impl<'a> Selection<'a> {
         let desired = with_dependencies(&included, &select.target);
         let partial = select.target.iter().any(|target| !all.contains(target));
         let mut tenants: BTreeSet<String> =
-            desired.entries().iter().map(|entry| entry.key.tenant().to_owned()).collect();
+            desired.entries().iter().map(|entry| entry.key.owner().to_owned()).collect();
         tenants.remove(midoform_compiler::topology::key::SITE);
         Ok(Selection { compiled, desired, tenants, provider, partial, excluded, pruned: BTreeSet::new() })
     }
@@ -186,13 +187,14 @@ fn without_what_has_no_ground(desired: &Topology, observed: &Observed, whole: &T
 }
 
 fn is_below_any(key: &Key, chosen: &[String]) -> bool {
-    chosen.iter().any(|chosen| key.is_or_below(chosen))
+    chosen.iter().any(|chosen| key.is_within(&KeyPrefix::new(chosen.as_str())))
 }
 
 /// The chosen objects, what is below them, and what these stand on.
 fn with_dependencies(topology: &Topology, targets: &[String]) -> Topology {
+    let targets: Vec<KeyPrefix> = targets.iter().map(|target| KeyPrefix::new(target.as_str())).collect();
     let chosen =
-        topology.entries().iter().filter(|entry| targets.iter().any(|target| entry.key.is_or_below(target)));
+        topology.entries().iter().filter(|entry| targets.iter().any(|target| entry.key.is_within(target)));
     let mut keys: BTreeSet<&str> = chosen.map(|entry| entry.key.as_str()).collect();
     let mut queue: Vec<&str> = keys.iter().copied().collect();
     while let Some(key) = queue.pop() {

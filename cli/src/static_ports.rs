@@ -13,8 +13,8 @@ pub(crate) type Endpoints = BTreeMap<Key, (Ipv4Addr, MacAddress)>;
 /// Returns the endpoints behind the tenants' static ports.
 pub(crate) fn endpoints_of(tenants: &[Tenant]) -> Endpoints {
     let of_tenant = |tenant: &Tenant| {
-        let key = Key::from(&*tenant.name).join("port");
-        let port = |port: &Port| (key.join(&port.name), (port.address, port.mac));
+        let key = |port: &Port| Key::tenant(&tenant.name).port(&port.name).device();
+        let port = |port: &Port| (key(port), (port.address, port.mac));
         tenant.ports.iter().map(port).collect::<Vec<_>>()
     };
     tenants.iter().flat_map(of_tenant).collect()

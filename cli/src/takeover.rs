@@ -235,7 +235,7 @@ fn compare(
 ) -> (Observed, Vec<Difference>) {
     let mut known = compiled.allocations.clone();
     known.tenants.entry(tenant.to_owned()).or_default().ids = portrait.ids.clone();
-    let desired = compiled.topology.filtered(|entry| [tenant, SITE].contains(&entry.key.tenant()));
+    let desired = compiled.topology.filtered(|entry| [tenant, SITE].contains(&entry.key.owner()));
     let site = &compiled.site.name.value;
     let mut observed = survey.recognise(Scope {
         site,
@@ -247,8 +247,8 @@ fn compare(
         moves: &compiled.moves,
         adopting: true,
     });
-    observed.topology = observed.topology.filtered(|entry| entry.key.tenant() == tenant);
-    let desired = desired.filtered(|entry| entry.key.tenant() == tenant);
+    observed.topology = observed.topology.filtered(|entry| entry.key.owner() == tenant);
+    let desired = desired.filtered(|entry| entry.key.owner() == tenant);
     let plan = midonet::plan(site, compiled.dialect(), &desired, &observed);
     let differences = differences_of(&plan);
     (observed, differences)
@@ -258,7 +258,7 @@ fn compare(
 fn bind(allocations: &mut Allocations, found: &Found) {
     let tenant = &found.chosen.tenant;
     let entry = allocations.tenants.entry(tenant.clone()).or_default();
-    let own = found.observed.ids.iter().filter(|(key, _)| key.tenant() == tenant);
+    let own = found.observed.ids.iter().filter(|(key, _)| key.owner() == tenant);
     entry.ids = own.map(|(key, id)| (key.clone(), *id)).collect();
     let spec = found.compiled.specs.iter().find(|spec| spec.name.value == *tenant);
     entry.ports = spec.into_iter().flat_map(|spec| &spec.ports).map(|port| port.name.value.clone()).collect();

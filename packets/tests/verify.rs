@@ -197,9 +197,9 @@ fn equal_routes_to_two_tenants_are_named_with_a_packet_and_a_line() {
     let mut entries = compiled.topology.into_entries();
     for entry in &mut entries {
         if let Object::Route(route) = &mut entry.object
-            && entry.key.tenant() == "beta"
+            && entry.key.owner() == "beta"
             && route.destination == "10.8.0.0/24".parse().unwrap()
-            && route.router.key().is_some_and(|router| router.tenant() == "site")
+            && route.router.key().is_some_and(|router| router.owner() == "site")
         {
             route.destination = "10.7.0.0/24".parse().unwrap();
         }

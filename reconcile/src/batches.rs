@@ -23,7 +23,7 @@ pub(crate) struct BatchOrder {
 impl BatchOrder {
     /// Puts the tenants that a plan changes into batches, by name; the site's own objects are in the first.
     pub(crate) fn of(plan: &Plan, tenants: u32) -> Self {
-        let changed: BTreeSet<&str> = plan.changes().map(|step| step.key.tenant()).collect();
+        let changed: BTreeSet<&str> = plan.changes().map(|step| step.key.owner()).collect();
         let changed: Vec<&str> = changed.into_iter().filter(|tenant| *tenant != SITE).collect();
         let size = usize::try_from(tenants).unwrap_or(usize::MAX).max(1);
         let numbered = (0..).zip(changed.chunks(size));
@@ -35,7 +35,7 @@ impl BatchOrder {
     /// Returns the steps of the batches up to this one. A step that needs one of a later batch belongs to that.
     pub(crate) fn up_to(&self, batch: usize, plan: &Plan) -> Plan {
         let last = self.count - 1;
-        let of_tenant = |key: &Key| match key.tenant() {
+        let of_tenant = |key: &Key| match key.owner() {
             SITE => 0,
             tenant => self.by_tenant.get(tenant).copied().unwrap_or(last),
         };

@@ -10,6 +10,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::object::{
@@ -98,7 +99,7 @@ pub struct Matching<'a> {
 
 /// The keys of a scope's devices by the ids that follow from them: desired ones, and those that the names of
 /// what was read, or the store, suggest.
-pub fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
+pub fn devices<'r>(raw: &'r Raw, scope: Scope<'_>) -> Devices {
     let namespace = Namespace::of_site(scope.site);
     let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
     let mut suggest = |key: Key| drop(candidates.insert(namespace.id(&key), key));
@@ -116,26 +117,27 @@ pub fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
         }
     }
     for tenant in scope.tenants {
-        let root = Key::from(tenant.as_str());
-        for name in ["chain/in", "chain/out", "chain/policy", "chain/stateless", "router"] {
-            suggest(root.join(name));
+        let keys = Key::tenant(tenant);
+        for chain in [ChainKey::In, ChainKey::Out, ChainKey::Policy, ChainKey::Stateless] {
+            suggest(keys.chain(chain));
         }
+        suggest(keys.router());
     }
     // Names begin with the tenant's, which has no space in it.
-    let named = |name: Option<&str>| {
+    let named = |name: Option<&'r str>| {
         let (tenant, rest) = name?.split_once(' ')?;
-        scope.tenants.contains(tenant).then(|| (Key::from(tenant), rest.to_owned()))
+        scope.tenants.contains(tenant).then(|| (Key::tenant(tenant), rest))
     };
-    for (root, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.value.name.as_deref())) {
-        suggest(root.join("bridge").join(&name));
+    for (keys, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.value.name.as_deref())) {
+        suggest(keys.bridge(name).device());
     }
-    for (root, name) in raw.groups.iter().filter_map(|group| named(group.name.as_deref())) {
-        suggest(root.join("port-group").join(&name));
+    for (keys, name) in raw.groups.iter().filter_map(|group| named(group.name.as_deref())) {
+        suggest(keys.port_group(name).group());
     }
-    for (root, name) in raw.chains.iter().filter_map(|chain| named(chain.name.as_deref())) {
+    for (keys, name) in raw.chains.iter().filter_map(|chain| named(chain.name.as_deref())) {
         if let Some(name) = name.strip_suffix(" in") {
-            suggest(root.join("bridge").join(name).join("chain"));
-            suggest(root.join("port").join(name).join("chain"));
+            suggest(keys.bridge(name).chain());
+            suggest(keys.port(name).chain());
         }
     }
     // What was renamed still has the id of its old key.

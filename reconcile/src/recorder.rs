@@ -7,10 +7,11 @@ use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::plan::Plan;
 use midoform_compiler::spec::Site;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::view::{KeyView, PortKey, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::object::Object;
 use midoform_store::SharedStore;
-use midoform_store::allocation::{self, StoredAllocations, AllocationError};
+use midoform_store::allocation::{self, AllocationError, StoredAllocations};
 use midoform_store::locks::Lock;
 use midoform_store::publication::{self, Publication};
 use midoform_store::tenants::{self, TenantError};
@@ -147,7 +148,7 @@ impl<'a> Recorder<'a> {
     /// Takes note of ids that the server chose, for the next look.
     pub(crate) fn learn(&mut self, ids: &BTreeMap<Key, Uuid>) {
         for (key, id) in ids {
-            if let Some(entry) = self.allocations.tenants.get_mut(key.tenant()) {
+            if let Some(entry) = self.allocations.tenants.get_mut(key.owner()) {
                 entry.ids.insert(key.clone(), *id);
             }
         }
@@ -209,7 +210,7 @@ impl<'a> Recorder<'a> {
                 entry.making.retain(|(key, object)| !is_made(key, object));
             }
             add_ports(entry, ports.remove(tenant.as_str()).unwrap_or_default());
-            let own = end.ids.iter().filter(|(key, _)| key.tenant() == tenant);
+            let own = end.ids.iter().filter(|(key, _)| key.owner() == tenant);
             // An id that follows from the key needs no remembering.
             let chosen = own.filter(|(key, id)| namespace.other_id(key) != **id);
             entry.ids.extend(chosen.map(|(key, id)| (key.clone(), *id)));
@@ -231,8 +232,8 @@ impl<'a> Recorder<'a> {
 fn static_ports(desired: &Topology) -> BTreeMap<&str, Vec<String>> {
     let mut ports: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for entry in desired.entries() {
-        if let [tenant, "port", name] = entry.key.as_str().split('/').collect::<Vec<_>>().as_slice() {
-            ports.entry(tenant).or_default().push((*name).to_owned());
+        if let KeyView::Tenant(tenant, TenantKey::Port(name, PortKey::Device)) = entry.key.view() {
+            ports.entry(tenant).or_default().push(name.to_owned());
         }
     }
     ports

@@ -13,7 +13,7 @@ use midoform_compiler::source::Source;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::{Compiled, Input, compile, midonet};
+use midoform_compiler::{Allocated, Compiled, Input, compile, midonet};
 use midoform_reconcile::client::{Client, Credentials, Settings};
 use midoform_reconcile::execute::Control;
 use midoform_reconcile::goal::Goal;
@@ -78,7 +78,7 @@ impl WholeProject {
     pub(crate) fn new(dialect: &str, tenant: &str) -> WholeProject {
         let site = Source::new("site.toml", SITE.replace("DIALECT", dialect));
         let tenants = [Source::new("acme.toml", tenant)];
-        let compiled = compile(Input { site: &site, lock: None, tenants: &tenants }).unwrap();
+        let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants }).unwrap();
         WholeProject {
             tenants: BTreeSet::from(["acme".to_owned()]),
             provider: provider_router(&compiled.site),

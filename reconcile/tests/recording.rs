@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::KeyPrefix;
 use midoform_reconcile::execute::Stop;
 use midoform_reconcile::recorder::{Bookkeeping, Extent};
 use midoform_store::{Commit, Entry, Lease, Range, SharedStore, Store, StoreError, Transaction};
@@ -80,7 +81,8 @@ async fn a_goal_of_a_part_forgets_nothing_of_the_rest() {
     let mut goal = WholeProject::new("1", TENANT);
     assert!(fixture.reconcile(&goal, Extent::Whole).await.is_converged());
     let before = fixture.recorded().await;
-    goal.desired = goal.desired.filtered(|entry| entry.key.is_or_below("acme/bridge/web"));
+    let part = KeyPrefix::new("acme/bridge/web");
+    goal.desired = goal.desired.filtered(|entry| entry.key.is_within(&part));
     goal.deletes = false;
     let finished = fixture.reconcile(&goal, Extent::Part).await;
     assert_eq!(finished.planned.changes(), 0);
@@ -126,10 +128,6 @@ impl Store for NeverRenewed {
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
         self.0.commit(transaction).await
-    }
-
-    async fn watch(&self, range: &Range) -> Result<Box<dyn midoform_store::Watch>, StoreError> {
-        self.0.watch(range).await
     }
 
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {

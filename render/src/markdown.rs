@@ -159,7 +159,7 @@ fn tenant_part(
         0 => Vec::new(),
         most => plan
             .changes()
-            .filter(|step| step.key.tenant() == name)
+            .filter(|step| step.key.owner() == name)
             .take(most)
             .map(|step| line(step, desired))
             .collect(),

@@ -96,8 +96,8 @@ pub(super) fn write(
     let code = |code: &'static str| if options.colour { code } else { "" };
     let mut rest = plan.steps.as_slice();
     while let Some(first) = rest.first() {
-        let tenant = first.key.tenant();
-        let length = rest.iter().position(|step| step.key.tenant() != tenant).unwrap_or(rest.len());
+        let tenant = first.key.owner();
+        let length = rest.iter().position(|step| step.key.owner() != tenant).unwrap_or(rest.len());
         let (steps, others) = rest.split_at_checked(length).unwrap_or((rest, &[]));
         rest = others;
         let shown = steps.iter().filter(|step| options.verbose || step.action != Action::Keep);
@@ -144,7 +144,7 @@ fn line<'a>(step: &'a Step, desired: &Topology, options: &Options<'_>) -> Line<'
         Action::Keep => "",
     };
     let code = |code: &'static str| if options.colour { code } else { "" };
-    let path = step.key.as_str().split_once('/').map_or(step.key.as_str(), |(_, path)| path);
+    let path = step.key.path();
     let call = |call: &'a midoform_compiler::plan::Call| CallLine {
         method: call.method.as_str(),
         path: &call.path,

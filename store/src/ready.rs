@@ -79,9 +79,8 @@ impl Ready {
         let network = compiled.tenants.iter().find(|one| *one.name == *tenant)?;
         let own = compiled.specs.iter().find(|spec| spec.name.value == tenant)?;
         let namespace = Namespace::of_site(&compiled.site.name.value);
-        let root = Key::from(tenant).join("bridge");
         let bridge = |(at, bridge): (usize, &network::Bridge)| {
-            let key = root.join(&bridge.name);
+            let key = Key::tenant(tenant).bridge(&bridge.name).device();
             let exposes =
                 network.exposes.iter().filter(|expose| expose.bridge == at).map(|expose| expose.address);
             ReadyBridge {

@@ -44,7 +44,7 @@ async fn destroy(
         selection.tenants = options.target.iter().cloned().collect();
     }
     refuse_protected(&compiled, &selection.tenants)?;
-    selection.desired = compiled.topology.filtered(|entry| selection.tenants.contains(entry.key.tenant()));
+    selection.desired = compiled.topology.filtered(|entry| selection.tenants.contains(entry.key.owner()));
     let target = Target::of(&compiled.site, &options.api, &project.sources.root);
     let destroyed = Destroyed { ui, options, consent, selection: &selection, project: &project, guard };
     Session::with(target, compiled.dialect(), &options.api, async |session| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use midoform_compiler::plan::Action;
 use midoform_compiler::topology::describe::describe;
-use midoform_compiler::topology::key::Namespace;
+use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::observed::{Foreign, Observed};
 use midoform_reconcile::goal::Goal;
@@ -29,7 +29,7 @@ struct Shown<'a> {
 
 #[derive(Serialize)]
 struct ShownObject {
-    key: String,
+    key: Key,
     kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandE
             Kind::PortLink | Kind::PortGroupPort | Kind::HostInterfacePort | Kind::TunnelZoneHost
         );
         ShownObject {
-            key: entry.key.to_string(),
+            key: entry.key.clone(),
             kind,
             id: has_id.then(|| id.to_string()),
             what: describe(&entry.object),
@@ -97,7 +97,7 @@ fn text(
     writeln!(out, "site {site} at {api}: {} objects", objects.len())?;
     let mut tenant = "";
     for object in objects {
-        let (first, rest) = object.key.split_once('/').unwrap_or((&object.key, ""));
+        let (first, rest) = (object.key.owner(), object.key.path());
         if first != tenant {
             writeln!(out, "\n{first}")?;
             tenant = first;

@@ -91,7 +91,7 @@ fn follow(
         let _ = scene.put(&to).map_err(unusable)?;
     }
     let tenant_of = |probe: &Probe| match probe {
-        Probe::Pod(key, _) | Probe::Port(key, ..) => Some(key.tenant().to_owned()),
+        Probe::Pod(key, _) | Probe::Port(key, ..) => Some(key.owner().to_owned()),
         Probe::World(_) => None,
     };
     let own: Vec<String> = [&from, &to].into_iter().filter_map(tenant_of).collect();
@@ -120,7 +120,7 @@ fn probe(flag: &str, text: &str, topology: &Topology, behind: &Endpoints) -> Res
         ["world"] => Ok(Probe::World(SOMEBODY)),
         ["world", at] => Ok(Probe::World(address(at)?)),
         [tenant, bridge, at] => {
-            let key = Key::from(*tenant).join("bridge").join(bridge);
+            let key = Key::tenant(tenant).bridge(bridge).device();
             let there =
                 topology.get(key.as_str()).is_some_and(|entry| matches!(entry.object, Object::Bridge(_)));
             match there {
@@ -129,7 +129,7 @@ fn probe(flag: &str, text: &str, topology: &Topology, behind: &Endpoints) -> Res
             }
         }
         [tenant, port] => {
-            let key = Key::from(*tenant).join("port").join(port);
+            let key = Key::tenant(tenant).port(port).device();
             match behind.get(&key) {
                 Some((address, mac)) => Ok(Probe::Port(key, *address, *mac)),
                 None => Err(wrong(format!("there is no static port {tenant}/{port} in the spec"))),

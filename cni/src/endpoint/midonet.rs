@@ -69,7 +69,7 @@ impl<'a> Ports<'a> {
 
     /// Returns the port's id if it follows from the endpoint. On 1.x the server chooses it.
     pub(crate) fn id(&self, tenant: &str, host: Uuid, endpoint: &Endpoint) -> Option<Uuid> {
-        let key = pod::key(tenant, host, &endpoint.container, &endpoint.interface).join("port");
+        let key = Key::tenant(tenant).pod(host, &endpoint.container, &endpoint.interface).port();
         self.ids_follow_from_keys().then(|| Namespace::of_site(self.site).id(&key))
     }
 
@@ -158,7 +158,7 @@ impl<'a> Ports<'a> {
 
     fn key(attachment: &Attachment) -> Key {
         let owner = &attachment.owner;
-        pod::key(&attachment.tenant, attachment.host, &owner.container, &owner.interface).join("port")
+        Key::tenant(&attachment.tenant).pod(attachment.host, &owner.container, &owner.interface).port()
     }
 
     /// The UUID of the port's key. On 5.x it is the port's id, on 1.x its `vifId`.

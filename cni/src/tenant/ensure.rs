@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::{Action, Plan, Step};
+use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::object::{Object, Reference};
@@ -190,18 +191,17 @@ impl<'a> TenantGoal<'a> {
 
     /// Returns true if pods are attached in the network. A store that was lost or restored does not know of all pods.
     fn has_pods(&self, observed: &Observed) -> bool {
-        observed.attached.iter().any(|port| port.near.tenant() == self.tenant)
+        observed.attached.iter().any(|port| port.near.owner() == self.tenant)
     }
 
     /// Returns true for a route or a rule of the tenant. Before the first pod, leftovers of an earlier try under another spec
     /// are deleted.
     fn is_rule_or_route(&self, entry: &Entry) -> bool {
-        let chains = format!("{}/chain", self.tenant);
         let is_one = match &entry.object {
-            Object::Rule(rule) => rule.chain.key().is_some_and(|chain| chain.is_or_below(&chains)),
+            Object::Rule(rule) => rule.chain.key().is_some_and(is_of_router),
             object => matches!(object, Object::Route(_)),
         };
-        entry.key.tenant() == self.tenant && is_one
+        entry.key.owner() == self.tenant && is_one
     }
 
     /// Returns true if an observed object takes part in the plan. Objects that the spec does not have stay, except those that
@@ -210,8 +210,8 @@ impl<'a> TenantGoal<'a> {
         if self.compiled.topology.get(entry.key.as_str()).is_some() || self.is_part_of_link(entry) {
             return true;
         }
-        let by_id = entry.key.as_str().rsplit_once("/@").and_then(|(_, id)| id.parse::<Uuid>().ok());
-        let is_rule = matches!(entry.object, Object::Rule(_)) && entry.key.tenant() == self.tenant;
+        let by_id = entry.key.own_id();
+        let is_rule = matches!(entry.object, Object::Rule(_)) && entry.key.owner() == self.tenant;
         is_rule && by_id.is_some_and(|id| replaced.contains(&id))
     }
 
@@ -232,21 +232,27 @@ impl<'a> TenantGoal<'a> {
 
     /// Returns true if an object is a part of a link with a peer, on either side, or depends on such a part.
     fn is_part_of_link(&self, entry: &Entry) -> bool {
-        let owner = entry.key.tenant();
-        let root = match owner == self.tenant {
-            true => format!("{owner}/peer"),
-            false if self.linked.contains(owner) => format!("{owner}/peer/{}", self.tenant),
-            false => return false,
+        let owner = entry.key.owner();
+        if owner != self.tenant && !self.linked.contains(owner) {
+            return false;
+        }
+        let is_of_link = |key: &Key| match key.view() {
+            KeyView::Tenant(of, TenantKey::Peer(peer, _)) => {
+                of == owner && (owner == self.tenant || peer == self.tenant)
+            }
+            _ => false,
         };
-        entry.key.is_or_below(&root) || dependencies(&entry.object).iter().any(|key| key.is_or_below(&root))
+        is_of_link(&entry.key) || dependencies(&entry.object).iter().any(is_of_link)
     }
 
     /// Fails if a link exists that the plan would remove. Pods may use it while the peer's new spec is not applied yet.
     fn check_no_link_is_removed(&self, observed: &Observed) -> Result<()> {
-        let root = format!("{}/peer", self.tenant);
         let unwanted = observed.topology.entries().iter().find(|entry| {
-            let peer = entry.key.as_str().strip_prefix(&root).and_then(|rest| rest.split('/').nth(1));
-            peer.is_some_and(|peer| !self.linked.contains(peer))
+            matches!(
+                entry.key.view(),
+                KeyView::Tenant(tenant, TenantKey::Peer(peer, _))
+                    if tenant == self.tenant && !self.linked.contains(peer)
+            )
         });
         match unwanted {
             None => Ok(()),
@@ -263,7 +269,7 @@ impl<'a> TenantGoal<'a> {
     /// Fails if the plan changes anything of another tenant but its part of the links with this one.
     fn check_peers_are_unchanged(&self, plan: &Plan, observed: &Observed) -> Result<()> {
         let is_others = |key: &Key| {
-            if key.tenant() == self.tenant || key.tenant() == SITE {
+            if key.owner() == self.tenant || key.owner() == SITE {
                 return false;
             }
             let known = [&self.compiled.topology, &observed.topology];
@@ -277,7 +283,7 @@ impl<'a> TenantGoal<'a> {
             Some(step) => {
                 let message = format!(
                     "the peer `{}` differs from its spec: {} {}",
-                    step.key.tenant(),
+                    step.key.owner(),
                     step.key,
                     step.reason
                 );
@@ -292,7 +298,7 @@ impl<'a> TenantGoal<'a> {
         let disturbs = |step: &&Step| {
             let entry = observed.topology.get(step.key.as_str());
             let decides = matches!(step.kind, Kind::Rule | Kind::Route);
-            match step.key.tenant() {
+            match step.key.owner() {
                 SITE => step.action != Action::Create,
                 tenant if tenant == self.tenant && !is_empty => {
                     let goes = matches!(step.action, Action::Replace | Action::Delete);
@@ -386,4 +392,9 @@ impl From<RecordError> for CniError {
             RecordError::Tenant(error) => error.into(),
         }
     }
+}
+
+/// Returns true for a chain that the tenant's router uses.
+fn is_of_router(chain: &Key) -> bool {
+    matches!(chain.view(), KeyView::Tenant(_, TenantKey::Chain(chain)) if chain.is_of_router())
 }

@@ -165,8 +165,7 @@ pub(crate) fn linked(compiled: &Compiled, tenant: &str) -> BTreeSet<String> {
 pub(crate) fn part_of(topology: &Topology, tenants: &BTreeSet<String>) -> Topology {
     let is_of_them = |tenant: &str| tenant == SITE || tenants.contains(tenant);
     topology.filtered(|entry| {
-        is_of_them(entry.key.tenant())
-            && dependencies(&entry.object).iter().all(|key| is_of_them(key.tenant()))
+        is_of_them(entry.key.owner()) && dependencies(&entry.object).iter().all(|key| is_of_them(key.owner()))
     })
 }
 

@@ -32,7 +32,7 @@ pub fn note_what_is_made(allocations: &mut Allocations, plan: &Plan, desired: &T
             continue;
         }
         let Some(entry) = desired.get(step.key.as_str()) else { continue };
-        let Some(tenant) = allocations.tenants.get_mut(step.key.tenant()) else { continue };
+        let Some(tenant) = allocations.tenants.get_mut(step.key.owner()) else { continue };
         let making = (entry.key.clone(), entry.object.clone());
         if !tenant.making.contains(&making) {
             tenant.making.push(making);

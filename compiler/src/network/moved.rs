@@ -10,21 +10,7 @@ use crate::network::allocation::{Allocations, TenantAllocation};
 use crate::spec;
 use crate::spec::MovedKind;
 use crate::topology::key::Key;
-
-/// Where in a tenant's keys the name of a thing stands: `*` is any segment, `@` is the name, `+` before it a part of
-/// the same segment.
-fn places(kind: MovedKind) -> &'static [&'static str] {
-    match kind {
-        MovedKind::Bridge => &["bridge/@", "chain/in/rule/uplink-source/@", "route/*/bridge-@"],
-        MovedKind::Rule => &[
-            "chain/policy/rule/@",
-            "chain/stateless/rule/@",
-            "chain/in/rule/open/@",
-            "bridge/*/chain/rule/inside/@",
-        ],
-        MovedKind::Port => &["port/@", "port-group/*/port/@"],
-    }
-}
+use crate::topology::key::view::{ChainKey, KeyView, NextHopKey, RuleKey, TenantKey};
 
 /// The renamings of several tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,35 +53,41 @@ impl Moves {
 
     fn renamed<'m>(
         &'m self,
-        key: &Key,
+        key: &'m Key,
         direction: impl Fn(&'m Move) -> (&'m String, &'m String),
     ) -> Option<Key> {
-        let (tenant, path) = key.as_str().split_once('/')?;
-        let mut segments: Vec<String> = path.split('/').map(str::to_owned).collect();
+        let KeyView::Tenant(tenant, mut named) = key.view() else { return None };
         let mut changed = false;
         for moved in self.by_tenant.get(tenant)? {
             let (from, to) = direction(moved);
-            for place in places(moved.kind) {
-                changed |= rename(&mut segments, place, from, to);
-            }
+            changed |= rename(&mut named, moved.kind, from, to);
         }
-        changed.then(|| Key::from(tenant).join(&segments.join("/")))
+        changed.then(|| KeyView::Tenant(tenant, named).into())
     }
 }
 
-/// Puts one name in the place of another, where the segments begin as a place says.
-fn rename(segments: &mut [String], place: &str, from: &str, to: &str) -> bool {
-    let mut found = None;
-    let mut own = segments.iter_mut();
-    for pattern in place.split('/') {
-        let Some(segment) = own.next() else { return false };
-        match pattern.strip_suffix('@') {
-            Some(part) if segment.strip_prefix(part) == Some(from) => found = Some((segment, part)),
-            None if pattern == "*" || pattern == segment => {}
-            _ => return false,
-        }
+/// Puts one name in the place of another, where the key has the name of a thing of this kind.
+fn rename<'k>(key: &mut TenantKey<'k>, kind: MovedKind, from: &str, to: &'k str) -> bool {
+    let name = match (kind, key) {
+        (MovedKind::Bridge, TenantKey::Bridge(name, _))
+        | (MovedKind::Bridge, TenantKey::Chain(ChainKey::Bridge(name)))
+        | (MovedKind::Bridge, TenantKey::Rule(ChainKey::Bridge(name), _))
+        | (MovedKind::Bridge, TenantKey::Rule(ChainKey::In, RuleKey::UplinkSource(name)))
+        | (MovedKind::Bridge, TenantKey::Route { next_hop: NextHopKey::Bridge(name), .. })
+        | (MovedKind::Rule, TenantKey::Rule(_, RuleKey::Spec { rule: name, .. }))
+        | (MovedKind::Rule, TenantKey::Rule(ChainKey::In, RuleKey::Open { rule: name, .. }))
+        | (MovedKind::Rule, TenantKey::Rule(ChainKey::Bridge(_), RuleKey::Inside { rule: name, .. }))
+        | (MovedKind::Port, TenantKey::Port(name, _))
+        | (MovedKind::Port, TenantKey::Chain(ChainKey::Port(name)))
+        | (MovedKind::Port, TenantKey::Rule(ChainKey::Port(name), _))
+        | (MovedKind::Port, TenantKey::PortGroupPort { port: name, .. }) => name,
+        _ => return false,
+    };
+    let is_meant = *name == from;
+    if is_meant {
+        *name = to;
     }
-    found.map(|(segment, part)| *segment = format!("{part}{to}")).is_some()
+    is_meant
 }
 
 /// Returns the allocations under the names that the specs' renamings lead to.

@@ -383,7 +383,7 @@ impl<'a> Differ<'a> {
 /// first leaves nearly nothing to do for the whole.
 fn in_creation_order(topology: &Topology) -> Vec<&Entry> {
     let mut entries: Vec<&Entry> = Vec::with_capacity(topology.len());
-    for tenant in topology.entries().chunk_by(|a, b| a.key.tenant() == b.key.tenant()) {
+    for tenant in topology.entries().chunk_by(|a, b| a.key.owner() == b.key.owner()) {
         let start = entries.len();
         entries.extend(tenant);
         if let Some(own) = entries.get_mut(start..) {

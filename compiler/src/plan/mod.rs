@@ -187,7 +187,7 @@ impl Plan {
     pub fn summaries_by_tenant(&self) -> BTreeMap<&str, Summary> {
         let mut summaries: BTreeMap<&str, Summary> = BTreeMap::new();
         for step in &self.steps {
-            summaries.entry(step.key.tenant()).or_default().count(step.action);
+            summaries.entry(step.key.owner()).or_default().count(step.action);
         }
         summaries
     }

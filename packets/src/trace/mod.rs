@@ -4,4 +4,5 @@ mod report;
 mod scene;
 
 pub use report::{AskedRule, Ending, Hop, PacketView, TraceReport, mermaid, text};
+pub(crate) use scene::bridge_name;
 pub use scene::{Probe, Scene, TraceError};

@@ -10,6 +10,8 @@ use super::scene::Scene;
 use crate::semantics::{Fragment, Packet, Station, Trace, Verdict, entry_of};
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::describe::describe;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 
 /// A packet, for people and machines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -253,10 +255,11 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
                 writeln!(out, "    asks {}", rule.chain)?;
                 chain = &rule.chain;
             }
-            let name = rule
-                .rule
-                .strip_prefix(chain)
-                .map_or(rule.rule.as_str(), |name| name.trim_start_matches("/rule/"));
+            let key = Key::from(rule.rule.as_str());
+            let name = match key.view() {
+                KeyView::Tenant(_, TenantKey::Rule(_, name)) => name.to_string(),
+                _ => rule.rule.clone(),
+            };
             let mark = if rule.matched { "✓" } else { "·" };
             write!(out, "      {mark} {name}: {}", rule.what)?;
             match (&rule.source, rule.matched) {

@@ -11,6 +11,7 @@ use crate::semantics::{
     FULL_TTL, Fragment, Packet, State, Station, Trace, Verdict, entry_of, id_of, simulate,
 };
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::object::{NextHop, Object, Reference, RuleAction};
 use midoform_compiler::values::MacAddress;
@@ -40,10 +41,18 @@ impl Probe {
     /// `acme/web/10.0.0.5`, `acme/port/web-1`, `world/8.8.8.8`.
     pub fn shown(&self) -> String {
         match self {
-            Probe::Pod(key, address) => format!("{}/{address}", key.as_str().replacen("/bridge/", "/", 1)),
+            Probe::Pod(key, address) => format!("{}/{address}", bridge_name(key)),
             Probe::Port(key, ..) => key.to_string(),
             Probe::World(address) => format!("world/{address}"),
         }
+    }
+}
+
+/// Returns the key of a bridge as people write it: `acme/web`.
+pub(crate) fn bridge_name(key: &Key) -> String {
+    match key.view() {
+        KeyView::Tenant(tenant, TenantKey::Bridge(bridge, BridgeKey::Device)) => format!("{tenant}/{bridge}"),
+        _ => key.to_string(),
     }
 }
 
@@ -80,7 +89,7 @@ impl<'t> Scene<'t> {
     pub fn of_tenants(topology: &'t Topology, tenants: &BTreeSet<&str>) -> Scene<'t> {
         let world = World::of_part(topology, tenants.iter().copied().chain([SITE]));
         let names = tenants.iter().filter_map(|tenant| topology.of_tenant(tenant).next());
-        let names = names.map(|(_, entry)| entry.key.tenant()).collect();
+        let names = names.map(|(_, entry)| entry.key.owner()).collect();
         Scene::of(topology, world, names)
     }
 
@@ -140,14 +149,14 @@ impl<'t> Scene<'t> {
                     if let RuleAction::DestinationNat(target, _) = &rule.action
                         && rule.condition.destination.is_some_and(|public| public.contains(&destination))
                     {
-                        wanted.push((entry.key.tenant().to_owned(), target.first));
+                        wanted.push((entry.key.owner().to_owned(), target.first));
                     }
                 }
                 Object::Route(route) => {
                     if let NextHop::Port { gateway: Some(gateway), .. } = &route.next_hop
-                        && tenants.contains(entry.key.tenant())
+                        && tenants.contains(entry.key.owner())
                     {
-                        wanted.push((entry.key.tenant().to_owned(), *gateway));
+                        wanted.push((entry.key.owner().to_owned(), *gateway));
                     }
                 }
                 _ => {}
@@ -269,7 +278,7 @@ impl<'t> Scene<'t> {
 /// The router that a tenant's uplink leads to: one that is not the tenant's own.
 fn provider(topology: &Topology, tenant: &str) -> Option<Uuid> {
     topology.of_tenant(tenant).find_map(|(_, entry)| match &entry.object {
-        Object::RouterPort(port) if port.router.key().is_none_or(|key| key.tenant() != tenant) => {
+        Object::RouterPort(port) if port.router.key().is_none_or(|key| key.owner() != tenant) => {
             id_of(topology, &port.router)
         }
         _ => None,

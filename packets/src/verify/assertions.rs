@@ -14,6 +14,7 @@ use ipnet::Ipv4Net;
 use midoform_compiler::Compiled;
 use midoform_compiler::diagnostic::{Code, Diagnostic, Diagnostics};
 use midoform_compiler::network::{Assert, Place, Tenant};
+use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 
 /// Checks the assertions of a compiled project, and returns it if all of them hold.
 ///
@@ -85,7 +86,7 @@ impl<'a> Checker<'a> {
 
     /// The pods, and the world, that a place means.
     fn starts(&self, place: &Place) -> Vec<Start<'a>> {
-        let own = |segment: &Segment| segment.key.tenant() == &*self.tenant.name;
+        let own = |segment: &Segment| segment.key.owner() == &*self.tenant.name;
         let pods = |segment: &'a Segment, networks: &[Range]| Start {
             origin: Origin::Pod(segment),
             sources: segment
@@ -103,7 +104,7 @@ impl<'a> Checker<'a> {
                 .collect(),
             Place::Peer(at) => {
                 let name = self.tenant.peers.get(*at).map(|peer| &*peer.name);
-                let theirs = segments.filter(|segment| Some(segment.key.tenant()) == name);
+                let theirs = segments.filter(|segment| Some(segment.key.owner()) == name);
                 theirs.map(|segment| pods(segment, &self.peer_networks(*at))).collect()
             }
             Place::Addresses(networks) => {
@@ -144,9 +145,11 @@ impl<'a> Checker<'a> {
     }
 
     fn is_bridge(&self, segment: &Segment, at: usize) -> bool {
-        let name =
-            self.tenant.bridges.get(at).map(|bridge| format!("{}/bridge/{}", self.tenant.name, bridge.name));
-        name.is_some_and(|name| segment.key.as_str() == name)
+        let KeyView::Tenant(tenant, TenantKey::Bridge(name, BridgeKey::Device)) = segment.key.view() else {
+            return false;
+        };
+        let bridge = self.tenant.bridges.get(at);
+        *tenant == *self.tenant.name && bridge.is_some_and(|bridge| *bridge.name == *name)
     }
 
     fn peer_networks(&self, at: usize) -> Vec<Range> {
@@ -196,7 +199,7 @@ impl<'a> Checker<'a> {
             (Place::Bridge(at), Some(segment), _) if self.is_of_bridge(segment, *at) => everywhere,
             (Place::Peer(at), Some(segment), _) => {
                 let peer = self.tenant.peers.get(*at);
-                let there = peer.is_some_and(|peer| segment.key.tenant() == &*peer.name);
+                let there = peer.is_some_and(|peer| segment.key.owner() == &*peer.name);
                 if there { everywhere } else { Vec::new() }
             }
             (Place::Addresses(networks), Some(_), _) | (Place::Addresses(networks), None, End::Left(_)) => {
@@ -273,7 +276,7 @@ impl<'a> Checker<'a> {
                 let networks = self.peer_networks(*at);
                 let theirs = self.model.segments.iter().filter(|segment| {
                     segment.networks.iter().any(|network| networks.contains(&Range::network(*network)))
-                        && segment.key.tenant() != &*self.tenant.name
+                        && segment.key.owner() != &*self.tenant.name
                 });
                 theirs.flat_map(|segment| segment.pods.clone()).collect()
             }

@@ -13,6 +13,8 @@ use crate::semantics::id_of;
 use crate::semantics::world::{Route, Rule};
 use midoform_compiler::network::Tenant;
 use midoform_compiler::topology::Entry;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use midoform_compiler::topology::object::Object;
 use midoform_compiler::values::MacAddress;
 
@@ -30,10 +32,9 @@ pub(crate) fn rules_and_routes(model: &Model<'_>, tenant: &Tenant) -> Vec<Violat
 }
 
 /// The spec's own rules: those of the layout are there for what may come.
-fn is_told(key: &str) -> bool {
-    ["/chain/policy/", "/chain/stateless/", "/rule/inside/", "/rule/open/"]
-        .iter()
-        .any(|part| key.contains(part))
+fn is_told(key: &Key) -> bool {
+    let KeyView::Tenant(_, TenantKey::Rule(_, rule)) = key.view() else { return false };
+    matches!(rule, RuleKey::Spec { .. } | RuleKey::Inside { .. } | RuleKey::Open { .. })
 }
 
 fn violation(tenant: &Tenant, entry: &Entry, what: &str) -> Violation {
@@ -49,7 +50,7 @@ fn violation(tenant: &Tenant, entry: &Entry, what: &str) -> Violation {
 fn rules(model: &Model<'_>, tenant: &Tenant, chain: &Entry) -> Vec<Violation> {
     let Some(id) = id_of(model.topology, &(&chain.key).into()) else { return Vec::new() };
     let Some(rules) = model.world.chains.get(&id) else { return Vec::new() };
-    let told = |rule: &Rule| model.entry(rule.id).is_some_and(|entry| is_told(entry.key.as_str()));
+    let told = |rule: &Rule| model.entry(rule.id).is_some_and(|entry| is_told(&entry.key));
     if !rules.iter().any(told) {
         return Vec::new();
     }
@@ -130,7 +131,7 @@ fn routes(model: &Model<'_>, tenant: &Tenant, router: &Entry) -> Vec<Violation> 
     let told = |route: &Route| {
         model
             .entry(route.id)
-            .filter(|entry| entry.key.as_str().starts_with(&format!("{}/route/", tenant.name)))
+            .filter(|entry| matches!(entry.key.view(), KeyView::Tenant(of, TenantKey::Route { .. }) if *of == *tenant.name))
     };
     let set = |route: &Route| {
         let all = Headers::all(Range::network(route.source), Range::network(route.destination));

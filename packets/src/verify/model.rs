@@ -158,7 +158,7 @@ fn boundary(topology: &Topology, tenants: &BTreeSet<&str>) -> BTreeSet<Uuid> {
     let mut found = BTreeSet::new();
     for entry in entries(topology, tenants) {
         let Object::RouterPort(port) = &entry.object else { continue };
-        let own = port.router.key().is_some_and(|key| tenants.contains(key.tenant()));
+        let own = port.router.key().is_some_and(|key| tenants.contains(key.owner()));
         if !own {
             found.extend(id_of(topology, &port.router));
         }
@@ -219,7 +219,7 @@ fn uplinks(
         };
         let Some(peer) = port.peer else { continue };
         found.push(Uplink {
-            tenant: entry.key.tenant().to_owned(),
+            tenant: entry.key.owner().to_owned(),
             provider_port: id,
             port: peer,
             destinations: united(routed.remove(&id).unwrap_or_default()),

@@ -21,7 +21,7 @@ use midoform_compiler::diagnostic::Code;
 use midoform_compiler::network::Tenant;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::SITE;
+use midoform_compiler::topology::key::{Key, SITE};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -166,8 +166,8 @@ pub fn ask_provider(topology: &Topology) -> Vec<Violation> {
     let mut found = Vec::new();
     for entry in topology.entries() {
         let midoform_compiler::topology::object::Object::Route(route) = &entry.object else { continue };
-        let tenant = entry.key.tenant();
-        let own = route.router.key().is_some_and(|router| router.tenant() == tenant);
+        let tenant = entry.key.owner();
+        let own = route.router.key().is_some_and(|router| router.owner() == tenant);
         if own || tenant == SITE {
             continue;
         }
@@ -213,8 +213,8 @@ impl<'a> Asking<'a> {
     fn tenant(&mut self, name: &str, tenant: &Tenant) -> Result<(), TooMany> {
         let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
         let segments = tenant.bridges.iter().enumerate().filter_map(|(at, bridge)| {
-            let key = format!("{name}/bridge/{}", bridge.name);
-            Some((at, self.model.segment(&key.as_str().into())?))
+            let key = Key::tenant(name).bridge(&bridge.name).device();
+            Some((at, self.model.segment(&key)?))
         });
         let sent: Vec<Sent<'a>> = segments
             .map(|(at, segment)| {
@@ -273,7 +273,7 @@ impl<'a> Asking<'a> {
         let picked = pick(headers);
         let tenants: BTreeSet<&str> = self.group.iter().copied().chain(other).collect();
         let trace = witness::trace(self.subject.topology, &tenants, origin, picked);
-        let router = self.subject.topology.get(&format!("{}/router", tenant.name));
+        let router = self.subject.topology.get(Key::tenant(&tenant.name).router().as_str());
         let own = router.and_then(|router| router.provenance.clone());
         // What another tenant does with the packet is not this one's line.
         let by_rule = trace.as_ref().and_then(|trace| match &trace.ending {

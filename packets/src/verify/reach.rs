@@ -4,7 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::trace::bridge_name;
 use midoform_compiler::plan::reachability::{Now, Reachability, WORLD};
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use uuid::Uuid;
 
 use super::header::{DESTINATION, Fragments, Headers, Range, difference, rest, united};
@@ -106,9 +109,9 @@ fn has_doors(topology: &Topology, tenant: &str) -> bool {
     let leads_in = |entry: &Entry| match &entry.object {
         Object::Rule(rule) => {
             matches!(rule.action, RuleAction::DestinationNat(..))
-                || entry.key.as_str().contains("/rule/open/")
+                || matches!(entry.key.view(), KeyView::Tenant(_, TenantKey::Rule(_, RuleKey::Open { .. })))
         }
-        Object::RouterPort(_) => entry.key.as_str().contains("/peer/"),
+        Object::RouterPort(_) => peer_of(&entry.key).is_some(),
         _ => false,
     };
     topology.of_tenant(tenant).any(|(_, entry)| leads_in(entry))
@@ -118,7 +121,7 @@ fn has_doors(topology: &Topology, tenant: &str) -> bool {
 pub(crate) fn neighbourhood<'t>(topology: &'t Topology, tenant: &str) -> BTreeSet<&'t str> {
     let mut found = BTreeSet::new();
     let mut waiting: Vec<&str> =
-        topology.of_tenant(tenant).next().map(|(_, entry)| entry.key.tenant()).into_iter().collect();
+        topology.of_tenant(tenant).next().map(|(_, entry)| entry.key.owner()).into_iter().collect();
     while let Some(name) = waiting.pop() {
         if !found.insert(name) {
             continue;
@@ -128,10 +131,8 @@ pub(crate) fn neighbourhood<'t>(topology: &'t Topology, tenant: &str) -> BTreeSe
                 Object::PortLink(link) => vec![&link.port, &link.peer],
                 // The link object may be the other's.
                 Object::RouterPort(_) => {
-                    let other =
-                        entry.key.as_str().split("/peer/").nth(1).and_then(|rest| rest.split('/').next());
-                    let other = other.and_then(|other| topology.of_tenant(other).next());
-                    waiting.extend(other.map(|(_, entry)| entry.key.tenant()));
+                    let other = peer_of(&entry.key).and_then(|other| topology.of_tenant(other).next());
+                    waiting.extend(other.map(|(_, entry)| entry.key.owner()));
                     continue;
                 }
                 _ => continue,
@@ -139,7 +140,7 @@ pub(crate) fn neighbourhood<'t>(topology: &'t Topology, tenant: &str) -> BTreeSe
             let tenants = links
                 .into_iter()
                 .filter_map(Reference::key)
-                .map(midoform_compiler::topology::key::Key::tenant);
+                .map(midoform_compiler::topology::key::Key::owner);
             waiting.extend(tenants.filter(|tenant| *tenant != midoform_compiler::topology::key::SITE));
         }
     }
@@ -210,36 +211,39 @@ fn is_wanted((from, to): &Pair, whole: &BTreeSet<&str>, border: &BTreeSet<&str>)
 /// Where a rule of the spec's own author stands: those of the layout decide nothing that the author said.
 fn user_rule(model: &Model<'_>, rule: Uuid) -> Option<Provenance> {
     let entry = model.entry(rule)?;
-    let key = entry.key.as_str();
-    let told = [
-        "/chain/policy/",
-        "/chain/stateless/",
-        "/rule/inside/",
-        "/rule/open/",
-        "/rule/expose/",
-        "/rule/routed/",
-    ];
-    told.iter().any(|part| key.contains(part)).then(|| entry.provenance.clone()).flatten()
+    let KeyView::Tenant(_, TenantKey::Rule(_, rule)) = entry.key.view() else { return None };
+    let is_told = matches!(
+        rule,
+        RuleKey::Spec { .. }
+            | RuleKey::Inside { .. }
+            | RuleKey::Open { .. }
+            | RuleKey::Expose(_)
+            | RuleKey::Routed(_)
+    );
+    is_told.then(|| entry.provenance.clone()).flatten()
 }
 
 /// The name of a place.
 pub(crate) fn shown(place: &Where) -> String {
     match place {
-        Where::Bridge(key) => bridge_name(key.as_str()),
+        Where::Bridge(key) => bridge_name(key),
         Where::World(_) => WORLD.to_owned(),
     }
 }
 
-/// `acme/bridge/web` as people write it: `acme/web`.
-pub(crate) fn bridge_name(key: &str) -> String {
-    key.replacen("/bridge/", "/", 1)
+/// Returns the name of the peer that a port leads to.
+fn peer_of(key: &Key) -> Option<&str> {
+    match key.view() {
+        KeyView::Tenant(_, TenantKey::Peer(peer, _)) => Some(peer),
+        _ => None,
+    }
 }
 
 impl Matrix {
     fn of(model: &Model<'_>) -> Result<Matrix, TooMany> {
         let mut matrix = Matrix::default();
         for segment in &model.segments {
-            let from = bridge_name(segment.key.as_str());
+            let from = bridge_name(&segment.key);
             let own: Vec<Headers> = own_sources(segment);
             matrix.add(model, &from, model.sent_by_pod(segment, &own)?);
             matrix.add(model, &from, model.inside(segment, &to_pods(segment, &own))?);
@@ -299,7 +303,7 @@ fn to_pods(segment: &Segment, own: &[Headers]) -> Vec<Headers> {
 fn addresses_of(models: [&Model<'_>; 2], place: &str) -> Vec<Range> {
     let segments = models.into_iter().flat_map(|model| &model.segments);
     if place != WORLD {
-        let own = segments.filter(|segment| bridge_name(segment.key.as_str()) == place);
+        let own = segments.filter(|segment| bridge_name(&segment.key) == place);
         return united(own.flat_map(|segment| segment.pods.clone()).collect());
     }
     let networks = segments.flat_map(|segment| &segment.networks).map(|network| Range::network(*network));

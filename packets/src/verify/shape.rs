@@ -154,7 +154,7 @@ impl<'a> Writer<'a> {
 
     /// Whose entry this is, and where it stands among that tenant's.
     fn member(&self, key: &Key) -> Option<(usize, usize)> {
-        let tenant = self.names.iter().position(|name| *name == key.tenant())?;
+        let tenant = self.names.iter().position(|name| *name == key.owner())?;
         let entries = self.members.get(tenant)?;
         Some((tenant, entries.binary_search_by(|entry| entry.key.cmp(key)).ok()?))
     }
@@ -163,7 +163,7 @@ impl<'a> Writer<'a> {
     fn entry(&mut self, tenant: usize, entry: &'a Entry) {
         let Entry { key, object, provenance: _ } = entry;
         self.place(tenant);
-        let behind = key.as_str().get(key.tenant().len()..).unwrap_or_default();
+        let behind = key.path();
         let mut in_number = false;
         for letter in behind.bytes() {
             match (letter.is_ascii_digit(), in_number) {
@@ -367,7 +367,7 @@ impl<'a> Writer<'a> {
         self.link(*link);
         self.all(bridges, |writer, bridge| {
             let network::Bridge { name, cidr, gateway, grown_from, span: _ } = bridge;
-            let key = Key::new(format!("{}/bridge/{name}", tenant.name));
+            let key = Key::tenant(&tenant.name).bridge(name).device();
             writer.maybe(writer.member(&key), |writer, (_, entry)| writer.place(entry));
             writer.network(*cidr);
             writer.address(*gateway);

@@ -111,9 +111,9 @@ impl<'a> Sides<'a> {
 
 struct Builder<'a> {
     page: &'a ReviewPage<'a>,
-    objects: BTreeMap<&'a str, Sides<'a>>,
-    numbers: BTreeMap<&'a str, usize>,
-    actions: BTreeMap<&'a str, Action>,
+    objects: BTreeMap<&'a Key, Sides<'a>>,
+    numbers: BTreeMap<&'a Key, usize>,
+    actions: BTreeMap<&'a Key, Action>,
     files: BTreeMap<&'a str, usize>,
     externals: BTreeMap<Uuid, usize>,
     shared: Shared,
@@ -121,23 +121,23 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(page: &'a ReviewPage<'a>) -> Self {
-        let mut actions: BTreeMap<&str, Action> = BTreeMap::new();
+        let mut actions: BTreeMap<&Key, Action> = BTreeMap::new();
         for step in &page.plan.steps {
             // What is taken away and made again has two steps.
-            let merged = match actions.get(step.key.as_str()) {
+            let merged = match actions.get(&step.key) {
                 Some(earlier) if *earlier != step.action => Action::Replace,
                 _ => step.action,
             };
-            actions.insert(step.key.as_str(), merged);
+            actions.insert(&step.key, merged);
         }
-        let mut objects: BTreeMap<&str, Sides<'_>> = BTreeMap::new();
+        let mut objects: BTreeMap<&Key, Sides<'_>> = BTreeMap::new();
         // What the plan does not speak of is not the page's matter.
-        let planned = |entry: &&Entry| actions.contains_key(entry.key.as_str());
+        let planned = |entry: &&Entry| actions.contains_key(&entry.key);
         for entry in page.desired.entries().iter().filter(planned) {
-            objects.entry(entry.key.as_str()).or_default().after = Some(entry);
+            objects.entry(&entry.key).or_default().after = Some(entry);
         }
         for entry in page.before.entries().iter().filter(planned) {
-            objects.entry(entry.key.as_str()).or_default().before = Some(entry);
+            objects.entry(&entry.key).or_default().before = Some(entry);
         }
         let numbers = objects.keys().enumerate().map(|(number, key)| (*key, number)).collect();
         let sources = page.plan.steps.iter().filter_map(|step| step.source.as_ref());
@@ -149,13 +149,9 @@ impl<'a> Builder<'a> {
 
     fn build(mut self) -> Data<'a> {
         let page = self.page;
-        let sources: BTreeMap<&str, &midoform_compiler::source::Provenance> = page
-            .plan
-            .steps
-            .iter()
-            .filter_map(|step| Some((step.key.as_str(), step.source.as_ref()?)))
-            .collect();
-        let all: Vec<(&str, Sides<'_>)> = self.objects.iter().map(|(key, sides)| (*key, *sides)).collect();
+        let sources: BTreeMap<&Key, &midoform_compiler::source::Provenance> =
+            page.plan.steps.iter().filter_map(|step| Some((&step.key, step.source.as_ref()?))).collect();
+        let all: Vec<(&Key, Sides<'_>)> = self.objects.iter().map(|(key, sides)| (*key, *sides)).collect();
         let mut objects = Vec::with_capacity(all.len());
         for (key, sides) in all {
             let Some(entry) = sides.shown() else { continue };
@@ -169,7 +165,7 @@ impl<'a> Builder<'a> {
             let row = self.step(step, &risks);
             steps.extend(row);
         }
-        let number = |key: &Key| self.numbers.get(key.as_str()).copied();
+        let number = |key: &Key| self.numbers.get(key).copied();
         let attached =
             page.attached.iter().filter_map(|pod| Some((number(&pod.near)?, pod.what.as_str()))).collect();
         let foreign = page.foreign.iter().map(|foreign| {
@@ -202,7 +198,7 @@ impl<'a> Builder<'a> {
         let summaries = self.page.plan.summaries_by_tenant();
         let mut tenants: Vec<Tenant<'a>> = Vec::new();
         for (number, key) in self.objects.keys().copied().enumerate() {
-            let name = key.split('/').next().unwrap_or_default();
+            let name = key.owner();
             match tenants.last_mut() {
                 Some(last) if last.name == name => last.end = number + 1,
                 _ => {
@@ -219,7 +215,7 @@ impl<'a> Builder<'a> {
     /// The number of an object, or one below -1 for what is not of the topology.
     fn number(&mut self, reference: &Reference) -> i64 {
         match reference {
-            Reference::Key(key) => self.numbers.get(key.as_str()).map_or(-1, |number| signed(*number)),
+            Reference::Key(key) => self.numbers.get(key).map_or(-1, |number| signed(*number)),
             Reference::External(id) => {
                 let next = self.externals.len();
                 -2 - signed(*self.externals.entry(*id).or_insert(next))
@@ -233,8 +229,8 @@ impl<'a> Builder<'a> {
         sides: Sides<'a>,
         source: Option<&'a midoform_compiler::source::Provenance>,
     ) -> ObjectRow {
-        let tenant = entry.key.tenant();
-        let action = self.actions.get(entry.key.as_str()).copied().unwrap_or(Action::Keep);
+        let tenant = entry.key.owner();
+        let action = self.actions.get(&entry.key).copied().unwrap_or(Action::Keep);
         let (on, to) = ends(&entry.object);
         let on = on.map_or(-1, |reference| self.number(reference));
         let to = to.map_or(-1, |reference| self.number(reference));
@@ -257,13 +253,13 @@ impl<'a> Builder<'a> {
     }
 
     fn step(&mut self, step: &'a Step, risks: &Risks<'_>) -> Option<StepRow> {
-        let number = *self.numbers.get(step.key.as_str())?;
-        let sides = self.objects.get(step.key.as_str()).copied().unwrap_or_default();
+        let number = *self.numbers.get(&step.key)?;
+        let sides = self.objects.get(&step.key).copied().unwrap_or_default();
         let object = |entry: Option<&'a Entry>| entry.map(|entry| &entry.object);
         let risks = risks.of(step, object(sides.before), object(sides.after));
-        let tenant = step.key.tenant();
+        let tenant = step.key.owner();
         let reason = self.shared.text(&step.reason, tenant);
-        let numbered = |key: &Key| self.numbers.get(key.as_str()).copied();
+        let numbered = |key: &Key| self.numbers.get(key).copied();
         let needs: Vec<usize> = step.needs.iter().filter_map(numbered).collect();
         let calls = step.calls.iter().map(|call| self.call(call, tenant)).collect();
         let undo = step.undo.iter().map(|call| self.call(call, tenant)).collect();

@@ -18,6 +18,7 @@ pub use confirm::{Confirmation, confirmation};
 
 use crate::plan::{Call, DialectTag, Encode, Ids, Method};
 use crate::topology::key::Key;
+use crate::topology::key::view::{KeyView, PodKey, TenantKey};
 use crate::topology::kind::Kind;
 use crate::topology::object::{Object, Reference};
 
@@ -149,7 +150,7 @@ impl Encoder<'_> {
         let binds = own_id && !self.dialect.keeps_offered_id(kind);
         let id = (own_id && !binds).then(|| id.unwrap_or_else(|| self.ids.of_key(key)).to_string());
         let mut body = body::of(self, object, id, position);
-        if binds && key.is_pod_port() {
+        if binds && matches!(key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port))) {
             body = body.and_then(|body| body::marked(&body, self.ids.of_key(key)));
         }
         Call {

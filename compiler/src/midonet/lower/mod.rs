@@ -34,7 +34,9 @@ use crate::network::{Bridge, Tenant};
 use crate::source::{Locations, Span};
 use crate::spec;
 use crate::spec::Profile;
-use crate::topology::key::{Key, SITE};
+use crate::topology::key::Key;
+use crate::topology::key::builder::TenantKeys;
+use crate::topology::key::view::{ChainKey, RuleKey, UplinkKey};
 use crate::topology::object::{
     Chain, Condition, Device, Object, Reference, Rule, RuleAction, TunnelZone, TunnelZoneHost,
 };
@@ -74,7 +76,7 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -
 pub fn provider_router(site: &spec::Site) -> Reference {
     match &site.midonet.provider_router {
         Some(id) if !site.midonet.managed => Reference::External(id.value),
-        _ => Reference::Key(Key::from(SITE).join("provider-router")),
+        _ => Reference::Key(Key::site().provider_router()),
     }
 }
 
@@ -91,14 +93,14 @@ fn site_objects(site: &spec::Site, locations: &Locations<'_>) -> Vec<Entry> {
         add(key, Object::Router(router), site.midonet.span);
     }
     if let Some(zone) = &site.tunnel_zone {
-        let key = Key::from(SITE).join("tunnel-zone");
+        let key = Key::site().tunnel_zone();
         let object = TunnelZone { name: zone.name.value.clone(), encapsulation: zone.encapsulation };
         add(key.clone(), Object::TunnelZone(object), zone.name.span);
         for host in &site.hosts {
             if let Some(address) = host.tunnel_address {
                 let member =
                     TunnelZoneHost { zone: (&key).into(), host: host.id.value, address: address.value };
-                let key = key.join("host").join(&host.name.value);
+                let key = Key::site().tunnel_zone_host(&host.name.value);
                 add(key, Object::TunnelZoneHost(member), host.name.span);
             }
         }
@@ -114,7 +116,7 @@ struct Lowering<'a> {
     links: &'a [Ipv4Net],
     locations: &'a Locations<'a>,
     entries: &'a mut Vec<Entry>,
-    root: Key,
+    keys: TenantKeys<'a>,
     router: Key,
     chain_in: Key,
     chain_out: Key,
@@ -132,23 +134,22 @@ impl<'a> Lowering<'a> {
         locations: &'a Locations<'a>,
         entries: &'a mut Vec<Entry>,
     ) -> Self {
-        let root = Key::new(tenant.name.clone());
+        let keys = Key::tenant(&tenant.name);
         let gateway = |bridge: &Bridge| {
-            let key = root.join("bridge").join(&bridge.name);
-            (key.join("gateway-port"), key.join("gateway-peer"))
+            let keys = keys.bridge(&bridge.name);
+            (keys.gateway_port(), keys.gateway_peer())
         };
         let gateways = tenant.bridges.iter().map(gateway).collect();
-        let (router, chain_in, chain_out) =
-            (root.join("router"), root.join("chain/in"), root.join("chain/out"));
-        let (uplink, provider_port) = (root.join("uplink/port"), root.join("uplink/provider-port"));
+        let (chain_in, chain_out) = (keys.chain(ChainKey::In), keys.chain(ChainKey::Out));
+        let (uplink, provider_port) = (keys.uplink(UplinkKey::Port), keys.uplink(UplinkKey::ProviderPort));
         Lowering {
             tenant,
             provider,
             links,
             locations,
             entries,
-            root,
-            router,
+            keys,
+            router: keys.router(),
             chain_in,
             chain_out,
             uplink,
@@ -197,21 +198,13 @@ impl<'k> Rules<'k> {
     fn add(
         &mut self,
         lowering: &mut Lowering<'_>,
-        name: &str,
+        name: RuleKey<'_>,
         condition: Condition,
         action: RuleAction,
         span: Span,
     ) {
         let rule = Rule { chain: self.chain.into(), position: self.next, condition, action };
         self.next += 1;
-        lowering.add(self.chain.join("rule").join(name), Object::Rule(Box::new(rule)), span);
+        lowering.add(self.chain.rule(name), Object::Rule(Box::new(rule)), span);
     }
-}
-
-/// A network as a segment of a key.
-fn segment(network: Ipv4Net) -> String {
-    if network.prefix_len() == 32 {
-        return network.addr().to_string();
-    }
-    format!("{}-{}", network.addr(), network.prefix_len())
 }

@@ -9,6 +9,7 @@ use crate::verify::header::{
 use crate::verify::model::Segment;
 use crate::verify::path::Path;
 use crate::verify::walk::{End, Outcome, TooMany};
+use midoform_compiler::topology::key::view::{ChainKey, KeyView, RuleKey, TenantKey};
 use midoform_compiler::values::MacAddress;
 
 impl Asking<'_> {
@@ -53,8 +54,14 @@ impl Asking<'_> {
     }
 
     fn is_stateless(&self, rule: Uuid) -> bool {
-        let key = self.model.entry(rule).map(|entry| entry.key.as_str()).unwrap_or_default();
-        key.contains("/chain/stateless/") || key.contains("/rule/inside/")
+        let key = self.model.entry(rule).map(|entry| entry.key.view());
+        matches!(
+            key,
+            Some(KeyView::Tenant(
+                _,
+                TenantKey::Rule(ChainKey::Stateless, _) | TenantKey::Rule(_, RuleKey::Inside { .. })
+            ))
+        )
     }
 }
 

@@ -1,27 +1,24 @@
 //! What a pod can do to others: other tenants' pods, link addresses, spoofed sources.
 
 use super::{Asking, Question, Sent};
+use crate::trace::bridge_name;
 use crate::verify::header::{DESTINATION, Range, SOURCE, rest, united};
 use crate::verify::model::Segment;
-use crate::verify::reach::bridge_name;
 use crate::verify::walk::End;
 use crate::verify::witness::{Origin, between, pick};
 use midoform_compiler::network::{RouteTarget, Tenant};
+use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 
 impl<'a> Asking<'a> {
     /// What arrives at other tenants' pods without being asked for by both.
     pub(super) fn isolation(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
         for outcome in &sent.routed {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };
-            let other = reached.key.tenant();
+            let other = reached.key.owner();
             if other == &*tenant.name || self.are_peers(tenant, sent.at, reached) {
                 continue;
             }
-            let message = format!(
-                "{} reaches {}",
-                bridge_name(sent.segment.key.as_str()),
-                bridge_name(reached.key.as_str())
-            );
+            let message = format!("{} reaches {}", bridge_name(&sent.segment.key), bridge_name(&reached.key));
             return self.no(
                 Question::Isolation,
                 tenant,
@@ -33,11 +30,9 @@ impl<'a> Asking<'a> {
     }
 
     fn are_peers(&self, tenant: &Tenant, bridge: usize, reached: &Segment) -> bool {
-        let Some(other) = self.by_name.get(reached.key.tenant()) else { return false };
-        let target = other
-            .bridges
-            .iter()
-            .position(|bridge| reached.key.as_str().ends_with(&format!("/bridge/{}", bridge.name)));
+        let Some(other) = self.by_name.get(reached.key.owner()) else { return false };
+        let KeyView::Tenant(_, TenantKey::Bridge(reached, _)) = reached.key.view() else { return false };
+        let target = other.bridges.iter().position(|bridge| *bridge.name == *reached);
         let chose = |of: &Tenant, who: &str, at: usize| {
             of.peers.iter().any(|peer| *peer.name == *who && peer.own_bridges.contains(&at))
         };
@@ -52,7 +47,8 @@ impl<'a> Asking<'a> {
                 End::Left(_) => true,
                 End::Consumed(router) | End::Dropped { at: router, .. } => {
                     self.model.entry(*router).is_some_and(|entry| {
-                        entry.key.tenant() != &*tenant.name && entry.key.as_str().ends_with("/router")
+                        entry.key.owner() != &*tenant.name
+                            && matches!(entry.key.view(), KeyView::Tenant(_, TenantKey::Router))
                     })
                 }
                 _ => false,
@@ -65,7 +61,7 @@ impl<'a> Asking<'a> {
             };
             let (address, shown, owner) = self.another_link(tenant, hit);
             let message =
-                format!("{} reaches link addresses, such as {shown}", bridge_name(sent.segment.key.as_str()));
+                format!("{} reaches link addresses, such as {shown}", bridge_name(&sent.segment.key));
             let headers = outcome.path.sent().with(DESTINATION, Range::one(address));
             let own = between(headers, &sent.segment.pods, &[Range::ADDRESSES]);
             let headers = own.first().copied().unwrap_or(headers);
@@ -113,11 +109,11 @@ impl<'a> Asking<'a> {
                 End::Consumed(_) => "its gateway".to_owned(),
                 end => self
                     .segment_at(end)
-                    .map_or_else(|| "another pod".to_owned(), |segment| bridge_name(segment.key.as_str())),
+                    .map_or_else(|| "another pod".to_owned(), |segment| bridge_name(&segment.key)),
             };
             let message = format!(
                 "{} can send with a foreign source, such as {}, to {place}",
-                bridge_name(sent.segment.key.as_str()),
+                bridge_name(&sent.segment.key),
                 pick(&headers).source
             );
             return self.no(Question::Spoofing, tenant, message, Origin::Pod(sent.segment), &headers);

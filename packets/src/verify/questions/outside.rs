@@ -3,12 +3,13 @@
 use ipnet::Ipv4Net;
 
 use super::{Asking, Question, Sent};
+use crate::trace::bridge_name;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, difference, rest, united,
 };
 use crate::verify::model::Uplink;
 use crate::verify::oracle;
-use crate::verify::reach::{bridge_name, own_sources};
+use crate::verify::reach::own_sources;
 use crate::verify::walk::{End, Outcome, TooMany};
 use crate::verify::witness::{Origin, between};
 use midoform_compiler::network::Tenant;
@@ -23,7 +24,7 @@ impl Asking<'_> {
             Egress::None => tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr)).collect(),
         };
         let own = united(own);
-        let name = bridge_name(sent.segment.key.as_str());
+        let name = bridge_name(&sent.segment.key);
         let origin = Origin::Pod(sent.segment);
         let left = || sent.routed.iter().filter(|outcome| matches!(outcome.end, End::Left(_)));
         let foreign = left().find_map(|outcome| {
@@ -78,8 +79,7 @@ impl Asking<'_> {
     pub(super) fn loops(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
         let looped = |outcome: &&Outcome| matches!(outcome.end, End::Dropped { looped: true, .. });
         if let Some(outcome) = sent.routed.iter().find(looped) {
-            let message =
-                format!("what {} sends goes round in circles", bridge_name(sent.segment.key.as_str()));
+            let message = format!("what {} sends goes round in circles", bridge_name(&sent.segment.key));
             self.no(Question::Loops, tenant, message, Origin::Pod(sent.segment), &outcome.path.sent());
         }
     }
@@ -89,13 +89,11 @@ impl Asking<'_> {
         let open = oracle::doors(tenant);
         for outcome in outcomes {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };
-            let own = reached.key.tenant() == &*tenant.name;
+            let own = reached.key.owner() == &*tenant.name;
             let open: &[Headers] = if own { &open } else { &[] };
             if let Some(headers) = difference(vec![outcome.path.sent()], open).first() {
-                let message = format!(
-                    "the world, and so every other tenant, reaches {}",
-                    bridge_name(reached.key.as_str())
-                );
+                let message =
+                    format!("the world, and so every other tenant, reaches {}", bridge_name(&reached.key));
                 self.no(Question::Isolation, tenant, message, Origin::World, headers);
                 break;
             }

@@ -1,14 +1,16 @@
 //! What the rules of the spec say, against what happens: between bridges, and to exposed ports.
 
 use super::{Asking, Question, Sent};
+use crate::trace::bridge_name;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, difference, rest, united,
 };
 use crate::verify::oracle;
-use crate::verify::reach::{bridge_name, own_sources};
+use crate::verify::reach::own_sources;
 use crate::verify::walk::{Outcome, TooMany};
 use crate::verify::witness::{Origin, between};
 use midoform_compiler::network::Tenant;
+use midoform_compiler::topology::key::Key;
 
 impl Asking<'_> {
     /// What the rules say between this bridge and each of the tenant's, against what happens.
@@ -16,8 +18,8 @@ impl Asking<'_> {
         let routed: Vec<Range> =
             united(tenant.routes.iter().map(|route| Range::network(route.destination)).collect());
         for (to, bridge) in tenant.bridges.iter().enumerate() {
-            let key = format!("{}/bridge/{}", tenant.name, bridge.name);
-            let Some(target) = self.model.segment(&key.as_str().into()) else { continue };
+            let key = Key::tenant(&tenant.name).bridge(&bridge.name).device();
+            let Some(target) = self.model.segment(&key) else { continue };
             let inside = to == sent.at;
             // A route of the spec inside the network leads elsewhere; on the bridge itself none is asked.
             let pods: Vec<Range> = match inside {
@@ -36,7 +38,7 @@ impl Asking<'_> {
                 .filter(|outcome| self.segment_at(&outcome.end).is_some_and(|at| at.key == target.key))
                 .collect();
             let does: Vec<Headers> = arrived.iter().map(|outcome| outcome.path.sent()).collect();
-            let names = || (bridge_name(sent.segment.key.as_str()), bridge_name(target.key.as_str()));
+            let names = || (bridge_name(&sent.segment.key), bridge_name(&target.key));
             let origin = Origin::Pod(sent.segment);
             if let Some(headers) = difference(said.clone(), &does).first() {
                 let (from, to) = names();

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 
 use crate::netlink::{KernelRoute, Link, LinkChange, Netlink, NetlinkError};
+use crate::protocol::error::CniError;
 
 /// How many names are tried.
 const CANDIDATES: u32 = 8;
@@ -81,7 +82,11 @@ fn rename(
     if result.is_err()
         && let Err(second) = rename_with(container, link, (&link.name, &link.alias), &addresses, &routes)
     {
-        tracing::warn!(error = %second, interface = link.name, "the interface can't be renamed back");
+        tracing::warn!(
+            error = CniError::from(second).in_full(),
+            interface = link.name,
+            "the interface can't be renamed back"
+        );
     }
     result.map(|()| default)
 }

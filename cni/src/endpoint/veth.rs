@@ -11,6 +11,7 @@ use super::names::{alias_of, host_interface_name, host_mac};
 use super::rename::{Renamed, find_renamed, rename_to_free_name, restore_name};
 use crate::config::Config;
 use crate::netlink::{KernelRoute, Link, LinkChange, Netlink, NetlinkError, VethPair};
+use crate::protocol::error::CniError;
 use crate::protocol::request::Endpoint;
 
 /// The names of a veth pair, and its owner.
@@ -149,7 +150,10 @@ impl Veth {
             }
             Err(error) => {
                 if let Err(second) = self.roll_back(host, container, renamed.as_ref()) {
-                    tracing::warn!(error = %second, "the incomplete veth pair can't be removed");
+                    tracing::warn!(
+                        error = CniError::from(second).in_full(),
+                        "the incomplete veth pair can't be removed"
+                    );
                 }
                 Err(error)
             }

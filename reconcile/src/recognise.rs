@@ -99,7 +99,7 @@ pub struct Matching<'a> {
 
 /// The keys of a scope's devices by the ids that follow from them: desired ones, and those that the names of
 /// what was read, or the store, suggest.
-pub fn devices<'r>(raw: &'r Raw, scope: Scope<'_>) -> Devices {
+pub fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
     let namespace = Namespace::of_site(scope.site);
     let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
     let mut suggest = |key: Key| drop(candidates.insert(namespace.id(&key), key));
@@ -123,23 +123,7 @@ pub fn devices<'r>(raw: &'r Raw, scope: Scope<'_>) -> Devices {
         }
         suggest(keys.router());
     }
-    // Names begin with the tenant's, which has no space in it.
-    let named = |name: Option<&'r str>| {
-        let (tenant, rest) = name?.split_once(' ')?;
-        scope.tenants.contains(tenant).then(|| (Key::tenant(tenant), rest))
-    };
-    for (keys, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.value.name.as_deref())) {
-        suggest(keys.bridge(name).device());
-    }
-    for (keys, name) in raw.groups.iter().filter_map(|group| named(group.name.as_deref())) {
-        suggest(keys.port_group(name).group());
-    }
-    for (keys, name) in raw.chains.iter().filter_map(|chain| named(chain.name.as_deref())) {
-        if let Some(name) = name.strip_suffix(" in") {
-            suggest(keys.bridge(name).chain());
-            suggest(keys.port(name).chain());
-        }
-    }
+    suggest_named(raw, scope, &mut suggest);
     // What was renamed still has the id of its old key.
     let moved = scope.desired.entries().iter().filter_map(|entry| {
         scope.moves.old_key(&entry.key).map(|old| (namespace.id(&old), entry.key.clone()))
@@ -163,6 +147,26 @@ pub fn devices<'r>(raw: &'r Raw, scope: Scope<'_>) -> Devices {
         devices.routers.extend(raw.routers.iter().map(|router| router.value.id).find(|router| router == id));
     }
     devices
+}
+
+/// Suggests the keys that the names of devices stand for. A name begins with the tenant's, which has no space in it.
+fn suggest_named<'r>(raw: &'r Raw, scope: Scope<'_>, suggest: &mut impl FnMut(Key)) {
+    let named = |name: Option<&'r str>| {
+        let (tenant, rest) = name?.split_once(' ')?;
+        scope.tenants.contains(tenant).then(|| (Key::tenant(tenant), rest))
+    };
+    for (keys, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.value.name.as_deref())) {
+        suggest(keys.bridge(name).device());
+    }
+    for (keys, name) in raw.groups.iter().filter_map(|group| named(group.name.as_deref())) {
+        suggest(keys.port_group(name).group());
+    }
+    for (keys, name) in raw.chains.iter().filter_map(|chain| named(chain.name.as_deref())) {
+        if let Some(name) = name.strip_suffix(" in") {
+            suggest(keys.bridge(name).chain());
+            suggest(keys.port(name).chain());
+        }
+    }
 }
 
 /// What was adopted has ids of its own: while it is there, these stand for their keys, and not those that follow from

@@ -78,7 +78,8 @@ impl WholeProject {
     pub(crate) fn new(dialect: &str, tenant: &str) -> WholeProject {
         let site = Source::new("site.toml", SITE.replace("DIALECT", dialect));
         let tenants = [Source::new("acme.toml", tenant)];
-        let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants }).unwrap();
+        let compiled =
+            compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants }).unwrap();
         WholeProject {
             tenants: BTreeSet::from(["acme".to_owned()]),
             provider: provider_router(&compiled.site),

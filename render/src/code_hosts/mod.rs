@@ -52,7 +52,7 @@ fn fingerprints(findings: &[DiagnosticReport<'_>]) -> Vec<String> {
             hash.update(part);
             hash.update([0]);
         }
-        fingerprints.push(hex::encode(&hash.finalize()));
+        fingerprints.push(hex::encode(hash.finalize()));
     }
     fingerprints
 }

@@ -5,9 +5,9 @@ use midoform_store::record::encode;
 use midoform_store::tenants::Pushed;
 use midoform_store::{Transaction, keys};
 
-use crate::args::PushOptions;
+use crate::args::{Policy, PushOptions};
 use crate::error::{CommandError, Exit};
-use crate::project::Project;
+use crate::project::{Project, Reach};
 use crate::store_choice::open_store;
 use crate::ui::Ui;
 
@@ -15,7 +15,10 @@ use crate::ui::Ui;
 const AT_ONCE: usize = 50;
 
 pub(crate) async fn run(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandError> {
-    let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
+    // A pod's first tenant is made from what is pushed, without anybody's review.
+    let policy = Policy { files: Vec::new() };
+    let project = Project::load_under(&options.spec, &policy, Reach::Everything).await?;
+    let (compiled, project) = project.compile(&options.spec)?;
     let mut files: Vec<(String, &Source)> = vec![(keys::SITE.to_owned(), &project.sources.site)];
     let specs = project.sources.files_of(&compiled.specs);
     files.extend(specs.map(|(spec, source)| (keys::spec(&spec.name.value), source)));

@@ -53,7 +53,9 @@ pub fn parse(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Op
         diagnostics.push(Diagnostic::error(Code::LockConflict, span, message).help(help));
         return None;
     }
-    parse::document(source, id, diagnostics, read)
+    // Spans count without the mark that some editors put before UTF-8.
+    let text = source.text().trim_start_matches('\u{feff}');
+    parse::document(source, id, diagnostics, |reader, file| read(reader, file, text))
 }
 
 fn conflict_mark(text: &str) -> Option<u32> {
@@ -67,7 +69,7 @@ fn conflict_mark(text: &str) -> Option<u32> {
     None
 }
 
-fn read(reader: &mut Reader<'_>, mut file: parse::Table<'_>) -> Option<LockFile> {
+fn read(reader: &mut Reader<'_>, mut file: parse::Table<'_>, text: &str) -> Option<LockFile> {
     let version = file.integer::<i64>(reader, "version", 0..=i64::from(i32::MAX));
     let version = file.required(reader, "version", version)?;
     if version.value != VERSION {
@@ -83,13 +85,13 @@ fn read(reader: &mut Reader<'_>, mut file: parse::Table<'_>) -> Option<LockFile>
     for (name, value) in tenants.and_then(|value| value.get_ref().as_table()).into_iter().flatten() {
         positions.insert(name.get_ref().to_string(), reader.span(value.span()));
     }
-    let mut tenants: BTreeMap<String, TenantAllocation> = deserialize(reader, tenants);
+    let mut tenants: BTreeMap<String, TenantAllocation> = deserialize(reader, text, tenants);
     for network in tenants.values_mut().flat_map(|tenant| tenant.bridges.values_mut()) {
         *network = network.trunc();
     }
-    let peers: BTreeMap<String, Peering> = deserialize(reader, file.value("peer"));
+    let peers: BTreeMap<String, Peering> = deserialize(reader, text, file.value("peer"));
     let peers = peers.into_iter().map(|(pair, peering)| (pair, peering.link)).collect();
-    let kept = deserialize(reader, file.value("kept"));
+    let kept = deserialize(reader, text, file.value("kept"));
     file.finish(reader);
     Some(LockFile { allocations: Allocations { tenants, peers }, kept, positions })
 }
@@ -97,6 +99,7 @@ fn read(reader: &mut Reader<'_>, mut file: parse::Table<'_>) -> Option<LockFile>
 /// Reads a part of the file. Reports what is wrong with it, and keys that this midoform does not know.
 fn deserialize<T: DeserializeOwned + Default>(
     reader: &mut Reader<'_>,
+    text: &str,
     value: Option<&toml::Spanned<DeValue<'_>>>,
 ) -> T {
     let Some(value) = value else { return T::default() };
@@ -111,8 +114,11 @@ fn deserialize<T: DeserializeOwned + Default>(
         reader.push(Diagnostic::error(Code::UnknownKey, span, message).help(help));
     }
     read.unwrap_or_else(|error| {
-        let span = reader.span(error.span().unwrap_or_else(|| value.span()));
-        let message = format!("the lock file is damaged: {}", error.message());
+        let range = error.span().unwrap_or_else(|| value.span());
+        let span = reader.span(range.clone());
+        let shown = text.get(range).filter(|shown| shown.len() <= 60 && !shown.contains('\n'));
+        let shown = shown.map(|shown| format!("`{}`: ", shown.trim_matches('"'))).unwrap_or_default();
+        let message = format!("the lock file is damaged: {shown}{}", error.message());
         let help = "take the file from version control again";
         reader.push(Diagnostic::error(Code::LockDamaged, span, message).help(help));
         T::default()

@@ -1,8 +1,9 @@
 //! Where state is kept: one small interface, and three stores behind it.
 //!
 //! A store maps keys to values, both of them text. It reads ranges of keys as of one moment, commits a transaction
-//! (compares, then writes: all or nothing), watches a range, and knows leases: what is put under one goes when it
-//! ends. Everything else, what is claimed and by whom, is built on that, once for all stores ([`midoform_reconcile::claims`]).
+//! (compares, then writes: all or nothing), and knows leases: what is put under one goes when it
+//! ends. Everything else, what is claimed and by whom, is built on that, once for all stores
+//! ([`ipam`], [`allocation`], [`locks`]).
 //! `docs/store.md` lists keys and values.
 
 #![forbid(unsafe_code)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 /// An object that is not as it is wanted.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Difference {
-    pub(crate) key: String,
+    pub(crate) key: Key,
     pub(crate) kind: &'static str,
     /// `missing`, `changed`, or `unwanted`.
     pub(crate) is: &'static str,
@@ -46,5 +46,5 @@ fn difference_of(step: &Step) -> Difference {
         Action::Update | Action::Replace | Action::Keep => ("changed", step.reason.to_string()),
     };
     let source = step.source.as_ref().map(ToString::to_string);
-    Difference { key: step.key.to_string(), kind: step.kind.name(), is, what, source }
+    Difference { key: step.key.clone(), kind: step.kind.name(), is, what, source }
 }

@@ -75,7 +75,7 @@ fn drift_of(selection: &Selection<'_>, observed: &Observed) -> Drift {
     let mut tenants: BTreeMap<String, u64> =
         selection.tenants.iter().map(|tenant| (tenant.clone(), 0)).collect();
     for difference in &differences {
-        let tenant = difference.key.split('/').next().unwrap_or_default();
+        let tenant = difference.key.owner();
         *tenants.entry(tenant.to_owned()).or_default() += 1;
     }
     let foreign = observed.foreign.iter().map(|foreign| Foreign {

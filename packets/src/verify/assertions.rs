@@ -13,7 +13,7 @@ use crate::trace::{Ending, TraceReport};
 use ipnet::Ipv4Net;
 use midoform_compiler::Compiled;
 use midoform_compiler::diagnostic::{Code, Diagnostic, Diagnostics};
-use midoform_compiler::network::{Assert, Place, Tenant};
+use midoform_compiler::network::{Assert, BridgeIndex, PeerIndex, Place, Tenant};
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 
 /// Checks the assertions of a compiled project, and returns it if all of them hold.
@@ -103,7 +103,7 @@ impl<'a> Checker<'a> {
                 .map(|segment| pods(segment, &[Range::ADDRESSES]))
                 .collect(),
             Place::Peer(at) => {
-                let name = self.tenant.peers.get(*at).map(|peer| &*peer.name);
+                let name = self.tenant.peer(*at).map(|peer| &*peer.name);
                 let theirs = segments.filter(|segment| Some(segment.key.owner()) == name);
                 theirs.map(|segment| pods(segment, &self.peer_networks(*at))).collect()
             }
@@ -112,7 +112,7 @@ impl<'a> Checker<'a> {
                 segments.filter(|segment| own(segment)).map(|segment| pods(segment, &networks)).collect()
             }
             Place::Ports(ports) => {
-                let ports = ports.iter().filter_map(|at| self.tenant.ports.get(*at));
+                let ports = ports.iter().filter_map(|at| self.tenant.port(*at));
                 let all = ports.flat_map(|port| {
                     let segments = self.model.segments.iter();
                     let there = segments.filter(|segment| self.is_bridge(segment, port.bridge));
@@ -140,20 +140,20 @@ impl<'a> Checker<'a> {
     }
 
     /// Whether it is this bridge, or one that was added because it was full.
-    fn is_of_bridge(&self, segment: &Segment, at: usize) -> bool {
+    fn is_of_bridge(&self, segment: &Segment, at: BridgeIndex) -> bool {
         self.tenant.with_grown(at).any(|at| self.is_bridge(segment, at))
     }
 
-    fn is_bridge(&self, segment: &Segment, at: usize) -> bool {
+    fn is_bridge(&self, segment: &Segment, at: BridgeIndex) -> bool {
         let KeyView::Tenant(tenant, TenantKey::Bridge(name, BridgeKey::Device)) = segment.key.view() else {
             return false;
         };
-        let bridge = self.tenant.bridges.get(at);
+        let bridge = self.tenant.bridge(at);
         *tenant == *self.tenant.name && bridge.is_some_and(|bridge| *bridge.name == *name)
     }
 
-    fn peer_networks(&self, at: usize) -> Vec<Range> {
-        let peer = self.tenant.peers.get(at);
+    fn peer_networks(&self, at: PeerIndex) -> Vec<Range> {
+        let peer = self.tenant.peer(at);
         peer.into_iter().flat_map(|peer| &peer.networks).map(|network| Range::network(*network)).collect()
     }
 
@@ -198,7 +198,7 @@ impl<'a> Checker<'a> {
             (Place::World, None, End::Left(_)) | (Place::Anywhere, Some(_), _) => everywhere,
             (Place::Bridge(at), Some(segment), _) if self.is_of_bridge(segment, *at) => everywhere,
             (Place::Peer(at), Some(segment), _) => {
-                let peer = self.tenant.peers.get(*at);
+                let peer = self.tenant.peer(*at);
                 let there = peer.is_some_and(|peer| segment.key.owner() == &*peer.name);
                 if there { everywhere } else { Vec::new() }
             }
@@ -206,7 +206,7 @@ impl<'a> Checker<'a> {
                 networks.iter().map(|network| Range::network(*network)).collect()
             }
             (Place::Ports(ports), Some(segment), _) => {
-                let ports = ports.iter().filter_map(|at| self.tenant.ports.get(*at));
+                let ports = ports.iter().filter_map(|at| self.tenant.port(*at));
                 let there = ports.filter(|port| self.is_bridge(segment, port.bridge));
                 there.map(|port| Range::address(port.address)).collect()
             }
@@ -266,7 +266,7 @@ impl<'a> Checker<'a> {
 
     /// The addresses that a place has, as a sender inside names them.
     fn destinations(&self, place: &Place) -> Vec<Range> {
-        let pods = |at: usize| {
+        let pods = |at: BridgeIndex| {
             let there = self.model.segments.iter().filter(|segment| self.is_of_bridge(segment, at));
             there.flat_map(|segment| segment.pods.clone()).collect::<Vec<_>>()
         };
@@ -282,7 +282,7 @@ impl<'a> Checker<'a> {
             }
             Place::Addresses(networks) => networks.iter().map(|network| Range::network(*network)).collect(),
             Place::Ports(ports) => {
-                let ports = ports.iter().filter_map(|at| self.tenant.ports.get(*at));
+                let ports = ports.iter().filter_map(|at| self.tenant.port(*at));
                 ports.map(|port| Range::address(port.address)).collect()
             }
             Place::World => self.public(),

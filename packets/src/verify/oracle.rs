@@ -6,14 +6,14 @@ use ipnet::Ipv4Net;
 use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT, difference,
 };
-use midoform_compiler::network::{Place, Rule, Tenant};
+use midoform_compiler::network::{BridgeIndex, PeerIndex, Place, Rule, Tenant};
 use midoform_compiler::spec::{Action, Protocol};
 
 /// Where one end of a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    Bridge(usize),
-    Peer(usize),
+    Bridge(BridgeIndex),
+    Peer(PeerIndex),
     World,
 }
 
@@ -71,7 +71,7 @@ fn at(tenant: &Tenant, place: &Place, end: End) -> Vec<Range> {
         Place::Peer(at) => here(end == End::Peer(*at)),
         Place::Addresses(networks) => networks.iter().map(|network| Range::network(*network)).collect(),
         Place::Ports(ports) => {
-            let ports = ports.iter().filter_map(|at| tenant.ports.get(*at));
+            let ports = ports.iter().filter_map(|at| tenant.port(*at));
             let there = ports.filter(|port| end == End::Bridge(port.bridge));
             there.map(|port| Range::address(port.address)).collect()
         }
@@ -123,7 +123,7 @@ pub(crate) fn doors(tenant: &Tenant) -> Vec<Headers> {
             Place::Bridge(at) => tenant.networks_with_grown(*at).collect(),
             Place::Addresses(networks) => networks.clone(),
             Place::Ports(ports) => {
-                let ports = ports.iter().filter_map(|at| tenant.ports.get(*at));
+                let ports = ports.iter().filter_map(|at| tenant.port(*at));
                 ports.map(|port| port.address.into()).collect()
             }
             Place::Anywhere => tenant.bridges.iter().map(|bridge| bridge.cidr).collect(),

@@ -18,7 +18,7 @@ use super::walk::{End, Outcome, TooMany};
 use super::witness::{self, Origin, pick};
 use crate::trace::TraceReport;
 use midoform_compiler::diagnostic::Code;
-use midoform_compiler::network::Tenant;
+use midoform_compiler::network::{BridgeIndex, Tenant};
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, SITE};
@@ -201,7 +201,7 @@ struct Asking<'a> {
 
 /// What becomes of everything that a pod of one segment can send.
 struct Sent<'a> {
-    at: usize,
+    at: BridgeIndex,
     segment: &'a Segment,
     /// To the gateway.
     routed: Vec<Outcome>,
@@ -212,7 +212,7 @@ struct Sent<'a> {
 impl<'a> Asking<'a> {
     fn tenant(&mut self, name: &str, tenant: &Tenant) -> Result<(), TooMany> {
         let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
-        let segments = tenant.bridges.iter().enumerate().filter_map(|(at, bridge)| {
+        let segments = tenant.indexed_bridges().filter_map(|(at, bridge)| {
             let key = Key::tenant(name).bridge(&bridge.name).device();
             Some((at, self.model.segment(&key)?))
         });

@@ -377,7 +377,7 @@ impl<'a> Writer<'a> {
         });
         self.all(ports, |writer, port| {
             let network::Port { name: _, bridge, host: _, interface: _, mac: _, address, span: _ } = port;
-            writer.place(*bridge);
+            writer.place(bridge.0);
             writer.address(*address);
         });
         self.all(routes, |writer, route| {
@@ -391,7 +391,7 @@ impl<'a> Writer<'a> {
         self.all(peers, |writer, peer| {
             let network::Peer { name, own_bridges, networks, link, owns_link: _, span: _ } = peer;
             writer.maybe(writer.names.iter().position(|member| **member == **name), Writer::place);
-            writer.all(own_bridges, |writer, bridge| writer.place(*bridge));
+            writer.all(own_bridges, |writer, bridge| writer.place(bridge.0));
             writer.all(networks, |writer, network| writer.network(*network));
             writer.link(*link);
         });
@@ -408,12 +408,12 @@ impl<'a> Writer<'a> {
         match target {
             RouteTarget::Via(bridge, address) => {
                 self.tag(1);
-                self.place(bridge);
+                self.place(bridge.0);
                 self.address(address);
             }
             RouteTarget::Bridge(bridge) => {
                 self.tag(2);
-                self.place(bridge);
+                self.place(bridge.0);
             }
             RouteTarget::Blackhole => self.tag(3),
             RouteTarget::Reject => self.tag(4),
@@ -425,7 +425,7 @@ impl<'a> Writer<'a> {
         self.address(*public);
         self.number((*public_port).into());
         self.tag(*protocol);
-        self.place(*bridge);
+        self.place(bridge.0);
         self.address(*address);
         self.number((*target_port).into());
     }
@@ -455,11 +455,11 @@ impl<'a> Writer<'a> {
             Place::World => self.tag(2),
             Place::Bridge(bridge) => {
                 self.tag(3);
-                self.place(*bridge);
+                self.place(bridge.0);
             }
             Place::Peer(peer) => {
                 self.tag(4);
-                self.place(*peer);
+                self.place(peer.0);
             }
             Place::Addresses(networks) => {
                 self.tag(5);
@@ -467,7 +467,7 @@ impl<'a> Writer<'a> {
             }
             Place::Ports(ports) => {
                 self.tag(6);
-                self.all(ports, |writer, port| writer.place(*port));
+                self.all(ports, |writer, port| writer.place(port.0));
             }
         }
     }

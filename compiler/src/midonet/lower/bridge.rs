@@ -3,14 +3,14 @@
 use crate::midonet::lower::ANYWHERE;
 use crate::midonet::lower::IPV4;
 use crate::midonet::lower::{Lowering, Rules, policy};
-use crate::network::{Bridge, RouteTarget};
+use crate::network::{Bridge, BridgeIndex, RouteTarget};
 use crate::spec::{AntiSpoof, Egress};
 use crate::topology::key::view::{RuleKey, network};
 use crate::topology::object::{
     BridgePort, Condition, Device, NextHop, Object, PortLink, Route, RouterPort, RuleAction,
 };
 
-pub(super) fn lower(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge) {
+pub(super) fn lower(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge) {
     let (tenant, span) = (lowering.tenant, bridge.span);
     let keys = lowering.keys.bridge(&bridge.name);
     let (key, chain) = (keys.device(), keys.chain());
@@ -46,8 +46,8 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge) {
     }
 }
 
-fn gateway(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge) {
-    let Some((gateway_port, gateway_peer)) = lowering.gateways.get(at).cloned() else { return };
+fn gateway(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge) {
+    let Some((gateway_port, gateway_peer)) = lowering.gateways.get(at.0).cloned() else { return };
     let (keys, span) = (lowering.keys.bridge(&bridge.name), bridge.span);
     let port =
         RouterPort { router: (&lowering.router).into(), address: bridge.gateway, network: bridge.cidr };
@@ -68,8 +68,8 @@ fn gateway(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge) {
 
 /// One rule for all pods of a bridge: what does not come from the gateway has a source of the bridge's own
 /// network, or of one that the spec routes by this bridge (recorded: firewall-after-rev-snat).
-fn sources(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge, rules: &mut Rules<'_>) {
-    let gateway = lowering.gateways.get(at).map(|(_, peer)| peer.into());
+fn sources(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge, rules: &mut Rules<'_>) {
+    let gateway = lowering.gateways.get(at.0).map(|(_, peer)| peer.into());
     let not_gateway = Condition {
         in_ports: gateway.into_iter().collect(),
         not_in_ports: true,

@@ -30,7 +30,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::network::{Bridge, Tenant};
+use crate::network::{Bridge, BridgeIndex, Tenant};
 use crate::source::{Locations, Span};
 use crate::spec;
 use crate::spec::Profile;
@@ -57,7 +57,7 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -
         let start = entries.len();
         let mut lowering = Lowering::new(tenant, &provider, &links, locations, &mut entries);
         router::lower(&mut lowering);
-        for (at, bridge) in tenant.bridges.iter().enumerate() {
+        for (at, bridge) in tenant.indexed_bridges() {
             bridge::lower(&mut lowering, at, bridge);
         }
         port::lower(&mut lowering);
@@ -175,8 +175,8 @@ impl<'a> Lowering<'a> {
         self.add(key.clone(), Object::Chain(chain), span);
     }
 
-    fn gateway_port(&self, bridge: usize) -> Vec<Reference> {
-        self.gateways.get(bridge).map(|(port, _)| port.into()).into_iter().collect()
+    fn gateway_port(&self, bridge: BridgeIndex) -> Vec<Reference> {
+        self.gateways.get(bridge.0).map(|(port, _)| port.into()).into_iter().collect()
     }
 
     fn uplink_port(&self) -> Vec<Reference> {

@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use crate::midonet::lower::IPV4;
 use crate::midonet::lower::router::source_translation;
 use crate::midonet::lower::{Lowering, Rules};
-use crate::network::{Bridge, Place, Rule, Tenant};
+use crate::network::{Bridge, BridgeIndex, PeerIndex, Place, PortIndex, Rule, Tenant};
 use crate::spec::{Action, Protocol};
 use crate::topology::key::view::{ChainKey, RuleKey, network};
 use crate::topology::object::{Condition, FragmentPolicy, Reference, RuleAction};
@@ -115,10 +115,10 @@ pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) 
 enum Spot {
     Anywhere,
     World,
-    Bridge(usize),
-    Peer(usize),
+    Bridge(BridgeIndex),
+    Peer(PeerIndex),
     Network(Ipv4Net),
-    Port(usize),
+    Port(PortIndex),
 }
 
 impl Spot {
@@ -126,8 +126,8 @@ impl Spot {
     fn networks(self, tenant: &Tenant) -> Option<Ipv4Net> {
         match self {
             Spot::Network(network) => Some(network),
-            Spot::Bridge(at) => tenant.bridges.get(at).map(|bridge| bridge.cidr),
-            Spot::Port(at) => tenant.ports.get(at).map(|port| port.address.into()),
+            Spot::Bridge(at) => tenant.bridge(at).map(|bridge| bridge.cidr),
+            Spot::Port(at) => tenant.port(at).map(|port| port.address.into()),
             Spot::Anywhere | Spot::World | Spot::Peer(_) => None,
         }
     }
@@ -137,7 +137,7 @@ impl Spot {
     fn part(self, tenant: &Tenant) -> Option<String> {
         match self {
             Spot::Bridge(at) => {
-                let bridge = tenant.bridges.get(at).filter(|bridge| bridge.grown_from.is_some());
+                let bridge = tenant.bridge(at).filter(|bridge| bridge.grown_from.is_some());
                 bridge.map(|bridge| bridge.name.to_string())
             }
             other => other.networks(tenant).map(network),
@@ -219,10 +219,10 @@ fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
             Spot::World => lowering.uplink_port(),
             Spot::Bridge(at) => lowering.gateway_port(at),
             Spot::Port(at) => {
-                lowering.tenant.ports.get(at).map(|p| lowering.gateway_port(p.bridge)).unwrap_or_default()
+                lowering.tenant.port(at).map(|p| lowering.gateway_port(p.bridge)).unwrap_or_default()
             }
             Spot::Peer(at) => {
-                let peer = lowering.tenant.peers.get(at);
+                let peer = lowering.tenant.peer(at);
                 let key = peer.map(|peer| lowering.keys.peer(&peer.name).port());
                 key.map(Reference::Key).into_iter().collect()
             }
@@ -248,13 +248,13 @@ fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
 }
 
 /// Whether a rule speaks of traffic inside this bridge.
-pub(super) fn has_rules_inside(tenant: &Tenant, bridge: usize) -> bool {
+pub(super) fn has_rules_inside(tenant: &Tenant, bridge: BridgeIndex) -> bool {
     tenant.rules.iter().any(|rule| !inside(tenant, rule, bridge).is_empty())
 }
 
 /// What a rule says about traffic inside one bridge: only where it names both ends.
-fn inside(tenant: &Tenant, rule: &Rule, at: usize) -> Vec<(String, Condition)> {
-    let Some(bridge) = tenant.bridges.get(at) else { return Vec::new() };
+fn inside(tenant: &Tenant, rule: &Rule, at: BridgeIndex) -> Vec<(String, Condition)> {
+    let Some(bridge) = tenant.bridge(at) else { return Vec::new() };
     let inside = |spot: Spot| match spot {
         Spot::Bridge(of) => (of == at).then_some(bridge.cidr),
         Spot::Port(_) | Spot::Network(_) => {
@@ -283,7 +283,12 @@ fn common(one: Ipv4Net, other: Ipv4Net) -> Option<Ipv4Net> {
 }
 
 /// The rules of a bridge's chain: stateless ones, answers, the others.
-pub(super) fn rules_inside(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge, rules: &mut Rules<'_>) {
+pub(super) fn rules_inside(
+    lowering: &mut Lowering<'_>,
+    at: BridgeIndex,
+    bridge: &Bridge,
+    rules: &mut Rules<'_>,
+) {
     let tenant = lowering.tenant;
     for stateful in [false, true] {
         let mut asked = false;

@@ -6,7 +6,7 @@ use crate::midonet::lower::ANYWHERE;
 use crate::midonet::lower::IPV4;
 use crate::midonet::lower::bridge::next_hop_name;
 use crate::midonet::lower::{Lowering, Rules};
-use crate::network::{Port, RouteTarget};
+use crate::network::{BridgeIndex, Port, RouteTarget};
 use crate::spec::AntiSpoof;
 use crate::topology::key::Key;
 use crate::topology::key::view::{NextHopKey, RuleKey, network};
@@ -30,7 +30,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
             stateful: group.stateful,
         };
         lowering.add(key.clone(), Object::PortGroup(object), group.span);
-        for port in group.ports.iter().filter_map(|at| tenant.ports.get(*at)) {
+        for port in group.ports.iter().filter_map(|at| tenant.port(*at)) {
             let member = PortGroupPort {
                 group: (&key).into(),
                 port: (&lowering.keys.port(&port.name).device()).into(),
@@ -39,7 +39,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
         }
     }
     for route in &tenant.routes {
-        let gateway_port = |at: usize| lowering.gateway_port(at).into_iter().next();
+        let gateway_port = |at: BridgeIndex| lowering.gateway_port(at).into_iter().next();
         let next_hop = match route.target {
             RouteTarget::Blackhole => Some(NextHop::BlackHole),
             RouteTarget::Reject => Some(NextHop::Reject),
@@ -51,7 +51,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
         let Some(next_hop) = next_hop else { continue };
         let name = next_hop_name(&route.target);
         let by = match route.target {
-            RouteTarget::Bridge(at) => tenant.bridges.get(at).map(|bridge| NextHopKey::Bridge(&bridge.name)),
+            RouteTarget::Bridge(at) => tenant.bridge(at).map(|bridge| NextHopKey::Bridge(&bridge.name)),
             _ => None,
         };
         let key = lowering.keys.route(route.destination, by.unwrap_or(NextHopKey::Named(&name)));
@@ -63,7 +63,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
 
 fn static_port(lowering: &mut Lowering<'_>, port: &Port) {
     let tenant = lowering.tenant;
-    let Some(bridge) = tenant.bridges.get(port.bridge) else { return };
+    let Some(bridge) = tenant.bridge(port.bridge) else { return };
     let keys = lowering.keys.port(&port.name);
     let key = keys.device();
     let chain = (tenant.anti_spoof == AntiSpoof::Port).then(|| keys.chain());

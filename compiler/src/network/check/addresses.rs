@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::AddressRanges;
-use crate::network::{Bridge, RouteTarget, Tenant};
+use crate::network::{Bridge, BridgeIndex, RouteTarget, Tenant};
 use crate::source::Span;
 use crate::spec;
 use crate::spec::Profile;
@@ -18,7 +18,7 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
     link(site, tenant, diagnostics);
     ports(tenant, diagnostics);
     for expose in &tenant.exposes {
-        if let Some(bridge) = tenant.bridges.get(expose.bridge) {
+        if let Some(bridge) = tenant.bridge(expose.bridge) {
             host_address(bridge, expose.address, expose.span, "the exposed pod's address", diagnostics);
         }
     }
@@ -139,13 +139,13 @@ fn link(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
 
 fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut addresses: BTreeMap<Ipv4Addr, Span> = BTreeMap::new();
-    let mut macs: BTreeMap<(usize, MacAddress), Span> = BTreeMap::new();
-    let mut used: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut macs: BTreeMap<(BridgeIndex, MacAddress), Span> = BTreeMap::new();
+    let mut used: BTreeMap<BridgeIndex, u64> = BTreeMap::new();
     for bridge in &tenant.bridges {
         addresses.insert(bridge.gateway, bridge.span);
     }
     for port in &tenant.ports {
-        let Some(bridge) = tenant.bridges.get(port.bridge) else { continue };
+        let Some(bridge) = tenant.bridge(port.bridge) else { continue };
         *used.entry(port.bridge).or_default() += 1;
         host_address(bridge, port.address, port.span, "the port's address", diagnostics);
         if let Some(first) = addresses.insert(port.address, port.span) {
@@ -163,7 +163,7 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             diagnostics.push(diagnostic.help("give the port another MAC"));
         }
     }
-    for (at, bridge) in tenant.bridges.iter().enumerate() {
+    for (at, bridge) in tenant.indexed_bridges() {
         let length = bridge.cidr.prefix_len();
         let hosts = if length > 30 { 0 } else { (1u64 << (32 - length)) - 2 };
         let taken = 1 + used.get(&at).copied().unwrap_or(0);
@@ -205,7 +205,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             diagnostics.push(diagnostic.help("take the route out, or make its destination narrower"));
         }
         if let RouteTarget::Via(at, address) = route.target {
-            let Some(bridge) = tenant.bridges.get(at) else { continue };
+            let Some(bridge) = tenant.bridge(at) else { continue };
             host_address(bridge, address, route.span, "the next hop", diagnostics);
             if address == bridge.gateway {
                 let message =

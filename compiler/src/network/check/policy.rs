@@ -125,9 +125,9 @@ fn networks_of(tenant: &Tenant, place: &Place) -> Option<Vec<Ipv4Net>> {
     match place {
         Place::Addresses(networks) => Some(networks.clone()),
         Place::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
-        Place::Ports(ports) => Some(
-            ports.iter().filter_map(|at| tenant.ports.get(*at)).map(|port| port.address.into()).collect(),
-        ),
+        Place::Ports(ports) => {
+            Some(ports.iter().filter_map(|at| tenant.port(*at)).map(|port| port.address.into()).collect())
+        }
         _ => None,
     }
 }

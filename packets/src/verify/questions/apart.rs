@@ -6,7 +6,7 @@ use crate::verify::header::{DESTINATION, Range, SOURCE, rest, united};
 use crate::verify::model::Segment;
 use crate::verify::walk::End;
 use crate::verify::witness::{Origin, between, pick};
-use midoform_compiler::network::{RouteTarget, Tenant};
+use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 
 impl<'a> Asking<'a> {
@@ -29,11 +29,11 @@ impl<'a> Asking<'a> {
         }
     }
 
-    fn are_peers(&self, tenant: &Tenant, bridge: usize, reached: &Segment) -> bool {
+    fn are_peers(&self, tenant: &Tenant, bridge: BridgeIndex, reached: &Segment) -> bool {
         let Some(other) = self.by_name.get(reached.key.owner()) else { return false };
         let KeyView::Tenant(_, TenantKey::Bridge(reached, _)) = reached.key.view() else { return false };
-        let target = other.bridges.iter().position(|bridge| *bridge.name == *reached);
-        let chose = |of: &Tenant, who: &str, at: usize| {
+        let target = other.bridges.iter().position(|bridge| *bridge.name == *reached).map(BridgeIndex);
+        let chose = |of: &Tenant, who: &str, at: BridgeIndex| {
             of.peers.iter().any(|peer| *peer.name == *who && peer.own_bridges.contains(&at))
         };
         chose(tenant, &other.name, bridge) && target.is_some_and(|at| chose(other, &tenant.name, at))

@@ -17,7 +17,7 @@ impl Asking<'_> {
     pub(super) fn between_bridges(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), TooMany> {
         let routed: Vec<Range> =
             united(tenant.routes.iter().map(|route| Range::network(route.destination)).collect());
-        for (to, bridge) in tenant.bridges.iter().enumerate() {
+        for (to, bridge) in tenant.indexed_bridges() {
             let key = Key::tenant(&tenant.name).bridge(&bridge.name).device();
             let Some(target) = self.model.segment(&key) else { continue };
             let inside = to == sent.at;

@@ -1,19 +1,19 @@
-//! Groups of tenants that are alike, so that what is proven of one holds for all.
+//! Finds groups of tenants that are alike: a proof for one of them holds for all.
 //!
-//! A shape is a group's topology and tenants with their names taken away: objects are named by their place in the group,
-//! and sets of addresses by the order in which they are met. Of the sets only this is written down: their sizes, and which
-//! lies in which. No two of them cross (else the group has no shape, and is asked on its own), so they are a tree; two
-//! trees that are alike, with the same sizes, leave equally many addresses between a set and those in it. So there is a
+//! A shape is a group's topology and tenants without their names: objects are named by their position in the group, and
+//! sets of addresses by the order in which they are met. Of the sets the shape has only their sizes, and which lies in
+//! which. No two of them cross (else the group has no shape, and is verified on its own), so they are a tree; two trees
+//! that are alike, with the same sizes, leave equally many addresses between a set and those in it. So there is a
 //! permutation of all addresses that takes each set of the one group to the set with the same number of the other.
 //!
-//! MidoNet does nothing else with addresses than to ask whether they lie in such a set or are equal, and to choose some
-//! of a set; lengths of prefixes, which decide between routes, follow from sizes. MAC addresses are made up for ports,
-//! each its own, and rules that ask for such a one have no shape. So the permutation takes every packet's way through
-//! the one group to a way through the other, rule by rule, and every question, which is put in the same sets, to the same
-//! question: a packet that breaks an answer in one group has a counterpart in the other. Only that there is none is
-//! carried over. Where something is wrong each group is asked on its own, for a packet and a line of its own.
+//! MidoNet only tests whether addresses lie in such a set or are equal, and chooses some of a set; lengths of prefixes,
+//! which decide between routes, follow from sizes. MAC addresses are made up for ports, each its own, and rules that
+//! match one have no shape. So the permutation takes every packet's path through the one group to a path through the
+//! other, rule by rule, and every check, which uses the same sets, to the same check: a packet that violates a check in
+//! one group has a counterpart in the other. Only the absence of violations is carried over. If there is a violation,
+//! each group is verified on its own, for a packet and a line of its own.
 //!
-//! Everything that the questions read of an object or a tenant has to be in its shape. The patterns here name every
+//! Everything that the checks read of an object or a tenant has to be in its shape. The patterns here name every
 //! field, so that a new one is not forgotten.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::header::Range;
-use super::questions::Subject;
+use super::report::Subject;
 use midoform_compiler::network;
 use midoform_compiler::network::{Place, RouteTarget};
 use midoform_compiler::spec::{Action, Egress, Protocol};
@@ -34,7 +34,7 @@ use midoform_compiler::topology::object::{
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::{MacAddress, PortRange};
 
-/// Which groups are alike, as places in the list: what holds without exception for the first of some holds for all.
+/// Returns the groups that are alike, as positions in the list: a proof for the first of them holds for all.
 pub fn alike<'t>(subject: Subject<'t>, groups: &[std::collections::BTreeSet<&'t str>]) -> Vec<Vec<usize>> {
     let mut known: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let mut found: Vec<Vec<usize>> = Vec::new();
@@ -49,7 +49,7 @@ pub fn alike<'t>(subject: Subject<'t>, groups: &[std::collections::BTreeSet<&'t 
     found
 }
 
-/// The shape of one group; none where it can't be compared.
+/// Returns the shape of one group; none if it can't be compared.
 fn shape<'t>(subject: Subject<'t>, names: &[&'t str]) -> Option<Vec<u8>> {
     let members = names.iter().map(|name| subject.topology.of_tenant(name).map(|(_, entry)| entry).collect());
     let members: Vec<Vec<&Entry>> = members.collect();
@@ -68,7 +68,7 @@ fn shape<'t>(subject: Subject<'t>, names: &[&'t str]) -> Option<Vec<u8>> {
     writer.done()
 }
 
-/// Writes things down so that what differs is written differently.
+/// Serializes a shape: different shapes have different bytes.
 struct Writer<'a> {
     topology: &'a Topology,
     names: &'a [&'a str],
@@ -77,9 +77,9 @@ struct Writer<'a> {
     bytes: Vec<u8>,
     /// Sets of addresses, with their numbers.
     sets: BTreeMap<Range, u32>,
-    /// What is not of the group: only which is which matters.
+    /// Objects outside the group: only their identity matters.
     outside: BTreeMap<&'a Reference, u32>,
-    /// Something that can't be compared was met.
+    /// True if the group has an object that can't be compared.
     unlike: bool,
 }
 

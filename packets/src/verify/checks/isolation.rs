@@ -1,16 +1,17 @@
-//! What a pod can do to others: other tenants' pods, link addresses, spoofed sources.
+//! Checks of the traffic to other tenants' pods and link addresses, and of spoofed sources.
 
-use super::{Asking, Question, Sent};
+use super::{GroupCheck, Sent};
 use crate::trace::bridge_name;
+use crate::verify::counterexample::{Origin, between, pick};
 use crate::verify::header::{DESTINATION, Range, SOURCE, rest, united};
 use crate::verify::model::Segment;
+use crate::verify::report::Check;
 use crate::verify::walk::End;
-use crate::verify::witness::{Origin, between, pick};
 use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 
-impl<'a> Asking<'a> {
-    /// What arrives at other tenants' pods without being asked for by both.
+impl<'a> GroupCheck<'a> {
+    /// Checks that a pod reaches another tenant's pods only if both tenants chose each other as peers.
     pub(super) fn isolation(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
         for outcome in &sent.routed {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };
@@ -19,8 +20,8 @@ impl<'a> Asking<'a> {
                 continue;
             }
             let message = format!("{} reaches {}", bridge_name(&sent.segment.key), bridge_name(&reached.key));
-            return self.no(
-                Question::Isolation,
+            return self.violation(
+                Check::Isolation,
                 tenant,
                 message,
                 Origin::Pod(sent.segment),
@@ -39,7 +40,7 @@ impl<'a> Asking<'a> {
         chose(tenant, &other.name, bridge) && target.is_some_and(|at| chose(other, &tenant.name, at))
     }
 
-    /// New connections that leave the tenant towards link addresses, or that another tenant's router takes.
+    /// Checks that no new connection goes to link addresses, or to another tenant's router.
     pub(super) fn links(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
         let pools: Vec<Range> = united(self.subject.links.iter().map(|pool| Range::network(*pool)).collect());
         for outcome in &sent.routed {
@@ -66,11 +67,11 @@ impl<'a> Asking<'a> {
             let own = between(headers, &sent.segment.pods, &[Range::ADDRESSES]);
             let headers = own.first().copied().unwrap_or(headers);
             let origin = Origin::Pod(sent.segment);
-            return self.no_with(Question::Links, tenant, message, origin, &headers, owner);
+            return self.violation_through(Check::Links, tenant, message, origin, &headers, owner);
         }
     }
 
-    /// An address that people know, if one of them is in the range: another tenant's, else the provider's port.
+    /// Returns an example address of the range: another tenant's, else the provider's port.
     fn another_link(&self, tenant: &Tenant, hit: Range) -> (u32, String, Option<&'a str>) {
         let mut others = self.subject.tenants.iter().filter(|other| other.name != tenant.name);
         if let Some(other) = others.find(|other| hit.has(other.link.near.into())) {
@@ -84,7 +85,8 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Sources that are neither of the bridge's network nor routed by it.
+    /// Checks that packets with foreign source addresses are dropped: not of the bridge's network, and not routed by
+    /// it.
     pub(super) fn spoofing(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
         let routed = tenant.routes.iter().filter(|route| {
             matches!(route.target, RouteTarget::Via(by, _) | RouteTarget::Bridge(by) if by == sent.at)
@@ -112,16 +114,16 @@ impl<'a> Asking<'a> {
                     .map_or_else(|| "another pod".to_owned(), |segment| bridge_name(&segment.key)),
             };
             let message = format!(
-                "{} can send with a foreign source, such as {}, to {place}",
+                "{} can send with a foreign source address, such as {}, to {place}",
                 bridge_name(&sent.segment.key),
                 pick(&headers).source
             );
-            return self.no(Question::Spoofing, tenant, message, Origin::Pod(sent.segment), &headers);
+            return self.violation(Check::Spoofing, tenant, message, Origin::Pod(sent.segment), &headers);
         }
     }
 }
 
-/// An address that is nobody's (TEST-NET-2): what a spoofed source looks like.
+/// An address that no host has (TEST-NET-2), as an example of a spoofed source.
 const FOREIGN: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 51, 100, 66);
 
 /// One address of a range that looks foreign: not the very first or last of all.

@@ -1,5 +1,5 @@
-//! What the spec says of new connections: its rules read as `docs/layout.md` explains them, and nothing of how they
-//! are lowered. What the topology does is held against it.
+//! The new connections that the spec's rules accept, read as `docs/layout.md` explains them and independent of how they
+//! are lowered. The verifier compares the topology with it.
 
 use ipnet::Ipv4Net;
 
@@ -9,7 +9,7 @@ use super::header::{
 use midoform_compiler::network::{BridgeIndex, PeerIndex, Place, Rule, Tenant};
 use midoform_compiler::spec::{Action, Protocol};
 
-/// Where one end of a connection is.
+/// An end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Bridge(BridgeIndex),
@@ -17,7 +17,7 @@ pub(crate) enum End {
     World,
 }
 
-/// What of these headers the rules let pass from one end to the other.
+/// Returns the headers that the rules accept from one end to the other.
 pub(crate) fn allowed(tenant: &Tenant, from: End, to: End, headers: Vec<Headers>) -> Vec<Headers> {
     let inside = match (from, to) {
         (End::Bridge(from), End::Bridge(to)) => from == to,
@@ -27,7 +27,7 @@ pub(crate) fn allowed(tenant: &Tenant, from: End, to: End, headers: Vec<Headers>
     let mut passed = Vec::new();
     for stateful in [false, true] {
         for rule in tenant.rules.iter().filter(|rule| rule.stateful == stateful) {
-            // Inside a bridge only rules that name both ends, by bridge or address, are asked.
+            // Inside a bridge only rules that name both ends, by bridge or address, apply.
             let named =
                 |place: &Place| matches!(place, Place::Bridge(_) | Place::Addresses(_) | Place::Ports(_));
             if inside && !(named(&rule.from) && named(&rule.to)) {
@@ -61,7 +61,7 @@ fn matches(tenant: &Tenant, rule: &Rule, from: End, to: End) -> Vec<Headers> {
     found
 }
 
-/// Which addresses of an end a rule's place means; none where it means another end.
+/// Returns the addresses of an end that a rule's selector selects; none if it selects another end.
 fn at(tenant: &Tenant, place: &Place, end: End) -> Vec<Range> {
     let here = |is: bool| if is { vec![Range::ADDRESSES] } else { Vec::new() };
     match place {
@@ -78,7 +78,7 @@ fn at(tenant: &Tenant, place: &Place, end: End) -> Vec<Range> {
     }
 }
 
-/// Every packet that carries one of these; of none: every packet.
+/// Returns the packets of these protocols; every packet if there are none.
 pub(crate) fn carried(protocols: &[Protocol]) -> Vec<Headers> {
     let everything = Headers {
         protocols: Protocols::ALL,
@@ -100,8 +100,8 @@ pub(crate) fn carried(protocols: &[Protocol]) -> Vec<Headers> {
     protocols.iter().map(one).collect()
 }
 
-/// What the spec opens of a tenant to the world, in headers as they come in: exposed ports, and what rules that
-/// accept from the world or from addresses name.
+/// Returns the headers that the spec opens to the world, as they enter: exposed ports, and the destinations of rules
+/// that accept from the world or from addresses.
 pub(crate) fn doors(tenant: &Tenant) -> Vec<Headers> {
     let mut found = Vec::new();
     for expose in &tenant.exposes {

@@ -1,5 +1,5 @@
-//! What chains make of a set of packets. Written apart from the interpreter's reading of rules, which it is held
-//! against.
+//! Evaluates the rules of chains for sets of packets. This code is independent of the interpreter, which its results
+//! are compared against.
 
 use uuid::Uuid;
 
@@ -7,43 +7,34 @@ use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Protocols, Range, SOURCE, SOURCE_PORT, united,
 };
 use super::path::{Binding, Flow, Path, Side};
-use super::walk::Walker;
+use super::walk::{ChainOutcome, Position, Walker};
 use crate::semantics::world::{MacMask, Rule, RuleKind, Target};
 use crate::semantics::{is_echo_type, tracks};
 use midoform_compiler::topology::object::FlowAction;
 use midoform_compiler::values::MacAddress;
 
-/// Where a chain is asked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) device: Uuid,
-    pub(crate) in_port: Uuid,
-    pub(crate) out_port: Option<Uuid>,
-}
-
-/// What a chain said.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
-    pub(crate) passed: Vec<Path>,
-    pub(crate) dropped: Vec<(Path, Uuid)>,
-}
-
 impl Walker<'_> {
-    /// Asks a chain, if there is one.
-    pub(crate) fn ask(&self, chain: Option<Uuid>, mut path: Path, place: Place) -> Answer {
-        let mut answer = Answer::default();
+    /// Evaluates a chain, if there is one.
+    pub(crate) fn evaluate(&self, chain: Option<Uuid>, mut path: Path, position: Position) -> ChainOutcome {
+        let mut outcome = ChainOutcome::default();
         let Some(chain) = chain else {
-            answer.passed.push(path);
-            return answer;
+            outcome.passed.push(path);
+            return outcome;
         };
         path.visited.clear();
-        let through = self.ask_rules(chain, path, place, &mut answer);
-        answer.passed.extend(through);
-        answer
+        let through = self.evaluate_rules(chain, path, position, &mut outcome);
+        outcome.passed.extend(through);
+        outcome
     }
 
-    /// What neither was dropped nor accepted comes back: it goes on behind the jump.
-    fn ask_rules(&self, chain: Uuid, mut path: Path, place: Place, answer: &mut Answer) -> Vec<Path> {
+    /// Returns the packets that were neither dropped nor accepted: they continue after the jump.
+    fn evaluate_rules(
+        &self,
+        chain: Uuid,
+        mut path: Path,
+        position: Position,
+        outcome: &mut ChainOutcome,
+    ) -> Vec<Path> {
         path.visited.push(chain);
         let (mut left, mut through) = (vec![path], Vec::new());
         for rule in self.world.chains.get(&chain).map(Vec::as_slice).unwrap_or_default() {
@@ -52,25 +43,25 @@ impl Walker<'_> {
                 if !self.may_put(1) {
                     return Vec::new();
                 }
-                let (matched, others) = self.split(rule, path, place);
+                let (matched, others) = self.split(rule, path, position);
                 next.extend(others);
                 for mut path in matched {
                     path.rules.push(rule.id);
                     match rule.kind {
-                        RuleKind::Accept => answer.passed.push(path),
-                        RuleKind::Drop | RuleKind::Reject => answer.dropped.push((path, rule.id)),
+                        RuleKind::Accept => outcome.passed.push(path),
+                        RuleKind::Drop | RuleKind::Reject => outcome.dropped.push((path, rule.id)),
                         RuleKind::Return => through.push(path),
                         RuleKind::Jump => {
                             match rule.jump_chain_id.filter(|jump| !path.visited.contains(jump)) {
-                                Some(jump) => next.extend(self.ask_rules(jump, path, place, answer)),
+                                Some(jump) => next.extend(self.evaluate_rules(jump, path, position, outcome)),
                                 None => next.push(path),
                             }
                         }
                         RuleKind::Other => next.push(path),
                         _ => {
-                            for (path, done) in self.translate(rule, path, place.device) {
+                            for (path, done) in self.translate(rule, path, position.device) {
                                 match rule.flow_action.filter(|_| done) {
-                                    Some(FlowAction::Accept) => answer.passed.push(path),
+                                    Some(FlowAction::Accept) => outcome.passed.push(path),
                                     Some(FlowAction::Return) => through.push(path),
                                     _ => next.push(path),
                                 }
@@ -89,7 +80,7 @@ impl Walker<'_> {
     }
 
     /// The packets that a rule matches, and the others.
-    pub(crate) fn split(&self, rule: &Rule, path: Path, place: Place) -> (Vec<Path>, Vec<Path>) {
+    pub(crate) fn split(&self, rule: &Rule, path: Path, position: Position) -> (Vec<Path>, Vec<Path>) {
         let policy = rule.fragments();
         let (seen, unseen) = path.split_fragments(Fragments::that(|fragment| fragment.fits(policy)));
         let Some(path) = seen else { return (Vec::new(), unseen.into_iter().collect()) };
@@ -98,7 +89,7 @@ impl Walker<'_> {
             return (Vec::new(), Vec::new());
         }
         let (current, failed): (Vec<Path>, Vec<Path>) =
-            fitting.into_iter().partition(|path| self.place_fits(rule, path, place));
+            fitting.into_iter().partition(|path| self.position_matches(rule, path, position));
         others.extend(failed);
         let mut matched = current;
         for (field, ranges) in self.wanted_fields(rule) {
@@ -137,7 +128,7 @@ impl Walker<'_> {
         inside
     }
 
-    /// What a rule wants of addresses and ports: sorted, disjoint ranges for each field that it speaks of.
+    /// Returns the ranges that a rule matches: sorted and disjoint, for each field with a condition.
     fn wanted_fields(&self, rule: &Rule) -> Vec<(usize, Vec<Range>)> {
         let mut wanted = Vec::new();
         let mut add = |field: usize, ranges: Vec<Range>, inverted: bool| {
@@ -178,8 +169,8 @@ impl Walker<'_> {
         wanted
     }
 
-    /// Conditions that all packets of a path answer alike.
-    fn place_fits(&self, rule: &Rule, path: &Path, place: Place) -> bool {
+    /// Matches the conditions that have one result for all packets of a path.
+    fn position_matches(&self, rule: &Rule, path: &Path, position: Position) -> bool {
         let among = |ports: &[Uuid], port: Option<Uuid>, inverted: bool| {
             ports.is_empty() || inverted != port.is_some_and(|port| ports.contains(&port))
         };
@@ -189,13 +180,13 @@ impl Walker<'_> {
             let inside = port.zip(members).is_some_and(|(port, members)| members.contains(&port));
             inverted != inside
         };
-        let in_port = Some(place.in_port);
+        let in_port = Some(position.in_port);
         let passed = |device: Uuid| rule.inv_traversed_device != path.traversed.contains(&device);
         among(&rule.in_ports, in_port, rule.inv_in_ports)
-            && among(&rule.out_ports, place.out_port, rule.inv_out_ports)
+            && among(&rule.out_ports, position.out_port, rule.inv_out_ports)
             && grouped(rule.port_group, Some(path.ingress), rule.inv_port_group)
             && grouped(rule.in_port_group, in_port, rule.inv_in_port_group)
-            && grouped(rule.out_port_group, place.out_port, rule.inv_out_port_group)
+            && grouped(rule.out_port_group, position.out_port, rule.inv_out_port_group)
             && rule.traversed_device.is_none_or(passed)
             && (path.rewritten || !rule.match_nw_dst_rewritten)
             && mac_fits(rule.dl_src, rule.dl_src_mask, rule.inv_dl_src, path.source_mac)
@@ -207,7 +198,7 @@ impl Walker<'_> {
             && (rule.inv_icmp_data_dst_ip || rule.icmp_data_dst_ip_address.is_none())
     }
 
-    /// Translates, or turns a translation back; false where nothing could be.
+    /// Applies NAT or reverse NAT; false for packets that were not translated.
     fn translate(&self, rule: &Rule, path: Path, device: Uuid) -> Vec<(Path, bool)> {
         let mut done = Vec::new();
         let (with_ports, other) = path.split_protocols(Protocols::of(&[6, 17]));
@@ -238,7 +229,7 @@ impl Walker<'_> {
         done
     }
 
-    /// A flow keeps what it has; else it gets one of the targets.
+    /// Applies NAT: a flow keeps its translation, or gets one of the targets.
     fn forward(
         &self,
         rule: &Rule,
@@ -272,7 +263,7 @@ impl Walker<'_> {
         }
     }
 
-    /// Turns back what was translated on this device, if the packets look like its answers.
+    /// Applies reverse NAT to packets that are replies of a translation on this device.
     fn reverse(&self, path: Path, device: Uuid, side: Side, echo: bool, done: &mut Vec<(Path, bool)>) {
         let turns_back = |known: Binding| {
             let [source, destination, source_port, destination_port] = known.key;
@@ -291,8 +282,8 @@ impl Walker<'_> {
         done.extend(left.into_iter().map(|path| (path, false)));
     }
 
-    /// Does with packets what translations that were made before say, the latest first: of which header they are, and
-    /// which side of it becomes which address and port. Packets that none of them is about come back.
+    /// Applies earlier translations to packets, the latest first. `says` returns the header that a translation is for,
+    /// and the side of it with the new address and port. Returns the packets that match none of them.
     fn known(
         &self,
         path: Path,
@@ -324,7 +315,7 @@ impl Walker<'_> {
         left
     }
 
-    /// What a translation may choose.
+    /// Returns the addresses and ports that NAT may choose.
     fn choices(&self, target: &Target, echo: bool) -> (Range, Range) {
         let first: u32 = target.address_from.into();
         let addresses = Range { first, last: u32::from(target.address_to).max(first) };
@@ -338,7 +329,7 @@ impl Walker<'_> {
     }
 }
 
-/// Who passes what a rule says about flows, and who does not. To ask is to track.
+/// Splits packets by a rule's flow conditions. The evaluation starts tracking.
 fn flow_fits(rule: &Rule, path: Path) -> (Vec<Path>, Vec<Path>) {
     if !rule.match_forward_flow && !rule.match_return_flow {
         return (vec![path], Vec::new());

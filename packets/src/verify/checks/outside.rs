@@ -1,22 +1,23 @@
-//! What leaves a tenant for the world, what comes in, and what goes round in circles.
+//! Checks of the traffic to the world, from the world, and of loops.
 
 use ipnet::Ipv4Net;
 
-use super::{Asking, Question, Sent};
+use super::{GroupCheck, Sent};
 use crate::trace::bridge_name;
+use crate::verify::counterexample::{Origin, between};
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, difference, rest, united,
 };
 use crate::verify::model::Uplink;
-use crate::verify::oracle;
 use crate::verify::reach::own_sources;
+use crate::verify::report::Check;
+use crate::verify::spec_rules;
 use crate::verify::walk::{End, Outcome, TooMany};
-use crate::verify::witness::{Origin, between};
 use midoform_compiler::network::Tenant;
 use midoform_compiler::spec::Egress;
 
-impl Asking<'_> {
-    /// What leaves the tenant for the world.
+impl GroupCheck<'_> {
+    /// Checks the traffic from a bridge to the world.
     pub(super) fn outside(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), TooMany> {
         let own = match tenant.egress {
             Egress::SnatToLink => vec![Range::address(tenant.link.near)],
@@ -36,19 +37,21 @@ impl Asking<'_> {
             pods.first().copied().filter(|_| other)
         });
         if let Some(headers) = foreign {
-            let message = format!("{name} can leave with an address that is not its tenant's own");
-            self.no(Question::Outside, tenant, message, origin, &headers);
+            let message =
+                format!("{name} can send to the world with a source address that is not its tenant's");
+            self.violation(Check::Outside, tenant, message, origin, &headers);
         }
         let wanted: Vec<Headers> = own_sources(sent.segment)
             .into_iter()
             .flat_map(|own| between(own, &[Range::ADDRESSES], &self.world_of(tenant)))
             .flat_map(connections)
             .collect();
-        let said = oracle::allowed(tenant, oracle::End::Bridge(sent.at), oracle::End::World, wanted);
+        let said =
+            spec_rules::allowed(tenant, spec_rules::End::Bridge(sent.at), spec_rules::End::World, wanted);
         let does: Vec<Headers> = left().map(|outcome| outcome.path.sent()).collect();
         if let Some(headers) = difference(said, &does).first() {
-            let message = format!("the rules allow it, and it does not leave: {name} to the world");
-            self.no(Question::Outside, tenant, message, origin, headers);
+            let message = format!("the rules accept it, but it does not leave: {name} to the world");
+            self.violation(Check::Outside, tenant, message, origin, headers);
         }
         let lost = left().find_map(|outcome| {
             let End::Left(provider_port) = outcome.end else { return None };
@@ -58,13 +61,13 @@ impl Asking<'_> {
             self.lost(outcome, start, sent.segment, &self.world_of(tenant)).transpose()
         });
         if let Some(headers) = lost.transpose()? {
-            let message = format!("it leaves, and the answer is lost: {name} to the world");
-            self.no(Question::Outside, tenant, message, origin, &headers);
+            let message = format!("it leaves, but the reply is lost: {name} to the world");
+            self.violation(Check::Outside, tenant, message, origin, &headers);
         }
         Ok(())
     }
 
-    /// Addresses that nothing of the tenant's makes another place of than the world.
+    /// Returns the addresses that are outside for the tenant.
     fn world_of(&self, tenant: &Tenant) -> Vec<Range> {
         let bridges = tenant.bridges.iter().map(|bridge| bridge.cidr);
         let peers = tenant.peers.iter().flat_map(|peer| peer.networks.iter().copied());
@@ -79,22 +82,24 @@ impl Asking<'_> {
     pub(super) fn loops(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
         let looped = |outcome: &&Outcome| matches!(outcome.end, End::Dropped { looped: true, .. });
         if let Some(outcome) = sent.routed.iter().find(looped) {
-            let message = format!("what {} sends goes round in circles", bridge_name(&sent.segment.key));
-            self.no(Question::Loops, tenant, message, Origin::Pod(sent.segment), &outcome.path.sent());
+            let message = format!("packets from {} are in a loop", bridge_name(&sent.segment.key));
+            self.violation(Check::Loops, tenant, message, Origin::Pod(sent.segment), &outcome.path.sent());
         }
     }
 
-    /// What comes in from outside, whoever sends it: the world, or any other tenant.
+    /// Checks the traffic that enters by the uplink, from the world or any other tenant.
     pub(super) fn doors(&mut self, tenant: &Tenant, uplink: &Uplink, outcomes: &[Outcome]) {
-        let open = oracle::doors(tenant);
+        let open = spec_rules::doors(tenant);
         for outcome in outcomes {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };
             let own = reached.key.owner() == &*tenant.name;
             let open: &[Headers] = if own { &open } else { &[] };
             if let Some(headers) = difference(vec![outcome.path.sent()], open).first() {
-                let message =
-                    format!("the world, and so every other tenant, reaches {}", bridge_name(&reached.key));
-                self.no(Question::Isolation, tenant, message, Origin::World, headers);
+                let message = format!(
+                    "the world, and therefore every other tenant, reaches {}",
+                    bridge_name(&reached.key)
+                );
+                self.violation(Check::Isolation, tenant, message, Origin::World, headers);
                 break;
             }
         }
@@ -106,14 +111,15 @@ impl Asking<'_> {
         });
         if let Some(outcome) = back {
             let message =
-                "what comes in for its public addresses goes back and forth with the provider".to_owned();
-            self.no(Question::Loops, tenant, message, Origin::World, &outcome.path.sent());
+                "packets to its public addresses go back and forth between the tenant and the provider"
+                    .to_owned();
+            self.violation(Check::Loops, tenant, message, Origin::World, &outcome.path.sent());
         }
         self.exposed(tenant, outcomes);
     }
 }
 
-/// TCP, UDP and echo requests of a set: what has answers, and is translated.
+/// Returns the TCP packets, UDP packets and echo requests of a set: they have replies, and are translated.
 fn connections(headers: Headers) -> Vec<Headers> {
     let ports = Headers { protocols: headers.protocols.and(Protocols::of(&[6, 17])), ..headers };
     let echo = Headers { protocols: headers.protocols.and(Protocols::of(&[1])), ..headers };

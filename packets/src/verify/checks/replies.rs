@@ -1,8 +1,8 @@
-//! Whether what arrives is answered.
+//! Checks that replies come back.
 
 use uuid::Uuid;
 
-use super::Asking;
+use super::GroupCheck;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
 };
@@ -12,9 +12,9 @@ use crate::verify::walk::{End, Outcome, TooMany};
 use midoform_compiler::topology::key::view::{ChainKey, KeyView, RuleKey, TenantKey};
 use midoform_compiler::values::MacAddress;
 
-impl Asking<'_> {
-    /// What of some packets that arrived is not answered, other than by a rule of the spec that sees answers.
-    pub(super) fn lost_answer(
+impl GroupCheck<'_> {
+    /// Returns packets that arrived and whose replies are lost, unless a stateless rule of the spec drops the replies.
+    pub(super) fn lost_reply(
         &self,
         outcome: &Outcome,
         from: &Segment,
@@ -28,8 +28,8 @@ impl Asking<'_> {
         self.lost(outcome, (port, own, next), from, &at.pods)
     }
 
-    /// Of packets from a segment's pods to these destinations. The answer starts at a port, with its own MAC address and
-    /// the one that it is sent to.
+    /// Does the same for packets from a segment's pods to these destinations. The reply starts at a port, with its own
+    /// MAC address and the one that it is sent to.
     pub(super) fn lost(
         &self,
         outcome: &Outcome,
@@ -39,7 +39,7 @@ impl Asking<'_> {
     ) -> Result<Option<Headers>, TooMany> {
         let walker = self.model.walker();
         for path in answered(outcome, &to.pods, destinations) {
-            for back in walker.follow(path.answer(port, own, next))? {
+            for back in walker.follow(path.reply(port, own, next))? {
                 let home = matches!(&back.end, End::Delivered(ports) if ports.contains(&to.pod));
                 let meant = match &back.end {
                     End::Dropped { rule: Some(rule), .. } => self.is_stateless(*rule),
@@ -65,7 +65,7 @@ impl Asking<'_> {
     }
 }
 
-/// The parts of what arrived that have answers: whole TCP and UDP packets, and echo requests, between these addresses.
+/// Returns the packets that have replies: whole TCP and UDP packets, and echo requests, between these addresses.
 fn answered(outcome: &Outcome, sources: &[Range], destinations: &[Range]) -> Vec<Path> {
     let (whole, _) = outcome.path.clone().split_fragments(Fragments::WHOLE);
     let Some(whole) = whole else { return Vec::new() };

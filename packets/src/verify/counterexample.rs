@@ -1,4 +1,4 @@
-//! One packet out of a set, and its trace by the interpreter.
+//! Picks one packet of a set, and traces it with the interpreter.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -6,10 +6,10 @@ use std::net::Ipv4Addr;
 use super::header::{DESTINATION, Headers, Range, SOURCE};
 use super::model::Segment;
 use crate::semantics::Fragment;
-use crate::trace::{Probe, Scene, TraceReport};
+use crate::trace::{Endpoint, TraceNetwork, TraceReport};
 use midoform_compiler::topology::Topology;
 
-/// A packet that people recognise, if the set has it.
+/// One packet of a set, with familiar addresses and ports if the set has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Picked {
     pub(crate) source: Ipv4Addr,
@@ -20,7 +20,7 @@ pub(crate) struct Picked {
     pub(crate) fragment: Fragment,
 }
 
-/// Of these the first that is in the range, else the range's first.
+/// Returns the first of these values that is in the range, else the first of the range.
 fn liked(range: Range, liked: &[u32]) -> u32 {
     liked.iter().copied().find(|value| range.has(*value)).unwrap_or(range.first)
 }
@@ -31,7 +31,7 @@ const SOURCE_PORTS: [u32; 2] = [40_000, 1024];
 const PORTS: [u32; 5] = [443, 80, 22, 53, 1];
 const ECHO: [u32; 1] = [8];
 
-/// A packet of a set.
+/// Picks a packet of a set.
 pub(crate) fn pick(headers: &Headers) -> Picked {
     let [sources, destinations, source_ports, ports] = headers.fields;
     let protocol = headers.protocols.first().unwrap_or(6);
@@ -50,7 +50,7 @@ pub(crate) fn pick(headers: &Headers) -> Picked {
     }
 }
 
-/// Where a set of packets starts.
+/// The sender of a set of packets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
     Pod(&'a Segment),
@@ -58,9 +58,9 @@ pub(crate) enum Origin<'a> {
 }
 
 impl Origin<'_> {
-    fn probe(self, picked: Picked) -> Probe {
+    fn probe(self, picked: Picked) -> Endpoint {
         match self {
-            Origin::World => Probe::World(picked.source),
+            Origin::World => Endpoint::World(picked.source),
             Origin::Pod(segment) => {
                 let own = segment.pods.iter().any(|range| range.has(picked.source.into()));
                 let first = segment.pods.first().map_or(0, |range| range.first);
@@ -68,7 +68,7 @@ impl Origin<'_> {
                 let other = segment.pods.iter().flat_map(|range| [range.first, range.last]);
                 let other = other.into_iter().find(|value| *value != u32::from(picked.destination));
                 let address = if own { picked.source } else { other.unwrap_or(first).into() };
-                Probe::Pod(segment.key.clone(), address)
+                Endpoint::Pod(segment.key.clone(), address)
             }
         }
     }
@@ -81,16 +81,16 @@ pub(crate) fn trace(
     origin: Origin<'_>,
     picked: Picked,
 ) -> Option<TraceReport> {
-    let mut scene = Scene::of_tenants(topology, tenants);
-    let from = scene.put(&origin.probe(picked)).ok()?;
-    scene.people(tenants, picked.destination);
+    let mut network = TraceNetwork::of_tenants(topology, tenants);
+    let from = network.attach(&origin.probe(picked)).ok()?;
+    network.attach_pods(tenants, picked.destination);
     let carried = (picked.protocol, picked.source_port, picked.destination_port);
-    let mut packet = scene.packet(&from, picked.source, picked.destination, carried);
+    let mut packet = network.packet(&from, picked.source, picked.destination, carried);
     packet.fragment = picked.fragment;
-    Some(scene.trace(&from, packet))
+    Some(network.trace(&from, packet))
 }
 
-/// The part of a set that has these addresses.
+/// Returns the part of a set that has these addresses.
 pub(crate) fn between(headers: Headers, sources: &[Range], destinations: &[Range]) -> Vec<Headers> {
     let [source, destination, ..] = headers.fields;
     let sources = sources.iter().filter_map(|range| range.common(source));

@@ -1,11 +1,10 @@
-//! A topology with pods where a packet needs them, and the world behind the provider's router.
+//! A topology with pods attached where a packet needs them, and with the world behind the provider's router.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
-use super::report::{self, TraceReport};
 use crate::semantics::world::World;
 use crate::semantics::{
     FULL_TTL, Fragment, Packet, State, Station, Trace, Verdict, entry_of, id_of, simulate,
@@ -16,34 +15,34 @@ use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::object::{NextHop, Object, Reference, RuleAction};
 use midoform_compiler::values::MacAddress;
 
-/// The MAC address of somebody that nobody knows.
+/// A MAC address that no host has.
 const UNKNOWN: MacAddress = MacAddress([0x02, 0x99, 0x99, 0x99, 0x99, 0x99]);
 
-/// Where a packet starts, or what it is for.
+/// An end of a packet's path: its sender or its destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe {
+pub enum Endpoint {
     /// A pod with this address on the bridge with this key.
     Pod(Key, Ipv4Addr),
-    /// What is behind the static port with this key: its address and MAC.
+    /// The host behind the static port with this key, with its address and MAC address.
     Port(Key, Ipv4Addr, MacAddress),
-    /// Somebody with this address outside.
+    /// A host with this address outside.
     World(Ipv4Addr),
 }
 
-impl Probe {
-    /// Its address.
+impl Endpoint {
+    /// The address.
     pub fn address(&self) -> Ipv4Addr {
         match self {
-            Probe::Pod(_, address) | Probe::Port(_, address, _) | Probe::World(address) => *address,
+            Endpoint::Pod(_, address) | Endpoint::Port(_, address, _) | Endpoint::World(address) => *address,
         }
     }
 
     /// `acme/web/10.0.0.5`, `acme/port/web-1`, `world/8.8.8.8`.
     pub fn shown(&self) -> String {
         match self {
-            Probe::Pod(key, address) => format!("{}/{address}", bridge_name(key)),
-            Probe::Port(key, ..) => key.to_string(),
-            Probe::World(address) => format!("world/{address}"),
+            Endpoint::Pod(key, address) => format!("{}/{address}", bridge_name(key)),
+            Endpoint::Port(key, ..) => key.to_string(),
+            Endpoint::World(address) => format!("world/{address}"),
         }
     }
 }
@@ -56,44 +55,44 @@ pub(crate) fn bridge_name(key: &Key) -> String {
     }
 }
 
-/// Why a packet can't be traced.
+/// A reason why a packet can't be traced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TraceError {
-    /// Nothing in the topology goes by this key.
+    /// No object of the topology has this key.
     #[error("there is no {0}")]
     Unknown(String),
-    /// Nothing leads outside.
-    #[error("nothing leads outside: no tenant is linked to a provider router")]
+    /// There is no path to the outside.
+    #[error("there is no path to the outside: no tenant is linked to a provider router")]
     NoProvider,
 }
 
-/// A topology made ready for packets.
-pub struct Scene<'t> {
+/// A topology with the hosts that packets start from and arrive at.
+pub struct TraceNetwork<'t> {
     pub(super) topology: &'t Topology,
-    /// The tenants that are there.
+    /// The tenants of the network.
     tenants: BTreeSet<&'t str>,
     pub(super) world: World,
     stations: Vec<Station>,
-    /// What the stations are called, by port.
+    /// The names of the stations, by port.
     names: BTreeMap<Uuid, String>,
     outside: Option<Station>,
 }
 
-impl<'t> Scene<'t> {
-    /// All of a topology.
-    pub fn new(topology: &'t Topology) -> Scene<'t> {
-        Scene::of(topology, World::of_topology(topology), topology.tenants())
+impl<'t> TraceNetwork<'t> {
+    /// Builds the network of a whole topology.
+    pub fn new(topology: &'t Topology) -> TraceNetwork<'t> {
+        TraceNetwork::of(topology, World::of_topology(topology), topology.tenants())
     }
 
-    /// Some tenants of a topology, and what serves all.
-    pub fn of_tenants(topology: &'t Topology, tenants: &BTreeSet<&str>) -> Scene<'t> {
+    /// Builds the network of some tenants of a topology and the site's own objects.
+    pub fn of_tenants(topology: &'t Topology, tenants: &BTreeSet<&str>) -> TraceNetwork<'t> {
         let world = World::of_part(topology, tenants.iter().copied().chain([SITE]));
         let names = tenants.iter().filter_map(|tenant| topology.of_tenant(tenant).next());
         let names = names.map(|(_, entry)| entry.key.owner()).collect();
-        Scene::of(topology, world, names)
+        TraceNetwork::of(topology, world, names)
     }
 
-    fn of(topology: &'t Topology, mut world: World, tenants: BTreeSet<&'t str>) -> Scene<'t> {
+    fn of(topology: &'t Topology, mut world: World, tenants: BTreeSet<&'t str>) -> TraceNetwork<'t> {
         let provider = tenants.iter().find_map(|tenant| provider(topology, tenant));
         let outside = provider.map(|provider| world.attach_world(provider));
         let mut names = BTreeMap::new();
@@ -102,21 +101,21 @@ impl<'t> Scene<'t> {
             names.insert(station.port, "world".to_owned());
             stations.push(station.clone());
         }
-        Scene { topology, tenants, world, stations, names, outside }
+        TraceNetwork { topology, tenants, world, stations, names, outside }
     }
 
-    /// Puts somebody where a packet starts or ends, and returns where that is.
+    /// Attaches a host at an end of a packet's path, and returns its station.
     ///
     /// # Errors
-    /// Where the topology has no such place.
-    pub fn put(&mut self, probe: &Probe) -> Result<Station, TraceError> {
+    /// Returns an error if the topology has no such bridge or port, or no path to the outside.
+    pub fn attach(&mut self, probe: &Endpoint) -> Result<Station, TraceError> {
         let known = |topology: &Topology, key: &Key| {
             let there = topology.get(key.as_str()).is_some();
             there.then(|| id_of(topology, &Reference::from(key))).flatten()
         };
         let station = match probe {
-            Probe::World(_) => return self.outside.clone().ok_or(TraceError::NoProvider),
-            Probe::Pod(key, address) => {
+            Endpoint::World(_) => return self.outside.clone().ok_or(TraceError::NoProvider),
+            Endpoint::Pod(key, address) => {
                 let bridge = known(self.topology, key).ok_or_else(|| TraceError::Unknown(key.to_string()))?;
                 let same = self.stations.iter().find(|station| {
                     station.address == *address && self.world.device_of(station.port) == Some(bridge)
@@ -126,7 +125,7 @@ impl<'t> Scene<'t> {
                     None => self.world.attach(bridge, *address),
                 }
             }
-            Probe::Port(key, address, mac) => {
+            Endpoint::Port(key, address, mac) => {
                 let port = known(self.topology, key).ok_or_else(|| TraceError::Unknown(key.to_string()))?;
                 Station { port, address: *address, mac: *mac }
             }
@@ -138,7 +137,7 @@ impl<'t> Scene<'t> {
 
     /// Puts pods wherever a packet from a tenant to this address may come: on the tenants' bridges that have it, behind
     /// exposed ports, and at the gateways of routes.
-    pub fn people(&mut self, tenants: &BTreeSet<&str>, destination: Ipv4Addr) {
+    pub fn attach_pods(&mut self, tenants: &BTreeSet<&str>, destination: Ipv4Addr) {
         let mut wanted: Vec<(String, Ipv4Addr)> =
             tenants.iter().map(|tenant| ((*tenant).to_owned(), destination)).collect();
         for entry in
@@ -165,7 +164,7 @@ impl<'t> Scene<'t> {
         for (tenant, address) in wanted {
             for bridge in self.bridges_with(&tenant, address) {
                 // The bridge was found in this topology.
-                let _ = self.put(&Probe::Pod(bridge, address));
+                let _ = self.attach(&Endpoint::Pod(bridge, address));
             }
         }
     }
@@ -189,8 +188,8 @@ impl<'t> Scene<'t> {
         routers.filter_map(|port| Some((port.address?, port.network?, port.mac))).collect()
     }
 
-    /// The MAC address that something sends to for this destination: a neighbour's, its gateway's, or one that nobody
-    /// has.
+    /// Returns the MAC address that a station sends to for this destination: a neighbour's, its gateway's, or one that
+    /// no host has.
     fn next_mac(&self, from: &Station, destination: Ipv4Addr) -> MacAddress {
         let Some(device) = self.world.device_of(from.port) else { return UNKNOWN };
         if self.world.is_router(device) {
@@ -210,7 +209,7 @@ impl<'t> Scene<'t> {
         }
     }
 
-    /// A packet as it leaves a station.
+    /// Returns a packet as it leaves a station.
     pub fn packet(
         &self,
         from: &Station,
@@ -232,38 +231,25 @@ impl<'t> Scene<'t> {
         }
     }
 
-    /// Sends a packet.
+    /// Sends a packet through the network.
     pub fn send(&self, state: &mut State, from: &Station, packet: Packet) -> Trace {
         simulate(&self.world, state, &self.stations, from.port, packet)
     }
 
-    /// Sends a packet and, where it arrives and there is an answer, the answer.
-    pub fn trace(&self, from: &Station, packet: Packet) -> TraceReport {
-        let mut state = State::default();
-        let trace = self.send(&mut state, from, packet);
-        let answer = self.answer(&trace).map(|(station, reply)| {
-            let back = self.send(&mut state, &station, reply);
-            report::report(self, &station, reply, &back)
-        });
-        let mut report = report::report(self, from, packet, &trace);
-        report.answer = answer.map(Box::new);
-        report
-    }
-
-    /// What answers a packet that arrived, and from where. A router that took an echo for itself answers it, but that
-    /// packet starts in the router.
-    fn answer(&self, trace: &Trace) -> Option<(Station, Packet)> {
+    /// Returns the reply to a packet that arrived, and the station that sends it. A router that consumed an echo
+    /// replies to it, but that packet starts in the router.
+    pub(super) fn reply_to(&self, trace: &Trace) -> Option<(Station, Packet)> {
         let Verdict::Delivered(ports) = &trace.verdict else { return None };
         let station = self.stations.iter().find(|station| ports.first() == Some(&station.port))?;
         let arrived = &trace.packet;
         let answered =
             matches!(arrived.protocol, 6 | 17) || (arrived.protocol == 1 && arrived.source_port == 8);
-        let reply = arrived.answer();
+        let reply = arrived.reply();
         let mac = self.next_mac(station, reply.destination);
         answered.then(|| (station.clone(), Packet { source_mac: station.mac, destination_mac: mac, ..reply }))
     }
 
-    /// What a device or a port is called.
+    /// Returns the name of a device or a port.
     pub(super) fn name(&self, id: Uuid) -> String {
         if let Some(name) = self.names.get(&id) {
             return name.clone();

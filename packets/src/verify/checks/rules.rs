@@ -1,19 +1,20 @@
-//! What the rules of the spec say, against what happens: between bridges, and to exposed ports.
+//! Checks of the spec's rules: between bridges, and to exposed ports.
 
-use super::{Asking, Question, Sent};
+use super::{GroupCheck, Sent};
 use crate::trace::bridge_name;
+use crate::verify::counterexample::{Origin, between};
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, difference, rest, united,
 };
-use crate::verify::oracle;
 use crate::verify::reach::own_sources;
+use crate::verify::report::Check;
+use crate::verify::spec_rules;
 use crate::verify::walk::{Outcome, TooMany};
-use crate::verify::witness::{Origin, between};
 use midoform_compiler::network::Tenant;
 use midoform_compiler::topology::key::Key;
 
-impl Asking<'_> {
-    /// What the rules say between this bridge and each of the tenant's, against what happens.
+impl GroupCheck<'_> {
+    /// Compares the rules between this bridge and each of the tenant's bridges with the actual outcomes.
     pub(super) fn between_bridges(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), TooMany> {
         let routed: Vec<Range> =
             united(tenant.routes.iter().map(|route| Range::network(route.destination)).collect());
@@ -21,7 +22,7 @@ impl Asking<'_> {
             let key = Key::tenant(&tenant.name).bridge(&bridge.name).device();
             let Some(target) = self.model.segment(&key) else { continue };
             let inside = to == sent.at;
-            // A route of the spec inside the network leads elsewhere; on the bridge itself none is asked.
+            // A route of the spec inside the network leads elsewhere; traffic on the bridge itself is not routed.
             let pods: Vec<Range> = match inside {
                 true => target.pods.clone(),
                 false => target.pods.iter().flat_map(|range| rest(*range, &routed)).collect(),
@@ -30,8 +31,12 @@ impl Asking<'_> {
                 .into_iter()
                 .flat_map(|own| between(own, &[Range::ADDRESSES], &pods))
                 .collect();
-            let said =
-                oracle::allowed(tenant, oracle::End::Bridge(sent.at), oracle::End::Bridge(to), asked.clone());
+            let said = spec_rules::allowed(
+                tenant,
+                spec_rules::End::Bridge(sent.at),
+                spec_rules::End::Bridge(to),
+                asked.clone(),
+            );
             let outcomes = if inside { &sent.inside } else { &sent.routed };
             let arrived: Vec<&Outcome> = outcomes
                 .iter()
@@ -42,26 +47,25 @@ impl Asking<'_> {
             let origin = Origin::Pod(sent.segment);
             if let Some(headers) = difference(said.clone(), &does).first() {
                 let (from, to) = names();
-                let message = format!("the rules allow it, and it does not arrive: {from} to {to}");
-                self.no(Question::Connected, tenant, message, origin, headers);
+                let message = format!("the rules accept it, but it does not arrive: {from} to {to}");
+                self.violation(Check::Connected, tenant, message, origin, headers);
             }
             let forbidden = difference(asked, &said);
             let leak =
                 does.iter().flat_map(|own| forbidden.iter().filter_map(|other| own.common(*other))).next();
             if let Some(headers) = leak {
                 let (from, to) = names();
-                let message = format!("the rules forbid it, and it arrives: {from} to {to}");
-                self.no(Question::Closed, tenant, message, origin, &headers);
+                let message = format!("the rules drop or reject it, but it arrives: {from} to {to}");
+                self.violation(Check::Closed, tenant, message, origin, &headers);
             }
             let mut allowed = arrived
                 .iter()
                 .filter(|outcome| !difference(vec![outcome.path.sent()], &forbidden).is_empty());
-            let lost =
-                allowed.find_map(|outcome| self.lost_answer(outcome, sent.segment, target).transpose());
+            let lost = allowed.find_map(|outcome| self.lost_reply(outcome, sent.segment, target).transpose());
             if let Some(headers) = lost.transpose()? {
                 let (from, to) = names();
-                let message = format!("it arrives, and the answer is lost: {from} to {to}");
-                self.no(Question::Connected, tenant, message, origin, &headers);
+                let message = format!("it arrives, but the reply is lost: {from} to {to}");
+                self.violation(Check::Connected, tenant, message, origin, &headers);
             }
         }
         Ok(())
@@ -84,8 +88,8 @@ impl Asking<'_> {
                     headers.common(wanted.with(DESTINATION_PORT, port))
                 },
             );
-            let to = oracle::End::Bridge(expose.bridge);
-            let said = oracle::allowed(tenant, oracle::End::World, to, all.collect());
+            let to = spec_rules::End::Bridge(expose.bridge);
+            let said = spec_rules::allowed(tenant, spec_rules::End::World, to, all.collect());
             let public = (Range::address(expose.public), Range::one(expose.public_port.into()));
             let as_sent = said
                 .into_iter()
@@ -96,8 +100,9 @@ impl Asking<'_> {
                 .map(|outcome| outcome.path.sent())
                 .collect();
             if let Some(headers) = difference(as_sent.collect(), &does).first() {
-                let message = format!("{}:{} is exposed, and not reached", expose.public, expose.public_port);
-                self.no(Question::Connected, tenant, message, Origin::World, headers);
+                let message =
+                    format!("{}:{} is exposed, but not reachable", expose.public, expose.public_port);
+                self.violation(Check::Connected, tenant, message, Origin::World, headers);
             }
         }
     }

@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use midoform_adopt::{Attached, Leftover, Pod, Portrait, Survey};
+use midoform_adopt::{Attached, Leftover, Pod, SpecDraft, Survey};
 use midoform_compiler::Compiled;
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
@@ -72,7 +72,7 @@ pub(crate) struct Chosen {
 /// What was found out, and may be written down.
 struct Found {
     chosen: Chosen,
-    portrait: Portrait,
+    draft: SpecDraft,
     compiled: Compiled,
     project: Project,
     observed: Observed,
@@ -187,15 +187,15 @@ async fn find_out(
     let path = path_of(manner, &chosen.tenant);
     refuse_known(&before, &chosen.tenant, &path, manner.into.dry_run)?;
     let gone = || CommandError::Conflict(format!("the router {} went away meanwhile", chosen.router));
-    let mut portrait = survey.portrait(chosen.router, &chosen.tenant, Some(provider_id)).ok_or_else(gone)?;
-    portrait.unsaid.extend(chosen.notes.iter().cloned());
-    portrait.unsaid.extend(pods_without_ports(&chosen, &portrait));
+    let mut draft = survey.spec_draft(chosen.router, &chosen.tenant, Some(provider_id)).ok_or_else(gone)?;
+    draft.unsupported.extend(chosen.notes.iter().cloned());
+    draft.unsupported.extend(pods_without_ports(&chosen, &draft));
     let mut project = project;
-    project.sources.add_tenant(&path, &portrait.spec);
+    project.sources.add_tenant(&path, &draft.spec);
     let (compiled, project) = project.compile(spec)?;
     report::diagnostics(ui, &compiled.warnings, &project.sources);
-    let (observed, differences) = compare(&survey, &compiled, &chosen.tenant, &portrait, &provider);
-    Ok(Found { chosen, portrait, compiled, project, observed, differences })
+    let (observed, differences) = compare(&survey, &compiled, &chosen.tenant, &draft, &provider);
+    Ok(Found { chosen, draft, compiled, project, observed, differences })
 }
 
 /// Reads the network, and then what is around the chosen router.
@@ -230,11 +230,11 @@ fn compare(
     survey: &Survey,
     compiled: &Compiled,
     tenant: &str,
-    portrait: &Portrait,
+    draft: &SpecDraft,
     provider: &Reference,
 ) -> (Observed, Vec<Difference>) {
     let mut known = compiled.allocations.clone();
-    known.tenants.entry(tenant.to_owned()).or_default().ids = portrait.ids.clone();
+    known.tenants.entry(tenant.to_owned()).or_default().ids = draft.ids.clone();
     let desired = compiled.topology.filtered(|entry| [tenant, SITE].contains(&entry.key.owner()));
     let site = &compiled.site.name.value;
     let mut observed = survey.recognise(Scope {
@@ -271,8 +271,8 @@ fn set_applied(allocations: &mut Allocations, tenant: &str, applied: bool) {
 }
 
 /// Pods that the plugin wrote down and whose ports are gone, and ports that it did not write down.
-fn pods_without_ports(chosen: &Chosen, portrait: &Portrait) -> Vec<String> {
-    let bound: BTreeSet<Uuid> = portrait.attached.iter().map(|attached| attached.port).collect();
+fn pods_without_ports(chosen: &Chosen, draft: &SpecDraft) -> Vec<String> {
+    let bound: BTreeSet<Uuid> = draft.attached.iter().map(|attached| attached.port).collect();
     let lost = chosen.pods.iter().filter(|pod| !pod.port.is_some_and(|port| bound.contains(&port)));
     let lost = lost.map(|pod| {
         let address = pod.address.as_deref().unwrap_or("an unknown address");
@@ -280,7 +280,7 @@ fn pods_without_ports(chosen: &Chosen, portrait: &Portrait) -> Vec<String> {
     });
     let known: BTreeSet<Uuid> = chosen.pods.iter().filter_map(|pod| pod.port).collect();
     let unknown =
-        portrait.attached.iter().filter(|attached| !known.is_empty() && !known.contains(&attached.port));
+        draft.attached.iter().filter(|attached| !known.is_empty() && !known.contains(&attached.port));
     let unknown = unknown.map(|attached| {
         format!(
             "{} of host {} is attached, and the plugin's keys don't know it",
@@ -292,13 +292,13 @@ fn pods_without_ports(chosen: &Chosen, portrait: &Portrait) -> Vec<String> {
 
 /// The spec's text, with what it does not say as comments behind.
 fn with_comments(found: &Found, bound: bool) -> String {
-    let portrait = &found.portrait;
+    let draft = &found.draft;
     let mut text = format!("# Written from the router {}, as it was found.\n", found.chosen.router);
     if !bound {
         text.push_str("# Its objects are not bound: an apply would make others beside them.\n");
     }
-    text.push_str(&portrait.spec);
-    let mut comments: Vec<String> = portrait.unsaid.clone();
+    text.push_str(&draft.spec);
+    let mut comments: Vec<String> = draft.unsupported.clone();
     let foreign = found.observed.foreign.iter();
     comments.extend(foreign.map(|foreign| format!("{} at {} ({})", foreign.what, foreign.near, foreign.id)));
     if !comments.is_empty() {
@@ -320,12 +320,12 @@ fn tell(
     text: &str,
     written: bool,
 ) -> Result<(), CommandError> {
-    let Found { chosen, portrait, observed, differences, .. } = found;
+    let Found { chosen, draft, observed, differences, .. } = found;
     let objects = observed.topology.len();
     let file = path.display().to_string();
     if manner.into.json {
         let foreign = observed.foreign.iter().map(|foreign| format!("{} at {}", foreign.what, foreign.near));
-        let unsaid: Vec<String> = portrait.unsaid.iter().cloned().chain(foreign).collect();
+        let unsaid: Vec<String> = draft.unsupported.iter().cloned().chain(foreign).collect();
         ui.json(&Report {
             tenant: &chosen.tenant,
             router: chosen.router,
@@ -333,10 +333,10 @@ fn tell(
             written,
             objects,
             ids,
-            attached: &portrait.attached,
+            attached: &draft.attached,
             pods: &chosen.pods,
             differences,
-            leftovers: &portrait.leftovers,
+            leftovers: &draft.leftovers,
             unsaid: &unsaid,
         })?;
         return Ok(());
@@ -345,16 +345,16 @@ fn tell(
         ui.data(|out| out.write_all(text.as_bytes()))?;
     }
     let tenant = &chosen.tenant;
-    let attached = portrait.attached.len();
+    let attached = draft.attached.len();
     ui.say(&format!(
         "{tenant}: router {}, {objects} objects that the spec speaks of, {attached} attached ports, which stay as they \
          are",
         chosen.router
     ));
-    for leftover in &portrait.leftovers {
+    for leftover in &draft.leftovers {
         ui.say(&format!("left over, not taken: {} ({})", leftover.what, leftover.id));
     }
-    for unsaid in &portrait.unsaid {
+    for unsaid in &draft.unsupported {
         ui.say(&format!("not in the spec: {unsaid}"));
     }
     for foreign in &observed.foreign {

@@ -56,7 +56,7 @@ fn peers_are_opened_to_each_other() {
 }
 
 /// Returns the violations of every group of tenants, as lines.
-fn asked(site: &str, tenants: &[&str]) -> Vec<String> {
+fn violations(site: &str, tenants: &[&str]) -> Vec<String> {
     use midoform_packets::verify::{Subject, check_group, check_provider, groups};
     let names: Vec<String> = (0..tenants.len()).map(|at| format!("t{at}.toml")).collect();
     let files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(tenants.iter().copied()).collect();
@@ -87,15 +87,15 @@ const BETA: &str = "name = \"beta\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.0.0
 
 #[test]
 fn strict_holds_and_rainbond_does_not() {
-    assert_eq!(asked(SITE, &[ACME, BETA]), Vec::<String>::new());
+    assert_eq!(violations(SITE, &[ACME, BETA]), Vec::<String>::new());
     let open = |tenant: &str| format!("profile = \"rainbond\"\n{tenant}");
-    insta::assert_snapshot!(asked(SITE, &[&open(ACME), &open(BETA)]).join("\n"));
+    insta::assert_snapshot!(violations(SITE, &[&open(ACME), &open(BETA)]).join("\n"));
 }
 
 #[test]
 fn a_violation_has_a_line_of_the_tenant_that_it_is_about() {
     // The packet ends at a rule of the other tenant.
-    let found = asked(SITE, &[&format!("profile = \"rainbond\"\n{ACME}"), BETA]);
+    let found = violations(SITE, &[&format!("profile = \"rainbond\"\n{ACME}"), BETA]);
     let links: Vec<&String> = found.iter().filter(|line| line.starts_with("Links acme")).collect();
     assert_eq!(links.len(), 2, "{found:?}");
     assert!(links.iter().all(|line| line.contains("(t0.toml:")), "{links:?}");
@@ -117,13 +117,13 @@ fn every_example_holds_in_strict() {
             .collect();
         let texts: Vec<&str> = files.iter().map(|(_, text)| text.as_str()).collect();
         println!("{name}");
-        let found = asked(&project.site.text().replace("\"rainbond\"", "\"strict\""), &texts);
+        let found = violations(&project.site.text().replace("\"rainbond\"", "\"strict\""), &texts);
         assert_eq!(found, Vec::<String>::new(), "{name}");
     }
 }
 
 /// Returns the violations of a topology from which some objects were taken, or that was changed.
-fn asked_without(taken: &[&str], more: &str) -> Vec<(String, String)> {
+fn violations_without(taken: &[&str], more: &str) -> Vec<(String, String)> {
     use midoform_packets::verify::{Subject, check_group, groups};
     let acme = format!("{ACME}{more}");
     let compiled = Project::of_text(SITE, &[("acme.toml", &acme), ("beta.toml", BETA)]).compile();
@@ -137,14 +137,14 @@ fn asked_without(taken: &[&str], more: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn each_question_finds_what_it_is_about() {
+fn each_check_finds_its_violation() {
     let cases: [(&[&str], &str, &str, &str); 7] = [
         (&["acme/bridge/web/chain/rule/source"], "", "Spoofing", "acme/web can send with a foreign source"),
         (&["acme/chain/in/rule/links/172.16.0.0-16"], "", "Links", "reaches link addresses"),
         (&["acme/chain/policy/rule/nothing-else-to-db"], ONLY_POSTGRES, "Closed", "acme/web to acme/db"),
         (&["acme/bridge/db/route"], "", "Connected", "acme/web to acme/db"),
         (&["acme/uplink/default-route"], "", "Outside", "acme/web to the world"),
-        (&["acme/chain/in/rule/rev-snat"], "", "Outside", "the answer is lost"),
+        (&["acme/chain/in/rule/rev-snat"], "", "Outside", "the reply is lost"),
         (
             &["acme/chain/in/rule/closed"],
             "[[expose]]\npublic = \"198.51.100.1:443\"\nto = { bridge = \"web\", address = \"10.0.0.9\", tcp = 8443 }\n",
@@ -153,8 +153,8 @@ fn each_question_finds_what_it_is_about() {
         ),
     ];
     for (taken, more, check, message) in cases {
-        let found = asked_without(taken, more);
-        let there = found.iter().any(|(asked, said)| asked == check && said.contains(message));
+        let found = violations_without(taken, more);
+        let there = found.iter().any(|(found, said)| found == check && said.contains(message));
         assert!(there, "without {taken:?}: {found:?}");
     }
 }
@@ -162,8 +162,8 @@ fn each_question_finds_what_it_is_about() {
 #[test]
 fn an_untranslated_tenant_without_its_door_is_open_to_every_other() {
     let acme = "name = \"acme\"\negress = \"none\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.7.0.0/24\"\n";
-    assert_eq!(asked(SITE, &[acme, BETA]), Vec::<String>::new());
-    let open = asked(SITE, &[&format!("profile = \"rainbond\"\n{acme}"), BETA]);
+    assert_eq!(violations(SITE, &[acme, BETA]), Vec::<String>::new());
+    let open = violations(SITE, &[&format!("profile = \"rainbond\"\n{acme}"), BETA]);
     assert!(
         open.iter().any(|line| line
             .starts_with("Isolation acme: the world, and therefore every other tenant, reaches acme/web")),
@@ -174,7 +174,7 @@ fn an_untranslated_tenant_without_its_door_is_open_to_every_other() {
 #[test]
 fn a_rule_that_can_never_match_is_named_with_its_line() {
     let rules = "[[rule]]\nname = \"low\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = \"1-100\" }\naction = \"drop\"\n[[rule]]\nname = \"high\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = \"101-65535\" }\naction = \"drop\"\n[[rule]]\nname = \"both\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = \"50-200\" }\naction = \"accept\"\n";
-    let found = asked(SITE, &[&format!("{ACME}{rules}")]);
+    let found = violations(SITE, &[&format!("{ACME}{rules}")]);
     assert_eq!(
         found,
         [

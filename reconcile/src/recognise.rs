@@ -22,68 +22,20 @@ use midoform_compiler::values::Encapsulation;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::observe::Scope;
+use crate::inventory::Inventory;
+use crate::scope::{Parents, Scope};
 use crate::wire;
-use crate::wire::WithRaw;
 
-/// What was read.
+/// The devices of a scope, by the keys that their ids follow from.
 #[derive(Default)]
-pub struct Raw {
-    /// The routers.
-    pub routers: Vec<WithRaw<wire::Device>>,
-    /// The bridges.
-    pub bridges: Vec<WithRaw<wire::Device>>,
-    /// The chains.
-    pub chains: Vec<wire::Device>,
-    /// The ports.
-    pub ports: Vec<WithRaw<wire::Port>>,
-    /// The groups.
-    pub groups: Vec<wire::PortGroup>,
-    /// The zones.
-    pub zones: Vec<wire::TunnelZone>,
-    /// The rules.
-    pub rules: BTreeMap<Uuid, Vec<wire::Rule>>,
-    /// The routes.
-    pub routes: BTreeMap<Uuid, Vec<wire::Route>>,
-    /// The members.
-    pub members: BTreeMap<Uuid, Vec<wire::PortGroupPort>>,
-    /// The zone hosts.
-    pub zone_hosts: BTreeMap<Uuid, Vec<wire::TunnelZoneHost>>,
-}
-
-impl Raw {
-    /// The ids of everything that was read and hangs on nothing.
-    fn device_ids(&self) -> impl Iterator<Item = Uuid> {
-        let devices = self.routers.iter().chain(&self.bridges).map(|device| device.value.id);
-        let chains = self.chains.iter().map(|chain| chain.id);
-        let groups = self.groups.iter().map(|group| group.id);
-        devices.chain(chains).chain(groups)
-    }
-}
-
-/// The devices that are midoform's: whose rules, routes and members have to be read.
-#[derive(Default)]
-pub struct Devices {
+pub(crate) struct Devices {
     keys: BTreeMap<Uuid, Key>,
-    /// The chains.
-    pub chains: BTreeSet<Uuid>,
-    /// The routers.
-    pub routers: BTreeSet<Uuid>,
-    /// The groups.
-    pub groups: BTreeSet<Uuid>,
-    /// The zones.
-    pub zones: BTreeSet<Uuid>,
+    /// The parents whose rules, routes and members have to be read.
+    pub(crate) parents: Parents,
 }
 
-impl Devices {
-    /// Devices that nobody gave a key yet.
-    pub fn unnamed(chains: BTreeSet<Uuid>, routers: BTreeSet<Uuid>, groups: BTreeSet<Uuid>) -> Self {
-        Devices { chains, routers, groups, ..Devices::default() }
-    }
-}
-
-/// Everything that a matched id says: its key.
-pub struct Matching<'a> {
+/// A matching of observed objects to keys, in progress.
+pub(crate) struct Matching<'a> {
     scope: Scope<'a>,
     namespace: Namespace,
     keys: BTreeMap<Uuid, Key>,
@@ -99,7 +51,7 @@ pub struct Matching<'a> {
 
 /// The keys of a scope's devices by the ids that follow from them: desired ones, and those that the names of
 /// what was read, or the store, suggest.
-pub fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
+pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
     let namespace = Namespace::of_site(scope.site);
     let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
     let mut suggest = |key: Key| drop(candidates.insert(namespace.id(&key), key));
@@ -136,21 +88,24 @@ pub fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
         devices.keys.insert(id, key.clone());
         Some(id)
     };
-    devices.chains = raw.chains.iter().filter_map(|chain| take(chain.id)).collect();
-    devices.routers = raw.routers.iter().filter_map(|router| take(router.value.id)).collect();
-    devices.groups = raw.groups.iter().filter_map(|group| take(group.id)).collect();
-    devices.zones = raw.zones.iter().filter_map(|zone| take(zone.id)).collect();
+    devices.parents.chains = raw.chains.iter().filter_map(|chain| take(chain.id)).collect();
+    devices.parents.routers = raw.routers.iter().filter_map(|router| take(router.value.id)).collect();
+    devices.parents.groups = raw.groups.iter().filter_map(|group| take(group.id)).collect();
+    devices.parents.zones = raw.zones.iter().filter_map(|zone| take(zone.id)).collect();
     for bridge in &raw.bridges {
         let _ = take(bridge.value.id);
     }
     if let Reference::External(id) = scope.provider {
-        devices.routers.extend(raw.routers.iter().map(|router| router.value.id).find(|router| router == id));
+        devices
+            .parents
+            .routers
+            .extend(raw.routers.iter().map(|router| router.value.id).find(|router| router == id));
     }
     devices
 }
 
 /// Suggests the keys that the names of devices stand for. A name begins with the tenant's, which has no space in it.
-fn suggest_named<'r>(raw: &'r Raw, scope: Scope<'_>, suggest: &mut impl FnMut(Key)) {
+fn suggest_named<'r>(raw: &'r Inventory, scope: Scope<'_>, suggest: &mut impl FnMut(Key)) {
     let named = |name: Option<&'r str>| {
         let (tenant, rest) = name?.split_once(' ')?;
         scope.tenants.contains(tenant).then(|| (Key::tenant(tenant), rest))
@@ -172,7 +127,7 @@ fn suggest_named<'r>(raw: &'r Raw, scope: Scope<'_>, suggest: &mut impl FnMut(Ke
 /// What was adopted has ids of its own: while it is there, these stand for their keys, and not those that follow from
 /// the keys.
 fn suggest_remembered(
-    raw: &Raw,
+    raw: &Inventory,
     scope: Scope<'_>,
     namespace: Namespace,
     candidates: &mut BTreeMap<Uuid, Key>,
@@ -185,8 +140,13 @@ fn suggest_remembered(
     }
 }
 
-/// Matches everything that was read.
-pub fn recognise(raw: &Raw, devices: Devices, scope: Scope<'_>) -> Observed {
+/// Matches the objects of an inventory to the keys of a scope.
+pub fn recognise(inventory: &Inventory, scope: Scope<'_>) -> Observed {
+    match_all(inventory, devices(inventory, scope), scope)
+}
+
+/// Matches the objects of an inventory to the keys of a scope, whose devices are known.
+pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> Observed {
     let namespace = Namespace::of_site(scope.site);
     let ids = devices.keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
     // What other tenants have is not looked at: their objects are none of this plan's.
@@ -239,13 +199,13 @@ impl Matching<'_> {
         self.observed.raw.insert(key.clone(), raw.to_owned());
     }
 
-    /// Whether an object that is not desired, but hangs on midoform's, is midoform's own: its id was made
-    /// from a key (version 5), or the store remembers it.
+    /// Returns true if an object that is not desired, on a device of midoform's, belongs to midoform: its id follows from a
+    /// key (version 5).
     fn is_own(&self, id: Uuid, kind: Kind) -> bool {
         self.scope.dialect.keeps_offered_id(kind) && id.get_version_num() == 5
     }
 
-    /// Whether objects of this kind that no id led to are recognised by what they are.
+    /// Returns true if objects of this kind without a known id are recognised by their content.
     fn by_content(&self, kind: Kind) -> bool {
         self.scope.adopting || !self.scope.dialect.keeps_offered_id(kind)
     }
@@ -255,7 +215,7 @@ impl Matching<'_> {
         self.remembered.get(&id).map(|key| (*key).clone())
     }
 
-    fn add_devices(&mut self, raw: &Raw) {
+    fn add_devices(&mut self, raw: &Inventory) {
         let filter = |matching: &Self, id: Option<Uuid>| id.map(|id| matching.reference(id));
         for (devices, wrap) in [
             (&raw.routers, Object::Router as fn(Device) -> Object),

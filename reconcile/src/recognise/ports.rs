@@ -12,12 +12,12 @@ use midoform_compiler::topology::object::{
 use midoform_compiler::topology::observed::Foreign;
 use uuid::Uuid;
 
-use super::{Matching, Raw};
+use super::{Inventory, Matching};
 use crate::wire::Port;
 
 impl Matching<'_> {
     /// Gives every port that is midoform's its key.
-    pub(super) fn match_ports(&mut self, raw: &Raw) {
+    pub(super) fn match_ports(&mut self, raw: &Inventory) {
         let by_id: BTreeMap<Uuid, &Port> =
             raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
         for key in self.port_keys() {
@@ -65,7 +65,7 @@ impl Matching<'_> {
 
     /// Ports of tenants' routers that are midoform's by their id and that nobody wants any more: those to a peer are
     /// known by the key that their id follows from, others by their id alone.
-    fn match_unwanted_router_ports(&mut self, raw: &Raw) {
+    fn match_unwanted_router_ports(&mut self, raw: &Inventory) {
         if !self.scope.dialect.keeps_offered_id(Kind::RouterPort) {
             return;
         }
@@ -83,7 +83,12 @@ impl Matching<'_> {
     }
 
     /// 1.x: ports that are wanted, or were being made, and that no id led to: found by what they are.
-    fn match_by_content(&mut self, raw: &Raw, by_id: &BTreeMap<Uuid, &Port>, wanted: &[(&Key, &Object)]) {
+    fn match_by_content(
+        &mut self,
+        raw: &Inventory,
+        by_id: &BTreeMap<Uuid, &Port>,
+        wanted: &[(&Key, &Object)],
+    ) {
         let mut by_address: BTreeMap<(Uuid, Ipv4Addr), Uuid> = BTreeMap::new();
         for port in raw.ports.iter().map(|port| &port.value) {
             if let Some(address) = port.address() {
@@ -127,7 +132,7 @@ impl Matching<'_> {
 
     /// A bridge port that is neither linked nor bound is what a lost answer leaves: free to take. One with a mark is a
     /// pod's, whose binding is on its way.
-    fn take_free_bridge_ports(&mut self, raw: &Raw, wanted: &[(&Key, &Object)]) {
+    fn take_free_bridge_ports(&mut self, raw: &Inventory, wanted: &[(&Key, &Object)]) {
         let mut free: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
         for port in raw.ports.iter().map(|port| &port.value) {
             let unused =
@@ -163,7 +168,7 @@ impl Matching<'_> {
 
     /// Adds the ports with their links, bindings and groups; reports ports on midoform's devices that are
     /// not midoform's. A bridge's other ports are the plugin's or somebody else's: they are not looked at.
-    pub(super) fn add_ports(&mut self, raw: &Raw) {
+    pub(super) fn add_ports(&mut self, raw: &Inventory) {
         for port in &raw.ports {
             let value = &port.value;
             let Some(key) = self.keys.get(&value.id).cloned() else {
@@ -226,7 +231,7 @@ impl Matching<'_> {
         self.add(link, Object::PortLink(PortLink { port: Reference::Key(key.clone()), peer }));
     }
 
-    fn add_members(&mut self, raw: &Raw) {
+    fn add_members(&mut self, raw: &Inventory) {
         for (group, members) in &raw.members {
             let Some(group) = self.keys.get(group).cloned() else { continue };
             for member in members {

@@ -8,11 +8,11 @@ use midoform_compiler::topology::object::{Condition, NextHop, Object, Reference,
 use midoform_compiler::topology::observed::Foreign;
 use uuid::Uuid;
 
-use super::{Matching, Raw, observed_rule};
+use super::{Inventory, Matching, observed_rule};
 use crate::wire;
 
 impl Matching<'_> {
-    pub(super) fn add_rules(&mut self, raw: &Raw) {
+    pub(super) fn add_rules(&mut self, raw: &Inventory) {
         let mut desired_by_chain: BTreeMap<&Key, Vec<(&Key, &Rule)>> = BTreeMap::new();
         for entry in self.scope.desired.entries() {
             if let Object::Rule(rule) = &entry.object {
@@ -144,7 +144,7 @@ impl Matching<'_> {
         (condition, action)
     }
 
-    pub(super) fn add_routes(&mut self, raw: &Raw) {
+    pub(super) fn add_routes(&mut self, raw: &Inventory) {
         let mut desired_by_router: BTreeMap<&Reference, Vec<(&Key, &Route)>> = BTreeMap::new();
         for entry in self.scope.desired.entries() {
             if let Object::Route(route) = &entry.object {

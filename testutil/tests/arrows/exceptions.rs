@@ -9,12 +9,7 @@ pub(super) const CIRCLES: &[(&str, &str, &[&str])] = &[
     ("compiler", "network", &["allocation", "grown"]),
     ("compiler", "spec::parse", &["policy", "site", "tenant"]),
     ("compiler", "spec::parse", &["table", "values"]),
-    ("packets", "semantics", &["chain", "simulate"]),
-    ("packets", "trace", &["report", "scene"]),
-    ("packets", "verify", &["ask", "walk"]),
-    ("packets", "verify", &["dead", "questions"]),
     ("reconcile", "", &["client", "keystone"]),
-    ("reconcile", "", &["observe", "recognise"]),
     (
         "simulator",
         "",

@@ -1,21 +1,91 @@
-//! What hangs on the router that is painted: its links, bridges, ports and port groups.
+//! The objects of one router: its links, bridges, static ports and port groups.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use midoform_compiler::spec::parse::name_problem;
-use midoform_compiler::topology::object::RuleAction;
+use midoform_compiler::spec::parse::{LONGEST_NAME, name_problem};
+use midoform_compiler::topology::object::{Condition, Reference, RuleAction};
+use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
 use super::ROUTER_SUFFIX;
-use super::portrait::{Bridge, Link, Said, Sitter, StaticPort, legal_name};
-use midoform_reconcile::wire::{Device, Port};
+use midoform_reconcile::inventory::Inventory;
+use midoform_reconcile::wire::{Device, Port, Rule};
 
-impl<'a> Sitter<'a> {
+/// A link from the router to a bridge or another router.
+pub(super) struct Link<'a> {
+    pub(super) port: &'a Port,
+    pub(super) peer: &'a Port,
+}
+
+/// A bridge of the router.
+pub(super) struct Bridge<'a> {
+    pub(super) name: String,
+    pub(super) device: &'a Device,
+    pub(super) link: Link<'a>,
+    pub(super) cidr: Ipv4Net,
+    pub(super) gateway: Ipv4Addr,
+}
+
+/// A static port of the spec: its address and MAC address are known from its chain.
+pub(super) struct StaticPort<'a> {
+    pub(super) name: String,
+    pub(super) port: &'a Port,
+    pub(super) bridge: usize,
+    pub(super) address: Ipv4Addr,
+    pub(super) mac: MacAddress,
+    pub(super) chain: Uuid,
+}
+
+/// A rule's condition and action, with ids as references; no action if midoform does not know it.
+pub(super) type RuleParts = (Condition, Option<RuleAction>);
+
+/// A router with its links, bridges, static ports and port groups.
+pub(super) struct RouterView<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) tenant: &'a str,
+    pub(super) router: &'a Device,
+    pub(super) uplink: Option<Link<'a>>,
+    pub(super) bridges: Vec<Bridge<'a>>,
+    pub(super) ports: Vec<StaticPort<'a>>,
+    /// Port groups: the name, the id, the ports.
+    pub(super) groups: Vec<(String, Uuid, bool, Vec<usize>)>,
+    pub(super) unsupported: Vec<String>,
+}
+
+impl<'a> RouterView<'a> {
+    /// Returns the rules of a chain.
+    pub(super) fn rules_of(&self, chain: Option<Uuid>) -> Vec<RuleParts> {
+        let rules = chain.and_then(|chain| self.inventory.rules.get(&chain)).into_iter().flatten();
+        let said = |rule: &Rule| (rule.condition(&Reference::External), rule.action(&Reference::External));
+        rules.map(said).collect()
+    }
+
+    pub(super) fn chain_named(&self, name: &str) -> Option<Uuid> {
+        let wanted = format!("{} {name}", self.tenant);
+        self.inventory
+            .chains
+            .iter()
+            .find(|chain| chain.name.as_deref() == Some(&wanted))
+            .map(|chain| chain.id)
+    }
+
+    pub(super) fn is_uplink(&self, ports: &[Reference]) -> bool {
+        let uplink = self.uplink.as_ref().map(|link| Reference::External(link.port.id));
+        matches!((ports, uplink), ([port], Some(uplink)) if *port == uplink)
+    }
+
+    /// Returns the bridge with this gateway port.
+    pub(super) fn bridge_by_port(&self, port: &Reference) -> Option<usize> {
+        let Reference::External(id) = port else { return None };
+        self.bridges.iter().position(|bridge| bridge.link.port.id == *id)
+    }
+
     pub(super) fn find_links(&mut self, provider: Option<Uuid>) {
-        let raw = self.raw;
+        let inventory = self.inventory;
         let by_id: BTreeMap<Uuid, &Port> =
-            raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
+            inventory.ports.iter().map(|port| (port.value.id, &port.value)).collect();
         let own = by_id.values().filter(|port| port.device_id == self.router.id);
         let default_port = self.default_port();
         let mut bridges: Vec<(&Device, Link<'a>)> = Vec::new();
@@ -23,24 +93,25 @@ impl<'a> Sitter<'a> {
             let Some(peer) = port.peer_id.and_then(|id| by_id.get(&id)) else { continue };
             let link = Link { port, peer };
             if peer.kind == "Bridge" {
-                let device = raw.bridges.iter().map(|bridge| &bridge.value).find(|d| d.id == peer.device_id);
+                let device =
+                    inventory.bridges.iter().map(|bridge| &bridge.value).find(|d| d.id == peer.device_id);
                 bridges.extend(device.map(|device| (device, link)));
             } else if Some(peer.device_id) == provider {
-                // Of several the one that the default route leads through.
+                // Of several links, the uplink is the one of the default route.
                 let better = self.uplink.is_none() || default_port == Some(port.id);
                 let other = if better { self.uplink.replace(link) } else { Some(link) };
-                self.unsaid
+                self.unsupported
                     .extend(other.map(|other| {
                         format!("a second link to the provider router, port {}", other.port.id)
                     }));
             } else {
-                let name = raw.routers.iter().find(|router| router.value.id == peer.device_id);
+                let name = inventory.routers.iter().find(|router| router.value.id == peer.device_id);
                 let name = name.and_then(|router| router.value.name.as_deref()).unwrap_or("without a name");
                 let what = match name.strip_suffix(ROUTER_SUFFIX) {
                     Some(peer) => format!("peer `{peer}`: a [[peer]] stands in both tenants' files"),
                     None => "not the site's provider router".to_owned(),
                 };
-                self.unsaid.push(format!("a link to the router `{name}` ({}): {what}", peer.device_id));
+                self.unsupported.push(format!("a link to the router `{name}` ({}): {what}", peer.device_id));
             }
         }
         bridges.sort_by(|(a, a_link), (b, b_link)| (&a.name, a_link.port.id).cmp(&(&b.name, b_link.port.id)));
@@ -57,7 +128,7 @@ impl<'a> Sitter<'a> {
         let full = device.name.clone().unwrap_or_default();
         let (Some(cidr), Some(gateway)) = (link.port.network(), link.port.address()) else { return };
         if self.bridges.iter().any(|known| known.device.id == device.id) {
-            self.unsaid.push(format!("a second port of the router on the bridge `{full}`, {gateway}"));
+            self.unsupported.push(format!("a second port of the router on the bridge `{full}`, {gateway}"));
             return;
         }
         let own = full.strip_prefix(self.tenant).and_then(|rest| rest.strip_prefix(' ')).unwrap_or(&full);
@@ -68,40 +139,41 @@ impl<'a> Sitter<'a> {
         self.bridges.push(Bridge { name, device, link, cidr: cidr.trunc(), gateway });
     }
 
-    /// The port that the default route of the lowest weight leads through.
+    /// Returns the port of the default route with the lowest weight.
     fn default_port(&self) -> Option<Uuid> {
-        let routes = self.raw.routes.get(&self.router.id)?;
+        let routes = self.inventory.routes.get(&self.router.id)?;
         let defaults =
             routes.iter().filter(|route| route.destination().is_some_and(|to| to.prefix_len() == 0));
         defaults.min_by_key(|route| route.weight)?.next_hop_port
     }
 
-    /// The networks that a strict router's door names, in its order: that of the spec's bridges.
+    /// Returns the networks that a strict router's inbound chain drops from outside, in the order of the spec's
+    /// bridges.
     fn source_order(&self) -> Vec<Ipv4Net> {
-        let rules = self.said(self.router.inbound_filter_id);
+        let rules = self.rules_of(self.router.inbound_filter_id);
         let drops = rules.into_iter().filter(|(condition, action)| {
             *action == Some(RuleAction::Drop) && !condition.not_source && !condition.in_ports.is_empty()
         });
         drops.filter_map(|(condition, _)| condition.source).collect()
     }
 
-    /// Bound ports whose own chain says which address and MAC they have.
+    /// Finds the bound ports whose own chain has their address and MAC address.
     pub(super) fn find_ports(&mut self) {
         for (bridge, at) in self.bridges.iter().zip(0..) {
-            for port in self.raw.ports.iter().map(|port| &port.value) {
+            for port in self.inventory.ports.iter().map(|port| &port.value) {
                 if port.device_id != bridge.device.id || port.host_id.is_none() {
                     continue;
                 }
                 let Some(chain) = port.inbound_filter_id else { continue };
                 let name = self
-                    .raw
+                    .inventory
                     .chains
                     .iter()
                     .find(|known| known.id == chain)
                     .and_then(|chain| chain.name.as_deref());
                 let name = name
                     .and_then(|name| name.strip_prefix(self.tenant)?.strip_prefix(' ')?.strip_suffix(" in"));
-                let rules = self.said(Some(chain));
+                let rules = self.rules_of(Some(chain));
                 let mac = rules.iter().find_map(|(said, _)| said.source_mac.filter(|_| said.not_source_mac));
                 let address = rules.iter().find_map(|(said, _)| said.source.filter(|_| said.not_source));
                 if let (Some(name), Some(mac), Some(address)) = (name, mac, address)
@@ -121,7 +193,7 @@ impl<'a> Sitter<'a> {
         }
         // Rules for a port group stand in the order of the spec's ports.
         let chains = ["stateless", "policy"].map(|name| self.chain_named(name));
-        let rules: Vec<Said> = chains.into_iter().flat_map(|chain| self.said(chain)).collect();
+        let rules: Vec<RuleParts> = chains.into_iter().flat_map(|chain| self.rules_of(chain)).collect();
         let named =
             rules.iter().flat_map(|(condition, _)| [condition.source, condition.destination]).flatten();
         let order: Vec<Ipv4Net> = named.collect();
@@ -131,17 +203,17 @@ impl<'a> Sitter<'a> {
         self.ports.sort_by(|a, b| (place(a), &a.name).cmp(&(place(b), &b.name)));
     }
 
-    /// Port groups of the tenant's name that hold ports of the spec alone.
+    /// Finds the port groups with the tenant's name that have only static ports of the spec.
     pub(super) fn find_groups(&mut self) {
-        for group in &self.raw.groups {
+        for group in &self.inventory.groups {
             let name =
                 group.name.as_deref().and_then(|name| name.strip_prefix(self.tenant)?.strip_prefix(' '));
             let Some(name) = name.filter(|name| name_problem(name).is_none()) else { continue };
-            let members = self.raw.members.get(&group.id).into_iter().flatten();
+            let members = self.inventory.members.get(&group.id).into_iter().flatten();
             let at = |id: Uuid| self.ports.iter().position(|port| port.port.id == id);
             let Some(mut ports) = members.map(|member| at(member.port_id)).collect::<Option<Vec<usize>>>()
             else {
-                self.unsaid.push(format!("the port group `{name}` holds ports that the spec can't name"));
+                self.unsupported.push(format!("the port group `{name}` has ports that the spec can't name"));
                 continue;
             };
             ports.sort_unstable();
@@ -149,4 +221,13 @@ impl<'a> Sitter<'a> {
         }
         self.groups.sort();
     }
+}
+
+/// Returns a name that the grammar accepts and that is as similar to this one as possible.
+pub fn legal_name(name: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    let name: String = name.chars().map(fits).collect();
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let short: String = name.chars().take(LONGEST_NAME).collect();
+    if short.is_empty() { "unnamed".to_owned() } else { short }
 }

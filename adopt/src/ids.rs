@@ -1,4 +1,4 @@
-//! The ids of what a portrait speaks of, and what it does not: attached ports, and what is left over.
+//! The ids of a draft's objects, and the objects that are not in the draft: attached ports and unused objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,11 @@ use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{ChainKey, UplinkKey};
 use uuid::Uuid;
 
-use super::portrait::{Attached, Leftover, Sitter};
+use super::router_view::RouterView;
+use super::spec_draft::{Attached, Leftover};
 
-impl Sitter<'_> {
-    /// The ids of devices and ports, by their keys.
+impl RouterView<'_> {
+    /// Returns the ids of devices and ports, by their keys.
     pub(super) fn ids(&self, policy: &[(ChainKey<'static>, Uuid)]) -> BTreeMap<Key, Uuid> {
         let keys = Key::tenant(self.tenant);
         let mut ids = BTreeMap::from([(keys.router(), self.router.id)]);
@@ -37,12 +38,12 @@ impl Sitter<'_> {
         ids
     }
 
-    /// What is bound to the bridges' ports and is not the spec's.
+    /// Returns the bound ports of the bridges that are not in the spec.
     pub(super) fn attached(&self) -> Vec<Attached> {
         let named: BTreeSet<Uuid> = self.ports.iter().map(|port| port.port.id).collect();
         let mut attached = Vec::new();
         for bridge in &self.bridges {
-            let ports = self.raw.ports.iter().map(|port| &port.value);
+            let ports = self.inventory.ports.iter().map(|port| &port.value);
             for port in ports.filter(|port| port.device_id == bridge.device.id && !named.contains(&port.id)) {
                 if let (Some(host), Some(interface)) = (port.host_id, port.interface_name.clone()) {
                     attached.push(Attached { port: port.id, bridge: bridge.name.clone(), host, interface });
@@ -53,7 +54,7 @@ impl Sitter<'_> {
         attached
     }
 
-    /// Devices with the tenant's names, and ends of links of its network, that nothing of the portrait is.
+    /// Returns the devices with the tenant's name, and the unused ports of its bridges, that are not in the draft.
     pub(super) fn leftovers(&self, policy: &[(ChainKey<'static>, Uuid)]) -> Vec<Leftover> {
         let own: BTreeSet<Uuid> = self.ids(policy).into_values().collect();
         let mut found = Vec::new();
@@ -64,16 +65,16 @@ impl Sitter<'_> {
                 found.push(Leftover { what: format!("{what} `{name}`"), id });
             }
         };
-        for router in &self.raw.routers {
+        for router in &self.inventory.routers {
             look("router", router.value.id, router.value.name.as_deref());
         }
-        for bridge in &self.raw.bridges {
+        for bridge in &self.inventory.bridges {
             look("bridge", bridge.value.id, bridge.value.name.as_deref());
         }
-        for chain in &self.raw.chains {
+        for chain in &self.inventory.chains {
             look("chain", chain.id, chain.name.as_deref());
         }
-        let free = self.raw.ports.iter().map(|port| &port.value).filter(|port| {
+        let free = self.inventory.ports.iter().map(|port| &port.value).filter(|port| {
             let unused = port.peer_id.is_none() && port.host_id.is_none();
             unused
                 && port.kind == "Bridge"

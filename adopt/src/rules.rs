@@ -1,4 +1,4 @@
-//! Rules of the policy's chains, said as the spec's rules.
+//! Writes the rules of the policy chains as the spec's rules.
 
 use std::fmt::Write as _;
 
@@ -8,30 +8,30 @@ use midoform_compiler::topology::object::{Condition, Reference, RuleAction};
 use midoform_compiler::values::PortRange;
 use uuid::Uuid;
 
-use super::portrait::{Said, Sitter};
+use super::router_view::{RouterView, RuleParts};
 
-/// The most rules that one end of one rule of a spec is looked for in.
+/// The most MidoNet rules for each port of a port group that are taken for one rule of a spec.
 const LONGEST_LIST: usize = 64;
 
 /// A rule's two ends, each as the pairs of its table.
 type Ends = (Vec<String>, Vec<String>);
 
-/// Which end of a rule.
+/// An end of a rule.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     From,
     To,
 }
 
-impl Sitter<'_> {
-    /// Writes `[[rule]]`s for the rules of the chains: those that see answers first, as the grammar has it.
-    pub(super) fn paint_rules(&mut self, chains: &[(ChainKey<'static>, Uuid)], text: &mut String) {
+impl RouterView<'_> {
+    /// Writes a `[[rule]]` for each rule of the chains: stateless rules first, as the grammar requires.
+    pub(super) fn write_rules(&mut self, chains: &[(ChainKey<'static>, Uuid)], text: &mut String) {
         for wanted in [ChainKey::Stateless, ChainKey::Policy] {
             let stateful = wanted == ChainKey::Policy;
             let name = if stateful { "policy" } else { "stateless" };
             let chain = chains.iter().find(|(chain, _)| *chain == wanted);
-            let mut rules = self.said(chain.map(|(_, id)| *id));
-            // It follows from the stateless accept behind it.
+            let mut rules = self.rules_of(chain.map(|(_, id)| *id));
+            // The compiler adds it to a stateless accept.
             rules.retain(|(_, action)| stateful || !matches!(action, Some(RuleAction::SourceNat(..))));
             let mut place = 0;
             while let Some(rest) = rules.get(place..).filter(|rest| !rest.is_empty()) {
@@ -46,7 +46,7 @@ impl Sitter<'_> {
                 let number = place + 1;
                 place += taken;
                 let Some((word, (from, to))) = word.zip(ends) else {
-                    self.unsaid.push(format!("rule {number} of the chain `{} {name}`", self.tenant));
+                    self.unsupported.push(format!("rule {number} of the chain `{} {name}`", self.tenant));
                     continue;
                 };
                 let _ = write!(text, "\n[[rule]]\nname = \"{name}-{number}\"\n");
@@ -63,17 +63,17 @@ impl Sitter<'_> {
         }
     }
 
-    /// The first of these rules by itself; nothing where the grammar has no words for it.
-    fn rule_alone(&self, rules: &[Said]) -> Option<Ends> {
+    /// Returns the ends of the first rule alone; none if the grammar can't express it.
+    fn rule_alone(&self, rules: &[RuleParts]) -> Option<Ends> {
         let (condition, _) = rules.first()?;
-        let from = self.place(&condition.in_ports, condition.source)?;
-        let to = self.place(&condition.out_ports, condition.destination)?;
+        let from = self.selector(&condition.in_ports, condition.source)?;
+        let to = self.selector(&condition.out_ports, condition.destination)?;
         ends(from, to, &[condition])
     }
 
-    /// The first of these rules together with those that a rule for a port group becomes: one for each port and each
-    /// range of ports. How many they are, and the one that they come from.
-    fn rule_of_group(&self, rules: &[Said]) -> Option<(usize, Option<Ends>)> {
+    /// Returns the ends of a rule for a port group, if these rules begin with its MidoNet rules: one for each port and
+    /// each range of ports. The number is that of the MidoNet rules.
+    fn rule_of_group(&self, rules: &[RuleParts]) -> Option<(usize, Option<Ends>)> {
         let groups = self.groups.iter().filter(|(_, _, _, ports)| ports.len() > 1);
         for (name, _, _, ports) in groups {
             for end in [End::From, End::To] {
@@ -84,8 +84,8 @@ impl Sitter<'_> {
                     let Some((first, _)) = rules.first() else { continue };
                     let group = Some(format!("port_group = \"{name}\""));
                     let (from, to) = match end {
-                        End::From => (Some(group), self.place(&first.out_ports, first.destination)),
-                        End::To => (self.place(&first.in_ports, first.source), Some(group)),
+                        End::From => (Some(group), self.selector(&first.out_ports, first.destination)),
+                        End::To => (self.selector(&first.in_ports, first.source), Some(group)),
                     };
                     let list: Vec<&Condition> = rules.iter().take(each).map(|(said, _)| said).collect();
                     let said = from.zip(to).and_then(|(from, to)| ends(from, to, &list));
@@ -98,9 +98,9 @@ impl Sitter<'_> {
         None
     }
 
-    /// Whether these rules begin with so many for each of these ports, all the same but for the port.
-    fn is_of_group(&self, rules: &[Said], ports: &[usize], each: usize, end: End) -> bool {
-        let rest = |(condition, action): &Said| {
+    /// Returns true if these rules begin with `each` rules for each of these ports, which differ only in the port.
+    fn is_of_group(&self, rules: &[RuleParts], ports: &[usize], each: usize, end: End) -> bool {
+        let rest = |(condition, action): &RuleParts| {
             let mut rest = condition.canonical(&RuleAction::Accept);
             match end {
                 End::From => (rest.in_ports, rest.source) = (Vec::new(), None),
@@ -108,7 +108,7 @@ impl Sitter<'_> {
             }
             (rest, action.clone())
         };
-        let is_of = |(condition, _): &Said, port: usize| {
+        let is_of = |(condition, _): &RuleParts, port: usize| {
             let (by, network) = match end {
                 End::From => (&condition.in_ports, condition.source),
                 End::To => (&condition.out_ports, condition.destination),
@@ -126,8 +126,8 @@ impl Sitter<'_> {
         })
     }
 
-    /// The place that ports and addresses name together: nothing for anywhere.
-    fn place(&self, ports: &[Reference], network: Option<Ipv4Net>) -> Option<Option<String>> {
+    /// Returns the selector for these ports and addresses: an empty one for anywhere.
+    fn selector(&self, ports: &[Reference], network: Option<Ipv4Net>) -> Option<Option<String>> {
         let bridge = match ports {
             [] => return Some(network.map(|network| format!("cidr = \"{network}\""))),
             _ if self.is_uplink(ports) && network.is_none() => return Some(Some("world = true".to_owned())),
@@ -147,7 +147,8 @@ impl Sitter<'_> {
     }
 }
 
-/// Both ends of a rule, from its places and the conditions that it becomes, which differ in their ports alone.
+/// Returns both ends of a rule, from its selectors and the conditions of its MidoNet rules, which differ only in their
+/// ports.
 fn ends(from: Option<String>, to: Option<String>, conditions: &[&Condition]) -> Option<Ends> {
     let first = conditions.first()?;
     let spoken = |condition: &Condition| Condition {
@@ -160,7 +161,7 @@ fn ends(from: Option<String>, to: Option<String>, conditions: &[&Condition]) -> 
         destination_ports: condition.destination_ports,
         ..Condition::default()
     };
-    // Rules that translate are not what this is asked about.
+    // The callers pass no NAT rules.
     let alike = |condition: &&Condition| {
         condition.canonical(&RuleAction::Accept) == spoken(condition).canonical(&RuleAction::Accept)
             && condition.protocol == first.protocol
@@ -201,7 +202,7 @@ fn range(ports: PortRange) -> String {
     }
 }
 
-/// One type with one code, one type, or all of it.
+/// Writes one ICMP type with one code, one type, or all of ICMP.
 fn icmp(kind: Option<PortRange>, code: Option<PortRange>) -> Option<String> {
     let one = |range: PortRange| (range.start == range.end).then_some(range.start);
     Some(match (kind, code) {

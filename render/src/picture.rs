@@ -1,4 +1,4 @@
-//! A drawing of the topology: routers, bridges, ports, and what joins them, with the change marked on it.
+//! Draws the topology: routers, bridges, ports and links, with the changes marked.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use midoform_compiler::topology::object::{NatTarget, Object, Reference, RouterPo
 /// A bridge with more static ports than this shows their number.
 const MOST_PORTS: usize = 8;
 
-/// What the templates draw.
+/// The drawing, as the templates take it.
 #[derive(Serialize)]
 pub(super) struct Picture {
     site: String,
@@ -64,7 +64,7 @@ fn change(action: Action) -> &'static str {
     }
 }
 
-/// Text that neither language interprets: quotes, angle brackets and backslashes are replaced by look-alikes.
+/// Replaces quotes, angle brackets and backslashes by similar characters that neither language interprets.
 fn safe(text: &str) -> String {
     let replace = |character: char| match character {
         '"' => '\'',
@@ -181,7 +181,7 @@ impl<'a> Drawer<'a> {
         Node { id: self.id(key.as_str()), label, router: false, bridge: true, change: self.changed(key) }
     }
 
-    /// A link, drawn between the devices of its ports. A device that is not of the topology gets a node.
+    /// Returns a link as an edge between the devices of its ports. A device outside the topology gets a node.
     fn edge(&mut self, key: &Key, port: &Reference, peer: &Reference, nodes: &mut Vec<Node>) -> Option<Edge> {
         let (from, from_label) = self.end(port, nodes)?;
         let (to, to_label) = self.end(peer, nodes)?;

@@ -32,13 +32,13 @@ pub(super) struct Data<'a> {
     base_url: &'a str,
     kinds: Vec<&'static str>,
     files: Vec<&'a str>,
-    /// Ids of objects that are not of the topology.
+    /// Ids of objects outside the topology.
     externals: Vec<String>,
     tenants: Vec<Tenant<'a>>,
     objects: Vec<ObjectRow>,
     steps: Vec<StepRow>,
     foreign: Vec<ForeignRow<'a>>,
-    /// What is attached: the bridge's number and what it is.
+    /// The attached ports: the bridge's number and a description.
     attached: Vec<(usize, &'a str)>,
     reachability: Option<ReachabilityRows<'a>>,
     texts: Tables,
@@ -53,19 +53,19 @@ struct Tenant<'a> {
     summary: [usize; 5],
 }
 
-/// Key, kind, action, what it is, file (-1: none), line, what it hangs on, what else it leads to, what differs, public end.
+/// Key, kind, action, description, file (-1: none), line, parent, other reference, differences, public port.
 #[derive(Serialize)]
 struct ObjectRow(Text, usize, usize, Text, i64, u32, i64, i64, Vec<(Text, Text, Text)>, Option<Text>);
 
-/// Object, action, reason, risks, objects that it waits for, calls, calls that take it back.
+/// Object, action, reason, risks, objects that it waits for, calls, calls that undo it.
 #[derive(Serialize)]
 struct StepRow(usize, usize, Text, u8, Vec<usize>, Vec<CallRow>, Vec<CallRow>);
 
-/// Method, path, media type, body, whether the answer says the id.
+/// Method, path, media type, body, 1 if the response has the id.
 #[derive(Serialize)]
 struct CallRow(&'static str, Text, Option<Text>, Option<Text>, u8);
 
-/// What is opened and closed, and the tenants of which nothing or not all is said.
+/// The changes of reachability, and the tenants that are not or not completely compared.
 #[derive(Serialize)]
 struct ReachabilityRows<'a> {
     rows: Vec<ReachabilityRow>,
@@ -85,7 +85,7 @@ struct ReachabilityRow {
     tenants: Vec<usize>,
 }
 
-/// The object that it hangs on, kind, id, what it is.
+/// Nearby object, kind, id, description.
 #[derive(Serialize)]
 struct ForeignRow<'a>(&'a str, &'static str, String, &'a str);
 
@@ -103,7 +103,7 @@ struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    /// What there is to show: what is wanted, else what was there.
+    /// Returns the entry to show: the one after the change, else the one before.
     fn shown(self) -> Option<&'a Entry> {
         self.after.or(self.before)
     }
@@ -123,7 +123,7 @@ impl<'a> Builder<'a> {
     fn new(page: &'a ReviewPage<'a>) -> Self {
         let mut actions: BTreeMap<&Key, Action> = BTreeMap::new();
         for step in &page.plan.steps {
-            // What is taken away and made again has two steps.
+            // An object that is deleted and created again has two steps.
             let merged = match actions.get(&step.key) {
                 Some(earlier) if *earlier != step.action => Action::Replace,
                 _ => step.action,
@@ -131,7 +131,7 @@ impl<'a> Builder<'a> {
             actions.insert(&step.key, merged);
         }
         let mut objects: BTreeMap<&Key, Sides<'_>> = BTreeMap::new();
-        // What the plan does not speak of is not the page's matter.
+        // The page shows only the objects of the plan.
         let planned = |entry: &&Entry| actions.contains_key(&entry.key);
         for entry in page.desired.entries().iter().filter(planned) {
             objects.entry(&entry.key).or_default().after = Some(entry);
@@ -212,7 +212,7 @@ impl<'a> Builder<'a> {
         tenants
     }
 
-    /// The number of an object, or one below -1 for what is not of the topology.
+    /// Returns the number of an object, or one below -1 for an object outside the topology.
     fn number(&mut self, reference: &Reference) -> i64 {
         match reference {
             Reference::Key(key) => self.numbers.get(key).map_or(-1, |number| signed(*number)),
@@ -333,8 +333,8 @@ fn kind_number(kind: Kind) -> usize {
     Kind::ALL.iter().position(|other| *other == kind).unwrap_or(0)
 }
 
-/// What an object hangs on, and what else it leads to: a device's filters, a link's two ports, a route's port, the chain
-/// that a rule jumps to.
+/// Returns an object's parent and its other references: a device's filters, a link's two ports, a route's port, the
+/// chain that a rule jumps to.
 fn ends(object: &Object) -> (Option<&Reference>, Option<&Reference>) {
     match object {
         Object::TunnelZone(_) | Object::Chain(_) | Object::PortGroup(_) => (None, None),
@@ -358,7 +358,7 @@ fn ends(object: &Object) -> (Option<&Reference>, Option<&Reference>) {
     }
 }
 
-/// Where a rule leads a public port: `tcp 203.0.113.10:443 → 10.20.1.10:8443`.
+/// Returns the DNAT of a public port: `tcp 203.0.113.10:443 → 10.20.1.10:8443`.
 fn public_end(object: &Object) -> Option<String> {
     let Object::Rule(rule) = object else { return None };
     let RuleAction::DestinationNat(NatTarget { first, ports, .. }, _) = &rule.action else { return None };

@@ -189,7 +189,7 @@ fn what_the_plugin_wrote_down_helps() {
     assert_eq!(serde_json::from_str::<Json>(&report.stdout).unwrap()["pods"].as_array().unwrap().len(), 2);
     folder.write("broken.json", "{\"what\": 1}");
     let broken = folder.run(MIDOFORM, &["adopt", "green.x", "--export", "broken.json"]).expect_code(64);
-    assert!(broken.stderr.contains("no export"), "{}", broken.stderr);
+    assert!(broken.stderr.contains("not an export"), "{}", broken.stderr);
 }
 
 #[test]

@@ -221,6 +221,7 @@ fn a_state_that_lost_its_last_commits_is_refused() {
     let body = "{\"name\": \"last\", \"tenantId\": \"t\"}";
     assert_eq!(connection.send("POST", "/midonet-api/routers", ROUTER, body).unwrap().status, 201);
     served.kill();
+    copy(&folder.path().join("state"), &folder.path().join("logged"));
     let refused = |told: &str| {
         let refused = Served::start(&folder, &["--state-dir", "state"]).err().unwrap();
         assert_eq!(refused.code, 74, "{}", refused.stderr);
@@ -229,7 +230,13 @@ fn a_state_that_lost_its_last_commits_is_refused() {
     // The last commit is in the log alone.
     std::fs::remove_file(folder.path().join(log)).unwrap();
     refused("the last 1 of 301 commits are missing");
-    // An older copy of the database alone is put back.
+    // And now it is in the database.
+    let _ = std::fs::remove_dir_all(folder.path().join("state"));
+    copy(&folder.path().join("logged"), &folder.path().join("state"));
+    Served::start(&folder, &["--state-dir", "state"])
+        .unwrap_or_else(|ran| panic!("{}", ran.stderr))
+        .terminate();
+    assert!(!folder.path().join(log).exists());
     std::fs::write(folder.path().join(database), old).unwrap();
     refused("the last 1 of 301 commits are missing");
     std::fs::remove_file(folder.path().join(database)).unwrap();

@@ -280,8 +280,14 @@ impl Matching<'_> {
 
     fn finish(mut self) -> Observed {
         let topology = Topology::new(self.entries);
-        let namespace = self.namespace;
-        self.ids.retain(|key, id| namespace.id(key) != *id && topology.get(key.as_str()).is_some());
+        let (namespace, dialect) = (self.namespace, self.scope.dialect);
+        // Where the server chooses ids, an id alone does not say that the object is midoform's: the store has to.
+        let is_remembered = |key: &Key, id: Uuid, entry: &Entry| {
+            namespace.id(key) != id
+                || key.own_id().is_some() && !dialect.keeps_offered_id(Kind::of(&entry.object))
+        };
+        self.ids
+            .retain(|key, id| topology.get(key.as_str()).is_some_and(|entry| is_remembered(key, *id, entry)));
         self.observed.ids = self.ids;
         self.observed.topology = topology;
         self.observed.foreign.sort();

@@ -17,7 +17,7 @@ use midoform_compiler::{Allocated, Compiled, Input, compile, midonet};
 use midoform_reconcile::client::{Client, Credentials, Settings};
 use midoform_reconcile::execute::Control;
 use midoform_reconcile::goal::Goal;
-use midoform_reconcile::observe::Scope;
+use midoform_reconcile::observe::{Scope, observe};
 use midoform_reconcile::planned::Planned;
 use midoform_reconcile::reconciliation::{Finished, Options};
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Recorder};
@@ -212,6 +212,13 @@ impl Fixture {
         };
         let control = Control::under(lock.tenure());
         planned.execute(&self.client, &mut recorder, &control, options).await.unwrap()
+    }
+
+    /// Returns the number of rules in the chains of a project, whoever made them.
+    pub(crate) async fn count_rules(&self, goal: &WholeProject) -> usize {
+        let known = self.recorded().await;
+        let observed = observe(&self.client, goal.scope(&known), &|_| {}).await.unwrap();
+        observed.rules.values().map(Vec::len).sum()
     }
 
     pub(crate) async fn recorded(&self) -> Allocations {

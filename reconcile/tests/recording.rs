@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::KeyPrefix;
+use midoform_compiler::topology::key::{Key, KeyPrefix};
 use midoform_reconcile::execute::Stop;
 use midoform_reconcile::recorder::{Bookkeeping, Extent};
 use midoform_store::{Commit, Entry, Lease, Range, SharedStore, Store, StoreError, Transaction};
@@ -109,6 +109,33 @@ async fn a_destroy_gives_addresses_back_only_when_everything_is_gone() {
         fixture.clear_faults();
         assert_eq!(finished.is_whole(), !fails, "{:?}", finished.outcome.failure);
         assert_eq!(fixture.recorded().await.tenants.contains_key("acme"), fails);
+    }
+}
+
+/// The rounds of a run look at the network again after each failure: no look forgets what an earlier one knew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_rule_that_can_not_be_deleted_is_deleted_by_the_next_run() {
+    for (number, dialect) in [("1", Dialect::V1), ("5", Dialect::V5)] {
+        let fixture = Fixture::start(dialect, true).await;
+        let before = WholeProject::new(number, TENANT);
+        assert!(fixture.reconcile(&before, Extent::Whole).await.is_converged());
+        let rules = fixture.count_rules(&before).await;
+        let goal = WholeProject::new(number, &TENANT.replace("tcp = 22", "tcp = 2222"));
+        fixture.fault(
+            r#"{"fault": "unavailable-before", "method": "DELETE", "path": "/rules/*", "times": 0}"#,
+        );
+        for _ in 0..2 {
+            let finished = fixture.reconcile(&goal, Extent::Whole).await;
+            assert!(finished.outcome.failure.is_some() && finished.outcome.left > 0);
+            assert!(fixture.count_rules(&goal).await > rules);
+        }
+        fixture.clear_faults();
+        let finished = fixture.reconcile(&goal, Extent::Whole).await;
+        assert!(finished.is_converged(), "{:?}", finished.outcome.failure);
+        assert_eq!(fixture.count_rules(&goal).await, rules);
+        let recorded = fixture.recorded().await;
+        let of_what_is_gone = |key: &&Key| key.own_id().is_some();
+        assert_eq!(recorded.tenants["acme"].ids.keys().find(of_what_is_gone), None);
     }
 }
 

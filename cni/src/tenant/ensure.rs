@@ -215,18 +215,21 @@ impl<'a> TenantGoal<'a> {
         is_rule && by_id.is_some_and(|id| replaced.contains(&id))
     }
 
-    /// Returns the ids of the tenant's rules, and those that they had before they were replaced.
+    /// Returns the ids of the tenant's rules, those that they had before they were replaced, and those of replaced rules
+    /// that an earlier run could not delete.
     fn ids_of_rules(&self) -> BTreeSet<Uuid> {
         let namespace = Namespace::of_site(&self.compiled.site.name.value);
         let known = self.compiled.allocations.tenants.get(self.tenant);
         let entries = self.compiled.topology.entries().iter();
         let rules = entries.filter(|entry| matches!(entry.object, Object::Rule(_)));
+        let left = known.into_iter().flat_map(|known| known.ids.keys().filter_map(Key::own_id));
         rules
             .flat_map(|entry| {
                 let remembered = known.and_then(|known| known.ids.get(&entry.key)).copied();
                 [Some(namespace.id(&entry.key)), Some(namespace.other_id(&entry.key)), remembered]
             })
             .flatten()
+            .chain(left)
             .collect()
     }
 

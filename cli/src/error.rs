@@ -6,13 +6,15 @@ use midoform_compiler::diagnostic::Diagnostic;
 use midoform_reconcile::client::ClientError;
 use midoform_reconcile::credentials::CredentialsError;
 use midoform_reconcile::execute::StepError;
+use midoform_reconcile::planned::{LookError, Unsound};
+use midoform_reconcile::recorder::RecordError;
 use midoform_reconcile::saved::SavedPlanError;
 use midoform_store::StoreError;
 use midoform_store::allocation::AllocationError;
 use midoform_store::locks::LockError;
 use midoform_store::tenants::TenantError;
 
-use crate::project::Project;
+use crate::sources::Sources;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +57,9 @@ impl From<Exit> for ExitCode {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
-    /// The spec is wrong: what is wrong, and the project that the places are in.
+    /// The spec is wrong: the diagnostics, and the sources that they point into.
     #[error("the spec is wrong")]
-    Spec(Vec<Diagnostic>, Box<Project>),
+    Spec(Vec<Diagnostic>, Box<Sources>),
     #[error("{0}")]
     Usage(String),
     #[error("{path}: {source}")]
@@ -92,6 +94,31 @@ pub(crate) enum CommandError {
 impl From<TenantError> for CommandError {
     fn from(error: TenantError) -> Self {
         CommandError::Tenant(Box::new(error))
+    }
+}
+
+impl From<RecordError> for CommandError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Allocations(error) => error.into(),
+            RecordError::Tenant(error) => error.into(),
+        }
+    }
+}
+
+impl From<LookError<CommandError>> for CommandError {
+    fn from(error: LookError<CommandError>) -> Self {
+        match error {
+            LookError::Client(error) => error.into(),
+            LookError::Refused(error) => error,
+            LookError::Unsound(error) => error.into(),
+        }
+    }
+}
+
+impl From<Unsound> for CommandError {
+    fn from(error: Unsound) -> Self {
+        CommandError::Internal(error.to_string())
     }
 }
 

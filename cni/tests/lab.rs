@@ -310,8 +310,9 @@ impl Lab {
 
     /// What `midoform plan` of these tenants, by their specs, would change: keys of objects. Other peers are left out.
     pub(crate) fn changes(&self, specs: &BTreeMap<String, String>) -> Vec<String> {
+        use midoform_compiler::midonet;
         use midoform_compiler::midonet::lower::provider_router;
-        use midoform_compiler::plan::{Action, diff};
+        use midoform_compiler::plan::Action;
         use midoform_compiler::source::Source;
         use midoform_compiler::{Allocated, Input, compile_present};
         use midoform_reconcile::client::{Client, Credentials, Settings};
@@ -349,7 +350,7 @@ impl Lab {
             adopting: false,
         };
         let observed = self.runtime.block_on(observe(&client, scope, &|_| {})).unwrap();
-        let plan = diff::plan("lab", compiled.dialect(), &compiled.topology, &observed);
+        let plan = midonet::plan("lab", compiled.dialect(), &compiled.topology, &observed);
         let changes = plan.steps.iter().filter(|step| step.action != Action::Keep);
         changes.map(|step| format!("{:?} {}: {}", step.action, step.key, step.reason)).collect()
     }

@@ -1,6 +1,10 @@
 //! Diagnostics as data: what is wrong, where, and the way out. Drawing them is the command line's work.
 
+mod code;
+
 use serde::Serialize;
+
+pub use code::Code;
 
 use crate::source::{LineIndex, Source, Span};
 
@@ -19,8 +23,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// A stable name such as `overlapping-networks`.
-    pub code: &'static str,
+    /// Its kind, with a stable name such as `overlapping-networks`.
+    pub code: Code,
     /// What is wrong, in one line.
     pub message: String,
     /// The marked places; the first is where it is wrong, the others are what it clashes with.
@@ -40,7 +44,7 @@ pub struct Label {
 
 impl Diagnostic {
     /// An error at a place.
-    pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
+    pub fn error(code: Code, span: Span, message: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Error,
             code,
@@ -51,7 +55,7 @@ impl Diagnostic {
     }
 
     /// A warning at a place.
-    pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Self {
+    pub fn warning(code: Code, span: Span, message: impl Into<String>) -> Self {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, span, message) }
     }
 
@@ -116,8 +120,8 @@ impl Diagnostics {
 pub struct DiagnosticReport<'a> {
     /// How bad it is.
     pub severity: Severity,
-    /// The stable name.
-    pub code: &'a str,
+    /// Its kind.
+    pub code: Code,
     /// What is wrong.
     pub message: &'a str,
     /// The marked places.

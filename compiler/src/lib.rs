@@ -1,18 +1,26 @@
 //! Compiles a declarative tenant spec into a deterministic plan of MidoNet API calls.
 //!
-//! Pure functions of their arguments: no clock, no randomness, no environment, no files, no network. The
-//! stages, each of which makes one kind of decision:
+//! Pure functions of their arguments: no clock, no randomness, no environment, no files, no network. [`compile`] runs
+//! these passes, each of which makes one kind of decision and returns a new value:
 //!
-//! 1. [`parse`]: text to spec. Decides what is TOML and what is the grammar.
-//! 2. [`allocation`]: gives out what the spec leaves open. Decides addresses.
-//! 3. [`resolve`]: names to references. Decides what names stand for.
-//! 4. [`check`]: rules about addresses, tenants among themselves, and policy. Decides what is allowed.
-//! 5. [`lower`]: network to topology. Decides which objects there are.
-//! 6. [`diff`]: two topologies to a plan. Decides what has to happen, and in which order ([`order`]).
-//! 7. [`dialect`]: objects to calls. Decides methods, paths, media types, bodies.
-//! 8. [`render`]: a plan to text, JSON, Markdown, shell, DOT, Mermaid, HTML. Decides nothing.
+//! 1. [`parse`]: text to specs. Decides what is TOML and what is the grammar.
+//! 2. [`lock_file`]: text to allocations, and their check against the site.
+//! 3. [`grown`]: adds the bridges that the CNI plugin made because one of the spec was full.
+//! 4. [`peering`]: finds the peers of each tenant.
+//! 5. [`moved`]: checks renamings, and lets the allocations follow them.
+//! 6. [`allocation`]: allocates what the specs leave open. Decides addresses.
+//! 7. [`peering`] again, where not all tenants are there: takes out the peers that don't answer.
+//! 8. [`resolve`]: names to references. Decides what a name refers to.
+//! 9. [`check`]: rules about addresses, tenants among themselves, and policy. Decides what is allowed.
+//! 10. [`lower`]: network to topology. Decides which objects there are.
 //!
-//! [`lint`] checks every plan against what the API would take.
+//! The plan is a second function, [`midonet::plan`], since it needs what was observed:
+//!
+//! 11. [`plan::diff`]: two topologies to steps. Decides what has to happen, and in which order ([`plan::order`]).
+//! 12. [`midonet::dialect`]: objects to calls. Decides methods, paths, media types, bodies.
+//! 13. [`midonet::lint`]: checks a plan against what the API would take. Tests run it on every plan.
+//!
+//! The assertions of a spec are proven on the topology by the crate `packets`.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
@@ -32,6 +40,7 @@ pub mod plan;
 pub mod source;
 pub mod spec;
 pub mod topology;
+pub mod values;
 
 use diagnostic::{Diagnostic, Diagnostics};
 use midonet::dialect::Dialect;
@@ -40,7 +49,7 @@ use network::allocation::Allocations;
 use network::lock_file::LockFile;
 use network::peering::PeersOf;
 use network::{allocation, check, clash, grown, lock_file, moved, peering, resolve};
-use source::{Source, SourceId};
+use source::{Locations, Source, SourceId};
 use spec::parse;
 use topology::Topology;
 
@@ -156,16 +165,13 @@ fn compile_among(
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
     let site = parse::site(input.site, SourceId(0), &mut diagnostics);
+    let specs = parse_tenants(input.tenants, &mut diagnostics);
+    let behind = SourceId(u32::try_from(input.tenants.len()).unwrap_or(u32::MAX - 2) + 2);
+    let named = policies.parse(behind, &mut diagnostics);
     let lock_file = match input.allocated {
         Allocated::LockFile(source) => lock_file::parse(source, SourceId(1), &mut diagnostics),
         Allocated::Nothing | Allocated::Store { .. } => Some(LockFile::default()),
     };
-    let numbered = input.tenants.iter().zip(2..);
-    let mut specs: Vec<spec::Tenant> =
-        numbered.filter_map(|(source, id)| parse::tenant(source, SourceId(id), &mut diagnostics)).collect();
-    let behind = SourceId(u32::try_from(input.tenants.len()).unwrap_or(u32::MAX - 2) + 2);
-    let named = policies.parse(behind, &mut diagnostics);
-    specs.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
     let (Some(site), Some(lock_file)) = (site, lock_file) else { return Err(diagnostics.into_sorted()) };
     match input.allocated {
         Allocated::Store { name, allocations } => {
@@ -179,24 +185,32 @@ fn compile_among(
         Allocated::Store { allocations, .. } => allocations.clone(),
         Allocated::Nothing | Allocated::LockFile(_) => lock_file.allocations,
     };
-    grown::extend(&mut specs, &known);
+    let specs = grown::extend(specs, &known);
     let mut peers = peering::peers_of(&specs);
     peers.extend(absent.cloned().unwrap_or_default());
-    let allocations = allocation::allocate(&site, &specs, &peers, &known, &mut diagnostics);
-    if absent.is_some() {
-        peering::keep_answered_peers(&mut specs);
-    }
+    moved::check(&specs, &mut diagnostics);
+    let moves = moved::Moves::of(&specs);
+    let carried = moved::carry_over(&specs, &known);
+    let allocations = allocation::allocate(&site, &specs, &peers, &carried, &mut diagnostics);
+    let specs = if absent.is_some() { peering::keep_answered_peers(specs) } else { specs };
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
     let enforced = matches!(policies, Policies::Enforced(_));
-    let own = site.policy.iter().filter(|_| enforced);
-    let policies: Vec<&spec::Policy> = own.chain(&named).collect();
+    let policies: Vec<&spec::Policy> = site.policy.iter().filter(|_| enforced).chain(&named).collect();
     check::check(&site, &policies, &specs, &tenants, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics.into_sorted());
     }
-    let places = lower::Places::new(input.sources().into_iter());
-    let topology = lower::lower(&site, &tenants, &places);
+    let locations = Locations::new(input.sources().into_iter());
+    let topology = lower::lower(&site, &tenants, &locations);
     let warnings = diagnostics.into_sorted();
-    let moves = moved::Moves::of(&specs);
     Ok(Compiled { site, specs, tenants, topology, moves, known, allocations, warnings })
+}
+
+/// Parses the tenants, sorted by name.
+fn parse_tenants(sources: &[Source], diagnostics: &mut Diagnostics) -> Vec<spec::Tenant> {
+    let numbered = sources.iter().zip(2..);
+    let parsed = numbered.filter_map(|(source, id)| parse::tenant(source, SourceId(id), diagnostics));
+    let mut specs: Vec<spec::Tenant> = parsed.collect();
+    specs.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
+    specs
 }

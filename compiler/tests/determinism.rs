@@ -54,7 +54,7 @@ fn threads_at_the_same_time_give_the_same_bytes() {
 fn steps_by_tenant(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     let mut steps: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for step in &plan.steps {
-        steps.entry(step.key.tenant().to_owned()).or_default().push(serde_json::to_string(step).unwrap());
+        steps.entry(step.key.owner().to_owned()).or_default().push(serde_json::to_string(step).unwrap());
     }
     steps
 }

@@ -65,7 +65,7 @@ fn what_a_lock_file_must_not_hold_is_shown_in_its_line() {
         lock_file::parse(&source, SourceId(1), &mut diagnostics);
         let found = diagnostics.into_sorted();
         let [one] = found.as_slice() else { panic!("{text}: {found:?}") };
-        assert_eq!(one.code, code, "{text}");
+        assert_eq!(one.code.to_string(), code, "{text}");
         assert!(one.span().source == SourceId(1) && one.span().start >= 12, "{text}: {one:?}");
     }
 }
@@ -78,7 +78,10 @@ fn a_clash_in_a_store_names_the_store() {
     let found = compile(Input { site: &project.site, allocated, tenants: &project.tenants }).unwrap_err();
     let [one] = found.as_slice() else { panic!("{found:?}") };
     let words = "etcd at http://127.0.0.1:2379 allocates the link addresses 172.16.0.5 and 172.16.0.6 to `a` and to `b`";
-    assert_eq!((one.code, one.message.as_str(), one.labels.len()), ("lock-clash", words, 0));
+    assert_eq!(
+        (one.code.to_string().as_str(), one.message.as_str(), one.labels.len()),
+        ("lock-clash", words, 0)
+    );
 }
 
 #[test]

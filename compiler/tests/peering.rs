@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use midoform_compiler::diagnostic::Code;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::peering::PeersOf;
 use midoform_compiler::topology::object::Object;
@@ -117,7 +118,7 @@ fn a_tenant_is_not_its_own_peer() {
     let text = tenant("a", &["a"]) + "[[peer]]\ntenant = \"a\"\n";
     let project = Project::of_text(SITE, &[("a", &text)]);
     let found = compile_present(input(&project), &PeersOf::new()).unwrap_err();
-    assert_eq!(found.iter().map(|one| one.code).collect::<Vec<_>>(), ["peer-self"]);
+    assert_eq!(found.iter().map(|one| one.code).collect::<Vec<_>>(), [Code::PeerSelf]);
 }
 
 /// In a shared pool networks are a tenant's own business, unless one router has to tell them apart.

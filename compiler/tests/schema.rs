@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::diagnostic::{Code, Diagnostics};
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{parse, schema};
 use serde_json::Value;
@@ -81,7 +81,7 @@ fn keys_of_the_parser(text: &str, site: bool) -> BTreeSet<String> {
     let found = diagnostics.into_sorted();
     let unknown = found
         .iter()
-        .find(|d| d.code == "unknown-key" && d.message.contains("zzz"))
+        .find(|d| d.code == Code::UnknownKey && d.message.contains("zzz"))
         .unwrap_or_else(|| panic!("{text}: {found:?}"));
     let listed = unknown.help[0].strip_prefix("it may have: ").unwrap();
     listed.split(", ").map(str::to_owned).collect()
@@ -132,7 +132,8 @@ fn a_site_names_its_store() {
         let text = format!("name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n{rest}");
         let mut diagnostics = Diagnostics::default();
         let site = parse::site(&Source::new("site.toml", text), SourceId(0), &mut diagnostics);
-        let codes: Vec<&str> = diagnostics.into_sorted().iter().map(|diagnostic| diagnostic.code).collect();
+        let codes: Vec<&str> =
+            diagnostics.into_sorted().iter().map(|diagnostic| diagnostic.code.name()).collect();
         (site, codes)
     };
     let (site, codes) = problems("[store]\npath = \"state/store.db\"");

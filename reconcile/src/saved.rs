@@ -5,12 +5,14 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
 use midoform_compiler::plan::{FORMAT, Plan};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{MacAddress, Reference};
+use midoform_compiler::topology::object::Reference;
+use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
 
 use midoform_store::publication::Publication;
@@ -158,6 +160,14 @@ impl SavedPlan {
                 "its content does not have the SHA-256 that it names: it was changed".to_owned(),
             ));
         }
+        if Dialect::of(saved.plan.dialect).is_none() {
+            return Err(wrong(format!("there is no dialect {}; 1 and 5 exist", saved.plan.dialect)));
+        }
         Ok(saved)
+    }
+
+    /// Returns the dialect of the plan's calls. One that was read has a dialect that exists.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::of(self.plan.dialect).unwrap_or(Dialect::V5)
     }
 }

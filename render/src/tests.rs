@@ -95,7 +95,7 @@ fn an_unchanged_network_is_said_to_be_so() {
     };
     let mut out = Vec::new();
     render(&plan, &nothing.topology, Format::Text, &options, &mut out).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), "Nothing to do: 0 objects are as they should be.\n");
+    assert_eq!(String::from_utf8(out).unwrap(), "No changes: 0 objects are up to date.\n");
 }
 
 #[test]

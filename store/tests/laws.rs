@@ -202,7 +202,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 /// A tenant, and the holders of its addresses.
-struct World<'s> {
+struct Snapshot<'s> {
     store: &'s SharedStore,
     name: String,
     pods: Ipam,
@@ -213,7 +213,7 @@ fn usable(last: u8) -> bool {
     (1..6).contains(&last)
 }
 
-impl World<'_> {
+impl Snapshot<'_> {
     fn is_taken(&self, address: Ipv4Addr) -> bool {
         self.held.values().any(|held| held.record.address == address)
     }
@@ -288,7 +288,7 @@ impl World<'_> {
 async fn claims_hold(store: &SharedStore, moves: &[Move]) -> Result<(), TestCaseError> {
     let name = format!("t{:016x}", fastrand::u64(..));
     publish(store, &tenant(&name, vec![bridge("web", "10.0.0.0/29"), bridge("db", "10.0.1.0/30")])).await;
-    let mut world = World { store, name, pods: Ipam::new(store.clone()), held: BTreeMap::new() };
+    let mut world = Snapshot { store, name, pods: Ipam::new(store.clone()), held: BTreeMap::new() };
     for one in moves {
         world.go(*one).await?;
     }

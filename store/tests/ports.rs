@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use midoform_compiler::midonet::lower::pod;
-use midoform_compiler::topology::key::Namespace;
+use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_store::ipam::consistency::Finding;
 use midoform_store::ipam::ports;
 use midoform_store::ipam::ports::{OrphanedPort, Port, PortDeletion, repair_ports};
@@ -29,7 +28,7 @@ const SITE: &str = "site";
 /// A pod's port as MidoNet returns it, with midoform's id.
 fn port_of(attachment: &Attachment) -> Port {
     let owner = &attachment.owner;
-    let key = pod::key(&attachment.tenant, attachment.host, &owner.container, &owner.interface).join("port");
+    let key = Key::tenant(&attachment.tenant).pod(attachment.host, &owner.container, &owner.interface).port();
     Port {
         id: Namespace::of_site(SITE).id(&key),
         bridge: Some(attachment.bridge_id),

@@ -15,15 +15,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::AddressRanges;
 use crate::network::peering::PeersOf;
-use crate::plan::{Action, Plan};
 use crate::source::{Span, Spanned};
 use crate::spec;
-use crate::topology::Topology;
 use crate::topology::key::Key;
-use crate::topology::kind::Kind;
 use crate::topology::object::Object;
 
 /// Everything that is allocated on a site: the content of the lock file, or of another store.
@@ -37,26 +34,6 @@ pub struct Allocations {
 }
 
 impl Allocations {
-    /// Notes the objects that a plan will create and whose ids MidoNet 1.x chooses itself. This is written down before
-    /// the plan is executed: if the run is killed, the next one knows what to look for.
-    pub fn note_what_is_made(&mut self, plan: &Plan, desired: &Topology) {
-        if plan.dialect.keeps_offered_id(Kind::RouterPort) {
-            return;
-        }
-        for step in plan.changes().filter(|step| matches!(step.action, Action::Create | Action::Replace)) {
-            let hangs_on_one = matches!(step.kind, Kind::PortLink | Kind::HostInterfacePort);
-            if plan.dialect.keeps_offered_id(step.kind) && !hangs_on_one {
-                continue;
-            }
-            let Some(entry) = desired.get(step.key.as_str()) else { continue };
-            let Some(tenant) = self.tenants.get_mut(step.key.tenant()) else { continue };
-            let making = (entry.key.clone(), entry.object.clone());
-            if !tenant.making.contains(&making) {
-                tenant.making.push(making);
-            }
-        }
-    }
-
     /// Returns the allocations of these tenants, and of the pairs that one of them belongs to.
     #[must_use]
     pub fn of_tenants(&self, tenants: &BTreeSet<String>) -> Allocations {
@@ -190,7 +167,6 @@ fn keep_what_the_specs_name(tenants: &[&spec::Tenant], allocations: &mut Allocat
         if let Some(pin) = &tenant.link {
             entry.link = Some(LinkAddresses { provider: pin.provider.value, tenant: pin.tenant.value });
         }
-        crate::network::moved::carry_over(tenant, entry);
         entry.bridges.retain(|name, _| tenant.bridges.iter().any(|bridge| bridge.name.value == *name));
         entry.grown = crate::network::grown::of(tenant);
         for bridge in &tenant.bridges {
@@ -244,7 +220,7 @@ fn links(
     let slots = Slots::new(&site.pools.links, 30);
     let mut find = |key: &str, span: Span| {
         let Some(block) = slots.find(key, |block| taken.overlapping_network(block).is_none()) else {
-            diagnostics.push(full("link-pool-full", span, "links", &site.pools.links, slots.count, 30));
+            diagnostics.push(full(Code::LinkPoolFull, span, "links", &site.pools.links, slots.count, 30));
             return None;
         };
         let _ = taken.take_network(block, ());
@@ -313,7 +289,7 @@ fn bridges(
                 None => {
                     let pools = &site.pools.bridges;
                     diagnostics.push(full(
-                        "bridge-pool-full",
+                        Code::BridgePoolFull,
                         bridge.name.span,
                         "bridges",
                         pools,
@@ -333,7 +309,7 @@ fn reachable<'a>(tenant: &'a str, peers: &'a PeersOf) -> BTreeSet<&'a str> {
 }
 
 fn full(
-    code: &'static str,
+    code: Code,
     span: Span,
     pool: &str,
     networks: &[Spanned<Ipv4Net>],

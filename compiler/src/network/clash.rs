@@ -1,6 +1,6 @@
 //! Clashes: addresses that are allocated twice, as a merge of two branches can leave them.
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::AddressRanges;
 use crate::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use crate::network::lock_file::LockFile;
@@ -102,7 +102,7 @@ fn report(store: &str, clash: &Clash, span: Span) -> Diagnostic {
     let Clash { moves, keeps, addresses, .. } = clash;
     let message = format!("{store} allocates {addresses} to `{keeps}` and to `{moves}`");
     let help = "two branches picked the same place: run `midoform lock --repair`, which moves what was never applied";
-    Diagnostic::error("lock-clash", span, message).help(help)
+    Diagnostic::error(Code::LockClash, span, message).help(help)
 }
 
 /// The outcome of a repair.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use toml::de::{DeValue, ValueDeserializer};
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use crate::source::{Source, SourceId, Span};
 use crate::spec::parse;
@@ -50,7 +50,7 @@ pub fn parse(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Op
         let span = Span { source: id, start: at, end: at + 7 };
         let message = "the lock file has the marks of a merge conflict";
         let help = "keep the lines of both sides, take the marks out, and run `midoform lock --repair`";
-        diagnostics.push(Diagnostic::error("lock-conflict", span, message).help(help));
+        diagnostics.push(Diagnostic::error(Code::LockConflict, span, message).help(help));
         return None;
     }
     // Spans count without the mark that some editors put before UTF-8.
@@ -77,7 +77,7 @@ fn read(reader: &mut Reader<'_>, mut file: parse::Table<'_>, text: &str) -> Opti
             "this lock file has version {}, and this midoform knows version {VERSION}",
             version.value
         );
-        reader.push(Diagnostic::error("lock-version", version.span, message).help("use a newer midoform"));
+        reader.push(Diagnostic::error(Code::LockVersion, version.span, message).help("use a newer midoform"));
         return None;
     }
     let tenants = file.value("tenant");
@@ -111,7 +111,7 @@ fn deserialize<T: DeserializeOwned + Default>(
         let span = reader.span(position_of(value, &keys).unwrap_or_else(|| value.span()));
         let message = format!("the lock file has a key that this midoform does not know: `{key}`");
         let help = "use a newer midoform, or take the file from version control again";
-        reader.push(Diagnostic::error("unknown-key", span, message).help(help));
+        reader.push(Diagnostic::error(Code::UnknownKey, span, message).help(help));
     }
     read.unwrap_or_else(|error| {
         let range = error.span().unwrap_or_else(|| value.span());
@@ -120,7 +120,7 @@ fn deserialize<T: DeserializeOwned + Default>(
         let shown = shown.map(|shown| format!("`{}`: ", shown.trim_matches('"'))).unwrap_or_default();
         let message = format!("the lock file is damaged: {shown}{}", error.message());
         let help = "take the file from version control again";
-        reader.push(Diagnostic::error("lock-damaged", span, message).help(help));
+        reader.push(Diagnostic::error(Code::LockDamaged, span, message).help(help));
         T::default()
     })
 }

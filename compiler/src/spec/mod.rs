@@ -19,7 +19,7 @@ pub use site::{
 };
 
 use crate::source::{Span, Spanned};
-use crate::topology::object::{MacAddress, PortRange};
+use crate::values::{MacAddress, PortRange};
 
 /// The rules of a tenant's layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{AntiSpoof, Dns, Gateway, Policy, Profile};
 use crate::source::{Span, Spanned};
-use crate::topology::object::Encapsulation;
+use crate::values::Encapsulation;
 
 /// What a site file says.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{github, gitlab, sarif};
-use midoform_compiler::diagnostic::{Diagnostic, DiagnosticReport, report};
+use midoform_compiler::diagnostic::{Code, Diagnostic, DiagnosticReport, report};
 use midoform_compiler::source::{Source, SourceId, Span};
 
 fn span(source: u32, start: u32, end: u32) -> Span {
@@ -13,15 +13,15 @@ fn with_findings(check: impl FnOnce(&[DiagnosticReport<'_>])) {
     let site = Source::new("net works/100%,a:b.toml", "name = \"x\"\n[policy]\n");
     let tenant = Source::new("/srv/租户.toml", "name = \"é\"\nlabels = {\n}\n");
     let found = [
-        Diagnostic::error("policy-name", span(1, 7, 11), "50% of it,\r\nor: all")
+        Diagnostic::error(Code::PolicyName, span(1, 7, 11), "50% of it,\r\nor: all")
             .here("this one")
             .also(span(0, 11, 19), "the policy")
             .help("first")
             .help("second"),
-        Diagnostic::warning("unused-group", span(0, 0, 4), "twice"),
-        Diagnostic::warning("unused-group", span(0, 5, 6), "twice"),
-        Diagnostic::error("syntax", span(1, 12, 24), "over two lines"),
-        Diagnostic::error("syntax", span(9, 0, 0), "in no file"),
+        Diagnostic::warning(Code::UnusedGroup, span(0, 0, 4), "twice"),
+        Diagnostic::warning(Code::UnusedGroup, span(0, 5, 6), "twice"),
+        Diagnostic::error(Code::Syntax, span(1, 12, 24), "over two lines"),
+        Diagnostic::error(Code::Syntax, span(9, 0, 0), "in no file"),
     ];
     check(&report(&found, &[&site, &tenant]));
 }

@@ -1,6 +1,6 @@
 use super::risk::SHARED_ROUTER;
 use super::{ReviewPage, SCRIPTS, STYLES, TEMPLATE, write, write_escaped};
-use midoform_compiler::plan::diff;
+use midoform_compiler::midonet;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kind::Kind;
@@ -98,7 +98,7 @@ fn data_of_a_page() -> serde_json::Value {
     let tenant = Source::new("acme.toml", "name = \"acme\"\n\n[[bridge]]\nname = \"web\"\n");
     let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &[tenant] }).unwrap();
     let observed = Observed::default();
-    let plan = diff::plan("s", compiled.dialect(), &compiled.topology, &observed);
+    let plan = midonet::plan("s", compiled.dialect(), &compiled.topology, &observed);
     let near = Key::new("acme/bridge/web");
     let attached =
         [Foreign { near, kind: Kind::BridgePort, id: uuid::Uuid::nil(), what: "<pod>".to_owned() }];

@@ -5,20 +5,20 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::AddressRanges;
-use crate::network::{Bridge, RouteTarget, Tenant};
+use crate::network::{Bridge, BridgeIndex, RouteTarget, Tenant};
 use crate::source::Span;
 use crate::spec;
 use crate::spec::Profile;
-use crate::topology::object::MacAddress;
+use crate::values::MacAddress;
 
 pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
     networks(site, tenant, diagnostics);
     link(site, tenant, diagnostics);
     ports(tenant, diagnostics);
     for expose in &tenant.exposes {
-        if let Some(bridge) = tenant.bridges.get(expose.bridge) {
+        if let Some(bridge) = tenant.bridge(expose.bridge) {
             host_address(bridge, expose.address, expose.span, "the exposed pod's address", diagnostics);
         }
     }
@@ -34,7 +34,7 @@ fn networks(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
                 "the networks of `{}` ({}) and `{}` ({}) overlap",
                 first.name, first.cidr, bridge.name, bridge.cidr
             );
-            let diagnostic = Diagnostic::error("overlapping-networks", bridge.span, message);
+            let diagnostic = Diagnostic::error(Code::OverlappingNetworks, bridge.span, message);
             diagnostics.push(
                 diagnostic.also(first.span, "the other bridge").help("give each bridge its own network"),
             );
@@ -43,7 +43,7 @@ fn networks(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
             if pool.value.contains(&bridge.cidr) || bridge.cidr.contains(&pool.value) {
                 let message =
                     format!("the network {} of `{}` overlaps the pool of links", bridge.cidr, bridge.name);
-                let diagnostic = Diagnostic::error("overlaps-link-pool", bridge.span, message);
+                let diagnostic = Diagnostic::error(Code::OverlapsLinkPool, bridge.span, message);
                 diagnostics
                     .push(diagnostic.also(pool.span, "the pool").help("choose a network outside of it"));
             }
@@ -57,12 +57,12 @@ fn size_and_kind(bridge: &Bridge, diagnostics: &mut Diagnostics) {
     if length > 30 {
         let message = format!("{} is too small for a bridge: it holds a gateway and no pod", bridge.cidr);
         diagnostics
-            .push(Diagnostic::error("cidr-too-small", bridge.span, message).help("use a /30 or wider"));
+            .push(Diagnostic::error(Code::CidrTooSmall, bridge.span, message).help("use a /30 or wider"));
     }
     if length < 8 {
         let message = format!("{} is too large for a bridge", bridge.cidr);
         diagnostics
-            .push(Diagnostic::error("cidr-too-large", bridge.span, message).help("use a /8 or narrower"));
+            .push(Diagnostic::error(Code::CidrTooLarge, bridge.span, message).help("use a /8 or narrower"));
     }
     let (first, last) = (bridge.cidr.network(), bridge.cidr.broadcast());
     let odd = [
@@ -75,7 +75,7 @@ fn size_and_kind(bridge: &Bridge, diagnostics: &mut Diagnostics) {
         if length >= 8 && first <= end && start <= last {
             let message = format!("{} is {name}: no pod can have an address there", bridge.cidr);
             diagnostics.push(
-                Diagnostic::error("unusable-network", bridge.span, message).help("use a private network"),
+                Diagnostic::error(Code::UnusableNetwork, bridge.span, message).help("use a private network"),
             );
         }
     }
@@ -86,13 +86,13 @@ fn size_and_kind(bridge: &Bridge, diagnostics: &mut Diagnostics) {
 fn host_address(bridge: &Bridge, address: Ipv4Addr, span: Span, what: &str, diagnostics: &mut Diagnostics) {
     let problem = if !bridge.cidr.contains(&address) {
         (
-            "outside-network",
+            Code::OutsideNetwork,
             format!("{what} {address} is outside of the network {} of `{}`", bridge.cidr, bridge.name),
         )
     } else if bridge.cidr.prefix_len() < 31 && address == bridge.cidr.network() {
-        ("network-address", format!("{what} {address} is the network's own address of {}", bridge.cidr))
+        (Code::NetworkAddress, format!("{what} {address} is the network's own address of {}", bridge.cidr))
     } else if bridge.cidr.prefix_len() < 31 && address == bridge.cidr.broadcast() {
-        ("broadcast-address", format!("{what} {address} is the broadcast address of {}", bridge.cidr))
+        (Code::BroadcastAddress, format!("{what} {address} is the broadcast address of {}", bridge.cidr))
     } else {
         return;
     };
@@ -118,7 +118,7 @@ fn link(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
         let message =
             format!("the link addresses {} and {} are in none of the site's pools", link.far, link.near);
         let help = "choose both from one network of `[pools] links`, or add a network there";
-        diagnostics.push(Diagnostic::error("link-outside-pool", tenant.span, message).help(help));
+        diagnostics.push(Diagnostic::error(Code::LinkOutsidePool, tenant.span, message).help(help));
         return;
     };
     let usable = |address: Ipv4Addr, network: Ipv4Net| {
@@ -133,24 +133,25 @@ fn link(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
             Profile::Strict => format!("{} and {} are not the two hosts of one /30", link.far, link.near),
         };
         let help = "pin, for example, 172.16.0.5 and 172.16.0.6: the second and third address of a /30";
-        diagnostics.push(Diagnostic::error("bad-link", tenant.span, message).help(help));
+        diagnostics.push(Diagnostic::error(Code::BadLink, tenant.span, message).help(help));
     }
 }
 
 fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut addresses: BTreeMap<Ipv4Addr, Span> = BTreeMap::new();
-    let mut macs: BTreeMap<(usize, MacAddress), Span> = BTreeMap::new();
-    let mut used: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut macs: BTreeMap<(BridgeIndex, MacAddress), Span> = BTreeMap::new();
+    let mut used: BTreeMap<BridgeIndex, u64> = BTreeMap::new();
     for bridge in &tenant.bridges {
         addresses.insert(bridge.gateway, bridge.span);
     }
     for port in &tenant.ports {
-        let Some(bridge) = tenant.bridges.get(port.bridge) else { continue };
+        let Some(bridge) = tenant.bridge(port.bridge) else { continue };
         *used.entry(port.bridge).or_default() += 1;
         host_address(bridge, port.address, port.span, "the port's address", diagnostics);
         if let Some(first) = addresses.insert(port.address, port.span) {
             let message = format!("the address {} of port `{}` is taken", port.address, port.name);
-            let diagnostic = Diagnostic::error("duplicate-address", port.span, message).also(first, "here");
+            let diagnostic =
+                Diagnostic::error(Code::DuplicateAddress, port.span, message).also(first, "here");
             diagnostics.push(diagnostic.help("give the port another address"));
         }
         if let Some(first) = macs.insert((port.bridge, port.mac), port.span) {
@@ -158,11 +159,11 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
                 "the MAC {} of port `{}` is on bridge `{}` already",
                 port.mac, port.name, bridge.name
             );
-            let diagnostic = Diagnostic::error("duplicate-mac", port.span, message).also(first, "here");
+            let diagnostic = Diagnostic::error(Code::DuplicateMac, port.span, message).also(first, "here");
             diagnostics.push(diagnostic.help("give the port another MAC"));
         }
     }
-    for (at, bridge) in tenant.bridges.iter().enumerate() {
+    for (at, bridge) in tenant.indexed_bridges() {
         let length = bridge.cidr.prefix_len();
         let hosts = if length > 30 { 0 } else { (1u64 << (32 - length)) - 2 };
         let taken = 1 + used.get(&at).copied().unwrap_or(0);
@@ -170,7 +171,7 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             let message =
                 format!("bridge `{}` ({}) has no free address left for a pod", bridge.name, bridge.cidr);
             diagnostics.push(
-                Diagnostic::warning("bridge-full", bridge.span, message).help("give it a wider network"),
+                Diagnostic::warning(Code::BridgeFull, bridge.span, message).help("give it a wider network"),
             );
         }
     }
@@ -183,7 +184,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         if let Some(first) = seen.insert((route.destination, route.target), route.span) {
             let message = format!("two routes lead {} the same way", route.destination);
             let diagnostic =
-                Diagnostic::error("duplicate-route", route.span, message).also(first, "the first");
+                Diagnostic::error(Code::DuplicateRoute, route.span, message).also(first, "the first");
             diagnostics.push(diagnostic.help("take one of them out"));
         } else if let Some(first) = weights.insert((route.destination, route.weight), route.span) {
             let message = format!(
@@ -191,7 +192,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
                 route.destination
             );
             let diagnostic =
-                Diagnostic::warning("equal-routes", route.span, message).also(first, "the other");
+                Diagnostic::warning(Code::EqualRoutes, route.span, message).also(first, "the other");
             diagnostics.push(diagnostic.help("give the one that shall lose a higher weight"));
         }
         if let Some(bridge) = tenant.bridges.iter().find(|bridge| bridge.cidr == route.destination) {
@@ -200,26 +201,26 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
                 route.destination, bridge.name
             );
             let diagnostic =
-                Diagnostic::error("route-to-bridge", route.span, message).also(bridge.span, "the bridge");
+                Diagnostic::error(Code::RouteToBridge, route.span, message).also(bridge.span, "the bridge");
             diagnostics.push(diagnostic.help("take the route out, or make its destination narrower"));
         }
         if let RouteTarget::Via(at, address) = route.target {
-            let Some(bridge) = tenant.bridges.get(at) else { continue };
+            let Some(bridge) = tenant.bridge(at) else { continue };
             host_address(bridge, address, route.span, "the next hop", diagnostics);
             if address == bridge.gateway {
                 let message =
                     format!("the next hop {address} is the tenant's own gateway on `{}`", bridge.name);
                 diagnostics.push(
-                    Diagnostic::error("next-hop-self", route.span, message).help("name another router"),
+                    Diagnostic::error(Code::NextHopSelf, route.span, message).help("name another router"),
                 );
             }
         }
-        let uplink = if tenant.profile == Profile::Strict { crate::midonet::lower::UPLINK_WEIGHT } else { 0 };
+        let uplink = tenant.own_route_weight();
         let own_default = route.destination.prefix_len() == 0 && route.weight == uplink;
         if own_default {
             let message = "a default route with the weight of the uplink's: flows are shared between them";
             let help = format!("give it a weight below {uplink} to win, above {uplink} to stand by");
-            diagnostics.push(Diagnostic::warning("equal-routes", route.span, message).help(help));
+            diagnostics.push(Diagnostic::warning(Code::EqualRoutes, route.span, message).help(help));
         }
     }
 }

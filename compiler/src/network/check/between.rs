@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::Tenant;
 use crate::network::address_ranges::AddressRanges;
 use crate::source::Span;
@@ -21,9 +21,9 @@ pub(super) fn check(
 ) {
     links(tenants, diagnostics);
     if !site.pools.shared {
-        networks(tenants, "overlapping-tenants", |_| true, diagnostics);
+        networks(tenants, Code::OverlappingTenants, |_| true, diagnostics);
     } else {
-        networks(tenants, "overlapping-untranslated", |tenant| tenant.egress == Egress::None, diagnostics);
+        networks(tenants, Code::OverlappingUntranslated, |tenant| tenant.egress == Egress::None, diagnostics);
     }
     public_addresses(site, tenants, diagnostics);
     interfaces(tenants, diagnostics);
@@ -40,7 +40,7 @@ fn links(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
             };
             let message =
                 format!("`{}` and `{}` have the same link address {address}", first.name, tenant.name);
-            let diagnostic = Diagnostic::error("duplicate-link", tenant.span, message)
+            let diagnostic = Diagnostic::error(Code::DuplicateLink, tenant.span, message)
                 .also(first.span, "the other tenant");
             let help = "pin another pair; if nothing is pinned, run `midoform lock --repair`";
             diagnostics.push(diagnostic.help(help));
@@ -52,7 +52,7 @@ fn links(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
 /// router gets a route to.
 fn networks(
     tenants: &[Tenant],
-    code: &'static str,
+    code: Code,
     concerned: impl Fn(&Tenant) -> bool,
     diagnostics: &mut Diagnostics,
 ) {
@@ -70,7 +70,7 @@ fn networks(
                 bridge.cidr, tenant.name, bridge.name, first.name
             );
             let help = match code {
-                "overlapping-tenants" => {
+                Code::OverlappingTenants => {
                     "choose another, or let tenants share networks with `[pools] shared = true`"
                 }
                 _ => {
@@ -109,7 +109,7 @@ fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Dia
             if let Some(first) = ports.insert(end, expose.span) {
                 let message = format!("the public port {shown} is exposed twice");
                 let diagnostic =
-                    Diagnostic::error("duplicate-expose", expose.span, message).also(first, "the first");
+                    Diagnostic::error(Code::DuplicateExpose, expose.span, message).also(first, "the first");
                 diagnostics.push(diagnostic.help("choose another public port or another public address"));
                 continue;
             }
@@ -126,7 +126,7 @@ fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Dia
 fn two_owners(tenant: &Tenant, span: Span, other: &Tenant, other_span: Span, address: &str) -> Diagnostic {
     let message = format!("the public address {address} of `{}` belongs to `{}`", tenant.name, other.name);
     let help = "the provider router can route an address to one tenant only: choose another one";
-    Diagnostic::error("public-address-taken", span, message).also(other_span, "the other tenant").help(help)
+    Diagnostic::error(Code::PublicAddressTaken, span, message).also(other_span, "the other tenant").help(help)
 }
 
 fn public_in_pool(
@@ -141,12 +141,12 @@ fn public_in_pool(
     if let Some(pool) = inside.find(|pool| pool.contains(&address)) {
         let message = format!("the public address {address} lies in the pool of links {pool}");
         let help = "choose one that the provider router is reached by";
-        diagnostics.push(Diagnostic::error("public-address-inside", span, message).help(help));
+        diagnostics.push(Diagnostic::error(Code::PublicAddressInside, span, message).help(help));
     } else if let Some(bridge) = bridge {
         let message =
             format!("the public address {address} lies in the tenant's own bridge `{}`", bridge.name);
         let diagnostic =
-            Diagnostic::error("public-address-inside", span, message).also(bridge.span, "the bridge");
+            Diagnostic::error(Code::PublicAddressInside, span, message).also(bridge.span, "the bridge");
         diagnostics.push(diagnostic.help("choose one that the provider router is reached by"));
     }
 }
@@ -157,7 +157,7 @@ fn interfaces(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
         if let Some(first) = taken.insert((port.host, &port.interface), port.span) {
             let message = format!("the interface `{}` of host {} is bound twice", port.interface, port.host);
             let diagnostic =
-                Diagnostic::error("duplicate-interface", port.span, message).also(first, "the first port");
+                Diagnostic::error(Code::DuplicateInterface, port.span, message).also(first, "the first port");
             diagnostics.push(diagnostic.help("an interface carries one port: name another one"));
         }
     }
@@ -174,7 +174,7 @@ fn peers(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
             if name == other {
                 let message = format!("`{name}` can't be its own peer");
                 diagnostics.push(
-                    Diagnostic::error("peer-self", peer.tenant.span, message).help("name another tenant"),
+                    Diagnostic::error(Code::PeerSelf, peer.tenant.span, message).help("name another tenant"),
                 );
                 continue;
             }
@@ -184,7 +184,7 @@ fn peers(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
                     Some(nearest) => format!("did you mean `{nearest}`?"),
                     None => "give the folder with all tenant files, so that both sides are seen".to_owned(),
                 };
-                diagnostics.push(Diagnostic::error("unknown-peer", peer.tenant.span, message).help(help));
+                diagnostics.push(Diagnostic::error(Code::UnknownPeer, peer.tenant.span, message).help(help));
                 continue;
             };
             if there.peers.iter().any(|peer| peer.tenant.value == *name) {
@@ -192,10 +192,10 @@ fn peers(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
             }
             let cycle = cycle_through(name, other, &by_name);
             diagnostics.push(match cycle {
-                Some(cycle) => Diagnostic::error("peer-cycle", peer.tenant.span, format!("peers in a circle: {cycle}"))
+                Some(cycle) => Diagnostic::error(Code::PeerCycle, peer.tenant.span, format!("peers in a circle: {cycle}"))
                     .also(there.name.span, "the next one")
                     .help("each names the next and none is named back: both sides of a peering must name each other"),
-                None => Diagnostic::error("peer-unanswered", peer.tenant.span, format!("`{other}` does not name `{name}` as its peer"))
+                None => Diagnostic::error(Code::PeerUnanswered, peer.tenant.span, format!("`{other}` does not name `{name}` as its peer"))
                     .also(there.name.span, "this tenant has to answer")
                     .help(format!("add `[[peer]]` with `tenant = \"{name}\"` to it, or take this one out")),
             });
@@ -276,5 +276,5 @@ fn overlapping_peer(
 ) -> Diagnostic {
     let message = format!("`{}` can't peer with `{peer}`: {network} overlaps {other}", tenant.name);
     let help = "choose bridges with `bridges = […]` whose networks differ, or pin other networks";
-    Diagnostic::error("overlapping-peers", span, message).also(also, "overlaps this").help(help)
+    Diagnostic::error(Code::OverlappingPeers, span, message).also(also, "overlaps this").help(help)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::Spanned;
 use crate::spec::{Place, Tenant};
 
@@ -23,7 +23,7 @@ pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         if count > quota.value as usize {
             let message = format!("`{}` has {count} {what}, and its quota is {quota}", tenant.name);
             let help = format!("take some away, or raise `quotas.{what}`");
-            diagnostics.push(Diagnostic::error("quota", quota.span, message).help(help));
+            diagnostics.push(Diagnostic::error(Code::Quota, quota.span, message).help(help));
         }
     }
     if let Some(id) = &tenant.tenant_id {
@@ -33,7 +33,7 @@ pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         if bad {
             let message = format!("`tenant_id` has to be 1 to {LONGEST_TENANT_ID} visible ASCII characters");
             diagnostics.push(
-                Diagnostic::error("bad-tenant-id", id.span, message).help("give the Keystone project's id"),
+                Diagnostic::error(Code::BadTenantId, id.span, message).help("give the Keystone project's id"),
             );
         }
     }
@@ -53,7 +53,7 @@ fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         if !used.contains(&(what, name.value.as_str())) {
             let message = format!("the {what} `{name}` is used by no rule");
             let help = "name it in a rule, or take it out";
-            diagnostics.push(Diagnostic::warning("unused-group", name.span, message).help(help));
+            diagnostics.push(Diagnostic::warning(Code::UnusedGroup, name.span, message).help(help));
         }
     };
     for group in &tenant.address_groups {
@@ -67,8 +67,9 @@ fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         if group.addresses.is_empty() {
             let message =
                 format!("the address group `{}` is empty: rules that name it match nothing", group.name);
-            diagnostics
-                .push(Diagnostic::warning("empty-group", group.name.span, message).help("give it addresses"));
+            diagnostics.push(
+                Diagnostic::warning(Code::EmptyGroup, group.name.span, message).help("give it addresses"),
+            );
         }
     }
 }

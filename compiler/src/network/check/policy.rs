@@ -2,11 +2,11 @@
 
 use ipnet::Ipv4Net;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::{Expose, Place, Rule, Tenant};
 use crate::spec;
 use crate::spec::{Action, Protocol};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// The most MidoNet rules that one rule of a spec may become (groups times groups times protocols).
 pub(crate) const LARGEST_EXPANSION: usize = 4096;
@@ -24,7 +24,7 @@ fn icmp_zero(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             format!("the rule `{}` asks for ICMP {what} 0, which MidoNet 5.x can't match", rule.name);
         let help =
             format!("leave `{what}` out; echo has no other code than 0, and answers pass by themselves");
-        diagnostics.push(Diagnostic::error("icmp-zero", rule.span, message).help(help));
+        diagnostics.push(Diagnostic::error(Code::IcmpZero, rule.span, message).help(help));
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
                 rule.name, earlier.name
             );
             let diagnostic =
-                Diagnostic::warning("shadowed-rule", rule.span, message).also(earlier.span, "this one");
+                Diagnostic::warning(Code::ShadowedRule, rule.span, message).also(earlier.span, "this one");
             diagnostics.push(diagnostic.help("put it before the other, or take it out"));
         }
         let size = expansion(rule);
@@ -53,15 +53,16 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
                 rule.name
             );
             let help = "use smaller groups, wider networks in them, or fewer ports";
-            diagnostics.push(Diagnostic::error("rule-too-large", rule.span, message).help(help));
+            diagnostics.push(Diagnostic::error(Code::RuleTooLarge, rule.span, message).help(help));
         }
         if rule.from == Place::World && rule.to == Place::World {
             let message = format!(
                 "the rule `{}` is from the world to the world: no such packet passes a tenant",
                 rule.name
             );
-            diagnostics
-                .push(Diagnostic::warning("idle-rule", rule.span, message).help("name a bridge at one end"));
+            diagnostics.push(
+                Diagnostic::warning(Code::IdleRule, rule.span, message).help("name a bridge at one end"),
+            );
         }
     }
     for expose in &tenant.exposes {
@@ -71,7 +72,7 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
                 expose.public, expose.public_port, rule.name
             );
             let diagnostic =
-                Diagnostic::warning("expose-shut", expose.span, message).also(rule.span, "this rule");
+                Diagnostic::warning(Code::ExposeShut, expose.span, message).also(rule.span, "this rule");
             let to = format!("to = {{ bridge = …, {} = {} }}", expose.protocol_name(), expose.target_port);
             diagnostics.push(
                 diagnostic.help(format!(
@@ -88,7 +89,7 @@ fn stateless_after_stateful(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let Some(stateful) = first_stateful.and_then(|at| tenant.rules.get(at)) else { return };
     for rule in tenant.rules.iter().skip(first_stateful.unwrap_or(0)).filter(|rule| !rule.stateful) {
         let message = format!("the stateless rule `{}` stands behind a stateful one", rule.name);
-        let diagnostic = Diagnostic::error("stateless-order", rule.span, message)
+        let diagnostic = Diagnostic::error(Code::StatelessOrder, rule.span, message)
             .also(stateful.span, "the first stateful rule");
         let help = "stateless rules see answers too, so they are asked first: move it up";
         diagnostics.push(diagnostic.help(help));
@@ -124,9 +125,9 @@ fn networks_of(tenant: &Tenant, place: &Place) -> Option<Vec<Ipv4Net>> {
     match place {
         Place::Addresses(networks) => Some(networks.clone()),
         Place::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
-        Place::Ports(ports) => Some(
-            ports.iter().filter_map(|at| tenant.ports.get(*at)).map(|port| port.address.into()).collect(),
-        ),
+        Place::Ports(ports) => {
+            Some(ports.iter().filter_map(|at| tenant.port(*at)).map(|port| port.address.into()).collect())
+        }
         _ => None,
     }
 }

@@ -4,10 +4,10 @@ use std::fmt::Display;
 
 use ipnet::{Ipv4Net, Ipv4Subnets};
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{Span, Spanned};
 use crate::spec::{Action, Egress, Endpoint, Expose, Pattern, Place, Policy, Profile, Rule, Site, Tenant};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// What the second place of every violation says.
 const THE_POLICY: &str = "the policy";
@@ -31,7 +31,7 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn report(&mut self, code: &'static str, at: Span, policy: Span, message: String, help: String) {
+    fn report(&mut self, code: Code, at: Span, policy: Span, message: String, help: String) {
         self.diagnostics.push(Diagnostic::error(code, at, message).also(policy, THE_POLICY).help(help));
     }
 
@@ -56,7 +56,7 @@ impl<'a> Checker<'a> {
                 let message =
                     format!("`{}` has {} {what}, and the policy allows {limit}", tenant.name, found.len());
                 let help = format!("take some away, or have `limits.{what}` raised");
-                self.report("policy-limit", *one_too_many, limit.span, message, help);
+                self.report(Code::PolicyLimit, *one_too_many, limit.span, message, help);
             }
         }
     }
@@ -65,7 +65,7 @@ impl<'a> Checker<'a> {
         let Some(pattern) = pattern.filter(|pattern| !pattern.regex.is_match(name)) else { return };
         let message = format!("the {what} `{name}` is not named as the policy wants it");
         let help = format!("the whole name has to match `{}`", pattern.text);
-        self.report("policy-name", name.span, pattern.text.span, message, help);
+        self.report(Code::PolicyName, name.span, pattern.text.span, message, help);
     }
 
     fn names(&mut self) {
@@ -94,7 +94,7 @@ impl<'a> Checker<'a> {
             if !tenant.labels.contains_key(&label.value) {
                 let message = format!("`{}` has no label `{label}`", tenant.name);
                 let help = format!("add it: labels = {{ {label} = \"…\" }}");
-                self.report("policy-label", tenant.name.span, label.span, message, help);
+                self.report(Code::PolicyLabel, tenant.name.span, label.span, message, help);
             }
         }
         for (label, pattern) in &policy.label_values {
@@ -102,7 +102,7 @@ impl<'a> Checker<'a> {
             if !pattern.regex.is_match(value) {
                 let message = format!("the label `{label}` can't be `{value}`");
                 let help = format!("the whole value has to match `{}`", pattern.text);
-                self.report("policy-label", value.span, pattern.text.span, message, help);
+                self.report(Code::PolicyLabel, value.span, pattern.text.span, message, help);
             }
         }
         if let Some(labels) = &policy.require_protect {
@@ -112,7 +112,7 @@ impl<'a> Checker<'a> {
             if !tenant.protect && labels.iter().all(has) {
                 let message = format!("`{}` has to be protected", tenant.name);
                 let help = "add `protect = true`".to_owned();
-                self.report("policy-protect", tenant.name.span, labels.span, message, help);
+                self.report(Code::PolicyProtect, tenant.name.span, labels.span, message, help);
             }
         }
     }
@@ -125,14 +125,14 @@ impl<'a> Checker<'a> {
             let at = tenant.profile.map_or(tenant.name.span, |own| own.span);
             let message = format!("`{}` may not have the profile `{}`", tenant.name, profile.name());
             let help = format!("the policy allows {}", listed(allowed.iter().map(|one| one.name())));
-            self.report("policy-profile", at, allowed.span, message, help);
+            self.report(Code::PolicyProfile, at, allowed.span, message, help);
         }
         let kind = tenant.anti_spoof_in(self.site);
         if let Some(allowed) = policy.allowed_anti_spoof.as_ref().filter(|allowed| !allowed.contains(&kind)) {
             let at = tenant.anti_spoof.map_or(tenant.name.span, |own| own.span);
             let message = format!("`{}` may not check sources by `{}`", tenant.name, kind.name());
             let help = format!("the policy allows {}", listed(allowed.iter().map(|one| one.name())));
-            self.report("policy-anti-spoof", at, allowed.span, message, help);
+            self.report(Code::PolicyAntiSpoof, at, allowed.span, message, help);
         }
     }
 
@@ -143,7 +143,7 @@ impl<'a> Checker<'a> {
                 if !lies_in(&cidr.value, allowed) {
                     let message = format!("a bridge may not have the network {cidr}");
                     let help = format!("the policy allows networks in {}", listed(allowed.iter()));
-                    self.report("policy-bridge-network", cidr.span, allowed.span, message, help);
+                    self.report(Code::PolicyBridgeNetwork, cidr.span, allowed.span, message, help);
                 }
             }
         }
@@ -155,7 +155,7 @@ impl<'a> Checker<'a> {
         if !Ipv4Subnets::new(first, last, 0).all(|network| lies_in(&network, allowed)) {
             let message = format!("`{}` may not translate to {first}-{last}", tenant.name);
             let help = format!("the policy allows addresses in {}", listed(allowed.iter()));
-            self.report("policy-public-address", tenant.egress.span, allowed.span, message, help);
+            self.report(Code::PolicyPublicAddress, tenant.egress.span, allowed.span, message, help);
         }
     }
 
@@ -168,19 +168,19 @@ impl<'a> Checker<'a> {
         if let Some(allowed) = policy.allowed_public_ports.as_ref().filter(|allowed| !holds(allowed)) {
             let message = format!("the public port {port} may not be exposed");
             let help = format!("the policy allows {}", listed(allowed.iter().map(show)));
-            self.report("policy-public-port", at, allowed.span, message, help);
+            self.report(Code::PolicyPublicPort, at, allowed.span, message, help);
         }
         if let Some(forbidden) = policy.forbidden_public_ports.as_ref().filter(|forbidden| holds(forbidden)) {
             let message = format!("the public port {port} may not be exposed");
             let help = format!("the policy forbids {}", listed(forbidden.iter().map(show)));
-            self.report("policy-public-port", at, forbidden.span, message, help);
+            self.report(Code::PolicyPublicPort, at, forbidden.span, message, help);
         }
         let address = Ipv4Net::from(expose.public.value);
         let allowed = policy.allowed_public_addresses.as_ref();
         if let Some(allowed) = allowed.filter(|allowed| !lies_in(&address, allowed)) {
             let message = format!("the address {} may not be exposed", expose.public);
             let help = format!("the policy allows addresses in {}", listed(allowed.iter()));
-            self.report("policy-public-address", at, allowed.span, message, help);
+            self.report(Code::PolicyPublicAddress, at, allowed.span, message, help);
         }
     }
 
@@ -197,7 +197,7 @@ impl<'a> Checker<'a> {
             let at = end.place.as_ref().map_or(rule.name.span, |place| place.span);
             let message = format!("the rule `{}` accepts {word} everywhere", rule.name);
             let help = format!("name a bridge, a peer or narrower addresses in `{word}`");
-            self.report("policy-accept", at, policy, message, help);
+            self.report(Code::PolicyAccept, at, policy, message, help);
         }
     }
 

@@ -6,7 +6,7 @@ mod table;
 mod tenant;
 mod values;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{LARGEST_FILE, Source, SourceId, Span, Unreadable};
 use crate::spec;
 
@@ -46,7 +46,7 @@ pub(crate) fn document<T>(
         let span = reader.span(error.span().unwrap_or_default());
         let message = error.message().lines().next().unwrap_or("this is not TOML").to_owned();
         reader.push(
-            Diagnostic::error("syntax", span, message).help("the file has to be TOML: https://toml.io"),
+            Diagnostic::error(Code::Syntax, span, message).help("the file has to be TOML: https://toml.io"),
         );
     }
     None
@@ -64,12 +64,12 @@ fn readable_text<'a>(source: &'a Source, id: SourceId, diagnostics: &mut Diagnos
                 LARGEST_FILE / 1_000_000
             );
             let help = "split the tenant's rules into address groups, or the file into one for each tenant";
-            diagnostics.push(Diagnostic::error("file-too-large", start, message).help(help));
+            diagnostics.push(Diagnostic::error(Code::FileTooLarge, start, message).help(help));
             return None;
         }
         Err(Unreadable::Failed(why)) => {
             let message = format!("{} can't be read: {why}", source.name);
-            diagnostics.push(Diagnostic::error("unreadable-file", start, message));
+            diagnostics.push(Diagnostic::error(Code::UnreadableFile, start, message));
             return None;
         }
     };
@@ -79,7 +79,7 @@ fn readable_text<'a>(source: &'a Source, id: SourceId, diagnostics: &mut Diagnos
             let at = error.valid_up_to();
             let line = bytes.iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
             let message = format!("{} is not UTF-8: byte {at}, in line {line}, can't be read", source.name);
-            diagnostics.push(Diagnostic::error("not-utf8", start, message).help("save the file as UTF-8"));
+            diagnostics.push(Diagnostic::error(Code::NotUtf8, start, message).help("save the file as UTF-8"));
             None
         }
     }

@@ -10,10 +10,10 @@ use super::table::{network_of, text_of, wrong_type};
 use super::tenant::quotas;
 use super::values::port_range;
 use super::{Reader, Table};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::{NamePatterns, Pattern, Policy};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// A policy file has the keys of `[policy]`, with or without that heading.
 pub(super) fn read_file(reader: &mut Reader<'_>, mut file: Table<'_>) -> Policy {
@@ -92,7 +92,7 @@ fn words<T: Copy>(
             None => {
                 let listed: Vec<String> = words.iter().map(|(word, _)| format!("`\"{word}\"`")).collect();
                 let message = format!("`{key}` can't hold `\"{}\"`", text.value);
-                let diagnostic = Diagnostic::error("unknown-word", text.span, message);
+                let diagnostic = Diagnostic::error(Code::UnknownWord, text.span, message);
                 reader.push(diagnostic.help(format!("it may hold {}", listed.join(", "))));
             }
         }
@@ -112,7 +112,7 @@ fn pattern(reader: &mut Reader<'_>, text: Spanned<String>) -> Option<Pattern> {
         Err(error) => {
             let message = format!("`{}` is not a regular expression: {error}", text.value);
             let help = "write one such as \"[a-z][a-z0-9-]*\"; it is held against the whole text";
-            reader.push(Diagnostic::error("bad-pattern", text.span, message).help(help));
+            reader.push(Diagnostic::error(Code::BadPattern, text.span, message).help(help));
             None
         }
     }

@@ -8,13 +8,13 @@ use uuid::Uuid;
 use super::table::network_of;
 use super::{Reader, Table};
 use super::{policy, values};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::{
     AntiSpoof, Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Profile, Site,
     StoreSettings, TunnelZoneSettings,
 };
-use crate::topology::object::Encapsulation;
+use crate::values::Encapsulation;
 
 pub(crate) const PROFILES: [(&str, Profile); 2] =
     [("rainbond", Profile::Rainbond), ("strict", Profile::Strict)];
@@ -61,23 +61,23 @@ fn midonet(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<MidonetSetti
     if !matches!(version.value, 1 | 5) {
         let message = format!("there is no dialect {}", version.value);
         let help = "1 is for MidoNet 1.x, 5 for MidoNet 5.x";
-        reader.push(Diagnostic::error("unknown-version", version.span, message).help(help));
+        reader.push(Diagnostic::error(Code::UnknownVersion, version.span, message).help(help));
     }
     match &url {
         None if !embedded => {
             let help = "add `url = \"http://HOST:8181/midonet-api\"`, or `embedded = true` to try things out";
-            reader.push(Diagnostic::error("missing-key", span, "[midonet] needs `url`").help(help));
+            reader.push(Diagnostic::error(Code::MissingKey, span, "[midonet] needs `url`").help(help));
         }
         Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
             let message = format!("`{}` is not an http:// or https:// URL", url.value);
-            reader.push(Diagnostic::error("bad-url", url.span, message));
+            reader.push(Diagnostic::error(Code::BadUrl, url.span, message));
         }
         _ => {}
     }
     if managed == has_router {
         let message = "[midonet] needs either `provider_router` or `managed = true`";
         let help = "name the id of the router that leads outside, or let midoform make one";
-        reader.push(Diagnostic::error("provider-router", span, message).help(help));
+        reader.push(Diagnostic::error(Code::ProviderRouter, span, message).help(help));
     }
     Some(MidonetSettings { url, embedded, version, provider_router, managed, span })
 }
@@ -89,7 +89,7 @@ fn uuid(reader: &mut Reader<'_>, table: &mut Table<'_>, key: &'static str) -> Op
         Err(_) => {
             let message = format!("`{}` is not a UUID", text.value);
             let help = "write it as 11111111-2222-3333-4444-555555555555";
-            reader.push(Diagnostic::error("bad-uuid", text.span, message).help(help));
+            reader.push(Diagnostic::error(Code::BadUuid, text.span, message).help(help));
             None
         }
     }
@@ -120,13 +120,13 @@ fn pools(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Pools {
     for pool in &links {
         if pool.value.prefix_len() > 30 {
             let message = format!("the pool {} has no room for a single link", pool.value);
-            reader.push(Diagnostic::error("pool-too-small", pool.span, message).help("a link takes a /30"));
+            reader.push(Diagnostic::error(Code::PoolTooSmall, pool.span, message).help("a link takes a /30"));
         }
     }
     for pool in &bridges {
         if pool.value.prefix_len() > bridge_prefix.value {
             let message = format!("the pool {} has no room for a /{}", pool.value, bridge_prefix.value);
-            reader.push(Diagnostic::error("pool-too-small", pool.span, message).help("widen it"));
+            reader.push(Diagnostic::error(Code::PoolTooSmall, pool.span, message).help("widen it"));
         }
     }
     overlapping_pools(reader, &links, &bridges);
@@ -139,7 +139,7 @@ fn overlapping_pools(reader: &mut Reader<'_>, links: &[Spanned<Ipv4Net>], bridge
         for other in all.iter().take(at) {
             if pool.contains(&other.value) || other.contains(&pool.value) {
                 let message = format!("the pools {} and {} overlap", other.value, pool.value);
-                let diagnostic = Diagnostic::error("overlapping-pools", pool.span, message);
+                let diagnostic = Diagnostic::error(Code::OverlappingPools, pool.span, message);
                 reader
                     .push(diagnostic.also(other.span, "the other pool").help("give each its own addresses"));
             }
@@ -153,7 +153,7 @@ fn etcd(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<EtcdSettings> {
     if endpoints.is_empty() {
         let message = "[etcd] needs `endpoints`";
         let help = "add `endpoints = [\"http://127.0.0.1:2379\"]`";
-        reader.push(Diagnostic::error("missing-key", table.span, message).help(help));
+        reader.push(Diagnostic::error(Code::MissingKey, table.span, message).help(help));
     }
     for endpoint in &endpoints {
         etcd_endpoint(reader, endpoint);
@@ -165,12 +165,12 @@ fn etcd(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<EtcdSettings> {
     if cert.is_some() != key.is_some() {
         let message = "[etcd] `cert` and `key` belong together";
         let help = "name the certificate's file with `cert` and its private key's with `key`, or neither";
-        reader.push(Diagnostic::error("missing-key", span, message).help(help));
+        reader.push(Diagnostic::error(Code::MissingKey, span, message).help(help));
     }
     let plain = endpoints.iter().find(|endpoint| endpoint.value.starts_with("http://"));
     if let (Some(plain), Some(named)) = (plain, ca.as_ref().or(cert.as_ref())) {
         let message = "certificates are named, and this endpoint does without TLS";
-        let diagnostic = Diagnostic::error("bad-url", plain.span, message);
+        let diagnostic = Diagnostic::error(Code::BadUrl, plain.span, message);
         reader.push(diagnostic.also(named.span, "the certificates").help("write `https://`"));
     }
     Some(EtcdSettings { endpoints, ca, cert, key, timeout })
@@ -186,7 +186,7 @@ fn etcd_endpoint(reader: &mut Reader<'_>, endpoint: &Spanned<String>) {
         _ => "write `\"https://HOST:2379\"`",
     };
     let message = "an endpoint of etcd is an http:// or https:// URL without a login or a path";
-    reader.push(Diagnostic::error("bad-url", endpoint.span, message).help(help));
+    reader.push(Diagnostic::error(Code::BadUrl, endpoint.span, message).help(help));
 }
 
 fn store(reader: &mut Reader<'_>, file: &mut Table<'_>, has_etcd: bool) -> Option<StoreSettings> {
@@ -197,13 +197,13 @@ fn store(reader: &mut Reader<'_>, file: &mut Table<'_>, has_etcd: bool) -> Optio
     table.finish(reader);
     if has_etcd {
         let message = "a site has one store, and [etcd] is one already";
-        reader.push(Diagnostic::error("two-stores", span, message).help("take [store] or [etcd] out"));
+        reader.push(Diagnostic::error(Code::TwoStores, span, message).help("take [store] or [etcd] out"));
     }
     let path = path?;
     if path.value.is_empty() {
         let message = "[store] `path` is empty";
         reader.push(
-            Diagnostic::error("bad-path", path.span, message).help("name a file: `path = \"store.db\"`"),
+            Diagnostic::error(Code::BadPath, path.span, message).help("name a file: `path = \"store.db\"`"),
         );
     }
     Some(StoreSettings { path })
@@ -226,12 +226,12 @@ fn keystone(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<KeystoneSet
         };
         if let Some(help) = help {
             let message = "[keystone] `url` is not an http:// or https:// URL without a login";
-            reader.push(Diagnostic::error("bad-url", url.span, message).help(help));
+            reader.push(Diagnostic::error(Code::BadUrl, url.span, message).help(help));
         }
     }
     if let (Some(2), Some(domain)) = (version.map(|version| version.value), &domain) {
         let message = "Identity v2.0 knows no domains";
-        reader.push(Diagnostic::error("bad-domain", domain.span, message).help("take `domain` out"));
+        reader.push(Diagnostic::error(Code::BadDomain, domain.span, message).help("take `domain` out"));
     }
     Some(KeystoneSettings { url, version, domain, create })
 }
@@ -245,7 +245,7 @@ fn defaults(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Defaults {
     let gateway = values::gateway(reader, &mut table);
     if let Some(Spanned { value: crate::spec::Gateway::Address(_), span }) = &gateway {
         let message = "a gateway for every bridge can't be one address";
-        reader.push(Diagnostic::error("bad-gateway", *span, message).help("write \"first\" or \"last\""));
+        reader.push(Diagnostic::error(Code::BadGateway, *span, message).help("write \"first\" or \"last\""));
     }
     table.finish(reader);
     Defaults { profile, anti_spoof, mtu, dns, gateway: gateway.map(|gateway| gateway.value) }
@@ -266,12 +266,13 @@ fn duplicate_hosts(reader: &mut Reader<'_>, hosts: &[Host]) {
     for host in hosts {
         if let Some(first) = names.insert(&host.name.value, host.name.span) {
             let message = format!("two hosts are called `{}`", host.name);
-            reader
-                .push(Diagnostic::error("duplicate-name", host.name.span, message).also(first, "the first"));
+            reader.push(
+                Diagnostic::error(Code::DuplicateName, host.name.span, message).also(first, "the first"),
+            );
         }
         if let Some(first) = ids.insert(host.id.value, host.id.span) {
             let message = format!("two hosts have the id {}", host.id);
-            reader.push(Diagnostic::error("duplicate-id", host.id.span, message).also(first, "the first"));
+            reader.push(Diagnostic::error(Code::DuplicateId, host.id.span, message).also(first, "the first"));
         }
     }
 }

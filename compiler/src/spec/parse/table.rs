@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use toml::de::{DeTable, DeValue};
 
 use super::values::name_problem;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{SourceId, Span, Spanned};
 
 type Value<'a> = toml::Spanned<DeValue<'a>>;
@@ -31,7 +31,9 @@ impl Reader<'_> {
     fn wrong_type(&mut self, key: &str, value: &Value<'_>, wanted: &str) {
         let span = self.span(value.span());
         let message = format!("`{key}` has to be {wanted}");
-        self.push(Diagnostic::error("wrong-type", span, message).here(format!("this is {}", article(value))));
+        self.push(
+            Diagnostic::error(Code::WrongType, span, message).here(format!("this is {}", article(value))),
+        );
     }
 }
 
@@ -84,8 +86,9 @@ impl<'a> Table<'a> {
     pub(crate) fn required<T>(&self, reader: &mut Reader<'_>, key: &str, value: Option<T>) -> Option<T> {
         if value.is_none() && !self.has(key) {
             let message = format!("{} needs `{key}`", self.what);
-            reader
-                .push(Diagnostic::error("missing-key", self.span, message).help(format!("add `{key} = …`")));
+            reader.push(
+                Diagnostic::error(Code::MissingKey, self.span, message).help(format!("add `{key} = …`")),
+            );
         }
         value
     }
@@ -103,7 +106,8 @@ impl<'a> Table<'a> {
             let shown: String =
                 name.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
             let help = "use 1 to 63 letters, digits, `.`, `_` and `-`, beginning with a letter or a digit";
-            reader.push(Diagnostic::error("bad-name", name.span, format!("`{shown}` {problem}")).help(help));
+            reader
+                .push(Diagnostic::error(Code::BadName, name.span, format!("`{shown}` {problem}")).help(help));
             return None;
         }
         Some(name)
@@ -135,7 +139,7 @@ impl<'a> Table<'a> {
         let fitting =
             Some(number).filter(|number| bounds.contains(number)).and_then(|number| T::try_from(number).ok());
         if fitting.is_none() {
-            reader.push(Diagnostic::error("out-of-range", span, format!("`{key}` has to be {wanted}")));
+            reader.push(Diagnostic::error(Code::OutOfRange, span, format!("`{key}` has to be {wanted}")));
         }
         Some(Spanned { value: fitting?, span })
     }
@@ -184,7 +188,7 @@ impl<'a> Table<'a> {
         if found.is_none() {
             let listed: Vec<String> = words.iter().map(|(word, _)| format!("`\"{word}\"`")).collect();
             let message = format!("`{key}` can't be `\"{}\"`", text.value);
-            let diagnostic = Diagnostic::error("unknown-word", text.span, message);
+            let diagnostic = Diagnostic::error(Code::UnknownWord, text.span, message);
             reader.push(diagnostic.help(format!("it may be {}", listed.join(" or "))));
         }
         Some(Spanned { value: found?, span: text.span })
@@ -215,7 +219,7 @@ impl<'a> Table<'a> {
         let Some(items) = value.get_ref().as_array() else {
             let span = reader.span(value.span());
             let message = format!("`{key}` has to be a list of tables");
-            reader.push(Diagnostic::error("wrong-type", span, message).help(format!("write `[[{key}]]`")));
+            reader.push(Diagnostic::error(Code::WrongType, span, message).help(format!("write `[[{key}]]`")));
             return Vec::new();
         };
         let mut tables = Vec::with_capacity(items.len());
@@ -244,7 +248,7 @@ impl<'a> Table<'a> {
                 None => format!("it may have: {}", sorted.join(", ")),
             };
             let message = format!("{} has no key `{name}`", self.what);
-            reader.push(Diagnostic::error("unknown-key", reader.span(key.span()), message).help(help));
+            reader.push(Diagnostic::error(Code::UnknownKey, reader.span(key.span()), message).help(help));
         }
     }
 }
@@ -279,7 +283,7 @@ pub(crate) fn wrong_type(reader: &mut Reader<'_>, key: &str, value: &Value<'_>, 
 fn ipv6(span: Span, text: &str) -> Diagnostic {
     let message = format!("`{text}` is IPv6, which this layout does not support");
     let help = "MidoNet's NAT, and with it the tenant layout, is IPv4 only: give an IPv4 address";
-    Diagnostic::error("ipv6", span, message).help(help)
+    Diagnostic::error(Code::Ipv6, span, message).help(help)
 }
 
 pub(crate) fn address_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<Ipv4Addr>> {
@@ -289,7 +293,7 @@ pub(crate) fn address_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Opt
         Err(_) => {
             let message = format!("`{}` is not an IPv4 address", text.value);
             let help = "write four numbers from 0 to 255, such as 192.168.0.10";
-            reader.push(Diagnostic::error("bad-address", text.span, message).help(help));
+            reader.push(Diagnostic::error(Code::BadAddress, text.span, message).help(help));
         }
     }
     None
@@ -306,14 +310,15 @@ pub(crate) fn network_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Opt
         Some(IpNet::V4(value)) => {
             let message = format!("`{value}` has bits set behind its prefix");
             reader.push(
-                Diagnostic::error("host-bits", text.span, message).help(format!("write `{}`", value.trunc())),
+                Diagnostic::error(Code::HostBits, text.span, message)
+                    .help(format!("write `{}`", value.trunc())),
             );
         }
         Some(IpNet::V6(_)) => reader.push(ipv6(text.span, &text.value)),
         None => {
             let message = format!("`{}` is not a network", text.value);
             let help = "write an address and a prefix length, such as 10.20.0.0/24";
-            reader.push(Diagnostic::error("bad-network", text.span, message).help(help));
+            reader.push(Diagnostic::error(Code::BadNetwork, text.span, message).help(help));
         }
     }
     None

@@ -6,13 +6,13 @@ use super::site::{ANTI_SPOOF, PROFILES};
 use super::table::{address_of, network_of};
 use super::values::{self, TCP, UDP};
 use super::{Reader, Table};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Spanned;
 use crate::spec::{
     Action, AddressGroup, Assert, Bridge, Egress, Expose, LinkPin, Moved, MovedKind, Peer, Port, PortGroup,
     Quotas, Route, RouteTarget, Rule, Tenant,
 };
-use crate::topology::object::MacAddress;
+use crate::values::MacAddress;
 
 /// The weight of a route that names none: the default of MidoNet's own tools.
 const DEFAULT_WEIGHT: u32 = 100;
@@ -44,7 +44,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Tenan
     let name = name?;
     if name.value == crate::topology::key::SITE {
         let message = "`site` can't be a tenant's name: the site's own objects go by it";
-        reader.push(Diagnostic::error("bad-name", name.span, message).help("give it another name"));
+        reader.push(Diagnostic::error(Code::BadName, name.span, message).help("give it another name"));
     }
     Some(Tenant {
         name,
@@ -161,7 +161,7 @@ fn good_interface(reader: &mut Reader<'_>, interface: &Spanned<String>) -> bool 
     if !good {
         let message = format!("`{name}` can't be the name of a network interface");
         let help = "Linux allows 1 to 15 characters without white space, `/` and `:`";
-        reader.push(Diagnostic::error("bad-interface", interface.span, message).help(help));
+        reader.push(Diagnostic::error(Code::BadInterface, interface.span, message).help(help));
     }
     good
 }
@@ -174,7 +174,7 @@ fn mac(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<MacAdd
         Ok(_) => format!("`{}` is a group address, or none: it can't be one interface's", text.value),
         Err(problem) => problem,
     };
-    reader.push(Diagnostic::error("bad-mac", text.span, problem).help("write it as 02:00:00:00:00:0a"));
+    reader.push(Diagnostic::error(Code::BadMac, text.span, problem).help("write it as 02:00:00:00:00:0a"));
     None
 }
 
@@ -199,7 +199,7 @@ fn route(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Route> {
         let message = "a [[route]] leads to one place";
         let help =
             "give one of `via = ADDRESS`, `bridge = NAME`, `type = \"blackhole\"` and `type = \"reject\"`";
-        reader.push(Diagnostic::error("route-target", span, message).help(help));
+        reader.push(Diagnostic::error(Code::RouteTarget, span, message).help(help));
         return None;
     }
     let target = via.or(bridge).or(kind)?;
@@ -238,7 +238,7 @@ fn assertion(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Assert> {
     if from.place.is_none() || to.place.is_none() {
         let message = "an [[assert]] names a place in `from` and one in `to`";
         let help = "write `from = { bridge = NAME }`, `{ world = true }`, `{ cidr = NETWORK }`, `{ peer = TENANT }` or a group";
-        reader.push(Diagnostic::error("assertion-place", span, message).help(help));
+        reader.push(Diagnostic::error(Code::AssertionPlace, span, message).help(help));
         return None;
     }
     Some(Assert { from, to, protocols, allowed: allowed?, span })
@@ -280,12 +280,12 @@ fn expose(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Expose> {
     if !complete {
         let message = "an [[expose]] leads to one pod";
         let help = "write `to = { bridge = NAME, address = ADDRESS, tcp = PORT }` or `to = { port = NAME, tcp = PORT }`";
-        reader.push(Diagnostic::error("expose-target", to.span, message).help(help));
+        reader.push(Diagnostic::error(Code::ExposeTarget, to.span, message).help(help));
     }
     if to.has("tcp") == to.has("udp") {
         let message = "an [[expose]] needs `tcp` or `udp`, one of them";
         let help = "write two [[expose]] for a port that answers to both";
-        reader.push(Diagnostic::error("expose-protocol", to.span, message).help(help));
+        reader.push(Diagnostic::error(Code::ExposeProtocol, to.span, message).help(help));
     }
     to.finish(reader);
     let (protocol, target) = match (tcp, udp) {
@@ -303,7 +303,8 @@ fn public_end(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<(Spanne
     let (address, port) = text.value.rsplit_once(':').unwrap_or((&text.value, ""));
     let Some(port) = port.parse::<u16>().ok().filter(|port| *port > 0) else {
         let message = format!("`{}` is not a public address and port", text.value);
-        reader.push(Diagnostic::error("bad-public", text.span, message).help("write \"203.0.113.10:443\""));
+        reader
+            .push(Diagnostic::error(Code::BadPublic, text.span, message).help("write \"203.0.113.10:443\""));
         return None;
     };
     let bare = address.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -322,7 +323,7 @@ fn moved(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Moved> {
         if count != 1 {
             let message = "a [[moved]] says the old name of one thing: `bridge`, `rule` or `port`";
             let help = "write for example `bridge = \"old-name\"` and `to = \"new-name\"`";
-            reader.push(Diagnostic::error("moved-what", span, message).help(help));
+            reader.push(Diagnostic::error(Code::MovedWhat, span, message).help(help));
         }
         return None;
     };

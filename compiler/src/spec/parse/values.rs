@@ -6,10 +6,10 @@ use toml::de::DeValue;
 
 use super::table::{address_of, integer_of, wrong_type};
 use super::{Reader, Table};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::{Dns, Egress, Endpoint, Gateway, Place, Protocol};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// The longest name, in characters. MidoNet stores longer ones, but keys become file names and labels.
 pub const LONGEST_NAME: usize = 63;
@@ -77,7 +77,7 @@ pub(crate) fn egress(reader: &mut Reader<'_>, parent: &mut Table<'_>) -> Option<
         _ => {
             let help = "write `\"snat\"`, `\"none\"` or `{ snat = \"203.0.113.8-203.0.113.11\" }`";
             let message = "`egress` says how pods reach the world, and this is no way that there is";
-            reader.push(Diagnostic::error("unknown-word", span, message).help(help));
+            reader.push(Diagnostic::error(Code::UnknownWord, span, message).help(help));
             None
         }
     }
@@ -92,7 +92,7 @@ fn address_range(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<(Ipv
     let wide = u32::from(last).wrapping_sub(u32::from(first));
     if last < first || wide > 255 {
         let message = format!("`{}` is not a range of 1 to 256 addresses, lowest first", text.value);
-        reader.push(Diagnostic::error("bad-range", text.span, message));
+        reader.push(Diagnostic::error(Code::BadRange, text.span, message));
         return None;
     }
     Some((first, last))
@@ -144,14 +144,14 @@ fn place(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Spanned<Place
         Some(true) => found.push(Spanned { value: Place::World, span }),
         Some(false) => {
             let message = "`world` can only be true";
-            reader.push(Diagnostic::error("unknown-word", span, message).help("leave it out"));
+            reader.push(Diagnostic::error(Code::UnknownWord, span, message).help("leave it out"));
         }
         None => {}
     }
     if let [first, second, ..] = found.as_slice() {
         let message = "one end of a rule is one place";
         let diagnostic =
-            Diagnostic::error("two-places", second.span, message).also(first.span, "the other place");
+            Diagnostic::error(Code::TwoPlaces, second.span, message).also(first.span, "the other place");
         reader.push(diagnostic.help("write two rules, or an address group that holds both"));
     }
     found.into_iter().next()
@@ -193,13 +193,13 @@ pub(crate) fn port_range(
     let (start, end) = text.split_once('-').unwrap_or((text, text));
     let (Ok(start), Ok(end)) = (start.trim().parse::<i64>(), end.trim().parse::<i64>()) else {
         let message = format!("`{text}` is not a port or a range of ports");
-        reader.push(Diagnostic::error("bad-port", span, message).help("write 8000 or \"8000-8100\""));
+        reader.push(Diagnostic::error(Code::BadPort, span, message).help("write 8000 or \"8000-8100\""));
         return None;
     };
     let (start, end) = (port(reader, span, start)?, port(reader, span, end)?);
     if end < start {
         let message = format!("the range `{text}` ends before it begins");
-        reader.push(Diagnostic::error("bad-port", span, message).help(format!("write \"{end}-{start}\"")));
+        reader.push(Diagnostic::error(Code::BadPort, span, message).help(format!("write \"{end}-{start}\"")));
         return None;
     }
     Some(PortRange { start, end })
@@ -209,7 +209,7 @@ fn port(reader: &mut Reader<'_>, span: Span, number: i64) -> Option<u16> {
     let port = u16::try_from(number).ok().filter(|port| *port > 0);
     if port.is_none() {
         reader.push(Diagnostic::error(
-            "bad-port",
+            Code::BadPort,
             span,
             format!("{number} is not a port: they go from 1 to 65535"),
         ));
@@ -254,7 +254,7 @@ fn protocol(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Spanned<u8
         let message = "`protocol` has to be a number from 1 to 255, or the name of a protocol";
         let listed: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
         reader.push(
-            Diagnostic::error("bad-protocol", span, message).help(format!("names: {}", listed.join(", "))),
+            Diagnostic::error(Code::BadProtocol, span, message).help(format!("names: {}", listed.join(", "))),
         );
     }
     Some(Spanned { value: number?, span })
@@ -274,7 +274,7 @@ pub(crate) fn protocols(reader: &mut Reader<'_>, from: &End, to: &End) -> Vec<Pr
         {
             let message = format!("`from` names {name} ports and `to` another protocol");
             let help = format!("add `{name} = true` to `to`, or write two rules");
-            reader.push(Diagnostic::error("two-protocols", source.span, message).help(help));
+            reader.push(Diagnostic::error(Code::TwoProtocols, source.span, message).help(help));
             continue;
         }
         let choices = |ports: &Option<Spanned<Vec<PortRange>>>| match ports {

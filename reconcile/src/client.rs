@@ -1,6 +1,6 @@
 //! The HTTP client: one base URL, one token, keep-alive connections, errors that say which call it was.
 
-mod error;
+mod response;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,10 +10,11 @@ use midoform_compiler::midonet::dialect::Confirmation;
 use midoform_compiler::plan::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 
-pub use error::ClientError;
-pub use error::causes;
-use error::{check, counted};
+pub use response::Answer;
+use response::check;
 
+use crate::client_error::counted;
+pub use crate::client_error::{ClientError, causes};
 use crate::keystone::{Keystone, Secret};
 use crate::retry;
 use crate::retry::{Decision, Outcome};
@@ -48,17 +49,6 @@ pub struct Settings {
     pub credentials: Credentials,
     /// How long one call may take.
     pub timeout: Duration,
-}
-
-/// An answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// `Location`.
-    pub location: Option<String>,
-    /// The body, as text.
-    pub body: String,
 }
 
 /// One call.

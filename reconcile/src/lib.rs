@@ -7,6 +7,7 @@
 
 pub mod batches;
 pub mod client;
+mod client_error;
 pub mod concurrency;
 pub mod credentials;
 pub mod event;

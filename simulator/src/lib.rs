@@ -10,16 +10,16 @@
 //! ```
 //!
 //! A request goes through these stages, and each decision belongs to one of them:
-//! 1. `http`: reads a call from the bytes (path, media types, JSON, fields), and writes the response.
-//! 2. `api`: executes the method on the resource that the path names.
-//! 3. `integrity`: checks references between objects, cascades deletes, creates the objects that the server adds
-//!    itself.
+//! 1. `service` receives it, injects the faults that are set, and checks who sends it; `http` reads its path and its JSON,
+//!    and writes responses.
+//! 2. `api` executes the method on the resource that the path names.
+//! 3. `integrity` checks references between objects, cascades deletes, creates the objects that the server adds itself.
 //! 4. `state` holds the objects in memory, `journal` makes changes durable.
-//! 5. `failure`: words an error as each version does.
+//! 5. `failure` words an error as each version does.
 //!
-//! `resources` holds a table for each kind, `version` all other differences between the versions. `auth` authenticates
-//! clients, `fault` injects faults, `metrics` and `topology` show the state of the server; `metrics_server` serves the
-//! metrics of any registry; `keystone` is an embedded Keystone.
+//! `schema` says what a table of fields is, `resources` holds a table for each kind, `version` all other differences
+//! between the versions. `auth` authenticates clients, `fault` injects faults, `metrics` and `topology` show the state of
+//! the server; `metrics_server` serves the metrics of any registry; `keystone` is an embedded Keystone.
 
 mod api;
 mod auth;
@@ -35,6 +35,7 @@ mod object;
 mod resources;
 mod schema;
 mod server;
+mod service;
 mod state;
 mod topology;
 mod validation;
@@ -42,9 +43,10 @@ mod version;
 
 pub use auth::{Auth, KeystoneSettings, KeystoneVersion, User, Users, UsersError};
 pub use fault::{Fault, FaultKind};
+pub use http::server::ListenError;
 pub use http::tls::{Tls, TlsError};
 pub use journal::JournalError;
-pub use keystone::{KeystoneOptions, KeystoneServer, KeystoneStateError, start_keystone};
+pub use keystone::{KeystoneOptions, KeystoneServer, KeystoneStartError, KeystoneStateError, start_keystone};
 pub use metrics_server::{MetricsServer, start_metrics};
 pub use server::{Options, Server, StartError, start};
 pub use version::{UnknownVersion, Version};

@@ -8,10 +8,10 @@ use hyper::{Method, Request, Response};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+use crate::http::handler::Handler;
 use crate::http::reply::Reply;
 use crate::http::response::{ConnectionReset, ResponseBody, response};
-use crate::http::server::{Handler, HttpServer, Listener};
-use crate::server::StartError;
+use crate::http::server::{HttpServer, ListenError, Listener};
 
 /// The media type of the OpenMetrics text format, version 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -40,7 +40,10 @@ impl MetricsServer {
 ///
 /// # Errors
 /// When the address can't be listened on.
-pub async fn start_metrics(listen: SocketAddr, registry: Arc<Registry>) -> Result<MetricsServer, StartError> {
+pub async fn start_metrics(
+    listen: SocketAddr,
+    registry: Arc<Registry>,
+) -> Result<MetricsServer, ListenError> {
     let listener = Listener::bind(listen).await?;
     let url = format!("http://{}/metrics", listener.address);
     Ok(MetricsServer { url, http: listener.serve(None, Endpoint(registry)) })

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+use crate::resources::rule::RANK;
 use crate::schema::{Field, Kind, Row, ValueType};
 
 /// The value of a field.
@@ -143,9 +144,6 @@ impl Object {
         Ok(Object { kind, id, sequence, fields: fields.into_boxed_slice() })
     }
 }
-
-/// The field with a rule's rank in its chain.
-pub(crate) const RANK: &str = "rank";
 
 fn stored_field(kind: Kind, name: &str) -> Option<&'static Field> {
     kind.table().iter().find_map(|item| match item {

@@ -93,45 +93,6 @@ impl Kind {
     pub(crate) const fn keeps_id_on_1x(self) -> bool {
         !matches!(self, Kind::Port | Kind::Route | Kind::Rule)
     }
-
-    /// Returns the kind's table.
-    pub(crate) const fn table(self) -> &'static [Row] {
-        use crate::resources as r;
-        match self {
-            Kind::Router => r::router::TABLE,
-            Kind::Bridge => r::bridge::TABLE,
-            Kind::Port => r::port::TABLE,
-            Kind::Route => r::route::TABLE,
-            Kind::Chain => r::chain::TABLE,
-            Kind::Rule => r::rule::TABLE,
-            Kind::Host => r::host::TABLE,
-            Kind::TunnelZone => r::tunnel_zone::TABLE,
-            Kind::TunnelZoneHost => r::tunnel_zone::HOST_TABLE,
-            Kind::PortGroup => r::port_group::TABLE,
-            Kind::PortGroupPort => r::port_group::PORT_TABLE,
-            Kind::IpAddrGroup => r::address_group::TABLE,
-            Kind::IpAddrGroupAddr => r::address_group::ADDRESS_TABLE,
-            Kind::HostInterfacePort => r::host_interface_port::TABLE,
-        }
-    }
-
-    /// Returns the field that states an object's type in a body, with its allowed values.
-    pub(crate) const fn discriminator(self) -> Option<(&'static str, &'static [&'static str])> {
-        match self {
-            Kind::Port | Kind::Rule => Some(("type", self.types())),
-            Kind::IpAddrGroupAddr => Some(("version", crate::resources::address_group::VERSIONS)),
-            _ => None,
-        }
-    }
-
-    /// Returns the types of the kind; empty for a kind without types.
-    pub(crate) const fn types(self) -> &'static [&'static str] {
-        match self {
-            Kind::Port => crate::resources::port::TYPES,
-            Kind::Rule => crate::resources::rule::TYPES,
-            _ => &[],
-        }
-    }
 }
 
 /// The JSON type of a field.
@@ -356,12 +317,4 @@ pub(crate) const fn link_on(
 /// Tells whether a row applies to this version and to an object of this type.
 pub(crate) fn applies(versions: Versions, types: &[&str], version: Version, of: &str) -> bool {
     versions.has(version) && (types.is_empty() || types.contains(&of))
-}
-
-/// Returns the fields of a kind that apply to this version and to an object of this type.
-pub(crate) fn fields(kind: Kind, version: Version, of: &str) -> impl Iterator<Item = &'static Field> {
-    kind.table().iter().filter_map(move |item| match item {
-        Row::Field(field) if applies(field.versions, field.types, version, of) => Some(field),
-        _ => None,
-    })
 }

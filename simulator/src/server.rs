@@ -9,14 +9,13 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::auth::{Auth, Authenticator};
 use crate::fault::Faults;
-use crate::http::server::{HttpServer, Listener};
-use crate::http::service::{BASE, Service};
+use crate::http::server::{HttpServer, ListenError, Listener};
 use crate::http::tls::{Tls, TlsError, acceptor};
 use crate::journal::{Journal, JournalError};
-use crate::keystone::KeystoneStateError;
 use crate::metrics::Metrics;
 use crate::object::{Object, Value};
 use crate::schema::Kind;
+use crate::service::{BASE, Service};
 use crate::state::State;
 use crate::version::Version;
 
@@ -61,13 +60,8 @@ impl Default for Options {
 #[non_exhaustive]
 pub enum StartError {
     /// The server can't listen on the address.
-    #[error("can't listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The operating system's error.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(ListenError),
     /// The state can't be used.
     #[error(transparent)]
     Journal(JournalError),
@@ -77,9 +71,6 @@ pub enum StartError {
     /// The HTTP client for Keystone can't be set up.
     #[error("the HTTP client for Keystone can't be set up")]
     KeystoneClient(#[source] reqwest::Error),
-    /// The state of the embedded Keystone can't be used.
-    #[error(transparent)]
-    KeystoneState(KeystoneStateError),
 }
 
 /// A running server. Dropping it stops it at once.
@@ -123,7 +114,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     };
     let mut state = State::from_objects(kept);
     register(&mut state, &journal, &options.hosts);
-    let listener = Listener::bind(options.listen).await?;
+    let listener = Listener::bind(options.listen).await.map_err(StartError::Listen)?;
     let address = listener.address;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let service = Service {

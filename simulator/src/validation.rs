@@ -2,7 +2,8 @@
 //! to 14, 09-nat-rules 13 and 14).
 
 use crate::object::{Fields, NatTarget, Value};
-use crate::schema::{Check, DefaultValue, Kind, fields};
+use crate::resources::fields;
+use crate::schema::{Check, DefaultValue, Kind};
 use crate::version::Version;
 
 /// A violated constraint.

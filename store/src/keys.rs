@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
-use crate::ipam::Owner;
+use crate::owner::Owner;
 
 /// The tenant as its pods need it: it is ready for them while this key exists.
 pub fn ready(tenant: &str) -> String {

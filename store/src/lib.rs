@@ -14,6 +14,7 @@ pub mod ipam;
 pub mod keys;
 pub mod locks;
 pub mod open;
+mod owner;
 pub mod publication;
 pub mod ready;
 pub mod record;

@@ -2,7 +2,7 @@
 
 use reqwest::header::HeaderValue;
 
-use crate::client::ClientError;
+use crate::client_error::ClientError;
 
 /// Texts shorter than this stand in many words that are no secret.
 const SHORTEST_TAKEN_OUT: usize = 4;

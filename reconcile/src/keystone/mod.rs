@@ -13,7 +13,7 @@ use std::time::Duration;
 use midoform_compiler::plan::Method;
 use serde_json::Value as Json;
 
-use crate::client::{ClientError, causes};
+use crate::client_error::{ClientError, causes};
 use crate::retry;
 use crate::retry::{Decision, Outcome};
 

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{Call, Login, Named, Secret};
-use crate::client::ClientError;
+use crate::client_error::ClientError;
 
 pub(super) fn login(login: &Login) -> Result<Call<'static>, ClientError> {
     let Login::Password { user, password, project, .. } = login else {

@@ -6,6 +6,7 @@
 mod bindings;
 mod change;
 mod create;
+mod media_type;
 mod members;
 mod ports;
 mod read;
@@ -20,7 +21,6 @@ use uuid::Uuid;
 use crate::failure::{Failure, Operation};
 use crate::http::deserialize::{self, Draft};
 use crate::http::jackson;
-use crate::http::media_type::{self, ContentTypeError, Offer, Purpose};
 use crate::http::path::Target;
 use crate::http::reply::{Reply, Representation};
 use crate::journal::{Journal, Ticket};
@@ -29,6 +29,7 @@ use crate::resources::{application, system_state, tenant};
 use crate::schema::Kind;
 use crate::state::{State, Transaction};
 use crate::version::{Negotiation, Version};
+use media_type::{ContentTypeError, Offer, Purpose};
 
 /// The HTTP methods that resources have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::create::refused;
+use super::media_type::{self, Purpose};
 use super::{Api, Call, Outcome};
 use crate::failure::{Failure, Operation};
 use crate::http::deserialize::{self, Draft, MODELS};
-use crate::http::media_type::{self, Purpose};
 use crate::http::reply::Reply;
 use crate::integrity::{self, check_references, new_id};
 use crate::object::{Object, Value};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::media_type::{self, Offer, Purpose};
 use super::{Api, Call, uuid_of};
 use crate::failure::{Failure, Operation};
-use crate::http::media_type::{self, Offer, Purpose};
 use crate::http::path::{Target, query};
 use crate::http::reply::{Content, Reply};
 use crate::http::serialize;

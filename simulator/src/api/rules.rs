@@ -7,9 +7,10 @@ use crate::failure::{Failure, Operation};
 use crate::http::deserialize::{self, Draft};
 use crate::http::reply::Reply;
 use crate::integrity::{self, check_references, new_id};
-use crate::object::{RANK, Value};
-use crate::resources::rule;
-use crate::schema::{Kind, fields};
+use crate::object::Value;
+use crate::resources::rule::RANK;
+use crate::resources::{fields, rule};
+use crate::schema::Kind;
 use crate::validation::{MAC_MASK, Violation, is_mac, is_mac_mask, is_storable};
 use crate::version::Version;
 

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::server::Handler;
+use super::handler::Handler;
 
 /// The time limit for a request's head, and for the TLS handshake.
 const HEAD_TIME: Duration = Duration::from_secs(10);

@@ -10,8 +10,8 @@ use super::jackson::{BodyError, Located, Location, Node};
 use crate::object::{Fields, NatTarget, Value};
 use crate::resources::route::NEXT_HOP;
 use crate::resources::rule::{self, FRAGMENT_POLICY};
-use crate::resources::{port, port_link};
-use crate::schema::{Access, Field, Kind, ValueType, fields};
+use crate::resources::{fields, port, port_link};
+use crate::schema::{Access, Field, Kind, ValueType};
 use crate::version::Version;
 
 /// The Java package of the model classes, which errors show.

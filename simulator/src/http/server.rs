@@ -4,21 +4,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::connection;
-use super::response::{ConnectionReset, ResponseBody};
-use crate::server::StartError;
+use super::handler::Handler;
 
 /// The highest number of open connections.
 const MAX_CONNECTIONS: usize = 4096;
 /// The time that requests in progress get to finish on shutdown.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
+
+/// The error when an address can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}")]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// The operating system's error.
+    pub source: std::io::Error,
+}
 
 /// A listening socket on which nothing is served yet.
 #[derive(Debug)]
@@ -29,8 +36,8 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Listens on an address; port 0 takes any free port.
-    pub(crate) async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
-        let unusable = |source| StartError::Listen { address, source };
+    pub(crate) async fn bind(address: SocketAddr) -> Result<Listener, ListenError> {
+        let unusable = |source| ListenError { address, source };
         let listener = TcpListener::bind(address).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
         Ok(Listener { listener, address })
@@ -64,16 +71,6 @@ impl Drop for HttpServer {
     fn drop(&mut self) {
         self.accepting.abort();
     }
-}
-
-/// Answers the requests of all connections of a server.
-pub(crate) trait Handler: Send + Sync + 'static {
-    /// Answers one request from `peer`.
-    fn handle(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, ConnectionReset>> + Send;
 }
 
 /// Accepts connections until `stopped` changes.

@@ -22,12 +22,12 @@ use serde_json::{Value as Json, json};
 pub use self::directory::KeystoneStateError;
 use self::directory::{BadToken, Directory, Token};
 use crate::auth::Users;
+use crate::http::handler::Handler;
 use crate::http::path::decode;
 use crate::http::reply::Reply;
 use crate::http::request::header;
 use crate::http::response::{ConnectionReset, ResponseBody, response};
-use crate::http::server::{Handler, HttpServer, Listener};
-use crate::server::StartError;
+use crate::http::server::{HttpServer, ListenError, Listener};
 
 /// The size of the largest accepted body, in bytes.
 const LARGEST_BODY: usize = 114_688;
@@ -67,13 +67,24 @@ impl KeystoneServer {
     }
 }
 
+/// The error when the embedded Keystone does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum KeystoneStartError {
+    /// The server can't listen on the address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The state can't be used.
+    #[error(transparent)]
+    State(KeystoneStateError),
+}
+
 /// Starts a Keystone on the caller's runtime.
 ///
 /// # Errors
 /// When the server can't listen on the address, or the state can't be used.
-pub async fn start_keystone(options: KeystoneOptions) -> Result<KeystoneServer, StartError> {
+pub async fn start_keystone(options: KeystoneOptions) -> Result<KeystoneServer, KeystoneStartError> {
     let directory = Directory::open(options.users, options.lifetime, options.state_dir.as_deref());
-    let directory = Mutex::new(directory.map_err(StartError::KeystoneState)?);
+    let directory = Mutex::new(directory.map_err(KeystoneStartError::State)?);
     let listener = Listener::bind(options.listen).await?;
     let url = format!("http://{}", listener.address);
     let http = listener.serve(None, Keystone { directory, url: url.clone() });

@@ -1,12 +1,8 @@
 //! Address groups and their addresses (14-groups, steps 6 to 9).
 
-use uuid::Uuid;
-
 use super::REQUIRED_NAME;
-use crate::integrity::{ADDRESS_GROUPS, delete_referring};
-use crate::schema::{DefaultValue, Kind, Row, ValueType, link, number, other, text, uuid, uuids};
-use crate::state::Transaction;
-use crate::version::{Version, Versions};
+use crate::schema::{DefaultValue, Row, ValueType, link, number, other, text, uuid, uuids};
+use crate::version::Versions;
 
 const V5_8: Versions = Versions::V5_8;
 
@@ -32,14 +28,3 @@ pub(crate) const ADDRESS_TABLE: &[Row] = &[
     link("ipAddrGroup", "/ip_addr_groups/{ipAddrGroupId}"),
     link("uri", "/ip_addr_groups/{ipAddrGroupId}/versions/{version}/ip_addrs/{addr}"),
 ];
-
-/// Deletes what belongs to an address group: its addresses and, on 1.7, the rules that match it; on 5.x these stay
-/// (14-groups, steps 15 to 18).
-pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_referring(change, version, id, "ipAddrGroupId", Kind::IpAddrGroupAddr);
-    if version.traits().is_1x {
-        for field in ADDRESS_GROUPS {
-            delete_referring(change, version, id, field, Kind::Rule);
-        }
-    }
-}

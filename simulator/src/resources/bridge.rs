@@ -1,15 +1,11 @@
 //! Bridges (03-bridge).
 
-use uuid::Uuid;
-
 use super::{NAME, REQUIRED_ON_1X};
-use crate::integrity::delete_referring;
 use crate::schema::{
     Kind, Row, flag, link, link_on, reference, text, unsupported_reference, unsupported_references, uuid,
     uuids,
 };
-use crate::state::Transaction;
-use crate::version::{Version, Versions};
+use crate::version::Versions;
 
 const V5: Versions = Versions::V5;
 
@@ -38,8 +34,3 @@ pub(crate) const TABLE: &[Row] = &[
     link("uri", "/bridges/{id}"),
     link("ports", "/bridges/{id}/ports"),
 ];
-
-/// Deletes what belongs to a bridge: its ports with their links and bindings (13-host-binding, step 26).
-pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_referring(change, version, id, "deviceId", Kind::Port);
-}

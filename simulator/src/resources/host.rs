@@ -1,11 +1,7 @@
 //! Hosts: registered when the server starts, as an agent would (13-host-binding, steps 0 and 7).
 
-use uuid::Uuid;
-
-use crate::integrity::delete_referring;
-use crate::schema::{DefaultValue, Kind, Row, ValueType, flag, link, number, other, text, uuid};
-use crate::state::Transaction;
-use crate::version::{Version, Versions};
+use crate::schema::{DefaultValue, Row, ValueType, flag, link, number, other, text, uuid};
+use crate::version::Versions;
 
 const V5: Versions = Versions::V5;
 const V5_8: Versions = Versions::V5_8;
@@ -25,8 +21,3 @@ pub(crate) const TABLE: &[Row] = &[
     link("uri", "/hosts/{id}"),
     link("ports", "/hosts/{id}/ports"),
 ];
-
-/// Deletes what belongs to a host: its memberships in tunnel zones.
-pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_referring(change, version, id, "hostId", Kind::TunnelZoneHost);
-}

@@ -1,5 +1,4 @@
-//! The kinds of resources, one file for each: its fields with their defaults and constraints, and the cascade of a
-//! delete.
+//! The kinds of resources, one file for each: its fields with their defaults and constraints.
 //!
 //! The fields in a table are in the order in which the servers show them.
 
@@ -20,30 +19,56 @@ pub(crate) mod system_state;
 pub(crate) mod tenant;
 pub(crate) mod tunnel_zone;
 
-use uuid::Uuid;
-
-use crate::schema::{Check, Kind};
-use crate::state::Transaction;
+use crate::schema::{Check, Field, Kind, Row, applies};
 use crate::version::{Version, Versions};
 
-/// Deletes what belongs to an object of a kind.
-pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
-    match kind {
-        Kind::Router => router::cascade(change, version, id),
-        Kind::Bridge => bridge::cascade(change, version, id),
-        Kind::Port => port::cascade(change, version, id),
-        Kind::Chain => chain::cascade(change, version, id),
-        Kind::Host => host::cascade(change, version, id),
-        Kind::TunnelZone => tunnel_zone::cascade(change, version, id),
-        Kind::PortGroup => port_group::cascade(change, version, id),
-        Kind::IpAddrGroup => address_group::cascade(change, version, id),
-        Kind::Route
-        | Kind::Rule
-        | Kind::TunnelZoneHost
-        | Kind::PortGroupPort
-        | Kind::IpAddrGroupAddr
-        | Kind::HostInterfacePort => {}
+/// The tables belong to the kinds, and are here since they refer to kinds themselves.
+impl Kind {
+    /// Returns the kind's table.
+    pub(crate) const fn table(self) -> &'static [Row] {
+        match self {
+            Kind::Router => router::TABLE,
+            Kind::Bridge => bridge::TABLE,
+            Kind::Port => port::TABLE,
+            Kind::Route => route::TABLE,
+            Kind::Chain => chain::TABLE,
+            Kind::Rule => rule::TABLE,
+            Kind::Host => host::TABLE,
+            Kind::TunnelZone => tunnel_zone::TABLE,
+            Kind::TunnelZoneHost => tunnel_zone::HOST_TABLE,
+            Kind::PortGroup => port_group::TABLE,
+            Kind::PortGroupPort => port_group::PORT_TABLE,
+            Kind::IpAddrGroup => address_group::TABLE,
+            Kind::IpAddrGroupAddr => address_group::ADDRESS_TABLE,
+            Kind::HostInterfacePort => host_interface_port::TABLE,
+        }
     }
+
+    /// Returns the field that states an object's type in a body, with its allowed values.
+    pub(crate) const fn discriminator(self) -> Option<(&'static str, &'static [&'static str])> {
+        match self {
+            Kind::Port | Kind::Rule => Some(("type", self.types())),
+            Kind::IpAddrGroupAddr => Some(("version", address_group::VERSIONS)),
+            _ => None,
+        }
+    }
+
+    /// Returns the types of the kind; empty for a kind without types.
+    pub(crate) const fn types(self) -> &'static [&'static str] {
+        match self {
+            Kind::Port => port::TYPES,
+            Kind::Rule => rule::TYPES,
+            _ => &[],
+        }
+    }
+}
+
+/// Returns the fields of a kind that apply to this version and to an object of this type.
+pub(crate) fn fields(kind: Kind, version: Version, of: &str) -> impl Iterator<Item = &'static Field> {
+    kind.table().iter().filter_map(move |item| match item {
+        Row::Field(field) if applies(field.versions, field.types, version, of) => Some(field),
+        _ => None,
+    })
 }
 
 /// The constraint on a field that 1.x requires (02-router, steps 8 and 9) and 5.x does not.

@@ -1,15 +1,11 @@
 //! Ports of routers and bridges (03-bridge, 05-router-port).
 
-use uuid::Uuid;
-
 use super::PREFIX;
-use crate::integrity::{delete_referring, unlink};
 use crate::schema::{
     Check, DefaultValue, Kind, Row, ValueType, flag, link, link_on, number, other, reference, text,
     unsupported_reference, unsupported_references, uuid, uuids,
 };
-use crate::state::Transaction;
-use crate::version::{Version, Versions};
+use crate::version::Versions;
 
 /// The types of ports.
 pub(crate) const TYPES: &[&str] = &[BRIDGE, ROUTER];
@@ -80,18 +76,4 @@ pub(crate) const TABLE: &[Row] = &[
 
 const fn optional(name: &'static str) -> Row {
     other(name, ValueType::OptionalNumber, DefaultValue::Null).of(ON_ROUTER).on(V5_8).row()
-}
-
-/// Deletes what belongs to a port: the routes through it (07-route, steps 19 and 20), its link, its memberships and its
-/// binding (13-host-binding, steps 18 to 22). Rules that name the port stay (09-nat-rules, steps 16 to 18). On 1.7 a
-/// BlackHole route that names the port stays with its router (not recorded).
-pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    unlink(change, id);
-    for route in change.referring(id, "nextHopPort", Kind::Route) {
-        if !version.traits().is_1x || route.text("type") == Some("Normal") {
-            change.delete(Kind::Route, route.id);
-        }
-    }
-    delete_referring(change, version, id, "portId", Kind::PortGroupPort);
-    delete_referring(change, version, id, "portId", Kind::HostInterfacePort);
 }

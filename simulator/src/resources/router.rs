@@ -1,15 +1,11 @@
 //! Routers (02-router, 08-filters).
 
-use uuid::Uuid;
-
 use super::{NAME, REQUIRED_ON_1X};
-use crate::integrity::delete_referring;
 use crate::schema::{
     Kind, Row, flag, link, link_on, number, reference, text, unsupported_reference, unsupported_references,
     uuid,
 };
-use crate::state::Transaction;
-use crate::version::{Version, Versions};
+use crate::version::Versions;
 
 const V5: Versions = Versions::V5;
 const V5_8: Versions = Versions::V5_8;
@@ -42,9 +38,3 @@ pub(crate) const TABLE: &[Row] = &[
 
 /// The fields that the older representation of 1.7 omits (16-lists, step 22; 10-bad-input, step 13).
 pub(crate) const NOT_IN_V1_FORM: &[&str] = &["loadBalancerId", "loadBalancer"];
-
-/// Deletes what belongs to a router: its ports and routes, with links and bindings (12-tenant-abrupt, steps 19 to 32).
-pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_referring(change, version, id, "deviceId", Kind::Port);
-    delete_referring(change, version, id, "routerId", Kind::Route);
-}

@@ -1,7 +1,6 @@
 //! Rules of every type, with every condition (04-chain-rule, 09-nat-rules).
 
 use super::PREFIX;
-use crate::object::RANK;
 use crate::schema::{
     Check, DefaultValue, Field, Row, ValueType, flag, link, number, optional_number, other, text, uuid, uuids,
 };
@@ -43,6 +42,9 @@ const TARGETS: &[(Versions, Check)] =
 const fn range(name: &'static str) -> Field {
     other(name, ValueType::Range, DefaultValue::Null).checked(PORTS)
 }
+
+/// The field with a rule's rank in its chain.
+pub(crate) const RANK: &str = "rank";
 
 pub(crate) const TABLE: &[Row] = &[
     text("type").row(),

@@ -1,12 +1,8 @@
 //! Tunnel zones and their hosts (13-host-binding, steps 4 to 6).
 
-use uuid::Uuid;
-
 use super::REQUIRED_NAME;
-use crate::integrity::delete_referring;
-use crate::schema::{Check, DefaultValue, Kind, Row, ValueType, link, link_on, other, text, uuid};
-use crate::state::Transaction;
-use crate::version::{Version, Versions};
+use crate::schema::{Check, DefaultValue, Row, ValueType, link, link_on, other, text, uuid};
+use crate::version::Versions;
 
 const V5: Versions = Versions::V5;
 const NOT_NULL: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull)];
@@ -36,8 +32,3 @@ pub(crate) const HOST_TABLE: &[Row] = &[
     link("uri", "/tunnel_zones/{tunnelZoneId}/hosts/{hostId}"),
     link_on("host", "/hosts/{hostId}", V5, &[]),
 ];
-
-/// Deletes what belongs to a tunnel zone: the memberships of its hosts.
-pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_referring(change, version, id, "tunnelZoneId", Kind::TunnelZoneHost);
-}

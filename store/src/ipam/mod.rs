@@ -10,6 +10,8 @@
 
 pub(crate) mod attachment;
 pub mod consistency;
+mod finding;
+mod orphaned_port;
 mod pick;
 pub mod ports;
 mod transactions;
@@ -20,9 +22,10 @@ use std::time::Duration;
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
-pub use self::attachment::{AddressRecord, Attachment, Holder, Owner, Progress, mac_of};
+pub use self::attachment::{AddressRecord, Attachment, Holder, Progress, mac_of};
 use self::pick::{Pick, Window};
 use self::transactions::{Chosen, attachment_of, claim_of, release_of, supersede_of};
+pub use crate::owner::Owner;
 use crate::ready::{Ready, ReadyBridge};
 use crate::record::{Held, decode, encode};
 use crate::{Commit, Entry, Range, Revision, SharedStore, StoreError, Transaction, keys, now, read_one};

@@ -7,65 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use midoform_compiler::topology::key::{Key, Namespace};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::attachment::{Attachment, Holder, Owner, Progress};
-use super::consistency::{self, Finding, Repair, Snapshot};
-use crate::record::{Held, Record, decode, encode};
+use super::attachment::{Attachment, Holder, Progress};
+use super::consistency::{self, Snapshot};
+use super::finding::{Finding, Repair};
+use super::orphaned_port::UNFINISHED;
+pub use super::orphaned_port::{OrphanedPort, Port, PortDeletion};
+use crate::owner::Owner;
+use crate::record::{Held, decode, encode};
 use crate::{Commit, SharedStore, StoreError, Transaction, get, keys, now};
 
 /// The time for which an address has to be free before the port of its last holder is deleted.
 pub const GRACE: Duration = Duration::from_secs(3600);
-
-/// The time after which a deletion counts as interrupted, in milliseconds.
-pub(super) const UNFINISHED: u64 = 600_000;
-
-/// A port of a bridge, as MidoNet returns it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Port {
-    /// The id.
-    pub id: Uuid,
-    /// The bridge.
-    #[serde(default, rename = "deviceId")]
-    pub bridge: Option<Uuid>,
-    /// The mark on 1.x: the id that follows from its key.
-    #[serde(default, rename = "vifId")]
-    pub mark: Option<Uuid>,
-    /// The host that it is bound on.
-    #[serde(default, rename = "hostId")]
-    pub host: Option<Uuid>,
-    /// The interface that it is bound to.
-    #[serde(default, rename = "interfaceName")]
-    pub interface: Option<String>,
-}
-
-/// The mark that the port that a container left is being deleted: the container is not attached again meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortDeletion {
-    /// The port.
-    pub port: Uuid,
-    /// The start of the deletion, in milliseconds of Unix time.
-    pub since: u64,
-}
-
-impl Record for PortDeletion {
-    const VERSION: u64 = 1;
-}
-
-/// A port without an attachment, and the last holder of its address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrphanedPort {
-    /// The port.
-    pub port: Port,
-    /// The tenant of the last holder.
-    pub tenant: String,
-    /// The host of the last holder.
-    pub host: Uuid,
-    /// The last holder.
-    pub owner: Owner,
-}
 
 /// The last holder of a free address, and the time of the release.
 struct Last<'w> {

@@ -9,32 +9,6 @@ pub(super) const CIRCLES: &[(&str, &str, &[&str])] = &[
     ("compiler", "network", &["allocation", "grown"]),
     ("compiler", "spec::parse", &["policy", "site", "tenant"]),
     ("compiler", "spec::parse", &["table", "values"]),
-    ("reconcile", "", &["client", "keystone"]),
-    (
-        "simulator",
-        "",
-        &[
-            "api",
-            "auth",
-            "failure",
-            "http",
-            "integrity",
-            "journal",
-            "keystone",
-            "metrics",
-            "metrics_server",
-            "object",
-            "resources",
-            "schema",
-            "server",
-            "state",
-            "topology",
-            "validation",
-        ],
-    ),
-    ("simulator", "http", &["connection", "server"]),
-    ("store", "", &["ipam", "keys"]),
-    ("store", "ipam", &["ports", "reclaim"]),
 ];
 
 /// Commands and verbs that use others, and arguments that use commands: the file, what it uses.

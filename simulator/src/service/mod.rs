@@ -1,5 +1,7 @@
 //! Handles a request to the MidoNet API: reads the body, applies faults, authenticates, and executes the call.
 
+mod admin;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,17 +13,17 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
-use super::path;
-use super::reply::{Content, Reply};
-use super::request::header;
-use super::response::{ConnectionReset, ResponseBody, response};
-use super::serialize;
-use super::server::Handler;
 use crate::api::{Api, Call, Method};
 use crate::auth::{Authenticator, not_admin};
 use crate::failure::Failure;
 use crate::fault::{Fault, FaultKind, Faults};
+use crate::http::handler::Handler;
+use crate::http::path;
 use crate::http::path::Target;
+use crate::http::reply::{Content, Reply};
+use crate::http::request::header;
+use crate::http::response::{ConnectionReset, ResponseBody, response};
+use crate::http::serialize;
 use crate::metrics::Metrics;
 
 /// The base path of the API.

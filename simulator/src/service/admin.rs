@@ -5,10 +5,10 @@ use std::sync::PoisonError;
 use hyper::http::request::Parts;
 use serde_json::json;
 
-use super::path::query;
-use super::reply::{Content, Reply, Representation};
-use super::service::{BASE, Service};
+use super::{BASE, Service};
 use crate::fault::Fault;
+use crate::http::path::query;
+use crate::http::reply::{Content, Reply, Representation};
 use crate::topology;
 
 const JSON: &str = "application/json";

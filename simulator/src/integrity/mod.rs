@@ -3,22 +3,23 @@
 //!
 //! Each rule names the recording that shows it.
 
+mod cascade;
+
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::failure::{Failure, Operation};
 use crate::http::deserialize::Draft;
-use crate::object::{Fields, Object, RANK, Value};
-use crate::resources;
-use crate::schema::{Access, Kind, fields};
+use crate::object::{Fields, Object, Value};
+use crate::resources::fields;
+use crate::resources::rule::RANK;
+use crate::schema::{Access, Kind};
 use crate::state::{State, Transaction};
 use crate::version::Version;
+use cascade::{ADDRESS_GROUPS, PORT_GROUPS};
+pub(crate) use cascade::{delete, unlink};
 
-/// The fields of a rule that match port groups.
-pub(crate) const PORT_GROUPS: [&str; 3] = ["portGroup", "inPortGroup", "outPortGroup"];
-/// The fields of a rule that match address groups.
-pub(crate) const ADDRESS_GROUPS: [&str; 2] = ["ipAddrGroupSrc", "ipAddrGroupDst"];
 /// The distance between the ranks of neighbouring rules.
 const STEP: i64 = 1 << 32;
 
@@ -177,33 +178,6 @@ fn placed(rule: &Arc<Object>, position: usize) -> Arc<Object> {
 pub(crate) fn link(change: &mut Transaction<'_>, port: Uuid, peer: Uuid) {
     change.set(Kind::Port, port, "peerId", Value::Uuid(peer));
     change.set(Kind::Port, peer, "peerId", Value::Uuid(port));
-}
-
-/// Removes the link of a port; the peer stays, unlinked (06-port-link, steps 15 to 18 and 24).
-pub(crate) fn unlink(change: &mut Transaction<'_>, port: Uuid) {
-    change.set(Kind::Port, port, "peerId", Value::Null);
-    for partner in change.referring(port, "peerId", Kind::Port) {
-        change.set(Kind::Port, partner.id, "peerId", Value::Null);
-    }
-}
-
-/// Deletes an object with everything that its kind's `cascade` deletes.
-pub(crate) fn delete(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
-    resources::cascade(change, version, kind, id);
-    change.delete(kind, id);
-}
-
-/// Deletes all objects of `kind` whose `field` refers to `id`, each with its cascade.
-pub(crate) fn delete_referring(
-    change: &mut Transaction<'_>,
-    version: Version,
-    id: Uuid,
-    field: &'static str,
-    kind: Kind,
-) {
-    for object in change.referring(id, field, kind) {
-        delete(change, version, kind, object.id);
-    }
 }
 
 /// Returns true if a 1.7 server can delete an object. 1.7 does not check a peer or a host in the body of a new port;

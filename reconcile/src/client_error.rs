@@ -1,9 +1,5 @@
 //! Why a call of the API failed: which call it was, and the server's words.
 
-use serde::Deserialize;
-
-use super::Answer;
-
 /// A call that did not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -88,7 +84,7 @@ impl ClientError {
 }
 
 /// The same error, which says how often the call was tried.
-pub(super) fn counted(error: ClientError, made: u32) -> ClientError {
+pub(crate) fn counted(error: ClientError, made: u32) -> ClientError {
     match error {
         ClientError::Unreachable { method, url, cause, .. } => {
             ClientError::Unreachable { method, url, cause, tries: made }
@@ -109,44 +105,4 @@ pub fn causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// The answer, if its status says that the call did what it should.
-pub(super) fn check(method: &'static str, url: &str, answer: Answer) -> Result<Answer, ClientError> {
-    let (status, url) = (answer.status, url.to_owned());
-    let message = || message_of(&answer.body);
-    match status {
-        200..=299 => Ok(answer),
-        401 | 403 => Err(ClientError::Refused { method, url, status, message: message() }),
-        _ => Err(ClientError::Status { method, url, status, message: message() }),
-    }
-}
-
-/// The server's words: its message, and what it says about single fields.
-fn message_of(body: &str) -> String {
-    let Ok(error) = serde_json::from_str::<ErrorBody>(body) else {
-        let short: String = body.chars().take(300).collect();
-        return if short.is_empty() { "(no words)".to_owned() } else { short };
-    };
-    let mut words = error.message.unwrap_or_else(|| "(no words)".to_owned());
-    for violation in error.violations {
-        let (property, message) =
-            (violation.property.unwrap_or_default(), violation.message.unwrap_or_default());
-        words = format!("{words}; {property} {message}");
-    }
-    words
-}
-
-/// The server's error body.
-#[derive(Deserialize)]
-struct ErrorBody {
-    message: Option<String>,
-    #[serde(default)]
-    violations: Vec<Violation>,
-}
-
-#[derive(Deserialize)]
-struct Violation {
-    property: Option<String>,
-    message: Option<String>,
 }

@@ -1,0 +1,56 @@
+//! The server's response to a call, and what it says about a failure.
+
+use serde::Deserialize;
+
+use crate::client_error::ClientError;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// `Location`.
+    pub location: Option<String>,
+    /// The body, as text.
+    pub body: String,
+}
+
+/// The answer, if its status says that the call did what it should.
+pub(super) fn check(method: &'static str, url: &str, answer: Answer) -> Result<Answer, ClientError> {
+    let (status, url) = (answer.status, url.to_owned());
+    let message = || message_of(&answer.body);
+    match status {
+        200..=299 => Ok(answer),
+        401 | 403 => Err(ClientError::Refused { method, url, status, message: message() }),
+        _ => Err(ClientError::Status { method, url, status, message: message() }),
+    }
+}
+
+/// The server's words: its message, and what it says about single fields.
+fn message_of(body: &str) -> String {
+    let Ok(error) = serde_json::from_str::<ErrorBody>(body) else {
+        let short: String = body.chars().take(300).collect();
+        return if short.is_empty() { "(no words)".to_owned() } else { short };
+    };
+    let mut words = error.message.unwrap_or_else(|| "(no words)".to_owned());
+    for violation in error.violations {
+        let (property, message) =
+            (violation.property.unwrap_or_default(), violation.message.unwrap_or_default());
+        words = format!("{words}; {property} {message}");
+    }
+    words
+}
+
+/// The server's error body.
+#[derive(Deserialize)]
+struct ErrorBody {
+    message: Option<String>,
+    #[serde(default)]
+    violations: Vec<Violation>,
+}
+
+#[derive(Deserialize)]
+struct Violation {
+    property: Option<String>,
+    message: Option<String>,
+}

@@ -168,13 +168,22 @@ fn keep_what_the_specs_name(tenants: &[&spec::Tenant], allocations: &mut Allocat
             entry.link = Some(LinkAddresses { provider: pin.provider.value, tenant: pin.tenant.value });
         }
         entry.bridges.retain(|name, _| tenant.bridges.iter().any(|bridge| bridge.name.value == *name));
-        entry.grown = crate::network::grown::of(tenant);
+        entry.grown = added_bridges(tenant);
         for bridge in &tenant.bridges {
             if let Some(cidr) = &bridge.cidr {
                 entry.bridges.insert(bridge.name.value.clone(), cidr.value);
             }
         }
     }
+}
+
+/// Returns the bridges of a spec that were added, each with the bridge that it was added for.
+fn added_bridges(spec: &spec::Tenant) -> BTreeMap<String, String> {
+    let added = spec
+        .bridges
+        .iter()
+        .filter_map(|bridge| Some((bridge.name.value.clone(), bridge.grown_from.clone()?)));
+    added.collect()
 }
 
 /// Returns the names of the pairs of tenants that name each other.

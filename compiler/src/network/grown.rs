@@ -3,8 +3,6 @@
 //! They belong to the tenant like those of its spec, until the spec no longer has the bridge that they were added for.
 //! The rules, assertions and peers of the spec that name that bridge apply to them as well.
 
-use std::collections::BTreeMap;
-
 use crate::network::allocation::Allocations;
 use crate::source::Spanned;
 use crate::spec::{Bridge, Gateway, Tenant};
@@ -12,7 +10,7 @@ use crate::spec::{Bridge, Gateway, Tenant};
 /// Returns the specs with the bridges that were added for their own. A bridge that a spec names itself is the spec's.
 pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant> {
     for spec in &mut specs {
-        let Some(given) = known.tenants.get(&spec.name.value) else { continue };
+        let Some(allocation) = known.tenants.get(&spec.name.value) else { continue };
         let moved = |from: &String| {
             let moved = spec
                 .moved
@@ -21,7 +19,7 @@ pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant>
             moved.map_or_else(|| from.clone(), |moved| moved.to.value.clone())
         };
         let own: Vec<Bridge> =
-            given.grown.iter().filter_map(|(name, from)| added(spec, name, moved(from))).collect();
+            allocation.grown.iter().filter_map(|(name, from)| added(spec, name, moved(from))).collect();
         spec.bridges.extend(own);
     }
     specs
@@ -39,13 +37,4 @@ fn added(spec: &Tenant, name: &str, from: String) -> Option<Bridge> {
         gateway: origin.gateway.filter(|gateway| !matches!(gateway.value, Gateway::Address(_))),
         grown_from: Some(from),
     })
-}
-
-/// Returns the bridges of a spec that were added, each with the bridge that it was added for.
-pub(crate) fn of(spec: &Tenant) -> BTreeMap<String, String> {
-    let added = spec
-        .bridges
-        .iter()
-        .filter_map(|bridge| Some((bridge.name.value.clone(), bridge.grown_from.clone()?)));
-    added.collect()
 }

@@ -19,6 +19,7 @@
 //! an exposed destination was; a router's chains never see what stays inside a bridge.
 
 mod bridge;
+mod egress;
 mod expose;
 mod peer;
 pub mod pod;

@@ -8,7 +8,7 @@
 use ipnet::Ipv4Net;
 
 use crate::midonet::lower::IPV4;
-use crate::midonet::lower::router::source_translation;
+use crate::midonet::lower::egress::source_translation;
 use crate::midonet::lower::{Lowering, Rules};
 use crate::network::{Bridge, BridgeIndex, PeerIndex, Place, PortIndex, Rule, Tenant};
 use crate::spec::{Action, Protocol};

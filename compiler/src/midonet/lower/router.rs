@@ -1,16 +1,12 @@
 //! The tenant's router, its uplink, and the fixed rules of its two chains.
 
-use crate::midonet::lower::{ANYWHERE, Lowering, Rules, expose, peer, policy};
+use crate::midonet::lower::{ANYWHERE, Lowering, Rules, egress, expose, peer, policy};
 use crate::spec::{AntiSpoof, Egress};
 use crate::topology::key::view::{RuleKey, UplinkKey, network};
 use crate::topology::object::{
-    Condition, Device, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortLink, Reference, Route,
-    RouterPort, RuleAction,
+    Condition, Device, FlowAction, FragmentPolicy, NextHop, Object, PortLink, Reference, Route, RouterPort,
+    RuleAction,
 };
-use crate::values::PortRange;
-
-/// The ports that source translation chooses from.
-const TRANSLATED_PORTS: PortRange = PortRange { start: 1024, end: 65535 };
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let (tenant, span) = (lowering.tenant, lowering.tenant.span);
@@ -120,7 +116,7 @@ fn outbound_rules(lowering: &mut Lowering<'_>) {
     policy::jump_to_policy(lowering, &mut rules);
     peer::outbound_rules(lowering, &mut rules);
     let to_uplink = Condition { out_ports: lowering.uplink_port(), ..Condition::default() };
-    if let Some(action) = source_translation(lowering) {
+    if let Some(action) = egress::source_translation(lowering) {
         let condition = Condition { fragments: Some(FragmentPolicy::Unfragmented), ..to_uplink.clone() };
         rules.add(lowering, RuleKey::Layout("snat"), condition, action, tenant.egress_span);
         if lowering.strict() {
@@ -133,14 +129,4 @@ fn outbound_rules(lowering: &mut Lowering<'_>) {
             );
         }
     }
-}
-
-/// How the tenant's sources are translated on their way out, if they are.
-pub(super) fn source_translation(lowering: &Lowering<'_>) -> Option<RuleAction> {
-    let (first, last) = match lowering.tenant.egress {
-        Egress::None => return None,
-        Egress::SnatToLink => (lowering.tenant.link.near, lowering.tenant.link.near),
-        Egress::SnatTo(first, last) => (first, last),
-    };
-    Some(RuleAction::SourceNat(NatTarget { first, last, ports: TRANSLATED_PORTS }, FlowAction::Accept))
 }

@@ -13,8 +13,9 @@ use crate::network::address_ranges::Claims;
 use crate::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use crate::source::{Source, SourceId, Span};
 use crate::spec;
+use crate::spec::grammar::lock::{LockKeys, LockLinkKeys, LockTenantKeys};
+use crate::spec::grammar::{Reader, Table};
 use crate::spec::parse;
-use crate::spec::parse::{Reader, Table};
 use crate::topology::key::Key;
 
 /// The version that this program writes.
@@ -49,9 +50,8 @@ fn conflict_mark(text: &str) -> Option<u32> {
     None
 }
 
-fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Allocations> {
-    let version = file.integer::<i64>(reader, "version", 0..=i64::from(i32::MAX));
-    let version = file.required(reader, "version", version)?;
+fn read(reader: &mut Reader<'_>, file: Table<'_, LockKeys>) -> Option<Allocations> {
+    let version = file.get(reader, |lock| &lock.version)?;
     if version.value != VERSION {
         let message = format!(
             "this lock file has version {}, and this midoform knows version {VERSION}",
@@ -61,73 +61,54 @@ fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Allocations> {
         return None;
     }
     let mut allocations = Allocations::default();
-    if let Some(tenants) = file.table(reader, "tenant", "`tenant`") {
-        for (name, value) in tenants.pairs() {
-            let span = reader.span(value.span());
-            if let Some(table) = value.get_ref().as_table() {
-                let entry = tenant(reader, Table::new(table, span, "a tenant of the lock file"));
-                allocations.tenants.insert(name.to_owned(), entry);
-            }
-        }
+    for (name, table) in file.get(reader, |lock| &lock.tenant).unwrap_or_default() {
+        let entry = tenant(reader, &table);
+        allocations.tenants.insert(name, entry);
     }
-    if let Some(peers) = file.table(reader, "peer", "`peer`") {
-        for (pair, value) in peers.pairs() {
-            if let Some(table) = value.get_ref().as_table() {
-                let mut table = Table::new(table, reader.span(value.span()), "a peer of the lock file");
-                let link = link(reader, &mut table);
-                table.finish(reader);
-                allocations.peers.extend(link.map(|link| (pair.to_owned(), link)));
-            }
-        }
+    for (pair, table) in file.get(reader, |lock| &lock.peer).unwrap_or_default() {
+        let link = table.get(reader, |peer| &peer.link).and_then(|table| link(reader, &table));
+        allocations.peers.extend(link.map(|link| (pair, link)));
     }
-    // What else a store keeps in this file is none of the compiler's business.
-    let _ = file.table(reader, "kept", "`kept`");
-    file.finish(reader);
+    // The compiler does not use the other keys of a store (`kept`).
     Some(allocations)
 }
 
-fn tenant(reader: &mut Reader<'_>, mut table: Table<'_>) -> TenantAllocation {
+fn tenant(reader: &mut Reader<'_>, table: &Table<'_, LockTenantKeys>) -> TenantAllocation {
     let mut entry = TenantAllocation { span: table.span, ..TenantAllocation::default() };
-    entry.applied = table.boolean(reader, "applied").unwrap_or(false);
-    entry.protect = table.boolean(reader, "protect").unwrap_or(false);
-    entry.tenant_id = table.string(reader, "tenant_id").map(|id| id.value);
-    entry.project_made = table.boolean(reader, "project_made").unwrap_or(false);
-    entry.link = link(reader, &mut table);
-    entry.ports = table.strings(reader, "ports", false).into_iter().map(|port| port.value).collect();
-    if let Some(bridges) = table.table(reader, "bridge", "`bridge`") {
-        for (name, value) in bridges.pairs() {
-            let text = value.get_ref().as_str().unwrap_or_default();
-            match text.parse::<Ipv4Net>() {
-                Ok(network) => drop(entry.bridges.insert(name.to_owned(), network.trunc())),
-                Err(_) => reader.push(broken(reader.span(value.span()), text, "network")),
-            }
+    entry.applied = table.get_or_default(reader, |tenant| &tenant.applied);
+    entry.protect = table.get_or_default(reader, |tenant| &tenant.protect);
+    entry.tenant_id = table.get(reader, |tenant| &tenant.tenant_id).map(|id| id.value);
+    entry.project_made = table.get_or_default(reader, |tenant| &tenant.project_made);
+    entry.link = table.get(reader, |tenant| &tenant.link).and_then(|table| link(reader, &table));
+    let ports = table.get(reader, |tenant| &tenant.ports).unwrap_or_default();
+    entry.ports = ports.into_iter().map(|port| port.value).collect();
+    for (name, value) in table.get(reader, |tenant| &tenant.bridge).unwrap_or_default() {
+        let text = value.get_ref().as_str().unwrap_or_default();
+        match text.parse::<Ipv4Net>() {
+            Ok(network) => drop(entry.bridges.insert(name, network.trunc())),
+            Err(_) => reader.push(broken(reader.span(value.span()), text, "network")),
         }
     }
-    if let Some(grown) = table.table(reader, "grown", "`grown`") {
-        for (name, value) in grown.pairs() {
-            match value.get_ref().as_str() {
-                Some(from) => drop(entry.grown.insert(name.to_owned(), from.to_owned())),
-                None => reader.push(broken(reader.span(value.span()), "grown", "bridge's name")),
-            }
+    for (name, value) in table.get(reader, |tenant| &tenant.grown).unwrap_or_default() {
+        match value.get_ref().as_str() {
+            Some(from) => drop(entry.grown.insert(name, from.to_owned())),
+            None => reader.push(broken(reader.span(value.span()), "grown", "bridge's name")),
         }
     }
-    if let Some(ids) = table.table(reader, "id", "`id`") {
-        for (key, value) in ids.pairs() {
-            let text = value.get_ref().as_str().unwrap_or_default();
-            match Uuid::try_parse(text) {
-                Ok(id) => drop(entry.ids.insert(Key::from(key), id)),
-                Err(_) => reader.push(broken(reader.span(value.span()), text, "UUID")),
-            }
+    for (key, value) in table.get(reader, |tenant| &tenant.id).unwrap_or_default() {
+        let text = value.get_ref().as_str().unwrap_or_default();
+        match Uuid::try_parse(text) {
+            Ok(id) => drop(entry.ids.insert(Key::from(key.as_str()), id)),
+            Err(_) => reader.push(broken(reader.span(value.span()), text, "UUID")),
         }
     }
-    for text in table.strings(reader, "making", false) {
+    for text in table.get(reader, |tenant| &tenant.making).unwrap_or_default() {
         let parsed = text.value.split_once(' ');
         match parsed.and_then(|(key, object)| Some((Key::from(key), serde_json::from_str(object).ok()?))) {
             Some(making) => entry.making.push(making),
             None => reader.push(broken(text.span, &text.value, "key with an object")),
         }
     }
-    table.finish(reader);
     entry
 }
 
@@ -136,11 +117,9 @@ fn broken(span: Span, text: &str, what: &str) -> Diagnostic {
     Diagnostic::error(Code::LockDamaged, span, message).help("take the file from version control again")
 }
 
-fn link(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<LinkAddresses> {
-    let mut table = table.table(reader, "link", "`link`")?;
-    let provider = table.address(reader, "provider");
-    let tenant = table.address(reader, "tenant");
-    table.finish(reader);
+fn link(reader: &mut Reader<'_>, table: &Table<'_, LockLinkKeys>) -> Option<LinkAddresses> {
+    let provider = table.get(reader, |link| &link.provider);
+    let tenant = table.get(reader, |link| &link.tenant);
     Some(LinkAddresses { provider: provider?.value, tenant: tenant?.value })
 }
 

@@ -1,7 +1,10 @@
-//! The TOML's types: what a site file and a tenant file may say. Nothing here is looked up or computed yet.
+//! The language: the types of what a site file, a tenant file and a policy say, as they were written. Nothing here is looked up
+//! or computed yet.
 //!
-//! The doc comments are what `midoform schema` prints as descriptions.
+//! [`grammar`] has the keys, [`parse`] reads files by it, [`schema`] describes it to editors. The doc comment of [`grammar`] says
+//! how a key is added.
 
+pub(crate) mod grammar;
 pub mod parse;
 mod policy;
 pub mod schema;
@@ -20,6 +23,8 @@ pub use site::{
 
 use crate::source::{Span, Spanned};
 use crate::topology::object::{MacAddress, PortRange};
+use grammar::values::Word;
+use grammar::{Grammar, MovedKeys};
 
 /// The rules of a tenant's layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,12 +36,9 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// Its name in a spec.
+    /// Returns its name in a spec.
     pub fn name(self) -> &'static str {
-        match self {
-            Profile::Rainbond => "rainbond",
-            Profile::Strict => "strict",
-        }
+        self.word()
     }
 
     /// Where it checks sources, unless something else is said.
@@ -44,6 +46,17 @@ impl Profile {
         match self {
             Profile::Rainbond => AntiSpoof::None,
             Profile::Strict => AntiSpoof::Bridge,
+        }
+    }
+}
+
+impl Word for Profile {
+    const ALL: &'static [Profile] = &[Profile::Rainbond, Profile::Strict];
+
+    fn word(self) -> &'static str {
+        match self {
+            Profile::Rainbond => "rainbond",
+            Profile::Strict => "strict",
         }
     }
 }
@@ -60,8 +73,16 @@ pub enum AntiSpoof {
 }
 
 impl AntiSpoof {
-    /// Its name in a spec.
+    /// Returns its name in a spec.
     pub fn name(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl Word for AntiSpoof {
+    const ALL: &'static [AntiSpoof] = &[AntiSpoof::Bridge, AntiSpoof::Port, AntiSpoof::None];
+
+    fn word(self) -> &'static str {
         match self {
             AntiSpoof::Bridge => "bridge",
             AntiSpoof::Port => "port",
@@ -232,10 +253,28 @@ pub enum RouteTarget {
     Via(Ipv4Addr),
     /// `bridge`: to the destination itself, on this bridge.
     Bridge(String),
-    /// `type = "blackhole"`.
+    /// Nowhere.
+    Nowhere(RouteEnd),
+}
+
+/// The end of packets that a route leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteEnd {
+    /// `type = "blackhole"`: silently.
     Blackhole,
-    /// `type = "reject"`.
+    /// `type = "reject"`: with an ICMP error to the sender.
     Reject,
+}
+
+impl Word for RouteEnd {
+    const ALL: &'static [RouteEnd] = &[RouteEnd::Blackhole, RouteEnd::Reject];
+
+    fn word(self) -> &'static str {
+        match self {
+            RouteEnd::Blackhole => "blackhole",
+            RouteEnd::Reject => "reject",
+        }
+    }
 }
 
 /// `[[rule]]`.
@@ -299,6 +338,18 @@ pub enum Action {
     Drop,
     /// Ends it with an ICMP error to the sender.
     Reject,
+}
+
+impl Word for Action {
+    const ALL: &'static [Action] = &[Action::Accept, Action::Drop, Action::Reject];
+
+    fn word(self) -> &'static str {
+        match self {
+            Action::Accept => "accept",
+            Action::Drop => "drop",
+            Action::Reject => "reject",
+        }
+    }
 }
 
 /// `[[address_group]]`.
@@ -366,12 +417,12 @@ pub enum MovedKind {
 }
 
 impl MovedKind {
-    /// The key of `[[moved]]` that says the old name, and the name of the table that has the new one.
+    /// Returns the key of `[[moved]]` that has the old name. The table that has the new one goes by the same word.
     pub fn name(self) -> &'static str {
         match self {
-            MovedKind::Bridge => "bridge",
-            MovedKind::Rule => "rule",
-            MovedKind::Port => "port",
+            MovedKind::Bridge => MovedKeys::KEYS.bridge.name,
+            MovedKind::Rule => MovedKeys::KEYS.rule.name,
+            MovedKind::Port => MovedKeys::KEYS.port.name,
         }
     }
 }

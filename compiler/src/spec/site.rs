@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
+use super::grammar::values::Word;
 use super::{AntiSpoof, Dns, Gateway, Policy, Profile};
 use crate::source::{Span, Spanned};
 use crate::topology::object::Encapsulation;
@@ -132,4 +133,15 @@ pub struct TunnelZoneSettings {
     pub name: Spanned<String>,
     /// GRE or VXLAN.
     pub encapsulation: Encapsulation,
+}
+
+impl Word for Encapsulation {
+    const ALL: &'static [Encapsulation] = &[Encapsulation::Gre, Encapsulation::Vxlan];
+
+    fn word(self) -> &'static str {
+        match self {
+            Encapsulation::Gre => "gre",
+            Encapsulation::Vxlan => "vxlan",
+        }
+    }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Constraint {
     pub(crate) help: &'static str,
 }
 
-/// How many sets of keys there have to be.
+/// The number of sets of keys that there have to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Count {
     /// One set, with all of its keys, and no key of another set.

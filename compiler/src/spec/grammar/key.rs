@@ -11,7 +11,7 @@ use crate::source::Span;
 /// A value of a TOML file with its position.
 pub(crate) type TomlValue<'a> = toml::Spanned<DeValue<'a>>;
 
-/// The form of a value: what people and machines are told about it.
+/// The form of a value, as people and machines see it.
 pub(crate) trait Shape {
     /// Completes "has to be …": `an integer from 8 to 30`.
     fn wanted(&self) -> String;
@@ -108,7 +108,7 @@ pub(crate) trait Grammar: Sized + 'static {
     const KEYS: Self;
     /// The conditions on several keys.
     const CONSTRAINTS: &'static [Constraint];
-    /// What the table is.
+    /// The description of the table.
     const DESCRIPTION: &'static str;
 
     /// Returns the keys.

@@ -58,13 +58,13 @@ fn write(text: &mut String, table: &Nested, written: &mut Vec<(String, &'static 
     for constraint in table.constraints {
         let sets = constraint.sets.iter().map(|set| {
             let keys: Vec<String> = set.iter().map(|key| format!("`{key}`")).collect();
-            keys.join(" with ")
+            keys.join(if constraint.count == Count::Together { ", " } else { " with " })
         });
         let sets: Vec<String> = sets.collect();
         let count = match constraint.count {
             Count::ExactlyOne => "Exactly one of these is there",
             Count::AtMostOne => "At most one of these is there",
-            Count::Together => "Both or neither are there",
+            Count::Together => "All or none of these are there",
         };
         let _ = writeln!(text, "\n{count}: {}.", sets.join(", "));
     }
@@ -96,7 +96,7 @@ fn replaced(text: &str, name: &str, generated: &str) -> String {
 fn the_documentation_is_current() {
     // The policy has a chapter of its own.
     let policy = file::<PolicyKeys>();
-    let mut written = vec![(format!("`[{}]`", SiteKeys::KEYS.policy.name), policy.description)];
+    let chapter = (format!("`[{}]`", SiteKeys::KEYS.policy.name), policy.description);
     let path = documentation();
     let old = std::fs::read_to_string(&path).unwrap();
     let mut new = old.clone();
@@ -104,7 +104,7 @@ fn the_documentation_is_current() {
         [("site file", file::<SiteKeys>()), ("tenant file", file::<TenantKeys>()), ("policy", policy)];
     for (name, table) in files {
         let mut generated = String::new();
-        write(&mut generated, &table, &mut written);
+        write(&mut generated, &table, &mut vec![chapter.clone()]);
         new = replaced(&new, name, &generated);
     }
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -17,11 +17,11 @@ use crate::spec::{AntiSpoof, Profile};
 use crate::topology::object::Encapsulation;
 
 table! {
-    /// What serves every tenant of a site.
+    /// The settings that serve every tenant of a site.
     SiteKeys {
         name: Name = required(Name, "The site's name: the namespace of all ids. A site with another name shares nothing with this one."),
-        midonet: Section<MidonetKeys> = required(Section::NEW, "How MidoNet is reached."),
-        pools: Section<PoolsKeys> = key(Section::NEW, "The networks that are allocated."),
+        midonet: Section<MidonetKeys> = required(Section::NEW, "The way to MidoNet."),
+        pools: Section<PoolsKeys> = key(Section::NEW, "The networks that midoform allocates from."),
         etcd: Section<EtcdKeys> = key(Section::NEW,
             "The store in a cluster. User and password come from `MIDOFORM_ETCD_USERNAME` and `MIDOFORM_ETCD_PASSWORD`."),
         store: Section<StoreKeys> = key(Section::NEW,
@@ -46,7 +46,7 @@ table! {
 }
 
 table! {
-    /// How MidoNet is reached.
+    /// The way to MidoNet.
     MidonetKeys {
         url: Text = key(Text::like("^https?://"), "The API's base URL. Required, unless `embedded = true`."),
         embedded: WithDefault<Boolean> = key(or(Boolean, false),
@@ -62,7 +62,7 @@ const VERSION: Number =
     Number { numbers: &[1, 5], code: Code::UnknownVersion, help: "1 is for MidoNet 1.x, 5 for MidoNet 5.x" };
 
 table! {
-    /// The networks that are allocated.
+    /// The networks that midoform allocates from.
     PoolsKeys {
         links: WithDefault<OneOrList<Network>> = key(or(one_or_list(Network), LINKS),
             "The networks for links: a /30 for each tenant and each pair of peers."),

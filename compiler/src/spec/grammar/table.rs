@@ -11,7 +11,7 @@ use super::{Grammar, Reader, TomlValue, Value, nearest};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 
-/// How diagnostics call a table.
+/// The name of a table in diagnostics.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Called<'a> {
     /// In these words.
@@ -132,7 +132,7 @@ impl<'a, T: Grammar> Table<'a, T> {
     }
 }
 
-/// The way out for an unknown key: the nearest key, or all of them.
+/// Returns the help for an unknown key: the nearest key, or all of them.
 fn suggestion<T: Grammar>(name: &str) -> String {
     let mut names = T::names();
     if let Some(nearest) = nearest(name, names.iter().copied()) {

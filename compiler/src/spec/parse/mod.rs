@@ -15,7 +15,7 @@ use crate::spec::grammar::{Called, Grammar, Table};
 pub use crate::spec::grammar::values::{LONGEST_NAME, name_problem};
 pub(crate) use crate::spec::grammar::{Reader, nearest};
 
-/// How diagnostics call the table of a whole file.
+/// The name of a whole file's table in diagnostics.
 const THE_FILE: Called<'static> = Called::Words("the file");
 
 /// Reads a site file. Returns nothing where it is too broken to go on; the diagnostics say why.

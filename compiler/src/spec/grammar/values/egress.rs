@@ -29,7 +29,7 @@ impl SnatKeys {
     const NAME: &'static str = <Self as crate::spec::grammar::Grammar>::KEYS.snat.name;
 }
 
-/// How pods reach the world.
+/// The way of pods to the world.
 pub(crate) struct EgressValue;
 
 impl Shape for EgressValue {

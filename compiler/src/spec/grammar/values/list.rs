@@ -56,7 +56,7 @@ pub(crate) const fn one_or_list<V>(item: V) -> OneOrList<V> {
 
 /// The values of a list.
 pub(crate) struct Listed<T> {
-    /// Those that fit.
+    /// The values that fit.
     pub(crate) items: Vec<T>,
     /// True if all fit.
     pub(crate) is_complete: bool,

@@ -13,7 +13,7 @@ pub const LONGEST_NAME: usize = 63;
 /// The names as a pattern.
 const PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
 
-/// Says what is wrong with a name, if anything.
+/// Returns the problem of a name, if it has one.
 pub fn name_problem(name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("is empty".to_owned());
@@ -24,7 +24,7 @@ pub fn name_problem(name: &str) -> Option<String> {
     let bad = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
     if let Some(character) = name.chars().find(|c| bad(*c)) {
         return Some(format!(
-            "has the character {character:?}, which MidoNet or a file system would choke on"
+            "has the character {character:?}, which MidoNet or a file system does not take"
         ));
     }
     let first_is_good = name.starts_with(|c: char| c.is_ascii_alphanumeric());

@@ -10,9 +10,9 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
 
-/// Something that a word stands for.
+/// A value that has a word in the language.
 pub(crate) trait Word: Copy + 'static {
-    /// All of them.
+    /// All values that have one.
     const ALL: &'static [Self];
 
     /// Returns the word.
@@ -34,7 +34,12 @@ fn quoted<T: Word>() -> Vec<String> {
 
 impl<T: Word> Shape for Words<T> {
     fn wanted(&self) -> String {
-        quoted::<T>().join(" or ")
+        let words = quoted::<T>();
+        match words.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        }
     }
 
     fn schema(&self) -> Json {

@@ -3,5 +3,5 @@
 # members, among faults. It needs etcd (etcd-server), and takes some ten minutes on two cores.
 set -eu
 cd "$(dirname "$0")/.."
-MIDOFORM_STRESS="${1:-64x100000}" exec cargo test --release --locked -p midoform-applier --test main -- \
+MIDOFORM_STRESS="${1:-64x100000}" exec cargo test --release --locked -p midoform-store --test main -- \
     --exact stress::processes_and_members_come_and_go --nocapture

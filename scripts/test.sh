@@ -1,100 +1,93 @@
 #!/bin/sh
-# Installs what the tests need, and runs all of them. What can't be run is counted as skipped, with its reason.
+# Checks the code and runs all tests; installs what they need. What can't run is counted as skipped, with its reason.
 set -eu
 cd "$(dirname "$0")/.."
+mkdir -p target
 
-missing=
-for tool in dash curl jq openssl python3 chromium; do
-    command -v "$tool" > /dev/null 2>&1 || missing="$missing $tool"
-done
-if [ -n "$missing" ]; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then
-        echo "installing:$missing"
-        apt-get update -q > /dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing > /dev/null ||
-            echo "not installed:$missing; tests that need them are skipped"
-    else
-        echo "missing:$missing; as root this script would install them; tests that need them are skipped"
-    fi
-fi
+# A first build gains nothing from what makes the second one quick.
+[ -d target/debug ] || export CARGO_INCREMENTAL=0
 
-# What the tests of the CNI plugin run: other plugins, runtimes, a killer. They need root, as the tests do.
-missing=
-for pair in strace:strace ip:iproute2 ping:iputils-ping iptables:iptables etcd:etcd-server etcdctl:etcd-client containerd:containerd runc:runc \
-    podman:podman busybox:busybox-static; do
-    command -v "${pair%%:*}" > /dev/null 2>&1 || missing="$missing ${pair#*:}"
-done
-[ -x /usr/lib/cni/ptp ] || missing="$missing containernetworking-plugins"
-if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then
-    echo "installing:$missing"
-    apt-get update -q > /dev/null || true
-    for package in $missing; do
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$package" > /dev/null ||
-            echo "not installed: $package; tests that need it are skipped"
-    done
-fi
-if [ "$(id -u)" = 0 ] && [ ! -x target/cni-tools/cnitool ] && command -v go > /dev/null 2>&1; then
-    echo "installing: cnitool"
-    GOBIN="$PWD/target/cni-tools" go install github.com/containernetworking/cni/cnitool@v1.2.3 > /dev/null 2>&1 ||
-        echo "not installed: cnitool; tests that need it are skipped"
-fi
-if [ "$(id -u)" = 0 ] && ! target/cri/bin/python -c 'import grpc' > /dev/null 2>&1; then
-    echo "installing: grpcio"
-    { python3 -m venv target/cri && target/cri/bin/pip install -q grpcio==1.85.1; } > /dev/null 2>&1 ||
-        { rm -rf target/cri; echo "not installed: grpcio; tests that need it are skipped"; }
-fi
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
 
-# Keystone from PyPI, each release in a virtual environment: 30 for Identity v3, and 12, the last with v2.0, which needs
-# Python 3.6.
-install_keystone() {
-    release=$1
-    python=$2
-    folder=target/keystone/$release
-    [ -x "$folder/bin/keystone-manage" ] && return 0
-    if [ -z "$python" ]; then
-        echo "not installed: Keystone $release, there is no Python for it; tests that need it are skipped"
-        return 0
-    fi
-    echo "installing: Keystone $release"
-    rm -rf "$folder"
-    mkdir -p target/keystone
-    if "$python" -m venv "$folder" && "$folder/bin/pip" install -q -U 'pip<24' wheel 'setuptools<58' > "$folder.log" 2>&1 &&
-        "$folder/bin/pip" install -q -r "simulator/tests/keystone/requirements-$release.txt" >> "$folder.log" 2>&1; then
-        rm -f "$folder.log"
-    else
-        rm -rf "$folder"
-        echo "not installed: Keystone $release ($folder.log says why); tests that need it are skipped"
-    fi
-}
-first() {
-    for candidate in "$@"; do
-        if "$candidate" -c 'import venv, ensurepip' > /dev/null 2>&1; then
-            command -v "$candidate"
-            return 0
-        fi
-    done
-}
-install_keystone 30 "$(first python3.12 python3.11 python3.10 python3)"
-install_keystone 12 "$(first python3.6 "$HOME"/.pyenv/versions/3.6.*/bin/python)"
+# Mostly waits for the network, so it runs while the tests are built.
+sh scripts/install-test-tools.sh > "$results/tools" 2>&1 &
+tools=$!
 
-results=$(mktemp)
-trap 'rm -f "$results"' EXIT
-run() {
-    echo "== $*"
-    if "$@" > "$results.now" 2>&1; then status=0; else status=$?; fi
-    cat "$results.now" >> "$results"
-    cat "$results.now"
-    rm -f "$results.now"
-    return "$status"
-}
-
+# Runs a command and shows its output at once. Remembers its result and how long it took.
 failed=0
-run cargo fmt --all --check || failed=1
-run cargo clippy --workspace --all-targets --locked -- -D warnings || failed=1
-run cargo test --workspace --locked --no-fail-fast -- --nocapture --test-threads=2 || failed=1
+stage() {
+    name=$1
+    shift
+    echo "== $name: $*"
+    start=$(date +%s)
+    { "$@" 2>&1 || echo "$?" > "$results/failed"; } | tee -a "$results/output"
+    result=ok
+    if [ -e "$results/failed" ]; then
+        rm "$results/failed"
+        result=FAILED
+        failed=1
+    fi
+    end_stage "$name" "$result"
+}
+end_stage() {
+    printf '%6d s  %s: %s\n' "$(($(date +%s) - start))" "$1" "$2" | tee -a "$results/stages"
+}
 
-passed=$(sed -n 's/^test result: .* \([0-9][0-9]*\) passed; .*/\1/p' "$results" | awk '{ sum += $1 } END { print sum + 0 }')
-broken=$(sed -n 's/^test result: .* \([0-9][0-9]*\) failed; .*/\1/p' "$results" | awk '{ sum += $1 } END { print sum + 0 }')
-skipped=$(grep -c '^SKIPPED: ' "$results" || true)
-grep '^SKIPPED: ' "$results" || true
-echo "$((passed - skipped)) passed, $broken failed, $skipped skipped"
+skip() {
+    echo "SKIPPED: $1" | tee -a "$results/output"
+    skipped_stages=$((skipped_stages + 1))
+}
+skipped_stages=0
+
+# Licences, sources and bans of all crates, then what the pure crates depend on: those with a clippy.toml of their own.
+check_dependencies() {
+    "$cargo_deny" --locked check --hide-inclusion-graph licenses sources bans || return 1
+    for config in */clippy.toml; do
+        "$cargo_deny" --locked --manifest-path "${config%/*}/Cargo.toml" --config scripts/pure-crates-deny.toml \
+            --exclude-dev check --hide-inclusion-graph bans || return 1
+    done
+}
+
+check_documentation() {
+    RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+}
+
+stage formatting cargo fmt --all --check
+stage "building the tests" cargo test --workspace --locked --no-run
+stage clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+stage documentation check_documentation
+
+# Not in a stage: only the shell that started it can wait for it.
+echo "== tools: scripts/install-test-tools.sh"
+start=$(date +%s)
+wait "$tools" || true
+cat "$results/tools"
+end_stage "waiting for the tools" ok
+
+cargo_deny=$(command -v cargo-deny || true)
+[ -n "$cargo_deny" ] || [ ! -x target/cargo-deny/bin/cargo-deny ] || cargo_deny=$PWD/target/cargo-deny/bin/cargo-deny
+if [ -z "$cargo_deny" ]; then
+    skip "licences, sources and bans of dependencies: cargo-deny is not installed"
+else
+    stage dependencies check_dependencies
+    if [ -n "$(find "${CARGO_HOME:-$HOME/.cargo}/advisory-dbs" -name .git 2> /dev/null)" ]; then
+        stage advisories "$cargo_deny" --locked --offline check --hide-inclusion-graph advisories
+    else
+        skip "advisories: their database is not here (cargo deny fetch db)"
+    fi
+fi
+
+# Many tests wait for processes and servers, so there are more of them at a time than processors.
+stage tests cargo test --workspace --locked --no-fail-fast -- --nocapture --test-threads="${TEST_THREADS:-$(($(nproc) * 2))}"
+
+sum() {
+    sed -n "s/^test result: .* \([0-9][0-9]*\) $1; .*/\1/p" "$results/output" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+skipped=$(grep -c '^SKIPPED: ' "$results/output" || true)
+passed=$(($(sum passed) - skipped + skipped_stages))
+echo "== stages"
+cat "$results/stages"
+grep '^SKIPPED: ' "$results/output" || true
+echo "$passed passed, $(sum failed) failed, $skipped skipped"
 exit "$failed"

@@ -1,13 +1,13 @@
-//! Taking over what midoform did not make: a survey of what is there around a router, a portrait of it as a spec,
-//! and what the Go plugin wrote down about it.
+//! Adopts objects that midoform did not create: a survey of a router's surroundings, a draft of its spec, and the Go
+//! plugin's keys about it.
 //!
-//! Nothing here changes anything: what is found is bound by its ids, and whoever called decides what to keep.
+//! Nothing here changes the network or a file. The caller decides what to write.
 
-mod bindings;
-mod links;
+mod ids;
 mod plugin;
-mod policy;
-mod portrait;
+mod router_view;
+mod rules;
+mod spec_draft;
 
 use std::collections::BTreeSet;
 
@@ -18,22 +18,23 @@ use uuid::Uuid;
 
 use midoform_reconcile::client::{Client, ClientError};
 use midoform_reconcile::event::Event;
-use midoform_reconcile::observe::{Reader, Scope};
-use midoform_reconcile::recognise;
-use midoform_reconcile::recognise::Raw;
+use midoform_reconcile::inventory::Inventory;
+use midoform_reconcile::observe::{Parents, Scope, read_children, read_inventory};
+use midoform_reconcile::recognise::recognise;
 
 pub use plugin::{EtcdLogin, PluginState, PluginStateError, PluginTenant, Pod};
-pub use portrait::{Attached, Leftover, Portrait, legal_name};
+pub use router_view::legal_name;
+pub use spec_draft::{Attached, Leftover, SpecDraft};
 
-/// What the names of the Go plugin's routers, and of midoform's, end with.
+/// The suffix of the names of the Go plugin's routers and of midoform's.
 pub const ROUTER_SUFFIX: &str = " default router";
 
-/// What is there, whoever made it.
+/// The objects of the network, whoever created them.
 pub struct Survey {
-    raw: Raw,
+    inventory: Inventory,
 }
 
-/// A router that was seen.
+/// A router of the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenRouter {
     /// Its id.
@@ -45,21 +46,21 @@ pub struct SeenRouter {
 }
 
 impl Survey {
-    /// Reads what the API lists whole.
+    /// Reads the objects that the API lists as a whole.
     ///
     /// # Errors
-    /// When a read fails.
+    /// Returns an error if a read fails.
     pub async fn read(
         client: &Client,
         dialect: Dialect,
         events: &(dyn Fn(Event) + Sync),
     ) -> Result<Survey, ClientError> {
-        Ok(Survey { raw: Reader::new(client, dialect, events).bulk().await? })
+        Ok(Survey { inventory: read_inventory(client, dialect, events).await? })
     }
 
     /// All routers.
     pub fn routers(&self) -> Vec<SeenRouter> {
-        let seen = self.raw.routers.iter().map(|router| SeenRouter {
+        let seen = self.inventory.routers.iter().map(|router| SeenRouter {
             id: router.value.id,
             name: router.value.name.clone().unwrap_or_default(),
             tenant_id: router.value.tenant_id.clone().unwrap_or_default(),
@@ -67,17 +68,17 @@ impl Survey {
         seen.collect()
     }
 
-    /// How many ports of a router are linked: of two with one name, the one in use has some.
+    /// Returns the number of a router's linked ports: of two routers with one name, the one in use has some.
     pub fn links_of(&self, router: Uuid) -> usize {
-        let ports = self.raw.ports.iter().map(|port| &port.value);
+        let ports = self.inventory.ports.iter().map(|port| &port.value);
         ports.filter(|port| port.device_id == router && port.peer_id.is_some()).count()
     }
 
-    /// Reads the rules and routes around a router: its own, its neighbours', and those of its bridges and their
+    /// Reads the rules and routes around a router: its own, its linked routers', and those of its bridges and their
     /// ports.
     ///
     /// # Errors
-    /// When a read fails.
+    /// Returns an error if a read fails.
     pub async fn read_around(
         &mut self,
         client: &Client,
@@ -85,57 +86,54 @@ impl Survey {
         router: Uuid,
         events: &(dyn Fn(Event) + Sync),
     ) -> Result<(), ClientError> {
-        let reader = Reader::new(client, dialect, events);
-        let devices = self.neighbourhood(router);
+        let devices = self.linked_devices(router);
         let mut chains: BTreeSet<Uuid> = self.filters_of(&devices).collect();
-        let routers = self.raw.routers.iter().map(|router| router.value.id);
+        let routers = self.inventory.routers.iter().map(|router| router.value.id);
         let routers: BTreeSet<Uuid> = routers.filter(|id| devices.contains(id)).collect();
-        let groups: BTreeSet<Uuid> = self.raw.groups.iter().map(|group| group.id).collect();
+        let groups: BTreeSet<Uuid> = self.inventory.groups.iter().map(|group| group.id).collect();
         // A chain that is jumped to may jump on.
         while !chains.is_empty() {
-            let around = recognise::Devices::unnamed(chains, BTreeSet::new(), BTreeSet::new());
-            let mut read = Raw::default();
-            reader.by_parent(&mut read, &around).await?;
-            self.raw.rules.append(&mut read.rules);
-            chains = self.jumped_to().filter(|chain| !self.raw.rules.contains_key(chain)).collect();
+            let parents = Parents { chains, ..Parents::default() };
+            let mut read = read_children(client, dialect, &parents, events).await?;
+            self.inventory.rules.append(&mut read.rules);
+            chains = self.jumped_to().filter(|chain| !self.inventory.rules.contains_key(chain)).collect();
         }
-        let around = recognise::Devices::unnamed(BTreeSet::new(), routers, groups);
-        let mut read = Raw::default();
-        reader.by_parent(&mut read, &around).await?;
-        self.raw.routes.append(&mut read.routes);
-        self.raw.members.append(&mut read.members);
+        let parents = Parents { routers, groups, ..Parents::default() };
+        let mut read = read_children(client, dialect, &parents, events).await?;
+        self.inventory.routes.append(&mut read.routes);
+        self.inventory.members.append(&mut read.members);
         Ok(())
     }
 
-    /// The router and what it is linked to.
-    fn neighbourhood(&self, router: Uuid) -> BTreeSet<Uuid> {
-        let own = self.raw.ports.iter().filter(|port| port.value.device_id == router);
+    /// Returns the router and the devices that it is linked to.
+    fn linked_devices(&self, router: Uuid) -> BTreeSet<Uuid> {
+        let own = self.inventory.ports.iter().filter(|port| port.value.device_id == router);
         let peers: BTreeSet<Uuid> = own.filter_map(|port| port.value.peer_id).collect();
-        let there = self.raw.ports.iter().filter(|port| peers.contains(&port.value.id));
+        let there = self.inventory.ports.iter().filter(|port| peers.contains(&port.value.id));
         there.map(|port| port.value.device_id).chain([router]).collect()
     }
 
-    /// The chains that these devices and their ports filter by.
+    /// Returns the filter chains of these devices and their ports.
     fn filters_of<'a>(&'a self, devices: &'a BTreeSet<Uuid>) -> impl Iterator<Item = Uuid> + 'a {
-        let own = self.raw.routers.iter().chain(&self.raw.bridges).map(|device| &device.value);
+        let own = self.inventory.routers.iter().chain(&self.inventory.bridges).map(|device| &device.value);
         let own = own.filter(|device| devices.contains(&device.id));
         let own = own.flat_map(|device| [device.inbound_filter_id, device.outbound_filter_id]);
-        let ports = self.raw.ports.iter().map(|port| &port.value);
+        let ports = self.inventory.ports.iter().map(|port| &port.value);
         let ports = ports.filter(|port| devices.contains(&port.device_id));
         let ports = ports.flat_map(|port| [port.inbound_filter_id, port.outbound_filter_id]);
         own.chain(ports).flatten()
     }
 
     fn jumped_to(&self) -> impl Iterator<Item = Uuid> {
-        let rules = self.raw.rules.values().flatten();
+        let rules = self.inventory.rules.values().flatten();
         rules.filter_map(|rule| match rule.action(&Reference::External)? {
             RuleAction::Jump { chain: Reference::External(chain), .. } => Some(chain),
             _ => None,
         })
     }
 
-    /// What was read, matched to keys.
+    /// Matches the objects to the keys of a scope.
     pub fn recognise(&self, scope: Scope<'_>) -> Observed {
-        recognise::recognise(&self.raw, recognise::devices(&self.raw, scope), scope)
+        recognise(&self.inventory, scope)
     }
 }

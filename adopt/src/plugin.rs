@@ -1,6 +1,6 @@
-//! What the Go plugin left in etcd: keys of etcd's v2 API, from an export or from a live etcd.
+//! The Go plugin's keys in etcd (v2 API), from an export or from a live etcd.
 //!
-//! It helps and is never believed alone: a key may name what is long gone.
+//! They are hints only: a key may name an object that no longer exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,21 +12,21 @@ use uuid::Uuid;
 /// The two trees that the plugin writes to.
 const TREES: [&str; 2] = ["midonet-cni", "midonet"];
 
-/// Why the plugin's keys can't be had.
+/// A reason why the plugin's keys can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginStateError {
-    /// The export is not what one looks like.
+    /// The text is not an export of the keys.
     #[error(
-        "this is no export of the Go plugin's keys ({0}): give etcd's answer to `GET /v2/keys/?recursive=true`, or an \
+        "this is not an export of the Go plugin's keys ({0}): pass etcd's response to `GET /v2/keys/?recursive=true`, or an \
          object of keys and values"
     )]
     Unreadable(String),
-    /// etcd can't be asked.
+    /// etcd can't be read.
     #[error("etcd at {url}: {cause}")]
     Etcd {
-        /// Where it is.
+        /// The URL of etcd.
         url: String,
-        /// Why not.
+        /// The cause.
         cause: String,
     },
 }
@@ -37,7 +37,7 @@ pub struct PluginState {
     keys: BTreeMap<String, String>,
 }
 
-/// What the plugin wrote down about one tenant.
+/// The plugin's keys of one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginTenant {
     /// The name.
@@ -50,7 +50,7 @@ pub struct PluginTenant {
     pub pods: Vec<Pod>,
 }
 
-/// A pod, as far as the plugin wrote it down.
+/// A pod, as far as the plugin's keys describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Pod {
     /// The container's id.
@@ -102,7 +102,7 @@ impl PluginState {
     /// below `keys`.
     ///
     /// # Errors
-    /// When it is neither.
+    /// Returns an error if the text is neither.
     pub fn parse(text: &str) -> Result<PluginState, PluginStateError> {
         let unreadable = |why: String| PluginStateError::Unreadable(why);
         let json: Json = serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
@@ -136,7 +136,7 @@ impl PluginState {
     /// Reads a live etcd by its v2 API.
     ///
     /// # Errors
-    /// When it can't be reached, refuses, or has no v2 API.
+    /// Returns an error if etcd can't be reached, refuses the login, or has no v2 API.
     pub async fn read(
         url: &str,
         login: Option<&EtcdLogin>,
@@ -165,19 +165,19 @@ impl PluginState {
                 _ if nothing => {}
                 (404, _) => {
                     let cause =
-                        "it has no v2 API: start it with --enable-v2, or give an export with --export";
+                        "it has no v2 API: start it with --enable-v2, or pass an export with --export";
                     return Err(failed(cause.to_owned()));
                 }
                 (401 | 403, _) => {
                     return Err(failed("it refuses this login (ETCD_USERNAME, ETCD_PASSWORD)".to_owned()));
                 }
-                _ => return Err(failed(format!("it answers {status}"))),
+                _ => return Err(failed(format!("unexpected status {status}"))),
             }
         }
         Ok(state)
     }
 
-    /// The tenants that the plugin made, by what it calls them in its keys.
+    /// Returns the tenants that the plugin created, by their names in its keys.
     pub fn tenants(&self) -> BTreeSet<&str> {
         let below = self.keys.keys().filter_map(|path| path.strip_prefix("/midonet-cni/tenant/"));
         below.filter_map(|rest| rest.split('/').next()).collect()
@@ -187,14 +187,14 @@ impl PluginState {
         serde_json::from_str(self.keys.get(path)?).ok()
     }
 
-    /// The keys right below a path: the last segment and the value.
+    /// Returns the keys directly below a path: the last segment and the value.
     fn below<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let from = self.keys.range(path.to_owned()..).take_while(move |(key, _)| key.starts_with(path));
         let rest = from.filter_map(move |(key, value)| Some((key.strip_prefix(path)?, value.as_str())));
         rest.filter(|(segment, _)| !segment.contains('/'))
     }
 
-    /// What is known of a tenant, by its name or its id.
+    /// Returns the keys of a tenant, by its name or its id.
     pub fn tenant(&self, wanted: &str) -> Option<PluginTenant> {
         let info = |segment: &str| self.get::<Info>(&format!("/midonet-cni/tenant/{segment}/info"));
         let is_it = |segment: &&str| {
@@ -224,7 +224,7 @@ impl PluginState {
                 pod.address = Some(address.to_owned());
             }
         }
-        // Its own spelling.
+        // The plugin's own spelling.
         for tree in trees("/midonet-cni/bingding/") {
             for (container, text) in self.below(&tree) {
                 let Ok(binding) = serde_json::from_str::<Binding>(text) else { continue };

@@ -6,13 +6,15 @@ use midoform_compiler::diagnostic::Diagnostic;
 use midoform_reconcile::client::ClientError;
 use midoform_reconcile::credentials::CredentialsError;
 use midoform_reconcile::execute::StepError;
+use midoform_reconcile::planned::{LookError, Unsound};
+use midoform_reconcile::recorder::RecordError;
 use midoform_reconcile::saved::SavedPlanError;
 use midoform_store::StoreError;
-use midoform_store::allocation::GivenError;
+use midoform_store::allocation::AllocationError;
 use midoform_store::locks::LockError;
 use midoform_store::tenants::TenantError;
 
-use crate::project::Project;
+use crate::sources::Sources;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +57,9 @@ impl From<Exit> for ExitCode {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
-    /// The spec is wrong: what is wrong, and the project that the places are in.
+    /// The spec is wrong: the diagnostics, and the sources that they point into.
     #[error("the spec is wrong")]
-    Spec(Vec<Diagnostic>, Box<Project>),
+    Spec(Vec<Diagnostic>, Box<Sources>),
     #[error("{0}")]
     Usage(String),
     #[error("{path}: {source}")]
@@ -73,7 +75,7 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
-    Given(#[from] GivenError),
+    Allocation(#[from] AllocationError),
     #[error(transparent)]
     Tenant(Box<TenantError>),
     #[error(transparent)]
@@ -95,6 +97,31 @@ impl From<TenantError> for CommandError {
     }
 }
 
+impl From<RecordError> for CommandError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Allocations(error) => error.into(),
+            RecordError::Tenant(error) => error.into(),
+        }
+    }
+}
+
+impl From<LookError<CommandError>> for CommandError {
+    fn from(error: LookError<CommandError>) -> Self {
+        match error {
+            LookError::Client(error) => error.into(),
+            LookError::Refused(error) => error,
+            LookError::Unsound(error) => error.into(),
+        }
+    }
+}
+
+impl From<Unsound> for CommandError {
+    fn from(error: Unsound) -> Self {
+        CommandError::Internal(error.to_string())
+    }
+}
+
 impl CommandError {
     pub(crate) fn file(path: &std::path::Path, source: std::io::Error) -> Self {
         CommandError::File { path: path.display().to_string(), source }
@@ -109,14 +136,14 @@ impl CommandError {
             CommandError::Step(error) => client_exit(&error.source),
             CommandError::Store(error)
             | CommandError::Lock(LockError::Store(error))
-            | CommandError::Given(GivenError::Store(error)) => store_exit(error),
+            | CommandError::Allocation(AllocationError::Store(error)) => store_exit(error),
             CommandError::Tenant(error) => match &**error {
                 TenantError::Store(error) => store_exit(error),
                 _ => Exit::Conflict,
             },
-            CommandError::Given(GivenError::NotLocked { .. }) => Exit::Internal,
+            CommandError::Allocation(AllocationError::NotLocked { .. }) => Exit::Internal,
             CommandError::Lock(LockError::Busy { .. })
-            | CommandError::Given(_)
+            | CommandError::Allocation(_)
             | CommandError::Conflict(_) => Exit::Conflict,
             CommandError::Credentials(CredentialsError::File { .. }) => Exit::File,
             CommandError::Credentials(_) => Exit::Usage,
@@ -146,7 +173,9 @@ impl CommandError {
 
 fn store_exit(error: &StoreError) -> Exit {
     match error {
-        StoreError::Unreachable { .. } | StoreError::Uncertain { .. } => Exit::Unreachable,
+        StoreError::Unreachable { .. } | StoreError::Uncertain { .. } | StoreError::Exhausted { .. } => {
+            Exit::Unreachable
+        }
         StoreError::Refused { .. } => Exit::LoginRefused,
         StoreError::Busy { .. } => Exit::Conflict,
         StoreError::Value { .. } | StoreError::Failed { .. } => Exit::File,

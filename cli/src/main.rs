@@ -3,15 +3,28 @@
 //! Data goes to standard output, everything else to standard error. [`error`] maps every way to fail to an
 //! exit code.
 
+mod allocation_state;
 mod args;
+mod attached;
+mod code_host_report;
 mod commands;
+mod drift_report;
 mod error;
+mod execution;
+mod goals;
+mod keystone_projects;
+mod known_allocations;
 mod progress;
 mod project;
-mod projects;
+mod publication;
 mod report;
+mod saved_plan;
+mod selection;
 mod session;
-mod state;
+mod sources;
+mod static_ports;
+mod store_choice;
+mod takeover;
 mod ui;
 
 use std::process::ExitCode;
@@ -26,7 +39,8 @@ use ui::Ui;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -38,7 +52,7 @@ fn main() -> ExitCode {
         }
     };
     let ui = Ui::new(&arguments.common);
-    match run(&ui, arguments) {
+    match run(&ui, arguments).await {
         Ok(exit) => exit.into(),
         Err(error) => {
             report::command_error(&ui, &error);
@@ -47,28 +61,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
+async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
     match arguments.command {
-        Command::Validate(options) => commands::validate::run(ui, &options),
-        Command::Plan(options) => commands::plan::run(ui, &options),
-        Command::Apply(options) => commands::apply::run(ui, &options),
-        Command::Undo(options) => commands::saved::undo(ui, &options),
-        Command::Drift(options) => commands::drift::run(ui, &options),
-        Command::Adopt(options) => commands::adopt::adopt(ui, &options),
-        Command::Import(options) => commands::adopt::import(ui, &options),
-        Command::Destroy(options) => commands::destroy::run(ui, &options),
-        Command::Show(options) => commands::show::run(ui, &options),
-        Command::Trace(options) => commands::trace::run(ui, &options),
-        Command::Verify(options) => commands::verify::run(ui, &options),
-        Command::Graph(options) => commands::graph::run(ui, &options),
-        Command::Schema(options) => commands::schema::run(ui, &options),
-        Command::Explain(options) => commands::explain::run(ui, &options),
-        Command::Lock(options) => commands::lock::run(ui, &options),
-        Command::Templates(options) => commands::templates::run(ui, &options),
-        Command::Serve(options) => commands::serve::run(ui, options),
-        Command::Completions(options) => commands::completions::run(ui, &options),
-        Command::Attachments(options) => commands::attachments::run(ui, &options),
-        Command::Store(options) => commands::store::run(ui, &options),
-        Command::Push(options) => commands::store::push(ui, &options),
+        Command::Validate(options) => commands::validate::run(ui, &options).await,
+        Command::Plan(options) => commands::plan::run(ui, &options).await,
+        Command::Apply(options) => commands::apply::run(ui, &options).await,
+        Command::Undo(options) => commands::undo::run(ui, &options).await,
+        Command::Drift(options) => commands::drift::run(ui, &options).await,
+        Command::Adopt(options) => commands::adopt::run(ui, &options).await,
+        Command::Import(options) => commands::import::run(ui, &options).await,
+        Command::Destroy(options) => commands::destroy::run(ui, &options).await,
+        Command::Show(options) => commands::show::run(ui, &options).await,
+        Command::Trace(options) => commands::trace::run(ui, &options).await,
+        Command::Verify(options) => commands::verify::run(ui, &options).await,
+        Command::Graph(options) => commands::graph::run(ui, &options).await,
+        Command::Schema(options) => commands::schema::run(ui, &options).await,
+        Command::Explain(options) => commands::explain::run(ui, &options).await,
+        Command::Lock(options) => commands::lock::run(ui, &options).await,
+        Command::Templates(options) => commands::templates::run(ui, &options).await,
+        Command::Serve(options) => commands::serve::run(ui, options).await,
+        Command::Completions(options) => commands::completions::run(ui, &options).await,
+        Command::Attachments(options) => commands::attachments::run(ui, &options).await,
+        Command::Store(options) => commands::store::run(ui, &options).await,
+        Command::Push(options) => commands::push::run(ui, &options).await,
     }
 }

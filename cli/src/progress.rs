@@ -87,7 +87,7 @@ impl<'a> Progress<'a> {
                 }
             }
             Event::Done { .. } => self.count(&mut counted, 1),
-            Event::Failed { .. } => {}
+            Event::Failed { .. } | Event::Executing { .. } | Event::Executed | Event::Batch { .. } => {}
         }
     }
 

@@ -8,63 +8,62 @@ use std::time::Duration;
 use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::network::lock_file;
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
-use midoform_compiler::spec::{Tenant, parse};
-use midoform_compiler::{Compiled, Input, Policies, compile_under};
-
+use midoform_compiler::spec::parse;
+use midoform_compiler::{Compiled, Policies, compile_under};
 use midoform_packets::verify::enforce_assertions;
 
+use crate::allocation_state::{AllocationState, Guard};
 use crate::args::{Policy, Spec};
 use crate::error::CommandError;
-use crate::state::{Guard, State};
+use crate::known_allocations::Known;
+use crate::sources::{Sources, name_in};
 
-/// The files of a project, read.
+/// A project: the texts of its files, and its allocations.
 #[derive(Debug)]
 pub(crate) struct Project {
-    /// The folder that the names of sources are relative to.
-    root: PathBuf,
-    site: Source,
-    lock: Option<Source>,
-    tenants: Vec<Source>,
-    /// Policy files; none where policies are not asked.
-    policies: Option<Vec<Source>>,
-    pub(crate) state: State,
+    pub(crate) sources: Sources,
+    pub(crate) state: AllocationState,
 }
 
-/// Whether a server is asked for what was given out.
+/// The places that allocations are read from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// Where the site keeps it in one.
+    /// Wherever the site keeps them, which may be on a server.
     Everything,
-    /// No: then nothing is known to be given out.
+    /// Files only: the allocations on a server stay unknown.
     Files,
 }
 
 impl Project {
     /// Reads the project that the command line names, to be held against the site's policy and these.
-    pub(crate) fn load_under(spec: &Spec, policy: &Policy, reach: Reach) -> Result<Project, CommandError> {
+    pub(crate) async fn load_under(
+        spec: &Spec,
+        policy: &Policy,
+        reach: Reach,
+    ) -> Result<Project, CommandError> {
         let mut policies = Vec::new();
         for path in &policy.files {
             std::fs::metadata(path).map_err(|error| CommandError::file(path, error))?;
             policies.push(read(path, Path::new("")));
         }
-        let mut project = Project::load_without(spec, &policy.files, reach)?.refuse_empty(spec)?;
-        project.policies = Some(policies);
+        let mut project = Project::load_without(spec, &policy.files, reach).await?.refuse_empty(spec)?;
+        project.sources.policies = Some(policies);
         Ok(project)
     }
 
     /// Reads the project that the command line names, whatever policies say: to look at it, or to take it down.
-    pub(crate) fn load(spec: &Spec) -> Result<Project, CommandError> {
-        Project::load_any(spec)?.refuse_empty(spec)
+    pub(crate) async fn load(spec: &Spec) -> Result<Project, CommandError> {
+        Project::load_any(spec).await?.refuse_empty(spec)
     }
 
     /// Reads the project that the command line names, which may have no tenant yet.
-    pub(crate) fn load_any(spec: &Spec) -> Result<Project, CommandError> {
-        Project::load_without(spec, &[], Reach::Everything)
+    pub(crate) async fn load_any(spec: &Spec) -> Result<Project, CommandError> {
+        Project::load_without(spec, &[], Reach::Everything).await
     }
 
     /// There has to be a tenant.
     fn refuse_empty(self, spec: &Spec) -> Result<Project, CommandError> {
-        if self.tenants.is_empty() {
+        if self.sources.tenants.is_empty() {
             let folder = folder_of(&spec.path)?;
             let folder = folder.display();
             return Err(CommandError::Usage(format!(
@@ -75,7 +74,7 @@ impl Project {
     }
 
     /// Reads the project; these files are no tenants.
-    fn load_without(spec: &Spec, others: &[PathBuf], reach: Reach) -> Result<Project, CommandError> {
+    async fn load_without(spec: &Spec, others: &[PathBuf], reach: Reach) -> Result<Project, CommandError> {
         let folder = folder_of(&spec.path)?;
         let single_file = spec.path.is_file();
         let site_path = match &spec.site {
@@ -92,52 +91,42 @@ impl Project {
         paths.retain(|path| !path.canonicalize().is_ok_and(|path| others.contains(&path)));
         let site = read(&site_path, &root);
         let parsed = parse::site(&site, SourceId(0), &mut Diagnostics::default());
-        let state = State::of(parsed.as_ref(), &root, spec.lock.as_ref())?;
-        let relative = |mut source: Source| {
-            if let Some(file) = state.lock_file() {
-                source.name = shown_name(file.path(), &root).into();
-            }
-            source
+        let state = AllocationState::of(parsed.as_ref(), &root, spec.lock.as_ref())?;
+        let mut known = match state.is_remote() && reach == Reach::Files {
+            true => Known::Nothing,
+            false => state.known().await?,
         };
-        let lock = match state.is_remote() && reach == Reach::Files {
-            true => None,
-            false => state.source()?.map(relative),
-        };
-        Ok(Project {
-            site,
-            tenants: paths.iter().map(|path| read(path, &root)).collect(),
-            lock,
-            state,
-            policies: None,
-            root,
-        })
+        if let (Known::LockFile(source), Some(file)) = (&mut known, state.lock_file()) {
+            source.name = name_in(file.path(), &root).into();
+        }
+        let tenants = paths.iter().map(|path| read(path, &root)).collect();
+        Ok(Project { sources: Sources { root, site, known, tenants, policies: None }, state })
     }
 
-    /// Takes the right to change its tenants, and those besides that `also` says yes to, of all that were given
-    /// something, waiting so long for others.
-    pub(crate) fn acquire(
+    /// Does work under the lock of the project's tenants, and of those besides that `also` says yes to, of all that
+    /// have allocations. Waits for others no longer than `patience`. The lock is released whatever the work returns.
+    pub(crate) async fn with_lock<T>(
         &self,
         by: &str,
         patience: Duration,
         also: impl Fn(&str) -> bool,
-    ) -> Result<Guard, CommandError> {
-        // What is wrong in the files is told when they are compiled.
-        let mut unheard = Diagnostics::default();
-        let specs = self.tenants.iter().filter_map(|source| parse::tenant(source, SourceId(2), &mut unheard));
+        work: impl AsyncFnOnce(&Guard) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        // The compilation reports what is wrong in the files.
+        let mut unreported = Diagnostics::default();
+        let specs = self.sources.tenants.iter();
+        let specs = specs.filter_map(|source| parse::tenant(source, SourceId(2), &mut unreported));
         let mut names: BTreeSet<String> = specs.map(|spec| spec.name.value).collect();
-        let known = self
-            .lock
-            .as_ref()
-            .and_then(|lock| lock_file::parse(lock, SourceId(1), &mut Diagnostics::default()));
+        let known = self.sources.known.allocations(&mut Diagnostics::default());
         let known = known.into_iter().flat_map(|known| known.tenants.into_keys());
         names.extend(known.filter(|name| also(name)));
-        self.state.acquire(&names, by, patience)
+        self.state.with_lock(&names, by, patience, work).await
     }
 
     /// Compiles it, with the dialect that the command line may name.
     pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
-        let input = Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants };
-        let policies = self.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
+        let input = self.sources.input();
+        let policies = self.sources.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
         let compiled = compile_under(input, policies);
         let compiled = match policies {
             Policies::Enforced(_) => compiled.and_then(enforce_assertions),
@@ -149,10 +138,7 @@ impl Project {
                     compiled.site.midonet.version.value = version;
                 }
                 if spec.locked && compiled.allocations != compiled.known {
-                    let tenants = midoform_compiler::network::lock_file::changed_tenants(
-                        &compiled.known,
-                        &compiled.allocations,
-                    );
+                    let tenants = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
                     let message = format!(
                         "--locked: {} would get addresses that are not in {}",
                         tenants.join(", "),
@@ -162,61 +148,8 @@ impl Project {
                 }
                 Ok((compiled, self))
             }
-            Err(diagnostics) => Err(CommandError::Spec(diagnostics, Box::new(self))),
+            Err(diagnostics) => Err(CommandError::Spec(diagnostics, Box::new(self.sources))),
         }
-    }
-
-    /// All sources, as diagnostics count them.
-    pub(crate) fn sources(&self) -> Vec<&Source> {
-        let input = Input { site: &self.site, lock: self.lock.as_ref(), tenants: &self.tenants };
-        let policies = self.policies.iter().flatten();
-        input.sources().into_iter().chain(policies).collect()
-    }
-
-    /// The specs of a compilation of this project, each with its file.
-    pub(crate) fn files_of<'a>(
-        &'a self,
-        specs: &'a [Tenant],
-    ) -> impl Iterator<Item = (&'a Tenant, &'a Source)> {
-        let sources = self.sources();
-        specs.iter().filter_map(move |spec| Some((spec, *sources.get(spec.name.span.source.0 as usize)?)))
-    }
-
-    /// A source's name as one would type it.
-    pub(crate) fn shown(&self, source: &Source) -> String {
-        if self.policies.iter().flatten().any(|policy| std::ptr::eq(policy, source)) {
-            return source.name.to_string();
-        }
-        let path = self.root.join(&*source.name);
-        path.display().to_string()
-    }
-
-    pub(crate) fn site_source(&self) -> &Source {
-        &self.site
-    }
-
-    pub(crate) fn lock_source(&self) -> Option<&Source> {
-        self.lock.as_ref()
-    }
-
-    /// Goes on with another lock file's text.
-    pub(crate) fn replace_lock(&mut self, text: String) {
-        let name = self.lock.as_ref().map_or_else(|| "midoform.lock".into(), |lock| lock.name.clone());
-        self.lock = Some(Source::new(name, text));
-    }
-
-    pub(crate) fn tenant_sources(&self) -> &[Source] {
-        &self.tenants
-    }
-
-    /// Adds a tenant file that is not written yet.
-    pub(crate) fn add_tenant(&mut self, path: &Path, text: &str) {
-        self.tenants.push(Source::new(shown_name(path, &self.root), text));
-    }
-
-    /// The folder of the site file.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
     }
 }
 
@@ -269,14 +202,9 @@ fn tenant_files(folder: &Path, site: &Path, found: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
-/// A file's name relative to the site file's folder: the same on every machine.
-fn shown_name(path: &Path, root: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/")
-}
-
 /// Reads a file, but no more of it than a spec file may have.
 fn read(path: &Path, root: &Path) -> Source {
-    let name = shown_name(path, root);
+    let name = name_in(path, root);
     let content = || {
         let file = std::fs::File::open(path)?;
         let size = file.metadata()?.len();

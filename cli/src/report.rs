@@ -6,18 +6,16 @@ use codespan_reporting::diagnostic::{Diagnostic as Drawn, Label, LabelStyle, Sev
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term;
 use midoform_compiler::diagnostic::{Diagnostic, Severity};
-use midoform_compiler::source::Source;
 
 use crate::error::CommandError;
-use crate::project::Project;
+use crate::sources::Sources;
 use crate::ui::Ui;
 
 /// Draws diagnostics on standard error.
-pub(crate) fn diagnostics(ui: &Ui, diagnostics: &[Diagnostic], project: &Project) {
-    let sources = project.sources();
+pub(crate) fn diagnostics(ui: &Ui, diagnostics: &[Diagnostic], sources: &Sources) {
     let mut files = SimpleFiles::new();
-    for source in &sources {
-        files.add(project.shown(source), drawable(source));
+    for source in sources.all() {
+        files.add(sources.shown(source), source.text());
     }
     let config = term::Config { tab_width: 4, ..term::Config::default() };
     let mut out = ui.diagnostics();
@@ -31,11 +29,6 @@ pub(crate) fn diagnostics(ui: &Ui, diagnostics: &[Diagnostic], project: &Project
             let _ = writeln!(out, "{}: {}", diagnostic.code, diagnostic.message);
         }
     }
-}
-
-/// The text that places are drawn in; nothing for a file that is no text.
-fn drawable(source: &Source) -> &str {
-    source.text()
 }
 
 fn drawn(diagnostic: &Diagnostic) -> Drawn<usize> {
@@ -65,8 +58,8 @@ pub(crate) fn count(diagnostics: &[Diagnostic]) -> String {
 
 /// Says why a command failed.
 pub(crate) fn command_error(ui: &Ui, error: &CommandError) {
-    if let CommandError::Spec(found, project) = error {
-        diagnostics(ui, found, project);
+    if let CommandError::Spec(found, sources) = error {
+        diagnostics(ui, found, sources);
         ui.always_say(&count(found));
         return;
     }

@@ -1,17 +1,12 @@
 //! A connection to the API: the site's, another one, or the embedded one, started in this process.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::moved::Moves;
 use midoform_compiler::spec;
 use midoform_compiler::spec::KeystoneSettings;
-use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::client::{Client, Credentials, Settings};
 use midoform_reconcile::credentials::Logins;
@@ -20,7 +15,7 @@ use midoform_reconcile::keystone::{IdentityVersion, Keystone, base_of};
 use midoform_reconcile::observe::{Scope, observe};
 use midoform_simulator as simulator;
 
-use crate::args::Api;
+use crate::args::{Api, Login};
 use crate::error::CommandError;
 use crate::progress::Progress;
 use crate::ui::Ui;
@@ -68,25 +63,9 @@ impl Target {
     }
 }
 
-/// Runs what waits for servers.
-pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
-    runtime()?.block_on(future)
-}
-
-/// The process's one runtime: what was begun in one wait, such as keeping a lock, goes on in the next.
-pub(crate) fn runtime() -> Result<&'static tokio::runtime::Runtime, CommandError> {
-    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    if let Some(runtime) = RUNTIME.get() {
-        return Ok(runtime);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| CommandError::Internal(format!("no threads: {error}")))?;
-    Ok(RUNTIME.get_or_init(|| runtime))
-}
-
 impl Session {
     /// Connects, starting the embedded API where that is the one.
-    pub(crate) async fn open(target: Target, dialect: Dialect, api: &Api) -> Result<Session, CommandError> {
+    async fn open(target: Target, dialect: Dialect, api: &Api) -> Result<Session, CommandError> {
         let (base_url, credentials, server) = match target {
             Target::Url(url, identity) => (url, credentials(api, &identity)?, None),
             Target::Embedded { folder, hosts } => {
@@ -107,8 +86,21 @@ impl Session {
         Ok(observed?)
     }
 
+    /// Does work with a session, which is closed whatever the work returns.
+    pub(crate) async fn with<T>(
+        target: Target,
+        dialect: Dialect,
+        api: &Api,
+        work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let session = Session::open(target, dialect, api).await?;
+        let result = work(&session).await;
+        session.close().await;
+        result
+    }
+
     /// Ends, the embedded API's state being on the disk.
-    pub(crate) async fn close(self) {
+    async fn close(self) {
         if let Some(server) = self.server {
             server.shutdown().await;
         }
@@ -135,12 +127,19 @@ async fn start(
 /// Never from a spec, so never in a plan or a log. A login for MidoNet itself comes first, then one for the Keystone
 /// that MidoNet asks.
 fn credentials(api: &Api, identity: &Identity) -> Result<Credentials, CommandError> {
-    let mut logins = api.login.logins()?;
+    let mut logins = logins(&api.login)?;
     if let Some(own) = logins.midonet.take() {
         return Ok(own);
     }
     let keystone = identity.keystone(logins, api.timeout)?;
     Ok(keystone.map_or(Credentials::None, |keystone| Credentials::Keystone(Arc::new(keystone))))
+}
+
+/// Finds the logins: in the credentials file, or else in the environment.
+pub(crate) fn logins(login: &Login) -> Result<Logins, CommandError> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let file = login.credentials.clone().or_else(|| variable("MIDONET_CREDENTIALS_FILE").map(PathBuf::from));
+    Ok(Logins::find(file.as_deref(), &variable)?)
 }
 
 /// Which Keystone knows the tokens that the API takes.
@@ -192,31 +191,5 @@ impl Identity {
             timeout: Duration::from_secs(timeout),
         };
         Ok(Some(Keystone::new(settings)?))
-    }
-}
-
-/// What is looked at: everything that an observation needs besides the client.
-pub(crate) struct View<'a> {
-    pub(crate) site: &'a str,
-    pub(crate) dialect: Dialect,
-    pub(crate) desired: &'a Topology,
-    pub(crate) known: &'a Allocations,
-    pub(crate) tenants: &'a BTreeSet<String>,
-    pub(crate) provider: &'a Reference,
-    pub(crate) moves: &'a Moves,
-}
-
-impl<'a> View<'a> {
-    pub(crate) fn scope(&self) -> Scope<'a> {
-        Scope {
-            site: self.site,
-            dialect: self.dialect,
-            desired: self.desired,
-            known: self.known,
-            tenants: self.tenants,
-            provider: self.provider,
-            moves: self.moves,
-            adopting: false,
-        }
     }
 }

@@ -83,19 +83,29 @@ impl Ui {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// Asks for a yes.
-    pub(crate) fn confirm(&self, question: &str) -> Result<bool, CommandError> {
+    /// Asks for a yes. An interruption of the caller ends the question, though nobody answered it.
+    pub(crate) async fn confirm(&self, question: &str) -> Result<bool, CommandError> {
         if !io::stdin().is_terminal() {
             return Err(CommandError::Usage(
                 "this changes the network, and nobody is at the terminal to agree: say --yes".to_owned(),
             ));
         }
-        let mut err = io::stderr().lock();
-        let _ = write!(err, "{question} Only `yes` goes on: ");
-        let _ = err.flush();
-        let mut answer = String::new();
-        let read = io::stdin().lock().read_line(&mut answer);
-        read.map_err(|source| CommandError::File { path: "standard input".to_owned(), source })?;
+        {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "{question} Only `yes` goes on: ");
+            let _ = err.flush();
+        }
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        // A thread of its own: the runtime would wait for one of its threads at the end.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = io::stdin().lock().read_line(&mut line);
+            // Nobody waits for the answer any more after an interruption.
+            let _ = sender.send(read.map(|_| line));
+        });
+        let answer = answer.await.unwrap_or_else(|_| Err(io::ErrorKind::UnexpectedEof.into()));
+        let answer =
+            answer.map_err(|source| CommandError::File { path: "standard input".to_owned(), source })?;
         Ok(answer.trim() == "yes")
     }
 }

@@ -87,10 +87,10 @@ fn the_plan_after_is_empty() {
             let _ = folder.run(MIDOFORM, &[command, "."]).expect_code(0);
         }
         let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
-        assert!(plan.stdout.contains("Nothing to do"), "{version}: {}", plan.stdout);
+        assert!(plan.stdout.contains("No changes"), "{version}: {}", plan.stdout);
         let lock = folder.read("midoform.lock");
         let applied = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
-        assert!(applied.stdout.contains("Nothing to do"), "{version}: {}", applied.stdout);
+        assert!(applied.stdout.contains("No changes"), "{version}: {}", applied.stdout);
         assert_eq!(lock, folder.read("midoform.lock"), "the ids stay bound");
         assert_eq!(made, writes(&served), "no write on {version}");
         assert_eq!(before, get(&served, "/_topology"));
@@ -124,7 +124,7 @@ fn what_was_adopted_is_owned() {
         let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
         assert_eq!(router("red-2"), Some(old));
         let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
-        assert!(plan.stdout.contains("Nothing to do"), "{version}: {}", plan.stdout);
+        assert!(plan.stdout.contains("No changes"), "{version}: {}", plan.stdout);
         // Renaming a tenant's id replaces its chains: what has the old ids is made anew, and stays.
         let blue =
             folder.read("blue.toml").replace("name = \"blue\"\n", "name = \"blue\"\ntenant_id = \"other\"\n");
@@ -132,7 +132,7 @@ fn what_was_adopted_is_owned() {
         let _ =
             folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify", "--allow-mass-delete"]).expect_code(0);
         let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
-        assert!(plan.stdout.contains("Nothing to do"), "{version}: {}", plan.stdout);
+        assert!(plan.stdout.contains("No changes"), "{version}: {}", plan.stdout);
         let refused = folder.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(6);
         assert!(refused.stderr.contains("still attached"), "{}", refused.stderr);
         let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes", "--target", "blue"]).expect_code(0);
@@ -178,7 +178,7 @@ fn what_the_plugin_wrote_down_helps() {
     assert_eq!(left.len(), 3, "{left:?}");
     assert!(report["leftovers"].as_array().unwrap().iter().any(|left| left["id"] == *second));
     let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
-    assert!(plan.stdout.contains("Nothing to do"), "{}", plan.stdout);
+    assert!(plan.stdout.contains("No changes"), "{}", plan.stdout);
     // etcd's own form of the keys.
     let leaves: Vec<Json> =
         world.keys.iter().map(|(key, value)| serde_json::json!({ "key": key, "value": value })).collect();
@@ -189,7 +189,7 @@ fn what_the_plugin_wrote_down_helps() {
     assert_eq!(serde_json::from_str::<Json>(&report.stdout).unwrap()["pods"].as_array().unwrap().len(), 2);
     folder.write("broken.json", "{\"what\": 1}");
     let broken = folder.run(MIDOFORM, &["adopt", "green.x", "--export", "broken.json"]).expect_code(64);
-    assert!(broken.stderr.contains("no export"), "{}", broken.stderr);
+    assert!(broken.stderr.contains("not an export"), "{}", broken.stderr);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_live_etcd_is_asked() {
         report["pods"].as_array().unwrap().iter().filter(|pod| pod["address"].is_string()).count();
     assert_eq!(addresses, 5);
     let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
-    assert!(plan.stdout.contains("Nothing to do"), "{}", plan.stdout);
+    assert!(plan.stdout.contains("No changes"), "{}", plan.stdout);
     // An API that is no etcd, and one that is not there.
     let wrong = folder.run(MIDOFORM, &["adopt", "x", "--etcd-v2", &format!("http://{}", served.address)]);
     assert!(wrong.stderr.contains("no v2 API"), "{}", wrong.stderr);

@@ -24,11 +24,11 @@ fn applied_once_and_then_nothing_to_do() {
             assert!(first.stderr.contains("the network is what the spec says"), "{name}: {}", first.stderr);
             let again =
                 folder.run(MIDOFORM, &["apply", ".", "--yes", "--api-version", dialect]).expect_code(0);
-            assert!(again.stdout.contains("Nothing to do"), "{name} in dialect {dialect}:\n{}", again.stdout);
+            assert!(again.stdout.contains("No changes"), "{name} in dialect {dialect}:\n{}", again.stdout);
             let pending = folder
                 .run(MIDOFORM, &["plan", ".", "--detailed-exitcode", "--api-version", dialect])
                 .expect_code(0);
-            assert!(pending.stdout.contains("Nothing to do"), "{}", pending.stdout);
+            assert!(pending.stdout.contains("No changes"), "{}", pending.stdout);
         }
     }
 }
@@ -44,7 +44,7 @@ fn destroyed_to_the_last_object() {
         assert!(!shown.stdout.contains("\"key\": \"acme/"), "{}", shown.stdout);
         assert!(!folder.read("midoform.lock").contains("[tenant."), "addresses are given back");
         let again = folder.run(MIDOFORM, &["destroy", ".", "--yes", "--api-version", dialect]).expect_code(0);
-        assert!(again.stdout.contains("Nothing to do"), "{}", again.stdout);
+        assert!(again.stdout.contains("No changes"), "{}", again.stdout);
     }
 }
 
@@ -112,7 +112,7 @@ fn a_lost_lock_file_loses_nothing() {
         let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api-version", dialect]).expect_code(0);
         std::fs::remove_file(folder.path().join("midoform.lock")).unwrap();
         let again = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api-version", dialect]).expect_code(0);
-        assert!(again.stdout.contains("Nothing to do"), "dialect {dialect}:\n{}", again.stdout);
+        assert!(again.stdout.contains("No changes"), "dialect {dialect}:\n{}", again.stdout);
     }
 }
 
@@ -124,7 +124,7 @@ fn a_saved_plan_is_applied_exactly_and_refused_when_stale() {
     let _ = folder.run(MIDOFORM, &["apply", "plan.json", "--yes"]).expect_code(0);
     assert!(folder.read("midoform.lock").contains("applied = true"));
     let pending = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
-    assert!(pending.stdout.contains("Nothing to do"), "{}", pending.stdout);
+    assert!(pending.stdout.contains("No changes"), "{}", pending.stdout);
     let stale = folder.run(MIDOFORM, &["apply", "plan.json", "--yes"]).expect_code(6);
     assert!(stale.stderr.contains("plan again"), "{}", stale.stderr);
 }
@@ -248,7 +248,7 @@ fn the_three_versions_take_every_call_of_the_examples() {
             assert_eq!(ran.code, 0, "{name} on {version}:\n{}\n{}", ran.stdout, ran.stderr);
             assert!(ran.stdout.contains("\"converged\": true"), "{}", ran.stdout);
             let again = folder.run(MIDOFORM, &[&["apply", ".", "--yes"], &api[..]].concat()).expect_code(0);
-            assert!(again.stdout.contains("Nothing to do"), "{name} on {version}: {}", again.stdout);
+            assert!(again.stdout.contains("No changes"), "{name} on {version}: {}", again.stdout);
         }
     }
 }

@@ -118,7 +118,7 @@ fn a_tenant_s_id_is_its_project_s() {
         let offline = world.folder.run(MIDOFORM, &["plan", ".", "--offline"]).expect_code(0);
         assert!(!offline.stderr.contains("not known yet"), "{}", offline.stderr);
         let again = world.run(&["apply", ".", "--yes"]).expect_code(0);
-        assert!(again.stdout.contains("Nothing to do"), "{}", again.stdout);
+        assert!(again.stdout.contains("No changes"), "{}", again.stdout);
         // A lost lock file: the projects are found by their names, and none is made.
         std::fs::remove_file(world.folder.path().join("midoform.lock")).unwrap();
         let _ = world.run(&["lock", "."]).expect_code(0);

@@ -145,7 +145,7 @@ fn two_applies_at_once_wait_or_are_told_who_is_there() {
     let started = Instant::now();
     let waited =
         folder.run(MIDOFORM, &["apply", ".", "--yes", "--lock-timeout", "20", "--api", &url]).expect_code(0);
-    assert!(waited.stdout.contains("Nothing to do"), "{}", waited.stdout);
+    assert!(waited.stdout.contains("No changes"), "{}", waited.stdout);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert!(first.wait().unwrap().success());
 }
@@ -208,7 +208,7 @@ fn tenants_are_changed_in_batches_with_a_look_between() {
         let ran = apply(&["--batch", "2"]);
         assert!(ran.stderr.contains("batch 3 of 3: as it should be"), "{version}: {}", ran.stderr);
         assert_eq!(routers(&served), 5, "{version}");
-        assert!(apply(&[]).stdout.contains("Nothing to do"), "{version}");
+        assert!(apply(&[]).stdout.contains("No changes"), "{version}");
     }
 }
 
@@ -252,7 +252,7 @@ fn tenants_without_a_file_go_when_asked_for_and_only_then() {
         };
         let _ = apply(&[]).expect_code(0);
         std::fs::remove_file(folder.path().join("b.toml")).unwrap();
-        assert!(apply(&[]).expect_code(0).stdout.contains("Nothing to do"), "{version}");
+        assert!(apply(&[]).expect_code(0).stdout.contains("No changes"), "{version}");
         assert_eq!(routers(&served), 3, "{version}");
         let _ = apply(&["--prune", "--allow-mass-delete"]).expect_code(0);
         assert_eq!(routers(&served), 2, "{version}");

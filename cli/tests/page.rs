@@ -105,7 +105,7 @@ fn a_change_is_shown_filtered_searched_and_explained() {
         assert!(risks.iter().any(|said| said.contains(risk)), "{risk}: {risks:?}");
     }
     let reached = texts(&mut browser, "#overview .reach").concat();
-    for part in ["Becomes reachable", "world", "acme/web", "tcp/443", "acme.toml:"] {
+    for part in ["Opened", "world", "acme/web", "tcp/443", "acme.toml:"] {
         assert!(reached.contains(part), "{part}: {reached}");
     }
     filters(&mut browser, &plan);

@@ -1,9 +1,9 @@
 //! A tenant's apply and the plugin's pods: what is attached stays, bound or on its way, whatever the apply does.
 
+use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
-use midoform_compiler::plan::diff;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Observed;
@@ -29,7 +29,7 @@ pub(crate) fn attach(served: &Served, dialect: Dialect, container: &str, steps: 
         host_interface: &format!("vif{container}"),
         tied_to: Some(("192.168.0.5".parse().unwrap(), "0a:58:c0:a8:00:05".parse().unwrap())),
     };
-    let plan = diff::plan("test", dialect, &pod::lower(&pod), &Observed::default());
+    let plan = midonet::plan("test", dialect, &pod::lower(&pod), &Observed::default());
     let mut connection = Connection::open(served.address).unwrap();
     let (mut port, mut made) = (String::new(), Vec::new());
     for step in plan.steps.iter().take(steps) {

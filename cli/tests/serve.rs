@@ -153,44 +153,55 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Contents of a damaged file: with a wrong bit, with a part of its length, with a page of zeros.
+fn damages(whole: &[u8]) -> Vec<Vec<u8>> {
+    let mut damages: Vec<Vec<u8>> = Vec::new();
+    for step in 0..40 {
+        // All over the file, and many places at its beginning, which says where the rest is.
+        let place = if step < 20 { step * 7 } else { step * whole.len() / 40 + step };
+        let mut damaged = whole.to_vec();
+        let Some(byte) = damaged.get_mut(place) else { continue };
+        *byte ^= 1 << (step % 8);
+        damages.push(damaged);
+    }
+    for share in [0, 1, 3, 7] {
+        damages.push(whole[..whole.len() * share / 8].to_vec());
+    }
+    let (middle, end) = (whole.len() / 2, (whole.len() / 2 + 4096).min(whole.len()));
+    damages.push([&whole[..middle], &vec![0; end - middle], &whole[end..]].concat());
+    damages
+}
+
 #[test]
 fn a_damaged_state_is_refused_or_whole() {
     let mut refused = 0;
     let mut tried = 0;
-    for killed in [false, true] {
+    // A killed server leaves the newest commits in the log.
+    for (killed, files) in [(false, &["simulator.db"][..]), (true, &["simulator.db", "simulator.db-wal"])] {
         let folder = TestFolder::default();
         let all = some_state(&folder, killed);
-        let whole = std::fs::read(folder.path().join("state/simulator.redb")).unwrap();
-        let mut damages: Vec<Vec<u8>> = Vec::new();
-        for step in 0..40 {
-            // All over the file, and every byte of its beginning, which says where the rest is.
-            let place = if step < 20 { step * 7 } else { step * whole.len() / 40 + step };
-            let mut damaged = whole.clone();
-            damaged[place] ^= 1 << (step % 8);
-            damages.push(damaged);
-        }
-        for share in [0, 1, 3, 7] {
-            damages.push(whole[..whole.len() * share / 8].to_vec());
-        }
-        let middle = whole.len() / 2;
-        damages.push([&whole[..middle], &vec![0; 4096], &whole[middle + 4096..]].concat());
-        for damaged in damages {
-            tried += 1;
-            let copied = folder.path().join("copy");
-            let _ = std::fs::remove_dir_all(&copied);
-            copy(&folder.path().join("state"), &copied);
-            std::fs::write(copied.join("simulator.redb"), damaged).unwrap();
-            match Served::start(&folder, &["--state-dir", "copy"]) {
-                Ok(served) => assert_eq!(
-                    get(served.address, "/midonet-api/routers", ROUTER)
-                        .replace(&served.address.to_string(), ""),
-                    all,
-                    "something is lost, and nobody said so"
-                ),
-                Err(ran) => {
-                    refused += 1;
-                    assert_eq!(ran.code, 74, "{}", ran.stderr);
-                    assert!(ran.stderr.contains("copy/simulator.redb is damaged"), "{}", ran.stderr);
+        assert_eq!(folder.path().join("state/simulator.db-wal").exists(), killed);
+        for file in files {
+            let whole = std::fs::read(folder.path().join("state").join(file)).unwrap();
+            for damaged in damages(&whole) {
+                tried += 1;
+                let copied = folder.path().join("copy");
+                let _ = std::fs::remove_dir_all(&copied);
+                copy(&folder.path().join("state"), &copied);
+                std::fs::write(copied.join(file), &damaged).unwrap();
+                match Served::start(&folder, &["--state-dir", "copy"]) {
+                    Ok(served) => assert_eq!(
+                        get(served.address, "/midonet-api/routers", ROUTER)
+                            .replace(&served.address.to_string(), ""),
+                        all,
+                        "something is lost, and nobody said so"
+                    ),
+                    Err(ran) => {
+                        refused += 1;
+                        assert_eq!(ran.code, 74, "{}", ran.stderr);
+                        assert!(ran.stderr.contains("copy/simulator.db is damaged"), "{}", ran.stderr);
+                        assert_eq!(std::fs::read(copied.join(file)).unwrap(), damaged, "it was changed");
+                    }
                 }
             }
         }
@@ -201,20 +212,52 @@ fn a_damaged_state_is_refused_or_whole() {
 #[test]
 fn a_state_that_lost_its_last_commits_is_refused() {
     let folder = TestFolder::default();
+    let (database, log) = ("state/simulator.db", "state/simulator.db-wal");
     some_state(&folder, false);
-    let old = std::fs::read(folder.path().join("state/simulator.redb")).unwrap();
+    let old = std::fs::read(folder.path().join(database)).unwrap();
     let served =
         Served::start(&folder, &["--state-dir", "state"]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
     let mut connection = Connection::open(served.address).unwrap();
     let body = "{\"name\": \"last\", \"tenantId\": \"t\"}";
     assert_eq!(connection.send("POST", "/midonet-api/routers", ROUTER, body).unwrap().status, 201);
     served.kill();
-    std::fs::write(folder.path().join("state/simulator.redb"), old).unwrap();
+    copy(&folder.path().join("state"), &folder.path().join("logged"));
+    let refused = |told: &str| {
+        let refused = Served::start(&folder, &["--state-dir", "state"]).err().unwrap();
+        assert_eq!(refused.code, 74, "{}", refused.stderr);
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    };
+    // The last commit is in the log alone.
+    std::fs::remove_file(folder.path().join(log)).unwrap();
+    refused("the last 1 of 301 commits are missing");
+    // And now it is in the database.
+    let _ = std::fs::remove_dir_all(folder.path().join("state"));
+    copy(&folder.path().join("logged"), &folder.path().join("state"));
+    Served::start(&folder, &["--state-dir", "state"])
+        .unwrap_or_else(|ran| panic!("{}", ran.stderr))
+        .terminate();
+    assert!(!folder.path().join(log).exists());
+    std::fs::write(folder.path().join(database), old).unwrap();
+    refused("the last 1 of 301 commits are missing");
+    std::fs::remove_file(folder.path().join(database)).unwrap();
+    refused("it is gone, with 301 commits");
+}
+
+#[test]
+fn the_state_of_an_earlier_midoform_is_refused() {
+    let folder = TestFolder::default();
+    folder.write("state/simulator.redb", "redb");
     let refused = Served::start(&folder, &["--state-dir", "state"]).err().unwrap();
-    assert!(refused.stderr.contains("the last 1 of 301 commits are missing"), "{}", refused.stderr);
-    std::fs::remove_file(folder.path().join("state/simulator.redb")).unwrap();
-    let refused = Served::start(&folder, &["--state-dir", "state"]).err().unwrap();
-    assert!(refused.stderr.contains("it is gone, with 301 commits"), "{}", refused.stderr);
+    assert_eq!(refused.code, 74, "{}", refused.stderr);
+    let told = "state/simulator.redb is that of an earlier midoform: delete the folder state to start empty, or keep the \
+                older midoform";
+    assert!(
+        refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ").contains(told),
+        "{}",
+        refused.stderr
+    );
+    let files = std::fs::read_dir(folder.path().join("state")).unwrap().count();
+    assert_eq!(files, 1, "it was left as it was");
 }
 
 #[test]

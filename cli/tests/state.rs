@@ -128,7 +128,7 @@ fn a_tenant_comes_and_goes() {
         let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
         let _ = world.run(&["drift", "."]).expect_code(0);
         let again = world.apply().expect_code(0);
-        assert!(again.stdout.contains("Nothing to do"), "{}", again.stdout);
+        assert!(again.stdout.contains("No changes"), "{}", again.stdout);
         let _ = world.run(&["destroy", ".", "--yes"]).expect_code(0);
         let left: Vec<String> = world.keys().into_iter().filter(|key| key.contains("acme")).collect();
         assert!(left.is_empty(), "{left:?}");

@@ -17,7 +17,7 @@ const CLOSED: &str = "[[rule]]\nname = \"nothing-to-db\"\nfrom = { bridge = \"we
 #[test]
 fn verify_says_whether_it_holds_and_ends_with_9_where_not() {
     let ran = example("policy").run(MIDOFORM, &["verify", "."]).expect_code(0);
-    assert!(ran.stdout.contains("✓ spoofed sources go nowhere"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("✓ packets with spoofed source addresses are dropped"), "{}", ran.stdout);
     // The seed is the Go plugin's layout.
     let ran = example("seed").run(MIDOFORM, &["verify", "."]).expect_code(9);
     assert!(
@@ -47,13 +47,13 @@ fn a_trace_has_every_hop_and_the_answer() {
     assert_eq!(report["answer"]["ending"]["at"][0], "acme/web/10.20.1.77");
     assert!(trace(&["--format", "mermaid"], &folder).starts_with("sequenceDiagram\n"));
     let text = trace(&[], &folder);
-    assert!(text.contains("becomes tcp 172.16.") && text.contains("The answer:"), "{text}");
+    assert!(text.contains("becomes tcp 172.16.") && text.contains("The reply:"), "{text}");
     // On a saved plan, and on what was applied.
     let _ = folder.run(MIDOFORM, &["plan", ".", "--out", "plan.json"]).expect_code(0);
     assert_eq!(trace(&["plan.json"], &folder), text);
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
     let live = trace(&["--live"], &folder);
-    assert!(live.contains("delivered to world") && live.contains("The answer:"), "{live}");
+    assert!(live.contains("delivered to world") && live.contains("The reply:"), "{live}");
 }
 
 #[test]

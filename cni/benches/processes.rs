@@ -22,10 +22,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lab::{Container, DIALECTS, Lab};
+use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
-use midoform_compiler::plan::diff;
 use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Observed;
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ fn plan_of_a_pod() -> Duration {
     };
     let times = (0..1000).map(|_| {
         let started = Instant::now();
-        let plan = diff::plan("lab", Dialect::V5, &pod::lower(&pod), &Observed::default());
+        let plan = midonet::plan("lab", Dialect::V5, &pod::lower(&pod), &Observed::default());
         assert_eq!(plan.steps.len(), 2, "a port and its binding");
         started.elapsed()
     });

@@ -1,7 +1,7 @@
-//! Logs: to a file, or to standard error, which runtimes hand to journald. Never to standard output.
+//! The log: a file, or standard error, which runtimes pass to journald. It never goes to standard output.
 //!
-//! One line of JSON for each event, with container, interface, tenant and step as fields. Secrets never come here: what
-//! holds them has no way to be shown.
+//! Each event is one line of JSON, with container, interface, tenant and step as fields. The types that hold secrets do not
+//! show them, so the log never has any.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use tracing_subscriber::{Layer as _, fmt};
 
 use crate::config::LogSettings;
 
-/// A log file that is larger is put aside, in the place of the one that was put aside before.
+/// The size limit of the log file, in bytes. A larger file is renamed to `.old` and replaces an earlier one.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
-/// Starts logging. A file that can't be written is no reason to leave a container without a network: the log goes to
-/// standard error then, and says why.
+/// Starts logging. If the file can't be written, the log goes to standard error and has a warning: a container must not
+/// lose its network because of a log.
 pub(crate) fn start(settings: &LogSettings) {
     let named = settings.level.as_deref().map(str::to_ascii_lowercase);
     let level = match named.as_deref() {
@@ -27,13 +27,12 @@ pub(crate) fn start(settings: &LogSettings) {
         Some("fatal" | "panic") => Ok(LevelFilter::ERROR),
         Some(other) => other.parse(),
     };
-    // Other crates' debug logs may show bodies and headers.
+    // The debug logs of other crates may show bodies and headers.
+    let level_or_info = level.as_ref().copied().unwrap_or(LevelFilter::INFO);
     let only_own = Targets::new()
-        .with_target("midonet_cni", level.as_ref().copied().unwrap_or(LevelFilter::INFO))
-        .with_target(
-            "midoform_applier",
-            level.as_ref().copied().unwrap_or(LevelFilter::INFO).min(LevelFilter::INFO),
-        );
+        .with_target("midonet_cni", level_or_info)
+        .with_target("midoform_reconcile", level_or_info.min(LevelFilter::INFO))
+        .with_target("midoform_store", level_or_info.min(LevelFilter::INFO));
     let file =
         settings.file.as_ref().map(|path| open(path).map_err(|error| format!("{}: {error}", path.display())));
     let format =
@@ -55,7 +54,7 @@ pub(crate) fn start(settings: &LogSettings) {
     if level.is_err() {
         tracing::warn!(
             level = settings.level,
-            "there is no such log level; error, warn, info, debug and trace exist"
+            "the log level is unknown; the levels are error, warn, info, debug and trace"
         );
     }
 }
@@ -66,7 +65,7 @@ fn open(path: &std::path::Path) -> std::io::Result<File> {
         std::fs::create_dir_all(folder)?;
     }
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > LARGEST) {
-        // Of two runs that do so at once, the second finds a small file, or none.
+        // If two runs do this at the same time, the second finds a small file, or none.
         let _ = std::fs::rename(path, path.with_extension("old"));
     }
     File::options().create(true).append(true).mode(0o640).open(path)

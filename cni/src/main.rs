@@ -1,51 +1,51 @@
-//! `midonet-cni`: connects a container to its tenant's network on MidoNet, as the Container Network Interface asks.
+//! `midonet-cni`: a CNI plugin that connects a container to its tenant's network on MidoNet.
 //!
-//! A runtime starts it with a verb and its parameters in the environment and the network configuration on standard
-//! input; exactly one JSON document goes to standard output. There is one file for each verb.
+//! A runtime starts it with a verb and parameters in the environment, and the network configuration on standard input. The
+//! plugin writes exactly one JSON document to standard output.
 //!
-//! The protocol is written by hand. The one library that is kept, `rscni-plugin` (0.5), speaks 0.3.0 to 1.1.0: it lacks
-//! 0.1.0 and 0.2.0, which the Go plugin's deployments use.
+//! The folders, from the top down; each uses only those below it:
+//!
+//! - `verbs`: ADD, DEL, CHECK, GC and STATUS;
+//! - `tenant`: makes sure that the tenant exists and is linked with its peers;
+//! - `endpoint`: one interface of a container: its veth pair and its port in MidoNet;
+//! - `backend`: the store and the MidoNet API;
+//! - `state`: the files of the state folder;
+//! - `netlink`: the kernel's network namespaces;
+//! - `config`: the network configuration;
+//! - `protocol`: the request, the result and the errors of CNI.
+//!
+//! The protocol is our own code. The maintained library `rscni-plugin` (0.5) supports CNI 0.3.0 to 1.1.0, but deployments of
+//! the Go plugin use 0.1.0 and 0.2.0.
 
-mod add;
 mod backend;
-mod check;
 mod config;
-mod del;
-mod error;
-mod gc;
-mod journal;
+mod endpoint;
 mod logging;
-mod neighbourhood;
 mod netlink;
-mod patient;
-mod pod;
-mod realise;
-mod request;
-mod result;
-mod status;
+mod protocol;
+mod state;
 mod tenant;
-mod token;
-mod version;
+mod verbs;
 
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
-use config::Config;
-use error::{CniError, Code, Result};
-use request::{Request, Verb};
+use protocol::error::{CniError, Code, Result};
+use protocol::request::{Request, Verb};
+use protocol::version;
 
-/// The largest network configuration that is read: GC's may name thousands of containers.
+/// The size limit of the network configuration, in bytes. GC's may name thousands of containers.
 const LARGEST: u64 = 32 * 1024 * 1024;
 
 const ABOUT: &str = "\
-midonet-cni connects a container to its tenant's network on MidoNet. It is a CNI plugin: a container runtime starts it,
-with CNI_COMMAND and its companions in the environment and the network configuration on standard input.
-CNI versions 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0 and 1.1.0; verbs ADD, DEL, CHECK, GC, STATUS and VERSION.
+midonet-cni is a CNI plugin. It connects a container to its tenant's network on MidoNet. A container runtime starts it with
+CNI_COMMAND and the other CNI variables in the environment, and with the network configuration on standard input.
+It supports CNI 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0 and 1.1.0, with ADD, DEL, CHECK, GC, STATUS and VERSION.
 
   midonet-cni --version    prints the version
   midonet-cni --help       prints this
 
-Configuration, error codes and how to move from the Go plugin: docs/cni.md.
+docs/cni.md describes the configuration, the error codes and the move from the Go plugin.
 ";
 
 fn main() -> ExitCode {
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
             "--version" | "-V" => print(&format!("midonet-cni {}\n", env!("CARGO_PKG_VERSION"))),
             "--help" | "-h" => print(ABOUT),
             other => {
-                complain(&format!("midonet-cni knows no argument `{other}`; --help and --version exist\n"));
+                complain(&format!("midonet-cni: unknown argument `{other}`; try --help or --version\n"));
                 ExitCode::from(64)
             }
         };
@@ -67,29 +67,29 @@ fn main() -> ExitCode {
     let input = standard_input();
     let version =
         input.as_deref().map_or_else(|_| version::Version::NEWEST.as_str().to_owned(), config::version_of);
-    // Where something panics, the place goes to the log and a document to the runtime.
-    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a defect of midonet-cni")));
+    // After a panic, the log has the place, and the runtime gets an error document.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "midonet-cni has a defect")));
     let run = std::panic::AssertUnwindSafe(|| run(&command, input));
-    let result =
-        std::panic::catch_unwind(run).unwrap_or_else(|_| Err(CniError::internal("midonet-cni broke off")));
+    let result = std::panic::catch_unwind(run)
+        .unwrap_or_else(|_| Err(CniError::internal("midonet-cni stopped because of a defect")));
     match result {
         Ok(document) => print(&document),
         Err(error) => {
-            // Where standard output is closed there is nobody to tell.
+            // If standard output is closed, nobody reads the error.
             let _ = print(&(error.document(&version) + "\n"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Runs a verb; answers what goes to standard output.
+/// Runs a verb, and returns the document for standard output.
 fn run(command: &str, input: Result<String>) -> Result<String> {
     let verb = Verb::parse(command)?;
     if verb == Verb::Version {
         return Ok(version::document(&input.unwrap_or_default()) + "\n");
     }
     let variables = |name: &str| std::env::var(name).ok();
-    let config = Config::parse(&input?, &variables)?;
+    let config = config::parse(&input?, &variables)?;
     logging::start(&config.log);
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     config.version.check_verb(verb)?;
@@ -100,24 +100,15 @@ fn run(command: &str, input: Result<String>) -> Result<String> {
     };
     let _span = request.as_ref().map(|request| {
         let (container, interface) = (&request.endpoint.container, &request.endpoint.interface);
-        let tenant = tenant::of_pod(&config, request).unwrap_or_default();
+        let tenant = config.tenant_of(request).unwrap_or_default();
         tracing::error_span!("cni", verb = command, container, interface, tenant).entered()
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CniError::new(Code::Io, format!("no event loop: {error}")))?;
-    let done = |()| String::new();
-    let result = match (verb, &request) {
-        (Verb::Add, Some(request)) => {
-            let added = runtime.block_on(add::add(&config, request));
-            added.and_then(|result| Ok(result.document(config.version)? + "\n"))
-        }
-        (Verb::Del, Some(request)) => runtime.block_on(del::del(&config, request)).map(done),
-        (Verb::Check, Some(request)) => runtime.block_on(check::check(&config, request)).map(done),
-        (Verb::Gc, _) => runtime.block_on(gc::gc(&config)).map(done),
-        (Verb::Status, _) => runtime.block_on(status::status(&config)).map(done),
-        _ => Err(CniError::internal("a verb without its parameters")),
-    };
-    // What is still under way is not waited for.
+    let runtime = runtime.map_err(|error| {
+        CniError::new(Code::Io, "the asynchronous runtime can't be started").caused_by(error)
+    })?;
+    let result = runtime.block_on(verbs::run(verb, request.as_ref(), &config));
+    // Work that is still running is not waited for.
     runtime.shutdown_background();
     result
 }
@@ -126,9 +117,7 @@ fn standard_input() -> Result<String> {
     let mut text = String::new();
     let read = std::io::stdin().lock().take(LARGEST + 1).read_to_string(&mut text);
     match read {
-        Err(error) => {
-            Err(CniError::new(Code::Decoding, "standard input can't be read").details(error.to_string()))
-        }
+        Err(error) => Err(CniError::new(Code::Decoding, "standard input can't be read").caused_by(error)),
         Ok(_) if text.len() as u64 > LARGEST => {
             Err(CniError::new(Code::Decoding, "the network configuration is larger than 32 MB"))
         }
@@ -136,7 +125,7 @@ fn standard_input() -> Result<String> {
     }
 }
 
-/// Writes to standard output, whole: nothing else of midonet-cni does.
+/// Writes to standard output. Nothing else in midonet-cni does, so there is never more than one document.
 fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -146,6 +135,6 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn complain(text: &str) {
-    // Who closed standard error does not want to know.
+    // If standard error is closed, nobody reads the message.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -315,7 +315,7 @@ fn check_names_what_is_missing() {
             ("down", &["link", "set", "eth0", "down"]),
             ("MTU", &["link", "set", "eth0", "mtu", "1300"]),
             ("MAC", &["link", "set", "eth0", "address", "02:00:00:00:00:01"]),
-            ("is not", &["link", "del", "eth0"]),
+            ("has no interface", &["link", "del", "eth0"]),
         ];
         for (word, damage) in damages {
             let container = Container::new();

@@ -310,29 +310,28 @@ impl Lab {
 
     /// What `midoform plan` of these tenants, by their specs, would change: keys of objects. Other peers are left out.
     pub(crate) fn changes(&self, specs: &BTreeMap<String, String>) -> Vec<String> {
+        use midoform_compiler::midonet;
         use midoform_compiler::midonet::lower::provider_router;
-        use midoform_compiler::network::lock_file;
-        use midoform_compiler::plan::{Action, diff};
+        use midoform_compiler::plan::Action;
         use midoform_compiler::source::Source;
-        use midoform_compiler::{Input, compile_present};
+        use midoform_compiler::{Allocated, Input, compile_present};
         use midoform_reconcile::client::{Client, Credentials, Settings};
         use midoform_reconcile::observe::{Scope, observe};
         let store = self.open_store();
         let given = self.runtime.block_on(midoform_store::allocation::load(&store)).unwrap().allocations;
         let site = Source::new("site.toml", self.folder.read("site.toml"));
-        let known = Source::new("the store", lock_file::to_toml(&given));
         let tenants: Vec<Source> =
             specs.iter().map(|(name, text)| Source::new(format!("{name}.toml"), text.clone())).collect();
-        let input = Input { site: &site, lock: Some(&known), tenants: &tenants };
+        let input = Input {
+            site: &site,
+            allocated: Allocated::Store { name: "the store", allocations: &given },
+            tenants: &tenants,
+        };
         let compiled = compile_present(input, &midoform_compiler::network::peering::PeersOf::new())
             .unwrap_or_else(|found| panic!("{found:#?}"));
         let mut needed = given.clone();
         needed.peers.retain(|pair, _| compiled.allocations.peers.contains_key(pair));
-        assert_eq!(
-            lock_file::to_toml(&compiled.allocations),
-            lock_file::to_toml(&needed),
-            "everything was given out"
-        );
+        assert_eq!(compiled.allocations, needed, "everything is allocated already");
         let settings = Settings {
             base_url: self.base_url.clone(),
             credentials: Credentials::None,
@@ -351,7 +350,7 @@ impl Lab {
             adopting: false,
         };
         let observed = self.runtime.block_on(observe(&client, scope, &|_| {})).unwrap();
-        let plan = diff::plan("lab", compiled.dialect(), &compiled.topology, &observed);
+        let plan = midonet::plan("lab", compiled.dialect(), &compiled.topology, &observed);
         let changes = plan.steps.iter().filter(|step| step.action != Action::Keep);
         changes.map(|step| format!("{:?} {}: {}", step.action, step.key, step.reason)).collect()
     }

@@ -6,7 +6,7 @@ use midoform_compiler::midonet::plan;
 use midoform_compiler::plan::canonical;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::{Input, compile};
+use midoform_compiler::{Allocated, Input, compile};
 
 fn fleet(count: usize) -> (Source, Vec<Source>) {
     let site = "name = \"fleet\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nlinks = \"172.16.0.0/12\"\nbridges = \"10.0.0.0/8\"\n";
@@ -27,7 +27,9 @@ fn bench(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_with_input(BenchmarkId::new("tenants of two bridges", count), &count, |bencher, _| {
             bencher.iter(|| {
-                let Ok(compiled) = compile(Input { site: &site, lock: None, tenants: &tenants }) else {
+                let Ok(compiled) =
+                    compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants })
+                else {
                     return;
                 };
                 let plan = plan(

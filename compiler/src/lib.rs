@@ -1,18 +1,26 @@
 //! Compiles a declarative tenant spec into a deterministic plan of MidoNet API calls.
 //!
-//! Pure functions of their arguments: no clock, no randomness, no environment, no files, no network. The
-//! stages, each of which makes one kind of decision:
+//! Pure functions of their arguments: no clock, no randomness, no environment, no files, no network. [`compile`] runs
+//! these passes, each of which makes one kind of decision and returns a new value:
 //!
-//! 1. [`parse`]: text to spec. Decides what is TOML and what is the grammar.
-//! 2. [`allocation`]: gives out what the spec leaves open. Decides addresses.
-//! 3. [`resolve`]: names to references. Decides what names stand for.
-//! 4. [`check`]: rules about addresses, tenants among themselves, and policy. Decides what is allowed.
-//! 5. [`lower`]: network to topology. Decides which objects there are.
-//! 6. [`diff`]: two topologies to a plan. Decides what has to happen, and in which order ([`order`]).
-//! 7. [`dialect`]: objects to calls. Decides methods, paths, media types, bodies.
-//! 8. [`render`]: a plan to text, JSON, Markdown, shell, DOT, Mermaid, HTML. Decides nothing.
+//! 1. [`parse`]: text to specs. Decides what is TOML and what is the grammar.
+//! 2. [`lock_file`]: text to allocations, and their check against the site.
+//! 3. [`grown`]: adds the bridges that the CNI plugin made because one of the spec was full.
+//! 4. [`peering`]: finds the peers of each tenant.
+//! 5. [`moved`]: checks renamings, and lets the allocations follow them.
+//! 6. [`allocation`]: allocates what the specs leave open. Decides addresses.
+//! 7. [`peering`] again, where not all tenants are there: takes out the peers that don't answer.
+//! 8. [`resolve`]: names to references. Decides what a name refers to.
+//! 9. [`check`]: rules about addresses, tenants among themselves, and policy. Decides what is allowed.
+//! 10. [`lower`]: network to topology. Decides which objects there are.
 //!
-//! [`lint`] checks every plan against what the API would take.
+//! The plan is a second function, [`midonet::plan`], since it needs what was observed:
+//!
+//! 11. [`plan::diff`]: two topologies to steps. Decides what has to happen, and in which order ([`plan::order`]).
+//! 12. [`midonet::dialect`]: objects to calls. Decides methods, paths, media types, bodies.
+//! 13. [`midonet::lint`]: checks a plan against what the API would take. Tests run it on every plan.
+//!
+//! The assertions of a spec are proven on the topology by the crate `packets`.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
@@ -32,14 +40,16 @@ pub mod plan;
 pub mod source;
 pub mod spec;
 pub mod topology;
+pub mod values;
 
 use diagnostic::{Diagnostic, Diagnostics};
 use midonet::dialect::Dialect;
 use midonet::lower;
 use network::allocation::Allocations;
+use network::lock_file::LockFile;
 use network::peering::PeersOf;
-use network::{allocation, check, grown, lock_file, moved, peering, resolve};
-use source::{Source, SourceId};
+use network::{allocation, check, clash, grown, lock_file, moved, peering, resolve};
+use source::{Locations, Source, SourceId};
 use spec::parse;
 use topology::Topology;
 
@@ -48,17 +58,37 @@ use topology::Topology;
 pub struct Input<'a> {
     /// The site file.
     pub site: &'a Source,
-    /// The lock file, where there is one.
-    pub lock: Option<&'a Source>,
+    /// What is allocated already.
+    pub allocated: Allocated<'a>,
     /// The tenant files, in any order.
     pub tenants: &'a [Source],
 }
 
+/// The allocations that a compilation starts from.
+#[derive(Clone, Copy, Debug)]
+pub enum Allocated<'a> {
+    /// Nothing is allocated yet.
+    Nothing,
+    /// A lock file. Diagnostics show its lines.
+    LockFile(&'a Source),
+    /// The allocations of a store.
+    Store {
+        /// The store's name, for diagnostics.
+        name: &'a str,
+        /// The allocations.
+        allocations: &'a Allocations,
+    },
+}
+
 impl<'a> Input<'a> {
-    /// All sources, in the order that [`SourceId`] counts: the site file, the lock file or an empty one in
-    /// its place, the tenant files.
+    /// Returns all sources, in the order that [`SourceId`] counts: the site file, the lock file, the tenant files.
+    /// Where there is no lock file, the site file stands in its place.
     pub fn sources(&self) -> Vec<&'a Source> {
-        std::iter::once(self.site).chain([self.lock.unwrap_or(self.site)]).chain(self.tenants).collect()
+        let lock = match self.allocated {
+            Allocated::LockFile(lock) => lock,
+            Allocated::Nothing | Allocated::Store { .. } => self.site,
+        };
+        [self.site, lock].into_iter().chain(self.tenants).collect()
     }
 }
 
@@ -93,9 +123,9 @@ pub struct Compiled {
     pub topology: Topology,
     /// What was renamed.
     pub moves: moved::Moves,
-    /// What was known to be given out.
+    /// The allocations that the compilation started from.
     pub known: Allocations,
-    /// What is given out now: `known` and what the specs needed besides.
+    /// The allocations now: `known`, and what the specs needed besides.
     pub allocations: Allocations,
     /// What is legal but suspicious.
     pub warnings: Vec<Diagnostic>,
@@ -135,36 +165,52 @@ fn compile_among(
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
     let site = parse::site(input.site, SourceId(0), &mut diagnostics);
-    let known = match input.lock {
-        Some(lock) => lock_file::parse(lock, SourceId(1), &mut diagnostics),
-        None => Some(Allocations::default()),
-    };
-    let numbered = input.tenants.iter().zip(2..);
-    let mut specs: Vec<spec::Tenant> =
-        numbered.filter_map(|(source, id)| parse::tenant(source, SourceId(id), &mut diagnostics)).collect();
+    let specs = parse_tenants(input.tenants, &mut diagnostics);
     let behind = SourceId(u32::try_from(input.tenants.len()).unwrap_or(u32::MAX - 2) + 2);
     let named = policies.parse(behind, &mut diagnostics);
-    specs.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
-    let (Some(site), Some(known)) = (site, known) else { return Err(diagnostics.into_sorted()) };
-    grown::extend(&mut specs, &known);
+    let lock_file = match input.allocated {
+        Allocated::LockFile(source) => lock_file::parse(source, SourceId(1), &mut diagnostics),
+        Allocated::Nothing | Allocated::Store { .. } => Some(LockFile::default()),
+    };
+    let (Some(site), Some(lock_file)) = (site, lock_file) else { return Err(diagnostics.into_sorted()) };
+    match input.allocated {
+        Allocated::Store { name, allocations } => {
+            clash::check_store(name, allocations, &site, &mut diagnostics);
+        }
+        Allocated::Nothing | Allocated::LockFile(_) => {
+            clash::check_lock_file(&lock_file, &site, &mut diagnostics);
+        }
+    }
+    let known = match input.allocated {
+        Allocated::Store { allocations, .. } => allocations.clone(),
+        Allocated::Nothing | Allocated::LockFile(_) => lock_file.allocations,
+    };
+    let specs = grown::extend(specs, &known);
     let mut peers = peering::peers_of(&specs);
     peers.extend(absent.cloned().unwrap_or_default());
-    let allocations = allocation::allocate(&site, &specs, &peers, &known, &mut diagnostics);
-    if absent.is_some() {
-        peering::keep_answered_peers(&mut specs);
-    }
-    lock_file::check(&known, &site, &mut diagnostics);
+    moved::check(&specs, &mut diagnostics);
+    let moves = moved::Moves::of(&specs);
+    let carried = moved::carry_over(&specs, &known);
+    let allocations = allocation::allocate(&site, &specs, &peers, &carried, &mut diagnostics);
+    let specs = if absent.is_some() { peering::keep_answered_peers(specs) } else { specs };
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
     let enforced = matches!(policies, Policies::Enforced(_));
-    let own = site.policy.iter().filter(|_| enforced);
-    let policies: Vec<&spec::Policy> = own.chain(&named).collect();
+    let policies: Vec<&spec::Policy> = site.policy.iter().filter(|_| enforced).chain(&named).collect();
     check::check(&site, &policies, &specs, &tenants, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics.into_sorted());
     }
-    let places = lower::Places::new(input.sources().into_iter());
-    let topology = lower::lower(&site, &tenants, &places);
+    let locations = Locations::new(input.sources().into_iter());
+    let topology = lower::lower(&site, &tenants, &locations);
     let warnings = diagnostics.into_sorted();
-    let moves = moved::Moves::of(&specs);
     Ok(Compiled { site, specs, tenants, topology, moves, known, allocations, warnings })
+}
+
+/// Parses the tenants, sorted by name.
+fn parse_tenants(sources: &[Source], diagnostics: &mut Diagnostics) -> Vec<spec::Tenant> {
+    let numbered = sources.iter().zip(2..);
+    let parsed = numbered.filter_map(|(source, id)| parse::tenant(source, SourceId(id), diagnostics));
+    let mut specs: Vec<spec::Tenant> = parsed.collect();
+    specs.sort_by(|a, b| (&a.name.value, a.name.span).cmp(&(&b.name.value, b.name.span)));
+    specs
 }

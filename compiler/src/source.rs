@@ -119,3 +119,21 @@ impl LineIndex {
         u32::try_from(String::from_utf8_lossy(before).chars().count()).unwrap_or(u32::MAX).saturating_add(1)
     }
 }
+
+/// The lines of several sources: turns spans into file and line.
+pub struct Locations<'a> {
+    files: Vec<(&'a Source, LineIndex)>,
+}
+
+impl<'a> Locations<'a> {
+    /// Indexes the lines of all sources.
+    pub fn new(sources: impl Iterator<Item = &'a Source>) -> Self {
+        Locations { files: sources.map(|source| (source, LineIndex::new(source.text()))).collect() }
+    }
+
+    /// Returns the file and the line of a span.
+    pub fn provenance(&self, span: Span) -> Option<Provenance> {
+        let (source, index) = self.files.get(span.source.0 as usize)?;
+        Some(Provenance { file: source.name.clone(), line: index.line(span.start) })
+    }
+}

@@ -6,7 +6,7 @@ use midoform_compiler::midonet::plan;
 use midoform_compiler::network::lock_file;
 use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::source::Source;
-use midoform_compiler::{Input, compile};
+use midoform_compiler::{Allocated, Input, compile};
 use proptest::prelude::*;
 
 use crate::plan_samples::{DIALECTS, as_observed, json};
@@ -54,7 +54,7 @@ fn threads_at_the_same_time_give_the_same_bytes() {
 fn steps_by_tenant(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     let mut steps: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for step in &plan.steps {
-        steps.entry(step.key.tenant().to_owned()).or_default().push(serde_json::to_string(step).unwrap());
+        steps.entry(step.key.owner().to_owned()).or_default().push(serde_json::to_string(step).unwrap());
     }
     steps
 }
@@ -69,11 +69,11 @@ fn one_more_tenant_changes_no_other_tenants_steps() {
         Project::of_text(SITE, &borrowed)
     };
     let before = project(&files).compile();
-    let lock = Source::new("midoform.lock", lock_file::to_toml(&before.allocations));
+    let allocated = Allocated::Store { name: "a store", allocations: &before.allocations };
     let mut more = files.clone();
     more.push(tenant("a-new-one"));
     let more = project(&more);
-    let after = compile(Input { site: &more.site, lock: Some(&lock), tenants: &more.tenants }).unwrap();
+    let after = compile(Input { site: &more.site, allocated, tenants: &more.tenants }).unwrap();
     for dialect in DIALECTS {
         let empty = midoform_compiler::topology::observed::Observed::default();
         let old = steps_by_tenant(&plan("s", dialect, &before.topology, &empty));
@@ -81,7 +81,8 @@ fn one_more_tenant_changes_no_other_tenants_steps() {
         assert!(new.remove("a-new-one").is_some());
         assert_eq!(old, new);
     }
-    let (old, new) = (lock_file::to_toml(&before.allocations), lock_file::to_toml(&after.allocations));
+    let text = |compiled: &midoform_compiler::Compiled| lock_file::to_toml(&compiled.allocations).unwrap();
+    let (old, new) = (text(&before), text(&after));
     let gone: Vec<&str> = old.lines().filter(|line| !new.lines().any(|other| other == *line)).collect();
     assert_eq!(gone, Vec::<&str>::new(), "the lock file only gains lines");
 }

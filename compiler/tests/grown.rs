@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::lock_file;
-use midoform_compiler::source::Source;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::object::Object;
-use midoform_compiler::{Compiled, Input, compile};
+use midoform_compiler::{Allocated, Compiled, Input, compile};
 
 use crate::samples::Project;
 
@@ -23,8 +21,8 @@ const BETA: &str = "name = \"beta\"\n[[bridge]]\nname = \"app\"\n[[peer]]\ntenan
 
 fn compiled(tenants: &[(&str, &str)], known: &Allocations) -> Compiled {
     let project = Project::of_text(SITE, tenants);
-    let lock = Source::new("midoform.lock", lock_file::to_toml(known));
-    let input = Input { site: &project.site, lock: Some(&lock), tenants: &project.tenants };
+    let allocated = Allocated::Store { name: "a store", allocations: known };
+    let input = Input { site: &project.site, allocated, tenants: &project.tenants };
     compile(input).unwrap_or_else(|found| panic!("{found:?}"))
 }
 
@@ -71,7 +69,7 @@ fn what_was_there_stays_as_it_was() {
     // Once more, from what is known then: the same.
     let again = compiled(&tenants, &after.allocations);
     assert_eq!(again.topology, after.topology);
-    assert_eq!(lock_file::to_toml(&again.allocations), lock_file::to_toml(&after.allocations));
+    assert_eq!(again.allocations, after.allocations);
 }
 
 #[test]
@@ -103,8 +101,7 @@ fn quotas_count_it() {
     let text = "name = \"acme\"\n[quotas]\nbridges = 1\n[[bridge]]\nname = \"db\"\n";
     let known = grown(&compiled(&[("a.toml", text)], &Allocations::default()).allocations, "db-2", "db");
     let project = Project::of_text(SITE, &[("a.toml", text)]);
-    let lock = Source::new("midoform.lock", lock_file::to_toml(&known));
-    let found =
-        compile(Input { site: &project.site, lock: Some(&lock), tenants: &project.tenants }).unwrap_err();
+    let allocated = Allocated::Store { name: "a store", allocations: &known };
+    let found = compile(Input { site: &project.site, allocated, tenants: &project.tenants }).unwrap_err();
     assert!(found.iter().any(|one| one.message.contains("bridges")), "{found:?}");
 }

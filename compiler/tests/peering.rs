@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 
 use midoform_compiler::diagnostic::Code;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::lock_file;
 use midoform_compiler::network::peering::PeersOf;
-use midoform_compiler::source::Source;
 use midoform_compiler::topology::object::Object;
 use midoform_compiler::topology::{Entry, Topology};
-use midoform_compiler::{Compiled, Input, compile, compile_present};
+use midoform_compiler::{Allocated, Compiled, Input, compile, compile_present};
 
 use crate::samples::Project;
 
@@ -32,18 +30,13 @@ fn tenant(name: &str, all: &[&str]) -> String {
 }
 
 fn input(project: &Project) -> Input<'_> {
-    Input { site: &project.site, lock: None, tenants: &project.tenants }
+    Input { site: &project.site, allocated: Allocated::Nothing, tenants: &project.tenants }
 }
 
 fn present(project: &Project, known: &Allocations, absent: &PeersOf) -> Compiled {
-    let lock = Source::new("midoform.lock", lock_file::to_toml(known));
-    let input = Input { site: &project.site, lock: Some(&lock), tenants: &project.tenants };
+    let allocated = Allocated::Store { name: "a store", allocations: known };
+    let input = Input { site: &project.site, allocated, tenants: &project.tenants };
     compile_present(input, absent).unwrap_or_else(|found| panic!("{found:#?}"))
-}
-
-/// What was given out.
-fn shown(compiled: &Compiled) -> String {
-    lock_file::to_toml(&compiled.allocations)
 }
 
 /// Everything but the places of rules in their chains.
@@ -84,7 +77,7 @@ fn what_is_compiled_of_some_tenants_is_their_part_of_the_whole() {
         let part = present(&Project::of_text(SITE, &some), &whole.allocations, &PeersOf::new());
         let expected = whole.topology.entries().iter().filter(|entry| !is_about(entry, &others));
         assert_eq!(entries(&part.topology), without_places(expected), "{some:?}");
-        assert_eq!(shown(&part), shown(&whole), "nobody loses what was given out");
+        assert_eq!(part.allocations, whole.allocations, "nobody loses what was given out");
     }
 }
 
@@ -101,9 +94,9 @@ fn whoever_comes_first_the_whole_is_the_same() {
         }
         let every: Vec<(&str, &str)> = all.into_iter().zip(texts.iter().map(String::as_str)).collect();
         let project = Project::of_text(SITE, &every);
-        let lock = Source::new("midoform.lock", lock_file::to_toml(&known));
-        let whole = compile(Input { lock: Some(&lock), ..input(&project) }).unwrap();
-        assert_eq!(shown(&whole), lock_file::to_toml(&known), "all of it was given out on the way");
+        let allocated = Allocated::Store { name: "a store", allocations: &known };
+        let whole = compile(Input { allocated, ..input(&project) }).unwrap();
+        assert_eq!(whole.allocations, known, "all of it was allocated on the way");
     }
 }
 

@@ -6,9 +6,10 @@ use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
 use midoform_compiler::midonet::{lint, plan};
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::Namespace;
-use midoform_compiler::topology::object::{MacAddress, Reference};
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
 use crate::plan_samples::DIALECTS;
@@ -59,7 +60,8 @@ fn a_port_that_is_tied_to_its_address_has_a_chain() {
 #[test]
 fn two_hosts_may_have_a_container_of_one_name() {
     let id = |host: u128, container: &str| {
-        Namespace::of_site("lab").id(&pod::key("acme", Uuid::from_u128(host), container, "eth0").join("port"))
+        Namespace::of_site("lab")
+            .id(&Key::tenant("acme").pod(Uuid::from_u128(host), container, "eth0").port())
     };
     assert_eq!(id(1, "c1"), id(1, "c1"));
     assert_ne!(id(1, "c1"), id(2, "c1"));

@@ -2,7 +2,7 @@
 
 use midoform_compiler::network::lock_file;
 use midoform_compiler::source::Source;
-use midoform_compiler::{Input, compile};
+use midoform_compiler::{Allocated, Input, compile};
 use proptest::prelude::*;
 
 use crate::samples::Project;
@@ -38,14 +38,14 @@ proptest! {
         which in 0..4usize,
     ) {
         let mut project = Project::example("policy");
-        let locked = lock_file::to_toml(&project.compile().allocations);
+        let locked = lock_file::to_toml(&project.compile().allocations).unwrap();
         let mut lock = Source::new("midoform.lock", locked.as_str());
         match which {
             0 => project.site.content = Ok(mutated(project.site.text(), &edits)),
             1 => lock.content = Ok(mutated(&locked, &edits)),
             at => project.tenants[at - 2].content = Ok(mutated(project.tenants[at - 2].text(), &edits)),
         }
-        let input = Input { site: &project.site, lock: Some(&lock), tenants: &project.tenants };
+        let input = Input { site: &project.site, allocated: Allocated::LockFile(&lock), tenants: &project.tenants };
         if let Err(found) = compile(input) {
             prop_assert!(!found.is_empty());
             let sources = input.sources();
@@ -70,7 +70,8 @@ fn extreme_values_are_refused_with_words() {
     ];
     for text in texts {
         let project = Project::of_text(site, &[("a.toml", text)]);
-        let found = compile(Input { site: &project.site, lock: None, tenants: &project.tenants });
+        let found =
+            compile(Input { site: &project.site, allocated: Allocated::Nothing, tenants: &project.tenants });
         assert!(found.is_err(), "{text}");
     }
 }

@@ -7,7 +7,7 @@ use midoform_compiler::midonet::plan;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::{Compiled, Input, compile};
+use midoform_compiler::{Allocated, Compiled, Input, compile};
 use midoform_testutil::root;
 
 /// The examples that are compiled in tests.
@@ -35,7 +35,7 @@ impl Project {
     }
 
     pub(crate) fn compile(&self) -> Compiled {
-        let input = Input { site: &self.site, lock: None, tenants: &self.tenants };
+        let input = Input { site: &self.site, allocated: Allocated::Nothing, tenants: &self.tenants };
         compile(input).unwrap_or_else(|found| panic!("{found:#?}"))
     }
 

@@ -7,9 +7,9 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use midoform_compiler::source::Source;
-use midoform_compiler::{Compiled, Input, compile};
-use midoform_packets::trace::{Probe, Scene};
-use midoform_packets::verify::{Subject, ask_all, compare};
+use midoform_compiler::{Allocated, Compiled, Input, compile};
+use midoform_packets::trace::{Endpoint, TraceNetwork};
+use midoform_packets::verify::{Subject, check_all, compare};
 
 const RULES: &str = "\n[[rule]]\nname = \"web-to-db\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 5432 }\naction = \"accept\"\n\n[[rule]]\nname = \"nothing-else-to-db\"\nto = { bridge = \"db\" }\naction = \"drop\"\n";
 
@@ -22,14 +22,15 @@ fn fleet(count: usize, rules: &str) -> Compiled {
         Source::new(format!("tenants/tenant-{number:05}.toml"), text)
     };
     let tenants: Vec<Source> = (0..count).map(tenant).collect();
-    compile(Input { site: &Source::new("site.toml", site), lock: None, tenants: &tenants }).unwrap()
+    compile(Input { site: &Source::new("site.toml", site), allocated: Allocated::Nothing, tenants: &tenants })
+        .unwrap()
 }
 
-/// All questions of all tenants, on two threads.
+/// Runs all checks of all tenants, on two threads.
 fn verify(compiled: &Compiled) {
     let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
     let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
-    assert!(ask_all(subject, 2, &|_| ()).violations.is_empty());
+    assert!(check_all(subject, 2, &|_| ()).violations.is_empty());
 }
 
 fn bench(criterion: &mut Criterion) {
@@ -53,11 +54,11 @@ fn bench(criterion: &mut Criterion) {
     let bridge = "tenant-00500/bridge/web";
     let pods = compiled.tenants.iter().find(|tenant| &*tenant.name == "tenant-00500").unwrap();
     let address = pods.bridges[0].cidr.hosts().next().unwrap();
-    let mut scene = Scene::new(&compiled.topology);
-    let from = scene.put(&Probe::Pod(bridge.into(), address)).unwrap();
-    let packet = scene.packet(&from, address, [8, 8, 8, 8].into(), (6, 40_000, 443));
+    let mut network = TraceNetwork::new(&compiled.topology);
+    let from = network.attach(&Endpoint::Pod(bridge.into(), address)).unwrap();
+    let packet = network.packet(&from, address, [8, 8, 8, 8].into(), (6, 40_000, 443));
     group.bench_function("one trace with its answer among 1000 tenants", |bencher| {
-        bencher.iter(|| scene.trace(&from, packet));
+        bencher.iter(|| network.trace(&from, packet));
     });
     group.finish();
 }

@@ -1,7 +1,7 @@
 //! Packets through a topology: pure functions, as the compiler's.
 //!
-//! [`semantics`] is MidoNet's treatment of one packet, held against recordings of MidoNet's own simulation; [`trace`] tells
-//! of one packet and its reply in the topology's words; [`verify`] proves what holds for all packets.
+//! [`semantics`] is MidoNet's treatment of one packet, held against recordings of MidoNet's own simulation; [`trace`]
+//! tells of one packet and its reply in the topology's words; [`verify`] proves what holds for all packets.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,

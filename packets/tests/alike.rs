@@ -1,16 +1,16 @@
-//! What is proven once for tenants that are alike is what is proven of each.
+//! A proof for one of several tenants that are alike holds for each of them.
 
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::object::{NextHop, Object, RuleAction};
 use midoform_compiler::topology::{Entry, Topology};
-use midoform_compiler::{Compiled, Input, compile};
-use midoform_packets::verify::{Subject, alike, ask, ask_all, ask_provider, groups};
+use midoform_compiler::{Allocated, Compiled, Input, compile};
+use midoform_packets::verify::{Subject, alike, check_all, check_group, check_provider, groups};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const SITE: &str = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nlinks = \"172.16.0.0/16\"\nshared = true\n[[host]]\nname = \"node1\"\nid = \"11111111-2222-3333-4444-555555555555\"\ntunnel_address = \"10.255.0.1\"\n";
 
-/// What a tenant is like.
+/// The kind of a tenant.
 #[derive(Clone, Debug)]
 struct Kind {
     rainbond: bool,
@@ -131,7 +131,7 @@ fn fleet(kinds: &[Kind]) -> Result<Compiled, String> {
         |(at, kind): (usize, &Kind)| Source::new(format!("{}.toml", name(at)), tenant(at, kind, peer(at)));
     let tenants: Vec<Source> = kinds.iter().enumerate().map(source).collect();
     let site = Source::new("site.toml", SITE);
-    compile(Input { site: &site, lock: None, tenants: &tenants })
+    compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants })
         .map_err(|found| found.iter().map(|diagnostic| format!("{}\n", diagnostic.message)).collect())
 }
 
@@ -179,21 +179,21 @@ fn links(compiled: &Compiled) -> Vec<ipnet::Ipv4Net> {
     compiled.site.pools.links.iter().map(|pool| pool.value).collect()
 }
 
-/// The answers of every group, each asked on its own.
+/// Returns the results of every group, each verified on its own.
 fn each_on_its_own(subject: Subject<'_>) -> Value {
-    let mut violations = ask_provider(subject.topology);
+    let mut violations = check_provider(subject.topology);
     let mut unproven = Vec::new();
     for group in groups(subject.topology) {
-        let answers = ask(subject, &group);
+        let answers = check_group(subject, &group);
         violations.extend(answers.violations);
         unproven.extend(answers.unproven);
     }
-    violations.sort_by_key(|violation| violation.question);
+    violations.sort_by_key(|violation| violation.check);
     json!({ "violations": violations, "unproven": unproven })
 }
 
 fn together(subject: Subject<'_>) -> Value {
-    serde_json::to_value(ask_all(subject, 2, &|_| ())).unwrap()
+    serde_json::to_value(check_all(subject, 2, &|_| ())).unwrap()
 }
 
 fn cases() -> u32 {
@@ -252,7 +252,7 @@ const PLAIN: Kind = Kind {
 /// The tenants in which something is wrong.
 fn violated(compiled: &Compiled, topology: &Topology) -> Vec<String> {
     let links = links(compiled);
-    let answers = ask_all(subject(compiled, topology, &links), 1, &|_| ());
+    let answers = check_all(subject(compiled, topology, &links), 1, &|_| ());
     let mut tenants: Vec<String> = answers.violations.into_iter().map(|violation| violation.tenant).collect();
     tenants.dedup();
     tenants
@@ -308,7 +308,7 @@ fn a_rule_for_another_network_of_the_same_size_is_another_shape() {
         .map(|(at, text)| Source::new(format!("{at}.toml"), text.clone()))
         .collect();
     let site = Source::new("site.toml", SITE);
-    let compiled = compile(Input { site: &site, lock: None, tenants: &sources }).unwrap();
+    let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &sources }).unwrap();
     let links = links(&compiled);
     let found = alike(subject(&compiled, &compiled.topology, &links), &groups(&compiled.topology));
     assert_eq!(found, [vec![0, 2], vec![1]]);

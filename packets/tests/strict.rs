@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 use midoform_packets::semantics::{Fragment, Packet, State, Station, Verdict, World, simulate};
 use serde_json::json;
 use uuid::Uuid;
@@ -254,7 +254,7 @@ fn rules_between_bridges_are_stateful_and_in_order() {
     );
     assert_eq!(net.send(A, "192.168.0.1", "192.168.1.1", "tcp 1>22"), "dropped");
     assert_eq!(net.send(A, "192.168.0.1", "192.168.1.1", "icmp"), "dropped");
-    // The database asks, and is answered, though nothing may be sent to it.
+    // The database opens a connection and gets replies, though nobody may open one to it.
     assert_eq!(
         net.send(D, "192.168.1.1", "192.168.0.1", "tcp 7>80"),
         "acme/192.168.0.1 192.168.1.1:7>192.168.0.1:80"

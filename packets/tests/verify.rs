@@ -1,4 +1,4 @@
-//! What a change opens and closes.
+//! The verifier: what a change opens and closes, and its checks.
 
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_packets::verify::compare;
@@ -55,9 +55,9 @@ fn peers_are_opened_to_each_other() {
     insta::assert_snapshot!(lines(&opened));
 }
 
-/// The answers about every group of tenants, as lines.
-fn asked(site: &str, tenants: &[&str]) -> Vec<String> {
-    use midoform_packets::verify::{Subject, ask, ask_provider, groups};
+/// Returns the violations of every group of tenants, as lines.
+fn violations(site: &str, tenants: &[&str]) -> Vec<String> {
+    use midoform_packets::verify::{Subject, check_group, check_provider, groups};
     let names: Vec<String> = (0..tenants.len()).map(|at| format!("t{at}.toml")).collect();
     let files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(tenants.iter().copied()).collect();
     let compiled = Project::of_text(site, &files).compile();
@@ -65,21 +65,21 @@ fn asked(site: &str, tenants: &[&str]) -> Vec<String> {
     let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
     let mut lines: Vec<String> = Vec::new();
     for group in groups(&compiled.topology) {
-        let answers = ask(subject, &group);
+        let answers = check_group(subject, &group);
         assert_eq!(answers.unproven, Vec::<String>::new());
         for violation in answers.violations {
             let source = violation.source.map(|source| source.to_string()).unwrap_or_default();
             let trace = violation.trace.map(|trace| format!("\n  {}: {}", trace.packet, trace.ending));
             lines.push(format!(
                 "{:?} {}: {} ({source}){}",
-                violation.question,
+                violation.check,
                 violation.tenant,
                 violation.message,
                 trace.unwrap_or_default()
             ));
         }
     }
-    lines.extend(ask_provider(&compiled.topology).into_iter().map(|violation| violation.message));
+    lines.extend(check_provider(&compiled.topology).into_iter().map(|violation| violation.message));
     lines
 }
 
@@ -87,15 +87,15 @@ const BETA: &str = "name = \"beta\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.0.0
 
 #[test]
 fn strict_holds_and_rainbond_does_not() {
-    assert_eq!(asked(SITE, &[ACME, BETA]), Vec::<String>::new());
+    assert_eq!(violations(SITE, &[ACME, BETA]), Vec::<String>::new());
     let open = |tenant: &str| format!("profile = \"rainbond\"\n{tenant}");
-    insta::assert_snapshot!(asked(SITE, &[&open(ACME), &open(BETA)]).join("\n"));
+    insta::assert_snapshot!(violations(SITE, &[&open(ACME), &open(BETA)]).join("\n"));
 }
 
 #[test]
 fn a_violation_has_a_line_of_the_tenant_that_it_is_about() {
     // The packet ends at a rule of the other tenant.
-    let found = asked(SITE, &[&format!("profile = \"rainbond\"\n{ACME}"), BETA]);
+    let found = violations(SITE, &[&format!("profile = \"rainbond\"\n{ACME}"), BETA]);
     let links: Vec<&String> = found.iter().filter(|line| line.starts_with("Links acme")).collect();
     assert_eq!(links.len(), 2, "{found:?}");
     assert!(links.iter().all(|line| line.contains("(t0.toml:")), "{links:?}");
@@ -117,14 +117,14 @@ fn every_example_holds_in_strict() {
             .collect();
         let texts: Vec<&str> = files.iter().map(|(_, text)| text.as_str()).collect();
         println!("{name}");
-        let found = asked(&project.site.text().replace("\"rainbond\"", "\"strict\""), &texts);
+        let found = violations(&project.site.text().replace("\"rainbond\"", "\"strict\""), &texts);
         assert_eq!(found, Vec::<String>::new(), "{name}");
     }
 }
 
-/// What is asked of a topology from which something was taken, or to which something was done.
-fn asked_without(taken: &[&str], more: &str) -> Vec<(String, String)> {
-    use midoform_packets::verify::{Subject, ask, groups};
+/// Returns the violations of a topology from which some objects were taken, or that was changed.
+fn violations_without(taken: &[&str], more: &str) -> Vec<(String, String)> {
+    use midoform_packets::verify::{Subject, check_group, groups};
     let acme = format!("{ACME}{more}");
     let compiled = Project::of_text(SITE, &[("acme.toml", &acme), ("beta.toml", BETA)]).compile();
     let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
@@ -132,19 +132,19 @@ fn asked_without(taken: &[&str], more: &str) -> Vec<(String, String)> {
     let topology = compiled.topology.filtered(|entry| !taken.contains(&entry.key.as_str()));
     assert_eq!(topology.len() + taken.len(), before, "{taken:?} are all there");
     let subject = Subject { topology: &topology, tenants: &compiled.tenants, links: &links };
-    let found = groups(&topology).into_iter().flat_map(|group| ask(subject, &group).violations);
-    found.map(|violation| (format!("{:?}", violation.question), violation.message)).collect()
+    let found = groups(&topology).into_iter().flat_map(|group| check_group(subject, &group).violations);
+    found.map(|violation| (format!("{:?}", violation.check), violation.message)).collect()
 }
 
 #[test]
-fn each_question_finds_what_it_is_about() {
+fn each_check_finds_its_violation() {
     let cases: [(&[&str], &str, &str, &str); 7] = [
         (&["acme/bridge/web/chain/rule/source"], "", "Spoofing", "acme/web can send with a foreign source"),
         (&["acme/chain/in/rule/links/172.16.0.0-16"], "", "Links", "reaches link addresses"),
         (&["acme/chain/policy/rule/nothing-else-to-db"], ONLY_POSTGRES, "Closed", "acme/web to acme/db"),
         (&["acme/bridge/db/route"], "", "Connected", "acme/web to acme/db"),
         (&["acme/uplink/default-route"], "", "Outside", "acme/web to the world"),
-        (&["acme/chain/in/rule/rev-snat"], "", "Outside", "the answer is lost"),
+        (&["acme/chain/in/rule/rev-snat"], "", "Outside", "the reply is lost"),
         (
             &["acme/chain/in/rule/closed"],
             "[[expose]]\npublic = \"198.51.100.1:443\"\nto = { bridge = \"web\", address = \"10.0.0.9\", tcp = 8443 }\n",
@@ -152,9 +152,9 @@ fn each_question_finds_what_it_is_about() {
             "back and forth",
         ),
     ];
-    for (taken, more, question, message) in cases {
-        let found = asked_without(taken, more);
-        let there = found.iter().any(|(asked, said)| asked == question && said.contains(message));
+    for (taken, more, check, message) in cases {
+        let found = violations_without(taken, more);
+        let there = found.iter().any(|(found, said)| found == check && said.contains(message));
         assert!(there, "without {taken:?}: {found:?}");
     }
 }
@@ -162,12 +162,11 @@ fn each_question_finds_what_it_is_about() {
 #[test]
 fn an_untranslated_tenant_without_its_door_is_open_to_every_other() {
     let acme = "name = \"acme\"\negress = \"none\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.7.0.0/24\"\n";
-    assert_eq!(asked(SITE, &[acme, BETA]), Vec::<String>::new());
-    let open = asked(SITE, &[&format!("profile = \"rainbond\"\n{acme}"), BETA]);
+    assert_eq!(violations(SITE, &[acme, BETA]), Vec::<String>::new());
+    let open = violations(SITE, &[&format!("profile = \"rainbond\"\n{acme}"), BETA]);
     assert!(
-        open.iter()
-            .any(|line| line
-                .starts_with("Isolation acme: the world, and so every other tenant, reaches acme/web")),
+        open.iter().any(|line| line
+            .starts_with("Isolation acme: the world, and therefore every other tenant, reaches acme/web")),
         "{open:?}"
     );
 }
@@ -175,11 +174,11 @@ fn an_untranslated_tenant_without_its_door_is_open_to_every_other() {
 #[test]
 fn a_rule_that_can_never_match_is_named_with_its_line() {
     let rules = "[[rule]]\nname = \"low\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = \"1-100\" }\naction = \"drop\"\n[[rule]]\nname = \"high\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = \"101-65535\" }\naction = \"drop\"\n[[rule]]\nname = \"both\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = \"50-200\" }\naction = \"accept\"\n";
-    let found = asked(SITE, &[&format!("{ACME}{rules}")]);
+    let found = violations(SITE, &[&format!("{ACME}{rules}")]);
     assert_eq!(
         found,
         [
-            "Dead acme: the rule acme/chain/policy/rule/both can never match: others before it take everything (t0.toml:19)"
+            "Dead acme: the rule acme/chain/policy/rule/both can never match: the ones before it match every packet (t0.toml:19)"
         ]
     );
 }
@@ -187,24 +186,24 @@ fn a_rule_that_can_never_match_is_named_with_its_line() {
 #[test]
 fn equal_routes_to_two_tenants_are_named_with_a_packet_and_a_line() {
     use midoform_compiler::topology::object::Object;
-    use midoform_packets::verify::ask_provider;
+    use midoform_packets::verify::check_provider;
     let open = |name: &str, cidr: &str| {
         format!("name = \"{name}\"\negress = \"none\"\n[[bridge]]\nname = \"web\"\ncidr = \"{cidr}\"\n")
     };
     let (acme, beta) = (open("acme", "10.7.0.0/24"), open("beta", "10.8.0.0/24"));
     let compiled = Project::of_text(SITE, &[("acme.toml", &acme), ("beta.toml", &beta)]).compile();
-    assert!(ask_provider(&compiled.topology).is_empty());
+    assert!(check_provider(&compiled.topology).is_empty());
     let mut entries = compiled.topology.into_entries();
     for entry in &mut entries {
         if let Object::Route(route) = &mut entry.object
-            && entry.key.tenant() == "beta"
+            && entry.key.owner() == "beta"
             && route.destination == "10.8.0.0/24".parse().unwrap()
-            && route.router.key().is_some_and(|router| router.tenant() == "site")
+            && route.router.key().is_some_and(|router| router.owner() == "site")
         {
             route.destination = "10.7.0.0/24".parse().unwrap();
         }
     }
-    let found = ask_provider(&midoform_compiler::topology::Topology::new(entries));
+    let found = check_provider(&midoform_compiler::topology::Topology::new(entries));
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].message, "the provider router has equal routes to 10.7.0.0/24 for acme and beta");
     assert_eq!(found[0].source.as_ref().unwrap().to_string(), "beta.toml:4");
@@ -214,12 +213,12 @@ fn equal_routes_to_two_tenants_are_named_with_a_packet_and_a_line() {
 
 fn asserted(asserts: &str) -> Result<(), Vec<String>> {
     use midoform_compiler::source::Source;
-    use midoform_compiler::{Input, compile};
+    use midoform_compiler::{Allocated, Input, compile};
     let site = Source::new("site.toml", SITE);
     let text = format!("{ACME}{ONLY_POSTGRES}{asserts}");
     let line_of = |at: u32| text[..at as usize].lines().count() + 1;
     let tenants = [Source::new("acme.toml", text.clone())];
-    let input = Input { site: &site, lock: None, tenants: &tenants };
+    let input = Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants };
     compile(input).and_then(midoform_packets::verify::enforce_assertions).map(drop).map_err(|found| {
         found
             .iter()

@@ -36,4 +36,20 @@ pub enum Event {
         /// Why not.
         error: String,
     },
+    /// The execution of so many steps begins.
+    Executing {
+        /// The number of steps.
+        steps: usize,
+    },
+    /// The execution that began last has ended.
+    Executed,
+    /// A batch of tenants was changed, and looked at.
+    Batch {
+        /// Its number, from 1 on.
+        number: usize,
+        /// The number of batches.
+        of: usize,
+        /// The number of objects that are not what they should be.
+        differing: usize,
+    },
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use midoform_compiler::midonet::dialect::{Dialect, confirmation};
-use midoform_compiler::plan::{Action, Call, Method, Plan, Step};
+use midoform_compiler::midonet::dialect::confirmation;
+use midoform_compiler::plan::{Action, Call, DialectTag, Method, Plan, Step};
 use midoform_compiler::topology::key::Key;
+use midoform_store::locks::Tenure;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -14,22 +15,58 @@ use crate::client::{Client, ClientError, Done, Request};
 use crate::concurrency::Concurrency;
 use crate::event::Event;
 
-/// How an execution goes.
+/// The reason for which an execution ends before its plan does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody interrupted it.
+    Interrupted,
+    /// The time that it was given is over.
+    Deadline,
+    /// The lock on the tenants was lost: another run may be changing them.
+    LockLost,
+    /// The network differed from the plan's result between two batches.
+    Drift,
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Stop::Interrupted => "interrupted",
+            Stop::Deadline => "the deadline has passed",
+            Stop::LockLost => "the lock on the tenants was lost",
+            Stop::Drift => "paused, as something is not what it should be",
+        })
+    }
+}
+
+/// The brake of an execution: shared by the execution and by whoever may stop it.
 #[derive(Clone, Default)]
 pub struct Control {
-    stopped: Arc<OnceLock<&'static str>>,
+    stopped: Arc<OnceLock<Stop>>,
+    tenure: Option<Tenure>,
 }
 
 impl Control {
-    /// Lets the calls in flight end, and begins no other step, for this reason.
-    pub fn stop(&self, why: &'static str) {
-        // Whoever was first said why.
-        let _ = self.stopped.set(why);
+    /// A control that stops the execution by itself when this lock is lost.
+    pub fn under(tenure: Tenure) -> Control {
+        Control { stopped: Arc::default(), tenure: Some(tenure) }
     }
 
-    /// Why it was asked to stop, if it was.
-    pub fn why(&self) -> Option<&'static str> {
+    /// Lets the calls in flight end, and begins no other step. The first reason counts.
+    pub fn stop(&self, reason: Stop) {
+        let _ = self.stopped.set(reason);
+    }
+
+    /// Returns the reason for which the execution has to stop, if there is one.
+    pub fn reason(&self) -> Option<Stop> {
+        if self.has_lost_its_lock() {
+            self.stop(Stop::LockLost);
+        }
         self.stopped.get().copied()
+    }
+
+    fn has_lost_its_lock(&self) -> bool {
+        self.tenure.as_ref().is_some_and(|tenure| !tenure.is_current())
     }
 }
 
@@ -38,6 +75,8 @@ impl Control {
 pub struct Outcome {
     /// How many steps were done, by action.
     pub done: BTreeMap<Action, usize>,
+    /// The steps that were done, in the order in which they ended.
+    pub steps: Vec<(Key, Action)>,
     /// How many steps were not begun.
     pub left: usize,
     /// The ids that the server chose.
@@ -76,17 +115,17 @@ pub async fn execute(
     let mut limit = Concurrency::new(parallel);
     let mut tasks = tokio::task::JoinSet::new();
     loop {
-        while tasks.len() < limit.limit() && outcome.failure.is_none() && control.why().is_none() {
+        while tasks.len() < limit.limit() && outcome.failure.is_none() && control.reason().is_none() {
             let Some((at, step)) = graph.next_ready().and_then(|at| Some((at, steps.get(at)?.clone())))
             else {
                 break;
             };
             events(Event::Started { key: step.key.clone(), action: step.action });
-            let (client, bindings) = (client.clone(), bindings.clone());
+            let (client, bindings, control) = (client.clone(), bindings.clone(), control.clone());
             let dialect = plan.dialect;
             tasks.spawn(async move {
                 let (started, before) = (Instant::now(), client.statistics().counts().turned_away);
-                let result = take(&client, dialect, &step, &bindings).await;
+                let result = take(&client, dialect, &step, &bindings, &control).await;
                 let calls = u32::try_from(step.calls.len().max(1)).unwrap_or(1);
                 let turned_away = client.statistics().counts().turned_away > before;
                 (at, result, started.elapsed() / calls, turned_away)
@@ -97,9 +136,12 @@ pub async fn execute(
         limit.ended(took, turned_away);
         let Some(step) = steps.get(at) else { continue };
         match result {
-            Ok(()) => {
+            // The lock was lost between two of its calls.
+            Ok(false) => {}
+            Ok(true) => {
                 graph.done(at);
                 *outcome.done.entry(step.action).or_default() += 1;
+                outcome.steps.push((step.key.clone(), step.action));
                 events(Event::Done { key: step.key.clone(), action: step.action });
             }
             Err(source) => {
@@ -169,21 +211,26 @@ impl Graph {
     }
 }
 
+/// Makes a step's calls. Returns false if the lock was lost before the last of them.
 async fn take(
     client: &Client,
-    dialect: Dialect,
+    dialect: DialectTag,
     step: &Step,
     bindings: &Bindings,
-) -> Result<(), ClientError> {
+    control: &Control,
+) -> Result<bool, ClientError> {
     for call in &step.calls {
+        if control.has_lost_its_lock() {
+            return Ok(false);
+        }
         make(client, dialect, step, call, bindings).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 async fn make(
     client: &Client,
-    dialect: Dialect,
+    dialect: DialectTag,
     step: &Step,
     call: &Call,
     bindings: &Bindings,

@@ -1,19 +1,26 @@
-//! Observes MidoNet and applies plans to it: the part that talks to servers and to the disk.
+//! Makes MidoNet what a goal says, and records what was done: the part that talks to the API and to Keystone.
 //!
-//! [`observe`] reads what is there and matches it to keys; [`execute`] takes a plan's steps, as many at a
-//! time as its dependencies allow; [`store`] keeps what was given out. Nothing here prints: progress goes
-//! out as [`event::Event`]s.
+//! The loop is observe → diff → lint → review → execute → look again → record. [`goal`] says what a run wants; [`planned`] is
+//! the first half, up to the review; [`reconciliation`] is the second half; [`recorder`] writes down what happens, in
+//! [`midoform_store`]. Nothing here prints: progress goes out as [`event::Event`]s.
 #![forbid(unsafe_code)]
 
+pub mod batches;
 pub mod client;
 pub mod concurrency;
 pub mod credentials;
 pub mod event;
 pub mod execute;
+pub mod goal;
+pub mod inventory;
 pub mod keystone;
 pub mod observe;
 pub mod orphaned_ports;
+pub mod planned;
 pub mod recognise;
+pub mod reconciliation;
+pub mod recorder;
 pub mod retry;
 pub mod saved;
+mod scope;
 pub mod wire;

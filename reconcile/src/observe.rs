@@ -1,63 +1,30 @@
-//! Reads what is there: in bulk what the API lists whole, then rules by chain and routes by router.
+//! Reads the network: first the lists of all devices and ports, then rules by chain and routes by router.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::moved::Moves;
-use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kind::Kind;
-use midoform_compiler::topology::object::{Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::client::{Client, ClientError};
 use crate::event::Event;
-use crate::recognise::Raw;
+use crate::inventory::Inventory;
 use crate::wire::WithRaw;
 use crate::{recognise, wire};
 
-/// How many reads are under way at a time: measured, eight are twice as fast as one.
+pub use crate::scope::{Parents, Scope};
+
+/// The number of reads at a time: measured, eight are twice as fast as one.
 const PARALLEL_READS: usize = 8;
-
-/// Whose objects are looked for.
-#[derive(Clone, Copy)]
-pub struct Scope<'a> {
-    /// The site's name.
-    pub site: &'a str,
-    /// The dialect of the API.
-    pub dialect: Dialect,
-    /// What is desired: its keys are looked for.
-    pub desired: &'a Topology,
-    /// What was given out: keys that are no longer desired are looked for as well, and ids of the server's
-    /// choosing are found here.
-    pub known: &'a Allocations,
-    /// The tenants that are looked at: only these tenants' objects can be missing from `desired`.
-    pub tenants: &'a BTreeSet<String>,
-    /// The provider router.
-    pub provider: &'a Reference,
-    /// What was renamed: an object may still have the id of its old key.
-    pub moves: &'a Moves,
-    /// Whether objects that somebody else made are recognised by what they are, whatever the dialect: to adopt them.
-    pub adopting: bool,
-}
-
-impl<'a> Scope<'a> {
-    /// What a run that has not ended well was making.
-    pub fn making(self) -> impl Iterator<Item = &'a (Key, Object)> {
-        let known = self.tenants.iter().filter_map(move |tenant| self.known.tenants.get(tenant));
-        known.flat_map(|tenant| &tenant.making)
-    }
-}
 
 /// Observes the network.
 ///
 /// # Errors
-/// When a read fails.
+/// Returns an error if a read fails.
 pub async fn observe(
     client: &Client,
     scope: Scope<'_>,
@@ -66,14 +33,43 @@ pub async fn observe(
     let reader = Reader::new(client, scope.dialect, events);
     let mut raw = reader.devices().await?;
     let devices = recognise::devices(&raw, scope);
-    // The list of all ports is the longest: what hangs on the devices is read meanwhile.
-    let (ports, ()) = tokio::try_join!(reader.ports(), reader.by_parent(&mut raw, &devices))?;
+    // The list of all ports is the longest: the lists of the devices are read at the same time.
+    let (ports, ()) = tokio::try_join!(reader.ports(), reader.by_parent(&mut raw, &devices.parents))?;
     raw.ports = ports;
-    Ok(recognise::recognise(&raw, devices, scope))
+    Ok(recognise::match_all(&raw, devices, scope))
+}
+
+/// Reads all devices, chains, groups and ports, without rules, routes and members.
+///
+/// # Errors
+/// Returns an error if a read fails.
+pub async fn read_inventory(
+    client: &Client,
+    dialect: Dialect,
+    events: &(dyn Fn(Event) + Sync),
+) -> Result<Inventory, ClientError> {
+    let reader = Reader::new(client, dialect, events);
+    let (inventory, ports) = tokio::try_join!(reader.devices(), reader.ports())?;
+    Ok(Inventory { ports, ..inventory })
+}
+
+/// Reads the rules, routes and members of these parents; the rest of the inventory is empty.
+///
+/// # Errors
+/// Returns an error if a read fails.
+pub async fn read_children(
+    client: &Client,
+    dialect: Dialect,
+    parents: &Parents,
+    events: &(dyn Fn(Event) + Sync),
+) -> Result<Inventory, ClientError> {
+    let mut inventory = Inventory::default();
+    Reader::new(client, dialect, events).by_parent(&mut inventory, parents).await?;
+    Ok(inventory)
 }
 
 /// Reads lists, several at a time.
-pub struct Reader<'a> {
+struct Reader<'a> {
     client: &'a Client,
     dialect: Dialect,
     events: &'a (dyn Fn(Event) + Sync),
@@ -81,19 +77,12 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of this API in this dialect.
-    pub fn new(client: &'a Client, dialect: Dialect, events: &'a (dyn Fn(Event) + Sync)) -> Self {
+    fn new(client: &'a Client, dialect: Dialect, events: &'a (dyn Fn(Event) + Sync)) -> Self {
         Reader { client, dialect, events, gate: Arc::new(Semaphore::new(PARALLEL_READS)) }
     }
 
-    /// What the API lists whole.
-    pub async fn bulk(&self) -> Result<Raw, ClientError> {
-        let (raw, ports) = tokio::try_join!(self.devices(), self.ports())?;
-        Ok(Raw { ports, ..raw })
-    }
-
-    /// All devices, chains and groups.
-    async fn devices(&self) -> Result<Raw, ClientError> {
+    /// Reads all devices, chains and groups.
+    async fn devices(&self) -> Result<Inventory, ClientError> {
         let (routers, bridges, chains, groups, zones) = tokio::try_join!(
             self.read("/routers", Kind::Router, wire::list_with_raw),
             self.read("/bridges", Kind::Bridge, wire::list_with_raw),
@@ -102,27 +91,27 @@ impl<'a> Reader<'a> {
             self.read("/tunnel_zones", Kind::TunnelZone, wire::list),
         )?;
         (self.events)(Event::Read { done: 5, of: 6 });
-        Ok(Raw { routers, bridges, chains, groups, zones, ..Raw::default() })
+        Ok(Inventory { routers, bridges, chains, groups, zones, ..Inventory::default() })
     }
 
     async fn ports(&self) -> Result<Vec<WithRaw<wire::Port>>, ClientError> {
         self.read("/ports", Kind::RouterPort, wire::list_with_raw).await
     }
 
-    /// Rules, routes and members of these devices.
-    pub async fn by_parent(&self, raw: &mut Raw, devices: &recognise::Devices) -> Result<(), ClientError> {
+    /// Reads the rules, routes and members of these parents.
+    async fn by_parent(&self, raw: &mut Inventory, parents: &Parents) -> Result<(), ClientError> {
         let of =
-            6 + devices.chains.len() + devices.routers.len() + devices.groups.len() + devices.zones.len();
+            6 + parents.chains.len() + parents.routers.len() + parents.groups.len() + parents.zones.len();
         let done = AtomicUsize::new(6);
         let rules = |id| (format!("/chains/{id}/rules"), Kind::Rule);
         let routes = |id| (format!("/routers/{id}/routes"), Kind::Route);
         let members = |id| (format!("/port_groups/{id}/ports"), Kind::PortGroupPort);
         let hosts = |id| (format!("/tunnel_zones/{id}/hosts"), Kind::TunnelZoneHost);
         (raw.rules, raw.routes, raw.members, raw.zone_hosts) = tokio::try_join!(
-            self.each(&devices.chains, &done, of, rules),
-            self.each(&devices.routers, &done, of, routes),
-            self.each(&devices.groups, &done, of, members),
-            self.each(&devices.zones, &done, of, hosts),
+            self.each(&parents.chains, &done, of, rules),
+            self.each(&parents.routers, &done, of, routes),
+            self.each(&parents.groups, &done, of, members),
+            self.each(&parents.zones, &done, of, hosts),
         )?;
         Ok(())
     }
@@ -143,7 +132,7 @@ impl<'a> Reader<'a> {
             let (client, gate, accept) =
                 (self.client.clone(), self.gate.clone(), self.dialect.collection_media_type(kind));
             tasks.spawn(async move {
-                // The semaphore is never closed; were it, reading without a permit would still be right.
+                // The semaphore is never closed. A read without a permit would be correct as well.
                 let _permit = gate.acquire().await.ok();
                 let items = read_list(&client, &path, &accept, wire::list::<T>).await?;
                 Ok::<_, ClientError>((id, items))
@@ -177,13 +166,13 @@ async fn read_list<T>(
     accept: &str,
     parse: fn(&str) -> Result<Vec<T>, serde_json::Error>,
 ) -> Result<Vec<T>, ClientError> {
-    let answer = match client.get(path, accept).await {
-        // It went away between two reads: then it has nothing.
+    let response = match client.get(path, accept).await {
+        // The parent was deleted between two reads: it has no children.
         Err(ClientError::Status { status: 404, .. }) => return Ok(Vec::new()),
         other => other?,
     };
     let url = format!("{}{path}", client.base_url());
-    parse(&answer.body).map_err(|error| ClientError::Nonsense {
+    parse(&response.body).map_err(|error| ClientError::Nonsense {
         method: "GET",
         url,
         cause: error.to_string(),

@@ -8,9 +8,11 @@ use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod::{self, Pod};
 use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kind::Kind;
-use midoform_compiler::topology::object::{MacAddress, Object, Reference};
+use midoform_compiler::topology::object::{Object, Reference};
 use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::values::MacAddress;
 use midoform_store::SharedStore;
 use midoform_store::ipam::ports::{GRACE, Left, Port, RepairError, repair_ports};
 use midoform_store::ipam::reclaim::{self, Finding, World};
@@ -69,9 +71,9 @@ pub fn removal(left: &Left, site: &str, dialect: Dialect) -> Plan {
         }),
         ..Observed::default()
     };
-    let key = pod::key(&left.tenant, left.host, &left.owner.container, &left.owner.interface);
+    let keys = Key::tenant(&left.tenant).pod(left.host, &left.owner.container, &left.owner.interface);
     if !dialect.keeps_offered_id(Kind::BridgePort) {
-        observed.ids.insert(key.join("port"), left.port.id);
+        observed.ids.insert(keys.port(), left.port.id);
     }
     midonet::plan(site, dialect, &Topology::default(), &observed)
 }

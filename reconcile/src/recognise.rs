@@ -10,78 +10,32 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::object::{
-    Chain, Device, Encapsulation, Object, PortGroup, Reference, TunnelZone, TunnelZoneHost,
+    Chain, Device, Object, PortGroup, Reference, TunnelZone, TunnelZoneHost,
 };
 use midoform_compiler::topology::observed::{Foreign, Observed, ObservedRule};
 use midoform_compiler::topology::{Entry, Topology};
+use midoform_compiler::values::Encapsulation;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::observe::Scope;
+use crate::inventory::Inventory;
+use crate::scope::{Parents, Scope};
 use crate::wire;
-use crate::wire::WithRaw;
 
-/// What was read.
+/// The devices of a scope, by the keys that their ids follow from.
 #[derive(Default)]
-pub struct Raw {
-    /// The routers.
-    pub routers: Vec<WithRaw<wire::Device>>,
-    /// The bridges.
-    pub bridges: Vec<WithRaw<wire::Device>>,
-    /// The chains.
-    pub chains: Vec<wire::Device>,
-    /// The ports.
-    pub ports: Vec<WithRaw<wire::Port>>,
-    /// The groups.
-    pub groups: Vec<wire::PortGroup>,
-    /// The zones.
-    pub zones: Vec<wire::TunnelZone>,
-    /// The rules.
-    pub rules: BTreeMap<Uuid, Vec<wire::Rule>>,
-    /// The routes.
-    pub routes: BTreeMap<Uuid, Vec<wire::Route>>,
-    /// The members.
-    pub members: BTreeMap<Uuid, Vec<wire::PortGroupPort>>,
-    /// The zone hosts.
-    pub zone_hosts: BTreeMap<Uuid, Vec<wire::TunnelZoneHost>>,
-}
-
-impl Raw {
-    /// The ids of everything that was read and hangs on nothing.
-    fn device_ids(&self) -> impl Iterator<Item = Uuid> {
-        let devices = self.routers.iter().chain(&self.bridges).map(|device| device.value.id);
-        let chains = self.chains.iter().map(|chain| chain.id);
-        let groups = self.groups.iter().map(|group| group.id);
-        devices.chain(chains).chain(groups)
-    }
-}
-
-/// The devices that are midoform's: whose rules, routes and members have to be read.
-#[derive(Default)]
-pub struct Devices {
+pub(crate) struct Devices {
     keys: BTreeMap<Uuid, Key>,
-    /// The chains.
-    pub chains: BTreeSet<Uuid>,
-    /// The routers.
-    pub routers: BTreeSet<Uuid>,
-    /// The groups.
-    pub groups: BTreeSet<Uuid>,
-    /// The zones.
-    pub zones: BTreeSet<Uuid>,
+    /// The parents whose rules, routes and members have to be read.
+    pub(crate) parents: Parents,
 }
 
-impl Devices {
-    /// Devices that nobody gave a key yet.
-    pub fn unnamed(chains: BTreeSet<Uuid>, routers: BTreeSet<Uuid>, groups: BTreeSet<Uuid>) -> Self {
-        Devices { chains, routers, groups, ..Devices::default() }
-    }
-}
-
-/// Everything that a matched id says: its key.
-pub struct Matching<'a> {
+/// A matching of observed objects to keys, in progress.
+pub(crate) struct Matching<'a> {
     scope: Scope<'a>,
     namespace: Namespace,
     keys: BTreeMap<Uuid, Key>,
@@ -97,7 +51,7 @@ pub struct Matching<'a> {
 
 /// The keys of a scope's devices by the ids that follow from them: desired ones, and those that the names of
 /// what was read, or the store, suggest.
-pub fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
+pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
     let namespace = Namespace::of_site(scope.site);
     let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
     let mut suggest = |key: Key| drop(candidates.insert(namespace.id(&key), key));
@@ -115,28 +69,13 @@ pub fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
         }
     }
     for tenant in scope.tenants {
-        let root = Key::from(tenant.as_str());
-        for name in ["chain/in", "chain/out", "chain/policy", "chain/stateless", "router"] {
-            suggest(root.join(name));
+        let keys = Key::tenant(tenant);
+        for chain in [ChainKey::In, ChainKey::Out, ChainKey::Policy, ChainKey::Stateless] {
+            suggest(keys.chain(chain));
         }
+        suggest(keys.router());
     }
-    // Names begin with the tenant's, which has no space in it.
-    let named = |name: Option<&str>| {
-        let (tenant, rest) = name?.split_once(' ')?;
-        scope.tenants.contains(tenant).then(|| (Key::from(tenant), rest.to_owned()))
-    };
-    for (root, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.value.name.as_deref())) {
-        suggest(root.join("bridge").join(&name));
-    }
-    for (root, name) in raw.groups.iter().filter_map(|group| named(group.name.as_deref())) {
-        suggest(root.join("port-group").join(&name));
-    }
-    for (root, name) in raw.chains.iter().filter_map(|chain| named(chain.name.as_deref())) {
-        if let Some(name) = name.strip_suffix(" in") {
-            suggest(root.join("bridge").join(name).join("chain"));
-            suggest(root.join("port").join(name).join("chain"));
-        }
-    }
+    suggest_named(raw, scope, &mut suggest);
     // What was renamed still has the id of its old key.
     let moved = scope.desired.entries().iter().filter_map(|entry| {
         scope.moves.old_key(&entry.key).map(|old| (namespace.id(&old), entry.key.clone()))
@@ -149,23 +88,46 @@ pub fn devices(raw: &Raw, scope: Scope<'_>) -> Devices {
         devices.keys.insert(id, key.clone());
         Some(id)
     };
-    devices.chains = raw.chains.iter().filter_map(|chain| take(chain.id)).collect();
-    devices.routers = raw.routers.iter().filter_map(|router| take(router.value.id)).collect();
-    devices.groups = raw.groups.iter().filter_map(|group| take(group.id)).collect();
-    devices.zones = raw.zones.iter().filter_map(|zone| take(zone.id)).collect();
+    devices.parents.chains = raw.chains.iter().filter_map(|chain| take(chain.id)).collect();
+    devices.parents.routers = raw.routers.iter().filter_map(|router| take(router.value.id)).collect();
+    devices.parents.groups = raw.groups.iter().filter_map(|group| take(group.id)).collect();
+    devices.parents.zones = raw.zones.iter().filter_map(|zone| take(zone.id)).collect();
     for bridge in &raw.bridges {
         let _ = take(bridge.value.id);
     }
     if let Reference::External(id) = scope.provider {
-        devices.routers.extend(raw.routers.iter().map(|router| router.value.id).find(|router| router == id));
+        devices
+            .parents
+            .routers
+            .extend(raw.routers.iter().map(|router| router.value.id).find(|router| router == id));
     }
     devices
+}
+
+/// Suggests the keys that the names of devices stand for. A name begins with the tenant's, which has no space in it.
+fn suggest_named<'r>(raw: &'r Inventory, scope: Scope<'_>, suggest: &mut impl FnMut(Key)) {
+    let named = |name: Option<&'r str>| {
+        let (tenant, rest) = name?.split_once(' ')?;
+        scope.tenants.contains(tenant).then(|| (Key::tenant(tenant), rest))
+    };
+    for (keys, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.value.name.as_deref())) {
+        suggest(keys.bridge(name).device());
+    }
+    for (keys, name) in raw.groups.iter().filter_map(|group| named(group.name.as_deref())) {
+        suggest(keys.port_group(name).group());
+    }
+    for (keys, name) in raw.chains.iter().filter_map(|chain| named(chain.name.as_deref())) {
+        if let Some(name) = name.strip_suffix(" in") {
+            suggest(keys.bridge(name).chain());
+            suggest(keys.port(name).chain());
+        }
+    }
 }
 
 /// What was adopted has ids of its own: while it is there, these stand for their keys, and not those that follow from
 /// the keys.
 fn suggest_remembered(
-    raw: &Raw,
+    raw: &Inventory,
     scope: Scope<'_>,
     namespace: Namespace,
     candidates: &mut BTreeMap<Uuid, Key>,
@@ -178,8 +140,13 @@ fn suggest_remembered(
     }
 }
 
-/// Matches everything that was read.
-pub fn recognise(raw: &Raw, devices: Devices, scope: Scope<'_>) -> Observed {
+/// Matches the objects of an inventory to the keys of a scope.
+pub fn recognise(inventory: &Inventory, scope: Scope<'_>) -> Observed {
+    match_all(inventory, devices(inventory, scope), scope)
+}
+
+/// Matches the objects of an inventory to the keys of a scope, whose devices are known.
+pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> Observed {
     let namespace = Namespace::of_site(scope.site);
     let ids = devices.keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
     // What other tenants have is not looked at: their objects are none of this plan's.
@@ -232,13 +199,13 @@ impl Matching<'_> {
         self.observed.raw.insert(key.clone(), raw.to_owned());
     }
 
-    /// Whether an object that is not desired, but hangs on midoform's, is midoform's own: its id was made
-    /// from a key (version 5), or the store remembers it.
+    /// Returns true if an object that is not desired, on a device of midoform's, belongs to midoform: its id follows from a
+    /// key (version 5).
     fn is_own(&self, id: Uuid, kind: Kind) -> bool {
         self.scope.dialect.keeps_offered_id(kind) && id.get_version_num() == 5
     }
 
-    /// Whether objects of this kind that no id led to are recognised by what they are.
+    /// Returns true if objects of this kind without a known id are recognised by their content.
     fn by_content(&self, kind: Kind) -> bool {
         self.scope.adopting || !self.scope.dialect.keeps_offered_id(kind)
     }
@@ -248,7 +215,7 @@ impl Matching<'_> {
         self.remembered.get(&id).map(|key| (*key).clone())
     }
 
-    fn add_devices(&mut self, raw: &Raw) {
+    fn add_devices(&mut self, raw: &Inventory) {
         let filter = |matching: &Self, id: Option<Uuid>| id.map(|id| matching.reference(id));
         for (devices, wrap) in [
             (&raw.routers, Object::Router as fn(Device) -> Object),
@@ -313,8 +280,14 @@ impl Matching<'_> {
 
     fn finish(mut self) -> Observed {
         let topology = Topology::new(self.entries);
-        let namespace = self.namespace;
-        self.ids.retain(|key, id| namespace.id(key) != *id && topology.get(key.as_str()).is_some());
+        let (namespace, dialect) = (self.namespace, self.scope.dialect);
+        // Where the server chooses ids, an id alone does not say that the object is midoform's: the store has to.
+        let is_remembered = |key: &Key, id: Uuid, entry: &Entry| {
+            namespace.id(key) != id
+                || key.own_id().is_some() && !dialect.keeps_offered_id(Kind::of(&entry.object))
+        };
+        self.ids
+            .retain(|key, id| topology.get(key.as_str()).is_some_and(|entry| is_remembered(key, *id, entry)));
         self.observed.ids = self.ids;
         self.observed.topology = topology;
         self.observed.foreign.sort();

@@ -5,17 +5,20 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
 use midoform_compiler::plan::{FORMAT, Plan};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{MacAddress, Reference};
+use midoform_compiler::topology::object::Reference;
+use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
 
 use midoform_store::publication::Publication;
 
 /// The version of the file that this program writes and reads.
-const SAVED_FORMAT: &str = "midoform-saved-plan/3";
+const SAVED_FORMAT: &str = "midoform-saved-plan/4";
 
 /// What `plan --out` writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,10 +50,23 @@ pub struct SavedPlan {
     /// What pods find of the tenants before and after, where the site keeps that in a store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<Pods>,
-    /// The lock file as it was when the plan was made, and as it is to be, for the plan's tenants.
-    pub lock_before: String,
-    /// What the lock file becomes.
-    pub lock_after: String,
+    /// All allocations when the plan was made.
+    pub allocated_before: Allocations,
+    /// All allocations once it is applied.
+    pub allocated_after: Allocations,
+}
+
+/// The versions that a saved plan names.
+#[derive(Deserialize)]
+struct Versions {
+    format: String,
+    plan: PlanVersion,
+}
+
+/// The version of the plan inside.
+#[derive(Deserialize)]
+struct PlanVersion {
+    format: String,
 }
 
 /// What pods find of a plan's tenants.
@@ -105,8 +121,8 @@ impl SavedPlan {
             url: None,
             site_file: String::new(),
             pods: None,
-            lock_before: String::new(),
-            lock_after: String::new(),
+            allocated_before: Allocations::default(),
+            allocated_after: Allocations::default(),
         }
     }
 
@@ -132,18 +148,26 @@ impl SavedPlan {
         let text = std::fs::read_to_string(path)
             .map_err(|source| SavedPlanError::File { path: shown.clone(), source })?;
         let wrong = |cause: String| SavedPlanError::Content { path: shown.clone(), cause };
-        let saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if saved.format != SAVED_FORMAT || saved.plan.format != FORMAT {
-            return Err(wrong(format!(
-                "its format is {}, and this midoform knows {SAVED_FORMAT}",
-                saved.format
-            )));
+        // The format comes first: a plan of another version may lack fields of this one.
+        let Versions { format, plan } =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if format != SAVED_FORMAT || plan.format != FORMAT {
+            return Err(wrong(format!("its format is {format}, and this midoform knows {SAVED_FORMAT}")));
         }
+        let saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if midoform_compiler::plan::hash(&saved.plan) != saved.sha256 {
             return Err(wrong(
                 "its content does not have the SHA-256 that it names: it was changed".to_owned(),
             ));
         }
+        if Dialect::of(saved.plan.dialect).is_none() {
+            return Err(wrong(format!("there is no dialect {}; 1 and 5 exist", saved.plan.dialect)));
+        }
         Ok(saved)
+    }
+
+    /// Returns the dialect of the plan's calls. One that was read has a dialect that exists.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::of(self.plan.dialect).unwrap_or(Dialect::V5)
     }
 }

@@ -7,8 +7,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use midoform_compiler::topology::object::{
-    Condition, FlowAction, FragmentPolicy, NatTarget, PortRange, Reference, RuleAction,
+    Condition, FlowAction, FragmentPolicy, NatTarget, Reference, RuleAction,
 };
+use midoform_compiler::values::PortRange;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! The plan as JSON: one line a step, so that two plans can be compared by eye. `docs/plan-format.md`
+//! Writes the plan as JSON, one line for each step, so that two plans can be compared by eye. `docs/plan-format.md`
 //! describes it.
 
 use std::io::{self, Write};
@@ -6,18 +6,18 @@ use std::io::{self, Write};
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::plan::{Plan, canonical};
 
-/// Writes a plan, and returns its SHA-256, which stands at its end.
+/// Writes a plan, and returns its SHA-256, which is at its end.
 ///
 /// # Errors
-/// Whatever the writer answers.
+/// Returns the writer's error.
 pub fn write(plan: &Plan, out: impl Write) -> io::Result<String> {
     write_with(plan, None, out)
 }
 
-/// The same, with what the change opens and closes. The hash is the plan's alone.
+/// Writes a plan with the change of reachability. The hash covers the plan only.
 ///
 /// # Errors
-/// Whatever the writer answers.
+/// Returns the writer's error.
 pub fn write_with(
     plan: &Plan,
     reachability: Option<&Reachability>,

@@ -1,6 +1,6 @@
-//! A plan for people and for machines. Rendering decides nothing: it shows what the plan says.
+//! Shows a plan to people and to machines. Rendering makes no decisions.
 //!
-//! Templates (handlebars) ship inside; a caller may replace any of them by name.
+//! The templates (handlebars) are part of the binary; a caller may replace any of them by name.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
@@ -39,7 +39,7 @@ use midoform_compiler::topology::observed::Foreign;
 pub use markdown::MOST_CHARACTERS;
 pub use templates::templates;
 
-/// What a step leads to, in words; nothing where something goes.
+/// Describes the object after a step; empty for a deletion.
 fn wanted(step: &Step, desired: &Topology) -> String {
     let entry = desired.get(step.key.as_str()).filter(|_| step.action != Action::Delete);
     entry.map(|entry| describe(&entry.object)).unwrap_or_default()
@@ -94,10 +94,10 @@ impl FromStr for Format {
     }
 }
 
-/// What a rendering may depend on besides the plan.
+/// The options of a rendering.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    /// Whether text is coloured.
+    /// True to use colours in text.
     pub colour: bool,
     /// Templates that replace those that ship, by file name.
     pub templates: &'a BTreeMap<String, String>,
@@ -105,34 +105,34 @@ pub struct Options<'a> {
     pub base_url: &'a str,
     /// The file that holds the full plan, for the form that may be cut short.
     pub plan_file: Option<&'a str>,
-    /// What was seen and is left alone.
+    /// The observed objects that midoform leaves alone.
     pub foreign: &'a [Foreign],
     /// Text: show calls and unchanged objects too.
     pub verbose: bool,
-    /// What the change opens and closes, where that is known.
+    /// The change of reachability, if it is known.
     pub reachability: Option<&'a Reachability>,
 }
 
-/// Why a plan can't be shown.
+/// A reason why a plan can't be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// A template is broken, or asks for what is not there.
+    /// A template has an error, or uses an unknown variable.
     #[error("the template {name} can't be used: {cause}")]
     Template {
         /// Its file name.
         name: String,
-        /// What is wrong, with the line.
+        /// The cause, with the line.
         cause: String,
     },
-    /// Whatever the writer answers.
+    /// Returns the writer's error.
     #[error(transparent)]
     Write(#[from] io::Error),
 }
 
-/// Shows a plan, whose desired topology says what the objects are.
+/// Shows a plan. The desired topology has the objects that are described.
 ///
 /// # Errors
-/// When a replaced template is broken, or the writer fails.
+/// Returns an error if a replaced template has an error, or the writer fails.
 pub fn render(
     plan: &Plan,
     desired: &Topology,
@@ -158,7 +158,7 @@ pub fn render(
     Ok(())
 }
 
-/// What a change opens and closes, a line each, with whether it opens.
+/// Returns the lines about reachability; true for what is opened.
 fn reached(reachability: Option<&Reachability>) -> Vec<(bool, String)> {
     let Some(reachability) = reachability else { return Vec::new() };
     let changes = reachability.changes.iter().map(|change| (change.now == Now::Allowed, change.to_string()));

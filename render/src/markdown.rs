@@ -1,5 +1,5 @@
-//! A plan for a pull request. It has at most [`MOST_CHARACTERS`] characters, whatever the plan: first the
-//! lines of each tenant are cut, then the tenants.
+//! Writes a plan for a pull request, with at most [`MOST_CHARACTERS`] characters: first the
+//! lines of each tenant are left out, then the tenants.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use midoform_compiler::topology::Topology;
 /// The most characters that the text has.
 pub const MOST_CHARACTERS: usize = 4000;
 
-/// How much is shown: lines of a tenant, and tenants. The first that fits is taken.
+/// The sizes to try: lines of a tenant, and tenants. The first size that fits is taken.
 const SIZES: [(usize, usize); 12] = [
     (usize::MAX, usize::MAX),
     (40, usize::MAX),
@@ -68,7 +68,7 @@ pub(super) fn write(
     let sha256 = midoform_compiler::plan::hash(plan);
     let mut text = String::new();
     for (lines, tenants) in SIZES {
-        // A rough bound spares rendering what can't fit.
+        // A rough bound avoids rendering sizes that can't fit.
         let least = plan.summaries_by_tenant().len().min(tenants) * 20;
         if least > MOST_CHARACTERS {
             continue;
@@ -159,7 +159,7 @@ fn tenant_part(
         0 => Vec::new(),
         most => plan
             .changes()
-            .filter(|step| step.key.tenant() == name)
+            .filter(|step| step.key.owner() == name)
             .take(most)
             .map(|step| line(step, desired))
             .collect(),
@@ -174,7 +174,7 @@ fn line(step: &Step, desired: &Topology) -> String {
     bounded(&format!("{:>3} {} {} {what}", step.action.sign(), step.key, step.kind.name()))
 }
 
-/// A line that is not too long, and that can't end a code block.
+/// Shortens a line, and removes what would end a code block.
 fn bounded(line: &str) -> String {
     let one_line = line.replace(['\n', '\r'], " ").replace("```", "'''");
     match one_line.chars().count() > LONGEST_LINE {
@@ -183,7 +183,7 @@ fn bounded(line: &str) -> String {
     }
 }
 
-/// Text that neither Markdown nor HTML interprets.
+/// Escapes the characters that Markdown or HTML would interpret.
 fn escaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     for character in text.chars() {
@@ -199,7 +199,7 @@ fn escaped(text: &str) -> String {
     result
 }
 
-/// Text inside of backquotes.
+/// Prepares text for backquotes.
 fn code(text: &str) -> String {
     text.replace('`', "'").replace(['\n', '\r'], " ")
 }

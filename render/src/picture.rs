@@ -1,4 +1,4 @@
-//! A drawing of the topology: routers, bridges, ports, and what joins them, with the change marked on it.
+//! Draws the topology: routers, bridges, ports and links, with the changes marked.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,14 @@ use serde::Serialize;
 
 use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::object::{NatTarget, Object, Reference, RouterPort, RuleAction};
 
 /// A bridge with more static ports than this shows their number.
 const MOST_PORTS: usize = 8;
 
-/// What the templates draw.
+/// The drawing, as the templates take it.
 #[derive(Serialize)]
 pub(super) struct Picture {
     site: String,
@@ -63,7 +64,7 @@ fn change(action: Action) -> &'static str {
     }
 }
 
-/// Text that neither language interprets: quotes, angle brackets and backslashes are replaced by look-alikes.
+/// Replaces quotes, angle brackets and backslashes by similar characters that neither language interprets.
 fn safe(text: &str) -> String {
     let replace = |character: char| match character {
         '"' => '\'',
@@ -95,7 +96,7 @@ impl<'a> Drawer<'a> {
                 _ => None,
             };
             let Some(node) = node else { continue };
-            let tenant = entry.key.tenant();
+            let tenant = entry.key.owner();
             if tenant == SITE {
                 nodes.push(node);
                 continue;
@@ -128,12 +129,11 @@ impl<'a> Drawer<'a> {
     fn router(&mut self, key: &Key, name: &str) -> Node {
         let mut label = vec![safe(name)];
         let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
-        let root = key.tenant();
-        for entry in self.topology.entries().iter().filter(|entry| entry.key.tenant() == root && root != SITE)
+        let root = key.owner();
+        for entry in self.topology.entries().iter().filter(|entry| entry.key.owner() == root && root != SITE)
         {
             if let Object::Rule(rule) = &entry.object {
-                let chain =
-                    rule.chain.key().and_then(|chain| chain.as_str().rsplit('/').next()).unwrap_or_default();
+                let chain = rule.chain.key().map(Key::short_name).unwrap_or_default();
                 *rules.entry(chain).or_default() += 1;
                 if let RuleAction::DestinationNat(NatTarget { first, ports, .. }, _) = &rule.action {
                     let public = rule
@@ -157,7 +157,11 @@ impl<'a> Drawer<'a> {
         let mut label = vec![safe(name)];
         let on_it = |entry: &&'a midoform_compiler::topology::Entry| match &entry.object {
             Object::BridgePort(port) => {
-                port.bridge.key() == Some(key) && !entry.key.as_str().ends_with("/gateway-peer")
+                port.bridge.key() == Some(key)
+                    && !matches!(
+                        entry.key.view(),
+                        KeyView::Tenant(_, TenantKey::Bridge(_, BridgeKey::GatewayPeer))
+                    )
             }
             _ => false,
         };
@@ -165,9 +169,9 @@ impl<'a> Drawer<'a> {
             .topology
             .entries()
             .iter()
-            .filter(|entry| entry.key.tenant() == key.tenant())
+            .filter(|entry| entry.key.owner() == key.owner())
             .filter(on_it)
-            .filter_map(|entry| entry.key.as_str().rsplit('/').next())
+            .map(|entry| entry.key.short_name())
             .collect();
         match ports.len() {
             0 => {}
@@ -177,7 +181,7 @@ impl<'a> Drawer<'a> {
         Node { id: self.id(key.as_str()), label, router: false, bridge: true, change: self.changed(key) }
     }
 
-    /// A link, drawn between the devices of its ports. A device that is not of the topology gets a node.
+    /// Returns a link as an edge between the devices of its ports. A device outside the topology gets a node.
     fn edge(&mut self, key: &Key, port: &Reference, peer: &Reference, nodes: &mut Vec<Node>) -> Option<Edge> {
         let (from, from_label) = self.end(port, nodes)?;
         let (to, to_label) = self.end(peer, nodes)?;

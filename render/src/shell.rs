@@ -32,7 +32,7 @@ struct CallPart {
     path: String,
     content_type: String,
     body: String,
-    /// The shell variable that takes the id that the server chose.
+    /// The shell variable for the id that the server chooses.
     variable: String,
 }
 
@@ -84,7 +84,7 @@ fn part(step: &Step, variables: &BTreeMap<&str, String>) -> StepPart {
     }
 }
 
-/// Text as one shell word, with variables in the place of `${KEY}`.
+/// Quotes text as one shell word, with variables in place of `${KEY}`.
 pub(super) fn quoted(text: &str, variables: &BTreeMap<&str, String>) -> String {
     let mut word = String::with_capacity(text.len() + 2);
     let mut rest = text;
@@ -115,7 +115,7 @@ fn single_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Text inside of double quotes.
+/// Escapes text for double quotes.
 fn double_quoted(text: &str) -> String {
     let mut result = String::new();
     for character in text.chars() {
@@ -127,7 +127,7 @@ fn double_quoted(text: &str) -> String {
     result
 }
 
-/// Text that stays in its comment.
+/// Keeps text on the line of its comment.
 fn comment(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }

@@ -1,4 +1,4 @@
-//! The templates that ship, and those that replace them.
+//! The templates: the shipped ones, and the caller's replacements.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::RenderError;
 
-/// File name and text of every template that ships.
+/// The file name and the text of every shipped template.
 const SHIPPED: [(&str, &str); 8] = [
     ("text.hbs", include_str!("templates/text.hbs")),
     ("text-end.hbs", include_str!("templates/text-end.hbs")),
@@ -19,7 +19,7 @@ const SHIPPED: [(&str, &str); 8] = [
     ("mermaid.hbs", include_str!("templates/mermaid.hbs")),
 ];
 
-/// File name and text of every template that ships.
+/// The file name and the text of every shipped template.
 pub fn templates() -> &'static [(&'static str, &'static str)] {
     &SHIPPED
 }
@@ -30,7 +30,7 @@ pub(super) struct Templates {
 }
 
 impl Templates {
-    /// The shipped templates, with these in the place of some.
+    /// Compiles the shipped templates, with some of them replaced.
     pub(super) fn new(replaced: &BTreeMap<String, String>) -> Result<Self, RenderError> {
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);

@@ -8,7 +8,7 @@ use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::plan;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::{Compiled, Input, compile};
+use midoform_compiler::{Allocated, Compiled, Input, compile};
 
 const SITE: &str =
     "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nbridges = \"10.0.0.0/8\"\n";
@@ -19,7 +19,8 @@ fn compiled(tenants: &[String]) -> Compiled {
         .enumerate()
         .map(|(at, text)| Source::new(format!("t{at}.toml"), text.as_str()))
         .collect();
-    compile(Input { site: &Source::new("site.toml", SITE), lock: None, tenants: &sources }).unwrap()
+    compile(Input { site: &Source::new("site.toml", SITE), allocated: Allocated::Nothing, tenants: &sources })
+        .unwrap()
 }
 
 fn rendered(
@@ -94,7 +95,7 @@ fn an_unchanged_network_is_said_to_be_so() {
     };
     let mut out = Vec::new();
     render(&plan, &nothing.topology, Format::Text, &options, &mut out).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), "Nothing to do: 0 objects are as they should be.\n");
+    assert_eq!(String::from_utf8(out).unwrap(), "No changes: 0 objects are up to date.\n");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A plan for a terminal: tenant by tenant, so that a large plan is never held as one text.
+//! Writes a plan for a terminal, tenant by tenant, so a large plan is never held as one text.
 
 use std::io::Write;
 
@@ -25,7 +25,7 @@ struct Line<'a> {
     key: String,
     kind: &'static str,
     what: String,
-    /// Why, where it is no plain creation.
+    /// The reason, unless the object is just created.
     reason: &'a str,
     source: String,
     cuts_traffic: bool,
@@ -56,7 +56,7 @@ struct End<'a> {
     reset: &'static str,
 }
 
-/// A line about what can be reached.
+/// A line about reachability.
 #[derive(Serialize)]
 struct Reached {
     sign: &'static str,
@@ -65,10 +65,10 @@ struct Reached {
     reset: &'static str,
 }
 
-/// So many lines about what can be reached are shown.
+/// The most lines about reachability that are shown.
 const MOST_REACHED: usize = 40;
 
-/// What the change opens and closes, and how many lines of it are left out.
+/// Returns the lines about reachability, and the number of lines that are left out.
 fn reached(
     options: &Options<'_>,
     most: usize,
@@ -96,8 +96,8 @@ pub(super) fn write(
     let code = |code: &'static str| if options.colour { code } else { "" };
     let mut rest = plan.steps.as_slice();
     while let Some(first) = rest.first() {
-        let tenant = first.key.tenant();
-        let length = rest.iter().position(|step| step.key.tenant() != tenant).unwrap_or(rest.len());
+        let tenant = first.key.owner();
+        let length = rest.iter().position(|step| step.key.owner() != tenant).unwrap_or(rest.len());
         let (steps, others) = rest.split_at_checked(length).unwrap_or((rest, &[]));
         rest = others;
         let shown = steps.iter().filter(|step| options.verbose || step.action != Action::Keep);
@@ -144,7 +144,7 @@ fn line<'a>(step: &'a Step, desired: &Topology, options: &Options<'_>) -> Line<'
         Action::Keep => "",
     };
     let code = |code: &'static str| if options.colour { code } else { "" };
-    let path = step.key.as_str().split_once('/').map_or(step.key.as_str(), |(_, path)| path);
+    let path = step.key.path();
     let call = |call: &'a midoform_compiler::plan::Call| CallLine {
         method: call.method.as_str(),
         path: &call.path,

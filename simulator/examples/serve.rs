@@ -1,6 +1,6 @@
-//! Serves one version until it is told to stop: `serve VERSION LISTEN [STATE_DIR]`.
+//! Serves the API of one MidoNet version until Ctrl-C: `serve VERSION LISTEN [STATE_DIR]`.
 //!
-//! Registers host 11111111-2222-3333-4444-555555555555 as "node1", as the recorded servers had it.
+//! Registers host 11111111-2222-3333-4444-555555555555 as "node1", as on the recorded servers.
 
 use std::error::Error;
 
@@ -17,13 +17,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         options.listen = listen.parse()?;
     }
     options.state_dir = arguments.next().map(Into::into);
-    options.hosts = vec!["11111111-2222-3333-4444-555555555555=node1"]
-        .into_iter()
-        .filter_map(|host| host.split_once('='))
-        .map(|(id, name)| Ok((id.parse()?, name.to_owned())))
-        .collect::<Result<_, Box<dyn Error>>>()?;
+    options.hosts = vec![("11111111-2222-3333-4444-555555555555".parse()?, "node1".to_owned())];
     let server = start(options).await?;
-    #[expect(clippy::print_stdout, reason = "the only thing that this program has to say")]
+    #[expect(clippy::print_stdout, reason = "the URL is the program's output")]
     {
         println!("{}", server.base_url());
     }

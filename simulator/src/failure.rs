@@ -1,95 +1,96 @@
-//! What can be wrong with a request, and how each version says it.
+//! The reasons to refuse a request, and the words of each version for them.
 //!
-//! The rules of [`crate::integrity`] and [`crate::api`] speak of failures by what they are; this file alone knows that the
+//! The rules of [`crate::integrity`] and [`crate::api`] return failures by their cause. Only this file knows that the
 //! same failure is a 404 on 5.x and a 500 on 1.7.
 
 use uuid::Uuid;
 
-use crate::http::json::Misfit;
+use crate::http::jackson::BodyError;
 use crate::http::reply::Reply;
 use crate::schema::Kind;
 use crate::validation::Violation;
 use crate::version::Version;
 
-/// What somebody was doing when a thing was found missing.
+/// The operation during which an object was found to be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum During {
+pub(crate) enum Operation {
     /// Reading or deleting it.
     Read,
     /// Listing what it holds: 500 on 1.7 (03-bridge, step 14).
     List,
     /// Changing it: 500 on 1.7 (02-router, step 12).
     Change,
-    /// Making something in it: 404 for ports (03-bridge, step 10), 500 for the rest (04-chain-rule, step 12).
+    /// Creating an object in it: 404 for ports (03-bridge, step 10), 500 for the rest (04-chain-rule, step 12).
     Create(Kind),
-    /// Naming it in a field: 500 on 1.7 (08-filters, step 4).
+    /// Referring to it in a field: 500 on 1.7 (08-filters, step 4).
     Reference,
 }
 
-/// Why a request is not carried out.
+/// The reason to refuse a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Failure {
-    /// There is no such thing.
-    Missing { class: &'static str, kind: Option<Kind>, id: String, during: During },
-    /// A thing with that id is there already: 409, or 500 on 1.7 (02-router, step 3).
+    /// The object does not exist.
+    Missing { class: &'static str, kind: Option<Kind>, id: String, operation: Operation },
+    /// An object with that id exists already: 409, or 500 on 1.7 (02-router, step 3).
     Exists { kind: Kind, id: Uuid },
-    /// The body breaks constraints; the same in all versions (05-router-port, steps 6 and 7).
+    /// The body violates constraints. The response is the same in all versions (05-router-port, steps 6 and 7).
     Violations(Vec<Violation>),
-    /// A violation on 1.7, a message of status `later` on 5.x (06-port-link, step 7; 07-route, step 8).
-    Refused { property: &'static str, first: String, message: String, later: u16 },
+    /// A constraint violation on 1.7, a message with `status_5x` on 5.x (06-port-link, step 7; 07-route, step 8).
+    Refused { property: &'static str, on_1x: String, on_5x: String, status_5x: u16 },
     /// A status with a message, the same in all versions.
-    Plain { status: u16, message: String },
-    /// A status with a message per generation.
-    Worded { status: u16, first: String, later: String },
-    /// 5.x's storage could not take a value: 500, with the text on 5.x (09-nat-rules, step 15).
+    Message { status: u16, message: String },
+    /// A status with one message for 1.x and another for 5.x.
+    PerGeneration { status: u16, on_1x: String, on_5x: String },
+    /// The storage of 5.x can't store a value: 500, with the text on 5.x (09-nat-rules, step 15).
     Unstorable(String),
     /// The server crashed: Jetty's page on 5.x (05-router-port, step 11), a 500 on 1.7.
     Crash(String),
-    /// It crashed within a change, which 5.8 answers with the exception's message (not recorded).
+    /// The server crashed during a change. 5.8 responds with the exception's message (not recorded).
     Exception { class: &'static str, message: Option<String> },
-    /// The body can't be read as what it should be.
-    Body(Misfit),
-    /// 405, 406, 415, … without a word: an empty answer on 5.x, a null message on 1.7 (10-bad-input, steps 3 to 5).
-    Bare(u16),
-    /// The path leads nowhere (01-login, step 5).
-    Nowhere { uri: String, root: Option<String> },
-    /// An id in the path that is none, where the server wants a UUID (01-login, step 6 on 1.7).
+    /// The body can't be deserialised.
+    Body(BodyError),
+    /// A status without a message (405, 406, 415, …): an empty response on 5.x, a null message on 1.7 (10-bad-input,
+    /// steps 3 to 5).
+    StatusOnly(u16),
+    /// No resource has this path (01-login, step 5).
+    NoSuchPath { uri: String, root: Option<String> },
+    /// An id in the path that is not a UUID, where the server needs one (01-login, step 6 on 1.7).
     BadPathId(String),
-    /// A text in the path where the server wants a number.
+    /// A text in the path where the server needs a number.
     NotANumber(String),
 }
 
 impl Failure {
-    /// A missing object of a kind that the store holds.
-    pub(crate) fn missing(kind: Kind, id: Uuid, during: During) -> Failure {
-        Failure::Missing { class: kind.class(), kind: Some(kind), id: id.to_string(), during }
+    /// Returns the failure for an object that does not exist.
+    pub(crate) fn missing(kind: Kind, id: Uuid, operation: Operation) -> Failure {
+        Failure::Missing { class: kind.class(), kind: Some(kind), id: id.to_string(), operation }
     }
 
-    /// What happens where a body leaves an id out that nobody looks for (not recorded).
+    /// Returns the failure for an id that the body omits and the server does not check (not recorded).
     pub(crate) fn null() -> Failure {
         Failure::Exception { class: "java.lang.NullPointerException", message: None }
     }
 
-    /// A 400 with the same words everywhere.
+    /// Returns a 400 with the same message in all versions.
     pub(crate) fn bad(message: impl Into<String>) -> Failure {
-        Failure::Plain { status: 400, message: message.into() }
+        Failure::Message { status: 400, message: message.into() }
     }
 
-    /// The answer that `version` gives; `path` is the request's, for the crash page.
+    /// Returns the response of `version`. The crash page shows `path`, the request's path.
     pub(crate) fn reply(&self, version: Version, path: &str) -> Reply {
-        let first = version.traits().first_generation;
+        let is_1x = version.traits().is_1x;
         match self {
-            Failure::Missing { class, kind, id, during } => missing(version, class, *kind, id, *during),
-            Failure::Exists { kind, id } => exists(first, *kind, *id),
+            Failure::Missing { class, kind, id, operation } => missing(version, class, *kind, id, *operation),
+            Failure::Exists { kind, id } => exists(is_1x, *kind, *id),
             Failure::Violations(violations) => Reply::violations(violations),
-            Failure::Refused { property, first: words, .. } if first => {
+            Failure::Refused { property, on_1x: words, .. } if is_1x => {
                 Reply::violations(&[Violation { property: (*property).to_owned(), message: words.clone() }])
             }
-            Failure::Refused { message, later, .. } => Reply::error(*later, message),
-            Failure::Plain { status, message } => Reply::error(*status, message),
-            Failure::Worded { status, first: words, .. } if first => Reply::error(*status, words),
-            Failure::Worded { status, later, .. } => Reply::error(*status, later),
-            Failure::Unstorable(_) | Failure::Crash(_) | Failure::Exception { .. } if first => internal(),
+            Failure::Refused { on_5x, status_5x, .. } => Reply::error(*status_5x, on_5x),
+            Failure::Message { status, message } => Reply::error(*status, message),
+            Failure::PerGeneration { status, on_1x: words, .. } if is_1x => Reply::error(*status, words),
+            Failure::PerGeneration { status, on_5x, .. } => Reply::error(*status, on_5x),
+            Failure::Unstorable(_) | Failure::Crash(_) | Failure::Exception { .. } if is_1x => internal(),
             Failure::Unstorable(what) => {
                 Reply::error(500, &format!("{} {what}", version.traits().cannot_handle))
             }
@@ -102,13 +103,13 @@ impl Failure {
             Failure::Exception { class, message: Some(message) } => {
                 Reply::crash(path, &format!("{class}: {message}"))
             }
-            Failure::Body(misfit) => body(first, misfit, path),
-            Failure::Bare(status) if first => Reply::error_without_message(*status),
-            Failure::Bare(status) => Reply::status(*status),
-            Failure::Nowhere { root: Some(root), .. } if !first => {
+            Failure::Body(body_error) => body(is_1x, body_error, path),
+            Failure::StatusOnly(status) if is_1x => Reply::error_without_message(*status),
+            Failure::StatusOnly(status) => Reply::status(*status),
+            Failure::NoSuchPath { root: Some(root), .. } if !is_1x => {
                 Reply::error(404, &format!("Root resource {root} not found"))
             }
-            Failure::Nowhere { uri, .. } => Reply::error(404, &format!("null for uri: {uri}")),
+            Failure::NoSuchPath { uri, .. } => Reply::error(404, &format!("null for uri: {uri}")),
             Failure::NotANumber(text) => {
                 let why = format!("java.lang.NumberFormatException: For input string: \"{text}\"");
                 Reply::error(404, &why)
@@ -124,61 +125,63 @@ fn internal() -> Reply {
     Reply::error(500, "An internal server error has occurred, please try again.")
 }
 
-fn missing(version: Version, class: &str, kind: Option<Kind>, id: &str, during: During) -> Reply {
+fn missing(version: Version, class: &str, kind: Option<Kind>, id: &str, operation: Operation) -> Reply {
     let traits = version.traits();
-    if let (Some(Kind::AddressGroup), During::List | During::Create(_), Some(words)) =
-        (kind, during, traits.no_address_group)
+    if let (Some(Kind::IpAddrGroup), Operation::List | Operation::Create(_), Some(words)) =
+        (kind, operation, traits.no_address_group)
     {
         return Reply::error(404, &format!("{words}{id}"));
     }
-    if !traits.first_generation {
+    if !traits.is_1x {
         return Reply::error(404, &format!("There is no {class} with ID {id}."));
     }
-    match (during, kind) {
+    match (operation, kind) {
         // 03-bridge, step 13.
-        (During::Read, Some(Kind::Bridge)) => Reply::error(404, &format!("No bridge with ID {id} exists.")),
-        // The same words as a bridge's (not recorded).
-        (During::Change, Some(Kind::Host)) => Reply::error(404, &format!("No host with ID {id} exists.")),
-        (During::Read, _) => Reply::error(404, "The requested resource was not found."),
-        (During::Create(Kind::Port), Some(Kind::Router)) => {
+        (Operation::Read, Some(Kind::Bridge)) => {
+            Reply::error(404, &format!("No bridge with ID {id} exists."))
+        }
+        // The message is like that for a bridge (not recorded).
+        (Operation::Change, Some(Kind::Host)) => Reply::error(404, &format!("No host with ID {id} exists.")),
+        (Operation::Read, _) => Reply::error(404, "The requested resource was not found."),
+        (Operation::Create(Kind::Port), Some(Kind::Router)) => {
             Reply::error(404, "Cannot create port for non existent router")
         }
-        (During::Create(Kind::Port), Some(Kind::Bridge)) => {
+        (Operation::Create(Kind::Port), Some(Kind::Bridge)) => {
             Reply::error(404, "Cannot create port for non existent bridge")
         }
         _ => internal(),
     }
 }
 
-fn exists(first: bool, kind: Kind, id: Uuid) -> Reply {
-    match (first, kind) {
+fn exists(is_1x: bool, kind: Kind, id: Uuid) -> Reply {
+    match (is_1x, kind) {
         (false, _) => Reply::error(409, &format!("A(n) {} with ID {id} already exists.", kind.class())),
         // The README: "Duplicate ids: […] address group 400".
-        (true, Kind::AddressGroup) => {
+        (true, Kind::IpAddrGroup) => {
             Reply::error(400, &format!("An IP address group with the ID {id} already exists."))
         }
         (true, _) => internal(),
     }
 }
 
-fn body(first: bool, misfit: &Misfit, path: &str) -> Reply {
-    match misfit {
-        Misfit::Empty | Misfit::NotJson(_) if first => internal(),
-        Misfit::Empty => Reply::crash(path, "java.lang.NullPointerException"),
-        Misfit::NotJson(why) => {
+fn body(is_1x: bool, body_error: &BodyError, path: &str) -> Reply {
+    match body_error {
+        BodyError::Empty | BodyError::NotJson(_) if is_1x => internal(),
+        BodyError::Empty => Reply::crash(path, "java.lang.NullPointerException"),
+        BodyError::NotJson(why) => {
             let why = format!(
                 "javax.servlet.ServletException: com.fasterxml.jackson.core.JsonParseException: {why}"
             );
             Reply::crash(path, &why)
         }
-        Misfit::TooDeep => Reply::error(400, "The body is nested too deeply."),
-        Misfit::Custom(message) => Reply::error(400, message),
+        BodyError::TooDeep => Reply::error(400, "The body is nested too deeply."),
+        BodyError::Custom(message) => Reply::error(400, message),
         // 04-chain-rule, step 13; 10-bad-input, steps 2 and 6.
-        Misfit::Mapping(_) if first => Reply::error(
+        BodyError::Mapping(_) if is_1x => Reply::error(
             400,
             "Invalid fields or values were passed in that could not be deserialized into a known object.  \
              Please check fields such as 'type'.",
         ),
-        Misfit::Mapping(why) => Reply::error(400, why),
+        BodyError::Mapping(why) => Reply::error(400, why),
     }
 }

@@ -1,61 +1,61 @@
-//! Faults on demand: what goes wrong with which requests.
+//! Fault injection: makes chosen requests fail.
 //!
-//! Faults are set over `/_faults`, which is there only when the server was started so. Each names the requests that it is
-//! for (method, path pattern), which of those it strikes (the nth, so many times, or at random by a seed), and what
-//! happens to them. The first fault that strikes a request is the one; every fault counts the requests that it is for.
-//! Nothing depends on time or on chance: the same faults, seeds and requests fail in the same way again.
+//! Clients set faults over `/_faults`, if the server was started with that path. A fault names the requests that it
+//! matches (method, path pattern), which of those it strikes (from the nth on, a number of times, or pseudo-randomly by
+//! a seed), and the effect. Only the first fault that strikes a request takes effect; every fault counts the requests
+//! that it matches. Nothing depends on time or chance: the same faults, seeds and requests give the same failures.
 
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong.
+/// The effect of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// The answer comes `milliseconds` later; what is asked for is done after the delay.
+    /// The request is executed after a delay of `milliseconds`.
     Delay,
-    /// 503, and nothing is done.
+    /// 503, and the request is not executed.
     UnavailableBefore,
-    /// 503, though it is done, durably.
+    /// 503, although the request is executed and its change is durable.
     UnavailableAfter,
-    /// The connection is reset, and nothing is done.
+    /// The connection is reset, and the request is not executed.
     ResetBefore,
-    /// The connection is reset, though it is done, durably.
+    /// The connection is reset, although the request is executed and its change is durable.
     ResetAfter,
-    /// Half of the answer's body comes, and then nothing any more.
+    /// The server sends half of the response's body, and nothing after it.
     StalledBody,
-    /// Half of the answer's body comes, and then the connection ends.
+    /// The server sends half of the response's body, and closes the connection.
     TruncatedBody,
-    /// 500 with the real server's words, and nothing is done.
+    /// 500 with the real server's message, and the request is not executed.
     InternalError,
-    /// The token of the request is worth nothing from this request on.
+    /// The request's token is invalid from this request on.
     TokenDies,
 }
 
-/// A fault: for which requests, which of them it strikes, and what happens then.
+/// A fault: the requests that it matches, those of them that it strikes, and its effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// What goes wrong.
+    /// The effect of a fault.
     pub fault: FaultKind,
-    /// The method, or `*` for every one.
+    /// The HTTP method, or `*` for all methods.
     #[serde(default = "any")]
     pub method: String,
     /// The path below `/midonet-api`: `*` stands for one segment, `**` at the end for any number of them.
     #[serde(default = "all")]
     pub path: String,
-    /// The first of the matching requests that it may strike, from 1.
+    /// The number of the first matching request that it may strike, counted from 1.
     #[serde(default = "one")]
     pub nth: u64,
-    /// How many it strikes; 0 for no end.
+    /// The number of requests that it strikes; 0 for no limit.
     #[serde(default = "one")]
     pub times: u64,
-    /// How likely it strikes one of them, in thousandths.
+    /// The probability of striking a matching request, in thousandths.
     #[serde(default = "always")]
     pub per_mille: u64,
-    /// What decides which ones, when not all are struck.
+    /// The seed of the pseudo-random choice when `per_mille` is below 1000.
     #[serde(default)]
     pub seed: u64,
-    /// How long a delay takes.
+    /// The delay in milliseconds.
     #[serde(default)]
     pub milliseconds: u64,
 }
@@ -77,16 +77,16 @@ const fn always() -> u64 {
 }
 
 impl Fault {
-    /// What is wrong with it, if anything.
+    /// Returns what is wrong with the fault, if anything.
     fn problem(&self) -> Option<String> {
         if !self.path.starts_with('/') {
-            Some(format!("the path {:?} has to start with a slash", self.path))
+            Some(format!("the path {:?} must start with a slash", self.path))
         } else if self.nth == 0 {
-            Some("nth counts from 1".to_owned())
+            Some("nth must be at least 1".to_owned())
         } else if self.per_mille > 1000 {
-            Some("per_mille is at most 1000".to_owned())
+            Some("per_mille must be at most 1000".to_owned())
         } else if self.milliseconds > 600_000 {
-            Some("milliseconds is at most 600000".to_owned())
+            Some("milliseconds must be at most 600000".to_owned())
         } else {
             None
         }
@@ -97,65 +97,65 @@ impl Fault {
     }
 }
 
-/// Whether a pattern is of a path.
+/// Tells whether a path matches a pattern.
 fn matches(pattern: &str, path: &str) -> bool {
-    let mut wanted = pattern.split('/').filter(|segment| !segment.is_empty());
-    let mut given = path.split('/').filter(|segment| !segment.is_empty());
+    let mut pattern_segments = pattern.split('/').filter(|segment| !segment.is_empty());
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     loop {
-        match (wanted.next(), given.next()) {
+        match (pattern_segments.next(), segments.next()) {
             (Some("**"), _) | (None, None) => return true,
             (Some("*"), Some(_)) => {}
-            (Some(wanted), Some(given)) if wanted == given => {}
+            (Some(expected), Some(segment)) if expected == segment => {}
             _ => return false,
         }
     }
 }
 
-/// A fault that is set, and what it has seen.
+/// A fault that is set, with its counts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Set {
+pub(crate) struct ActiveFault {
     id: u64,
     #[serde(flatten)]
     fault: Fault,
-    /// How many requests it was for.
+    /// The number of requests that it matched.
     matched: u64,
-    /// How many of them it struck.
+    /// The number of requests that it struck.
     struck: u64,
 }
 
 /// The faults that are set.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    sets: Vec<Set>,
+    active: Vec<ActiveFault>,
     last_id: u64,
 }
 
 impl Faults {
-    /// Sets a fault, behind those that are set; says under which number.
+    /// Sets a fault after those that are set already, and returns its id.
     pub(crate) fn add(&mut self, fault: Fault) -> Result<u64, String> {
         if let Some(problem) = fault.problem() {
             return Err(problem);
         }
         self.last_id += 1;
-        self.sets.push(Set { id: self.last_id, fault, matched: 0, struck: 0 });
+        self.active.push(ActiveFault { id: self.last_id, fault, matched: 0, struck: 0 });
         Ok(self.last_id)
     }
 
-    /// Takes one away, or all; says whether there was any.
+    /// Removes one fault, or all of them; returns true if there was any.
     pub(crate) fn remove(&mut self, id: Option<u64>) -> bool {
-        let before = self.sets.len();
-        self.sets.retain(|set| id.is_some_and(|id| set.id != id));
-        before != self.sets.len()
+        let before = self.active.len();
+        self.active.retain(|set| id.is_some_and(|id| set.id != id));
+        before != self.active.len()
     }
 
-    pub(crate) fn all(&self) -> &[Set] {
-        &self.sets
+    pub(crate) fn all(&self) -> &[ActiveFault] {
+        &self.active
     }
 
-    /// The fault that strikes a request, if one does.
+    /// Returns the fault that strikes a request, if one does.
     pub(crate) fn strike(&mut self, method: &str, path: &str) -> Option<Fault> {
         let mut struck = None;
-        for set in &mut self.sets {
+        for set in &mut self.active {
             if !set.fault.is_for(method, path) {
                 continue;
             }
@@ -171,7 +171,7 @@ impl Faults {
     }
 }
 
-/// A number that looks random, made of a seed and a count (SplitMix64).
+/// Returns a pseudo-random number from a seed and a count (SplitMix64).
 fn draw(seed: u64, count: u64) -> u64 {
     let mut z = seed.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nth_is_struck_and_those_after_it() {
+    fn a_fault_strikes_from_the_nth_match_on() {
         let mut faults = Faults::default();
         let id =
             faults.add(fault(r#"{"fault": "reset-after", "method": "post", "nth": 3, "times": 2}"#)).unwrap();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_repeats_itself() {
+    fn the_same_seed_gives_the_same_failures() {
         let run = |seed: u64| -> Vec<bool> {
             let mut faults = Faults::default();
             let text = format!(r#"{{"fault": "delay", "times": 0, "per_mille": 300, "seed": {seed}}}"#);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_faults_are_refused() {
         let mut faults = Faults::default();
         for bad in [
             r#"{"fault": "delay", "path": "routers"}"#,

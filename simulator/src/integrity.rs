@@ -1,4 +1,5 @@
-//! The rules that tie objects together: which references have to be there, what goes with what, what comes by itself.
+//! Referential integrity: checks references between objects, cascades deletes, and creates the objects that the server
+//! adds itself.
 //!
 //! Each rule names the recording that shows it.
 
@@ -6,23 +7,23 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::failure::{During, Failure};
-use crate::http::bind::Draft;
+use crate::failure::{Failure, Operation};
+use crate::http::deserialize::Draft;
 use crate::object::{Fields, Object, RANK, Value};
 use crate::resources;
 use crate::schema::{Access, Kind, fields};
 use crate::state::{State, Transaction};
 use crate::version::Version;
 
-/// The fields by which rules match groups of ports.
+/// The fields of a rule that match port groups.
 pub(crate) const PORT_GROUPS: [&str; 3] = ["portGroup", "inPortGroup", "outPortGroup"];
-/// The fields by which rules match groups of addresses.
+/// The fields of a rule that match address groups.
 pub(crate) const ADDRESS_GROUPS: [&str; 2] = ["ipAddrGroupSrc", "ipAddrGroupDst"];
 /// The distance between the ranks of neighbouring rules.
 const STEP: i64 = 1 << 32;
 
-/// Every chain, load balancer and so on that a new form of an object names has to exist: 404 on 5.x, 500 on 1.7
-/// (08-filters, step 4; random4, step 21).
+/// Checks that every object exists that a new or changed object refers to: 404 on 5.x, 500 on 1.7 (08-filters, step 4;
+/// random4, step 21).
 pub(crate) fn check_references(
     state: &State,
     kind: Kind,
@@ -30,43 +31,43 @@ pub(crate) fn check_references(
     draft: &Draft,
 ) -> Result<(), Failure> {
     for field in fields(kind, version, draft.type_name) {
-        if let (Some(class), Some(Value::Uuids(ids))) = (field.foreign, draft.get(field.name))
+        if let (Some(class), Some(Value::Uuids(ids))) = (field.unsupported, draft.get(field.name))
             && let Some(id) = ids.first()
         {
-            let (id, during) = (id.to_string(), During::Reference);
-            return Err(Failure::Missing { class, kind: None, id, during });
+            let (id, operation) = (id.to_string(), Operation::Reference);
+            return Err(Failure::Missing { class, kind: None, id, operation });
         }
         let Some(id) = draft.uuid(field.name) else { continue };
-        match (field.refers, field.foreign) {
+        match (field.refers, field.unsupported) {
             (Some(kind), _) if !state.has(kind, id) => {
-                return Err(Failure::missing(kind, id, During::Reference));
+                return Err(Failure::missing(kind, id, Operation::Reference));
             }
             (_, Some(class)) => {
-                let (id, during) = (id.to_string(), During::Reference);
-                return Err(Failure::Missing { class, kind: None, id, during });
+                let (id, operation) = (id.to_string(), Operation::Reference);
+                return Err(Failure::Missing { class, kind: None, id, operation });
             }
             _ => {}
         }
     }
-    // 1.7 also looks for the groups and the chain that a rule names (the README: "500 and nothing made").
-    if version.traits().first_generation && kind == Kind::Rule {
+    // 1.7 also checks the groups and the chain that a rule refers to (the README: "500 and nothing made").
+    if version.traits().is_1x && kind == Kind::Rule {
         let groups = PORT_GROUPS.map(|field| (field, Kind::PortGroup));
-        let addresses = ADDRESS_GROUPS.map(|field| (field, Kind::AddressGroup));
+        let addresses = ADDRESS_GROUPS.map(|field| (field, Kind::IpAddrGroup));
         for (field, kind) in groups.into_iter().chain(addresses).chain([("jumpChainId", Kind::Chain)]) {
             if let Some(id) = draft.uuid(field)
                 && !state.has(kind, id)
             {
-                return Err(Failure::missing(kind, id, During::Reference));
+                return Err(Failure::missing(kind, id, Operation::Reference));
             }
         }
     }
     Ok(())
 }
 
-/// The id that a new object gets: the offered one, except where 1.7 makes its own (03-bridge, step 6). A second thing
-/// with the same id is refused (02-router, step 3), after all else that is wrong: 5.x finds it when it commits.
+/// Returns the id of a new object: the one in the body, except where 1.7 generates its own (03-bridge, step 6). An id
+/// that exists is refused (02-router, step 3), after all other errors: 5.x finds it when it commits.
 pub(crate) fn new_id(state: &State, kind: Kind, version: Version, draft: &Draft) -> Result<Uuid, Failure> {
-    let offered = draft.uuid("id").filter(|_| !version.traits().first_generation || kind.keeps_id_on_1x());
+    let offered = draft.uuid("id").filter(|_| !version.traits().is_1x || kind.keeps_id_on_1x());
     match offered {
         Some(id) if state.has(kind, id) => Err(Failure::Exists { kind, id }),
         Some(id) => Ok(id),
@@ -74,15 +75,15 @@ pub(crate) fn new_id(state: &State, kind: Kind, version: Version, draft: &Draft)
     }
 }
 
-/// A draft as a new object.
+/// Turns a draft into a new object.
 pub(crate) fn object(kind: Kind, id: Uuid, draft: Draft) -> Object {
     let mut fields: Fields = draft.fields;
     fields.retain(|(name, value)| *name != "id" && *value != Value::Null);
     Object::new(kind, id, fields)
 }
 
-/// A draft in the place of what is there. What the server set itself stays; what the body leaves out is gone, save the
-/// fields in `kept` (random1, step 82: the MAC is gone; random3, step 43: the link is not).
+/// Turns a draft into the replacement of an object. Fields that the server set itself stay. Fields that the body omits
+/// are removed, except those in `kept` (random1, step 82: the MAC is removed; random3, step 43: the link is not).
 pub(crate) fn replacement(before: &Object, version: Version, draft: Draft, kept: &[&'static str]) -> Object {
     let mut fields: Fields = draft.fields;
     fields.retain(|(name, value)| *name != "id" && *value != Value::Null);
@@ -100,7 +101,8 @@ pub(crate) fn replacement(before: &Object, version: Version, draft: Draft, kept:
     after
 }
 
-/// The route that a router's port brings: to its own address, of weight 0 (05-router-port, step 4).
+/// Returns the route that the server adds for a router's port: to the port's own address, with weight 0
+/// (05-router-port, step 4).
 pub(crate) fn automatic_route(version: Version, router: Uuid, port: Uuid, address: &str) -> Object {
     let traits = version.traits();
     let mut fields = vec![
@@ -117,27 +119,28 @@ pub(crate) fn automatic_route(version: Version, router: Uuid, port: Uuid, addres
     Object::new(Kind::Route, Uuid::new_v4(), fields)
 }
 
-/// The rank of a rule that goes to `position` (from 1) of a chain, or nothing when that is further than one past the
-/// end (04-chain-rule, step 8). Those that stood there move behind it.
+/// Returns the rank of a new rule at `position` (from 1) of a chain; none if the position is more than one past the end
+/// (04-chain-rule, step 8). The rules from that position on come after it.
 pub(crate) fn rank_at(change: &mut Transaction<'_>, chain: Uuid, position: i64) -> Option<i64> {
     let before = usize::try_from(position).ok()?.checked_sub(1)?;
     let ranks: Vec<i64> =
-        change.state().naming(chain, "chainId", Kind::Rule).map(|rule| rule.rank()).collect();
+        change.state().referring(chain, "chainId", Kind::Rule).map(|rule| rule.rank()).collect();
     match (before.checked_sub(1).and_then(|index| ranks.get(index)), ranks.get(before)) {
         _ if before > ranks.len() => None,
         (None, None) => Some(0),
-        (Some(last), None) => last.checked_add(STEP).or_else(|| spread(change, chain, before)),
-        (None, Some(first)) => first.checked_sub(STEP).or_else(|| spread(change, chain, before)),
+        (Some(last), None) => last.checked_add(STEP).or_else(|| renumber(change, chain, before)),
+        (None, Some(first)) => first.checked_sub(STEP).or_else(|| renumber(change, chain, before)),
         (Some(left), Some(right)) if right - left > 1 => Some(left + (right - left) / 2),
-        _ => spread(change, chain, before),
+        _ => renumber(change, chain, before),
     }
 }
 
-/// Gives the rules of a chain ranks with room between them again, and the rank of a place among them.
-fn spread(change: &mut Transaction<'_>, chain: Uuid, before: usize) -> Option<i64> {
+/// Renumbers the ranks of a chain's rules with room between them, and returns the free rank before the rule with index
+/// `before`.
+fn renumber(change: &mut Transaction<'_>, chain: Uuid, before: usize) -> Option<i64> {
     let mut rank: i64 = 0;
     let mut free = None;
-    for (index, rule) in change.naming(chain, "chainId", Kind::Rule).into_iter().enumerate() {
+    for (index, rule) in change.referring(chain, "chainId", Kind::Rule).into_iter().enumerate() {
         if index == before {
             free = Some(rank);
             rank = rank.checked_add(STEP)?;
@@ -148,17 +151,17 @@ fn spread(change: &mut Transaction<'_>, chain: Uuid, before: usize) -> Option<i6
     free.or(Some(rank))
 }
 
-/// A router with its position shown: its place among its chain's rules, from 1.
+/// Returns a rule with its position among its chain's rules, counted from 1.
 pub(crate) fn with_position(state: &State, rule: &Arc<Object>) -> Arc<Object> {
     let Some(chain) = rule.uuid("chainId") else { return Arc::clone(rule) };
-    let place = state.naming(chain, "chainId", Kind::Rule).take_while(|other| other.id != rule.id).count();
+    let place = state.referring(chain, "chainId", Kind::Rule).take_while(|other| other.id != rule.id).count();
     placed(rule, place + 1)
 }
 
-/// The rules of a chain with their positions.
+/// Returns the rules of a chain with their positions.
 pub(crate) fn rules(state: &State, chain: Uuid) -> Vec<Arc<Object>> {
     state
-        .naming(chain, "chainId", Kind::Rule)
+        .referring(chain, "chainId", Kind::Rule)
         .enumerate()
         .map(|(index, rule)| placed(rule, index + 1))
         .collect()
@@ -170,58 +173,60 @@ fn placed(rule: &Arc<Object>, position: usize) -> Arc<Object> {
     Arc::new(shown)
 }
 
-/// Ties two ports together.
+/// Links two ports.
 pub(crate) fn link(change: &mut Transaction<'_>, port: Uuid, peer: Uuid) {
     change.set(Kind::Port, port, "peerId", Value::Uuid(peer));
     change.set(Kind::Port, peer, "peerId", Value::Uuid(port));
 }
 
-/// Takes a link apart; the partner stays, without a peer (06-port-link, steps 15 to 18 and 24).
+/// Removes the link of a port; the peer stays, unlinked (06-port-link, steps 15 to 18 and 24).
 pub(crate) fn unlink(change: &mut Transaction<'_>, port: Uuid) {
     change.set(Kind::Port, port, "peerId", Value::Null);
-    for partner in change.naming(port, "peerId", Kind::Port) {
+    for partner in change.referring(port, "peerId", Kind::Port) {
         change.set(Kind::Port, partner.id, "peerId", Value::Null);
     }
 }
 
-/// Takes a thing away with all that goes with it, which its kind's file says.
+/// Deletes an object with everything that its kind's `cascade` deletes.
 pub(crate) fn delete(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
     resources::cascade(change, version, kind, id);
     change.delete(kind, id);
 }
 
-/// Takes away all objects of `kind` whose `field` names `id`, each with what goes with it.
-pub(crate) fn delete_naming(
+/// Deletes all objects of `kind` whose `field` refers to `id`, each with its cascade.
+pub(crate) fn delete_referring(
     change: &mut Transaction<'_>,
     version: Version,
     id: Uuid,
     field: &'static str,
     kind: Kind,
 ) {
-    for object in change.naming(id, field, kind) {
+    for object in change.referring(id, field, kind) {
         delete(change, version, kind, object.id);
     }
 }
 
-/// Whether a 1.7 server can delete a thing. A port that was made with a peer or a host in its body, which 1.7 believes
-/// blindly, never goes again, nor does what holds it (the README: "deleting such a port is 500 ever after").
+/// Returns true if a 1.7 server can delete an object. 1.7 does not check a peer or a host in the body of a new port;
+/// such a port can never be deleted, nor can its device (the README: "deleting such a port is 500 ever after").
 pub(crate) fn can_be_deleted(state: &State, kind: Kind, id: Uuid) -> bool {
     match kind {
         Kind::Router | Kind::Bridge => {
-            state.naming(id, "deviceId", Kind::Port).all(|port| is_sound(state, port))
+            state.referring(id, "deviceId", Kind::Port).all(|port| is_sound(state, port))
         }
         Kind::Port => state.get(Kind::Port, id).is_none_or(|port| is_sound(state, port)),
         _ => true,
     }
 }
 
-/// Whether a port's peer and host know it.
+/// Returns true if a port's peer and host refer back to the port.
 fn is_sound(state: &State, port: &Object) -> bool {
     let peer_knows = port.uuid("peerId").is_none_or(|peer| {
         state.get(Kind::Port, peer).is_some_and(|peer| peer.uuid("peerId") == Some(port.id))
     });
     let host_knows = port.uuid("hostId").is_none_or(|host| {
-        state.naming(port.id, "portId", Kind::Binding).any(|binding| binding.uuid("hostId") == Some(host))
+        state
+            .referring(port.id, "portId", Kind::HostInterfacePort)
+            .any(|binding| binding.uuid("hostId") == Some(host))
     });
     peer_knows && host_knows
 }
@@ -239,11 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn rules_stand_where_they_were_put() {
+    fn rules_are_at_their_positions() {
         let chain = Uuid::from_u128(1);
         let mut state = State::default();
         let mut model: Vec<u128> = Vec::new();
-        // Always into the second place: the room between two ranks is used up again and again.
+        // Inserting always at position 2 uses up the room between two ranks again and again.
         for id in 10..200 {
             let position = if model.is_empty() { 1 } else { 2 };
             insert(&mut state, chain, position, id);

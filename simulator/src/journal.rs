@@ -1,51 +1,56 @@
-//! What makes changes durable.
+//! Makes changes durable.
 //!
-//! With a directory, every change is written to an embedded database (redb) before its request is answered. One thread
-//! writes: it takes all changes that are waiting, writes them in one transaction, syncs the file, and only then lets
-//! their requests be answered. So concurrent requests share a sync, and an acknowledged change survives the loss of
-//! the process at any moment. Requests that only read see changes that are still being written.
+//! With a directory, every change is written to a database (SQLite) before the response to its request. One thread
+//! writes: it takes all waiting changes, writes them in one transaction, syncs the file, and then lets their responses
+//! go out. So concurrent requests share a sync, and an acknowledged change survives the loss of the process at any
+//! moment. GET requests see changes that are not durable yet.
 //!
-//! Objects are kept under the number of their making, so new ones land side by side at the end of the tree.
+//! The key of an object is its sequence number, so new objects lie side by side at the end of the table.
 //!
-//! After a crash the database may fall back to the commit before its last, if the last is damaged. So that this can't
-//! happen unseen, commits are counted, in the database and in a small file beside it that is written before a change is
-//! acknowledged. A database that counts less than the file has lost something, and is refused.
+//! A commit goes to the write-ahead log beside the database, and from there to the database later. SQLite ends the log at
+//! its first damaged page, so a damaged log loses commits without an error. To detect this, commits are counted in the
+//! database and in a small file beside it that is written before a change is acknowledged. A database with a lower count
+//! than the file has lost commits, and is refused. The database itself has a checksum over all of its content, because
+//! SQLite detects damage to its structure, but not to what is stored.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::FileExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use crate::object::Object;
 use crate::state::Change;
 use crate::version::Version;
 
-const OBJECTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("objects");
-const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
-const COUNT: TableDefinition<'_, (), u64> = TableDefinition::new("count");
-const FILE: &str = "simulator.redb";
+const FILE: &str = "simulator.db";
 const COUNT_FILE: &str = "simulator.count";
-/// How much of the database is held in memory besides the state itself.
-const CACHE: usize = 16 << 20;
+/// The database of earlier versions of midoform, which had another format.
+const EARLIER_FILE: &str = "simulator.redb";
 
-/// Why a directory can't be used.
+const TABLES: &str = "
+    CREATE TABLE state (version TEXT NOT NULL, commits INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
+    CREATE TABLE object (sequence INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT;
+";
+
+/// The error for a state directory that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// The directory can't be made or read.
+    /// The directory can't be created or read.
     #[error("the state directory {path} can't be used")]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// Another process has it open.
@@ -55,11 +60,13 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// The file is damaged. Nothing was changed in it.
-    #[error("the state in {path} is damaged: {why}; put a copy back, or move it away to start empty")]
+    #[error(
+        "the state in {path} is damaged: {why}; put a copy of the folder back, or move the folder away to start empty"
+    )]
     Damaged {
         /// The database's file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage that was found.
         why: String,
     },
     /// It holds the state of another MidoNet version.
@@ -72,31 +79,42 @@ pub enum JournalError {
         /// The version that was asked for.
         wanted: Version,
     },
+    /// It was written by an earlier version of midoform, in another format.
+    #[error(
+        "the state in {path} is that of an earlier midoform: delete the folder {directory} to start empty, or keep the \
+         older midoform"
+    )]
+    EarlierFormat {
+        /// The database's file.
+        path: PathBuf,
+        /// The folder of the state.
+        directory: PathBuf,
+    },
 }
 
-/// Where changes go.
+/// The destination of changes.
 #[derive(Debug)]
 pub(crate) enum Journal {
-    /// Nowhere: the state ends with the process.
+    /// No destination: the state ends with the process.
     Memory,
     Disk(Disk),
 }
 
-/// The writing thread, as seen from the requests.
+/// The handle of the writing thread.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    /// Where changes go; nothing once it is closed.
+    /// The queue of the writing thread; none once it is closed.
     waiting: Option<mpsc::Sender<Batch>>,
     broken: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// Writes what is waiting, and lets the file go: whoever opens it next finds it free.
+/// Writes the waiting changes and closes the file, so that it can be opened again.
 impl Drop for Disk {
     fn drop(&mut self) {
         self.waiting = None;
         if let Some(thread) = self.thread.take() {
-            // It ends by itself; what it could fail with is a panic, which is not ours to raise again.
+            // The thread can only fail with a panic, which is not raised a second time here.
             let _ = thread.join();
         }
     }
@@ -109,7 +127,7 @@ struct Batch {
     done: oneshot::Sender<Result<(), String>>,
 }
 
-/// Tells when changes are durable.
+/// A pending confirmation that changes are durable.
 #[derive(Debug)]
 pub(crate) struct Ticket(Option<oneshot::Receiver<Result<(), String>>>);
 
@@ -118,41 +136,43 @@ impl Ticket {
     pub(crate) async fn wait(self) -> Result<(), String> {
         match self.0 {
             None => Ok(()),
-            Some(done) => done.await.unwrap_or_else(|_| Err("the writing thread is gone".to_owned())),
+            Some(done) => done.await.unwrap_or_else(|_| Err("the writing thread has ended".to_owned())),
         }
     }
 }
 
 impl Journal {
-    /// Opens the state in `directory`, making both if needed, and reads what it holds.
+    /// Opens the state in `directory`, creating both if needed, and reads the objects.
     pub(crate) fn open(directory: &Path, version: Version) -> Result<(Journal, Vec<Object>), JournalError> {
         let unusable = |source| JournalError::Directory { path: directory.to_owned(), source };
         std::fs::create_dir_all(directory).map_err(unusable)?;
+        let earlier = directory.join(EARLIER_FILE);
+        if earlier.try_exists().map_err(unusable)? {
+            return Err(JournalError::EarlierFormat { path: earlier, directory: directory.to_owned() });
+        }
         let path = directory.join(FILE);
-        let counter = Counter::open(&directory.join(COUNT_FILE))?;
-        // redb checks what it reads with assertions in places; a damaged file must not end the process.
-        let opened = catch_unwind(AssertUnwindSafe(|| load(&path, version, counter.known)));
-        let (database, objects) = opened.unwrap_or_else(|_| Err(damaged(&path, "it makes no sense")))?;
+        let counter = Counter::open(&directory.join(COUNT_FILE), &path)?;
+        let (mut database, objects) = Database::open(&path, version, counter.known)?;
         let (waiting, batches) = mpsc::channel();
         let broken = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&broken);
         let thread = thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || write_all(&database, &counter, &batches, &flag))
+            .spawn(move || write_all(&mut database, &counter, &batches, &flag))
             .map_err(unusable)?;
         Ok((Journal::Disk(Disk { waiting: Some(waiting), broken, thread: Some(thread) }), objects))
     }
 
-    /// Hands changes over. The order of calls is the order of changes.
+    /// Queues changes for writing. The order of calls is the order of changes.
     pub(crate) fn submit(&self, changes: Vec<Change>) -> Ticket {
         let Journal::Disk(disk) = self else { return Ticket(None) };
         let (done, ticket) = oneshot::channel();
-        // When the thread is gone the ticket says so.
+        // If the thread has ended, the ticket returns an error.
         let _ = disk.waiting.as_ref().map(|waiting| waiting.send(Batch { changes, done }));
         Ticket(Some(ticket))
     }
 
-    /// Whether writing failed once: then the memory is ahead of the disk, and nothing more is written.
+    /// Returns true if a write has failed: then the memory is ahead of the disk, and nothing more is written.
     pub(crate) fn is_broken(&self) -> bool {
         match self {
             Journal::Memory => false,
@@ -165,7 +185,8 @@ fn damaged(path: &Path, why: impl ToString) -> JournalError {
     JournalError::Damaged { path: path.to_owned(), why: why.to_string() }
 }
 
-/// The file that says how many commits were acknowledged: the number and its complement.
+/// The file with the number of acknowledged commits, and the number's complement. The process that has it open has it
+/// locked: the state is that process's alone.
 #[derive(Debug)]
 struct Counter {
     file: File,
@@ -173,10 +194,15 @@ struct Counter {
 }
 
 impl Counter {
-    fn open(path: &Path) -> Result<Counter, JournalError> {
+    fn open(path: &Path, database: &Path) -> Result<Counter, JournalError> {
         let unusable = |source| JournalError::Directory { path: path.to_owned(), source };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path: database.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
         let mut bytes = [0; 17];
         let length = file.read_at(&mut bytes, 0).map_err(unusable)?;
         let half = |range: std::ops::Range<usize>| {
@@ -185,7 +211,7 @@ impl Counter {
         let known = match (length, half(0..8), half(8..16)) {
             (0, ..) => 0,
             (16, Some(known), Some(complement)) if known == !complement => known,
-            _ => return Err(damaged(path, "it holds no number")),
+            _ => return Err(damaged(path, "the number of commits can't be read")),
         };
         Ok(Counter { file, known })
     }
@@ -199,125 +225,214 @@ impl Counter {
     }
 }
 
-fn load(path: &Path, version: Version, acknowledged: u64) -> Result<(Database, Vec<Object>), JournalError> {
-    let is_empty = std::fs::metadata(path).map_or(true, |about| about.len() == 0);
-    if is_empty && acknowledged > 0 {
-        return Err(damaged(path, format!("it is gone, with {acknowledged} commits")));
-    }
-    let mut database = match Database::builder().set_cache_size(CACHE).create(path) {
-        Ok(database) => database,
-        Err(DatabaseError::DatabaseAlreadyOpen) => return Err(JournalError::InUse { path: path.to_owned() }),
-        Err(why) => return Err(damaged(path, why)),
-    };
-    match database.check_integrity() {
-        Ok(true) => {}
-        Ok(false) => return Err(damaged(path, "its checksums do not hold")),
-        Err(why) => return Err(damaged(path, why)),
-    }
-    check_version(&database, path, version)?;
-    let count = counted(&database).map_err(|why| damaged(path, why))?;
-    if count < acknowledged {
-        return Err(damaged(
-            path,
-            format!("the last {} of {acknowledged} commits are missing", acknowledged - count),
-        ));
-    }
-    let reading = database.begin_read().map_err(|why| damaged(path, why))?;
-    let table = reading.open_table(OBJECTS).map_err(|why| damaged(path, why))?;
-    let mut objects = Vec::new();
-    for entry in table.iter().map_err(|why| damaged(path, why))? {
-        let (key, value) = entry.map_err(|why| damaged(path, why))?;
-        let object = Object::from_stored(key.value(), value.value());
-        objects.push(object.map_err(|why| damaged(path, format!("record {} is {why}", key.value())))?);
-    }
-    drop(table);
-    drop(reading);
-    Ok((database, objects))
+/// What is stored, as it was read.
+#[derive(Debug)]
+struct Stored {
+    version: String,
+    commits: u64,
+    /// The checksum of all of it.
+    checksum: i64,
+    /// The objects by sequence number.
+    records: Vec<(u64, Vec<u8>)>,
 }
 
-/// A new file gets this version's name; an old one has to have it.
-fn check_version(database: &Database, path: &Path, version: Version) -> Result<(), JournalError> {
-    let settle = || -> Result<Option<String>, redb::Error> {
-        let writing = database.begin_write()?;
-        let found = {
-            let mut about = writing.open_table(ABOUT)?;
-            let found = about.get("version")?.map(|found| found.value().to_owned());
-            if found.is_none() {
-                about.insert("version", version.to_string().as_str())?;
-            }
-            writing.open_table(OBJECTS)?;
-            found
-        };
-        writing.commit()?;
-        Ok(found)
-    };
-    match settle().map_err(|why| damaged(path, why))? {
-        Some(found) if found != version.to_string() => {
-            Err(JournalError::OtherVersion { path: path.to_owned(), found, wanted: version })
+impl Stored {
+    /// Returns the state of a new database.
+    fn empty(version: Version) -> Stored {
+        let version = version.to_string();
+        Stored { checksum: checksum(0, version.as_bytes()), version, commits: 0, records: Vec::new() }
+    }
+
+    fn read(connection: &Connection) -> rusqlite::Result<Stored> {
+        let mut statement = connection.prepare("SELECT sequence, value FROM object ORDER BY sequence")?;
+        let records = statement
+            .query_map([], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        connection.query_one("SELECT version, commits, checksum FROM state", [], |row| {
+            let commits = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Stored { version: row.get(0)?, commits, checksum: row.get(2)?, records })
+        })
+    }
+
+    /// Returns the sum of the records' checksums.
+    fn sum(&self) -> i64 {
+        let sums = self.records.iter().map(|(sequence, value)| checksum(*sequence, value));
+        sums.fold(0, i64::wrapping_add)
+    }
+}
+
+/// Returns the checksum of a text or a record, and of the number that belongs to it. Those of records are added up, so
+/// that a commit need not read the records that it does not change.
+fn checksum(number: u64, bytes: &[u8]) -> i64 {
+    let digest = Sha256::new().chain_update(number.to_le_bytes()).chain_update(bytes).finalize();
+    digest.first_chunk().copied().map_or(0, i64::from_le_bytes)
+}
+
+/// The open database.
+#[derive(Debug)]
+struct Database {
+    connection: Connection,
+    version: String,
+    commits: u64,
+    /// The sum of the records' checksums.
+    sum: i64,
+}
+
+impl Database {
+    /// Opens the database, creating it if needed, and reads the objects. A database that is refused is left as it is.
+    fn open(
+        path: &Path,
+        version: Version,
+        acknowledged: u64,
+    ) -> Result<(Database, Vec<Object>), JournalError> {
+        let is_empty = std::fs::metadata(path).map_or(true, |about| about.len() == 0);
+        if is_empty && acknowledged > 0 {
+            return Err(damaged(path, format!("it is gone, with {acknowledged} commits")));
         }
-        _ => Ok(()),
+        let failed = |why| unusable(path, why);
+        let connection = connect(path).map_err(failed)?;
+        let problem: String =
+            connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        if problem != "ok" {
+            return Err(damaged(path, problem.lines().last().unwrap_or_default()));
+        }
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .map_err(failed)?;
+        let stored = match tables {
+            0 => Stored::empty(version),
+            _ => Stored::read(&connection).map_err(failed)?,
+        };
+        let sum = stored.sum();
+        if sum.wrapping_add(checksum(stored.commits, stored.version.as_bytes())) != stored.checksum {
+            return Err(damaged(path, "its checksum is wrong"));
+        }
+        if stored.commits < acknowledged {
+            let lost = acknowledged - stored.commits;
+            return Err(damaged(path, format!("the last {lost} of {acknowledged} commits are missing")));
+        }
+        if stored.version != version.to_string() {
+            let (path, found) = (path.to_owned(), stored.version);
+            return Err(JournalError::OtherVersion { path, found, wanted: version });
+        }
+        let objects = stored.records.iter().map(|(sequence, value)| {
+            Object::from_stored(*sequence, value)
+                .map_err(|why| damaged(path, format!("record {sequence}: {why}")))
+        });
+        let objects = objects.collect::<Result<_, _>>()?;
+        let mut database = Database { connection, version: stored.version, commits: stored.commits, sum };
+        database.prepare(tables == 0).map_err(failed)?;
+        Ok((database, objects))
+    }
+
+    /// Sets the database up for writing, and creates the tables in a new one.
+    fn prepare(&mut self, is_new: bool) -> rusqlite::Result<()> {
+        self.connection.pragma_update(None, "journal_mode", "wal")?;
+        self.connection.pragma_update(None, "synchronous", "full")?;
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        if is_new {
+            let transaction = self.connection.transaction()?;
+            transaction.execute_batch(TABLES)?;
+            let checksum = checksum(self.commits, self.version.as_bytes());
+            transaction.execute("INSERT INTO state VALUES (?1, 0, ?2)", params![self.version, checksum])?;
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Writes changes in one commit, and returns the commit's number.
+    fn write(&mut self, waiting: &[Batch]) -> rusqlite::Result<u64> {
+        // Of several changes to one object only the last counts.
+        let mut last: BTreeMap<u64, Option<&Arc<Object>>> = BTreeMap::new();
+        for change in waiting.iter().flat_map(|batch| &batch.changes) {
+            last.insert(change.sequence, change.object.as_ref());
+        }
+        let (commits, mut sum) = (self.commits + 1, self.sum);
+        let transaction = self.connection.transaction()?;
+        for (sequence, object) in last {
+            let key = sequence.cast_signed();
+            let before: Option<Vec<u8>> = transaction
+                .prepare_cached("DELETE FROM object WHERE sequence = ?1 RETURNING value")?
+                .query_row([key], |row| row.get(0))
+                .optional()?;
+            sum = sum.wrapping_sub(before.map_or(0, |before| checksum(sequence, &before)));
+            if let Some(object) = object {
+                let value = object.to_stored();
+                sum = sum.wrapping_add(checksum(sequence, &value));
+                transaction
+                    .prepare_cached("INSERT INTO object VALUES (?1, ?2)")?
+                    .execute(params![key, value])?;
+            }
+        }
+        let all = sum.wrapping_add(checksum(commits, self.version.as_bytes()));
+        transaction
+            .prepare_cached("UPDATE state SET commits = ?1, checksum = ?2")?
+            .execute(params![commits.cast_signed(), all])?;
+        transaction.commit()?;
+        (self.commits, self.sum) = (commits, sum);
+        Ok(commits)
     }
 }
 
-/// How many commits the database counts.
-fn counted(database: &Database) -> Result<u64, redb::Error> {
-    let reading = database.begin_read()?;
-    match reading.open_table(COUNT) {
-        Ok(table) => Ok(table.get(())?.map_or(0, |count| count.value())),
-        Err(TableError::TableDoesNotExist(_)) => Ok(0),
-        Err(why) => Err(why.into()),
+/// Opens the file with SQLite, for this connection alone, which also keeps the index of the log in memory.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    // Until it is known to be whole, closing must not write the log into the database.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "locking_mode", "exclusive")?;
+    Ok(connection)
+}
+
+/// Returns the error for a database that SQLite can't open.
+fn unusable(path: &Path, why: rusqlite::Error) -> JournalError {
+    match why.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            JournalError::InUse { path: path.to_owned() }
+        }
+        Some(
+            ErrorCode::CannotOpen
+            | ErrorCode::DiskFull
+            | ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::SystemIoFailure,
+        ) => JournalError::Directory {
+            path: path.parent().unwrap_or(path).to_owned(),
+            source: std::io::Error::other(why),
+        },
+        _ => damaged(path, why),
     }
 }
 
-/// The writing thread: until nobody can send any more.
-fn write_all(database: &Database, counter: &Counter, batches: &mpsc::Receiver<Batch>, broken: &AtomicBool) {
+/// Runs the writing thread until the queue is closed.
+fn write_all(
+    database: &mut Database,
+    counter: &Counter,
+    batches: &mpsc::Receiver<Batch>,
+    broken: &AtomicBool,
+) {
     while let Ok(first) = batches.recv() {
         let mut waiting = vec![first];
         waiting.extend(batches.try_iter());
         let outcome = if broken.load(Ordering::Acquire) {
             Err("an earlier write failed".to_owned())
         } else {
-            keep(database, counter, &waiting)
+            persist(database, counter, &waiting)
         };
         if let Err(why) = &outcome {
             broken.store(true, Ordering::Release);
             tracing::error!(%why, "changes could not be made durable");
         }
         for batch in waiting {
-            // A request that went away does not wait for its ticket.
+            // The request may have ended already: then nothing waits for the result.
             let _ = batch.done.send(outcome.clone());
         }
     }
 }
 
-fn keep(database: &Database, counter: &Counter, waiting: &[Batch]) -> Result<(), String> {
-    let count = write(database, waiting).map_err(|why| why.to_string())?;
+fn persist(database: &mut Database, counter: &Counter, waiting: &[Batch]) -> Result<(), String> {
+    let count = database.write(waiting).map_err(|why| match why.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "No space left on device".to_owned(),
+        _ => why.to_string(),
+    })?;
     counter.write(count).map_err(|why| why.to_string())
-}
-
-/// Writes changes, and says the how manieth commit it was.
-fn write(database: &Database, waiting: &[Batch]) -> Result<u64, redb::Error> {
-    // Of several changes to one object only the last counts.
-    let mut last: BTreeMap<u64, Option<&Arc<Object>>> = BTreeMap::new();
-    for change in waiting.iter().flat_map(|batch| &batch.changes) {
-        last.insert(change.sequence, change.object.as_ref());
-    }
-    let writing = database.begin_write()?;
-    let count = {
-        let mut counts = writing.open_table(COUNT)?;
-        let count = counts.get(())?.map_or(0, |count| count.value()) + 1;
-        counts.insert((), count)?;
-        count
-    };
-    {
-        let mut table = writing.open_table(OBJECTS)?;
-        for (sequence, object) in last {
-            match object {
-                Some(object) => drop(table.insert(sequence, object.to_stored().as_slice())?),
-                None => drop(table.remove(sequence)?),
-            }
-        }
-    }
-    writing.commit()?;
-    Ok(count)
 }

@@ -1,10 +1,10 @@
-//! What Prometheus is told: requests by method, status and kind of path, how long they took, what is held, what faults did.
+//! The metrics of the embedded API: requests by method, resource and status, their duration, the number of objects, the
+//! faults.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,11 +12,10 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::fault::FaultKind;
+use crate::http::reply::Reply;
+use crate::metrics_server::open_metrics;
 use crate::schema::Kind;
 use crate::state::State;
-
-/// The type of the page (OpenMetrics 1.0).
-pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -40,7 +39,7 @@ struct FaultLabels {
     fault: String,
 }
 
-/// Everything that is counted.
+/// The metrics and their registry.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -52,7 +51,7 @@ pub(crate) struct Metrics {
     logins_refused: Counter<u64, AtomicU64>,
 }
 
-/// A request that is being answered.
+/// A request in progress. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct InFlight(Gauge<i64>);
 
@@ -72,18 +71,18 @@ impl Default for Metrics {
         let faults = Family::default();
         let in_flight = Gauge::default();
         let logins_refused = Counter::default();
-        registry.register("requests", "Requests that were answered", requests.clone());
-        registry.register("request_duration_seconds", "How long answers took", durations.clone());
-        registry.register("objects", "Objects that are held", objects.clone());
+        registry.register("requests", "Requests by method, resource and status", requests.clone());
+        registry.register("request_duration_seconds", "Durations of requests", durations.clone());
+        registry.register("objects", "Objects in the state", objects.clone());
         registry.register("faults", "Requests that a fault struck", faults.clone());
-        registry.register("requests_in_flight", "Requests that are being answered", in_flight.clone());
-        registry.register("logins_refused", "Logins that were refused", logins_refused.clone());
+        registry.register("requests_in_flight", "Requests in progress", in_flight.clone());
+        registry.register("logins_refused", "Refused logins", logins_refused.clone());
         Metrics { registry, requests, durations, objects, faults, in_flight, logins_refused }
     }
 }
 
 impl Metrics {
-    /// A request is being answered, until what this gives is dropped.
+    /// Counts a request as in progress until the returned value is dropped.
     pub(crate) fn begin(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
@@ -104,20 +103,18 @@ impl Metrics {
         self.logins_refused.inc();
     }
 
-    /// The page, with what is held now.
-    pub(crate) fn page(&self, state: &State) -> String {
+    /// Returns all metrics in the OpenMetrics format, with the number of objects in `state`.
+    pub(crate) fn reply(&self, state: &State) -> Reply {
         for kind in Kind::ALL {
             let count = i64::try_from(state.count(kind)).unwrap_or(i64::MAX);
             self.objects.get_or_create(&KindLabels { kind: kind.class().to_owned() }).set(count);
         }
-        let mut page = String::new();
-        // Writing into a string can't fail.
-        let _ = encode(&mut page, &self.registry);
-        page
+        open_metrics(&self.registry)
     }
 }
 
-/// A label may have only so many values, or a client could fill the memory with names of its own.
+/// Returns the method's label. Unknown methods share one label, so that a client can't fill the memory with invented
+/// names.
 fn known_method(method: &str) -> &str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
     if KNOWN.contains(&method) { method } else { "other" }

@@ -1,13 +1,13 @@
-//! Objects as they are held: the fields that somebody set, and nothing for those that nobody did.
+//! Objects as the state holds them: only with the fields that were set.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use crate::schema::{Field, Form, Item, Kind};
+use crate::schema::{Field, Kind, Row, ValueType};
 
-/// A value that a field was set to.
+/// The value of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -21,7 +21,7 @@ pub(crate) enum Value {
     Any(Box<Json>),
 }
 
-/// What a NAT rule translates to.
+/// A target of a NAT rule: ranges of addresses and ports.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NatTarget {
     pub(crate) address_from: Option<Box<str>>,
@@ -39,12 +39,12 @@ impl Value {
 /// The fields that were set, by name.
 pub(crate) type Fields = Vec<(&'static str, Value)>;
 
-/// Something in the store.
+/// An object of the state.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Object {
     pub(crate) kind: Kind,
     pub(crate) id: Uuid,
-    /// When it was made, counted in objects: its key on disk.
+    /// The number of the object in the order of creation: its key on disk.
     pub(crate) sequence: u64,
     fields: Box<[(&'static str, Value)]>,
 }
@@ -79,12 +79,12 @@ impl Object {
         }
     }
 
-    /// The type among the kind's types, empty for kinds without.
+    /// Returns the object's type; empty for a kind without types.
     pub(crate) fn type_name(&self) -> &str {
         if self.kind.types().is_empty() { "" } else { self.text("type").unwrap_or("") }
     }
 
-    /// Sets a field; null takes it away.
+    /// Sets a field; null removes it.
     pub(crate) fn set(&mut self, name: &'static str, value: Value) {
         let mut fields: Fields = std::mem::take(&mut self.fields).into_vec();
         fields.retain(|(known, _)| *known != name);
@@ -94,12 +94,13 @@ impl Object {
         self.fields = fields.into_boxed_slice();
     }
 
-    /// Where the object stands among its parent's children: rules have ranks, the others come as they were made.
+    /// Returns the rank of the object among its parent's children. Rules have their own ranks; other objects are in the
+    /// order of creation.
     pub(crate) fn rank(&self) -> i64 {
         self.number(RANK).unwrap_or_else(|| i64::try_from(self.sequence).unwrap_or(i64::MAX))
     }
 
-    /// The fields that name other objects, and whom.
+    /// Returns the fields that refer to other objects, with the ids.
     pub(crate) fn references(&self) -> impl Iterator<Item = (&'static str, Uuid)> {
         self.fields.iter().filter_map(|(name, value)| match value {
             Value::Uuid(id) => Some((*name, *id)),
@@ -107,7 +108,7 @@ impl Object {
         })
     }
 
-    /// The object as the store writes it.
+    /// Serialises the object for the database.
     pub(crate) fn to_stored(&self) -> Vec<u8> {
         let mut map = Map::new();
         for (name, value) in &self.fields {
@@ -119,35 +120,36 @@ impl Object {
         out.into_bytes()
     }
 
-    /// Reads what [`Object::to_stored`] wrote.
+    /// Deserialises an object that [`Object::to_stored`] wrote.
     pub(crate) fn from_stored(sequence: u64, bytes: &[u8]) -> Result<Object, String> {
-        let text = std::str::from_utf8(bytes).map_err(|_| "not text".to_owned())?;
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         let mut lines = text.splitn(3, '\n');
         let (Some(class), Some(id), Some(body)) = (lines.next(), lines.next(), lines.next()) else {
-            return Err("cut short".to_owned());
+            return Err("it is incomplete".to_owned());
         };
         let kind = Kind::ALL.into_iter().find(|kind| kind.class() == class);
-        let kind = kind.ok_or_else(|| format!("of an unknown kind {class:?}"))?;
-        let id: Uuid = id.parse().map_err(|_| format!("with a bad id {id:?}"))?;
+        let kind = kind.ok_or_else(|| format!("its kind {class:?} is unknown"))?;
+        let id: Uuid = id.parse().map_err(|_| format!("its id {id:?} is not a UUID"))?;
         let map: Map<String, Json> = serde_json::from_str(body).map_err(|why| why.to_string())?;
         let mut fields = Fields::with_capacity(map.len());
         for (name, json) in &map {
-            let field = stored_field(kind, name).ok_or_else(|| format!("with an unknown field {name:?}"))?;
+            let field = stored_field(kind, name).ok_or_else(|| format!("its field {name:?} is unknown"))?;
             fields.push((
                 field.name,
-                Value::from_json(field.form, json).ok_or_else(|| format!("with a bad {name:?}"))?,
+                Value::from_json(field.value_type, json)
+                    .ok_or_else(|| format!("its field {name:?} has a bad value"))?,
             ));
         }
         Ok(Object { kind, id, sequence, fields: fields.into_boxed_slice() })
     }
 }
 
-/// The field that holds a rule's place in its chain.
+/// The field with a rule's rank in its chain.
 pub(crate) const RANK: &str = "rank";
 
 fn stored_field(kind: Kind, name: &str) -> Option<&'static Field> {
     kind.table().iter().find_map(|item| match item {
-        Item::Field(field) if field.name == name => Some(field),
+        Row::Field(field) if field.name == name => Some(field),
         _ => None,
     })
 }
@@ -167,25 +169,25 @@ impl Value {
         }
     }
 
-    fn from_json(form: Form, json: &Json) -> Option<Value> {
-        Some(match (form, json) {
-            (Form::Any, json) => Value::Any(Box::new(json.clone())),
+    fn from_json(value_type: ValueType, json: &Json) -> Option<Value> {
+        Some(match (value_type, json) {
+            (ValueType::Any, json) => Value::Any(Box::new(json.clone())),
             (_, Json::Null) => Value::Null,
-            (Form::Uuid, Json::String(text)) => Value::Uuid(text.parse().ok()?),
-            (Form::Text | Form::Word(..), Json::String(text)) => Value::text(text.as_str()),
-            (Form::Flag, Json::Bool(flag)) => Value::Flag(*flag),
-            (Form::Number | Form::Byte | Form::OptionalNumber, Json::Number(number)) => {
+            (ValueType::Uuid, Json::String(text)) => Value::Uuid(text.parse().ok()?),
+            (ValueType::Text | ValueType::Word(..), Json::String(text)) => Value::text(text.as_str()),
+            (ValueType::Flag, Json::Bool(flag)) => Value::Flag(*flag),
+            (ValueType::Number | ValueType::Byte | ValueType::OptionalNumber, Json::Number(number)) => {
                 Value::Number(number.as_i64()?)
             }
-            (Form::Range, Json::Array(ends)) => match ends.as_slice() {
+            (ValueType::Range, Json::Array(ends)) => match ends.as_slice() {
                 [start, end] => Value::Range(start.as_i64()?, end.as_i64()?),
                 _ => return None,
             },
-            (Form::Uuids, Json::Array(ids)) => {
+            (ValueType::Uuids, Json::Array(ids)) => {
                 let ids: Option<Vec<Uuid>> = ids.iter().map(|id| id.as_str()?.parse().ok()).collect();
                 Value::Uuids(ids?.into_boxed_slice())
             }
-            (Form::NatTargets, Json::Array(targets)) => {
+            (ValueType::NatTargets, Json::Array(targets)) => {
                 let targets: Option<Vec<NatTarget>> = targets.iter().map(NatTarget::from_json).collect();
                 Value::NatTargets(targets?.into_boxed_slice())
             }

@@ -1,12 +1,11 @@
-//! How a kind of resource is described: a table of fields and links, one per kind (see [`crate::resources`]).
+//! The description of a kind of resource: a table of fields and links (see [`crate::resources`]).
 //!
-//! The table says what a body may set, what is shown when nothing was set, what is checked, and in which versions and
-//! for which types of the kind (a rule's, a port's) an entry is there. Reading a body, writing one and storing an
-//! object are the same code for every kind.
+//! The table states for each field whether a client can set it, its default, its constraints, and the versions and
+//! types (of a rule or a port) that have it. Deserialising, serialising and storing are the same code for every kind.
 
 use crate::version::{Version, Versions};
 
-/// The kinds of things that the store holds.
+/// The kinds of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Router,
@@ -17,12 +16,12 @@ pub(crate) enum Kind {
     Rule,
     Host,
     TunnelZone,
-    ZoneHost,
+    TunnelZoneHost,
     PortGroup,
     PortGroupPort,
-    AddressGroup,
-    GroupAddress,
-    Binding,
+    IpAddrGroup,
+    IpAddrGroupAddr,
+    HostInterfacePort,
 }
 
 impl Kind {
@@ -35,15 +34,15 @@ impl Kind {
         Kind::Rule,
         Kind::Host,
         Kind::TunnelZone,
-        Kind::ZoneHost,
+        Kind::TunnelZoneHost,
         Kind::PortGroup,
         Kind::PortGroupPort,
-        Kind::AddressGroup,
-        Kind::GroupAddress,
-        Kind::Binding,
+        Kind::IpAddrGroup,
+        Kind::IpAddrGroupAddr,
+        Kind::HostInterfacePort,
     ];
 
-    /// What 5.x calls the kind in its messages (03-bridge, step 13: a bridge is a "Network").
+    /// Returns the name of the kind in the messages of 5.x (03-bridge, step 13: a bridge is a "Network").
     pub(crate) const fn class(self) -> &'static str {
         match self {
             Kind::Router => "Router",
@@ -54,48 +53,49 @@ impl Kind {
             Kind::Rule => "Rule",
             Kind::Host => "Host",
             Kind::TunnelZone => "TunnelZone",
-            Kind::ZoneHost => "TunnelZoneHost",
+            Kind::TunnelZoneHost => "TunnelZoneHost",
             Kind::PortGroup => "PortGroup",
             Kind::PortGroupPort => "PortGroupPort",
-            Kind::AddressGroup => "IPAddrGroup",
-            Kind::GroupAddress => "IpAddrGroupAddr",
-            Kind::Binding => "HostInterfacePort",
+            Kind::IpAddrGroup => "IPAddrGroup",
+            Kind::IpAddrGroupAddr => "IpAddrGroupAddr",
+            Kind::HostInterfacePort => "HostInterfacePort",
         }
     }
 
-    /// What the Java model class is called, which bad bodies bring to light (10-bad-input, steps 2 and 6).
+    /// Returns the name of the kind's Java model class, which errors about bad bodies show (10-bad-input, steps 2 and
+    /// 6).
     pub(crate) const fn model(self) -> &'static str {
         match self {
             Kind::Bridge => "Bridge",
-            Kind::AddressGroup => "IpAddrGroup",
+            Kind::IpAddrGroup => "IpAddrGroup",
             other => other.class(),
         }
     }
 
-    /// The collection's path segment.
+    /// Returns the path segment of the collection.
     pub(crate) const fn path(self) -> &'static str {
         match self {
             Kind::Router => "routers",
             Kind::Bridge => "bridges",
-            Kind::Port | Kind::PortGroupPort | Kind::Binding => "ports",
+            Kind::Port | Kind::PortGroupPort | Kind::HostInterfacePort => "ports",
             Kind::Route => "routes",
             Kind::Chain => "chains",
             Kind::Rule => "rules",
-            Kind::Host | Kind::ZoneHost => "hosts",
+            Kind::Host | Kind::TunnelZoneHost => "hosts",
             Kind::TunnelZone => "tunnel_zones",
             Kind::PortGroup => "port_groups",
-            Kind::AddressGroup => "ip_addr_groups",
-            Kind::GroupAddress => "ip_addrs",
+            Kind::IpAddrGroup => "ip_addr_groups",
+            Kind::IpAddrGroupAddr => "ip_addrs",
         }
     }
 
-    /// Whether a 1.x server keeps the id that a client offers (README, 1).
+    /// Returns true if a 1.x server keeps the id that the client sends (README, 1).
     pub(crate) const fn keeps_id_on_1x(self) -> bool {
         !matches!(self, Kind::Port | Kind::Route | Kind::Rule)
     }
 
-    /// The kind's table.
-    pub(crate) const fn table(self) -> &'static [Item] {
+    /// Returns the kind's table.
+    pub(crate) const fn table(self) -> &'static [Row] {
         use crate::resources as r;
         match self {
             Kind::Router => r::router::TABLE,
@@ -106,25 +106,25 @@ impl Kind {
             Kind::Rule => r::rule::TABLE,
             Kind::Host => r::host::TABLE,
             Kind::TunnelZone => r::tunnel_zone::TABLE,
-            Kind::ZoneHost => r::tunnel_zone::HOST_TABLE,
+            Kind::TunnelZoneHost => r::tunnel_zone::HOST_TABLE,
             Kind::PortGroup => r::port_group::TABLE,
             Kind::PortGroupPort => r::port_group::PORT_TABLE,
-            Kind::AddressGroup => r::address_group::TABLE,
-            Kind::GroupAddress => r::address_group::ADDRESS_TABLE,
-            Kind::Binding => r::host_interface_port::TABLE,
+            Kind::IpAddrGroup => r::address_group::TABLE,
+            Kind::IpAddrGroupAddr => r::address_group::ADDRESS_TABLE,
+            Kind::HostInterfacePort => r::host_interface_port::TABLE,
         }
     }
 
-    /// The field by whose text a body says of which type of the kind it is, and the texts that it may have.
-    pub(crate) const fn told_apart_by(self) -> Option<(&'static str, &'static [&'static str])> {
+    /// Returns the field that states an object's type in a body, with its allowed values.
+    pub(crate) const fn discriminator(self) -> Option<(&'static str, &'static [&'static str])> {
         match self {
             Kind::Port | Kind::Rule => Some(("type", self.types())),
-            Kind::GroupAddress => Some(("version", crate::resources::address_group::VERSIONS)),
+            Kind::IpAddrGroupAddr => Some(("version", crate::resources::address_group::VERSIONS)),
             _ => None,
         }
     }
 
-    /// The types that objects of this kind are told apart by, if they are.
+    /// Returns the types of the kind; empty for a kind without types.
     pub(crate) const fn types(self) -> &'static [&'static str] {
         match self {
             Kind::Port => crate::resources::port::TYPES,
@@ -134,15 +134,15 @@ impl Kind {
     }
 }
 
-/// What a field's JSON has to be.
+/// The JSON type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ValueType {
     Uuid,
     Text,
     Flag,
     /// A primitive number: null means 0.
     Number,
-    /// A number of which a byte is kept; null means 0.
+    /// A number of which only the lowest byte is kept; null means 0.
     Byte,
     /// A number that may be null.
     OptionalNumber,
@@ -153,13 +153,13 @@ pub(crate) enum Form {
     NatTargets,
     /// One of a fixed set of words, named by the Java enumeration that 5.x has for it.
     Word(&'static str, &'static [&'static str]),
-    /// Anything, kept as it came.
+    /// Any JSON, kept as it is.
     Any,
 }
 
-/// What an object shows for a field that nobody set.
+/// The value that is shown for a field that was not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unset {
+pub(crate) enum DefaultValue {
     Null,
     Flag(bool),
     Number(i64),
@@ -167,18 +167,18 @@ pub(crate) enum Unset {
     EmptyMap,
 }
 
-/// Who may set a field.
+/// The permission to set a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// A body's value counts.
+    /// Clients set the field.
     Client,
-    /// A body's value is ignored, and the server's own is shown.
+    /// The server sets the field; the value in a body is ignored.
     Server,
-    /// Never shown, never read: the server's own bookkeeping.
+    /// An internal field, which is neither shown nor read.
     Hidden,
 }
 
-/// A check of a value; what a failed one says is in [`crate::validation`].
+/// A constraint on a value; [`crate::validation`] has the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
     NotNull,
@@ -204,31 +204,31 @@ pub(crate) enum Check {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field {
     pub(crate) name: &'static str,
-    pub(crate) form: Form,
-    pub(crate) unset: Unset,
+    pub(crate) value_type: ValueType,
+    pub(crate) default: DefaultValue,
     pub(crate) versions: Versions,
     /// The types of the kind that have the field; empty: all.
     pub(crate) types: &'static [&'static str],
     pub(crate) access: Access,
     pub(crate) checks: &'static [(Versions, Check)],
-    /// The kind that a UUID names, when the server follows it.
+    /// The kind that a UUID refers to, if the server checks the reference.
     pub(crate) refers: Option<Kind>,
-    /// A kind that the simulator has no objects of: any id is a wrong reference.
-    pub(crate) foreign: Option<&'static str>,
+    /// A kind that the simulator does not have: any id is a reference to a missing object.
+    pub(crate) unsupported: Option<&'static str>,
 }
 
 /// A row of a kind's table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Item {
+pub(crate) enum Row {
     Field(Field),
-    /// A URI made of the object's fields; null when one of them is.
+    /// A URI with values of the object's fields; null if one of them is null.
     Link {
         name: &'static str,
         path: &'static str,
         versions: Versions,
         types: &'static [&'static str],
     },
-    /// A field's text in upper case, which 1.7 shows beside the field.
+    /// Another field's text in upper case, which 1.7 shows as well.
     Upper {
         name: &'static str,
         of: &'static str,
@@ -237,74 +237,74 @@ pub(crate) enum Item {
     },
 }
 
-const fn field(name: &'static str, form: Form, unset: Unset) -> Field {
+const fn field(name: &'static str, value_type: ValueType, default: DefaultValue) -> Field {
     Field {
         name,
-        form,
-        unset,
+        value_type,
+        default,
         versions: Versions::ALL,
         types: &[],
         access: Access::Client,
         checks: &[],
         refers: None,
-        foreign: None,
+        unsupported: None,
     }
 }
 
-/// A UUID, null unless set.
+/// Returns a field with a UUID, null unless set.
 pub(crate) const fn uuid(name: &'static str) -> Field {
-    field(name, Form::Uuid, Unset::Null)
+    field(name, ValueType::Uuid, DefaultValue::Null)
 }
 
-/// A reference to an object of `kind` that has to be there.
+/// Returns a field with a reference to an object of `kind` that has to exist.
 pub(crate) const fn reference(name: &'static str, kind: Kind) -> Field {
-    let mut made = field(name, Form::Uuid, Unset::Null);
-    made.refers = Some(kind);
-    made
+    let mut created = field(name, ValueType::Uuid, DefaultValue::Null);
+    created.refers = Some(kind);
+    created
 }
 
-/// A reference to a kind of which no object can exist here.
-pub(crate) const fn foreign(name: &'static str, class: &'static str) -> Field {
-    let mut made = field(name, Form::Uuid, Unset::Null);
-    made.foreign = Some(class);
-    made
+/// Returns a field with a reference to an object of a kind that the simulator does not have.
+pub(crate) const fn unsupported_reference(name: &'static str, class: &'static str) -> Field {
+    let mut created = field(name, ValueType::Uuid, DefaultValue::Null);
+    created.unsupported = Some(class);
+    created
 }
 
-/// References to a kind of which no object can exist here.
-pub(crate) const fn foreigners(name: &'static str, class: &'static str) -> Field {
-    let mut made = uuids(name);
-    made.foreign = Some(class);
-    made
+/// Returns a field with references to objects of a kind that the simulator does not have.
+pub(crate) const fn unsupported_references(name: &'static str, class: &'static str) -> Field {
+    let mut created = uuids(name);
+    created.unsupported = Some(class);
+    created
 }
 
-/// A text, null unless set.
+/// Returns a field with a string, null unless set.
 pub(crate) const fn text(name: &'static str) -> Field {
-    field(name, Form::Text, Unset::Null)
+    field(name, ValueType::Text, DefaultValue::Null)
 }
 
-/// A flag.
-pub(crate) const fn flag(name: &'static str, unset: bool) -> Field {
-    field(name, Form::Flag, Unset::Flag(unset))
+/// Returns a field with a boolean.
+pub(crate) const fn flag(name: &'static str, default: bool) -> Field {
+    field(name, ValueType::Flag, DefaultValue::Flag(default))
 }
 
-/// A number that is never null.
-pub(crate) const fn number(name: &'static str, unset: i64) -> Field {
-    field(name, Form::Number, Unset::Number(unset))
+/// Returns a field with a number that is never null.
+pub(crate) const fn number(name: &'static str, default: i64) -> Field {
+    field(name, ValueType::Number, DefaultValue::Number(default))
 }
 
-/// A number that is null unless set.
+/// Returns a field with a number, null unless set.
 pub(crate) const fn optional_number(name: &'static str) -> Field {
-    field(name, Form::OptionalNumber, Unset::Null)
+    field(name, ValueType::OptionalNumber, DefaultValue::Null)
 }
 
-/// A list of UUIDs.
+/// Returns a field with a list of UUIDs.
 pub(crate) const fn uuids(name: &'static str) -> Field {
-    field(name, Form::Uuids, Unset::EmptyList)
+    field(name, ValueType::Uuids, DefaultValue::EmptyList)
 }
 
-/// A field of any other form.
-pub(crate) const fn other(name: &'static str, form: Form, unset: Unset) -> Field {
-    field(name, form, unset)
+/// Returns a field of any other type.
+pub(crate) const fn other(name: &'static str, value_type: ValueType, default: DefaultValue) -> Field {
+    field(name, value_type, default)
 }
 
 impl Field {
@@ -333,35 +333,35 @@ impl Field {
         self
     }
 
-    pub(crate) const fn row(self) -> Item {
-        Item::Field(self)
+    pub(crate) const fn row(self) -> Row {
+        Row::Field(self)
     }
 }
 
-/// A URI of the object's own.
-pub(crate) const fn link(name: &'static str, path: &'static str) -> Item {
-    Item::Link { name, path, versions: Versions::ALL, types: &[] }
+/// Returns a row with a URI.
+pub(crate) const fn link(name: &'static str, path: &'static str) -> Row {
+    Row::Link { name, path, versions: Versions::ALL, types: &[] }
 }
 
-/// A URI that only some versions or types have.
+/// Returns a row with a URI that only some versions or types have.
 pub(crate) const fn link_on(
     name: &'static str,
     path: &'static str,
     versions: Versions,
     types: &'static [&'static str],
-) -> Item {
-    Item::Link { name, path, versions, types }
+) -> Row {
+    Row::Link { name, path, versions, types }
 }
 
-/// Whether a row is there in this version, for an object of this type.
+/// Tells whether a row applies to this version and to an object of this type.
 pub(crate) fn applies(versions: Versions, types: &[&str], version: Version, of: &str) -> bool {
     versions.has(version) && (types.is_empty() || types.contains(&of))
 }
 
-/// The fields of a kind that are there in this version, for an object of this type.
+/// Returns the fields of a kind that apply to this version and to an object of this type.
 pub(crate) fn fields(kind: Kind, version: Version, of: &str) -> impl Iterator<Item = &'static Field> {
     kind.table().iter().filter_map(move |item| match item {
-        Item::Field(field) if applies(field.versions, field.types, version, of) => Some(field),
+        Row::Field(field) if applies(field.versions, field.types, version, of) => Some(field),
         _ => None,
     })
 }

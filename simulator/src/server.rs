@@ -1,44 +1,43 @@
-//! Starting and stopping.
+//! Starts and stops the embedded MidoNet API.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::api::Api;
 use crate::auth::{Auth, Authenticator};
 use crate::fault::Faults;
-use crate::http::connection::{Tls, TlsError, accept, acceptor};
+use crate::http::server::{HttpServer, Listener};
 use crate::http::service::{BASE, Service};
+use crate::http::tls::{Tls, TlsError, acceptor};
 use crate::journal::{Journal, JournalError};
+use crate::keystone::KeystoneStateError;
 use crate::metrics::Metrics;
 use crate::object::{Object, Value};
 use crate::schema::Kind;
 use crate::state::State;
 use crate::version::Version;
 
-/// What to serve, and where.
+/// The options of the embedded MidoNet API.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The MidoNet version to be.
+    /// The MidoNet version that the server answers as.
     pub version: Version,
-    /// Where to listen; port 0 takes any free one.
+    /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// The hosts that are registered, by id and name.
+    /// The hosts to register, by id and name.
     pub hosts: Vec<(Uuid, String)>,
-    /// Where to keep the state; without one it ends with the server.
+    /// The directory for the state; without one, the state ends with the server.
     pub state_dir: Option<PathBuf>,
-    /// How clients show who they are.
+    /// The authentication of clients.
     pub auth: Auth,
-    /// Whether faults can be set over the admin endpoint.
+    /// True to let clients set faults over `/_faults`.
     pub faults: bool,
-    /// Whether the whole state can be looked at.
+    /// True to serve the whole state at `/_topology`.
     pub inspect: bool,
-    /// A certificate, to serve over TLS.
+    /// The certificate for TLS; without one, the server speaks plain HTTP.
     pub tls: Option<Tls>,
 }
 
@@ -57,16 +56,16 @@ impl Default for Options {
     }
 }
 
-/// Why a server does not start.
+/// The error when a server does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The address can't be listened on.
+    /// The server can't listen on the address.
     #[error("can't listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The state can't be used.
@@ -75,9 +74,12 @@ pub enum StartError {
     /// The certificate can't be used.
     #[error(transparent)]
     Tls(TlsError),
-    /// Keystone can't be asked, or its state can't be used.
-    #[error("{0}")]
-    Keystone(String),
+    /// The HTTP client for Keystone can't be set up.
+    #[error("the HTTP client for Keystone can't be set up")]
+    KeystoneClient(#[source] reqwest::Error),
+    /// The state of the embedded Keystone can't be used.
+    #[error(transparent)]
+    KeystoneState(KeystoneStateError),
 }
 
 /// A running server. Dropping it stops it at once.
@@ -85,54 +87,44 @@ pub enum StartError {
 pub struct Server {
     base_url: String,
     address: SocketAddr,
-    stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    http: HttpServer,
 }
 
 impl Server {
-    /// Where the API is: `http://127.0.0.1:PORT/midonet-api`.
+    /// Returns the base URL of the API: `http://127.0.0.1:PORT/midonet-api`.
     #[must_use]
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// The address that it listens on.
+    /// Returns the address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops accepting, gives answers on their way a moment to leave, and returns when the state is let go.
-    pub async fn shutdown(mut self) {
-        let _ = self.stop.send(true);
-        // The task ends by itself; what it could fail with is a panic, which is not ours to raise again.
-        let _ = (&mut self.accepting).await;
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.accepting.abort();
+    /// Stops accepting connections, waits a few seconds for the requests in progress, and releases the state.
+    pub async fn shutdown(self) {
+        self.http.shutdown().await;
     }
 }
 
 /// Starts a server on the caller's runtime.
 ///
 /// # Errors
-/// When the address can't be listened on, the state directory is in use, damaged, or another version's, or the certificate
-/// or Keystone can't be used.
+/// When the server can't listen on the address, the state directory is in use, damaged, or of another version, the
+/// certificate can't be used, or the HTTP client for Keystone can't be set up.
 pub async fn start(options: Options) -> Result<Server, StartError> {
     let tls = options.tls.as_ref().map(acceptor).transpose().map_err(StartError::Tls)?;
-    let authenticator = Authenticator::new(options.auth).map_err(StartError::Keystone)?;
+    let authenticator = Authenticator::new(options.auth).map_err(StartError::KeystoneClient)?;
     let (journal, kept) = match &options.state_dir {
         Some(directory) => Journal::open(directory, options.version).map_err(StartError::Journal)?,
         None => (Journal::Memory, Vec::new()),
     };
-    let mut state = State::of(kept);
+    let mut state = State::from_objects(kept);
     register(&mut state, &journal, &options.hosts);
-    let unusable = |source| StartError::Listen { address: options.listen, source };
-    let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;
-    let address = listener.local_addr().map_err(unusable)?;
+    let listener = Listener::bind(options.listen).await?;
+    let address = listener.address;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let service = Service {
         api: Api { version: options.version, state: Mutex::new(state), journal },
@@ -143,12 +135,11 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         scheme,
         authority: address.to_string(),
     };
-    let (stop, stopped) = watch::channel(false);
-    let accepting = tokio::spawn(accept(listener, tls, Arc::new(service), stopped));
-    Ok(Server { base_url: format!("{scheme}://{address}{BASE}"), address, stop, accepting })
+    let http = listener.serve(tls, service);
+    Ok(Server { base_url: format!("{scheme}://{address}{BASE}"), address, http })
 }
 
-/// Registers hosts as agents would: new ones are added, known ones get their name.
+/// Registers hosts as agents would: adds new hosts, and updates the name of known hosts.
 fn register(state: &mut State, journal: &Journal, hosts: &[(Uuid, String)]) {
     for (id, name) in hosts {
         let mut change = state.begin();
@@ -157,7 +148,7 @@ fn register(state: &mut State, journal: &Journal, hosts: &[(Uuid, String)]) {
         } else {
             change.create(Object::new(Kind::Host, *id, vec![("name", Value::text(name.as_str()))]));
         }
-        // Nobody waits for it: a host that is not kept is registered again at the next start.
+        // It need not be durable: a lost host is registered again at the next start.
         drop(journal.submit(change.commit()));
     }
 }

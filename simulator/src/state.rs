@@ -1,7 +1,7 @@
-//! What the server holds: every object by kind and id, and who names whom.
+//! The state of the server: all objects by kind and id, and the references between them.
 //!
-//! A request changes it through a [`Transaction`]: all of its changes stand, or none. The list of changes that a
-//! transaction leaves is what the journal makes durable.
+//! A request changes it through a [`Transaction`]: all of its changes are made, or none. The journal makes the list of
+//! changes of a transaction durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,28 +11,28 @@ use uuid::Uuid;
 use crate::object::{Object, Value};
 use crate::schema::Kind;
 
-/// One object's new form, or that it is gone.
+/// A change of one object: its new value, or none if it was deleted.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) sequence: u64,
     pub(crate) object: Option<Arc<Object>>,
 }
 
-/// Who names whom: the named id, the field, the namer's rank, the namer's kind and id.
-type Naming = (Uuid, &'static str, i64, Kind, Uuid);
+/// A reference, by its target: the target's id, the field, then the rank, kind and id of the referring object.
+type BackReference = (Uuid, &'static str, i64, Kind, Uuid);
 
-/// Everything that the server holds.
+/// All objects.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     tables: BTreeMap<Kind, BTreeMap<Uuid, Arc<Object>>>,
-    namings: BTreeSet<Naming>,
+    back_references: BTreeSet<BackReference>,
     next_sequence: u64,
     next_tunnel_key: i64,
 }
 
 impl State {
-    /// A state of the objects that were kept.
-    pub(crate) fn of(objects: impl IntoIterator<Item = Object>) -> State {
+    /// Returns a state with the objects that the journal read.
+    pub(crate) fn from_objects(objects: impl IntoIterator<Item = Object>) -> State {
         let mut state = State::default();
         for object in objects {
             state.next_sequence = state.next_sequence.max(object.sequence + 1);
@@ -52,7 +52,7 @@ impl State {
         self.get(kind, id).is_some()
     }
 
-    /// All objects of a kind, by id.
+    /// Returns all objects of a kind in the order of their ids.
     pub(crate) fn all(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
         self.tables.get(&kind).into_iter().flat_map(BTreeMap::values)
     }
@@ -61,22 +61,22 @@ impl State {
         self.tables.get(&kind).map_or(0, BTreeMap::len)
     }
 
-    /// The objects of `kind` whose `field` names `id`, by rank.
-    pub(crate) fn naming(
+    /// Returns the objects of `kind` whose `field` refers to `id`, in the order of their ranks.
+    pub(crate) fn referring(
         &self,
         id: Uuid,
         field: &'static str,
         kind: Kind,
     ) -> impl Iterator<Item = &Arc<Object>> {
         let least = (id, field, i64::MIN, Kind::Router, Uuid::nil());
-        let most = (id, field, i64::MAX, Kind::Binding, Uuid::max());
-        self.namings
+        let most = (id, field, i64::MAX, Kind::HostInterfacePort, Uuid::max());
+        self.back_references
             .range(least..=most)
             .filter(move |(.., of, _)| *of == kind)
-            .filter_map(move |(.., namer)| self.get(kind, *namer))
+            .filter_map(move |(.., referrer)| self.get(kind, *referrer))
     }
 
-    /// Starts a change.
+    /// Begins a transaction.
     pub(crate) fn begin(&mut self) -> Transaction<'_> {
         Transaction { state: self, undo: Vec::new(), done: false }
     }
@@ -84,7 +84,7 @@ impl State {
     fn insert(&mut self, object: Arc<Object>) {
         let rank = object.rank();
         for (field, named) in object.references() {
-            self.namings.insert((named, field, rank, object.kind, object.id));
+            self.back_references.insert((named, field, rank, object.kind, object.id));
         }
         self.tables.entry(object.kind).or_default().insert(object.id, object);
     }
@@ -93,23 +93,23 @@ impl State {
         let object = self.tables.get_mut(&kind)?.remove(&id)?;
         let rank = object.rank();
         for (field, named) in object.references() {
-            self.namings.remove(&(named, field, rank, kind, id));
+            self.back_references.remove(&(named, field, rank, kind, id));
         }
         Some(object)
     }
 }
 
-/// A change in the making. Dropping it without [`Transaction::commit`] takes all of it back.
+/// A transaction. Dropping it without [`Transaction::commit`] rolls it back.
 #[derive(Debug)]
 pub(crate) struct Transaction<'a> {
     state: &'a mut State,
-    /// What was there before, oldest first: the kind, the id, the object if there was one.
+    /// The previous objects for a rollback, oldest change first: the kind, the id, the object if there was one.
     undo: Vec<(Kind, Uuid, Option<Arc<Object>>)>,
     done: bool,
 }
 
 impl Transaction<'_> {
-    /// The state as this change has it so far.
+    /// Returns the state with the changes so far.
     pub(crate) fn state(&self) -> &State {
         self.state
     }
@@ -121,7 +121,7 @@ impl Transaction<'_> {
         self.put(object);
     }
 
-    /// Puts an object in the place of what has its id.
+    /// Replaces the object with the same id.
     pub(crate) fn put(&mut self, object: Object) {
         let (kind, id) = (object.kind, object.id);
         let before = self.state.remove(kind, id);
@@ -129,7 +129,7 @@ impl Transaction<'_> {
         self.state.insert(Arc::new(object));
     }
 
-    /// Sets one field of an object, if the object is there.
+    /// Sets one field of an object, if the object exists.
     pub(crate) fn set(&mut self, kind: Kind, id: Uuid, field: &'static str, value: Value) {
         if let Some(object) = self.state.get(kind, id) {
             let mut object = Object::clone(object);
@@ -138,7 +138,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Takes an object away; says whether it was there.
+    /// Deletes an object; returns true if it existed.
     pub(crate) fn delete(&mut self, kind: Kind, id: Uuid) -> bool {
         let before = self.state.remove(kind, id);
         let was_there = before.is_some();
@@ -148,18 +148,18 @@ impl Transaction<'_> {
         was_there
     }
 
-    /// The objects of `kind` whose `field` names `id`, by rank.
-    pub(crate) fn naming(&self, id: Uuid, field: &'static str, kind: Kind) -> Vec<Arc<Object>> {
-        self.state.naming(id, field, kind).cloned().collect()
+    /// Returns the objects of `kind` whose `field` refers to `id`, in the order of their ranks.
+    pub(crate) fn referring(&self, id: Uuid, field: &'static str, kind: Kind) -> Vec<Arc<Object>> {
+        self.state.referring(id, field, kind).cloned().collect()
     }
 
-    /// A key for a new port's tunnel.
+    /// Returns the tunnel key for a new port.
     pub(crate) fn next_tunnel_key(&mut self) -> i64 {
         self.state.next_tunnel_key += 1;
         self.state.next_tunnel_key
     }
 
-    /// Lets the change stand, and says what it was.
+    /// Commits the transaction, and returns its changes.
     pub(crate) fn commit(mut self) -> Vec<Change> {
         self.done = true;
         let mut changes: Vec<Change> = Vec::with_capacity(self.undo.len());
@@ -172,7 +172,7 @@ impl Transaction<'_> {
             let Some(sequence) = now.as_ref().or(before.as_ref()).map(|object| object.sequence) else {
                 continue;
             };
-            // An id that was deleted and made again within one change has two keys.
+            // An object that was deleted and created again in one transaction has two keys on disk.
             if let (Some(now), Some(before)) = (&now, before)
                 && now.sequence != before.sequence
             {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_change_leaves_nothing() {
+    fn a_dropped_transaction_is_rolled_back() {
         let mut state = State::default();
         let mut change = state.begin();
         change.create(port(1, 9));
@@ -221,12 +221,12 @@ mod tests {
         assert!(state.has(Kind::Port, Uuid::from_u128(1)));
         assert!(!state.has(Kind::Port, Uuid::from_u128(2)));
         let of_nine: Vec<_> =
-            state.naming(Uuid::from_u128(9), "deviceId", Kind::Port).map(|object| object.id).collect();
+            state.referring(Uuid::from_u128(9), "deviceId", Kind::Port).map(|object| object.id).collect();
         assert_eq!(of_nine, [Uuid::from_u128(1)]);
     }
 
     #[test]
-    fn a_change_is_told_once_an_object() {
+    fn a_transaction_has_one_change_for_each_object() {
         let mut state = State::default();
         let mut change = state.begin();
         change.create(port(1, 9));

@@ -1,11 +1,11 @@
-//! The constraints on fields, and what a broken one says (02-router 8 and 9, 05-router-port 6 and 7, 07-route 9 to 14,
-//! 09-nat-rules 13 and 14).
+//! The constraints on fields, and the messages about violations (02-router 8 and 9, 05-router-port 6 and 7, 07-route 9
+//! to 14, 09-nat-rules 13 and 14).
 
 use crate::object::{Fields, NatTarget, Value};
-use crate::schema::{Check, Kind, Unset, fields};
+use crate::schema::{Check, DefaultValue, Kind, fields};
 use crate::version::Version;
 
-/// A broken constraint.
+/// A violated constraint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub(crate) property: String,
@@ -18,14 +18,14 @@ impl Violation {
     }
 }
 
-/// The regular expression of addresses, which a broken pattern without words of its own shows.
+/// The message with MidoNet's regular expression for addresses, for fields that have no other message.
 const ADDRESS_PATTERN: &str = r#"must match "^(([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])\.){3}([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])$""#;
 
-/// What is said about a bad MAC mask.
+/// The message about a bad MAC mask.
 pub(crate) const MAC_MASK: &str = "MAC mask must consist of three sets of four hexadecimal digits separated by periods, \
                                    e.g. \"ffff.ff00.0000\".";
 
-/// Every constraint that the fields of a new or changed object break, in the order of the kind's table.
+/// Returns the constraints that the fields of a new or changed object violate, in the order of the kind's table.
 pub(crate) fn violations(kind: Kind, version: Version, type_name: &str, set: &Fields) -> Vec<Violation> {
     let mut found = Vec::new();
     for field in fields(kind, version, type_name) {
@@ -34,8 +34,8 @@ pub(crate) fn violations(kind: Kind, version: Version, type_name: &str, set: &Fi
             if !versions.has(version) {
                 continue;
             }
-            // A list that nobody sets is empty, not null (09-nat-rules, step 13).
-            if *check == Check::NotNull && value.is_none() && field.unset == Unset::EmptyList {
+            // A list that was not set is empty, not null (09-nat-rules, step 13).
+            if *check == Check::NotNull && value.is_none() && field.default == DefaultValue::EmptyList {
                 continue;
             }
             if let Some(message) = broken(*check, value) {
@@ -46,7 +46,8 @@ pub(crate) fn violations(kind: Kind, version: Version, type_name: &str, set: &Fi
     found
 }
 
-/// What a check says about a value; nothing when it holds. Only [`Check::NotNull`] minds a missing value.
+/// Returns the message if a value violates a constraint. A missing value violates [`Check::NotNull`] and the length of
+/// a list only.
 fn broken(check: Check, value: Option<&Value>) -> Option<String> {
     let value = match (check, value) {
         (Check::NotNull, None | Some(Value::Null)) => return Some("may not be null".to_owned()),
@@ -93,7 +94,7 @@ fn sizes(least: usize, most: usize) -> String {
     format!("size must be between {least} and {most}")
 }
 
-/// Four numbers up to 255 without leading zeros.
+/// Returns true for four numbers up to 255 without leading zeros.
 pub(crate) fn is_address(text: &str) -> bool {
     let mut parts = 0;
     text.split('.').all(|part| {
@@ -121,7 +122,7 @@ pub(crate) fn is_mac_mask(text: &str) -> bool {
     }) && words == 3
 }
 
-/// Whether a NAT target's addresses are any: storage can't take the others (09-nat-rules, step 15).
+/// Returns true if both addresses of a NAT target are valid: the storage can't store others (09-nat-rules, step 15).
 pub(crate) fn is_storable(target: &NatTarget) -> bool {
     let fine = |address: &Option<Box<str>>| {
         address.as_deref().is_some_and(|text| is_address(text) || text.parse::<std::net::Ipv6Addr>().is_ok())
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn macs_have_six_words() {
+    fn mac_addresses_have_six_words() {
         assert!(is_mac("02:00:0:00:00:aF"));
         assert!(!is_mac("02:00:00:00:00"));
         assert!(!is_mac("02:00:00:00:00:0g"));

@@ -1,12 +1,12 @@
-//! The MidoNet versions that are stood in for, and all that differs between them.
+//! The MidoNet versions, and the differences between them.
 //!
-//! Field by field differences are in the tables of [`crate::resources`], marked with [`Versions`]; every other
-//! difference is a row of [`Traits`]. Nothing outside this file compares versions by name.
+//! Differences of fields are in the tables of [`crate::resources`], marked with [`Versions`]; every other difference is
+//! a field of [`Traits`]. Nothing outside this file compares versions by name.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A MidoNet version that the simulator can be.
+/// A MidoNet version that the simulator can answer as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Version {
     /// MidoNet 1.7 (release v2014.11).
@@ -21,7 +21,7 @@ impl Version {
     /// Every version, oldest first.
     pub const ALL: [Version; 3] = [Version::V1_7, Version::V5_0, Version::V5_8];
 
-    /// What this version does differently from the others.
+    /// Returns the differences of this version.
     pub(crate) const fn traits(self) -> &'static Traits {
         match self {
             Version::V1_7 => &V1_7,
@@ -41,9 +41,9 @@ impl fmt::Display for Version {
     }
 }
 
-/// A version that the simulator does not know.
+/// The error for a version that the simulator does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no MidoNet version {0:?}: known are 1.7, 5.0 and 5.8")]
+#[error("unknown MidoNet version {0:?}; use 1.7, 5.0 or 5.8")]
 pub struct UnknownVersion(pub String);
 
 impl FromStr for Version {
@@ -59,7 +59,7 @@ impl FromStr for Version {
     }
 }
 
-/// A set of versions, for the tables that say which version has a field.
+/// A set of versions, for the tables of fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Versions(u8);
 
@@ -69,7 +69,7 @@ impl Versions {
     pub(crate) const V5: Versions = Versions(6);
     pub(crate) const V5_8: Versions = Versions(4);
 
-    /// Whether the set holds `version`.
+    /// Returns true if the set contains `version`.
     pub(crate) const fn has(self, version: Version) -> bool {
         let bit = match version {
             Version::V1_7 => 1,
@@ -80,59 +80,62 @@ impl Versions {
     }
 }
 
-/// How a server finds out whether it can answer in the type that a client accepts.
+/// The way in which a server reads the `Accept` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Negotiation {
     /// The whole `Accept` header is one media type, and a list of two is 406 (v5.8/16-lists, steps 15 and 16).
     Exact,
-    /// The list is weighed, and the first type that the resource has is taken (v1.7/16-lists, steps 15 and 16).
+    /// The header is a list with weights, and the best type that the resource has is used (v1.7/16-lists, steps 15 and
+    /// 16).
     Weighed,
 }
 
-/// What one version does differently from the others.
+/// The differences of one version from the others.
 #[derive(Debug)]
 pub(crate) struct Traits {
-    /// What the application root calls itself (01-login, step 2).
+    /// The version that the application root states (01-login, step 2).
     pub(crate) application: &'static str,
-    /// Whether it is of the 1.x family: ids of ports, routes and rules are the server's own (README, 1), wrong
-    /// references are 500 (08-filters, step 4), errors carry `violations`.
-    pub(crate) first_generation: bool,
-    /// The status of "that is taken" answers: links and bindings (06-port-link, step 7; 13-host-binding, 3, 12, 14).
-    pub(crate) taken: u16,
-    /// How `Accept` is read.
+    /// True for 1.x: the server generates the ids of ports, routes and rules (README, 1), references to missing objects
+    /// are 500 (08-filters, step 4), errors carry `violations`.
+    pub(crate) is_1x: bool,
+    /// The status for a conflict with a link or a binding (06-port-link, step 7; 13-host-binding, 3, 12, 14).
+    pub(crate) conflict_status: u16,
+    /// The way in which `Accept` is read.
     pub(crate) negotiation: Negotiation,
-    /// What a method that a generic resource lacks gets: a 405, or the crash page of 5.0 (04-chain-rule, step 18).
+    /// True if a method that a generic resource lacks gets the crash page of 5.0, and not a 405 (04-chain-rule, step
+    /// 18).
     pub(crate) lacking_method_crashes: bool,
-    /// Whether adding an address to an address group fails with a crash page (14-groups, step 8).
+    /// True if adding an address to an address group ends with a crash page (14-groups, step 8).
     pub(crate) group_address_crashes: bool,
-    /// How it says that there is no address group to hold an address, where it has words of its own (not recorded).
+    /// The message about a missing address group when an address is added, if it is not the usual one (not recorded).
     pub(crate) no_address_group: Option<&'static str>,
-    /// Whether an exception within a change becomes an error with its message, and no crash page (not recorded).
+    /// True if an exception during a change becomes an error with its message, and not a crash page (not recorded).
     pub(crate) catches_exceptions: bool,
-    /// Whether a port group can be changed (not recorded; the README says so of 1.7).
+    /// True if a port group can be changed (not recorded; the README says that it can't on 1.7).
     pub(crate) port_groups_change: bool,
-    /// What the automatic route of a router port names as its gateway (05-router-port, step 4).
+    /// The gateway of the route that the server adds for a router's port (05-router-port, step 4).
     pub(crate) local_route_gateway: Option<&'static str>,
     /// The type of that route.
     pub(crate) local_route_type: &'static str,
-    /// Whether a router port's network is worked out from its address, whatever the client said (random1, step 91).
+    /// True if the network of a router's port is computed from its address and length, not taken from the body
+    /// (random1, step 91).
     pub(crate) network_of_address: bool,
-    /// How it starts the message about a value that it can't store (09-nat-rules, step 15).
+    /// The start of the message about a value that can't be stored (09-nat-rules, step 15).
     pub(crate) cannot_handle: &'static str,
-    /// The revision of the media type of tenants: 5.x answers 406 to revision 1 (15-tenants).
+    /// The revision of the media type of tenants: 5.x responds to revision 1 with 406 (15-tenants).
     pub(crate) tenant_revision: u8,
     /// The key of the mock token (01-login, step 0).
     pub(crate) mock_token: &'static str,
-    /// How the charset of the login's answers is written.
+    /// The charset in the media type of login responses.
     pub(crate) charset: &'static str,
-    /// The value of a host's `alive`: no agent runs beside the recorded servers (13-host-binding, step 0).
+    /// The value of a host's `alive`; no agent ran beside the recorded servers (13-host-binding, step 0).
     pub(crate) host_alive: bool,
 }
 
 const V1_7: Traits = Traits {
     application: "v1.7",
-    first_generation: true,
-    taken: 400,
+    is_1x: true,
+    conflict_status: 400,
     negotiation: Negotiation::Weighed,
     lacking_method_crashes: false,
     group_address_crashes: false,
@@ -151,8 +154,8 @@ const V1_7: Traits = Traits {
 
 const V5_0: Traits = Traits {
     application: "v5.0",
-    first_generation: false,
-    taken: 400,
+    is_1x: false,
+    conflict_status: 400,
     negotiation: Negotiation::Exact,
     lacking_method_crashes: true,
     group_address_crashes: true,
@@ -170,7 +173,7 @@ const V5_0: Traits = Traits {
 };
 
 const V5_8: Traits = Traits {
-    taken: 409,
+    conflict_status: 409,
     lacking_method_crashes: false,
     group_address_crashes: false,
     no_address_group: None,

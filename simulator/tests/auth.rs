@@ -1,4 +1,4 @@
-//! Who may ask: users of a file, users of Keystone, tokens that end.
+//! Authentication: users from a file, users of Keystone, tokens that expire.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,8 +54,8 @@ async fn message(answer: Response) -> (u16, String) {
     (status, answer.json::<Json>().await.unwrap()["message"].as_str().unwrap_or("null").to_owned())
 }
 
-/// What holds for every provider that knows its users.
-pub(crate) async fn tokens_are_asked_for(version: Version, auth: Auth) {
+/// Checks the behaviour that all providers with users have in common.
+pub(crate) async fn tokens_are_required(version: Version, auth: Auth) {
     let server = serve(version, auth).await;
     let refused = get(&server, "/routers", None).await;
     assert_eq!(message(refused).await, (401, "No token was passed in.".to_owned()));
@@ -89,7 +89,7 @@ fn basic(lifetime: Duration) -> Auth {
 #[tokio::test]
 async fn users_of_a_file() {
     for version in Version::ALL {
-        tokens_are_asked_for(version, basic(Duration::from_secs(60))).await;
+        tokens_are_required(version, basic(Duration::from_secs(60))).await;
     }
 }
 
@@ -101,7 +101,7 @@ async fn users_of_keystone_in_both_of_its_versions() {
         (Version::V5_8, KeystoneVersion::V3),
     ] {
         let keystone = start_keystone(keystone_options(Duration::from_secs(3600))).await.unwrap();
-        tokens_are_asked_for(version, settings(keystone.url(), keystone_version)).await;
+        tokens_are_required(version, settings(keystone.url(), keystone_version)).await;
         keystone.shutdown().await;
     }
 }
@@ -130,7 +130,7 @@ async fn tokens_expire() {
     assert_eq!(get(&server, "/routers", Some(&token)).await.status().as_u16(), 401);
     server.shutdown().await;
 
-    // Keystone's count in whole seconds. The server's own token has ended as well by then, and is renewed.
+    // Keystone's tokens count whole seconds. The server's own token has expired as well by then, and is renewed.
     let keystone = start_keystone(keystone_options(Duration::from_secs(2))).await.unwrap();
     let server = serve(Version::V5_8, settings(keystone.url(), KeystoneVersion::V3)).await;
     let token = key(login(&server, "admin", "secret", None).await).await;
@@ -145,7 +145,7 @@ async fn tokens_expire() {
 }
 
 #[tokio::test]
-async fn a_keystone_that_is_gone_lets_nobody_in() {
+async fn without_keystone_every_token_is_refused() {
     let keystone = start_keystone(keystone_options(Duration::from_secs(60))).await.unwrap();
     let server = serve(Version::V5_8, settings(keystone.url(), KeystoneVersion::V3)).await;
     let token = key(login(&server, "admin", "secret", None).await).await;
@@ -175,7 +175,7 @@ async fn tenants_are_those_of_the_provider() {
 }
 
 #[tokio::test]
-async fn with_no_provider_any_token_will_do() {
+async fn the_mock_provider_accepts_any_token() {
     for version in Version::ALL {
         let server = serve(version, Auth::None).await;
         let token = key(login(&server, "anybody", "anything", None).await).await;
@@ -186,9 +186,9 @@ async fn with_no_provider_any_token_will_do() {
     }
 }
 
-/// The file of `docs/serve.md`: the tenant where somebody is the administrator comes before those that sort first.
+/// The file of `docs/serve.md`: the tenant in which the user is an administrator comes before tenants that sort first.
 #[tokio::test]
-async fn a_login_without_a_project_is_for_the_tenant_that_one_administers() {
+async fn a_login_without_a_project_prefers_the_tenant_with_the_role_admin() {
     let text = "[[user]]\nname = \"admin\"\npassword = \"secret\"\ntenants = { admin = [\"admin\"], acme = [\"member\"] }\n";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("users.toml");

@@ -1,4 +1,4 @@
-//! Faults on demand: each kind does what it says, and nothing else is changed.
+//! Fault injection: each kind of fault has its documented effect, and no other.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ async fn set(server: &Server, fault: Json) {
     assert_eq!(answer.status().as_u16(), 201, "{fault}");
 }
 
-/// Tries to make a router; the status, or nothing when no answer came.
+/// Tries to create a router; returns the status, or none without a response.
 async fn make(server: &Server, name: &str) -> Option<u16> {
     let request = crate::client()
         .post(format!("{}/routers", server.base_url()))
@@ -37,7 +37,7 @@ async fn names(server: &Server) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn without_the_flag_there_are_none() {
+async fn without_the_flag_faults_can_not_be_set() {
     let server = serve(false).await;
     for path in ["/_faults", "/_faults/1"] {
         let answer = crate::client().get(format!("{}{path}", root(&server))).send().await.unwrap();
@@ -47,7 +47,7 @@ async fn without_the_flag_there_are_none() {
 }
 
 #[tokio::test]
-async fn before_and_after_the_commit() {
+async fn faults_strike_before_or_after_the_commit() {
     for (fault, status, made) in [
         ("unavailable-before", Some(503), false),
         ("unavailable-after", Some(503), true),
@@ -82,7 +82,7 @@ async fn an_internal_error_has_the_real_server_s_words() {
 }
 
 #[tokio::test]
-async fn the_nth_match_of_a_pattern() {
+async fn a_fault_strikes_the_nth_match_of_a_pattern() {
     let server = serve(true).await;
     set(
         &server,
@@ -101,7 +101,7 @@ async fn the_nth_match_of_a_pattern() {
 }
 
 #[tokio::test]
-async fn a_delay_takes_its_time() {
+async fn a_delay_delays_the_response() {
     let server = serve(true).await;
     set(&server, json!({ "fault": "delay", "milliseconds": 300 })).await;
     let started = Instant::now();
@@ -149,7 +149,7 @@ async fn bodies_stall_and_are_cut_short() {
 }
 
 #[tokio::test]
-async fn a_token_dies() {
+async fn a_fault_can_invalidate_a_token() {
     let auth = Auth::default();
     let server =
         start(Options { version: Version::V1_7, faults: true, auth, ..Options::default() }).await.unwrap();
@@ -165,7 +165,7 @@ async fn a_token_dies() {
 }
 
 #[tokio::test]
-async fn nonsense_is_refused_and_faults_are_cleared() {
+async fn invalid_faults_are_refused_and_faults_are_cleared() {
     let server = serve(true).await;
     let client = crate::client();
     let url = format!("{}/_faults", root(&server));

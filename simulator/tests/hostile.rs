@@ -1,4 +1,4 @@
-//! Requests that nobody means well with: the server answers, or closes, and goes on.
+//! Hostile requests: the server responds, or closes the connection, and goes on.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,17 +12,17 @@ async fn serve(version: Version) -> Server {
     start(Options { version, inspect: true, ..Options::default() }).await.unwrap()
 }
 
-/// The server still answers.
+/// Checks that the server still responds.
 async fn assert_alive(server: &Server) {
     let answer = crate::client().get(server.base_url()).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
 }
 
-/// Sends bytes, and reads what comes until the other end closes or nothing comes for a while.
+/// Sends bytes, and reads until the server closes the connection or sends nothing for a while.
 fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-    // It may close before it has read all of it.
+    // The server may close the connection before it has read all of it.
     let _ = stream.write_all(bytes);
     let mut out = Vec::new();
     let mut buffer = [0; 4096];
@@ -96,7 +96,7 @@ async fn floods_of_headers_and_long_lines() {
         format!("GET /midonet-api/{long} HTTP/1.1\r\nHost: x\r\n\r\n"),
     ] {
         let status = status_of(&server, request.into_bytes()).await;
-        // What it does not even read to the end it may close without a word.
+        // The server may close the connection without a response when it has not read the whole head.
         assert!(status.is_none_or(|status| (400..500).contains(&status)), "{status:?}");
     }
     assert_alive(&server).await;
@@ -104,7 +104,7 @@ async fn floods_of_headers_and_long_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_http_at_all() {
+async fn bytes_that_are_not_http() {
     let server = serve(Version::V5_8).await;
     for bytes in [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
@@ -172,7 +172,7 @@ async fn hundreds_of_idle_connections_do_not_starve_the_others() {
     server.shutdown().await;
 }
 
-/// A piece of a path: of what there is, and of what there is not.
+/// Path segments that exist and some that do not.
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
@@ -269,9 +269,9 @@ fn json() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Whatever comes gets an answer, and the server goes on. A panic would end the connection without one.
+    /// Every request gets a response, and the server goes on. A panic would end the connection without a response.
     #[test]
-    fn every_request_gets_an_answer(
+    fn every_request_gets_a_response(
         requests in prop::collection::vec(
             (
                 prop::sample::select(vec!["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]),

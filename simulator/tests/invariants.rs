@@ -1,5 +1,5 @@
-//! Many clients at once do right and wrong things, also with bodies that make no sense: whatever order that comes to,
-//! nothing dangles afterwards, and what was kept on the disk is what was held in memory.
+//! Many clients send valid and invalid requests at the same time, some with nonsensical bodies. In whatever order they
+//! are executed, no reference dangles afterwards, and the state on disk equals the state in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 const HOST: Uuid = Uuid::from_u128(0x1111_1111_2222_3333_4444_5555_5555_5555);
 
-/// Numbers that look random, the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -20,20 +20,20 @@ impl Dice {
     }
 }
 
-/// Ids that somebody made, by kind; they may be gone by now.
+/// Ids of created objects, by kind; the objects may be deleted by now.
 type Known = Arc<Mutex<BTreeMap<&'static str, Vec<String>>>>;
 
-struct Clerk {
+struct Client {
     base: String,
     version: Version,
     client: reqwest::Client,
     known: Known,
     dice: Dice,
-    /// Whether fields of bodies are now and then something else, or gone.
+    /// True to replace or remove some fields of bodies.
     wild: bool,
 }
 
-/// Values that belong nowhere, or only somewhere.
+/// Values that are valid for few fields, or for none.
 fn junk() -> Vec<Json> {
     let numbers = [0, 1, -1, 33, 70_000, i64::from(i32::MAX) + 1, i64::MAX].map(Json::from);
     let texts =
@@ -46,8 +46,8 @@ fn junk() -> Vec<Json> {
     numbers.into_iter().chain(texts.map(Json::from)).chain(others).chain(more).collect()
 }
 
-/// The only crashes that the real servers have.
-fn is_a_crash_of_theirs(version: Version, text: &str) -> bool {
+/// Returns true for the crashes that the real servers have.
+fn is_known_crash(version: Version, text: &str) -> bool {
     let known: &[&str] = match version {
         Version::V1_7 => &["An internal server error has occurred, please try again."],
         _ => &[
@@ -62,13 +62,13 @@ fn is_a_crash_of_theirs(version: Version, text: &str) -> bool {
     known.iter().any(|known| text.contains(known))
 }
 
-impl Clerk {
-    /// A body, or what became of it.
-    fn bent(&mut self, mut body: Json) -> Json {
+impl Client {
+    /// Returns a body, with some fields replaced if the client is wild.
+    fn disturbed(&mut self, mut body: Json) -> Json {
         let Some(map) = body.as_object_mut().filter(|_| self.wild) else { return body };
         let mut junk = junk();
         let mut any = |dice: &mut Dice| junk.swap_remove(dice.below(junk.len()));
-        // The one says which routes are automatic, the other 1.7 believes blindly.
+        // The weight marks automatic routes; 1.7 does not check the peer.
         let left = |name: &str| name == "weight" || (self.version == Version::V1_7 && name == "peerId");
         let names: Vec<String> = map.keys().filter(|name| !left(name)).cloned().collect();
         for name in names {
@@ -90,13 +90,13 @@ impl Clerk {
     fn any(&mut self, kind: &str) -> String {
         let known = self.known.lock().unwrap();
         let list = known.get(kind).map(Vec::as_slice).unwrap_or_default();
-        // Now and then one that never was.
+        // Sometimes an id that never existed.
         let at = self.dice.below(list.len() + 1);
         list.get(at).cloned().unwrap_or_else(|| Uuid::from_u128(7).to_string())
     }
 
     async fn send(&mut self, method: &str, path: &str, body: Json) -> (u16, String) {
-        let body = self.bent(body);
+        let body = self.disturbed(body);
         let request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.base));
         let answer = request
             .header("Content-Type", crate::body_type(self.version, path))
@@ -108,7 +108,7 @@ impl Clerk {
         let status = answer.status().as_u16();
         let text = answer.text().await.unwrap();
         assert!(
-            status < 500 || (status == 500 && is_a_crash_of_theirs(self.version, &text)),
+            status < 500 || (status == 500 && is_known_crash(self.version, &text)),
             "{}: {method} {path} {body}: {text}",
             self.version
         );
@@ -225,7 +225,7 @@ async fn topology(server: &Server) -> Json {
     crate::client().get(url).send().await.unwrap().json().await.unwrap()
 }
 
-/// Nothing names what is not there, links have two ends, ranks of rules are places.
+/// Checks that no reference dangles, links have two ends, and rules have consecutive positions.
 fn check(all: &Json, version: Version) {
     let objects = |kind: &str| all["objects"][kind].as_array().unwrap().iter();
     let ids = |kind: &str| -> BTreeSet<&str> {
@@ -271,12 +271,12 @@ fn check(all: &Json, version: Version) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_many_do_at_once_nothing_dangles() {
+async fn concurrent_requests_leave_no_dangling_reference() {
     play(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_bodies_say_nothing_dangles() {
+async fn nonsensical_bodies_leave_no_dangling_reference() {
     play(true).await;
 }
 
@@ -293,7 +293,7 @@ async fn play(wild: bool) {
             ..Options::default()
         };
         let server = start(options()).await.unwrap();
-        let mut zone = Clerk {
+        let mut zone = Client {
             base: server.base_url().to_owned(),
             version,
             client: crate::client(),
@@ -309,7 +309,7 @@ async fn play(wild: bool) {
         let known = Known::default();
         let workers: Vec<_> = (0..8)
             .map(|number| {
-                let mut clerk = Clerk {
+                let mut clerk = Client {
                     base: server.base_url().to_owned(),
                     version,
                     client: crate::client(),

@@ -1,4 +1,4 @@
-//! Plays the same requests against a real Keystone and against the embedded one: a client must not see a difference.
+//! Plays the same requests against a real Keystone and against the embedded one: the responses have to be the same.
 //!
 //! Keystone 30 speaks v3; Keystone 12 was the last with v2.0, and needs Python 3.6. `scripts/test.sh` installs both from
 //! PyPI into virtual environments under `target/keystone`.
@@ -18,16 +18,16 @@ use serde_json::{Value as Json, json};
 const BOOTSTRAP: &str = "Bootstrap project for initializing the cloud.";
 
 #[tokio::test]
-async fn v3_is_that_of_keystone_30() {
+async fn v3_responds_as_keystone_30() {
     let Some(real) = RealKeystone::v3() else { return };
     add_alice(&real.url).await;
     compare(&real.url, "v3.json").await;
     let auth = crate::auth::settings(&real.url, KeystoneVersion::V3);
-    crate::auth::tokens_are_asked_for(Version::V5_8, auth).await;
+    crate::auth::tokens_are_required(Version::V5_8, auth).await;
 }
 
 #[tokio::test]
-async fn v2_is_that_of_keystone_12() {
+async fn v2_responds_as_keystone_12() {
     let Some(real) = RealKeystone::v2() else { return };
     real.bootstrap(&[
         ["--bootstrap-username", "alice"],
@@ -37,7 +37,7 @@ async fn v2_is_that_of_keystone_12() {
     ]);
     compare(&real.url, "v2.json").await;
     let auth = crate::auth::settings(&real.url, KeystoneVersion::V2);
-    crate::auth::tokens_are_asked_for(Version::V1_7, auth).await;
+    crate::auth::tokens_are_required(Version::V1_7, auth).await;
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keystone").join(name)
 }
 
-/// Makes a user without the administrator's role, whom bootstrapping can't make in v3.
+/// Creates a user without the role `admin`, which bootstrapping can't do in v3.
 async fn add_alice(url: &str) {
     let client = crate::client();
     let domain = json!({ "id": "default" });
@@ -119,7 +119,7 @@ async fn add_alice(url: &str) {
     send(Method::PUT, format!("/v3/projects/{project}/users/{user}/roles/{role}"), Json::Null).await;
 }
 
-/// Plays a script against both, and compares every answer.
+/// Plays a script against both, and compares every response.
 async fn compare(real: &str, script: &str) {
     let server = embedded(users(), Duration::from_secs(3600)).await;
     let steps: Vec<Json> = serde_json::from_slice(&std::fs::read(data(script)).unwrap()).unwrap();
@@ -181,7 +181,7 @@ async fn play(base: &str, steps: &[Json]) -> Vec<Json> {
     answers
 }
 
-/// An answer without what each server makes up.
+/// Returns a response without the values that each server generates.
 fn settled_answer(base: &str, status: u16, headers: &HeaderMap, body: &Json, only_status: bool) -> Json {
     let header = |name: &str| headers.get(name).map(|value| settled_text(value.to_str().unwrap(), base));
     if only_status {
@@ -212,7 +212,7 @@ fn settled(json: &Json, base: &str) -> Json {
             let entries = map.iter().map(|(name, value)| {
                 let value = match (name.as_str(), value) {
                     ("audit_ids", Json::Array(ids)) => json!(vec!["AUDIT"; ids.len()]),
-                    // Where it says that it is: this was told to the real one when it was set up.
+                    // The URL of the server itself, which is configured in the real one.
                     ("url" | "publicURL" | "internalURL" | "adminURL", _) => json!("URL"),
                     (_, value) => settled(value, base),
                 };
@@ -224,7 +224,7 @@ fn settled(json: &Json, base: &str) -> Json {
     }
 }
 
-/// A text without ids, tokens and times.
+/// Replaces ids, tokens and times in a text.
 fn settled_text(text: &str, base: &str) -> String {
     let text = text.replace(base, "BASE");
     if text.starts_with("gAAAA") {
@@ -246,7 +246,7 @@ fn settled_text(text: &str, base: &str) -> String {
         piece.clear();
         out.push(letter);
     }
-    // The end that was added to end the last piece.
+    // The newline that ended the last piece.
     out.pop();
     out
 }

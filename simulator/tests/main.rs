@@ -16,7 +16,7 @@ mod observe;
 mod replay;
 mod unrecorded;
 
-/// The type of a body for a path: plain JSON, where it does.
+/// Returns the media type of a body for a path: plain JSON where the API accepts it.
 fn body_type(version: midoform_simulator::Version, path: &str) -> &'static str {
     if path.starts_with("/tunnel_zones/") {
         "application/vnd.org.midonet.TunnelZoneHost-v1+json"
@@ -30,9 +30,9 @@ fn body_type(version: midoform_simulator::Version, path: &str) -> &'static str {
     }
 }
 
-/// A client that takes things as they come.
+/// Returns an HTTP client with default settings.
 fn client() -> reqwest::Client {
-    // Another test may have been first.
+    // It fails if another test has installed the provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().build().unwrap()
 }

@@ -1,8 +1,11 @@
-//! What can be seen from outside: metrics, the whole topology, TLS.
+//! The endpoints beside the API: metrics and topology; and TLS.
 
 use std::process::Command;
+use std::sync::Arc;
 
-use midoform_simulator::{Options, Server, StartError, Tls, Version, start};
+use midoform_simulator::{Options, Server, StartError, Tls, Version, start, start_metrics};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -67,7 +70,25 @@ async fn metrics_count_requests_and_objects() {
 }
 
 #[tokio::test]
-async fn the_whole_topology_can_be_seen_when_it_may() {
+async fn any_registry_can_be_served() {
+    let mut registry = Registry::with_prefix("midoform");
+    let looks: Counter = Counter::default();
+    registry.register("drift_looks", "Comparisons of the spec with the network", looks.clone());
+    let server = start_metrics("127.0.0.1:0".parse().unwrap(), Arc::new(registry)).await.unwrap();
+    looks.inc();
+    let answer = crate::client().get(server.url()).send().await.unwrap();
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let page = answer.text().await.unwrap();
+    assert!(page.contains("midoform_drift_looks_total 1\n"), "{page}");
+    let elsewhere = server.url().replace("/metrics", "/");
+    assert_eq!(crate::client().get(elsewhere).send().await.unwrap().status().as_u16(), 404);
+    let posted = crate::client().post(server.url()).send().await.unwrap();
+    assert_eq!((posted.status().as_u16(), posted.headers()["allow"].to_str().unwrap()), (405, "GET, HEAD"));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_topology_is_served_if_inspect_is_on() {
     let hidden = start(Options::default()).await.unwrap();
     assert_eq!(get(&hidden, "/_topology").await.0, 404);
     hidden.shutdown().await;
@@ -95,7 +116,7 @@ async fn the_whole_topology_can_be_seen_when_it_may() {
 }
 
 #[tokio::test]
-async fn over_tls_with_a_certificate_of_its_own() {
+async fn the_api_is_served_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let made = Command::new("openssl")

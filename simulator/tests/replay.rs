@@ -1,7 +1,8 @@
-//! Plays what was recorded from real MidoNet servers against the embedded API: every answer has to be the same.
+//! Plays the recordings of real MidoNet servers against the embedded API: every response has to be the same.
 //!
-//! The recordings' form is described in `recordings/README.md`. What may differ is what a server makes up: ids, MAC
-//! addresses, tunnel keys, the addresses of Java objects in messages, and the order of lists other than a chain's rules.
+//! The recordings' form is described in `recordings/README.md`. Only values that a server generates may differ: ids,
+//! MAC addresses, tunnel keys, the addresses of Java objects in messages, and the order of lists other than a chain's
+//! rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ async fn v5_8_answers_as_recorded() {
 
 /// A changed recording has to be noticed, or the tests above could not fail.
 #[tokio::test]
-async fn a_difference_is_noticed() {
+async fn a_changed_recording_fails_the_replay() {
     let server = serve(Version::V5_8).await;
     let mut recording = read(&recordings("v5.8").join("02-router.json"));
     recording.exchanges[1]["response"]["body"]["name"] = Json::from("another");
@@ -50,7 +51,7 @@ fn recordings(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(version)
 }
 
-/// A recording, with the bodies of its requests as they were sent: messages tell the columns of what they mind.
+/// A recording, with the bodies of its requests as they were sent, because messages have columns in them.
 struct Recording {
     exchanges: Vec<Json>,
     bodies: Vec<Option<String>>,
@@ -151,7 +152,7 @@ async fn play(base: &str, recording: &Recording) -> Played {
     Played { count: recording.exchanges.len(), differences }
 }
 
-/// Sends one request, and says of the answer what the recordings say.
+/// Sends one request, and returns the response in the form of the recordings.
 async fn call(
     client: &reqwest::Client,
     base: &str,
@@ -215,12 +216,12 @@ fn basic(credentials: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
 }
 
-/// What stands for ids in a recording.
+/// The names for ids in a recording.
 struct Names {
     run: String,
-    /// The ids that the recording's names stand for, where the server chose them.
+    /// The ids that the server generated, by name.
     bound: BTreeMap<String, String>,
-    /// The names that ids have.
+    /// The names by id.
     back: BTreeMap<String, String>,
 }
 
@@ -240,7 +241,7 @@ impl Names {
         id
     }
 
-    /// Puts ids in the places of names.
+    /// Replaces names by ids.
     fn fill(&mut self, text: &str) -> String {
         let mut out = String::new();
         let mut rest = text;
@@ -256,7 +257,7 @@ impl Names {
         out + rest
     }
 
-    /// A server that ignores an offered id: from here on the name means the id that it chose.
+    /// Notes the id that the server generated instead of the client's: the name stands for it from here on.
     fn bind(&mut self, body: &Json, location: Option<&str>) {
         let name = body["id"].as_str().and_then(|id| id.strip_prefix("${id:")?.strip_suffix('}'));
         let chosen = location.and_then(|location| location.get(location.len().checked_sub(36)?..));
@@ -267,7 +268,7 @@ impl Names {
         }
     }
 
-    /// Puts names in the places of ids.
+    /// Replaces ids by names.
     fn unfill(&self, text: &str, base: &str) -> String {
         let mut out = text.replace(base, "${base}");
         for (id, name) in &self.back {
@@ -277,7 +278,7 @@ impl Names {
     }
 }
 
-/// An answer without what a server may choose: a list's order, what it makes up.
+/// Returns a response without a list's order and the values that a server generates.
 fn settled(json: &Json, ordered: bool) -> Json {
     match json {
         Json::Array(list) => {
@@ -285,7 +286,7 @@ fn settled(json: &Json, ordered: bool) -> Json {
             if ordered {
                 Json::from(list)
             } else {
-                // A set of texts sorts, and so does not forget how often something was there: bodies have ids.
+                // Sorting keeps duplicates, so their number is compared as well.
                 let sorted: BTreeSet<(String, usize)> =
                     list.iter().enumerate().map(|(index, entry)| (entry.to_string(), index)).collect();
                 sorted.into_iter().map(|(_, index)| list[index].clone()).collect()
@@ -309,7 +310,7 @@ fn settled(json: &Json, ordered: bool) -> Json {
     }
 }
 
-/// A text without the ids that a server made up and the addresses of its Java objects.
+/// Replaces the ids that a server generated and the addresses of Java objects in a text.
 fn anonymous(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

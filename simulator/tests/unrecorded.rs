@@ -1,4 +1,4 @@
-//! Rules that no recording shows: what MidoNet's own declarations say of them, and the README beside the recordings.
+//! Behaviour that no recording shows, from MidoNet's own declarations and from the README beside the recordings.
 
 use midoform_simulator::{Options, Server, Version, start};
 use serde_json::{Value as Json, json};
@@ -10,21 +10,21 @@ const ALL: [Version; 3] = Version::ALL;
 const V5: [Version; 2] = [Version::V5_0, Version::V5_8];
 const INTERNAL: &str = "An internal server error has occurred, please try again.";
 
-/// A server and the words for talking to it.
-struct Talk {
+/// A server with helpers for requests.
+struct Session {
     server: Server,
     version: Version,
     client: reqwest::Client,
 }
 
-/// A status and the body, null for none; a page as its text.
-type Said = (u16, Json);
+/// A status and the body: null without one, a page as a string.
+type Response = (u16, Json);
 
-impl Talk {
-    async fn with(version: Version) -> Talk {
+impl Session {
+    async fn with(version: Version) -> Session {
         let hosts = vec![(HOST, "node1".to_owned())];
         let server = start(Options { version, hosts, ..Options::default() }).await.unwrap();
-        Talk { server, version, client: crate::client() }
+        Session { server, version, client: crate::client() }
     }
 
     fn media(&self, kind: &str) -> String {
@@ -42,7 +42,14 @@ impl Talk {
         format!("application/vnd.org.midonet.{infix}{kind}-v{revision}+json")
     }
 
-    async fn send(&self, method: &str, path: &str, header: &str, kind: &str, body: String) -> (Said, String) {
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        header: &str,
+        kind: &str,
+        body: String,
+    ) -> (Response, String) {
         let url = format!("{}{path}", self.server.base_url());
         let request = self.client.request(method.parse().unwrap(), url).body(body);
         let request = if kind.is_empty() { request } else { request.header(header, self.media(kind)) };
@@ -57,26 +64,26 @@ impl Talk {
         ((status, body), place.unwrap_or_default())
     }
 
-    async fn get(&self, path: &str, kind: &str) -> Said {
+    async fn get(&self, path: &str, kind: &str) -> Response {
         self.send("GET", path, "Accept", kind, String::new()).await.0
     }
 
-    async fn post(&self, path: &str, kind: &str, body: Json) -> Said {
+    async fn post(&self, path: &str, kind: &str, body: Json) -> Response {
         self.send("POST", path, "Content-Type", kind, body.to_string()).await.0
     }
 
-    async fn put(&self, path: &str, kind: &str, body: Json) -> Said {
+    async fn put(&self, path: &str, kind: &str, body: Json) -> Response {
         self.send("PUT", path, "Content-Type", kind, body.to_string()).await.0
     }
 
-    async fn delete(&self, path: &str) -> Said {
+    async fn delete(&self, path: &str) -> Response {
         self.send("DELETE", path, "", "", String::new()).await.0
     }
 
-    /// Makes a thing; its id.
+    /// Creates an object, and returns its id.
     async fn make(&self, path: &str, kind: &str, body: Json) -> String {
-        let (said, place) = self.send("POST", path, "Content-Type", kind, body.to_string()).await;
-        assert_eq!(said.0, 201, "{}: {path} {body}: {}", self.version, said.1);
+        let (response, place) = self.send("POST", path, "Content-Type", kind, body.to_string()).await;
+        assert_eq!(response.0, 201, "{}: {path} {body}: {}", self.version, response.1);
         place.rsplit('/').next().unwrap().to_owned()
     }
 
@@ -85,37 +92,37 @@ impl Talk {
     }
 
     #[track_caller]
-    fn says(&self, said: &Said, status: u16, message: &str) {
-        assert_eq!(said.0, status, "{}: {}", self.version, said.1);
-        assert_eq!(said.1["message"], message, "{}: {}", self.version, said.1);
+    fn responds(&self, response: &Response, status: u16, message: &str) {
+        assert_eq!(response.0, status, "{}: {}", self.version, response.1);
+        assert_eq!(response.1["message"], message, "{}: {}", self.version, response.1);
     }
 
     #[track_caller]
-    fn minds(&self, said: &Said, found: &[(&str, &str)]) {
+    fn violates(&self, response: &Response, found: &[(&str, &str)]) {
         let found: Vec<Json> = found
             .iter()
             .map(|(property, message)| json!({ "property": property, "message": message }))
             .collect();
         assert_eq!(
-            (said.0, &said.1["violations"]),
+            (response.0, &response.1["violations"]),
             (400, &Json::from(found)),
             "{}: {}",
             self.version,
-            said.1
+            response.1
         );
     }
 }
 
 #[tokio::test]
-async fn plain_json_is_not_taken_everywhere() {
+async fn some_resources_refuse_plain_json() {
     for version in ALL {
-        let talk = Talk::with(version).await;
-        let zone = talk.make("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
+        let session = Session::with(version).await;
+        let zone = session.make("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
         let hosts = format!("/tunnel_zones/{zone}/hosts");
         let member = json!({ "hostId": HOST, "ipAddress": "10.0.0.1" });
-        assert_eq!(talk.post(&hosts, "application/json", member.clone()).await.0, 415, "{version}");
-        assert_eq!(talk.post(&hosts, "GreTunnelZoneHost", member).await.0, 201, "{version}");
-        let group = talk.named("/port_groups", "PortGroup").await;
+        assert_eq!(session.post(&hosts, "application/json", member.clone()).await.0, 415, "{version}");
+        assert_eq!(session.post(&hosts, "GreTunnelZoneHost", member).await.0, 201, "{version}");
+        let group = session.named("/port_groups", "PortGroup").await;
         let bindings = format!("/hosts/{HOST}/ports");
         for (path, wanted) in [
             (hosts.clone(), 406),
@@ -126,17 +133,17 @@ async fn plain_json_is_not_taken_everywhere() {
             ("/port_groups".to_owned(), 200),
             ("/tunnel_zones".to_owned(), 200),
         ] {
-            assert_eq!(talk.get(&path, "application/json").await.0, wanted, "{version}: {path}");
+            assert_eq!(session.get(&path, "application/json").await.0, wanted, "{version}: {path}");
         }
-        assert_eq!(talk.get(&hosts, "[GreTunnelZoneHost").await.0, 200, "{version}");
+        assert_eq!(session.get(&hosts, "[GreTunnelZoneHost").await.0, 200, "{version}");
     }
 }
 
 #[tokio::test]
-async fn names_have_lengths() {
+async fn the_lengths_of_names_are_limited() {
     let long = "x".repeat(256);
     for version in ALL {
-        let talk = Talk::with(version).await;
+        let session = Session::with(version).await;
         let first = version == Version::V1_7;
         let new = |name: &str| json!({ "name": name, "tenantId": "t", "type": "gre" });
         for (path, kind, least, most) in [
@@ -148,67 +155,68 @@ async fn names_have_lengths() {
             ("/tunnel_zones", "TunnelZone", 1, true),
         ] {
             let words = format!("size must be between {least} and 255");
-            let said = talk.post(path, kind, new("")).await;
+            let response = session.post(path, kind, new("")).await;
             match least {
-                0 => assert_eq!(said.0, 201, "{version} {path}"),
-                _ => talk.minds(&said, &[("name", &words)]),
+                0 => assert_eq!(response.0, 201, "{version} {path}"),
+                _ => session.violates(&response, &[("name", &words)]),
             }
-            let said = talk.post(path, kind, new(&long)).await;
+            let response = session.post(path, kind, new(&long)).await;
             match most {
-                false => assert_eq!(said.0, 201, "{version} {path}"),
-                true => talk.minds(&said, &[("name", &words)]),
+                false => assert_eq!(response.0, 201, "{version} {path}"),
+                true => session.violates(&response, &[("name", &words)]),
             }
         }
-        let said = talk.post("/ip_addr_groups", "IpAddrGroup", json!({})).await;
-        talk.minds(&said, &[("name", "may not be null")]);
+        let response = session.post("/ip_addr_groups", "IpAddrGroup", json!({})).await;
+        session.violates(&response, &[("name", "may not be null")]);
     }
 }
 
 #[tokio::test]
-async fn a_zone_can_not_be_changed_without_a_new_name() {
+async fn a_put_on_a_tunnel_zone_needs_a_new_name() {
     for version in ALL {
-        let talk = Talk::with(version).await;
-        let zone = talk.make("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
+        let session = Session::with(version).await;
+        let zone = session.make("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
         let path = format!("/tunnel_zones/{zone}");
         let words = "Tunnel zone name already exists.";
-        let twice = talk.post("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
-        let same = talk.put(&path, "TunnelZone", json!({ "name": "z", "type": "vxlan" })).await;
-        let capital = talk.post("/tunnel_zones", "TunnelZone", json!({ "name": "Z", "type": "gre" })).await;
-        let kind = talk.post("/tunnel_zones", "TunnelZone", json!({ "name": "y", "type": "moon" })).await;
+        let twice = session.post("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
+        let same = session.put(&path, "TunnelZone", json!({ "name": "z", "type": "vxlan" })).await;
+        let capital =
+            session.post("/tunnel_zones", "TunnelZone", json!({ "name": "Z", "type": "gre" })).await;
+        let kind = session.post("/tunnel_zones", "TunnelZone", json!({ "name": "y", "type": "moon" })).await;
         match version {
             Version::V1_7 => {
-                talk.minds(&twice, &[("name", words)]);
-                talk.minds(&same, &[("name", words)]);
-                talk.minds(&capital, &[("name", words)]);
-                talk.minds(&kind, &[("type", "Must be one of [gre, vxlan, vtep].")]);
+                session.violates(&twice, &[("name", words)]);
+                session.violates(&same, &[("name", words)]);
+                session.violates(&capital, &[("name", words)]);
+                session.violates(&kind, &[("type", "Must be one of [gre, vxlan, vtep].")]);
             }
             _ => {
                 let status = if version == Version::V5_0 { 400 } else { 409 };
-                talk.says(&twice, status, words);
-                talk.says(&same, status, words);
+                session.responds(&twice, status, words);
+                session.responds(&same, status, words);
                 assert_eq!((capital.0, kind.0), (201, 400), "{version}");
             }
         }
-        assert_eq!(talk.put(&path, "TunnelZone", json!({ "name": "new", "type": "vxlan" })).await.0, 204);
-        assert_eq!(talk.get(&path, "TunnelZone").await.1["type"], "vxlan", "{version}");
+        assert_eq!(session.put(&path, "TunnelZone", json!({ "name": "new", "type": "vxlan" })).await.0, 204);
+        assert_eq!(session.get(&path, "TunnelZone").await.1["type"], "vxlan", "{version}");
     }
 }
 
 #[tokio::test]
-async fn the_members_of_zones_and_groups_are_looked_for() {
+async fn members_of_zones_and_groups_have_to_exist() {
     for version in ALL {
-        let talk = Talk::with(version).await;
-        let zone = talk.make("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
+        let session = Session::with(version).await;
+        let zone = session.make("/tunnel_zones", "TunnelZone", json!({ "name": "z", "type": "gre" })).await;
         let hosts = format!("/tunnel_zones/{zone}/hosts");
-        let nobody = talk.post(&hosts, "TunnelZoneHost", json!({ "ipAddress": "10.0.0.1" })).await;
-        let absent = talk.get(&format!("{hosts}/{HOST}"), "TunnelZoneHost").await;
-        let unnamed = talk.post(&format!("/ports/{GHOST}/link"), "PortLink", json!({})).await;
+        let nobody = session.post(&hosts, "TunnelZoneHost", json!({ "ipAddress": "10.0.0.1" })).await;
+        let absent = session.get(&format!("{hosts}/{HOST}"), "TunnelZoneHost").await;
+        let unnamed = session.post(&format!("/ports/{GHOST}/link"), "PortLink", json!({})).await;
         match version {
             Version::V1_7 => {
-                talk.minds(&nobody, &[("hostId", "Host ID is not valid.")]);
-                talk.says(&absent, 404, "Tunnel zone member was not found");
+                session.violates(&nobody, &[("hostId", "Host ID is not valid.")]);
+                session.responds(&absent, 404, "Tunnel zone member was not found");
                 let ends = [("portId", "Port ID is not valid."), ("peerId", "Port ID is not valid.")];
-                talk.minds(&unnamed, &ends);
+                session.violates(&unnamed, &ends);
             }
             Version::V5_0 => {
                 assert_eq!((nobody.0, unnamed.0), (500, 500));
@@ -217,70 +225,74 @@ async fn the_members_of_zones_and_groups_are_looked_for() {
                     "{}",
                     nobody.1
                 );
-                talk.says(&absent, 404, "Resource not found");
+                session.responds(&absent, 404, "Resource not found");
             }
             Version::V5_8 => {
                 assert_eq!(nobody, (500, json!({ "message": null, "code": 500 })));
                 assert_eq!(unnamed, nobody);
-                talk.says(&absent, 404, "Resource not found");
+                session.responds(&absent, 404, "Resource not found");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_port_group_can_be_changed_on_5_8_alone() {
+async fn only_5_8_can_change_a_port_group() {
     for version in ALL {
-        let talk = Talk::with(version).await;
-        let group = talk.named("/port_groups", "PortGroup").await;
-        let bridge = talk.named("/bridges", "Bridge").await;
-        let port = talk.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
+        let session = Session::with(version).await;
+        let group = session.named("/port_groups", "PortGroup").await;
+        let bridge = session.named("/bridges", "Bridge").await;
+        let port =
+            session.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
         let members = format!("/port_groups/{group}/ports");
-        talk.make(&members, "PortGroupPort", json!({ "portId": port })).await;
+        session.make(&members, "PortGroupPort", json!({ "portId": port })).await;
         let path = format!("/port_groups/{group}");
-        let said =
-            talk.put(&path, "PortGroup", json!({ "name": "m", "tenantId": "t", "stateful": true })).await;
+        let response =
+            session.put(&path, "PortGroup", json!({ "name": "m", "tenantId": "t", "stateful": true })).await;
         let wanted = match version {
             Version::V1_7 => 405,
             Version::V5_0 => 500,
             Version::V5_8 => 204,
         };
-        assert_eq!(said.0, wanted, "{version}");
+        assert_eq!(response.0, wanted, "{version}");
         if version == Version::V5_8 {
-            assert_eq!(talk.get(&path, "PortGroup").await.1["name"], "m");
-            assert_eq!(talk.get(&members, "[PortGroupPort").await.1[0]["portId"], Json::from(port));
-            let said = talk.put(&format!("/port_groups/{GHOST}"), "PortGroup", json!({})).await;
-            talk.says(&said, 404, &format!("There is no PortGroup with ID {GHOST}."));
+            assert_eq!(session.get(&path, "PortGroup").await.1["name"], "m");
+            assert_eq!(session.get(&members, "[PortGroupPort").await.1[0]["portId"], Json::from(port));
+            let response = session.put(&format!("/port_groups/{GHOST}"), "PortGroup", json!({})).await;
+            session.responds(&response, 404, &format!("There is no PortGroup with ID {GHOST}."));
         }
     }
 }
 
 #[tokio::test]
-async fn groups_are_found_by_port() {
+async fn port_groups_can_be_filtered_by_port() {
     for version in ALL {
-        let talk = Talk::with(version).await;
-        let group = talk.named("/port_groups", "PortGroup").await;
-        let bridge = talk.named("/bridges", "Bridge").await;
-        let port = talk.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
-        talk.make(&format!("/port_groups/{group}/ports"), "PortGroupPort", json!({ "portId": port })).await;
+        let session = Session::with(version).await;
+        let group = session.named("/port_groups", "PortGroup").await;
+        let bridge = session.named("/bridges", "Bridge").await;
+        let port =
+            session.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
+        session
+            .make(&format!("/port_groups/{group}/ports"), "PortGroupPort", json!({ "portId": port }))
+            .await;
         let count = async |query: &str| {
-            let said = talk.get(&format!("/port_groups?{query}"), "[PortGroup").await;
-            said.1.as_array().map(Vec::len)
+            let response = session.get(&format!("/port_groups?{query}"), "[PortGroup").await;
+            response.1.as_array().map(Vec::len)
         };
         assert_eq!(count(&format!("port_id={port}")).await, Some(1), "{version}");
         assert_eq!(count(&format!("port_id={GHOST}")).await, Some(0), "{version}");
         let other = usize::from(version == Version::V1_7);
         assert_eq!(count(&format!("port_id={port}&tenant_id=other")).await, Some(other), "{version}");
-        let said = talk.get("/port_groups?port_id=x", "[PortGroup").await;
-        assert_eq!(said.0, if version == Version::V1_7 { 404 } else { 500 }, "{version}");
+        let response = session.get("/port_groups?port_id=x", "[PortGroup").await;
+        assert_eq!(response.0, if version == Version::V1_7 { 404 } else { 500 }, "{version}");
     }
 }
 
 #[tokio::test]
-async fn the_addresses_of_groups() {
+async fn addresses_of_address_groups() {
     for version in ALL {
-        let talk = Talk::with(version).await;
-        let group = talk.make("/ip_addr_groups", "IpAddrGroup", json!({ "name": "g" })).await;
+        let session = Session::with(version).await;
+        let group = session.make("/ip_addr_groups", "IpAddrGroup", json!({ "name": "g" })).await;
         let path = format!("/ip_addr_groups/{group}/ip_addrs");
         let ghost = format!("/ip_addr_groups/{GHOST}/ip_addrs");
         let address = |version: Json| json!({ "addr": "10.0.0.7", "version": version });
@@ -290,110 +302,111 @@ async fn the_addresses_of_groups() {
             Version::V5_0 => format!("IP addr group not found: {GHOST}"),
             Version::V5_8 => format!("There is no IPAddrGroup with ID {GHOST}."),
         };
-        talk.says(&talk.post(&ghost, kind, address(4.into())).await, 404, &missing);
-        talk.says(&talk.get(&ghost, "[IpAddrGroupAddr").await, 404, &missing);
-        assert_eq!(talk.post(&path, kind, address(5.into())).await.0, 400, "{version}");
-        assert_eq!(talk.post(&path, kind, json!({ "addr": "10.0.0.7" })).await.0, 400, "{version}");
-        let bad = talk.post(&path, kind, json!({ "addr": "x", "version": 4 })).await;
-        talk.says(&bad, 400, "x is not a valid IP address");
-        let made = talk.post(&path, kind, address("4".into())).await;
+        session.responds(&session.post(&ghost, kind, address(4.into())).await, 404, &missing);
+        session.responds(&session.get(&ghost, "[IpAddrGroupAddr").await, 404, &missing);
+        assert_eq!(session.post(&path, kind, address(5.into())).await.0, 400, "{version}");
+        assert_eq!(session.post(&path, kind, json!({ "addr": "10.0.0.7" })).await.0, 400, "{version}");
+        let bad = session.post(&path, kind, json!({ "addr": "x", "version": 4 })).await;
+        session.responds(&bad, 400, "x is not a valid IP address");
+        let made = session.post(&path, kind, address("4".into())).await;
         assert_eq!(made.0, if version == Version::V5_0 { 500 } else { 201 }, "{version}");
         let one = |version: &str, address: &str| {
             format!("/ip_addr_groups/{group}/versions/{version}/ip_addrs/{address}")
         };
-        assert_eq!(talk.get(&one("4", "10.0.0.7"), kind).await.1["addr"], "10.0.0.7", "{version}");
+        assert_eq!(session.get(&one("4", "10.0.0.7"), kind).await.1["addr"], "10.0.0.7", "{version}");
         let colon = if version == Version::V1_7 { ":" } else { "" };
         let words = format!("The IP address group does not contain the specified address{colon} 10.0.0.8");
-        talk.says(&talk.get(&one("4", "10.0.0.8"), kind).await, 404, &words);
-        talk.says(&talk.get(&one("5", "10.0.0.7"), kind).await, 400, "Invalid IP version: 5");
-        assert_eq!(talk.get(&one("x", "10.0.0.7"), kind).await.0, 404, "{version}");
-        assert_eq!(talk.delete(&one("4", "10.0.0.7")).await.0, 204, "{version}");
-        assert_eq!(talk.get(&one("4", "10.0.0.7"), kind).await.0, 404, "{version}");
+        session.responds(&session.get(&one("4", "10.0.0.8"), kind).await, 404, &words);
+        session.responds(&session.get(&one("5", "10.0.0.7"), kind).await, 400, "Invalid IP version: 5");
+        assert_eq!(session.get(&one("x", "10.0.0.7"), kind).await.0, 404, "{version}");
+        assert_eq!(session.delete(&one("4", "10.0.0.7")).await.0, 204, "{version}");
+        assert_eq!(session.get(&one("4", "10.0.0.7"), kind).await.0, 404, "{version}");
     }
 }
 
 #[tokio::test]
-async fn rules_are_minded_as_each_version_declares_them() {
+async fn rules_have_the_constraints_of_each_version() {
     for version in ALL {
-        let talk = Talk::with(version).await;
+        let session = Session::with(version).await;
         let first = version == Version::V1_7;
-        let chain = talk.named("/chains", "Chain").await;
+        let chain = session.named("/chains", "Chain").await;
         let path = format!("/chains/{chain}/rules");
-        let action = talk.post(&path, "Rule", json!({ "type": "rev_snat", "flowAction": "jump" })).await;
-        let mac = talk.post(&path, "Rule", json!({ "type": "drop", "dlSrc": "no" })).await;
+        let action = session.post(&path, "Rule", json!({ "type": "rev_snat", "flowAction": "jump" })).await;
+        let mac = session.post(&path, "Rule", json!({ "type": "drop", "dlSrc": "no" })).await;
         let range = json!({ "type": "drop", "tpDst": { "start": 9, "end": 1 } });
-        let range = talk.post(&path, "Rule", range).await;
-        let jump = talk.post(&path, "Rule", json!({ "type": "jump" })).await;
+        let range = session.post(&path, "Rule", range).await;
+        let jump = session.post(&path, "Rule", json!({ "type": "jump" })).await;
         let words = "MAC address string must be 6 words of 1 or 2 hex digits joined with 5 ':'";
         if first {
-            talk.says(&action, 500, INTERNAL);
-            talk.says(&mac, 400, &format!("{words} but was no."));
+            session.responds(&action, 500, INTERNAL);
+            session.responds(&mac, 400, &format!("{words} but was no."));
             assert_eq!((range.0, jump.0), (201, 201));
         } else {
-            talk.minds(&action, &[("flowAction", "must match \"accept|continue|return\"")]);
-            talk.minds(&mac, &[("dlSrc", words)]);
+            session.violates(&action, &[("flowAction", "must match \"accept|continue|return\"")]);
+            session.violates(&mac, &[("dlSrc", words)]);
             assert_eq!(range.0, 400, "{version}");
-            talk.minds(&jump, &[("jumpChainId", "may not be null")]);
+            session.violates(&jump, &[("jumpChainId", "may not be null")]);
         }
         let lone = json!({ "type": "drop", "nwSrcLength": 8, "nwProto": 300 });
-        let lone = talk.make(&path, "Rule", lone).await;
-        let shown = talk.get(&format!("/rules/{lone}"), "Rule").await.1;
+        let lone = session.make(&path, "Rule", lone).await;
+        let shown = session.get(&format!("/rules/{lone}"), "Rule").await.1;
         assert_eq!(shown["nwSrcLength"], 0, "{version}");
         assert_eq!(shown["nwProto"], if first { 44 } else { 300 }, "{version}");
     }
 }
 
 #[tokio::test]
-async fn ports_keep_their_type_and_1_7_its_older_names() {
+async fn a_port_keeps_its_type_and_1_7_has_older_type_names() {
     for version in V5 {
-        let talk = Talk::with(version).await;
-        let bridge = talk.named("/bridges", "Bridge").await;
-        let port = talk.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
+        let session = Session::with(version).await;
+        let bridge = session.named("/bridges", "Bridge").await;
+        let port =
+            session.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
         let router = json!({ "type": "Router", "portAddress": "10.0.0.1", "networkAddress": "10.0.0.0", "networkLength": 24 });
-        let said = talk.put(&format!("/ports/{port}"), "Port", router).await;
+        let response = session.put(&format!("/ports/{port}"), "Port", router).await;
         let words = "BridgePort cannot be cast to org.midonet.cluster.rest_api.models.RouterPort";
-        assert_eq!(said.0, 500, "{version}");
-        let page = said.1.as_str().map_or(said.1["message"].to_string(), str::to_owned);
+        assert_eq!(response.0, 500, "{version}");
+        let page = response.1.as_str().map_or(response.1["message"].to_string(), str::to_owned);
         assert_eq!(page.contains("Jetty"), version == Version::V5_0, "{page}");
         assert!(page.contains(words), "{page}");
     }
-    let talk = Talk::with(Version::V1_7).await;
-    let bridge = talk.named("/bridges", "Bridge").await;
+    let session = Session::with(Version::V1_7).await;
+    let bridge = session.named("/bridges", "Bridge").await;
     let path = format!("/bridges/{bridge}/ports");
-    let older = talk.post(&path, "application/json", json!({ "type": "Bridge" })).await;
-    talk.says(&older, 400, "Invalid port type.  Only InteriorBridge and ExteriorBridge are accepted.");
-    let newer = talk.post(&path, "Port", json!({ "type": "ExteriorBridge" })).await;
-    talk.says(&newer, 400, "Invalid port type.  Only Bridge type is accepted.");
-    assert_eq!(talk.post(&path, "application/json", json!({ "type": "ExteriorBridge" })).await.0, 201);
+    let older = session.post(&path, "application/json", json!({ "type": "Bridge" })).await;
+    session.responds(&older, 400, "Invalid port type.  Only InteriorBridge and ExteriorBridge are accepted.");
+    let newer = session.post(&path, "Port", json!({ "type": "ExteriorBridge" })).await;
+    session.responds(&newer, 400, "Invalid port type.  Only Bridge type is accepted.");
+    assert_eq!(session.post(&path, "application/json", json!({ "type": "ExteriorBridge" })).await.0, 201);
 }
 
 #[tokio::test]
-async fn a_binding_on_1_7_is_minded_port_first() {
-    let talk = Talk::with(Version::V1_7).await;
-    let bridge = talk.named("/bridges", "Bridge").await;
-    let port = talk.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
+async fn a_binding_on_1_7_is_checked_port_first() {
+    let session = Session::with(Version::V1_7).await;
+    let bridge = session.named("/bridges", "Bridge").await;
+    let port = session.make(&format!("/bridges/{bridge}/ports"), "Port", json!({ "type": "Bridge" })).await;
     let path = format!("/hosts/{HOST}/ports");
-    let ghost = talk.post(&path, "HostInterfacePort", json!({ "portId": GHOST })).await;
-    talk.minds(&ghost, &[("portId", "Port ID is not valid.")]);
-    let bare = talk.post(&path, "HostInterfacePort", json!({ "portId": port })).await;
+    let ghost = session.post(&path, "HostInterfacePort", json!({ "portId": GHOST })).await;
+    session.violates(&ghost, &[("portId", "Port ID is not valid.")]);
+    let bare = session.post(&path, "HostInterfacePort", json!({ "portId": port })).await;
     let zone = ("hostId", "The specified host is not in any tunnel zone.");
-    talk.minds(&bare, &[zone, ("interfaceName", "may not be null")]);
+    session.violates(&bare, &[zone, ("interfaceName", "may not be null")]);
 }
 
 #[tokio::test]
 async fn only_the_weight_of_a_host_can_be_changed() {
     for version in ALL {
-        let talk = Talk::with(version).await;
+        let session = Session::with(version).await;
         let path = format!("/hosts/{HOST}");
-        let none = talk.put(&path, "Host", json!({ "name": "other" })).await;
-        talk.says(&none, 400, "Flooding proxy weight must not be null.");
+        let none = session.put(&path, "Host", json!({ "name": "other" })).await;
+        session.responds(&none, 400, "Flooding proxy weight must not be null.");
         assert_eq!(
-            talk.put(&path, "Host", json!({ "name": "other", "floodingProxyWeight": 3 })).await.0,
+            session.put(&path, "Host", json!({ "name": "other", "floodingProxyWeight": 3 })).await.0,
             200
         );
         let more = json!({ "containerWeight": 9, "floodingProxyWeight": 4 });
-        assert_eq!(talk.put(&path, "Host", more).await.0, 200);
-        let shown = talk.get(&path, "Host").await.1;
+        assert_eq!(session.put(&path, "Host", more).await.0, 200);
+        let shown = session.get(&path, "Host").await.1;
         assert_eq!(
             (&shown["name"], &shown["floodingProxyWeight"]),
             (&json!("node1"), &json!(4)),
@@ -402,46 +415,47 @@ async fn only_the_weight_of_a_host_can_be_changed() {
         if version == Version::V5_8 {
             assert_eq!(shown["containerWeight"], 1);
         }
-        // 1.7's hosts are alive.
+        // The hosts of 1.7 are alive.
         let wanted = if version == Version::V1_7 { 403 } else { 200 };
-        assert_eq!(talk.delete(&path).await.0, wanted, "{version}");
+        assert_eq!(session.delete(&path).await.0, wanted, "{version}");
     }
 }
 
 #[tokio::test]
-async fn tenants_and_the_state_of_5_x() {
+async fn tenants_and_the_system_state_on_5_x() {
     for version in V5 {
-        let talk = Talk::with(version).await;
+        let session = Session::with(version).await;
         let one = "application/vnd.org.midonet.Tenant-v2+json";
-        let shown = talk.get("/tenants/acme", one).await;
+        let shown = session.get("/tenants/acme", one).await;
         assert_eq!((shown.0, &shown.1["name"], &shown.1["enabled"]), (200, &json!("acme"), &json!(true)));
         let many = "application/vnd.org.midonet.collection.Tenant-v2+json";
-        assert_eq!(talk.get("/tenants", many).await, (200, json!([])), "{version}");
+        assert_eq!(session.get("/tenants", many).await, (200, json!([])), "{version}");
         let words = "Tenants cannot be created, updated or deleted via the REST API.";
-        talk.says(&talk.delete("/tenants/acme").await, 405, words);
-        talk.says(&talk.post("/tenants", one, json!({})).await, 405, words);
-        assert_eq!(talk.post("/tenants", "application/json", json!({})).await.0, 415, "{version}");
-        let state = talk.get("/system_state", "application/json").await;
+        session.responds(&session.delete("/tenants/acme").await, 405, words);
+        session.responds(&session.post("/tenants", one, json!({})).await, 405, words);
+        assert_eq!(session.post("/tenants", "application/json", json!({})).await.0, 415, "{version}");
+        let state = session.get("/system_state", "application/json").await;
         assert_eq!(state.1, json!({ "state": "ACTIVE", "availability": "READWRITE", "writeVersion": "5.0" }));
-        assert_eq!(talk.get("/system_state", "SystemState").await.0, 406, "{version}");
+        assert_eq!(session.get("/system_state", "SystemState").await.0, 406, "{version}");
     }
 }
 
 #[tokio::test]
-async fn a_port_can_be_linked_by_its_body_on_5_x() {
+async fn on_5_x_the_body_of_a_port_can_link_it() {
     for version in V5 {
-        let talk = Talk::with(version).await;
-        let bridge = talk.named("/bridges", "Bridge").await;
+        let session = Session::with(version).await;
+        let bridge = session.named("/bridges", "Bridge").await;
         let path = format!("/bridges/{bridge}/ports");
-        let new = async |body: Json| talk.make(&path, "Port", body).await;
+        let new = async |body: Json| session.make(&path, "Port", body).await;
         let first = new(json!({ "type": "Bridge" })).await;
         let second = new(json!({ "type": "Bridge", "peerId": first })).await;
         let third = new(json!({ "type": "Bridge" })).await;
-        let peer = async |id: &str| talk.get(&format!("/ports/{id}"), "Port").await.1["peerId"].clone();
+        let peer = async |id: &str| session.get(&format!("/ports/{id}"), "Port").await.1["peerId"].clone();
         assert_eq!(peer(&first).await, Json::from(second.as_str()), "{version}");
-        let taken =
-            talk.put(&format!("/ports/{third}"), "Port", json!({ "type": "Bridge", "peerId": first })).await;
-        talk.says(
+        let taken = session
+            .put(&format!("/ports/{third}"), "Port", json!({ "type": "Bridge", "peerId": first }))
+            .await;
+        session.responds(
             &taken,
             409,
             &format!(
@@ -449,15 +463,16 @@ async fn a_port_can_be_linked_by_its_body_on_5_x() {
                  field peer_id. This field can accommodate only one reference."
             ),
         );
-        // A linked port keeps its peer, whatever a body says; a free one gets it.
+        // A linked port keeps its peer; a free port gets the one in the body.
         let fourth = new(json!({ "type": "Bridge" })).await;
         let body = json!({ "type": "Bridge", "peerId": fourth });
-        assert_eq!(talk.put(&format!("/ports/{first}"), "Port", body.clone()).await.0, 204);
+        assert_eq!(session.put(&format!("/ports/{first}"), "Port", body.clone()).await.0, 204);
         assert_eq!(peer(&first).await, Json::from(second.as_str()), "{version}");
-        assert_eq!(talk.put(&format!("/ports/{third}"), "Port", body).await.0, 204);
+        assert_eq!(session.put(&format!("/ports/{third}"), "Port", body).await.0, 204);
         assert_eq!(peer(&fourth).await, Json::from(third.as_str()), "{version}");
-        let ghost =
-            talk.put(&format!("/ports/{second}"), "Port", json!({ "type": "Bridge", "hostId": GHOST })).await;
-        talk.says(&ghost, 404, &format!("There is no Host with ID {GHOST}."));
+        let ghost = session
+            .put(&format!("/ports/{second}"), "Port", json!({ "type": "Bridge", "hostId": GHOST }))
+            .await;
+        session.responds(&ghost, 404, &format!("There is no Host with ID {GHOST}."));
     }
 }

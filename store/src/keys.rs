@@ -32,26 +32,27 @@ pub fn tenant_lock(tenant: &str) -> String {
 /// Below it: what somebody holds alone, for as long as a lease lasts.
 pub const LOCKS: &str = "lock/";
 
-/// All that a tenant was given: link, networks, whether it was applied.
-pub fn given(tenant: &str) -> String {
+/// The allocations of a tenant, but for its ids.
+pub fn tenant_allocation(tenant: &str) -> String {
     format!("given/tenant/{}", segment(tenant))
 }
 
-/// The ids of the server's choosing (MidoNet 1.x).
-pub fn ids(tenant: &str) -> String {
+/// The ids of a tenant that don't follow from the keys: of the server's choosing (MidoNet 1.x), and of what was adopted.
+pub fn tenant_ids(tenant: &str) -> String {
     format!("given/ids/{}", segment(tenant))
 }
 
 /// The link between two peers, by pair name (`a/b`).
-pub fn peer(pair: &str) -> String {
+pub fn peer_link(pair: &str) -> String {
     let (one, other) = pair.split_once('/').unwrap_or((pair, ""));
     format!("given/peer/{}/{}", segment(one), segment(other))
 }
 
-/// Below it: everything that was given out to tenants and peers.
-pub const GIVEN: &str = "given/";
+/// The prefix of all allocations.
+pub const ALLOCATIONS: &str = "given/";
 
-/// Written with each link and network that is given out: of two that pick one place, the second is told.
+/// A counter that is compared and written with each allocation: of two runs that pick the same addresses at once, the
+/// second one is refused.
 pub const POOLS: &str = "given/pools";
 
 /// Below it: the claims of a tenant's pod addresses.

@@ -1,8 +1,9 @@
 //! Where state is kept: one small interface, and three stores behind it.
 //!
 //! A store maps keys to values, both of them text. It reads ranges of keys as of one moment, commits a transaction
-//! (compares, then writes: all or nothing), watches a range, and knows leases: what is put under one goes when it
-//! ends. Everything else, what is claimed and by whom, is built on that, once for all stores ([`midoform_reconcile::claims`]).
+//! (compares, then writes: all or nothing), and knows leases: what is put under one goes when it
+//! ends. Everything else, what is claimed and by whom, is built on that, once for all stores
+//! ([`ipam`], [`allocation`], [`locks`]).
 //! `docs/store.md` lists keys and values.
 
 #![forbid(unsafe_code)]
@@ -54,12 +55,6 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// again. No other error leaves anything.
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError>;
 
-    /// Follows a range: its state first, then each change, and its state anew wherever changes were missed.
-    ///
-    /// # Errors
-    /// When the store can't be reached.
-    async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError>;
-
     /// A lease that ends after this time unless it is kept alive.
     ///
     /// # Errors
@@ -77,27 +72,6 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the store can't be reached or written.
     async fn revoke(&self, lease: Lease) -> Result<(), StoreError>;
-}
-
-/// A range that is followed.
-#[async_trait]
-pub trait Watch: Send {
-    /// Waits for what comes next. The first is always [`Change::State`].
-    ///
-    /// # Errors
-    /// When the store can't be reached; asking again goes on, with the state first.
-    async fn next(&mut self) -> Result<Change, StoreError>;
-}
-
-/// What a watch tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// What the range holds now: everything that was known of it before is void.
-    State(Vec<Entry>),
-    /// A key was written.
-    Put(Entry),
-    /// A key was deleted.
-    Delete(String),
 }
 
 /// Keys from one to before another.
@@ -309,6 +283,14 @@ pub enum StoreError {
         /// Why.
         cause: String,
     },
+    /// It is overloaded, or out of space. Nothing was done.
+    #[error("{store} takes nothing at the moment: {cause}")]
+    Exhausted {
+        /// Which store.
+        store: String,
+        /// Its words.
+        cause: String,
+    },
     /// It doesn't let this user in.
     #[error("{store} refuses: {cause}")]
     Refused {
@@ -350,7 +332,10 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
-            StoreError::Unreachable { .. } | StoreError::Uncertain { .. } | StoreError::Busy { .. }
+            StoreError::Unreachable { .. }
+                | StoreError::Uncertain { .. }
+                | StoreError::Exhausted { .. }
+                | StoreError::Busy { .. }
         )
     }
 }

@@ -5,6 +5,7 @@
 //! ([`Lock::fence`]): a holder whose lease ended, whether it knows or not, writes nothing any more.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -121,7 +122,34 @@ pub struct Lock {
     lease: Lease,
     /// By name.
     fences: BTreeMap<String, Compare>,
+    tenure: Tenure,
     keeper: JoinHandle<()>,
+}
+
+/// The time for which a lock is surely held. It is counted by this machine's steady clock from before each renewal of the
+/// lease, so that a process that was stopped for too long sees at once that its time is over, before it does anything.
+#[derive(Clone, Debug)]
+pub struct Tenure {
+    until: Arc<RwLock<Instant>>,
+}
+
+impl Tenure {
+    fn until(end: Instant) -> Tenure {
+        Tenure { until: Arc::new(RwLock::new(end)) }
+    }
+
+    /// Returns true while the lease can't have ended.
+    pub fn is_current(&self) -> bool {
+        Instant::now() < *self.until.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn extend(&self, end: Instant) {
+        *self.until.write().unwrap_or_else(PoisonError::into_inner) = end;
+    }
+
+    fn end(&self) {
+        self.extend(Instant::now());
+    }
 }
 
 /// Takes a lock, waiting so long for whoever has it. `by` says what for: others are told.
@@ -223,6 +251,7 @@ async fn take(
     time: Duration,
     before: &BTreeMap<String, Held<LockRecord>>,
 ) -> Result<Option<Lock>, StoreError> {
+    let tenure = Tenure::until(Instant::now() + time);
     let lease = store.grant(time).await?;
     let value = record(Uuid::from_u128(fastrand::u128(..)));
     let mut fences = BTreeMap::new();
@@ -254,16 +283,20 @@ async fn take(
                 .map(|(name, revision)| (name.clone(), Compare { key: keys::lock(name), revision })),
         );
     }
-    let keeper = tokio::spawn(keep(store.clone(), lease, time));
-    Ok(Some(Lock { store: store.clone(), lease, fences, keeper }))
+    let keeper = tokio::spawn(keep(store.clone(), lease, time, tenure.clone()));
+    Ok(Some(Lock { store: store.clone(), lease, fences, tenure, keeper }))
 }
 
 /// Keeps a lease alive until it is gone.
-async fn keep(store: SharedStore, lease: Lease, time: Duration) {
+async fn keep(store: SharedStore, lease: Lease, time: Duration, tenure: Tenure) {
     loop {
         tokio::time::sleep(time / 3).await;
-        if matches!(store.keep_alive(lease).await, Ok(false)) {
-            return;
+        let asked = Instant::now();
+        match store.keep_alive(lease).await {
+            Ok(true) => tenure.extend(asked + time),
+            Ok(false) => return tenure.end(),
+            // The store may be back before the lease ends.
+            Err(_) => {}
         }
     }
 }
@@ -283,6 +316,11 @@ impl Lock {
     /// The same for a tenant's lock.
     pub fn fence_of_tenant(&self, tenant: &str) -> Option<Compare> {
         self.fence_of(&keys::tenant_lock(tenant))
+    }
+
+    /// Returns the time for which the lock is surely held.
+    pub fn tenure(&self) -> Tenure {
+        self.tenure.clone()
     }
 
     /// What is locked, for people.

@@ -79,9 +79,8 @@ impl Ready {
         let network = compiled.tenants.iter().find(|one| *one.name == *tenant)?;
         let own = compiled.specs.iter().find(|spec| spec.name.value == tenant)?;
         let namespace = Namespace::of_site(&compiled.site.name.value);
-        let root = Key::from(tenant).join("bridge");
-        let bridge = |(at, bridge): (usize, &network::Bridge)| {
-            let key = root.join(&bridge.name);
+        let bridge = |(at, bridge): (network::BridgeIndex, &network::Bridge)| {
+            let key = Key::tenant(tenant).bridge(&bridge.name).device();
             let exposes =
                 network.exposes.iter().filter(|expose| expose.bridge == at).map(|expose| expose.address);
             ReadyBridge {
@@ -100,7 +99,7 @@ impl Ready {
             tenant: tenant.to_owned(),
             tenant_id: network.tenant_id.to_string(),
             spec: spec.to_owned(),
-            bridges: network.bridges.iter().enumerate().map(bridge).collect(),
+            bridges: network.indexed_bridges().map(bridge).collect(),
             ports: network.ports.iter().map(port).collect(),
             mtu: own.mtu.as_ref().or(defaults.mtu.as_ref()).map(|mtu| mtu.value),
             nameservers: dns.nameservers.iter().map(|server| server.value).collect(),

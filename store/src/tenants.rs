@@ -29,7 +29,7 @@ pub struct Pushed {
 impl Pushed {
     /// A file of this name and text.
     pub fn new(file: &str, text: &str) -> Pushed {
-        let sha256 = hex::encode(&Sha256::digest(text.as_bytes()));
+        let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
         Pushed { file: file.to_owned(), text: text.to_owned(), sha256 }
     }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network;
 use midoform_compiler::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, parse};
 use midoform_compiler::topology::key::Key;
-use midoform_store::allocation::GivenError;
+use midoform_store::allocation::AllocationError;
 use midoform_store::backends::lock_file::LockFile;
 use midoform_store::{
     Commit, Range, Revision, SharedStore, Transaction, allocation, get, keys, locks, read_one,
@@ -18,6 +19,7 @@ use crate::support::on_every_store;
 
 on_every_store!(
     what_is_written_is_read_again,
+    values_of_the_first_version_are_read,
     nobody_writes_without_the_lock,
     one_place_is_never_given_twice,
     others_keep_what_they_were_given,
@@ -70,19 +72,38 @@ async fn what_is_written_is_read_again(store: &SharedStore) {
     assert_eq!(read_one(&**store, Range::prefix(keys::LOCKS)).await.unwrap(), []);
 }
 
+/// Everything that can be allocated, as the first version wrote it into a store.
+async fn values_of_the_first_version_are_read(store: &SharedStore) {
+    let dump: serde_json::Value = serde_json::from_str(include_str!("allocations/dump.json")).unwrap();
+    let mut put = Transaction::default();
+    for entry in dump["entries"].as_array().unwrap() {
+        put = put.put(entry["key"].as_str().unwrap(), entry["value"].as_str().unwrap());
+    }
+    store.commit(&put).await.unwrap();
+    let source = Source::new("midoform.lock", include_str!("../../compiler/tests/allocations/midoform.lock"));
+    let expected = network::lock_file::parse(&source, SourceId(0), &mut Diagnostics::default()).unwrap();
+    let mut stored = allocation::load(store).await.unwrap();
+    assert_eq!(stored.allocations, expected.allocations);
+    // They are not written anew where nothing changes.
+    let lock = locked(store, &[]).await;
+    let now = stored.allocations.clone();
+    assert!(allocation::write(store, &lock, &mut stored, &now).await.unwrap());
+    lock.release().await;
+}
+
 async fn nobody_writes_without_the_lock(store: &SharedStore) {
     let site = site();
     let lock = locked(store, &["a"]).await;
     let mut given = allocation::load(store).await.unwrap();
     let both = all(&[("a", tenant(1)), ("b", tenant(2))]);
     let refused = allocation::write(store, &lock, &mut given, &both).await;
-    assert!(matches!(refused, Err(GivenError::NotLocked { tenant }) if tenant == "b"));
+    assert!(matches!(refused, Err(AllocationError::NotLocked { tenant }) if tenant == "b"));
     // Somebody takes the lock away, as one does whose lease has ended.
     let key = keys::lock(&keys::tenant_lock("a"));
     store.commit(&Transaction::default().delete(&key)).await.unwrap();
     let lost =
         allocation::write_beside_others(store, &lock, &site, &mut given, &all(&[("a", tenant(1))])).await;
-    assert!(matches!(lost, Err(GivenError::Lost { .. })), "{lost:?}");
+    assert!(matches!(lost, Err(AllocationError::Lost { .. })), "{lost:?}");
     assert_eq!(allocation::load(store).await.unwrap().allocations, Allocations::default());
 }
 
@@ -94,7 +115,10 @@ async fn one_place_is_never_given_twice(store: &SharedStore) {
     allocation::write_beside_others(store, &one, &site, &mut first, &all(&[("a", tenant(1))])).await.unwrap();
     let clash =
         allocation::write_beside_others(store, &other, &site, &mut second, &all(&[("b", tenant(1))])).await;
-    assert!(matches!(&clash, Err(GivenError::Clash { what }) if what.contains("172.16.1.1")), "{clash:?}");
+    assert!(
+        matches!(&clash, Err(AllocationError::Clash { addresses }) if addresses.contains("172.16.1.1")),
+        "{clash:?}"
+    );
     assert_eq!(allocation::load(store).await.unwrap().allocations, all(&[("a", tenant(1))]));
 }
 

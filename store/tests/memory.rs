@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use midoform_store::{
-    Commit, Entry, Lease, Range, Revision, SharedStore, Store, StoreError, Transaction, Watch, Write,
+    Commit, Entry, Lease, Range, Revision, SharedStore, Store, StoreError, Transaction, Write,
 };
 use tokio::sync::oneshot;
 
@@ -135,10 +135,6 @@ impl Store for Door {
             Fate::IsLate => memory.late.push(transaction.clone()),
         }
         Err(StoreError::Uncertain { store: self.name(), cause: "lost".to_owned() })
-    }
-
-    async fn watch(&self, _range: &Range) -> Result<Box<dyn Watch>, StoreError> {
-        Err(StoreError::Failed { store: self.name(), cause: "not asked".to_owned() })
     }
 
     async fn grant(&self, _time: Duration) -> Result<Lease, StoreError> {

@@ -57,7 +57,8 @@ async fn the_same_owner_gets_the_same_answer(store: &SharedStore) {
         panic!("it is attached")
     };
     assert_eq!((*attachment, new), (first.clone(), false));
-    let other = Ask { address: Some("10.0.0.77".parse().unwrap()), ..ask("acme", "c1") };
+    let held = first.record.address.octets()[3];
+    let other = Ask { address: Some(Ipv4Addr::new(10, 0, 0, held ^ 1)), ..ask("acme", "c1") };
     assert!(matches!(pods.claim(&other).await, Err(ClaimError::Elsewhere { .. })));
     let second = Ask { host: host(2), ..ask("acme", "c1") };
     assert_ne!(attached(&pods, &second).await.record.address, first.record.address);

@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use midoform_compiler::midonet::lower::pod;
-use midoform_compiler::topology::key::Namespace;
+use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_store::ipam::ports;
 use midoform_store::ipam::ports::{Left, Port, Reclaiming, repair_ports};
 use midoform_store::ipam::reclaim::Finding;
@@ -29,7 +28,7 @@ const SITE: &str = "site";
 /// What MidoNet tells of a pod's port, under the id that midoform gave it.
 fn port_of(attachment: &Attachment) -> Port {
     let owner = &attachment.owner;
-    let key = pod::key(&attachment.tenant, attachment.host, &owner.container, &owner.interface).join("port");
+    let key = Key::tenant(&attachment.tenant).pod(attachment.host, &owner.container, &owner.interface).port();
     Port {
         id: Namespace::of_site(SITE).id(&key),
         bridge: Some(attachment.bridge_id),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use midoform_store::{Change, Commit, Entry, Range, Revision, SharedStore, Transaction, get, read_one};
+use midoform_store::{Commit, Entry, Range, Revision, SharedStore, Transaction, get, read_one};
 
 use crate::support::on_every_store;
 
@@ -14,7 +14,6 @@ on_every_store!(
     ranges_are_read_as_of_one_moment,
     a_lease_takes_its_keys_along,
     a_lease_that_is_kept_alive_stays,
-    a_watch_tells_state_and_changes,
     values_of_any_text,
     one_of_many_wins,
 );
@@ -141,20 +140,6 @@ async fn a_lease_that_is_kept_alive_stays(store: &SharedStore) {
     // What ended is as if it had never been there.
     let again = Transaction::default().when_absent("left").put("left", "2");
     assert!(matches!(store.commit(&again).await.unwrap(), Commit::Done(_)));
-}
-
-async fn a_watch_tells_state_and_changes(store: &SharedStore) {
-    put(store, "w/a", "1").await;
-    put(store, "other", "1").await;
-    let mut watch = store.watch(&Range::prefix("w/")).await.unwrap();
-    let Change::State(state) = watch.next().await.unwrap() else { panic!("the state comes first") };
-    assert_eq!(values(&state), [("w/a", "1")]);
-    put(store, "w/b", "2").await;
-    put(store, "other", "2").await;
-    let Change::Put(entry) = watch.next().await.unwrap() else { panic!("a put") };
-    assert_eq!((entry.key.as_str(), entry.value.as_str()), ("w/b", "2"));
-    store.commit(&Transaction::default().delete("w/a")).await.unwrap();
-    assert_eq!(watch.next().await.unwrap(), Change::Delete("w/a".to_owned()));
 }
 
 async fn values_of_any_text(store: &SharedStore) {

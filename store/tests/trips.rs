@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use midoform_store::ipam::{Ask, Pods};
-use midoform_store::{Commit, Entry, Lease, Range, SharedStore, Store, StoreError, Transaction, Watch};
+use midoform_store::{Commit, Entry, Lease, Range, SharedStore, Store, StoreError, Transaction};
 
 use crate::support::{ask, attached, bridge, on_every_store, publish, tenant};
 
@@ -38,10 +38,6 @@ impl Store for Counting {
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
         self.count().commit(transaction).await
-    }
-
-    async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
-        self.count().watch(range).await
     }
 
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {

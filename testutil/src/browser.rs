@@ -1,4 +1,5 @@
-//! A headless Chromium, spoken to in its DevTools protocol (https://chromedevtools.github.io/devtools-protocol/).
+//! A headless Chromium that is controlled over its DevTools protocol
+//! (<https://chromedevtools.github.io/devtools-protocol/>).
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
@@ -9,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket, client, http::Uri};
 
-/// How long an answer may take: shared machines are slow.
+/// The time limit for a response; shared machines are slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where Debian and others put it.
+/// The names of the program on Debian and others.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// A browser with one page. It ends when it is dropped.
@@ -22,12 +23,12 @@ pub struct Browser {
     socket: WebSocket<TcpStream>,
     session: String,
     next: u64,
-    /// What the page did, in order, since it was last asked.
+    /// The events of the page since they were last cleared, in order.
     events: VecDeque<Value>,
 }
 
 impl Browser {
-    /// Starts one; none where none is installed.
+    /// Starts a browser; none if no Chromium is installed.
     pub fn start() -> Option<Browser> {
         let name = NAMES.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok())?;
         let profile = tempfile::tempdir().expect("a temporary folder");
@@ -47,7 +48,7 @@ impl Browser {
         let url = lines
             .find_map(|line| line.strip_prefix("DevTools listening on ").map(str::to_owned))
             .expect("the browser says where it listens");
-        // Nobody else reads what it says; a full pipe would stop it.
+        // The rest of its standard error has to be read: a full pipe would stop it.
         std::thread::spawn(move || lines.for_each(drop));
         let uri: Uri = url.parse().expect("a URL");
         let stream = TcpStream::connect((uri.host().unwrap_or("127.0.0.1"), uri.port_u16().unwrap_or(0)))
@@ -112,13 +113,13 @@ impl Browser {
         panic!("{method} did not happen");
     }
 
-    /// The size of the window, in CSS pixels.
+    /// Sets the size of the window, in CSS pixels.
     pub fn resize(&mut self, width: u32, height: u32) {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.call("Emulation.setDeviceMetricsOverride", metrics);
     }
 
-    /// What the page is shown on: a medium (`screen`, `print`) and a colour scheme (`light`, `dark`).
+    /// Sets what the page is shown on: a medium (`screen`, `print`) and a colour scheme (`light`, `dark`).
     pub fn media(&mut self, medium: &str, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.call("Emulation.setEmulatedMedia", json!({"media": medium, "features": features}));
@@ -127,7 +128,7 @@ impl Browser {
     /// Opens an address and waits until it is loaded.
     #[track_caller]
     pub fn open(&mut self, url: &str) {
-        // From elsewhere, so that an address that differs in its fragment only is loaded all the same.
+        // Another page first: else an address that differs only in its fragment would not be loaded again.
         self.call("Page.navigate", json!({"url": "about:blank"}));
         self.wait_for("Page.loadEventFired");
         self.events.clear();
@@ -135,7 +136,7 @@ impl Browser {
         self.wait_for("Page.loadEventFired");
     }
 
-    /// What an expression of the page's says; promises are waited for.
+    /// Evaluates an expression on the page, and waits for its promise.
     #[track_caller]
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
@@ -154,7 +155,7 @@ impl Browser {
         }
     }
 
-    /// Presses a key, as the protocol names it (`Enter`, `ArrowDown`, `/`).
+    /// Presses a key, by its name in the protocol (`Enter`, `ArrowDown`, `/`).
     pub fn press(&mut self, key: &str) {
         let mut down = json!({"type": "keyDown", "key": key});
         if key.chars().count() == 1 {
@@ -176,7 +177,7 @@ impl Browser {
         self.call("Input.dispatchKeyEvent", json!({"type": "keyUp", "key": key}));
     }
 
-    /// Types a text into what has the focus.
+    /// Types a text into the element with the focus.
     pub fn write(&mut self, text: &str) {
         self.call("Input.insertText", json!({"text": text}));
     }
@@ -206,13 +207,13 @@ impl Browser {
         self.call("Input.dispatchMouseEvent", event("mouseReleased", *last, 0));
     }
 
-    /// Turns the mouse's wheel at a point, by so many pixels towards oneself.
+    /// Turns the mouse wheel at a point, by a number of pixels downwards.
     pub fn wheel(&mut self, (x, y): (f64, f64), by: f64) {
         let event = json!({"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": by});
         self.call("Input.dispatchMouseEvent", event);
     }
 
-    /// A picture of the window, as PNG in base64.
+    /// Returns a picture of the window, as PNG in base64.
     pub fn screenshot(&mut self) -> String {
         self.call("Page.captureScreenshot", json!({"format": "png"}))["data"]
             .as_str()
@@ -220,9 +221,9 @@ impl Browser {
             .to_owned()
     }
 
-    /// What the page complained of, and what it asked of any network, since it was opened.
+    /// Returns the errors and console messages of the page, and its network requests, since it was opened.
     pub fn complaints(&mut self) -> Vec<String> {
-        // One more answer: what was said before it has come.
+        // After this response, all earlier events have arrived.
         self.evaluate("1");
         let mut complaints = Vec::new();
         for event in &self.events {
@@ -245,7 +246,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The browser may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

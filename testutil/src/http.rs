@@ -1,27 +1,27 @@
-//! The least HTTP client that measures and kills servers: one connection, one request after the other.
+//! A minimal HTTP client for measurements and for tests that kill servers: one connection, one request after another.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A connection that is kept.
+/// A connection that stays open.
 pub struct Connection(BufReader<TcpStream>);
 
-/// What came back.
+/// A response.
 pub struct Answer {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
-    /// Where a new thing is.
+    /// The `Location` header; empty without one.
     pub location: String,
-    /// The body, whole.
+    /// The whole body.
     pub body: String,
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects to a server.
     ///
     /// # Errors
-    /// When nobody listens there.
+    /// When nothing listens on the address.
     pub fn open(address: SocketAddr) -> io::Result<Connection> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -29,10 +29,10 @@ impl Connection {
         Ok(Connection(BufReader::new(stream)))
     }
 
-    /// Sends a request; `kind` is the type of its body, or of the answer that a GET wants.
+    /// Sends a request; `kind` is the media type of its body, or of a GET's response.
     ///
     /// # Errors
-    /// When the connection ends before the answer is whole.
+    /// When the connection ends before the response is complete.
     pub fn send(&mut self, method: &str, path: &str, kind: &str, body: &str) -> io::Result<Answer> {
         let header = if method == "GET" { "Accept" } else { "Content-Type" };
         let request = format!(

@@ -11,7 +11,7 @@ fn data(name: &str) -> PathBuf {
 /// A Keystone in a process of its own, with the administrator `admin` whose password is `secret`.
 pub struct RealKeystone {
     child: Child,
-    /// Where it is, without a version.
+    /// The URL without a version.
     pub url: String,
     folder: tempfile::TempDir,
     installed: PathBuf,
@@ -37,7 +37,7 @@ impl RealKeystone {
         RealKeystone::start("12", "initialize_admin_application", &config)
     }
 
-    /// Sets one up in a folder of its own and starts it; nothing when it is not installed.
+    /// Sets up a Keystone in its own folder and starts it; none if it is not installed.
     fn start(release: &str, application: &str, config: &str) -> Option<RealKeystone> {
         let installed = crate::root().join("target/keystone").join(release);
         if !installed.join("bin/keystone-manage").exists() {
@@ -95,7 +95,7 @@ impl RealKeystone {
         );
     }
 
-    /// Makes a user with a role in a project, by the flags of `keystone-manage bootstrap`.
+    /// Creates a user with a role in a project, by the flags of `keystone-manage bootstrap`.
     pub fn bootstrap(&self, with: &[[&str; 2]]) {
         let url = "http://127.0.0.1/identity";
         let mut arguments = vec!["bootstrap", "--bootstrap-region-id", "RegionOne"];

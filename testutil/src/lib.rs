@@ -1,4 +1,4 @@
-//! What the tests of all crates share: a folder of their own, the built command, snapshots in one place.
+//! The test helpers of all crates: a folder for each test, the built command, snapshots in one place.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,12 +14,12 @@ pub mod keystone;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("testutil lies in the repository").to_path_buf()
 }
 
-/// Snapshots of people's texts: all in one folder, named by the test alone.
+/// Returns settings that put snapshots into one folder, named by the test alone.
 pub fn snapshot_settings(folder: &str) -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(root().join("snapshots").join(folder));
@@ -31,12 +31,12 @@ pub fn snapshot_settings(folder: &str) -> insta::Settings {
 /// A site file that uses the embedded API and its own provider router.
 pub const SITE: &str = "name = \"test\"\n\n[midonet]\nembedded = true\nmanaged = true\n";
 
-/// A folder of one test's own, with nothing of the environment.
+/// A temporary folder for one test, whose commands run with an empty environment.
 pub struct TestFolder {
     folder: tempfile::TempDir,
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 #[must_use]
 pub struct Ran {
@@ -55,7 +55,7 @@ impl Default for TestFolder {
 }
 
 impl TestFolder {
-    /// A folder with a site file and these tenant files.
+    /// Creates a folder with a site file and these tenant files.
     pub fn with_tenants(tenants: &[(&str, &str)]) -> Self {
         let folder = TestFolder::default();
         folder.write("site.toml", SITE);
@@ -65,12 +65,12 @@ impl TestFolder {
         folder
     }
 
-    /// Where it is.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Writes a file, making the folders that it is in.
+    /// Writes a file, creating its parent folders.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("folders can be made");
@@ -82,12 +82,12 @@ impl TestFolder {
         std::fs::read_to_string(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Copies an example.
+    /// Copies an example into the folder.
     pub fn copy_example(&self, name: &str) {
         copy(&root().join("examples").join(name), self.path());
     }
 
-    /// The command, to be run in the folder.
+    /// Returns a command that runs in the folder.
     pub fn command(&self, binary: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary);
         command
@@ -116,7 +116,7 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// Panics with everything that was said unless the exit code is this one.
+    /// Panics with the whole output unless the exit code is this one.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Ran {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);

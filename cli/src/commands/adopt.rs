@@ -1,94 +1,19 @@
-//! `midoform adopt` and `midoform import`: what is there becomes a spec, and its ids are bound to the spec's keys.
-//!
-//! Nothing is changed in the network. The lock file is written before the spec: a spec whose ids nobody remembers
-//! would be made a second time.
+//! `midoform adopt`: takes over tenants that the Go plugin made.
 
-mod choose;
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use midoform_adopt::{Attached, EtcdLogin, Leftover, PluginState, Pod, Portrait, Survey};
-use midoform_compiler::Compiled;
-use midoform_compiler::midonet::lower::provider_router;
-use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::plan::diff;
-use midoform_compiler::topology::key::{Key, Namespace, SITE};
-use midoform_compiler::topology::object::Reference;
-use midoform_compiler::topology::observed::Observed;
-use midoform_reconcile::observe::Scope;
-use midoform_store::atomic_file::write_atomically;
-use serde::Serialize;
-use uuid::Uuid;
+use midoform_adopt::{EtcdLogin, PluginState, Survey};
 
-use crate::args::{AdoptOptions, ImportOptions, Into, Spec};
-use crate::commands::drift::{Difference, differences_of};
+use crate::args::AdoptOptions;
 use crate::error::{CommandError, Exit};
-use crate::progress::Progress;
-use crate::project::Project;
-use crate::report;
-use crate::session::{Session, Target, block_on};
+use crate::takeover::{Manner, adopted, take_over};
 use crate::ui::Ui;
 
-/// What was taken over.
-#[derive(Serialize)]
-struct Report<'a> {
-    tenant: &'a str,
-    router: Uuid,
-    /// The tenant file.
-    file: String,
-    written: bool,
-    /// How many objects the spec speaks of.
-    objects: usize,
-    /// The ids that were bound, by key.
-    ids: &'a BTreeMap<Key, Uuid>,
-    attached: &'a [Attached],
-    #[serde(skip_serializing_if = "<[Pod]>::is_empty")]
-    pods: &'a [Pod],
-    /// What the next apply would change.
-    differences: &'a [Difference],
-    leftovers: &'a [Leftover],
-    unsaid: &'a [String],
-}
-
-/// A router that is to be taken over, as a tenant of this name.
-struct Chosen {
-    router: Uuid,
-    tenant: String,
-    /// What the Go plugin wrote down about it.
-    pods: Vec<Pod>,
-    notes: Vec<String>,
-}
-
-/// What was found out, and may be written down.
-struct Found {
-    chosen: Chosen,
-    portrait: Portrait,
-    compiled: Compiled,
-    project: Project,
-    observed: Observed,
-    differences: Vec<Difference>,
-}
-
-/// How the two commands differ.
-struct Manner<'a> {
-    into: &'a Into,
-    out: Option<&'a PathBuf>,
-    bind: bool,
-    /// Whether differences are a reason not to write.
-    strict: bool,
-    /// Whether differences are told by the exit code.
-    pending: bool,
-}
-
-pub(crate) fn adopt(ui: &Ui, options: &AdoptOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, options: &AdoptOptions) -> Result<Exit, CommandError> {
     if options.tenants.len() > 1 && (options.router.is_some() || options.out.is_some()) {
         return Err(CommandError::Usage("--router and --out are for one tenant".to_owned()));
     }
-    let plugin = plugin_state(options)?;
+    let plugin = plugin_state(options).await?;
     let manner = Manner {
         into: &options.into,
         out: options.out.as_ref(),
@@ -104,8 +29,8 @@ pub(crate) fn adopt(ui: &Ui, options: &AdoptOptions) -> Result<Exit, CommandErro
                 format!("the plugin's keys know no tenant `{tenant}`; they know: {}", all.join(", "));
             return Err(CommandError::Usage(message));
         }
-        let choose = |survey: &Survey| choose::adopted(survey, tenant, options.router, known.as_ref());
-        let exit = take_over(ui, &manner, &choose)?;
+        let choose = |survey: &Survey| adopted(survey, tenant, options.router, known.as_ref());
+        let exit = take_over(ui, &manner, &choose).await?;
         if exit != Exit::Done {
             return Ok(exit);
         }
@@ -113,18 +38,7 @@ pub(crate) fn adopt(ui: &Ui, options: &AdoptOptions) -> Result<Exit, CommandErro
     Ok(Exit::Done)
 }
 
-pub(crate) fn import(ui: &Ui, options: &ImportOptions) -> Result<Exit, CommandError> {
-    let manner = Manner {
-        into: &options.into,
-        out: options.out.as_ref(),
-        bind: !options.no_bind,
-        strict: false,
-        pending: true,
-    };
-    take_over(ui, &manner, &|survey| choose::imported(survey, options))
-}
-
-fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, CommandError> {
+async fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, CommandError> {
     let wrong = |error: midoform_adopt::PluginStateError| CommandError::Embedded(error.to_string());
     if let Some(path) = &options.export {
         let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
@@ -137,280 +51,5 @@ fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, CommandEr
         .zip(variable("ETCD_PASSWORD"))
         .map(|(username, password)| EtcdLogin { username, password });
     let timeout = Duration::from_secs(options.into.api.timeout);
-    block_on(async { PluginState::read(url, login.as_ref(), timeout).await.map(Some).map_err(wrong) })
-}
-
-fn take_over(
-    ui: &Ui,
-    manner: &Manner<'_>,
-    choose: &dyn Fn(&Survey) -> Result<Chosen, CommandError>,
-) -> Result<Exit, CommandError> {
-    let into = manner.into;
-    let spec = Spec {
-        path: into.folder.clone(),
-        site: into.site.clone(),
-        lock: into.lock.clone(),
-        api_version: into.api_version.clone(),
-        locked: false,
-    };
-    let found = find_out(ui, manner, &spec, choose)?;
-    let (tenant, path) = (&found.chosen.tenant, path_of(manner, &found.chosen.tenant));
-    let (state, site) = (&found.project.state, &found.compiled.site);
-    let guard = match into.dry_run || !manner.bind {
-        true => None,
-        false => {
-            let patience = Duration::from_secs(into.lock_timeout);
-            Some(state.acquire(&BTreeSet::from([tenant.clone()]), "midoform adopt", patience)?)
-        }
-    };
-    let text = with_comments(&found, manner.bind);
-    let mut allocations = found.compiled.allocations.clone();
-    bind(&mut allocations, &found);
-    let refused = manner.strict && !found.differences.is_empty();
-    let write = !into.dry_run && !refused;
-    if write {
-        // Without its spec an applied tenant would be one to be pruned.
-        set_applied(&mut allocations, tenant, false);
-        if let Some(guard) = &guard {
-            block_on(state.write(guard, site, &allocations))?;
-        }
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| CommandError::file(folder, error))?;
-        }
-        write_atomically(&path, |file| file.write_all(text.as_bytes()))
-            .map_err(|error| CommandError::file(&path, error))?;
-        set_applied(&mut allocations, tenant, true);
-        if let Some(guard) = &guard {
-            block_on(state.write(guard, site, &allocations))?;
-        }
-    }
-    let ids = allocations.tenants.get(tenant).map(|entry| entry.ids.clone()).unwrap_or_default();
-    tell(ui, manner, &found, &ids, &path, &text, write)?;
-    if refused {
-        let message = format!(
-            "`{tenant}` is not quite what its spec would be, and nothing was written: the next apply would change {} \
-             objects; --force adopts it all the same",
-            found.differences.len()
-        );
-        return Err(CommandError::Conflict(message));
-    }
-    let pending = manner.pending && !found.differences.is_empty();
-    Ok(if pending { Exit::ChangesPending } else { Exit::Done })
-}
-
-fn path_of(manner: &Manner<'_>, tenant: &str) -> PathBuf {
-    manner.out.cloned().unwrap_or_else(|| manner.into.folder.join(format!("{tenant}.toml")))
-}
-
-/// Reads the network, paints the router, compiles the painting, and compares.
-fn find_out(
-    ui: &Ui,
-    manner: &Manner<'_>,
-    spec: &Spec,
-    choose: &dyn Fn(&Survey) -> Result<Chosen, CommandError>,
-) -> Result<Found, CommandError> {
-    let (before, project) = Project::load_any(spec)?.compile(spec)?;
-    let (dialect, provider) = (before.dialect(), provider_router(&before.site));
-    let namespace = Namespace::of_site(&before.site.name.value);
-    let provider_id = match &provider {
-        Reference::External(id) => *id,
-        Reference::Key(key) => namespace.id(key),
-    };
-    let api = &manner.into.api;
-    let target = Target::of(&before.site, api, project.root());
-    let (survey, chosen) = block_on(async {
-        let session = Session::open(target, dialect, api).await?;
-        let progress = Progress::reading(ui);
-        let events = |event| progress.event(&event);
-        let result = async {
-            let mut survey = Survey::read(&session.client, dialect, &events).await?;
-            let chosen = choose(&survey)?;
-            survey.read_around(&session.client, dialect, chosen.router, &events).await?;
-            Ok((survey, chosen))
-        };
-        let result = result.await;
-        progress.finish();
-        session.close().await;
-        result
-    })?;
-    let path = path_of(manner, &chosen.tenant);
-    refuse_known(&before, &chosen.tenant, &path, manner.into.dry_run)?;
-    let gone = || CommandError::Conflict(format!("the router {} went away meanwhile", chosen.router));
-    let mut portrait = survey.portrait(chosen.router, &chosen.tenant, Some(provider_id)).ok_or_else(gone)?;
-    portrait.unsaid.extend(chosen.notes.iter().cloned());
-    portrait.unsaid.extend(pods_without_ports(&chosen, &portrait));
-    let mut project = project;
-    project.add_tenant(&path, &portrait.spec);
-    let (compiled, project) = project.compile(spec)?;
-    report::diagnostics(ui, &compiled.warnings, &project);
-    let (observed, differences) = compare(&survey, &compiled, &chosen.tenant, &portrait, &provider);
-    Ok(Found { chosen, portrait, compiled, project, observed, differences })
-}
-
-fn refuse_known(before: &Compiled, tenant: &str, path: &Path, dry_run: bool) -> Result<(), CommandError> {
-    if before.tenants.iter().any(|known| *known.name == *tenant) {
-        let message = format!("`{tenant}` has a spec already: `midoform plan` compares it with the network");
-        return Err(CommandError::Conflict(message));
-    }
-    if path.exists() && !dry_run {
-        return Err(CommandError::Conflict(format!(
-            "{} is there already: name another file with --out",
-            path.display()
-        )));
-    }
-    Ok(())
-}
-
-/// What the spec becomes, held against what is there.
-fn compare(
-    survey: &Survey,
-    compiled: &Compiled,
-    tenant: &str,
-    portrait: &Portrait,
-    provider: &Reference,
-) -> (Observed, Vec<Difference>) {
-    let mut known = compiled.allocations.clone();
-    known.tenants.entry(tenant.to_owned()).or_default().ids = portrait.ids.clone();
-    let desired = compiled.topology.filtered(|entry| [tenant, SITE].contains(&entry.key.tenant()));
-    let site = &compiled.site.name.value;
-    let mut observed = survey.recognise(Scope {
-        site,
-        dialect: compiled.dialect(),
-        desired: &desired,
-        known: &known,
-        tenants: &BTreeSet::from([tenant.to_owned()]),
-        provider,
-        moves: &compiled.moves,
-        adopting: true,
-    });
-    observed.topology = observed.topology.filtered(|entry| entry.key.tenant() == tenant);
-    let desired = desired.filtered(|entry| entry.key.tenant() == tenant);
-    let plan = diff::plan(site, compiled.dialect(), &desired, &observed);
-    let differences = differences_of(&plan);
-    (observed, differences)
-}
-
-/// Writes the ids into what was given out: from now on these objects are midoform's.
-fn bind(allocations: &mut Allocations, found: &Found) {
-    let tenant = &found.chosen.tenant;
-    let entry = allocations.tenants.entry(tenant.clone()).or_default();
-    let own = found.observed.ids.iter().filter(|(key, _)| key.tenant() == tenant);
-    entry.ids = own.map(|(key, id)| (key.clone(), *id)).collect();
-    let spec = found.compiled.specs.iter().find(|spec| spec.name.value == *tenant);
-    entry.ports = spec.into_iter().flat_map(|spec| &spec.ports).map(|port| port.name.value.clone()).collect();
-}
-
-fn set_applied(allocations: &mut Allocations, tenant: &str, applied: bool) {
-    if let Some(entry) = allocations.tenants.get_mut(tenant) {
-        entry.applied = applied;
-    }
-}
-
-/// Pods that the plugin wrote down and whose ports are gone, and ports that it did not write down.
-fn pods_without_ports(chosen: &Chosen, portrait: &Portrait) -> Vec<String> {
-    let bound: BTreeSet<Uuid> = portrait.attached.iter().map(|attached| attached.port).collect();
-    let lost = chosen.pods.iter().filter(|pod| !pod.port.is_some_and(|port| bound.contains(&port)));
-    let lost = lost.map(|pod| {
-        let address = pod.address.as_deref().unwrap_or("an unknown address");
-        format!("the plugin's keys give {address} to the container {}, which is not attached", pod.container)
-    });
-    let known: BTreeSet<Uuid> = chosen.pods.iter().filter_map(|pod| pod.port).collect();
-    let unknown =
-        portrait.attached.iter().filter(|attached| !known.is_empty() && !known.contains(&attached.port));
-    let unknown = unknown.map(|attached| {
-        format!(
-            "{} of host {} is attached, and the plugin's keys don't know it",
-            attached.interface, attached.host
-        )
-    });
-    lost.chain(unknown).collect()
-}
-
-/// The spec's text, with what it does not say as comments behind.
-fn with_comments(found: &Found, bound: bool) -> String {
-    let portrait = &found.portrait;
-    let mut text = format!("# Written from the router {}, as it was found.\n", found.chosen.router);
-    if !bound {
-        text.push_str("# Its objects are not bound: an apply would make others beside them.\n");
-    }
-    text.push_str(&portrait.spec);
-    let mut comments: Vec<String> = portrait.unsaid.clone();
-    let foreign = found.observed.foreign.iter();
-    comments.extend(foreign.map(|foreign| format!("{} at {} ({})", foreign.what, foreign.near, foreign.id)));
-    if !comments.is_empty() {
-        text.push_str("\n# There besides, and not said here:\n");
-        for comment in comments {
-            let line: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            let _ = writeln!(text, "# - {line}");
-        }
-    }
-    text
-}
-
-fn tell(
-    ui: &Ui,
-    manner: &Manner<'_>,
-    found: &Found,
-    ids: &BTreeMap<Key, Uuid>,
-    path: &Path,
-    text: &str,
-    written: bool,
-) -> Result<(), CommandError> {
-    let Found { chosen, portrait, observed, differences, .. } = found;
-    let objects = observed.topology.len();
-    let file = path.display().to_string();
-    if manner.into.json {
-        let foreign = observed.foreign.iter().map(|foreign| format!("{} at {}", foreign.what, foreign.near));
-        let unsaid: Vec<String> = portrait.unsaid.iter().cloned().chain(foreign).collect();
-        ui.json(&Report {
-            tenant: &chosen.tenant,
-            router: chosen.router,
-            file: file.clone(),
-            written,
-            objects,
-            ids,
-            attached: &portrait.attached,
-            pods: &chosen.pods,
-            differences,
-            leftovers: &portrait.leftovers,
-            unsaid: &unsaid,
-        })?;
-        return Ok(());
-    }
-    if !written {
-        ui.data(|out| out.write_all(text.as_bytes()))?;
-    }
-    let tenant = &chosen.tenant;
-    let attached = portrait.attached.len();
-    ui.say(&format!(
-        "{tenant}: router {}, {objects} objects that the spec speaks of, {attached} attached ports, which stay as they \
-         are",
-        chosen.router
-    ));
-    for leftover in &portrait.leftovers {
-        ui.say(&format!("left over, not taken: {} ({})", leftover.what, leftover.id));
-    }
-    for unsaid in &portrait.unsaid {
-        ui.say(&format!("not in the spec: {unsaid}"));
-    }
-    for foreign in &observed.foreign {
-        ui.say(&format!(
-            "not in the spec, left as it is: {} at {} ({})",
-            foreign.what, foreign.near, foreign.id
-        ));
-    }
-    for Difference { key, kind, is, what, .. } in differences {
-        ui.always_say(&format!("differs: {key} ({kind}) is {is}: {what}"));
-    }
-    if written {
-        let lock = found.project.state.shown();
-        ui.say(&match manner.bind {
-            true => format!("written: {lock}, {file}"),
-            false => format!("written: {file}; nothing was bound"),
-        });
-    }
-    if differences.is_empty() {
-        ui.say("The next plan is empty: the network is what the spec says.");
-    }
-    Ok(())
+    PluginState::read(url, login.as_ref(), timeout).await.map(Some).map_err(wrong)
 }

@@ -8,17 +8,12 @@ use midoform_store::backends::embedded::Embedded;
 use midoform_store::ipam::{Attachment, Pods};
 
 use crate::args::AttachmentsOptions;
-use crate::commands::store::site_of;
 use crate::error::{CommandError, Exit};
-use crate::session::block_on;
-use crate::state::State;
+use crate::store_choice::store_of;
 use crate::ui::Ui;
 
-/// Where the plugin keeps its store, where its configuration names no other place.
-pub(crate) const STORE: &str = "/var/lib/midonet-cni/store.db";
-
-pub(crate) fn run(ui: &Ui, options: &AttachmentsOptions) -> Result<Exit, CommandError> {
-    let mut found = read(options)?;
+pub(crate) async fn run(ui: &Ui, options: &AttachmentsOptions) -> Result<Exit, CommandError> {
+    let mut found = read(options).await?;
     found.retain(|one| {
         let named = |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
         let container = options.container.as_deref().is_none_or(|prefix| is_meant(one, prefix));
@@ -45,14 +40,14 @@ fn is_meant(attachment: &Attachment, named: &str) -> bool {
     attachment.owner.container.starts_with(named) || attachment.pod.as_deref() == Some(named)
 }
 
-fn read(options: &AttachmentsOptions) -> Result<Vec<Attachment>, CommandError> {
+async fn read(options: &AttachmentsOptions) -> Result<Vec<Attachment>, CommandError> {
     let store = match &options.site {
         Some(path) => store_of(path)?,
         None => Some(Arc::new(Embedded::open(existing(&options.store)?)?) as SharedStore),
     };
     // A store that is not there yet has nothing attached.
     let Some(store) = store else { return Ok(Vec::new()) };
-    let held = block_on(async { Ok(Pods::new(store).all(None).await?) })?;
+    let held = Pods::new(store).all(None).await?;
     Ok(held.into_iter().map(|held| held.record).collect())
 }
 
@@ -64,16 +59,6 @@ fn existing(path: &Path) -> Result<&Path, CommandError> {
             "there is no store {}; --store names another, --site a site whose store it is",
             path.display()
         ))),
-    }
-}
-
-/// The store of a site.
-fn store_of(path: &Path) -> Result<Option<SharedStore>, CommandError> {
-    let site = site_of(path)?;
-    let state = State::of(Some(&site), path.parent().unwrap_or_else(|| Path::new("")), None)?;
-    match state.is_store() {
-        true => state.open(false),
-        false => Err(CommandError::Usage(format!("{} names no store; --store names a file", path.display()))),
     }
 }
 

@@ -3,84 +3,102 @@
 use std::collections::BTreeSet;
 
 use midoform_compiler::Compiled;
-use midoform_compiler::plan::diff;
-use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::observed::Observed;
+use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish};
+use midoform_store::publication::Publication;
 
+use crate::allocation_state::Guard;
 use crate::args::{Consent, DestroyOptions};
-use crate::commands::apply::{everything, give_back};
-use crate::commands::carry_out::Job;
-use crate::commands::plan::Work;
-use crate::commands::pods;
+use crate::attached::refuse_protected;
 use crate::error::{CommandError, Exit};
+use crate::execution::Run;
+use crate::goals::Nothing;
+use crate::keystone_projects;
 use crate::project::Project;
-use crate::projects;
-use crate::session::{Identity, Session, Target, block_on};
+use crate::selection::{Selection, everything};
+use crate::session::{Identity, Session, Target, logins};
 use crate::ui::Ui;
 
-pub(crate) fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandError> {
-    let project = Project::load(&options.spec)?;
+pub(crate) async fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandError> {
+    let project = Project::load(&options.spec).await?;
     // Whoever says destroy means it: the share of what goes is not asked about again.
     let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
     let is_target = |name: &str| options.target.iter().any(|target| target == name);
-    let guard = project.acquire("midoform destroy", consent.patience(), is_target)?;
-    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
-    let mut work = Work::new(&compiled, &everything())?;
+    let locked = async |guard: &Guard| destroy(ui, options, &consent, guard).await;
+    project.with_lock("midoform destroy", consent.patience(), is_target, locked).await
+}
+
+async fn destroy(
+    ui: &Ui,
+    options: &DestroyOptions,
+    consent: &Consent,
+    guard: &Guard,
+) -> Result<Exit, CommandError> {
+    let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
+    let mut selection = Selection::new(&compiled, &everything())?;
     if !options.target.is_empty() {
         // Those whose file is gone are known from when they were applied.
-        work.tenants.extend(Work::abandoned(&compiled));
-        if let Some(unknown) = options.target.iter().find(|target| !work.tenants.contains(*target)) {
+        selection.tenants.extend(Selection::abandoned(&compiled));
+        if let Some(unknown) = options.target.iter().find(|target| !selection.tenants.contains(*target)) {
             return Err(CommandError::Usage(format!("--target {unknown}: there is no such tenant")));
         }
-        work.tenants = options.target.iter().cloned().collect();
+        selection.tenants = options.target.iter().cloned().collect();
     }
-    refuse_protected(&compiled, &work.tenants)?;
-    let tenants = work.tenants.clone();
-    work.desired = compiled.topology.filtered(|entry| tenants.contains(entry.key.tenant()));
-    let target = Target::of(&compiled.site, &options.api, project.root());
-    let goal = Topology::default();
-    block_on(async {
-        let session = Session::open(target, compiled.dialect(), &options.api).await?;
-        let result = async {
-            let observed = only_of(session.observe(ui, work.view(&work.desired).scope()).await?, &tenants);
-            refuse_attached(&observed, options.force)?;
-            let plan_of = |observed: &Observed| {
-                let observed = only_of(observed.clone(), &tenants);
-                diff::plan(&compiled.site.name.value, compiled.dialect(), &goal, &observed)
-            };
-            let plan = plan_of(&observed);
-            let job = Job {
-                ui,
-                session: &session,
-                consent: &consent,
-                view: work.view(&work.desired),
-                goal: &goal,
-                observed: &observed,
-                plan: &plan,
-                expect: None,
-                batches: None,
-            };
-            let Some(agreed) = job.agreed()? else { return Ok(Exit::Done) };
-            if project.state.is_store() {
-                guard.retire(&tenants, options.force).await?;
-            }
-            let finished = job.carry_out(agreed, &plan_of).await?;
-            // Addresses are given back last, when nothing uses them any more.
-            if finished.is_whole() {
-                delete_projects(ui, options, &compiled, &tenants).await?;
-                let mut after = compiled.known.clone();
-                give_back(&mut after, &tenants);
-                project.state.write(&guard, &compiled.site, &after).await?;
-                if project.state.is_store() {
-                    pods::forget(&guard, &tenants).await?;
-                }
-            }
-            finished.exit(ui, &consent, &plan)
-        };
-        let result = result.await;
-        session.close().await;
-        result
+    refuse_protected(&compiled, &selection.tenants)?;
+    selection.desired = compiled.topology.filtered(|entry| selection.tenants.contains(entry.key.owner()));
+    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+    let destroyed = Destroyed { ui, options, consent, selection: &selection, project: &project, guard };
+    Session::with(target, compiled.dialect(), &options.api, async |session| {
+        destroyed.reconcile(session).await
     })
+    .await
+}
+
+/// A destroy whose spec was read.
+struct Destroyed<'a> {
+    ui: &'a Ui,
+    options: &'a DestroyOptions,
+    consent: &'a Consent,
+    selection: &'a Selection<'a>,
+    project: &'a Project,
+    guard: &'a Guard,
+}
+
+impl Destroyed<'_> {
+    async fn reconcile(&self, session: &Session) -> Result<Exit, CommandError> {
+        let Destroyed { ui, options, consent, selection, guard, .. } = *self;
+        let (compiled, tenants) = (selection.compiled, &selection.tenants);
+        let goal = Nothing::of(selection, options.force);
+        let run = Run { ui, session, consent, expect: None, batches: None };
+        let planned = run.look(&goal, &compiled.known).await?;
+        if !run.agreed(&planned).await? {
+            return Ok(Exit::Done);
+        }
+        let known = compiled.known.clone();
+        let mut recorder = guard.recorder(&compiled.site, known, self.books()).await?;
+        let finished = run.execute(planned, guard, &mut recorder).await?;
+        // Addresses are given back last, when nothing uses them any more and the projects that they remember are gone.
+        if finished.is_whole() && finished.record_error.is_none() {
+            delete_projects(ui, options, compiled, tenants).await?;
+            recorder.forget(tenants).await?;
+        }
+        run.conclude(&compiled.site.name.value, finished)
+    }
+
+    fn books(&self) -> Bookkeeping<'_> {
+        let tenants = &self.selection.tenants;
+        let is_store = self.project.state.is_store();
+        // Pods find nothing of tenants that are gone.
+        let publish: Option<Box<Publish<'_>>> = match is_store {
+            true => Some(Box::new(|_| Publication::default())),
+            false => None,
+        };
+        Bookkeeping {
+            retired: if is_store { tenants.clone() } else { BTreeSet::new() },
+            cuts_pods: self.options.force,
+            publish,
+            ..Bookkeeping::of(tenants.clone(), Extent::Whole)
+        }
+    }
 }
 
 /// Deletes the Keystone projects that midoform made for these tenants, where that is asked for: before the lock file
@@ -91,7 +109,7 @@ async fn delete_projects(
     compiled: &Compiled,
     tenants: &BTreeSet<String>,
 ) -> Result<(), CommandError> {
-    let made = projects::made_for(tenants, compiled);
+    let made = keystone_projects::made_for(tenants, compiled);
     if made.is_empty() {
         return Ok(());
     }
@@ -100,7 +118,7 @@ async fn delete_projects(
         ui.say(&format!("the Keystone projects of {} stay; --delete-project deletes them", names.join(", ")));
         return Ok(());
     }
-    let logins = options.api.login.logins()?;
+    let logins = logins(&options.api.login)?;
     let keystone = Identity::of(&compiled.site).keystone(logins, options.api.timeout)?;
     let keystone = keystone.ok_or_else(|| {
         CommandError::Usage(
@@ -112,44 +130,4 @@ async fn delete_projects(
         ui.say(&format!("deleted the Keystone project `{name}` ({id})"));
     }
     Ok(())
-}
-
-/// `protect = true` in the spec, or in the lock file, where it outlives the line that set it.
-pub(crate) fn refuse_protected(compiled: &Compiled, tenants: &BTreeSet<String>) -> Result<(), CommandError> {
-    let in_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name && tenant.protect);
-    let in_lock = |name: &str| compiled.known.tenants.get(name).is_some_and(|tenant| tenant.protect);
-    let protected: Vec<&String> = tenants.iter().filter(|name| in_spec(name) || in_lock(name)).collect();
-    if protected.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<&str> = protected.into_iter().map(String::as_str).collect();
-    let message = format!(
-        "protected and not destroyed: {}; take `protect = true` out, apply that, and destroy then",
-        names.join(", ")
-    );
-    Err(CommandError::Conflict(message))
-}
-
-/// What is attached to a tenant's bridges and is not the spec's would be cut off.
-fn refuse_attached(observed: &Observed, force: bool) -> Result<(), CommandError> {
-    match attached(observed, |_| true) {
-        Some(attached) if !force => {
-            Err(CommandError::Conflict(format!("still attached: {attached}; --force detaches them")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What is attached to the bridges of these tenants and is not the spec's, in words.
-pub(crate) fn attached(observed: &Observed, of: impl Fn(&str) -> bool) -> Option<String> {
-    let attached = observed.attached.iter().filter(|attached| of(attached.near.tenant()));
-    let words: Vec<String> =
-        attached.map(|attached| format!("{} at {}", attached.what, attached.near)).collect();
-    (!words.is_empty()).then(|| words.join(", "))
-}
-
-/// The observed objects of these tenants.
-fn only_of(mut observed: Observed, tenants: &BTreeSet<String>) -> Observed {
-    observed.topology = observed.topology.filtered(|entry| tenants.contains(entry.key.tenant()));
-    observed
 }

@@ -5,21 +5,21 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use midoform_compiler::plan::{Action, Plan, Step};
-use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::observed::Observed;
+use midoform_reconcile::goal::Goal;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::DriftOptions;
-use crate::commands::plan::Work;
+use crate::drift_report::{Difference, differences_of};
 use crate::error::{CommandError, Exit};
+use crate::keystone_projects::{self, Missing};
 use crate::project::Project;
-use crate::projects::{self, Missing};
 use crate::report;
-use crate::session::{Session, Target, block_on};
+use crate::selection::Selection;
+use crate::session::{Session, Target};
 use crate::ui::Ui;
 
 /// What one look found.
@@ -33,19 +33,6 @@ struct Drift {
     foreign: Vec<Foreign>,
 }
 
-/// An object that is not as it is wanted.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Difference {
-    pub(crate) key: String,
-    pub(crate) kind: &'static str,
-    /// `missing`, `changed`, or `unwanted`.
-    pub(crate) is: &'static str,
-    pub(crate) what: String,
-    /// The line of the spec that wants it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
-}
-
 /// Something that midoform did not make.
 #[derive(Clone, Debug, Serialize)]
 struct Foreign {
@@ -54,48 +41,41 @@ struct Foreign {
     id: String,
 }
 
-pub(crate) fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, CommandError> {
-    let project = Project::load(&options.spec)?;
-    let (project, _) = projects::look_up(ui, project, &options.api.login, &options.select, &Missing::Leave)?;
+pub(crate) async fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, CommandError> {
+    let project = Project::load(&options.spec).await?;
+    let (project, _) =
+        keystone_projects::look_up(ui, project, &options.api.login, &options.select, &Missing::Leave).await?;
     let (compiled, project) = project.compile(&options.spec)?;
-    let target = Target::of(&compiled.site, &options.api, project.root());
-    let work = Work::new(&compiled, &options.select)?;
-    let untouched = target.is_untouched() && options.watch.is_none();
-    block_on(async {
-        if untouched {
-            let observed = Observed::default();
-            return tell(ui, options, &drift_of(&work, &observed));
-        }
-        let session = Session::open(target, compiled.dialect(), &options.api).await?;
-        let result = async {
-            let Some(seconds) = options.watch else {
-                return tell(ui, options, &look(ui, &session, &work).await?);
-            };
-            watch(ui, options, &session, Duration::from_secs(seconds)).await
-        };
-        let result = result.await;
-        session.close().await;
-        result
+    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+    let selection = Selection::new(&compiled, &options.select)?;
+    if target.is_untouched() && options.watch.is_none() {
+        return tell(ui, options, &drift_of(&selection, &Observed::default()));
+    }
+    Session::with(target, compiled.dialect(), &options.api, async |session| match options.watch {
+        None => tell(ui, options, &look(ui, session, &selection).await?),
+        Some(seconds) => watch(ui, options, session, Duration::from_secs(seconds)).await,
     })
+    .await
 }
 
-async fn look(ui: &Ui, session: &Session, work: &Work<'_>) -> Result<Drift, CommandError> {
-    let observed = session.observe(ui, work.view(&work.desired).scope()).await?;
-    Ok(drift_of(work, &observed))
+async fn look(ui: &Ui, session: &Session, selection: &Selection<'_>) -> Result<Drift, CommandError> {
+    let observed = session.observe(ui, selection.scope(&selection.compiled.allocations)).await?;
+    Ok(drift_of(selection, &observed))
 }
 
 /// Reads the spec as it is now, and looks.
 async fn look_anew(ui: &Ui, options: &DriftOptions, session: &Session) -> Result<Drift, CommandError> {
-    let (compiled, _) = Project::load(&options.spec)?.compile(&options.spec)?;
-    look(ui, session, &Work::new(&compiled, &options.select)?).await
+    let (compiled, _) = Project::load(&options.spec).await?.compile(&options.spec)?;
+    look(ui, session, &Selection::new(&compiled, &options.select)?).await
 }
 
-fn drift_of(work: &Work<'_>, observed: &Observed) -> Drift {
-    let plan = work.plan(observed);
+fn drift_of(selection: &Selection<'_>, observed: &Observed) -> Drift {
+    let plan = selection.plan_from(observed);
     let differences = differences_of(&plan);
-    let mut tenants: BTreeMap<String, u64> = work.tenants.iter().map(|tenant| (tenant.clone(), 0)).collect();
+    let mut tenants: BTreeMap<String, u64> =
+        selection.tenants.iter().map(|tenant| (tenant.clone(), 0)).collect();
     for difference in &differences {
-        let tenant = difference.key.split('/').next().unwrap_or_default();
+        let tenant = difference.key.owner();
         *tenants.entry(tenant.to_owned()).or_default() += 1;
     }
     let foreign = observed.foreign.iter().map(|foreign| Foreign {
@@ -105,36 +85,6 @@ fn drift_of(work: &Work<'_>, observed: &Observed) -> Drift {
     });
     let drift = !differences.is_empty();
     Drift { site: plan.site, drift, tenants, differences, foreign: foreign.collect() }
-}
-
-/// What a plan says about the network, one difference for each object.
-pub(crate) fn differences_of(plan: &Plan) -> Vec<Difference> {
-    let mut differences: Vec<Difference> = Vec::new();
-    let mut places: BTreeMap<&Key, (usize, &Step)> = BTreeMap::new();
-    for step in plan.changes() {
-        // What is deleted and made again, in either order, is one difference: the making says which.
-        let Some((place, first)) = places.get(&step.key).copied() else {
-            places.insert(&step.key, (differences.len(), step));
-            differences.push(difference_of(step));
-            continue;
-        };
-        let making = if step.action == Action::Delete { first } else { step };
-        if let Some(known) = differences.get_mut(place) {
-            let what = making.reason.to_string();
-            *known = Difference { is: "changed", what, ..difference_of(making) };
-        }
-    }
-    differences
-}
-
-fn difference_of(step: &Step) -> Difference {
-    let (is, what) = match step.action {
-        Action::Create => ("missing", "is wanted and not there".to_owned()),
-        Action::Delete => ("unwanted", "is there and not wanted".to_owned()),
-        Action::Update | Action::Replace | Action::Keep => ("changed", step.reason.to_string()),
-    };
-    let source = step.source.as_ref().map(ToString::to_string);
-    Difference { key: step.key.to_string(), kind: step.kind.name(), is, what, source }
 }
 
 fn tell(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, CommandError> {

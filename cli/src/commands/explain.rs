@@ -1,6 +1,7 @@
 //! `midoform explain KEY`.
 
-use midoform_compiler::plan::{Call, Step, diff};
+use midoform_compiler::midonet;
+use midoform_compiler::plan::{Call, Step};
 use midoform_compiler::topology::dependencies;
 use midoform_compiler::topology::describe::describe;
 use midoform_compiler::topology::observed::Observed;
@@ -8,7 +9,6 @@ use serde::Serialize;
 
 use crate::args::ExplainOptions;
 use crate::error::{CommandError, Exit};
-
 use crate::project::Project;
 use crate::ui::Ui;
 
@@ -24,8 +24,8 @@ struct Explained<'a> {
     undo: &'a [Call],
 }
 
-pub(crate) fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, CommandError> {
-    let (compiled, _project) = Project::load(&options.spec)?.compile(&options.spec)?;
+pub(crate) async fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, CommandError> {
+    let (compiled, _project) = Project::load(&options.spec).await?.compile(&options.spec)?;
     let topology = &compiled.topology;
     let Some(entry) = topology.get(&options.key) else {
         let below: Vec<&str> = topology
@@ -41,7 +41,7 @@ pub(crate) fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, CommandErro
         };
         return Err(CommandError::Usage(format!("there is no object `{}`; {known}", options.key)));
     };
-    let plan = diff::plan(&compiled.site.name.value, compiled.dialect(), topology, &Observed::default());
+    let plan = midonet::plan(&compiled.site.name.value, compiled.dialect(), topology, &Observed::default());
     let step: Option<&Step> = plan.steps.iter().find(|step| step.key == entry.key);
     let carries = topology.entries().iter().filter(|other| dependencies(&other.object).contains(&entry.key));
     let explained = Explained {

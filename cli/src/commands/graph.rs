@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use midoform_compiler::plan::diff;
+use midoform_compiler::midonet;
 use midoform_compiler::topology::observed::Observed;
 use midoform_render as render;
 use midoform_render::Format;
@@ -12,10 +12,14 @@ use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::ui::Ui;
 
-pub(crate) fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, CommandError> {
-    let (compiled, _project) = Project::load(&options.spec)?.compile(&options.spec)?;
-    let mut plan =
-        diff::plan(&compiled.site.name.value, compiled.dialect(), &compiled.topology, &Observed::default());
+pub(crate) async fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, CommandError> {
+    let (compiled, _project) = Project::load(&options.spec).await?.compile(&options.spec)?;
+    let mut plan = midonet::plan(
+        &compiled.site.name.value,
+        compiled.dialect(),
+        &compiled.topology,
+        &Observed::default(),
+    );
     // A drawing of the network, not of a change.
     plan.steps.clear();
     let settings = render::Options {

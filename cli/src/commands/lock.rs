@@ -1,18 +1,19 @@
 //! `midoform lock`.
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::clash::{self, Repair};
 use midoform_compiler::network::lock_file;
-use midoform_compiler::network::lock_file::Repair;
 use midoform_compiler::source::SourceId;
 use serde::Serialize;
 
+use crate::allocation_state::Guard;
 use crate::args::LockOptions;
-use crate::commands::apply::everything;
 use crate::error::{CommandError, Exit};
+use crate::keystone_projects::{self, Missing};
 use crate::project::Project;
-use crate::projects::{self, Missing};
 use crate::report;
-use crate::session::block_on;
+use crate::selection::everything;
+use crate::sources::Sources;
 use crate::ui::Ui;
 
 #[derive(Serialize)]
@@ -22,13 +23,17 @@ struct Report<'a> {
     changed: Vec<String>,
 }
 
-pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> {
-    let project = Project::load(&options.spec)?;
-    let guard = project.acquire("midoform lock", std::time::Duration::ZERO, |_| options.repair)?;
-    let mut project = Project::load(&options.spec)?;
+pub(crate) async fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> {
+    let project = Project::load(&options.spec).await?;
+    let locked = async |guard: &Guard| lock(ui, options, guard).await;
+    project.with_lock("midoform lock", std::time::Duration::ZERO, |_| options.repair, locked).await
+}
+
+async fn lock(ui: &Ui, options: &LockOptions, guard: &Guard) -> Result<Exit, CommandError> {
+    let mut project = Project::load(&options.spec).await?;
     let mut repair = Repair::default();
     if options.repair {
-        repair = project.repair_lock(ui)?;
+        repair = repair_lock(ui, &mut project.sources)?;
         if !repair.stuck.is_empty() {
             let stuck = repair.stuck.join("; ");
             let message = format!(
@@ -37,11 +42,12 @@ pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> 
             return Err(CommandError::Conflict(message));
         }
     }
-    let missing = Missing::Make { yes: true, guard: &guard };
-    let (project, _) = projects::look_up(ui, project, &options.login, &everything(), &missing)?;
+    let missing = Missing::Make { yes: true, guard };
+    let (project, _) =
+        keystone_projects::look_up(ui, project, &options.login, &everything(), &missing).await?;
     let (compiled, project) = project.compile(&options.spec)?;
-    report::diagnostics(ui, &compiled.warnings, &project);
-    block_on(project.state.write(&guard, &compiled.site, &compiled.allocations))?;
+    report::diagnostics(ui, &compiled.warnings, &project.sources);
+    project.state.write(guard, &compiled.site, &compiled.allocations).await?;
     let changed = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
     let lock_file = project.state.shown();
     if options.json {
@@ -58,19 +64,16 @@ pub(crate) fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> 
     Ok(Exit::Done)
 }
 
-impl Project {
-    /// Takes back what clashes in the lock file; the next compilation gives it out anew.
-    fn repair_lock(&mut self, ui: &Ui) -> Result<Repair, CommandError> {
-        let Some(source) = self.lock_source() else { return Ok(Repair::default()) };
-        let mut diagnostics = Diagnostics::default();
-        let site = midoform_compiler::spec::parse::site(self.site_source(), SourceId(0), &mut diagnostics);
-        let parsed = lock_file::parse(source, SourceId(1), &mut diagnostics);
-        let (Some(site), Some(mut allocations)) = (site, parsed) else {
-            report::diagnostics(ui, &diagnostics.into_sorted(), self);
-            return Err(CommandError::Conflict("the lock file can't be repaired as it stands".to_owned()));
-        };
-        let repair = lock_file::repair(&mut allocations, &site);
-        self.replace_lock(lock_file::to_toml(&allocations));
-        Ok(repair)
-    }
+/// Takes back what clashes in the lock file; the next compilation allocates it anew.
+fn repair_lock(ui: &Ui, sources: &mut Sources) -> Result<Repair, CommandError> {
+    let mut diagnostics = Diagnostics::default();
+    let site = midoform_compiler::spec::parse::site(&sources.site, SourceId(0), &mut diagnostics);
+    let known = sources.known.allocations(&mut diagnostics);
+    let (Some(site), Some(mut allocations)) = (site, known) else {
+        report::diagnostics(ui, &diagnostics.into_sorted(), sources);
+        return Err(CommandError::Conflict("the lock file can't be repaired as it stands".to_owned()));
+    };
+    let repair = clash::repair(&mut allocations, &site);
+    sources.known.replace(allocations);
+    Ok(repair)
 }

@@ -6,7 +6,7 @@ use crate::args::SchemaOptions;
 use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
 
-pub(crate) fn run(ui: &Ui, options: &SchemaOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, options: &SchemaOptions) -> Result<Exit, CommandError> {
     let schema = match options.of.as_str() {
         "site" => schema::site(),
         "policy" => schema::policy(),

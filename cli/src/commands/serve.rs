@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use midoform_simulator as simulator;
 use simulator::{Auth, KeystoneOptions, KeystoneSettings, KeystoneVersion, Tls, Users};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use uuid::Uuid;
 
 use crate::args::ServeOptions;
 use crate::error::{CommandError, Exit};
-use crate::session::block_on;
 use crate::ui::Ui;
 
-pub(crate) fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandError> {
     let version: simulator::Version = options
         .version
         .parse()
@@ -30,45 +30,59 @@ pub(crate) fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandError> 
         _ => None,
     };
     log_to_stderr(&options.log);
-    block_on(async {
-        let keystone = embedded_keystone(&options, users.clone()).await?;
-        let auth = auth_of(&options, users, keystone.as_ref())?;
-        let open_to_all = matches!(auth, Auth::None) && !options.listen.ip().is_loopback();
-        let settings = simulator::Options {
-            version,
-            listen: options.listen,
-            hosts,
-            state_dir: options.state_dir,
-            auth,
-            faults: options.faults,
-            inspect: options.inspect,
-            tls,
-        };
-        let server =
-            simulator::start(settings).await.map_err(|error| CommandError::Embedded(whole(&error)))?;
-        if open_to_all {
-            ui.always_say("warning: everybody who reaches this address is the administrator (--auth none)");
-        }
-        if let Some(keystone) = &keystone {
-            ui.always_say(&format!("serving Keystone at {}", keystone.url()));
-        }
-        ui.always_say(&format!("serving MidoNet {version} at {}", server.base_url()));
-        let ended = stopped().await;
-        server.shutdown().await;
-        if let Some(keystone) = keystone {
-            keystone.shutdown().await;
-        }
-        ended.map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
-        Ok(Exit::Done)
-    })
+    let keystone = embedded_keystone(&options, users.clone()).await?;
+    let auth = auth_of(&options, users, keystone.as_ref())?;
+    let open_to_all = matches!(auth, Auth::None) && !options.listen.ip().is_loopback();
+    let settings = simulator::Options {
+        version,
+        listen: options.listen,
+        hosts,
+        state_dir: options.state_dir,
+        auth,
+        faults: options.faults,
+        inspect: options.inspect,
+        tls,
+    };
+    // Whoever reads that it serves may end it at once: the signals are listened to before that is said.
+    let mut signals =
+        Signals::listen().map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
+    let server = simulator::start(settings).await.map_err(|error| CommandError::Embedded(whole(&error)))?;
+    if open_to_all {
+        ui.always_say("warning: everybody who reaches this address is the administrator (--auth none)");
+    }
+    if let Some(keystone) = &keystone {
+        ui.always_say(&format!("serving Keystone at {}", keystone.url()));
+    }
+    ui.always_say(&format!("serving MidoNet {version} at {}", server.base_url()));
+    signals.wait().await;
+    server.shutdown().await;
+    if let Some(keystone) = keystone {
+        keystone.shutdown().await;
+    }
+    Ok(Exit::Done)
 }
 
-/// Until somebody wants an end: Ctrl-C, or a supervisor's SIGTERM.
-async fn stopped() -> std::io::Result<()> {
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminated.recv() => Ok(()),
+/// The signals that end the server: Ctrl-C, and a supervisor's SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens to the signals from now on.
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one of them.
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

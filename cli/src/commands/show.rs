@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 
 use midoform_compiler::plan::Action;
 use midoform_compiler::topology::describe::describe;
-use midoform_compiler::topology::key::Namespace;
+use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::observed::{Foreign, Observed};
+use midoform_reconcile::goal::Goal;
 use serde::Serialize;
 
 use crate::args::ShowOptions;
-use crate::commands::apply::everything;
-use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
-
 use crate::project::Project;
-use crate::session::{Session, Target, block_on};
+use crate::selection::{Selection, everything};
+use crate::session::{Session, Target};
 use crate::ui::Ui;
 
 #[derive(Serialize)]
@@ -30,7 +29,7 @@ struct Shown<'a> {
 
 #[derive(Serialize)]
 struct ShownObject {
-    key: String,
+    key: Key,
     kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -38,21 +37,22 @@ struct ShownObject {
     state: &'static str,
 }
 
-pub(crate) fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> {
-    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
-    let target = Target::of(&compiled.site, &options.api, project.root());
-    let work = Work::new(&compiled, &everything())?;
+pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> {
+    let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
+    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+    let selection = Selection::new(&compiled, &everything())?;
     let (observed, api) = match target.is_untouched() {
         true => (Observed::default(), "the embedded API, which has not run yet".to_owned()),
-        false => block_on(async {
-            let session = Session::open(target, compiled.dialect(), &options.api).await?;
-            let observed = session.observe(ui, work.view(&work.desired).scope()).await;
-            let api = session.client.base_url().to_owned();
-            session.close().await;
-            Ok((observed?, api))
-        })?,
+        false => {
+            let scope = selection.scope(&selection.compiled.allocations);
+            let look = async |session: &Session| {
+                let api = session.client.base_url().to_owned();
+                Ok((session.observe(ui, scope).await?, api))
+            };
+            Session::with(target, compiled.dialect(), &options.api, look).await?
+        }
     };
-    let plan = work.plan(&observed);
+    let plan = selection.plan_from(&observed);
     let actions: BTreeMap<&str, Action> =
         plan.steps.iter().map(|step| (step.key.as_str(), step.action)).collect();
     let namespace = Namespace::of_site(&compiled.site.name.value);
@@ -64,7 +64,7 @@ pub(crate) fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> 
             Kind::PortLink | Kind::PortGroupPort | Kind::HostInterfacePort | Kind::TunnelZoneHost
         );
         ShownObject {
-            key: entry.key.to_string(),
+            key: entry.key.clone(),
             kind,
             id: has_id.then(|| id.to_string()),
             what: describe(&entry.object),
@@ -97,7 +97,7 @@ fn text(
     writeln!(out, "site {site} at {api}: {} objects", objects.len())?;
     let mut tenant = "";
     for object in objects {
-        let (first, rest) = object.key.split_once('/').unwrap_or((&object.key, ""));
+        let (first, rest) = (object.key.owner(), object.key.path());
         if first != tenant {
             writeln!(out, "\n{first}")?;
             tenant = first;

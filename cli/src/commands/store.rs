@@ -1,34 +1,24 @@
-//! `midoform store` and `midoform push`: the store of pods' addresses and of pushed specs (`docs/store.md`).
+//! `midoform store`: the store of pods' addresses and of pushed specs (`docs/store.md`).
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use clap::{Args, Subcommand};
-use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::spec::Site;
 use midoform_reconcile::orphaned_ports;
 use midoform_reconcile::orphaned_ports::PortsError;
-use midoform_store::backends::embedded::Embedded;
-use midoform_store::backends::etcd::Etcd;
 use midoform_store::ipam::ports::{Reclaiming, RepairError};
 use midoform_store::ipam::reclaim::{Finding, World};
 use midoform_store::ipam::{AddressRecord, Attachment, reclaim};
 use midoform_store::locks::LockRecord;
-use midoform_store::open::Around;
 use midoform_store::ready::Ready;
 use midoform_store::record::{Record, decode, encode};
 use midoform_store::tenants::Pushed;
-use midoform_store::{
-    Commit, Entry, Range, SharedStore, StoreError, Transaction, allocation, keys, open, read_one,
-};
+use midoform_store::{Commit, Entry, Range, SharedStore, StoreError, Transaction, allocation, read_one};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Api, Spec};
+use crate::args::{CheckOptions, StoreCommand, StoreOptions};
 use crate::error::{CommandError, Exit};
-use crate::project::Project;
-use crate::session::{Session, Target, block_on};
+use crate::session::{Session, Target};
+use crate::store_choice::{open_store, site_of};
 use crate::ui::Ui;
 
 /// The version of a dump.
@@ -36,64 +26,6 @@ const DUMP: &str = "midoform-store/1";
 
 /// How many keys are written at once.
 const AT_ONCE: usize = 50;
-
-/// Which store.
-#[derive(Args, Clone)]
-pub(crate) struct Place {
-    /// The file of an embedded store.
-    #[arg(long, value_name = "FILE", default_value = crate::commands::attachments::STORE)]
-    pub(crate) store: PathBuf,
-    /// The site file that names an etcd, which is used instead; MIDOFORM_ETCD_USERNAME and MIDOFORM_ETCD_PASSWORD
-    /// log in.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) etcd_of: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub(crate) struct StoreOptions {
-    #[command(flatten)]
-    place: Place,
-    #[command(subcommand)]
-    command: StoreCommand,
-}
-
-#[derive(Subcommand)]
-enum StoreCommand {
-    /// Print everything in the store as JSON.
-    Dump,
-    /// Put a dump into an empty store.
-    Load {
-        /// What `store dump` printed.
-        file: PathBuf,
-    },
-    /// Say what a crash left behind.
-    Check(CheckOptions),
-    /// Write all values in the newest form.
-    Migrate,
-}
-
-#[derive(Args)]
-struct CheckOptions {
-    /// Put right what nobody can still be using.
-    #[arg(long)]
-    repair: bool,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-    /// Look at the pods' ports in MidoNet too: the site file that says where its API is.
-    #[arg(long, value_name = "FILE")]
-    midonet_of: Option<PathBuf>,
-    #[command(flatten)]
-    api: Api,
-}
-
-#[derive(Args)]
-pub(crate) struct PushOptions {
-    #[command(flatten)]
-    spec: Spec,
-    #[command(flatten)]
-    place: Place,
-}
 
 #[derive(Serialize, Deserialize)]
 struct Dump {
@@ -107,44 +39,14 @@ struct Pair {
     value: String,
 }
 
-pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
-    let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
-    let source = Source::new(path.display().to_string(), text);
-    let site = midoform_compiler::spec::parse::site(&source, SourceId(0), &mut Diagnostics::default());
-    site.ok_or_else(|| {
-        let path = path.display();
-        CommandError::Usage(format!("{path} is no site file; `midoform validate` says what is wrong"))
-    })
-}
-
-async fn open(place: &Place, make: bool) -> Result<SharedStore, CommandError> {
-    let Some(path) = &place.etcd_of else {
-        if !make && !place.store.exists() {
-            let path = place.store.display();
-            return Err(CommandError::Usage(format!("there is no store {path}; --store names another")));
-        }
-        return Ok(Arc::new(Embedded::open(&place.store)?));
-    };
-    let site = site_of(path)?;
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let login = open::login(&|name| std::env::var(name).ok())?;
-    let around = Around { folder, login, timeout: None };
-    let open::Place::Etcd(settings, tls) = open::place_of(&site, &around) else {
-        let message = format!("{} names no etcd (`[etcd] endpoints`)", path.display());
-        return Err(CommandError::Usage(message));
-    };
-    Ok(Arc::new(Etcd::open_tls(settings, &tls)?))
-}
-
-pub(crate) fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, CommandError> {
-    block_on(async {
-        match &options.command {
-            StoreCommand::Dump => dump(ui, &open(&options.place, false).await?).await,
-            StoreCommand::Load { file } => load(ui, &open(&options.place, true).await?, file).await,
-            StoreCommand::Check(asked) => check(ui, &open(&options.place, false).await?, asked).await,
-            StoreCommand::Migrate => migrate(ui, &open(&options.place, false).await?).await,
-        }
-    })
+pub(crate) async fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, CommandError> {
+    let open = |make| open_store(&options.place, make);
+    match &options.command {
+        StoreCommand::Dump => dump(ui, &open(false)?).await,
+        StoreCommand::Load { file } => load(ui, &open(true)?, file).await,
+        StoreCommand::Check(asked) => check(ui, &open(false)?, asked).await,
+        StoreCommand::Migrate => migrate(ui, &open(false)?).await,
+    }
 }
 
 async fn dump(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
@@ -224,8 +126,8 @@ async fn check_ports(
     let name = site.name.value.clone();
     let dialect = Dialect::from_number(site.midonet.version.value).unwrap_or(Dialect::V5);
     let folder = path.parent().unwrap_or(Path::new(""));
-    let session = Session::open(Target::of(&site, &options.api, folder), dialect, &options.api).await?;
-    let result = async {
+    let target = Target::of(&site, &options.api, folder);
+    Session::with(target, dialect, &options.api, async |session| {
         let (site, bridges) = ((name.as_str(), dialect), before.bridges());
         let found =
             orphaned_ports::look(store, &session.client, site, before, &bridges, options.repair).await;
@@ -234,10 +136,8 @@ async fn check_ports(
             RepairError::Port(PortsError::Client(error)) => error.into(),
             RepairError::Port(PortsError::Step(error)) => error.into(),
         })
-    };
-    let result = result.await;
-    session.close().await;
-    result
+    })
+    .await
 }
 
 /// The value in its newest form.
@@ -274,24 +174,4 @@ async fn migrate(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
     }
     ui.say(&format!("{}: {written} of {all} values were written anew", store.name()));
     Ok(Exit::Done)
-}
-
-/// `midoform push`: checks the specs, and puts them into the store for the plugin.
-pub(crate) fn push(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandError> {
-    let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
-    let mut files: Vec<(String, &Source)> = vec![(keys::SITE.to_owned(), project.site_source())];
-    let specs = project.files_of(&compiled.specs);
-    files.extend(specs.map(|(spec, source)| (keys::spec(&spec.name.value), source)));
-    block_on(async {
-        let store = open(&options.place, true).await?;
-        for some in files.chunks(AT_ONCE) {
-            let put = |transaction: Transaction, (key, source): &(String, &Source)| {
-                transaction.put(key, encode(&Pushed::new(&source.name, source.text())))
-            };
-            let transaction = some.iter().fold(Transaction::default(), put);
-            store.commit(&transaction).await?;
-        }
-        ui.say(&format!("{}: the site and {} tenants were pushed", store.name(), files.len() - 1));
-        Ok(Exit::Done)
-    })
 }

@@ -8,7 +8,7 @@ use crate::args::TemplatesOptions;
 use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
 
-pub(crate) fn run(ui: &Ui, options: &TemplatesOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, options: &TemplatesOptions) -> Result<Exit, CommandError> {
     let folder = &options.folder;
     std::fs::create_dir_all(folder).map_err(|error| CommandError::file(folder, error))?;
     for (name, text) in templates() {

@@ -1,53 +1,54 @@
 //! `midoform trace`: one packet, and its answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use midoform_compiler::network::{Port, Tenant};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{MacAddress, Object};
+use midoform_compiler::topology::object::Object;
 use midoform_compiler::topology::observed::Observed;
-use midoform_packets::trace::{Probe, Scene, TraceReport, mermaid, text};
+use midoform_packets::trace::{Endpoint, TraceNetwork, TraceReport, mermaid, text};
+use midoform_reconcile::goal::Goal;
 use midoform_reconcile::saved::SavedPlan;
 
 use crate::args::{PacketOptions, TraceOptions};
-use crate::commands::apply::{everything, is_saved_plan};
-use crate::commands::plan::Work;
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::report;
-use crate::session::{Session, Target, block_on};
+use crate::saved_plan::is_saved_plan;
+use crate::selection::{Selection, everything};
+use crate::session::{Session, Target};
+use crate::static_ports::{Endpoints, endpoints_of};
 use crate::ui::Ui;
 
-/// Somebody outside, where nobody in particular is named.
-const SOMEBODY: Ipv4Addr = Ipv4Addr::new(8, 8, 8, 8);
+/// The address outside, if the user names none.
+const ANY_OUTSIDE: Ipv4Addr = Ipv4Addr::new(8, 8, 8, 8);
 
-pub(crate) fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError> {
     let report = if is_saved_plan(&options.spec.path) {
         if options.live {
             let message = "--live: a saved plan is not the network; name the spec that it was made of";
             return Err(CommandError::Usage(message.to_owned()));
         }
         let saved = SavedPlan::read(&options.spec.path)?;
-        follow(&saved.desired, &saved.behind, &options.packet)?
+        trace(&saved.desired, &saved.behind, &options.packet)?
     } else {
-        let (compiled, project) = Project::load(&options.spec)?.compile(&options.spec)?;
-        report::diagnostics(ui, &compiled.warnings, &project);
-        let behind = behind_ports(&compiled.tenants);
+        let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
+        report::diagnostics(ui, &compiled.warnings, &project.sources);
+        let behind = endpoints_of(&compiled.tenants);
         match options.live {
-            false => follow(&compiled.topology, &behind, &options.packet)?,
+            false => trace(&compiled.topology, &behind, &options.packet)?,
             true => {
-                let target = Target::of(&compiled.site, &options.api, project.root());
-                let work = Work::new(&compiled, &everything())?;
-                let observed = observe(ui, options, target, &work)?;
+                let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+                let selection = Selection::new(&compiled, &everything())?;
+                let observed = observe(ui, options, target, &selection).await?;
                 if !observed.foreign.is_empty() {
                     let count = observed.foreign.len();
                     ui.always_say(&format!(
                         "warning: {count} objects that are not midoform's are not looked at; `midoform show` lists them"
                     ));
                 }
-                follow(&observed.topology, &behind, &options.packet)?
+                trace(&observed.topology, &behind, &options.packet)?
             }
         }
     };
@@ -59,72 +60,60 @@ pub(crate) fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError>
     Ok(Exit::Done)
 }
 
-fn observe(
+async fn observe(
     ui: &Ui,
     options: &TraceOptions,
     target: Target,
-    work: &Work<'_>,
+    selection: &Selection<'_>,
 ) -> Result<Observed, CommandError> {
     if target.is_untouched() {
         return Ok(Observed::default());
     }
-    block_on(async {
-        let session = Session::open(target, work.compiled.dialect(), &options.api).await?;
-        let observed = session.observe(ui, work.view(&work.desired).scope()).await;
-        session.close().await;
-        observed
-    })
+    let (dialect, scope) = (selection.compiled.dialect(), selection.scope(&selection.compiled.allocations));
+    Session::with(target, dialect, &options.api, async |session| session.observe(ui, scope).await).await
 }
 
-/// What is behind a static port, by its key.
-type Behind = BTreeMap<Key, (Ipv4Addr, MacAddress)>;
-
-/// What is behind the tenants' static ports.
-pub(crate) fn behind_ports(tenants: &[Tenant]) -> Behind {
-    let of_tenant = |tenant: &Tenant| {
-        let key = Key::from(&*tenant.name).join("port");
-        let port = |port: &Port| (key.join(&port.name), (port.address, port.mac));
-        tenant.ports.iter().map(port).collect::<Vec<_>>()
-    };
-    tenants.iter().flat_map(of_tenant).collect()
-}
-
-/// Sends the packet that was asked for.
-fn follow(
+/// Sends the packet that the options describe.
+fn trace(
     topology: &Topology,
-    behind: &Behind,
+    behind: &Endpoints,
     options: &PacketOptions,
 ) -> Result<TraceReport, CommandError> {
-    let from = probe("--from", &options.from, topology, behind)?;
+    let from = endpoint("--from", &options.from, topology, behind)?;
     let to = match options.to.parse() {
-        Ok(address) => Probe::World(address),
-        Err(_) => probe("--to", &options.to, topology, behind)?,
+        Ok(address) => Endpoint::World(address),
+        Err(_) => endpoint("--to", &options.to, topology, behind)?,
     };
     let unusable = |error: midoform_packets::trace::TraceError| CommandError::Usage(error.to_string());
-    let mut scene = Scene::new(topology);
-    let sender = scene.put(&from).map_err(unusable)?;
-    if !matches!(to, Probe::World(_)) {
-        let _ = scene.put(&to).map_err(unusable)?;
+    let mut network = TraceNetwork::new(topology);
+    let sender = network.attach(&from).map_err(unusable)?;
+    if !matches!(to, Endpoint::World(_)) {
+        let _ = network.attach(&to).map_err(unusable)?;
     }
-    let tenant_of = |probe: &Probe| match probe {
-        Probe::Pod(key, _) | Probe::Port(key, ..) => Some(key.tenant().to_owned()),
-        Probe::World(_) => None,
+    let tenant_of = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Pod(key, _) | Endpoint::Port(key, ..) => Some(key.owner().to_owned()),
+        Endpoint::World(_) => None,
     };
     let own: Vec<String> = [&from, &to].into_iter().filter_map(tenant_of).collect();
     let own: BTreeSet<&str> = own.iter().map(String::as_str).collect();
-    scene.people(&own, to.address());
+    network.attach_pods(&own, to.address());
     let carried = match (options.tcp, options.udp, options.protocol) {
         (Some(port), ..) => (6, options.source_port, port),
         (_, Some(port), _) => (17, options.source_port, port),
         (_, _, Some(number)) => (number, 0, 0),
         _ => (1, 8, 0),
     };
-    let packet = scene.packet(&sender, options.source.unwrap_or(from.address()), to.address(), carried);
-    Ok(scene.trace(&sender, packet))
+    let packet = network.packet(&sender, options.source.unwrap_or(from.address()), to.address(), carried);
+    Ok(network.trace(&sender, packet))
 }
 
 /// `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.
-fn probe(flag: &str, text: &str, topology: &Topology, behind: &Behind) -> Result<Probe, CommandError> {
+fn endpoint(
+    flag: &str,
+    text: &str,
+    topology: &Topology,
+    behind: &Endpoints,
+) -> Result<Endpoint, CommandError> {
     let parts: Vec<&str> = text.split('/').collect();
     let wrong = |why: String| {
         CommandError::Usage(format!(
@@ -133,24 +122,24 @@ fn probe(flag: &str, text: &str, topology: &Topology, behind: &Behind) -> Result
     };
     let address = |text: &str| text.parse().map_err(|_| wrong(format!("`{text}` is not an IPv4 address")));
     match parts.as_slice() {
-        ["world"] => Ok(Probe::World(SOMEBODY)),
-        ["world", at] => Ok(Probe::World(address(at)?)),
+        ["world"] => Ok(Endpoint::World(ANY_OUTSIDE)),
+        ["world", at] => Ok(Endpoint::World(address(at)?)),
         [tenant, bridge, at] => {
-            let key = Key::from(*tenant).join("bridge").join(bridge);
+            let key = Key::tenant(tenant).bridge(bridge).device();
             let there =
                 topology.get(key.as_str()).is_some_and(|entry| matches!(entry.object, Object::Bridge(_)));
             match there {
-                true => Ok(Probe::Pod(key, address(at)?)),
+                true => Ok(Endpoint::Pod(key, address(at)?)),
                 false => Err(wrong(format!("there is no bridge {tenant}/{bridge}"))),
             }
         }
         [tenant, port] => {
-            let key = Key::from(*tenant).join("port").join(port);
+            let key = Key::tenant(tenant).port(port).device();
             match behind.get(&key) {
-                Some((address, mac)) => Ok(Probe::Port(key, *address, *mac)),
+                Some((address, mac)) => Ok(Endpoint::Port(key, *address, *mac)),
                 None => Err(wrong(format!("there is no static port {tenant}/{port} in the spec"))),
             }
         }
-        _ => Err(wrong("this is no place".to_owned())),
+        _ => Err(wrong("this names no pod, static port or address".to_owned())),
     }
 }

@@ -1,21 +1,21 @@
-//! What one run wants besides the configuration: capabilities, `args.cni`, in the order in which they win.
+//! The parameters of one run: capability arguments (`runtimeConfig`), then `args.cni`.
 //!
-//! Go reads JSON without regard to case, and containerd 1.6 sends capitalised keys, so keys are matched that way.
+//! Go reads JSON without regard to case, and containerd 1.6 sends capitalised keys. So the case of keys does not matter.
 
 use std::net::IpAddr;
 
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Keys;
-use crate::error::{CniError, Code, Result};
-use crate::request::{Arguments, address_of, mac_of};
-use crate::result::Dns;
+use super::keys::{Keys, decode};
+use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::request::{Arguments, address_of, mac_of};
+use crate::protocol::result::Dns;
 
-/// What one run wants.
+/// The parameters of one run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wishes {
+pub(crate) struct RuntimeConfig {
     /// `runtimeConfig.ips`, or else `args.cni.ips`.
     pub(crate) addresses: Vec<IpAddr>,
     /// `runtimeConfig.mac`, or else `args.cni.mac`.
@@ -30,7 +30,7 @@ pub(crate) struct Wishes {
     pub(crate) bridge: Option<String>,
 }
 
-/// A port of the host that shall lead to one of the container.
+/// A port mapping: a port of the host is forwarded to a port of the container.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct PortMapping {
     #[serde(rename = "hostport", default)]
@@ -47,32 +47,32 @@ fn tcp() -> String {
     "tcp".to_owned()
 }
 
-impl Wishes {
-    /// The address that is asked for: a capability wins over `args.cni`, and that over `CNI_ARGS`.
+impl RuntimeConfig {
+    /// Returns the requested address. A capability wins over `args.cni`, which wins over `CNI_ARGS`.
     pub(crate) fn address(&self, arguments: &Arguments) -> Result<Option<std::net::Ipv4Addr>> {
         let wanted = if self.addresses.is_empty() { arguments.address.as_slice() } else { &self.addresses };
         match wanted {
             [] => Ok(None),
             [IpAddr::V4(address)] => Ok(Some(*address)),
             [IpAddr::V6(address)] => {
-                let message = format!("{address} was asked for, and MidoNet's bridges carry IPv4 addresses");
+                let message = format!("the requested address {address} is IPv6: only IPv4 is supported");
                 Err(CniError::new(Code::AddressRefused, message))
             }
             more => {
-                let message = format!("{} addresses were asked for; an interface has one", more.len());
+                let message = format!("{} addresses are requested, but an interface has one", more.len());
                 Err(CniError::new(Code::AddressRefused, message))
             }
         }
     }
 
-    /// The MAC address that is asked for.
+    /// Returns the requested MAC address.
     pub(crate) fn mac(&self, arguments: &Arguments) -> Option<MacAddress> {
         self.mac.or(arguments.mac)
     }
 }
 
-/// Reads what a run wants.
-pub(super) fn wishes(keys: &Keys<'_>) -> Result<Wishes> {
+/// Reads the parameters of a run.
+pub(super) fn read(keys: &Keys<'_>) -> Result<RuntimeConfig> {
     let runtime = keys.map.get("runtimeConfig").map(lowered).unwrap_or_default();
     let runtime = runtime.as_object().cloned().unwrap_or_default();
     let args = keys.map.get("args").and_then(|args| args.get("cni")).map(lowered).unwrap_or_default();
@@ -89,7 +89,7 @@ pub(super) fn wishes(keys: &Keys<'_>) -> Result<Wishes> {
     let dns = dns.map(|dns| decode::<RuntimeDns>("runtimeConfig.dns", dns)).transpose()?;
     let mappings = runtime.get("portmappings").filter(|mappings| !mappings.is_null());
     let mappings = mappings.map(|mappings| decode("runtimeConfig.portMappings", mappings)).transpose()?;
-    Ok(Wishes {
+    Ok(RuntimeConfig {
         addresses,
         mac,
         dns: dns.map(Dns::from).filter(|dns| !dns.is_empty()),
@@ -99,7 +99,7 @@ pub(super) fn wishes(keys: &Keys<'_>) -> Result<Wishes> {
     })
 }
 
-/// The `dns` capability has `servers` and `searches`, and runtimes exist that send the result's words.
+/// The `dns` capability. It has `servers` and `searches`, but some runtimes send the names of the result's fields.
 #[derive(Deserialize)]
 struct RuntimeDns {
     #[serde(default, alias = "nameservers", deserialize_with = "maybe_null")]
@@ -123,11 +123,7 @@ fn maybe_null<'de, D: serde::Deserializer<'de>>(
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn decode<T: for<'a> Deserialize<'a>>(key: &str, value: &Value) -> Result<T> {
-    T::deserialize(value).map_err(|error| CniError::configuration(key, format!("can't be read: {error}")))
-}
-
-/// The same value with all keys in small letters.
+/// Returns the value with all keys in lower case.
 fn lowered(value: &Value) -> Value {
     match value {
         Value::Object(map) => map
@@ -145,7 +141,7 @@ fn addresses(map: &Map<String, Value>, key: &str) -> Result<Vec<IpAddr>> {
     let list: Vec<String> = decode(key, value)?;
     let address = |text: &String| {
         address_of(text)
-            .ok_or_else(|| CniError::configuration(key, format!("has `{text}`, which is no address")))
+            .ok_or_else(|| CniError::configuration(key, format!("has `{text}`, which is not an address")))
     };
     list.iter().map(address).collect()
 }
@@ -154,11 +150,13 @@ fn text(map: &Map<String, Value>, name: &str, key: &str) -> Result<Option<String
     match map.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-        Some(_) => Err(CniError::configuration(key, "has to be a string")),
+        Some(_) => Err(CniError::configuration(key, "must be a string")),
     }
 }
 
 fn mac(map: &Map<String, Value>, key: &str) -> Result<Option<MacAddress>> {
     let Some(text) = text(map, "mac", key)? else { return Ok(None) };
-    mac_of(&text).map(Some).map_err(|problem| CniError::configuration(key, format!("is wrong: {problem}")))
+    mac_of(&text)
+        .map(Some)
+        .map_err(|problem| CniError::configuration(key, format!("is `{text}`, which {problem}")))
 }

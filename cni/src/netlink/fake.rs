@@ -1,4 +1,4 @@
-//! The verbs on a made-up kernel of two namespaces, in which any verb can be made to fail.
+//! The operations on a simulated kernel with two namespaces. A test can let any operation fail.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,42 +7,42 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 
-use super::{Change, KernelRoute, Link, LinkError, Links, Pair};
+use super::{KernelRoute, Link, LinkChange, Netlink, NetlinkError, VethPair};
 
 /// The links of the host and of the container, the container's addresses and routes.
-pub(super) type Shape = (Vec<Link>, Vec<Link>, Vec<(u32, IpNet)>, Vec<KernelRoute>);
+pub(crate) type Shape = (Vec<Link>, Vec<Link>, Vec<(u32, IpNet)>, Vec<KernelRoute>);
 
 /// Both namespaces.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct World {
-    pub(super) host: Space,
-    pub(super) container: Space,
-    pub(super) next: u32,
-    pub(super) verbs: u32,
-    /// Which verb fails, counted from 1.
-    pub(super) fails: Option<u32>,
+pub(crate) struct World {
+    pub(crate) host: Space,
+    pub(crate) container: Space,
+    pub(crate) next: u32,
+    pub(crate) operations: u32,
+    /// The number of the operation that fails, counted from 1.
+    pub(crate) fails: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Space {
-    pub(super) links: BTreeMap<u32, Link>,
-    pub(super) addresses: Vec<(u32, IpNet)>,
-    pub(super) routes: Vec<KernelRoute>,
-    pub(super) parameters: BTreeMap<String, String>,
-    /// By link, its other end in the other namespace.
-    pairs: BTreeMap<u32, u32>,
+pub(crate) struct Space {
+    pub(crate) links: BTreeMap<u32, Link>,
+    pub(crate) addresses: Vec<(u32, IpNet)>,
+    pub(crate) routes: Vec<KernelRoute>,
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// The peer of each veth end.
+    peers: BTreeMap<u32, u32>,
 }
 
 impl World {
-    /// What tests compare: nothing of indexes that were used up.
-    pub(super) fn shape(&self) -> Shape {
+    /// Returns what tests compare.
+    pub(crate) fn shape(&self) -> Shape {
         let links = |space: &Space| space.links.values().cloned().collect();
         let mut routes = self.container.routes.clone();
         routes.sort_by_key(|route| route.destination);
         (links(&self.host), links(&self.container), self.container.addresses.clone(), routes)
     }
 
-    pub(super) fn add_to_container(&mut self, name: &str) -> u32 {
+    pub(crate) fn add_to_container(&mut self, name: &str) -> u32 {
         self.next += 1;
         let (index, name) = (self.next, name.to_owned());
         self.container.links.insert(index, Link { index, name, is_up: true, mtu: 1500, ..Link::default() });
@@ -50,25 +50,25 @@ impl World {
     }
 }
 
-/// One namespace of a world that several hold.
-pub(super) struct Fake {
-    pub(super) world: Rc<RefCell<World>>,
-    pub(super) is_host: bool,
+/// One of the two namespaces.
+pub(crate) struct Fake {
+    pub(crate) world: Rc<RefCell<World>>,
+    pub(crate) is_host: bool,
 }
 
 impl Fake {
-    fn verb<T>(
+    fn operation<T>(
         &mut self,
         name: &str,
         act: impl FnOnce(&mut World, bool) -> Result<T, i32>,
-    ) -> Result<T, LinkError> {
+    ) -> Result<T, NetlinkError> {
         let mut world = self.world.borrow_mut();
-        world.verbs += 1;
-        let refused = |number| LinkError::Refused {
-            verb: name.to_owned(),
+        world.operations += 1;
+        let refused = |number| NetlinkError::Refused {
+            operation: name.to_owned(),
             source: io::Error::from_raw_os_error(number),
         };
-        if world.fails == Some(world.verbs) {
+        if world.fails == Some(world.operations) {
             return Err(refused(105));
         }
         act(&mut world, self.is_host).map_err(refused)
@@ -78,18 +78,20 @@ impl Fake {
         &mut self,
         name: &str,
         act: impl FnOnce(&mut Space) -> Result<T, i32>,
-    ) -> Result<T, LinkError> {
-        self.verb(name, |world, is_host| act(if is_host { &mut world.host } else { &mut world.container }))
+    ) -> Result<T, NetlinkError> {
+        self.operation(name, |world, is_host| {
+            act(if is_host { &mut world.host } else { &mut world.container })
+        })
     }
 }
 
-impl Links for Fake {
-    fn link(&mut self, name: &str) -> Result<Option<Link>, LinkError> {
+impl Netlink for Fake {
+    fn link(&mut self, name: &str) -> Result<Option<Link>, NetlinkError> {
         self.in_space("link", |space| Ok(space.links.values().find(|link| link.name == name).cloned()))
     }
 
-    fn add_pair(&mut self, pair: Pair<'_>) -> Result<(), LinkError> {
-        self.verb("add_pair", |world, _| {
+    fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError> {
+        self.operation("add_pair", |world, _| {
             let taken = |space: &Space, name: &str| space.links.values().any(|link| link.name == name);
             if taken(&world.container, pair.name) || taken(&world.host, pair.peer) {
                 return Err(17);
@@ -105,17 +107,17 @@ impl Links for Fake {
             };
             world.container.links.insert(own, link(own, pair.name, pair.mac));
             world.host.links.insert(peer, link(peer, pair.peer, pair.peer_mac));
-            world.container.pairs.insert(own, peer);
-            world.host.pairs.insert(peer, own);
+            world.container.peers.insert(own, peer);
+            world.host.peers.insert(peer, own);
             Ok(())
         })
     }
 
-    fn remove(&mut self, index: u32) -> Result<(), LinkError> {
-        self.verb("remove", |world, is_host| {
+    fn remove(&mut self, index: u32) -> Result<(), NetlinkError> {
+        self.operation("remove", |world, is_host| {
             let World { host, container, .. } = world;
             let (here, there) = if is_host { (host, container) } else { (container, host) };
-            let peer = here.pairs.get(&index).copied();
+            let peer = here.peers.get(&index).copied();
             for (space, index) in [(here, Some(index)), (there, peer)] {
                 let Some(index) = index else { continue };
                 space.links.remove(&index);
@@ -126,7 +128,7 @@ impl Links for Fake {
         })
     }
 
-    fn change(&mut self, index: u32, change: Change<'_>) -> Result<(), LinkError> {
+    fn change(&mut self, index: u32, change: LinkChange<'_>) -> Result<(), NetlinkError> {
         self.in_space("change", |space| {
             let Some(link) = space.links.get_mut(&index) else { return Err(19) };
             if change.name.is_some() && link.is_up {
@@ -143,13 +145,13 @@ impl Links for Fake {
         })
     }
 
-    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, LinkError> {
+    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, NetlinkError> {
         self.in_space("addresses", |space| {
             Ok(space.addresses.iter().filter(|(of, _)| *of == index).map(|(_, address)| *address).collect())
         })
     }
 
-    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), LinkError> {
+    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), NetlinkError> {
         self.in_space("add_address", |space| {
             if !space.addresses.contains(&(index, address)) {
                 space.addresses.push((index, address));
@@ -158,11 +160,11 @@ impl Links for Fake {
         })
     }
 
-    fn routes(&mut self) -> Result<Vec<KernelRoute>, LinkError> {
+    fn routes(&mut self) -> Result<Vec<KernelRoute>, NetlinkError> {
         self.in_space("routes", |space| Ok(space.routes.clone()))
     }
 
-    fn add_route(&mut self, route: &KernelRoute) -> Result<(), LinkError> {
+    fn add_route(&mut self, route: &KernelRoute) -> Result<(), NetlinkError> {
         self.in_space("add_route", |space| {
             if !space.links.get(&route.index).is_some_and(|link| link.is_up) {
                 return Err(100);
@@ -174,7 +176,7 @@ impl Links for Fake {
         })
     }
 
-    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), LinkError> {
+    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError> {
         self.in_space("set_parameter", |space| {
             space.parameters.insert(name.to_owned(), value.to_owned());
             Ok(())

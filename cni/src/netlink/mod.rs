@@ -1,40 +1,39 @@
-//! The network of one namespace as nine verbs, and what ADD, DEL and CHECK do with them (`wiring`).
+//! The links, addresses and routes of one network namespace, as nine operations.
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod namespace;
 mod rtnetlink;
 mod thread;
-pub(crate) mod wiring;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
 pub(crate) use namespace::Namespace;
 pub(crate) use thread::NetworkThread;
-pub(crate) use wiring::{Wired, Wiring, host_interface_name, host_mac, unplug};
 
-use crate::error::{CniError, Code};
+use crate::protocol::error::{CniError, Code};
 
-/// A failed verb.
+/// A failed operation.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
+pub(crate) enum NetlinkError {
     /// The kernel refuses.
-    #[error("{verb}: {source}")]
-    Refused { verb: String, source: std::io::Error },
-    /// An interface is in the way.
+    #[error("{operation} failed")]
+    Refused { operation: String, source: std::io::Error },
+    /// An interface of another owner uses the name, or somebody removed an interface meanwhile.
     #[error("{0}")]
-    InTheWay(String),
+    Conflict(String),
 }
 
-impl From<LinkError> for CniError {
-    fn from(error: LinkError) -> CniError {
+impl From<NetlinkError> for CniError {
+    fn from(error: NetlinkError) -> CniError {
         match error {
-            LinkError::InTheWay(message) => CniError::new(Code::InvalidEnvironment, message),
-            other => CniError::new(Code::Netlink, "the container's network can't be changed")
-                .details(other.to_string()),
+            NetlinkError::Conflict(message) => CniError::new(Code::InvalidEnvironment, message),
+            refused => {
+                CniError::new(Code::Netlink, "the container's network can't be changed").caused_by(refused)
+            }
         }
     }
 }
@@ -50,20 +49,20 @@ pub(crate) struct Link {
     pub(crate) alias: String,
 }
 
-/// A veth pair: one end in the namespace that it is made in, the other in the plugin's own, made at once.
+/// A veth pair: one end in the namespace that it is made in, the peer in the plugin's own. Both are made in one step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pair<'a> {
+pub(crate) struct VethPair<'a> {
     pub(crate) name: &'a str,
     pub(crate) mac: MacAddress,
     pub(crate) mtu: u16,
-    /// The end in the plugin's own namespace.
+    /// The name of the peer, in the plugin's own namespace.
     pub(crate) peer: &'a str,
     pub(crate) peer_mac: MacAddress,
 }
 
-/// What is changed about an interface.
+/// A change of an interface. An absent field stays as it is.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Change<'a> {
+pub(crate) struct LinkChange<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) alias: Option<&'a str>,
     pub(crate) mac: Option<MacAddress>,
@@ -75,11 +74,11 @@ pub(crate) struct Change<'a> {
 pub(crate) struct KernelRoute {
     pub(crate) destination: IpNet,
     pub(crate) gateway: Option<IpAddr>,
-    /// The interface it leads out by.
+    /// The index of the output interface.
     pub(crate) index: u32,
-    /// The kernel made it, with an address.
+    /// True if the kernel made it, together with an address.
     pub(crate) automatic: bool,
-    /// All that the kernel said of it: what is put back is what was there.
+    /// The kernel's own message, so that a restored route is the same in every attribute.
     message: Option<::rtnetlink::packet_route::route::RouteMessage>,
 }
 
@@ -94,24 +93,24 @@ impl KernelRoute {
     }
 }
 
-/// The verbs, in one namespace. What is there already, or gone already, is no error.
-pub(crate) trait Links {
-    /// The interface of this name.
-    fn link(&mut self, name: &str) -> Result<Option<Link>, LinkError>;
+/// The operations on one namespace. To add what exists, or to remove what does not exist, is no error.
+pub(crate) trait Netlink {
+    /// Returns the interface of this name.
+    fn link(&mut self, name: &str) -> Result<Option<Link>, NetlinkError>;
     /// Makes a veth pair, both ends down.
-    fn add_pair(&mut self, pair: Pair<'_>) -> Result<(), LinkError>;
-    /// Removes an interface; with one end of a pair goes the other.
-    fn remove(&mut self, index: u32) -> Result<(), LinkError>;
+    fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError>;
+    /// Removes an interface. The kernel removes the peer of a veth end with it.
+    fn remove(&mut self, index: u32) -> Result<(), NetlinkError>;
     /// Changes an interface.
-    fn change(&mut self, index: u32, change: Change<'_>) -> Result<(), LinkError>;
-    /// The addresses of an interface, without those that the kernel gave it.
-    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, LinkError>;
+    fn change(&mut self, index: u32, change: LinkChange<'_>) -> Result<(), NetlinkError>;
+    /// Returns the addresses of an interface, without link-local ones.
+    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, NetlinkError>;
     /// Adds an address.
-    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), LinkError>;
-    /// The unicast routes of the main table.
-    fn routes(&mut self) -> Result<Vec<KernelRoute>, LinkError>;
+    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), NetlinkError>;
+    /// Returns the unicast routes of the main table.
+    fn routes(&mut self) -> Result<Vec<KernelRoute>, NetlinkError>;
     /// Adds a route.
-    fn add_route(&mut self, route: &KernelRoute) -> Result<(), LinkError>;
-    /// Sets a parameter below `/proc/sys/net`; one that this kernel does not have is passed over.
-    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), LinkError>;
+    fn add_route(&mut self, route: &KernelRoute) -> Result<(), NetlinkError>;
+    /// Sets a parameter below `/proc/sys/net`. A parameter that this kernel does not have is skipped.
+    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError>;
 }

@@ -1,4 +1,4 @@
-//! Network namespaces: opened once, compared, entered by a thread.
+//! Network namespaces.
 
 use std::fs::File;
 use std::io;
@@ -8,50 +8,58 @@ use std::path::Path;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::error::{CniError, Code, Result};
+use crate::protocol::error::{CniError, Code, Result};
 
-/// A network namespace, kept open: whoever removes its path meanwhile doesn't change which one is meant.
+/// An open network namespace. It stays the same one if somebody removes or replaces its path.
 #[derive(Debug)]
 pub(crate) struct Namespace(File);
 
 impl Namespace {
-    /// The one that this thread is in.
+    /// Opens the namespace of the calling thread.
     pub(crate) fn own() -> io::Result<Namespace> {
         Ok(Namespace(File::open("/proc/thread-self/ns/net")?))
     }
 
-    /// The one at a path; nothing where there is none any more. The plugin's own is refused, before anything is
-    /// done to it: a DEL there would take the host's interfaces.
+    /// Opens the namespace at a path. Returns `None` if there is none any more. The plugin's own namespace is an error: a
+    /// DEL there would remove the host's interfaces.
     pub(crate) fn open(path: &Path) -> Result<Option<Namespace>> {
         let shown = path.display();
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // The process is gone, or between its end and its burial.
+            // The process has ended, or is ending.
             Err(error) if error.raw_os_error() == Some(3) => return Ok(None),
-            Err(error) => return Err(CniError::file(path, &error)),
+            Err(error) => return Err(CniError::file(path, error)),
         };
-        // A path that was a namespace's until somebody unmounted it.
+        // Somebody unmounted the namespace, and the empty file remains.
         if !is_namespace(&file) {
             return Ok(None);
         }
-        let failed = |error: io::Error| CniError::file(path, &error);
+        let failed = |error: io::Error| CniError::file(path, error);
         let own = Namespace::own().and_then(|own| own.0.metadata()).map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
         if (own.dev(), own.ino()) == (found.dev(), found.ino()) {
             let message = format!("CNI_NETNS {shown} is the plugin's own network namespace");
             return Err(CniError::new(Code::InvalidEnvironment, message)
-                .details("a container on the host's network needs no plugin"));
+                .hint("a container on the host's network must not call the plugin"));
         }
         Ok(Some(Namespace(file)))
     }
 
-    /// Moves the calling thread into it.
+    /// Opens the namespace at a path. That there is none is an error.
+    pub(crate) fn open_existing(path: &Path) -> Result<Namespace> {
+        Namespace::open(path)?.ok_or_else(|| {
+            let message = format!("CNI_NETNS {} is not a network namespace", path.display());
+            CniError::new(Code::UnknownContainer, message)
+        })
+    }
+
+    /// Moves the calling thread into the namespace.
     pub(crate) fn enter(&self) -> io::Result<()> {
         Ok(move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?)
     }
 
-    /// For messages that name a namespace by descriptor.
+    /// The file descriptor, for messages that name a namespace by it.
     pub(super) fn descriptor(&self) -> i32 {
         self.0.as_raw_fd()
     }
@@ -61,7 +69,7 @@ impl Namespace {
     }
 }
 
-/// Whether a file is of the kernel's file system of namespaces.
+/// Returns true if a file belongs to the kernel's file system of namespaces.
 fn is_namespace(file: &File) -> bool {
     const NSFS: u64 = 0x6e73_6673;
     rustix::fs::fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(NSFS))

@@ -1,10 +1,11 @@
-//! The verbs over rtnetlink: one socket for each namespace, which stays in the namespace that it was opened in.
+//! The operations over rtnetlink. A socket stays in the namespace in which it was opened.
 
 use std::io;
+use std::rc::Rc;
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};
@@ -15,26 +16,26 @@ use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use tokio::runtime::Runtime;
 
 use super::namespace::Namespace;
-use super::{Change, KernelRoute, Link, LinkError, Links, Pair};
+use super::{KernelRoute, Link, LinkChange, Netlink, NetlinkError, VethPair};
 
-/// Error numbers of the kernel that are no errors here.
+/// The kernel's error number: no such device.
 const NO_DEVICE: i32 = 19;
+/// The kernel's error number: the object exists.
 const EXISTS: i32 = 17;
 
-/// One namespace of the kernel's.
+/// One namespace of the kernel.
 pub(super) struct Kernel {
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
     handle: Handle,
     namespace: Namespace,
-    /// Where the other end of a pair goes.
+    /// The plugin's own namespace, for the peer of a veth pair.
     host: Namespace,
 }
 
 impl Kernel {
-    /// Opens a socket in the namespace, moving the calling thread there. `host` is the namespace of the plugin.
-    pub(super) fn open(namespace: Namespace, host: &Namespace) -> io::Result<Kernel> {
+    /// Moves the calling thread into the namespace, and opens a socket there. `host` is the plugin's own namespace.
+    pub(super) fn open(runtime: Rc<Runtime>, namespace: Namespace, host: &Namespace) -> io::Result<Kernel> {
         namespace.enter()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let handle = runtime.block_on(async {
             let (connection, handle, _) = rtnetlink::new_connection()?;
             tokio::spawn(connection);
@@ -45,26 +46,26 @@ impl Kernel {
 
     fn list<T>(
         &self,
-        verb: impl FnOnce() -> String,
+        operation: impl FnOnce() -> String,
         stream: impl Stream<Item = Result<T, rtnetlink::Error>>,
-    ) -> Result<Vec<T>, LinkError> {
-        self.runtime.block_on(stream.try_collect()).map_err(|error| refused(verb(), error))
+    ) -> Result<Vec<T>, NetlinkError> {
+        self.runtime.block_on(stream.try_collect()).map_err(|error| refused(operation(), error))
     }
 
     fn run(
         &self,
-        verb: impl FnOnce() -> String,
+        operation: impl FnOnce() -> String,
         fine: &[i32],
         request: impl Future<Output = Result<(), rtnetlink::Error>>,
-    ) -> Result<(), LinkError> {
+    ) -> Result<(), NetlinkError> {
         match self.runtime.block_on(request) {
             Err(error) if number_of(&error).is_some_and(|number| fine.contains(&number)) => Ok(()),
-            other => other.map_err(|error| refused(verb(), error)),
+            other => other.map_err(|error| refused(operation(), error)),
         }
     }
 }
 
-/// The kernel's error number, if it is its error.
+/// Returns the kernel's error number, if the error comes from the kernel.
 fn number_of(error: &rtnetlink::Error) -> Option<i32> {
     match error {
         rtnetlink::Error::NetlinkError(message) => message.code.map(|code| code.get().abs()),
@@ -72,26 +73,26 @@ fn number_of(error: &rtnetlink::Error) -> Option<i32> {
     }
 }
 
-fn refused(verb: String, error: rtnetlink::Error) -> LinkError {
+fn refused(operation: String, error: rtnetlink::Error) -> NetlinkError {
     let source = match number_of(&error) {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::other(error.to_string()),
     };
-    LinkError::Refused { verb, source }
+    NetlinkError::Refused { operation, source }
 }
 
-impl Links for Kernel {
-    fn link(&mut self, name: &str) -> Result<Option<Link>, LinkError> {
+impl Netlink for Kernel {
+    fn link(&mut self, name: &str) -> Result<Option<Link>, NetlinkError> {
         let mut found = Box::pin(self.handle.link().get().match_name(name.to_owned()).execute());
         match self.runtime.block_on(found.next()) {
             Some(Ok(message)) => Ok(Some(link_of(&message))),
             Some(Err(error)) if number_of(&error) == Some(NO_DEVICE) => Ok(None),
-            Some(Err(error)) => Err(refused(format!("looking for {name}"), error)),
+            Some(Err(error)) => Err(refused(format!("looking up {name}"), error)),
             None => Ok(None),
         }
     }
 
-    fn add_pair(&mut self, pair: Pair<'_>) -> Result<(), LinkError> {
+    fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError> {
         let peer = LinkUnspec::new_with_name(pair.peer)
             .mtu(pair.mtu.into())
             .address(pair.peer_mac.0.to_vec())
@@ -103,16 +104,16 @@ impl Links for Kernel {
             .address(pair.mac.0.to_vec())
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .build();
-        let verb = || format!("making {} and {}", pair.name, pair.peer);
-        self.run(verb, &[], self.handle.link().add(message).execute())
+        let operation = || format!("making {} and {}", pair.name, pair.peer);
+        self.run(operation, &[], self.handle.link().add(message).execute())
     }
 
-    fn remove(&mut self, index: u32) -> Result<(), LinkError> {
-        let verb = || format!("removing interface {index}");
-        self.run(verb, &[NO_DEVICE], self.handle.link().del(index).execute())
+    fn remove(&mut self, index: u32) -> Result<(), NetlinkError> {
+        let operation = || format!("removing interface {index}");
+        self.run(operation, &[NO_DEVICE], self.handle.link().del(index).execute())
     }
 
-    fn change(&mut self, index: u32, change: Change<'_>) -> Result<(), LinkError> {
+    fn change(&mut self, index: u32, change: LinkChange<'_>) -> Result<(), NetlinkError> {
         let mut message = LinkUnspec::new_with_index(index);
         if let Some(name) = change.name {
             message = message.name(name);
@@ -128,13 +129,14 @@ impl Links for Kernel {
             Some(false) => message.down(),
             None => message,
         };
-        let verb = || format!("changing interface {index} ({change:?})");
-        self.run(verb, &[], self.handle.link().change(message.build()).execute())
+        let operation = || format!("changing interface {index} ({change:?})");
+        self.run(operation, &[], self.handle.link().change(message.build()).execute())
     }
 
-    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, LinkError> {
-        let verb = || format!("listing the addresses of interface {index}");
-        let found = self.list(verb, self.handle.address().get().set_link_index_filter(index).execute())?;
+    fn addresses(&mut self, index: u32) -> Result<Vec<IpNet>, NetlinkError> {
+        let operation = || format!("listing the addresses of interface {index}");
+        let found =
+            self.list(operation, self.handle.address().get().set_link_index_filter(index).execute())?;
         let own = found.iter().filter(|message| message.header.scope != AddressScope::Link);
         let address = |message: &rtnetlink::packet_route::address::AddressMessage| {
             let local = message.attributes.iter().find_map(|attribute| match attribute {
@@ -150,36 +152,38 @@ impl Links for Kernel {
         Ok(own.filter_map(address).collect())
     }
 
-    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), LinkError> {
+    fn add_address(&mut self, index: u32, address: IpNet) -> Result<(), NetlinkError> {
         let request = self.handle.address().add(index, address.addr(), address.prefix_len());
-        self.run(|| format!("giving interface {index} {address}"), &[EXISTS], request.execute())
+        self.run(|| format!("adding {address} to interface {index}"), &[EXISTS], request.execute())
     }
 
-    fn routes(&mut self) -> Result<Vec<KernelRoute>, LinkError> {
+    fn routes(&mut self) -> Result<Vec<KernelRoute>, NetlinkError> {
         let mut routes = Vec::new();
         let v4 = RouteMessageBuilder::<std::net::Ipv4Addr>::new().build();
         let v6 = RouteMessageBuilder::<std::net::Ipv6Addr>::new().build();
         for wanted in [v4, v6] {
             let found =
-                self.list(|| "listing routes".to_owned(), self.handle.route().get(wanted).execute())?;
+                self.list(|| "listing the routes".to_owned(), self.handle.route().get(wanted).execute())?;
             routes.extend(found.into_iter().filter_map(route_of));
         }
         Ok(routes)
     }
 
-    fn add_route(&mut self, route: &KernelRoute) -> Result<(), LinkError> {
+    fn add_route(&mut self, route: &KernelRoute) -> Result<(), NetlinkError> {
         let message = route.message.clone().unwrap_or_else(|| message_of(route));
-        let verb = || format!("adding the route to {} by {:?}", route.destination, route.gateway);
-        self.run(verb, &[EXISTS], self.handle.route().add(message).execute())
+        let operation = || format!("adding the route to {} by {:?}", route.destination, route.gateway);
+        self.run(operation, &[EXISTS], self.handle.route().add(message).execute())
     }
 
-    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), LinkError> {
+    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError> {
         let path = format!("/proc/sys/net/{name}");
-        // The files there are those of the namespace that the thread is in.
+        // The thread's namespace decides which parameters these files hold.
         let written = self.namespace.enter().and_then(|()| std::fs::write(&path, value));
         match written {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(|source| LinkError::Refused { verb: format!("writing {path}"), source }),
+            other => {
+                other.map_err(|source| NetlinkError::Refused { operation: format!("writing {path}"), source })
+            }
         }
     }
 }
@@ -204,7 +208,7 @@ fn link_of(message: &LinkMessage) -> Link {
     link
 }
 
-/// A unicast route of the main table by one interface.
+/// Reads a unicast route of the main table that has one output interface.
 fn route_of(mut message: RouteMessage) -> Option<KernelRoute> {
     let header = &message.header;
     if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
@@ -232,7 +236,7 @@ fn route_of(mut message: RouteMessage) -> Option<KernelRoute> {
         }
     }
     let automatic = header.protocol == RouteProtocol::Kernel;
-    // What the kernel only tells, and does not take back.
+    // The kernel reports these, and refuses them in a request.
     message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_)));
     message.header.flags = rtnetlink::packet_route::route::RouteFlags::empty()
         | (message.header.flags & rtnetlink::packet_route::route::RouteFlags::Onlink);

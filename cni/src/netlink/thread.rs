@@ -1,18 +1,22 @@
-//! The thread that works on namespaces, apart from those that wait for servers: entering a namespace is for one thread,
-//! and for good.
+//! The thread that works in network namespaces.
+//!
+//! It is a thread of its own for two reasons. A thread enters a namespace as a whole and stays there. And the kernel does
+//! the work of a request within the system call, so that to remove a veth pair would hold up the calls of the API.
 
+use std::rc::Rc;
 use std::sync::mpsc;
 
 use tokio::sync::oneshot;
 
 use super::namespace::Namespace;
 use super::rtnetlink::Kernel;
-use super::{LinkError, Links};
-use crate::error::{CniError, Code, Result};
+use super::{Netlink, NetlinkError};
+use crate::protocol::error::{CniError, Code, Result};
 
-/// What is done on the thread: with the plugin's namespace, and with the container's where there is one.
-pub(crate) type Task<T> =
-    Box<dyn FnOnce(&mut dyn Links, Option<&mut dyn Links>) -> std::result::Result<T, LinkError> + Send>;
+/// Work for the thread, in the plugin's namespace and in the container's, if there is one.
+pub(crate) type Task<T> = Box<
+    dyn FnOnce(&mut dyn Netlink, Option<&mut dyn Netlink>) -> std::result::Result<T, NetlinkError> + Send,
+>;
 
 type Job = Box<dyn FnOnce(&mut Kernels) + Send>;
 
@@ -21,16 +25,17 @@ struct Kernels {
     container: Option<Kernel>,
 }
 
-/// The thread. It ends when this is dropped.
+/// A running thread. It ends when this is dropped.
 pub(crate) struct NetworkThread {
     jobs: mpsc::Sender<Job>,
 }
 
 impl NetworkThread {
-    /// Starts it, for a container's namespace or for the host's alone. Opening sockets goes on meanwhile.
+    /// Starts the thread for the host's namespace, and for the container's if there is one. Returns before the sockets are
+    /// open.
     pub(crate) fn start(container: Option<&Namespace>) -> Result<NetworkThread> {
         let failed = |error: std::io::Error| {
-            CniError::new(Code::Netlink, "no thread for the network").details(error.to_string())
+            CniError::new(Code::Netlink, "the thread for the network can't be started").caused_by(error)
         };
         let container = container.map(Namespace::try_clone).transpose().map_err(failed)?;
         let (jobs, todo) = mpsc::channel::<Job>();
@@ -38,27 +43,27 @@ impl NetworkThread {
             let opened = open(container);
             match opened {
                 Ok(mut kernels) => todo.iter().for_each(|job| job(&mut kernels)),
-                // Whoever waits for a job that is dropped is told so; why goes to the log.
-                Err(error) => tracing::error!(%error, "the namespaces can't be worked on"),
+                // Each waiting job gets an error, which refers to the log.
+                Err(error) => tracing::error!(%error, "the network namespaces can't be opened"),
             }
         };
         std::thread::Builder::new().name("network".to_owned()).spawn(work).map_err(failed)?;
         Ok(NetworkThread { jobs })
     }
 
-    /// Hands a task over; what it answers comes when it is done, whether anybody waits or not.
+    /// Hands over a task, and returns a future of its result. The task runs even if nobody waits for it.
     pub(crate) fn run<T: Send + 'static>(&self, task: Task<T>) -> impl Future<Output = Result<T>> + use<T> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |kernels| {
-            let container = kernels.container.as_mut().map(|kernel| kernel as &mut dyn Links);
-            // Nobody may be waiting any more.
+            let container = kernels.container.as_mut().map(|kernel| kernel as &mut dyn Netlink);
+            // The run may no longer wait for the result.
             let _ = answer.send(task(&mut kernels.host, container));
         });
         let sent = self.jobs.send(job).is_ok();
         async move {
             let ended = || {
                 CniError::new(Code::Netlink, "the network namespace can't be entered")
-                    .details("the log says why")
+                    .hint("the log has the reason")
             };
             if !sent {
                 return Err(ended());
@@ -66,11 +71,25 @@ impl NetworkThread {
             answered.await.map_err(|_| ended())?.map_err(CniError::from)
         }
     }
+
+    /// Does the same with a task that needs the container's namespace.
+    pub(crate) fn run_in_container<T, F>(&self, task: F) -> impl Future<Output = Result<T>> + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Netlink, &mut dyn Netlink) -> std::result::Result<T, NetlinkError>,
+        F: Send + 'static,
+    {
+        self.run(Box::new(move |host, container| match container {
+            Some(container) => task(host, container),
+            None => Err(NetlinkError::Conflict("the container has no network namespace".to_owned())),
+        }))
+    }
 }
 
 fn open(container: Option<Namespace>) -> std::io::Result<Kernels> {
+    let runtime = Rc::new(tokio::runtime::Builder::new_current_thread().enable_io().build()?);
     let own = Namespace::own()?;
-    let host = Kernel::open(own.try_clone()?, &own)?;
-    let container = container.map(|namespace| Kernel::open(namespace, &own)).transpose()?;
+    let host = Kernel::open(runtime.clone(), own.try_clone()?, &own)?;
+    let container = container.map(|namespace| Kernel::open(runtime, namespace, &own)).transpose()?;
     Ok(Kernels { host, container })
 }

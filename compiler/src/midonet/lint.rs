@@ -39,11 +39,20 @@ type Problem = (&'static str, String);
 pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
     let mut findings = Vec::new();
     steps(plan, &mut findings);
+    let Some(dialect) = Dialect::of(plan.dialect) else {
+        findings.extend(plan.steps.first().map(|step| Finding {
+            step: step.key.clone(),
+            call: None,
+            code: "unknown-dialect",
+            message: format!("the calls are in dialect {}, which is none of MidoNet's", plan.dialect),
+        }));
+        return findings;
+    };
     let mut model = Model::of(plan, observed);
     for step in &plan.steps {
         for (at, call) in step.calls.iter().enumerate() {
             let mut problems = Vec::new();
-            play(plan.dialect, &mut model, step, call, &mut problems);
+            play(dialect, &mut model, step, call, &mut problems);
             let found = problems.into_iter();
             findings.extend(found.map(|(code, message)| Finding {
                 step: step.key.clone(),

@@ -4,12 +4,38 @@ pub mod dialect;
 pub mod lint;
 pub mod lower;
 
-use crate::plan::{Plan, diff};
+use crate::network::allocation::Allocations;
+use crate::plan::{Action, Plan, diff};
 use crate::topology::Topology;
+use crate::topology::kind::Kind;
 use crate::topology::observed::Observed;
 use dialect::Dialect;
 
 /// Returns the plan of MidoNet API calls that leads from what was observed to what is desired.
 pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Observed) -> Plan {
-    diff::plan(site_name, dialect, desired, observed)
+    diff::plan(&dialect, site_name, desired, observed)
+}
+
+/// Adds to the allocations what a plan will make under ids that only the server will know (1.x: ports, rules, routes).
+///
+/// It is to be stored before the first call: the next run then recognises these objects, should this one end before it
+/// can say what became of them.
+pub fn note_what_is_made(allocations: &mut Allocations, plan: &Plan, desired: &Topology) {
+    let Some(dialect) =
+        Dialect::of(plan.dialect).filter(|dialect| !dialect.keeps_offered_id(Kind::RouterPort))
+    else {
+        return;
+    };
+    for step in plan.changes().filter(|step| matches!(step.action, Action::Create | Action::Replace)) {
+        let hangs_on_one = matches!(step.kind, Kind::PortLink | Kind::HostInterfacePort);
+        if dialect.keeps_offered_id(step.kind) && !hangs_on_one {
+            continue;
+        }
+        let Some(entry) = desired.get(step.key.as_str()) else { continue };
+        let Some(tenant) = allocations.tenants.get_mut(step.key.owner()) else { continue };
+        let making = (entry.key.clone(), entry.object.clone());
+        if !tenant.making.contains(&making) {
+            tenant.making.push(making);
+        }
+    }
 }

@@ -1,125 +1,148 @@
-//! What a spec still needs: link addresses and bridge networks, given out so that nobody else's ever move.
+//! Allocates what a spec leaves open: link addresses and bridge networks. An allocation never moves another one.
 //!
-//! The search for a free place starts at a hash of the key, not at the pool's beginning: two branches that
-//! each add a tenant rarely pick the same place, and adding one never moves another.
+//! The search for a free network starts at a hash of the key, not at the beginning of the pool: two branches that
+//! each add a tenant rarely pick the same network.
+//!
+//! [`Allocations`] has one serde form. The lock file is that form in TOML ([`crate::network::lock_file`]), the other
+//! stores keep it cut into keys, and a saved plan holds it as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use serde::de::{self, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::address_ranges::Claims;
+use crate::network::address_ranges::AddressRanges;
 use crate::network::peering::PeersOf;
-use crate::plan::{Action, Plan};
 use crate::source::{Span, Spanned};
 use crate::spec;
-use crate::topology::Topology;
 use crate::topology::key::Key;
-use crate::topology::kind::Kind;
 use crate::topology::object::Object;
 
-/// What was given out: the content of the lock file, or of another store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Everything that is allocated on a site: the content of the lock file, or of another store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Allocations {
-    /// By tenant.
+    /// The allocations of each tenant, by its name.
     pub tenants: BTreeMap<String, TenantAllocation>,
-    /// By the two names, the lesser first, with a `/` between.
+    /// The link addresses of each pair of peers, by pair name ([`pair_name`]).
     pub peers: BTreeMap<String, LinkAddresses>,
 }
 
 impl Allocations {
-    /// 1.x chooses the ids of some objects itself: what a plan will make is written down before it is carried out, so
-    /// that the next run knows it, should that one end before it can say what became of it.
-    pub fn note_what_is_made(&mut self, plan: &Plan, desired: &Topology) {
-        if plan.dialect.keeps_offered_id(Kind::RouterPort) {
-            return;
-        }
-        for step in plan.changes().filter(|step| matches!(step.action, Action::Create | Action::Replace)) {
-            let hangs_on_one = matches!(step.kind, Kind::PortLink | Kind::HostInterfacePort);
-            if plan.dialect.keeps_offered_id(step.kind) && !hangs_on_one {
-                continue;
-            }
-            let Some(entry) = desired.get(step.key.as_str()) else { continue };
-            let Some(tenant) = self.tenants.get_mut(step.key.tenant()) else { continue };
-            let making = (entry.key.clone(), entry.object.clone());
-            if !tenant.making.contains(&making) {
-                tenant.making.push(making);
-            }
-        }
-    }
-
-    /// What these tenants were given, and pairs that one of them is in.
+    /// Returns the allocations of these tenants, and of the pairs that one of them belongs to.
     #[must_use]
     pub fn of_tenants(&self, tenants: &BTreeSet<String>) -> Allocations {
         let own = self.tenants.iter().filter(|(name, _)| tenants.contains(*name));
         let pairs = self.peers.iter().filter(|(pair, _)| pair.split('/').any(|name| tenants.contains(name)));
         Allocations {
-            tenants: own.map(|(name, given)| (name.clone(), given.clone())).collect(),
+            tenants: own.map(|(name, tenant)| (name.clone(), tenant.clone())).collect(),
             peers: pairs.map(|(pair, link)| (pair.clone(), *link)).collect(),
         }
     }
 }
 
-/// What one tenant was given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The allocations of one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TenantAllocation {
-    /// Whether a plan with these addresses was ever applied. Repair moves only what was not.
+    /// True if a plan with these addresses was ever applied. A repair moves only addresses that were not.
     pub applied: bool,
-    /// Whether its spec said `protect = true` when it was last applied.
+    /// True if the tenant's spec said `protect = true` when it was last applied.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
-    /// MidoNet's `tenantId`, where Keystone gave it: the project's id.
+    /// MidoNet's `tenantId`, where it comes from Keystone: the id of the project.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
-    /// Whether midoform made that project.
+    /// True if midoform created that project.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub project_made: bool,
     /// The link to the provider router.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkAddresses>,
-    /// The bridges' networks.
-    pub bridges: BTreeMap<String, Ipv4Net>,
-    /// The bridges that were added because one of the spec was full, and for which.
-    pub grown: BTreeMap<String, String>,
-    /// The static ports that were made.
+    /// The names of the static ports that exist.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<String>,
-    /// The ids that don't follow from the keys: of the server's choosing (MidoNet 1.x: ports, rules, routes), and
-    /// of what was adopted.
-    pub ids: BTreeMap<Key, Uuid>,
-    /// What a run that has not ended well was making (MidoNet 1.x: objects whose ids only the server knows), with the
-    /// keys: the next run recognises it, even if nobody wants it any more.
+    /// The objects that an interrupted run was creating, by key (MidoNet 1.x: only the server knows their ids). The
+    /// next run recognises them, even if the spec no longer has them.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "objects_by_key")]
     pub making: Vec<(Key, Object)>,
-    /// Where it stands in the lock file.
-    pub span: Span,
+    /// The network of each bridge, by the bridge's name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", alias = "bridge")]
+    pub bridges: BTreeMap<String, Ipv4Net>,
+    /// The bridges that were added because a bridge of the spec was full: the name of the new one, then of the full one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub grown: BTreeMap<String, String>,
+    /// The ids that don't follow from the keys: those that the server chose (MidoNet 1.x: ports, rules, routes), and
+    /// those of adopted objects.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", alias = "id")]
+    pub ids: BTreeMap<Key, Uuid>,
+}
+
+/// Reads objects with their keys: pairs, or the texts of the lock file (the key, a space, and the object as JSON).
+fn objects_by_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Key, Object)>, D::Error> {
+    struct Pair(Key, Object);
+    struct PairVisitor;
+    impl<'de> Deserialize<'de> for Pair {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pair, D::Error> {
+            deserializer.deserialize_any(PairVisitor)
+        }
+    }
+    impl<'de> Visitor<'de> for PairVisitor {
+        type Value = Pair;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a key with an object")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Pair, E> {
+            let wrong = || E::invalid_value(Unexpected::Str(text), &self);
+            let (key, object) = text.split_once(' ').ok_or_else(wrong)?;
+            Ok(Pair(Key::from(key), serde_json::from_str(object).map_err(|_| wrong())?))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Pair, A::Error> {
+            let wrong = || de::Error::invalid_length(1, &PairVisitor);
+            let key = pair.next_element()?.ok_or_else(wrong)?;
+            Ok(Pair(key, pair.next_element()?.ok_or_else(wrong)?))
+        }
+    }
+    let pairs = Vec::<Pair>::deserialize(deserializer)?;
+    Ok(pairs.into_iter().map(|Pair(key, object)| (key, object)).collect())
 }
 
 /// The two addresses of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkAddresses {
-    /// The provider router's end; between peers: the lesser name's end.
+    /// The address of the provider router; between peers: of the tenant whose name comes first.
     pub provider: Ipv4Addr,
-    /// The tenant router's end; between peers: the greater name's end.
+    /// The address of the tenant router; between peers: of the tenant whose name comes second.
     pub tenant: Ipv4Addr,
 }
 
 impl LinkAddresses {
-    /// The /30 that holds the first of them.
+    /// Returns the /30 of the first address.
     pub fn block(&self) -> Ipv4Net {
         block_of(self.provider)
     }
 }
 
-/// The /30 around an address.
+/// Returns the /30 that an address lies in.
 pub(crate) fn block_of(address: Ipv4Addr) -> Ipv4Net {
     Ipv4Net::new(address, 30).map(|network| network.trunc()).unwrap_or_default()
 }
 
-/// The name of a pair of peers: the lesser name first.
+/// Returns the name of a pair of peers: both names in alphabetical order, with a `/` between them.
 pub fn pair_name(one: &str, other: &str) -> String {
     if one <= other { format!("{one}/{other}") } else { format!("{other}/{one}") }
 }
 
-/// Gives every tenant what its spec leaves open. What `known` holds stays as it is, for tenants that are not
-/// among `tenants` as well; pins in a spec win over it. `peers` says whom these tenants and their peers name.
+/// Allocates what the specs of `tenants` leave open. Everything in `known` stays as it is, also for other tenants;
+/// addresses that a spec pins take precedence. `peers` lists the peers that these tenants and their peers name.
 pub fn allocate(
     site: &spec::Site,
     tenants: &[spec::Tenant],
@@ -137,14 +160,13 @@ pub fn allocate(
     allocations
 }
 
-/// Writes pins in, and takes out what the specs no longer speak of.
+/// Takes over the addresses that the specs pin, and removes what the specs no longer name.
 fn keep_what_the_specs_name(tenants: &[&spec::Tenant], allocations: &mut Allocations) {
     for tenant in tenants {
         let entry = allocations.tenants.entry(tenant.name.value.clone()).or_default();
         if let Some(pin) = &tenant.link {
             entry.link = Some(LinkAddresses { provider: pin.provider.value, tenant: pin.tenant.value });
         }
-        crate::network::moved::carry_over(tenant, entry);
         entry.bridges.retain(|name, _| tenant.bridges.iter().any(|bridge| bridge.name.value == *name));
         entry.grown = crate::network::grown::of(tenant);
         for bridge in &tenant.bridges {
@@ -155,17 +177,17 @@ fn keep_what_the_specs_name(tenants: &[&spec::Tenant], allocations: &mut Allocat
     }
 }
 
-/// The pairs of tenants that name each other, by pair name.
-fn answered_pairs(tenants: &[&spec::Tenant]) -> Vec<String> {
+/// Returns the names of the pairs of tenants that name each other.
+fn mutual_peers(tenants: &[&spec::Tenant]) -> Vec<String> {
     let by_name: BTreeMap<&str, &spec::Tenant> =
         tenants.iter().map(|t| (t.name.value.as_str(), *t)).collect();
     let names = |from: &spec::Tenant, to: &str| from.peers.iter().any(|peer| peer.tenant.value == to);
     let mut pairs = Vec::new();
     for tenant in tenants {
         for peer in &tenant.peers {
-            let answers =
+            let is_mutual =
                 by_name.get(peer.tenant.value.as_str()).is_some_and(|other| names(other, &tenant.name.value));
-            if answers && tenant.name.value < peer.tenant.value {
+            if is_mutual && tenant.name.value < peer.tenant.value {
                 pairs.push(pair_name(&tenant.name.value, &peer.tenant.value));
             }
         }
@@ -181,22 +203,18 @@ fn links(
     allocations: &mut Allocations,
     diagnostics: &mut Diagnostics,
 ) {
-    let pairs = answered_pairs(tenants);
+    let pairs = mutual_peers(tenants);
     let present =
         |name: &str| tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(name)).is_ok();
     allocations.peers.retain(|pair, _| {
         let (one, other) = pair.split_once('/').unwrap_or((pair, ""));
         pairs.binary_search(pair).is_ok() || !present(one) || !present(other)
     });
-    let mut taken: Claims<()> = Claims::default();
-    let given = allocations
-        .tenants
-        .values()
-        .filter_map(|tenant| tenant.link)
-        .chain(allocations.peers.values().copied());
-    for link in given {
+    let mut taken: AddressRanges<()> = AddressRanges::default();
+    let of_tenants = allocations.tenants.values().filter_map(|tenant| tenant.link);
+    for link in of_tenants.chain(allocations.peers.values().copied()) {
         for block in [block_of(link.provider), block_of(link.tenant)] {
-            let _ = taken.claim_network(block, ());
+            let _ = taken.take_network(block, ());
         }
     }
     let slots = Slots::new(&site.pools.links, 30);
@@ -205,7 +223,7 @@ fn links(
             diagnostics.push(full(Code::LinkPoolFull, span, "links", &site.pools.links, slots.count, 30));
             return None;
         };
-        let _ = taken.claim_network(block, ());
+        let _ = taken.take_network(block, ());
         let address = |offset| Ipv4Addr::from(u32::from(block.network()) + offset);
         Some(LinkAddresses { provider: address(1), tenant: address(2) })
     };
@@ -237,10 +255,10 @@ fn bridges(
 ) {
     let prefix = site.pools.bridge_prefix.value;
     let slots = Slots::new(&site.pools.bridges, prefix);
-    let mut taken_by_all: Claims<()> = Claims::default();
+    let mut taken_by_all: AddressRanges<()> = AddressRanges::default();
     if !site.pools.shared {
         for network in allocations.tenants.values().flat_map(|tenant| tenant.bridges.values()) {
-            let _ = taken_by_all.claim_network(*network, ());
+            let _ = taken_by_all.take_network(*network, ());
         }
     }
     for tenant in tenants {
@@ -248,12 +266,12 @@ fn bridges(
         if open.is_empty() {
             continue;
         }
-        let mut taken_by_own = Claims::default();
+        let mut taken_by_own = AddressRanges::default();
         if site.pools.shared {
             let reachable = reachable(&tenant.name.value, peers);
             let known = reachable.into_iter().filter_map(|name| allocations.tenants.get(name));
             for network in known.flat_map(|tenant| tenant.bridges.values()) {
-                let _ = taken_by_own.claim_network(*network, ());
+                let _ = taken_by_own.take_network(*network, ());
             }
         }
         let taken = if site.pools.shared { &mut taken_by_own } else { &mut taken_by_all };
@@ -265,7 +283,7 @@ fn bridges(
             let key = format!("{}/bridge/{}", tenant.name.value, bridge.name.value);
             match slots.find(&key, |network| taken.overlapping_network(network).is_none()) {
                 Some(network) => {
-                    let _ = taken.claim_network(network, ());
+                    let _ = taken.take_network(network, ());
                     entry.bridges.insert(bridge.name.value.clone(), network);
                 }
                 None => {
@@ -284,7 +302,7 @@ fn bridges(
     }
 }
 
-/// The tenant, its peers, and their peers: a router that has two peers tells them apart by their networks.
+/// Returns the tenant, its peers, and their peers. Their networks must differ: a router tells its peers apart by them.
 fn reachable<'a>(tenant: &'a str, peers: &'a PeersOf) -> BTreeSet<&'a str> {
     let named = |tenant: &str| peers.get(tenant).into_iter().flatten().map(String::as_str);
     std::iter::once(tenant).chain(named(tenant)).chain(named(tenant).flat_map(named)).collect()
@@ -295,12 +313,12 @@ fn full(
     span: Span,
     pool: &str,
     networks: &[Spanned<Ipv4Net>],
-    places: u64,
+    count: u64,
     prefix: u8,
 ) -> Diagnostic {
     let listed: Vec<String> = networks.iter().map(|network| network.value.to_string()).collect();
     let message =
-        format!("the pool `{pool}` ({}) is full: all of its {places} /{prefix} are taken", listed.join(", "));
+        format!("the pool `{pool}` ({}) is full: all of its {count} /{prefix} are taken", listed.join(", "));
     let help = format!("add a network to `[pools] {pool}` in the site file; nobody's addresses move");
     let diagnostic = Diagnostic::error(code, span, message).here("no address is left for this");
     let diagnostic = match networks.first() {
@@ -310,7 +328,7 @@ fn full(
     diagnostic.help(help)
 }
 
-/// The places of a pool: all networks of one prefix length in it, counted through.
+/// The networks of one prefix length in a pool, numbered.
 struct Slots {
     pools: Vec<(Ipv4Net, u64)>,
     prefix: u8,
@@ -338,7 +356,7 @@ impl Slots {
         None
     }
 
-    /// The first free place, beginning at the hash of the key.
+    /// Returns the first free network, searching from the hash of the key.
     fn find(&self, key: &str, free: impl Fn(Ipv4Net) -> bool) -> Option<Ipv4Net> {
         if self.count == 0 {
             return None;

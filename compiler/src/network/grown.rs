@@ -1,7 +1,7 @@
-//! Bridges that were added because one of the spec was full: whoever attached a pod added them, and wrote it down.
+//! Bridges that the CNI plugin added because a bridge of the spec was full. The allocations name them.
 //!
-//! They belong to the tenant like those of its spec, until it no longer speaks of the bridge that they were added for.
-//! Whatever the spec says of that one, in rules, assertions and towards peers, it says of them as well.
+//! They belong to the tenant like those of its spec, until the spec no longer has the bridge that they were added for.
+//! The rules, assertions and peers of the spec that name that bridge apply to them as well.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use crate::network::allocation::Allocations;
 use crate::source::Spanned;
 use crate::spec::{Bridge, Gateway, Tenant};
 
-/// Adds to each spec the bridges that were added for its own. A bridge that the spec names itself is the spec's.
-pub(crate) fn extend(specs: &mut [Tenant], known: &Allocations) {
-    for spec in specs {
+/// Returns the specs with the bridges that were added for their own. A bridge that a spec names itself is the spec's.
+pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant> {
+    for spec in &mut specs {
         let Some(given) = known.tenants.get(&spec.name.value) else { continue };
         let moved = |from: &String| {
             let moved = spec
@@ -24,6 +24,7 @@ pub(crate) fn extend(specs: &mut [Tenant], known: &Allocations) {
             given.grown.iter().filter_map(|(name, from)| added(spec, name, moved(from))).collect();
         spec.bridges.extend(own);
     }
+    specs
 }
 
 fn added(spec: &Tenant, name: &str, from: String) -> Option<Bridge> {
@@ -40,7 +41,7 @@ fn added(spec: &Tenant, name: &str, from: String) -> Option<Bridge> {
     })
 }
 
-/// The bridges of a spec that were added, and for which.
+/// Returns the bridges of a spec that were added, each with the bridge that it was added for.
 pub(crate) fn of(spec: &Tenant) -> BTreeMap<String, String> {
     let added = spec
         .bridges

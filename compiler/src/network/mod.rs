@@ -3,6 +3,7 @@
 pub mod address_ranges;
 pub mod allocation;
 pub mod check;
+pub mod clash;
 pub mod grown;
 pub mod lock_file;
 pub mod moved;
@@ -17,13 +18,49 @@ use uuid::Uuid;
 
 use crate::source::Span;
 use crate::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
-use crate::topology::object::{MacAddress, PortRange};
+use crate::values::{MacAddress, PortRange};
+
+/// A tenant's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TenantName(Arc<str>);
+
+impl From<&str> for TenantName {
+    fn from(name: &str) -> TenantName {
+        TenantName(name.into())
+    }
+}
+
+impl std::ops::Deref for TenantName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for TenantName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The index of a bridge in [`Tenant::bridges`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BridgeIndex(pub usize);
+
+/// The index of a static port in [`Tenant::ports`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortIndex(pub usize);
+
+/// The index of a peer in [`Tenant::peers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerIndex(pub usize);
 
 /// A tenant, ready to be lowered. Lists keep the order of the spec; indexes point into these lists.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: TenantName,
     /// MidoNet's `tenantId`.
     pub tenant_id: Arc<str>,
     /// The profile.
@@ -69,21 +106,47 @@ pub struct Link {
     pub network: Ipv4Net,
 }
 
+/// The weight of a strict tenant's own routes; a default route of the spec with a lower one wins.
+const UPLINK_WEIGHT: u32 = 100;
+
 impl Tenant {
-    /// The bridge at this place, and then those that were added because it was full, by their places.
-    pub fn with_grown(&self, at: usize) -> impl Iterator<Item = usize> {
-        let name = self.bridges.get(at).map(|bridge| Arc::clone(&bridge.name));
+    /// Returns the weight of the routes that the layout adds. The Go plugin sets none, which is 0.
+    pub fn own_route_weight(&self) -> u32 {
+        if self.profile == Profile::Strict { UPLINK_WEIGHT } else { 0 }
+    }
+
+    /// Returns the bridge with this index.
+    pub fn bridge(&self, index: BridgeIndex) -> Option<&Bridge> {
+        self.bridges.get(index.0)
+    }
+
+    /// Returns the static port with this index.
+    pub fn port(&self, index: PortIndex) -> Option<&Port> {
+        self.ports.get(index.0)
+    }
+
+    /// Returns the peer with this index.
+    pub fn peer(&self, index: PeerIndex) -> Option<&Peer> {
+        self.peers.get(index.0)
+    }
+
+    /// Returns the bridges, each with its index.
+    pub fn indexed_bridges(&self) -> impl Iterator<Item = (BridgeIndex, &Bridge)> {
+        self.bridges.iter().enumerate().map(|(at, bridge)| (BridgeIndex(at), bridge))
+    }
+
+    /// Returns the index of this bridge, and then those of the bridges that were added because it was full.
+    pub fn with_grown(&self, at: BridgeIndex) -> impl Iterator<Item = BridgeIndex> {
+        let name = self.bridge(at).map(|bridge| Arc::clone(&bridge.name));
         let added = self
-            .bridges
-            .iter()
-            .enumerate()
+            .indexed_bridges()
             .filter(move |(_, bridge)| bridge.grown_from.is_some() && bridge.grown_from == name);
         std::iter::once(at).chain(added.map(|(place, _)| place))
     }
 
-    /// The networks of [`Tenant::with_grown`].
-    pub fn networks_with_grown(&self, at: usize) -> impl Iterator<Item = Ipv4Net> {
-        self.with_grown(at).filter_map(|at| self.bridges.get(at)).map(|bridge| bridge.cidr)
+    /// Returns the networks of [`Tenant::with_grown`].
+    pub fn networks_with_grown(&self, at: BridgeIndex) -> impl Iterator<Item = Ipv4Net> {
+        self.with_grown(at).filter_map(|at| self.bridge(at)).map(|bridge| bridge.cidr)
     }
 }
 
@@ -108,7 +171,7 @@ pub struct Port {
     /// Its name.
     pub name: Arc<str>,
     /// Its bridge.
-    pub bridge: usize,
+    pub bridge: BridgeIndex,
     /// The host's id.
     pub host: Uuid,
     /// The interface there.
@@ -138,9 +201,9 @@ pub struct Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteTarget {
     /// To an address on a bridge.
-    Via(usize, Ipv4Addr),
+    Via(BridgeIndex, Ipv4Addr),
     /// To the destination itself, on a bridge.
-    Bridge(usize),
+    Bridge(BridgeIndex),
     /// Nowhere.
     Blackhole,
     /// Nowhere, with an ICMP error.
@@ -174,13 +237,13 @@ pub enum Place {
     /// Behind the provider router.
     World,
     /// On a bridge.
-    Bridge(usize),
+    Bridge(BridgeIndex),
     /// In a peer's network.
-    Peer(usize),
+    Peer(PeerIndex),
     /// At one of these addresses.
     Addresses(Vec<Ipv4Net>),
     /// At one of these static ports.
-    Ports(Vec<usize>),
+    Ports(Vec<PortIndex>),
 }
 
 /// A group of static ports.
@@ -189,7 +252,7 @@ pub struct PortGroup {
     /// Its name.
     pub name: Arc<str>,
     /// The ports.
-    pub ports: Vec<usize>,
+    pub ports: Vec<PortIndex>,
     /// Whether they share flow state.
     pub stateful: bool,
     /// Where it stands.
@@ -206,7 +269,7 @@ pub struct Expose {
     /// TCP (6) or UDP (17).
     pub protocol: u8,
     /// The pod's bridge.
-    pub bridge: usize,
+    pub bridge: BridgeIndex,
     /// The pod's address.
     pub address: Ipv4Addr,
     /// The pod's port.
@@ -231,9 +294,9 @@ impl Expose {
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The other tenant's name.
-    pub name: Arc<str>,
+    pub name: TenantName,
     /// Which of the own bridges the other may reach.
-    pub own_bridges: Vec<usize>,
+    pub own_bridges: Vec<BridgeIndex>,
     /// The other's networks that may be reached.
     pub networks: Vec<Ipv4Net>,
     /// The link, seen from here.

@@ -1,29 +1,16 @@
 //! `[[moved]]`: what was renamed. The objects stay; they are known by their new keys from then on.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::allocation::TenantAllocation;
+use crate::network::allocation::{Allocations, TenantAllocation};
 use crate::spec;
 use crate::spec::MovedKind;
 use crate::topology::key::Key;
-
-/// Where in a tenant's keys the name of a thing stands: `*` is any segment, `@` is the name, `+` before it a part of
-/// the same segment.
-fn places(kind: MovedKind) -> &'static [&'static str] {
-    match kind {
-        MovedKind::Bridge => &["bridge/@", "chain/in/rule/uplink-source/@", "route/*/bridge-@"],
-        MovedKind::Rule => &[
-            "chain/policy/rule/@",
-            "chain/stateless/rule/@",
-            "chain/in/rule/open/@",
-            "bridge/*/chain/rule/inside/@",
-        ],
-        MovedKind::Port => &["port/@", "port-group/*/port/@"],
-    }
-}
+use crate::topology::key::view::{ChainKey, KeyView, NextHopKey, RuleKey, TenantKey};
 
 /// The renamings of several tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,52 +53,67 @@ impl Moves {
 
     fn renamed<'m>(
         &'m self,
-        key: &Key,
+        key: &'m Key,
         direction: impl Fn(&'m Move) -> (&'m String, &'m String),
     ) -> Option<Key> {
-        let (tenant, path) = key.as_str().split_once('/')?;
-        let mut segments: Vec<String> = path.split('/').map(str::to_owned).collect();
+        let KeyView::Tenant(tenant, mut named) = key.view() else { return None };
         let mut changed = false;
         for moved in self.by_tenant.get(tenant)? {
             let (from, to) = direction(moved);
-            for place in places(moved.kind) {
-                changed |= rename(&mut segments, place, from, to);
-            }
+            changed |= rename(&mut named, moved.kind, from, to);
         }
-        changed.then(|| Key::from(tenant).join(&segments.join("/")))
+        changed.then(|| KeyView::Tenant(tenant, named).into())
     }
 }
 
-/// Puts one name in the place of another, where the segments begin as a place says.
-fn rename(segments: &mut [String], place: &str, from: &str, to: &str) -> bool {
-    let mut found = None;
-    let mut own = segments.iter_mut();
-    for pattern in place.split('/') {
-        let Some(segment) = own.next() else { return false };
-        match pattern.strip_suffix('@') {
-            Some(part) if segment.strip_prefix(part) == Some(from) => found = Some((segment, part)),
-            None if pattern == "*" || pattern == segment => {}
-            _ => return false,
-        }
+/// Puts one name in the place of another, where the key has the name of a thing of this kind.
+fn rename<'k>(key: &mut TenantKey<'k>, kind: MovedKind, from: &str, to: &'k str) -> bool {
+    let name = match (kind, key) {
+        (MovedKind::Bridge, TenantKey::Bridge(name, _))
+        | (MovedKind::Bridge, TenantKey::Chain(ChainKey::Bridge(name)))
+        | (MovedKind::Bridge, TenantKey::Rule(ChainKey::Bridge(name), _))
+        | (MovedKind::Bridge, TenantKey::Rule(ChainKey::In, RuleKey::UplinkSource(name)))
+        | (MovedKind::Bridge, TenantKey::Route { next_hop: NextHopKey::Bridge(name), .. })
+        | (MovedKind::Rule, TenantKey::Rule(_, RuleKey::Spec { rule: name, .. }))
+        | (MovedKind::Rule, TenantKey::Rule(ChainKey::In, RuleKey::Open { rule: name, .. }))
+        | (MovedKind::Rule, TenantKey::Rule(ChainKey::Bridge(_), RuleKey::Inside { rule: name, .. }))
+        | (MovedKind::Port, TenantKey::Port(name, _))
+        | (MovedKind::Port, TenantKey::Chain(ChainKey::Port(name)))
+        | (MovedKind::Port, TenantKey::Rule(ChainKey::Port(name), _))
+        | (MovedKind::Port, TenantKey::PortGroupPort { port: name, .. }) => name,
+        _ => return false,
+    };
+    let is_meant = *name == from;
+    if is_meant {
+        *name = to;
     }
-    found.map(|(segment, part)| *segment = format!("{part}{to}")).is_some()
+    is_meant
 }
 
-/// Lets what a tenant was given follow the renamings of its spec.
-pub(crate) fn carry_over(spec: &spec::Tenant, given: &mut TenantAllocation) {
-    if spec.moved.is_empty() {
-        return;
+/// Returns the allocations under the names that the specs' renamings lead to.
+pub(crate) fn carry_over<'k>(specs: &[spec::Tenant], known: &'k Allocations) -> Cow<'k, Allocations> {
+    let mut carried = Cow::Borrowed(known);
+    for spec in specs.iter().filter(|spec| !spec.moved.is_empty()) {
+        if let Some(allocation) = carried.to_mut().tenants.get_mut(&spec.name.value) {
+            rename_allocation(spec, allocation);
+        }
     }
+    carried
+}
+
+fn rename_allocation(spec: &spec::Tenant, allocation: &mut TenantAllocation) {
     for moved in &spec.moved {
         let (from, to) = (&moved.from.value, &moved.to.value);
         match moved.kind {
             MovedKind::Bridge => {
-                if let (Some(network), false) = (given.bridges.get(from), given.bridges.contains_key(to)) {
-                    given.bridges.insert(to.clone(), *network);
+                if let (Some(network), false) =
+                    (allocation.bridges.get(from), allocation.bridges.contains_key(to))
+                {
+                    allocation.bridges.insert(to.clone(), *network);
                 }
             }
             MovedKind::Port => {
-                for port in given.ports.iter_mut().filter(|port| *port == from) {
+                for port in allocation.ports.iter_mut().filter(|port| *port == from) {
                     port.clone_from(to);
                 }
             }
@@ -119,15 +121,19 @@ pub(crate) fn carry_over(spec: &spec::Tenant, given: &mut TenantAllocation) {
         }
     }
     let moves = Moves::of(std::slice::from_ref(spec));
-    let renamed = given.ids.iter().filter_map(|(key, id)| Some((moves.new_key(key)?, key.clone(), *id)));
+    let renamed = allocation.ids.iter().filter_map(|(key, id)| Some((moves.new_key(key)?, key.clone(), *id)));
     for (new, old, id) in renamed.collect::<Vec<_>>() {
-        given.ids.remove(&old);
-        given.ids.entry(new).or_insert(id);
+        allocation.ids.remove(&old);
+        allocation.ids.entry(new).or_insert(id);
     }
 }
 
 /// Reports renamings that can't be meant.
-pub(crate) fn check(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
+pub(crate) fn check(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
+    specs.iter().for_each(|spec| check_tenant(spec, diagnostics));
+}
+
+fn check_tenant(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
     for (at, moved) in spec.moved.iter().enumerate() {
         let names: Vec<&str> = match moved.kind {
             MovedKind::Bridge => spec.bridges.iter().map(|bridge| bridge.name.value.as_str()).collect(),

@@ -1,6 +1,6 @@
-//! Peerings whose other side is not there: who attaches a pod compiles the tenants that are made, and no others.
+//! Peerings whose other side is not there: the CNI plugin compiles the tenants that are made, and no others.
 //!
-//! Such a peering waits. What the spec says about it, in rules and assertions, is about nobody as long.
+//! Such a peering waits. The rules and assertions of the spec that are about it have no effect until the peer is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,17 @@ use crate::spec::{Endpoint, Place, Tenant};
 /// The names of the peers of each tenant, by the tenant's name.
 pub type PeersOf = BTreeMap<String, BTreeSet<String>>;
 
-/// Whom these tenants name.
+/// Returns the names of the peers of these tenants.
 pub(crate) fn peers_of(specs: &[Tenant]) -> PeersOf {
     let named = |spec: &Tenant| spec.peers.iter().map(|peer| peer.tenant.value.clone()).collect();
     specs.iter().map(|spec| (spec.name.value.clone(), named(spec))).collect()
 }
 
-/// Takes out of each spec the peers that are not among them, or that don't name it, and what is said about these.
-pub(crate) fn keep_answered_peers(specs: &mut [Tenant]) {
-    let peers = peers_of(specs);
-    for spec in specs {
+/// Returns the specs without the peers that are not among them or that don't name the tenant back, and without the
+/// rules and assertions that are about these.
+pub(crate) fn keep_answered_peers(mut specs: Vec<Tenant>) -> Vec<Tenant> {
+    let peers = peers_of(&specs);
+    for spec in &mut specs {
         let name = &spec.name.value;
         let answers =
             |other: &str| other == name || peers.get(other).is_some_and(|named| named.contains(name));
@@ -32,4 +33,5 @@ pub(crate) fn keep_answered_peers(specs: &mut [Tenant]) {
         spec.rules.retain(|rule| !is_about(&rule.from) && !is_about(&rule.to));
         spec.asserts.retain(|assert| !is_about(&assert.from) && !is_about(&assert.to));
     }
+    specs
 }

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::allocation::{Allocations, LinkAddresses, block_of, pair_name};
 use crate::network::{
-    Assert, Bridge, Expose, Link, Peer, Place, Port, PortGroup, Route, RouteTarget, Rule, Tenant,
+    Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Place, Port, PortGroup, PortIndex, Route,
+    RouteTarget, Rule, Tenant,
 };
 use crate::source::{Span, Spanned};
 use crate::spec;
@@ -62,18 +63,27 @@ struct Resolver<'a, 'd> {
 }
 
 /// What the names of one tenant stand for.
+#[derive(Default)]
 struct Names<'a> {
-    bridges: BTreeMap<&'a str, usize>,
-    ports: BTreeMap<&'a str, usize>,
+    bridges: BTreeMap<&'a str, BridgeIndex>,
+    ports: BTreeMap<&'a str, PortIndex>,
     address_groups: BTreeMap<&'a str, Vec<Ipv4Net>>,
-    port_groups: BTreeMap<&'a str, Vec<usize>>,
-    peers: BTreeMap<&'a str, usize>,
+    port_groups: BTreeMap<&'a str, Vec<PortIndex>>,
+    peers: BTreeMap<&'a str, PeerIndex>,
+}
+
+impl<'a> Names<'a> {
+    /// Returns the names of these bridges, and no others yet.
+    fn of_bridges(spec: &'a spec::Tenant, bridges: &[Bridge]) -> Names<'a> {
+        let indexed = bridges.iter().enumerate();
+        let indexed = indexed.map(|(at, bridge)| (bridge_name(spec, bridge), BridgeIndex(at)));
+        Names { bridges: indexed.collect(), ..Names::default() }
+    }
 }
 
 impl<'a> Resolver<'a, '_> {
     fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
         self.duplicates(spec);
-        crate::network::moved::check(spec, self.diagnostics);
         let given = self.allocations.tenants.get(&spec.name.value)?;
         let profile = spec.profile_in(self.site);
         let prefix = spec.link.as_ref().and_then(|pin| pin.prefix);
@@ -81,17 +91,11 @@ impl<'a> Resolver<'a, '_> {
         let tenant_id = self.tenant_id(spec, given.tenant_id.as_deref());
         let bridges: Vec<Bridge> =
             spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &given.bridges)).collect();
-        let mut names = Names {
-            bridges: bridges.iter().enumerate().map(|(at, bridge)| (bridge_name(spec, bridge), at)).collect(),
-            ports: BTreeMap::new(),
-            address_groups: BTreeMap::new(),
-            port_groups: BTreeMap::new(),
-            peers: BTreeMap::new(),
-        };
+        let mut names = Names::of_bridges(spec, &bridges);
         let mut ports = Vec::with_capacity(spec.ports.len());
         for port in &spec.ports {
             if let Some(resolved) = self.port(port, &names) {
-                names.ports.insert(&port.name.value, ports.len());
+                names.ports.insert(&port.name.value, PortIndex(ports.len()));
                 ports.push(resolved);
             }
         }
@@ -109,7 +113,10 @@ impl<'a> Resolver<'a, '_> {
             .peers
             .iter()
             .filter_map(|s| {
-                Some((s.tenant.value.as_str(), peers.iter().position(|peer| *peer.name == *s.tenant.value)?))
+                Some((
+                    s.tenant.value.as_str(),
+                    peers.iter().position(|peer| *peer.name == *s.tenant.value).map(PeerIndex)?,
+                ))
             })
             .collect();
         Some(Tenant {
@@ -247,7 +254,7 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn port_group(&mut self, spec: &spec::PortGroup, names: &Names<'_>) -> PortGroup {
-        let mut ports: Vec<usize> =
+        let mut ports: Vec<PortIndex> =
             spec.ports.iter().filter_map(|port| self.look_up("port", port, &names.ports)).collect();
         ports.sort_unstable();
         ports.dedup();
@@ -271,7 +278,7 @@ impl<'a> Resolver<'a, '_> {
                         .push(Diagnostic::error(Code::NextHopOutside, spec.target.span, message).help(help));
                     return None;
                 };
-                RouteTarget::Via(at, *address)
+                RouteTarget::Via(BridgeIndex(at), *address)
             }
         };
         Some(Route {
@@ -324,7 +331,7 @@ impl<'a> Resolver<'a, '_> {
     fn expose(&mut self, spec: &spec::Expose, ports: &[Port], names: &Names<'_>) -> Option<Expose> {
         let (bridge, address) = match (&spec.port, &spec.bridge, spec.address) {
             (Some(port), _, _) => {
-                let port = ports.get(self.look_up("port", port, &names.ports)?)?;
+                let port = ports.get(self.look_up("port", port, &names.ports)?.0)?;
                 (port.bridge, port.address)
             }
             (None, Some(bridge), Some(address)) => {
@@ -346,9 +353,9 @@ impl<'a> Resolver<'a, '_> {
     /// A peer that answers. One that doesn't is reported by `check::peers`.
     fn peer(&mut self, tenant: &spec::Tenant, spec: &spec::Peer, names: &Names<'_>) -> Option<Peer> {
         let own_bridges = match &spec.bridges {
-            None => (0..names.bridges.len()).collect(),
+            None => (0..names.bridges.len()).map(BridgeIndex).collect(),
             Some(chosen) => {
-                let mut found: Vec<usize> = chosen
+                let mut found: Vec<BridgeIndex> = chosen
                     .iter()
                     .filter_map(|bridge| self.look_up("bridge", bridge, &names.bridges))
                     .collect();
@@ -378,7 +385,7 @@ impl<'a> Resolver<'a, '_> {
         let owns_link = tenant.name.value < other.name.value;
         let (near, far) = if owns_link { (pair.provider, pair.tenant) } else { (pair.tenant, pair.provider) };
         Some(Peer {
-            name: Arc::from(other.name.value.as_str()),
+            name: other.name.value.as_str().into(),
             own_bridges,
             networks,
             link: Link { far, near, network: block_of(near) },

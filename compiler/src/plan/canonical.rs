@@ -5,14 +5,13 @@ use std::io::{self, Write};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::midonet::dialect::Dialect;
-use crate::plan::{Plan, Summary};
+use crate::plan::{DialectTag, Plan, Summary};
 
 #[derive(Serialize)]
 struct Head<'a> {
     format: &'a str,
     site: &'a str,
-    dialect: Dialect,
+    dialect: DialectTag,
     base: &'a str,
     summary: Summary,
 }

@@ -1,4 +1,4 @@
-//! Two topologies to steps. A pure function: nothing is asked, nothing is sent.
+//! Compares two topologies and makes the steps of a plan. Pure: it asks nobody and sends nothing.
 //!
 //! Steps come in three stretches: what has to go first (bindings and links that are in the way, and what
 //! stands on an object that is replaced), what is made or changed, and at last what is no longer wanted.
@@ -16,36 +16,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::midonet::dialect::{Dialect, Encoder};
 use crate::plan::order::creation_order;
-use crate::plan::{Action, Call, FORMAT, Plan, Step};
+use crate::plan::{Action, Call, Encode, FORMAT, Ids, Plan, Step};
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kind::Kind;
 use crate::topology::object::{Condition, Object, Reference, Rule, RuleAction};
 use crate::topology::observed::Observed;
 use crate::topology::{Entry, Topology, dependencies};
 
-/// The plan that leads from what was observed to what is desired.
-pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Observed) -> Plan {
+/// Returns the plan that leads from what was observed to what is desired, in an engine's calls.
+pub fn plan(encoder: &dyn Encode, site_name: &str, desired: &Topology, observed: &Observed) -> Plan {
     let namespace = Namespace::of_site(site_name);
-    let encoder = Encoder::new(dialect, namespace, &observed.ids);
     let mut differ = Differ {
         desired,
         deleted_first: BTreeSet::new(),
         users: BTreeMap::new(),
         observed,
         encoder,
+        ids: Ids::new(namespace, &observed.ids),
         verdicts: BTreeMap::new(),
     };
     if !observed.topology.is_empty() {
         differ.compare();
     }
     let lasting = differ.ids_from_now_on(namespace);
-    let steps = differ.steps(&Encoder::new(dialect, namespace, &lasting));
+    let steps = differ.steps(Ids::new(namespace, &lasting));
     Plan {
         format: Cow::Borrowed(FORMAT),
         site: site_name.to_owned(),
-        dialect,
+        dialect: encoder.dialect(),
         base: observed.fingerprint(),
         steps,
     }
@@ -69,7 +68,9 @@ struct Differ<'a> {
     /// By key, the observed objects that stand on it.
     users: BTreeMap<Key, Vec<&'a Key>>,
     observed: &'a Observed,
-    encoder: Encoder<'a>,
+    encoder: &'a dyn Encode,
+    /// The ids as they are before the plan is executed.
+    ids: Ids<'a>,
     verdicts: BTreeMap<&'a Key, Verdict>,
 }
 
@@ -82,7 +83,7 @@ impl<'a> Differ<'a> {
             |key: &Key| matches!(self.verdicts.get(key), Some(Verdict::Replace(_) | Verdict::Remake(_)));
         let lasting = self.observed.ids.iter().filter(|(key, _)| !made_again(key));
         let mut ids: BTreeMap<Key, Uuid> = lasting.map(|(key, id)| (key.clone(), *id)).collect();
-        if self.encoder.dialect().keeps_offered_id(Kind::Rule) {
+        if self.encoder.keeps_offered_id(Kind::Rule) {
             let beside = self.observed.topology.entries().iter().filter(|entry| self.is_succeeded(entry));
             let taken = |key: &Key| self.observed.ids.get(key).is_none_or(|id| *id == namespace.id(key));
             ids.extend(
@@ -165,7 +166,7 @@ impl<'a> Differ<'a> {
                 if self.asks_about_port(user, &replaced) {
                     // A rule outlives its ports, and stays right where they come back under their ids (09-nat-rules).
                     if let Some(verdict @ Verdict::Keep) = self.verdicts.get_mut(*user)
-                        && (!self.encoder.dialect().keeps_offered_id(Kind::RouterPort)
+                        && (!self.encoder.keeps_offered_id(Kind::RouterPort)
                             || self.observed.ids.contains_key(&replaced))
                     {
                         *verdict = Verdict::Replace(format!("asks about {replaced}, which gets another id"));
@@ -206,7 +207,7 @@ impl<'a> Differ<'a> {
         ports.filter_map(Reference::key).any(|known| known == port)
     }
 
-    fn steps(&self, after: &Encoder<'_>) -> Vec<Step> {
+    fn steps(&self, after: Ids<'_>) -> Vec<Step> {
         let goes_first = |entry: &Entry| match self.verdicts.get(&entry.key) {
             Some(Verdict::Remake(_)) => true,
             Some(Verdict::Delete) => {
@@ -261,20 +262,21 @@ impl<'a> Differ<'a> {
         }
     }
 
-    fn make(&self, entry: &Entry, places: &mut rules::Places, after: &Encoder<'_>) -> Step {
+    fn make(&self, entry: &Entry, places: &mut rules::Places, after: Ids<'_>) -> Step {
         let verdict = self.verdicts.get(&entry.key);
         let kept = verdict == Some(&Verdict::Keep);
         let place = places.place(entry, kept);
-        let create = || after.create(&entry.key, &entry.object, place);
-        let take_back = || after.delete(&entry.key, &entry.object);
-        let delete = || self.encoder.delete(&entry.key, &entry.object);
+        let own = (&entry.key, &entry.object);
+        let create = || self.encoder.create(after, own, place, after.known(&entry.key));
+        let take_back = || self.encoder.delete(after, own);
+        let delete = || self.encoder.delete(self.ids, own);
         let old = || self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
         let remake = |old: &Object| {
             let old_place = match old {
                 Object::Rule(rule) => rule.position,
                 _ => 0,
             };
-            after.create(&entry.key, old, old_place)
+            self.encoder.create(after, (&entry.key, old), old_place, after.known(&entry.key))
         };
         let mut step = Step {
             action: Action::Create,
@@ -323,9 +325,9 @@ impl<'a> Differ<'a> {
     }
 
     /// What it refers to may have been made again by then, with another id.
-    fn update(&self, entry: &Entry, old: Option<&Object>, after: &Encoder<'_>) -> (Vec<Call>, Vec<Call>) {
+    fn update(&self, entry: &Entry, old: Option<&Object>, after: Ids<'_>) -> (Vec<Call>, Vec<Call>) {
         let Some(raw) = self.observed.raw.get(&entry.key) else { return (Vec::new(), Vec::new()) };
-        let call = |object: &Object| after.update(&entry.key, object, raw);
+        let call = |object: &Object| self.encoder.update(after, (&entry.key, object), raw);
         (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
     }
 
@@ -337,7 +339,7 @@ impl<'a> Differ<'a> {
             .map(|user| (*user).clone())
     }
 
-    fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>, after: &Encoder<'_>) {
+    fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>, after: Ids<'_>) {
         let mut users: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
         for entry in entries {
             for key in dependencies(&entry.object) {
@@ -365,12 +367,12 @@ impl<'a> Differ<'a> {
                     .chain(users.remove(&entry.key).unwrap_or_default())
                     .collect(),
                 cuts_traffic: cuts_traffic(&entry.object),
-                calls: vec![self.encoder.delete(&entry.key, &entry.object)],
-                undo: vec![after.create_again(
-                    &entry.key,
-                    &entry.object,
+                calls: vec![self.encoder.delete(self.ids, (&entry.key, &entry.object))],
+                undo: vec![self.encoder.create(
+                    after,
+                    (&entry.key, &entry.object),
                     place,
-                    self.encoder.known_id(&entry.key),
+                    self.ids.known(&entry.key),
                 )],
             });
         }
@@ -381,7 +383,7 @@ impl<'a> Differ<'a> {
 /// first leaves nearly nothing to do for the whole.
 fn in_creation_order(topology: &Topology) -> Vec<&Entry> {
     let mut entries: Vec<&Entry> = Vec::with_capacity(topology.len());
-    for tenant in topology.entries().chunk_by(|a, b| a.key.tenant() == b.key.tenant()) {
+    for tenant in topology.entries().chunk_by(|a, b| a.key.owner() == b.key.owner()) {
         let start = entries.len();
         entries.extend(tenant);
         if let Some(own) = entries.get_mut(start..) {

@@ -3,10 +3,12 @@
 
 pub mod canonical;
 pub mod diff;
+pub mod encode;
 pub mod order;
 pub mod reachability;
 
 pub use canonical::hash;
+pub use encode::{DialectTag, Encode, Ids};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +16,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::midonet::dialect::Dialect;
 use crate::source::Provenance;
 use crate::topology::key::Key;
 use crate::topology::kind::Kind;
@@ -30,7 +31,7 @@ pub struct Plan {
     /// The site's name.
     pub site: String,
     /// The dialect that the calls are in.
-    pub dialect: Dialect,
+    pub dialect: DialectTag,
     /// SHA-256 of the observed topology that the plan starts from; what `apply` compares before it begins.
     pub base: String,
     /// The steps, in an order in which they can be taken one after another.
@@ -186,7 +187,7 @@ impl Plan {
     pub fn summaries_by_tenant(&self) -> BTreeMap<&str, Summary> {
         let mut summaries: BTreeMap<&str, Summary> = BTreeMap::new();
         for step in &self.steps {
-            summaries.entry(step.key.tenant()).or_default().count(step.action);
+            summaries.entry(step.key.owner()).or_default().count(step.action);
         }
         summaries
     }

@@ -22,11 +22,11 @@ use crate::topology::{Entry, dependencies};
 /// Where an entry stands in the order of making: the site's objects first, then tenant by tenant, each in the
 /// order of the kinds, rules by chain and place; at the end what joins two tenants.
 pub fn creation_order<'a>(entry: &'a Entry) -> impl Ord + use<'a> {
-    let tenant = entry.key.tenant();
+    let tenant = entry.key.owner();
     let joins_tenants = match &entry.object {
         Object::PortLink(link) => {
             let other = |reference: &crate::topology::object::Reference| {
-                reference.key().is_some_and(|key| key.tenant() != tenant)
+                reference.key().is_some_and(|key| key.owner() != tenant)
             };
             other(&link.port) || other(&link.peer)
         }

@@ -1,7 +1,7 @@
 //! The language: the types of what a site file, a tenant file and a policy say, as they were written. Nothing here is looked up
 //! or computed yet.
 //!
-//! [`grammar`] has the keys, [`parse`] reads files by it, [`schema`] describes it to editors. The doc comment of [`grammar`] says
+//! `grammar` has the keys, [`parse`] reads files by it, [`schema`] describes it to editors. The doc comment of `grammar` says
 //! how a key is added.
 
 pub(crate) mod grammar;
@@ -22,7 +22,7 @@ pub use site::{
 };
 
 use crate::source::{Span, Spanned};
-use crate::topology::object::{MacAddress, PortRange};
+use crate::values::{MacAddress, PortRange};
 use grammar::values::Word;
 use grammar::{Grammar, MovedKeys};
 

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::{AntiSpoof, Profile, Quotas};
 use crate::source::{Span, Spanned};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// `[policy]`, or a policy file: the rules that every tenant has to keep to. What is absent allows everything.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::grammar::values::Word;
 use super::{AntiSpoof, Dns, Gateway, Policy, Profile};
 use crate::source::{Span, Spanned};
-use crate::topology::object::Encapsulation;
+use crate::values::Encapsulation;
 
 /// The content of a site file.
 #[derive(Clone, Debug)]

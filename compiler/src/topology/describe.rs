@@ -1,12 +1,14 @@
-//! An object in a few words.
+//! Describes an object in one line, in MidoNet's terms.
 
 use std::fmt::Write;
 
 use crate::topology::object::{
-    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortRange, Reference, Rule, RuleAction,
+    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, Reference, Rule, RuleAction,
 };
+use crate::values::PortRange;
 
-/// What an object is, without its key: `10.20.0.0/24 via 172.16.0.5`, `accept tcp 5432 in by web`.
+/// Describes an object, without its key: `10.20.0.0/24 via 172.16.0.5, weight 100`,
+/// `accept: protocol tcp, destination port 5432, in port acme/bridge/web/gateway-port`.
 pub fn describe(object: &Object) -> String {
     match object {
         Object::TunnelZone(zone) => format!("\"{}\"", zone.name),
@@ -23,10 +25,10 @@ pub fn describe(object: &Object) -> String {
                 format!("{} via {gateway}, weight {}", route.destination, route.weight)
             }
             NextHop::Port { port, gateway: None } => {
-                format!("{} out by {}, weight {}", route.destination, name(port), route.weight)
+                format!("{} through {}, weight {}", route.destination, name(port), route.weight)
             }
-            NextHop::BlackHole => format!("{} into a black hole, weight {}", route.destination, route.weight),
-            NextHop::Reject => format!("{} rejected, weight {}", route.destination, route.weight),
+            NextHop::BlackHole => format!("{} black hole, weight {}", route.destination, route.weight),
+            NextHop::Reject => format!("{} reject, weight {}", route.destination, route.weight),
         },
         Object::Rule(rule) => describe_rule(rule),
         Object::PortGroup(group) => format!("\"{}\"", group.name),
@@ -47,27 +49,24 @@ fn describe_rule(rule: &Rule) -> String {
         RuleAction::Accept => "accept".to_owned(),
         RuleAction::Drop => "drop".to_owned(),
         RuleAction::Reject => "reject".to_owned(),
-        RuleAction::Return => "let pass".to_owned(),
-        RuleAction::Jump { chain, .. } => format!("ask {}", name(chain)),
-        RuleAction::SourceNat(target, flow) => {
-            format!("translate the source to {}{}", show_target(target), then(*flow))
-        }
+        RuleAction::Return => "return".to_owned(),
+        RuleAction::Jump { chain, .. } => format!("jump to {}", name(chain)),
+        RuleAction::SourceNat(target, flow) => format!("SNAT to {}, {}", show_target(target), then(*flow)),
         RuleAction::DestinationNat(target, flow) => {
-            format!("translate the destination to {}{}", show_target(target), then(*flow))
+            format!("DNAT to {}, {}", show_target(target), then(*flow))
         }
-        RuleAction::ReverseSourceNat(flow) => format!("turn translated sources back{}", then(*flow)),
-        RuleAction::ReverseDestinationNat(flow) => {
-            format!("turn translated destinations back{}", then(*flow))
-        }
+        RuleAction::ReverseSourceNat(flow) => format!("reverse SNAT, {}", then(*flow)),
+        RuleAction::ReverseDestinationNat(flow) => format!("reverse DNAT, {}", then(*flow)),
     };
     format!("{action}{}", describe_condition(&rule.condition))
 }
 
+/// Returns what the chain does with the packet after a translation.
 fn then(flow: FlowAction) -> &'static str {
     match flow {
-        FlowAction::Accept => "",
-        FlowAction::Continue => " and go on",
-        FlowAction::Return => " and return",
+        FlowAction::Accept => "accept",
+        FlowAction::Continue => "continue",
+        FlowAction::Return => "return",
     }
 }
 
@@ -97,38 +96,42 @@ fn describe_condition(condition: &Condition) -> String {
         add("protocol", false, protocol_name(protocol));
     }
     if let Some(range) = condition.source_ports {
-        add(if condition.protocol == Some(1) { "type" } else { "from port" }, false, show_range(range));
+        add(if condition.protocol == Some(1) { "type" } else { "source port" }, false, show_range(range));
     }
     if let Some(range) = condition.destination_ports {
-        add(if condition.protocol == Some(1) { "code" } else { "to port" }, false, show_range(range));
+        add(
+            if condition.protocol == Some(1) { "code" } else { "destination port" },
+            false,
+            show_range(range),
+        );
     }
     if let Some(network) = condition.source {
-        add("from", condition.not_source, network.to_string());
+        add("source", condition.not_source, network.to_string());
     }
     if let Some(network) = condition.destination {
-        add("to", condition.not_destination, network.to_string());
+        add("destination", condition.not_destination, network.to_string());
     }
     if let Some(mac) = condition.source_mac {
-        add("from MAC", condition.not_source_mac, mac.to_string());
+        add("source MAC", condition.not_source_mac, mac.to_string());
     }
     let ports = |ports: &[Reference]| ports.iter().map(name).collect::<Vec<_>>().join(" or ");
     if !condition.in_ports.is_empty() {
-        add("in by", condition.not_in_ports, ports(&condition.in_ports));
+        add("in port", condition.not_in_ports, ports(&condition.in_ports));
     }
     if !condition.out_ports.is_empty() {
-        add("out by", condition.not_out_ports, ports(&condition.out_ports));
+        add("out port", condition.not_out_ports, ports(&condition.out_ports));
     }
     if condition.return_flow {
-        words.push_str(", answers");
+        words.push_str(", reply traffic");
     }
     if condition.forward_flow {
-        words.push_str(", no answers");
+        words.push_str(", not reply traffic");
     }
     if condition.fragments == Some(FragmentPolicy::Unfragmented) {
-        words.push_str(", whole packets");
+        words.push_str(", unfragmented");
     }
     if condition.unspoken {
-        words.push_str(", and conditions that midoform never sets");
+        words.push_str(", other conditions (midoform never sets them)");
     }
     match words.strip_prefix(", ") {
         Some(words) => format!(": {words}"),

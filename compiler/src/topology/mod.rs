@@ -54,7 +54,7 @@ impl Topology {
 
     /// The names of the tenants that have entries, the site's own left out.
     pub fn tenants(&self) -> BTreeSet<&str> {
-        let tenants = self.entries.iter().map(|entry| entry.key.tenant());
+        let tenants = self.entries.iter().map(|entry| entry.key.owner());
         tenants.filter(|tenant| *tenant != crate::topology::key::SITE).collect()
     }
 

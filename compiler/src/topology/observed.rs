@@ -90,6 +90,6 @@ impl Observed {
             hash.update(chain.as_str());
             rules.iter().for_each(|rule| hash.update(rule.id.as_bytes()));
         }
-        hex::encode(&hash.finalize())
+        hex::encode(hash.finalize())
     }
 }

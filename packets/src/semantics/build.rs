@@ -1,7 +1,7 @@
 //! The stored objects, built from a topology.
 //!
-//! The ids are made up: the place of an object's entry in its topology, so that each can be found again.
-//! `EXTERNAL` devices (a provider router that is not midoform's) are there without chains and routes of their own.
+//! The ids are generated from the position of an object's entry in its topology, so each object can be found again.
+//! External devices (a provider router that midoform does not manage) have no chains and routes of their own.
 
 use std::net::Ipv4Addr;
 
@@ -10,33 +10,32 @@ use uuid::Uuid;
 
 use super::Station;
 use super::world::{Device, Port, Route, RouteKind, Rule, RuleKind, Target, World};
-use midoform_compiler::topology::object::{
-    Condition, MacAddress, NatTarget, NextHop, Object, Reference, RuleAction,
-};
+use midoform_compiler::topology::object::{Condition, NatTarget, NextHop, Object, Reference, RuleAction};
 use midoform_compiler::topology::{Entry, Topology, object};
+use midoform_compiler::values::MacAddress;
 
-/// What the made-up ids begin with.
+/// The beginning of generated ids.
 const MADE_UP: u128 = 0x6d69_646f_666f_726d << 64;
-/// What the ids of made-up ports begin with.
+/// The beginning of the ids of attached ports.
 const ATTACHED: u128 = 0x6174_7461_6368_6564 << 64;
-/// The weight of the route by which the world is reached: any that the topology has itself wins.
+/// The weight of the route to the world: every default route of the topology wins against it.
 const LAST_WEIGHT: u32 = u32::MAX;
 /// The world's end of the uplink, and the provider router's (TEST-NET-1).
 const UPLINK_FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const UPLINK_NEAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
-/// The id of the object at this place of a topology's entries.
+/// Returns the id of the object at this position of a topology's entries.
 fn id_at(place: usize) -> Uuid {
     Uuid::from_u128(MADE_UP | (place as u128 + 1))
 }
 
-/// A MAC address that is made up, and nobody else's.
+/// Returns a generated, unique MAC address.
 fn mac_at(family: u8, place: usize) -> MacAddress {
     let [.., a, b, c, d] = (place as u64).to_be_bytes();
     MacAddress([0x02, family, a, b, c, d])
 }
 
-/// The id that an object of a topology has in the world that is built of it.
+/// Returns the id of a topology's object in the `World` that is built from the topology.
 pub fn id_of(topology: &Topology, reference: &Reference) -> Option<Uuid> {
     match reference {
         Reference::External(id) => Some(*id),
@@ -44,19 +43,19 @@ pub fn id_of(topology: &Topology, reference: &Reference) -> Option<Uuid> {
     }
 }
 
-/// The object of a topology that has this id in the world that is built of it.
+/// Returns the object of a topology that has this id in the `World` that is built from the topology.
 pub fn entry_of(topology: &Topology, id: Uuid) -> Option<&Entry> {
     let place = id.as_u128().checked_sub(MADE_UP)?.checked_sub(1)?;
     topology.entries().get(usize::try_from(place).ok()?)
 }
 
 impl World {
-    /// The world that a topology makes. What it refers to and does not have is left out.
+    /// Builds the objects of a topology. References to missing objects are left out.
     pub fn of_topology(topology: &Topology) -> World {
         World::of_entries(topology, topology.entries().iter().enumerate())
     }
 
-    /// The world that some tenants of a topology make.
+    /// Builds the objects of some tenants of a topology.
     pub fn of_part<'t>(topology: &'t Topology, tenants: impl Iterator<Item = &'t str> + Clone) -> World {
         World::of_entries(topology, tenants.flat_map(|tenant| topology.of_tenant(tenant)))
     }
@@ -88,7 +87,7 @@ impl World {
         builder.world
     }
 
-    /// Something attached to a bridge, by a port of its own without chains.
+    /// Attaches a station to a bridge, by a port of its own without chains.
     pub fn attach(&mut self, bridge: Uuid, address: Ipv4Addr) -> Station {
         let place = self.ports.len();
         let port = Uuid::from_u128(ATTACHED | place as u128);
@@ -107,8 +106,8 @@ impl World {
         Station { port, address, mac }
     }
 
-    /// What lies behind a router that leads outside: an uplink with a default route that any other default route
-    /// wins against.
+    /// Attaches the world to the router that leads outside: an uplink with a default route that every other default
+    /// route wins against.
     pub fn attach_world(&mut self, router: Uuid) -> Station {
         let station = self.attach(router, UPLINK_FAR);
         if let Some(port) = self.ports.get_mut(&station.port) {
@@ -182,7 +181,7 @@ impl Builder<'_> {
             _ => return,
         };
         let Some(device_id) = self.id(device) else { return };
-        // A router that is not of this part is there all the same.
+        // A router of another part of the topology is needed too.
         if let Object::RouterPort(_) = object {
             self.world.devices.entry(device_id).or_insert_with(bare_router);
         }

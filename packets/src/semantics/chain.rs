@@ -1,22 +1,13 @@
-//! What a chain says about a packet, and what it makes of it.
+//! Evaluates the rules of a chain for a packet.
 
 use uuid::Uuid;
 
-use super::condition::{Place, Seen, matches};
-use super::simulate::{Asked, Walk};
+use super::condition::{Position, Seen, matches};
+use super::simulate::{ChainVerdict, EvaluatedRule, Walk};
 use super::world::{Rule, RuleKind};
 use midoform_compiler::topology::object::FlowAction;
 
-/// What a chain says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// The packet goes on.
-    Pass,
-    /// It ends, by this rule.
-    Drop(Uuid),
-}
-
-/// What one rule says.
+/// The next step after a rule.
 enum Next {
     Rule,
     Accept,
@@ -25,28 +16,33 @@ enum Next {
 }
 
 impl Walk<'_> {
-    /// Asks a chain, if there is one.
-    pub(super) fn ask(&mut self, chain: Option<Uuid>, place: Place) -> Answer {
-        let Some(chain) = chain else { return Answer::Pass };
-        match self.ask_rules(chain, place, &mut Vec::new()) {
-            Err(rule) => Answer::Drop(rule),
-            Ok(_) => Answer::Pass,
+    /// Evaluates a chain, if there is one.
+    pub(super) fn evaluate(&mut self, chain: Option<Uuid>, position: Position) -> ChainVerdict {
+        let Some(chain) = chain else { return ChainVerdict::Pass };
+        match self.evaluate_rules(chain, position, &mut Vec::new()) {
+            Err(rule) => ChainVerdict::Drop(rule),
+            Ok(_) => ChainVerdict::Pass,
         }
     }
 
-    /// True where the packet was accepted, so that nothing that jumped here is asked any more. A chain is asked
-    /// once: a jump to one that was visited already goes on behind the jump.
-    fn ask_rules(&mut self, chain: Uuid, place: Place, visited: &mut Vec<Uuid>) -> Result<bool, Uuid> {
+    /// Returns true if the packet was accepted, so the chains that jumped here are not evaluated further. A chain is
+    /// evaluated once: after a jump to a visited chain, evaluation continues after the jump.
+    fn evaluate_rules(
+        &mut self,
+        chain: Uuid,
+        position: Position,
+        visited: &mut Vec<Uuid>,
+    ) -> Result<bool, Uuid> {
         visited.push(chain);
         let world = self.world;
         for rule in world.chains.get(&chain).map(Vec::as_slice).unwrap_or_default() {
             let packet = self.packet;
             let (traversed, rewritten) = (std::mem::take(&mut self.traversed), self.rewritten);
             let seen = Seen { traversed: &traversed, rewritten };
-            let matched = matches(world, rule, &packet, place, seen, &mut || self.is_forward());
+            let matched = matches(world, rule, &packet, position, seen, &mut || self.is_forward());
             self.traversed = traversed;
-            let at = self.asked.len();
-            self.asked.push(Asked { rule: rule.id, chain, matched, became: None });
+            let at = self.evaluated.len();
+            self.evaluated.push(EvaluatedRule { rule: rule.id, chain, matched, packet_after: None });
             if !matched {
                 continue;
             }
@@ -55,14 +51,14 @@ impl Walk<'_> {
                 RuleKind::Drop | RuleKind::Reject => Next::Drop,
                 RuleKind::Return => Next::Return,
                 RuleKind::Jump => match rule.jump_chain_id.filter(|jump| !visited.contains(jump)) {
-                    Some(jump) if self.ask_rules(jump, place, visited)? => Next::Accept,
+                    Some(jump) if self.evaluate_rules(jump, position, visited)? => Next::Accept,
                     _ => Next::Rule,
                 },
                 RuleKind::Other => Next::Rule,
-                _ => self.translate(rule, place.device),
+                _ => self.translate(rule, position.device),
             };
-            if let Some(asked) = self.asked.get_mut(at).filter(|_| self.packet != packet) {
-                asked.became = (rule.kind != RuleKind::Jump).then_some(self.packet);
+            if let Some(evaluated) = self.evaluated.get_mut(at).filter(|_| self.packet != packet) {
+                evaluated.packet_after = (rule.kind != RuleKind::Jump).then_some(self.packet);
             }
             match next {
                 Next::Rule => {}
@@ -74,7 +70,7 @@ impl Walk<'_> {
         Ok(false)
     }
 
-    /// Translates, or turns a translation back. What can't be is left to the next rule.
+    /// Applies NAT or reverse NAT. If there is nothing to translate, the next rule is evaluated.
     fn translate(&mut self, rule: &Rule, device: Uuid) -> Next {
         if !self.packet.is_translated() {
             return Next::Rule;

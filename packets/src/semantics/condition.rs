@@ -1,56 +1,57 @@
-//! Whether a rule matches a packet.
+//! Matches a packet against a rule's conditions.
 
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use super::Packet;
 use super::world::{MacMask, Rule, World};
-use midoform_compiler::topology::object::{MacAddress, PortRange};
+use midoform_compiler::values::{MacAddress, PortRange};
 
 /// The EtherType of IPv4, which every packet here has.
 const IPV4: u32 = 2048;
 
-/// Where a chain is asked.
+/// The position of a packet when a chain is evaluated.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Position {
     /// The router or bridge.
     pub(super) device: Uuid,
-    /// The port that the packet came in by.
+    /// The input port.
     pub(super) in_port: Option<Uuid>,
-    /// The port that the packet entered the network by: what port groups are about.
+    /// The port by which the packet entered the network. Port groups are matched against it.
     pub(super) ingress: Uuid,
-    /// The port that it will go out by; not known in an inbound chain.
+    /// The output port; not known in an inbound chain.
     pub(super) out_port: Option<Uuid>,
 }
 
-/// What became of the packet on its way here.
+/// The history of the packet on its path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen<'a> {
-    /// The devices and ports that it passed, this one as well.
+    /// The devices and ports that it passed, including this one.
     pub(super) traversed: &'a [Uuid],
-    /// Whether its destination was translated on this device.
+    /// True if its destination was translated on this device.
     pub(super) rewritten: bool,
 }
 
-/// Whether the rule matches. `is_forward` is asked only by rules that want to know: asking starts tracking.
+/// Returns true if the rule matches. `is_forward` is called only for rules with a flow condition: the call starts
+/// tracking.
 pub(super) fn matches(
     world: &World,
     rule: &Rule,
     packet: &Packet,
-    place: Place,
+    position: Position,
     seen: Seen<'_>,
     is_forward: &mut dyn FnMut() -> bool,
 ) -> bool {
-    // Which fragments a rule looks at is not turned round by `condInvert`.
+    // `condInvert` does not invert the fragment policy.
     packet.fragment.fits(rule.fragments())
-        && matches_all(world, rule, packet, place, seen, is_forward) != rule.cond_invert
+        && matches_all(world, rule, packet, position, seen, is_forward) != rule.cond_invert
 }
 
 fn matches_all(
     world: &World,
     rule: &Rule,
     packet: &Packet,
-    place: Place,
+    position: Position,
     seen: Seen<'_>,
     is_forward: &mut dyn FnMut() -> bool,
 ) -> bool {
@@ -60,14 +61,15 @@ fn matches_all(
     if rule.match_return_flow && is_forward() {
         return false;
     }
-    ports_match(world, rule, place)
+    ports_match(world, rule, position)
         && link_layer_matches(rule, packet)
         && addresses_match(world, rule, packet)
         && transport_matches(rule, packet)
         && way_matches(rule, seen)
 }
 
-/// Conditions on the way of the packet, and on what these packets never have: a VLAN, or the data of an ICMP error.
+/// Matches the conditions on the packet's path, and those on parts that these packets never have: a VLAN, the data of
+/// an ICMP error.
 fn way_matches(rule: &Rule, seen: Seen<'_>) -> bool {
     rule.vlan.is_none_or(|vlan| vlan == 0)
         && rule
@@ -78,7 +80,7 @@ fn way_matches(rule: &Rule, seen: Seen<'_>) -> bool {
         && (rule.icmp_data_dst_ip_address.is_none() || rule.inv_icmp_data_dst_ip)
 }
 
-fn ports_match(world: &World, rule: &Rule, place: Place) -> bool {
+fn ports_match(world: &World, rule: &Rule, position: Position) -> bool {
     let one_of = |ports: &[Uuid], port: Option<Uuid>, inverted: bool| {
         ports.is_empty() || port.is_some_and(|port| ports.contains(&port)) != inverted
     };
@@ -89,11 +91,11 @@ fn ports_match(world: &World, rule: &Rule, place: Place) -> bool {
             members.is_some_and(|members| port.is_some_and(|port| members.contains(&port))) != inverted
         }
     };
-    one_of(&rule.in_ports, place.in_port, rule.inv_in_ports)
-        && one_of(&rule.out_ports, place.out_port, rule.inv_out_ports)
-        && in_group(rule.port_group, Some(place.ingress), rule.inv_port_group)
-        && in_group(rule.in_port_group, place.in_port, rule.inv_in_port_group)
-        && in_group(rule.out_port_group, place.out_port, rule.inv_out_port_group)
+    one_of(&rule.in_ports, position.in_port, rule.inv_in_ports)
+        && one_of(&rule.out_ports, position.out_port, rule.inv_out_ports)
+        && in_group(rule.port_group, Some(position.ingress), rule.inv_port_group)
+        && in_group(rule.in_port_group, position.in_port, rule.inv_in_port_group)
+        && in_group(rule.out_port_group, position.out_port, rule.inv_out_port_group)
 }
 
 fn link_layer_matches(rule: &Rule, packet: &Packet) -> bool {
@@ -107,7 +109,7 @@ fn link_layer_matches(rule: &Rule, packet: &Packet) -> bool {
         )
 }
 
-/// A mask chooses which bits are compared.
+/// Compares a MAC address under a mask.
 fn mac_matches(wanted: Option<&MacAddress>, mask: Option<&MacMask>, mac: MacAddress, inverted: bool) -> bool {
     let mask = mask.map_or([0xff; 6], |mask| mask.0);
     let same = |wanted: &MacAddress| {

@@ -1,7 +1,7 @@
-//! What MidoNet does with a packet: an interpreter of the stored topology.
+//! An interpreter of the stored topology: the treatment of one packet by MidoNet.
 //!
 //! `docs/semantics.md` says where each rule comes from; the recorded worlds (`testdata/midonet-packets`) are
-//! what it is held against. It is plain and slow on purpose: one packet at a time, every step written down.
+//! its test. It is simple and slow on purpose: one packet at a time, and every step is kept.
 
 mod build;
 mod chain;
@@ -15,13 +15,14 @@ mod tests;
 
 pub use build::{entry_of, id_of};
 pub(crate) use simulate::MOST_DEVICES;
-pub use simulate::{Asked, Hop, Station, Trace, Verdict, simulate};
+pub use simulate::{EvaluatedRule, Hop, Station, Trace, Verdict, simulate};
 pub use state::State;
 pub use world::{World, WorldError};
 
 use std::net::Ipv4Addr;
 
-use midoform_compiler::topology::object::{FragmentPolicy, MacAddress};
+use midoform_compiler::topology::object::FragmentPolicy;
+use midoform_compiler::values::MacAddress;
 
 /// A packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,16 +41,16 @@ pub struct Packet {
     pub source_mac: MacAddress,
     /// Destination MAC address.
     pub destination_mac: MacAddress,
-    /// Whether it is whole, or which fragment.
+    /// The kind of fragment.
     pub fragment: Fragment,
-    /// Hops that are left.
+    /// The TTL.
     pub ttl: u8,
 }
 
-/// What a packet is a part of. Later fragments carry no ports: theirs are 0.
+/// A packet's kind of fragment. Later fragments carry no ports; their ports are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fragment {
-    /// Nothing: it is whole.
+    /// A whole packet.
     #[default]
     Whole,
     /// The first fragment.
@@ -59,7 +60,7 @@ pub enum Fragment {
 }
 
 impl Fragment {
-    /// Whether a rule's `fragmentPolicy` looks at it.
+    /// Returns true if a rule's `fragmentPolicy` matches.
     pub(crate) fn fits(self, policy: FragmentPolicy) -> bool {
         match policy {
             FragmentPolicy::Any => true,
@@ -78,12 +79,12 @@ pub(crate) const ECHO_REPLY: u16 = 0;
 pub(crate) const ECHO_REQUEST: u16 = 8;
 
 impl Packet {
-    /// TCP, UDP and ICMP: what connections are tracked for.
+    /// Returns true for TCP, UDP and ICMP, whose connections are tracked.
     fn is_tracked(&self) -> bool {
         tracks(self.protocol)
     }
 
-    /// TCP, UDP and ICMP echo: what addresses are translated for.
+    /// Returns true for TCP, UDP and ICMP echo, whose addresses are translated.
     fn is_translated(&self) -> bool {
         matches!(self.protocol, 6 | 17) || self.is_echo()
     }
@@ -92,7 +93,7 @@ impl Packet {
         self.protocol == ICMP && is_echo_type(self.source_port)
     }
 
-    /// What a router answers to when it is sent to its own address.
+    /// Returns true for an ICMP echo request, to which a router replies on its own address.
     fn is_echo_request(&self) -> bool {
         self.protocol == ICMP && self.source_port == ECHO_REQUEST && self.destination_port == 0
     }
@@ -102,9 +103,9 @@ impl Packet {
         if self.is_echo() { (0, 0) } else { (self.source_port, self.destination_port) }
     }
 
-    /// What answers it: addresses and ports exchanged, a reply to an echo. MAC addresses are whoever's it is sent by.
+    /// Returns the reply: addresses and ports are exchanged, an echo request becomes an echo reply.
     #[must_use]
-    pub fn answer(&self) -> Packet {
+    pub fn reply(&self) -> Packet {
         let (source_port, destination_port) = match (self.protocol, self.source_port) {
             (ICMP, ECHO_REQUEST) => (ECHO_REPLY, 0),
             (ICMP, kind) => (kind, self.destination_port),
@@ -123,15 +124,15 @@ impl Packet {
     }
 }
 
-/// Hops that a packet may take when it is sent.
+/// The TTL of a packet when it is sent.
 pub const FULL_TTL: u8 = 64;
 
-/// Whether connections of a protocol are tracked.
+/// Returns true if connections of the protocol are tracked.
 pub(crate) fn tracks(protocol: u8) -> bool {
     matches!(protocol, ICMP | 6 | 17)
 }
 
-/// Whether an ICMP type is an echo or its reply.
+/// Returns true if the ICMP type is an echo request or an echo reply.
 pub(crate) fn is_echo_type(kind: u16) -> bool {
     matches!(kind, ECHO_REPLY | ECHO_REQUEST)
 }

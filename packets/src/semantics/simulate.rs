@@ -1,17 +1,16 @@
-//! A packet's way through the devices.
+//! Sends a packet through the devices.
 
 use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
 use super::Packet;
-use super::chain::Answer;
-use super::condition::Place;
+use super::condition::Position;
 use super::state::{Flow, State};
 use super::world::{Port, RouteKind, World};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
-/// A place where packets enter and leave, with what is behind it: already learned.
+/// A host behind a port, whose address and MAC address are already learned.
 #[derive(Clone, Debug)]
 pub struct Station {
     /// The port.
@@ -22,18 +21,27 @@ pub struct Station {
     pub mac: MacAddress,
 }
 
-/// What came of a packet.
+/// The verdict of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChainVerdict {
+    /// The packet passes.
+    Pass,
+    /// This rule drops or rejects the packet.
+    Drop(Uuid),
+}
+
+/// The verdict on a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It left by these ports.
     Delivered(Vec<Uuid>),
     /// It ended: at this device or port, for this reason.
     Dropped {
-        /// Where.
+        /// The device or port.
         at: Uuid,
         /// The rule, where one ended it.
         rule: Option<Uuid>,
-        /// Why, in words.
+        /// The reason.
         why: &'static str,
     },
     /// A router took it for itself.
@@ -42,48 +50,48 @@ pub enum Verdict {
     WaitsForArp(Ipv4Addr),
 }
 
-/// A rule that was asked.
+/// A rule that was evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct EvaluatedRule {
     /// The rule.
     pub rule: Uuid,
     /// Its chain.
     pub chain: Uuid,
-    /// Whether it matched.
+    /// True if the rule matched.
     pub matched: bool,
-    /// What it made of the packet, where it changed it.
-    pub became: Option<Packet>,
+    /// The packet after the rule, if the rule changed it.
+    pub packet_after: Option<Packet>,
 }
 
-/// One device on the way.
+/// One device on the path.
 #[derive(Clone, Debug)]
 pub struct Hop {
     /// The device.
     pub device: Uuid,
-    /// The port that the packet came in by.
+    /// The input port.
     pub in_port: Uuid,
     /// The packet as it came in.
     pub packet: Packet,
-    /// The rules that were asked, in order.
-    pub asked: Vec<Asked>,
+    /// The rules that were evaluated, in order.
+    pub evaluated: Vec<EvaluatedRule>,
     /// The route that was taken; nil for one that a port brought with it.
     pub route: Option<Uuid>,
-    /// The ports that it went out by.
+    /// The output ports.
     pub out_ports: Vec<Uuid>,
 }
 
-/// A packet's way and end.
+/// The path of a packet and its end.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    /// Device by device.
+    /// The devices that the packet passes, in order.
     pub hops: Vec<Hop>,
-    /// What came of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What it looked like at the end.
+    /// The packet at the end of its path.
     pub packet: Packet,
 }
 
-/// A packet that comes in by this many ports on one way goes no further: MidoNet's own limit.
+/// The most ports that a packet may enter on its path: MidoNet's own limit.
 pub(crate) const MOST_DEVICES: usize = 12;
 
 /// Sends a packet in at a station's port.
@@ -97,7 +105,7 @@ pub fn simulate(world: &World, state: &mut State, stations: &[Station], from: Uu
         ingress: from,
         came_in: Flow::of(&packet, ingress_device),
         forward: None,
-        asked: Vec::new(),
+        evaluated: Vec::new(),
         traversed: Vec::new(),
         rewritten: false,
         route: None,
@@ -113,36 +121,36 @@ pub fn simulate(world: &World, state: &mut State, stations: &[Station], from: Uu
                 walk.state.track(&walk.packet, device);
             }
         }
-        // What a packet that ends on its way has translated is forgotten with it.
+        // The translations of a packet that is not delivered are discarded.
         *state = walk.state;
     }
     Trace { hops: walk.hops, verdict, packet: walk.packet }
 }
 
-/// A packet under way.
+/// A packet on its path.
 pub(super) struct Walk<'a> {
     pub(super) world: &'a World,
     pub(super) state: State,
     stations: &'a [Station],
     pub(super) packet: Packet,
     ingress: Uuid,
-    /// The flow as it came in: what decides whether it answers an earlier one, whenever a rule asks.
+    /// The flow as it entered: it decides whether the packet is reply traffic, whichever rule is evaluated.
     came_in: Flow,
-    /// Whether it answers none, once a rule has asked.
+    /// True if the packet is not reply traffic; known once a rule with a flow condition was evaluated.
     forward: Option<bool>,
-    pub(super) asked: Vec<Asked>,
+    pub(super) evaluated: Vec<EvaluatedRule>,
     /// The devices and ports that it passed.
     pub(super) traversed: Vec<Uuid>,
-    /// Whether its destination was translated on the device that it is at.
+    /// True if its destination was translated on the current device.
     pub(super) rewritten: bool,
     route: Option<Uuid>,
     out_ports: Vec<Uuid>,
-    /// How many ports it came in by.
+    /// The number of ports that it has entered.
     devices: usize,
     hops: Vec<Hop>,
 }
 
-/// What a device does with a packet.
+/// The next step of a packet at a device.
 enum Step {
     /// On to the other end of a link.
     To(Uuid),
@@ -150,7 +158,7 @@ enum Step {
 }
 
 const BY_RULE: &str = "a rule";
-const TOO_MANY: &str = "it passed too many devices: a loop";
+const TOO_MANY: &str = "a loop: too many devices";
 
 fn dropped(at: Uuid, why: &'static str) -> Step {
     Step::End(Verdict::Dropped { at, rule: None, why })
@@ -180,7 +188,7 @@ impl<'a> Walk<'a> {
                     device: port.device,
                     in_port: at,
                     packet: before,
-                    asked: std::mem::take(&mut self.asked),
+                    evaluated: std::mem::take(&mut self.evaluated),
                     route: self.route.take(),
                     out_ports: std::mem::take(&mut self.out_ports),
                 });
@@ -192,7 +200,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A packet comes in by a port: its chain, then the device's.
+    /// Handles a packet at its input port: the port's chain, then the device's.
     fn enter(&mut self, at: Uuid) -> Step {
         let world = self.world;
         let Some(port) = world.ports.get(&at) else { return dropped(at, "no such port") };
@@ -205,21 +213,22 @@ impl<'a> Walk<'a> {
         if !port.up {
             return dropped(at, "the port is down");
         }
-        let place = Place { device: port.device, in_port: Some(at), ingress: self.ingress, out_port: None };
-        if let Answer::Drop(rule) = self.ask(port.inbound, place) {
+        let position =
+            Position { device: port.device, in_port: Some(at), ingress: self.ingress, out_port: None };
+        if let ChainVerdict::Drop(rule) = self.evaluate(port.inbound, position) {
             return Step::End(Verdict::Dropped { at: port.device, rule: Some(rule), why: BY_RULE });
         }
         if !device.up {
             return dropped(port.device, "the device is down");
         }
         if device.is_router && self.packet.destination_mac != port.mac {
-            return dropped(at, "another one's MAC address");
+            return dropped(at, "the destination MAC address is not the router's");
         }
         if !device.is_router && self.packet.source_mac.is_group() {
-            return dropped(at, "its source is a group's MAC address");
+            return dropped(at, "the source MAC address is a group address");
         }
         self.traversed.push(port.device);
-        if let Answer::Drop(rule) = self.ask(device.inbound, place) {
+        if let ChainVerdict::Drop(rule) = self.evaluate(device.inbound, position) {
             return Step::End(Verdict::Dropped { at: port.device, rule: Some(rule), why: BY_RULE });
         }
         match device.is_router {
@@ -228,46 +237,46 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What a device's outbound chain says; a flooded packet has no port to go out by yet.
+    /// Evaluates a device's outbound chain; a flooded packet has no output port yet.
     fn leave_device(&mut self, in_port: &Port, out: Option<&Port>) -> Result<(), Step> {
         let outbound = self.world.devices.get(&in_port.device).and_then(|device| device.outbound);
-        self.ask_on_the_way_out(outbound, in_port, out)
+        self.evaluate_outbound(outbound, in_port, out)
     }
 
-    /// What a port says to what goes out by it.
+    /// Evaluates the outbound chain of the output port.
     fn leave_port(&mut self, in_port: &Port, out: &Port) -> Result<(), Step> {
         if self.devices >= MOST_DEVICES {
             return Err(dropped(out.id, TOO_MANY));
         }
         if out.id == in_port.id && !self.world.is_router(out.device) {
-            return Err(dropped(in_port.device, "back where it came from"));
+            return Err(dropped(in_port.device, "the output port is the input port"));
         }
         self.traversed.push(out.id);
         if !out.up {
             return Err(dropped(out.id, "the port is down"));
         }
-        self.ask_on_the_way_out(out.outbound, in_port, Some(out))?;
+        self.evaluate_outbound(out.outbound, in_port, Some(out))?;
         self.out_ports.push(out.id);
         Ok(())
     }
 
-    fn ask_on_the_way_out(
+    fn evaluate_outbound(
         &mut self,
         chain: Option<Uuid>,
         in_port: &Port,
         out: Option<&Port>,
     ) -> Result<(), Step> {
-        let place = Place {
+        let position = Position {
             device: in_port.device,
             in_port: Some(in_port.id),
             ingress: self.ingress,
             out_port: out.map(|out| out.id),
         };
-        match self.ask(chain, place) {
-            Answer::Drop(rule) => {
+        match self.evaluate(chain, position) {
+            ChainVerdict::Drop(rule) => {
                 Err(Step::End(Verdict::Dropped { at: in_port.device, rule: Some(rule), why: BY_RULE }))
             }
-            Answer::Pass => Ok(()),
+            ChainVerdict::Pass => Ok(()),
         }
     }
 
@@ -279,22 +288,22 @@ impl<'a> Walk<'a> {
         self.route = Some(route.id);
         match route.kind {
             RouteKind::BlackHole => return dropped(router, "a black hole"),
-            RouteKind::Reject => return dropped(router, "a route rejects it"),
+            RouteKind::Reject => return dropped(router, "a reject route"),
             RouteKind::Local if self.packet.is_echo_request() => {
                 return Step::End(Verdict::Consumed(router));
             }
-            RouteKind::Local => return dropped(router, "for the router itself"),
+            RouteKind::Local => return dropped(router, "addressed to the router itself"),
             RouteKind::Normal => {}
         }
         let Some(out) = route.port.and_then(|port| self.world.ports.get(&port)) else {
-            return dropped(router, "the next hop port is not there");
+            return dropped(router, "the route's port does not exist");
         };
         if self.packet.ttl <= 1 {
-            return dropped(router, "its time to live is over");
+            return dropped(router, "the TTL is 0");
         }
         self.packet.ttl -= 1;
         if out.address == Some(self.packet.destination) {
-            return dropped(router, "for a port that has no route to itself");
+            return dropped(router, "addressed to the output port itself");
         }
         if let Err(step) = self.leave_device(in_port, Some(out)) {
             return step;
@@ -305,7 +314,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// From a router's port to whoever is behind it.
+    /// Sends a packet from a router's port to the next hop.
     fn hand_over(&mut self, in_port: &Port, out: &Port, next_hop: Ipv4Addr) -> Result<Step, Step> {
         let world = self.world;
         let peer = out.peer.and_then(|peer| world.ports.get(&peer));
@@ -328,7 +337,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// The MAC address that a bridge knows by itself: that of a router's port which is linked to it.
+    /// Returns the MAC address of a router's port that is linked to the bridge.
     fn mac_on_bridge(&self, bridge: Uuid, address: Ipv4Addr) -> Option<MacAddress> {
         let ports = self.world.devices.get(&bridge).into_iter().flat_map(|device| &device.ports);
         let mut peers = ports
@@ -337,7 +346,7 @@ impl<'a> Walk<'a> {
         peers.find(|peer| peer.address == Some(address)).map(|peer| peer.mac)
     }
 
-    /// The MAC address in a router's ARP table: that of a station at one of its ports, or on a bridge beside it.
+    /// Returns the MAC address in a router's ARP table: that of a station at one of its ports, or on a linked bridge.
     fn mac_at_router(&self, router: Uuid, address: Ipv4Addr) -> Option<MacAddress> {
         let beside = |station: &&Station| {
             self.world.ports.get(&station.port).is_some_and(|port| {
@@ -354,8 +363,8 @@ impl<'a> Walk<'a> {
             .map(|station| station.mac)
     }
 
-    /// A bridge sends to the port that the MAC address is known behind; an unknown one is flooded to all that
-    /// something is attached to.
+    /// Sends a packet on a bridge to the port of its destination MAC address; a packet for an unknown address is
+    /// flooded to all ports that a station is attached to.
     fn switch(&mut self, in_port: &Port) -> Step {
         let world = self.world;
         let Some(bridge) = world.devices.get(&in_port.device) else {
@@ -393,7 +402,7 @@ impl<'a> Walk<'a> {
         }
         self.packet = last;
         match reached.is_empty() {
-            true => dropped(in_port.device, "nobody is there"),
+            true => dropped(in_port.device, "no port for the MAC address"),
             false => Step::End(Verdict::Delivered(reached)),
         }
     }

@@ -1,4 +1,4 @@
-//! What is carried from packet to packet: tracked connections and translations.
+//! The state that is kept between packets: tracked connections and translations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Packet;
 
-/// A flow as seen at one place.
+/// A flow as one device sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Flow {
     protocol: u8,
@@ -35,15 +35,15 @@ impl Flow {
 /// Connections and translations.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// Return flows of tracked connections, by the device that they come in at.
+    /// Return flows of tracked connections, with the device by which they enter.
     returns: BTreeSet<Flow>,
-    /// By flow before translation: the new source.
+    /// By flow before SNAT: the new source.
     sources: BTreeMap<Flow, (Ipv4Addr, u16)>,
-    /// By answer: the old source.
+    /// By return flow: the old source.
     source_reverses: BTreeMap<Flow, (Ipv4Addr, u16)>,
-    /// By flow before translation: the new destination.
+    /// By flow before DNAT: the new destination.
     destinations: BTreeMap<Flow, (Ipv4Addr, u16)>,
-    /// By answer: the old destination.
+    /// By return flow: the old destination.
     destination_reverses: BTreeMap<Flow, (Ipv4Addr, u16)>,
 }
 
@@ -52,13 +52,13 @@ impl State {
         self.returns.contains(flow)
     }
 
-    /// A connection that was asked about has left the network, looking like this, at a device: from now on
-    /// its answers are known by what they look like when they come in there.
+    /// Stores a tracked connection that leaves the network with this header at a device: from now on
+    /// its replies are recognised by their header when they enter there.
     pub(super) fn track(&mut self, packet: &Packet, egress_device: Uuid) {
         self.returns.insert(Flow::of(packet, egress_device).turned());
     }
 
-    /// The new source of a flow: the one that it has already, or the first of the target.
+    /// Returns the new source of a flow: its existing translation, or the first address and port of the target.
     pub(super) fn translate_source(
         &mut self,
         packet: &Packet,
@@ -69,7 +69,7 @@ impl State {
         if let Some(known) = self.sources.get(&flow) {
             return *known;
         }
-        // The first address and port, whoever had them before: its answers go to the last one who asks.
+        // The first address and port, even if another flow has them: replies go to the last flow that got them.
         // An echo keeps its identifier.
         let port = if packet.is_echo() { 0 } else { first.1 };
         let new = (first.0, port);

@@ -1,4 +1,4 @@
-//! The stored objects, built by playing API calls.
+//! The stored objects, built by replaying API calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use midoform_compiler::topology::object::{FlowAction, FragmentPolicy, MacAddress, PortRange};
+use midoform_compiler::topology::object::{FlowAction, FragmentPolicy};
+use midoform_compiler::values::{MacAddress, PortRange};
 
-/// Everything that decides about packets.
+/// The virtual network: all objects that decide about packets.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     pub(crate) devices: BTreeMap<Uuid, Device>,
@@ -20,13 +21,13 @@ pub struct World {
     pub(crate) address_groups: BTreeMap<Uuid, BTreeSet<Ipv4Addr>>,
 }
 
-/// A call that builds no world.
+/// An API call that can't be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {cause}")]
 pub struct WorldError {
     /// The call's path.
     pub path: String,
-    /// What is wrong.
+    /// The cause.
     pub cause: String,
 }
 
@@ -59,7 +60,7 @@ pub(crate) struct Port {
 /// A route.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    /// Nil for the one that a port brings with it.
+    /// Nil for the route to a port's own address.
     pub(crate) id: Uuid,
     pub(crate) kind: RouteKind,
     pub(crate) source: Ipv4Net,
@@ -69,7 +70,7 @@ pub(crate) struct Route {
     pub(crate) gateway: Option<Ipv4Addr>,
 }
 
-/// What a route does.
+/// The kind of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RouteKind {
     Normal,
@@ -79,7 +80,7 @@ pub(crate) enum RouteKind {
     Reject,
 }
 
-/// What a rule does.
+/// The action of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RuleKind {
@@ -92,7 +93,7 @@ pub(crate) enum RuleKind {
     Dnat,
     RevSnat,
     RevDnat,
-    /// `trace`, `l2_transform`: nothing that decides about an IPv4 packet without VLAN.
+    /// `trace`, `l2_transform`: they make no difference to an IPv4 packet without VLAN.
     #[default]
     #[serde(other)]
     Other,
@@ -160,7 +161,7 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Which fragments it looks at: what the server takes where the rule does not say (04-chain-rule,
+    /// Returns the fragment policy: the server's default if the rule has none (04-chain-rule,
     /// 09-nat-rules).
     pub(crate) fn fragments(&self) -> FragmentPolicy {
         let default = match self.kind {
@@ -172,7 +173,7 @@ impl Rule {
     }
 }
 
-/// Which bits of a MAC address are compared: `ffff.ffff.0000`.
+/// The bits of a MAC address that are compared: `ffff.ffff.0000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct MacMask(pub(crate) [u8; 6]);
@@ -193,7 +194,7 @@ impl TryFrom<String> for MacMask {
     }
 }
 
-/// What a translation chooses from.
+/// The addresses and ports of a NAT target.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Target {
@@ -239,7 +240,7 @@ fn yes() -> bool {
     true
 }
 
-/// A MAC address for a port that was given none.
+/// A MAC address for a port whose body has none.
 fn made_up_mac(id: Uuid) -> MacAddress {
     let [a, b, c, d, ..] = *id.as_bytes();
     MacAddress([0x02, 0xfe, a, b, c, d])
@@ -249,7 +250,7 @@ impl World {
     /// Plays a POST. Calls that decide nothing about packets (hosts, tunnel zones) are taken and forgotten.
     ///
     /// # Errors
-    /// When the path or the body is none that the API has.
+    /// Returns an error if the API has no such path or body.
     pub fn call(&mut self, path: &str, body: &Value) -> Result<(), WorldError> {
         let failed = |cause: String| WorldError { path: path.to_owned(), cause };
         let parts: Vec<&str> =
@@ -288,10 +289,10 @@ impl World {
         Ok(())
     }
 
-    /// Plays a PUT of the fields in `body`.
+    /// Replays a PUT of the fields in `body`.
     ///
     /// # Errors
-    /// When the path names nothing that is there.
+    /// Returns an error if the path names no existing object.
     pub fn put(&mut self, path: &str, body: &Value) -> Result<(), WorldError> {
         let failed = |cause: &str| WorldError { path: path.to_owned(), cause: cause.to_owned() };
         let id =
@@ -337,7 +338,7 @@ impl World {
         });
     }
 
-    /// A router's port brings a route to its own address with it.
+    /// Adds a port. A router's port adds a route to its own address.
     pub(crate) fn insert_port(&mut self, port: Port) {
         if let Some(device) = self.devices.get_mut(&port.device) {
             device.ports.push(port.id);
@@ -384,18 +385,18 @@ impl World {
         }
     }
 
-    /// The MAC address of a router's port, as a station behind its bridge knows it.
+    /// Returns the MAC address of a port.
     pub fn port_mac(&self, port: Uuid) -> Option<MacAddress> {
         self.ports.get(&port).map(|port| port.mac)
     }
 
-    /// The router or bridge that a port is of.
+    /// Returns the router or bridge of a port.
     pub fn device_of(&self, port: Uuid) -> Option<Uuid> {
         self.ports.get(&port).map(|port| port.device)
     }
 
-    /// Of the routes that fit: the longest destination prefix, then the lowest weight, then the first. Routes by a
-    /// port that is down are not in the table.
+    /// Returns the matching route with the longest destination prefix, then the lowest weight, then the first. Routes
+    /// through a port that is down are not in the table.
     pub(crate) fn best_route(&self, router: Uuid, source: Ipv4Addr, destination: Ipv4Addr) -> Option<&Route> {
         let fits = |route: &&Route| {
             route.destination.contains(&destination)
@@ -406,7 +407,7 @@ impl World {
         routes.min_by_key(|route| (32 - route.destination.prefix_len(), route.weight))
     }
 
-    /// Whether a route's port, if it has one, is up.
+    /// Returns true if the route has no port or its port is up.
     pub(crate) fn is_usable(&self, route: &Route) -> bool {
         route.port.is_none_or(|port| self.ports.get(&port).is_none_or(|port| port.up))
     }
@@ -416,7 +417,7 @@ impl World {
         self.device_of(self.ports.get(&port)?.peer?)
     }
 
-    /// Whether a device is a router.
+    /// Returns true if the device is a router.
     pub(crate) fn is_router(&self, device: Uuid) -> bool {
         self.devices.get(&device).is_some_and(|device| device.is_router)
     }

@@ -1,7 +1,8 @@
-//! One packet through a topology, and its answer, in words of the topology.
+//! Traces one packet and its reply through a topology.
 
+mod network;
 mod report;
-mod scene;
 
-pub use report::{AskedRule, Ending, Hop, PacketView, TraceReport, mermaid, text};
-pub use scene::{Probe, Scene, TraceError};
+pub(crate) use network::bridge_name;
+pub use network::{Endpoint, TraceError, TraceNetwork};
+pub use report::{Ending, EvaluatedRule, Hop, PacketView, TraceReport, mermaid, text};

@@ -6,12 +6,14 @@ use std::net::Ipv4Addr;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::scene::Scene;
-use crate::semantics::{Fragment, Packet, Station, Trace, Verdict, entry_of};
+use super::network::TraceNetwork;
+use crate::semantics::{Fragment, Packet, State, Station, Trace, Verdict, entry_of};
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::describe::describe;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 
-/// A packet, for people and machines.
+/// A packet's header in a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "a packet's own fields")]
 pub struct PacketView {
@@ -28,54 +30,54 @@ pub struct PacketView {
     pub fragment: Option<&'static str>,
 }
 
-/// A packet's way.
+/// The path of a packet.
 #[derive(Clone, Debug, Serialize)]
 pub struct TraceReport {
-    /// Where it starts.
+    /// The name of the station that sends the packet.
     pub from: String,
     /// The packet as it starts.
     pub packet: PacketView,
-    /// Device by device.
+    /// The devices that the packet passes, in order.
     pub hops: Vec<Hop>,
-    /// What comes of it.
+    /// The end of the path.
     pub ending: Ending,
     /// The packet as it ends.
     pub packet_at_end: PacketView,
-    /// The answer's way, where it arrives and is answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer: Option<Box<TraceReport>>,
+    /// The path of the reply, if the packet arrives and has a reply.
+    #[serde(rename = "answer", skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Box<TraceReport>>,
 }
 
-/// One device on the way.
+/// One device on the path.
 #[derive(Clone, Debug, Serialize)]
 pub struct Hop {
     /// The device's key.
     pub device: String,
-    /// The port that it comes in by.
+    /// The input port.
     pub in_port: String,
-    /// The packet as it comes in.
+    /// The packet at the input port.
     pub packet: PacketView,
-    /// Every rule that is asked, in order.
-    pub rules: Vec<AskedRule>,
-    /// The route that it takes.
+    /// Every rule that is evaluated, in order.
+    pub rules: Vec<EvaluatedRule>,
+    /// The chosen route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
-    /// The ports that it goes out by.
+    /// The output ports.
     pub out_ports: Vec<String>,
 }
 
-/// A rule that is asked.
+/// A rule that is evaluated.
 #[derive(Clone, Debug, Serialize)]
-pub struct AskedRule {
+pub struct EvaluatedRule {
     /// Its chain's key.
     pub chain: String,
     /// Its key.
     pub rule: String,
-    /// What it is.
+    /// A description of the rule.
     pub what: String,
-    /// Whether it matches.
+    /// True if the rule matches.
     pub matched: bool,
-    /// What it makes of the packet, where it changes it.
+    /// The packet after the rule, if the rule changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrites: Option<PacketView>,
     /// The line of the spec that caused it.
@@ -83,34 +85,34 @@ pub struct AskedRule {
     pub source: Option<Provenance>,
 }
 
-/// What comes of a packet.
+/// The end of a packet's path.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Ending {
-    /// It arrives.
+    /// The packet arrives.
     Delivered {
-        /// Where.
+        /// The device or port.
         at: Vec<String>,
     },
-    /// It ends.
+    /// The packet is dropped.
     Dropped {
-        /// Where.
+        /// The device or port.
         at: String,
-        /// Why.
+        /// The reason.
         why: String,
-        /// The rule that ends it.
+        /// The rule that drops or rejects it.
         #[serde(skip_serializing_if = "Option::is_none")]
         rule: Option<String>,
         /// The line of the spec that caused the rule.
         #[serde(skip_serializing_if = "Option::is_none")]
         source: Option<Provenance>,
     },
-    /// A router takes it for itself, and answers.
+    /// A router consumes the packet, and replies.
     Consumed {
-        /// Which.
+        /// The router.
         at: String,
     },
-    /// Nobody answers when the next hop is asked for.
+    /// There is no ARP reply for the next hop.
     Unanswered {
         /// The next hop.
         next_hop: Ipv4Addr,
@@ -118,7 +120,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Whether it arrives.
+    /// Returns true if the packet arrives.
     pub fn is_delivered(&self) -> bool {
         matches!(self, Ending::Delivered { .. })
     }
@@ -152,8 +154,8 @@ impl std::fmt::Display for Ending {
                 }
                 source.as_ref().map_or(Ok(()), |source| write!(formatter, " ({source})"))
             }
-            Ending::Consumed { at } => write!(formatter, "taken by {at} for itself, which answers"),
-            Ending::Unanswered { next_hop } => write!(formatter, "waits: nobody answers for {next_hop}"),
+            Ending::Consumed { at } => write!(formatter, "consumed by {at}, which replies"),
+            Ending::Unanswered { next_hop } => write!(formatter, "waits: no ARP reply for {next_hop}"),
         }
     }
 }
@@ -178,52 +180,72 @@ pub(super) fn view(packet: &Packet) -> PacketView {
     }
 }
 
-pub(super) fn report(scene: &Scene<'_>, from: &Station, packet: Packet, trace: &Trace) -> TraceReport {
-    let entry = |id: Uuid| entry_of(scene.topology, id);
-    let rule = |asked: &crate::semantics::Asked| AskedRule {
-        chain: scene.name(asked.chain),
-        rule: scene.name(asked.rule),
-        what: entry(asked.rule).map(|entry| describe(&entry.object)).unwrap_or_default(),
-        matched: asked.matched,
-        rewrites: asked.became.as_ref().map(view),
-        source: entry(asked.rule).and_then(|entry| entry.provenance.clone()),
+pub(super) fn report(
+    network: &TraceNetwork<'_>,
+    from: &Station,
+    packet: Packet,
+    trace: &Trace,
+) -> TraceReport {
+    let entry = |id: Uuid| entry_of(network.topology, id);
+    let rule = |evaluated: &crate::semantics::EvaluatedRule| EvaluatedRule {
+        chain: network.name(evaluated.chain),
+        rule: network.name(evaluated.rule),
+        what: entry(evaluated.rule).map(|entry| describe(&entry.object)).unwrap_or_default(),
+        matched: evaluated.matched,
+        rewrites: evaluated.packet_after.as_ref().map(view),
+        source: entry(evaluated.rule).and_then(|entry| entry.provenance.clone()),
     };
     let route = |id: Uuid| match entry(id) {
         Some(entry) => format!("{} ({})", entry.key, describe(&entry.object)),
-        None => "its own address, or the way outside".to_owned(),
+        None => "to the router's own address, or outside".to_owned(),
     };
     let hop = |hop: &crate::semantics::Hop| Hop {
-        device: scene.name(hop.device),
-        in_port: scene.name(hop.in_port),
+        device: network.name(hop.device),
+        in_port: network.name(hop.in_port),
         packet: view(&hop.packet),
-        rules: hop.asked.iter().map(rule).collect(),
+        rules: hop.evaluated.iter().map(rule).collect(),
         route: hop.route.map(route),
-        out_ports: hop.out_ports.iter().map(|port| scene.name(*port)).collect(),
+        out_ports: hop.out_ports.iter().map(|port| network.name(*port)).collect(),
     };
     let ending = match &trace.verdict {
         Verdict::Delivered(ports) => {
-            Ending::Delivered { at: ports.iter().map(|port| scene.name(*port)).collect() }
+            Ending::Delivered { at: ports.iter().map(|port| network.name(*port)).collect() }
         }
         Verdict::Dropped { at, rule, why } => Ending::Dropped {
-            at: scene.name(*at),
+            at: network.name(*at),
             why: (*why).to_owned(),
-            rule: rule.map(|rule| scene.name(rule)),
+            rule: rule.map(|rule| network.name(rule)),
             source: rule.and_then(|rule| entry(rule)?.provenance.clone()),
         },
-        Verdict::Consumed(router) => Ending::Consumed { at: scene.name(*router) },
+        Verdict::Consumed(router) => Ending::Consumed { at: network.name(*router) },
         Verdict::WaitsForArp(next_hop) => Ending::Unanswered { next_hop: *next_hop },
     };
     TraceReport {
-        from: scene.name(from.port),
+        from: network.name(from.port),
         packet: view(&packet),
         hops: trace.hops.iter().map(hop).collect(),
         ending,
         packet_at_end: view(&trace.packet),
-        answer: None,
+        reply: None,
     }
 }
 
-/// The hops until one is as an earlier one, and how many follow: of a packet that goes round in circles one round is
+impl TraceNetwork<'_> {
+    /// Sends a packet and, if it arrives and has a reply, the reply.
+    pub fn trace(&self, from: &Station, packet: Packet) -> TraceReport {
+        let mut state = State::default();
+        let trace = self.send(&mut state, from, packet);
+        let reply = self.reply_to(&trace).map(|(station, reply)| {
+            let back = self.send(&mut state, &station, reply);
+            report(self, &station, reply, &back)
+        });
+        let mut report = report(self, from, packet, &trace);
+        report.reply = reply.map(Box::new);
+        report
+    }
+}
+
+/// Returns the hops up to the first repeated one, and the number of the rest: for a packet in a loop one round is
 /// enough for people.
 fn one_round(report: &TraceReport) -> (&[Hop], usize) {
     let same = |one: &Hop, other: &Hop| {
@@ -238,25 +260,26 @@ fn one_round(report: &TraceReport) -> (&[Hop], usize) {
     (shown, left.len())
 }
 
-/// Writes a trace for people.
+/// Writes a trace as text.
 ///
 /// # Errors
-/// Whatever the writer answers.
+/// Returns the writer's error.
 pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} from {}", report.packet, report.from)?;
     let (hops, left) = one_round(report);
     for hop in hops {
-        writeln!(out, "\n  {}, in by {}", hop.device, hop.in_port)?;
+        writeln!(out, "\n  {}, in port {}", hop.device, hop.in_port)?;
         let mut chain = "";
         for rule in &hop.rules {
             if rule.chain != chain {
-                writeln!(out, "    asks {}", rule.chain)?;
+                writeln!(out, "    chain {}", rule.chain)?;
                 chain = &rule.chain;
             }
-            let name = rule
-                .rule
-                .strip_prefix(chain)
-                .map_or(rule.rule.as_str(), |name| name.trim_start_matches("/rule/"));
+            let key = Key::from(rule.rule.as_str());
+            let name = match key.view() {
+                KeyView::Tenant(_, TenantKey::Rule(_, name)) => name.to_string(),
+                _ => rule.rule.clone(),
+            };
             let mark = if rule.matched { "✓" } else { "·" };
             write!(out, "      {mark} {name}: {}", rule.what)?;
             match (&rule.source, rule.matched) {
@@ -268,33 +291,33 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
             }
         }
         if let Some(route) = &hop.route {
-            writeln!(out, "    takes route {route}")?;
+            writeln!(out, "    route {route}")?;
         }
         if !hop.out_ports.is_empty() {
-            writeln!(out, "    out by {}", hop.out_ports.join(" and "))?;
+            writeln!(out, "    out port {}", hop.out_ports.join(" and "))?;
         }
     }
     if left > 0 {
-        writeln!(out, "\n  and the same again: {left} more devices")?;
+        writeln!(out, "\n  the packet is in a loop: {left} more devices, all as above")?;
     }
     writeln!(out, "\n{}", report.ending)?;
     if report.ending.is_delivered() && report.packet_at_end != report.packet {
         writeln!(out, "as {}", report.packet_at_end)?;
     }
-    if let Some(answer) = &report.answer {
-        writeln!(out, "\nThe answer:\n")?;
-        text(answer, out)?;
+    if let Some(reply) = &report.reply {
+        writeln!(out, "\nThe reply:\n")?;
+        text(reply, out)?;
     }
     Ok(())
 }
 
-/// Writes a trace as a Mermaid sequence diagram: who hands the packet to whom, looking like what.
+/// Writes a trace as a Mermaid sequence diagram: the devices, and the packet's header between them.
 ///
 /// # Errors
-/// Whatever the writer answers.
+/// Returns the writer's error.
 pub fn mermaid(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
     let mut names: Vec<&str> = Vec::new();
-    let ways: Vec<&TraceReport> = std::iter::once(report).chain(report.answer.as_deref()).collect();
+    let ways: Vec<&TraceReport> = std::iter::once(report).chain(report.reply.as_deref()).collect();
     for way in &ways {
         let devices = way.hops.iter().map(|hop| hop.device.as_str());
         let ends = match &way.ending {
@@ -329,7 +352,7 @@ fn draw(report: &TraceReport, alias: &dyn Fn(&str) -> String, out: &mut dyn Writ
         from = device;
     }
     if left > 0 {
-        writeln!(out, "    Note over {from}: and the same again: {left} more devices")?;
+        writeln!(out, "    Note over {from}: the packet is in a loop: {left} more devices, all as above")?;
     }
     let seen = quoted(&report.packet_at_end.to_string());
     match &report.ending {
@@ -340,7 +363,7 @@ fn draw(report: &TraceReport, alias: &dyn Fn(&str) -> String, out: &mut dyn Writ
     }
 }
 
-/// Text that Mermaid takes for nothing but text.
+/// Replaces the characters that Mermaid would interpret.
 fn quoted(text: &str) -> String {
     let safe = |character: char| match character {
         ';' | '#' | '"' => ' ',

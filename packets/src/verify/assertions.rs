@@ -1,19 +1,21 @@
-//! `[[assert]]`: what has to hold of the network, whatever the rules say.
+//! `[[assert]]`: statements that have to hold for the network, independent of the rules.
 
+use super::checks::whole_first;
+use super::counterexample::{self, Origin, between, pick};
 use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Range, SOURCE_PORT, difference, rest, united,
 };
 use super::model::{Model, Segment};
-use super::oracle::carried;
-use super::questions::{Subject, whole_first};
-use super::reach::neighbourhood;
+use super::reach::linked_tenants;
+use super::report::Subject;
+use super::spec_rules::carried;
 use super::walk::{End, Outcome, TooMany};
-use super::witness::{self, Origin, between, pick};
 use crate::trace::{Ending, TraceReport};
 use ipnet::Ipv4Net;
 use midoform_compiler::Compiled;
 use midoform_compiler::diagnostic::{Code, Diagnostic, Diagnostics};
-use midoform_compiler::network::{Assert, Place, Tenant};
+use midoform_compiler::network::{Assert, BridgeIndex, PeerIndex, Place, Tenant};
+use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 
 /// Checks the assertions of a compiled project, and returns it if all of them hold.
 ///
@@ -31,11 +33,11 @@ pub fn enforce(compiled: Compiled) -> Result<Compiled, Vec<Diagnostic>> {
     Err(all.into_sorted())
 }
 
-/// Holds every assertion against the topology; what does not hold is an error at its line.
+/// Checks every assertion against the topology, and returns an error for each that does not hold.
 pub fn check(subject: Subject<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for tenant in subject.tenants.iter().filter(|tenant| !tenant.asserts.is_empty()) {
-        let group = neighbourhood(subject.topology, &tenant.name);
+        let group = linked_tenants(subject.topology, &tenant.name);
         let model = Model::new(subject.topology, &group);
         let checker = Checker { subject, tenant, model: &model, group: &group };
         found.extend(tenant.asserts.iter().filter_map(|assert| checker.check(assert)));
@@ -50,7 +52,7 @@ struct Checker<'a> {
     group: &'a std::collections::BTreeSet<&'a str>,
 }
 
-/// A place that packets are sent from, with the addresses that they have.
+/// A sender of packets, with its source addresses.
 struct Start<'a> {
     origin: Origin<'a>,
     sources: Vec<Range>,
@@ -62,8 +64,8 @@ impl<'a> Checker<'a> {
         for start in self.starts(&assert.from) {
             seen |= !start.sources.is_empty();
             let Ok(outcomes) = self.outcomes(&start).map(whole_first) else {
-                let message = "the assertion can't be decided: the rules are too many to be followed";
-                let help = "narrow it, or take the tenant's rules apart";
+                let message = "the assertion can't be decided: the tenant has too many rules to verify";
+                let help = "make the assertion narrower, or split the tenant's rules";
                 return Some(Diagnostic::error(Code::AssertionUndecided, assert.span, message).help(help));
             };
             let found = match assert.allowed {
@@ -72,20 +74,20 @@ impl<'a> Checker<'a> {
             };
             if let Some(headers) = found {
                 let picked = pick(&headers);
-                let trace = witness::trace(self.subject.topology, self.group, start.origin, picked);
+                let trace = counterexample::trace(self.subject.topology, self.group, start.origin, picked);
                 return Some(failed(assert, trace));
             }
         }
         if !seen {
-            let message = "the assertion says nothing: no packet comes from there";
+            let message = "the assertion matches no packet: nothing sends from this selector";
             return Some(Diagnostic::error(Code::AssertionEmpty, assert.span, message));
         }
         None
     }
 
-    /// The pods, and the world, that a place means.
+    /// Returns the pods, and the world, that a selector selects.
     fn starts(&self, place: &Place) -> Vec<Start<'a>> {
-        let own = |segment: &Segment| segment.key.tenant() == &*self.tenant.name;
+        let own = |segment: &Segment| segment.key.owner() == &*self.tenant.name;
         let pods = |segment: &'a Segment, networks: &[Range]| Start {
             origin: Origin::Pod(segment),
             sources: segment
@@ -102,8 +104,8 @@ impl<'a> Checker<'a> {
                 .map(|segment| pods(segment, &[Range::ADDRESSES]))
                 .collect(),
             Place::Peer(at) => {
-                let name = self.tenant.peers.get(*at).map(|peer| &*peer.name);
-                let theirs = segments.filter(|segment| Some(segment.key.tenant()) == name);
+                let name = self.tenant.peer(*at).map(|peer| &*peer.name);
+                let theirs = segments.filter(|segment| Some(segment.key.owner()) == name);
                 theirs.map(|segment| pods(segment, &self.peer_networks(*at))).collect()
             }
             Place::Addresses(networks) => {
@@ -111,7 +113,7 @@ impl<'a> Checker<'a> {
                 segments.filter(|segment| own(segment)).map(|segment| pods(segment, &networks)).collect()
             }
             Place::Ports(ports) => {
-                let ports = ports.iter().filter_map(|at| self.tenant.ports.get(*at));
+                let ports = ports.iter().filter_map(|at| self.tenant.port(*at));
                 let all = ports.flat_map(|port| {
                     let segments = self.model.segments.iter();
                     let there = segments.filter(|segment| self.is_bridge(segment, port.bridge));
@@ -138,23 +140,25 @@ impl<'a> Checker<'a> {
         found
     }
 
-    /// Whether it is this bridge, or one that was added because it was full.
-    fn is_of_bridge(&self, segment: &Segment, at: usize) -> bool {
+    /// Returns true if the segment is this bridge, or a bridge that was added because this one was full.
+    fn is_of_bridge(&self, segment: &Segment, at: BridgeIndex) -> bool {
         self.tenant.with_grown(at).any(|at| self.is_bridge(segment, at))
     }
 
-    fn is_bridge(&self, segment: &Segment, at: usize) -> bool {
-        let name =
-            self.tenant.bridges.get(at).map(|bridge| format!("{}/bridge/{}", self.tenant.name, bridge.name));
-        name.is_some_and(|name| segment.key.as_str() == name)
+    fn is_bridge(&self, segment: &Segment, at: BridgeIndex) -> bool {
+        let KeyView::Tenant(tenant, TenantKey::Bridge(name, BridgeKey::Device)) = segment.key.view() else {
+            return false;
+        };
+        let bridge = self.tenant.bridge(at);
+        *tenant == *self.tenant.name && bridge.is_some_and(|bridge| *bridge.name == *name)
     }
 
-    fn peer_networks(&self, at: usize) -> Vec<Range> {
-        let peer = self.tenant.peers.get(at);
+    fn peer_networks(&self, at: PeerIndex) -> Vec<Range> {
+        let peer = self.tenant.peer(at);
         peer.into_iter().flat_map(|peer| &peer.networks).map(|network| Range::network(*network)).collect()
     }
 
-    /// Addresses that are no pod's of these tenants.
+    /// Returns the addresses that no pod of these tenants has.
     fn outside(&self) -> Vec<Range> {
         let networks = self.model.segments.iter().flat_map(|segment| &segment.networks);
         rest(Range::ADDRESSES, &united(networks.map(|network| Range::network(*network)).collect()))
@@ -184,7 +188,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Whether packets that end so are at the place, and with which destinations they are sent there.
+    /// Returns the destinations with which packets that end here are sent to the selector; none if they end elsewhere.
     fn at(&self, end: &End, place: &Place) -> Vec<Range> {
         let everywhere = vec![Range::ADDRESSES];
         let segment = match end {
@@ -195,15 +199,15 @@ impl<'a> Checker<'a> {
             (Place::World, None, End::Left(_)) | (Place::Anywhere, Some(_), _) => everywhere,
             (Place::Bridge(at), Some(segment), _) if self.is_of_bridge(segment, *at) => everywhere,
             (Place::Peer(at), Some(segment), _) => {
-                let peer = self.tenant.peers.get(*at);
-                let there = peer.is_some_and(|peer| segment.key.tenant() == &*peer.name);
+                let peer = self.tenant.peer(*at);
+                let there = peer.is_some_and(|peer| segment.key.owner() == &*peer.name);
                 if there { everywhere } else { Vec::new() }
             }
             (Place::Addresses(networks), Some(_), _) | (Place::Addresses(networks), None, End::Left(_)) => {
                 networks.iter().map(|network| Range::network(*network)).collect()
             }
             (Place::Ports(ports), Some(segment), _) => {
-                let ports = ports.iter().filter_map(|at| self.tenant.ports.get(*at));
+                let ports = ports.iter().filter_map(|at| self.tenant.port(*at));
                 let there = ports.filter(|port| self.is_bridge(segment, port.bridge));
                 there.map(|port| Range::address(port.address)).collect()
             }
@@ -211,7 +215,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A packet that passes though none may. What it carries is what it carries when it arrives.
+    /// Returns a packet that passes although none may. Its protocol and ports are those at its arrival.
     fn passing(&self, assert: &Assert, outcomes: &[Outcome]) -> Option<Headers> {
         for outcome in outcomes {
             let places = self.at(&outcome.end, &assert.to);
@@ -233,14 +237,14 @@ impl<'a> Checker<'a> {
         None
     }
 
-    /// A packet that does not pass though all have to.
+    /// Returns a packet that does not pass although all have to.
     fn missing(&self, assert: &Assert, start: &Start<'_>, outcomes: &[Outcome]) -> Option<Headers> {
         let whole = |headers: &Headers| Headers { fragments: Fragments::WHOLE, ..*headers };
         let from_world = matches!(start.origin, Origin::World);
         let mut passing: Vec<Headers> = Vec::new();
         for outcome in outcomes.iter().filter(|outcome| !self.at(&outcome.end, &assert.to).is_empty()) {
             let (sent, now) = (outcome.path.sent(), outcome.path.now());
-            // From outside a place is reached by whatever address leads there, at the port that it has there.
+            // From outside, a selector is reached by any address that leads to it, at the port that it has inside.
             passing.push(match from_world {
                 true => sent
                     .with(DESTINATION, Range::ADDRESSES)
@@ -255,15 +259,15 @@ impl<'a> Checker<'a> {
             all.flat_map(|headers| between(headers, &start.sources, &destinations)).collect::<Vec<_>>()
         });
         let missing = difference(wanted.collect(), &passing).first().copied()?;
-        // Some address that leads here: no other would come this way.
+        // An address that is routed here: the provider routes no other here.
         let public = self.model.uplinks.iter().filter(|uplink| uplink.tenant == *self.tenant.name);
         let public = public.flat_map(|uplink| uplink.destinations.first()).next().filter(|_| from_world);
         Some(public.map_or(missing, |public| missing.with(DESTINATION, *public)))
     }
 
-    /// The addresses that a place has, as a sender inside names them.
+    /// Returns the addresses of a selector, as a sender inside uses them.
     fn destinations(&self, place: &Place) -> Vec<Range> {
-        let pods = |at: usize| {
+        let pods = |at: BridgeIndex| {
             let there = self.model.segments.iter().filter(|segment| self.is_of_bridge(segment, at));
             there.flat_map(|segment| segment.pods.clone()).collect::<Vec<_>>()
         };
@@ -273,13 +277,13 @@ impl<'a> Checker<'a> {
                 let networks = self.peer_networks(*at);
                 let theirs = self.model.segments.iter().filter(|segment| {
                     segment.networks.iter().any(|network| networks.contains(&Range::network(*network)))
-                        && segment.key.tenant() != &*self.tenant.name
+                        && segment.key.owner() != &*self.tenant.name
                 });
                 theirs.flat_map(|segment| segment.pods.clone()).collect()
             }
             Place::Addresses(networks) => networks.iter().map(|network| Range::network(*network)).collect(),
             Place::Ports(ports) => {
-                let ports = ports.iter().filter_map(|at| self.tenant.ports.get(*at));
+                let ports = ports.iter().filter_map(|at| self.tenant.port(*at));
                 ports.map(|port| Range::address(port.address)).collect()
             }
             Place::World => self.public(),
@@ -287,7 +291,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Addresses that can only be outside: no private ones, and none that the spec makes another place of.
+    /// Returns the addresses that can only be outside: no private ones, and none that the spec uses otherwise.
     fn public(&self) -> Vec<Range> {
         let private = [
             (0, 0, 8),
@@ -311,7 +315,7 @@ impl<'a> Checker<'a> {
 }
 
 fn failed(assert: &Assert, trace: Option<TraceReport>) -> Diagnostic {
-    let says = if assert.allowed { "is not let through" } else { "is let through" };
+    let says = if assert.allowed { "does not pass" } else { "passes" };
     let Some(trace) = trace else {
         return Diagnostic::error(Code::AssertionFailed, assert.span, "the assertion does not hold");
     };
@@ -324,9 +328,9 @@ fn failed(assert: &Assert, trace: Option<TraceReport>) -> Diagnostic {
     };
     if let Some(rule) = decides {
         let source = rule.source.as_ref().map(ToString::to_string).unwrap_or_default();
-        diagnostic = diagnostic.help(format!("the rule {} decides ({source})", rule.rule));
+        diagnostic = diagnostic.help(format!("decided by the rule {} ({source})", rule.rule));
     } else if !assert.allowed {
-        diagnostic = diagnostic.help("no rule speaks of it, and what no rule speaks of passes");
+        diagnostic = diagnostic.help("no rule matches the packet, and unmatched packets pass");
     }
-    diagnostic.help("`midoform trace` shows the packet's way, rule by rule")
+    diagnostic.help("`midoform trace` shows the packet's path, rule by rule")
 }

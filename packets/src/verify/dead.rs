@@ -1,21 +1,24 @@
-//! Rules and routes of the spec that can never match, because what stands before them takes everything.
+//! Rules and routes of the spec that can never match, because the ones before them match every packet.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::ask::Place;
 use super::header::{Headers, Range, SOURCE, difference};
 use super::model::Model;
 use super::path::{Flow, Path};
-use super::questions::{Question, Violation};
+use super::report::{Check, Violation};
+use super::walk::Position;
 use crate::semantics::id_of;
 use crate::semantics::world::{Route, Rule};
 use midoform_compiler::network::Tenant;
 use midoform_compiler::topology::Entry;
-use midoform_compiler::topology::object::{MacAddress, Object};
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
+use midoform_compiler::topology::object::Object;
+use midoform_compiler::values::MacAddress;
 
-/// All of one tenant's.
+/// Returns the dead rules and routes of one tenant.
 pub(crate) fn rules_and_routes(model: &Model<'_>, tenant: &Tenant) -> Vec<Violation> {
     let mut found = Vec::new();
     for (_, entry) in model.topology.of_tenant(&tenant.name) {
@@ -28,18 +31,17 @@ pub(crate) fn rules_and_routes(model: &Model<'_>, tenant: &Tenant) -> Vec<Violat
     found
 }
 
-/// The spec's own rules: those of the layout are there for what may come.
-fn is_told(key: &str) -> bool {
-    ["/chain/policy/", "/chain/stateless/", "/rule/inside/", "/rule/open/"]
-        .iter()
-        .any(|part| key.contains(part))
+/// Returns true if the rule comes from the spec; the layout's own rules may be unused.
+fn is_from_spec(key: &Key) -> bool {
+    let KeyView::Tenant(_, TenantKey::Rule(_, rule)) = key.view() else { return false };
+    matches!(rule, RuleKey::Spec { .. } | RuleKey::Inside { .. } | RuleKey::Open { .. })
 }
 
 fn violation(tenant: &Tenant, entry: &Entry, what: &str) -> Violation {
     Violation {
-        question: Question::Dead,
+        check: Check::Dead,
         tenant: tenant.name.to_string(),
-        message: format!("{what} {} can never match: others before it take everything", entry.key),
+        message: format!("{what} {} can never match: the ones before it match every packet", entry.key),
         source: entry.provenance.clone(),
         trace: None,
     }
@@ -48,22 +50,22 @@ fn violation(tenant: &Tenant, entry: &Entry, what: &str) -> Violation {
 fn rules(model: &Model<'_>, tenant: &Tenant, chain: &Entry) -> Vec<Violation> {
     let Some(id) = id_of(model.topology, &(&chain.key).into()) else { return Vec::new() };
     let Some(rules) = model.world.chains.get(&id) else { return Vec::new() };
-    let told = |rule: &Rule| model.entry(rule.id).is_some_and(|entry| is_told(entry.key.as_str()));
+    let told = |rule: &Rule| model.entry(rule.id).is_some_and(|entry| is_from_spec(&entry.key));
     if !rules.iter().any(told) {
         return Vec::new();
     }
     let mut alive: BTreeSet<Uuid> = BTreeSet::new();
-    for (in_port, out_port) in places(rules) {
+    for (in_port, out_port) in positions(rules) {
         for flow in [Flow::Forward, Flow::Return] {
-            match_all(model, rules, Place { device: in_port, in_port, out_port }, flow, &mut alive);
+            match_all(model, rules, Position { device: in_port, in_port, out_port }, flow, &mut alive);
         }
     }
     let dead = rules.iter().filter(|rule| told(rule) && !alive.contains(&rule.id));
     dead.filter_map(|rule| model.entry(rule.id)).map(|entry| violation(tenant, entry, "the rule")).collect()
 }
 
-/// The ports that the chain's rules tell apart, and one that none of them names.
-fn places(rules: &[Rule]) -> Vec<(Uuid, Option<Uuid>)> {
+/// Returns the ports that the chain's rules name, and one that none of them names.
+fn positions(rules: &[Rule]) -> Vec<(Uuid, Option<Uuid>)> {
     let named = |ports: fn(&Rule) -> &Vec<Uuid>| {
         let mut ports: BTreeSet<Uuid> = rules.iter().flat_map(ports).copied().collect();
         ports.insert(Uuid::nil());
@@ -78,15 +80,15 @@ fn places(rules: &[Rule]) -> Vec<(Uuid, Option<Uuid>)> {
     found
 }
 
-/// Everything put to the rules one after another: which of them get any.
-fn match_all(model: &Model<'_>, rules: &[Rule], place: Place, flow: Flow, alive: &mut BTreeSet<Uuid>) {
+/// Matches every packet against the rules, one after another, and notes the rules that match some.
+fn match_all(model: &Model<'_>, rules: &[Rule], position: Position, flow: Flow, alive: &mut BTreeSet<Uuid>) {
     let walker = model.walker();
     let macs = MacAddress([2, 0, 0, 0, 0, 0]);
     let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
     let mut left: Vec<Path> = everything
         .into_iter()
         .map(|headers| {
-            let mut path = Path::new(headers, place.in_port, macs, macs);
+            let mut path = Path::new(headers, position.in_port, macs, macs);
             path.flow = flow;
             path
         })
@@ -97,7 +99,7 @@ fn match_all(model: &Model<'_>, rules: &[Rule], place: Place, flow: Flow, alive:
         }
         let mut next = Vec::new();
         for path in left {
-            let (matched, others) = walker.split(rule, path, place);
+            let (matched, others) = walker.split(rule, path, position);
             if !matched.is_empty() {
                 alive.insert(rule.id);
             }
@@ -114,7 +116,7 @@ fn match_all(model: &Model<'_>, rules: &[Rule], place: Place, flow: Flow, alive:
     }
 }
 
-/// Whether what matches is not put to the rules behind.
+/// Returns true if packets that match are not evaluated by later rules.
 fn decides(rule: &Rule) -> bool {
     use crate::semantics::world::RuleKind::{Accept, Drop, Reject, Return};
     matches!(rule.kind, Accept | Drop | Reject | Return)
@@ -129,7 +131,7 @@ fn routes(model: &Model<'_>, tenant: &Tenant, router: &Entry) -> Vec<Violation> 
     let told = |route: &Route| {
         model
             .entry(route.id)
-            .filter(|entry| entry.key.as_str().starts_with(&format!("{}/route/", tenant.name)))
+            .filter(|entry| matches!(entry.key.view(), KeyView::Tenant(of, TenantKey::Route { .. }) if *of == *tenant.name))
     };
     let set = |route: &Route| {
         let all = Headers::all(Range::network(route.source), Range::network(route.destination));

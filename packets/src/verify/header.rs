@@ -47,7 +47,7 @@ impl Range {
         (first <= last).then_some(Range { first, last })
     }
 
-    /// What lies below and above another range.
+    /// Returns the parts below and above another range.
     pub(crate) fn without(self, other: Range) -> impl Iterator<Item = Range> {
         let below = other.first.checked_sub(1).and_then(|last| self.common(Range { first: 0, last }));
         let above = other.last.checked_add(1).and_then(|first| self.common(Range { first, last: u32::MAX }));
@@ -55,7 +55,7 @@ impl Range {
     }
 }
 
-/// What of a range is in none of these; these are sorted and disjoint.
+/// Returns the parts of a range that are in none of the others, which are sorted and disjoint.
 pub(crate) fn rest(of: Range, taken: &[Range]) -> Vec<Range> {
     let mut found = Vec::new();
     let mut next = Some(of.first);
@@ -137,7 +137,7 @@ impl Protocols {
     }
 }
 
-/// Which of whole packets, first and later fragments.
+/// A set of kinds: whole packets, first fragments, later fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fragments(u8);
 
@@ -224,7 +224,7 @@ impl Headers {
         })
     }
 
-    /// What of this box is not in another, as disjoint boxes.
+    /// Returns the part of this box that is not in another, as disjoint boxes.
     pub(crate) fn without(self, other: Headers) -> Vec<Headers> {
         let Some(common) = self.common(other) else { return vec![self] };
         let mut found = Vec::new();
@@ -272,7 +272,7 @@ impl Headers {
     }
 }
 
-/// What of some boxes is in none of the others.
+/// Returns the parts of some boxes that are in none of the others.
 pub(crate) fn difference(of: Vec<Headers>, others: &[Headers]) -> Vec<Headers> {
     others.iter().fold(of, |left, other| left.into_iter().flat_map(|own| own.without(*other)).collect())
 }

@@ -1,26 +1,28 @@
-//! Questions about all packets: sets of headers pushed through a topology from every port. `docs/verify.md` says what
-//! is asked and what is assumed.
+//! Checks for all packets: sets of headers are sent through a topology from every port. `docs/verify.md` lists the
+//! checks and the assumptions.
 
 mod all;
-mod ask;
 mod assertions;
+mod chains;
+mod checks;
+mod counterexample;
 mod dead;
 mod header;
 mod model;
-mod oracle;
 mod path;
-mod questions;
 mod reach;
+mod report;
 mod shape;
+mod spec_rules;
 mod summary;
 mod walk;
-mod witness;
 
 #[cfg(test)]
 mod tests;
 
-pub use all::ask_all;
+pub use all::check_all;
 pub use assertions::{check as check_assertions, enforce as enforce_assertions};
-pub use questions::{Answers, Question, Subject, Violation, ask, ask_provider, groups};
+pub use checks::{check_group, check_provider, groups};
 pub use reach::compare;
+pub use report::{Check, Subject, Verification, Violation};
 pub use shape::alike;

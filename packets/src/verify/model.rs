@@ -13,8 +13,9 @@ use super::walk::{Attached, BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
 use crate::semantics::{entry_of, id_of};
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{MacAddress, NextHop, Object, Reference};
+use midoform_compiler::topology::object::{NextHop, Object, Reference};
 use midoform_compiler::topology::{Entry, Topology};
+use midoform_compiler::values::MacAddress;
 
 /// A bridge with what may be attached to it.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub(crate) struct Segment {
     pub(crate) neighbour_mac: MacAddress,
 }
 
-/// A way in from the provider's router.
+/// An uplink: a link from the provider's router.
 #[derive(Clone, Debug)]
 pub(crate) struct Uplink {
     pub(crate) tenant: String,
@@ -55,9 +56,9 @@ pub(crate) struct Model<'t> {
     pub(crate) uplinks: Vec<Uplink>,
 }
 
-/// Where packets end, in words of the topology.
+/// The place where packets end: a bridge or the world.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Where {
+pub(crate) enum Location {
     /// At a pod of this bridge.
     Bridge(Key),
     /// Outside, by this tenant's uplink.
@@ -80,7 +81,7 @@ impl<'t> Model<'t> {
         Model { topology, world, attached, boundary, segments, uplinks }
     }
 
-    /// Who walks here.
+    /// Returns a walker of this model.
     pub(crate) fn walker(&self) -> Walker<'_> {
         Walker {
             world: &self.world,
@@ -91,7 +92,7 @@ impl<'t> Model<'t> {
         }
     }
 
-    /// What becomes of what a pod of a segment sends to its gateways.
+    /// Sends packets from a pod of a segment to its gateways, and returns the outcomes.
     pub(crate) fn sent_by_pod(
         &self,
         segment: &Segment,
@@ -105,12 +106,12 @@ impl<'t> Model<'t> {
         Ok(outcomes)
     }
 
-    /// What becomes of what a pod of a segment sends to another one there.
+    /// Sends packets from a pod of a segment to another pod there, and returns the outcomes.
     pub(crate) fn inside(&self, segment: &Segment, headers: &[Headers]) -> Result<Vec<Outcome>, TooMany> {
         self.walker().send(segment.pod, headers, segment.pod_mac, segment.neighbour_mac)
     }
 
-    /// What becomes of what comes in by an uplink.
+    /// Sends packets into an uplink, and returns the outcomes.
     pub(crate) fn sent_by_world(
         &self,
         uplink: &Uplink,
@@ -157,7 +158,7 @@ fn boundary(topology: &Topology, tenants: &BTreeSet<&str>) -> BTreeSet<Uuid> {
     let mut found = BTreeSet::new();
     for entry in entries(topology, tenants) {
         let Object::RouterPort(port) = &entry.object else { continue };
-        let own = port.router.key().is_some_and(|key| tenants.contains(key.tenant()));
+        let own = port.router.key().is_some_and(|key| tenants.contains(key.owner()));
         if !own {
             found.extend(id_of(topology, &port.router));
         }
@@ -218,7 +219,7 @@ fn uplinks(
         };
         let Some(peer) = port.peer else { continue };
         found.push(Uplink {
-            tenant: entry.key.tenant().to_owned(),
+            tenant: entry.key.owner().to_owned(),
             provider_port: id,
             port: peer,
             destinations: united(routed.remove(&id).unwrap_or_default()),

@@ -1,21 +1,21 @@
-//! A set of packets under way: what they were, what they are now, and what became of them.
+//! A set of packets on its path: the header as it was sent, the header now, and the translations.
 
 use uuid::Uuid;
 
 use super::header::{Fragments, Headers, Protocols, Range};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
-/// Whether packets begin connections or answer packets of ones that are tracked.
+/// The direction of packets: they begin connections, or they are replies of tracked connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     Forward,
     Return,
 }
 
-/// A set of packets on one way through the devices.
+/// A set of packets on one path through the devices.
 ///
 /// Every field of the header names a variable; the variables' ranges are what is known of them. The first four are
-/// the fields as they were sent, so that these ranges say which packets take this way; translation adds others.
+/// the fields as they were sent, so these ranges are the packets that take this path; NAT adds others.
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) protocols: Protocols,
@@ -27,31 +27,32 @@ pub(crate) struct Path {
     pub(crate) flow: Flow,
     /// The port that they entered the network by.
     pub(crate) ingress: Uuid,
-    /// How many ports they came in by.
+    /// The number of ports that they have entered.
     pub(crate) devices: usize,
     /// The devices and ports that they passed.
     pub(crate) traversed: Vec<Uuid>,
-    /// Whether a rule has asked about their flow.
+    /// True if a rule with a flow condition was evaluated for them.
     pub(crate) tracked: bool,
-    /// Whether their destination was translated on the device that they are at.
+    /// True if their destination was translated on the current device.
     pub(crate) rewritten: bool,
-    /// The chains that were asked at this place already.
+    /// The chains that were already evaluated at this position.
     pub(crate) visited: Vec<Uuid>,
     /// The rules that matched, in order.
     pub(crate) rules: Vec<Uuid>,
     pub(crate) bindings: Vec<Binding>,
-    /// More packets than take this way: two fields that are equal in some of them decided.
+    /// True if the set has more packets than take this path: the path depends on two fields that are equal in some of
+    /// them.
     pub(crate) approximate: bool,
 }
 
-/// Which addresses a translation changed.
+/// The side of the header that NAT changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Source,
     Destination,
 }
 
-/// A translation that was made on the way.
+/// A translation on the path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Binding {
     pub(crate) device: Uuid,
@@ -234,8 +235,8 @@ impl Path {
         (Some(path), unequal)
     }
 
-    /// The answers to these packets, sent back from where they arrived: addresses and ports exchanged.
-    pub(crate) fn answer(&self, from: Uuid, source_mac: MacAddress, destination_mac: MacAddress) -> Path {
+    /// Returns the replies to these packets, sent from the place where they arrived: addresses and ports are exchanged.
+    pub(crate) fn reply(&self, from: Uuid, source_mac: MacAddress, destination_mac: MacAddress) -> Path {
         let mut path = self.clone();
         let [source, destination, source_port, destination_port] = self.header;
         path.header = [destination, source, destination_port, source_port];

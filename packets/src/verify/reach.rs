@@ -1,17 +1,20 @@
-//! What can be reached, and what a change opens and closes.
+//! Reachability, and the difference that a change makes to it.
 //!
-//! It is about new connections of whole packets; answers to what passes are no connections of their own.
+//! Only new connections of whole packets are compared; replies are not connections of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::trace::bridge_name;
 use midoform_compiler::plan::reachability::{Now, Reachability, WORLD};
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use uuid::Uuid;
 
+use super::counterexample::between;
 use super::header::{DESTINATION, Fragments, Headers, Range, difference, rest, united};
-use super::model::{Model, Segment, Where};
+use super::model::{Location, Model, Segment};
 use super::summary::{self, Item};
 use super::walk::{End, Outcome, TooMany};
-use super::witness::between;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::object::{Object, Reference, RuleAction};
 use midoform_compiler::topology::{Entry, Topology};
@@ -22,15 +25,15 @@ type Pass = (Headers, Vec<Uuid>);
 /// From where, to where.
 type Pair = (String, String);
 
-/// What goes from one place to another, as sets of headers as they are sent.
+/// The packets that pass from one place to another, as sets of headers as they are sent.
 #[derive(Default)]
 struct Matrix {
     passes: BTreeMap<Pair, Vec<Pass>>,
-    /// What is dropped, and by which rule.
+    /// The dropped packets, and the rule that dropped them.
     dropped: BTreeMap<String, Vec<(Headers, Option<Uuid>)>>,
 }
 
-/// Compares two topologies. Only tenants in which something differs are looked at.
+/// Compares the reachability of two topologies. Only tenants with differences are verified.
 pub fn compare(before: &Topology, after: &Topology) -> Reachability {
     let (old, new) = (before.tenants(), after.tenants());
     let mut reachability = Reachability {
@@ -41,14 +44,14 @@ pub fn compare(before: &Topology, after: &Topology) -> Reachability {
     let changed: BTreeSet<&str> =
         old.intersection(&new).copied().filter(|tenant| differs(before, after, tenant)).collect();
     let opened: BTreeSet<&str> =
-        new.difference(&old).copied().filter(|tenant| has_doors(after, tenant)).collect();
+        new.difference(&old).copied().filter(|tenant| has_openings(after, tenant)).collect();
     let mut done: BTreeSet<&str> = BTreeSet::new();
     for tenant in changed.iter().chain(&opened) {
         if done.contains(tenant) {
             continue;
         }
-        let mut together = neighbourhood(after, tenant);
-        together.extend(neighbourhood(before, tenant));
+        let mut together = linked_tenants(after, tenant);
+        together.extend(linked_tenants(before, tenant));
         let whole: BTreeSet<&str> =
             together.iter().copied().filter(|tenant| changed.contains(tenant)).collect();
         let border: BTreeSet<&str> =
@@ -60,7 +63,7 @@ pub fn compare(before: &Topology, after: &Topology) -> Reachability {
     reachability
 }
 
-/// Whether something that decides about packets differs.
+/// Returns true if an object that decides about packets differs.
 fn differs(before: &Topology, after: &Topology, tenant: &str) -> bool {
     let deciding = |topology: &'_ Topology| -> Vec<(String, Object)> {
         topology
@@ -101,24 +104,24 @@ fn canonical(object: &Object) -> Object {
     object
 }
 
-/// Whether something leads into a tenant: translation of destinations, a rule that opens it, a peer.
-fn has_doors(topology: &Topology, tenant: &str) -> bool {
+/// Returns true if there is a way into a tenant: DNAT, a rule that opens it, a peer.
+fn has_openings(topology: &Topology, tenant: &str) -> bool {
     let leads_in = |entry: &Entry| match &entry.object {
         Object::Rule(rule) => {
             matches!(rule.action, RuleAction::DestinationNat(..))
-                || entry.key.as_str().contains("/rule/open/")
+                || matches!(entry.key.view(), KeyView::Tenant(_, TenantKey::Rule(_, RuleKey::Open { .. })))
         }
-        Object::RouterPort(_) => entry.key.as_str().contains("/peer/"),
+        Object::RouterPort(_) => peer_of(&entry.key).is_some(),
         _ => false,
     };
     topology.of_tenant(tenant).any(|(_, entry)| leads_in(entry))
 }
 
-/// A tenant and those that its links lead to, directly and by others.
-pub(crate) fn neighbourhood<'t>(topology: &'t Topology, tenant: &str) -> BTreeSet<&'t str> {
+/// Returns a tenant and the tenants that its links lead to, directly and through others.
+pub(crate) fn linked_tenants<'t>(topology: &'t Topology, tenant: &str) -> BTreeSet<&'t str> {
     let mut found = BTreeSet::new();
     let mut waiting: Vec<&str> =
-        topology.of_tenant(tenant).next().map(|(_, entry)| entry.key.tenant()).into_iter().collect();
+        topology.of_tenant(tenant).next().map(|(_, entry)| entry.key.owner()).into_iter().collect();
     while let Some(name) = waiting.pop() {
         if !found.insert(name) {
             continue;
@@ -128,10 +131,8 @@ pub(crate) fn neighbourhood<'t>(topology: &'t Topology, tenant: &str) -> BTreeSe
                 Object::PortLink(link) => vec![&link.port, &link.peer],
                 // The link object may be the other's.
                 Object::RouterPort(_) => {
-                    let other =
-                        entry.key.as_str().split("/peer/").nth(1).and_then(|rest| rest.split('/').next());
-                    let other = other.and_then(|other| topology.of_tenant(other).next());
-                    waiting.extend(other.map(|(_, entry)| entry.key.tenant()));
+                    let other = peer_of(&entry.key).and_then(|other| topology.of_tenant(other).next());
+                    waiting.extend(other.map(|(_, entry)| entry.key.owner()));
                     continue;
                 }
                 _ => continue,
@@ -139,7 +140,7 @@ pub(crate) fn neighbourhood<'t>(topology: &'t Topology, tenant: &str) -> BTreeSe
             let tenants = links
                 .into_iter()
                 .filter_map(Reference::key)
-                .map(midoform_compiler::topology::key::Key::tenant);
+                .map(midoform_compiler::topology::key::Key::owner);
             waiting.extend(tenants.filter(|tenant| *tenant != midoform_compiler::topology::key::SITE));
         }
     }
@@ -166,7 +167,7 @@ fn compare_together(
         }
         let empty = Vec::new();
         let (was, is) = (old.passes.get(pair).unwrap_or(&empty), new.passes.get(pair).unwrap_or(&empty));
-        // What is a tenant's place before or afterwards is not the world.
+        // Addresses of a tenant before or after the change are not the world.
         let outside = match pair.1 == WORLD {
             true => addresses_of([&old_model, &new_model], WORLD),
             false => vec![Range::ADDRESSES],
@@ -196,7 +197,7 @@ fn compare_together(
     reachability.changes.extend(summary::in_words(items, &addresses));
 }
 
-/// Of tenants that are new only what crosses their borders is told.
+/// Returns true if a pair of places is reported: for a new tenant only traffic to or from others is.
 fn is_wanted((from, to): &Pair, whole: &BTreeSet<&str>, border: &BTreeSet<&str>) -> bool {
     let tenant = |place: &str| place.split('/').next().unwrap_or_default().to_owned();
     let (from, to) = (tenant(from), tenant(to));
@@ -207,39 +208,42 @@ fn is_wanted((from, to): &Pair, whole: &BTreeSet<&str>, border: &BTreeSet<&str>)
         || (border.contains(from.as_str()) && to != from && to != WORLD)
 }
 
-/// Where a rule of the spec's own author stands: those of the layout decide nothing that the author said.
+/// Returns the line of a rule that comes from the spec; the layout's own rules have no line to show.
 fn user_rule(model: &Model<'_>, rule: Uuid) -> Option<Provenance> {
     let entry = model.entry(rule)?;
-    let key = entry.key.as_str();
-    let told = [
-        "/chain/policy/",
-        "/chain/stateless/",
-        "/rule/inside/",
-        "/rule/open/",
-        "/rule/expose/",
-        "/rule/routed/",
-    ];
-    told.iter().any(|part| key.contains(part)).then(|| entry.provenance.clone()).flatten()
+    let KeyView::Tenant(_, TenantKey::Rule(_, rule)) = entry.key.view() else { return None };
+    let is_from_spec = matches!(
+        rule,
+        RuleKey::Spec { .. }
+            | RuleKey::Inside { .. }
+            | RuleKey::Open { .. }
+            | RuleKey::Expose(_)
+            | RuleKey::Routed(_)
+    );
+    is_from_spec.then(|| entry.provenance.clone()).flatten()
 }
 
-/// The name of a place.
-pub(crate) fn shown(place: &Where) -> String {
+/// Returns the name of a place.
+pub(crate) fn shown(place: &Location) -> String {
     match place {
-        Where::Bridge(key) => bridge_name(key.as_str()),
-        Where::World(_) => WORLD.to_owned(),
+        Location::Bridge(key) => bridge_name(key),
+        Location::World(_) => WORLD.to_owned(),
     }
 }
 
-/// `acme/bridge/web` as people write it: `acme/web`.
-pub(crate) fn bridge_name(key: &str) -> String {
-    key.replacen("/bridge/", "/", 1)
+/// Returns the name of the peer that a port leads to.
+fn peer_of(key: &Key) -> Option<&str> {
+    match key.view() {
+        KeyView::Tenant(_, TenantKey::Peer(peer, _)) => Some(peer),
+        _ => None,
+    }
 }
 
 impl Matrix {
     fn of(model: &Model<'_>) -> Result<Matrix, TooMany> {
         let mut matrix = Matrix::default();
         for segment in &model.segments {
-            let from = bridge_name(segment.key.as_str());
+            let from = bridge_name(&segment.key);
             let own: Vec<Headers> = own_sources(segment);
             matrix.add(model, &from, model.sent_by_pod(segment, &own)?);
             matrix.add(model, &from, model.inside(segment, &to_pods(segment, &own))?);
@@ -259,15 +263,17 @@ impl Matrix {
                 End::Delivered(ports) => ports
                     .first()
                     .and_then(|port| model.segment_of(*port))
-                    .map(|segment| Where::Bridge(segment.key.clone())),
-                End::Left(port) => model.uplink_of(*port).map(|uplink| Where::World(uplink.tenant.clone())),
+                    .map(|segment| Location::Bridge(segment.key.clone())),
+                End::Left(port) => {
+                    model.uplink_of(*port).map(|uplink| Location::World(uplink.tenant.clone()))
+                }
                 End::Dropped { rule, .. } => {
                     self.dropped.entry(from.to_owned()).or_default().push((sent, *rule));
                     None
                 }
                 End::Consumed(_) | End::Waits => None,
             };
-            // What comes from outside and goes there again is nobody's connection.
+            // Traffic from outside to outside is not a connection of a tenant.
             if let Some(place) = place.filter(|place| from != WORLD || shown(place) != WORLD) {
                 let pair = (from.to_owned(), shown(&place));
                 self.passes.entry(pair).or_default().push((sent, outcome.path.rules));
@@ -281,13 +287,13 @@ fn whole(headers: Headers) -> Option<Headers> {
     (!fragments.is_empty()).then_some(Headers { fragments, ..headers })
 }
 
-/// What a pod sends with an address of its own network.
+/// Returns the packets that a pod sends with an address of its own network.
 pub(crate) fn own_sources(segment: &Segment) -> Vec<Headers> {
     let all = segment.pods.iter().flat_map(|range| Headers::all(*range, Range::ADDRESSES));
     all.filter_map(whole).collect()
 }
 
-/// What of it is for other pods of the segment.
+/// Returns those of these packets that are sent to other pods of the segment.
 fn to_pods(segment: &Segment, own: &[Headers]) -> Vec<Headers> {
     let to = |headers: &Headers| {
         segment.pods.iter().map(|range| headers.with(DESTINATION, *range)).collect::<Vec<_>>()
@@ -299,7 +305,7 @@ fn to_pods(segment: &Segment, own: &[Headers]) -> Vec<Headers> {
 fn addresses_of(models: [&Model<'_>; 2], place: &str) -> Vec<Range> {
     let segments = models.into_iter().flat_map(|model| &model.segments);
     if place != WORLD {
-        let own = segments.filter(|segment| bridge_name(segment.key.as_str()) == place);
+        let own = segments.filter(|segment| bridge_name(&segment.key) == place);
         return united(own.flat_map(|segment| segment.pods.clone()).collect());
     }
     let networks = segments.flat_map(|segment| &segment.networks).map(|network| Range::network(*network));

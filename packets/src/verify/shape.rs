@@ -1,19 +1,19 @@
-//! Groups of tenants that are alike, so that what is proven of one holds for all.
+//! Finds groups of tenants that are alike: a proof for one of them holds for all.
 //!
-//! A shape is a group's topology and tenants with their names taken away: objects are named by their place in the group,
-//! and sets of addresses by the order in which they are met. Of the sets only this is written down: their sizes, and which
-//! lies in which. No two of them cross (else the group has no shape, and is asked on its own), so they are a tree; two
-//! trees that are alike, with the same sizes, leave equally many addresses between a set and those in it. So there is a
+//! A shape is a group's topology and tenants without their names: objects are named by their position in the group, and
+//! sets of addresses by the order in which they are met. Of the sets the shape has only their sizes, and which lies in
+//! which. No two of them cross (else the group has no shape, and is verified on its own), so they are a tree; two trees
+//! that are alike, with the same sizes, leave equally many addresses between a set and those in it. So there is a
 //! permutation of all addresses that takes each set of the one group to the set with the same number of the other.
 //!
-//! MidoNet does nothing else with addresses than to ask whether they lie in such a set or are equal, and to choose some
-//! of a set; lengths of prefixes, which decide between routes, follow from sizes. MAC addresses are made up for ports,
-//! each its own, and rules that ask for such a one have no shape. So the permutation takes every packet's way through
-//! the one group to a way through the other, rule by rule, and every question, which is put in the same sets, to the same
-//! question: a packet that breaks an answer in one group has a counterpart in the other. Only that there is none is
-//! carried over. Where something is wrong each group is asked on its own, for a packet and a line of its own.
+//! MidoNet only tests whether addresses lie in such a set or are equal, and chooses some of a set; lengths of prefixes,
+//! which decide between routes, follow from sizes. MAC addresses are made up for ports, each its own, and rules that
+//! match one have no shape. So the permutation takes every packet's path through the one group to a path through the
+//! other, rule by rule, and every check, which uses the same sets, to the same check: a packet that violates a check in
+//! one group has a counterpart in the other. Only the absence of violations is carried over. If there is a violation,
+//! each group is verified on its own, for a packet and a line of its own.
 //!
-//! Everything that the questions read of an object or a tenant has to be in its shape. The patterns here name every
+//! Everything that the checks read of an object or a tenant has to be in its shape. The patterns here name every
 //! field, so that a new one is not forgotten.
 
 use std::collections::BTreeMap;
@@ -22,18 +22,19 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::header::Range;
-use super::questions::Subject;
+use super::report::Subject;
 use midoform_compiler::network;
 use midoform_compiler::network::{Place, RouteTarget};
 use midoform_compiler::spec::{Action, Egress, Protocol};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::object::{
-    BridgePort, Condition, Device, FlowAction, FragmentPolicy, HostInterfacePort, MacAddress, NatTarget,
-    NextHop, Object, PortGroupPort, PortLink, PortRange, Reference, Route, RouterPort, Rule, RuleAction,
+    BridgePort, Condition, Device, FlowAction, FragmentPolicy, HostInterfacePort, NatTarget, NextHop, Object,
+    PortGroupPort, PortLink, Reference, Route, RouterPort, Rule, RuleAction,
 };
 use midoform_compiler::topology::{Entry, Topology};
+use midoform_compiler::values::{MacAddress, PortRange};
 
-/// Which groups are alike, as places in the list: what holds without exception for the first of some holds for all.
+/// Returns the groups that are alike, as positions in the list: a proof for the first of them holds for all.
 pub fn alike<'t>(subject: Subject<'t>, groups: &[std::collections::BTreeSet<&'t str>]) -> Vec<Vec<usize>> {
     let mut known: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let mut found: Vec<Vec<usize>> = Vec::new();
@@ -48,7 +49,7 @@ pub fn alike<'t>(subject: Subject<'t>, groups: &[std::collections::BTreeSet<&'t 
     found
 }
 
-/// The shape of one group; none where it can't be compared.
+/// Returns the shape of one group; none if it can't be compared.
 fn shape<'t>(subject: Subject<'t>, names: &[&'t str]) -> Option<Vec<u8>> {
     let members = names.iter().map(|name| subject.topology.of_tenant(name).map(|(_, entry)| entry).collect());
     let members: Vec<Vec<&Entry>> = members.collect();
@@ -67,7 +68,7 @@ fn shape<'t>(subject: Subject<'t>, names: &[&'t str]) -> Option<Vec<u8>> {
     writer.done()
 }
 
-/// Writes things down so that what differs is written differently.
+/// Serializes a shape: different shapes have different bytes.
 struct Writer<'a> {
     topology: &'a Topology,
     names: &'a [&'a str],
@@ -76,9 +77,9 @@ struct Writer<'a> {
     bytes: Vec<u8>,
     /// Sets of addresses, with their numbers.
     sets: BTreeMap<Range, u32>,
-    /// What is not of the group: only which is which matters.
+    /// Objects outside the group: only their identity matters.
     outside: BTreeMap<&'a Reference, u32>,
-    /// Something that can't be compared was met.
+    /// True if the group has an object that can't be compared.
     unlike: bool,
 }
 
@@ -153,7 +154,7 @@ impl<'a> Writer<'a> {
 
     /// Whose entry this is, and where it stands among that tenant's.
     fn member(&self, key: &Key) -> Option<(usize, usize)> {
-        let tenant = self.names.iter().position(|name| *name == key.tenant())?;
+        let tenant = self.names.iter().position(|name| *name == key.owner())?;
         let entries = self.members.get(tenant)?;
         Some((tenant, entries.binary_search_by(|entry| entry.key.cmp(key)).ok()?))
     }
@@ -162,7 +163,7 @@ impl<'a> Writer<'a> {
     fn entry(&mut self, tenant: usize, entry: &'a Entry) {
         let Entry { key, object, provenance: _ } = entry;
         self.place(tenant);
-        let behind = key.as_str().get(key.tenant().len()..).unwrap_or_default();
+        let behind = key.path();
         let mut in_number = false;
         for letter in behind.bytes() {
             match (letter.is_ascii_digit(), in_number) {
@@ -366,7 +367,7 @@ impl<'a> Writer<'a> {
         self.link(*link);
         self.all(bridges, |writer, bridge| {
             let network::Bridge { name, cidr, gateway, grown_from, span: _ } = bridge;
-            let key = Key::new(format!("{}/bridge/{name}", tenant.name));
+            let key = Key::tenant(&tenant.name).bridge(name).device();
             writer.maybe(writer.member(&key), |writer, (_, entry)| writer.place(entry));
             writer.network(*cidr);
             writer.address(*gateway);
@@ -376,7 +377,7 @@ impl<'a> Writer<'a> {
         });
         self.all(ports, |writer, port| {
             let network::Port { name: _, bridge, host: _, interface: _, mac: _, address, span: _ } = port;
-            writer.place(*bridge);
+            writer.place(bridge.0);
             writer.address(*address);
         });
         self.all(routes, |writer, route| {
@@ -390,7 +391,7 @@ impl<'a> Writer<'a> {
         self.all(peers, |writer, peer| {
             let network::Peer { name, own_bridges, networks, link, owns_link: _, span: _ } = peer;
             writer.maybe(writer.names.iter().position(|member| **member == **name), Writer::place);
-            writer.all(own_bridges, |writer, bridge| writer.place(*bridge));
+            writer.all(own_bridges, |writer, bridge| writer.place(bridge.0));
             writer.all(networks, |writer, network| writer.network(*network));
             writer.link(*link);
         });
@@ -407,12 +408,12 @@ impl<'a> Writer<'a> {
         match target {
             RouteTarget::Via(bridge, address) => {
                 self.tag(1);
-                self.place(bridge);
+                self.place(bridge.0);
                 self.address(address);
             }
             RouteTarget::Bridge(bridge) => {
                 self.tag(2);
-                self.place(bridge);
+                self.place(bridge.0);
             }
             RouteTarget::Blackhole => self.tag(3),
             RouteTarget::Reject => self.tag(4),
@@ -424,7 +425,7 @@ impl<'a> Writer<'a> {
         self.address(*public);
         self.number((*public_port).into());
         self.tag(*protocol);
-        self.place(*bridge);
+        self.place(bridge.0);
         self.address(*address);
         self.number((*target_port).into());
     }
@@ -454,11 +455,11 @@ impl<'a> Writer<'a> {
             Place::World => self.tag(2),
             Place::Bridge(bridge) => {
                 self.tag(3);
-                self.place(*bridge);
+                self.place(bridge.0);
             }
             Place::Peer(peer) => {
                 self.tag(4);
-                self.place(*peer);
+                self.place(peer.0);
             }
             Place::Addresses(networks) => {
                 self.tag(5);
@@ -466,7 +467,7 @@ impl<'a> Writer<'a> {
             }
             Place::Ports(ports) => {
                 self.tag(6);
-                self.all(ports, |writer, port| writer.place(*port));
+                self.all(ports, |writer, port| writer.place(port.0));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Sets of headers in words.
+//! Describes sets of headers.
 
 use std::net::Ipv4Addr;
 
@@ -6,14 +6,14 @@ use super::header::{Headers, Protocols, Range, rest, united};
 use midoform_compiler::plan::reachability::{Now, ReachabilityChange};
 use midoform_compiler::source::Provenance;
 
-/// What no number has a name for.
+/// The name for all other protocols.
 const OTHERS: &str = "other";
 /// Everything.
 const ANY: &str = "any";
-/// So many ranges of addresses are shown.
+/// The most ranges of addresses that are shown.
 const MOST_RANGES: usize = 6;
 
-/// A change as sets, before it is put into words.
+/// A change as sets, before it is described.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Item {
     pub(crate) from: String,
@@ -77,7 +77,7 @@ impl Item {
     }
 }
 
-/// Puts together what differs in one thing alone, and all of it into words. `whole` says which addresses a place has.
+/// Merges items that differ in one field only, and describes all of them. `whole` returns the addresses of a place.
 pub(crate) fn in_words(items: Vec<Item>, whole: &impl Fn(&str) -> Vec<Range>) -> Vec<ReachabilityChange> {
     let mut items = items;
     for field in [
@@ -115,7 +115,7 @@ fn merged(items: Vec<Item>, field: fn(&mut Item) -> &mut Vec<Range>) -> Vec<Item
     found.into_iter().map(back).collect()
 }
 
-/// Where TCP, UDP, ICMP and all others are there with all ports, they are any.
+/// Replaces TCP, UDP, ICMP and all others, each with all ports, by `any`.
 fn together(mut items: Vec<Item>) -> Vec<Item> {
     let key = |item: &Item| {
         let Item { from, to, now, source, destinations, sources, .. } = item.clone();
@@ -150,7 +150,7 @@ fn show(range: Range) -> String {
     }
 }
 
-/// Addresses as a network where they are one, else from and to.
+/// Shows addresses as a network if they are one, else as first and last.
 pub(crate) fn addresses(range: Range) -> String {
     let (first, last) = (Ipv4Addr::from(range.first), Ipv4Addr::from(range.last));
     let mut networks = ipnet::Ipv4Subnets::new(first, last, 0);

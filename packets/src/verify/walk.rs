@@ -1,18 +1,17 @@
-//! All packets' ways through the devices at once: sets of headers, taken apart where devices tell them apart.
+//! Sends sets of headers through the devices. A set is split where a device treats some of its packets differently.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::ask::Place;
 use super::header::{DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT};
 use super::path::Path;
 use crate::semantics::MOST_DEVICES;
 use crate::semantics::world::{Port, Route, RouteKind, World};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
-/// Something behind a port, with what is known of it.
+/// A station behind a port.
 #[derive(Clone, Debug)]
 pub(crate) struct Attached {
     pub(crate) port: Uuid,
@@ -21,52 +20,69 @@ pub(crate) struct Attached {
     pub(crate) addresses: Vec<Range>,
 }
 
-/// What came of the packets of a path.
+/// The end of the packets of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// They left by these ports.
+    /// They left the network by these ports.
     Delivered(Vec<Uuid>),
-    /// A rule or a device ended them.
+    /// A rule or a device dropped them.
     Dropped { at: Uuid, rule: Option<Uuid>, looped: bool },
-    /// A router took them for itself.
+    /// A router consumed them.
     Consumed(Uuid),
     /// The next hop has no known MAC address.
     Waits,
-    /// They came to a device that is looked at on its own: in by this port.
+    /// They reached a boundary device by this port.
     Left(Uuid),
 }
 
-/// There are too many ways to follow them all: nothing is known of any packet that was sent.
+/// There are too many paths to follow them all: nothing is proven for any packet that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
-/// A set of packets and what came of them.
+/// A set of packets and their end.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) path: Path,
     pub(crate) end: End,
 }
 
-/// Sends sets of packets through a world.
+/// The position of packets when a chain is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    pub(crate) device: Uuid,
+    pub(crate) in_port: Uuid,
+    pub(crate) out_port: Option<Uuid>,
+}
+
+/// The result of a chain for a set of packets.
+#[derive(Debug, Default)]
+pub(crate) struct ChainOutcome {
+    /// The packets that go on.
+    pub(crate) passed: Vec<Path>,
+    /// The packets that end, and the rule that ended them.
+    pub(crate) dropped: Vec<(Path, Uuid)>,
+}
+
+/// Sends sets of packets through a topology.
 pub(crate) struct Walker<'a> {
     pub(crate) world: &'a World,
     pub(crate) attached: &'a [Attached],
     /// Devices that end the walk.
     pub(crate) boundary: &'a BTreeSet<Uuid>,
-    /// Take the first of what a translation or equal routes may choose, as the interpreter does; else all of it.
+    /// True to take only the first choice of NAT and of equal routes, as the interpreter does; else all choices.
     pub(crate) first_choice: bool,
-    /// How many more sets of packets may be put to a rule. Where none is left, everything ends early, and what was found
-    /// so far is worth nothing: [`Walker::follow`] answers [`TooMany`].
+    /// The number of sets of packets that may still be matched against a rule. At 0 the walk stops, and the outcomes
+    /// so far are not valid: [`Walker::follow`] returns [`TooMany`].
     pub(crate) budget: Cell<usize>,
 }
 
-/// As many sets of packets as are put to rules before the verifier gives up: seconds.
+/// The number of sets of packets that are matched against rules before the verifier gives up: seconds.
 pub(crate) const BUDGET: usize = 8_000_000;
 
-/// What it costs to make a set, which stays in memory as some kilobytes: as much as to put this many to a rule.
+/// The cost of a new set, which needs some kilobytes of memory: as much as matching this many sets against a rule.
 const MADE: usize = 16;
 
-/// Where packets are, and where what becomes of them goes.
+/// A walk in progress: the waiting packets and the outcomes.
 struct Walk<'w, 'a> {
     walker: &'w Walker<'a>,
     waiting: Vec<(Uuid, Path)>,
@@ -74,23 +90,23 @@ struct Walk<'w, 'a> {
 }
 
 impl Walker<'_> {
-    /// Whether so many sets may be put to a rule.
+    /// Uses up the budget for matching sets against a rule, and returns true if some of it is left.
     pub(crate) fn may_put(&self, sets: usize) -> bool {
         self.budget.set(self.budget.get().saturating_sub(sets));
         !self.is_exhausted()
     }
 
-    /// Whether one set may become so many.
+    /// Uses up the budget for splitting one set into several, and returns true if some of it is left.
     pub(crate) fn may_make(&self, sets: usize) -> bool {
         self.may_put(sets.saturating_sub(1).saturating_mul(MADE))
     }
 
-    /// Whether there were too many ways to follow them all.
+    /// Returns true if there were too many paths to follow them all.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.budget.get() == 0
     }
 
-    /// All that becomes of packets with these headers that come in by a port.
+    /// Sends packets with these headers into a port, and returns all outcomes.
     pub(crate) fn send(
         &self,
         from: Uuid,
@@ -105,7 +121,7 @@ impl Walker<'_> {
         Ok(outcomes)
     }
 
-    /// All that becomes of packets that enter by their path's port of ingress.
+    /// Sends packets into their path's ingress port, and returns all outcomes.
     pub(crate) fn follow(&self, path: Path) -> Result<Vec<Outcome>, TooMany> {
         let mut walk = Walk { walker: self, waiting: vec![(path.ingress, path)], outcomes: Vec::new() };
         while let Some((at, path)) = walk.waiting.pop().filter(|_| self.may_put(1)) {
@@ -127,13 +143,13 @@ impl Walk<'_, '_> {
         self.end(path, End::Dropped { at, rule: None, looped: false });
     }
 
-    /// Asks a chain; what it drops ends here.
-    fn ask(&mut self, chain: Option<Uuid>, path: Path, place: Place) -> Vec<Path> {
-        let answer = self.walker.ask(chain, path, place);
-        for (path, rule) in answer.dropped {
-            self.end(path, End::Dropped { at: place.device, rule: Some(rule), looped: false });
+    /// Evaluates a chain; the packets that it drops end here.
+    fn evaluate(&mut self, chain: Option<Uuid>, path: Path, position: Position) -> Vec<Path> {
+        let outcome = self.walker.evaluate(chain, path, position);
+        for (path, rule) in outcome.dropped {
+            self.end(path, End::Dropped { at: position.device, rule: Some(rule), looped: false });
         }
-        answer.passed
+        outcome.passed
     }
 
     fn enter(&mut self, at: Uuid, mut path: Path) {
@@ -152,8 +168,8 @@ impl Walk<'_, '_> {
         if !port.up {
             return self.dropped(path, at);
         }
-        let place = Place { device: port.device, in_port: at, out_port: None };
-        for mut path in self.ask(port.inbound, path, place) {
+        let position = Position { device: port.device, in_port: at, out_port: None };
+        for mut path in self.evaluate(port.inbound, path, position) {
             let foreign = device.is_router && path.destination_mac != port.mac;
             let group = !device.is_router && path.source_mac.is_group();
             if !device.up || foreign || group {
@@ -161,7 +177,7 @@ impl Walk<'_, '_> {
                 continue;
             }
             path.traversed.push(port.device);
-            for path in self.ask(device.inbound, path, place) {
+            for path in self.evaluate(device.inbound, path, position) {
                 match device.is_router {
                     true => self.route(port, path),
                     false => self.switch(port, path),
@@ -223,16 +239,16 @@ impl Walk<'_, '_> {
             own.into_iter().for_each(|path| self.dropped(path, router));
             left = others;
         }
-        let place = Place { device: router, in_port: in_port.id, out_port: Some(out.id) };
+        let position = Position { device: router, in_port: in_port.id, out_port: Some(out.id) };
         let outbound = self.walker.world.devices.get(&router).and_then(|device| device.outbound);
         for path in left {
-            for path in self.ask(outbound, path, place) {
+            for path in self.evaluate(outbound, path, position) {
                 self.hand_over(in_port, out, route, path);
             }
         }
     }
 
-    /// A router answers an echo to its own address, and drops everything else.
+    /// Consumes an echo request to the router's own address, and drops everything else.
     fn keep(&mut self, router: Uuid, path: Path) {
         let (icmp, other) = path.split_protocols(Protocols::of(&[1]));
         let mut rest: Vec<Path> = other.into_iter().collect();
@@ -302,7 +318,7 @@ impl Walk<'_, '_> {
         peers.filter_map(|peer| Some((Range::address(peer.address?), peer.mac))).collect()
     }
 
-    /// Whether something is attached to a router or to a bridge that is linked to it.
+    /// Returns true if a station is attached to a router or to a bridge that is linked to it.
     fn is_beside(&self, attached: &Attached, router: Uuid) -> bool {
         let world = self.walker.world;
         let Some(device) = world.device_of(attached.port) else { return false };
@@ -313,7 +329,7 @@ impl Walk<'_, '_> {
         device == router || linked(device)
     }
 
-    /// Out by a port: what passes, and what ends there.
+    /// Sends packets out of a port; returns those that pass, and the outcomes of the others.
     fn leave(&mut self, in_port: &Port, out: &Port, mut path: Path) -> (Vec<Path>, Vec<Outcome>) {
         let ended = |path: Path, rule: Option<Uuid>, looped: bool| Outcome {
             path,
@@ -329,10 +345,10 @@ impl Walk<'_, '_> {
         if back || !out.up {
             return (Vec::new(), vec![ended(path, None, false)]);
         }
-        let place = Place { device: out.device, in_port: in_port.id, out_port: Some(out.id) };
-        let answer = self.walker.ask(out.outbound, path, place);
-        let dropped = answer.dropped.into_iter().map(|(path, rule)| ended(path, Some(rule), false));
-        (answer.passed, dropped.collect())
+        let position = Position { device: out.device, in_port: in_port.id, out_port: Some(out.id) };
+        let outcome = self.walker.evaluate(out.outbound, path, position);
+        let dropped = outcome.dropped.into_iter().map(|(path, rule)| ended(path, Some(rule), false));
+        (outcome.passed, dropped.collect())
     }
 
     fn switch(&mut self, in_port: &Port, path: Path) {
@@ -349,8 +365,9 @@ impl Walk<'_, '_> {
             })
         };
         let known = router.or_else(station).copied();
-        let place = Place { device: in_port.device, in_port: in_port.id, out_port: known.map(|out| out.id) };
-        for path in self.ask(bridge.outbound, path, place) {
+        let position =
+            Position { device: in_port.device, in_port: in_port.id, out_port: known.map(|out| out.id) };
+        for path in self.evaluate(bridge.outbound, path, position) {
             let Some(out) = known else {
                 self.flood(in_port, &ports, path);
                 continue;

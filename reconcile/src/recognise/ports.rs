@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use midoform_compiler::topology::key::view::{BridgeKey, KeyView, PeerKey, TenantKey, UplinkKey};
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::object::{
@@ -11,17 +12,17 @@ use midoform_compiler::topology::object::{
 use midoform_compiler::topology::observed::Foreign;
 use uuid::Uuid;
 
-use super::{Matching, Raw};
+use super::{Inventory, Matching};
 use crate::wire::Port;
 
 impl Matching<'_> {
     /// Gives every port that is midoform's its key.
-    pub(super) fn match_ports(&mut self, raw: &Raw) {
+    pub(super) fn match_ports(&mut self, raw: &Inventory) {
         let by_id: BTreeMap<Uuid, &Port> =
             raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
         for key in self.port_keys() {
             let remembered =
-                self.scope.known.tenants.get(key.tenant()).and_then(|tenant| tenant.ids.get(&key)).copied();
+                self.scope.known.tenants.get(key.owner()).and_then(|tenant| tenant.ids.get(&key)).copied();
             let is_free = |id: &Uuid| by_id.contains_key(id) && !self.keys.contains_key(id);
             let found = remembered.into_iter().chain(self.ids_of(&key)).find(is_free);
             if let Some(id) = found {
@@ -45,47 +46,49 @@ impl Matching<'_> {
         let mut keys: BTreeSet<Key> = desired.map(|entry| entry.key.clone()).collect();
         // Those of bridges that are there, whether anybody still wants them or not.
         for key in self.keys.values() {
-            if let [_, "bridge", _] = key.as_str().split('/').collect::<Vec<_>>().as_slice() {
-                keys.insert(key.join("gateway-port"));
-                keys.insert(key.join("gateway-peer"));
+            if let KeyView::Tenant(tenant, TenantKey::Bridge(bridge, BridgeKey::Device)) = key.view() {
+                keys.extend(gateway_of(tenant, bridge));
             }
         }
         for tenant in self.scope.tenants {
-            let root = Key::from(tenant.as_str());
-            keys.insert(root.join("uplink/port"));
-            keys.insert(root.join("uplink/provider-port"));
+            keys.extend(
+                [UplinkKey::Port, UplinkKey::ProviderPort].map(|part| Key::tenant(tenant).uplink(part)),
+            );
             let Some(known) = self.scope.known.tenants.get(tenant) else { continue };
-            for bridge in known.bridges.keys() {
-                keys.insert(root.join("bridge").join(bridge).join("gateway-port"));
-                keys.insert(root.join("bridge").join(bridge).join("gateway-peer"));
-            }
-            keys.extend(known.ports.iter().map(|port| root.join("port").join(port)));
-            keys.extend(known.ids.keys().filter(|key| !key.as_str().contains("/rule/")).cloned());
+            keys.extend(known.bridges.keys().flat_map(|bridge| gateway_of(tenant, bridge)));
+            keys.extend(known.ports.iter().map(|port| Key::tenant(tenant).port(port).device()));
+            let is_rule = |key: &Key| matches!(key.view(), KeyView::Tenant(_, TenantKey::Rule(..)));
+            keys.extend(known.ids.keys().filter(|key| !is_rule(key)).cloned());
         }
         keys
     }
 
     /// Ports of tenants' routers that are midoform's by their id and that nobody wants any more: those to a peer are
     /// known by the key that their id follows from, others by their id alone.
-    fn match_unwanted_router_ports(&mut self, raw: &Raw) {
+    fn match_unwanted_router_ports(&mut self, raw: &Inventory) {
         if !self.scope.dialect.keeps_offered_id(Kind::RouterPort) {
             return;
         }
         for port in raw.ports.iter().map(|port| &port.value) {
             let router = self.keys.get(&port.device_id).filter(|_| port.kind == "Router");
-            let Some(router) = router.filter(|router| router.tenant() != SITE).cloned() else { continue };
+            let Some(router) = router.filter(|router| router.owner() != SITE).cloned() else { continue };
             if self.keys.contains_key(&port.id) || !self.is_own(port.id, Kind::RouterPort) {
                 continue;
             }
             let tenants = self.scope.tenants.iter().chain(self.scope.known.tenants.keys());
-            let peers = tenants.map(|peer| Key::from(router.tenant()).join("peer").join(peer).join("port"));
+            let peers = tenants.map(|peer| Key::tenant(router.owner()).peer(peer).port());
             let key = peers.into_iter().find(|key| self.namespace.id(key) == port.id);
-            self.bind(port.id, key.unwrap_or_else(|| router.join(&format!("port/@{}", port.id))));
+            self.bind(port.id, key.unwrap_or_else(|| router.found_port(port.id)));
         }
     }
 
     /// 1.x: ports that are wanted, or were being made, and that no id led to: found by what they are.
-    fn match_by_content(&mut self, raw: &Raw, by_id: &BTreeMap<Uuid, &Port>, wanted: &[(&Key, &Object)]) {
+    fn match_by_content(
+        &mut self,
+        raw: &Inventory,
+        by_id: &BTreeMap<Uuid, &Port>,
+        wanted: &[(&Key, &Object)],
+    ) {
         let mut by_address: BTreeMap<(Uuid, Ipv4Addr), Uuid> = BTreeMap::new();
         for port in raw.ports.iter().map(|port| &port.value) {
             if let Some(address) = port.address() {
@@ -129,7 +132,7 @@ impl Matching<'_> {
 
     /// A bridge port that is neither linked nor bound is what a lost answer leaves: free to take. One with a mark is a
     /// pod's, whose binding is on its way.
-    fn take_free_bridge_ports(&mut self, raw: &Raw, wanted: &[(&Key, &Object)]) {
+    fn take_free_bridge_ports(&mut self, raw: &Inventory, wanted: &[(&Key, &Object)]) {
         let mut free: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
         for port in raw.ports.iter().map(|port| &port.value) {
             let unused =
@@ -165,7 +168,7 @@ impl Matching<'_> {
 
     /// Adds the ports with their links, bindings and groups; reports ports on midoform's devices that are
     /// not midoform's. A bridge's other ports are the plugin's or somebody else's: they are not looked at.
-    pub(super) fn add_ports(&mut self, raw: &Raw) {
+    pub(super) fn add_ports(&mut self, raw: &Inventory) {
         for port in &raw.ports {
             let value = &port.value;
             let Some(key) = self.keys.get(&value.id).cloned() else {
@@ -195,7 +198,7 @@ impl Matching<'_> {
             self.add_link(value, &key);
             if let (Some(host), Some(interface)) = (value.host_id, value.interface_name.clone()) {
                 let binding = HostInterfacePort { host, interface, port: Reference::Key(key.clone()) };
-                self.add(key.join("binding"), Object::HostInterfacePort(binding));
+                self.add(key.binding(), Object::HostInterfacePort(binding));
             }
         }
         self.add_members(raw);
@@ -203,7 +206,7 @@ impl Matching<'_> {
 
     fn stray_router_port(&mut self, port: &Port) {
         let Some(router) = self.keys.get(&port.device_id).cloned() else { return };
-        if port.kind != "Router" || router.tenant() == SITE {
+        if port.kind != "Router" || router.owner() == SITE {
             return;
         }
         let what = format!("router port {}", port.port_address.as_deref().unwrap_or("without address"));
@@ -228,12 +231,12 @@ impl Matching<'_> {
         self.add(link, Object::PortLink(PortLink { port: Reference::Key(key.clone()), peer }));
     }
 
-    fn add_members(&mut self, raw: &Raw) {
+    fn add_members(&mut self, raw: &Inventory) {
         for (group, members) in &raw.members {
             let Some(group) = self.keys.get(group).cloned() else { continue };
             for member in members {
                 let port = self.reference(member.port_id);
-                let name = match port.key().and_then(|key| key.as_str().rsplit('/').next()) {
+                let name = match port.key().map(Key::short_name) {
                     Some(name) => name.to_owned(),
                     None => {
                         let what = "a port that is not the spec's".to_owned();
@@ -248,7 +251,7 @@ impl Matching<'_> {
                     }
                 };
                 let object = PortGroupPort { group: Reference::Key(group.clone()), port };
-                self.add(group.join("port").join(&name), Object::PortGroupPort(object));
+                self.add(group.member(&name), Object::PortGroupPort(object));
             }
         }
     }
@@ -256,21 +259,26 @@ impl Matching<'_> {
 
 /// The key of the link that hangs on this port, if its link hangs on it.
 fn link_key(port: &Key, peer: &Reference) -> Option<Key> {
-    let path = port.as_str();
-    if let Some(root) = path.strip_suffix("/uplink/port") {
-        return Some(Key::from(root).join("uplink/link"));
+    let KeyView::Tenant(tenant, named) = port.view() else {
+        return peer.key().is_none().then(|| port.link());
+    };
+    match named {
+        TenantKey::Uplink(UplinkKey::Port) => Some(Key::tenant(tenant).uplink(UplinkKey::Link)),
+        TenantKey::Bridge(bridge, BridgeKey::GatewayPort) => {
+            Some(Key::tenant(tenant).bridge(bridge).gateway_link())
+        }
+        TenantKey::Peer(other, PeerKey::Port) => {
+            (tenant < other).then(|| Key::tenant(tenant).peer(other).link())
+        }
+        // The far ends of links.
+        TenantKey::Uplink(UplinkKey::ProviderPort) | TenantKey::Bridge(_, BridgeKey::GatewayPeer) => None,
+        // Ports that should have none: a link there is a link of another's.
+        _ => peer.key().is_none().then(|| port.link()),
     }
-    if let Some(bridge) = path.strip_suffix("/gateway-port") {
-        return Some(Key::from(bridge).join("gateway-link"));
-    }
-    let mut parts = path.split('/');
-    if let (Some(tenant), Some("peer"), Some(other), Some("port"), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-    {
-        let owns = tenant < other;
-        return owns.then(|| Key::from(tenant).join("peer").join(other).join("link"));
-    }
-    // The far ends of links, and ports that should have none: a link there is a link of another's.
-    let far_end = path.ends_with("/uplink/provider-port") || path.ends_with("/gateway-peer");
-    (!far_end && peer.key().is_none()).then(|| port.join("link"))
+}
+
+/// The keys of the two ports that link a bridge with its tenant's router.
+fn gateway_of(tenant: &str, bridge: &str) -> [Key; 2] {
+    let keys = Key::tenant(tenant).bridge(bridge);
+    [keys.gateway_port(), keys.gateway_peer()]
 }

@@ -8,11 +8,11 @@ use midoform_compiler::topology::object::{Condition, NextHop, Object, Reference,
 use midoform_compiler::topology::observed::Foreign;
 use uuid::Uuid;
 
-use super::{Matching, Raw, observed_rule};
+use super::{Inventory, Matching, observed_rule};
 use crate::wire;
 
 impl Matching<'_> {
-    pub(super) fn add_rules(&mut self, raw: &Raw) {
+    pub(super) fn add_rules(&mut self, raw: &Inventory) {
         let mut desired_by_chain: BTreeMap<&Key, Vec<(&Key, &Rule)>> = BTreeMap::new();
         for entry in self.scope.desired.entries() {
             if let Object::Rule(rule) = &entry.object {
@@ -94,7 +94,7 @@ impl Matching<'_> {
             if place.is_some() {
                 continue;
             }
-            let by_id_alone = || chain.join(&format!("rule/@{}", rule.id));
+            let by_id_alone = || chain.found_rule(rule.id);
             *place = match key {
                 Some(key) if taken.insert(key) => Some(key.clone()),
                 Some(_) => Some(by_id_alone()),
@@ -128,7 +128,7 @@ impl Matching<'_> {
             };
             let found = (0..rules.len()).find(is_it);
             if let Some((place, rule)) = found.and_then(|at| Some((matched.get_mut(at)?, rules.get(at)?))) {
-                *place = Some(chain.join(&format!("rule/@{}", rule.id)));
+                *place = Some(chain.found_rule(rule.id));
             }
         }
     }
@@ -144,7 +144,7 @@ impl Matching<'_> {
         (condition, action)
     }
 
-    pub(super) fn add_routes(&mut self, raw: &Raw) {
+    pub(super) fn add_routes(&mut self, raw: &Inventory) {
         let mut desired_by_router: BTreeMap<&Reference, Vec<(&Key, &Route)>> = BTreeMap::new();
         for entry in self.scope.desired.entries() {
             if let Object::Route(route) = &entry.object {
@@ -176,7 +176,7 @@ impl Matching<'_> {
 
     fn add_route(&mut self, route: &wire::Route, object: Route, key: Option<Key>) {
         let own_router =
-            object.router.key().filter(|key| key.tenant() != midoform_compiler::topology::key::SITE).cloned();
+            object.router.key().filter(|key| key.owner() != midoform_compiler::topology::key::SITE).cloned();
         let hangs_on = match &object.next_hop {
             NextHop::Port { port, .. } => port.key().cloned(),
             NextHop::BlackHole | NextHop::Reject => None,
@@ -184,7 +184,7 @@ impl Matching<'_> {
         let near = own_router.clone().or(hangs_on);
         let own = || {
             let near = near.as_ref()?;
-            self.is_own(route.id, Kind::Route).then(|| near.join(&format!("route/@{}", route.id)))
+            self.is_own(route.id, Kind::Route).then(|| near.found_route(route.id))
         };
         match (key.or_else(own), own_router) {
             (Some(key), _) => {
@@ -219,7 +219,7 @@ impl Matching<'_> {
     fn was_being_made(&self, id: Uuid, route: &Route) -> Option<Key> {
         let (key, _) =
             self.making.iter().find(|(_, object)| matches!(object, Object::Route(made) if made == route))?;
-        Some(key.join(&format!("@{id}")))
+        Some(key.found(id))
     }
 
     /// 1.x: a route that no id led to, by content.

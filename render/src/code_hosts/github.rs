@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{end, words};
 use midoform_compiler::diagnostic::{DiagnosticReport, Severity};
 
-/// The commands.
+/// Returns the commands.
 pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
     let mut text = String::new();
     for finding in findings {
@@ -19,7 +19,7 @@ pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
             properties.push(format!("file={}", property(place.file)));
             properties.push(format!("line={}", place.line));
             properties.push(format!("endLine={end_line}"));
-            // Columns are taken only of what lies in one line.
+            // Columns are accepted only for a range in one line.
             if end_line == place.line {
                 properties.push(format!("col={}", place.column));
                 properties.push(format!("endColumn={end_column}"));
@@ -32,12 +32,12 @@ pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
     text
 }
 
-/// Text behind the second `::`, as the runner's toolkit escapes it.
+/// Escapes the text after the second `::`, as the runner's toolkit does.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// The value of a property.
+/// Escapes the value of a property.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{end, fingerprints, words};
 use midoform_compiler::diagnostic::{DiagnosticReport, Severity};
 
-/// The report.
+/// Returns the report.
 pub fn gitlab(findings: &[DiagnosticReport<'_>]) -> Value {
     let one = |(finding, fingerprint): (&DiagnosticReport<'_>, String)| {
         let place = finding.places.first();

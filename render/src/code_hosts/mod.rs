@@ -1,4 +1,4 @@
-//! Findings as code hosts read them. Rendering decides nothing: it says what the diagnostics say.
+//! Writes diagnostics in the report formats of code hosts: GitHub, GitLab, SARIF.
 
 mod github;
 mod gitlab;
@@ -17,7 +17,7 @@ pub use github::github;
 pub use gitlab::gitlab;
 pub use sarif::sarif;
 
-/// What a finding says, with what can be done about it, one thing a line.
+/// Returns the text of a finding: its message, its places and its help, one a line.
 fn words(finding: &DiagnosticReport<'_>) -> String {
     let mut words = finding.message.to_owned();
     let here = finding.places.first().map(|place| place.text).filter(|text| !text.is_empty());
@@ -33,13 +33,13 @@ fn words(finding: &DiagnosticReport<'_>) -> String {
     words
 }
 
-/// A place's end where the marked text is empty or ends a line: not before its beginning.
+/// Returns the end of a place: not before its beginning, if the marked text is empty or ends a line.
 fn end(place: &PlaceReport<'_>) -> (u32, u32) {
     (place.end_line, place.end_column).max((place.line, place.column))
 }
 
-/// What a finding is known by from run to run: its code, file and message, not its line. Of several that are alike each
-/// has its number.
+/// Returns the fingerprints by which findings are recognised between runs: the code, file and message, not the line.
+/// Equal findings are numbered.
 fn fingerprints(findings: &[DiagnosticReport<'_>]) -> Vec<String> {
     let mut seen: BTreeMap<[&str; 3], usize> = BTreeMap::new();
     let mut fingerprints = Vec::with_capacity(findings.len());
@@ -52,7 +52,7 @@ fn fingerprints(findings: &[DiagnosticReport<'_>]) -> Vec<String> {
             hash.update(part);
             hash.update([0]);
         }
-        fingerprints.push(hex::encode(&hash.finalize()));
+        fingerprints.push(hex::encode(hash.finalize()));
     }
     fingerprints
 }

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::{end, fingerprints, words};
 use midoform_compiler::diagnostic::{Code, DiagnosticReport, PlaceReport, Severity};
 
-/// The log of one run of midoform's checks.
+/// The characters that a path of a URI has to escape.
+const OUTSIDE_PATHS: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// Returns the log of one run of midoform's checks.
 pub fn sarif(findings: &[DiagnosticReport<'_>]) -> Value {
     let codes: BTreeSet<Code> = findings.iter().map(|finding| finding.code).collect();
     let codes: Vec<Code> = codes.into_iter().collect();
@@ -81,17 +86,8 @@ fn location(place: &PlaceReport<'_>) -> Value {
     }})
 }
 
-/// A path as a URI reference (RFC 3986): relative, or of a file where it is absolute.
+/// Returns a path as a URI reference (RFC 3986): relative, or a `file` URI for an absolute path.
 fn uri(path: &str) -> String {
     let scheme = if path.starts_with('/') { "file://" } else { "" };
-    let mut uri = scheme.to_owned();
-    for byte in path.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                uri.push(byte.into())
-            }
-            other => uri.push_str(&format!("%{other:02X}")),
-        }
-    }
-    uri
+    format!("{scheme}{}", utf8_percent_encode(path, OUTSIDE_PATHS))
 }

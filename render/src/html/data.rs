@@ -25,20 +25,20 @@ const FORMAT: &str = "midoform-review/1";
 pub(super) struct Data<'a> {
     format: &'static str,
     site: &'a str,
-    dialect: midoform_compiler::midonet::dialect::Dialect,
+    dialect: midoform_compiler::plan::DialectTag,
     base: &'a str,
     sha256: String,
     summary: Summary,
     base_url: &'a str,
     kinds: Vec<&'static str>,
     files: Vec<&'a str>,
-    /// Ids of objects that are not of the topology.
+    /// Ids of objects outside the topology.
     externals: Vec<String>,
     tenants: Vec<Tenant<'a>>,
     objects: Vec<ObjectRow>,
     steps: Vec<StepRow>,
     foreign: Vec<ForeignRow<'a>>,
-    /// What is attached: the bridge's number and what it is.
+    /// The attached ports: the bridge's number and a description.
     attached: Vec<(usize, &'a str)>,
     reachability: Option<ReachabilityRows<'a>>,
     texts: Tables,
@@ -53,19 +53,19 @@ struct Tenant<'a> {
     summary: [usize; 5],
 }
 
-/// Key, kind, action, what it is, file (-1: none), line, what it hangs on, what else it leads to, what differs, public end.
+/// Key, kind, action, description, file (-1: none), line, parent, other reference, differences, public port.
 #[derive(Serialize)]
 struct ObjectRow(Text, usize, usize, Text, i64, u32, i64, i64, Vec<(Text, Text, Text)>, Option<Text>);
 
-/// Object, action, reason, risks, objects that it waits for, calls, calls that take it back.
+/// Object, action, reason, risks, objects that it waits for, calls, calls that undo it.
 #[derive(Serialize)]
 struct StepRow(usize, usize, Text, u8, Vec<usize>, Vec<CallRow>, Vec<CallRow>);
 
-/// Method, path, media type, body, whether the answer says the id.
+/// Method, path, media type, body, 1 if the response has the id.
 #[derive(Serialize)]
 struct CallRow(&'static str, Text, Option<Text>, Option<Text>, u8);
 
-/// What is opened and closed, and the tenants of which nothing or not all is said.
+/// The changes of reachability, and the tenants that are not or not completely compared.
 #[derive(Serialize)]
 struct ReachabilityRows<'a> {
     rows: Vec<ReachabilityRow>,
@@ -85,7 +85,7 @@ struct ReachabilityRow {
     tenants: Vec<usize>,
 }
 
-/// The object that it hangs on, kind, id, what it is.
+/// Nearby object, kind, id, description.
 #[derive(Serialize)]
 struct ForeignRow<'a>(&'a str, &'static str, String, &'a str);
 
@@ -103,7 +103,7 @@ struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    /// What there is to show: what is wanted, else what was there.
+    /// Returns the entry to show: the one after the change, else the one before.
     fn shown(self) -> Option<&'a Entry> {
         self.after.or(self.before)
     }
@@ -111,9 +111,9 @@ impl<'a> Sides<'a> {
 
 struct Builder<'a> {
     page: &'a ReviewPage<'a>,
-    objects: BTreeMap<&'a str, Sides<'a>>,
-    numbers: BTreeMap<&'a str, usize>,
-    actions: BTreeMap<&'a str, Action>,
+    objects: BTreeMap<&'a Key, Sides<'a>>,
+    numbers: BTreeMap<&'a Key, usize>,
+    actions: BTreeMap<&'a Key, Action>,
     files: BTreeMap<&'a str, usize>,
     externals: BTreeMap<Uuid, usize>,
     shared: Shared,
@@ -121,23 +121,23 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(page: &'a ReviewPage<'a>) -> Self {
-        let mut actions: BTreeMap<&str, Action> = BTreeMap::new();
+        let mut actions: BTreeMap<&Key, Action> = BTreeMap::new();
         for step in &page.plan.steps {
-            // What is taken away and made again has two steps.
-            let merged = match actions.get(step.key.as_str()) {
+            // An object that is deleted and created again has two steps.
+            let merged = match actions.get(&step.key) {
                 Some(earlier) if *earlier != step.action => Action::Replace,
                 _ => step.action,
             };
-            actions.insert(step.key.as_str(), merged);
+            actions.insert(&step.key, merged);
         }
-        let mut objects: BTreeMap<&str, Sides<'_>> = BTreeMap::new();
-        // What the plan does not speak of is not the page's matter.
-        let planned = |entry: &&Entry| actions.contains_key(entry.key.as_str());
+        let mut objects: BTreeMap<&Key, Sides<'_>> = BTreeMap::new();
+        // The page shows only the objects of the plan.
+        let planned = |entry: &&Entry| actions.contains_key(&entry.key);
         for entry in page.desired.entries().iter().filter(planned) {
-            objects.entry(entry.key.as_str()).or_default().after = Some(entry);
+            objects.entry(&entry.key).or_default().after = Some(entry);
         }
         for entry in page.before.entries().iter().filter(planned) {
-            objects.entry(entry.key.as_str()).or_default().before = Some(entry);
+            objects.entry(&entry.key).or_default().before = Some(entry);
         }
         let numbers = objects.keys().enumerate().map(|(number, key)| (*key, number)).collect();
         let sources = page.plan.steps.iter().filter_map(|step| step.source.as_ref());
@@ -149,13 +149,9 @@ impl<'a> Builder<'a> {
 
     fn build(mut self) -> Data<'a> {
         let page = self.page;
-        let sources: BTreeMap<&str, &midoform_compiler::source::Provenance> = page
-            .plan
-            .steps
-            .iter()
-            .filter_map(|step| Some((step.key.as_str(), step.source.as_ref()?)))
-            .collect();
-        let all: Vec<(&str, Sides<'_>)> = self.objects.iter().map(|(key, sides)| (*key, *sides)).collect();
+        let sources: BTreeMap<&Key, &midoform_compiler::source::Provenance> =
+            page.plan.steps.iter().filter_map(|step| Some((&step.key, step.source.as_ref()?))).collect();
+        let all: Vec<(&Key, Sides<'_>)> = self.objects.iter().map(|(key, sides)| (*key, *sides)).collect();
         let mut objects = Vec::with_capacity(all.len());
         for (key, sides) in all {
             let Some(entry) = sides.shown() else { continue };
@@ -169,7 +165,7 @@ impl<'a> Builder<'a> {
             let row = self.step(step, &risks);
             steps.extend(row);
         }
-        let number = |key: &Key| self.numbers.get(key.as_str()).copied();
+        let number = |key: &Key| self.numbers.get(key).copied();
         let attached =
             page.attached.iter().filter_map(|pod| Some((number(&pod.near)?, pod.what.as_str()))).collect();
         let foreign = page.foreign.iter().map(|foreign| {
@@ -202,7 +198,7 @@ impl<'a> Builder<'a> {
         let summaries = self.page.plan.summaries_by_tenant();
         let mut tenants: Vec<Tenant<'a>> = Vec::new();
         for (number, key) in self.objects.keys().copied().enumerate() {
-            let name = key.split('/').next().unwrap_or_default();
+            let name = key.owner();
             match tenants.last_mut() {
                 Some(last) if last.name == name => last.end = number + 1,
                 _ => {
@@ -216,10 +212,10 @@ impl<'a> Builder<'a> {
         tenants
     }
 
-    /// The number of an object, or one below -1 for what is not of the topology.
+    /// Returns the number of an object, or one below -1 for an object outside the topology.
     fn number(&mut self, reference: &Reference) -> i64 {
         match reference {
-            Reference::Key(key) => self.numbers.get(key.as_str()).map_or(-1, |number| signed(*number)),
+            Reference::Key(key) => self.numbers.get(key).map_or(-1, |number| signed(*number)),
             Reference::External(id) => {
                 let next = self.externals.len();
                 -2 - signed(*self.externals.entry(*id).or_insert(next))
@@ -233,8 +229,8 @@ impl<'a> Builder<'a> {
         sides: Sides<'a>,
         source: Option<&'a midoform_compiler::source::Provenance>,
     ) -> ObjectRow {
-        let tenant = entry.key.tenant();
-        let action = self.actions.get(entry.key.as_str()).copied().unwrap_or(Action::Keep);
+        let tenant = entry.key.owner();
+        let action = self.actions.get(&entry.key).copied().unwrap_or(Action::Keep);
         let (on, to) = ends(&entry.object);
         let on = on.map_or(-1, |reference| self.number(reference));
         let to = to.map_or(-1, |reference| self.number(reference));
@@ -257,13 +253,13 @@ impl<'a> Builder<'a> {
     }
 
     fn step(&mut self, step: &'a Step, risks: &Risks<'_>) -> Option<StepRow> {
-        let number = *self.numbers.get(step.key.as_str())?;
-        let sides = self.objects.get(step.key.as_str()).copied().unwrap_or_default();
+        let number = *self.numbers.get(&step.key)?;
+        let sides = self.objects.get(&step.key).copied().unwrap_or_default();
         let object = |entry: Option<&'a Entry>| entry.map(|entry| &entry.object);
         let risks = risks.of(step, object(sides.before), object(sides.after));
-        let tenant = step.key.tenant();
+        let tenant = step.key.owner();
         let reason = self.shared.text(&step.reason, tenant);
-        let numbered = |key: &Key| self.numbers.get(key.as_str()).copied();
+        let numbered = |key: &Key| self.numbers.get(key).copied();
         let needs: Vec<usize> = step.needs.iter().filter_map(numbered).collect();
         let calls = step.calls.iter().map(|call| self.call(call, tenant)).collect();
         let undo = step.undo.iter().map(|call| self.call(call, tenant)).collect();
@@ -337,8 +333,8 @@ fn kind_number(kind: Kind) -> usize {
     Kind::ALL.iter().position(|other| *other == kind).unwrap_or(0)
 }
 
-/// What an object hangs on, and what else it leads to: a device's filters, a link's two ports, a route's port, the chain
-/// that a rule jumps to.
+/// Returns an object's parent and its other references: a device's filters, a link's two ports, a route's port, the
+/// chain that a rule jumps to.
 fn ends(object: &Object) -> (Option<&Reference>, Option<&Reference>) {
     match object {
         Object::TunnelZone(_) | Object::Chain(_) | Object::PortGroup(_) => (None, None),
@@ -362,7 +358,7 @@ fn ends(object: &Object) -> (Option<&Reference>, Option<&Reference>) {
     }
 }
 
-/// Where a rule leads a public port: `tcp 203.0.113.10:443 → 10.20.1.10:8443`.
+/// Returns the DNAT of a public port: `tcp 203.0.113.10:443 → 10.20.1.10:8443`.
 fn public_end(object: &Object) -> Option<String> {
     let Object::Rule(rule) = object else { return None };
     let RuleAction::DestinationNat(NatTarget { first, ports, .. }, _) = &rule.action else { return None };

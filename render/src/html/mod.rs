@@ -1,4 +1,4 @@
-//! The review page: one HTML file that holds everything and asks no network. Whoever approves a plan sees what it does.
+//! The review page: one self-contained HTML file for the person who approves a plan.
 //!
 //! The page is made of `assets/`: its script and styles stand in it under a content security policy that names their
 //! hashes, so that nothing else in the file can run. The data is a JSON block in which no text can end the block; the
@@ -23,22 +23,22 @@ use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::object::Reference;
 use midoform_compiler::topology::observed::Foreign;
 
-/// What the page is made from.
+/// The input of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct ReviewPage<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// What it leads to.
+    /// The topology after the plan.
     pub desired: &'a Topology,
-    /// What is there now.
+    /// The topology before the plan.
     pub before: &'a Topology,
     /// The router that all tenants share.
     pub provider: &'a Reference,
-    /// What the change opens and closes, where it was asked.
+    /// The change of reachability, if it was computed.
     pub reachability: Option<&'a Reachability>,
-    /// What was seen and is left alone.
+    /// The observed objects that midoform leaves alone.
     pub foreign: &'a [Foreign],
-    /// Bound ports on the tenants' bridges that are not the spec's: pods.
+    /// Bound ports on the tenants' bridges that are not in the spec: pods.
     pub attached: &'a [Foreign],
     /// The API's base URL, for calls that are copied.
     pub base_url: &'a str,
@@ -67,7 +67,7 @@ const SCRIPTS: [&str; 10] = [
 /// Writes the page.
 ///
 /// # Errors
-/// Whatever the writer answers.
+/// Returns the writer's error.
 pub fn write(page: &ReviewPage<'_>, mut out: impl Write) -> io::Result<()> {
     let styles = STYLES.concat();
     let script = format!("\"use strict\";\n(() => {{\n{}}})();\n", SCRIPTS.concat());
@@ -89,13 +89,13 @@ pub fn write(page: &ReviewPage<'_>, mut out: impl Write) -> io::Result<()> {
     out.flush()
 }
 
-/// A hash as a content security policy names it.
+/// Returns a hash in the form of a content security policy.
 fn source_hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
-/// JSON inside of HTML: nothing in it can end the element that it stands in or begin a comment. These characters stand
-/// only in strings, where an escape says the same.
+/// Writes JSON inside HTML: no text can end the element or begin a comment. The escaped characters occur
+/// only in strings, where an escape has the same meaning.
 fn write_escaped(json: &str, out: &mut impl Write) -> io::Result<()> {
     let is_special = |character: char| matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
     let mut rest = json;

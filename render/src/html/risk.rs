@@ -1,4 +1,4 @@
-//! What whoever approves a plan should look at first.
+//! The risks of a step, for the person who approves a plan.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::object::{Object, Reference, RuleAction};
 
-/// Traffic that flows now is cut while the step is taken.
+/// The step interrupts traffic.
 pub(super) const CUTS_TRAFFIC: u8 = 1;
-/// The step lets in what was kept out, or may.
+/// The step lets in traffic that was stopped before, or may do so.
 pub(super) const EXPOSES: u8 = 2;
 /// The step changes the router that all tenants share.
 pub(super) const SHARED_ROUTER: u8 = 4;
 
-/// What can be told of a step only by what else there is.
+/// The context that the risks of a step depend on.
 pub(super) struct Risks<'a> {
     provider: &'a Reference,
-    /// The chains that routers' inbound traffic is put to.
+    /// The inbound chains of routers.
     inbound: BTreeSet<&'a Key>,
 }
 
@@ -31,14 +31,14 @@ impl<'a> Risks<'a> {
         Risks { provider, inbound: entries.filter_map(|entry| filter(&entry.object)).collect() }
     }
 
-    /// The risks of a step that does something, as bits.
+    /// Returns the risks of a step, as bits.
     pub(super) fn of(&self, step: &Step, before: Option<&Object>, after: Option<&Object>) -> u8 {
         let mut risks = 0;
         if step.cuts_traffic {
             risks |= CUTS_TRAFFIC;
         }
         let opens_after = step.action != Action::Delete && after.is_some_and(|object| self.opens(object));
-        // What is made again shuts again.
+        // A rule that is created again stops the traffic again.
         let shut_before =
             step.action != Action::Create && before.is_some_and(shuts) && !after.is_some_and(shuts);
         if opens_after || shut_before {
@@ -50,7 +50,7 @@ impl<'a> Risks<'a> {
         risks
     }
 
-    /// A rule that leads a public port to a pod, or accepts what comes in besides answers.
+    /// Returns true for a rule that exposes a public port, or accepts other traffic than replies.
     fn opens(&self, object: &Object) -> bool {
         let Object::Rule(rule) = object else { return false };
         match rule.action {
@@ -73,7 +73,7 @@ impl<'a> Risks<'a> {
     }
 }
 
-/// A rule that ends packets.
+/// Returns true for a rule that drops or rejects.
 fn shuts(object: &Object) -> bool {
     matches!(object, Object::Rule(rule) if matches!(rule.action, RuleAction::Drop | RuleAction::Reject))
 }

@@ -1,5 +1,5 @@
-//! Texts that are written once. Tenants are alike: what differs between their texts is ids, addresses and their names, so
-//! a text is a shared pattern and what fills its holes.
+//! Shares texts. The texts of tenants differ in ids, addresses and names only, so
+//! a text is a shared pattern with values for its holes.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -7,9 +7,9 @@ use std::net::Ipv4Addr;
 use serde::Serialize;
 use uuid::Uuid;
 
-/// Stands in a pattern for the next filling.
+/// The mark of the next hole in a pattern.
 const HOLE: char = '\u{1}';
-/// Stands in a pattern for the tenant's name.
+/// The mark of the tenant's name in a pattern.
 const TENANT: char = '\u{2}';
 
 /// A text, in terms of the tables.
@@ -18,13 +18,13 @@ const TENANT: char = '\u{2}';
 pub(super) enum Text {
     /// A pattern that has no holes besides the tenant's name.
     Pattern(u32),
-    /// A pattern's number and its fillings.
+    /// A pattern's number and the values of its holes.
     Filled(Vec<Filling>),
-    /// As it is.
+    /// A text without a pattern.
     Plain(String),
 }
 
-/// What fills a hole.
+/// The value of a hole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(super) enum Filling {
@@ -115,7 +115,7 @@ impl Shared {
     }
 }
 
-/// What words are made of; every byte of what is not ASCII is, so that a cut never falls inside of a character.
+/// Returns true for a byte of a word. Every byte that is not ASCII counts, so a cut never falls inside a character.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') || !byte.is_ascii()
 }
@@ -124,7 +124,7 @@ fn is_word(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// What the page's script does.
+    /// Restores a text, as the page's script does.
     fn read(text: &Text, tables: &Tables, tenant: &str) -> String {
         let (number, fillings) = match text {
             Text::Plain(text) => return text.clone(),

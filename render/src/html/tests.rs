@@ -1,11 +1,11 @@
 use super::risk::SHARED_ROUTER;
 use super::{ReviewPage, SCRIPTS, STYLES, TEMPLATE, write, write_escaped};
-use midoform_compiler::plan::diff;
+use midoform_compiler::midonet;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kind::Kind;
 use midoform_compiler::topology::observed::{Foreign, Observed};
-use midoform_compiler::{Input, compile};
+use midoform_compiler::{Allocated, Input, compile};
 
 fn escaped(json: &str) -> String {
     let mut out = Vec::new();
@@ -96,9 +96,9 @@ fn texts_and_lines_stand_out_in_light_and_dark() {
 fn data_of_a_page() -> serde_json::Value {
     let site = Source::new("site.toml", "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n");
     let tenant = Source::new("acme.toml", "name = \"acme\"\n\n[[bridge]]\nname = \"web\"\n");
-    let compiled = compile(Input { site: &site, lock: None, tenants: &[tenant] }).unwrap();
+    let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &[tenant] }).unwrap();
     let observed = Observed::default();
-    let plan = diff::plan("s", compiled.dialect(), &compiled.topology, &observed);
+    let plan = midonet::plan("s", compiled.dialect(), &compiled.topology, &observed);
     let near = Key::new("acme/bridge/web");
     let attached =
         [Foreign { near, kind: Kind::BridgePort, id: uuid::Uuid::nil(), what: "<pod>".to_owned() }];

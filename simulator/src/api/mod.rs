@@ -1,24 +1,28 @@
-//! The operations: what each method does to what a path names.
+//! Executes calls: an HTTP method on the resource that the path names.
 //!
-//! An operation is handed the parts of a request, looks at or changes the state, and says what to answer. What is
-//! forbidden or follows by itself is decided by [`crate::integrity`]; how a refusal reads, by [`crate::failure`].
+//! An operation gets the parts of a request, reads or changes the state, and returns the reply. [`crate::integrity`]
+//! has the rules about references, [`crate::failure`] the words of errors.
 
 mod bindings;
 mod change;
 mod create;
+mod members;
+mod ports;
 mod read;
+mod routes;
+mod rules;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::failure::{During, Failure};
-use crate::http::bind::{self, Draft};
-use crate::http::json;
-use crate::http::media::{self, BodyType, Offer, Use};
+use crate::failure::{Failure, Operation};
+use crate::http::deserialize::{self, Draft};
+use crate::http::jackson;
+use crate::http::media_type::{self, ContentTypeError, Offer, Purpose};
 use crate::http::path::Target;
-use crate::http::reply::{Form, Reply};
+use crate::http::reply::{Reply, Representation};
 use crate::journal::{Journal, Ticket};
 use crate::object::Object;
 use crate::resources::{application, system_state, tenant};
@@ -26,7 +30,7 @@ use crate::schema::Kind;
 use crate::state::{State, Transaction};
 use crate::version::{Negotiation, Version};
 
-/// The methods that resources have.
+/// The HTTP methods that resources have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
     Get,
@@ -36,7 +40,7 @@ pub(crate) enum Method {
     Other,
 }
 
-/// The parts of a request that an operation looks at.
+/// The parts of a request that an operation needs.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) method: Method,
@@ -45,13 +49,13 @@ pub(crate) struct Call<'a> {
     pub(crate) accept: Option<&'a str>,
     pub(crate) content_type: Option<&'a str>,
     pub(crate) body: &'a [u8],
-    /// Where the API is, as the client sees it: what links start with.
+    /// The base URL of the API as the client sees it, for links.
     pub(crate) base: Arc<str>,
-    /// The tenants by id and name, where somebody but the API knows them.
+    /// The tenants by id and name, if the authentication provider has a list of them.
     pub(crate) tenants: Option<Vec<(String, String)>>,
 }
 
-/// What operations work on.
+/// The state that operations read and change.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) version: Version,
@@ -59,83 +63,84 @@ pub(crate) struct Api {
     pub(crate) journal: Journal,
 }
 
-/// An answer, to be given when what it acknowledges is kept.
+/// A reply, with the ticket to wait for before it is sent, or a refusal.
 pub(crate) type Outcome = Result<(Reply, Option<Ticket>), Failure>;
 
 impl Api {
-    /// Carries a request out.
-    pub(crate) fn answer(&self, call: &Call<'_>) -> Outcome {
+    /// Executes a call.
+    pub(crate) fn execute(&self, call: &Call<'_>) -> Outcome {
         if let Some(refusal) = self.refuse_method(call) {
             return Err(refusal);
         }
         match (call.method, &call.target) {
             (Method::Get, _) => self.read(call).map(|reply| (reply, None)),
-            (Method::Post, Target::All(kind)) => self.create(call, *kind),
-            (Method::Post, Target::Within(parent, id, kind)) => self.create_within(call, *parent, id, *kind),
+            (Method::Post, Target::Collection(kind)) => self.create(call, *kind),
+            (Method::Post, Target::ChildCollection(parent, id, kind)) => {
+                self.create_child(call, *parent, id, *kind)
+            }
             (Method::Post, Target::Link(id)) => self.link(call, id),
-            (Method::Put, Target::One(kind, id)) => self.replace(call, *kind, id),
-            (Method::Delete, Target::One(kind, id)) => self.delete(*kind, id),
+            (Method::Put, Target::Object(kind, id)) => self.replace(call, *kind, id),
+            (Method::Delete, Target::Object(kind, id)) => self.delete(*kind, id),
             (Method::Delete, Target::Link(id)) => self.unlink(id),
-            (Method::Delete, Target::OneWithin(parent, id, kind, child)) => {
-                self.delete_within(*parent, id, *kind, child)
+            (Method::Delete, Target::Child(parent, id, kind, child)) => {
+                self.delete_child(*parent, id, *kind, child)
             }
             (Method::Delete, Target::Address(group, version, address)) => {
                 self.delete_address(group, version, address)
             }
-            _ => Err(Failure::Bare(405)),
+            _ => Err(Failure::StatusOnly(405)),
         }
     }
 
-    /// Locks the state. Nothing panics while it holds the lock, and a half made change would have been taken back.
+    /// Locks the state. A poisoned lock is no danger: an unfinished transaction was rolled back.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a change stand and hands it to the journal, in the order in which changes were made: the state's lock is
-    /// still held.
-    fn keep(&self, change: Transaction<'_>) -> Option<Ticket> {
+    /// Commits a transaction and queues its changes in the journal. The state is still locked, so the journal has the
+    /// same order.
+    fn commit(&self, change: Transaction<'_>) -> Option<Ticket> {
         let changes = change.commit();
         (!changes.is_empty()).then(|| self.journal.submit(changes))
     }
 
-    /// Methods that a resource does not have (10-bad-input, steps 8 and 9; 04-chain-rule, step 18; 16-lists, 4 and 5).
+    /// Returns the refusal of a method that a resource does not have (10-bad-input, steps 8 and 9; 04-chain-rule, step
+    /// 18; 16-lists, 4 and 5).
     fn refuse_method(&self, call: &Call<'_>) -> Option<Failure> {
         use Kind as K;
         use Method::{Delete, Get, Other, Post, Put};
         let generic_lacks = match (call.method, &call.target) {
-            (Other, _) => return Some(Failure::Bare(405)),
-            (Get, Target::All(kind)) => matches!(kind, K::Rule | K::Route),
-            (Post, Target::All(kind)) => matches!(kind, K::Rule | K::Route | K::Port | K::Host),
-            (Put, Target::One(K::PortGroup, _)) => !self.version.traits().port_groups_change,
-            (Put, Target::One(kind, _)) => {
+            (Other, _) => return Some(Failure::StatusOnly(405)),
+            (Get, Target::Collection(kind)) => matches!(kind, K::Rule | K::Route),
+            (Post, Target::Collection(kind)) => matches!(kind, K::Rule | K::Route | K::Port | K::Host),
+            (Put, Target::Object(K::PortGroup, _)) => !self.version.traits().port_groups_change,
+            (Put, Target::Object(kind, _)) => {
                 !matches!(kind, K::Router | K::Bridge | K::Port | K::TunnelZone | K::Host)
             }
-            (Post, Target::Tenants) | (Put | Delete, Target::Tenant(_))
-                if !self.version.traits().first_generation =>
-            {
+            (Post, Target::Tenants) | (Put | Delete, Target::Tenant(_)) if !self.version.traits().is_1x => {
                 return Some(self.refuse_tenant_change(call));
             }
-            (Get | Delete, Target::One(..) | Target::OneWithin(..) | Target::Address(..)) => false,
-            (Get | Post, Target::Within(..)) | (Post | Delete, Target::Link(_)) => false,
+            (Get | Delete, Target::Object(..) | Target::Child(..) | Target::Address(..)) => false,
+            (Get | Post, Target::ChildCollection(..)) | (Post | Delete, Target::Link(_)) => false,
             (Get, Target::PeerPorts(..) | Target::GroupsOf(_)) => false,
             (Get, Target::Root | Target::SystemState | Target::Tenants | Target::Tenant(_)) => false,
-            _ => return Some(Failure::Bare(405)),
+            _ => return Some(Failure::StatusOnly(405)),
         };
         generic_lacks.then(|| {
             if self.version.traits().lacking_method_crashes {
                 Failure::Crash("java.lang.NullPointerException".to_owned())
             } else {
-                Failure::Bare(405)
+                Failure::StatusOnly(405)
             }
         })
     }
 
-    /// 5.x says that it does not change tenants, to a body of their type or to none.
+    /// Returns the refusal of a change of tenants on 5.x: 405, or 415 for a body of another type.
     fn refuse_tenant_change(&self, call: &Call<'_>) -> Failure {
-        let offers = media::named(&[&self.tenant_type("")]);
-        match media::check_body_type(false, call.content_type, &offers) {
-            Err(_) if call.method != Method::Delete => Failure::Bare(415),
-            _ => Failure::Plain { status: 405, message: tenant::UNMODIFIABLE.to_owned() },
+        let offers = media_type::named(&[&self.tenant_type("")]);
+        match media_type::check_body_type(false, call.content_type, &offers) {
+            Err(_) if call.method != Method::Delete => Failure::StatusOnly(415),
+            _ => Failure::Message { status: 405, message: tenant::UNMODIFIABLE.to_owned() },
         }
     }
 
@@ -143,19 +148,20 @@ impl Api {
         format!("application/vnd.org.midonet.{infix}Tenant-v{}+json", self.version.traits().tenant_revision)
     }
 
-    /// Whether 5.x serves a target by its generic resource, which looks at media types in its own way.
+    /// Returns true if 5.x serves a target with its generic resource code, which reads media types in its own way.
     fn is_generic(&self, target: &Target) -> bool {
-        !self.version.traits().first_generation
+        !self.version.traits().is_1x
             && match target {
-                Target::All(_) | Target::One(..) => true,
-                Target::Within(_, _, kind) => matches!(kind, Kind::Port | Kind::Rule | Kind::Route),
+                Target::Collection(_) | Target::Object(..) => true,
+                Target::ChildCollection(_, _, kind) => matches!(kind, Kind::Port | Kind::Rule | Kind::Route),
                 _ => false,
             }
     }
 
-    /// How `Accept` is read for a target; the routes of a router are listed by hand.
+    /// Returns the way in which `Accept` is read for a target. The list of a router's routes does not use the generic
+    /// code.
     fn negotiation(&self, target: &Target) -> Negotiation {
-        if self.is_generic(target) && !matches!(target, Target::Within(_, _, Kind::Route)) {
+        if self.is_generic(target) && !matches!(target, Target::ChildCollection(_, _, Kind::Route)) {
             self.version.traits().negotiation
         } else {
             Negotiation::Weighed
@@ -164,86 +170,94 @@ impl Api {
 
     /// Reads a body as a draft of `kind`: first its type, then its JSON.
     fn draft(&self, call: &Call<'_>, kind: Kind) -> Result<Draft, Failure> {
-        let located = self.body(call, &media::offers(kind, self.version, Use::Body))?;
-        let draft = bind::draft(kind, self.version, &located.value).map_err(Failure::Body)?;
+        let located = self.body(call, &media_type::offers(kind, self.version, Purpose::Body))?;
+        let draft = deserialize::draft(kind, self.version, &located.value).map_err(Failure::Body)?;
         located.checked.map(|()| draft)
     }
 
     fn body(&self, call: &Call<'_>, offers: &[Offer]) -> Result<Body, Failure> {
-        let checked = match media::check_body_type(self.is_generic(&call.target), call.content_type, offers) {
-            Err(BodyType::Unreadable) => return Err(Failure::Bare(415)),
-            Err(BodyType::WrongJson) => Err(Failure::Bare(406)),
-            Ok(()) => Ok(()),
-        };
-        let value = json::read(call.body).map_err(Failure::Body)?;
+        let checked =
+            match media_type::check_body_type(self.is_generic(&call.target), call.content_type, offers) {
+                Err(ContentTypeError::Unreadable) => return Err(Failure::StatusOnly(415)),
+                Err(ContentTypeError::WrongJson) => Err(Failure::StatusOnly(406)),
+                Ok(()) => Ok(()),
+            };
+        let value = jackson::read(call.body).map_err(Failure::Body)?;
         Ok(Body { value, checked })
     }
 
-    /// An id in a path, where the server wants a UUID before it looks for anything.
+    /// Reads an id in a path, where the server requires a UUID.
     fn path_id(text: &str) -> Result<Uuid, Failure> {
         uuid_of(text).ok_or_else(|| Failure::BadPathId(text.to_owned()))
     }
 
-    /// The thing that a path names; 5.x takes any text for an id and does not find it (01-login, step 6).
-    fn find(&self, state: &State, kind: Kind, id: &str, during: During) -> Result<Arc<Object>, Failure> {
+    /// Returns the object that a path names. On 5.x an id that is not a UUID is not found (01-login, step 6).
+    fn find(
+        &self,
+        state: &State,
+        kind: Kind,
+        id: &str,
+        operation: Operation,
+    ) -> Result<Arc<Object>, Failure> {
         let found = uuid_of(id);
-        if found.is_none() && self.version.traits().first_generation {
+        if found.is_none() && self.version.traits().is_1x {
             return Err(Failure::BadPathId(id.to_owned()));
         }
         found.and_then(|id| state.get(kind, id)).cloned().ok_or_else(|| Failure::Missing {
             class: kind.class(),
             kind: Some(kind),
             id: id.to_owned(),
-            during,
+            operation,
         })
     }
 
-    /// The form of answers in the chosen type.
-    fn form(&self, offer: &Offer) -> Form {
-        Form { version: self.version, older: offer.older }
+    /// Returns the representation for a media type.
+    fn form(&self, offer: &Offer) -> Representation {
+        Representation { version: self.version, older: offer.older }
     }
 
     fn root(&self, call: &Call<'_>) -> Result<Reply, Failure> {
         let names: Vec<String> = (1..=5)
             .rev()
             .map(|number| format!("application/vnd.org.midonet.Application-v{number}+json"))
-            .chain([media::JSON.to_owned()])
+            .chain([media_type::JSON.to_owned()])
             .collect();
-        let offers = media::named(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        let offers = media_type::named(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let offer = media_type::choose(Negotiation::Weighed, call.accept, &offers)?;
         Ok(Reply::json(200, &offer.name, &application::shown(&call.base, self.version)))
     }
 
     fn system_state(&self, call: &Call<'_>) -> Result<Reply, Failure> {
-        let mut offers = media::named(&["application/vnd.org.midonet.SystemState-v2+json", media::JSON]);
-        if self.version.traits().first_generation {
-            offers.extend(media::named(&["application/vnd.org.midonet.SystemState-v1+json"]));
+        let mut offers =
+            media_type::named(&["application/vnd.org.midonet.SystemState-v2+json", media_type::JSON]);
+        if self.version.traits().is_1x {
+            offers.extend(media_type::named(&["application/vnd.org.midonet.SystemState-v1+json"]));
         }
-        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        let offer = media_type::choose(Negotiation::Weighed, call.accept, &offers)?;
         Ok(Reply::json(200, &offer.name, &system_state::shown(self.version, &call.base)))
     }
 
-    /// Tenants: 406 to plain JSON (15-tenants; 16-lists, step 10).
+    /// Lists tenants, or reads one; 406 for plain JSON (15-tenants; 16-lists, step 10).
     fn tenants(&self, call: &Call<'_>, one: Option<&str>) -> Result<Reply, Failure> {
         let infix = if one.is_some() { "" } else { "collection." };
-        let offers = media::named(&[&self.tenant_type(infix)]);
-        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        let offers = media_type::named(&[&self.tenant_type(infix)]);
+        let offer = media_type::choose(Negotiation::Weighed, call.accept, &offers)?;
         let show = |(id, name): &(String, String)| tenant::shown(self.version, &call.base, id, name, None);
-        // The mock provider describes a tenant by its name.
+        // With the mock provider, the description of a tenant is its name.
         let mock = |name: &str| tenant::shown(self.version, &call.base, name, name, Some(name));
         let body = match (one, &call.tenants) {
-            // Under the mock provider every name is a tenant (step 2).
+            // With the mock provider, every name is a tenant (step 2).
             (Some(name), None) => mock(name),
             (Some(id), Some(known)) => {
                 let found = known.iter().find(|(known, _)| known == id);
-                found.map(show).ok_or_else(|| Failure::Plain {
+                found.map(show).ok_or_else(|| Failure::Message {
                     status: 404,
                     message: "The requested resource was not found.".to_owned(),
                 })?
             }
             (None, Some(known)) => known.iter().map(show).collect(),
             // 5.x lists none of them (not recorded).
-            (None, None) if !self.version.traits().first_generation => Json::Array(Vec::new()),
+            (None, None) if !self.version.traits().is_1x => Json::Array(Vec::new()),
             (None, None) => self.tenant_names().iter().map(|name| mock(name)).collect(),
         };
         Ok(Reply::json(200, &offer.name, &body))
@@ -259,13 +273,13 @@ impl Api {
     }
 }
 
-/// A body that was read, and whether its type was one to take.
+/// A body that was read, with the result of the check of its media type.
 struct Body {
-    value: json::Located,
+    value: jackson::Located,
     checked: Result<(), Failure>,
 }
 
-/// A UUID in its usual form, and in no other.
+/// Reads a UUID in its form with hyphens; no other form is accepted.
 pub(crate) fn uuid_of(text: &str) -> Option<Uuid> {
     if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
 }

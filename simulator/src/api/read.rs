@@ -1,15 +1,15 @@
-//! GET.
+//! GET: reads objects and collections.
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::{Api, Call, uuid_of};
-use crate::failure::{During, Failure};
-use crate::http::media::{self, Offer, Use};
+use crate::failure::{Failure, Operation};
+use crate::http::media_type::{self, Offer, Purpose};
 use crate::http::path::{Target, query};
 use crate::http::reply::{Content, Reply};
-use crate::http::write;
+use crate::http::serialize;
 use crate::integrity;
 use crate::object::{Object, Value};
 use crate::schema::Kind;
@@ -23,38 +23,40 @@ impl Api {
             Target::SystemState => self.system_state(call),
             Target::Tenants => self.tenants(call, None),
             Target::Tenant(name) => self.tenants(call, Some(name)),
-            Target::All(kind) => {
+            Target::Collection(kind) => {
                 let negotiation = self.negotiation(&call.target);
-                self.list(call, &self.lists(*kind), negotiation, |state| self.all(state, *kind, call.query))
+                self.list(call, &self.lists(*kind), negotiation, |state| {
+                    self.collection(state, *kind, call.query)
+                })
             }
-            Target::One(kind, id) => self.one(call, *kind, id),
-            Target::Within(parent, id, kind) => {
+            Target::Object(kind, id) => self.one(call, *kind, id),
+            Target::ChildCollection(parent, id, kind) => {
                 let negotiation = self.negotiation(&call.target);
-                let within = |state: &State| self.within(state, *parent, id, *kind);
+                let within = |state: &State| self.children(state, *parent, id, *kind);
                 self.list(call, &self.lists(*kind), negotiation, within)
             }
-            Target::OneWithin(parent, id, kind, child) => self.one_within(call, *parent, id, *kind, child),
+            Target::Child(parent, id, kind, child) => self.child(call, *parent, id, *kind, child),
             Target::PeerPorts(kind, id) => {
                 self.list(call, &self.lists(Kind::Port), Negotiation::Weighed, |state| {
-                    let device = self.find(state, *kind, id, During::List)?;
+                    let device = self.find(state, *kind, id, Operation::List)?;
                     Ok(peers(state, device.id))
                 })
             }
             Target::GroupsOf(id) => {
                 let mut offers = self.lists(Kind::PortGroupPort);
-                offers.retain(|offer| offer.name != media::JSON);
+                offers.retain(|offer| offer.name != media_type::JSON);
                 self.list(call, &offers, Negotiation::Weighed, |state| {
-                    let port = self.find(state, Kind::Port, id, During::List)?;
-                    Ok(state.naming(port.id, "portId", Kind::PortGroupPort).cloned().collect())
+                    let port = self.find(state, Kind::Port, id, Operation::List)?;
+                    Ok(state.referring(port.id, "portId", Kind::PortGroupPort).cloned().collect())
                 })
             }
             Target::Address(group, version, address) => self.address(call, group, version, address),
-            Target::Login | Target::Link(_) => Err(Failure::Bare(405)),
+            Target::Login | Target::Link(_) => Err(Failure::StatusOnly(405)),
         }
     }
 
     fn lists(&self, kind: Kind) -> Vec<Offer> {
-        media::offers(kind, self.version, Use::Many)
+        media_type::offers(kind, self.version, Purpose::Many)
     }
 
     fn list(
@@ -64,7 +66,7 @@ impl Api {
         negotiation: Negotiation,
         find: impl FnOnce(&State) -> Result<Vec<Arc<Object>>, Failure>,
     ) -> Result<Reply, Failure> {
-        let offer = media::choose(negotiation, call.accept, offers)?;
+        let offer = media_type::choose(negotiation, call.accept, offers)?;
         let objects = find(&self.lock())?;
         let content = Content::List { objects, form: self.form(offer), base: Arc::clone(&call.base) };
         Ok(Reply { content_type: Some(offer.name.clone()), content, ..Reply::status(200) })
@@ -72,33 +74,38 @@ impl Api {
 
     fn shown(&self, call: &Call<'_>, offer: &Offer, object: &Object) -> Reply {
         let mut body = Vec::with_capacity(1024);
-        write::object(&mut body, object, self.form(offer), &call.base);
+        serialize::object(&mut body, object, self.form(offer), &call.base);
         Reply::with(200, &offer.name, body)
     }
 
     fn one(&self, call: &Call<'_>, kind: Kind, id: &str) -> Result<Reply, Failure> {
-        let offers = media::offers(kind, self.version, Use::One);
-        let offer = media::choose(self.negotiation(&call.target), call.accept, &offers)?;
+        let offers = media_type::offers(kind, self.version, Purpose::One);
+        let offer = media_type::choose(self.negotiation(&call.target), call.accept, &offers)?;
         let state = self.lock();
-        let mut object = self.find(&state, kind, id, During::Read)?;
+        let mut object = self.find(&state, kind, id, Operation::Read)?;
         if kind == Kind::Rule {
             object = integrity::with_position(&state, &object);
         }
         drop(state);
         if kind == Kind::Route && object.uuid("routerId").is_none() && object.uuid("nextHopPort").is_none() {
             let message = format!("Route {} is missing both router ID and next hop port ID", object.id);
-            return Err(Failure::Plain { status: 500, message });
+            return Err(Failure::Message { status: 500, message });
         }
         Ok(self.shown(call, offer, &object))
     }
 
-    /// A whole collection, or the part of it that belongs to a tenant, or the groups that hold a port. 1.7 looks at the
-    /// port and then no more at the tenant (not recorded).
-    fn all(&self, state: &State, kind: Kind, given: Option<&str>) -> Result<Vec<Arc<Object>>, Failure> {
-        let first = self.version.traits().first_generation;
-        let port = match query(given, "port_id").filter(|_| kind == Kind::PortGroup) {
+    /// Returns a collection at the root, filtered by tenant, or port groups filtered by port. With a port, 1.7 ignores
+    /// the tenant (not recorded).
+    fn collection(
+        &self,
+        state: &State,
+        kind: Kind,
+        parameters: Option<&str>,
+    ) -> Result<Vec<Arc<Object>>, Failure> {
+        let is_1x = self.version.traits().is_1x;
+        let port = match query(parameters, "port_id").filter(|_| kind == Kind::PortGroup) {
             None => None,
-            Some(text) => Some(uuid_of(&text).ok_or_else(|| match first {
+            Some(text) => Some(uuid_of(&text).ok_or_else(|| match is_1x {
                 true => Failure::BadPathId(text.clone()),
                 false => {
                     Failure::Crash(format!("java.lang.IllegalArgumentException: Invalid UUID string: {text}"))
@@ -106,10 +113,10 @@ impl Api {
             })?),
         };
         let tenanted = matches!(kind, Kind::Router | Kind::Bridge | Kind::Chain | Kind::PortGroup);
-        let tenant = query(given, "tenant_id").filter(|_| tenanted && !(first && port.is_some()));
+        let tenant = query(parameters, "tenant_id").filter(|_| tenanted && !(is_1x && port.is_some()));
         let holds = |group: &Object, port: Uuid| {
             state
-                .naming(group.id, "portGroupId", Kind::PortGroupPort)
+                .referring(group.id, "portGroupId", Kind::PortGroupPort)
                 .any(|member| member.uuid("portId") == Some(port))
         };
         Ok(state
@@ -120,38 +127,45 @@ impl Api {
             .collect())
     }
 
-    /// What a thing holds. On 1.7 the rules of a chain that is not there are none (11-tenant, step 46), as are the hosts
-    /// of a tunnel zone, and the bindings of a host (those are not recorded).
-    fn within(&self, state: &State, parent: Kind, id: &str, kind: Kind) -> Result<Vec<Arc<Object>>, Failure> {
-        let first = self.version.traits().first_generation;
-        let parent_id = match self.find(state, parent, id, During::List) {
+    /// Returns the collection that belongs to an object. On 1.7 the list is empty for the rules of a missing chain
+    /// (11-tenant, step 46), the hosts of a missing tunnel zone, and the bindings of a missing host (the last two are
+    /// not recorded).
+    fn children(
+        &self,
+        state: &State,
+        parent: Kind,
+        id: &str,
+        kind: Kind,
+    ) -> Result<Vec<Arc<Object>>, Failure> {
+        let is_1x = self.version.traits().is_1x;
+        let parent_id = match self.find(state, parent, id, Operation::List) {
             Ok(parent) => parent.id,
             Err(Failure::Missing { .. })
-                if first && matches!(kind, Kind::Rule | Kind::Binding | Kind::ZoneHost) =>
+                if is_1x && matches!(kind, Kind::Rule | Kind::HostInterfacePort | Kind::TunnelZoneHost) =>
             {
                 return Ok(Vec::new());
             }
             Err(failure) => return Err(failure),
         };
-        let named = |field| state.naming(parent_id, field, kind).cloned().collect();
+        let named = |field| state.referring(parent_id, field, kind).cloned().collect();
         Ok(match kind {
             Kind::Port => named("deviceId"),
             Kind::Route => named("routerId"),
             Kind::Rule => integrity::rules(state, parent_id),
-            Kind::ZoneHost => named("tunnelZoneId"),
+            Kind::TunnelZoneHost => named("tunnelZoneId"),
             Kind::PortGroupPort => named("portGroupId"),
-            Kind::GroupAddress => state
-                .naming(parent_id, "ipAddrGroupId", kind)
+            Kind::IpAddrGroupAddr => state
+                .referring(parent_id, "ipAddrGroupId", kind)
                 .map(|address| self.address_as_shown(address))
                 .collect(),
-            Kind::Binding => self.bindings(state, parent_id),
+            Kind::HostInterfacePort => self.bindings(state, parent_id),
             _ => Vec::new(),
         })
     }
 
-    /// 1.7 lists every address as version 6 (14-groups, step 9).
+    /// Returns an address as it is listed: 1.7 shows IP version 6 for every address (14-groups, step 9).
     fn address_as_shown(&self, address: &Arc<Object>) -> Arc<Object> {
-        if !self.version.traits().first_generation {
+        if !self.version.traits().is_1x {
             return Arc::clone(address);
         }
         let mut shown = Object::clone(address);
@@ -159,7 +173,7 @@ impl Api {
         Arc::new(shown)
     }
 
-    fn one_within(
+    fn child(
         &self,
         call: &Call<'_>,
         parent: Kind,
@@ -167,66 +181,66 @@ impl Api {
         kind: Kind,
         child: &str,
     ) -> Result<Reply, Failure> {
-        let offers = media::offers(kind, self.version, Use::One);
-        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        let offers = media_type::offers(kind, self.version, Purpose::One);
+        let offer = media_type::choose(Negotiation::Weighed, call.accept, &offers)?;
         let child = Self::path_id(child)?;
         let state = self.lock();
         let field = child_field(kind);
-        // 5.x looks for the port first, and for the group not at all.
-        let first = self.version.traits().first_generation;
-        if kind == Kind::PortGroupPort && !first && !state.has(Kind::Port, child) {
-            return Err(Failure::missing(Kind::Port, child, During::Read));
+        // 5.x checks the port first, and does not check the group.
+        let is_1x = self.version.traits().is_1x;
+        if kind == Kind::PortGroupPort && !is_1x && !state.has(Kind::Port, child) {
+            return Err(Failure::missing(Kind::Port, child, Operation::Read));
         }
-        let found = match self.within(&state, parent, id, kind) {
-            Err(Failure::Missing { .. }) if first || kind == Kind::PortGroupPort => None,
+        let found = match self.children(&state, parent, id, kind) {
+            Err(Failure::Missing { .. }) if is_1x || kind == Kind::PortGroupPort => None,
             other => other?.into_iter().find(|object| object.uuid(field) == Some(child)),
         };
         drop(state);
         let found = found.ok_or_else(|| match kind {
             // 13-host-binding, step 22.
-            Kind::Binding => Failure::Worded {
+            Kind::HostInterfacePort => Failure::PerGeneration {
                 status: 404,
-                first: "Mapping does not exist".to_owned(),
-                later: "Host interface port not found".to_owned(),
+                on_1x: "Mapping does not exist".to_owned(),
+                on_5x: "Host interface port not found".to_owned(),
             },
-            // The words for a zone's host are 1.7's own (not recorded).
-            _ => Failure::Worded {
+            // The message about a tunnel zone's host is that of 1.7 (not recorded).
+            _ => Failure::PerGeneration {
                 status: 404,
-                first: match kind {
-                    Kind::ZoneHost => "Tunnel zone member was not found".to_owned(),
+                on_1x: match kind {
+                    Kind::TunnelZoneHost => "Tunnel zone member was not found".to_owned(),
                     _ => "The requested resource was not found.".to_owned(),
                 },
-                later: "Resource not found".to_owned(),
+                on_5x: "Resource not found".to_owned(),
             },
         })?;
         Ok(self.shown(call, offer, &found))
     }
 
-    /// One address of a group (not recorded; the words are MidoNet's).
+    /// Reads an address of an address group (not recorded; the messages are MidoNet's).
     fn address(&self, call: &Call<'_>, group: &str, version: &str, address: &str) -> Result<Reply, Failure> {
         check_ip_version(version)?;
-        let offers = media::offers(Kind::GroupAddress, self.version, Use::One);
-        let offer = media::choose(Negotiation::Weighed, call.accept, &offers)?;
+        let offers = media_type::offers(Kind::IpAddrGroupAddr, self.version, Purpose::One);
+        let offer = media_type::choose(Negotiation::Weighed, call.accept, &offers)?;
         let state = self.lock();
-        let held = self.within(&state, Kind::AddressGroup, group, Kind::GroupAddress)?;
+        let held = self.children(&state, Kind::IpAddrGroup, group, Kind::IpAddrGroupAddr)?;
         drop(state);
         let found = held.iter().find(|object| object.text("addr") == Some(address));
         let words = "The IP address group does not contain the specified address";
-        let found = found.ok_or_else(|| Failure::Worded {
+        let found = found.ok_or_else(|| Failure::PerGeneration {
             status: 404,
-            first: format!("{words}: {address}"),
-            later: format!("{words} {address}"),
+            on_1x: format!("{words}: {address}"),
+            on_5x: format!("{words} {address}"),
         })?;
         Ok(self.shown(call, offer, found))
     }
 }
 
-/// The field of a record by which its path names it.
+/// Returns the field with the id by which a path names a member or a binding.
 pub(super) fn child_field(kind: Kind) -> &'static str {
-    if kind == Kind::ZoneHost { "hostId" } else { "portId" }
+    if kind == Kind::TunnelZoneHost { "hostId" } else { "portId" }
 }
 
-/// The version of an address in a path.
+/// Checks the IP version in a path.
 pub(super) fn check_ip_version(version: &str) -> Result<(), Failure> {
     match version.parse::<i32>() {
         Ok(4 | 6) => Ok(()),
@@ -235,10 +249,10 @@ pub(super) fn check_ip_version(version: &str) -> Result<(), Failure> {
     }
 }
 
-/// The ports at the other ends of a device's links (06-port-link, step 14).
+/// Returns the peers of a device's ports (06-port-link, step 14).
 fn peers(state: &State, device: Uuid) -> Vec<Arc<Object>> {
     state
-        .naming(device, "deviceId", Kind::Port)
+        .referring(device, "deviceId", Kind::Port)
         .filter_map(|port| state.get(Kind::Port, port.uuid("peerId")?))
         .cloned()
         .collect()

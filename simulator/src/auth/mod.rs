@@ -1,10 +1,10 @@
-//! Who may ask: logging in, and what a request's token is worth.
+//! Authentication: logins, and the tokens of requests.
 //!
-//! With the mock provider everybody is the administrator (01-login). What the real servers say to a missing, expired or
-//! foreign token was not recorded, since the recorded ones used the mock; the words and headers here are those of
-//! MidoNet's login and token filters.
+//! With the mock provider everybody is the administrator (01-login). No recording has a missing, expired or unknown
+//! token, since the recorded servers used the mock provider; the messages and headers here are those of MidoNet's login
+//! and token filters.
 
-mod keystone;
+mod keystone_client;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,15 +17,14 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub use keystone::{KeystoneSettings, KeystoneVersion};
-pub(crate) use users::same;
+pub use keystone_client::{KeystoneSettings, KeystoneVersion};
 pub use users::{User, Users, UsersError};
 
 use crate::http::reply::Reply;
 use crate::resources::login;
 use crate::version::Version;
 
-/// How clients show who they are.
+/// The authentication of clients.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Auth {
@@ -33,54 +32,54 @@ pub enum Auth {
     /// token (01-login).
     #[default]
     None,
-    /// Users log in with a name and a password, and get tokens that last so long.
+    /// Users log in with a name and a password, and get tokens.
     Basic {
         /// The users.
         users: Users,
-        /// How long a token lasts.
+        /// The lifetime of a token.
         lifetime: Duration,
     },
     /// Users and tokens are Keystone's.
     Keystone(KeystoneSettings),
 }
 
-/// A token, as a login answers it.
+/// A token as a login returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) key: String,
     pub(crate) expires: Option<Timestamp>,
 }
 
-/// Who a token is of.
+/// The rights of a token's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) admin: bool,
 }
 
-/// Why a request is not let in.
+/// The reason to refuse a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It has no token at all.
+    /// The request has no token.
     NoToken,
-    /// Its token is unknown, or not any more.
+    /// The token is unknown or expired.
     BadToken,
-    /// It can't be found out.
+    /// The token can't be validated.
     Unanswered(String),
 }
 
-/// What decides.
+/// Authenticates requests.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     provider: Provider,
-    /// Tokens that a fault made worthless.
-    dead: Mutex<BTreeSet<String>>,
+    /// The tokens that a fault invalidated.
+    invalidated: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
 enum Provider {
     Mock,
     Basic { users: Users, lifetime: Duration, sessions: Mutex<BTreeMap<String, Session>> },
-    Keystone(keystone::Client),
+    Keystone(keystone_client::Client),
 }
 
 #[derive(Debug)]
@@ -90,18 +89,18 @@ struct Session {
 }
 
 impl Authenticator {
-    pub(crate) fn new(auth: Auth) -> Result<Authenticator, String> {
+    pub(crate) fn new(auth: Auth) -> Result<Authenticator, reqwest::Error> {
         let provider = match auth {
             Auth::None => Provider::Mock,
             Auth::Basic { users, lifetime } => {
                 Provider::Basic { users, lifetime, sessions: Mutex::default() }
             }
-            Auth::Keystone(settings) => Provider::Keystone(keystone::Client::new(settings)?),
+            Auth::Keystone(settings) => Provider::Keystone(keystone_client::Client::new(settings)?),
         };
-        Ok(Authenticator { provider, dead: Mutex::default() })
+        Ok(Authenticator { provider, invalidated: Mutex::default() })
     }
 
-    /// Answers a login.
+    /// Responds to a login.
     pub(crate) async fn login(
         &self,
         version: Version,
@@ -158,11 +157,11 @@ impl Authenticator {
         }
     }
 
-    /// Who sends a request.
+    /// Returns the rights of a request's sender.
     pub(crate) async fn identify(&self, token: Option<&str>) -> Result<Identity, Refusal> {
         let token = token.filter(|token| !token.trim().is_empty());
         if let Some(token) = token
-            && self.dead.lock().unwrap_or_else(PoisonError::into_inner).contains(token)
+            && self.invalidated.lock().unwrap_or_else(PoisonError::into_inner).contains(token)
         {
             return Err(Refusal::BadToken);
         }
@@ -182,12 +181,12 @@ impl Authenticator {
         }
     }
 
-    /// Makes a token worth nothing, whoever gave it out.
-    pub(crate) fn kill(&self, token: &str) {
-        self.dead.lock().unwrap_or_else(PoisonError::into_inner).insert(token.to_owned());
+    /// Makes a token invalid, whichever provider issued it.
+    pub(crate) fn invalidate(&self, token: &str) {
+        self.invalidated.lock().unwrap_or_else(PoisonError::into_inner).insert(token.to_owned());
     }
 
-    /// The tenants that the provider knows, by id and name; nothing when every name is one.
+    /// Returns the provider's tenants, by id and name; none with the mock provider, for which every name is a tenant.
     pub(crate) async fn tenants(&self) -> Result<Option<Vec<(String, String)>>, String> {
         match &self.provider {
             Provider::Mock => Ok(None),
@@ -200,7 +199,7 @@ impl Authenticator {
 }
 
 impl Refusal {
-    /// What a client is told.
+    /// Returns the response to a refused request.
     pub(crate) fn reply(&self, version: Version) -> Reply {
         let charset = version.traits().charset;
         match self {
@@ -211,11 +210,11 @@ impl Refusal {
     }
 }
 
-/// Somebody who is no administrator: 401 without a word on 5.x, whose API is for administrators only. What a tenant's own
-/// users may do on 1.x is not stood in for: they may do nothing here.
+/// Returns the response to a user who is not an administrator: 401 without a message on 5.x, whose API is for
+/// administrators only. The rights of a tenant's users on 1.x are not implemented: they have none here.
 pub(crate) fn not_admin(version: Version) -> Reply {
     let charset = version.traits().charset;
-    let status = if version.traits().first_generation { 403 } else { 401 };
+    let status = if version.traits().is_1x { 403 } else { 401 };
     with_charset(Reply::error_without_message(status), charset)
 }
 
@@ -232,12 +231,12 @@ fn challenge(message: &str, charset: &str) -> Reply {
     plain(message, charset).header("www-authenticate", "Basic  realm=\"BASIC_AUTH_REALM\"")
 }
 
-/// An expiry as MidoNet writes it.
+/// Writes an expiry time as MidoNet does.
 fn cookie_time(time: Timestamp) -> String {
     time.strftime("%a, %d-%m-%Y %H:%M:%S UTC").to_string()
 }
 
-/// The name and password of a Basic header, read as the login filter does: exactly one colon, and something on both sides.
+/// Reads the name and password of a Basic header as the login filter does: exactly one colon, with text on both sides.
 fn credentials(header: Option<&str>) -> Result<(String, String), &'static str> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &base64::alphabet::STANDARD,
@@ -263,7 +262,7 @@ fn credentials(header: Option<&str>) -> Result<(String, String), &'static str> {
     }
 }
 
-/// Whether somebody with these roles may do everything.
+/// Returns true if the roles include `admin`.
 fn is_admin(roles: &[String]) -> bool {
     roles.iter().any(|role| role.eq_ignore_ascii_case("admin"))
 }

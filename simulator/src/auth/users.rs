@@ -1,11 +1,12 @@
-//! Users and tenants from a file.
+//! Users and tenants, read from a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
 
-/// Users with their passwords, and what they are in which tenants.
+/// Users with their passwords and their roles in tenants.
 ///
 /// ```toml
 /// admin_token = "a token of Keystone's that never ends"   # may be left out
@@ -18,7 +19,7 @@ use serde::Deserialize;
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Users {
-    /// Keystone's admin token: whoever shows it may do everything.
+    /// Keystone's admin token, which has all rights and never expires.
     #[serde(default)]
     pub admin_token: Option<String>,
     /// The users.
@@ -30,15 +31,15 @@ pub struct Users {
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
-    /// The name to log in with.
+    /// The login name.
     pub name: String,
-    /// The password to log in with.
+    /// The password.
     pub password: String,
-    /// The tenants that the user belongs to, with the roles there.
+    /// The user's tenants, with the user's roles in each.
     pub tenants: BTreeMap<String, Vec<String>>,
 }
 
-/// Passwords are for nobody's eyes.
+/// Leaves the passwords and the admin token out.
 impl std::fmt::Debug for Users {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.users.iter().map(|user| &user.name)).finish()
@@ -54,13 +55,13 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// Why a file of users can't be used.
+/// The error for a file of users that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct UsersError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 
@@ -68,7 +69,7 @@ impl Users {
     /// Reads a file of users.
     ///
     /// # Errors
-    /// When it can't be read, is no such TOML, or names a user twice.
+    /// When the file can't be read, is not TOML of this form, or has a user twice.
     pub fn read(path: &Path) -> Result<Users, UsersError> {
         let bad = |why: String| UsersError { path: path.to_owned(), why };
         let text = std::fs::read_to_string(path).map_err(|why| bad(why.to_string()))?;
@@ -80,37 +81,32 @@ impl Users {
         let mut names = BTreeSet::new();
         for user in &self.users {
             if user.name.is_empty() || user.name.contains(':') {
-                return Some(format!("the name {:?} has to be something without a colon", user.name));
+                return Some(format!("the user name {:?} must not be empty or contain a colon", user.name));
             }
             if user.password.is_empty() || user.password.contains(':') {
                 // MidoNet splits credentials at every colon.
-                return Some(format!("the password of {:?} has to be something without a colon", user.name));
+                return Some(format!("the password of {:?} must not be empty or contain a colon", user.name));
             }
             if user.tenants.is_empty() {
                 return Some(format!("the user {:?} belongs to no tenant", user.name));
             }
             if !names.insert(&user.name) {
-                return Some(format!("the user {:?} is there twice", user.name));
+                return Some(format!("the user {:?} is listed twice", user.name));
             }
         }
         None
     }
 
-    /// The user with this name and password.
+    /// Returns the user with this name and password.
     pub(crate) fn known(&self, name: &str, password: &str) -> Option<&User> {
         let user = self.users.iter().find(|user| user.name == name)?;
-        same(user.password.as_bytes(), password.as_bytes()).then_some(user)
+        bool::from(user.password.as_bytes().ct_eq(password.as_bytes())).then_some(user)
     }
 
-    /// The names of all tenants.
+    /// Returns the names of all tenants.
     pub(crate) fn tenants(&self) -> BTreeSet<&str> {
         self.users.iter().flat_map(|user| user.tenants.keys()).map(String::as_str).collect()
     }
-}
-
-/// Compares secrets in a time that does not depend on where they differ.
-pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 #[cfg(test)]
@@ -125,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn users_are_read_and_known() {
+    fn users_are_read_from_a_file() {
         let text = "[[user]]\nname = \"a\"\npassword = \"b\"\ntenants = { acme = [\"admin\"] }\n";
         let users = read(text).unwrap();
         assert!(users.known("a", "b").is_some());

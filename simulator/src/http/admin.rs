@@ -1,4 +1,4 @@
-//! What is there beside the API: `/metrics`, `/_topology`, `/_faults`.
+//! The endpoints beside the API: `/metrics`, `/_topology`, `/_faults`.
 
 use std::sync::PoisonError;
 
@@ -6,23 +6,19 @@ use hyper::http::request::Parts;
 use serde_json::json;
 
 use super::path::query;
-use super::reply::{Content, Form, Reply};
+use super::reply::{Content, Reply, Representation};
 use super::service::{BASE, Service};
 use crate::fault::Fault;
-use crate::inspect;
-use crate::metrics;
+use crate::topology;
 
 const JSON: &str = "application/json";
 
 impl Service {
-    /// Answers what is not below the API's base.
+    /// Responds to a request outside the API's base path.
     pub(crate) fn administer(&self, parts: &Parts, body: &[u8]) -> Reply {
         let path = parts.uri.path();
         match (path, parts.method.as_str()) {
-            ("/metrics", "GET" | "HEAD") => {
-                let page = self.metrics.page(&self.api.lock());
-                Reply::with(200, metrics::CONTENT_TYPE, page.into_bytes())
-            }
+            ("/metrics", "GET" | "HEAD") => self.metrics.reply(&self.api.lock()),
             ("/_topology", "GET" | "HEAD") if self.inspect => self.topology(parts.uri.query()),
             _ if path == "/_faults" || path.starts_with("/_faults/") => self.fault(parts, body),
             ("/metrics", _) => Reply::status(405),
@@ -30,21 +26,25 @@ impl Service {
         }
     }
 
-    fn topology(&self, given: Option<&str>) -> Reply {
-        match query(given, "format").as_deref() {
+    fn topology(&self, parameters: Option<&str>) -> Reply {
+        match query(parameters, "format").as_deref() {
             None | Some("json") => {
-                let form = Form { version: self.api.version, older: false };
+                let form = Representation { version: self.api.version, older: false };
                 let base = format!("{}://{}{BASE}", self.scheme, self.authority);
-                Reply::with(200, JSON, inspect::json(&self.api.lock(), form, &base))
+                Reply::with(200, JSON, topology::json(&self.api.lock(), form, &base))
             }
-            Some("dot") => Reply::with(200, "text/vnd.graphviz", inspect::dot(&self.api.lock()).into_bytes()),
-            Some(other) => {
-                Reply::json(400, JSON, &json!({ "error": format!("no format {other:?}: json or dot") }))
+            Some("dot") => {
+                Reply::with(200, "text/vnd.graphviz", topology::dot(&self.api.lock()).into_bytes())
             }
+            Some(other) => Reply::json(
+                400,
+                JSON,
+                &json!({ "error": format!("unknown format {other:?}; use json or dot") }),
+            ),
         }
     }
 
-    /// Sets, lists and clears faults; without `--faults` there is nothing here.
+    /// Sets, lists and clears faults. Without `--faults`, the path does not exist.
     fn fault(&self, parts: &Parts, body: &[u8]) -> Reply {
         let Some(faults) = &self.faults else { return Reply::status(404) };
         let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,9 +58,9 @@ impl Service {
                 let added = serde_json::from_slice::<Fault>(body).map_err(|why| why.to_string());
                 match added.and_then(|fault| faults.add(fault)) {
                     Ok(id) => {
-                        let mut made = Reply::json(201, JSON, &json!({ "id": id }));
-                        made.location = Some(format!("{}://{}/_faults/{id}", self.scheme, self.authority));
-                        made
+                        let mut created = Reply::json(201, JSON, &json!({ "id": id }));
+                        created.location = Some(format!("{}://{}/_faults/{id}", self.scheme, self.authority));
+                        created
                     }
                     Err(why) => Reply::json(400, JSON, &json!({ "error": why })),
                 }

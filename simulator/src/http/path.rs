@@ -1,8 +1,10 @@
-//! Paths: what a request is about.
+//! Paths below the API's base, and query parameters.
+
+use percent_encoding::percent_decode_str;
 
 use crate::schema::Kind;
 
-/// What a path names.
+/// The resource that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Root,
@@ -11,24 +13,24 @@ pub(crate) enum Target {
     Tenants,
     Tenant(String),
     /// A collection at the root.
-    All(Kind),
-    /// One thing of a collection at the root.
-    One(Kind, String),
-    /// What a thing holds: ports, routes, rules, hosts, members, addresses, bindings.
-    Within(Kind, String, Kind),
-    /// One of those, where it has no path of its own.
-    OneWithin(Kind, String, Kind, String),
-    /// The ports at the other ends of a device's links.
+    Collection(Kind),
+    /// One object of a collection at the root.
+    Object(Kind, String),
+    /// The collection that belongs to an object: ports, routes, rules, hosts, members, addresses, bindings.
+    ChildCollection(Kind, String, Kind),
+    /// One object of such a collection, if it has no path at the root.
+    Child(Kind, String, Kind, String),
+    /// The peers of a device's ports.
     PeerPorts(Kind, String),
     /// A port's link.
     Link(String),
-    /// The groups that a port is in.
+    /// The port groups of a port.
     GroupsOf(String),
-    /// An address of a group: the group, the version, the address.
+    /// An address of an address group: the group, the IP version, the address.
     Address(String, String, String),
 }
 
-/// The collections at the root, by their path segment.
+/// The collections at the root.
 const COLLECTIONS: [Kind; 9] = [
     Kind::Router,
     Kind::Bridge,
@@ -41,7 +43,7 @@ const COLLECTIONS: [Kind; 9] = [
     Kind::PortGroup,
 ];
 
-/// Reads a path below the base; nothing when it leads nowhere. A slash at the end does not matter (16-lists, step 23).
+/// Reads a path below the base; none if no resource has it. A slash at the end is ignored (16-lists, step 23).
 pub(crate) fn read(path: &str) -> Option<Target> {
     let segments: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -57,16 +59,19 @@ pub(crate) fn read(path: &str) -> Option<Target> {
         }
         _ => {}
     }
-    let kind = COLLECTIONS.into_iter().chain([Kind::AddressGroup]).find(|kind| kind.path() == *first)?;
+    let kind = COLLECTIONS.into_iter().chain([Kind::IpAddrGroup]).find(|kind| kind.path() == *first)?;
     match rest {
-        [] => Some(Target::All(kind)),
-        [id] => Some(Target::One(kind, owned(id))),
+        [] => Some(Target::Collection(kind)),
+        [id] => Some(Target::Object(kind, owned(id))),
         [id, below] => within(kind, id, below),
         [id, below, child] => match within(kind, id, below)? {
-            Target::Within(parent, id, child_kind)
-                if matches!(child_kind, Kind::Binding | Kind::ZoneHost | Kind::PortGroupPort) =>
+            Target::ChildCollection(parent, id, child_kind)
+                if matches!(
+                    child_kind,
+                    Kind::HostInterfacePort | Kind::TunnelZoneHost | Kind::PortGroupPort
+                ) =>
             {
-                Some(Target::OneWithin(parent, id, child_kind, owned(child)))
+                Some(Target::Child(parent, id, child_kind, owned(child)))
             }
             _ => None,
         },
@@ -82,52 +87,24 @@ fn within(kind: Kind, id: &str, below: &str) -> Option<Target> {
         (Kind::Router | Kind::Bridge, "ports") => Kind::Port,
         (Kind::Router, "routes") => Kind::Route,
         (Kind::Chain, "rules") => Kind::Rule,
-        (Kind::Host, "ports") => Kind::Binding,
-        (Kind::TunnelZone, "hosts") => Kind::ZoneHost,
+        (Kind::Host, "ports") => Kind::HostInterfacePort,
+        (Kind::TunnelZone, "hosts") => Kind::TunnelZoneHost,
         (Kind::PortGroup, "ports") => Kind::PortGroupPort,
-        (Kind::AddressGroup, "ip_addrs") => Kind::GroupAddress,
+        (Kind::IpAddrGroup, "ip_addrs") => Kind::IpAddrGroupAddr,
         _ => return None,
     };
-    Some(Target::Within(kind, id.to_owned(), child))
+    Some(Target::ChildCollection(kind, id.to_owned(), child))
 }
 
-/// Takes percent signs out of a segment; what makes no sense stays.
+/// Decodes the percent escapes of a path segment; a percent sign that is not part of an escape stays.
 pub(crate) fn decode(segment: &str) -> String {
-    let mut out = Vec::with_capacity(segment.len());
-    let mut bytes = segment.bytes();
-    while let Some(byte) = bytes.next() {
-        let ahead = bytes.as_slice_of_two();
-        match (byte, ahead.and_then(|digits| u8::from_str_radix(&digits, 16).ok())) {
-            (b'%', Some(decoded)) => {
-                out.push(decoded);
-                bytes.next();
-                bytes.next();
-            }
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
-/// Looking two bytes ahead.
-trait Ahead {
-    fn as_slice_of_two(&self) -> Option<String>;
-}
-
-impl Ahead for std::str::Bytes<'_> {
-    fn as_slice_of_two(&self) -> Option<String> {
-        let mut ahead = self.clone();
-        let two = [ahead.next()?, ahead.next()?];
-        two.iter().all(u8::is_ascii_hexdigit).then(|| two.iter().map(|byte| char::from(*byte)).collect())
-    }
-}
-
-/// The first value that a query has for a name.
+/// Returns the first value of a query parameter.
 pub(crate) fn query(query: Option<&str>, name: &str) -> Option<String> {
-    query?.split('&').find_map(|pair| {
-        let (known, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(known) == name).then(|| decode(&value.replace('+', " ")))
-    })
+    let mut parameters = form_urlencoded::parse(query?.as_bytes());
+    parameters.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
 #[cfg(test)]
@@ -137,8 +114,11 @@ mod tests {
     #[test]
     fn paths_are_read() {
         assert_eq!(read("/"), Some(Target::Root));
-        assert_eq!(read("/routers/x/"), Some(Target::One(Kind::Router, "x".to_owned())));
-        assert_eq!(read("/chains/x/rules"), Some(Target::Within(Kind::Chain, "x".to_owned(), Kind::Rule)));
+        assert_eq!(read("/routers/x/"), Some(Target::Object(Kind::Router, "x".to_owned())));
+        assert_eq!(
+            read("/chains/x/rules"),
+            Some(Target::ChildCollection(Kind::Chain, "x".to_owned(), Kind::Rule))
+        );
         assert_eq!(read("/nowhere"), None);
         assert_eq!(read("/routers/x/rules"), None);
         assert_eq!(read("/routers/x/ports/y"), None);

@@ -1,4 +1,4 @@
-//! Answers, and the forms that errors take.
+//! Replies, and the representation of errors.
 
 use std::sync::Arc;
 
@@ -8,51 +8,51 @@ use serde_json::{Value as Json, json};
 use crate::object::Object;
 use crate::validation::Violation;
 
-/// The type of error bodies.
+/// The media type of errors.
 pub(crate) const ERROR: &str = "application/vnd.org.midonet.Error-v1+json";
 const CRASH: &str = "text/html;charset=iso-8859-1";
 
-/// What an answer carries.
+/// The content of a reply.
 #[derive(Debug)]
 pub(crate) enum Content {
     Nothing,
     Whole(Vec<u8>),
-    /// Objects to write out one after the other, which may be many.
+    /// A list of objects, which is serialised while it is sent.
     List {
         objects: Vec<Arc<Object>>,
-        form: Form,
+        form: Representation,
         base: Arc<str>,
     },
-    /// The first part of a body that will not come whole.
-    Spoiled {
+    /// The first part of a body whose rest is not sent.
+    Partial {
         sent: Bytes,
         length: u64,
         stalls: bool,
     },
 }
 
-/// How objects are written (see [`crate::http::write`]).
+/// The representation of objects (see [`crate::http::serialize`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Form {
+pub(crate) struct Representation {
     pub(crate) version: crate::version::Version,
-    /// The older forms that 1.7 has of some kinds.
+    /// True for the older representation that 1.7 has of some kinds.
     pub(crate) older: bool,
 }
 
-/// An answer.
+/// A reply to a request.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) content_type: Option<String>,
     pub(crate) location: Option<String>,
     pub(crate) allow: Option<&'static str>,
-    /// Further headers, by their names in lower case.
+    /// Other headers, with names in lower case.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) content: Content,
 }
 
 impl Reply {
-    /// Nothing but a status.
+    /// Returns a reply with a status only.
     pub(crate) fn status(status: u16) -> Reply {
         Reply {
             status,
@@ -64,23 +64,23 @@ impl Reply {
         }
     }
 
-    /// 201, with where the new thing is.
+    /// Returns a 201 with the location of the new object.
     pub(crate) fn created(location: Option<String>) -> Reply {
         Reply { location, ..Reply::status(201) }
     }
 
-    /// 204.
+    /// Returns a 204.
     pub(crate) fn done() -> Reply {
         Reply::status(204)
     }
 
-    /// With one more header.
+    /// Adds a header.
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Reply {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// A body of a type.
+    /// Returns a reply with a body of a media type.
     pub(crate) fn with(status: u16, content_type: &str, body: Vec<u8>) -> Reply {
         Reply {
             content_type: Some(content_type.to_owned()),
@@ -89,22 +89,22 @@ impl Reply {
         }
     }
 
-    /// A JSON body.
+    /// Returns a reply with a JSON body.
     pub(crate) fn json(status: u16, content_type: &str, body: &Json) -> Reply {
         Reply::with(status, content_type, body.to_string().into_bytes())
     }
 
-    /// An error with its message.
+    /// Returns an error with its message.
     pub(crate) fn error(status: u16, message: &str) -> Reply {
         Reply::json(status, ERROR, &json!({ "message": message, "code": status }))
     }
 
-    /// An error that 1.7 has no words for.
+    /// Returns an error whose message is null.
     pub(crate) fn error_without_message(status: u16) -> Reply {
         Reply::json(status, ERROR, &json!({ "message": null, "code": status }))
     }
 
-    /// 400 with the broken constraints.
+    /// Returns a 400 with the violated constraints.
     pub(crate) fn violations(violations: &[Violation]) -> Reply {
         let violations: Vec<Json> = violations
             .iter()
@@ -114,7 +114,7 @@ impl Reply {
         Reply::json(400, ERROR, &body)
     }
 
-    /// Jetty's page about an exception that nobody caught (05-router-port, step 11).
+    /// Returns Jetty's page about an uncaught exception (05-router-port, step 11).
     pub(crate) fn crash(path: &str, why: &str) -> Reply {
         let body = format!(
             "<html>\n<head>\n<meta http-equiv=\"Content-Type\" content=\"text/html;charset=ISO-8859-1\"/>\n\

@@ -1,4 +1,4 @@
-//! Requests become calls: reading, faults, tokens, and then the API.
+//! Handles a request to the MidoNet API: reads the body, applies faults, authenticates, and executes the call.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,11 +11,12 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
-use super::answer::{Answer, Cut, response};
-use super::connection::Handler;
 use super::path;
 use super::reply::{Content, Reply};
-use super::write;
+use super::request::header;
+use super::response::{ConnectionReset, ResponseBody, response};
+use super::serialize;
+use super::server::Handler;
 use crate::api::{Api, Call, Method};
 use crate::auth::{Authenticator, not_admin};
 use crate::failure::Failure;
@@ -23,27 +24,27 @@ use crate::fault::{Fault, FaultKind, Faults};
 use crate::http::path::Target;
 use crate::metrics::Metrics;
 
-/// Where the API is on the server.
+/// The base path of the API.
 pub(crate) const BASE: &str = "/midonet-api";
-/// The largest body that is taken.
+/// The size of the largest accepted body, in bytes.
 const LARGEST_BODY: usize = 16 << 20;
-/// The largest body whose sender is told that it is too large.
+/// The size of the largest body that is read to its end, so that the client gets a 413; in bytes.
 const LARGEST_DRAINED: usize = 256 << 20;
-/// How long a body may take to arrive.
+/// The time limit for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(15);
 
-/// What every connection shares.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) api: Api,
     pub(crate) authenticator: Authenticator,
-    /// The faults that are set, when any may be.
+    /// The faults that are set; none if clients can't set any.
     pub(crate) faults: Option<Mutex<Faults>>,
     pub(crate) metrics: Metrics,
-    /// Whether the whole state may be looked at.
+    /// True if `/_topology` is served.
     pub(crate) inspect: bool,
     pub(crate) scheme: &'static str,
-    /// The server's own address, for clients that do not say where they think it is.
+    /// The server's own address, for requests without a `Host` header.
     pub(crate) authority: String,
 }
 
@@ -52,7 +53,7 @@ impl Handler for Service {
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Result<Response<Answer>, Cut> {
+    ) -> Result<Response<ResponseBody>, ConnectionReset> {
         let started = Instant::now();
         let in_flight = self.metrics.begin();
         let (parts, body) = request.into_parts();
@@ -60,7 +61,7 @@ impl Handler for Service {
         let outcome = self.reply(&parts, body, &mut struck).await;
         drop(in_flight);
         let took = started.elapsed();
-        // A cut answer has no status; 0 says so.
+        // A reset connection has no status; 0 stands for it.
         let status = outcome.as_ref().map_or(0, |reply| reply.status);
         let below = parts.uri.path().strip_prefix(BASE).unwrap_or(parts.uri.path());
         self.metrics.end(parts.method.as_str(), below, status, took);
@@ -92,7 +93,7 @@ async fn read_body(mut body: Incoming) -> Result<Bytes, u16> {
             } else if length > LARGEST_DRAINED {
                 break;
             } else {
-                // It is read on, so that a client that sends first and then listens hears why.
+                // The rest is read and dropped, so that a client that sends the whole body first gets the 413.
                 whole = BytesMut::new();
             }
         }
@@ -107,10 +108,10 @@ impl Service {
         parts: &Parts,
         body: Incoming,
         struck: &mut Option<FaultKind>,
-    ) -> Result<Reply, Cut> {
+    ) -> Result<Reply, ConnectionReset> {
         let body = match read_body(body).await {
             Ok(body) => body,
-            // What is left of the body is not read: the connection ends with the answer.
+            // The rest of the body is not read: the connection ends after the response.
             Err(status) => {
                 let refusal = Reply::error(status, "The body is too large, or did not arrive.");
                 return Ok(refusal.header("connection", "close"));
@@ -127,11 +128,17 @@ impl Service {
         self.spoiled(&fault, parts, below, &body).await
     }
 
-    /// Answers with a fault.
-    async fn spoiled(&self, fault: &Fault, parts: &Parts, below: &str, body: &[u8]) -> Result<Reply, Cut> {
+    /// Responds to a request that a fault strikes.
+    async fn spoiled(
+        &self,
+        fault: &Fault,
+        parts: &Parts,
+        below: &str,
+        body: &[u8],
+    ) -> Result<Reply, ConnectionReset> {
         match fault.fault {
             FaultKind::UnavailableBefore => return Ok(unavailable()),
-            FaultKind::ResetBefore => return Err(Cut),
+            FaultKind::ResetBefore => return Err(ConnectionReset),
             FaultKind::InternalError => {
                 // As recorded: Jetty's page on 5.x (10-bad-input, step 0), a message on 1.7.
                 let crash = Failure::Crash("java.lang.NullPointerException".to_owned());
@@ -140,7 +147,7 @@ impl Service {
             FaultKind::Delay => tokio::time::sleep(Duration::from_millis(fault.milliseconds)).await,
             FaultKind::TokenDies => {
                 if let Some(token) = header(&parts.headers, "x-auth-token") {
-                    self.authenticator.kill(token);
+                    self.authenticator.invalidate(token);
                 }
             }
             _ => {}
@@ -148,7 +155,7 @@ impl Service {
         let reply = self.answer(parts, below, body).await;
         match fault.fault {
             FaultKind::UnavailableAfter => Ok(unavailable()),
-            FaultKind::ResetAfter => Err(Cut),
+            FaultKind::ResetAfter => Err(ConnectionReset),
             FaultKind::StalledBody => Ok(half(reply, true)),
             FaultKind::TruncatedBody => Ok(half(reply, false)),
             _ => Ok(reply),
@@ -177,7 +184,8 @@ impl Service {
         let Some(target) = target else {
             let root = below.trim_matches('/');
             let root = (!root.contains('/')).then(|| path::decode(root));
-            return Failure::Nowhere { uri: format!("{base}{below}"), root }.reply(version, parts.uri.path());
+            return Failure::NoSuchPath { uri: format!("{base}{below}"), root }
+                .reply(version, parts.uri.path());
         };
         let tenants = match &target {
             Target::Tenants | Target::Tenant(_) => match self.authenticator.tenants().await {
@@ -196,32 +204,33 @@ impl Service {
             base,
             tenants,
         };
-        self.carry_out(&call, parts.uri.path()).await
+        self.execute(&call, parts.uri.path()).await
     }
 
-    async fn carry_out(&self, call: &Call<'_>, whole: &str) -> Reply {
+    async fn execute(&self, call: &Call<'_>, whole: &str) -> Reply {
         if call.method != Method::Get && self.api.journal.is_broken() {
-            return Reply::error(503, "The state can't be written any more.");
+            return Reply::error(503, "The state can't be written: an earlier write failed.");
         }
-        match self.api.answer(call) {
+        match self.api.execute(call) {
             Err(failure) => failure.reply(self.api.version, whole),
             Ok((reply, None)) => reply,
             Ok((reply, Some(ticket))) => match ticket.wait().await {
                 Ok(()) => reply,
-                Err(why) => Reply::error(503, &format!("The change could not be kept: {why}.")),
+                Err(why) => Reply::error(503, &format!("The change could not be written: {why}.")),
             },
         }
     }
 }
 
 fn unavailable() -> Reply {
-    Reply::error(503, "The service is unavailable: a fault wants it so.").header("retry-after", "1")
+    Reply::error(503, "The service is unavailable: a fault is set for this request.")
+        .header("retry-after", "1")
 }
 
-/// An answer of which half comes.
+/// Turns a reply into one of which half the body is sent.
 fn half(mut reply: Reply, stalls: bool) -> Reply {
     let body = match reply.content {
-        Content::Nothing | Content::Spoiled { .. } => Vec::new(),
+        Content::Nothing | Content::Partial { .. } => Vec::new(),
         Content::Whole(body) => body,
         Content::List { objects, form, base } => {
             let mut body = vec![b'['];
@@ -229,19 +238,19 @@ fn half(mut reply: Reply, stalls: bool) -> Reply {
                 if index > 0 {
                     body.push(b',');
                 }
-                write::object(&mut body, object, form, &base);
+                serialize::object(&mut body, object, form, &base);
             }
             body.push(b']');
             body
         }
     };
-    // An answer without a body, such as a 201, gets one that never comes: 204 can't have any.
+    // A reply without a body, such as a 201, announces a body that is never sent. A 204 can't have a body.
     if reply.status == 204 {
         reply.status = 200;
     }
     let length = (body.len() as u64).max(2);
     let sent = Bytes::from(body.get(..body.len() / 2).unwrap_or_default().to_vec());
-    Reply { content: Content::Spoiled { sent, length, stalls }, ..reply }
+    Reply { content: Content::Partial { sent, length, stalls }, ..reply }
 }
 
 fn method(method: &hyper::Method) -> Method {
@@ -254,16 +263,12 @@ fn method(method: &hyper::Method) -> Method {
     }
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// The server's name in links: what the client called it by, if that is a name at all.
+/// Returns the server's name for links: the `Host` header if it is a valid name, else `own`.
 fn authority<'a>(headers: &'a HeaderMap, own: &'a str) -> &'a str {
-    let sane = |name: &&str| {
+    let is_safe = |name: &&str| {
         !name.is_empty()
             && name.len() <= 255
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
     };
-    header(headers, HOST.as_str()).filter(sane).unwrap_or(own)
+    header(headers, HOST.as_str()).filter(is_safe).unwrap_or(own)
 }

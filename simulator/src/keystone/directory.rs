@@ -1,6 +1,6 @@
-//! What Keystone knows: users from the file, projects (v2.0: tenants), and the tokens that it gave out.
+//! Keystone's data: users from the file, projects (v2.0: tenants), and the issued tokens.
 //!
-//! Projects outlive the process when there is a state directory; tokens do not.
+//! With a state directory, projects survive a restart; tokens do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -12,18 +12,43 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::auth::{Users, same};
+use crate::auth::Users;
 
-/// The namespace of the ids that follow from names.
+/// The namespace of ids that are derived from names.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d69_646f_666f_726d_6b65_7973_746f_6e65);
 /// The file of projects in a state directory.
 const FILE: &str = "keystone.json";
 
-/// An id that follows from a name: the same in every run.
+/// Returns the id that is derived from a name: the same in every run.
 pub(super) fn id_of(kind: &str, name: &str) -> String {
     Uuid::new_v5(&NAMESPACE, format!("{kind}/{name}").as_bytes()).simple().to_string()
+}
+
+/// The error for a state of the embedded Keystone that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeystoneStateError {
+    /// The folder or the file can't be created or read.
+    #[error("the state of Keystone in {path} can't be used")]
+    Unusable {
+        /// The folder or the file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: std::io::Error,
+    },
+    /// The file is damaged. Nothing was changed in it.
+    #[error(
+        "the state of Keystone in {path} is damaged; put a copy back, or move it away to start without it"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The error of the JSON reader.
+        source: serde_json::Error,
+    },
 }
 
 /// A project.
@@ -33,18 +58,18 @@ pub(super) struct Project {
     pub(super) name: String,
     pub(super) description: Json,
     pub(super) enabled: bool,
-    /// What else somebody sent.
+    /// Other fields that a client sent.
     pub(super) extra: Map<String, Json>,
 }
 
-/// A token that was given out.
+/// An issued token.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token {
     pub(super) id: String,
     pub(super) user: String,
-    /// The id of the project that it is for, if any.
+    /// The id of the token's project, if it has one.
     pub(super) project: Option<String>,
-    /// How its bearer proved who he is.
+    /// The authentication methods, the last one first.
     pub(super) methods: Vec<&'static str>,
     pub(super) audit_ids: Vec<String>,
     pub(super) issued: Timestamp,
@@ -52,27 +77,27 @@ pub(super) struct Token {
     revoked: bool,
 }
 
-/// Why a token can't be used.
+/// The reason why a token can't be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadToken {
-    /// It never was one.
+    /// No such token was issued.
     Unknown,
-    /// It was one.
-    Dead,
+    /// The token is expired or revoked, or its project is disabled or deleted.
+    Invalid,
 }
 
-/// Why a project can't be made or changed.
+/// The reason why a project can't be created or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// Its name is another's.
+pub(super) enum ProjectError {
+    /// Another project has the name.
     Taken,
-    /// There is none with this id.
+    /// No project has this id.
     Missing,
     /// The file can't be written.
-    Unwritten(String),
+    NotWritten(String),
 }
 
-/// Everything.
+/// The data of a Keystone.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) users: Users,
@@ -82,27 +107,26 @@ pub(super) struct Directory {
     file: Option<PathBuf>,
 }
 
-/// What a file holds.
+/// The content of the file in the state directory.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StateFile {
     projects: Vec<Project>,
 }
 
 impl Directory {
-    /// The users' tenants, and what the state directory kept.
+    /// Reads the stored projects, and adds the users' tenants.
     pub(super) fn open(
         users: Users,
         lifetime: Duration,
         state_dir: Option<&Path>,
-    ) -> Result<Directory, String> {
+    ) -> Result<Directory, KeystoneStateError> {
         let file = state_dir.map(|folder| folder.join(FILE));
         let mut projects: BTreeMap<String, Project> = BTreeMap::new();
-        if let Some(file) = file.as_ref().filter(|file| file.exists()) {
-            let unusable = |why: String| format!("{}: {why}", file.display());
-            let text = std::fs::read(file).map_err(|why| unusable(why.to_string()))?;
-            let kept: Kept =
-                serde_json::from_slice(&text).map_err(|why| unusable(format!("it is damaged: {why}")))?;
-            projects = kept.projects.into_iter().map(|project| (project.id.clone(), project)).collect();
+        if let (Some(folder), Some(file)) = (state_dir, &file) {
+            std::fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
+            for project in read_projects(file)? {
+                projects.insert(project.id.clone(), project);
+            }
         }
         let known: BTreeSet<String> = projects.values().map(|project| project.name.clone()).collect();
         for name in users.tenants().into_iter().filter(|name| !known.contains(*name)) {
@@ -114,7 +138,7 @@ impl Directory {
         Ok(Directory { users, projects, tokens: BTreeMap::new(), lifetime, file })
     }
 
-    /// All projects, by id.
+    /// Returns all projects in the order of their ids.
     pub(super) fn projects(&self) -> impl Iterator<Item = &Project> {
         self.projects.values()
     }
@@ -127,16 +151,16 @@ impl Directory {
         self.projects.values().find(|project| project.name == name)
     }
 
-    /// What a user is in a project.
+    /// Returns a user's roles in a project.
     pub(super) fn roles(&self, user: &str, project: &Project) -> &[String] {
         let user = self.users.users.iter().find(|known| known.name == user);
         user.and_then(|user| user.tenants.get(&project.name)).map_or(&[], Vec::as_slice)
     }
 
     /// Adds a project; its name has to be new.
-    pub(super) fn create(&mut self, mut project: Project) -> Result<Project, Refused> {
+    pub(super) fn create(&mut self, mut project: Project) -> Result<Project, ProjectError> {
         if self.project_named(&project.name).is_some() {
-            return Err(Refused::Taken);
+            return Err(ProjectError::Taken);
         }
         if project.id.is_empty() {
             project.id = Uuid::new_v4().simple().to_string();
@@ -147,12 +171,16 @@ impl Directory {
     }
 
     /// Changes a project.
-    pub(super) fn change(&mut self, id: &str, change: impl FnOnce(&mut Project)) -> Result<Project, Refused> {
-        let before = self.projects.get(id).cloned().ok_or(Refused::Missing)?;
+    pub(super) fn change(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut Project),
+    ) -> Result<Project, ProjectError> {
+        let before = self.projects.get(id).cloned().ok_or(ProjectError::Missing)?;
         let mut after = before.clone();
         change(&mut after);
         if self.project_named(&after.name).is_some_and(|other| other.id != id) {
-            return Err(Refused::Taken);
+            return Err(ProjectError::Taken);
         }
         self.projects.insert(id.to_owned(), after.clone());
         if let Err(why) = self.keep() {
@@ -162,9 +190,9 @@ impl Directory {
         Ok(after)
     }
 
-    /// Takes a project away; its tokens are worth nothing from then on.
-    pub(super) fn delete(&mut self, id: &str) -> Result<(), Refused> {
-        let project = self.projects.remove(id).ok_or(Refused::Missing)?;
+    /// Deletes a project; its tokens become invalid.
+    pub(super) fn delete(&mut self, id: &str) -> Result<(), ProjectError> {
+        let project = self.projects.remove(id).ok_or(ProjectError::Missing)?;
         if let Err(why) = self.keep() {
             self.projects.insert(id.to_owned(), project);
             return Err(why);
@@ -172,11 +200,11 @@ impl Directory {
         Ok(())
     }
 
-    /// Writes the projects: to a new file that takes the old one's place, so that one of them is always whole.
-    fn keep(&self) -> Result<(), Refused> {
+    /// Writes the projects to a new file, which then replaces the old one, so that the file is always complete.
+    fn keep(&self) -> Result<(), ProjectError> {
         let Some(file) = &self.file else { return Ok(()) };
         let write = || -> std::io::Result<()> {
-            let kept = Kept { projects: self.projects.values().cloned().collect() };
+            let kept = StateFile { projects: self.projects.values().cloned().collect() };
             let fresh = file.with_extension("json.new");
             let mut out = std::fs::File::create(&fresh)?;
             out.write_all(&serde_json::to_vec_pretty(&kept)?)?;
@@ -187,10 +215,10 @@ impl Directory {
                 None => Ok(()),
             }
         };
-        write().map_err(|why| Refused::Unwritten(why.to_string()))
+        write().map_err(|why| ProjectError::NotWritten(why.to_string()))
     }
 
-    /// Gives out a token. One that stands on another ends with it.
+    /// Issues a token. A token that was issued for another token expires with it.
     pub(super) fn issue(&mut self, user: &str, project: Option<&str>, parent: Option<&Token>) -> Token {
         let now = whole_seconds(Timestamp::now());
         let later = now.checked_add(self.lifetime).unwrap_or(Timestamp::MAX);
@@ -210,20 +238,20 @@ impl Directory {
             expires: parent.map_or(later, |parent| parent.expires),
             revoked: false,
         };
-        // Long dead ones are forgotten.
+        // Tokens that expired more than a day ago are dropped.
         let day = Duration::from_secs(24 * 3600);
         self.tokens.retain(|_, token| token.expires.checked_add(day).is_ok_and(|end| end > now));
         self.tokens.insert(token.id.clone(), token.clone());
         token
     }
 
-    /// A token that is worth something.
+    /// Returns a valid token.
     pub(super) fn token(&self, id: &str) -> Result<&Token, BadToken> {
         let token = self.tokens.get(id).ok_or(BadToken::Unknown)?;
         let project = token.project.as_ref().map(|id| self.projects.get(id));
         let usable = project.is_none_or(|project| project.is_some_and(|project| project.enabled));
         if token.revoked || !usable || token.expires <= Timestamp::now() {
-            Err(BadToken::Dead)
+            Err(BadToken::Invalid)
         } else {
             Ok(token)
         }
@@ -235,18 +263,33 @@ impl Directory {
         }
     }
 
-    /// Whether this is the token that never ends.
+    /// Returns true if this is the admin token.
     pub(super) fn is_admin_token(&self, id: &str) -> bool {
-        self.users.admin_token.as_ref().is_some_and(|token| same(token.as_bytes(), id.as_bytes()))
+        self.users.admin_token.as_ref().is_some_and(|token| token.as_bytes().ct_eq(id.as_bytes()).into())
     }
 }
 
-/// Keystone's tokens count in whole seconds.
+fn unusable(path: &Path, source: std::io::Error) -> KeystoneStateError {
+    KeystoneStateError::Unusable { path: path.to_owned(), source }
+}
+
+/// Reads the projects that an earlier process stored; none when there is no file yet.
+fn read_projects(file: &Path) -> Result<Vec<Project>, KeystoneStateError> {
+    let text = match std::fs::read(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|source| unusable(file, source))?,
+    };
+    let stored: Result<StateFile, _> = serde_json::from_slice(&text);
+    let damaged = |source| KeystoneStateError::Damaged { path: file.to_owned(), source };
+    Ok(stored.map_err(damaged)?.projects)
+}
+
+/// Drops the fraction of a second, as Keystone's tokens do.
 fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-/// A time as Keystone writes it.
+/// Writes a time as Keystone does.
 pub(super) fn shown(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
@@ -270,35 +313,35 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = || Directory::open(users(), Duration::from_secs(60), Some(folder.path()));
         let mut directory = open().unwrap();
-        let made = directory.create(project("beta")).unwrap();
-        assert_eq!(directory.create(project("acme")), Err(Refused::Taken));
+        let created = directory.create(project("beta")).unwrap();
+        assert_eq!(directory.create(project("acme")), Err(ProjectError::Taken));
         drop(directory);
         let mut directory = open().unwrap();
-        assert_eq!(directory.project_named("beta"), Some(&made));
+        assert_eq!(directory.project_named("beta"), Some(&created));
         assert_eq!(directory.projects().count(), 2);
-        directory.delete(&made.id).unwrap();
-        assert_eq!(directory.delete(&made.id), Err(Refused::Missing));
+        directory.delete(&created.id).unwrap();
+        assert_eq!(directory.delete(&created.id), Err(ProjectError::Missing));
         drop(directory);
         assert_eq!(open().unwrap().projects().count(), 1);
         std::fs::write(folder.path().join(FILE), "{").unwrap();
-        assert!(open().unwrap_err().contains("damaged"));
+        assert!(matches!(open(), Err(KeystoneStateError::Damaged { .. })));
     }
 
     #[test]
-    fn tokens_die() {
+    fn tokens_become_invalid() {
         let mut directory = Directory::open(users(), Duration::from_secs(60), None).unwrap();
-        let made = directory.create(project("beta")).unwrap();
-        let first = directory.issue("a", Some(&made.id), None);
+        let created = directory.create(project("beta")).unwrap();
+        let first = directory.issue("a", Some(&created.id), None);
         let second = directory.issue("a", None, Some(&first));
         assert_eq!(second.expires, first.expires);
         assert!(directory.token(&first.id).is_ok());
-        directory.delete(&made.id).unwrap();
-        assert_eq!(directory.token(&first.id), Err(BadToken::Dead));
+        directory.delete(&created.id).unwrap();
+        assert_eq!(directory.token(&first.id), Err(BadToken::Invalid));
         directory.revoke(&second.id);
-        assert_eq!(directory.token(&second.id), Err(BadToken::Dead));
+        assert_eq!(directory.token(&second.id), Err(BadToken::Invalid));
         assert_eq!(directory.token("nonsense"), Err(BadToken::Unknown));
         let mut directory = Directory::open(users(), Duration::ZERO, None).unwrap();
         let token = directory.issue("a", None, None);
-        assert_eq!(directory.token(&token.id), Err(BadToken::Dead));
+        assert_eq!(directory.token(&token.id), Err(BadToken::Invalid));
     }
 }

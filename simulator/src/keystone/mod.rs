@@ -1,8 +1,8 @@
 //! The embedded Keystone: the part of Identity v2.0 and v3 that tenants need.
 //!
-//! v3 answers as Keystone 30 does, v2.0 as Keystone 12, the last that had it; `tests/keystone.rs` plays the same requests
-//! against the real ones. Where those crash (a project without `project` in its body; a name that is taken, in a PATCH),
-//! this one answers 400 and 409.
+//! v3 responds as Keystone 30 does, v2.0 as Keystone 12, the last release with v2.0; `tests/keystone.rs` plays the same
+//! requests against the real ones. Where the real ones crash (a body without `project`; a PATCH with the name of
+//! another project), this one responds with 400 and 409.
 
 mod directory;
 mod v2;
@@ -18,33 +18,32 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap};
 use hyper::{Request, Response};
 use serde_json::{Value as Json, json};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+pub use self::directory::KeystoneStateError;
 use self::directory::{BadToken, Directory, Token};
 use crate::auth::Users;
-use crate::http::answer::{Answer, Cut, response};
-use crate::http::connection::{Handler, accept};
 use crate::http::path::decode;
 use crate::http::reply::Reply;
+use crate::http::request::header;
+use crate::http::response::{ConnectionReset, ResponseBody, response};
+use crate::http::server::{Handler, HttpServer, Listener};
 use crate::server::StartError;
 
-/// The largest body that Keystone reads.
+/// The size of the largest accepted body, in bytes.
 const LARGEST_BODY: usize = 114_688;
-/// How long a body may take to arrive.
+/// The time limit for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// What to serve, and where.
+/// The options of the embedded Keystone.
 #[derive(Debug, Clone)]
 pub struct KeystoneOptions {
-    /// Where to listen; port 0 takes any free one.
+    /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// Who may log in.
+    /// The users, with their tenants.
     pub users: Users,
-    /// How long a token lasts.
+    /// The lifetime of a token.
     pub lifetime: Duration,
-    /// Where projects are kept; without one they end with the server.
+    /// The directory for the projects; without one, they end with the server.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -52,57 +51,40 @@ pub struct KeystoneOptions {
 #[derive(Debug)]
 pub struct KeystoneServer {
     url: String,
-    stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    http: HttpServer,
 }
 
 impl KeystoneServer {
-    /// Where it is, without a version: `http://127.0.0.1:PORT`.
+    /// Returns the URL without an API version: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Stops accepting, and gives answers on their way a moment to leave.
-    pub async fn shutdown(mut self) {
-        let _ = self.stop.send(true);
-        // The task ends by itself; what it could fail with is a panic, which is not ours to raise again.
-        let _ = (&mut self.accepting).await;
-    }
-}
-
-impl Drop for KeystoneServer {
-    fn drop(&mut self) {
-        self.accepting.abort();
+    /// Stops accepting connections, and waits a few seconds for the requests in progress.
+    pub async fn shutdown(self) {
+        self.http.shutdown().await;
     }
 }
 
 /// Starts a Keystone on the caller's runtime.
 ///
 /// # Errors
-/// When the address can't be listened on, or the state can't be used.
+/// When the server can't listen on the address, or the state can't be used.
 pub async fn start_keystone(options: KeystoneOptions) -> Result<KeystoneServer, StartError> {
-    if let Some(folder) = &options.state_dir {
-        std::fs::create_dir_all(folder)
-            .map_err(|why| StartError::Keystone(format!("{}: {why}", folder.display())))?;
-    }
     let directory = Directory::open(options.users, options.lifetime, options.state_dir.as_deref());
-    let directory = Mutex::new(directory.map_err(StartError::Keystone)?);
-    let unusable = |source| StartError::Listen { address: options.listen, source };
-    let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;
-    let address = listener.local_addr().map_err(unusable)?;
-    let url = format!("http://{address}");
-    let (stop, stopped) = watch::channel(false);
-    let keystone = Arc::new(Keystone { directory, url: url.clone() });
-    let accepting = tokio::spawn(accept(listener, None, keystone, stopped));
-    Ok(KeystoneServer { url, stop, accepting })
+    let directory = Mutex::new(directory.map_err(StartError::KeystoneState)?);
+    let listener = Listener::bind(options.listen).await?;
+    let url = format!("http://{}", listener.address);
+    let http = listener.serve(None, Keystone { directory, url: url.clone() });
+    Ok(KeystoneServer { url, http })
 }
 
-/// What every connection shares.
+/// The state that all connections share.
 #[derive(Debug)]
 struct Keystone {
     directory: Mutex<Directory>,
-    /// Where it is, for its own catalog.
+    /// Keystone's own URL, for its service catalog.
     url: String,
 }
 
@@ -115,7 +97,7 @@ struct Call<'a> {
     token: Option<&'a str>,
     subject: Option<&'a str>,
     body: Body,
-    /// Where the client thinks that it is.
+    /// The base URL as the client sees it.
     base: String,
 }
 
@@ -131,7 +113,7 @@ impl Handler for Keystone {
         self: Arc<Self>,
         request: Request<Incoming>,
         _peer: SocketAddr,
-    ) -> Result<Response<Answer>, Cut> {
+    ) -> Result<Response<ResponseBody>, ConnectionReset> {
         let head = request.method() == hyper::Method::HEAD;
         let (parts, body) = request.into_parts();
         let reply = match read_body(body, &parts.headers).await {
@@ -161,10 +143,6 @@ async fn read_body(body: Incoming, headers: &HeaderMap) -> Result<Body, u16> {
         Ok(Json::Object(map)) => Body::Object(map),
         _ => Body::NotJson,
     })
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }
 
 impl Keystone {
@@ -202,7 +180,7 @@ impl Keystone {
 }
 
 impl Call<'_> {
-    /// The body, where one is wanted.
+    /// Returns the body, which has to be a JSON object.
     fn object(&self) -> Outcome<&serde_json::Map<String, Json>> {
         match &self.body {
             Body::Object(map) => Ok(map),
@@ -212,17 +190,17 @@ impl Call<'_> {
     }
 }
 
-/// An answer, or a refusal that ends the matter.
+/// A reply, or a refusal.
 type Outcome<T = Reply> = Result<T, Box<Reply>>;
 
-/// Who sends a request.
+/// The sender of a request.
 enum Caller {
-    /// The bearer of the token that never ends.
+    /// A client with the admin token.
     Admin,
     Bearer(Token),
 }
 
-/// Whoever shows a token that is worth something.
+/// Returns the sender of a request with a valid token.
 fn caller(directory: &Directory, token: Option<&str>) -> Option<Caller> {
     let token = token?;
     if directory.is_admin_token(token) {
@@ -231,7 +209,7 @@ fn caller(directory: &Directory, token: Option<&str>) -> Option<Caller> {
     directory.token(token).ok().cloned().map(Caller::Bearer)
 }
 
-/// Whether somebody may do what is not for everybody.
+/// Returns true if the sender is an administrator.
 fn is_admin(directory: &Directory, caller: &Caller) -> bool {
     match caller {
         Caller::Admin => true,
@@ -243,7 +221,12 @@ fn is_admin(directory: &Directory, caller: &Caller) -> bool {
     }
 }
 
-/// An error as Keystone words it.
+/// Returns a reply with a JSON body.
+fn reply(status: u16, body: &Json) -> Reply {
+    Reply::json(status, "application/json", body)
+}
+
+/// Returns an error as Keystone words it.
 fn error(status: u16, message: &str) -> Box<Reply> {
     let title = match status {
         400 => "Bad Request",
@@ -256,10 +239,10 @@ fn error(status: u16, message: &str) -> Box<Reply> {
         _ => "Internal Server Error",
     };
     let body = json!({ "error": { "code": status, "message": message, "title": title } });
-    Box::new(Reply::json(status, "application/json", &body))
+    Box::new(reply(status, &body))
 }
 
-/// A body that lacks something.
+/// Returns the error for a body that lacks a field.
 fn missing(what: &str, target: &str) -> Box<Reply> {
     let message = format!(
         "Expecting to find {what} in {target}. The server could not comply with the request since it is either \

@@ -5,7 +5,8 @@ use serde_json::{Map, Value as Json, json};
 use super::directory::{Directory, Project, Token, id_of, shown};
 use super::v3::{fill, refusal};
 use super::{
-    Call, Keystone, Outcome, bad_token, caller, error, forbidden, is_admin, missing, no_project, unauthorized,
+    Call, Keystone, Outcome, bad_token, caller, error, forbidden, is_admin, missing, no_project, reply,
+    unauthorized,
 };
 use crate::http::path::query;
 use crate::http::reply::Reply;
@@ -21,10 +22,6 @@ pub(super) fn version(base: &str) -> Json {
         ],
         "media-types": [{ "base": "application/json", "type": "application/vnd.openstack.identity-v2.0+json" }],
     })
-}
-
-fn reply(status: u16, body: &Json) -> Reply {
-    Reply::json(status, "application/json", body)
 }
 
 impl Keystone {
@@ -90,15 +87,15 @@ impl Keystone {
         Ok(reply(200, &self.access(&directory, &token)))
     }
 
-    /// Refuses whoever is no administrator.
-    fn admin(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
+    /// Refuses a sender who is not an administrator.
+    fn require_admin_v2(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
         let caller = caller(directory, call.token).ok_or_else(|| unauthorized(&call.base))?;
         if is_admin(directory, &caller) { Ok(()) } else { Err(forbidden(action)) }
     }
 
     fn validate_v2(&self, call: &Call<'_>, id: &str) -> Outcome {
         let directory = self.lock();
-        self.admin(&directory, call, "identity:validate_token")?;
+        self.require_admin_v2(&directory, call, "identity:validate_token")?;
         let unknown = format!("This is not a recognized Fernet token {id}");
         let token = directory.token(id).map_err(|bad| bad_token(bad, &unknown))?;
         Ok(reply(200, &self.access(&directory, token)))
@@ -106,17 +103,17 @@ impl Keystone {
 
     fn revoke_v2(&self, call: &Call<'_>, id: &str) -> Outcome {
         let mut directory = self.lock();
-        self.admin(&directory, call, "identity:revoke_token")?;
+        self.require_admin_v2(&directory, call, "identity:revoke_token")?;
         let unknown = format!("This is not a recognized Fernet token {id}");
         directory.token(id).map_err(|bad| bad_token(bad, &unknown))?;
         directory.revoke(id);
         Ok(Reply::status(204))
     }
 
-    /// All tenants, from a marker on and up to a limit; or the one of a name.
+    /// Lists the tenants after a marker up to a limit, or returns the tenant with a name.
     fn tenants(&self, call: &Call<'_>) -> Outcome {
         let directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
+        self.require_admin_v2(&directory, call, "admin_required")?;
         if let Some(name) = query(call.query, "name") {
             let project = directory.project_named(&name).ok_or_else(|| no_project(&name))?;
             return Ok(reply(200, &json!({ "tenant": tenant_json(project) })));
@@ -139,7 +136,7 @@ impl Keystone {
 
     fn tenant(&self, call: &Call<'_>, id: &str) -> Outcome {
         let directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
+        self.require_admin_v2(&directory, call, "admin_required")?;
         let project = directory.project(id).ok_or_else(|| no_project(id))?;
         Ok(reply(200, &json!({ "tenant": tenant_json(project) })))
     }
@@ -147,13 +144,13 @@ impl Keystone {
     fn create_tenant(&self, call: &Call<'_>) -> Outcome {
         let body = call.object()?;
         let mut directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
-        let given =
+        self.require_admin_v2(&directory, call, "admin_required")?;
+        let fields =
             body.get("tenant").and_then(Json::as_object).ok_or_else(|| missing("tenant", "request body"))?;
-        if !given.contains_key("name") {
+        if !fields.contains_key("name") {
             return Err(error(400, "'name' is a required property"));
         }
-        check(given)?;
+        check(fields)?;
         let mut project = Project {
             id: String::new(),
             name: String::new(),
@@ -161,23 +158,23 @@ impl Keystone {
             enabled: true,
             extra: Map::new(),
         };
-        fill(&mut project, given);
+        fill(&mut project, fields);
         let taken = conflict(&project.name);
-        let made = directory.create(project).map_err(|why| refusal(why, "", taken))?;
-        Ok(reply(200, &json!({ "tenant": tenant_json(&made) })))
+        let created = directory.create(project).map_err(|why| refusal(why, "", taken))?;
+        Ok(reply(200, &json!({ "tenant": tenant_json(&created) })))
     }
 
     fn change_tenant(&self, call: &Call<'_>, id: &str) -> Outcome {
         let body = call.object()?;
         let mut directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
-        let given =
+        self.require_admin_v2(&directory, call, "admin_required")?;
+        let fields =
             body.get("tenant").and_then(Json::as_object).ok_or_else(|| missing("tenant", "request body"))?;
-        check(given)?;
-        let taken = conflict(given.get("name").and_then(Json::as_str).unwrap_or_default());
-        let made =
-            directory.change(id, |project| fill(project, given)).map_err(|why| refusal(why, id, taken))?;
-        let mut shown = tenant_json(&made);
+        check(fields)?;
+        let taken = conflict(fields.get("name").and_then(Json::as_str).unwrap_or_default());
+        let created =
+            directory.change(id, |project| fill(project, fields)).map_err(|why| refusal(why, id, taken))?;
+        let mut shown = tenant_json(&created);
         if let Some(map) = shown.as_object_mut() {
             map.insert("extra".to_owned(), json!({}));
         }
@@ -186,7 +183,7 @@ impl Keystone {
 
     fn delete_tenant(&self, call: &Call<'_>, id: &str) -> Outcome {
         let mut directory = self.lock();
-        self.admin(&directory, call, "admin_required")?;
+        self.require_admin_v2(&directory, call, "admin_required")?;
         directory.delete(id).map_err(|why| refusal(why, id, no_project(id)))?;
         Ok(Reply::status(204))
     }
@@ -238,8 +235,8 @@ fn tenant_json(project: &Project) -> Json {
     Json::Object(map)
 }
 
-fn check(given: &Map<String, Json>) -> Outcome<()> {
-    let why = match given.get("name") {
+fn check(fields: &Map<String, Json>) -> Outcome<()> {
+    let why = match fields.get("name") {
         None => return Ok(()),
         Some(Json::String(name)) if name.trim().is_empty() => format!("'{name}' is too short"),
         Some(Json::String(name)) if name.chars().count() > 64 => format!("'{name}' is too long"),

@@ -2,20 +2,20 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::directory::{BadToken, Directory, Project, Refused, Token, id_of, shown};
+use super::directory::{BadToken, Directory, Project, ProjectError, Token, id_of, shown};
 use super::{
     Call, Caller, Keystone, Outcome, bad_token, caller, error, forbidden, is_admin, missing, no_project,
-    unauthorized,
+    reply, unauthorized,
 };
 use crate::http::path::query;
 use crate::http::reply::Reply;
 
-/// What each role brings along.
+/// The role that each role implies.
 const IMPLIED: [(&str, &str); 3] = [("admin", "manager"), ("manager", "member"), ("member", "reader")];
-/// The ways in which one can prove who one is.
+/// The authentication methods that the error about an unsupported method lists.
 const METHODS: [&str; 7] =
     ["external", "password", "token", "oauth1", "mapped", "application_credential", "ec2credential"];
-/// What counts as true and as false.
+/// The strings that Keystone accepts as a boolean.
 const FLAGS: [&str; 19] = [
     "True", "TRUE", "true", "False", "FALSE", "false", "", "1", "0", "y", "Y", "n", "N", "on", "ON", "off",
     "OFF", "yes", "no",
@@ -40,10 +40,6 @@ pub(super) fn nowhere() -> Box<Reply> {
 fn not_allowed(allow: &'static str) -> Box<Reply> {
     let body = json!({ "message": "The method is not allowed for the requested URL." });
     Box::new(Reply { allow: Some(allow), ..Reply::json(405, "application/json", &body) })
-}
-
-fn reply(status: u16, body: &Json) -> Reply {
-    Reply::json(status, "application/json", body)
 }
 
 impl Keystone {
@@ -114,20 +110,20 @@ impl Keystone {
         Ok(reply(201, &self.token_json(&directory, &token)).header("x-subject-token", token.id))
     }
 
-    /// Whoever asks, or the refusal of somebody without a token.
-    fn asks(&self, directory: &Directory, call: &Call<'_>) -> Outcome<Caller> {
+    /// Returns the sender of a request, or refuses a request without a valid token.
+    fn caller_of(&self, directory: &Directory, call: &Call<'_>) -> Outcome<Caller> {
         caller(directory, call.token).ok_or_else(|| unauthorized(&format!("{}/v3", call.base)))
     }
 
-    /// Whoever asks, if he may do so.
-    fn may(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
-        let caller = self.asks(directory, call)?;
+    /// Refuses a sender who is not an administrator.
+    fn require_admin(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<()> {
+        let caller = self.caller_of(directory, call)?;
         if is_admin(directory, &caller) { Ok(()) } else { Err(forbidden(action)) }
     }
 
-    /// The token that a request is about, if its sender may know of it: administrators all, others their own.
+    /// Returns the token that a request is about. Administrators have access to all tokens, others to their own.
     fn subject(&self, directory: &Directory, call: &Call<'_>, action: &str) -> Outcome<Token> {
-        let caller = self.asks(directory, call)?;
+        let caller = self.caller_of(directory, call)?;
         let unknown = "Could not recognize Fernet token";
         let id = call.subject.ok_or_else(|| bad_token(BadToken::Unknown, "No token in the request"))?;
         let own = matches!(&caller, Caller::Bearer(token) if token.id == id);
@@ -152,7 +148,7 @@ impl Keystone {
 
     fn projects(&self, call: &Call<'_>) -> Outcome {
         let directory = self.lock();
-        self.may(&directory, call, "identity:list_projects")?;
+        self.require_admin(&directory, call, "identity:list_projects")?;
         let wanted = |name: &str| query(call.query, name);
         let enabled = wanted("enabled").map(|flag| is_true(&flag));
         let found: Vec<Json> = directory
@@ -173,7 +169,7 @@ impl Keystone {
 
     fn project(&self, call: &Call<'_>, id: &str) -> Outcome {
         let directory = self.lock();
-        let caller = self.asks(&directory, call)?;
+        let caller = self.caller_of(&directory, call)?;
         let own = matches!(&caller, Caller::Bearer(token) if token.project.as_deref() == Some(id));
         if !own && !is_admin(&directory, &caller) {
             return Err(forbidden("identity:get_project"));
@@ -185,17 +181,17 @@ impl Keystone {
     fn create_project(&self, call: &Call<'_>) -> Outcome {
         let body = call.object()?;
         let mut directory = self.lock();
-        self.may(&directory, call, "identity:create_project")?;
-        let given = body
+        self.require_admin(&directory, call, "identity:create_project")?;
+        let fields = body
             .get("project")
             .and_then(Json::as_object)
             .ok_or_else(|| missing("project", "request body"))?;
-        let name = given.get("name").ok_or_else(|| {
-            invalid("project", &Json::Object(given.clone()), "'name' is a required property")
+        let name = fields.get("name").ok_or_else(|| {
+            invalid("project", &Json::Object(fields.clone()), "'name' is a required property")
         })?;
-        check(given)?;
+        check(fields)?;
         if let Some(domain) =
-            given.get("domain_id").and_then(Json::as_str).filter(|domain| *domain != "default")
+            fields.get("domain_id").and_then(Json::as_str).filter(|domain| *domain != "default")
         {
             return Err(error(400, &format!("Could not find domain: {domain}.")));
         }
@@ -206,33 +202,33 @@ impl Keystone {
             enabled: true,
             extra: Map::new(),
         };
-        fill(&mut project, given);
+        fill(&mut project, fields);
         let taken = conflict(&project.name, &project.id);
-        let made = directory.create(project).map_err(|refused| refusal(refused, "", taken))?;
-        Ok(reply(201, &json!({ "project": project_json(&made, &call.base) })))
+        let created = directory.create(project).map_err(|refused| refusal(refused, "", taken))?;
+        Ok(reply(201, &json!({ "project": project_json(&created, &call.base) })))
     }
 
     fn change_project(&self, call: &Call<'_>, id: &str) -> Outcome {
         let body = call.object()?;
         let mut directory = self.lock();
         let known = directory.project(id).is_some();
-        let caller = self.asks(&directory, call)?;
+        let caller = self.caller_of(&directory, call)?;
         if !is_admin(&directory, &caller) {
             return Err(forbidden("identity:update_project"));
         }
-        let given = body
+        let fields = body
             .get("project")
             .and_then(Json::as_object)
             .ok_or_else(|| missing("project", "request body"))?;
         if !known {
             return Err(no_project(id));
         }
-        check(given)?;
-        let name = given.get("name").and_then(Json::as_str).unwrap_or_default();
+        check(fields)?;
+        let name = fields.get("name").and_then(Json::as_str).unwrap_or_default();
         let taken = conflict(name, id);
-        let made =
-            directory.change(id, |project| fill(project, given)).map_err(|why| refusal(why, id, taken))?;
-        let mut shown = project_json(&made, &call.base);
+        let created =
+            directory.change(id, |project| fill(project, fields)).map_err(|why| refusal(why, id, taken))?;
+        let mut shown = project_json(&created, &call.base);
         if let Some(map) = shown.as_object_mut() {
             map.insert("extra".to_owned(), json!({}));
         }
@@ -241,7 +237,7 @@ impl Keystone {
 
     fn delete_project(&self, call: &Call<'_>, id: &str) -> Outcome {
         let mut directory = self.lock();
-        self.may(&directory, call, "identity:delete_project")?;
+        self.require_admin(&directory, call, "identity:delete_project")?;
         directory.delete(id).map_err(|why| refusal(why, id, no_project(id)))?;
         Ok(Reply::status(204))
     }
@@ -283,7 +279,7 @@ impl Keystone {
     }
 }
 
-/// The user whose name and password a body has.
+/// Returns the user whose name and password a body has.
 fn password(directory: &Directory, identity: &Json, refused: impl Fn() -> Box<Reply>) -> Outcome<String> {
     let user = identity.get("password").ok_or_else(|| missing("password", "identity"))?.get("user");
     let user = user.ok_or_else(|| missing("user", "password"))?;
@@ -307,7 +303,7 @@ fn password(directory: &Directory, identity: &Json, refused: impl Fn() -> Box<Re
     user.map(|user| user.name.clone()).ok_or_else(refused)
 }
 
-/// The project that a scope names.
+/// Returns the project that a scope names.
 fn scoped<'a>(directory: &'a Directory, scope: &Json) -> Option<&'a Project> {
     match scope.get("id").and_then(Json::as_str) {
         Some(id) => directory.project(id),
@@ -315,7 +311,7 @@ fn scoped<'a>(directory: &'a Directory, scope: &Json) -> Option<&'a Project> {
     }
 }
 
-/// Roles with all that they bring along.
+/// Returns roles with the roles that they imply.
 fn with_implied(direct: &[String]) -> Vec<&str> {
     let mut roles: Vec<&str> = direct.iter().map(String::as_str).collect();
     for (role, implied) in IMPLIED {
@@ -342,9 +338,9 @@ pub(super) fn project_json(project: &Project, base: &str) -> Json {
     Json::Object(map)
 }
 
-/// Takes over what a body says.
-pub(super) fn fill(project: &mut Project, given: &Map<String, Json>) {
-    for (name, value) in given {
+/// Sets the fields of a project that a body has.
+pub(super) fn fill(project: &mut Project, fields: &Map<String, Json>) {
+    for (name, value) in fields {
         match (name.as_str(), value) {
             ("name", Json::String(name)) => project.name.clone_from(name),
             ("description", value) => project.description = value.clone(),
@@ -360,9 +356,9 @@ pub(super) fn fill(project: &mut Project, given: &Map<String, Json>) {
     }
 }
 
-/// What is wrong with a project's fields.
-fn check(given: &Map<String, Json>) -> Outcome<()> {
-    if let Some(name) = given.get("name") {
+/// Checks the fields of a project.
+fn check(fields: &Map<String, Json>) -> Outcome<()> {
+    if let Some(name) = fields.get("name") {
         let why = match name {
             Json::String(text) if text.trim().is_empty() => format!("'{text}' should be non-empty"),
             Json::String(text) if text.chars().count() > 64 => format!("'{text}' is too long"),
@@ -373,7 +369,7 @@ fn check(given: &Map<String, Json>) -> Outcome<()> {
             return Err(invalid("name", name, &why));
         }
     }
-    match given.get("enabled") {
+    match fields.get("enabled") {
         None | Some(Json::Bool(_)) => Ok(()),
         Some(Json::String(flag)) if FLAGS.contains(&flag.as_str()) => Ok(()),
         Some(other) => {
@@ -398,11 +394,11 @@ fn conflict(name: &str, id: &str) -> Box<Reply> {
     error(409, &message)
 }
 
-pub(super) fn refusal(refused: Refused, id: &str, taken: Box<Reply>) -> Box<Reply> {
+pub(super) fn refusal(refused: ProjectError, id: &str, taken: Box<Reply>) -> Box<Reply> {
     match refused {
-        Refused::Taken => taken,
-        Refused::Missing => no_project(id),
-        Refused::Unwritten(why) => error(500, &format!("The projects could not be written: {why}")),
+        ProjectError::Taken => taken,
+        ProjectError::Missing => no_project(id),
+        ProjectError::NotWritten(why) => error(500, &format!("The projects could not be written: {why}")),
     }
 }
 

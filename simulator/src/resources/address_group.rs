@@ -3,17 +3,17 @@
 use uuid::Uuid;
 
 use super::REQUIRED_NAME;
-use crate::integrity::{ADDRESS_GROUPS, delete_naming};
-use crate::schema::{Form, Item, Kind, Unset, link, number, other, text, uuid, uuids};
+use crate::integrity::{ADDRESS_GROUPS, delete_referring};
+use crate::schema::{DefaultValue, Kind, Row, ValueType, link, number, other, text, uuid, uuids};
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
 
 const V5_8: Versions = Versions::V5_8;
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").row(),
     text("name").checked(REQUIRED_NAME).row(),
-    other("ipAddrPorts", Form::Any, Unset::EmptyList).on(V5_8).by_server().row(),
+    other("ipAddrPorts", ValueType::Any, DefaultValue::EmptyList).on(V5_8).by_server().row(),
     uuid("inboundChainId").on(V5_8).by_server().row(),
     uuid("outboundChainId").on(V5_8).by_server().row(),
     uuids("ruleIds").on(V5_8).by_server().row(),
@@ -21,10 +21,10 @@ pub(crate) const TABLE: &[Item] = &[
     link("uri", "/ip_addr_groups/{id}"),
 ];
 
-/// The versions of addresses, by which their bodies are told apart.
+/// The IP versions of addresses, which are the types of their bodies.
 pub(crate) const VERSIONS: &[&str] = &["4", "6"];
 
-pub(crate) const ADDRESS_TABLE: &[Item] = &[
+pub(crate) const ADDRESS_TABLE: &[Row] = &[
     uuid("id").hidden().row(),
     number("version", 0).by_server().row(),
     text("addr").row(),
@@ -33,12 +33,13 @@ pub(crate) const ADDRESS_TABLE: &[Item] = &[
     link("uri", "/ip_addr_groups/{ipAddrGroupId}/versions/{version}/ip_addrs/{addr}"),
 ];
 
-/// A group takes its addresses. On 1.7 it takes the rules that match it; on 5.x they stay (14-groups, steps 15 to 18).
+/// Deletes what belongs to an address group: its addresses and, on 1.7, the rules that match it; on 5.x these stay
+/// (14-groups, steps 15 to 18).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_naming(change, version, id, "ipAddrGroupId", Kind::GroupAddress);
-    if version.traits().first_generation {
+    delete_referring(change, version, id, "ipAddrGroupId", Kind::IpAddrGroupAddr);
+    if version.traits().is_1x {
         for field in ADDRESS_GROUPS {
-            delete_naming(change, version, id, field, Kind::Rule);
+            delete_referring(change, version, id, field, Kind::Rule);
         }
     }
 }

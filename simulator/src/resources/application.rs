@@ -1,10 +1,10 @@
-//! The application root: where everything is (01-login, step 2).
+//! The application root, with the URIs of all collections (01-login, step 2).
 
 use serde_json::{Map, Value as Json};
 
 use crate::version::{Version, Versions};
 
-/// What the root names, where it is, and which versions say so.
+/// The links of the root: name, path, and the versions that have the link.
 const TABLE: &[(&str, &str, Versions)] = &[
     ("uri", "/", Versions::ALL),
     ("bgpNetworkTemplate", "/bgp_networks/{id}", Versions::V5),
@@ -64,7 +64,7 @@ const TABLE: &[(&str, &str, Versions)] = &[
     ("hostVersions", "/versions", Versions::V1),
 ];
 
-/// What the root shows.
+/// Returns the application root as JSON.
 pub(crate) fn shown(base: &str, version: Version) -> Json {
     let mut map = Map::new();
     map.insert("version".to_owned(), Json::from(version.traits().application));

@@ -3,14 +3,17 @@
 use uuid::Uuid;
 
 use super::{NAME, REQUIRED_ON_1X};
-use crate::integrity::delete_naming;
-use crate::schema::{Item, Kind, flag, foreign, foreigners, link, link_on, reference, text, uuid, uuids};
+use crate::integrity::delete_referring;
+use crate::schema::{
+    Kind, Row, flag, link, link_on, reference, text, unsupported_reference, unsupported_references, uuid,
+    uuids,
+};
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
 
 const V5: Versions = Versions::V5;
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").row(),
     text("tenantId").checked(REQUIRED_ON_1X).row(),
     text("name").checked(NAME).row(),
@@ -18,9 +21,9 @@ pub(crate) const TABLE: &[Item] = &[
     reference("inboundFilterId", Kind::Chain).row(),
     reference("outboundFilterId", Kind::Chain).row(),
     uuids("vxLanPortIds").on(V5).by_server().row(),
-    foreigners("inboundMirrorIds", "Mirror").on(V5).row(),
-    foreigners("outboundMirrorIds", "Mirror").on(V5).row(),
-    foreign("qosPolicyId", "QosPolicy").on(Versions::V5_8).row(),
+    unsupported_references("inboundMirrorIds", "Mirror").on(V5).row(),
+    unsupported_references("outboundMirrorIds", "Mirror").on(V5).row(),
+    unsupported_reference("qosPolicyId", "QosPolicy").on(Versions::V5_8).row(),
     link("inboundFilter", "/chains/{inboundFilterId}"),
     link("outboundFilter", "/chains/{outboundFilterId}"),
     link("peerPorts", "/bridges/{id}/peer_ports"),
@@ -36,7 +39,7 @@ pub(crate) const TABLE: &[Item] = &[
     link("ports", "/bridges/{id}/ports"),
 ];
 
-/// A bridge takes its ports, with links and bindings (13-host-binding, step 26).
+/// Deletes what belongs to a bridge: its ports with their links and bindings (13-host-binding, step 26).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_naming(change, version, id, "deviceId", Kind::Port);
+    delete_referring(change, version, id, "deviceId", Kind::Port);
 }

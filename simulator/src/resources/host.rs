@@ -2,19 +2,19 @@
 
 use uuid::Uuid;
 
-use crate::integrity::delete_naming;
-use crate::schema::{Form, Item, Kind, Unset, flag, link, number, other, text, uuid};
+use crate::integrity::delete_referring;
+use crate::schema::{DefaultValue, Kind, Row, ValueType, flag, link, number, other, text, uuid};
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
 
 const V5: Versions = Versions::V5;
 const V5_8: Versions = Versions::V5_8;
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").row(),
     text("name").by_server().row(),
-    other("addresses", Form::Any, Unset::EmptyList).by_server().row(),
-    other("hostInterfaces", Form::Any, Unset::EmptyList).on(V5).by_server().row(),
+    other("addresses", ValueType::Any, DefaultValue::EmptyList).by_server().row(),
+    other("hostInterfaces", ValueType::Any, DefaultValue::EmptyList).on(V5).by_server().row(),
     flag("alive", true).on(Versions::V1).by_server().row(),
     flag("alive", false).on(V5).by_server().row(),
     number("floodingProxyWeight", 1).row(),
@@ -26,7 +26,7 @@ pub(crate) const TABLE: &[Item] = &[
     link("ports", "/hosts/{id}/ports"),
 ];
 
-/// A host takes its memberships in tunnel zones.
+/// Deletes what belongs to a host: its memberships in tunnel zones.
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_naming(change, version, id, "hostId", Kind::ZoneHost);
+    delete_referring(change, version, id, "hostId", Kind::TunnelZoneHost);
 }

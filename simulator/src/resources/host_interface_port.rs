@@ -1,12 +1,12 @@
 //! Bindings of a port to a host's interface (13-host-binding).
 
-use crate::schema::{Item, link, text, uuid};
+use crate::schema::{Row, link, text, uuid};
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").hidden().row(),
     uuid("hostId").row(),
     uuid("portId").row(),
-    // 5.x binds a port to no interface (step 16).
+    // 5.x accepts a binding without an interface (step 16).
     text("interfaceName").row(),
     link("host", "/hosts/{hostId}"),
     link("port", "/ports/{portId}"),

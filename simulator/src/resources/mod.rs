@@ -1,6 +1,7 @@
-//! One file a kind: its fields with their defaults, what is checked, and what a delete takes with it.
+//! The kinds of resources, one file for each: its fields with their defaults and constraints, and the cascade of a
+//! delete.
 //!
-//! The tables are in the order in which the servers show the fields.
+//! The fields in a table are in the order in which the servers show them.
 
 pub(crate) mod address_group;
 pub(crate) mod application;
@@ -25,7 +26,7 @@ use crate::schema::{Check, Kind};
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
 
-/// Takes away what goes with a thing of a kind.
+/// Deletes what belongs to an object of a kind.
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
     match kind {
         Kind::Router => router::cascade(change, version, id),
@@ -35,30 +36,30 @@ pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, kind: Kind
         Kind::Host => host::cascade(change, version, id),
         Kind::TunnelZone => tunnel_zone::cascade(change, version, id),
         Kind::PortGroup => port_group::cascade(change, version, id),
-        Kind::AddressGroup => address_group::cascade(change, version, id),
+        Kind::IpAddrGroup => address_group::cascade(change, version, id),
         Kind::Route
         | Kind::Rule
-        | Kind::ZoneHost
+        | Kind::TunnelZoneHost
         | Kind::PortGroupPort
-        | Kind::GroupAddress
-        | Kind::Binding => {}
+        | Kind::IpAddrGroupAddr
+        | Kind::HostInterfacePort => {}
     }
 }
 
-/// What every 1.x resource with a tenant requires (02-router, steps 8 and 9), and 5.x does not.
+/// The constraint on a field that 1.x requires (02-router, steps 8 and 9) and 5.x does not.
 const REQUIRED_ON_1X: &[(Versions, Check)] = &[(Versions::V1, Check::NotNull)];
-/// The same for a device's name, which has a longest length on 5.x (the lengths of names are not recorded: they are what
-/// MidoNet declares).
+/// The constraints on a device's name. 5.x limits its length (the lengths of names are not recorded; they are MidoNet's
+/// declarations).
 const NAME: &[(Versions, Check)] = &[(Versions::V1, Check::NotNull), (Versions::V5, Check::Length(0, 255))];
-/// The same for the names of chains and port groups, which 1.7 does not let be empty either.
+/// The constraints on the name of a chain or a port group, which can't be empty on 1.7.
 const FILLED_NAME: &[(Versions, Check)] = &[
     (Versions::V1, Check::NotNull),
     (Versions::V1, Check::Length(1, 255)),
     (Versions::V5, Check::Length(0, 255)),
 ];
-/// A name that every version wants.
+/// The constraints on a name that every version requires.
 const REQUIRED_NAME: &[(Versions, Check)] =
     &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::Length(1, 255))];
-/// A prefix length.
+/// The constraints on a prefix length.
 const PREFIX: &[(Versions, Check)] =
     &[(Versions::ALL, Check::AtLeast(0)), (Versions::ALL, Check::AtMost(32))];

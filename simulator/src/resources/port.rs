@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::PREFIX;
-use crate::integrity::{delete_naming, unlink};
+use crate::integrity::{delete_referring, unlink};
 use crate::schema::{
-    Check, Form, Item, Kind, Unset, flag, foreign, foreigners, link, link_on, number, other, reference, text,
-    uuid, uuids,
+    Check, DefaultValue, Kind, Row, ValueType, flag, link, link_on, number, other, reference, text,
+    unsupported_reference, unsupported_references, uuid, uuids,
 };
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
@@ -23,10 +23,10 @@ const V5: Versions = Versions::V5;
 const V5_8: Versions = Versions::V5_8;
 const ON_BRIDGE: &[&str] = &[BRIDGE];
 const ON_ROUTER: &[&str] = &[ROUTER];
-/// Step 6 of 05-router-port.
+/// The constraints on the addresses of a router's port (05-router-port, step 6).
 const ADDRESS: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::Address)];
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     text("type").row(),
     uuid("id").row(),
     flag("adminStateUp", true).row(),
@@ -37,29 +37,29 @@ pub(crate) const TABLE: &[Item] = &[
     uuid("hostId").row(),
     text("interfaceName").row(),
     uuid("peerId").row(),
-    foreigners("inboundMirrorIds", "Mirror").on(V5).row(),
-    foreigners("outboundMirrorIds", "Mirror").on(V5).row(),
-    foreigners("postInFilterMirrorIds", "Mirror").on(V5_8).row(),
-    foreigners("preOutFilterMirrorIds", "Mirror").on(V5_8).row(),
+    unsupported_references("inboundMirrorIds", "Mirror").on(V5).row(),
+    unsupported_references("outboundMirrorIds", "Mirror").on(V5).row(),
+    unsupported_references("postInFilterMirrorIds", "Mirror").on(V5_8).row(),
+    unsupported_references("preOutFilterMirrorIds", "Mirror").on(V5_8).row(),
     uuids("insertionIds").on(V5).by_server().row(),
-    foreign("qosPolicyId", "QosPolicy").on(V5_8).row(),
+    unsupported_reference("qosPolicyId", "QosPolicy").on(V5_8).row(),
     flag("active", false).on(V5).by_server().row(),
     text("networkAddress").of(ON_ROUTER).checked(ADDRESS).row(),
     number("networkLength", 0).of(ON_ROUTER).checked(PREFIX).row(),
     text("portAddress").of(ON_ROUTER).checked(ADDRESS).row(),
     text("portMac").of(ON_ROUTER).row(),
-    // What 1.7 shows of a router port's form on a bridge's port (03-bridge, step 7).
+    // The fields of a router's port that 1.7 shows on a bridge's port as well (03-bridge, step 7).
     text("networkAddress").of(ON_BRIDGE).on(V1).by_server().row(),
     number("networkLength", -1).of(ON_BRIDGE).on(V1).by_server().row(),
     text("portAddress").of(ON_BRIDGE).on(V1).by_server().row(),
     text("portMac").of(ON_BRIDGE).on(V1).by_server().row(),
-    other("portSubnet", Form::Any, Unset::EmptyList).of(ON_ROUTER).on(V5_8).by_server().row(),
+    other("portSubnet", ValueType::Any, DefaultValue::EmptyList).of(ON_ROUTER).on(V5_8).by_server().row(),
     optional("rtrPortVni"),
-    other("offRampVxlan", Form::Any, Unset::Null).of(ON_ROUTER).on(V5_8).by_server().row(),
+    other("offRampVxlan", ValueType::Any, DefaultValue::Null).of(ON_ROUTER).on(V5_8).by_server().row(),
     uuid("serviceContainerId").of(ON_ROUTER).on(V5_8).by_server().row(),
     text("bgpStatus").of(ON_ROUTER).on(V5).by_server().row(),
     number("vlanId", 0).of(ON_BRIDGE).on(V5).row(),
-    other("vlanId", Form::OptionalNumber, Unset::Null).of(ON_BRIDGE).on(V1).row(),
+    other("vlanId", ValueType::OptionalNumber, DefaultValue::Null).of(ON_BRIDGE).on(V1).row(),
     number("vlanId", -1).of(ON_ROUTER).on(V1).by_server().row(),
     uuid("deviceId").by_server().row(),
     link_on("device", "/routers/{deviceId}", Versions::ALL, ON_ROUTER),
@@ -78,20 +78,20 @@ pub(crate) const TABLE: &[Item] = &[
     link("host", "/hosts/{hostId}"),
 ];
 
-const fn optional(name: &'static str) -> Item {
-    other(name, Form::OptionalNumber, Unset::Null).of(ON_ROUTER).on(V5_8).row()
+const fn optional(name: &'static str) -> Row {
+    other(name, ValueType::OptionalNumber, DefaultValue::Null).of(ON_ROUTER).on(V5_8).row()
 }
 
-/// A port takes the routes through it (07-route, steps 19 and 20), its link, its memberships and its binding
-/// (13-host-binding, steps 18 to 22). Rules keep naming it (09-nat-rules, steps 16 to 18). On 1.7 a black hole belongs
-/// to its router and stays, whatever port it names (not recorded; 1.7 keeps such routes with the router).
+/// Deletes what belongs to a port: the routes through it (07-route, steps 19 and 20), its link, its memberships and its
+/// binding (13-host-binding, steps 18 to 22). Rules that name the port stay (09-nat-rules, steps 16 to 18). On 1.7 a
+/// BlackHole route that names the port stays with its router (not recorded).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     unlink(change, id);
-    for route in change.naming(id, "nextHopPort", Kind::Route) {
-        if !version.traits().first_generation || route.text("type") == Some("Normal") {
+    for route in change.referring(id, "nextHopPort", Kind::Route) {
+        if !version.traits().is_1x || route.text("type") == Some("Normal") {
             change.delete(Kind::Route, route.id);
         }
     }
-    delete_naming(change, version, id, "portId", Kind::PortGroupPort);
-    delete_naming(change, version, id, "portId", Kind::Binding);
+    delete_referring(change, version, id, "portId", Kind::PortGroupPort);
+    delete_referring(change, version, id, "portId", Kind::HostInterfacePort);
 }

@@ -3,14 +3,14 @@
 use uuid::Uuid;
 
 use super::{FILLED_NAME, REQUIRED_ON_1X};
-use crate::integrity::{PORT_GROUPS, delete_naming};
-use crate::schema::{Check, Item, Kind, flag, link, text, uuid};
+use crate::integrity::{PORT_GROUPS, delete_referring};
+use crate::schema::{Check, Kind, Row, flag, link, text, uuid};
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
 
 const MEMBER: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull)];
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").row(),
     text("tenantId").checked(REQUIRED_ON_1X).row(),
     text("name").checked(FILLED_NAME).row(),
@@ -19,7 +19,7 @@ pub(crate) const TABLE: &[Item] = &[
     link("ports", "/port_groups/{id}/ports"),
 ];
 
-pub(crate) const PORT_TABLE: &[Item] = &[
+pub(crate) const PORT_TABLE: &[Row] = &[
     uuid("id").hidden().row(),
     uuid("portGroupId").row(),
     uuid("portId").checked(MEMBER).row(),
@@ -28,12 +28,13 @@ pub(crate) const PORT_TABLE: &[Item] = &[
     link("port", "/ports/{portId}"),
 ];
 
-/// A group takes its memberships. On 1.7 it takes the rules that match it; on 5.x they stay (14-groups, steps 15 to 18).
+/// Deletes what belongs to a port group: its memberships and, on 1.7, the rules that match it; on 5.x these stay
+/// (14-groups, steps 15 to 18).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_naming(change, version, id, "portGroupId", Kind::PortGroupPort);
-    if version.traits().first_generation {
+    delete_referring(change, version, id, "portGroupId", Kind::PortGroupPort);
+    if version.traits().is_1x {
         for field in PORT_GROUPS {
-            delete_naming(change, version, id, field, Kind::Rule);
+            delete_referring(change, version, id, field, Kind::Rule);
         }
     }
 }

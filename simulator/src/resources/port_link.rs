@@ -2,11 +2,11 @@
 
 use uuid::Uuid;
 
-/// What the body of a link says.
+/// The body of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PortLink {
     pub(crate) peer: Option<Uuid>,
 }
 
-/// The Java model class that bad bodies are blamed on.
+/// The Java model class that errors about bad bodies show.
 pub(crate) const MODEL: &str = "Link";

@@ -1,17 +1,17 @@
 //! Routes (07-route).
 
 use super::PREFIX;
-use crate::schema::{Check, Form, Item, Unset, flag, link, number, other, text, uuid};
+use crate::schema::{Check, DefaultValue, Row, ValueType, flag, link, number, other, text, uuid};
 use crate::version::Versions;
 
 const V5: Versions = Versions::V5;
-/// The types that a 1.x client may ask for (step 14); 5.x knows "Local" too, which it makes itself.
+/// The types that a 1.x client can create (step 14); 5.x also has "Local", which the server creates.
 const TYPES: &[&str] = &["Normal", "BlackHole", "Reject"];
 const ADDRESS: &[(Versions, Check)] =
     &[(Versions::ALL, Check::NotNull), (Versions::ALL, Check::AddressPattern)];
 const NOT_NEGATIVE: &[(Versions, Check)] = &[(Versions::ALL, Check::AtLeast(0))];
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").row(),
     uuid("routerId").by_server().row(),
     uuid("nextHopPort").row(),
@@ -26,7 +26,7 @@ pub(crate) const TABLE: &[Item] = &[
         .on(Versions::V1)
         .checked(&[(Versions::V1, Check::NotNull), (Versions::V1, Check::OneOf(TYPES))])
         .row(),
-    other("type", Form::Word(NEXT_HOP, &["Normal", "BlackHole", "Reject", LOCAL]), Unset::Null)
+    other("type", ValueType::Word(NEXT_HOP, &["Normal", "BlackHole", "Reject", LOCAL]), DefaultValue::Null)
         .on(V5)
         .checked(&[(Versions::ALL, Check::NotNull)])
         .row(),
@@ -35,8 +35,8 @@ pub(crate) const TABLE: &[Item] = &[
     link("uri", "/routes/{id}"),
 ];
 
-/// The type of the routes that 5.x makes for its routers' own addresses. One that a client makes without a port belongs
-/// to no router; reading it is an error (not recorded; from how 5.x looks a route's router up).
+/// The type of the routes that 5.x adds for its routers' own addresses. A Local route that a client creates without a
+/// port belongs to no router; reading it is an error (not recorded; from the way in which 5.x finds a route's router).
 pub(crate) const LOCAL: &str = "Local";
-/// The enumeration of route types, whose bad words have a message of their own (step 14 on 5.x).
+/// The Java enumeration of route types, which has its own message about bad values (step 14 on 5.x).
 pub(crate) const NEXT_HOP: &str = "Route$NextHop";

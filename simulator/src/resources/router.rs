@@ -3,25 +3,28 @@
 use uuid::Uuid;
 
 use super::{NAME, REQUIRED_ON_1X};
-use crate::integrity::delete_naming;
-use crate::schema::{Item, Kind, flag, foreign, foreigners, link, link_on, number, reference, text, uuid};
+use crate::integrity::delete_referring;
+use crate::schema::{
+    Kind, Row, flag, link, link_on, number, reference, text, unsupported_reference, unsupported_references,
+    uuid,
+};
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
 
 const V5: Versions = Versions::V5;
 const V5_8: Versions = Versions::V5_8;
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").row(),
     text("tenantId").checked(REQUIRED_ON_1X).row(),
     text("name").checked(NAME).row(),
     flag("adminStateUp", true).row(),
     reference("inboundFilterId", Kind::Chain).row(),
     reference("outboundFilterId", Kind::Chain).row(),
-    foreign("loadBalancerId", "LoadBalancer").row(),
+    unsupported_reference("loadBalancerId", "LoadBalancer").row(),
     number("asNumber", 0).on(V5).row(),
-    foreigners("inboundMirrorIds", "Mirror").on(V5).row(),
-    foreigners("outboundMirrorIds", "Mirror").on(V5).row(),
+    unsupported_references("inboundMirrorIds", "Mirror").on(V5).row(),
+    unsupported_references("outboundMirrorIds", "Mirror").on(V5).row(),
     reference("localRedirectChainId", Kind::Chain).on(V5_8).row(),
     reference("forwardChainId", Kind::Chain).on(V5).row(),
     link("inboundFilter", "/chains/{inboundFilterId}"),
@@ -37,11 +40,11 @@ pub(crate) const TABLE: &[Item] = &[
     link_on("bgpPeers", "/routers/{id}/bgp_peers", V5, &[]),
 ];
 
-/// What the older forms of 1.7 leave out (16-lists, step 22; 10-bad-input, step 13).
+/// The fields that the older representation of 1.7 omits (16-lists, step 22; 10-bad-input, step 13).
 pub(crate) const NOT_IN_V1_FORM: &[&str] = &["loadBalancerId", "loadBalancer"];
 
-/// A router takes its ports and routes, with links and bindings (12-tenant-abrupt, steps 19 to 32).
+/// Deletes what belongs to a router: its ports and routes, with links and bindings (12-tenant-abrupt, steps 19 to 32).
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_naming(change, version, id, "deviceId", Kind::Port);
-    delete_naming(change, version, id, "routerId", Kind::Route);
+    delete_referring(change, version, id, "deviceId", Kind::Port);
+    delete_referring(change, version, id, "routerId", Kind::Route);
 }

@@ -1,13 +1,14 @@
-//! Tenants: under the mock provider, whatever name somebody asks for (15-tenants).
+//! Tenants; with the mock provider, every name is a tenant (15-tenants).
 
 use serde_json::{Value as Json, json};
 
 use crate::version::Version;
 
-/// What a client hears that would change tenants here (not recorded).
+/// The message about a change of tenants (not recorded).
 pub(crate) const UNMODIFIABLE: &str = "Tenants cannot be created, updated or deleted via the REST API.";
 
-/// What is shown of a tenant. 5.x says more (not recorded: the recorded clients asked for a revision that it does not have).
+/// Returns a tenant as JSON. 5.x shows more fields (not recorded: the recorded requests were for a revision that it
+/// does not have).
 pub(crate) fn shown(version: Version, base: &str, id: &str, name: &str, description: Option<&str>) -> Json {
     let mut shown = json!({
         "id": id,
@@ -18,7 +19,7 @@ pub(crate) fn shown(version: Version, base: &str, id: &str, name: &str, descript
         "bridges": format!("{base}/bridges?tenant_id={id}"),
         "chains": format!("{base}/chains?tenant_id={id}"),
     });
-    if !version.traits().first_generation {
+    if !version.traits().is_1x {
         shown["description"] = description.into();
         shown["enabled"] = true.into();
     }

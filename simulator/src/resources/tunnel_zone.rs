@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::REQUIRED_NAME;
-use crate::integrity::delete_naming;
-use crate::schema::{Check, Form, Item, Kind, Unset, link, link_on, other, text, uuid};
+use crate::integrity::delete_referring;
+use crate::schema::{Check, DefaultValue, Kind, Row, ValueType, link, link_on, other, text, uuid};
 use crate::state::Transaction;
 use crate::version::{Version, Versions};
 
@@ -12,19 +12,22 @@ const V5: Versions = Versions::V5;
 const NOT_NULL: &[(Versions, Check)] = &[(Versions::ALL, Check::NotNull)];
 const KINDS: &[&str] = &["gre", "vxlan", "vtep"];
 
-pub(crate) const TABLE: &[Item] = &[
+pub(crate) const TABLE: &[Row] = &[
     uuid("id").row(),
     text("name").checked(REQUIRED_NAME).row(),
     text("type")
         .on(Versions::V1)
         .checked(&[(Versions::V1, Check::NotNull), (Versions::V1, Check::OneOf(KINDS))])
         .row(),
-    other("type", Form::Word("TunnelZone$TunnelZoneType", KINDS), Unset::Null).on(V5).checked(NOT_NULL).row(),
+    other("type", ValueType::Word("TunnelZone$TunnelZoneType", KINDS), DefaultValue::Null)
+        .on(V5)
+        .checked(NOT_NULL)
+        .row(),
     link("hosts", "/tunnel_zones/{id}/hosts"),
     link("uri", "/tunnel_zones/{id}"),
 ];
 
-pub(crate) const HOST_TABLE: &[Item] = &[
+pub(crate) const HOST_TABLE: &[Row] = &[
     uuid("id").hidden().row(),
     uuid("tunnelZoneId").by_server().row(),
     uuid("hostId").row(),
@@ -34,7 +37,7 @@ pub(crate) const HOST_TABLE: &[Item] = &[
     link_on("host", "/hosts/{hostId}", V5, &[]),
 ];
 
-/// A zone takes its hosts' memberships.
+/// Deletes what belongs to a tunnel zone: the memberships of its hosts.
 pub(crate) fn cascade(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_naming(change, version, id, "tunnelZoneId", Kind::ZoneHost);
+    delete_referring(change, version, id, "tunnelZoneId", Kind::TunnelZoneHost);
 }

@@ -11,8 +11,7 @@ use async_trait::async_trait;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::backends::polling::Polling;
-use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write};
+use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write};
 
 /// Marks the file as midoform's: "mido".
 const APPLICATION: i64 = 0x6d69_646f;
@@ -297,10 +296,6 @@ impl Store for Embedded {
             Ok(commit)
         })
         .await
-    }
-
-    async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
-        Ok(Box::new(Polling::new(Arc::new(self.clone()), range.clone())))
     }
 
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {

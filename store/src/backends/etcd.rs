@@ -4,23 +4,24 @@
 //! writes. One member is asked at a time; the next one takes over when it does not answer, and each call ends after a
 //! time limit.
 
+mod errors;
 mod tls;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use etcd_client::{
-    Client, ConnectOptions, DeleteOptions, Error, EventType, GetOptions, KeyValue, KvClient, PutOptions, Txn,
-    TxnOp, TxnOpResponse, TxnResponse, WatchOptions, WatchStream,
+    Client, ConnectOptions, DeleteOptions, Error, GetOptions, KeyValue, KvClient, PutOptions, Txn, TxnOp,
+    TxnOpResponse,
 };
 use tokio::sync::OnceCell;
 
+use errors::{Call, is_ended_lease, is_of_connection, store_error, unanswered};
 pub use tls::Tls;
 
-use crate::{Change, Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write};
+use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write};
 
 /// How long a connection has to be silent before it is asked whether the other side is there. Members end one that asks more
 /// often than every 5 s (`--grpc-keepalive-min-time`).
@@ -64,13 +65,6 @@ impl std::fmt::Debug for Etcd {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Etcd").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-/// What a call that did not end well means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    Read,
-    Commit,
 }
 
 impl Etcd {
@@ -136,7 +130,7 @@ impl Etcd {
     /// lost is not made again.
     async fn call<T, F: Future<Output = Result<T, Error>> + Send>(
         &self,
-        sort: Sort,
+        kind: Call,
         call: impl Fn(Client) -> F + Send + Sync,
     ) -> Result<T, StoreError> {
         let end = Instant::now() + self.timeout;
@@ -150,18 +144,19 @@ impl Etcd {
             let at = self.current.load(Ordering::Relaxed);
             let Some(member) = self.members.get(at % self.members.len()) else { break };
             let time = share.min(left);
-            let error = match self.connected(member, time).await {
-                Err(error) => error,
-                Ok(client) => match tokio::time::timeout(time, call(client)).await {
+            let silent = || format!("{} does not answer", member.endpoint);
+            let error = match tokio::time::timeout(time, connected(member)).await {
+                Err(_) => unanswered(&self.name, Call::Read, silent()),
+                Ok(Err(error)) => self.hinted(Call::Read, &error, member),
+                Ok(Ok(client)) => match tokio::time::timeout(time, call(client)).await {
                     Ok(Ok(answer)) => return Ok(answer),
-                    Ok(Err(error)) => sorted(&self.name, sort, &error),
-                    Err(_) => away(&self.name, sort, format!("{} does not answer", member.endpoint)),
+                    Ok(Err(error)) => self.hinted(kind, &error, member),
+                    Err(_) => unanswered(&self.name, kind, silent()),
                 },
             };
             if !error.is_passing() {
                 return Err(error);
             }
-            let error = self.hinted(error, member);
             // Whoever notices first moves on, once.
             let next = (at + 1) % self.members.len();
             let _ = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
@@ -170,14 +165,16 @@ impl Etcd {
             }
             last = Some(error);
         }
-        Err(last.unwrap_or_else(|| away(&self.name, Sort::Read, "no answer in time".to_owned())))
+        Err(last.unwrap_or_else(|| unanswered(&self.name, Call::Read, "no answer in time".to_owned())))
     }
 
-    /// A member that wants a certificate closes the connection, and why may be lost on the way.
-    fn hinted(&self, mut error: StoreError, member: &Member) -> StoreError {
-        if let StoreError::Unreachable { cause, .. } | StoreError::Uncertain { cause, .. } = &mut error
+    /// Returns the store's error. A member that wants a certificate closes the connection, and the reason may be lost on
+    /// the way: then the error says that this may be why.
+    fn hinted(&self, kind: Call, error: &Error, member: &Member) -> StoreError {
+        let mut told = store_error(&self.name, kind, error);
+        if let StoreError::Unreachable { cause, .. } | StoreError::Uncertain { cause, .. } = &mut told
             && member.endpoint.starts_with("https://")
-            && cause.contains("transport error")
+            && is_of_connection(error)
         {
             let hint = match self.has_identity {
                 true => "it may not accept this side's certificate",
@@ -185,23 +182,11 @@ impl Etcd {
             };
             *cause = format!("{cause} ({hint})");
         }
-        error
+        told
     }
 
-    /// A member's client. Where etcd wants a login, it is logged in.
-    async fn connected(&self, member: &Member, time: Duration) -> Result<Client, StoreError> {
-        let connecting = member
-            .client
-            .get_or_try_init(|| Client::connect([&member.endpoint], Some(member.options.clone())));
-        match tokio::time::timeout(time, connecting).await {
-            Ok(Ok(client)) => Ok(client.clone()),
-            Ok(Err(error)) => Err(sorted(&self.name, Sort::Read, &error)),
-            Err(_) => Err(away(&self.name, Sort::Read, format!("{} does not answer", member.endpoint))),
-        }
-    }
-
-    /// Reads ranges, and as of which revision.
-    async fn ranges(&self, ranges: &[Range]) -> Result<(Vec<Vec<Entry>>, i64), StoreError> {
+    /// Reads ranges as of one moment.
+    async fn ranges(&self, ranges: &[Range]) -> Result<Vec<Vec<Entry>>, StoreError> {
         let get = |range: &Range| {
             let mut options = GetOptions::new().with_range(self.key(&range.to));
             if let Some(limit) = range.limit {
@@ -213,15 +198,14 @@ impl Etcd {
         let is_asked = |range: &&Range| range.from < range.to;
         let asked: Vec<TxnOp> = ranges.iter().filter(is_asked).map(get).collect();
         if asked.is_empty() {
-            return Ok((vec![Vec::new(); ranges.len()], 0));
+            return Ok(vec![Vec::new(); ranges.len()]);
         }
         let transaction = Txn::new().and_then(asked);
         let read = |client: Client| {
             let transaction = transaction.clone();
             async move { keys_of(&client).txn(transaction).await }
         };
-        let answer: TxnResponse = self.call(Sort::Read, read).await?;
-        let revision = answer.header().map_or(0, |header| header.revision());
+        let answer = self.call(Call::Read, read).await?;
         let mut answers = answer.op_responses().into_iter();
         let mut found = Vec::with_capacity(ranges.len());
         for range in ranges {
@@ -232,7 +216,7 @@ impl Etcd {
             };
             found.push(entries?);
         }
-        Ok((found, revision))
+        Ok(found)
     }
 
     fn entry(&self, found: &KeyValue) -> Result<Entry, StoreError> {
@@ -249,51 +233,18 @@ impl Etcd {
     }
 }
 
+/// A member's client. Where etcd wants a login, it is logged in.
+async fn connected(member: &Member) -> Result<Client, Error> {
+    let connect = || Client::connect([&member.endpoint], Some(member.options.clone()));
+    member.client.get_or_try_init(connect).await.cloned()
+}
+
 fn revision_of(number: i64) -> Revision {
     Revision(u64::try_from(number).unwrap_or_default())
 }
 
 fn number_of(revision: Revision) -> i64 {
     i64::try_from(revision.0).unwrap_or(i64::MAX)
-}
-
-/// An end of which nobody knows whether anything happened.
-fn away(name: &str, sort: Sort, cause: String) -> StoreError {
-    let store = name.to_owned();
-    match sort {
-        Sort::Read => StoreError::Unreachable { store, cause },
-        Sort::Commit => StoreError::Uncertain { store, cause },
-    }
-}
-
-fn sorted(name: &str, sort: Sort, error: &Error) -> StoreError {
-    let store = name.to_owned();
-    let Error::GRpcStatus(status) = error else {
-        return match error {
-            Error::TransportError(cause) => away(name, sort, cause.to_string()),
-            Error::IoError(cause) => away(name, sort, cause.to_string()),
-            other => StoreError::Failed { store, cause: other.to_string() },
-        };
-    };
-    let (cause, is_untrusted) = tls::words(status.message(), status);
-    if is_untrusted {
-        return StoreError::Refused { store, cause };
-    }
-    // The numbers of gRPC: unauthenticated, permission denied; invalid argument is how etcd refuses a login.
-    let code = i32::from(status.code());
-    match code {
-        16 | 7 => StoreError::Refused { store, cause },
-        3 if cause.contains("auth") || cause.contains("user name is empty") => {
-            StoreError::Refused { store, cause }
-        }
-        // The member is overloaded, and did nothing.
-        8 if cause.contains("too many requests") => away(name, Sort::Read, cause),
-        // Resource exhausted is also how the connection itself tells that it was ended.
-        8 if std::error::Error::source(status).is_some() => away(name, sort, cause),
-        // Cancelled, unknown, deadline exceeded, aborted, internal, unavailable.
-        1 | 2 | 4 | 10 | 13 | 14 => away(name, sort, cause),
-        _ => StoreError::Failed { store, cause },
-    }
 }
 
 #[async_trait]
@@ -308,7 +259,7 @@ impl Store for Etcd {
     }
 
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Vec<Entry>>, StoreError> {
-        Ok(self.ranges(ranges).await?.0)
+        self.ranges(ranges).await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
@@ -331,17 +282,20 @@ impl Store for Etcd {
                 Write::Delete { key } => TxnOp::delete(self.key(key), None::<DeleteOptions>),
             })
             .collect();
+        let length = transaction.writes.iter().map(length).sum();
         let asked = Txn::new().when(compares).and_then(writes);
         let commit = |client: Client| {
             let asked = asked.clone();
-            async move { keys_of(&client).txn(asked).await }
-        };
-        let answer = match self.call(Sort::Commit, commit).await {
-            // A lease that ended: what goes with it can't be put.
-            Err(StoreError::Failed { cause, .. }) if cause.contains("lease not found") => {
-                return Ok(Commit::Conflict);
+            async move {
+                match keys_of(&client).txn(asked).await {
+                    // What goes with a lease that has ended can't be put.
+                    Err(error) if is_ended_lease(&error) => Ok(None),
+                    other => other.map(Some),
+                }
             }
-            other => other?,
+        };
+        let Some(answer) = self.call(Call::Commit(length), commit).await? else {
+            return Ok(Commit::Conflict);
         };
         if !answer.succeeded() {
             return Ok(Commit::Conflict);
@@ -354,94 +308,53 @@ impl Store for Etcd {
         Ok(Commit::Done(transaction.writes.iter().map(revision).collect()))
     }
 
-    async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
-        let (etcd, range) = (self.clone(), range.clone());
-        Ok(Box::new(Following { etcd, range, stream: None, waiting: VecDeque::new() }))
-    }
-
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {
         let seconds = i64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(i64::MAX).max(1);
         let grant = move |client: Client| async move { client.lease_client().grant(seconds, None).await };
-        Ok(Lease(self.call(Sort::Read, grant).await?.id()))
+        Ok(Lease(self.call(Call::Read, grant).await?.id()))
     }
 
     async fn keep_alive(&self, lease: Lease) -> Result<bool, StoreError> {
         let kept = move |client: Client| async move {
-            let (mut keeper, mut answers) = client.lease_client().keep_alive(lease.0).await?;
-            keeper.keep_alive().await?;
-            Ok(answers.message().await?.is_some_and(|answer| answer.ttl() > 0))
+            let mut leases = client.lease_client();
+            match leases.keep_alive(lease.0).await {
+                Ok((mut keeper, mut answers)) => {
+                    keeper.keep_alive().await?;
+                    Ok(answers.message().await?.is_some_and(|answer| answer.ttl() > 0))
+                }
+                // It has ended, or the connection did: its time to live tells.
+                Err(error @ Error::LeaseKeepAliveError(_)) => {
+                    match leases.time_to_live(lease.0, None).await?.ttl() > 0 {
+                        true => Err(error),
+                        false => Ok(false),
+                    }
+                }
+                Err(error) => Err(error),
+            }
         };
-        match self.call(Sort::Read, kept).await {
-            // That is how the client tells of a lease that ended.
-            Err(StoreError::Failed { cause, .. }) if cause.contains("lease") => Ok(false),
-            other => other,
-        }
+        self.call(Call::Read, kept).await
     }
 
     async fn revoke(&self, lease: Lease) -> Result<(), StoreError> {
-        let revoke = move |client: Client| async move { client.lease_client().revoke(lease.0).await };
-        match self.call(Sort::Read, revoke).await {
-            Err(StoreError::Failed { cause, .. }) if cause.contains("lease not found") => Ok(()),
-            other => other.map(drop),
-        }
+        let revoke = move |client: Client| async move {
+            match client.lease_client().revoke(lease.0).await {
+                Err(error) if is_ended_lease(&error) => Ok(()),
+                other => other.map(drop),
+            }
+        };
+        self.call(Call::Read, revoke).await
+    }
+}
+
+/// The length of what a write sends, in bytes.
+fn length(write: &Write) -> usize {
+    match write {
+        Write::Put { key, value, .. } => key.len() + value.len(),
+        Write::Delete { key } => key.len(),
     }
 }
 
 /// Calls on keys. A read of everything is longer than gRPC's usual limit, 4 MB, once some 20,000 addresses were given out.
 fn keys_of(client: &Client) -> KvClient {
     client.kv_client().max_decoding_message_size(LARGEST_ANSWER)
-}
-
-/// A range that is followed from the revision of its state on. Where etcd has compacted what was missed, or the
-/// stream ends, the state is read anew.
-struct Following {
-    etcd: Etcd,
-    range: Range,
-    stream: Option<WatchStream>,
-    waiting: VecDeque<Change>,
-}
-
-impl Following {
-    async fn begin(&mut self) -> Result<(), StoreError> {
-        let (found, revision) = self.etcd.ranges(std::slice::from_ref(&self.range)).await?;
-        let (from, to) = (self.etcd.key(&self.range.from), self.etcd.key(&self.range.to));
-        let open = |client: Client| {
-            let options = WatchOptions::new().with_range(to.clone()).with_start_revision(revision + 1);
-            let from = from.clone();
-            async move { client.watch_client().watch(from, Some(options)).await }
-        };
-        self.stream = Some(self.etcd.call(Sort::Read, open).await?);
-        self.waiting.push_back(Change::State(found.into_iter().next().unwrap_or_default()));
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Watch for Following {
-    async fn next(&mut self) -> Result<Change, StoreError> {
-        loop {
-            if let Some(change) = self.waiting.pop_front() {
-                return Ok(change);
-            }
-            let Some(stream) = &mut self.stream else {
-                self.begin().await?;
-                continue;
-            };
-            let answer = match stream.message().await {
-                Ok(Some(answer)) if !answer.canceled() => answer,
-                _ => {
-                    self.stream = None;
-                    continue;
-                }
-            };
-            for event in answer.events() {
-                let Some(found) = event.kv() else { continue };
-                let entry = self.etcd.entry(found)?;
-                self.waiting.push_back(match event.event_type() {
-                    EventType::Put => Change::Put(entry),
-                    EventType::Delete => Change::Delete(entry.key),
-                });
-            }
-        }
-    }
 }

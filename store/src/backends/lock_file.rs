@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -24,10 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::atomic_file::write_atomically;
-use crate::backends::polling::Polling;
-use crate::{
-    Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Watch, Write, allocation, keys,
-};
+use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write, allocation, keys};
 
 /// How long to wait for other processes, each of which has the file for a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -208,17 +204,11 @@ impl LockFile {
         let mut diagnostics = Diagnostics::default();
         let parsed =
             lock_file::parse(&Source::new(self.name(), text.as_str()), SourceId(0), &mut diagnostics);
-        let Some(allocations) = parsed.filter(|_| !diagnostics.has_errors()) else {
+        let Some(file) = parsed.filter(|_| !diagnostics.has_errors()) else {
             let cause = diagnostics.into_sorted().into_iter().next().map(|found| found.message);
             return Err(self.unreadable(&cause.unwrap_or_default()));
         };
-        #[derive(Default, Deserialize)]
-        struct Kept {
-            #[serde(default)]
-            kept: BTreeMap<String, String>,
-        }
-        let kept: Kept = toml::from_str(&text).map_err(|error| self.unreadable(error.message()))?;
-        Ok(Main { allocations, kept: kept.kept })
+        Ok(Main { allocations: file.allocations, kept: file.kept })
     }
 
     fn unreadable(&self, cause: &str) -> StoreError {
@@ -263,7 +253,8 @@ impl LockFile {
 
     /// Writes what has changed.
     fn save(&self, content: &mut Content, before: (Beside, Option<Main>)) -> Result<(), StoreError> {
-        let text = content.main.as_ref().filter(|main| before.1.as_ref() != Some(main)).map(Main::text);
+        let changed = content.main.as_ref().filter(|main| before.1.as_ref() != Some(main));
+        let text = changed.map(|main| main.text(&content.name)).transpose()?;
         let beside_changed = before.0 != content.beside;
         match text {
             Some(text) if beside_changed => {
@@ -316,29 +307,30 @@ fn revision_of(value: &str) -> Revision {
 }
 
 impl Main {
-    fn text(&self) -> String {
-        let mut text = lock_file::to_toml(&self.allocations);
-        // Texts by texts always have a form in TOML.
-        if let (false, Ok(kept)) = (self.kept.is_empty(), toml::to_string(&self.kept)) {
+    /// The lock file's text; `store` is the name for messages.
+    fn text(&self, store: &str) -> Result<String, StoreError> {
+        let failed = |cause: String| StoreError::Failed { store: store.to_owned(), cause };
+        let mut text = lock_file::to_toml(&self.allocations).map_err(|error| failed(error.to_string()))?;
+        if !self.kept.is_empty() {
             text.push_str("\n[kept]\n");
-            text.push_str(&kept);
+            text.push_str(&toml::to_string(&self.kept).map_err(|error| failed(error.to_string()))?);
         }
-        text
+        Ok(text)
     }
 
     fn value(&self, key: &str) -> Option<String> {
         if key == keys::POOLS {
             return allocation::pools_of(&self.allocations);
         }
-        match key.starts_with(keys::GIVEN) {
+        match key.starts_with(keys::ALLOCATIONS) {
             true => allocation::value_of(&self.allocations, key),
             false => self.kept.get(key).cloned(),
         }
     }
 
     fn delete(&mut self, key: &str) {
-        match key.starts_with(keys::GIVEN) {
-            true => allocation::forget(&mut self.allocations, key),
+        match key.starts_with(keys::ALLOCATIONS) {
+            true => allocation::delete(&mut self.allocations, key),
             false => drop(self.kept.remove(key)),
         }
     }
@@ -372,7 +364,7 @@ impl Content {
             Write::Put { key, value, .. } => {
                 self.beside.entries.remove(key);
                 let main = self.main.get_or_insert_default();
-                if key.starts_with(keys::GIVEN) {
+                if key.starts_with(keys::ALLOCATIONS) {
                     let entry = Entry {
                         key: key.clone(),
                         value: value.clone(),
@@ -399,7 +391,7 @@ impl Content {
             self.beside.entries.keys().filter(|key| range.contains(key)).cloned().collect();
         if let Some(main) = &self.main {
             keys.extend(main.kept.keys().filter(|key| range.contains(key)).cloned());
-            if range.from.as_str() < "given0" && range.to.as_str() > keys::GIVEN {
+            if range.from.as_str() < "given0" && range.to.as_str() > keys::ALLOCATIONS {
                 let given =
                     allocation::keys_of(&main.allocations).into_iter().chain([keys::POOLS.to_owned()]);
                 keys.extend(given.filter(|key| range.contains(key)));
@@ -436,10 +428,6 @@ impl Store for LockFile {
     async fn commit(&self, transaction: &Transaction) -> Result<Commit, StoreError> {
         let transaction = transaction.clone();
         self.with(move |file| file.commit_now(&transaction)).await
-    }
-
-    async fn watch(&self, range: &Range) -> Result<Box<dyn Watch>, StoreError> {
-        Ok(Box::new(Polling::new(Arc::new(self.clone()), range.clone())))
     }
 
     async fn grant(&self, time: Duration) -> Result<Lease, StoreError> {

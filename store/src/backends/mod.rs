@@ -3,4 +3,3 @@
 pub mod embedded;
 pub mod etcd;
 pub mod lock_file;
-mod polling;

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

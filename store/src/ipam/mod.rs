@@ -16,7 +16,7 @@ mod transactions;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
 pub use self::attachment::{AddressRecord, Attachment, Holder, Owner, Progress, mac_of};

@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use midoform_compiler::midonet::lower::pod;
-use midoform_compiler::topology::key::Namespace;
+use midoform_compiler::topology::key::{Key, Namespace};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -79,7 +78,7 @@ struct Last<'w> {
 }
 
 fn id_of(site: &str, tenant: &str, host: Uuid, owner: &Owner) -> Uuid {
-    Namespace::of_site(site).id(&pod::key(tenant, host, &owner.container, &owner.interface).join("port"))
+    Namespace::of_site(site).id(&Key::tenant(tenant).pod(host, &owner.container, &owner.interface).port())
 }
 
 fn is_port_of(site: &str, port: &Port, attachment: &Attachment) -> bool {

@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use crate::midonet::dialect::Encoder;
 use crate::topology::kind::Kind;
 use crate::topology::object::{
-    Condition, Encapsulation, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortRange, Reference,
-    Route, Rule, RuleAction,
+    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, Reference, Route, Rule, RuleAction,
 };
+use crate::values::{Encapsulation, PortRange};
 
 /// A port's body with the mark that it can be recognised by (`vifId`), where the server chooses its id.
 pub(super) fn marked(body: &RawValue, mark: uuid::Uuid) -> Option<Box<RawValue>> {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Dialect, has_own_id};
+use crate::plan::DialectTag;
 use crate::topology::kind::Kind;
 
 /// A read that shows whether an object was made.
@@ -32,7 +33,8 @@ impl Confirmation {
 
 /// How to see whether a POST of an object of `kind` has happened. Nothing where only the server knew the new
 /// object's id (1.x: ports, rules, routes): then it has to be recognised by what it is.
-pub fn confirmation(dialect: Dialect, kind: Kind, path: &str, body: &str) -> Option<Confirmation> {
+pub fn confirmation(dialect: DialectTag, kind: Kind, path: &str, body: &str) -> Option<Confirmation> {
+    let dialect = Dialect::of(dialect)?;
     let body: Value = serde_json::from_str(body).ok()?;
     let text = |field: &str| body.get(field).and_then(Value::as_str).map(str::to_owned);
     let one = |path: String, kind: Kind, holds| Confirmation {
@@ -87,25 +89,26 @@ mod tests {
 
     #[test]
     fn objects_with_an_id_are_looked_for_under_it() {
-        let found = confirmation(Dialect::V5, Kind::Rule, "/chains/c/rules", r#"{"id": "r"}"#).unwrap();
+        let found = confirmation(DialectTag(5), Kind::Rule, "/chains/c/rules", r#"{"id": "r"}"#).unwrap();
         assert_eq!(found.path, "/rules/r");
         assert!(found.is_met_by(r#"{"id": "r", "position": 1}"#));
         assert!(!found.is_met_by("nonsense"));
-        assert_eq!(confirmation(Dialect::V1, Kind::Rule, "/chains/c/rules", r#"{"id": "r"}"#), None);
-        assert!(confirmation(Dialect::V1, Kind::Chain, "/chains", r#"{"id": "c"}"#).is_some());
+        assert_eq!(confirmation(DialectTag(1), Kind::Rule, "/chains/c/rules", r#"{"id": "r"}"#), None);
+        assert!(confirmation(DialectTag(1), Kind::Chain, "/chains", r#"{"id": "c"}"#).is_some());
     }
 
     #[test]
     fn what_joins_two_is_looked_for_at_one_of_them() {
-        let link = confirmation(Dialect::V1, Kind::PortLink, "/ports/a/link", r#"{"peerId": "b"}"#).unwrap();
+        let link =
+            confirmation(DialectTag(1), Kind::PortLink, "/ports/a/link", r#"{"peerId": "b"}"#).unwrap();
         assert_eq!(link.path, "/ports/a");
         assert!(link.is_met_by(r#"{"id": "a", "peerId": "b"}"#));
         assert!(!link.is_met_by(r#"{"id": "a", "peerId": "c"}"#));
         let body = r#"{"portId": "p", "interfaceName": "eth0"}"#;
-        let binding = confirmation(Dialect::V5, Kind::HostInterfacePort, "/hosts/h/ports", body).unwrap();
+        let binding = confirmation(DialectTag(5), Kind::HostInterfacePort, "/hosts/h/ports", body).unwrap();
         assert!(binding.is_met_by(r#"{"hostId": "h", "interfaceName": "eth0"}"#));
         assert!(!binding.is_met_by(r#"{"hostId": "h", "interfaceName": null}"#));
-        let member = confirmation(Dialect::V5, Kind::PortGroupPort, "/port_groups/g/ports", body).unwrap();
+        let member = confirmation(DialectTag(5), Kind::PortGroupPort, "/port_groups/g/ports", body).unwrap();
         assert!(member.is_met_by(r#"[{"portId": "q"}, {"portId": "p"}]"#));
         assert!(!member.is_met_by("[]"));
     }

@@ -8,7 +8,6 @@ mod v1;
 mod v5;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -17,9 +16,9 @@ use uuid::Uuid;
 
 pub use confirm::{Confirmation, confirmation};
 
-use crate::midonet::lower::pod;
-use crate::plan::{Call, Method};
-use crate::topology::key::{Key, Namespace};
+use crate::plan::{Call, DialectTag, Encode, Ids, Method};
+use crate::topology::key::Key;
+use crate::topology::key::view::{KeyView, PodKey, TenantKey};
 use crate::topology::kind::Kind;
 use crate::topology::object::{Object, Reference};
 
@@ -43,7 +42,12 @@ impl Dialect {
         }
     }
 
-    /// Whether the server keeps an offered id for objects of this kind, which have one of their own.
+    /// Returns the dialect that a plan's calls are in; none where it is no dialect of MidoNet's.
+    pub fn of(tag: DialectTag) -> Option<Dialect> {
+        Dialect::from_number(tag.0.into())
+    }
+
+    /// Returns true if the server keeps the id that a client offers for an object of this kind.
     pub fn keeps_offered_id(self, kind: Kind) -> bool {
         match self {
             Dialect::V1 => v1::keeps_offered_id(kind),
@@ -90,12 +94,32 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// Turns objects into calls.
-pub struct Encoder<'a> {
+impl Encode for Dialect {
+    fn dialect(&self) -> DialectTag {
+        DialectTag((*self).into())
+    }
+
+    fn keeps_offered_id(&self, kind: Kind) -> bool {
+        Dialect::keeps_offered_id(*self, kind)
+    }
+
+    fn create(&self, ids: Ids<'_>, (key, object): (&Key, &Object), position: u32, id: Option<Uuid>) -> Call {
+        Encoder { dialect: *self, ids }.create(key, object, position, id)
+    }
+
+    fn update(&self, ids: Ids<'_>, (key, object): (&Key, &Object), observed: &RawValue) -> Option<Call> {
+        Encoder { dialect: *self, ids }.update(key, object, observed)
+    }
+
+    fn delete(&self, ids: Ids<'_>, (key, object): (&Key, &Object)) -> Call {
+        Encoder { dialect: *self, ids }.delete(key, object)
+    }
+}
+
+/// Turns objects into calls, with the ids of a site.
+struct Encoder<'a> {
     dialect: Dialect,
-    namespace: Namespace,
-    /// Ids that are known and don't follow from the key: the server's choice.
-    known: &'a BTreeMap<Key, Uuid>,
+    ids: Ids<'a>,
 }
 
 /// Kinds whose objects have no id of their own: they are named by what they join.
@@ -103,27 +127,12 @@ fn has_own_id(kind: Kind) -> bool {
     !matches!(kind, Kind::PortLink | Kind::PortGroupPort | Kind::HostInterfacePort | Kind::TunnelZoneHost)
 }
 
-impl<'a> Encoder<'a> {
-    /// An encoder for a site, with the ids that were observed.
-    pub fn new(dialect: Dialect, namespace: Namespace, known: &'a BTreeMap<Key, Uuid>) -> Self {
-        Encoder { dialect, namespace, known }
-    }
-
-    /// The dialect.
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    /// The id that is known, where it does not follow from the key.
-    pub fn known_id(&self, key: &Key) -> Option<Uuid> {
-        self.known.get(key).copied()
-    }
-
+impl Encoder<'_> {
     /// The id of the object with this key, as text: a UUID, or `${KEY}` where only the server will know it.
     fn id(&self, key: &Key, kind: Kind) -> String {
-        match self.known.get(key).copied().or_else(|| key.own_id()) {
+        match self.ids.known(key).or_else(|| key.own_id()) {
             Some(id) => id.to_string(),
-            None if self.dialect.keeps_offered_id(kind) => self.namespace.id(key).to_string(),
+            None if self.dialect.keeps_offered_id(kind) => self.ids.of_key(key).to_string(),
             None => format!("${{{key}}}"),
         }
     }
@@ -135,20 +144,14 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// The call that makes an object. `position` is where a rule is inserted.
-    pub fn create(&self, key: &Key, object: &Object, position: u32) -> Call {
-        self.create_again(key, object, position, self.known_id(key))
-    }
-
-    /// The call that makes an object that had this id, or the one of its key.
-    pub fn create_again(&self, key: &Key, object: &Object, position: u32, id: Option<Uuid>) -> Call {
+    fn create(&self, key: &Key, object: &Object, position: u32, id: Option<Uuid>) -> Call {
         let kind = Kind::of(object);
         let own_id = has_own_id(kind);
         let binds = own_id && !self.dialect.keeps_offered_id(kind);
-        let id = (own_id && !binds).then(|| id.unwrap_or_else(|| self.namespace.id(key)).to_string());
+        let id = (own_id && !binds).then(|| id.unwrap_or_else(|| self.ids.of_key(key)).to_string());
         let mut body = body::of(self, object, id, position);
-        if binds && pod::is_port(key) {
-            body = body.and_then(|body| body::marked(&body, self.namespace.id(key)));
+        if binds && matches!(key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port))) {
+            body = body.and_then(|body| body::marked(&body, self.ids.of_key(key)));
         }
         Call {
             method: Method::Post,
@@ -160,15 +163,13 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// The call that deletes an object.
-    pub fn delete(&self, key: &Key, object: &Object) -> Call {
+    fn delete(&self, key: &Key, object: &Object) -> Call {
         let path = self.path(key, object);
         Call { method: Method::Delete, path, content_type: None, accept: None, body: None, binds: false }
     }
 
-    /// The call that changes an object in place, if the API has one: what it said about it, with the fields
-    /// that midoform speaks of replaced.
-    pub fn update(&self, key: &Key, object: &Object, raw: &RawValue) -> Option<Call> {
+    /// A PUT sends back what the server said about the object, with the fields that midoform sets replaced.
+    fn update(&self, key: &Key, object: &Object, raw: &RawValue) -> Option<Call> {
         let kind = Kind::of(object);
         if !matches!(kind, Kind::Router | Kind::Bridge | Kind::BridgePort) {
             return None;
@@ -222,7 +223,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// The path of the object itself.
-    pub fn path(&self, key: &Key, object: &Object) -> String {
+    fn path(&self, key: &Key, object: &Object) -> String {
         let kind = Kind::of(object);
         match object {
             Object::TunnelZone(_) => format!("/tunnel_zones/{}", self.id(key, kind)),

@@ -5,7 +5,7 @@ use serde_json::value::to_raw_value;
 use super::*;
 use crate::midonet::plan;
 use crate::source::Source;
-use crate::{Input, compile};
+use crate::{Allocated, Input, compile};
 
 fn good(dialect: Dialect) -> Plan {
     let site = Source::new(
@@ -16,7 +16,7 @@ fn good(dialect: Dialect) -> Plan {
         "a.toml",
         "name = \"a\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n[[port]]\nname = \"p\"\nbridge = \"web\"\nhost = \"h\"\ninterface = \"tap0\"\nmac = \"02:00:00:00:00:01\"\naddress = \"10.1.0.5\"\n[[port_group]]\nname = \"g\"\nports = [\"p\"]\nstateful = true\n[[rule]]\nname = \"r\"\nto = { bridge = \"web\", tcp = 22 }\naction = \"drop\"\n[[rule]]\nname = \"q\"\naction = \"accept\"\n",
     );
-    let compiled = compile(Input { site: &site, lock: None, tenants: &[tenant] }).unwrap();
+    let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &[tenant] }).unwrap();
     plan("s", dialect, &compiled.topology, &Observed::default())
 }
 

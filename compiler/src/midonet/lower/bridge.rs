@@ -2,17 +2,18 @@
 
 use crate::midonet::lower::ANYWHERE;
 use crate::midonet::lower::IPV4;
-use crate::midonet::lower::{Lowering, Rules, policy, segment};
-use crate::network::{Bridge, RouteTarget};
+use crate::midonet::lower::{Lowering, Rules, policy};
+use crate::network::{Bridge, BridgeIndex, RouteTarget};
 use crate::spec::{AntiSpoof, Egress};
+use crate::topology::key::view::{RuleKey, network};
 use crate::topology::object::{
-    BridgePort, Condition, Device, NextHop, Object, PortLink, Reference, Route, RouterPort, RuleAction,
+    BridgePort, Condition, Device, NextHop, Object, PortLink, Route, RouterPort, RuleAction,
 };
 
-pub(super) fn lower(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge) {
+pub(super) fn lower(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge) {
     let (tenant, span) = (lowering.tenant, bridge.span);
-    let key = lowering.root.join("bridge").join(&bridge.name);
-    let chain = key.join("chain");
+    let keys = lowering.keys.bridge(&bridge.name);
+    let (key, chain) = (keys.device(), keys.chain());
     let filtered = tenant.anti_spoof != AntiSpoof::None || policy::has_rules_inside(tenant, at);
     if filtered {
         lowering.add_chain(&chain, format!("{} {} in", tenant.name, bridge.name), span);
@@ -29,7 +30,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge) {
         outbound_filter: None,
     };
     lowering.add(key.clone(), Object::Bridge(device), span);
-    gateway(lowering, at, bridge, &key.join("gateway-link"), Reference::from(&key));
+    gateway(lowering, at, bridge);
     if tenant.egress == Egress::None {
         let route = Route {
             router: lowering.provider.clone(),
@@ -41,26 +42,20 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge) {
             },
             weight: lowering.weight(),
         };
-        lowering.add(key.join("provider-route"), Object::Route(route), span);
+        lowering.add(keys.provider_route(), Object::Route(route), span);
     }
 }
 
-fn gateway(
-    lowering: &mut Lowering<'_>,
-    at: usize,
-    bridge: &Bridge,
-    link: &crate::topology::key::Key,
-    device: Reference,
-) {
-    let Some((gateway_port, gateway_peer)) = lowering.gateways.get(at).cloned() else { return };
-    let span = bridge.span;
+fn gateway(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge) {
+    let Some((gateway_port, gateway_peer)) = lowering.gateways.get(at.0).cloned() else { return };
+    let (keys, span) = (lowering.keys.bridge(&bridge.name), bridge.span);
     let port =
         RouterPort { router: (&lowering.router).into(), address: bridge.gateway, network: bridge.cidr };
     lowering.add(gateway_port.clone(), Object::RouterPort(port), span);
-    let peer = BridgePort { bridge: device.clone(), inbound_filter: None, outbound_filter: None };
+    let peer = BridgePort { bridge: (&keys.device()).into(), inbound_filter: None, outbound_filter: None };
     lowering.add(gateway_peer.clone(), Object::BridgePort(peer), span);
     let joined = PortLink { port: (&gateway_port).into(), peer: (&gateway_peer).into() };
-    lowering.add(link.clone(), Object::PortLink(joined), span);
+    lowering.add(keys.gateway_link(), Object::PortLink(joined), span);
     let route = Route {
         router: (&lowering.router).into(),
         source: ANYWHERE,
@@ -68,15 +63,13 @@ fn gateway(
         next_hop: NextHop::Port { port: (&gateway_port).into(), gateway: None },
         weight: lowering.weight(),
     };
-    if let Some(key) = device.key() {
-        lowering.add(key.join("route"), Object::Route(route), span);
-    }
+    lowering.add(keys.route(), Object::Route(route), span);
 }
 
 /// One rule for all pods of a bridge: what does not come from the gateway has a source of the bridge's own
 /// network, or of one that the spec routes by this bridge (recorded: firewall-after-rev-snat).
-fn sources(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge, rules: &mut Rules<'_>) {
-    let gateway = lowering.gateways.get(at).map(|(_, peer)| peer.into());
+fn sources(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge, rules: &mut Rules<'_>) {
+    let gateway = lowering.gateways.get(at.0).map(|(_, peer)| peer.into());
     let not_gateway = Condition {
         in_ports: gateway.into_iter().collect(),
         not_in_ports: true,
@@ -86,16 +79,16 @@ fn sources(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge, rules: &mut 
     for route in &lowering.tenant.routes {
         if matches!(route.target, RouteTarget::Via(by, _) | RouteTarget::Bridge(by) if by == at) {
             let condition = Condition { source: Some(route.destination), ..not_gateway.clone() };
-            let name = format!("routed/{}/{}", segment(route.destination), route_target_name(&route.target));
-            rules.add(lowering, &name, condition, RuleAction::Accept, route.span);
+            let name = format!("{}/{}", network(route.destination), next_hop_name(&route.target));
+            rules.add(lowering, RuleKey::Routed(&name), condition, RuleAction::Accept, route.span);
         }
     }
     let condition = Condition { source: Some(bridge.cidr), not_source: true, ..not_gateway };
-    rules.add(lowering, "source", condition, RuleAction::Drop, bridge.span);
+    rules.add(lowering, RuleKey::Layout("source"), condition, RuleAction::Drop, bridge.span);
 }
 
-/// A route's next hop as a segment of a key.
-pub(super) fn route_target_name(target: &RouteTarget) -> String {
+/// Returns a route's next hop as a segment of a key.
+pub(super) fn next_hop_name(target: &RouteTarget) -> String {
     match target {
         RouteTarget::Via(_, address) => format!("via-{address}"),
         RouteTarget::Bridge(_) => "direct".to_owned(),

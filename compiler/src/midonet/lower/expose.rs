@@ -5,12 +5,14 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::midonet::lower::{ANYWHERE, Lowering, Rules, segment};
+use crate::midonet::lower::{ANYWHERE, Lowering, Rules};
 use crate::source::Span;
 use crate::spec::Egress;
+use crate::topology::key::view::RuleKey;
 use crate::topology::object::{
-    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortRange, Route, RuleAction,
+    Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, Route, RuleAction,
 };
+use crate::values::PortRange;
 
 /// The provider router's routes to the tenant's public addresses: exposed ones, and those that its sources
 /// are translated to.
@@ -35,7 +37,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
             next_hop: NextHop::Port { port, gateway: Some(tenant.link.near) },
             weight: lowering.weight(),
         };
-        lowering.add(lowering.root.join("public").join(&segment(destination)), Object::Route(route), span);
+        lowering.add(lowering.keys.public(destination), Object::Route(route), span);
     }
 }
 
@@ -57,8 +59,8 @@ pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) 
             ..Condition::default()
         };
         let target = NatTarget { first: expose.address, last: expose.address, ports: expose.target_range() };
-        let name = format!("expose/{}/{}/{}", expose.public, expose.protocol_name(), expose.public_port);
+        let name = format!("{}/{}/{}", expose.public, expose.protocol_name(), expose.public_port);
         let action = RuleAction::DestinationNat(target, FlowAction::Accept);
-        rules.add(lowering, &name, condition, action, expose.span);
+        rules.add(lowering, RuleKey::Expose(&name), condition, action, expose.span);
     }
 }

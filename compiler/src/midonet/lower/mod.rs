@@ -30,18 +30,17 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::network::{Bridge, Tenant};
-use crate::source::{LineIndex, Provenance, Source, Span};
+use crate::network::{Bridge, BridgeIndex, Tenant};
+use crate::source::{Locations, Span};
 use crate::spec;
 use crate::spec::Profile;
-use crate::topology::key::{Key, SITE};
+use crate::topology::key::Key;
+use crate::topology::key::builder::TenantKeys;
+use crate::topology::key::view::{ChainKey, RuleKey, UplinkKey};
 use crate::topology::object::{
     Chain, Condition, Device, Object, Reference, Rule, RuleAction, TunnelZone, TunnelZoneHost,
 };
 use crate::topology::{Entry, Topology};
-
-/// The weight of a strict tenant's own routes; a default route of the spec with a lower one wins.
-pub(crate) const UPLINK_WEIGHT: u32 = 100;
 
 /// The EtherType of IPv4.
 const IPV4: u16 = 2048;
@@ -49,34 +48,16 @@ const IPV4: u16 = 2048;
 /// Every address.
 const ANYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 
-/// Turns spans into file and line.
-pub struct Places<'a> {
-    files: Vec<(&'a Source, LineIndex)>,
-}
-
-impl<'a> Places<'a> {
-    /// Indexes the lines of all sources.
-    pub fn new(sources: impl Iterator<Item = &'a Source>) -> Self {
-        Places { files: sources.map(|source| (source, LineIndex::new(source.text()))).collect() }
-    }
-
-    /// File and line of a span.
-    pub fn provenance(&self, span: Span) -> Option<Provenance> {
-        let (source, index) = self.files.get(span.source.0 as usize)?;
-        Some(Provenance { file: source.name.clone(), line: index.line(span.start) })
-    }
-}
-
 /// The desired topology of a site and its tenants.
-pub fn lower(site: &spec::Site, tenants: &[Tenant], places: &Places<'_>) -> Topology {
-    let mut entries = site_objects(site, places);
+pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -> Topology {
+    let mut entries = site_objects(site, locations);
     let provider = provider_router(site);
     let links: Vec<Ipv4Net> = site.pools.links.iter().map(|pool| pool.value).collect();
     for tenant in tenants {
         let start = entries.len();
-        let mut lowering = Lowering::new(tenant, &provider, &links, places, &mut entries);
+        let mut lowering = Lowering::new(tenant, &provider, &links, locations, &mut entries);
         router::lower(&mut lowering);
-        for (at, bridge) in tenant.bridges.iter().enumerate() {
+        for (at, bridge) in tenant.indexed_bridges() {
             bridge::lower(&mut lowering, at, bridge);
         }
         port::lower(&mut lowering);
@@ -95,15 +76,15 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], places: &Places<'_>) -> Topo
 pub fn provider_router(site: &spec::Site) -> Reference {
     match &site.midonet.provider_router {
         Some(id) if !site.midonet.managed => Reference::External(id.value),
-        _ => Reference::Key(Key::from(SITE).join("provider-router")),
+        _ => Reference::Key(Key::site().provider_router()),
     }
 }
 
 /// What serves every tenant.
-fn site_objects(site: &spec::Site, places: &Places<'_>) -> Vec<Entry> {
+fn site_objects(site: &spec::Site, locations: &Locations<'_>) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut add = |key: Key, object: Object, span: Span| {
-        entries.push(Entry { key, object, provenance: places.provenance(span) });
+        entries.push(Entry { key, object, provenance: locations.provenance(span) });
     };
     if let Reference::Key(key) = provider_router(site) {
         let name = format!("{} provider router", site.name.value);
@@ -112,14 +93,14 @@ fn site_objects(site: &spec::Site, places: &Places<'_>) -> Vec<Entry> {
         add(key, Object::Router(router), site.midonet.span);
     }
     if let Some(zone) = &site.tunnel_zone {
-        let key = Key::from(SITE).join("tunnel-zone");
+        let key = Key::site().tunnel_zone();
         let object = TunnelZone { name: zone.name.value.clone(), encapsulation: zone.encapsulation };
         add(key.clone(), Object::TunnelZone(object), zone.name.span);
         for host in &site.hosts {
             if let Some(address) = host.tunnel_address {
                 let member =
                     TunnelZoneHost { zone: (&key).into(), host: host.id.value, address: address.value };
-                let key = key.join("host").join(&host.name.value);
+                let key = Key::site().tunnel_zone_host(&host.name.value);
                 add(key, Object::TunnelZoneHost(member), host.name.span);
             }
         }
@@ -133,9 +114,9 @@ struct Lowering<'a> {
     provider: &'a Reference,
     /// The pools of link addresses.
     links: &'a [Ipv4Net],
-    places: &'a Places<'a>,
+    locations: &'a Locations<'a>,
     entries: &'a mut Vec<Entry>,
-    root: Key,
+    keys: TenantKeys<'a>,
     router: Key,
     chain_in: Key,
     chain_out: Key,
@@ -150,26 +131,25 @@ impl<'a> Lowering<'a> {
         tenant: &'a Tenant,
         provider: &'a Reference,
         links: &'a [Ipv4Net],
-        places: &'a Places<'a>,
+        locations: &'a Locations<'a>,
         entries: &'a mut Vec<Entry>,
     ) -> Self {
-        let root = Key::new(tenant.name.clone());
+        let keys = Key::tenant(&tenant.name);
         let gateway = |bridge: &Bridge| {
-            let key = root.join("bridge").join(&bridge.name);
-            (key.join("gateway-port"), key.join("gateway-peer"))
+            let keys = keys.bridge(&bridge.name);
+            (keys.gateway_port(), keys.gateway_peer())
         };
         let gateways = tenant.bridges.iter().map(gateway).collect();
-        let (router, chain_in, chain_out) =
-            (root.join("router"), root.join("chain/in"), root.join("chain/out"));
-        let (uplink, provider_port) = (root.join("uplink/port"), root.join("uplink/provider-port"));
+        let (chain_in, chain_out) = (keys.chain(ChainKey::In), keys.chain(ChainKey::Out));
+        let (uplink, provider_port) = (keys.uplink(UplinkKey::Port), keys.uplink(UplinkKey::ProviderPort));
         Lowering {
             tenant,
             provider,
             links,
-            places,
+            locations,
             entries,
-            root,
-            router,
+            keys,
+            router: keys.router(),
             chain_in,
             chain_out,
             uplink,
@@ -182,13 +162,12 @@ impl<'a> Lowering<'a> {
         self.tenant.profile == Profile::Strict
     }
 
-    /// The weight of the layout's own routes. The Go plugin sets none, which is 0.
     fn weight(&self) -> u32 {
-        if self.strict() { UPLINK_WEIGHT } else { 0 }
+        self.tenant.own_route_weight()
     }
 
     fn add(&mut self, key: Key, object: Object, span: Span) {
-        self.entries.push(Entry { key, object, provenance: self.places.provenance(span) });
+        self.entries.push(Entry { key, object, provenance: self.locations.provenance(span) });
     }
 
     fn add_chain(&mut self, key: &Key, name: String, span: Span) {
@@ -196,8 +175,8 @@ impl<'a> Lowering<'a> {
         self.add(key.clone(), Object::Chain(chain), span);
     }
 
-    fn gateway_port(&self, bridge: usize) -> Vec<Reference> {
-        self.gateways.get(bridge).map(|(port, _)| port.into()).into_iter().collect()
+    fn gateway_port(&self, bridge: BridgeIndex) -> Vec<Reference> {
+        self.gateways.get(bridge.0).map(|(port, _)| port.into()).into_iter().collect()
     }
 
     fn uplink_port(&self) -> Vec<Reference> {
@@ -219,21 +198,13 @@ impl<'k> Rules<'k> {
     fn add(
         &mut self,
         lowering: &mut Lowering<'_>,
-        name: &str,
+        name: RuleKey<'_>,
         condition: Condition,
         action: RuleAction,
         span: Span,
     ) {
         let rule = Rule { chain: self.chain.into(), position: self.next, condition, action };
         self.next += 1;
-        lowering.add(self.chain.join("rule").join(name), Object::Rule(Box::new(rule)), span);
+        lowering.add(self.chain.rule(name), Object::Rule(Box::new(rule)), span);
     }
-}
-
-/// A network as a segment of a key.
-fn segment(network: Ipv4Net) -> String {
-    if network.prefix_len() == 32 {
-        return network.addr().to_string();
-    }
-    format!("{}-{}", network.addr(), network.prefix_len())
 }

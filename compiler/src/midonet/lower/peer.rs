@@ -1,22 +1,24 @@
 //! Peers: a link between two tenants' routers, routes to the chosen networks, and the door on either side.
 
-use crate::midonet::lower::{ANYWHERE, Lowering, Rules, segment};
+use crate::midonet::lower::{ANYWHERE, Lowering, Rules};
+use crate::topology::key::Key;
+use crate::topology::key::view::RuleKey;
 use crate::topology::object::{
     Condition, NextHop, Object, PortLink, Reference, Route, RouterPort, RuleAction,
 };
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     for peer in &lowering.tenant.peers {
-        let key = lowering.root.join("peer").join(&peer.name);
-        let port = key.join("port");
+        let keys = lowering.keys.peer(&peer.name);
+        let port = keys.port();
         let router = Reference::from(&lowering.router);
         let object =
             RouterPort { router: router.clone(), address: peer.link.near, network: peer.link.network };
         lowering.add(port.clone(), Object::RouterPort(object), peer.span);
         if peer.owns_link {
-            let far = format!("{}/peer/{}/port", peer.name, lowering.tenant.name);
-            let link = PortLink { port: (&port).into(), peer: Reference::Key(far.as_str().into()) };
-            lowering.add(key.join("link"), Object::PortLink(link), peer.span);
+            let far = Key::tenant(&peer.name).peer(&lowering.tenant.name).port();
+            let link = PortLink { port: (&port).into(), peer: Reference::Key(far) };
+            lowering.add(keys.link(), Object::PortLink(link), peer.span);
         }
         for network in &peer.networks {
             let route = Route {
@@ -26,7 +28,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
                 next_hop: NextHop::Port { port: (&port).into(), gateway: Some(peer.link.far) },
                 weight: lowering.weight(),
             };
-            lowering.add(key.join("route").join(&segment(*network)), Object::Route(route), peer.span);
+            lowering.add(keys.route(*network), Object::Route(route), peer.span);
         }
     }
 }
@@ -35,7 +37,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
 /// pretend. Answers have passed before these rules are asked.
 pub(super) fn outbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
     for peer in &lowering.tenant.peers {
-        let port = lowering.root.join("peer").join(&peer.name).join("port");
+        let port = lowering.keys.peer(&peer.name).port();
         let chosen: Vec<Reference> =
             peer.own_bridges.iter().flat_map(|at| lowering.gateway_port(*at)).collect();
         let sources = Condition {
@@ -44,19 +46,13 @@ pub(super) fn outbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>)
             in_ports: chosen.clone(),
             ..Condition::default()
         };
-        rules.add(lowering, &format!("peer/{}/sources", peer.name), sources, RuleAction::Drop, peer.span);
+        rules.add(lowering, RuleKey::PeerSources(&peer.name), sources, RuleAction::Drop, peer.span);
         let destinations = Condition {
             in_ports: vec![(&port).into()],
             not_out_ports: !chosen.is_empty(),
             out_ports: chosen,
             ..Condition::default()
         };
-        rules.add(
-            lowering,
-            &format!("peer/{}/destinations", peer.name),
-            destinations,
-            RuleAction::Drop,
-            peer.span,
-        );
+        rules.add(lowering, RuleKey::PeerDestinations(&peer.name), destinations, RuleAction::Drop, peer.span);
     }
 }

@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use crate::midonet::lower::port::own_address_conditions;
 use crate::topology::key::Key;
-use crate::topology::object::{
-    BridgePort, Chain, HostInterfacePort, MacAddress, Object, Reference, Rule, RuleAction,
-};
+use crate::topology::key::builder::PodKeys;
+use crate::topology::key::view::RuleKey;
+use crate::topology::object::{BridgePort, Chain, HostInterfacePort, Object, Reference, Rule, RuleAction};
 use crate::topology::{Entry, Topology};
+use crate::values::MacAddress;
 
 /// One interface of one container.
 #[derive(Clone, Debug)]
@@ -36,22 +37,17 @@ pub struct Pod<'a> {
     pub tied_to: Option<(Ipv4Addr, MacAddress)>,
 }
 
-/// The key of a pod: `acme/pod/HOST/CONTAINER/INTERFACE`. Container ids are a host's own: with `ctr run` people choose
-/// them, and two hosts may have the same.
-pub fn key(tenant: &str, host: Uuid, container: &str, interface: &str) -> Key {
-    Key::new(format!("{tenant}/pod/{host}/{container}/{interface}"))
-}
-
-/// Whether a key is that of a pod's port.
-pub(crate) fn is_port(key: &Key) -> bool {
-    let parts: Vec<&str> = key.as_str().split('/').collect();
-    matches!(parts.as_slice(), [_, "pod", _, _, _, "port"])
+impl<'a> Pod<'a> {
+    /// Returns the keys of the pod's objects.
+    pub fn keys(&self) -> PodKeys<'a> {
+        Key::tenant(self.tenant).pod(self.host, self.container, self.interface)
+    }
 }
 
 /// The objects of a pod. No file caused them.
 pub fn lower(pod: &Pod<'_>) -> Topology {
-    let root = key(pod.tenant, pod.host, pod.container, pod.interface);
-    let (port, chain) = (root.join("port"), root.join("chain"));
+    let keys = pod.keys();
+    let (port, chain) = (keys.port(), keys.chain());
     let mut entries = Vec::with_capacity(2);
     let mut add = |key: Key, object: Object| entries.push(Entry { key, object, provenance: None });
     if let Some((address, mac)) = pod.tied_to {
@@ -61,7 +57,7 @@ pub fn lower(pod: &Pod<'_>) -> Topology {
         for (position, name, condition) in [(1, "mac", other_mac), (2, "address", other_address)] {
             let (chain, action) = (Reference::from(&chain), RuleAction::Drop);
             let rule = Rule { chain: chain.clone(), position, condition, action };
-            add(root.join("chain/rule").join(name), Object::Rule(Box::new(rule)));
+            add(keys.chain().rule(RuleKey::Layout(name)), Object::Rule(Box::new(rule)));
         }
     }
     let inbound_filter = pod.tied_to.map(|_| Reference::from(&chain));
@@ -69,6 +65,6 @@ pub fn lower(pod: &Pod<'_>) -> Topology {
     add(port.clone(), Object::BridgePort(BridgePort { bridge, inbound_filter, outbound_filter: None }));
     let (host, interface) = (pod.host, pod.host_interface.to_owned());
     let binding = HostInterfacePort { host, interface, port: (&port).into() };
-    add(port.join("binding"), Object::HostInterfacePort(binding));
+    add(keys.binding(), Object::HostInterfacePort(binding));
     Topology::new(entries)
 }

@@ -9,31 +9,34 @@ use ipnet::Ipv4Net;
 
 use crate::midonet::lower::IPV4;
 use crate::midonet::lower::router::source_translation;
-use crate::midonet::lower::{Lowering, Rules, segment};
-use crate::network::{Bridge, Place, Rule, Tenant};
+use crate::midonet::lower::{Lowering, Rules};
+use crate::network::{Bridge, BridgeIndex, PeerIndex, Place, PortIndex, Rule, Tenant};
 use crate::spec::{Action, Protocol};
-use crate::topology::object::{Condition, FragmentPolicy, PortRange, Reference, RuleAction};
+use crate::topology::key::view::{ChainKey, RuleKey, network};
+use crate::topology::object::{Condition, FragmentPolicy, Reference, RuleAction};
+use crate::values::PortRange;
 
 /// The chains that hold the rules.
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let tenant = lowering.tenant;
-    for (segment, stateful) in [("chain/stateless", false), ("chain/policy", true)] {
+    for (chain, stateful) in [(ChainKey::Stateless, false), (ChainKey::Policy, true)] {
         let chosen: Vec<&Rule> = tenant.rules.iter().filter(|rule| rule.stateful == stateful).collect();
         let Some(first) = chosen.first() else { continue };
-        let chain = lowering.root.join(segment);
+        let chain = lowering.keys.chain(chain);
         let name = if stateful { "policy" } else { "stateless" };
         lowering.add_chain(&chain, format!("{} {name}", tenant.name), first.span);
         let mut rules = Rules::new(&chain);
         for rule in chosen {
-            for (name, condition) in between(lowering, rule) {
+            for (part, condition) in between(lowering, rule) {
                 if !stateful && rule.action == Action::Accept {
-                    translated_on_the_way_out(lowering, rule, &name, &condition, &mut rules);
+                    translated_on_the_way_out(lowering, rule, &part, &condition, &mut rules);
                 }
                 let action = match rule.action {
                     Action::Accept if stateful => RuleAction::Return,
                     other => verdict(other),
                 };
-                rules.add(lowering, &name, condition, action, rule.span);
+                let name = RuleKey::Spec { rule: &rule.name, part: &part };
+                rules.add(lowering, name, condition, action, rule.span);
             }
         }
     }
@@ -52,7 +55,7 @@ fn verdict(action: Action) -> RuleAction {
 fn translated_on_the_way_out(
     lowering: &mut Lowering<'_>,
     rule: &Rule,
-    name: &str,
+    part: &str,
     condition: &Condition,
     rules: &mut Rules<'_>,
 ) {
@@ -61,23 +64,30 @@ fn translated_on_the_way_out(
     let out_ports = lowering.uplink_port();
     let condition =
         Condition { out_ports, fragments: Some(FragmentPolicy::Unfragmented), ..condition.clone() };
-    rules.add(lowering, &format!("{name}/snat"), condition, action, rule.span);
+    let part = if part.is_empty() { "snat".to_owned() } else { format!("{part}/snat") };
+    let name = RuleKey::Spec { rule: &rule.name, part: &part };
+    rules.add(lowering, name, condition, action, rule.span);
 }
 
 pub(super) fn jump_to_stateless(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
-    jump(lowering, rules, "stateless", false);
+    jump(lowering, rules, (ChainKey::Stateless, "stateless"), false);
 }
 
 pub(super) fn jump_to_policy(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
-    jump(lowering, rules, "policy", true);
+    jump(lowering, rules, (ChainKey::Policy, "policy"), true);
 }
 
-fn jump(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>, name: &str, stateful: bool) {
+fn jump(
+    lowering: &mut Lowering<'_>,
+    rules: &mut Rules<'_>,
+    (chain, name): (ChainKey<'_>, &str),
+    stateful: bool,
+) {
     let Some(first) = lowering.tenant.rules.iter().find(|rule| rule.stateful == stateful) else { return };
-    let chain = lowering.root.join("chain").join(name);
+    let chain = lowering.keys.chain(chain);
     let chain_name = format!("{} {name}", lowering.tenant.name);
     let action = RuleAction::Jump { chain: (&chain).into(), chain_name };
-    rules.add(lowering, name, Condition::default(), action, first.span);
+    rules.add(lowering, RuleKey::Layout(name), Condition::default(), action, first.span);
 }
 
 /// Where a strict tenant's door opens besides what is exposed: for rules that accept from the world, or from
@@ -89,12 +99,13 @@ pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) 
         if !opens || !reaches_inside {
             continue;
         }
-        for (name, source, destination, protocol) in choices(lowering.tenant, rule) {
+        for (part, source, destination, protocol) in choices(lowering.tenant, rule) {
             let mut condition = Condition { in_ports: lowering.uplink_port(), ..Condition::default() };
             condition.source = source.networks(lowering.tenant);
             condition.destination = destination.networks(lowering.tenant);
             add_protocol(&mut condition, protocol);
-            rules.add(lowering, &format!("open/{name}"), condition, RuleAction::Accept, rule.span);
+            let name = RuleKey::Open { rule: &rule.name, part: &part };
+            rules.add(lowering, name, condition, RuleAction::Accept, rule.span);
         }
     }
 }
@@ -104,10 +115,10 @@ pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) 
 enum Spot {
     Anywhere,
     World,
-    Bridge(usize),
-    Peer(usize),
+    Bridge(BridgeIndex),
+    Peer(PeerIndex),
     Network(Ipv4Net),
-    Port(usize),
+    Port(PortIndex),
 }
 
 impl Spot {
@@ -115,8 +126,8 @@ impl Spot {
     fn networks(self, tenant: &Tenant) -> Option<Ipv4Net> {
         match self {
             Spot::Network(network) => Some(network),
-            Spot::Bridge(at) => tenant.bridges.get(at).map(|bridge| bridge.cidr),
-            Spot::Port(at) => tenant.ports.get(at).map(|port| port.address.into()),
+            Spot::Bridge(at) => tenant.bridge(at).map(|bridge| bridge.cidr),
+            Spot::Port(at) => tenant.port(at).map(|port| port.address.into()),
             Spot::Anywhere | Spot::World | Spot::Peer(_) => None,
         }
     }
@@ -126,10 +137,10 @@ impl Spot {
     fn part(self, tenant: &Tenant) -> Option<String> {
         match self {
             Spot::Bridge(at) => {
-                let bridge = tenant.bridges.get(at).filter(|bridge| bridge.grown_from.is_some());
+                let bridge = tenant.bridge(at).filter(|bridge| bridge.grown_from.is_some());
                 bridge.map(|bridge| bridge.name.to_string())
             }
-            other => other.networks(tenant).map(segment),
+            other => other.networks(tenant).map(network),
         }
     }
 }
@@ -145,7 +156,7 @@ fn spots(tenant: &Tenant, place: &Place) -> Vec<Spot> {
     }
 }
 
-/// Takes a rule apart: each of its sources with each destination and each protocol, and a name for each.
+/// Takes a rule apart: each of its sources with each destination and each protocol, and what tells each of them apart.
 fn choices(tenant: &Tenant, rule: &Rule) -> Vec<(String, Spot, Spot, Option<Protocol>)> {
     let (sources, destinations) = (spots(tenant, &rule.from), spots(tenant, &rule.to));
     let protocols: Vec<Option<Protocol>> = match rule.protocols.as_slice() {
@@ -156,21 +167,17 @@ fn choices(tenant: &Tenant, rule: &Rule) -> Vec<(String, Spot, Spot, Option<Prot
     for source in &sources {
         for destination in &destinations {
             for protocol in &protocols {
-                let mut name = rule.name.to_string();
-                let mut add = |part: &str| {
-                    name.push('/');
-                    name.push_str(part);
-                };
+                let mut parts = Vec::new();
                 if let (true, Some(part)) = (sources.len() > 1, source.part(tenant)) {
-                    add(&format!("from-{part}"));
+                    parts.push(format!("from-{part}"));
                 }
                 if let (true, Some(part)) = (destinations.len() > 1, destination.part(tenant)) {
-                    add(&format!("to-{part}"));
+                    parts.push(format!("to-{part}"));
                 }
                 if let (true, Some(protocol)) = (protocols.len() > 1, protocol) {
-                    add(&protocol_name(protocol));
+                    parts.push(protocol_name(protocol));
                 }
-                found.push((name, *source, *destination, *protocol));
+                found.push((parts.join("/"), *source, *destination, *protocol));
             }
         }
     }
@@ -205,18 +212,18 @@ fn add_protocol(condition: &mut Condition, protocol: Option<Protocol>) {
     }
 }
 
-/// The conditions of a rule in the router's outbound chain, each with its name.
+/// The conditions of a rule in the router's outbound chain, each with the part of the rule that it is.
 fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
     let port_of = |spot: Spot| -> Vec<Reference> {
         match spot {
             Spot::World => lowering.uplink_port(),
             Spot::Bridge(at) => lowering.gateway_port(at),
             Spot::Port(at) => {
-                lowering.tenant.ports.get(at).map(|p| lowering.gateway_port(p.bridge)).unwrap_or_default()
+                lowering.tenant.port(at).map(|p| lowering.gateway_port(p.bridge)).unwrap_or_default()
             }
             Spot::Peer(at) => {
-                let peer = lowering.tenant.peers.get(at);
-                let key = peer.map(|peer| lowering.root.join("peer").join(&peer.name).join("port"));
+                let peer = lowering.tenant.peer(at);
+                let key = peer.map(|peer| lowering.keys.peer(&peer.name).port());
                 key.map(Reference::Key).into_iter().collect()
             }
             Spot::Anywhere | Spot::Network(_) => Vec::new(),
@@ -226,7 +233,7 @@ fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
         Spot::Network(_) | Spot::Port(_) => spot.networks(lowering.tenant),
         _ => None,
     };
-    let one = |(name, source, destination, protocol): (String, Spot, Spot, Option<Protocol>)| {
+    let one = |(part, source, destination, protocol): (String, Spot, Spot, Option<Protocol>)| {
         let mut condition = Condition {
             in_ports: port_of(source),
             out_ports: port_of(destination),
@@ -235,35 +242,35 @@ fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
             ..Condition::default()
         };
         add_protocol(&mut condition, protocol);
-        (name, condition)
+        (part, condition)
     };
     choices(lowering.tenant, rule).into_iter().map(one).collect()
 }
 
 /// Whether a rule speaks of traffic inside this bridge.
-pub(super) fn has_rules_inside(tenant: &Tenant, bridge: usize) -> bool {
+pub(super) fn has_rules_inside(tenant: &Tenant, bridge: BridgeIndex) -> bool {
     tenant.rules.iter().any(|rule| !inside(tenant, rule, bridge).is_empty())
 }
 
 /// What a rule says about traffic inside one bridge: only where it names both ends.
-fn inside(tenant: &Tenant, rule: &Rule, at: usize) -> Vec<(String, Condition)> {
-    let Some(bridge) = tenant.bridges.get(at) else { return Vec::new() };
-    let part = |spot: Spot| match spot {
+fn inside(tenant: &Tenant, rule: &Rule, at: BridgeIndex) -> Vec<(String, Condition)> {
+    let Some(bridge) = tenant.bridge(at) else { return Vec::new() };
+    let inside = |spot: Spot| match spot {
         Spot::Bridge(of) => (of == at).then_some(bridge.cidr),
         Spot::Port(_) | Spot::Network(_) => {
             spot.networks(tenant).and_then(|network| common(network, bridge.cidr))
         }
         Spot::Anywhere | Spot::World | Spot::Peer(_) => None,
     };
-    let one = |(name, source, destination, protocol): (String, Spot, Spot, Option<Protocol>)| {
+    let one = |(part, source, destination, protocol): (String, Spot, Spot, Option<Protocol>)| {
         let mut condition = Condition {
-            source: Some(part(source)?),
-            destination: Some(part(destination)?),
+            source: Some(inside(source)?),
+            destination: Some(inside(destination)?),
             ethertype: Some(IPV4),
             ..Condition::default()
         };
         add_protocol(&mut condition, protocol);
-        Some((name, condition))
+        Some((part, condition))
     };
     choices(tenant, rule).into_iter().filter_map(one).collect()
 }
@@ -276,19 +283,25 @@ fn common(one: Ipv4Net, other: Ipv4Net) -> Option<Ipv4Net> {
 }
 
 /// The rules of a bridge's chain: stateless ones, answers, the others.
-pub(super) fn rules_inside(lowering: &mut Lowering<'_>, at: usize, bridge: &Bridge, rules: &mut Rules<'_>) {
+pub(super) fn rules_inside(
+    lowering: &mut Lowering<'_>,
+    at: BridgeIndex,
+    bridge: &Bridge,
+    rules: &mut Rules<'_>,
+) {
     let tenant = lowering.tenant;
     for stateful in [false, true] {
         let mut asked = false;
         for rule in tenant.rules.iter().filter(|rule| rule.stateful == stateful) {
-            for (name, condition) in inside(tenant, rule, at) {
+            for (part, condition) in inside(tenant, rule, at) {
                 if stateful && !asked {
                     asked = true;
                     let answers =
                         Condition { return_flow: true, ethertype: Some(IPV4), ..Condition::default() };
-                    rules.add(lowering, "answers", answers, RuleAction::Accept, bridge.span);
+                    rules.add(lowering, RuleKey::Layout("answers"), answers, RuleAction::Accept, bridge.span);
                 }
-                rules.add(lowering, &format!("inside/{name}"), condition, verdict(rule.action), rule.span);
+                let name = RuleKey::Inside { rule: &rule.name, part: &part };
+                rules.add(lowering, name, condition, verdict(rule.action), rule.span);
             }
         }
     }

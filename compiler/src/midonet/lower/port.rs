@@ -4,15 +4,17 @@ use std::net::Ipv4Addr;
 
 use crate::midonet::lower::ANYWHERE;
 use crate::midonet::lower::IPV4;
-use crate::midonet::lower::bridge::route_target_name;
-use crate::midonet::lower::{Lowering, Rules, segment};
-use crate::network::{Port, RouteTarget};
+use crate::midonet::lower::bridge::next_hop_name;
+use crate::midonet::lower::{Lowering, Rules};
+use crate::network::{BridgeIndex, Port, RouteTarget};
 use crate::spec::AntiSpoof;
 use crate::topology::key::Key;
+use crate::topology::key::view::{NextHopKey, RuleKey, network};
 use crate::topology::object::{
-    BridgePort, Condition, HostInterfacePort, MacAddress, NextHop, Object, PortGroup, PortGroupPort,
-    Reference, Route, RuleAction,
+    BridgePort, Condition, HostInterfacePort, NextHop, Object, PortGroup, PortGroupPort, Reference, Route,
+    RuleAction,
 };
+use crate::values::MacAddress;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let tenant = lowering.tenant;
@@ -20,20 +22,24 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
         static_port(lowering, port);
     }
     for group in &tenant.port_groups {
-        let key = lowering.root.join("port-group").join(&group.name);
+        let keys = lowering.keys.port_group(&group.name);
+        let key = keys.group();
         let object = PortGroup {
             name: format!("{} {}", tenant.name, group.name),
             tenant_id: tenant.tenant_id.to_string(),
             stateful: group.stateful,
         };
         lowering.add(key.clone(), Object::PortGroup(object), group.span);
-        for port in group.ports.iter().filter_map(|at| tenant.ports.get(*at)) {
-            let member = PortGroupPort { group: (&key).into(), port: (&port_key(lowering, port)).into() };
-            lowering.add(key.join("port").join(&port.name), Object::PortGroupPort(member), group.span);
+        for port in group.ports.iter().filter_map(|at| tenant.port(*at)) {
+            let member = PortGroupPort {
+                group: (&key).into(),
+                port: (&lowering.keys.port(&port.name).device()).into(),
+            };
+            lowering.add(keys.port(&port.name), Object::PortGroupPort(member), group.span);
         }
     }
     for route in &tenant.routes {
-        let gateway_port = |at: usize| lowering.gateway_port(at).into_iter().next();
+        let gateway_port = |at: BridgeIndex| lowering.gateway_port(at).into_iter().next();
         let next_hop = match route.target {
             RouteTarget::Blackhole => Some(NextHop::BlackHole),
             RouteTarget::Reject => Some(NextHop::Reject),
@@ -43,37 +49,34 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
             }
         };
         let Some(next_hop) = next_hop else { continue };
+        let name = next_hop_name(&route.target);
         let by = match route.target {
-            RouteTarget::Bridge(at) => tenant.bridges.get(at).map(|bridge| format!("bridge-{}", bridge.name)),
+            RouteTarget::Bridge(at) => tenant.bridge(at).map(|bridge| NextHopKey::Bridge(&bridge.name)),
             _ => None,
         };
-        let name = by.unwrap_or_else(|| route_target_name(&route.target));
-        let key = lowering.root.join("route").join(&segment(route.destination)).join(&name);
+        let key = lowering.keys.route(route.destination, by.unwrap_or(NextHopKey::Named(&name)));
         let (router, weight) = (Reference::from(&lowering.router), route.weight);
         let object = Route { router, source: ANYWHERE, destination: route.destination, next_hop, weight };
         lowering.add(key, Object::Route(object), route.span);
     }
 }
 
-fn port_key(lowering: &Lowering<'_>, port: &Port) -> Key {
-    lowering.root.join("port").join(&port.name)
-}
-
 fn static_port(lowering: &mut Lowering<'_>, port: &Port) {
     let tenant = lowering.tenant;
-    let Some(bridge) = tenant.bridges.get(port.bridge) else { return };
-    let key = port_key(lowering, port);
-    let chain = (tenant.anti_spoof == AntiSpoof::Port).then(|| key.join("chain"));
+    let Some(bridge) = tenant.bridge(port.bridge) else { return };
+    let keys = lowering.keys.port(&port.name);
+    let key = keys.device();
+    let chain = (tenant.anti_spoof == AntiSpoof::Port).then(|| keys.chain());
     if let Some(chain) = &chain {
         own_address_only(lowering, port, chain);
     }
-    let device = lowering.root.join("bridge").join(&bridge.name);
+    let device = lowering.keys.bridge(&bridge.name).device();
     let inbound_filter = chain.as_ref().map(Reference::from);
     let object = BridgePort { bridge: (&device).into(), inbound_filter, outbound_filter: None };
     lowering.add(key.clone(), Object::BridgePort(object), port.span);
     let binding =
         HostInterfacePort { host: port.host, interface: port.interface.clone(), port: (&key).into() };
-    lowering.add(key.join("binding"), Object::HostInterfacePort(binding), port.span);
+    lowering.add(keys.binding(), Object::HostInterfacePort(binding), port.span);
 }
 
 /// Ties a port to its MAC and its address (recorded: port-and-bridge-filters). A port that the spec routes
@@ -83,21 +86,21 @@ fn own_address_only(lowering: &mut Lowering<'_>, port: &Port, chain: &Key) {
     lowering.add_chain(chain, format!("{} {} in", tenant.name, port.name), port.span);
     let mut rules = Rules::new(chain);
     let [other_mac, other_address] = own_address_conditions(port.address, port.mac);
-    rules.add(lowering, "mac", other_mac, RuleAction::Drop, port.span);
+    rules.add(lowering, RuleKey::Layout("mac"), other_mac, RuleAction::Drop, port.span);
     for route in &tenant.routes {
         if route.target == RouteTarget::Via(port.bridge, port.address) {
             let routed =
                 Condition { source: Some(route.destination), ethertype: Some(IPV4), ..Condition::default() };
             rules.add(
                 lowering,
-                &format!("routed/{}", segment(route.destination)),
+                RuleKey::Routed(&network(route.destination)),
                 routed,
                 RuleAction::Accept,
                 route.span,
             );
         }
     }
-    rules.add(lowering, "address", other_address, RuleAction::Drop, port.span);
+    rules.add(lowering, RuleKey::Layout("address"), other_address, RuleAction::Drop, port.span);
 }
 
 /// What a port that is tied to a MAC address and an address must not send: other MAC addresses, other addresses.

@@ -2,10 +2,12 @@
 
 use crate::midonet::lower::{ANYWHERE, Lowering, Rules, expose, peer, policy};
 use crate::spec::{AntiSpoof, Egress};
+use crate::topology::key::view::{RuleKey, UplinkKey, network};
 use crate::topology::object::{
-    Condition, Device, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortLink, PortRange,
-    Reference, Route, RouterPort, RuleAction,
+    Condition, Device, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, PortLink, Reference, Route,
+    RouterPort, RuleAction,
 };
+use crate::values::PortRange;
 
 /// The ports that source translation chooses from.
 const TRANSLATED_PORTS: PortRange = PortRange { start: 1024, end: 65535 };
@@ -37,7 +39,7 @@ fn uplink(lowering: &mut Lowering<'_>) {
     lowering.add(lowering.uplink.clone(), port((&lowering.router).into(), link.near), span);
     let (near, far) = (Reference::from(&lowering.uplink), Reference::from(&lowering.provider_port));
     let joined = PortLink { port: near.clone(), peer: far.clone() };
-    lowering.add(lowering.root.join("uplink/link"), Object::PortLink(joined), span);
+    lowering.add(lowering.keys.uplink(UplinkKey::Link), Object::PortLink(joined), span);
     let default = Route {
         router: (&lowering.router).into(),
         source: ANYWHERE,
@@ -45,7 +47,7 @@ fn uplink(lowering: &mut Lowering<'_>) {
         next_hop: NextHop::Port { port: near, gateway: Some(link.far) },
         weight,
     };
-    lowering.add(lowering.root.join("uplink/default-route"), Object::Route(default), span);
+    lowering.add(lowering.keys.uplink(UplinkKey::DefaultRoute), Object::Route(default), span);
     let back = Route {
         router: provider,
         source: ANYWHERE,
@@ -53,7 +55,7 @@ fn uplink(lowering: &mut Lowering<'_>) {
         next_hop: NextHop::Port { port: far, gateway: None },
         weight,
     };
-    lowering.add(lowering.root.join("uplink/provider-route"), Object::Route(back), span);
+    lowering.add(lowering.keys.uplink(UplinkKey::ProviderRoute), Object::Route(back), span);
 }
 
 /// What comes in: answers are turned back first, since return flows are recognised by the addresses that a
@@ -67,13 +69,19 @@ fn inbound_rules(lowering: &mut Lowering<'_>) {
     let from_uplink = Condition { in_ports: lowering.uplink_port(), ..Condition::default() };
     if tenant.egress != Egress::None {
         let condition = Condition { fragments: Some(FragmentPolicy::Any), ..from_uplink.clone() };
-        rules.add(lowering, "rev-snat", condition, RuleAction::ReverseSourceNat(FlowAction::Continue), span);
+        rules.add(
+            lowering,
+            RuleKey::Layout("rev-snat"),
+            condition,
+            RuleAction::ReverseSourceNat(FlowAction::Continue),
+            span,
+        );
     }
     if lowering.strict() && tenant.anti_spoof != AntiSpoof::None {
         for bridge in &tenant.bridges {
             let condition = Condition { source: Some(bridge.cidr), ..from_uplink.clone() };
-            let name = format!("uplink-source/{}", bridge.name);
-            rules.add(lowering, &name, condition, RuleAction::Drop, bridge.span);
+            let name = RuleKey::UplinkSource(&bridge.name);
+            rules.add(lowering, name, condition, RuleAction::Drop, bridge.span);
         }
     }
     expose::inbound_rules(lowering, &mut rules);
@@ -85,13 +93,13 @@ fn inbound_rules(lowering: &mut Lowering<'_>) {
                 forward_flow: true,
                 ..from_uplink.clone()
             };
-            let name = format!("links/{}", super::segment(*pool));
-            rules.add(lowering, &name, condition, RuleAction::Drop, span);
+            let name = network(*pool);
+            rules.add(lowering, RuleKey::Links(&name), condition, RuleAction::Drop, span);
         }
         let answers = Condition { return_flow: true, ..from_uplink.clone() };
-        rules.add(lowering, "answers", answers, RuleAction::Accept, span);
+        rules.add(lowering, RuleKey::Layout("answers"), answers, RuleAction::Accept, span);
         policy::inbound_rules(lowering, &mut rules);
-        rules.add(lowering, "closed", from_uplink, RuleAction::Drop, span);
+        rules.add(lowering, RuleKey::Layout("closed"), from_uplink, RuleAction::Drop, span);
     }
 }
 
@@ -103,20 +111,26 @@ fn outbound_rules(lowering: &mut Lowering<'_>) {
     let mut rules = Rules::new(&chain);
     if let Some(first) = tenant.exposes.first() {
         let action = RuleAction::ReverseDestinationNat(FlowAction::Accept);
-        rules.add(lowering, "rev-dnat", Condition::default(), action, first.span);
+        rules.add(lowering, RuleKey::Layout("rev-dnat"), Condition::default(), action, first.span);
     }
     policy::jump_to_stateless(lowering, &mut rules);
     let answers =
         Condition { return_flow: true, fragments: Some(FragmentPolicy::Any), ..Condition::default() };
-    rules.add(lowering, "answers", answers, RuleAction::Accept, span);
+    rules.add(lowering, RuleKey::Layout("answers"), answers, RuleAction::Accept, span);
     policy::jump_to_policy(lowering, &mut rules);
     peer::outbound_rules(lowering, &mut rules);
     let to_uplink = Condition { out_ports: lowering.uplink_port(), ..Condition::default() };
     if let Some(action) = source_translation(lowering) {
         let condition = Condition { fragments: Some(FragmentPolicy::Unfragmented), ..to_uplink.clone() };
-        rules.add(lowering, "snat", condition, action, tenant.egress_span);
+        rules.add(lowering, RuleKey::Layout("snat"), condition, action, tenant.egress_span);
         if lowering.strict() {
-            rules.add(lowering, "untranslated", to_uplink, RuleAction::Drop, tenant.egress_span);
+            rules.add(
+                lowering,
+                RuleKey::Layout("untranslated"),
+                to_uplink,
+                RuleAction::Drop,
+                tenant.egress_span,
+            );
         }
     }
 }

@@ -6,19 +6,19 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::address_ranges::Claims;
-use crate::network::{Bridge, RouteTarget, Tenant};
+use crate::network::address_ranges::AddressRanges;
+use crate::network::{Bridge, BridgeIndex, RouteTarget, Tenant};
 use crate::source::Span;
 use crate::spec;
 use crate::spec::Profile;
-use crate::topology::object::MacAddress;
+use crate::values::MacAddress;
 
 pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
     networks(site, tenant, diagnostics);
     link(site, tenant, diagnostics);
     ports(tenant, diagnostics);
     for expose in &tenant.exposes {
-        if let Some(bridge) = tenant.bridges.get(expose.bridge) {
+        if let Some(bridge) = tenant.bridge(expose.bridge) {
             host_address(bridge, expose.address, expose.span, "the exposed pod's address", diagnostics);
         }
     }
@@ -26,10 +26,10 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
 }
 
 fn networks(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
-    let mut taken: Claims<&Bridge> = Claims::default();
+    let mut taken: AddressRanges<&Bridge> = AddressRanges::default();
     for bridge in &tenant.bridges {
         size_and_kind(bridge, diagnostics);
-        if let Err(first) = taken.claim_network(bridge.cidr, bridge) {
+        if let Err(first) = taken.take_network(bridge.cidr, bridge) {
             let message = format!(
                 "the networks of `{}` ({}) and `{}` ({}) overlap",
                 first.name, first.cidr, bridge.name, bridge.cidr
@@ -144,13 +144,13 @@ fn link(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
 
 fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut addresses: BTreeMap<Ipv4Addr, Span> = BTreeMap::new();
-    let mut macs: BTreeMap<(usize, MacAddress), Span> = BTreeMap::new();
-    let mut used: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut macs: BTreeMap<(BridgeIndex, MacAddress), Span> = BTreeMap::new();
+    let mut used: BTreeMap<BridgeIndex, u64> = BTreeMap::new();
     for bridge in &tenant.bridges {
         addresses.insert(bridge.gateway, bridge.span);
     }
     for port in &tenant.ports {
-        let Some(bridge) = tenant.bridges.get(port.bridge) else { continue };
+        let Some(bridge) = tenant.bridge(port.bridge) else { continue };
         *used.entry(port.bridge).or_default() += 1;
         host_address(bridge, port.address, port.span, "the port's address", diagnostics);
         if let Some(first) = addresses.insert(port.address, port.span) {
@@ -168,7 +168,7 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             diagnostics.push(diagnostic.help("use another MAC for the port"));
         }
     }
-    for (at, bridge) in tenant.bridges.iter().enumerate() {
+    for (at, bridge) in tenant.indexed_bridges() {
         let length = bridge.cidr.prefix_len();
         let hosts = if length > 30 { 0 } else { (1u64 << (32 - length)) - 2 };
         let taken = 1 + used.get(&at).copied().unwrap_or(0);
@@ -210,7 +210,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             diagnostics.push(diagnostic.help("take the route out, or make its destination narrower"));
         }
         if let RouteTarget::Via(at, address) = route.target {
-            let Some(bridge) = tenant.bridges.get(at) else { continue };
+            let Some(bridge) = tenant.bridge(at) else { continue };
             host_address(bridge, address, route.span, "the next hop", diagnostics);
             if address == bridge.gateway {
                 let message =
@@ -220,7 +220,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
                 );
             }
         }
-        let uplink = if tenant.profile == Profile::Strict { crate::midonet::lower::UPLINK_WEIGHT } else { 0 };
+        let uplink = tenant.own_route_weight();
         let own_default = route.destination.prefix_len() == 0 && route.weight == uplink;
         if own_default {
             let message =

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::Tenant;
-use crate::network::address_ranges::Claims;
+use crate::network::address_ranges::AddressRanges;
 use crate::source::Span;
 use crate::spec;
 use crate::spec::Egress;
@@ -56,10 +56,10 @@ fn networks(
     concerned: impl Fn(&Tenant) -> bool,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut taken: Claims<(&Tenant, Span)> = Claims::default();
+    let mut taken: AddressRanges<(&Tenant, Span)> = AddressRanges::default();
     for tenant in tenants.iter().filter(|tenant| concerned(tenant)) {
         for bridge in &tenant.bridges {
-            let Err((first, span)) = taken.claim_network(bridge.cidr, (tenant, bridge.span)) else {
+            let Err((first, span)) = taken.take_network(bridge.cidr, (tenant, bridge.span)) else {
                 continue;
             };
             if first.name == tenant.name {
@@ -86,13 +86,13 @@ fn networks(
 /// Public addresses: exposed ones and those of `egress = { snat = … }`. The provider router has one route
 /// for each, so an address belongs to one tenant.
 fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Diagnostics) {
-    let mut owners: Claims<(&Tenant, Span)> = Claims::default();
+    let mut owners: AddressRanges<(&Tenant, Span)> = AddressRanges::default();
     let mut ports: BTreeMap<(Ipv4Addr, u16, u8), Span> = BTreeMap::new();
     for tenant in tenants {
         let mut own: BTreeSet<Ipv4Addr> = BTreeSet::new();
         if let Egress::SnatTo(first, last) = tenant.egress {
             own.extend((u32::from(first)..=u32::from(last)).map(Ipv4Addr::from));
-            if let Err((other, span)) = owners.claim(first, last, (tenant, tenant.egress_span)) {
+            if let Err((other, span)) = owners.take(first, last, (tenant, tenant.egress_span)) {
                 diagnostics.push(two_owners(
                     tenant,
                     tenant.egress_span,
@@ -115,7 +115,7 @@ fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Dia
             }
             public_in_pool(site, tenant, expose.public, expose.span, diagnostics);
             if own.insert(expose.public)
-                && let Err((other, span)) = owners.claim(expose.public, expose.public, (tenant, expose.span))
+                && let Err((other, span)) = owners.take(expose.public, expose.public, (tenant, expose.span))
             {
                 diagnostics.push(two_owners(tenant, expose.span, other, *span, &expose.public.to_string()));
             }
@@ -250,15 +250,15 @@ fn cycle_through<'a>(
 /// Peers route to each other's networks, so what one router reaches must not overlap.
 fn peer_networks(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
     for tenant in tenants.iter().filter(|tenant| !tenant.peers.is_empty()) {
-        let mut reached: Claims<(String, Span)> = Claims::default();
+        let mut reached: AddressRanges<(String, Span)> = AddressRanges::default();
         for bridge in &tenant.bridges {
-            let _ = reached
-                .claim_network(bridge.cidr, (format!("its own bridge `{}`", bridge.name), bridge.span));
+            let _ =
+                reached.take_network(bridge.cidr, (format!("its own bridge `{}`", bridge.name), bridge.span));
         }
         for peer in &tenant.peers {
             for network in &peer.networks {
                 let owner = (format!("peer `{}`", peer.name), peer.span);
-                if let Err((other, span)) = reached.claim_network(*network, owner) {
+                if let Err((other, span)) = reached.take_network(*network, owner) {
                     diagnostics.push(overlapping_peer(tenant, &peer.name, *network, other, peer.span, *span));
                 }
             }

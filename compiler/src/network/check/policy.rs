@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::{Expose, Place, Rule, Tenant};
 use crate::spec;
 use crate::spec::{Action, Protocol};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// The most MidoNet rules that one rule of a spec may become (groups times groups times protocols).
 pub(crate) const LARGEST_EXPANSION: usize = 4096;
@@ -125,9 +125,9 @@ fn networks_of(tenant: &Tenant, place: &Place) -> Option<Vec<Ipv4Net>> {
     match place {
         Place::Addresses(networks) => Some(networks.clone()),
         Place::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
-        Place::Ports(ports) => Some(
-            ports.iter().filter_map(|at| tenant.ports.get(*at)).map(|port| port.address.into()).collect(),
-        ),
+        Place::Ports(ports) => {
+            Some(ports.iter().filter_map(|at| tenant.port(*at)).map(|port| port.address.into()).collect())
+        }
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use super::{Counted, counted};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{Span, Spanned};
 use crate::spec::{Action, Egress, Endpoint, Expose, Pattern, Place, Policy, Profile, Rule, Site, Tenant};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// The text at the policy's line.
 const THE_POLICY: &str = "the policy";

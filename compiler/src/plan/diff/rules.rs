@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::plan::{Action, Step};
 use crate::topology::Entry;
 use crate::topology::key::Key;
+use crate::topology::key::view::{KeyView, TenantKey};
 use crate::topology::kind::Kind;
 use crate::topology::object::{Object, Reference};
 use crate::topology::observed::Observed;
@@ -100,10 +101,10 @@ impl Waiting {
         self.in_chain(entry, step);
         if step.kind == Kind::Rule {
             step.needs
-                .extend(self.made.get(entry.key.tenant()).into_iter().flat_map(BTreeMap::values).cloned());
+                .extend(self.made.get(entry.key.owner()).into_iter().flat_map(BTreeMap::values).cloned());
         }
         if is_exclusive(step.kind) {
-            self.gone.entry(entry.key.tenant().to_owned()).or_default().push((step.kind, entry.key.clone()));
+            self.gone.entry(entry.key.owner().to_owned()).or_default().push((step.kind, entry.key.clone()));
         }
     }
 
@@ -116,21 +117,20 @@ impl Waiting {
         if let Object::Rule(rule) = &entry.object
             && let Some(chain) = rule.chain.key()
         {
-            let made = self.made.entry(entry.key.tenant().to_owned()).or_default();
+            let made = self.made.entry(entry.key.owner().to_owned()).or_default();
             made.insert(chain.clone(), entry.key.clone());
         }
         if let Object::PortLink(link) = &entry.object {
             // Nothing passes a router whose rules are not in.
-            let ends = [&link.port, &link.peer].into_iter().filter_map(Reference::key).map(Key::tenant);
+            let ends = [&link.port, &link.peer].into_iter().filter_map(Reference::key).map(Key::owner);
             for tenant in ends.collect::<BTreeSet<_>>() {
-                let of_router = Key::from(tenant).join("chain");
                 let made = self.made.get(tenant).into_iter().flatten();
-                let last = made.filter(|(chain, _)| chain.is_or_below(of_router.as_str()));
+                let last = made.filter(|(chain, _)| is_of_router(chain));
                 step.needs.extend(last.map(|(_, rule)| rule.clone()));
             }
         }
         if is_exclusive(step.kind) {
-            let gone = self.gone.get(entry.key.tenant()).into_iter().flatten();
+            let gone = self.gone.get(entry.key.owner()).into_iter().flatten();
             step.needs.extend(gone.filter(|(kind, _)| *kind == step.kind).map(|(_, key)| key.clone()));
         }
     }
@@ -140,6 +140,11 @@ impl Waiting {
         let Some(chain) = rule.chain.key() else { return };
         step.needs.extend(self.last_of_chain.insert(chain.clone(), entry.key.clone()));
     }
+}
+
+/// Returns true for a chain that a tenant's router uses.
+fn is_of_router(chain: &Key) -> bool {
+    matches!(chain.view(), KeyView::Tenant(_, TenantKey::Chain(chain)) if chain.is_of_router())
 }
 
 /// A port has one link, an interface one binding.

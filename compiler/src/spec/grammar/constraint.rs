@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Grammar, Reader, Table};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
 
 /// A condition on several keys of a table, and what is said when it does not hold.
 pub(crate) struct Constraint {
@@ -27,8 +27,8 @@ pub(crate) enum Count {
 }
 
 impl Constraint {
-    fn holds<T: Grammar>(&self, table: &Table<'_, T>) -> bool {
-        let is_there = |key: &&str| table.has_name(key);
+    fn holds(&self, is_there: impl Fn(&str) -> bool) -> bool {
+        let is_there = |key: &&str| is_there(key);
         let mut sets = self.sets.iter().filter(|set| set.iter().any(is_there));
         match self.count {
             Count::ExactlyOne => {
@@ -39,21 +39,20 @@ impl Constraint {
         }
     }
 
-    /// Reports the constraint where it does not hold. Returns true if it holds.
-    pub(super) fn check<T: Grammar>(&self, reader: &mut Reader<'_>, table: &Table<'_, T>) -> bool {
-        if self.holds(table) {
-            return true;
+    /// Returns what is wrong where the constraint does not hold in a table. `span_of` returns the span of a key's value, or
+    /// nothing where the table does not have the key.
+    pub(super) fn problem(&self, table: Span, span_of: impl Fn(&str) -> Option<Span>) -> Option<Diagnostic> {
+        if self.holds(|key| span_of(key).is_some()) {
+            return None;
         }
-        let mut present =
-            self.sets.iter().copied().flatten().filter_map(|key| table.span_of_name(reader, key));
+        let mut present = self.sets.iter().copied().flatten().filter_map(|key| span_of(key));
         let diagnostic = match (self.count, present.next(), present.next()) {
             (Count::AtMostOne, Some(first), Some(second)) => {
                 Diagnostic::error(self.code, second, self.message).also(first, "the other one")
             }
-            _ => Diagnostic::error(self.code, table.span, self.message),
+            _ => Diagnostic::error(self.code, table, self.message),
         };
-        reader.push(diagnostic.help(self.help));
-        false
+        Some(diagnostic.help(self.help))
     }
 
     /// Returns the constraint as the keywords of a JSON Schema.

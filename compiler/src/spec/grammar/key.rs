@@ -1,15 +1,9 @@
 //! A key of the language, and the macro that declares the keys of a table.
 
 use serde_json::Value as Json;
-use toml::de::DeValue;
 
-use super::Reader;
 use super::constraint::Constraint;
-use super::values::{HasDefault, WithDefault};
-use crate::source::Span;
-
-/// A value of a TOML file with its position.
-pub(crate) type TomlValue<'a> = toml::Spanned<DeValue<'a>>;
+use super::reader::{Reader, TomlValue};
 
 /// The form of a value, as people and machines see it.
 pub(crate) trait Shape {
@@ -84,13 +78,6 @@ impl<V> Key<V> {
             self.name = field;
         }
         self
-    }
-}
-
-impl<V: HasDefault> Key<WithDefault<V>> {
-    /// Returns the default, as if it stood at `span`.
-    pub(crate) fn default_at<'a>(&self, span: Span) -> V::Output<'a> {
-        self.value.default_at(span)
     }
 }
 

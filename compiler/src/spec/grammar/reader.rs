@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
-use super::TomlValue;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{SourceId, Span};
+
+/// A value of a TOML file with its position.
+pub(crate) type TomlValue<'a> = toml::Spanned<DeValue<'a>>;
 
 /// The file that is read, and the diagnostics about it.
 pub(crate) struct Reader<'d> {

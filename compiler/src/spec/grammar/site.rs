@@ -5,16 +5,17 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::constraint::{Constraint, Count};
+use super::default::{WithDefault, or};
 use super::key::{key, required, table};
 use super::policy::PolicyKeys;
 use super::tenant::{ANTI_SPOOF, DnsKeys, MTU, PROFILE};
 use super::values::{
     Address, Boolean, GatewayValue, Inline, Integer, Name, Network, Number, OneOrList, Section, Tables, Text,
-    UuidText, WithDefault, Words, integer, one_or_list, or, tables, text, words,
+    UuidText, Words, integer, one_or_list, tables, text, words,
 };
 use crate::diagnostic::Code;
 use crate::spec::{AntiSpoof, Profile};
-use crate::topology::object::Encapsulation;
+use crate::values::Encapsulation;
 
 table! {
     /// The settings that serve every tenant of a site.

@@ -5,9 +5,7 @@ use std::marker::PhantomData;
 
 use toml::de::DeTable;
 
-use super::key::Key;
-use super::values::{HasDefault, WithDefault};
-use super::{Grammar, Reader, TomlValue, Value, nearest};
+use super::{Grammar, HasDefault, Key, Reader, TomlValue, Value, WithDefault, nearest};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 
@@ -104,7 +102,11 @@ impl<'a, T: Grammar> Table<'a, T> {
     pub(crate) fn check_constraints(&self, reader: &mut Reader<'_>) -> bool {
         let mut all = true;
         for constraint in T::CONSTRAINTS {
-            all &= constraint.check(reader, self);
+            let problem = constraint.problem(self.span, |key| self.span_of_name(reader, key));
+            if let Some(problem) = problem {
+                reader.push(problem);
+                all = false;
+            }
         }
         all
     }
@@ -123,11 +125,11 @@ impl<'a, T: Grammar> Table<'a, T> {
         self.span_of_name(reader, key(T::keys()).name).unwrap_or(self.span)
     }
 
-    pub(super) fn has_name(&self, key: &str) -> bool {
+    fn has_name(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
-    pub(super) fn span_of_name(&self, reader: &Reader<'_>, key: &str) -> Option<Span> {
+    fn span_of_name(&self, reader: &Reader<'_>, key: &str) -> Option<Span> {
         self.table.get(key).map(|value: &TomlValue<'_>| reader.span(value.span()))
     }
 }

@@ -1,12 +1,13 @@
 //! The tenant file.
 
 use super::constraint::{Constraint, Count};
+use super::default::{WithDefault, or};
 use super::key::{key, required, table};
 use super::policy::Limits;
 use super::values::{
     Address, Boolean, EgressValue, GatewayValue, IcmpValue, Inline, Integer, Interface, List, Mac, Map, Name,
-    Named, Network, OnlyTrue, Ports, ProtocolValue, PublicEnd, Tables, Text, WithDefault, Words, integer,
-    list, map, or, tables, text, words,
+    Named, Network, OnlyTrue, Ports, ProtocolValue, PublicEnd, Tables, Text, Words, integer, list, map,
+    tables, text, words,
 };
 use crate::diagnostic::Code;
 use crate::spec::{Action, AntiSpoof, Egress, Profile, RouteEnd};

@@ -5,7 +5,7 @@ use crate::source::Spanned;
 use crate::spec::grammar::values::{ICMP, Icmp, TCP, UDP};
 use crate::spec::grammar::{EndKeys, Grammar, Reader, Table, ToKeys};
 use crate::spec::{Endpoint, Place, Protocol};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// One end of a rule.
 #[derive(Default)]

@@ -1,5 +1,5 @@
 //! For random worlds and packets: what the interpreter makes of one packet is what the verifier says of the set that
-//! the packet is in, for the packet and for its answer.
+//! the packet is in, for the packet and for its reply.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use crate::semantics::{Packet, State, Station, Trace, Verdict, simulate};
 use crate::verify::header::{Headers, Range};
 use crate::verify::path::Path;
 use crate::verify::walk::{Attached, End, Outcome, TooMany, Walker};
-use midoform_compiler::topology::object::MacAddress;
+use midoform_compiler::values::MacAddress;
 
 fn attached(stations: &[Station]) -> Vec<Attached> {
     let one = |station: &Station| Attached {
@@ -39,7 +39,7 @@ fn is_of(path: &Path, sent: &Packet) -> bool {
     path.sent().has(sent)
 }
 
-/// Whether the header at the end is the packet's: what was not translated is what was sent.
+/// Returns true if the header at the end is the packet's: fields without NAT are as they were sent.
 fn same_header(path: &Path, sent: &Packet, packet: &Packet) -> bool {
     let original: [u32; 4] =
         [sent.source.into(), sent.destination.into(), sent.source_port.into(), sent.destination_port.into()];
@@ -73,10 +73,10 @@ fn compare(outcomes: &[Outcome], sent: &Packet, trace: &Trace, exact: bool) -> R
     }
 }
 
-/// How many sets may be put to a rule before a world is left.
+/// The number of sets that may be matched against a rule before a topology is skipped.
 const BUDGET: usize = 500_000;
 
-/// What was compared, by what it met.
+/// The number of comparisons, by what the packets met.
 type Counts = BTreeMap<&'static str, usize>;
 
 fn count(counts: &mut Counts, what: &'static str) {
@@ -157,12 +157,12 @@ fn check(seed: u64, size: Size, packets: usize, counts: &mut Counts) -> Result<(
         let fitting = compare(outcomes, &packet, &trace, walker.first_choice)?;
         count(counts, "packets");
         note(counts, &random.world, &fitting, &trace);
-        answer(&random, &walker, &fitting, (&packet, &trace), &mut state, counts)?;
+        reply(&random, &walker, &fitting, (&packet, &trace), &mut state, counts)?;
     }
     Ok(())
 }
 
-fn answer(
+fn reply(
     random: &Random,
     walker: &Walker<'_>,
     arrived: &[Outcome],
@@ -174,15 +174,15 @@ fn answer(
     let Some(from) = random.stations.iter().find(|station| Some(&station.port) == reached.first()) else {
         return Ok(());
     };
-    // Who sent it last is who is answered; only requests among ICMP's echoes have answers.
+    // The last sender gets the reply; of ICMP echoes only requests have replies.
     if sent.protocol == 1 && (sent.source_port != 8 || !walker.first_choice) {
         return Ok(());
     }
     let macs: [MacAddress; 2] = [from.mac, trace.packet.source_mac];
-    let reply = Packet { source_mac: macs[0], destination_mac: macs[1], ..trace.packet.answer() };
+    let reply = Packet { source_mac: macs[0], destination_mac: macs[1], ..trace.packet.reply() };
     let back = simulate(&random.world, state, &random.stations, from.port, reply);
     // Ways that arrive alike may have chosen differently before.
-    let answers = arrived.iter().map(|outcome| outcome.path.answer(from.port, macs[0], macs[1]));
+    let answers = arrived.iter().map(|outcome| outcome.path.reply(from.port, macs[0], macs[1]));
     let outcomes = answers.map(|path| walker.follow(path)).collect::<Result<Vec<_>, TooMany>>();
     let Ok(outcomes) = outcomes else { return Ok(()) };
     let fitting = compare(&outcomes.concat(), sent, &back, walker.first_choice)
@@ -200,7 +200,7 @@ fn cases(standard: u32) -> u32 {
     set("MIDOFORM_VERIFY_CASES").unwrap_or(standard)
 }
 
-/// How many packets are sent through each world.
+/// The number of packets that are sent through each topology.
 fn packets() -> usize {
     set("MIDOFORM_VERIFY_PACKETS").map_or(40, |packets| packets as usize)
 }
@@ -215,7 +215,7 @@ fn size() -> impl Strategy<Value = Size> {
     })
 }
 
-/// Goes through random worlds; prints how many packets and answers were compared, and what they met.
+/// Goes through random worlds; prints how many packets and replies were compared, and what they met.
 fn run(choices: bool, standard: u32) {
     let config =
         ProptestConfig { cases: cases(standard), failure_persistence: None, ..ProptestConfig::default() };
@@ -246,7 +246,8 @@ fn what_the_interpreter_does_is_among_what_may_happen_where_something_is_chosen(
     run(true, 100);
 }
 
-/// A destination that was translated twice: two ways arrive alike, and only one of them chose what the packet got first.
+/// A destination that was translated twice: two ways arrive alike, and only one of them chose what the packet got
+/// first.
 #[test]
 fn an_answer_is_looked_for_behind_every_way_that_arrives_alike() {
     let size = Size { routers: 1, bridges: 0, rules: 6, routes: 2, choices: true };
@@ -255,7 +256,7 @@ fn an_answer_is_looked_for_behind_every_way_that_arrives_alike() {
     assert!(counts.contains_key("answers"));
 }
 
-/// Worlds where translations multiply the sets: whoever counts only what is put to a rule makes gigabytes of them.
+/// Worlds where translations multiply the sets: a budget for matching alone would let them grow to gigabytes.
 const LARGE: [(u64, [usize; 4]); 4] = [
     (18_072_238_735_699_649_715, [2, 0, 4, 0]),
     (7_151_569_236_820_594_230, [2, 0, 6, 4]),
@@ -286,7 +287,7 @@ fn where_sets_multiply_the_budget_ends_it() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(60), failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// An answer is the whole one, or none.
+    /// A result is complete, or there is none.
     #[test]
     fn with_less_budget_the_answer_is_the_same_or_unknown(seed: u64, size in size(), choices: bool, less in 1..2000_usize) {
         let size = Size { choices, ..size };

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use crate::semantics::world::{Device, Port, Route, RouteKind, Rule, RuleKind, Target, World};
 use crate::semantics::{Fragment, Packet, Station};
-use midoform_compiler::topology::object::{FlowAction, FragmentPolicy, MacAddress, PortRange};
+use midoform_compiler::topology::object::{FlowAction, FragmentPolicy};
+use midoform_compiler::values::{MacAddress, PortRange};
 
-/// How large a world may be.
+/// The size of a random topology.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
     pub(crate) routers: usize,
@@ -164,7 +165,7 @@ impl Random {
         self.add_route(routers[other], networks(one), peer, Some(here));
     }
 
-    /// What tenants' routers do: an exposed port, sources translated to the link's address, and both turned back; then
+    /// Adds the rules of a tenant's router: an exposed port, SNAT to the link's address, and reverse NAT for both; then
     /// a chain of any rules, if there is one.
     fn translates(&mut self, router: Uuid, at: usize) {
         let (accept, number) = (Some(FlowAction::Accept), at as u8);

@@ -1,4 +1,4 @@
-// The steps of the plan, in its order, as far as the filters let them through.
+// The steps of the plan that pass the filters, in the order of the plan.
 
 class Changes {
   constructor(section, state, choose) {
@@ -71,7 +71,7 @@ class Changes {
     const inScope = scope.slice(0, 4).reduce((sum, count) => sum + count, 0);
     this.count.textContent = passing.length === inScope ? plural(inScope, "change") : `${passing.length.toLocaleString("en")} of ${plural(inScope, "change")}`;
     this.empty.hidden = passing.length > 0;
-    this.empty.textContent = inScope === 0 ? "Nothing changes here: everything is as it should be." : "No change passes these filters.";
+    this.empty.textContent = inScope === 0 ? "No changes here: the network is as the spec describes it." : "No change passes these filters.";
   }
 
   markObject(number) {
@@ -98,7 +98,7 @@ function words(query) {
   return query.toLowerCase().split(/\s+/).filter(Boolean);
 }
 
-// Calls are looked at only where the object itself does not match.
+// Calls are searched only if the object itself does not match.
 const callTexts = [];
 function callsMatch(number, needle) {
   if (callTexts[number] === undefined) {

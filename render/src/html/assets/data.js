@@ -1,4 +1,4 @@
-// The data: reads the page's JSON block, and turns rows of numbers into objects as they are asked for.
+// The data: reads the page's JSON block, and turns rows of numbers into objects on demand.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 
@@ -11,7 +11,7 @@ const RISK = { cuts: 1, exposes: 2, shared: 4 };
 const tenantOf = new Int32Array(data.objects.length);
 data.tenants.forEach((tenant, number) => tenantOf.fill(number, tenant.start, tenant.end));
 
-// A text of the tables: a pattern, and what fills its holes.
+// A text of the tables: a pattern with the values for its holes.
 function text(value, tenant) {
   if (typeof value === "string") return value;
   const filled = Array.isArray(value);
@@ -47,7 +47,7 @@ function object(number) {
   return found;
 }
 
-// The name of an object inside of its tenant.
+// The name of an object inside its tenant.
 function shortKey(found) {
   return found.key.slice(found.tenant.length + 1) || found.key;
 }
@@ -68,7 +68,7 @@ data.steps.forEach((row, number) => {
   else stepsOf.set(row[0], [number]);
 });
 
-// What hangs on an object: ports on devices, rules on chains, routes on routers.
+// The children of an object: ports of devices, rules of chains, routes of routers.
 const below = new Map();
 data.objects.forEach((row, number) => {
   const list = below.get(row[6]);
@@ -80,12 +80,12 @@ function childrenOf(number, kind) {
   return kind ? found.filter((child) => child.kind === kind) : found;
 }
 
-// What is attached to a bridge and is not the spec's.
+// The ports that are attached to a bridge and not in the spec.
 function attachedTo(number) {
   return data.attached.filter(([bridge]) => bridge === number).map(([, what]) => what);
 }
 
-// How many steps of a tenant have each risk.
+// The number of a tenant's steps for each risk.
 const risksOf = data.tenants.map(() => ({ cuts: 0, exposes: 0, shared: 0 }));
 for (const row of data.steps) {
   if (!row[3]) continue;
@@ -93,7 +93,7 @@ for (const row of data.steps) {
   for (const name in RISK) if (row[3] & RISK[name]) risks[name]++;
 }
 
-// What the search looks in, made when it is first used.
+// The text of the search index, built on first use.
 let haystack = null;
 function matches(number, needle) {
   haystack ??= new Array(data.objects.length);

@@ -1,4 +1,4 @@
-// One object: what it is, what becomes of it and why, what differs, its calls, and what it hangs together with.
+// One object: its description, its steps and their reasons, its differences, its calls, and its related objects.
 
 function drawDetail(number, go, close) {
   const found = object(number);
@@ -21,16 +21,16 @@ function drawDetail(number, go, close) {
     steps.map((one) => warnings(one)),
     el("dl", { class: "facts" },
       steps.map((one) => [el("dt", {}, steps.length > 1 ? `Why ${DONE[one.action]}` : "Why"), el("dd", {}, one.reason)]),
-      el("dt", {}, "Comes from"), el("dd", { class: "mono" }, found.file ? `${found.file}:${found.line}` : "not of the spec"),
+      el("dt", {}, "Source"), el("dd", { class: "mono" }, found.file ? `${found.file}:${found.line}` : "not in the spec"),
       found.publicEnd && [el("dt", {}, "Public"), el("dd", { class: "mono" }, found.publicEnd)]),
-    found.differences.length > 0 && [el("h3", {}, "What differs"), differences(found)],
+    found.differences.length > 0 && [el("h3", {}, "Differences"), differences(found)],
     steps.map((one) => one.calls.length > 0 && [el("h3", {}, `Calls of step ${one.number + 1}`), one.calls.map(drawCall)]),
-    steps.some((one) => one.undo.length > 0) && el("details", {}, el("summary", {}, "Calls that take it back"), steps.flatMap((one) => one.undo).map(drawCall)),
+    steps.some((one) => one.undo.length > 0) && el("details", {}, el("summary", {}, "Calls that undo the step"), steps.flatMap((one) => one.undo).map(drawCall)),
     links("Waits for", needs),
-    links("Hangs on", stands.filter((other) => !chains.includes(other))),
-    links("Its chains", chains),
+    links("Parents", stands.filter((other) => !chains.includes(other))),
+    links("Chains", chains),
     attached(number),
-    links(found.kind === "chain" ? "Its rules, in order" : "On it", children),
+    links(found.kind === "chain" ? "Rules, in order" : "Children", children),
   ];
 }
 
@@ -38,11 +38,11 @@ function attached(number) {
   const pods = attachedTo(number);
   if (pods.length === 0) return null;
   const affected = object(number).action === 2 || object(number).action === 3;
-  return [el("h3", {}, `Attached (${pods.length})`), affected && el("p", { class: "warn" }, el("span", { "aria-hidden": "true" }, "▲"), "They lose their bridge."),
+  return [el("h3", {}, `Attached (${pods.length})`), affected && el("p", { class: "warn" }, el("span", { "aria-hidden": "true" }, "▲"), "Their bridge is deleted or replaced."),
     el("ul", {}, pods.slice(0, 60).map((pod) => el("li", {}, el("code", {}, pod))), pods.length > 60 && el("li", { class: "muted" }, `and ${pods.length - 60} more`))];
 }
 
-// Rules by the place that they are asked at, which is how they are made.
+// Rules in the order of evaluation, which is the order of their creation.
 function inOrder(numbers) {
   const place = (number) => stepsOf.get(number)?.[0] ?? Infinity;
   return numbers.sort((a, b) => place(a) - place(b) || a - b);
@@ -50,8 +50,8 @@ function inOrder(numbers) {
 
 function warnings(one) {
   const said = [];
-  if (one.risks & RISK.cuts) said.push("Traffic that flows through it now is cut while this is done.");
-  if (one.risks & RISK.exposes) said.push(one.action === 3 ? "A rule that shuts is taken away: what it kept out may come in." : "It lets in what was kept out.");
+  if (one.risks & RISK.cuts) said.push("Traffic through it is interrupted during this step.");
+  if (one.risks & RISK.exposes) said.push(one.action === 3 ? "A rule that drops or rejects is deleted: traffic that it stopped may enter." : "It lets in traffic that was stopped before.");
   if ((one.risks & RISK.shared) && one.action !== 0) said.push("It changes the provider router, which all tenants share.");
   return said.map((words) => el("p", { class: "warn" }, el("span", { "aria-hidden": "true" }, "▲"), words));
 }
@@ -85,7 +85,7 @@ function drawCall(call) {
     el("div", { class: "line" }, el("b", { class: `mono ${call.method === "POST" ? "create" : call.method === "DELETE" ? "delete" : "update"}` }, call.method), el("code", {}, call.path), copy),
     call.media && el("div", { class: "media mono" }, call.media),
     call.body !== null && el("pre", {}, pretty(call.body)),
-    call.binds ? el("div", { class: "media" }, "The answer's Location says the id that ${…} of this key stands for.") : null);
+    call.binds ? el("div", { class: "media" }, "The Location header of the response holds the id for ${…} with this key.") : null);
 }
 
 function copyText(words, button) {

@@ -33,7 +33,7 @@ class Drawing {
     this.fit();
   }
 
-  // Unfolds what an object is folded in, and marks it.
+  // Unfolds the group of an object, and marks the object.
   mark(number) {
     this.chosen = number;
     if (!this.topology || tenantOf[number] !== this.tenantNumber) return;
@@ -113,7 +113,7 @@ class Drawing {
 
   insideWords(inside) {
     const words = (inside ?? []).slice(0, 4).map((count, action) => count > 0 && `${count} ${DONE[action]}`).filter(Boolean);
-    return words.length > 0 ? `; in it ${words.join(", ")}` : "";
+    return words.length > 0 ? `; contains ${words.join(", ")}` : "";
   }
 
   routerGlyph(x, y) {
@@ -140,7 +140,7 @@ class Drawing {
     (this.nodes.get(node.key) ?? this.nodes.get(`close:${node.key}`) ?? this.nodes.get(node.fold))?.focus();
   }
 
-  // What is chosen or found.
+  // Marks the selected object and the search results.
   paint() {
     for (const node of this.plan.nodes) {
       const drawn = this.nodes.get(node.key);
@@ -160,7 +160,7 @@ class Drawing {
     if (this.plan && this.element.clientWidth > 0 && this.untouched) this.fit();
   }
 
-  // The whole drawing, if it can then still be read; else its top.
+  // Fits the whole drawing if it stays readable; else its top.
   fit() {
     const { clientWidth } = this.element;
     // The legend stands below.
@@ -213,7 +213,7 @@ class Drawing {
       window.removeEventListener("pointermove", drag);
       window.removeEventListener("pointerup", drop);
       window.removeEventListener("pointercancel", drop);
-      // A drag that ends on a node chooses nothing.
+      // A drag that ends on a node selects nothing.
       if (moved) this.svg.addEventListener("click", (click) => click.stopPropagation(), { capture: true, once: true });
       if (moved) setTimeout(() => this.svg.dispatchEvent(new Event("click")), 0);
     };

@@ -1,4 +1,4 @@
-// Elements, made without any HTML: every text goes in as text.
+// Creates elements without HTML: every text is inserted as text.
 
 function fill(element, attributes, children) {
   for (const name in attributes) {
@@ -30,13 +30,13 @@ function plural(count, word, many) {
   return `${count.toLocaleString("en")} ${count === 1 ? word : (many ?? `${word}s`)}`;
 }
 
-// The sign of an action, with its word for those who don't see it.
+// The sign of an action, with a word for screen readers.
 function sign(action) {
   return el("span", { class: `sign ${ACTIONS[action]}`, title: DONE[action] },
     el("span", { "aria-hidden": "true" }, SIGNS[action]), el("span", { class: "unseen" }, DONE[action]));
 }
 
-// How many of each action there are.
+// The numbers of each action.
 function counts(summary) {
   const some = summary.slice(0, 4).map((count, action) => count > 0 &&
     el("span", { class: ACTIONS[action] },

@@ -1,7 +1,7 @@
-// A list of any length that draws only the rows that are seen.
+// A list of any length that draws only the visible rows.
 
 class List {
-  // `draw(item)` gives a row's content; `choose(item)` is called when a row is chosen.
+  // `draw(item)` gives a row's content; `choose(item)` is called when a row is selected.
   constructor(label, height, draw, choose) {
     this.height = height;
     this.draw = draw;

@@ -1,4 +1,4 @@
-// The page: what is shown, by the address's fragment, the mouse and the keyboard.
+// The page: navigation by the address's fragment, the mouse and the keyboard.
 
 const state = { tenant: -1, object: -1, actions: [], risks: [], kind: "", query: "" };
 
@@ -51,7 +51,7 @@ function tenantRow(number) {
   return [el("span", { class: "grow", title: tenant.name }, tenant.name === "site" ? "site (shared)" : tenant.name), danger.length > 0 && warningMark(danger.join(", ")), counts(tenant.summary)];
 }
 
-// Filters by what was clicked in the summary.
+// Filters by the selected risk of the summary.
 function filterBy(filters) {
   Object.assign(state, { actions: [], risks: [], kind: "" }, filters);
   refresh();
@@ -89,7 +89,7 @@ function closeDetail(focus = false) {
   if (focus) changes.list.element.focus();
 }
 
-// The tenants that the search finds, by name or by what is in them.
+// The tenants that match the search, by name or by their objects.
 function tenantsShown() {
   const needle = words(state.query);
   const all = data.tenants.map((_, number) => number);
@@ -125,9 +125,9 @@ function drawTenant(number) {
   const turn = (label, name, to) => el("button", { type: "button", "aria-label": name, title: name, disabled: to < 0 || to > last, onclick: () => openTenant(to) }, label);
   byId("tenant").replaceChildren(
     el("div", { class: "headline" },
-      el("h2", { id: "tenant-title" }, tenant.name === "site" ? "What the site shares" : tenant.name), counts(tenant.summary),
+      el("h2", { id: "tenant-title" }, tenant.name === "site" ? "Shared objects of the site" : tenant.name), counts(tenant.summary),
       el("span", { class: "muted" }, `${plural(tenant.end - tenant.start, "object")}`),
-      el("span", { class: "end" }, turn("←", "The tenant before", number - 1), turn("→", "The next tenant", number + 1))),
+      el("span", { class: "end" }, turn("←", "Previous tenant", number - 1), turn("→", "Next tenant", number + 1))),
     drawing.element,
     ...(risks.length > 0 ? [el("h3", {}, "Look at these first"), drawRisks(number, filterBy)] : []),
     ...reachability(number));
@@ -176,7 +176,7 @@ function start() {
   byId("subtitle").textContent = `plan ${data.sha256.slice(0, 12)}… · MidoNet ${data.dialect === 1 ? "1.x" : "5.x"}`;
   byId("tenants").append(tenantList.element);
   const help = byId("help");
-  const shortcuts = [["/", "search"], ["t", "tenants"], ["c", "changes"], ["d", "drawing: arrows move, + − zoom, 0 fits"], ["j k ↑ ↓", "through a list"], ["Enter", "open what is marked"], ["n p", "next tenant, tenant before"], ["o", "overview"], ["x", "clear filters"], ["l", "light or dark"], ["Esc", "close, go back"]];
+  const shortcuts = [["/", "search"], ["t", "tenants"], ["c", "changes"], ["d", "drawing: arrows move, + − zoom, 0 fits"], ["j k ↑ ↓", "through a list"], ["Enter", "open the marked item"], ["n p", "next tenant, tenant before"], ["o", "overview"], ["x", "clear filters"], ["l", "light or dark"], ["Esc", "close, go back"]];
   help.append(el("h2", { id: "help-title" }, "Keys"), el("dl", {}, shortcuts.map(([key, meaning]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, meaning)])),
     el("button", { type: "button", onclick: () => help.close() }, "Close"));
   byId("help-open").addEventListener("click", () => help.showModal());
@@ -198,7 +198,7 @@ function start() {
   showTheme();
   drawOverview(byId("overview"), filterBy);
   open();
-  // When all of it is seen: what the benchmark reads.
+  // The time when everything is drawn; the benchmark reads it.
   requestAnimationFrame(() => setTimeout(() => performance.mark("shown")));
 }
 

@@ -1,6 +1,6 @@
 // The summary of the whole plan, or of a tenant.
 
-// What is to be looked at first: [level, count, title for one, title for many, explanation, filters].
+// The risks to look at first: [level, count, title for one, title for many, explanation, filters].
 function risksIn(tenant) {
   const sum = (read) => (tenant >= 0 ? read(tenant) : data.tenants.reduce((total, _, number) => total + read(number), 0));
   const cuts = sum((number) => risksOf[number].cuts);
@@ -11,19 +11,19 @@ function risksIn(tenant) {
   const sharedChanged = data.steps.filter((row) => (row[3] & RISK.shared) && row[1] !== 0 && (tenant < 0 || tenantOf[row[0]] === tenant)).length;
   const ways = reachedIn(tenant).filter((row) => row.opens && row.from.split(" ")[0] === "world").length;
   return [
-    ["high", cuts, "change cuts traffic", "changes cut traffic", "What flows through these objects now is interrupted while they are deleted or replaced.", { risks: ["cuts"] }],
-    ["high", sharedChanged, "change of the shared provider router", "changes of the shared provider router", "Ports and routes of the router that leads outside, which all tenants share, are changed or taken away.", { risks: ["shared"], actions: ["update", "replace", "delete"] }],
-    ["high", ways, "new way in from the world", "new ways in from the world", "What anybody outside can reach from then on.", { risks: ["exposes"] }],
-    ["medium", exposes, "change lets something in", "changes let something in", "Public ports that lead to pods, rules that accept from outside, and rules that shut and are taken away.", { risks: ["exposes"] }],
-    ["medium", deletes, "deletion", "deletions", "Objects that are no longer wanted, or that stand on what is replaced.", { actions: ["delete"] }],
-    ["medium", replaces, "replacement", "replacements", "Objects that can't be changed in place: they are deleted and made again.", { actions: ["replace"] }],
-    ["low", shared - sharedChanged, "addition to the shared provider router", "additions to the shared provider router", "A new tenant gets a port and routes there.", { risks: ["shared"], actions: ["create"] }],
+    ["high", cuts, "change cuts traffic", "changes cut traffic", "Traffic through these objects is interrupted while they are deleted or replaced.", { risks: ["cuts"] }],
+    ["high", sharedChanged, "change of the shared provider router", "changes of the shared provider router", "Ports and routes of the provider router, which all tenants share, are changed or deleted.", { risks: ["shared"], actions: ["update", "replace", "delete"] }],
+    ["high", ways, "new way in from the world", "new ways in from the world", "Senders outside can reach more than before.", { risks: ["exposes"] }],
+    ["medium", exposes, "change lets something in", "changes let something in", "Public ports that lead to pods, rules that accept from outside, and deleted rules that drop or reject.", { risks: ["exposes"] }],
+    ["medium", deletes, "deletion", "deletions", "Objects that are no longer in the spec, or that depend on a replaced object.", { actions: ["delete"] }],
+    ["medium", replaces, "replacement", "replacements", "Objects that can't be changed in place: they are deleted and created again.", { actions: ["replace"] }],
+    ["low", shared - sharedChanged, "addition to the shared provider router", "additions to the shared provider router", "A new tenant gets a port and routes on it.", { risks: ["shared"], actions: ["create"] }],
   ].filter(([, count]) => count > 0);
 }
 
 function drawRisks(tenant, filter) {
   const risks = risksIn(tenant);
-  if (risks.length === 0) return el("p", { class: "muted" }, "Nothing is deleted, replaced, cut or exposed, and the provider router is left as it is.");
+  if (risks.length === 0) return el("p", { class: "muted" }, "Nothing is deleted, replaced, interrupted or exposed, and the provider router does not change.");
   return el("div", { class: "risks" }, risks.map(([level, count, one, many, explanation, filters]) =>
     el("button", { type: "button", class: `risk ${level}`, onclick: () => filter(filters) },
       el("b", {}, count.toLocaleString("en")),
@@ -39,8 +39,8 @@ function drawOverview(section, filter) {
   const card = (action) => el("button", { type: "button", class: "card", disabled: action === 4, onclick: () => filter({ actions: [ACTIONS[action]] }) },
     el("b", { class: ACTIONS[action] }, totals[action].toLocaleString("en")), el("span", { class: "name" }, sign(action), DONE[action]));
   section.replaceChildren(
-    el("h2", { id: "overview-title" }, changes === 0 ? "Nothing to do" : `${plural(changes, "change")} in ${plural(touched, "tenant")} of ${tenants}`),
-    el("p", { class: "muted" }, changes === 0 ? "Everything is as it should be." : "What the network becomes, and what has to be called for it. Nothing has been sent."),
+    el("h2", { id: "overview-title" }, changes === 0 ? "No changes" : `${plural(changes, "change")} in ${plural(touched, "tenant")} of ${tenants}`),
+    el("p", { class: "muted" }, changes === 0 ? "The network is as the spec describes it." : "The changes to the network, and the API calls that make them. Nothing has been sent."),
     el("div", { class: "cards" }, ACTIONS.map((_, action) => card(action))),
     el("h3", {}, "Look at these first"),
     drawRisks(-1, filter),
@@ -51,10 +51,10 @@ function drawOverview(section, filter) {
       el("dt", {}, "Site"), el("dd", {}, data.site),
       el("dt", {}, "Dialect"), el("dd", {}, data.dialect === 1 ? "1, for MidoNet 1.x" : `${data.dialect}, for MidoNet 5.x`),
       el("dt", {}, "SHA-256"), el("dd", { class: "mono" }, data.sha256),
-      el("dt", {}, "Starts from"), el("dd", { class: "mono" }, data.base)));
+      el("dt", {}, "Observed state"), el("dd", { class: "mono" }, data.base)));
 }
 
-// What becomes reachable, and what no longer is.
+// The changes of reachability.
 const MOST_REACHED = 400;
 
 function reachedIn(tenant) {
@@ -70,15 +70,15 @@ function reachability(tenant) {
   const among = (names) => (name === null ? names : names.filter((one) => one === name));
   const note = (names, words) => names.length > 0 && el("p", { class: "muted" }, `${names.length > 8 ? plural(names.length, "tenant") : names.join(", ")}: ${words}`);
   const notes = [
-    note(among(added), "new. What is inside is all new and not listed; what crosses the border is."),
-    note(among(gone), "gone, and with it everything that reached it."),
-    note(among(unknown), "has more rules than can be followed: nothing is said of it."),
+    note(among(added), "new. Only traffic to and from others is listed."),
+    note(among(gone), "deleted. Traffic to and from it is not listed."),
+    note(among(unknown), "has too many rules to compare."),
   ].filter(Boolean);
-  if (own.length === 0 && notes.length === 0) notes.push(el("p", { class: "muted" }, "Nothing becomes reachable, and nothing stops being so."));
-  return [el("h3", {}, "What can be reached"), ...notes, ...[reached("Becomes reachable", own.filter((row) => row.opens), 0), reached("No longer reachable", own.filter((row) => !row.opens), 3)].filter(Boolean)];
+  if (own.length === 0 && notes.length === 0) notes.push(el("p", { class: "muted" }, "The change opens and closes nothing."));
+  return [el("h3", {}, "Reachability"), ...notes, ...[reached("Opened", own.filter((row) => row.opens), 0), reached("Closed", own.filter((row) => !row.opens), 3)].filter(Boolean)];
 }
 
-// The same from one place to several is one line. What crosses the tenants' borders comes first.
+// One line for one source and several destinations. Traffic between tenants comes first.
 function grouped(rows) {
   const groups = new Map();
   for (const row of rows) {
@@ -107,7 +107,7 @@ function reached(title, rows, action) {
 
 function foreign() {
   if (data.foreign.length === 0) return [];
-  return [el("h3", {}, `Left alone (${data.foreign.length})`), el("p", { class: "muted" }, "Objects in the tenants' reach that are not midoform's."),
+  return [el("h3", {}, `Left alone (${data.foreign.length})`), el("p", { class: "muted" }, "Objects near the tenants that midoform does not manage."),
     el("table", {}, el("thead", {}, el("tr", {}, ["Near", "Kind", "Id", "What"].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, data.foreign.slice(0, 100).map(([near, kind, id, what]) => el("tr", {}, el("td", { class: "mono" }, near), el("td", {}, kind), el("td", { class: "mono" }, id), el("td", {}, what)))))];
 }

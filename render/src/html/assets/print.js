@@ -1,4 +1,4 @@
-// What goes on paper: the summary, the risks, and the changes that pass the filters; of a tenant its drawing too.
+// The printed page: the summary, the risks, and the changes that pass the filters; for a tenant its drawing too.
 
 const MOST_ON_PAPER = 3000;
 

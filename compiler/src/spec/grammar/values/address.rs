@@ -10,7 +10,7 @@ use super::text::{pattern, string};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
-use crate::topology::object::MacAddress;
+use crate::values::MacAddress;
 
 const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 

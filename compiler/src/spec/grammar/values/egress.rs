@@ -5,11 +5,11 @@ use toml::de::DeValue;
 
 use super::address::{address_of, address_pattern};
 use super::text::{pattern, string};
-use super::{AddressRange, HasDefault, Inline};
+use super::{AddressRange, Inline};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::grammar::key::{required, table};
-use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
+use crate::spec::grammar::{HasDefault, Reader, Shape, TomlValue, Value};
 use crate::spec::{Egress, Gateway};
 
 table! {

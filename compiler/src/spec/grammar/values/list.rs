@@ -6,9 +6,9 @@ use ipnet::Ipv4Net;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use super::{HasDefault, Network};
+use super::Network;
 use crate::source::{Span, Spanned};
-use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
+use crate::spec::grammar::{HasDefault, Reader, Shape, TomlValue, Value};
 
 /// A list.
 pub(crate) struct List<V>(V);

@@ -1,7 +1,6 @@
 //! The forms of values: for each, its reading, its JSON Schema and its description.
 
 mod address;
-mod default;
 mod egress;
 mod list;
 mod name;
@@ -13,7 +12,6 @@ mod text;
 mod words;
 
 pub(crate) use address::{Address, AddressRange, Interface, Mac, Network, PublicEnd, UuidText};
-pub(crate) use default::{HasDefault, WithDefault, or};
 pub(crate) use egress::{EgressValue, GatewayValue};
 pub(crate) use list::{List, Listed, Map, OneOrList, Raw, list, map, one_or_list};
 pub use name::{LONGEST_NAME, name_problem};

@@ -4,10 +4,9 @@ use std::marker::PhantomData;
 
 use serde_json::{Value as Json, json};
 
-use super::HasDefault;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
-use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
+use crate::spec::grammar::{HasDefault, Reader, Shape, TomlValue, Value};
 
 /// An integer between two bounds.
 pub(crate) struct Integer<T> {

@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::grammar::key::{key, required, table};
 use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
-use crate::topology::object::PortRange;
+use crate::values::PortRange;
 
 /// IP protocol numbers.
 pub(crate) const ICMP: u8 = 1;

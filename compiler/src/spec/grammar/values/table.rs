@@ -6,8 +6,7 @@ use serde_json::{Value as Json, json};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::spec::grammar::{Called, Grammar, Reader, Shape, Table, TomlValue, Value};
-use crate::spec::schema;
+use crate::spec::grammar::{Called, Grammar, Reader, Shape, Table, TomlValue, Value, schema};
 
 #[cfg(test)]
 use crate::spec::grammar::reference::Nested;

@@ -4,11 +4,10 @@ use std::marker::PhantomData;
 
 use serde_json::{Value as Json, json};
 
-use super::HasDefault;
 use super::text::string;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
-use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
+use crate::spec::grammar::{HasDefault, Reader, Shape, TomlValue, Value};
 
 /// A value that has a word in the language.
 pub(crate) trait Word: Copy + 'static {

@@ -1,0 +1,89 @@
+//! The ids of a draft's objects, and the objects that are not in the draft: attached ports and unused objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::{ChainKey, UplinkKey};
+use uuid::Uuid;
+
+use super::router_view::RouterView;
+use super::spec_draft::{Attached, Leftover};
+
+impl RouterView<'_> {
+    /// Returns the ids of devices and ports, by their keys.
+    pub(super) fn ids(&self, policy: &[(ChainKey<'static>, Uuid)]) -> BTreeMap<Key, Uuid> {
+        let keys = Key::tenant(self.tenant);
+        let mut ids = BTreeMap::from([(keys.router(), self.router.id)]);
+        let filters =
+            [(ChainKey::In, self.router.inbound_filter_id), (ChainKey::Out, self.router.outbound_filter_id)];
+        ids.extend(filters.into_iter().filter_map(|(chain, id)| Some((keys.chain(chain), id?))));
+        if let Some(link) = &self.uplink {
+            ids.insert(keys.uplink(UplinkKey::Port), link.port.id);
+            ids.insert(keys.uplink(UplinkKey::ProviderPort), link.peer.id);
+        }
+        for bridge in &self.bridges {
+            let keys = keys.bridge(&bridge.name);
+            ids.insert(keys.gateway_port(), bridge.link.port.id);
+            ids.insert(keys.gateway_peer(), bridge.link.peer.id);
+            ids.extend(bridge.device.inbound_filter_id.map(|chain| (keys.chain(), chain)));
+            ids.insert(keys.device(), bridge.device.id);
+        }
+        for port in &self.ports {
+            let keys = keys.port(&port.name);
+            ids.insert(keys.chain(), port.chain);
+            ids.insert(keys.device(), port.port.id);
+        }
+        ids.extend(self.groups.iter().map(|(name, id, ..)| (keys.port_group(name).group(), *id)));
+        ids.extend(policy.iter().map(|(chain, id)| (keys.chain(*chain), *id)));
+        ids
+    }
+
+    /// Returns the bound ports of the bridges that are not in the spec.
+    pub(super) fn attached(&self) -> Vec<Attached> {
+        let named: BTreeSet<Uuid> = self.ports.iter().map(|port| port.port.id).collect();
+        let mut attached = Vec::new();
+        for bridge in &self.bridges {
+            let ports = self.inventory.ports.iter().map(|port| &port.value);
+            for port in ports.filter(|port| port.device_id == bridge.device.id && !named.contains(&port.id)) {
+                if let (Some(host), Some(interface)) = (port.host_id, port.interface_name.clone()) {
+                    attached.push(Attached { port: port.id, bridge: bridge.name.clone(), host, interface });
+                }
+            }
+        }
+        attached.sort_by(|a, b| (&a.bridge, &a.interface, a.port).cmp(&(&b.bridge, &b.interface, b.port)));
+        attached
+    }
+
+    /// Returns the devices with the tenant's name, and the unused ports of its bridges, that are not in the draft.
+    pub(super) fn leftovers(&self, policy: &[(ChainKey<'static>, Uuid)]) -> Vec<Leftover> {
+        let own: BTreeSet<Uuid> = self.ids(policy).into_values().collect();
+        let mut found = Vec::new();
+        let mut look = |what: &str, id: Uuid, name: Option<&str>| {
+            let name = name.unwrap_or_default();
+            let ours = name.strip_prefix(self.tenant).is_some_and(|rest| rest.starts_with(' '));
+            if ours && !own.contains(&id) {
+                found.push(Leftover { what: format!("{what} `{name}`"), id });
+            }
+        };
+        for router in &self.inventory.routers {
+            look("router", router.value.id, router.value.name.as_deref());
+        }
+        for bridge in &self.inventory.bridges {
+            look("bridge", bridge.value.id, bridge.value.name.as_deref());
+        }
+        for chain in &self.inventory.chains {
+            look("chain", chain.id, chain.name.as_deref());
+        }
+        let free = self.inventory.ports.iter().map(|port| &port.value).filter(|port| {
+            let unused = port.peer_id.is_none() && port.host_id.is_none();
+            unused
+                && port.kind == "Bridge"
+                && self.bridges.iter().any(|bridge| bridge.device.id == port.device_id)
+        });
+        found.extend(free.map(|port| Leftover {
+            what: "a bridge's port that is neither linked nor bound".to_owned(),
+            id: port.id,
+        }));
+        found
+    }
+}

@@ -1,0 +1,228 @@
+//! Where a site keeps what it gave out: the lock file beside it, or the store that it names.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::spec::Site;
+use midoform_reconcile::recorder::{Bookkeeping, Recorder};
+use midoform_store::allocation::StoredAllocations;
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::etcd::Etcd;
+use midoform_store::backends::lock_file::LockFile;
+use midoform_store::locks::{LEASE, Lock};
+use midoform_store::open::{Around, Place};
+use midoform_store::publication::Publication;
+use midoform_store::{SharedStore, allocation, keys, locks, open};
+
+use crate::error::CommandError;
+use crate::known_allocations::Known;
+
+/// What a site gave out, and where it keeps it.
+#[derive(Clone)]
+pub(crate) struct AllocationState {
+    /// The place that the site names.
+    place: Place,
+    /// The lock file, where it is that, or `--lock` names one.
+    lock_file: Option<LockFile>,
+    opened: Arc<OnceLock<SharedStore>>,
+}
+
+impl std::fmt::Debug for AllocationState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.shown())
+    }
+}
+
+/// The right to change some tenants.
+pub(crate) struct Guard {
+    store: SharedStore,
+    lock: Lock,
+    /// The store's content as far as it is known; read before the first write.
+    given: tokio::sync::Mutex<Option<StoredAllocations>>,
+    /// True once something may have been changed.
+    has_begun: AtomicBool,
+}
+
+impl AllocationState {
+    /// The place that the site names, or `--lock`. A site file that can't be read names none.
+    pub(crate) fn of(
+        site: Option<&Site>,
+        root: &Path,
+        lock: Option<&PathBuf>,
+    ) -> Result<AllocationState, CommandError> {
+        let login = open::login(&|name| std::env::var(name).ok())?;
+        let around = Around { folder: root.to_path_buf(), login, timeout: None };
+        let place = site.map_or(Place::LockFile, |site| open::place_of(site, &around));
+        let lock_file = match (lock, &place) {
+            (Some(path), _) => Some(LockFile::at(path)),
+            (None, Place::LockFile) => Some(LockFile::at(root.join("midoform.lock"))),
+            (None, _) => None,
+        };
+        Ok(AllocationState { place, lock_file, opened: Arc::default() })
+    }
+
+    /// The lock file, where that is the place.
+    pub(crate) fn lock_file(&self) -> Option<&LockFile> {
+        self.lock_file.as_ref()
+    }
+
+    /// Whether it is a store that pods are attached with.
+    pub(crate) fn is_store(&self) -> bool {
+        self.lock_file.is_none()
+    }
+
+    /// Whether reading it needs a server.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.is_store() && matches!(self.place, Place::Etcd(..))
+    }
+
+    /// What it is and where, for people.
+    pub(crate) fn shown(&self) -> String {
+        match (&self.lock_file, &self.place, self.opened.get()) {
+            (Some(file), ..) => file.path().display().to_string(),
+            (None, _, Some(store)) => store.name(),
+            (None, Place::Embedded(path), None) => format!("the store {}", path.display()),
+            (None, Place::Etcd(settings, _), None) => format!("etcd at {}", settings.endpoints.join(", ")),
+            (None, Place::LockFile, None) => String::new(),
+        }
+    }
+
+    /// The store; none where there is none yet and it is not to be made.
+    pub(crate) fn open(&self, make: bool) -> Result<Option<SharedStore>, CommandError> {
+        if let Some(store) = self.opened.get() {
+            return Ok(Some(store.clone()));
+        }
+        let store: SharedStore = match (&self.lock_file, &self.place) {
+            (Some(file), _) => Arc::new(file.clone()),
+            (None, Place::Embedded(path)) if !make && !path.exists() => return Ok(None),
+            (None, Place::Embedded(path)) => Arc::new(Embedded::open(path)?),
+            (None, Place::Etcd(settings, tls)) => Arc::new(Etcd::open_tls(settings.clone(), tls)?),
+            (None, Place::LockFile) => return Ok(None),
+        };
+        Ok(Some(self.opened.get_or_init(|| store).clone()))
+    }
+
+    /// Reads the allocations.
+    pub(crate) async fn known(&self) -> Result<Known, CommandError> {
+        if let Some(file) = &self.lock_file {
+            return Ok(file.source().map_or(Known::Nothing, Known::LockFile));
+        }
+        let Some(store) = self.open(false)? else { return Ok(Known::Nothing) };
+        let stored = allocation::load(&store).await?;
+        Ok(Known::Store { name: store.name(), allocations: stored.allocations })
+    }
+
+    /// What pods find of these tenants.
+    pub(crate) async fn published(&self, tenants: &BTreeSet<String>) -> Result<Publication, CommandError> {
+        match self.open(false)? {
+            Some(store) => Ok(Publication::read(&store, tenants).await?),
+            None => Ok(Publication::default()),
+        }
+    }
+
+    /// Does work under the lock of these tenants. Waits for others no longer than `patience`; `by` is the command that
+    /// they read about meanwhile. The lock is released whatever the work returns, and when somebody interrupts it
+    /// before it wrote anything.
+    pub(crate) async fn with_lock<T>(
+        &self,
+        tenants: &BTreeSet<String>,
+        by: &str,
+        patience: Duration,
+        work: impl AsyncFnOnce(&Guard) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let guard = tokio::select! {
+            guard = self.acquire(tenants, by, patience) => guard?,
+            error = interruption() => return Err(error),
+        };
+        let result = tokio::select! {
+            result = work(&guard) => result,
+            error = guard.interruption() => Err(error),
+        };
+        guard.lock.release().await;
+        result
+    }
+
+    async fn acquire(
+        &self,
+        tenants: &BTreeSet<String>,
+        by: &str,
+        patience: Duration,
+    ) -> Result<Guard, CommandError> {
+        if self.lock_file.is_some() && !matches!(self.place, Place::LockFile) {
+            let message = "--lock: the site keeps what it gave out in its store, and a lock file beside that could only \
+                           contradict it";
+            return Err(CommandError::Usage(message.to_owned()));
+        }
+        let store =
+            self.open(true)?.ok_or_else(|| CommandError::Internal("no store was opened".to_owned()))?;
+        let names: Vec<String> = tenants.iter().map(|tenant| keys::tenant_lock(tenant)).collect();
+        let lock = locks::acquire_all(&store, &names, by, patience, LEASE).await?;
+        Ok(Guard { store, lock, given: tokio::sync::Mutex::new(None), has_begun: AtomicBool::new(false) })
+    }
+
+    /// Writes what is given out now to the tenants that the guard is for, if that changes it.
+    pub(crate) async fn write(
+        &self,
+        guard: &Guard,
+        site: &Site,
+        allocations: &Allocations,
+    ) -> Result<(), CommandError> {
+        guard.begin();
+        let mut known = guard.given.lock().await;
+        let mut given = match known.take() {
+            Some(given) => given,
+            None => allocation::load(&guard.store).await?,
+        };
+        let result =
+            allocation::write_beside_others(&guard.store, &guard.lock, site, &mut given, allocations).await;
+        *known = Some(given);
+        Ok(result?)
+    }
+}
+
+impl Guard {
+    /// Marks the beginning of the changes: from here on an interruption ends nothing halfway, and what runs has to
+    /// look at Ctrl-C itself.
+    pub(crate) fn begin(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for Ctrl-C; it counts only until the changes begin.
+    async fn interruption(&self) -> CommandError {
+        let error = interruption().await;
+        if self.has_begun.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        error
+    }
+
+    pub(crate) fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Returns a recorder of a run under this lock, which begins with these allocations.
+    pub(crate) async fn recorder<'a>(
+        &'a self,
+        site: &'a Site,
+        allocations: Allocations,
+        books: Bookkeeping<'a>,
+    ) -> Result<Recorder<'a>, CommandError> {
+        let stored = match self.given.lock().await.take() {
+            Some(stored) => stored,
+            None => allocation::load(&self.store).await?,
+        };
+        Ok(Recorder::new(&self.store, &self.lock, site, stored, allocations, books))
+    }
+}
+
+/// Waits for Ctrl-C. Where signals can't be had, it waits forever.
+async fn interruption() -> CommandError {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    CommandError::Interrupted("nothing was changed".to_owned())
+}

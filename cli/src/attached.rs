@@ -1,0 +1,32 @@
+//! Reasons not to take a tenant down: it is protected, or something is attached to its bridges.
+
+use std::collections::BTreeSet;
+
+use midoform_compiler::Compiled;
+use midoform_compiler::topology::observed::Observed;
+
+use crate::error::CommandError;
+
+/// `protect = true` in the spec, or in the lock file, where it outlives the line that set it.
+pub(crate) fn refuse_protected(compiled: &Compiled, tenants: &BTreeSet<String>) -> Result<(), CommandError> {
+    let in_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name && tenant.protect);
+    let in_lock = |name: &str| compiled.known.tenants.get(name).is_some_and(|tenant| tenant.protect);
+    let protected: Vec<&String> = tenants.iter().filter(|name| in_spec(name) || in_lock(name)).collect();
+    if protected.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = protected.into_iter().map(String::as_str).collect();
+    let message = format!(
+        "protected and not destroyed: {}; take `protect = true` out, apply that, and destroy then",
+        names.join(", ")
+    );
+    Err(CommandError::Conflict(message))
+}
+
+/// What is attached to the bridges of these tenants and is not the spec's, in words.
+pub(crate) fn attached(observed: &Observed, of: impl Fn(&str) -> bool) -> Option<String> {
+    let attached = observed.attached.iter().filter(|attached| of(attached.near.owner()));
+    let words: Vec<String> =
+        attached.map(|attached| format!("{} at {}", attached.what, attached.near)).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}

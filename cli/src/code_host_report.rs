@@ -1,0 +1,50 @@
+//! Diagnostics in the forms that code hosts read.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use midoform_compiler::diagnostic::DiagnosticReport;
+use midoform_render::code_hosts;
+
+use crate::args::FindingsFormat;
+use crate::error::CommandError;
+use crate::sources::Sources;
+use crate::ui::Ui;
+
+/// Writes findings as a code host reads them.
+pub(crate) fn for_code_host(
+    ui: &Ui,
+    format: FindingsFormat,
+    reports: Vec<DiagnosticReport<'_>>,
+    sources: &Sources,
+) -> Result<(), CommandError> {
+    let all = sources.all();
+    let names: BTreeMap<&str, String> =
+        all.iter().map(|source| (&*source.name, host_name(&sources.shown(source)))).collect();
+    // The names live as long as this: so do the reports from here on.
+    let mut reports: Vec<DiagnosticReport<'_>> = reports;
+    for place in reports.iter_mut().flat_map(|report| &mut report.places) {
+        place.file = names.get(place.file).map_or(place.file, String::as_str);
+    }
+    match format {
+        FindingsFormat::Github => ui.data(|out| out.write_all(code_hosts::github(&reports).as_bytes())),
+        FindingsFormat::Gitlab => ui.json(&code_hosts::gitlab(&reports)),
+        _ => ui.json(&code_hosts::sarif(&reports)),
+    }
+}
+
+/// A file's name as code hosts know it: relative to the folder that the command runs in, which in a pipeline is the
+/// repository's, with `/` between its parts; as it is where it lies elsewhere.
+fn host_name(shown: &str) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let mut path = PathBuf::new();
+    for component in here.join(shown).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => drop(path.pop()),
+            other => path.push(other),
+        }
+    }
+    let relative: &Path = path.strip_prefix(&here).unwrap_or(&path);
+    relative.to_string_lossy().replace('\\', "/")
+}

@@ -1,0 +1,94 @@
+//! `midoform undo`: takes back what a saved plan did.
+
+use std::collections::BTreeSet;
+
+use midoform_compiler::network::allocation::Allocations;
+use midoform_reconcile::goal::Goal;
+use midoform_reconcile::planned::Planned;
+use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish};
+use midoform_reconcile::saved::Pods;
+
+use crate::allocation_state::Guard;
+use crate::args::{Consent, UndoOptions};
+use crate::error::{CommandError, Exit};
+use crate::execution::Run;
+use crate::goals::EndOfPlan;
+use crate::saved_plan::Opened;
+use crate::session::Session;
+use crate::ui::Ui;
+
+pub(crate) async fn run(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError> {
+    // Whoever undoes a plan means all of it.
+    let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
+    let opened = Opened::read(&options.plan, options.site.as_deref(), options.lock.as_ref(), &options.api)?;
+    let undone = Undone { ui, options, consent: &consent, opened: &opened };
+    let locked = async |guard: &Guard| undone.run(guard).await;
+    opened.state.with_lock(&opened.saved.tenants, "midoform undo", consent.patience(), locked).await
+}
+
+/// An undo whose plan was read.
+struct Undone<'a> {
+    ui: &'a Ui,
+    options: &'a UndoOptions,
+    consent: &'a Consent,
+    opened: &'a Opened,
+}
+
+impl Undone<'_> {
+    /// Makes the network what it was before the plan, and writes that down.
+    async fn run(&self, guard: &Guard) -> Result<Exit, CommandError> {
+        let Undone { options, opened, .. } = *self;
+        let current = opened.current().await?;
+        Session::with(opened.target.clone(), opened.saved.dialect(), &options.api, async |session| {
+            self.reconcile(guard, current.clone(), session).await
+        })
+        .await
+    }
+
+    async fn reconcile(
+        &self,
+        guard: &Guard,
+        current: Allocations,
+        session: &Session,
+    ) -> Result<Exit, CommandError> {
+        let Undone { ui, options, consent, opened } = *self;
+        let saved = &opened.saved;
+        let (goal, after) = (EndOfPlan::before(saved), EndOfPlan::after(saved));
+        let run = Run { ui, session, consent, expect: None, batches: None };
+        let observed = session.observe(ui, goal.scope(&current)).await?;
+        let moved = after.plan(&observed)?.summary().changes();
+        if moved > 0 && !options.force {
+            let message = format!(
+                "the network is not what this plan left: {moved} objects differ, which undoing it would overwrite; \
+                 --force does so"
+            );
+            return Err(CommandError::Conflict(message));
+        }
+        let plan = goal.plan(&observed)?;
+        let planned = Planned::exactly(&goal, observed, plan)?;
+        if !run.agreed(&planned).await? {
+            return Ok(Exit::Done);
+        }
+        let mut recorder = guard.recorder(&opened.site, current, self.books()).await?;
+        let finished = run.execute(planned, guard, &mut recorder).await?;
+        run.conclude(&saved.plan.site, finished)
+    }
+
+    fn books(&self) -> Bookkeeping<'_> {
+        let saved = &self.opened.saved;
+        let pods = saved.pods.as_ref();
+        Bookkeeping {
+            retired: pods.map(made_by).unwrap_or_default(),
+            cuts_pods: self.options.force,
+            restored: Some(saved.allocated_before.clone()),
+            publish: pods.map(|pods| -> Box<Publish<'_>> { Box::new(|_| pods.before.clone()) }),
+            ..Bookkeeping::of(saved.tenants.clone(), Extent::Whole)
+        }
+    }
+}
+
+/// The tenants that weren't ready for pods before the plan, and go.
+fn made_by(found: &Pods) -> BTreeSet<String> {
+    let before = |tenant: &String| found.before.tenants.get(tenant).is_some_and(|one| one.ready.is_some());
+    found.after.tenants.keys().filter(|tenant| !before(tenant)).cloned().collect()
+}

@@ -1,0 +1,50 @@
+//! The differences between a network and its spec, as people and machines read them.
+
+use std::collections::BTreeMap;
+
+use midoform_compiler::plan::{Action, Plan, Step};
+use midoform_compiler::topology::key::Key;
+use serde::Serialize;
+
+/// An object that is not as it is wanted.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Difference {
+    pub(crate) key: Key,
+    pub(crate) kind: &'static str,
+    /// `missing`, `changed`, or `unwanted`.
+    pub(crate) is: &'static str,
+    pub(crate) what: String,
+    /// The line of the spec that wants it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
+}
+
+/// What a plan says about the network, one difference for each object.
+pub(crate) fn differences_of(plan: &Plan) -> Vec<Difference> {
+    let mut differences: Vec<Difference> = Vec::new();
+    let mut places: BTreeMap<&Key, (usize, &Step)> = BTreeMap::new();
+    for step in plan.changes() {
+        // What is deleted and made again, in either order, is one difference: the making says which.
+        let Some((place, first)) = places.get(&step.key).copied() else {
+            places.insert(&step.key, (differences.len(), step));
+            differences.push(difference_of(step));
+            continue;
+        };
+        let making = if step.action == Action::Delete { first } else { step };
+        if let Some(known) = differences.get_mut(place) {
+            let what = making.reason.to_string();
+            *known = Difference { is: "changed", what, ..difference_of(making) };
+        }
+    }
+    differences
+}
+
+fn difference_of(step: &Step) -> Difference {
+    let (is, what) = match step.action {
+        Action::Create => ("missing", "is wanted and not there".to_owned()),
+        Action::Delete => ("unwanted", "is there and not wanted".to_owned()),
+        Action::Update | Action::Replace | Action::Keep => ("changed", step.reason.to_string()),
+    };
+    let source = step.source.as_ref().map(ToString::to_string);
+    Difference { key: step.key.clone(), kind: step.kind.name(), is, what, source }
+}

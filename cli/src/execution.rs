@@ -1,0 +1,322 @@
+//! Shows a plan, asks for agreement, reconciles, and reports the result.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::plan::{Action, Plan, Summary};
+use midoform_compiler::topology::key::Key;
+use midoform_reconcile::batches::Batches;
+use midoform_reconcile::client::Counts;
+use midoform_reconcile::event::Event;
+use midoform_reconcile::execute::{Control, Stop};
+use midoform_reconcile::goal::Goal;
+use midoform_reconcile::planned::{LookError, Planned};
+use midoform_reconcile::reconciliation::{self, Options, TakeBackError};
+use midoform_reconcile::recorder::Recorder;
+use midoform_render as render;
+use midoform_render::Format;
+use serde::Serialize;
+
+use crate::allocation_state::Guard;
+use crate::args::Consent;
+use crate::error::{CommandError, Exit};
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::ui::Ui;
+
+/// How a command's run went.
+pub(crate) type Finished = reconciliation::Finished<CommandError>;
+
+/// The result, for machines.
+#[derive(Serialize)]
+struct Report<'a> {
+    site: &'a str,
+    sha256: &'a str,
+    planned: Summary,
+    done: &'a BTreeMap<Action, usize>,
+    left: usize,
+    converged: bool,
+    #[serde(flatten)]
+    counts: Counts,
+    seconds: f64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    rolled_back: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// A run that changes the network, with the way in which somebody agrees to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) ui: &'a Ui,
+    pub(crate) session: &'a Session,
+    pub(crate) consent: &'a Consent,
+    /// The only plan that may be executed, by its SHA-256.
+    pub(crate) expect: Option<&'a str>,
+    /// Changes a few tenants at a time.
+    pub(crate) batches: Option<Batches>,
+}
+
+impl Run<'_> {
+    /// Observes the network, and plans.
+    pub(crate) async fn look<'g, G: Goal<Refusal = CommandError>>(
+        &self,
+        goal: &'g G,
+        known: &Allocations,
+    ) -> Result<Planned<'g, G>, CommandError> {
+        let observed = self.session.observe(self.ui, goal.scope(known)).await?;
+        let plan = goal.plan(&observed)?;
+        Ok(Planned::exactly(goal, observed, plan)?)
+    }
+
+    /// Shows the plan, and asks where somebody has to agree. Returns false if it was only a question.
+    pub(crate) async fn agreed<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<bool, CommandError> {
+        let hash = planned.hash();
+        if let Some(expected) = self.expect
+            && !hash.eq_ignore_ascii_case(expected)
+        {
+            let message = format!("--expect {expected}: the plan's SHA-256 is {hash}; look at it again");
+            return Err(CommandError::Conflict(message));
+        }
+        let changes = planned.plan().summary().changes();
+        if !self.consent.json {
+            self.show(planned)?;
+        }
+        if self.consent.dry_run || changes == 0 {
+            if self.consent.json {
+                self.report_nothing(planned.plan(), &hash, changes)?;
+            }
+            // Nothing is to be done; but addresses that a merge of files brought still get written.
+            return Ok(changes == 0 && !self.consent.dry_run);
+        }
+        self.refuse_mass_delete(planned)?;
+        if !self.consent.yes && !self.ui.confirm(&format!("Apply these {changes} changes?")).await? {
+            return Err(CommandError::Interrupted("nothing was changed".to_owned()));
+        }
+        Ok(true)
+    }
+
+    /// Refuses a plan that deletes a large share of what is there: probably nobody means it.
+    fn refuse_mass_delete<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<(), CommandError> {
+        const FEW: usize = 10;
+        let there = planned.observed().topology.len();
+        let of = |action| planned.plan().steps.iter().filter(move |step| step.action == action);
+        let again: BTreeSet<&Key> = of(Action::Create).map(|step| &step.key).collect();
+        let deleted = of(Action::Delete).filter(|step| !again.contains(&step.key)).count();
+        let most = there * usize::from(self.consent.most_deleted) / 100;
+        if self.consent.allow_mass_delete || deleted <= FEW.max(most) {
+            return Ok(());
+        }
+        let message = format!(
+            "{deleted} of {there} objects would be deleted, more than {} %: --allow-mass-delete if that is meant",
+            self.consent.most_deleted
+        );
+        Err(CommandError::Conflict(message))
+    }
+
+    fn report_nothing(&self, plan: &Plan, sha256: &str, changes: usize) -> Result<(), CommandError> {
+        self.ui.json(&Report {
+            site: &plan.site,
+            sha256,
+            planned: plan.summary(),
+            done: &BTreeMap::new(),
+            left: changes,
+            converged: changes == 0,
+            counts: self.session.client.statistics().counts(),
+            seconds: 0.0,
+            rolled_back: false,
+            error: None,
+        })
+    }
+
+    fn show<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<(), CommandError> {
+        let settings = render::Options {
+            colour: self.ui.colour_out(),
+            templates: &BTreeMap::new(),
+            base_url: self.session.client.base_url(),
+            plan_file: None,
+            foreign: &planned.observed().foreign,
+            verbose: false,
+            reachability: None,
+        };
+        self.ui.data(|out| {
+            let shown =
+                render::render(planned.plan(), planned.goal().desired(), Format::Text, &settings, out);
+            shown.map_err(std::io::Error::other)
+        })
+    }
+
+    /// Executes the plan, and records what was done.
+    pub(crate) async fn execute<G: Goal<Refusal = CommandError>>(
+        &self,
+        planned: Planned<'_, G>,
+        guard: &Guard,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<Finished, CommandError> {
+        guard.begin();
+        self.estimate(planned.plan());
+        let progress: Mutex<Option<Progress<'_>>> = Mutex::new(None);
+        let events = |event| tell(self.ui, &progress, &event);
+        let options = Options {
+            parallel: usize::from(self.consent.parallel),
+            batches: self.batches,
+            takes_back: self.consent.rollback_on_error,
+            looks_again: self.consent.verify,
+            conflicts_pass: false,
+            events: &events,
+        };
+        let control = Control::under(guard.lock().tenure());
+        let watching = self.watch(&control);
+        let finished = planned.execute(&self.session.client, recorder, &control, options).await;
+        watching.abort();
+        Ok(finished?)
+    }
+
+    /// Says how long it will take at the rate that was measured of real servers (the recordings' notes, 13): the time of a
+    /// read before the first write says little about writes.
+    fn estimate(&self, plan: &Plan) {
+        let calls: usize = plan.changes().map(|step| step.calls.len()).sum();
+        let rate = match Dialect::of(plan.dialect) {
+            Some(Dialect::V1) => 400,
+            Some(Dialect::V5) | None => 180,
+        };
+        let seconds = calls / rate;
+        if seconds >= 5 {
+            let time = if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) };
+            let steps = plan.summary().changes();
+            self.ui.say(&format!(
+                "{steps} changes in {calls} calls: a real MidoNet takes about {time} for them"
+            ));
+        }
+    }
+
+    /// Stops the execution on Ctrl-C and at the deadline.
+    fn watch(&self, control: &Control) -> tokio::task::JoinHandle<()> {
+        let control = control.clone();
+        let deadline = self.consent.deadline.map(Duration::from_secs);
+        tokio::spawn(async move {
+            let late = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                pressed = tokio::signal::ctrl_c() => if pressed.is_ok() { control.stop(Stop::Interrupted) },
+                () = late => control.stop(Stop::Deadline),
+            }
+        })
+    }
+
+    /// Says how it went.
+    pub(crate) fn conclude(&self, site: &str, finished: Finished) -> Result<Exit, CommandError> {
+        let changes = finished.planned.changes();
+        let converged = finished.is_converged();
+        let words = format!(
+            "{} of {changes} changes were made, in {:.1} s, {} calls, {} of them repeated",
+            finished.outcome.done.values().sum::<usize>(),
+            finished.took.as_secs_f64(),
+            finished.counts.calls,
+            finished.counts.retries
+        );
+        if let Some(taken_back) = &finished.taken_back {
+            self.ui.always_say(&taken_back_in_words(taken_back));
+        }
+        let report = Report {
+            site,
+            sha256: &finished.hash.clone(),
+            planned: finished.planned,
+            done: &finished.outcome.done.clone(),
+            left: finished.outcome.left,
+            converged,
+            counts: finished.counts,
+            seconds: finished.took.as_secs_f64(),
+            rolled_back: matches!(finished.taken_back, Some(Ok(_))),
+            error: finished.outcome.failure.as_ref().map(ToString::to_string),
+        };
+        if self.consent.json && changes > 0 {
+            self.ui.json(&report)?;
+        }
+        if let Some(error) = self.error_of(finished, &words) {
+            return Err(error);
+        }
+        if changes > 0 {
+            let read_again =
+                if self.consent.verify { "; read again, the network is what the spec says" } else { "" };
+            self.ui.say(&format!("Done: {words}{read_again}."));
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Returns the reason for which a run is no success. The first of several is returned, the others are said.
+    fn error_of(&self, finished: Finished, words: &str) -> Option<CommandError> {
+        let mut errors: Vec<CommandError> = Vec::new();
+        if let Some(failure) = finished.outcome.failure {
+            self.ui.always_say(words);
+            errors.push(failure.into());
+        }
+        if let Some(stop) = finished.stopped {
+            let message = format!("{stop}: {words}; run apply again to go on");
+            errors.push(match stop {
+                Stop::Drift | Stop::LockLost => CommandError::Conflict(message),
+                Stop::Interrupted | Stop::Deadline => CommandError::Interrupted(message),
+            });
+        }
+        errors.extend(finished.look_error.map(CommandError::from));
+        errors.extend(finished.record_error.map(CommandError::from));
+        if let (Some(left), true) = (finished.remaining, errors.is_empty()) {
+            let message = format!(
+                "every call succeeded, and the network is still not what it should be: {} changes are left; \
+                 somebody else may be changing it",
+                left.changes()
+            );
+            errors.push(CommandError::Conflict(message));
+        }
+        let mut errors = errors.into_iter();
+        let first = errors.next();
+        errors.for_each(|other| self.ui.always_say(&format!("besides: {other}")));
+        first
+    }
+}
+
+/// Shows what happens during an execution.
+fn tell<'u>(ui: &'u Ui, progress: &Mutex<Option<Progress<'u>>>, event: &Event) {
+    let mut shown = progress.lock().unwrap_or_else(PoisonError::into_inner);
+    match event {
+        Event::Executing { steps } => *shown = Some(Progress::applying(ui, *steps)),
+        Event::Executed => {
+            if let Some(shown) = shown.take() {
+                shown.finish();
+            }
+        }
+        Event::Batch { number, of, differing: 0 } => {
+            ui.say(&format!("batch {number} of {of}: as it should be"));
+        }
+        Event::Batch { number, of, differing } => ui.always_say(&format!(
+            "after batch {number} of {of}: {differing} objects are not what they should be; somebody else may be \
+             changing them"
+        )),
+        other => {
+            if let Some(shown) = &*shown {
+                shown.event(other);
+            }
+        }
+    }
+}
+
+fn taken_back_in_words(taken_back: &Result<usize, TakeBackError<CommandError>>) -> String {
+    let error = match taken_back {
+        Ok(steps) => return format!("taken back: {steps} changes; the network is as it was before"),
+        Err(TakeBackError::Step(error)) => error.to_string(),
+        Err(TakeBackError::Look(LookError::Client(error))) => error.to_string(),
+        Err(TakeBackError::Look(LookError::Refused(error))) => error.to_string(),
+        Err(TakeBackError::Look(LookError::Unsound(error)) | TakeBackError::Unsound(error)) => {
+            error.to_string()
+        }
+        Err(TakeBackError::Stopped(stop)) => stop.to_string(),
+    };
+    format!("taking back failed as well: {error}")
+}

@@ -1,0 +1,98 @@
+//! The goals that commands lead the network to, besides a selection of the specs: nothing (a destroy), and the two ends of a
+//! saved plan.
+
+use midoform_compiler::midonet;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::plan::Plan;
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::observed::Observed;
+use midoform_reconcile::goal::Goal;
+use midoform_reconcile::observe::Scope;
+use midoform_reconcile::saved::SavedPlan;
+
+use crate::attached::attached;
+use crate::error::CommandError;
+use crate::selection::Selection;
+
+/// Selected tenants without any of their objects.
+pub(crate) struct Nothing<'a> {
+    selection: &'a Selection<'a>,
+    /// True if what is attached to their bridges is cut off.
+    force: bool,
+    nothing: Topology,
+}
+
+impl<'a> Nothing<'a> {
+    pub(crate) fn of(selection: &'a Selection<'a>, force: bool) -> Self {
+        Nothing { selection, force, nothing: Topology::default() }
+    }
+}
+
+impl Goal for Nothing<'_> {
+    type Refusal = CommandError;
+
+    fn desired(&self) -> &Topology {
+        &self.nothing
+    }
+
+    fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
+        self.selection.scope(known)
+    }
+
+    fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
+        let (compiled, tenants) = (self.selection.compiled, &self.selection.tenants);
+        let mut own = observed.clone();
+        own.topology = observed.topology.filtered(|entry| tenants.contains(entry.key.owner()));
+        match attached(&own, |_| true) {
+            Some(attached) if !self.force => {
+                let message = format!("still attached: {attached}; --force detaches them");
+                Err(CommandError::Conflict(message))
+            }
+            _ => Ok(midonet::plan(&compiled.site.name.value, compiled.dialect(), &self.nothing, &own)),
+        }
+    }
+}
+
+/// One end of a saved plan: the network before it, or after it.
+pub(crate) struct EndOfPlan<'a> {
+    saved: &'a SavedPlan,
+    desired: &'a Topology,
+}
+
+impl<'a> EndOfPlan<'a> {
+    /// The network once the plan is applied.
+    pub(crate) fn after(saved: &'a SavedPlan) -> Self {
+        EndOfPlan { saved, desired: &saved.desired }
+    }
+
+    /// The network as it was when the plan was made.
+    pub(crate) fn before(saved: &'a SavedPlan) -> Self {
+        EndOfPlan { saved, desired: &saved.before }
+    }
+}
+
+impl Goal for EndOfPlan<'_> {
+    type Refusal = CommandError;
+
+    fn desired(&self) -> &Topology {
+        self.desired
+    }
+
+    /// Both ends look at the same: what the plan made is looked for by its keys.
+    fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
+        Scope {
+            site: &self.saved.plan.site,
+            dialect: self.saved.dialect(),
+            desired: &self.saved.desired,
+            known,
+            tenants: &self.saved.tenants,
+            provider: &self.saved.provider,
+            moves: &self.saved.moves,
+            adopting: false,
+        }
+    }
+
+    fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
+        Ok(midonet::plan(&self.saved.plan.site, self.saved.dialect(), self.desired, observed))
+    }
+}

@@ -1,0 +1,215 @@
+//! The tenants' projects in Keystone: found, and made where the site file says so. What is found is written down, so
+//! that a plan is the same for everybody, with Keystone or without.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use midoform_compiler::Compiled;
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::network::resolve;
+use midoform_compiler::source::SourceId;
+use midoform_compiler::spec::parse;
+use midoform_compiler::topology::key::KeyPrefix;
+use midoform_reconcile::keystone::Keystone;
+use midoform_reconcile::keystone::Project as KeystoneProject;
+use tokio::task::JoinSet;
+
+use crate::allocation_state::Guard;
+use crate::args::{Login, Select};
+use crate::error::CommandError;
+use crate::project::Project;
+use crate::session::{Identity, logins};
+use crate::ui::Ui;
+
+/// How many questions are asked at a time.
+const PARALLEL: usize = 8;
+/// How long a call to Keystone may take, in seconds.
+const TIMEOUT: u64 = 30;
+
+/// What to do about projects that are missing.
+pub(crate) enum Missing<'a> {
+    /// Nothing: it is only looked.
+    Leave,
+    /// They are made, where the site file allows it, and written down under this guard.
+    Make { yes: bool, guard: &'a Guard },
+}
+
+impl<'a> Missing<'a> {
+    /// They are made under a guard, and left without one.
+    pub(crate) fn under(guard: Option<&'a Guard>, yes: bool) -> Self {
+        guard.map_or(Missing::Leave, |guard| Missing::Make { yes, guard })
+    }
+}
+
+/// Looks up the projects of tenants whose `tenant_id` neither the spec nor the lock file says. Says whether it found
+/// any that were not written down.
+pub(crate) async fn look_up(
+    ui: &Ui,
+    mut project: Project,
+    login: &Login,
+    select: &Select,
+    missing: &Missing<'_>,
+) -> Result<(Project, bool), CommandError> {
+    // What is wrong in the files is told when they are compiled.
+    let mut unheard = Diagnostics::default();
+    let Some(site) = parse::site(&project.sources.site, SourceId(0), &mut unheard) else {
+        return Ok((project, false));
+    };
+    if site.keystone.is_none() {
+        return Ok((project, false));
+    }
+    let Some(mut known) = project.sources.known.allocations(&mut unheard) else {
+        return Ok((project, false));
+    };
+    let names = names_to_look_up(&project, &known, select);
+    if names.is_empty() {
+        return Ok((project, false));
+    }
+    let Some(keystone) = Identity::of(&site).keystone(logins(login)?, TIMEOUT)? else {
+        return match missing {
+            Missing::Leave => Ok((project, false)),
+            Missing::Make { .. } => Err(no_login(&names)),
+        };
+    };
+    let keystone = Arc::new(keystone);
+    let found = find(&keystone, &names).await?;
+    let absent: Vec<String> = names.into_iter().filter(|name| !found.contains_key(name)).collect();
+    let mut projects: Vec<(String, KeystoneProject, bool)> =
+        found.into_iter().map(|(name, project)| (name, project, false)).collect();
+    if let (false, Missing::Make { yes, guard }) = (absent.is_empty(), missing) {
+        let create = site.keystone.as_ref().is_some_and(|keystone| keystone.create);
+        agree(ui, &absent, create, *yes).await?;
+        guard.begin();
+        let made = make(&keystone, &absent).await?;
+        for (name, project, made) in &made {
+            let how = if *made { "made" } else { "found" };
+            ui.say(&format!("{how} the Keystone project `{name}` ({})", project.id));
+        }
+        projects.extend(made);
+    }
+    let changed = !projects.is_empty();
+    for (name, found, made) in projects {
+        let entry = known.tenants.entry(name).or_default();
+        (entry.tenant_id, entry.project_made) = (Some(found.id), made);
+    }
+    if changed {
+        if let Missing::Make { guard, .. } = missing {
+            project.state.write(guard, &site, &known).await?;
+        }
+        project.sources.known.replace(known);
+    }
+    Ok((project, changed))
+}
+
+fn names_to_look_up(project: &Project, known: &Allocations, select: &Select) -> Vec<String> {
+    let mut unheard = Diagnostics::default();
+    let is_chosen = |name: &str| {
+        let of_it = |key: &String| KeyPrefix::new(key.as_str()).owner() == name;
+        (select.target.is_empty() || select.target.iter().any(of_it))
+            && !select.exclude.iter().any(|key| key == name)
+    };
+    let specs =
+        project.sources.tenants.iter().filter_map(|source| parse::tenant(source, SourceId(2), &mut unheard));
+    let open = specs.filter(|spec| spec.tenant_id.is_none()).map(|spec| spec.name.value);
+    let is_known = |name: &String| known.tenants.get(name).is_some_and(|tenant| tenant.tenant_id.is_some());
+    let mut names: Vec<String> = open.filter(|name| is_chosen(name) && !is_known(name)).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn no_login(names: &[String]) -> CommandError {
+    CommandError::Usage(format!(
+        "the Keystone projects of {} are not known, and there is no login to ask for them: set OS_AUTH_URL, OS_USERNAME, \
+         OS_PASSWORD and OS_PROJECT_NAME, or name a file with --credentials",
+        shown(names)
+    ))
+}
+
+fn shown(names: &[String]) -> String {
+    let some: Vec<&str> = names.iter().take(10).map(String::as_str).collect();
+    let more = if names.len() > 10 { format!(" and {} more", names.len() - 10) } else { String::new() };
+    some.join(", ") + &more
+}
+
+/// Projects are made where the site file says so, and somebody agrees.
+async fn agree(ui: &Ui, absent: &[String], create: bool, yes: bool) -> Result<(), CommandError> {
+    if !create {
+        let message = format!(
+            "Keystone has no project called {}: make it, or let midoform do so with `create = true` in [keystone]",
+            shown(absent)
+        );
+        return Err(CommandError::Conflict(message));
+    }
+    let count = absent.len();
+    if !yes && !ui.confirm(&format!("Make {count} projects in Keystone ({})?", shown(absent))).await? {
+        return Err(CommandError::Interrupted("nothing was changed".to_owned()));
+    }
+    Ok(())
+}
+
+async fn find(
+    keystone: &Arc<Keystone>,
+    names: &[String],
+) -> Result<BTreeMap<String, KeystoneProject>, CommandError> {
+    let found = each(names, |name| {
+        let keystone = Arc::clone(keystone);
+        async move { Ok((keystone.find(&name).await?, name)) }
+    });
+    Ok(found.await?.into_iter().filter_map(|(project, name)| Some((name, project?))).collect())
+}
+
+async fn make(
+    keystone: &Arc<Keystone>,
+    names: &[String],
+) -> Result<Vec<(String, KeystoneProject, bool)>, CommandError> {
+    each(names, |name| {
+        let keystone = Arc::clone(keystone);
+        async move {
+            let (project, made) = keystone.find_or_make(&name).await?;
+            Ok((name, project, made))
+        }
+    })
+    .await
+}
+
+/// Does something for each name, a few at a time; the first failure ends it.
+async fn each<T, F>(names: &[String], task: impl Fn(String) -> F) -> Result<Vec<T>, CommandError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, CommandError>> + Send + 'static,
+{
+    let (mut tasks, mut done) = (JoinSet::new(), Vec::with_capacity(names.len()));
+    let mut waiting = names.iter().cloned();
+    loop {
+        while tasks.len() < PARALLEL {
+            let Some(name) = waiting.next() else { break };
+            tasks.spawn(task(name));
+        }
+        let Some(ended) = tasks.join_next().await else { return Ok(done) };
+        done.push(ended.map_err(|error| CommandError::Internal(format!("a task was stopped: {error}")))??);
+    }
+}
+
+/// A plan that is kept must not depend on what Keystone says later.
+pub(crate) fn refuse_unwritten(compiled: &Compiled, found: bool) -> Result<(), CommandError> {
+    let unknown = |tenant: &&midoform_compiler::network::Tenant| {
+        *tenant.tenant_id == *resolve::unknown_project(&tenant.name)
+    };
+    if found || compiled.tenants.iter().any(|tenant| unknown(&tenant)) {
+        let message = "the lock file does not know every tenant's Keystone project, so this plan can't be kept: \
+                       `midoform lock` writes them down";
+        return Err(CommandError::Conflict(message.to_owned()));
+    }
+    Ok(())
+}
+
+/// The projects that midoform made for these tenants: name and id.
+pub(crate) fn made_for(tenants: &BTreeSet<String>, compiled: &Compiled) -> Vec<(String, String)> {
+    let made = tenants.iter().filter_map(|name| {
+        let entry = compiled.known.tenants.get(name).filter(|entry| entry.project_made)?;
+        Some((name.clone(), entry.tenant_id.clone()?))
+    });
+    made.collect()
+}

@@ -1,0 +1,140 @@
+//! A saved plan with its site and its allocations: applied exactly, or used to undo what it did.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::source::{Source, SourceId};
+use midoform_compiler::spec::{Site, parse};
+use midoform_reconcile::goal::Goal;
+use midoform_reconcile::planned::Planned;
+use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish};
+use midoform_reconcile::saved::SavedPlan;
+
+use crate::allocation_state::{AllocationState, Guard};
+use crate::args::{Api, ApplyOptions};
+use crate::error::{CommandError, Exit};
+use crate::execution::Run;
+use crate::goals::EndOfPlan;
+use crate::session::{Identity, Session, Target};
+use crate::ui::Ui;
+
+/// A saved plan with what it is used with.
+pub(crate) struct Opened {
+    pub(crate) saved: SavedPlan,
+    pub(crate) site: Site,
+    pub(crate) state: AllocationState,
+    pub(crate) target: Target,
+}
+
+impl Opened {
+    pub(crate) fn read(
+        path: &Path,
+        site_file: Option<&Path>,
+        lock: Option<&PathBuf>,
+        api: &Api,
+    ) -> Result<Opened, CommandError> {
+        let saved = SavedPlan::read(path)?;
+        // Relative paths of the site file are from the plan's folder on, or from the site file's where it is named.
+        let beside = site_file.unwrap_or(path);
+        let folder = beside.parent().map(Path::to_path_buf).unwrap_or_default();
+        let source = Source::new("site.toml", saved.site_file.as_str());
+        let site = parse::site(&source, SourceId(0), &mut Diagnostics::default());
+        let site = site
+            .ok_or_else(|| CommandError::Usage("the plan's site file is damaged: plan again".to_owned()))?;
+        let state = AllocationState::of(Some(&site), &folder, lock)?;
+        let target = match (&api.api, &saved.url) {
+            (Some(url), _) | (None, Some(url)) => Target::Url(url.clone(), Identity::OfTheLogin),
+            (None, None) => {
+                let beside = match state.lock_file() {
+                    None => folder.join(".midoform"),
+                    Some(file) => file.path().with_file_name(".midoform"),
+                };
+                Target::Embedded { folder: api.state_dir.clone().unwrap_or(beside), hosts: Vec::new() }
+            }
+        };
+        Ok(Opened { saved, site, state, target })
+    }
+
+    /// Returns the allocations as they are now.
+    pub(crate) async fn current(&self) -> Result<Allocations, CommandError> {
+        let known = self.state.known().await?.allocations(&mut Diagnostics::default());
+        known.ok_or_else(|| {
+            CommandError::Conflict("the lock file can't be read: `midoform lock` says why".to_owned())
+        })
+    }
+}
+
+/// Applies exactly the plan in a file.
+pub(crate) async fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
+    let (path, site_file, lock) =
+        (&options.spec.path, options.spec.site.as_deref(), options.spec.lock.as_ref());
+    let opened = Opened::read(path, site_file, lock, &options.api)?;
+    let locked = async |guard: &Guard| apply_locked(ui, options, &opened, guard).await;
+    let patience = options.consent.patience();
+    opened.state.with_lock(&opened.saved.tenants, "midoform apply", patience, locked).await
+}
+
+async fn apply_locked(
+    ui: &Ui,
+    options: &ApplyOptions,
+    opened: &Opened,
+    guard: &Guard,
+) -> Result<Exit, CommandError> {
+    let saved = &opened.saved;
+    if opened.current().await?.of_tenants(&saved.tenants) != saved.allocated_before.of_tenants(&saved.tenants)
+    {
+        let shown = opened.state.shown();
+        let message = format!("{shown} is not what it was when the plan was made: plan again");
+        return Err(CommandError::Conflict(message));
+    }
+    Session::with(opened.target.clone(), saved.dialect(), &options.api, async |session| {
+        let run = Run {
+            ui,
+            session,
+            consent: &options.consent,
+            expect: options.expect.as_deref(),
+            batches: options.batches(),
+        };
+        reconcile(run, opened, guard).await
+    })
+    .await
+}
+
+/// Executes the plan if the network is what it was when the plan was made, and somebody agrees.
+async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit, CommandError> {
+    let saved = &opened.saved;
+    let goal = EndOfPlan::after(saved);
+    let observed = run.session.observe(run.ui, goal.scope(&saved.allocated_after)).await?;
+    if observed.fingerprint() != saved.plan.base {
+        let message = "the network has moved since the plan was made: plan again".to_owned();
+        return Err(CommandError::Conflict(message));
+    }
+    let planned = Planned::exactly(&goal, observed, saved.plan.clone())?;
+    if !run.agreed(&planned).await? {
+        return Ok(Exit::Done);
+    }
+    let was_protected =
+        |tenant: &String| saved.allocated_after.tenants.get(tenant).is_some_and(|entry| entry.protect);
+    let applied = saved.tenants.iter().map(|tenant| (tenant.clone(), was_protected(tenant)));
+    let publish = saved.pods.as_ref().map(|pods| -> Box<Publish<'_>> { Box::new(|_| pods.after.clone()) });
+    let books = Bookkeeping {
+        applied: applied.collect(),
+        publish,
+        ..Bookkeeping::of(saved.tenants.clone(), Extent::Whole)
+    };
+    let mut recorder = guard.recorder(&opened.site, saved.allocated_after.clone(), books).await?;
+    let finished = run.execute(planned, guard, &mut recorder).await?;
+    run.conclude(&saved.plan.site, finished)
+}
+
+/// A saved plan is JSON; a spec is a folder or TOML.
+pub(crate) fn is_saved_plan(path: &Path) -> bool {
+    let mut first = [0; 1];
+    let mut read = || -> std::io::Result<bool> {
+        let mut file = std::fs::File::open(path)?;
+        Ok(file.metadata()?.is_file() && file.read(&mut first)? == 1 && first == *b"{")
+    };
+    read().unwrap_or(false)
+}

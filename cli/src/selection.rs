@@ -1,0 +1,216 @@
+//! The part of a compiled project that a command is about: all of it, or what `--target` and `--exclude` leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_compiler::Compiled;
+use midoform_compiler::midonet;
+use midoform_compiler::midonet::lower::provider_router;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::plan::Plan;
+use midoform_compiler::plan::reachability::Reachability;
+use midoform_compiler::topology::key::{Key, KeyPrefix};
+use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::topology::{Entry, Topology, dependencies};
+use midoform_packets::verify;
+use midoform_reconcile::goal::Goal;
+use midoform_reconcile::observe::Scope;
+use midoform_reconcile::recorder::Extent;
+
+use crate::args::Select;
+use crate::attached::attached;
+use crate::error::CommandError;
+
+/// The chosen part of a compiled project.
+pub(crate) struct Selection<'a> {
+    pub(crate) compiled: &'a Compiled,
+    /// The chosen part of the topology.
+    pub(crate) desired: Topology,
+    /// The tenants in it.
+    pub(crate) tenants: BTreeSet<String>,
+    pub(crate) provider: Reference,
+    /// Whether single objects were chosen: then nothing is taken away.
+    partial: bool,
+    /// What is left as it is.
+    excluded: Vec<String>,
+    /// The tenants that are taken down because no file speaks of them any more.
+    pub(crate) pruned: BTreeSet<String>,
+}
+
+impl<'a> Selection<'a> {
+    /// All of it, or what `--target` names.
+    pub(crate) fn new(compiled: &'a Compiled, select: &Select) -> Result<Self, CommandError> {
+        let all: BTreeSet<String> = compiled.tenants.iter().map(|tenant| tenant.name.to_string()).collect();
+        let provider = provider_router(&compiled.site);
+        let flags = select.target.iter().map(|key| ("--target", key));
+        for (flag, key) in flags.chain(select.exclude.iter().map(|key| ("--exclude", key))) {
+            let prefix = KeyPrefix::new(key.as_str());
+            let known = compiled.topology.entries().iter().any(|entry| entry.key.is_within(&prefix));
+            if !known {
+                let message =
+                    format!("{flag} {key}: there is no such object; `midoform plan` shows the keys");
+                return Err(CommandError::Usage(message));
+            }
+        }
+        let excluded = select.exclude.clone();
+        let included = compiled.topology.filtered(|entry| !is_below_any(&entry.key, &excluded));
+        if select.target.is_empty() {
+            let tenants = all.into_iter().filter(|tenant| !excluded.contains(tenant)).collect();
+            return Ok(Selection {
+                compiled,
+                desired: included,
+                tenants,
+                provider,
+                partial: false,
+                excluded,
+                pruned: BTreeSet::new(),
+            });
+        }
+        let desired = with_dependencies(&included, &select.target);
+        let partial = select.target.iter().any(|target| !all.contains(target));
+        let mut tenants: BTreeSet<String> =
+            desired.entries().iter().map(|entry| entry.key.owner().to_owned()).collect();
+        tenants.remove(midoform_compiler::topology::key::SITE);
+        Ok(Selection { compiled, desired, tenants, provider, partial, excluded, pruned: BTreeSet::new() })
+    }
+
+    /// The tenants that were applied once and that no file speaks of any more.
+    pub(crate) fn abandoned(compiled: &Compiled) -> BTreeSet<String> {
+        let has_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name);
+        let known = compiled.known.tenants.iter().filter(|(name, entry)| entry.applied && !has_spec(name));
+        known.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The network once the plan is done: what it makes and keeps, and what is there and is not its matter.
+    pub(crate) fn after(&self, plan: &Plan, observed: &Observed) -> Topology {
+        let planned: BTreeSet<&Key> = plan.steps.iter().map(|step| &step.key).collect();
+        let left = observed.topology.entries().iter().filter(|entry| !planned.contains(&entry.key));
+        let wanted = self.desired.entries().iter().filter(|entry| planned.contains(&entry.key));
+        Topology::new(left.chain(wanted).cloned().collect())
+    }
+
+    /// What the plan opens and closes.
+    pub(crate) fn reachability(&self, plan: &Plan, observed: &Observed) -> Reachability {
+        if plan.changes().next().is_none() {
+            return Reachability::default();
+        }
+        match observed.topology.is_empty() {
+            true => verify::compare(&observed.topology, &self.desired),
+            false => verify::compare(&observed.topology, &self.after(plan, observed)),
+        }
+    }
+
+    /// Takes down these tenants besides.
+    pub(crate) fn prune(&mut self, abandoned: BTreeSet<String>) {
+        self.tenants.extend(abandoned.iter().cloned());
+        self.pruned = abandoned;
+    }
+
+    /// Returns how much of its tenants the selection speaks of.
+    pub(crate) fn extent(&self) -> Extent {
+        if self.partial || !self.excluded.is_empty() { Extent::Part } else { Extent::Whole }
+    }
+
+    /// Returns the tenants that an apply of the selection applies, each with its `protect`.
+    pub(crate) fn applied(&self) -> BTreeMap<String, bool> {
+        let selected = self.compiled.tenants.iter().filter(|tenant| self.tenants.contains(&*tenant.name));
+        selected.map(|tenant| (tenant.name.to_string(), tenant.protect)).collect()
+    }
+
+    /// Returns the plan from what was observed. A choice of single objects deletes nothing.
+    pub(crate) fn plan_from(&self, observed: &Observed) -> Plan {
+        let site = &self.compiled.site.name.value;
+        let dialect = self.compiled.dialect();
+        if !self.partial && self.excluded.is_empty() {
+            return midonet::plan(site, dialect, &self.desired, observed);
+        }
+        let desired = without_what_has_no_ground(&self.desired, observed, &self.compiled.topology);
+        let mut chosen = observed.clone();
+        chosen.topology = observed.topology.filtered(|entry| {
+            let wanted = !self.partial || self.desired.get(entry.key.as_str()).is_some();
+            wanted && !is_below_any(&entry.key, &self.excluded)
+        });
+        midonet::plan(site, dialect, &desired, &chosen)
+    }
+}
+
+impl Goal for Selection<'_> {
+    type Refusal = CommandError;
+
+    fn desired(&self) -> &Topology {
+        &self.desired
+    }
+
+    fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
+        Scope {
+            site: &self.compiled.site.name.value,
+            dialect: self.compiled.dialect(),
+            desired: &self.desired,
+            known,
+            tenants: &self.tenants,
+            provider: &self.provider,
+            moves: &self.compiled.moves,
+            adopting: false,
+        }
+    }
+
+    fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
+        match attached(observed, |tenant| self.pruned.contains(tenant)) {
+            None => Ok(self.plan_from(observed)),
+            Some(attached) => Err(CommandError::Conflict(format!(
+                "still attached: {attached}; `midoform destroy --target TENANT --force` takes down a tenant all the \
+                 same"
+            ))),
+        }
+    }
+}
+
+/// What stands on something that is excluded and is not there can't be made either.
+fn without_what_has_no_ground(desired: &Topology, observed: &Observed, whole: &Topology) -> Topology {
+    let mut missing: BTreeSet<&str> = BTreeSet::new();
+    let is_there =
+        |key: &Key| desired.get(key.as_str()).is_some() || observed.topology.get(key.as_str()).is_some();
+    for entry in whole.entries().iter().filter(|entry| !is_there(&entry.key)) {
+        missing.insert(entry.key.as_str());
+    }
+    loop {
+        let is_groundless =
+            |entry: &&Entry| dependencies(&entry.object).iter().any(|key| missing.contains(key.as_str()));
+        let groundless: Vec<&str> =
+            desired.entries().iter().filter(is_groundless).map(|entry| entry.key.as_str()).collect();
+        let before = missing.len();
+        missing.extend(groundless);
+        if missing.len() == before {
+            return desired.filtered(|entry| !missing.contains(entry.key.as_str()));
+        }
+    }
+}
+
+fn is_below_any(key: &Key, chosen: &[String]) -> bool {
+    chosen.iter().any(|chosen| key.is_within(&KeyPrefix::new(chosen.as_str())))
+}
+
+/// The chosen objects, what is below them, and what these stand on.
+fn with_dependencies(topology: &Topology, targets: &[String]) -> Topology {
+    let targets: Vec<KeyPrefix> = targets.iter().map(|target| KeyPrefix::new(target.as_str())).collect();
+    let chosen =
+        topology.entries().iter().filter(|entry| targets.iter().any(|target| entry.key.is_within(target)));
+    let mut keys: BTreeSet<&str> = chosen.map(|entry| entry.key.as_str()).collect();
+    let mut queue: Vec<&str> = keys.iter().copied().collect();
+    while let Some(key) = queue.pop() {
+        let Some(entry) = topology.get(key) else { continue };
+        for dependency in dependencies(&entry.object) {
+            if let Some(found) = topology.get(dependency.as_str())
+                && keys.insert(found.key.as_str())
+            {
+                queue.push(found.key.as_str());
+            }
+        }
+    }
+    topology.filtered(|entry| keys.contains(entry.key.as_str()))
+}
+
+/// Returns the options that select everything.
+pub(crate) fn everything() -> Select {
+    Select { target: Vec::new(), exclude: Vec::new() }
+}

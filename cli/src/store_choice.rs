@@ -1,0 +1,57 @@
+//! The store that the command line names: a file, or the store of a site.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::source::{Source, SourceId};
+use midoform_compiler::spec::Site;
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::etcd::Etcd;
+use midoform_store::open::Around;
+use midoform_store::{SharedStore, open};
+
+use crate::allocation_state::AllocationState;
+use crate::args::StorePlace;
+use crate::error::CommandError;
+
+/// Reads a site file.
+pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
+    let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
+    let source = Source::new(path.display().to_string(), text);
+    let site = midoform_compiler::spec::parse::site(&source, SourceId(0), &mut Diagnostics::default());
+    site.ok_or_else(|| {
+        let path = path.display();
+        CommandError::Usage(format!("{path} is no site file; `midoform validate` says what is wrong"))
+    })
+}
+
+/// Opens the store, which is only made where `make` says so.
+pub(crate) fn open_store(place: &StorePlace, make: bool) -> Result<SharedStore, CommandError> {
+    let Some(path) = &place.etcd_of else {
+        if !make && !place.store.exists() {
+            let path = place.store.display();
+            return Err(CommandError::Usage(format!("there is no store {path}; --store names another")));
+        }
+        return Ok(Arc::new(Embedded::open(&place.store)?));
+    };
+    let site = site_of(path)?;
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let login = open::login(&|name| std::env::var(name).ok())?;
+    let around = Around { folder, login, timeout: None };
+    let open::Place::Etcd(settings, tls) = open::place_of(&site, &around) else {
+        let message = format!("{} names no etcd (`[etcd] endpoints`)", path.display());
+        return Err(CommandError::Usage(message));
+    };
+    Ok(Arc::new(Etcd::open_tls(settings, &tls)?))
+}
+
+/// Opens the store of a site; none if there is none yet.
+pub(crate) fn store_of(path: &Path) -> Result<Option<SharedStore>, CommandError> {
+    let site = site_of(path)?;
+    let state = AllocationState::of(Some(&site), path.parent().unwrap_or_else(|| Path::new("")), None)?;
+    match state.is_store() {
+        true => state.open(false),
+        false => Err(CommandError::Usage(format!("{} names no store; --store names a file", path.display()))),
+    }
+}

@@ -1,0 +1,73 @@
+//! What an error of the store or of the API means to a runtime: its code, and whether trying again may help.
+
+use midoform_reconcile::client::ClientError;
+use midoform_store::StoreError;
+use midoform_store::allocation::AllocationError;
+use midoform_store::ipam::ClaimError;
+use midoform_store::tenants::TenantError;
+
+use crate::protocol::error::{CniError, Code};
+
+impl From<StoreError> for CniError {
+    fn from(error: StoreError) -> CniError {
+        let (code, message) = match error.is_passing() {
+            true => (Code::TryAgainLater, "the store can't be used now"),
+            false => (Code::Store, "the store can't be used"),
+        };
+        CniError::new(code, message).caused_by(error)
+    }
+}
+
+impl From<ClientError> for CniError {
+    fn from(error: ClientError) -> CniError {
+        let (code, message) = match &error {
+            ClientError::Unreachable { .. } | ClientError::AnswerLost { .. } => {
+                (Code::TryAgainLater, "the MidoNet API can't be used now")
+            }
+            ClientError::Status { status, .. } if *status == 429 || *status >= 500 => {
+                (Code::TryAgainLater, "the MidoNet API can't be used now")
+            }
+            ClientError::Setup(_) => (Code::InvalidConfiguration, "the MidoNet API can't be called"),
+            _ => (Code::ApiRefused, "the MidoNet API refuses the call"),
+        };
+        CniError::new(code, message).caused_by(error)
+    }
+}
+
+impl From<ClaimError> for CniError {
+    fn from(error: ClaimError) -> CniError {
+        let text = error.to_string();
+        match error {
+            ClaimError::Store(error) => error.into(),
+            ClaimError::Taken { .. } | ClaimError::Unusable { .. } | ClaimError::Elsewhere { .. } => {
+                CniError::new(Code::AddressRefused, text)
+            }
+            ClaimError::NoBridge { .. } => CniError::configuration("bridge", format!("is wrong: {text}")),
+            ClaimError::Contended => CniError::new(Code::TryAgainLater, text),
+        }
+    }
+}
+
+impl From<AllocationError> for CniError {
+    fn from(error: AllocationError) -> CniError {
+        let text = error.to_string();
+        match error {
+            AllocationError::Store(error) => error.into(),
+            AllocationError::Lost { .. } | AllocationError::Clash { .. } => {
+                CniError::new(Code::TryAgainLater, text)
+            }
+            AllocationError::NotLocked { .. } => CniError::internal(text),
+        }
+    }
+}
+
+impl From<TenantError> for CniError {
+    fn from(error: TenantError) -> CniError {
+        let text = error.to_string();
+        match error {
+            TenantError::Store(error) => error.into(),
+            TenantError::Lost { .. } => CniError::new(Code::TryAgainLater, text),
+            TenantError::Taken { .. } | TenantError::Attached { .. } => CniError::new(Code::Tenant, text),
+        }
+    }
+}

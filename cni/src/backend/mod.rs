@@ -1,0 +1,145 @@
+//! The servers that a run talks to: the store and the MidoNet API. Each is opened when it is first needed.
+
+mod errors;
+mod time;
+mod waiting_store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_reconcile::client::{Client, Credentials, Settings};
+use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::etcd::Etcd;
+use midoform_store::ipam::{Owner, Pods};
+use midoform_store::open::{Around, Place};
+use midoform_store::{SharedStore, open};
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::protocol::error::{CniError, Result};
+use crate::protocol::request::Endpoint;
+use crate::state::token;
+
+pub(crate) use time::{remaining, unix_milliseconds, within};
+
+use waiting_store::WaitingStore;
+
+/// How often one call is tried. The runtime repeats the whole verb anyway.
+const TRIES: u32 = 3;
+
+/// The configuration of a run, its host, and its connections.
+pub(crate) struct Backend<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) host: Uuid,
+    store: Option<SharedStore>,
+    client: Option<Client>,
+    /// The token that an earlier run kept.
+    kept_token: Option<String>,
+}
+
+impl<'a> Backend<'a> {
+    /// Opens nothing yet. Fails if the host's id is not known.
+    pub(crate) fn new(config: &'a Config) -> Result<Backend<'a>> {
+        Ok(Backend { config, host: config.host()?, store: None, client: None, kept_token: None })
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        Dialect::from_number(self.config.site.midonet.version.value).unwrap_or(Dialect::V5)
+    }
+
+    pub(crate) fn site_name(&self) -> &'a str {
+        &self.config.site.name.value
+    }
+
+    /// The owner under which the store keeps an endpoint's attachment.
+    pub(crate) fn owner(&self, endpoint: &Endpoint) -> Owner {
+        Owner {
+            network: self.config.name.clone(),
+            container: endpoint.container.clone(),
+            interface: endpoint.interface.clone(),
+        }
+    }
+
+    /// Returns the store: etcd if the site names it, otherwise a file on this host.
+    pub(crate) async fn store(&mut self) -> Result<SharedStore> {
+        if let Some(store) = &self.store {
+            return Ok(store.clone());
+        }
+        let longest = self.config.timeouts.add;
+        let store: SharedStore = match open::place_of(&self.config.site, &self.around()) {
+            Place::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings, &tls)?),
+            place => {
+                let file = self.store_file(place);
+                if let Some(folder) = file.parent() {
+                    std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, error))?;
+                }
+                Arc::new(WaitingStore::open(longest, || Embedded::open_briefly(&file)).await?)
+            }
+        };
+        Ok(self.store.insert(store).clone())
+    }
+
+    /// Relative paths in the site file start at the plugin's state folder.
+    fn around(&self) -> Around {
+        let login = &self.config.etcd_login;
+        Around {
+            folder: self.config.state_folder.clone(),
+            login: login.username.clone().zip(login.password.clone()),
+            timeout: Some(self.config.timeouts.call),
+        }
+    }
+
+    /// The file of the embedded store: the network configuration's, otherwise the site's.
+    fn store_file(&self, place: Place) -> PathBuf {
+        match (&self.config.store, place) {
+            (Some(file), _) => file.clone(),
+            (None, Place::Embedded(file)) => file,
+            (None, _) => self.config.state_folder.join("store.db"),
+        }
+    }
+
+    pub(crate) async fn pods(&mut self) -> Result<Pods> {
+        Ok(Pods::new(self.store().await?))
+    }
+
+    /// Returns the API's client. It starts with the token of an earlier run, if there is one.
+    pub(crate) async fn client(&mut self) -> Result<Client> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let login = &self.config.login;
+        let credentials = match (&login.token, &login.username, &login.password) {
+            (Some(token), ..) => Credentials::Token(token.clone()),
+            (None, Some(username), Some(password)) => Credentials::Password {
+                username: username.clone(),
+                password: password.clone(),
+                project: login.project.clone(),
+            },
+            _ => Credentials::None,
+        };
+        if matches!(credentials, Credentials::Password { .. }) {
+            self.kept_token = token::read(&self.config.state_folder, self.api_url(), login);
+        }
+        let base_url = self.api_url().to_owned();
+        let settings = Settings { base_url, credentials, timeout: self.config.timeouts.call };
+        let client = Client::resume(settings, self.kept_token.as_deref())?.with_most_tries(TRIES);
+        Ok(self.client.insert(client).clone())
+    }
+
+    /// Keeps the token for the next run, if it is a new one.
+    pub(crate) fn keep_token(&self) {
+        let Some(token) = self.client.as_ref().and_then(Client::token_text) else { return };
+        let login = &self.config.login;
+        if login.username.is_none() || self.kept_token.as_ref() == Some(&token) {
+            return;
+        }
+        if let Err(error) = token::write(&self.config.state_folder, self.api_url(), login, &token) {
+            tracing::warn!(%error, "the API token can't be kept: the next run logs in again");
+        }
+    }
+
+    fn api_url(&self) -> &'a str {
+        self.config.site.midonet.url.as_ref().map(|url| url.value.as_str()).unwrap_or_default()
+    }
+}

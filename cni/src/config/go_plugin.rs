@@ -1,0 +1,216 @@
+//! The configuration of the Go plugin that midonet-cni replaces: `midonet-cni.conf`, unchanged.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use midoform_compiler::source::Source;
+use midoform_compiler::spec::Profile;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::keys::Keys;
+use super::login::Login;
+use super::runtime::RuntimeConfig;
+use super::settings::{Config, ExtraRoute, LogSettings, STATE_FOLDER, Timeouts};
+use super::site;
+use crate::protocol::error::{CniError, Result};
+use crate::protocol::result::Dns;
+use crate::protocol::version::Version;
+
+/// Returns true if a configuration is the Go plugin's.
+pub(super) fn is_go_plugins(map: &Map<String, Value>) -> bool {
+    !map.contains_key("site") && (map.contains_key("midonet_api") || map.contains_key("etcd_conf"))
+}
+
+#[derive(Deserialize)]
+struct Api {
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    user_name: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    project_id: String,
+    #[serde(default)]
+    provider_router_id: String,
+    #[serde(default)]
+    version: Option<u64>,
+    #[serde(default)]
+    keystone_conf: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+struct Etcd {
+    #[serde(default)]
+    urls: Option<Vec<String>>,
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    timeout: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Ipam {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    route: Option<Vec<GoRoute>>,
+}
+
+#[derive(Deserialize)]
+struct GoRoute {
+    net: Ipv4Addr,
+    netmask: String,
+    #[serde(default)]
+    gw: String,
+}
+
+/// Reads the Go plugin's configuration.
+pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Config> {
+    let api: Api = match keys.map.get("midonet_api") {
+        Some(value) => keys.decode("midonet_api", value)?,
+        None => return Err(CniError::configuration("midonet_api", "is missing")),
+    };
+    let etcd: Etcd = keys
+        .map
+        .get("etcd_conf")
+        .map(|value| keys.decode("etcd_conf", value))
+        .transpose()?
+        .unwrap_or_default();
+    let links = network(keys, "midonet_router_cidr", "172.16.0.0/24")?;
+    let first_bridge = network(keys, "midonet_bridge_cidr", "192.168.0.0/24")?;
+    let site_source = Source::new("midonet-cni.conf", site_text(&name, &api, &etcd, links, first_bridge)?);
+    let site = site::parse(&site_source)?;
+    let mut warnings =
+        vec!["this is the Go plugin's configuration: docs/cni.md describes midonet-cni's own".to_owned()];
+    warnings.extend(obsolete(keys, &api, &etcd));
+    let level = keys.nonempty("log_level")?;
+    Ok(Config {
+        version,
+        name,
+        site_source,
+        site,
+        host_uuid: keys.uuid("midonet_host_uuid")?,
+        tenant: None,
+        profile: Some(Profile::Rainbond),
+        first_bridge: Some(first_bridge),
+        bridge: None,
+        mtu: keys.mtu()?,
+        routes: routes(keys)?,
+        renames: true,
+        login: Login {
+            username: Some(api.user_name).filter(|name| !name.is_empty()),
+            password: Some(api.password).filter(|password| !password.is_empty()),
+            project: Some(api.project_id).filter(|project| !project.is_empty()),
+            token: None,
+        },
+        etcd_login: Login {
+            username: Some(etcd.username).filter(|name| !name.is_empty()),
+            password: Some(etcd.password).filter(|password| !password.is_empty()),
+            ..Login::default()
+        },
+        store: keys.path("store")?,
+        // The Go plugin has no such key.
+        state_folder: keys.path("state_dir")?.unwrap_or_else(|| STATE_FOLDER.into()),
+        log: LogSettings { file: keys.path("log_path")?, level },
+        timeouts: Timeouts::default(),
+        runtime: RuntimeConfig::default(),
+        dns: Dns::default(),
+        previous: None,
+        valid_attachments: None,
+        gc_disabled: false,
+        warnings,
+    })
+}
+
+/// Returns the site file that means the same.
+fn site_text(name: &str, api: &Api, etcd: &Etcd, links: Ipv4Net, bridges: Ipv4Net) -> Result<String> {
+    if api.url.is_empty() {
+        let problem = "has no `url`: midonet-cni does not read it from the keys of traefik in etcd";
+        return Err(CniError::configuration("midonet_api", problem));
+    }
+    // The Go plugin gave this network to the first bridge of every tenant, and the networks behind it to the next bridges.
+    let pool = Ipv4Net::new(bridges.network(), bridges.prefix_len().min(16)).map(|pool| pool.trunc());
+    let mut site = json!({
+        "name": name,
+        "midonet": {
+            "url": api.url,
+            "version": api.version.unwrap_or(1),
+            "provider_router": api.provider_router_id,
+        },
+        "pools": {
+            "links": [links.to_string()],
+            "bridges": [pool.unwrap_or(bridges).to_string()],
+            "bridge_prefix": bridges.prefix_len(),
+            "shared": true,
+        },
+    });
+    if let Some(urls) = etcd.urls.as_ref().filter(|urls| !urls.is_empty()) {
+        site["etcd"] = json!({ "endpoints": urls });
+    }
+    toml::to_string(&site)
+        .map_err(|error| CniError::internal("the site can't be written as TOML").caused_by(error))
+}
+
+/// Returns a warning for each key that has no effect.
+fn obsolete(keys: &Keys<'_>, api: &Api, etcd: &Etcd) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |key: &str, why: &str| warnings.push(format!("`{key}` is obsolete: {why}"));
+    if keys.map.contains_key("veth_ctrl_type") {
+        warn("veth_ctrl_type", "the plugin makes interfaces over netlink");
+    }
+    if api.keystone_conf.as_ref().is_some_and(|value| !value.is_null()) {
+        warn(
+            "midonet_api.keystone_conf",
+            "a tenant's spec has its `tenant_id`; without one the id is the tenant's name",
+        );
+    }
+    if etcd.timeout.is_some() {
+        warn("etcd_conf.timeout", "every call of the store ends after 3 seconds");
+    }
+    if keys.map.get("ipam").and_then(|ipam| ipam.get("ipv4")).is_some() {
+        warn("ipam.ipv4", "a pod gets an address of its tenant's bridge");
+    }
+    warnings
+}
+
+fn network(keys: &Keys<'_>, key: &str, otherwise: &str) -> Result<Ipv4Net> {
+    let text = keys.nonempty(key)?.unwrap_or_else(|| otherwise.to_owned());
+    let network: Option<Ipv4Net> = text.parse().ok();
+    let network = network.filter(|network| (8..=29).contains(&network.prefix_len()));
+    network.map(|network| network.trunc()).ok_or_else(|| {
+        CniError::configuration(key, format!("is `{text}`, which is not a network of /8 to /29"))
+    })
+}
+
+fn routes(keys: &Keys<'_>) -> Result<Vec<ExtraRoute>> {
+    let Some(value) = keys.map.get("ipam") else { return Ok(Vec::new()) };
+    let ipam: Ipam = keys.decode("ipam", value)?;
+    if !matches!(ipam.kind.as_str(), "" | "etcd") {
+        return Err(CniError::configuration(
+            "ipam.type",
+            format!("is `{}`, but only `etcd` is supported", ipam.kind),
+        ));
+    }
+    let route = |route: GoRoute| {
+        let wrong = |problem: String| CniError::configuration("ipam.route", problem);
+        let length = match route.netmask.parse::<Ipv4Addr>() {
+            Ok(mask) => ipnet::ipv4_mask_to_prefix(mask).ok(),
+            Err(_) => route.netmask.trim_start_matches('/').parse().ok(),
+        };
+        let dst = length.and_then(|length| Ipv4Net::new(route.net, length).ok());
+        let dst = dst.ok_or_else(|| wrong(format!("has `{}`, which is not a netmask", route.netmask)))?;
+        let gw = match route.gw.as_str() {
+            "" => None,
+            text => Some(
+                text.parse()
+                    .map_err(|_| wrong(format!("has the gateway `{text}`, which is not an address")))?,
+            ),
+        };
+        Ok(ExtraRoute { dst: dst.trunc(), gw })
+    };
+    ipam.route.unwrap_or_default().into_iter().map(route).collect()
+}

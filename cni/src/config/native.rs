@@ -1,0 +1,109 @@
+//! The keys of midonet-cni's own configuration.
+
+use std::time::Duration;
+
+use midoform_compiler::spec::Profile;
+
+use super::keys::Keys;
+use super::login::Login;
+use super::runtime::RuntimeConfig;
+use super::settings::{Config, LogSettings, STATE_FOLDER, Timeouts};
+use super::site;
+use crate::protocol::error::{CniError, Result};
+use crate::protocol::result::Dns;
+use crate::protocol::version::Version;
+
+/// The keys of the specification, of libcni and of midonet-cni. Any other key is a warning.
+const KEYS: &[&str] = &[
+    "add_timeout",
+    "args",
+    "bridge",
+    "capabilities",
+    "cniVersion",
+    "cniVersions",
+    "disableCheck",
+    "disableGC",
+    "dns",
+    "etcd_login",
+    "etcd_login_file",
+    "host_uuid",
+    "ipMasq",
+    "ipam",
+    "loadOnlyInlinedPlugins",
+    "log_file",
+    "log_level",
+    "login",
+    "login_file",
+    "mtu",
+    "name",
+    "prevResult",
+    "profile",
+    "rename_existing",
+    "routes",
+    "runtimeConfig",
+    "site",
+    "state_dir",
+    "store",
+    "tenant",
+    "timeout",
+    "type",
+];
+
+/// Reads midonet-cni's own configuration.
+pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Config> {
+    let site_source = site::read(keys)?;
+    let site = site::parse(&site_source)?;
+    let unknown = keys.map.keys().filter(|key| !key.contains('/') && !KEYS.contains(&key.as_str()));
+    let warnings = unknown
+        .map(|key| format!("the network configuration has the key `{key}`, which midonet-cni does not know"))
+        .collect();
+    Ok(Config {
+        version,
+        name,
+        site_source,
+        site,
+        host_uuid: keys.uuid("host_uuid")?,
+        tenant: keys.string("tenant")?,
+        profile: profile(keys)?,
+        first_bridge: None,
+        bridge: keys.string("bridge")?,
+        mtu: keys.mtu()?,
+        routes: match keys.map.get("routes") {
+            Some(value) => keys.decode("routes", value)?,
+            None => Vec::new(),
+        },
+        renames: keys.boolean("rename_existing")?.unwrap_or(false),
+        login: Login::read(keys, "login", "login_file")?,
+        etcd_login: Login::read(keys, "etcd_login", "etcd_login_file")?,
+        store: keys.path("store")?,
+        state_folder: keys.path("state_dir")?.unwrap_or_else(|| STATE_FOLDER.into()),
+        log: LogSettings { file: keys.path("log_file")?, level: keys.string("log_level")? },
+        timeouts: timeouts(keys)?,
+        runtime: RuntimeConfig::default(),
+        dns: Dns::default(),
+        previous: None,
+        valid_attachments: None,
+        gc_disabled: false,
+        warnings,
+    })
+}
+
+fn profile(keys: &Keys<'_>) -> Result<Option<Profile>> {
+    match keys.string("profile")?.as_deref() {
+        None => Ok(None),
+        Some("rainbond") => Ok(Some(Profile::Rainbond)),
+        Some("strict") => Ok(Some(Profile::Strict)),
+        Some(_) => Err(CniError::configuration("profile", "must be `rainbond` or `strict`")),
+    }
+}
+
+fn timeouts(keys: &Keys<'_>) -> Result<Timeouts> {
+    let seconds =
+        |key: &str| -> Result<Option<Duration>> { Ok(keys.number(key, 1..=3600)?.map(Duration::from_secs)) };
+    let usual = Timeouts::default();
+    Ok(Timeouts {
+        call: seconds("timeout")?.unwrap_or(usual.call),
+        add: seconds("add_timeout")?.unwrap_or(usual.add),
+        other: usual.other,
+    })
+}

@@ -1,0 +1,69 @@
+//! The site: a file, or its content in JSON.
+
+use std::path::Path;
+
+use midoform_compiler::diagnostic::{Diagnostic, Diagnostics, Severity, report};
+use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
+use midoform_compiler::spec::{self, Site};
+use serde_json::Value;
+
+use super::keys::Keys;
+use crate::protocol::error::{CniError, Result};
+
+/// Reads the site that the key `site` names or holds.
+pub(super) fn read(keys: &Keys<'_>) -> Result<Source> {
+    match keys.map.get("site") {
+        None => Err(CniError::configuration("site", "is missing")
+            .hint("set it to the path of the site file, or to its content in JSON")),
+        Some(Value::String(path)) => Ok(read_file(Path::new(path))),
+        Some(Value::Object(inline)) => {
+            let text = toml::to_string(inline)
+                .map_err(|error| CniError::configuration("site", "can't be read").caused_by(error))?;
+            Ok(Source::new("site", text))
+        }
+        Some(_) => Err(CniError::configuration("site", "must be a path or an object")),
+    }
+}
+
+fn read_file(path: &Path) -> Source {
+    let name = path.display().to_string();
+    let size = std::fs::metadata(path).map(|metadata| metadata.len());
+    let content = match size {
+        Ok(size) if size > LARGEST_FILE => Err(Unreadable::TooLarge(size)),
+        _ => std::fs::read(path).map_err(|error| Unreadable::Failed(error.to_string())),
+    };
+    Source { name: name.into(), content }
+}
+
+/// Parses a site. The error names everything that is wrong with it.
+pub(super) fn parse(source: &Source) -> Result<Site> {
+    let mut diagnostics = Diagnostics::default();
+    let site = spec::parse::site(source, SourceId(0), &mut diagnostics);
+    let failed = diagnostics.has_errors();
+    let found = diagnostics.into_sorted();
+    let site = match site {
+        Some(site) if !failed => site,
+        _ => {
+            let sources = [source];
+            return Err(CniError::configuration("site", "is wrong").hint(error_lines(&found, &sources)));
+        }
+    };
+    if site.midonet.url.is_none() {
+        let problem = "has `embedded = true`, but a plugin can't run the API: it ends after each verb";
+        return Err(CniError::configuration("site", problem)
+            .hint("run `midoform serve`, and set `[midonet] url` to its address"));
+    }
+    Ok(site)
+}
+
+/// Returns the errors among diagnostics as text: file, line and message of each.
+pub(crate) fn error_lines(found: &[Diagnostic], sources: &[&Source]) -> String {
+    let errors = report(found, sources).into_iter().filter(|finding| finding.severity == Severity::Error);
+    let lines: Vec<String> = errors
+        .map(|finding| {
+            let place = finding.places.first().map(|place| format!("{}:{}: ", place.file, place.line));
+            format!("{}{}", place.unwrap_or_default(), finding.message)
+        })
+        .collect();
+    lines.join("; ")
+}

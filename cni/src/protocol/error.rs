@@ -1,0 +1,176 @@
+//! The errors that a runtime sees: the specification's JSON document, with its codes and a range of our own.
+
+use std::error::Error;
+
+use serde::Serialize;
+
+/// A CNI error code: the specification has 1 to 99, midonet-cni adds its own from 100 on (`docs/cni.md`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// The CNI version is unknown, or does not have the verb.
+    IncompatibleVersion,
+    /// The container is unknown: its network namespace does not exist.
+    UnknownContainer,
+    /// An environment variable is missing or wrong.
+    InvalidEnvironment,
+    /// A file can't be read or written.
+    Io,
+    /// Standard input can't be read or decoded.
+    Decoding,
+    /// The network configuration is wrong.
+    InvalidConfiguration,
+    /// The API or the store can't be reached now.
+    TryAgainLater,
+    /// STATUS: no container can be attached now.
+    NotAvailable,
+    /// STATUS: no container can be attached now, and attached containers may have no network.
+    LimitedConnectivity,
+    /// A defect of midonet-cni.
+    Internal,
+    /// The tenant's spec is wrong, or the network is not what the plan needs.
+    Tenant,
+    /// No address is left, or a limit of the tenant is reached.
+    NoAddress,
+    /// The requested address belongs to another endpoint, or to no bridge of the tenant.
+    AddressRefused,
+    /// The API refuses a call.
+    ApiRefused,
+    /// The kernel refuses a change of the network.
+    Netlink,
+    /// CHECK: the endpoint is not as ADD made it.
+    CheckFailed,
+    /// The store refuses access, or holds a value that this program can't read.
+    Store,
+}
+
+impl Code {
+    /// The number in the JSON document.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Code::IncompatibleVersion => 1,
+            Code::UnknownContainer => 3,
+            Code::InvalidEnvironment => 4,
+            Code::Io => 5,
+            Code::Decoding => 6,
+            Code::InvalidConfiguration => 7,
+            Code::TryAgainLater => 11,
+            Code::NotAvailable => 50,
+            Code::LimitedConnectivity => 51,
+            Code::Internal => 100,
+            Code::Tenant => 101,
+            Code::NoAddress => 102,
+            Code::AddressRefused => 103,
+            Code::ApiRefused => 104,
+            Code::Netlink => 105,
+            Code::CheckFailed => 106,
+            Code::Store => 107,
+        }
+    }
+}
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct CniError {
+    pub(crate) code: Code,
+    /// One line: what failed.
+    pub(crate) message: String,
+    /// More about it, and the way out. May be empty.
+    pub(crate) hint: String,
+    /// The error below, if there is one.
+    pub(crate) source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl CniError {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        CniError { code, message: message.into(), hint: String::new(), source: None }
+    }
+
+    /// Adds more about the error, or the way out.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// A wrong value in the network configuration. The message names the key.
+    pub(crate) fn configuration(key: &str, problem: impl std::fmt::Display) -> Self {
+        CniError::new(Code::InvalidConfiguration, format!("the network configuration's `{key}` {problem}"))
+    }
+
+    /// A file that can't be read or written.
+    pub(crate) fn file(path: &std::path::Path, error: std::io::Error) -> Self {
+        CniError::new(Code::Io, format!("{} can't be used", path.display())).caused_by(error)
+    }
+
+    /// A defect of midonet-cni.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        CniError::new(Code::Internal, message).hint("this is a defect of midonet-cni: please report it")
+    }
+
+    /// The causes, each once, then the hint: the document's `details`.
+    pub(crate) fn details(&self) -> String {
+        let mut causes = Vec::new();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        let parts = [causes.join(": "), self.hint.clone()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Message and details in one line, for the log.
+    pub(crate) fn in_full(&self) -> String {
+        match self.details() {
+            details if details.is_empty() => self.message.clone(),
+            details => format!("{}: {details}", self.message),
+        }
+    }
+
+    /// The document for standard output.
+    pub(crate) fn document(&self, version: &str) -> String {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            #[serde(rename = "cniVersion")]
+            version: &'a str,
+            code: u32,
+            msg: &'a str,
+            #[serde(skip_serializing_if = "String::is_empty")]
+            details: String,
+        }
+        let document =
+            Document { version, code: self.code.number(), msg: &self.message, details: self.details() };
+        serde_json::to_string(&document).unwrap_or_default()
+    }
+}
+
+pub(crate) type Result<T> = std::result::Result<T, CniError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_name_each_cause_once_and_then_the_way_out() {
+        let cause = std::io::Error::other("the disk is full");
+        let error =
+            CniError::new(Code::Io, "the journal can't be written").caused_by(cause).hint("free some space");
+        assert_eq!(
+            error.document("1.0.0"),
+            r#"{"cniVersion":"1.0.0","code":5,"msg":"the journal can't be written","details":"the disk is full; free some space"}"#
+        );
+        assert_eq!(error.in_full(), "the journal can't be written: the disk is full; free some space");
+        assert_eq!(
+            CniError::new(Code::Io, "no").document("1.0.0"),
+            r#"{"cniVersion":"1.0.0","code":5,"msg":"no"}"#
+        );
+    }
+}

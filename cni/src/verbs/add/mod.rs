@@ -1,0 +1,77 @@
+//! ADD: attaches an interface of a container to its tenant's network.
+//!
+//! This needs one read and one commit in the store, two calls of the API, and meanwhile the work in the kernel. The claim
+//! is written first, and everything else follows from it. So whoever finds a claim can remove all that belongs to it.
+
+mod claim;
+mod result;
+
+use std::cell::Cell;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::backend::{Backend, unix_milliseconds, within};
+use crate::config::Config;
+use crate::endpoint::attach::Attach;
+use crate::endpoint::detach;
+use crate::endpoint::veth::{Veth, VethNames};
+use crate::netlink::{Namespace, NetworkThread};
+use crate::protocol::error::Result;
+use crate::protocol::request::Request;
+use crate::protocol::result::CniResult;
+use crate::state::endpoint_lock::EndpointLock;
+
+/// The most pending releases that one ADD makes for earlier runs.
+const PENDING: usize = 2;
+
+/// Attaches the endpoint, and returns the result.
+pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult> {
+    let (started, since) = (Instant::now(), unix_milliseconds());
+    let has_changes = Cell::new(false);
+    let namespace = Namespace::open_existing(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
+    let tenant = config.tenant_of(request)?;
+    let mut backend = Backend::new(config)?;
+    let owner = backend.owner(&request.endpoint);
+    tracing::debug!(step = "start", tenant, "ADD");
+    let network = NetworkThread::start(Some(&namespace))?;
+    let _lock =
+        EndpointLock::acquire(&config.state_folder, backend.host, &owner, config.timeouts.add).await?;
+    // The thread starts now, so that it opens its sockets while the store is opened.
+    let names_are_free = check_names(config, request, &network);
+    let work = async {
+        backend.store().await?;
+        names_are_free.await?;
+        let (pods, mut claimed) = claim::claim(&mut backend, request, &tenant).await?;
+        let veth = Veth::of(config, &request.endpoint, &claimed.attachment.record, &claimed.ready);
+        let attach = Attach { network: &network, pods: &pods, veth: &veth, has_changes: &has_changes };
+        let state = attach.run(&mut backend, &mut claimed).await?;
+        Ok(result::of(config, request, &claimed.ready, &veth, &state))
+    };
+    let result = within(config.timeouts.add, "ADD", work).await;
+    backend.keep_token();
+    match &result {
+        Ok(_) => {
+            let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(step = "done", tenant, milliseconds, "attached");
+            detach::make_pending_releases(&mut backend, PENDING).await;
+        }
+        Err(error) => {
+            tracing::error!(step = "failed", tenant, error = error.in_full(), "ADD failed");
+            // Before the first change, an earlier claim is left alone: this run only looked at it.
+            let claimed_since = if has_changes.get() { 0 } else { since };
+            detach::roll_back(&mut backend, &network, &request.endpoint, claimed_since).await;
+        }
+    }
+    result
+}
+
+/// Fails if an interface of another owner uses one of the names. Then nothing is claimed or made.
+fn check_names(
+    config: &Config,
+    request: &Request,
+    network: &NetworkThread,
+) -> impl Future<Output = Result<()>> + use<> {
+    let names = VethNames::of(&config.name, &request.endpoint);
+    let may_rename = config.may_rename(&request.endpoint);
+    network.run_in_container(move |host, container| names.check_free(host, container, may_rename))
+}

@@ -1,0 +1,68 @@
+//! The engine's part of a plan: the calls for one object. `diff` decides what happens, an engine decides how to say it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::plan::Call;
+use crate::topology::key::{Key, Namespace};
+use crate::topology::kind::Kind;
+use crate::topology::object::Object;
+
+/// The number of the dialect that a plan's calls are in. The engine that made the plan says what it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DialectTag(pub u8);
+
+impl fmt::Display for DialectTag {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The ids of a site's objects: those that are known, and for all others the ones that follow from the keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Ids<'a> {
+    namespace: Namespace,
+    known: &'a BTreeMap<Key, Uuid>,
+}
+
+impl<'a> Ids<'a> {
+    /// Returns the ids of a site, with those that are known and do not follow from the keys.
+    pub fn new(namespace: Namespace, known: &'a BTreeMap<Key, Uuid>) -> Self {
+        Ids { namespace, known }
+    }
+
+    /// Returns the id that is known, where it does not follow from the key.
+    pub fn known(&self, key: &Key) -> Option<Uuid> {
+        self.known.get(key).copied()
+    }
+
+    /// Returns the id that follows from the key.
+    pub fn of_key(&self, key: &Key) -> Uuid {
+        self.namespace.id(key)
+    }
+}
+
+/// An engine's encoder: turns objects into calls.
+pub trait Encode {
+    /// Returns the number of the dialect that the calls are in.
+    fn dialect(&self) -> DialectTag;
+
+    /// Returns true if the server keeps the id that a client offers for an object of this kind.
+    fn keeps_offered_id(&self, kind: Kind) -> bool;
+
+    /// Returns the call that makes an object that had this id, or the one of its key. `position` is where a rule is
+    /// inserted in its chain: 1 is the first place.
+    fn create(&self, ids: Ids<'_>, entry: (&Key, &Object), position: u32, id: Option<Uuid>) -> Call;
+
+    /// Returns the call that changes an object in place; none where the API has no such call. `observed` is what the
+    /// server said about the object.
+    fn update(&self, ids: Ids<'_>, entry: (&Key, &Object), observed: &RawValue) -> Option<Call>;
+
+    /// Returns the call that deletes an object.
+    fn delete(&self, ids: Ids<'_>, entry: (&Key, &Object)) -> Call;
+}

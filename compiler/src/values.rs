@@ -1,0 +1,75 @@
+//! Values that specs, networks and topologies have in common: MAC addresses, ranges of ports, encapsulations.
+
+use serde::{Deserialize, Serialize};
+
+/// A MAC address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MacAddress(pub [u8; 6]);
+
+impl MacAddress {
+    /// Returns true for a multicast address and for the broadcast address.
+    pub fn is_group(self) -> bool {
+        self.0.first().is_some_and(|octet| octet & 1 == 1)
+    }
+}
+
+impl std::str::FromStr for MacAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut octets = [0; 6];
+        let mut parts = text.split(':');
+        for octet in &mut octets {
+            let part =
+                parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
+            let value = part.and_then(|part| u8::from_str_radix(part, 16).ok());
+            *octet = value
+                .ok_or_else(|| format!("`{text}` is not six pairs of hex digits with colons between"))?;
+        }
+        if parts.next().is_some() {
+            return Err(format!("`{text}` has more than six pairs"));
+        }
+        Ok(MacAddress(octets))
+    }
+}
+
+impl std::fmt::Display for MacAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    }
+}
+
+impl TryFrom<String> for MacAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<MacAddress> for String {
+    fn from(mac: MacAddress) -> Self {
+        mac.to_string()
+    }
+}
+
+/// A range of ports, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PortRange {
+    /// The first port.
+    pub start: u16,
+    /// The last port.
+    pub end: u16,
+}
+
+/// How a tunnel zone wraps packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encapsulation {
+    /// GRE.
+    Gre,
+    /// VXLAN.
+    Vxlan,
+}

@@ -1,0 +1,272 @@
+//! A topology with pods attached where a packet needs them, and with the world behind the provider's router.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use uuid::Uuid;
+
+use crate::semantics::world::World;
+use crate::semantics::{
+    FULL_TTL, Fragment, Packet, State, Station, Trace, Verdict, entry_of, id_of, simulate,
+};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
+use midoform_compiler::topology::key::{Key, SITE};
+use midoform_compiler::topology::object::{NextHop, Object, Reference, RuleAction};
+use midoform_compiler::values::MacAddress;
+
+/// A MAC address that no host has.
+const UNKNOWN: MacAddress = MacAddress([0x02, 0x99, 0x99, 0x99, 0x99, 0x99]);
+
+/// An end of a packet's path: its sender or its destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A pod with this address on the bridge with this key.
+    Pod(Key, Ipv4Addr),
+    /// The host behind the static port with this key, with its address and MAC address.
+    Port(Key, Ipv4Addr, MacAddress),
+    /// A host with this address outside.
+    World(Ipv4Addr),
+}
+
+impl Endpoint {
+    /// The address.
+    pub fn address(&self) -> Ipv4Addr {
+        match self {
+            Endpoint::Pod(_, address) | Endpoint::Port(_, address, _) | Endpoint::World(address) => *address,
+        }
+    }
+
+    /// `acme/web/10.0.0.5`, `acme/port/web-1`, `world/8.8.8.8`.
+    pub fn shown(&self) -> String {
+        match self {
+            Endpoint::Pod(key, address) => format!("{}/{address}", bridge_name(key)),
+            Endpoint::Port(key, ..) => key.to_string(),
+            Endpoint::World(address) => format!("world/{address}"),
+        }
+    }
+}
+
+/// Returns the key of a bridge as people write it: `acme/web`.
+pub(crate) fn bridge_name(key: &Key) -> String {
+    match key.view() {
+        KeyView::Tenant(tenant, TenantKey::Bridge(bridge, BridgeKey::Device)) => format!("{tenant}/{bridge}"),
+        _ => key.to_string(),
+    }
+}
+
+/// A reason why a packet can't be traced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TraceError {
+    /// No object of the topology has this key.
+    #[error("there is no {0}")]
+    Unknown(String),
+    /// There is no path to the outside.
+    #[error("there is no path to the outside: no tenant is linked to a provider router")]
+    NoProvider,
+}
+
+/// A topology with the hosts that packets start from and arrive at.
+pub struct TraceNetwork<'t> {
+    pub(super) topology: &'t Topology,
+    /// The tenants of the network.
+    tenants: BTreeSet<&'t str>,
+    pub(super) world: World,
+    stations: Vec<Station>,
+    /// The names of the stations, by port.
+    names: BTreeMap<Uuid, String>,
+    outside: Option<Station>,
+}
+
+impl<'t> TraceNetwork<'t> {
+    /// Builds the network of a whole topology.
+    pub fn new(topology: &'t Topology) -> TraceNetwork<'t> {
+        TraceNetwork::of(topology, World::of_topology(topology), topology.tenants())
+    }
+
+    /// Builds the network of some tenants of a topology and the site's own objects.
+    pub fn of_tenants(topology: &'t Topology, tenants: &BTreeSet<&str>) -> TraceNetwork<'t> {
+        let world = World::of_part(topology, tenants.iter().copied().chain([SITE]));
+        let names = tenants.iter().filter_map(|tenant| topology.of_tenant(tenant).next());
+        let names = names.map(|(_, entry)| entry.key.owner()).collect();
+        TraceNetwork::of(topology, world, names)
+    }
+
+    fn of(topology: &'t Topology, mut world: World, tenants: BTreeSet<&'t str>) -> TraceNetwork<'t> {
+        let provider = tenants.iter().find_map(|tenant| provider(topology, tenant));
+        let outside = provider.map(|provider| world.attach_world(provider));
+        let mut names = BTreeMap::new();
+        let mut stations = Vec::new();
+        if let Some(station) = &outside {
+            names.insert(station.port, "world".to_owned());
+            stations.push(station.clone());
+        }
+        TraceNetwork { topology, tenants, world, stations, names, outside }
+    }
+
+    /// Attaches a host at an end of a packet's path, and returns its station.
+    ///
+    /// # Errors
+    /// Returns an error if the topology has no such bridge or port, or no path to the outside.
+    pub fn attach(&mut self, probe: &Endpoint) -> Result<Station, TraceError> {
+        let known = |topology: &Topology, key: &Key| {
+            let there = topology.get(key.as_str()).is_some();
+            there.then(|| id_of(topology, &Reference::from(key))).flatten()
+        };
+        let station = match probe {
+            Endpoint::World(_) => return self.outside.clone().ok_or(TraceError::NoProvider),
+            Endpoint::Pod(key, address) => {
+                let bridge = known(self.topology, key).ok_or_else(|| TraceError::Unknown(key.to_string()))?;
+                let same = self.stations.iter().find(|station| {
+                    station.address == *address && self.world.device_of(station.port) == Some(bridge)
+                });
+                match same {
+                    Some(station) => return Ok(station.clone()),
+                    None => self.world.attach(bridge, *address),
+                }
+            }
+            Endpoint::Port(key, address, mac) => {
+                let port = known(self.topology, key).ok_or_else(|| TraceError::Unknown(key.to_string()))?;
+                Station { port, address: *address, mac: *mac }
+            }
+        };
+        self.names.insert(station.port, probe.shown());
+        self.stations.push(station.clone());
+        Ok(station)
+    }
+
+    /// Puts pods wherever a packet from a tenant to this address may come: on the tenants' bridges that have it, behind
+    /// exposed ports, and at the gateways of routes.
+    pub fn attach_pods(&mut self, tenants: &BTreeSet<&str>, destination: Ipv4Addr) {
+        let mut wanted: Vec<(String, Ipv4Addr)> =
+            tenants.iter().map(|tenant| ((*tenant).to_owned(), destination)).collect();
+        for entry in
+            self.tenants.iter().flat_map(|tenant| self.topology.of_tenant(tenant)).map(|(_, entry)| entry)
+        {
+            match &entry.object {
+                Object::Rule(rule) => {
+                    if let RuleAction::DestinationNat(target, _) = &rule.action
+                        && rule.condition.destination.is_some_and(|public| public.contains(&destination))
+                    {
+                        wanted.push((entry.key.owner().to_owned(), target.first));
+                    }
+                }
+                Object::Route(route) => {
+                    if let NextHop::Port { gateway: Some(gateway), .. } = &route.next_hop
+                        && tenants.contains(entry.key.owner())
+                    {
+                        wanted.push((entry.key.owner().to_owned(), *gateway));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (tenant, address) in wanted {
+            for bridge in self.bridges_with(&tenant, address) {
+                // The bridge was found in this topology.
+                let _ = self.attach(&Endpoint::Pod(bridge, address));
+            }
+        }
+    }
+
+    /// The tenant's bridges whose network has this address, other than as a gateway's.
+    fn bridges_with(&self, tenant: &str, address: Ipv4Addr) -> Vec<Key> {
+        let bridges =
+            self.topology.of_tenant(tenant).filter(|(_, entry)| matches!(entry.object, Object::Bridge(_)));
+        let has = |key: &Key| {
+            let id = id_of(self.topology, &Reference::from(key))?;
+            let gateways = self.gateways(id);
+            Some(gateways.iter().any(|(own, network, _)| network.contains(&address) && *own != address))
+        };
+        bridges.map(|(_, entry)| entry.key.clone()).filter(|key| has(key).unwrap_or(false)).collect()
+    }
+
+    fn gateways(&self, bridge: Uuid) -> Vec<(Ipv4Addr, ipnet::Ipv4Net, MacAddress)> {
+        let ports = self.world.devices.get(&bridge).into_iter().flat_map(|bridge| &bridge.ports);
+        let peers = ports.filter_map(|port| self.world.ports.get(port)?.peer);
+        let routers = peers.filter_map(|peer| self.world.ports.get(&peer));
+        routers.filter_map(|port| Some((port.address?, port.network?, port.mac))).collect()
+    }
+
+    /// Returns the MAC address that a station sends to for this destination: a neighbour's, its gateway's, or one that
+    /// no host has.
+    fn next_mac(&self, from: &Station, destination: Ipv4Addr) -> MacAddress {
+        let Some(device) = self.world.device_of(from.port) else { return UNKNOWN };
+        if self.world.is_router(device) {
+            return self.world.port_mac(from.port).unwrap_or(UNKNOWN);
+        }
+        let gateways = self.gateways(device);
+        let near = gateways.iter().find(|(_, network, _)| network.contains(&destination));
+        match near {
+            Some((gateway, _, mac)) if *gateway == destination => *mac,
+            Some(_) => {
+                let neighbour = self.stations.iter().find(|station| {
+                    station.address == destination && self.world.device_of(station.port) == Some(device)
+                });
+                neighbour.map_or(UNKNOWN, |station| station.mac)
+            }
+            None => gateways.first().map_or(UNKNOWN, |(_, _, mac)| *mac),
+        }
+    }
+
+    /// Returns a packet as it leaves a station.
+    pub fn packet(
+        &self,
+        from: &Station,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        carried: (u8, u16, u16),
+    ) -> Packet {
+        let (protocol, source_port, destination_port) = carried;
+        Packet {
+            source,
+            destination,
+            protocol,
+            source_port,
+            destination_port,
+            source_mac: from.mac,
+            destination_mac: self.next_mac(from, destination),
+            ttl: FULL_TTL,
+            fragment: Fragment::Whole,
+        }
+    }
+
+    /// Sends a packet through the network.
+    pub fn send(&self, state: &mut State, from: &Station, packet: Packet) -> Trace {
+        simulate(&self.world, state, &self.stations, from.port, packet)
+    }
+
+    /// Returns the reply to a packet that arrived, and the station that sends it. A router that consumed an echo
+    /// replies to it, but that packet starts in the router.
+    pub(super) fn reply_to(&self, trace: &Trace) -> Option<(Station, Packet)> {
+        let Verdict::Delivered(ports) = &trace.verdict else { return None };
+        let station = self.stations.iter().find(|station| ports.first() == Some(&station.port))?;
+        let arrived = &trace.packet;
+        let answered =
+            matches!(arrived.protocol, 6 | 17) || (arrived.protocol == 1 && arrived.source_port == 8);
+        let reply = arrived.reply();
+        let mac = self.next_mac(station, reply.destination);
+        answered.then(|| (station.clone(), Packet { source_mac: station.mac, destination_mac: mac, ..reply }))
+    }
+
+    /// Returns the name of a device or a port.
+    pub(super) fn name(&self, id: Uuid) -> String {
+        if let Some(name) = self.names.get(&id) {
+            return name.clone();
+        }
+        match entry_of(self.topology, id) {
+            Some(entry) => entry.key.to_string(),
+            None => format!("provider router {id}"),
+        }
+    }
+}
+
+/// The router that a tenant's uplink leads to: one that is not the tenant's own.
+fn provider(topology: &Topology, tenant: &str) -> Option<Uuid> {
+    topology.of_tenant(tenant).find_map(|(_, entry)| match &entry.object {
+        Object::RouterPort(port) if port.router.key().is_none_or(|key| key.owner() != tenant) => {
+            id_of(topology, &port.router)
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,133 @@
+//! Checks of the traffic to other tenants' pods and link addresses, and of spoofed sources.
+
+use super::{GroupCheck, Sent};
+use crate::trace::bridge_name;
+use crate::verify::counterexample::{Origin, between, pick};
+use crate::verify::header::{DESTINATION, Range, SOURCE, rest, united};
+use crate::verify::model::Segment;
+use crate::verify::report::Check;
+use crate::verify::walk::End;
+use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
+use midoform_compiler::topology::key::view::{KeyView, TenantKey};
+
+impl<'a> GroupCheck<'a> {
+    /// Checks that a pod reaches another tenant's pods only if both tenants chose each other as peers.
+    pub(super) fn isolation(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
+        for outcome in &sent.routed {
+            let Some(reached) = self.segment_at(&outcome.end) else { continue };
+            let other = reached.key.owner();
+            if other == &*tenant.name || self.are_peers(tenant, sent.at, reached) {
+                continue;
+            }
+            let message = format!("{} reaches {}", bridge_name(&sent.segment.key), bridge_name(&reached.key));
+            return self.violation(
+                Check::Isolation,
+                tenant,
+                message,
+                Origin::Pod(sent.segment),
+                &outcome.path.sent(),
+            );
+        }
+    }
+
+    fn are_peers(&self, tenant: &Tenant, bridge: BridgeIndex, reached: &Segment) -> bool {
+        let Some(other) = self.by_name.get(reached.key.owner()) else { return false };
+        let KeyView::Tenant(_, TenantKey::Bridge(reached, _)) = reached.key.view() else { return false };
+        let target = other.bridges.iter().position(|bridge| *bridge.name == *reached).map(BridgeIndex);
+        let chose = |of: &Tenant, who: &str, at: BridgeIndex| {
+            of.peers.iter().any(|peer| *peer.name == *who && peer.own_bridges.contains(&at))
+        };
+        chose(tenant, &other.name, bridge) && target.is_some_and(|at| chose(other, &tenant.name, at))
+    }
+
+    /// Checks that no new connection goes to link addresses, or to another tenant's router.
+    pub(super) fn links(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
+        let pools: Vec<Range> = united(self.subject.links.iter().map(|pool| Range::network(*pool)).collect());
+        for outcome in &sent.routed {
+            let towards = match &outcome.end {
+                End::Left(_) => true,
+                End::Consumed(router) | End::Dropped { at: router, .. } => {
+                    self.model.entry(*router).is_some_and(|entry| {
+                        entry.key.owner() != &*tenant.name
+                            && matches!(entry.key.view(), KeyView::Tenant(_, TenantKey::Router))
+                    })
+                }
+                _ => false,
+            };
+            let own = [Range::address(tenant.link.near)];
+            let foreign: Vec<Range> = pools.iter().flat_map(|pool| rest(*pool, &own)).collect();
+            let hit = outcome.path.now().fields[DESTINATION];
+            let Some(hit) = foreign.iter().find_map(|pool| pool.common(hit)).filter(|_| towards) else {
+                continue;
+            };
+            let (address, shown, owner) = self.another_link(tenant, hit);
+            let message =
+                format!("{} reaches link addresses, such as {shown}", bridge_name(&sent.segment.key));
+            let headers = outcome.path.sent().with(DESTINATION, Range::one(address));
+            let own = between(headers, &sent.segment.pods, &[Range::ADDRESSES]);
+            let headers = own.first().copied().unwrap_or(headers);
+            let origin = Origin::Pod(sent.segment);
+            return self.violation_through(Check::Links, tenant, message, origin, &headers, owner);
+        }
+    }
+
+    /// Returns an example address of the range: another tenant's, else the provider's port.
+    fn another_link(&self, tenant: &Tenant, hit: Range) -> (u32, String, Option<&'a str>) {
+        let mut others = self.subject.tenants.iter().filter(|other| other.name != tenant.name);
+        if let Some(other) = others.find(|other| hit.has(other.link.near.into())) {
+            let shown = format!("{} of {}", other.link.near, other.name);
+            return (other.link.near.into(), shown, Some(&other.name));
+        }
+        let far = tenant.link.far;
+        match hit.has(far.into()) {
+            true => (far.into(), format!("{far} of the provider router"), None),
+            false => (hit.first, std::net::Ipv4Addr::from(hit.first).to_string(), None),
+        }
+    }
+
+    /// Checks that packets with foreign source addresses are dropped: not of the bridge's network, and not routed by
+    /// it.
+    pub(super) fn spoofing(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
+        let routed = tenant.routes.iter().filter(|route| {
+            matches!(route.target, RouteTarget::Via(by, _) | RouteTarget::Bridge(by) if by == sent.at)
+        });
+        let networks = sent.segment.networks.iter().copied().chain(routed.map(|route| route.destination));
+        let own = united(networks.map(Range::network).collect());
+        let somewhere = |end: &End| matches!(end, End::Delivered(_) | End::Left(_) | End::Consumed(_));
+        let routed = sent.routed.iter().filter(|outcome| somewhere(&outcome.end));
+        let inside = sent.inside.iter().filter(|outcome| somewhere(&outcome.end));
+        for outcome in routed.chain(inside) {
+            let headers = outcome.path.sent();
+            let foreign = rest(headers.fields[SOURCE], &own);
+            let known = foreign.iter().find(|range| range.has(FOREIGN.into()));
+            let Some(source) = known.or(foreign.first()) else { continue };
+            // An inside neighbour is found by its address.
+            let headers = headers.with(SOURCE, spoofed(*source));
+            let near = between(headers, &[Range::ADDRESSES], &sent.segment.pods).first().copied();
+            let left = matches!(outcome.end, End::Left(_));
+            let headers = if left { headers } else { near.unwrap_or(headers) };
+            let place = match &outcome.end {
+                End::Left(_) => "the outside".to_owned(),
+                End::Consumed(_) => "its gateway".to_owned(),
+                end => self
+                    .segment_at(end)
+                    .map_or_else(|| "another pod".to_owned(), |segment| bridge_name(&segment.key)),
+            };
+            let message = format!(
+                "{} can send with a foreign source address, such as {}, to {place}",
+                bridge_name(&sent.segment.key),
+                pick(&headers).source
+            );
+            return self.violation(Check::Spoofing, tenant, message, Origin::Pod(sent.segment), &headers);
+        }
+    }
+}
+
+/// An address that no host has (TEST-NET-2), as an example of a spoofed source.
+const FOREIGN: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 51, 100, 66);
+
+/// One address of a range that looks foreign: not the very first or last of all.
+fn spoofed(range: Range) -> Range {
+    let wanted = u32::from(FOREIGN);
+    Range::one(if range.has(wanted) { wanted } else { range.first.max(1).min(range.last) })
+}

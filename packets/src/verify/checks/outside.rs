@@ -1,0 +1,131 @@
+//! Checks of the traffic to the world, from the world, and of loops.
+
+use ipnet::Ipv4Net;
+
+use super::{GroupCheck, Sent};
+use crate::trace::bridge_name;
+use crate::verify::counterexample::{Origin, between};
+use crate::verify::header::{
+    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, difference, rest, united,
+};
+use crate::verify::model::Uplink;
+use crate::verify::reach::own_sources;
+use crate::verify::report::Check;
+use crate::verify::spec_rules;
+use crate::verify::walk::{End, Outcome, TooMany};
+use midoform_compiler::network::Tenant;
+use midoform_compiler::spec::Egress;
+
+impl GroupCheck<'_> {
+    /// Checks the traffic from a bridge to the world.
+    pub(super) fn outside(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), TooMany> {
+        let own = match tenant.egress {
+            Egress::SnatToLink => vec![Range::address(tenant.link.near)],
+            Egress::SnatTo(first, last) => vec![Range { first: first.into(), last: last.into() }],
+            Egress::None => tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr)).collect(),
+        };
+        let own = united(own);
+        let name = bridge_name(&sent.segment.key);
+        let origin = Origin::Pod(sent.segment);
+        let left = || sent.routed.iter().filter(|outcome| matches!(outcome.end, End::Left(_)));
+        let foreign = left().find_map(|outcome| {
+            let pods = between(outcome.path.sent(), &sent.segment.pods, &[Range::ADDRESSES]);
+            let other = !rest(outcome.path.now().fields[SOURCE], &own).is_empty();
+            let translated = outcome.path.header[SOURCE] >= 4;
+            // An untranslated source is the pod's own only where the tenant has no translation.
+            let other = if translated { other } else { other && tenant.egress != Egress::None };
+            pods.first().copied().filter(|_| other)
+        });
+        if let Some(headers) = foreign {
+            let message =
+                format!("{name} can send to the world with a source address that is not its tenant's");
+            self.violation(Check::Outside, tenant, message, origin, &headers);
+        }
+        let wanted: Vec<Headers> = own_sources(sent.segment)
+            .into_iter()
+            .flat_map(|own| between(own, &[Range::ADDRESSES], &self.world_of(tenant)))
+            .flat_map(connections)
+            .collect();
+        let said =
+            spec_rules::allowed(tenant, spec_rules::End::Bridge(sent.at), spec_rules::End::World, wanted);
+        let does: Vec<Headers> = left().map(|outcome| outcome.path.sent()).collect();
+        if let Some(headers) = difference(said, &does).first() {
+            let message = format!("the rules accept it, but it does not leave: {name} to the world");
+            self.violation(Check::Outside, tenant, message, origin, headers);
+        }
+        let lost = left().find_map(|outcome| {
+            let End::Left(provider_port) = outcome.end else { return None };
+            let uplink = self.model.uplink_of(provider_port)?;
+            let mac = |port| self.model.world.port_mac(port);
+            let start = (uplink.port, mac(provider_port)?, mac(uplink.port)?);
+            self.lost(outcome, start, sent.segment, &self.world_of(tenant)).transpose()
+        });
+        if let Some(headers) = lost.transpose()? {
+            let message = format!("it leaves, but the reply is lost: {name} to the world");
+            self.violation(Check::Outside, tenant, message, origin, &headers);
+        }
+        Ok(())
+    }
+
+    /// Returns the addresses that are outside for the tenant.
+    fn world_of(&self, tenant: &Tenant) -> Vec<Range> {
+        let bridges = tenant.bridges.iter().map(|bridge| bridge.cidr);
+        let peers = tenant.peers.iter().flat_map(|peer| peer.networks.iter().copied());
+        let routes = tenant.routes.iter().map(|route| route.destination);
+        let links = self.subject.links.iter().copied().chain([tenant.link.network]);
+        let exposed = tenant.exposes.iter().map(|expose| Ipv4Net::from(expose.public));
+        let peer_links = tenant.peers.iter().map(|peer| peer.link.network);
+        let taken = bridges.chain(peers).chain(routes).chain(links).chain(exposed).chain(peer_links);
+        rest(Range::ADDRESSES, &united(taken.map(Range::network).collect()))
+    }
+
+    pub(super) fn loops(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
+        let looped = |outcome: &&Outcome| matches!(outcome.end, End::Dropped { looped: true, .. });
+        if let Some(outcome) = sent.routed.iter().find(looped) {
+            let message = format!("packets from {} are in a loop", bridge_name(&sent.segment.key));
+            self.violation(Check::Loops, tenant, message, Origin::Pod(sent.segment), &outcome.path.sent());
+        }
+    }
+
+    /// Checks the traffic that enters by the uplink, from the world or any other tenant.
+    pub(super) fn doors(&mut self, tenant: &Tenant, uplink: &Uplink, outcomes: &[Outcome]) {
+        let open = spec_rules::doors(tenant);
+        for outcome in outcomes {
+            let Some(reached) = self.segment_at(&outcome.end) else { continue };
+            let own = reached.key.owner() == &*tenant.name;
+            let open: &[Headers] = if own { &open } else { &[] };
+            if let Some(headers) = difference(vec![outcome.path.sent()], open).first() {
+                let message = format!(
+                    "the world, and therefore every other tenant, reaches {}",
+                    bridge_name(&reached.key)
+                );
+                self.violation(Check::Isolation, tenant, message, Origin::World, headers);
+                break;
+            }
+        }
+        let back = outcomes.iter().find(|outcome| {
+            let to = outcome.path.now().fields[DESTINATION];
+            matches!(outcome.end, End::Dropped { looped: true, .. })
+                || (matches!(outcome.end, End::Left(port) if port == uplink.provider_port)
+                    && uplink.destinations.iter().any(|own| own.common(to).is_some()))
+        });
+        if let Some(outcome) = back {
+            let message =
+                "packets to its public addresses go back and forth between the tenant and the provider"
+                    .to_owned();
+            self.violation(Check::Loops, tenant, message, Origin::World, &outcome.path.sent());
+        }
+        self.exposed(tenant, outcomes);
+    }
+}
+
+/// Returns the TCP packets, UDP packets and echo requests of a set: they have replies, and are translated.
+fn connections(headers: Headers) -> Vec<Headers> {
+    let ports = Headers { protocols: headers.protocols.and(Protocols::of(&[6, 17])), ..headers };
+    let echo = Headers { protocols: headers.protocols.and(Protocols::of(&[1])), ..headers };
+    let echo = echo.fields[SOURCE_PORT].common(Range::one(8)).map(|kind| echo.with(SOURCE_PORT, kind));
+    let echo = echo.and_then(|echo| {
+        Some(echo.with(DESTINATION_PORT, echo.fields[DESTINATION_PORT].common(Range::one(0))?))
+    });
+    [Some(ports), echo].into_iter().flatten().filter(|headers| !headers.protocols.is_empty()).collect()
+}

@@ -1,0 +1,102 @@
+//! Picks one packet of a set, and traces it with the interpreter.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use super::header::{DESTINATION, Headers, Range, SOURCE};
+use super::model::Segment;
+use crate::semantics::Fragment;
+use crate::trace::{Endpoint, TraceNetwork, TraceReport};
+use midoform_compiler::topology::Topology;
+
+/// One packet of a set, with familiar addresses and ports if the set has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Picked {
+    pub(crate) source: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
+    pub(crate) protocol: u8,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) fragment: Fragment,
+}
+
+/// Returns the first of these values that is in the range, else the first of the range.
+fn liked(range: Range, liked: &[u32]) -> u32 {
+    liked.iter().copied().find(|value| range.has(*value)).unwrap_or(range.first)
+}
+
+/// A well-known address outside.
+const OUTSIDE: u32 = 0x0808_0808;
+const SOURCE_PORTS: [u32; 2] = [40_000, 1024];
+const PORTS: [u32; 5] = [443, 80, 22, 53, 1];
+const ECHO: [u32; 1] = [8];
+
+/// Picks a packet of a set.
+pub(crate) fn pick(headers: &Headers) -> Picked {
+    let [sources, destinations, source_ports, ports] = headers.fields;
+    let protocol = headers.protocols.first().unwrap_or(6);
+    let (source_port, port) = match protocol {
+        1 => (liked(source_ports, &ECHO), ports.first),
+        _ => (liked(source_ports, &SOURCE_PORTS), liked(ports, &PORTS)),
+    };
+    let narrow = |number: u32| u16::try_from(number).unwrap_or_default();
+    Picked {
+        source: liked(sources, &[OUTSIDE]).into(),
+        destination: liked(destinations, &[OUTSIDE]).into(),
+        protocol,
+        source_port: narrow(source_port),
+        destination_port: narrow(port),
+        fragment: headers.fragments.first(),
+    }
+}
+
+/// The sender of a set of packets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin<'a> {
+    Pod(&'a Segment),
+    World,
+}
+
+impl Origin<'_> {
+    fn probe(self, picked: Picked) -> Endpoint {
+        match self {
+            Origin::World => Endpoint::World(picked.source),
+            Origin::Pod(segment) => {
+                let own = segment.pods.iter().any(|range| range.has(picked.source.into()));
+                let first = segment.pods.first().map_or(0, |range| range.first);
+                // A pod's own address is not the one that it sends to.
+                let other = segment.pods.iter().flat_map(|range| [range.first, range.last]);
+                let other = other.into_iter().find(|value| *value != u32::from(picked.destination));
+                let address = if own { picked.source } else { other.unwrap_or(first).into() };
+                Endpoint::Pod(segment.key.clone(), address)
+            }
+        }
+    }
+}
+
+/// Sends a packet of a set through the interpreter.
+pub(crate) fn trace(
+    topology: &Topology,
+    tenants: &BTreeSet<&str>,
+    origin: Origin<'_>,
+    picked: Picked,
+) -> Option<TraceReport> {
+    let mut network = TraceNetwork::of_tenants(topology, tenants);
+    let from = network.attach(&origin.probe(picked)).ok()?;
+    network.attach_pods(tenants, picked.destination);
+    let carried = (picked.protocol, picked.source_port, picked.destination_port);
+    let mut packet = network.packet(&from, picked.source, picked.destination, carried);
+    packet.fragment = picked.fragment;
+    Some(network.trace(&from, packet))
+}
+
+/// Returns the part of a set that has these addresses.
+pub(crate) fn between(headers: Headers, sources: &[Range], destinations: &[Range]) -> Vec<Headers> {
+    let [source, destination, ..] = headers.fields;
+    let sources = sources.iter().filter_map(|range| range.common(source));
+    let all = sources.flat_map(|source| {
+        let destinations = destinations.iter().filter_map(move |range| range.common(destination));
+        destinations.map(move |destination| headers.with(SOURCE, source).with(DESTINATION, destination))
+    });
+    all.collect()
+}

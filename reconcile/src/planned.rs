@@ -1,0 +1,86 @@
+//! The first half of a reconciliation: observe, diff, lint. It sends nothing but reads.
+
+use midoform_compiler::midonet::lint;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::plan::{self, Plan};
+use midoform_compiler::topology::observed::Observed;
+
+use crate::client::{Client, ClientError};
+use crate::event::Event;
+use crate::goal::Goal;
+use crate::observe::observe;
+
+/// A plan with the goal that it leads to and the network that it starts from. The plan has passed the lint.
+pub struct Planned<'g, G: Goal> {
+    pub(crate) goal: &'g G,
+    pub(crate) observed: Observed,
+    pub(crate) plan: Plan,
+}
+
+/// A plan that contradicts itself or the API's rules: a defect of midoform.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the plan is not sound: {} ({}): {}", .0.step, .0.code, .0.message)]
+pub struct Unsound(lint::Finding);
+
+/// The reason for which there is no plan.
+#[derive(Debug)]
+pub enum LookError<R> {
+    /// A read failed.
+    Client(ClientError),
+    /// The goal is not pursued from where the network is.
+    Refused(R),
+    /// The plan did not pass the lint.
+    Unsound(Unsound),
+}
+
+impl<'g, G: Goal> Planned<'g, G> {
+    /// Observes the network, and plans.
+    ///
+    /// # Errors
+    /// Returns an error if a read fails, the goal refuses to start from there, or the plan does not pass the lint.
+    pub async fn look(
+        client: &Client,
+        goal: &'g G,
+        known: &Allocations,
+        events: &(dyn Fn(Event) + Sync),
+    ) -> Result<Self, LookError<G::Refusal>> {
+        let observed = observe(client, goal.scope(known), events).await.map_err(LookError::Client)?;
+        let plan = goal.plan(&observed).map_err(LookError::Refused)?;
+        Planned::exactly(goal, observed, plan).map_err(LookError::Unsound)
+    }
+
+    /// Takes a plan that was made before, from this state of the network.
+    ///
+    /// # Errors
+    /// Returns an error if the plan does not pass the lint.
+    pub fn exactly(goal: &'g G, observed: Observed, plan: Plan) -> Result<Self, Unsound> {
+        let finding = match plan.changes().next() {
+            None => None,
+            Some(_) => lint::check(&plan, &observed).into_iter().next(),
+        };
+        match finding {
+            None => Ok(Planned { goal, observed, plan }),
+            Some(finding) => Err(Unsound(finding)),
+        }
+    }
+
+    /// Returns the goal.
+    pub fn goal(&self) -> &'g G {
+        self.goal
+    }
+
+    /// Returns the plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns the network as it was observed.
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// Returns the plan's SHA-256.
+    pub fn hash(&self) -> String {
+        plan::hash(&self.plan)
+    }
+}

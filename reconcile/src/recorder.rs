@@ -1,0 +1,269 @@
+//! What a run writes down: before its first call, between its rounds, and at its end, however it ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_compiler::midonet;
+use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
+use midoform_compiler::plan::Plan;
+use midoform_compiler::spec::Site;
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::view::{KeyView, PortKey, TenantKey};
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::object::Object;
+use midoform_store::SharedStore;
+use midoform_store::allocation::{self, AllocationError, StoredAllocations};
+use midoform_store::locks::Lock;
+use midoform_store::publication::{self, Publication};
+use midoform_store::tenants::{self, TenantError};
+use uuid::Uuid;
+
+/// How much of its tenants a goal speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of their objects: what the goal does not have is not wanted.
+    Whole,
+    /// Some of their objects: nothing is said about the others, and what is remembered of these stays.
+    Part,
+}
+
+/// Makes the publication of tenants from the ids that don't follow from the keys.
+pub type Publish<'a> = dyn Fn(&BTreeMap<Key, Uuid>) -> Publication + Send + Sync + 'a;
+
+/// What becomes of the allocations of a goal's tenants.
+pub struct Bookkeeping<'a> {
+    /// The tenants that the goal speaks of.
+    pub tenants: BTreeSet<String>,
+    /// How much of them it speaks of.
+    pub extent: Extent,
+    /// The tenants that are applied by it, each with its `protect`.
+    pub applied: BTreeMap<String, bool>,
+    /// The tenants that no more pods are attached to, from before the first call.
+    pub retired: BTreeSet<String>,
+    /// True if tenants are retired even while pods are attached.
+    pub cuts_pods: bool,
+    /// The tenants whose allocations are given back once the goal is reached.
+    pub removed: BTreeSet<String>,
+    /// The allocations that the tenants get back once the goal is reached: an undo's.
+    pub restored: Option<Allocations>,
+    /// What pods find once the goal is reached; none where the site keeps that in no store.
+    pub publish: Option<Box<Publish<'a>>>,
+}
+
+impl Bookkeeping<'_> {
+    /// The books of a goal that speaks of these tenants, and changes nothing else about them.
+    pub fn of(tenants: BTreeSet<String>, extent: Extent) -> Self {
+        Bookkeeping {
+            tenants,
+            extent,
+            applied: BTreeMap::new(),
+            retired: BTreeSet::new(),
+            cuts_pods: false,
+            removed: BTreeSet::new(),
+            restored: None,
+            publish: None,
+        }
+    }
+}
+
+/// The reason for which something could not be written down.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The allocations.
+    #[error(transparent)]
+    Allocations(#[from] AllocationError),
+    /// A tenant's publication, or its end.
+    #[error(transparent)]
+    Tenant(#[from] TenantError),
+}
+
+/// What is known of a run when it ends.
+pub(crate) struct Conclusion<'a> {
+    /// True if every step was done.
+    pub(crate) is_whole: bool,
+    /// The ids that don't follow from the keys, as they are now.
+    pub(crate) ids: &'a BTreeMap<Key, Uuid>,
+    /// The objects that were deleted.
+    pub(crate) gone: &'a BTreeSet<Key>,
+    /// The goal's topology.
+    pub(crate) desired: &'a Topology,
+}
+
+/// Writes down what a run does, under the lock of its tenants.
+pub struct Recorder<'a> {
+    store: &'a SharedStore,
+    lock: &'a Lock,
+    site: &'a Site,
+    /// The allocations as the store has them.
+    stored: StoredAllocations,
+    /// The allocations as this run has them.
+    allocations: Allocations,
+    books: Bookkeeping<'a>,
+}
+
+impl<'a> Recorder<'a> {
+    /// A recorder of a run that begins with these allocations. `stored` is what the store was read to have.
+    pub fn new(
+        store: &'a SharedStore,
+        lock: &'a Lock,
+        site: &'a Site,
+        stored: StoredAllocations,
+        allocations: Allocations,
+        books: Bookkeeping<'a>,
+    ) -> Self {
+        Recorder { store, lock, site, stored, allocations, books }
+    }
+
+    /// Returns the lock under which it writes.
+    pub fn lock(&self) -> &'a Lock {
+        self.lock
+    }
+
+    /// Returns the allocations as this run has them.
+    pub fn allocations(&self) -> &Allocations {
+        &self.allocations
+    }
+
+    /// Retires tenants, before the first call.
+    pub(crate) async fn begin(&mut self) -> Result<(), RecordError> {
+        for tenant in &self.books.retired {
+            let fence = self.lock.fence_of_tenant(tenant);
+            let fence = fence.ok_or_else(|| TenantError::Lost { tenant: tenant.clone() })?;
+            tenants::retire(self.store, &fence, tenant, self.books.cuts_pods).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what a plan will make, before its calls: the next run knows it, should this one end before it can
+    /// say what became of it.
+    pub(crate) async fn intend(&mut self, plan: &Plan, desired: &Topology) -> Result<(), RecordError> {
+        midonet::note_what_is_made(&mut self.allocations, plan, desired);
+        for (tenant, ports) in static_ports(desired) {
+            if let Some(entry) = self.entry(tenant) {
+                add_ports(entry, ports);
+            }
+        }
+        self.write().await
+    }
+
+    /// Takes note of ids that the server chose, for the next look.
+    pub(crate) fn learn(&mut self, ids: &BTreeMap<Key, Uuid>) {
+        for (key, id) in ids {
+            if let Some(entry) = self.allocations.tenants.get_mut(key.owner()) {
+                entry.ids.insert(key.clone(), *id);
+            }
+        }
+    }
+
+    /// Writes down how the run ended.
+    pub(crate) async fn conclude(&mut self, end: &Conclusion<'_>) -> Result<(), RecordError> {
+        if end.is_whole
+            && let Some(before) = self.books.restored.take()
+        {
+            restore(&mut self.allocations, &before, &self.books.tenants);
+        }
+        self.note_tenants(end);
+        if end.is_whole {
+            give_back(&mut self.allocations, &self.books.removed);
+        }
+        self.write().await?;
+        if let (true, Some(publish)) = (end.is_whole, &self.books.publish) {
+            publish(end.ids).publish(self.store, self.lock).await?;
+            publication::forget(self.store, self.lock, &self.books.removed).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back the allocations of tenants that are gone, and forgets their specs.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails, or the lock was lost.
+    pub async fn forget(&mut self, tenants: &BTreeSet<String>) -> Result<(), RecordError> {
+        give_back(&mut self.allocations, tenants);
+        self.write().await?;
+        if self.books.publish.is_some() {
+            publication::forget(self.store, self.lock, tenants).await?;
+        }
+        Ok(())
+    }
+
+    fn note_tenants(&mut self, end: &Conclusion<'_>) {
+        let namespace = Namespace::of_site(&self.site.name.value);
+        let all = end.is_whole && self.books.extent == Extent::Whole;
+        let mut ports = static_ports(end.desired);
+        let Bookkeeping { tenants, applied, .. } = &self.books;
+        for tenant in tenants {
+            let Some(entry) = self.allocations.tenants.get_mut(tenant) else { continue };
+            if let Some(protect) = applied.get(tenant) {
+                (entry.applied, entry.protect) = (true, *protect);
+            }
+            if all {
+                entry.making.clear();
+                entry.ports.clear();
+                entry.ids.clear();
+            } else {
+                entry.ids.retain(|key, _| !end.gone.contains(key));
+            }
+            if end.is_whole && !all {
+                let is_made = |key: &Key, object: &Object| {
+                    end.desired.get(key.as_str()).is_some_and(|entry| entry.object == *object)
+                };
+                entry.making.retain(|(key, object)| !is_made(key, object));
+            }
+            add_ports(entry, ports.remove(tenant.as_str()).unwrap_or_default());
+            let own = end.ids.iter().filter(|(key, _)| key.owner() == tenant);
+            // An id that follows from the key needs no remembering.
+            let chosen = own.filter(|(key, id)| namespace.other_id(key) != **id);
+            entry.ids.extend(chosen.map(|(key, id)| (key.clone(), *id)));
+        }
+    }
+
+    fn entry(&mut self, tenant: &str) -> Option<&mut TenantAllocation> {
+        let is_own = self.books.tenants.contains(tenant);
+        self.allocations.tenants.get_mut(tenant).filter(|_| is_own)
+    }
+
+    async fn write(&mut self) -> Result<(), RecordError> {
+        let Recorder { store, lock, site, stored, allocations, .. } = self;
+        Ok(allocation::write_beside_others(store, lock, site, stored, allocations).await?)
+    }
+}
+
+/// Returns the names of the static ports of each tenant.
+fn static_ports(desired: &Topology) -> BTreeMap<&str, Vec<String>> {
+    let mut ports: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for entry in desired.entries() {
+        if let KeyView::Tenant(tenant, TenantKey::Port(name, PortKey::Device)) = entry.key.view() {
+            ports.entry(tenant).or_default().push(name.to_owned());
+        }
+    }
+    ports
+}
+
+fn add_ports(entry: &mut TenantAllocation, ports: Vec<String>) {
+    for port in ports {
+        if !entry.ports.contains(&port) {
+            entry.ports.push(port);
+        }
+    }
+    entry.ports.sort();
+}
+
+/// Gives back the allocations of tenants that are no longer there.
+fn give_back(allocations: &mut Allocations, gone: &BTreeSet<String>) {
+    allocations.tenants.retain(|name, _| !gone.contains(name));
+    allocations.peers.retain(|pair, _| !pair.split('/').any(|name| gone.contains(name)));
+}
+
+/// Gives these tenants back what they had before; the others keep what they have now.
+fn restore(now: &mut Allocations, before: &Allocations, tenants: &BTreeSet<String>) {
+    for tenant in tenants {
+        match before.tenants.get(tenant) {
+            None => drop(now.tenants.remove(tenant)),
+            Some(entry) => drop(now.tenants.insert(tenant.clone(), entry.clone())),
+        }
+    }
+    now.peers.retain(|pair, _| {
+        before.peers.contains_key(pair) || !pair.split('/').any(|name| tenants.contains(name))
+    });
+    now.peers.extend(before.peers.iter().map(|(pair, link)| (pair.clone(), *link)));
+}

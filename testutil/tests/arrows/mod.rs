@@ -1,0 +1,213 @@
+//! Arrows point downwards: crates, the compiler's stages, modules, commands. The sources' own imports say where they point.
+
+mod exceptions;
+mod source;
+mod workspace;
+
+use std::collections::BTreeSet;
+
+use workspace::{Crate, Use, circles};
+
+/// The crates that each crate may use.
+const BELOW: [(&str, &[&str]); 10] = [
+    ("compiler", &[]),
+    ("packets", &["compiler"]),
+    ("render", &["compiler"]),
+    ("store", &["compiler"]),
+    ("reconcile", &["compiler", "store"]),
+    ("adopt", &["compiler", "store", "reconcile"]),
+    ("simulator", &[]),
+    ("cni", &["compiler", "store", "reconcile"]),
+    ("cli", &["compiler", "packets", "render", "store", "reconcile", "adopt", "simulator"]),
+    ("testutil", &[]),
+];
+
+/// The compiler's stages: one may use those before it.
+const STAGES: [&str; 8] =
+    ["source", "diagnostic", "values", "spec", "topology", "network", "plan", "midonet"];
+
+/// Crates that are functions of their arguments, and packages that would let them be more.
+const PURE: [&str; 3] = ["compiler", "packets", "render"];
+const IMPURE: [&str; 8] =
+    ["tokio", "reqwest", "hyper", "etcd-client", "rusqlite", "fastrand", "rand", "tempfile"];
+
+fn fail_with(problems: &[String]) {
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+fn named<'a>(crates: &'a [Crate], name: &str) -> &'a Crate {
+    crates.iter().find(|one| one.name == name).unwrap_or_else(|| panic!("there is no crate {name}"))
+}
+
+#[test]
+fn crates_use_those_below_them_only() {
+    let crates = Crate::all();
+    let mut problems = Vec::new();
+    for one in crates {
+        let Some((_, below)) = BELOW.iter().find(|(name, _)| *name == one.name) else {
+            problems.push(format!("Cargo.toml: the crate {} is new: add it to BELOW in this test", one.name));
+            continue;
+        };
+        let manifest = format!("{}/Cargo.toml", one.name);
+        let declared =
+            one.dependencies.iter().filter_map(|name| Some((name.strip_prefix("midoform-")?, &manifest)));
+        let used = one.foreign_uses();
+        let used = used.iter().map(|(name, place)| (name.as_str(), place));
+        for (name, place) in
+            declared.chain(used).filter(|(name, _)| !below.contains(name) && *name != one.name)
+        {
+            problems.push(format!(
+                "{place}: {} must not use {name}, which is not below it: move what it needs into a lower crate",
+                one.name
+            ));
+        }
+    }
+    fail_with(&problems);
+}
+
+#[test]
+fn pure_crates_depend_on_nothing_that_reaches_out() {
+    let crates = Crate::all();
+    let mut problems = Vec::new();
+    for one in PURE.map(|name| named(crates, name)) {
+        for package in one.dependencies.iter().filter(|package| IMPURE.contains(&package.as_str())) {
+            problems.push(format!(
+                "{}/Cargo.toml: {package} is not for a pure crate: take its result as an argument instead",
+                one.name
+            ));
+        }
+    }
+    fail_with(&problems);
+}
+
+#[test]
+fn stages_of_the_compiler_use_earlier_ones_only() {
+    let crates = Crate::all();
+    let rank = |module: &[String]| match module.first() {
+        Some(name) => STAGES.iter().position(|stage| stage == name),
+        None => Some(STAGES.len()),
+    };
+    let uses = named(crates, "compiler").uses();
+    let mut problems = Vec::new();
+    let mut needed = BTreeSet::new();
+    for one in &uses {
+        let (Some(from), Some(to)) = (rank(&one.from), rank(&one.to)) else {
+            problems.push(format!("{}: a stage is new: add it to STAGES in this test", one.place));
+            continue;
+        };
+        let stage = one.to.first().map_or("lib.rs", String::as_str);
+        if from < to && !is_exception(exceptions::STAGES, one, stage, &mut needed) {
+            let own = one.from.first().map_or("lib.rs", String::as_str);
+            problems.push(format!(
+                "{}: the stage {own} uses {} of the later stage {stage}: move that down, or the user of it up",
+                one.place, one.written
+            ));
+        }
+    }
+    problems.extend(unneeded(exceptions::STAGES, &needed));
+    fail_with(&problems);
+}
+
+#[test]
+fn no_modules_use_one_another_in_a_circle() {
+    let crates = Crate::all();
+    let mut problems = Vec::new();
+    let mut needed = BTreeSet::new();
+    for one in crates {
+        let uses = one.uses();
+        for (parent, circle) in circles(&uses) {
+            let name = parent.join("::");
+            let mut new = circle.clone();
+            for (crate_name, module, members) in exceptions::CIRCLES {
+                if (*crate_name, *module) == (one.name.as_str(), name.as_str()) {
+                    new.retain(|member| !members.contains(&member.as_str()));
+                    needed.extend(
+                        circle
+                            .iter()
+                            .filter(|member| members.contains(&member.as_str()))
+                            .map(|member| format!("{crate_name} {module} {member}")),
+                    );
+                }
+            }
+            if !new.is_empty() {
+                problems.push(circle_in_words(&one.name, &parent, &circle, &uses));
+            }
+        }
+    }
+    for (crate_name, module, members) in exceptions::CIRCLES {
+        let gone =
+            members.iter().filter(|member| !needed.contains(&format!("{crate_name} {module} {member}")));
+        problems.extend(gone.map(|member| {
+            format!(
+                "{crate_name} {module}: {member} is in no circle now: take it out of the exceptions' CIRCLES"
+            )
+        }));
+    }
+    fail_with(&problems);
+}
+
+/// Names a circle and the lines that make it.
+fn circle_in_words(crate_name: &str, parent: &[String], circle: &BTreeSet<String>, uses: &[Use]) -> String {
+    let members: Vec<&str> = circle.iter().map(String::as_str).collect();
+    let above = [&[crate_name.to_owned()], parent].concat().join("::");
+    let mut text =
+        format!("{above}: {} use one another in a circle: break one of these arrows", members.join(", "));
+    let depth = parent.len();
+    let mut shown = BTreeSet::new();
+    for one in uses.iter().filter(|one| one.from.starts_with(parent) && one.to.starts_with(parent)) {
+        if let (Some(from), Some(to)) = (one.from.get(depth), one.to.get(depth))
+            && from != to
+            && circle.contains(from)
+            && circle.contains(to)
+            && shown.insert((from, to))
+        {
+            text.push_str(&format!("\n    {}: {from} uses {} of {to}", one.place, one.written));
+        }
+    }
+    text
+}
+
+#[test]
+fn commands_and_verbs_stand_alone() {
+    let crates = Crate::all();
+    let mut problems = Vec::new();
+    let mut needed = BTreeSet::new();
+    for (crate_name, folder) in [("cli", "commands"), ("cni", "verbs")] {
+        for one in named(crates, crate_name).uses() {
+            let inside = |path: &[String]| path.first().is_some_and(|first| first == folder);
+            let both = inside(&one.from) && inside(&one.to);
+            let beside = both && one.from.len() > 1 && one.to.len() > 1 && one.from[1] != one.to[1];
+            let arguments = one.from.first().is_some_and(|first| first == "args") && inside(&one.to);
+            let used = one.to.get(1).unwrap_or(&one.to[0]).clone();
+            if (beside || arguments) && !is_exception(exceptions::ENTRY_POINTS, &one, &used, &mut needed) {
+                problems.push(format!(
+                    "{}: {} is of {folder}/{used}: move what both need out of {folder}/",
+                    one.place, one.written
+                ));
+            }
+        }
+    }
+    problems.extend(unneeded(exceptions::ENTRY_POINTS, &needed));
+    fail_with(&problems);
+}
+
+type Exceptions = &'static [(&'static str, &'static str)];
+
+/// Returns true if the list has this use, and notes that the list needs it.
+fn is_exception(
+    list: Exceptions,
+    one: &Use,
+    used: &str,
+    needed: &mut BTreeSet<(&'static str, &'static str)>,
+) -> bool {
+    let file = one.place.rsplit_once(':').map_or(one.place.as_str(), |(file, _)| file);
+    let found = list.iter().find(|exception| **exception == (file, used));
+    needed.extend(found);
+    found.is_some()
+}
+
+fn unneeded(list: Exceptions, needed: &BTreeSet<(&str, &str)>) -> Vec<String> {
+    let gone = list.iter().filter(|exception| !needed.contains(*exception));
+    gone.map(|(file, used)| format!("{file} does not use {used} any more: take it out of the exceptions"))
+        .collect()
+}

@@ -1,4 +1,4 @@
-//! Diagnostics as data: what is wrong, where, and the way out. Drawing them is the command line's work.
+//! Diagnostics as data: the problem, its position, and what to do. The command line draws them.
 
 mod code;
 
@@ -8,42 +8,42 @@ pub use code::Code;
 
 use crate::source::{LineIndex, Source, Span};
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Nothing is compiled.
+    /// A problem: nothing is compiled.
     Error,
-    /// Legal, but probably not what was meant.
+    /// Legal, but probably a mistake.
     Warning,
 }
 
-/// One finding.
+/// One problem of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// Its kind, with a stable name such as `overlapping-networks`.
     pub code: Code,
-    /// What is wrong, in one line.
+    /// The problem, in one line.
     pub message: String,
-    /// The marked places; the first is where it is wrong, the others are what it clashes with.
+    /// The marked positions: first the problem's, then those of what it conflicts with.
     pub labels: Vec<Label>,
-    /// What the author can do, one way a line.
+    /// The ways to solve the problem, one a line.
     pub help: Vec<String>,
 }
 
-/// A marked place.
+/// A marked position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// Where.
+    /// The position.
     pub span: Span,
-    /// What is there.
+    /// The text beside the mark.
     pub text: String,
 }
 
 impl Diagnostic {
-    /// An error at a place.
+    /// Returns an error at a position.
     pub fn error(code: Code, span: Span, message: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Error,
@@ -54,12 +54,12 @@ impl Diagnostic {
         }
     }
 
-    /// A warning at a place.
+    /// Returns a warning at a position.
     pub fn warning(code: Code, span: Span, message: impl Into<String>) -> Self {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, span, message) }
     }
 
-    /// Says what stands at the first place.
+    /// Adds a text to the first position.
     #[must_use]
     pub fn here(mut self, text: impl Into<String>) -> Self {
         if let Some(label) = self.labels.first_mut() {
@@ -68,27 +68,27 @@ impl Diagnostic {
         self
     }
 
-    /// Marks another place.
+    /// Marks another position.
     #[must_use]
     pub fn also(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label { span, text: text.into() });
         self
     }
 
-    /// Adds a way out.
+    /// Adds a way to solve the problem.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help.push(text.into());
         self
     }
 
-    /// The first marked place.
+    /// Returns the first marked position.
     pub fn span(&self) -> Span {
         self.labels.first().map(|label| label.span).unwrap_or_default()
     }
 }
 
-/// Collects findings; stages add to it and go on.
+/// Collects diagnostics: each stage adds its own and goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     found: Vec<Diagnostic>,
@@ -100,12 +100,12 @@ impl Diagnostics {
         self.found.push(diagnostic);
     }
 
-    /// True when one of them is an error.
+    /// Returns true if one of them is an error.
     pub fn has_errors(&self) -> bool {
         self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// All of them: by file and place, errors before warnings at the same place, each once.
+    /// Returns all of them, sorted by file and position, errors before warnings at the same position, each once.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.found.sort_by(|a, b| {
             (a.span(), a.severity, a.code, &a.message).cmp(&(b.span(), b.severity, b.code, &b.message))
@@ -115,22 +115,22 @@ impl Diagnostics {
     }
 }
 
-/// A diagnostic for machines: places as file, line and column.
+/// A diagnostic for machines, with positions as file, line and column.
 #[derive(Clone, Debug, Serialize)]
 pub struct DiagnosticReport<'a> {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// Its kind.
     pub code: Code,
-    /// What is wrong.
+    /// The problem.
     pub message: &'a str,
-    /// The marked places.
+    /// The marked positions.
     pub places: Vec<PlaceReport<'a>>,
-    /// Ways out.
+    /// The ways to solve the problem.
     pub help: &'a [String],
 }
 
-/// A marked place for machines. Lines and columns count from 1; the end is behind the last character.
+/// A marked position for machines. Lines and columns count from 1; the end is behind the last character.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs, reason = "the struct's comment says it all")]
 pub struct PlaceReport<'a> {
@@ -142,7 +142,7 @@ pub struct PlaceReport<'a> {
     pub text: &'a str,
 }
 
-/// The machine form of diagnostics, with places looked up in the sources that they were found in.
+/// Returns the machine form of diagnostics, with positions looked up in their sources.
 pub fn report<'a>(diagnostics: &'a [Diagnostic], sources: &'a [&'a Source]) -> Vec<DiagnosticReport<'a>> {
     let indexes: Vec<LineIndex> = sources.iter().map(|source| LineIndex::new(source.text())).collect();
     let place = |label: &'a Label| {

@@ -1,4 +1,4 @@
-//! Sources: the files that a compilation reads, and places in them.
+//! Sources: the files that a compilation reads, and positions in them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ pub const LARGEST_FILE: u64 = 8 * 1024 * 1024;
 /// One file: its name as people should see it, and its content or why there is none.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The path as it was given, with `/` between its parts.
+    /// The path as the user wrote it, with `/` between its parts.
     pub name: Arc<str>,
     /// The bytes of the file.
     pub content: Result<Vec<u8>, Unreadable>,
 }
 
-/// Why a file has no content.
+/// The reason that a file has no content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreadable {
     /// It is larger than [`LARGEST_FILE`]: its size in bytes.
@@ -32,17 +32,17 @@ impl Source {
         Source { name: name.into(), content: Ok(text.into().into_bytes()) }
     }
 
-    /// The text, or nothing where the file could not be read or is not UTF-8.
+    /// Returns the text, or nothing where the file could not be read or is not UTF-8.
     pub fn text(&self) -> &str {
         self.content.as_ref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 }
 
-/// Which file of a compilation: its place among the sources (0 is the site file).
+/// The number of a file in a compilation: its position among the sources (0 is the site file).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u32);
 
-/// A place in a file: bytes from `start` up to `end`.
+/// A part of a file: bytes from `start` up to `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The file.
@@ -53,12 +53,12 @@ pub struct Span {
     pub end: u32,
 }
 
-/// A value and where it stands.
+/// A value with its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it stands.
+    /// Its position.
     pub span: Span,
 }
 
@@ -76,7 +76,7 @@ impl<T: fmt::Display> fmt::Display for Spanned<T> {
     }
 }
 
-/// File and line that caused an object: what a plan's step shows.
+/// The file and line that caused an object. Each step of a plan shows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Provenance {
     /// The file's name.
@@ -98,7 +98,7 @@ pub struct LineIndex {
 }
 
 impl LineIndex {
-    /// The index of a text.
+    /// Builds the index of a text.
     pub fn new(text: &str) -> Self {
         let behind_newlines =
             text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
@@ -106,12 +106,12 @@ impl LineIndex {
         LineIndex { starts: starts.map(|at| u32::try_from(at).unwrap_or(u32::MAX)).collect() }
     }
 
-    /// The line of a byte, counted from 1.
+    /// Returns the line of a byte, counted from 1.
     pub fn line(&self, byte: u32) -> u32 {
         u32::try_from(self.starts.partition_point(|start| *start <= byte)).unwrap_or(u32::MAX).max(1)
     }
 
-    /// The column of a byte in its line, in characters, counted from 1.
+    /// Returns the column of a byte in its line, in characters, counted from 1.
     pub fn column(&self, text: &str, byte: u32) -> u32 {
         let start = self.starts.get(self.line(byte) as usize - 1).copied().unwrap_or(0) as usize;
         let end = (byte as usize).min(text.len());

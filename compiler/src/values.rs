@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The first segment of the keys of objects that belong to the site and to no tenant. No tenant has this name.
+pub const SITE: &str = "site";
+
 /// A MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -1,4 +1,4 @@
-//! The JSON Schema and the parser say the same.
+//! The JSON Schema and the reader accept the same files.
 
 use std::collections::BTreeSet;
 
@@ -52,6 +52,8 @@ fn broken_ones_do_not() {
         "name = \"a\"\n[[expose]]\npublic = \"203.0.113.1\"\nto = { port = \"p\", tcp = 1 }",
         "name = \"a\"\n[[expose]]\npublic = \"203.0.113.1:1\"\nto = { port = \"p\", tcp = 1, udp = 1 }",
         "name = \"a\"\negress = \"nat\"",
+        "name = \"a\"\n[[expose]]\npublic = \"203.0.113.1:1\"\nto = { port = \"p\", bridge = \"b\", tcp = 1 }",
+        "name = \"a\"\n[[rule]]\nname = \"r\"\naction = \"drop\"\nto = { bridge = \"b\", world = true }",
     ];
     for text in broken {
         assert!(!tenant.is_valid(&to_json(&Source::new("t", text))), "{text}");

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use toml::de::{DeValue, ValueDeserializer};
+use toml::de::ValueDeserializer;
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use crate::source::{Source, SourceId, Span};
+use crate::spec::grammar::lock::LockKeys;
+use crate::spec::grammar::{self, Reader, TomlValue};
 use crate::spec::parse;
-use crate::spec::parse::Reader;
 
 /// The version that this program writes.
 const VERSION: i64 = 1;
@@ -55,7 +56,7 @@ pub fn parse(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Op
     }
     // Spans count without the mark that some editors put before UTF-8.
     let text = source.text().trim_start_matches('\u{feff}');
-    parse::document(source, id, diagnostics, |reader, file| read(reader, file, text))
+    parse::document(source, id, diagnostics, |reader, file| read(reader, &file, text))
 }
 
 fn conflict_mark(text: &str) -> Option<u32> {
@@ -69,9 +70,8 @@ fn conflict_mark(text: &str) -> Option<u32> {
     None
 }
 
-fn read(reader: &mut Reader<'_>, mut file: parse::Table<'_>, text: &str) -> Option<LockFile> {
-    let version = file.integer::<i64>(reader, "version", 0..=i64::from(i32::MAX));
-    let version = file.required(reader, "version", version)?;
+fn read(reader: &mut Reader<'_>, file: &grammar::Table<'_, LockKeys>, text: &str) -> Option<LockFile> {
+    let version = file.get(reader, |lock| &lock.version)?;
     if version.value != VERSION {
         let message = format!(
             "this lock file has version {}, and this midoform knows version {VERSION}",
@@ -80,7 +80,7 @@ fn read(reader: &mut Reader<'_>, mut file: parse::Table<'_>, text: &str) -> Opti
         reader.push(Diagnostic::error(Code::LockVersion, version.span, message).help("use a newer midoform"));
         return None;
     }
-    let tenants = file.value("tenant");
+    let tenants = file.get(reader, |lock| &lock.tenant);
     let mut positions = BTreeMap::new();
     for (name, value) in tenants.and_then(|value| value.get_ref().as_table()).into_iter().flatten() {
         positions.insert(name.get_ref().to_string(), reader.span(value.span()));
@@ -89,10 +89,11 @@ fn read(reader: &mut Reader<'_>, mut file: parse::Table<'_>, text: &str) -> Opti
     for network in tenants.values_mut().flat_map(|tenant| tenant.bridges.values_mut()) {
         *network = network.trunc();
     }
-    let peers: BTreeMap<String, Peering> = deserialize(reader, text, file.value("peer"));
+    let peers = file.get(reader, |lock| &lock.peer);
+    let peers: BTreeMap<String, Peering> = deserialize(reader, text, peers);
     let peers = peers.into_iter().map(|(pair, peering)| (pair, peering.link)).collect();
-    let kept = deserialize(reader, text, file.value("kept"));
-    file.finish(reader);
+    let kept = file.get(reader, |lock| &lock.kept);
+    let kept = deserialize(reader, text, kept);
     Some(LockFile { allocations: Allocations { tenants, peers }, kept, positions })
 }
 
@@ -100,7 +101,7 @@ fn read(reader: &mut Reader<'_>, mut file: parse::Table<'_>, text: &str) -> Opti
 fn deserialize<T: DeserializeOwned + Default>(
     reader: &mut Reader<'_>,
     text: &str,
-    value: Option<&toml::Spanned<DeValue<'_>>>,
+    value: Option<&TomlValue<'_>>,
 ) -> T {
     let Some(value) = value else { return T::default() };
     let deserializer = ValueDeserializer::from(value.clone());
@@ -140,7 +141,7 @@ fn keys_of(path: &serde_ignored::Path<'_>) -> Vec<String> {
 }
 
 /// The position of the last of these keys.
-fn position_of(value: &toml::Spanned<DeValue<'_>>, keys: &[String]) -> Option<std::ops::Range<usize>> {
+fn position_of(value: &TomlValue<'_>, keys: &[String]) -> Option<std::ops::Range<usize>> {
     let (first, rest) = keys.split_first()?;
     let (key, value) = value.get_ref().as_table()?.iter().find(|(key, _)| key.get_ref() == first)?;
     if rest.is_empty() { Some(key.span()) } else { position_of(value, rest) }

@@ -264,8 +264,8 @@ impl<'a> Resolver<'a, '_> {
 
     fn route(&mut self, spec: &spec::Route, bridges: &[Bridge], names: &Names<'_>) -> Option<Route> {
         let target = match &spec.target.value {
-            spec::RouteTarget::Blackhole => RouteTarget::Blackhole,
-            spec::RouteTarget::Reject => RouteTarget::Reject,
+            spec::RouteTarget::Nowhere(spec::RouteEnd::Blackhole) => RouteTarget::Blackhole,
+            spec::RouteTarget::Nowhere(spec::RouteEnd::Reject) => RouteTarget::Reject,
             spec::RouteTarget::Bridge(name) => {
                 RouteTarget::Bridge(self.look_up_at("bridge", name, spec.target.span, &names.bridges)?)
             }

@@ -1,7 +1,10 @@
-//! The TOML's types: what a site file and a tenant file may say. Nothing here is looked up or computed yet.
+//! The language: the types of what a site file, a tenant file and a policy say, as they were written. Nothing here is looked up
+//! or computed yet.
 //!
-//! The doc comments are what `midoform schema` prints as descriptions.
+//! `grammar` has the keys, [`parse`] reads files by it, [`schema`] describes it to editors. The doc comment of `grammar` says
+//! how a key is added.
 
+pub(crate) mod grammar;
 pub mod parse;
 mod policy;
 pub mod schema;
@@ -20,26 +23,25 @@ pub use site::{
 
 use crate::source::{Span, Spanned};
 use crate::values::{MacAddress, PortRange};
+use grammar::values::Word;
+use grammar::{Grammar, MovedKeys};
 
 /// The rules of a tenant's layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
     /// The layout of the Go plugin, object for object.
     Rainbond,
-    /// The same layout, closed: nothing in that is not exposed or peered, no foreign sources, no way to links.
+    /// The same layout, closed: nothing comes in that is not exposed or peered, no foreign sources, no access to link addresses.
     Strict,
 }
 
 impl Profile {
-    /// Its name in a spec.
+    /// Returns its name in a spec.
     pub fn name(self) -> &'static str {
-        match self {
-            Profile::Rainbond => "rainbond",
-            Profile::Strict => "strict",
-        }
+        self.word()
     }
 
-    /// Where it checks sources, unless something else is said.
+    /// Returns the place where it checks sources, unless the spec names another.
     pub fn anti_spoof(self) -> AntiSpoof {
         match self {
             Profile::Rainbond => AntiSpoof::None,
@@ -48,7 +50,18 @@ impl Profile {
     }
 }
 
-/// Where sources are checked.
+impl Word for Profile {
+    const ALL: &'static [Profile] = &[Profile::Rainbond, Profile::Strict];
+
+    fn word(self) -> &'static str {
+        match self {
+            Profile::Rainbond => "rainbond",
+            Profile::Strict => "strict",
+        }
+    }
+}
+
+/// The places where source addresses are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AntiSpoof {
     /// A bridge lets in only sources of its own network.
@@ -60,8 +73,16 @@ pub enum AntiSpoof {
 }
 
 impl AntiSpoof {
-    /// Its name in a spec.
+    /// Returns its name in a spec.
     pub fn name(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl Word for AntiSpoof {
+    const ALL: &'static [AntiSpoof] = &[AntiSpoof::Bridge, AntiSpoof::Port, AntiSpoof::None];
+
+    fn word(self) -> &'static str {
         match self {
             AntiSpoof::Bridge => "bridge",
             AntiSpoof::Port => "port",
@@ -79,7 +100,7 @@ pub struct Dns {
     pub search: Vec<Spanned<String>>,
 }
 
-/// Which address of a bridge's network its gateway has.
+/// The address of a bridge's network that its gateway has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gateway {
     /// The first host address.
@@ -90,7 +111,7 @@ pub enum Gateway {
     Address(Ipv4Addr),
 }
 
-/// What a tenant file says.
+/// The content of a tenant file.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// Its name: the first segment of all its keys.
@@ -111,9 +132,9 @@ pub struct Tenant {
     pub quotas: Quotas,
     /// The link's addresses, pinned.
     pub link: Option<LinkPin>,
-    /// Where sources are checked.
+    /// The place where source addresses are checked.
     pub anti_spoof: Option<Spanned<AntiSpoof>>,
-    /// How pods reach the world.
+    /// The way of pods to the world.
     pub egress: Spanned<Egress>,
     /// `[[bridge]]`.
     pub bridges: Vec<Bridge>,
@@ -131,19 +152,19 @@ pub struct Tenant {
     pub exposes: Vec<Expose>,
     /// `[[peer]]`.
     pub peers: Vec<Peer>,
-    /// What was renamed.
+    /// Things that were renamed.
     pub moved: Vec<Moved>,
     /// `[[assert]]`.
     pub asserts: Vec<Assert>,
 }
 
 impl Tenant {
-    /// The profile that it has in a site.
+    /// Returns the profile that it has in a site.
     pub fn profile_in(&self, site: &Site) -> Profile {
         self.profile.map(|own| own.value).or(site.defaults.profile).unwrap_or(Profile::Strict)
     }
 
-    /// Where its sources are checked in a site.
+    /// Returns the place where its source addresses are checked in a site.
     pub fn anti_spoof_in(&self, site: &Site) -> AntiSpoof {
         let own = self.anti_spoof.map(|own| own.value).or(site.defaults.anti_spoof);
         own.unwrap_or(self.profile_in(site).anti_spoof())
@@ -173,14 +194,14 @@ pub struct LinkPin {
     pub prefix: Option<Spanned<u8>>,
 }
 
-/// `egress`: how pods reach the world.
+/// `egress`: the way of pods to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Egress {
-    /// Translated to the link address.
+    /// With source NAT to the link address.
     SnatToLink,
-    /// Translated to one of these addresses, both ends included.
+    /// With source NAT to one of these addresses, both ends included.
     SnatTo(Ipv4Addr, Ipv4Addr),
-    /// Not translated: the world routes to the tenant's networks.
+    /// Without NAT: the world routes to the tenant's networks.
     None,
 }
 
@@ -217,25 +238,43 @@ pub struct Port {
 /// `[[route]]`.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Which destinations it is for.
+    /// The destinations that it is for.
     pub destination: Spanned<Ipv4Net>,
-    /// Where they go.
+    /// The place that they are sent to.
     pub target: Spanned<RouteTarget>,
     /// Of routes with the same destination the lowest weight wins.
     pub weight: u32,
 }
 
-/// Where a route leads.
+/// The place that a route leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteTarget {
     /// `via`: to this address, which lies in one of the tenant's bridges.
     Via(Ipv4Addr),
     /// `bridge`: to the destination itself, on this bridge.
     Bridge(String),
-    /// `type = "blackhole"`.
+    /// Nowhere.
+    Nowhere(RouteEnd),
+}
+
+/// The end of packets that a route leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteEnd {
+    /// `type = "blackhole"`: silently.
     Blackhole,
-    /// `type = "reject"`.
+    /// `type = "reject"`: with an ICMP error to the sender.
     Reject,
+}
+
+impl Word for RouteEnd {
+    const ALL: &'static [RouteEnd] = &[RouteEnd::Blackhole, RouteEnd::Reject];
+
+    fn word(self) -> &'static str {
+        match self {
+            RouteEnd::Blackhole => "blackhole",
+            RouteEnd::Reject => "reject",
+        }
+    }
 }
 
 /// `[[rule]]`.
@@ -243,15 +282,15 @@ pub enum RouteTarget {
 pub struct Rule {
     /// Its name.
     pub name: Spanned<String>,
-    /// Where a connection comes from.
+    /// The source of a connection.
     pub from: Endpoint,
-    /// Where it goes.
+    /// The destination.
     pub to: Endpoint,
-    /// What it carries.
+    /// The protocols; none: all.
     pub protocols: Vec<Protocol>,
-    /// What happens.
+    /// The action.
     pub action: Action,
-    /// Answers to what it lets through pass without being asked.
+    /// True if return traffic of accepted connections passes without a match.
     pub stateful: bool,
 }
 
@@ -275,11 +314,11 @@ pub enum Place {
     PortGroup(String),
     /// A peer.
     Peer(String),
-    /// What lies behind the provider router.
+    /// The networks behind the provider router.
     World,
 }
 
-/// What a rule's packets carry.
+/// The protocol of a rule's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protocol {
     /// The IP protocol number.
@@ -290,15 +329,27 @@ pub struct Protocol {
     pub destination: Option<PortRange>,
 }
 
-/// What a rule does.
+/// The action of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Lets it through.
+    /// Accepts the packet.
     Accept,
-    /// Ends it silently.
+    /// Drops the packet silently.
     Drop,
-    /// Ends it with an ICMP error to the sender.
+    /// Rejects the packet with an ICMP error to the sender.
     Reject,
+}
+
+impl Word for Action {
+    const ALL: &'static [Action] = &[Action::Accept, Action::Drop, Action::Reject];
+
+    fn word(self) -> &'static str {
+        match self {
+            Action::Accept => "accept",
+            Action::Drop => "drop",
+            Action::Reject => "reject",
+        }
+    }
 }
 
 /// `[[address_group]]`.
@@ -317,7 +368,7 @@ pub struct PortGroup {
     pub name: Spanned<String>,
     /// Static ports, by name.
     pub ports: Vec<Spanned<String>>,
-    /// Whether MidoNet shares flow state among them.
+    /// True if MidoNet shares flow state among them.
     pub stateful: bool,
 }
 
@@ -338,14 +389,14 @@ pub struct Expose {
     pub address: Option<Spanned<Ipv4Addr>>,
     /// The pod's port.
     pub target_port: u16,
-    /// Where the whole table stands.
+    /// The position of the whole table.
     pub span: Span,
 }
 
-/// `[[moved]]`: something that was renamed, and is not to be made again for that.
+/// `[[moved]]`: something that was renamed, and is kept.
 #[derive(Clone, Debug)]
 pub struct Moved {
-    /// What it is.
+    /// Its kind.
     pub kind: MovedKind,
     /// Its old name.
     pub from: Spanned<String>,
@@ -353,7 +404,7 @@ pub struct Moved {
     pub to: Spanned<String>,
 }
 
-/// What can be renamed.
+/// The kinds of things that can be renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MovedKind {
@@ -366,12 +417,12 @@ pub enum MovedKind {
 }
 
 impl MovedKind {
-    /// The key of `[[moved]]` that says the old name, and the name of the table that has the new one.
+    /// Returns the key of `[[moved]]` that has the old name. The table that has the new one goes by the same word.
     pub fn name(self) -> &'static str {
         match self {
-            MovedKind::Bridge => "bridge",
-            MovedKind::Rule => "rule",
-            MovedKind::Port => "port",
+            MovedKind::Bridge => MovedKeys::KEYS.bridge.name,
+            MovedKind::Rule => MovedKeys::KEYS.rule.name,
+            MovedKind::Port => MovedKeys::KEYS.port.name,
         }
     }
 }
@@ -381,21 +432,21 @@ impl MovedKind {
 pub struct Peer {
     /// The other tenant.
     pub tenant: Spanned<String>,
-    /// Which of the own bridges it may reach; none named: all.
+    /// The tenant's own bridges that it may reach; none: all.
     pub bridges: Option<Vec<Spanned<String>>>,
 }
 
-/// `[[assert]]`: what has to hold of the network, whatever the rules say.
+/// `[[assert]]`: a statement about the network that has to hold, whatever the rules say.
 #[derive(Clone, Debug)]
 pub struct Assert {
-    /// Where a connection comes from.
+    /// The source of a connection.
     pub from: Endpoint,
-    /// Where it goes.
+    /// The destination.
     pub to: Endpoint,
-    /// What it carries.
+    /// The protocols; none: all.
     pub protocols: Vec<Protocol>,
-    /// Whether all of it has to pass, or none.
+    /// True if all of it has to pass, false if none of it may.
     pub allowed: bool,
-    /// Where the whole table stands.
+    /// The position of the whole table.
     pub span: Span,
 }

@@ -1,4 +1,4 @@
-//! What a policy may say.
+//! The content of a policy.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::{AntiSpoof, Profile, Quotas};
 use crate::source::{Span, Spanned};
 use crate::values::PortRange;
 
-/// `[policy]`, or a policy file: what every tenant has to keep to. What is absent allows everything.
+/// `[policy]`, or a policy file: the rules that every tenant has to keep to. What is absent allows everything.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// At most so many of each, in one tenant.
@@ -17,7 +17,7 @@ pub struct Policy {
     pub allowed_public_ports: Option<Spanned<Vec<PortRange>>>,
     /// Public ports that may not be exposed.
     pub forbidden_public_ports: Option<Spanned<Vec<PortRange>>>,
-    /// The only addresses that may be exposed or translated to.
+    /// The only addresses that may be exposed, or that source NAT may translate to.
     pub allowed_public_addresses: Option<Spanned<Vec<Ipv4Net>>>,
     /// The only networks that a pinned bridge may lie in.
     pub allowed_bridge_networks: Option<Spanned<Vec<Ipv4Net>>>,
@@ -27,9 +27,9 @@ pub struct Policy {
     pub allowed_anti_spoof: Option<Spanned<Vec<AntiSpoof>>>,
     /// Labels that a tenant has to have.
     pub required_labels: Vec<Spanned<String>>,
-    /// What the values of labels look like.
+    /// Patterns of the values of labels, by label.
     pub label_values: BTreeMap<String, Pattern>,
-    /// What names look like.
+    /// Patterns of names.
     pub names: NamePatterns,
     /// No rule accepts from everywhere.
     pub forbid_accept_from_anywhere: Option<Span>,
@@ -39,7 +39,7 @@ pub struct Policy {
     pub require_protect: Option<Spanned<BTreeMap<String, String>>>,
 }
 
-/// What names of each kind look like.
+/// Patterns of the names of each kind.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "the struct's comment says it all")]
 pub struct NamePatterns {

@@ -1,36 +1,37 @@
-//! What a site file may say.
+//! The content of a site file.
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
+use super::grammar::values::Word;
 use super::{AntiSpoof, Dns, Gateway, Policy, Profile};
 use crate::source::{Span, Spanned};
 use crate::values::Encapsulation;
 
-/// What a site file says.
+/// The content of a site file.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// The site's name: the namespace of all ids.
     pub name: Spanned<String>,
-    /// How MidoNet is reached.
+    /// The way to MidoNet.
     pub midonet: MidonetSettings,
-    /// What addresses may be given out.
+    /// The networks that are allocated.
     pub pools: Pools,
     /// The store in a cluster.
     pub etcd: Option<EtcdSettings>,
     /// The store on one machine. With neither: the lock file.
     pub store: Option<StoreSettings>,
-    /// Who knows the tenants' projects.
+    /// The Keystone that has the tenants' projects.
     pub keystone: Option<KeystoneSettings>,
-    /// What tenants get that don't say otherwise.
+    /// The values for tenants that have none of their own.
     pub defaults: Defaults,
     /// The hosts that static ports may be bound on.
     pub hosts: Vec<Host>,
     /// The tunnel zone that midoform makes for these hosts.
     pub tunnel_zone: Option<TunnelZoneSettings>,
-    /// What tenants have to keep to.
+    /// The rules that tenants have to keep to.
     pub policy: Option<Policy>,
 }
 
@@ -47,7 +48,7 @@ pub struct MidonetSettings {
     pub provider_router: Option<Spanned<Uuid>>,
     /// midoform makes the provider router.
     pub managed: bool,
-    /// Where the table stands.
+    /// The position of the table.
     pub span: Span,
 }
 
@@ -56,7 +57,7 @@ pub struct MidonetSettings {
 pub struct Pools {
     /// Networks for the links between tenant routers and the provider router, and between peers.
     pub links: Vec<Spanned<Ipv4Net>>,
-    /// Networks that bridges without a cidr are given their network from.
+    /// Networks for bridges without a `cidr`.
     pub bridges: Vec<Spanned<Ipv4Net>>,
     /// The prefix length of such a network.
     pub bridge_prefix: Spanned<u8>,
@@ -75,7 +76,7 @@ pub struct EtcdSettings {
     pub cert: Option<Spanned<String>>,
     /// The file with its private key (PEM).
     pub key: Option<Spanned<String>>,
-    /// How many seconds one call may take; none: what the program takes as usual.
+    /// The time that one call may take, in seconds; none: the program's default.
     pub timeout: Option<Spanned<u64>>,
 }
 
@@ -86,12 +87,12 @@ pub struct StoreSettings {
     pub path: Spanned<String>,
 }
 
-/// `[keystone]`. Logins never stand here: they come from the environment or from a file.
+/// `[keystone]`. It has no login: that comes from the environment or from a file.
 #[derive(Clone, Debug)]
 pub struct KeystoneSettings {
-    /// Where it is, without a version in its path; none: where the environment says.
+    /// Its URL, without a version in the path; none: that of the environment.
     pub url: Option<Spanned<String>>,
-    /// Which Identity API: 2 or 3; none: which the environment says, or 3.
+    /// The version of the Identity API: 2 or 3; none: that of the environment, or else 3.
     pub version: Option<Spanned<i64>>,
     /// The domain that projects are looked for and made in (version 3), by name.
     pub domain: Option<Spanned<String>>,
@@ -104,13 +105,13 @@ pub struct KeystoneSettings {
 pub struct Defaults {
     /// The profile.
     pub profile: Option<Profile>,
-    /// Where sources are checked.
+    /// The place where source addresses are checked.
     pub anti_spoof: Option<AntiSpoof>,
     /// The MTU inside pods.
     pub mtu: Option<Spanned<u16>>,
     /// Name resolution inside pods.
     pub dns: Option<Dns>,
-    /// Which address of a bridge's network the gateway has.
+    /// The address of a bridge's network that the gateway has.
     pub gateway: Option<Gateway>,
 }
 
@@ -121,7 +122,7 @@ pub struct Host {
     pub name: Spanned<String>,
     /// The id that its MidoNet agent registered.
     pub id: Spanned<Uuid>,
-    /// Where its tunnels end.
+    /// The address of its tunnels.
     pub tunnel_address: Option<Spanned<Ipv4Addr>>,
 }
 
@@ -132,4 +133,15 @@ pub struct TunnelZoneSettings {
     pub name: Spanned<String>,
     /// GRE or VXLAN.
     pub encapsulation: Encapsulation,
+}
+
+impl Word for Encapsulation {
+    const ALL: &'static [Encapsulation] = &[Encapsulation::Gre, Encapsulation::Vxlan];
+
+    fn word(self) -> &'static str {
+        match self {
+            Encapsulation::Gre => "gre",
+            Encapsulation::Vxlan => "vxlan",
+        }
+    }
 }

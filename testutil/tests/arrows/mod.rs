@@ -1,6 +1,5 @@
 //! Arrows point downwards: crates, the compiler's stages, modules, commands. The sources' own imports say where they point.
 
-mod exceptions;
 mod source;
 mod workspace;
 
@@ -89,14 +88,13 @@ fn stages_of_the_compiler_use_earlier_ones_only() {
     };
     let uses = named(crates, "compiler").uses();
     let mut problems = Vec::new();
-    let mut needed = BTreeSet::new();
     for one in &uses {
         let (Some(from), Some(to)) = (rank(&one.from), rank(&one.to)) else {
             problems.push(format!("{}: a stage is new: add it to STAGES in this test", one.place));
             continue;
         };
         let stage = one.to.first().map_or("lib.rs", String::as_str);
-        if from < to && !is_exception(exceptions::STAGES, one, stage, &mut needed) {
+        if from < to {
             let own = one.from.first().map_or("lib.rs", String::as_str);
             problems.push(format!(
                 "{}: the stage {own} uses {} of the later stage {stage}: move that down, or the user of it up",
@@ -104,7 +102,6 @@ fn stages_of_the_compiler_use_earlier_ones_only() {
             ));
         }
     }
-    problems.extend(unneeded(exceptions::STAGES, &needed));
     fail_with(&problems);
 }
 
@@ -112,36 +109,11 @@ fn stages_of_the_compiler_use_earlier_ones_only() {
 fn no_modules_use_one_another_in_a_circle() {
     let crates = Crate::all();
     let mut problems = Vec::new();
-    let mut needed = BTreeSet::new();
     for one in crates {
         let uses = one.uses();
         for (parent, circle) in circles(&uses) {
-            let name = parent.join("::");
-            let mut new = circle.clone();
-            for (crate_name, module, members) in exceptions::CIRCLES {
-                if (*crate_name, *module) == (one.name.as_str(), name.as_str()) {
-                    new.retain(|member| !members.contains(&member.as_str()));
-                    needed.extend(
-                        circle
-                            .iter()
-                            .filter(|member| members.contains(&member.as_str()))
-                            .map(|member| format!("{crate_name} {module} {member}")),
-                    );
-                }
-            }
-            if !new.is_empty() {
-                problems.push(circle_in_words(&one.name, &parent, &circle, &uses));
-            }
+            problems.push(circle_in_words(&one.name, &parent, &circle, &uses));
         }
-    }
-    for (crate_name, module, members) in exceptions::CIRCLES {
-        let gone =
-            members.iter().filter(|member| !needed.contains(&format!("{crate_name} {module} {member}")));
-        problems.extend(gone.map(|member| {
-            format!(
-                "{crate_name} {module}: {member} is in no circle now: take it out of the exceptions' CIRCLES"
-            )
-        }));
     }
     fail_with(&problems);
 }
@@ -171,7 +143,6 @@ fn circle_in_words(crate_name: &str, parent: &[String], circle: &BTreeSet<String
 fn commands_and_verbs_stand_alone() {
     let crates = Crate::all();
     let mut problems = Vec::new();
-    let mut needed = BTreeSet::new();
     for (crate_name, folder) in [("cli", "commands"), ("cni", "verbs")] {
         for one in named(crates, crate_name).uses() {
             let inside = |path: &[String]| path.first().is_some_and(|first| first == folder);
@@ -179,7 +150,7 @@ fn commands_and_verbs_stand_alone() {
             let beside = both && one.from.len() > 1 && one.to.len() > 1 && one.from[1] != one.to[1];
             let arguments = one.from.first().is_some_and(|first| first == "args") && inside(&one.to);
             let used = one.to.get(1).unwrap_or(&one.to[0]).clone();
-            if (beside || arguments) && !is_exception(exceptions::ENTRY_POINTS, &one, &used, &mut needed) {
+            if beside || arguments {
                 problems.push(format!(
                     "{}: {} is of {folder}/{used}: move what both need out of {folder}/",
                     one.place, one.written
@@ -187,27 +158,5 @@ fn commands_and_verbs_stand_alone() {
             }
         }
     }
-    problems.extend(unneeded(exceptions::ENTRY_POINTS, &needed));
     fail_with(&problems);
-}
-
-type Exceptions = &'static [(&'static str, &'static str)];
-
-/// Returns true if the list has this use, and notes that the list needs it.
-fn is_exception(
-    list: Exceptions,
-    one: &Use,
-    used: &str,
-    needed: &mut BTreeSet<(&'static str, &'static str)>,
-) -> bool {
-    let file = one.place.rsplit_once(':').map_or(one.place.as_str(), |(file, _)| file);
-    let found = list.iter().find(|exception| **exception == (file, used));
-    needed.extend(found);
-    found.is_some()
-}
-
-fn unneeded(list: Exceptions, needed: &BTreeSet<(&str, &str)>) -> Vec<String> {
-    let gone = list.iter().filter(|exception| !needed.contains(*exception));
-    gone.map(|(file, used)| format!("{file} does not use {used} any more: take it out of the exceptions"))
-        .collect()
 }

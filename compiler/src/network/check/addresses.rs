@@ -36,13 +36,15 @@ fn networks(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
             );
             let diagnostic = Diagnostic::error(Code::OverlappingNetworks, bridge.span, message);
             diagnostics.push(
-                diagnostic.also(first.span, "the other bridge").help("give each bridge its own network"),
+                diagnostic
+                    .also(first.span, "the other bridge")
+                    .help("use a network of its own for each bridge"),
             );
         }
         for pool in &site.pools.links {
             if pool.value.contains(&bridge.cidr) || bridge.cidr.contains(&pool.value) {
                 let message =
-                    format!("the network {} of `{}` overlaps the pool of links", bridge.cidr, bridge.name);
+                    format!("the network {} of `{}` overlaps the link pool", bridge.cidr, bridge.name);
                 let diagnostic = Diagnostic::error(Code::OverlapsLinkPool, bridge.span, message);
                 diagnostics
                     .push(diagnostic.also(pool.span, "the pool").help("choose a network outside of it"));
@@ -55,7 +57,10 @@ fn networks(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
 fn size_and_kind(bridge: &Bridge, diagnostics: &mut Diagnostics) {
     let length = bridge.cidr.prefix_len();
     if length > 30 {
-        let message = format!("{} is too small for a bridge: it holds a gateway and no pod", bridge.cidr);
+        let message = format!(
+            "{} is too small for a bridge: it has an address for a gateway and none for a pod",
+            bridge.cidr
+        );
         diagnostics
             .push(Diagnostic::error(Code::CidrTooSmall, bridge.span, message).help("use a /30 or wider"));
     }
@@ -152,7 +157,7 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             let message = format!("the address {} of port `{}` is taken", port.address, port.name);
             let diagnostic =
                 Diagnostic::error(Code::DuplicateAddress, port.span, message).also(first, "here");
-            diagnostics.push(diagnostic.help("give the port another address"));
+            diagnostics.push(diagnostic.help("use another address for the port"));
         }
         if let Some(first) = macs.insert((port.bridge, port.mac), port.span) {
             let message = format!(
@@ -160,7 +165,7 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
                 port.mac, port.name, bridge.name
             );
             let diagnostic = Diagnostic::error(Code::DuplicateMac, port.span, message).also(first, "here");
-            diagnostics.push(diagnostic.help("give the port another MAC"));
+            diagnostics.push(diagnostic.help("use another MAC for the port"));
         }
     }
     for (at, bridge) in tenant.indexed_bridges() {
@@ -171,7 +176,7 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             let message =
                 format!("bridge `{}` ({}) has no free address left for a pod", bridge.name, bridge.cidr);
             diagnostics.push(
-                Diagnostic::warning(Code::BridgeFull, bridge.span, message).help("give it a wider network"),
+                Diagnostic::warning(Code::BridgeFull, bridge.span, message).help("use a wider network"),
             );
         }
     }
@@ -182,7 +187,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut weights: BTreeMap<(Ipv4Net, u32), Span> = BTreeMap::new();
     for route in &tenant.routes {
         if let Some(first) = seen.insert((route.destination, route.target), route.span) {
-            let message = format!("two routes lead {} the same way", route.destination);
+            let message = format!("two routes to {} have the same target", route.destination);
             let diagnostic =
                 Diagnostic::error(Code::DuplicateRoute, route.span, message).also(first, "the first");
             diagnostics.push(diagnostic.help("take one of them out"));
@@ -193,11 +198,11 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             );
             let diagnostic =
                 Diagnostic::warning(Code::EqualRoutes, route.span, message).also(first, "the other");
-            diagnostics.push(diagnostic.help("give the one that shall lose a higher weight"));
+            diagnostics.push(diagnostic.help("use a higher weight for the route that should not be used"));
         }
         if let Some(bridge) = tenant.bridges.iter().find(|bridge| bridge.cidr == route.destination) {
             let message = format!(
-                "{} is the network of bridge `{}`: it is routed there already",
+                "{} is the network of bridge `{}`: the router has this route already",
                 route.destination, bridge.name
             );
             let diagnostic =
@@ -218,8 +223,11 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         let uplink = tenant.own_route_weight();
         let own_default = route.destination.prefix_len() == 0 && route.weight == uplink;
         if own_default {
-            let message = "a default route with the weight of the uplink's: flows are shared between them";
-            let help = format!("give it a weight below {uplink} to win, above {uplink} to stand by");
+            let message =
+                "this default route has the same weight as the uplink's: flows are shared between them";
+            let help = format!(
+                "use a weight below {uplink} to prefer this route, above {uplink} to keep it as a backup"
+            );
             diagnostics.push(Diagnostic::warning(Code::EqualRoutes, route.span, message).help(help));
         }
     }

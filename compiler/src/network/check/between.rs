@@ -1,4 +1,4 @@
-//! What tenants share: networks of the site, link addresses, public addresses, interfaces, and peers.
+//! Conflicts between tenants: networks of the site, link addresses, public addresses, interfaces, and peers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -139,15 +139,15 @@ fn public_in_pool(
     let mut inside = site.pools.links.iter().map(|pool| pool.value);
     let bridge = tenant.bridges.iter().find(|bridge| bridge.cidr.contains(&address));
     if let Some(pool) = inside.find(|pool| pool.contains(&address)) {
-        let message = format!("the public address {address} lies in the pool of links {pool}");
-        let help = "choose one that the provider router is reached by";
+        let message = format!("the public address {address} lies in the link pool {pool}");
+        let help = "choose an address that is routed to the provider router";
         diagnostics.push(Diagnostic::error(Code::PublicAddressInside, span, message).help(help));
     } else if let Some(bridge) = bridge {
         let message =
             format!("the public address {address} lies in the tenant's own bridge `{}`", bridge.name);
         let diagnostic =
             Diagnostic::error(Code::PublicAddressInside, span, message).also(bridge.span, "the bridge");
-        diagnostics.push(diagnostic.help("choose one that the provider router is reached by"));
+        diagnostics.push(diagnostic.help("choose an address that is routed to the provider router"));
     }
 }
 
@@ -182,7 +182,7 @@ fn peers(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
                 let message = format!("there is no tenant `{other}`");
                 let help = match crate::spec::parse::nearest(other, by_name.keys().copied()) {
                     Some(nearest) => format!("did you mean `{nearest}`?"),
-                    None => "give the folder with all tenant files, so that both sides are seen".to_owned(),
+                    None => "name the folder with all tenant files, so that both sides are read".to_owned(),
                 };
                 diagnostics.push(Diagnostic::error(Code::UnknownPeer, peer.tenant.span, message).help(help));
                 continue;
@@ -194,24 +194,24 @@ fn peers(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
             diagnostics.push(match cycle {
                 Some(cycle) => Diagnostic::error(Code::PeerCycle, peer.tenant.span, format!("peers in a circle: {cycle}"))
                     .also(there.name.span, "the next one")
-                    .help("each names the next and none is named back: both sides of a peering must name each other"),
+                    .help("each tenant names the next, and no tenant names the one before: both sides of a peering must name each other"),
                 None => Diagnostic::error(Code::PeerUnanswered, peer.tenant.span, format!("`{other}` does not name `{name}` as its peer"))
-                    .also(there.name.span, "this tenant has to answer")
-                    .help(format!("add `[[peer]]` with `tenant = \"{name}\"` to it, or take this one out")),
+                    .also(there.name.span, "this tenant has to name it")
+                    .help(format!("add `[[peer]]` with `tenant = \"{name}\"` to it, or remove this peer")),
             });
         }
     }
 }
 
 /// The tenants that `from` names and that don't name it.
-fn unanswered<'a>(from: &'a spec::Tenant, by_name: &BTreeMap<&'a str, &'a spec::Tenant>) -> Vec<&'a str> {
+fn one_sided<'a>(from: &'a spec::Tenant, by_name: &BTreeMap<&'a str, &'a spec::Tenant>) -> Vec<&'a str> {
     let named = from.peers.iter().map(|peer| peer.tenant.value.as_str());
-    let answers = |to: &str| {
+    let names_back = |to: &str| {
         by_name
             .get(to)
             .is_some_and(|other| other.peers.iter().any(|peer| peer.tenant.value == from.name.value))
     };
-    named.filter(|to| *to != from.name.value && !answers(to)).collect()
+    named.filter(|to| *to != from.name.value && !names_back(to)).collect()
 }
 
 /// The shortest one-sided way from `to` back to `from`, as `from → to → … → from`.
@@ -237,7 +237,7 @@ fn cycle_through<'a>(
             way.reverse();
             return Some(way.join(" → "));
         }
-        for next in by_name.get(at).map(|tenant| unanswered(tenant, by_name)).unwrap_or_default() {
+        for next in by_name.get(at).map(|tenant| one_sided(tenant, by_name)).unwrap_or_default() {
             if next != to && !came_from.contains_key(next) {
                 came_from.insert(next, at);
                 queue.push_back(next);

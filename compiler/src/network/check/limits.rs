@@ -1,7 +1,8 @@
-//! What one tenant file must not exceed, and what it declares and never uses.
+//! The limits of one tenant file, and groups that it declares and does not use.
 
 use std::collections::BTreeSet;
 
+use super::{Counted, counted};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::Spanned;
 use crate::spec::{Place, Tenant};
@@ -10,19 +11,12 @@ use crate::spec::{Place, Tenant};
 const LONGEST_TENANT_ID: usize = 64;
 
 pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
-    let counts = [
-        ("bridges", &tenant.quotas.bridges, tenant.bridges.len()),
-        ("ports", &tenant.quotas.ports, tenant.ports.len()),
-        ("routes", &tenant.quotas.routes, tenant.routes.len()),
-        ("rules", &tenant.quotas.rules, tenant.rules.len()),
-        ("exposes", &tenant.quotas.exposes, tenant.exposes.len()),
-        ("peers", &tenant.quotas.peers, tenant.peers.len()),
-    ];
-    for (what, quota, count) in counts {
-        let Some(quota) = quota else { continue };
+    for Counted { key, limit, found } in counted(tenant, &tenant.quotas) {
+        let Some(quota) = limit else { continue };
+        let count = found.len();
         if count > quota.value as usize {
-            let message = format!("`{}` has {count} {what}, and its quota is {quota}", tenant.name);
-            let help = format!("take some away, or raise `quotas.{what}`");
+            let message = format!("`{}` has {count} {key}, and its quota is {quota}", tenant.name);
+            let help = format!("remove some, or raise `quotas.{key}`");
             diagnostics.push(Diagnostic::error(Code::Quota, quota.span, message).help(help));
         }
     }
@@ -33,7 +27,7 @@ pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         if bad {
             let message = format!("`tenant_id` has to be 1 to {LONGEST_TENANT_ID} visible ASCII characters");
             diagnostics.push(
-                Diagnostic::error(Code::BadTenantId, id.span, message).help("give the Keystone project's id"),
+                Diagnostic::error(Code::BadTenantId, id.span, message).help("use the Keystone project's id"),
             );
         }
     }
@@ -51,7 +45,7 @@ fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     }
     let mut unused = |what: &'static str, name: &Spanned<String>| {
         if !used.contains(&(what, name.value.as_str())) {
-            let message = format!("the {what} `{name}` is used by no rule");
+            let message = format!("the {what} `{name}` is not used by any rule");
             let help = "name it in a rule, or take it out";
             diagnostics.push(Diagnostic::warning(Code::UnusedGroup, name.span, message).help(help));
         }
@@ -68,7 +62,7 @@ fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             let message =
                 format!("the address group `{}` is empty: rules that name it match nothing", group.name);
             diagnostics.push(
-                Diagnostic::warning(Code::EmptyGroup, group.name.span, message).help("give it addresses"),
+                Diagnostic::warning(Code::EmptyGroup, group.name.span, message).help("add addresses to it"),
             );
         }
     }

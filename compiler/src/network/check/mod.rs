@@ -1,5 +1,5 @@
-//! Rules about a network that resolving alone does not see: addresses, sharing between tenants, the tenants' own
-//! rules (`policy`), and what the site asks of every tenant (`site_policy`).
+//! Checks of resolved networks: addresses, conflicts between tenants, the tenants' own rules (`policy`), and the site's
+//! policies (`site_policy`).
 
 mod addresses;
 mod between;
@@ -9,9 +9,11 @@ mod site_policy;
 
 use crate::diagnostic::Diagnostics;
 use crate::network::Tenant;
+use crate::source::{Span, Spanned};
 use crate::spec;
+use crate::spec::grammar::{Grammar, Limits};
 
-/// Checks everything. Findings go to the diagnostics; nothing is changed.
+/// Checks everything. Adds to the diagnostics, and changes nothing.
 pub fn check(
     site: &spec::Site,
     policies: &[&spec::Policy],
@@ -28,4 +30,34 @@ pub fn check(
         policy::check(site, tenant, diagnostics);
     }
     between::check(site, specs, tenants, diagnostics);
+}
+
+/// The things of one kind that a tenant's spec has.
+struct Counted {
+    /// The key of the kind in `quotas` and `limits`.
+    key: &'static str,
+    /// The limit, where there is one.
+    limit: Option<Spanned<u32>>,
+    /// The position of each thing.
+    found: Vec<Span>,
+}
+
+/// Counts the things of each kind that limits are for.
+fn counted(tenant: &spec::Tenant, limits: &spec::Quotas) -> [Counted; 6] {
+    let keys = Limits::keys();
+    let counted = |key, limit, found| Counted { key, limit, found };
+    let bridges = tenant.bridges.iter().map(|bridge| bridge.name.span);
+    let ports = tenant.ports.iter().map(|port| port.name.span);
+    let routes = tenant.routes.iter().map(|route| route.destination.span);
+    let rules = tenant.rules.iter().map(|rule| rule.name.span);
+    let exposes = tenant.exposes.iter().map(|expose| expose.public.span);
+    let peers = tenant.peers.iter().map(|peer| peer.tenant.span);
+    [
+        counted(keys.bridges.name, limits.bridges, bridges.collect()),
+        counted(keys.ports.name, limits.ports, ports.collect()),
+        counted(keys.routes.name, limits.routes, routes.collect()),
+        counted(keys.rules.name, limits.rules, rules.collect()),
+        counted(keys.exposes.name, limits.exposes, exposes.collect()),
+        counted(keys.peers.name, limits.peers, peers.collect()),
+    ]
 }

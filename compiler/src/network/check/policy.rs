@@ -1,4 +1,4 @@
-//! Rules that can't do what they seem to say.
+//! Rules that have no effect, or another than their text suggests.
 
 use ipnet::Ipv4Net;
 
@@ -11,7 +11,7 @@ use crate::values::PortRange;
 /// The most MidoNet rules that one rule of a spec may become (groups times groups times protocols).
 pub(crate) const LARGEST_EXPANSION: usize = 4096;
 
-/// 5.x takes 1 to 65535 where ICMP's type and code go (not recorded: what MidoNet declares).
+/// Reports ICMP type 0 and code 0: 5.x takes 1 to 65535 for them (not recorded: MidoNet's own declaration).
 fn icmp_zero(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let is_zero = |range: &Option<PortRange>| range.is_some_and(|range| range.start == 0);
     for rule in &tenant.rules {
@@ -20,10 +20,9 @@ fn icmp_zero(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         });
         let Some(protocol) = found else { continue };
         let what = if is_zero(&protocol.source) { "type" } else { "code" };
-        let message =
-            format!("the rule `{}` asks for ICMP {what} 0, which MidoNet 5.x can't match", rule.name);
+        let message = format!("the rule `{}` names ICMP {what} 0, which MidoNet 5.x can't match", rule.name);
         let help =
-            format!("leave `{what}` out; echo has no other code than 0, and answers pass by themselves");
+            format!("leave `{what}` out; echo has only code 0, and return traffic passes without a rule");
         diagnostics.push(Diagnostic::error(Code::IcmpZero, rule.span, message).help(help));
     }
 }
@@ -39,12 +38,12 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
             tenant.rules.iter().take(at).rev().take(2000).find(|earlier| shadows(tenant, earlier, rule));
         if let Some(earlier) = earlier {
             let message = format!(
-                "the rule `{}` never matches: `{}` before it takes all of it",
+                "the rule `{}` never matches: `{}` before it matches all of its packets",
                 rule.name, earlier.name
             );
             let diagnostic =
                 Diagnostic::warning(Code::ShadowedRule, rule.span, message).also(earlier.span, "this one");
-            diagnostics.push(diagnostic.help("put it before the other, or take it out"));
+            diagnostics.push(diagnostic.help("move it before the other rule, or remove it"));
         }
         let size = expansion(rule);
         if size > LARGEST_EXPANSION {
@@ -57,18 +56,19 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
         }
         if rule.from == Place::World && rule.to == Place::World {
             let message = format!(
-                "the rule `{}` is from the world to the world: no such packet passes a tenant",
+                "the rule `{}` is from the world to the world: a tenant's router never sees such packets",
                 rule.name
             );
             diagnostics.push(
-                Diagnostic::warning(Code::IdleRule, rule.span, message).help("name a bridge at one end"),
+                Diagnostic::warning(Code::IdleRule, rule.span, message)
+                    .help("name a bridge in `from` or `to`"),
             );
         }
     }
     for expose in &tenant.exposes {
         if let Some(rule) = shutting_rule(tenant, expose) {
             let message = format!(
-                "{}:{} is exposed, and the rule `{}` ends what comes in by it",
+                "{}:{} is exposed, and the rule `{}` blocks its connections",
                 expose.public, expose.public_port, rule.name
             );
             let diagnostic =
@@ -76,22 +76,22 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
             let to = format!("to = {{ bridge = …, {} = {} }}", expose.protocol_name(), expose.target_port);
             diagnostics.push(
                 diagnostic.help(format!(
-                    "put a rule before it: from = {{ world = true }}, {to}, action = \"accept\""
+                    "add a rule before it: from = {{ world = true }}, {to}, action = \"accept\""
                 )),
             );
         }
     }
 }
 
-/// Stateless rules are asked before answers are let through; so they stand first.
+/// Stateless rules are evaluated before return traffic is accepted, so they come first.
 fn stateless_after_stateful(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let first_stateful = tenant.rules.iter().position(|rule| rule.stateful);
     let Some(stateful) = first_stateful.and_then(|at| tenant.rules.get(at)) else { return };
     for rule in tenant.rules.iter().skip(first_stateful.unwrap_or(0)).filter(|rule| !rule.stateful) {
-        let message = format!("the stateless rule `{}` stands behind a stateful one", rule.name);
+        let message = format!("the stateless rule `{}` comes after a stateful one", rule.name);
         let diagnostic = Diagnostic::error(Code::StatelessOrder, rule.span, message)
             .also(stateful.span, "the first stateful rule");
-        let help = "stateless rules see answers too, so they are asked first: move it up";
+        let help = "stateless rules also match return traffic, so they are evaluated first: move it up";
         diagnostics.push(diagnostic.help(help));
     }
 }
@@ -108,7 +108,7 @@ fn expansion(rule: &Rule) -> usize {
     choices(&rule.from) * choices(&rule.to) * rule.protocols.len().max(1)
 }
 
-/// Whether every packet of `later` is one of `earlier`.
+/// Returns true if the earlier rule matches every packet of the later one.
 fn shadows(tenant: &Tenant, earlier: &Rule, later: &Rule) -> bool {
     let same_section = earlier.stateful == later.stateful;
     let from_world_matters = earlier.from == Place::Anywhere && earlier.action == Action::Accept;
@@ -167,7 +167,7 @@ fn protocols_cover(wide: &[Protocol], narrow: &[Protocol]) -> bool {
     wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(covered))
 }
 
-/// The first rule that decides about every new connection to an exposed port, if it ends it.
+/// Returns the first rule that decides about every new connection to an exposed port, if it drops or rejects them.
 fn shutting_rule<'a>(tenant: &'a Tenant, expose: &Expose) -> Option<&'a Rule> {
     let wanted = Protocol { number: expose.protocol, source: None, destination: Some(expose.target_range()) };
     let target = Place::Addresses(vec![expose.address.into()]);

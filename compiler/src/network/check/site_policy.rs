@@ -1,15 +1,16 @@
-//! What a policy asks of every tenant. Each violation names the line of the spec and the line of the policy.
+//! Violations of policies. Each names the line of the spec and the line of the policy.
 
 use std::fmt::Display;
 
 use ipnet::{Ipv4Net, Ipv4Subnets};
 
+use super::{Counted, counted};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{Span, Spanned};
 use crate::spec::{Action, Egress, Endpoint, Expose, Pattern, Place, Policy, Profile, Rule, Site, Tenant};
 use crate::values::PortRange;
 
-/// What the second place of every violation says.
+/// The text at the policy's line.
 const THE_POLICY: &str = "the policy";
 
 pub(super) fn check(site: &Site, policy: &Policy, tenant: &Tenant, diagnostics: &mut Diagnostics) {
@@ -35,27 +36,15 @@ impl<'a> Checker<'a> {
         self.diagnostics.push(Diagnostic::error(code, at, message).also(policy, THE_POLICY).help(help));
     }
 
-    /// Each limit is exceeded by the first thing that is one too many.
+    /// Reports the first thing beyond each limit.
     fn limits(&mut self) {
-        let (tenant, limits) = (self.tenant, &self.policy.limits);
-        let counted = [
-            (
-                "bridges",
-                &limits.bridges,
-                tenant.bridges.iter().map(|one| one.name.span).collect::<Vec<Span>>(),
-            ),
-            ("ports", &limits.ports, tenant.ports.iter().map(|one| one.name.span).collect()),
-            ("routes", &limits.routes, tenant.routes.iter().map(|one| one.destination.span).collect()),
-            ("rules", &limits.rules, tenant.rules.iter().map(|one| one.name.span).collect()),
-            ("exposes", &limits.exposes, tenant.exposes.iter().map(|one| one.public.span).collect()),
-            ("peers", &limits.peers, tenant.peers.iter().map(|one| one.tenant.span).collect()),
-        ];
-        for (what, limit, found) in counted {
+        let tenant = self.tenant;
+        for Counted { key, limit, found } in counted(tenant, &self.policy.limits) {
             let Some(limit) = limit else { continue };
             if let Some(one_too_many) = found.get(limit.value as usize) {
                 let message =
-                    format!("`{}` has {} {what}, and the policy allows {limit}", tenant.name, found.len());
-                let help = format!("take some away, or have `limits.{what}` raised");
+                    format!("`{}` has {} {key}, and the policy allows {limit}", tenant.name, found.len());
+                let help = format!("remove some, or raise `limits.{key}` in the policy");
                 self.report(Code::PolicyLimit, *one_too_many, limit.span, message, help);
             }
         }
@@ -63,7 +52,7 @@ impl<'a> Checker<'a> {
 
     fn name(&mut self, pattern: Option<&Pattern>, what: &str, name: &Spanned<String>) {
         let Some(pattern) = pattern.filter(|pattern| !pattern.regex.is_match(name)) else { return };
-        let message = format!("the {what} `{name}` is not named as the policy wants it");
+        let message = format!("the {what} `{name}` does not match the policy's pattern");
         let help = format!("the whole name has to match `{}`", pattern.text);
         self.report(Code::PolicyName, name.span, pattern.text.span, message, help);
     }
@@ -130,7 +119,7 @@ impl<'a> Checker<'a> {
         let kind = tenant.anti_spoof_in(self.site);
         if let Some(allowed) = policy.allowed_anti_spoof.as_ref().filter(|allowed| !allowed.contains(&kind)) {
             let at = tenant.anti_spoof.map_or(tenant.name.span, |own| own.span);
-            let message = format!("`{}` may not check sources by `{}`", tenant.name, kind.name());
+            let message = format!("`{}` may not have `anti_spoof = \"{}\"`", tenant.name, kind.name());
             let help = format!("the policy allows {}", listed(allowed.iter().map(|one| one.name())));
             self.report(Code::PolicyAntiSpoof, at, allowed.span, message, help);
         }
@@ -153,7 +142,7 @@ impl<'a> Checker<'a> {
             return;
         };
         if !Ipv4Subnets::new(first, last, 0).all(|network| lies_in(&network, allowed)) {
-            let message = format!("`{}` may not translate to {first}-{last}", tenant.name);
+            let message = format!("`{}` may not use {first}-{last} for source NAT", tenant.name);
             let help = format!("the policy allows addresses in {}", listed(allowed.iter()));
             self.report(Code::PolicyPublicAddress, tenant.egress.span, allowed.span, message, help);
         }
@@ -195,13 +184,13 @@ impl<'a> Checker<'a> {
         for (policy, end, word) in [(sources, &rule.from, "from"), (targets, &rule.to, "to")] {
             let Some(policy) = policy else { continue };
             let at = end.place.as_ref().map_or(rule.name.span, |place| place.span);
-            let message = format!("the rule `{}` accepts {word} everywhere", rule.name);
+            let message = format!("the rule `{}` accepts {word} anywhere", rule.name);
             let help = format!("name a bridge, a peer or narrower addresses in `{word}`");
             self.report(Code::PolicyAccept, at, policy, message, help);
         }
     }
 
-    /// Whether an end of a rule holds every address.
+    /// Returns true if an end of a rule holds every address.
     fn is_all(&self, end: &Endpoint, nameless: bool) -> bool {
         match end.place.as_ref().map(|place| &place.value) {
             None => nameless,

@@ -1,53 +1,69 @@
-//! Text to spec: reads TOML with spans, reports everything that is wrong, and goes on.
+//! Text to spec: reads TOML by the grammar, reports everything that is wrong, and goes on.
 
+mod ends;
 mod policy;
 mod site;
-mod table;
 mod tenant;
-mod values;
+
+use toml::de::DeTable;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{LARGEST_FILE, Source, SourceId, Span, Unreadable};
 use crate::spec;
+use crate::spec::grammar::{Called, Grammar, Table};
 
-pub(crate) use table::{Reader, Table, nearest};
-pub use values::{LONGEST_NAME, name_problem};
+pub use crate::spec::grammar::values::{LONGEST_NAME, name_problem};
+pub(crate) use crate::spec::grammar::{Reader, nearest};
 
-/// Reads a site file. Nothing where it is too broken to go on; why is in the diagnostics.
+/// The name of a whole file's table in diagnostics.
+const THE_FILE: Called<'static> = Called::Words("the file");
+
+/// Reads a site file. Returns nothing where it is too broken to go on; the diagnostics say why.
 pub fn site(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Option<spec::Site> {
     document(source, id, diagnostics, site::read)
 }
 
-/// Reads a tenant file. Nothing where it is too broken to go on; why is in the diagnostics.
+/// Reads a tenant file. Returns nothing where it is too broken to go on; the diagnostics say why.
 pub fn tenant(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Option<spec::Tenant> {
     document(source, id, diagnostics, tenant::read)
 }
 
-/// Reads a policy file. Nothing where it is too broken to go on; why is in the diagnostics.
+/// Reads a policy file. Returns nothing where it is too broken to go on; the diagnostics say why.
 pub fn policy(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Option<spec::Policy> {
-    document(source, id, diagnostics, |reader, file| Some(policy::read_file(reader, file)))
+    tree(source, id, diagnostics, |reader, file, span| Some(policy::read_file(reader, file, span)))
 }
 
-/// Checks that a source is text, parses it, and hands its tree to `read`.
-pub(crate) fn document<T>(
+/// Checks that a source is text, parses it, and calls `read` with the table of the whole file.
+pub(crate) fn document<T: Grammar, Output>(
     source: &Source,
     id: SourceId,
     diagnostics: &mut Diagnostics,
-    read: impl FnOnce(&mut Reader<'_>, Table<'_>) -> Option<T>,
-) -> Option<T> {
+    read: impl FnOnce(&mut Reader<'_>, Table<'_, T>) -> Option<Output>,
+) -> Option<Output> {
+    tree(source, id, diagnostics, |reader, file, span| {
+        let table = Table::open(reader, file, span, THE_FILE);
+        read(reader, table)
+    })
+}
+
+fn tree<Output>(
+    source: &Source,
+    id: SourceId,
+    diagnostics: &mut Diagnostics,
+    read: impl FnOnce(&mut Reader<'_>, &DeTable<'_>, Span) -> Option<Output>,
+) -> Option<Output> {
     let text = readable_text(source, id, diagnostics)?;
-    let (tree, errors) = toml::de::DeTable::parse_recoverable(text);
+    let (tree, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader { source: id, diagnostics };
     if errors.is_empty() {
         let whole = Span { source: id, start: 0, end: 0 };
-        return read(&mut reader, Table::new(tree.get_ref(), whole, "the file"));
+        return read(&mut reader, tree.get_ref(), whole);
     }
     for error in errors.iter().take(20) {
         let span = reader.span(error.span().unwrap_or_default());
         let message = error.message().lines().next().unwrap_or("this is not TOML").to_owned();
-        reader.push(
-            Diagnostic::error(Code::Syntax, span, message).help("the file has to be TOML: https://toml.io"),
-        );
+        let help = "the file has to be TOML: https://toml.io";
+        reader.push(Diagnostic::error(Code::Syntax, span, message).help(help));
     }
     None
 }

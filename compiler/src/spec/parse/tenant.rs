@@ -1,53 +1,42 @@
 //! The tenant file.
 
-use std::collections::BTreeMap;
-
-use super::site::{ANTI_SPOOF, PROFILES};
-use super::table::{address_of, network_of};
-use super::values::{self, TCP, UDP};
-use super::{Reader, Table};
+use super::{Reader, ends};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Spanned;
+use crate::spec::grammar::values::{TCP, UDP};
+use crate::spec::grammar::{
+    AddressGroupKeys, AssertKeys, BridgeKeys, DnsKeys, ExposeKeys, Limits, LinkKeys, MovedKeys, PeerKeys,
+    PortGroupKeys, PortKeys, RouteKeys, RuleKeys, Table, TenantKeys,
+};
 use crate::spec::{
-    Action, AddressGroup, Assert, Bridge, Egress, Expose, LinkPin, Moved, MovedKind, Peer, Port, PortGroup,
+    Action, AddressGroup, Assert, Bridge, Dns, Expose, LinkPin, Moved, MovedKind, Peer, Port, PortGroup,
     Quotas, Route, RouteTarget, Rule, Tenant,
 };
-use crate::values::MacAddress;
 
-/// The weight of a route that names none: the default of MidoNet's own tools.
-const DEFAULT_WEIGHT: u32 = 100;
-
-pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Tenant> {
-    let name = file.name(reader, "name");
-    let tenant_id = file.string(reader, "tenant_id");
-    let profile = file.word(reader, "profile", &PROFILES);
-    let labels = labels(reader, &mut file);
-    let protect = file.boolean(reader, "protect").unwrap_or(false);
-    let mtu = file.integer::<u16>(reader, "mtu", 576..=65535);
-    let dns = values::dns(reader, &mut file);
-    let quotas = quotas(reader, &mut file, "quotas", "`quotas`");
-    let link = link(reader, &mut file);
-    let anti_spoof = file.word(reader, "anti_spoof", &ANTI_SPOOF);
-    let standard = Spanned { value: Egress::SnatToLink, span: file.span };
-    let egress = values::egress(reader, &mut file).unwrap_or(standard);
-    let bridges = each(reader, &mut file, "bridge", "a [[bridge]]", bridge);
-    let ports = each(reader, &mut file, "port", "a [[port]]", port);
-    let routes = each(reader, &mut file, "route", "a [[route]]", route);
-    let rules = each(reader, &mut file, "rule", "a [[rule]]", rule);
-    let address_groups = each(reader, &mut file, "address_group", "an [[address_group]]", address_group);
-    let port_groups = each(reader, &mut file, "port_group", "a [[port_group]]", port_group);
-    let exposes = each(reader, &mut file, "expose", "an [[expose]]", expose);
-    let peers = each(reader, &mut file, "peer", "a [[peer]]", peer);
-    let moved = each(reader, &mut file, "moved", "a [[moved]]", moved);
-    let asserts = each(reader, &mut file, "assert", "an [[assert]]", assertion);
-    file.finish(reader);
-    let name = name?;
-    if name.value == crate::topology::key::SITE {
-        let message = "`site` can't be a tenant's name: the site's own objects go by it";
-        reader.push(Diagnostic::error(Code::BadName, name.span, message).help("give it another name"));
-    }
-    Some(Tenant {
-        name,
+pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, TenantKeys>) -> Option<Tenant> {
+    let name = file.get(reader, |tenant| &tenant.name);
+    let tenant_id = file.get(reader, |tenant| &tenant.tenant_id);
+    let profile = file.get(reader, |tenant| &tenant.profile);
+    let labels = file.get(reader, |tenant| &tenant.labels).unwrap_or_default();
+    let protect = file.get_or_default(reader, |tenant| &tenant.protect);
+    let mtu = file.get(reader, |tenant| &tenant.mtu);
+    let dns = file.get(reader, |tenant| &tenant.dns).map(|table| dns(reader, &table));
+    let quotas = file.get(reader, |tenant| &tenant.quotas);
+    let quotas = quotas.map(|table| limits(reader, &table)).unwrap_or_default();
+    let link = file.get(reader, |tenant| &tenant.link).and_then(|table| link(reader, &table));
+    let anti_spoof = file.get(reader, |tenant| &tenant.anti_spoof);
+    let egress = file.get_or_default(reader, |tenant| &tenant.egress);
+    let bridges = file.get(reader, |tenant| &tenant.bridge);
+    let ports = file.get(reader, |tenant| &tenant.port);
+    let routes = file.get(reader, |tenant| &tenant.route);
+    let rules = file.get(reader, |tenant| &tenant.rule);
+    let address_groups = file.get(reader, |tenant| &tenant.address_group);
+    let port_groups = file.get(reader, |tenant| &tenant.port_group);
+    let exposes = file.get(reader, |tenant| &tenant.expose);
+    let peers = file.get(reader, |tenant| &tenant.peer);
+    let moves = file.get(reader, |tenant| &tenant.moved);
+    let asserts = file.get(reader, |tenant| &tenant.assert);
+    let tenant = Tenant {
         tenant_id,
         profile,
         labels,
@@ -58,91 +47,79 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Table<'_>) -> Option<Tenan
         link,
         anti_spoof,
         egress,
-        bridges,
-        ports,
-        routes,
-        rules,
-        address_groups,
-        port_groups,
-        exposes,
-        peers,
-        moved,
-        asserts,
-    })
-}
-
-fn each<'a, T>(
-    reader: &mut Reader<'_>,
-    file: &mut Table<'a>,
-    key: &'static str,
-    what: &'static str,
-    read: fn(&mut Reader<'_>, Table<'a>) -> Option<T>,
-) -> Vec<T> {
-    file.tables(reader, key, what).into_iter().filter_map(|table| read(reader, table)).collect()
-}
-
-fn labels(reader: &mut Reader<'_>, file: &mut Table<'_>) -> BTreeMap<String, Spanned<String>> {
-    let Some(table) = file.table(reader, "labels", "`labels`") else { return BTreeMap::new() };
-    let pairs = table.pairs().filter_map(|(key, value)| {
-        super::table::text_of(reader, key, value).map(|text| (key.to_owned(), text))
-    });
-    pairs.collect()
-}
-
-/// How many there may be of each kind.
-pub(super) fn quotas(
-    reader: &mut Reader<'_>,
-    file: &mut Table<'_>,
-    key: &'static str,
-    what: &'static str,
-) -> Quotas {
-    let Some(mut table) = file.table(reader, key, what) else { return Quotas::default() };
-    let mut limit = |key| table.integer::<u32>(reader, key, 0..=1_000_000);
-    let quotas = Quotas {
-        bridges: limit("bridges"),
-        ports: limit("ports"),
-        routes: limit("routes"),
-        rules: limit("rules"),
-        exposes: limit("exposes"),
-        peers: limit("peers"),
+        bridges: each(reader, bridges, bridge),
+        ports: each(reader, ports, port),
+        routes: each(reader, routes, route),
+        rules: each(reader, rules, rule),
+        address_groups: each(reader, address_groups, address_group),
+        port_groups: each(reader, port_groups, port_group),
+        exposes: each(reader, exposes, expose),
+        peers: each(reader, peers, peer),
+        moved: each(reader, moves, moved),
+        asserts: each(reader, asserts, assertion),
+        name: name?,
     };
-    table.finish(reader);
-    quotas
+    reserved_name(reader, &tenant.name);
+    Some(tenant)
 }
 
-fn link(reader: &mut Reader<'_>, file: &mut Table<'_>) -> Option<LinkPin> {
-    let mut table = file.table(reader, "link", "`link`")?;
-    let provider = table.address(reader, "provider");
-    let provider = table.required(reader, "provider", provider);
-    let tenant = table.address(reader, "tenant");
-    let tenant = table.required(reader, "tenant", tenant);
-    let prefix = table.integer::<u8>(reader, "prefix", 8..=30);
-    table.finish(reader);
+fn reserved_name(reader: &mut Reader<'_>, name: &Spanned<String>) {
+    if name.value == crate::values::SITE {
+        let message =
+            format!("`{name}` can't be a tenant's name: the keys of the site's own objects begin with it");
+        reader.push(Diagnostic::error(Code::BadName, name.span, message).help("use another name"));
+    }
+}
+
+/// Reads each of some tables. Those that are too broken are left out.
+fn each<'a, T, Output>(
+    reader: &mut Reader<'_>,
+    tables: Option<Vec<Table<'a, T>>>,
+    read: fn(&mut Reader<'_>, &Table<'a, T>) -> Option<Output>,
+) -> Vec<Output> {
+    tables.into_iter().flatten().filter_map(|table| read(reader, &table)).collect()
+}
+
+/// Reads `dns`, of a tenant or of the site's defaults.
+pub(super) fn dns(reader: &mut Reader<'_>, table: &Table<'_, DnsKeys>) -> Dns {
+    let nameservers = table.get(reader, |dns| &dns.nameservers).unwrap_or_default();
+    let search = table.get(reader, |dns| &dns.search).unwrap_or_default();
+    Dns { nameservers, search }
+}
+
+/// Reads `quotas` of a tenant or `limits` of a policy.
+pub(super) fn limits(reader: &mut Reader<'_>, table: &Table<'_, Limits>) -> Quotas {
+    Quotas {
+        bridges: table.get(reader, |limits| &limits.bridges),
+        ports: table.get(reader, |limits| &limits.ports),
+        routes: table.get(reader, |limits| &limits.routes),
+        rules: table.get(reader, |limits| &limits.rules),
+        exposes: table.get(reader, |limits| &limits.exposes),
+        peers: table.get(reader, |limits| &limits.peers),
+    }
+}
+
+fn link(reader: &mut Reader<'_>, table: &Table<'_, LinkKeys>) -> Option<LinkPin> {
+    let provider = table.get(reader, |link| &link.provider);
+    let tenant = table.get(reader, |link| &link.tenant);
+    let prefix = table.get(reader, |link| &link.prefix);
     Some(LinkPin { provider: provider?, tenant: tenant?, prefix })
 }
 
-fn bridge(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Bridge> {
-    let name = table.name(reader, "name");
-    let cidr = table.network(reader, "cidr");
-    let gateway = values::gateway(reader, &mut table);
-    table.finish(reader);
+fn bridge(reader: &mut Reader<'_>, table: &Table<'_, BridgeKeys>) -> Option<Bridge> {
+    let name = table.get(reader, |bridge| &bridge.name);
+    let cidr = table.get(reader, |bridge| &bridge.cidr);
+    let gateway = table.get(reader, |bridge| &bridge.gateway);
     Some(Bridge { name: name?, cidr, gateway, grown_from: None })
 }
 
-fn port(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Port> {
-    let name = table.name(reader, "name");
-    let mut text = |reader: &mut Reader<'_>, key| {
-        let found = table.string(reader, key);
-        table.required(reader, key, found)
-    };
-    let bridge = text(reader, "bridge");
-    let host = text(reader, "host");
-    let interface = text(reader, "interface");
-    let mac = text(reader, "mac").and_then(|text| mac(reader, &text));
-    let address = table.address(reader, "address");
-    let address = table.required(reader, "address", address);
-    table.finish(reader);
-    let interface = interface.filter(|interface| good_interface(reader, interface));
+fn port(reader: &mut Reader<'_>, table: &Table<'_, PortKeys>) -> Option<Port> {
+    let name = table.get(reader, |port| &port.name);
+    let bridge = table.get(reader, |port| &port.bridge);
+    let host = table.get(reader, |port| &port.host);
+    let interface = table.get(reader, |port| &port.interface);
+    let mac = table.get(reader, |port| &port.mac);
+    let address = table.get(reader, |port| &port.address);
     Some(Port {
         name: name?,
         bridge: bridge?,
@@ -153,141 +130,78 @@ fn port(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Port> {
     })
 }
 
-/// Linux: at most 15 bytes, no white space, no slash, neither `.` nor `..`.
-fn good_interface(reader: &mut Reader<'_>, interface: &Spanned<String>) -> bool {
-    let name = interface.value.as_str();
-    let bad_byte = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'/' | b':');
-    let good = (1..=15).contains(&name.len()) && !matches!(name, "." | "..") && !name.bytes().any(bad_byte);
-    if !good {
-        let message = format!("`{name}` can't be the name of a network interface");
-        let help = "Linux allows 1 to 15 characters without white space, `/` and `:`";
-        reader.push(Diagnostic::error(Code::BadInterface, interface.span, message).help(help));
-    }
-    good
-}
-
-fn mac(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<MacAddress>> {
-    let problem = match text.value.parse::<MacAddress>() {
-        Ok(value) if value.0[0] & 1 == 0 && value.0 != [0; 6] => {
-            return Some(Spanned { value, span: text.span });
-        }
-        Ok(_) => format!("`{}` is a group address, or none: it can't be one interface's", text.value),
-        Err(problem) => problem,
-    };
-    reader.push(Diagnostic::error(Code::BadMac, text.span, problem).help("write it as 02:00:00:00:00:0a"));
-    None
-}
-
-fn route(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Route> {
-    let destination = table.network(reader, "destination");
-    let destination = table.required(reader, "destination", destination);
-    let via = table
-        .address(reader, "via")
-        .map(|via| Spanned { span: via.span, value: RouteTarget::Via(via.value) });
-    let bridge = table.string(reader, "bridge");
+fn route(reader: &mut Reader<'_>, table: &Table<'_, RouteKeys>) -> Option<Route> {
+    let destination = table.get(reader, |route| &route.destination);
+    let via = table.get(reader, |route| &route.via);
+    let via = via.map(|via| Spanned { span: via.span, value: RouteTarget::Via(via.value) });
+    let bridge = table.get(reader, |route| &route.bridge);
     let bridge = bridge.map(|bridge| Spanned { span: bridge.span, value: RouteTarget::Bridge(bridge.value) });
-    let words = [("blackhole", false), ("reject", true)];
-    let kind = table.word(reader, "type", &words).map(|word| {
-        let value = if word.value { RouteTarget::Reject } else { RouteTarget::Blackhole };
-        Spanned { value, span: word.span }
-    });
-    let named = ["via", "bridge", "type"].into_iter().filter(|key| table.has(key)).count();
-    let weight = table.integer::<u32>(reader, "weight", 0..=i64::from(i32::MAX));
-    let span = table.span;
-    table.finish(reader);
-    if named != 1 {
-        let message = "a [[route]] leads to one place";
-        let help =
-            "give one of `via = ADDRESS`, `bridge = NAME`, `type = \"blackhole\"` and `type = \"reject\"`";
-        reader.push(Diagnostic::error(Code::RouteTarget, span, message).help(help));
+    let end = table.get(reader, |route| &route.kind);
+    let end = end.map(|end| Spanned { span: end.span, value: RouteTarget::Nowhere(end.value) });
+    let weight = table.get_or_default(reader, |route| &route.weight).value;
+    if !table.check_constraints(reader) {
         return None;
     }
-    let target = via.or(bridge).or(kind)?;
-    Some(Route {
-        destination: destination?,
-        target,
-        weight: weight.map_or(DEFAULT_WEIGHT, |weight| weight.value),
-    })
+    Some(Route { destination: destination?, target: via.or(bridge).or(end)?, weight })
 }
 
-fn rule(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Rule> {
-    let name = table.name(reader, "name");
-    let from = values::end(reader, &mut table, "from");
-    let to = values::end(reader, &mut table, "to");
-    let words = [("accept", Action::Accept), ("drop", Action::Drop), ("reject", Action::Reject)];
-    let action = table.word(reader, "action", &words);
-    let action = table.required(reader, "action", action);
-    let stateful = table.boolean(reader, "stateful").unwrap_or(true);
-    table.finish(reader);
-    let protocols = values::protocols(reader, &from, &to);
-    let (from, to) = (from.endpoint, to.endpoint);
-    // Whatever the action was meant to be, what the rule names is looked up all the same.
+fn rule(reader: &mut Reader<'_>, table: &Table<'_, RuleKeys>) -> Option<Rule> {
+    let name = table.get(reader, |rule| &rule.name);
+    let from = table.get(reader, |rule| &rule.from);
+    let from = ends::from(reader, from);
+    let to = table.get(reader, |rule| &rule.to);
+    let to = ends::to(reader, to);
+    let action = table.get(reader, |rule| &rule.action);
+    let stateful = table.get_or_default(reader, |rule| &rule.stateful);
+    let protocols = ends::protocols(reader, &from, &to);
+    // The names in a rule with a wrong action are looked up all the same.
     let action = action.map_or(Action::Drop, |action| action.value);
-    Some(Rule { name: name?, from, to, protocols, action, stateful })
+    Some(Rule { name: name?, from: from.endpoint, to: to.end.endpoint, protocols, action, stateful })
 }
 
-fn assertion(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Assert> {
-    let from = values::end(reader, &mut table, "from");
-    let to = values::end(reader, &mut table, "to");
-    let allowed = table.boolean(reader, "allowed");
-    let allowed = table.required(reader, "allowed", allowed);
-    let span = table.span;
-    table.finish(reader);
-    let protocols = values::protocols(reader, &from, &to);
-    let (from, to) = (from.endpoint, to.endpoint);
+fn assertion(reader: &mut Reader<'_>, table: &Table<'_, AssertKeys>) -> Option<Assert> {
+    let from = table.get(reader, |assert| &assert.from);
+    let to = table.get(reader, |assert| &assert.to);
+    let has_ends = from.is_some() && to.is_some();
+    let (from, to) = (ends::from(reader, from), ends::to(reader, to));
+    let allowed = table.get(reader, |assert| &assert.allowed);
+    let protocols = ends::protocols(reader, &from, &to);
+    let (from, to) = (from.endpoint, to.end.endpoint);
     if from.place.is_none() || to.place.is_none() {
-        let message = "an [[assert]] names a place in `from` and one in `to`";
-        let help = "write `from = { bridge = NAME }`, `{ world = true }`, `{ cidr = NETWORK }`, `{ peer = TENANT }` or a group";
-        reader.push(Diagnostic::error(Code::AssertionPlace, span, message).help(help));
+        if has_ends {
+            let message = "an [[assert]] names a place in `from` and one in `to`";
+            let help = "write `from = { bridge = NAME }`, `{ world = true }`, `{ cidr = NETWORK }`, `{ peer = TENANT }` or a group";
+            reader.push(Diagnostic::error(Code::AssertionPlace, table.span, message).help(help));
+        }
         return None;
     }
-    Some(Assert { from, to, protocols, allowed: allowed?, span })
+    Some(Assert { from, to, protocols, allowed: allowed?, span: table.span })
 }
 
-fn address_group(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<AddressGroup> {
-    let name = table.name(reader, "name");
-    let texts = table.strings(reader, "addresses", false);
-    let addresses = texts.iter().filter_map(|text| network_of(reader, text)).collect();
-    table.required(reader, "addresses", table.has("addresses").then_some(()));
-    table.finish(reader);
+fn address_group(reader: &mut Reader<'_>, table: &Table<'_, AddressGroupKeys>) -> Option<AddressGroup> {
+    let name = table.get(reader, |group| &group.name);
+    let addresses = table.get(reader, |group| &group.addresses).unwrap_or_default();
     Some(AddressGroup { name: name?, addresses })
 }
 
-fn port_group(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<PortGroup> {
-    let name = table.name(reader, "name");
-    let ports = table.strings(reader, "ports", false);
-    table.required(reader, "ports", table.has("ports").then_some(()));
-    let stateful = table.boolean(reader, "stateful").unwrap_or(false);
-    table.finish(reader);
+fn port_group(reader: &mut Reader<'_>, table: &Table<'_, PortGroupKeys>) -> Option<PortGroup> {
+    let name = table.get(reader, |group| &group.name);
+    let ports = table.get(reader, |group| &group.ports).unwrap_or_default();
+    let stateful = table.get_or_default(reader, |group| &group.stateful);
     Some(PortGroup { name: name?, ports, stateful })
 }
 
-fn expose(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Expose> {
-    let public = table.string(reader, "public");
-    let public = table.required(reader, "public", public).and_then(|text| public_end(reader, &text));
-    let to = table.table(reader, "to", "`to` of an [[expose]]");
-    let to = table.required(reader, "to", to);
-    let span = table.span;
-    table.finish(reader);
-    let mut to = to?;
-    let bridge = to.string(reader, "bridge");
-    let port = to.string(reader, "port");
-    let address = to.address(reader, "address");
-    let tcp = to.integer::<u16>(reader, "tcp", 1..=65535);
-    let udp = to.integer::<u16>(reader, "udp", 1..=65535);
-    let complete =
-        to.has("port") != (to.has("bridge") && to.has("address")) && !(to.has("port") && to.has("address"));
-    if !complete {
-        let message = "an [[expose]] leads to one pod";
-        let help = "write `to = { bridge = NAME, address = ADDRESS, tcp = PORT }` or `to = { port = NAME, tcp = PORT }`";
-        reader.push(Diagnostic::error(Code::ExposeTarget, to.span, message).help(help));
+fn expose(reader: &mut Reader<'_>, table: &Table<'_, ExposeKeys>) -> Option<Expose> {
+    let public = table.get(reader, |expose| &expose.public);
+    let to = table.get(reader, |expose| &expose.to)?;
+    let bridge = to.get(reader, |pod| &pod.bridge);
+    let port = to.get(reader, |pod| &pod.port);
+    let address = to.get(reader, |pod| &pod.address);
+    let tcp = to.get(reader, |pod| &pod.tcp);
+    let udp = to.get(reader, |pod| &pod.udp);
+    if !to.check_constraints(reader) {
+        return None;
     }
-    if to.has("tcp") == to.has("udp") {
-        let message = "an [[expose]] needs `tcp` or `udp`, one of them";
-        let help = "write two [[expose]] for a port that answers to both";
-        reader.push(Diagnostic::error(Code::ExposeProtocol, to.span, message).help(help));
-    }
-    to.finish(reader);
     let (protocol, target) = match (tcp, udp) {
         (Some(port), None) => (TCP, port),
         (None, Some(port)) => (UDP, port),
@@ -295,46 +209,25 @@ fn expose(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Expose> {
     };
     let (public, public_port) = public?;
     let target_port = target.value;
-    complete.then_some(Expose { public, public_port, protocol, bridge, port, address, target_port, span })
+    Some(Expose { public, public_port, protocol, bridge, port, address, target_port, span: table.span })
 }
 
-/// `ADDRESS:PORT`.
-fn public_end(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<(Spanned<std::net::Ipv4Addr>, u16)> {
-    let (address, port) = text.value.rsplit_once(':').unwrap_or((&text.value, ""));
-    let Some(port) = port.parse::<u16>().ok().filter(|port| *port > 0) else {
-        let message = format!("`{}` is not a public address and port", text.value);
-        reader
-            .push(Diagnostic::error(Code::BadPublic, text.span, message).help("write \"203.0.113.10:443\""));
+fn moved(reader: &mut Reader<'_>, table: &Table<'_, MovedKeys>) -> Option<Moved> {
+    let named = [
+        (MovedKind::Bridge, table.get(reader, |moved| &moved.bridge)),
+        (MovedKind::Rule, table.get(reader, |moved| &moved.rule)),
+        (MovedKind::Port, table.get(reader, |moved| &moved.port)),
+    ];
+    let to = table.get(reader, |moved| &moved.to);
+    if !table.check_constraints(reader) {
         return None;
-    };
-    let bare = address.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let address = address_of(reader, &Spanned { value: bare, span: text.span })?;
-    Some((address, port))
+    }
+    let (kind, from) = named.into_iter().find_map(|(kind, from)| Some((kind, from?)))?;
+    Some(Moved { kind, from, to: to? })
 }
 
-fn moved(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Moved> {
-    let kinds = [MovedKind::Bridge, MovedKind::Rule, MovedKind::Port];
-    let named: Vec<_> =
-        kinds.into_iter().filter_map(|kind| Some((kind, table.string(reader, kind.name())?))).collect();
-    let to = table.name(reader, "to");
-    let (span, count) = (table.span, kinds.iter().filter(|kind| table.has(kind.name())).count());
-    table.finish(reader);
-    let [(kind, from)] = named.as_slice() else {
-        if count != 1 {
-            let message = "a [[moved]] says the old name of one thing: `bridge`, `rule` or `port`";
-            let help = "write for example `bridge = \"old-name\"` and `to = \"new-name\"`";
-            reader.push(Diagnostic::error(Code::MovedWhat, span, message).help(help));
-        }
-        return None;
-    };
-    Some(Moved { kind: *kind, from: from.clone(), to: to? })
-}
-
-fn peer(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Peer> {
-    let tenant = table.string(reader, "tenant");
-    let tenant = table.required(reader, "tenant", tenant);
-    let named = table.has("bridges");
-    let bridges = table.strings(reader, "bridges", false);
-    table.finish(reader);
-    Some(Peer { tenant: tenant?, bridges: named.then_some(bridges) })
+fn peer(reader: &mut Reader<'_>, table: &Table<'_, PeerKeys>) -> Option<Peer> {
+    let tenant = table.get(reader, |peer| &peer.tenant);
+    let bridges = table.get(reader, |peer| &peer.bridges);
+    Some(Peer { tenant: tenant?, bridges })
 }

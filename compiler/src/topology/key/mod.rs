@@ -13,6 +13,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use crate::values::SITE;
+
 /// The name of an object: a path such as `acme/bridge/web/gateway-port`.
 ///
 /// The first segment is the tenant that the object belongs to, or [`SITE`] for what serves every tenant.
@@ -20,9 +22,6 @@ use uuid::Uuid;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(Arc<str>);
-
-/// The first segment of the keys of objects that belong to the site and to no tenant.
-pub const SITE: &str = "site";
 
 /// The root of all midoform namespaces: UUIDv5 of the DNS namespace and this name.
 const ROOT_NAME: &[u8] = b"midoform/1";

@@ -1,0 +1,148 @@
+//! The site file.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::constraint::{Constraint, Count};
+use super::default::{WithDefault, or};
+use super::key::{key, required, table};
+use super::policy::PolicyKeys;
+use super::tenant::{ANTI_SPOOF, DnsKeys, MTU, PROFILE};
+use super::values::{
+    Address, Boolean, GatewayValue, Inline, Integer, Name, Network, Number, OneOrList, Section, Tables, Text,
+    UuidText, Words, integer, one_or_list, tables, text, words,
+};
+use crate::diagnostic::Code;
+use crate::spec::{AntiSpoof, Profile};
+use crate::values::Encapsulation;
+
+table! {
+    /// The settings that serve every tenant of a site.
+    SiteKeys {
+        name: Name = required(Name, "The site's name: the namespace of all ids. A site with another name shares nothing with this one."),
+        midonet: Section<MidonetKeys> = required(Section::NEW, "The way to MidoNet."),
+        pools: Section<PoolsKeys> = key(Section::NEW, "The networks that midoform allocates from."),
+        etcd: Section<EtcdKeys> = key(Section::NEW,
+            "The store in a cluster. User and password come from `MIDOFORM_ETCD_USERNAME` and `MIDOFORM_ETCD_PASSWORD`."),
+        store: Section<StoreKeys> = key(Section::NEW,
+            "The store on one machine. With neither `[etcd]` nor `[store]` the lock file is the store."),
+        keystone: Section<KeystoneKeys> = key(Section::NEW, "The Keystone that has the tenants' projects: `docs/login.md`."),
+        defaults: Section<DefaultsKeys> = key(Section::NEW, "The values for tenants that have none of their own."),
+        host: Tables<HostKeys> = key(tables(), "Hosts that static ports may name."),
+        tunnel_zone: Section<TunnelZoneKeys> = key(Section::NEW,
+            "A tunnel zone that midoform makes for these hosts. Leave it out where the hosts are in one: MidoNet binds ports only \
+             on hosts that are."),
+        policy: Section<PolicyKeys> = key(Section::NEW, "The rules that every tenant has to keep to."),
+    }
+    constraints {
+        Constraint {
+            count: Count::AtMostOne,
+            sets: &[&[<SiteKeys as super::Grammar>::KEYS.etcd.name], &[<SiteKeys as super::Grammar>::KEYS.store.name]],
+            code: Code::TwoStores,
+            message: "a site has one store: [etcd] or [store]",
+            help: "take one of them out",
+        },
+    }
+}
+
+table! {
+    /// The way to MidoNet.
+    MidonetKeys {
+        url: Text = key(Text::like("^https?://"), "The API's base URL. Required, unless `embedded = true`."),
+        embedded: WithDefault<Boolean> = key(or(Boolean, false),
+            "Use the MidoNet API inside midoform, with its state in `.midoform` beside the site file."),
+        version: WithDefault<Number> = key(or(VERSION, 5), "The dialect: 1 for MidoNet 1.x, 5 for MidoNet 5.x."),
+        provider_router: UuidText = key(UuidText, "The id of the router that leads outside."),
+        managed: WithDefault<Boolean> = key(or(Boolean, false),
+            "midoform makes the provider router. Required to be true where there is no `provider_router`."),
+    }
+}
+
+const VERSION: Number =
+    Number { numbers: &[1, 5], code: Code::UnknownVersion, help: "1 is for MidoNet 1.x, 5 for MidoNet 5.x" };
+
+table! {
+    /// The networks that midoform allocates from.
+    PoolsKeys {
+        links: WithDefault<OneOrList<Network>> = key(or(one_or_list(Network), LINKS),
+            "The networks for links: a /30 for each tenant and each pair of peers."),
+        bridges: WithDefault<OneOrList<Network>> = key(or(one_or_list(Network), BRIDGES),
+            "The networks for bridges without a `cidr`."),
+        bridge_prefix: WithDefault<Integer<u8>> = key(or(integer(8, 29), 24), "The prefix length of such a bridge's network."),
+        shared: WithDefault<Boolean> = key(or(Boolean, false), "Tenants may have the same bridge networks."),
+    }
+}
+
+/// The Go plugin's default pools, widened for a site.
+const LINKS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 16);
+const BRIDGES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16);
+
+table! {
+    /// The store in a cluster.
+    EtcdKeys {
+        endpoints: OneOrList<Text> = required(one_or_list(text()), "The members' client URLs.")
+            .example("[\"http://127.0.0.1:2379\"]"),
+        ca: Text = key(text(), "The file with the certificates that sign the members' (PEM); the system's where absent."),
+        cert: Text = key(text(), "The file with the client's own certificate (PEM)."),
+        key: Text = key(text(), "The file with its private key (PEM)."),
+        timeout: Integer<u64> = key(integer(1, 600), "The time that one call may take, in seconds; 5 where absent."),
+    }
+    constraints {
+        Constraint {
+            count: Count::Together,
+            sets: &[&[<EtcdKeys as super::Grammar>::KEYS.cert.name, <EtcdKeys as super::Grammar>::KEYS.key.name]],
+            code: Code::MissingKey,
+            message: "[etcd] `cert` and `key` belong together",
+            help: "name the certificate's file with `cert` and its private key's with `key`, or neither",
+        },
+    }
+}
+
+table! {
+    /// The store on one machine: an embedded database.
+    StoreKeys {
+        path: Text = required(text(), "The file; a relative path starts at the site file's folder."),
+    }
+}
+
+table! {
+    /// The Keystone that has the tenants' projects: a tenant's `tenant_id` is its project's id.
+    KeystoneKeys {
+        url: Text = key(Text::like("^https?://[^@]*$"), "Its URL, without a version; that of `OS_AUTH_URL` where absent."),
+        version: Number = key(Number { numbers: &[2, 3], code: Code::OutOfRange, help: "2 is for Identity v2.0, 3 for v3" },
+            "The version of the Identity API: 2 (v2.0) or 3 (the default)."),
+        domain: Text = key(text(), "The domain of the projects, by name (version 3); `Default` where absent."),
+        create: WithDefault<Boolean> = key(or(Boolean, false), "Make the projects that are missing."),
+    }
+}
+
+table! {
+    /// The values for tenants that have none of their own.
+    DefaultsKeys {
+        profile: Words<Profile> = key(words(), PROFILE),
+        anti_spoof: Words<AntiSpoof> = key(words(), ANTI_SPOOF),
+        mtu: Integer<u16> = key(MTU, "The MTU inside pods."),
+        dns: Inline<DnsKeys> = key(Inline::NEW, "Name resolution inside pods."),
+        gateway: GatewayValue = key(GatewayValue { may_be_an_address: false },
+            "The gateway's address: the first or the last (the default) of a bridge's network."),
+    }
+}
+
+table! {
+    /// A host that static ports may be bound on.
+    HostKeys {
+        name: Name = required(Name, "The name that static ports use."),
+        id: UuidText = required(UuidText, "The id that its MidoNet agent registered."),
+        tunnel_address: Address = key(Address, "The address of its tunnels."),
+    }
+}
+
+table! {
+    /// The tunnel zone that midoform makes for the hosts.
+    TunnelZoneKeys {
+        name: Name = required(Name, "Its name."),
+        encapsulation: WithDefault<Words<Encapsulation>> = key(or(words(), Encapsulation::Vxlan), "The tunnels' encapsulation.")
+            .named("type"),
+    }
+}

@@ -77,7 +77,7 @@ impl RouterView<'_> {
         let free = self.inventory.ports.iter().map(|port| &port.value).filter(|port| {
             let unused = port.peer_id.is_none() && port.host_id.is_none();
             unused
-                && port.kind == "Bridge"
+                && port.is_of_bridge()
                 && self.bridges.iter().any(|bridge| bridge.device.id == port.device_id)
         });
         found.extend(free.map(|port| Leftover {

@@ -12,7 +12,7 @@ mod spec_draft;
 use std::collections::BTreeSet;
 
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::topology::object::{Reference, RuleAction};
+use midoform_compiler::topology::kinds::{Reference, RuleAction};
 use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 

@@ -5,24 +5,23 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use midoform_compiler::spec::parse::{LONGEST_NAME, name_problem};
-use midoform_compiler::topology::object::{Condition, Reference, RuleAction};
+use midoform_compiler::topology::kinds::{Condition, DeviceJson, PortJson, Reference, RuleAction, RuleJson};
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
 use super::ROUTER_SUFFIX;
 use midoform_reconcile::inventory::Inventory;
-use midoform_reconcile::wire::{Device, Port, Rule};
 
 /// A link from the router to a bridge or another router.
 pub(super) struct Link<'a> {
-    pub(super) port: &'a Port,
-    pub(super) peer: &'a Port,
+    pub(super) port: &'a PortJson,
+    pub(super) peer: &'a PortJson,
 }
 
 /// A bridge of the router.
 pub(super) struct Bridge<'a> {
     pub(super) name: String,
-    pub(super) device: &'a Device,
+    pub(super) device: &'a DeviceJson,
     pub(super) link: Link<'a>,
     pub(super) cidr: Ipv4Net,
     pub(super) gateway: Ipv4Addr,
@@ -31,7 +30,7 @@ pub(super) struct Bridge<'a> {
 /// A static port of the spec: its address and MAC address are known from its chain.
 pub(super) struct StaticPort<'a> {
     pub(super) name: String,
-    pub(super) port: &'a Port,
+    pub(super) port: &'a PortJson,
     pub(super) bridge: usize,
     pub(super) address: Ipv4Addr,
     pub(super) mac: MacAddress,
@@ -45,7 +44,7 @@ pub(super) type RuleParts = (Condition, Option<RuleAction>);
 pub(super) struct RouterView<'a> {
     pub(super) inventory: &'a Inventory,
     pub(super) tenant: &'a str,
-    pub(super) router: &'a Device,
+    pub(super) router: &'a DeviceJson,
     pub(super) uplink: Option<Link<'a>>,
     pub(super) bridges: Vec<Bridge<'a>>,
     pub(super) ports: Vec<StaticPort<'a>>,
@@ -58,7 +57,8 @@ impl<'a> RouterView<'a> {
     /// Returns the rules of a chain.
     pub(super) fn rules_of(&self, chain: Option<Uuid>) -> Vec<RuleParts> {
         let rules = chain.and_then(|chain| self.inventory.rules.get(&chain)).into_iter().flatten();
-        let said = |rule: &Rule| (rule.condition(&Reference::External), rule.action(&Reference::External));
+        let said =
+            |rule: &RuleJson| (rule.condition(&Reference::External), rule.action(&Reference::External));
         rules.map(said).collect()
     }
 
@@ -84,15 +84,15 @@ impl<'a> RouterView<'a> {
 
     pub(super) fn find_links(&mut self, provider: Option<Uuid>) {
         let inventory = self.inventory;
-        let by_id: BTreeMap<Uuid, &Port> =
+        let by_id: BTreeMap<Uuid, &PortJson> =
             inventory.ports.iter().map(|port| (port.value.id, &port.value)).collect();
         let own = by_id.values().filter(|port| port.device_id == self.router.id);
         let default_port = self.default_port();
-        let mut bridges: Vec<(&Device, Link<'a>)> = Vec::new();
+        let mut bridges: Vec<(&DeviceJson, Link<'a>)> = Vec::new();
         for port in own {
             let Some(peer) = port.peer_id.and_then(|id| by_id.get(&id)) else { continue };
             let link = Link { port, peer };
-            if peer.kind == "Bridge" {
+            if peer.is_of_bridge() {
                 let device =
                     inventory.bridges.iter().map(|bridge| &bridge.value).find(|d| d.id == peer.device_id);
                 bridges.extend(device.map(|device| (device, link)));
@@ -124,7 +124,7 @@ impl<'a> RouterView<'a> {
         self.bridges.sort_by_key(place);
     }
 
-    fn add_bridge(&mut self, device: &'a Device, link: Link<'a>) {
+    fn add_bridge(&mut self, device: &'a DeviceJson, link: Link<'a>) {
         let full = device.name.clone().unwrap_or_default();
         let (Some(cidr), Some(gateway)) = (link.port.network(), link.port.address()) else { return };
         if self.bridges.iter().any(|known| known.device.id == device.id) {

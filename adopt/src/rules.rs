@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ipnet::Ipv4Net;
 use midoform_compiler::topology::key::view::ChainKey;
-use midoform_compiler::topology::object::{Condition, Reference, RuleAction};
+use midoform_compiler::topology::kinds::{Condition, Reference, RuleAction};
 use midoform_compiler::values::PortRange;
 use uuid::Uuid;
 

@@ -10,7 +10,9 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::ChainKey;
-use midoform_compiler::topology::object::{Condition, FlowAction, NatTarget, NextHop, Reference, RuleAction};
+use midoform_compiler::topology::kinds::{
+    Condition, FlowAction, Listed, NatTarget, NextHop, Reference, Resource, Route, RuleAction,
+};
 use uuid::Uuid;
 
 use super::Survey;
@@ -195,19 +197,16 @@ impl<'a> RouterView<'a> {
             if route.is_automatic(port.and_then(|port| addresses.get(&port)).copied().flatten()) {
                 continue;
             }
-            let (Some(source), Some(destination)) = (route.source(), route.destination()) else { continue };
-            let next_hop = match (route.kind.as_str(), port) {
-                ("BlackHole", _) => NextHop::BlackHole,
-                ("Reject", _) => NextHop::Reject,
-                (_, Some(port)) => {
-                    NextHop::Port { port: Reference::External(port), gateway: route.gateway() }
-                }
-                (_, None) => continue,
+            let parent = Some(Reference::External(self.router.id));
+            let listed = Listed { parent, place: 0, resolve: &Reference::External };
+            let Some(Route { source, destination, next_hop, weight, .. }) = Route::read(route, &listed)
+            else {
+                continue;
             };
             if source.prefix_len() > 0 {
                 self.unsupported.push(format!("a route to {destination} for sources in {source} only"));
             } else if !self.is_of_the_layout(destination, &next_hop) {
-                routes.push((destination, next_hop, route.weight));
+                routes.push((destination, next_hop, weight));
             }
         }
         // In a bridge's chain the rules that accept routed sources have the order of the spec's routes.

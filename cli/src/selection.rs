@@ -9,9 +9,9 @@ use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::topology::key::{Key, KeyPrefix};
-use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::topology::{Entry, Topology, dependencies};
+use midoform_compiler::topology::{Entry, Topology};
 use midoform_packets::verify;
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::observe::Scope;
@@ -175,7 +175,7 @@ fn without_what_has_no_ground(desired: &Topology, observed: &Observed, whole: &T
     }
     loop {
         let is_groundless =
-            |entry: &&Entry| dependencies(&entry.object).iter().any(|key| missing.contains(key.as_str()));
+            |entry: &&Entry| entry.object.dependencies().iter().any(|key| missing.contains(key.as_str()));
         let groundless: Vec<&str> =
             desired.entries().iter().filter(is_groundless).map(|entry| entry.key.as_str()).collect();
         let before = missing.len();
@@ -199,7 +199,7 @@ fn with_dependencies(topology: &Topology, targets: &[String]) -> Topology {
     let mut queue: Vec<&str> = keys.iter().copied().collect();
     while let Some(key) = queue.pop() {
         let Some(entry) = topology.get(key) else { continue };
-        for dependency in dependencies(&entry.object) {
+        for dependency in entry.object.dependencies() {
             if let Some(found) = topology.get(dependency.as_str())
                 && keys.insert(found.key.as_str())
             {

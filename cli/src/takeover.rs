@@ -20,7 +20,7 @@ use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
-use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::client::Client;
 use midoform_reconcile::event::Event;

@@ -5,7 +5,7 @@ use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_testutil::TestFolder;
 use midoform_testutil::http::Connection;

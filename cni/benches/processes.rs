@@ -26,7 +26,7 @@ use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
-use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use serde_json::{Value, json};
 

@@ -17,7 +17,8 @@
 //! The plan is a second function, [`midonet::plan`], since it needs what was observed:
 //!
 //! 11. [`plan::diff`]: two topologies to steps. Decides what has to happen, and in which order ([`plan::order`]).
-//! 12. [`midonet::dialect`]: objects to calls. Decides methods, paths, media types, bodies.
+//! 12. [`midonet::dialect`]: objects to calls. Decides methods and ids; paths, media types and bodies are those of the
+//!     [kinds](topology::kinds).
 //! 13. [`midonet::lint`]: checks a plan against what the API would take. Tests run it on every plan.
 //!
 //! The assertions of a spec are proven on the topology by the crate `packets`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::object::Object;
+use midoform_compiler::topology::kinds::Object;
 use midoform_compiler::{Allocated, Compiled, Input, compile};
 
 use crate::samples::Project;

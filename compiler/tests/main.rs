@@ -11,6 +11,7 @@
 mod codes;
 mod determinism;
 mod grown;
+mod kinds;
 mod lock;
 mod peering;
 mod plan_samples;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use midoform_compiler::diagnostic::Code;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::peering::PeersOf;
-use midoform_compiler::topology::object::Object;
+use midoform_compiler::topology::kinds::Object;
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::{Allocated, Compiled, Input, compile, compile_present};
 

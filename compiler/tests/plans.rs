@@ -3,7 +3,7 @@
 use midoform_compiler::midonet::{lint, plan};
 use midoform_compiler::plan::order::{creation_order, respects_order};
 use midoform_compiler::plan::{Action, Method};
-use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::kinds::Kind;
 use midoform_compiler::topology::observed::Observed;
 
 use crate::plan_samples::{DIALECTS, as_observed};

@@ -7,7 +7,7 @@ use midoform_compiler::midonet::lower::pod::Pod;
 use midoform_compiler::midonet::{lint, plan};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;

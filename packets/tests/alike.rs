@@ -1,7 +1,7 @@
 //! A proof for one of several tenants that are alike holds for each of them.
 
 use midoform_compiler::source::Source;
-use midoform_compiler::topology::object::{NextHop, Object, RuleAction};
+use midoform_compiler::topology::kinds::{NextHop, Object, RuleAction};
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::{Allocated, Compiled, Input, compile};
 use midoform_packets::verify::{Subject, alike, check_all, check_group, check_provider, groups};
@@ -163,8 +163,8 @@ fn turn(object: &mut Object) {
             _ => rule.condition.not_destination ^= true,
         },
         Object::Route(route) => route.next_hop = NextHop::BlackHole,
-        Object::Bridge(device) => device.inbound_filter = None,
-        Object::Router(device) => device.outbound_filter = None,
+        Object::Bridge(bridge) => bridge.0.inbound_filter = None,
+        Object::Router(router) => router.0.outbound_filter = None,
         Object::BridgePort(port) => port.inbound_filter = None,
         Object::RouterPort(port) => port.address = [10, 1, 1, 33].into(),
         _ => {}

@@ -133,7 +133,7 @@ impl Net {
         let at = self.names.iter().position(|name| name == from).unwrap();
         let own = self.stations[at].address;
         let bridges = self.topology.entries().iter().filter_map(|entry| match &entry.object {
-            midoform_compiler::topology::object::Object::RouterPort(port)
+            midoform_compiler::topology::kinds::Object::RouterPort(port)
                 if entry.key.as_str().starts_with(&format!("{tenant}/bridge/")) =>
             {
                 Some((entry.key.clone(), port.clone()))

@@ -185,7 +185,7 @@ fn a_rule_that_can_never_match_is_named_with_its_line() {
 
 #[test]
 fn equal_routes_to_two_tenants_are_named_with_a_packet_and_a_line() {
-    use midoform_compiler::topology::object::Object;
+    use midoform_compiler::topology::kinds::Object;
     use midoform_packets::verify::check_provider;
     let open = |name: &str, cidr: &str| {
         format!("name = \"{name}\"\negress = \"none\"\n[[bridge]]\nname = \"web\"\ncidr = \"{cidr}\"\n")

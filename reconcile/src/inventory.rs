@@ -2,34 +2,38 @@
 
 use std::collections::BTreeMap;
 
+use midoform_compiler::topology::kinds::{
+    DeviceJson, PortGroupJson, PortGroupPortJson, PortJson, RouteJson, RuleJson, TunnelZoneHostJson,
+    TunnelZoneJson,
+};
 use uuid::Uuid;
 
-use crate::wire::{Device, Port, PortGroup, PortGroupPort, Route, Rule, TunnelZone, TunnelZoneHost, WithRaw};
+use crate::lists::WithRaw;
 
 /// The objects that were read. Devices, chains, groups and ports are complete; rules, routes and members are there for the
 /// parents whose lists were read.
 #[derive(Default)]
 pub struct Inventory {
     /// All routers (`/routers`).
-    pub routers: Vec<WithRaw<Device>>,
+    pub routers: Vec<WithRaw<DeviceJson>>,
     /// All bridges (`/bridges`).
-    pub bridges: Vec<WithRaw<Device>>,
+    pub bridges: Vec<WithRaw<DeviceJson>>,
     /// All chains (`/chains`); a chain has no filters.
-    pub chains: Vec<Device>,
+    pub chains: Vec<DeviceJson>,
     /// All ports of routers and bridges (`/ports`).
-    pub ports: Vec<WithRaw<Port>>,
+    pub ports: Vec<WithRaw<PortJson>>,
     /// All port groups (`/port_groups`).
-    pub groups: Vec<PortGroup>,
+    pub groups: Vec<PortGroupJson>,
     /// All tunnel zones (`/tunnel_zones`).
-    pub zones: Vec<TunnelZone>,
+    pub zones: Vec<TunnelZoneJson>,
     /// The rules of a chain, in order, by the chain's id.
-    pub rules: BTreeMap<Uuid, Vec<Rule>>,
+    pub rules: BTreeMap<Uuid, Vec<RuleJson>>,
     /// The routes of a router, by the router's id.
-    pub routes: BTreeMap<Uuid, Vec<Route>>,
+    pub routes: BTreeMap<Uuid, Vec<RouteJson>>,
     /// The ports of a port group, by the group's id.
-    pub members: BTreeMap<Uuid, Vec<PortGroupPort>>,
+    pub members: BTreeMap<Uuid, Vec<PortGroupPortJson>>,
     /// The hosts of a tunnel zone, by the zone's id.
-    pub zone_hosts: BTreeMap<Uuid, Vec<TunnelZoneHost>>,
+    pub zone_hosts: BTreeMap<Uuid, Vec<TunnelZoneHostJson>>,
 }
 
 impl Inventory {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::kinds::{
+    Bridge, Chain, Kind, PortGroup, PortGroupPort, PortJson, Resource, Route, Router, Rule, TunnelZone,
+    TunnelZoneHost,
+};
 use midoform_compiler::topology::observed::Observed;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -13,8 +16,8 @@ use uuid::Uuid;
 use crate::client::{Client, ClientError};
 use crate::event::Event;
 use crate::inventory::Inventory;
-use crate::wire::WithRaw;
-use crate::{recognise, wire};
+use crate::lists::{self, WithRaw};
+use crate::recognise;
 
 pub use crate::scope::{Parents, Scope};
 
@@ -84,18 +87,20 @@ impl<'a> Reader<'a> {
     /// Reads all devices, chains and groups.
     async fn devices(&self) -> Result<Inventory, ClientError> {
         let (routers, bridges, chains, groups, zones) = tokio::try_join!(
-            self.read("/routers", Kind::Router, wire::list_with_raw),
-            self.read("/bridges", Kind::Bridge, wire::list_with_raw),
-            self.read("/chains", Kind::Chain, wire::list),
-            self.read("/port_groups", Kind::PortGroup, wire::list),
-            self.read("/tunnel_zones", Kind::TunnelZone, wire::list),
+            self.read::<Router, _>(lists::with_raw),
+            self.read::<Bridge, _>(lists::with_raw),
+            self.read::<Chain, _>(lists::plain),
+            self.read::<PortGroup, _>(lists::plain),
+            self.read::<TunnelZone, _>(lists::plain),
         )?;
         (self.events)(Event::Read { done: 5, of: 6 });
         Ok(Inventory { routers, bridges, chains, groups, zones, ..Inventory::default() })
     }
 
-    async fn ports(&self) -> Result<Vec<WithRaw<wire::Port>>, ClientError> {
-        self.read("/ports", Kind::RouterPort, wire::list_with_raw).await
+    async fn ports(&self) -> Result<Vec<WithRaw<PortJson>>, ClientError> {
+        let accept = self.dialect.collection_media_type(Kind::RouterPort);
+        let _permit = self.gate.acquire().await.ok();
+        read_list(self.client, "/ports", &accept, lists::with_raw).await
     }
 
     /// Reads the rules, routes and members of these parents.
@@ -103,38 +108,34 @@ impl<'a> Reader<'a> {
         let of =
             6 + parents.chains.len() + parents.routers.len() + parents.groups.len() + parents.zones.len();
         let done = AtomicUsize::new(6);
-        let rules = |id| (format!("/chains/{id}/rules"), Kind::Rule);
-        let routes = |id| (format!("/routers/{id}/routes"), Kind::Route);
-        let members = |id| (format!("/port_groups/{id}/ports"), Kind::PortGroupPort);
-        let hosts = |id| (format!("/tunnel_zones/{id}/hosts"), Kind::TunnelZoneHost);
         (raw.rules, raw.routes, raw.members, raw.zone_hosts) = tokio::try_join!(
-            self.each(&parents.chains, &done, of, rules),
-            self.each(&parents.routers, &done, of, routes),
-            self.each(&parents.groups, &done, of, members),
-            self.each(&parents.zones, &done, of, hosts),
+            self.each::<Rule>(&parents.chains, &done, of),
+            self.each::<Route>(&parents.routers, &done, of),
+            self.each::<PortGroupPort>(&parents.groups, &done, of),
+            self.each::<TunnelZoneHost>(&parents.zones, &done, of),
         )?;
         Ok(())
     }
 
-    async fn each<T>(
+    /// Reads the objects of a kind that are part of each of these parents.
+    async fn each<R: Resource>(
         &self,
-        ids: &BTreeSet<Uuid>,
+        parents: &BTreeSet<Uuid>,
         done: &AtomicUsize,
         of: usize,
-        path: impl Fn(Uuid) -> (String, Kind),
-    ) -> Result<BTreeMap<Uuid, Vec<T>>, ClientError>
+    ) -> Result<BTreeMap<Uuid, Vec<R::Json>>, ClientError>
     where
-        T: for<'de> serde::Deserialize<'de> + Send + 'static,
+        R::Json: Send + 'static,
     {
         let mut tasks = tokio::task::JoinSet::new();
-        for id in ids.iter().copied() {
-            let (path, kind) = path(id);
+        for id in parents.iter().copied() {
+            let path = R::collection_path(&id.to_string());
             let (client, gate, accept) =
-                (self.client.clone(), self.gate.clone(), self.dialect.collection_media_type(kind));
+                (self.client.clone(), self.gate.clone(), self.dialect.collection_media_type(R::KIND));
             tasks.spawn(async move {
                 // The semaphore is never closed. A read without a permit would be correct as well.
                 let _permit = gate.acquire().await.ok();
-                let items = read_list(&client, &path, &accept, wire::list::<T>).await?;
+                let items = read_list(&client, &path, &accept, lists::plain).await?;
                 Ok::<_, ClientError>((id, items))
             });
         }
@@ -149,14 +150,14 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
-    async fn read<T>(
+    /// Reads all objects of a kind that is part of no other.
+    async fn read<R: Resource, T>(
         &self,
-        path: &str,
-        kind: Kind,
         parse: fn(&str) -> Result<Vec<T>, serde_json::Error>,
     ) -> Result<Vec<T>, ClientError> {
         let _permit = self.gate.acquire().await.ok();
-        read_list(self.client, path, &self.dialect.collection_media_type(kind), parse).await
+        let accept = self.dialect.collection_media_type(R::KIND);
+        read_list(self.client, &R::collection_path(""), &accept, parse).await
     }
 }
 

@@ -12,19 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::kind::Kind;
-use midoform_compiler::topology::object::{
-    Chain, Device, Object, PortGroup, Reference, TunnelZone, TunnelZoneHost,
+use midoform_compiler::topology::kinds::{
+    Bridge, Chain, Kind, Listed, Object, PortGroup, Reference, Resource, Router, TunnelZone, TunnelZoneHost,
+    TunnelZoneHostJson,
 };
 use midoform_compiler::topology::observed::{Foreign, Observed, ObservedRule};
 use midoform_compiler::topology::{Entry, Topology};
-use midoform_compiler::values::Encapsulation;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::inventory::Inventory;
 use crate::scope::{Parents, Scope};
-use crate::wire;
 
 /// The devices of a scope, by the keys that their ids follow from.
 #[derive(Default)]
@@ -56,15 +54,7 @@ pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
     let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
     let mut suggest = |key: Key| drop(candidates.insert(namespace.id(&key), key));
     for entry in scope.desired.entries() {
-        let kept = matches!(
-            entry.object,
-            Object::Router(_)
-                | Object::Bridge(_)
-                | Object::Chain(_)
-                | Object::PortGroup(_)
-                | Object::TunnelZone(_)
-        );
-        if kept {
+        if entry.object.stands_alone() {
             suggest(entry.key.clone());
         }
     }
@@ -215,64 +205,59 @@ impl Matching<'_> {
         self.remembered.get(&id).map(|key| (*key).clone())
     }
 
+    /// Reads an object; ids that have a key become references by key.
+    fn read<R: Resource>(&self, json: &R::Json, parent: Option<Reference>, place: u32) -> Option<R> {
+        R::read(json, &Listed { parent, place, resolve: &|id| self.reference(id) })
+    }
+
+    /// Adds an object, if its id has a key, and returns the key.
+    fn add_device<R: Resource + Into<Object>>(&mut self, id: Uuid, json: &R::Json) -> Option<Key> {
+        let key = self.keys.get(&id).cloned()?;
+        let object: R = self.read(json, None, 0)?;
+        self.add(key.clone(), object.into());
+        Some(key)
+    }
+
     fn add_devices(&mut self, raw: &Inventory) {
-        let filter = |matching: &Self, id: Option<Uuid>| id.map(|id| matching.reference(id));
-        for (devices, wrap) in [
-            (&raw.routers, Object::Router as fn(Device) -> Object),
-            (&raw.bridges, Object::Bridge as fn(Device) -> Object),
-        ] {
-            for device in devices {
-                let Some(key) = self.keys.get(&device.value.id).cloned() else { continue };
-                let object = Device {
-                    name: device.value.name.clone().unwrap_or_default(),
-                    tenant_id: device.value.tenant_id.clone().unwrap_or_default(),
-                    inbound_filter: filter(self, device.value.inbound_filter_id),
-                    outbound_filter: filter(self, device.value.outbound_filter_id),
-                };
-                self.keep_raw(&key, &device.raw);
-                self.add(key, wrap(object));
+        for router in &raw.routers {
+            if let Some(key) = self.add_device::<Router>(router.value.id, &router.value) {
+                self.keep_raw(&key, &router.raw);
+            }
+        }
+        for bridge in &raw.bridges {
+            if let Some(key) = self.add_device::<Bridge>(bridge.value.id, &bridge.value) {
+                self.keep_raw(&key, &bridge.raw);
             }
         }
         for chain in &raw.chains {
-            let Some(key) = self.keys.get(&chain.id).cloned() else { continue };
-            let (name, tenant_id) =
-                (chain.name.clone().unwrap_or_default(), chain.tenant_id.clone().unwrap_or_default());
-            self.add(key, Object::Chain(Chain { name, tenant_id }));
+            self.add_device::<Chain>(chain.id, chain);
         }
         for group in &raw.groups {
-            let Some(key) = self.keys.get(&group.id).cloned() else { continue };
-            let (name, tenant_id) =
-                (group.name.clone().unwrap_or_default(), group.tenant_id.clone().unwrap_or_default());
-            self.add(key, Object::PortGroup(PortGroup { name, tenant_id, stateful: group.stateful }));
+            self.add_device::<PortGroup>(group.id, group);
         }
         for zone in &raw.zones {
-            let Some(key) = self.keys.get(&zone.id).cloned() else { continue };
-            let encapsulation = match zone.kind.as_deref() {
-                Some("gre") => Encapsulation::Gre,
-                _ => Encapsulation::Vxlan,
-            };
-            let object = TunnelZone { name: zone.name.clone().unwrap_or_default(), encapsulation };
-            self.add(key.clone(), Object::TunnelZone(object));
-            self.add_zone_hosts(&key, raw.zone_hosts.get(&zone.id).map(Vec::as_slice).unwrap_or_default());
+            if let Some(key) = self.add_device::<TunnelZone>(zone.id, zone) {
+                self.add_zone_hosts(
+                    &key,
+                    raw.zone_hosts.get(&zone.id).map(Vec::as_slice).unwrap_or_default(),
+                );
+            }
         }
     }
 
-    fn add_zone_hosts(&mut self, zone: &Key, hosts: &[wire::TunnelZoneHost]) {
-        for host in hosts {
-            let Some(address) = host.ip_address.as_deref().and_then(|address| address.parse().ok()) else {
-                continue;
-            };
-            let member = TunnelZoneHost { zone: zone.into(), host: host.host_id, address };
+    fn add_zone_hosts(&mut self, zone: &Key, hosts: &[TunnelZoneHostJson]) {
+        for json in hosts {
+            let Some(member) = self.read::<TunnelZoneHost>(json, Some(zone.into()), 0) else { continue };
             let wanted = self.scope.desired.entries().iter().find(
                 |entry| matches!(&entry.object, Object::TunnelZoneHost(other) if other.host == member.host),
             );
             match wanted {
-                Some(entry) => self.add(entry.key.clone(), Object::TunnelZoneHost(member)),
+                Some(entry) => self.add(entry.key.clone(), member.into()),
                 None => self.observed.foreign.push(Foreign {
                     near: zone.clone(),
                     kind: Kind::TunnelZoneHost,
-                    id: host.host_id,
-                    what: format!("host at {address}"),
+                    id: member.host,
+                    what: format!("host at {}", member.address),
                 }),
             }
         }

@@ -9,7 +9,7 @@ use midoform_compiler::spec::Site;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::view::{KeyView, PortKey, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::object::Object;
+use midoform_compiler::topology::kinds::Object;
 use midoform_store::SharedStore;
 use midoform_store::allocation::{self, AllocationError, StoredAllocations};
 use midoform_store::locks::Lock;

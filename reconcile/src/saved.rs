@@ -11,7 +11,7 @@ use midoform_compiler::network::moved::Moves;
 use midoform_compiler::plan::{FORMAT, Plan};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,7 @@ use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{Object, Reference};
+use midoform_compiler::topology::kinds::{Object, Reference};
 use uuid::Uuid;
 
 /// The tenants whose objects are observed, and everything that is known about them.

@@ -11,7 +11,7 @@ use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::{Allocated, Compiled, Input, compile, midonet};
 use midoform_reconcile::client::{Client, Credentials, Settings};

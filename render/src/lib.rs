@@ -33,7 +33,6 @@ use std::str::FromStr;
 use midoform_compiler::plan::reachability::{Now, Reachability};
 use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::describe::describe;
 use midoform_compiler::topology::observed::Foreign;
 
 pub use markdown::MOST_CHARACTERS;
@@ -42,7 +41,7 @@ pub use templates::templates;
 /// Describes the object after a step; empty for a deletion.
 fn wanted(step: &Step, desired: &Topology) -> String {
     let entry = desired.get(step.key.as_str()).filter(|_| step.action != Action::Delete);
-    entry.map(|entry| describe(&entry.object)).unwrap_or_default()
+    entry.map(|entry| entry.object.describe()).unwrap_or_default()
 }
 
 /// The forms of a plan.

@@ -8,7 +8,7 @@ use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
-use midoform_compiler::topology::object::{NatTarget, Object, Reference, RouterPort, RuleAction};
+use midoform_compiler::topology::kinds::{NatTarget, Object, Reference, RouterPort, RuleAction};
 
 /// A bridge with more static ports than this shows their number.
 const MOST_PORTS: usize = 8;

@@ -8,3 +8,6 @@
 )]
 
 mod arrows;
+mod kinds;
+mod source;
+mod workspace;

@@ -2,8 +2,6 @@
 
 use midoform_compiler::midonet;
 use midoform_compiler::plan::{Call, Step};
-use midoform_compiler::topology::dependencies;
-use midoform_compiler::topology::describe::describe;
 use midoform_compiler::topology::observed::Observed;
 use serde::Serialize;
 
@@ -43,13 +41,13 @@ pub(crate) async fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, Comma
     };
     let plan = midonet::plan(&compiled.site.name.value, compiled.dialect(), topology, &Observed::default());
     let step: Option<&Step> = plan.steps.iter().find(|step| step.key == entry.key);
-    let carries = topology.entries().iter().filter(|other| dependencies(&other.object).contains(&entry.key));
+    let carries = topology.entries().iter().filter(|other| other.object.dependencies().contains(&entry.key));
     let explained = Explained {
         key: entry.key.as_str(),
         kind: step.map(|step| step.kind.name()).unwrap_or_default(),
-        what: describe(&entry.object),
+        what: entry.object.describe(),
         caused_by: entry.provenance.as_ref().map(ToString::to_string),
-        stands_on: dependencies(&entry.object).iter().map(ToString::to_string).collect(),
+        stands_on: entry.object.dependencies().iter().map(ToString::to_string).collect(),
         carries: carries.map(|other| other.key.as_str()).collect(),
         calls: step.map(|step| step.calls.as_slice()).unwrap_or_default(),
         undo: step.map(|step| step.undo.as_slice()).unwrap_or_default(),

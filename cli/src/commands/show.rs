@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use midoform_compiler::plan::Action;
-use midoform_compiler::topology::describe::describe;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::kinds::Kind;
 use midoform_compiler::topology::observed::{Foreign, Observed};
 use midoform_reconcile::goal::Goal;
 use serde::Serialize;
@@ -59,15 +58,11 @@ pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandE
     let objects = observed.topology.entries().iter().map(|entry| {
         let kind = Kind::of(&entry.object);
         let id = observed.ids.get(&entry.key).copied().unwrap_or_else(|| namespace.id(&entry.key));
-        let has_id = !matches!(
-            kind,
-            Kind::PortLink | Kind::PortGroupPort | Kind::HostInterfacePort | Kind::TunnelZoneHost
-        );
         ShownObject {
             key: entry.key.clone(),
             kind,
-            id: has_id.then(|| id.to_string()),
-            what: describe(&entry.object),
+            id: kind.has_own_id().then(|| id.to_string()),
+            what: entry.object.describe(),
             state: match actions.get(entry.key.as_str()) {
                 Some(Action::Keep) => "as wanted",
                 Some(Action::Delete) => "not wanted",

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::Object;
+use midoform_compiler::topology::kinds::Object;
 use midoform_compiler::topology::observed::Observed;
 use midoform_packets::trace::{Endpoint, TraceNetwork, TraceReport, mermaid, text};
 use midoform_reconcile::goal::Goal;

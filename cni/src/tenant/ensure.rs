@@ -8,10 +8,9 @@ use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
-use midoform_compiler::topology::kind::Kind;
-use midoform_compiler::topology::object::{Object, Reference};
+use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::topology::{Entry, Topology, dependencies};
+use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::{Compiled, midonet};
 use midoform_reconcile::client::Client;
 use midoform_reconcile::event::Event;
@@ -245,7 +244,7 @@ impl<'a> TenantGoal<'a> {
             }
             _ => false,
         };
-        is_of_link(&entry.key) || dependencies(&entry.object).iter().any(is_of_link)
+        is_of_link(&entry.key) || entry.object.dependencies().iter().any(is_of_link)
     }
 
     /// Fails if a link exists that the plan would remove. Pods may use it while the peer's new spec is not applied yet.

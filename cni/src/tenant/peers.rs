@@ -11,8 +11,8 @@ use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::peering::PeersOf;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Profile, parse};
+use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::SITE;
-use midoform_compiler::topology::{Topology, dependencies};
 use midoform_compiler::{Allocated, Compiled, Input, compile_present};
 use midoform_store::tenants::PushedFile;
 use midoform_store::{SharedStore, tenants};
@@ -166,7 +166,7 @@ pub(crate) fn linked(compiled: &Compiled, tenant: &str) -> BTreeSet<String> {
 pub(crate) fn part_of(topology: &Topology, tenants: &BTreeSet<String>) -> Topology {
     let is_of_them = |tenant: &str| tenant == SITE || tenants.contains(tenant);
     topology.filtered(|entry| {
-        is_of_them(entry.key.owner()) && dependencies(&entry.object).iter().all(|key| is_of_them(key.owner()))
+        is_of_them(entry.key.owner()) && entry.object.dependencies().iter().all(|key| is_of_them(key.owner()))
     })
 }
 

@@ -7,7 +7,7 @@ pub mod lower;
 use crate::network::allocation::Allocations;
 use crate::plan::{Action, Plan, diff};
 use crate::topology::Topology;
-use crate::topology::kind::Kind;
+use crate::topology::kinds::Kind;
 use crate::topology::observed::Observed;
 use dialect::Dialect;
 
@@ -27,8 +27,8 @@ pub fn note_what_is_made(allocations: &mut Allocations, plan: &Plan, desired: &T
         return;
     };
     for step in plan.changes().filter(|step| matches!(step.action, Action::Create | Action::Replace)) {
-        let hangs_on_one = matches!(step.kind, Kind::PortLink | Kind::HostInterfacePort);
-        if dialect.keeps_offered_id(step.kind) && !hangs_on_one {
+        // A link and a binding tell which port it was.
+        if dialect.keeps_offered_id(step.kind) && !step.kind.is_exclusive() {
             continue;
         }
         let Some(entry) = desired.get(step.key.as_str()) else { continue };

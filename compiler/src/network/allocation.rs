@@ -21,7 +21,7 @@ use crate::network::peering::PeersOf;
 use crate::source::{Span, Spanned};
 use crate::spec;
 use crate::topology::key::Key;
-use crate::topology::object::Object;
+use crate::topology::kinds::Object;
 
 /// Everything that is allocated on a site: the content of the lock file, or of another store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,16 +13,14 @@ mod rules;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::plan::order::creation_order;
 use crate::plan::{Action, Call, Encode, FORMAT, Ids, Plan, Step};
 use crate::topology::key::{Key, Namespace};
-use crate::topology::kind::Kind;
-use crate::topology::object::{Condition, Object, Reference, Rule, RuleAction};
+use crate::topology::kinds::{Kind, Object, Reference, Update};
 use crate::topology::observed::Observed;
-use crate::topology::{Entry, Topology, dependencies};
+use crate::topology::{Entry, Topology};
 
 /// Returns the plan that leads from what was observed to what is desired, in an engine's calls.
 pub fn plan(encoder: &dyn Encode, site_name: &str, desired: &Topology, observed: &Observed) -> Plan {
@@ -115,10 +113,12 @@ impl<'a> Differ<'a> {
     }
 
     fn compare_one(&self, old: &Object, new: &Object, key: &Key) -> Verdict {
-        let Some(difference) = difference(old, new) else { return Verdict::Keep };
-        let in_place = matches!(new, Object::Router(_) | Object::Bridge(_) | Object::BridgePort(_));
-        let same_kind = Kind::of(old) == Kind::of(new) && same_parent(old, new);
-        if in_place && same_kind && self.observed.raw.contains_key(key) {
+        let Some(difference) = old.difference(new) else { return Verdict::Keep };
+        let in_place = matches!(Kind::of(new).update(), Update::InPlace { .. });
+        // A port's device can't be changed by a PUT.
+        let parent = |object: &Object| object.parent().map(|parent| parent.reference.clone());
+        let same = Kind::of(old) == Kind::of(new) && parent(old) == parent(new);
+        if in_place && same && self.observed.raw.contains_key(key) {
             return Verdict::Update(difference);
         }
         Verdict::Replace(difference)
@@ -150,7 +150,7 @@ impl<'a> Differ<'a> {
             return;
         }
         for entry in self.observed.topology.entries() {
-            for key in dependencies(&entry.object) {
+            for key in entry.object.dependencies() {
                 self.users.entry(key).or_default().push(&entry.key);
             }
         }
@@ -174,11 +174,8 @@ impl<'a> Differ<'a> {
                     continue;
                 }
                 let Some(verdict) = self.verdicts.get_mut(*user) else { continue };
-                let is_device = self
-                    .observed
-                    .topology
-                    .get(user.as_str())
-                    .is_some_and(|entry| matches!(&entry.object, Object::Router(_) | Object::Bridge(_)));
+                let user_entry = self.observed.topology.get(user.as_str());
+                let is_device = user_entry.is_some_and(|entry| entry.object.device().is_some());
                 match verdict {
                     // Deleting a chain clears the filters that named it (08-filters): they are set again.
                     Verdict::Keep if is_device => {
@@ -203,16 +200,14 @@ impl<'a> Differ<'a> {
         else {
             return false;
         };
-        let ports = rule.condition.in_ports.iter().chain(&rule.condition.out_ports);
-        ports.filter_map(Reference::key).any(|known| known == port)
+        rule.ports().filter_map(Reference::key).any(|known| known == port)
     }
 
     fn steps(&self, after: Ids<'_>) -> Vec<Step> {
         let goes_first = |entry: &Entry| match self.verdicts.get(&entry.key) {
             Some(Verdict::Remake(_)) => true,
             Some(Verdict::Delete) => {
-                let in_the_way = matches!(entry.object, Object::HostInterfacePort(_) | Object::PortLink(_));
-                in_the_way || self.deleted_first.contains(&entry.key)
+                Kind::of(&entry.object).is_exclusive() || self.deleted_first.contains(&entry.key)
             }
             _ => false,
         };
@@ -272,10 +267,7 @@ impl<'a> Differ<'a> {
         let delete = || self.encoder.delete(self.ids, own);
         let old = || self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
         let remake = |old: &Object| {
-            let old_place = match old {
-                Object::Rule(rule) => rule.position,
-                _ => 0,
-            };
+            let old_place = old.place().unwrap_or(0);
             self.encoder.create(after, (&entry.key, old), old_place, after.known(&entry.key))
         };
         let mut step = Step {
@@ -285,7 +277,7 @@ impl<'a> Differ<'a> {
             reason: Cow::Borrowed("is not there yet"),
             source: entry.provenance.clone(),
             // What is kept needs no waiting.
-            needs: if kept { Vec::new() } else { dependencies(&entry.object) },
+            needs: if kept { Vec::new() } else { entry.object.dependencies() },
             cuts_traffic: false,
             calls: Vec::new(),
             undo: Vec::new(),
@@ -305,7 +297,7 @@ impl<'a> Differ<'a> {
             }
             Some(Verdict::Replace(reason)) => {
                 (step.action, step.reason) = (Action::Replace, Cow::Owned(reason.clone()));
-                step.cuts_traffic = cuts_traffic(&entry.object);
+                step.cuts_traffic = entry.object.carries_traffic();
                 let users = self.users.get(&entry.key).into_iter().flatten();
                 let remade = |user: &&&Key| {
                     let remade = matches!(self.verdicts.get(**user), Some(Verdict::Remake(_)));
@@ -342,7 +334,7 @@ impl<'a> Differ<'a> {
     fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>, after: Ids<'_>) {
         let mut users: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
         for entry in entries {
-            for key in dependencies(&entry.object) {
+            for key in entry.object.dependencies() {
                 users.entry(key).or_default().push(entry.key.clone());
             }
         }
@@ -352,10 +344,7 @@ impl<'a> Differ<'a> {
                 Some(Verdict::Replace(_)) => Cow::Borrowed("the one that takes its place is there"),
                 _ => Cow::Borrowed("is no longer wanted"),
             };
-            let place = match &entry.object {
-                Object::Rule(rule) => rule.position,
-                _ => 0,
-            };
+            let place = entry.object.place().unwrap_or(0);
             steps.push(Step {
                 action: Action::Delete,
                 key: entry.key.clone(),
@@ -366,7 +355,7 @@ impl<'a> Differ<'a> {
                     .users_to_update(&entry.key)
                     .chain(users.remove(&entry.key).unwrap_or_default())
                     .collect(),
-                cuts_traffic: cuts_traffic(&entry.object),
+                cuts_traffic: entry.object.carries_traffic(),
                 calls: vec![self.encoder.delete(self.ids, (&entry.key, &entry.object))],
                 undo: vec![self.encoder.create(
                     after,
@@ -392,90 +381,4 @@ fn in_creation_order(topology: &Topology) -> Vec<&Entry> {
     }
     entries.sort_by_cached_key(|entry| creation_order(entry));
     entries
-}
-
-/// Whether traffic may flow through an object that is taken away.
-fn cuts_traffic(object: &Object) -> bool {
-    match object {
-        Object::Router(_) | Object::Bridge(_) | Object::RouterPort(_) | Object::BridgePort(_) => true,
-        Object::PortLink(_) | Object::HostInterfacePort(_) | Object::Route(_) => true,
-        Object::Rule(rule) => !matches!(rule.action, RuleAction::Drop | RuleAction::Reject),
-        _ => false,
-    }
-}
-
-/// A port's device can't be changed by a PUT.
-fn same_parent(old: &Object, new: &Object) -> bool {
-    match (old, new) {
-        (Object::BridgePort(old), Object::BridgePort(new)) => old.bridge == new.bridge,
-        _ => true,
-    }
-}
-
-/// What differs between two objects, in words; nothing where they are the same to MidoNet. A rule's place is
-/// not part of it: the order of a chain is compared as a whole.
-fn difference(old: &Object, new: &Object) -> Option<String> {
-    if let (Object::Rule(old), Object::Rule(new)) = (old, new) {
-        return rule_difference(old, new);
-    }
-    if old == new {
-        return None;
-    }
-    // A chain's name can't be changed, and is for people: one whose bridge was renamed keeps it.
-    if let (Object::Chain(old), Object::Chain(new)) = (old, new)
-        && old.tenant_id == new.tenant_id
-    {
-        return None;
-    }
-    Some(changed_fields(old, new))
-}
-
-fn rule_difference(old: &Rule, new: &Rule) -> Option<String> {
-    let (before, after) = (old.condition.canonical(&old.action), new.condition.canonical(&new.action));
-    let mut words = Vec::new();
-    if old.chain != new.chain {
-        words.push("another chain".to_owned());
-    }
-    if before.unspoken {
-        words.push("something that no spec asks for".to_owned());
-    }
-    if old.action != new.action {
-        let (old, new) = (serde_json::to_value(&old.action).ok(), serde_json::to_value(&new.action).ok());
-        words.push(format!("action: {} → {}", show(old.as_ref()), show(new.as_ref())));
-    }
-    if before != after {
-        let spoken = Condition { unspoken: false, ..before };
-        words.extend(Some(changed_fields(&spoken, &after)).filter(|words| !words.is_empty()));
-    }
-    (!words.is_empty()).then(|| format!("says something else: {}", words.join(", ")))
-}
-
-/// The fields that two of a kind don't have in common, in words.
-fn changed_fields(old: &impl Serialize, new: &impl Serialize) -> String {
-    let (old, new) = (fields(old), fields(new));
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    let words: Vec<String> =
-        changed.map(|name| format!("{name}: {} → {}", show(old.get(name)), show(new.get(name)))).collect();
-    words.join(", ")
-}
-
-fn fields(object: &impl Serialize) -> serde_json::Map<String, serde_json::Value> {
-    match serde_json::to_value(object) {
-        Ok(serde_json::Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    }
-}
-
-fn show(value: Option<&serde_json::Value>) -> String {
-    match value {
-        None | Some(serde_json::Value::Null) => "none".to_owned(),
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(serde_json::Value::Object(fields)) if fields.len() == 1 => show(fields.values().next()),
-        Some(serde_json::Value::Object(fields)) if fields.len() == 2 && fields.contains_key("start") => {
-            let (start, end) = (show(fields.get("start")), show(fields.get("end")));
-            if start == end { start } else { format!("{start}-{end}") }
-        }
-        Some(other) => other.to_string(),
-    }
 }

@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use crate::plan::Call;
 use crate::topology::key::{Key, Namespace};
-use crate::topology::kind::Kind;
-use crate::topology::object::Object;
+use crate::topology::kinds::{Kind, Object};
 
 /// The number of the dialect that a plan's calls are in. The engine that made the plan says what it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use crate::source::Provenance;
 use crate::topology::key::Key;
-use crate::topology::kind::Kind;
+use crate::topology::kinds::Kind;
 
 /// The version of the plan format that this program writes and reads.
 pub const FORMAT: &str = "midoform-plan/1";

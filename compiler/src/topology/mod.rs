@@ -1,10 +1,8 @@
 //! The one intermediate form: every object of a network, by key. The compiler makes the desired topology,
 //! observation the observed one, and a plan is the difference of two.
 
-pub mod describe;
 pub mod key;
-pub mod kind;
-pub mod object;
+pub mod kinds;
 pub mod observed;
 
 use std::collections::BTreeSet;
@@ -13,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::Provenance;
 use crate::topology::key::Key;
-use crate::topology::object::{Object, Reference};
+use crate::topology::kinds::Object;
 
 /// Objects in the order of their keys, each key once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,51 +94,4 @@ impl Topology {
     pub fn filtered(&self, keep: impl Fn(&Entry) -> bool) -> Topology {
         Topology { entries: self.entries.iter().filter(|entry| keep(entry)).cloned().collect() }
     }
-}
-
-/// Calls `visit` with every reference of an object: what it depends on.
-pub fn references<'a>(object: &'a Object, visit: &mut impl FnMut(&'a Reference)) {
-    match object {
-        Object::TunnelZone(_) | Object::Chain(_) | Object::PortGroup(_) => {}
-        Object::TunnelZoneHost(member) => visit(&member.zone),
-        Object::Router(device) | Object::Bridge(device) => {
-            device.inbound_filter.iter().chain(&device.outbound_filter).for_each(visit);
-        }
-        Object::RouterPort(port) => visit(&port.router),
-        Object::BridgePort(port) => {
-            visit(&port.bridge);
-            port.inbound_filter.iter().chain(&port.outbound_filter).for_each(visit);
-        }
-        Object::PortLink(link) => {
-            visit(&link.port);
-            visit(&link.peer);
-        }
-        Object::Route(route) => {
-            visit(&route.router);
-            if let crate::topology::object::NextHop::Port { port, .. } = &route.next_hop {
-                visit(port);
-            }
-        }
-        Object::Rule(rule) => {
-            visit(&rule.chain);
-            rule.condition.in_ports.iter().chain(&rule.condition.out_ports).for_each(&mut *visit);
-            if let crate::topology::object::RuleAction::Jump { chain, .. } = &rule.action {
-                visit(chain);
-            }
-        }
-        Object::PortGroupPort(member) => {
-            visit(&member.group);
-            visit(&member.port);
-        }
-        Object::HostInterfacePort(binding) => visit(&binding.port),
-    }
-}
-
-/// The keys that an object depends on, sorted, each once.
-pub fn dependencies(object: &Object) -> Vec<Key> {
-    let mut keys = Vec::new();
-    references(object, &mut |reference| keys.extend(reference.key().cloned()));
-    keys.sort();
-    keys.dedup();
-    keys
 }

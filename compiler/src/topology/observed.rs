@@ -8,8 +8,7 @@ use uuid::Uuid;
 
 use crate::topology::Topology;
 use crate::topology::key::{Key, Namespace};
-use crate::topology::kind::Kind;
-use crate::topology::object::Object;
+use crate::topology::kinds::{Kind, Object, Update};
 
 /// The observed topology and what else a diff has to know about it. The default is an empty network.
 #[derive(Clone, Debug, Default)]
@@ -63,8 +62,7 @@ impl Observed {
                 let observed = ObservedRule { id: namespace.id(key), key: Some(key.clone()) };
                 rules.entry(chain.clone()).or_default().push((rule.position, observed));
             }
-            let in_place =
-                matches!(entry.object, Object::Router(_) | Object::Bridge(_) | Object::BridgePort(_));
+            let in_place = matches!(Kind::of(&entry.object).update(), Update::InPlace { .. });
             if let (true, Ok(raw)) = (in_place, RawValue::from_string("{\"adminStateUp\":true}".to_owned())) {
                 observed.raw.insert(entry.key.clone(), raw);
             }

@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 use super::Station;
 use super::world::{Device, Port, Route, RouteKind, Rule, RuleKind, Target, World};
-use midoform_compiler::topology::object::{Condition, NatTarget, NextHop, Object, Reference, RuleAction};
-use midoform_compiler::topology::{Entry, Topology, object};
+use midoform_compiler::topology::kinds::{
+    self, Bridge, Condition, NatTarget, NextHop, Object, Reference, Router, RuleAction,
+};
+use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::MacAddress;
 
 /// The beginning of generated ids.
@@ -155,7 +157,7 @@ impl Builder<'_> {
 
     fn device(&mut self, place: usize, object: &Object) {
         match object {
-            Object::Router(device) | Object::Bridge(device) => {
+            Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => {
                 let made = Device {
                     is_router: matches!(object, Object::Router(_)),
                     inbound: self.filter(device.inbound_filter.as_ref()),
@@ -215,7 +217,7 @@ impl Builder<'_> {
         }
     }
 
-    fn route(&mut self, place: usize, route: &object::Route) {
+    fn route(&mut self, place: usize, route: &kinds::Route) {
         let (kind, port, gateway) = match &route.next_hop {
             NextHop::Port { port, gateway } => (RouteKind::Normal, self.id(port), *gateway),
             NextHop::BlackHole => (RouteKind::BlackHole, None, None),
@@ -236,7 +238,7 @@ impl Builder<'_> {
         }
     }
 
-    fn rule(&self, place: usize, rule: &object::Rule) -> Rule {
+    fn rule(&self, place: usize, rule: &kinds::Rule) -> Rule {
         let mut made = self.condition(&rule.condition);
         made.id = id_at(place);
         let targets = |target: &NatTarget| {

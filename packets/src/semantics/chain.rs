@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::condition::{Position, Seen, matches};
 use super::simulate::{ChainVerdict, EvaluatedRule, Walk};
 use super::world::{Rule, RuleKind};
-use midoform_compiler::topology::object::FlowAction;
+use midoform_compiler::topology::kinds::FlowAction;
 
 /// The next step after a rule.
 enum Next {

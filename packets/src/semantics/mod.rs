@@ -21,7 +21,7 @@ pub use world::{World, WorldError};
 
 use std::net::Ipv4Addr;
 
-use midoform_compiler::topology::object::FragmentPolicy;
+use midoform_compiler::topology::kinds::FragmentPolicy;
 use midoform_compiler::values::MacAddress;
 
 /// A packet.

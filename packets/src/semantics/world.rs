@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use midoform_compiler::topology::object::{FlowAction, FragmentPolicy};
+use midoform_compiler::topology::kinds::{FlowAction, FragmentPolicy};
 use midoform_compiler::values::{MacAddress, PortRange};
 
 /// The virtual network: all objects that decide about packets.

@@ -12,7 +12,7 @@ use crate::semantics::{
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
-use midoform_compiler::topology::object::{NextHop, Object, Reference, RuleAction};
+use midoform_compiler::topology::kinds::{NextHop, Object, Reference, RuleAction};
 use midoform_compiler::values::MacAddress;
 
 /// A MAC address that no host has.

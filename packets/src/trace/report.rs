@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::network::TraceNetwork;
 use crate::semantics::{Fragment, Packet, State, Station, Trace, Verdict, entry_of};
 use midoform_compiler::source::Provenance;
-use midoform_compiler::topology::describe::describe;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 
@@ -190,13 +189,13 @@ pub(super) fn report(
     let rule = |evaluated: &crate::semantics::EvaluatedRule| EvaluatedRule {
         chain: network.name(evaluated.chain),
         rule: network.name(evaluated.rule),
-        what: entry(evaluated.rule).map(|entry| describe(&entry.object)).unwrap_or_default(),
+        what: entry(evaluated.rule).map(|entry| entry.object.describe()).unwrap_or_default(),
         matched: evaluated.matched,
         rewrites: evaluated.packet_after.as_ref().map(view),
         source: entry(evaluated.rule).and_then(|entry| entry.provenance.clone()),
     };
     let route = |id: Uuid| match entry(id) {
-        Some(entry) => format!("{} ({})", entry.key, describe(&entry.object)),
+        Some(entry) => format!("{} ({})", entry.key, entry.object.describe()),
         None => "to the router's own address, or outside".to_owned(),
     };
     let hop = |hop: &crate::semantics::Hop| Hop {

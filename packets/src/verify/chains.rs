@@ -10,7 +10,7 @@ use super::path::{Binding, Flow, Path, Side};
 use super::walk::{ChainOutcome, Position, Walker};
 use crate::semantics::world::{MacMask, Rule, RuleKind, Target};
 use crate::semantics::{is_echo_type, tracks};
-use midoform_compiler::topology::object::FlowAction;
+use midoform_compiler::topology::kinds::FlowAction;
 use midoform_compiler::values::MacAddress;
 
 impl Walker<'_> {

@@ -54,7 +54,7 @@ pub fn check_provider(topology: &Topology) -> Vec<Violation> {
     let mut owners: BTreeMap<(Ipv4Net, u32), &str> = BTreeMap::new();
     let mut found = Vec::new();
     for entry in topology.entries() {
-        let midoform_compiler::topology::object::Object::Route(route) = &entry.object else { continue };
+        let midoform_compiler::topology::kinds::Object::Route(route) = &entry.object else { continue };
         let tenant = entry.key.owner();
         let own = route.router.key().is_some_and(|router| router.owner() == tenant);
         if own || tenant == SITE {

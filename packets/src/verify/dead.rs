@@ -15,7 +15,7 @@ use midoform_compiler::network::Tenant;
 use midoform_compiler::topology::Entry;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
-use midoform_compiler::topology::object::Object;
+use midoform_compiler::topology::kinds::Object;
 use midoform_compiler::values::MacAddress;
 
 /// Returns the dead rules and routes of one tenant.

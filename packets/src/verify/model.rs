@@ -13,7 +13,7 @@ use super::walk::{Attached, BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
 use crate::semantics::{entry_of, id_of};
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{NextHop, Object, Reference};
+use midoform_compiler::topology::kinds::{NextHop, Object, Reference};
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::MacAddress;
 

@@ -16,7 +16,7 @@ use super::model::{Location, Model, Segment};
 use super::summary::{self, Item};
 use super::walk::{End, Outcome, TooMany};
 use midoform_compiler::source::Provenance;
-use midoform_compiler::topology::object::{Object, Reference, RuleAction};
+use midoform_compiler::topology::kinds::{Bridge, Object, Reference, Router, RuleAction};
 use midoform_compiler::topology::{Entry, Topology};
 
 /// Headers that pass, and the rules that they matched.
@@ -91,7 +91,7 @@ fn canonical(object: &Object) -> Object {
     let mut object = object.clone();
     match &mut object {
         Object::Rule(rule) => rule.condition = rule.condition.canonical(&rule.action),
-        Object::Router(device) | Object::Bridge(device) => {
+        Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => {
             device.name.clear();
             device.tenant_id.clear();
         }

@@ -27,7 +27,7 @@ use midoform_compiler::network;
 use midoform_compiler::network::{Place, RouteTarget};
 use midoform_compiler::spec::{Action, Egress, Protocol};
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{
+use midoform_compiler::topology::kinds::{
     BridgePort, Condition, Device, FlowAction, FragmentPolicy, HostInterfacePort, NatTarget, NextHop, Object,
     PortGroupPort, PortLink, Reference, Route, RouterPort, Rule, RuleAction,
 };

@@ -5,20 +5,18 @@ use std::net::Ipv4Addr;
 
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, PeerKey, TenantKey, UplinkKey};
 use midoform_compiler::topology::key::{Key, SITE};
-use midoform_compiler::topology::kind::Kind;
-use midoform_compiler::topology::object::{
-    BridgePort, HostInterfacePort, Object, PortGroupPort, PortLink, Reference, RouterPort,
+use midoform_compiler::topology::kinds::{
+    BridgePort, HostInterfacePort, Kind, Object, PortGroupPort, PortJson, PortLink, Reference, RouterPort,
 };
 use midoform_compiler::topology::observed::Foreign;
 use uuid::Uuid;
 
 use super::{Inventory, Matching};
-use crate::wire::Port;
 
 impl Matching<'_> {
     /// Gives every port that is midoform's its key.
     pub(super) fn match_ports(&mut self, raw: &Inventory) {
-        let by_id: BTreeMap<Uuid, &Port> =
+        let by_id: BTreeMap<Uuid, &PortJson> =
             raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
         for key in self.port_keys() {
             let remembered =
@@ -70,7 +68,7 @@ impl Matching<'_> {
             return;
         }
         for port in raw.ports.iter().map(|port| &port.value) {
-            let router = self.keys.get(&port.device_id).filter(|_| port.kind == "Router");
+            let router = self.keys.get(&port.device_id).filter(|_| !port.is_of_bridge());
             let Some(router) = router.filter(|router| router.owner() != SITE).cloned() else { continue };
             if self.keys.contains_key(&port.id) || !self.is_own(port.id, Kind::RouterPort) {
                 continue;
@@ -86,7 +84,7 @@ impl Matching<'_> {
     fn match_by_content(
         &mut self,
         raw: &Inventory,
-        by_id: &BTreeMap<Uuid, &Port>,
+        by_id: &BTreeMap<Uuid, &PortJson>,
         wanted: &[(&Key, &Object)],
     ) {
         let mut by_address: BTreeMap<(Uuid, Ipv4Addr), Uuid> = BTreeMap::new();
@@ -138,7 +136,7 @@ impl Matching<'_> {
             let unused =
                 port.peer_id.is_none() && port.host_id.is_none() && !self.keys.contains_key(&port.id);
             let unused = unused && port.vif_id.is_none();
-            if port.kind == "Bridge" && unused && self.remembered(port.id).is_none() {
+            if port.is_of_bridge() && unused && self.remembered(port.id).is_none() {
                 free.entry(port.device_id).or_default().push(port.id);
             }
         }
@@ -169,44 +167,31 @@ impl Matching<'_> {
     /// Adds the ports with their links, bindings and groups; reports ports on midoform's devices that are
     /// not midoform's. A bridge's other ports are the plugin's or somebody else's: they are not looked at.
     pub(super) fn add_ports(&mut self, raw: &Inventory) {
-        for port in &raw.ports {
-            let value = &port.value;
+        for found in &raw.ports {
+            let value = &found.value;
             let Some(key) = self.keys.get(&value.id).cloned() else {
                 self.stray_router_port(value);
                 self.attached_port(value);
                 continue;
             };
-            let filter = |id: Option<Uuid>| id.map(|id| self.reference(id));
-            let device = self.reference(value.device_id);
-            if value.kind == "Bridge" {
-                let (inbound_filter, outbound_filter) =
-                    (filter(value.inbound_filter_id), filter(value.outbound_filter_id));
-                self.keep_raw(&key, &port.raw);
-                self.add(
-                    key.clone(),
-                    Object::BridgePort(BridgePort { bridge: device, inbound_filter, outbound_filter }),
-                );
-            } else {
-                let (address, network) = (value.address(), value.network());
-                let (address, network) =
-                    (address.unwrap_or(Ipv4Addr::UNSPECIFIED), network.unwrap_or_default());
-                self.add(
-                    key.clone(),
-                    Object::RouterPort(RouterPort { router: device, address, network: network.trunc() }),
-                );
+            if let Some(port) = self.read::<BridgePort>(value, None, 0) {
+                self.keep_raw(&key, &found.raw);
+                self.add(key.clone(), port.into());
+            }
+            if let Some(port) = self.read::<RouterPort>(value, None, 0) {
+                self.add(key.clone(), port.into());
             }
             self.add_link(value, &key);
-            if let (Some(host), Some(interface)) = (value.host_id, value.interface_name.clone()) {
-                let binding = HostInterfacePort { host, interface, port: Reference::Key(key.clone()) };
-                self.add(key.binding(), Object::HostInterfacePort(binding));
+            if let Some(binding) = self.read::<HostInterfacePort>(value, None, 0) {
+                self.add(key.binding(), binding.into());
             }
         }
         self.add_members(raw);
     }
 
-    fn stray_router_port(&mut self, port: &Port) {
+    fn stray_router_port(&mut self, port: &PortJson) {
         let Some(router) = self.keys.get(&port.device_id).cloned() else { return };
-        if port.kind != "Router" || router.owner() == SITE {
+        if port.is_of_bridge() || router.owner() == SITE {
             return;
         }
         let what = format!("router port {}", port.port_address.as_deref().unwrap_or("without address"));
@@ -214,8 +199,8 @@ impl Matching<'_> {
     }
 
     /// A pod's port: the plugin's, or somebody else's. Only a destroy looks at these.
-    fn attached_port(&mut self, port: &Port) {
-        let Some(bridge) = self.keys.get(&port.device_id).filter(|_| port.kind == "Bridge").cloned() else {
+    fn attached_port(&mut self, port: &PortJson) {
+        let Some(bridge) = self.keys.get(&port.device_id).filter(|_| port.is_of_bridge()).cloned() else {
             return;
         };
         if let (Some(host), Some(interface)) = (port.host_id, &port.interface_name) {
@@ -225,33 +210,28 @@ impl Matching<'_> {
     }
 
     /// A link is seen from both of its ports; it is added from the one whose key its own key hangs on.
-    fn add_link(&mut self, port: &Port, key: &Key) {
-        let Some(peer) = port.peer_id.map(|id| self.reference(id)) else { return };
-        let Some(link) = link_key(key, &peer) else { return };
-        self.add(link, Object::PortLink(PortLink { port: Reference::Key(key.clone()), peer }));
+    fn add_link(&mut self, port: &PortJson, key: &Key) {
+        let Some(link) = self.read::<PortLink>(port, None, 0) else { return };
+        let Some(key) = link_key(key, &link.peer) else { return };
+        self.add(key, link.into());
     }
 
     fn add_members(&mut self, raw: &Inventory) {
         for (group, members) in &raw.members {
             let Some(group) = self.keys.get(group).cloned() else { continue };
-            for member in members {
-                let port = self.reference(member.port_id);
-                let name = match port.key().map(Key::short_name) {
-                    Some(name) => name.to_owned(),
-                    None => {
-                        let what = "a port that is not the spec's".to_owned();
-                        let foreign = Foreign {
-                            near: group.clone(),
-                            kind: Kind::PortGroupPort,
-                            id: member.port_id,
-                            what,
-                        };
-                        self.observed.foreign.push(foreign);
-                        continue;
-                    }
+            for json in members {
+                let Some(member) = self.read::<PortGroupPort>(json, Some((&group).into()), 0) else {
+                    continue;
                 };
-                let object = PortGroupPort { group: Reference::Key(group.clone()), port };
-                self.add(group.member(&name), Object::PortGroupPort(object));
+                match member.port.key().map(|port| group.member(port.short_name())) {
+                    Some(key) => self.add(key, member.into()),
+                    None => self.observed.foreign.push(Foreign {
+                        near: group.clone(),
+                        kind: Kind::PortGroupPort,
+                        id: json.port_id,
+                        what: "a port that is not the spec's".to_owned(),
+                    }),
+                }
             }
         }
     }

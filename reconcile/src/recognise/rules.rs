@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::kind::Kind;
-use midoform_compiler::topology::object::{Condition, NextHop, Object, Reference, Route, Rule, RuleAction};
+use midoform_compiler::topology::kinds::{Kind, Object, Reference, Route, RouteJson, Rule, RuleJson};
 use midoform_compiler::topology::observed::Foreign;
 use uuid::Uuid;
 
 use super::{Inventory, Matching, observed_rule};
-use crate::wire;
 
 impl Matching<'_> {
     pub(super) fn add_rules(&mut self, raw: &Inventory) {
@@ -30,7 +28,7 @@ impl Matching<'_> {
         }
     }
 
-    fn add_chain_rules(&mut self, chain: &Key, rules: &[wire::Rule], desired: &[(&Key, &Rule)]) {
+    fn add_chain_rules(&mut self, chain: &Key, rules: &[RuleJson], desired: &[(&Key, &Rule)]) {
         let matched = self.match_rules(chain, rules, desired);
         let mut order = Vec::with_capacity(rules.len());
         for (position, (rule, key)) in (1..).zip(rules.iter().zip(matched)) {
@@ -45,10 +43,9 @@ impl Matching<'_> {
                 });
                 continue;
             };
-            let (condition, action) = self.rule_content(rule);
-            let object = Rule { chain: chain.into(), position, condition, action };
+            let Some(object) = self.read::<Rule>(rule, Some(chain.into()), position) else { continue };
             self.bind(rule.id, key.clone());
-            self.add(key, Object::Rule(Box::new(object)));
+            self.add(key, object.into());
         }
         self.observed.rules.insert(chain.clone(), order);
     }
@@ -56,7 +53,7 @@ impl Matching<'_> {
     /// The key of each rule of a chain that is midoform's. Where a run ended between the making of a rule and the
     /// deletion of the one that it replaces, both say the same key: it is that of the one that is as desired, and the
     /// other one is known by its id alone.
-    fn match_rules(&self, chain: &Key, rules: &[wire::Rule], desired: &[(&Key, &Rule)]) -> Vec<Option<Key>> {
+    fn match_rules(&self, chain: &Key, rules: &[RuleJson], desired: &[(&Key, &Rule)]) -> Vec<Option<Key>> {
         let keys_by_id: BTreeMap<Uuid, &Key> =
             desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
         let claims: Vec<Option<&Key>> = rules
@@ -67,21 +64,19 @@ impl Matching<'_> {
         for (at, key) in claims.iter().enumerate() {
             claimants.entry(key.unwrap_or(chain)).or_default().push(at);
         }
-        let contents: Vec<_> = rules.iter().map(|rule| self.rule_content(rule)).collect();
+        let contents: Vec<Option<Rule>> =
+            rules.iter().map(|rule| self.read(rule, Some(chain.into()), 0)).collect();
         let nameless = match self.by_content(Kind::Rule) {
             false => Vec::new(),
             true => claimants.remove(chain).unwrap_or_default(),
         };
         let mut matched: Vec<Option<Key>> = vec![None; rules.len()];
         for (key, wanted) in desired {
-            let condition = wanted.condition.canonical(&wanted.action);
             let own = claimants.get(key).map(Vec::as_slice).unwrap_or_default();
             let is_equal = |at: &&usize| {
                 let free = matched.get(**at).is_some_and(Option::is_none);
-                let content = contents.get(**at);
-                free && content.is_some_and(|(observed, action)| {
-                    *action == wanted.action && observed.canonical(action) == condition
-                })
+                let content = contents.get(**at).and_then(Option::as_ref);
+                free && content.is_some_and(|observed| observed.says_the_same_as(wanted))
             };
             let found = own.iter().find(is_equal).or_else(|| nameless.iter().find(is_equal)).or(own.first());
             if let Some(place) = found.and_then(|at| matched.get_mut(*at)) {
@@ -108,8 +103,8 @@ impl Matching<'_> {
     fn match_what_was_being_made(
         &self,
         chain: &Key,
-        rules: &[wire::Rule],
-        contents: &[(Condition, RuleAction)],
+        rules: &[RuleJson],
+        contents: &[Option<Rule>],
         matched: &mut [Option<Key>],
     ) {
         for (_, object) in &self.making {
@@ -117,31 +112,17 @@ impl Matching<'_> {
             if made.chain.key() != Some(chain) {
                 continue;
             }
-            let condition = made.condition.canonical(&made.action);
             let is_it = |at: &usize| {
                 let free = matched.get(*at).is_some_and(Option::is_none);
                 let nameless = rules.get(*at).is_some_and(|rule| !self.remembered.contains_key(&rule.id));
-                free && nameless
-                    && contents.get(*at).is_some_and(|(observed, action)| {
-                        *action == made.action && observed.canonical(action) == condition
-                    })
+                let content = contents.get(*at).and_then(Option::as_ref);
+                free && nameless && content.is_some_and(|observed| observed.says_the_same_as(made))
             };
             let found = (0..rules.len()).find(is_it);
             if let Some((place, rule)) = found.and_then(|at| Some((matched.get_mut(at)?, rules.get(at)?))) {
                 *place = Some(chain.found_rule(rule.id));
             }
         }
-    }
-
-    /// A rule's condition and action. A type that midoform has no word for never equals a desired one.
-    fn rule_content(&self, rule: &wire::Rule) -> (Condition, RuleAction) {
-        let reference = |id| self.reference(id);
-        let mut condition = rule.condition(&reference);
-        let action = rule.action(&reference).unwrap_or_else(|| {
-            condition.unspoken = true;
-            RuleAction::Return
-        });
-        (condition, action)
     }
 
     pub(super) fn add_routes(&mut self, raw: &Inventory) {
@@ -164,7 +145,7 @@ impl Matching<'_> {
                 if route.is_automatic(port_address) {
                     continue;
                 }
-                let Some(object) = self.route_content(route, &router) else { continue };
+                let Some(object) = self.read::<Route>(route, Some(router.clone()), 0) else { continue };
                 let key = keys_by_id.get(&route.id).map(|key| (*key).clone());
                 let key = key.or_else(|| self.remembered(route.id));
                 let key = key.or_else(|| self.match_route_by_content(&object, desired));
@@ -174,13 +155,10 @@ impl Matching<'_> {
         }
     }
 
-    fn add_route(&mut self, route: &wire::Route, object: Route, key: Option<Key>) {
+    fn add_route(&mut self, route: &RouteJson, object: Route, key: Option<Key>) {
         let own_router =
             object.router.key().filter(|key| key.owner() != midoform_compiler::topology::key::SITE).cloned();
-        let hangs_on = match &object.next_hop {
-            NextHop::Port { port, .. } => port.key().cloned(),
-            NextHop::BlackHole | NextHop::Reject => None,
-        };
+        let hangs_on = object.port().and_then(Reference::key).cloned();
         let near = own_router.clone().or(hangs_on);
         let own = || {
             let near = near.as_ref()?;
@@ -189,7 +167,7 @@ impl Matching<'_> {
         match (key.or_else(own), own_router) {
             (Some(key), _) => {
                 self.bind(route.id, key.clone());
-                self.add(key, Object::Route(object));
+                self.add(key, object.into());
             }
             (None, Some(router)) => {
                 let what = format!("route to {}", object.destination);
@@ -198,21 +176,6 @@ impl Matching<'_> {
             // The provider router's other routes are no concern of midoform's.
             (None, None) => {}
         }
-    }
-
-    fn route_content(&self, route: &wire::Route, router: &Reference) -> Option<Route> {
-        let next_hop = match route.kind.as_str() {
-            "BlackHole" => NextHop::BlackHole,
-            "Reject" => NextHop::Reject,
-            _ => NextHop::Port { port: self.reference(route.next_hop_port?), gateway: route.gateway() },
-        };
-        Some(Route {
-            router: router.clone(),
-            source: route.source()?,
-            destination: route.destination()?,
-            next_hop,
-            weight: route.weight,
-        })
     }
 
     /// 1.x: a route of a run that has not ended well, which nobody wants any more.

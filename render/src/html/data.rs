@@ -12,10 +12,8 @@ use super::shared::{Shared, Tables, Text};
 use midoform_compiler::plan::reachability::{Now, Reachability, ReachabilityChange};
 use midoform_compiler::plan::{Action, Call, Step, Summary};
 use midoform_compiler::topology::Entry;
-use midoform_compiler::topology::describe::describe;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::kind::Kind;
-use midoform_compiler::topology::object::{Condition, NatTarget, NextHop, Object, Reference, RuleAction};
+use midoform_compiler::topology::kinds::{Condition, Kind, NatTarget, Object, Reference, RuleAction};
 
 /// The version of the data that the page's script reads.
 const FORMAT: &str = "midoform-review/1";
@@ -231,7 +229,7 @@ impl<'a> Builder<'a> {
     ) -> ObjectRow {
         let tenant = entry.key.owner();
         let action = self.actions.get(&entry.key).copied().unwrap_or(Action::Keep);
-        let (on, to) = ends(&entry.object);
+        let [on, to] = entry.object.ends();
         let on = on.map_or(-1, |reference| self.number(reference));
         let to = to.map_or(-1, |reference| self.number(reference));
         let differences = match (sides.before, sides.after) {
@@ -242,7 +240,7 @@ impl<'a> Builder<'a> {
         };
         let mut text = |text: &str| self.shared.text(text, tenant);
         let key = text(entry.key.as_str());
-        let what = text(&describe(&entry.object));
+        let what = text(&entry.object.describe());
         let differences =
             differences.into_iter().map(|(name, old, new)| (text(&name), text(&old), text(&new))).collect();
         let public = public_end(&entry.object).map(|public| text(&public));
@@ -331,31 +329,6 @@ fn action_number(action: Action) -> usize {
 
 fn kind_number(kind: Kind) -> usize {
     Kind::ALL.iter().position(|other| *other == kind).unwrap_or(0)
-}
-
-/// Returns an object's parent and its other references: a device's filters, a link's two ports, a route's port, the
-/// chain that a rule jumps to.
-fn ends(object: &Object) -> (Option<&Reference>, Option<&Reference>) {
-    match object {
-        Object::TunnelZone(_) | Object::Chain(_) | Object::PortGroup(_) => (None, None),
-        Object::TunnelZoneHost(member) => (Some(&member.zone), None),
-        Object::Router(device) | Object::Bridge(device) => {
-            (device.inbound_filter.as_ref(), device.outbound_filter.as_ref())
-        }
-        Object::RouterPort(port) => (Some(&port.router), None),
-        Object::BridgePort(port) => (Some(&port.bridge), port.inbound_filter.as_ref()),
-        Object::PortLink(link) => (Some(&link.port), Some(&link.peer)),
-        Object::Route(route) => match &route.next_hop {
-            NextHop::Port { port, .. } => (Some(&route.router), Some(port)),
-            NextHop::BlackHole | NextHop::Reject => (Some(&route.router), None),
-        },
-        Object::Rule(rule) => match &rule.action {
-            RuleAction::Jump { chain, .. } => (Some(&rule.chain), Some(chain)),
-            _ => (Some(&rule.chain), None),
-        },
-        Object::PortGroupPort(member) => (Some(&member.group), Some(&member.port)),
-        Object::HostInterfacePort(binding) => (Some(&binding.port), None),
-    }
 }
 
 /// Returns the DNAT of a public port: `tcp 203.0.113.10:443 → 10.20.1.10:8443`.

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::object::Reference;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Foreign;
 
 /// The input of the page.

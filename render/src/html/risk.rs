@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use midoform_compiler::plan::{Action, Step};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::object::{Object, Reference, RuleAction};
+use midoform_compiler::topology::kinds::{Object, Reference, RuleAction};
 
 /// The step interrupts traffic.
 pub(super) const CUTS_TRAFFIC: u8 = 1;

@@ -3,7 +3,7 @@ use super::{ReviewPage, SCRIPTS, STYLES, TEMPLATE, write, write_escaped};
 use midoform_compiler::midonet;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::kind::Kind;
+use midoform_compiler::topology::kinds::Kind;
 use midoform_compiler::topology::observed::{Foreign, Observed};
 use midoform_compiler::{Allocated, Input, compile};
 

@@ -1,11 +1,8 @@
 //! Arrows point downwards: crates, the compiler's stages, modules, commands. The sources' own imports say where they point.
 
-mod source;
-mod workspace;
-
 use std::collections::BTreeSet;
 
-use workspace::{Crate, Use, circles};
+use crate::workspace::{Crate, Use, circles};
 
 /// The crates that each crate may use.
 const BELOW: [(&str, &[&str]); 10] = [

@@ -7,8 +7,7 @@ use serde_json::Value;
 use super::Problem;
 use crate::plan::Plan;
 use crate::topology::key::{Key, Namespace};
-use crate::topology::kind::Kind;
-use crate::topology::object::{NextHop, Object, Reference};
+use crate::topology::kinds::{Kind, NextHop, Object, Reference};
 use crate::topology::observed::Observed;
 
 /// Ids are text: UUIDs, or `${KEY}` for those that the server will choose.

@@ -6,8 +6,8 @@ use crate::midonet::lower::{Lowering, Rules, policy};
 use crate::network::{Bridge, BridgeIndex, RouteTarget};
 use crate::spec::{AntiSpoof, Egress};
 use crate::topology::key::view::{RuleKey, network};
-use crate::topology::object::{
-    BridgePort, Condition, Device, NextHop, Object, PortLink, Route, RouterPort, RuleAction,
+use crate::topology::kinds::{
+    self, BridgePort, Condition, Device, NextHop, Object, PortLink, Route, RouterPort, RuleAction,
 };
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge) {
@@ -29,7 +29,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridg
         inbound_filter: filtered.then(|| (&chain).into()),
         outbound_filter: None,
     };
-    lowering.add(key.clone(), Object::Bridge(device), span);
+    lowering.add(key.clone(), Object::Bridge(kinds::Bridge(device)), span);
     gateway(lowering, at, bridge);
     if tenant.egress == Egress::None {
         let route = Route {

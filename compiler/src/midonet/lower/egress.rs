@@ -2,7 +2,7 @@
 
 use crate::midonet::lower::Lowering;
 use crate::spec::Egress;
-use crate::topology::object::{FlowAction, NatTarget, RuleAction};
+use crate::topology::kinds::{FlowAction, NatTarget, RuleAction};
 use crate::values::PortRange;
 
 /// The ports that SNAT chooses from.

@@ -9,7 +9,7 @@ use crate::midonet::lower::{ANYWHERE, Lowering, Rules};
 use crate::source::Span;
 use crate::spec::Egress;
 use crate::topology::key::view::RuleKey;
-use crate::topology::object::{
+use crate::topology::kinds::{
     Condition, FlowAction, FragmentPolicy, NatTarget, NextHop, Object, Route, RuleAction,
 };
 use crate::values::PortRange;

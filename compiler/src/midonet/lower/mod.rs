@@ -38,8 +38,8 @@ use crate::spec::Profile;
 use crate::topology::key::Key;
 use crate::topology::key::builder::TenantKeys;
 use crate::topology::key::view::{ChainKey, RuleKey, UplinkKey};
-use crate::topology::object::{
-    Chain, Condition, Device, Object, Reference, Rule, RuleAction, TunnelZone, TunnelZoneHost,
+use crate::topology::kinds::{
+    Chain, Condition, Device, Object, Reference, Router, Rule, RuleAction, TunnelZone, TunnelZoneHost,
 };
 use crate::topology::{Entry, Topology};
 
@@ -91,7 +91,7 @@ fn site_objects(site: &spec::Site, locations: &Locations<'_>) -> Vec<Entry> {
         let name = format!("{} provider router", site.name.value);
         let tenant_id = site.name.value.clone();
         let router = Device { name, tenant_id, inbound_filter: None, outbound_filter: None };
-        add(key, Object::Router(router), site.midonet.span);
+        add(key, Object::Router(Router(router)), site.midonet.span);
     }
     if let Some(zone) = &site.tunnel_zone {
         let key = Key::site().tunnel_zone();

@@ -3,7 +3,7 @@
 use crate::midonet::lower::{ANYWHERE, Lowering, Rules};
 use crate::topology::key::Key;
 use crate::topology::key::view::RuleKey;
-use crate::topology::object::{
+use crate::topology::kinds::{
     Condition, NextHop, Object, PortLink, Reference, Route, RouterPort, RuleAction,
 };
 

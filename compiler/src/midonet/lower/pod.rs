@@ -12,7 +12,7 @@ use crate::midonet::lower::port::own_address_conditions;
 use crate::topology::key::Key;
 use crate::topology::key::builder::PodKeys;
 use crate::topology::key::view::RuleKey;
-use crate::topology::object::{BridgePort, Chain, HostInterfacePort, Object, Reference, Rule, RuleAction};
+use crate::topology::kinds::{BridgePort, Chain, HostInterfacePort, Object, Reference, Rule, RuleAction};
 use crate::topology::{Entry, Topology};
 use crate::values::MacAddress;
 

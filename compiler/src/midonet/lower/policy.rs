@@ -13,7 +13,7 @@ use crate::midonet::lower::{Lowering, Rules};
 use crate::network::{Bridge, BridgeIndex, PeerIndex, Place, PortIndex, Rule, Tenant};
 use crate::spec::{Action, Protocol};
 use crate::topology::key::view::{ChainKey, RuleKey, network};
-use crate::topology::object::{Condition, FragmentPolicy, Reference, RuleAction};
+use crate::topology::kinds::{Condition, FragmentPolicy, Reference, RuleAction};
 use crate::values::PortRange;
 
 /// The chains that hold the rules.

@@ -10,7 +10,7 @@ use crate::network::{BridgeIndex, Port, RouteTarget};
 use crate::spec::AntiSpoof;
 use crate::topology::key::Key;
 use crate::topology::key::view::{NextHopKey, RuleKey, network};
-use crate::topology::object::{
+use crate::topology::kinds::{
     BridgePort, Condition, HostInterfacePort, NextHop, Object, PortGroup, PortGroupPort, Reference, Route,
     RuleAction,
 };

@@ -3,9 +3,9 @@
 use crate::midonet::lower::{ANYWHERE, Lowering, Rules, egress, expose, peer, policy};
 use crate::spec::{AntiSpoof, Egress};
 use crate::topology::key::view::{RuleKey, UplinkKey, network};
-use crate::topology::object::{
-    Condition, Device, FlowAction, FragmentPolicy, NextHop, Object, PortLink, Reference, Route, RouterPort,
-    RuleAction,
+use crate::topology::kinds::{
+    Condition, Device, FlowAction, FragmentPolicy, NextHop, Object, PortLink, Reference, Route, Router,
+    RouterPort, RuleAction,
 };
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
@@ -18,7 +18,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
         inbound_filter: Some((&lowering.chain_in).into()),
         outbound_filter: Some((&lowering.chain_out).into()),
     };
-    lowering.add(lowering.router.clone(), Object::Router(router), span);
+    lowering.add(lowering.router.clone(), Object::Router(Router(router)), span);
     uplink(lowering);
     inbound_rules(lowering);
     outbound_rules(lowering);

@@ -6,8 +6,7 @@ use crate::plan::{Action, Step};
 use crate::topology::Entry;
 use crate::topology::key::Key;
 use crate::topology::key::view::{KeyView, TenantKey};
-use crate::topology::kind::Kind;
-use crate::topology::object::{Object, Reference};
+use crate::topology::kinds::{Kind, Object, Reference};
 use crate::topology::observed::Observed;
 
 /// Of rules in their observed order, each with its wanted position, those that have to move: all but a
@@ -103,7 +102,7 @@ impl Waiting {
             step.needs
                 .extend(self.made.get(entry.key.owner()).into_iter().flat_map(BTreeMap::values).cloned());
         }
-        if is_exclusive(step.kind) {
+        if step.kind.is_exclusive() {
             self.gone.entry(entry.key.owner().to_owned()).or_default().push((step.kind, entry.key.clone()));
         }
     }
@@ -129,7 +128,7 @@ impl Waiting {
                 step.needs.extend(last.map(|(_, rule)| rule.clone()));
             }
         }
-        if is_exclusive(step.kind) {
+        if step.kind.is_exclusive() {
             let gone = self.gone.get(entry.key.owner()).into_iter().flatten();
             step.needs.extend(gone.filter(|(kind, _)| *kind == step.kind).map(|(_, key)| key.clone()));
         }
@@ -145,9 +144,4 @@ impl Waiting {
 /// Returns true for a chain that a tenant's router uses.
 fn is_of_router(chain: &Key) -> bool {
     matches!(chain.view(), KeyView::Tenant(_, TenantKey::Chain(chain)) if chain.is_of_router())
-}
-
-/// A port has one link, an interface one binding.
-fn is_exclusive(kind: Kind) -> bool {
-    matches!(kind, Kind::PortLink | Kind::HostInterfacePort)
 }

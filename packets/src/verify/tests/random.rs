@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::semantics::world::{Device, Port, Route, RouteKind, Rule, RuleKind, Target, World};
 use crate::semantics::{Fragment, Packet, Station};
-use midoform_compiler::topology::object::{FlowAction, FragmentPolicy};
+use midoform_compiler::topology::kinds::{FlowAction, FragmentPolicy};
 use midoform_compiler::values::{MacAddress, PortRange};
 
 /// The size of a random topology.

@@ -69,6 +69,11 @@ impl Crate {
         Crate { name: name.to_owned(), dependencies, modules }
     }
 
+    /// Returns the files of `src` that are not for tests, with what they name.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &Source)> {
+        self.modules.values().map(|module| (module.file.as_path(), &module.source))
+    }
+
     /// Returns the uses of other crates of the workspace: the crate's name, file and line.
     pub(super) fn foreign_uses(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();

@@ -1,0 +1,95 @@
+//! Routers and bridges have the same fields; a chain's JSON is a part of theirs.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::json::raw;
+use super::{Kind, Listed, Names, Reference, TypedReference};
+
+/// The fields that a PUT has to clear where the body leaves them out.
+pub(super) const FILTERS: &[&str] = &["inboundFilterId", "outboundFilterId"];
+
+/// The fields of a router or a bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// MidoNet's `tenantId`.
+    pub tenant_id: String,
+    /// The chain that incoming packets go through.
+    pub inbound_filter: Option<Reference>,
+    /// The chain that outgoing packets go through.
+    pub outbound_filter: Option<Reference>,
+}
+
+impl Device {
+    pub(super) fn read(json: &DeviceJson, listed: &Listed<'_>) -> Device {
+        Device {
+            name: json.name.clone().unwrap_or_default(),
+            tenant_id: json.tenant_id.clone().unwrap_or_default(),
+            inbound_filter: json.inbound_filter_id.map(listed.resolve),
+            outbound_filter: json.outbound_filter_id.map(listed.resolve),
+        }
+    }
+
+    pub(super) fn references<'a>(&'a self, visit: &mut dyn FnMut(TypedReference<'a>)) {
+        let filters = self.inbound_filter.iter().chain(&self.outbound_filter);
+        filters.for_each(|chain| visit(chain.to(&[Kind::Chain])));
+    }
+
+    pub(super) fn ends(&self) -> [Option<&Reference>; 2] {
+        [self.inbound_filter.as_ref(), self.outbound_filter.as_ref()]
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("\"{}\"", self.name)
+    }
+
+    pub(super) fn body(&self, names: &dyn Names, id: Option<String>) -> Option<Box<RawValue>> {
+        raw(&DeviceBody {
+            id,
+            name: &self.name,
+            tenant_id: &self.tenant_id,
+            inbound_filter_id: filter_id(names, self.inbound_filter.as_ref()),
+            outbound_filter_id: filter_id(names, self.outbound_filter.as_ref()),
+        })
+    }
+}
+
+/// Returns the id of the chain that a device or a port filters by.
+pub(super) fn filter_id(names: &dyn Names, filter: Option<&Reference>) -> Option<String> {
+    filter.map(|chain| names.reference(chain.to(&[Kind::Chain])))
+}
+
+/// The body of a router, a bridge or a chain.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeviceBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
+    pub(super) name: &'a str,
+    pub(super) tenant_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inbound_filter_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outbound_filter_id: Option<String>,
+}
+
+/// The server's JSON for a router, a bridge or a chain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceJson {
+    /// The API's `id`.
+    pub id: Uuid,
+    /// The API's `name`.
+    pub name: Option<String>,
+    /// The API's `tenantId`.
+    pub tenant_id: Option<String>,
+    /// The API's `inboundFilterId`.
+    #[serde(default)]
+    pub inbound_filter_id: Option<Uuid>,
+    /// The API's `outboundFilterId`.
+    #[serde(default)]
+    pub outbound_filter_id: Option<Uuid>,
+}

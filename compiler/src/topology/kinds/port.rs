@@ -1,0 +1,106 @@
+//! Ports of routers and of bridges: their JSON has one form. The server says a port's link and its binding in it, too.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::json::{network, raw};
+use super::{Kind, MediaTypes, Reference, TypedReference};
+
+/// The media types of a port.
+pub(super) const MEDIA_TYPES: MediaTypes = MediaTypes {
+    v1: "application/vnd.org.midonet.Port-v2+json",
+    v5: "application/vnd.org.midonet.Port-v3+json",
+};
+
+/// Returns a reference to a port, of a router or of a bridge.
+pub(super) fn any(reference: &Reference) -> TypedReference<'_> {
+    reference.to(&[Kind::RouterPort, Kind::BridgePort])
+}
+
+/// The body of a port. It never has `peerId`, `hostId` or `interfaceName`: 1.7 stores them blindly, and deleting such a
+/// port is a 500 ever after.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PortBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) port_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) network_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) network_length: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inbound_filter_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outbound_filter_id: Option<String>,
+}
+
+/// Returns a port's body with the mark that it can be recognised by (`vifId`), where the server chooses its id.
+pub(crate) fn marked(body: &RawValue, mark: Uuid) -> Option<Box<RawValue>> {
+    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(body.get()).ok()?;
+    fields.insert("vifId".to_owned(), mark.to_string().into());
+    raw(&fields)
+}
+
+/// The server's JSON for a port of any kind.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortJson {
+    /// The API's `id`.
+    pub id: Uuid,
+    /// The API's `type`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The API's `deviceId`.
+    pub device_id: Uuid,
+    /// The API's `peerId`.
+    #[serde(default)]
+    pub peer_id: Option<Uuid>,
+    /// The API's `hostId`.
+    #[serde(default)]
+    pub host_id: Option<Uuid>,
+    /// The API's `interfaceName`.
+    #[serde(default)]
+    pub interface_name: Option<String>,
+    /// The mark of a pod's port on 1.x.
+    #[serde(default)]
+    pub vif_id: Option<Uuid>,
+    /// The API's `inboundFilterId`.
+    #[serde(default)]
+    pub inbound_filter_id: Option<Uuid>,
+    /// The API's `outboundFilterId`.
+    #[serde(default)]
+    pub outbound_filter_id: Option<Uuid>,
+    /// The API's `portAddress`.
+    #[serde(default)]
+    pub port_address: Option<String>,
+    #[serde(default)]
+    network_address: Option<String>,
+    /// 1.7 says -1 for a bridge's port in a list (16-lists).
+    #[serde(default)]
+    network_length: Option<i64>,
+}
+
+impl PortJson {
+    /// Returns true for a port of a bridge.
+    pub fn is_of_bridge(&self) -> bool {
+        self.kind == "Bridge"
+    }
+
+    /// Returns the port's own address.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.port_address.as_deref()?.parse().ok()
+    }
+
+    /// Returns the port's network as the server says it.
+    pub fn network(&self) -> Option<Ipv4Net> {
+        network(self.network_address.as_deref(), u8::try_from(self.network_length?).ok()?)
+    }
+}

@@ -1,0 +1,190 @@
+//! What every kind of objects says about itself.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Kind, Reference, TypedReference, difference};
+use crate::topology::key::Key;
+
+/// A kind of objects: its constants, how its objects are read and written, and how they depend on others.
+pub trait Resource: Sized + PartialEq + Serialize {
+    /// The kind.
+    const KIND: Kind;
+    /// The kind in words.
+    const NAME: &'static str;
+    /// How its objects are identified.
+    const IDENTITY: Identity;
+    /// The media types of one object.
+    const MEDIA_TYPES: MediaTypes;
+    /// How an object is changed.
+    const UPDATE: Update = Update::Recreate;
+    /// True if what an object joins can have only one of this kind (a port has one link, an interface one binding): an
+    /// old one is deleted before a new one is created.
+    const EXCLUSIVE: bool = false;
+
+    /// The server's JSON that an object is read from, as far as midoform reads it. One type serves all versions: a
+    /// field that a version does not have is its default (recordings 02 to 14 of v1.7, v5.0 and v5.8).
+    type Json: DeserializeOwned;
+
+    /// Returns the path that objects are posted to and listed at. `parent` is the id that stands in the path; kinds
+    /// whose path has none ignore it.
+    fn collection_path(parent: &str) -> String;
+
+    /// Reads an object; returns nothing where the JSON holds none of this kind.
+    fn read(json: &Self::Json, listed: &Listed<'_>) -> Option<Self>;
+
+    /// Returns what shows that a POST happened, given its path and body. An object with an id of its own is looked for
+    /// under it.
+    fn evidence(_path: &str, body: &Value) -> Option<Evidence> {
+        let Identity::Id { below, .. } = Self::IDENTITY else { return None };
+        let id = text(body, "id")?;
+        Some(Evidence {
+            path: format!("/{below}/{id}"),
+            kind: Self::KIND,
+            is_list: false,
+            holds: vec![("id", id)],
+        })
+    }
+
+    /// Returns the reference to the object that this one is part of.
+    fn parent(&self) -> Option<TypedReference<'_>> {
+        None
+    }
+
+    /// Calls `visit` with every reference besides the one to the parent.
+    fn references<'a>(&'a self, _visit: &mut dyn FnMut(TypedReference<'a>)) {}
+
+    /// Returns the two references that say most about the object: what it stands on, and what it leads to.
+    fn ends(&self) -> [Option<&Reference>; 2] {
+        [self.parent().map(|parent| parent.reference), None]
+    }
+
+    /// Returns the place in the order of its parent's objects: 1 is the first. Nothing for kinds without an order.
+    fn place(&self) -> Option<u32> {
+        None
+    }
+
+    /// Returns true if traffic may flow through the object.
+    fn carries_traffic(&self) -> bool {
+        false
+    }
+
+    /// Describes the object in one line, without its key.
+    fn describe(&self) -> String;
+
+    /// Describes what differs between this object and the one that is wanted in its place; returns nothing where they
+    /// are the same to MidoNet.
+    fn difference(&self, wanted: &Self) -> Option<String> {
+        (self != wanted).then(|| difference::changed_fields(self, wanted))
+    }
+
+    /// Returns the id that stands in the path that the object is posted to.
+    fn parent_id(&self, names: &dyn Names) -> String {
+        self.parent().map(|parent| names.reference(parent)).unwrap_or_default()
+    }
+
+    /// Returns the path that the object is posted to.
+    fn posted_to(&self, names: &dyn Names) -> String {
+        Self::collection_path(&self.parent_id(names))
+    }
+
+    /// Returns the path of the object itself: below its kind's path where it has an id, else the one that it is posted
+    /// to.
+    fn path(&self, names: &dyn Names, key: &Key) -> String {
+        match Self::IDENTITY {
+            Identity::Id { below, .. } => format!("/{below}/{}", names.id(key, &[Self::KIND])),
+            Identity::Joined => self.posted_to(names),
+        }
+    }
+
+    /// Returns the body that creates the object. `id` is what is offered, or nothing where the server would ignore it;
+    /// `place` is where the object is inserted in its parent's order.
+    fn body(&self, names: &dyn Names, id: Option<String>, place: u32) -> Option<Box<RawValue>>;
+}
+
+/// How the objects of a kind are identified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// An object has an id, and is found under it.
+    Id {
+        /// The first part of the object's path, such as `rules`.
+        below: &'static str,
+        /// True if MidoNet 1.x keeps the id that a client offers. 5.x keeps every one.
+        kept_by_1x: bool,
+    },
+    /// An object has no id: it is named by what it joins.
+    Joined,
+}
+
+/// The media types of one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaTypes {
+    /// MidoNet 1.x, as recorded from 1.7 (release v2014.11).
+    pub v1: &'static str,
+    /// MidoNet 5.x, as recorded from 5.0.2 and 5.8, which have the same ones.
+    pub v5: &'static str,
+}
+
+impl MediaTypes {
+    /// Returns a media type that all versions have in common.
+    pub const fn same(media_type: &'static str) -> Self {
+        MediaTypes { v1: media_type, v5: media_type }
+    }
+}
+
+/// How an object is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// It is deleted and created again.
+    Recreate,
+    /// By a PUT that sends back what the server said, with midoform's fields replaced.
+    InPlace {
+        /// The fields that have to be cleared where the body leaves them out.
+        clears: &'static [&'static str],
+    },
+}
+
+/// The names that paths and bodies have for objects.
+pub trait Names {
+    /// Returns the id of the object with this key, as text. It is of one of these kinds.
+    fn id(&self, key: &Key, kinds: &[Kind]) -> String;
+
+    /// Returns the id of the object that a reference leads to.
+    fn reference(&self, to: TypedReference<'_>) -> String {
+        match to.reference {
+            Reference::Key(key) => self.id(key, to.kinds),
+            Reference::External(id) => id.to_string(),
+        }
+    }
+}
+
+/// Where an object's JSON was found, and what the ids in it refer to.
+pub struct Listed<'a> {
+    /// The object whose list it was in, for kinds that are listed by parent.
+    pub parent: Option<Reference>,
+    /// The place in the list: 1 is the first.
+    pub place: u32,
+    /// Returns what an id refers to.
+    pub resolve: &'a dyn Fn(Uuid) -> Reference,
+}
+
+/// A read that shows that an object was created, although the POST got no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The path to read.
+    pub path: String,
+    /// The kind that is found there.
+    pub kind: Kind,
+    /// True if a list is found there.
+    pub is_list: bool,
+    /// The texts that the object there, or one of the list there, has when the POST happened.
+    pub holds: Vec<(&'static str, String)>,
+}
+
+/// Returns a field's text.
+pub(super) fn text(body: &Value, field: &str) -> Option<String> {
+    body.get(field).and_then(Value::as_str).map(str::to_owned)
+}

@@ -1,0 +1,159 @@
+//! The conditions of rules.
+
+use std::fmt::Write;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use super::RuleAction;
+use crate::topology::kinds::Reference;
+use crate::values::{MacAddress, PortRange};
+
+/// The conditions of a rule. The default matches every packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// In by one of these ports; empty: any.
+    pub in_ports: Vec<Reference>,
+    /// The ports in `in_ports` are those that do not match.
+    pub not_in_ports: bool,
+    /// Out by one of these ports; empty: any. Can't match in an inbound chain (no output port is known yet).
+    pub out_ports: Vec<Reference>,
+    /// The ports in `out_ports` are those that do not match.
+    pub not_out_ports: bool,
+    /// Source addresses.
+    pub source: Option<Ipv4Net>,
+    /// All but `source`.
+    pub not_source: bool,
+    /// Destination addresses.
+    pub destination: Option<Ipv4Net>,
+    /// All but `destination`.
+    pub not_destination: bool,
+    /// EtherType (2048 is IPv4).
+    pub ethertype: Option<u16>,
+    /// Source MAC address.
+    pub source_mac: Option<MacAddress>,
+    /// All but `source_mac`.
+    pub not_source_mac: bool,
+    /// IP protocol number.
+    pub protocol: Option<u8>,
+    /// TCP or UDP source ports, or the ICMP type.
+    pub source_ports: Option<PortRange>,
+    /// TCP or UDP destination ports, or the ICMP code.
+    pub destination_ports: Option<PortRange>,
+    /// Only return traffic: packets that reply to an earlier one. Starts connection tracking for what it looks at.
+    pub return_flow: bool,
+    /// Only packets that do not reply to an earlier one. Starts connection tracking for what it looks at.
+    pub forward_flow: bool,
+    /// The fragments that it matches; left to the server where absent.
+    pub fragments: Option<FragmentPolicy>,
+    /// Observed rules only: it has conditions that midoform does not speak of, so no spec asks for it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unspoken: bool,
+}
+
+/// MidoNet's `fragmentPolicy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FragmentPolicy {
+    /// All packets, whole or in fragments.
+    Any,
+    /// Whole packets and first fragments.
+    Header,
+    /// All but first fragments and whole packets.
+    Nonheader,
+    /// Whole packets only.
+    Unfragmented,
+}
+
+impl Condition {
+    /// Returns the same condition without what the server fills in: a fragment policy that is the
+    /// server's default for a rule that does this (`unfragmented` where it translates, else `header` where ports are
+    /// matched, else `any`; recordings 04-chain-rule, 09-nat-rules).
+    #[must_use]
+    pub fn canonical(&self, action: &RuleAction) -> Condition {
+        let matches_ports = self.source_ports.is_some() || self.destination_ports.is_some();
+        let default = match action {
+            RuleAction::SourceNat(..) | RuleAction::DestinationNat(..) => FragmentPolicy::Unfragmented,
+            _ if matches_ports => FragmentPolicy::Header,
+            _ => FragmentPolicy::Any,
+        };
+        let fragments = self.fragments.filter(|policy| *policy != default);
+        let mut sorted = Condition { fragments, ..self.clone() };
+        sorted.in_ports.sort();
+        sorted.out_ports.sort();
+        sorted
+    }
+}
+
+/// Describes the condition behind an action: `: protocol tcp, source 10.0.0.0/8`; nothing where it matches every packet.
+pub(super) fn describe(condition: &Condition) -> String {
+    let mut words = String::new();
+    let mut add = |word: &str, not: bool, value: String| {
+        let not = if not { "not " } else { "" };
+        // Writing to a string can't fail.
+        let _ = write!(words, ", {word} {not}{value}");
+    };
+    if let Some(protocol) = condition.protocol {
+        add("protocol", false, protocol_name(protocol));
+    }
+    if let Some(range) = condition.source_ports {
+        add(if condition.protocol == Some(1) { "type" } else { "source port" }, false, show_range(range));
+    }
+    if let Some(range) = condition.destination_ports {
+        add(
+            if condition.protocol == Some(1) { "code" } else { "destination port" },
+            false,
+            show_range(range),
+        );
+    }
+    if let Some(network) = condition.source {
+        add("source", condition.not_source, network.to_string());
+    }
+    if let Some(network) = condition.destination {
+        add("destination", condition.not_destination, network.to_string());
+    }
+    if let Some(mac) = condition.source_mac {
+        add("source MAC", condition.not_source_mac, mac.to_string());
+    }
+    let ports = |ports: &[Reference]| ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+    if !condition.in_ports.is_empty() {
+        add("in port", condition.not_in_ports, ports(&condition.in_ports));
+    }
+    if !condition.out_ports.is_empty() {
+        add("out port", condition.not_out_ports, ports(&condition.out_ports));
+    }
+    if condition.return_flow {
+        words.push_str(", reply traffic");
+    }
+    if condition.forward_flow {
+        words.push_str(", not reply traffic");
+    }
+    if condition.fragments == Some(FragmentPolicy::Unfragmented) {
+        words.push_str(", unfragmented");
+    }
+    if condition.unspoken {
+        words.push_str(", other conditions (midoform never sets them)");
+    }
+    match words.strip_prefix(", ") {
+        Some(words) => format!(": {words}"),
+        None => String::new(),
+    }
+}
+
+fn protocol_name(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Shows a range of ports.
+pub(super) fn show_range(range: PortRange) -> String {
+    match range.start == range.end {
+        true => range.start.to_string(),
+        false => format!("{}-{}", range.start, range.end),
+    }
+}

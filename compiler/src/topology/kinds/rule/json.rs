@@ -1,0 +1,195 @@
+//! The server's JSON for a rule.
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{Condition, FlowAction, FragmentPolicy, NatTarget, RuleAction};
+use crate::topology::kinds::Reference;
+use crate::topology::kinds::json::network;
+use crate::values::PortRange;
+
+/// The server's JSON for a rule.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleJson {
+    /// The API's `id`.
+    pub id: Uuid,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    flow_action: Option<String>,
+    #[serde(default)]
+    jump_chain_id: Option<Uuid>,
+    #[serde(default)]
+    jump_chain_name: Option<String>,
+    #[serde(default)]
+    nat_targets: Option<Vec<Target>>,
+    #[serde(default)]
+    in_ports: Option<Vec<Uuid>>,
+    #[serde(default)]
+    inv_in_ports: bool,
+    #[serde(default)]
+    out_ports: Option<Vec<Uuid>>,
+    #[serde(default)]
+    inv_out_ports: bool,
+    #[serde(default)]
+    nw_src_address: Option<String>,
+    #[serde(default)]
+    nw_src_length: u8,
+    #[serde(default)]
+    inv_nw_src: bool,
+    #[serde(default)]
+    nw_dst_address: Option<String>,
+    #[serde(default)]
+    nw_dst_length: u8,
+    #[serde(default)]
+    inv_nw_dst: bool,
+    #[serde(default)]
+    dl_type: Option<i64>,
+    #[serde(default)]
+    inv_dl_type: bool,
+    #[serde(default)]
+    dl_src: Option<String>,
+    #[serde(default)]
+    dl_src_mask: Option<String>,
+    #[serde(default)]
+    inv_dl_src: bool,
+    #[serde(default)]
+    dl_dst: Option<String>,
+    #[serde(default)]
+    nw_tos: Option<i64>,
+    #[serde(default)]
+    nw_proto: Option<i64>,
+    #[serde(default)]
+    inv_nw_proto: bool,
+    #[serde(default)]
+    tp_src: Option<PortRange>,
+    #[serde(default)]
+    tp_dst: Option<PortRange>,
+    #[serde(default)]
+    inv_tp_src: bool,
+    #[serde(default)]
+    inv_tp_dst: bool,
+    #[serde(default)]
+    match_return_flow: bool,
+    #[serde(default)]
+    match_forward_flow: bool,
+    #[serde(default)]
+    fragment_policy: Option<String>,
+    #[serde(default)]
+    cond_invert: bool,
+    #[serde(default)]
+    port_group: Option<Uuid>,
+    #[serde(default)]
+    in_port_group: Option<Uuid>,
+    #[serde(default)]
+    out_port_group: Option<Uuid>,
+    #[serde(default)]
+    ip_addr_group_src: Option<Uuid>,
+    #[serde(default)]
+    ip_addr_group_dst: Option<Uuid>,
+    #[serde(default)]
+    traversed_device: Option<Uuid>,
+    #[serde(default)]
+    no_vlan: bool,
+    #[serde(default)]
+    vlan: Option<i64>,
+    #[serde(default)]
+    match_nw_dst_rewritten: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    address_from: Option<String>,
+    address_to: Option<String>,
+    #[serde(default)]
+    port_from: u16,
+    #[serde(default)]
+    port_to: u16,
+}
+
+impl RuleJson {
+    /// Returns the rule's conditions. 1.7 says 0 for a protocol and a TOS that were not set.
+    pub fn condition(&self, reference: &dyn Fn(Uuid) -> Reference) -> Condition {
+        let ports = |ports: &Option<Vec<Uuid>>| ports.iter().flatten().map(|id| reference(*id)).collect();
+        let source_mac = self.dl_src.as_deref().and_then(|mac| mac.to_lowercase().parse().ok());
+        Condition {
+            in_ports: ports(&self.in_ports),
+            not_in_ports: self.inv_in_ports,
+            out_ports: ports(&self.out_ports),
+            not_out_ports: self.inv_out_ports,
+            source: network(self.nw_src_address.as_deref(), self.nw_src_length),
+            not_source: self.inv_nw_src,
+            destination: network(self.nw_dst_address.as_deref(), self.nw_dst_length),
+            not_destination: self.inv_nw_dst,
+            ethertype: self.dl_type.and_then(|kind| u16::try_from(kind).ok()).filter(|kind| *kind != 0),
+            source_mac,
+            not_source_mac: self.inv_dl_src,
+            protocol: self
+                .nw_proto
+                .and_then(|number| u8::try_from(number).ok())
+                .filter(|number| *number != 0),
+            source_ports: self.tp_src,
+            destination_ports: self.tp_dst,
+            return_flow: self.match_return_flow,
+            forward_flow: self.match_forward_flow,
+            fragments: match self.fragment_policy.as_deref() {
+                Some("any") => Some(FragmentPolicy::Any),
+                Some("header") => Some(FragmentPolicy::Header),
+                Some("nonheader") => Some(FragmentPolicy::Nonheader),
+                Some("unfragmented") => Some(FragmentPolicy::Unfragmented),
+                _ => None,
+            },
+            unspoken: self.has_unspoken_conditions(),
+        }
+    }
+
+    /// Returns true if the rule has conditions that midoform never sets.
+    fn has_unspoken_conditions(&self) -> bool {
+        let full_mask = |mask: &str| mask.eq_ignore_ascii_case("ffff.ffff.ffff") || mask.is_empty();
+        let groups = [self.port_group, self.in_port_group, self.out_port_group, self.traversed_device];
+        let address_groups = [self.ip_addr_group_src, self.ip_addr_group_dst];
+        groups.iter().chain(&address_groups).any(Option::is_some)
+            || self.dl_dst.is_some()
+            || self.dl_src_mask.as_deref().is_some_and(|mask| !full_mask(mask))
+            || self.nw_tos.is_some_and(|tos| tos != 0)
+            || self.vlan.is_some()
+            || [self.inv_dl_type, self.inv_nw_proto, self.inv_tp_src, self.inv_tp_dst].contains(&true)
+            || [self.cond_invert, self.no_vlan, self.match_nw_dst_rewritten].contains(&true)
+    }
+
+    /// Returns what the rule does; nothing for types that midoform has no word for.
+    pub fn action(&self, reference: &dyn Fn(Uuid) -> Reference) -> Option<RuleAction> {
+        let flow = match self.flow_action.as_deref() {
+            Some("accept") => Some(FlowAction::Accept),
+            Some("continue") => Some(FlowAction::Continue),
+            Some("return") => Some(FlowAction::Return),
+            _ => None,
+        };
+        Some(match self.kind.as_str() {
+            "accept" => RuleAction::Accept,
+            "drop" => RuleAction::Drop,
+            "reject" => RuleAction::Reject,
+            "return" => RuleAction::Return,
+            "jump" => RuleAction::Jump {
+                chain: reference(self.jump_chain_id?),
+                chain_name: self.jump_chain_name.clone().unwrap_or_default(),
+            },
+            "snat" => RuleAction::SourceNat(self.target()?, flow?),
+            "dnat" => RuleAction::DestinationNat(self.target()?, flow?),
+            "rev_snat" => RuleAction::ReverseSourceNat(flow?),
+            "rev_dnat" => RuleAction::ReverseDestinationNat(flow?),
+            _ => return None,
+        })
+    }
+
+    fn target(&self) -> Option<NatTarget> {
+        let [target] = self.nat_targets.as_deref()? else { return None };
+        Some(NatTarget {
+            first: target.address_from.as_deref()?.parse().ok()?,
+            last: target.address_to.as_deref()?.parse().ok()?,
+            ports: PortRange { start: target.port_from, end: target.port_to },
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! Reads the lists that the API answers with.
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+/// An object and the JSON that it was read from.
+#[derive(Clone, Debug)]
+pub struct WithRaw<T> {
+    /// The object.
+    pub value: T,
+    /// Its JSON.
+    pub raw: Box<RawValue>,
+}
+
+/// Reads a list, keeping each item's JSON.
+pub fn with_raw<T: DeserializeOwned>(body: &str) -> Result<Vec<WithRaw<T>>, serde_json::Error> {
+    let items: Vec<&RawValue> = serde_json::from_str(body)?;
+    items.into_iter().map(|raw| Ok(WithRaw { value: item(raw)?, raw: raw.to_owned() })).collect()
+}
+
+/// Reads a list.
+pub fn plain<T: DeserializeOwned>(body: &str) -> Result<Vec<T>, serde_json::Error> {
+    let items: Vec<&RawValue> = serde_json::from_str(body)?;
+    items.into_iter().map(item).collect()
+}
+
+/// Reads an item. 1.7 says some keys twice, which a tree takes and a type does not.
+fn item<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
+    serde_json::from_str(raw.get())
+        .or_else(|_| T::deserialize(&serde_json::from_str::<serde_json::Value>(raw.get())?))
+}

@@ -264,6 +264,79 @@ fn mistakes_are_said() {
     assert!(there.stderr.contains("blue.toml"), "{}", there.stderr);
 }
 
+/// Returns the tenants that have a spec file, of the three.
+fn tenants_with_spec(folder: &TestFolder) -> Vec<&'static str> {
+    let all = [BLUE.name, RED.name, GREEN.name];
+    all.into_iter().filter(|name| folder.path().join(format!("{name}.toml")).exists()).collect()
+}
+
+/// From the nth call of an adoption on, every call fails; then the server works again.
+fn adopt_through_an_outage(nth: u64) {
+    let folder = TestFolder::default();
+    let host = format!("{HOST}=node1");
+    let served =
+        Served::start(&folder, &["--version", "5.8", "--inspect", "--faults", "--host", &host]).unwrap();
+    let mut world = World::new(&served, "5.8");
+    for tenant in [BLUE, RED, GREEN] {
+        world.tenant(tenant);
+    }
+    write_site(&folder, &served, "5", &world.provider);
+    let before = get(&served, "/_topology");
+    let mut connection = Connection::open(served.address).unwrap();
+    let outage = format!("{{\"fault\": \"internal-error\", \"nth\": {nth}, \"times\": 0}}");
+    assert_eq!(connection.send("POST", "/_faults", "application/json", &outage).unwrap().status, 201);
+    let failed = folder.run(MIDOFORM, &["adopt", "blue", "red-2", "green.x"]).expect_code(7);
+    assert!(failed.stderr.contains("error: "), "{nth}: {}", failed.stderr);
+    assert!(connection.send("DELETE", "/_faults", "*/*", "").unwrap().status < 300);
+    let done = tenants_with_spec(&folder);
+    let lock = folder.path().join("midoform.lock");
+    let recorded = if lock.exists() { folder.read("midoform.lock") } else { String::new() };
+    for tenant in &done {
+        assert!(recorded.contains(&format!("{tenant}/router")), "{nth}: {recorded}");
+    }
+    if !done.is_empty() {
+        let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        assert!(plan.stdout.contains("No changes"), "{nth}: {}", plan.stdout);
+    }
+    let left = [BLUE.name, RED.name, GREEN.name].into_iter().filter(|name| !done.contains(name));
+    let left: Vec<&str> = ["adopt"].into_iter().chain(left).collect();
+    assert!(left.len() > 1, "{nth}: the outage came too late to hit a call");
+    let _ = folder.run(MIDOFORM, &left).expect_code(0);
+    assert_eq!(tenants_with_spec(&folder).len(), 3);
+    let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    assert!(plan.stdout.contains("No changes"), "{nth}: {}", plan.stdout);
+    assert_eq!(before, get(&served, "/_topology"), "{nth}: adopting changes nothing");
+}
+
+#[test]
+fn an_outage_leaves_adopted_tenants_recorded() {
+    std::thread::scope(|scope| {
+        for nth in [1, 9, 20, 32, 45, 60] {
+            scope.spawn(move || adopt_through_an_outage(nth));
+        }
+    });
+}
+
+#[test]
+fn ids_are_recorded_when_the_spec_can_not_be_written() {
+    let folder = TestFolder::default();
+    let served = serve(&folder, "5.8");
+    let mut world = World::new(&served, "5.8");
+    world.tenant(RED);
+    write_site(&folder, &served, "5", &world.provider);
+    folder.write("specs", "a file where a folder is wanted");
+    let failed = folder.run(MIDOFORM, &["adopt", "red-2", "--out", "specs/red-2.toml"]).expect_code(74);
+    assert!(failed.stderr.contains("specs"), "{}", failed.stderr);
+    let recorded = folder.read("midoform.lock");
+    assert!(recorded.contains("red-2/router"), "{recorded}");
+    assert!(!recorded.contains("applied = true"), "a tenant without a spec is not applied: {recorded}");
+    let _ = folder.run(MIDOFORM, &["adopt", "red-2"]).expect_code(0);
+    let recorded = folder.read("midoform.lock");
+    assert!(recorded.contains("applied = true"), "{recorded}");
+    let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    assert!(plan.stdout.contains("No changes"), "{}", plan.stdout);
+}
+
 /// A live etcd with its v2 API on.
 struct Etcd {
     child: std::process::Child,

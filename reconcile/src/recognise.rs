@@ -140,11 +140,6 @@ fn suggest_remembered(
     }
 }
 
-/// Matches the objects of an inventory to the keys of a scope.
-pub fn recognise(inventory: &Inventory, scope: Scope<'_>) -> Observed {
-    match_all(inventory, devices(inventory, scope), scope)
-}
-
 /// Matches the objects of an inventory to the keys of a scope, whose devices are known.
 pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> Observed {
     let namespace = Namespace::of_site(scope.site);

@@ -186,6 +186,19 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
+    /// Records that tenants are applied, each with its `protect`: an adoption's are when their specs are written.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails, or the lock was lost.
+    pub async fn mark_applied(&mut self, tenants: &BTreeMap<String, bool>) -> Result<(), RecordError> {
+        for (tenant, protect) in tenants {
+            if let Some(entry) = self.entry(tenant) {
+                (entry.applied, entry.protect) = (true, *protect);
+            }
+        }
+        self.write().await
+    }
+
     fn note_tenants(&mut self, end: &Conclusion<'_>) {
         let namespace = Namespace::of_site(&self.site.name.value);
         let all = end.is_whole && self.books.extent == Extent::Whole;

@@ -15,6 +15,7 @@ pub(crate) async fn run(ui: &Ui, options: &AdoptOptions) -> Result<Exit, Command
     }
     let plugin = plugin_state(options).await?;
     let manner = Manner {
+        command: "midoform adopt",
         into: &options.into,
         out: options.out.as_ref(),
         bind: true,

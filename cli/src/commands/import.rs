@@ -7,6 +7,7 @@ use crate::ui::Ui;
 
 pub(crate) async fn run(ui: &Ui, options: &ImportOptions) -> Result<Exit, CommandError> {
     let manner = Manner {
+        command: "midoform import",
         into: &options.into,
         out: options.out.as_ref(),
         bind: !options.no_bind,

@@ -8,6 +8,7 @@ mod args;
 mod attached;
 mod code_host_report;
 mod commands;
+mod drift_metrics;
 mod drift_report;
 mod error;
 mod execution;

@@ -213,6 +213,24 @@ fn drift_is_watched_and_told_to_prometheus() {
     // The spec is read anew for each look.
     folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{DB}"));
     metrics("midoform_drift_tenant_objects{tenant=\"acme\"}", false);
+    let page = Connection::open(address).unwrap().send("GET", "/metrics", "*/*", "").unwrap().body;
+    let names: Vec<&str> = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let expected = [
+        "midoform_drift_failures_total",
+        "midoform_drift_last_look_seconds",
+        "midoform_drift_looks_total",
+        "midoform_drift_objects{is=\"changed\"}",
+        "midoform_drift_objects{is=\"missing\"}",
+        "midoform_drift_objects{is=\"unwanted\"}",
+        "midoform_drift_tenant_objects{tenant=\"acme\"}",
+        "midoform_foreign_objects",
+    ];
+    assert_eq!(names.into_iter().collect::<std::collections::BTreeSet<_>>(), expected.into(), "{page}");
+    assert!(page.contains("# TYPE midoform_drift_looks counter") && page.ends_with("# EOF\n"), "{page}");
     folder.write("acme.toml", format!("name = \"acme\"\n{WEB}"));
     metrics("midoform_drift_tenant_objects{tenant=\"acme\"}", true);
     drop(served);

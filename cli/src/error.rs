@@ -189,5 +189,6 @@ fn client_exit(error: &ClientError) -> Exit {
         ClientError::Status { status: 409, .. } => Exit::Conflict,
         ClientError::Status { .. } | ClientError::Nonsense { .. } => Exit::ApiError,
         ClientError::Setup(_) => Exit::Usage,
+        ClientError::Defect(_) => Exit::Internal,
     }
 }

@@ -66,19 +66,22 @@ pub enum ClientError {
     /// The client can't be set up.
     #[error("the client can't be set up: {0}")]
     Setup(String),
+    /// The task that made the call ended without a result: a defect of midoform. The call may have happened.
+    #[error("a defect of midoform stopped the call: {0}")]
+    Defect(String),
 }
 
 impl ClientError {
-    /// Whether a POST that ended so may have happened.
+    /// Returns true if a POST that ended so may have happened.
     pub fn is_uncertain(&self) -> bool {
         match self {
-            ClientError::AnswerLost { .. } => true,
+            ClientError::AnswerLost { .. } | ClientError::Defect(_) => true,
             ClientError::Status { status, .. } => *status >= 500,
             _ => false,
         }
     }
 
-    /// The status that the server answered with, if it did.
+    /// Returns the status that the server answered with, if it did.
     pub fn status(&self) -> Option<u16> {
         match self {
             ClientError::Refused { status, .. } | ClientError::Status { status, .. } => Some(*status),

@@ -1,7 +1,9 @@
-//! Every way to fail, and the exit code of each: the one place that maps them.
+//! The failures of commands, and the exit code of each.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use midoform_adopt::PluginStateError;
 use midoform_compiler::diagnostic::Diagnostic;
 use midoform_reconcile::client::ClientError;
 use midoform_reconcile::credentials::CredentialsError;
@@ -9,6 +11,7 @@ use midoform_reconcile::execute::StepError;
 use midoform_reconcile::planned::{LookError, Unsound};
 use midoform_reconcile::recorder::RecordError;
 use midoform_reconcile::saved::SavedPlanError;
+use midoform_simulator::{StartError, UsersError};
 use midoform_store::StoreError;
 use midoform_store::allocation::AllocationError;
 use midoform_store::locks::LockError;
@@ -54,7 +57,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command failed.
+/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     /// The spec is wrong: the diagnostics, and the sources that they point into.
@@ -62,7 +65,7 @@ pub(crate) enum CommandError {
     Spec(Vec<Diagnostic>, Box<Sources>),
     #[error("{0}")]
     Usage(String),
-    #[error("{path}: {source}")]
+    #[error("{path} can't be used")]
     File { path: String, source: std::io::Error },
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -84,8 +87,16 @@ pub(crate) enum CommandError {
     Conflict(String),
     #[error("interrupted: {0}")]
     Interrupted(String),
-    #[error("{0}")]
-    Embedded(String),
+    /// A server of midoform's own: the embedded API, the embedded Keystone.
+    #[error("{server} can't be started")]
+    Server { server: &'static str, source: StartError },
+    #[error("--metrics {address} can't be used")]
+    Metrics { address: SocketAddr, source: StartError },
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The keys of the Go plugin.
+    #[error(transparent)]
+    Plugin(#[from] PluginStateError),
     /// A defect of midoform.
     #[error("{0}")]
     Internal(String),
@@ -130,8 +141,11 @@ impl CommandError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             CommandError::Spec(..) => Exit::BadSpec,
-            CommandError::Usage(_) => Exit::Usage,
-            CommandError::File { .. } | CommandError::Embedded(_) => Exit::File,
+            CommandError::Usage(_) | CommandError::Metrics { .. } => Exit::Usage,
+            CommandError::File { .. }
+            | CommandError::Server { .. }
+            | CommandError::Users(_)
+            | CommandError::Plugin(_) => Exit::File,
             CommandError::Client(error) => client_exit(error),
             CommandError::Step(error) => client_exit(&error.source),
             CommandError::Store(error)
@@ -154,7 +168,7 @@ impl CommandError {
         }
     }
 
-    /// What to do about it.
+    /// Returns advice about the failure.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             CommandError::Client(ClientError::Unreachable { .. }) => Some(

@@ -24,6 +24,7 @@ use crate::allocation_state::Guard;
 use crate::args::Consent;
 use crate::error::{CommandError, Exit};
 use crate::progress::Progress;
+use crate::report;
 use crate::session::Session;
 use crate::ui::Ui;
 
@@ -235,7 +236,7 @@ impl Run<'_> {
             counts: finished.counts,
             seconds: finished.took.as_secs_f64(),
             rolled_back: matches!(finished.taken_back, Some(Ok(_))),
-            error: finished.outcome.failure.as_ref().map(ToString::to_string),
+            error: finished.outcome.failure.as_ref().map(|failure| report::chain(failure)),
         };
         if self.consent.json && changes > 0 {
             self.ui.json(&report)?;
@@ -277,7 +278,7 @@ impl Run<'_> {
         }
         let mut errors = errors.into_iter();
         let first = errors.next();
-        errors.for_each(|other| self.ui.always_say(&format!("besides: {other}")));
+        errors.for_each(|other| self.ui.always_say(&format!("besides: {}", report::chain(&other))));
         first
     }
 }
@@ -310,11 +311,11 @@ fn tell<'u>(ui: &'u Ui, progress: &Mutex<Option<Progress<'u>>>, event: &Event) {
 fn taken_back_in_words(taken_back: &Result<usize, TakeBackError<CommandError>>) -> String {
     let error = match taken_back {
         Ok(steps) => return format!("taken back: {steps} changes; the network is as it was before"),
-        Err(TakeBackError::Step(error)) => error.to_string(),
-        Err(TakeBackError::Look(LookError::Client(error))) => error.to_string(),
-        Err(TakeBackError::Look(LookError::Refused(error))) => error.to_string(),
+        Err(TakeBackError::Step(error)) => report::chain(error),
+        Err(TakeBackError::Look(LookError::Client(error))) => report::chain(error),
+        Err(TakeBackError::Look(LookError::Refused(error))) => report::chain(error),
         Err(TakeBackError::Look(LookError::Unsound(error)) | TakeBackError::Unsound(error)) => {
-            error.to_string()
+            report::chain(error)
         }
         Err(TakeBackError::Stopped(stop)) => stop.to_string(),
     };

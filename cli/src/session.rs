@@ -121,7 +121,7 @@ async fn start(
         simulator::Options { version, hosts, state_dir: Some(folder), ..simulator::Options::default() };
     simulator::start(options)
         .await
-        .map_err(|error| CommandError::Embedded(format!("the embedded API: {error}")))
+        .map_err(|source| CommandError::Server { server: "the embedded API", source })
 }
 
 /// Never from a spec, so never in a plan or a log. A login for MidoNet itself comes first, then one for the Keystone

@@ -37,7 +37,7 @@ pub struct KeystoneLogin {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// The file can't be read.
-    #[error("{path}: {source}")]
+    #[error("the credentials file {path} can't be read")]
     File {
         /// The file.
         path: String,

@@ -88,20 +88,30 @@ pub struct Outcome {
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{action:?} of {key} failed: {source}")]
+#[error("{key} could not be {}", participle(*.action))]
 pub struct StepError {
     /// The object.
     pub key: Key,
-    /// What should have happened to it.
+    /// The action that failed.
     pub action: Action,
-    /// Why not.
+    /// The error of the call.
     pub source: ClientError,
+}
+
+fn participle(action: Action) -> &'static str {
+    match action {
+        Action::Create => "created",
+        Action::Update => "updated",
+        Action::Replace => "replaced",
+        Action::Delete => "deleted",
+        Action::Keep => "kept",
+    }
 }
 
 /// The ids that are known by now, for `${KEY}` in later calls.
 type Bindings = Arc<Mutex<BTreeMap<String, String>>>;
 
-/// Carries a plan out. The first failure stops it: steps under way end, no other begins.
+/// Executes a plan. The first failure stops it: steps in progress end, no other begins.
 pub async fn execute(
     client: &Client,
     plan: &Plan,

@@ -82,7 +82,7 @@ pub struct Pods {
 #[derive(Debug, thiserror::Error)]
 pub enum SavedPlanError {
     /// The file can't be read or written.
-    #[error("{path}: {source}")]
+    #[error("the saved plan {path} can't be read or written")]
     File {
         /// The file.
         path: String,

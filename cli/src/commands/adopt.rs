@@ -40,7 +40,6 @@ pub(crate) async fn run(ui: &Ui, options: &AdoptOptions) -> Result<Exit, Command
 }
 
 async fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, CommandError> {
-    let wrong = |error: midoform_adopt::PluginStateError| CommandError::Embedded(error.to_string());
     if let Some(path) = &options.export {
         let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
         let state = PluginState::parse(&text);
@@ -52,5 +51,5 @@ async fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, Com
         .zip(variable("ETCD_PASSWORD"))
         .map(|(username, password)| EtcdLogin { username, password });
     let timeout = Duration::from_secs(options.into.api.timeout);
-    PluginState::read(url, login.as_ref(), timeout).await.map(Some).map_err(wrong)
+    Ok(Some(PluginState::read(url, login.as_ref(), timeout).await?))
 }

@@ -129,8 +129,7 @@ async fn watch(
         None => None,
         Some(address) => {
             let server = metrics.serve(address).await;
-            let server =
-                server.map_err(|error| CommandError::Usage(format!("--metrics {address}: {error}")))?;
+            let server = server.map_err(|source| CommandError::Metrics { address, source })?;
             ui.always_say(&format!("serving metrics at {}", server.url()));
             Some(server)
         }
@@ -141,7 +140,7 @@ async fn watch(
         match look_anew(ui, options, session).await {
             Err(error) => {
                 metrics.failed();
-                let text = error.to_string();
+                let text = report::chain(&error);
                 if reported.as_ref() != Some(&text) {
                     report::command_error(ui, &error);
                     ui.always_say(&format!("looking again every {} s", every.as_secs()));

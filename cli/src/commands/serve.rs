@@ -23,8 +23,7 @@ pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandE
     if let Some(folder) = &options.state_dir {
         std::fs::create_dir_all(folder).map_err(|error| CommandError::file(folder, error))?;
     }
-    let users = options.users.as_deref().map(Users::read).transpose();
-    let users = users.map_err(|error| CommandError::Embedded(error.to_string()))?;
+    let users = options.users.as_deref().map(Users::read).transpose()?;
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.clone(), key: key.clone() }),
         _ => None,
@@ -46,7 +45,8 @@ pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandE
     // Whoever reads that it serves may end it at once: the signals are listened to before that is said.
     let mut signals =
         Signals::listen().map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
-    let server = simulator::start(settings).await.map_err(|error| CommandError::Embedded(whole(&error)))?;
+    let server = simulator::start(settings).await;
+    let server = server.map_err(|source| CommandError::Server { server: "the embedded API", source })?;
     if open_to_all {
         ui.always_say("warning: everybody who reaches this address is the administrator (--auth none)");
     }
@@ -84,17 +84,6 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
     }
-}
-
-/// An error with all that stands behind it.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(behind) = source {
-        text = format!("{text}: {behind}");
-        source = behind.source();
-    }
-    text
 }
 
 fn log_to_stderr(how: &str) {
@@ -137,7 +126,7 @@ async fn embedded_keystone(
         state_dir: options.state_dir.clone(),
     };
     let keystone = simulator::start_keystone(settings).await;
-    keystone.map(Some).map_err(|error| CommandError::Embedded(whole(&error)))
+    keystone.map(Some).map_err(|source| CommandError::Server { server: "the embedded Keystone", source })
 }
 
 fn auth_of(

@@ -27,16 +27,16 @@ pub(crate) fn differences_of(plan: &Plan) -> Vec<Difference> {
     let mut differences: Vec<Difference> = Vec::new();
     let mut places: BTreeMap<&Key, (usize, &Step)> = BTreeMap::new();
     for step in plan.changes() {
-        // What is deleted and made again, in either order, is one difference: the making says which.
+        // An object that is deleted and created again, in either order, is one difference: the creation has its reason.
         let Some((place, first)) = places.get(&step.key).copied() else {
             places.insert(&step.key, (differences.len(), step));
             differences.push(difference_of(step));
             continue;
         };
-        let making = if step.action == Action::Delete { first } else { step };
+        let creation = if step.action == Action::Delete { first } else { step };
         if let Some(known) = differences.get_mut(place) {
-            let what = making.reason.to_string();
-            *known = Difference { is: "changed", what, ..difference_of(making) };
+            let what = creation.reason.to_string();
+            *known = Difference { is: "changed", what, ..difference_of(creation) };
         }
     }
     differences

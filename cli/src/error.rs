@@ -19,7 +19,7 @@ use midoform_store::tenants::TenantError;
 
 use crate::sources::Sources;
 
-/// How a command ends.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
@@ -172,13 +172,13 @@ impl CommandError {
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             CommandError::Client(ClientError::Unreachable { .. }) => Some(
-                "is the API running, and is the URL right (`[midonet] url`, or --api)? `plan --offline` needs no API",
+                "is the API running, and is the URL right (`[midonet] url`, or --api)? `plan --offline` works without an API",
             ),
             CommandError::Client(ClientError::Refused { .. }) => Some(
                 "set MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT; for Keystone OS_USERNAME, \
                      OS_PASSWORD, OS_PROJECT_NAME, or another of its logins (docs/login.md)",
             ),
-            CommandError::Step(_) => Some("what was done stays; run apply again: it goes on from there"),
+            CommandError::Step(_) => Some("completed changes stay; run it again to continue"),
             CommandError::Internal(_) => Some("this is a defect of midoform: please report it"),
             _ => None,
         }

@@ -87,10 +87,10 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
 pub(crate) fn command_error(ui: &Ui, error: &CommandError) {
     if let CommandError::Spec(found, sources) = error {
         diagnostics(ui, found, sources);
-        ui.always_say(&count(found));
+        ui.notice(&count(found));
         return;
     }
-    ui.always_say(failure(error).trim_end());
+    ui.notice(failure(error).trim_end());
 }
 
 #[cfg(test)]

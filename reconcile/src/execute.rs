@@ -262,7 +262,7 @@ impl Graph {
     }
 }
 
-/// Makes a step's calls. Returns false if the lock was lost before the last of them.
+/// Makes the calls of a step. Returns false if the lock was lost before the last of them.
 async fn take(
     client: &Client,
     dialect: DialectTag,
@@ -297,7 +297,7 @@ async fn make(
     };
     let (content_type, accept) = (call.content_type.as_deref(), call.accept.as_deref());
     let request = Request { path: &path, content_type, accept, body, confirmation };
-    // What was confirmed has the id that was offered.
+    // A confirmed object has the offered id.
     let Done::Answered(answer) = client.call(call.method, request).await? else { return Ok(()) };
     if call.method != Method::Post {
         return Ok(());
@@ -314,7 +314,7 @@ async fn make(
     Ok(())
 }
 
-/// Puts the ids that are known by now in the place of `${KEY}`.
+/// Replaces each `${KEY}` with the id, if it is known by now.
 fn substitute(text: &str, bindings: &BTreeMap<String, String>) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;

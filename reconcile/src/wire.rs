@@ -18,16 +18,16 @@ use uuid::Uuid;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Device {
-    /// The API's `id`.
+    /// The device's id.
     pub id: Uuid,
-    /// The API's `name`.
+    /// The device's name.
     pub name: Option<String>,
-    /// The API's `tenantId`.
+    /// The OpenStack project that owns it, as MidoNet records it.
     pub tenant_id: Option<String>,
-    /// The API's `inboundFilterId`.
+    /// The chain for packets that enter the device.
     #[serde(default)]
     pub inbound_filter_id: Option<Uuid>,
-    /// The API's `outboundFilterId`.
+    /// The chain for packets that leave the device.
     #[serde(default)]
     pub outbound_filter_id: Option<Uuid>,
 }
@@ -36,37 +36,37 @@ pub struct Device {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Port {
-    /// The API's `id`.
+    /// The port's id.
     pub id: Uuid,
-    /// The API's `kind`.
+    /// The type: `Router` or `Bridge`, or one that midoform does not use.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The API's `deviceId`.
+    /// The router or bridge of the port.
     pub device_id: Uuid,
-    /// The API's `peerId`.
+    /// The port that it is linked to.
     #[serde(default)]
     pub peer_id: Option<Uuid>,
-    /// The API's `hostId`.
+    /// The host that it is bound to.
     #[serde(default)]
     pub host_id: Option<Uuid>,
-    /// The API's `interfaceName`.
+    /// The host's interface that it is bound to.
     #[serde(default)]
     pub interface_name: Option<String>,
     /// The mark of a pod's port on 1.x.
     #[serde(default)]
     pub vif_id: Option<Uuid>,
-    /// The API's `inboundFilterId`.
+    /// The chain for packets that enter the network by the port.
     #[serde(default)]
     pub inbound_filter_id: Option<Uuid>,
-    /// The API's `outboundFilterId`.
+    /// The chain for packets that leave the network by the port.
     #[serde(default)]
     pub outbound_filter_id: Option<Uuid>,
-    /// The API's `portAddress`.
+    /// The address of a router's port.
     #[serde(default)]
     pub port_address: Option<String>,
     #[serde(default)]
     network_address: Option<String>,
-    /// 1.7 says -1 for a bridge's port in a list (16-lists).
+    /// 1.7 shows -1 for a bridge's port in a list (16-lists).
     #[serde(default)]
     network_length: Option<i64>,
 }
@@ -91,9 +91,9 @@ fn network(address: Option<&str>, length: u8) -> Option<Ipv4Net> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
-    /// The API's `id`.
+    /// The route's id.
     pub id: Uuid,
-    /// The API's `kind`.
+    /// The type: `Normal`, `BlackHole`, `Reject`, or `Local`.
     #[serde(rename = "type")]
     pub kind: String,
     src_network_addr: Option<String>,
@@ -102,10 +102,10 @@ pub struct Route {
     dst_network_addr: Option<String>,
     #[serde(default)]
     dst_network_length: u8,
-    /// The API's `weight`.
+    /// The weight: of several matching routes, the one with the lowest is used.
     #[serde(default)]
     pub weight: u32,
-    /// The API's `nextHopPort`.
+    /// The router's port to which packets are sent.
     #[serde(default)]
     pub next_hop_port: Option<Uuid>,
     #[serde(default)]
@@ -123,14 +123,14 @@ impl Route {
         network(self.dst_network_addr.as_deref(), self.dst_network_length)
     }
 
-    /// 5.0.2 says 255.255.255.255 for a local route's missing gateway.
+    /// Returns the gateway. 5.0.2 shows 255.255.255.255 for a local route without one.
     pub fn gateway(&self) -> Option<Ipv4Addr> {
         let gateway: Ipv4Addr = self.next_hop_gateway.as_deref()?.parse().ok()?;
         (gateway != Ipv4Addr::BROADCAST).then_some(gateway)
     }
 
-    /// A route that the server made for a port: type `Local` on 5.x; on 1.x `Normal`, of weight 0, to the
-    /// port's own address (05-router-port).
+    /// Returns true for a route that the server created for a port: type `Local` on 5.x; on 1.x `Normal`, with weight 0, to
+    /// the port's own address (05-router-port).
     pub fn is_automatic(&self, port_address: Option<Ipv4Addr>) -> bool {
         let own = port_address.map(Ipv4Net::from);
         self.kind == "Local"
@@ -142,7 +142,7 @@ impl Route {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
-    /// The API's `id`.
+    /// The rule's id.
     pub id: Uuid,
     #[serde(rename = "type")]
     kind: String,
@@ -289,7 +289,7 @@ impl Rule {
             || [self.cond_invert, self.no_vlan, self.match_nw_dst_rewritten].contains(&true)
     }
 
-    /// What the rule does; nothing for types that midoform has no word for.
+    /// Returns the action of the rule; none for types that midoform does not know.
     pub fn action(&self, reference: &impl Fn(Uuid) -> Reference) -> Option<RuleAction> {
         let flow = match self.flow_action.as_deref() {
             Some("accept") => Some(FlowAction::Accept),
@@ -328,13 +328,13 @@ impl Rule {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortGroup {
-    /// The API's `id`.
+    /// The group's id.
     pub id: Uuid,
-    /// The API's `name`.
+    /// The group's name.
     pub name: Option<String>,
-    /// The API's `tenantId`.
+    /// The OpenStack project that owns it, as MidoNet records it.
     pub tenant_id: Option<String>,
-    /// The API's `stateful`.
+    /// True if the ports of the group share connection tracking.
     #[serde(default)]
     pub stateful: bool,
 }
@@ -343,18 +343,18 @@ pub struct PortGroup {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortGroupPort {
-    /// The API's `portId`.
+    /// The port.
     pub port_id: Uuid,
 }
 
 /// A tunnel zone.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TunnelZone {
-    /// The API's `id`.
+    /// The zone's id.
     pub id: Uuid,
-    /// The API's `name`.
+    /// The zone's name.
     pub name: Option<String>,
-    /// The API's `kind`.
+    /// The encapsulation: `gre` or `vxlan`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
 }
@@ -363,18 +363,18 @@ pub struct TunnelZone {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TunnelZoneHost {
-    /// The API's `hostId`.
+    /// The host.
     pub host_id: Uuid,
-    /// The API's `ipAddress`.
+    /// The host's address in the underlay.
     pub ip_address: Option<String>,
 }
 
-/// A thing and the JSON that it was read from.
+/// An object with the JSON from which it was read.
 #[derive(Clone, Debug)]
 pub struct WithRaw<T> {
-    /// The API's `value`.
+    /// The object.
     pub value: T,
-    /// The API's `raw`.
+    /// The JSON from which it was read.
     pub raw: Box<RawValue>,
 }
 
@@ -390,7 +390,7 @@ pub fn list<T: for<'a> Deserialize<'a>>(body: &str) -> Result<Vec<T>, serde_json
     items.into_iter().map(item).collect()
 }
 
-/// Reads an item. 1.7 says some keys twice, which a tree takes and a type does not.
+/// Reads an item. 1.7 repeats some keys, which serde accepts in a tree but not in a type.
 fn item<T: for<'a> Deserialize<'a>>(raw: &RawValue) -> Result<T, serde_json::Error> {
     serde_json::from_str(raw.get())
         .or_else(|_| T::deserialize(&serde_json::from_str::<serde_json::Value>(raw.get())?))

@@ -1,4 +1,4 @@
-//! `midoform adopt`: takes over tenants that the Go plugin made.
+//! `midoform adopt`: adopts tenants that the Go plugin created.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(ui: &Ui, options: &AdoptOptions) -> Result<Exit, Command
         if let (Some(plugin), None) = (&plugin, &known) {
             let all: Vec<&str> = plugin.tenants().into_iter().take(20).collect();
             let message =
-                format!("the plugin's keys know no tenant `{tenant}`; they know: {}", all.join(", "));
+                format!("the plugin's keys have no tenant `{tenant}`; they have: {}", all.join(", "));
             return Err(CommandError::Usage(message));
         }
         let choose = |survey: &Survey| adopted(survey, tenant, options.router, known.as_ref());

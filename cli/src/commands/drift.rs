@@ -106,9 +106,9 @@ fn print(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, Command
                 writeln!(out, "foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id)?;
             }
             match drift.differences.len() {
-                0 => writeln!(out, "No drift: the network is what the spec says."),
-                1 => writeln!(out, "1 object is not what the spec says."),
-                count => writeln!(out, "{count} objects are not what the spec says."),
+                0 => writeln!(out, "No drift: the network matches the spec."),
+                1 => writeln!(out, "1 object differs from the spec."),
+                count => writeln!(out, "{count} objects differ from the spec."),
             }
         })?;
     }
@@ -130,7 +130,7 @@ async fn watch(
         Some(address) => {
             let server = metrics.serve(address).await;
             let server = server.map_err(|source| CommandError::Metrics { address, source })?;
-            ui.always_say(&format!("serving metrics at {}", server.url()));
+            ui.notice(&format!("serving metrics at {}", server.url()));
             Some(server)
         }
     };
@@ -143,7 +143,7 @@ async fn watch(
                 let text = report::chain(&error);
                 if reported.as_ref() != Some(&text) {
                     report::command_error(ui, &error);
-                    ui.always_say(&format!("looking again every {} s", every.as_secs()));
+                    ui.notice(&format!("comparing again every {} s", every.as_secs()));
                     reported = Some(text);
                 }
             }

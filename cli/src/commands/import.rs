@@ -1,4 +1,4 @@
-//! `midoform import`: writes a spec from a router and its bridges, whoever made them.
+//! `midoform import`: writes a spec for a router and its bridges, whoever created them.
 
 use crate::args::ImportOptions;
 use crate::error::{CommandError, Exit};

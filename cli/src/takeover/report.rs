@@ -57,14 +57,14 @@ pub(super) fn file_text(drafted: &Drafted, observed: &Observed, is_bound: bool) 
     let draft = &drafted.draft;
     let mut text = format!("# Written from the router {}, as it was found.\n", drafted.chosen.router);
     if !is_bound {
-        text.push_str("# Its objects are not bound: an apply would make others beside them.\n");
+        text.push_str("# Its objects are not bound: an apply would create others beside them.\n");
     }
     text.push_str(&draft.spec);
     let foreign = observed.foreign.iter();
     let foreign = foreign.map(|foreign| format!("{} at {} ({})", foreign.what, foreign.near, foreign.id));
     let mut comments = draft.unsupported.iter().cloned().chain(foreign).peekable();
     if comments.peek().is_some() {
-        text.push_str("\n# There besides, and not said here:\n");
+        text.push_str("\n# Not in this spec:\n");
     }
     for comment in comments {
         let line: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -84,36 +84,36 @@ impl Adopted<'_> {
             ui.data(|out| out.write_all(self.text.as_bytes()))?;
         }
         let Drafted { chosen, draft, path } = self.drafted;
-        ui.say(&format!(
-            "{}: router {}, {} objects that the spec speaks of, {} attached ports, which stay as they are",
+        ui.status(&format!(
+            "{}: router {}, {} objects in the spec, {} attached ports, which stay as they are",
             chosen.tenant,
             chosen.router,
             self.observed.topology.len(),
             draft.attached.len()
         ));
         for leftover in &draft.leftovers {
-            ui.say(&format!("left over, not taken: {} ({})", leftover.what, leftover.id));
+            ui.status(&format!("left over, not adopted: {} ({})", leftover.what, leftover.id));
         }
         for unsaid in &draft.unsupported {
-            ui.say(&format!("not in the spec: {unsaid}"));
+            ui.status(&format!("not in the spec: {unsaid}"));
         }
         for foreign in &self.observed.foreign {
-            ui.say(&format!(
+            ui.status(&format!(
                 "not in the spec, left as it is: {} at {} ({})",
                 foreign.what, foreign.near, foreign.id
             ));
         }
         for Difference { key, kind, is, what, .. } in self.differences {
-            ui.always_say(&format!("differs: {key} ({kind}) is {is}: {what}"));
+            ui.notice(&format!("differs: {key} ({kind}) is {is}: {what}"));
         }
         if self.is_written {
-            ui.say(&match self.store {
+            ui.status(&match self.store {
                 Some(store) => format!("written: {store}, {}", path.display()),
                 None => format!("written: {}; nothing was bound", path.display()),
             });
         }
         if self.differences.is_empty() {
-            ui.say("The next plan is empty: the network is what the spec says.");
+            ui.status("The next plan is empty: the network matches the spec.");
         }
         Ok(())
     }

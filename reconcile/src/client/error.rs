@@ -1,36 +1,36 @@
-//! Why a call of the API failed: which call it was, and the server's words.
+//! The errors of API calls, with the call and the server's message.
 
 use serde::Deserialize;
 
 use super::Answer;
 
-/// A call that did not do what it should.
+/// The failure of a call.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No connection.
+    /// There is no connection. Nothing was sent.
     #[error("{method} {url}: the server can't be reached ({cause}), tried {tries} times")]
     Unreachable {
         /// The method.
         method: &'static str,
         /// The URL.
         url: String,
-        /// Why.
+        /// The reason.
         cause: String,
-        /// How often it was tried.
+        /// The number of attempts.
         tries: u32,
     },
-    /// The connection broke, or time was up, after the call was sent.
-    #[error("{method} {url}: the answer was lost ({cause}); nobody knows whether the call happened")]
+    /// The connection broke, or the time limit passed, after the call was sent.
+    #[error("{method} {url}: the response was lost ({cause}); the call may have been executed")]
     AnswerLost {
         /// The method.
         method: &'static str,
         /// The URL.
         url: String,
-        /// Why.
+        /// The reason.
         cause: String,
     },
     /// The server refuses the login or the token.
-    #[error("{method} {url}: the server refuses this login ({status}): {message}")]
+    #[error("{method} {url}: the server refuses the login ({status}): {message}")]
     Refused {
         /// The method.
         method: &'static str,
@@ -38,11 +38,11 @@ pub enum ClientError {
         url: String,
         /// 401 or 403.
         status: u16,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
-    /// The server answers with an error.
-    #[error("{method} {url}: the server answers {status}: {message}")]
+    /// The server returned an error.
+    #[error("{method} {url}: the server returned {status}: {message}")]
     Status {
         /// The method.
         method: &'static str,
@@ -50,17 +50,17 @@ pub enum ClientError {
         url: String,
         /// The status.
         status: u16,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
-    /// The server's answer is not what the API says.
-    #[error("{method} {url}: the answer can't be understood: {cause}")]
+    /// The server's response is not what the API defines.
+    #[error("{method} {url}: the response can't be read: {cause}")]
     Nonsense {
         /// The method.
         method: &'static str,
         /// The URL.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         cause: String,
     },
     /// The client can't be set up.
@@ -90,7 +90,7 @@ impl ClientError {
     }
 }
 
-/// The same error, which says how often the call was tried.
+/// Sets the number of attempts of an error.
 pub(super) fn counted(error: ClientError, made: u32) -> ClientError {
     match error {
         ClientError::Unreachable { method, url, cause, .. } => {
@@ -100,7 +100,7 @@ pub(super) fn counted(error: ClientError, made: u32) -> ClientError {
     }
 }
 
-/// An error and what it stands on, in one line.
+/// Returns an error of a library with its causes, in one line.
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -114,7 +114,7 @@ pub fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The answer, if its status says that the call did what it should.
+/// Returns the response, or an error if its status is one.
 pub(super) fn check(method: &'static str, url: &str, answer: Answer) -> Result<Answer, ClientError> {
     let (status, url) = (answer.status, url.to_owned());
     let message = || message_of(&answer.body);
@@ -125,13 +125,13 @@ pub(super) fn check(method: &'static str, url: &str, answer: Answer) -> Result<A
     }
 }
 
-/// The server's words: its message, and what it says about single fields.
+/// Returns the server's message, with its messages about single fields.
 fn message_of(body: &str) -> String {
     let Ok(error) = serde_json::from_str::<ErrorBody>(body) else {
         let short: String = body.chars().take(300).collect();
-        return if short.is_empty() { "(no words)".to_owned() } else { short };
+        return if short.is_empty() { "(no message)".to_owned() } else { short };
     };
-    let mut words = error.message.unwrap_or_else(|| "(no words)".to_owned());
+    let mut words = error.message.unwrap_or_else(|| "(no message)".to_owned());
     for violation in error.violations {
         let (property, message) =
             (violation.property.unwrap_or_default(), violation.message.unwrap_or_default());
@@ -140,7 +140,7 @@ fn message_of(body: &str) -> String {
     words
 }
 
-/// The server's error body.
+/// The body of an error response.
 #[derive(Deserialize)]
 struct ErrorBody {
     message: Option<String>,

@@ -329,7 +329,7 @@ fn real_keystones_know_the_projects() {
         let lock = folder.read("midoform.lock");
         std::fs::remove_file(folder.path().join("midoform.lock")).unwrap();
         let found = run(&["lock", "."], &admin).expect_code(0);
-        assert!(!found.stderr.contains("made"), "{}", found.stderr);
+        assert!(!found.stderr.contains("created"), "{}", found.stderr);
         let ids = |text: &str| -> Vec<String> {
             text.lines().filter(|line| line.starts_with("tenant_id")).map(str::to_owned).collect()
         };

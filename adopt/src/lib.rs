@@ -13,14 +13,12 @@ use std::collections::BTreeSet;
 
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::topology::kinds::{Reference, RuleAction};
-use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 
 use midoform_reconcile::client::{Client, ClientError};
 use midoform_reconcile::event::Event;
 use midoform_reconcile::inventory::Inventory;
-use midoform_reconcile::observe::{Parents, Scope, read_children, read_inventory};
-use midoform_reconcile::recognise::recognise;
+use midoform_reconcile::observe::{Parents, read_children, read_inventory};
 
 pub use plugin::{EtcdLogin, PluginState, PluginStateError, PluginTenant, Pod};
 pub use router_view::legal_name;
@@ -130,10 +128,5 @@ impl Survey {
             RuleAction::Jump { chain: Reference::External(chain), .. } => Some(chain),
             _ => None,
         })
-    }
-
-    /// Matches the objects to the keys of a scope.
-    pub fn recognise(&self, scope: Scope<'_>) -> Observed {
-        recognise(&self.inventory, scope)
     }
 }

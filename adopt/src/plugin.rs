@@ -198,21 +198,21 @@ impl PluginState {
     pub fn tenant(&self, wanted: &str) -> Option<PluginTenant> {
         let info = |segment: &str| self.get::<Info>(&format!("/midonet-cni/tenant/{segment}/info"));
         let is_it = |segment: &&str| {
-            let said = info(segment);
-            let said = said.iter().flat_map(|info| [info.name.as_deref(), info.id.as_deref()]).flatten();
-            said.chain([*segment]).any(|name| name == wanted)
+            let info = info(segment);
+            let info = info.iter().flat_map(|info| [info.name.as_deref(), info.id.as_deref()]).flatten();
+            info.chain([*segment]).any(|name| name == wanted)
         };
         let segment = self.tenants().into_iter().find(is_it)?;
-        let said = info(segment);
+        let info = info(segment);
         let root = format!("/midonet-cni/tenant/{segment}");
         let bridges = format!("{root}/bridge/");
         let mut tenant = PluginTenant {
-            name: said.as_ref().and_then(|info| info.name.clone()),
+            name: info.as_ref().and_then(|info| info.name.clone()),
             router: self.get::<Device>(&format!("{root}/router")).map(|router| router.id),
             bridges: self.below(&bridges).filter_map(|(id, _)| Uuid::try_parse(id).ok()).collect(),
             pods: Vec::new(),
         };
-        let id = said.and_then(|info| info.id);
+        let id = info.and_then(|info| info.id);
         let names: BTreeSet<&str> =
             [Some(segment), tenant.name.as_deref(), id.as_deref()].into_iter().flatten().collect();
         let mut pods: BTreeMap<String, Pod> = BTreeMap::new();

@@ -57,9 +57,9 @@ impl<'a> RouterView<'a> {
     /// Returns the rules of a chain.
     pub(super) fn rules_of(&self, chain: Option<Uuid>) -> Vec<RuleParts> {
         let rules = chain.and_then(|chain| self.inventory.rules.get(&chain)).into_iter().flatten();
-        let said =
+        let parts =
             |rule: &RuleJson| (rule.condition(&Reference::External), rule.action(&Reference::External));
-        rules.map(said).collect()
+        rules.map(parts).collect()
     }
 
     pub(super) fn chain_named(&self, name: &str) -> Option<Uuid> {
@@ -174,8 +174,11 @@ impl<'a> RouterView<'a> {
                 let name = name
                     .and_then(|name| name.strip_prefix(self.tenant)?.strip_prefix(' ')?.strip_suffix(" in"));
                 let rules = self.rules_of(Some(chain));
-                let mac = rules.iter().find_map(|(said, _)| said.source_mac.filter(|_| said.not_source_mac));
-                let address = rules.iter().find_map(|(said, _)| said.source.filter(|_| said.not_source));
+                let mac = rules
+                    .iter()
+                    .find_map(|(condition, _)| condition.source_mac.filter(|_| condition.not_source_mac));
+                let address =
+                    rules.iter().find_map(|(condition, _)| condition.source.filter(|_| condition.not_source));
                 if let (Some(name), Some(mac), Some(address)) = (name, mac, address)
                     && name_problem(name).is_none()
                 {

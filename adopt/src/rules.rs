@@ -87,10 +87,11 @@ impl RouterView<'_> {
                         End::From => (Some(group), self.selector(&first.out_ports, first.destination)),
                         End::To => (self.selector(&first.in_ports, first.source), Some(group)),
                     };
-                    let list: Vec<&Condition> = rules.iter().take(each).map(|(said, _)| said).collect();
-                    let said = from.zip(to).and_then(|(from, to)| ends(from, to, &list));
-                    if said.is_some() {
-                        return Some((ports.len() * each, said));
+                    let list: Vec<&Condition> =
+                        rules.iter().take(each).map(|(condition, _)| condition).collect();
+                    let ends = from.zip(to).and_then(|(from, to)| ends(from, to, &list));
+                    if ends.is_some() {
+                        return Some((ports.len() * each, ends));
                     }
                 }
             }

@@ -139,10 +139,10 @@ impl<'a> RouterView<'a> {
 
     fn anti_spoof(&self) -> &'static str {
         let guards = |bridge: &Bridge<'_>| {
-            let own = |(said, action): &RuleParts| {
-                said.not_in_ports
-                    && said.not_source
-                    && said.source == Some(bridge.cidr)
+            let own = |(condition, action): &RuleParts| {
+                condition.not_in_ports
+                    && condition.not_source
+                    && condition.source == Some(bridge.cidr)
                     && *action == Some(RuleAction::Drop)
             };
             self.rules_of(bridge.device.inbound_filter_id).iter().any(own)

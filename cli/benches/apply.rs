@@ -1,4 +1,4 @@
-//! How fast an apply is against an API that takes its time, and against one that does not.
+//! The speed of an apply with a slow API, and with a fast one.
 //!
 //! `cargo bench -p midoform --bench apply`. The slow API is the embedded one behind a proxy that lets a write take 13 ms,
 //! one after the other, and a read 4 ms, as the real one was measured on a busy machine (the recordings' notes, 13).
@@ -69,7 +69,7 @@ impl Slow {
         Slow { address, reads }
     }
 
-    /// How long the reads that came take by themselves, eight at a time, with nothing done with their answers.
+    /// Measures the reads alone, eight at a time, without using their responses.
     fn replay(&self) -> Duration {
         let reads = std::mem::take(&mut *self.reads.lock().unwrap());
         let next = std::sync::atomic::AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! How long the review page takes: to be written, and in Chromium to be opened and searched.
+//! The times to write the review page, and to open and search it in Chromium.
 //! `cargo bench -p midoform --bench page`.
 #![allow(
     clippy::unwrap_used,

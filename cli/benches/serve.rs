@@ -1,4 +1,4 @@
-//! How fast the embedded API is, beside what was measured of the real servers.
+//! The speed of the embedded API, compared with measurements of the real servers.
 //!
 //! `cargo bench -p midoform --bench serve`. Server and clients share the machine, as they did when the real ones were
 //! measured on two cores. Each figure is the median of five runs.
@@ -23,7 +23,7 @@ const JSON: &str = "application/json";
 const RUNS: usize = 5;
 const RUN: Duration = Duration::from_millis(700);
 
-/// What the recordings' notes say of the real servers: creations over 1, 2 and 32 connections, reads over 1 and 8.
+/// The measurements of the real servers in the recordings' notes: creations over 1, 2 and 32 connections, reads over 1 and 8.
 const REAL_5_8: &str = "5.8: 147 (1), 183 (2), 183 (32); reads 265 (1), 484 (8)";
 const REAL_1_7: &str = "1.7: 271 (1), 388 (2), 800 (32)";
 

@@ -1,4 +1,4 @@
-//! Where a site keeps what it gave out: the lock file beside it, or the store that it names.
+//! The allocations of a site: in the lock file beside it, or in the store that it names.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,12 +21,12 @@ use midoform_store::{SharedStore, allocation, keys, locks, open};
 use crate::error::CommandError;
 use crate::known_allocations::Known;
 
-/// What a site gave out, and where it keeps it.
+/// The place of a site's allocations.
 #[derive(Clone)]
 pub(crate) struct AllocationState {
-    /// The place that the site names.
+    /// The location that the site names.
     place: Location,
-    /// The lock file, where it is that, or `--lock` names one.
+    /// The lock file, if the site has no store, or if `--lock` names one.
     lock_file: Option<LockFile>,
     opened: Arc<OnceLock<SharedStore>>,
 }
@@ -41,14 +41,14 @@ impl std::fmt::Debug for AllocationState {
 pub(crate) struct Guard {
     store: SharedStore,
     lock: Lock,
-    /// The store's content as far as it is known; read before the first write.
-    given: tokio::sync::Mutex<Option<StoredAllocations>>,
+    /// The allocations in the store, once they are read.
+    stored: tokio::sync::Mutex<Option<StoredAllocations>>,
     /// True once something may have been changed.
     has_begun: AtomicBool,
 }
 
 impl AllocationState {
-    /// The place that the site names, or `--lock`. A site file that can't be read names none.
+    /// Returns the state that the site names, or `--lock`. A site file that can't be read names none.
     pub(crate) fn of(
         site: Option<&Site>,
         root: &Path,
@@ -65,22 +65,22 @@ impl AllocationState {
         Ok(AllocationState { place, lock_file, opened: Arc::default() })
     }
 
-    /// The lock file, where that is the place.
+    /// Returns the lock file, if the allocations are in one.
     pub(crate) fn lock_file(&self) -> Option<&LockFile> {
         self.lock_file.as_ref()
     }
 
-    /// Whether it is a store that pods are attached with.
+    /// Returns true if the allocations are in a store, which pods use as well.
     pub(crate) fn is_store(&self) -> bool {
         self.lock_file.is_none()
     }
 
-    /// Whether reading it needs a server.
+    /// Returns true if the allocations are on a server.
     pub(crate) fn is_remote(&self) -> bool {
         self.is_store() && matches!(self.place, Location::Etcd(..))
     }
 
-    /// What it is and where, for people.
+    /// Returns its name, for people.
     pub(crate) fn shown(&self) -> String {
         match (&self.lock_file, &self.place, self.opened.get()) {
             (Some(file), ..) => file.path().display().to_string(),
@@ -91,7 +91,7 @@ impl AllocationState {
         }
     }
 
-    /// The store; none where there is none yet and it is not to be made.
+    /// Opens the store. Returns none if it does not exist and `make` is false.
     pub(crate) fn open(&self, make: bool) -> Result<Option<SharedStore>, CommandError> {
         if let Some(store) = self.opened.get() {
             return Ok(Some(store.clone()));
@@ -116,7 +116,7 @@ impl AllocationState {
         Ok(Known::Store { name: store.name(), allocations: stored.allocations })
     }
 
-    /// What pods find of these tenants.
+    /// Returns the publication of these tenants.
     pub(crate) async fn published(&self, tenants: &BTreeSet<String>) -> Result<Publication, CommandError> {
         match self.open(false)? {
             Some(store) => Ok(Publication::read(&store, tenants).await?),
@@ -124,9 +124,9 @@ impl AllocationState {
         }
     }
 
-    /// Does work under the lock of these tenants. Waits for others no longer than `patience`; `by` is the command that
-    /// they read about meanwhile. The lock is released whatever the work returns, and when somebody interrupts it
-    /// before it wrote anything.
+    /// Runs work under the lock of these tenants. Waits for others no longer than `patience`; `by` is the command that
+    /// others see as the holder. The lock is released at the end, also if somebody interrupts the work before it wrote
+    /// anything.
     pub(crate) async fn with_lock<T>(
         &self,
         tenants: &BTreeSet<String>,
@@ -153,7 +153,7 @@ impl AllocationState {
         patience: Duration,
     ) -> Result<Guard, CommandError> {
         if self.lock_file.is_some() && !matches!(self.place, Location::LockFile) {
-            let message = "--lock: the site keeps what it gave out in its store, and a lock file beside that could only \
+            let message = "--lock: the site keeps its allocations in its store, and a lock file beside it could only \
                            contradict it";
             return Err(CommandError::Usage(message.to_owned()));
         }
@@ -161,10 +161,10 @@ impl AllocationState {
             self.open(true)?.ok_or_else(|| CommandError::Internal("no store was opened".to_owned()))?;
         let names: Vec<String> = tenants.iter().map(|tenant| keys::tenant_lock(tenant)).collect();
         let lock = locks::acquire_all(&store, &names, by, patience, LEASE).await?;
-        Ok(Guard { store, lock, given: tokio::sync::Mutex::new(None), has_begun: AtomicBool::new(false) })
+        Ok(Guard { store, lock, stored: tokio::sync::Mutex::new(None), has_begun: AtomicBool::new(false) })
     }
 
-    /// Writes what is given out now to the tenants that the guard is for, if that changes it.
+    /// Writes the allocations of the tenants that are locked, if they changed.
     pub(crate) async fn write(
         &self,
         guard: &Guard,
@@ -172,14 +172,14 @@ impl AllocationState {
         allocations: &Allocations,
     ) -> Result<(), CommandError> {
         guard.begin();
-        let mut known = guard.given.lock().await;
-        let mut given = match known.take() {
-            Some(given) => given,
+        let mut known = guard.stored.lock().await;
+        let mut stored = match known.take() {
+            Some(stored) => stored,
             None => allocation::load(&guard.store).await?,
         };
         let result =
-            allocation::write_beside_others(&guard.store, &guard.lock, site, &mut given, allocations).await;
-        *known = Some(given);
+            allocation::write_beside_others(&guard.store, &guard.lock, site, &mut stored, allocations).await;
+        *known = Some(stored);
         Ok(result?)
     }
 }
@@ -211,7 +211,7 @@ impl Guard {
         allocations: Allocations,
         books: Bookkeeping<'a>,
     ) -> Result<Recorder<'a>, CommandError> {
-        let stored = match self.given.lock().await.take() {
+        let stored = match self.stored.lock().await.take() {
             Some(stored) => stored,
             None => allocation::load(&self.store).await?,
         };

@@ -25,21 +25,22 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, or nothing to do; 2 changes are pending (with --detailed-exitcode); 3 the spec is wrong;
-4 the API can't be reached; 5 the login is refused; 6 a conflict: the network or the lock file has moved;
-7 the API refuses or fails a call; 8 the network has drifted; 9 what is verified does not hold; 64 wrong usage;
-70 an error of midoform itself; 74 a file can't be read or written; 130 interrupted.
+Exit codes: 0 done, or nothing to do; 2 changes are pending (with --detailed-exitcode);
+3 the spec is wrong; 4 the API can't be reached; 5 the login is refused;
+6 a conflict: the network or the lock file has changed; 7 the API refuses or fails a call;
+8 the network differs from the spec; 9 a verified property does not hold; 64 wrong usage;
+70 a defect of midoform; 74 a file can't be read or written; 130 interrupted.
 
-Login: MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT, or OpenStack's variables (OS_…) for
-Keystone, from the environment; or a file (--credentials).";
+Login: from the environment, MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and
+MIDONET_PROJECT, or OpenStack's variables (OS_…) for Keystone; or from a file (--credentials).";
 
-/// What every command understands.
+/// The options of all commands.
 #[derive(Args)]
 pub(crate) struct Common {
-    /// When to use colour.
+    /// Use colour: on a terminal, always, or never.
     #[arg(long, global = true, value_enum, default_value_t = When::Auto)]
     pub(crate) color: When,
-    /// Say less on standard error.
+    /// Print less on standard error.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 }
@@ -54,46 +55,46 @@ pub(crate) enum When {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Check a tenant file, or a folder of them, and say everything that is wrong.
+    /// Check a tenant file, or a folder of tenant files, and report every problem.
     Validate(ValidateOptions),
-    /// Show what would have to be called, and why.
+    /// Show the API calls of an apply, and the reason for each.
     Plan(PlanOptions),
-    /// Make the network what the spec says.
+    /// Change the network to match the spec.
     Apply(ApplyOptions),
-    /// Take back what a saved plan did.
+    /// Undo the changes of a saved plan.
     Undo(UndoOptions),
-    /// Say what is not as the spec wants it, and change nothing.
+    /// Report the differences between the network and the spec, and change nothing.
     Drift(DriftOptions),
-    /// Take over tenants that the Go plugin made.
+    /// Adopt tenants that the Go plugin created.
     Adopt(AdoptOptions),
-    /// Write a spec from a router and its bridges, whoever made them.
+    /// Write a spec for a router and its bridges, whoever created them.
     Import(ImportOptions),
-    /// Take tenants down.
+    /// Delete tenants from the network.
     Destroy(DestroyOptions),
-    /// Show what is there of the tenants.
+    /// Show the objects of the tenants in the network.
     Show(ShowOptions),
-    /// Follow one packet through the network, rule by rule, and its answer.
+    /// Trace one packet through the network, rule by rule, and its reply.
     Trace(TraceOptions),
-    /// Prove for all packets that tenants stay apart, and that what the rules say holds.
+    /// Prove for all packets that tenants are isolated and that their rules hold.
     Verify(VerifyOptions),
     /// Draw the topology, as Graphviz DOT or Mermaid.
     Graph(GraphOptions),
     /// Print the JSON Schema of a tenant file, of the site file, or of a policy file.
     Schema(SchemaOptions),
-    /// Explain one object: what it is, what caused it, what it stands on, how it is made.
+    /// Explain one object: its kind, its line in the spec, its dependencies, its API calls.
     Explain(ExplainOptions),
-    /// Give out addresses without applying, or repair the lock file after a merge.
+    /// Allocate addresses without an apply, or repair the lock file after a merge.
     Lock(LockOptions),
-    /// Write the templates that plans are shown with into a folder, to be changed there.
+    /// Write the templates of plans into a folder, so that you can change them.
     Templates(TemplatesOptions),
     /// Serve the embedded MidoNet API.
     Serve(ServeOptions),
-    /// Print the completions of a shell.
+    /// Print the completion script for a shell.
     Completions(CompletionsOptions),
-    /// List and inspect what midonet-cni has attached, and where.
+    /// List and inspect the containers that midonet-cni has attached.
     Attachments(AttachmentsOptions),
     /// Dump, load, check or migrate the store.
     Store(StoreOptions),
-    /// Check the specs, and put them into the store for midonet-cni.
+    /// Check the specs, and write them into the store for midonet-cni.
     Push(PushOptions),
 }

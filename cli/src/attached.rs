@@ -1,4 +1,4 @@
-//! Reasons not to take a tenant down: it is protected, or something is attached to its bridges.
+//! Reasons not to delete a tenant: it is protected, or something is attached to its bridges.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use midoform_compiler::topology::observed::Observed;
 
 use crate::error::CommandError;
 
-/// `protect = true` in the spec, or in the lock file, where it outlives the line that set it.
+/// Refuses tenants with `protect = true` in the spec or in the lock file.
 pub(crate) fn refuse_protected(compiled: &Compiled, tenants: &BTreeSet<String>) -> Result<(), CommandError> {
     let in_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name && tenant.protect);
     let in_lock = |name: &str| compiled.known.tenants.get(name).is_some_and(|tenant| tenant.protect);
@@ -17,13 +17,13 @@ pub(crate) fn refuse_protected(compiled: &Compiled, tenants: &BTreeSet<String>) 
     }
     let names: Vec<&str> = protected.into_iter().map(String::as_str).collect();
     let message = format!(
-        "protected and not destroyed: {}; take `protect = true` out, apply that, and destroy then",
+        "protected and not destroyed: {}; remove `protect = true`, apply, and then destroy",
         names.join(", ")
     );
     Err(CommandError::Conflict(message))
 }
 
-/// What is attached to the bridges of these tenants and is not the spec's, in words.
+/// Returns a list of the objects that are attached to the bridges of these tenants and are not the spec's.
 pub(crate) fn attached(observed: &Observed, of: impl Fn(&str) -> bool) -> Option<String> {
     let attached = observed.attached.iter().filter(|attached| of(attached.near.owner()));
     let words: Vec<String> =

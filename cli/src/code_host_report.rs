@@ -1,4 +1,4 @@
-//! Diagnostics in the forms that code hosts read.
+//! Diagnostics in the formats of code hosts.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::sources::Sources;
 use crate::ui::Ui;
 
-/// Writes findings as a code host reads them.
+/// Writes findings in the format of a code host.
 pub(crate) fn for_code_host(
     ui: &Ui,
     format: FindingsFormat,
@@ -21,7 +21,7 @@ pub(crate) fn for_code_host(
     let all = sources.all();
     let names: BTreeMap<&str, String> =
         all.iter().map(|source| (&*source.name, host_name(&sources.shown(source)))).collect();
-    // The names live as long as this: so do the reports from here on.
+    // From here on, the reports borrow these names.
     let mut reports: Vec<DiagnosticReport<'_>> = reports;
     for place in reports.iter_mut().flat_map(|report| &mut report.places) {
         place.file = names.get(place.file).map_or(place.file, String::as_str);
@@ -33,8 +33,8 @@ pub(crate) fn for_code_host(
     }
 }
 
-/// A file's name as code hosts know it: relative to the folder that the command runs in, which in a pipeline is the
-/// repository's, with `/` between its parts; as it is where it lies elsewhere.
+/// Returns a file's name for code hosts: relative to the current folder, which is the repository's in a pipeline, with
+/// `/` between its parts. A file outside of that folder keeps its full path.
 fn host_name(shown: &str) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let mut path = PathBuf::new();

@@ -6,34 +6,37 @@ use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::topology::key::Key;
 use serde::Serialize;
 
-/// An object that is not as it is wanted.
+/// The kinds of differences.
+pub(crate) const DIFFERENCES: [&str; 3] = ["missing", "changed", "unwanted"];
+
+/// An object that differs from the spec.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Difference {
     pub(crate) key: Key,
     pub(crate) kind: &'static str,
-    /// `missing`, `changed`, or `unwanted`.
+    /// One of [`DIFFERENCES`].
     pub(crate) is: &'static str,
     pub(crate) what: String,
-    /// The line of the spec that wants it.
+    /// The line of the spec that describes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<String>,
 }
 
-/// What a plan says about the network, one difference for each object.
+/// Returns the differences that a plan shows, one for each object.
 pub(crate) fn differences_of(plan: &Plan) -> Vec<Difference> {
     let mut differences: Vec<Difference> = Vec::new();
     let mut places: BTreeMap<&Key, (usize, &Step)> = BTreeMap::new();
     for step in plan.changes() {
-        // What is deleted and made again, in either order, is one difference: the making says which.
+        // An object that is deleted and created again, in either order, is one difference: the creation has its reason.
         let Some((place, first)) = places.get(&step.key).copied() else {
             places.insert(&step.key, (differences.len(), step));
             differences.push(difference_of(step));
             continue;
         };
-        let making = if step.action == Action::Delete { first } else { step };
+        let creation = if step.action == Action::Delete { first } else { step };
         if let Some(known) = differences.get_mut(place) {
-            let what = making.reason.to_string();
-            *known = Difference { is: "changed", what, ..difference_of(making) };
+            let what = creation.reason.to_string();
+            *known = Difference { is: "changed", what, ..difference_of(creation) };
         }
     }
     differences

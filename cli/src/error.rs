@@ -1,7 +1,9 @@
-//! Every way to fail, and the exit code of each: the one place that maps them.
+//! The failures of commands, and the exit code of each.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use midoform_adopt::PluginStateError;
 use midoform_compiler::diagnostic::Diagnostic;
 use midoform_reconcile::client::ClientError;
 use midoform_reconcile::credentials::CredentialsError;
@@ -9,6 +11,7 @@ use midoform_reconcile::execute::StepError;
 use midoform_reconcile::planned::{LookError, Unsound};
 use midoform_reconcile::recorder::RecordError;
 use midoform_reconcile::saved::SavedPlanError;
+use midoform_simulator::{KeystoneStartError, ListenError, StartError, UsersError};
 use midoform_store::StoreError;
 use midoform_store::allocation::AllocationError;
 use midoform_store::locks::LockError;
@@ -16,7 +19,7 @@ use midoform_store::tenants::TenantError;
 
 use crate::sources::Sources;
 
-/// How a command ends.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
@@ -54,7 +57,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command failed.
+/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     /// The spec is wrong: the diagnostics, and the sources that they point into.
@@ -62,7 +65,7 @@ pub(crate) enum CommandError {
     Spec(Vec<Diagnostic>, Box<Sources>),
     #[error("{0}")]
     Usage(String),
-    #[error("{path}: {source}")]
+    #[error("{path} can't be used")]
     File { path: String, source: std::io::Error },
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -84,8 +87,17 @@ pub(crate) enum CommandError {
     Conflict(String),
     #[error("interrupted: {0}")]
     Interrupted(String),
-    #[error("{0}")]
-    Embedded(String),
+    #[error("the embedded API can't be started")]
+    Server(#[from] StartError),
+    #[error("the embedded Keystone can't be started")]
+    Keystone(#[from] KeystoneStartError),
+    #[error("--metrics {address} can't be used")]
+    Metrics { address: SocketAddr, source: ListenError },
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The keys of the Go plugin.
+    #[error(transparent)]
+    Plugin(#[from] PluginStateError),
     /// A defect of midoform.
     #[error("{0}")]
     Internal(String),
@@ -130,8 +142,12 @@ impl CommandError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             CommandError::Spec(..) => Exit::BadSpec,
-            CommandError::Usage(_) => Exit::Usage,
-            CommandError::File { .. } | CommandError::Embedded(_) => Exit::File,
+            CommandError::Usage(_) | CommandError::Metrics { .. } => Exit::Usage,
+            CommandError::File { .. }
+            | CommandError::Server(_)
+            | CommandError::Keystone(_)
+            | CommandError::Users(_)
+            | CommandError::Plugin(_) => Exit::File,
             CommandError::Client(error) => client_exit(error),
             CommandError::Step(error) => client_exit(&error.source),
             CommandError::Store(error)
@@ -154,17 +170,17 @@ impl CommandError {
         }
     }
 
-    /// What to do about it.
+    /// Returns advice about the failure.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             CommandError::Client(ClientError::Unreachable { .. }) => Some(
-                "is the API running, and is the URL right (`[midonet] url`, or --api)? `plan --offline` needs no API",
+                "is the API running, and is the URL right (`[midonet] url`, or --api)? `plan --offline` works without an API",
             ),
             CommandError::Client(ClientError::Refused { .. }) => Some(
                 "set MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT; for Keystone OS_USERNAME, \
                      OS_PASSWORD, OS_PROJECT_NAME, or another of its logins (docs/login.md)",
             ),
-            CommandError::Step(_) => Some("what was done stays; run apply again: it goes on from there"),
+            CommandError::Step(_) => Some("completed changes stay; run it again to continue"),
             CommandError::Internal(_) => Some("this is a defect of midoform: please report it"),
             _ => None,
         }
@@ -189,5 +205,6 @@ fn client_exit(error: &ClientError) -> Exit {
         ClientError::Status { status: 409, .. } => Exit::Conflict,
         ClientError::Status { .. } | ClientError::Nonsense { .. } => Exit::ApiError,
         ClientError::Setup(_) => Exit::Usage,
+        ClientError::Defect(_) => Exit::Internal,
     }
 }

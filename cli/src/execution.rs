@@ -1,4 +1,4 @@
-//! Shows a plan, asks for agreement, reconciles, and reports the result.
+//! Shows a plan, asks for confirmation, executes it, and reports the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -24,13 +24,14 @@ use crate::allocation_state::Guard;
 use crate::args::Consent;
 use crate::error::{CommandError, Exit};
 use crate::progress::Progress;
+use crate::report;
 use crate::session::Session;
 use crate::ui::Ui;
 
-/// How a command's run went.
+/// The result of a command's run.
 pub(crate) type Finished = reconciliation::Finished<CommandError>;
 
-/// The result, for machines.
+/// The report for machines.
 #[derive(Serialize)]
 struct Report<'a> {
     site: &'a str,
@@ -48,7 +49,7 @@ struct Report<'a> {
     error: Option<String>,
 }
 
-/// A run that changes the network, with the way in which somebody agrees to it.
+/// A run that changes the network, and the consent that it needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
     pub(crate) ui: &'a Ui,
@@ -72,13 +73,13 @@ impl Run<'_> {
         Ok(Planned::exactly(goal, observed, plan)?)
     }
 
-    /// Shows the plan, and asks where somebody has to agree. Returns false if it was only a question.
+    /// Shows the plan, and asks for confirmation if it is needed. Returns false if nothing is to be executed.
     pub(crate) async fn agreed<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<bool, CommandError> {
         let hash = planned.hash();
         if let Some(expected) = self.expect
             && !hash.eq_ignore_ascii_case(expected)
         {
-            let message = format!("--expect {expected}: the plan's SHA-256 is {hash}; look at it again");
+            let message = format!("--expect {expected}: the plan's SHA-256 is {hash}; review it again");
             return Err(CommandError::Conflict(message));
         }
         let changes = planned.plan().summary().changes();
@@ -89,7 +90,7 @@ impl Run<'_> {
             if self.consent.json {
                 self.report_nothing(planned.plan(), &hash, changes)?;
             }
-            // Nothing is to be done; but addresses that a merge of files brought still get written.
+            // There is nothing to execute; but allocations that a merge of files brought are still recorded.
             return Ok(changes == 0 && !self.consent.dry_run);
         }
         self.refuse_mass_delete(planned)?;
@@ -99,7 +100,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Refuses a plan that deletes a large share of what is there: probably nobody means it.
+    /// Refuses a plan that deletes a large share of the existing objects: it is probably a mistake.
     fn refuse_mass_delete<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<(), CommandError> {
         const FEW: usize = 10;
         let there = planned.observed().topology.len();
@@ -111,7 +112,7 @@ impl Run<'_> {
             return Ok(());
         }
         let message = format!(
-            "{deleted} of {there} objects would be deleted, more than {} %: --allow-mass-delete if that is meant",
+            "{deleted} of {there} objects would be deleted, more than {} %; --allow-mass-delete allows it",
             self.consent.most_deleted
         );
         Err(CommandError::Conflict(message))
@@ -159,7 +160,7 @@ impl Run<'_> {
         guard.begin();
         self.estimate(planned.plan());
         let progress: Mutex<Option<Progress<'_>>> = Mutex::new(None);
-        let events = |event| tell(self.ui, &progress, &event);
+        let events = |event| show_event(self.ui, &progress, &event);
         let options = Options {
             parallel: usize::from(self.consent.parallel),
             batches: self.batches,
@@ -175,8 +176,8 @@ impl Run<'_> {
         Ok(finished?)
     }
 
-    /// Says how long it will take at the rate that was measured of real servers (the recordings' notes, 13): the time of a
-    /// read before the first write says little about writes.
+    /// Prints an estimate of the time, from the rates that were measured with real servers (the recordings' notes, 13): the
+    /// time of a read says little about the time of writes.
     fn estimate(&self, plan: &Plan) {
         let calls: usize = plan.changes().map(|step| step.calls.len()).sum();
         let rate = match Dialect::of(plan.dialect) {
@@ -187,13 +188,13 @@ impl Run<'_> {
         if seconds >= 5 {
             let time = if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) };
             let steps = plan.summary().changes();
-            self.ui.say(&format!(
+            self.ui.status(&format!(
                 "{steps} changes in {calls} calls: a real MidoNet takes about {time} for them"
             ));
         }
     }
 
-    /// Stops the execution on Ctrl-C and at the deadline.
+    /// Stops the execution at Ctrl-C and at the deadline.
     fn watch(&self, control: &Control) -> tokio::task::JoinHandle<()> {
         let control = control.clone();
         let deadline = self.consent.deadline.map(Duration::from_secs);
@@ -211,19 +212,19 @@ impl Run<'_> {
         })
     }
 
-    /// Says how it went.
+    /// Reports the result.
     pub(crate) fn conclude(&self, site: &str, finished: Finished) -> Result<Exit, CommandError> {
         let changes = finished.planned.changes();
         let converged = finished.is_converged();
         let words = format!(
-            "{} of {changes} changes were made, in {:.1} s, {} calls, {} of them repeated",
+            "{} of {changes} changes were made, in {:.1} s, {} calls, {} of them retried",
             finished.outcome.done.values().sum::<usize>(),
             finished.took.as_secs_f64(),
             finished.counts.calls,
             finished.counts.retries
         );
         if let Some(taken_back) = &finished.taken_back {
-            self.ui.always_say(&taken_back_in_words(taken_back));
+            self.ui.notice(&rollback_text(taken_back));
         }
         let report = Report {
             site,
@@ -235,7 +236,7 @@ impl Run<'_> {
             counts: finished.counts,
             seconds: finished.took.as_secs_f64(),
             rolled_back: matches!(finished.taken_back, Some(Ok(_))),
-            error: finished.outcome.failure.as_ref().map(ToString::to_string),
+            error: finished.outcome.failure.as_ref().map(|failure| report::chain(failure)),
         };
         if self.consent.json && changes > 0 {
             self.ui.json(&report)?;
@@ -245,21 +246,21 @@ impl Run<'_> {
         }
         if changes > 0 {
             let read_again =
-                if self.consent.verify { "; read again, the network is what the spec says" } else { "" };
-            self.ui.say(&format!("Done: {words}{read_again}."));
+                if self.consent.verify { "; read again, the network matches the spec" } else { "" };
+            self.ui.status(&format!("Done: {words}{read_again}."));
         }
         Ok(Exit::Done)
     }
 
-    /// Returns the reason for which a run is no success. The first of several is returned, the others are said.
+    /// Returns the failure of a run. Of several, it returns the first, and prints the others.
     fn error_of(&self, finished: Finished, words: &str) -> Option<CommandError> {
         let mut errors: Vec<CommandError> = Vec::new();
         if let Some(failure) = finished.outcome.failure {
-            self.ui.always_say(words);
+            self.ui.notice(words);
             errors.push(failure.into());
         }
         if let Some(stop) = finished.stopped {
-            let message = format!("{stop}: {words}; run apply again to go on");
+            let message = format!("{stop}: {words}; run it again to continue");
             errors.push(match stop {
                 Stop::Drift | Stop::LockLost => CommandError::Conflict(message),
                 Stop::Interrupted | Stop::Deadline => CommandError::Interrupted(message),
@@ -269,7 +270,7 @@ impl Run<'_> {
         errors.extend(finished.record_error.map(CommandError::from));
         if let (Some(left), true) = (finished.remaining, errors.is_empty()) {
             let message = format!(
-                "every call succeeded, and the network is still not what it should be: {} changes are left; \
+                "every call succeeded, but the network still differs from the spec: {} changes are left; \
                  somebody else may be changing it",
                 left.changes()
             );
@@ -277,13 +278,13 @@ impl Run<'_> {
         }
         let mut errors = errors.into_iter();
         let first = errors.next();
-        errors.for_each(|other| self.ui.always_say(&format!("besides: {other}")));
+        errors.for_each(|other| self.ui.notice(&format!("another failure: {}", report::chain(&other))));
         first
     }
 }
 
 /// Shows what happens during an execution.
-fn tell<'u>(ui: &'u Ui, progress: &Mutex<Option<Progress<'u>>>, event: &Event) {
+fn show_event<'u>(ui: &'u Ui, progress: &Mutex<Option<Progress<'u>>>, event: &Event) {
     let mut shown = progress.lock().unwrap_or_else(PoisonError::into_inner);
     match event {
         Event::Executing { steps } => *shown = Some(Progress::applying(ui, *steps)),
@@ -293,10 +294,10 @@ fn tell<'u>(ui: &'u Ui, progress: &Mutex<Option<Progress<'u>>>, event: &Event) {
             }
         }
         Event::Batch { number, of, differing: 0 } => {
-            ui.say(&format!("batch {number} of {of}: as it should be"));
+            ui.status(&format!("batch {number} of {of}: the network matches the spec"));
         }
-        Event::Batch { number, of, differing } => ui.always_say(&format!(
-            "after batch {number} of {of}: {differing} objects are not what they should be; somebody else may be \
+        Event::Batch { number, of, differing } => ui.notice(&format!(
+            "after batch {number} of {of}: {differing} objects differ from the spec; somebody else may be \
              changing them"
         )),
         other => {
@@ -307,16 +308,16 @@ fn tell<'u>(ui: &'u Ui, progress: &Mutex<Option<Progress<'u>>>, event: &Event) {
     }
 }
 
-fn taken_back_in_words(taken_back: &Result<usize, TakeBackError<CommandError>>) -> String {
+fn rollback_text(taken_back: &Result<usize, TakeBackError<CommandError>>) -> String {
     let error = match taken_back {
-        Ok(steps) => return format!("taken back: {steps} changes; the network is as it was before"),
-        Err(TakeBackError::Step(error)) => error.to_string(),
-        Err(TakeBackError::Look(LookError::Client(error))) => error.to_string(),
-        Err(TakeBackError::Look(LookError::Refused(error))) => error.to_string(),
+        Ok(steps) => return format!("undone: {steps} changes; the network is as it was before"),
+        Err(TakeBackError::Step(error)) => report::chain(error),
+        Err(TakeBackError::Look(LookError::Client(error))) => report::chain(error),
+        Err(TakeBackError::Look(LookError::Refused(error))) => report::chain(error),
         Err(TakeBackError::Look(LookError::Unsound(error)) | TakeBackError::Unsound(error)) => {
-            error.to_string()
+            report::chain(error)
         }
         Err(TakeBackError::Stopped(stop)) => stop.to_string(),
     };
-    format!("taking back failed as well: {error}")
+    format!("undoing the changes failed, too: {error}")
 }

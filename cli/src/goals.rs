@@ -1,5 +1,4 @@
-//! The goals that commands lead the network to, besides a selection of the specs: nothing (a destroy), and the two ends of a
-//! saved plan.
+//! The goals of commands besides a selection of the specs: no objects (destroy), and the two ends of a saved plan.
 
 use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::Allocations;
@@ -17,7 +16,7 @@ use crate::selection::Selection;
 /// Selected tenants without any of their objects.
 pub(crate) struct Nothing<'a> {
     selection: &'a Selection<'a>,
-    /// True if what is attached to their bridges is cut off.
+    /// True to detach everything that is attached to their bridges.
     force: bool,
     nothing: Topology,
 }
@@ -78,7 +77,7 @@ impl Goal for EndOfPlan<'_> {
         self.desired
     }
 
-    /// Both ends look at the same: what the plan made is looked for by its keys.
+    /// Returns the same scope for both ends: objects of the plan are found by its keys.
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
         Scope {
             site: &self.saved.plan.site,

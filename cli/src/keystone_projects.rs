@@ -1,5 +1,5 @@
-//! The tenants' projects in Keystone: found, and made where the site file says so. What is found is written down, so
-//! that a plan is the same for everybody, with Keystone or without.
+//! The tenants' projects in Keystone: finds them, and creates them if the site file allows it. Their ids are recorded, so
+//! that a plan is the same for everybody, with or without access to Keystone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,28 +22,28 @@ use crate::project::Project;
 use crate::session::{Identity, logins};
 use crate::ui::Ui;
 
-/// How many questions are asked at a time.
+/// The number of calls that are made at the same time.
 const PARALLEL: usize = 8;
-/// How long a call to Keystone may take, in seconds.
+/// The time limit of a call to Keystone, in seconds.
 const TIMEOUT: u64 = 30;
 
-/// What to do about projects that are missing.
+/// The treatment of missing projects.
 pub(crate) enum Missing<'a> {
-    /// Nothing: it is only looked.
+    /// They stay missing.
     Leave,
-    /// They are made, where the site file allows it, and written down under this guard.
+    /// They are created if the site file allows it, and recorded under this guard.
     Make { yes: bool, guard: &'a Guard },
 }
 
 impl<'a> Missing<'a> {
-    /// They are made under a guard, and left without one.
+    /// Creates missing projects if there is a guard.
     pub(crate) fn under(guard: Option<&'a Guard>, yes: bool) -> Self {
         guard.map_or(Missing::Leave, |guard| Missing::Make { yes, guard })
     }
 }
 
-/// Looks up the projects of tenants whose `tenant_id` neither the spec nor the lock file says. Says whether it found
-/// any that were not written down.
+/// Looks up the projects of the tenants that have a `tenant_id` neither in the spec nor in the lock file. Also returns
+/// true if it found any.
 pub(crate) async fn look_up(
     ui: &Ui,
     mut project: Project,
@@ -51,15 +51,15 @@ pub(crate) async fn look_up(
     select: &Select,
     missing: &Missing<'_>,
 ) -> Result<(Project, bool), CommandError> {
-    // What is wrong in the files is told when they are compiled.
-    let mut unheard = Diagnostics::default();
-    let Some(site) = parse::site(&project.sources.site, SourceId(0), &mut unheard) else {
+    // The compilation reports what is wrong in the files.
+    let mut unreported = Diagnostics::default();
+    let Some(site) = parse::site(&project.sources.site, SourceId(0), &mut unreported) else {
         return Ok((project, false));
     };
     if site.keystone.is_none() {
         return Ok((project, false));
     }
-    let Some(mut known) = project.sources.known.allocations(&mut unheard) else {
+    let Some(mut known) = project.sources.known.allocations(&mut unreported) else {
         return Ok((project, false));
     };
     let names = names_to_look_up(&project, &known, select);
@@ -83,8 +83,8 @@ pub(crate) async fn look_up(
         guard.begin();
         let made = make(&keystone, &absent).await?;
         for (name, project, made) in &made {
-            let how = if *made { "made" } else { "found" };
-            ui.say(&format!("{how} the Keystone project `{name}` ({})", project.id));
+            let how = if *made { "created" } else { "found" };
+            ui.status(&format!("{how} the Keystone project `{name}` ({})", project.id));
         }
         projects.extend(made);
     }
@@ -103,14 +103,17 @@ pub(crate) async fn look_up(
 }
 
 fn names_to_look_up(project: &Project, known: &Allocations, select: &Select) -> Vec<String> {
-    let mut unheard = Diagnostics::default();
+    let mut unreported = Diagnostics::default();
     let is_chosen = |name: &str| {
         let of_it = |key: &String| KeyPrefix::new(key.as_str()).owner() == name;
         (select.target.is_empty() || select.target.iter().any(of_it))
             && !select.exclude.iter().any(|key| key == name)
     };
-    let specs =
-        project.sources.tenants.iter().filter_map(|source| parse::tenant(source, SourceId(2), &mut unheard));
+    let specs = project
+        .sources
+        .tenants
+        .iter()
+        .filter_map(|source| parse::tenant(source, SourceId(2), &mut unreported));
     let open = specs.filter(|spec| spec.tenant_id.is_none()).map(|spec| spec.name.value);
     let is_known = |name: &String| known.tenants.get(name).is_some_and(|tenant| tenant.tenant_id.is_some());
     let mut names: Vec<String> = open.filter(|name| is_chosen(name) && !is_known(name)).collect();
@@ -121,7 +124,7 @@ fn names_to_look_up(project: &Project, known: &Allocations, select: &Select) -> 
 
 fn no_login(names: &[String]) -> CommandError {
     CommandError::Usage(format!(
-        "the Keystone projects of {} are not known, and there is no login to ask for them: set OS_AUTH_URL, OS_USERNAME, \
+        "the Keystone projects of {} are not known, and there is no login for Keystone: set OS_AUTH_URL, OS_USERNAME, \
          OS_PASSWORD and OS_PROJECT_NAME, or name a file with --credentials",
         shown(names)
     ))
@@ -133,17 +136,17 @@ fn shown(names: &[String]) -> String {
     some.join(", ") + &more
 }
 
-/// Projects are made where the site file says so, and somebody agrees.
+/// Returns an error unless the site file allows to create projects and somebody agrees.
 async fn agree(ui: &Ui, absent: &[String], create: bool, yes: bool) -> Result<(), CommandError> {
     if !create {
         let message = format!(
-            "Keystone has no project called {}: make it, or let midoform do so with `create = true` in [keystone]",
+            "Keystone has no project called {}: create it, or let midoform create it with `create = true` in [keystone]",
             shown(absent)
         );
         return Err(CommandError::Conflict(message));
     }
     let count = absent.len();
-    if !yes && !ui.confirm(&format!("Make {count} projects in Keystone ({})?", shown(absent))).await? {
+    if !yes && !ui.confirm(&format!("Create {count} projects in Keystone ({})?", shown(absent))).await? {
         return Err(CommandError::Interrupted("nothing was changed".to_owned()));
     }
     Ok(())
@@ -174,7 +177,7 @@ async fn make(
     .await
 }
 
-/// Does something for each name, a few at a time; the first failure ends it.
+/// Runs a task for each name, a few at a time. The first failure ends the run.
 async fn each<T, F>(names: &[String], task: impl Fn(String) -> F) -> Result<Vec<T>, CommandError>
 where
     T: Send + 'static,
@@ -192,20 +195,20 @@ where
     }
 }
 
-/// A plan that is kept must not depend on what Keystone says later.
+/// Returns an error if a plan depends on Keystone: a saved plan must not.
 pub(crate) fn refuse_unwritten(compiled: &Compiled, found: bool) -> Result<(), CommandError> {
     let unknown = |tenant: &&midoform_compiler::network::Tenant| {
         *tenant.tenant_id == *resolve::unknown_project(&tenant.name)
     };
     if found || compiled.tenants.iter().any(|tenant| unknown(&tenant)) {
-        let message = "the lock file does not know every tenant's Keystone project, so this plan can't be kept: \
-                       `midoform lock` writes them down";
+        let message = "the lock file does not have every tenant's Keystone project, so this plan can't be saved: \
+                       `midoform lock` records them";
         return Err(CommandError::Conflict(message.to_owned()));
     }
     Ok(())
 }
 
-/// The projects that midoform made for these tenants: name and id.
+/// Returns the projects that midoform created for these tenants: name and id.
 pub(crate) fn made_for(tenants: &BTreeSet<String>, compiled: &Compiled) -> Vec<(String, String)> {
     let made = tenants.iter().filter_map(|name| {
         let entry = compiled.known.tenants.get(name).filter(|entry| entry.project_made)?;

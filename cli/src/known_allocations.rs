@@ -9,7 +9,7 @@ use midoform_compiler::source::{Source, SourceId};
 /// The allocations that a command starts from.
 #[derive(Clone, Debug)]
 pub(crate) enum Known {
-    /// Nothing is allocated yet, or a server was not asked.
+    /// No allocations, or those on a server that was not read.
     Nothing,
     /// The lock file, as it was read.
     LockFile(Source),
@@ -38,7 +38,7 @@ impl Known {
         }
     }
 
-    /// Goes on with other allocations.
+    /// Replaces the allocations.
     pub(crate) fn replace(&mut self, allocations: Allocations) {
         let name = match self {
             Known::Nothing => "midoform.lock".to_owned(),

@@ -1,13 +1,13 @@
 //! `midoform`: compiles tenant specs into plans of MidoNet API calls, shows them, applies them.
 //!
-//! Data goes to standard output, everything else to standard error. [`error`] maps every way to fail to an
-//! exit code.
+//! Data goes to standard output, everything else to standard error. [`error`] maps every failure to an exit code.
 
 mod allocation_state;
 mod args;
 mod attached;
 mod code_host_report;
 mod commands;
+mod drift_metrics;
 mod drift_report;
 mod error;
 mod execution;
@@ -35,7 +35,7 @@ use args::{Arguments, Command};
 use error::{CommandError, Exit};
 use ui::Ui;
 
-/// A plan is millions of small texts: this allocator makes and frees them in time that grows with their number.
+/// A plan has millions of small texts. The time in which this allocator makes and frees them grows only with their number.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -44,9 +44,9 @@ async fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version are no mistakes.
+            // Help and version are printed to standard output.
             let mistaken = error.use_stderr();
-            // Where the message can't be written, the exit code still says it.
+            // If the message can't be written, the exit code still tells.
             let _ = error.print();
             return if mistaken { Exit::Usage.into() } else { ExitCode::SUCCESS };
         }

@@ -1,4 +1,4 @@
-//! Progress: a bar on a terminal, a line now and then in a log.
+//! Progress: a bar on a terminal, lines from time to time in a log.
 
 use std::cell::Cell;
 use std::sync::Mutex;
@@ -9,10 +9,10 @@ use midoform_reconcile::event::Event;
 
 use crate::ui::Ui;
 
-/// How often a log gets a line.
+/// The time between two lines in a log.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows how far something is.
+/// The progress of something.
 pub(crate) struct Progress<'a> {
     ui: &'a Ui,
     bar: Option<ProgressBar>,
@@ -27,22 +27,22 @@ struct Counted {
 }
 
 impl<'a> Progress<'a> {
-    /// Progress of an observation.
+    /// Returns the progress of an observation.
     pub(crate) fn reading(ui: &'a Ui) -> Self {
         Progress::new(ui, "reading", 0)
     }
 
-    /// Progress of an execution of so many steps.
+    /// Returns the progress of an execution of a number of steps.
     pub(crate) fn applying(ui: &'a Ui, steps: usize) -> Self {
         Progress::new(ui, "applying", steps)
     }
 
-    /// Progress of a proof about so many tenants.
+    /// Returns the progress of a verification of a number of tenants.
     pub(crate) fn verifying(ui: &'a Ui, tenants: usize) -> Self {
         Progress::new(ui, "verifying", tenants)
     }
 
-    /// So many more are done.
+    /// Counts more that is done.
     pub(crate) fn more(&self, done: usize) {
         let Ok(mut counted) = self.counted.lock() else { return };
         self.count(&mut counted, done);
@@ -54,7 +54,7 @@ impl<'a> Progress<'a> {
             bar.set_position(counted.done as u64);
         } else if counted.said.get().elapsed() > LINE_EVERY {
             counted.said.set(Instant::now());
-            self.ui.say(&format!("{} {}/{}", self.what, counted.done, self.of));
+            self.ui.status(&format!("{} {}/{}", self.what, counted.done, self.of));
         }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Progress<'a> {
         Progress { ui, bar, what, of, counted }
     }
 
-    /// Takes note of an event.
+    /// Shows an event.
     pub(crate) fn event(&self, event: &Event) {
         let Ok(mut counted) = self.counted.lock() else { return };
         match event {
@@ -91,7 +91,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();

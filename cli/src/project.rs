@@ -28,14 +28,14 @@ pub(crate) struct Project {
 /// The places that allocations are read from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// Wherever the site keeps them, which may be on a server.
+    /// The site's location, which may be a server.
     Everything,
     /// Files only: the allocations on a server stay unknown.
     Files,
 }
 
 impl Project {
-    /// Reads the project that the command line names, to be held against the site's policy and these.
+    /// Reads the project that the command line names, to be checked against the site's policy and these.
     pub(crate) async fn load_under(
         spec: &Spec,
         policy: &Policy,
@@ -51,7 +51,7 @@ impl Project {
         Ok(project)
     }
 
-    /// Reads the project that the command line names, whatever policies say: to look at it, or to take it down.
+    /// Reads the project that the command line names, without policies: to inspect it, or to delete it.
     pub(crate) async fn load(spec: &Spec) -> Result<Project, CommandError> {
         Project::load_any(spec).await?.refuse_empty(spec)
     }
@@ -61,7 +61,7 @@ impl Project {
         Project::load_without(spec, &[], Reach::Everything).await
     }
 
-    /// There has to be a tenant.
+    /// Returns an error if there is no tenant.
     fn refuse_empty(self, spec: &Spec) -> Result<Project, CommandError> {
         if self.sources.tenants.is_empty() {
             let folder = folder_of(&spec.path)?;
@@ -103,8 +103,8 @@ impl Project {
         Ok(Project { sources: Sources { root, site, known, tenants, policies: None }, state })
     }
 
-    /// Does work under the lock of the project's tenants, and of those besides that `also` says yes to, of all that
-    /// have allocations. Waits for others no longer than `patience`. The lock is released whatever the work returns.
+    /// Runs work under the lock of the project's tenants, and of the tenants with allocations for which `also` returns
+    /// true. Waits for others no longer than `patience`. The lock is released at the end.
     pub(crate) async fn with_lock<T>(
         &self,
         by: &str,
@@ -123,7 +123,7 @@ impl Project {
         self.state.with_lock(&names, by, patience, work).await
     }
 
-    /// Compiles it, with the dialect that the command line may name.
+    /// Compiles it, in the dialect of the command line or of the site file.
     pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
         let input = self.sources.input();
         let policies = self.sources.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
@@ -140,7 +140,7 @@ impl Project {
                 if spec.locked && compiled.allocations != compiled.known {
                     let tenants = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
                     let message = format!(
-                        "--locked: {} would get addresses that are not in {}",
+                        "--locked: {} need addresses that are not in {}",
                         tenants.join(", "),
                         self.state.shown()
                     );
@@ -178,8 +178,8 @@ fn find_site(folder: &Path) -> Result<PathBuf, CommandError> {
     })
 }
 
-/// All tenant files of a folder and the folders in it, in the order of their names. Folders with a site file
-/// of their own are another site's.
+/// Finds all tenant files of a folder and its subfolders, in the order of their names. A folder with its own site file
+/// belongs to another site.
 fn tenant_files(folder: &Path, site: &Path, found: &mut Vec<PathBuf>) -> Result<(), CommandError> {
     let failed = |error| CommandError::file(folder, error);
     let mut entries =
@@ -202,7 +202,7 @@ fn tenant_files(folder: &Path, site: &Path, found: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
-/// Reads a file, but no more of it than a spec file may have.
+/// Reads a file, up to the size limit of a spec file.
 fn read(path: &Path, root: &Path) -> Source {
     let name = name_in(path, root);
     let content = || {

@@ -1,4 +1,4 @@
-//! What pods find of tenants that were applied, where the site keeps that in a store.
+//! The publication of applied tenants for the plugin, in the site's store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::project::Project;
 
-/// These tenants as their pods will find them; `ids` are those that don't follow from the keys.
+/// Returns the publication of these tenants; `ids` are those that don't follow from the keys.
 pub(crate) fn publication(
     project: &Project,
     compiled: &Compiled,

@@ -1,5 +1,6 @@
 //! Diagnostics and errors as people read them.
 
+use std::error::Error;
 use std::io::Write;
 
 use codespan_reporting::diagnostic::{Diagnostic as Drawn, Label, LabelStyle, Severity as DrawnSeverity};
@@ -48,7 +49,7 @@ fn drawn(diagnostic: &Diagnostic) -> Drawn<usize> {
         .with_notes(diagnostic.help.iter().map(|help| format!("help: {help}")).collect())
 }
 
-/// How many errors and warnings there are, in words.
+/// Returns the number of errors and of warnings, in words.
 pub(crate) fn count(diagnostics: &[Diagnostic]) -> String {
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
     let warnings = diagnostics.len() - errors;
@@ -56,15 +57,112 @@ pub(crate) fn count(diagnostics: &[Diagnostic]) -> String {
     format!("{}, {}", plural(errors, "error"), plural(warnings, "warning"))
 }
 
-/// Says why a command failed.
+/// Returns the text of a failure: the error, its causes, and advice, each on a line.
+fn failure(error: &CommandError) -> String {
+    let mut text = format!("error: {error}\n");
+    for cause in causes(error) {
+        text.push_str(&format!("caused by: {cause}\n"));
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("help: {hint}\n"));
+    }
+    text
+}
+
+/// Returns an error and its causes in one line, each once.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = causes(error).map(ToString::to_string);
+    std::iter::once(error.to_string()).chain(causes).collect::<Vec<_>>().join(": ")
+}
+
+/// Returns the causes of an error, from the nearest to the deepest.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| {
+        let cause: &'e (dyn Error + 'static) = *cause;
+        cause.source()
+    })
+}
+
+/// Reports the failure of a command, with its causes and with advice.
 pub(crate) fn command_error(ui: &Ui, error: &CommandError) {
     if let CommandError::Spec(found, sources) = error {
         diagnostics(ui, found, sources);
-        ui.always_say(&count(found));
+        ui.notice(&count(found));
         return;
     }
-    ui.always_say(&format!("error: {error}"));
-    if let Some(hint) = error.hint() {
-        ui.always_say(&format!("help: {hint}"));
+    ui.notice(failure(error).trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use std::io;
+    use std::path::Path;
+
+    use midoform_compiler::plan::Action;
+    use midoform_compiler::topology::key::Key;
+    use midoform_reconcile::client::ClientError;
+    use midoform_reconcile::credentials::CredentialsError;
+    use midoform_reconcile::execute::StepError;
+    use midoform_reconcile::saved::SavedPlanError;
+    use midoform_simulator::{ListenError, StartError};
+    use midoform_store::StoreError;
+    use midoform_store::allocation::AllocationError;
+    use midoform_store::locks::LockError;
+    use midoform_store::tenants::TenantError;
+
+    use super::*;
+
+    fn missing() -> io::Error {
+        io::Error::from_raw_os_error(2)
+    }
+
+    fn taken() -> ListenError {
+        let source = io::Error::from_raw_os_error(98);
+        ListenError { address: "127.0.0.1:8181".parse().unwrap(), source }
+    }
+
+    fn unreachable() -> StoreError {
+        StoreError::Unreachable { store: "etcd at http://e:2379".to_owned(), cause: "timeout".to_owned() }
+    }
+
+    /// Errors with sources of each kind that commands end with.
+    fn errors() -> Vec<CommandError> {
+        let url = "http://api:8181/midonet-api/routers".to_owned();
+        let refused = ClientError::Status { method: "POST", url, status: 400, message: "no name".to_owned() };
+        let step = StepError { key: Key::tenant("acme").router(), action: Action::Create, source: refused };
+        let path = "plan.json".to_owned();
+        vec![
+            CommandError::file(Path::new("site.toml"), missing()),
+            SavedPlanError::File { path: path.clone(), source: missing() }.into(),
+            SavedPlanError::Content { path: path.clone(), cause: "its format is 3".to_owned() }.into(),
+            CredentialsError::File { path: "login.toml".to_owned(), source: missing() }.into(),
+            step.into(),
+            ClientError::Defect("task 7 panicked".to_owned()).into(),
+            CommandError::Server(StartError::Listen(taken())),
+            CommandError::Metrics { address: "127.0.0.1:8181".parse().unwrap(), source: taken() },
+            unreachable().into(),
+            LockError::Store(unreachable()).into(),
+            AllocationError::Store(unreachable()).into(),
+            TenantError::Store(unreachable()).into(),
+        ]
+    }
+
+    #[test]
+    fn each_cause_is_shown_once() {
+        for error in errors() {
+            let shown = chain(&error);
+            for cause in causes(&error) {
+                assert_eq!(shown.matches(&cause.to_string()).count(), 1, "{cause} in {shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn error_chains() {
+        let shown: Vec<String> = errors().iter().map(failure).collect();
+        midoform_testutil::snapshot_settings("commands")
+            .bind(|| insta::assert_snapshot!("error_chains", shown.join("\n")));
     }
 }

@@ -1,4 +1,4 @@
-//! A saved plan with its site and its allocations: applied exactly, or used to undo what it did.
+//! A saved plan with its site and its allocations, to be applied exactly, or to be undone.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::goals::EndOfPlan;
 use crate::session::{Identity, Session, Target};
 use crate::ui::Ui;
 
-/// A saved plan with what it is used with.
+/// A saved plan with its site, its allocations and its API.
 pub(crate) struct Opened {
     pub(crate) saved: SavedPlan,
     pub(crate) site: Site,
@@ -36,13 +36,14 @@ impl Opened {
         api: &Api,
     ) -> Result<Opened, CommandError> {
         let saved = SavedPlan::read(path)?;
-        // Relative paths of the site file are from the plan's folder on, or from the site file's where it is named.
+        // Relative paths of the site file start at the plan's folder, or at the named site file's.
         let beside = site_file.unwrap_or(path);
         let folder = beside.parent().map(Path::to_path_buf).unwrap_or_default();
         let source = Source::new("site.toml", saved.site_file.as_str());
         let site = parse::site(&source, SourceId(0), &mut Diagnostics::default());
-        let site = site
-            .ok_or_else(|| CommandError::Usage("the plan's site file is damaged: plan again".to_owned()))?;
+        let site = site.ok_or_else(|| {
+            CommandError::Usage("the site file in the plan is damaged: plan again".to_owned())
+        })?;
         let state = AllocationState::of(Some(&site), &folder, lock)?;
         let target = match (&api.api, &saved.url) {
             (Some(url), _) | (None, Some(url)) => Target::Url(url.clone(), Identity::OfTheLogin),
@@ -61,12 +62,12 @@ impl Opened {
     pub(crate) async fn current(&self) -> Result<Allocations, CommandError> {
         let known = self.state.known().await?.allocations(&mut Diagnostics::default());
         known.ok_or_else(|| {
-            CommandError::Conflict("the lock file can't be read: `midoform lock` says why".to_owned())
+            CommandError::Conflict("the lock file can't be read: `midoform lock` shows the reason".to_owned())
         })
     }
 }
 
-/// Applies exactly the plan in a file.
+/// Applies the plan in a file, exactly as it is.
 pub(crate) async fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
     let (path, site_file, lock) =
         (&options.spec.path, options.spec.site.as_deref(), options.spec.lock.as_ref());
@@ -86,7 +87,7 @@ async fn apply_locked(
     if opened.current().await?.of_tenants(&saved.tenants) != saved.allocated_before.of_tenants(&saved.tenants)
     {
         let shown = opened.state.shown();
-        let message = format!("{shown} is not what it was when the plan was made: plan again");
+        let message = format!("{shown} has changed since the plan was made: plan again");
         return Err(CommandError::Conflict(message));
     }
     Session::with(opened.target.clone(), saved.dialect(), &options.api, async |session| {
@@ -102,13 +103,13 @@ async fn apply_locked(
     .await
 }
 
-/// Executes the plan if the network is what it was when the plan was made, and somebody agrees.
+/// Executes the plan if the network has not changed since it was made, and somebody agrees.
 async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit, CommandError> {
     let saved = &opened.saved;
     let goal = EndOfPlan::after(saved);
     let observed = run.session.observe(run.ui, goal.scope(&saved.allocated_after)).await?;
     if observed.fingerprint() != saved.plan.base {
-        let message = "the network has moved since the plan was made: plan again".to_owned();
+        let message = "the network has changed since the plan was made: plan again".to_owned();
         return Err(CommandError::Conflict(message));
     }
     let planned = Planned::exactly(&goal, observed, saved.plan.clone())?;
@@ -129,7 +130,7 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
     run.conclude(&saved.plan.site, finished)
 }
 
-/// A saved plan is JSON; a spec is a folder or TOML.
+/// Returns true for a file with a saved plan, which is JSON; a spec is a folder or TOML.
 pub(crate) fn is_saved_plan(path: &Path) -> bool {
     let mut first = [0; 1];
     let mut read = || -> std::io::Result<bool> {

@@ -1,4 +1,4 @@
-//! The part of a compiled project that a command is about: all of it, or what `--target` and `--exclude` leave.
+//! The part of a compiled project that a command uses: all of it, or the part that `--target` and `--exclude` select.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,24 +21,24 @@ use crate::args::Select;
 use crate::attached::attached;
 use crate::error::CommandError;
 
-/// The chosen part of a compiled project.
+/// The selected part of a compiled project.
 pub(crate) struct Selection<'a> {
     pub(crate) compiled: &'a Compiled,
-    /// The chosen part of the topology.
+    /// The selected part of the topology.
     pub(crate) desired: Topology,
     /// The tenants in it.
     pub(crate) tenants: BTreeSet<String>,
     pub(crate) provider: Reference,
-    /// Whether single objects were chosen: then nothing is taken away.
+    /// True if single objects were selected: then nothing is deleted.
     partial: bool,
-    /// What is left as it is.
+    /// The keys that are left out.
     excluded: Vec<String>,
-    /// The tenants that are taken down because no file speaks of them any more.
+    /// The tenants that are deleted because they have no tenant file any more.
     pub(crate) pruned: BTreeSet<String>,
 }
 
 impl<'a> Selection<'a> {
-    /// All of it, or what `--target` names.
+    /// Selects everything, or what the options name.
     pub(crate) fn new(compiled: &'a Compiled, select: &Select) -> Result<Self, CommandError> {
         let all: BTreeSet<String> = compiled.tenants.iter().map(|tenant| tenant.name.to_string()).collect();
         let provider = provider_router(&compiled.site);
@@ -74,14 +74,14 @@ impl<'a> Selection<'a> {
         Ok(Selection { compiled, desired, tenants, provider, partial, excluded, pruned: BTreeSet::new() })
     }
 
-    /// The tenants that were applied once and that no file speaks of any more.
+    /// Returns the tenants that were applied before and have no tenant file any more.
     pub(crate) fn abandoned(compiled: &Compiled) -> BTreeSet<String> {
         let has_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name);
         let known = compiled.known.tenants.iter().filter(|(name, entry)| entry.applied && !has_spec(name));
         known.map(|(name, _)| name.clone()).collect()
     }
 
-    /// The network once the plan is done: what it makes and keeps, and what is there and is not its matter.
+    /// Returns the network after the plan: the objects that it creates and keeps, and the existing ones outside of it.
     pub(crate) fn after(&self, plan: &Plan, observed: &Observed) -> Topology {
         let planned: BTreeSet<&Key> = plan.steps.iter().map(|step| &step.key).collect();
         let left = observed.topology.entries().iter().filter(|entry| !planned.contains(&entry.key));
@@ -89,7 +89,7 @@ impl<'a> Selection<'a> {
         Topology::new(left.chain(wanted).cloned().collect())
     }
 
-    /// What the plan opens and closes.
+    /// Returns the change of reachability by the plan.
     pub(crate) fn reachability(&self, plan: &Plan, observed: &Observed) -> Reachability {
         if plan.changes().next().is_none() {
             return Reachability::default();
@@ -100,13 +100,13 @@ impl<'a> Selection<'a> {
         }
     }
 
-    /// Takes down these tenants besides.
+    /// Deletes these tenants, too.
     pub(crate) fn prune(&mut self, abandoned: BTreeSet<String>) {
         self.tenants.extend(abandoned.iter().cloned());
         self.pruned = abandoned;
     }
 
-    /// Returns how much of its tenants the selection speaks of.
+    /// Returns the extent of the selection.
     pub(crate) fn extent(&self) -> Extent {
         if self.partial || !self.excluded.is_empty() { Extent::Part } else { Extent::Whole }
     }
@@ -117,14 +117,14 @@ impl<'a> Selection<'a> {
         selected.map(|tenant| (tenant.name.to_string(), tenant.protect)).collect()
     }
 
-    /// Returns the plan from what was observed. A choice of single objects deletes nothing.
+    /// Returns the plan from what was observed. A selection of single objects deletes nothing.
     pub(crate) fn plan_from(&self, observed: &Observed) -> Plan {
         let site = &self.compiled.site.name.value;
         let dialect = self.compiled.dialect();
         if !self.partial && self.excluded.is_empty() {
             return midonet::plan(site, dialect, &self.desired, observed);
         }
-        let desired = without_what_has_no_ground(&self.desired, observed, &self.compiled.topology);
+        let desired = without_dependents_of_missing(&self.desired, observed, &self.compiled.topology);
         let mut chosen = observed.clone();
         chosen.topology = observed.topology.filtered(|entry| {
             let wanted = !self.partial || self.desired.get(entry.key.as_str()).is_some();
@@ -158,15 +158,15 @@ impl Goal for Selection<'_> {
         match attached(observed, |tenant| self.pruned.contains(tenant)) {
             None => Ok(self.plan_from(observed)),
             Some(attached) => Err(CommandError::Conflict(format!(
-                "still attached: {attached}; `midoform destroy --target TENANT --force` takes down a tenant all the \
-                 same"
+                "still attached: {attached}; `midoform destroy --target TENANT --force` deletes a tenant \
+                 anyway"
             ))),
         }
     }
 }
 
-/// What stands on something that is excluded and is not there can't be made either.
-fn without_what_has_no_ground(desired: &Topology, observed: &Observed, whole: &Topology) -> Topology {
+/// Leaves out the objects that depend on an excluded object that does not exist: they can't be created.
+fn without_dependents_of_missing(desired: &Topology, observed: &Observed, whole: &Topology) -> Topology {
     let mut missing: BTreeSet<&str> = BTreeSet::new();
     let is_there =
         |key: &Key| desired.get(key.as_str()).is_some() || observed.topology.get(key.as_str()).is_some();
@@ -174,23 +174,23 @@ fn without_what_has_no_ground(desired: &Topology, observed: &Observed, whole: &T
         missing.insert(entry.key.as_str());
     }
     loop {
-        let is_groundless =
+        let is_dependent =
             |entry: &&Entry| entry.object.dependencies().iter().any(|key| missing.contains(key.as_str()));
-        let groundless: Vec<&str> =
-            desired.entries().iter().filter(is_groundless).map(|entry| entry.key.as_str()).collect();
+        let dependents: Vec<&str> =
+            desired.entries().iter().filter(is_dependent).map(|entry| entry.key.as_str()).collect();
         let before = missing.len();
-        missing.extend(groundless);
+        missing.extend(dependents);
         if missing.len() == before {
             return desired.filtered(|entry| !missing.contains(entry.key.as_str()));
         }
     }
 }
 
-fn is_below_any(key: &Key, chosen: &[String]) -> bool {
-    chosen.iter().any(|chosen| key.is_within(&KeyPrefix::new(chosen.as_str())))
+fn is_below_any(key: &Key, selected: &[String]) -> bool {
+    selected.iter().any(|selected| key.is_within(&KeyPrefix::new(selected.as_str())))
 }
 
-/// The chosen objects, what is below them, and what these stand on.
+/// Returns the selected objects, those below them, and the dependencies of all these.
 fn with_dependencies(topology: &Topology, targets: &[String]) -> Topology {
     let targets: Vec<KeyPrefix> = targets.iter().map(|target| KeyPrefix::new(target.as_str())).collect();
     let chosen =

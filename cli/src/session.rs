@@ -27,17 +27,17 @@ pub(crate) struct Session {
     server: Option<simulator::Server>,
 }
 
-/// Which API it is.
+/// The API that a command uses.
 #[derive(Clone)]
 pub(crate) enum Target {
-    /// At this URL.
+    /// The API at this URL.
     Url(String, Identity),
-    /// In this process, with its state in this folder, and these hosts.
+    /// The embedded API in this process, with its state in this folder, and with these hosts.
     Embedded { folder: PathBuf, hosts: Vec<(uuid::Uuid, String)> },
 }
 
 impl Target {
-    /// The API that the command line names, or else the site file.
+    /// Returns the API that the command line names, or else the site file.
     pub(crate) fn of(site: &spec::Site, api: &Api, root: &Path) -> Target {
         match (&api.api, &site.midonet.url) {
             (Some(url), _) => Target::Url(url.clone(), Identity::of(site)),
@@ -49,7 +49,7 @@ impl Target {
         }
     }
 
-    /// What scripts use as the base URL.
+    /// Returns the base URL for scripts.
     pub(crate) fn shown_url(&self) -> &str {
         match self {
             Target::Url(url, _) => url,
@@ -57,14 +57,14 @@ impl Target {
         }
     }
 
-    /// True for an embedded API that has never run: there is nothing to observe.
+    /// Returns true for an embedded API that has never run: there is nothing to observe.
     pub(crate) fn is_untouched(&self) -> bool {
         matches!(self, Target::Embedded { folder, .. } if !folder.exists())
     }
 }
 
 impl Session {
-    /// Connects, starting the embedded API where that is the one.
+    /// Connects to the API, and starts the embedded API if it is that one.
     async fn open(target: Target, dialect: Dialect, api: &Api) -> Result<Session, CommandError> {
         let (base_url, credentials, server) = match target {
             Target::Url(url, identity) => (url, credentials(api, &identity)?, None),
@@ -78,7 +78,7 @@ impl Session {
         Ok(Session { client, server })
     }
 
-    /// Observes.
+    /// Observes the network.
     pub(crate) async fn observe(&self, ui: &Ui, scope: Scope<'_>) -> Result<Observed, CommandError> {
         let progress = Progress::reading(ui);
         let observed = observe(&self.client, scope, &|event| progress.event(&event)).await;
@@ -86,7 +86,7 @@ impl Session {
         Ok(observed?)
     }
 
-    /// Does work with a session, which is closed whatever the work returns.
+    /// Runs work with a session, and closes the session at the end.
     pub(crate) async fn with<T>(
         target: Target,
         dialect: Dialect,
@@ -99,7 +99,7 @@ impl Session {
         result
     }
 
-    /// Ends, the embedded API's state being on the disk.
+    /// Ends the embedded API, after its state is on the disk.
     async fn close(self) {
         if let Some(server) = self.server {
             server.shutdown().await;
@@ -119,13 +119,11 @@ async fn start(
     };
     let options =
         simulator::Options { version, hosts, state_dir: Some(folder), ..simulator::Options::default() };
-    simulator::start(options)
-        .await
-        .map_err(|error| CommandError::Embedded(format!("the embedded API: {error}")))
+    simulator::start(options).await.map_err(CommandError::Server)
 }
 
-/// Never from a spec, so never in a plan or a log. A login for MidoNet itself comes first, then one for the Keystone
-/// that MidoNet asks.
+/// Returns the credentials for the API: a login for MidoNet itself, or else one for its Keystone. They are never from a
+/// spec, and so never in a plan or a log.
 fn credentials(api: &Api, identity: &Identity) -> Result<Credentials, CommandError> {
     let mut logins = logins(&api.login)?;
     if let Some(own) = logins.midonet.take() {
@@ -142,10 +140,10 @@ pub(crate) fn logins(login: &Login) -> Result<Logins, CommandError> {
     Ok(Logins::find(file.as_deref(), &variable)?)
 }
 
-/// Which Keystone knows the tokens that the API takes.
+/// The Keystone of the API.
 #[derive(Clone, Debug)]
 pub(crate) enum Identity {
-    /// The one that the login names: the site file is not at hand.
+    /// The one that the login names: there is no site file.
     OfTheLogin,
     /// None: the site file names none.
     None,
@@ -158,7 +156,7 @@ impl Identity {
         site.keystone.clone().map_or(Identity::None, Identity::OfTheSite)
     }
 
-    /// A client of it, where there is a login. A login goes nowhere but where it is for.
+    /// Returns a client of it, if there is a login. A login is only sent to its own Keystone.
     pub(crate) fn keystone(&self, logins: Logins, timeout: u64) -> Result<Option<Keystone>, CommandError> {
         let Some(login) = logins.keystone else { return Ok(None) };
         let (url, version, domain) = match self {
@@ -169,7 +167,7 @@ impl Identity {
                 let url = match (named, login.url) {
                     (Some(named), Some(own)) if named != own => {
                         let message = format!(
-                            "the site file names the Keystone at {named}, and the login is for {own}: it goes nowhere else"
+                            "the site file names the Keystone at {named}, but the login is for {own}, and is not sent elsewhere"
                         );
                         return Err(CommandError::Conflict(message));
                     }

@@ -42,7 +42,7 @@ impl Sources {
         specs.iter().filter_map(move |spec| Some((spec, *sources.get(spec.name.span.source.0 as usize)?)))
     }
 
-    /// Returns a source's path as a person would type it.
+    /// Returns a source's path as people type it.
     pub(crate) fn shown(&self, source: &Source) -> String {
         if self.policies.iter().flatten().any(|policy| std::ptr::eq(policy, source)) {
             return source.name.to_string();

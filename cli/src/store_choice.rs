@@ -22,11 +22,11 @@ pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
     let site = midoform_compiler::spec::parse::site(&source, SourceId(0), &mut Diagnostics::default());
     site.ok_or_else(|| {
         let path = path.display();
-        CommandError::Usage(format!("{path} is no site file; `midoform validate` says what is wrong"))
+        CommandError::Usage(format!("{path} is no site file; `midoform validate` shows the problems"))
     })
 }
 
-/// Opens the store, which is only made where `make` says so.
+/// Opens the store. It is only created if `make` is true.
 pub(crate) fn open_store(place: &StorePlace, make: bool) -> Result<SharedStore, CommandError> {
     let Some(path) = &place.etcd_of else {
         if !make && !place.store.exists() {

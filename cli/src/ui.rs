@@ -1,4 +1,4 @@
-//! Where words go: data to standard output, the rest to standard error.
+//! The output of commands: data on standard output, everything else on standard error.
 
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 
@@ -7,7 +7,7 @@ use codespan_reporting::term::termcolor::{ColorChoice, StandardStream};
 use crate::args::{Common, When};
 use crate::error::CommandError;
 
-/// The terminal, or what stands in its place.
+/// Standard output and standard error.
 pub(crate) struct Ui {
     colour_out: bool,
     colour_err: bool,
@@ -28,27 +28,27 @@ impl Ui {
         }
     }
 
-    /// Whether data may be coloured.
+    /// Returns true if data may be coloured.
     pub(crate) fn colour_out(&self) -> bool {
         self.colour_out
     }
 
-    /// Whether progress may be drawn.
+    /// Returns true if a progress bar may be drawn.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()
     }
 
-    /// Whether plain lines of progress are welcome.
+    /// Returns true if only errors are wanted on standard error.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Standard error, for diagnostics.
+    /// Returns standard error, for diagnostics.
     pub(crate) fn diagnostics(&self) -> StandardStream {
         StandardStream::stderr(if self.colour_err { ColorChoice::Always } else { ColorChoice::Never })
     }
 
-    /// Writes data. A reader that went away (`| head`) is no error.
+    /// Writes data. A reader that ends early (`| head`) is no error.
     pub(crate) fn data(
         &self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -70,37 +70,38 @@ impl Ui {
         })
     }
 
-    /// Says something to people.
-    pub(crate) fn say(&self, text: &str) {
+    /// Prints a line for people, unless the run is quiet.
+    pub(crate) fn status(&self, text: &str) {
         if !self.quiet {
-            self.always_say(text);
+            self.notice(text);
         }
     }
 
-    /// Says something that even a quiet run has to.
-    pub(crate) fn always_say(&self, text: &str) {
-        // Where standard error is gone there is nobody to tell.
+    /// Prints a line for people, even in a quiet run.
+    pub(crate) fn notice(&self, text: &str) {
+        // If standard error is closed, nobody reads the line.
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// Asks for a yes. An interruption of the caller ends the question, though nobody answered it.
+    /// Asks for confirmation. An interruption of the caller ends the question.
     pub(crate) async fn confirm(&self, question: &str) -> Result<bool, CommandError> {
         if !io::stdin().is_terminal() {
             return Err(CommandError::Usage(
-                "this changes the network, and nobody is at the terminal to agree: say --yes".to_owned(),
+                "this changes the network, and there is no terminal for the confirmation: use --yes"
+                    .to_owned(),
             ));
         }
         {
             let mut err = io::stderr().lock();
-            let _ = write!(err, "{question} Only `yes` goes on: ");
+            let _ = write!(err, "{question} Only `yes` continues: ");
             let _ = err.flush();
         }
         let (sender, answer) = tokio::sync::oneshot::channel();
-        // A thread of its own: the runtime would wait for one of its threads at the end.
+        // This is a thread of its own, because the runtime waits for its own threads at the end.
         std::thread::spawn(move || {
             let mut line = String::new();
             let read = io::stdin().lock().read_line(&mut line);
-            // Nobody waits for the answer any more after an interruption.
+            // After an interruption, nobody waits for the reply.
             let _ = sender.send(read.map(|_| line));
         });
         let answer = answer.await.unwrap_or_else(|_| Err(io::ErrorKind::UnexpectedEof.into()));

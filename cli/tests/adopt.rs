@@ -1,11 +1,11 @@
-//! `midoform adopt`: tenants that the Go plugin made are taken over, and the next plan is empty.
+//! `midoform adopt`: tenants that the Go plugin created are adopted, and the next plan is empty.
 
 use midoform_testutil::TestFolder;
 use midoform_testutil::http::Connection;
 use serde_json::Value as Json;
 
 use crate::MIDOFORM;
-use crate::plugin_world::{HOST, Tenant, World, is_random};
+use crate::plugin_network::{HOST, PluginNetwork, Tenant, is_random};
 use crate::served::Served;
 
 const VERSIONS: [(&str, &str); 3] = [("1.7", "1"), ("5.0", "5"), ("5.8", "5")];
@@ -16,7 +16,7 @@ const BLUE: Tenant<'_> = Tenant {
     cidrs: &["192.168.0.0/24"],
     pods: 0,
 };
-/// Its pair has others' addresses between, its networks are others than the plugin's defaults.
+/// Its link addresses are not adjacent, and its networks differ from the plugin's defaults.
 const RED: Tenant<'_> = Tenant {
     name: "red-2",
     tenant_id: "0123456789abcdef0123456789abcdef",
@@ -51,7 +51,7 @@ fn get(served: &Served, path: &str) -> String {
     Connection::open(served.address).unwrap().send("GET", path, "*/*", "").unwrap().body
 }
 
-/// How many writes the server saw.
+/// Returns the number of writes at the server.
 fn writes(served: &Served) -> u64 {
     let page = get(served, "/metrics");
     let lines = page.lines().filter(|line| line.starts_with("midonet_api_requests_total"));
@@ -67,15 +67,15 @@ fn objects(served: &Served, kind: &str) -> Vec<Json> {
 }
 
 #[test]
-fn the_plan_after_is_empty() {
+fn the_next_plan_is_empty() {
     for (version, dialect) in VERSIONS {
         let folder = TestFolder::default();
         let served = serve(&folder, version);
-        let mut world = World::new(&served, version);
+        let mut network = PluginNetwork::new(&served, version);
         for tenant in [BLUE, RED, GREEN] {
-            world.tenant(tenant);
+            network.tenant(tenant);
         }
-        write_site(&folder, &served, dialect, &world.provider);
+        write_site(&folder, &served, dialect, &network.provider);
         let before = get(&served, "/_topology");
         let told = folder.run(MIDOFORM, &["adopt", "blue", RED.tenant_id, "green.x"]).expect_code(0);
         assert!(told.stderr.contains("red-2: router"), "{}", told.stderr);
@@ -100,15 +100,15 @@ fn the_plan_after_is_empty() {
 }
 
 #[test]
-fn what_was_adopted_is_owned() {
+fn adopted_objects_are_owned() {
     for (version, dialect) in VERSIONS {
         let folder = TestFolder::default();
         let served = serve(&folder, version);
-        let mut world = World::new(&served, version);
+        let mut network = PluginNetwork::new(&served, version);
         for tenant in [BLUE, RED] {
-            world.tenant(tenant);
+            network.tenant(tenant);
         }
-        write_site(&folder, &served, dialect, &world.provider);
+        write_site(&folder, &served, dialect, &network.provider);
         let _ = folder.run(MIDOFORM, &["adopt", "blue", "red-2"]).expect_code(0);
         // An edit is an edit: what it does not speak of keeps its id.
         let router = |name: &str| {
@@ -147,27 +147,27 @@ fn what_was_adopted_is_owned() {
 }
 
 #[test]
-fn what_the_plugin_wrote_down_helps() {
+fn the_keys_of_the_plugin_are_used() {
     let folder = TestFolder::default();
     let served = serve(&folder, "5.8");
-    let mut world = World::new(&served, "5.8");
+    let mut network = PluginNetwork::new(&served, "5.8");
     // A retry after a lost answer made a second of each, linked to nothing; the first failed at its links.
     for name in ["red-2 upstream_in", "red-2 upstream_out"] {
         let kind = "application/vnd.org.midonet.Chain-v1+json";
-        world.post("/chains", kind, &serde_json::json!({ "name": name, "tenantId": "x" }));
+        network.post("/chains", kind, &serde_json::json!({ "name": name, "tenantId": "x" }));
     }
     let kind = "application/vnd.org.midonet.Router-v3+json";
-    let second = world.post(
+    let second = network.post(
         "/routers",
         kind,
         &serde_json::json!({ "name": "red-2 default router", "tenantId": RED.tenant_id }),
     );
-    world.tenant(RED);
-    world.tenant(GREEN);
-    write_site(&folder, &served, "5", &world.provider);
-    folder.write("flat.json", serde_json::json!({ "keys": world.keys }).to_string());
+    network.tenant(RED);
+    network.tenant(GREEN);
+    write_site(&folder, &served, "5", &network.provider);
+    folder.write("flat.json", serde_json::json!({ "keys": network.keys }).to_string());
     let unknown = folder.run(MIDOFORM, &["adopt", "blue", "--export", "flat.json"]).expect_code(64);
-    assert!(unknown.stderr.contains("they know"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("they have"), "{}", unknown.stderr);
     let report = folder.run(MIDOFORM, &["adopt", "red-2", "--export", "flat.json", "--json"]).expect_code(0);
     let report: Json = serde_json::from_str(&report.stdout).unwrap();
     assert_eq!(report["pods"].as_array().unwrap().len(), 5);
@@ -181,7 +181,7 @@ fn what_the_plugin_wrote_down_helps() {
     assert!(plan.stdout.contains("No changes"), "{}", plan.stdout);
     // etcd's own form of the keys.
     let leaves: Vec<Json> =
-        world.keys.iter().map(|(key, value)| serde_json::json!({ "key": key, "value": value })).collect();
+        network.keys.iter().map(|(key, value)| serde_json::json!({ "key": key, "value": value })).collect();
     let etcd = serde_json::json!({ "action": "get", "node": { "dir": true, "nodes": [{ "key": "/midonet-cni", "dir": true, "nodes": leaves }] } });
     folder.write("etcd.json", etcd.to_string());
     let report =
@@ -193,25 +193,25 @@ fn what_the_plugin_wrote_down_helps() {
 }
 
 #[test]
-fn what_somebody_edited_is_not_taken_silently() {
+fn edited_tenants_are_adopted_only_with_force() {
     for (version, dialect) in VERSIONS {
         let folder = TestFolder::default();
         let served = serve(&folder, version);
-        let mut world = World::new(&served, version);
-        let ids = world.tenant(RED);
-        write_site(&folder, &served, dialect, &world.provider);
+        let mut network = PluginNetwork::new(&served, version);
+        let ids = network.tenant(RED);
+        write_site(&folder, &served, dialect, &network.provider);
         // The translation of sources is gone, and somebody added a rule and a route.
-        world.delete(&format!("/rules/{}", ids["${id:11}"]));
+        network.delete(&format!("/rules/{}", ids["${id:11}"]));
         let kind = "application/vnd.org.midonet.Rule-v2+json";
         let chain = format!("/chains/{}/rules", ids["${id:2}"]);
-        world.post(&chain, kind, &serde_json::json!({ "type": "drop", "position": 1, "nwProto": 47 }));
+        network.post(&chain, kind, &serde_json::json!({ "type": "drop", "position": 1, "nwProto": 47 }));
         let routes = format!("/routers/{}/routes", ids["${id:3}"]);
         let kind = "application/vnd.org.midonet.Route-v1+json";
         let route = serde_json::json!({
             "type": "BlackHole", "srcNetworkAddr": "0.0.0.0", "srcNetworkLength": 0, "dstNetworkAddr": "10.99.0.0",
             "dstNetworkLength": 16, "weight": 7,
         });
-        world.post(&routes, kind, &route);
+        network.post(&routes, kind, &route);
         let refused = folder.run(MIDOFORM, &["adopt", "red-2"]).expect_code(6);
         assert!(refused.stderr.contains("differs: red-2/chain/in/rule/rev-snat"), "{}", refused.stderr);
         assert!(!folder.path().join("red-2.toml").exists() && !folder.path().join("midoform.lock").exists());
@@ -237,12 +237,12 @@ fn what_somebody_edited_is_not_taken_silently() {
 }
 
 #[test]
-fn mistakes_are_said() {
+fn mistakes_are_reported() {
     let folder = TestFolder::default();
     let served = serve(&folder, "5.8");
-    let mut world = World::new(&served, "5.8");
-    world.tenant(BLUE);
-    write_site(&folder, &served, "5", &world.provider);
+    let mut network = PluginNetwork::new(&served, "5.8");
+    network.tenant(BLUE);
+    write_site(&folder, &served, "5", &network.provider);
     let missing = folder.run(MIDOFORM, &["adopt", "purple"]).expect_code(64);
     assert!(missing.stderr.contains("there is no router `purple default router`"), "{}", missing.stderr);
     assert!(missing.stderr.contains("`blue default router`"), "{}", missing.stderr);
@@ -252,16 +252,89 @@ fn mistakes_are_said() {
     assert!(pool.stderr.contains("are in none of the site's pools"), "{}", pool.stderr);
     // The provider router of the site file is another.
     let kind = "application/vnd.org.midonet.Router-v3+json";
-    let other = world.post("/routers", kind, &serde_json::json!({ "name": "other", "tenantId": "x" }));
+    let other = network.post("/routers", kind, &serde_json::json!({ "name": "other", "tenantId": "x" }));
     write_site(&folder, &served, "5", &other);
     let router = folder.run(MIDOFORM, &["adopt", "blue"]).expect_code(6);
     assert!(router.stderr.contains("not the site's provider router"), "{}", router.stderr);
     assert!(!folder.path().join("blue.toml").exists());
     // A full disk, or a folder that can't be written, leaves no spec behind.
-    write_site(&folder, &served, "5", &world.provider);
+    write_site(&folder, &served, "5", &network.provider);
     folder.write("blue.toml", "");
     let there = folder.run(MIDOFORM, &["adopt", "blue"]).expect_code(3);
     assert!(there.stderr.contains("blue.toml"), "{}", there.stderr);
+}
+
+/// Returns the tenants that have a spec file, of the three.
+fn tenants_with_spec(folder: &TestFolder) -> Vec<&'static str> {
+    let all = [BLUE.name, RED.name, GREEN.name];
+    all.into_iter().filter(|name| folder.path().join(format!("{name}.toml")).exists()).collect()
+}
+
+/// From the nth call of an adoption on, every call fails; then the server works again.
+fn adopt_through_an_outage(nth: u64) {
+    let folder = TestFolder::default();
+    let host = format!("{HOST}=node1");
+    let served =
+        Served::start(&folder, &["--version", "5.8", "--inspect", "--faults", "--host", &host]).unwrap();
+    let mut network = PluginNetwork::new(&served, "5.8");
+    for tenant in [BLUE, RED, GREEN] {
+        network.tenant(tenant);
+    }
+    write_site(&folder, &served, "5", &network.provider);
+    let before = get(&served, "/_topology");
+    let mut connection = Connection::open(served.address).unwrap();
+    let outage = format!("{{\"fault\": \"internal-error\", \"nth\": {nth}, \"times\": 0}}");
+    assert_eq!(connection.send("POST", "/_faults", "application/json", &outage).unwrap().status, 201);
+    let failed = folder.run(MIDOFORM, &["adopt", "blue", "red-2", "green.x"]).expect_code(7);
+    assert!(failed.stderr.contains("error: "), "{nth}: {}", failed.stderr);
+    assert!(connection.send("DELETE", "/_faults", "*/*", "").unwrap().status < 300);
+    let done = tenants_with_spec(&folder);
+    let lock = folder.path().join("midoform.lock");
+    let recorded = if lock.exists() { folder.read("midoform.lock") } else { String::new() };
+    for tenant in &done {
+        assert!(recorded.contains(&format!("{tenant}/router")), "{nth}: {recorded}");
+    }
+    if !done.is_empty() {
+        let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        assert!(plan.stdout.contains("No changes"), "{nth}: {}", plan.stdout);
+    }
+    let left = [BLUE.name, RED.name, GREEN.name].into_iter().filter(|name| !done.contains(name));
+    let left: Vec<&str> = ["adopt"].into_iter().chain(left).collect();
+    assert!(left.len() > 1, "{nth}: the outage came too late to hit a call");
+    let _ = folder.run(MIDOFORM, &left).expect_code(0);
+    assert_eq!(tenants_with_spec(&folder).len(), 3);
+    let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    assert!(plan.stdout.contains("No changes"), "{nth}: {}", plan.stdout);
+    assert_eq!(before, get(&served, "/_topology"), "{nth}: adopting changes nothing");
+}
+
+#[test]
+fn an_outage_leaves_adopted_tenants_recorded() {
+    std::thread::scope(|scope| {
+        for nth in [1, 9, 20, 32, 45, 60] {
+            scope.spawn(move || adopt_through_an_outage(nth));
+        }
+    });
+}
+
+#[test]
+fn ids_are_recorded_when_the_spec_can_not_be_written() {
+    let folder = TestFolder::default();
+    let served = serve(&folder, "5.8");
+    let mut network = PluginNetwork::new(&served, "5.8");
+    network.tenant(RED);
+    write_site(&folder, &served, "5", &network.provider);
+    folder.write("specs", "a file where a folder is wanted");
+    let failed = folder.run(MIDOFORM, &["adopt", "red-2", "--out", "specs/red-2.toml"]).expect_code(74);
+    assert!(failed.stderr.contains("specs"), "{}", failed.stderr);
+    let recorded = folder.read("midoform.lock");
+    assert!(recorded.contains("red-2/router"), "{recorded}");
+    assert!(!recorded.contains("applied = true"), "a tenant without a spec is not applied: {recorded}");
+    let _ = folder.run(MIDOFORM, &["adopt", "red-2"]).expect_code(0);
+    let recorded = folder.read("midoform.lock");
+    assert!(recorded.contains("applied = true"), "{recorded}");
+    let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    assert!(plan.stdout.contains("No changes"), "{}", plan.stdout);
 }
 
 /// A live etcd with its v2 API on.
@@ -320,18 +393,18 @@ impl Drop for Etcd {
 }
 
 #[test]
-fn a_live_etcd_is_asked() {
+fn keys_are_read_from_a_live_etcd() {
     let Some(etcd) = Etcd::start() else { return };
     let folder = TestFolder::default();
     let served = serve(&folder, "5.0");
-    let mut world = World::new(&served, "5.0");
-    world.tenant(RED);
-    write_site(&folder, &served, "5", &world.provider);
+    let mut network = PluginNetwork::new(&served, "5.0");
+    network.tenant(RED);
+    write_site(&folder, &served, "5", &network.provider);
     let url = format!("http://{}", etcd.address);
     let empty = folder.run(MIDOFORM, &["adopt", "red-2", "--etcd-v2", &url]).expect_code(64);
-    assert!(empty.stderr.contains("know no tenant `red-2`"), "{}", empty.stderr);
+    assert!(empty.stderr.contains("have no tenant `red-2`"), "{}", empty.stderr);
     let mut connection = Connection::open(etcd.address).unwrap();
-    for (key, value) in &world.keys {
+    for (key, value) in &network.keys {
         let hex: String = value.as_str().unwrap().bytes().map(|byte| format!("%{byte:02x}")).collect();
         let kind = "application/x-www-form-urlencoded";
         let answer =

@@ -14,14 +14,14 @@ fn example(name: &str) -> TestFolder {
 }
 
 #[test]
-fn applied_once_and_then_nothing_to_do() {
+fn the_second_apply_changes_nothing() {
     for name in EXAMPLES {
         for dialect in DIALECTS {
             let folder = example(name);
             let first = folder
                 .run(MIDOFORM, &["apply", ".", "--yes", "--verify", "--api-version", dialect])
                 .expect_code(0);
-            assert!(first.stderr.contains("the network is what the spec says"), "{name}: {}", first.stderr);
+            assert!(first.stderr.contains("the network matches the spec"), "{name}: {}", first.stderr);
             let again =
                 folder.run(MIDOFORM, &["apply", ".", "--yes", "--api-version", dialect]).expect_code(0);
             assert!(again.stdout.contains("No changes"), "{name} in dialect {dialect}:\n{}", again.stdout);
@@ -34,7 +34,7 @@ fn applied_once_and_then_nothing_to_do() {
 }
 
 #[test]
-fn destroyed_to_the_last_object() {
+fn destroy_leaves_no_object() {
     for dialect in DIALECTS {
         let folder = example("policy");
         folder.write("acme.toml", folder.read("acme.toml").replace("protect = true\n", ""));
@@ -130,7 +130,7 @@ fn a_saved_plan_is_applied_exactly_and_refused_when_stale() {
 }
 
 #[test]
-fn a_saved_plan_is_refused_when_the_network_has_moved() {
+fn a_saved_plan_is_refused_when_the_network_has_changed() {
     let folder = example("seed");
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
     folder.write(
@@ -142,7 +142,7 @@ fn a_saved_plan_is_refused_when_the_network_has_moved() {
     let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
     folder.write("midoform.lock", lock);
     let stale = folder.run(MIDOFORM, &["apply", "plan.json", "--yes"]).expect_code(6);
-    assert!(stale.stderr.contains("the network has moved"), "{}", stale.stderr);
+    assert!(stale.stderr.contains("the network has changed"), "{}", stale.stderr);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn only_the_expected_hash_is_applied() {
 }
 
 #[test]
-fn a_target_is_made_with_what_it_stands_on_and_nothing_else() {
+fn a_target_is_created_with_its_dependencies_only() {
     let folder = example("shared-networks");
     let _ =
         folder.run(MIDOFORM, &["apply", ".", "--yes", "--target", "acme/bridge/web/route"]).expect_code(0);
@@ -191,7 +191,7 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn what_somebody_else_made_is_reported_and_left() {
+fn foreign_objects_are_reported_and_left() {
     for version in ["5.8", "1.7"] {
         let folder = example("shared-networks");
         let server = Served::start(&folder, version);
@@ -238,7 +238,7 @@ fn the_shell_script_does_what_the_plan_says() {
 }
 
 #[test]
-fn the_three_versions_take_every_call_of_the_examples() {
+fn the_three_versions_accept_every_call_of_the_examples() {
     for (version, dialect) in [("1.7", "1"), ("5.0", "5"), ("5.8", "5")] {
         for name in EXAMPLES {
             let folder = example(name);

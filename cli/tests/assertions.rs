@@ -1,4 +1,4 @@
-//! What is traced besides a spec, and assertions for all packets.
+//! Traces of saved plans and of the live network, and assertions for all packets.
 
 use midoform_testutil::TestFolder;
 use serde_json::Value;
@@ -34,7 +34,7 @@ fn a_saved_plan_and_the_live_network_are_traced() {
     let _ = folder.run(MIDOFORM, &trace(".", "8.8.8.8", &["--live"])).expect_code(64);
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
     assert!(there(&json(&folder, &trace(".", "8.8.8.8", &["--live", "--json"]), 0)));
-    // The spec goes on; the network has not moved.
+    // The spec changes; the network does not.
     let to_db = trace(".", "10.0.1.7", &["--tcp", "22", "--json"]);
     folder.write("acme.toml", ACME.replace("\"drop\"", "\"accept\""));
     assert!(there(&json(&folder, &to_db, 0)), "in the spec");
@@ -70,7 +70,7 @@ fn assertions_are_checked_for_all_packets() {
 }
 
 #[test]
-fn an_assertion_that_fails_stops_a_change_and_not_a_look() {
+fn a_failing_assertion_stops_changes_but_not_reads() {
     let folder = TestFolder::with_tenants(&[("acme.toml", ACME)]);
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
     folder.write("acme.toml", assertion("{ world = true }", false));

@@ -34,7 +34,7 @@ fn attachment(container: &str, last: u8) -> Attachment {
 }
 
 #[test]
-fn what_is_attached_is_listed_and_inspected() {
+fn attachments_are_listed_and_inspected() {
     let folder = TestFolder::default();
     let _ = folder.run(MIDOFORM, &["attachments", "--store", "none.db"]).expect_code(64);
     let store = Embedded::open(&folder.path().join("store.db")).unwrap();

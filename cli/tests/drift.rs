@@ -89,13 +89,17 @@ fn a_plan_is_undone() {
                 assert_eq!(folder.read("midoform.lock"), *lock, "undoing plan {at} on {version}");
             }
             let again = run(&["undo", &plan, "--yes"]).expect_code(6);
-            assert!(again.stderr.contains("the network is not what this plan left"), "{}", again.stderr);
+            assert!(
+                again.stderr.contains("the network has changed since this plan was applied"),
+                "{}",
+                again.stderr
+            );
         }
     }
 }
 
 #[test]
-fn drift_says_what_changed_and_where_it_was_wanted() {
+fn drift_shows_changes_with_their_lines() {
     for (version, dialect) in VERSIONS {
         let folder = project(dialect, &format!("{WEB}{DB}{RULE}"));
         let served = serve(&folder, version);
@@ -127,7 +131,7 @@ fn drift_says_what_changed_and_where_it_was_wanted() {
             "{}",
             found.stdout
         );
-        assert!(found.stdout.contains("1 object is not what the spec says"), "{}", found.stdout);
+        assert!(found.stdout.contains("1 object differs from the spec"), "{}", found.stdout);
         let json = run(&["drift", ".", "--json"]).expect_code(8);
         assert_eq!(json.stdout.lines().count(), 1, "one line for each look");
         let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
@@ -139,7 +143,7 @@ fn drift_says_what_changed_and_where_it_was_wanted() {
 
 /// Somebody puts another rule in the place of one, and another name on the router: what is said is what changed.
 #[test]
-fn drift_names_what_is_not_as_it_was() {
+fn drift_shows_changed_fields() {
     let folder = project("5", &format!("{WEB}{DB}{RULE}"));
     let served = serve(&folder, "5.8");
     let url = served.url();
@@ -173,14 +177,14 @@ fn drift_names_what_is_not_as_it_was() {
     for said in [
         "changed  acme/router  router: name: mine → acme default router  (acme.toml:1)",
         "changed  acme/chain/policy/rule/shut  rule: the one that is there says something else: destination_ports: 81 → 80  (acme.toml:9)",
-        "2 objects are not what the spec says",
+        "2 objects differ from the spec",
     ] {
         assert!(found.stdout.contains(said), "{said}:\n{}", found.stdout);
     }
 }
 
 #[test]
-fn drift_is_watched_and_told_to_prometheus() {
+fn drift_is_watched_and_exported_as_metrics() {
     use std::io::{BufRead as _, BufReader};
     let folder = project("5", WEB);
     let served = serve(&folder, "5.8");
@@ -213,6 +217,24 @@ fn drift_is_watched_and_told_to_prometheus() {
     // The spec is read anew for each look.
     folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{DB}"));
     metrics("midoform_drift_tenant_objects{tenant=\"acme\"}", false);
+    let page = Connection::open(address).unwrap().send("GET", "/metrics", "*/*", "").unwrap().body;
+    let names: Vec<&str> = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let expected = [
+        "midoform_drift_failures_total",
+        "midoform_drift_last_look_seconds",
+        "midoform_drift_looks_total",
+        "midoform_drift_objects{is=\"changed\"}",
+        "midoform_drift_objects{is=\"missing\"}",
+        "midoform_drift_objects{is=\"unwanted\"}",
+        "midoform_drift_tenant_objects{tenant=\"acme\"}",
+        "midoform_foreign_objects",
+    ];
+    assert_eq!(names.into_iter().collect::<std::collections::BTreeSet<_>>(), expected.into(), "{page}");
+    assert!(page.contains("# TYPE midoform_drift_looks counter") && page.ends_with("# EOF\n"), "{page}");
     folder.write("acme.toml", format!("name = \"acme\"\n{WEB}"));
     metrics("midoform_drift_tenant_objects{tenant=\"acme\"}", true);
     drop(served);

@@ -18,7 +18,7 @@ fn done_is_0() {
 }
 
 #[test]
-fn pending_changes_are_2_where_asked_for() {
+fn pending_changes_are_2_with_the_option() {
     let _ = seed().run(MIDOFORM, &["plan", "."]).expect_code(0);
     let _ = seed().run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(2);
 }
@@ -113,20 +113,20 @@ fn wrong_usage_is_64() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_74() {
+fn a_missing_file_is_74() {
     let ran = seed().run(MIDOFORM, &["plan", "no/such/folder"]).expect_code(74);
     assert!(ran.stderr.contains("no/such/folder"), "{}", ran.stderr);
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_no_error() {
     let folder = seed();
     let script = format!("{MIDOFORM} plan . --format json | head -c 1 > /dev/null; {MIDOFORM} plan . | true");
     let _ = folder.run("sh", &["-c", &script]).expect_code(0);
 }
 
 #[test]
-fn every_answer_can_be_json() {
+fn every_result_can_be_json() {
     let folder = seed();
     let commands = [
         &["validate", ".", "--json"][..],

@@ -27,7 +27,7 @@ fn apply(folder: &TestFolder, served: &Served, more: &[&str]) -> Ran {
     folder.run(MIDOFORM, &[&["apply", ".", "--yes", "--json", "--api", &url], more].concat())
 }
 
-/// How many objects of each kind there are.
+/// Returns the number of objects of each kind.
 fn counts(served: &Served) -> BTreeMap<String, usize> {
     let body = Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap().body;
     let all: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -84,22 +84,22 @@ const UNCERTAIN: &[&str] = &["unavailable-after", "reset-after", "truncated-body
 const CERTAIN: &[&str] = &["delay", "unavailable-before", "reset-before", "internal-error"];
 
 #[test]
-fn lost_answers_on_1_7() {
+fn lost_responses_on_1_7() {
     every_fault_at_every_call("1.7", "1", UNCERTAIN);
 }
 
 #[test]
-fn lost_answers_on_5_0() {
+fn lost_responses_on_5_0() {
     every_fault_at_every_call("5.0", "5", UNCERTAIN);
 }
 
 #[test]
-fn lost_answers_on_5_8() {
+fn lost_responses_on_5_8() {
     every_fault_at_every_call("5.8", "5", UNCERTAIN);
 }
 
 #[test]
-fn answers_that_stall_on_1_7_and_5_8() {
+fn stalled_responses_on_1_7_and_5_8() {
     every_fault_at_every_call("1.7", "1", &["stalled-body"]);
     every_fault_at_every_call("5.8", "5", &["stalled-body"]);
 }
@@ -115,7 +115,7 @@ fn turned_away_on_5_8() {
 }
 
 #[test]
-fn tokens_that_die_are_renewed() {
+fn dead_tokens_are_renewed() {
     let folder = project("5");
     folder.write(
         "users.txt",
@@ -159,7 +159,7 @@ fn killed_at_every_call(version: &str, dialect: &str) {
         let mut command = folder.command(MIDOFORM, &["apply", ".", "--yes", "--api", &url]);
         let mut child =
             command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-        // Half of them before the call is carried out, half of them after.
+        // Half of them before the call is executed, half of them after.
         while !control.send("GET", "/_faults", "*/*", "").unwrap().body.contains("\"struck\":1") {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }

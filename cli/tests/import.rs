@@ -1,11 +1,11 @@
-//! `midoform import`: a router becomes a spec, as far as the grammar can say it.
+//! `midoform import`: a router becomes a spec, as far as the grammar can express it.
 
 use midoform_testutil::TestFolder;
 use midoform_testutil::http::Connection;
 use serde_json::{Value as Json, json};
 
 use crate::MIDOFORM;
-use crate::plugin_world::{HOST, World};
+use crate::plugin_network::{HOST, PluginNetwork};
 use crate::served::Served;
 
 const VERSIONS: [(&str, &str); 3] = [("1.7", "1"), ("5.0", "5"), ("5.8", "5")];
@@ -95,7 +95,7 @@ name = "both"
 ports = ["a-db", "web-1"]
 
 [[rule]]
-name = "both-to-the-world"
+name = "both-to-the-network"
 from = { port_group = "both" }
 to = { world = true, tcp = [80, "8000-8100"] }
 action = "drop"
@@ -125,9 +125,9 @@ fn serve(version: &str) -> Served {
         .unwrap_or_else(|ran| panic!("{}", ran.stderr))
 }
 
-/// Many tenants that midoform made: each is imported into a folder of its own, and there nothing is to be done.
+/// Each of many tenants of midoform is imported into a folder of its own, where the next plan is empty.
 #[test]
-fn what_midoform_made_comes_back() {
+fn objects_of_midoform_are_imported_completely() {
     let acme = ACME.replace("10.20.0.0/22", "10.20.4.0/22");
     let heads = [
         "",
@@ -172,7 +172,7 @@ fn what_midoform_made_comes_back() {
                         );
                     });
                 }
-                // What was imported is owned: it is taken down whole.
+                // Imported objects are owned: a destroy deletes all of them.
                 let _ = found.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
                 let topology =
                     Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap();
@@ -186,23 +186,24 @@ fn what_midoform_made_comes_back() {
 }
 
 /// A router with one bridge, and nothing else.
-fn make_by_hand(world: &mut World, dialect: &str) -> (String, String) {
+fn make_by_hand(network: &mut PluginNetwork, dialect: &str) -> (String, String) {
     let media = |kind: &str, v1: u8, v5: u8| {
         let number = if dialect == "1" { v1 } else { v5 };
         format!("application/vnd.org.midonet.{kind}-v{number}+json")
     };
     let router =
-        world.post("/routers", &media("Router", 2, 3), &json!({ "name": "My router!", "tenantId": "me" }));
-    let bridge = world.post("/bridges", &media("Bridge", 1, 4), &json!({ "name": "lan", "tenantId": "me" }));
-    let port = world.post(
+        network.post("/routers", &media("Router", 2, 3), &json!({ "name": "My router!", "tenantId": "me" }));
+    let bridge =
+        network.post("/bridges", &media("Bridge", 1, 4), &json!({ "name": "lan", "tenantId": "me" }));
+    let port = network.post(
         &format!("/routers/{router}/ports"),
         &media("Port", 2, 3),
         &json!({ "type": "Router", "networkAddress": "10.3.0.0", "networkLength": 24, "portAddress": "10.3.0.1" }),
     );
     let peer =
-        world.post(&format!("/bridges/{bridge}/ports"), &media("Port", 2, 3), &json!({ "type": "Bridge" }));
-    world.post(&format!("/ports/{port}/link"), &media("PortLink", 1, 1), &json!({ "peerId": peer }));
-    world.post(
+        network.post(&format!("/bridges/{bridge}/ports"), &media("Port", 2, 3), &json!({ "type": "Bridge" }));
+    network.post(&format!("/ports/{port}/link"), &media("PortLink", 1, 1), &json!({ "peerId": peer }));
+    network.post(
         &format!("/routers/{router}/routes"),
         &media("Route", 1, 1),
         &json!({
@@ -213,14 +214,14 @@ fn make_by_hand(world: &mut World, dialect: &str) -> (String, String) {
     (router, bridge)
 }
 
-/// A router that somebody made by hand: what can be said is said, and what differs is told.
+/// A router that somebody created by hand: the spec has what the grammar can express, and differences are reported.
 #[test]
-fn a_router_made_by_hand_is_told_of() {
+fn a_router_made_by_hand_is_imported() {
     for (version, dialect) in VERSIONS {
         let served = serve(version);
-        let mut world = World::new(&served, version);
+        let mut network = PluginNetwork::new(&served, version);
         let folder = project(&served, dialect);
-        let (router, bridge) = make_by_hand(&mut world, dialect);
+        let (router, bridge) = make_by_hand(&mut network, dialect);
         let dry = folder.run(MIDOFORM, &["import", &router, "--dry-run"]).expect_code(2);
         assert!(dry.stdout.contains("name = \"My-router-\"\ntenant_id = \"me\"\n"), "{}", dry.stdout);
         assert!(dry.stdout.contains("cidr = \"10.3.0.0/24\"\ngateway = \"10.3.0.1\"\n"), "{}", dry.stdout);

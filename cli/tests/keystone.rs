@@ -19,19 +19,19 @@ const BETA: &str = "name = \"beta\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.2.0
 const SECRETS: [&str; 2] = ["opensesame-1", "opensesame-2"];
 
 /// A MidoNet that asks a Keystone, and a project that uses both.
-struct World {
+struct Lab {
     folder: TestFolder,
     served: Served,
     keystone: String,
     identity: &'static str,
 }
 
-impl World {
-    fn new(version: &str, identity: &'static str, create: bool) -> World {
-        World::with(version, identity, create, &[])
+impl Lab {
+    fn new(version: &str, identity: &'static str, create: bool) -> Lab {
+        Lab::with(version, identity, create, &[])
     }
 
-    fn with(version: &str, identity: &'static str, create: bool, more: &[&str]) -> World {
+    fn with(version: &str, identity: &'static str, create: bool, more: &[&str]) -> Lab {
         let server = TestFolder::default();
         server.write("users.toml", USERS);
         let keystone = ["--auth", "keystone", "--keystone-version", identity, "--users", "users.toml"];
@@ -44,11 +44,11 @@ impl World {
         let said = served.said.lines().find_map(|line| line.strip_prefix("serving Keystone at ")).unwrap();
         let keystone = said.trim().to_owned();
         let folder = TestFolder::default();
-        let world = World { folder, served, keystone, identity };
-        world.write_site(create);
-        world.folder.write("acme.toml", ACME);
-        world.folder.write("beta.toml", BETA);
-        world
+        let lab = Lab { folder, served, keystone, identity };
+        lab.write_site(create);
+        lab.folder.write("acme.toml", ACME);
+        lab.folder.write("beta.toml", BETA);
+        lab
     }
 
     fn write_site(&self, create: bool) {
@@ -84,98 +84,97 @@ impl World {
 }
 
 /// The ids that the lock file says.
-fn ids(world: &World) -> BTreeSet<String> {
-    let lock = world.folder.read("midoform.lock");
+fn ids(lab: &Lab) -> BTreeSet<String> {
+    let lock = lab.folder.read("midoform.lock");
     let ids = lock.lines().filter_map(|line| line.strip_prefix("tenant_id = \""));
     ids.map(|id| id.trim_end_matches('"').to_owned()).collect()
 }
 
 #[test]
-fn a_tenant_s_id_is_its_project_s() {
+fn tenants_get_the_ids_of_their_projects() {
     for (version, identity) in
         [("1.7", "2"), ("1.7", "3"), ("5.0", "2"), ("5.0", "3"), ("5.8", "2"), ("5.8", "3")]
     {
-        let world = World::new(version, identity, true);
+        let lab = Lab::new(version, identity, true);
         // Before anybody asked, it is said what is missing.
-        let offline = world.run(&["plan", ".", "--offline"]).expect_code(0);
+        let offline = lab.run(&["plan", ".", "--offline"]).expect_code(0);
         assert!(
             offline.stderr.contains("the Keystone project of `acme` is not known yet"),
             "{}",
             offline.stderr
         );
-        let kept = world.run(&["plan", ".", "--out", "plan.json"]).expect_code(6);
+        let kept = lab.run(&["plan", ".", "--out", "plan.json"]).expect_code(6);
         assert!(kept.stderr.contains("midoform lock"), "{}", kept.stderr);
-        let applied = world.run(&["apply", ".", "--yes"]).expect_code(0);
+        let applied = lab.run(&["apply", ".", "--yes"]).expect_code(0);
         // The user `plain` has a project `acme` already; `beta` is new.
-        assert!(applied.stderr.contains("made the Keystone project `beta`"), "{}", applied.stderr);
-        assert!(!applied.stderr.contains("made the Keystone project `acme`"), "{}", applied.stderr);
-        let known = ids(&world);
+        assert!(applied.stderr.contains("created the Keystone project `beta`"), "{}", applied.stderr);
+        assert!(!applied.stderr.contains("created the Keystone project `acme`"), "{}", applied.stderr);
+        let known = ids(&lab);
         assert!(known.len() == 2 && known.iter().all(|id| id.len() == 32), "{known:?}");
         let mut wanted = known.clone();
         wanted.insert("k".to_owned());
-        assert_eq!(world.tenant_ids(), wanted, "{version}");
-        // What is written down needs no Keystone, and is the same for everybody.
-        let offline = world.folder.run(MIDOFORM, &["plan", ".", "--offline"]).expect_code(0);
+        assert_eq!(lab.tenant_ids(), wanted, "{version}");
+        // Recorded ids need no Keystone, and are the same for everybody.
+        let offline = lab.folder.run(MIDOFORM, &["plan", ".", "--offline"]).expect_code(0);
         assert!(!offline.stderr.contains("not known yet"), "{}", offline.stderr);
-        let again = world.run(&["apply", ".", "--yes"]).expect_code(0);
+        let again = lab.run(&["apply", ".", "--yes"]).expect_code(0);
         assert!(again.stdout.contains("No changes"), "{}", again.stdout);
         // A lost lock file: the projects are found by their names, and none is made.
-        std::fs::remove_file(world.folder.path().join("midoform.lock")).unwrap();
-        let _ = world.run(&["lock", "."]).expect_code(0);
-        assert_eq!(ids(&world), known);
-        assert!(!world.folder.read("midoform.lock").contains("project_made"));
+        std::fs::remove_file(lab.folder.path().join("midoform.lock")).unwrap();
+        let _ = lab.run(&["lock", "."]).expect_code(0);
+        assert_eq!(ids(&lab), known);
+        assert!(!lab.folder.read("midoform.lock").contains("project_made"));
     }
 }
 
 #[test]
-fn projects_are_made_and_deleted_only_when_asked() {
-    let world = World::new("5.8", "3", false);
-    let refused = world.run(&["apply", ".", "--yes"]).expect_code(6);
+fn projects_are_created_and_deleted_only_on_request() {
+    let lab = Lab::new("5.8", "3", false);
+    let refused = lab.run(&["apply", ".", "--yes"]).expect_code(6);
     assert!(
         refused.stderr.contains("no project called beta") && refused.stderr.contains("create = true"),
         "{}",
         refused.stderr
     );
-    let one = world.run(&["apply", ".", "--yes", "--target", "acme"]).expect_code(0);
+    let one = lab.run(&["apply", ".", "--yes", "--target", "acme"]).expect_code(0);
     assert!(
         one.stderr.contains("changes were made") && !one.stderr.contains("no project called"),
         "{}",
         one.stderr
     );
-    world.write_site(true);
-    let dry = world.run(&["apply", ".", "--dry-run"]).expect_code(0);
+    lab.write_site(true);
+    let dry = lab.run(&["apply", ".", "--dry-run"]).expect_code(0);
     assert!(dry.stderr.contains("project of `beta` is not known yet"), "{}", dry.stderr);
-    let unasked = world.run(&["apply", "."]).expect_code(64);
+    let unasked = lab.run(&["apply", "."]).expect_code(64);
     assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
-    assert_eq!(ids(&world).len(), 1, "nobody agreed");
-    let _ = world.run(&["apply", ".", "--yes"]).expect_code(0);
-    let lock = world.folder.read("midoform.lock");
+    assert_eq!(ids(&lab).len(), 1, "nobody agreed");
+    let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+    let lock = lab.folder.read("midoform.lock");
     assert_eq!(lock.matches("project_made = true").count(), 1, "{lock}");
-    let kept = world.run(&["destroy", ".", "--yes", "--target", "acme"]).expect_code(0);
+    let kept = lab.run(&["destroy", ".", "--yes", "--target", "acme"]).expect_code(0);
     assert!(!kept.stderr.contains("deleted the Keystone project"), "{}", kept.stderr);
-    let deleted = world.run(&["destroy", ".", "--yes", "--delete-project"]).expect_code(0);
+    let deleted = lab.run(&["destroy", ".", "--yes", "--delete-project"]).expect_code(0);
     assert!(deleted.stderr.contains("deleted the Keystone project `beta`"), "{}", deleted.stderr);
     // `acme` was there before midoform, and stays.
-    world.write_site(false);
-    let missing = world.run(&["apply", ".", "--yes"]).expect_code(6);
+    lab.write_site(false);
+    let missing = lab.run(&["apply", ".", "--yes"]).expect_code(6);
     assert!(missing.stderr.contains("no project called beta:"), "{}", missing.stderr);
 }
 
 #[test]
-fn a_spec_s_own_id_wins() {
-    let world = World::new("5.8", "3", false);
-    world
-        .folder
+fn the_id_in_the_spec_is_used() {
+    let lab = Lab::new("5.8", "3", false);
+    lab.folder
         .write("beta.toml", BETA.replace("name = \"beta\"\n", "name = \"beta\"\ntenant_id = \"feed\"\n"));
-    let _ = world.run(&["apply", ".", "--yes"]).expect_code(0);
-    assert!(world.tenant_ids().contains("feed"));
-    assert_eq!(ids(&world).len(), 1);
+    let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+    assert!(lab.tenant_ids().contains("feed"));
+    assert_eq!(ids(&lab).len(), 1);
 }
 
 #[test]
-fn every_login_works_and_no_secret_is_seen() {
-    let world = World::new("5.8", "3", true);
-    let url = world.keystone.as_str();
+fn every_login_works_and_no_secret_is_shown() {
+    let lab = Lab::new("5.8", "3", true);
+    let url = lab.keystone.as_str();
     let mut seen = Vec::new();
     let mut keep = |ran: Ran| {
         seen.push(format!("{}{}", ran.stdout, ran.stderr));
@@ -185,16 +184,16 @@ fn every_login_works_and_no_secret_is_seen() {
         [("OS_USERNAME", "root"), ("OS_PASSWORD", password), ("OS_TENANT_NAME", "admin")]
     };
     let apply = ["apply", ".", "--yes", "--json"];
-    assert_eq!(keep(world.run_with(&apply, &env("opensesame-1"))), 0);
+    assert_eq!(keep(lab.run_with(&apply, &env("opensesame-1"))), 0);
     // Wrong ones, half ones, ones for another Keystone.
-    assert_eq!(keep(world.run_with(&["plan", "."], &env("opensesame-2"))), 5);
-    assert_eq!(keep(world.run_with(&["plan", "."], &[("OS_PASSWORD", "opensesame-1")])), 64);
+    assert_eq!(keep(lab.run_with(&["plan", "."], &env("opensesame-2"))), 5);
+    assert_eq!(keep(lab.run_with(&["plan", "."], &[("OS_PASSWORD", "opensesame-1")])), 64);
     let elsewhere = [env("opensesame-1").as_slice(), &[("OS_AUTH_URL", "http://127.0.0.1:1/v3")]].concat();
-    assert_eq!(keep(world.run_with(&["plan", "."], &elsewhere)), 6);
+    assert_eq!(keep(lab.run_with(&["plan", "."], &elsewhere)), 6);
     let inside =
         [env("opensesame-1").as_slice(), &[("OS_AUTH_URL", "http://root:opensesame-1@127.0.0.1:1/v3")]]
             .concat();
-    assert_eq!(keep(world.run_with(&["plan", "."], &inside)), 64);
+    assert_eq!(keep(lab.run_with(&["plan", "."], &inside)), 64);
     // A token, as it is.
     let login = json!({ "auth": {
         "identity": { "methods": ["password"], "password": {
@@ -202,13 +201,13 @@ fn every_login_works_and_no_secret_is_seen() {
         "scope": { "project": { "name": "admin", "domain": { "id": "default" } } },
     }});
     let token = token_of(url, &login);
-    assert_eq!(keep(world.run_with(&["plan", "."], &[("OS_TOKEN", &token)])), 0);
-    assert_eq!(keep(world.run_with(&["plan", "."], &[("MIDONET_TOKEN", &token)])), 0);
-    assert_eq!(keep(world.run_with(&["plan", "."], &[("OS_TOKEN", "gone-and-never-there")])), 5);
+    assert_eq!(keep(lab.run_with(&["plan", "."], &[("OS_TOKEN", &token)])), 0);
+    assert_eq!(keep(lab.run_with(&["plan", "."], &[("MIDONET_TOKEN", &token)])), 0);
+    assert_eq!(keep(lab.run_with(&["plan", "."], &[("OS_TOKEN", "gone-and-never-there")])), 5);
     // MidoNet's own login, with the same password.
     let own =
         [("MIDONET_USERNAME", "root"), ("MIDONET_PASSWORD", "opensesame-1"), ("MIDONET_PROJECT", "admin")];
-    assert_eq!(keep(world.run_with(&["plan", "."], &own)), 0);
+    assert_eq!(keep(lab.run_with(&["plan", "."], &own)), 0);
     // A file.
     let file = format!(
         "[keystone]\nauth_url = \"{url}/v3\"\nusername = \"root\"\npassword = \"opensesame-1\"\nproject_name = \"admin\"\n"
@@ -221,14 +220,14 @@ fn every_login_works_and_no_secret_is_seen() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
     mode(0o644);
-    assert_eq!(keep(world.run_with(&["plan", ".", "--credentials", &path], &[])), 64);
+    assert_eq!(keep(lab.run_with(&["plan", ".", "--credentials", &path], &[])), 64);
     mode(0o600);
-    assert_eq!(keep(world.run_with(&["plan", ".", "--credentials", &path], &[])), 0);
-    assert_eq!(keep(world.run_with(&["plan", "."], &[("MIDONET_CREDENTIALS_FILE", &path)])), 0);
+    assert_eq!(keep(lab.run_with(&["plan", ".", "--credentials", &path], &[])), 0);
+    assert_eq!(keep(lab.run_with(&["plan", "."], &[("MIDONET_CREDENTIALS_FILE", &path)])), 0);
     secret.write("logins.toml", file.replace("password =", "pass word ="));
-    assert_eq!(keep(world.run_with(&["plan", ".", "--credentials", &path], &[])), 64);
+    assert_eq!(keep(lab.run_with(&["plan", ".", "--credentials", &path], &[])), 64);
     // Everything that was printed, and everything that was written.
-    let written = std::fs::read_dir(world.folder.path()).unwrap();
+    let written = std::fs::read_dir(lab.folder.path()).unwrap();
     seen.extend(written.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok()));
     assert!(seen.len() > 15);
     for text in &seen {
@@ -255,9 +254,9 @@ fn token_of(url: &str, login: &Json) -> String {
 
 /// Several that make the same project at once come to one, whoever was first.
 #[test]
-fn a_project_is_made_once() {
-    let world = World::new("5.8", "3", true);
-    let site = world.folder.read("site.toml");
+fn a_project_is_created_once() {
+    let lab = Lab::new("5.8", "3", true);
+    let site = lab.folder.read("site.toml");
     let folders: Vec<TestFolder> = (0..6)
         .map(|_| {
             let folder = TestFolder::default();
@@ -282,7 +281,7 @@ fn a_project_is_made_once() {
     let mut made = 0;
     for run in runs {
         let ran = Ran::from(run.wait_with_output().unwrap()).expect_code(0);
-        made += ran.stderr.matches("made the Keystone project").count();
+        made += ran.stderr.matches("created the Keystone project").count();
     }
     assert_eq!(made, 8, "each by one of them");
     let written = |folder: &TestFolder| -> Vec<String> {
@@ -296,13 +295,13 @@ fn a_project_is_made_once() {
 
 /// A token that ends in the middle of a run is renewed, by whichever login it came.
 #[test]
-fn tokens_that_end_are_renewed() {
-    let world = World::with("5.8", "3", true, &["--faults"]);
+fn expired_tokens_are_renewed() {
+    let lab = Lab::with("5.8", "3", true, &["--faults"]);
     let fault = json!({ "fault": "token-dies", "method": "POST", "nth": 5 }).to_string();
-    let mut connection = Connection::open(world.served.address).unwrap();
+    let mut connection = Connection::open(lab.served.address).unwrap();
     assert!(connection.send("POST", "/_faults", "application/json", &fault).unwrap().status < 300);
-    let applied = world.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
-    assert!(applied.stderr.contains("the network is what the spec says"), "{}", applied.stderr);
+    let applied = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
+    assert!(applied.stderr.contains("the network matches the spec"), "{}", applied.stderr);
     let struck = connection.send("GET", "/_faults", "*/*", "").unwrap().body;
     assert!(struck.contains("\"struck\":1") || struck.contains("\"struck\": 1"), "{struck}");
 }
@@ -326,11 +325,11 @@ fn real_keystones_know_the_projects() {
         };
         let admin = [("OS_USERNAME", "admin"), ("OS_PASSWORD", "secret"), ("OS_PROJECT_NAME", "admin")];
         let made = run(&["apply", ".", "--yes"], &admin).expect_code(0);
-        assert_eq!(made.stderr.matches("made the Keystone project").count(), 2, "{}", made.stderr);
+        assert_eq!(made.stderr.matches("created the Keystone project").count(), 2, "{}", made.stderr);
         let lock = folder.read("midoform.lock");
         std::fs::remove_file(folder.path().join("midoform.lock")).unwrap();
         let found = run(&["lock", "."], &admin).expect_code(0);
-        assert!(!found.stderr.contains("made"), "{}", found.stderr);
+        assert!(!found.stderr.contains("created"), "{}", found.stderr);
         let ids = |text: &str| -> Vec<String> {
             text.lines().filter(|line| line.starts_with("tenant_id")).map(str::to_owned).collect()
         };
@@ -346,7 +345,7 @@ fn real_keystones_know_the_projects() {
                 ("OS_APPLICATION_CREDENTIAL_SECRET", &secret),
             ];
             let made = run(&["lock", "."], &credential).expect_code(0);
-            assert!(made.stderr.contains("made the Keystone project `gamma`"), "{}", made.stderr);
+            assert!(made.stderr.contains("created the Keystone project `gamma`"), "{}", made.stderr);
             let named = [
                 ("OS_APPLICATION_CREDENTIAL_NAME", "robot"),
                 ("OS_APPLICATION_CREDENTIAL_SECRET", &secret),

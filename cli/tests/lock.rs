@@ -14,7 +14,7 @@ fn folder() -> TestFolder {
 }
 
 #[test]
-fn a_plan_never_writes_it_and_an_apply_does() {
+fn the_lock_file_is_written_by_apply_but_not_by_plan() {
     let folder = folder();
     let _ = folder.run(MIDOFORM, &["plan", "."]).expect_code(0);
     assert!(!folder.path().join("midoform.lock").exists());
@@ -23,7 +23,7 @@ fn a_plan_never_writes_it_and_an_apply_does() {
 }
 
 #[test]
-fn locked_refuses_to_give_anything_out() {
+fn locked_refuses_to_allocate() {
     let folder = folder();
     let _ = folder.run(MIDOFORM, &["lock", "."]).expect_code(0);
     let _ = folder.run(MIDOFORM, &["plan", ".", "--locked"]).expect_code(0);
@@ -33,7 +33,7 @@ fn locked_refuses_to_give_anything_out() {
 }
 
 #[test]
-fn two_branches_that_picked_one_place_are_refused_and_repaired() {
+fn clashes_of_two_branches_are_refused_and_repaired() {
     let folder = folder();
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
     // The other branch: a tenant that was given the same addresses, and was never applied.
@@ -53,7 +53,7 @@ fn two_branches_that_picked_one_place_are_refused_and_repaired() {
 }
 
 #[test]
-fn two_branches_with_different_places_merge_line_by_line() {
+fn different_allocations_of_two_branches_merge() {
     let ours = folder();
     ours.write("b.toml", format!("name = \"b\"\n{TENANT}"));
     let theirs = folder();
@@ -71,7 +71,7 @@ fn two_branches_with_different_places_merge_line_by_line() {
 }
 
 #[test]
-fn nothing_but_the_lock_file_is_left_beside_it() {
+fn only_the_lock_file_is_left() {
     let folder = folder();
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
     assert!(!folder.path().join("midoform.lock.leases").exists());

@@ -25,7 +25,7 @@ mod model;
 mod moved;
 mod page;
 mod plan;
-mod plugin_world;
+mod plugin_network;
 mod pods;
 mod policy;
 mod proofs;

@@ -1,5 +1,5 @@
 //! Whatever happens between two applies (edits of the spec, changes by hand, faults, kills, a lost lock file): one
-//! clean apply makes the network what the spec says, the next has nothing to do, and what is somebody else's stays.
+//! clean apply makes the network what the spec says, the next has nothing to do, and foreign objects stay.
 //!
 //! `MIDOFORM_MODEL_CASES` says how many cases there are for each version, `MIDOFORM_MODEL_SEED` repeats a run.
 
@@ -28,14 +28,14 @@ const FAULTS: [&str; 8] = [
     "token-dies",
 ];
 
-/// What a tenant's file says.
+/// The content of a tenant's file.
 #[derive(Clone, Debug)]
 struct Tenant {
     rainbond: bool,
     translated: bool,
     peered: bool,
     exposed: bool,
-    /// Which bridges there are; whether the gateway is the first address, and the network pinned.
+    /// The bridges; for each, true if the gateway is the first address, and true if the network is fixed.
     bridges: Vec<(usize, bool, bool)>,
     /// Name, source, destination, port of TCP, and whether it is accepted.
     rules: Vec<(u8, usize, usize, u16, bool)>,
@@ -55,7 +55,7 @@ impl Tenant {
             if *first {
                 text += "gateway = \"first\"\n";
             }
-            // Without translation the world has to find it: then every address is unique.
+            // Without translation the lab has to find it: then every address is unique.
             if *pinned {
                 text += &format!("cidr = \"10.{}.0.0/24\"\n", number * 100 + bridge);
             }
@@ -86,12 +86,12 @@ impl Tenant {
     }
 }
 
-/// What happens between two clean applies.
+/// An event between two clean applies.
 #[derive(Clone, Debug)]
 enum Event {
     /// The spec becomes another.
     Edit,
-    /// Something is deleted, unlinked or changed by hand: of what kind, and the how manieth.
+    /// An object is deleted, unlinked or changed by hand: its kind, and its position among the objects of that kind.
     ByHand(usize, usize),
     /// Somebody adds something of their own.
     Foreign(usize, usize),
@@ -101,11 +101,11 @@ enum Event {
     Kill(u64, bool),
     /// The lock file is lost.
     LoseStore,
-    /// A tenant is taken down.
+    /// A tenant is deleted.
     Destroy,
 }
 
-/// One step of a case: what the spec says from then on, if it is edited, and what happens.
+/// A step of a case: the edited spec, if it is edited, and the event.
 type Step = ([Tenant; 2], Event);
 
 fn tenants() -> impl Strategy<Value = [Tenant; 2]> {
@@ -141,8 +141,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec((tenants(), event), 1..4)
 }
 
-/// A world: a server, a folder with a spec, and what is somebody else's.
-struct World {
+/// A lab: a server, a folder with a spec, and what is somebody else's.
+struct Lab {
     runtime: tokio::runtime::Runtime,
     server: Option<Server>,
     folder: TestFolder,
@@ -151,7 +151,7 @@ struct World {
     foreign: Vec<(String, String)>,
 }
 
-impl Drop for World {
+impl Drop for Lab {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.shutdown());
@@ -159,8 +159,8 @@ impl Drop for World {
     }
 }
 
-impl World {
-    fn new(version: Version, dialect: &'static str) -> World {
+impl Lab {
+    fn new(version: Version, dialect: &'static str) -> Lab {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let options = Options { version, faults: true, inspect: true, ..Options::default() };
@@ -169,7 +169,7 @@ impl World {
         let url = server.base_url();
         let site = format!("name = \"m\"\n[midonet]\nurl = \"{url}\"\nversion = {dialect}\nmanaged = true\n");
         folder.write("site.toml", site);
-        World { runtime, server: Some(server), folder, dialect, foreign: Vec::new() }
+        Lab { runtime, server: Some(server), folder, dialect, foreign: Vec::new() }
     }
 
     fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> (u16, String, String) {
@@ -379,27 +379,27 @@ fn case(
     first: &[Tenant; 2],
     steps: &[Step],
 ) -> Result<(), TestCaseError> {
-    let mut world = World::new(version, dialect);
+    let mut lab = Lab::new(version, dialect);
     let mut current = first.clone();
-    world.write(&current);
-    if world.run(&["validate", "."]).code != 0 {
+    lab.write(&current);
+    if lab.run(&["validate", "."]).code != 0 {
         return Err(TestCaseError::reject("no spec"));
     }
     for (tenants, event) in steps {
-        world.happen(event);
+        lab.happen(event);
         if !matches!(event, Event::LoseStore | Event::ByHand(..)) {
-            world.write(tenants);
-            match world.run(&["validate", "."]).code {
+            lab.write(tenants);
+            match lab.run(&["validate", "."]).code {
                 0 => current = tenants.clone(),
-                _ => world.write(&current),
+                _ => lab.write(&current),
             }
         }
-        world.converges()?;
+        lab.converges()?;
     }
     Ok(())
 }
 
-fn converges_from_anything(version: Version, dialect: &'static str) {
+fn any_state_converges(version: Version, dialect: &'static str) {
     let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let cases = u32::try_from(variable("MIDOFORM_MODEL_CASES").unwrap_or(60)).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -417,16 +417,16 @@ fn converges_from_anything(version: Version, dialect: &'static str) {
 }
 
 #[test]
-fn from_anything_on_1_7() {
-    converges_from_anything(Version::V1_7, "1");
+fn any_state_converges_on_1_7() {
+    any_state_converges(Version::V1_7, "1");
 }
 
 #[test]
-fn from_anything_on_5_0() {
-    converges_from_anything(Version::V5_0, "5");
+fn any_state_converges_on_5_0() {
+    any_state_converges(Version::V5_0, "5");
 }
 
 #[test]
-fn from_anything_on_5_8() {
-    converges_from_anything(Version::V5_8, "5");
+fn any_state_converges_on_5_8() {
+    any_state_converges(Version::V5_8, "5");
 }

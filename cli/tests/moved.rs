@@ -33,7 +33,7 @@ fn renamed(text: &str) -> String {
 }
 
 #[test]
-fn what_is_renamed_is_not_made_again() {
+fn renamed_objects_are_not_created_again() {
     for (version, dialect) in [("1.7", "1"), ("5.0", "5"), ("5.8", "5")] {
         let folder = TestFolder::default();
         folder.write("site.toml", SITE.replace("DIALECT", dialect));
@@ -43,7 +43,7 @@ fn what_is_renamed_is_not_made_again() {
             .unwrap_or_else(|ran| panic!("{}", ran.stderr));
         let url = served.url();
         let run = |arguments: &[&str]| folder.run(MIDOFORM, &[arguments, &["--api", &url]].concat());
-        // The network that was given out says which address is the static port's.
+        // The static port's address is in the allocated network.
         let _ = folder.run(MIDOFORM, &["lock", "."]).expect_code(0);
         let lock = folder.read("midoform.lock");
         let network = lock.lines().find_map(|line| line.strip_prefix("web = \"")).unwrap();

@@ -190,7 +190,7 @@ fn detail(browser: &mut Browser) {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    // What differs, before and after.
+    // The changed fields, before and after.
     browser.evaluate("location.hash = 'tenant=acme&object=acme/bridge/db/gateway-port'");
     browser.until("document.querySelector('#detail h2')?.textContent === 'acme/bridge/db/gateway-port'");
     assert_eq!(texts(browser, "#detail .diff del"), ["10.30.0.254", "10.30.0.0/24"]);
@@ -238,7 +238,7 @@ fn two_hundred_ports_are_folded_and_unfolded() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// Where the drawing stands: `translate(x y) scale(s)`.
+/// Returns the position and the scale of the drawing: `translate(x y) scale(s)`.
 fn stand(browser: &mut Browser) -> [f64; 3] {
     let text = browser.evaluate("document.querySelector('#tenant svg > g').getAttribute('transform')");
     let text = text.as_str().unwrap().replace(['(', ')'], " ");
@@ -269,7 +269,7 @@ fn the_drawing_is_zoomed_by_the_wheel_and_moved_by_dragging() {
     ));
     let [near_x, near_y, near_scale] = stand(&mut browser);
     assert!(near_scale > scale * 1.3, "{scale} and {near_scale}");
-    // What is under the mouse stays there.
+    // The point under the mouse keeps its place.
     for (before, after) in [
         ((200.0 - x) / scale, (200.0 - near_x) / near_scale),
         ((120.0 - y) / scale, (120.0 - near_y) / near_scale),
@@ -359,7 +359,7 @@ fn light_and_dark_and_paper() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// What the names of things are for who can't see them, what takes the focus, and what stands beside what.
+/// Accessibility: names and roles, focus, and contrast.
 #[test]
 fn everything_has_a_name_a_role_and_contrast() {
     let Some(mut browser) = browser() else { return };
@@ -394,7 +394,7 @@ fn everything_has_a_name_a_role_and_contrast() {
     browser.until("!document.getElementById('help').open");
 }
 
-/// Names of files are nobody's to trust.
+/// The names of files can't be trusted.
 #[test]
 fn no_text_of_a_spec_gets_out_of_the_data() {
     let Some(mut browser) = browser() else { return };
@@ -408,7 +408,7 @@ fn no_text_of_a_spec_gets_out_of_the_data() {
     open(&mut browser, &folder, "#tenant=acme&object=acme/router");
     assert_eq!(browser.evaluate("document.title"), "midoform review: gz1");
     assert!(texts(&mut browser, "#detail .facts").concat().contains("<img src=x onerror=alert(1)>.toml:1"));
-    // What is not the page's own does not run either.
+    // Foreign scripts do not run either.
     browser.evaluate("(() => { const s = document.createElement('script'); s.textContent = 'window.intruder = 1'; document.body.append(s); })()");
     assert_eq!(browser.evaluate("typeof window.intruder"), "undefined");
 }

@@ -1,4 +1,4 @@
-//! What people and machines read of plans: every example, both dialects, each form.
+//! The output of plans for people and machines: every example, both dialects, each format.
 
 use std::collections::BTreeMap;
 

@@ -53,7 +53,7 @@ pub(crate) fn attach(served: &Served, dialect: Dialect, container: &str, steps: 
 }
 
 #[test]
-fn an_apply_never_takes_a_pod_s_port() {
+fn an_apply_never_deletes_a_pod_s_port() {
     for (dialect, version) in [(Dialect::V1, "1.7"), (Dialect::V5, "5.8")] {
         let folder = TestFolder::default();
         let served = Served::with_node(&folder, dialect, version);

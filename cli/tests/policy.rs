@@ -17,7 +17,7 @@ fn forbidden() -> TestFolder {
 }
 
 #[test]
-fn a_policy_in_a_file_is_asked_by_validate_plan_and_apply() {
+fn a_policy_file_is_enforced_by_validate_plan_and_apply() {
     let folder = forbidden();
     let _ = folder.run(MIDOFORM, &["validate", "net/acme.toml"]).expect_code(0);
     for command in ["validate", "plan", "apply"] {
@@ -31,7 +31,7 @@ fn a_policy_in_a_file_is_asked_by_validate_plan_and_apply() {
 }
 
 #[test]
-fn several_policies_and_the_site_s_hold_together() {
+fn policies_of_files_and_of_the_site_are_combined() {
     let folder = forbidden();
     folder.write("net/site.toml", format!("{SITE}[policy]\nlimits = {{ bridges = 0 }}\n"));
     folder.write("labels.toml", "[policy]\nrequired_labels = \"team\"\n");
@@ -50,7 +50,7 @@ fn several_policies_and_the_site_s_hold_together() {
 }
 
 #[test]
-fn what_breaks_a_new_policy_can_still_be_seen_and_taken_down() {
+fn tenants_against_a_new_policy_can_be_inspected_and_destroyed() {
     let folder = TestFolder::with_tenants(&[("acme.toml", TENANT)]);
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
     folder.write("site.toml", format!("{SITE}[policy]\n{NO_SSH}"));
@@ -61,7 +61,7 @@ fn what_breaks_a_new_policy_can_still_be_seen_and_taken_down() {
 }
 
 #[test]
-fn a_saved_plan_was_held_against_policies_before() {
+fn policies_do_not_apply_to_saved_plans() {
     let folder = TestFolder::with_tenants(&[("acme.toml", TENANT)]);
     let _ = folder.run(MIDOFORM, &["plan", ".", "--out", "saved.plan"]).expect_code(0);
     folder.write("p.toml", NO_SSH);
@@ -91,7 +91,7 @@ fn code_hosts_get_paths_from_where_the_command_runs() {
 }
 
 #[test]
-fn code_hosts_hear_of_warnings_and_of_nothing() {
+fn code_hosts_get_warnings_and_empty_reports() {
     let folder = TestFolder::with_tenants(&[("acme.toml", TENANT)]);
     let run = |format: &str, arguments: &[&str], code| {
         let all = [&["validate", ".", "--format", format], arguments].concat();

@@ -1,4 +1,4 @@
-//! What `trace` and `verify` say to people and to machines.
+//! The output of `trace` and `verify` for people and machines.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,8 @@ fn acme(more: &str) -> TestFolder {
     folder
 }
 
-/// What Mermaid reads as a sequence diagram: its heading, the participants, then messages and notes between them.
+/// Returns true if a text is a sequence diagram of Mermaid: its heading, the participants, then messages and notes between
+/// them.
 fn is_sequence_diagram(text: &str) {
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("sequenceDiagram"));
@@ -47,7 +48,7 @@ fn is_sequence_diagram(text: &str) {
 }
 
 #[test]
-fn a_trace_is_drawn_with_its_answer_and_where_it_ends() {
+fn a_trace_is_drawn_with_its_reply() {
     let folder = acme(RULES);
     for (name, to) in
         [("trace-answered", ["8.8.8.8", "443"]), ("trace-dropped", ["acme/db/10.0.1.9", "5432"])]
@@ -97,7 +98,7 @@ fn a_rule_that_can_never_match_is_a_violation_with_its_line() {
 }
 
 #[test]
-fn what_does_not_hold_is_a_finding_for_code_hosts() {
+fn violations_are_findings_for_code_hosts() {
     let folder = TestFolder::default();
     folder.copy_example("seed");
     let ran = folder.run(MIDOFORM, &["verify", ".", "--format", "sarif"]).expect_code(9);
@@ -114,7 +115,7 @@ fn what_does_not_hold_is_a_finding_for_code_hosts() {
     let ran = folder.run(MIDOFORM, &["verify", ".", "--format", "gitlab"]).expect_code(9);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(report.as_array().unwrap().len(), results.len());
-    // What holds is no finding.
+    // Properties that hold are no findings.
     let ran = acme("").run(MIDOFORM, &["verify", ".", "--format", "sarif"]).expect_code(0);
     let log: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(log["runs"][0]["results"].as_array().map(Vec::len), Some(0));
@@ -124,7 +125,7 @@ fn what_does_not_hold_is_a_finding_for_code_hosts() {
 }
 
 #[test]
-fn a_packet_that_goes_round_in_circles_is_shown_once_around() {
+fn a_routing_loop_is_shown_once() {
     let expose = "[[expose]]\npublic = \"203.0.113.10:443\"\nto = { bridge = \"web\", address = \"10.0.0.9\", tcp = 8443 }\n";
     let folder = acme(expose);
     let text = folder.read("acme.toml").replace("anti_spoof = \"port\"", "profile = \"rainbond\"");

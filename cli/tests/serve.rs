@@ -27,7 +27,7 @@ fn get(address: SocketAddr, path: &str, kind: &str) -> String {
     answer.body
 }
 
-/// What one client did before the server was killed.
+/// The changes of a client before the server was killed.
 #[derive(Default)]
 struct Done {
     /// Names of routers that were made, or deleted again, by its word.
@@ -93,7 +93,7 @@ fn check(address: SocketAddr, known: &[Done]) {
 }
 
 #[test]
-fn what_was_acknowledged_survives_two_hundred_kills() {
+fn acknowledged_changes_survive_two_hundred_kills() {
     // 1.7 has another form of ports for plain JSON.
     for (version, kind) in [("5.8", "Port-v3"), ("1.7", "Port-v2")] {
         let kind = format!("application/vnd.org.midonet.{kind}+json");
@@ -261,7 +261,7 @@ fn the_state_of_an_earlier_midoform_is_refused() {
 }
 
 #[test]
-fn a_state_is_one_server_s_and_one_version_s() {
+fn a_state_belongs_to_one_server_and_one_version() {
     let folder = TestFolder::default();
     let first =
         Served::start(&folder, &["--state-dir", "state"]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
@@ -296,7 +296,7 @@ fn requests_are_logged_and_sigterm_is_an_orderly_end() {
 }
 
 #[test]
-fn faults_and_the_topology_are_there_only_when_asked_for() {
+fn faults_and_topology_need_their_options() {
     let folder = TestFolder::default();
     for (arguments, status) in [(&[][..], 404), (&["--faults", "--inspect"][..], 200)] {
         let served = Served::start(&folder, arguments).unwrap_or_else(|ran| panic!("{}", ran.stderr));
@@ -327,7 +327,7 @@ fn users_of_a_file_log_in() {
         );
         let mut connection = Connection::open(served.address).unwrap();
         assert_eq!(connection.send("GET", "/midonet-api/routers", ROUTER, "").unwrap().status, 401);
-        // What midoform itself does with a name and a password.
+        // The login of midoform itself, with a name and a password.
         folder.write("site.toml", midoform_testutil::SITE);
         folder.write("tenants/acme.toml", "name = \"acme\"\n[[bridge]]\nname = \"web\"\n");
         let url = format!("http://{}/midonet-api", served.address);
@@ -345,7 +345,7 @@ fn users_of_a_file_log_in() {
 }
 
 #[test]
-fn what_can_t_be_served_is_told() {
+fn failures_to_start_are_reported() {
     let folder = TestFolder::default();
     folder.write("users.toml", "[[user]]\nname = \"a\"\n");
     folder
@@ -353,7 +353,7 @@ fn what_can_t_be_served_is_told() {
     for (arguments, code, told) in [
         (&["--auth", "basic"][..], 64, "--auth basic needs --users FILE"),
         (&["--auth", "keystone"], 64, "needs --users FILE"),
-        (&["--auth", "keystone", "--users", "members.toml"], 64, "no user of the file has the role admin"),
+        (&["--auth", "keystone", "--users", "members.toml"], 64, "no user in the file has the role admin"),
         (&["--auth", "keystone", "--keystone-url", "http://127.0.0.1:1"], 64, "OS_USERNAME"),
         (&["--auth", "basic", "--users", "users.toml"], 74, "password"),
         (&["--auth", "basic", "--users", "nowhere.toml"], 74, "nowhere.toml"),
@@ -380,7 +380,7 @@ impl Drop for SmallDisk<'_> {
 }
 
 #[test]
-fn a_full_disk_is_told_and_loses_nothing() {
+fn a_full_disk_is_reported_and_loses_nothing() {
     let folder = TestFolder::default();
     let place = folder.path().join("small");
     std::fs::create_dir(&place).unwrap();

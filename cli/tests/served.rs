@@ -15,17 +15,17 @@ pub(crate) struct Served {
     child: Child,
     stderr: BufReader<ChildStderr>,
     pub(crate) address: SocketAddr,
-    /// What it said until it served.
+    /// The lines on standard error until it was ready.
     pub(crate) said: String,
 }
 
 impl Served {
-    /// Where the API is.
+    /// Returns the base URL of the API.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/midonet-api", self.address)
     }
 
-    /// Starts one on a free port; what it said when it does not serve.
+    /// Starts a server on a free port. If it does not start, returns its result.
     #[expect(clippy::zombie_processes, reason = "a server that serves is waited for when it is dropped")]
     pub(crate) fn start(folder: &TestFolder, arguments: &[&str]) -> Result<Served, Ran> {
         let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
@@ -48,7 +48,7 @@ impl Served {
         }
     }
 
-    /// Starts one with a host, and writes the site file of a site that is on it.
+    /// Starts a server with a host, and writes a site file for it.
     pub(crate) fn with_node(folder: &TestFolder, dialect: Dialect, version: &str) -> Served {
         let served =
             Served::start(folder, &["--version", version, "--host", &format!("{HOST}=node1")]).unwrap();
@@ -63,13 +63,13 @@ impl Served {
         served
     }
 
-    /// Ends it as a crash would.
+    /// Ends it like a crash.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Ends it as a supervisor would; what it said since it served.
+    /// Ends it like a supervisor. Returns its exit code, and the lines on standard error since it was ready.
     pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
         let id = self.child.id().to_string();
         assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());

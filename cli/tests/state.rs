@@ -1,4 +1,4 @@
-//! What was given out, kept in each of the stores: the same commands do the same.
+//! The allocations in each of the stores: the same commands have the same effects.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,14 +18,14 @@ const ACME: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nnam
                     name = \"shut\"\nto = { bridge = \"db\" }\naction = \"drop\"\n";
 
 /// A site whose store is at hand, and a served API.
-struct World {
+struct Lab {
     folder: TestFolder,
     served: Served,
     store: SharedStore,
     runtime: tokio::runtime::Runtime,
 }
 
-impl World {
+impl Lab {
     fn run(&self, arguments: &[&str]) -> Ran {
         self.folder.run(MIDOFORM, arguments)
     }
@@ -52,7 +52,7 @@ impl World {
         self.runtime.block_on(Ipam::new(self.store.clone()).claim(&ask)).unwrap()
     }
 
-    /// What a plugin does when a bridge is full, as far as the store sees it.
+    /// Adds a bridge in the store, like the plugin when a bridge is full.
     fn grow(&self, name: &str, from: &str) {
         self.runtime.block_on(async {
             let locked = keys::tenant_lock("acme");
@@ -77,8 +77,8 @@ impl World {
     }
 }
 
-/// Calls a test with a world whose store is a database, and with one whose store is etcd, in both dialects.
-fn in_each_store(test: impl Fn(&World)) {
+/// Calls a test with a lab whose store is a database, and with one whose store is etcd, in both dialects.
+fn in_each_store(test: impl Fn(&Lab)) {
     static ETCD: OnceLock<Option<Cluster>> = OnceLock::new();
     let etcd = ETCD.get_or_init(|| Cluster::start(1)).as_ref();
     if etcd.is_none() {
@@ -111,112 +111,112 @@ fn in_each_store(test: impl Fn(&World)) {
                 format!("name = \"{name}\"\n{line}\n[midonet]\nurl = \"{url}\"\nversion = {dialect}\nmanaged = true\n"),
             );
             folder.write("acme.toml", ACME);
-            test(&World { folder, served, store, runtime });
+            test(&Lab { folder, served, store, runtime });
         }
     }
 }
 
 #[test]
-fn a_tenant_comes_and_goes() {
-    in_each_store(|world| {
-        let shown = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(2);
-        assert!(!world.keys().iter().any(|key| key.starts_with("given/")), "{}", shown.stdout);
-        let _ = world.apply().expect_code(0);
-        assert!(!world.folder.path().join("midoform.lock").exists());
-        assert!(world.ready().is_some_and(|ready| ready.bridges.len() == 2));
-        assert!(!world.keys().iter().any(|key| key.starts_with("lock/")), "{:?}", world.keys());
-        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
-        let _ = world.run(&["drift", "."]).expect_code(0);
-        let again = world.apply().expect_code(0);
+fn a_tenant_is_applied_and_destroyed() {
+    in_each_store(|lab| {
+        let shown = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(2);
+        assert!(!lab.keys().iter().any(|key| key.starts_with("given/")), "{}", shown.stdout);
+        let _ = lab.apply().expect_code(0);
+        assert!(!lab.folder.path().join("midoform.lock").exists());
+        assert!(lab.ready().is_some_and(|ready| ready.bridges.len() == 2));
+        assert!(!lab.keys().iter().any(|key| key.starts_with("lock/")), "{:?}", lab.keys());
+        let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let _ = lab.run(&["drift", "."]).expect_code(0);
+        let again = lab.apply().expect_code(0);
         assert!(again.stdout.contains("No changes"), "{}", again.stdout);
-        let _ = world.run(&["destroy", ".", "--yes"]).expect_code(0);
-        let left: Vec<String> = world.keys().into_iter().filter(|key| key.contains("acme")).collect();
+        let _ = lab.run(&["destroy", ".", "--yes"]).expect_code(0);
+        let left: Vec<String> = lab.keys().into_iter().filter(|key| key.contains("acme")).collect();
         assert!(left.is_empty(), "{left:?}");
     });
 }
 
 #[test]
-fn pods_are_attached_to_what_was_applied_and_keep_it_up() {
-    in_each_store(|world| {
-        let _ = world.apply().expect_code(0);
-        assert!(matches!(world.claim(Some("db"), "c1"), Claim::Attached { .. }));
-        let refused = world.run(&["destroy", ".", "--yes"]).expect_code(6);
+fn attached_pods_keep_their_tenant() {
+    in_each_store(|lab| {
+        let _ = lab.apply().expect_code(0);
+        assert!(matches!(lab.claim(Some("db"), "c1"), Claim::Attached { .. }));
+        let refused = lab.run(&["destroy", ".", "--yes"]).expect_code(6);
         assert!(refused.stderr.contains("1 pods attached"), "{}", refused.stderr);
-        let still = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
-        assert!(world.ready().is_some(), "{}", still.stdout);
-        let _ = world.run(&["destroy", ".", "--yes", "--force"]).expect_code(0);
-        assert_eq!(world.ready(), None);
-        assert!(matches!(world.claim(None, "c2"), Claim::NotReady));
+        let still = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        assert!(lab.ready().is_some(), "{}", still.stdout);
+        let _ = lab.run(&["destroy", ".", "--yes", "--force"]).expect_code(0);
+        assert_eq!(lab.ready(), None);
+        assert!(matches!(lab.claim(None, "c2"), Claim::NotReady));
     });
 }
 
 #[test]
-fn a_bridge_that_was_added_stays_and_the_rules_hold_for_it() {
-    in_each_store(|world| {
-        let _ = world.apply().expect_code(0);
-        world.grow("db-2", "db");
-        let planned = world.run(&["plan", "."]).expect_code(0);
+fn an_added_bridge_stays_and_its_rules_apply() {
+    in_each_store(|lab| {
+        let _ = lab.apply().expect_code(0);
+        lab.grow("db-2", "db");
+        let planned = lab.run(&["plan", "."]).expect_code(0);
         for key in
             ["+ bridge/db-2 ", "+ chain/policy/rule/open/to-db-2 ", "+ chain/policy/rule/shut/to-db-2 "]
         {
             assert!(planned.stdout.contains(key), "{key}: {}", planned.stdout);
         }
         assert!(planned.stdout.contains("0 to replace, 0 to delete"), "{}", planned.stdout);
-        let _ = world.apply().expect_code(0);
-        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
-        let ready = world.ready().unwrap();
+        let _ = lab.apply().expect_code(0);
+        let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let ready = lab.ready().unwrap();
         assert_eq!(ready.bridges_for(Some("db")).len(), 2);
-        let verified = world.run(&["verify", "."]);
+        let verified = lab.run(&["verify", "."]);
         assert_eq!(verified.code, 0, "{}", verified.stdout);
         // Once the spec no longer speaks of the bridge, what was added for it goes too.
-        world.folder.write("acme.toml", "name = \"acme\"\n[[bridge]]\nname = \"web\"\n");
-        let _ = world.run(&["apply", ".", "--yes", "--allow-mass-delete"]).expect_code(0);
-        assert_eq!(world.ready().unwrap().bridges.len(), 1);
-        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        lab.folder.write("acme.toml", "name = \"acme\"\n[[bridge]]\nname = \"web\"\n");
+        let _ = lab.run(&["apply", ".", "--yes", "--allow-mass-delete"]).expect_code(0);
+        assert_eq!(lab.ready().unwrap().bridges.len(), 1);
+        let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
     });
 }
 
 #[test]
 fn a_saved_plan_is_applied_and_undone() {
-    in_each_store(|world| {
-        let _ = world.run(&["plan", ".", "--out", "one.plan"]).expect_code(0);
-        let _ = world.run(&["apply", "one.plan", "--yes"]).expect_code(0);
-        assert!(world.ready().is_some());
-        world.folder.write("acme.toml", format!("{ACME}[[bridge]]\nname = \"cache\"\n"));
-        let _ = world.run(&["plan", ".", "--out", "two.plan"]).expect_code(0);
-        let _ = world.run(&["apply", "two.plan", "--yes"]).expect_code(0);
-        assert_eq!(world.ready().unwrap().bridges.len(), 3);
-        let _ = world.run(&["undo", "two.plan", "--yes"]).expect_code(0);
-        assert_eq!(world.ready().unwrap().bridges.len(), 2);
-        world.folder.write("acme.toml", ACME);
-        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
-        let stale = world.run(&["apply", "one.plan", "--yes"]).expect_code(6);
+    in_each_store(|lab| {
+        let _ = lab.run(&["plan", ".", "--out", "one.plan"]).expect_code(0);
+        let _ = lab.run(&["apply", "one.plan", "--yes"]).expect_code(0);
+        assert!(lab.ready().is_some());
+        lab.folder.write("acme.toml", format!("{ACME}[[bridge]]\nname = \"cache\"\n"));
+        let _ = lab.run(&["plan", ".", "--out", "two.plan"]).expect_code(0);
+        let _ = lab.run(&["apply", "two.plan", "--yes"]).expect_code(0);
+        assert_eq!(lab.ready().unwrap().bridges.len(), 3);
+        let _ = lab.run(&["undo", "two.plan", "--yes"]).expect_code(0);
+        assert_eq!(lab.ready().unwrap().bridges.len(), 2);
+        lab.folder.write("acme.toml", ACME);
+        let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let stale = lab.run(&["apply", "one.plan", "--yes"]).expect_code(6);
         assert!(stale.stderr.contains("plan again"), "{}", stale.stderr);
     });
 }
 
 #[test]
 fn a_lock_file_beside_a_store_is_refused() {
-    in_each_store(|world| {
-        let refused = world.run(&["apply", ".", "--yes", "--lock", "other.lock"]).expect_code(64);
+    in_each_store(|lab| {
+        let refused = lab.run(&["apply", ".", "--yes", "--lock", "other.lock"]).expect_code(64);
         assert!(refused.stderr.contains("--lock: the site keeps"), "{}", refused.stderr);
-        let _ = world.run(&["plan", ".", "--offline"]).expect_code(0);
-        let _ = world.run(&["validate", "."]).expect_code(0);
+        let _ = lab.run(&["plan", ".", "--offline"]).expect_code(0);
+        let _ = lab.run(&["validate", "."]).expect_code(0);
     });
 }
 
 #[test]
 fn a_killed_apply_keeps_no_lock() {
-    in_each_store(|world| {
+    in_each_store(|lab| {
         let delay = r#"{"fault": "delay", "method": "POST", "nth": 3, "milliseconds": 60000}"#;
-        let mut connection = midoform_testutil::http::Connection::open(world.served.address).unwrap();
+        let mut connection = midoform_testutil::http::Connection::open(lab.served.address).unwrap();
         let _ = connection.send("POST", "/_faults", "application/json", delay).unwrap();
-        let mut command = world.folder.command(MIDOFORM, &["apply", ".", "--yes", "--quiet"]);
+        let mut command = lab.folder.command(MIDOFORM, &["apply", ".", "--yes", "--quiet"]);
         let mut first = command.stdout(std::process::Stdio::null()).spawn().unwrap();
         while !connection.send("GET", "/_faults", "*/*", "").unwrap().body.contains("\"struck\":1") {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        let busy = world.apply().expect_code(6);
+        let busy = lab.apply().expect_code(6);
         assert!(
             busy.stderr.contains("midoform apply (process") && busy.stderr.contains("since"),
             "{}",
@@ -224,13 +224,13 @@ fn a_killed_apply_keeps_no_lock() {
         );
         first.kill().unwrap();
         let _ = first.wait().unwrap();
-        let _ = world.apply().expect_code(0);
-        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let _ = lab.apply().expect_code(0);
+        let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
     });
 }
 
 #[test]
-fn an_etcd_that_is_not_there_is_said_and_offline_commands_do_without() {
+fn an_unreachable_etcd_is_reported_and_offline_commands_work() {
     let folder = TestFolder::default();
     let site = "name = \"s\"\n[etcd]\nendpoints = \"http://127.0.0.1:1\"\ntimeout = 1\n[midonet]\nembedded = true\nmanaged = true\n";
     folder.write("site.toml", site);
@@ -243,21 +243,20 @@ fn an_etcd_that_is_not_there_is_said_and_offline_commands_do_without() {
 
 /// Each in a folder of its own, as several people or pipelines have them.
 #[test]
-fn tenants_that_come_at_once_get_places_of_their_own() {
-    in_each_store(|world| {
-        let site = world.folder.read("site.toml").replace("given.db", "../given.db");
+fn concurrent_tenants_get_different_allocations() {
+    in_each_store(|lab| {
+        let site = lab.folder.read("site.toml").replace("given.db", "../given.db");
         let names: Vec<String> = (0..6).map(|number| format!("t{number}")).collect();
         for name in &names {
-            world
-                .folder
+            lab.folder
                 .write(&format!("{name}/site.toml"), format!("{site}[pools]\nlinks = \"172.16.0.0/27\"\n"));
-            world.folder.write(&format!("{name}/a.toml"), ACME.replace("acme", name));
+            lab.folder.write(&format!("{name}/a.toml"), ACME.replace("acme", name));
         }
         let running: Vec<_> = names
             .iter()
             .map(|name| {
                 let arguments = ["apply", name, "--yes", "--quiet"];
-                let mut command = world.folder.command(MIDOFORM, &arguments);
+                let mut command = lab.folder.command(MIDOFORM, &arguments);
                 command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
                 (name, command.spawn().unwrap())
             })
@@ -267,11 +266,11 @@ fn tenants_that_come_at_once_get_places_of_their_own() {
             // Two may pick one place: then one of them is told so, and picks another one when it is run again.
             match ended.status.code() {
                 Some(0) => {}
-                Some(6) => drop(world.run(&["apply", name, "--yes"]).expect_code(0)),
+                Some(6) => drop(lab.run(&["apply", name, "--yes"]).expect_code(0)),
                 other => panic!("{name}: {other:?} {}", String::from_utf8_lossy(&ended.stderr)),
             }
         }
-        let given = world.runtime.block_on(allocation::load(&world.store)).unwrap().allocations;
+        let given = lab.runtime.block_on(allocation::load(&lab.store)).unwrap().allocations;
         let mut places: Vec<String> = Vec::new();
         for tenant in given.tenants.values() {
             assert!(tenant.applied);
@@ -286,22 +285,22 @@ fn tenants_that_come_at_once_get_places_of_their_own() {
 }
 
 #[test]
-fn a_full_pool_is_named_and_grows_without_more() {
-    in_each_store(|world| {
-        let site = world.folder.read("site.toml");
+fn a_full_pool_is_reported_and_can_grow() {
+    in_each_store(|lab| {
+        let site = lab.folder.read("site.toml");
         let with_pool = |pool: &str| format!("{site}[pools]\nlinks = \"{pool}\"\n");
-        world.folder.write("site.toml", with_pool("172.16.0.0/30"));
-        let _ = world.apply().expect_code(0);
-        world.folder.write("beta.toml", ACME.replace("acme", "beta"));
-        let full = world.apply().expect_code(3);
+        lab.folder.write("site.toml", with_pool("172.16.0.0/30"));
+        let _ = lab.apply().expect_code(0);
+        lab.folder.write("beta.toml", ACME.replace("acme", "beta"));
+        let full = lab.apply().expect_code(3);
         assert!(full.stderr.contains("172.16.0.0/30") && full.stderr.contains("[pools]"), "{}", full.stderr);
-        world.folder.write("site.toml", with_pool("172.16.0.0/29"));
-        let grown = world.apply().expect_code(0);
+        lab.folder.write("site.toml", with_pool("172.16.0.0/29"));
+        let grown = lab.apply().expect_code(0);
         assert!(
             !grown.stdout.contains("to replace") || grown.stdout.contains("0 to replace"),
             "{}",
             grown.stdout
         );
-        let _ = world.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
     });
 }

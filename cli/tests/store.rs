@@ -42,7 +42,7 @@ fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_is_dumped_is_loaded_into_an_empty_store() {
+fn a_dump_is_loaded_into_an_empty_store() {
     let folder = TestFolder::default();
     let missing = store(&folder, &["dump"]).expect_code(64);
     assert!(
@@ -69,7 +69,7 @@ fn what_is_dumped_is_loaded_into_an_empty_store() {
 }
 
 #[test]
-fn what_a_crash_left_is_told_and_repaired() {
+fn leftovers_of_a_crash_are_reported_and_repaired() {
     let folder = TestFolder::default();
     let holder = "\"holder\":{\"kind\":\"container\",\"host\":\"11111111-2222-3333-4444-555555555555\",\
                   \"network\":\"lab\",\"container\":\"c1\",\"interface\":\"eth0\"}";
@@ -81,7 +81,7 @@ fn what_a_crash_left_is_told_and_repaired() {
         "{}",
         told.stdout
     );
-    assert!(told.stdout.contains("(--repair puts it right)"), "{}", told.stdout);
+    assert!(told.stdout.contains("(--repair repairs it)"), "{}", told.stdout);
     assert!(told.stdout.contains("its version is 9"), "{}", told.stdout);
     // One is put right, one is for somebody to look at.
     let repaired = store(&folder, &["check", "--repair", "--json"]).expect_code(8);
@@ -101,7 +101,7 @@ fn what_a_crash_left_is_told_and_repaired() {
 }
 
 #[test]
-fn values_are_written_anew_unless_they_are_newer() {
+fn older_values_are_migrated() {
     let folder = TestFolder::default();
     let old = "{ \"since\": 7,   \"version\": 1 }";
     let given = [
@@ -121,7 +121,7 @@ fn values_are_written_anew_unless_they_are_newer() {
     entries.extend(pairs(&given));
     load(&folder, &entries);
     let said = store(&folder, &["migrate"]).expect_code(0).stderr;
-    assert!(said.contains("5 of 6 values were written anew"), "{said}");
+    assert!(said.contains("5 of 6 values were rewritten"), "{said}");
     let after: BTreeMap<String, String> = dumped(&folder).into_iter().collect();
     for (key, old) in given.iter().chain(&[(ADDRESS, old)]) {
         let (old_value, new_value): (Value, Value) =
@@ -132,8 +132,8 @@ fn values_are_written_anew_unless_they_are_newer() {
         }
     }
     let said = store(&folder, &["migrate"]).expect_code(0).stderr;
-    assert!(said.contains("0 of 6 values were written anew"), "{said}");
-    // What a newer midoform wrote is named, and stays.
+    assert!(said.contains("0 of 6 values were rewritten"), "{said}");
+    // A value of a newer midoform is reported, and stays.
     let newer = TestFolder::default();
     let entries = pairs(&[(ADDRESS, "{\"version\":2}")]);
     load(&newer, &entries);
@@ -149,7 +149,7 @@ fn values_are_written_anew_unless_they_are_newer() {
 
 /// The same code as of an apply whose servers are away.
 #[test]
-fn an_etcd_that_is_away_can_be_tried_again() {
+fn an_unreachable_etcd_can_be_retried() {
     let folder = TestFolder::default();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     folder.write(
@@ -161,7 +161,7 @@ fn an_etcd_that_is_away_can_be_tried_again() {
 }
 
 #[test]
-fn a_push_puts_site_and_specs_and_nothing_that_is_wrong() {
+fn a_push_writes_the_site_and_valid_specs_only() {
     let folder = TestFolder::default();
     folder.write("site.toml", "name = \"test\"\n[midonet]\nembedded = true\nmanaged = true\n");
     let spec = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n";
@@ -226,7 +226,7 @@ fn left_over(folder: &TestFolder, now: u64) {
 }
 
 #[test]
-fn ports_that_pods_left_are_deleted_and_no_others() {
+fn only_orphaned_ports_are_deleted() {
     for (dialect, version) in [(Dialect::V1, "1.7"), (Dialect::V5, "5.8")] {
         let folder = TestFolder::default();
         let served = Served::with_node(&folder, dialect, version);
@@ -244,8 +244,8 @@ fn ports_that_pods_left_are_deleted_and_no_others() {
             store(&folder, &[&["check", "--midonet-of", "site.toml"], arguments].concat()).expect_code(8)
         };
         let told = check(&[]).stdout;
-        assert!(told.contains("container gone") && told.contains("(--repair puts it right)"), "{told}");
-        assert!(told.contains("container leaves") && told.contains("(left: somebody has to look)"), "{told}");
+        assert!(told.contains("container gone") && told.contains("(--repair repairs it)"), "{told}");
+        assert!(told.contains("container leaves") && told.contains("(left: check it by hand)"), "{told}");
         assert_eq!(there(), [true; 3]);
         let said = check(&["--repair"]);
         assert!(said.stderr.contains("2 findings, 1 of them left"), "{}\n{}", said.stdout, said.stderr);

@@ -15,7 +15,7 @@ const TENANT: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.0
 const CLOSED: &str = "[[rule]]\nname = \"nothing-to-db\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\" }\naction = \"drop\"\n";
 
 #[test]
-fn verify_says_whether_it_holds_and_ends_with_9_where_not() {
+fn verify_ends_with_9_for_violations() {
     let ran = example("policy").run(MIDOFORM, &["verify", "."]).expect_code(0);
     assert!(ran.stdout.contains("✓ packets with spoofed source addresses are dropped"), "{}", ran.stdout);
     // The seed is the Go plugin's layout.
@@ -35,7 +35,7 @@ fn verify_says_whether_it_holds_and_ends_with_9_where_not() {
 }
 
 #[test]
-fn a_trace_has_every_hop_and_the_answer() {
+fn a_trace_has_every_hop_and_the_reply() {
     let trace = |more: &[&str], folder: &TestFolder| {
         let arguments =
             [&["trace", "--from", "acme/web/10.20.1.77", "--to", "8.8.8.8", "--tcp", "443"], more].concat();
@@ -57,7 +57,7 @@ fn a_trace_has_every_hop_and_the_answer() {
 }
 
 #[test]
-fn a_trace_of_no_place_says_how_places_are_written() {
+fn a_trace_of_a_wrong_endpoint_shows_the_syntax() {
     let folder = example("policy");
     let ran = folder
         .run(MIDOFORM, &["trace", "--from", "acme/nowhere/10.0.0.1", "--to", "8.8.8.8"])
@@ -69,7 +69,7 @@ fn a_trace_of_no_place_says_how_places_are_written() {
 }
 
 #[test]
-fn an_assertion_that_does_not_hold_is_an_error_of_validate() {
+fn a_failing_assertion_is_an_error_of_validate() {
     let assert =
         "[[assert]]\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 22 }\nallowed = true\n";
     let folder = TestFolder::with_tenants(&[("acme.toml", &format!("{TENANT}{CLOSED}{assert}"))]);
@@ -82,7 +82,7 @@ fn an_assertion_that_does_not_hold_is_an_error_of_validate() {
 }
 
 #[test]
-fn a_plan_tells_what_it_opens_and_closes() {
+fn a_plan_shows_changes_of_reachability() {
     let before = TestFolder::with_tenants(&[("acme.toml", &format!("{TENANT}{CLOSED}"))]);
     let open = TENANT.to_owned()
         + "[[rule]]\nname = \"db\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 5432 }\naction = \"accept\"\n"

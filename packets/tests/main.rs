@@ -9,7 +9,10 @@
 )]
 
 mod alike;
+mod isolation;
+mod nat;
+mod network;
+mod rules;
 #[path = "../../compiler/tests/samples.rs"]
 mod samples;
-mod strict;
 mod verify;

@@ -1,11 +1,11 @@
-//! Tenants in batches: a few are changed at a time.
+//! Batches of tenants: a few are changed at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::key::{Key, SITE};
 
-/// How tenants are changed a few at a time.
+/// The settings of batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Batches {
     /// The number of tenants in a batch.

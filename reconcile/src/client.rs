@@ -19,35 +19,35 @@ use crate::keystone::{Keystone, Secret};
 use crate::retry;
 use crate::retry::{Decision, Outcome};
 
-/// How a client proves who it is.
+/// The credentials of a client.
 #[derive(Clone, Default)]
 pub enum Credentials {
-    /// It doesn't: the server asks for nothing.
+    /// None: the server needs no login.
     #[default]
     None,
-    /// With a token.
+    /// A token.
     Token(String),
-    /// With a name and a password, which `POST /login` turns into a token.
+    /// A name and a password for `POST /login`, which returns a token.
     Password {
         /// The user.
         username: String,
         /// The password.
         password: String,
-        /// The project, where the server wants one.
+        /// The project, if the server needs one.
         project: Option<String>,
     },
-    /// With a token of Keystone's, which MidoNet asks Keystone about.
+    /// A token of Keystone, which MidoNet validates there.
     Keystone(Arc<Keystone>),
 }
 
-/// What may be set about a client.
+/// The settings of a client.
 #[derive(Clone)]
 pub struct Settings {
     /// The API's base URL, such as `http://127.0.0.1:8181/midonet-api`.
     pub base_url: String,
-    /// Who it is.
+    /// The credentials.
     pub credentials: Credentials,
-    /// How long one call may take.
+    /// The time limit of a call.
     pub timeout: Duration,
 }
 
@@ -58,24 +58,24 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The media type of the body.
     pub content_type: Option<&'a str>,
-    /// The media type that is asked for.
+    /// The media type that is accepted.
     pub accept: Option<&'a str>,
     /// The body.
     pub body: Option<String>,
-    /// For a POST: how to see whether it happened, when its answer is lost.
+    /// For a POST: the way to see whether it was executed, if its response is lost.
     pub confirmation: Option<Confirmation>,
 }
 
-/// How a call ended well.
+/// The success of a call.
 #[derive(Debug)]
 pub enum Done {
-    /// With an answer.
+    /// The server responded.
     Answered(Answer),
-    /// Its answer was lost, and what it should have made is there.
+    /// The response was lost, but the object exists.
     Confirmed,
 }
 
-/// What a client did so far.
+/// The number of a client's calls, by kind.
 #[derive(Debug, Default)]
 pub struct Statistics {
     calls: AtomicU64,
@@ -87,13 +87,13 @@ pub struct Statistics {
 /// [`Statistics`] at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
-    /// Calls that were sent, or tried to be.
+    /// Calls that were sent, or attempted.
     pub calls: u64,
-    /// Those among them that repeat one.
+    /// Calls that were retries.
     pub retries: u64,
-    /// Those that the server turned away because it is busy (429, 503).
+    /// Calls that the server turned away because it was busy (429, 503).
     pub turned_away: u64,
-    /// POSTs whose answer was lost, and that had happened.
+    /// POSTs whose response was lost, and that were executed.
     pub confirmed: u64,
 }
 
@@ -120,7 +120,7 @@ pub struct Client {
     most_tries: u32,
 }
 
-/// Who the client is, and the token that says so: one for all calls.
+/// The credentials of a client, and its token for all calls.
 struct Session {
     credentials: Credentials,
     token: RwLock<Token>,
@@ -128,7 +128,7 @@ struct Session {
     renewing: tokio::sync::Mutex<Option<Secret>>,
 }
 
-/// A token, and the how manieth it is.
+/// A token, and its number among all tokens of the client.
 #[derive(Clone, Default)]
 struct Token {
     value: Option<HeaderValue>,
@@ -189,7 +189,7 @@ impl Client {
         &self.base_url
     }
 
-    /// What it did so far.
+    /// Returns the statistics of its calls.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
     }
@@ -302,7 +302,7 @@ impl Client {
                     renewed = true;
                     continue;
                 }
-                // What was lost before is there now.
+                // The object of the lost call exists now.
                 Outcome::Status(400 | 409) if uncertain => Decision::LookFirst(Duration::ZERO),
                 _ if tries >= self.most_tries => Decision::GiveUp,
                 outcome => retry::next(method, outcome, tries, failed.retry_after, fastrand::f64()),

@@ -1,32 +1,32 @@
-//! Why a call of the API failed: which call it was, and the server's words.
+//! The errors of API calls, with the call and the server's message.
 
-/// A call that did not do what it should.
+/// The failure of a call.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No connection.
+    /// There is no connection. Nothing was sent.
     #[error("{method} {url}: the server can't be reached ({cause}), tried {tries} times")]
     Unreachable {
         /// The method.
         method: &'static str,
         /// The URL.
         url: String,
-        /// Why.
+        /// The reason.
         cause: String,
-        /// How often it was tried.
+        /// The number of attempts.
         tries: u32,
     },
-    /// The connection broke, or time was up, after the call was sent.
-    #[error("{method} {url}: the answer was lost ({cause}); nobody knows whether the call happened")]
+    /// The connection broke, or the time limit passed, after the call was sent.
+    #[error("{method} {url}: the response was lost ({cause}); the call may have been executed")]
     AnswerLost {
         /// The method.
         method: &'static str,
         /// The URL.
         url: String,
-        /// Why.
+        /// The reason.
         cause: String,
     },
     /// The server refuses the login or the token.
-    #[error("{method} {url}: the server refuses this login ({status}): {message}")]
+    #[error("{method} {url}: the server refuses the login ({status}): {message}")]
     Refused {
         /// The method.
         method: &'static str,
@@ -34,11 +34,11 @@ pub enum ClientError {
         url: String,
         /// 401 or 403.
         status: u16,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
-    /// The server answers with an error.
-    #[error("{method} {url}: the server answers {status}: {message}")]
+    /// The server returned an error.
+    #[error("{method} {url}: the server returned {status}: {message}")]
     Status {
         /// The method.
         method: &'static str,
@@ -46,35 +46,38 @@ pub enum ClientError {
         url: String,
         /// The status.
         status: u16,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
-    /// The server's answer is not what the API says.
-    #[error("{method} {url}: the answer can't be understood: {cause}")]
+    /// The server's response is not what the API defines.
+    #[error("{method} {url}: the response can't be read: {cause}")]
     Nonsense {
         /// The method.
         method: &'static str,
         /// The URL.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         cause: String,
     },
     /// The client can't be set up.
     #[error("the client can't be set up: {0}")]
     Setup(String),
+    /// The task that made the call ended without a result: a defect of midoform. The call may have happened.
+    #[error("a defect of midoform stopped the call: {0}")]
+    Defect(String),
 }
 
 impl ClientError {
-    /// Whether a POST that ended so may have happened.
+    /// Returns true if a POST that ended so may have happened.
     pub fn is_uncertain(&self) -> bool {
         match self {
-            ClientError::AnswerLost { .. } => true,
+            ClientError::AnswerLost { .. } | ClientError::Defect(_) => true,
             ClientError::Status { status, .. } => *status >= 500,
             _ => false,
         }
     }
 
-    /// The status that the server answered with, if it did.
+    /// Returns the status that the server answered with, if it did.
     pub fn status(&self) -> Option<u16> {
         match self {
             ClientError::Refused { status, .. } | ClientError::Status { status, .. } => Some(*status),
@@ -83,7 +86,7 @@ impl ClientError {
     }
 }
 
-/// The same error, which says how often the call was tried.
+/// Sets the number of attempts of an error.
 pub(crate) fn counted(error: ClientError, made: u32) -> ClientError {
     match error {
         ClientError::Unreachable { method, url, cause, .. } => {
@@ -93,7 +96,7 @@ pub(crate) fn counted(error: ClientError, made: u32) -> ClientError {
     }
 }
 
-/// An error and what it stands on, in one line.
+/// Returns an error of a library with its causes, in one line.
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,9 +1,9 @@
-//! How many calls are under way at a time: fewer when the server turns calls away or gets slow, and step by step more
-//! again. A pure function of what was seen.
+//! The limit for calls in progress: lower when the server turns calls away or gets slow, and higher again step by step. It is
+//! a pure function of the observed calls.
 
 use std::time::Duration;
 
-/// How much slower than at its best a server may get before fewer calls are made at a time.
+/// The factor by which a server may get slower than at its best before the limit is lowered.
 const SLOWER: f64 = 4.0;
 
 /// A limit that follows the server.
@@ -11,22 +11,22 @@ const SLOWER: f64 = 4.0;
 pub struct Concurrency {
     most: f64,
     now: f64,
-    /// How long a call takes, smoothed, and the least that this was.
+    /// The duration of a call, smoothed, and its lowest value.
     latency: Option<f64>,
     best: f64,
-    /// How many calls have to end before the limit is lowered again: those that were made under the old one.
+    /// The number of calls that must end before the limit is lowered again: those that began under the old one.
     patience: f64,
 }
 
 impl Concurrency {
-    /// A limit that never goes above `most`, and starts there.
+    /// Returns a limit that starts at `most`, and never exceeds it.
     pub fn new(most: usize) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a limit is small")]
         let most = most.max(1) as f64;
         Concurrency { most, now: most, latency: None, best: f64::INFINITY, patience: 0.0 }
     }
 
-    /// How many calls may be under way.
+    /// Returns the number of calls that may be in progress.
     pub fn limit(&self) -> usize {
         #[expect(
             clippy::cast_possible_truncation,
@@ -37,12 +37,12 @@ impl Concurrency {
         limit.max(1)
     }
 
-    /// A call ended: after this time, turned away on its way (429, 503) or not.
+    /// Takes note of a call that ended after this time. `turned_away`: the server was busy (429, 503) at some attempt.
     pub fn ended(&mut self, took: Duration, turned_away: bool) {
         self.patience = (self.patience - 1.0).max(0.0);
         let took = took.as_secs_f64();
         let latency = self.latency.map_or(took, |before| before * 0.8 + took * 0.2);
-        // What was turned away says nothing about how long a call takes.
+        // A call that was turned away tells nothing about the duration of calls.
         if !turned_away {
             self.latency = Some(latency);
             // A server that stays slow becomes the new measure, slowly.

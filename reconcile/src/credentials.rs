@@ -29,24 +29,24 @@ pub struct KeystoneLogin {
     pub url: Option<String>,
     /// The Identity API, if it was given.
     pub version: Option<IdentityVersion>,
-    /// Who asks.
+    /// The login.
     pub login: Login,
 }
 
-/// Why logins can't be had. No secret is in it.
+/// The reason why there are no logins. It contains no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// The file can't be read.
-    #[error("{path}: {source}")]
+    #[error("the credentials file {path} can't be read")]
     File {
         /// The file.
         path: String,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Others can read the file.
     #[error(
-        "{path}: others than its owner can read it (mode {mode:03o}): `chmod 600 {path}`, and change what is in it"
+        "{path}: others than its owner can read it (mode {mode:03o}): run `chmod 600 {path}`, and change the secrets in it"
     )]
     Open {
         /// The file.
@@ -54,18 +54,18 @@ pub enum CredentialsError {
         /// Its permissions.
         mode: u32,
     },
-    /// The file says something else than logins.
+    /// The file does not contain logins.
     #[error("{path}: {problem}")]
     Content {
         /// The file.
         path: String,
-        /// What is wrong, without what the file says.
+        /// The problem, without the file's content.
         problem: String,
     },
-    /// The environment is half of a login.
+    /// The environment has an incomplete login.
     #[error("{0}")]
     Incomplete(String),
-    /// The URL is none.
+    /// The URL is invalid.
     #[error(transparent)]
     Url(#[from] ClientError),
 }
@@ -87,7 +87,7 @@ struct MidonetTable {
     project: Option<String>,
 }
 
-/// What a login for Keystone is made of, by the names of OpenStack's variables without `OS_`.
+/// The parts of a login for Keystone, named like OpenStack's variables without `OS_`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KeystoneTable {
@@ -178,12 +178,12 @@ fn read(path: &Path) -> Result<Logins, CredentialsError> {
     }
     let mut text = String::new();
     file.take(LARGEST).read_to_string(&mut text).map_err(failed)?;
-    // What TOML's own errors show is what the file says.
+    // TOML's own errors would show the file's content.
     let document: Document = toml::from_str(&text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         content(format!(
-            "line {line} is not what a file of logins may say: it has the tables [midonet] (token, or username, password, \
+            "line {line} is not allowed in a file of logins: it has the tables [midonet] (token, or username, password, \
              project) and [keystone] (auth_url, identity_api_version, username, password, project_name …), all texts"
         ))
     })?;

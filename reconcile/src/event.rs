@@ -1,55 +1,55 @@
-//! What happens while a plan is carried out, for whoever wants to show it.
+//! The events of an observation and an execution, for progress displays.
 
 use midoform_compiler::plan::Action;
 use midoform_compiler::topology::key::Key;
 
-/// One thing that happened.
+/// An event.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A read of the observation is done: how many of how many.
+    /// A read of the observation is done.
     Read {
-        /// Done.
+        /// The number of reads that are done.
         done: usize,
-        /// Of so many, as far as is known.
+        /// The number of all reads, as far as it is known.
         of: usize,
     },
     /// A step begins.
     Started {
         /// The object.
         key: Key,
-        /// What happens to it.
+        /// The action.
         action: Action,
     },
     /// A step is done.
     Done {
         /// The object.
         key: Key,
-        /// What happened to it.
+        /// The action.
         action: Action,
     },
     /// A step failed.
     Failed {
         /// The object.
         key: Key,
-        /// What should have happened to it.
+        /// The action that failed.
         action: Action,
-        /// Why not.
+        /// The message of the error.
         error: String,
     },
-    /// The execution of so many steps begins.
+    /// The execution of a plan begins.
     Executing {
         /// The number of steps.
         steps: usize,
     },
     /// The execution that began last has ended.
     Executed,
-    /// A batch of tenants was changed, and looked at.
+    /// A batch of tenants was changed and compared with the goal.
     Batch {
-        /// Its number, from 1 on.
+        /// The number of the batch, from 1 on.
         number: usize,
         /// The number of batches.
         of: usize,
-        /// The number of objects that are not what they should be.
+        /// The number of objects that differ from the goal.
         differing: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! Takes a plan's steps: as many at a time as its dependencies and the limit allow.
+//! Executes the steps of a plan: as many at a time as its dependencies and the limit allow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -9,6 +9,7 @@ use midoform_compiler::plan::{Action, Call, DialectTag, Method, Plan, Step};
 use midoform_compiler::topology::key::Key;
 use midoform_store::locks::Tenure;
 use tokio::sync::Mutex;
+use tokio::task::{self, JoinSet};
 use uuid::Uuid;
 
 use crate::client::{Client, ClientError, Done, Request};
@@ -20,7 +21,7 @@ use crate::event::Event;
 pub enum Stop {
     /// Somebody interrupted it.
     Interrupted,
-    /// The time that it was given is over.
+    /// Its time is over.
     Deadline,
     /// The lock on the tenants was lost: another run may be changing them.
     LockLost,
@@ -70,14 +71,14 @@ impl Control {
     }
 }
 
-/// What an execution did.
+/// The result of an execution.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// How many steps were done, by action.
+    /// The number of steps that were done, by action.
     pub done: BTreeMap<Action, usize>,
     /// The steps that were done, in the order in which they ended.
     pub steps: Vec<(Key, Action)>,
-    /// How many steps were not begun.
+    /// The number of steps that were not done.
     pub left: usize,
     /// The ids that the server chose.
     pub ids: BTreeMap<Key, Uuid>,
@@ -87,20 +88,30 @@ pub struct Outcome {
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{action:?} of {key} failed: {source}")]
+#[error("{key} could not be {}", participle(*.action))]
 pub struct StepError {
     /// The object.
     pub key: Key,
-    /// What should have happened to it.
+    /// The action that failed.
     pub action: Action,
-    /// Why not.
+    /// The error of the call.
     pub source: ClientError,
+}
+
+fn participle(action: Action) -> &'static str {
+    match action {
+        Action::Create => "created",
+        Action::Update => "updated",
+        Action::Replace => "replaced",
+        Action::Delete => "deleted",
+        Action::Keep => "kept",
+    }
 }
 
 /// The ids that are known by now, for `${KEY}` in later calls.
 type Bindings = Arc<Mutex<BTreeMap<String, String>>>;
 
-/// Carries a plan out. The first failure stops it: steps under way end, no other begins.
+/// Executes a plan. The first failure stops it: steps in progress end, no other begins.
 pub async fn execute(
     client: &Client,
     plan: &Plan,
@@ -113,9 +124,9 @@ pub async fn execute(
     let bindings: Bindings = Arc::default();
     let mut outcome = Outcome::default();
     let mut limit = Concurrency::new(parallel);
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut running = Running::default();
     loop {
-        while tasks.len() < limit.limit() && outcome.failure.is_none() && control.reason().is_none() {
+        while running.len() < limit.limit() && outcome.failure.is_none() && control.reason().is_none() {
             let Some((at, step)) = graph.next_ready().and_then(|at| Some((at, steps.get(at)?.clone())))
             else {
                 break;
@@ -123,17 +134,19 @@ pub async fn execute(
             events(Event::Started { key: step.key.clone(), action: step.action });
             let (client, bindings, control) = (client.clone(), bindings.clone(), control.clone());
             let dialect = plan.dialect;
-            tasks.spawn(async move {
+            running.begin(at, async move {
                 let (started, before) = (Instant::now(), client.statistics().counts().turned_away);
                 let result = take(&client, dialect, &step, &bindings, &control).await;
                 let calls = u32::try_from(step.calls.len().max(1)).unwrap_or(1);
                 let turned_away = client.statistics().counts().turned_away > before;
-                (at, result, started.elapsed() / calls, turned_away)
+                (result, started.elapsed() / calls, turned_away)
             });
         }
-        let Some(result) = tasks.join_next().await else { break };
-        let Ok((at, result, took, turned_away)) = result else { continue };
-        limit.ended(took, turned_away);
+        let Some((at, ended)) = running.next().await else { break };
+        let result = ended.and_then(|(result, took, turned_away)| {
+            limit.ended(took, turned_away);
+            result
+        });
         let Some(step) = steps.get(at) else { continue };
         match result {
             // The lock was lost between two of its calls.
@@ -158,11 +171,49 @@ pub async fn execute(
     outcome
 }
 
-/// Which steps wait for which.
+/// The steps in progress, each in a task of its own.
+struct Running<T> {
+    tasks: JoinSet<T>,
+    /// The step of each task, by its position in the plan.
+    steps: BTreeMap<task::Id, usize>,
+}
+
+impl<T> Default for Running<T> {
+    fn default() -> Self {
+        Running { tasks: JoinSet::new(), steps: BTreeMap::new() }
+    }
+}
+
+impl<T: Send + 'static> Running<T> {
+    fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Begins a step.
+    fn begin(&mut self, at: usize, work: impl Future<Output = T> + Send + 'static) {
+        let task = self.tasks.spawn(work);
+        self.steps.insert(task.id(), at);
+    }
+
+    /// Waits for the next step that ends. A task that ends without a result is an error of its step.
+    async fn next(&mut self) -> Option<(usize, Result<T, ClientError>)> {
+        loop {
+            let (task, result) = match self.tasks.join_next_with_id().await? {
+                Ok((task, result)) => (task, Ok(result)),
+                Err(error) => (error.id(), Err(ClientError::Defect(error.to_string()))),
+            };
+            if let Some(at) = self.steps.remove(&task) {
+                return Some((at, result));
+            }
+        }
+    }
+}
+
+/// The order of the steps: each waits for others.
 struct Graph {
-    /// By step: how many it still waits for.
+    /// By step: the number of steps that it still waits for.
     waits: Vec<usize>,
-    /// By step: who waits for it.
+    /// By step: the steps that wait for it.
     waiters: Vec<Vec<usize>>,
     ready: BTreeSet<usize>,
 }
@@ -194,7 +245,7 @@ impl Graph {
         graph
     }
 
-    /// The first step that waits for nothing.
+    /// Takes the first step that waits for nothing.
     fn next_ready(&mut self) -> Option<usize> {
         self.ready.pop_first()
     }
@@ -211,7 +262,7 @@ impl Graph {
     }
 }
 
-/// Makes a step's calls. Returns false if the lock was lost before the last of them.
+/// Makes the calls of a step. Returns false if the lock was lost before the last of them.
 async fn take(
     client: &Client,
     dialect: DialectTag,
@@ -246,7 +297,7 @@ async fn make(
     };
     let (content_type, accept) = (call.content_type.as_deref(), call.accept.as_deref());
     let request = Request { path: &path, content_type, accept, body, confirmation };
-    // What was confirmed has the id that was offered.
+    // A confirmed object has the offered id.
     let Done::Answered(answer) = client.call(call.method, request).await? else { return Ok(()) };
     if call.method != Method::Post {
         return Ok(());
@@ -263,7 +314,7 @@ async fn make(
     Ok(())
 }
 
-/// Puts the ids that are known by now in the place of `${KEY}`.
+/// Replaces each `${KEY}` with the id, if it is known by now.
 fn substitute(text: &str, bindings: &BTreeMap<String, String>) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
@@ -283,4 +334,25 @@ fn substitute(text: &str, bindings: &BTreeMap<String, String>) -> String {
     }
     result.push_str(rest);
     result
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_fails_its_step() {
+        let mut running: Running<u8> = Running::default();
+        running.begin(3, async { panic!("a defect") });
+        let (at, result) = running.next().await.unwrap();
+        let error = result.unwrap_err();
+        assert_eq!(at, 3);
+        assert!(matches!(&error, ClientError::Defect(text) if text.contains("a defect")), "{error}");
+        assert!(error.is_uncertain(), "its call may have happened");
+        running.begin(4, async { 7 });
+        assert!(matches!(running.next().await, Some((4, Ok(7)))));
+        assert!(running.next().await.is_none());
+    }
 }

@@ -1,4 +1,4 @@
-//! What a run wants of the network, whoever runs: an apply, a destroy, an undo, or the plugin for a pod's tenant.
+//! The goal of a run: an apply's, a destroy's, an undo's, an adoption's, or the plugin's for a pod's tenant.
 
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;

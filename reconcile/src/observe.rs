@@ -141,8 +141,7 @@ impl<'a> Reader<'a> {
         }
         let mut found = BTreeMap::new();
         while let Some(result) = tasks.join_next().await {
-            let result =
-                result.map_err(|error| ClientError::Setup(format!("a read was stopped: {error}")))?;
+            let result = result.map_err(|error| ClientError::Defect(error.to_string()))?;
             let (id, items) = result?;
             found.insert(id, items);
             (self.events)(Event::Read { done: done.fetch_add(1, Ordering::Relaxed) + 1, of });

@@ -58,7 +58,7 @@ pub fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Plan {
         interface: &left.owner.interface,
         host: left.port.host.unwrap_or(left.host),
         host_interface: left.port.interface.as_deref().unwrap_or_default(),
-        // Whether it had a chain or not: what is gone already need not be deleted. Rules go with their chain.
+        // The port may have a chain or none. Rules are deleted with their chain.
         tied_to: Some(address),
     });
     let is_bound = left.port.host.is_some();
@@ -77,7 +77,7 @@ pub fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Plan {
     midonet::plan(site, dialect, &Topology::default(), &observed)
 }
 
-/// Why MidoNet could not be looked at or put right.
+/// The failure of a check of MidoNet's ports, or of their repair.
 #[derive(Debug, thiserror::Error)]
 pub enum PortsError {
     /// A read failed.
@@ -103,7 +103,7 @@ pub async fn look(
 ) -> Result<Vec<Finding>, RepairError<PortsError>> {
     let ports = ports_of(client, dialect, bridges).await;
     let ports = ports.map_err(|error| RepairError::Port(PortsError::Client(error)))?;
-    // What came or went while MidoNet was read shows in a second look.
+    // The store is read again, because claims may have changed while MidoNet was read.
     let after = consistency::read(store).await?;
     let mut findings = before.compare(&after, &ports, site, GRACE);
     if repair {

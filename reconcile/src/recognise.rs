@@ -1,4 +1,4 @@
-//! What was read, matched to keys: the observed topology. Pure functions.
+//! Matches objects of the API to keys, which makes the observed topology. Pure functions.
 //!
 //! Where the server keeps offered ids, an object is recognised by its id, which follows from its key: that
 //! is also the proof that midoform made it. Where it does not (1.x: ports, rules, routes), by the id that
@@ -39,7 +39,7 @@ pub(crate) struct Matching<'a> {
     keys: BTreeMap<Uuid, Key>,
     /// The keys that the store remembers, by id.
     remembered: BTreeMap<Uuid, &'a Key>,
-    /// What a run that has not ended well was making.
+    /// The objects that an unfinished run was creating.
     making: Vec<&'a (Key, Object)>,
     /// The objects that are already taken by a key.
     ids: BTreeMap<Key, Uuid>,
@@ -66,7 +66,7 @@ pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
         suggest(keys.router());
     }
     suggest_named(raw, scope, &mut suggest);
-    // What was renamed still has the id of its old key.
+    // A renamed object still has the id of its old key.
     let moved = scope.desired.entries().iter().filter_map(|entry| {
         scope.moves.old_key(&entry.key).map(|old| (namespace.id(&old), entry.key.clone()))
     });
@@ -114,8 +114,8 @@ fn suggest_named<'r>(raw: &'r Inventory, scope: Scope<'_>, suggest: &mut impl Fn
     }
 }
 
-/// What was adopted has ids of its own: while it is there, these stand for their keys, and not those that follow from
-/// the keys.
+/// Suggests the recorded ids. An adopted object has an id of its own: while the object exists, that id stands for its key,
+/// and the one that follows from the key does not.
 fn suggest_remembered(
     raw: &Inventory,
     scope: Scope<'_>,
@@ -130,16 +130,11 @@ fn suggest_remembered(
     }
 }
 
-/// Matches the objects of an inventory to the keys of a scope.
-pub fn recognise(inventory: &Inventory, scope: Scope<'_>) -> Observed {
-    match_all(inventory, devices(inventory, scope), scope)
-}
-
 /// Matches the objects of an inventory to the keys of a scope, whose devices are known.
 pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> Observed {
     let namespace = Namespace::of_site(scope.site);
     let ids = devices.keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
-    // What other tenants have is not looked at: their objects are none of this plan's.
+    // Objects of other tenants are not in this plan.
     let known = scope.tenants.iter().filter_map(|tenant| scope.known.tenants.get(tenant));
     let known = known.flat_map(|tenant| &tenant.ids);
     let mut matching = Matching {
@@ -161,7 +156,7 @@ pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> 
 }
 
 impl Matching<'_> {
-    /// What refers to an id: a key where it is known.
+    /// Returns the reference for an id: its key, if it is known.
     fn reference(&self, id: Uuid) -> Reference {
         self.keys.get(&id).map_or(Reference::External(id), |key| Reference::Key(key.clone()))
     }
@@ -266,7 +261,7 @@ impl Matching<'_> {
     fn finish(mut self) -> Observed {
         let topology = Topology::new(self.entries);
         let (namespace, dialect) = (self.namespace, self.scope.dialect);
-        // Where the server chooses ids, an id alone does not say that the object is midoform's: the store has to.
+        // Where the server chooses ids, an id alone does not prove that midoform owns the object: the store has to have it.
         let is_remembered = |key: &Key, id: Uuid, entry: &Entry| {
             namespace.id(key) != id
                 || key.own_id().is_some() && !dialect.keeps_offered_id(Kind::of(&entry.object))

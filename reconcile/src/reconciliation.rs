@@ -24,7 +24,7 @@ use crate::recorder::{Conclusion, RecordError, Recorder};
 /// The number of rounds in a row that may get no further.
 const MOST_IDLE_ROUNDS: u32 = 3;
 
-/// How a plan is executed.
+/// The options of an execution.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// The number of calls that may be under way at a time.
@@ -41,7 +41,7 @@ pub struct Options<'a> {
     pub events: &'a (dyn Fn(Event) + Sync),
 }
 
-/// How a run went.
+/// The result of a run.
 pub struct Finished<R> {
     /// The plan's SHA-256.
     pub hash: String,
@@ -55,7 +55,7 @@ pub struct Finished<R> {
     pub ids: BTreeMap<Key, Uuid>,
     /// The reason for which it ended before its plan did.
     pub stopped: Option<Stop>,
-    /// How taking back went, where it was asked for: the number of steps.
+    /// The number of steps that were undone, or the failure to undo them; none if nothing was to be undone.
     pub taken_back: Option<Result<usize, TakeBackError<R>>>,
     /// The failure of a look after the first call.
     pub look_error: Option<LookError<R>>,
@@ -101,7 +101,7 @@ impl<R> Finished<R> {
 
 impl<G: Goal> Planned<'_, G> {
     /// Executes the plan. Where nobody knows whether a call happened, and no read of one object can tell, it observes the
-    /// network again and goes on from there.
+    /// network again and continues from there.
     ///
     /// # Errors
     /// Returns an error if what is needed before the first call can't be written down; then nothing was called.
@@ -235,7 +235,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             }
             let now = match self.look_again().await {
                 Ok(now) => now,
-                // Where looking fails as well, the failure that led here says more.
+                // If the observation fails, too, the first failure says more.
                 Err(LookError::Client(_)) => return,
                 Err(error) => {
                     self.finished.look_error = Some(error);

@@ -1,4 +1,4 @@
-//! What a run writes down: before its first call, between its rounds, and at its end, however it ends.
+//! Records the actions of a run: before its first call, between its rounds, and at its end, however it ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use midoform_store::publication::{self, Publication};
 use midoform_store::tenants::{self, TenantError};
 use uuid::Uuid;
 
-/// How much of its tenants a goal speaks of.
+/// The extent of a goal: whole tenants, or a part of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// All of their objects: what the goal does not have is not wanted.
@@ -29,11 +29,11 @@ pub enum Extent {
 /// Makes the publication of tenants from the ids that don't follow from the keys.
 pub type Publish<'a> = dyn Fn(&BTreeMap<Key, Uuid>) -> Publication + Send + Sync + 'a;
 
-/// What becomes of the allocations of a goal's tenants.
+/// The changes of the records of a goal's tenants.
 pub struct Bookkeeping<'a> {
     /// The tenants that the goal speaks of.
     pub tenants: BTreeSet<String>,
-    /// How much of them it speaks of.
+    /// The extent of the goal.
     pub extent: Extent,
     /// The tenants that are applied by it, each with its `protect`.
     pub applied: BTreeMap<String, bool>,
@@ -41,11 +41,11 @@ pub struct Bookkeeping<'a> {
     pub retired: BTreeSet<String>,
     /// True if tenants are retired even while pods are attached.
     pub cuts_pods: bool,
-    /// The tenants whose allocations are given back once the goal is reached.
+    /// The tenants whose allocations are released once the goal is reached.
     pub removed: BTreeSet<String>,
     /// The allocations that the tenants get back once the goal is reached: an undo's.
     pub restored: Option<Allocations>,
-    /// What pods find once the goal is reached; none where the site keeps that in no store.
+    /// Makes the publication once the goal is reached; none if the site has no store.
     pub publish: Option<Box<Publish<'a>>>,
 }
 
@@ -76,7 +76,7 @@ pub enum RecordError {
     Tenant(#[from] TenantError),
 }
 
-/// What is known of a run when it ends.
+/// The state of a run at its end.
 pub(crate) struct Conclusion<'a> {
     /// True if every step was done.
     pub(crate) is_whole: bool,
@@ -163,7 +163,7 @@ impl<'a> Recorder<'a> {
         }
         self.note_tenants(end);
         if end.is_whole {
-            give_back(&mut self.allocations, &self.books.removed);
+            release(&mut self.allocations, &self.books.removed);
         }
         self.write().await?;
         if let (true, Some(publish)) = (end.is_whole, &self.books.publish) {
@@ -173,17 +173,30 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Gives back the allocations of tenants that are gone, and forgets their specs.
+    /// Releases the allocations of deleted tenants, and forgets their specs.
     ///
     /// # Errors
     /// Returns an error if the store fails, or the lock was lost.
     pub async fn forget(&mut self, tenants: &BTreeSet<String>) -> Result<(), RecordError> {
-        give_back(&mut self.allocations, tenants);
+        release(&mut self.allocations, tenants);
         self.write().await?;
         if self.books.publish.is_some() {
             publication::forget(self.store, self.lock, tenants).await?;
         }
         Ok(())
+    }
+
+    /// Records that tenants are applied, each with its `protect`: an adoption's are when their specs are written.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails, or the lock was lost.
+    pub async fn mark_applied(&mut self, tenants: &BTreeMap<String, bool>) -> Result<(), RecordError> {
+        for (tenant, protect) in tenants {
+            if let Some(entry) = self.entry(tenant) {
+                (entry.applied, entry.protect) = (true, *protect);
+            }
+        }
+        self.write().await
     }
 
     fn note_tenants(&mut self, end: &Conclusion<'_>) {
@@ -248,13 +261,13 @@ fn add_ports(entry: &mut TenantAllocation, ports: Vec<String>) {
     entry.ports.sort();
 }
 
-/// Gives back the allocations of tenants that are no longer there.
-fn give_back(allocations: &mut Allocations, gone: &BTreeSet<String>) {
+/// Releases the allocations of tenants that do not exist any more.
+fn release(allocations: &mut Allocations, gone: &BTreeSet<String>) {
     allocations.tenants.retain(|name, _| !gone.contains(name));
     allocations.peers.retain(|pair, _| !pair.split('/').any(|name| gone.contains(name)));
 }
 
-/// Gives these tenants back what they had before; the others keep what they have now.
+/// Restores the earlier allocations of these tenants. The others keep theirs.
 fn restore(now: &mut Allocations, before: &Allocations, tenants: &BTreeSet<String>) {
     for tenant in tenants {
         match before.tenants.get(tenant) {

@@ -1,37 +1,37 @@
-//! When a call is worth repeating: a pure function of what came back.
+//! The policy for retries: a pure function of a call's outcome.
 
 use std::time::Duration;
 
 use midoform_compiler::plan::Method;
 
-/// How a call ended, as far as repeating it is concerned.
+/// The outcome of a call, as far as retries depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing was sent: the connection could not be made.
     NotSent,
-    /// It was sent, and no complete answer came back: nobody knows whether it happened.
+    /// It was sent, and no complete response came back: it may have been executed.
     AnswerLost,
     /// This status came back.
     Status(u16),
 }
 
-/// What to do after a call that did not succeed.
+/// The decision after a call that did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Make it again after this time.
+    /// Retry after this time.
     Again(Duration),
-    /// After this time, look whether it happened, and make it again if it did not.
+    /// After this time, look whether it was executed, and retry if it was not.
     LookFirst(Duration),
-    /// Take the error for what it is.
+    /// Return the error.
     GiveUp,
 }
 
-/// How often a call is tried at most.
+/// The limit for the number of attempts.
 pub const MOST_TRIES: u32 = 6;
 /// The longest that a server's `Retry-After` is followed.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// What to do next. `tries` counts those that were made; `jitter`, from 0 to 1, spreads clients that failed at the
+/// Returns what to do next. `tries` is the number of attempts so far; `jitter`, from 0 to 1, spreads clients that failed at the
 /// same time. A POST that may have happened is never just repeated, since it could make a second object:
 /// what it made has to be looked for. A PUT and a DELETE come to the same when they are repeated.
 pub fn next(

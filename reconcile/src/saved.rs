@@ -20,7 +20,7 @@ use midoform_store::publication::Publication;
 /// The version of the file that this program writes and reads.
 const SAVED_FORMAT: &str = "midoform-saved-plan/4";
 
-/// What `plan --out` writes.
+/// The file of `plan --out`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SavedPlan {
     /// The version of the file.
@@ -29,25 +29,25 @@ pub struct SavedPlan {
     pub sha256: String,
     /// The plan.
     pub plan: Plan,
-    /// What it leads to: what is observed anew before it is applied.
+    /// The objects after the plan.
     pub desired: Topology,
-    /// What was there before: where `undo` leads back to.
+    /// The objects before the plan, which an undo restores.
     pub before: Topology,
-    /// The tenants that it is about.
+    /// The tenants of the plan.
     pub tenants: BTreeSet<String>,
     /// The provider router.
     pub provider: Reference,
-    /// What was renamed.
+    /// The renamed objects.
     #[serde(default)]
     pub moves: Moves,
-    /// What is behind static ports, for traces: no object of MidoNet's says it.
+    /// The address and the MAC address behind each static port, for traces: no object of MidoNet has them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub behind: BTreeMap<Key, (Ipv4Addr, MacAddress)>,
-    /// The API's base URL; none where the embedded API is used.
+    /// The API's base URL; none for the embedded API.
     pub url: Option<String>,
-    /// The site file's text: it says where what was given out is kept.
+    /// The site file's text, which names the store of the allocations.
     pub site_file: String,
-    /// What pods find of the tenants before and after, where the site keeps that in a store.
+    /// The publication of the tenants, if the site has a store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<Pods>,
     /// All allocations when the plan was made.
@@ -69,32 +69,32 @@ struct PlanVersion {
     format: String,
 }
 
-/// What pods find of a plan's tenants.
+/// The publication of a plan's tenants.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pods {
-    /// When the plan was made.
+    /// The publication before the plan.
     pub before: Publication,
-    /// Once it is applied.
+    /// The publication after the plan.
     pub after: Publication,
 }
 
-/// Why a saved plan can't be used.
+/// The reason why a saved plan can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SavedPlanError {
     /// The file can't be read or written.
-    #[error("{path}: {source}")]
+    #[error("the saved plan {path} can't be read or written")]
     File {
         /// The file.
         path: String,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It is no saved plan, or a damaged one.
-    #[error("{path} is not a saved plan that can be used: {cause}")]
+    /// The file is no saved plan, or a damaged one.
+    #[error("{path} can't be used as a saved plan: {cause}")]
     Content {
         /// The file.
         path: String,
-        /// Why.
+        /// The problem.
         cause: String,
     },
 }
@@ -152,16 +152,14 @@ impl SavedPlan {
         let Versions { format, plan } =
             serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if format != SAVED_FORMAT || plan.format != FORMAT {
-            return Err(wrong(format!("its format is {format}, and this midoform knows {SAVED_FORMAT}")));
+            return Err(wrong(format!("its format is {format}, but this midoform needs {SAVED_FORMAT}")));
         }
         let saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if midoform_compiler::plan::hash(&saved.plan) != saved.sha256 {
-            return Err(wrong(
-                "its content does not have the SHA-256 that it names: it was changed".to_owned(),
-            ));
+            return Err(wrong("its content does not have the SHA-256 in it: it was changed".to_owned()));
         }
         if Dialect::of(saved.plan.dialect).is_none() {
-            return Err(wrong(format!("there is no dialect {}; 1 and 5 exist", saved.plan.dialect)));
+            return Err(wrong(format!("its dialect is {}, but only 1 and 5 exist", saved.plan.dialect)));
         }
         Ok(saved)
     }

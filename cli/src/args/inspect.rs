@@ -1,4 +1,4 @@
-//! The options of commands that look, at a network or at midoform itself, and of the embedded API.
+//! The options of the commands that change nothing.
 
 use std::path::PathBuf;
 
@@ -13,32 +13,32 @@ pub(crate) struct ValidateOptions {
     pub(crate) spec: Spec,
     #[command(flatten)]
     pub(crate) policy: Policy,
-    /// Findings in which form: for people, for machines, or as a code host reads them.
+    /// The format of the findings.
     #[arg(long, short, value_enum, default_value_t = FindingsFormat::Text)]
     pub(crate) format: FindingsFormat,
     /// The same as `--format json`.
     #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
-    /// Warnings are errors.
+    /// Treat warnings as errors.
     #[arg(long)]
     pub(crate) deny_warnings: bool,
 }
 
 impl ValidateOptions {
-    /// The form that was asked for.
+    /// Returns the requested format.
     pub(crate) fn format(&self) -> FindingsFormat {
         if self.json { FindingsFormat::Json } else { self.format }
     }
 }
 
-/// The forms of findings.
+/// The formats of findings.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FindingsFormat {
-    /// For people, with the lines that are meant.
+    /// Text for people, with the lines of the files.
     Text,
-    /// For machines.
+    /// JSON.
     Json,
-    /// SARIF 2.1.0, which code hosts and editors read.
+    /// SARIF 2.1.0, for code hosts and editors.
     Sarif,
     /// GitHub workflow commands, which become annotations.
     Github,
@@ -56,7 +56,7 @@ pub(crate) struct PlanOptions {
     pub(crate) api: Api,
     #[command(flatten)]
     pub(crate) select: Select,
-    /// In which form. Findings for code hosts (SARIF, GitHub, GitLab) are of `validate` and `verify`: a plan has none.
+    /// The format. A plan has no findings: for code hosts (SARIF, GitHub, GitLab), use `validate` and `verify`.
     #[arg(long, short, default_value = "text", value_parser = ["text", "json", "markdown", "shell", "dot", "mermaid"])]
     pub(crate) format: String,
     /// The same as `--format json`.
@@ -65,28 +65,28 @@ pub(crate) struct PlanOptions {
     /// Save the plan, for `midoform apply FILE`.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Write a review page too: one HTML file with the topology, the risks and the calls, which asks no network.
+    /// Write a review page, too: one HTML file with the topology, the risks and the calls, for use without a network.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Plan against an empty network, without asking any API.
+    /// Plan against an empty network, without an API.
     #[arg(long)]
     pub(crate) offline: bool,
-    /// Plan against what this spec says, as if it were the network: what changes from one spec to another.
+    /// Plan against this spec instead of the network, to see the changes from one spec to another.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["offline", "out"])]
     pub(crate) against: Option<PathBuf>,
-    /// End with 2 where changes are pending.
+    /// End with exit code 2 if changes are pending.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
-    /// Show calls and unchanged objects too.
+    /// Show calls and unchanged objects, too.
     #[arg(long, short)]
     pub(crate) verbose: bool,
-    /// A folder with templates that replace those that ship (see `midoform templates`).
+    /// A folder with templates that replace the built-in ones (see `midoform templates`).
     #[arg(long, value_name = "FOLDER")]
     pub(crate) templates: Option<PathBuf>,
 }
 
 impl PlanOptions {
-    /// The form that was asked for.
+    /// Returns the requested format.
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format.parse().unwrap_or(Format::Text) }
     }
@@ -100,13 +100,13 @@ pub(crate) struct DriftOptions {
     pub(crate) api: Api,
     #[command(flatten)]
     pub(crate) select: Select,
-    /// What differs as JSON, one line for each look.
+    /// Print the differences as JSON, one line for each comparison.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Look again every so many seconds, until interrupted.
+    /// Compare again every this many seconds, until interrupted.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) watch: Option<u64>,
-    /// With --watch: serve metrics for Prometheus at this address, as /metrics.
+    /// Serve metrics for Prometheus at this address, as /metrics (with --watch).
     #[arg(long, value_name = "ADDRESS:PORT", requires = "watch")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
 }
@@ -117,7 +117,7 @@ pub(crate) struct ShowOptions {
     pub(crate) spec: Spec,
     #[command(flatten)]
     pub(crate) api: Api,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -130,10 +130,10 @@ pub(crate) struct TraceOptions {
     pub(crate) api: Api,
     #[command(flatten)]
     pub(crate) packet: PacketOptions,
-    /// Through the network as the API has it, not as the spec wants it.
+    /// Trace through the network as the API shows it, instead of the spec.
     #[arg(long)]
     pub(crate) live: bool,
-    /// In which form.
+    /// The format.
     #[arg(long, short, default_value = "text", value_parser = ["text", "json", "mermaid"])]
     pub(crate) format: String,
     /// The same as `--format json`.
@@ -141,13 +141,13 @@ pub(crate) struct TraceOptions {
     pub(crate) json: bool,
 }
 
-/// Which packet.
+/// The packet.
 #[derive(Args)]
 pub(crate) struct PacketOptions {
-    /// Who sends it: TENANT/BRIDGE/ADDRESS, TENANT/PORT for a static port, world, or world/ADDRESS.
+    /// The sender: TENANT/BRIDGE/ADDRESS, TENANT/PORT for a static port, world, or world/ADDRESS.
     #[arg(long, value_name = "PLACE")]
     pub(crate) from: String,
-    /// Where it goes: an address, TENANT/BRIDGE/ADDRESS, or TENANT/PORT.
+    /// The destination: an address, TENANT/BRIDGE/ADDRESS, or TENANT/PORT.
     #[arg(long, value_name = "ADDRESS|PLACE")]
     pub(crate) to: String,
     /// TCP, to this port.
@@ -156,7 +156,7 @@ pub(crate) struct PacketOptions {
     /// UDP, to this port.
     #[arg(long, value_name = "PORT", group = "carried")]
     pub(crate) udp: Option<u16>,
-    /// An ICMP echo request (what is sent where nothing else is named).
+    /// An ICMP echo request (the default).
     #[arg(long, group = "carried")]
     pub(crate) icmp: bool,
     /// Another IP protocol, by number.
@@ -165,7 +165,7 @@ pub(crate) struct PacketOptions {
     /// The source port of TCP or UDP.
     #[arg(long, value_name = "PORT", default_value_t = 40_000)]
     pub(crate) source_port: u16,
-    /// A source address that is not the sender's own.
+    /// Another source address than the sender's own.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) source: Option<std::net::Ipv4Addr>,
 }
@@ -174,7 +174,7 @@ pub(crate) struct PacketOptions {
 pub(crate) struct VerifyOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
-    /// The answers in which form: for people, for machines, or what does not hold as a code host reads findings.
+    /// The format of the results.
     #[arg(long, short, value_enum, default_value_t = FindingsFormat::Text)]
     pub(crate) format: FindingsFormat,
     /// The same as `--format json`.
@@ -183,7 +183,7 @@ pub(crate) struct VerifyOptions {
 }
 
 impl VerifyOptions {
-    /// The form that was asked for.
+    /// Returns the requested format.
     pub(crate) fn format(&self) -> FindingsFormat {
         if self.json { FindingsFormat::Json } else { self.format }
     }
@@ -193,14 +193,14 @@ impl VerifyOptions {
 pub(crate) struct GraphOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
-    /// In which form.
+    /// The format.
     #[arg(long, short, default_value = "dot", value_parser = ["dot", "mermaid"])]
     pub(crate) format: String,
 }
 
 #[derive(Args)]
 pub(crate) struct SchemaOptions {
-    /// Of which file.
+    /// The file that the schema describes.
     #[arg(default_value = "tenant", value_parser = ["tenant", "site", "policy"])]
     pub(crate) of: String,
 }
@@ -211,14 +211,14 @@ pub(crate) struct ExplainOptions {
     pub(crate) key: String,
     #[command(flatten)]
     pub(crate) spec: Spec,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct TemplatesOptions {
-    /// The folder; files that are there already are left.
+    /// The folder. Existing files stay as they are.
     pub(crate) folder: PathBuf,
 }
 

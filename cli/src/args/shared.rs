@@ -5,106 +5,106 @@ use std::time::Duration;
 
 use clap::Args;
 
-/// Which spec.
+/// The spec.
 #[derive(Args, Clone)]
 pub(crate) struct Spec {
-    /// A tenant file, or a folder of them.
+    /// A tenant file, or a folder of tenant files.
     #[arg(default_value = ".")]
     pub(crate) path: PathBuf,
-    /// The site file, where it is neither beside the tenant files nor in the folder above.
+    /// The site file, if it is neither beside the tenant files nor in the parent folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) site: Option<PathBuf>,
-    /// The lock file, where it is not `midoform.lock` beside the site file.
+    /// The lock file, if it is not `midoform.lock` beside the site file.
     #[arg(long, value_name = "FILE")]
     pub(crate) lock: Option<PathBuf>,
-    /// The dialect of the API, instead of the site file's: 1 or 5.
+    /// The dialect of the API, instead of the site file's.
     #[arg(long, value_name = "1|5", value_parser = ["1", "5"])]
     pub(crate) api_version: Option<String>,
-    /// Refuse to give out addresses: everything has to be in the lock file.
+    /// Refuse to allocate addresses: all of them must be in the lock file.
     #[arg(long)]
     pub(crate) locked: bool,
 }
 
-/// Which API.
+/// The API.
 #[derive(Args, Clone)]
 pub(crate) struct Api {
     /// The API's base URL, instead of the site file's.
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
-    /// Where the embedded API keeps its state, instead of `.midoform` beside the site file.
+    /// The folder for the embedded API's state, instead of `.midoform` beside the site file.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// How many seconds one call of the API may take.
+    /// The time limit of an API call, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
     #[command(flatten)]
     pub(crate) login: Login,
 }
 
-/// Who asks.
+/// The login.
 #[derive(Args, Clone)]
 pub(crate) struct Login {
-    /// A file with the logins, for its owner alone (docs/login.md), instead of MIDONET_CREDENTIALS_FILE.
+    /// A file with logins that only its owner can read (docs/login.md), instead of MIDONET_CREDENTIALS_FILE.
     #[arg(long, value_name = "FILE")]
     pub(crate) credentials: Option<PathBuf>,
 }
 
-/// Which policies besides the site file's.
+/// The policies besides the site file's.
 #[derive(Args, Clone)]
 pub(crate) struct Policy {
-    /// Hold the tenants against the policy in this file too (again for each).
+    /// Check the tenants against the policy in this file, too (repeatable).
     #[arg(long = "policy", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Which objects.
+/// The selected objects.
 #[derive(Args, Clone)]
 pub(crate) struct Select {
-    /// Only this tenant, or only this object and what it stands on (again for each).
+    /// Include only this tenant, or only this object and its dependencies (repeatable).
     #[arg(long, value_name = "KEY")]
     pub(crate) target: Vec<String>,
-    /// Leave this tenant, or this object and what is below it, as it is (again for each).
+    /// Leave out this tenant, or this object and the objects below it (repeatable).
     #[arg(long, value_name = "KEY")]
     pub(crate) exclude: Vec<String>,
 }
 
-/// How changes are agreed to, and made.
+/// The consent to changes, and the way in which they are made.
 #[derive(Args, Clone)]
 pub(crate) struct Consent {
-    /// Don't ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     pub(crate) yes: bool,
-    /// Show what would be done, and do nothing.
+    /// Show the changes, and make none.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How many steps are under way at a time.
+    /// The number of steps that are executed at the same time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) parallel: u16,
-    /// The result as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Read the network again afterwards, and say when it is not what it should be.
+    /// Read the network again at the end, and report remaining differences.
     #[arg(long)]
     pub(crate) verify: bool,
-    /// When a call fails for good, take back what this run made.
+    /// Undo the changes of this run when a call finally fails.
     #[arg(long)]
     pub(crate) rollback_on_error: bool,
-    /// Begin nothing more after so many seconds.
+    /// Begin no more steps after this number of seconds.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) deadline: Option<u64>,
-    /// How much of what is there may be deleted at once, in percent.
+    /// The share of the existing objects that may be deleted at once, in percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) most_deleted: u8,
-    /// Delete more than that.
+    /// Allow a larger share to be deleted.
     #[arg(long)]
     pub(crate) allow_mass_delete: bool,
-    /// How many seconds to wait for another apply to end.
+    /// The number of seconds to wait for another run on the same tenants.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) lock_timeout: u64,
 }
 
 impl Consent {
-    /// How long to wait for another apply to end.
+    /// Returns the time to wait for another run on the same tenants.
     pub(crate) fn patience(&self) -> Duration {
         Duration::from_secs(self.lock_timeout)
     }

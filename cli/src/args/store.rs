@@ -9,14 +9,13 @@ use super::{Api, Spec};
 /// The plugin's store, if its configuration names no other.
 const PLUGIN_STORE: &str = "/var/lib/midonet-cni/store.db";
 
-/// Which store.
+/// The store.
 #[derive(Args, Clone)]
 pub(crate) struct StorePlace {
     /// The file of an embedded store.
     #[arg(long, value_name = "FILE", default_value = PLUGIN_STORE)]
     pub(crate) store: PathBuf,
-    /// The site file that names an etcd, which is used instead; MIDOFORM_ETCD_USERNAME and MIDOFORM_ETCD_PASSWORD
-    /// log in.
+    /// Use the etcd of this site file instead; MIDOFORM_ETCD_USERNAME and MIDOFORM_ETCD_PASSWORD are the login.
     #[arg(long, value_name = "FILE")]
     pub(crate) etcd_of: Option<PathBuf>,
 }
@@ -33,26 +32,26 @@ pub(crate) struct StoreOptions {
 pub(crate) enum StoreCommand {
     /// Print everything in the store as JSON.
     Dump,
-    /// Put a dump into an empty store.
+    /// Load a dump into an empty store.
     Load {
-        /// What `store dump` printed.
+        /// The output of `store dump`.
         file: PathBuf,
     },
-    /// Say what a crash left behind.
+    /// Report what a crash left behind.
     Check(CheckOptions),
-    /// Write all values in the newest form.
+    /// Rewrite all values in the newest format.
     Migrate,
 }
 
 #[derive(Args)]
 pub(crate) struct CheckOptions {
-    /// Put right what nobody can still be using.
+    /// Repair what surely nothing uses any more.
     #[arg(long)]
     pub(crate) repair: bool,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Look at the pods' ports in MidoNet too: the site file that says where its API is.
+    /// Check the pods' ports in MidoNet, too: the site file with the URL of its API.
     #[arg(long, value_name = "FILE")]
     pub(crate) midonet_of: Option<PathBuf>,
     #[command(flatten)]
@@ -69,22 +68,22 @@ pub(crate) struct PushOptions {
 
 #[derive(Args)]
 pub(crate) struct AttachmentsOptions {
-    /// Inspect the containers whose ids begin so, or this pod (NAMESPACE/NAME).
+    /// Inspect the containers whose ids begin with this text, or this pod (NAMESPACE/NAME).
     #[arg(value_name = "CONTAINER")]
     pub(crate) container: Option<String>,
-    /// A site file: what its store knows (MIDOFORM_ETCD_USERNAME and MIDOFORM_ETCD_PASSWORD log in to etcd).
+    /// Use the store of this site file (MIDOFORM_ETCD_USERNAME and MIDOFORM_ETCD_PASSWORD are the login for etcd).
     #[arg(long, value_name = "FILE", conflicts_with = "store")]
     pub(crate) site: Option<PathBuf>,
     /// The plugin's store on one machine.
     #[arg(long, value_name = "FILE", default_value = PLUGIN_STORE)]
     pub(crate) store: PathBuf,
-    /// Only those of this tenant.
+    /// Show only this tenant's attachments.
     #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Option<String>,
-    /// Only those of the host with this id.
+    /// Show only the attachments on the host with this id.
     #[arg(long, value_name = "ID")]
     pub(crate) host: Option<String>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,4 +1,4 @@
-//! `midoform adopt`: takes over tenants that the Go plugin made.
+//! `midoform adopt`: adopts tenants that the Go plugin created.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ pub(crate) async fn run(ui: &Ui, options: &AdoptOptions) -> Result<Exit, Command
     }
     let plugin = plugin_state(options).await?;
     let manner = Manner {
+        command: "midoform adopt",
         into: &options.into,
         out: options.out.as_ref(),
         bind: true,
@@ -26,7 +27,7 @@ pub(crate) async fn run(ui: &Ui, options: &AdoptOptions) -> Result<Exit, Command
         if let (Some(plugin), None) = (&plugin, &known) {
             let all: Vec<&str> = plugin.tenants().into_iter().take(20).collect();
             let message =
-                format!("the plugin's keys know no tenant `{tenant}`; they know: {}", all.join(", "));
+                format!("the plugin's keys have no tenant `{tenant}`; they have: {}", all.join(", "));
             return Err(CommandError::Usage(message));
         }
         let choose = |survey: &Survey| adopted(survey, tenant, options.router, known.as_ref());
@@ -39,7 +40,6 @@ pub(crate) async fn run(ui: &Ui, options: &AdoptOptions) -> Result<Exit, Command
 }
 
 async fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, CommandError> {
-    let wrong = |error: midoform_adopt::PluginStateError| CommandError::Embedded(error.to_string());
     if let Some(path) = &options.export {
         let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
         let state = PluginState::parse(&text);
@@ -51,5 +51,5 @@ async fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, Com
         .zip(variable("ETCD_PASSWORD"))
         .map(|(username, password)| EtcdLogin { username, password });
     let timeout = Duration::from_secs(options.into.api.timeout);
-    PluginState::read(url, login.as_ref(), timeout).await.map(Some).map_err(wrong)
+    Ok(Some(PluginState::read(url, login.as_ref(), timeout).await?))
 }

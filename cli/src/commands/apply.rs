@@ -1,4 +1,4 @@
-//! `midoform apply`.
+//! `midoform apply`: changes the network to match the spec, or applies a saved plan.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +21,7 @@ use crate::ui::Ui;
 pub(crate) async fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
     if is_saved_plan(&options.spec.path) {
         if !options.policy.files.is_empty() {
-            let message =
-                "--policy: a saved plan was held against policies when it was made: name them there";
+            let message = "--policy: a saved plan was checked against policies when it was made: use --policy with `plan`";
             return Err(CommandError::Usage(message.to_owned()));
         }
         return saved_plan::apply(ui, options).await;

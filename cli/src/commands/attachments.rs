@@ -1,4 +1,4 @@
-//! `midoform attachments`: what `midonet-cni` has attached, and where.
+//! `midoform attachments`: the containers that `midonet-cni` has attached.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) async fn run(ui: &Ui, options: &AttachmentsOptions) -> Result<Exit, C
     Ok(Exit::Done)
 }
 
-/// A container is named by the beginning of its id, or by its pod.
+/// Returns true if an attachment is the named one: by the beginning of its container's id, or by its pod.
 fn is_meant(attachment: &Attachment, named: &str) -> bool {
     attachment.owner.container.starts_with(named) || attachment.pod.as_deref() == Some(named)
 }
@@ -45,18 +45,18 @@ async fn read(options: &AttachmentsOptions) -> Result<Vec<Attachment>, CommandEr
         Some(path) => store_of(path)?,
         None => Some(Arc::new(Embedded::open(existing(&options.store)?)?) as SharedStore),
     };
-    // A store that is not there yet has nothing attached.
+    // Without a store, nothing is attached.
     let Some(store) = store else { return Ok(Vec::new()) };
     let held = Ipam::new(store).all(None).await?;
     Ok(held.into_iter().map(|held| held.record).collect())
 }
 
-/// Looking makes no store.
+/// Returns the path of a store that exists.
 fn existing(path: &Path) -> Result<&Path, CommandError> {
     match path.exists() {
         true => Ok(path),
         false => Err(CommandError::Usage(format!(
-            "there is no store {}; --store names another, --site a site whose store it is",
+            "there is no store {}; name another one with --store, or its site file with --site",
             path.display()
         ))),
     }

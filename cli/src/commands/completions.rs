@@ -1,4 +1,4 @@
-//! `midoform completions SHELL`.
+//! `midoform completions SHELL`: prints a completion script.
 
 use clap::CommandFactory;
 

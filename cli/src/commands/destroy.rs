@@ -1,4 +1,4 @@
-//! `midoform destroy`.
+//! `midoform destroy`: deletes tenants from the network.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::ui::Ui;
 
 pub(crate) async fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandError> {
     let project = Project::load(&options.spec).await?;
-    // Whoever says destroy means it: the share of what goes is not asked about again.
+    // A destroy deletes everything on purpose: the share of deleted objects does not matter.
     let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
     let is_target = |name: &str| options.target.iter().any(|target| target == name);
     let locked = async |guard: &Guard| destroy(ui, options, &consent, guard).await;
@@ -36,7 +36,7 @@ async fn destroy(
     let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
     let mut selection = Selection::new(&compiled, &everything())?;
     if !options.target.is_empty() {
-        // Those whose file is gone are known from when they were applied.
+        // Tenants without a file are known from their allocations.
         selection.tenants.extend(Selection::abandoned(&compiled));
         if let Some(unknown) = options.target.iter().find(|target| !selection.tenants.contains(*target)) {
             return Err(CommandError::Usage(format!("--target {unknown}: there is no such tenant")));
@@ -76,7 +76,7 @@ impl Destroyed<'_> {
         let known = compiled.known.clone();
         let mut recorder = guard.recorder(&compiled.site, known, self.books()).await?;
         let finished = run.execute(planned, guard, &mut recorder).await?;
-        // Addresses are given back last, when nothing uses them any more and the projects that they remember are gone.
+        // Allocations are released last, when nothing uses the addresses and the recorded projects are deleted.
         if finished.is_whole() && finished.record_error.is_none() {
             delete_projects(ui, options, compiled, tenants).await?;
             recorder.forget(tenants).await?;
@@ -87,7 +87,7 @@ impl Destroyed<'_> {
     fn books(&self) -> Bookkeeping<'_> {
         let tenants = &self.selection.tenants;
         let is_store = self.project.state.is_store();
-        // Pods find nothing of tenants that are gone.
+        // There is no publication of deleted tenants.
         let publish: Option<Box<Publish<'_>>> = match is_store {
             true => Some(Box::new(|_| Publication::default())),
             false => None,
@@ -101,8 +101,8 @@ impl Destroyed<'_> {
     }
 }
 
-/// Deletes the Keystone projects that midoform made for these tenants, where that is asked for: before the lock file
-/// forgets them.
+/// Deletes the Keystone projects that midoform created for these tenants, if `--delete-project` is set. This comes before
+/// the lock file forgets them.
 async fn delete_projects(
     ui: &Ui,
     options: &DestroyOptions,
@@ -115,19 +115,22 @@ async fn delete_projects(
     }
     if !options.delete_project {
         let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
-        ui.say(&format!("the Keystone projects of {} stay; --delete-project deletes them", names.join(", ")));
+        ui.status(&format!(
+            "the Keystone projects of {} stay; --delete-project deletes them",
+            names.join(", ")
+        ));
         return Ok(());
     }
     let logins = logins(&options.api.login)?;
     let keystone = Identity::of(&compiled.site).keystone(logins, options.api.timeout)?;
     let keystone = keystone.ok_or_else(|| {
         CommandError::Usage(
-            "--delete-project: there is no login for Keystone; nothing of it was deleted".to_owned(),
+            "--delete-project: there is no login for Keystone; no project was deleted".to_owned(),
         )
     })?;
     for (name, id) in made {
         keystone.delete(&id).await?;
-        ui.say(&format!("deleted the Keystone project `{name}` ({id})"));
+        ui.status(&format!("deleted the Keystone project `{name}` ({id})"));
     }
     Ok(())
 }

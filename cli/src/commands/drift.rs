@@ -1,18 +1,15 @@
-//! `midoform drift`: what is not as the spec wants it. It only reads.
+//! `midoform drift`: reports the differences between the network and the spec. It only reads.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use serde::Serialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::DriftOptions;
+use crate::drift_metrics::DriftMetrics;
 use crate::drift_report::{Difference, differences_of};
 use crate::error::{CommandError, Exit};
 use crate::keystone_projects::{self, Missing};
@@ -22,18 +19,18 @@ use crate::selection::Selection;
 use crate::session::{Session, Target};
 use crate::ui::Ui;
 
-/// What one look found.
+/// The result of one comparison.
 #[derive(Clone, Debug, Default, Serialize)]
 struct Drift {
     site: String,
     drift: bool,
-    /// How many objects of each tenant differ.
+    /// The number of objects that differ, by tenant.
     tenants: BTreeMap<String, u64>,
     differences: Vec<Difference>,
     foreign: Vec<Foreign>,
 }
 
-/// Something that midoform did not make.
+/// An object that midoform did not create.
 #[derive(Clone, Debug, Serialize)]
 struct Foreign {
     near: String,
@@ -49,21 +46,22 @@ pub(crate) async fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, Command
     let target = Target::of(&compiled.site, &options.api, &project.sources.root);
     let selection = Selection::new(&compiled, &options.select)?;
     if target.is_untouched() && options.watch.is_none() {
-        return tell(ui, options, &drift_of(&selection, &Observed::default()));
+        return print(ui, options, &drift_of(&selection, &Observed::default()));
     }
     Session::with(target, compiled.dialect(), &options.api, async |session| match options.watch {
-        None => tell(ui, options, &look(ui, session, &selection).await?),
+        None => print(ui, options, &look(ui, session, &selection).await?),
         Some(seconds) => watch(ui, options, session, Duration::from_secs(seconds)).await,
     })
     .await
 }
 
+/// Observes the network, and compares it with the selection.
 async fn look(ui: &Ui, session: &Session, selection: &Selection<'_>) -> Result<Drift, CommandError> {
     let observed = session.observe(ui, selection.scope(&selection.compiled.allocations)).await?;
     Ok(drift_of(selection, &observed))
 }
 
-/// Reads the spec as it is now, and looks.
+/// Reads the spec as it is now, and compares.
 async fn look_anew(ui: &Ui, options: &DriftOptions, session: &Session) -> Result<Drift, CommandError> {
     let (compiled, _) = Project::load(&options.spec).await?.compile(&options.spec)?;
     look(ui, session, &Selection::new(&compiled, &options.select)?).await
@@ -87,7 +85,8 @@ fn drift_of(selection: &Selection<'_>, observed: &Observed) -> Drift {
     Drift { site: plan.site, drift, tenants, differences, foreign: foreign.collect() }
 }
 
-fn tell(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, CommandError> {
+/// Prints the differences.
+fn print(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, CommandError> {
     if options.json {
         ui.data(|out| {
             serde_json::to_writer(&mut *out, drift)?;
@@ -107,25 +106,16 @@ fn tell(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, CommandE
                 writeln!(out, "foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id)?;
             }
             match drift.differences.len() {
-                0 => writeln!(out, "No drift: the network is what the spec says."),
-                1 => writeln!(out, "1 object is not what the spec says."),
-                count => writeln!(out, "{count} objects are not what the spec says."),
+                0 => writeln!(out, "No drift: the network matches the spec."),
+                1 => writeln!(out, "1 object differs from the spec."),
+                count => writeln!(out, "{count} objects differ from the spec."),
             }
         })?;
     }
     Ok(if drift.drift { Exit::Drift } else { Exit::Done })
 }
 
-/// What the last look found, for metrics.
-#[derive(Default)]
-struct Last {
-    drift: Drift,
-    looks: u64,
-    failed: u64,
-    at: u64,
-}
-
-/// Looks again and again; says something when what it finds is not what it found before.
+/// Compares again and again, and reports each result that differs from the one before.
 async fn watch(
     ui: &Ui,
     options: &DriftOptions,
@@ -134,46 +124,35 @@ async fn watch(
 ) -> Result<Exit, CommandError> {
     let mut ended = signal(SignalKind::terminate())
         .map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
-    let last: Arc<Mutex<Last>> = Arc::default();
-    let serving = match options.metrics {
+    let mut metrics = DriftMetrics::default();
+    let server = match options.metrics {
         None => None,
         Some(address) => {
-            let listener = TcpListener::bind(address).await;
-            let listener =
-                listener.map_err(|error| CommandError::Usage(format!("--metrics {address}: {error}")))?;
-            let address = listener.local_addr().unwrap_or(address);
-            ui.always_say(&format!("serving metrics at http://{address}/metrics"));
-            Some(tokio::spawn(serve_metrics(listener, Arc::clone(&last))))
+            let server = metrics.serve(address).await;
+            let server = server.map_err(|source| CommandError::Metrics { address, source })?;
+            ui.notice(&format!("serving metrics at {}", server.url()));
+            Some(server)
         }
     };
-    let mut told: Option<String> = None;
+    let mut reported: Option<String> = None;
     let mut exit = Exit::Done;
     loop {
-        let found = look_anew(ui, options, session).await;
-        {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            last.looks += 1;
-            last.at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            match &found {
-                Ok(drift) => last.drift = drift.clone(),
-                Err(_) => last.failed += 1,
-            }
-        }
-        match found {
-            // The same failure is told once.
+        match look_anew(ui, options, session).await {
             Err(error) => {
-                let text = error.to_string();
-                if told.as_ref() != Some(&text) {
+                metrics.failed();
+                let text = report::chain(&error);
+                if reported.as_ref() != Some(&text) {
                     report::command_error(ui, &error);
-                    ui.always_say(&format!("looking again every {} s", every.as_secs()));
-                    told = Some(text);
+                    ui.notice(&format!("comparing again every {} s", every.as_secs()));
+                    reported = Some(text);
                 }
             }
             Ok(drift) => {
+                metrics.found(&drift.differences, &drift.tenants, drift.foreign.len());
                 let text = serde_json::to_string(&drift).unwrap_or_default();
-                if told.as_ref() != Some(&text) {
-                    exit = tell(ui, options, &drift)?;
-                    told = Some(text);
+                if reported.as_ref() != Some(&text) {
+                    exit = print(ui, options, &drift)?;
+                    reported = Some(text);
                 }
             }
         }
@@ -183,62 +162,8 @@ async fn watch(
             _ = ended.recv() => break,
         }
     }
-    if let Some(serving) = serving {
-        serving.abort();
+    if let Some(server) = server {
+        server.shutdown().await;
     }
     Ok(exit)
-}
-
-/// Answers whoever asks, one request a connection.
-async fn serve_metrics(listener: TcpListener, last: Arc<Mutex<Last>>) {
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let page = metrics(&last.lock().unwrap_or_else(PoisonError::into_inner));
-        tokio::spawn(async move {
-            let exchange = async {
-                let mut request = [0; 1024];
-                let read = stream.read(&mut request).await.unwrap_or(0);
-                let asked = request.get(..read).unwrap_or_default().starts_with(b"GET /metrics");
-                let (status, body) = if asked { ("200 OK", page) } else { ("404 Not Found", String::new()) };
-                let answer = format!(
-                    "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                let _ = stream.write_all(answer.as_bytes()).await;
-                let _ = stream.shutdown().await;
-            };
-            let _ = tokio::time::timeout(Duration::from_secs(5), exchange).await;
-        });
-    }
-}
-
-fn metrics(last: &Last) -> String {
-    let mut page = String::new();
-    let mut gauge = |name: &str, kind: &str, help: &str, lines: Vec<(String, u64)>| {
-        // Writing into a string can't fail.
-        let _ = writeln!(page, "# HELP midoform_{name} {help}\n# TYPE midoform_{name} {kind}");
-        for (labels, value) in lines {
-            let _ = writeln!(page, "midoform_{name}{labels} {value}");
-        }
-    };
-    let count = |is: &str| {
-        let count = last.drift.differences.iter().filter(|difference| difference.is == is).count();
-        (format!("{{is=\"{is}\"}}"), count as u64)
-    };
-    let differing = ["missing", "changed", "unwanted"].map(count).to_vec();
-    gauge("drift_objects", "gauge", "Objects that are not what the spec says", differing);
-    let tenants =
-        last.drift.tenants.iter().map(|(tenant, count)| (format!("{{tenant=\"{tenant}\"}}"), *count));
-    let help = "Objects of a tenant that are not what its spec says";
-    gauge("drift_tenant_objects", "gauge", help, tenants.collect());
-    let foreign = vec![(String::new(), last.drift.foreign.len() as u64)];
-    gauge("foreign_objects", "gauge", "Objects in a tenant's reach that midoform did not make", foreign);
-    gauge("drift_looks_total", "counter", "How often it looked", vec![(String::new(), last.looks)]);
-    gauge("drift_failures_total", "counter", "How often looking failed", vec![(String::new(), last.failed)]);
-    gauge(
-        "drift_last_look_seconds",
-        "gauge",
-        "When it looked last, in Unix time",
-        vec![(String::new(), last.at)],
-    );
-    page
 }

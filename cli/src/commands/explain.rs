@@ -1,4 +1,4 @@
-//! `midoform explain KEY`.
+//! `midoform explain KEY`: explains one object.
 
 use midoform_compiler::midonet;
 use midoform_compiler::plan::{Call, Step};

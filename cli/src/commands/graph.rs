@@ -1,4 +1,4 @@
-//! `midoform graph`.
+//! `midoform graph`: draws the topology.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(crate) async fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, Command
         &compiled.topology,
         &Observed::default(),
     );
-    // A drawing of the network, not of a change.
+    // The drawing shows the network, not a change.
     plan.steps.clear();
     let settings = render::Options {
         colour: false,

@@ -1,4 +1,4 @@
-//! `midoform import`: writes a spec from a router and its bridges, whoever made them.
+//! `midoform import`: writes a spec for a router and its bridges, whoever created them.
 
 use crate::args::ImportOptions;
 use crate::error::{CommandError, Exit};
@@ -7,6 +7,7 @@ use crate::ui::Ui;
 
 pub(crate) async fn run(ui: &Ui, options: &ImportOptions) -> Result<Exit, CommandError> {
     let manner = Manner {
+        command: "midoform import",
         into: &options.into,
         out: options.out.as_ref(),
         bind: !options.no_bind,

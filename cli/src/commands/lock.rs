@@ -1,4 +1,4 @@
-//! `midoform lock`.
+//! `midoform lock`: allocates without an apply, and repairs the lock file.
 
 use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::network::clash::{self, Repair};
@@ -37,7 +37,7 @@ async fn lock(ui: &Ui, options: &LockOptions, guard: &Guard) -> Result<Exit, Com
         if !repair.stuck.is_empty() {
             let stuck = repair.stuck.join("; ");
             let message = format!(
-                "both sides are applied, so neither can move by itself: {stuck}; destroy one of them"
+                "both tenants are applied, so neither can be reallocated: {stuck}; destroy one of them"
             );
             return Err(CommandError::Conflict(message));
         }
@@ -55,16 +55,16 @@ async fn lock(ui: &Ui, options: &LockOptions, guard: &Guard) -> Result<Exit, Com
         return Ok(Exit::Done);
     }
     for moved in &repair.moved {
-        ui.say(&format!("moved: {moved}"));
+        ui.status(&format!("moved: {moved}"));
     }
     match changed.is_empty() {
-        true => ui.say(&format!("{lock_file}: nothing to change")),
-        false => ui.say(&format!("{lock_file}: written for {}", changed.join(", "))),
+        true => ui.status(&format!("{lock_file}: nothing to change")),
+        false => ui.status(&format!("{lock_file}: written for {}", changed.join(", "))),
     }
     Ok(Exit::Done)
 }
 
-/// Takes back what clashes in the lock file; the next compilation allocates it anew.
+/// Removes allocations that clash in the lock file. The next compilation allocates them again.
 fn repair_lock(ui: &Ui, sources: &mut Sources) -> Result<Repair, CommandError> {
     let mut diagnostics = Diagnostics::default();
     let site = midoform_compiler::spec::parse::site(&sources.site, SourceId(0), &mut diagnostics);

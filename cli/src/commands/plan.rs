@@ -1,4 +1,4 @@
-//! `midoform plan`.
+//! `midoform plan`: shows the changes of an apply.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,8 +51,8 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         None => observe_once(ui, target, &options.api, &selection).await?,
     };
     let plan = selection.plan_from(&observed);
-    let tells = matches!(options.format(), Format::Text | Format::Json | Format::Markdown);
-    let reachability = if tells || options.html.is_some() {
+    let shows_reachability = matches!(options.format(), Format::Text | Format::Json | Format::Markdown);
+    let reachability = if shows_reachability || options.html.is_some() {
         selection.reachability(&plan, &observed)
     } else {
         Reachability::default()
@@ -79,7 +79,7 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
     Ok(if pending && options.detailed_exitcode { Exit::ChangesPending } else { Exit::Done })
 }
 
-/// Saves the plan with what applying it will need.
+/// Saves the plan, with everything that an apply of it needs.
 async fn save(
     ui: &Ui,
     path: &Path,
@@ -107,18 +107,18 @@ async fn save(
     saved.allocated_before = selection.compiled.known.clone();
     saved.allocated_after = selection.compiled.allocations.clone();
     saved.write(path)?;
-    ui.say(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
+    ui.status(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
     Ok(())
 }
 
 fn write_page(ui: &Ui, path: &Path, page: &ReviewPage<'_>) -> Result<(), CommandError> {
     write_atomically(path, |file| html::write(page, file))
         .map_err(|error| CommandError::file(path, error))?;
-    ui.say(&format!("review page: {}", path.display()));
+    ui.status(&format!("review page: {}", path.display()));
     Ok(())
 }
 
-/// What would be observed of a network that is what another spec says.
+/// Returns the observation of a network that matches another spec.
 async fn as_other_spec(options: &PlanOptions, path: &Path) -> Result<Observed, CommandError> {
     let spec =
         Spec { path: path.to_path_buf(), site: None, lock: None, locked: false, ..options.spec.clone() };

@@ -1,4 +1,4 @@
-//! `midoform push`: checks the specs, and puts them into the store for the plugin.
+//! `midoform push`: checks the specs, and writes them into the store for the plugin.
 
 use midoform_compiler::source::Source;
 use midoform_store::record::encode;
@@ -15,7 +15,7 @@ use crate::ui::Ui;
 const AT_ONCE: usize = 50;
 
 pub(crate) async fn run(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandError> {
-    // A pod's first tenant is made from what is pushed, without anybody's review.
+    // The plugin makes tenants from pushed specs without a review, so they are checked here.
     let policy = Policy { files: Vec::new() };
     let project = Project::load_under(&options.spec, &policy, Reach::Everything).await?;
     let (compiled, project) = project.compile(&options.spec)?;
@@ -30,6 +30,6 @@ pub(crate) async fn run(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandE
         let transaction = some.iter().fold(Transaction::default(), put);
         store.commit(&transaction).await?;
     }
-    ui.say(&format!("{}: the site and {} tenants were pushed", store.name(), files.len() - 1));
+    ui.status(&format!("{}: the site and {} tenants were pushed", store.name(), files.len() - 1));
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! `midoform schema`.
+//! `midoform schema`: prints the JSON Schema of a file.
 
 use midoform_compiler::spec::schema;
 

@@ -1,4 +1,4 @@
-//! `midoform serve`.
+//! `midoform serve`: serves the embedded API.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -23,8 +23,7 @@ pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandE
     if let Some(folder) = &options.state_dir {
         std::fs::create_dir_all(folder).map_err(|error| CommandError::file(folder, error))?;
     }
-    let users = options.users.as_deref().map(Users::read).transpose();
-    let users = users.map_err(|error| CommandError::Embedded(error.to_string()))?;
+    let users = options.users.as_deref().map(Users::read).transpose()?;
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.clone(), key: key.clone() }),
         _ => None,
@@ -43,17 +42,17 @@ pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandE
         inspect: options.inspect,
         tls,
     };
-    // Whoever reads that it serves may end it at once: the signals are listened to before that is said.
+    // A reader of the line "serving" may end the server at once: so the signals are handled before it is printed.
     let mut signals =
         Signals::listen().map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
-    let server = simulator::start(settings).await.map_err(|error| CommandError::Embedded(whole(&error)))?;
+    let server = simulator::start(settings).await?;
     if open_to_all {
-        ui.always_say("warning: everybody who reaches this address is the administrator (--auth none)");
+        ui.notice("warning: everybody who can reach this address is the administrator (--auth none)");
     }
     if let Some(keystone) = &keystone {
-        ui.always_say(&format!("serving Keystone at {}", keystone.url()));
+        ui.notice(&format!("serving Keystone at {}", keystone.url()));
     }
-    ui.always_say(&format!("serving MidoNet {version} at {}", server.base_url()));
+    ui.notice(&format!("serving MidoNet {version} at {}", server.base_url()));
     signals.wait().await;
     server.shutdown().await;
     if let Some(keystone) = keystone {
@@ -69,7 +68,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Listens to the signals from now on.
+    /// Starts to listen to the signals.
     fn listen() -> std::io::Result<Signals> {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
@@ -77,7 +76,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one of them.
+    /// Waits for one of the signals.
     async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -86,24 +85,13 @@ impl Signals {
     }
 }
 
-/// An error with all that stands behind it.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(behind) = source {
-        text = format!("{text}: {behind}");
-        source = behind.source();
-    }
-    text
-}
-
 fn log_to_stderr(how: &str) {
     let only_requests = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("midoform_simulator::request", LevelFilter::INFO);
     let registry = tracing_subscriber::registry();
     let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // Somebody who embeds this command has a subscriber of his own.
+    // A process that embeds this command has its own subscriber.
     let _ = match how {
         "json" => {
             let flat = format.json().flatten_event(true).with_current_span(false).with_span_list(false);
@@ -114,7 +102,7 @@ fn log_to_stderr(how: &str) {
     };
 }
 
-/// The embedded Keystone, where one is wanted.
+/// Starts the embedded Keystone, if one is needed.
 async fn embedded_keystone(
     options: &ServeOptions,
     users: Option<Users>,
@@ -127,7 +115,7 @@ async fn embedded_keystone(
     };
     let users = users.ok_or_else(|| {
         CommandError::Usage(
-            "the embedded Keystone needs --users FILE; another is named by --keystone-url".to_owned(),
+            "the embedded Keystone needs --users FILE; use another Keystone with --keystone-url".to_owned(),
         )
     })?;
     let settings = KeystoneOptions {
@@ -136,8 +124,7 @@ async fn embedded_keystone(
         lifetime: Duration::from_secs(options.token_seconds),
         state_dir: options.state_dir.clone(),
     };
-    let keystone = simulator::start_keystone(settings).await;
-    keystone.map(Some).map_err(|error| CommandError::Embedded(whole(&error)))
+    Ok(Some(simulator::start_keystone(settings).await?))
 }
 
 fn auth_of(
@@ -174,7 +161,7 @@ fn auth_of(
             });
             let (user, tenant) = admin.ok_or_else(|| {
                 CommandError::Usage(
-                    "no user of the file has the role admin, which Keystone is asked with".to_owned(),
+                    "no user in the file has the role admin, which the API needs at Keystone".to_owned(),
                 )
             })?;
             Ok(Auth::Keystone(KeystoneSettings {
@@ -192,7 +179,5 @@ fn auth_of(
 fn host_of(text: &str) -> Result<(Uuid, String), CommandError> {
     let parsed =
         text.split_once('=').and_then(|(id, name)| Some((Uuid::try_parse(id).ok()?, name.to_owned())));
-    parsed.ok_or_else(|| {
-        CommandError::Usage(format!("--host {text}: write it as ID=NAME, the id being a UUID"))
-    })
+    parsed.ok_or_else(|| CommandError::Usage(format!("--host {text}: write ID=NAME, with a UUID as the id")))
 }

@@ -1,4 +1,4 @@
-//! `midoform show`.
+//! `midoform show`: the objects of the tenants in the network.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ struct Shown<'a> {
     api: String,
     objects: Vec<ShownObject>,
     foreign: &'a [Foreign],
-    /// How many changes an apply would make.
+    /// The number of changes of the next apply.
     pending: usize,
 }
 
@@ -103,13 +103,13 @@ fn text(
         writeln!(out, "{}", line.trim_end())?;
     }
     if !foreign.is_empty() {
-        writeln!(out, "\nnot midoform's, left alone")?;
+        writeln!(out, "\nnot created by midoform, and left as they are")?;
         for other in foreign {
             writeln!(out, "  {} {} at {}", other.what, other.id, other.near)?;
         }
     }
     match pending {
-        0 => writeln!(out, "\nEverything is as the spec says."),
+        0 => writeln!(out, "\nThe network matches the spec."),
         count => writeln!(out, "\n{count} changes are pending: `midoform plan` shows them."),
     }
 }

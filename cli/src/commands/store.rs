@@ -24,7 +24,7 @@ use crate::ui::Ui;
 /// The version of a dump.
 const DUMP: &str = "midoform-store/1";
 
-/// How many keys are written at once.
+/// The number of keys that are written at once.
 const AT_ONCE: usize = 50;
 
 #[derive(Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub(crate) async fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, Command
 
 async fn dump(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
     let found = read_one(&**store, Range::prefix("")).await?;
-    // What goes with a lease is a process's that runs now.
+    // A key with a lease belongs to a running process.
     let lasting = found.into_iter().filter(|entry| entry.lease.is_none());
     let entries = lasting.map(|entry| Pair { key: entry.key, value: entry.value }).collect();
     ui.json(&Dump { format: DUMP.to_owned(), entries })?;
@@ -68,7 +68,7 @@ async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, Command
         return Err(CommandError::Usage(message));
     }
     if !read_one(&**store, Range::prefix("").limit(1)).await?.is_empty() {
-        let message = format!("{} is not empty: a dump is loaded into an empty one", store.name());
+        let message = format!("{} is not empty: load a dump into an empty store", store.name());
         return Err(CommandError::Conflict(message));
     }
     for pairs in dump.entries.chunks(AT_ONCE) {
@@ -77,11 +77,11 @@ async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, Command
         };
         let transaction = pairs.iter().fold(Transaction::default(), put);
         if store.commit(&transaction).await? == Commit::Conflict {
-            let message = "somebody else writes into the store: nothing more was loaded".to_owned();
+            let message = "somebody else writes into the store: the rest was not loaded".to_owned();
             return Err(CommandError::Conflict(message));
         }
     }
-    ui.say(&format!("{} keys loaded into {}", dump.entries.len(), store.name()));
+    ui.status(&format!("{} keys loaded into {}", dump.entries.len(), store.name()));
     Ok(Exit::Done)
 }
 
@@ -102,20 +102,20 @@ async fn check(ui: &Ui, store: &SharedStore, options: &CheckOptions) -> Result<E
             for finding in &findings {
                 let then = match (finding.repaired, finding.safe) {
                     (true, _) => "repaired",
-                    (false, true) => "--repair puts it right",
-                    (false, false) => "left: somebody has to look",
+                    (false, true) => "--repair repairs it",
+                    (false, false) => "left: check it by hand",
                 };
                 writeln!(out, "{}  {}: {} ({then})", finding.code, finding.key, finding.what)?;
             }
             Ok(())
         })?;
         let left = findings.iter().filter(|finding| !finding.repaired).count();
-        ui.say(&format!("{}: {} findings, {left} of them left", store.name(), findings.len()));
+        ui.status(&format!("{}: {} findings, {left} of them left", store.name(), findings.len()));
     }
     Ok(if findings.iter().all(|finding| finding.repaired) { Exit::Done } else { Exit::Drift })
 }
 
-/// The ports that MidoNet has beside what is claimed.
+/// Compares the ports in MidoNet with the claims in the store.
 async fn check_ports(
     store: &SharedStore,
     before: &Snapshot,
@@ -140,7 +140,7 @@ async fn check_ports(
     .await
 }
 
-/// The value in its newest form.
+/// Returns the value in its newest format; none if it already is.
 fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
     fn again<T: Record>(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
         let value = encode(&decode::<T>(store, entry)?.record);
@@ -169,9 +169,9 @@ async fn migrate(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
     for entry in found.iter().filter(|entry| entry.lease.is_none()) {
         let Some(value) = newest(&store.name(), entry)? else { continue };
         let put = Transaction::default().when(&entry.key, entry.revision).put(&entry.key, value);
-        // What changed meanwhile was written by this version, or will be looked at by the next run.
+        // A value that changed meanwhile was written by this version, or the next run migrates it.
         written += usize::from(matches!(store.commit(&put).await?, Commit::Done(_)));
     }
-    ui.say(&format!("{}: {written} of {all} values were written anew", store.name()));
+    ui.status(&format!("{}: {written} of {all} values were rewritten", store.name()));
     Ok(Exit::Done)
 }

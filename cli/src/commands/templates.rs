@@ -1,4 +1,4 @@
-//! `midoform templates FOLDER`.
+//! `midoform templates FOLDER`: writes the templates of plans.
 
 use std::io::Write;
 
@@ -16,10 +16,10 @@ pub(crate) async fn run(ui: &Ui, options: &TemplatesOptions) -> Result<Exit, Com
         match std::fs::File::options().write(true).create_new(true).open(&path) {
             Ok(mut file) => {
                 file.write_all(text.as_bytes()).map_err(|error| CommandError::file(&path, error))?;
-                ui.say(&format!("written: {}", path.display()));
+                ui.status(&format!("written: {}", path.display()));
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                ui.say(&format!("left as it is: {}", path.display()));
+                ui.status(&format!("left as it is: {}", path.display()));
             }
             Err(error) => return Err(CommandError::file(&path, error)),
         }

@@ -1,4 +1,4 @@
-//! `midoform trace`: one packet, and its answer.
+//! `midoform trace`: one packet, and its reply.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -27,7 +27,7 @@ const ANY_OUTSIDE: Ipv4Addr = Ipv4Addr::new(8, 8, 8, 8);
 pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, CommandError> {
     let report = if is_saved_plan(&options.spec.path) {
         if options.live {
-            let message = "--live: a saved plan is not the network; name the spec that it was made of";
+            let message = "--live: a saved plan is not the network; name the spec of the plan";
             return Err(CommandError::Usage(message.to_owned()));
         }
         let saved = SavedPlan::read(&options.spec.path)?;
@@ -44,8 +44,8 @@ pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, Command
                 let observed = observe(ui, options, target, &selection).await?;
                 if !observed.foreign.is_empty() {
                     let count = observed.foreign.len();
-                    ui.always_say(&format!(
-                        "warning: {count} objects that are not midoform's are not looked at; `midoform show` lists them"
+                    ui.notice(&format!(
+                        "warning: {count} objects that midoform did not create are left out; `midoform show` lists them"
                     ));
                 }
                 trace(&observed.topology, &behind, &options.packet)?

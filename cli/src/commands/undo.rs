@@ -1,4 +1,4 @@
-//! `midoform undo`: takes back what a saved plan did.
+//! `midoform undo`: undoes the changes of a saved plan.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::ui::Ui;
 
 pub(crate) async fn run(ui: &Ui, options: &UndoOptions) -> Result<Exit, CommandError> {
-    // Whoever undoes a plan means all of it.
+    // An undo deletes on purpose: the share of deleted objects does not matter.
     let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
     let opened = Opened::read(&options.plan, options.site.as_deref(), options.lock.as_ref(), &options.api)?;
     let undone = Undone { ui, options, consent: &consent, opened: &opened };
@@ -35,7 +35,7 @@ struct Undone<'a> {
 }
 
 impl Undone<'_> {
-    /// Makes the network what it was before the plan, and writes that down.
+    /// Changes the network to what it was before the plan, and records it.
     async fn run(&self, guard: &Guard) -> Result<Exit, CommandError> {
         let Undone { options, opened, .. } = *self;
         let current = opened.current().await?;
@@ -59,8 +59,8 @@ impl Undone<'_> {
         let moved = after.plan(&observed)?.summary().changes();
         if moved > 0 && !options.force {
             let message = format!(
-                "the network is not what this plan left: {moved} objects differ, which undoing it would overwrite; \
-                 --force does so"
+                "the network has changed since this plan was applied: {moved} objects differ, and an undo would \
+                 overwrite them; --force does so"
             );
             return Err(CommandError::Conflict(message));
         }
@@ -87,7 +87,7 @@ impl Undone<'_> {
     }
 }
 
-/// The tenants that weren't ready for pods before the plan, and go.
+/// Returns the tenants that were not published before the plan.
 fn made_by(found: &Pods) -> BTreeSet<String> {
     let before = |tenant: &String| found.before.tenants.get(tenant).is_some_and(|one| one.ready.is_some());
     found.after.tenants.keys().filter(|tenant| !before(tenant)).cloned().collect()

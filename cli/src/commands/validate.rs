@@ -1,4 +1,4 @@
-//! `midoform validate`.
+//! `midoform validate`: checks specs, and reports every problem.
 
 use midoform_compiler::diagnostic::{Diagnostic, DiagnosticReport, Severity, report};
 use midoform_compiler::source::Source;
@@ -36,8 +36,8 @@ pub(crate) async fn run(ui: &Ui, options: &ValidateOptions) -> Result<Exit, Comm
     if format == FindingsFormat::Text {
         diagnostics(ui, &found, &sources);
         match valid {
-            true => ui.say(&format!("valid: {tenants} tenants, {objects} objects; {}", count(&found))),
-            false => ui.always_say(&count(&found)),
+            true => ui.status(&format!("valid: {tenants} tenants, {objects} objects; {}", count(&found))),
+            false => ui.notice(&count(&found)),
         }
         return Ok(exit);
     }
@@ -49,6 +49,6 @@ pub(crate) async fn run(ui: &Ui, options: &ValidateOptions) -> Result<Exit, Comm
         found.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Error);
     }
     for_code_host(ui, format, report(&found, &texts), &sources)?;
-    ui.say(&count(&found));
+    ui.status(&count(&found));
     Ok(exit)
 }

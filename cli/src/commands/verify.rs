@@ -1,4 +1,4 @@
-//! `midoform verify`.
+//! `midoform verify`: proves properties of all packets.
 
 use std::io::Write;
 
@@ -44,7 +44,7 @@ struct CheckResult {
 pub(crate) async fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, CommandError> {
     if is_saved_plan(&options.spec.path) {
         let message = format!(
-            "{}: a saved plan does not say what its rules mean; verify the spec that it was made of",
+            "{}: a saved plan can't be verified; verify the spec of the plan",
             options.spec.path.display()
         );
         return Err(CommandError::Usage(message));

@@ -1,15 +1,24 @@
-//! Which router is meant, and which tenant it becomes.
+//! Chooses the router that is taken over, and the name of its tenant.
 
-use midoform_adopt::{PluginTenant, ROUTER_SUFFIX, SeenRouter, Survey, legal_name};
+use midoform_adopt::{PluginTenant, Pod, ROUTER_SUFFIX, SeenRouter, Survey, legal_name};
 use midoform_compiler::spec::parse::name_problem;
 use midoform_compiler::topology::key::SITE;
 use uuid::Uuid;
 
-use super::Chosen;
 use crate::args::ImportOptions;
 use crate::error::CommandError;
 
-/// The router of the Go plugin's tenant.
+/// A router that is taken over, with the name of its tenant.
+pub(crate) struct Chosen {
+    pub(super) router: Uuid,
+    pub(super) tenant: String,
+    /// The pods in the Go plugin's keys.
+    pub(super) pods: Vec<Pod>,
+    /// Remarks about the choice, for people.
+    pub(super) notes: Vec<String>,
+}
+
+/// Chooses the router of the Go plugin's tenant.
 pub(crate) fn adopted(
     survey: &Survey,
     wanted: &str,
@@ -43,7 +52,7 @@ pub(crate) fn adopted(
     Ok(Chosen { router: chosen.id, tenant: checked_name(tenant)?, pods, notes })
 }
 
-/// The router that is named.
+/// Chooses the router with this name or id.
 pub(crate) fn imported(survey: &Survey, options: &ImportOptions) -> Result<Chosen, CommandError> {
     let routers = survey.routers();
     let id = Uuid::try_parse(&options.router).ok();
@@ -58,7 +67,7 @@ pub(crate) fn imported(survey: &Survey, options: &ImportOptions) -> Result<Chose
     Ok(Chosen { router: chosen.id, tenant: checked_name(&tenant)?, pods: Vec::new(), notes: Vec::new() })
 }
 
-/// Of several with one name the one that is in use, if it is one.
+/// Returns the one candidate; of several with one name, the one that is linked.
 fn only_one<'a>(
     survey: &Survey,
     candidates: &[&'a SeenRouter],

@@ -28,6 +28,7 @@ impl From<ClientError> for CniError {
                 (Code::TryAgainLater, "the MidoNet API can't be used now")
             }
             ClientError::Setup(_) => (Code::InvalidConfiguration, "the MidoNet API can't be called"),
+            ClientError::Defect(_) => (Code::Internal, "midonet-cni has a defect"),
             _ => (Code::ApiRefused, "the MidoNet API refuses the call"),
         };
         CniError::new(code, message).caused_by(error)

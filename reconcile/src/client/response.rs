@@ -4,18 +4,18 @@ use serde::Deserialize;
 
 use crate::client_error::ClientError;
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// `Location`.
+    /// The header `Location`.
     pub location: Option<String>,
     /// The body, as text.
     pub body: String,
 }
 
-/// The answer, if its status says that the call did what it should.
+/// Returns the response, or an error if its status is one.
 pub(super) fn check(method: &'static str, url: &str, answer: Answer) -> Result<Answer, ClientError> {
     let (status, url) = (answer.status, url.to_owned());
     let message = || message_of(&answer.body);
@@ -26,13 +26,13 @@ pub(super) fn check(method: &'static str, url: &str, answer: Answer) -> Result<A
     }
 }
 
-/// The server's words: its message, and what it says about single fields.
+/// Returns the server's message, with its messages about single fields.
 fn message_of(body: &str) -> String {
     let Ok(error) = serde_json::from_str::<ErrorBody>(body) else {
         let short: String = body.chars().take(300).collect();
-        return if short.is_empty() { "(no words)".to_owned() } else { short };
+        return if short.is_empty() { "(no message)".to_owned() } else { short };
     };
-    let mut words = error.message.unwrap_or_else(|| "(no words)".to_owned());
+    let mut words = error.message.unwrap_or_else(|| "(no message)".to_owned());
     for violation in error.violations {
         let (property, message) =
             (violation.property.unwrap_or_default(), violation.message.unwrap_or_default());
@@ -41,7 +41,7 @@ fn message_of(body: &str) -> String {
     words
 }
 
-/// The server's error body.
+/// The body of an error response.
 #[derive(Deserialize)]
 struct ErrorBody {
     message: Option<String>,

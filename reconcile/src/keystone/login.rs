@@ -1,4 +1,4 @@
-//! Who asks Keystone. Secrets show themselves to nobody.
+//! Logins for Keystone. Secrets are never shown.
 
 use reqwest::header::HeaderValue;
 
@@ -7,7 +7,7 @@ use crate::client_error::ClientError;
 /// Texts shorter than this stand in many words that are no secret.
 const SHORTEST_TAKEN_OUT: usize = 4;
 
-/// A text for nobody's eyes.
+/// A secret text, which is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -54,10 +54,10 @@ pub enum Named {
     Name(String),
 }
 
-/// How somebody proves who they are.
+/// A login for Keystone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// With a name and a password.
+    /// A name and a password.
     Password {
         /// The user.
         user: Named,
@@ -70,21 +70,21 @@ pub enum Login {
         /// The project's domain (v3).
         project_domain: Named,
     },
-    /// With a token, as it is. It can't be renewed.
+    /// A token. It can't be renewed.
     Token(Secret),
-    /// With an application credential (v3).
+    /// An application credential (v3).
     ApplicationCredential {
         /// The credential: a name goes with its user.
         credential: Named,
         /// The user, and the user's domain, where the credential is told by its name.
         user: Option<(Named, Named)>,
-        /// Its secret.
+        /// The credential's secret.
         secret: Secret,
     },
 }
 
 impl Login {
-    /// The token, where the login is one.
+    /// Returns the token, if the login is one.
     pub(super) fn token(&self) -> Option<&Secret> {
         match self {
             Login::Token(token) => Some(token),

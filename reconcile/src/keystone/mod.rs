@@ -1,6 +1,6 @@
 //! A client of Keystone's Identity API, v2.0 and v3: it logs in, and finds, makes and deletes projects.
 //!
-//! What the two versions call a tenant and a project is one thing: its id is MidoNet's `tenantId`. No secret is in
+//! A tenant of one version is a project of the other: its id is MidoNet's `tenantId`. No secret is in
 //! any of its errors, whatever a server says back.
 
 mod login;
@@ -28,29 +28,29 @@ pub enum IdentityVersion {
     V3,
 }
 
-/// Where Keystone is, and who asks.
+/// The settings of a client of Keystone.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where it is, without a version in its path.
+    /// Keystone's URL, without a version in its path.
     pub url: String,
-    /// Which API.
+    /// The version of the Identity API.
     pub version: IdentityVersion,
-    /// Who asks.
+    /// The login.
     pub login: Login,
     /// The domain of the projects, by name: v3 alone. `Default` where absent.
     pub domain: Option<String>,
-    /// How long one call may take.
+    /// The time limit of a call.
     pub timeout: Duration,
 }
 
 /// A project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
-    /// Its id.
+    /// The project's id.
     pub id: String,
-    /// Its name.
+    /// The project's name.
     pub name: String,
-    /// Whether it may be used.
+    /// True if it may be used.
     pub enabled: bool,
 }
 
@@ -74,7 +74,7 @@ struct Call<'a> {
     body: Option<Json>,
 }
 
-/// What came back.
+/// A response.
 struct Answer {
     subject: Option<Secret>,
     body: Json,
@@ -95,7 +95,7 @@ impl<'a> Call<'a> {
 }
 
 impl Keystone {
-    /// Sets a client up. Nothing is sent before something is asked.
+    /// Sets a client up. Nothing is sent before the first call.
     ///
     /// # Errors
     /// When the URL is none, or has a login in it.
@@ -114,7 +114,7 @@ impl Keystone {
         Ok(Keystone { settings, http, token, renewing, domain })
     }
 
-    /// Where it is.
+    /// Returns Keystone's URL.
     pub fn url(&self) -> &str {
         &self.settings.url
     }

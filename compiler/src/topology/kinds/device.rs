@@ -80,16 +80,16 @@ pub(super) struct DeviceBody<'a> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceJson {
-    /// The API's `id`.
+    /// The device's id.
     pub id: Uuid,
-    /// The API's `name`.
+    /// The device's name.
     pub name: Option<String>,
-    /// The API's `tenantId`.
+    /// The OpenStack project that owns it, as MidoNet records it.
     pub tenant_id: Option<String>,
-    /// The API's `inboundFilterId`.
+    /// The chain for packets that enter the device.
     #[serde(default)]
     pub inbound_filter_id: Option<Uuid>,
-    /// The API's `outboundFilterId`.
+    /// The chain for packets that leave the device.
     #[serde(default)]
     pub outbound_filter_id: Option<Uuid>,
 }

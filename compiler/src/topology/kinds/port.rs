@@ -53,32 +53,32 @@ pub(crate) fn marked(body: &RawValue, mark: Uuid) -> Option<Box<RawValue>> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortJson {
-    /// The API's `id`.
+    /// The port's id.
     pub id: Uuid,
-    /// The API's `type`.
+    /// The type: `Router` or `Bridge`, or one that midoform does not use.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The API's `deviceId`.
+    /// The router or bridge of the port.
     pub device_id: Uuid,
-    /// The API's `peerId`.
+    /// The port that it is linked to.
     #[serde(default)]
     pub peer_id: Option<Uuid>,
-    /// The API's `hostId`.
+    /// The host that it is bound to.
     #[serde(default)]
     pub host_id: Option<Uuid>,
-    /// The API's `interfaceName`.
+    /// The host's interface that it is bound to.
     #[serde(default)]
     pub interface_name: Option<String>,
     /// The mark of a pod's port on 1.x.
     #[serde(default)]
     pub vif_id: Option<Uuid>,
-    /// The API's `inboundFilterId`.
+    /// The chain for packets that enter the network by the port.
     #[serde(default)]
     pub inbound_filter_id: Option<Uuid>,
-    /// The API's `outboundFilterId`.
+    /// The chain for packets that leave the network by the port.
     #[serde(default)]
     pub outbound_filter_id: Option<Uuid>,
-    /// The API's `portAddress`.
+    /// The address of a router's port.
     #[serde(default)]
     pub port_address: Option<String>,
     #[serde(default)]

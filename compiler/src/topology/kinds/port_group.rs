@@ -61,13 +61,13 @@ struct Body<'a> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortGroupJson {
-    /// The API's `id`.
+    /// The group's id.
     pub id: Uuid,
-    /// The API's `name`.
+    /// The group's name.
     pub name: Option<String>,
-    /// The API's `tenantId`.
+    /// The OpenStack project that owns it, as MidoNet records it.
     pub tenant_id: Option<String>,
-    /// The API's `stateful`.
+    /// True if the ports of the group share connection tracking.
     #[serde(default)]
     pub stateful: bool,
 }

@@ -77,6 +77,6 @@ struct Body {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortGroupPortJson {
-    /// The API's `portId`.
+    /// The port.
     pub port_id: Uuid,
 }

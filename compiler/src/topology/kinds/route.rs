@@ -148,7 +148,7 @@ struct Body {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteJson {
-    /// The API's `id`.
+    /// The route's id.
     pub id: Uuid,
     #[serde(rename = "type")]
     kind: String,
@@ -158,10 +158,10 @@ pub struct RouteJson {
     dst_network_addr: Option<String>,
     #[serde(default)]
     dst_network_length: u8,
-    /// The API's `weight`.
+    /// The weight: of several matching routes, the one with the lowest is used.
     #[serde(default)]
     pub weight: u32,
-    /// The API's `nextHopPort`.
+    /// The router's port to which packets are sent.
     #[serde(default)]
     pub next_hop_port: Option<Uuid>,
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! What was posted is what is read back, but for what a server fills in: held against everything that was recorded.
+//! Posted objects are read back as they were, except for the fields that a server fills in. All recordings are checked.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -87,7 +87,7 @@ fn posted_and_read(version: &str, collection: &str) -> Vec<(Value, Value)> {
                     false => drop(posted.remove(&id)),
                 }
             }
-            // What is changed later is no longer what was posted.
+            // An object that is changed later is no longer as it was posted.
             "PUT" => drop(posted.remove(path.rsplit('/').next().unwrap())),
             "GET" if status == 200 => {
                 let objects = answer.as_array().cloned().unwrap_or_else(|| vec![answer]);
@@ -103,7 +103,7 @@ fn posted_and_read(version: &str, collection: &str) -> Vec<(Value, Value)> {
     found
 }
 
-/// What is posted needs no id; the types that read do.
+/// Posted bodies need no id, but the types that read them do.
 fn with_id(mut body: Value) -> Value {
     if body["id"].is_null() {
         body["id"] = Uuid::nil().to_string().into();

@@ -65,11 +65,11 @@ struct Body<'a> {
 /// The server's JSON for a tunnel zone.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TunnelZoneJson {
-    /// The API's `id`.
+    /// The zone's id.
     pub id: Uuid,
-    /// The API's `name`.
+    /// The zone's name.
     pub name: Option<String>,
-    /// The API's `type`.
+    /// The encapsulation: `gre` or `vxlan`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
 }

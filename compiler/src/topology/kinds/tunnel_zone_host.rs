@@ -73,8 +73,8 @@ struct Body {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TunnelZoneHostJson {
-    /// The API's `hostId`.
+    /// The host.
     pub host_id: Uuid,
-    /// The API's `ipAddress`.
+    /// The address at which the host's tunnels end.
     pub ip_address: Option<String>,
 }

@@ -12,7 +12,7 @@ use crate::values::PortRange;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleJson {
-    /// The API's `id`.
+    /// The rule's id.
     pub id: Uuid,
     #[serde(rename = "type")]
     kind: String,

@@ -1,5 +1,5 @@
-//! A network as the Go plugin makes it: its recorded calls (`predecessor/calls.json`) played again, for other tenants
-//! and addresses, against the embedded API; and the keys that it would have left in etcd.
+//! A network of the Go plugin: its recorded calls (`predecessor/calls.json`) are repeated for other tenants and addresses
+//! against the embedded API. With the keys that the plugin would have written to etcd.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,44 +14,46 @@ use crate::served::Served;
 pub(crate) const HOST: &str = "11111111-2222-3333-4444-555555555555";
 const MEDIA: &str = "application/vnd.org.midonet.";
 
-/// What a tenant of the plugin's is like.
+/// A tenant of the plugin.
 #[derive(Clone, Copy)]
 pub(crate) struct Tenant<'a> {
     pub(crate) name: &'a str,
     pub(crate) tenant_id: &'a str,
     /// The provider router's address, the tenant's, and the pool that both are from.
     pub(crate) link: (&'a str, &'a str, &'a str),
-    /// One bridge for each.
+    /// The networks, each with a bridge.
     pub(crate) cidrs: &'a [&'a str],
-    /// Pods on the last bridge.
+    /// The number of pods on the last bridge.
     pub(crate) pods: usize,
 }
 
-pub(crate) struct World {
+pub(crate) struct PluginNetwork {
     connection: Connection,
     version: &'static str,
     pub(crate) provider: String,
-    /// What the plugin left in etcd.
+    /// The plugin's keys in etcd.
     pub(crate) keys: Map<String, Json>,
     seed: u128,
 }
 
-impl World {
-    pub(crate) fn new(served: &Served, version: &'static str) -> World {
+impl PluginNetwork {
+    pub(crate) fn new(served: &Served, version: &'static str) -> PluginNetwork {
         let connection = Connection::open(served.address).unwrap();
-        let mut world = World { connection, version, provider: String::new(), keys: Map::new(), seed: 7 };
-        let kind = world.media("Router");
+        let mut network =
+            PluginNetwork { connection, version, provider: String::new(), keys: Map::new(), seed: 7 };
+        let kind = network.media("Router");
         // A host carries ports only in a tunnel zone.
         let zone = json!({ "name": "zone", "type": "gre" });
-        let zone = world.post("/tunnel_zones", &format!("{MEDIA}TunnelZone-v1+json"), &zone);
+        let zone = network.post("/tunnel_zones", &format!("{MEDIA}TunnelZone-v1+json"), &zone);
         let member = json!({ "hostId": HOST, "ipAddress": "10.0.0.1" });
-        world.post(
+        network.post(
             &format!("/tunnel_zones/{zone}/hosts"),
             &format!("{MEDIA}TunnelZoneHost-v1+json"),
             &member,
         );
-        world.provider = world.post("/routers", &kind, &json!({ "name": "provider", "tenantId": "admin" }));
-        world
+        network.provider =
+            network.post("/routers", &kind, &json!({ "name": "provider", "tenantId": "admin" }));
+        network
     }
 
     fn media(&self, kind: &str) -> String {
@@ -65,14 +67,14 @@ impl World {
         format!("{MEDIA}{kind}-v{number}+json")
     }
 
-    /// A random id, the same in every run.
+    /// Returns a random id, which is the same in every run.
     fn id(&mut self) -> String {
         self.seed =
             self.seed.wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645).wrapping_add(0x5851_f42d);
         uuid::Builder::from_random_bytes(self.seed.to_be_bytes()).into_uuid().to_string()
     }
 
-    /// Makes something; the id that it got.
+    /// Creates an object. Returns its id.
     pub(crate) fn post(&mut self, path: &str, kind: &str, body: &Json) -> String {
         let path = format!("/midonet-api{path}");
         let answer = self.connection.send("POST", &path, kind, &body.to_string()).unwrap();
@@ -85,7 +87,7 @@ impl World {
         assert_eq!(answer.status, 204, "DELETE {path}: {}", answer.body);
     }
 
-    /// Plays recorded calls. `ids` are those that the recording calls by number; `change` makes a body that of
+    /// Repeats recorded calls. `ids` are the ids by their names in the recording; `change` changes a body to that of
     /// another tenant.
     fn play(&mut self, calls: &[Json], ids: &mut BTreeMap<String, String>, change: &dyn Fn(&mut Json)) {
         for call in calls.iter().filter(|call| call["body"].is_object()) {
@@ -112,7 +114,8 @@ impl World {
         }
     }
 
-    /// What the plugin makes for a tenant: its first pod, more bridges, more pods. The ids by the recording's names.
+    /// Creates what the plugin creates for a tenant: its first pod, more bridges, more pods. Returns the ids, by their names in
+    /// the recording.
     pub(crate) fn tenant(&mut self, tenant: Tenant<'_>) -> BTreeMap<String, String> {
         let recorded: Json = serde_json::from_str(include_str!("predecessor/calls.json")).unwrap();
         let calls = |name: &str| recorded[name].as_array().unwrap().clone();
@@ -121,14 +124,14 @@ impl World {
         let bridge_at = all.iter().position(|call| call["path"] == "/midonet-api/bridges").unwrap();
         let port_at =
             all.iter().rposition(|call| call["path"] == "/midonet-api/bridges/${id:12}/ports").unwrap();
-        self.play(&all[..bridge_at], &mut ids, &|body| said_by(body, &tenant, "bridge0", tenant.cidrs[0]));
+        self.play(&all[..bridge_at], &mut ids, &|body| adapt(body, &tenant, "bridge0", tenant.cidrs[0]));
         let mut bridges = Vec::new();
         for (at, cidr) in tenant.cidrs.iter().enumerate() {
             let name = if at == 0 { "bridge0".to_owned() } else { format!("bridge-{}", self.id()) };
             for made in ["${id:12}", "${id:13}", "${id:14}", "${id:15}"] {
                 ids.remove(made);
             }
-            self.play(&all[bridge_at..port_at], &mut ids, &|body| said_by(body, &tenant, &name, cidr));
+            self.play(&all[bridge_at..port_at], &mut ids, &|body| adapt(body, &tenant, &name, cidr));
             bridges.push((ids["${id:12}"].clone(), name));
         }
         let mut pods = Vec::new();
@@ -179,8 +182,8 @@ impl World {
     }
 }
 
-/// Makes a recorded body this tenant's.
-fn said_by(body: &mut Json, tenant: &Tenant<'_>, bridge: &str, cidr: &str) {
+/// Changes a recorded body to this tenant's names and addresses.
+fn adapt(body: &mut Json, tenant: &Tenant<'_>, bridge: &str, cidr: &str) {
     let (far, near, pool) = tenant.link;
     let pool: Ipv4Net = pool.parse().unwrap();
     let cidr: Ipv4Net = cidr.parse().unwrap();
@@ -210,7 +213,7 @@ fn said_by(body: &mut Json, tenant: &Tenant<'_>, bridge: &str, cidr: &str) {
     *body = serde_json::from_str(&text.replace('\u{1}', "")).unwrap();
 }
 
-/// Whether an id is one that nobody derives from a name.
+/// Returns true if an id is random.
 pub(crate) fn is_random(id: &str) -> bool {
     Uuid::parse_str(id).unwrap().get_version_num() == 4
 }

@@ -9,7 +9,7 @@
 //! 4. [`peering`]: finds the peers of each tenant.
 //! 5. [`moved`]: checks renamings, and lets the allocations follow them.
 //! 6. [`allocation`]: allocates what the specs leave open. Decides addresses.
-//! 7. [`peering`] again, where not all tenants are there: takes out the peers that don't answer.
+//! 7. [`peering`] again, where not all tenants are there: removes the peers that don't name the tenant back.
 //! 8. [`resolve`]: names to references. Decides what a name refers to.
 //! 9. [`check`]: rules about addresses, tenants among themselves, and policy. Decides what is allowed.
 //! 10. [`lower`]: network to topology. Decides which objects there are.
@@ -54,12 +54,12 @@ use source::{Locations, Source, SourceId};
 use spec::parse;
 use topology::Topology;
 
-/// What a compilation reads.
+/// The input of a compilation.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// The site file.
     pub site: &'a Source,
-    /// What is allocated already.
+    /// The existing allocations.
     pub allocated: Allocated<'a>,
     /// The tenant files, in any order.
     pub tenants: &'a [Source],
@@ -93,7 +93,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Which policies the tenants are held against, and whether their own assertions have to hold.
+/// The policies that the tenants are checked against. They also decide if the tenants' own assertions have to hold.
 #[derive(Clone, Copy, Debug)]
 pub enum Policies<'a> {
     /// The site's, and these. Their places count behind those of [`Input::sources`].
@@ -111,7 +111,7 @@ impl Policies<'_> {
     }
 }
 
-/// What a compilation makes.
+/// The result of a compilation.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     /// The site.
@@ -122,13 +122,13 @@ pub struct Compiled {
     pub tenants: Vec<network::Tenant>,
     /// Every object.
     pub topology: Topology,
-    /// What was renamed.
+    /// The renamings.
     pub moves: moved::Moves,
     /// The allocations that the compilation started from.
     pub known: Allocations,
     /// The allocations now: `known`, and what the specs needed besides.
     pub allocations: Allocations,
-    /// What is legal but suspicious.
+    /// The warnings: what is legal but suspicious.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -152,8 +152,8 @@ pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compile
 /// Compiles some of a site's tenants under the site's own policy: a peer that is not among them, or does not name the
 /// tenant back, is left out, with the rules and assertions that are about it. Everything else has to be right.
 ///
-/// `absent` says whom peers name that are not among them: networks that one router will have to tell apart are given out
-/// so that it can.
+/// `absent` has the peers of the tenants that are not among them. Networks that one router will have to tell apart are
+/// allocated so that it can.
 pub fn compile_present(input: Input<'_>, absent: &PeersOf) -> Result<Compiled, Vec<Diagnostic>> {
     compile_among(input, Policies::Enforced(&[]), Some(absent))
 }

@@ -67,7 +67,7 @@ pub struct PortRange {
     pub end: u16,
 }
 
-/// How a tunnel zone wraps packets.
+/// The encapsulation of a tunnel zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encapsulation {

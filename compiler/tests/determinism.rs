@@ -236,7 +236,7 @@ fn with_policy(rules: &[Simple]) -> Project {
     Project::of_text(SITE, &[("acme.toml", &text)])
 }
 
-/// What a chain of rules says about each port: whether it passes.
+/// Returns for each of the ports 1 to 6 whether a chain of rules lets it pass.
 fn verdicts(chain: &[(String, (u16, u16), bool)]) -> Vec<bool> {
     let verdict = |port: u16| {
         let matching = chain.iter().find(|(_, (first, last), _)| (*first..=*last).contains(&port));

@@ -50,7 +50,7 @@ fn what_was_there_stays_as_it_was() {
     let before = compiled(&tenants, &Allocations::default());
     let after = compiled(&tenants, &grown(&before.allocations, "db-2", "db"));
     let (old, new) = (without_places(&before.topology), without_places(&after.topology));
-    // What a peer may reach is one rule that names all bridges' ports.
+    // One rule names the ports of all bridges that a peer may reach.
     let changed = old.difference(&new).filter(|text| !text.starts_with("acme/chain/out/rule/peer/beta/"));
     assert_eq!(changed.collect::<Vec<_>>(), Vec::<&String>::new());
     let keys: Vec<&str> = after.topology.entries().iter().map(|entry| entry.key.as_str()).collect();

@@ -51,7 +51,7 @@ fn without_places<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> BTreeSet<
     entries.into_iter().map(text).collect()
 }
 
-/// Whether an object is there because of one of these tenants: its own, or what another has for it.
+/// Returns true if an object is there because of one of these tenants: its own, or one that another tenant has for it.
 fn is_about(entry: &Entry, tenants: &BTreeSet<&str>) -> bool {
     let key = entry.key.as_str();
     tenants.iter().any(|name| {

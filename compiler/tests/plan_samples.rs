@@ -15,7 +15,7 @@ pub(crate) fn json(plan: &Plan) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// What would be observed of a network that is exactly what a compilation wants, in a dialect that keeps ids.
+/// Returns what would be observed of a network that is exactly what a compilation wants, in a dialect that keeps ids.
 pub(crate) fn as_observed(compiled: &Compiled) -> Observed {
     use midoform_compiler::topology::key::Namespace;
     Observed::of_topology(&compiled.topology, Namespace::of_site(&compiled.site.name.value))

@@ -236,9 +236,9 @@ codes! {
     UnusableNetwork => "unusable-network",
     /// No rule names a group.
     UnusedGroup => "unused-group",
-    /// What the rules forbid arrives.
+    /// A connection that the rules forbid arrives.
     VerifyClosed => "verify-closed",
-    /// What the rules allow does not arrive, or its replies don't.
+    /// A connection that the rules allow does not arrive, or its replies don't.
     VerifyConnected => "verify-connected",
     /// A rule or a route can't match.
     VerifyDead => "verify-dead",

@@ -1,5 +1,5 @@
-//! Objects as calls: methods, ids, and what a lost answer leaves open. Each kind's own file (`topology/kinds`) has its
-//! paths, media types and bodies.
+//! Objects as calls: methods, ids, and what a lost response leaves open. Each kind's own file (`topology/kinds`) has
+//! its paths, media types and bodies.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -174,7 +174,7 @@ impl Encoder<'_> {
     }
 }
 
-/// A read that shows whether a POST happened whose answer did not come.
+/// A read that shows whether a POST happened whose response did not come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmation {
     /// The path to read. A 404 means that it was not made.
@@ -199,8 +199,8 @@ impl Confirmation {
     }
 }
 
-/// Returns the read that shows whether a POST of an object of `kind` happened. Nothing where only the server knew the new
-/// object's id (1.x: ports, rules, routes): then it has to be recognised by what it is.
+/// Returns the read that shows whether a POST of an object of `kind` happened. Nothing where only the server knew the
+/// new object's id (1.x: ports, rules, routes): then it has to be recognised by what it is.
 pub fn confirmation(dialect: DialectTag, kind: Kind, path: &str, body: &str) -> Option<Confirmation> {
     let dialect = Dialect::of(dialect)?;
     if !dialect.keeps_offered_id(kind) {

@@ -19,20 +19,20 @@ use crate::topology::observed::Observed;
 
 use model::Model;
 
-/// What is wrong with a plan.
+/// A fault of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The step.
     pub step: Key,
-    /// Which of its calls, counted from 0; none where it is about the step.
+    /// The index of the call in the step, counted from 0; none where the fault is in the step itself.
     pub call: Option<usize>,
     /// A stable name such as `unknown-reference`.
     pub code: &'static str,
-    /// What is wrong.
+    /// A description of the fault.
     pub message: String,
 }
 
-/// Why a call would not be taken: a stable name, and words.
+/// The reason why the API would reject a call: a stable name, and a description.
 type Problem = (&'static str, String);
 
 /// Checks a plan that starts from what was observed. No finding means that the API takes every call of it.
@@ -65,7 +65,7 @@ pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
     findings
 }
 
-/// What can be said of the steps without their calls.
+/// Checks all that can be checked of the steps without playing their calls.
 fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
     let mut seen: BTreeSet<(&Key, Action)> = BTreeSet::new();
     let mut places: BTreeMap<&Key, usize> = BTreeMap::new();

@@ -70,7 +70,7 @@ fn take_link<'a>(
     link: &LinkAddresses,
     owner: &'a str,
 ) -> Result<(), String> {
-    // Each by itself: between the two that the Go plugin gave to a tenant there may be others.
+    // Each by itself: between the two that the Go plugin allocated to a tenant there may be others.
     for address in [link.provider, link.tenant] {
         links.take(address, address, owner).map_err(|keeps| (*keeps).to_owned())?;
     }

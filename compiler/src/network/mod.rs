@@ -1,4 +1,4 @@
-//! A network: tenants whose names are resolved and whose addresses are all known. What `lower` works on.
+//! A network: tenants whose names are resolved and whose addresses are all known. It is the input of `lower`.
 
 pub mod address_ranges;
 pub mod allocation;
@@ -65,13 +65,13 @@ pub struct Tenant {
     pub tenant_id: Arc<str>,
     /// The profile.
     pub profile: Profile,
-    /// Where sources are checked.
+    /// The places where source addresses are checked.
     pub anti_spoof: AntiSpoof,
-    /// May not be destroyed.
+    /// True if the tenant may not be destroyed.
     pub protect: bool,
-    /// How pods reach the world.
+    /// The way of pods to the world.
     pub egress: Egress,
-    /// Where `egress` stands.
+    /// The position of `egress` in the spec.
     pub egress_span: Span,
     /// The link to the provider router.
     pub link: Link,
@@ -87,11 +87,11 @@ pub struct Tenant {
     pub port_groups: Vec<PortGroup>,
     /// Exposed ports.
     pub exposes: Vec<Expose>,
-    /// Peers that answer.
+    /// Peers that name this tenant back.
     pub peers: Vec<Peer>,
-    /// What has to hold.
+    /// Assertions.
     pub asserts: Vec<Assert>,
-    /// Where the name stands.
+    /// The position of the name in the spec.
     pub span: Span,
 }
 
@@ -159,9 +159,10 @@ pub struct Bridge {
     pub cidr: Ipv4Net,
     /// Its gateway's address.
     pub gateway: Ipv4Addr,
-    /// The name of the bridge that it was added for, because that one was full: what is said of that one is said of it.
+    /// The name of the bridge that it was added for, because that one was full. Whatever the spec
+    /// says about that one is true of it too.
     pub grown_from: Option<Arc<str>>,
-    /// Where it stands.
+    /// Its position in the spec.
     pub span: Span,
 }
 
@@ -180,24 +181,24 @@ pub struct Port {
     pub mac: MacAddress,
     /// The address behind it.
     pub address: Ipv4Addr,
-    /// Where it stands.
+    /// Its position in the spec.
     pub span: Span,
 }
 
 /// A route.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Which destinations it is for.
+    /// The destinations that it is for.
     pub destination: Ipv4Net,
-    /// Where they go.
+    /// The next hop of their packets.
     pub target: RouteTarget,
     /// Its weight.
     pub weight: u32,
-    /// Where it stands.
+    /// Its position in the spec.
     pub span: Span,
 }
 
-/// Where a route leads.
+/// The next hop of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteTarget {
     /// To an address on a bridge.
@@ -215,17 +216,17 @@ pub enum RouteTarget {
 pub struct Rule {
     /// Its name.
     pub name: Arc<str>,
-    /// Where a connection comes from.
+    /// The source of a connection.
     pub from: Place,
-    /// Where it goes.
+    /// The destination of a connection.
     pub to: Place,
-    /// What it carries; empty: anything.
+    /// The protocols of a connection; empty: any.
     pub protocols: Vec<Protocol>,
-    /// What happens.
+    /// The action on packets that it matches.
     pub action: Action,
-    /// Whether answers pass without being asked.
+    /// True if replies pass without being matched by the rules.
     pub stateful: bool,
-    /// Where it stands.
+    /// Its position in the spec.
     pub span: Span,
 }
 
@@ -253,9 +254,9 @@ pub struct PortGroup {
     pub name: Arc<str>,
     /// The ports.
     pub ports: Vec<PortIndex>,
-    /// Whether they share flow state.
+    /// True if they share flow state.
     pub stateful: bool,
-    /// Where it stands.
+    /// Its position in the spec.
     pub span: Span,
 }
 
@@ -274,7 +275,7 @@ pub struct Expose {
     pub address: Ipv4Addr,
     /// The pod's port.
     pub target_port: u16,
-    /// Where it stands.
+    /// Its position in the spec.
     pub span: Span,
 }
 
@@ -295,29 +296,29 @@ impl Expose {
 pub struct Peer {
     /// The other tenant's name.
     pub name: TenantName,
-    /// Which of the own bridges the other may reach.
+    /// The own bridges that the other may reach.
     pub own_bridges: Vec<BridgeIndex>,
     /// The other's networks that may be reached.
     pub networks: Vec<Ipv4Net>,
     /// The link, seen from here.
     pub link: Link,
-    /// Whether the link object is this tenant's (the first of the two names owns it).
+    /// True if the link object is this tenant's (the first of the two names owns it).
     pub owns_link: bool,
-    /// Where it stands.
+    /// Its position in the spec.
     pub span: Span,
 }
 
-/// What has to hold of the network.
+/// An assertion: what has to hold of the network.
 #[derive(Clone, Debug)]
 pub struct Assert {
-    /// Where a connection comes from.
+    /// The source of a connection.
     pub from: Place,
-    /// Where it goes.
+    /// The destination of a connection.
     pub to: Place,
-    /// What it carries; empty: anything.
+    /// The protocols of a connection; empty: any.
     pub protocols: Vec<Protocol>,
-    /// Whether all of it has to pass, or none.
+    /// True if all of it has to pass; false if none of it may.
     pub allowed: bool,
-    /// Where it stands.
+    /// Its position in the spec.
     pub span: Span,
 }

@@ -50,7 +50,7 @@ fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str, diag
     }
 }
 
-/// What stands in the place of a `tenantId` that only Keystone knows. No Keystone gives such an id.
+/// Returns the placeholder for a `tenantId` that only Keystone knows. No Keystone makes such an id.
 pub fn unknown_project(tenant: &str) -> String {
     format!("unknown-project-of:{tenant}")
 }
@@ -62,7 +62,7 @@ struct Resolver<'a, 'd> {
     diagnostics: &'d mut Diagnostics,
 }
 
-/// What the names of one tenant stand for.
+/// The meaning of the names of one tenant.
 #[derive(Default)]
 struct Names<'a> {
     bridges: BTreeMap<&'a str, BridgeIndex>,
@@ -350,7 +350,7 @@ impl<'a> Resolver<'a, '_> {
         })
     }
 
-    /// A peer that answers. One that doesn't is reported by `check::peers`.
+    /// Returns a peer that names the tenant back. One that doesn't is reported by `check::peers`.
     fn peer(&mut self, tenant: &spec::Tenant, spec: &spec::Peer, names: &Names<'_>) -> Option<Peer> {
         let own_bridges = match &spec.bridges {
             None => (0..names.bridges.len()).map(BridgeIndex).collect(),

@@ -1,9 +1,9 @@
-//! Compares two topologies and makes the steps of a plan. Pure: it asks nobody and sends nothing.
+//! Compares two topologies and makes the steps of a plan. Pure: it makes no call.
 //!
 //! Steps come in three stretches: what has to go first (bindings and links that are in the way, and what
 //! stands on an object that is replaced), what is made or changed, and at last what is no longer wanted.
 //!
-//! A chain is never asked in a state that lets through what neither the old nor the new rules do. New rules go
+//! At no moment does a chain let through what neither the old nor the new rules let through. New rules go
 //! in from the first to the last while all old ones are there: whatever matches first is the first match among
 //! the old ones, or among the new ones. Then old rules go, from the last to the first, while all new ones are
 //! there. So a rule that is replaced or moved is made anew, under another id, before the old one goes.
@@ -48,7 +48,7 @@ pub fn plan(encoder: &dyn Encode, site_name: &str, desired: &Topology, observed:
     }
 }
 
-/// What is to become of an object that was observed. Objects without a verdict are made.
+/// The decision about an object that was observed. Objects without a verdict are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Keep,
@@ -61,7 +61,7 @@ enum Verdict {
 
 struct Differ<'a> {
     desired: &'a Topology,
-    /// What is deleted, and stands on what is replaced: it goes first.
+    /// The objects that are deleted, and stand on one that is replaced: they go first.
     deleted_first: BTreeSet<Key>,
     /// By key, the observed objects that stand on it.
     users: BTreeMap<Key, Vec<&'a Key>>,
@@ -73,7 +73,7 @@ struct Differ<'a> {
 }
 
 impl<'a> Differ<'a> {
-    /// The ids that do not follow from the keys, once the plan is carried out. What is made again gets another one
+    /// Returns the ids that do not follow from the keys, once the plan is executed. What is made again gets another one
     /// where the server chooses, and the one of its key where it does not; a rule that stands beside the one that
     /// it replaces has the other of its key's two.
     fn ids_from_now_on(&self, namespace: Namespace) -> BTreeMap<Key, Uuid> {
@@ -144,7 +144,7 @@ impl<'a> Differ<'a> {
         }
     }
 
-    /// What stands on a replaced object goes with it, and is made again.
+    /// Marks what stands on a replaced object: it goes with that object, and is made again.
     fn spread_replacements(&mut self) {
         if self.verdicts.values().all(|verdict| *verdict == Verdict::Keep) {
             return;
@@ -194,7 +194,7 @@ impl<'a> Differ<'a> {
         }
     }
 
-    /// Whether an observed object is a rule that names this port.
+    /// Returns true if an observed object is a rule that names this port.
     fn asks_about_port(&self, key: &Key, port: &Key) -> bool {
         let Some(Object::Rule(rule)) = self.observed.topology.get(key.as_str()).map(|entry| &entry.object)
         else {
@@ -276,7 +276,7 @@ impl<'a> Differ<'a> {
             kind: Kind::of(&entry.object),
             reason: Cow::Borrowed("is not there yet"),
             source: entry.provenance.clone(),
-            // What is kept needs no waiting.
+            // A kept object waits for no other step.
             needs: if kept { Vec::new() } else { entry.object.dependencies() },
             cuts_traffic: false,
             calls: Vec::new(),
@@ -316,7 +316,8 @@ impl<'a> Differ<'a> {
         step
     }
 
-    /// What it refers to may have been made again by then, with another id.
+    /// Returns the calls that update an object, and those that take the update back. What the object refers to may have
+    /// been made again by then, with another id.
     fn update(&self, entry: &Entry, old: Option<&Object>, after: Ids<'_>) -> (Vec<Call>, Vec<Call>) {
         let Some(raw) = self.observed.raw.get(&entry.key) else { return (Vec::new(), Vec::new()) };
         let call = |object: &Object| self.encoder.update(after, (&entry.key, object), raw);

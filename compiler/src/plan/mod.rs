@@ -34,20 +34,20 @@ pub struct Plan {
     pub dialect: DialectTag,
     /// SHA-256 of the observed topology that the plan starts from; what `apply` compares before it begins.
     pub base: String,
-    /// The steps, in an order in which they can be taken one after another.
+    /// The steps, in an order in which they can be executed one after another.
     pub steps: Vec<Step>,
 }
 
-/// What happens to one object.
+/// One step of a plan: the change of one object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
-    /// What happens.
+    /// The action on the object.
     pub action: Action,
     /// The object's key.
     pub key: Key,
     /// The object's kind.
     pub kind: Kind,
-    /// Why, in one line.
+    /// The reason, in one line.
     pub reason: Cow<'static, str>,
     /// The file and line that caused the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ pub struct Step {
     /// Keys: every step with one of them that stands before this one has to be done before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Key>,
-    /// Whether traffic that flows now is cut while the step is taken.
+    /// True if traffic that flows now is cut while the step is executed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cuts_traffic: bool,
     /// The calls, one after another.
@@ -66,7 +66,7 @@ pub struct Step {
     pub undo: Vec<Call>,
 }
 
-/// What happens to an object.
+/// The action on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -121,7 +121,7 @@ impl Method {
 /// One call of the MidoNet API.
 ///
 /// `${KEY}` in a path or a body stands for the id of the object with that key, which only the server knows
-/// until its creation was answered (MidoNet 1.x: ports, rules and routes).
+/// until it has responded to its creation (MidoNet 1.x: ports, rules and routes).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call {
     /// The method.
@@ -131,18 +131,18 @@ pub struct Call {
     /// The media type of the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<Cow<'static, str>>,
-    /// The media type that is asked for.
+    /// The media type that is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept: Option<Cow<'static, str>>,
     /// The body: JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Box<RawValue>>,
-    /// True where the answer's `Location` says the id that `${KEY}` of this step's key stands for.
+    /// True where the response's `Location` says the id that `${KEY}` of this step's key stands for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub binds: bool,
 }
 
-/// How many steps of each action a plan has.
+/// The number of steps of each action in a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "the struct's comment says it all")]
 pub struct Summary {
@@ -154,7 +154,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// How many steps change something.
+    /// Returns the number of steps that change something.
     pub fn changes(&self) -> usize {
         self.create + self.update + self.replace + self.delete
     }
@@ -171,7 +171,7 @@ impl Summary {
 }
 
 impl Plan {
-    /// How many steps of each action there are.
+    /// Returns the number of steps of each action.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         self.steps.iter().for_each(|step| summary.count(step.action));

@@ -7,24 +7,24 @@ use crate::source::Provenance;
 /// The name of what lies behind the provider's router.
 pub const WORLD: &str = "world";
 
-/// Whether something passes.
+/// The direction of a change of reachability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Now {
-    /// It did not, and does.
+    /// It did not pass before, and passes now.
     Allowed,
-    /// It did, and does not.
+    /// It passed before, and does not pass now.
     Denied,
 }
 
 /// Something that a change opens or closes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ReachabilityChange {
-    /// What becomes of it.
+    /// The state after the change.
     pub now: Now,
-    /// Where it comes from: `TENANT/BRIDGE`, or [`WORLD`].
+    /// The source: `TENANT/BRIDGE`, or [`WORLD`].
     pub from: String,
-    /// Where it ends: `TENANT/BRIDGE`, or [`WORLD`].
+    /// The destination: `TENANT/BRIDGE`, or [`WORLD`].
     pub to: String,
     /// `any`, `tcp`, `udp`, `icmp`, or a number.
     pub protocol: String,
@@ -42,10 +42,10 @@ pub struct ReachabilityChange {
     pub source: Option<Provenance>,
 }
 
-/// What a change does to what can be reached.
+/// The effect of a plan on the connections that pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reachability {
-    /// What is opened and closed, by from, to, and protocol.
+    /// The connections that are opened, then those that are closed, each sorted by source, destination, and protocol.
     pub changes: Vec<ReachabilityChange>,
     /// Tenants that are there only afterwards: of these only what crosses their borders is in `changes`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

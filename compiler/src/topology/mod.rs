@@ -69,27 +69,27 @@ impl Topology {
         rest.iter().take(length).enumerate().map(move |(at, entry)| (start + at, entry))
     }
 
-    /// All entries, by key.
+    /// Returns all entries, sorted by key.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// All entries, by key, given away.
+    /// Consumes the topology and returns all entries, sorted by key.
     pub fn into_entries(self) -> Vec<Entry> {
         self.entries
     }
 
-    /// How many objects there are.
+    /// Returns the number of objects.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// True when there is no object.
+    /// Returns true if there is no object.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The entries that `keep` says yes to.
+    /// Returns the entries for which `keep` returns true.
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(&Entry) -> bool) -> Topology {
         Topology { entries: self.entries.iter().filter(|entry| keep(entry)).cloned().collect() }

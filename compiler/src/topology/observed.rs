@@ -1,4 +1,4 @@
-//! What was observed of a network, matched to keys: one side of a diff.
+//! The observed state of a network, matched to keys: one side of a diff.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct Observed {
     pub topology: Topology,
     /// Their ids, where these are not the ones that follow from the keys.
     pub ids: BTreeMap<Key, Uuid>,
-    /// What the API said about objects that can be updated in place: a PUT sends it back, changed.
+    /// The API's JSON of the objects that can be updated in place: a PUT sends it back, changed.
     pub raw: BTreeMap<Key, Box<RawValue>>,
     /// The rules of each chain, in order, foreign ones as well.
     pub rules: BTreeMap<Key, Vec<ObservedRule>>,
@@ -45,13 +45,13 @@ pub struct Foreign {
     pub kind: Kind,
     /// Its id.
     pub id: Uuid,
-    /// What it is, in a few words.
+    /// A description in a few words.
     pub what: String,
 }
 
 impl Observed {
-    /// What would be observed of a network that is exactly this topology, made by midoform where the server keeps
-    /// ids, and with nothing else in it.
+    /// Returns what would be observed of a network that is exactly this topology, made by midoform where the server
+    /// keeps ids, and with nothing else in it.
     pub fn of_topology(topology: &Topology, namespace: Namespace) -> Observed {
         let mut observed = Observed { topology: topology.clone(), ..Observed::default() };
         let mut rules: BTreeMap<Key, Vec<(u32, ObservedRule)>> = BTreeMap::new();

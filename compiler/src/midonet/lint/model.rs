@@ -24,8 +24,9 @@ pub(super) struct Model {
     members: BTreeSet<(String, String)>,
     /// The interfaces that are bound.
     interfaces: BTreeSet<(String, String)>,
-    /// Who refers to an object, and what an object refers to.
+    /// By object, the objects that refer to it.
     users: BTreeMap<String, BTreeSet<String>>,
+    /// By object, the objects that it refers to.
     uses: BTreeMap<String, Vec<String>>,
 }
 
@@ -36,7 +37,7 @@ struct Held {
 }
 
 impl Model {
-    /// What was observed.
+    /// Returns a model that holds what was observed.
     pub(super) fn of(plan: &Plan, observed: &Observed) -> Model {
         let namespace = Namespace::of_site(&plan.site);
         let id = |key: &Key| observed.ids.get(key).copied().unwrap_or_else(|| namespace.id(key)).to_string();
@@ -98,8 +99,8 @@ impl Model {
         self.uses.entry(from.to_owned()).or_default().push(to.to_owned());
     }
 
-    /// Whether an object of one of these kinds is there. What no plan of midoform makes (a provider router
-    /// that is given, a host) is taken to be there: its id is no UUIDv5.
+    /// Returns true if an object of one of these kinds is there. An object that no plan of midoform makes (an
+    /// existing provider router, a host) is assumed to be there: its id is no UUIDv5.
     fn has(&self, id: &str, kinds: &[Kind]) -> bool {
         match self.objects.get(id) {
             Some(held) => kinds.contains(&held.kind),

@@ -1,5 +1,5 @@
-//! What the API says about a single body: required fields, formats, media types. Each with the recording that
-//! shows it; where 5.0.2 and 5.8 differ, the stricter counts.
+//! The API's checks of a single body: required fields, formats, media types. Each names the recording that
+//! shows it; where 5.0.2 and 5.8 differ, the stricter check counts.
 
 use std::net::Ipv4Addr;
 

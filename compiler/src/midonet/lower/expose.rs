@@ -47,14 +47,14 @@ fn networks_of(first: Ipv4Addr, last: Ipv4Addr) -> Vec<Ipv4Net> {
 }
 
 /// Translation of exposed ports, whatever port a packet comes in by: inside clients reach them as well.
-/// It ends the chain, so that an exposed connection passes the door that is closed behind these rules.
+/// It ends the chain, so that the rules behind it, which drop other connections, do not match an exposed one.
 pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
     for expose in &lowering.tenant.exposes {
         let condition = Condition {
             destination: Some(expose.public.into()),
             protocol: Some(expose.protocol),
             destination_ports: Some(PortRange { start: expose.public_port, end: expose.public_port }),
-            // What the server takes for a translation that names none (09-nat-rules).
+            // The server's default for a translation that names none (09-nat-rules).
             fragments: Some(FragmentPolicy::Unfragmented),
             ..Condition::default()
         };

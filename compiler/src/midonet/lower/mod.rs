@@ -5,8 +5,8 @@
 //!                          │ uplink/provider-port
 //!                          │ uplink/link
 //!                          │ uplink/port
-//!  peer/NAME/port ── tenant router ── chain/in (what comes in), chain/out (what goes out)
-//!                      │         │      chain/out asks chain/stateless and chain/policy: the spec's rules
+//!  peer/NAME/port ── tenant router ── chain/in (inbound), chain/out (outbound)
+//!                      │         │      chain/out jumps to chain/stateless and chain/policy: the spec's rules
 //!     bridge/A/gateway-port   bridge/B/gateway-port
 //!                      │         │ bridge/B/gateway-link
 //!     bridge/A/gateway-peer   bridge/B/gateway-peer
@@ -14,9 +14,9 @@
 //!                                 │ port/NAME, bound to a host's interface
 //! ```
 //!
-//! What sees what on MidoNet decides where rules stand (`docs/semantics.md`): only the outbound chain of a
-//! router knows both ports, so the spec's rules are asked there, before the source is translated and after
-//! an exposed destination was; a router's chains never see what stays inside a bridge.
+//! A rule stands where MidoNet can match it (`docs/semantics.md`): only the outbound chain of a router knows both
+//! ports, so the spec's rules are matched there, before SNAT and after DNAT of exposed ports. Traffic that stays
+//! inside a bridge never enters a router's chains.
 
 mod bridge;
 mod egress;
@@ -81,7 +81,7 @@ pub fn provider_router(site: &spec::Site) -> Reference {
     }
 }
 
-/// What serves every tenant.
+/// Returns the objects that serve every tenant.
 fn site_objects(site: &spec::Site, locations: &Locations<'_>) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut add = |key: Key, object: Object, span: Span| {

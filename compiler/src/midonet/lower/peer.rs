@@ -1,4 +1,5 @@
-//! Peers: a link between two tenants' routers, routes to the chosen networks, and the door on either side.
+//! Peers: a link between two tenants' routers, routes to the chosen networks, and the rules that limit the traffic on
+//! either side.
 
 use crate::midonet::lower::{ANYWHERE, Lowering, Rules};
 use crate::topology::key::Key;
@@ -33,8 +34,8 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
     }
 }
 
-/// Only the chosen bridges send to a peer, and only they are reached from one: by port, which nobody can
-/// pretend. Answers have passed before these rules are asked.
+/// Adds the rules that let only the chosen bridges send to a peer, and be reached from one. They match by port, which
+/// nobody can forge. Replies are accepted before these rules.
 pub(super) fn outbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
     for peer in &lowering.tenant.peers {
         let port = lowering.keys.peer(&peer.name).port();

@@ -1,8 +1,9 @@
-//! A pod: what one interface of one container needs on a bridge that is there. The CNI plugin's plans are made of it.
+//! A pod: the objects that one interface of one container needs on an existing bridge. The CNI plugin's plans are made
+//! of them.
 //!
 //! Its keys hold the host's id, the container's, and the interface's name: the same container always has the same port,
 //! and another one never, where the server keeps offered ids. Where it does not (1.x), the port is marked with the id
-//! that it would have had (`vifId`), so that it is found when the answer that said its id was lost.
+//! that it would have had (`vifId`), so that it is found when the response with its id was lost.
 
 use std::net::Ipv4Addr;
 

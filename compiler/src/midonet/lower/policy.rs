@@ -2,7 +2,7 @@
 //!
 //! Between bridges, peers and the world they stand in a chain of their own that the router's outbound chain
 //! jumps to: there both ports are known. To accept is to return, so that translation still follows.
-//! A router never sees what stays inside a bridge: a rule that names both ends, and can have both inside one
+//! A router never sees traffic that stays inside a bridge: a rule that names both ends, and can have both inside one
 //! bridge, stands in that bridge's chain as well.
 
 use ipnet::Ipv4Net;
@@ -90,8 +90,9 @@ fn jump(
     rules.add(lowering, RuleKey::Layout(name), Condition::default(), action, first.span);
 }
 
-/// Where a strict tenant's door opens besides what is exposed: for rules that accept from the world, or from
-/// addresses, by name. The rules themselves are asked on the way out, in their order.
+/// Adds the rules by which a strict tenant accepts connections from the uplink besides those to exposed ports.
+/// They follow from the spec's rules that accept from the world, or from addresses, by name. The spec's rules
+/// themselves are matched in the outbound chain, in their order.
 pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
     for rule in &lowering.tenant.rules {
         let opens = rule.action == Action::Accept && matches!(rule.from, Place::World | Place::Addresses(_));
@@ -132,8 +133,8 @@ impl Spot {
         }
     }
 
-    /// What tells it from the other spots of its place, in keys. The bridge of the spec is not told from those that were
-    /// added for it: its rules keep their keys.
+    /// Returns the part of a rule's key that tells this spot from the others of its place. The spec's own bridge has
+    /// none, though bridges were added for it: its rules keep their keys.
     fn part(self, tenant: &Tenant) -> Option<String> {
         match self {
             Spot::Bridge(at) => {
@@ -247,12 +248,13 @@ fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
     choices(lowering.tenant, rule).into_iter().map(one).collect()
 }
 
-/// Whether a rule speaks of traffic inside this bridge.
+/// Returns true if a rule matches traffic inside this bridge.
 pub(super) fn has_rules_inside(tenant: &Tenant, bridge: BridgeIndex) -> bool {
     tenant.rules.iter().any(|rule| !inside(tenant, rule, bridge).is_empty())
 }
 
-/// What a rule says about traffic inside one bridge: only where it names both ends.
+/// Returns the conditions of a rule for traffic inside one bridge, each with the part of the rule that it is. There are
+/// some only where the rule names both ends.
 fn inside(tenant: &Tenant, rule: &Rule, at: BridgeIndex) -> Vec<(String, Condition)> {
     let Some(bridge) = tenant.bridge(at) else { return Vec::new() };
     let inside = |spot: Spot| match spot {
@@ -282,7 +284,7 @@ fn common(one: Ipv4Net, other: Ipv4Net) -> Option<Ipv4Net> {
     other.contains(&one).then_some(one)
 }
 
-/// The rules of a bridge's chain: stateless ones, answers, the others.
+/// Adds the rules of a bridge's chain: stateless rules, then the one that accepts return traffic, then the others.
 pub(super) fn rules_inside(
     lowering: &mut Lowering<'_>,
     at: BridgeIndex,

@@ -103,7 +103,8 @@ fn own_address_only(lowering: &mut Lowering<'_>, port: &Port, chain: &Key) {
     rules.add(lowering, RuleKey::Layout("address"), other_address, RuleAction::Drop, port.span);
 }
 
-/// What a port that is tied to a MAC address and an address must not send: other MAC addresses, other addresses.
+/// Returns the conditions that match what a port must not send if it is tied to a MAC address and an address: packets
+/// from other MAC addresses, and from other addresses.
 pub(super) fn own_address_conditions(address: Ipv4Addr, mac: MacAddress) -> [Condition; 2] {
     let other_mac = Condition { source_mac: Some(mac), not_source_mac: true, ..Condition::default() };
     let other_address = Condition {

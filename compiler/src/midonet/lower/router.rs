@@ -54,10 +54,11 @@ fn uplink(lowering: &mut Lowering<'_>) {
     lowering.add(lowering.keys.uplink(UplinkKey::ProviderRoute), Object::Route(back), span);
 }
 
-/// What comes in: answers are turned back first, since return flows are recognised by the addresses that a
-/// packet has when the rule is asked (recorded: firewall-after-rev-snat works, firewall-before-rev-snat loses
-/// every answer). No new connection goes to link addresses; answers do, since another tenant that uses an
-/// exposed port comes from its own. A strict tenant then lets in what is exposed, answers, and what a rule lets in by name.
+/// Adds the rules of the inbound chain. Reverse SNAT comes first, since return flows are recognised by the addresses
+/// that a packet has when the rule is matched (recorded: firewall-after-rev-snat works, firewall-before-rev-snat
+/// loses every reply). New connections to link addresses are dropped. Replies to them pass, since another tenant that
+/// uses an exposed port has its own link address as source. From the uplink, a strict tenant then accepts only
+/// connections to exposed ports, replies, and what a rule of the spec accepts by name.
 fn inbound_rules(lowering: &mut Lowering<'_>) {
     let (tenant, span) = (lowering.tenant, lowering.tenant.span);
     let chain = lowering.chain_in.clone();
@@ -99,8 +100,9 @@ fn inbound_rules(lowering: &mut Lowering<'_>) {
     }
 }
 
-/// What goes out: translated answers first, then the spec's rules, then translation. What a strict tenant
-/// could not translate (fragments, protocols without ports) does not leave with an inside source.
+/// Adds the rules of the outbound chain: first reverse DNAT of replies, then the spec's rules, then SNAT. Packets of a
+/// strict tenant that SNAT does not translate (fragments, protocols without ports) are dropped, so that none leaves
+/// with an inside source.
 fn outbound_rules(lowering: &mut Lowering<'_>) {
     let (tenant, span) = (lowering.tenant, lowering.tenant.span);
     let chain = lowering.chain_out.clone();

@@ -35,7 +35,7 @@ pub(super) fn out_of_order<'k>(rules: &[(&'k Key, u32)]) -> Vec<&'k Key> {
     rules.iter().zip(stays).filter(|(_, stays)| !stays).map(|((key, _), _)| *key).collect()
 }
 
-/// The chains as they stand while the plan is carried out: says where the next rule goes.
+/// The chains as they stand while the plan is executed: they tell where the next rule goes.
 pub(super) struct Places {
     chains: BTreeMap<Key, Chain>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Places {
 struct Chain {
     /// The rules that are there now; foreign ones have no key.
     rules: Vec<Option<Key>>,
-    /// How many of them stand up to and including the last one that the plan has dealt with.
+    /// The number of rules up to and including the last one that the plan has dealt with.
     passed: usize,
 }
 
@@ -61,8 +61,8 @@ impl Places {
         Places { chains }
     }
 
-    /// Where this entry's rule goes (1 is the first place), the plan dealing with a chain's rules in their
-    /// wanted order; 0 for what is no rule. One that is replaced stands there until all others are in.
+    /// Returns the place where this entry's rule goes (1 is the first), or 0 if the entry is no rule. Call it for a
+    /// chain's rules in their wanted order. A rule that is replaced stays there until all others are in.
     pub(super) fn place(&mut self, entry: &Entry, kept: bool) -> u32 {
         let Object::Rule(rule) = &entry.object else { return 0 };
         let Some(chain) = rule.chain.key() else { return rule.position };
@@ -82,7 +82,7 @@ impl Places {
     }
 }
 
-/// What has to wait for what besides its own references, when steps are taken at the same time.
+/// The waits that steps need besides those for their own references, when steps are executed at the same time.
 #[derive(Default)]
 pub(super) struct Waiting {
     /// By chain: the last step that changes it. Places are counted through all of them, so they go one by one.

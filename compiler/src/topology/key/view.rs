@@ -13,7 +13,7 @@ pub enum KeyView<'k> {
     Tenant(&'k str, TenantKey<'k>),
 }
 
-/// What a key of the site names.
+/// The object that a key of the site names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteKey<'k> {
     /// The provider router, where midoform makes it.
@@ -26,7 +26,7 @@ pub enum SiteKey<'k> {
     Other(&'k str),
 }
 
-/// What a key of a tenant names.
+/// The object that a key of a tenant names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TenantKey<'k> {
     /// The tenant's router.

@@ -22,7 +22,7 @@ pub struct BridgePort {
 impl Resource for BridgePort {
     const KIND: Kind = Kind::BridgePort;
     const NAME: &'static str = "bridge port";
-    /// 1.x answers with an id of its own in `Location` (recording v1.7/05).
+    /// 1.x responds with an id of its own in `Location` (recording v1.7/05).
     const IDENTITY: Identity = Identity::Id { below: "ports", kept_by_1x: false };
     const MEDIA_TYPES: MediaTypes = port::MEDIA_TYPES;
     const UPDATE: Update = Update::InPlace { clears: FILTERS };

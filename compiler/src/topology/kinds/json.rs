@@ -1,4 +1,4 @@
-//! What the JSON of several kinds has in common.
+//! Functions that the JSON of several kinds has in common.
 
 use ipnet::Ipv4Net;
 use serde::Serialize;

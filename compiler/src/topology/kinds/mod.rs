@@ -189,7 +189,7 @@ impl Kind {
         with_type!(self, Own => Own::EXCLUSIVE)
     }
 
-    /// Returns what shows that a POST of an object of this kind happened, given the path and the body of the POST.
+    /// Returns the read that shows that a POST of an object of this kind happened, from the POST's path and body.
     pub fn evidence(self, path: &str, body: &Value) -> Option<Evidence> {
         with_type!(self, Own => Own::evidence(path, body))
     }

@@ -1,4 +1,4 @@
-//! What every kind of objects says about itself.
+//! The properties that every kind of objects declares.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,11 +15,11 @@ pub trait Resource: Sized + PartialEq + Serialize {
     const KIND: Kind;
     /// The kind in words.
     const NAME: &'static str;
-    /// How its objects are identified.
+    /// The identification of its objects.
     const IDENTITY: Identity;
     /// The media types of one object.
     const MEDIA_TYPES: MediaTypes;
-    /// How an object is changed.
+    /// The way an object is changed.
     const UPDATE: Update = Update::Recreate;
     /// True if what an object joins can have only one of this kind (a port has one link, an interface one binding): an
     /// old one is deleted before a new one is created.
@@ -36,8 +36,8 @@ pub trait Resource: Sized + PartialEq + Serialize {
     /// Reads an object; returns nothing where the JSON holds none of this kind.
     fn read(json: &Self::Json, listed: &Listed<'_>) -> Option<Self>;
 
-    /// Returns what shows that a POST happened, given its path and body. An object with an id of its own is looked for
-    /// under it.
+    /// Returns the read that shows that a POST happened, from its path and body. An object with an id of its own is
+    /// looked for under it.
     fn evidence(_path: &str, body: &Value) -> Option<Evidence> {
         let Identity::Id { below, .. } = Self::IDENTITY else { return None };
         let id = text(body, "id")?;
@@ -105,7 +105,7 @@ pub trait Resource: Sized + PartialEq + Serialize {
     fn body(&self, names: &dyn Names, id: Option<String>, place: u32) -> Option<Box<RawValue>>;
 }
 
-/// How the objects of a kind are identified.
+/// The identification of the objects of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// An object has an id, and is found under it.
@@ -135,7 +135,7 @@ impl MediaTypes {
     }
 }
 
-/// How an object is changed.
+/// The way an object is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Update {
     /// It is deleted and created again.
@@ -161,7 +161,7 @@ pub trait Names {
     }
 }
 
-/// Where an object's JSON was found, and what the ids in it refer to.
+/// The list that an object's JSON was found in, and the meaning of the ids in it.
 pub struct Listed<'a> {
     /// The object whose list it was in, for kinds that are listed by parent.
     pub parent: Option<Reference>,
@@ -171,7 +171,7 @@ pub struct Listed<'a> {
     pub resolve: &'a dyn Fn(Uuid) -> Reference,
 }
 
-/// A read that shows that an object was created, although the POST got no answer.
+/// A read that shows that an object was created, although the POST got no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// The path to read.

@@ -19,13 +19,13 @@ pub struct Route {
     pub source: Ipv4Net,
     /// The destinations that it is for.
     pub destination: Ipv4Net,
-    /// Where matching packets go.
+    /// The next hop of matching packets.
     pub next_hop: NextHop,
     /// Of routes with the same destination the lowest weight wins.
     pub weight: u32,
 }
 
-/// Where a route leads.
+/// The next hop of a route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NextHop {
@@ -55,7 +55,7 @@ impl Route {
 impl Resource for Route {
     const KIND: Kind = Kind::Route;
     const NAME: &'static str = "route";
-    /// 1.x answers with an id of its own in `Location` (recording v1.7/07).
+    /// 1.x responds with an id of its own in `Location` (recording v1.7/07).
     const IDENTITY: Identity = Identity::Id { below: "routes", kept_by_1x: false };
     const MEDIA_TYPES: MediaTypes = MediaTypes::same("application/vnd.org.midonet.Route-v1+json");
 

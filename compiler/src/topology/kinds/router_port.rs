@@ -24,7 +24,7 @@ pub struct RouterPort {
 impl Resource for RouterPort {
     const KIND: Kind = Kind::RouterPort;
     const NAME: &'static str = "router port";
-    /// 1.x answers with an id of its own in `Location` (recording v1.7/05).
+    /// 1.x responds with an id of its own in `Location` (recording v1.7/05).
     const IDENTITY: Identity = Identity::Id { below: "ports", kept_by_1x: false };
     const MEDIA_TYPES: MediaTypes = port::MEDIA_TYPES;
 

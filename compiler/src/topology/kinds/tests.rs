@@ -115,7 +115,7 @@ fn reference(id: Uuid) -> Reference {
     Reference::External(id)
 }
 
-/// Where everything was listed by one parent.
+/// Returns a place in the list of one parent, for every object.
 fn listed() -> Listed<'static> {
     Listed { parent: Some(reference(Uuid::nil())), place: 1, resolve: &reference }
 }

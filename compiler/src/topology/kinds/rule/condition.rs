@@ -47,7 +47,7 @@ pub struct Condition {
     pub forward_flow: bool,
     /// The fragments that it matches; left to the server where absent.
     pub fragments: Option<FragmentPolicy>,
-    /// Observed rules only: it has conditions that midoform does not speak of, so no spec asks for it.
+    /// Observed rules only: true if it has conditions that midoform does not model, so that no spec wants it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unspoken: bool,
 }

@@ -26,7 +26,7 @@ pub struct Rule {
     pub position: u32,
     /// The conditions, all of which a packet has to meet.
     pub condition: Condition,
-    /// What happens to the packets that it matches.
+    /// The action on the packets that it matches.
     pub action: RuleAction,
 }
 
@@ -59,7 +59,7 @@ pub enum RuleAction {
     ReverseDestinationNat(FlowAction),
 }
 
-/// What follows a translation.
+/// The continuation after an address translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FlowAction {
@@ -106,7 +106,7 @@ impl Rule {
 impl Resource for Rule {
     const KIND: Kind = Kind::Rule;
     const NAME: &'static str = "rule";
-    /// 1.x answers with an id of its own in `Location` (recording v1.7/04).
+    /// 1.x responds with an id of its own in `Location` (recording v1.7/04).
     const IDENTITY: Identity = Identity::Id { below: "rules", kept_by_1x: false };
     const MEDIA_TYPES: MediaTypes = MediaTypes::same("application/vnd.org.midonet.Rule-v2+json");
 

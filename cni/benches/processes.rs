@@ -1,7 +1,7 @@
 //! ADD and DEL as whole processes, as a runtime starts them, beside `bridge` with `host-local` in the same run: alone and
-//! ten at once, on both stores, against an API that answers at once and one that takes 2 ms a call.
+//! ten at once, on both stores, against an API that replies at once and one that takes 2 ms a call.
 //!
-//! Then what is left of the goals: start-up, the binary's size, memory, a pod's plan.
+//! Then the other goals: start-up, the binary's size, memory, a pod's plan.
 //!
 //! `cargo bench -p midonet-cni`, as root. Namespaces are made and removed outside the timed part.
 #![allow(
@@ -37,7 +37,7 @@ const ALONE: usize = 100;
 /// Rounds of ten at once.
 const ROUNDS: usize = 10;
 
-/// What is timed.
+/// A plugin that is timed.
 struct Subject {
     name: &'static str,
     binary: String,
@@ -46,7 +46,7 @@ struct Subject {
 }
 
 impl Subject {
-    /// Runs a verb for all containers at once; how long the whole took, and each.
+    /// Runs a verb for all containers at once. Returns the time that all of them took, and the time of each.
     fn all(&self, verb: &str, containers: &[Container]) -> (Duration, Vec<Duration>) {
         let text = self.config.to_string();
         let started = Instant::now();
@@ -74,7 +74,7 @@ impl Subject {
 }
 
 impl Subject {
-    /// The most memory that an ADD had, in kilobytes, as the kernel tells while it runs.
+    /// The most memory that an ADD used, in kilobytes, as the kernel reports it while it runs.
     fn memory(&self) -> u64 {
         let most = |verb: &str, container: &Container| {
             let mut command = Command::new(&self.binary);
@@ -166,7 +166,7 @@ fn main() {
         subject("midonet-cni, etcd, API 2 ms", Lab::new(dialect).on_etcd(), 2),
     ];
     let mut rows: Vec<[Vec<Duration>; 4]> = subjects.iter().map(|_| Default::default()).collect();
-    // Turn by turn, so that the machine's moods strike all alike.
+    // Turn by turn, so that the machine's load affects all subjects in the same way.
     for _ in 0..ALONE {
         for (subject, [adds, dels, ..]) in subjects.iter().zip(&mut rows) {
             let container = [Container::new()];

@@ -92,7 +92,7 @@ fn what_a_run_asks_for_is_given_or_refused() {
     lab.push("acme", "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n");
     let container = Container::new();
     let mut config = lab.config();
-    // containerd's capital letters; a capability wins over args, and those over CNI_ARGS.
+    // containerd's capital letters. A capability wins over `args`, and `args` over CNI_ARGS.
     config["runtimeConfig"] = json!({"IPs": ["10.20.0.7/24"], "Mac": "02:00:00:00:00:07", "DNS": {"Servers": ["10.96.0.10"], "Searches": ["svc"], "Options": null}});
     config["args"] = json!({"cni": {"ips": ["10.20.0.8"], "mac": "02:00:00:00:00:08"}});
     let mut command = lab.command("ADD", &container);
@@ -123,7 +123,7 @@ fn what_a_run_asks_for_is_given_or_refused() {
     lab.expect_nothing_left(&[&container, &other]);
 }
 
-/// An ADD that only looks at what an earlier one made does not take it away when it fails.
+/// An ADD that finds the objects of an earlier ADD does not remove them when it fails.
 #[test]
 fn a_failed_repetition_leaves_what_works() {
     if skipped_without_root() {
@@ -183,7 +183,7 @@ fn a_tenant_s_spec_decides() {
         }
         let error = lab.run("ADD", &other, &config).error(102);
         assert!(error.to_string().contains("quotas.bridges"), "{error}");
-        // The spec's first bridge has room still, so this tenant has addresses left.
+        // The spec's first bridge still has free addresses.
         // (The hosts of the embedded 5.x have no agent.)
         let status = lab.run("STATUS", &other, &config);
         assert!(status.code == 0 || status.error_code() == 51, "{status:?}");
@@ -386,7 +386,7 @@ fn a_namespace_may_be_a_process_or_a_descriptor() {
     lab.expect_nothing_left(&[&container]);
 }
 
-/// The neighbours are told: a gratuitous ARP comes out of the host's end, and the sysctl says so.
+/// The address is announced: a gratuitous ARP leaves the host's end, and the sysctl is set.
 #[test]
 fn the_address_is_announced() {
     if skipped_without_root() || skipped_without(&["python3"]) {

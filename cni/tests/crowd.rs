@@ -1,4 +1,4 @@
-//! Many at once: pods of new tenants on several hosts, and more pods than a bridge has room for.
+//! Many runs at once: pods of new tenants on several hosts, and more pods than a bridge has addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
@@ -49,7 +49,7 @@ struct Pod {
     tenant: String,
 }
 
-/// Starts a verb for every pod at once; what each did.
+/// Starts a verb for every pod at once, and returns the result of each.
 fn all_at_once(lab: &Lab, hosts: &[Host], pods: &[Pod], verb: &str) -> Vec<Ran> {
     let start = |pod: &Pod| -> Child {
         let host = &hosts[pod.host];
@@ -117,8 +117,8 @@ fn crowd(prepare: impl Fn(Lab) -> Lab) {
     assert_eq!(hosts.iter().map(Host::interfaces).collect::<Vec<_>>(), [0; 4]);
 }
 
-/// Go plugin: with six addresses left, 20 ADDs at once failed once, and put ten pods on the old bridge with an address of
-/// the new one.
+/// Go plugin: with six addresses left, 20 ADDs at once failed once, and attached ten pods to the old bridge with an
+/// address of the new one.
 #[test]
 fn pods_beyond_a_bridge_s_room_are_on_the_bridge_of_their_address() {
     if skipped_without_root() {
@@ -144,7 +144,7 @@ fn pods_beyond_a_bridge_s_room_are_on_the_bridge_of_their_address() {
         assert_eq!(all.len(), 30);
         let bridges = lab.objects("Network");
         assert_eq!(bridges.len(), 3, "13 pods find room on each");
-        // Each pod's port is on the bridge whose gateway it was given.
+        // Each pod's port is on the bridge whose gateway the pod received.
         let ports = lab.bound_ports();
         let store = lab.store();
         for attachment in

@@ -1,5 +1,5 @@
-//! What goes wrong: the API at each call, the API or the store away, and the defects that were measured of the Go plugin
-//! (each one a test here).
+//! Failures: of the API at each call, of the whole API or the store, and the measured defects of the Go plugin (one
+//! test each).
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::lab::{Container, DIALECTS, Lab, skipped_without_root};
 
-/// Faults at each call of an ADD in turn: it succeeds or takes all back; and whatever it did, DEL leaves nothing.
+/// Faults at each call of an ADD in turn. ADD succeeds or takes everything back, and DEL leaves nothing in both cases.
 #[test]
 fn the_api_s_faults_at_each_call_leave_nothing() {
     if skipped_without_root() {
@@ -53,7 +53,7 @@ fn the_api_s_faults_at_each_call_leave_nothing() {
     }
 }
 
-/// Faults at the calls of DEL: it succeeds, and a later run does what could not be done.
+/// Faults at the calls of DEL: it succeeds, and a later run completes the release.
 #[test]
 fn a_release_that_fails_is_made_later() {
     if skipped_without_root() {
@@ -68,7 +68,7 @@ fn a_release_that_fails_is_made_later() {
             assert_eq!(container.interfaces(), Vec::<String>::new());
             assert_eq!(lab.held_addresses(), 1, "{kind}: the address stays while its port may be there");
             lab.clear_faults();
-            // Any later run does it.
+            // Any later run completes the release.
             lab.del(&other);
             let mut empty = lab.config();
             empty["cni.dev/valid-attachments"] = json!([]);
@@ -78,7 +78,7 @@ fn a_release_that_fails_is_made_later() {
     }
 }
 
-/// Go plugin: five ADDs against an API that answers 500 leaked five addresses, and wrote two documents.
+/// Go plugin: five ADDs against an API that returns 500 leaked five addresses, and wrote two documents.
 #[test]
 fn failed_adds_leak_no_address_and_write_one_document() {
     if skipped_without_root() {
@@ -101,7 +101,7 @@ fn failed_adds_leak_no_address_and_write_one_document() {
     }
 }
 
-/// Go plugin: a DEL against an API that hangs took 20 s; an ADD against an etcd that never answers hung for good.
+/// Go plugin: a DEL against an API that hangs took 20 s; an ADD against an etcd that never replies hung forever.
 #[test]
 fn nothing_waits_for_good() {
     if skipped_without_root() {
@@ -178,7 +178,8 @@ fn a_refused_login_is_an_error_and_a_token_is_kept_for_the_next_run() {
     lab.expect_nothing_left(&[&container]);
 }
 
-/// What DEL must take: no namespace, a namespace that is gone, no ADD before, twice, no prevResult.
+/// DEL succeeds without a namespace, with a namespace that is gone, without an ADD before, twice, and without a
+/// prevResult.
 #[test]
 fn del_takes_whatever_is_gone_already() {
     if skipped_without_root() {
@@ -200,8 +201,8 @@ fn del_takes_whatever_is_gone_already() {
     }
 }
 
-/// Go plugin: an etcd that accepted and never answered made ADD hang; one that refused cost 10 s. Here both are error 11
-/// soon, and a DEL takes the interface away and leaves the rest to a later run.
+/// Go plugin: an etcd that accepted and never replied made ADD hang; one that refused cost 10 s. Here both are error 11
+/// soon, and a DEL removes the interface and leaves the rest to a later run.
 #[test]
 fn a_store_that_is_away_is_no_reason_to_wait() {
     if skipped_without_root() || crate::lab::skipped_without(&["etcd"]) {
@@ -229,7 +230,7 @@ fn a_store_that_is_away_is_no_reason_to_wait() {
     }
 }
 
-/// GC keeps what is named, takes the rest, and touches no other network's.
+/// GC keeps the endpoints that are named, removes the others, and touches no other network's endpoints.
 #[test]
 fn gc_keeps_what_the_runtime_has() {
     if skipped_without_root() {
@@ -259,7 +260,7 @@ fn gc_keeps_what_the_runtime_has() {
     }
 }
 
-/// A port that came back after everything that names it was gone, as one does whose lost call is done late.
+/// A port exists after everything that names it was deleted: its lost call was executed late.
 #[test]
 fn gc_takes_away_ports_that_pods_of_this_host_left_long_ago() {
     if skipped_without_root() {
@@ -282,7 +283,7 @@ fn gc_takes_away_ports_that_pods_of_this_host_left_long_ago() {
     lab.run("CHECK", &kept, &lab.config()).ok();
 }
 
-/// STATUS says what keeps containers from being attached.
+/// STATUS reports why no container can be attached.
 #[test]
 fn status_tells_what_is_wrong() {
     if skipped_without_root() {
@@ -326,7 +327,7 @@ fn check_names_what_is_missing() {
             crate::lab::ip(&arguments);
             let error = lab.run("CHECK", &container, &lab.config()).error(106);
             assert!(error.to_string().contains(word), "{word}: {error}");
-            // The same ADD again makes it whole.
+            // The same ADD again repairs the endpoint.
             lab.add(&container);
             lab.run("CHECK", &container, &lab.config()).ok();
             lab.del(&container);

@@ -1,7 +1,7 @@
-//! kill -9 of the plugin at every call in turn, and of many at once: what comes next leaves nothing.
+//! kill -9 of the plugin at every call in turn, and of many plugins at once: the next run leaves nothing behind.
 //!
-//! `strace` does the killing: as the plugin enters its Nth system call of those that a call of the store, the API or the
-//! kernel is made of, so before and after each of them.
+//! `strace` kills the plugin when it enters its Nth system call of a set. The calls of the store, the API and the
+//! kernel consist of these system calls, so a run is killed before and after each of them.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -13,15 +13,16 @@ use serde_json::{Value, json};
 use crate::PLUGIN;
 use crate::lab::{Container, DIALECTS, Lab, skipped_without, skipped_without_root, started};
 
-/// What the calls of a run are made of. `strace` counts for each thread, and the first that comes to its Nth call dies, so
-/// there is a set that only the thread of store and API uses, one that only that of the kernel uses, and what both do.
+/// The sets of system calls that a run makes. `strace` counts for each thread, and the first thread that reaches its
+/// Nth call kills the process. So one set is used only by the thread of store and API, one only by the thread of the
+/// kernel, and one by both.
 const CALLS: [&str; 3] = [
     "connect,writev,sendmsg,pwrite64,fdatasync,fsync,unlink,rename",
     "sendto,setns",
     "recvfrom,recvmsg,setns",
 ];
 
-/// Runs a verb, killing it at its Nth call of a set; whether it was killed.
+/// Runs a verb, and kills it at its Nth call of a set. Returns true if it was killed.
 fn killed(lab: &Lab, verb: &str, container: &Container, config: &Value, calls: &str, nth: usize) -> bool {
     let mut command = Command::new("strace");
     lab.environment(&mut command, verb, container);
@@ -33,7 +34,8 @@ fn killed(lab: &Lab, verb: &str, container: &Container, config: &Value, calls: &
     was_killed
 }
 
-/// Kills at the first call of each set, at the second, and so on until a run comes to its end; how many were killed.
+/// Kills at the first call of each set, at the second, and so on until a run ends by itself. Returns the number of
+/// killed runs.
 fn each_call(lab: &Lab, mut kill: impl FnMut(&Lab, &str, usize) -> bool) -> usize {
     CALLS.into_iter().map(|calls| (1..).take_while(|nth| kill(lab, calls, *nth)).count()).sum()
 }
@@ -97,7 +99,7 @@ fn an_add_after_a_killed_one_succeeds() {
             lab.run("CHECK", &container, &lab.config()).ok();
             assert_eq!((lab.bound_ports().len(), lab.held_addresses()), (2, 2), "{calls} {nth}");
             lab.del(&container);
-            // On 1.x a call that was on its way when its sender died may make another port: DEL finds it.
+            // On 1.x a call that was sent just before its sender died may make another port: DEL finds it.
             assert_eq!((lab.bound_ports().len(), lab.stray_ports().len()), (1, 0), "{calls} {nth}");
             was_killed
         });
@@ -128,8 +130,8 @@ fn a_del_that_is_killed_at_any_call_is_finished_by_the_next() {
     }
 }
 
-/// The first pod of a tenant, which makes the tenant, and links it with one that is made, if that is its peer: whoever
-/// comes next finishes it. Killed at every call, a tenant each.
+/// The first pod of a tenant makes the tenant, and links it with its peer if the peer is made. It is killed at every
+/// call, with a new tenant each time, and the next pod finishes the work.
 fn tenants_that_were_being_made(lab: &Lab, is_linked: bool) {
     /// A spoke's ADD compiles all spokes of its hub.
     const SPOKES: usize = 16;

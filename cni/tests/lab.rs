@@ -37,7 +37,7 @@ pub(crate) const HOST: &str = "11111111-2222-3333-4444-555555555555";
 /// Both dialects, each with the version that stands for it.
 pub(crate) const DIALECTS: [(u8, Version); 2] = [(1, Version::V1_7), (5, Version::V5_8)];
 
-/// Says that a test can't run without root; true then.
+/// Returns true if a test can't run because it needs root, and prints that it is skipped.
 pub(crate) fn skipped_without_root() -> bool {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| {
         use std::os::unix::fs::MetadataExt as _;
@@ -49,7 +49,7 @@ pub(crate) fn skipped_without_root() -> bool {
     !is_root
 }
 
-/// Says that a test can't run without a program; true then.
+/// Returns true, and prints so, if a test can't run because a program is missing.
 pub(crate) fn skipped_without(programs: &[&str]) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     let there = |program: &str| {
@@ -63,7 +63,7 @@ pub(crate) fn skipped_without(programs: &[&str]) -> bool {
     !missing.is_empty()
 }
 
-/// A name that no other test has.
+/// Returns a name that no other test has.
 pub(crate) fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{prefix}{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
@@ -165,7 +165,7 @@ impl Lab {
         self.folder.write("site.toml", format!("{site}{text}"));
     }
 
-    /// Dialect and store in every combination that is here: without etcd the tests that use it say so.
+    /// Returns every available combination of dialect and store. Without etcd the tests that use it say so.
     pub(crate) fn each() -> Vec<Lab> {
         let mut labs: Vec<Lab> = DIALECTS.into_iter().map(Lab::new).collect();
         if !skipped_without(&["etcd"]) {
@@ -197,7 +197,7 @@ impl Lab {
         })
     }
 
-    /// A run of the plugin, not begun yet.
+    /// Returns a run of the plugin that is not started yet.
     pub(crate) fn command(&self, verb: &str, container: &Container) -> Command {
         let mut command = Command::new(PLUGIN);
         self.environment(&mut command, verb, container);
@@ -219,7 +219,7 @@ impl Lab {
         run(self.command(verb, container), config)
     }
 
-    /// A verb that is not waited for.
+    /// Starts a verb, and does not wait for it.
     pub(crate) fn start(&self, verb: &str, container: &Container, config: &Value) -> Child {
         started(self.command(verb, container), config.to_string().as_bytes())
     }
@@ -232,13 +232,13 @@ impl Lab {
         self.run("DEL", container, &self.config()).ok()
     }
 
-    /// The objects of one kind, as `GET /_topology` tells.
+    /// Returns the objects of one kind, as `GET /_topology` lists them.
     pub(crate) fn objects(&self, kind: &str) -> Vec<Value> {
         let topology: Value = serde_json::from_str(&self.http("GET", "/_topology", "")).unwrap();
         topology["objects"][kind].as_array().unwrap_or_else(|| panic!("no kind {kind}")).clone()
     }
 
-    /// The ports that are bound to a host's interface.
+    /// Returns the ports that are bound to a host's interface.
     pub(crate) fn bound_ports(&self) -> Vec<Value> {
         self.ports().into_iter().filter(|port| port["interfaceName"].is_string()).collect()
     }
@@ -247,7 +247,7 @@ impl Lab {
         self.objects("Port")
     }
 
-    /// How many requests the API has had of a method and a resource.
+    /// Returns the number of requests that the API received for a method and a resource.
     pub(crate) fn requests(&self, method: &str, resource: &str) -> u64 {
         let metrics = self.http("GET", "/metrics", "");
         let wanted = [format!("method=\"{method}\""), format!("resource=\"{resource}\"")];
@@ -257,7 +257,7 @@ impl Lab {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|count| count as u64).sum()
     }
 
-    /// Bridge ports that lead nowhere: neither linked nor bound.
+    /// Returns the bridge ports that are neither linked nor bound.
     pub(crate) fn stray_ports(&self) -> Vec<Value> {
         let is_stray = |port: &Value| {
             port["type"] == "Bridge" && port["peerId"].is_null() && port["interfaceName"].is_null()
@@ -274,7 +274,7 @@ impl Lab {
         self.http("DELETE", "/_faults", "");
     }
 
-    /// One request; answers the body.
+    /// Sends one request, and returns the body of the response.
     #[track_caller]
     pub(crate) fn http(&self, method: &str, path: &str, body: &str) -> String {
         let mut connection = midoform_testutil::http::Connection::open(self.address()).unwrap();
@@ -298,7 +298,7 @@ impl Lab {
         self.runtime.block_on(store.commit(transaction)).unwrap();
     }
 
-    /// Does something while somebody else has a tenant's lock.
+    /// Runs something while somebody else holds a tenant's lock.
     pub(crate) fn while_locked(&self, tenant: &str, act: impl FnOnce()) {
         use midoform_store::{keys, locks};
         let store = self.open_store();
@@ -308,7 +308,7 @@ impl Lab {
         self.runtime.block_on(lock.unwrap().release());
     }
 
-    /// What `midoform plan` of these tenants, by their specs, would change: keys of objects. Other peers are left out.
+    /// Returns the keys of the objects that `midoform plan` of these tenants would change. Other peers are left out.
     pub(crate) fn changes(&self, specs: &BTreeMap<String, String>) -> Vec<String> {
         use midoform_compiler::midonet;
         use midoform_compiler::midonet::lower::provider_router;
@@ -369,7 +369,7 @@ impl Lab {
         Arc::new(Etcd::open_tls(settings, &etcd.tls).unwrap())
     }
 
-    /// Lets whatever is free have been so for this many hours.
+    /// Changes the store so that every free address was released this many hours ago.
     pub(crate) fn age(&self, hours: u64) {
         use midoform_store::{Transaction, read_one};
         let store = self.open_store();
@@ -392,13 +392,13 @@ impl Lab {
         });
     }
 
-    /// Makes a port on a bridge, with an id of somebody's choosing.
+    /// Makes a port on a bridge, with a chosen id.
     pub(crate) fn make_port(&self, bridge: &str, id: &str) {
         let body = json!({"id": id, "type": "Bridge"}).to_string();
         self.post(&format!("/midonet-api/bridges/{bridge}/ports"), "Port-v3", &body);
     }
 
-    /// A provider router that was there before.
+    /// Makes a provider router that existed before midoform.
     pub(crate) fn make_provider_router(&self) -> String {
         let router = "99999999-0000-4000-8000-000000000001";
         let body = json!({"id": router, "name": "provider", "tenantId": "provider"}).to_string();
@@ -406,7 +406,7 @@ impl Lab {
         router.to_owned()
     }
 
-    /// Without a tunnel zone a host can't have a port bound.
+    /// Adds the hosts to a tunnel zone: without one, no port can be bound on a host.
     pub(crate) fn add_host_to_tunnel_zone(&self) {
         let zone = "99999999-0000-4000-8000-000000000002";
         let body = json!({"id": zone, "name": "zone", "type": "vxlan"}).to_string();
@@ -426,7 +426,7 @@ impl Lab {
         self.base_url.trim_start_matches("http://").split('/').next().unwrap().parse().unwrap()
     }
 
-    /// What the store says, by key.
+    /// Returns the values in the store, by key.
     pub(crate) fn store(&self) -> BTreeMap<String, Value> {
         let store = self.open_store();
         let found = self.runtime.block_on(store.read(&[Range::prefix("")])).unwrap();
@@ -437,7 +437,7 @@ impl Lab {
             .collect()
     }
 
-    /// Addresses that somebody holds.
+    /// Returns the addresses that have a holder.
     pub(crate) fn held_addresses(&self) -> usize {
         self.store()
             .iter()
@@ -445,7 +445,7 @@ impl Lab {
             .count()
     }
 
-    /// Nothing of any container is left anywhere.
+    /// Asserts that nothing of any container is left anywhere.
     #[track_caller]
     pub(crate) fn expect_nothing_left(&self, containers: &[&Container]) {
         let attachments: Vec<String> =

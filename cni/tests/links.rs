@@ -1,4 +1,4 @@
-//! Links between tenants while one of them is changed, was left half-made, or is somebody else's business just now.
+//! Links between tenants while one of them is changed, was left half-made, or is locked by another run.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Both specs pushed, and `beta` made by the pod that is answered.
+/// Pushes both specs, and makes `beta` by its first pod. Returns that pod.
 fn beta_is_made(lab: &Lab) -> Container {
     lab.push("acme", ACME);
     lab.push("beta", BETA);
@@ -31,7 +31,7 @@ fn beta_is_made(lab: &Lab) -> Container {
     pod
 }
 
-/// Both tenants linked, and `acme` with five pods: its bridge is full. What is answered is the pod of `beta`.
+/// Links both tenants, and attaches five pods of `acme`, so that its bridge is full. Returns the pod of `beta`.
 fn linked_and_full(lab: &Lab) -> Container {
     let pod = beta_is_made(lab);
     for _ in 0..5 {
@@ -69,7 +69,7 @@ fn a_growth_that_dies_before_the_old_rules_go_is_finished_by_the_next_pod() {
     }
 }
 
-/// What a spec says about a peer is left out with the peer: so nobody whose link is up is.
+/// If a peer is left out, its rules are left out too. So a peer whose link is up is never left out.
 #[test]
 fn a_tenant_that_is_linked_with_a_changed_one_does_not_grow() {
     if skipped_without_root() {
@@ -120,7 +120,7 @@ fn a_link_goes_with_the_spec_that_wanted_it() {
         lab.run("ADD", &pod, &of("acme", &lab)).ok();
         lab.run("DEL", &pod, &of("acme", &lab)).ok();
         assert_eq!(links_between_tenants(&lab), 1);
-        // As if the run had died just before it said so.
+        // As if the run had died just before it published the tenant.
         lab.commit(&Transaction::default().delete("ready/acme"));
         let alone = ACME.split("[[peer]]").next().unwrap();
         lab.push("acme", alone);
@@ -135,7 +135,7 @@ fn a_link_goes_with_the_spec_that_wanted_it() {
     }
 }
 
-/// A host whose site file is another one, or a peer that somebody changed by hand: pods of one tenant change no other.
+/// A host has another site file, or somebody changed a peer by hand: the pods of one tenant change no other tenant.
 #[test]
 fn a_peer_that_is_not_as_its_spec_says_is_not_touched() {
     if skipped_without_root() {
@@ -170,7 +170,7 @@ fn a_tenant_that_is_made_anew_is_reached_where_it_is_now() {
         let lab = Lab::new(dialect);
         let pod = linked_and_full(&lab);
         lab.run("DEL", &pod, &of("beta", &lab)).ok();
-        // As if it had been taken down, and its peer's part of the link left.
+        // As if the tenant had been destroyed, and its peer's part of the link left behind.
         lab.commit(&Transaction::default().delete("ready/beta"));
         let elsewhere = BETA.replace("10.20.", "10.21.");
         lab.push("beta", &elsewhere);
@@ -197,7 +197,7 @@ fn who_is_named_and_does_not_answer_is_not_kept_waiting() {
     lab.run("ADD", &Container::new(), &of("victim", &lab)).ok();
 }
 
-/// An etcd that was restored from yesterday's copy: what pods use, and the store does not know of, stays.
+/// etcd was restored from yesterday's copy: objects that pods use stay, even if the store does not know of them.
 #[test]
 fn a_store_that_forgot_a_tenant_takes_nothing_from_its_pods() {
     if skipped_without_root() {
@@ -244,7 +244,7 @@ fn a_growth_whose_deletions_fail_is_finished_by_the_next_pod() {
     }
 }
 
-/// One host's site file is another one than the others'.
+/// One host's site file differs from the others'.
 #[test]
 fn what_pods_are_attached_to_stays_under_them() {
     if skipped_without_root() {

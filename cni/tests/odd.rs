@@ -1,4 +1,4 @@
-//! What an operator does not expect, and a plugin has to: odd input, two networks that meet, races, a disk without room.
+//! Unusual situations that the plugin must handle: odd input, two networks that meet, races, a full disk.
 
 use std::process::Command;
 
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::lab::{Container, DIALECTS, HOST, Lab, Ran, run, skipped_without_root, started};
 
-/// A name can be a part of keys and labels; what the specification does not allow is refused, by key.
+/// A name can be a part of keys and labels. A name that the specification does not allow is refused, and the error
+/// names the key.
 #[test]
 fn names_and_addresses_that_nothing_can_have_are_refused() {
     if skipped_without_root() {
@@ -67,7 +68,7 @@ fn a_previous_result_may_be_huge_and_is_no_reason_to_keep_a_container() {
     }
 }
 
-/// The same interface of the same container through another network: refused, and the first one works on.
+/// The same interface of the same container through another network is refused, and the first one keeps working.
 #[test]
 fn two_networks_do_not_take_each_other_s_interfaces() {
     if skipped_without_root() {
@@ -83,7 +84,7 @@ fn two_networks_do_not_take_each_other_s_interfaces() {
         let ran = lab.run("DEL", &container, &second);
         assert_ne!(ran.code, 0, "{ran:?}");
         lab.run("CHECK", &container, &lab.config()).ok();
-        // Two of one name in two files are one network.
+        // Two configurations with one name in two files are one network.
         lab.run("ADD", &other, &lab.config()).ok();
         lab.del(&other);
         lab.del(&container);
@@ -91,7 +92,7 @@ fn two_networks_do_not_take_each_other_s_interfaces() {
     }
 }
 
-/// A store that is lost, by hand or with the machine's power: what the API still has of a container is no obstacle.
+/// A store is lost, by hand or in a power failure. The objects of a container that the API still has are no obstacle.
 #[test]
 fn a_port_that_the_store_knows_nothing_of_goes() {
     if skipped_without_root() {
@@ -130,7 +131,7 @@ fn another_site_s_store_is_told_of() {
     lab.expect_nothing_left(&[&first, &container]);
 }
 
-/// ADD and DEL of one container at once, again and again: either order is fine, and a last DEL leaves nothing.
+/// ADD and DEL of one container run at once, many times. Either order is correct, and a last DEL leaves nothing.
 #[test]
 fn add_races_del_of_the_same_container() {
     if skipped_without_root() {
@@ -170,7 +171,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A disk that is full before, or at any page of, an ADD; what was attached before goes all the same.
+/// The disk is full before an ADD, or becomes full at any page of it. Earlier attachments can still be removed.
 #[test]
 fn a_full_disk_is_an_error_and_leaves_nothing() {
     if skipped_without_root() {
@@ -183,7 +184,7 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
             let disk = SmallDisk::mount(lab.path("small"), &format!("size={kilobytes}k"));
             let mut config = lab.config();
             config["state_dir"] = json!(lab.path("small/state"));
-            // The lock of a tenant that is being made is not waited for to the end.
+            // A run does not wait to the end for the lock of a tenant that is being made.
             let ran = lab.run("ADD", &container, &config);
             match ran.code {
                 0 => {
@@ -228,7 +229,7 @@ fn a_state_folder_that_can_t_be_written_is_named() {
     assert_eq!(lab.bound_ports().len(), 0);
 }
 
-/// What is on standard input may be anything.
+/// Standard input may contain anything.
 #[test]
 fn hostile_input_is_error_6_or_7() {
     let container = Container { id: "c1".to_owned(), namespace: "none".to_owned() };

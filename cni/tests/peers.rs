@@ -24,7 +24,7 @@ pub(crate) fn specs(all: &[(&str, &str)]) -> BTreeMap<String, String> {
     all.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
-/// How many ports of tenants' routers are linked with another tenant's.
+/// Returns the number of ports of tenants' routers that are linked with another tenant's router.
 pub(crate) fn links_between_tenants(lab: &Lab) -> usize {
     let routers: BTreeMap<String, String> = lab
         .objects("Router")
@@ -93,7 +93,8 @@ fn what_is_added_to_a_tenant_is_added_to_its_peers_routes() {
     }
 }
 
-/// A spec that was pushed and not applied says nothing of what is there: its tenant's pods and its peers' go on.
+/// A spec that was pushed and not applied does not describe the network: pods of its tenant and of its peers are still
+/// attached.
 #[test]
 fn a_peer_with_a_new_spec_waits_for_apply() {
     if skipped_without_root() {
@@ -141,7 +142,7 @@ fn a_hub_and_its_spokes_are_made_by_pods_that_come_at_once() {
             specs.insert(name, text);
         }
         specs.iter().for_each(|(name, text)| lab.push(name, text));
-        // Networks are the tenants' own business, unless they are to be reached from one router.
+        // Two tenants may use the same network, unless one router must reach both.
         lab.add_to_site("[pools]\nbridges = \"10.77.0.0/24\"\nbridge_prefix = 28\nshared = true\n");
         let pods: Vec<(Container, Value)> =
             specs.keys().chain(specs.keys()).map(|name| (Container::new(), of(name, &lab))).collect();

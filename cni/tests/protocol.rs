@@ -1,4 +1,4 @@
-//! What needs no container: versions, help, errors. Standard output carries one document, or nothing.
+//! Tests that need no container: versions, help, errors. Standard output carries one document, or nothing.
 
 use std::process::Command;
 
@@ -24,7 +24,7 @@ fn verb(verb: &str, config: &Value) -> Ran {
     plugin(&environment, &config.to_string())
 }
 
-/// A configuration that is right; nothing listens where it points to.
+/// Returns a correct configuration. Nothing listens at its addresses.
 fn config() -> Value {
     json!({
         "cniVersion": "1.1.0",

@@ -1,4 +1,4 @@
-//! The HTTP client: one base URL, one token, keep-alive connections, errors that say which call it was.
+//! The HTTP client: one base URL, one token, keep-alive connections, errors that name the call.
 
 mod response;
 
@@ -98,7 +98,7 @@ pub struct Counts {
 }
 
 impl Statistics {
-    /// The counts now.
+    /// Returns the counts.
     pub fn counts(&self) -> Counts {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Counts {
@@ -146,17 +146,17 @@ impl Client {
         Ok(client)
     }
 
-    /// Sets a client up with a token that an earlier run was given: it logs in when the server no longer takes that one.
+    /// Sets a client up with the token of an earlier run. It logs in when the server no longer accepts that token.
     ///
     /// # Errors
     /// When the client can't be set up. No call is made.
     pub fn resume(settings: Settings, token: Option<&str>) -> Result<Client, ClientError> {
-        // Another part of the process may have installed one already; either serves.
+        // Another part of the process may have installed one already; both work.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base_url: Arc<str> = settings.base_url.trim_end_matches('/').into();
         let builder = reqwest::Client::builder().timeout(settings.timeout).no_proxy();
         let builder = builder.user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
-        // Reading the system's certificates takes longer than ten calls: only who needs them does.
+        // Reading the system's certificates takes longer than ten calls, so they are read only for HTTPS.
         let is_plain =
             base_url.starts_with("http:") && !matches!(settings.credentials, Credentials::Keystone(_));
         let builder = if is_plain { builder.tls_certs_only([]) } else { builder };
@@ -173,18 +173,18 @@ impl Client {
         Ok(Client { http, base_url, session, statistics, most_tries: retry::MOST_TRIES })
     }
 
-    /// The same client, which tries each call at most so often.
+    /// Returns the client with this number of attempts for each call.
     #[must_use]
     pub fn with_most_tries(self, most_tries: u32) -> Client {
         Client { most_tries: most_tries.min(retry::MOST_TRIES), ..self }
     }
 
-    /// The token of now, for [`Client::resume`].
+    /// Returns the current token, for [`Client::resume`].
     pub fn token_text(&self) -> Option<String> {
         self.token().value.and_then(|value| value.to_str().ok().map(str::to_owned))
     }
 
-    /// The API's base URL.
+    /// Returns the API's base URL.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
@@ -198,7 +198,8 @@ impl Client {
         self.session.token.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Logs in again, unless another call did so since the token of this number; says whether there is a new one.
+    /// Logs in again, unless another call did so since the token with this number. Returns true if there is a new
+    /// token.
     async fn renew(&self, seen: u64) -> Result<bool, ClientError> {
         if matches!(self.session.credentials, Credentials::None | Credentials::Token(_)) {
             return Ok(false);
@@ -239,7 +240,7 @@ impl Client {
             if let Some(project) = project {
                 request = request.header("X-Auth-Project", project);
             }
-            // Logging in twice makes a second token, which is no harm: it is repeated as a GET is.
+            // Logging in twice makes a second token, which does no harm: the call is repeated like a GET.
             match self.attempt(Method::Post, &url, request).await {
                 Ok(answer) => break answer,
                 Err(failed) => {
@@ -265,7 +266,7 @@ impl Client {
     /// Reads a path as this media type.
     ///
     /// # Errors
-    /// Whatever status is not 2xx, and a server that can't be reached.
+    /// When the status is not 2xx, or the server can't be reached.
     pub async fn get(&self, path: &str, accept: &str) -> Result<Answer, ClientError> {
         let request = Request { path, accept: Some(accept), ..Request::default() };
         match self.call(Method::Get, request).await? {
@@ -274,12 +275,12 @@ impl Client {
         }
     }
 
-    /// Makes one call, repeating it as [`retry::next`] says. A DELETE of what is gone already is done, and so is a
-    /// POST whose answer was lost when what it should have made is there. A token that has ended is renewed once.
+    /// Makes one call, and retries it as [`retry::next`] decides. A DELETE of an object that does not exist succeeds. A
+    /// POST whose reply was lost succeeds if its object exists. A token that has ended is renewed once.
     ///
     /// # Errors
-    /// Whatever status is not 2xx, and a server that can't be reached. [`ClientError::is_uncertain`] says whether a
-    /// POST may have happened all the same.
+    /// When the status is not 2xx, or the server can't be reached. [`ClientError::is_uncertain`] tells whether a POST
+    /// may have been executed nevertheless.
     pub async fn call(&self, method: Method, request: Request<'_>) -> Result<Done, ClientError> {
         let url = format!("{}{}", self.base_url, request.path);
         let (mut tries, mut renewed, mut uncertain) = (0, false, false);
@@ -363,7 +364,7 @@ impl Client {
         }
     }
 
-    /// Sends once.
+    /// Sends the call once.
     async fn attempt(
         &self,
         method: Method,
@@ -373,7 +374,7 @@ impl Client {
         self.statistics.calls.fetch_add(1, Ordering::Relaxed);
         let method = method.as_str();
         let lost = |error: reqwest::Error| {
-            // The URL is in our own words already.
+            // The message names the URL already.
             let error = error.without_url();
             let (url, cause) = (url.to_owned(), causes(&error));
             let (outcome, error) = match error.is_connect() || error.is_builder() {
@@ -406,7 +407,7 @@ struct Failed {
     retry_after: Option<Duration>,
 }
 
-/// A token as a header that logs don't show.
+/// Returns a token as a header that logs don't show.
 fn header_of(token: &str) -> Result<HeaderValue, ClientError> {
     let mut value = HeaderValue::from_str(token)
         .map_err(|_| ClientError::Setup("the token has characters that no header may have".to_owned()))?;

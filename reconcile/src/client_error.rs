@@ -68,7 +68,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Returns true if a POST that ended so may have happened.
+    /// Returns true if a POST that ended with this error may have been executed.
     pub fn is_uncertain(&self) -> bool {
         match self {
             ClientError::AnswerLost { .. } | ClientError::Defect(_) => true,
@@ -77,7 +77,7 @@ impl ClientError {
         }
     }
 
-    /// Returns the status that the server answered with, if it did.
+    /// Returns the status of the response, if there was one.
     pub fn status(&self) -> Option<u16> {
         match self {
             ClientError::Refused { status, .. } | ClientError::Status { status, .. } => Some(*status),

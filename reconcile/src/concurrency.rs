@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The factor by which a server may get slower than at its best before the limit is lowered.
 const SLOWER: f64 = 4.0;
 
-/// A limit that follows the server.
+/// A limit that adapts to the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Concurrency {
     most: f64,
@@ -45,7 +45,7 @@ impl Concurrency {
         // A call that was turned away tells nothing about the duration of calls.
         if !turned_away {
             self.latency = Some(latency);
-            // A server that stays slow becomes the new measure, slowly.
+            // If the server stays slow, the lowest duration slowly rises to it.
             self.best = (self.best * 1.01).min(latency);
         }
         let slow = latency > self.best * SLOWER && latency > 0.05;
@@ -69,7 +69,7 @@ mod tests {
         let mut limit = Concurrency::new(16);
         limit.ended(FAST, true);
         assert_eq!(limit.limit(), 8);
-        // The seven others that were under way say the same.
+        // The seven other calls in progress were turned away as well.
         (0..7).for_each(|_| limit.ended(FAST, true));
         assert_eq!(limit.limit(), 8);
         (0..200).for_each(|_| limit.ended(FAST, true));
@@ -91,7 +91,7 @@ mod tests {
         (0..20).for_each(|_| limit.ended(FAST, false));
         (0..100).for_each(|_| limit.ended(Duration::from_millis(500), false));
         assert_eq!(limit.limit(), 1);
-        // A fast one that is three times as slow is still fast.
+        // A fast server that gets three times as slow is still fast.
         let mut limit = Concurrency::new(8);
         (0..20).for_each(|_| limit.ended(Duration::from_millis(1), false));
         (0..100).for_each(|_| limit.ended(Duration::from_millis(30), false));

@@ -1,4 +1,4 @@
-//! Logins: from a file that only its owner can read, or from the environment. Never from a spec.
+//! Reads logins from a file that only its owner can read, or from the environment. They are never in a spec.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,21 +13,21 @@ use crate::keystone::{IdentityVersion, Login, Named, Secret, base_of};
 /// The largest file that is read.
 const LARGEST: u64 = 1 << 16;
 
-/// The logins that were found, each whole from one place.
+/// The logins that were found. All parts of a login come from one place.
 #[derive(Default)]
 pub struct Logins {
-    /// For the MidoNet API itself.
+    /// The login for the MidoNet API itself.
     pub midonet: Option<client::Credentials>,
-    /// For Keystone.
+    /// The login for Keystone.
     pub keystone: Option<KeystoneLogin>,
 }
 
-/// A login for Keystone, and where it is for.
+/// A login for Keystone, and its server.
 #[derive(Clone, Debug)]
 pub struct KeystoneLogin {
-    /// Keystone's URL without a version, if it was given.
+    /// Keystone's URL without a version, if it was set.
     pub url: Option<String>,
-    /// The Identity API, if it was given.
+    /// The version of the Identity API, if it was set.
     pub version: Option<IdentityVersion>,
     /// The login.
     pub login: Login,
@@ -109,10 +109,10 @@ struct KeystoneTable {
 }
 
 impl Logins {
-    /// The logins of a file, where one is named, and for what it has none those of the environment.
+    /// Reads the logins of the file, if one is named. Logins that it does not have come from the environment.
     ///
     /// # Errors
-    /// When the file can't be read, is readable by others, or says something else; when a login is half.
+    /// When the file can't be read, is readable by others, or contains something else, or a login is incomplete.
     pub fn find(
         file: Option<&Path>,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -167,7 +167,7 @@ fn read(path: &Path) -> Result<Logins, CredentialsError> {
     if !metadata.is_file() {
         return Err(content("it is no file".to_owned()));
     }
-    // Asked of what was opened: nobody can put another file there in between.
+    // The permissions are those of the opened file: nobody can replace it in between.
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
@@ -199,7 +199,7 @@ fn midonet(table: MidonetTable) -> Option<client::Credentials> {
     Some(client::Credentials::Password { username, password, project: table.project })
 }
 
-/// A login from its parts; nothing where there is no part that proves anything.
+/// Returns a login from its parts; none if they contain no secret.
 fn keystone(table: KeystoneTable, place: &str) -> Result<Option<KeystoneLogin>, CredentialsError> {
     let named = |id: Option<String>, name: Option<String>| id.map(Named::Id).or(name.map(Named::Name));
     let default = || Named::Id("default".to_owned());

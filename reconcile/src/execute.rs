@@ -16,12 +16,12 @@ use crate::client::{Client, ClientError, Done, Request};
 use crate::concurrency::Concurrency;
 use crate::event::Event;
 
-/// The reason for which an execution ends before its plan does.
+/// The reason why an execution stops before the end of its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Somebody interrupted it.
+    /// An operator interrupted it.
     Interrupted,
-    /// Its time is over.
+    /// Its time limit is over.
     Deadline,
     /// The lock on the tenants was lost: another run may be changing them.
     LockLost,
@@ -40,7 +40,7 @@ impl std::fmt::Display for Stop {
     }
 }
 
-/// The brake of an execution: shared by the execution and by whoever may stop it.
+/// Stops an execution. The execution shares it with the tasks that may stop it.
 #[derive(Clone, Default)]
 pub struct Control {
     stopped: Arc<OnceLock<Stop>>,
@@ -48,17 +48,17 @@ pub struct Control {
 }
 
 impl Control {
-    /// A control that stops the execution by itself when this lock is lost.
+    /// Returns a control that also stops the execution when this lock is lost.
     pub fn under(tenure: Tenure) -> Control {
         Control { stopped: Arc::default(), tenure: Some(tenure) }
     }
 
-    /// Lets the calls in flight end, and begins no other step. The first reason counts.
+    /// Stops the execution: calls in progress end, and no other step begins. The first reason is kept.
     pub fn stop(&self, reason: Stop) {
         let _ = self.stopped.set(reason);
     }
 
-    /// Returns the reason for which the execution has to stop, if there is one.
+    /// Returns the reason why the execution must stop, if there is one.
     pub fn reason(&self) -> Option<Stop> {
         if self.has_lost_its_lock() {
             self.stop(Stop::LockLost);
@@ -74,11 +74,11 @@ impl Control {
 /// The result of an execution.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The number of steps that were done, by action.
+    /// The number of steps that succeeded, by action.
     pub done: BTreeMap<Action, usize>,
-    /// The steps that were done, in the order in which they ended.
+    /// The steps that succeeded, in the order in which they ended.
     pub steps: Vec<(Key, Action)>,
-    /// The number of steps that were not done.
+    /// The number of steps that did not succeed.
     pub left: usize,
     /// The ids that the server chose.
     pub ids: BTreeMap<Key, Uuid>,
@@ -108,10 +108,10 @@ fn participle(action: Action) -> &'static str {
     }
 }
 
-/// The ids that are known by now, for `${KEY}` in later calls.
+/// The ids that are known so far, for `${KEY}` in later calls.
 type Bindings = Arc<Mutex<BTreeMap<String, String>>>;
 
-/// Executes a plan. The first failure stops it: steps in progress end, no other begins.
+/// Executes a plan. The first failure stops it: steps in progress end, and no other step begins.
 pub async fn execute(
     client: &Client,
     plan: &Plan,
@@ -149,7 +149,7 @@ pub async fn execute(
         });
         let Some(step) = steps.get(at) else { continue };
         match result {
-            // The lock was lost between two of its calls.
+            // The lock was lost between two calls of the step.
             Ok(false) => {}
             Ok(true) => {
                 graph.done(at);
@@ -195,7 +195,7 @@ impl<T: Send + 'static> Running<T> {
         self.steps.insert(task.id(), at);
     }
 
-    /// Waits for the next step that ends. A task that ends without a result is an error of its step.
+    /// Waits until a step ends. If its task ends without a result, the step failed.
     async fn next(&mut self) -> Option<(usize, Result<T, ClientError>)> {
         loop {
             let (task, result) = match self.tasks.join_next_with_id().await? {
@@ -245,7 +245,7 @@ impl Graph {
         graph
     }
 
-    /// Takes the first step that waits for nothing.
+    /// Takes the first step that waits for no other.
     fn next_ready(&mut self) -> Option<usize> {
         self.ready.pop_first()
     }
@@ -314,7 +314,7 @@ async fn make(
     Ok(())
 }
 
-/// Replaces each `${KEY}` with the id, if it is known by now.
+/// Replaces each `${KEY}` with the id, if it is known.
 fn substitute(text: &str, bindings: &BTreeMap<String, String>) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;

@@ -9,18 +9,18 @@ use crate::observe::Scope;
 
 /// A state of the network that a run leads to.
 pub trait Goal: Sync {
-    /// The reason for which a goal is not pursued from where the network is.
+    /// The reason why a goal must not be pursued from the observed network.
     type Refusal: Send;
 
-    /// Returns the objects that are to be there in the end.
+    /// Returns the objects that must exist in the end.
     fn desired(&self) -> &Topology;
 
-    /// Returns the part of the network that is observed, with what is known to be allocated.
+    /// Returns the part of the network that is observed, with the known allocations.
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a>;
 
-    /// Returns the plan that leads from what was observed to the goal.
+    /// Returns the plan that leads from the observed network to the goal.
     ///
     /// # Errors
-    /// Returns the refusal where the goal must not be pursued from there.
+    /// Returns the refusal if the goal must not be pursued from there.
     fn plan(&self, observed: &Observed) -> Result<Plan, Self::Refusal>;
 }

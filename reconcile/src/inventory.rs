@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::lists::WithRaw;
 
-/// The objects that were read. Devices, chains, groups and ports are complete; rules, routes and members are there for the
-/// parents whose lists were read.
+/// The objects that were read. The devices, chains, groups and ports are complete. The rules, routes and members are
+/// those of the parents whose lists were read.
 #[derive(Default)]
 pub struct Inventory {
     /// All routers (`/routers`).

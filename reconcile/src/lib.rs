@@ -1,8 +1,8 @@
-//! Makes MidoNet what a goal says, and records what was done: the part that talks to the API and to Keystone.
+//! Changes MidoNet until it matches a goal, and records the changes. This crate calls the API and Keystone.
 //!
-//! The loop is observe → diff → lint → review → execute → look again → record. [`goal`] says what a run wants; [`planned`] is
-//! the first half, up to the review; [`reconciliation`] is the second half; [`recorder`] writes down what happens, in
-//! [`midoform_store`]. Nothing here prints: progress goes out as [`event::Event`]s.
+//! The loop is observe → diff → lint → review → execute → observe again → record. [`goal`] describes the desired
+//! result; [`planned`] is the first half, up to the review; [`reconciliation`] is the second half; [`recorder`] records
+//! the actions in [`midoform_store`]. Nothing here prints: progress is reported as [`event::Event`]s.
 #![forbid(unsafe_code)]
 
 pub mod batches;

@@ -1,4 +1,4 @@
-//! Reads the lists that the API answers with.
+//! Reads the lists that the API returns.
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -24,7 +24,7 @@ pub fn plain<T: DeserializeOwned>(body: &str) -> Result<Vec<T>, serde_json::Erro
     items.into_iter().map(item).collect()
 }
 
-/// Reads an item. 1.7 says some keys twice, which a tree takes and a type does not.
+/// Reads an item. 1.7 repeats some keys, which serde accepts in a JSON tree and not in a struct.
 fn item<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
     serde_json::from_str(raw.get())
         .or_else(|_| T::deserialize(&serde_json::from_str::<serde_json::Value>(raw.get())?))

@@ -1,4 +1,4 @@
-//! Deletes the ports in MidoNet that pods left behind ([`midoform_store::ipam::ports`] says which ones these are).
+//! Deletes the ports in MidoNet that pods left behind ([`midoform_store::ipam::ports`] finds them).
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -20,10 +20,10 @@ use uuid::Uuid;
 use crate::client::{Client, ClientError};
 use crate::execute::{Control, StepError, execute};
 
-/// The ports of these bridges. A bridge that is gone has none.
+/// Reads the ports of these bridges. A bridge that is gone has none.
 ///
 /// # Errors
-/// When the API can't be called, or answers nonsense.
+/// When the API can't be called, or its response makes no sense.
 pub async fn ports_of(
     client: &Client,
     dialect: Dialect,
@@ -47,7 +47,7 @@ pub async fn ports_of(
     Ok(all)
 }
 
-/// The plan that takes the port away, and binding and chain with it.
+/// Returns the plan that deletes the port with its binding and chain.
 pub fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Plan {
     let address = (Ipv4Addr::UNSPECIFIED, MacAddress([0; 6]));
     let topology = pod::lower(&Pod {
@@ -88,11 +88,11 @@ pub enum PortsError {
     Step(#[from] StepError),
 }
 
-/// Compares what is claimed, as it was `before`, with the ports of these bridges; with `repair` those that are safe to
-/// delete are deleted.
+/// Compares the claims, as they were read `before`, with the ports of these bridges. With `repair`, the ports that are
+/// safe to delete are deleted.
 ///
 /// # Errors
-/// When store or API fail.
+/// When the store or the API fails.
 pub async fn look(
     store: &SharedStore,
     client: &Client,

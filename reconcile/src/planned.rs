@@ -22,12 +22,12 @@ pub struct Planned<'g, G: Goal> {
 #[error("the plan is not sound: {} ({}): {}", .0.step, .0.code, .0.message)]
 pub struct Unsound(lint::Finding);
 
-/// The reason for which there is no plan.
+/// The reason why there is no plan.
 #[derive(Debug)]
 pub enum LookError<R> {
     /// A read failed.
     Client(ClientError),
-    /// The goal is not pursued from where the network is.
+    /// The goal must not be pursued from the observed network.
     Refused(R),
     /// The plan did not pass the lint.
     Unsound(Unsound),

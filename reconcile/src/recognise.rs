@@ -1,9 +1,9 @@
-//! Matches objects of the API to keys, which makes the observed topology. Pure functions.
+//! Matches objects of the API to keys, and so builds the observed topology. The functions are pure.
 //!
-//! Where the server keeps offered ids, an object is recognised by its id, which follows from its key: that
-//! is also the proof that midoform made it. Where it does not (1.x: ports, rules, routes), by the id that
-//! the store remembers, and else by what the object is: a router port by its address, a bridge port by what
-//! it is linked or bound to, a route by destination and next hop, a rule by its content and place.
+//! If the server keeps offered ids, an object is recognised by its id, which follows from its key. Such an id also
+//! proves that midoform made the object. If the server chooses ids (1.x: ports, rules, routes), the object is
+//! recognised by the id in the store, and otherwise by its content: a router port by its address, a bridge port by its
+//! link or binding, a route by destination and next hop, a rule by its content and position.
 
 mod ports;
 mod rules;
@@ -37,7 +37,7 @@ pub(crate) struct Matching<'a> {
     scope: Scope<'a>,
     namespace: Namespace,
     keys: BTreeMap<Uuid, Key>,
-    /// The keys that the store remembers, by id.
+    /// The keys in the store, by id.
     remembered: BTreeMap<Uuid, &'a Key>,
     /// The objects that an unfinished run was creating.
     making: Vec<&'a (Key, Object)>,
@@ -47,8 +47,8 @@ pub(crate) struct Matching<'a> {
     observed: Observed,
 }
 
-/// The keys of a scope's devices by the ids that follow from them: desired ones, and those that the names of
-/// what was read, or the store, suggest.
+/// Returns the keys of a scope's devices by the ids that follow from them: the desired keys, and those that the names
+/// of observed devices or the store suggest.
 pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
     let namespace = Namespace::of_site(scope.site);
     let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
@@ -94,7 +94,7 @@ pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
     devices
 }
 
-/// Suggests the keys that the names of devices stand for. A name begins with the tenant's, which has no space in it.
+/// Suggests keys from the names of devices. A name begins with the tenant's name, which contains no space.
 fn suggest_named<'r>(raw: &'r Inventory, scope: Scope<'_>, suggest: &mut impl FnMut(Key)) {
     let named = |name: Option<&'r str>| {
         let (tenant, rest) = name?.split_once(' ')?;
@@ -115,7 +115,7 @@ fn suggest_named<'r>(raw: &'r Inventory, scope: Scope<'_>, suggest: &mut impl Fn
 }
 
 /// Suggests the recorded ids. An adopted object has an id of its own: while the object exists, that id stands for its key,
-/// and the one that follows from the key does not.
+/// and the id that follows from the key does not.
 fn suggest_remembered(
     raw: &Inventory,
     scope: Scope<'_>,
@@ -161,8 +161,9 @@ impl Matching<'_> {
         self.keys.get(&id).map_or(Reference::External(id), |key| Reference::Key(key.clone()))
     }
 
-    /// The ids that an object with this key may have, where the server keeps offered ones: that of its key, the
-    /// second of its key (a rule that was replaced), and those of the key that it had before it was renamed.
+    /// Returns the ids that an object with this key may have, if the server keeps offered ids: the first and the second
+    /// id of its key (the second for a rule that replaced another), and those of the key that it had before it was
+    /// renamed.
     fn ids_of(&self, key: &Key) -> impl Iterator<Item = Uuid> + use<> {
         let namespace = self.namespace;
         let old = self.scope.moves.old_key(key);
@@ -184,8 +185,8 @@ impl Matching<'_> {
         self.observed.raw.insert(key.clone(), raw.to_owned());
     }
 
-    /// Returns true if an object that is not desired, on a device of midoform's, belongs to midoform: its id follows from a
-    /// key (version 5).
+    /// Returns true if an object on a device of midoform belongs to midoform, although it is not desired: its id
+    /// follows from a key (version 5).
     fn is_own(&self, id: Uuid, kind: Kind) -> bool {
         self.scope.dialect.keeps_offered_id(kind) && id.get_version_num() == 5
     }
@@ -195,12 +196,12 @@ impl Matching<'_> {
         self.scope.adopting || !self.scope.dialect.keeps_offered_id(kind)
     }
 
-    /// The key that the store remembers for an id.
+    /// Returns the key that the store has for an id.
     fn remembered(&self, id: Uuid) -> Option<Key> {
         self.remembered.get(&id).map(|key| (*key).clone())
     }
 
-    /// Reads an object; ids that have a key become references by key.
+    /// Reads an object. Ids with a key become references by key.
     fn read<R: Resource>(&self, json: &R::Json, parent: Option<Reference>, place: u32) -> Option<R> {
         R::read(json, &Listed { parent, place, resolve: &|id| self.reference(id) })
     }
@@ -261,7 +262,8 @@ impl Matching<'_> {
     fn finish(mut self) -> Observed {
         let topology = Topology::new(self.entries);
         let (namespace, dialect) = (self.namespace, self.scope.dialect);
-        // Where the server chooses ids, an id alone does not prove that midoform owns the object: the store has to have it.
+        // If the server chooses ids, an id alone does not prove that midoform owns the object: the store must have the
+        // id.
         let is_remembered = |key: &Key, id: Uuid, entry: &Entry| {
             namespace.id(key) != id
                 || key.own_id().is_some() && !dialect.keeps_offered_id(Kind::of(&entry.object))
@@ -275,7 +277,7 @@ impl Matching<'_> {
     }
 }
 
-/// A rule of a chain, for the observed order.
+/// Returns a rule of a chain for the observed order.
 fn observed_rule(id: Uuid, key: Option<Key>) -> ObservedRule {
     ObservedRule { id, key }
 }

@@ -1,7 +1,7 @@
-//! The second half of a reconciliation: execute, look again, record.
+//! The second half of a reconciliation: execute, observe again, record.
 //!
-//! Whatever fails after the first call, the run goes on to its end: it says in [`Finished`] how it ended, after it has
-//! written down what it did. An error comes back only from before the first call.
+//! If something fails after the first call, the run still records what it did. [`Finished`] then has the failure. Only
+//! a failure before the first call is returned as an error.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,23 +21,24 @@ use crate::goal::Goal;
 use crate::planned::{LookError, Planned, Unsound};
 use crate::recorder::{Conclusion, RecordError, Recorder};
 
-/// The number of rounds in a row that may get no further.
+/// The greatest number of rounds in a row without progress.
 const MOST_IDLE_ROUNDS: u32 = 3;
 
 /// The options of an execution.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// The number of calls that may be under way at a time.
+    /// The greatest number of calls in progress at a time.
     pub parallel: usize,
-    /// Changes a few tenants at a time.
+    /// The settings to change a few tenants at a time; none: all at once.
     pub batches: Option<Batches>,
-    /// Takes back what the run did when it fails.
+    /// True to undo the changes of the run when it fails.
     pub takes_back: bool,
-    /// Looks at the network again at the end.
+    /// True to observe the network again at the end.
     pub looks_again: bool,
-    /// Looks again where a call ends with 409 (Conflict): somebody else may have made the same object first.
+    /// True to observe again and continue when a call returns 409 (Conflict): somebody else may have created the same
+    /// object first.
     pub conflicts_pass: bool,
-    /// Is told what happens.
+    /// Receives the events of the run.
     pub events: &'a (dyn Fn(Event) + Sync),
 }
 
@@ -45,48 +46,48 @@ pub struct Options<'a> {
 pub struct Finished<R> {
     /// The plan's SHA-256.
     pub hash: String,
-    /// The steps that were planned.
+    /// The planned steps.
     pub planned: Summary,
-    /// The steps that were done, those that are left, and the failure, if there is one.
+    /// The steps that succeeded, the number of remaining steps, and the failure, if there is one.
     pub outcome: Outcome,
-    /// The differences that are left after every step was done.
+    /// The remaining differences after all steps succeeded.
     pub remaining: Option<Summary>,
     /// The ids that don't follow from the keys, as they are now.
     pub ids: BTreeMap<Key, Uuid>,
-    /// The reason for which it ended before its plan did.
+    /// The reason why the run stopped before the end of its plan.
     pub stopped: Option<Stop>,
     /// The number of steps that were undone, or the failure to undo them; none if nothing was to be undone.
     pub taken_back: Option<Result<usize, TakeBackError<R>>>,
-    /// The failure of a look after the first call.
+    /// The failure of an observation after the first call.
     pub look_error: Option<LookError<R>>,
-    /// The failure to write down what happened.
+    /// The failure to record the actions of the run.
     pub record_error: Option<RecordError>,
-    /// The calls that were made.
+    /// The number of calls.
     pub counts: Counts,
-    /// The time that it took.
+    /// The duration of the run.
     pub took: Duration,
 }
 
-/// The reason for which a run's changes could not be taken back.
+/// The failure to undo the changes of a run.
 #[derive(Debug)]
 pub enum TakeBackError<R> {
-    /// The network could not be looked at.
+    /// The network could not be observed.
     Look(LookError<R>),
-    /// The plan back did not pass the lint.
+    /// The plan of the undo did not pass the lint.
     Unsound(Unsound),
     /// A step failed.
     Step(StepError),
-    /// It was stopped.
+    /// The undo was stopped.
     Stopped(Stop),
 }
 
 impl<R> Finished<R> {
-    /// Returns true if every step was done.
+    /// Returns true if all steps succeeded.
     pub fn is_whole(&self) -> bool {
         self.outcome.failure.is_none() && self.stopped.is_none() && !self.is_cut_short()
     }
 
-    /// Returns true if the network is known to be what the goal says, and all of it is written down.
+    /// Returns true if the network is known to match the goal, and everything is recorded.
     pub fn is_converged(&self) -> bool {
         self.is_whole()
             && self.remaining.is_none()
@@ -100,11 +101,11 @@ impl<R> Finished<R> {
 }
 
 impl<G: Goal> Planned<'_, G> {
-    /// Executes the plan. Where nobody knows whether a call happened, and no read of one object can tell, it observes the
-    /// network again and continues from there.
+    /// Executes the plan. If it is not known whether a call was executed, and no read of one object can show it, the
+    /// run observes the network again and continues from there.
     ///
     /// # Errors
-    /// Returns an error if what is needed before the first call can't be written down; then nothing was called.
+    /// Returns an error if the records that are needed before the first call can't be written. Then no call was made.
     pub async fn execute(
         self,
         client: &Client,
@@ -158,7 +159,7 @@ struct Run<'r, 'a, G: Goal> {
     control: &'r Control,
     options: Options<'r>,
     finished: Finished<G::Refusal>,
-    /// The objects that were deleted.
+    /// The deleted objects.
     gone: BTreeSet<Key>,
 }
 
@@ -185,8 +186,8 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         }
     }
 
-    /// Changes a few tenants at a time, and looks after each batch whether everything that was done so far is as it
-    /// should be.
+    /// Changes a few tenants at a time. Observes the network after each batch, and compares everything that was changed
+    /// so far with the goal.
     async fn batch_by_batch(&mut self, plan: &Plan, batches: Batches) {
         let order = BatchOrder::of(plan, batches.tenants);
         let mut plan = Cow::Borrowed(plan);
@@ -218,8 +219,8 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         self.finished.outcome.left = plan.summary().changes();
     }
 
-    /// Executes a plan, and what is left of it after each look, until nothing is uncertain. `part` takes from a plan what
-    /// this run is to do.
+    /// Executes a plan, and after each new observation the rest of it, until the result of every call is known. `part`
+    /// selects the steps of a plan that are executed.
     async fn rounds(&mut self, plan: &Plan, part: &(dyn Fn(&Plan) -> Plan + Sync)) {
         let mut plan = Cow::Borrowed(plan);
         let mut idle = 0;
@@ -235,7 +236,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             }
             let now = match self.look_again().await {
                 Ok(now) => now,
-                // If the observation fails, too, the first failure says more.
+                // If the observation fails as well, the first failure is reported.
                 Err(LookError::Client(_)) => return,
                 Err(error) => {
                     self.finished.look_error = Some(error);
@@ -267,7 +268,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         })
     }
 
-    /// Adds what a round did.
+    /// Adds the result of a round.
     fn take_in(&mut self, outcome: Outcome) {
         self.take_ids(&outcome);
         for (action, count) in outcome.done {
@@ -277,8 +278,8 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         self.finished.outcome.failure = outcome.failure;
     }
 
-    /// A rule that takes another's place is created before that one goes: while both are there, the key stands for the one
-    /// that was there first.
+    /// Takes over the ids of an outcome. A rule is created before the rule that it replaces is deleted. While both
+    /// exist, the key stands for the older one.
     fn take_ids(&mut self, outcome: &Outcome) {
         for (key, action) in &outcome.steps {
             if matches!(action, Action::Delete | Action::Replace) {
@@ -291,13 +292,13 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         }
     }
 
-    /// Observes the network as it is now, with the ids that are known by now, and plans.
+    /// Observes the network again, with all ids that are known now, and plans.
     async fn look_again(&mut self) -> Result<Planned<'r, G>, LookError<G::Refusal>> {
         self.recorder.learn(&self.finished.ids);
         Planned::look(self.client, self.goal, self.recorder.allocations(), self.options.events).await
     }
 
-    /// Takes back what this run made: from what is there now to what was there before.
+    /// Undoes the changes of this run: restores the observed objects of before the first call.
     async fn take_back(&mut self, before: &Observed) -> Result<usize, TakeBackError<G::Refusal>> {
         let now = self.look_again().await.map_err(TakeBackError::Look)?;
         let dialect = self.goal.scope(self.recorder.allocations()).dialect;

@@ -20,37 +20,37 @@ use uuid::Uuid;
 /// The extent of a goal: whole tenants, or a part of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// All of their objects: what the goal does not have is not wanted.
+    /// All objects of the tenants. An object that the goal does not have is deleted.
     Whole,
-    /// Some of their objects: nothing is said about the others, and what is remembered of these stays.
+    /// Some objects of the tenants. The others are not changed, and their records stay.
     Part,
 }
 
-/// Makes the publication of tenants from the ids that don't follow from the keys.
+/// Returns the publication of tenants. Its argument is the ids that don't follow from the keys.
 pub type Publish<'a> = dyn Fn(&BTreeMap<Key, Uuid>) -> Publication + Send + Sync + 'a;
 
-/// The changes of the records of a goal's tenants.
+/// The changes that a goal makes to the records of its tenants.
 pub struct Bookkeeping<'a> {
-    /// The tenants that the goal speaks of.
+    /// The tenants of the goal.
     pub tenants: BTreeSet<String>,
     /// The extent of the goal.
     pub extent: Extent,
-    /// The tenants that are applied by it, each with its `protect`.
+    /// The tenants that the goal applies, each with its `protect`.
     pub applied: BTreeMap<String, bool>,
-    /// The tenants that no more pods are attached to, from before the first call.
+    /// The tenants that are withdrawn before the first call: no more pods can be attached to them.
     pub retired: BTreeSet<String>,
-    /// True if tenants are retired even while pods are attached.
+    /// True if tenants are withdrawn even while pods are attached.
     pub cuts_pods: bool,
     /// The tenants whose allocations are released once the goal is reached.
     pub removed: BTreeSet<String>,
-    /// The allocations that the tenants get back once the goal is reached: an undo's.
+    /// The earlier allocations, which an undo restores once the goal is reached.
     pub restored: Option<Allocations>,
-    /// Makes the publication once the goal is reached; none if the site has no store.
+    /// The publication, which is made once the goal is reached; none if the site has no store.
     pub publish: Option<Box<Publish<'a>>>,
 }
 
 impl Bookkeeping<'_> {
-    /// The books of a goal that speaks of these tenants, and changes nothing else about them.
+    /// Returns the bookkeeping of a goal for these tenants that changes no other record of them.
     pub fn of(tenants: BTreeSet<String>, extent: Extent) -> Self {
         Bookkeeping {
             tenants,
@@ -65,43 +65,44 @@ impl Bookkeeping<'_> {
     }
 }
 
-/// The reason for which something could not be written down.
+/// The failure to record the actions of a run.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The allocations.
+    /// The allocations could not be written.
     #[error(transparent)]
     Allocations(#[from] AllocationError),
-    /// A tenant's publication, or its end.
+    /// A tenant could not be published or withdrawn.
     #[error(transparent)]
     Tenant(#[from] TenantError),
 }
 
 /// The state of a run at its end.
 pub(crate) struct Conclusion<'a> {
-    /// True if every step was done.
+    /// True if all steps succeeded.
     pub(crate) is_whole: bool,
     /// The ids that don't follow from the keys, as they are now.
     pub(crate) ids: &'a BTreeMap<Key, Uuid>,
-    /// The objects that were deleted.
+    /// The deleted objects.
     pub(crate) gone: &'a BTreeSet<Key>,
     /// The goal's topology.
     pub(crate) desired: &'a Topology,
 }
 
-/// Writes down what a run does, under the lock of its tenants.
+/// Records the actions of a run in the store, under the lock of its tenants.
 pub struct Recorder<'a> {
     store: &'a SharedStore,
     lock: &'a Lock,
     site: &'a Site,
-    /// The allocations as the store has them.
+    /// The allocations in the store.
     stored: StoredAllocations,
-    /// The allocations as this run has them.
+    /// The allocations of this run, which include changes that are not written yet.
     allocations: Allocations,
     books: Bookkeeping<'a>,
 }
 
 impl<'a> Recorder<'a> {
-    /// A recorder of a run that begins with these allocations. `stored` is what the store was read to have.
+    /// Returns a recorder for a run that begins with these allocations. `stored` are the allocations that were read
+    /// from the store.
     pub fn new(
         store: &'a SharedStore,
         lock: &'a Lock,
@@ -113,17 +114,17 @@ impl<'a> Recorder<'a> {
         Recorder { store, lock, site, stored, allocations, books }
     }
 
-    /// Returns the lock under which it writes.
+    /// Returns the lock under which the recorder writes.
     pub fn lock(&self) -> &'a Lock {
         self.lock
     }
 
-    /// Returns the allocations as this run has them.
+    /// Returns the allocations of this run.
     pub fn allocations(&self) -> &Allocations {
         &self.allocations
     }
 
-    /// Retires tenants, before the first call.
+    /// Withdraws tenants, before the first call.
     pub(crate) async fn begin(&mut self) -> Result<(), RecordError> {
         for tenant in &self.books.retired {
             let fence = self.lock.fence_of_tenant(tenant);
@@ -133,8 +134,8 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Writes down what a plan will make, before its calls: the next run knows it, should this one end before it can
-    /// say what became of it.
+    /// Records the objects that a plan creates, before its calls. If this run is interrupted, the next run knows which
+    /// objects it may have created.
     pub(crate) async fn intend(&mut self, plan: &Plan, desired: &Topology) -> Result<(), RecordError> {
         midonet::note_what_is_made(&mut self.allocations, plan, desired);
         for (tenant, ports) in static_ports(desired) {
@@ -145,7 +146,7 @@ impl<'a> Recorder<'a> {
         self.write().await
     }
 
-    /// Takes note of ids that the server chose, for the next look.
+    /// Remembers ids that the server chose, for the next observation. Writes nothing.
     pub(crate) fn learn(&mut self, ids: &BTreeMap<Key, Uuid>) {
         for (key, id) in ids {
             if let Some(entry) = self.allocations.tenants.get_mut(key.owner()) {
@@ -154,7 +155,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Writes down how the run ended.
+    /// Records the result of the run.
     pub(crate) async fn conclude(&mut self, end: &Conclusion<'_>) -> Result<(), RecordError> {
         if end.is_whole
             && let Some(before) = self.books.restored.take()
@@ -186,7 +187,8 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Records that tenants are applied, each with its `protect`: an adoption's are when their specs are written.
+    /// Records that tenants are applied, each with its `protect`. An adopted tenant is applied once its spec is
+    /// written.
     ///
     /// # Errors
     /// Returns an error if the store fails, or the lock was lost.
@@ -224,7 +226,7 @@ impl<'a> Recorder<'a> {
             }
             add_ports(entry, ports.remove(tenant.as_str()).unwrap_or_default());
             let own = end.ids.iter().filter(|(key, _)| key.owner() == tenant);
-            // An id that follows from the key needs no remembering.
+            // An id that follows from the key need not be stored.
             let chosen = own.filter(|(key, id)| namespace.other_id(key) != **id);
             entry.ids.extend(chosen.map(|(key, id)| (key.clone(), *id)));
         }

@@ -7,11 +7,11 @@ use midoform_compiler::plan::Method;
 /// The outcome of a call, as far as retries depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing was sent: the connection could not be made.
+    /// The connection could not be made. Nothing was sent.
     NotSent,
-    /// It was sent, and no complete response came back: it may have been executed.
+    /// The call was sent, and no complete response came back. It may have been executed.
     AnswerLost,
-    /// This status came back.
+    /// The server returned this status.
     Status(u16),
 }
 
@@ -20,7 +20,7 @@ pub enum Outcome {
 pub enum Decision {
     /// Retry after this time.
     Again(Duration),
-    /// After this time, look whether it was executed, and retry if it was not.
+    /// After this time, check whether the call was executed, and retry if it was not.
     LookFirst(Duration),
     /// Return the error.
     GiveUp,
@@ -28,12 +28,13 @@ pub enum Decision {
 
 /// The limit for the number of attempts.
 pub const MOST_TRIES: u32 = 6;
-/// The longest that a server's `Retry-After` is followed.
+/// The longest time from a server's `Retry-After` that is waited.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Returns what to do next. `tries` is the number of attempts so far; `jitter`, from 0 to 1, spreads clients that failed at the
-/// same time. A POST that may have happened is never just repeated, since it could make a second object:
-/// what it made has to be looked for. A PUT and a DELETE come to the same when they are repeated.
+/// Returns the decision. `tries` is the number of attempts so far. `jitter`, from 0 to 1, spreads clients that failed
+/// at the same time. A POST that may have been executed is not simply repeated, since this could create a second
+/// object: the client first checks whether the object exists. A PUT or a DELETE has the same effect when it is
+/// repeated.
 pub fn next(
     method: Method,
     outcome: Outcome,
@@ -46,10 +47,10 @@ pub fn next(
     }
     let wait = backoff(tries, jitter).max(retry_after.unwrap_or_default().min(LONGEST_WAIT));
     match outcome {
-        // It was turned away before anything was done.
+        // The server refused the call before it did anything.
         Outcome::NotSent | Outcome::Status(429) => Decision::Again(wait),
-        // 1.x answers 500 to what it did before as well (the recordings' notes, 2): no status from 500 on says
-        // whether anything happened.
+        // 1.x also returns 500 for a call that it executed before (the recordings' notes, 2). So a status from 500 on
+        // does not show whether the call was executed.
         Outcome::AnswerLost | Outcome::Status(500..=599) => match method {
             Method::Post => Decision::LookFirst(wait),
             Method::Get | Method::Put | Method::Delete => Decision::Again(wait),
@@ -58,7 +59,7 @@ pub fn next(
     }
 }
 
-/// 100 ms, and three times as long each time; at least half of it.
+/// Returns the pause: 100 ms, and three times as long after each attempt, of which `jitter` removes at most half.
 fn backoff(tries: u32, jitter: f64) -> Duration {
     let whole = 100.0 * 3_f64.powi(i32::try_from(tries.saturating_sub(1)).unwrap_or(0));
     Duration::from_secs_f64(whole.min(5_000.0) * (0.5 + jitter.clamp(0.0, 1.0) / 2.0) / 1000.0)

@@ -100,7 +100,7 @@ pub enum SavedPlanError {
 }
 
 impl SavedPlan {
-    /// A saved plan around a plan.
+    /// Returns a saved plan that contains this plan.
     pub fn new(
         plan: Plan,
         desired: Topology,
@@ -126,7 +126,8 @@ impl SavedPlan {
         }
     }
 
-    /// Writes it: to a file beside, then in its place, so that a full disk leaves no half of one.
+    /// Writes the file: first a temporary one beside it, then renames it, so that a full disk leaves no incomplete
+    /// file.
     ///
     /// # Errors
     /// When the file can't be written.
@@ -139,7 +140,7 @@ impl SavedPlan {
         .map_err(named)
     }
 
-    /// Reads one, and checks that it is whole.
+    /// Reads a saved plan, and checks that it is unchanged.
     ///
     /// # Errors
     /// When the file can't be read, is no saved plan, or was changed.

@@ -225,7 +225,7 @@ impl Counter {
     }
 }
 
-/// What is stored, as it was read.
+/// The stored topology, as it was read.
 #[derive(Debug)]
 struct Stored {
     version: String,

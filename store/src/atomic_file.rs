@@ -1,13 +1,13 @@
-//! Files that are there whole, the old one or the new one, whatever ends the process.
+//! Writes files atomically: after a crash the old file or the new file is there, and it is complete.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-/// Writes a file beside, makes sure that it is on the disk, and puts it in the place of the old one.
+/// Writes a temporary file beside the old one, makes sure that it is on the disk, and renames it to the old one.
 ///
 /// # Errors
-/// When any of this fails; then the old file is still there, whole.
+/// When any of this fails; then the old file is unchanged.
 pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,

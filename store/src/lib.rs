@@ -264,7 +264,7 @@ pub enum Commit {
     Conflict,
 }
 
-/// Why a store can't be used.
+/// The failure of a store.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The store can't be reached. Nothing is written.

@@ -97,7 +97,7 @@ impl std::fmt::Display for LockRecord {
     }
 }
 
-/// Why a lock can't be taken.
+/// The failure to take a lock.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LockError {
     /// The store failed.
@@ -209,7 +209,7 @@ pub async fn acquire_all(
                 if let Some(lock) = take(store, names, &record, time, &held).await? {
                     return Ok(lock);
                 }
-                // Two that want some of the same locks must not meet again and again.
+                // Two runs that need some of the same locks must not collide again and again.
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(..20))).await;
             }
         }

@@ -1,4 +1,4 @@
-//! The publication of applied tenants for pods: that they are ready, and their specs.
+//! The publication of applied tenants: their specs, and the mark that they are ready for pods.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -47,7 +47,7 @@ pub struct Sources {
     pub tenant: Option<PushedFile>,
 }
 
-/// Why a tenant can't be published or withdrawn.
+/// The failure to publish or withdraw a tenant.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TenantError {
     /// The store failed.

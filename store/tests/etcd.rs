@@ -20,14 +20,14 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster, and waits until it answers; none if etcd is not installed.
+    /// Starts a cluster, and waits until it replies; none if etcd is not installed.
     pub(crate) fn start(members: usize) -> Option<Cluster> {
         let cluster = Cluster::launch(members, "http", |_| String::new())?;
         cluster.wait();
         Some(cluster)
     }
 
-    /// Starts one member with TLS; it may not answer yet. The certificates are in its folder, as
+    /// Starts one member with TLS; it may not reply yet. The certificates are in its folder, as
     /// [`certificates`] makes them. None if etcd or openssl is not installed.
     pub(crate) fn start_tls(arguments: &str) -> Option<Cluster> {
         let is_there = |tool: &str| {

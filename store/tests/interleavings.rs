@@ -45,7 +45,7 @@ struct Scenario<'s> {
     parties: &'s [Party],
     room: &'s str,
     faults: Faults,
-    /// How often a party that could continue is interrupted for another one.
+    /// The number of times that a party that could continue is interrupted for another one.
     switches: usize,
     /// `before` holds an address already: completely, or as after a crash of an older midoform.
     before: Before,
@@ -286,7 +286,7 @@ const NONE: Faults = Faults { lost: false, late: false, killed: false, leases: f
 /// A reply is lost, or a party is killed: once in a run.
 const ONE: Faults = Faults { lost: true, killed: true, most: 1, ..NONE };
 
-/// A commit that its sender gave up comes late.
+/// A commit is executed late, after its sender stopped waiting for it.
 const LATE: Faults = Faults { late: true, most: 1, ..NONE };
 
 const ONE_ADDRESS: &str = "10.0.0.0/30";

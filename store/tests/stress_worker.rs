@@ -28,7 +28,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 pub(crate) const COUNTER: &str = "counter";
 pub(crate) const COUNTED: &str = "counted/";
 
-/// How often each process increments the counter, evenly over its containers.
+/// The number of times that each process increments the counter, evenly over its containers.
 const COUNTS: usize = 6;
 
 /// The network of the addresses.

@@ -1,4 +1,4 @@
-//! etcd in trouble: members that are gone, that hang or never answer; long answers. Every call ends in time.
+//! Failures of etcd: members that are gone, that hang or never reply, and long replies. Every call ends in time.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

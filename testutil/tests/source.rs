@@ -20,7 +20,7 @@ pub(super) struct Path {
     pub(super) imported_as: Option<String>,
 }
 
-/// What a file says about modules.
+/// The modules that a file names.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     /// All paths of two or more segments, and all imports.
@@ -29,7 +29,7 @@ pub(super) struct Source {
     pub(super) test_modules: Vec<String>,
     /// The names of the items that it defines.
     pub(super) items: BTreeSet<String>,
-    /// What the names stand for that it imports.
+    /// The full path of each imported name.
     pub(super) imports: BTreeMap<String, Vec<String>>,
 }
 

@@ -1,4 +1,5 @@
-//! What an error of the store or of the API means to a runtime: its code, and whether trying again may help.
+//! Converts errors of the store and of the API into CNI errors: the code tells the runtime whether trying again may
+//! help.
 
 use midoform_reconcile::client::ClientError;
 use midoform_store::StoreError;

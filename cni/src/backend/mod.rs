@@ -25,7 +25,7 @@ pub(crate) use time::{remaining, unix_milliseconds, within};
 
 use waiting_store::WaitingStore;
 
-/// How often one call is tried. The runtime repeats the whole verb anyway.
+/// The number of tries of one call. The runtime repeats the whole verb anyway.
 const TRIES: u32 = 3;
 
 /// The configuration of a run, its host, and its connections.

@@ -132,7 +132,8 @@ fn site_text(name: &str, api: &Api, etcd: &Etcd, links: Ipv4Net, bridges: Ipv4Ne
         let problem = "has no `url`: midonet-cni does not read it from the keys of traefik in etcd";
         return Err(CniError::configuration("midonet_api", problem));
     }
-    // The Go plugin gave this network to the first bridge of every tenant, and the networks behind it to the next bridges.
+    // The Go plugin allocated this network to the first bridge of every tenant, and the networks behind it to the next
+    // bridges.
     let pool = Ipv4Net::new(bridges.network(), bridges.prefix_len().min(16)).map(|pool| pool.trunc());
     let mut site = json!({
         "name": name,

@@ -147,7 +147,7 @@ impl Config {
         }
     }
 
-    /// Returns the MTU of a pod, given that of its tenant's spec or of the site.
+    /// Returns the MTU of a pod. `tenant` is the MTU of its tenant's spec or of the site.
     pub(crate) fn mtu_of(&self, tenant: Option<u16>) -> u16 {
         self.mtu.or(tenant).unwrap_or(DEFAULT_MTU)
     }

@@ -1,11 +1,11 @@
-//! An existing interface of the requested name gets another one: `eth0` becomes `eth1`. DEL gives it its name back.
+//! An existing interface of the requested name gets another one: `eth0` becomes `eth1`. DEL restores its name.
 
 use ipnet::IpNet;
 
 use crate::netlink::{KernelRoute, Link, LinkChange, Netlink, NetlinkError};
 use crate::protocol::error::CniError;
 
-/// How many names are tried.
+/// The number of names that are tried.
 const CANDIDATES: u32 = 8;
 
 /// The interface's new name, and the default routes that it had.
@@ -38,7 +38,7 @@ pub(super) fn find_renamed(container: &mut dyn Netlink, former: &str) -> Result<
     Ok(None)
 }
 
-/// Gives a renamed interface its former name, if there is one and the name is free.
+/// Restores the former name of a renamed interface, if there is one and the name is free.
 pub(super) fn restore_name(container: &mut dyn Netlink, former: &str) -> Result<(), NetlinkError> {
     let Some(renamed) = find_renamed(container, former)? else { return Ok(()) };
     if container.link(former)?.is_none() {

@@ -68,7 +68,7 @@ impl Code {
     }
 }
 
-/// Why a verb failed.
+/// The failure of a verb.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct CniError {

@@ -1,4 +1,4 @@
-//! The versions of the CNI specification, and the answer to VERSION.
+//! The versions of the CNI specification, and the result of VERSION.
 
 use serde_json::json;
 
@@ -75,7 +75,7 @@ impl Version {
     }
 }
 
-/// Returns the answer to VERSION. A runtime often sends nothing, or an environment of dummy values.
+/// Returns the result of VERSION. A runtime often sends nothing, or an environment of dummy values.
 pub(crate) fn document(standard_input: &str) -> String {
     let asked = serde_json::from_str::<serde_json::Value>(standard_input).ok();
     let asked = asked.as_ref().and_then(|asked| asked.get("cniVersion")).and_then(serde_json::Value::as_str);

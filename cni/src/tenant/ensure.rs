@@ -1,5 +1,5 @@
-//! What a run does to the network for a tenant: everything that it lacks is made, and its links with its peers become
-//! exactly what the specs say. Other tenants' objects are looked at, and stay as they are.
+//! Changes the network for a tenant: a run creates everything that the tenant lacks, and makes its links with its peers
+//! exactly as the specs say. It reads other tenants' objects, and does not change them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,7 +73,7 @@ pub(crate) async fn ensure(
         if !lock.is_held().await? {
             return Err(TenantError::Lost { tenant: tenant.to_owned() }.into());
         }
-        // Another tenant was given something since: this one picks again.
+        // Something was allocated to another tenant since: this one allocates again.
         stored = allocation::load(store).await?;
     }
 }

@@ -22,7 +22,7 @@ use ensure::ensure;
 use growth::{added_bridges, check_may_grow, note_added_bridges};
 use peers::TenantAndPeers;
 
-/// How often the work is tried again if the lock was lost.
+/// The number of times that the work is tried again if the lock was lost.
 const TRIES: u32 = 3;
 
 /// Makes the tenant, unless another run does so first.

@@ -23,7 +23,7 @@ impl Container {
         format!("/var/run/netns/{}", self.namespace)
     }
 
-    /// `ip -j` in the container.
+    /// Runs `ip -j` in the container.
     pub(crate) fn ip(&self, arguments: &[&str]) -> Value {
         let mut all = vec!["-n", &self.namespace, "-j", "-d"];
         all.extend(arguments);
@@ -31,14 +31,14 @@ impl Container {
         if text.trim().is_empty() { json!([]) } else { serde_json::from_str(&text).unwrap() }
     }
 
-    /// The names of its interfaces, without the loopback and what strangers lead to.
+    /// Returns the names of its interfaces, without the loopback and the interfaces of strangers.
     pub(crate) fn interfaces(&self) -> Vec<String> {
         let mut names = names(&self.ip(&["link", "show"]));
         names.retain(|name| name != "stranger");
         names
     }
 
-    /// An interface that nobody knows of.
+    /// Makes an interface that neither midoform nor the runtime knows.
     pub(crate) fn add_stranger(&self, name: &str) {
         let add = ["-n", &self.namespace, "link", "add", name, "type", "veth", "peer", "name", "stranger"];
         ip(&add);
@@ -56,7 +56,7 @@ fn names(links: &Value) -> Vec<String> {
     names.filter(|name| name != "lo").collect()
 }
 
-/// Runs `ip`, and answers what it says.
+/// Runs `ip`, and returns its output.
 #[track_caller]
 pub(crate) fn ip(arguments: &[&str]) -> String {
     let output = Command::new("ip").args(arguments).output().unwrap();

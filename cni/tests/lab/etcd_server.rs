@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use midoform_store::backends::etcd::Tls;
 use midoform_testutil::TestFolder;
 
-/// An etcd of a test's own, ended at the end.
+/// The etcd of one test. It is stopped when this is dropped.
 pub(crate) struct EtcdServer {
     process: Child,
     pub(crate) endpoint: String,
@@ -56,7 +56,7 @@ impl EtcdServer {
         server
     }
 
-    /// Lets it go on (`CONT`), stops it (`STOP`), ends it (`KILL`).
+    /// Sends a signal: `STOP` pauses etcd, `CONT` continues it, `KILL` ends it.
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());

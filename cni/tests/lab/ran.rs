@@ -1,11 +1,11 @@
-//! Runs of the plugin, and what came of them.
+//! Runs of the plugin, and their results.
 
 use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// What a run of the plugin did.
+/// The result of a run of the plugin.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Ran {
@@ -25,28 +25,28 @@ impl From<Output> for Ran {
 }
 
 impl From<Child> for Ran {
-    /// What came of a run when it has ended.
+    /// Waits for the end of a run, and returns its result.
     fn from(child: Child) -> Self {
         child.wait_with_output().unwrap().into()
     }
 }
 
 impl Ran {
-    /// The one document on standard output of a run that ended well.
+    /// Returns the one document on standard output of a run that succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         if self.stdout.is_empty() { Value::Null } else { serde_json::from_str(&self.stdout).unwrap() }
     }
 
-    /// The code of the error that it told of.
+    /// Returns the code of the error that the run reported.
     pub(crate) fn error_code(&self) -> u32 {
         let error: Value =
             serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         u32::try_from(error["code"].as_u64().unwrap()).unwrap()
     }
 
-    /// The error of a run that did not: it has this code.
+    /// Returns the error of a run that failed, and asserts that it has this code.
     #[track_caller]
     pub(crate) fn error(self, code: u32) -> Value {
         assert_ne!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);

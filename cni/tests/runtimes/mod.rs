@@ -1,7 +1,7 @@
 //! Real runtimes start containers on the plugin: `cnitool`, `ctr`, containerd over CRI, podman with its CNI backend.
 //!
-//! Each has folders of its own. The small scripts beside this file make an image, speak CRI without crictl, and give
-//! `ctr` its folders.
+//! Each has folders of its own. The small scripts beside this file make an image, speak CRI without crictl, and set
+//! the folders of `ctr`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,7 +22,7 @@ fn script(name: &str) -> PathBuf {
     midoform_testutil::root().join("cni/tests/runtimes").join(name)
 }
 
-/// A lab with the folders that runtimes want.
+/// A lab with the folders that runtimes need.
 struct Setup {
     lab: Lab,
     /// A list with the plugin alone.
@@ -109,13 +109,13 @@ fn cnitool() {
     good(run("del", &container.path()));
     setup.lab.expect_nothing_left(&[&container]);
     drop(run("add", &container.path()).ok());
-    // cnitool names no valid attachments: libcni takes those in its cache away by DEL, and the plugin takes none.
+    // cnitool names no valid attachments: libcni removes those in its cache by DEL, and the plugin removes none.
     let gc = run("gc", "/var/run/netns/none");
     assert!(gc.code != 0 && gc.stderr.contains("valid-attachments"), "{gc:?}");
     setup.lab.expect_nothing_left(&[&container]);
 }
 
-/// containerd, with folders of its own; ended at the end.
+/// containerd, with folders of its own. It is stopped when this is dropped.
 struct Containerd {
     process: Child,
     socket: String,

@@ -1,4 +1,4 @@
-//! The server's response to a call, and what it says about a failure.
+//! The server's response to a call, and the error message in it.
 
 use serde::Deserialize;
 

@@ -4,7 +4,7 @@ use reqwest::header::HeaderValue;
 
 use crate::client_error::ClientError;
 
-/// Texts shorter than this stand in many words that are no secret.
+/// The shortest secret that is removed from messages. A shorter text occurs in many words that are no secret.
 const SHORTEST_TAKEN_OUT: usize = 4;
 
 /// A secret text, which is never shown.
@@ -23,12 +23,12 @@ impl Secret {
         Secret(text)
     }
 
-    /// The text itself, to be sent.
+    /// Returns the text itself, to be sent.
     pub(crate) fn text(&self) -> &str {
         &self.0
     }
 
-    /// The secret as a header that logs don't show.
+    /// Returns the secret as a header that logs don't show.
     pub(crate) fn header(&self) -> Result<HeaderValue, ClientError> {
         let mut value = HeaderValue::from_str(&self.0)
             .map_err(|_| ClientError::Setup("the token has characters that no header may have".to_owned()))?;
@@ -36,7 +36,7 @@ impl Secret {
         Ok(value)
     }
 
-    /// Other words, this one taken out of them.
+    /// Returns another text without this secret.
     pub(super) fn taken_out_of(&self, words: &str) -> String {
         match self.0.len() >= SHORTEST_TAKEN_OUT {
             true => words.replace(&self.0, "***"),
@@ -45,12 +45,12 @@ impl Secret {
     }
 }
 
-/// Something that is told by its name or its id.
+/// The name or the id of something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
-    /// By its id.
+    /// An id.
     Id(String),
-    /// By its name.
+    /// A name.
     Name(String),
 }
 
@@ -74,9 +74,9 @@ pub enum Login {
     Token(Secret),
     /// An application credential (v3).
     ApplicationCredential {
-        /// The credential: a name goes with its user.
+        /// The credential. A name needs its user.
         credential: Named,
-        /// The user, and the user's domain, where the credential is told by its name.
+        /// The user, and the user's domain, if the credential is named by its name.
         user: Option<(Named, Named)>,
         /// The credential's secret.
         secret: Secret,

@@ -1,7 +1,7 @@
 //! A client of Keystone's Identity API, v2.0 and v3: it logs in, and finds, makes and deletes projects.
 //!
 //! A tenant of one version is a project of the other: its id is MidoNet's `tenantId`. No secret is in
-//! any of its errors, whatever a server says back.
+//! any of its errors, even if a server repeats it.
 
 mod login;
 mod v2;
@@ -98,13 +98,13 @@ impl Keystone {
     /// Sets a client up. Nothing is sent before the first call.
     ///
     /// # Errors
-    /// When the URL is none, or has a login in it.
+    /// When the URL is invalid, or contains a login.
     pub fn new(settings: Settings) -> Result<Keystone, ClientError> {
-        // Another part of the process may have installed one already; either serves.
+        // Another part of the process may have installed one already; both work.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = base_of(&settings.url)?;
         let builder = reqwest::Client::builder().timeout(settings.timeout).no_proxy();
-        // A login is for the server that was named, and for none that it points at.
+        // A login is sent only to the configured server, never to one that it redirects to.
         let builder = builder.redirect(reqwest::redirect::Policy::none());
         let builder = builder.user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
         let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
@@ -119,7 +119,7 @@ impl Keystone {
         &self.settings.url
     }
 
-    /// A token: the one that is at hand, or a new one.
+    /// Returns a token: the current one, or a new one.
     ///
     /// # Errors
     /// When the login is refused, or Keystone can't be reached.
@@ -130,7 +130,7 @@ impl Keystone {
         }
     }
 
-    /// A token that is not this one, which has ended. Where the login is a token, there is no other.
+    /// Returns a token that replaces this one, which has ended. If the login is a token, there is no other.
     ///
     /// # Errors
     /// When the login is refused, or Keystone can't be reached.
@@ -146,7 +146,7 @@ impl Keystone {
             IdentityVersion::V2 => v2::login(&self.settings.login)?,
             IdentityVersion::V3 => v3::login(&self.settings.login),
         };
-        // Logging in twice makes a second token, which is no harm.
+        // Logging in twice makes a second token, which does no harm.
         let answer = self.send(&call, None, Method::Get).await?;
         let token = match self.settings.version {
             IdentityVersion::V2 => v2::token(&answer.body),
@@ -161,17 +161,17 @@ impl Keystone {
         self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The project of this name.
+    /// Returns the project with this name, if there is one.
     ///
     /// # Errors
-    /// When Keystone can't be asked, or refuses.
+    /// When Keystone can't be reached, or refuses the call.
     pub async fn find(&self, name: &str) -> Result<Option<Project>, ClientError> {
         let (call, list) = match self.settings.version {
             IdentityVersion::V2 => (v2::find(name), "tenants"),
             IdentityVersion::V3 => (v3::find(name, self.domain().await?), "projects"),
         };
         let answer = match self.call(&call).await {
-            // v2.0 says so of a name that nobody has.
+            // v2.0 returns this for a name that no project has.
             Err(ClientError::Status { status: 404, .. }) => return Ok(None),
             other => other?,
         };
@@ -190,10 +190,10 @@ impl Keystone {
         }
     }
 
-    /// Makes the project of this name. Says whether it was made, or there before.
+    /// Makes the project with this name. Tells whether it was made, or existed before.
     ///
     /// # Errors
-    /// When Keystone can't be asked, or refuses.
+    /// When Keystone can't be reached, or refuses the call.
     pub async fn find_or_make(&self, name: &str) -> Result<(Project, bool), ClientError> {
         if let Some(project) = self.find(name).await? {
             return Ok((project, false));
@@ -213,7 +213,7 @@ impl Keystone {
                 }
                 Err(failed) => failed,
             };
-            // Somebody else was faster, or the answer was lost after it was made.
+            // Somebody else made it first, or the reply was lost after it was made.
             let found = self.find(name).await?.map(|project| (project, lost || failed.is_uncertain()));
             match found {
                 Some(found) => return Ok(found),
@@ -223,10 +223,10 @@ impl Keystone {
         }
     }
 
-    /// Deletes the project with this id. One that is gone already is deleted.
+    /// Deletes the project with this id. A project that does not exist is no error.
     ///
     /// # Errors
-    /// When Keystone can't be asked, or refuses.
+    /// When Keystone can't be reached, or refuses the call.
     pub async fn delete(&self, id: &str) -> Result<(), ClientError> {
         if id.is_empty()
             || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
@@ -243,7 +243,7 @@ impl Keystone {
         }
     }
 
-    /// The id of the projects' domain. That of `Default` is `default` everywhere.
+    /// Returns the id of the projects' domain. The id of `Default` is `default` everywhere.
     async fn domain(&self) -> Result<&str, ClientError> {
         let look_up = || async {
             let Some(name) = &self.settings.domain else { return Ok("default".to_owned()) };
@@ -257,7 +257,7 @@ impl Keystone {
         self.domain.get_or_try_init(look_up).await.map(String::as_str)
     }
 
-    /// Makes a call with a token, which is renewed once where it has ended.
+    /// Makes a call with a token. A token that has ended is renewed once.
     async fn call(&self, call: &Call<'_>) -> Result<Answer, ClientError> {
         let token = self.token().await?;
         match self.send(call, Some(&token), call.method).await {
@@ -269,8 +269,8 @@ impl Keystone {
         }
     }
 
-    /// Sends, and sends again as [`retry::next`] says of a call that is as harmless as `like`. A POST that may have
-    /// happened is not repeated here.
+    /// Sends a call, and retries it as [`retry::next`] decides for the method `like`. A POST that may have been
+    /// executed is not repeated here.
     async fn send(
         &self,
         call: &Call<'_>,
@@ -349,7 +349,7 @@ impl Keystone {
         Err((Outcome::Status(status), error))
     }
 
-    /// A server's words, whatever of ours it says back taken out.
+    /// Returns a server's message without any secret that the server repeats.
     fn without_secrets(&self, words: &str) -> String {
         let token = self.known_token();
         let secrets = self.settings.login.secrets().into_iter().chain(token.as_ref());
@@ -362,10 +362,10 @@ impl Keystone {
     }
 }
 
-/// A Keystone's URL without the version that `OS_AUTH_URL` often ends with.
+/// Returns the URL of a Keystone without the version that `OS_AUTH_URL` often ends with.
 ///
 /// # Errors
-/// When it is no URL, or has a login in it: that would get into errors.
+/// When it is no URL, or contains a login, which would appear in errors.
 pub fn base_of(url: &str) -> Result<String, ClientError> {
     let refused = |why: &str| Err(ClientError::Setup(format!("Keystone's URL {why}")));
     let Ok(parsed) = reqwest::Url::parse(url) else { return refused("is no URL: write http://HOST:5000") };

@@ -35,7 +35,7 @@ pub(super) fn token(body: &Json) -> Option<Secret> {
     body.pointer("/access/token/id").and_then(Json::as_str).map(|token| Secret::new(token.to_owned()))
 }
 
-/// By its name: one tenant, or 404.
+/// Returns the call that finds a tenant by its name. Its response is one tenant, or 404.
 pub(super) fn find(name: &str) -> Call<'_> {
     Call::get("/v2.0/tenants", vec![("name", name)])
 }

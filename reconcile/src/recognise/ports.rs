@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{Inventory, Matching};
 
 impl Matching<'_> {
-    /// Gives every port that is midoform's its key.
+    /// Matches every port of midoform to its key.
     pub(super) fn match_ports(&mut self, raw: &Inventory) {
         let by_id: BTreeMap<Uuid, &PortJson> =
             raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
@@ -37,12 +37,12 @@ impl Matching<'_> {
         self.match_unwanted_router_ports(raw);
     }
 
-    /// The keys of ports that may be there: desired ones, and those of what the store remembers.
+    /// Returns the keys of the ports that may exist: the desired ones, and those of the allocations in the store.
     fn port_keys(&self) -> BTreeSet<Key> {
         let is_port = |object: &Object| matches!(object, Object::RouterPort(_) | Object::BridgePort(_));
         let desired = self.scope.desired.entries().iter().filter(|entry| is_port(&entry.object));
         let mut keys: BTreeSet<Key> = desired.map(|entry| entry.key.clone()).collect();
-        // Those of bridges that are there, whether anybody still wants them or not.
+        // The ports of existing bridges, desired or not.
         for key in self.keys.values() {
             if let KeyView::Tenant(tenant, TenantKey::Bridge(bridge, BridgeKey::Device)) = key.view() {
                 keys.extend(gateway_of(tenant, bridge));
@@ -61,8 +61,8 @@ impl Matching<'_> {
         keys
     }
 
-    /// Ports of tenants' routers that are midoform's by their id and that nobody wants any more: those to a peer are
-    /// known by the key that their id follows from, others by their id alone.
+    /// Matches ports of tenants' routers that belong to midoform by their id and are no longer desired. A port to a
+    /// peer gets the key that its id follows from, any other port a key from its id alone.
     fn match_unwanted_router_ports(&mut self, raw: &Inventory) {
         if !self.scope.dialect.keeps_offered_id(Kind::RouterPort) {
             return;
@@ -80,7 +80,8 @@ impl Matching<'_> {
         }
     }
 
-    /// 1.x: ports that are wanted, or were being made, and that no id led to: found by what they are.
+    /// 1.x: matches ports without a known id by their content. These ports are desired, or an unfinished run was
+    /// creating them.
     fn match_by_content(
         &mut self,
         raw: &Inventory,
@@ -128,8 +129,8 @@ impl Matching<'_> {
         }
     }
 
-    /// A bridge port that is neither linked nor bound is what a lost answer leaves: free to take. One with a mark is a
-    /// pod's, whose binding is on its way.
+    /// Selects a bridge port that is neither linked nor bound and has no mark. A call whose reply was lost leaves such
+    /// a port, so it can be used. A port with a mark belongs to a pod that is being attached.
     fn take_free_bridge_ports(&mut self, raw: &Inventory, wanted: &[(&Key, &Object)]) {
         let mut free: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
         for port in raw.ports.iter().map(|port| &port.value) {
@@ -164,8 +165,8 @@ impl Matching<'_> {
         }
     }
 
-    /// Adds the ports with their links, bindings and groups; reports ports on midoform's devices that are
-    /// not midoform's. A bridge's other ports are the plugin's or somebody else's: they are not looked at.
+    /// Adds the ports with their links, bindings and groups. Reports the ports on midoform's routers that do not belong
+    /// to midoform. A bridge's other ports belong to the plugin or to somebody else, and are ignored.
     pub(super) fn add_ports(&mut self, raw: &Inventory) {
         for found in &raw.ports {
             let value = &found.value;
@@ -198,7 +199,7 @@ impl Matching<'_> {
         self.observed.foreign.push(Foreign { near: router, kind: Kind::RouterPort, id: port.id, what });
     }
 
-    /// A pod's port: the plugin's, or somebody else's. Only a destroy looks at these.
+    /// Notes a port that is bound to a pod, of the plugin or of somebody else. Only a destroy uses these.
     fn attached_port(&mut self, port: &PortJson) {
         let Some(bridge) = self.keys.get(&port.device_id).filter(|_| port.is_of_bridge()).cloned() else {
             return;
@@ -209,7 +210,8 @@ impl Matching<'_> {
         }
     }
 
-    /// A link is seen from both of its ports; it is added from the one whose key its own key hangs on.
+    /// Adds the link of a port. Both ports of a link show it, so it is added only from the port that its key follows
+    /// from.
     fn add_link(&mut self, port: &PortJson, key: &Key) {
         let Some(link) = self.read::<PortLink>(port, None, 0) else { return };
         let Some(key) = link_key(key, &link.peer) else { return };
@@ -237,7 +239,7 @@ impl Matching<'_> {
     }
 }
 
-/// The key of the link that hangs on this port, if its link hangs on it.
+/// Returns the key of the port's link, if the link's key follows from this port and not from its peer.
 fn link_key(port: &Key, peer: &Reference) -> Option<Key> {
     let KeyView::Tenant(tenant, named) = port.view() else {
         return peer.key().is_none().then(|| port.link());
@@ -252,12 +254,12 @@ fn link_key(port: &Key, peer: &Reference) -> Option<Key> {
         }
         // The far ends of links.
         TenantKey::Uplink(UplinkKey::ProviderPort) | TenantKey::Bridge(_, BridgeKey::GatewayPeer) => None,
-        // Ports that should have none: a link there is a link of another's.
+        // Ports that should have no link: a link there was made by somebody else.
         _ => peer.key().is_none().then(|| port.link()),
     }
 }
 
-/// The keys of the two ports that link a bridge with its tenant's router.
+/// Returns the keys of the two ports that link a bridge with its tenant's router.
 fn gateway_of(tenant: &str, bridge: &str) -> [Key; 2] {
     let keys = Key::tenant(tenant).bridge(bridge);
     [keys.gateway_port(), keys.gateway_peer()]

@@ -1,4 +1,4 @@
-//! Rules and routes.
+//! Matches rules and routes to keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,9 +50,9 @@ impl Matching<'_> {
         self.observed.rules.insert(chain.clone(), order);
     }
 
-    /// The key of each rule of a chain that is midoform's. Where a run ended between the making of a rule and the
-    /// deletion of the one that it replaces, both say the same key: it is that of the one that is as desired, and the
-    /// other one is known by its id alone.
+    /// Returns the key of each rule of a chain that belongs to midoform. If a run ended after it created a rule and
+    /// before it deleted the rule that it replaces, both rules have the same key. Then the rule that is as desired gets
+    /// the key, and the other one a key from its id alone.
     fn match_rules(&self, chain: &Key, rules: &[RuleJson], desired: &[(&Key, &Rule)]) -> Vec<Option<Key>> {
         let keys_by_id: BTreeMap<Uuid, &Key> =
             desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
@@ -99,7 +99,7 @@ impl Matching<'_> {
         matched
     }
 
-    /// 1.x: rules of a run that has not ended well, which nobody wants any more.
+    /// 1.x: matches rules that an unfinished run created and that are no longer desired.
     fn match_what_was_being_made(
         &self,
         chain: &Key,
@@ -173,19 +173,19 @@ impl Matching<'_> {
                 let what = format!("route to {}", object.destination);
                 self.observed.foreign.push(Foreign { near: router, kind: Kind::Route, id: route.id, what });
             }
-            // The provider router's other routes are no concern of midoform's.
+            // The provider router's other routes do not belong to midoform.
             (None, None) => {}
         }
     }
 
-    /// 1.x: a route of a run that has not ended well, which nobody wants any more.
+    /// 1.x: returns the key of a route that an unfinished run created and that is no longer desired.
     fn was_being_made(&self, id: Uuid, route: &Route) -> Option<Key> {
         let (key, _) =
             self.making.iter().find(|(_, object)| matches!(object, Object::Route(made) if made == route))?;
         Some(key.found(id))
     }
 
-    /// 1.x: a route that no id led to, by content.
+    /// 1.x: returns the key of a route without a known id, by its content.
     fn match_route_by_content(&self, route: &Route, desired: &[(&Key, &Route)]) -> Option<Key> {
         if !self.by_content(Kind::Route) {
             return None;

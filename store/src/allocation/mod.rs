@@ -32,7 +32,7 @@ pub struct StoredAllocations {
     count: u64,
 }
 
-/// Why allocations can't be written.
+/// The failure to write allocations.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AllocationError {
     /// The store failed.
@@ -192,7 +192,7 @@ fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
 type Addresses<'a> =
     (Vec<(&'a String, Option<LinkAddresses>, &'a BTreeMap<String, Ipv4Net>)>, Vec<LinkAddresses>);
 
-/// Returns all addresses that are allocated.
+/// Returns all allocated addresses.
 fn addresses(allocations: &Allocations) -> Addresses<'_> {
     let tenants = allocations.tenants.iter().map(|(name, tenant)| (name, tenant.link, &tenant.bridges));
     (tenants.collect(), allocations.peers.values().copied().collect())

@@ -40,7 +40,7 @@ impl Record for Pools {
     const VERSION: u64 = 1;
 }
 
-/// What a key below [`keys::ALLOCATIONS`] holds.
+/// The content of a key below [`keys::ALLOCATIONS`].
 pub(super) enum Part {
     /// The allocations of a tenant, but for its ids.
     Tenant(String),
@@ -52,7 +52,7 @@ pub(super) enum Part {
     Pools,
 }
 
-/// Returns what a key holds; none for keys of a newer midoform.
+/// Returns the kind of content that a key holds; none for keys of a newer midoform.
 pub(super) fn part_of(key: &str) -> Option<Part> {
     let parts: Vec<String> = key.split('/').map(keys::name_of).collect::<Option<_>>()?;
     match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {

@@ -1,7 +1,7 @@
 //! etcd (v3): the store of a cluster.
 //!
 //! Every read is one transaction of ranges, so as of one moment; every commit is one transaction of compares and
-//! writes. One member is called at a time; if it does not answer, the next one is called. Each call has a time limit.
+//! writes. One member is called at a time; if it does not reply, the next one is called. Each call has a time limit.
 
 mod errors;
 mod tls;
@@ -125,7 +125,7 @@ impl Etcd {
         format!("{}{key}", self.prefix)
     }
 
-    /// Calls one member after another until one answers or the time limit is over. A commit whose reply is lost is not
+    /// Calls one member after another until one replies or the time limit is over. A commit whose reply is lost is not
     /// sent again.
     async fn call<T, F: Future<Output = Result<T, Error>> + Send>(
         &self,
@@ -167,8 +167,8 @@ impl Etcd {
         Err(last.unwrap_or_else(|| unanswered(&self.name, Call::Read, "no reply in time".to_owned())))
     }
 
-    /// Returns the store's error. A member that wants a certificate closes the connection, and the reason may be lost on
-    /// the way: then the error says that this may be why.
+    /// Returns the store's error. A member that requires a certificate closes the connection, and the reason may be
+    /// lost. Then the error names a missing certificate as a possible reason.
     fn hinted(&self, kind: Call, error: &Error, member: &Member) -> StoreError {
         let mut told = store_error(&self.name, kind, error);
         if let StoreError::Unreachable { cause, .. } | StoreError::Uncertain { cause, .. } = &mut told

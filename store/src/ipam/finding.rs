@@ -1,4 +1,4 @@
-//! What a check of the store found, and its repair.
+//! The findings of a check of the store, and their repair.
 
 use serde::Serialize;
 

@@ -87,7 +87,7 @@ pub enum Claim {
     },
 }
 
-/// Why a claim failed.
+/// The failure of a claim.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClaimError {
     /// The store failed.

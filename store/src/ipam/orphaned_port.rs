@@ -29,7 +29,8 @@ pub struct Port {
     pub interface: Option<String>,
 }
 
-/// The mark that the port that a container left is being deleted: the container is not attached again meanwhile.
+/// The mark of a port that is being deleted because its container left it behind. Meanwhile the container is not
+/// attached again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortDeletion {
     /// The port.

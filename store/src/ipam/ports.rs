@@ -133,7 +133,7 @@ impl Snapshot {
     }
 }
 
-/// Why a port was not deleted.
+/// The failure to delete a port.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RepairError<E: std::error::Error + 'static> {
     /// The store failed.

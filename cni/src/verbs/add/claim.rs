@@ -11,7 +11,7 @@ use crate::protocol::error::{CniError, Code, Result};
 use crate::protocol::request::{Arguments, Request};
 use crate::tenant;
 
-/// How often the claim is tried. Between two tries the tenant is made, or gets a bridge.
+/// The number of tries of the claim. Between two tries the tenant is made, or gets a bridge.
 const TRIES: u32 = 8;
 
 /// Claims an address for the request's endpoint.

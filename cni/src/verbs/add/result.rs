@@ -50,7 +50,7 @@ pub(super) fn of(
     result
 }
 
-/// Gives an interface of the previous plugin its new name, and removes its default route.
+/// Renames an interface of the previous plugin, and removes its default route.
 fn rename(result: &mut CniResult, from: &str, to: &str) {
     for interface in result.interfaces.iter_mut().filter(|interface| !interface.sandbox.is_empty()) {
         if interface.name == from {

@@ -5,7 +5,7 @@ use etcd_client::Error;
 use super::tls;
 use crate::StoreError;
 
-/// The codes of gRPC that mean something here (`google.rpc.Code`).
+/// The codes of gRPC that are handled here (`google.rpc.Code`).
 mod code {
     pub(super) const CANCELLED: i32 = 1;
     pub(super) const UNKNOWN: i32 = 2;
@@ -23,16 +23,16 @@ mod code {
 /// The longest request that every member takes, in bytes (etcd's `--max-request-bytes`).
 const LARGEST_REQUEST: usize = 1_572_864;
 
-/// The kind of a call: it says what an error means.
+/// The kind of a call. The meaning of an error depends on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     /// It changes nothing that matters: it can be made again.
     Read,
-    /// It may have been done although the answer was lost. The length of its keys and values, in bytes.
+    /// It may have been executed although the reply was lost. The length of its keys and values, in bytes.
     Commit(usize),
 }
 
-/// Returns the error of a call that got no answer.
+/// Returns the error of a call that got no reply.
 pub(super) fn unanswered(name: &str, call: Call, cause: String) -> StoreError {
     let store = name.to_owned();
     match call {
@@ -57,9 +57,10 @@ pub(super) fn store_error(name: &str, call: Call, error: &Error) -> StoreError {
     }
     match i32::from(status.code()) {
         code::UNAUTHENTICATED | code::PERMISSION_DENIED => StoreError::Refused { store, cause },
-        // A read is never wrong in itself: this is how etcd refuses a wrong login, or none where it wants one.
+        // A read is never wrong in itself: with this code etcd refuses a wrong login, or a call without a required
+        // login.
         code::INVALID_ARGUMENT if call == Call::Read => StoreError::Refused { store, cause },
-        // The connection tells so that it was ended; a member that is overloaded or full has no source for it.
+        // An error of the connection has a source. The error of an overloaded or full member has none.
         code::RESOURCE_EXHAUSTED if is_of_connection(error) => unanswered(name, call, cause),
         code::RESOURCE_EXHAUSTED if !is_too_long(call) => StoreError::Exhausted { store, cause },
         code::CANCELLED
@@ -76,7 +77,7 @@ fn is_too_long(call: Call) -> bool {
     matches!(call, Call::Commit(length) if length > LARGEST_REQUEST)
 }
 
-/// Returns true if the error is the connection's, not a member's answer.
+/// Returns true if the error comes from the connection, not from a member.
 pub(super) fn is_of_connection(error: &Error) -> bool {
     match error {
         Error::TransportError(_) | Error::IoError(_) => true,

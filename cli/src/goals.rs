@@ -55,18 +55,25 @@ impl Goal for Nothing<'_> {
 /// One end of a saved plan: the network before it, or after it.
 pub(crate) struct EndOfPlan<'a> {
     saved: &'a SavedPlan,
-    desired: &'a Topology,
+    desired: Topology,
 }
 
 impl<'a> EndOfPlan<'a> {
     /// The network once the plan is applied.
     pub(crate) fn after(saved: &'a SavedPlan) -> Self {
-        EndOfPlan { saved, desired: &saved.desired }
+        EndOfPlan { saved, desired: saved.part_of(&saved.desired) }
     }
 
     /// The network as it was when the plan was made.
     pub(crate) fn before(saved: &'a SavedPlan) -> Self {
-        EndOfPlan { saved, desired: &saved.before }
+        EndOfPlan { saved, desired: saved.part_of(&saved.before) }
+    }
+
+    /// Returns what was observed of the objects that the plan is about.
+    pub(crate) fn part_of(&self, observed: &Observed) -> Observed {
+        let mut own = observed.clone();
+        own.topology = self.saved.part_of(&observed.topology);
+        own
     }
 }
 
@@ -74,7 +81,7 @@ impl Goal for EndOfPlan<'_> {
     type Refusal = CommandError;
 
     fn desired(&self) -> &Topology {
-        self.desired
+        &self.desired
     }
 
     /// Returns the same scope for both ends: objects of the plan are found by its keys.
@@ -92,6 +99,7 @@ impl Goal for EndOfPlan<'_> {
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
-        Ok(midonet::plan(&self.saved.plan.site, self.saved.dialect(), self.desired, observed))
+        let own = self.part_of(observed);
+        Ok(midonet::plan(&self.saved.plan.site, self.saved.dialect(), &self.desired, &own))
     }
 }

@@ -77,11 +77,13 @@ pub(crate) async fn look_up(
     let absent: Vec<String> = names.into_iter().filter(|name| !found.contains_key(name)).collect();
     let mut projects: Vec<(String, KeystoneProject, bool)> =
         found.into_iter().map(|(name, project)| (name, project, false)).collect();
+    let mut failure = None;
     if let (false, Missing::Make { yes, guard }) = (absent.is_empty(), missing) {
         let create = site.keystone.as_ref().is_some_and(|keystone| keystone.create);
         agree(ui, &absent, create, *yes).await?;
         guard.begin();
-        let made = make(&keystone, &absent).await?;
+        let (made, error) = make(&keystone, &absent).await;
+        failure = error;
         for (name, project, made) in &made {
             let how = if *made { "created" } else { "found" };
             ui.status(&format!("{how} the Keystone project `{name}` ({})", project.id));
@@ -99,7 +101,11 @@ pub(crate) async fn look_up(
         }
         project.sources.known.replace(known);
     }
-    Ok((project, changed))
+    // What was created is recorded, whatever failed after it.
+    match failure {
+        Some(error) => Err(error),
+        None => Ok((project, changed)),
+    }
 }
 
 fn names_to_look_up(project: &Project, known: &Allocations, select: &Select) -> Vec<String> {
@@ -160,13 +166,17 @@ async fn find(
         let keystone = Arc::clone(keystone);
         async move { Ok((keystone.find(&name).await?, name)) }
     });
-    Ok(found.await?.into_iter().filter_map(|(project, name)| Some((name, project?))).collect())
+    match found.await {
+        (_, Some(error)) => Err(error),
+        (found, None) => Ok(found.into_iter().filter_map(|(project, name)| Some((name, project?))).collect()),
+    }
 }
 
+/// Creates projects, or finds those that somebody else has created meanwhile. Returns what was done, and the first failure.
 async fn make(
     keystone: &Arc<Keystone>,
     names: &[String],
-) -> Result<Vec<(String, KeystoneProject, bool)>, CommandError> {
+) -> (Vec<(String, KeystoneProject, bool)>, Option<CommandError>) {
     each(names, |name| {
         let keystone = Arc::clone(keystone);
         async move {
@@ -177,21 +187,28 @@ async fn make(
     .await
 }
 
-/// Runs a task for each name, a few at a time. The first failure ends the run.
-async fn each<T, F>(names: &[String], task: impl Fn(String) -> F) -> Result<Vec<T>, CommandError>
+/// Runs a task for each name, a few at a time. After the first failure no other task begins, and those under way end.
+/// Returns the results, and that failure.
+async fn each<T, F>(names: &[String], task: impl Fn(String) -> F) -> (Vec<T>, Option<CommandError>)
 where
     T: Send + 'static,
     F: Future<Output = Result<T, CommandError>> + Send + 'static,
 {
     let (mut tasks, mut done) = (JoinSet::new(), Vec::with_capacity(names.len()));
-    let mut waiting = names.iter().cloned();
+    let (mut waiting, mut failure) = (names.iter().cloned(), None);
     loop {
-        while tasks.len() < PARALLEL {
+        while tasks.len() < PARALLEL && failure.is_none() {
             let Some(name) = waiting.next() else { break };
             tasks.spawn(task(name));
         }
-        let Some(ended) = tasks.join_next().await else { return Ok(done) };
-        done.push(ended.map_err(|error| CommandError::Internal(format!("a task was stopped: {error}")))??);
+        let Some(ended) = tasks.join_next().await else { return (done, failure) };
+        match ended {
+            Ok(Ok(result)) => done.push(result),
+            Ok(Err(error)) => drop(failure.get_or_insert(error)),
+            Err(error) => {
+                failure.get_or_insert(CommandError::Internal(format!("a task was stopped: {error}")));
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, parse};
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::planned::Planned;
-use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish};
+use midoform_reconcile::recorder::{Bookkeeping, Publish};
 use midoform_reconcile::saved::SavedPlan;
 
 use crate::allocation_state::{AllocationState, Guard};
@@ -108,7 +108,7 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
     let saved = &opened.saved;
     let goal = EndOfPlan::after(saved);
     let observed = run.session.observe(run.ui, goal.scope(&saved.allocated_after)).await?;
-    if observed.fingerprint() != saved.plan.base {
+    if goal.part_of(&observed).fingerprint() != saved.plan.base {
         let message = "the network has changed since the plan was made: plan again".to_owned();
         return Err(CommandError::Conflict(message));
     }
@@ -123,7 +123,7 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
     let books = Bookkeeping {
         applied: applied.collect(),
         publish,
-        ..Bookkeeping::of(saved.tenants.clone(), Extent::Whole)
+        ..Bookkeeping::of(saved.tenants.clone(), saved.extent)
     };
     let mut recorder = guard.recorder(&opened.site, saved.allocated_after.clone(), books).await?;
     let finished = run.execute(planned, guard, &mut recorder).await?;

@@ -226,3 +226,37 @@ fn calls_are_few() {
         assert!(all_reads - reads <= 8 + chains + bridges, "{version}: {} reads", all_reads - reads);
     }
 }
+
+/// The looks after a lost reply plan from what is there: they must not read a part as the whole.
+#[test]
+fn a_saved_plan_of_a_part_touches_nothing_else() {
+    for (version, dialect) in [("5.8", "5"), ("1.7", "1")] {
+        for select in [&["--target", "acme/bridge/new"][..], &["--exclude", "acme/bridge/db"]] {
+            let folder = project(dialect);
+            let served = Served::start(&folder, &["--version", version, "--inspect", "--faults"])
+                .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+            let _ = apply(&folder, &served, &[]).expect_code(0);
+            let before = counts(&served);
+            folder
+                .write("acme.toml", format!("{TENANT}[[bridge]]\nname = \"new\"\ncidr = \"10.3.0.0/24\"\n"));
+            let url = served.url();
+            let plan = [&["plan", ".", "--out", "plan.json", "--api", &url], select].concat();
+            let _ = folder.run(MIDOFORM, &plan).expect_code(0);
+            let mut control = Connection::open(served.address).unwrap();
+            let lost = r#"{"fault": "reset-after", "method": "POST", "path": "/**", "nth": 3, "times": 2}"#;
+            control.send("POST", "/_faults", "application/json", lost).unwrap();
+            let execute = ["apply", "plan.json", "--yes", "--batch", "1", "--api", &url];
+            let _ = folder.run(MIDOFORM, &execute).expect_code(0);
+            control.send("DELETE", "/_faults", "application/json", "").unwrap();
+            let after = counts(&served);
+            let grown = |kind: &str| after[kind] - before[kind];
+            assert_eq!((grown("Network"), grown("Router")), (1, 0), "{version} {select:?}");
+            let _ = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode", "--api", &url]);
+            let _ = folder.run(MIDOFORM, &["undo", "plan.json", "--yes", "--api", &url]).expect_code(0);
+            assert_eq!(counts(&served), before, "{version} {select:?}");
+            let _ = apply(&folder, &served, &[]).expect_code(0);
+            let done = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode", "--api", &url]);
+            let _ = done.expect_code(0);
+        }
+    }
+}

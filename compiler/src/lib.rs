@@ -4,7 +4,7 @@
 //! these passes, each of which makes one kind of decision and returns a new value:
 //!
 //! 1. [`parse`]: text to specs. Decides what is TOML and what is the grammar.
-//! 2. [`lock_file`]: text to allocations, and their check against the site.
+//! 2. [`lock_file`]: text to allocations; [`clash`]: their check against each other and against the site.
 //! 3. [`grown`]: adds the bridges that the CNI plugin made because one of the spec was full.
 //! 4. [`peering`]: finds the peers of each tenant.
 //! 5. [`moved`]: checks renamings, and lets the allocations follow them.

@@ -15,10 +15,12 @@ use midoform_store::allocation::{self, AllocationError, StoredAllocations};
 use midoform_store::locks::Lock;
 use midoform_store::publication::{self, Publication};
 use midoform_store::tenants::{self, TenantError};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The extent of a goal: whole tenants, or a part of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Extent {
     /// All objects of the tenants. An object that the goal does not have is deleted.
     Whole,
@@ -80,6 +82,8 @@ pub enum RecordError {
 pub(crate) struct Conclusion<'a> {
     /// True if all steps succeeded.
     pub(crate) is_whole: bool,
+    /// True if, besides, the look after the last step found nothing left to do.
+    pub(crate) is_reached: bool,
     /// The ids that don't follow from the keys, as they are now.
     pub(crate) ids: &'a BTreeMap<Key, Uuid>,
     /// The deleted objects.
@@ -163,13 +167,15 @@ impl<'a> Recorder<'a> {
             restore(&mut self.allocations, &before, &self.books.tenants);
         }
         self.note_tenants(end);
-        if end.is_whole {
+        if end.is_reached {
             release(&mut self.allocations, &self.books.removed);
         }
         self.write().await?;
         if let (true, Some(publish)) = (end.is_whole, &self.books.publish) {
             publish(end.ids).publish(self.store, self.lock).await?;
-            publication::forget(self.store, self.lock, &self.books.removed).await?;
+            if end.is_reached {
+                publication::forget(self.store, self.lock, &self.books.removed).await?;
+            }
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use midoform_store::publication::Publication;
 
+use crate::recorder::Extent;
+
 /// The version of the file that this program writes and reads.
 const SAVED_FORMAT: &str = "midoform-saved-plan/4";
 
@@ -35,6 +37,9 @@ pub struct SavedPlan {
     pub before: Topology,
     /// The tenants of the plan.
     pub tenants: BTreeSet<String>,
+    /// How much of its tenants the plan is about: with a part, it says nothing about objects that none of its steps names.
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    pub extent: Extent,
     /// The provider router.
     pub provider: Reference,
     /// The renamed objects.
@@ -54,6 +59,14 @@ pub struct SavedPlan {
     pub allocated_before: Allocations,
     /// All allocations once it is applied.
     pub allocated_after: Allocations,
+}
+
+const fn whole() -> Extent {
+    Extent::Whole
+}
+
+fn is_whole(extent: &Extent) -> bool {
+    *extent == Extent::Whole
 }
 
 /// The versions that a saved plan names.
@@ -100,6 +113,17 @@ pub enum SavedPlanError {
 }
 
 impl SavedPlan {
+    /// Returns the objects of a topology that the plan is about.
+    pub fn part_of(&self, topology: &Topology) -> Topology {
+        match self.extent {
+            Extent::Whole => topology.clone(),
+            Extent::Part => {
+                let named: BTreeSet<&Key> = self.plan.steps.iter().map(|step| &step.key).collect();
+                topology.filtered(|entry| named.contains(&entry.key))
+            }
+        }
+    }
+
     /// Returns a saved plan that contains this plan.
     pub fn new(
         plan: Plan,
@@ -115,6 +139,7 @@ impl SavedPlan {
             desired,
             before,
             tenants,
+            extent: Extent::Whole,
             provider,
             moves: Moves::default(),
             behind: BTreeMap::new(),

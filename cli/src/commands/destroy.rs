@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use midoform_compiler::Compiled;
-use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish};
+use midoform_reconcile::keystone::Keystone;
+use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish, Recorder};
 use midoform_store::publication::Publication;
 
 use crate::allocation_state::Guard;
@@ -69,6 +70,7 @@ impl Destroyed<'_> {
         let (compiled, tenants) = (selection.compiled, &selection.tenants);
         let goal = Nothing::of(selection, options.force);
         let run = Run { ui, session, consent, expect: None, batches: None };
+        let projects = Projects::of(options, compiled, tenants)?;
         let planned = run.look(&goal, &compiled.known).await?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
@@ -77,11 +79,13 @@ impl Destroyed<'_> {
         let mut recorder = guard.recorder(&compiled.site, known, self.books()).await?;
         let finished = run.execute(planned, guard, &mut recorder).await?;
         // Allocations are released last, when nothing uses the addresses and the recorded projects are deleted.
-        if finished.is_whole() && finished.record_error.is_none() {
-            delete_projects(ui, options, compiled, tenants).await?;
-            recorder.forget(tenants).await?;
-        }
-        run.conclude(&compiled.site.name.value, finished)
+        let released = match finished.is_converged() {
+            true => release(ui, projects, &mut recorder, tenants).await,
+            false => Ok(()),
+        };
+        // The report comes first: what was deleted is deleted, whatever failed after it.
+        let exit = run.conclude(&compiled.site.name.value, finished)?;
+        released.map(|()| exit)
     }
 
     fn books(&self) -> Bookkeeping<'_> {
@@ -101,36 +105,57 @@ impl Destroyed<'_> {
     }
 }
 
-/// Deletes the Keystone projects that midoform created for these tenants, if `--delete-project` is set. This comes before
-/// the lock file forgets them.
-async fn delete_projects(
+/// The Keystone projects that midoform created for the tenants, and the way to delete them.
+struct Projects {
+    made: Vec<(String, String)>,
+    /// None: the projects stay.
+    keystone: Option<Keystone>,
+}
+
+impl Projects {
+    /// Returns the projects. A missing login is an error before anything is deleted.
+    fn of(
+        options: &DestroyOptions,
+        compiled: &Compiled,
+        tenants: &BTreeSet<String>,
+    ) -> Result<Projects, CommandError> {
+        let made = keystone_projects::made_for(tenants, compiled);
+        if made.is_empty() || !options.delete_project {
+            return Ok(Projects { made, keystone: None });
+        }
+        let logins = logins(&options.api.login)?;
+        let keystone = Identity::of(&compiled.site).keystone(logins, options.api.timeout)?;
+        match keystone {
+            Some(keystone) => Ok(Projects { made, keystone: Some(keystone) }),
+            None => Err(CommandError::Usage(
+                "--delete-project: there is no login for Keystone; nothing was deleted".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Deletes the projects, and then releases the allocations: before that, the store says which projects midoform created.
+async fn release(
     ui: &Ui,
-    options: &DestroyOptions,
-    compiled: &Compiled,
+    projects: Projects,
+    recorder: &mut Recorder<'_>,
     tenants: &BTreeSet<String>,
 ) -> Result<(), CommandError> {
-    let made = keystone_projects::made_for(tenants, compiled);
-    if made.is_empty() {
-        return Ok(());
+    match projects.keystone {
+        Some(keystone) => {
+            for (name, id) in projects.made {
+                keystone.delete(&id).await?;
+                ui.status(&format!("deleted the Keystone project `{name}` ({id})"));
+            }
+        }
+        None if projects.made.is_empty() => {}
+        None => {
+            let names: Vec<&str> = projects.made.iter().map(|(name, _)| name.as_str()).collect();
+            ui.status(&format!(
+                "the Keystone projects of {} stay; --delete-project deletes them",
+                names.join(", ")
+            ));
+        }
     }
-    if !options.delete_project {
-        let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
-        ui.status(&format!(
-            "the Keystone projects of {} stay; --delete-project deletes them",
-            names.join(", ")
-        ));
-        return Ok(());
-    }
-    let logins = logins(&options.api.login)?;
-    let keystone = Identity::of(&compiled.site).keystone(logins, options.api.timeout)?;
-    let keystone = keystone.ok_or_else(|| {
-        CommandError::Usage(
-            "--delete-project: there is no login for Keystone; no project was deleted".to_owned(),
-        )
-    })?;
-    for (name, id) in made {
-        keystone.delete(&id).await?;
-        ui.status(&format!("deleted the Keystone project `{name}` ({id})"));
-    }
-    Ok(())
+    Ok(recorder.forget(tenants).await?)
 }

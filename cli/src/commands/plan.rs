@@ -96,6 +96,7 @@ async fn save(
         selection.tenants.clone(),
         selection.provider.clone(),
     );
+    saved.extent = selection.extent();
     saved.moves = selection.compiled.moves.clone();
     saved.behind = endpoints_of(&selection.compiled.tenants);
     saved.url = url;

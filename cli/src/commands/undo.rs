@@ -80,9 +80,10 @@ impl Undone<'_> {
         Bookkeeping {
             retired: pods.map(made_by).unwrap_or_default(),
             cuts_pods: self.options.force,
-            restored: Some(saved.allocated_before.clone()),
+            // The allocations of before are those of whole tenants: other runs may have changed the rest since.
+            restored: (saved.extent == Extent::Whole).then(|| saved.allocated_before.clone()),
             publish: pods.map(|pods| -> Box<Publish<'_>> { Box::new(|_| pods.before.clone()) }),
-            ..Bookkeeping::of(saved.tenants.clone(), Extent::Whole)
+            ..Bookkeeping::of(saved.tenants.clone(), saved.extent)
         }
     }
 }

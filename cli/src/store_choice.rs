@@ -12,7 +12,7 @@ use midoform_store::open::OpenOptions;
 use midoform_store::{SharedStore, open};
 
 use crate::allocation_state::AllocationState;
-use crate::args::StorePlace;
+use crate::args::StoreLocation;
 use crate::error::CommandError;
 
 /// Reads a site file.
@@ -27,7 +27,7 @@ pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
 }
 
 /// Opens the store. It is only created if `make` is true.
-pub(crate) fn open_store(place: &StorePlace, make: bool) -> Result<SharedStore, CommandError> {
+pub(crate) fn open_store(place: &StoreLocation, make: bool) -> Result<SharedStore, CommandError> {
     let Some(path) = &place.etcd_of else {
         if !make && !place.store.exists() {
             let path = place.store.display();

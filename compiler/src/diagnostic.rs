@@ -125,7 +125,7 @@ pub struct DiagnosticReport<'a> {
     /// The problem.
     pub message: &'a str,
     /// The marked positions.
-    pub places: Vec<PlaceReport<'a>>,
+    pub places: Vec<PositionReport<'a>>,
     /// The ways to solve the problem.
     pub help: &'a [String],
 }
@@ -133,7 +133,7 @@ pub struct DiagnosticReport<'a> {
 /// A marked position for machines. Lines and columns count from 1; the end is behind the last character.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs, reason = "the struct's comment says it all")]
-pub struct PlaceReport<'a> {
+pub struct PositionReport<'a> {
     pub file: &'a str,
     pub line: u32,
     pub column: u32,
@@ -148,7 +148,7 @@ pub fn report<'a>(diagnostics: &'a [Diagnostic], sources: &'a [&'a Source]) -> V
     let place = |label: &'a Label| {
         let at = label.span.source.0 as usize;
         let (source, index) = (sources.get(at)?, indexes.get(at)?);
-        Some(PlaceReport {
+        Some(PositionReport {
             file: &source.name,
             line: index.line(label.span.start),
             column: index.column(source.text(), label.span.start),

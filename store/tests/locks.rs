@@ -25,14 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store that several processes open.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Place {
+enum StoreLocation {
     Embedded(PathBuf),
     Etcd(Vec<String>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Job {
-    place: Place,
+    place: StoreLocation,
     lease: Duration,
     /// Exists while the lock is held; the holder waits until it is deleted.
     held: PathBuf,
@@ -40,10 +40,10 @@ struct Job {
     outcome: PathBuf,
 }
 
-async fn open(place: &Place) -> SharedStore {
+async fn open(place: &StoreLocation) -> SharedStore {
     match place {
-        Place::Embedded(path) => Arc::new(Embedded::open(path).unwrap()),
-        Place::Etcd(endpoints) => store_at(endpoints.clone(), PREFIX, Duration::from_secs(5)).await,
+        StoreLocation::Embedded(path) => Arc::new(Embedded::open(path).unwrap()),
+        StoreLocation::Etcd(endpoints) => store_at(endpoints.clone(), PREFIX, Duration::from_secs(5)).await,
     }
 }
 
@@ -73,7 +73,7 @@ struct Holder {
 
 impl Holder {
     /// Starts a holder, and waits until it has the lock.
-    fn start(place: &Place, folder: &Path, lease: Duration) -> Holder {
+    fn start(place: &StoreLocation, folder: &Path, lease: Duration) -> Holder {
         let name = fastrand::u64(..);
         let (held, outcome) = (folder.join(format!("{name}.held")), folder.join(format!("{name}.outcome")));
         let job = Job { place: place.clone(), lease, held, outcome };
@@ -128,14 +128,14 @@ macro_rules! on_both {
                     println!("SKIPPED: etcd is not installed (etcd-server)");
                     return;
                 };
-                super::$test(super::Place::Etcd(cluster.endpoints())).await;
+                super::$test(super::StoreLocation::Etcd(cluster.endpoints())).await;
             })+
         }
         mod embedded {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 let folder = tempfile::tempdir().unwrap();
-                super::$test(super::Place::Embedded(folder.path().join("store.db"))).await;
+                super::$test(super::StoreLocation::Embedded(folder.path().join("store.db"))).await;
             })+
         }
     };
@@ -147,7 +147,7 @@ on_both!(
     a_killed_holder_elsewhere_is_waited_for_until_its_lease_ends,
 );
 
-async fn a_paused_holder_writes_nothing_any_more(place: Place) {
+async fn a_paused_holder_writes_nothing_any_more(place: StoreLocation) {
     let (folder, store) = (tempfile::tempdir().unwrap(), open(&place).await);
     // A holder that is not paused keeps the lock, and its write is done.
     let lease = Duration::from_secs(1);
@@ -169,7 +169,7 @@ async fn a_paused_holder_writes_nothing_any_more(place: Place) {
     lock.release().await;
 }
 
-async fn a_killed_holder_is_not_waited_for(place: Place) {
+async fn a_killed_holder_is_not_waited_for(place: StoreLocation) {
     let (folder, store) = (tempfile::tempdir().unwrap(), open(&place).await);
     let lease = Duration::from_secs(3600);
     let mut holder = Holder::start(&place, folder.path(), lease);
@@ -182,7 +182,7 @@ async fn a_killed_holder_is_not_waited_for(place: Place) {
     assert_eq!(get(&*store, &keys::lock("it")).await.unwrap(), None);
 }
 
-async fn a_killed_holder_elsewhere_is_waited_for_until_its_lease_ends(place: Place) {
+async fn a_killed_holder_elsewhere_is_waited_for_until_its_lease_ends(place: StoreLocation) {
     let (folder, store) = (tempfile::tempdir().unwrap(), open(&place).await);
     let lease = Duration::from_secs(3);
     let mut holder = Holder::start(&place, folder.path(), lease);
@@ -208,7 +208,7 @@ async fn a_holder_that_is_cut_off_writes_nothing_any_more() {
     };
     let proxy = Proxy::start(cluster.port(0));
     let far = store_at(vec![proxy.endpoint()], PREFIX, Duration::from_secs(1)).await;
-    let near = open(&Place::Etcd(cluster.endpoints())).await;
+    let near = open(&StoreLocation::Etcd(cluster.endpoints())).await;
     let lease = Duration::from_secs(2);
     let lost = locks::acquire_for(&far, "it", "the holder", PATIENCE, lease).await.unwrap();
     proxy.cut();

@@ -11,7 +11,7 @@ const PLUGIN_STORE: &str = "/var/lib/midonet-cni/store.db";
 
 /// The store.
 #[derive(Args, Clone)]
-pub(crate) struct StorePlace {
+pub(crate) struct StoreLocation {
     /// The file of an embedded store.
     #[arg(long, value_name = "FILE", default_value = PLUGIN_STORE)]
     pub(crate) store: PathBuf,
@@ -23,7 +23,7 @@ pub(crate) struct StorePlace {
 #[derive(Args)]
 pub(crate) struct StoreOptions {
     #[command(flatten)]
-    pub(crate) place: StorePlace,
+    pub(crate) place: StoreLocation,
     #[command(subcommand)]
     pub(crate) command: StoreCommand,
 }
@@ -63,7 +63,7 @@ pub(crate) struct PushOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
     #[command(flatten)]
-    pub(crate) place: StorePlace,
+    pub(crate) place: StoreLocation,
 }
 
 #[derive(Args)]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use midoform_compiler::diagnostic::{Code, DiagnosticReport, PlaceReport, Severity};
+use midoform_compiler::diagnostic::{Code, DiagnosticReport, PositionReport, Severity};
 use midoform_compiler::source::Provenance;
 use midoform_packets::trace;
 use midoform_packets::verify::{Check, Subject, Verification, Violation, check_all};
@@ -113,9 +113,9 @@ fn findings(
 }
 
 /// Returns the beginning of a line: an object knows no more about its source.
-fn whole_line(source: &Provenance) -> PlaceReport<'_> {
+fn whole_line(source: &Provenance) -> PositionReport<'_> {
     let line = source.line;
-    PlaceReport { file: &source.file, line, column: 1, end_line: line, end_column: 1, text: "" }
+    PositionReport { file: &source.file, line, column: 1, end_line: line, end_column: 1, text: "" }
 }
 
 fn text(out: &mut dyn Write, report: &Report<'_>) -> std::io::Result<()> {

@@ -217,9 +217,9 @@ pub struct Rule {
     /// Its name.
     pub name: Arc<str>,
     /// The source of a connection.
-    pub from: Place,
+    pub from: Selector,
     /// The destination of a connection.
-    pub to: Place,
+    pub to: Selector,
     /// The protocols of a connection; empty: any.
     pub protocols: Vec<Protocol>,
     /// The action on packets that it matches.
@@ -232,7 +232,7 @@ pub struct Rule {
 
 /// One end of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Selector {
     /// Not named.
     Anywhere,
     /// Behind the provider router.
@@ -312,9 +312,9 @@ pub struct Peer {
 #[derive(Clone, Debug)]
 pub struct Assert {
     /// The source of a connection.
-    pub from: Place,
+    pub from: Selector,
     /// The destination of a connection.
-    pub to: Place,
+    pub to: Selector,
     /// The protocols of a connection; empty: any.
     pub protocols: Vec<Protocol>,
     /// True if all of it has to pass; false if none of it may.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::spec::{Endpoint, Place, Tenant};
+use crate::spec::{Endpoint, Selector, Tenant};
 
 /// The names of the peers of each tenant, by the tenant's name.
 pub type PeersOf = BTreeMap<String, BTreeSet<String>>;
@@ -26,7 +26,7 @@ pub(crate) fn keep_answered_peers(mut specs: Vec<Tenant>) -> Vec<Tenant> {
         let named = spec.peers.iter().map(|peer| peer.tenant.value.clone());
         let awaited: BTreeSet<String> = named.filter(|peer| !answers(peer)).collect();
         let is_about = |end: &Endpoint| match end.place.as_ref().map(|place| &place.value) {
-            Some(Place::Peer(peer)) => awaited.contains(peer),
+            Some(Selector::Peer(peer)) => awaited.contains(peer),
             _ => false,
         };
         spec.peers.retain(|peer| !awaited.contains(&peer.tenant.value));

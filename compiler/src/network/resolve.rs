@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::allocation::{Allocations, LinkAddresses, block_of, pair_name};
 use crate::network::{
-    Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Place, Port, PortGroup, PortIndex, Route,
-    RouteTarget, Rule, Tenant,
+    Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Port, PortGroup, PortIndex, Route,
+    RouteTarget, Rule, Selector, Tenant,
 };
 use crate::source::{Span, Spanned};
 use crate::spec;
@@ -309,21 +309,23 @@ impl<'a> Resolver<'a, '_> {
         Some(Assert { from: from?, to: to?, protocols, allowed, span })
     }
 
-    fn place(&mut self, end: &spec::Endpoint, names: &Names<'_>) -> Option<Place> {
-        let Some(place) = &end.place else { return Some(Place::Anywhere) };
+    fn place(&mut self, end: &spec::Endpoint, names: &Names<'_>) -> Option<Selector> {
+        let Some(place) = &end.place else { return Some(Selector::Anywhere) };
         let span = place.span;
         Some(match &place.value {
-            spec::Place::World => Place::World,
-            spec::Place::Cidr(cidr) => Place::Addresses(vec![*cidr]),
-            spec::Place::Bridge(name) => {
-                Place::Bridge(self.look_up_at("bridge", name, span, &names.bridges)?)
+            spec::Selector::World => Selector::World,
+            spec::Selector::Cidr(cidr) => Selector::Addresses(vec![*cidr]),
+            spec::Selector::Bridge(name) => {
+                Selector::Bridge(self.look_up_at("bridge", name, span, &names.bridges)?)
             }
-            spec::Place::Peer(name) => Place::Peer(self.look_up_at("peer", name, span, &names.peers)?),
-            spec::Place::AddressGroup(name) => {
-                Place::Addresses(self.look_up_at("address group", name, span, &names.address_groups)?)
+            spec::Selector::Peer(name) => {
+                Selector::Peer(self.look_up_at("peer", name, span, &names.peers)?)
             }
-            spec::Place::PortGroup(name) => {
-                Place::Ports(self.look_up_at("port group", name, span, &names.port_groups)?)
+            spec::Selector::AddressGroup(name) => {
+                Selector::Addresses(self.look_up_at("address group", name, span, &names.address_groups)?)
+            }
+            spec::Selector::PortGroup(name) => {
+                Selector::Ports(self.look_up_at("port group", name, span, &names.port_groups)?)
             }
         })
     }

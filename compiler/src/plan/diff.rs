@@ -224,7 +224,7 @@ impl<'a> Differ<'a> {
         };
         let (first, last) = (gone(&goes_first), gone(&goes_last));
 
-        let mut places = rules::Places::new(self.observed, &first);
+        let mut places = rules::Positions::new(self.observed, &first);
         let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
         self.add_deletes(&first, &mut steps, after);
         let mut waiting = rules::Waiting::default();
@@ -257,7 +257,7 @@ impl<'a> Differ<'a> {
         }
     }
 
-    fn make(&self, entry: &Entry, places: &mut rules::Places, after: Ids<'_>) -> Step {
+    fn make(&self, entry: &Entry, places: &mut rules::Positions, after: Ids<'_>) -> Step {
         let verdict = self.verdicts.get(&entry.key);
         let kept = verdict == Some(&Verdict::Keep);
         let place = places.place(entry, kept);

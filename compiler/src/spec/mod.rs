@@ -298,12 +298,12 @@ pub struct Rule {
 #[derive(Clone, Debug, Default)]
 pub struct Endpoint {
     /// The place, if any is named.
-    pub place: Option<Spanned<Place>>,
+    pub place: Option<Spanned<Selector>>,
 }
 
 /// A place that packets come from or go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Selector {
     /// A bridge of the tenant.
     Bridge(String),
     /// Addresses.

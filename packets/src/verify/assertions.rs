@@ -14,7 +14,7 @@ use crate::trace::{Ending, TraceReport};
 use ipnet::Ipv4Net;
 use midoform_compiler::Compiled;
 use midoform_compiler::diagnostic::{Code, Diagnostic, Diagnostics};
-use midoform_compiler::network::{Assert, BridgeIndex, PeerIndex, Place, Tenant};
+use midoform_compiler::network::{Assert, BridgeIndex, PeerIndex, Selector, Tenant};
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 
 /// Checks the assertions of a compiled project, and returns it if all of them hold.
@@ -86,7 +86,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns the pods, and the world, that a selector selects.
-    fn starts(&self, place: &Place) -> Vec<Start<'a>> {
+    fn starts(&self, place: &Selector) -> Vec<Start<'a>> {
         let own = |segment: &Segment| segment.key.owner() == &*self.tenant.name;
         let pods = |segment: &'a Segment, networks: &[Range]| Start {
             origin: Origin::Pod(segment),
@@ -98,21 +98,21 @@ impl<'a> Checker<'a> {
         };
         let segments = self.model.segments.iter();
         let mut found: Vec<Start<'a>> = match place {
-            Place::Anywhere | Place::World => Vec::new(),
-            Place::Bridge(at) => segments
+            Selector::Anywhere | Selector::World => Vec::new(),
+            Selector::Bridge(at) => segments
                 .filter(|segment| self.is_of_bridge(segment, *at))
                 .map(|segment| pods(segment, &[Range::ADDRESSES]))
                 .collect(),
-            Place::Peer(at) => {
+            Selector::Peer(at) => {
                 let name = self.tenant.peer(*at).map(|peer| &*peer.name);
                 let theirs = segments.filter(|segment| Some(segment.key.owner()) == name);
                 theirs.map(|segment| pods(segment, &self.peer_networks(*at))).collect()
             }
-            Place::Addresses(networks) => {
+            Selector::Addresses(networks) => {
                 let networks: Vec<Range> = united(networks.iter().map(|net| Range::network(*net)).collect());
                 segments.filter(|segment| own(segment)).map(|segment| pods(segment, &networks)).collect()
             }
-            Place::Ports(ports) => {
+            Selector::Ports(ports) => {
                 let ports = ports.iter().filter_map(|at| self.tenant.port(*at));
                 let all = ports.flat_map(|port| {
                     let segments = self.model.segments.iter();
@@ -124,8 +124,8 @@ impl<'a> Checker<'a> {
         };
         let outside = self.outside();
         match place {
-            Place::World => found.push(Start { origin: Origin::World, sources: outside }),
-            Place::Addresses(networks) => {
+            Selector::World => found.push(Start { origin: Origin::World, sources: outside }),
+            Selector::Addresses(networks) => {
                 let networks = networks.iter().map(|network| Range::network(*network));
                 let sources = networks
                     .flat_map(|network| {
@@ -189,24 +189,25 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns the destinations with which packets that end here are sent to the selector; none if they end elsewhere.
-    fn at(&self, end: &End, place: &Place) -> Vec<Range> {
+    fn at(&self, end: &End, place: &Selector) -> Vec<Range> {
         let everywhere = vec![Range::ADDRESSES];
         let segment = match end {
             End::Delivered(ports) => ports.first().and_then(|port| self.model.segment_of(*port)),
             _ => None,
         };
         match (place, segment, end) {
-            (Place::World, None, End::Left(_)) | (Place::Anywhere, Some(_), _) => everywhere,
-            (Place::Bridge(at), Some(segment), _) if self.is_of_bridge(segment, *at) => everywhere,
-            (Place::Peer(at), Some(segment), _) => {
+            (Selector::World, None, End::Left(_)) | (Selector::Anywhere, Some(_), _) => everywhere,
+            (Selector::Bridge(at), Some(segment), _) if self.is_of_bridge(segment, *at) => everywhere,
+            (Selector::Peer(at), Some(segment), _) => {
                 let peer = self.tenant.peer(*at);
                 let there = peer.is_some_and(|peer| segment.key.owner() == &*peer.name);
                 if there { everywhere } else { Vec::new() }
             }
-            (Place::Addresses(networks), Some(_), _) | (Place::Addresses(networks), None, End::Left(_)) => {
+            (Selector::Addresses(networks), Some(_), _)
+            | (Selector::Addresses(networks), None, End::Left(_)) => {
                 networks.iter().map(|network| Range::network(*network)).collect()
             }
-            (Place::Ports(ports), Some(segment), _) => {
+            (Selector::Ports(ports), Some(segment), _) => {
                 let ports = ports.iter().filter_map(|at| self.tenant.port(*at));
                 let there = ports.filter(|port| self.is_bridge(segment, port.bridge));
                 there.map(|port| Range::address(port.address)).collect()
@@ -266,14 +267,14 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns the addresses of a selector, as a sender inside uses them.
-    fn destinations(&self, place: &Place) -> Vec<Range> {
+    fn destinations(&self, place: &Selector) -> Vec<Range> {
         let pods = |at: BridgeIndex| {
             let there = self.model.segments.iter().filter(|segment| self.is_of_bridge(segment, at));
             there.flat_map(|segment| segment.pods.clone()).collect::<Vec<_>>()
         };
         match place {
-            Place::Bridge(at) => pods(*at),
-            Place::Peer(at) => {
+            Selector::Bridge(at) => pods(*at),
+            Selector::Peer(at) => {
                 let networks = self.peer_networks(*at);
                 let theirs = self.model.segments.iter().filter(|segment| {
                     segment.networks.iter().any(|network| networks.contains(&Range::network(*network)))
@@ -281,13 +282,15 @@ impl<'a> Checker<'a> {
                 });
                 theirs.flat_map(|segment| segment.pods.clone()).collect()
             }
-            Place::Addresses(networks) => networks.iter().map(|network| Range::network(*network)).collect(),
-            Place::Ports(ports) => {
+            Selector::Addresses(networks) => {
+                networks.iter().map(|network| Range::network(*network)).collect()
+            }
+            Selector::Ports(ports) => {
                 let ports = ports.iter().filter_map(|at| self.tenant.port(*at));
                 ports.map(|port| Range::address(port.address)).collect()
             }
-            Place::World => self.public(),
-            Place::Anywhere => Vec::new(),
+            Selector::World => self.public(),
+            Selector::Anywhere => Vec::new(),
         }
     }
 

@@ -24,7 +24,7 @@ use ipnet::Ipv4Net;
 use super::header::Range;
 use super::report::Subject;
 use midoform_compiler::network;
-use midoform_compiler::network::{Place, RouteTarget};
+use midoform_compiler::network::{RouteTarget, Selector};
 use midoform_compiler::spec::{Action, Egress, Protocol};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{
@@ -449,23 +449,23 @@ impl<'a> Writer<'a> {
         self.tag((*stateful).into());
     }
 
-    fn end(&mut self, place: &'a Place) {
+    fn end(&mut self, place: &'a Selector) {
         match place {
-            Place::Anywhere => self.tag(1),
-            Place::World => self.tag(2),
-            Place::Bridge(bridge) => {
+            Selector::Anywhere => self.tag(1),
+            Selector::World => self.tag(2),
+            Selector::Bridge(bridge) => {
                 self.tag(3);
                 self.place(bridge.0);
             }
-            Place::Peer(peer) => {
+            Selector::Peer(peer) => {
                 self.tag(4);
                 self.place(peer.0);
             }
-            Place::Addresses(networks) => {
+            Selector::Addresses(networks) => {
                 self.tag(5);
                 self.all(networks, |writer, network| writer.network(*network));
             }
-            Place::Ports(ports) => {
+            Selector::Ports(ports) => {
                 self.tag(6);
                 self.all(ports, |writer, port| writer.place(port.0));
             }

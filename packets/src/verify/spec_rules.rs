@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT, difference,
 };
-use midoform_compiler::network::{BridgeIndex, PeerIndex, Place, Rule, Tenant};
+use midoform_compiler::network::{BridgeIndex, PeerIndex, Rule, Selector, Tenant};
 use midoform_compiler::spec::{Action, Protocol};
 
 /// An end of a connection.
@@ -28,8 +28,9 @@ pub(crate) fn allowed(tenant: &Tenant, from: End, to: End, headers: Vec<Headers>
     for stateful in [false, true] {
         for rule in tenant.rules.iter().filter(|rule| rule.stateful == stateful) {
             // Inside a bridge only rules that name both ends, by bridge or address, apply.
-            let named =
-                |place: &Place| matches!(place, Place::Bridge(_) | Place::Addresses(_) | Place::Ports(_));
+            let named = |place: &Selector| {
+                matches!(place, Selector::Bridge(_) | Selector::Addresses(_) | Selector::Ports(_))
+            };
             if inside && !(named(&rule.from) && named(&rule.to)) {
                 continue;
             }
@@ -62,15 +63,15 @@ fn matches(tenant: &Tenant, rule: &Rule, from: End, to: End) -> Vec<Headers> {
 }
 
 /// Returns the addresses of an end that a rule's selector selects; none if it selects another end.
-fn at(tenant: &Tenant, place: &Place, end: End) -> Vec<Range> {
+fn at(tenant: &Tenant, place: &Selector, end: End) -> Vec<Range> {
     let here = |is: bool| if is { vec![Range::ADDRESSES] } else { Vec::new() };
     match place {
-        Place::Anywhere => here(true),
-        Place::World => here(end == End::World),
-        Place::Bridge(at) => here(tenant.with_grown(*at).any(|at| end == End::Bridge(at))),
-        Place::Peer(at) => here(end == End::Peer(*at)),
-        Place::Addresses(networks) => networks.iter().map(|network| Range::network(*network)).collect(),
-        Place::Ports(ports) => {
+        Selector::Anywhere => here(true),
+        Selector::World => here(end == End::World),
+        Selector::Bridge(at) => here(tenant.with_grown(*at).any(|at| end == End::Bridge(at))),
+        Selector::Peer(at) => here(end == End::Peer(*at)),
+        Selector::Addresses(networks) => networks.iter().map(|network| Range::network(*network)).collect(),
+        Selector::Ports(ports) => {
             let ports = ports.iter().filter_map(|at| tenant.port(*at));
             let there = ports.filter(|port| end == End::Bridge(port.bridge));
             there.map(|port| Range::address(port.address)).collect()
@@ -115,19 +116,20 @@ pub(crate) fn doors(tenant: &Tenant) -> Vec<Headers> {
         );
     }
     for rule in &tenant.rules {
-        let opens = rule.action == Action::Accept && matches!(rule.from, Place::World | Place::Addresses(_));
+        let opens =
+            rule.action == Action::Accept && matches!(rule.from, Selector::World | Selector::Addresses(_));
         if !opens {
             continue;
         }
         let networks: Vec<Ipv4Net> = match &rule.to {
-            Place::Bridge(at) => tenant.networks_with_grown(*at).collect(),
-            Place::Addresses(networks) => networks.clone(),
-            Place::Ports(ports) => {
+            Selector::Bridge(at) => tenant.networks_with_grown(*at).collect(),
+            Selector::Addresses(networks) => networks.clone(),
+            Selector::Ports(ports) => {
                 let ports = ports.iter().filter_map(|at| tenant.port(*at));
                 ports.map(|port| port.address.into()).collect()
             }
-            Place::Anywhere => tenant.bridges.iter().map(|bridge| bridge.cidr).collect(),
-            Place::World | Place::Peer(_) => Vec::new(),
+            Selector::Anywhere => tenant.bridges.iter().map(|bridge| bridge.cidr).collect(),
+            Selector::World | Selector::Peer(_) => Vec::new(),
         };
         for source in at(tenant, &rule.from, End::World) {
             for network in &networks {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use midoform_compiler::diagnostic::{DiagnosticReport, PlaceReport};
+use midoform_compiler::diagnostic::{DiagnosticReport, PositionReport};
 
 pub use github::github;
 pub use gitlab::gitlab;
@@ -34,7 +34,7 @@ fn words(finding: &DiagnosticReport<'_>) -> String {
 }
 
 /// Returns the end of a place: not before its beginning, if the marked text is empty or ends a line.
-fn end(place: &PlaceReport<'_>) -> (u32, u32) {
+fn end(place: &PositionReport<'_>) -> (u32, u32) {
     (place.end_line, place.end_column).max((place.line, place.column))
 }
 

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::{end, fingerprints, words};
-use midoform_compiler::diagnostic::{Code, DiagnosticReport, PlaceReport, Severity};
+use midoform_compiler::diagnostic::{Code, DiagnosticReport, PositionReport, Severity};
 
 /// The characters that a path of a URI has to escape.
 const OUTSIDE_PATHS: &AsciiSet =
@@ -60,7 +60,7 @@ fn result(finding: &DiagnosticReport<'_>, codes: &[Code], fingerprint: &str) -> 
     result
 }
 
-fn related((number, place): (usize, &PlaceReport<'_>)) -> Value {
+fn related((number, place): (usize, &PositionReport<'_>)) -> Value {
     let mut location = location(place);
     if let Some(fields) = location.as_object_mut() {
         fields.insert("id".to_owned(), json!(number + 1));
@@ -69,7 +69,7 @@ fn related((number, place): (usize, &PlaceReport<'_>)) -> Value {
     location
 }
 
-fn location(place: &PlaceReport<'_>) -> Value {
+fn location(place: &PositionReport<'_>) -> Value {
     let (end_line, end_column) = end(place);
     let mut artifact = json!({"uri": uri(place.file)});
     if let (Some(fields), false) = (artifact.as_object_mut(), place.file.starts_with('/')) {

@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use crate::midonet::lower::IPV4;
 use crate::midonet::lower::egress::source_translation;
 use crate::midonet::lower::{Lowering, Rules};
-use crate::network::{Bridge, BridgeIndex, PeerIndex, Place, PortIndex, Rule, Tenant};
+use crate::network::{Bridge, BridgeIndex, PeerIndex, PortIndex, Rule, Selector, Tenant};
 use crate::spec::{Action, Protocol};
 use crate::topology::key::view::{ChainKey, RuleKey, network};
 use crate::topology::kinds::{Condition, FragmentPolicy, Reference, RuleAction};
@@ -59,7 +59,7 @@ fn translated_on_the_way_out(
     condition: &Condition,
     rules: &mut Rules<'_>,
 ) {
-    let leaves = matches!(rule.to, Place::Anywhere | Place::World | Place::Addresses(_));
+    let leaves = matches!(rule.to, Selector::Anywhere | Selector::World | Selector::Addresses(_));
     let Some(action) = source_translation(lowering).filter(|_| leaves) else { return };
     let out_ports = lowering.uplink_port();
     let condition =
@@ -95,8 +95,9 @@ fn jump(
 /// themselves are matched in the outbound chain, in their order.
 pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
     for rule in &lowering.tenant.rules {
-        let opens = rule.action == Action::Accept && matches!(rule.from, Place::World | Place::Addresses(_));
-        let reaches_inside = !matches!(rule.to, Place::World);
+        let opens =
+            rule.action == Action::Accept && matches!(rule.from, Selector::World | Selector::Addresses(_));
+        let reaches_inside = !matches!(rule.to, Selector::World);
         if !opens || !reaches_inside {
             continue;
         }
@@ -146,14 +147,14 @@ impl Spot {
     }
 }
 
-fn spots(tenant: &Tenant, place: &Place) -> Vec<Spot> {
+fn spots(tenant: &Tenant, place: &Selector) -> Vec<Spot> {
     match place {
-        Place::Anywhere => vec![Spot::Anywhere],
-        Place::World => vec![Spot::World],
-        Place::Bridge(at) => tenant.with_grown(*at).map(Spot::Bridge).collect(),
-        Place::Peer(at) => vec![Spot::Peer(*at)],
-        Place::Addresses(networks) => networks.iter().copied().map(Spot::Network).collect(),
-        Place::Ports(ports) => ports.iter().copied().map(Spot::Port).collect(),
+        Selector::Anywhere => vec![Spot::Anywhere],
+        Selector::World => vec![Spot::World],
+        Selector::Bridge(at) => tenant.with_grown(*at).map(Spot::Bridge).collect(),
+        Selector::Peer(at) => vec![Spot::Peer(*at)],
+        Selector::Addresses(networks) => networks.iter().copied().map(Spot::Network).collect(),
+        Selector::Ports(ports) => ports.iter().copied().map(Spot::Port).collect(),
     }
 }
 

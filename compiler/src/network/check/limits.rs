@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Counted, counted};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::Spanned;
-use crate::spec::{Place, Tenant};
+use crate::spec::{Selector, Tenant};
 
 /// MidoNet stores longer ids, but Keystone's project ids have 32 or 36 characters and its columns 64.
 const LONGEST_TENANT_ID: usize = 64;
@@ -38,8 +38,8 @@ fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut used: BTreeSet<(&str, &str)> = BTreeSet::new();
     for place in tenant.rules.iter().flat_map(|rule| [&rule.from.place, &rule.to.place]).flatten() {
         match &place.value {
-            Place::AddressGroup(name) => drop(used.insert(("address group", name))),
-            Place::PortGroup(name) => drop(used.insert(("port group", name))),
+            Selector::AddressGroup(name) => drop(used.insert(("address group", name))),
+            Selector::PortGroup(name) => drop(used.insert(("port group", name))),
             _ => {}
         }
     }

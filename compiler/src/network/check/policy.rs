@@ -3,7 +3,7 @@
 use ipnet::Ipv4Net;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::{Expose, Place, Rule, Tenant};
+use crate::network::{Expose, Rule, Selector, Tenant};
 use crate::spec;
 use crate::spec::{Action, Protocol};
 use crate::values::PortRange;
@@ -54,7 +54,7 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
             let help = "use smaller groups, wider networks in them, or fewer ports";
             diagnostics.push(Diagnostic::error(Code::RuleTooLarge, rule.span, message).help(help));
         }
-        if rule.from == Place::World && rule.to == Place::World {
+        if rule.from == Selector::World && rule.to == Selector::World {
             let message = format!(
                 "the rule `{}` is from the world to the world: a tenant's router never sees such packets",
                 rule.name
@@ -96,10 +96,10 @@ fn stateless_after_stateful(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn choices(place: &Place) -> usize {
+fn choices(place: &Selector) -> usize {
     match place {
-        Place::Addresses(networks) => networks.len(),
-        Place::Ports(ports) => ports.len(),
+        Selector::Addresses(networks) => networks.len(),
+        Selector::Ports(ports) => ports.len(),
         _ => 1,
     }
 }
@@ -111,29 +111,29 @@ fn expansion(rule: &Rule) -> usize {
 /// Returns true if the earlier rule matches every packet of the later one.
 fn shadows(tenant: &Tenant, earlier: &Rule, later: &Rule) -> bool {
     let same_section = earlier.stateful == later.stateful;
-    let from_world_matters = earlier.from == Place::Anywhere && earlier.action == Action::Accept;
+    let from_world_matters = earlier.from == Selector::Anywhere && earlier.action == Action::Accept;
     same_section
         && place_covers(tenant, &earlier.from, &later.from)
         && place_covers(tenant, &earlier.to, &later.to)
         && !(from_world_matters
-            && matches!(later.from, Place::World | Place::Addresses(_) | Place::Anywhere)
+            && matches!(later.from, Selector::World | Selector::Addresses(_) | Selector::Anywhere)
             && later.action != Action::Accept)
         && protocols_cover(&earlier.protocols, &later.protocols)
 }
 
-fn networks_of(tenant: &Tenant, place: &Place) -> Option<Vec<Ipv4Net>> {
+fn networks_of(tenant: &Tenant, place: &Selector) -> Option<Vec<Ipv4Net>> {
     match place {
-        Place::Addresses(networks) => Some(networks.clone()),
-        Place::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
-        Place::Ports(ports) => {
+        Selector::Addresses(networks) => Some(networks.clone()),
+        Selector::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
+        Selector::Ports(ports) => {
             Some(ports.iter().filter_map(|at| tenant.port(*at)).map(|port| port.address.into()).collect())
         }
         _ => None,
     }
 }
 
-fn place_covers(tenant: &Tenant, wide: &Place, narrow: &Place) -> bool {
-    if *wide == Place::Anywhere || wide == narrow {
+fn place_covers(tenant: &Tenant, wide: &Selector, narrow: &Selector) -> bool {
+    if *wide == Selector::Anywhere || wide == narrow {
         return true;
     }
     let (Some(wide_networks), Some(narrow_networks)) =
@@ -142,7 +142,7 @@ fn place_covers(tenant: &Tenant, wide: &Place, narrow: &Place) -> bool {
         return false;
     };
     // An address may be a source's without coming from the bridge; so a bridge covers only static ports.
-    let comparable = !matches!(wide, Place::Bridge(_)) || matches!(narrow, Place::Ports(_));
+    let comparable = !matches!(wide, Selector::Bridge(_)) || matches!(narrow, Selector::Ports(_));
     comparable
         && !narrow_networks.is_empty()
         && narrow_networks.iter().all(|narrow| wide_networks.iter().any(|wide| wide.contains(narrow)))
@@ -170,20 +170,20 @@ fn protocols_cover(wide: &[Protocol], narrow: &[Protocol]) -> bool {
 /// Returns the first rule that decides about every new connection to an exposed port, if it drops or rejects them.
 fn shutting_rule<'a>(tenant: &'a Tenant, expose: &Expose) -> Option<&'a Rule> {
     let wanted = Protocol { number: expose.protocol, source: None, destination: Some(expose.target_range()) };
-    let target = Place::Addresses(vec![expose.address.into()]);
+    let target = Selector::Addresses(vec![expose.address.into()]);
     let to_fits = |rule: &Rule| match &rule.to {
-        Place::Bridge(at) => *at == expose.bridge,
+        Selector::Bridge(at) => *at == expose.bridge,
         other => place_covers(tenant, other, &target),
     };
-    let everything = |from: &Place| match from {
-        Place::Anywhere | Place::World => true,
-        Place::Addresses(networks) => networks.iter().any(|network| network.prefix_len() == 0),
+    let everything = |from: &Selector| match from {
+        Selector::Anywhere | Selector::World => true,
+        Selector::Addresses(networks) => networks.iter().any(|network| network.prefix_len() == 0),
         _ => false,
     };
     for rule in
         tenant.rules.iter().filter(|rule| to_fits(rule) && protocols_cover(&rule.protocols, &[wanted]))
     {
-        let outside = matches!(rule.from, Place::Anywhere | Place::World | Place::Addresses(_));
+        let outside = matches!(rule.from, Selector::Anywhere | Selector::World | Selector::Addresses(_));
         match rule.action {
             Action::Accept if outside => return None,
             Action::Drop | Action::Reject if everything(&rule.from) => return Some(rule),

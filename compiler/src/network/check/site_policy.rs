@@ -7,7 +7,7 @@ use ipnet::{Ipv4Net, Ipv4Subnets};
 use super::{Counted, counted};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{Span, Spanned};
-use crate::spec::{Action, Egress, Endpoint, Expose, Pattern, Place, Policy, Profile, Rule, Site, Tenant};
+use crate::spec::{Action, Egress, Endpoint, Expose, Pattern, Policy, Profile, Rule, Selector, Site, Tenant};
 use crate::values::PortRange;
 
 /// The text at the policy's line.
@@ -194,15 +194,15 @@ impl<'a> Checker<'a> {
     fn is_all(&self, end: &Endpoint, nameless: bool) -> bool {
         match end.place.as_ref().map(|place| &place.value) {
             None => nameless,
-            Some(Place::World) => true,
-            Some(Place::Cidr(network)) => network.prefix_len() == 0,
-            Some(Place::AddressGroup(name)) => {
+            Some(Selector::World) => true,
+            Some(Selector::Cidr(network)) => network.prefix_len() == 0,
+            Some(Selector::AddressGroup(name)) => {
                 let group = self.tenant.address_groups.iter().find(|group| group.name.value == *name);
                 let networks = group.into_iter().flat_map(|group| &group.addresses);
                 let networks: Vec<Ipv4Net> = networks.map(|network| network.value).collect();
                 Ipv4Net::aggregate(&networks).iter().any(|network| network.prefix_len() == 0)
             }
-            Some(Place::Bridge(_) | Place::PortGroup(_) | Place::Peer(_)) => false,
+            Some(Selector::Bridge(_) | Selector::PortGroup(_) | Selector::Peer(_)) => false,
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn out_of_order<'k>(rules: &[(&'k Key, u32)]) -> Vec<&'k Key> {
 }
 
 /// The chains as they stand while the plan is executed: they tell where the next rule goes.
-pub(super) struct Places {
+pub(super) struct Positions {
     chains: BTreeMap<Key, Chain>,
 }
 
@@ -48,7 +48,7 @@ struct Chain {
     passed: usize,
 }
 
-impl Places {
+impl Positions {
     /// The chains as observed, without the rules that are deleted first.
     pub(super) fn new(observed: &Observed, deleted_first: &[&Entry]) -> Self {
         let mut chains = BTreeMap::new();
@@ -58,7 +58,7 @@ impl Places {
             let rules = order.iter().map(|rule| rule.key.clone()).filter(stays).collect();
             chains.insert(chain.clone(), Chain { rules, passed: 0 });
         }
-        Places { chains }
+        Positions { chains }
     }
 
     /// Returns the place where this entry's rule goes (1 is the first), or 0 if the entry is no rule. Call it for a

@@ -4,7 +4,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Spanned;
 use crate::spec::grammar::values::{ICMP, Icmp, TCP, UDP};
 use crate::spec::grammar::{EndKeys, Grammar, Reader, Table, ToKeys};
-use crate::spec::{Endpoint, Place, Protocol};
+use crate::spec::{Endpoint, Protocol, Selector};
 use crate::values::PortRange;
 
 /// One end of a rule.
@@ -55,19 +55,19 @@ fn place<T: Grammar>(
     reader: &mut Reader<'_>,
     table: &Table<'_, T>,
     keys: fn(&'static T) -> &'static EndKeys,
-) -> Option<Spanned<Place>> {
-    let named = |text: Option<Spanned<String>>, place: fn(String) -> Place| {
+) -> Option<Spanned<Selector>> {
+    let named = |text: Option<Spanned<String>>, place: fn(String) -> Selector| {
         text.map(|text| Spanned { span: text.span, value: place(text.value) })
     };
     let places = [
-        named(table.get(reader, |end| &keys(end).bridge), Place::Bridge),
-        named(table.get(reader, |end| &keys(end).address_group), Place::AddressGroup),
-        named(table.get(reader, |end| &keys(end).port_group), Place::PortGroup),
-        named(table.get(reader, |end| &keys(end).peer), Place::Peer),
+        named(table.get(reader, |end| &keys(end).bridge), Selector::Bridge),
+        named(table.get(reader, |end| &keys(end).address_group), Selector::AddressGroup),
+        named(table.get(reader, |end| &keys(end).port_group), Selector::PortGroup),
+        named(table.get(reader, |end| &keys(end).peer), Selector::Peer),
         table
             .get(reader, |end| &keys(end).cidr)
-            .map(|cidr| Spanned { span: cidr.span, value: Place::Cidr(cidr.value) }),
-        table.get(reader, |end| &keys(end).world).map(|span| Spanned { value: Place::World, span }),
+            .map(|cidr| Spanned { span: cidr.span, value: Selector::Cidr(cidr.value) }),
+        table.get(reader, |end| &keys(end).world).map(|span| Spanned { value: Selector::World, span }),
     ];
     places.into_iter().flatten().next()
 }

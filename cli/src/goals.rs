@@ -1,5 +1,7 @@
 //! The goals of commands besides a selection of the specs: no objects (destroy), and the two ends of a saved plan.
 
+use std::borrow::Cow;
+
 use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
@@ -55,7 +57,7 @@ impl Goal for Nothing<'_> {
 /// One end of a saved plan: the network before it, or after it.
 pub(crate) struct EndOfPlan<'a> {
     saved: &'a SavedPlan,
-    desired: Topology,
+    desired: Cow<'a, Topology>,
 }
 
 impl<'a> EndOfPlan<'a> {
@@ -70,10 +72,11 @@ impl<'a> EndOfPlan<'a> {
     }
 
     /// Returns what was observed of the objects that the plan is about.
-    pub(crate) fn part_of(&self, observed: &Observed) -> Observed {
-        let mut own = observed.clone();
-        own.topology = self.saved.part_of(&observed.topology);
-        own
+    pub(crate) fn part_of<'o>(&self, observed: &'o Observed) -> Cow<'o, Observed> {
+        match self.saved.part_of(&observed.topology) {
+            Cow::Borrowed(_) => Cow::Borrowed(observed),
+            Cow::Owned(topology) => Cow::Owned(Observed { topology, ..observed.clone() }),
+        }
     }
 }
 

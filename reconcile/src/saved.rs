@@ -1,5 +1,6 @@
 //! A saved plan: the plan and what is needed to apply exactly it later.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -114,12 +115,12 @@ pub enum SavedPlanError {
 
 impl SavedPlan {
     /// Returns the objects of a topology that the plan is about.
-    pub fn part_of(&self, topology: &Topology) -> Topology {
+    pub fn part_of<'t>(&self, topology: &'t Topology) -> Cow<'t, Topology> {
         match self.extent {
-            Extent::Whole => topology.clone(),
+            Extent::Whole => Cow::Borrowed(topology),
             Extent::Part => {
                 let named: BTreeSet<&Key> = self.plan.steps.iter().map(|step| &step.key).collect();
-                topology.filtered(|entry| named.contains(&entry.key))
+                Cow::Owned(topology.filtered(|entry| named.contains(&entry.key)))
             }
         }
     }

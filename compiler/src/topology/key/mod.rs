@@ -4,6 +4,7 @@
 //! [`Key::view`]. Its text is for files, for people, and for the order of keys.
 
 pub mod builder;
+mod text;
 pub mod view;
 
 use std::borrow::Borrow;

@@ -2,8 +2,8 @@
 
 use super::key::{key, table};
 use super::values::{
-    Boolean, Inline, Integer, Map, Network, OneOrList, PatternValue, PortOrRange, ProtectValue, Section,
-    Text, Words, integer, map, one_or_list, text, words,
+    Boolean, Integer, Map, Network, OneOrList, PatternValue, PortOrRange, ProtectValue, SubTable, Text,
+    Words, integer, map, one_or_list, text, words,
 };
 use crate::spec::{AntiSpoof, Profile};
 
@@ -25,14 +25,14 @@ table! {
 table! {
     /// A policy file that has the heading `[policy]`.
     PolicyFileKeys {
-        policy: Section<PolicyKeys> = key(Section::NEW, "The rules that every tenant has to keep to."),
+        policy: SubTable<PolicyKeys> = key(SubTable::SECTION, "The rules that every tenant has to keep to."),
     }
 }
 
 table! {
     /// The rules that every tenant has to keep to. What is absent allows everything.
     PolicyKeys {
-        limits: Inline<Limits> = key(Inline::NEW, "The largest number of each kind in one tenant."),
+        limits: SubTable<Limits> = key(SubTable::INLINE, "The largest number of each kind in one tenant."),
         allowed_public_ports: OneOrList<PortOrRange> = key(one_or_list(PortOrRange), "The only ports that `[[expose]]` may have."),
         forbidden_public_ports: OneOrList<PortOrRange> = key(one_or_list(PortOrRange), "Ports that `[[expose]]` may not have."),
         allowed_public_addresses: OneOrList<Network> = key(one_or_list(Network),
@@ -43,7 +43,7 @@ table! {
         allowed_anti_spoof: OneOrList<Words<AntiSpoof>> = key(one_or_list(words()), "The only values of `anti_spoof`, also as a default."),
         required_labels: OneOrList<Text> = key(one_or_list(text()), "Labels that a tenant has to have."),
         label_values: Map<PatternValue> = key(map(PatternValue), "For a label, the pattern that its whole value has to match."),
-        names: Inline<NamePatternKeys> = key(Inline::NEW, "For a kind, the pattern that whole names have to match."),
+        names: SubTable<NamePatternKeys> = key(SubTable::INLINE, "For a kind, the pattern that whole names have to match."),
         forbid_accept_from_anywhere: Boolean = key(Boolean,
             "No rule accepts from `world`, from 0.0.0.0/0, or from a group that holds all addresses; with `rainbond` also from no place by name."),
         forbid_accept_to_anywhere: Boolean = key(Boolean,

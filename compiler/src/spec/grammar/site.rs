@@ -10,7 +10,7 @@ use super::key::{key, required, table};
 use super::policy::PolicyKeys;
 use super::tenant::{ANTI_SPOOF, DnsKeys, MTU, PROFILE};
 use super::values::{
-    Address, Boolean, GatewayValue, Inline, Integer, Name, Network, Number, OneOrList, Section, Tables, Text,
+    Address, Boolean, GatewayValue, Integer, Name, Network, Number, OneOrList, SubTable, Tables, Text,
     UuidText, Words, integer, one_or_list, tables, text, words,
 };
 use crate::diagnostic::Code;
@@ -21,19 +21,19 @@ table! {
     /// The settings that serve every tenant of a site.
     SiteKeys {
         name: Name = required(Name, "The site's name: the namespace of all ids. A site with another name shares nothing with this one."),
-        midonet: Section<MidonetKeys> = required(Section::NEW, "The way to MidoNet."),
-        pools: Section<PoolsKeys> = key(Section::NEW, "The networks that midoform allocates from."),
-        etcd: Section<EtcdKeys> = key(Section::NEW,
+        midonet: SubTable<MidonetKeys> = required(SubTable::SECTION, "The way to MidoNet."),
+        pools: SubTable<PoolsKeys> = key(SubTable::SECTION, "The networks that midoform allocates from."),
+        etcd: SubTable<EtcdKeys> = key(SubTable::SECTION,
             "The store in a cluster. User and password come from `MIDOFORM_ETCD_USERNAME` and `MIDOFORM_ETCD_PASSWORD`."),
-        store: Section<StoreKeys> = key(Section::NEW,
+        store: SubTable<StoreKeys> = key(SubTable::SECTION,
             "The store on one machine. With neither `[etcd]` nor `[store]` the lock file is the store."),
-        keystone: Section<KeystoneKeys> = key(Section::NEW, "The Keystone that has the tenants' projects: `docs/login.md`."),
-        defaults: Section<DefaultsKeys> = key(Section::NEW, "The values for tenants that have none of their own."),
+        keystone: SubTable<KeystoneKeys> = key(SubTable::SECTION, "The Keystone that has the tenants' projects: `docs/login.md`."),
+        defaults: SubTable<DefaultsKeys> = key(SubTable::SECTION, "The values for tenants that have none of their own."),
         host: Tables<HostKeys> = key(tables(), "Hosts that static ports may name."),
-        tunnel_zone: Section<TunnelZoneKeys> = key(Section::NEW,
+        tunnel_zone: SubTable<TunnelZoneKeys> = key(SubTable::SECTION,
             "A tunnel zone that midoform makes for these hosts. Leave it out where the hosts are in one: MidoNet binds ports only \
              on hosts that are."),
-        policy: Section<PolicyKeys> = key(Section::NEW, "The rules that every tenant has to keep to."),
+        policy: SubTable<PolicyKeys> = key(SubTable::SECTION, "The rules that every tenant has to keep to."),
     }
     constraints {
         Constraint {
@@ -123,7 +123,7 @@ table! {
         profile: Words<Profile> = key(words(), PROFILE),
         anti_spoof: Words<AntiSpoof> = key(words(), ANTI_SPOOF),
         mtu: Integer<u16> = key(MTU, "The MTU inside pods."),
-        dns: Inline<DnsKeys> = key(Inline::NEW, "Name resolution inside pods."),
+        dns: SubTable<DnsKeys> = key(SubTable::INLINE, "Name resolution inside pods."),
         gateway: GatewayValue = key(GatewayValue { may_be_an_address: false },
             "The gateway's address: the first or the last (the default) of a bridge's network."),
     }

@@ -5,8 +5,8 @@ use super::default::{WithDefault, or};
 use super::key::{key, required, table};
 use super::policy::Limits;
 use super::values::{
-    Address, Boolean, EgressValue, GatewayValue, IcmpValue, Inline, Integer, Interface, List, Mac, Map, Name,
-    Named, Network, OnlyTrue, Ports, ProtocolValue, PublicEnd, Tables, Text, Words, integer, list, map,
+    Address, Boolean, EgressValue, GatewayValue, IcmpValue, Integer, Interface, List, Mac, Map, Name, Named,
+    Network, OnlyTrue, Ports, ProtocolValue, PublicEnd, SubTable, Tables, Text, Words, integer, list, map,
     tables, text, words,
 };
 use crate::diagnostic::Code;
@@ -33,9 +33,9 @@ table! {
         labels: Map<Text> = key(map(text()), "Labels, for people and policies."),
         protect: WithDefault<Boolean> = key(or(Boolean, false), "The tenant can't be destroyed. The lock file remembers it."),
         mtu: Integer<u16> = key(MTU, "The MTU inside pods."),
-        dns: Inline<DnsKeys> = key(Inline::NEW, "Name resolution inside pods."),
-        quotas: Inline<Limits> = key(Inline::NEW, "Limits of the tenant."),
-        link: Inline<LinkKeys> = key(Inline::NEW, "The addresses of the link to the provider router, pinned."),
+        dns: SubTable<DnsKeys> = key(SubTable::INLINE, "Name resolution inside pods."),
+        quotas: SubTable<Limits> = key(SubTable::INLINE, "Limits of the tenant."),
+        link: SubTable<LinkKeys> = key(SubTable::INLINE, "The addresses of the link to the provider router, pinned."),
         anti_spoof: Words<AntiSpoof> = key(words(), ANTI_SPOOF),
         egress: WithDefault<EgressValue> = key(or(EgressValue, Egress::SnatToLink),
             "How pods reach the world: with source NAT to the link address, with source NAT to these addresses, or \
@@ -168,8 +168,8 @@ table! {
     /// A rule about new connections.
     RuleKeys {
         name: Name = required(Name, "Its name."),
-        from: Inline<EndKeys> = key(Inline::NEW, "Where a connection comes from; anywhere where absent."),
-        to: Inline<ToKeys> = key(Inline::NEW, "Where it goes, and what it carries; anywhere where absent."),
+        from: SubTable<EndKeys> = key(SubTable::INLINE, "Where a connection comes from; anywhere where absent."),
+        to: SubTable<ToKeys> = key(SubTable::INLINE, "Where it goes, and what it carries; anywhere where absent."),
         action: Words<Action> = required(words(), "What happens to its packets."),
         stateful: WithDefault<Boolean> = key(or(Boolean, true),
             "Return traffic of what the rule accepts passes. Rules with `false` also match return traffic, and come before all others."),
@@ -197,7 +197,7 @@ table! {
     /// A public port that leads to a pod.
     ExposeKeys {
         public: PublicEnd = required(PublicEnd, "The public address and port: `\"203.0.113.10:443\"`."),
-        to: Inline<ExposeTargetKeys> = required(Inline::called("`to` of an [[expose]]"), "The pod."),
+        to: SubTable<ExposeTargetKeys> = required(SubTable::called("`to` of an [[expose]]"), "The pod."),
     }
 }
 
@@ -271,8 +271,8 @@ table! {
 table! {
     /// An assertion about new connections.
     AssertKeys {
-        from: Inline<EndKeys> = required(Inline::NEW, "Where the connections come from. It names a place."),
-        to: Inline<ToKeys> = required(Inline::NEW, "Where they go, and what they carry. It names a place."),
+        from: SubTable<EndKeys> = required(SubTable::INLINE, "Where the connections come from. It names a place."),
+        to: SubTable<ToKeys> = required(SubTable::INLINE, "Where they go, and what they carry. It names a place."),
         allowed: Boolean = required(Boolean, "True: all of these connections have to pass. False: none may pass."),
     }
 }

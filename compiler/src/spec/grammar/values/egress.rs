@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::address::{address_of, address_pattern};
 use super::text::{pattern, string};
-use super::{AddressRange, Inline};
+use super::{AddressRange, SubTable};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::grammar::key::{required, table};
@@ -19,7 +19,7 @@ table! {
     }
 }
 
-const SNAT_TO: Inline<SnatKeys> = Inline::called("`egress`");
+const SNAT_TO: SubTable<SnatKeys> = SubTable::called("`egress`");
 /// The word for source NAT to the link address.
 const SNAT: &str = SnatKeys::NAME;
 /// The word for no source NAT.
@@ -62,7 +62,7 @@ impl Value for EgressValue {
             DeValue::String(word) if word == SNAT => Egress::SnatToLink,
             DeValue::String(word) if word == NONE => Egress::None,
             DeValue::Table(_) => {
-                const FORM: &Inline<SnatKeys> = &SNAT_TO;
+                const FORM: &SubTable<SnatKeys> = &SNAT_TO;
                 let table = FORM.read(reader, key, value)?;
                 let (first, last) = table.get(reader, |egress| &egress.snat)?;
                 Egress::SnatTo(first, last)

@@ -19,6 +19,6 @@ pub(crate) use name::{Name, Named};
 pub(crate) use number::{Boolean, Integer, Number, OnlyTrue, integer};
 pub(crate) use policy::{PatternValue, ProtectValue};
 pub(crate) use ports::{ICMP, Icmp, IcmpValue, PortOrRange, Ports, ProtocolValue, TCP, UDP};
-pub(crate) use table::{Inline, Section, Tables, tables};
+pub(crate) use table::{SubTable, Tables, tables};
 pub(crate) use text::{Text, text};
 pub(crate) use words::{Word, Words, words};

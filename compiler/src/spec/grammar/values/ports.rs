@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::number::integer_of;
-use super::{Inline, Integer, integer};
+use super::{Integer, SubTable, integer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::grammar::key::{key, required, table};
@@ -139,7 +139,7 @@ table! {
     }
 }
 
-const ICMP_TYPE: Inline<IcmpKeys> = Inline::NEW;
+const ICMP_TYPE: SubTable<IcmpKeys> = SubTable::INLINE;
 
 /// One type of ICMP with one of its codes; none: all of ICMP.
 pub(crate) type Icmp = Option<(u8, Option<u8>)>;
@@ -175,7 +175,7 @@ impl Value for IcmpValue {
         match value.get_ref() {
             DeValue::Boolean(true) => Some(Spanned { value: None, span }),
             DeValue::Table(_) => {
-                const FORM: &Inline<IcmpKeys> = &ICMP_TYPE;
+                const FORM: &SubTable<IcmpKeys> = &ICMP_TYPE;
                 let table = FORM.read(reader, key, value)?;
                 let kind = table.get(reader, |icmp| &icmp.kind);
                 let code = table.get(reader, |icmp| &icmp.code);

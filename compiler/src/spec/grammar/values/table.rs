@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 
 use serde_json::{Value as Json, json};
-use toml::de::DeTable;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::grammar::{Called, Grammar, Reader, Shape, Table, TomlValue, Value, schema};
@@ -11,28 +10,41 @@ use crate::spec::grammar::{Called, Grammar, Reader, Shape, Table, TomlValue, Val
 #[cfg(test)]
 use crate::spec::grammar::reference::Nested;
 
-/// A table in one line: `link = { … }`.
-pub(crate) struct Inline<T> {
-    called: Option<&'static str>,
+/// A table inside of another one.
+pub(crate) struct SubTable<T> {
+    name: Name,
     keys: PhantomData<T>,
 }
 
-impl<T> Inline<T> {
-    /// A table that diagnostics call by its key.
-    pub(crate) const NEW: Self = Inline { called: None, keys: PhantomData };
-
-    /// A table with a name of its own in diagnostics.
-    pub(crate) const fn called(name: &'static str) -> Self {
-        Inline { called: Some(name), keys: PhantomData }
-    }
+/// The name of a table in diagnostics.
+#[derive(Clone, Copy)]
+enum Name {
+    /// Its key, as that of a value.
+    Key,
+    /// Its heading.
+    Heading,
+    /// Words of its own.
+    Words(&'static str),
 }
 
-/// A table under a heading: `[midonet]`.
-pub(crate) struct Section<T>(PhantomData<T>);
+impl<T> SubTable<T> {
+    /// A table in one line: `link = { … }`.
+    pub(crate) const INLINE: Self = SubTable { name: Name::Key, keys: PhantomData };
+    /// A table under a heading: `[midonet]`.
+    pub(crate) const SECTION: Self = SubTable { name: Name::Heading, keys: PhantomData };
 
-impl<T> Section<T> {
-    /// The table.
-    pub(crate) const NEW: Self = Section(PhantomData);
+    /// A table in one line, with words of its own for diagnostics.
+    pub(crate) const fn called(words: &'static str) -> Self {
+        SubTable { name: Name::Words(words), keys: PhantomData }
+    }
+
+    fn name<'a>(&self, key: &'a str) -> Called<'a> {
+        match self.name {
+            Name::Key => Called::Value(key),
+            Name::Heading => Called::Section(key),
+            Name::Words(words) => Called::Words(words),
+        }
+    }
 }
 
 /// Tables under one heading: `[[bridge]]`.
@@ -43,20 +55,7 @@ pub(crate) const fn tables<T>() -> Tables<T> {
     Tables(PhantomData)
 }
 
-fn table_of<'a>(
-    reader: &mut Reader<'_>,
-    key: &str,
-    value: &'a TomlValue<'a>,
-    shape: &impl Shape,
-) -> Option<&'a DeTable<'a>> {
-    let table = value.get_ref().as_table();
-    if table.is_none() {
-        reader.wrong_type(key, value, &shape.wanted());
-    }
-    table
-}
-
-impl<T: Grammar> Shape for Inline<T> {
+impl<T: Grammar> Shape for SubTable<T> {
     fn wanted(&self) -> String {
         "a table".to_owned()
     }
@@ -67,11 +66,11 @@ impl<T: Grammar> Shape for Inline<T> {
 
     #[cfg(test)]
     fn tables(&self, key: &'static str) -> Vec<Nested> {
-        vec![Nested::of::<T>(self.called.map_or(Called::Value(key), Called::Words), key)]
+        vec![Nested::of::<T>(self.name(key), key)]
     }
 }
 
-impl<T: Grammar> Value for Inline<T> {
+impl<T: Grammar> Value for SubTable<T> {
     type Output<'a> = Table<'a, T>;
 
     fn read<'a>(
@@ -80,40 +79,12 @@ impl<T: Grammar> Value for Inline<T> {
         key: &'a str,
         value: &'a TomlValue<'a>,
     ) -> Option<Table<'a, T>> {
-        let table = table_of(reader, key, value, self)?;
-        let (span, called) =
-            (reader.span(value.span()), self.called.map_or(Called::Value(key), Called::Words));
-        Some(Table::open(reader, table, span, called))
-    }
-}
-
-impl<T: Grammar> Shape for Section<T> {
-    fn wanted(&self) -> String {
-        "a table".to_owned()
-    }
-
-    fn schema(&self) -> Json {
-        schema::table::<T>()
-    }
-
-    #[cfg(test)]
-    fn tables(&self, key: &'static str) -> Vec<Nested> {
-        vec![Nested::of::<T>(Called::Section(key), key)]
-    }
-}
-
-impl<T: Grammar> Value for Section<T> {
-    type Output<'a> = Table<'a, T>;
-
-    fn read<'a>(
-        &'static self,
-        reader: &mut Reader<'_>,
-        key: &'a str,
-        value: &'a TomlValue<'a>,
-    ) -> Option<Table<'a, T>> {
-        let table = table_of(reader, key, value, self)?;
+        let Some(table) = value.get_ref().as_table() else {
+            reader.wrong_type(key, value, &self.wanted());
+            return None;
+        };
         let span = reader.span(value.span());
-        Some(Table::open(reader, table, span, Called::Section(key)))
+        Some(Table::open(reader, table, span, self.name(key)))
     }
 }
 

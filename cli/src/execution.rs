@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::{Action, Plan, Summary};
 use midoform_compiler::topology::key::Key;
 use midoform_reconcile::batches::Batches;
@@ -62,17 +61,6 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Observes the network, and plans.
-    pub(crate) async fn look<'g, G: Goal<Refusal = CommandError>>(
-        &self,
-        goal: &'g G,
-        known: &Allocations,
-    ) -> Result<Planned<'g, G>, CommandError> {
-        let observed = self.session.observe(self.ui, goal.scope(known)).await?;
-        let plan = goal.plan(&observed)?;
-        Ok(Planned::exactly(goal, observed, plan)?)
-    }
-
     /// Shows the plan, and asks for confirmation if it is needed. Returns false if nothing is to be executed.
     pub(crate) async fn agreed<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<bool, CommandError> {
         let hash = planned.hash();

@@ -142,16 +142,8 @@ impl Goal for Selection<'_> {
     }
 
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
-        Scope {
-            site: &self.compiled.site.name.value,
-            dialect: self.compiled.dialect(),
-            desired: &self.desired,
-            known,
-            tenants: &self.tenants,
-            provider: &self.provider,
-            moves: &self.compiled.moves,
-            adopting: false,
-        }
+        let whole = Scope::of(self.compiled, known, &self.tenants, &self.provider);
+        Scope { desired: &self.desired, ..whole }
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::spec;
 use midoform_compiler::spec::KeystoneSettings;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::client::{Client, Credentials, Settings};
 use midoform_reconcile::credentials::Logins;
+use midoform_reconcile::goal::Goal;
 use midoform_reconcile::keystone;
 use midoform_reconcile::keystone::{IdentityVersion, Keystone, base_of};
 use midoform_reconcile::observe::{Scope, observe};
+use midoform_reconcile::planned::Planned;
 use midoform_simulator as simulator;
 
 use crate::args::{Api, Login};
@@ -84,6 +87,19 @@ impl Session {
         let observed = observe(&self.client, scope, &|event| progress.event(&event)).await;
         progress.finish();
         Ok(observed?)
+    }
+
+    /// Observes the network, and plans.
+    pub(crate) async fn look<'g, G: Goal<Refusal = CommandError>>(
+        &self,
+        ui: &Ui,
+        goal: &'g G,
+        known: &Allocations,
+    ) -> Result<Planned<'g, G>, CommandError> {
+        let progress = Progress::reading(ui);
+        let planned = Planned::look(&self.client, goal, known, &|event| progress.event(&event)).await;
+        progress.finish();
+        Ok(planned?)
     }
 
     /// Runs work with a session, and closes the session at the end.

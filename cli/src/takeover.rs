@@ -153,7 +153,7 @@ impl Takeover<'_> {
         let (compiled, project) = project.compile(self.spec)?;
         diagnostics(ui, &compiled.warnings, &project.sources);
         let goal = Adoption::of(&compiled, drafted);
-        let planned = self.look(&goal).await?;
+        let planned = self.session.look(ui, &goal, goal.known()).await?;
         let differences = differences_of(&goal.next_plan(planned.observed()));
         let observed = goal.own_of(planned.observed());
         let own = observed.ids.iter().filter(|(key, _)| key.owner() == tenant);
@@ -183,15 +183,6 @@ impl Takeover<'_> {
         }
         let is_pending = manner.pending && !differences.is_empty();
         Ok(if is_pending { Exit::ChangesPending } else { Exit::Done })
-    }
-
-    /// Observes the network, and plans.
-    async fn look<'g>(&self, goal: &'g Adoption<'_>) -> Result<Planned<'g, Adoption<'g>>, CommandError> {
-        let progress = Progress::reading(self.ui);
-        let events = |event| progress.event(&event);
-        let planned = Planned::look(&self.session.client, goal, goal.known(), &events).await;
-        progress.finish();
-        Ok(planned?)
     }
 
     /// Lets the loop record the ids, writes the tenant file, and records that the tenant is applied.

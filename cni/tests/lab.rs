@@ -339,16 +339,8 @@ impl Lab {
         };
         let client = Client::resume(settings, None).unwrap();
         let names = specs.keys().cloned().collect();
-        let scope = Scope {
-            site: "lab",
-            dialect: compiled.dialect(),
-            desired: &compiled.topology,
-            known: &given,
-            tenants: &names,
-            provider: &provider_router(&compiled.site),
-            moves: &compiled.moves,
-            adopting: false,
-        };
+        let provider = provider_router(&compiled.site);
+        let scope = Scope::of(&compiled, &given, &names, &provider);
         let observed = self.runtime.block_on(observe(&client, scope, &|_| {})).unwrap();
         let plan = midonet::plan("lab", compiled.dialect(), &compiled.topology, &observed);
         let changes = plan.steps.iter().filter(|step| step.action != Action::Keep);

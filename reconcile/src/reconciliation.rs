@@ -138,7 +138,7 @@ impl<G: Goal> Planned<'_, G> {
         let Run { mut finished, gone, recorder, .. } = run;
         let end = Conclusion {
             is_whole: finished.is_whole(),
-            is_reached: finished.is_whole() && finished.remaining.is_none() && finished.look_error.is_none(),
+            is_reached: finished.is_converged(),
             ids: &finished.ids,
             gone: &gone,
             desired: goal.desired(),

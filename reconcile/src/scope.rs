@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use midoform_compiler::Compiled;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
@@ -32,6 +33,25 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
+    /// Returns the scope of these tenants of a compiled project, with all objects of the project as the desired ones.
+    pub fn of(
+        compiled: &'a Compiled,
+        known: &'a Allocations,
+        tenants: &'a BTreeSet<String>,
+        provider: &'a Reference,
+    ) -> Self {
+        Scope {
+            site: &compiled.site.name.value,
+            dialect: compiled.dialect(),
+            desired: &compiled.topology,
+            known,
+            tenants,
+            provider,
+            moves: &compiled.moves,
+            adopting: false,
+        }
+    }
+
     /// Returns the objects that an unfinished run was about to create.
     pub fn making(self) -> impl Iterator<Item = &'a (Key, Object)> {
         let known = self.tenants.iter().filter_map(move |tenant| self.known.tenants.get(tenant));

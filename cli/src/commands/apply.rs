@@ -86,7 +86,7 @@ impl Applied<'_> {
             expect: options.expect.as_deref(),
             batches: options.batches(),
         };
-        let planned = run.look(selection, &compiled.allocations).await?;
+        let planned = run.session.look(ui, selection, &compiled.allocations).await?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
         }

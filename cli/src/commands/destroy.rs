@@ -71,7 +71,7 @@ impl Destroyed<'_> {
         let goal = Nothing::of(selection, options.force);
         let run = Run { ui, session, consent, expect: None, batches: None };
         let projects = Projects::of(options, compiled, tenants)?;
-        let planned = run.look(&goal, &compiled.known).await?;
+        let planned = session.look(ui, &goal, &compiled.known).await?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
         }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use midoform_compiler::network::allocation::Allocations;
 use midoform_reconcile::goal::Goal;
-use midoform_reconcile::planned::Planned;
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish};
 use midoform_reconcile::saved::Pods;
 
@@ -55,8 +54,8 @@ impl Undone<'_> {
         let saved = &opened.saved;
         let (goal, after) = (EndOfPlan::before(saved), EndOfPlan::after(saved));
         let run = Run { ui, session, consent, expect: None, batches: None };
-        let observed = session.observe(ui, goal.scope(&current)).await?;
-        let moved = after.plan(&observed)?.summary().changes();
+        let planned = session.look(ui, &goal, &current).await?;
+        let moved = after.plan(planned.observed())?.summary().changes();
         if moved > 0 && !options.force {
             let message = format!(
                 "the network has changed since this plan was applied: {moved} objects differ, and an undo would \
@@ -64,8 +63,6 @@ impl Undone<'_> {
             );
             return Err(CommandError::Conflict(message));
         }
-        let plan = goal.plan(&observed)?;
-        let planned = Planned::exactly(&goal, observed, plan)?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
         }

@@ -134,16 +134,8 @@ impl Goal for Adoption<'_> {
     }
 
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
-        Scope {
-            site: &self.compiled.site.name.value,
-            dialect: self.compiled.dialect(),
-            desired: &self.looked_for,
-            known,
-            tenants: &self.tenants,
-            provider: &self.provider,
-            moves: &self.compiled.moves,
-            adopting: true,
-        }
+        let whole = Scope::of(self.compiled, known, &self.tenants, &self.provider);
+        Scope { desired: &self.looked_for, adopting: true, ..whole }
     }
 
     /// Returns the part of the next plan that changes nothing.

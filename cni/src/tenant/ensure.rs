@@ -329,16 +329,7 @@ impl Goal for TenantGoal<'_> {
     }
 
     fn scope<'s>(&'s self, known: &'s Allocations) -> Scope<'s> {
-        Scope {
-            site: &self.compiled.site.name.value,
-            dialect: self.compiled.dialect(),
-            desired: &self.compiled.topology,
-            known,
-            tenants: &self.linked,
-            provider: &self.provider,
-            moves: &self.compiled.moves,
-            adopting: false,
-        }
+        Scope::of(&self.compiled, known, &self.linked, &self.provider)
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan> {

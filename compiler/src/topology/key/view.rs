@@ -1,4 +1,4 @@
-//! Keys taken apart: what a key names, as a value to match on. The one place that reads the text of keys; [`super::text`]
+//! Keys taken apart: what a key names, as a value to match on. The one place that reads the text of keys; `text.rs`
 //! writes it.
 
 use super::{Key, SITE};

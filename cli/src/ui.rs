@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 
 use codespan_reporting::term::termcolor::{ColorChoice, StandardStream};
 
+use midoform_compiler::printable::printable_lines;
+
 use crate::args::{Common, When};
 use crate::error::CommandError;
 
@@ -80,7 +82,7 @@ impl Ui {
     /// Prints a line for people, even in a quiet run.
     pub(crate) fn notice(&self, text: &str) {
         // If standard error is closed, nobody reads the line.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", printable_lines(text));
     }
 
     /// Asks for confirmation. An interruption of the caller ends the question.

@@ -1,6 +1,7 @@
 //! Chooses the router that is taken over, and the name of its tenant.
 
 use midoform_adopt::{PluginTenant, Pod, ROUTER_SUFFIX, SeenRouter, Survey, legal_name};
+use midoform_compiler::printable::printable;
 use midoform_compiler::spec::parse::name_problem;
 use midoform_compiler::topology::key::SITE;
 use uuid::Uuid;
@@ -80,7 +81,7 @@ fn only_one<'a>(
     match (candidates, linked.as_slice()) {
         ([], _) => {
             let some: Vec<String> =
-                routers.iter().take(10).map(|router| format!("`{}`", router.name)).collect();
+                routers.iter().take(10).map(|router| format!("`{}`", printable(&router.name))).collect();
             let more = if routers.len() > 10 { " …" } else { "" };
             let there = if some.is_empty() { "no router at all".to_owned() } else { some.join(", ") + more };
             Err(CommandError::Usage(format!("{missing}; there is {there}")))
@@ -103,6 +104,7 @@ fn checked_name(name: &str) -> Result<String, CommandError> {
         None => Ok(name.to_owned()),
         Some(problem) => {
             let help = "`midoform import ROUTER --name NAME` takes the router under another name";
+            let name = printable(name);
             Err(CommandError::Usage(format!("`{name}` can't be a tenant's name: it {problem}; {help}")))
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use midoform_adopt::{Attached, Leftover, Pod};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::observed::Observed;
 use serde::Serialize;
@@ -67,9 +68,8 @@ pub(super) fn file_text(drafted: &Drafted, observed: &Observed, is_bound: bool) 
         text.push_str("\n# Not in this spec:\n");
     }
     for comment in comments {
-        let line: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         // Writing into a string can't fail.
-        let _ = writeln!(text, "# - {line}");
+        let _ = writeln!(text, "# - {}", printable(&comment));
     }
     text
 }
@@ -92,10 +92,10 @@ impl Adopted<'_> {
             draft.attached.len()
         ));
         for leftover in &draft.leftovers {
-            ui.status(&format!("left over, not adopted: {} ({})", leftover.what, leftover.id));
+            ui.status(&format!("left over, not adopted: {} ({})", printable(&leftover.what), leftover.id));
         }
         for unsaid in &draft.unsupported {
-            ui.status(&format!("not in the spec: {unsaid}"));
+            ui.status(&format!("not in the spec: {}", printable(unsaid)));
         }
         for foreign in &self.observed.foreign {
             ui.status(&format!(

@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::printable::printable;
 use crate::topology::key::Key;
 
 pub use bridge::Bridge;
@@ -117,12 +118,13 @@ macro_rules! kinds {
         impl Object {
             /// Describes what differs between this object and the one that is wanted in its place; returns nothing
             /// where they are the same to MidoNet. The place in an order is not part of it: the order is compared as
-            /// a whole.
+            /// a whole. What the server says is printable in it.
             pub fn difference(&self, wanted: &Object) -> Option<String> {
                 match (self, wanted) {
                     $((Object::$kind(old), Object::$kind(new)) => old.difference(new),)+
                     (old, new) => Some(difference::changed_fields(old, new)),
                 }
+                .map(|difference| printable(&difference).into_owned())
             }
         }
     };
@@ -197,9 +199,10 @@ impl Kind {
 
 impl Object {
     /// Describes the object in one line, in MidoNet's terms and without its key: `10.20.0.0/24 via 172.16.0.5, weight
-    /// 100`, `accept: protocol tcp, destination port 5432, in port acme/bridge/web/gateway-port`.
+    /// 100`, `accept: protocol tcp, destination port 5432, in port acme/bridge/web/gateway-port`. What the server says is
+    /// printable in it.
     pub fn describe(&self) -> String {
-        with_object!(self, own => own.describe())
+        printable(&with_object!(self, own => own.describe())).into_owned()
     }
 
     /// Returns the reference to the object that this one is part of.

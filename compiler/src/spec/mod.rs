@@ -9,6 +9,7 @@ pub mod parse;
 mod policy;
 pub mod schema;
 mod site;
+pub mod url;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -40,6 +40,8 @@ pub struct Site {
 pub struct MidonetSettings {
     /// The API's base URL; none when embedded.
     pub url: Option<Spanned<String>>,
+    /// The file with the certificates of the CAs that sign the API's (PEM); none: those that the system trusts.
+    pub ca: Option<Spanned<String>>,
     /// Use the API inside midoform.
     pub embedded: bool,
     /// The dialect: 1 or 5.
@@ -92,6 +94,8 @@ pub struct StoreSettings {
 pub struct KeystoneSettings {
     /// Its URL, without a version in the path; none: that of the environment.
     pub url: Option<Spanned<String>>,
+    /// The file with the certificates of the CAs that sign Keystone's (PEM); none: those that the system trusts.
+    pub ca: Option<Spanned<String>>,
     /// The version of the Identity API: 2 or 3; none: that of the environment, or else 3.
     pub version: Option<Spanned<i64>>,
     /// The domain that projects are looked for and made in (version 3), by name.

@@ -49,7 +49,9 @@ table! {
 table! {
     /// The way to MidoNet.
     MidonetKeys {
-        url: Text = key(Text::like("^https?://"), "The API's base URL. Required, unless `embedded = true`."),
+        url: Text = key(Text::like(SERVER_URL),
+            "The API's base URL, without a login, a query or a fragment. Required, unless `embedded = true`."),
+        ca: Text = key(text(), "The file with the certificates that sign the API's (PEM); the system's where absent."),
         embedded: WithDefault<Boolean> = key(or(Boolean, false),
             "Use the MidoNet API inside midoform, with its state in `.midoform` beside the site file."),
         version: WithDefault<Number> = key(or(VERSION, 5), "The dialect: 1 for MidoNet 1.x, 5 for MidoNet 5.x."),
@@ -58,6 +60,9 @@ table! {
             "midoform makes the provider router. Required to be true where there is no `provider_router`."),
     }
 }
+
+/// A URL without a login, a query, a fragment or a space.
+const SERVER_URL: &str = "^[Hh][Tt][Tt][Pp][Ss]?://[^@?#\\s]+$";
 
 const VERSION: Number =
     Number { numbers: &[1, 5], code: Code::UnknownVersion, help: "1 is for MidoNet 1.x, 5 for MidoNet 5.x" };
@@ -109,7 +114,8 @@ table! {
 table! {
     /// The Keystone that has the tenants' projects: a tenant's `tenant_id` is its project's id.
     KeystoneKeys {
-        url: Text = key(Text::like("^https?://[^@]*$"), "Its URL, without a version; that of `OS_AUTH_URL` where absent."),
+        url: Text = key(Text::like(SERVER_URL), "Its URL, without a version; that of `OS_AUTH_URL` where absent."),
+        ca: Text = key(text(), "The file with the certificates that sign its own (PEM); the system's where absent."),
         version: Number = key(Number { numbers: &[2, 3], code: Code::OutOfRange, help: "2 is for Identity v2.0, 3 for v3" },
             "The version of the Identity API: 2 (v2.0) or 3 (the default)."),
         domain: Text = key(text(), "The domain of the projects, by name (version 3); `Default` where absent."),

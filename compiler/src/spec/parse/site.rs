@@ -12,6 +12,7 @@ use crate::spec::grammar::{
     DefaultsKeys, EtcdKeys, Grammar, HostKeys, KeystoneKeys, MidonetKeys, PoolsKeys, SiteKeys, StoreKeys,
     Table, TunnelZoneKeys,
 };
+use crate::spec::url::{UrlProblem, base_url};
 use crate::spec::{
     Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Site, StoreSettings,
     TunnelZoneSettings,
@@ -49,18 +50,44 @@ fn midonet(reader: &mut Reader<'_>, table: &Table<'_, MidonetKeys>) -> MidonetSe
             let help = "add `url = \"http://HOST:8181/midonet-api\"`, or `embedded = true` to try things out";
             reader.push(Diagnostic::error(Code::MissingKey, span, "[midonet] needs `url`").help(help));
         }
-        Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
-            let message = format!("`{}` is not an http:// or https:// URL", url.value);
-            reader.push(Diagnostic::error(Code::BadUrl, url.span, message));
-        }
         _ => {}
     }
+    let url = url.map(|url| server_url(reader, "[midonet] `url`", url));
+    let ca = table.get(reader, |midonet| &midonet.ca);
+    unused_ca(reader, "[midonet]", url.as_ref(), ca.as_ref());
     if managed == table.has(|midonet| &midonet.provider_router) {
         let message = "[midonet] needs either `provider_router` or `managed = true`";
         let help = "name the id of the router that leads outside, or let midoform make one";
         reader.push(Diagnostic::error(Code::ProviderRouter, span, message).help(help));
     }
-    MidonetSettings { url, embedded, version, provider_router, managed, span }
+    MidonetSettings { url, ca, embedded, version, provider_router, managed, span }
+}
+
+/// Returns a URL with its scheme in small letters. A wrong one is reported, and returned as it is.
+fn server_url(reader: &mut Reader<'_>, what: &str, url: Spanned<String>) -> Spanned<String> {
+    match base_url(&url.value) {
+        Ok(value) => Spanned { value, span: url.span },
+        Err(problem) => {
+            // The message does not repeat the URL, which may hold a password.
+            let diagnostic = Diagnostic::error(Code::BadUrl, url.span, format!("{what} {problem}"));
+            reader.push(diagnostic.help(problem.help()));
+            url
+        }
+    }
+}
+
+/// Reports a CA that vouches for nothing, as the URL is one without TLS.
+fn unused_ca(
+    reader: &mut Reader<'_>,
+    table: &str,
+    url: Option<&Spanned<String>>,
+    ca: Option<&Spanned<String>>,
+) {
+    if let (Some(url), Some(ca)) = (url.filter(|url| url.starts_with("http://")), ca) {
+        let message = format!("{table} names a CA, and the URL has no TLS");
+        let diagnostic = Diagnostic::error(Code::BadUrl, url.span, message);
+        reader.push(diagnostic.also(ca.span, "the CA").help("write `https://`"));
+    }
 }
 
 fn default_pools(span: Span) -> Pools {
@@ -117,9 +144,7 @@ fn etcd(reader: &mut Reader<'_>, table: &Table<'_, EtcdKeys>) -> EtcdSettings {
         table.report_missing(reader, key.name, key.example);
     }
     let endpoints = endpoints.map(|endpoints| endpoints.items).unwrap_or_default();
-    for endpoint in &endpoints {
-        etcd_endpoint(reader, endpoint);
-    }
+    let endpoints: Vec<_> = endpoints.into_iter().map(|endpoint| etcd_endpoint(reader, endpoint)).collect();
     let ca = table.get(reader, |etcd| &etcd.ca);
     let cert = table.get(reader, |etcd| &etcd.cert);
     let key = table.get(reader, |etcd| &etcd.key);
@@ -134,17 +159,20 @@ fn etcd(reader: &mut Reader<'_>, table: &Table<'_, EtcdKeys>) -> EtcdSettings {
     EtcdSettings { endpoints, ca, cert, key, timeout }
 }
 
-/// A member's URL: `http://HOST:PORT` or `https://HOST:PORT`, without a login or a path.
-fn etcd_endpoint(reader: &mut Reader<'_>, endpoint: &Spanned<String>) {
-    let host = ["http://", "https://"].into_iter().find_map(|scheme| endpoint.value.strip_prefix(scheme));
-    let host = host.map(|host| host.strip_suffix('/').unwrap_or(host));
-    let help = match host {
-        Some(host) if host.contains('@') => "a login is never in a file: set it in the environment",
-        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', ' ']) => return,
+/// Reads a member's URL: `http://HOST:PORT` or `https://HOST:PORT`, without a login or a path.
+fn etcd_endpoint(reader: &mut Reader<'_>, endpoint: Spanned<String>) -> Spanned<String> {
+    let help = match base_url(&endpoint.value) {
+        Ok(value)
+            if value.matches('/').count() == 2 || value.matches('/').count() == 3 && value.ends_with('/') =>
+        {
+            return Spanned { value, span: endpoint.span };
+        }
+        Err(UrlProblem::Login) => "a login is never in a file: set it in the environment",
         _ => "write `\"https://HOST:2379\"`",
     };
     let message = "an endpoint of etcd is an http:// or https:// URL without a login or a path";
     reader.push(Diagnostic::error(Code::BadUrl, endpoint.span, message).help(help));
+    endpoint
 }
 
 fn store(reader: &mut Reader<'_>, table: &Table<'_, StoreKeys>) -> Option<StoreSettings> {
@@ -162,24 +190,14 @@ fn keystone(reader: &mut Reader<'_>, table: &Table<'_, KeystoneKeys>) -> Keyston
     let version = table.get(reader, |keystone| &keystone.version);
     let domain = table.get(reader, |keystone| &keystone.domain);
     let create = table.get_or_default(reader, |keystone| &keystone.create);
-    if let Some(url) = &url {
-        let at =
-            url.split_once("://").map(|(scheme, rest)| (scheme, rest.split('/').next().unwrap_or_default()));
-        let help = match at {
-            Some(("http" | "https", host)) if !host.contains('@') => None,
-            Some(("http" | "https", _)) => Some("a login is never in a file: set it in the environment"),
-            _ => Some("write `url = \"http://HOST:5000\"`"),
-        };
-        if let Some(help) = help {
-            let message = "[keystone] `url` is not an http:// or https:// URL without a login";
-            reader.push(Diagnostic::error(Code::BadUrl, url.span, message).help(help));
-        }
-    }
+    let url = url.map(|url| server_url(reader, "[keystone] `url`", url));
+    let ca = table.get(reader, |keystone| &keystone.ca);
+    unused_ca(reader, "[keystone]", url.as_ref(), ca.as_ref());
     if let (Some(2), Some(domain)) = (version.map(|version| version.value), &domain) {
         let message = "Identity v2.0 has no domains";
         reader.push(Diagnostic::error(Code::BadDomain, domain.span, message).help("take `domain` out"));
     }
-    KeystoneSettings { url, version, domain, create }
+    KeystoneSettings { url, ca, version, domain, create }
 }
 
 fn defaults(reader: &mut Reader<'_>, table: &Table<'_, DefaultsKeys>) -> Defaults {

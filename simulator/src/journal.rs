@@ -141,11 +141,20 @@ impl Ticket {
     }
 }
 
+/// Creates a folder, and those above it, with access for the owner alone.
+pub(crate) fn create_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
 impl Journal {
     /// Opens the state in `directory`, creating both if needed, and reads the objects.
     pub(crate) fn open(directory: &Path, version: Version) -> Result<(Journal, Vec<Object>), JournalError> {
         let unusable = |source| JournalError::Directory { path: directory.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(unusable)?;
+        create_folder(directory).map_err(unusable)?;
         let earlier = directory.join(EARLIER_FILE);
         if earlier.try_exists().map_err(unusable)? {
             return Err(JournalError::EarlierFormat { path: earlier, directory: directory.to_owned() });

@@ -10,11 +10,13 @@
 pub mod allocation;
 pub mod atomic_file;
 pub mod backends;
+pub mod certificates;
 pub mod ipam;
 pub mod keys;
 pub mod locks;
 pub mod open;
 mod owner;
+pub mod private_folder;
 pub mod publication;
 pub mod ready;
 pub mod record;

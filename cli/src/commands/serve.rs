@@ -21,7 +21,7 @@ pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandE
         .map_err(|_| CommandError::Usage(format!("--version {}: 1.7, 5.0 or 5.8", options.version)))?;
     let hosts = options.host.iter().map(|host| host_of(host)).collect::<Result<Vec<_>, _>>()?;
     if let Some(folder) = &options.state_dir {
-        std::fs::create_dir_all(folder).map_err(|error| CommandError::file(folder, error))?;
+        midoform_store::private_folder::create(folder).map_err(|error| CommandError::file(folder, error))?;
     }
     let users = options.users.as_deref().map(Users::read).transpose()?;
     let tls = match (&options.tls_cert, &options.tls_key) {

@@ -20,7 +20,7 @@ use keys::Keys;
 
 pub(crate) use login::Login;
 pub(crate) use runtime::PortMapping;
-pub(crate) use settings::{Config, LogSettings};
+pub(crate) use settings::{Config, LogSettings, STATE_FOLDER};
 pub(crate) use site::error_lines;
 
 /// Returns the version that the configuration names, or the newest one if it can't be read. Errors have its form too.

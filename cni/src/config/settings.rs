@@ -21,7 +21,7 @@ use crate::protocol::version::Version;
 const HOST_ID_FILES: [&str; 2] = ["/etc/midolman/host_uuid.properties", "/etc/midonet_host_id.properties"];
 
 /// The state folder, if the configuration names no other.
-pub(super) const STATE_FOLDER: &str = "/var/lib/midonet-cni";
+pub(crate) const STATE_FOLDER: &str = "/var/lib/midonet-cni";
 
 /// The MTU of pods, if neither the configuration, the spec nor the site names one: 1500 less the header of a tunnel, as in
 /// the Go plugin.

@@ -56,7 +56,7 @@ impl Journal {
             let message = format!("the pending release can't be written to {}", self.folder.display());
             CniError::new(Code::TryAgainLater, message).caused_by(error)
         };
-        std::fs::create_dir_all(&self.folder).map_err(failed)?;
+        midoform_store::private_folder::create(&self.folder).map_err(failed)?;
         let path = self.path(pending.host, &pending.owner);
         let count = std::fs::read_dir(&self.folder).map_err(failed)?.count();
         if count >= LIMIT && !path.exists() {

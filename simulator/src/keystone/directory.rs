@@ -123,7 +123,7 @@ impl Directory {
         let file = state_dir.map(|folder| folder.join(FILE));
         let mut projects: BTreeMap<String, Project> = BTreeMap::new();
         if let (Some(folder), Some(file)) = (state_dir, &file) {
-            std::fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
+            crate::journal::create_folder(folder).map_err(|source| unusable(folder, source))?;
             for project in read_projects(file)? {
                 projects.insert(project.id.clone(), project);
             }

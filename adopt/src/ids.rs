@@ -43,7 +43,7 @@ impl RouterView<'_> {
         let named: BTreeSet<Uuid> = self.ports.iter().map(|port| port.port.id).collect();
         let mut attached = Vec::new();
         for bridge in &self.bridges {
-            let ports = self.inventory.ports.iter().map(|port| &port.value);
+            let ports = self.inventory.ports.iter();
             for port in ports.filter(|port| port.device_id == bridge.device.id && !named.contains(&port.id)) {
                 if let (Some(host), Some(interface)) = (port.host_id, port.interface_name.clone()) {
                     attached.push(Attached { port: port.id, bridge: bridge.name.clone(), host, interface });
@@ -66,15 +66,15 @@ impl RouterView<'_> {
             }
         };
         for router in &self.inventory.routers {
-            look("router", router.value.id, router.value.name.as_deref());
+            look("router", router.id, router.name.as_deref());
         }
         for bridge in &self.inventory.bridges {
-            look("bridge", bridge.value.id, bridge.value.name.as_deref());
+            look("bridge", bridge.id, bridge.name.as_deref());
         }
         for chain in &self.inventory.chains {
             look("chain", chain.id, chain.name.as_deref());
         }
-        let free = self.inventory.ports.iter().map(|port| &port.value).filter(|port| {
+        let free = self.inventory.ports.iter().filter(|port| {
             let unused = port.peer_id.is_none() && port.host_id.is_none();
             unused
                 && port.is_of_bridge()

@@ -59,16 +59,16 @@ impl Survey {
     /// All routers.
     pub fn routers(&self) -> Vec<SeenRouter> {
         let seen = self.inventory.routers.iter().map(|router| SeenRouter {
-            id: router.value.id,
-            name: router.value.name.clone().unwrap_or_default(),
-            tenant_id: router.value.tenant_id.clone().unwrap_or_default(),
+            id: router.id,
+            name: router.name.clone().unwrap_or_default(),
+            tenant_id: router.tenant_id.clone().unwrap_or_default(),
         });
         seen.collect()
     }
 
     /// Returns the number of a router's linked ports: of two routers with one name, the one in use has some.
     pub fn links_of(&self, router: Uuid) -> usize {
-        let ports = self.inventory.ports.iter().map(|port| &port.value);
+        let ports = self.inventory.ports.iter();
         ports.filter(|port| port.device_id == router && port.peer_id.is_some()).count()
     }
 
@@ -86,7 +86,7 @@ impl Survey {
     ) -> Result<(), ClientError> {
         let devices = self.linked_devices(router);
         let mut chains: BTreeSet<Uuid> = self.filters_of(&devices).collect();
-        let routers = self.inventory.routers.iter().map(|router| router.value.id);
+        let routers = self.inventory.routers.iter().map(|router| router.id);
         let routers: BTreeSet<Uuid> = routers.filter(|id| devices.contains(id)).collect();
         let groups: BTreeSet<Uuid> = self.inventory.groups.iter().map(|group| group.id).collect();
         // A chain that is jumped to may jump on.
@@ -105,18 +105,18 @@ impl Survey {
 
     /// Returns the router and the devices that it is linked to.
     fn linked_devices(&self, router: Uuid) -> BTreeSet<Uuid> {
-        let own = self.inventory.ports.iter().filter(|port| port.value.device_id == router);
-        let peers: BTreeSet<Uuid> = own.filter_map(|port| port.value.peer_id).collect();
-        let there = self.inventory.ports.iter().filter(|port| peers.contains(&port.value.id));
-        there.map(|port| port.value.device_id).chain([router]).collect()
+        let own = self.inventory.ports.iter().filter(|port| port.device_id == router);
+        let peers: BTreeSet<Uuid> = own.filter_map(|port| port.peer_id).collect();
+        let there = self.inventory.ports.iter().filter(|port| peers.contains(&port.id));
+        there.map(|port| port.device_id).chain([router]).collect()
     }
 
     /// Returns the filter chains of these devices and their ports.
     fn filters_of<'a>(&'a self, devices: &'a BTreeSet<Uuid>) -> impl Iterator<Item = Uuid> + 'a {
-        let own = self.inventory.routers.iter().chain(&self.inventory.bridges).map(|device| &device.value);
+        let own = self.inventory.routers.iter().chain(&self.inventory.bridges);
         let own = own.filter(|device| devices.contains(&device.id));
         let own = own.flat_map(|device| [device.inbound_filter_id, device.outbound_filter_id]);
-        let ports = self.inventory.ports.iter().map(|port| &port.value);
+        let ports = self.inventory.ports.iter();
         let ports = ports.filter(|port| devices.contains(&port.device_id));
         let ports = ports.flat_map(|port| [port.inbound_filter_id, port.outbound_filter_id]);
         own.chain(ports).flatten()

@@ -84,8 +84,7 @@ impl<'a> RouterView<'a> {
 
     pub(super) fn find_links(&mut self, provider: Option<Uuid>) {
         let inventory = self.inventory;
-        let by_id: BTreeMap<Uuid, &PortJson> =
-            inventory.ports.iter().map(|port| (port.value.id, &port.value)).collect();
+        let by_id: BTreeMap<Uuid, &PortJson> = inventory.ports.iter().map(|port| (port.id, port)).collect();
         let own = by_id.values().filter(|port| port.device_id == self.router.id);
         let default_port = self.default_port();
         let mut bridges: Vec<(&DeviceJson, Link<'a>)> = Vec::new();
@@ -93,8 +92,7 @@ impl<'a> RouterView<'a> {
             let Some(peer) = port.peer_id.and_then(|id| by_id.get(&id)) else { continue };
             let link = Link { port, peer };
             if peer.is_of_bridge() {
-                let device =
-                    inventory.bridges.iter().map(|bridge| &bridge.value).find(|d| d.id == peer.device_id);
+                let device = inventory.bridges.iter().find(|d| d.id == peer.device_id);
                 bridges.extend(device.map(|device| (device, link)));
             } else if Some(peer.device_id) == provider {
                 // Of several links, the uplink is the one of the default route.
@@ -105,8 +103,8 @@ impl<'a> RouterView<'a> {
                         format!("a second link to the provider router, port {}", other.port.id)
                     }));
             } else {
-                let name = inventory.routers.iter().find(|router| router.value.id == peer.device_id);
-                let name = name.and_then(|router| router.value.name.as_deref()).unwrap_or("without a name");
+                let name = inventory.routers.iter().find(|router| router.id == peer.device_id);
+                let name = name.and_then(|router| router.name.as_deref()).unwrap_or("without a name");
                 let what = match name.strip_suffix(ROUTER_SUFFIX) {
                     Some(peer) => format!("peer `{peer}`: a [[peer]] stands in both tenants' files"),
                     None => "not the site's provider router".to_owned(),
@@ -160,7 +158,7 @@ impl<'a> RouterView<'a> {
     /// Finds the bound ports whose own chain has their address and MAC address.
     pub(super) fn find_ports(&mut self) {
         for (bridge, at) in self.bridges.iter().zip(0..) {
-            for port in self.inventory.ports.iter().map(|port| &port.value) {
+            for port in self.inventory.ports.iter() {
                 if port.device_id != bridge.device.id || port.host_id.is_none() {
                     continue;
                 }

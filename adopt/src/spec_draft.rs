@@ -64,8 +64,7 @@ impl Survey {
     /// Drafts the spec of the router with this id as the tenant with this name, behind this provider router. None if
     /// there is no such router.
     pub fn spec_draft(&self, router: Uuid, tenant: &str, provider: Option<Uuid>) -> Option<SpecDraft> {
-        let router =
-            self.inventory.routers.iter().map(|router| &router.value).find(|device| device.id == router)?;
+        let router = self.inventory.routers.iter().find(|device| device.id == router)?;
         let mut view = RouterView {
             inventory: &self.inventory,
             tenant,
@@ -190,7 +189,7 @@ impl<'a> RouterView<'a> {
     /// Writes the router's routes that are not part of the layout.
     fn write_routes(&mut self, text: &mut String) {
         let addresses: BTreeMap<Uuid, Option<Ipv4Addr>> =
-            self.inventory.ports.iter().map(|port| (port.value.id, port.value.address())).collect();
+            self.inventory.ports.iter().map(|port| (port.id, port.address())).collect();
         let mut routes = Vec::new();
         for route in self.inventory.routes.get(&self.router.id).into_iter().flatten() {
             let port = route.next_hop_port;

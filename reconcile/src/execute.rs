@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use midoform_compiler::midonet::dialect::confirmation;
+use midoform_compiler::midonet::dialect::{confirmation, created};
 use midoform_compiler::plan::{Action, Call, DialectTag, Method, Plan, Step};
 use midoform_compiler::topology::key::Key;
 use midoform_store::locks::Tenure;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::task::{self, JoinSet};
 use uuid::Uuid;
@@ -291,27 +292,44 @@ async fn make(
         let body = call.body.as_ref().map(|body| substitute(body.get(), &bindings));
         (substitute(&call.path, &bindings), body)
     };
-    let confirmation = match (call.method, &body) {
-        (Method::Post, Some(body)) => confirmation(dialect, step.kind, &path, body),
-        _ => None,
+    let (confirmation, created) = match (call.method, &body) {
+        (Method::Post, Some(body)) => {
+            (confirmation(dialect, step.kind, &path, body), created(dialect, step.kind, &path, body))
+        }
+        _ => (None, None),
     };
     let (content_type, accept) = (call.content_type.as_deref(), call.accept.as_deref());
-    let request = Request { path: &path, content_type, accept, body, confirmation };
+    let body = match body {
+        Some(fields) if call.merges => Some(merged(client, &path, accept.or(content_type), &fields).await?),
+        other => other,
+    };
+    let request = Request { path: &path, content_type, accept, body, confirmation, created };
     // A confirmed object has the offered id.
     let Done::Answered(answer) = client.call(call.method, request).await? else { return Ok(()) };
     if call.method != Method::Post {
         return Ok(());
     }
-    let id = answer.location.as_deref().and_then(|location| location.rsplit('/').next()).unwrap_or_default();
-    if call.binds {
-        if Uuid::try_parse(id).is_err() {
-            let cause = format!("`Location` says no id: {:?}", answer.location);
-            let url = format!("{}{path}", client.base_url());
-            return Err(ClientError::Nonsense { method: "POST", url, cause });
-        }
+    // The client checked that the location ends with an id.
+    let location = answer.location.as_deref().map(|location| location.trim_end_matches('/'));
+    if let Some(id) = location.and_then(|location| location.rsplit('/').next()).filter(|_| call.binds) {
         bindings.lock().await.insert(step.key.to_string(), id.to_owned());
     }
     Ok(())
+}
+
+/// Reads an object, and returns it with these fields set. A PUT of the fields alone would clear all others.
+async fn merged(
+    client: &Client,
+    path: &str,
+    media_type: Option<&str>,
+    fields: &str,
+) -> Result<String, ClientError> {
+    let answer = client.get(path, media_type.unwrap_or_default()).await?;
+    let mut object: serde_json::Map<String, Value> = answer.json()?;
+    let fields: serde_json::Map<String, Value> =
+        serde_json::from_str(fields).map_err(|error| ClientError::Setup(format!("{path}: {error}")))?;
+    object.extend(fields);
+    Ok(Value::Object(object).to_string())
 }
 
 /// Replaces each `${KEY}` with the id, if it is known.

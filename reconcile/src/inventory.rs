@@ -8,20 +8,18 @@ use midoform_compiler::topology::kinds::{
 };
 use uuid::Uuid;
 
-use crate::lists::WithRaw;
-
 /// The objects that were read. The devices, chains, groups and ports are complete. The rules, routes and members are
 /// those of the parents whose lists were read.
 #[derive(Default)]
 pub struct Inventory {
     /// All routers (`/routers`).
-    pub routers: Vec<WithRaw<DeviceJson>>,
+    pub routers: Vec<DeviceJson>,
     /// All bridges (`/bridges`).
-    pub bridges: Vec<WithRaw<DeviceJson>>,
+    pub bridges: Vec<DeviceJson>,
     /// All chains (`/chains`); a chain has no filters.
     pub chains: Vec<DeviceJson>,
     /// All ports of routers and bridges (`/ports`).
-    pub ports: Vec<WithRaw<PortJson>>,
+    pub ports: Vec<PortJson>,
     /// All port groups (`/port_groups`).
     pub groups: Vec<PortGroupJson>,
     /// All tunnel zones (`/tunnel_zones`).
@@ -39,7 +37,7 @@ pub struct Inventory {
 impl Inventory {
     /// Returns the ids of all devices, chains and port groups.
     pub(crate) fn device_ids(&self) -> impl Iterator<Item = Uuid> {
-        let devices = self.routers.iter().chain(&self.bridges).map(|device| device.value.id);
+        let devices = self.routers.iter().chain(&self.bridges).map(|device| device.id);
         let chains = self.chains.iter().map(|chain| chain.id);
         let groups = self.groups.iter().map(|group| group.id);
         devices.chain(chains).chain(groups)

@@ -3,23 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// An object and the JSON that it was read from.
-#[derive(Clone, Debug)]
-pub struct WithRaw<T> {
-    /// The object.
-    pub value: T,
-    /// Its JSON.
-    pub raw: Box<RawValue>,
-}
-
-/// Reads a list, keeping each item's JSON.
-pub fn with_raw<T: DeserializeOwned>(body: &str) -> Result<Vec<WithRaw<T>>, serde_json::Error> {
-    let items: Vec<&RawValue> = serde_json::from_str(body)?;
-    items.into_iter().map(|raw| Ok(WithRaw { value: item(raw)?, raw: raw.to_owned() })).collect()
-}
-
 /// Reads a list.
-pub fn plain<T: DeserializeOwned>(body: &str) -> Result<Vec<T>, serde_json::Error> {
+pub fn read<T: DeserializeOwned>(body: &str) -> Result<Vec<T>, serde_json::Error> {
     let items: Vec<&RawValue> = serde_json::from_str(body)?;
     items.into_iter().map(item).collect()
 }

@@ -10,6 +10,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use midoform_compiler::spec::parse::name_problem;
 use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::{
@@ -18,7 +19,6 @@ use midoform_compiler::topology::kinds::{
 };
 use midoform_compiler::topology::observed::{Foreign, Observed, ObservedRule};
 use midoform_compiler::topology::{Entry, Topology};
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::inventory::Inventory;
@@ -79,17 +79,17 @@ pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
         Some(id)
     };
     devices.parents.chains = raw.chains.iter().filter_map(|chain| take(chain.id)).collect();
-    devices.parents.routers = raw.routers.iter().filter_map(|router| take(router.value.id)).collect();
+    devices.parents.routers = raw.routers.iter().filter_map(|router| take(router.id)).collect();
     devices.parents.groups = raw.groups.iter().filter_map(|group| take(group.id)).collect();
     devices.parents.zones = raw.zones.iter().filter_map(|zone| take(zone.id)).collect();
     for bridge in &raw.bridges {
-        let _ = take(bridge.value.id);
+        let _ = take(bridge.id);
     }
     if let Reference::External(id) = scope.provider {
         devices
             .parents
             .routers
-            .extend(raw.routers.iter().map(|router| router.value.id).find(|router| router == id));
+            .extend(raw.routers.iter().map(|router| router.id).find(|router| router == id));
     }
     devices
 }
@@ -98,9 +98,13 @@ pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
 fn suggest_named<'r>(raw: &'r Inventory, scope: Scope<'_>, suggest: &mut impl FnMut(Key)) {
     let named = |name: Option<&'r str>| {
         let (tenant, rest) = name?.split_once(' ')?;
+        // Somebody else may have chosen the name: what no spec can say is no key.
+        if name_problem(rest.strip_suffix(" in").unwrap_or(rest)).is_some() {
+            return None;
+        }
         scope.tenants.contains(tenant).then(|| (Key::tenant(tenant), rest))
     };
-    for (keys, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.value.name.as_deref())) {
+    for (keys, name) in raw.bridges.iter().filter_map(|bridge| named(bridge.name.as_deref())) {
         suggest(keys.bridge(name).device());
     }
     for (keys, name) in raw.groups.iter().filter_map(|group| named(group.name.as_deref())) {
@@ -181,10 +185,6 @@ impl Matching<'_> {
         self.entries.push(Entry { key, object, provenance: None });
     }
 
-    fn keep_raw(&mut self, key: &Key, raw: &RawValue) {
-        self.observed.raw.insert(key.clone(), raw.to_owned());
-    }
-
     /// Returns true if an object on a device of midoform belongs to midoform, although it is not desired: its id
     /// follows from a key (version 5).
     fn is_own(&self, id: Uuid, kind: Kind) -> bool {
@@ -216,14 +216,10 @@ impl Matching<'_> {
 
     fn add_devices(&mut self, raw: &Inventory) {
         for router in &raw.routers {
-            if let Some(key) = self.add_device::<Router>(router.value.id, &router.value) {
-                self.keep_raw(&key, &router.raw);
-            }
+            self.add_device::<Router>(router.id, router);
         }
         for bridge in &raw.bridges {
-            if let Some(key) = self.add_device::<Bridge>(bridge.value.id, &bridge.value) {
-                self.keep_raw(&key, &bridge.raw);
-            }
+            self.add_device::<Bridge>(bridge.id, bridge);
         }
         for chain in &raw.chains {
             self.add_device::<Chain>(chain.id, chain);

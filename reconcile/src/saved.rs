@@ -21,7 +21,7 @@ use midoform_store::publication::Publication;
 use crate::recorder::Extent;
 
 /// The version of the file that this program writes and reads.
-const SAVED_FORMAT: &str = "midoform-saved-plan/4";
+const SAVED_FORMAT: &str = "midoform-saved-plan/5";
 
 /// The file of `plan --out`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -15,6 +15,8 @@ struct Head<'a> {
     base_url: String,
     sha256: &'a str,
     changes: usize,
+    /// True if objects are updated: the script needs jq.
+    updates: bool,
 }
 
 #[derive(Serialize)]
@@ -28,6 +30,8 @@ struct StepPart {
 
 #[derive(Serialize)]
 struct CallPart {
+    /// `call`, or `update` for a call whose body holds fields to set.
+    function: &'static str,
     method: &'static str,
     path: String,
     content_type: String,
@@ -50,6 +54,7 @@ pub(super) fn write(
         base_url: double_quoted(options.base_url),
         sha256: &sha256,
         changes,
+        updates: plan.changes().flat_map(|step| &step.calls).any(|call| call.merges),
     };
     out.write_all(templates.fill("shell.hbs", &head)?.as_bytes())?;
     let mut variables: BTreeMap<&str, String> = BTreeMap::new();
@@ -66,6 +71,7 @@ pub(super) fn write(
 
 fn part(step: &Step, variables: &BTreeMap<&str, String>) -> StepPart {
     let call = |call: &Call| CallPart {
+        function: if call.merges { "update" } else { "call" },
         method: call.method.as_str(),
         path: quoted(&call.path, variables),
         content_type: quoted(call.content_type.as_deref().unwrap_or_default(), variables),

@@ -6,7 +6,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::plan::{Call, DialectTag, Encode, Ids, Method};
@@ -41,7 +40,8 @@ impl Dialect {
 
     /// Returns true if the server keeps the id that a client offers for an object of this kind.
     pub fn keeps_offered_id(self, kind: Kind) -> bool {
-        let on_1x = matches!(kind.identity(), Identity::Joined | Identity::Id { kept_by_1x: true, .. });
+        let on_1x =
+            matches!(kind.identity(), Identity::Joined { .. } | Identity::Id { kept_by_1x: true, .. });
         self == Dialect::V5 || on_1x
     }
 
@@ -98,8 +98,8 @@ impl Encode for Dialect {
         Encoder { dialect: *self, ids }.create(key, object, position, id)
     }
 
-    fn update(&self, ids: Ids<'_>, (key, object): (&Key, &Object), observed: &RawValue) -> Option<Call> {
-        Encoder { dialect: *self, ids }.update(key, object, observed)
+    fn update(&self, ids: Ids<'_>, (key, object): (&Key, &Object)) -> Option<Call> {
+        Encoder { dialect: *self, ids }.update(key, object)
     }
 
     fn delete(&self, ids: Ids<'_>, (key, object): (&Key, &Object)) -> Call {
@@ -142,33 +142,35 @@ impl Encoder<'_> {
             content_type: Some(Cow::Borrowed(self.dialect.media_type(kind))),
             accept: None,
             body,
+            merges: false,
             binds,
         }
     }
 
     fn delete(&self, key: &Key, object: &Object) -> Call {
         let path = object.path(self, key);
-        Call { method: Method::Delete, path, content_type: None, accept: None, body: None, binds: false }
+        let method = Method::Delete;
+        Call { method, path, content_type: None, accept: None, body: None, merges: false, binds: false }
     }
 
-    /// A PUT sends back what the server said about the object, with the fields that midoform sets replaced.
-    fn update(&self, key: &Key, object: &Object, raw: &RawValue) -> Option<Call> {
+    /// A PUT sends back the object as the server has it then, with the fields that midoform sets replaced: a PUT without
+    /// a field clears it. The plan holds midoform's fields alone, so fields of others stay as they are.
+    fn update(&self, key: &Key, object: &Object) -> Option<Call> {
         let kind = Kind::of(object);
         let Update::InPlace { clears } = kind.update() else { return None };
         let id = self.id(key, &[kind]);
-        let mut merged: serde_json::Map<String, serde_json::Value> = serde_json::from_str(raw.get()).ok()?;
         let wanted = object.body(self, Some(id), 0)?;
         let wanted: serde_json::Map<String, serde_json::Value> = serde_json::from_str(wanted.get()).ok()?;
-        for field in clears {
-            merged.insert((*field).to_owned(), serde_json::Value::Null);
-        }
-        merged.extend(wanted);
+        let mut fields: serde_json::Map<String, serde_json::Value> =
+            clears.iter().map(|field| ((*field).to_owned(), serde_json::Value::Null)).collect();
+        fields.extend(wanted);
         Some(Call {
             method: Method::Put,
             path: object.path(self, key),
             content_type: Some(Cow::Borrowed(self.dialect.media_type(kind))),
-            accept: None,
-            body: serde_json::value::to_raw_value(&merged).ok(),
+            accept: Some(Cow::Borrowed(self.dialect.media_type(kind))),
+            body: serde_json::value::to_raw_value(&fields).ok(),
+            merges: true,
             binds: false,
         })
     }
@@ -214,9 +216,106 @@ pub fn confirmation(dialect: DialectTag, kind: Kind, path: &str, body: &str) -> 
     Some(Confirmation { path, accept, holds })
 }
 
+/// The object that the `Location` of a POST's response has to name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The path that the object's path begins with.
+    below: String,
+    last: Last,
+}
+
+/// The last part of the path of a created object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Last {
+    /// This id.
+    Id(String),
+    /// An id that the server chooses.
+    Chosen,
+    /// None: the object has the path that it was posted to, and 5.x sends no `Location` for it (06-port-link).
+    Nothing,
+}
+
+impl Created {
+    /// Returns true if the object may be created without a `Location` in the response.
+    pub fn may_be_unnamed(&self) -> bool {
+        self.last == Last::Nothing
+    }
+
+    /// Returns true if this `Location` names the object. Only the end of its path counts, as a server behind a proxy
+    /// may know itself under another name.
+    pub fn is_named_by(&self, location: &str) -> bool {
+        let location = location.trim_end_matches('/');
+        let parts = || location.rsplit_once('/').filter(|(before, _)| before.ends_with(&self.below));
+        match &self.last {
+            Last::Id(id) => parts().is_some_and(|(_, last)| last.eq_ignore_ascii_case(id)),
+            Last::Chosen => parts().is_some_and(|(_, last)| Uuid::try_parse(last).is_ok()),
+            Last::Nothing => location.ends_with(&self.below),
+        }
+    }
+}
+
+impl fmt::Display for Created {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.last {
+            Last::Id(id) => write!(formatter, "…{}/{id}", self.below),
+            Last::Chosen => write!(formatter, "…{}/ID", self.below),
+            Last::Nothing => write!(formatter, "…{}", self.below),
+        }
+    }
+}
+
+/// Returns the object that the response to a POST of an object of `kind` has to name. Nothing if the body lacks what
+/// the object is named by.
+pub fn created(dialect: DialectTag, kind: Kind, path: &str, body: &str) -> Option<Created> {
+    let dialect = Dialect::of(dialect)?;
+    let body: Value = serde_json::from_str(body).ok()?;
+    let field = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some(match kind.identity() {
+        Identity::Id { below, .. } => {
+            let last = match dialect.keeps_offered_id(kind) {
+                true => Last::Id(field("id")?),
+                false => Last::Chosen,
+            };
+            Created { below: format!("/{below}"), last }
+        }
+        Identity::Joined { named_by: Some(name) } => {
+            Created { below: path.to_owned(), last: Last::Id(field(name)?) }
+        }
+        Identity::Joined { named_by: None } => Created { below: path.to_owned(), last: Last::Nothing },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_location_names_the_object_that_was_posted() {
+        let id = "9f2c0000-0000-5000-8000-000000000001";
+        let of =
+            |dialect, kind, path: &str, body: &str| created(DialectTag(dialect), kind, path, body).unwrap();
+        let body = format!(r#"{{"id": "{id}", "portId": "{id}", "hostId": "{id}"}}"#);
+        let port = of(5, Kind::BridgePort, "/bridges/b/ports", &body);
+        assert!(port.is_named_by(&format!("http://x/midonet-api/ports/{id}")));
+        for wrong in [
+            "http://x/midonet-api/ports/9f2c0000-0000-5000-8000-000000000002".to_owned(),
+            format!("http://x/midonet-api/routers/{id}"),
+            format!("http://x/midonet-api/ports/{id}/link"),
+            id.to_owned(),
+            String::new(),
+        ] {
+            assert!(!port.is_named_by(&wrong), "{wrong}");
+        }
+        // 1.x chooses the ids of ports, rules and routes.
+        let chosen = of(1, Kind::Rule, "/chains/c/rules", "{}");
+        assert!(chosen.is_named_by(&format!("/midonet-api/rules/{id}")) && !chosen.is_named_by("/rules/7"));
+        let binding = of(5, Kind::HostInterfacePort, "/hosts/h/ports", &body);
+        assert!(binding.is_named_by(&format!("http://x/hosts/h/ports/{id}")));
+        assert!(!binding.is_named_by(&format!("http://x/ports/{id}")));
+        let link = of(1, Kind::PortLink, "/ports/a/link", r#"{"peerId": "b"}"#);
+        assert!(link.may_be_unnamed() && link.is_named_by("http://x/ports/a/link"));
+        assert!(!link.is_named_by("http://x/ports/b/link") && !binding.may_be_unnamed());
+    }
 
     #[test]
     fn objects_with_an_id_are_looked_for_under_it() {

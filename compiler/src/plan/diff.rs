@@ -103,25 +103,13 @@ impl<'a> Differ<'a> {
         let verdict = |entry: &'a Entry| {
             let verdict = match self.desired.get(entry.key.as_str()) {
                 None => Verdict::Delete,
-                Some(wanted) => self.compare_one(&entry.object, &wanted.object, &entry.key),
+                Some(wanted) => compare(&entry.object, &wanted.object),
             };
             (&entry.key, verdict)
         };
         self.verdicts = self.observed.topology.entries().iter().map(verdict).collect();
         self.misplaced_rules();
         self.spread_replacements();
-    }
-
-    fn compare_one(&self, old: &Object, new: &Object, key: &Key) -> Verdict {
-        let Some(difference) = old.difference(new) else { return Verdict::Keep };
-        let in_place = matches!(Kind::of(new).update(), Update::InPlace { .. });
-        // A port's device can't be changed by a PUT.
-        let parent = |object: &Object| object.parent().map(|parent| parent.reference.clone());
-        let same = Kind::of(old) == Kind::of(new) && parent(old) == parent(new);
-        if in_place && same && self.observed.raw.contains_key(key) {
-            return Verdict::Update(difference);
-        }
-        Verdict::Replace(difference)
     }
 
     /// Rules that are right but stand in the wrong place: the fewest are moved.
@@ -319,8 +307,7 @@ impl<'a> Differ<'a> {
     /// Returns the calls that update an object, and those that take the update back. What the object refers to may have
     /// been made again by then, with another id.
     fn update(&self, entry: &Entry, old: Option<&Object>, after: Ids<'_>) -> (Vec<Call>, Vec<Call>) {
-        let Some(raw) = self.observed.raw.get(&entry.key) else { return (Vec::new(), Vec::new()) };
-        let call = |object: &Object| self.encoder.update(after, (&entry.key, object), raw);
+        let call = |object: &Object| self.encoder.update(after, (&entry.key, object));
         (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
     }
 
@@ -367,6 +354,16 @@ impl<'a> Differ<'a> {
             });
         }
     }
+}
+
+/// Compares an observed object with the desired one.
+fn compare(old: &Object, new: &Object) -> Verdict {
+    let Some(difference) = old.difference(new) else { return Verdict::Keep };
+    let in_place = matches!(Kind::of(new).update(), Update::InPlace { .. });
+    // A port's device can't be changed by a PUT.
+    let parent = |object: &Object| object.parent().map(|parent| parent.reference.clone());
+    let same = Kind::of(old) == Kind::of(new) && parent(old) == parent(new);
+    if in_place && same { Verdict::Update(difference) } else { Verdict::Replace(difference) }
 }
 
 /// The entries in the order of their making. They come by key, so tenant by tenant: sorting each tenant's few

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::plan::Call;
@@ -58,9 +57,8 @@ pub trait Encode {
     /// inserted in its chain: 1 is the first place.
     fn create(&self, ids: Ids<'_>, entry: (&Key, &Object), position: u32, id: Option<Uuid>) -> Call;
 
-    /// Returns the call that changes an object in place; none where the API has no such call. `observed` is what the
-    /// server said about the object.
-    fn update(&self, ids: Ids<'_>, entry: (&Key, &Object), observed: &RawValue) -> Option<Call>;
+    /// Returns the call that changes an object in place; none where the API has no such call.
+    fn update(&self, ids: Ids<'_>, entry: (&Key, &Object)) -> Option<Call>;
 
     /// Returns the call that deletes an object.
     fn delete(&self, ids: Ids<'_>, entry: (&Key, &Object)) -> Call;

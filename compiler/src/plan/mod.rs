@@ -137,6 +137,10 @@ pub struct Call {
     /// The body: JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Box<RawValue>>,
+    /// True where the body holds only the fields to set: the object is read when the call is made, these fields are set in
+    /// it, and the whole is sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merges: bool,
     /// True where the response's `Location` says the id that `${KEY}` of this step's key stands for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub binds: bool,

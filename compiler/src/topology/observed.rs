@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::topology::Topology;
 use crate::topology::key::{Key, Namespace};
-use crate::topology::kinds::{Kind, Object, Update};
+use crate::topology::kinds::{Kind, Object};
 
 /// The observed topology and what else a diff has to know about it. The default is an empty network.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +16,6 @@ pub struct Observed {
     pub topology: Topology,
     /// Their ids, where these are not the ones that follow from the keys.
     pub ids: BTreeMap<Key, Uuid>,
-    /// The API's JSON of the objects that can be updated in place: a PUT sends it back, changed.
-    pub raw: BTreeMap<Key, Box<RawValue>>,
     /// The rules of each chain, in order, foreign ones as well.
     pub rules: BTreeMap<Key, Vec<ObservedRule>>,
     /// Objects in a tenant's reach that are not midoform's.
@@ -61,10 +58,6 @@ impl Observed {
             {
                 let observed = ObservedRule { id: namespace.id(key), key: Some(key.clone()) };
                 rules.entry(chain.clone()).or_default().push((rule.position, observed));
-            }
-            let in_place = matches!(Kind::of(&entry.object).update(), Update::InPlace { .. });
-            if let (true, Ok(raw)) = (in_place, RawValue::from_string("{\"adminStateUp\":true}".to_owned())) {
-                observed.raw.insert(entry.key.clone(), raw);
             }
         }
         for (chain, mut order) in rules {

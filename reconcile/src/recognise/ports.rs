@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, PeerKey, TenantKey, UplinkKey};
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kinds::{
@@ -16,8 +17,7 @@ use super::{Inventory, Matching};
 impl Matching<'_> {
     /// Matches every port of midoform to its key.
     pub(super) fn match_ports(&mut self, raw: &Inventory) {
-        let by_id: BTreeMap<Uuid, &PortJson> =
-            raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
+        let by_id: BTreeMap<Uuid, &PortJson> = raw.ports.iter().map(|port| (port.id, port)).collect();
         for key in self.port_keys() {
             let remembered =
                 self.scope.known.tenants.get(key.owner()).and_then(|tenant| tenant.ids.get(&key)).copied();
@@ -67,7 +67,7 @@ impl Matching<'_> {
         if !self.scope.dialect.keeps_offered_id(Kind::RouterPort) {
             return;
         }
-        for port in raw.ports.iter().map(|port| &port.value) {
+        for port in raw.ports.iter() {
             let router = self.keys.get(&port.device_id).filter(|_| !port.is_of_bridge());
             let Some(router) = router.filter(|router| router.owner() != SITE).cloned() else { continue };
             if self.keys.contains_key(&port.id) || !self.is_own(port.id, Kind::RouterPort) {
@@ -89,7 +89,7 @@ impl Matching<'_> {
         wanted: &[(&Key, &Object)],
     ) {
         let mut by_address: BTreeMap<(Uuid, Ipv4Addr), Uuid> = BTreeMap::new();
-        for port in raw.ports.iter().map(|port| &port.value) {
+        for port in raw.ports.iter() {
             if let Some(address) = port.address() {
                 by_address.insert((port.device_id, address), port.id);
             }
@@ -115,7 +115,7 @@ impl Matching<'_> {
                     let Some(key) = binding.port.key().filter(|key| !self.ids.contains_key(*key)) else {
                         continue;
                     };
-                    let bound = raw.ports.iter().map(|port| &port.value).find(|port| {
+                    let bound = raw.ports.iter().find(|port| {
                         port.host_id == Some(binding.host)
                             && port.interface_name.as_ref() == Some(&binding.interface)
                     });
@@ -133,7 +133,7 @@ impl Matching<'_> {
     /// a port, so it can be used. A port with a mark belongs to a pod that is being attached.
     fn take_free_bridge_ports(&mut self, raw: &Inventory, wanted: &[(&Key, &Object)]) {
         let mut free: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
-        for port in raw.ports.iter().map(|port| &port.value) {
+        for port in raw.ports.iter() {
             let unused =
                 port.peer_id.is_none() && port.host_id.is_none() && !self.keys.contains_key(&port.id);
             let unused = unused && port.vif_id.is_none();
@@ -168,15 +168,13 @@ impl Matching<'_> {
     /// Adds the ports with their links, bindings and groups. Reports the ports on midoform's routers that do not belong
     /// to midoform. A bridge's other ports belong to the plugin or to somebody else, and are ignored.
     pub(super) fn add_ports(&mut self, raw: &Inventory) {
-        for found in &raw.ports {
-            let value = &found.value;
+        for value in &raw.ports {
             let Some(key) = self.keys.get(&value.id).cloned() else {
                 self.stray_router_port(value);
                 self.attached_port(value);
                 continue;
             };
             if let Some(port) = self.read::<BridgePort>(value, None, 0) {
-                self.keep_raw(&key, &found.raw);
                 self.add(key.clone(), port.into());
             }
             if let Some(port) = self.read::<RouterPort>(value, None, 0) {
@@ -195,7 +193,8 @@ impl Matching<'_> {
         if port.is_of_bridge() || router.owner() == SITE {
             return;
         }
-        let what = format!("router port {}", port.port_address.as_deref().unwrap_or("without address"));
+        let address = port.port_address.as_deref().unwrap_or("without address");
+        let what = format!("router port {}", printable(address));
         self.observed.foreign.push(Foreign { near: router, kind: Kind::RouterPort, id: port.id, what });
     }
 
@@ -205,7 +204,7 @@ impl Matching<'_> {
             return;
         };
         if let (Some(host), Some(interface)) = (port.host_id, &port.interface_name) {
-            let what = format!("{interface} of host {host}");
+            let what = format!("{} of host {host}", printable(interface));
             self.observed.attached.push(Foreign { near: bridge, kind: Kind::BridgePort, id: port.id, what });
         }
     }

@@ -132,8 +132,7 @@ impl Matching<'_> {
                 desired_by_router.entry(&route.router).or_default().push((&entry.key, route));
             }
         }
-        let addresses: BTreeMap<Uuid, _> =
-            raw.ports.iter().map(|port| (port.value.id, port.value.address())).collect();
+        let addresses: BTreeMap<Uuid, _> = raw.ports.iter().map(|port| (port.id, port.address())).collect();
         for (router_id, routes) in &raw.routes {
             let router = self.reference(*router_id);
             let desired = desired_by_router.get(&router).map(Vec::as_slice).unwrap_or_default();

@@ -25,7 +25,7 @@ pub struct HostInterfacePort {
 impl Resource for HostInterfacePort {
     const KIND: Kind = Kind::HostInterfacePort;
     const NAME: &'static str = "host interface port";
-    const IDENTITY: Identity = Identity::Joined;
+    const IDENTITY: Identity = Identity::Joined { named_by: Some("portId") };
     const MEDIA_TYPES: MediaTypes = MediaTypes::same("application/vnd.org.midonet.HostInterfacePort-v1+json");
     const EXCLUSIVE: bool = true;
 

@@ -23,7 +23,7 @@ pub struct PortGroupPort {
 impl Resource for PortGroupPort {
     const KIND: Kind = Kind::PortGroupPort;
     const NAME: &'static str = "port group port";
-    const IDENTITY: Identity = Identity::Joined;
+    const IDENTITY: Identity = Identity::Joined { named_by: Some("portId") };
     const MEDIA_TYPES: MediaTypes = MediaTypes::same("application/vnd.org.midonet.PortGroupPort-v1+json");
 
     type Json = PortGroupPortJson;

@@ -21,7 +21,7 @@ pub struct PortLink {
 impl Resource for PortLink {
     const KIND: Kind = Kind::PortLink;
     const NAME: &'static str = "port link";
-    const IDENTITY: Identity = Identity::Joined;
+    const IDENTITY: Identity = Identity::Joined { named_by: None };
     const MEDIA_TYPES: MediaTypes = MediaTypes::same("application/vnd.org.midonet.PortLink-v1+json");
     const EXCLUSIVE: bool = true;
 

@@ -96,7 +96,7 @@ pub trait Resource: Sized + PartialEq + Serialize {
     fn path(&self, names: &dyn Names, key: &Key) -> String {
         match Self::IDENTITY {
             Identity::Id { below, .. } => format!("/{below}/{}", names.id(key, &[Self::KIND])),
-            Identity::Joined => self.posted_to(names),
+            Identity::Joined { .. } => self.posted_to(names),
         }
     }
 
@@ -116,7 +116,11 @@ pub enum Identity {
         kept_by_1x: bool,
     },
     /// An object has no id: it is named by what it joins.
-    Joined,
+    Joined {
+        /// The field of the body that ends the object's path, below the path that it is posted to. Nothing if the
+        /// two paths are the same.
+        named_by: Option<&'static str>,
+    },
 }
 
 /// The media types of one object.

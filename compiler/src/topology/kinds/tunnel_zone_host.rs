@@ -26,7 +26,7 @@ pub struct TunnelZoneHost {
 impl Resource for TunnelZoneHost {
     const KIND: Kind = Kind::TunnelZoneHost;
     const NAME: &'static str = "tunnel zone host";
-    const IDENTITY: Identity = Identity::Joined;
+    const IDENTITY: Identity = Identity::Joined { named_by: Some("hostId") };
     const MEDIA_TYPES: MediaTypes = MediaTypes::same("application/vnd.org.midonet.TunnelZoneHost-v1+json");
 
     type Json = TunnelZoneHostJson;

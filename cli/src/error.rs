@@ -176,6 +176,15 @@ impl CommandError {
             CommandError::Client(ClientError::Unreachable { .. }) => Some(
                 "is the API running, and is the URL right (`[midonet] url`, or --api)? `plan --offline` works without an API",
             ),
+            CommandError::Client(ClientError::Unexpected { .. } | ClientError::Redirect { .. }) => {
+                Some("is the URL that of a MidoNet API (`[midonet] url`, or --api)?")
+            }
+            CommandError::Client(ClientError::WrongVersion { .. }) => Some(
+                "set `[midonet] version` in the site file, or --api-version, to the server's first number: 1 or 5",
+            ),
+            CommandError::Client(ClientError::Certificate { .. }) => Some(
+                "name the file of the CA that signed it with `[midonet] ca`, and check the host's name in the URL",
+            ),
             CommandError::Client(ClientError::Refused { .. }) => Some(
                 "set MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT; for Keystone OS_USERNAME, \
                      OS_PASSWORD, OS_PROJECT_NAME, or another of its logins (docs/login.md)",
@@ -200,10 +209,15 @@ fn store_exit(error: &StoreError) -> Exit {
 
 fn client_exit(error: &ClientError) -> Exit {
     match error {
-        ClientError::Unreachable { .. } | ClientError::AnswerLost { .. } => Exit::Unreachable,
+        ClientError::Unreachable { .. }
+        | ClientError::AnswerLost { .. }
+        | ClientError::Certificate { .. } => Exit::Unreachable,
         ClientError::Refused { .. } => Exit::LoginRefused,
         ClientError::Status { status: 409, .. } => Exit::Conflict,
-        ClientError::Status { .. } | ClientError::Nonsense { .. } => Exit::ApiError,
+        ClientError::Status { .. }
+        | ClientError::Unexpected { .. }
+        | ClientError::Redirect { .. }
+        | ClientError::WrongVersion { .. } => Exit::ApiError,
         ClientError::Setup(_) => Exit::Usage,
         ClientError::Defect(_) => Exit::Internal,
     }

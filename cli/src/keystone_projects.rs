@@ -66,7 +66,7 @@ pub(crate) async fn look_up(
     if names.is_empty() {
         return Ok((project, false));
     }
-    let Some(keystone) = Identity::of(&site).keystone(logins(login)?, TIMEOUT)? else {
+    let Some(keystone) = Identity::of(&site, &project.sources.root).keystone(logins(login)?, TIMEOUT)? else {
         return match missing {
             Missing::Leave => Ok((project, false)),
             Missing::Make { .. } => Err(no_login(&names)),

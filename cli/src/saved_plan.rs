@@ -17,7 +17,7 @@ use crate::args::{Api, ApplyOptions};
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
-use crate::session::{Identity, Session, Target};
+use crate::session::{Identity, Session, Target, checked, path_from};
 use crate::ui::Ui;
 
 /// A saved plan with its site, its allocations and its API.
@@ -46,7 +46,10 @@ impl Opened {
         })?;
         let state = AllocationState::of(Some(&site), &folder, lock)?;
         let target = match (&api.api, &saved.url) {
-            (Some(url), _) | (None, Some(url)) => Target::Url(url.clone(), Identity::OfTheLogin),
+            (Some(url), _) | (None, Some(url)) => {
+                let ca = path_from(&folder, site.midonet.ca.as_ref());
+                Target::Url(checked("the API's URL", url)?, Identity::OfTheLogin, ca)
+            }
             (None, None) => {
                 let beside = match state.lock_file() {
                     None => folder.join(".midoform"),

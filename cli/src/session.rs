@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::source::Spanned;
 use midoform_compiler::spec;
 use midoform_compiler::spec::KeystoneSettings;
+use midoform_compiler::spec::url::base_url;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::client::{Client, Credentials, Settings};
 use midoform_reconcile::credentials::Logins;
@@ -17,6 +19,7 @@ use midoform_reconcile::keystone::{IdentityVersion, Keystone, base_of};
 use midoform_reconcile::observe::{Scope, observe};
 use midoform_reconcile::planned::Planned;
 use midoform_simulator as simulator;
+use midoform_store::private_folder;
 
 use crate::args::{Api, Login};
 use crate::error::CommandError;
@@ -33,29 +36,34 @@ pub(crate) struct Session {
 /// The API that a command uses.
 #[derive(Clone)]
 pub(crate) enum Target {
-    /// The API at this URL.
-    Url(String, Identity),
+    /// The API at this URL, with its Keystone, and with the file of the CAs that sign its certificate.
+    Url(String, Identity, Option<PathBuf>),
     /// The embedded API in this process, with its state in this folder, and with these hosts.
     Embedded { folder: PathBuf, hosts: Vec<(uuid::Uuid, String)> },
 }
 
 impl Target {
     /// Returns the API that the command line names, or else the site file.
-    pub(crate) fn of(site: &spec::Site, api: &Api, root: &Path) -> Target {
-        match (&api.api, &site.midonet.url) {
-            (Some(url), _) => Target::Url(url.clone(), Identity::of(site)),
-            (None, Some(url)) if !site.midonet.embedded => Target::Url(url.value.clone(), Identity::of(site)),
+    ///
+    /// # Errors
+    /// When the command line names one that is no URL, or holds a login.
+    pub(crate) fn of(site: &spec::Site, api: &Api, root: &Path) -> Result<Target, CommandError> {
+        let identity = || Identity::of(site, root);
+        let ca = path_from(root, site.midonet.ca.as_ref());
+        Ok(match (&api.api, &site.midonet.url) {
+            (Some(url), _) => Target::Url(checked("--api", url)?, identity(), ca),
+            (None, Some(url)) if !site.midonet.embedded => Target::Url(url.value.clone(), identity(), ca),
             _ => Target::Embedded {
                 folder: api.state_dir.clone().unwrap_or_else(|| root.join(".midoform")),
                 hosts: site.hosts.iter().map(|host| (host.id.value, host.name.value.clone())).collect(),
             },
-        }
+        })
     }
 
     /// Returns the base URL for scripts.
     pub(crate) fn shown_url(&self) -> &str {
         match self {
-            Target::Url(url, _) => url,
+            Target::Url(url, ..) => url,
             Target::Embedded { .. } => "http://127.0.0.1:8181/midonet-api",
         }
     }
@@ -69,14 +77,15 @@ impl Target {
 impl Session {
     /// Connects to the API, and starts the embedded API if it is that one.
     async fn open(target: Target, dialect: Dialect, api: &Api) -> Result<Session, CommandError> {
-        let (base_url, credentials, server) = match target {
-            Target::Url(url, identity) => (url, credentials(api, &identity)?, None),
+        let (base_url, credentials, ca, server) = match target {
+            Target::Url(url, identity, ca) => (url, credentials(api, &identity)?, ca, None),
             Target::Embedded { folder, hosts } => {
                 let server = start(folder, hosts, dialect).await?;
-                (server.base_url().to_owned(), Credentials::None, Some(server))
+                (server.base_url().to_owned(), Credentials::None, None, Some(server))
             }
         };
-        let settings = Settings { base_url, credentials, timeout: Duration::from_secs(api.timeout) };
+        let timeout = Duration::from_secs(api.timeout);
+        let settings = Settings { base_url, credentials, timeout, dialect, ca };
         let client = Client::connect(settings).await?;
         Ok(Session { client, server })
     }
@@ -123,12 +132,27 @@ impl Session {
     }
 }
 
+/// Returns a URL of the command line or of a saved plan. An error does not repeat it, as it may hold a password.
+pub(crate) fn checked(what: &str, url: &str) -> Result<String, CommandError> {
+    base_url(url).map_err(|problem| CommandError::Usage(format!("{what} {problem}: {}", problem.help())))
+}
+
+/// Returns a path of a site file, which starts at the file's folder.
+pub(crate) fn path_from(folder: &Path, path: Option<&Spanned<String>>) -> Option<PathBuf> {
+    path.map(|path| folder.join(&path.value))
+}
+
 async fn start(
     folder: PathBuf,
     hosts: Vec<(uuid::Uuid, String)>,
     dialect: Dialect,
 ) -> Result<simulator::Server, CommandError> {
-    std::fs::create_dir_all(&folder).map_err(|error| CommandError::file(&folder, error))?;
+    // The name `.midoform` is midoform's own.
+    let created = match folder.file_name().is_some_and(|name| name == ".midoform") {
+        true => private_folder::make_private(&folder),
+        false => private_folder::create(&folder),
+    };
+    created.map_err(|error| CommandError::file(&folder, error))?;
     let version = match dialect {
         Dialect::V1 => simulator::Version::V1_7,
         Dialect::V5 => simulator::Version::V5_8,
@@ -163,22 +187,25 @@ pub(crate) enum Identity {
     OfTheLogin,
     /// None: the site file names none.
     None,
-    /// The site's.
-    OfTheSite(KeystoneSettings),
+    /// The site's, with the file of the CAs that sign its certificate.
+    OfTheSite(KeystoneSettings, Option<PathBuf>),
 }
 
 impl Identity {
-    pub(crate) fn of(site: &spec::Site) -> Identity {
-        site.keystone.clone().map_or(Identity::None, Identity::OfTheSite)
+    /// Returns the Keystone of a site whose file is in this folder.
+    pub(crate) fn of(site: &spec::Site, root: &Path) -> Identity {
+        let Some(keystone) = site.keystone.clone() else { return Identity::None };
+        let ca = path_from(root, keystone.ca.as_ref());
+        Identity::OfTheSite(keystone, ca)
     }
 
     /// Returns a client of it, if there is a login. A login is only sent to its own Keystone.
     pub(crate) fn keystone(&self, logins: Logins, timeout: u64) -> Result<Option<Keystone>, CommandError> {
         let Some(login) = logins.keystone else { return Ok(None) };
-        let (url, version, domain) = match self {
+        let (url, version, domain, ca) = match self {
             Identity::None => return Ok(None),
-            Identity::OfTheLogin => (login.url, None, None),
-            Identity::OfTheSite(site) => {
+            Identity::OfTheLogin => (login.url, None, None, None),
+            Identity::OfTheSite(site, ca) => {
                 let named = site.url.as_ref().map(|url| base_of(&url.value)).transpose()?;
                 let url = match (named, login.url) {
                     (Some(named), Some(own)) if named != own => {
@@ -193,7 +220,7 @@ impl Identity {
                     2 => IdentityVersion::V2,
                     _ => IdentityVersion::V3,
                 });
-                (url, version, site.domain.as_ref().map(|domain| domain.value.clone()))
+                (url, version, site.domain.as_ref().map(|domain| domain.value.clone()), ca.clone())
             }
         };
         let Some(url) = url else { return Ok(None) };
@@ -203,6 +230,7 @@ impl Identity {
             login: login.login,
             domain,
             timeout: Duration::from_secs(timeout),
+            ca,
         };
         Ok(Some(Keystone::new(settings)?))
     }

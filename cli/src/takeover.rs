@@ -73,7 +73,7 @@ pub(crate) async fn take_over(
         locked: false,
     };
     let (before, project) = Project::load_any(&spec).await?.compile(&spec)?;
-    let target = Target::of(&before.site, &into.api, &project.sources.root);
+    let target = Target::of(&before.site, &into.api, &project.sources.root)?;
     Session::with(target, before.dialect(), &into.api, async |session| {
         let (survey, chosen) = survey(ui, session, before.dialect(), choose).await?;
         let path = path_of(manner, &chosen.tenant);

@@ -1,8 +1,10 @@
 //! Each exit code, and that standard output stays data.
 
+use midoform_testutil::http::Connection;
 use midoform_testutil::{SITE, TestFolder};
 
 use crate::MIDOFORM;
+use crate::served::Served;
 
 fn seed() -> TestFolder {
     let folder = TestFolder::default();
@@ -147,40 +149,13 @@ fn every_result_can_be_json() {
     }
 }
 
-/// An API that has nothing, takes everything, and takes its time for what it makes.
-fn slow_api() -> String {
-    use std::io::{Read, Write};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().take(200) {
-            std::thread::spawn(move || {
-                let mut stream = stream.unwrap();
-                let mut request = Vec::new();
-                let mut part = [0; 4096];
-                // A small request comes in one piece; what follows its head is of no interest here.
-                let read = stream.read(&mut part).unwrap();
-                request.extend_from_slice(&part[..read]);
-                let is_post = request.starts_with(b"POST");
-                if is_post {
-                    std::thread::sleep(std::time::Duration::from_millis(300));
-                }
-                let (status, body) = if is_post { ("201 Created", "") } else { ("200 OK", "[]") };
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-            });
-        }
-    });
-    format!("http://{address}/midonet-api")
-}
-
 #[test]
 fn an_interrupted_run_ends_its_calls_and_is_130() {
-    let url = slow_api();
     let folder = seed();
+    let served = Served::start(&folder, &["--faults"]).unwrap();
+    let url = served.url();
+    let slow = "{\"fault\": \"delay\", \"method\": \"POST\", \"times\": 0, \"milliseconds\": 300}";
+    Connection::open(served.address).unwrap().send("POST", "/_faults", "application/json", slow).unwrap();
     let mut command = folder.command(MIDOFORM, &["apply", ".", "--yes", "--parallel", "2", "--api", &url]);
     let child =
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();

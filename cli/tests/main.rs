@@ -33,6 +33,7 @@ mod serve;
 mod served;
 mod state;
 mod store;
+mod strange_servers;
 mod verify;
 
 /// The command under test.

@@ -336,6 +336,8 @@ impl Lab {
             base_url: self.base_url.clone(),
             credentials: Credentials::None,
             timeout: Duration::from_secs(10),
+            dialect: compiled.dialect(),
+            ca: None,
         };
         let client = Client::resume(settings, None).unwrap();
         let names = specs.keys().cloned().collect();
@@ -414,7 +416,7 @@ impl Lab {
         assert_eq!(answer.status, 201, "{path}: {}", answer.body);
     }
 
-    fn address(&self) -> std::net::SocketAddr {
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
         self.base_url.trim_start_matches("http://").split('/').next().unwrap().parse().unwrap()
     }
 

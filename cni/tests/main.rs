@@ -17,6 +17,7 @@ mod odd;
 mod peers;
 mod protocol;
 mod runtimes;
+mod strange;
 
 /// The plugin under test.
 const PLUGIN: &str = env!("CARGO_BIN_EXE_midonet-cni");

@@ -1,20 +1,30 @@
 //! The HTTP client: one base URL, one token, keep-alive connections, errors that name the call.
+//!
+//! The server has to prove that it is a MidoNet API: the client reads the root before its first read, change or
+//! deletion, and before it believes that something is not there. A POST needs no such proof, as only its own response
+//! counts: 201 with the `Location` of the object.
 
 mod response;
+mod root;
+mod statistics;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use midoform_compiler::midonet::dialect::Confirmation;
+use midoform_compiler::midonet::dialect::{Confirmation, Created, Dialect};
 use midoform_compiler::plan::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use tokio::sync::OnceCell;
 
 pub use response::Answer;
-use response::check;
+use response::{Expected, ROOT, check};
+pub use statistics::{Counts, Statistics};
 
 use crate::client_error::counted;
-pub use crate::client_error::{ClientError, causes};
+pub use crate::client_error::{ClientError, Unexpected, causes};
+use crate::http;
 use crate::keystone::{Keystone, Secret};
 use crate::retry;
 use crate::retry::{Decision, Outcome};
@@ -49,6 +59,10 @@ pub struct Settings {
     pub credentials: Credentials,
     /// The time limit of a call.
     pub timeout: Duration,
+    /// The dialect of the calls. A server of another version is refused.
+    pub dialect: Dialect,
+    /// The file of the CAs that sign the server's certificate, as PEM; none: those of the system.
+    pub ca: Option<PathBuf>,
 }
 
 /// One call.
@@ -64,6 +78,8 @@ pub struct Request<'a> {
     pub body: Option<String>,
     /// For a POST: the way to see whether it was executed, if its response is lost.
     pub confirmation: Option<Confirmation>,
+    /// For a POST: the object that its response has to name.
+    pub created: Option<Created>,
 }
 
 /// The success of a call.
@@ -75,46 +91,14 @@ pub enum Done {
     Confirmed,
 }
 
-/// The number of a client's calls, by kind.
-#[derive(Debug, Default)]
-pub struct Statistics {
-    calls: AtomicU64,
-    retries: AtomicU64,
-    turned_away: AtomicU64,
-    confirmed: AtomicU64,
-}
-
-/// [`Statistics`] at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
-    /// Calls that were sent, or attempted.
-    pub calls: u64,
-    /// Calls that were retries.
-    pub retries: u64,
-    /// Calls that the server turned away because it was busy (429, 503).
-    pub turned_away: u64,
-    /// POSTs whose response was lost, and that were executed.
-    pub confirmed: u64,
-}
-
-impl Statistics {
-    /// Returns the counts.
-    pub fn counts(&self) -> Counts {
-        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        Counts {
-            calls: read(&self.calls),
-            retries: read(&self.retries),
-            turned_away: read(&self.turned_away),
-            confirmed: read(&self.confirmed),
-        }
-    }
-}
-
 /// A client of one MidoNet API.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base_url: Arc<str>,
+    dialect: Dialect,
+    /// The version of the server, once its root was read.
+    version: Arc<OnceCell<String>>,
     session: Arc<Session>,
     statistics: Arc<Statistics>,
     most_tries: u32,
@@ -136,12 +120,13 @@ struct Token {
 }
 
 impl Client {
-    /// Sets a client up, and logs in where there is a password.
+    /// Sets a client up, reads the API's root, and logs in where there is a password.
     ///
     /// # Errors
-    /// When the server can't be reached or refuses the login.
+    /// When the server can't be reached, is no MidoNet API of the dialect's version, or refuses the login.
     pub async fn connect(settings: Settings) -> Result<Client, ClientError> {
         let client = Client::resume(settings, None)?;
+        client.version().await?;
         client.renew(0).await?;
         Ok(client)
     }
@@ -151,16 +136,8 @@ impl Client {
     /// # Errors
     /// When the client can't be set up. No call is made.
     pub fn resume(settings: Settings, token: Option<&str>) -> Result<Client, ClientError> {
-        // Another part of the process may have installed one already; both work.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let base_url: Arc<str> = settings.base_url.trim_end_matches('/').into();
-        let builder = reqwest::Client::builder().timeout(settings.timeout).no_proxy();
-        let builder = builder.user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
-        // Reading the system's certificates takes longer than ten calls, so they are read only for HTTPS.
-        let is_plain =
-            base_url.starts_with("http:") && !matches!(settings.credentials, Credentials::Keystone(_));
-        let builder = if is_plain { builder.tls_certs_only([]) } else { builder };
-        let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
+        let http = http::client(settings.timeout, settings.ca.as_deref(), http::is_plain(&base_url))?;
         let value = match (&settings.credentials, token) {
             (Credentials::Token(token), _) => Some(header_of(token)?),
             (Credentials::Password { .. } | Credentials::Keystone(_), Some(token)) => Some(header_of(token)?),
@@ -169,8 +146,9 @@ impl Client {
         let token = RwLock::new(Token { value, number: 0 });
         let session =
             Session { credentials: settings.credentials, token, renewing: tokio::sync::Mutex::default() };
-        let (session, statistics) = (Arc::new(session), Arc::default());
-        Ok(Client { http, base_url, session, statistics, most_tries: retry::MOST_TRIES })
+        let (session, dialect) = (Arc::new(session), settings.dialect);
+        let (version, statistics) = (Arc::default(), Arc::default());
+        Ok(Client { http, base_url, dialect, version, session, statistics, most_tries: retry::MOST_TRIES })
     }
 
     /// Returns the client with this number of attempts for each call.
@@ -233,40 +211,69 @@ impl Client {
         project: Option<&str>,
     ) -> Result<String, ClientError> {
         let url = format!("{}/login", self.base_url);
-        let mut tries = 0;
-        let answer = loop {
-            tries += 1;
-            let mut request = self.http.post(&url).basic_auth(username, Some(password));
-            if let Some(project) = project {
-                request = request.header("X-Auth-Project", project);
-            }
-            // Logging in twice makes a second token, which does no harm: the call is repeated like a GET.
-            match self.attempt(Method::Post, &url, request).await {
-                Ok(answer) => break answer,
-                Err(failed) => {
-                    match retry::next(Method::Get, failed.outcome, tries, failed.retry_after, fastrand::f64())
-                    {
-                        Decision::Again(wait) | Decision::LookFirst(wait) if tries < self.most_tries => {
-                            tokio::time::sleep(wait).await;
-                        }
-                        _ => return Err(counted(failed.error, tries)),
-                    }
+        // Logging in twice makes a second token, which does no harm: the call is repeated like a GET.
+        let expected = Expected::Document("application/vnd.org.midonet.Token-v1+json");
+        let answer = self
+            .repeat(Method::Post, &url, expected, || {
+                let request = self.http.post(&url).basic_auth(username, Some(password));
+                match project {
+                    Some(project) => request.header("X-Auth-Project", project),
+                    None => request,
                 }
-            }
-        };
-        let key = serde_json::from_str::<serde_json::Value>(&answer.body).ok();
-        let key = key.and_then(|body| body.get("key")?.as_str().map(str::to_owned));
-        key.ok_or_else(|| ClientError::Nonsense {
-            method: "POST",
-            url,
-            cause: "a token without `key`".to_owned(),
-        })
+            })
+            .await
+            .map_err(without_words)?;
+        let body: serde_json::Value = answer.json().map_err(without_words)?;
+        let key = body.get("key").and_then(serde_json::Value::as_str);
+        // The answer may hold a secret, so its words are not shown.
+        let without_key = || ClientError::Setup(format!("{url}: the server returned a token without `key`"));
+        key.map(str::to_owned).ok_or_else(without_key)
     }
 
-    /// Reads a path as this media type.
+    /// Returns the version of the server, such as `v5.0`. The first time, the API's root is read.
     ///
     /// # Errors
-    /// When the status is not 2xx, or the server can't be reached.
+    /// When the server can't be reached, or is no MidoNet API of the dialect's version.
+    pub async fn version(&self) -> Result<&str, ClientError> {
+        let read = || async {
+            let request = Request { path: "/", accept: Some(ROOT), ..Request::default() };
+            match self.exchange(Method::Get, &request).await? {
+                Done::Answered(answer) => root::version(&answer, &self.base_url, self.dialect),
+                Done::Confirmed => Err(ClientError::Setup("a read has nothing to confirm".to_owned())),
+            }
+        };
+        self.version.get_or_try_init(read).await.map(String::as_str)
+    }
+
+    /// Makes a call that may be made twice, and retries it like a GET.
+    async fn repeat(
+        &self,
+        method: Method,
+        url: &str,
+        expected: Expected<'_>,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> Result<Answer, ClientError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let failed = match self.attempt(method, url, request(), expected).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            match retry::next(Method::Get, failed.outcome, tries, failed.retry_after, fastrand::f64()) {
+                Decision::Again(wait) | Decision::LookFirst(wait) if tries < self.most_tries => {
+                    self.statistics.retries.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return Err(counted(failed.error, tries)),
+            }
+        }
+    }
+
+    /// Reads a path as this media type: a list if it is one of a collection, otherwise an object.
+    ///
+    /// # Errors
+    /// When the server can't be reached, or its response is another one. A status of 404 is MidoNet's own.
     pub async fn get(&self, path: &str, accept: &str) -> Result<Answer, ClientError> {
         let request = Request { path, accept: Some(accept), ..Request::default() };
         match self.call(Method::Get, request).await? {
@@ -279,10 +286,27 @@ impl Client {
     /// POST whose reply was lost succeeds if its object exists. A token that has ended is renewed once.
     ///
     /// # Errors
-    /// When the status is not 2xx, or the server can't be reached. [`ClientError::is_uncertain`] tells whether a POST
-    /// may have been executed nevertheless.
+    /// When the server can't be reached, or the response is not that of an executed call.
+    /// [`ClientError::is_uncertain`] tells whether a POST may have been executed nevertheless.
     pub async fn call(&self, method: Method, request: Request<'_>) -> Result<Done, ClientError> {
+        if method != Method::Post {
+            self.version().await?;
+        }
+        match self.exchange(method, &request).await {
+            Err(error) => Err(self.explained(error, &request).await),
+            done => done,
+        }
+    }
+
+    /// Makes one call with its retries, without a look at the root.
+    async fn exchange(&self, method: Method, request: &Request<'_>) -> Result<Done, ClientError> {
         let url = format!("{}{}", self.base_url, request.path);
+        let expected = match method {
+            Method::Get => Expected::Document(request.accept.unwrap_or(ROOT)),
+            Method::Post => Expected::Created(request.created.as_ref()),
+            Method::Put => Expected::Done,
+            Method::Delete => Expected::Gone,
+        };
         let (mut tries, mut renewed, mut uncertain) = (0, false, false);
         loop {
             tries += 1;
@@ -290,17 +314,15 @@ impl Client {
                 self.statistics.retries.fetch_add(1, Ordering::Relaxed);
             }
             let token = self.token();
-            let failed = match self.attempt(method, &url, self.request(method, &url, &request, &token)).await
-            {
+            let sent = self.request(method, &url, request, &token);
+            let failed = match self.attempt(method, &url, sent, expected).await {
                 Ok(answer) => return Ok(Done::Answered(answer)),
                 Err(failed) => failed,
             };
             let decision = match failed.outcome {
-                Outcome::Status(404) if method == Method::Delete => {
-                    return Ok(Done::Answered(Answer { status: 404, location: None, body: String::new() }));
-                }
                 Outcome::Status(401) if !renewed && self.renew(token.number).await? => {
-                    renewed = true;
+                    // The first login is no renewal.
+                    renewed = token.value.is_some();
                     continue;
                 }
                 // The object of the lost call exists now.
@@ -326,6 +348,30 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Returns the final error of a call. If the server does not know a media type, the error names the server's
+    /// version. That something is not there is only believed of a MidoNet API.
+    async fn explained(&self, error: ClientError, request: &Request<'_>) -> ClientError {
+        let ClientError::Status { method, url, status: status @ (404 | 406 | 415), message } = error else {
+            return error;
+        };
+        let version = match self.version().await {
+            Ok(version) => version,
+            Err(error) => return error,
+        };
+        let message = match status {
+            404 => message,
+            _ => {
+                let media_type = request.content_type.or(request.accept).unwrap_or("this media type");
+                let dialect = self.dialect;
+                format!(
+                    "the server is MidoNet {version}, and does not know {media_type}: does `[midonet] version = \
+                     {dialect}` fit it? {message}"
+                )
+            }
+        };
+        ClientError::Status { method, url, status, message }
     }
 
     async fn is_there(&self, confirmation: &Confirmation) -> Result<bool, ClientError> {
@@ -370,29 +416,21 @@ impl Client {
         method: Method,
         url: &str,
         request: reqwest::RequestBuilder,
+        expected: Expected<'_>,
     ) -> Result<Answer, Failed> {
         self.statistics.calls.fetch_add(1, Ordering::Relaxed);
-        let method = method.as_str();
         let lost = |error: reqwest::Error| {
-            // The message names the URL already.
-            let error = error.without_url();
-            let (url, cause) = (url.to_owned(), causes(&error));
-            let (outcome, error) = match error.is_connect() || error.is_builder() {
-                true => (Outcome::NotSent, ClientError::Unreachable { method, url, cause, tries: 1 }),
-                false => (Outcome::AnswerLost, ClientError::AnswerLost { method, url, cause }),
-            };
+            let (outcome, error) = http::lost(method.as_str(), url, error);
             Failed { outcome, error, retry_after: None }
         };
         let response = request.send().await.map_err(lost)?;
-        let status = response.status().as_u16();
-        let header =
-            |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let (location, retry_after) = (header(LOCATION), header(RETRY_AFTER));
-        let body = response.text().await.map_err(lost)?;
+        let retry_after = http::header(response.headers(), RETRY_AFTER);
+        let read = http::read(response, expected.limit()).await.map_err(lost)?;
+        let status = read.status;
         if matches!(status, 429 | 503) {
             self.statistics.turned_away.fetch_add(1, Ordering::Relaxed);
         }
-        check(method, url, Answer { status, location, body }).map_err(|error| Failed {
+        check(method, url, expected, read).map_err(|error| Failed {
             outcome: Outcome::Status(status),
             error,
             retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs),
@@ -405,6 +443,18 @@ struct Failed {
     outcome: Outcome,
     error: ClientError,
     retry_after: Option<Duration>,
+}
+
+/// Returns the error of a login without the words of the response: they may hold a token.
+fn without_words(error: ClientError) -> ClientError {
+    match error {
+        ClientError::Unexpected { method, url, status, response } => {
+            let words = "(the body of a login is not shown)".to_owned();
+            let response = Box::new(Unexpected { words, ..*response });
+            ClientError::Unexpected { method, url, status, response }
+        }
+        other => other,
+    }
 }
 
 /// Returns a token as a header that logs don't show.

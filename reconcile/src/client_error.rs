@@ -1,4 +1,8 @@
-//! The errors of API calls, with the call and the server's message.
+//! The errors of API calls, with the call and the server's message. What a server says is printable: it has no control
+//! characters and no line breaks.
+
+use midoform_compiler::plan::Method;
+use midoform_compiler::printable::printable;
 
 /// The failure of a call.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +53,52 @@ pub enum ClientError {
         /// The server's message.
         message: String,
     },
-    /// The server's response is not what the API defines.
-    #[error("{method} {url}: the response can't be read: {cause}")]
-    Nonsense {
+    /// The response is none that the API gives to this call.
+    #[error("{method} {url}: this is no response of the API: {status}, {response}")]
+    Unexpected {
         /// The method.
         method: &'static str,
         /// The URL.
         url: String,
-        /// The problem.
+        /// The status.
+        status: u16,
+        /// The response, and the one that was expected.
+        response: Box<Unexpected>,
+    },
+    /// The server names another URL. The client follows no redirect, as its token is for this server alone.
+    #[error(
+        "{method} {url}: the server redirects ({status}) to {to}; redirects are not followed: if that is the API, \
+         set its URL"
+    )]
+    Redirect {
+        /// The method.
+        method: &'static str,
+        /// The URL.
+        url: String,
+        /// The status, 300 to 399.
+        status: u16,
+        /// The new URL.
+        to: String,
+    },
+    /// One side rejects the certificate of the other. Nothing was sent.
+    #[error("{method} {url}: the server's certificate is not accepted ({cause})")]
+    Certificate {
+        /// The method.
+        method: &'static str,
+        /// The URL.
+        url: String,
+        /// The reason.
         cause: String,
+    },
+    /// The server is another version of MidoNet than the calls are for.
+    #[error("{url}: the server is MidoNet {server}, which does not fit `version = {dialect}`")]
+    WrongVersion {
+        /// The API's base URL.
+        url: String,
+        /// The version that the server says.
+        server: String,
+        /// The dialect of the calls: 1 or 5.
+        dialect: u8,
     },
     /// The client can't be set up.
     #[error("the client can't be set up: {0}")]
@@ -67,12 +108,28 @@ pub enum ClientError {
     Defect(String),
 }
 
+/// A response that the API does not give to a call.
+#[derive(Debug, thiserror::Error)]
+#[error("{content_type}, {words}; expected {expected}")]
+pub struct Unexpected {
+    /// The content type, or that there is none.
+    pub content_type: String,
+    /// The first words of the body, or that there is none.
+    pub words: String,
+    /// The response that was expected.
+    pub expected: String,
+}
+
 impl ClientError {
     /// Returns true if a POST that ended with this error may have been executed.
     pub fn is_uncertain(&self) -> bool {
         match self {
             ClientError::AnswerLost { .. } | ClientError::Defect(_) => true,
             ClientError::Status { status, .. } => *status >= 500,
+            // A success, but another one than that of the call.
+            ClientError::Unexpected { method, status, .. } => {
+                *method == Method::Post.as_str() && (200..300).contains(status)
+            }
             _ => false,
         }
     }
@@ -107,5 +164,5 @@ pub fn causes(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    printable(&text).into_owned()
 }

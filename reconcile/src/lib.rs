@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod event;
 pub mod execute;
 pub mod goal;
+pub mod http;
 pub mod inventory;
 pub mod keystone;
 pub mod lists;

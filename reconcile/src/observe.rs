@@ -10,13 +10,14 @@ use midoform_compiler::topology::kinds::{
     TunnelZoneHost,
 };
 use midoform_compiler::topology::observed::Observed;
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::client::{Client, ClientError};
 use crate::event::Event;
 use crate::inventory::Inventory;
-use crate::lists::{self, WithRaw};
+use crate::lists;
 use crate::recognise;
 
 pub use crate::scope::{Parents, Scope};
@@ -87,20 +88,20 @@ impl<'a> Reader<'a> {
     /// Reads all devices, chains and groups.
     async fn devices(&self) -> Result<Inventory, ClientError> {
         let (routers, bridges, chains, groups, zones) = tokio::try_join!(
-            self.read::<Router, _>(lists::with_raw),
-            self.read::<Bridge, _>(lists::with_raw),
-            self.read::<Chain, _>(lists::plain),
-            self.read::<PortGroup, _>(lists::plain),
-            self.read::<TunnelZone, _>(lists::plain),
+            self.read::<Router>(),
+            self.read::<Bridge>(),
+            self.read::<Chain>(),
+            self.read::<PortGroup>(),
+            self.read::<TunnelZone>(),
         )?;
         (self.events)(Event::Read { done: 5, of: 6 });
         Ok(Inventory { routers, bridges, chains, groups, zones, ..Inventory::default() })
     }
 
-    async fn ports(&self) -> Result<Vec<WithRaw<PortJson>>, ClientError> {
+    async fn ports(&self) -> Result<Vec<PortJson>, ClientError> {
         let accept = self.dialect.collection_media_type(Kind::RouterPort);
         let _permit = self.gate.acquire().await.ok();
-        read_list(self.client, "/ports", &accept, lists::with_raw).await
+        read_list(self.client, "/ports", &accept).await
     }
 
     /// Reads the rules, routes and members of these parents.
@@ -135,7 +136,7 @@ impl<'a> Reader<'a> {
             tasks.spawn(async move {
                 // The semaphore is never closed. A read without a permit would be correct as well.
                 let _permit = gate.acquire().await.ok();
-                let items = read_list(&client, &path, &accept, lists::plain).await?;
+                let items = read_children_of(&client, &path, &accept).await?;
                 Ok::<_, ClientError>((id, items))
             });
         }
@@ -150,31 +151,30 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads all objects of a kind that is part of no other.
-    async fn read<R: Resource, T>(
-        &self,
-        parse: fn(&str) -> Result<Vec<T>, serde_json::Error>,
-    ) -> Result<Vec<T>, ClientError> {
+    async fn read<R: Resource>(&self) -> Result<Vec<R::Json>, ClientError> {
         let _permit = self.gate.acquire().await.ok();
         let accept = self.dialect.collection_media_type(R::KIND);
-        read_list(self.client, &R::collection_path(""), &accept, parse).await
+        read_list(self.client, &R::collection_path(""), &accept).await
     }
 }
 
-async fn read_list<T>(
+/// Reads the objects that are part of another one. If that was deleted between two reads, it has none.
+async fn read_children_of<T: DeserializeOwned>(
     client: &Client,
     path: &str,
     accept: &str,
-    parse: fn(&str) -> Result<Vec<T>, serde_json::Error>,
 ) -> Result<Vec<T>, ClientError> {
-    let response = match client.get(path, accept).await {
-        // The parent was deleted between two reads: it has no children.
-        Err(ClientError::Status { status: 404, .. }) => return Ok(Vec::new()),
-        other => other?,
-    };
-    let url = format!("{}{path}", client.base_url());
-    parse(&response.body).map_err(|error| ClientError::Nonsense {
-        method: "GET",
-        url,
-        cause: error.to_string(),
-    })
+    match read_list(client, path, accept).await {
+        Err(ClientError::Status { status: 404, .. }) => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+async fn read_list<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    accept: &str,
+) -> Result<Vec<T>, ClientError> {
+    let answer = client.get(path, accept).await?;
+    lists::read(&answer.body).map_err(|error| answer.unreadable(&error))
 }

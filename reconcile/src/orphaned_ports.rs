@@ -37,11 +37,7 @@ pub async fn ports_of(
             Err(ClientError::Status { status: 404, .. }) => continue,
             other => other?,
         };
-        let found: Vec<Port> = serde_json::from_str(&answer.body).map_err(|error| ClientError::Nonsense {
-            method: "GET",
-            url: format!("{}{path}", client.base_url()),
-            cause: error.to_string(),
-        })?;
+        let found: Vec<Port> = answer.json()?;
         all.extend(found.into_iter().map(|port| Port { bridge: Some(*bridge), ..port }));
     }
     Ok(all)

@@ -9,6 +9,8 @@ use midoform_compiler::plan::Method;
 pub enum Outcome {
     /// The connection could not be made. Nothing was sent.
     NotSent,
+    /// The connection could not be made because of a certificate. Nothing was sent.
+    Untrusted,
     /// The call was sent, and no complete response came back. It may have been executed.
     AnswerLost,
     /// The server returned this status.
@@ -55,7 +57,7 @@ pub fn next(
             Method::Post => Decision::LookFirst(wait),
             Method::Get | Method::Put | Method::Delete => Decision::Again(wait),
         },
-        Outcome::Status(_) => Decision::GiveUp,
+        Outcome::Untrusted | Outcome::Status(_) => Decision::GiveUp,
     }
 }
 
@@ -90,6 +92,7 @@ mod tests {
         for status in [400, 401, 403, 404, 405, 406, 409, 415] {
             assert_eq!(decide(Method::Post, Outcome::Status(status), 1), Decision::GiveUp);
         }
+        assert_eq!(decide(Method::Get, Outcome::Untrusted, 1), Decision::GiveUp);
     }
 
     #[test]

@@ -135,6 +135,8 @@ impl Fixture {
         let options = midoform_simulator::Options { version, hosts, faults: true, ..Default::default() };
         let server = midoform_simulator::start(options).await.unwrap();
         let settings = Settings {
+            dialect,
+            ca: None,
             base_url: server.base_url().to_owned(),
             credentials: Credentials::None,
             timeout: Duration::from_secs(20),

@@ -54,7 +54,7 @@ async fn apply(
         keystone_projects::look_up(ui, project, &options.api.login, &options.select, &missing).await?;
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project.sources);
-    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+    let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
     let mut selection = Selection::new(&compiled, &options.select)?;
     if options.prune {
         let abandoned = Selection::abandoned(&compiled);

@@ -1,6 +1,7 @@
 //! `midoform destroy`: deletes tenants from the network.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use midoform_compiler::Compiled;
 use midoform_reconcile::keystone::Keystone;
@@ -46,7 +47,7 @@ async fn destroy(
     }
     refuse_protected(&compiled, &selection.tenants)?;
     selection.desired = compiled.topology.filtered(|entry| selection.tenants.contains(entry.key.owner()));
-    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+    let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
     let destroyed = Destroyed { ui, options, consent, selection: &selection, project: &project, guard };
     Session::with(target, compiled.dialect(), &options.api, async |session| {
         destroyed.reconcile(session).await
@@ -70,7 +71,7 @@ impl Destroyed<'_> {
         let (compiled, tenants) = (selection.compiled, &selection.tenants);
         let goal = Nothing::of(selection, options.force);
         let run = Run { ui, session, consent, expect: None, batches: None };
-        let projects = Projects::of(options, compiled, tenants)?;
+        let projects = Projects::of(options, compiled, tenants, &self.project.sources.root)?;
         let planned = session.look(ui, &goal, &compiled.known).await?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
@@ -118,13 +119,14 @@ impl Projects {
         options: &DestroyOptions,
         compiled: &Compiled,
         tenants: &BTreeSet<String>,
+        root: &Path,
     ) -> Result<Projects, CommandError> {
         let made = keystone_projects::made_for(tenants, compiled);
         if made.is_empty() || !options.delete_project {
             return Ok(Projects { made, keystone: None });
         }
         let logins = logins(&options.api.login)?;
-        let keystone = Identity::of(&compiled.site).keystone(logins, options.api.timeout)?;
+        let keystone = Identity::of(&compiled.site, root).keystone(logins, options.api.timeout)?;
         match keystone {
             Some(keystone) => Ok(Projects { made, keystone: Some(keystone) }),
             None => Err(CommandError::Usage(

@@ -43,7 +43,7 @@ pub(crate) async fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, Command
     let (project, _) =
         keystone_projects::look_up(ui, project, &options.api.login, &options.select, &Missing::Leave).await?;
     let (compiled, project) = project.compile(&options.spec)?;
-    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+    let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
     let selection = Selection::new(&compiled, &options.select)?;
     if target.is_untouched() && options.watch.is_none() {
         return print(ui, options, &drift_of(&selection, &Observed::default()));

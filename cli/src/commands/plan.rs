@@ -38,10 +38,10 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
     };
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project.sources);
-    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+    let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
     let shown_url = target.shown_url().to_owned();
     let url = match &target {
-        Target::Url(url, _) => Some(url.clone()),
+        Target::Url(url, ..) => Some(url.clone()),
         Target::Embedded { .. } => None,
     };
     let selection = Selection::new(&compiled, &options.select)?;

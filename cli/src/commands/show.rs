@@ -38,7 +38,7 @@ struct ShownObject {
 
 pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> {
     let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
-    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+    let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
     let selection = Selection::new(&compiled, &everything())?;
     let (observed, api) = match target.is_untouched() {
         true => (Observed::default(), "the embedded API, which has not run yet".to_owned()),

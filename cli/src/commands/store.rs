@@ -126,7 +126,7 @@ async fn check_ports(
     let name = site.name.value.clone();
     let dialect = Dialect::from_number(site.midonet.version.value).unwrap_or(Dialect::V5);
     let folder = path.parent().unwrap_or(Path::new(""));
-    let target = Target::of(&site, &options.api, folder);
+    let target = Target::of(&site, &options.api, folder)?;
     Session::with(target, dialect, &options.api, async |session| {
         let (site, bridges) = ((name.as_str(), dialect), before.bridges());
         let found =

@@ -39,7 +39,7 @@ pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, Command
         match options.live {
             false => trace(&compiled.topology, &behind, &options.packet)?,
             true => {
-                let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+                let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
                 let selection = Selection::new(&compiled, &everything())?;
                 let observed = observe(ui, options, target, &selection).await?;
                 if !observed.foreign.is_empty() {

@@ -28,6 +28,15 @@ impl From<ClientError> for CniError {
             ClientError::Status { status, .. } if *status == 429 || *status >= 500 => {
                 (Code::TryAgainLater, "the MidoNet API can't be used now")
             }
+            ClientError::Unexpected { .. } | ClientError::Redirect { .. } => {
+                (Code::ApiRefused, "the server at the API's URL is no MidoNet API")
+            }
+            ClientError::Certificate { .. } => {
+                (Code::InvalidConfiguration, "the certificate of the MidoNet API is not accepted")
+            }
+            ClientError::WrongVersion { .. } => {
+                (Code::InvalidConfiguration, "the MidoNet API has another version than the site")
+            }
             ClientError::Setup(_) => (Code::InvalidConfiguration, "the MidoNet API can't be called"),
             ClientError::Defect(_) => (Code::Internal, "midonet-cni has a defect"),
             _ => (Code::ApiRefused, "the MidoNet API refuses the call"),

@@ -4,7 +4,7 @@ mod errors;
 mod time;
 mod waiting_store;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use midoform_compiler::midonet::dialect::Dialect;
@@ -13,10 +13,10 @@ use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
 use midoform_store::ipam::{Ipam, Owner};
 use midoform_store::open::{Location, OpenOptions};
-use midoform_store::{SharedStore, open};
+use midoform_store::{SharedStore, open, private_folder};
 use uuid::Uuid;
 
-use crate::config::Config;
+use crate::config::{Config, STATE_FOLDER};
 use crate::protocol::error::{CniError, Result};
 use crate::protocol::request::Endpoint;
 use crate::state::token;
@@ -41,6 +41,10 @@ pub(crate) struct Backend<'a> {
 impl<'a> Backend<'a> {
     /// Opens nothing yet. Fails if the host's id is not known.
     pub(crate) fn new(config: &'a Config) -> Result<Backend<'a>> {
+        if config.state_folder == Path::new(STATE_FOLDER) {
+            // Who needs the folder reports that it can't be created.
+            let _ = private_folder::make_private(&config.state_folder);
+        }
         Ok(Backend { config, host: config.host()?, store: None, client: None, kept_token: None })
     }
 
@@ -72,7 +76,7 @@ impl<'a> Backend<'a> {
             place => {
                 let file = self.store_file(place);
                 if let Some(folder) = file.parent() {
-                    std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, error))?;
+                    private_folder::create(folder).map_err(|error| CniError::file(folder, error))?;
                 }
                 Arc::new(WaitingStore::open(longest, || Embedded::open_briefly(&file)).await?)
             }
@@ -122,7 +126,13 @@ impl<'a> Backend<'a> {
             self.kept_token = token::read(&self.config.state_folder, self.api_url(), login);
         }
         let base_url = self.api_url().to_owned();
-        let settings = Settings { base_url, credentials, timeout: self.config.timeouts.call };
+        let settings = Settings {
+            base_url,
+            credentials,
+            timeout: self.config.timeouts.call,
+            dialect: self.dialect(),
+            ca: self.config.site.midonet.ca.as_ref().map(|ca| self.config.state_folder.join(&ca.value)),
+        };
         let client = Client::resume(settings, self.kept_token.as_deref())?.with_most_tries(TRIES);
         Ok(self.client.insert(client).clone())
     }

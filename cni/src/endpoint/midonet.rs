@@ -240,14 +240,9 @@ impl<'a> Ports<'a> {
 
 /// Reads one resource. Returns `None` if it does not exist.
 async fn get<T: for<'a> Deserialize<'a>>(client: &Client, path: &str, accept: &str) -> CallResult<Option<T>> {
-    let answer = match client.get(path, accept).await {
-        Err(ClientError::Status { status: 404, .. }) => return Ok(None),
-        other => other?,
-    };
-    let url = format!("{}{path}", client.base_url());
-    serde_json::from_str(&answer.body).map(Some).map_err(|error| ClientError::Nonsense {
-        method: "GET",
-        url,
-        cause: error.to_string(),
-    })
+    match client.get(path, accept).await {
+        Err(ClientError::Status { status: 404, .. }) => Ok(None),
+        Err(error) => Err(error),
+        Ok(answer) => answer.json().map(Some),
+    }
 }

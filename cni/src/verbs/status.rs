@@ -74,8 +74,6 @@ async fn is_agent_running(client: &Client, dialect: Dialect, host: Uuid) -> Resu
         }
         other => other?,
     };
-    let host: Host = serde_json::from_str(&answer.body).map_err(|error| {
-        CniError::new(Code::ApiRefused, "the API's answer about the host can't be read").caused_by(error)
-    })?;
+    let host: Host = answer.json()?;
     Ok(host.alive)
 }

@@ -7,13 +7,16 @@ mod login;
 mod v2;
 mod v3;
 
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use midoform_compiler::plan::Method;
+use midoform_compiler::printable::beginning;
 use serde_json::Value as Json;
 
-use crate::client_error::{ClientError, causes};
+use crate::client_error::{ClientError, counted};
+use crate::http;
 use crate::retry;
 use crate::retry::{Decision, Outcome};
 
@@ -41,6 +44,8 @@ pub struct Settings {
     pub domain: Option<String>,
     /// The time limit of a call.
     pub timeout: Duration,
+    /// The file of the CAs that sign Keystone's certificate, as PEM; none: those of the system.
+    pub ca: Option<PathBuf>,
 }
 
 /// A project.
@@ -100,14 +105,8 @@ impl Keystone {
     /// # Errors
     /// When the URL is invalid, or contains a login.
     pub fn new(settings: Settings) -> Result<Keystone, ClientError> {
-        // Another part of the process may have installed one already; both work.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let url = base_of(&settings.url)?;
-        let builder = reqwest::Client::builder().timeout(settings.timeout).no_proxy();
-        // A login is sent only to the configured server, never to one that it redirects to.
-        let builder = builder.redirect(reqwest::redirect::Policy::none());
-        let builder = builder.user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
-        let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
+        let http = http::client(settings.timeout, settings.ca.as_deref(), http::is_plain(&url))?;
         let token = RwLock::new(settings.login.token().cloned());
         let settings = Settings { url, ..settings };
         let (renewing, domain) = (tokio::sync::Mutex::default(), tokio::sync::OnceCell::new());
@@ -286,7 +285,7 @@ impl Keystone {
             };
             match retry::next(like, outcome, tries, None, fastrand::f64()) {
                 Decision::Again(wait) => tokio::time::sleep(wait).await,
-                Decision::LookFirst(_) | Decision::GiveUp => return Err(error),
+                Decision::LookFirst(_) | Decision::GiveUp => return Err(counted(error, tries)),
             }
         }
     }
@@ -319,34 +318,51 @@ impl Keystone {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        let lost = |error: reqwest::Error| {
-            let error = error.without_url();
-            let (url, cause) = (url.clone(), causes(&error));
-            match error.is_connect() || error.is_builder() {
-                true => (
-                    Outcome::NotSent,
-                    ClientError::Unreachable { method, url, cause, tries: retry::MOST_TRIES },
-                ),
-                false => (Outcome::AnswerLost, ClientError::AnswerLost { method, url, cause }),
-            }
-        };
+        let lost = |error: reqwest::Error| http::lost(method, &url, error);
         let response = request.send().await.map_err(lost)?;
-        let status = response.status().as_u16();
         let subject = response.headers().get("x-subject-token").and_then(|token| token.to_str().ok());
         let subject = subject.map(|token| Secret::new(token.to_owned()));
-        let text = response.text().await.map_err(lost)?;
-        let body: Json = serde_json::from_str(&text).unwrap_or_default();
-        let message = || self.without_secrets(&message_of(&body, &text));
-        let error = match status {
-            200..=299 => return Ok(Answer { subject, body }),
-            401 | 403 => ClientError::Refused { method, url, status, message: message() },
-            300..=399 => {
-                let message = "it points somewhere else, and a login goes nowhere else".to_owned();
-                ClientError::Status { method, url, status, message }
-            }
-            _ => ClientError::Status { method, url, status, message: message() },
+        let read = http::read(response, http::LARGEST_OBJECT).await.map_err(lost)?;
+        match self.judge(call.method, &url, read) {
+            Ok(body) => Ok(Answer { subject, body }),
+            Err((status, error)) => Err((Outcome::Status(status), error)),
+        }
+    }
+
+    /// Returns the body of a response that Keystone gives to an executed call: a JSON object, or nothing after a
+    /// DELETE. A 404 is an answer only with Keystone's own error in it.
+    fn judge(&self, called: Method, url: &str, read: http::Read) -> Result<Json, (u16, ClientError)> {
+        let (status, method) = (read.status, called.as_str());
+        let text = read.text().unwrap_or_default();
+        let body: Json = match read.is_json() {
+            true => serde_json::from_str(text).unwrap_or_default(),
+            false => Json::Null,
         };
-        Err((Outcome::Status(status), error))
+        // A secret is removed before the text is cut, or a part of it could stay.
+        let message = || {
+            beginning(&self.without_secrets(&message_of(&body, &String::from_utf8_lossy(&read.body))), 300)
+        };
+        let error = match (status, called) {
+            (204, Method::Delete) => return Ok(Json::Null),
+            (200 | 201, Method::Get | Method::Post) if body.is_object() => return Ok(body),
+            (200..=399, _) => self.not_keystone(read, method, url),
+            (404, _) if body.get("error").is_none() => self.not_keystone(read, method, url),
+            (401 | 403, _) => {
+                ClientError::Refused { method, url: url.to_owned(), status, message: message() }
+            }
+            _ => ClientError::Status { method, url: url.to_owned(), status, message: message() },
+        };
+        Err((status, error))
+    }
+
+    /// Returns the error for a response that is not Keystone's. A secret that it repeats is not in it.
+    fn not_keystone(&self, read: http::Read, method: &'static str, url: &str) -> ClientError {
+        let read = http::Read {
+            body: self.without_secrets(&String::from_utf8_lossy(&read.body)).into_bytes(),
+            location: read.location.as_deref().map(|location| self.without_secrets(location)),
+            ..read
+        };
+        read.unexpected(method, url, "a JSON object of Keystone's")
     }
 
     /// Returns a server's message without any secret that the server repeats.
@@ -358,7 +374,10 @@ impl Keystone {
 
     fn nonsense(&self, call: &Call<'_>, cause: &str) -> ClientError {
         let url = format!("{}{}", self.settings.url, call.path);
-        ClientError::Nonsense { method: call.method.as_str(), url, cause: cause.to_owned() }
+        ClientError::Setup(format!(
+            "{} {url}: Keystone's response can't be read: {cause}",
+            call.method.as_str()
+        ))
     }
 }
 
@@ -388,8 +407,8 @@ fn project_of(json: &Json) -> Option<Project> {
 
 fn message_of(body: &Json, text: &str) -> String {
     let said = body.pointer("/error/message").and_then(Json::as_str).map(str::to_owned);
-    let short: String = said.unwrap_or_else(|| text.chars().take(300).collect());
-    if short.is_empty() { "(no words)".to_owned() } else { short }
+    let words = said.unwrap_or_else(|| text.to_owned());
+    if words.is_empty() { "(no message)".to_owned() } else { words }
 }
 
 #[cfg(test)]

@@ -67,7 +67,8 @@ impl Client {
     pub(super) fn new(settings: KeystoneSettings) -> Result<Client, reqwest::Error> {
         // It fails if a provider is installed already, which is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(TIME).build()?;
+        let http =
+            reqwest::Client::builder().timeout(TIME).redirect(reqwest::redirect::Policy::none()).build()?;
         Ok(Client { settings, http, own: Mutex::default() })
     }
 

@@ -1,0 +1,36 @@
+//! The root of the API: the first contact with a server.
+
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::printable::beginning;
+use serde_json::Value;
+
+use super::response::Answer;
+use crate::client_error::ClientError;
+
+/// Reads the version of the server from its root, such as `v5.0`.
+///
+/// # Errors
+/// When this is not the root of a MidoNet API, or the version does not fit the dialect.
+pub(super) fn version(answer: &Answer, base_url: &str, dialect: Dialect) -> Result<String, ClientError> {
+    let root: Value = answer.json()?;
+    let text = |field: &str| root.get(field).and_then(Value::as_str);
+    // Every version links its collections.
+    let (Some(version), Some(_), Some(_)) = (text("version"), text("routers"), text("bridges")) else {
+        return Err(answer.unexpected("the root of a MidoNet API, with its version and its collections"));
+    };
+    let version = beginning(version, 40);
+    match major(&version) {
+        // 1.x and 5.x have each other's media types for nothing that midoform calls. Other versions are not known.
+        Some(major @ (1 | 5)) if major != u8::from(dialect) => Err(ClientError::WrongVersion {
+            url: base_url.to_owned(),
+            server: version,
+            dialect: dialect.into(),
+        }),
+        _ => Ok(version),
+    }
+}
+
+/// Returns the first number of a version.
+fn major(version: &str) -> Option<u8> {
+    version.trim_start_matches('v').split('.').next()?.parse().ok()
+}

@@ -5,6 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use midoform_compiler::spec::url::{UrlProblem, base_url};
+use midoform_reconcile::client::causes;
+use midoform_reconcile::http;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -21,6 +24,23 @@ pub enum PluginStateError {
          object of keys and values"
     )]
     Unreadable(String),
+    /// etcd can't be reached.
+    #[error("etcd at {url} can't be reached: {cause}")]
+    Unreachable {
+        /// The URL of etcd.
+        url: String,
+        /// The cause.
+        cause: String,
+    },
+    /// etcd refuses the login.
+    #[error("etcd at {url} refuses this login (ETCD_USERNAME, ETCD_PASSWORD)")]
+    Refused {
+        /// The URL of etcd.
+        url: String,
+    },
+    /// The URL is not that of an etcd. It is not repeated, as it may hold a password.
+    #[error("--etcd-v2 {0}: {help}", help = .0.help())]
+    Url(UrlProblem),
     /// etcd can't be read.
     #[error("etcd at {url}: {cause}")]
     Etcd {
@@ -142,22 +162,26 @@ impl PluginState {
         login: Option<&EtcdLogin>,
         timeout: Duration,
     ) -> Result<PluginState, PluginStateError> {
-        // Another part of the process may have installed one already; either serves.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = base_url(url).map_err(PluginStateError::Url)?;
         let base = url.trim_end_matches('/');
         let failed = |cause: String| PluginStateError::Etcd { url: base.to_owned(), cause };
-        let words = |error: reqwest::Error| failed(midoform_reconcile::client::causes(&error.without_url()));
-        let http = reqwest::Client::builder().timeout(timeout).no_proxy().build().map_err(words)?;
+        let lost = |error: reqwest::Error| {
+            let (url, cause) = (base.to_owned(), causes(&error.without_url()));
+            PluginStateError::Unreachable { url, cause }
+        };
+        let plain = base.starts_with("http://");
+        let http = http::client(timeout, None, plain).map_err(|error| failed(error.to_string()))?;
         let mut state = PluginState::default();
         for tree in TREES {
             let mut request = http.get(format!("{base}/v2/keys/{tree}?recursive=true&quorum=true"));
             if let Some(login) = login {
                 request = request.basic_auth(&login.username, Some(&login.password));
             }
-            let answer = request.send().await.map_err(words)?;
-            let status = answer.status().as_u16();
-            let body = answer.text().await.map_err(words)?;
-            let json: Json = serde_json::from_str(&body).unwrap_or_default();
+            let answer = request.send().await.map_err(lost)?;
+            let read = http::read(answer, http::LARGEST_LIST).await.map_err(lost)?;
+            let status = read.status;
+            let json: Json =
+                read.text().ok().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
             // 100: the key is not there.
             let nothing = status == 404 && json.get("errorCode").and_then(Json::as_u64) == Some(100);
             match (status, json.get("node")) {
@@ -169,9 +193,13 @@ impl PluginState {
                     return Err(failed(cause.to_owned()));
                 }
                 (401 | 403, _) => {
-                    return Err(failed("it refuses this login (ETCD_USERNAME, ETCD_PASSWORD)".to_owned()));
+                    return Err(PluginStateError::Refused { url: base.to_owned() });
                 }
-                _ => return Err(failed(format!("unexpected status {status}"))),
+                _ => {
+                    let called = format!("{base}/v2/keys/{tree}");
+                    let error = read.unexpected("GET", &called, "200 with a JSON object that has `node`");
+                    return Err(failed(error.to_string()));
+                }
             }
         }
         Ok(state)

@@ -146,8 +146,13 @@ impl CommandError {
             CommandError::File { .. }
             | CommandError::Server(_)
             | CommandError::Keystone(_)
-            | CommandError::Users(_)
-            | CommandError::Plugin(_) => Exit::File,
+            | CommandError::Users(_) => Exit::File,
+            CommandError::Plugin(error) => match error {
+                PluginStateError::Unreachable { .. } => Exit::Unreachable,
+                PluginStateError::Refused { .. } => Exit::LoginRefused,
+                PluginStateError::Url(_) | PluginStateError::Unreadable(_) => Exit::Usage,
+                PluginStateError::Etcd { .. } => Exit::ApiError,
+            },
             CommandError::Client(error) => client_exit(error),
             CommandError::Step(error) => client_exit(&error.source),
             CommandError::Store(error)

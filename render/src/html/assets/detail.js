@@ -73,10 +73,13 @@ function pretty(body) {
 
 function asCurl(call) {
   const quote = (words) => `'${words.replaceAll("'", "'\\''")}'`;
+  const url = quote(data.base_url + call.path);
+  // A PUT of these fields alone would clear all others.
+  if (call.method === "PUT") return `curl -s -H ${quote(`Accept: ${call.media}`)} ${url} | jq -c --argjson fields ${quote(call.body)} '. + $fields' | curl -X PUT -H ${quote(`Content-Type: ${call.media}`)} -d @- ${url}`;
   const parts = ["curl", "-X", call.method];
   if (call.media) parts.push("-H", quote(`${call.body === null ? "Accept" : "Content-Type"}: ${call.media}`));
   if (call.body !== null) parts.push("-d", quote(call.body));
-  return [...parts, quote(data.base_url + call.path)].join(" ");
+  return [...parts, url].join(" ");
 }
 
 function drawCall(call) {
@@ -85,6 +88,7 @@ function drawCall(call) {
     el("div", { class: "line" }, el("b", { class: `mono ${call.method === "POST" ? "create" : call.method === "DELETE" ? "delete" : "update"}` }, call.method), el("code", {}, call.path), copy),
     call.media && el("div", { class: "media mono" }, call.media),
     call.body !== null && el("pre", {}, pretty(call.body)),
+    call.method === "PUT" ? el("div", { class: "media" }, "These fields are set in the object as it is then. The others stay.") : null,
     call.binds ? el("div", { class: "media" }, "The Location header of the response holds the id for ${…} with this key.") : null);
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use midoform_compiler::midonet::dialect::confirmation;
+use midoform_compiler::plan::placeholder::{self, Part};
 use midoform_compiler::plan::{Action, Call, DialectTag, Method, Plan, Step};
 use midoform_compiler::topology::key::Key;
 use midoform_store::locks::Tenure;
@@ -314,26 +315,13 @@ async fn make(
     Ok(())
 }
 
-/// Replaces each `${KEY}` with the id, if it is known.
+/// Replaces each placeholder with its id, if that is known.
 fn substitute(text: &str, bindings: &BTreeMap<String, String>) -> String {
-    let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("${") {
-        let found = behind.split_once('}').and_then(|(key, after)| Some((bindings.get(key)?, after)));
-        result.push_str(before);
-        match found {
-            Some((id, after)) => {
-                result.push_str(id);
-                rest = after;
-            }
-            None => {
-                result.push_str("${");
-                rest = behind;
-            }
-        }
-    }
-    result.push_str(rest);
-    result
+    let parts = placeholder::parts(text, |key| bindings.get(key)).into_iter().map(|part| match part {
+        Part::Text(text) => text,
+        Part::Value(id) => id,
+    });
+    parts.collect()
 }
 
 #[cfg(test)]

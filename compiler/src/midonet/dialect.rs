@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::plan::{Call, DialectTag, Encode, Ids, Method};
+use crate::plan::{Call, DialectTag, Encode, Ids, Method, placeholder};
 use crate::topology::key::Key;
 use crate::topology::key::view::{KeyView, PodKey, TenantKey};
 use crate::topology::kinds::{Evidence, Identity, Kind, Names, Object, Update, marked};
@@ -121,7 +121,7 @@ impl Names for Encoder<'_> {
             None if kinds.iter().all(|kind| self.dialect.keeps_offered_id(*kind)) => {
                 self.ids.of_key(key).to_string()
             }
-            None => format!("${{{key}}}"),
+            None => placeholder::of(key),
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod canonical;
 pub mod diff;
 pub mod encode;
 pub mod order;
+pub mod placeholder;
 pub mod reachability;
 
 pub use canonical::hash;

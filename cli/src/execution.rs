@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::plan::{Action, Plan, Summary};
 use midoform_compiler::topology::key::Key;
@@ -23,7 +24,6 @@ use crate::allocation_state::Guard;
 use crate::args::Consent;
 use crate::error::{CommandError, Exit};
 use crate::progress::Progress;
-use crate::report;
 use crate::session::Session;
 use crate::ui::Ui;
 
@@ -224,7 +224,7 @@ impl Run<'_> {
             counts: finished.counts,
             seconds: finished.took.as_secs_f64(),
             rolled_back: matches!(finished.taken_back, Some(Ok(_))),
-            error: finished.outcome.failure.as_ref().map(|failure| report::chain(failure)),
+            error: finished.outcome.failure.as_ref().map(|failure| error_chain::in_one_line(failure)),
         };
         if self.consent.json && changes > 0 {
             self.ui.json(&report)?;
@@ -266,7 +266,9 @@ impl Run<'_> {
         }
         let mut errors = errors.into_iter();
         let first = errors.next();
-        errors.for_each(|other| self.ui.notice(&format!("another failure: {}", report::chain(&other))));
+        errors.for_each(|other| {
+            self.ui.notice(&format!("another failure: {}", error_chain::in_one_line(&other)))
+        });
         first
     }
 }
@@ -299,11 +301,11 @@ fn show_event<'u>(ui: &'u Ui, progress: &Mutex<Option<Progress<'u>>>, event: &Ev
 fn rollback_text(taken_back: &Result<usize, TakeBackError<CommandError>>) -> String {
     let error = match taken_back {
         Ok(steps) => return format!("undone: {steps} changes; the network is as it was before"),
-        Err(TakeBackError::Step(error)) => report::chain(error),
-        Err(TakeBackError::Look(LookError::Client(error))) => report::chain(error),
-        Err(TakeBackError::Look(LookError::Refused(error))) => report::chain(error),
+        Err(TakeBackError::Step(error)) => error_chain::in_one_line(error),
+        Err(TakeBackError::Look(LookError::Client(error))) => error_chain::in_one_line(error),
+        Err(TakeBackError::Look(LookError::Refused(error))) => error_chain::in_one_line(error),
         Err(TakeBackError::Look(LookError::Unsound(error)) | TakeBackError::Unsound(error)) => {
-            report::chain(error)
+            error_chain::in_one_line(error)
         }
         Err(TakeBackError::Stopped(stop)) => stop.to_string(),
     };

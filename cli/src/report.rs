@@ -1,12 +1,12 @@
 //! Diagnostics and errors as people read them.
 
-use std::error::Error;
 use std::io::Write;
 
 use codespan_reporting::diagnostic::{Diagnostic as Drawn, Label, LabelStyle, Severity as DrawnSeverity};
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term;
 use midoform_compiler::diagnostic::{Diagnostic, Severity};
+use midoform_compiler::error_chain::causes;
 
 use crate::error::CommandError;
 use crate::sources::Sources;
@@ -67,20 +67,6 @@ fn failure(error: &CommandError) -> String {
         text.push_str(&format!("help: {hint}\n"));
     }
     text
-}
-
-/// Returns an error and its causes in one line, each once.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = causes(error).map(ToString::to_string);
-    std::iter::once(error.to_string()).chain(causes).collect::<Vec<_>>().join(": ")
-}
-
-/// Returns the causes of an error, from the nearest to the deepest.
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause| {
-        let cause: &'e (dyn Error + 'static) = *cause;
-        cause.source()
-    })
 }
 
 /// Reports the failure of a command, with its causes and with advice.
@@ -152,7 +138,7 @@ mod tests {
     #[test]
     fn each_cause_is_shown_once() {
         for error in errors() {
-            let shown = chain(&error);
+            let shown = failure(&error);
             for cause in causes(&error) {
                 assert_eq!(shown.matches(&cause.to_string()).count(), 1, "{cause} in {shown}");
             }

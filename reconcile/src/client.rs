@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::midonet::dialect::Confirmation;
 use midoform_compiler::plan::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
@@ -13,8 +14,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 pub use response::Answer;
 use response::check;
 
+pub use crate::client_error::ClientError;
 use crate::client_error::counted;
-pub use crate::client_error::{ClientError, causes};
 use crate::keystone::{Keystone, Secret};
 use crate::retry;
 use crate::retry::{Decision, Outcome};
@@ -160,7 +161,7 @@ impl Client {
         let is_plain =
             base_url.starts_with("http:") && !matches!(settings.credentials, Credentials::Keystone(_));
         let builder = if is_plain { builder.tls_certs_only([]) } else { builder };
-        let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
+        let http = builder.build().map_err(|error| ClientError::Setup(error_chain::in_one_line(&error)))?;
         let value = match (&settings.credentials, token) {
             (Credentials::Token(token), _) => Some(header_of(token)?),
             (Credentials::Password { .. } | Credentials::Keystone(_), Some(token)) => Some(header_of(token)?),
@@ -376,7 +377,7 @@ impl Client {
         let lost = |error: reqwest::Error| {
             // The message names the URL already.
             let error = error.without_url();
-            let (url, cause) = (url.to_owned(), causes(&error));
+            let (url, cause) = (url.to_owned(), error_chain::in_one_line(&error));
             let (outcome, error) = match error.is_connect() || error.is_builder() {
                 true => (Outcome::NotSent, ClientError::Unreachable { method, url, cause, tries: 1 }),
                 false => (Outcome::AnswerLost, ClientError::AnswerLost { method, url, cause }),

@@ -95,17 +95,3 @@ pub(crate) fn counted(error: ClientError, made: u32) -> ClientError {
         other => other,
     }
 }
-
-/// Returns an error of a library with its causes, in one line.
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
-}

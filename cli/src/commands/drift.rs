@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use serde::Serialize;
@@ -140,7 +141,7 @@ async fn watch(
         match look_anew(ui, options, session).await {
             Err(error) => {
                 metrics.failed();
-                let text = report::chain(&error);
+                let text = error_chain::in_one_line(&error);
                 if reported.as_ref() != Some(&text) {
                     report::command_error(ui, &error);
                     ui.notice(&format!("comparing again every {} s", every.as_secs()));

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use midoform_compiler::error_chain::causes;
 use serde::Serialize;
 
 /// A CNI error code: the specification has 1 to 99, midonet-cni adds its own from 100 on (`docs/cni.md`).
@@ -117,12 +118,7 @@ impl CniError {
 
     /// The causes, each once, then the hint: the document's `details`.
     pub(crate) fn details(&self) -> String {
-        let mut causes = Vec::new();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            causes.push(error.to_string());
-            cause = error.source();
-        }
+        let causes: Vec<String> = causes(self).map(ToString::to_string).collect();
         let parts = [causes.join(": "), self.hint.clone()];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }

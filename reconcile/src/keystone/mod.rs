@@ -10,10 +10,11 @@ mod v3;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::plan::Method;
 use serde_json::Value as Json;
 
-use crate::client_error::{ClientError, causes};
+use crate::client_error::ClientError;
 use crate::retry;
 use crate::retry::{Decision, Outcome};
 
@@ -107,7 +108,7 @@ impl Keystone {
         // A login is sent only to the configured server, never to one that it redirects to.
         let builder = builder.redirect(reqwest::redirect::Policy::none());
         let builder = builder.user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
-        let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
+        let http = builder.build().map_err(|error| ClientError::Setup(error_chain::in_one_line(&error)))?;
         let token = RwLock::new(settings.login.token().cloned());
         let settings = Settings { url, ..settings };
         let (renewing, domain) = (tokio::sync::Mutex::default(), tokio::sync::OnceCell::new());
@@ -321,7 +322,7 @@ impl Keystone {
         }
         let lost = |error: reqwest::Error| {
             let error = error.without_url();
-            let (url, cause) = (url.clone(), causes(&error));
+            let (url, cause) = (url.clone(), error_chain::in_one_line(&error));
             match error.is_connect() || error.is_builder() {
                 true => (
                     Outcome::NotSent,

@@ -34,7 +34,10 @@
     )
 )]
 
+mod named_codes;
+
 pub mod diagnostic;
+pub mod error_chain;
 pub mod midonet;
 pub mod network;
 pub mod plan;

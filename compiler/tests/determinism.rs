@@ -213,7 +213,7 @@ proptest! {
                     continue;
                 }
                 let plan = turned(&plan("s", dialect, &to, from));
-                let found: Vec<_> = midoform_compiler::midonet::lint::check(&plan, from).into_iter().filter(|found| found.code != "late-need").collect();
+                let found: Vec<_> = midoform_compiler::midonet::lint::check(&plan, from).into_iter().filter(|found| found.code.name() != "late-need").collect();
                 prop_assert_eq!(found, vec![]);
             }
         }

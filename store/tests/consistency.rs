@@ -12,7 +12,7 @@ on_every_store!(
 );
 
 async fn codes(store: &SharedStore) -> Vec<&'static str> {
-    consistency::read(store).await.unwrap().findings().iter().map(|finding| finding.code).collect()
+    consistency::read(store).await.unwrap().findings().iter().map(|finding| finding.code.name()).collect()
 }
 
 async fn a_sound_store_has_no_findings(store: &SharedStore) {
@@ -37,7 +37,7 @@ async fn what_is_broken_is_found_and_repaired(store: &SharedStore) {
         .put(keys::freed("acme", 7, freed.record.address), "{\"version\":1}");
     store.commit(&broken).await.unwrap();
     let mut findings = consistency::read(store).await.unwrap().findings().to_vec();
-    let found: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    let found: Vec<&str> = findings.iter().map(|finding| finding.code.name()).collect();
     let mut sorted = found.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, ["claim-without-attachment", "free-key-missing", "free-key-too-many"]);

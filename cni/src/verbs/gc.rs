@@ -94,7 +94,7 @@ async fn repair(backend: &mut Backend<'_>) {
         tracing::warn!(step = "repair", error = error.in_full(), "the search for leftovers is incomplete");
     }
     for Finding { code, key, repaired, what, .. } in &findings {
-        tracing::warn!(step = "repair", code, key, repaired, "{what}");
+        tracing::warn!(step = "repair", code = code.name(), key, repaired, "{what}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! is there when it is made), ordered (what a step needs stands before it), free of duplicates, and made of
 //! calls that the API takes: the validations that the recordings show, for both servers of dialect 5.
 
+mod code;
 mod model;
 mod validate;
 
@@ -13,10 +14,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::midonet::dialect::Dialect;
-use crate::plan::{Action, Call, Method, Plan, Step};
+use crate::plan::{Action, Call, Method, Plan, Step, placeholder};
 use crate::topology::key::Key;
 use crate::topology::observed::Observed;
 
+pub use code::Code;
 use model::Model;
 
 /// A fault of a plan.
@@ -26,14 +28,14 @@ pub struct Finding {
     pub step: Key,
     /// The index of the call in the step, counted from 0; none where the fault is in the step itself.
     pub call: Option<usize>,
-    /// A stable name such as `unknown-reference`.
-    pub code: &'static str,
+    /// The kind of the fault.
+    pub code: Code,
     /// A description of the fault.
     pub message: String,
 }
 
-/// The reason why the API would reject a call: a stable name, and a description.
-type Problem = (&'static str, String);
+/// The reason why the API would reject a call: its kind, and a description.
+type Problem = (Code, String);
 
 /// Checks a plan that starts from what was observed. No finding means that the API takes every call of it.
 pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
@@ -43,7 +45,7 @@ pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
         findings.extend(plan.steps.first().map(|step| Finding {
             step: step.key.clone(),
             call: None,
-            code: "unknown-dialect",
+            code: Code::UnknownDialect,
             message: format!("the calls are in dialect {}, which is none of MidoNet's", plan.dialect),
         }));
         return findings;
@@ -77,24 +79,24 @@ fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
             findings.push(Finding { step: step.key.clone(), call: None, code, message });
         };
         if !seen.insert((&step.key, step.action)) {
-            find("duplicate-step", format!("a second {:?} of {}", step.action, step.key));
+            find(Code::DuplicateStep, format!("a second {:?} of {}", step.action, step.key));
         }
         for needed in &step.needs {
             match places.get(needed) {
-                None => find("unknown-need", format!("it needs {needed}, which has no step")),
+                None => find(Code::UnknownNeed, format!("it needs {needed}, which has no step")),
                 Some(place) if *place >= at => {
-                    find("late-need", format!("it needs {needed}, which comes later"))
+                    find(Code::LateNeed, format!("it needs {needed}, which comes later"))
                 }
                 Some(_) => {}
             }
         }
         match step.action {
             Action::Keep if !step.calls.is_empty() => {
-                find("calls-to-keep", "keeping takes no calls".to_owned())
+                find(Code::CallsToKeep, "keeping takes no calls".to_owned())
             }
             Action::Keep => {}
-            _ if step.calls.is_empty() => find("no-calls", "a change takes calls".to_owned()),
-            _ if step.undo.is_empty() => find("no-undo", "a change can be taken back".to_owned()),
+            _ if step.calls.is_empty() => find(Code::NoCalls, "a change takes calls".to_owned()),
+            _ if step.undo.is_empty() => find(Code::NoUndo, "a change can be taken back".to_owned()),
             _ => {}
         }
     }
@@ -107,7 +109,7 @@ fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems:
         Some(raw) => match serde_json::from_str::<serde_json::Value>(raw.get()) {
             Ok(body @ serde_json::Value::Object(_)) => Some(body),
             _ => {
-                problems.push(("bad-body", "the body is no JSON object".to_owned()));
+                problems.push((Code::BadBody, "the body is no JSON object".to_owned()));
                 return;
             }
         },
@@ -119,7 +121,7 @@ fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems:
             validate::media_type(dialect, &path, call.content_type.as_deref(), problems);
             validate::body(dialect, &path, &body, problems);
             let offered = body.get("id").and_then(serde_json::Value::as_str).map(str::to_owned);
-            let own = if call.binds { Some(format!("${{{}}}", step.key)) } else { offered };
+            let own = if call.binds { Some(placeholder::of(&step.key)) } else { offered };
             model.post(&path, &body, own, problems);
         }
         (Method::Put, Some(body)) => {
@@ -128,7 +130,7 @@ fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems:
         }
         (method, body) => {
             let has = if body.is_some() { "a" } else { "no" };
-            problems.push(("bad-method", format!("a {} with {has} body", method.as_str())));
+            problems.push((Code::BadMethod, format!("a {} with {has} body", method.as_str())));
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::attachment::{AddressRecord, Attachment, Freed, Holder};
-pub use super::finding::Finding;
 use super::finding::Repair;
+pub use super::finding::{Code, Finding};
 use super::orphaned_port::{PortDeletion, UNFINISHED};
 use crate::ready::Ready;
 use crate::record::{Held, decode, encode};
@@ -38,8 +38,9 @@ pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
         findings: Vec::new(),
     };
     let name = store.name();
-    let unreadable =
-        |entry: &Entry, error: &StoreError| Finding::new("unreadable", &entry.key, error.to_string(), None);
+    let unreadable = |entry: &Entry, error: &StoreError| {
+        Finding::new(Code::Unreadable, &entry.key, error.to_string(), None)
+    };
     for entry in next() {
         if entry.key.split('/').nth(2) == Some("free") {
             snapshot.freed.insert(entry.key.clone(), entry);
@@ -97,7 +98,7 @@ impl Snapshot {
         for (key, held) in &self.addresses {
             let Some((tenant, address)) = address_of(key) else {
                 let what = "this is not the key of an address".to_owned();
-                self.findings.push(Finding::new("unreadable", key, what, None));
+                self.findings.push(Finding::new(Code::Unreadable, key, what, None));
                 continue;
             };
             match &held.record.holder {
@@ -116,7 +117,7 @@ impl Snapshot {
                         .when(own, revision)
                         .put(key, encode(&AddressRecord { holder: None, since, last }))
                         .put(keys::freed(&tenant, since, address), encode(&Freed {}));
-                    self.findings.push(Finding::new("claim-without-attachment", key, what, Some(free)));
+                    self.findings.push(Finding::new(Code::ClaimWithoutAttachment, key, what, Some(free)));
                 }
                 Some(Holder::Port { .. }) => {}
                 None => {
@@ -127,7 +128,7 @@ impl Snapshot {
                             .when(key, held.revision)
                             .when_absent(&place)
                             .put(&place, encode(&Freed {}));
-                        self.findings.push(Finding::new("free-key-missing", key, what, Some(put)));
+                        self.findings.push(Finding::new(Code::FreeKeyMissing, key, what, Some(put)));
                     }
                 }
             }
@@ -138,7 +139,7 @@ impl Snapshot {
         if now().saturating_sub(held.record.since) >= UNFINISHED {
             let what = format!("the deletion of port {} was interrupted", held.record.port);
             let delete = Transaction::default().when(&held.key, held.revision).delete(&held.key);
-            self.findings.push(Finding::new("reclaim-unfinished", &held.key, what, Some(delete)));
+            self.findings.push(Finding::new(Code::ReclaimUnfinished, &held.key, what, Some(delete)));
         }
     }
 
@@ -147,7 +148,7 @@ impl Snapshot {
             let parts = tenant_of(key).zip(keys::address_of(key)).zip(keys::freed_since(key));
             let Some(((tenant, address), since)) = parts else {
                 let what = "this is not the key of a free address".to_owned();
-                self.findings.push(Finding::new("unreadable", key, what, None));
+                self.findings.push(Finding::new(Code::Unreadable, key, what, None));
                 continue;
             };
             let own = keys::address(&tenant, address);
@@ -158,7 +159,7 @@ impl Snapshot {
             let what = format!("{address} of `{tenant}` has a second key, and is not free since that time");
             let revision = known.map_or(crate::Revision::ABSENT, |held| held.revision);
             let delete = Transaction::default().when(key, entry.revision).when(own, revision).delete(key);
-            self.findings.push(Finding::new("free-key-too-many", key, what, Some(delete)));
+            self.findings.push(Finding::new(Code::FreeKeyTooMany, key, what, Some(delete)));
         }
     }
 
@@ -170,12 +171,12 @@ impl Snapshot {
             if !self.ready.contains_key(tenant) {
                 let what = format!("{owner} is attached to `{tenant}`, which does not exist (any more)");
                 // A pod may still use it: its DEL or the GC of its host deletes it.
-                self.findings.push(Finding::new("attachment-without-tenant", key, what, None));
+                self.findings.push(Finding::new(Code::AttachmentWithoutTenant, key, what, None));
             } else if !holds {
                 let by = known.and_then(|known| known.record.holder.clone());
                 let by = by.map_or_else(|| "nobody".to_owned(), |holder| holder.to_string());
                 let what = format!("{owner} is attached with {address} of `{tenant}`, which is held by {by}");
-                self.findings.push(Finding::new("attachment-without-claim", key, what, None));
+                self.findings.push(Finding::new(Code::AttachmentWithoutClaim, key, what, None));
             }
         }
     }

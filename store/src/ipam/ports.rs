@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::attachment::{Attachment, Holder, Progress};
 use super::consistency::{self, Snapshot};
-use super::finding::{Finding, Repair};
+use super::finding::{Code, Finding, Repair};
 use super::orphaned_port::UNFINISHED;
 pub use super::orphaned_port::{OrphanedPort, Port, PortDeletion};
 use crate::owner::Owner;
@@ -95,12 +95,12 @@ impl Snapshot {
             match record.state {
                 Progress::Done => {
                     let what = format!("{owner} is attached with {address}, and its port does not exist");
-                    findings.push(Finding::new("attachment-without-port", key, what, None));
+                    findings.push(Finding::new(Code::AttachmentWithoutPort, key, what, None));
                 }
                 Progress::Intent if is_past(record.since) => {
                     let what =
                         format!("the attachment of {owner} with {address} was interrupted, and has no port");
-                    findings.push(Finding::new("attachment-unfinished", key, what, None));
+                    findings.push(Finding::new(Code::AttachmentUnfinished, key, what, None));
                 }
                 Progress::Intent => {}
             }
@@ -120,13 +120,13 @@ impl Snapshot {
                 let (tenant, owner) = (tenant.clone(), (*owner).clone());
                 let left = OrphanedPort { port: port.clone(), tenant, host: *host, owner };
                 let repair = is_past(*since).then(|| Repair::Port(Box::new(left)));
-                findings.push(Finding::with("port-without-claim", &key, what, repair));
+                findings.push(Finding::with(Code::PortWithoutClaim, &key, what, repair));
             } else if is_named_like_a_pod(port) {
                 let interface = port.interface.as_deref().unwrap_or_default();
                 let what = format!(
                     "it is bound to {interface}, like the port of a pod, and its container is unknown"
                 );
-                findings.push(Finding::new("port-without-claim", &key, what, None));
+                findings.push(Finding::new(Code::PortWithoutClaim, &key, what, None));
             }
         }
         findings

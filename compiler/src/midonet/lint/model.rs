@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Problem;
+use super::{Code, Problem};
 use crate::plan::Plan;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, NextHop, Object, Reference};
@@ -111,7 +111,7 @@ impl Model {
     fn demand(&self, id: &str, kinds: &[Kind], problems: &mut Vec<Problem>) {
         if !self.has(id, kinds) {
             let kind = kinds.first().map(|kind| kind.name()).unwrap_or_default();
-            problems.push(("unknown-reference", format!("there is no {kind} {id} when the call is made")));
+            problems.push((Code::UnknownReference, format!("there is no {kind} {id} when the call is made")));
         }
     }
 
@@ -155,17 +155,17 @@ impl Model {
                 self.demand(zone, &[Kind::TunnelZone], problems);
                 self.join(zone, field("hostId"), problems);
             }
-            _ => problems.push(("bad-path", format!("nothing is posted to /{}", path.join("/")))),
+            _ => problems.push((Code::BadPath, format!("nothing is posted to /{}", path.join("/")))),
         }
     }
 
     fn create(&mut self, id: Option<String>, kind: Kind, parent: String, problems: &mut Vec<Problem>) {
         let Some(id) = id else {
-            problems.push(("no-id", "the object has no id that later calls could name".to_owned()));
+            problems.push((Code::NoId, "the object has no id that later calls could name".to_owned()));
             return;
         };
         if self.objects.contains_key(&id) {
-            problems.push(("duplicate-id", format!("{id} is there already")));
+            problems.push((Code::DuplicateId, format!("{id} is there already")));
         }
         self.hold(id, kind, parent);
     }
@@ -187,7 +187,7 @@ impl Model {
                 self.demand(port, &[Kind::RouterPort], problems);
                 if self.objects.get(port).is_some_and(|held| held.parent != router) {
                     problems.push((
-                        "foreign-port",
+                        Code::ForeignPort,
                         format!("the next hop port {port} is not on router {router}"),
                     ));
                 }
@@ -195,7 +195,9 @@ impl Model {
                     self.refer(id, port);
                 }
             }
-            None if normal => problems.push(("no-port", "a normal route needs a next hop port".to_owned())),
+            None if normal => {
+                problems.push((Code::NoPort, "a normal route needs a next hop port".to_owned()))
+            }
             None => {}
         }
         self.create(id, Kind::Route, router.to_owned(), problems);
@@ -206,7 +208,7 @@ impl Model {
         let count = self.rules.entry(chain.to_owned()).or_default();
         let position = body.get("position").and_then(Value::as_u64).unwrap_or(1);
         if position < 1 || position > *count as u64 + 1 {
-            problems.push(("bad-position", format!("position {position} in a chain of {count} rules")));
+            problems.push((Code::BadPosition, format!("position {position} in a chain of {count} rules")));
         }
         *count += 1;
         if let Some(jump) = body.get("jumpChainId").and_then(Value::as_str) {
@@ -226,14 +228,14 @@ impl Model {
         for end in [port, peer] {
             self.demand(end, &[Kind::RouterPort, Kind::BridgePort], problems);
             if self.links.contains_key(end) {
-                problems.push(("linked-twice", format!("port {end} is linked already")));
+                problems.push((Code::LinkedTwice, format!("port {end} is linked already")));
             }
             if self.bound.contains_key(end) {
-                problems.push(("linked-and-bound", format!("port {end} is bound to an interface")));
+                problems.push((Code::LinkedAndBound, format!("port {end} is bound to an interface")));
             }
         }
         if port == peer {
-            problems.push(("linked-to-itself", format!("port {port} is linked to itself")));
+            problems.push((Code::LinkedToItself, format!("port {port} is linked to itself")));
         }
         self.links.insert(port.to_owned(), peer.to_owned());
         self.links.insert(peer.to_owned(), port.to_owned());
@@ -242,22 +244,24 @@ impl Model {
     fn bind(&mut self, host: &str, port: &str, interface: String, problems: &mut Vec<Problem>) {
         self.demand(port, &[Kind::RouterPort, Kind::BridgePort], problems);
         if self.bound.contains_key(port) {
-            problems.push(("bound-twice", format!("port {port} is bound already")));
+            problems.push((Code::BoundTwice, format!("port {port} is bound already")));
         }
         if self.links.contains_key(port) {
-            problems.push(("linked-and-bound", format!("port {port} is linked")));
+            problems.push((Code::LinkedAndBound, format!("port {port} is linked")));
         }
         let place = (host.to_owned(), interface);
         if !self.interfaces.insert(place.clone()) {
-            problems
-                .push(("interface-taken", format!("interface {} of host {host} is bound already", place.1)));
+            problems.push((
+                Code::InterfaceTaken,
+                format!("interface {} of host {host} is bound already", place.1),
+            ));
         }
         self.bound.insert(port.to_owned(), place);
     }
 
     fn join(&mut self, group: &str, member: String, problems: &mut Vec<Problem>) {
         if !self.members.insert((group.to_owned(), member.clone())) {
-            problems.push(("joined-twice", format!("{member} is in {group} already")));
+            problems.push((Code::JoinedTwice, format!("{member} is in {group} already")));
         }
     }
 
@@ -268,7 +272,7 @@ impl Model {
             ["bridges", id] => (&[Kind::Bridge], id),
             ["ports", id] => (&[Kind::RouterPort, Kind::BridgePort], id),
             _ => {
-                problems.push(("bad-method", format!("the API has no PUT for /{}", path.join("/"))));
+                problems.push((Code::BadMethod, format!("the API has no PUT for /{}", path.join("/"))));
                 return;
             }
         };
@@ -281,31 +285,31 @@ impl Model {
         match path {
             ["ports", port, "link"] => match self.links.remove(*port) {
                 Some(peer) => drop(self.links.remove(&peer)),
-                None => problems.push(("unknown-reference", format!("port {port} is not linked"))),
+                None => problems.push((Code::UnknownReference, format!("port {port} is not linked"))),
             },
             ["hosts", _, "ports", port] => match self.bound.remove(*port) {
                 Some(place) => drop(self.interfaces.remove(&place)),
-                None => problems.push(("unknown-reference", format!("port {port} is not bound"))),
+                None => problems.push((Code::UnknownReference, format!("port {port} is not bound"))),
             },
             ["port_groups", group, "ports", member] | ["tunnel_zones", group, "hosts", member] => {
                 if !self.members.remove(&((*group).to_owned(), (*member).to_owned())) {
-                    problems.push(("unknown-reference", format!("{member} is not in {group}")));
+                    problems.push((Code::UnknownReference, format!("{member} is not in {group}")));
                 }
             }
             [collection, id] if kinds_of(collection).is_some_and(|kinds| self.has(id, kinds)) => {
                 self.remove(id, problems)
             }
-            [_, id] => problems.push(("unknown-reference", format!("there is no {id} to delete"))),
-            _ => problems.push(("bad-path", format!("nothing is deleted at /{}", path.join("/")))),
+            [_, id] => problems.push((Code::UnknownReference, format!("there is no {id} to delete"))),
+            _ => problems.push((Code::BadPath, format!("nothing is deleted at /{}", path.join("/")))),
         }
     }
 
     fn remove(&mut self, id: &str, problems: &mut Vec<Problem>) {
         if let Some(user) = self.users.get(id).and_then(BTreeSet::first) {
-            problems.push(("still-used", format!("{id} is deleted while {user} stands on it")));
+            problems.push((Code::StillUsed, format!("{id} is deleted while {user} stands on it")));
         }
         if self.links.contains_key(id) || self.bound.contains_key(id) {
-            problems.push(("still-used", format!("port {id} is deleted while it is linked or bound")));
+            problems.push((Code::StillUsed, format!("port {id} is deleted while it is linked or bound")));
         }
         let Some(held) = self.objects.remove(id) else { return };
         if held.kind == Kind::Rule

@@ -22,7 +22,7 @@ fn good(dialect: Dialect) -> Plan {
 
 fn codes(plan: &Plan) -> Vec<&'static str> {
     let mut codes: Vec<&'static str> =
-        check(plan, &Observed::default()).into_iter().map(|found| found.code).collect();
+        check(plan, &Observed::default()).into_iter().map(|found| found.code.name()).collect();
     codes.sort_unstable();
     codes.dedup();
     codes

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
-use super::Problem;
+use super::{Code, Problem};
 use crate::midonet::dialect::Dialect;
 
 /// The media type of what is posted to, or put at, a path (replay's table of both dialects).
@@ -30,7 +30,7 @@ pub(super) fn media_type(dialect: Dialect, path: &[&str], given: Option<&str>, p
     };
     let wanted = format!("application/vnd.org.midonet.{name}+json");
     if given != Some(wanted.as_str()) {
-        problems.push(("media-type", format!("{} instead of {wanted}", given.unwrap_or("none"))));
+        problems.push((Code::MediaType, format!("{} instead of {wanted}", given.unwrap_or("none"))));
     }
 }
 
@@ -81,7 +81,7 @@ impl Body<'_> {
         self.body.get(field).and_then(Value::as_str)
     }
 
-    fn wrong(&mut self, code: &'static str, message: String) {
+    fn wrong(&mut self, code: Code, message: String) {
         self.problems.push((code, message));
     }
 
@@ -89,19 +89,19 @@ impl Body<'_> {
         if let Some(id) = self.body.get("id")
             && id.as_str().is_none_or(|id| uuid::Uuid::try_parse(id).is_err())
         {
-            self.wrong("bad-id", format!("the id {id} is no UUID"));
+            self.wrong(Code::BadId, format!("the id {id} is no UUID"));
         }
     }
 
     fn required(&mut self, field: &str) {
         if self.text(field).is_none_or(str::is_empty) {
-            self.wrong("missing-field", format!("`{field}` may not be empty"));
+            self.wrong(Code::MissingField, format!("`{field}` may not be empty"));
         }
     }
 
     fn one_of(&mut self, field: &str, words: &[&str]) {
         if !self.text(field).is_some_and(|word| words.contains(&word)) {
-            self.wrong("bad-word", format!("`{field}` has to be one of {}", words.join(", ")));
+            self.wrong(Code::BadWord, format!("`{field}` has to be one of {}", words.join(", ")));
         }
     }
 
@@ -109,7 +109,7 @@ impl Body<'_> {
     fn absent(&mut self, fields: &[&str]) {
         for field in fields {
             if self.body.get(field).is_some() {
-                self.wrong("forbidden-field", format!("a port's body must not have `{field}`"));
+                self.wrong(Code::ForbiddenField, format!("a port's body must not have `{field}`"));
             }
         }
     }
@@ -119,7 +119,7 @@ impl Body<'_> {
         match self.body.get(field) {
             None if !required => {}
             Some(Value::String(text)) if text.parse::<Ipv4Addr>().is_ok() => {}
-            _ => self.wrong("bad-address", format!("`{field}` has to be an IPv4 address")),
+            _ => self.wrong(Code::BadAddress, format!("`{field}` has to be an IPv4 address")),
         }
     }
 
@@ -127,7 +127,7 @@ impl Body<'_> {
         match self.body.get(field) {
             None if !required => {}
             Some(value) if value.as_u64().is_some_and(|number| (least..=most).contains(&number)) => {}
-            _ => self.wrong("bad-number", format!("`{field}` has to be from {least} to {most}")),
+            _ => self.wrong(Code::BadNumber, format!("`{field}` has to be from {least} to {most}")),
         }
     }
 
@@ -159,7 +159,7 @@ impl Body<'_> {
         if kind == "jump" {
             self.required("jumpChainId");
         }
-        if kind.contains("nat") {
+        if matches!(kind.as_str(), "snat" | "dnat" | "rev_snat" | "rev_dnat") {
             self.one_of("flowAction", &["accept", "continue", "return"]);
         }
         if matches!(kind.as_str(), "snat" | "dnat") {
@@ -181,11 +181,11 @@ impl Body<'_> {
         }
         let matches_ports = self.body.get("tpSrc").is_some() || self.body.get("tpDst").is_some();
         if matches_ports && matches!(policy.as_deref(), Some("any" | "nonheader")) {
-            self.wrong("bad-fragments", "ports can't be matched in later fragments".to_owned());
+            self.wrong(Code::BadFragments, "ports can't be matched in later fragments".to_owned());
         }
         for ports in ["inPorts", "outPorts"] {
             if self.body.get(ports).is_some_and(|ports| !ports.is_array()) {
-                self.wrong("bad-ports", format!("`{ports}` has to be a list"));
+                self.wrong(Code::BadPorts, format!("`{ports}` has to be a list"));
             }
         }
     }
@@ -194,7 +194,7 @@ impl Body<'_> {
     fn nat_targets(&mut self) {
         let targets = self.body.get("natTargets").and_then(Value::as_array).cloned().unwrap_or_default();
         if targets.is_empty() {
-            self.wrong("no-nat-targets", "a translation needs `natTargets`".to_owned());
+            self.wrong(Code::NoNatTargets, "a translation needs `natTargets`".to_owned());
         }
         for target in &targets {
             let mut target = Body { body: target, problems: self.problems };
@@ -210,7 +210,7 @@ impl Body<'_> {
         let end = |name: &str| range.get(name).and_then(Value::as_u64).filter(|port| *port <= 65535);
         match (end("start"), end("end")) {
             (Some(start), Some(end)) if (least..=end).contains(&start) => {}
-            _ => self.wrong("bad-range", format!("`{field}` is no range of ports")),
+            _ => self.wrong(Code::BadRange, format!("`{field}` is no range of ports")),
         }
     }
 }

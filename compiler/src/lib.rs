@@ -36,6 +36,7 @@
 
 pub mod diagnostic;
 pub mod midonet;
+pub mod names;
 pub mod network;
 pub mod plan;
 pub mod source;

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use midoform_compiler::names::PeerPair;
 use uuid::Uuid;
 
 use crate::owner::Owner;
@@ -42,10 +43,9 @@ pub fn tenant_ids(tenant: &str) -> String {
     format!("given/ids/{}", segment(tenant))
 }
 
-/// The link between two peers, by pair name (`a/b`).
-pub fn peer_link(pair: &str) -> String {
-    let (one, other) = pair.split_once('/').unwrap_or((pair, ""));
-    format!("given/peer/{}/{}", segment(one), segment(other))
+/// The link between two peers.
+pub fn peer_link(pair: &PeerPair) -> String {
+    format!("given/peer/{}/{}", segment(pair.first()), segment(pair.second()))
 }
 
 /// The prefix of all allocations.

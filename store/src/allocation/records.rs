@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use midoform_compiler::names::{PeerPair, TenantName};
 use midoform_compiler::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use midoform_compiler::topology::key::Key;
 use serde::{Deserialize, Serialize};
@@ -43,11 +44,11 @@ impl Record for Pools {
 /// The content of a key below [`keys::ALLOCATIONS`].
 pub(super) enum Part {
     /// The allocations of a tenant, but for its ids.
-    Tenant(String),
+    Tenant(TenantName),
     /// The ids of a tenant.
-    Ids(String),
+    Ids(TenantName),
     /// The link of a pair of peers.
-    Peer(String),
+    Peer(PeerPair),
     /// The counter.
     Pools,
 }
@@ -56,9 +57,11 @@ pub(super) enum Part {
 pub(super) fn part_of(key: &str) -> Option<Part> {
     let parts: Vec<String> = key.split('/').map(keys::name_of).collect::<Option<_>>()?;
     match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["given", "tenant", tenant] => Some(Part::Tenant((*tenant).to_owned())),
-        ["given", "ids", tenant] => Some(Part::Ids((*tenant).to_owned())),
-        ["given", "peer", one, other] => Some(Part::Peer(format!("{one}/{other}"))),
+        ["given", "tenant", tenant] => Some(Part::Tenant((*tenant).into())),
+        ["given", "ids", tenant] => Some(Part::Ids((*tenant).into())),
+        ["given", "peer", one, other] if one < other => {
+            Some(Part::Peer(PeerPair::new((*one).into(), (*other).into())))
+        }
         ["given", "pools"] => Some(Part::Pools),
         _ => None,
     }
@@ -70,7 +73,7 @@ pub(crate) fn keys_of(allocations: &Allocations) -> BTreeSet<String> {
         let ids = (!tenant.ids.is_empty()).then(|| keys::tenant_ids(name));
         std::iter::once(keys::tenant_allocation(name)).chain(ids)
     });
-    let peers = allocations.peers.keys().map(|pair| keys::peer_link(pair));
+    let peers = allocations.peers.keys().map(keys::peer_link);
     tenants.chain(peers).collect()
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use midoform_compiler::names::TenantName;
+
 use super::attachment::{AddressRecord, Attachment, Freed, Holder};
 pub use super::finding::Finding;
 use super::finding::Repair;
@@ -17,7 +19,7 @@ pub struct Snapshot {
     pub(super) addresses: BTreeMap<String, Held<AddressRecord>>,
     freed: BTreeMap<String, Entry>,
     pub(super) attachments: BTreeMap<String, Held<Attachment>>,
-    pub(super) ready: BTreeMap<String, Ready>,
+    pub(super) ready: BTreeMap<TenantName, Ready>,
     findings: Vec<Finding>,
 }
 
@@ -181,10 +183,10 @@ impl Snapshot {
     }
 }
 
-pub(super) fn tenant_of(key: &str) -> Option<String> {
-    keys::name_of(key.split('/').nth(1)?)
+pub(super) fn tenant_of(key: &str) -> Option<TenantName> {
+    keys::name_of(key.split('/').nth(1)?).map(TenantName::from)
 }
 
-fn address_of(key: &str) -> Option<(String, Ipv4Addr)> {
+fn address_of(key: &str) -> Option<(TenantName, Ipv4Addr)> {
     tenant_of(key).zip(keys::address_of(key))
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::key::{Key, Namespace};
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ pub const GRACE: Duration = Duration::from_secs(3600);
 
 /// The last holder of a free address, and the time of the release.
 struct Last<'w> {
-    tenant: String,
+    tenant: TenantName,
     host: Uuid,
     owner: &'w Owner,
     since: u64,
@@ -60,7 +61,7 @@ impl Snapshot {
             held.record.holder.is_none()
                 && matches!(last, Some(Holder::Container { host: of, .. }) if *of == host)
         });
-        let tenants: BTreeSet<String> = left.filter_map(|(key, _)| consistency::tenant_of(key)).collect();
+        let tenants: BTreeSet<TenantName> = left.filter_map(|(key, _)| consistency::tenant_of(key)).collect();
         let ready = self.ready.values().filter(|ready| tenants.contains(&ready.tenant));
         ready.flat_map(|ready| &ready.bridges).map(|bridge| bridge.id).collect()
     }

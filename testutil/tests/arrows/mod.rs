@@ -19,8 +19,8 @@ const BELOW: [(&str, &[&str]); 10] = [
 ];
 
 /// The compiler's stages: one may use those before it.
-const STAGES: [&str; 8] =
-    ["source", "diagnostic", "values", "spec", "topology", "network", "plan", "midonet"];
+const STAGES: [&str; 9] =
+    ["source", "diagnostic", "values", "names", "spec", "topology", "network", "plan", "midonet"];
 
 /// Crates that are functions of their arguments, and packages that would let them be more.
 const PURE: [&str; 3] = ["compiler", "packets", "render"];

@@ -56,10 +56,7 @@ fn what_a_lock_file_must_not_hold_is_shown_in_its_line() {
         ("[tenant.a.id]\n\"a/router\" = \"7\"\n", "lock-damaged"),
         ("tenant = 5\n", "lock-damaged"),
         ("[peer.\"a/b\"]\nlink = 5\n", "lock-damaged"),
-        (
-            "[peer.\"b/a\"]\nlink = { provider = \"172.16.0.5\", tenant = \"172.16.0.6\" }\n",
-            "lock-damaged",
-        ),
+        ("[peer.\"b/a\"]\nlink = { provider = \"172.16.0.5\", tenant = \"172.16.0.6\" }\n", "lock-damaged"),
         (
             "[tenant.a]\nlink = { provider = \"172.16.0.5\", tenant = \"172.16.0.6\", via = \"x\" }\n",
             "unknown-key",

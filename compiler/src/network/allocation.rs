@@ -222,7 +222,7 @@ fn links(
         }
     }
     let slots = Slots::new(&site.pools.links, 30);
-    let mut find = |key: &str, span: Span| {
+    let mut find = |key: &Key, span: Span| {
         let Some(block) = slots.find(key, |block| taken.overlapping_network(block).is_none()) else {
             diagnostics.push(full(Code::LinkPoolFull, span, "links", &site.pools.links, slots.count, 30));
             return None;
@@ -234,7 +234,7 @@ fn links(
     for tenant in tenants {
         let entry = allocations.tenants.entry(tenant.name.value.clone()).or_default();
         if entry.link.is_none() {
-            entry.link = find(&format!("{}/uplink", tenant.name.value), tenant.name.span);
+            entry.link = find(&Key::tenant(&tenant.name.value).uplink_addresses(), tenant.name.span);
         }
     }
     for pair in pairs {
@@ -243,7 +243,7 @@ fn links(
         }
         let at = tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(pair.first())).ok();
         let span = at.and_then(|at| tenants.get(at)).map(|tenant| tenant.name.span);
-        if let Some(link) = find(&format!("{pair}/peer"), span.unwrap_or_default()) {
+        if let Some(link) = find(&Key::peer_addresses(&pair), span.unwrap_or_default()) {
             allocations.peers.insert(pair, link);
         }
     }
@@ -283,7 +283,7 @@ fn bridges(
             if entry.bridges.contains_key(&bridge.name.value) {
                 continue;
             }
-            let key = format!("{}/bridge/{}", tenant.name.value, bridge.name.value);
+            let key = Key::tenant(&tenant.name.value).bridge(&bridge.name.value).device();
             match slots.find(&key, |network| taken.overlapping_network(network).is_none()) {
                 Some(network) => {
                     let _ = taken.take_network(network, ());
@@ -360,11 +360,11 @@ impl Slots {
     }
 
     /// Returns the first free network, searching from the hash of the key.
-    fn find(&self, key: &str, free: impl Fn(Ipv4Net) -> bool) -> Option<Ipv4Net> {
+    fn find(&self, key: &Key, free: impl Fn(Ipv4Net) -> bool) -> Option<Ipv4Net> {
         if self.count == 0 {
             return None;
         }
-        let hash = Sha256::digest(key.as_bytes());
+        let hash = Sha256::digest(key.as_str().as_bytes());
         let start = hash.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)) % self.count;
         let mut all = (start..self.count).chain(0..start).filter_map(|slot| self.network(slot));
         all.find(|network| free(*network))

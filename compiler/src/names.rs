@@ -59,6 +59,12 @@ impl PartialEq<str> for TenantName {
     }
 }
 
+impl PartialEq<&str> for TenantName {
+    fn eq(&self, other: &&str) -> bool {
+        *self.0 == **other
+    }
+}
+
 impl fmt::Display for TenantName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)

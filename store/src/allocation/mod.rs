@@ -11,12 +11,13 @@ use midoform_compiler::network::clash::clashes;
 use midoform_compiler::spec::Site;
 use sha2::{Digest as _, Sha256};
 
+use crate::keys::AllocationKey;
 use crate::locks::Lock;
 use crate::record::{decode, encode};
 use crate::{Commit, Compare, Range, Revision, SharedStore, StoreError, Transaction, keys};
 
+use records::Pools;
 pub use records::newest;
-use records::{Part, Pools, part_of};
 pub(crate) use records::{delete, keys_of, put, value_of};
 
 /// The number of attempts to write beside other writers.
@@ -71,8 +72,8 @@ pub async fn load(store: &SharedStore) -> Result<StoredAllocations, StoreError> 
     let mut stored =
         StoredAllocations { allocations: Allocations::default(), pools: Revision::ABSENT, count: 0 };
     for entry in found.iter().flatten() {
-        match part_of(&entry.key) {
-            Some(Part::Pools) => {
+        match AllocationKey::of(&entry.key) {
+            Some(AllocationKey::Pools) => {
                 let held = decode::<Pools>(&name, entry)?;
                 (stored.pools, stored.count) = (held.revision, held.record.count);
             }
@@ -86,10 +87,10 @@ pub async fn load(store: &SharedStore) -> Result<StoredAllocations, StoreError> 
 
 /// The tenants of a key: a write of it needs the lock of one of them.
 fn tenants_of(key: &str) -> Vec<TenantName> {
-    match part_of(key) {
-        Some(Part::Tenant(tenant) | Part::Ids(tenant)) => vec![tenant],
-        Some(Part::Peer(pair)) => pair.tenants().map(TenantName::clone).into(),
-        Some(Part::Pools) | None => Vec::new(),
+    match AllocationKey::of(key) {
+        Some(AllocationKey::Tenant(tenant) | AllocationKey::Ids(tenant)) => vec![tenant],
+        Some(AllocationKey::Peer(pair)) => pair.tenants().map(TenantName::clone).into(),
+        Some(AllocationKey::Pools) | None => Vec::new(),
     }
 }
 

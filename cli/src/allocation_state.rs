@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::spec::Site;
 use midoform_reconcile::recorder::{Bookkeeping, Recorder};
@@ -117,7 +118,10 @@ impl AllocationState {
     }
 
     /// Returns the publication of these tenants.
-    pub(crate) async fn published(&self, tenants: &BTreeSet<String>) -> Result<Publication, CommandError> {
+    pub(crate) async fn published(
+        &self,
+        tenants: &BTreeSet<TenantName>,
+    ) -> Result<Publication, CommandError> {
         match self.open(false)? {
             Some(store) => Ok(Publication::read(&store, tenants).await?),
             None => Ok(Publication::default()),
@@ -129,7 +133,7 @@ impl AllocationState {
     /// anything.
     pub(crate) async fn with_lock<T>(
         &self,
-        tenants: &BTreeSet<String>,
+        tenants: &BTreeSet<TenantName>,
         by: &str,
         patience: Duration,
         work: impl AsyncFnOnce(&Guard) -> Result<T, CommandError>,
@@ -148,7 +152,7 @@ impl AllocationState {
 
     async fn acquire(
         &self,
-        tenants: &BTreeSet<String>,
+        tenants: &BTreeSet<TenantName>,
         by: &str,
         patience: Duration,
     ) -> Result<Guard, CommandError> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::lock_file;
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
 use midoform_compiler::spec::parse;
@@ -116,7 +117,7 @@ impl Project {
         let mut unreported = Diagnostics::default();
         let specs = self.sources.tenants.iter();
         let specs = specs.filter_map(|source| parse::tenant(source, SourceId(2), &mut unreported));
-        let mut names: BTreeSet<String> = specs.map(|spec| spec.name.value).collect();
+        let mut names: BTreeSet<TenantName> = specs.map(|spec| spec.name.value).collect();
         let known = self.sources.known.allocations(&mut Diagnostics::default());
         let known = known.into_iter().flat_map(|known| known.tenants.into_keys());
         names.extend(known.filter(|name| also(name)));

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, parse};
@@ -117,7 +118,7 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
         return Ok(Exit::Done);
     }
     let was_protected =
-        |tenant: &String| saved.allocated_after.tenants.get(tenant).is_some_and(|entry| entry.protect);
+        |tenant: &TenantName| saved.allocated_after.tenants.get(tenant).is_some_and(|entry| entry.protect);
     let applied = saved.tenants.iter().map(|tenant| (tenant.clone(), was_protected(tenant)));
     let publish = saved.pods.as_ref().map(|pods| -> Box<Publish<'_>> { Box::new(|_| pods.after.clone()) });
     let books = Bookkeeping {

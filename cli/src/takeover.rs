@@ -83,7 +83,7 @@ pub(crate) async fn take_over(
         if into.dry_run || !manner.bind {
             return takeover.run(None).await;
         }
-        let tenants = [drafted.chosen.tenant.clone()].into();
+        let tenants = [drafted.chosen.tenant.as_str().into()].into();
         let patience = Duration::from_secs(into.lock_timeout);
         let locked = async |guard: &Guard| takeover.run(Some(guard)).await;
         project.state.with_lock(&tenants, manner.command, patience, locked).await
@@ -215,7 +215,7 @@ impl Takeover<'_> {
         }
         write_spec(&self.drafted.path, text)?;
         let specs = compiled.tenants.iter().filter(|spec| goal.tenants().contains(&*spec.name));
-        recorder.mark_applied(&specs.map(|spec| (spec.name.to_string(), spec.protect)).collect()).await?;
+        recorder.mark_applied(&specs.map(|spec| (spec.name.clone(), spec.protect)).collect()).await?;
         Ok(())
     }
 }

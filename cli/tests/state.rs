@@ -40,7 +40,7 @@ impl Lab {
         let ask = ClaimRequest {
             owner,
             host: Uuid::from_u128(7),
-            tenant: "acme".to_owned(),
+            tenant: "acme".into(),
             bridge: bridge.map(str::to_owned),
             address: None,
             mac: None,

@@ -192,7 +192,7 @@ fn a_push_writes_the_site_and_valid_specs_only() {
 fn left_over(folder: &TestFolder, now: u64) {
     let bridge = Namespace::of_site("test").id(&Key::from("acme/bridge/web"));
     let ready = Ready {
-        tenant: "acme".to_owned(),
+        tenant: "acme".into(),
         tenant_id: "acme".to_owned(),
         spec: String::new(),
         bridges: vec![ReadyBridge {

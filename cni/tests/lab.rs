@@ -338,7 +338,7 @@ impl Lab {
             timeout: Duration::from_secs(10),
         };
         let client = Client::resume(settings, None).unwrap();
-        let names = specs.keys().cloned().collect();
+        let names = specs.keys().map(|name| name.as_str().into()).collect();
         let provider = provider_router(&compiled.site);
         let scope = Scope::of(&compiled, &given, &names, &provider);
         let observed = self.runtime.block_on(observe(&client, scope, &|_| {})).unwrap();

@@ -39,6 +39,7 @@ mod named_codes;
 pub mod diagnostic;
 pub mod error_chain;
 pub mod midonet;
+pub mod names;
 pub mod network;
 pub mod plan;
 pub mod source;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use midoform_compiler::diagnostic::Code;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::peering::PeersOf;
 use midoform_compiler::topology::kinds::Object;
@@ -138,7 +139,7 @@ fn two_peers_of_one_tenant_get_different_networks() {
     assert_eq!(networks(&all_at_once.allocations).len(), 16);
 
     // One after the other, the hub last: who is not there yet says whom it will have to tell apart.
-    let absent = PeersOf::from([("hub".to_owned(), spokes.map(str::to_owned).into())]);
+    let absent = PeersOf::from([("hub".into(), spokes.map(TenantName::from).into())]);
     let mut known = Allocations::default();
     for one in &every[..7] {
         known = present(&Project::of_text(&site, &[*one]), &known, &absent).allocations;

@@ -253,7 +253,8 @@ const PLAIN: Kind = Kind {
 fn violated(compiled: &Compiled, topology: &Topology) -> Vec<String> {
     let links = links(compiled);
     let answers = check_all(subject(compiled, topology, &links), 1, &|_| ());
-    let mut tenants: Vec<String> = answers.violations.into_iter().map(|violation| violation.tenant).collect();
+    let mut tenants: Vec<String> =
+        answers.violations.into_iter().map(|violation| violation.tenant.to_string()).collect();
     tenants.dedup();
     tenants
 }

@@ -110,7 +110,7 @@ fn participle(action: Action) -> &'static str {
 }
 
 /// The ids that are known so far, for `${KEY}` in later calls.
-type Bindings = Arc<Mutex<BTreeMap<String, String>>>;
+type Bindings = Arc<Mutex<BTreeMap<Key, Uuid>>>;
 
 /// Executes a plan. The first failure stops it: steps in progress end, and no other step begins.
 pub async fn execute(
@@ -166,9 +166,7 @@ pub async fn execute(
         }
     }
     outcome.left = steps.len() - outcome.done.values().sum::<usize>();
-    let ids = bindings.lock().await;
-    outcome.ids =
-        ids.iter().filter_map(|(key, id)| Some((Key::from(key.as_str()), id.parse().ok()?))).collect();
+    outcome.ids = bindings.lock().await.clone();
     outcome
 }
 
@@ -305,23 +303,26 @@ async fn make(
     }
     let id = answer.location.as_deref().and_then(|location| location.rsplit('/').next()).unwrap_or_default();
     if call.binds {
-        if Uuid::try_parse(id).is_err() {
+        let Ok(id) = Uuid::try_parse(id) else {
             let cause = format!("`Location` says no id: {:?}", answer.location);
             let url = format!("{}{path}", client.base_url());
             return Err(ClientError::Nonsense { method: "POST", url, cause });
-        }
-        bindings.lock().await.insert(step.key.to_string(), id.to_owned());
+        };
+        bindings.lock().await.insert(step.key.clone(), id);
     }
     Ok(())
 }
 
 /// Replaces each placeholder with its id, if that is known.
-fn substitute(text: &str, bindings: &BTreeMap<String, String>) -> String {
-    let parts = placeholder::parts(text, |key| bindings.get(key)).into_iter().map(|part| match part {
-        Part::Text(text) => text,
-        Part::Value(id) => id,
-    });
-    parts.collect()
+fn substitute(text: &str, bindings: &BTreeMap<Key, Uuid>) -> String {
+    let mut result = String::with_capacity(text.len());
+    for part in placeholder::parts(text, |key| bindings.get(key)) {
+        match part {
+            Part::Text(text) => result.push_str(text),
+            Part::Value(id) => result.push_str(&id.to_string()),
+        }
+    }
+    result
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::midonet;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::plan::Plan;
 use midoform_compiler::spec::Site;
@@ -34,17 +35,17 @@ pub type Publish<'a> = dyn Fn(&BTreeMap<Key, Uuid>) -> Publication + Send + Sync
 /// The changes that a goal makes to the records of its tenants.
 pub struct Bookkeeping<'a> {
     /// The tenants of the goal.
-    pub tenants: BTreeSet<String>,
+    pub tenants: BTreeSet<TenantName>,
     /// The extent of the goal.
     pub extent: Extent,
     /// The tenants that the goal applies, each with its `protect`.
-    pub applied: BTreeMap<String, bool>,
+    pub applied: BTreeMap<TenantName, bool>,
     /// The tenants that are withdrawn before the first call: no more pods can be attached to them.
-    pub retired: BTreeSet<String>,
+    pub retired: BTreeSet<TenantName>,
     /// True if tenants are withdrawn even while pods are attached.
     pub cuts_pods: bool,
     /// The tenants whose allocations are released once the goal is reached.
-    pub removed: BTreeSet<String>,
+    pub removed: BTreeSet<TenantName>,
     /// The earlier allocations, which an undo restores once the goal is reached.
     pub restored: Option<Allocations>,
     /// The publication, which is made once the goal is reached; none if the site has no store.
@@ -53,7 +54,7 @@ pub struct Bookkeeping<'a> {
 
 impl Bookkeeping<'_> {
     /// Returns the bookkeeping of a goal for these tenants that changes no other record of them.
-    pub fn of(tenants: BTreeSet<String>, extent: Extent) -> Self {
+    pub fn of(tenants: BTreeSet<TenantName>, extent: Extent) -> Self {
         Bookkeeping {
             tenants,
             extent,
@@ -184,7 +185,7 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// Returns an error if the store fails, or the lock was lost.
-    pub async fn forget(&mut self, tenants: &BTreeSet<String>) -> Result<(), RecordError> {
+    pub async fn forget(&mut self, tenants: &BTreeSet<TenantName>) -> Result<(), RecordError> {
         release(&mut self.allocations, tenants);
         self.write().await?;
         if self.books.publish.is_some() {
@@ -198,7 +199,7 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// Returns an error if the store fails, or the lock was lost.
-    pub async fn mark_applied(&mut self, tenants: &BTreeMap<String, bool>) -> Result<(), RecordError> {
+    pub async fn mark_applied(&mut self, tenants: &BTreeMap<TenantName, bool>) -> Result<(), RecordError> {
         for (tenant, protect) in tenants {
             if let Some(entry) = self.entry(tenant) {
                 (entry.applied, entry.protect) = (true, *protect);
@@ -231,7 +232,7 @@ impl<'a> Recorder<'a> {
                 entry.making.retain(|(key, object)| !is_made(key, object));
             }
             add_ports(entry, ports.remove(tenant.as_str()).unwrap_or_default());
-            let own = end.ids.iter().filter(|(key, _)| key.owner() == tenant);
+            let own = end.ids.iter().filter(|(key, _)| tenant == key.owner());
             // An id that follows from the key need not be stored.
             let chosen = own.filter(|(key, id)| namespace.other_id(key) != **id);
             entry.ids.extend(chosen.map(|(key, id)| (key.clone(), *id)));
@@ -270,21 +271,19 @@ fn add_ports(entry: &mut TenantAllocation, ports: Vec<String>) {
 }
 
 /// Releases the allocations of tenants that do not exist any more.
-fn release(allocations: &mut Allocations, gone: &BTreeSet<String>) {
+fn release(allocations: &mut Allocations, gone: &BTreeSet<TenantName>) {
     allocations.tenants.retain(|name, _| !gone.contains(name));
-    allocations.peers.retain(|pair, _| !pair.split('/').any(|name| gone.contains(name)));
+    allocations.peers.retain(|pair, _| !pair.has_one_of(gone));
 }
 
 /// Restores the earlier allocations of these tenants. The others keep theirs.
-fn restore(now: &mut Allocations, before: &Allocations, tenants: &BTreeSet<String>) {
+fn restore(now: &mut Allocations, before: &Allocations, tenants: &BTreeSet<TenantName>) {
     for tenant in tenants {
         match before.tenants.get(tenant) {
             None => drop(now.tenants.remove(tenant)),
             Some(entry) => drop(now.tenants.insert(tenant.clone(), entry.clone())),
         }
     }
-    now.peers.retain(|pair, _| {
-        before.peers.contains_key(pair) || !pair.split('/').any(|name| tenants.contains(name))
-    });
+    now.peers.retain(|pair, _| before.peers.contains_key(pair) || !pair.has_one_of(tenants));
     now.peers.extend(before.peers.iter().map(|(pair, link)| (pair.clone(), *link)));
 }

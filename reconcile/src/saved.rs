@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
 use midoform_compiler::plan::{FORMAT, Plan};
@@ -37,7 +38,7 @@ pub struct SavedPlan {
     /// The objects before the plan, which an undo restores.
     pub before: Topology,
     /// The tenants of the plan.
-    pub tenants: BTreeSet<String>,
+    pub tenants: BTreeSet<TenantName>,
     /// How much of its tenants the plan is about: with a part, it says nothing about objects that none of its steps names.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub extent: Extent,
@@ -130,7 +131,7 @@ impl SavedPlan {
         plan: Plan,
         desired: Topology,
         before: Topology,
-        tenants: BTreeSet<String>,
+        tenants: BTreeSet<TenantName>,
         provider: Reference,
     ) -> Self {
         SavedPlan {

@@ -1,10 +1,112 @@
-//! The keys of the store. Names in keys are encoded so that they contain no `/`.
+//! The keys of the store. Names in keys are encoded so that they contain no `/`. The functions build keys, [`KeyKind`]
+//! takes them apart.
 
 use std::net::Ipv4Addr;
 
+use midoform_compiler::names::{PeerPair, TenantName};
 use uuid::Uuid;
 
 use crate::owner::Owner;
+
+/// The kind of value that a key holds, with the names in the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// The site file ([`SITE`]).
+    Site,
+    /// A tenant's spec ([`spec`]).
+    Spec(TenantName),
+    /// A tenant as its pods need it ([`ready`]).
+    Ready(TenantName),
+    /// A lock ([`lock`]).
+    Lock,
+    /// A part of the allocations.
+    Allocation(AllocationKey),
+    /// An address of a tenant ([`address`]).
+    Address(TenantName, Ipv4Addr),
+    /// A free address of a tenant ([`freed`]).
+    Freed {
+        /// The tenant.
+        tenant: TenantName,
+        /// The time of the release.
+        since: u64,
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// An attachment ([`attachment`]).
+    Attachment,
+    /// The mark of a port that is being deleted ([`reclaiming`]).
+    PortDeletion,
+}
+
+/// A key below [`ALLOCATIONS`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllocationKey {
+    /// The allocations of a tenant, but for its ids ([`tenant_allocation`]).
+    Tenant(TenantName),
+    /// The ids of a tenant ([`tenant_ids`]).
+    Ids(TenantName),
+    /// The link between two peers ([`peer_link`]).
+    Peer(PeerPair),
+    /// The counter ([`POOLS`]).
+    Pools,
+}
+
+impl AllocationKey {
+    /// Returns the part of the allocations that a key holds; none for other keys, and for keys of a newer midoform.
+    pub(crate) fn of(key: &str) -> Option<AllocationKey> {
+        match KeyKind::of(key)? {
+            KeyKind::Allocation(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Reads the segments behind [`ALLOCATIONS`].
+    fn of_segments(segments: &[&str]) -> Option<AllocationKey> {
+        Some(match segments {
+            ["tenant", name] => AllocationKey::Tenant(tenant_of(name)?),
+            ["ids", name] => AllocationKey::Ids(tenant_of(name)?),
+            ["peer", one, other] => {
+                let (one, other) = (tenant_of(one)?, tenant_of(other)?);
+                (one < other).then(|| AllocationKey::Peer(PeerPair::new(one, other)))?
+            }
+            ["pools"] => AllocationKey::Pools,
+            _ => return None,
+        })
+    }
+}
+
+fn tenant_of(segment: &str) -> Option<TenantName> {
+    name_of(segment).map(TenantName::from)
+}
+
+impl KeyKind {
+    /// Returns the kind of a key; none for keys of a newer midoform.
+    pub fn of(key: &str) -> Option<KeyKind> {
+        let parts: Vec<&str> = key.split('/').collect();
+        Some(match parts.as_slice() {
+            ["site"] => KeyKind::Site,
+            ["spec", name] => KeyKind::Spec(tenant_of(name)?),
+            ["ready", name] => KeyKind::Ready(tenant_of(name)?),
+            ["lock", _] => KeyKind::Lock,
+            ["given", segments @ ..] => KeyKind::Allocation(AllocationKey::of_segments(segments)?),
+            ["pod", name, "address", _] => KeyKind::Address(tenant_of(name)?, address_of(key)?),
+            ["pod", name, "free", _, _] => KeyKind::Freed {
+                tenant: tenant_of(name)?,
+                since: freed_since(key)?,
+                address: address_of(key)?,
+            },
+            ["attachment", ..] => KeyKind::Attachment,
+            ["reclaim", ..] => KeyKind::PortDeletion,
+            _ => return None,
+        })
+    }
+}
+
+/// The prefix of all tenants that are ready.
+pub(crate) const READY: &str = "ready/";
+
+/// The prefix of all addresses, held and free.
+pub(crate) const ADDRESSES: &str = "pod/";
 
 /// The tenant as its pods need it: it is ready for them while this key exists.
 pub fn ready(tenant: &str) -> String {
@@ -42,10 +144,9 @@ pub fn tenant_ids(tenant: &str) -> String {
     format!("given/ids/{}", segment(tenant))
 }
 
-/// The link between two peers, by pair name (`a/b`).
-pub fn peer_link(pair: &str) -> String {
-    let (one, other) = pair.split_once('/').unwrap_or((pair, ""));
-    format!("given/peer/{}/{}", segment(one), segment(other))
+/// The link between two peers.
+pub fn peer_link(pair: &PeerPair) -> String {
+    format!("given/peer/{}/{}", segment(pair.first()), segment(pair.second()))
 }
 
 /// The prefix of all allocations.
@@ -82,18 +183,18 @@ pub fn spread(address: Ipv4Addr) -> u32 {
 }
 
 /// Returns the address of a [`spread`] one.
-pub fn unspread(spread: u32) -> Ipv4Addr {
+pub(crate) fn unspread(spread: u32) -> Ipv4Addr {
     Ipv4Addr::from(spread.reverse_bits())
 }
 
 /// Returns the address of a key of [`address`] or [`freed`].
-pub fn address_of(key: &str) -> Option<Ipv4Addr> {
+pub(crate) fn address_of(key: &str) -> Option<Ipv4Addr> {
     let last = key.rsplit('/').next()?;
     (last.len() == 8).then(|| u32::from_str_radix(last, 16).ok().map(unspread))?
 }
 
 /// Returns the time of the release in a key of [`freed`].
-pub fn freed_since(key: &str) -> Option<u64> {
+pub(crate) fn freed_since(key: &str) -> Option<u64> {
     let time = key.rsplit('/').nth(1)?;
     u64::from_str_radix(time, 16).ok()
 }
@@ -140,7 +241,7 @@ pub fn segment(name: &str) -> String {
 }
 
 /// Decodes a part of a key to the name.
-pub fn name_of(segment: &str) -> Option<String> {
+fn name_of(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {
@@ -153,4 +254,56 @@ pub fn name_of(segment: &str) -> Option<String> {
         bytes.push(u8::try_from(high * 16 + low).ok()?);
     }
     String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_the_kind_that_it_was_built_as() {
+        let (tenant, host, address_1) = ("a/b %é", Uuid::from_u128(7), Ipv4Addr::new(10, 0, 0, 1));
+        let name = TenantName::from(tenant);
+        let pair = PeerPair::new("web".into(), name.clone());
+        let owner =
+            Owner { network: "n/1".to_owned(), container: "c".to_owned(), interface: "eth0".to_owned() };
+        let cases = [
+            (SITE.to_owned(), KeyKind::Site),
+            (spec(tenant), KeyKind::Spec(name.clone())),
+            (ready(tenant), KeyKind::Ready(name.clone())),
+            (lock(&tenant_lock(tenant)), KeyKind::Lock),
+            (tenant_allocation(tenant), KeyKind::Allocation(AllocationKey::Tenant(name.clone()))),
+            (tenant_ids(tenant), KeyKind::Allocation(AllocationKey::Ids(name.clone()))),
+            (peer_link(&pair), KeyKind::Allocation(AllocationKey::Peer(pair))),
+            (POOLS.to_owned(), KeyKind::Allocation(AllocationKey::Pools)),
+            (address(tenant, address_1), KeyKind::Address(name.clone(), address_1)),
+            (freed(tenant, 9, address_1), KeyKind::Freed { tenant: name, since: 9, address: address_1 }),
+            (attachment(host, &owner), KeyKind::Attachment),
+            (reclaiming(host, &owner), KeyKind::PortDeletion),
+        ];
+        for (key, kind) in cases {
+            assert_eq!(KeyKind::of(&key), Some(kind), "{key}");
+        }
+    }
+
+    #[test]
+    fn other_keys_have_no_kind() {
+        let cases = [
+            "",
+            "sites",
+            "spec",
+            "spec/a/b",
+            "spec/%zz",
+            "given/peer/b/a",
+            "given/peer/a",
+            "given/other",
+            "pod/a/address/1",
+            "pod/a/address/xxxxxxxx",
+            "pod/a/free/xx/00000001",
+            "pod/a/free/00000001",
+        ];
+        for key in cases {
+            assert_eq!(KeyKind::of(key), None, "{key}");
+        }
+    }
 }

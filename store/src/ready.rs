@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::spec::AntiSpoof;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::{Compiled, network};
@@ -16,7 +17,7 @@ use crate::record::Record;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// The tenant's name.
-    pub tenant: String,
+    pub tenant: TenantName,
     /// MidoNet's `tenantId`.
     pub tenant_id: String,
     /// SHA-256 of the text of the applied spec. If the spec in the store is another one, it has to be applied first.
@@ -77,7 +78,7 @@ impl Ready {
     /// SHA-256 of its spec's text, `ids` are those that don't follow from the keys.
     pub fn of(compiled: &Compiled, tenant: &str, spec: &str, ids: &BTreeMap<Key, Uuid>) -> Option<Ready> {
         let network = compiled.tenants.iter().find(|one| *one.name == *tenant)?;
-        let own = compiled.specs.iter().find(|spec| spec.name.value == tenant)?;
+        let own = compiled.specs.iter().find(|spec| spec.name.value == *tenant)?;
         let namespace = Namespace::of_site(&compiled.site.name.value);
         let bridge = |(at, bridge): (network::BridgeIndex, &network::Bridge)| {
             let key = Key::tenant(tenant).bridge(&bridge.name).device();
@@ -96,7 +97,7 @@ impl Ready {
         let defaults = &compiled.site.defaults;
         let dns = own.dns.as_ref().or(defaults.dns.as_ref()).cloned().unwrap_or_default();
         Some(Ready {
-            tenant: tenant.to_owned(),
+            tenant: tenant.into(),
             tenant_id: network.tenant_id.to_string(),
             spec: spec.to_owned(),
             bridges: network.indexed_bridges().map(bridge).collect(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use midoform_compiler::names::TenantName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -57,7 +58,7 @@ pub enum TenantError {
     #[error("the lock of tenant `{tenant}` was lost meanwhile; nothing more was written: run it again")]
     Lost {
         /// The tenant.
-        tenant: String,
+        tenant: TenantName,
     },
     /// The address of a static port is held by somebody else.
     #[error("the address {address} of the static port `{port}` is held by {holder}")]
@@ -73,7 +74,7 @@ pub enum TenantError {
     #[error("tenant `{tenant}` has {count} pods attached, {first} among them: detach them first")]
     Attached {
         /// The tenant.
-        tenant: String,
+        tenant: TenantName,
         /// The number of pods.
         count: usize,
         /// One of them.
@@ -111,11 +112,11 @@ pub struct PushedTenant {
 /// When the store fails.
 pub async fn pushed(
     store: &SharedStore,
-    tenants: &BTreeSet<String>,
-) -> Result<BTreeMap<String, PushedTenant>, StoreError> {
+    tenants: &BTreeSet<TenantName>,
+) -> Result<BTreeMap<TenantName, PushedTenant>, StoreError> {
     let name = store.name();
     let mut found = BTreeMap::new();
-    let all: Vec<&String> = tenants.iter().collect();
+    let all: Vec<&TenantName> = tenants.iter().collect();
     for some in all.chunks(MOST_WRITES / 2) {
         let keys = some.iter().flat_map(|tenant| [keys::spec(tenant), keys::ready(tenant)]);
         let ranges: Vec<Range> = keys.map(|key| Range::key(&key)).collect();
@@ -218,7 +219,7 @@ pub async fn attached(store: &SharedStore, tenant: &str) -> Result<Vec<Held<Atta
     let all = read_one(&**store, Range::prefix(keys::ATTACHMENTS)).await?;
     let all: Result<Vec<Held<Attachment>>, StoreError> =
         all.iter().map(|entry| decode(&name, entry)).collect();
-    Ok(all?.into_iter().filter(|held| held.record.tenant == tenant).collect())
+    Ok(all?.into_iter().filter(|held| held.record.tenant == *tenant).collect())
 }
 
 async fn refuse_attached(store: &SharedStore, tenant: &str) -> Result<(), TenantError> {
@@ -227,11 +228,9 @@ async fn refuse_attached(store: &SharedStore, tenant: &str) -> Result<(), Tenant
     holders.retain(|holder| matches!(holder, Holder::Container { .. }));
     match holders.first() {
         None => Ok(()),
-        Some(first) => Err(TenantError::Attached {
-            tenant: tenant.to_owned(),
-            count: holders.len(),
-            first: first.clone(),
-        }),
+        Some(first) => {
+            Err(TenantError::Attached { tenant: tenant.into(), count: holders.len(), first: first.clone() })
+        }
     }
 }
 
@@ -324,6 +323,6 @@ pub(super) async fn send(
     }
     match store.commit(transaction).await? {
         Commit::Done(_) => Ok(()),
-        Commit::Conflict => Err(TenantError::Lost { tenant: tenant.to_owned() }),
+        Commit::Conflict => Err(TenantError::Lost { tenant: tenant.into() }),
     }
 }

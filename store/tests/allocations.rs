@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::names::{PeerPair, TenantName};
 use midoform_compiler::network;
 use midoform_compiler::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use midoform_compiler::source::{Source, SourceId};
@@ -40,7 +41,7 @@ fn tenant(place: u8) -> TenantAllocation {
 }
 
 fn all(tenants: &[(&str, TenantAllocation)]) -> Allocations {
-    let tenants = tenants.iter().map(|(name, tenant)| ((*name).to_owned(), tenant.clone()));
+    let tenants = tenants.iter().map(|(name, tenant)| (TenantName::from(*name), tenant.clone()));
     Allocations { tenants: tenants.collect(), ..Allocations::default() }
 }
 
@@ -59,7 +60,7 @@ async fn what_is_written_is_read_again(store: &SharedStore) {
     full.ports = vec!["one".to_owned(), "two".to_owned()];
     full.ids = [(Key::from("a/router"), Uuid::from_u128(7))].into();
     let mut now = all(&[("a", full), ("b.c", TenantAllocation::default())]);
-    now.peers.insert("a/b.c".to_owned(), tenant(9).link.unwrap());
+    now.peers.insert(PeerPair::new("a".into(), "b.c".into()), tenant(9).link.unwrap());
     let lock = locked(store, &["a", "b.c"]).await;
     let mut stored = allocation::load(store).await.unwrap();
     assert!(allocation::write(store, &lock, &mut stored, &now).await.unwrap());

@@ -77,7 +77,7 @@ pub(crate) fn ask(tenant: &str, container: impl std::fmt::Display) -> ClaimReque
     ClaimRequest {
         owner: owner(&container),
         host: host(1),
-        tenant: tenant.to_owned(),
+        tenant: tenant.into(),
         bridge: None,
         address: None,
         mac: None,
@@ -97,7 +97,7 @@ pub(crate) fn bridge(name: &str, cidr: &str) -> ReadyBridge {
 
 pub(crate) fn tenant(name: &str, bridges: Vec<ReadyBridge>) -> Ready {
     Ready {
-        tenant: name.to_owned(),
+        tenant: name.into(),
         tenant_id: name.to_owned(),
         spec: "00".to_owned(),
         bridges,

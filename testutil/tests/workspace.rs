@@ -166,16 +166,22 @@ impl Crate {
     }
 }
 
+/// The name of a parent's own items among its children.
+pub(super) const OWN: &str = "its own items";
+
 /// Returns the groups of sibling modules that use one another in a circle, by the path of their parent. What lies below a
-/// sibling counts as the sibling's.
-pub(super) fn circles(uses: &[Use]) -> Vec<(Vec<String>, BTreeSet<String>)> {
+/// sibling counts as the sibling's. With `own`, the parent's own items stand beside its children: a circle of a parent
+/// with its children is found as well.
+pub(super) fn circles(uses: &[Use], own: bool) -> Vec<(Vec<String>, BTreeSet<String>)> {
     let mut arrows: BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for found in uses {
         let common = found.from.iter().zip(&found.to).take_while(|(a, b)| a == b).count();
-        if let (Some(from), Some(to)) = (found.from.get(common), found.to.get(common)) {
-            let siblings = arrows.entry(found.from[..common].to_vec()).or_default();
-            siblings.entry(from.clone()).or_default().insert(to.clone());
+        if !own && (found.from.len() == common || found.to.len() == common) {
+            continue;
         }
+        let side = |path: &[String]| path.get(common).map_or(OWN, String::as_str).to_owned();
+        let siblings = arrows.entry(found.from[..common].to_vec()).or_default();
+        siblings.entry(side(&found.from)).or_default().insert(side(&found.to));
     }
     let mut found = Vec::new();
     for (parent, siblings) in arrows {

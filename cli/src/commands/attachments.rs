@@ -68,7 +68,7 @@ fn list(ui: &Ui, found: &[Attachment]) -> Result<(), CommandError> {
         let pod = one.pod.clone().unwrap_or_else(|| "-".to_owned());
         let (container, host) = (short(&one.owner.container), short(&one.host.to_string()));
         [
-            one.tenant.clone(),
+            one.tenant.to_string(),
             pod,
             container,
             one.owner.interface.clone(),

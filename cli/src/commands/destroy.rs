@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use midoform_compiler::Compiled;
+use midoform_compiler::names::TenantName;
 use midoform_reconcile::keystone::Keystone;
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish, Recorder};
 use midoform_store::publication::Publication;
@@ -39,10 +40,12 @@ async fn destroy(
     if !options.target.is_empty() {
         // Tenants without a file are known from their allocations.
         selection.tenants.extend(Selection::abandoned(&compiled));
-        if let Some(unknown) = options.target.iter().find(|target| !selection.tenants.contains(*target)) {
+        if let Some(unknown) =
+            options.target.iter().find(|target| !selection.tenants.contains(target.as_str()))
+        {
             return Err(CommandError::Usage(format!("--target {unknown}: there is no such tenant")));
         }
-        selection.tenants = options.target.iter().cloned().collect();
+        selection.tenants = options.target.iter().map(|target| target.as_str().into()).collect();
     }
     refuse_protected(&compiled, &selection.tenants)?;
     selection.desired = compiled.topology.filtered(|entry| selection.tenants.contains(entry.key.owner()));
@@ -107,7 +110,7 @@ impl Destroyed<'_> {
 
 /// The Keystone projects that midoform created for the tenants, and the way to delete them.
 struct Projects {
-    made: Vec<(String, String)>,
+    made: Vec<(TenantName, String)>,
     /// None: the projects stay.
     keystone: Option<Keystone>,
 }
@@ -117,7 +120,7 @@ impl Projects {
     fn of(
         options: &DestroyOptions,
         compiled: &Compiled,
-        tenants: &BTreeSet<String>,
+        tenants: &BTreeSet<TenantName>,
     ) -> Result<Projects, CommandError> {
         let made = keystone_projects::made_for(tenants, compiled);
         if made.is_empty() || !options.delete_project {
@@ -139,7 +142,7 @@ async fn release(
     ui: &Ui,
     projects: Projects,
     recorder: &mut Recorder<'_>,
-    tenants: &BTreeSet<String>,
+    tenants: &BTreeSet<TenantName>,
 ) -> Result<(), CommandError> {
     match projects.keystone {
         Some(keystone) => {

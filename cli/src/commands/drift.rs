@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use midoform_compiler::error_chain;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use serde::Serialize;
@@ -26,7 +27,7 @@ struct Drift {
     site: String,
     drift: bool,
     /// The number of objects that differ, by tenant.
-    tenants: BTreeMap<String, u64>,
+    tenants: BTreeMap<TenantName, u64>,
     differences: Vec<Difference>,
     foreign: Vec<Foreign>,
 }
@@ -71,11 +72,11 @@ async fn look_anew(ui: &Ui, options: &DriftOptions, session: &Session) -> Result
 fn drift_of(selection: &Selection<'_>, observed: &Observed) -> Drift {
     let plan = selection.plan_from(observed);
     let differences = differences_of(&plan);
-    let mut tenants: BTreeMap<String, u64> =
+    let mut tenants: BTreeMap<TenantName, u64> =
         selection.tenants.iter().map(|tenant| (tenant.clone(), 0)).collect();
     for difference in &differences {
         let tenant = difference.key.owner();
-        *tenants.entry(tenant.to_owned()).or_default() += 1;
+        *tenants.entry(tenant.into()).or_default() += 1;
     }
     let foreign = observed.foreign.iter().map(|foreign| Foreign {
         near: foreign.near.to_string(),

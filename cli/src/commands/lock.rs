@@ -1,6 +1,7 @@
 //! `midoform lock`: allocates without an apply, and repairs the lock file.
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::clash::{self, Repair};
 use midoform_compiler::network::lock_file;
 use midoform_compiler::source::SourceId;
@@ -20,7 +21,7 @@ use crate::ui::Ui;
 struct Report<'a> {
     lock_file: String,
     moved: &'a [String],
-    changed: Vec<String>,
+    changed: Vec<TenantName>,
 }
 
 pub(crate) async fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> {

@@ -8,6 +8,7 @@ use midoform_reconcile::orphaned_ports::PortsError;
 use midoform_store::ipam::consistency::{Finding, Snapshot};
 use midoform_store::ipam::ports::{PortDeletion, RepairError};
 use midoform_store::ipam::{AddressRecord, Attachment, consistency};
+use midoform_store::keys::KeyKind;
 use midoform_store::locks::LockRecord;
 use midoform_store::ready::Ready;
 use midoform_store::record::{Record, decode, encode};
@@ -146,19 +147,19 @@ fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
         let value = encode(&decode::<T>(store, entry)?.record);
         Ok((value != entry.value).then_some(value))
     }
-    let parts: Vec<&str> = entry.key.split('/').collect();
-    match parts.as_slice() {
-        ["site"] | ["spec", _] => again::<PushedFile>(store, entry),
-        ["ready", _] => again::<Ready>(store, entry),
-        ["pod", _, "address", _] => again::<AddressRecord>(store, entry),
-        ["attachment", ..] => again::<Attachment>(store, entry),
-        ["lock", _] => again::<LockRecord>(store, entry),
-        ["reclaim", ..] => again::<PortDeletion>(store, entry),
-        ["given", ..] => {
+    match KeyKind::of(&entry.key) {
+        Some(KeyKind::Site | KeyKind::Spec(_)) => again::<PushedFile>(store, entry),
+        Some(KeyKind::Ready(_)) => again::<Ready>(store, entry),
+        Some(KeyKind::Address(..)) => again::<AddressRecord>(store, entry),
+        Some(KeyKind::Attachment) => again::<Attachment>(store, entry),
+        Some(KeyKind::Lock) => again::<LockRecord>(store, entry),
+        Some(KeyKind::PortDeletion) => again::<PortDeletion>(store, entry),
+        Some(KeyKind::Allocation(_)) => {
             let value = allocation::newest(store, entry)?;
             Ok(value.filter(|value| *value != entry.value))
         }
-        _ => Ok(None),
+        // Its value is nothing but the version.
+        Some(KeyKind::Freed { .. }) | None => Ok(None),
     }
 }
 

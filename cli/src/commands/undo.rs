@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish};
@@ -86,7 +87,8 @@ impl Undone<'_> {
 }
 
 /// Returns the tenants that were not published before the plan.
-fn made_by(found: &Pods) -> BTreeSet<String> {
-    let before = |tenant: &String| found.before.tenants.get(tenant).is_some_and(|one| one.ready.is_some());
+fn made_by(found: &Pods) -> BTreeSet<TenantName> {
+    let before =
+        |tenant: &TenantName| found.before.tenants.get(tenant).is_some_and(|one| one.ready.is_some());
     found.after.tenants.keys().filter(|tenant| !before(tenant)).cloned().collect()
 }

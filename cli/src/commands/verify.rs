@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use midoform_compiler::diagnostic::{Code, DiagnosticReport, PositionReport, Severity};
+use midoform_compiler::names::TenantName;
 use midoform_compiler::source::Provenance;
 use midoform_packets::trace;
 use midoform_packets::verify::{Check, Subject, Verification, Violation, check_all};
@@ -30,7 +31,7 @@ struct Report<'a> {
     checks: Vec<CheckResult>,
     violations: &'a [Violation],
     /// The tenants about which nothing is proven.
-    unproven: &'a [String],
+    unproven: &'a [TenantName],
 }
 
 #[derive(Serialize)]

@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use midoform_compiler::names::TenantName;
 use midoform_store::ipam::{Attachment, Owner, Progress, mac_of};
 use midoform_store::record::Held;
 
@@ -143,7 +144,11 @@ async fn release_address(backend: &mut Backend<'_>, held: &Held<Attachment>) -> 
 
 /// Removes the port of an endpoint that the store has no attachment of: the machine lost its power before the claim was on
 /// the disk, or the store is a new one. DEL has nothing to do for such an endpoint, so a failure is only logged.
-pub(crate) async fn remove_unrecorded_port(backend: &mut Backend<'_>, endpoint: &Endpoint, tenant: String) {
+pub(crate) async fn remove_unrecorded_port(
+    backend: &mut Backend<'_>,
+    endpoint: &Endpoint,
+    tenant: TenantName,
+) {
     let unspecified = Ipv4Addr::UNSPECIFIED;
     let attachment = Attachment {
         owner: backend.owner(endpoint),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::midonet::lower::provider_router;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
@@ -40,7 +41,7 @@ const PARALLEL: usize = 4;
 struct TenantGoal<'a> {
     tenant: &'a str,
     /// The tenant, and the peers that it is linked with.
-    linked: BTreeSet<String>,
+    linked: BTreeSet<TenantName>,
     /// True if the store says that no pod is attached yet.
     is_new: bool,
     /// The objects that its peers would have without it.
@@ -71,7 +72,7 @@ pub(crate) async fn ensure(
             return goal.reconcile(&client, store, lock, specs, stored, planned).await;
         }
         if !lock.is_held().await? {
-            return Err(TenantError::Lost { tenant: tenant.to_owned() }.into());
+            return Err(TenantError::Lost { tenant: tenant.into() }.into());
         }
         // Something was allocated to another tenant since: this one allocates again.
         stored = allocation::load(store).await?;
@@ -80,14 +81,13 @@ pub(crate) async fn ensure(
 
 /// Returns the allocations of the tenant and of its links as compiled, and all others as stored.
 fn own_part(stored: &Allocations, compiled: &Allocations, tenant: &str) -> Allocations {
-    let is_own = |pair: &String| pair.split('/').any(|name| name == tenant);
     let mut now = stored.clone();
-    now.peers.retain(|pair, _| !is_own(pair));
+    now.peers.retain(|pair, _| !pair.has(tenant));
     now.peers.extend(
-        compiled.peers.iter().filter(|(pair, _)| is_own(pair)).map(|(pair, link)| (pair.clone(), *link)),
+        compiled.peers.iter().filter(|(pair, _)| pair.has(tenant)).map(|(pair, link)| (pair.clone(), *link)),
     );
     if let Some(own) = compiled.tenants.get(tenant) {
-        now.tenants.insert(tenant.to_owned(), own.clone());
+        now.tenants.insert(tenant.into(), own.clone());
     }
     now
 }
@@ -119,7 +119,7 @@ impl<'a> TenantGoal<'a> {
         note_added_bridges(&mut known, tenant, grown.unwrap_or(&BTreeMap::new()));
         let mut compiled = specs.compile(backend.config, &known)?;
         let linked = linked(&compiled, tenant);
-        for peer in linked.iter().filter(|peer| *peer != tenant) {
+        for peer in linked.iter().filter(|peer| **peer != *tenant) {
             check_peer_is_settled(stored, &compiled.allocations, peer)?;
         }
         let peers_alone = match linked.len() {
@@ -144,7 +144,7 @@ impl<'a> TenantGoal<'a> {
     ) -> Result<()> {
         let (compiled, tenant) = (&self.compiled, self.tenant);
         let books = Bookkeeping {
-            applied: BTreeMap::from([(tenant.to_owned(), self.is_protected())]),
+            applied: BTreeMap::from([(tenant.into(), self.is_protected())]),
             publish: Some(Box::new(|ids| self.publication(specs, ids))),
             ..Bookkeeping::of(self.linked.clone(), Extent::Part)
         };
@@ -174,7 +174,7 @@ impl<'a> TenantGoal<'a> {
     fn publication(&self, specs: &TenantAndPeers, ids: &BTreeMap<Key, Uuid>) -> Publication {
         let ready = Ready::of(&self.compiled, self.tenant, &specs.own.sha256, ids);
         let spec = specs.is_pushed.then(|| specs.own.clone());
-        let tenants = BTreeMap::from([(self.tenant.to_owned(), Published { ready, spec })]);
+        let tenants = BTreeMap::from([(self.tenant.into(), Published { ready, spec })]);
         Publication { site: None, tenants }
     }
 
@@ -374,7 +374,7 @@ fn result_of(tenant: &str, finished: Finished<CniError>) -> Result<()> {
     }
     match finished.stopped {
         None => Ok(()),
-        Some(_) => Err(TenantError::Lost { tenant: tenant.to_owned() }.into()),
+        Some(_) => Err(TenantError::Lost { tenant: tenant.into() }.into()),
     }
 }
 

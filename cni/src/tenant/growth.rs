@@ -24,7 +24,7 @@ pub(super) fn note_added_bridges(
     tenant: &str,
     added: &BTreeMap<String, String>,
 ) {
-    let allocated = allocations.tenants.entry(tenant.to_owned()).or_default();
+    let allocated = allocations.tenants.entry(tenant.into()).or_default();
     allocated.grown.extend(added.iter().map(|(name, full)| (name.clone(), full.clone())));
 }
 

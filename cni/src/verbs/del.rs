@@ -35,7 +35,7 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
             && is_unrecorded
             && let Ok(tenant) = config.tenant_of(request)
         {
-            detach::remove_unrecorded_port(&mut backend, endpoint, tenant).await;
+            detach::remove_unrecorded_port(&mut backend, endpoint, tenant.into()).await;
         }
         detach::make_pending_releases(&mut backend, PENDING).await;
     }

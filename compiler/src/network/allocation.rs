@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::names::{PeerPair, TenantName};
 use crate::network::address_ranges::AddressRanges;
 use crate::network::peering::PeersOf;
 use crate::source::{Span, Spanned};
@@ -28,17 +29,17 @@ use crate::topology::kinds::Object;
 #[serde(default)]
 pub struct Allocations {
     /// The allocations of each tenant, by its name.
-    pub tenants: BTreeMap<String, TenantAllocation>,
-    /// The link addresses of each pair of peers, by pair name ([`pair_name`]).
-    pub peers: BTreeMap<String, LinkAddresses>,
+    pub tenants: BTreeMap<TenantName, TenantAllocation>,
+    /// The link addresses of each pair of peers.
+    pub peers: BTreeMap<PeerPair, LinkAddresses>,
 }
 
 impl Allocations {
     /// Returns the allocations of these tenants, and of the pairs that one of them belongs to.
     #[must_use]
-    pub fn of_tenants(&self, tenants: &BTreeSet<String>) -> Allocations {
+    pub fn of_tenants(&self, tenants: &BTreeSet<TenantName>) -> Allocations {
         let own = self.tenants.iter().filter(|(name, _)| tenants.contains(*name));
-        let pairs = self.peers.iter().filter(|(pair, _)| pair.split('/').any(|name| tenants.contains(name)));
+        let pairs = self.peers.iter().filter(|(pair, _)| pair.has_one_of(tenants));
         Allocations {
             tenants: own.map(|(name, tenant)| (name.clone(), tenant.clone())).collect(),
             peers: pairs.map(|(pair, link)| (pair.clone(), *link)).collect(),
@@ -136,11 +137,6 @@ pub(crate) fn block_of(address: Ipv4Addr) -> Ipv4Net {
     Ipv4Net::new(address, 30).map(|network| network.trunc()).unwrap_or_default()
 }
 
-/// Returns the name of a pair of peers: both names in alphabetical order, with a `/` between them.
-pub fn pair_name(one: &str, other: &str) -> String {
-    if one <= other { format!("{one}/{other}") } else { format!("{other}/{one}") }
-}
-
 /// Allocates what the specs of `tenants` leave open. Everything in `known` stays as it is, also for other tenants;
 /// addresses that a spec pins take precedence. `peers` lists the peers that these tenants and their peers name.
 pub fn allocate(
@@ -186,18 +182,18 @@ fn added_bridges(spec: &spec::Tenant) -> BTreeMap<String, String> {
     added.collect()
 }
 
-/// Returns the names of the pairs of tenants that name each other.
-fn mutual_peers(tenants: &[&spec::Tenant]) -> Vec<String> {
+/// Returns the pairs of tenants that name each other, in order.
+fn mutual_peers(tenants: &[&spec::Tenant]) -> Vec<PeerPair> {
     let by_name: BTreeMap<&str, &spec::Tenant> =
         tenants.iter().map(|t| (t.name.value.as_str(), *t)).collect();
-    let names = |from: &spec::Tenant, to: &str| from.peers.iter().any(|peer| peer.tenant.value == to);
+    let names = |from: &spec::Tenant, to: &TenantName| from.peers.iter().any(|peer| peer.tenant.value == *to);
     let mut pairs = Vec::new();
     for tenant in tenants {
         for peer in &tenant.peers {
             let is_mutual =
                 by_name.get(peer.tenant.value.as_str()).is_some_and(|other| names(other, &tenant.name.value));
             if is_mutual && tenant.name.value < peer.tenant.value {
-                pairs.push(pair_name(&tenant.name.value, &peer.tenant.value));
+                pairs.push(PeerPair::new(tenant.name.value.clone(), peer.tenant.value.clone()));
             }
         }
     }
@@ -216,8 +212,7 @@ fn links(
     let present =
         |name: &str| tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(name)).is_ok();
     allocations.peers.retain(|pair, _| {
-        let (one, other) = pair.split_once('/').unwrap_or((pair, ""));
-        pairs.binary_search(pair).is_ok() || !present(one) || !present(other)
+        pairs.binary_search(pair).is_ok() || pair.tenants().into_iter().any(|name| !present(name))
     });
     let mut taken: AddressRanges<()> = AddressRanges::default();
     let of_tenants = allocations.tenants.values().filter_map(|tenant| tenant.link);
@@ -227,7 +222,7 @@ fn links(
         }
     }
     let slots = Slots::new(&site.pools.links, 30);
-    let mut find = |key: &str, span: Span| {
+    let mut find = |key: &Key, span: Span| {
         let Some(block) = slots.find(key, |block| taken.overlapping_network(block).is_none()) else {
             diagnostics.push(full(Code::LinkPoolFull, span, "links", &site.pools.links, slots.count, 30));
             return None;
@@ -239,17 +234,16 @@ fn links(
     for tenant in tenants {
         let entry = allocations.tenants.entry(tenant.name.value.clone()).or_default();
         if entry.link.is_none() {
-            entry.link = find(&format!("{}/uplink", tenant.name.value), tenant.name.span);
+            entry.link = find(&Key::tenant(&tenant.name.value).uplink_addresses(), tenant.name.span);
         }
     }
     for pair in pairs {
         if allocations.peers.contains_key(&pair) {
             continue;
         }
-        let first = pair.split('/').next().unwrap_or_default();
-        let at = tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(first)).ok();
+        let at = tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(pair.first())).ok();
         let span = at.and_then(|at| tenants.get(at)).map(|tenant| tenant.name.span);
-        if let Some(link) = find(&format!("{pair}/peer"), span.unwrap_or_default()) {
+        if let Some(link) = find(&Key::peer_addresses(&pair), span.unwrap_or_default()) {
             allocations.peers.insert(pair, link);
         }
     }
@@ -289,7 +283,7 @@ fn bridges(
             if entry.bridges.contains_key(&bridge.name.value) {
                 continue;
             }
-            let key = format!("{}/bridge/{}", tenant.name.value, bridge.name.value);
+            let key = Key::tenant(&tenant.name.value).bridge(&bridge.name.value).device();
             match slots.find(&key, |network| taken.overlapping_network(network).is_none()) {
                 Some(network) => {
                     let _ = taken.take_network(network, ());
@@ -313,7 +307,7 @@ fn bridges(
 
 /// Returns the tenant, its peers, and their peers. Their networks must differ: a router tells its peers apart by them.
 fn reachable<'a>(tenant: &'a str, peers: &'a PeersOf) -> BTreeSet<&'a str> {
-    let named = |tenant: &str| peers.get(tenant).into_iter().flatten().map(String::as_str);
+    let named = |tenant: &str| peers.get(tenant).into_iter().flatten().map(TenantName::as_str);
     std::iter::once(tenant).chain(named(tenant)).chain(named(tenant).flat_map(named)).collect()
 }
 
@@ -366,11 +360,11 @@ impl Slots {
     }
 
     /// Returns the first free network, searching from the hash of the key.
-    fn find(&self, key: &str, free: impl Fn(Ipv4Net) -> bool) -> Option<Ipv4Net> {
+    fn find(&self, key: &Key, free: impl Fn(Ipv4Net) -> bool) -> Option<Ipv4Net> {
         if self.count == 0 {
             return None;
         }
-        let hash = Sha256::digest(key.as_bytes());
+        let hash = Sha256::digest(key.as_str().as_bytes());
         let start = hash.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)) % self.count;
         let mut all = (start..self.count).chain(0..start).filter_map(|slot| self.network(slot));
         all.find(|network| free(*network))

@@ -1,6 +1,7 @@
 //! Clashes: addresses that are allocated twice, as a merge of two branches can leave them.
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::names::{PeerPair, TenantName};
 use crate::network::address_ranges::AddressRanges;
 use crate::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use crate::network::lock_file::LockFile;
@@ -10,52 +11,71 @@ use crate::spec;
 /// Addresses with two owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
-    /// The tenant, or the pair of peers, that has to move.
-    pub moves: String,
-    /// The tenant, or the pair of peers, that keeps the addresses.
-    pub keeps: String,
+    /// The owner that has to move.
+    pub moves: Owner,
+    /// The owner that keeps the addresses.
+    pub keeps: Owner,
     /// The addresses, in words.
     pub addresses: String,
     part: Part,
+}
+
+/// The owner of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A tenant.
+    Tenant(TenantName),
+    /// A pair of peers: the addresses of its link.
+    Pair(PeerPair),
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Owner::Tenant(name) => name.fmt(formatter),
+            Owner::Pair(pair) => pair.fmt(formatter),
+        }
+    }
 }
 
 /// The allocation that has to be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Link,
-    Peer,
     Bridge(String),
 }
 
 /// Finds addresses with two owners. The owner that was applied keeps them; otherwise the one whose name comes first.
 pub fn clashes(allocations: &Allocations, site: &spec::Site) -> Vec<Clash> {
-    let mut order: Vec<(&String, &TenantAllocation)> = allocations.tenants.iter().collect();
+    let mut order: Vec<(&TenantName, &TenantAllocation)> = allocations.tenants.iter().collect();
     order.sort_by_key(|(name, tenant)| (!tenant.applied, *name));
     let mut found = Vec::new();
-    let mut links: AddressRanges<&str> = AddressRanges::default();
-    let mut bridges: AddressRanges<&str> = AddressRanges::default();
+    let mut links: AddressRanges<Owner> = AddressRanges::default();
+    let mut bridges: AddressRanges<Owner> = AddressRanges::default();
     for (name, tenant) in order {
+        let owner = Owner::Tenant(name.clone());
         if let Some(link) = &tenant.link
-            && let Err(keeps) = take_link(&mut links, link, name)
+            && let Err(keeps) = take_link(&mut links, link, &owner)
         {
             let addresses = format!("the link addresses {}", shown(link));
-            found.push(Clash { moves: name.clone(), keeps, addresses, part: Part::Link });
+            found.push(Clash { moves: owner.clone(), keeps, addresses, part: Part::Link });
         }
-        let mut own: AddressRanges<&str> = AddressRanges::default();
+        let mut own: AddressRanges<Owner> = AddressRanges::default();
         let taken = if site.pools.shared { &mut own } else { &mut bridges };
         for (bridge, network) in &tenant.bridges {
-            if let Err(keeps) = taken.take_network(*network, name.as_str()) {
-                let keeps = (*keeps).to_owned();
+            if let Err(keeps) = taken.take_network(*network, owner.clone()) {
+                let keeps = keeps.clone();
                 let addresses = format!("the network {network} of bridge `{bridge}`");
                 let part = Part::Bridge(bridge.clone());
-                found.push(Clash { moves: name.clone(), keeps, addresses, part });
+                found.push(Clash { moves: owner.clone(), keeps, addresses, part });
             }
         }
     }
     for (pair, link) in &allocations.peers {
-        if let Err(keeps) = take_link(&mut links, link, pair) {
+        let owner = Owner::Pair(pair.clone());
+        if let Err(keeps) = take_link(&mut links, link, &owner) {
             let addresses = format!("the peer link addresses {}", shown(link));
-            found.push(Clash { moves: pair.clone(), keeps, addresses, part: Part::Peer });
+            found.push(Clash { moves: owner, keeps, addresses, part: Part::Link });
         }
     }
     found
@@ -65,21 +85,20 @@ fn shown(link: &LinkAddresses) -> String {
     format!("{} and {}", link.provider, link.tenant)
 }
 
-fn take_link<'a>(
-    links: &mut AddressRanges<&'a str>,
-    link: &LinkAddresses,
-    owner: &'a str,
-) -> Result<(), String> {
+fn take_link(links: &mut AddressRanges<Owner>, link: &LinkAddresses, owner: &Owner) -> Result<(), Owner> {
     // Each by itself: between the two that the Go plugin allocated to a tenant there may be others.
     for address in [link.provider, link.tenant] {
-        links.take(address, address, owner).map_err(|keeps| (*keeps).to_owned())?;
+        links.take(address, address, owner.clone()).map_err(Owner::clone)?;
     }
     Ok(())
 }
 
 /// Reports every clash in a lock file, with its positions there.
 pub(crate) fn check_lock_file(file: &LockFile, site: &spec::Site, diagnostics: &mut Diagnostics) {
-    let position = |name: &str| file.positions.get(name).copied().unwrap_or_default();
+    let position = |owner: &Owner| match owner {
+        Owner::Tenant(name) => file.positions.get(name).copied().unwrap_or_default(),
+        Owner::Pair(_) => Span::default(),
+    };
     for clash in clashes(&file.allocations, site) {
         let diagnostic = report("the lock file", &clash, position(&clash.moves)).here("this one came second");
         diagnostics.push(diagnostic.also(position(&clash.keeps), "the other"));
@@ -119,16 +138,19 @@ pub fn repair(allocations: &mut Allocations, site: &spec::Site) -> Repair {
     let mut repair = Repair::default();
     for Clash { moves, keeps, addresses, part } in clashes(allocations, site) {
         let words = format!("{addresses} (of `{moves}`, clashing with `{keeps}`)");
-        let tenant = allocations.tenants.get_mut(&moves);
-        match (part, tenant) {
-            (Part::Peer, _) => drop(allocations.peers.remove(&moves)),
-            (_, Some(tenant)) if tenant.applied => {
-                repair.stuck.push(words);
-                continue;
+        match moves {
+            Owner::Pair(pair) => drop(allocations.peers.remove(&pair)),
+            Owner::Tenant(name) => {
+                let Some(tenant) = allocations.tenants.get_mut(&name) else { continue };
+                if tenant.applied {
+                    repair.stuck.push(words);
+                    continue;
+                }
+                match part {
+                    Part::Link => tenant.link = None,
+                    Part::Bridge(bridge) => drop(tenant.bridges.remove(&bridge)),
+                }
             }
-            (Part::Link, Some(tenant)) => tenant.link = None,
-            (Part::Bridge(bridge), Some(tenant)) => drop(tenant.bridges.remove(&bridge)),
-            (_, None) => continue,
         }
         repair.moved.push(words);
     }

@@ -16,33 +16,10 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
+use crate::names::TenantName;
 use crate::source::Span;
 use crate::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
 use crate::values::{MacAddress, PortRange};
-
-/// A tenant's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TenantName(Arc<str>);
-
-impl From<&str> for TenantName {
-    fn from(name: &str) -> TenantName {
-        TenantName(name.into())
-    }
-}
-
-impl std::ops::Deref for TenantName {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for TenantName {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
 
 /// The index of a bridge in [`Tenant::bridges`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

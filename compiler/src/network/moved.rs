@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::names::TenantName;
 use crate::network::allocation::{Allocations, TenantAllocation};
 use crate::spec;
 use crate::spec::MovedKind;
@@ -16,7 +17,7 @@ use crate::topology::key::view::{ChainKey, KeyView, NextHopKey, RuleKey, TenantK
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Moves {
-    by_tenant: BTreeMap<String, Vec<Move>>,
+    by_tenant: BTreeMap<TenantName, Vec<Move>>,
 }
 
 /// One renaming.
@@ -170,7 +171,7 @@ mod tests {
 
     fn moves(kind: MovedKind) -> Moves {
         let moved = Move { kind, from: "web".to_owned(), to: "front".to_owned() };
-        Moves { by_tenant: BTreeMap::from([("acme".to_owned(), vec![moved])]) }
+        Moves { by_tenant: BTreeMap::from([("acme".into(), vec![moved])]) }
     }
 
     #[test]

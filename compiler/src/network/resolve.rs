@@ -8,7 +8,8 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::allocation::{Allocations, LinkAddresses, block_of, pair_name};
+use crate::names::PeerPair;
+use crate::network::allocation::{Allocations, LinkAddresses, block_of};
 use crate::network::{
     Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Port, PortGroup, PortIndex, Route,
     RouteTarget, Rule, Selector, Tenant,
@@ -36,16 +37,20 @@ pub fn resolve(
 }
 
 /// Reports names that occur twice.
-fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str, diagnostics: &mut Diagnostics) {
+fn unique<'a, Name: AsRef<str> + 'a>(
+    names: impl Iterator<Item = &'a Spanned<Name>>,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) {
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
-    for name in names {
-        if let Some(first) = seen.get(name.value.as_str()) {
+    for Spanned { value, span } in names {
+        let name = value.as_ref();
+        if let Some(first) = seen.get(name) {
             let message = format!("two {what} are called `{name}`");
-            let diagnostic =
-                Diagnostic::error(Code::DuplicateName, name.span, message).also(*first, "the first");
+            let diagnostic = Diagnostic::error(Code::DuplicateName, *span, message).also(*first, "the first");
             diagnostics.push(diagnostic.help("give one of them another name"));
         } else {
-            seen.insert(&name.value, name.span);
+            seen.insert(name, *span);
         }
     }
 }
@@ -383,11 +388,14 @@ impl<'a> Resolver<'a, '_> {
         };
         let networks =
             given.bridges.iter().filter(|(name, _)| chosen(name)).map(|(_, network)| *network).collect();
-        let pair = self.allocations.peers.get(&pair_name(&tenant.name.value, &other.name.value))?;
+        let pair = self
+            .allocations
+            .peers
+            .get(&PeerPair::new(tenant.name.value.clone(), other.name.value.clone()))?;
         let owns_link = tenant.name.value < other.name.value;
         let (near, far) = if owns_link { (pair.provider, pair.tenant) } else { (pair.tenant, pair.provider) };
         Some(Peer {
-            name: other.name.value.as_str().into(),
+            name: other.name.value.clone(),
             own_bridges,
             networks,
             link: Link { far, near, network: block_of(near) },

@@ -21,6 +21,7 @@ pub use site::{
     TunnelZoneSettings,
 };
 
+use crate::names::TenantName;
 use crate::source::{Span, Spanned};
 use crate::values::{MacAddress, PortRange};
 use grammar::values::Word;
@@ -115,7 +116,7 @@ pub enum Gateway {
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// Its name: the first segment of all its keys.
-    pub name: Spanned<String>,
+    pub name: Spanned<TenantName>,
     /// MidoNet's `tenantId` (a Keystone project id); its name where absent.
     pub tenant_id: Option<Spanned<String>>,
     /// The profile.
@@ -313,7 +314,7 @@ pub enum Selector {
     /// A port group of the tenant.
     PortGroup(String),
     /// A peer.
-    Peer(String),
+    Peer(TenantName),
     /// The networks behind the provider router.
     World,
 }
@@ -431,7 +432,7 @@ impl MovedKind {
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The other tenant.
-    pub tenant: Spanned<String>,
+    pub tenant: Spanned<TenantName>,
     /// The tenant's own bridges that it may reach; none: all.
     pub bridges: Option<Vec<Spanned<String>>>,
 }

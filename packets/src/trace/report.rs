@@ -71,7 +71,7 @@ pub struct EvaluatedRule {
     /// Its chain's key.
     pub chain: String,
     /// Its key.
-    pub rule: String,
+    pub rule: Key,
     /// A description of the rule.
     pub what: String,
     /// True if the rule matches.
@@ -188,7 +188,8 @@ pub(super) fn report(
     let entry = |id: Uuid| entry_of(network.topology, id);
     let rule = |evaluated: &crate::semantics::EvaluatedRule| EvaluatedRule {
         chain: network.name(evaluated.chain),
-        rule: network.name(evaluated.rule),
+        rule: entry(evaluated.rule)
+            .map_or_else(|| Key::new(network.name(evaluated.rule)), |entry| entry.key.clone()),
         what: entry(evaluated.rule).map(|entry| entry.object.describe()).unwrap_or_default(),
         matched: evaluated.matched,
         rewrites: evaluated.packet_after.as_ref().map(view),
@@ -274,10 +275,9 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
                 writeln!(out, "    chain {}", rule.chain)?;
                 chain = &rule.chain;
             }
-            let key = Key::from(rule.rule.as_str());
-            let name = match key.view() {
+            let name = match rule.rule.view() {
                 KeyView::Tenant(_, TenantKey::Rule(_, name)) => name.to_string(),
-                _ => rule.rule.clone(),
+                _ => rule.rule.to_string(),
             };
             let mark = if rule.matched { "✓" } else { "·" };
             write!(out, "      {mark} {name}: {}", rule.what)?;

@@ -12,6 +12,7 @@ use super::header::{Headers, Range, rest, united};
 use super::walk::{Attached, BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
 use crate::semantics::{entry_of, id_of};
+use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{NextHop, Object, Reference};
 use midoform_compiler::topology::{Entry, Topology};
@@ -37,7 +38,7 @@ pub(crate) struct Segment {
 /// An uplink: a link from the provider's router.
 #[derive(Clone, Debug)]
 pub(crate) struct Uplink {
-    pub(crate) tenant: String,
+    pub(crate) tenant: TenantName,
     /// The provider's port.
     pub(crate) provider_port: Uuid,
     /// The tenant's port.
@@ -54,15 +55,6 @@ pub(crate) struct Model<'t> {
     boundary: BTreeSet<Uuid>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) uplinks: Vec<Uplink>,
-}
-
-/// The place where packets end: a bridge or the world.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Location {
-    /// At a pod of this bridge.
-    Bridge(Key),
-    /// Outside, by this tenant's uplink.
-    World(String),
 }
 
 impl<'t> Model<'t> {
@@ -219,7 +211,7 @@ fn uplinks(
         };
         let Some(peer) = port.peer else { continue };
         found.push(Uplink {
-            tenant: entry.key.owner().to_owned(),
+            tenant: entry.key.owner().into(),
             provider_port: id,
             port: peer,
             destinations: united(routed.remove(&id).unwrap_or_default()),

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::trace::TraceReport;
 use midoform_compiler::diagnostic::Code;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::Tenant;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::Topology;
@@ -81,7 +82,7 @@ pub struct Violation {
     #[serde(rename = "question")]
     pub check: Check,
     /// The tenant.
-    pub tenant: String,
+    pub tenant: TenantName,
     /// A description in one line.
     pub message: String,
     /// The line of the spec that it is about.
@@ -98,7 +99,7 @@ pub struct Verification {
     /// A violation of a check.
     pub violations: Vec<Violation>,
     /// Tenants with too many rules to verify: nothing is proven about them.
-    pub unproven: Vec<String>,
+    pub unproven: Vec<TenantName>,
 }
 
 /// The network that is verified.

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::ReviewPage;
 use super::risk::Risks;
 use super::shared::{Shared, Tables, Text};
-use midoform_compiler::plan::reachability::{Now, Reachability, ReachabilityChange};
+use midoform_compiler::names::TenantName;
+use midoform_compiler::plan::reachability::{ConnectionEnd, Now, Reachability, ReachabilityChange};
 use midoform_compiler::plan::{Action, Call, Step, Summary};
 use midoform_compiler::topology::Entry;
 use midoform_compiler::topology::key::Key;
@@ -67,9 +68,9 @@ struct CallRow(&'static str, Text, Option<Text>, Option<Text>, u8);
 #[derive(Serialize)]
 struct ReachabilityRows<'a> {
     rows: Vec<ReachabilityRow>,
-    new_tenants: &'a [String],
-    gone_tenants: &'a [String],
-    not_compared: &'a [String],
+    new_tenants: &'a [TenantName],
+    gone_tenants: &'a [TenantName],
+    not_compared: &'a [TenantName],
 }
 
 #[derive(Serialize)]
@@ -279,12 +280,12 @@ impl<'a> Builder<'a> {
 }
 
 fn reachability<'a>(found: &'a Reachability, tenants: &[Tenant<'_>]) -> ReachabilityRows<'a> {
-    let number = |end: &str| {
-        let name = end.split('/').next().unwrap_or_default();
-        tenants.iter().position(|tenant| tenant.name == name)
+    let number = |end: &ConnectionEnd| {
+        let name = end.tenant()?;
+        tenants.iter().position(|tenant| *name == *tenant.name)
     };
-    let place = |name: &str, addresses: &str| match addresses.is_empty() {
-        true => name.to_owned(),
+    let place = |name: &ConnectionEnd, addresses: &str| match addresses.is_empty() {
+        true => name.to_string(),
         false => format!("{name} ({addresses})"),
     };
     let row = |change: &ReachabilityChange| ReachabilityRow {

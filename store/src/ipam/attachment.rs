@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -72,7 +73,7 @@ pub struct Attachment {
     /// The host: the id that its MidoNet agent registered.
     pub host: Uuid,
     /// The tenant.
-    pub tenant: String,
+    pub tenant: TenantName,
     /// The bridge's name.
     pub bridge: String,
     /// Its id in MidoNet.

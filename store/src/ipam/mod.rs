@@ -19,6 +19,7 @@ mod transactions;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use midoform_compiler::names::TenantName;
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
@@ -47,7 +48,7 @@ pub struct ClaimRequest {
     /// The host.
     pub host: Uuid,
     /// The tenant.
-    pub tenant: String,
+    pub tenant: TenantName,
     /// The bridge; none: the first of the spec.
     pub bridge: Option<String>,
     /// The only acceptable address, in any of the tenant's bridges unless one is named; none: any address.
@@ -113,7 +114,7 @@ pub enum ClaimError {
     #[error("tenant `{tenant}` has no bridge `{bridge}`; it has: {known}")]
     NoBridge {
         /// The tenant.
-        tenant: String,
+        tenant: TenantName,
         /// The bridge.
         bridge: String,
         /// Its bridges.
@@ -129,7 +130,7 @@ pub enum ClaimError {
         /// The address that it holds.
         address: Ipv4Addr,
         /// The tenant of that address.
-        tenant: String,
+        tenant: TenantName,
     },
     /// Other claims were faster in each attempt.
     #[error("no address could be claimed: others were faster {MOST_ATTEMPTS} times in a row")]

@@ -211,7 +211,7 @@ fn one_sided<'a>(from: &'a spec::Tenant, by_name: &BTreeMap<&'a str, &'a spec::T
             .get(to)
             .is_some_and(|other| other.peers.iter().any(|peer| peer.tenant.value == from.name.value))
     };
-    named.filter(|to| *to != from.name.value && !names_back(to)).collect()
+    named.filter(|to| *to != from.name.value.as_str() && !names_back(to)).collect()
 }
 
 /// The shortest one-sided way from `to` back to `from`, as `from → to → … → from`.

@@ -50,11 +50,13 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn name(&mut self, pattern: Option<&Pattern>, what: &str, name: &Spanned<String>) {
+    fn name(&mut self, pattern: Option<&Pattern>, what: &str, name: &Spanned<impl AsRef<str>>) {
+        let Spanned { value, span } = name;
+        let name = value.as_ref();
         let Some(pattern) = pattern.filter(|pattern| !pattern.regex.is_match(name)) else { return };
         let message = format!("the {what} `{name}` does not match the policy's pattern");
         let help = format!("the whole name has to match `{}`", pattern.text);
-        self.report(Code::PolicyName, name.span, pattern.text.span, message, help);
+        self.report(Code::PolicyName, *span, pattern.text.span, message, help);
     }
 
     fn names(&mut self) {

@@ -63,7 +63,7 @@ fn place<T: Grammar>(
         named(table.get(reader, |end| &keys(end).bridge), Selector::Bridge),
         named(table.get(reader, |end| &keys(end).address_group), Selector::AddressGroup),
         named(table.get(reader, |end| &keys(end).port_group), Selector::PortGroup),
-        named(table.get(reader, |end| &keys(end).peer), Selector::Peer),
+        named(table.get(reader, |end| &keys(end).peer), |name| Selector::Peer(name.into())),
         table
             .get(reader, |end| &keys(end).cidr)
             .map(|cidr| Spanned { span: cidr.span, value: Selector::Cidr(cidr.value) }),

@@ -8,6 +8,7 @@ use super::view::{
     BridgeKey, ChainKey, KeyView, NextHopKey, PeerKey, PodKey, PodName, PortKey, RuleKey, SiteKey, TenantKey,
     UplinkKey, network,
 };
+use crate::names::PeerPair;
 
 impl Key {
     /// Begins a key of the site.
@@ -18,6 +19,12 @@ impl Key {
     /// Begins a key of the tenant with this name.
     pub fn tenant(tenant: &str) -> TenantKeys<'_> {
         TenantKeys { tenant }
+    }
+
+    /// Returns the key of the addresses of the link between two peers. No object has it: their allocation starts at its
+    /// hash.
+    pub fn peer_addresses(pair: &PeerPair) -> Key {
+        Key(format!("{pair}/peer").into())
     }
 }
 
@@ -58,6 +65,11 @@ impl<'k> TenantKeys<'k> {
 
     pub fn uplink(self, part: UplinkKey) -> Key {
         self.key(TenantKey::Uplink(part))
+    }
+
+    /// Returns the key of the addresses of the uplink. No object has it: their allocation starts at its hash.
+    pub fn uplink_addresses(self) -> Key {
+        self.key(TenantKey::Other("uplink"))
     }
 
     pub fn chain(self, chain: ChainKey<'_>) -> Key {

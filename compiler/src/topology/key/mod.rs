@@ -131,6 +131,7 @@ impl Namespace {
 mod tests {
     use super::view::{BridgeKey, ChainKey, KeyView, PodKey, RuleKey, TenantKey, UplinkKey};
     use super::*;
+    use crate::names::PeerPair;
 
     #[test]
     fn a_key_is_what_its_view_says() {
@@ -189,6 +190,17 @@ mod tests {
         assert!(
             matches!(port.view(), KeyView::Tenant("acme", TenantKey::Pod(pod, PodKey::Port)) if pod.container == "c1")
         );
+    }
+
+    /// Allocations start at the hashes of these keys: with other bytes, new tenants would get other addresses than the
+    /// ones that earlier versions allocate.
+    #[test]
+    fn the_keys_of_addresses_have_the_bytes_that_they_always_had() {
+        let acme = Key::tenant("acme");
+        assert_eq!(acme.uplink_addresses().as_str(), "acme/uplink");
+        assert_eq!(acme.bridge("web").device().as_str(), "acme/bridge/web");
+        let pair = PeerPair::new("blue".into(), "acme".into());
+        assert_eq!(Key::peer_addresses(&pair).as_str(), "acme/blue/peer");
     }
 
     #[test]

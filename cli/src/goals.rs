@@ -72,7 +72,7 @@ impl<'a> EndOfPlan<'a> {
     }
 
     /// Returns what was observed of the objects that the plan is about.
-    pub(crate) fn part_of<'o>(&self, observed: &'o Observed) -> Cow<'o, Observed> {
+    fn part_of<'o>(&self, observed: &'o Observed) -> Cow<'o, Observed> {
         match self.saved.part_of(&observed.topology) {
             Cow::Borrowed(_) => Cow::Borrowed(observed),
             Cow::Owned(topology) => Cow::Owned(Observed { topology, ..observed.clone() }),

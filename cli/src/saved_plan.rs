@@ -8,8 +8,6 @@ use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, parse};
-use midoform_reconcile::goal::Goal;
-use midoform_reconcile::planned::Planned;
 use midoform_reconcile::recorder::{Bookkeeping, Publish};
 use midoform_reconcile::saved::SavedPlan;
 
@@ -108,12 +106,11 @@ async fn apply_locked(
 async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit, CommandError> {
     let saved = &opened.saved;
     let goal = EndOfPlan::after(saved);
-    let observed = run.session.observe(run.ui, goal.scope(&saved.allocated_after)).await?;
-    if goal.part_of(&observed).fingerprint() != saved.plan.base {
+    let planned = run.session.look(run.ui, &goal, &saved.allocated_after).await?;
+    let Some(planned) = planned.as_reviewed(saved.plan.clone())? else {
         let message = "the network has changed since the plan was made: plan again".to_owned();
         return Err(CommandError::Conflict(message));
-    }
-    let planned = Planned::exactly(&goal, observed, saved.plan.clone())?;
+    };
     if !run.agreed(&planned).await? {
         return Ok(Exit::Done);
     }

@@ -139,10 +139,15 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Records the objects that a plan creates, before its calls. If this run is interrupted, the next run knows which
-    /// objects it may have created.
+    /// Records the objects that a plan creates, and that their tenants may exist, before its calls. If this run is
+    /// interrupted, the next run knows which objects it may have created.
     pub(crate) async fn intend(&mut self, plan: &Plan, desired: &Topology) -> Result<(), RecordError> {
-        midonet::note_what_is_made(&mut self.allocations, plan, desired);
+        midonet::add_unfinished_objects(&mut self.allocations, plan, desired);
+        for tenant in self.books.applied.keys() {
+            if let Some(entry) = self.allocations.tenants.get_mut(tenant) {
+                entry.applied = true;
+            }
+        }
         for (tenant, ports) in static_ports(desired) {
             if let Some(entry) = self.entry(tenant) {
                 add_ports(entry, ports);
@@ -168,20 +173,19 @@ impl<'a> Recorder<'a> {
             restore(&mut self.allocations, &before, &self.books.tenants);
         }
         self.note_tenants(end);
-        if end.is_reached {
-            release(&mut self.allocations, &self.books.removed);
-        }
         self.write().await?;
         if let (true, Some(publish)) = (end.is_whole, &self.books.publish) {
             publish(end.ids).publish(self.store, self.lock).await?;
-            if end.is_reached {
-                publication::forget(self.store, self.lock, &self.books.removed).await?;
-            }
+        }
+        let removed = std::mem::take(&mut self.books.removed);
+        if end.is_reached && !removed.is_empty() {
+            self.forget(&removed).await?;
         }
         Ok(())
     }
 
-    /// Releases the allocations of deleted tenants, and forgets their specs.
+    /// Releases the allocations of deleted tenants, and forgets their specs. It is the last step: nothing uses their
+    /// addresses any more.
     ///
     /// # Errors
     /// Returns an error if the store fails, or the lock was lost.

@@ -10,6 +10,7 @@
 pub mod allocation;
 pub mod atomic_file;
 pub mod backends;
+mod clock;
 pub mod ipam;
 pub mod keys;
 pub mod locks;

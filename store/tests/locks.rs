@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::lock_file::LockFile;
 use midoform_store::locks::{LockError, LockRecord};
 use midoform_store::record::{Held, decode, encode};
 use midoform_store::{Commit, SharedStore, Transaction, get, keys, locks};
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A store that several processes open.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum StoreLocation {
+    LockFile(PathBuf),
     Embedded(PathBuf),
     Etcd(Vec<String>),
 }
@@ -42,6 +44,7 @@ struct Job {
 
 async fn open(place: &StoreLocation) -> SharedStore {
     match place {
+        StoreLocation::LockFile(path) => Arc::new(LockFile::at(path)),
         StoreLocation::Embedded(path) => Arc::new(Embedded::open(path).unwrap()),
         StoreLocation::Etcd(endpoints) => store_at(endpoints.clone(), PREFIX, Duration::from_secs(5)).await,
     }
@@ -118,8 +121,8 @@ async fn acquire(store: &SharedStore, patience: Duration) -> Result<locks::Lock,
     locks::acquire_for(store, "it", "another one", patience, Duration::from_secs(15)).await
 }
 
-/// Runs a test on both stores that several processes can open.
-macro_rules! on_both {
+/// Runs a test on all stores.
+macro_rules! on_each {
     ($($test:ident),+ $(,)?) => {
         mod etcd {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,14 +141,66 @@ macro_rules! on_both {
                 super::$test(super::StoreLocation::Embedded(folder.path().join("store.db"))).await;
             })+
         }
+        mod lock_file {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let folder = tempfile::tempdir().unwrap();
+                super::$test(super::StoreLocation::LockFile(folder.path().join("midoform.lock"))).await;
+            })+
+        }
     };
 }
 
-on_both!(
+on_each!(
+    a_clock_that_jumps_ends_no_lock,
     a_paused_holder_writes_nothing_any_more,
     a_killed_holder_is_not_waited_for,
     a_killed_holder_elsewhere_is_waited_for_until_its_lease_ends,
 );
+
+/// Moves the ends of all leases back by the time of day, as if the clock of this machine had jumped ahead. etcd counts its
+/// leases by itself.
+fn jump(place: &StoreLocation, milliseconds: i64) {
+    match place {
+        StoreLocation::Etcd(_) => {}
+        StoreLocation::Embedded(path) => {
+            let database = rusqlite::Connection::open(path).unwrap();
+            database.busy_timeout(PATIENCE).unwrap();
+            assert_eq!(database.execute("UPDATE lease SET ends = ends - ?1", [milliseconds]).unwrap(), 1);
+        }
+        StoreLocation::LockFile(path) => {
+            let path = path.with_file_name("midoform.lock.leases");
+            let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            for lease in file["leases"].as_object_mut().unwrap().values_mut() {
+                lease["ends"] = (lease["ends"].as_i64().unwrap() - milliseconds).into();
+            }
+            std::fs::write(&path, file.to_string()).unwrap();
+        }
+    }
+}
+
+async fn a_clock_that_jumps_ends_no_lock(place: StoreLocation) {
+    let store = open(&place).await;
+    let lease = Duration::from_secs(3);
+    let lock = locks::acquire_for(&store, "it", "the holder", PATIENCE, lease).await.unwrap();
+    for milliseconds in [60_000, 3_600_000, -7_200_000] {
+        jump(&place, milliseconds);
+        let busy = acquire(&store, Duration::ZERO).await.unwrap_err();
+        assert!(matches!(busy, LockError::Busy { .. }), "{busy}");
+        let write = Transaction::default().when_all(&[lock.fence()]).put("guarded", "the holder's");
+        assert!(matches!(store.commit(&write).await.unwrap(), Commit::Done(_)));
+        // The holder renews the lease.
+        tokio::time::sleep(lease / 2).await;
+        assert!(lock.is_held().await.unwrap() && lock.tenure().is_current());
+    }
+    lock.release().await;
+    // A clock that jumps back keeps no lock of a holder that does not renew its lease.
+    let lock = locks::acquire_for(&store, "it", "the holder", PATIENCE, lease).await.unwrap();
+    drop(lock);
+    jump(&place, -3_600_000);
+    assert!(acquire(&store, Duration::ZERO).await.is_err());
+    acquire(&store, lease * 4).await.unwrap().release().await;
+}
 
 async fn a_paused_holder_writes_nothing_any_more(place: StoreLocation) {
     let (folder, store) = (tempfile::tempdir().unwrap(), open(&place).await);

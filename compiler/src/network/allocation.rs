@@ -51,7 +51,8 @@ impl Allocations {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TenantAllocation {
-    /// True if a plan with these addresses was ever applied. A repair moves only addresses that were not.
+    /// True if a plan with these addresses was applied, or an apply of it has begun. A repair moves only addresses of
+    /// tenants without objects.
     pub applied: bool,
     /// True if the tenant's spec said `protect = true` when it was last applied.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -82,6 +83,13 @@ pub struct TenantAllocation {
     /// those of adopted objects.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", alias = "id")]
     pub ids: BTreeMap<Key, Uuid>,
+}
+
+impl TenantAllocation {
+    /// Returns true if the tenant may have objects in the network. Its addresses must not move then.
+    pub fn may_exist(&self) -> bool {
+        self.applied || !self.ids.is_empty() || !self.making.is_empty()
+    }
 }
 
 /// Reads objects with their keys: pairs, or the texts of the lock file (the key, a space, and the object as JSON).

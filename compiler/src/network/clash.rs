@@ -45,21 +45,15 @@ enum Part {
     Bridge(String),
 }
 
-/// Finds addresses with two owners. The owner that was applied keeps them; otherwise the one whose name comes first.
+/// Finds addresses with two owners. The owner that may have objects in the network keeps them; otherwise the one whose
+/// name comes first, a tenant before a pair of peers.
 pub fn clashes(allocations: &Allocations, site: &spec::Site) -> Vec<Clash> {
     let mut order: Vec<(&TenantName, &TenantAllocation)> = allocations.tenants.iter().collect();
-    order.sort_by_key(|(name, tenant)| (!tenant.applied, *name));
-    let mut found = Vec::new();
-    let mut links: AddressRanges<Owner> = AddressRanges::default();
+    order.sort_by_key(|(name, tenant)| (!tenant.may_exist(), *name));
+    let mut found = clashes_of_links(allocations);
     let mut bridges: AddressRanges<Owner> = AddressRanges::default();
     for (name, tenant) in order {
         let owner = Owner::Tenant(name.clone());
-        if let Some(link) = &tenant.link
-            && let Err(keeps) = take_link(&mut links, link, &owner)
-        {
-            let addresses = format!("the link addresses {}", shown(link));
-            found.push(Clash { moves: owner.clone(), keeps, addresses, part: Part::Link });
-        }
         let mut own: AddressRanges<Owner> = AddressRanges::default();
         let taken = if site.pools.shared { &mut own } else { &mut bridges };
         for (bridge, network) in &tenant.bridges {
@@ -71,10 +65,30 @@ pub fn clashes(allocations: &Allocations, site: &spec::Site) -> Vec<Clash> {
             }
         }
     }
-    for (pair, link) in &allocations.peers {
-        let owner = Owner::Pair(pair.clone());
+    found
+}
+
+/// Finds the clashes between the links of tenants and of pairs of peers.
+fn clashes_of_links(allocations: &Allocations) -> Vec<Clash> {
+    let may_exist = |name: &str| allocations.tenants.get(name).is_some_and(TenantAllocation::may_exist);
+    let of_tenants = allocations.tenants.iter().filter_map(|(name, tenant)| {
+        Some((!tenant.may_exist(), Owner::Tenant(name.clone()), tenant.link.as_ref()?))
+    });
+    let of_peers = allocations.peers.iter().map(|(pair, link)| {
+        (!pair.tenants().into_iter().all(|name| may_exist(name)), Owner::Pair(pair.clone()), link)
+    });
+    // Stable: tenants come before pairs, each in the order of their names.
+    let mut order: Vec<(bool, Owner, &LinkAddresses)> = of_tenants.chain(of_peers).collect();
+    order.sort_by_key(|(is_unused, ..)| *is_unused);
+    let mut found = Vec::new();
+    let mut links: AddressRanges<Owner> = AddressRanges::default();
+    for (_, owner, link) in order {
         if let Err(keeps) = take_link(&mut links, link, &owner) {
-            let addresses = format!("the peer link addresses {}", shown(link));
+            let whose = match owner {
+                Owner::Tenant(_) => "link",
+                Owner::Pair(_) => "peer link",
+            };
+            let addresses = format!("the {whose} addresses {}", shown(link));
             found.push(Clash { moves: owner, keeps, addresses, part: Part::Link });
         }
     }
@@ -129,11 +143,11 @@ fn report(store: &str, clash: &Clash, span: Span) -> Diagnostic {
 pub struct Repair {
     /// The allocations that were taken back, in words. The next allocation replaces them.
     pub moved: Vec<String>,
-    /// The clashes between two owners that are both applied, in words: one of them has to be destroyed.
+    /// The clashes between two owners that may both have objects in the network, in words: one of them has to be destroyed.
     pub stuck: Vec<String>,
 }
 
-/// Takes the clashing addresses back from owners that were never applied, so that the next allocation moves them.
+/// Takes the clashing addresses back from owners without objects in the network, so that the next allocation moves them.
 pub fn repair(allocations: &mut Allocations, site: &spec::Site) -> Repair {
     let mut repair = Repair::default();
     for Clash { moves, keeps, addresses, part } in clashes(allocations, site) {
@@ -142,7 +156,7 @@ pub fn repair(allocations: &mut Allocations, site: &spec::Site) -> Repair {
             Owner::Pair(pair) => drop(allocations.peers.remove(&pair)),
             Owner::Tenant(name) => {
                 let Some(tenant) = allocations.tenants.get_mut(&name) else { continue };
-                if tenant.applied {
+                if tenant.may_exist() {
                     repair.stuck.push(words);
                     continue;
                 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use midoform_compiler::diagnostic::Diagnostics;
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::atomic_file::write_atomically;
+use crate::clock::{Clocks, LeaseTime};
 use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write, allocation, keys};
 
 /// The time to wait for other processes, each of which holds the file for a few milliseconds.
@@ -39,18 +40,11 @@ pub struct LockFile {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct LeaseFile {
-    leases: BTreeMap<i64, LeaseRecord>,
+    leases: BTreeMap<i64, LeaseTime>,
     entries: BTreeMap<String, Leased>,
     /// The lock file's new text, until it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<String>,
-}
-
-/// The duration of a lease, and its end in Unix time, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct LeaseRecord {
-    milliseconds: i64,
-    ends: i64,
 }
 
 /// A value that may go with a lease.
@@ -187,8 +181,8 @@ impl LockFile {
             lease_file.pending = None;
             self.write_leases(&lease_file)?;
         }
-        let now = now();
-        lease_file.leases.retain(|_, lease| lease.ends > now);
+        let now = Clocks::now();
+        lease_file.leases.retain(|_, lease| !lease.has_ended(now));
         let leases = &lease_file.leases;
         lease_file.entries.retain(|_, entry| entry.lease.is_none_or(|lease| leases.contains_key(&lease)));
         Ok(Files { name: self.name(), lease_file, allocation_file })
@@ -302,11 +296,6 @@ fn some_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// Returns true if a key is never in the lock file itself.
 fn is_in_lease_file(key: &str) -> bool {
     key.starts_with(keys::LOCKS)
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Returns the revision of a value: its hash, and never [`Revision::ABSENT`].
@@ -446,8 +435,7 @@ impl Store for LockFile {
             file.change_leases(|lease_file| {
                 // At random, so that no id is used again.
                 let id = fastrand::i64(1..i64::MAX);
-                let ends = now().saturating_add(milliseconds);
-                lease_file.leases.insert(id, LeaseRecord { milliseconds, ends });
+                lease_file.leases.insert(id, LeaseTime::from_now(milliseconds));
                 Lease(id)
             })
         })
@@ -459,7 +447,7 @@ impl Store for LockFile {
             file.change_leases(|lease_file| match lease_file.leases.get_mut(&lease.0) {
                 None => false,
                 Some(lease) => {
-                    lease.ends = now().saturating_add(lease.milliseconds);
+                    *lease = LeaseTime::from_now(lease.milliseconds);
                     true
                 }
             })

@@ -184,6 +184,18 @@ pub struct Evidence {
     pub holds: Vec<(&'static str, String)>,
 }
 
+/// Returns the read that shows that an object without an id of its own was posted: an object in the same list has this
+/// field of the body.
+pub(super) fn evidence_in_list(
+    kind: Kind,
+    path: &str,
+    field: &'static str,
+    body: &Value,
+) -> Option<Evidence> {
+    let holds = vec![(field, text(body, field)?)];
+    Some(Evidence { path: path.to_owned(), kind, is_list: true, holds })
+}
+
 /// Returns a field's text.
 pub(super) fn text(body: &Value, field: &str) -> Option<String> {
     body.get(field).and_then(Value::as_str).map(str::to_owned)

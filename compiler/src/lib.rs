@@ -103,7 +103,7 @@ pub enum Policies<'a> {
 }
 
 impl Policies<'_> {
-    /// The policies besides the site's, the first file being `first`.
+    /// Reads the policies besides the site's. The first file has the id `first`.
     fn parse(self, first: SourceId, diagnostics: &mut Diagnostics) -> Vec<spec::Policy> {
         let Policies::Enforced(files) = self else { return Vec::new() };
         let numbered = files.iter().zip(first.0..);
@@ -133,7 +133,7 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// The dialect that the site file names.
+    /// Returns the dialect that the site file names.
     pub fn dialect(&self) -> Dialect {
         Dialect::from_number(self.site.midonet.version.value).unwrap_or(Dialect::V5)
     }
@@ -158,7 +158,7 @@ pub fn compile_present(input: Input<'_>, absent: &PeersOf) -> Result<Compiled, V
     compile_among(input, Policies::Enforced(&[]), Some(absent))
 }
 
-/// `absent` is none where all of the site's tenants are there.
+/// Compiles the tenants of a site. `absent` is none if all tenants of the site are in the input.
 fn compile_among(
     input: Input<'_>,
     policies: Policies<'_>,

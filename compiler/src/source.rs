@@ -27,7 +27,7 @@ pub enum Unreadable {
 }
 
 impl Source {
-    /// A source from text.
+    /// Makes a source from text.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<String>) -> Self {
         Source { name: name.into(), content: Ok(text.into().into_bytes()) }
     }

@@ -32,7 +32,7 @@ fn grown(known: &Allocations, name: &str, from: &str) -> Allocations {
     known
 }
 
-/// Everything but the places of rules in their chains.
+/// Returns everything but the positions of rules in their chains.
 fn without_places(topology: &Topology) -> BTreeSet<String> {
     let text = |entry: &midoform_compiler::topology::Entry| {
         let mut object = entry.object.clone();

@@ -114,7 +114,7 @@ struct Encoder<'a> {
 }
 
 impl Names for Encoder<'_> {
-    /// An id is a UUID, or `${KEY}` where only the server will know it.
+    /// Returns an object's id: a UUID, or `${KEY}` if only the server chooses it.
     fn id(&self, key: &Key, kinds: &[Kind]) -> String {
         match self.ids.known(key).or_else(|| key.own_id()) {
             Some(id) => id.to_string(),
@@ -151,7 +151,8 @@ impl Encoder<'_> {
         Call { method: Method::Delete, path, content_type: None, accept: None, body: None, binds: false }
     }
 
-    /// A PUT sends back what the server said about the object, with the fields that midoform sets replaced.
+    /// Returns the PUT that updates an object. It sends back what the server said about the object, with midoform's
+    /// fields replaced.
     fn update(&self, key: &Key, object: &Object, raw: &RawValue) -> Option<Call> {
         let kind = Kind::of(object);
         let Update::InPlace { clears } = kind.update() else { return None };

@@ -133,7 +133,7 @@ fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems:
     }
 }
 
-/// The parts of a path. A `/` inside of `${…}` belongs to a key.
+/// Returns the parts of a path. A `/` inside of `${…}` belongs to a key.
 fn segments(path: &str) -> Vec<&str> {
     let mut inside = false;
     let parts = path.trim_start_matches('/').split(move |character| {

@@ -280,12 +280,12 @@ pub struct Expose {
 }
 
 impl Expose {
-    /// The protocol's name.
+    /// Returns the protocol's name.
     pub fn protocol_name(&self) -> &'static str {
         if self.protocol == 17 { "udp" } else { "tcp" }
     }
 
-    /// The pod's port as a range.
+    /// Returns the pod's port as a range.
     pub fn target_range(&self) -> PortRange {
         PortRange { start: self.target_port, end: self.target_port }
     }

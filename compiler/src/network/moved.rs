@@ -28,7 +28,7 @@ struct Move {
 }
 
 impl Moves {
-    /// The renamings that these specs name.
+    /// Makes the renamings that these specs name.
     pub fn of(specs: &[spec::Tenant]) -> Moves {
         let by_tenant = specs.iter().filter(|spec| !spec.moved.is_empty()).map(|spec| {
             let moves = spec.moved.iter().map(|moved| Move {
@@ -41,12 +41,12 @@ impl Moves {
         Moves { by_tenant: by_tenant.collect() }
     }
 
-    /// The key that an object had before, if it has another one now.
+    /// Returns the key that an object had before, if it was renamed.
     pub fn old_key(&self, new: &Key) -> Option<Key> {
         self.renamed(new, |moved| (&moved.to, &moved.from))
     }
 
-    /// The key that an object has now, if it had another one before.
+    /// Returns the key that an object has now, if it was renamed.
     pub fn new_key(&self, old: &Key) -> Option<Key> {
         self.renamed(old, |moved| (&moved.from, &moved.to))
     }

@@ -149,7 +149,7 @@ impl<'a> Resolver<'a, '_> {
         unique(spec.peers.iter().map(|peer| &peer.tenant), "peers", self.diagnostics);
     }
 
-    /// MidoNet's `tenantId`: what the spec says, or the Keystone project that is known, or the name.
+    /// Returns MidoNet's `tenantId`: the spec's own, else that of the known Keystone project, else the tenant's name.
     fn tenant_id(&mut self, spec: &spec::Tenant, known: Option<&str>) -> Arc<str> {
         if let Some(id) = spec.tenant_id.as_ref().map(|id| id.value.as_str()).or(known) {
             return id.into();

@@ -93,7 +93,7 @@ impl<'a> Differ<'a> {
         ids
     }
 
-    /// A rule that goes when the one that takes its place is there.
+    /// Returns true if a rule is deleted only after its replacement is there.
     fn is_succeeded(&self, entry: &Entry) -> bool {
         matches!(entry.object, Object::Rule(_))
             && matches!(self.verdicts.get(&entry.key), Some(Verdict::Replace(_)))
@@ -124,7 +124,7 @@ impl<'a> Differ<'a> {
         Verdict::Replace(difference)
     }
 
-    /// Rules that are right but stand in the wrong place: the fewest are moved.
+    /// Moves rules that are right but have the wrong position, as few as possible.
     fn misplaced_rules(&mut self) {
         for (chain, order) in &self.observed.rules {
             let kept = order.iter().filter_map(|rule| rule.key.as_ref()).filter_map(|key| {
@@ -245,7 +245,7 @@ impl<'a> Differ<'a> {
         steps
     }
 
-    /// `needs` names steps that do something; what is kept needs no waiting for.
+    /// Keeps in `needs` only the steps that change something: nobody has to wait for a kept object.
     fn keep_only_needed(&self, steps: &mut [Step]) {
         if self.verdicts.is_empty() {
             return;
@@ -324,7 +324,7 @@ impl<'a> Differ<'a> {
         (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
     }
 
-    /// The devices that filter by a chain, and are updated not to.
+    /// Returns the devices that filter by a chain, and whose update removes this filter.
     fn users_to_update(&self, key: &Key) -> impl Iterator<Item = Key> {
         let users = self.users.get(key).into_iter().flatten();
         users
@@ -369,8 +369,8 @@ impl<'a> Differ<'a> {
     }
 }
 
-/// The entries in the order of their making. They come by key, so tenant by tenant: sorting each tenant's few
-/// first leaves nearly nothing to do for the whole.
+/// Returns the entries in the order of creation. They come by key, so tenant by tenant: the few entries of each
+/// tenant are sorted first, and nearly nothing is left to sort for the whole.
 fn in_creation_order(topology: &Topology) -> Vec<&Entry> {
     let mut entries: Vec<&Entry> = Vec::with_capacity(topology.len());
     for tenant in topology.entries().chunk_by(|a, b| a.key.owner() == b.key.owner()) {

@@ -83,7 +83,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The sign that people know from other tools.
+    /// Returns the sign that other tools use for this action as well.
     pub fn sign(self) -> &'static str {
         match self {
             Action::Create => "+",
@@ -107,7 +107,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method as HTTP writes it.
+    /// Returns the method as HTTP writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -178,12 +178,12 @@ impl Plan {
         summary
     }
 
-    /// The steps that change something.
+    /// Returns the steps that change something.
     pub fn changes(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| step.action != Action::Keep)
     }
 
-    /// The same by tenant, in the order of their names.
+    /// Returns the summaries by tenant, in the order of their names.
     pub fn summaries_by_tenant(&self) -> BTreeMap<&str, Summary> {
         let mut summaries: BTreeMap<&str, Summary> = BTreeMap::new();
         for step in &self.steps {

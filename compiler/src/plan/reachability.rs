@@ -59,7 +59,7 @@ pub struct Reachability {
 }
 
 impl std::fmt::Display for ReachabilityChange {
-    /// `acme/web → acme/db tcp/5432: now allowed (acme.toml:12)`.
+    /// Writes a line such as `acme/web → acme/db tcp/5432: now allowed (acme.toml:12)`.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}", self.from)?;
         if !self.sources.is_empty() {
@@ -89,7 +89,7 @@ impl std::fmt::Display for ReachabilityChange {
 }
 
 impl Reachability {
-    /// True where nothing is opened or closed.
+    /// Returns true if nothing is opened or closed.
     pub fn is_empty(&self) -> bool {
         *self == Reachability::default()
     }

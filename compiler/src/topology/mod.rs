@@ -32,15 +32,15 @@ pub struct Entry {
 }
 
 impl Topology {
-    /// A topology of these entries, in any order. Of two with one key the first stays; the plan's checker
-    /// is what finds such pairs, in `duplicates`.
+    /// Makes a topology of these entries, in any order. Of two entries with one key the first stays; the plan's
+    /// checker finds such pairs (`duplicates`).
     pub fn new(mut entries: Vec<Entry>) -> Self {
         entries.sort_by(|a, b| a.key.cmp(&b.key));
         entries.dedup_by(|later, earlier| later.key == earlier.key);
         Topology { entries }
     }
 
-    /// The entry with this key.
+    /// Returns the entry with this key.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.get(self.place(key)?)
     }
@@ -50,13 +50,13 @@ impl Topology {
         self.entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()
     }
 
-    /// The names of the tenants that have entries, the site's own left out.
+    /// Returns the names of the tenants that have entries, without the site's own.
     pub fn tenants(&self) -> BTreeSet<&str> {
         let tenants = self.entries.iter().map(|entry| entry.key.owner());
         tenants.filter(|tenant| *tenant != crate::topology::key::SITE).collect()
     }
 
-    /// The entries of one tenant, each with its place among all.
+    /// Returns the entries of one tenant, each with its index.
     pub fn of_tenant<'t>(
         &'t self,
         tenant: &str,

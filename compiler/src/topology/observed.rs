@@ -74,7 +74,8 @@ impl Observed {
         observed
     }
 
-    /// SHA-256 of everything that was recognised: two equal ones are the same starting point for a plan.
+    /// Returns the SHA-256 of everything that was recognised: with two equal fingerprints, a plan starts from the
+    /// same network.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         for entry in self.topology.entries() {

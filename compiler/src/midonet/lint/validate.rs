@@ -105,7 +105,8 @@ impl Body<'_> {
         }
     }
 
-    /// 1.7 stores these blindly, and deleting such a port is a 500 ever after.
+    /// Checks that the body has none of these fields. 1.7 stores them unchecked, and then every DELETE of the port is
+    /// a 500.
     fn absent(&mut self, fields: &[&str]) {
         for field in fields {
             if self.body.get(field).is_some() {
@@ -114,7 +115,7 @@ impl Body<'_> {
         }
     }
 
-    /// Dotted quads (07: "must match …"; 05: "is an invalid IP format").
+    /// Checks that a field is an IPv4 address in dotted form (07: "must match …"; 05: "is an invalid IP format").
     fn address(&mut self, field: &str, required: bool) {
         match self.body.get(field) {
             None if !required => {}
@@ -190,7 +191,8 @@ impl Body<'_> {
         }
     }
 
-    /// 09: "size must be between 1 and 2147483647", and a 500 for an address that is none.
+    /// Checks the targets of a translation (09: "size must be between 1 and 2147483647", and a 500 for an address
+    /// that is none).
     fn nat_targets(&mut self) {
         let targets = self.body.get("natTargets").and_then(Value::as_array).cloned().unwrap_or_default();
         if targets.is_empty() {

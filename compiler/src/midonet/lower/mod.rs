@@ -49,7 +49,7 @@ const IPV4: u16 = 2048;
 /// Every address.
 const ANYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 
-/// The desired topology of a site and its tenants.
+/// Compiles a site and its tenants to the desired topology.
 pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -> Topology {
     let mut entries = site_objects(site, locations);
     let provider = provider_router(site);
@@ -73,7 +73,7 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -
     Topology::new(entries)
 }
 
-/// The router that leads outside: an existing one, or the one that midoform makes.
+/// Returns the router that leads outside: an existing one, or the one that midoform makes.
 pub fn provider_router(site: &spec::Site) -> Reference {
     match &site.midonet.provider_router {
         Some(id) if !site.midonet.managed => Reference::External(id.value),

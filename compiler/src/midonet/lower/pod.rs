@@ -45,7 +45,7 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// The objects of a pod. No file caused them.
+/// Compiles a pod to its objects. They come from no spec file.
 pub fn lower(pod: &Pod<'_>) -> Topology {
     let keys = pod.keys();
     let (port, chain) = (keys.port(), keys.chain());

@@ -16,7 +16,7 @@ use crate::topology::key::view::{ChainKey, RuleKey, network};
 use crate::topology::kinds::{Condition, FragmentPolicy, Reference, RuleAction};
 use crate::values::PortRange;
 
-/// The chains that hold the rules.
+/// Adds the chains that hold the rules.
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let tenant = lowering.tenant;
     for (chain, stateful) in [(ChainKey::Stateless, false), (ChainKey::Policy, true)] {
@@ -50,8 +50,8 @@ fn verdict(action: Action) -> RuleAction {
     }
 }
 
-/// A stateless accept ends the outbound chain; what it lets out to the world is translated by a rule of its
-/// own before.
+/// Adds the SNAT of a stateless rule. A stateless accept ends the outbound chain, so a rule of its own before it
+/// translates what goes out to the world.
 fn translated_on_the_way_out(
     lowering: &mut Lowering<'_>,
     rule: &Rule,
@@ -124,7 +124,7 @@ enum Spot {
 }
 
 impl Spot {
-    /// The addresses of the spot, where these alone say where it is.
+    /// Returns the addresses of the spot if these alone say where it is.
     fn networks(self, tenant: &Tenant) -> Option<Ipv4Net> {
         match self {
             Spot::Network(network) => Some(network),
@@ -214,7 +214,8 @@ fn add_protocol(condition: &mut Condition, protocol: Option<Protocol>) {
     }
 }
 
-/// The conditions of a rule in the router's outbound chain, each with the part of the rule that it is.
+/// Returns the conditions of a rule in the router's outbound chain, each with the name of the rule's part that it
+/// stands for.
 fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
     let port_of = |spot: Spot| -> Vec<Reference> {
         match spot {

@@ -83,7 +83,7 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
     }
 }
 
-/// Stateless rules are evaluated before return traffic is accepted, so they come first.
+/// Checks that stateless rules come first: they are evaluated before return traffic is accepted.
 fn stateless_after_stateful(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let first_stateful = tenant.rules.iter().position(|rule| rule.stateful);
     let Some(stateful) = first_stateful.and_then(|at| tenant.rules.get(at)) else { return };

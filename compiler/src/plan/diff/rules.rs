@@ -9,8 +9,8 @@ use crate::topology::key::view::{KeyView, TenantKey};
 use crate::topology::kinds::{Kind, Object, Reference};
 use crate::topology::observed::Observed;
 
-/// Of rules in their observed order, each with its wanted position, those that have to move: all but a
-/// longest run that is in the wanted order already.
+/// Returns the rules that have to move: all but a longest run that is in the wanted order already. `rules` are in
+/// their observed order, each with its wanted position.
 pub(super) fn out_of_order<'k>(rules: &[(&'k Key, u32)]) -> Vec<&'k Key> {
     // Patience sorting: `tails[n]` is the rule that ends the best increasing run of n + 1 rules.
     let mut tails: Vec<usize> = Vec::new();
@@ -49,7 +49,7 @@ struct Chain {
 }
 
 impl Positions {
-    /// The chains as observed, without the rules that are deleted first.
+    /// Makes the chains as observed, without the rules that are deleted first.
     pub(super) fn new(observed: &Observed, deleted_first: &[&Entry]) -> Self {
         let mut chains = BTreeMap::new();
         let gone: BTreeSet<&Key> = deleted_first.iter().map(|entry| &entry.key).collect();
@@ -61,7 +61,7 @@ impl Positions {
         Positions { chains }
     }
 
-    /// Returns the place where this entry's rule goes (1 is the first), or 0 if the entry is no rule. Call it for a
+    /// Returns the position of this entry's rule (1 is the first), and moves on, or 0 if the entry is no rule. Call it for a
     /// chain's rules in their wanted order. A rule that is replaced stays there until all others are in.
     pub(super) fn place(&mut self, entry: &Entry, kept: bool) -> u32 {
         let Object::Rule(rule) = &entry.object else { return 0 };

@@ -49,12 +49,12 @@ pub(crate) struct Key<V> {
     pub(crate) value: V,
 }
 
-/// An optional key. Its name is the name of its field.
+/// Makes an optional key. Its name is the name of its field.
 pub(crate) const fn key<V>(value: V, description: &'static str) -> Key<V> {
     Key { name: "", required: false, description, example: "…", value }
 }
 
-/// A required key. Its name is the name of its field.
+/// Makes a required key. Its name is the name of its field.
 pub(crate) const fn required<V>(value: V, description: &'static str) -> Key<V> {
     Key { name: "", required: true, description, example: "…", value }
 }

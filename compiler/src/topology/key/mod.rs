@@ -109,19 +109,20 @@ impl From<&str> for Key {
 pub struct Namespace(Uuid);
 
 impl Namespace {
-    /// The namespace of the site with this name.
+    /// Returns the namespace of the site with this name.
     pub fn of_site(site_name: &str) -> Self {
         let root = Uuid::new_v5(&Uuid::NAMESPACE_DNS, ROOT_NAME);
         Namespace(Uuid::new_v5(&root, site_name.as_bytes()))
     }
 
-    /// The id of the object with this key: UUIDv5 of the site's namespace and the key. An object that was found
-    /// and whose key nobody knows any more has a key that ends with `@` and its id: that one it keeps.
+    /// Returns the id of the object with this key: UUIDv5 of the site's namespace and the key. An object that was
+    /// found, and whose key is no longer known, has a key that ends with `@` and its id, and keeps this id.
     pub fn id(&self, key: &Key) -> Uuid {
         key.own_id().unwrap_or_else(|| Uuid::new_v5(&self.0, key.as_str().as_bytes()))
     }
 
-    /// The second id of a key: that of a rule that is made while the one that it replaces still has the first.
+    /// Returns the second id of a key. A rule has it if it is made while the rule that it replaces still has the
+    /// first id.
     pub fn other_id(&self, key: &Key) -> Uuid {
         Uuid::new_v5(&self.0, format!("{key}/@other").as_bytes())
     }

@@ -299,7 +299,7 @@ fn router_chain(name: &str) -> Option<ChainKey<'_>> {
     })
 }
 
-/// `behind` is the text behind the chain's own.
+/// Reads the key of a chain or of a rule in it. `behind` is the text behind the chain's own.
 fn chain_or_rule<'k>(chain: ChainKey<'k>, behind: &'k str) -> Option<TenantKey<'k>> {
     match behind {
         "" => Some(TenantKey::Chain(chain)),
@@ -307,7 +307,7 @@ fn chain_or_rule<'k>(chain: ChainKey<'k>, behind: &'k str) -> Option<TenantKey<'
     }
 }
 
-/// The chain of a bridge, a static port or a pod, or a rule of it.
+/// Reads the key of a bridge's, a static port's or a pod's own chain, or of a rule in it.
 fn own_chain<'k>(chain: ChainKey<'k>, behind: &'k str) -> Option<TenantKey<'k>> {
     let behind = behind.strip_prefix("chain")?;
     match behind {

@@ -174,7 +174,7 @@ impl RouteJson {
         network(self.dst_network_addr.as_deref(), self.dst_network_length)
     }
 
-    /// 5.0.2 says 255.255.255.255 for a local route's missing gateway.
+    /// Returns the gateway, if there is one. 5.0.2 writes 255.255.255.255 for a local route's missing gateway.
     fn gateway(&self) -> Option<Ipv4Addr> {
         let gateway: Ipv4Addr = self.next_hop_gateway.as_deref()?.parse().ok()?;
         (gateway != Ipv4Addr::BROADCAST).then_some(gateway)

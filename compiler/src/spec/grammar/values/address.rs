@@ -164,7 +164,7 @@ fn mac_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<Mac
     None
 }
 
-/// Linux: at most 15 bytes, no white space, no slash, neither `.` nor `..`.
+/// Checks a Linux interface's name: at most 15 bytes, no white space, no slash, neither `.` nor `..`.
 fn interface_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<String>> {
     let name = text.value.as_str();
     let bad_byte = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'/' | b':');

@@ -10,13 +10,14 @@ pub(crate) struct Text {
     pattern: Option<&'static str>,
 }
 
-/// Any text.
+/// Makes the form of any text.
 pub(crate) const fn text() -> Text {
     Text { pattern: None }
 }
 
 impl Text {
-    /// A text that the schema holds against a pattern. The reader's own check says more than a pattern can.
+    /// Makes the form of a text that the schema checks against a pattern. The reader's own check says more than a
+    /// pattern can.
     pub(crate) const fn like(pattern: &'static str) -> Text {
         Text { pattern: Some(pattern) }
     }

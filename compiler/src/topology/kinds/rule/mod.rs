@@ -116,7 +116,7 @@ impl Resource for Rule {
         format!("/chains/{chain}/rules")
     }
 
-    /// A type that midoform has no word for never equals a wanted one.
+    /// Reads a rule. A rule of a type that midoform does not use never equals a wanted one.
     fn read(json: &RuleJson, listed: &Listed<'_>) -> Option<Self> {
         let mut condition = json.condition(listed.resolve);
         let action = json.action(listed.resolve).unwrap_or_else(|| {

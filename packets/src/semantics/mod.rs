@@ -98,7 +98,8 @@ impl Packet {
         self.protocol == ICMP && self.source_port == ECHO_REQUEST && self.destination_port == 0
     }
 
-    /// The ports of a flow; an ICMP echo has its identifier, which is the same both ways, for both.
+    /// Returns the ports of a flow. An ICMP echo has 0 for both: its identifier is not known here, and is the same both
+    /// ways.
     fn flow_ports(&self) -> (u16, u16) {
         if self.is_echo() { (0, 0) } else { (self.source_port, self.destination_port) }
     }

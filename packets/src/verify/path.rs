@@ -92,7 +92,7 @@ impl Path {
         }
     }
 
-    /// The range of a variable.
+    /// Returns the range of a variable.
     pub(crate) fn range(&self, variable: usize) -> Range {
         self.ranges.get(variable).copied().unwrap_or(Range::one(0))
     }
@@ -101,12 +101,12 @@ impl Path {
         self.header.get(field).copied().unwrap_or_default()
     }
 
-    /// The range of a field of the header as it is now.
+    /// Returns the range of a field of the header as it is now.
     pub(crate) fn field(&self, field: usize) -> Range {
         self.range(self.variable(field))
     }
 
-    /// The packets as they were sent.
+    /// Returns the packets as they were sent.
     pub(crate) fn sent(&self) -> Headers {
         let field = |at| self.range(at);
         Headers {
@@ -116,7 +116,7 @@ impl Path {
         }
     }
 
-    /// The packets as they are now.
+    /// Returns the packets as they are now.
     pub(crate) fn now(&self) -> Headers {
         let field = |at| self.field(at);
         Headers { fields: [field(0), field(1), field(2), field(3)], ..self.sent() }

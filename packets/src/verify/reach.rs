@@ -86,7 +86,7 @@ fn decides(entry: &Entry) -> bool {
     )
 }
 
-/// The same object, without what the server fills in and without names.
+/// Returns the same object, without what the server fills in and without names.
 fn canonical(object: &Object) -> Object {
     let mut object = object.clone();
     match &mut object {

@@ -133,7 +133,8 @@ impl<'a> Writer<'a> {
         self.bytes.extend(end.to_le_bytes());
     }
 
-    /// No packet has any of the MAC addresses that people give, unless it is like those that are made up.
+    /// Notes a MAC address that can't be compared, as it looks like one that midoform makes up. Other MAC addresses
+    /// make no difference: no packet has a MAC address that people chose.
     fn mac(&mut self, mac: MacAddress) {
         let MacAddress([first, family, ..]) = mac;
         self.unlike |= first == 2 && matches!(family, 0 | 0xaa | 0xfd | 0xfe);
@@ -152,14 +153,14 @@ impl<'a> Writer<'a> {
         self.number(number);
     }
 
-    /// Whose entry this is, and where it stands among that tenant's.
+    /// Returns the tenant that an entry belongs to, and its index among that tenant's entries.
     fn member(&self, key: &Key) -> Option<(usize, usize)> {
         let tenant = self.names.iter().position(|name| *name == key.owner())?;
         let entries = self.members.get(tenant)?;
         Some((tenant, entries.binary_search_by(|entry| entry.key.cmp(key)).ok()?))
     }
 
-    /// An entry, with what its key says of its part in the layout: numbers say nothing of that.
+    /// Writes an entry, with the role that its key has in the layout. Numbers in a key say nothing of the role.
     fn entry(&mut self, tenant: usize, entry: &'a Entry) {
         let Entry { key, object, provenance: _ } = entry;
         self.place(tenant);
@@ -430,7 +431,7 @@ impl<'a> Writer<'a> {
         self.number((*target_port).into());
     }
 
-    /// A rule as the spec says it.
+    /// Writes a rule as the spec says it.
     fn said(&mut self, rule: &'a network::Rule) {
         let network::Rule { name: _, from, to, protocols, action, stateful, span: _ } = rule;
         self.end(from);

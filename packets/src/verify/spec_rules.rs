@@ -46,7 +46,7 @@ pub(crate) fn allowed(tenant: &Tenant, from: End, to: End, headers: Vec<Headers>
     passed
 }
 
-/// The headers that a rule is about between two ends.
+/// Returns the headers that a rule matches between two ends.
 fn matches(tenant: &Tenant, rule: &Rule, from: End, to: End) -> Vec<Headers> {
     let (sources, destinations) = (at(tenant, &rule.from, from), at(tenant, &rule.to, to));
     let mut found = Vec::new();

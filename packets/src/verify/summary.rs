@@ -28,7 +28,7 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// A box of headers, protocol by protocol.
+    /// Summarises a box of headers, protocol by protocol.
     pub(crate) fn of(
         headers: Headers,
         now: Now,

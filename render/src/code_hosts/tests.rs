@@ -8,7 +8,7 @@ fn span(source: u32, start: u32, end: u32) -> Span {
     Span { source: SourceId(source), start, end }
 }
 
-/// Two files with hard names, and what is wrong with them.
+/// Runs a check on the reports of two files that have difficult names.
 fn with_findings(check: impl FnOnce(&[DiagnosticReport<'_>])) {
     let site = Source::new("net works/100%,a:b.toml", "name = \"x\"\n[policy]\n");
     let tenant = Source::new("/srv/租户.toml", "name = \"é\"\nlabels = {\n}\n");

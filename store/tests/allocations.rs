@@ -72,7 +72,7 @@ async fn what_is_written_is_read_again(store: &SharedStore) {
     assert_eq!(read_one(&**store, Range::prefix(keys::LOCKS)).await.unwrap(), []);
 }
 
-/// Everything that can be allocated, as the first version wrote it into a store.
+/// Checks that everything that the first version wrote into a store is read.
 async fn values_of_the_first_version_are_read(store: &SharedStore) {
     let dump: serde_json::Value = serde_json::from_str(include_str!("allocations/dump.json")).unwrap();
     let mut put = Transaction::default();

@@ -199,7 +199,7 @@ async fn run(store: &SharedStore, crowd: &mut Crowd, faults: &mut Faults<'_>, mo
     faults.step(true);
 }
 
-/// The histories of all addresses from the logs, and the claims of killed processes whose outcome is unknown.
+/// Reads the histories of all addresses from the logs, and the claims of killed processes whose outcome is unknown.
 fn histories(logs: &[Vec<Line>]) -> (BTreeMap<Ipv4Addr, Vec<Operation>>, BTreeMap<String, u64>) {
     let mut histories: BTreeMap<Ipv4Addr, Vec<Operation>> = BTreeMap::new();
     let mut lost = BTreeMap::new();

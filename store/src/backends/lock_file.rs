@@ -316,7 +316,7 @@ fn revision_of(value: &str) -> Revision {
 }
 
 impl AllocationFile {
-    /// The lock file's text; `store` is the name for messages.
+    /// Returns the lock file's text. `store` is its name for messages.
     fn text(&self, store: &str) -> Result<String, StoreError> {
         let failed = |cause: String| StoreError::Failed { store: store.to_owned(), cause };
         let mut text = lock_file::to_toml(&self.allocations).map_err(|error| failed(error.to_string()))?;

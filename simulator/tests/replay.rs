@@ -83,7 +83,7 @@ fn read(file: &Path) -> Recording {
     Recording { exchanges: whole["exchanges"].as_array().unwrap().clone(), bodies: bodies.collect() }
 }
 
-/// JSON on one line, with a space after each comma and colon.
+/// Returns JSON on one line, with a space after each comma and colon.
 fn sent_form(indented: &str) -> String {
     let mut out = String::new();
     let (mut within, mut escaped) = (false, false);

@@ -21,7 +21,7 @@ use midoform_store::{SharedStore, allocation, keys, locks, open};
 use crate::error::CommandError;
 use crate::known_allocations::Known;
 
-/// The place of a site's allocations.
+/// The location of a site's allocations.
 #[derive(Clone)]
 pub(crate) struct AllocationState {
     /// The location that the site names.

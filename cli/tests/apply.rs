@@ -302,7 +302,7 @@ fn curl(url: &str, path: &str, kind: &str, body: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The id of the object with this key in `show --json`.
+/// Returns the id of the object with this key in `show --json`.
 fn id_of(shown: &str, key: &str) -> String {
     let behind = shown.split(&format!("\"key\": \"{key}\"")).nth(1).unwrap();
     behind.split("\"id\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned()

@@ -188,7 +188,8 @@ fn a_push_writes_the_site_and_valid_specs_only() {
     assert!(dumped(&folder)[1].1.contains("10.22.0.0/24"));
 }
 
-/// A ready tenant, and three containers that held addresses: one is long gone, one went only now, one is unknown.
+/// Stores a ready tenant, and three containers that held addresses: one was deleted long ago, one just now, one is
+/// unknown.
 fn left_over(folder: &TestFolder, now: u64) {
     let bridge = Namespace::of_site("test").id(&Key::from("acme/bridge/web"));
     let ready = Ready {

@@ -52,7 +52,7 @@ impl<'a> Backend<'a> {
         &self.config.site.name.value
     }
 
-    /// The owner under which the store keeps an endpoint's attachment.
+    /// Returns the owner under which the store keeps an endpoint's attachment.
     pub(crate) fn owner(&self, endpoint: &Endpoint) -> Owner {
         Owner {
             network: self.config.name.clone(),
@@ -80,7 +80,8 @@ impl<'a> Backend<'a> {
         Ok(self.store.insert(store).clone())
     }
 
-    /// Relative paths in the site file start at the plugin's state folder.
+    /// Returns the options for opening the site's store. Relative paths in the site file start at the plugin's state
+    /// folder.
     fn around(&self) -> OpenOptions {
         let login = &self.config.etcd_login;
         OpenOptions {

@@ -42,7 +42,7 @@ fn destroy_leaves_no_object() {
         let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes", "--api-version", dialect]).expect_code(0);
         let shown = folder.run(MIDOFORM, &["show", ".", "--json", "--api-version", dialect]).expect_code(0);
         assert!(!shown.stdout.contains("\"key\": \"acme/"), "{}", shown.stdout);
-        assert!(!folder.read("midoform.lock").contains("[tenant."), "addresses are given back");
+        assert!(!folder.read("midoform.lock").contains("[tenant."), "the addresses are released");
         let again = folder.run(MIDOFORM, &["destroy", ".", "--yes", "--api-version", dialect]).expect_code(0);
         assert!(again.stdout.contains("No changes"), "{}", again.stdout);
     }

@@ -27,7 +27,7 @@ fn a_policy_file_is_enforced_by_validate_plan_and_apply() {
         assert!(ran.stderr.contains("net/acme.toml:8:10"), "the line of the spec: {}", ran.stderr);
         assert!(ran.stderr.contains("net/no-ssh.toml:1:26"), "the line of the policy: {}", ran.stderr);
     }
-    assert!(!folder.path().join("net/midoform.lock").exists(), "nothing was given out");
+    assert!(!folder.path().join("net/midoform.lock").exists(), "nothing was allocated");
 }
 
 #[test]

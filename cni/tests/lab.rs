@@ -319,18 +319,18 @@ impl Lab {
         use midoform_reconcile::client::{Client, Credentials, Settings};
         use midoform_reconcile::observe::{Scope, observe};
         let store = self.open_store();
-        let given = self.runtime.block_on(midoform_store::allocation::load(&store)).unwrap().allocations;
+        let known = self.runtime.block_on(midoform_store::allocation::load(&store)).unwrap().allocations;
         let site = Source::new("site.toml", self.folder.read("site.toml"));
         let tenants: Vec<Source> =
             specs.iter().map(|(name, text)| Source::new(format!("{name}.toml"), text.clone())).collect();
         let input = Input {
             site: &site,
-            allocated: Allocated::Store { name: "the store", allocations: &given },
+            allocated: Allocated::Store { name: "the store", allocations: &known },
             tenants: &tenants,
         };
         let compiled = compile_present(input, &midoform_compiler::network::peering::PeersOf::new())
             .unwrap_or_else(|found| panic!("{found:#?}"));
-        let mut needed = given.clone();
+        let mut needed = known.clone();
         needed.peers.retain(|pair, _| compiled.allocations.peers.contains_key(pair));
         assert_eq!(compiled.allocations, needed, "everything is allocated already");
         let settings = Settings {
@@ -341,7 +341,7 @@ impl Lab {
         let client = Client::resume(settings, None).unwrap();
         let names = specs.keys().cloned().collect();
         let provider = provider_router(&compiled.site);
-        let scope = Scope::of(&compiled, &given, &names, &provider);
+        let scope = Scope::of(&compiled, &known, &names, &provider);
         let observed = self.runtime.block_on(observe(&client, scope, &|_| {})).unwrap();
         let plan = midonet::plan("lab", compiled.dialect(), &compiled.topology, &observed);
         let changes = plan.steps.iter().filter(|step| step.action != Action::Keep);

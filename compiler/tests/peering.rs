@@ -78,7 +78,7 @@ fn what_is_compiled_of_some_tenants_is_their_part_of_the_whole() {
         let part = present(&Project::of_text(SITE, &some), &whole.allocations, &PeersOf::new());
         let expected = whole.topology.entries().iter().filter(|entry| !is_about(entry, &others));
         assert_eq!(entries(&part.topology), without_places(expected), "{some:?}");
-        assert_eq!(part.allocations, whole.allocations, "nobody loses what was given out");
+        assert_eq!(part.allocations, whole.allocations, "no tenant loses an allocation");
     }
 }
 

@@ -295,10 +295,10 @@ fn settled(json: &Json, ordered: bool) -> Json {
         Json::Object(map) => map
             .iter()
             .map(|(name, value)| {
-                let given = value.as_str().is_some_and(|text| text.contains("02:00:00"));
+                let was_sent = value.as_str().is_some_and(|text| text.contains("02:00:00"));
                 let unset = value.is_null() || *value == 0;
                 let value = match name.as_str() {
-                    "tunnelKey" | "portMac" if !given && !unset => Json::from("${made up}"),
+                    "tunnelKey" | "portMac" if !was_sent && !unset => Json::from("${made up}"),
                     _ => settled(value, ordered),
                 };
                 (name.clone(), value)

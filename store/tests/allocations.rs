@@ -32,10 +32,10 @@ fn site() -> Site {
     parse::site(&Source::new("site.toml", text), SourceId(0), &mut Diagnostics::default()).unwrap()
 }
 
-/// A tenant whose addresses have this number.
-fn tenant(place: u8) -> TenantAllocation {
-    let link = LinkAddresses { provider: [172, 16, place, 1].into(), tenant: [172, 16, place, 2].into() };
-    let bridges = [("web".to_owned(), format!("10.0.{place}.0/24").parse().unwrap())];
+/// Makes a tenant whose addresses have this number.
+fn tenant(number: u8) -> TenantAllocation {
+    let link = LinkAddresses { provider: [172, 16, number, 1].into(), tenant: [172, 16, number, 2].into() };
+    let bridges = [("web".to_owned(), format!("10.0.{number}.0/24").parse().unwrap())];
     TenantAllocation { link: Some(link), bridges: bridges.into(), ..TenantAllocation::default() }
 }
 

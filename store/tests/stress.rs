@@ -324,7 +324,7 @@ async fn processes_and_members_come_and_go() {
     let counted = patiently(async || read_one(&*store, Range::prefix(COUNTED)).await).await.len();
     println!(
         "{processes} processes, {containers} addresses, {took:.0} s; members killed {} paused {}; processes killed \
-         {} paused {}; {late} late claims of killed processes given back; counted {counted} under the lock: \
+         {} paused {}; {late} late claims of killed processes released; counted {counted} under the lock: \
          lost={}; every history is linearizable: duplicates={duplicates} leaks={leaks} operations={operations}",
         faults.kills,
         faults.pauses,

@@ -69,8 +69,8 @@ impl<'a> Backend<'a> {
         let longest = self.config.timeouts.add;
         let store: SharedStore = match open::location_of(&self.config.site, &self.around()) {
             Location::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings, &tls)?),
-            place => {
-                let file = self.store_file(place);
+            location => {
+                let file = self.store_file(location);
                 if let Some(folder) = file.parent() {
                     std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, error))?;
                 }
@@ -91,9 +91,9 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// The file of the embedded store: the network configuration's, otherwise the site's.
-    fn store_file(&self, place: Location) -> PathBuf {
-        match (&self.config.store, place) {
+    /// Returns the file of the embedded store: the network configuration's, otherwise the site's.
+    fn store_file(&self, location: Location) -> PathBuf {
+        match (&self.config.store, location) {
             (Some(file), _) => file.clone(),
             (None, Location::Embedded(file)) => file,
             (None, _) => self.config.state_folder.join("store.db"),

@@ -68,9 +68,9 @@ pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
 /// Checks all that can be checked of the steps without playing their calls.
 fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
     let mut seen: BTreeSet<(&Key, Action)> = BTreeSet::new();
-    let mut places: BTreeMap<&Key, usize> = BTreeMap::new();
+    let mut positions: BTreeMap<&Key, usize> = BTreeMap::new();
     for (at, step) in plan.steps.iter().enumerate() {
-        places.entry(&step.key).or_insert(at);
+        positions.entry(&step.key).or_insert(at);
     }
     for (at, step) in plan.steps.iter().enumerate() {
         let mut find = |code, message: String| {
@@ -80,9 +80,9 @@ fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
             find("duplicate-step", format!("a second {:?} of {}", step.action, step.key));
         }
         for needed in &step.needs {
-            match places.get(needed) {
+            match positions.get(needed) {
                 None => find("unknown-need", format!("it needs {needed}, which has no step")),
-                Some(place) if *place >= at => {
+                Some(position) if *position >= at => {
                     find("late-need", format!("it needs {needed}, which comes later"))
                 }
                 Some(_) => {}

@@ -25,7 +25,7 @@ pub(crate) fn keep_answered_peers(mut specs: Vec<Tenant>) -> Vec<Tenant> {
             |other: &str| other == name || peers.get(other).is_some_and(|named| named.contains(name));
         let named = spec.peers.iter().map(|peer| peer.tenant.value.clone());
         let awaited: BTreeSet<String> = named.filter(|peer| !answers(peer)).collect();
-        let is_about = |end: &Endpoint| match end.place.as_ref().map(|place| &place.value) {
+        let is_about = |end: &Endpoint| match end.selector.as_ref().map(|selector| &selector.value) {
             Some(Selector::Peer(peer)) => awaited.contains(peer),
             _ => false,
         };

@@ -138,7 +138,7 @@ impl<'a> Differ<'a> {
             });
             let kept: Vec<(&Key, u32)> = kept.collect();
             for key in rules::out_of_order(&kept) {
-                let reason = format!("stands in the wrong place of {chain}");
+                let reason = format!("stands in the wrong position of {chain}");
                 self.verdicts.insert(key, Verdict::Replace(reason));
             }
         }
@@ -224,7 +224,7 @@ impl<'a> Differ<'a> {
         };
         let (first, last) = (gone(&goes_first), gone(&goes_last));
 
-        let mut places = rules::Positions::new(self.observed, &first);
+        let mut positions = rules::Positions::new(self.observed, &first);
         let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
         self.add_deletes(&first, &mut steps, after);
         let mut waiting = rules::Waiting::default();
@@ -232,7 +232,7 @@ impl<'a> Differ<'a> {
             waiting.deleted(entry, step);
         }
         for entry in made {
-            let mut step = self.make(entry, &mut places, after);
+            let mut step = self.make(entry, &mut positions, after);
             waiting.made(entry, &mut step);
             steps.push(step);
         }
@@ -257,18 +257,18 @@ impl<'a> Differ<'a> {
         }
     }
 
-    fn make(&self, entry: &Entry, places: &mut rules::Positions, after: Ids<'_>) -> Step {
+    fn make(&self, entry: &Entry, positions: &mut rules::Positions, after: Ids<'_>) -> Step {
         let verdict = self.verdicts.get(&entry.key);
         let kept = verdict == Some(&Verdict::Keep);
-        let place = places.place(entry, kept);
+        let position = positions.take(entry, kept);
         let own = (&entry.key, &entry.object);
-        let create = || self.encoder.create(after, own, place, after.known(&entry.key));
+        let create = || self.encoder.create(after, own, position, after.known(&entry.key));
         let take_back = || self.encoder.delete(after, own);
         let delete = || self.encoder.delete(self.ids, own);
         let old = || self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
         let remake = |old: &Object| {
-            let old_place = old.place().unwrap_or(0);
-            self.encoder.create(after, (&entry.key, old), old_place, after.known(&entry.key))
+            let old_position = old.position().unwrap_or(0);
+            self.encoder.create(after, (&entry.key, old), old_position, after.known(&entry.key))
         };
         let mut step = Step {
             action: Action::Create,
@@ -342,10 +342,10 @@ impl<'a> Differ<'a> {
         for entry in entries {
             let reason = match self.verdicts.get(&entry.key) {
                 Some(Verdict::Remake(of)) => Cow::Owned(format!("{of} is replaced, and this stands on it")),
-                Some(Verdict::Replace(_)) => Cow::Borrowed("the one that takes its place is there"),
+                Some(Verdict::Replace(_)) => Cow::Borrowed("the one that takes its position is there"),
                 _ => Cow::Borrowed("is no longer wanted"),
             };
-            let place = entry.object.place().unwrap_or(0);
+            let position = entry.object.position().unwrap_or(0);
             steps.push(Step {
                 action: Action::Delete,
                 key: entry.key.clone(),
@@ -361,7 +361,7 @@ impl<'a> Differ<'a> {
                 undo: vec![self.encoder.create(
                     after,
                     (&entry.key, &entry.object),
-                    place,
+                    position,
                     self.ids.known(&entry.key),
                 )],
             });

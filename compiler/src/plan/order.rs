@@ -35,9 +35,9 @@ pub fn creation_order<'a>(entry: &'a Entry) -> impl Ord + use<'a> {
         () if joins_tenants => 2,
         () => 1,
     };
-    let place = entry.object.place();
-    let parent = place.and_then(|_| entry.object.parent()?.reference.key()).map(Key::as_str);
-    (group, tenant, Kind::of(&entry.object), parent, place.unwrap_or(0), entry.key.as_str())
+    let position = entry.object.position();
+    let parent = position.and_then(|_| entry.object.parent()?.reference.key()).map(Key::as_str);
+    (group, tenant, Kind::of(&entry.object), parent, position.unwrap_or(0), entry.key.as_str())
 }
 
 /// Returns true if every object that an entry depends on comes before it, as the drawing above promises. Tests check every

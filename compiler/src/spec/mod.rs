@@ -297,8 +297,8 @@ pub struct Rule {
 /// One end of a rule: all conditions together.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoint {
-    /// The place, if any is named.
-    pub place: Option<Spanned<Selector>>,
+    /// The selector, if the rule names one.
+    pub selector: Option<Spanned<Selector>>,
 }
 
 /// A place that packets come from or go to.

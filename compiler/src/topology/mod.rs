@@ -42,11 +42,11 @@ impl Topology {
 
     /// Returns the entry with this key.
     pub fn get(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(self.place(key)?)
+        self.entries.get(self.index(key)?)
     }
 
-    /// The place of the entry with this key among all.
-    pub fn place(&self, key: &str) -> Option<usize> {
+    /// Returns the index of the entry with this key.
+    pub fn index(&self, key: &str) -> Option<usize> {
         self.entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()
     }
 

@@ -193,13 +193,13 @@ fn compare_together(
             items.extend(Item::of(headers, Now::Denied, pair, source.as_ref()));
         }
     }
-    let addresses = |place: &str| addresses_of([&old_model, &new_model], place);
+    let addresses = |location: &str| addresses_of([&old_model, &new_model], location);
     reachability.changes.extend(summary::in_words(items, &addresses));
 }
 
 /// Returns true if a pair of places is reported: for a new tenant only traffic to or from others is.
 fn is_wanted((from, to): &Pair, whole: &BTreeSet<&str>, border: &BTreeSet<&str>) -> bool {
-    let tenant = |place: &str| place.split('/').next().unwrap_or_default().to_owned();
+    let tenant = |location: &str| location.split('/').next().unwrap_or_default().to_owned();
     let (from, to) = (tenant(from), tenant(to));
     let inside = |name: &str| whole.contains(name);
     inside(&from)
@@ -224,8 +224,8 @@ fn user_rule(model: &Model<'_>, rule: Uuid) -> Option<Provenance> {
 }
 
 /// Returns the name of a place.
-pub(crate) fn shown(place: &Location) -> String {
-    match place {
+pub(crate) fn shown(location: &Location) -> String {
+    match location {
         Location::Bridge(key) => bridge_name(key),
         Location::World(_) => WORLD.to_owned(),
     }
@@ -259,7 +259,7 @@ impl Matrix {
     fn add(&mut self, model: &Model<'_>, from: &str, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
             let sent = outcome.path.sent();
-            let place = match &outcome.end {
+            let location = match &outcome.end {
                 End::Delivered(ports) => ports
                     .first()
                     .and_then(|port| model.segment_of(*port))
@@ -274,8 +274,8 @@ impl Matrix {
                 End::Consumed(_) | End::Waits => None,
             };
             // Traffic from outside to outside is not a connection of a tenant.
-            if let Some(place) = place.filter(|place| from != WORLD || shown(place) != WORLD) {
-                let pair = (from.to_owned(), shown(&place));
+            if let Some(location) = location.filter(|location| from != WORLD || shown(location) != WORLD) {
+                let pair = (from.to_owned(), shown(&location));
                 self.passes.entry(pair).or_default().push((sent, outcome.path.rules));
             }
         }
@@ -301,11 +301,11 @@ fn to_pods(segment: &Segment, own: &[Headers]) -> Vec<Headers> {
     own.iter().flat_map(to).collect()
 }
 
-/// The addresses that a place has: a bridge's pods, or all but the tenants' own networks outside.
-fn addresses_of(models: [&Model<'_>; 2], place: &str) -> Vec<Range> {
+/// Returns the addresses of a location: those of a bridge's pods, or, outside, all but the tenants' own networks.
+fn addresses_of(models: [&Model<'_>; 2], location: &str) -> Vec<Range> {
     let segments = models.into_iter().flat_map(|model| &model.segments);
-    if place != WORLD {
-        let own = segments.filter(|segment| bridge_name(&segment.key) == place);
+    if location != WORLD {
+        let own = segments.filter(|segment| bridge_name(&segment.key) == location);
         return united(own.flat_map(|segment| segment.pods.clone()).collect());
     }
     let networks = segments.flat_map(|segment| &segment.networks).map(|network| Range::network(*network));

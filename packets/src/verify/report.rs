@@ -115,7 +115,7 @@ pub struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// Returns the tenant with this name.
     pub(crate) fn tenant(self, name: &str) -> Option<&'a Tenant> {
-        let place = self.tenants.binary_search_by(|tenant| (*tenant.name).cmp(name)).ok();
-        place.and_then(|place| self.tenants.get(place))
+        let index = self.tenants.binary_search_by(|tenant| (*tenant.name).cmp(name)).ok();
+        index.and_then(|index| self.tenants.get(index))
     }
 }

@@ -80,7 +80,7 @@ fn gitlab_tells_findings_apart_whatever_their_lines() {
         assert_eq!(found[3]["location"]["lines"], json!({"begin": 2, "end": 3}));
         assert_eq!(found[1]["severity"], "minor");
         let mut moved = findings.to_vec();
-        moved.iter_mut().flat_map(|finding| &mut finding.places).for_each(|place| place.line += 7);
+        moved.iter_mut().flat_map(|finding| &mut finding.positions).for_each(|position| position.line += 7);
         assert_eq!(gitlab(&moved)[0]["fingerprint"], found[0]["fingerprint"]);
     });
 }

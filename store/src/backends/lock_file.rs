@@ -401,10 +401,10 @@ impl Files {
         if let Some(allocation_file) = &self.allocation_file {
             keys.extend(allocation_file.kept.keys().filter(|key| range.contains(key)).cloned());
             if range.from.as_str() < "given0" && range.to.as_str() > keys::ALLOCATIONS {
-                let given = allocation::keys_of(&allocation_file.allocations)
+                let allocations = allocation::keys_of(&allocation_file.allocations)
                     .into_iter()
                     .chain([keys::POOLS.to_owned()]);
-                keys.extend(given.filter(|key| range.contains(key)));
+                keys.extend(allocations.filter(|key| range.contains(key)));
             }
         }
         keys.sort_unstable();

@@ -55,9 +55,9 @@ impl Model {
                     model.links.insert(peer, port);
                 }
                 Object::HostInterfacePort(binding) => {
-                    let place = (binding.host.to_string(), binding.interface.clone());
-                    model.interfaces.insert(place.clone());
-                    model.bound.insert(reference(&binding.port), place);
+                    let bound = (binding.host.to_string(), binding.interface.clone());
+                    model.interfaces.insert(bound.clone());
+                    model.bound.insert(reference(&binding.port), bound);
                 }
                 Object::PortGroupPort(member) => {
                     model.members.insert((reference(&member.group), reference(&member.port)));
@@ -247,12 +247,12 @@ impl Model {
         if self.links.contains_key(port) {
             problems.push(("linked-and-bound", format!("port {port} is linked")));
         }
-        let place = (host.to_owned(), interface);
-        if !self.interfaces.insert(place.clone()) {
+        let bound = (host.to_owned(), interface);
+        if !self.interfaces.insert(bound.clone()) {
             problems
-                .push(("interface-taken", format!("interface {} of host {host} is bound already", place.1)));
+                .push(("interface-taken", format!("interface {} of host {host} is bound already", bound.1)));
         }
-        self.bound.insert(port.to_owned(), place);
+        self.bound.insert(port.to_owned(), bound);
     }
 
     fn join(&mut self, group: &str, member: String, problems: &mut Vec<Problem>) {
@@ -284,7 +284,7 @@ impl Model {
                 None => problems.push(("unknown-reference", format!("port {port} is not linked"))),
             },
             ["hosts", _, "ports", port] => match self.bound.remove(*port) {
-                Some(place) => drop(self.interfaces.remove(&place)),
+                Some(bound) => drop(self.interfaces.remove(&bound)),
                 None => problems.push(("unknown-reference", format!("port {port} is not bound"))),
             },
             ["port_groups", group, "ports", member] | ["tunnel_zones", group, "hosts", member] => {

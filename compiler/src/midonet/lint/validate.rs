@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::Problem;
 use crate::midonet::dialect::Dialect;
 
-/// The media type of what is posted to, or put at, a path (replay's table of both dialects).
-pub(super) fn media_type(dialect: Dialect, path: &[&str], given: Option<&str>, problems: &mut Vec<Problem>) {
+/// Checks the media type of a POST to, or a PUT at, a path (the recordings' table of both dialects).
+pub(super) fn media_type(dialect: Dialect, path: &[&str], sent: Option<&str>, problems: &mut Vec<Problem>) {
     let name = match path {
         ["chains"] => "Chain-v1",
         ["routers"] | ["routers", _] if dialect == Dialect::V1 => "Router-v2",
@@ -29,8 +29,8 @@ pub(super) fn media_type(dialect: Dialect, path: &[&str], given: Option<&str>, p
         _ => return,
     };
     let wanted = format!("application/vnd.org.midonet.{name}+json");
-    if given != Some(wanted.as_str()) {
-        problems.push(("media-type", format!("{} instead of {wanted}", given.unwrap_or("none"))));
+    if sent != Some(wanted.as_str()) {
+        problems.push(("media-type", format!("{} instead of {wanted}", sent.unwrap_or("none"))));
     }
 }
 

@@ -147,8 +147,8 @@ impl Spot {
     }
 }
 
-fn spots(tenant: &Tenant, place: &Selector) -> Vec<Spot> {
-    match place {
+fn spots(tenant: &Tenant, selector: &Selector) -> Vec<Spot> {
+    match selector {
         Selector::Anywhere => vec![Spot::Anywhere],
         Selector::World => vec![Spot::World],
         Selector::Bridge(at) => tenant.with_grown(*at).map(Spot::Bridge).collect(),

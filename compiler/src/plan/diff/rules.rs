@@ -63,7 +63,7 @@ impl Positions {
 
     /// Returns the position of this entry's rule (1 is the first), and moves on, or 0 if the entry is no rule. Call it for a
     /// chain's rules in their wanted order. A rule that is replaced stays there until all others are in.
-    pub(super) fn place(&mut self, entry: &Entry, kept: bool) -> u32 {
+    pub(super) fn take(&mut self, entry: &Entry, kept: bool) -> u32 {
         let Object::Rule(rule) = &entry.object else { return 0 };
         let Some(chain) = rule.chain.key() else { return rule.position };
         let chain = self.chains.entry(chain.clone()).or_default();

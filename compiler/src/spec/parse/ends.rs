@@ -43,23 +43,23 @@ fn end<T: Grammar>(
     table: &Table<'_, T>,
     keys: fn(&'static T) -> &'static EndKeys,
 ) -> End {
-    let place = place(reader, table, keys);
+    let selector = selector(reader, table, keys);
     table.check_constraints(reader);
     let tcp = table.get(reader, |end| &keys(end).tcp);
     let udp = table.get(reader, |end| &keys(end).udp);
-    End { endpoint: Endpoint { place }, tcp, udp }
+    End { endpoint: Endpoint { selector }, tcp, udp }
 }
 
 /// Reads every key that names a place, and returns the first place.
-fn place<T: Grammar>(
+fn selector<T: Grammar>(
     reader: &mut Reader<'_>,
     table: &Table<'_, T>,
     keys: fn(&'static T) -> &'static EndKeys,
 ) -> Option<Spanned<Selector>> {
-    let named = |text: Option<Spanned<String>>, place: fn(String) -> Selector| {
-        text.map(|text| Spanned { span: text.span, value: place(text.value) })
+    let named = |text: Option<Spanned<String>>, selector: fn(String) -> Selector| {
+        text.map(|text| Spanned { span: text.span, value: selector(text.value) })
     };
-    let places = [
+    let selectors = [
         named(table.get(reader, |end| &keys(end).bridge), Selector::Bridge),
         named(table.get(reader, |end| &keys(end).address_group), Selector::AddressGroup),
         named(table.get(reader, |end| &keys(end).port_group), Selector::PortGroup),
@@ -69,7 +69,7 @@ fn place<T: Grammar>(
             .map(|cidr| Spanned { span: cidr.span, value: Selector::Cidr(cidr.value) }),
         table.get(reader, |end| &keys(end).world).map(|span| Spanned { value: Selector::World, span }),
     ];
-    places.into_iter().flatten().next()
+    selectors.into_iter().flatten().next()
 }
 
 /// Returns what a rule's packets carry, from both of its ends. Nothing named means everything.

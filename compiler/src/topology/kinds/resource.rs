@@ -63,7 +63,7 @@ pub trait Resource: Sized + PartialEq + Serialize {
     }
 
     /// Returns the place in the order of its parent's objects: 1 is the first. Nothing for kinds without an order.
-    fn place(&self) -> Option<u32> {
+    fn position(&self) -> Option<u32> {
         None
     }
 
@@ -101,8 +101,8 @@ pub trait Resource: Sized + PartialEq + Serialize {
     }
 
     /// Returns the body that creates the object. `id` is what is offered, or nothing where the server would ignore it;
-    /// `place` is where the object is inserted in its parent's order.
-    fn body(&self, names: &dyn Names, id: Option<String>, place: u32) -> Option<Box<RawValue>>;
+    /// `position` is where the object is inserted in its parent's order.
+    fn body(&self, names: &dyn Names, id: Option<String>, position: u32) -> Option<Box<RawValue>>;
 }
 
 /// The identification of the objects of a kind.
@@ -165,8 +165,8 @@ pub trait Names {
 pub struct Listed<'a> {
     /// The object whose list it was in, for kinds that are listed by parent.
     pub parent: Option<Reference>,
-    /// The place in the list: 1 is the first.
-    pub place: u32,
+    /// The position in the list: 1 is the first.
+    pub position: u32,
     /// Returns what an id refers to.
     pub resolve: &'a dyn Fn(Uuid) -> Reference,
 }

@@ -118,7 +118,7 @@ fn reference(id: Uuid) -> Reference {
 
 /// Returns a place in the list of one parent, for every object.
 fn listed() -> Listed<'static> {
-    Listed { parent: Some(reference(Uuid::nil())), place: 1, resolve: &reference }
+    Listed { parent: Some(reference(Uuid::nil())), position: 1, resolve: &reference }
 }
 
 fn json<J: serde::de::DeserializeOwned>(value: &Value) -> J {

@@ -123,7 +123,7 @@ impl Resource for Rule {
             condition.unspoken = true;
             RuleAction::Return
         });
-        Some(Rule { chain: listed.parent.clone()?, position: listed.place, condition, action })
+        Some(Rule { chain: listed.parent.clone()?, position: listed.position, condition, action })
     }
 
     fn parent(&self) -> Option<TypedReference<'_>> {
@@ -139,7 +139,7 @@ impl Resource for Rule {
         [Some(&self.chain), self.jump()]
     }
 
-    fn place(&self) -> Option<u32> {
+    fn position(&self) -> Option<u32> {
         Some(self.position)
     }
 
@@ -187,8 +187,8 @@ impl Resource for Rule {
         (!words.is_empty()).then(|| format!("says something else: {}", words.join(", ")))
     }
 
-    fn body(&self, names: &dyn Names, id: Option<String>, place: u32) -> Option<Box<RawValue>> {
-        raw(&body::rule_body(names, self, id, place))
+    fn body(&self, names: &dyn Names, id: Option<String>, position: u32) -> Option<Box<RawValue>> {
+        raw(&body::rule_body(names, self, id, position))
     }
 }
 

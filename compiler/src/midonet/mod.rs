@@ -16,10 +16,10 @@ pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Ob
     diff::plan(&dialect, site_name, desired, observed)
 }
 
-/// Adds to the allocations what a plan will make under ids that only the server will know (1.x: ports, rules, routes).
+/// Adds the objects to the allocations that a plan creates under ids of the server's choice (1.x: ports, rules, routes).
 ///
-/// It is to be stored before the first call: the next run then recognises these objects, should this one end before it
-/// can say what became of them.
+/// The allocations have to be stored before the first call. If this run ends early, the next run recognises these
+/// objects.
 pub fn note_what_is_made(allocations: &mut Allocations, plan: &Plan, desired: &Topology) {
     let Some(dialect) =
         Dialect::of(plan.dialect).filter(|dialect| !dialect.keeps_offered_id(Kind::RouterPort))

@@ -10,7 +10,7 @@ use crate::spec;
 /// Addresses with two owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
-    /// The tenant, or the pair of peers, that has to move.
+    /// The tenant, or the pair of peers, that needs other addresses.
     pub moves: String,
     /// The tenant, or the pair of peers, that keeps the addresses.
     pub keeps: String,
@@ -19,7 +19,7 @@ pub struct Clash {
     part: Part,
 }
 
-/// The allocation that has to be taken back.
+/// The allocation that has to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Link,
@@ -70,7 +70,7 @@ fn take_link<'a>(
     link: &LinkAddresses,
     owner: &'a str,
 ) -> Result<(), String> {
-    // Each by itself: between the two that the Go plugin allocated to a tenant there may be others.
+    // Each address is checked on its own: the Go plugin's two addresses of a tenant may have others between them.
     for address in [link.provider, link.tenant] {
         links.take(address, address, owner).map_err(|keeps| (*keeps).to_owned())?;
     }
@@ -108,13 +108,13 @@ fn report(store: &str, clash: &Clash, span: Span) -> Diagnostic {
 /// The outcome of a repair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repair {
-    /// The allocations that were taken back, in words. The next allocation replaces them.
+    /// The allocations that were removed, in words. The next allocation replaces them.
     pub moved: Vec<String>,
     /// The clashes between two owners that are both applied, in words: one of them has to be destroyed.
     pub stuck: Vec<String>,
 }
 
-/// Takes the clashing addresses back from owners that were never applied, so that the next allocation moves them.
+/// Removes the clashing allocations of owners that were never applied, so that they get other addresses.
 pub fn repair(allocations: &mut Allocations, site: &spec::Site) -> Repair {
     let mut repair = Repair::default();
     for Clash { moves, keeps, addresses, part } in clashes(allocations, site) {

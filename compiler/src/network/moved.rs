@@ -1,4 +1,4 @@
-//! `[[moved]]`: what was renamed. The objects stay; they are known by their new keys from then on.
+//! `[[moved]]`: renamed objects. The objects stay, and have the keys of their new names from then on.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ impl Moves {
     }
 }
 
-/// Puts one name in the place of another, where the key has the name of a thing of this kind.
+/// Replaces one name by another, if the key has the name of an object of this kind.
 fn rename<'k>(key: &mut TenantKey<'k>, kind: MovedKind, from: &str, to: &'k str) -> bool {
     let name = match (kind, key) {
         (MovedKind::Bridge, TenantKey::Bridge(name, _))
@@ -90,7 +90,7 @@ fn rename<'k>(key: &mut TenantKey<'k>, kind: MovedKind, from: &str, to: &'k str)
     is_meant
 }
 
-/// Returns the allocations under the names that the specs' renamings lead to.
+/// Returns the allocations under the new names of the specs' renamings.
 pub(crate) fn carry_over<'k>(specs: &[spec::Tenant], known: &'k Allocations) -> Cow<'k, Allocations> {
     let mut carried = Cow::Borrowed(known);
     for spec in specs.iter().filter(|spec| !spec.moved.is_empty()) {
@@ -128,7 +128,7 @@ fn rename_allocation(spec: &spec::Tenant, allocation: &mut TenantAllocation) {
     }
 }
 
-/// Reports renamings that can't be meant.
+/// Reports renamings that can't be right.
 pub(crate) fn check(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
     specs.iter().for_each(|spec| check_tenant(spec, diagnostics));
 }

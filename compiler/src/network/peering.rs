@@ -1,6 +1,6 @@
-//! Peerings whose other side is not there: the CNI plugin compiles the tenants that are made, and no others.
+//! Peerings whose other tenant does not exist: the CNI plugin compiles only existing tenants.
 //!
-//! Such a peering waits. The rules and assertions of the spec that are about it have no effect until the peer is there.
+//! Such a peering waits. The rules and assertions that name it have no effect until the peer exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 

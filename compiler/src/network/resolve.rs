@@ -18,8 +18,8 @@ use crate::spec;
 use crate::spec::parse::nearest;
 use crate::spec::{Gateway, Profile};
 
-/// Resolves every tenant: sorted by name, a second one of a name left out. Whatever an error makes
-/// impossible to resolve is left out as well; the error is in the diagnostics.
+/// Resolves every tenant. They are sorted by name, and a second tenant with the same name is left out. Anything that an
+/// error makes impossible to resolve is left out as well; the error is in the diagnostics.
 pub fn resolve(
     site: &spec::Site,
     specs: &[spec::Tenant],
@@ -203,7 +203,7 @@ impl<'a> Resolver<'a, '_> {
         })
     }
 
-    /// Looks a name up; a name that nothing goes by is an error with the nearest one that exists.
+    /// Looks a name up. An unknown name is an error; its help names the nearest known name.
     fn look_up<T: Clone>(
         &mut self,
         what: &str,

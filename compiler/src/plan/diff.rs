@@ -1,12 +1,13 @@
 //! Compares two topologies and makes the steps of a plan. Pure: it makes no call.
 //!
-//! Steps come in three stretches: what has to go first (bindings and links that are in the way, and what
-//! stands on an object that is replaced), what is made or changed, and at last what is no longer wanted.
+//! The steps come in three parts. The first part deletes what is in the way: bindings and links, and the objects that
+//! depend on a replaced object. The second part creates and changes objects. The last part deletes what is no longer
+//! wanted.
 //!
-//! At no moment does a chain let through what neither the old nor the new rules let through. New rules go
-//! in from the first to the last while all old ones are there: whatever matches first is the first match among
-//! the old ones, or among the new ones. Then old rules go, from the last to the first, while all new ones are
-//! there. So a rule that is replaced or moved is made anew, under another id, before the old one goes.
+//! A chain never accepts traffic that both its old and its new rules drop. New rules are created from the first to the
+//! last, while all old rules exist: the first match is the first match of the old rules or of the new rules. Then the
+//! old rules are deleted, from the last to the first, while all new rules exist. So the new form of a rule that is
+//! replaced or moved is created under another id, before the old form is deleted.
 
 mod rules;
 
@@ -48,22 +49,22 @@ pub fn plan(encoder: &dyn Encode, site_name: &str, desired: &Topology, observed:
     }
 }
 
-/// The decision about an object that was observed. Objects without a verdict are made.
+/// The decision about an object that was observed. Objects without a verdict are created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Keep,
     Update(String),
     Replace(String),
-    /// It stands on this object, which is replaced: it goes before and is made again after.
+    /// It depends on this object, which is replaced: it is deleted before and created again after.
     Remake(Key),
     Delete,
 }
 
 struct Differ<'a> {
     desired: &'a Topology,
-    /// The objects that are deleted, and stand on one that is replaced: they go first.
+    /// The objects that are deleted, and depend on a replaced object: they are deleted first.
     deleted_first: BTreeSet<Key>,
-    /// By key, the observed objects that stand on it.
+    /// By key, the observed objects that depend on it.
     users: BTreeMap<Key, Vec<&'a Key>>,
     observed: &'a Observed,
     encoder: &'a dyn Encode,
@@ -73,9 +74,9 @@ struct Differ<'a> {
 }
 
 impl<'a> Differ<'a> {
-    /// Returns the ids that do not follow from the keys, once the plan is executed. What is made again gets another one
-    /// where the server chooses, and the one of its key where it does not; a rule that stands beside the one that
-    /// it replaces has the other of its key's two.
+    /// Returns the ids that do not follow from the keys, after the plan is executed. An object that is created again has
+    /// another id if the server chooses ids, and the id of its key otherwise. A rule that exists beside the rule that it
+    /// replaces has the second id of its key.
     fn ids_from_now_on(&self, namespace: Namespace) -> BTreeMap<Key, Uuid> {
         let made_again =
             |key: &Key| matches!(self.verdicts.get(key), Some(Verdict::Replace(_) | Verdict::Remake(_)));
@@ -144,7 +145,7 @@ impl<'a> Differ<'a> {
         }
     }
 
-    /// Marks what stands on a replaced object: it goes with that object, and is made again.
+    /// Marks what depends on a replaced object: it is deleted with that object, and created again.
     fn spread_replacements(&mut self) {
         if self.verdicts.values().all(|verdict| *verdict == Verdict::Keep) {
             return;
@@ -164,7 +165,8 @@ impl<'a> Differ<'a> {
         while let Some(replaced) = queue.pop() {
             for user in self.users.get(&replaced).into_iter().flatten() {
                 if self.asks_about_port(user, &replaced) {
-                    // A rule outlives its ports, and stays right where they come back under their ids (09-nat-rules).
+                    // A rule stays when its ports are deleted, and is right again when they are created with the same ids
+                    // (09-nat-rules).
                     if let Some(verdict @ Verdict::Keep) = self.verdicts.get_mut(*user)
                         && (!self.encoder.keeps_offered_id(Kind::RouterPort)
                             || self.observed.ids.contains_key(&replaced))
@@ -316,8 +318,8 @@ impl<'a> Differ<'a> {
         step
     }
 
-    /// Returns the calls that update an object, and those that take the update back. What the object refers to may have
-    /// been made again by then, with another id.
+    /// Returns the calls that update an object, and the calls that undo the update. A referenced object may have been
+    /// created again before the undo, with another id.
     fn update(&self, entry: &Entry, old: Option<&Object>, after: Ids<'_>) -> (Vec<Call>, Vec<Call>) {
         let Some(raw) = self.observed.raw.get(&entry.key) else { return (Vec::new(), Vec::new()) };
         let call = |object: &Object| self.encoder.update(after, (&entry.key, object), raw);

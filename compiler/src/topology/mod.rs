@@ -1,5 +1,5 @@
-//! The one intermediate form: every object of a network, by key. The compiler makes the desired topology,
-//! observation the observed one, and a plan is the difference of two.
+//! The topology, the one intermediate form: every object of a network, by key. The compiler makes the desired topology, an
+//! observation makes the observed topology, and a plan is the difference of the two.
 
 pub mod key;
 pub mod kinds;
@@ -26,7 +26,7 @@ pub struct Entry {
     pub key: Key,
     /// The object.
     pub object: Object,
-    /// File and line that caused it; none for what was only observed.
+    /// The file and line that caused it; none for an object that was only observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
 }
@@ -61,7 +61,7 @@ impl Topology {
         &'t self,
         tenant: &str,
     ) -> impl Iterator<Item = (usize, &'t Entry)> + Clone + use<'t> {
-        // Keys that begin with the name stand together, though not only this tenant's: `a-b/…` stands before `a/…`.
+        // Keys that begin with the name are together, but not only this tenant's: `a-b/…` comes before `a/…`.
         let prefix = format!("{tenant}/");
         let start = self.entries.partition_point(|entry| entry.key.as_str() < prefix.as_str());
         let rest = self.entries.get(start..).unwrap_or_default();

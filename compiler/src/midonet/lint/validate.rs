@@ -45,7 +45,7 @@ pub(super) fn body(dialect: Dialect, path: &[&str], body: &Value, problems: &mut
     let mut body = Body { body, problems };
     body.id();
     match path {
-        // 1.x wants both; 5.x neither, but a plan that names nothing helps nobody (02, 03, 04).
+        // 1.x requires both. 5.x requires neither, but a plan should name every object (02, 03, 04).
         ["chains" | "routers" | "bridges" | "port_groups"] => {
             body.required("name");
             if dialect == Dialect::V1 {
@@ -173,7 +173,7 @@ impl Body<'_> {
         self.number("nwProto", 1, 255, false);
         self.number("dlType", 0x600, 0xffff, false);
         for field in ["tpSrc", "tpDst"] {
-            // 5.x wants 1 at least (not recorded: what MidoNet declares).
+            // 5.x requires 1 at least (not recorded: MidoNet declares it).
             self.range(field, u64::from(dialect == Dialect::V5));
         }
         let policy = self.text("fragmentPolicy").map(str::to_owned);

@@ -1,4 +1,4 @@
-//! A bridge: its network, its gateway on the tenant's router, and the sources it lets in.
+//! A bridge: its network, its gateway on the tenant's router, and the source addresses that it accepts.
 
 use crate::midonet::lower::ANYWHERE;
 use crate::midonet::lower::IPV4;

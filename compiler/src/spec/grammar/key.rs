@@ -13,7 +13,7 @@ pub(crate) trait Shape {
     /// Returns the JSON Schema, without a description.
     fn schema(&self) -> Json;
 
-    /// Returns the default where there is one.
+    /// Returns the default, if there is one.
     fn default_value(&self) -> Option<Json> {
         None
     }
@@ -30,7 +30,7 @@ pub(crate) trait Value: Shape + 'static {
     /// The result of reading.
     type Output<'a>;
 
-    /// Reads the value of a key. Reports what does not fit, and returns nothing then.
+    /// Reads the value of a key. If it does not fit, reports that and returns none.
     fn read<'a>(
         &'static self,
         reader: &mut Reader<'_>,
@@ -60,7 +60,7 @@ pub(crate) const fn required<V>(value: V, description: &'static str) -> Key<V> {
 }
 
 impl<V> Key<V> {
-    /// Gives the key a name of its own, where a field can't have that name.
+    /// Gives the key a name of its own, if a field can't have that name.
     pub(crate) const fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self

@@ -1,4 +1,4 @@
-//! The ends of rules and assertions: places, ports and protocols.
+//! The ends of rules and assertions: selectors, ports and protocols.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Spanned;
@@ -11,12 +11,12 @@ use crate::values::PortRange;
 #[derive(Default)]
 pub(super) struct End {
     pub(super) endpoint: Endpoint,
-    /// TCP and UDP ports, where they are named.
+    /// TCP and UDP ports, if they are named.
     tcp: Option<Spanned<Vec<PortRange>>>,
     udp: Option<Spanned<Vec<PortRange>>>,
 }
 
-/// The end that packets go to, and what they carry.
+/// The end that packets go to, and their protocol.
 #[derive(Default)]
 pub(super) struct To {
     pub(super) end: End,
@@ -50,7 +50,7 @@ fn end<T: Grammar>(
     End { endpoint: Endpoint { selector }, tcp, udp }
 }
 
-/// Reads every key that names a place, and returns the first place.
+/// Reads every key that is a selector, and returns the first one.
 fn selector<T: Grammar>(
     reader: &mut Reader<'_>,
     table: &Table<'_, T>,
@@ -72,7 +72,7 @@ fn selector<T: Grammar>(
     selectors.into_iter().flatten().next()
 }
 
-/// Returns what a rule's packets carry, from both of its ends. Nothing named means everything.
+/// Returns the protocols of a rule's packets, from both of its ends. If none is named, the rule is for all protocols.
 pub(super) fn protocols(reader: &mut Reader<'_>, from: &End, to: &To) -> Vec<Protocol> {
     let keys = EndKeys::keys();
     let mut found = Vec::new();

@@ -71,7 +71,7 @@ fn reserved_name(reader: &mut Reader<'_>, name: &Spanned<String>) {
     }
 }
 
-/// Reads each of some tables. Those that are too broken are left out.
+/// Reads each of several tables. Tables that can't be used are left out.
 fn each<'a, T, Output>(
     reader: &mut Reader<'_>,
     tables: Option<Vec<Table<'a, T>>>,

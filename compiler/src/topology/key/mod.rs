@@ -48,12 +48,12 @@ impl Key {
         self.0.split_once('/').map_or(&self.0, |(_, path)| path)
     }
 
-    /// Returns the last segment, for pictures that have no room for more.
+    /// Returns the last segment, for drawings with little room.
     pub fn short_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Returns the id that the key itself holds: that of an object of which nothing but the id is known.
+    /// Returns the id in the key itself, if the key is that of an object of which only the id is known.
     pub fn own_id(&self) -> Option<Uuid> {
         self.0.rsplit_once("/@").and_then(|(_, id)| Uuid::try_parse(id).ok())
     }
@@ -69,7 +69,7 @@ impl Key {
 pub struct KeyPrefix(Arc<str>);
 
 impl KeyPrefix {
-    /// Reads a prefix from what somebody wrote.
+    /// Reads a prefix from text.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         KeyPrefix(text.into())
     }
@@ -104,7 +104,7 @@ impl From<&str> for Key {
     }
 }
 
-/// The namespace that turns keys of one site into ids. Renaming a site makes a new world; nothing else does.
+/// The namespace that turns the keys of one site into ids. If a site is renamed, all ids change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Namespace(Uuid);
 

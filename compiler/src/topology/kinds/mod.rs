@@ -222,7 +222,7 @@ impl Object {
         keys
     }
 
-    /// Returns the two references that say most about the object: what it stands on, and what it leads to.
+    /// Returns the two most important references: to the object that this one belongs to, and to the one that it leads to.
     pub fn ends(&self) -> [Option<&Reference>; 2] {
         with_object!(self, own => own.ends())
     }
@@ -261,7 +261,7 @@ impl Object {
     }
 
     /// Returns the body that creates the object: only the fields that midoform uses. `id` is what is offered, or
-    /// nothing where the server would ignore it; `place` is where the object is inserted in its parent's order.
+    /// nothing if the server would ignore it; `position` is where the object is inserted in its parent's order.
     pub fn body(&self, names: &dyn Names, id: Option<String>, position: u32) -> Option<Box<RawValue>> {
         with_object!(self, own => own.body(names, id, position))
     }

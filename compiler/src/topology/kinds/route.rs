@@ -15,13 +15,13 @@ use super::{Identity, Kind, Listed, MediaTypes, Names, Reference, Resource, Type
 pub struct Route {
     /// The router.
     pub router: Reference,
-    /// The sources that it is for.
+    /// The source addresses that it matches.
     pub source: Ipv4Net,
-    /// The destinations that it is for.
+    /// The destinations that it matches.
     pub destination: Ipv4Net,
     /// The next hop of matching packets.
     pub next_hop: NextHop,
-    /// Of routes with the same destination the lowest weight wins.
+    /// The weight. Of several routes with the same destination, the one with the lowest weight is used.
     pub weight: u32,
 }
 
@@ -29,16 +29,16 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NextHop {
-    /// Out by a port (type `Normal`): to the gateway, or to the destination itself where there is none.
+    /// A port (type `Normal`): packets go to the gateway, or to the destination itself if there is no gateway.
     Port {
         /// The router's port.
         port: Reference,
         /// The gateway's address.
         gateway: Option<Ipv4Addr>,
     },
-    /// Silently dropped.
+    /// Packets are dropped silently.
     BlackHole,
-    /// Dropped with an ICMP error to the sender.
+    /// Packets are rejected with an ICMP error to the sender.
     Reject,
 }
 

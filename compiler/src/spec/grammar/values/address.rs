@@ -14,7 +14,7 @@ use crate::values::MacAddress;
 
 const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 
-/// Returns the pattern of an IPv4 address, bound to neither end.
+/// Returns the pattern of an IPv4 address, without anchors.
 pub(super) fn address_pattern() -> String {
     format!("({OCTET}\\.){{3}}{OCTET}")
 }

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::source::Spanned;
 use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
 
-/// A text. The schema holds it against a pattern where there is one.
+/// A text. The schema checks it against a pattern, if there is one.
 pub(crate) struct Text {
     pattern: Option<&'static str>,
 }
@@ -23,7 +23,7 @@ impl Text {
     }
 }
 
-/// Reads a string that has to be more than any text.
+/// Reads a string that has further conditions.
 pub(super) fn string(
     reader: &mut Reader<'_>,
     key: &str,

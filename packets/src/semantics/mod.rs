@@ -1,7 +1,7 @@
 //! An interpreter of the stored topology: the treatment of one packet by MidoNet.
 //!
-//! `docs/semantics.md` says where each rule comes from; the recorded worlds (`testdata/midonet-packets`) are
-//! its test. It is simple and slow on purpose: one packet at a time, and every step is kept.
+//! `docs/semantics.md` names the source of each rule. The tests compare the interpreter with the recorded worlds
+//! (`testdata/midonet-packets`). It is simple and slow on purpose: it handles one packet at a time, and keeps every step.
 
 mod build;
 mod chain;

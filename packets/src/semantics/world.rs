@@ -247,7 +247,7 @@ fn made_up_mac(id: Uuid) -> MacAddress {
 }
 
 impl World {
-    /// Plays a POST. Calls that decide nothing about packets (hosts, tunnel zones) are taken and forgotten.
+    /// Replays a POST. Calls that make no difference to packets (hosts, tunnel zones) are accepted and ignored.
     ///
     /// # Errors
     /// Returns an error if the API has no such path or body.

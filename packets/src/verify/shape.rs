@@ -473,7 +473,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Adds how the sets lie in each other; none where they cross.
+    /// Adds how the sets lie in each other; none if they cross.
     fn done(mut self) -> Option<Vec<u8>> {
         let mut sorted: Vec<(Range, u32)> =
             self.sets.iter().map(|(range, number)| (*range, *number)).collect();

@@ -21,7 +21,7 @@ pub(crate) struct Item {
     pub(crate) now: Now,
     pub(crate) source: Option<Provenance>,
     protocol: String,
-    /// Destination ports, or ICMP's types; empty where the protocol has none.
+    /// Destination ports, or ICMP's types; empty if the protocol has none.
     ports: Vec<Range>,
     destinations: Vec<Range>,
     sources: Vec<Range>,

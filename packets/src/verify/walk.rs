@@ -57,7 +57,7 @@ pub(crate) struct Position {
 /// The result of a chain for a set of packets.
 #[derive(Debug, Default)]
 pub(crate) struct ChainOutcome {
-    /// The packets that go on.
+    /// The packets that continue.
     pub(crate) passed: Vec<Path>,
     /// The packets that end, and the rule that ended them.
     pub(crate) dropped: Vec<(Path, Uuid)>,

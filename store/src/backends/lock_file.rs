@@ -3,7 +3,7 @@
 //!
 //! The allocations (`given/…`) have the form of [`midoform_compiler::network::lock_file`]; all other keys are below them,
 //! in `[kept]`. Keys under a lease, and all of `lock/…`, are not for Git: they are in another file, `midoform.lock.leases`,
-//! which does not exist while nobody works.
+//! which exists only while a command runs.
 //!
 //! Each call holds the kernel's lock of a third file, `midoform.lock.busy`; a process that ended holds none. A commit that
 //! changes both files writes the lock file's new text into the leases' file first: after a crash, the next call completes

@@ -26,7 +26,7 @@ struct Module {
 pub(super) struct Use {
     /// The module that uses.
     pub(super) from: Vec<String>,
-    /// The module that is used; its path is empty where that is the crate's root.
+    /// The module that is used; its path is empty if it is the crate's root.
     pub(super) to: Vec<String>,
     /// File and line.
     pub(super) position: String,
@@ -111,7 +111,7 @@ impl Crate {
         found
     }
 
-    /// Returns a path from the crate's root on; nothing where it leads out of the crate.
+    /// Returns a path from the crate's root on; nothing if it leads out of the crate.
     fn absolute(&self, from: &[String], segments: &[String]) -> Option<Vec<String>> {
         let (first, rest) = segments.split_first()?;
         let start = match first.as_str() {

@@ -318,7 +318,7 @@ fn rollback_text(taken_back: &Result<usize, TakeBackError<CommandError>>) -> Str
         Err(TakeBackError::Look(LookError::Unsound(error)) | TakeBackError::Unsound(error)) => {
             error_chain::in_one_line(error)
         }
-        Err(TakeBackError::Record(error)) => report::chain(error),
+        Err(TakeBackError::Record(error)) => error_chain::in_one_line(error),
         Err(TakeBackError::Stopped(stop)) => stop.to_string(),
     };
     format!("undoing the changes failed, too: {error}")

@@ -61,12 +61,12 @@ pub(crate) struct EndOfPlan<'a> {
 }
 
 impl<'a> EndOfPlan<'a> {
-    /// The network once the plan is applied.
+    /// Makes the goal of the network as it is after the plan.
     pub(crate) fn after(saved: &'a SavedPlan) -> Self {
         EndOfPlan { saved, desired: saved.part_of(&saved.desired) }
     }
 
-    /// The network as it was when the plan was made.
+    /// Makes the goal of the network as it was when the plan was made.
     pub(crate) fn before(saved: &'a SavedPlan) -> Self {
         EndOfPlan { saved, desired: saved.part_of(&saved.before) }
     }

@@ -113,7 +113,7 @@ mod tests {
         StoreError::Unreachable { store: "etcd at http://e:2379".to_owned(), cause: "timeout".to_owned() }
     }
 
-    /// Errors with sources of each kind that commands end with.
+    /// Returns an error with its sources of each kind that commands end with.
     fn errors() -> Vec<CommandError> {
         let url = "http://api:8181/midonet-api/routers".to_owned();
         let refused = ClientError::Status { method: "POST", url, status: 400, message: "no name".to_owned() };

@@ -27,13 +27,13 @@ pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
 }
 
 /// Opens the store. It is only created if `make` is true.
-pub(crate) fn open_store(place: &StoreLocation, make: bool) -> Result<SharedStore, CommandError> {
-    let Some(path) = &place.etcd_of else {
-        if !make && !place.store.exists() {
-            let path = place.store.display();
+pub(crate) fn open_store(location: &StoreLocation, make: bool) -> Result<SharedStore, CommandError> {
+    let Some(path) = &location.etcd_of else {
+        if !make && !location.store.exists() {
+            let path = location.store.display();
             return Err(CommandError::Usage(format!("there is no store {path}; --store names another")));
         }
-        return Ok(Arc::new(Embedded::open(&place.store)?));
+        return Ok(Arc::new(Embedded::open(&location.store)?));
     };
     let site = site_of(path)?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();

@@ -270,7 +270,7 @@ fn tenants_with_spec(folder: &TestFolder) -> Vec<&'static str> {
     all.into_iter().filter(|name| folder.path().join(format!("{name}.toml")).exists()).collect()
 }
 
-/// From the nth call of an adoption on, every call fails; then the server works again.
+/// Adopts while every call from the nth one on fails. Then the server works again, and the adoption is repeated.
 fn adopt_through_an_outage(nth: u64) {
     let folder = TestFolder::default();
     let host = format!("{HOST}=node1");

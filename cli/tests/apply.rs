@@ -42,7 +42,7 @@ fn destroy_leaves_no_object() {
         let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes", "--api-version", dialect]).expect_code(0);
         let shown = folder.run(MIDOFORM, &["show", ".", "--json", "--api-version", dialect]).expect_code(0);
         assert!(!shown.stdout.contains("\"key\": \"acme/"), "{}", shown.stdout);
-        assert!(!folder.read("midoform.lock").contains("[tenant."), "addresses are given back");
+        assert!(!folder.read("midoform.lock").contains("[tenant."), "the addresses are released");
         let again = folder.run(MIDOFORM, &["destroy", ".", "--yes", "--api-version", dialect]).expect_code(0);
         assert!(again.stdout.contains("No changes"), "{}", again.stdout);
     }
@@ -302,7 +302,7 @@ fn curl(url: &str, path: &str, kind: &str, body: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The id of the object with this key in `show --json`.
+/// Returns the id of the object with this key in `show --json`.
 fn id_of(shown: &str, key: &str) -> String {
     let behind = shown.split(&format!("\"key\": \"{key}\"")).nth(1).unwrap();
     behind.split("\"id\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned()

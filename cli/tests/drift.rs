@@ -24,7 +24,7 @@ fn serve(folder: &TestFolder, version: &str) -> Served {
     Served::start(folder, &["--version", version, "--inspect"]).unwrap_or_else(|ran| panic!("{}", ran.stderr))
 }
 
-/// Everything that is there, without what a server makes up.
+/// Returns everything that is there, without what a server makes up.
 fn state(served: &Served) -> serde_json::Value {
     let body = Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap().body;
     let mut all: serde_json::Value = serde_json::from_str(&body).unwrap();

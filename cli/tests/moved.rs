@@ -18,7 +18,7 @@ const OLD: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nname
 const MOVED: &str = "[[moved]]\nbridge = \"web\"\nto = \"front\"\n[[moved]]\nrule = \"shut\"\nto = \"closed\"\n\
                      [[moved]]\nport = \"lb\"\nto = \"balancer\"\n";
 
-/// Every object with its id, but without what a rename changes.
+/// Returns every object with its id, but without what a rename changes.
 fn objects(served: &Served) -> Value {
     let all = Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap();
     let mut all: Value = serde_json::from_str(&all.body).unwrap();

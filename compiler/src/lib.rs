@@ -87,7 +87,7 @@ pub enum Allocated<'a> {
 
 impl<'a> Input<'a> {
     /// Returns all sources, in the order that [`SourceId`] counts: the site file, the lock file, the tenant files.
-    /// Where there is no lock file, the site file stands in its place.
+    /// Without a lock file, the site file is in its position.
     pub fn sources(&self) -> Vec<&'a Source> {
         let lock = match self.allocated {
             Allocated::LockFile(lock) => lock,
@@ -100,14 +100,14 @@ impl<'a> Input<'a> {
 /// The policies that the tenants are checked against. They also decide if the tenants' own assertions have to hold.
 #[derive(Clone, Copy, Debug)]
 pub enum Policies<'a> {
-    /// The site's, and these. Their places count behind those of [`Input::sources`].
+    /// The site's, and these. Their numbers follow those of [`Input::sources`].
     Enforced(&'a [Source]),
-    /// None: for looking at tenants, and for taking them down.
+    /// None: for commands that show or destroy tenants.
     Ignored,
 }
 
 impl Policies<'_> {
-    /// The policies besides the site's, the first file being `first`.
+    /// Reads the policies besides the site's. The first file has the id `first`.
     fn parse(self, first: SourceId, diagnostics: &mut Diagnostics) -> Vec<spec::Policy> {
         let Policies::Enforced(files) = self else { return Vec::new() };
         let numbered = files.iter().zip(first.0..);
@@ -130,25 +130,25 @@ pub struct Compiled {
     pub moves: moved::Moves,
     /// The allocations that the compilation started from.
     pub known: Allocations,
-    /// The allocations now: `known`, and what the specs needed besides.
+    /// The allocations now: `known`, and those that the specs needed in addition.
     pub allocations: Allocations,
-    /// The warnings: what is legal but suspicious.
+    /// The warnings about legal but suspicious specs.
     pub warnings: Vec<Diagnostic>,
 }
 
 impl Compiled {
-    /// The dialect that the site file names.
+    /// Returns the dialect that the site file names.
     pub fn dialect(&self) -> Dialect {
         Dialect::from_number(self.site.midonet.version.value).unwrap_or(Dialect::V5)
     }
 }
 
-/// Compiles a site and its tenants under the site's own policy, or says everything that is wrong with them.
+/// Compiles a site and its tenants under the site's own policy, or returns everything that is wrong with them.
 pub fn compile(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     compile_under(input, Policies::Enforced(&[]))
 }
 
-/// Compiles a site and its tenants under these policies, or says everything that is wrong with them.
+/// Compiles a site and its tenants under these policies, or returns everything that is wrong with them.
 pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     compile_among(input, policies, None)
 }
@@ -156,13 +156,13 @@ pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compile
 /// Compiles some of a site's tenants under the site's own policy: a peer that is not among them, or does not name the
 /// tenant back, is left out, with the rules and assertions that are about it. Everything else has to be right.
 ///
-/// `absent` has the peers of the tenants that are not among them. Networks that one router will have to tell apart are
-/// allocated so that it can.
+/// `absent` has the peers of the tenants that are not among them. Networks that one router has to distinguish are
+/// allocated so that they don't overlap.
 pub fn compile_present(input: Input<'_>, absent: &PeersOf) -> Result<Compiled, Vec<Diagnostic>> {
     compile_among(input, Policies::Enforced(&[]), Some(absent))
 }
 
-/// `absent` is none where all of the site's tenants are there.
+/// Compiles the tenants of a site. `absent` is none if all tenants of the site are in the input.
 fn compile_among(
     input: Input<'_>,
     policies: Policies<'_>,

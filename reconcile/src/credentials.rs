@@ -200,13 +200,13 @@ fn midonet(table: MidonetTable) -> Option<client::Credentials> {
 }
 
 /// Returns a login from its parts; none if they contain no secret.
-fn keystone(table: KeystoneTable, place: &str) -> Result<Option<KeystoneLogin>, CredentialsError> {
+fn keystone(table: KeystoneTable, source: &str) -> Result<Option<KeystoneLogin>, CredentialsError> {
     let named = |id: Option<String>, name: Option<String>| id.map(Named::Id).or(name.map(Named::Name));
     let default = || Named::Id("default".to_owned());
     let user = named(table.user_id, table.username);
     let user_domain = named(table.user_domain_id, table.user_domain_name).unwrap_or_else(default);
     let credential = named(table.application_credential_id, table.application_credential_name);
-    let incomplete = |what: &str| Err(CredentialsError::Incomplete(format!("{place}: {what}")));
+    let incomplete = |what: &str| Err(CredentialsError::Incomplete(format!("{source}: {what}")));
     let login = match (table.application_credential_secret, table.token, table.password) {
         (Some(secret), ..) => {
             let user = user.map(|user| (user, user_domain));

@@ -202,8 +202,8 @@ impl Matching<'_> {
     }
 
     /// Reads an object. Ids with a key become references by key.
-    fn read<R: Resource>(&self, json: &R::Json, parent: Option<Reference>, place: u32) -> Option<R> {
-        R::read(json, &Listed { parent, place, resolve: &|id| self.reference(id) })
+    fn read<R: Resource>(&self, json: &R::Json, parent: Option<Reference>, position: u32) -> Option<R> {
+        R::read(json, &Listed { parent, position, resolve: &|id| self.reference(id) })
     }
 
     /// Adds an object, if its id has a key, and returns the key.

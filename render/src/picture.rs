@@ -48,7 +48,7 @@ struct Edge {
 }
 
 impl Picture {
-    /// The drawing of a topology, with the changes of a plan.
+    /// Draws a topology, with the changes of a plan.
     pub(super) fn of(plan: &Plan, topology: &Topology) -> Picture {
         let changes = plan.changes().map(|step| (step.key.as_str(), change(step.action))).collect();
         Drawer { topology, changes, numbers: BTreeMap::new() }.draw(&plan.site)

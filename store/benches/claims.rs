@@ -99,7 +99,7 @@ async fn put(store: &SharedStore, key: &str, value: &str) {
     store.commit(&Transaction::default().put(key, value)).await.unwrap();
 }
 
-/// The Go plugin's pool as `predecessor.md` describes it: a key for each free address, one write each.
+/// Fills the Go plugin's pool as `predecessor.md` describes it: a key for each free address, one write each.
 async fn old_pool(store: &SharedStore) {
     let started = Instant::now();
     for last in 1..=254 {

@@ -25,8 +25,8 @@ pub fn write_atomically(
     File::open(folder)?.sync_all()
 }
 
-/// Temporary files are for the owner only; a file that Git keeps has the permissions of the one it replaces,
-/// or the usual ones.
+/// Sets the permissions of a new file. A temporary file is for its owner only; a file that Git keeps has the
+/// permissions of the file that it replaces, or the usual ones.
 #[cfg(unix)]
 fn set_usual_permissions(file: &File, path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

@@ -149,7 +149,7 @@ pub fn peer_link(pair: &PeerPair) -> String {
     format!("given/peer/{}/{}", segment(pair.first()), segment(pair.second()))
 }
 
-/// The prefix of all allocations.
+/// The prefix of all allocations. It is older than the word "allocation", and is part of the stored format: it stays.
 pub const ALLOCATIONS: &str = "given/";
 
 /// A counter that is compared and written with each allocation: of two runs that pick the same addresses at once, the

@@ -49,8 +49,9 @@ pub struct Process {
     pub user: String,
     /// The process id.
     pub id: u32,
-    /// The boot of the machine, and the namespace of the process id.
-    pub place: String,
+    /// The boot of the machine, and the namespace of the process id: ids of one namespace can be compared.
+    #[serde(rename = "place")]
+    pub pid_namespace: String,
     /// The start time, in the kernel's ticks: process ids are used again.
     pub started: u64,
 }
@@ -65,14 +66,14 @@ impl Process {
             host: line("/proc/sys/kernel/hostname"),
             user: std::env::var("USER").unwrap_or_default(),
             id,
-            place: format!("{} {}", line("/proc/sys/kernel/random/boot_id"), namespace.display()),
+            pid_namespace: format!("{} {}", line("/proc/sys/kernel/random/boot_id"), namespace.display()),
             started: started(id).unwrap_or_default(),
         }
     }
 
     /// Returns true if it is certain from here that the process has ended.
     fn is_gone(&self, here: &Process) -> bool {
-        let comparable = self.place == here.place && here.started != 0 && self.started != 0;
+        let comparable = self.pid_namespace == here.pid_namespace && here.started != 0 && self.started != 0;
         comparable && started(self.id) != Some(self.started)
     }
 }

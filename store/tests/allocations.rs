@@ -33,10 +33,10 @@ fn site() -> Site {
     parse::site(&Source::new("site.toml", text), SourceId(0), &mut Diagnostics::default()).unwrap()
 }
 
-/// A tenant whose addresses have this number.
-fn tenant(place: u8) -> TenantAllocation {
-    let link = LinkAddresses { provider: [172, 16, place, 1].into(), tenant: [172, 16, place, 2].into() };
-    let bridges = [("web".to_owned(), format!("10.0.{place}.0/24").parse().unwrap())];
+/// Makes a tenant whose addresses have this number.
+fn tenant(number: u8) -> TenantAllocation {
+    let link = LinkAddresses { provider: [172, 16, number, 1].into(), tenant: [172, 16, number, 2].into() };
+    let bridges = [("web".to_owned(), format!("10.0.{number}.0/24").parse().unwrap())];
     TenantAllocation { link: Some(link), bridges: bridges.into(), ..TenantAllocation::default() }
 }
 
@@ -73,7 +73,7 @@ async fn what_is_written_is_read_again(store: &SharedStore) {
     assert_eq!(read_one(&**store, Range::prefix(keys::LOCKS)).await.unwrap(), []);
 }
 
-/// Everything that can be allocated, as the first version wrote it into a store.
+/// Checks that everything that the first version wrote into a store is read.
 async fn values_of_the_first_version_are_read(store: &SharedStore) {
     let dump: serde_json::Value = serde_json::from_str(include_str!("allocations/dump.json")).unwrap();
     let mut put = Transaction::default();

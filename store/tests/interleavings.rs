@@ -150,7 +150,7 @@ fn steps(
     steps
 }
 
-/// The tenant, and what was attached before.
+/// Makes the tenant, and what was attached before.
 async fn prepare(store: &SharedStore, scenario: Scenario<'_>) -> Kept {
     publish(store, &tenant("acme", vec![bridge("web", scenario.room)])).await;
     if scenario.before == Before::Nothing {

@@ -25,7 +25,7 @@ on_every_store!(
 
 const SITE: &str = "site";
 
-/// A pod's port as MidoNet returns it, with midoform's id.
+/// Returns a pod's port as MidoNet returns it, with midoform's id.
 fn port_of(attachment: &Attachment) -> Port {
     let owner = &attachment.owner;
     let key = Key::tenant(&attachment.tenant).pod(attachment.host, &owner.container, &owner.interface).port();

@@ -41,7 +41,7 @@ async fn put_patiently(store: &SharedStore) {
     }
 }
 
-/// Access is refused within the time of one call, and there is no reason to try again.
+/// Checks that access is refused within the time of one call, and that the error gives no reason to try again.
 async fn refused(store: &SharedStore) -> String {
     let started = Instant::now();
     let read = get(&**store, "site").await.unwrap_err();

@@ -199,7 +199,7 @@ async fn run(store: &SharedStore, crowd: &mut Crowd, faults: &mut Faults<'_>, mo
     faults.step(true);
 }
 
-/// The histories of all addresses from the logs, and the claims of killed processes whose outcome is unknown.
+/// Reads the histories of all addresses from the logs, and the claims of killed processes whose outcome is unknown.
 fn histories(logs: &[Vec<Line>]) -> (BTreeMap<Ipv4Addr, Vec<Operation>>, BTreeMap<String, u64>) {
     let mut histories: BTreeMap<Ipv4Addr, Vec<Operation>> = BTreeMap::new();
     let mut lost = BTreeMap::new();
@@ -324,7 +324,7 @@ async fn processes_and_members_come_and_go() {
     let counted = patiently(async || read_one(&*store, Range::prefix(COUNTED)).await).await.len();
     println!(
         "{processes} processes, {containers} addresses, {took:.0} s; members killed {} paused {}; processes killed \
-         {} paused {}; {late} late claims of killed processes given back; counted {counted} under the lock: \
+         {} paused {}; {late} late claims of killed processes released; counted {counted} under the lock: \
          lost={}; every history is linearizable: duplicates={duplicates} leaks={leaks} operations={operations}",
         faults.kills,
         faults.pauses,

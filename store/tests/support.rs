@@ -29,7 +29,7 @@ pub(crate) fn lock_file() -> TestStore {
     TestStore { store: Arc::new(store), _folder: Some(folder) }
 }
 
-/// A real etcd for all tests of this program; each has its own prefix. None if etcd is not installed.
+/// Starts a real etcd for all tests of this program; each has its own prefix. Returns none if etcd is not installed.
 pub(crate) async fn etcd() -> Option<TestStore> {
     static SERVER: std::sync::OnceLock<Option<crate::etcd::Cluster>> = std::sync::OnceLock::new();
     let cluster = SERVER.get_or_init(|| crate::etcd::Cluster::start(1)).as_ref()?;

@@ -14,7 +14,7 @@ async fn put(store: &SharedStore, key: &str, value: &str) {
     assert!(matches!(done, Commit::Done(_)));
 }
 
-/// A member that accepts connections and never sends anything.
+/// Starts an etcd member that accepts connections and never sends anything.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -41,7 +41,7 @@ struct Pair {
 }
 
 pub(crate) async fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, CommandError> {
-    let open = |make| open_store(&options.place, make);
+    let open = |make| open_store(&options.location, make);
     match &options.command {
         StoreCommand::Dump => dump(ui, &open(false)?).await,
         StoreCommand::Load { file } => load(ui, &open(true)?, file).await,

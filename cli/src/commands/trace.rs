@@ -107,7 +107,7 @@ fn trace(
     Ok(network.trace(&sender, packet))
 }
 
-/// `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.
+/// Reads an endpoint: `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.
 fn endpoint(
     flag: &str,
     text: &str,

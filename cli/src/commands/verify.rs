@@ -107,7 +107,7 @@ fn findings(
         severity: Severity::Error,
         code: *code,
         message,
-        places: source.iter().map(|source| whole_line(source)).collect(),
+        positions: source.iter().map(|source| whole_line(source)).collect(),
         help,
     });
     for_code_host(ui, format, reports.collect(), sources)

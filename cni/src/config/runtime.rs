@@ -116,7 +116,7 @@ impl From<RuntimeDns> for Dns {
     }
 }
 
-/// Go writes an empty list as null.
+/// Reads a list. Null is an empty list, because Go writes it so.
 fn maybe_null<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<String>, D::Error> {

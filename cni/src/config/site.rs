@@ -61,8 +61,9 @@ pub(crate) fn error_lines(found: &[Diagnostic], sources: &[&Source]) -> String {
     let errors = report(found, sources).into_iter().filter(|finding| finding.severity == Severity::Error);
     let lines: Vec<String> = errors
         .map(|finding| {
-            let place = finding.places.first().map(|place| format!("{}:{}: ", place.file, place.line));
-            format!("{}{}", place.unwrap_or_default(), finding.message)
+            let position =
+                finding.positions.first().map(|position| format!("{}:{}: ", position.file, position.line));
+            format!("{}{}", position.unwrap_or_default(), finding.message)
         })
         .collect();
     lines.join("; ")

@@ -159,12 +159,12 @@ impl<'a> Ports<'a> {
         Key::tenant(&attachment.tenant).pod(attachment.host, &owner.container, &owner.interface).port()
     }
 
-    /// The UUID of the port's key. On 5.x it is the port's id, on 1.x its `vifId`.
+    /// Returns the UUID of the port's key. On 5.x it is the port's id, on 1.x its `vifId`.
     fn key_id(&self, attachment: &Attachment) -> Uuid {
         Namespace::of_site(self.site).id(&Self::key(attachment))
     }
 
-    /// The objects of an endpoint.
+    /// Returns the objects of an endpoint.
     fn topology(&self, attachment: &Attachment, tenant_id: &str) -> Topology {
         let has_anti_spoof = attachment.extra.contains_key(ANTI_SPOOF);
         pod::lower(&Pod {

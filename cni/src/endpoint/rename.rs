@@ -56,7 +56,7 @@ fn next_names(name: &str) -> impl Iterator<Item = String> {
     names.filter(|name| name.len() <= 15)
 }
 
-/// The alias of a renamed interface, by which it is found again.
+/// Returns the alias of a renamed interface, by which it is found again.
 fn renamed_alias(former: &str) -> String {
     format!("midonet-cni: was {former}")
 }

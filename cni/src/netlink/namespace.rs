@@ -59,7 +59,7 @@ impl Namespace {
         Ok(move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?)
     }
 
-    /// The file descriptor, for messages that name a namespace by it.
+    /// Returns the file descriptor, for messages that name a namespace by it.
     pub(super) fn descriptor(&self) -> i32 {
         self.0.as_raw_fd()
     }

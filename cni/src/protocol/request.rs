@@ -101,7 +101,7 @@ impl Request {
     }
 }
 
-/// The path of a namespace that is named by path, by `fd:N`, or by the id of a process.
+/// Returns the path of a namespace that is named by path, by `fd:N`, or by the id of a process.
 fn namespace_path(text: &str) -> PathBuf {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.strip_prefix("fd:") {

@@ -107,7 +107,7 @@ fn read(path: &Path) -> Option<PendingRelease> {
     pending
 }
 
-/// The name of an endpoint's release, without the extension.
+/// Returns the file name of an endpoint's release, without the extension.
 pub(super) fn release_name(host: Uuid, owner: &Owner) -> String {
     let host = host.to_string();
     hashed_name([host.as_str(), &owner.network, &owner.container, &owner.interface], 32)

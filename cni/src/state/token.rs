@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::hashed_name;
 use crate::config::Login;
 
-/// The file of one login at one API. Another password has another file, so a changed password takes effect at once.
+/// Returns the file for the token of one login at one API. Another password has another file, so a changed password
+/// takes effect at once.
 fn path(state: &Path, url: &str, login: &Login) -> PathBuf {
     let parts = [Some(url), login.username.as_deref(), login.password.as_deref(), login.project.as_deref()];
     state.join(format!("token-{}", hashed_name(parts.map(Option::unwrap_or_default), 16)))

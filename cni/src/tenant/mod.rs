@@ -72,9 +72,9 @@ pub(crate) async fn check_growth(backend: &mut Backend<'_>, tenant: &str, full: 
     if let Some(first) = full.bridges.first() {
         added.insert("status-1".to_owned(), first.name.clone());
     }
-    let mut given = allocation::load(&store).await?;
-    note_added_bridges(&mut given.allocations, tenant, &added);
-    specs.compile(backend.config, &given.allocations).map(drop)
+    let mut loaded = allocation::load(&store).await?;
+    note_added_bridges(&mut loaded.allocations, tenant, &added);
+    specs.compile(backend.config, &loaded.allocations).map(drop)
 }
 
 /// Does work under the locks of the tenant and its peers. If a lock is lost, as on a machine that is too busy, the work is

@@ -11,11 +11,11 @@ crate::named_codes! {
         AssertionFailed => "assertion-failed",
         /// An assertion lacks a source or a destination.
         AssertionPlace => "assertion-place",
-        /// An assertion can't be decided: the rules are too many.
+        /// An assertion can't be decided: the tenant has too many rules.
         AssertionUndecided => "assertion-undecided",
         /// A text is not an IPv4 address.
         BadAddress => "bad-address",
-        /// Keystone's domain is named where its version has no domains.
+        /// The site file has Keystone's domain, but its version has no domains.
         BadDomain => "bad-domain",
         /// The default gateway is a single address.
         BadGateway => "bad-gateway",
@@ -41,7 +41,7 @@ crate::named_codes! {
         BadPublic => "bad-public",
         /// A text is not a range of addresses.
         BadRange => "bad-range",
-        /// A tenant's `tenant_id` is not an id that MidoNet and Keystone take.
+        /// A tenant's `tenant_id` is not an id that MidoNet and Keystone accept.
         BadTenantId => "bad-tenant-id",
         /// A text is not a URL of the wanted form.
         BadUrl => "bad-url",
@@ -79,7 +79,7 @@ crate::named_codes! {
         EqualRoutes => "equal-routes",
         /// An expose names no protocol, or two.
         ExposeProtocol => "expose-protocol",
-        /// A rule ends what comes in by an expose.
+        /// A rule drops or rejects the connections to an exposed port.
         ExposeShut => "expose-shut",
         /// An expose names no pod, or two.
         ExposeTarget => "expose-target",
@@ -147,7 +147,7 @@ crate::named_codes! {
         PeerUnanswered => "peer-unanswered",
         /// The policy forbids a rule that accepts everything.
         PolicyAccept => "policy-accept",
-        /// The policy forbids the place where sources are checked.
+        /// The policy forbids a value of `anti_spoof`.
         PolicyAntiSpoof => "policy-anti-spoof",
         /// The policy forbids a bridge's network.
         PolicyBridgeNetwork => "policy-bridge-network",
@@ -181,13 +181,13 @@ crate::named_codes! {
         RouteToBridge => "route-to-bridge",
         /// A rule becomes too many rules of MidoNet.
         RuleTooLarge => "rule-too-large",
-        /// A rule never matches: one before it takes all of its packets.
+        /// A rule never matches: one before it matches all of its packets.
         ShadowedRule => "shadowed-rule",
-        /// A stateless rule stands behind a stateful one.
+        /// A stateless rule comes after a stateful one.
         StatelessOrder => "stateless-order",
         /// A file is not TOML.
         Syntax => "syntax",
-        /// One end of a rule names two places.
+        /// One end of a rule has two selectors.
         TwoPlaces => "two-places",
         /// The two ends of a rule name different protocols.
         TwoProtocols => "two-protocols",
@@ -221,13 +221,13 @@ crate::named_codes! {
         VerifyIsolation => "verify-isolation",
         /// A pod opens connections to link addresses.
         VerifyLinks => "verify-links",
-        /// Packets go round in circles.
+        /// Packets are in a loop.
         VerifyLoops => "verify-loops",
         /// A pod reaches the outside by a foreign address.
         VerifyOutside => "verify-outside",
-        /// A spoofed source gets through.
+        /// A packet with a spoofed source address is not dropped.
         VerifySpoofing => "verify-spoofing",
-        /// Nothing is proven of a tenant: its rules are too many.
+        /// Nothing is proven of a tenant: it has too many rules.
         VerifyUnproven => "verify-unproven",
         /// A value has the wrong type.
         WrongType => "wrong-type",

@@ -1,8 +1,8 @@
-//! The plan's checker: a separate reading of a plan, which shares nothing with how plans are made.
+//! The plan's checker. It shares no code with the code that makes plans.
 //!
-//! It plays the calls on a small model of the API and proves that the plan is closed (whatever a call refers to
-//! is there when it is made), ordered (what a step needs stands before it), free of duplicates, and made of
-//! calls that the API takes: the validations that the recordings show, for both servers of dialect 5.
+//! It executes the calls on a small model of the API. It proves that every object that a call refers to exists at that
+//! time, that a step comes after the steps that it needs, that there are no duplicates, and that the API accepts the
+//! calls. It makes the checks that the recordings show, for both servers of dialect 5.
 
 mod code;
 mod model;
@@ -26,7 +26,7 @@ use model::Model;
 pub struct Finding {
     /// The step.
     pub step: Key,
-    /// The index of the call in the step, counted from 0; none where the fault is in the step itself.
+    /// The index of the call in the step, counted from 0; none if the fault is in the step itself.
     pub call: Option<usize>,
     /// The kind of the fault.
     pub code: Code,
@@ -37,7 +37,7 @@ pub struct Finding {
 /// The reason why the API would reject a call: its kind, and a description.
 type Problem = (Code, String);
 
-/// Checks a plan that starts from what was observed. No finding means that the API takes every call of it.
+/// Checks a plan that starts from what was observed. If there is no finding, the API accepts every call of the plan.
 pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
     let mut findings = Vec::new();
     steps(plan, &mut findings);
@@ -67,12 +67,12 @@ pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
     findings
 }
 
-/// Checks all that can be checked of the steps without playing their calls.
+/// Checks everything about the steps that needs no execution of their calls.
 fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
     let mut seen: BTreeSet<(&Key, Action)> = BTreeSet::new();
-    let mut places: BTreeMap<&Key, usize> = BTreeMap::new();
+    let mut positions: BTreeMap<&Key, usize> = BTreeMap::new();
     for (at, step) in plan.steps.iter().enumerate() {
-        places.entry(&step.key).or_insert(at);
+        positions.entry(&step.key).or_insert(at);
     }
     for (at, step) in plan.steps.iter().enumerate() {
         let mut find = |code, message: String| {
@@ -82,9 +82,9 @@ fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
             find(Code::DuplicateStep, format!("a second {:?} of {}", step.action, step.key));
         }
         for needed in &step.needs {
-            match places.get(needed) {
+            match positions.get(needed) {
                 None => find(Code::UnknownNeed, format!("it needs {needed}, which has no step")),
-                Some(place) if *place >= at => {
+                Some(position) if *position >= at => {
                     find(Code::LateNeed, format!("it needs {needed}, which comes later"))
                 }
                 Some(_) => {}
@@ -102,7 +102,7 @@ fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Makes a call on the model.
+/// Executes a call on the model.
 fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems: &mut Vec<Problem>) {
     let body = match &call.body {
         None => None,
@@ -135,7 +135,7 @@ fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems:
     }
 }
 
-/// The parts of a path. A `/` inside of `${…}` belongs to a key.
+/// Returns the parts of a path. A `/` inside of `${…}` belongs to a key.
 fn segments(path: &str) -> Vec<&str> {
     let mut inside = false;
     let parts = path.trim_start_matches('/').split(move |character| {

@@ -30,7 +30,7 @@ impl<T> AddressRanges<T> {
         self.overlapping(network.network(), network.broadcast())
     }
 
-    /// Adds a range. Where it overlaps another one, nothing changes, and the owner of that one is returned.
+    /// Adds a range. If it overlaps another one, nothing changes, and the owner of the other one is returned.
     pub(crate) fn take(&mut self, first: Ipv4Addr, last: Ipv4Addr, owner: T) -> Result<(), &T> {
         if self.overlapping(first, last).is_some() {
             return self.overlapping(first, last).map_or(Ok(()), Err);

@@ -11,7 +11,7 @@ use crate::spec;
 /// Addresses with two owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
-    /// The owner that has to move.
+    /// The owner that needs other addresses.
     pub moves: Owner,
     /// The owner that keeps the addresses.
     pub keeps: Owner,
@@ -38,7 +38,7 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// The allocation that has to be taken back.
+/// The allocation that has to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Link,
@@ -100,7 +100,7 @@ fn shown(link: &LinkAddresses) -> String {
 }
 
 fn take_link(links: &mut AddressRanges<Owner>, link: &LinkAddresses, owner: &Owner) -> Result<(), Owner> {
-    // Each by itself: between the two that the Go plugin allocated to a tenant there may be others.
+    // Each address is checked on its own: the Go plugin's two addresses of a tenant may have others between them.
     for address in [link.provider, link.tenant] {
         links.take(address, address, owner.clone()).map_err(Owner::clone)?;
     }
@@ -141,13 +141,13 @@ fn report(store: &str, clash: &Clash, span: Span) -> Diagnostic {
 /// The outcome of a repair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repair {
-    /// The allocations that were taken back, in words. The next allocation replaces them.
+    /// The allocations that were removed, in words. The next allocation replaces them.
     pub moved: Vec<String>,
     /// The clashes between two owners that may both have objects in the network, in words: one of them has to be destroyed.
     pub stuck: Vec<String>,
 }
 
-/// Takes the clashing addresses back from owners without objects in the network, so that the next allocation moves them.
+/// Removes the clashing allocations of owners without objects in the network, so that they get other addresses.
 pub fn repair(allocations: &mut Allocations, site: &spec::Site) -> Repair {
     let mut repair = Repair::default();
     for Clash { moves, keeps, addresses, part } in clashes(allocations, site) {

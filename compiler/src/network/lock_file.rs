@@ -127,7 +127,7 @@ fn deserialize<T: DeserializeOwned + Default>(
     })
 }
 
-/// The keys that lead to a part of a table, the outermost first.
+/// Returns the keys that lead to a part of a table, the outermost first.
 fn keys_of(path: &serde_ignored::Path<'_>) -> Vec<String> {
     use serde_ignored::Path;
     let (parent, key) = match path {
@@ -141,7 +141,7 @@ fn keys_of(path: &serde_ignored::Path<'_>) -> Vec<String> {
     keys_of(parent).into_iter().chain(key).collect()
 }
 
-/// The position of the last of these keys.
+/// Returns the position of the last of these keys.
 fn position_of(value: &TomlValue<'_>, keys: &[String]) -> Option<std::ops::Range<usize>> {
     let (first, rest) = keys.split_first()?;
     let (key, value) = value.get_ref().as_table()?.iter().find(|(key, _)| key.get_ref() == first)?;
@@ -192,7 +192,7 @@ fn tenant_table(tenant: &TenantAllocation) -> Result<Table, toml_edit::ser::Erro
     Ok(table)
 }
 
-/// The objects of [`TenantAllocation::making`], each on a line of its own as key and JSON.
+/// Returns the objects of [`TenantAllocation::making`], each on a line of its own as key and JSON.
 fn making_lines(tenant: &TenantAllocation) -> Array {
     let mut lines = Array::new();
     for (key, object) in &tenant.making {

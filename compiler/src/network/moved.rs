@@ -1,4 +1,4 @@
-//! `[[moved]]`: what was renamed. The objects stay; they are known by their new keys from then on.
+//! `[[moved]]`: renamed objects. The objects stay, and have the keys of their new names from then on.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ struct Move {
 }
 
 impl Moves {
-    /// The renamings that these specs name.
+    /// Makes the renamings that these specs name.
     pub fn of(specs: &[spec::Tenant]) -> Moves {
         let by_tenant = specs.iter().filter(|spec| !spec.moved.is_empty()).map(|spec| {
             let moves = spec.moved.iter().map(|moved| Move {
@@ -42,12 +42,12 @@ impl Moves {
         Moves { by_tenant: by_tenant.collect() }
     }
 
-    /// The key that an object had before, if it has another one now.
+    /// Returns the key that an object had before, if it was renamed.
     pub fn old_key(&self, new: &Key) -> Option<Key> {
         self.renamed(new, |moved| (&moved.to, &moved.from))
     }
 
-    /// The key that an object has now, if it had another one before.
+    /// Returns the key that an object has now, if it was renamed.
     pub fn new_key(&self, old: &Key) -> Option<Key> {
         self.renamed(old, |moved| (&moved.from, &moved.to))
     }
@@ -67,7 +67,7 @@ impl Moves {
     }
 }
 
-/// Puts one name in the place of another, where the key has the name of a thing of this kind.
+/// Replaces one name by another, if the key has the name of an object of this kind.
 fn rename<'k>(key: &mut TenantKey<'k>, kind: MovedKind, from: &str, to: &'k str) -> bool {
     let name = match (kind, key) {
         (MovedKind::Bridge, TenantKey::Bridge(name, _))
@@ -91,7 +91,7 @@ fn rename<'k>(key: &mut TenantKey<'k>, kind: MovedKind, from: &str, to: &'k str)
     is_meant
 }
 
-/// Returns the allocations under the names that the specs' renamings lead to.
+/// Returns the allocations under the new names of the specs' renamings.
 pub(crate) fn carry_over<'k>(specs: &[spec::Tenant], known: &'k Allocations) -> Cow<'k, Allocations> {
     let mut carried = Cow::Borrowed(known);
     for spec in specs.iter().filter(|spec| !spec.moved.is_empty()) {
@@ -129,7 +129,7 @@ fn rename_allocation(spec: &spec::Tenant, allocation: &mut TenantAllocation) {
     }
 }
 
-/// Reports renamings that can't be meant.
+/// Reports renamings that can't be right.
 pub(crate) fn check(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
     specs.iter().for_each(|spec| check_tenant(spec, diagnostics));
 }

@@ -1,6 +1,6 @@
-//! Peerings whose other side is not there: the CNI plugin compiles the tenants that are made, and no others.
+//! Peerings whose other tenant does not exist: the CNI plugin compiles only existing tenants.
 //!
-//! Such a peering waits. The rules and assertions of the spec that are about it have no effect until the peer is there.
+//! Such a peering waits. The rules and assertions that name it have no effect until the peer exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub(crate) fn keep_answered_peers(mut specs: Vec<Tenant>) -> Vec<Tenant> {
             |other: &TenantName| other == name || peers.get(other).is_some_and(|named| named.contains(name));
         let named = spec.peers.iter().map(|peer| peer.tenant.value.clone());
         let awaited: BTreeSet<TenantName> = named.filter(|peer| !answers(peer)).collect();
-        let is_about = |end: &Endpoint| match end.place.as_ref().map(|place| &place.value) {
+        let is_about = |end: &Endpoint| match end.selector.as_ref().map(|selector| &selector.value) {
             Some(Selector::Peer(peer)) => awaited.contains(peer),
             _ => false,
         };

@@ -19,8 +19,8 @@ use crate::spec;
 use crate::spec::parse::nearest;
 use crate::spec::{Gateway, Profile};
 
-/// Resolves every tenant: sorted by name, a second one of a name left out. Whatever an error makes
-/// impossible to resolve is left out as well; the error is in the diagnostics.
+/// Resolves every tenant. They are sorted by name, and a second tenant with the same name is left out. Anything that an
+/// error makes impossible to resolve is left out as well; the error is in the diagnostics.
 pub fn resolve(
     site: &spec::Site,
     specs: &[spec::Tenant],
@@ -89,13 +89,13 @@ impl<'a> Names<'a> {
 impl<'a> Resolver<'a, '_> {
     fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
         self.duplicates(spec);
-        let given = self.allocations.tenants.get(&spec.name.value)?;
+        let allocated = self.allocations.tenants.get(&spec.name.value)?;
         let profile = spec.profile_in(self.site);
         let prefix = spec.link.as_ref().and_then(|pin| pin.prefix);
-        let link = self.uplink(profile, given.link?, prefix);
-        let tenant_id = self.tenant_id(spec, given.tenant_id.as_deref());
+        let link = self.uplink(profile, allocated.link?, prefix);
+        let tenant_id = self.tenant_id(spec, allocated.tenant_id.as_deref());
         let bridges: Vec<Bridge> =
-            spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &given.bridges)).collect();
+            spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &allocated.bridges)).collect();
         let mut names = Names::of_bridges(spec, &bridges);
         let mut ports = Vec::with_capacity(spec.ports.len());
         for port in &spec.ports {
@@ -154,7 +154,7 @@ impl<'a> Resolver<'a, '_> {
         unique(spec.peers.iter().map(|peer| &peer.tenant), "peers", self.diagnostics);
     }
 
-    /// MidoNet's `tenantId`: what the spec says, or the Keystone project that is known, or the name.
+    /// Returns MidoNet's `tenantId`: the spec's own, else that of the known Keystone project, else the tenant's name.
     fn tenant_id(&mut self, spec: &spec::Tenant, known: Option<&str>) -> Arc<str> {
         if let Some(id) = spec.tenant_id.as_ref().map(|id| id.value.as_str()).or(known) {
             return id.into();
@@ -168,21 +168,27 @@ impl<'a> Resolver<'a, '_> {
         unknown_project(&spec.name.value).into()
     }
 
-    /// The network of the link: what is pinned; in `rainbond` the pool's own, as the Go plugin has it, else a /30.
-    fn uplink(&self, profile: Profile, given: LinkAddresses, prefix: Option<Spanned<u8>>) -> Link {
-        let pool =
-            self.site.pools.links.iter().map(|pool| pool.value).find(|pool| pool.contains(&given.provider));
-        let pinned = prefix.and_then(|prefix| Ipv4Net::new(given.provider, prefix.value).ok());
+    /// Returns the addresses of the uplink and its network. The network is the pinned one; else in `rainbond` the
+    /// whole pool, as the Go plugin has it; else a /30.
+    fn uplink(&self, profile: Profile, allocated: LinkAddresses, prefix: Option<Spanned<u8>>) -> Link {
+        let pool = self
+            .site
+            .pools
+            .links
+            .iter()
+            .map(|pool| pool.value)
+            .find(|pool| pool.contains(&allocated.provider));
+        let pinned = prefix.and_then(|prefix| Ipv4Net::new(allocated.provider, prefix.value).ok());
         let standard = match profile {
-            Profile::Rainbond => pool.unwrap_or_else(|| given.block()),
-            Profile::Strict => given.block(),
+            Profile::Rainbond => pool.unwrap_or_else(|| allocated.block()),
+            Profile::Strict => allocated.block(),
         };
         let network = pinned.map_or(standard, |network| network.trunc());
-        Link { far: given.provider, near: given.tenant, network }
+        Link { far: allocated.provider, near: allocated.tenant, network }
     }
 
-    fn bridge(&mut self, spec: &spec::Bridge, given: &BTreeMap<String, Ipv4Net>) -> Option<Bridge> {
-        let cidr = *given.get(&spec.name.value)?;
+    fn bridge(&mut self, spec: &spec::Bridge, allocated: &BTreeMap<String, Ipv4Net>) -> Option<Bridge> {
+        let cidr = *allocated.get(&spec.name.value)?;
         let standard = self.site.defaults.gateway.unwrap_or(Gateway::Last);
         let offset = |network: Ipv4Addr, by: i64| {
             Ipv4Addr::from(u32::try_from(i64::from(u32::from(network)) + by).unwrap_or_default())
@@ -202,7 +208,7 @@ impl<'a> Resolver<'a, '_> {
         })
     }
 
-    /// Looks a name up; a name that nothing goes by is an error with the nearest one that exists.
+    /// Looks a name up. An unknown name is an error; its help names the nearest known name.
     fn look_up<T: Clone>(
         &mut self,
         what: &str,
@@ -295,8 +301,8 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn rule(&mut self, spec: &spec::Rule, names: &Names<'_>) -> Option<Rule> {
-        let from = self.place(&spec.from, names);
-        let to = self.place(&spec.to, names);
+        let from = self.selector(&spec.from, names);
+        let to = self.selector(&spec.to, names);
         Some(Rule {
             name: spec.name.value.as_str().into(),
             from: from?,
@@ -309,15 +315,15 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn assertion(&mut self, spec: &spec::Assert, names: &Names<'_>) -> Option<Assert> {
-        let (from, to) = (self.place(&spec.from, names), self.place(&spec.to, names));
+        let (from, to) = (self.selector(&spec.from, names), self.selector(&spec.to, names));
         let (protocols, allowed, span) = (spec.protocols.clone(), spec.allowed, spec.span);
         Some(Assert { from: from?, to: to?, protocols, allowed, span })
     }
 
-    fn place(&mut self, end: &spec::Endpoint, names: &Names<'_>) -> Option<Selector> {
-        let Some(place) = &end.place else { return Some(Selector::Anywhere) };
-        let span = place.span;
-        Some(match &place.value {
+    fn selector(&mut self, end: &spec::Endpoint, names: &Names<'_>) -> Option<Selector> {
+        let Some(selector) = &end.selector else { return Some(Selector::Anywhere) };
+        let span = selector.span;
+        Some(match &selector.value {
             spec::Selector::World => Selector::World,
             spec::Selector::Cidr(cidr) => Selector::Addresses(vec![*cidr]),
             spec::Selector::Bridge(name) => {
@@ -378,16 +384,16 @@ impl<'a> Resolver<'a, '_> {
         };
         let other = *self.by_name.get(spec.tenant.value.as_str())?;
         let answer = other.peers.iter().find(|peer| peer.tenant.value == tenant.name.value)?;
-        let given = self.allocations.tenants.get(&other.name.value)?;
+        let allocated = self.allocations.tenants.get(&other.name.value)?;
         let chosen = |name: &str| match &answer.bridges {
             None => true,
             Some(chosen) => {
-                let from = given.grown.get(name).map_or(name, String::as_str);
+                let from = allocated.grown.get(name).map_or(name, String::as_str);
                 chosen.iter().any(|bridge| bridge.value == name || bridge.value == from)
             }
         };
         let networks =
-            given.bridges.iter().filter(|(name, _)| chosen(name)).map(|(_, network)| *network).collect();
+            allocated.bridges.iter().filter(|(name, _)| chosen(name)).map(|(_, network)| *network).collect();
         let pair = self
             .allocations
             .peers

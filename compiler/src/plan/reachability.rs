@@ -67,9 +67,9 @@ impl std::fmt::Display for ConnectionEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Now {
-    /// It did not pass before, and passes now.
+    /// The connection did not pass before, and passes now.
     Allowed,
-    /// It passed before, and does not pass now.
+    /// The connection passed before, and does not pass now.
     Denied,
 }
 
@@ -84,13 +84,13 @@ pub struct ReachabilityChange {
     pub to: ConnectionEnd,
     /// `any`, `tcp`, `udp`, `icmp`, or a number.
     pub protocol: String,
-    /// Destination ports as they are when it is sent (for ICMP the types): `5432`, `80, 8000-8100`; empty: all.
+    /// Destination ports as they are when the packet is sent (for ICMP the types): `5432`, `80, 8000-8100`; empty: all.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub ports: String,
-    /// Source addresses, where they are not all of the sender's own network.
+    /// Source addresses, if they are not all of the sender's own network.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub sources: String,
-    /// Destination addresses as they are when it is sent, where they are not all that the receiver has.
+    /// Destination addresses as they are when the packet is sent, if they are not all addresses of the receiver.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub destinations: String,
     /// The line of the spec that decides.
@@ -103,19 +103,19 @@ pub struct ReachabilityChange {
 pub struct Reachability {
     /// The connections that are opened, then those that are closed, each sorted by source, destination, and protocol.
     pub changes: Vec<ReachabilityChange>,
-    /// Tenants that are there only afterwards: of these only what crosses their borders is in `changes`.
+    /// Tenants that exist only after the change. `changes` has only the traffic between them and others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub new_tenants: Vec<TenantName>,
-    /// Tenants that are not there any more: nothing of them is in `changes`.
+    /// Tenants that exist only before the change. `changes` has none of their traffic.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gone_tenants: Vec<TenantName>,
-    /// Tenants whose rules are too many to be followed: nothing is said of them.
+    /// Tenants that have too many rules to compare. `changes` has none of their traffic.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_compared: Vec<TenantName>,
 }
 
 impl std::fmt::Display for ReachabilityChange {
-    /// `acme/web → acme/db tcp/5432: now allowed (acme.toml:12)`.
+    /// Writes a line such as `acme/web → acme/db tcp/5432: now allowed (acme.toml:12)`.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}", self.from)?;
         if !self.sources.is_empty() {
@@ -145,7 +145,7 @@ impl std::fmt::Display for ReachabilityChange {
 }
 
 impl Reachability {
-    /// True where nothing is opened or closed.
+    /// Returns true if nothing is opened or closed.
     pub fn is_empty(&self) -> bool {
         *self == Reachability::default()
     }

@@ -10,18 +10,18 @@ use crate::topology::Topology;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object, Update};
 
-/// The observed topology and what else a diff has to know about it. The default is an empty network.
+/// The observed topology, and further facts for the diff. The default is an empty network.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The objects that were recognised, normalised: server-filled fields and automatic routes left out.
     pub topology: Topology,
-    /// Their ids, where these are not the ones that follow from the keys.
+    /// Their ids, if these do not follow from the keys.
     pub ids: BTreeMap<Key, Uuid>,
     /// The API's JSON of the objects that can be updated in place: a PUT sends it back, changed.
     pub raw: BTreeMap<Key, Box<RawValue>>,
     /// The rules of each chain, in order, foreign ones as well.
     pub rules: BTreeMap<Key, Vec<ObservedRule>>,
-    /// Objects in a tenant's reach that are not midoform's.
+    /// Objects on a tenant's devices that are not midoform's.
     pub foreign: Vec<Foreign>,
     /// Bound ports of a tenant's bridges that are not the spec's: pods, or somebody else's.
     pub attached: Vec<Foreign>,
@@ -36,10 +36,10 @@ pub struct ObservedRule {
     pub key: Option<Key>,
 }
 
-/// An object that midoform did not make: reported, and left.
+/// An object that midoform did not create. It is reported, and not changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Foreign {
-    /// The key of the object that it hangs on.
+    /// The key of the object that it belongs to.
     pub near: Key,
     /// Its kind.
     pub kind: Kind,
@@ -50,8 +50,7 @@ pub struct Foreign {
 }
 
 impl Observed {
-    /// Returns what would be observed of a network that is exactly this topology, made by midoform where the server
-    /// keeps ids, and with nothing else in it.
+    /// Returns the observation of a network that has exactly this topology, created by midoform on a server that keeps ids.
     pub fn of_topology(topology: &Topology, namespace: Namespace) -> Observed {
         let mut observed = Observed { topology: topology.clone(), ..Observed::default() };
         let mut rules: BTreeMap<Key, Vec<(u32, ObservedRule)>> = BTreeMap::new();
@@ -74,7 +73,8 @@ impl Observed {
         observed
     }
 
-    /// SHA-256 of everything that was recognised: two equal ones are the same starting point for a plan.
+    /// Returns the SHA-256 of everything that was recognised: with two equal fingerprints, a plan starts from the
+    /// same network.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         for entry in self.topology.entries() {

@@ -133,7 +133,7 @@ impl<'a> GroupCheck<'a> {
             self.loops(tenant, sent);
         }
         for (uplink, outcomes) in &incoming {
-            self.doors(tenant, uplink, outcomes);
+            self.entry_points(tenant, uplink, outcomes);
         }
         self.report.violations.extend(dead::rules_and_routes(self.model, tenant));
         Ok(())

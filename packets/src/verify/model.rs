@@ -58,7 +58,7 @@ pub(crate) struct Model<'t> {
 }
 
 impl<'t> Model<'t> {
-    /// The tenants with these names.
+    /// Makes the model of the tenants with these names.
     pub(crate) fn new(topology: &'t Topology, tenants: &BTreeSet<&str>) -> Model<'t> {
         let mut world = World::of_part(topology, tenants.iter().copied());
         let boundary = boundary(topology, tenants);
@@ -114,28 +114,28 @@ impl<'t> Model<'t> {
         self.walker().send(uplink.port, headers, source, destination)
     }
 
-    /// The segment that a pod's port is of.
+    /// Returns the segment that a pod's port belongs to.
     pub(crate) fn segment_of(&self, port: Uuid) -> Option<&Segment> {
         self.segments.iter().find(|segment| segment.pod == port || segment.neighbour == port)
     }
 
-    /// The segment of this bridge.
+    /// Returns the segment of this bridge.
     pub(crate) fn segment(&self, key: &Key) -> Option<&Segment> {
         self.segments.iter().find(|segment| segment.key == *key)
     }
 
-    /// The uplink whose provider's port this is.
+    /// Returns the uplink whose provider's port this is.
     pub(crate) fn uplink_of(&self, provider_port: Uuid) -> Option<&Uplink> {
         self.uplinks.iter().find(|uplink| uplink.provider_port == provider_port)
     }
 
-    /// The object that has this id.
+    /// Returns the object that has this id.
     pub(crate) fn entry(&self, id: Uuid) -> Option<&'t Entry> {
         entry_of(self.topology, id)
     }
 }
 
-/// The entries of these tenants.
+/// Returns the entries of these tenants.
 fn entries<'t>(
     topology: &'t Topology,
     tenants: &BTreeSet<&str>,
@@ -145,7 +145,7 @@ fn entries<'t>(
     all.into_iter()
 }
 
-/// Routers that are not the tenants' own.
+/// Returns the routers at the edge that are not the tenants' own.
 fn boundary(topology: &Topology, tenants: &BTreeSet<&str>) -> BTreeSet<Uuid> {
     let mut found = BTreeSet::new();
     for entry in entries(topology, tenants) {

@@ -26,7 +26,7 @@ type Pass = (Headers, Vec<Uuid>);
 /// From where, to where.
 type Pair = (ConnectionEnd, ConnectionEnd);
 
-/// The packets that pass from one place to another, as sets of headers as they are sent.
+/// The packets that pass from one end to another, as sets of headers as they are sent.
 #[derive(Default)]
 struct Matrix {
     passes: BTreeMap<Pair, Vec<Pass>>,
@@ -87,7 +87,7 @@ fn decides(entry: &Entry) -> bool {
     )
 }
 
-/// The same object, without what the server fills in and without names.
+/// Returns the same object, without what the server fills in and without names.
 fn canonical(object: &Object) -> Object {
     let mut object = object.clone();
     match &mut object {
@@ -194,11 +194,11 @@ fn compare_together(
             items.extend(Item::of(headers, Now::Denied, pair, source.as_ref()));
         }
     }
-    let addresses = |place: &ConnectionEnd| addresses_of([&old_model, &new_model], place);
+    let addresses = |end: &ConnectionEnd| addresses_of([&old_model, &new_model], end);
     reachability.changes.extend(summary::in_words(items, &addresses));
 }
 
-/// Returns true if a pair of places is reported: for a new tenant only traffic to or from others is.
+/// Returns true if a pair of ends is reported: for a new tenant only traffic to or from others is.
 fn is_wanted((from, to): &Pair, whole: &BTreeSet<&str>, border: &BTreeSet<&str>) -> bool {
     let (from, to) = (from.tenant(), to.tenant());
     let is_of = |end: Option<&TenantName>, tenants: &BTreeSet<&str>| {
@@ -296,11 +296,11 @@ fn to_pods(segment: &Segment, own: &[Headers]) -> Vec<Headers> {
     own.iter().flat_map(to).collect()
 }
 
-/// The addresses that a place has: a bridge's pods, or all but the tenants' own networks outside.
-fn addresses_of(models: [&Model<'_>; 2], place: &ConnectionEnd) -> Vec<Range> {
+/// Returns the addresses of an end: those of a bridge's pods, or, outside, all but the tenants' own networks.
+fn addresses_of(models: [&Model<'_>; 2], end: &ConnectionEnd) -> Vec<Range> {
     let segments = models.into_iter().flat_map(|model| &model.segments);
-    if *place != ConnectionEnd::World {
-        let own = segments.filter(|segment| end_at(&segment.key) == *place);
+    if *end != ConnectionEnd::World {
+        let own = segments.filter(|segment| end_at(&segment.key) == *end);
         return united(own.flat_map(|segment| segment.pods.clone()).collect());
     }
     let networks = segments.flat_map(|segment| &segment.networks).map(|network| Range::network(*network));

@@ -46,7 +46,7 @@ impl Check {
         Check::Dead,
     ];
 
-    /// The name by which code hosts know a finding.
+    /// Returns the name by which code hosts know a finding.
     pub fn code(self) -> Code {
         match self {
             Check::Isolation => Code::VerifyIsolation,
@@ -114,9 +114,9 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// The tenant with this name.
+    /// Returns the tenant with this name.
     pub(crate) fn tenant(self, name: &str) -> Option<&'a Tenant> {
-        let place = self.tenants.binary_search_by(|tenant| (*tenant.name).cmp(name)).ok();
-        place.and_then(|place| self.tenants.get(place))
+        let index = self.tenants.binary_search_by(|tenant| (*tenant.name).cmp(name)).ok();
+        index.and_then(|index| self.tenants.get(index))
     }
 }

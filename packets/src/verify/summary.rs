@@ -21,14 +21,14 @@ pub(crate) struct Item {
     pub(crate) now: Now,
     pub(crate) source: Option<Provenance>,
     protocol: String,
-    /// Destination ports, or ICMP's types; empty where the protocol has none.
+    /// Destination ports, or ICMP's types; empty if the protocol has none.
     ports: Vec<Range>,
     destinations: Vec<Range>,
     sources: Vec<Range>,
 }
 
 impl Item {
-    /// A box of headers, protocol by protocol.
+    /// Summarises a box of headers, protocol by protocol.
     pub(crate) fn of(
         headers: Headers,
         now: Now,

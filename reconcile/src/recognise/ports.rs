@@ -80,8 +80,8 @@ impl Matching<'_> {
         }
     }
 
-    /// 1.x: matches ports without a known id by their content. These ports are desired, or an unfinished run was
-    /// creating them.
+    /// Matches ports without a known id by their content (only 1.x). These ports are desired, or an unfinished run
+    /// was creating them.
     fn match_by_content(
         &mut self,
         raw: &Inventory,

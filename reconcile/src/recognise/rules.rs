@@ -99,7 +99,7 @@ impl Matching<'_> {
         matched
     }
 
-    /// 1.x: matches rules that an unfinished run created and that are no longer desired.
+    /// Matches rules that an unfinished run created and that are no longer desired (only 1.x).
     fn match_what_was_being_made(
         &self,
         chain: &Key,
@@ -178,14 +178,14 @@ impl Matching<'_> {
         }
     }
 
-    /// 1.x: returns the key of a route that an unfinished run created and that is no longer desired.
+    /// Returns the key of a route that an unfinished run created and that is no longer desired (only 1.x).
     fn was_being_made(&self, id: Uuid, route: &Route) -> Option<Key> {
         let (key, _) =
             self.making.iter().find(|(_, object)| matches!(object, Object::Route(made) if made == route))?;
         Some(key.found(id))
     }
 
-    /// 1.x: returns the key of a route without a known id, by its content.
+    /// Returns the key of a route without a known id, by its content (only 1.x).
     fn match_route_by_content(&self, route: &Route, desired: &[(&Key, &Route)]) -> Option<Key> {
         if !self.by_content(Kind::Route) {
             return None;

@@ -14,14 +14,14 @@ pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
             Severity::Warning => "warning",
         };
         let mut properties = Vec::new();
-        if let Some(place) = finding.places.first() {
-            let (end_line, end_column) = end(place);
-            properties.push(format!("file={}", property(place.file)));
-            properties.push(format!("line={}", place.line));
+        if let Some(position) = finding.positions.first() {
+            let (end_line, end_column) = end(position);
+            properties.push(format!("file={}", property(position.file)));
+            properties.push(format!("line={}", position.line));
             properties.push(format!("endLine={end_line}"));
             // Columns are accepted only for a range in one line.
-            if end_line == place.line {
-                properties.push(format!("col={}", place.column));
+            if end_line == position.line {
+                properties.push(format!("col={}", position.column));
                 properties.push(format!("endColumn={end_column}"));
             }
         }

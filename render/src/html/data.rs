@@ -317,7 +317,7 @@ fn in_order(ids: BTreeMap<Uuid, usize>) -> Vec<String> {
     ids.into_iter().map(|(_, id)| id.to_string()).collect()
 }
 
-/// Actions by number: the page's script has the same list.
+/// Returns the number of an action. The page's script has the same list.
 fn action_number(action: Action) -> usize {
     match action {
         Action::Create => 0,
@@ -346,7 +346,7 @@ fn public_end(object: &Object) -> Option<String> {
     Some(format!("{protocol} {public}:{port} → {first}:{}", ports.start))
 }
 
-/// The fields that differ, by path, with both values.
+/// Returns the fields that differ, by path, with both values.
 fn differences(before: &Object, after: &Object) -> Vec<(String, String, String)> {
     let flat = |object: &Object| {
         let mut fields = BTreeMap::new();

@@ -3,7 +3,7 @@
 //!
 //! The allocations (`given/…`) have the form of [`midoform_compiler::network::lock_file`]; all other keys are below them,
 //! in `[kept]`. Keys under a lease, and all of `lock/…`, are not for Git: they are in another file, `midoform.lock.leases`,
-//! which does not exist while nobody works.
+//! which exists only while a command runs.
 //!
 //! Each call holds the kernel's lock of a third file, `midoform.lock.busy`; a process that ended holds none. A commit that
 //! changes both files writes the lock file's new text into the leases' file first: after a crash, the next call completes
@@ -305,7 +305,7 @@ fn revision_of(value: &str) -> Revision {
 }
 
 impl AllocationFile {
-    /// The lock file's text; `store` is the name for messages.
+    /// Returns the lock file's text. `store` is its name for messages.
     fn text(&self, store: &str) -> Result<String, StoreError> {
         let failed = |cause: String| StoreError::Failed { store: store.to_owned(), cause };
         let mut text = lock_file::to_toml(&self.allocations).map_err(|error| failed(error.to_string()))?;
@@ -390,10 +390,10 @@ impl Files {
         if let Some(allocation_file) = &self.allocation_file {
             keys.extend(allocation_file.kept.keys().filter(|key| range.contains(key)).cloned());
             if range.from.as_str() < "given0" && range.to.as_str() > keys::ALLOCATIONS {
-                let given = allocation::keys_of(&allocation_file.allocations)
+                let allocations = allocation::keys_of(&allocation_file.allocations)
                     .into_iter()
                     .chain([keys::POOLS.to_owned()]);
-                keys.extend(given.filter(|key| range.contains(key)));
+                keys.extend(allocations.filter(|key| range.contains(key)));
             }
         }
         keys.sort_unstable();

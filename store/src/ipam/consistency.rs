@@ -1,4 +1,4 @@
-//! Checks the consistency of addresses and attachments after crashes, and repairs what nobody can be using.
+//! Checks the consistency of addresses and attachments after crashes, and repairs what is certainly not in use.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -82,12 +82,12 @@ fn crates_use_those_below_them_only() {
         let declared =
             one.dependencies.iter().filter_map(|name| Some((name.strip_prefix("midoform-")?, &manifest)));
         let used = one.foreign_uses();
-        let used = used.iter().map(|(name, place)| (name.as_str(), place));
-        for (name, place) in
+        let used = used.iter().map(|(name, position)| (name.as_str(), position));
+        for (name, position) in
             declared.chain(used).filter(|(name, _)| !below.contains(name) && *name != one.name)
         {
             problems.push(format!(
-                "{place}: {} must not use {name}, which is not below it: move what it needs into a lower crate",
+                "{position}: {} must not use {name}, which is not below it: move what it needs into a lower crate",
                 one.name
             ));
         }
@@ -121,7 +121,7 @@ fn stages_of_the_compiler_use_earlier_ones_only() {
     let mut problems = Vec::new();
     for one in &uses {
         let (Some(from), Some(to)) = (rank(&one.from), rank(&one.to)) else {
-            problems.push(format!("{}: a stage is new: add it to STAGES in this test", one.place));
+            problems.push(format!("{}: a stage is new: add it to STAGES in this test", one.position));
             continue;
         };
         let stage = one.to.first().map_or("lib.rs", String::as_str);
@@ -129,7 +129,7 @@ fn stages_of_the_compiler_use_earlier_ones_only() {
             let own = one.from.first().map_or("lib.rs", String::as_str);
             problems.push(format!(
                 "{}: the stage {own} uses {} of the later stage {stage}: move that down, or the user of it up",
-                one.place, one.written
+                one.position, one.written
             ));
         }
     }
@@ -184,7 +184,7 @@ fn circle_in_words(crate_name: &str, parent: &[String], circle: &BTreeSet<String
             && circle.contains(&to)
             && shown.insert((from.clone(), to.clone()))
         {
-            text.push_str(&format!("\n    {}: {from} uses {} of {to}", one.place, one.written));
+            text.push_str(&format!("\n    {}: {from} uses {} of {to}", one.position, one.written));
         }
     }
     text
@@ -204,7 +204,7 @@ fn commands_and_verbs_stand_alone() {
             if beside || arguments {
                 problems.push(format!(
                     "{}: {} is of {folder}/{used}: move what both need out of {folder}/",
-                    one.place, one.written
+                    one.position, one.written
                 ));
             }
         }

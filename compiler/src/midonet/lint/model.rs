@@ -1,4 +1,4 @@
-//! A small model of what the API holds while a plan is played.
+//! A small model of the API's objects while a plan is executed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,14 +30,14 @@ pub(super) struct Model {
     uses: BTreeMap<String, Vec<String>>,
 }
 
-/// One object: its kind, and what it hangs on.
+/// One object: its kind, and its parent.
 struct Held {
     kind: Kind,
     parent: String,
 }
 
 impl Model {
-    /// Returns a model that holds what was observed.
+    /// Makes a model of the observed objects.
     pub(super) fn of(plan: &Plan, observed: &Observed) -> Model {
         let namespace = Namespace::of_site(&plan.site);
         let id = |key: &Key| observed.ids.get(key).copied().unwrap_or_else(|| namespace.id(key)).to_string();
@@ -55,9 +55,9 @@ impl Model {
                     model.links.insert(peer, port);
                 }
                 Object::HostInterfacePort(binding) => {
-                    let place = (binding.host.to_string(), binding.interface.clone());
-                    model.interfaces.insert(place.clone());
-                    model.bound.insert(reference(&binding.port), place);
+                    let bound = (binding.host.to_string(), binding.interface.clone());
+                    model.interfaces.insert(bound.clone());
+                    model.bound.insert(reference(&binding.port), bound);
                 }
                 Object::PortGroupPort(member) => {
                     model.members.insert((reference(&member.group), reference(&member.port)));
@@ -99,8 +99,8 @@ impl Model {
         self.uses.entry(from.to_owned()).or_default().push(to.to_owned());
     }
 
-    /// Returns true if an object of one of these kinds is there. An object that no plan of midoform makes (an
-    /// existing provider router, a host) is assumed to be there: its id is no UUIDv5.
+    /// Returns true if an object of one of these kinds exists. An object that no plan of midoform creates (an existing
+    /// provider router, a host) is assumed to exist: its id is not a UUIDv5.
     fn has(&self, id: &str, kinds: &[Kind]) -> bool {
         match self.objects.get(id) {
             Some(held) => kinds.contains(&held.kind),
@@ -115,7 +115,7 @@ impl Model {
         }
     }
 
-    /// Plays a POST.
+    /// Executes a POST.
     pub(super) fn post(
         &mut self,
         path: &[&str],
@@ -249,14 +249,14 @@ impl Model {
         if self.links.contains_key(port) {
             problems.push((Code::LinkedAndBound, format!("port {port} is linked")));
         }
-        let place = (host.to_owned(), interface);
-        if !self.interfaces.insert(place.clone()) {
+        let bound = (host.to_owned(), interface);
+        if !self.interfaces.insert(bound.clone()) {
             problems.push((
                 Code::InterfaceTaken,
-                format!("interface {} of host {host} is bound already", place.1),
+                format!("interface {} of host {host} is bound already", bound.1),
             ));
         }
-        self.bound.insert(port.to_owned(), place);
+        self.bound.insert(port.to_owned(), bound);
     }
 
     fn join(&mut self, group: &str, member: String, problems: &mut Vec<Problem>) {
@@ -265,7 +265,7 @@ impl Model {
         }
     }
 
-    /// Plays a PUT.
+    /// Executes a PUT.
     pub(super) fn put(&mut self, path: &[&str], body: &Value, problems: &mut Vec<Problem>) {
         let (kinds, id): (&[Kind], &str) = match path {
             ["routers", id] => (&[Kind::Router], id),
@@ -280,7 +280,7 @@ impl Model {
         self.filters(body, problems);
     }
 
-    /// Plays a DELETE.
+    /// Executes a DELETE.
     pub(super) fn delete(&mut self, path: &[&str], problems: &mut Vec<Problem>) {
         match path {
             ["ports", port, "link"] => match self.links.remove(*port) {
@@ -288,7 +288,7 @@ impl Model {
                 None => problems.push((Code::UnknownReference, format!("port {port} is not linked"))),
             },
             ["hosts", _, "ports", port] => match self.bound.remove(*port) {
-                Some(place) => drop(self.interfaces.remove(&place)),
+                Some(bound) => drop(self.interfaces.remove(&bound)),
                 None => problems.push((Code::UnknownReference, format!("port {port} is not bound"))),
             },
             ["port_groups", group, "ports", member] | ["tunnel_zones", group, "hosts", member] => {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{Code, Problem};
 use crate::midonet::dialect::Dialect;
 
-/// The media type of what is posted to, or put at, a path (replay's table of both dialects).
-pub(super) fn media_type(dialect: Dialect, path: &[&str], given: Option<&str>, problems: &mut Vec<Problem>) {
+/// Checks the media type of a POST to, or a PUT at, a path (the recordings' table of both dialects).
+pub(super) fn media_type(dialect: Dialect, path: &[&str], sent: Option<&str>, problems: &mut Vec<Problem>) {
     let name = match path {
         ["chains"] => "Chain-v1",
         ["routers"] | ["routers", _] if dialect == Dialect::V1 => "Router-v2",
@@ -29,8 +29,8 @@ pub(super) fn media_type(dialect: Dialect, path: &[&str], given: Option<&str>, p
         _ => return,
     };
     let wanted = format!("application/vnd.org.midonet.{name}+json");
-    if given != Some(wanted.as_str()) {
-        problems.push((Code::MediaType, format!("{} instead of {wanted}", given.unwrap_or("none"))));
+    if sent != Some(wanted.as_str()) {
+        problems.push((Code::MediaType, format!("{} instead of {wanted}", sent.unwrap_or("none"))));
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) fn body(dialect: Dialect, path: &[&str], body: &Value, problems: &mut
     let mut body = Body { body, problems };
     body.id();
     match path {
-        // 1.x wants both; 5.x neither, but a plan that names nothing helps nobody (02, 03, 04).
+        // 1.x requires both. 5.x requires neither, but a plan should name every object (02, 03, 04).
         ["chains" | "routers" | "bridges" | "port_groups"] => {
             body.required("name");
             if dialect == Dialect::V1 {
@@ -105,7 +105,8 @@ impl Body<'_> {
         }
     }
 
-    /// 1.7 stores these blindly, and deleting such a port is a 500 ever after.
+    /// Checks that the body has none of these fields. 1.7 stores them unchecked, and then every DELETE of the port is
+    /// a 500.
     fn absent(&mut self, fields: &[&str]) {
         for field in fields {
             if self.body.get(field).is_some() {
@@ -114,7 +115,7 @@ impl Body<'_> {
         }
     }
 
-    /// Dotted quads (07: "must match …"; 05: "is an invalid IP format").
+    /// Checks that a field is an IPv4 address in dotted form (07: "must match …"; 05: "is an invalid IP format").
     fn address(&mut self, field: &str, required: bool) {
         match self.body.get(field) {
             None if !required => {}
@@ -172,7 +173,7 @@ impl Body<'_> {
         self.number("nwProto", 1, 255, false);
         self.number("dlType", 0x600, 0xffff, false);
         for field in ["tpSrc", "tpDst"] {
-            // 5.x wants 1 at least (not recorded: what MidoNet declares).
+            // 5.x requires 1 at least (not recorded: MidoNet declares it).
             self.range(field, u64::from(dialect == Dialect::V5));
         }
         let policy = self.text("fragmentPolicy").map(str::to_owned);
@@ -190,7 +191,8 @@ impl Body<'_> {
         }
     }
 
-    /// 09: "size must be between 1 and 2147483647", and a 500 for an address that is none.
+    /// Checks the targets of a translation (09: "size must be between 1 and 2147483647", and a 500 for an address
+    /// that is none).
     fn nat_targets(&mut self) {
         let targets = self.body.get("natTargets").and_then(Value::as_array).cloned().unwrap_or_default();
         if targets.is_empty() {

@@ -86,8 +86,8 @@ fn size_and_kind(bridge: &Bridge, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// An address that a pod or a gateway could have on a bridge: in its network, neither the network's own
-/// address nor its broadcast address.
+/// Checks that a pod or a gateway can have an address on a bridge: it is in the bridge's network, and it is neither
+/// the network's own address nor its broadcast address.
 fn host_address(bridge: &Bridge, address: Ipv4Addr, span: Span, what: &str, diagnostics: &mut Diagnostics) {
     let problem = if !bridge.cidr.contains(&address) {
         (

@@ -36,8 +36,8 @@ pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
 
 fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut used: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for place in tenant.rules.iter().flat_map(|rule| [&rule.from.place, &rule.to.place]).flatten() {
-        match &place.value {
+    for selector in tenant.rules.iter().flat_map(|rule| [&rule.from.selector, &rule.to.selector]).flatten() {
+        match &selector.value {
             Selector::AddressGroup(name) => drop(used.insert(("address group", name))),
             Selector::PortGroup(name) => drop(used.insert(("port group", name))),
             _ => {}

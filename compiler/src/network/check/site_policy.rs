@@ -185,7 +185,7 @@ impl<'a> Checker<'a> {
         let targets = self.policy.forbid_accept_to_anywhere.filter(|_| self.is_all(&rule.to, true));
         for (policy, end, word) in [(sources, &rule.from, "from"), (targets, &rule.to, "to")] {
             let Some(policy) = policy else { continue };
-            let at = end.place.as_ref().map_or(rule.name.span, |place| place.span);
+            let at = end.selector.as_ref().map_or(rule.name.span, |selector| selector.span);
             let message = format!("the rule `{}` accepts {word} anywhere", rule.name);
             let help = format!("name a bridge, a peer or narrower addresses in `{word}`");
             self.report(Code::PolicyAccept, at, policy, message, help);
@@ -194,7 +194,7 @@ impl<'a> Checker<'a> {
 
     /// Returns true if an end of a rule holds every address.
     fn is_all(&self, end: &Endpoint, nameless: bool) -> bool {
-        match end.place.as_ref().map(|place| &place.value) {
+        match end.selector.as_ref().map(|selector| &selector.value) {
             None => nameless,
             Some(Selector::World) => true,
             Some(Selector::Cidr(network)) => network.prefix_len() == 0,

@@ -21,7 +21,7 @@ pub(crate) struct Nested {
 }
 
 impl Nested {
-    /// The table of a key.
+    /// Makes the nested table of a key.
     pub(crate) fn of<T: Grammar>(called: Called<'_>, key: &'static str) -> Nested {
         let heading = match called {
             Called::Item(key) => format!("`[[{key}]]`"),

@@ -47,7 +47,7 @@ table! {
 }
 
 table! {
-    /// The way to MidoNet.
+    /// The connection to MidoNet.
     MidonetKeys {
         url: Text = key(Text::like("^https?://"), "The API's base URL. Required, unless `embedded = true`."),
         embedded: WithDefault<Boolean> = key(or(Boolean, false),

@@ -118,7 +118,7 @@ table! {
 }
 
 table! {
-    /// The source of a connection; anywhere where absent.
+    /// The source of a connection. If it is absent: anywhere.
     EndKeys {
         bridge: Named = key(BRIDGE, "A bridge of the tenant."),
         address_group: Named = key(Named("the name of an `[[address_group]]`"), "An address group of the tenant."),
@@ -151,7 +151,7 @@ const ONE_PLACE: Constraint = Constraint {
 };
 
 table! {
-    /// The destination of a connection, and what it carries; anywhere where absent.
+    /// The destination and the protocol of a connection. If it is absent: anywhere.
     ToKeys {
         icmp: IcmpValue = key(IcmpValue, "ICMP. MidoNet 5.x can't match type 0 or code 0."),
         protocol: ProtocolValue = key(ProtocolValue, "An IP protocol."),
@@ -238,7 +238,7 @@ table! {
 }
 
 table! {
-    /// Something that was renamed. Once that is applied, the table can go.
+    /// A renamed object. After an apply, you can remove the table.
     MovedKeys {
         bridge: Text = key(text(), "The old name of a bridge."),
         rule: Text = key(text(), "The old name of a rule."),

@@ -76,7 +76,7 @@ fn reserved_name(reader: &mut Reader<'_>, name: &Spanned<TenantName>) {
     }
 }
 
-/// Reads each of some tables. Those that are too broken are left out.
+/// Reads each of several tables. Tables that can't be used are left out.
 fn each<'a, T, Output>(
     reader: &mut Reader<'_>,
     tables: Option<Vec<Table<'a, T>>>,
@@ -172,7 +172,7 @@ fn assertion(reader: &mut Reader<'_>, table: &Table<'_, AssertKeys>) -> Option<A
     let allowed = table.get(reader, |assert| &assert.allowed);
     let protocols = ends::protocols(reader, &from, &to);
     let (from, to) = (from.endpoint, to.end.endpoint);
-    if from.place.is_none() || to.place.is_none() {
+    if from.selector.is_none() || to.selector.is_none() {
         if has_ends {
             let message = "an [[assert]] names a place in `from` and one in `to`";
             let help = "write `from = { bridge = NAME }`, `{ world = true }`, `{ cidr = NETWORK }`, `{ peer = TENANT }` or a group";

@@ -88,8 +88,8 @@ impl GroupCheck<'_> {
     }
 
     /// Checks the traffic that enters by the uplink, from the world or any other tenant.
-    pub(super) fn doors(&mut self, tenant: &Tenant, uplink: &Uplink, outcomes: &[Outcome]) {
-        let open = spec_rules::doors(tenant);
+    pub(super) fn entry_points(&mut self, tenant: &Tenant, uplink: &Uplink, outcomes: &[Outcome]) {
+        let open = spec_rules::entry_points(tenant);
         for outcome in outcomes {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };
             let own = reached.key.owner() == &*tenant.name;

@@ -71,7 +71,7 @@ impl GroupCheck<'_> {
         Ok(())
     }
 
-    /// Exposed ports are reached by everybody whom the rules let in.
+    /// Checks that everybody whom the rules let in reaches the exposed ports.
     pub(super) fn exposed(&mut self, tenant: &Tenant, outcomes: &[Outcome]) {
         let networks = united(tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr)).collect());
         let outside = rest(Range::ADDRESSES, &networks);

@@ -12,9 +12,6 @@ mod assertions;
 mod attachments;
 mod diagnostics;
 mod drift;
-#[path = "../../store/tests/etcd.rs"]
-#[allow(dead_code, reason = "the applier's tests use more of it")]
-mod etcd;
 mod exit_codes;
 mod faults;
 mod import;

@@ -6,11 +6,11 @@ use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::{Etcd, Settings};
 use midoform_store::ipam::{Claim, ClaimRequest, Ipam, Owner};
 use midoform_store::{Range, SharedStore, allocation, keys, locks, read_one, tenants};
+use midoform_testutil::etcd::Cluster;
 use midoform_testutil::{Ran, TestFolder};
 use uuid::Uuid;
 
 use crate::MIDOFORM;
-use crate::etcd::Cluster;
 use crate::served::Served;
 
 const ACME: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nname = \"db\"\n[[rule]]\nname = \"open\"\n\

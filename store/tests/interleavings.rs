@@ -70,7 +70,7 @@ enum Step {
 type Kept = Option<Held<Attachment>>;
 
 async fn act(party: Party, number: usize, store: SharedStore, before: Kept) -> Kept {
-    let pods = Ipam::new(store.clone()).with_quarantine(Duration::ZERO);
+    let pods = Ipam::with_quarantine(store.clone(), Duration::ZERO);
     let mine = ask("acme", number);
     match party {
         Party::Claims | Party::ClaimsAndReleases => match pods.claim(&mine).await {

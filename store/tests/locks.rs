@@ -11,10 +11,11 @@ use midoform_store::backends::lock_file::LockFile;
 use midoform_store::locks::{LockError, LockRecord};
 use midoform_store::record::{Held, decode, encode};
 use midoform_store::{Commit, SharedStore, Transaction, get, keys, locks};
+use midoform_testutil::etcd::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
-use crate::etcd::{Cluster, Proxy, store_at};
+use crate::etcd::{Proxy, store_at};
 
 /// The variable that makes a process a holder.
 const JOB: &str = "MIDOFORM_LOCK_JOB";

@@ -112,7 +112,7 @@ async fn used_up(store: &SharedStore, pods: &Ipam) -> Vec<Ipv4Addr> {
 }
 
 async fn the_least_recently_released_comes_next(store: &SharedStore) {
-    let pods = Ipam::new(store.clone()).with_quarantine(Duration::ZERO);
+    let pods = Ipam::with_quarantine(store.clone(), Duration::ZERO);
     let order = used_up(store, &pods).await;
     for (number, address) in order.into_iter().enumerate() {
         assert_eq!(attached(&pods, &ask("acme", format!("again-{number}"))).await.record.address, address);

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use midoform_store::backends::etcd::{Etcd, Settings, Tls};
 use midoform_store::{Commit, SharedStore, StoreError, Transaction, get};
-
-use crate::etcd::Cluster;
+use midoform_testutil::etcd::Cluster;
 
 const TIMEOUT: Duration = Duration::from_secs(4);
 

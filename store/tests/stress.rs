@@ -14,9 +14,10 @@ use midoform_store::ipam::{ClaimError, Ipam, consistency};
 use midoform_store::locks::LockRecord;
 use midoform_store::record::{Held, decode};
 use midoform_store::{Range, SharedStore, get, keys, read_one, tenants};
+use midoform_testutil::etcd::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::etcd::Cluster;
+use crate::etcd::store_of;
 use crate::history::{self, Act, Operation};
 use crate::stress_worker::{Answer, COUNTED, COUNTER, JOB, Job, LEASE, LOCK, Line, NETWORK, lines};
 use crate::support::{bridge, publish, tenant};
@@ -307,7 +308,7 @@ async fn processes_and_members_come_and_go() {
         return;
     };
     let (processes, containers) = size();
-    let store = cluster.store(PREFIX).await;
+    let store = store_of(&cluster, PREFIX).await;
     publish(&store, &tenant("acme", vec![bridge("web", NETWORK)])).await;
     let folder = tempfile::tempdir().unwrap();
     let started = Instant::now();

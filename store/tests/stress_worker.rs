@@ -261,7 +261,7 @@ async fn worker() {
     };
     let store: SharedStore = Arc::new(Etcd::open(settings).await.unwrap());
     let log = OpenOptions::new().create(true).append(true).open(&job.log).unwrap();
-    let pods = Ipam::new(store.clone()).with_quarantine(Duration::ZERO);
+    let pods = Ipam::with_quarantine(store.clone(), Duration::ZERO);
     let containers = job.containers;
     let mut worker = Worker { job, log, store, pods };
     let first = worker.recover().await;

@@ -31,9 +31,9 @@ pub(crate) fn lock_file() -> TestStore {
 
 /// Starts a real etcd for all tests of this program; each has its own prefix. Returns none if etcd is not installed.
 pub(crate) async fn etcd() -> Option<TestStore> {
-    static SERVER: std::sync::OnceLock<Option<crate::etcd::Cluster>> = std::sync::OnceLock::new();
-    let cluster = SERVER.get_or_init(|| crate::etcd::Cluster::start(1)).as_ref()?;
-    let store = cluster.store(&format!("/test/{:016x}/", fastrand::u64(..))).await;
+    static SERVER: std::sync::OnceLock<Option<midoform_testutil::etcd::Cluster>> = std::sync::OnceLock::new();
+    let cluster = SERVER.get_or_init(|| midoform_testutil::etcd::Cluster::start(1)).as_ref()?;
+    let store = crate::etcd::store_of(cluster, &format!("/test/{:016x}/", fastrand::u64(..))).await;
     Some(TestStore { store, _folder: None })
 }
 

@@ -39,18 +39,3 @@ pub fn creation_order<'a>(entry: &'a Entry) -> impl Ord + use<'a> {
     let parent = position.and_then(|_| entry.object.parent()?.reference.key()).map(Key::as_str);
     (group, tenant, Kind::of(&entry.object), parent, position.unwrap_or(0), entry.key.as_str())
 }
-
-/// Returns true if every object that an entry depends on comes before it, as in the drawing above. Tests check this for
-/// every plan.
-pub fn respects_order(entries: &[&Entry]) -> bool {
-    let mut seen = std::collections::BTreeSet::new();
-    entries.iter().all(|entry| {
-        let known = entry
-            .object
-            .dependencies()
-            .iter()
-            .all(|key| seen.contains(key) || !entries.iter().any(|other| other.key == *key));
-        seen.insert(entry.key.clone());
-        known
-    })
-}

@@ -74,11 +74,6 @@ impl Topology {
         &self.entries
     }
 
-    /// Consumes the topology and returns all entries, sorted by key.
-    pub fn into_entries(self) -> Vec<Entry> {
-        self.entries
-    }
-
     /// Returns the number of objects.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -158,13 +158,13 @@ struct Seen {
 impl Ipam {
     /// Returns the addresses in this store, with the usual quarantine.
     pub fn new(store: SharedStore) -> Self {
-        Ipam { store, quarantine: QUARANTINE }
+        Ipam::with_quarantine(store, QUARANTINE)
     }
 
-    /// Changes the quarantine.
-    #[must_use]
-    pub fn with_quarantine(self, quarantine: Duration) -> Self {
-        Ipam { quarantine, ..self }
+    /// Returns the addresses in this store. A released address is not allocated again for the time of the quarantine, unless
+    /// no other is left.
+    pub fn with_quarantine(store: SharedStore, quarantine: Duration) -> Self {
+        Ipam { store, quarantine }
     }
 
     /// Returns the store.

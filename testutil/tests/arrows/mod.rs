@@ -110,6 +110,23 @@ fn pure_crates_depend_on_nothing_that_reaches_out() {
     fail_with(&problems);
 }
 
+/// The lints of the pure crates name every way out of the process.
+#[test]
+fn the_lints_of_pure_crates_are_the_same() {
+    let lints = |name: &str| {
+        let file = midoform_testutil::root().join(name).join("clippy.toml");
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    };
+    let [first, others @ ..] = PURE;
+    let mut problems = Vec::new();
+    for other in others.iter().filter(|other| lints(other) != lints(first)) {
+        problems.push(format!(
+            "{other}/clippy.toml differs from {first}/clippy.toml: copy the one that is right"
+        ));
+    }
+    fail_with(&problems);
+}
+
 #[test]
 fn stages_of_the_compiler_use_earlier_ones_only() {
     let crates = Crate::all();

@@ -302,7 +302,7 @@ impl Model {
 
     fn remove(&mut self, id: &str, problems: &mut Vec<Problem>) {
         if let Some(user) = self.users.get(id).and_then(BTreeSet::first) {
-            problems.push(("still-used", format!("{id} is deleted while {user} stands on it")));
+            problems.push(("still-used", format!("{id} is deleted while {user} depends on it")));
         }
         if self.links.contains_key(id) || self.bound.contains_key(id) {
             problems.push(("still-used", format!("port {id} is deleted while it is linked or bound")));

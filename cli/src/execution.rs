@@ -217,7 +217,7 @@ impl Run<'_> {
         }
         if changes > 0 {
             let read_again =
-                if self.consent.verify { "; read again, the network matches the spec" } else { "" };
+                if self.consent.verify { "; the network was read again, and matches the spec" } else { "" };
             self.ui.status(&format!("Done: {words}{read_again}."));
         }
         Ok(Exit::Done)

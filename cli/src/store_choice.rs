@@ -22,7 +22,7 @@ pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
     let site = midoform_compiler::spec::parse::site(&source, SourceId(0), &mut Diagnostics::default());
     site.ok_or_else(|| {
         let path = path.display();
-        CommandError::Usage(format!("{path} is no site file; `midoform validate` shows the problems"))
+        CommandError::Usage(format!("{path} is not a site file; `midoform validate` shows the problems"))
     })
 }
 

@@ -207,7 +207,7 @@ fn foreign_objects_are_reported_and_left() {
         let plan =
             folder.run(MIDOFORM, &[&["plan", ".", "--detailed-exitcode"], &api[..]].concat()).expect_code(0);
         assert!(
-            plan.stdout.contains("left alone") && plan.stdout.contains("rule at place 1"),
+            plan.stdout.contains("left alone") && plan.stdout.contains("rule at position 1"),
             "{}",
             plan.stdout
         );

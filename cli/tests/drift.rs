@@ -176,7 +176,7 @@ fn drift_shows_changed_fields() {
     let found = run(&["drift", "."]).expect_code(8);
     for said in [
         "changed  acme/router  router: name: mine → acme default router  (acme.toml:1)",
-        "changed  acme/chain/policy/rule/shut  rule: the one that is there says something else: destination_ports: 81 → 80  (acme.toml:9)",
+        "changed  acme/chain/policy/rule/shut  rule: the existing rule differs: destination_ports: 81 → 80  (acme.toml:9)",
         "2 objects differ from the spec",
     ] {
         assert!(found.stdout.contains(said), "{said}:\n{}", found.stdout);

@@ -59,7 +59,7 @@ fn a_dump_is_loaded_into_an_empty_store() {
     assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
     assert_eq!(dumped(&folder), entries);
     for (text, why) in
-        [("nonsense", "is no dump"), ("{\"format\":\"x/2\",\"entries\":[]}", "its format is x/2")]
+        [("nonsense", "is not a dump"), ("{\"format\":\"x/2\",\"entries\":[]}", "its format is x/2")]
     {
         folder.write("bad.json", text);
         let refused =

@@ -46,7 +46,7 @@ pub enum CredentialsError {
     },
     /// Others can read the file.
     #[error(
-        "{path}: others than its owner can read it (mode {mode:03o}): run `chmod 600 {path}`, and change the secrets in it"
+        "{path}: users other than its owner can read it (mode {mode:03o}): run `chmod 600 {path}`, and change the secrets in it"
     )]
     Open {
         /// The file.
@@ -165,7 +165,7 @@ fn read(path: &Path) -> Result<Logins, CredentialsError> {
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(content("it is no file".to_owned()));
+        return Err(content("it is not a file".to_owned()));
     }
     // The permissions are those of the opened file: nobody can replace it in between.
     #[cfg(unix)]
@@ -184,7 +184,7 @@ fn read(path: &Path) -> Result<Logins, CredentialsError> {
         let line = before.matches('\n').count() + 1;
         content(format!(
             "line {line} is not allowed in a file of logins: it has the tables [midonet] (token, or username, password, \
-             project) and [keystone] (auth_url, identity_api_version, username, password, project_name …), all texts"
+             project) and [keystone] (auth_url, identity_api_version, username, password, project_name …), and all values are strings"
         ))
     })?;
     let login = keystone(document.keystone.unwrap_or_default(), &shown)?;

@@ -107,7 +107,7 @@ pub enum LockError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Somebody else holds it.
-    #[error("`{name}` is in use by {holder}; wait for it to end, or let --lock-timeout wait")]
+    #[error("`{name}` is in use by {holder}; wait until it ends, or use --lock-timeout")]
     Busy {
         /// The lock's name.
         name: String,

@@ -66,12 +66,12 @@ fn text(out: &mut dyn std::io::Write, explained: &Explained<'_>) -> std::io::Res
         writeln!(out, "caused by   {place}")?;
     }
     for key in &explained.stands_on {
-        writeln!(out, "stands on   {key}")?;
+        writeln!(out, "depends on  {key}")?;
     }
     for key in &explained.carries {
-        writeln!(out, "carries     {key}")?;
+        writeln!(out, "needed by   {key}")?;
     }
-    for (word, calls) in [("made by    ", explained.calls), ("undone by  ", explained.undo)] {
+    for (word, calls) in [("created by ", explained.calls), ("undone by  ", explained.undo)] {
         for call in calls {
             writeln!(out, "{word} {} {}", call.method.as_str(), call.path)?;
             if let Some(kind) = &call.content_type {

@@ -72,7 +72,7 @@ fn repair_lock(ui: &Ui, sources: &mut Sources) -> Result<Repair, CommandError> {
     let known = sources.known.allocations(&mut diagnostics);
     let (Some(site), Some(mut allocations)) = (site, known) else {
         report::diagnostics(ui, &diagnostics.into_sorted(), sources);
-        return Err(CommandError::Conflict("the lock file can't be repaired as it stands".to_owned()));
+        return Err(CommandError::Conflict("the lock file can't be repaired in this state".to_owned()));
     };
     let repair = clash::repair(&mut allocations, &site);
     sources.known.replace(allocations);

@@ -62,7 +62,7 @@ async fn dump(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
 async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, CommandError> {
     let text = std::fs::read_to_string(file).map_err(|error| CommandError::file(file, error))?;
     let dump: Dump = serde_json::from_str(&text)
-        .map_err(|error| CommandError::Usage(format!("{} is no dump: {error}", file.display())))?;
+        .map_err(|error| CommandError::Usage(format!("{} is not a dump: {error}", file.display())))?;
     if dump.format != DUMP {
         let message =
             format!("{}: its format is {}, and this midoform knows {DUMP}", file.display(), dump.format);

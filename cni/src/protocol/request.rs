@@ -35,7 +35,7 @@ impl Verb {
     pub(crate) fn parse(text: &str) -> Result<Verb> {
         let all = [Verb::Add, Verb::Del, Verb::Check, Verb::Gc, Verb::Status, Verb::Version];
         all.into_iter().find(|verb| verb.name() == text).ok_or_else(|| {
-            CniError::new(Code::InvalidEnvironment, format!("CNI_COMMAND is `{text}`, which is no verb"))
+            CniError::new(Code::InvalidEnvironment, format!("CNI_COMMAND is `{text}`, which is not a verb"))
                 .hint("the verbs are ADD, DEL, CHECK, GC, STATUS and VERSION")
         })
     }

@@ -134,7 +134,7 @@ pub(crate) fn check_store(
 fn report(store: &str, clash: &Clash, span: Span) -> Diagnostic {
     let Clash { moves, keeps, addresses, .. } = clash;
     let message = format!("{store} allocates {addresses} to `{keeps}` and to `{moves}`");
-    let help = "two branches picked the same place: run `midoform lock --repair`, which moves what was never applied";
+    let help = "two branches allocated the same addresses: run `midoform lock --repair`, which reallocates those that were never applied";
     Diagnostic::error(Code::LockClash, span, message).help(help)
 }
 

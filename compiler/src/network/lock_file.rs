@@ -51,7 +51,7 @@ pub fn parse(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Op
     if let Some(at) = conflict_mark(source.text()) {
         let span = Span { source: id, start: at, end: at + 7 };
         let message = "the lock file has the marks of a merge conflict";
-        let help = "keep the lines of both sides, take the marks out, and run `midoform lock --repair`";
+        let help = "keep the lines of both sides, remove the marks, and run `midoform lock --repair`";
         diagnostics.push(Diagnostic::error(Code::LockConflict, span, message).help(help));
         return None;
     }

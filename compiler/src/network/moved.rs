@@ -150,7 +150,7 @@ fn check_tenant(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
         if names.contains(&moved.from.value.as_str()) {
             let message =
                 format!("`{}` can't have been renamed: there still is a {what} of this name", moved.from);
-            let help = format!("`{what}` is the old name; take this [[moved]] out if nothing was renamed");
+            let help = format!("`{what}` is the old name; remove this [[moved]] if nothing was renamed");
             diagnostics.push(Diagnostic::error(Code::MovedAndThere, moved.from.span, message).help(help));
         }
         let twin = spec.moved.iter().take(at).find(|other| {
@@ -160,7 +160,7 @@ fn check_tenant(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
         if let Some(twin) = twin {
             let message = format!("`{}` and `{}` are in another [[moved]] as well", moved.from, moved.to);
             let diagnostic = Diagnostic::error(Code::MovedTwice, moved.from.span, message);
-            diagnostics.push(diagnostic.also(twin.from.span, "the other one").help("take one of them out"));
+            diagnostics.push(diagnostic.also(twin.from.span, "the other one").help("remove one of them"));
         }
     }
 }

@@ -163,7 +163,7 @@ impl<'a> Resolver<'a, '_> {
             return spec.name.value.as_str().into();
         }
         let message = format!("the Keystone project of `{}` is not known yet", spec.name);
-        let help = "`midoform lock` asks Keystone and writes it down; or give `tenant_id`";
+        let help = "`midoform lock` looks it up in Keystone and records it; or set `tenant_id`";
         self.diagnostics.push(Diagnostic::warning(Code::UnknownProject, spec.name.span, message).help(help));
         unknown_project(&spec.name.value).into()
     }

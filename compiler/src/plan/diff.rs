@@ -139,7 +139,7 @@ impl<'a> Differ<'a> {
             });
             let kept: Vec<(&Key, u32)> = kept.collect();
             for key in rules::out_of_order(&kept) {
-                let reason = format!("stands in the wrong position of {chain}");
+                let reason = format!("has the wrong position in {chain}");
                 self.verdicts.insert(key, Verdict::Replace(reason));
             }
         }
@@ -171,7 +171,7 @@ impl<'a> Differ<'a> {
                         && (!self.encoder.keeps_offered_id(Kind::RouterPort)
                             || self.observed.ids.contains_key(&replaced))
                     {
-                        *verdict = Verdict::Replace(format!("asks about {replaced}, which gets another id"));
+                        *verdict = Verdict::Replace(format!("refers to {replaced}, which gets another id"));
                     }
                     continue;
                 }
@@ -287,14 +287,14 @@ impl<'a> Differ<'a> {
         match verdict {
             None | Some(Verdict::Delete) => (step.calls, step.undo) = (vec![create()], vec![take_back()]),
             Some(Verdict::Remake(of)) => {
-                step.reason = Cow::Owned(format!("made again: {of} is replaced"));
+                step.reason = Cow::Owned(format!("created again: {of} is replaced"));
                 (step.calls, step.undo) = (vec![create()], vec![take_back()]);
             }
             Some(Verdict::Keep) => {
                 (step.action, step.reason) = (Action::Keep, Cow::Borrowed("is as it should be"));
             }
             Some(Verdict::Replace(reason)) if step.kind == Kind::Rule => {
-                step.reason = Cow::Owned(format!("the one that is there {reason}"));
+                step.reason = Cow::Owned(format!("the existing rule {reason}"));
                 (step.calls, step.undo) = (vec![create()], vec![take_back()]);
             }
             Some(Verdict::Replace(reason)) => {
@@ -343,8 +343,10 @@ impl<'a> Differ<'a> {
         }
         for entry in entries {
             let reason = match self.verdicts.get(&entry.key) {
-                Some(Verdict::Remake(of)) => Cow::Owned(format!("{of} is replaced, and this stands on it")),
-                Some(Verdict::Replace(_)) => Cow::Borrowed("the one that takes its position is there"),
+                Some(Verdict::Remake(of)) => {
+                    Cow::Owned(format!("{of} is replaced, and this object depends on it"))
+                }
+                Some(Verdict::Replace(_)) => Cow::Borrowed("its replacement exists"),
                 _ => Cow::Borrowed("is no longer wanted"),
             };
             let position = entry.object.position().unwrap_or(0);

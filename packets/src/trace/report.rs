@@ -146,10 +146,9 @@ impl std::fmt::Display for Ending {
         match self {
             Ending::Delivered { at } => write!(formatter, "delivered to {}", at.join(" and ")),
             Ending::Dropped { at, why, rule, source } => {
-                write!(formatter, "dropped at {at}: ")?;
                 match rule {
-                    Some(rule) => write!(formatter, "{why} {rule}")?,
-                    None => write!(formatter, "{why}")?,
+                    Some(rule) => write!(formatter, "dropped at {at} by the rule {rule}")?,
+                    None => write!(formatter, "dropped at {at}: {why}")?,
                 }
                 source.as_ref().map_or(Ok(()), |source| write!(formatter, " ({source})"))
             }

@@ -219,7 +219,7 @@ impl Keystone {
                     let made =
                         ["tenant", "project"].iter().find_map(|key| project_of(answer.body.get(*key)?));
                     let made = made.map(|project| (project, true));
-                    return made.ok_or_else(|| self.nonsense(&call, "no project in the answer"));
+                    return made.ok_or_else(|| self.nonsense(&call, "no project in the response"));
                 }
                 Err(failed) => failed,
             };
@@ -241,7 +241,7 @@ impl Keystone {
         if id.is_empty()
             || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         {
-            return Err(ClientError::Setup(format!("`{id}` is no id of a Keystone project")));
+            return Err(ClientError::Setup(format!("`{id}` is not the id of a Keystone project")));
         }
         let call = match self.settings.version {
             IdentityVersion::V2 => Call::delete(format!("/v2.0/tenants/{id}")),
@@ -354,7 +354,8 @@ impl Keystone {
             200..=299 => return Ok(Answer { subject, body }),
             401 | 403 => ClientError::Refused { method, url, status, message: message() },
             300..=399 => {
-                let message = "it points somewhere else, and a login goes nowhere else".to_owned();
+                let message =
+                    "it redirects to another address, and midoform does not send a login there".to_owned();
                 ClientError::Status { method, url, status, message }
             }
             _ => ClientError::Status { method, url, status, message: message() },
@@ -381,12 +382,12 @@ impl Keystone {
 /// When it is no URL, or contains a login, which would appear in errors.
 pub fn base_of(url: &str) -> Result<String, ClientError> {
     let refused = |why: &str| Err(ClientError::Setup(format!("Keystone's URL {why}")));
-    let Ok(parsed) = reqwest::Url::parse(url) else { return refused("is no URL: write http://HOST:5000") };
+    let Ok(parsed) = reqwest::Url::parse(url) else { return refused("is not a URL: write http://HOST:5000") };
     if !matches!(parsed.scheme(), "http" | "https") {
         return refused("is neither http:// nor https://");
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return refused("has a login in it: give that by itself");
+        return refused("contains a login: remove it, and set the login separately (docs/login.md)");
     }
     let url = url.trim_end_matches('/');
     let bare = ["/v3", "/v2.0"].iter().find_map(|version| url.strip_suffix(version));

@@ -34,7 +34,7 @@ impl Matching<'_> {
         for (position, (rule, key)) in (1..).zip(rules.iter().zip(matched)) {
             order.push(observed_rule(rule.id, key.clone()));
             let Some(key) = key else {
-                let what = format!("rule at place {position}");
+                let what = format!("rule at position {position}");
                 self.observed.foreign.push(Foreign {
                     near: chain.clone(),
                     kind: Kind::Rule,

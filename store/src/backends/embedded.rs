@@ -419,7 +419,7 @@ mod tests {
         let store = Embedded::open(&path).unwrap();
         assert_eq!(crate::get(&store, "key").await.unwrap().unwrap().value, "599");
         drop(store);
-        assert!(!log.exists(), "who may take the time writes it back");
+        assert!(!log.exists(), "the log is written back");
     }
 
     #[tokio::test]

@@ -133,7 +133,7 @@ pub enum ClaimError {
         tenant: TenantName,
     },
     /// Other claims were faster in each attempt.
-    #[error("no address could be claimed: others were faster {MOST_ATTEMPTS} times in a row")]
+    #[error("no address could be claimed: other claims were faster {MOST_ATTEMPTS} times in a row")]
     Contended,
 }
 

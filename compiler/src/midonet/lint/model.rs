@@ -306,7 +306,7 @@ impl Model {
 
     fn remove(&mut self, id: &str, problems: &mut Vec<Problem>) {
         if let Some(user) = self.users.get(id).and_then(BTreeSet::first) {
-            problems.push((Code::StillUsed, format!("{id} is deleted while {user} stands on it")));
+            problems.push((Code::StillUsed, format!("{id} is deleted while {user} depends on it")));
         }
         if self.links.contains_key(id) || self.bound.contains_key(id) {
             problems.push((Code::StillUsed, format!("port {id} is deleted while it is linked or bound")));

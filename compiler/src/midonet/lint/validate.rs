@@ -89,7 +89,7 @@ impl Body<'_> {
         if let Some(id) = self.body.get("id")
             && id.as_str().is_none_or(|id| uuid::Uuid::try_parse(id).is_err())
         {
-            self.wrong(Code::BadId, format!("the id {id} is no UUID"));
+            self.wrong(Code::BadId, format!("the id {id} is not a UUID"));
         }
     }
 
@@ -212,7 +212,7 @@ impl Body<'_> {
         let end = |name: &str| range.get(name).and_then(Value::as_u64).filter(|port| *port <= 65535);
         match (end("start"), end("end")) {
             (Some(start), Some(end)) if (least..=end).contains(&start) => {}
-            _ => self.wrong(Code::BadRange, format!("`{field}` is no range of ports")),
+            _ => self.wrong(Code::BadRange, format!("`{field}` is not a range of ports")),
         }
     }
 }

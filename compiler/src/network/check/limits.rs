@@ -46,7 +46,7 @@ fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut unused = |what: &'static str, name: &Spanned<String>| {
         if !used.contains(&(what, name.value.as_str())) {
             let message = format!("the {what} `{name}` is not used by any rule");
-            let help = "name it in a rule, or take it out";
+            let help = "name it in a rule, or remove it";
             diagnostics.push(Diagnostic::warning(Code::UnusedGroup, name.span, message).help(help));
         }
     };

@@ -174,7 +174,7 @@ fn assertion(reader: &mut Reader<'_>, table: &Table<'_, AssertKeys>) -> Option<A
     let (from, to) = (from.endpoint, to.end.endpoint);
     if from.selector.is_none() || to.selector.is_none() {
         if has_ends {
-            let message = "an [[assert]] names a place in `from` and one in `to`";
+            let message = "an [[assert]] needs a selector in `from` and one in `to`";
             let help = "write `from = { bridge = NAME }`, `{ world = true }`, `{ cidr = NETWORK }`, `{ peer = TENANT }` or a group";
             reader.push(Diagnostic::error(Code::AssertionPlace, table.span, message).help(help));
         }

@@ -50,7 +50,8 @@ impl GroupCheck<'_> {
             spec_rules::allowed(tenant, spec_rules::End::Bridge(sent.at), spec_rules::End::World, wanted);
         let does: Vec<Headers> = left().map(|outcome| outcome.path.sent()).collect();
         if let Some(headers) = difference(said, &does).first() {
-            let message = format!("the rules accept it, but it does not leave: {name} to the world");
+            let message =
+                format!("traffic from {name} to the world does not leave, although the rules accept it");
             self.violation(Check::Outside, tenant, message, origin, headers);
         }
         let lost = left().find_map(|outcome| {
@@ -61,7 +62,7 @@ impl GroupCheck<'_> {
             self.lost(outcome, start, sent.segment, &self.world_of(tenant)).transpose()
         });
         if let Some(headers) = lost.transpose()? {
-            let message = format!("it leaves, but the reply is lost: {name} to the world");
+            let message = format!("traffic from {name} to the world leaves, but the reply is lost");
             self.violation(Check::Outside, tenant, message, origin, &headers);
         }
         Ok(())

@@ -174,7 +174,7 @@ impl Resource for Rule {
             words.push("another chain".to_owned());
         }
         if before.unspoken {
-            words.push("something that no spec asks for".to_owned());
+            words.push("a condition that no spec can have".to_owned());
         }
         if self.action != wanted.action {
             let value = |action: &RuleAction| show(serde_json::to_value(action).ok().as_ref());
@@ -184,7 +184,7 @@ impl Resource for Rule {
             let spoken = Condition { unspoken: false, ..before };
             words.extend(Some(changed_fields(&spoken, &after)).filter(|words| !words.is_empty()));
         }
-        (!words.is_empty()).then(|| format!("says something else: {}", words.join(", ")))
+        (!words.is_empty()).then(|| format!("differs: {}", words.join(", ")))
     }
 
     fn body(&self, names: &dyn Names, id: Option<String>, position: u32) -> Option<Box<RawValue>> {

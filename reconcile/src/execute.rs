@@ -36,7 +36,7 @@ impl std::fmt::Display for Stop {
             Stop::Interrupted => "interrupted",
             Stop::Deadline => "the deadline has passed",
             Stop::LockLost => "the lock on the tenants was lost",
-            Stop::Drift => "paused, as something is not what it should be",
+            Stop::Drift => "paused: the network differs from the plan",
         })
     }
 }
@@ -296,7 +296,7 @@ async fn make(
     let id = answer.location.as_deref().and_then(|location| location.rsplit('/').next()).unwrap_or_default();
     if call.binds {
         let Ok(id) = Uuid::try_parse(id) else {
-            let cause = format!("`Location` says no id: {:?}", answer.location);
+            let cause = format!("`Location` has no id: {:?}", answer.location);
             let url = format!("{}{path}", client.base_url());
             return Err(ClientError::Nonsense { method: "POST", url, cause });
         };

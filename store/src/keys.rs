@@ -108,12 +108,12 @@ pub(crate) const READY: &str = "ready/";
 /// The prefix of all addresses, held and free.
 pub(crate) const ADDRESSES: &str = "pod/";
 
-/// The tenant as its pods need it: it is ready for them while this key exists.
+/// Returns the key of a tenant as its pods need it. The tenant is ready for pods while this key exists.
 pub fn ready(tenant: &str) -> String {
     format!("ready/{}", segment(tenant))
 }
 
-/// The tenant's spec, as `midoform push` stored it.
+/// Returns the key of the tenant's spec, as `midoform push` stored it.
 pub fn spec(tenant: &str) -> String {
     format!("spec/{}", segment(tenant))
 }
@@ -121,12 +121,12 @@ pub fn spec(tenant: &str) -> String {
 /// The site file, as `midoform push` stored it.
 pub const SITE: &str = "site";
 
-/// A lock: on a tenant, or on anything else that one at a time may change.
+/// Returns the key of a lock: on a tenant, or on anything else that one process at a time may change.
 pub fn lock(name: &str) -> String {
     format!("lock/{}", segment(name))
 }
 
-/// The name of a tenant's lock.
+/// Returns the name of a tenant's lock.
 pub fn tenant_lock(tenant: &str) -> String {
     format!("tenant:{tenant}")
 }
@@ -134,17 +134,18 @@ pub fn tenant_lock(tenant: &str) -> String {
 /// The prefix of all locks.
 pub const LOCKS: &str = "lock/";
 
-/// The allocations of a tenant, but for its ids.
+/// Returns the key of the allocations of a tenant, except its ids.
 pub fn tenant_allocation(tenant: &str) -> String {
     format!("given/tenant/{}", segment(tenant))
 }
 
-/// The ids of a tenant that don't follow from the keys: of the server's choosing (MidoNet 1.x), and of what was adopted.
+/// Returns the key of a tenant's ids that don't follow from the keys: those that the server chose (MidoNet 1.x), and those
+/// of adopted objects.
 pub fn tenant_ids(tenant: &str) -> String {
     format!("given/ids/{}", segment(tenant))
 }
 
-/// The link between two peers.
+/// Returns the key of the link between two peers.
 pub fn peer_link(pair: &PeerPair) -> String {
     format!("given/peer/{}/{}", segment(pair.first()), segment(pair.second()))
 }
@@ -156,22 +157,22 @@ pub const ALLOCATIONS: &str = "given/";
 /// second one is refused.
 pub const POOLS: &str = "given/pools";
 
-/// The prefix of a tenant's addresses.
+/// Returns the prefix of a tenant's addresses.
 pub fn addresses(tenant: &str) -> String {
     format!("pod/{}/address/", segment(tenant))
 }
 
-/// An address: its holder, or the time of its release.
+/// Returns the key of an address. Its value is the holder, or the time of the release.
 pub fn address(tenant: &str, address: Ipv4Addr) -> String {
     format!("{}{:08x}", addresses(tenant), spread(address))
 }
 
-/// The prefix of a tenant's free addresses, in the order of their release.
+/// Returns the prefix of a tenant's free addresses, in the order of their release.
 pub fn free(tenant: &str) -> String {
     format!("pod/{}/free/", segment(tenant))
 }
 
-/// The second key of a free address.
+/// Returns the second key of a free address.
 pub fn freed(tenant: &str, since: u64, address: Ipv4Addr) -> String {
     format!("{}{since:016x}/{:08x}", free(tenant), spread(address))
 }
@@ -199,12 +200,12 @@ pub(crate) fn freed_since(key: &str) -> Option<u64> {
     u64::from_str_radix(time, 16).ok()
 }
 
-/// The prefix of the attachments of a host by one network configuration.
+/// Returns the prefix of the attachments of a host by one network configuration.
 pub fn attachments(host: Uuid, network: &str) -> String {
     format!("{}{}/", attachments_of_host(host), segment(network))
 }
 
-/// The prefix of the attachments of a host.
+/// Returns the prefix of the attachments of a host.
 pub fn attachments_of_host(host: Uuid) -> String {
     format!("{ATTACHMENTS}{host}/")
 }
@@ -212,13 +213,13 @@ pub fn attachments_of_host(host: Uuid) -> String {
 /// The prefix of all attachments.
 pub const ATTACHMENTS: &str = "attachment/";
 
-/// The attachment of a container's interface.
+/// Returns the key of the attachment of a container's interface.
 pub fn attachment(host: Uuid, owner: &Owner) -> String {
     let Owner { network, container, interface } = owner;
     format!("{}{}/{}", attachments(host, network), segment(container), segment(interface))
 }
 
-/// The mark that the port that a container left is being deleted.
+/// Returns the key of the mark that the port of a removed container is being deleted.
 pub fn reclaiming(host: Uuid, owner: &Owner) -> String {
     format!("{RECLAIMING}{}", attachment(host, owner).trim_start_matches(ATTACHMENTS))
 }

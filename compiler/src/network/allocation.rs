@@ -330,7 +330,7 @@ fn full(
     let listed: Vec<String> = networks.iter().map(|network| network.value.to_string()).collect();
     let message =
         format!("the pool `{pool}` ({}) is full: all of its {count} /{prefix} are taken", listed.join(", "));
-    let help = format!("add a network to `[pools] {pool}` in the site file; nobody's addresses move");
+    let help = format!("add a network to `[pools] {pool}` in the site file; existing addresses don't change");
     let diagnostic = Diagnostic::error(code, span, message).here("no address is left for this");
     let diagnostic = match networks.first() {
         Some(first) => diagnostic.also(first.span, "the pool"),

@@ -85,7 +85,7 @@ pub async fn load(store: &SharedStore) -> Result<StoredAllocations, StoreError> 
     Ok(stored)
 }
 
-/// The tenants of a key: a write of it needs the lock of one of them.
+/// Returns the tenants of a key. A write of the key needs the lock of one of them.
 fn tenants_of(key: &str) -> Vec<TenantName> {
     match AllocationKey::of(key) {
         Some(AllocationKey::Tenant(tenant) | AllocationKey::Ids(tenant)) => vec![tenant],
@@ -176,7 +176,7 @@ pub async fn write_beside_others(
     Err(StoreError::Busy { store: store.name(), holder }.into())
 }
 
-/// The own allocations of the locked tenants, and the stored ones of all others.
+/// Merges the new allocations of the locked tenants with the stored ones of all others.
 fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
     let is_own = |tenant: &str| lock.fence_of_tenant(tenant).is_some();
     let is_own_pair = |pair: &PeerPair| pair.tenants().into_iter().any(|tenant| is_own(tenant));

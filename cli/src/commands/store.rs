@@ -134,6 +134,7 @@ async fn check_ports(
         found.map_err(|error| match error {
             RepairError::Store(error) => error.into(),
             RepairError::Port(PortsError::Client(error)) => error.into(),
+            RepairError::Port(PortsError::Unsound(error)) => error.into(),
             RepairError::Port(PortsError::Step(error)) => error.into(),
         })
     })

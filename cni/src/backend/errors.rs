@@ -1,7 +1,10 @@
 //! Converts errors of the store and of the API into CNI errors: the code tells the runtime whether trying again may
 //! help.
 
+use midoform_reconcile::claimed_port::PortError;
 use midoform_reconcile::client::ClientError;
+use midoform_reconcile::execute::StepError;
+use midoform_reconcile::planned::Unsound;
 use midoform_store::StoreError;
 use midoform_store::allocation::AllocationError;
 use midoform_store::ipam::ClaimError;
@@ -33,6 +36,27 @@ impl From<ClientError> for CniError {
             _ => (Code::ApiRefused, "the MidoNet API refuses the call"),
         };
         CniError::new(code, message).caused_by(error)
+    }
+}
+
+impl From<StepError> for CniError {
+    fn from(error: StepError) -> CniError {
+        error.source.into()
+    }
+}
+
+impl From<Unsound> for CniError {
+    fn from(error: Unsound) -> CniError {
+        CniError::internal(error.to_string())
+    }
+}
+
+impl From<PortError<CniError>> for CniError {
+    fn from(error: PortError<CniError>) -> CniError {
+        match error {
+            PortError::Step(error) => error.into(),
+            PortError::Record(error) => error,
+        }
     }
 }
 

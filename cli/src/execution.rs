@@ -157,8 +157,9 @@ impl Run<'_> {
             conflicts_pass: false,
             events: &events,
         };
-        let control = Control::under(guard.lock().tenure());
-        let watching = self.watch(&control);
+        let control = Control::default();
+        let deadline = self.consent.deadline.map(Duration::from_secs);
+        let watching = watch(&control, deadline);
         let finished = planned.execute(&self.session.client, recorder, &control, options).await;
         watching.abort();
         Ok(finished?)
@@ -180,24 +181,6 @@ impl Run<'_> {
                 "{steps} changes in {calls} calls: a real MidoNet takes about {time} for them"
             ));
         }
-    }
-
-    /// Stops the execution at Ctrl-C and at the deadline.
-    fn watch(&self, control: &Control) -> tokio::task::JoinHandle<()> {
-        let control = control.clone();
-        let deadline = self.consent.deadline.map(Duration::from_secs);
-        tokio::spawn(async move {
-            let late = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                pressed = tokio::signal::ctrl_c() => if pressed.is_ok() { control.stop(Stop::Interrupted) },
-                () = late => control.stop(Stop::Deadline),
-            }
-        })
     }
 
     /// Reports the result.
@@ -248,11 +231,7 @@ impl Run<'_> {
             errors.push(failure.into());
         }
         if let Some(stop) = finished.stopped {
-            let message = format!("{stop}: {words}; run it again to continue");
-            errors.push(match stop {
-                Stop::Drift | Stop::LockLost => CommandError::Conflict(message),
-                Stop::Interrupted | Stop::Deadline => CommandError::Interrupted(message),
-            });
+            errors.push(stopped(stop, &format!("{words}; run it again to continue")));
         }
         errors.extend(finished.look_error.map(CommandError::from));
         errors.extend(finished.record_error.map(CommandError::from));
@@ -269,6 +248,38 @@ impl Run<'_> {
         errors.for_each(|other| self.ui.notice(&format!("another failure: {}", report::chain(&other))));
         first
     }
+}
+
+/// Returns the error of a run that was stopped.
+pub(crate) fn stopped(stop: Stop, words: &str) -> CommandError {
+    let message = format!("{stop}: {words}");
+    match stop {
+        Stop::Drift | Stop::LockLost => CommandError::Conflict(message),
+        Stop::Interrupted | Stop::Deadline => CommandError::Interrupted(message),
+    }
+}
+
+/// Stops an execution at Ctrl-C, and after this time if there is a limit.
+pub(crate) fn watch(control: &Control, limit: Option<Duration>) -> tokio::task::JoinHandle<()> {
+    let control = control.clone();
+    tokio::spawn(async move {
+        let late = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let pressed = async {
+            // Where signals can't be had, only the time limit stops it.
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = pressed => control.stop(Stop::Interrupted),
+            () = late => control.stop(Stop::Deadline),
+        }
+    })
 }
 
 /// Shows what happens during an execution.

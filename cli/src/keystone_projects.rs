@@ -72,7 +72,10 @@ pub(crate) async fn look_up(
             Missing::Make { .. } => Err(no_login(&names)),
         };
     };
-    let keystone = Arc::new(keystone);
+    let keystone = Arc::new(match missing {
+        Missing::Leave => keystone,
+        Missing::Make { guard, .. } => keystone.under(guard.lock().tenure()),
+    });
     let found = find(&keystone, &names).await?;
     let absent: Vec<String> = names.into_iter().filter(|name| !found.contains_key(name)).collect();
     let mut projects: Vec<(String, KeystoneProject, bool)> =
@@ -195,18 +198,22 @@ where
     F: Future<Output = Result<T, CommandError>> + Send + 'static,
 {
     let (mut tasks, mut done) = (JoinSet::new(), Vec::with_capacity(names.len()));
-    let (mut waiting, mut failure) = (names.iter().cloned(), None);
+    let (mut waiting, mut failure) = (names.iter(), None);
+    let mut names_of_tasks = BTreeMap::new();
     loop {
         while tasks.len() < PARALLEL && failure.is_none() {
             let Some(name) = waiting.next() else { break };
-            tasks.spawn(task(name));
+            let started = tasks.spawn(task(name.clone()));
+            names_of_tasks.insert(started.id(), name);
         }
         let Some(ended) = tasks.join_next().await else { return (done, failure) };
         match ended {
             Ok(Ok(result)) => done.push(result),
             Ok(Err(error)) => drop(failure.get_or_insert(error)),
             Err(error) => {
-                failure.get_or_insert(CommandError::Internal(format!("a task was stopped: {error}")));
+                let name = names_of_tasks.get(&error.id()).map_or("?", |name| name.as_str());
+                let message = format!("the calls to Keystone for the project `{name}` ended: {error}");
+                failure.get_or_insert(CommandError::Internal(message));
             }
         }
     }

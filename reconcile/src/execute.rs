@@ -44,13 +44,14 @@ impl std::fmt::Display for Stop {
 #[derive(Clone, Default)]
 pub struct Control {
     stopped: Arc<OnceLock<Stop>>,
+    /// The lock whose loss stops the execution as well.
     tenure: Option<Tenure>,
 }
 
 impl Control {
-    /// Returns a control that also stops the execution when this lock is lost.
-    pub fn under(tenure: Tenure) -> Control {
-        Control { stopped: Arc::default(), tenure: Some(tenure) }
+    /// Returns this control, which the loss of a lock stops as well.
+    pub(crate) fn under(&self, tenure: Tenure) -> Control {
+        Control { stopped: self.stopped.clone(), tenure: Some(tenure) }
     }
 
     /// Stops the execution: calls in progress end, and no other step begins. The first reason is kept.
@@ -60,14 +61,10 @@ impl Control {
 
     /// Returns the reason why the execution must stop, if there is one.
     pub fn reason(&self) -> Option<Stop> {
-        if self.has_lost_its_lock() {
+        if self.tenure.as_ref().is_some_and(|tenure| !tenure.is_current()) {
             self.stop(Stop::LockLost);
         }
         self.stopped.get().copied()
-    }
-
-    fn has_lost_its_lock(&self) -> bool {
-        self.tenure.as_ref().is_some_and(|tenure| !tenure.is_current())
     }
 }
 
@@ -112,7 +109,7 @@ fn participle(action: Action) -> &'static str {
 type Bindings = Arc<Mutex<BTreeMap<String, String>>>;
 
 /// Executes a plan. The first failure stops it: steps in progress end, and no other step begins.
-pub async fn execute(
+pub(crate) async fn execute(
     client: &Client,
     plan: &Plan,
     parallel: usize,
@@ -132,11 +129,10 @@ pub async fn execute(
                 break;
             };
             events(Event::Started { key: step.key.clone(), action: step.action });
-            let (client, bindings, control) = (client.clone(), bindings.clone(), control.clone());
-            let dialect = plan.dialect;
+            let (client, bindings, dialect) = (client.clone(), bindings.clone(), plan.dialect);
             running.begin(at, async move {
                 let (started, before) = (Instant::now(), client.statistics().counts().turned_away);
-                let result = take(&client, dialect, &step, &bindings, &control).await;
+                let result = take(&client, dialect, &step, &bindings).await;
                 let calls = u32::try_from(step.calls.len().max(1)).unwrap_or(1);
                 let turned_away = client.statistics().counts().turned_away > before;
                 (result, started.elapsed() / calls, turned_away)
@@ -149,9 +145,9 @@ pub async fn execute(
         });
         let Some(step) = steps.get(at) else { continue };
         match result {
-            // The lock was lost between two calls of the step.
-            Ok(false) => {}
-            Ok(true) => {
+            // No other step begins; the calls in progress end.
+            Err(ClientError::LockLost { .. }) => control.stop(Stop::LockLost),
+            Ok(()) => {
                 graph.done(at);
                 *outcome.done.entry(step.action).or_default() += 1;
                 outcome.steps.push((step.key.clone(), step.action));
@@ -262,21 +258,17 @@ impl Graph {
     }
 }
 
-/// Makes the calls of a step. Returns false if the lock was lost before the last of them.
+/// Makes the calls of a step.
 async fn take(
     client: &Client,
     dialect: DialectTag,
     step: &Step,
     bindings: &Bindings,
-    control: &Control,
-) -> Result<bool, ClientError> {
+) -> Result<(), ClientError> {
     for call in &step.calls {
-        if control.has_lost_its_lock() {
-            return Ok(false);
-        }
         make(client, dialect, step, call, bindings).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 async fn make(

@@ -14,7 +14,7 @@ use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 
 use crate::batches::{BatchOrder, Batches};
-use crate::client::{Client, Counts};
+use crate::client::{Client, ClientError, Counts};
 use crate::event::Event;
 use crate::execute::{Control, Outcome, StepError, Stop, execute};
 use crate::goal::Goal;
@@ -130,10 +130,13 @@ impl<G: Goal> Planned<'_, G> {
             counts: Counts::default(),
             took: Duration::ZERO,
         };
-        let goal = self.goal;
-        let mut run = Run { goal, client, recorder, control, options, finished, gone: BTreeSet::new() };
-        if planned.changes() > 0 {
-            run.go(&self).await;
+        let (goal, tenure) = (self.goal, recorder.lock().tenure());
+        let (client, control) = (client.under(tenure.clone()), control.under(tenure));
+        let gone = BTreeSet::new();
+        let mut run = Run { goal, client: &client, recorder, control: &control, options, finished, gone };
+        match planned.changes() {
+            0 => run.finished.stopped = control.reason(),
+            _ => run.go(&self).await,
         }
         let Run { mut finished, gone, recorder, .. } = run;
         let end = Conclusion {
@@ -182,8 +185,19 @@ impl<'r, G: Goal> Run<'r, '_, G> {
                     self.finished.remaining = (left.changes() > 0).then_some(left);
                     self.finished.ids = now.observed.ids;
                 }
-                Err(error) => self.finished.look_error = Some(error),
+                Err(error) => self.note_look_error(error),
             }
+        }
+    }
+
+    /// Takes note of an observation that failed. The loss of the lock is a reason to stop, and no failure.
+    fn note_look_error(&mut self, error: LookError<G::Refusal>) {
+        match error {
+            LookError::Client(ClientError::LockLost { .. }) => {
+                self.control.stop(Stop::LockLost);
+                self.finished.stopped = self.finished.stopped.or(self.control.reason());
+            }
+            error => self.finished.look_error = Some(error),
         }
     }
 
@@ -239,10 +253,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
                 Ok(now) => now,
                 // If the observation fails as well, the first failure is reported.
                 Err(LookError::Client(_)) => return,
-                Err(error) => {
-                    self.finished.look_error = Some(error);
-                    return;
-                }
+                Err(error) => return self.note_look_error(error),
             };
             self.finished.ids = now.observed.ids;
             let rest = part(&now.plan);
@@ -306,7 +317,8 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         let site = now.plan.site.clone();
         let plan = midonet::plan(&site, dialect, &before.topology, &now.observed);
         let back = Planned::exactly(self.goal, now.observed, plan).map_err(TakeBackError::Unsound)?;
-        let control = Control::under(self.recorder.lock().tenure());
+        // An operator who stopped the run did not stop its undo.
+        let control = Control::default().under(self.recorder.lock().tenure());
         let outcome = execute(self.client, &back.plan, self.options.parallel, &control, &|_| {}).await;
         self.finished.ids = back.observed.ids;
         let steps = outcome.done.values().sum();

@@ -70,7 +70,7 @@ impl Destroyed<'_> {
         let (compiled, tenants) = (selection.compiled, &selection.tenants);
         let goal = Nothing::of(selection, options.force);
         let run = Run { ui, session, consent, expect: None, batches: None };
-        let projects = Projects::of(options, compiled, tenants)?;
+        let projects = Projects::of(options, compiled, tenants, guard)?;
         let planned = session.look(ui, &goal, &compiled.known).await?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
@@ -118,6 +118,7 @@ impl Projects {
         options: &DestroyOptions,
         compiled: &Compiled,
         tenants: &BTreeSet<String>,
+        guard: &Guard,
     ) -> Result<Projects, CommandError> {
         let made = keystone_projects::made_for(tenants, compiled);
         if made.is_empty() || !options.delete_project {
@@ -126,7 +127,7 @@ impl Projects {
         let logins = logins(&options.api.login)?;
         let keystone = Identity::of(&compiled.site).keystone(logins, options.api.timeout)?;
         match keystone {
-            Some(keystone) => Ok(Projects { made, keystone: Some(keystone) }),
+            Some(keystone) => Ok(Projects { made, keystone: Some(keystone.under(guard.lock().tenure())) }),
             None => Err(CommandError::Usage(
                 "--delete-project: there is no login for Keystone; nothing was deleted".to_owned(),
             )),

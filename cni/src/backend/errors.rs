@@ -31,6 +31,7 @@ impl From<ClientError> for CniError {
             ClientError::Status { status, .. } if *status == 429 || *status >= 500 => {
                 (Code::TryAgainLater, "the MidoNet API can't be used now")
             }
+            ClientError::LockLost { .. } => (Code::TryAgainLater, "another run may be changing the tenant"),
             ClientError::Setup(_) => (Code::InvalidConfiguration, "the MidoNet API can't be called"),
             ClientError::Defect(_) => (Code::Internal, "midonet-cni has a defect"),
             _ => (Code::ApiRefused, "the MidoNet API refuses the call"),

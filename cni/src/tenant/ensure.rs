@@ -159,8 +159,7 @@ impl<'a> TenantGoal<'a> {
             conflicts_pass: true,
             events: &|event| log(tenant, &event),
         };
-        let control = Control::under(lock.tenure());
-        let finished = planned.execute(client, &mut recorder, &control, options).await?;
+        let finished = planned.execute(client, &mut recorder, &Control::default(), options).await?;
         result_of(tenant, finished)?;
         tracing::info!(step = "tenant", tenant, "the tenant is ready for pods");
         Ok(())
@@ -350,7 +349,7 @@ fn refused_look(error: LookError<CniError>) -> CniError {
     match error {
         LookError::Client(error) => error.into(),
         LookError::Refused(error) => error,
-        LookError::Unsound(error) => CniError::internal(error.to_string()),
+        LookError::Unsound(error) => error.into(),
     }
 }
 

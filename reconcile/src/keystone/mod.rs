@@ -11,6 +11,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use midoform_compiler::plan::Method;
+use midoform_store::locks::Tenure;
 use serde_json::Value as Json;
 
 use crate::client_error::{ClientError, causes};
@@ -64,6 +65,8 @@ pub struct Keystone {
     renewing: tokio::sync::Mutex<()>,
     /// The domain's id, once it is known.
     domain: tokio::sync::OnceCell<String>,
+    /// The lock that every call needs; none: no call needs one.
+    tenure: Option<Tenure>,
 }
 
 /// One call, as both versions make it.
@@ -111,7 +114,13 @@ impl Keystone {
         let token = RwLock::new(settings.login.token().cloned());
         let settings = Settings { url, ..settings };
         let (renewing, domain) = (tokio::sync::Mutex::default(), tokio::sync::OnceCell::new());
-        Ok(Keystone { settings, http, token, renewing, domain })
+        Ok(Keystone { settings, http, token, renewing, domain, tenure: None })
+    }
+
+    /// Returns the client with the lock that its calls need: once the lock is lost, no call is sent.
+    #[must_use]
+    pub fn under(self, tenure: Tenure) -> Keystone {
+        Keystone { tenure: Some(tenure), ..self }
     }
 
     /// Returns Keystone's URL.
@@ -302,6 +311,9 @@ impl Keystone {
             true => reqwest::Url::parse(&url),
             false => reqwest::Url::parse_with_params(&url, &call.query),
         };
+        if self.tenure.as_ref().is_some_and(|tenure| !tenure.is_current()) {
+            return Err((Outcome::LockLost, ClientError::LockLost { method, url }));
+        }
         let unusable = |error: &dyn std::error::Error| {
             (Outcome::Status(0), ClientError::Setup(format!("{url}: {error}")))
         };

@@ -316,6 +316,7 @@ fn rollback_text(taken_back: &Result<usize, TakeBackError<CommandError>>) -> Str
         Err(TakeBackError::Look(LookError::Unsound(error)) | TakeBackError::Unsound(error)) => {
             report::chain(error)
         }
+        Err(TakeBackError::Record(error)) => report::chain(error),
         Err(TakeBackError::Stopped(stop)) => stop.to_string(),
     };
     format!("undoing the changes failed, too: {error}")

@@ -75,6 +75,8 @@ pub enum TakeBackError<R> {
     Look(LookError<R>),
     /// The plan of the undo did not pass the lint.
     Unsound(Unsound),
+    /// The objects that the undo creates could not be recorded. Nothing was undone.
+    Record(RecordError),
     /// A step failed.
     Step(StepError),
     /// The undo was stopped.
@@ -317,6 +319,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         let site = now.plan.site.clone();
         let plan = midonet::plan(&site, dialect, &before.topology, &now.observed);
         let back = Planned::exactly(self.goal, now.observed, plan).map_err(TakeBackError::Unsound)?;
+        self.recorder.intend(&back.plan, &before.topology).await.map_err(TakeBackError::Record)?;
         // An operator who stopped the run did not stop its undo.
         let control = Control::default().under(self.recorder.lock().tenure());
         let outcome = execute(self.client, &back.plan, self.options.parallel, &control, &|_| {}).await;

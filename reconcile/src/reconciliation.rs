@@ -276,10 +276,8 @@ impl<'r, G: Goal> Run<'r, '_, G> {
     }
 
     fn is_worth_a_look(&self) -> bool {
-        self.finished.outcome.failure.as_ref().is_some_and(|failure| {
-            let is_conflict = failure.source.status() == Some(409);
-            failure.source.is_uncertain() || (self.options.conflicts_pass && is_conflict)
-        })
+        let failure = self.finished.outcome.failure.as_ref();
+        failure.is_some_and(|failure| can_continue(&failure.source, self.options.conflicts_pass))
     }
 
     /// Adds the result of a round.
@@ -331,5 +329,33 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             (None, Some(stop)) => Err(TakeBackError::Stopped(stop)),
             (None, None) => Ok(steps),
         }
+    }
+}
+
+/// Returns true if a run can observe again and continue after this failure: the call may have been executed, or (with
+/// `conflicts_pass`) somebody else may have created the object first. A defect ends the run.
+fn can_continue(failure: &ClientError, conflicts_pass: bool) -> bool {
+    let is_defect = matches!(failure, ClientError::Defect(_));
+    !is_defect && (failure.is_uncertain() || (conflicts_pass && failure.status() == Some(409)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_defect_ends_the_run() {
+        assert!(!can_continue(&ClientError::Defect("task 7 panicked".to_owned()), true));
+        let lost = ClientError::AnswerLost { method: "POST", url: String::new(), cause: String::new() };
+        assert!(can_continue(&lost, false));
+        let status = |status| ClientError::Status {
+            method: "POST",
+            url: String::new(),
+            status,
+            message: String::new(),
+        };
+        assert!(can_continue(&status(409), true));
+        assert!(!can_continue(&status(409), false));
+        assert!(!can_continue(&status(400), true));
     }
 }

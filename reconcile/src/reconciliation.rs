@@ -98,13 +98,13 @@ impl<R> Finished<R> {
     }
 
     fn is_cut_short(&self) -> bool {
-        self.record_error.is_some() && self.outcome.left > 0
+        (self.record_error.is_some() || self.look_error.is_some()) && self.outcome.left > 0
     }
 }
 
 impl<G: Goal> Planned<'_, G> {
     /// Executes the plan. If it is not known whether a call was executed, and no read of one object can show it, the
-    /// run observes the network again and continues from there.
+    /// run observes the network again and continues from there. Every call needs the recorder's lock.
     ///
     /// # Errors
     /// Returns an error if the records that are needed before the first call can't be written. Then no call was made.
@@ -210,30 +210,31 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         let mut plan = Cow::Borrowed(plan);
         for batch in 0..order.count {
             let own = |plan: &Plan| order.up_to(batch, plan);
-            self.rounds(&own(&plan), &own).await;
+            let this = own(&plan);
+            let later = plan.summary().changes() - this.summary().changes();
+            self.rounds(&this, &own).await;
+            self.finished.outcome.left += later;
             if self.finished.outcome.failure.is_some()
                 || self.finished.record_error.is_some()
+                || self.finished.look_error.is_some()
                 || self.control.reason().is_some()
             {
-                break;
+                return;
             }
             let now = match self.look_again().await {
                 Ok(now) => now,
-                Err(error) => {
-                    self.finished.look_error = Some(error);
-                    break;
-                }
+                Err(error) => return self.note_look_error(error),
             };
             self.finished.ids = now.observed.ids;
             plan = Cow::Owned(now.plan);
+            self.finished.outcome.left = plan.summary().changes();
             let differing = own(&plan).summary().changes();
             (self.options.events)(Event::Batch { number: batch + 1, of: order.count, differing });
             if differing > 0 && batches.pause_on_drift {
                 self.finished.stopped = Some(Stop::Drift);
-                break;
+                return;
             }
         }
-        self.finished.outcome.left = plan.summary().changes();
     }
 
     /// Executes a plan, and after each new observation the rest of it, until the result of every call is known. `part`

@@ -30,8 +30,9 @@ pub(crate) struct Selection<'a> {
     /// The tenants in it.
     pub(crate) tenants: BTreeSet<TenantName>,
     pub(crate) provider: Reference,
-    /// True if single objects were selected: then nothing is deleted.
-    partial: bool,
+    /// The tenants of which single objects were selected, or only what a selected object depends on: nothing of them is
+    /// deleted.
+    in_part: BTreeSet<TenantName>,
     /// The keys that are left out.
     excluded: Vec<String>,
     /// The tenants that are deleted because they have no tenant file any more.
@@ -63,17 +64,18 @@ impl<'a> Selection<'a> {
                 desired: included,
                 tenants,
                 provider,
-                partial: false,
+                in_part: BTreeSet::new(),
                 excluded,
                 pruned: BTreeSet::new(),
             });
         }
         let desired = with_dependencies(&included, &select.target);
-        let partial = select.target.iter().any(|target| !all.contains(target.as_str()));
         let mut tenants: BTreeSet<TenantName> =
             desired.entries().iter().map(|entry| entry.key.owner().into()).collect();
         tenants.remove(midoform_compiler::topology::key::SITE);
-        Ok(Selection { compiled, desired, tenants, provider, partial, excluded, pruned: BTreeSet::new() })
+        let is_target = |tenant: &TenantName| select.target.iter().any(|target| *target == **tenant);
+        let in_part = tenants.iter().filter(|tenant| !is_target(tenant)).cloned().collect();
+        Ok(Selection { compiled, desired, tenants, provider, in_part, excluded, pruned: BTreeSet::new() })
     }
 
     /// Returns the tenants that were applied before and have no tenant file any more.
@@ -110,7 +112,12 @@ impl<'a> Selection<'a> {
 
     /// Returns the extent of the selection.
     pub(crate) fn extent(&self) -> Extent {
-        if self.partial || !self.excluded.is_empty() { Extent::Part } else { Extent::Whole }
+        if self.is_whole() { Extent::Whole } else { Extent::Part }
+    }
+
+    /// Returns true if all objects of its tenants are selected.
+    fn is_whole(&self) -> bool {
+        self.in_part.is_empty() && self.excluded.is_empty()
     }
 
     /// Returns the tenants that an apply of the selection applies, each with its `protect`.
@@ -123,13 +130,14 @@ impl<'a> Selection<'a> {
     pub(crate) fn plan_from(&self, observed: &Observed) -> Plan {
         let site = &self.compiled.site.name.value;
         let dialect = self.compiled.dialect();
-        if !self.partial && self.excluded.is_empty() {
+        if self.is_whole() {
             return midonet::plan(site, dialect, &self.desired, observed);
         }
         let desired = without_dependents_of_missing(&self.desired, observed, &self.compiled.topology);
         let mut chosen = observed.clone();
         chosen.topology = observed.topology.filtered(|entry| {
-            let wanted = !self.partial || self.desired.get(entry.key.as_str()).is_some();
+            let is_in_part = self.in_part.contains(entry.key.owner());
+            let wanted = !is_in_part || self.desired.get(entry.key.as_str()).is_some();
             wanted && !is_below_any(&entry.key, &self.excluded)
         });
         midonet::plan(site, dialect, &desired, &chosen)

@@ -26,10 +26,12 @@ mod plugin_network;
 mod pods;
 mod policy;
 mod proofs;
+mod records;
 mod serve;
 mod served;
 mod state;
 mod store;
+mod stores;
 mod verify;
 
 /// The command under test.

@@ -174,6 +174,11 @@ impl<'a> Recorder<'a> {
         }
         self.note_tenants(end);
         self.write().await?;
+        // Where everything was recorded before the calls, no write has shown that the lock is still held.
+        if !self.lock.is_held().await.map_err(AllocationError::Store)? {
+            let tenants = self.lock.names().join(", ");
+            return Err(AllocationError::Lost { tenants }.into());
+        }
         if let (true, Some(publish)) = (end.is_whole, &self.books.publish) {
             publish(end.ids).publish(self.store, self.lock).await?;
         }

@@ -80,7 +80,7 @@ async fn a_key_that_no_address_has_is_reported(store: &SharedStore) {
     store.commit(&put).await.unwrap();
     let findings = consistency::read(store).await.unwrap().findings().to_vec();
     let found: Vec<(&str, &str)> =
-        findings.iter().map(|finding| (finding.code, finding.key.as_str())).collect();
+        findings.iter().map(|finding| (finding.code.name(), finding.key.as_str())).collect();
     assert_eq!(found, wrong.map(|key| ("unreadable", key)));
     assert!(
         findings.iter().all(|finding| !finding.safe && finding.what.contains("not the key of an address"))

@@ -170,7 +170,7 @@ pub(crate) async fn remove_unrecorded_port(
     };
     let work = async {
         let client = backend.client().await?;
-        Ok(Ports::of(backend).detach_unrecorded(&client, &attachment).await?)
+        Ports::of(backend).detach_unrecorded(&client, &attachment).await
     };
     match within(EARLIER_RUNS, "looking for a port", work).await {
         Ok(false) => {}

@@ -9,10 +9,10 @@ use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
-use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::kinds::{Kind, Object, Reference};
+use midoform_compiler::topology::kinds::{Bridge, Device, Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::topology::{Entry, Topology};
 use midoform_reconcile::claimed_port::{ClaimedPort, PortError};
 use midoform_reconcile::client::{Client, ClientError};
 use midoform_store::ipam::Attachment;
@@ -77,10 +77,9 @@ impl<'a> Ports<'a> {
         tenant_id: &str,
         save: impl AsyncFn(&mut Held<Attachment>) -> Result<()>,
     ) -> Result<Uuid> {
-        let nothing = Observed::default();
         let topology = self.topology(&held.record, tenant_id);
-        let plan = midonet::plan(self.site, self.dialect, &topology, &nothing);
-        let port = ClaimedPort::new(plan, &nothing)?;
+        let plan = midonet::plan(self.site, self.dialect, &topology, &Observed::default());
+        let port = ClaimedPort::new(plan, &bridge_of(&held.record, tenant_id))?;
         match self.create(client, &port, held, &save).await {
             // A port of this id belongs to this endpoint. Its claim is missing in the store.
             Err(PortError::Step(failed))
@@ -243,6 +242,21 @@ impl<'a> Ports<'a> {
         };
         Ok(ports.unwrap_or_default().into_iter().filter(is_own).collect())
     }
+}
+
+/// Returns the bridge of an endpoint, which exists: the store has published it.
+fn bridge_of(attachment: &Attachment, tenant_id: &str) -> Observed {
+    let key = Key::tenant(&attachment.tenant).bridge(&attachment.bridge).device();
+    let bridge = Bridge(Device {
+        name: attachment.bridge.clone(),
+        tenant_id: tenant_id.to_owned(),
+        inbound_filter: None,
+        outbound_filter: None,
+    });
+    let mut observed = Observed::default();
+    observed.ids.insert(key.clone(), attachment.bridge_id);
+    observed.topology = Topology::new(vec![Entry { key, object: Object::Bridge(bridge), provenance: None }]);
+    observed
 }
 
 /// Reads one resource. Returns `None` if it does not exist.

@@ -203,7 +203,7 @@ impl Fixture {
             conflicts_pass: false,
             events: &|_| {},
         };
-        let control = Control::under(lock.tenure());
+        let control = Control::default();
         planned.execute(&self.client, &mut recorder, &control, options).await.unwrap()
     }
 

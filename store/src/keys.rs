@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
 use crate::owner::Owner;
@@ -96,6 +97,24 @@ pub fn address_of(key: &str) -> Option<Ipv4Addr> {
 pub fn freed_since(key: &str) -> Option<u64> {
     let time = key.rsplit('/').nth(1)?;
     u64::from_str_radix(time, 16).ok()
+}
+
+/// A MAC address that does not follow from its pod's address: its holder in a bridge.
+pub fn mac(tenant: &str, mac: MacAddress, bridge: Uuid) -> String {
+    format!("{}{bridge}", macs(tenant, mac))
+}
+
+/// The prefix of a MAC address in all bridges of a tenant.
+pub fn macs(tenant: &str, mac: MacAddress) -> String {
+    format!("{MACS}{}/{}/", segment(tenant), hex::encode(mac.0))
+}
+
+/// The prefix of all MAC addresses.
+pub const MACS: &str = "mac/";
+
+/// Returns the bridge of a key of [`mac`].
+pub fn bridge_of_mac(key: &str) -> Option<Uuid> {
+    Uuid::try_parse(key.rsplit('/').next()?).ok()
 }
 
 /// The prefix of the attachments of a host by one network configuration.

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use super::attachment::{AddressRecord, Attachment, Freed, Holder};
 pub use super::finding::Finding;
 use super::finding::Repair;
+use super::mac::MacRecord;
 use super::orphaned_port::{PortDeletion, UNFINISHED};
 use crate::ready::Ready;
 use crate::record::{Held, decode, encode};
@@ -18,6 +19,7 @@ pub struct Snapshot {
     freed: BTreeMap<String, Entry>,
     pub(super) attachments: BTreeMap<String, Held<Attachment>>,
     pub(super) ready: BTreeMap<String, Ready>,
+    macs: BTreeMap<String, Held<MacRecord>>,
     findings: Vec<Finding>,
 }
 
@@ -27,7 +29,7 @@ pub struct Snapshot {
 /// # Errors
 /// When the store fails.
 pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
-    let ranges = ["pod/", keys::ATTACHMENTS, "ready/", keys::RECLAIMING].map(Range::prefix);
+    let ranges = ["pod/", keys::ATTACHMENTS, "ready/", keys::RECLAIMING, keys::MACS].map(Range::prefix);
     let mut found = store.read(&ranges).await?.into_iter();
     let mut next = || found.next().unwrap_or_default();
     let mut snapshot = Snapshot {
@@ -35,6 +37,7 @@ pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
         freed: BTreeMap::new(),
         attachments: BTreeMap::new(),
         ready: BTreeMap::new(),
+        macs: BTreeMap::new(),
         findings: Vec::new(),
     };
     let name = store.name();
@@ -68,9 +71,16 @@ pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
             Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
         }
     }
+    for entry in next() {
+        match decode(&name, &entry) {
+            Ok(held) => drop(snapshot.macs.insert(entry.key, held)),
+            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
+        }
+    }
     snapshot.check_addresses();
     snapshot.check_freed();
     snapshot.check_attachments();
+    snapshot.check_macs();
     Ok(snapshot)
 }
 
@@ -159,6 +169,43 @@ impl Snapshot {
             let revision = known.map_or(crate::Revision::ABSENT, |held| held.revision);
             let delete = Transaction::default().when(key, entry.revision).when(own, revision).delete(key);
             self.findings.push(Finding::new("free-key-too-many", key, what, Some(delete)));
+        }
+    }
+
+    fn check_macs(&mut self) {
+        let key_of = |it: &Attachment| keys::mac(&it.tenant, it.mac, it.bridge_id);
+        for (key, held) in &self.macs {
+            let Holder::Container { host, owner } = &held.record.holder else { continue };
+            let own = keys::attachment(*host, owner);
+            let attached = self.attachments.get(&own);
+            if attached.is_some_and(|it| it.record.has_own_mac() && key_of(&it.record) == *key) {
+                continue;
+            }
+            let what = format!("this MAC address is held by {owner}, which does not have it");
+            let revision = attached.map_or(crate::Revision::ABSENT, |held| held.revision);
+            let delete = Transaction::default().when(key, held.revision).when(own, revision).delete(key);
+            self.findings.push(Finding::new("mac-without-attachment", key, what, Some(delete)));
+        }
+        for (own, held) in self.attachments.iter().filter(|(_, held)| held.record.has_own_mac()) {
+            let (owner, mac, key) = (&held.record.owner, held.record.mac, key_of(&held.record));
+            let holder = held.record.holder();
+            match self.macs.get(&key) {
+                Some(known) if known.record.holder == holder => {}
+                Some(known) => {
+                    let by = &known.record.holder;
+                    let what =
+                        format!("{owner} is attached with the MAC address {mac}, which is held by {by}");
+                    self.findings.push(Finding::new("mac-held-twice", own, what, None));
+                }
+                None => {
+                    let what = format!("{owner} is attached with the MAC address {mac}, which has no key");
+                    let put = Transaction::default()
+                        .when(own, held.revision)
+                        .when_absent(&key)
+                        .put(&key, encode(&MacRecord { holder }));
+                    self.findings.push(Finding::new("mac-key-missing", own, what, Some(put)));
+                }
+            }
         }
     }
 

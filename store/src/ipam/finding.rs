@@ -9,7 +9,8 @@ use crate::Transaction;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The kind: `claim-without-attachment`, `attachment-without-claim`, `attachment-without-tenant`,
-    /// `free-key-missing`, `free-key-too-many`, `reclaim-unfinished`, `unreadable`; with MidoNet's ports ([`super::ports`])
+    /// `free-key-missing`, `free-key-too-many`, `mac-without-attachment`, `mac-held-twice`, `mac-key-missing`,
+    /// `reclaim-unfinished`, `unreadable`; with MidoNet's ports ([`super::ports`])
     /// `attachment-without-port`, `attachment-unfinished`, `port-without-claim`.
     pub code: &'static str,
     /// The key.

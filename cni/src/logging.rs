@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use crate::config::LogSettings;
+use crate::state::make_private;
 
 /// The size limit of the log file, in bytes. A larger file is renamed to `.old` and replaces an earlier one.
 const LARGEST: u64 = 16 * 1024 * 1024;
@@ -62,7 +63,7 @@ pub(crate) fn start(settings: &LogSettings) {
 fn open(path: &std::path::Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        make_private(folder)?;
     }
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > LARGEST) {
         // If two runs do this at the same time, the second finds a small file, or none.

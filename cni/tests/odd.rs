@@ -153,6 +153,35 @@ fn add_races_del_of_the_same_container() {
     }
 }
 
+/// The folders that the plugin makes, and the files in them, are for its user alone.
+#[test]
+fn state_folders_are_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, container) = (Lab::with_login(DIALECTS[1]), Container::new());
+    let mut config = lab.config();
+    config["state_dir"] = json!(lab.path("above/state"));
+    config["log_file"] = json!(lab.path("above/state/log/file"));
+    config["login"] = json!({"username": "admin", "password": "geheim", "project": "admin"});
+    let add = || {
+        let mut command = Command::new("sh");
+        lab.environment(&mut command, "ADD", &container);
+        command.args(["-c", &format!("umask 0; exec {}", crate::PLUGIN)]);
+        run(command, &config).ok();
+    };
+    add();
+    lab.fault(&json!({"fault": "unavailable-before", "method": "DELETE", "path": "/**", "times": 0}));
+    lab.run("DEL", &container, &config).ok();
+    lab.clear_faults();
+    for folder in ["above", "above/state", "above/state/log", "above/state/turns", "above/state/journal"] {
+        let mode = std::fs::metadata(lab.path(folder)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{folder}");
+    }
+    lab.run("DEL", &container, &config).ok();
+}
+
 /// A file system of a few pages, unmounted at the end.
 struct SmallDisk(std::path::PathBuf);
 

@@ -30,7 +30,7 @@ impl EndpointLock {
         let open = || File::options().create(true).truncate(false).write(true).open(&path);
         let opened = match open() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(&folder).and_then(|()| open())
+                super::make_private(&folder).and_then(|()| open())
             }
             other => other,
         };

@@ -9,7 +9,7 @@ use midoform_store::ipam::{Attachment, Owner};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::hashed_name;
+use super::{hashed_name, make_private};
 use crate::protocol::error::{CniError, Code, Result};
 
 /// The most releases that may be pending. Then DEL fails, so that the runtime notices the trouble.
@@ -56,7 +56,7 @@ impl Journal {
             let message = format!("the pending release can't be written to {}", self.folder.display());
             CniError::new(Code::TryAgainLater, message).caused_by(error)
         };
-        std::fs::create_dir_all(&self.folder).map_err(failed)?;
+        make_private(&self.folder).map_err(failed)?;
         let path = self.path(pending.host, &pending.owner);
         let count = std::fs::read_dir(&self.folder).map_err(failed)?.count();
         if count >= LIMIT && !path.exists() {

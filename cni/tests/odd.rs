@@ -153,6 +153,40 @@ fn add_races_del_of_the_same_container() {
     }
 }
 
+/// An ADD hangs. DELs of other containers do not wait for it, whatever the hashes of their names begin with.
+#[test]
+fn a_hanging_add_holds_up_no_other_container() {
+    use sha2::{Digest as _, Sha256};
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, first, hanging) = (Lab::new(DIALECTS[1]), Container::new(), Container::new());
+    lab.add(&first);
+    lab.fault(
+        &json!({"fault": "delay", "milliseconds": 60_000, "path": "/bridges/*/ports", "method": "POST", "times": 0}),
+    );
+    let add = lab.start("ADD", &hanging, &lab.config());
+    let locks = lab.path("state/locks");
+    while std::fs::read_dir(&locks).map_or(0, |files| files.count()) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let hash = |container: &str| Sha256::digest(format!("{HOST}\0lab\0{container}\0eth0\0"))[0];
+    let alike = (0..).map(|number| format!("other-{number}")).filter(|id| hash(id) == hash(&hanging.id));
+    let started = std::time::Instant::now();
+    for id in alike.take(20) {
+        let mut command = lab.command("DEL", &hanging);
+        command.env("CNI_CONTAINERID", id).env_remove("CNI_NETNS");
+        run(command, &lab.config()).ok();
+    }
+    lab.del(&first);
+    assert!(started.elapsed() < std::time::Duration::from_secs(6), "{:?}", started.elapsed());
+    let _ = Ran::from(add);
+    lab.clear_faults();
+    lab.del(&hanging);
+    lab.expect_nothing_left(&[&first, &hanging]);
+    assert_eq!(std::fs::read_dir(&locks).unwrap().count(), 0);
+}
+
 /// The folders that the plugin makes, and the files in them, are for its user alone.
 #[test]
 fn state_folders_are_private() {
@@ -175,7 +209,7 @@ fn state_folders_are_private() {
     lab.fault(&json!({"fault": "unavailable-before", "method": "DELETE", "path": "/**", "times": 0}));
     lab.run("DEL", &container, &config).ok();
     lab.clear_faults();
-    for folder in ["above", "above/state", "above/state/log", "above/state/turns", "above/state/journal"] {
+    for folder in ["above", "above/state", "above/state/log", "above/state/locks", "above/state/journal"] {
         let mode = std::fs::metadata(lab.path(folder)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{folder}");
     }

@@ -14,7 +14,7 @@ use crate::endpoint::detach;
 use crate::netlink::NetworkThread;
 use crate::protocol::error::{CniError, Code, Result};
 use crate::protocol::request::Endpoint;
-use crate::state::endpoint_lock::EndpointLock;
+use crate::state::endpoint_lock::{self, EndpointLock};
 
 /// The longest wait for the lock of an endpoint.
 const LOCK: Duration = Duration::from_millis(500);
@@ -59,6 +59,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
     }
     detach::make_pending_releases(&mut backend, usize::MAX).await;
     repair(&mut backend).await;
+    endpoint_lock::remove_unused(&config.state_folder);
     backend.keep_token();
     tracing::info!(step = "done", collected, failed = failed.len(), "GC");
     let count = failed.len();

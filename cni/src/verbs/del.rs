@@ -15,7 +15,7 @@ const PENDING: usize = 16;
 /// Detaches the endpoint.
 pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
     let endpoint = &request.endpoint;
-    let namespace = request.namespace.as_deref().map_or(Ok(None), Namespace::open)?;
+    let namespace = request.namespace.as_deref().and_then(Namespace::open_for_del);
     let mut backend = Backend::new(config)?;
     let owner = backend.owner(endpoint);
     let lock = EndpointLock::acquire(&config.state_folder, backend.host, &owner, config.timeouts.other).await;

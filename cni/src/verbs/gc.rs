@@ -26,8 +26,9 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
         return Ok(());
     }
     let Some(valid) = &config.valid_attachments else {
-        let problem = "is missing: without this list, GC would remove all attachments";
-        return Err(CniError::configuration("cni.dev/valid-attachments", problem));
+        let problem = "is missing or null: without this list, GC would remove all attachments";
+        return Err(CniError::configuration("cni.dev/valid-attachments", problem)
+            .hint("an empty list ([]) removes all attachments of this network on this host"));
     };
     let valid: BTreeSet<(&str, &str)> =
         valid.iter().map(|one| (one.container.as_str(), one.interface.as_str())).collect();

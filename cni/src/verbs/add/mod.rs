@@ -28,7 +28,7 @@ const PENDING: usize = 2;
 pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult> {
     let (started, since) = (Instant::now(), unix_milliseconds());
     let has_changes = Cell::new(false);
-    let namespace = Namespace::open_existing(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
+    let namespace = Namespace::open(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
     let tenant = config.tenant_of(request)?;
     let mut backend = Backend::new(config)?;
     let owner = backend.owner(&request.endpoint);

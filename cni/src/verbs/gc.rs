@@ -1,7 +1,7 @@
 //! GC: keeps the endpoints that the runtime still has, and detaches all others of this network on this host.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use midoform_reconcile::orphaned_ports;
 use midoform_store::ipam::consistency::Finding;
@@ -79,7 +79,8 @@ async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<(
     // An endpoint whose lock another run holds is in use.
     let _lock = EndpointLock::acquire(&backend.config.state_folder, *host, owner, LOCK).await?;
     let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
-    detach::remove_interface(&NetworkThread::start(None)?, &owner.network, &endpoint).await?;
+    let deadline = Instant::now() + backend.config.timeouts.other;
+    detach::remove_interface(&NetworkThread::start(None)?, &owner.network, &endpoint, deadline).await?;
     // The attachment is read again: an ADD may have run since the list was read.
     let pods = backend.pods().await?;
     match pods.find(*host, owner).await? {

@@ -20,6 +20,7 @@ use crate::protocol::error::Result;
 use crate::protocol::request::Request;
 use crate::protocol::result::CniResult;
 use crate::state::endpoint_lock::EndpointLock;
+use crate::state::journal::Journal;
 
 /// The most pending releases that one ADD makes for earlier runs.
 const PENDING: usize = 2;
@@ -53,6 +54,8 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
         Ok(_) => {
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(step = "done", tenant, milliseconds, "attached");
+            // A release of an earlier run is about what is attached again now.
+            Journal::in_folder(&config.state_folder).remove(backend.host, &owner);
             detach::make_pending_releases(&mut backend, PENDING).await;
         }
         Err(error) => {

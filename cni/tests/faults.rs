@@ -325,6 +325,16 @@ fn status_tells_what_is_wrong() {
     let (lab, container) = (Lab::new(DIALECTS[1]), Container::new());
     // The embedded API's hosts have no agent.
     lab.run("STATUS", &container, &lab.config()).error(51);
+    // Without a configured tenant it reads nothing of any tenant. Nothing is made in either case.
+    lab.commit(
+        &midoform_store::Transaction::default().put(midoform_store::keys::spec("status"), "{\"version\":99}"),
+    );
+    let before = lab.store();
+    let mut nobody = lab.config();
+    nobody.as_object_mut().unwrap().remove("tenant");
+    lab.run("STATUS", &container, &nobody).error(51);
+    assert_eq!(lab.store(), before);
+    assert_eq!(lab.requests("POST", "routers"), 0);
     let mut config = lab.config();
     config["host_uuid"] = json!("99999999-2222-3333-4444-555555555555");
     lab.run("STATUS", &container, &config).error(50);

@@ -153,6 +153,39 @@ fn add_races_del_of_the_same_container() {
     }
 }
 
+/// A MAC address that another pod or a static port of the bridge has is refused, and the error names the holder.
+#[test]
+fn a_mac_address_belongs_to_one_pod_of_a_bridge() {
+    if skipped_without_root() {
+        return;
+    }
+    for lab in Lab::each() {
+        let (one, other) = (Container::new(), Container::new());
+        lab.push(
+            "acme",
+            "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n[[port]]\nname = \"vm\"\n\
+             bridge = \"web\"\nhost = \"node0\"\ninterface = \"tap0\"\nmac = \"02:00:00:00:00:09\"\naddress = \"10.20.0.9\"\n",
+        );
+        let with_mac = |container: &Container, mac: &str| {
+            let mut config = lab.config();
+            config["runtimeConfig"] = json!({"mac": mac});
+            lab.run("ADD", container, &config)
+        };
+        let error = with_mac(&one, "02:00:00:00:00:09").error(103);
+        assert!(error.to_string().contains("the static port `vm`"), "{error}");
+        with_mac(&one, "02:00:00:00:00:07").ok();
+        let error = with_mac(&other, "02-00-00-00-00-07").error(103);
+        assert!(error.to_string().contains(&one.id), "{error}");
+        assert_eq!(other.interfaces(), Vec::<String>::new());
+        assert_eq!(lab.held_addresses(), 2, "one pod's and the static port's");
+        lab.del(&one);
+        let result = with_mac(&other, "02:00:00:00:00:07").ok();
+        assert_eq!(result["interfaces"][1]["mac"], "02:00:00:00:00:07");
+        lab.del(&other);
+        assert_eq!(lab.held_addresses(), 1);
+    }
+}
+
 /// An ADD hangs. DELs of other containers do not wait for it, whatever the hashes of their names begin with.
 #[test]
 fn a_hanging_add_holds_up_no_other_container() {

@@ -117,7 +117,14 @@ fn a_wrong_configuration_names_the_key() {
         let error = verb("ADD", &config).error(7);
         assert!(error.to_string().contains(word), "{key}: {error}");
     }
-    // What DEL needs is checked for it as well.
+    let mut nobody = config();
+    nobody.as_object_mut().unwrap().remove("host_uuid");
+    let error = verb("DEL", &nobody).error(7);
+    assert!(error.to_string().contains("host_uuid.properties"), "{error}");
+}
+
+#[test]
+fn what_del_needs_is_checked_for_it() {
     for (key, value) in [
         ("name", json!("")),
         ("name", json!(7)),
@@ -133,10 +140,10 @@ fn a_wrong_configuration_names_the_key() {
         let error = verb("DEL", &config).error(7);
         assert!(error.to_string().contains(key), "{key}: {error}");
     }
-    let mut nobody = config();
-    nobody.as_object_mut().unwrap().remove("host_uuid");
-    let error = verb("DEL", &nobody).error(7);
-    assert!(error.to_string().contains("host_uuid.properties"), "{error}");
+}
+
+#[test]
+fn gc_needs_a_list_of_attachments() {
     let error = verb("GC", &config()).error(7);
     assert!(error.to_string().contains("valid-attachments"), "{error}");
     for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {

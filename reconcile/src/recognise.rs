@@ -145,7 +145,7 @@ pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> 
         making: scope.making().collect(),
         ids,
         entries: Vec::new(),
-        observed: Observed::default(),
+        observed: Observed { present: raw.kinds().collect(), ..Observed::default() },
     };
     matching.match_ports(raw);
     matching.add_devices(raw);

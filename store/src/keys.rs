@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 
 use midoform_compiler::names::{PeerPair, TenantName};
+use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
 use crate::owner::Owner;
@@ -32,6 +33,8 @@ pub enum KeyKind {
         /// The address.
         address: Ipv4Addr,
     },
+    /// The MAC address of a pod in a bridge ([`mac`]).
+    Mac,
     /// An attachment ([`attachment`]).
     Attachment,
     /// The mark of a port that is being deleted ([`reclaiming`]).
@@ -95,6 +98,7 @@ impl KeyKind {
                 since: freed_since(key)?,
                 address: address_of(key)?,
             },
+            ["mac", _, _, _] => KeyKind::Mac,
             ["attachment", ..] => KeyKind::Attachment,
             ["reclaim", ..] => KeyKind::PortDeletion,
             _ => return None,
@@ -200,6 +204,24 @@ pub(crate) fn freed_since(key: &str) -> Option<u64> {
     u64::from_str_radix(time, 16).ok()
 }
 
+/// Returns the key of a MAC address that does not follow from its pod's address. Its value is the holder in a bridge.
+pub fn mac(tenant: &str, mac: MacAddress, bridge: Uuid) -> String {
+    format!("{}{bridge}", macs(tenant, mac))
+}
+
+/// Returns the prefix of a MAC address in all bridges of a tenant.
+pub fn macs(tenant: &str, mac: MacAddress) -> String {
+    format!("{MACS}{}/{}/", segment(tenant), hex::encode(mac.0))
+}
+
+/// The prefix of all MAC addresses.
+pub const MACS: &str = "mac/";
+
+/// Returns the bridge of a key of [`mac`].
+pub(crate) fn bridge_of_mac(key: &str) -> Option<Uuid> {
+    Uuid::try_parse(key.rsplit('/').next()?).ok()
+}
+
 /// Returns the prefix of the attachments of a host by one network configuration.
 pub fn attachments(host: Uuid, network: &str) -> String {
     format!("{}{}/", attachments_of_host(host), segment(network))
@@ -279,6 +301,7 @@ mod tests {
             (POOLS.to_owned(), KeyKind::Allocation(AllocationKey::Pools)),
             (address(tenant, address_1), KeyKind::Address(name.clone(), address_1)),
             (freed(tenant, 9, address_1), KeyKind::Freed { tenant: name, since: 9, address: address_1 }),
+            (mac(tenant, MacAddress([2, 0, 0, 0, 0, 1]), host), KeyKind::Mac),
             (attachment(host, &owner), KeyKind::Attachment),
             (reclaiming(host, &owner), KeyKind::PortDeletion),
         ];

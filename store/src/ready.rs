@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::spec::AntiSpoof;
 use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::values::MacAddress;
 use midoform_compiler::{Compiled, network};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -67,6 +68,9 @@ pub struct ReadyPort {
     pub name: String,
     /// The address behind it.
     pub address: Ipv4Addr,
+    /// The MAC address behind it; none in a store that an earlier midoform wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddress>,
 }
 
 impl Record for Ready {
@@ -93,7 +97,11 @@ impl Ready {
                 set_aside: exposes.collect::<BTreeSet<_>>().into_iter().collect(),
             }
         };
-        let port = |port: &network::Port| ReadyPort { name: port.name.to_string(), address: port.address };
+        let port = |port: &network::Port| ReadyPort {
+            name: port.name.to_string(),
+            address: port.address,
+            mac: Some(port.mac),
+        };
         let defaults = &compiled.site.defaults;
         let dns = own.dns.as_ref().or(defaults.dns.as_ref()).cloned().unwrap_or_default();
         Some(Ready {
@@ -107,6 +115,11 @@ impl Ready {
             search: dns.search.iter().map(|domain| domain.value.clone()).collect(),
             port_anti_spoof: network.anti_spoof == AntiSpoof::Port,
         })
+    }
+
+    /// Returns the static port of a bridge that has this MAC address.
+    pub fn port_with_mac(&self, bridge: &ReadyBridge, mac: MacAddress) -> Option<&ReadyPort> {
+        self.ports.iter().find(|port| port.mac == Some(mac) && bridge.cidr.contains(&port.address))
     }
 
     /// Returns the bridges for a pod that requests this bridge, or none: then the first of the spec. They include the

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use midoform_compiler::names::TenantName;
+use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::ready::Ready;
+use super::ready::{Ready, ReadyPort};
 use super::{keys, now};
+use crate::ipam::mac::pod_with_mac;
 use crate::ipam::{AddressRecord, Attachment, Holder};
 use crate::record::{Held, Record, decode, encode};
 use crate::{Commit, Compare, Entry, Range, Revision, SharedStore, StoreError, Transaction, get, read_one};
@@ -68,6 +70,16 @@ pub enum TenantError {
         /// The port.
         port: String,
         /// The holder.
+        holder: Holder,
+    },
+    /// A pod has the MAC address of a static port.
+    #[error("the MAC address {mac} of the static port `{port}` is used on the same bridge by {holder}")]
+    MacTaken {
+        /// The MAC address.
+        mac: MacAddress,
+        /// The port.
+        port: String,
+        /// The pod.
         holder: Holder,
     },
     /// Pods are attached.
@@ -146,9 +158,12 @@ pub async fn ready(store: &SharedStore, tenant: &str) -> Result<Option<Held<Read
 /// and has executed its plan.
 ///
 /// # Errors
-/// When the store fails, the lock was lost, or the address of a static port is held by somebody else.
+/// When the store fails, the lock was lost, or a pod has the address or the MAC address of a static port.
 pub async fn publish(store: &SharedStore, fence: &Compare, record: &Ready) -> Result<(), TenantError> {
     let before = ready(store, &record.tenant).await?;
+    let is_new = |port: &&ReadyPort| !before.iter().any(|before| before.record.ports.contains(port));
+    let new_ports: Vec<&ReadyPort> = record.ports.iter().filter(is_new).collect();
+    check_macs(store, record, &new_ports).await?;
     let known = addresses(store, &record.tenant).await?;
     let mut transaction = fenced(fence);
     let kept: BTreeMap<Ipv4Addr, &str> =
@@ -170,7 +185,21 @@ pub async fn publish(store: &SharedStore, fence: &Compare, record: &Ready) -> Re
         let revision = before.map_or(Revision::ABSENT, |before| before.revision);
         transaction = transaction.when(&key, revision).put(&key, encode(record));
     }
-    send(store, &record.tenant, &transaction).await
+    send(store, &record.tenant, &transaction).await?;
+    // From here on no pod can claim these MAC addresses. One that did so meanwhile is reported.
+    check_macs(store, record, &new_ports).await
+}
+
+/// Fails if a pod has the MAC address of one of these static ports in the same bridge.
+async fn check_macs(store: &SharedStore, record: &Ready, ports: &[&ReadyPort]) -> Result<(), TenantError> {
+    for port in ports {
+        let bridge = record.bridges.iter().find(|bridge| bridge.cidr.contains(&port.address));
+        let (Some(mac), Some(bridge)) = (port.mac, bridge) else { continue };
+        if let Some(holder) = pod_with_mac(store, &record.tenant, bridge, mac).await? {
+            return Err(TenantError::MacTaken { mac, port: port.name.clone(), holder });
+        }
+    }
+    Ok(())
 }
 
 /// Withdraws a tenant before it is destroyed: no more pods can be attached to it, and its addresses are deleted. With

@@ -167,7 +167,11 @@ async fn an_address_that_is_asked_for(store: &SharedStore) {
 
 async fn static_ports_hold_theirs(store: &SharedStore) {
     let mut ready = tenant("acme", vec![bridge("web", "10.0.0.0/29")]);
-    let port = |name: &str, last| ReadyPort { name: name.to_owned(), address: Ipv4Addr::new(10, 0, 0, last) };
+    let port = |name: &str, last| ReadyPort {
+        name: name.to_owned(),
+        address: Ipv4Addr::new(10, 0, 0, last),
+        mac: None,
+    };
     ready.ports = vec![port("one", 1), port("two", 2)];
     publish(store, &ready).await;
     let pods = Ipam::new(store.clone());

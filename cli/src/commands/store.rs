@@ -7,7 +7,7 @@ use midoform_reconcile::orphaned_ports;
 use midoform_reconcile::orphaned_ports::PortsError;
 use midoform_store::ipam::consistency::{Finding, Snapshot};
 use midoform_store::ipam::ports::{PortDeletion, RepairError};
-use midoform_store::ipam::{AddressRecord, Attachment, consistency};
+use midoform_store::ipam::{AddressRecord, Attachment, MacRecord, consistency};
 use midoform_store::keys::KeyKind;
 use midoform_store::locks::LockRecord;
 use midoform_store::ready::Ready;
@@ -152,6 +152,7 @@ fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
         Some(KeyKind::Site | KeyKind::Spec(_)) => again::<PushedFile>(store, entry),
         Some(KeyKind::Ready(_)) => again::<Ready>(store, entry),
         Some(KeyKind::Address(..)) => again::<AddressRecord>(store, entry),
+        Some(KeyKind::Mac) => again::<MacRecord>(store, entry),
         Some(KeyKind::Attachment) => again::<Attachment>(store, entry),
         Some(KeyKind::Lock) => again::<LockRecord>(store, entry),
         Some(KeyKind::PortDeletion) => again::<PortDeletion>(store, entry),

@@ -66,9 +66,10 @@ impl From<ClaimError> for CniError {
         let text = error.to_string();
         match error {
             ClaimError::Store(error) => error.into(),
-            ClaimError::Taken { .. } | ClaimError::Unusable { .. } | ClaimError::Elsewhere { .. } => {
-                CniError::new(Code::AddressRefused, text)
-            }
+            ClaimError::Taken { .. }
+            | ClaimError::MacTaken { .. }
+            | ClaimError::Unusable { .. }
+            | ClaimError::Elsewhere { .. } => CniError::new(Code::AddressRefused, text),
             ClaimError::NoBridge { .. } => CniError::configuration("bridge", format!("is wrong: {text}")),
             ClaimError::Contended => CniError::new(Code::TryAgainLater, text),
         }
@@ -94,7 +95,9 @@ impl From<TenantError> for CniError {
         match error {
             TenantError::Store(error) => error.into(),
             TenantError::Lost { .. } => CniError::new(Code::TryAgainLater, text),
-            TenantError::Taken { .. } | TenantError::Attached { .. } => CniError::new(Code::Tenant, text),
+            TenantError::Taken { .. } | TenantError::MacTaken { .. } | TenantError::Attached { .. } => {
+                CniError::new(Code::Tenant, text)
+            }
         }
     }
 }

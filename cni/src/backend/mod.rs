@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::protocol::error::{CniError, Result};
 use crate::protocol::request::Endpoint;
-use crate::state::token;
+use crate::state::{make_private, token};
 
 pub(crate) use time::{remaining, unix_milliseconds, within};
 
@@ -72,7 +72,7 @@ impl<'a> Backend<'a> {
             location => {
                 let file = self.store_file(location);
                 if let Some(folder) = file.parent() {
-                    std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, error))?;
+                    make_private(folder).map_err(|error| CniError::file(folder, error))?;
                 }
                 Arc::new(WaitingStore::open(longest, || Embedded::open_briefly(&file)).await?)
             }

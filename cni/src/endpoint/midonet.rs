@@ -9,10 +9,10 @@ use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
+use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::kinds::{Bridge, Device, Kind, Object, Reference};
+use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::topology::{Entry, Topology};
 use midoform_reconcile::claimed_port::{ClaimedPort, PortError};
 use midoform_reconcile::client::{Client, ClientError};
 use midoform_store::ipam::Attachment;
@@ -79,7 +79,7 @@ impl<'a> Ports<'a> {
     ) -> Result<Uuid> {
         let topology = self.topology(&held.record, tenant_id);
         let plan = midonet::plan(self.site, self.dialect, &topology, &Observed::default());
-        let port = ClaimedPort::new(plan, &bridge_of(&held.record, tenant_id))?;
+        let port = ClaimedPort::new(plan, &bridge_of(&held.record))?;
         match self.create(client, &port, held, &save).await {
             // A port of this id belongs to this endpoint. Its claim is missing in the store.
             Err(PortError::Step(failed))
@@ -244,19 +244,10 @@ impl<'a> Ports<'a> {
     }
 }
 
-/// Returns the bridge of an endpoint, which exists: the store has published it.
-fn bridge_of(attachment: &Attachment, tenant_id: &str) -> Observed {
-    let key = Key::tenant(&attachment.tenant).bridge(&attachment.bridge).device();
-    let bridge = Bridge(Device {
-        name: attachment.bridge.clone(),
-        tenant_id: tenant_id.to_owned(),
-        inbound_filter: None,
-        outbound_filter: None,
-    });
-    let mut observed = Observed::default();
-    observed.ids.insert(key.clone(), attachment.bridge_id);
-    observed.topology = Topology::new(vec![Entry { key, object: Object::Bridge(bridge), provenance: None }]);
-    observed
+/// Returns the part of the network that a pod's plan refers to: its bridge.
+fn bridge_of(attachment: &Attachment) -> Observed {
+    let present = BTreeMap::from([(attachment.bridge_id, Kind::Bridge)]);
+    Observed { present, ..Observed::default() }
 }
 
 /// Reads one resource. Returns `None` if it does not exist.

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::hashed_name;
+use super::{hashed_name, make_private};
 use crate::config::Login;
 
 /// Returns the file for the token of one login at one API. Another password has another file, so a changed password
@@ -28,7 +28,7 @@ pub(crate) fn read(state: &Path, url: &str, login: &Login) -> Option<String> {
 
 /// Keeps a token for the next run.
 pub(crate) fn write(state: &Path, url: &str, login: &Login, token: &str) -> io::Result<()> {
-    std::fs::create_dir_all(state)?;
+    make_private(state)?;
     // Only the owner can read a temporary file.
     let mut file = tempfile::Builder::new().prefix(".token-").tempfile_in(state)?;
     file.write_all(token.as_bytes())?;

@@ -18,6 +18,13 @@ pub(super) fn added_bridges(ready: &Ready) -> BTreeMap<String, String> {
     added.collect()
 }
 
+/// Returns the name of the bridge that is added beside a full one.
+pub(super) fn next_name(ready: &Ready, full: &str) -> String {
+    let is_used = |name: &str| ready.bridges.iter().any(|bridge| bridge.name == name);
+    let mut names = (2..).map(|number: u32| format!("{full}-{number}"));
+    names.find(|name| !is_used(name)).unwrap_or_default()
+}
+
 /// Notes added bridges in the allocations, from which the compiler takes them.
 pub(super) fn note_added_bridges(
     allocations: &mut Allocations,

@@ -16,7 +16,7 @@ use crate::protocol::result::Address;
 
 /// Looks at link, addresses, routes, claim, port and binding. The error names every difference.
 pub(crate) async fn check(config: &Config, request: &Request) -> Result<()> {
-    let namespace = Namespace::open_existing(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
+    let namespace = Namespace::open(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
     let mut backend = Backend::new(config)?;
     let work = async {
         let owner = backend.owner(&request.endpoint);

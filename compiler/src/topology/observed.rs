@@ -25,6 +25,9 @@ pub struct Observed {
     pub foreign: Vec<Foreign>,
     /// Bound ports of a tenant's bridges that are not the spec's: pods, or somebody else's.
     pub attached: Vec<Foreign>,
+    /// The devices, chains, groups, tunnel zones and ports that the server has, midoform's and others, with their kinds.
+    /// A plan may refer to them by id.
+    pub present: BTreeMap<Uuid, Kind>,
 }
 
 /// A rule in its chain.

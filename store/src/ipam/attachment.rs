@@ -123,6 +123,11 @@ impl Attachment {
         keys::attachment(self.host, &self.owner)
     }
 
+    /// Returns true if the MAC address does not follow from the address: it has a key of its own.
+    pub fn has_own_mac(&self) -> bool {
+        self.mac != mac_of(self.address)
+    }
+
     /// Returns the holder of the attachment's address.
     pub fn holder(&self) -> Holder {
         Holder::Container { host: self.host, owner: self.owner.clone() }

@@ -8,6 +8,7 @@ use midoform_compiler::names::TenantName;
 use super::attachment::{AddressRecord, Attachment, Freed, Holder};
 use super::finding::Repair;
 pub use super::finding::{Code, Finding};
+use super::mac::MacRecord;
 use super::orphaned_port::{PortDeletion, UNFINISHED};
 use crate::keys::KeyKind;
 use crate::ready::Ready;
@@ -23,6 +24,7 @@ pub struct Snapshot {
     freed: BTreeMap<String, FreedKey>,
     pub(super) attachments: BTreeMap<String, Held<Attachment>>,
     pub(super) ready: BTreeMap<TenantName, Ready>,
+    macs: BTreeMap<String, Held<MacRecord>>,
     findings: Vec<Finding>,
 }
 
@@ -49,7 +51,8 @@ struct FreedKey {
 /// # Errors
 /// When the store fails.
 pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
-    let ranges = [keys::ADDRESSES, keys::ATTACHMENTS, keys::READY, keys::RECLAIMING].map(Range::prefix);
+    let ranges =
+        [keys::ADDRESSES, keys::ATTACHMENTS, keys::READY, keys::RECLAIMING, keys::MACS].map(Range::prefix);
     let mut found = store.read(&ranges).await?.into_iter();
     let mut next = || found.next().unwrap_or_default();
     let mut snapshot = Snapshot {
@@ -57,6 +60,7 @@ pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
         freed: BTreeMap::new(),
         attachments: BTreeMap::new(),
         ready: BTreeMap::new(),
+        macs: BTreeMap::new(),
         findings: Vec::new(),
     };
     let name = store.name();
@@ -99,9 +103,16 @@ pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
             Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
         }
     }
+    for entry in next() {
+        match decode(&name, &entry) {
+            Ok(held) => drop(snapshot.macs.insert(entry.key, held)),
+            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
+        }
+    }
     snapshot.check_addresses();
     snapshot.check_freed();
     snapshot.check_attachments();
+    snapshot.check_macs();
     Ok(snapshot)
 }
 
@@ -181,6 +192,43 @@ impl Snapshot {
             let revision = known.map_or(Revision::ABSENT, |held| held.revision);
             let delete = Transaction::default().when(key, *freed).when(own, revision).delete(key);
             self.findings.push(Finding::new(Code::FreeKeyTooMany, key, what, Some(delete)));
+        }
+    }
+
+    fn check_macs(&mut self) {
+        let key_of = |it: &Attachment| keys::mac(&it.tenant, it.mac, it.bridge_id);
+        for (key, held) in &self.macs {
+            let Holder::Container { host, owner } = &held.record.holder else { continue };
+            let own = keys::attachment(*host, owner);
+            let attached = self.attachments.get(&own);
+            if attached.is_some_and(|it| it.record.has_own_mac() && key_of(&it.record) == *key) {
+                continue;
+            }
+            let what = format!("this MAC address is held by {owner}, which does not have it");
+            let revision = attached.map_or(Revision::ABSENT, |held| held.revision);
+            let delete = Transaction::default().when(key, held.revision).when(own, revision).delete(key);
+            self.findings.push(Finding::new(Code::MacWithoutAttachment, key, what, Some(delete)));
+        }
+        for (own, held) in self.attachments.iter().filter(|(_, held)| held.record.has_own_mac()) {
+            let (owner, mac, key) = (&held.record.owner, held.record.mac, key_of(&held.record));
+            let holder = held.record.holder();
+            match self.macs.get(&key) {
+                Some(known) if known.record.holder == holder => {}
+                Some(known) => {
+                    let by = &known.record.holder;
+                    let what =
+                        format!("{owner} is attached with the MAC address {mac}, which is held by {by}");
+                    self.findings.push(Finding::new(Code::MacHeldTwice, own, what, None));
+                }
+                None => {
+                    let what = format!("{owner} is attached with the MAC address {mac}, which has no key");
+                    let put = Transaction::default()
+                        .when(own, held.revision)
+                        .when_absent(&key)
+                        .put(&key, encode(&MacRecord { holder }));
+                    self.findings.push(Finding::new(Code::MacKeyMissing, own, what, Some(put)));
+                }
+            }
         }
     }
 

@@ -22,6 +22,12 @@ midoform_compiler::named_codes! {
         FreeKeyMissing => "free-key-missing",
         /// A claimed address still has the second key of a free one.
         FreeKeyTooMany => "free-key-too-many",
+        /// Two pods of a bridge have one MAC address.
+        MacHeldTwice => "mac-held-twice",
+        /// A pod's own MAC address has no key.
+        MacKeyMissing => "mac-key-missing",
+        /// A MAC address is held by a pod that does not have it.
+        MacWithoutAttachment => "mac-without-attachment",
         /// A port in MidoNet belongs to a pod that is not attached.
         PortWithoutClaim => "port-without-claim",
         /// The reclaim of an address was interrupted.

@@ -11,6 +11,7 @@
 pub(crate) mod attachment;
 pub mod consistency;
 mod finding;
+pub(crate) mod mac;
 mod orphaned_port;
 mod pick;
 pub mod ports;
@@ -24,6 +25,8 @@ use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
 pub use self::attachment::{AddressRecord, Attachment, Holder, Progress, mac_of};
+use self::mac::MacChoice;
+pub use self::mac::MacRecord;
 use self::pick::{Pick, Window};
 use self::transactions::{Chosen, attachment_of, claim_of, release_of, supersede_of};
 pub use crate::owner::Owner;
@@ -53,7 +56,7 @@ pub struct ClaimRequest {
     pub bridge: Option<String>,
     /// The only acceptable address, in any of the tenant's bridges unless one is named; none: any address.
     pub address: Option<Ipv4Addr>,
-    /// The MAC address; none: [`mac_of`] the address.
+    /// The MAC address; none: [`mac_of`] the address, or a similar one if somebody in the bridge has that one.
     pub mac: Option<MacAddress>,
     /// The interface on the host.
     pub host_interface: String,
@@ -99,6 +102,16 @@ pub enum ClaimError {
     Taken {
         /// The address.
         address: Ipv4Addr,
+        /// The holder.
+        holder: Holder,
+    },
+    /// Another port of the bridge has the requested MAC address.
+    #[error("the MAC address {mac} is used on bridge `{bridge}` by {holder}")]
+    MacTaken {
+        /// The MAC address.
+        mac: MacAddress,
+        /// The bridge.
+        bridge: String,
         /// The holder.
         holder: Holder,
     },
@@ -153,6 +166,7 @@ struct Seen {
     from_start: Vec<Entry>,
     up_to_start: Vec<Entry>,
     freed: Vec<Entry>,
+    macs: Vec<Entry>,
 }
 
 impl Ipam {
@@ -181,9 +195,10 @@ impl Ipam {
         let mut tried = 0;
         let mut window = 0;
         let mut unsure: Option<(Attachment, Transaction)> = None;
+        let mut macs = MacChoice::of(ask);
         while tried < MOST_ATTEMPTS {
             let (limit, freed_limit) = WINDOWS.get(window).copied().unwrap_or_default();
-            let seen = self.look(ask, limit, freed_limit).await?;
+            let seen = self.look(ask, limit, freed_limit, macs.range(&ask.tenant)).await?;
             if let Some(own) = seen.own {
                 let new = unsure.is_some_and(|(sent, _)| sent == own.record);
                 return already(ask, own, seen.ready, new);
@@ -208,8 +223,9 @@ impl Ipam {
                 }
                 return Ok(full(ask, ready));
             };
-            let attachment = attachment_of(ask, &chosen);
-            match self.store.commit(&claim_of(&attachment, ready, &chosen)).await {
+            let mac = macs.select(self, ask, &ready.record, &chosen, &seen.macs).await?;
+            let attachment = attachment_of(ask, &chosen, mac.mac);
+            match self.store.commit(&claim_of(&attachment, ready, &chosen, &mac)).await {
                 Ok(Commit::Done(revisions)) => {
                     let revision = revisions.first().copied().unwrap_or(Revision::ABSENT);
                     let held = Held { key: attachment.key(), revision, record: attachment };
@@ -241,12 +257,14 @@ impl Ipam {
         }
     }
 
-    /// Reads the tenant, the own attachment, some addresses from a random one on, and the first free ones.
+    /// Reads the tenant, the own attachment, some addresses from a random one on, the first free ones, and the bridges in
+    /// which a MAC address is used.
     async fn look(
         &self,
         ask: &ClaimRequest,
         limit: Option<u32>,
         freed_limit: Option<u32>,
+        macs: Option<Range>,
     ) -> Result<Seen, StoreError> {
         let addresses = keys::addresses(&ask.tenant);
         let start = fastrand::u32(..);
@@ -255,6 +273,7 @@ impl Ipam {
             Some(limit) => range.limit(limit),
             None => range,
         };
+        let has_macs = macs.is_some();
         let mut ranges =
             vec![Range::key(&keys::ready(&ask.tenant)), Range::key(&keys::attachment(ask.host, &ask.owner))];
         match ask.address {
@@ -266,7 +285,10 @@ impl Ipam {
                 ranges.push(limited(Range::prefix(&keys::free(&ask.tenant)), freed_limit));
             }
         }
-        let mut found = self.store.read(&ranges).await?.into_iter();
+        ranges.extend(macs);
+        let mut found = self.store.read(&ranges).await?;
+        let macs = if has_macs { found.pop().unwrap_or_default() } else { Vec::new() };
+        let mut found = found.into_iter();
         let mut next = || found.next().unwrap_or_default();
         let name = self.store.name();
         let ready = next().first().map(|entry| decode(&name, entry)).transpose()?;
@@ -276,7 +298,7 @@ impl Ipam {
             Some(_) => asked = next().first().map(|entry| decode(&name, entry)).transpose()?,
             None => from_start = next(),
         }
-        Ok(Seen { ready, own, asked, start, from_start, up_to_start: next(), freed: next() })
+        Ok(Seen { ready, own, asked, start, from_start, up_to_start: next(), freed: next(), macs })
     }
 
     /// Selects the next address; none if the read shows no free one.

@@ -14,6 +14,8 @@ use crate::topology::observed::Observed;
 #[derive(Default)]
 pub(super) struct Model {
     objects: BTreeMap<String, Held>,
+    /// The other objects that the server has.
+    others: BTreeMap<String, Kind>,
     /// Rules in each chain.
     rules: BTreeMap<String, usize>,
     /// The other end of each linked port.
@@ -84,6 +86,12 @@ impl Model {
         for (chain, rules) in &observed.rules {
             model.rules.insert(id(chain), rules.len());
         }
+        for (id, kind) in &observed.present {
+            let id = id.to_string();
+            if !model.objects.contains_key(&id) {
+                model.others.insert(id, *kind);
+            }
+        }
         model
     }
 
@@ -99,13 +107,10 @@ impl Model {
         self.uses.entry(from.to_owned()).or_default().push(to.to_owned());
     }
 
-    /// Returns true if an object of one of these kinds exists. An object that no plan of midoform creates (an existing
-    /// provider router, a host) is assumed to exist: its id is not a UUIDv5.
+    /// Returns true if an object of one of these kinds exists: the server has it, or the plan creates it earlier.
     fn has(&self, id: &str, kinds: &[Kind]) -> bool {
-        match self.objects.get(id) {
-            Some(held) => kinds.contains(&held.kind),
-            None => uuid::Uuid::try_parse(id).is_ok_and(|id| id.get_version_num() != 5),
-        }
+        let kind = self.objects.get(id).map(|held| held.kind).or_else(|| self.others.get(id).copied());
+        kind.is_some_and(|kind| kinds.contains(&kind))
     }
 
     fn demand(&self, id: &str, kinds: &[Kind], problems: &mut Vec<Problem>) {
@@ -311,6 +316,7 @@ impl Model {
         if self.links.contains_key(id) || self.bound.contains_key(id) {
             problems.push((Code::StillUsed, format!("port {id} is deleted while it is linked or bound")));
         }
+        self.others.remove(id);
         let Some(held) = self.objects.remove(id) else { return };
         if held.kind == Kind::Rule
             && let Some(count) = self.rules.get_mut(&held.parent)

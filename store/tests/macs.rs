@@ -171,7 +171,7 @@ async fn keys_of_macs_are_checked_and_repaired(store: &SharedStore) {
     let value = read_one(&**store, Range::key(&key)).await.unwrap().remove(0).value;
     store.commit(&Transaction::default().delete(&key).put(&other, value)).await.unwrap();
     let mut findings = find().await;
-    let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    let codes: Vec<&str> = findings.iter().map(|finding| finding.code.name()).collect();
     assert_eq!(codes, ["mac-without-attachment", "mac-key-missing"]);
     consistency::repair(store, &mut findings).await.unwrap();
     assert_eq!(find().await, []);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::attachment::{AddressRecord, Attachment, Holder, mac_of};
-use super::transactions::Chosen;
+use super::pick::Chosen;
 use super::{ClaimError, ClaimRequest, Ipam};
 use crate::ready::{Ready, ReadyBridge};
 use crate::record::{Held, Record, decode};

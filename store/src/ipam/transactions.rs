@@ -1,25 +1,14 @@
 //! The transactions of claims and releases.
 
-use std::net::Ipv4Addr;
-
 use midoform_compiler::values::MacAddress;
 
 use super::ClaimRequest;
 use super::attachment::{AddressRecord, Attachment, Freed, Progress};
 use super::mac::{FreeMac, MacRecord};
-use crate::ready::{Ready, ReadyBridge};
+use super::pick::Chosen;
+use crate::ready::Ready;
 use crate::record::{Held, encode};
-use crate::{Revision, Transaction, keys, now};
-
-/// The selected address, with the compare for its key.
-#[derive(Clone)]
-pub(super) struct Chosen<'r> {
-    pub(super) bridge: &'r ReadyBridge,
-    pub(super) address: Ipv4Addr,
-    pub(super) compare: (String, Revision),
-    /// The second key of a free address.
-    pub(super) freed: Option<String>,
-}
+use crate::{Transaction, keys, now};
 
 /// Returns the attachment of a claim.
 pub(super) fn attachment_of(ask: &ClaimRequest, chosen: &Chosen<'_>, mac: MacAddress) -> Attachment {

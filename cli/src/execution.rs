@@ -56,6 +56,8 @@ pub(crate) struct Run<'a> {
     pub(crate) consent: &'a Consent,
     /// The only plan that may be executed, by its SHA-256.
     pub(crate) expect: Option<&'a str>,
+    /// The SHA-256 of the saved plan, which covers the whole file; none: the plan's own SHA-256 counts.
+    pub(crate) saved_sha256: Option<&'a str>,
     /// Changes a few tenants at a time.
     pub(crate) batches: Option<Batches>,
 }
@@ -63,7 +65,7 @@ pub(crate) struct Run<'a> {
 impl Run<'_> {
     /// Shows the plan, and asks for confirmation if it is needed. Returns false if nothing is to be executed.
     pub(crate) async fn agreed<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<bool, CommandError> {
-        let hash = planned.hash();
+        let hash = self.saved_sha256.map_or_else(|| planned.hash(), str::to_owned);
         if let Some(expected) = self.expect
             && !hash.eq_ignore_ascii_case(expected)
         {
@@ -130,6 +132,7 @@ impl Run<'_> {
             foreign: &planned.observed().foreign,
             verbose: false,
             reachability: None,
+            saved_sha256: self.saved_sha256,
         };
         self.ui.data(|out| {
             let shown =
@@ -214,9 +217,10 @@ impl Run<'_> {
         if let Some(taken_back) = &finished.taken_back {
             self.ui.notice(&rollback_text(taken_back));
         }
+        let hash = finished.hash.clone();
         let report = Report {
             site,
-            sha256: &finished.hash.clone(),
+            sha256: self.saved_sha256.unwrap_or(&hash),
             planned: finished.planned,
             done: &finished.outcome.done.clone(),
             left: finished.outcome.left,

@@ -36,6 +36,10 @@ impl Opened {
         api: &Api,
     ) -> Result<Opened, CommandError> {
         let saved = SavedPlan::read(path)?;
+        if saved.url.is_some() && api.state_dir.is_some() {
+            let message = "--state-dir: the plan is for the API at a URL, not for the embedded one";
+            return Err(CommandError::Usage(message.to_owned()));
+        }
         // Relative paths of the site file start at the plan's folder, or at the named site file's.
         let beside = site_file.unwrap_or(path);
         let folder = beside.parent().map(Path::to_path_buf).unwrap_or_default();
@@ -69,12 +73,37 @@ impl Opened {
 
 /// Applies the plan in a file, exactly as it is.
 pub(crate) async fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
+    refuse_what_is_decided(options)?;
     let (path, site_file, lock) =
         (&options.spec.path, options.spec.site.as_deref(), options.spec.lock.as_ref());
     let opened = Opened::read(path, site_file, lock, &options.api)?;
     let locked = async |guard: &Guard| apply_locked(ui, options, &opened, guard).await;
     let patience = options.consent.patience();
     opened.state.with_lock(&opened.saved.tenants, "midoform apply", patience, locked).await
+}
+
+/// Refuses the options that decided about the plan when it was made.
+fn refuse_what_is_decided(options: &ApplyOptions) -> Result<(), CommandError> {
+    let ApplyOptions { spec, policy, select, .. } = options;
+    let decided = [
+        ("--target", !select.target.is_empty()),
+        ("--exclude", !select.exclude.is_empty()),
+        ("--locked", spec.locked),
+        ("--api-version", spec.api_version.is_some()),
+    ];
+    let named = decided.into_iter().filter(|(_, is_named)| *is_named).map(|(option, _)| option).next();
+    let message = match named {
+        _ if !policy.files.is_empty() => {
+            "--policy: a saved plan was checked against policies when it was made: use --policy with `plan`".to_owned()
+        }
+        Some(option) => format!("{option}: a saved plan is applied as it is: use {option} with `plan`"),
+        None if options.prune => {
+            "--prune: a saved plan is applied as it is, and no saved plan deletes whole tenants: use --prune with the spec"
+                .to_owned()
+        }
+        None => return Ok(()),
+    };
+    Err(CommandError::Usage(message))
 }
 
 async fn apply_locked(
@@ -96,6 +125,7 @@ async fn apply_locked(
             session,
             consent: &options.consent,
             expect: options.expect.as_deref(),
+            saved_sha256: Some(&opened.saved.sha256),
             batches: options.batches(),
         };
         reconcile(run, opened, guard).await

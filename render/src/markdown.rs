@@ -65,7 +65,7 @@ pub(super) fn write(
     templates: &Templates,
     out: &mut impl Write,
 ) -> Result<(), RenderError> {
-    let sha256 = midoform_compiler::plan::hash(plan);
+    let sha256 = options.sha256(plan);
     let mut text = String::new();
     for (lines, tenants) in SIZES {
         // A rough bound avoids rendering sizes that can't fit.

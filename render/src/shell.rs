@@ -43,7 +43,7 @@ pub(super) fn write(
     templates: &Templates,
     out: &mut impl Write,
 ) -> Result<(), RenderError> {
-    let sha256 = midoform_compiler::plan::hash(plan);
+    let sha256 = options.sha256(plan);
     let changes = plan.summary().changes();
     let head = Head {
         site: comment(&plan.site),

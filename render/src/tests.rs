@@ -38,6 +38,7 @@ fn rendered(
         foreign: &[],
         verbose: false,
         reachability: None,
+        saved_sha256: None,
     };
     let mut out = Vec::new();
     render(&plan, &compiled.topology, format, &options, &mut out)?;
@@ -92,6 +93,7 @@ fn an_unchanged_network_is_said_to_be_so() {
         foreign: &[],
         verbose: false,
         reachability: None,
+        saved_sha256: None,
     };
     let mut out = Vec::new();
     render(&plan, &nothing.topology, Format::Text, &options, &mut out).unwrap();

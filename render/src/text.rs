@@ -114,7 +114,7 @@ pub(super) fn write(
         }
     }
     let summary = plan.summary();
-    let hash = midoform_compiler::plan::hash(plan);
+    let hash = options.sha256(plan);
     let most = if options.verbose { usize::MAX } else { MOST_REACHED };
     let (reachability, more_reachability) = reached(options, most, code);
     let end = End {

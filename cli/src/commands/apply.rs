@@ -20,10 +20,6 @@ use crate::ui::Ui;
 
 pub(crate) async fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
     if is_saved_plan(&options.spec.path) {
-        if !options.policy.files.is_empty() {
-            let message = "--policy: a saved plan was checked against policies when it was made: use --policy with `plan`";
-            return Err(CommandError::Usage(message.to_owned()));
-        }
         return saved_plan::apply(ui, options).await;
     }
     let project = load(options).await?;
@@ -84,6 +80,7 @@ impl Applied<'_> {
             session,
             consent: &options.consent,
             expect: options.expect.as_deref(),
+            saved_sha256: None,
             batches: options.batches(),
         };
         let planned = run.session.look(ui, selection, &compiled.allocations).await?;

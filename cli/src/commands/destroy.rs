@@ -69,7 +69,7 @@ impl Destroyed<'_> {
         let Destroyed { ui, options, consent, selection, guard, .. } = *self;
         let (compiled, tenants) = (selection.compiled, &selection.tenants);
         let goal = Nothing::of(selection, options.force);
-        let run = Run { ui, session, consent, expect: None, batches: None };
+        let run = Run { ui, session, consent, expect: None, saved_sha256: None, batches: None };
         let projects = Projects::of(options, compiled, tenants)?;
         let planned = session.look(ui, &goal, &compiled.known).await?;
         if !run.agreed(&planned).await? {

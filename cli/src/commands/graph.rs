@@ -30,6 +30,7 @@ pub(crate) async fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, Command
         foreign: &[],
         verbose: false,
         reachability: None,
+        saved_sha256: None,
     };
     let format: Format = options.format.parse().unwrap_or(Format::Dot);
     ui.data(|out| {

@@ -57,9 +57,10 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
     } else {
         Reachability::default()
     };
+    let mut saved_sha256 = None;
     if let Some(path) = &options.out {
         keystone_projects::refuse_unwritten(&compiled, found)?;
-        save(ui, path, &project, &selection, &plan, &observed, url).await?;
+        saved_sha256 = Some(save(ui, path, &project, &selection, &plan, &observed, url).await?);
     }
     if let Some(path) = &options.html {
         let page = ReviewPage {
@@ -71,15 +72,34 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
             foreign: &observed.foreign,
             attached: &observed.attached,
             base_url: &shown_url,
+            saved_sha256: saved_sha256.as_deref(),
         };
         write_page(ui, path, &page)?;
     }
-    show(ui, options, &plan, &selection.desired, &observed, &shown_url, &reachability)?;
+    let shown = Shown {
+        plan: &plan,
+        desired: &selection.desired,
+        observed: &observed,
+        base_url: &shown_url,
+        reachability: &reachability,
+        saved_sha256: saved_sha256.as_deref(),
+    };
+    show(ui, options, &shown)?;
     let pending = plan.summary().changes() > 0;
     Ok(if pending && options.detailed_exitcode { Exit::ChangesPending } else { Exit::Done })
 }
 
-/// Saves the plan, with everything that an apply of it needs.
+/// What is shown of a plan.
+struct Shown<'a> {
+    plan: &'a Plan,
+    desired: &'a Topology,
+    observed: &'a Observed,
+    base_url: &'a str,
+    reachability: &'a Reachability,
+    saved_sha256: Option<&'a str>,
+}
+
+/// Saves the plan, with everything that an apply of it needs. Returns the SHA-256 of the saved plan.
 async fn save(
     ui: &Ui,
     path: &Path,
@@ -88,7 +108,7 @@ async fn save(
     plan: &Plan,
     observed: &Observed,
     url: Option<String>,
-) -> Result<(), CommandError> {
+) -> Result<String, CommandError> {
     let mut saved = SavedPlan::new(
         plan.clone(),
         selection.desired.clone(),
@@ -109,7 +129,7 @@ async fn save(
     saved.allocated_after = selection.compiled.allocations.clone();
     saved.write(path)?;
     ui.status(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
-    Ok(())
+    Ok(saved.sha256)
 }
 
 fn write_page(ui: &Ui, path: &Path, page: &ReviewPage<'_>) -> Result<(), CommandError> {
@@ -138,15 +158,8 @@ async fn observe_once(
         .await
 }
 
-fn show(
-    ui: &Ui,
-    options: &PlanOptions,
-    plan: &Plan,
-    desired: &Topology,
-    observed: &Observed,
-    base_url: &str,
-    reachability: &Reachability,
-) -> Result<(), CommandError> {
+fn show(ui: &Ui, options: &PlanOptions, shown: &Shown<'_>) -> Result<(), CommandError> {
+    let Shown { plan, desired, .. } = *shown;
     let templates = match &options.templates {
         Some(folder) => read_templates(folder)?,
         None => BTreeMap::new(),
@@ -155,11 +168,12 @@ fn show(
     let settings = render::Options {
         colour: ui.colour_out() && options.format() == Format::Text,
         templates: &templates,
-        base_url,
+        base_url: shown.base_url,
         plan_file: plan_file.as_deref(),
-        foreign: &observed.foreign,
+        foreign: &shown.observed.foreign,
         verbose: options.verbose,
-        reachability: Some(reachability),
+        reachability: Some(shown.reachability),
+        saved_sha256: shown.saved_sha256,
     };
     let mut failure = None;
     ui.data(|out| match render::render(plan, desired, options.format(), &settings, out) {

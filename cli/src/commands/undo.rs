@@ -53,7 +53,8 @@ impl Undone<'_> {
         let Undone { ui, options, consent, opened } = *self;
         let saved = &opened.saved;
         let (goal, after) = (EndOfPlan::before(saved), EndOfPlan::after(saved));
-        let run = Run { ui, session, consent, expect: None, batches: None };
+        let saved_sha256 = Some(saved.sha256.as_str());
+        let run = Run { ui, session, consent, expect: None, saved_sha256, batches: None };
         let planned = session.look(ui, &goal, &current).await?;
         let moved = after.plan(planned.observed())?.summary().changes();
         if moved > 0 && !options.force {

@@ -135,9 +135,8 @@ impl Run<'_> {
             saved_sha256: self.saved_sha256,
         };
         self.ui.data(|out| {
-            let shown =
-                render::render(planned.plan(), planned.goal().desired(), Format::Text, &settings, out);
-            shown.map_err(std::io::Error::other)
+            let desired = planned.goal().desired();
+            Ok(render::render(planned.plan(), desired, Format::Text, &settings, out)?)
         })
     }
 

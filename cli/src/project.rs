@@ -11,6 +11,7 @@ use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
 use midoform_compiler::spec::parse;
 use midoform_compiler::{Compiled, Policies, compile_under};
 use midoform_packets::verify::enforce_assertions;
+use midoform_store::input_file;
 
 use crate::allocation_state::{AllocationState, Guard};
 use crate::args::{Policy, Spec};
@@ -76,7 +77,7 @@ impl Project {
     /// Reads the project; these files are no tenants.
     async fn load_without(spec: &Spec, others: &[PathBuf], reach: Reach) -> Result<Project, CommandError> {
         let folder = folder_of(&spec.path)?;
-        let single_file = spec.path.is_file();
+        let single_file = !spec.path.is_dir();
         let site_path = match &spec.site {
             Some(path) => path.clone(),
             None => find_site(&folder)?,
@@ -206,7 +207,7 @@ fn tenant_files(folder: &Path, site: &Path, found: &mut Vec<PathBuf>) -> Result<
 fn read(path: &Path, root: &Path) -> Source {
     let name = name_in(path, root);
     let content = || {
-        let file = std::fs::File::open(path)?;
+        let file = input_file::open(path)?;
         let size = file.metadata()?.len();
         if size > LARGEST_FILE {
             return Ok(Err(Unreadable::TooLarge(size)));

@@ -164,8 +164,9 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
 pub(crate) fn is_saved_plan(path: &Path) -> bool {
     let mut first = [0; 1];
     let mut read = || -> std::io::Result<bool> {
-        let mut file = std::fs::File::open(path)?;
-        Ok(file.metadata()?.is_file() && file.read(&mut first)? == 1 && first == *b"{")
+        // A pipe is not opened: its reader would wait for its writer.
+        let is_file = std::fs::metadata(path)?.is_file();
+        Ok(is_file && std::fs::File::open(path)?.read(&mut first)? == 1 && first == *b"{")
     };
     read().unwrap_or(false)
 }

@@ -190,7 +190,7 @@ impl SavedPlan {
     /// When the file can't be read, is no saved plan, or was changed.
     pub fn read(path: &Path) -> Result<SavedPlan, SavedPlanError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
+        let text = midoform_store::input_file::read_to_string(path)
             .map_err(|source| SavedPlanError::File { path: shown.clone(), source })?;
         let wrong = |cause: String| SavedPlanError::Content { path: shown.clone(), cause };
         // The format comes first: a plan of another version may lack fields of this one.

@@ -137,6 +137,15 @@ pub enum RenderError {
     Write(#[from] io::Error),
 }
 
+impl From<RenderError> for io::Error {
+    fn from(error: RenderError) -> io::Error {
+        match error {
+            RenderError::Write(error) => error,
+            RenderError::Template { .. } => io::Error::other(error),
+        }
+    }
+}
+
 /// Shows a plan. The desired topology has the objects that are described.
 ///
 /// # Errors

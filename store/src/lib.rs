@@ -10,6 +10,7 @@
 pub mod allocation;
 pub mod atomic_file;
 pub mod backends;
+pub mod input_file;
 pub mod ipam;
 pub mod keys;
 pub mod locks;

@@ -156,6 +156,10 @@ async fn watch(
                 }
             }
         }
+        if ui.is_unread() {
+            exit = Exit::Done;
+            break;
+        }
         tokio::select! {
             () = tokio::time::sleep(every) => {}
             _ = tokio::signal::ctrl_c() => break,

@@ -14,6 +14,7 @@ use midoform_render as render;
 use midoform_render::html::ReviewPage;
 use midoform_render::{Format, html};
 use midoform_store::atomic_file::write_atomically;
+use midoform_store::input_file;
 
 use crate::args::{Api, PlanOptions, Spec};
 use crate::error::{CommandError, Exit};
@@ -197,7 +198,7 @@ fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>, CommandErro
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if path.extension().is_some_and(|extension| extension == "hbs") {
-            let text = std::fs::read_to_string(&path).map_err(|error| CommandError::file(&path, error))?;
+            let text = input_file::read_to_string(&path).map_err(|error| CommandError::file(&path, error))?;
             found.insert(name, text);
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_reconcile::orphaned_ports;
 use midoform_reconcile::orphaned_ports::PortsError;
+use midoform_store::input_file;
 use midoform_store::ipam::consistency::{Finding, Snapshot};
 use midoform_store::ipam::ports::{PortDeletion, RepairError};
 use midoform_store::ipam::{AddressRecord, Attachment, consistency};
@@ -59,7 +60,7 @@ async fn dump(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
 }
 
 async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, CommandError> {
-    let text = std::fs::read_to_string(file).map_err(|error| CommandError::file(file, error))?;
+    let text = input_file::read_to_string(file).map_err(|error| CommandError::file(file, error))?;
     let dump: Dump = serde_json::from_str(&text)
         .map_err(|error| CommandError::Usage(format!("{} is no dump: {error}", file.display())))?;
     if dump.format != DUMP {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use midoform_store::atomic_file::write_atomically;
+use midoform_store::atomic_file::replace_atomically;
 use midoform_store::ipam::{Attachment, Owner};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -66,7 +66,7 @@ impl Journal {
             ));
         }
         let text = serde_json::to_vec(pending).map_err(|error| CniError::internal(error.to_string()))?;
-        write_atomically(&path, |file| std::io::Write::write_all(file, &text)).map_err(failed)
+        replace_atomically(&path, |file| std::io::Write::write_all(file, &text)).map_err(failed)
     }
 
     /// Removes a release that was made.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use codespan_reporting::term::termcolor::{ColorChoice, StandardStream};
 
+use midoform_compiler::printable::printable;
+
 use crate::args::{Common, When};
 use crate::error::CommandError;
 
@@ -89,10 +91,10 @@ impl Ui {
         }
     }
 
-    /// Prints a line for people, even in a quiet run.
+    /// Prints a line for people, even in a quiet run. A line break in it is escaped, as control characters are.
     pub(crate) fn notice(&self, text: &str) {
         // If standard error is closed, nobody reads the line.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", printable(text));
     }
 
     /// Asks for confirmation. An interruption of the caller ends the question.

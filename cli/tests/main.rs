@@ -23,6 +23,7 @@ mod limits;
 mod lock;
 mod model;
 mod moved;
+mod outputs;
 mod page;
 mod plan;
 mod plugin_network;

@@ -38,6 +38,7 @@ pub mod diagnostic;
 pub mod midonet;
 pub mod network;
 pub mod plan;
+pub mod printable;
 pub mod source;
 pub mod spec;
 pub mod topology;

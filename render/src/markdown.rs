@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::templates::Templates;
 use super::{Options, RenderError, wanted};
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
 
 /// The most characters that the text has.
@@ -176,7 +177,7 @@ fn line(step: &Step, desired: &Topology) -> String {
 
 /// Shortens a line, and removes what would end a code block.
 fn bounded(line: &str) -> String {
-    let one_line = line.replace(['\n', '\r'], " ").replace("```", "'''");
+    let one_line = printable(line).replace("```", "'''");
     match one_line.chars().count() > LONGEST_LINE {
         true => one_line.chars().take(LONGEST_LINE - 1).chain(['…']).collect(),
         false => one_line,
@@ -186,13 +187,12 @@ fn bounded(line: &str) -> String {
 /// Escapes the characters that Markdown or HTML would interpret.
 fn escaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in printable(text).chars() {
         match character {
             '<' => result.push_str("&lt;"),
             '>' => result.push_str("&gt;"),
             '&' => result.push_str("&amp;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' => result.extend(['\\', character]),
-            '\n' | '\r' => result.push(' '),
             other => result.push(other),
         }
     }
@@ -201,5 +201,5 @@ fn escaped(text: &str) -> String {
 
 /// Prepares text for backquotes.
 fn code(text: &str) -> String {
-    text.replace('`', "'").replace(['\n', '\r'], " ")
+    printable(text).replace('`', "'")
 }

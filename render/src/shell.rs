@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::templates::Templates;
 use super::{Options, RenderError};
 use midoform_compiler::plan::{Call, Plan, Step};
+use midoform_compiler::printable::printable;
 
 #[derive(Serialize)]
 struct Head<'a> {
@@ -129,5 +130,5 @@ fn double_quoted(text: &str) -> String {
 
 /// Keeps text on the line of its comment.
 fn comment(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    printable(text).into_owned()
 }

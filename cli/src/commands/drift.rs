@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use serde::Serialize;
@@ -96,14 +97,14 @@ fn print(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, Command
         ui.data(|out| {
             for difference in &drift.differences {
                 let Difference { key, kind, is, what, source } = difference;
-                write!(out, "{is:<9}{key}  {kind}: {what}")?;
-                match source {
-                    Some(source) => writeln!(out, "  ({source})")?,
-                    None => writeln!(out)?,
-                }
+                let source = source.as_ref().map(|source| format!("  ({source})")).unwrap_or_default();
+                let line = format!("{is:<9}{key}  {kind}: {what}{source}");
+                writeln!(out, "{}", printable(&line))?;
             }
             for foreign in &drift.foreign {
-                writeln!(out, "foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id)?;
+                let line =
+                    format!("foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id);
+                writeln!(out, "{}", printable(&line))?;
             }
             match drift.differences.len() {
                 0 => writeln!(out, "No drift: the network matches the spec."),

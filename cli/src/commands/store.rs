@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::printable::printable;
 use midoform_reconcile::orphaned_ports;
 use midoform_reconcile::orphaned_ports::PortsError;
 use midoform_store::input_file;
@@ -106,7 +107,8 @@ async fn check(ui: &Ui, store: &SharedStore, options: &CheckOptions) -> Result<E
                     (false, true) => "--repair repairs it",
                     (false, false) => "left: check it by hand",
                 };
-                writeln!(out, "{}  {}: {} ({then})", finding.code, finding.key, finding.what)?;
+                let what = format!("{}  {}: {} ({then})", finding.code, finding.key, finding.what);
+                writeln!(out, "{}", printable(&what))?;
             }
             Ok(())
         })?;

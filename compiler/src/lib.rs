@@ -4,7 +4,8 @@
 //! these passes, each of which makes one kind of decision and returns a new value:
 //!
 //! 1. [`parse`]: text to specs. Decides what is TOML and what is the grammar.
-//! 2. [`lock_file`]: text to allocations; [`clash`]: their check against each other and against the site.
+//! 2. [`lock_file`]: text to allocations; [`clash`]: their check against each other and against the site, and after
+//!    the allocation against tenants that have no spec.
 //! 3. [`grown`]: adds the bridges that the CNI plugin made because one of the spec was full.
 //! 4. [`peering`]: finds the peers of each tenant.
 //! 5. [`moved`]: checks renamings, and lets the allocations follow them.
@@ -44,7 +45,7 @@ pub mod spec;
 pub mod topology;
 pub mod values;
 
-use diagnostic::{Diagnostic, Diagnostics};
+use diagnostic::{Diagnostic, Diagnostics, Severity};
 use midonet::dialect::Dialect;
 use midonet::lower;
 use network::allocation::Allocations;
@@ -191,12 +192,18 @@ fn compile_among(
     let mut peers = peering::peers_of(&specs);
     peers.extend(absent.cloned().unwrap_or_default());
     moved::check(&specs, &mut diagnostics);
-    let moves = moved::Moves::of(&specs);
+    let moves = moved::Moves::pending(&specs, &known);
     let carried = moved::carry_over(&specs, &known);
-    let allocations = allocation::allocate(&site, &specs, &peers, &carried, &mut diagnostics);
+    let mut allocations = allocation::allocate(&site, &specs, &peers, &carried, &mut diagnostics);
+    let enforced = matches!(policies, Policies::Enforced(_));
+    if absent.is_none() {
+        // Who looks at tenants, or takes them down, may do so whatever they are called.
+        let severity = if enforced { Severity::Error } else { Severity::Warning };
+        let renamed = clash::absent_tenants(&specs, &known, &allocations, &site);
+        renamed.into_iter().for_each(|found| diagnostics.push(Diagnostic { severity, ..found }));
+    }
     let specs = if absent.is_some() { peering::keep_answered_peers(specs) } else { specs };
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
-    let enforced = matches!(policies, Policies::Enforced(_));
     let policies: Vec<&spec::Policy> = site.policy.iter().filter(|_| enforced).chain(&named).collect();
     check::check(&site, &policies, &specs, &tenants, &mut diagnostics);
     if diagnostics.has_errors() {
@@ -204,6 +211,7 @@ fn compile_among(
     }
     let locations = Locations::new(input.sources().into_iter());
     let topology = lower::lower(&site, &tenants, &locations);
+    moved::keep_ids(&site.name.value, &moves, &topology, &known, &mut allocations);
     let warnings = diagnostics.into_sorted();
     Ok(Compiled { site, specs, tenants, topology, moves, known, allocations, warnings })
 }

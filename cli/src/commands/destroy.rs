@@ -38,7 +38,7 @@ async fn destroy(
     let mut selection = Selection::new(&compiled, &everything())?;
     if !options.target.is_empty() {
         // Tenants without a file are known from their allocations.
-        selection.tenants.extend(Selection::abandoned(&compiled));
+        selection.tenants.extend(compiled.known.tenants.keys().cloned());
         if let Some(unknown) = options.target.iter().find(|target| !selection.tenants.contains(*target)) {
             return Err(CommandError::Usage(format!("--target {unknown}: there is no such tenant")));
         }

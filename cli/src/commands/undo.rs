@@ -80,6 +80,7 @@ impl Undone<'_> {
             cuts_pods: self.options.force,
             // The allocations of before are those of whole tenants: other runs may have changed the rest since.
             restored: (saved.extent == Extent::Whole).then(|| saved.allocated_before.clone()),
+            moved: saved.moves.clone(),
             publish: pods.map(|pods| -> Box<Publish<'_>> { Box::new(|_| pods.before.clone()) }),
             ..Bookkeeping::of(saved.tenants.clone(), saved.extent)
         }

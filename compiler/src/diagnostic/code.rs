@@ -212,6 +212,8 @@ codes! {
     StatelessOrder => "stateless-order",
     /// A file is not TOML.
     Syntax => "syntax",
+    /// A tenant has the addresses of another one that has no tenant file: it was probably renamed.
+    TenantRenamed => "tenant-renamed",
     /// One end of a rule names two places.
     TwoPlaces => "two-places",
     /// The two ends of a rule name different protocols.

@@ -71,6 +71,9 @@ pub struct TenantAllocation {
     /// next run recognises them, even if the spec no longer has them.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "objects_by_key")]
     pub making: Vec<(Key, Object)>,
+    /// The renamings of chains and circles (`[[moved]]`: a to b, b to a) that these allocations follow already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<String>,
     /// The network of each bridge, by the bridge's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", alias = "bridge")]
     pub bridges: BTreeMap<String, Ipv4Net>,

@@ -1,5 +1,7 @@
 //! Clashes: addresses that are allocated twice, as a merge of two branches can leave them.
 
+use std::collections::BTreeMap;
+
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::AddressRanges;
 use crate::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
@@ -96,6 +98,54 @@ pub(crate) fn check_store(
     for clash in clashes(allocations, site) {
         diagnostics.push(Diagnostic { labels: Vec::new(), ..report(store, &clash, Span::default()) });
     }
+}
+
+/// Returns errors about addresses of these specs that a tenant without a spec has: most often the same tenant under its old name.
+pub(crate) fn absent_tenants(
+    specs: &[spec::Tenant],
+    known: &Allocations,
+    allocations: &Allocations,
+    site: &spec::Site,
+) -> Vec<Diagnostic> {
+    let by_name: BTreeMap<&str, &spec::Tenant> =
+        specs.iter().map(|spec| (spec.name.value.as_str(), spec)).collect();
+    if known.tenants.keys().all(|name| by_name.contains_key(name.as_str())) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let before = clashes(known, site);
+    for clash in clashes(allocations, site).into_iter().filter(|clash| !before.contains(clash)) {
+        let (spec, absent) = match (by_name.get(&*clash.moves), by_name.get(&*clash.keeps)) {
+            (Some(spec), None) => (spec, &clash.keeps),
+            (None, Some(spec)) => (spec, &clash.moves),
+            _ => continue,
+        };
+        if !known.tenants.contains_key(absent) {
+            continue;
+        }
+        let network = |bridge| allocations.tenants.get(&clash.moves)?.bridges.get(bridge);
+        let addresses = match &clash.part {
+            Part::Bridge(bridge) => network(bridge).map(|network| format!("the network {network}")),
+            Part::Link | Part::Peer => None,
+        };
+        let addresses = addresses.unwrap_or_else(|| clash.addresses.clone());
+        let name = &spec.name.value;
+        let message = format!(
+            "`{name}` has {addresses}, but tenant `{absent}` has them, and there is no tenant file of it here"
+        );
+        let diagnostic = Diagnostic::error(Code::TenantRenamed, spec.name.span, message)
+            .here("is this the other one's new name?")
+            .help(format!(
+                "if `{absent}` was renamed: write `name = \"{absent}\"` again; a tenant keeps its name, since all its \
+                 objects are named by it (`[[moved]]` renames bridges, rules and ports)"
+            ))
+            .help(format!(
+                "if `{absent}` is not wanted any more: `midoform destroy --target {absent}` deletes it and releases its addresses"
+            ))
+            .help(format!("if both are wanted: choose other addresses for `{name}`"));
+        found.push(diagnostic);
+    }
+    found
 }
 
 fn report(store: &str, clash: &Clash, span: Span) -> Diagnostic {

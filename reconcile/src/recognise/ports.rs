@@ -21,7 +21,8 @@ impl Matching<'_> {
         for key in self.port_keys() {
             let remembered =
                 self.scope.known.tenants.get(key.owner()).and_then(|tenant| tenant.ids.get(&key)).copied();
-            let is_free = |id: &Uuid| by_id.contains_key(id) && !self.keys.contains_key(id);
+            let is_others = |id: &Uuid| self.remembered.get(id).is_some_and(|other| **other != key);
+            let is_free = |id: &Uuid| by_id.contains_key(id) && !self.keys.contains_key(id) && !is_others(id);
             let found = remembered.into_iter().chain(self.ids_of(&key)).find(is_free);
             if let Some(id) = found {
                 self.bind(id, key);

@@ -58,7 +58,7 @@ impl Matching<'_> {
             desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
         let claims: Vec<Option<&Key>> = rules
             .iter()
-            .map(|rule| keys_by_id.get(&rule.id).or_else(|| self.remembered.get(&rule.id)).copied())
+            .map(|rule| self.remembered.get(&rule.id).or_else(|| keys_by_id.get(&rule.id)).copied())
             .collect();
         let mut claimants: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
         for (at, key) in claims.iter().enumerate() {
@@ -146,8 +146,8 @@ impl Matching<'_> {
                     continue;
                 }
                 let Some(object) = self.read::<Route>(route, Some(router.clone()), 0) else { continue };
-                let key = keys_by_id.get(&route.id).map(|key| (*key).clone());
-                let key = key.or_else(|| self.remembered(route.id));
+                let key = self.remembered(route.id);
+                let key = key.or_else(|| keys_by_id.get(&route.id).map(|key| (*key).clone()));
                 let key = key.or_else(|| self.match_route_by_content(&object, desired));
                 let key = key.or_else(|| self.was_being_made(route.id, &object));
                 self.add_route(route, object, key);

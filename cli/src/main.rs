@@ -7,6 +7,7 @@ mod args;
 mod attached;
 mod code_host_report;
 mod commands;
+mod cut_pods;
 mod drift_metrics;
 mod drift_report;
 mod error;

@@ -14,6 +14,7 @@ use midoform_reconcile::saved::SavedPlan;
 
 use crate::allocation_state::{AllocationState, Guard};
 use crate::args::{Api, ApplyOptions};
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
@@ -120,12 +121,15 @@ async fn apply_locked(
         return Err(CommandError::Conflict(message));
     }
     Session::with(opened.target.clone(), saved.dialect(), &options.api, async |session| {
+        let pods = KnownPods::of(&opened.state).await?;
         let run = Run {
             ui,
             session,
             consent: &options.consent,
             expect: options.expect.as_deref(),
             saved_sha256: Some(&opened.saved.sha256),
+            pods: &pods,
+            cuts_pods: options.cut_pods,
             batches: options.batches(),
         };
         reconcile(run, opened, guard).await

@@ -112,6 +112,8 @@ pub struct Options<'a> {
     pub reachability: Option<&'a Reachability>,
     /// The SHA-256 of the saved plan, which is shown instead of the plan's own; none: the plan is not saved.
     pub saved_sha256: Option<&'a str>,
+    /// The pods that the plan cuts off, each in words.
+    pub cut_pods: &'a [String],
 }
 
 impl Options<'_> {

@@ -38,6 +38,9 @@ struct Page {
     site: String,
     reachability: Vec<String>,
     more_reachability: usize,
+    cut_pods: usize,
+    cut_pod_lines: Vec<String>,
+    more_cut_pods: usize,
     summary: Summary,
     changes: usize,
     risks: Vec<String>,
@@ -120,7 +123,8 @@ fn page(
     let cut = tenants.iter().any(|part| part.more > 0)
         || tenants.len() < summaries.len()
         || risks.len() > shown
-        || reached.len() > reached_shown;
+        || reached.len() > reached_shown
+        || options.cut_pods.len() > shown;
     Page {
         site: escaped(&plan.site),
         more_reachability: reached.len() - reached_shown,
@@ -129,6 +133,9 @@ fn page(
             .take(reached_shown)
             .map(|(opens, line)| bounded(&format!("{} {line}", if *opens { "+" } else { "-" })))
             .collect(),
+        cut_pods: options.cut_pods.len(),
+        cut_pod_lines: options.cut_pods.iter().take(shown).map(|pod| bounded(&escaped(pod))).collect(),
+        more_cut_pods: options.cut_pods.len().saturating_sub(shown),
         summary,
         changes: summary.changes(),
         more_risks: risks.len().saturating_sub(shown),

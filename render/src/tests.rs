@@ -39,6 +39,7 @@ fn rendered(
         verbose: false,
         reachability: None,
         saved_sha256: None,
+        cut_pods: &[],
     };
     let mut out = Vec::new();
     render(&plan, &compiled.topology, format, &options, &mut out)?;
@@ -94,6 +95,7 @@ fn an_unchanged_network_is_said_to_be_so() {
         verbose: false,
         reachability: None,
         saved_sha256: None,
+        cut_pods: &[],
     };
     let mut out = Vec::new();
     render(&plan, &nothing.topology, Format::Text, &options, &mut out).unwrap();

@@ -49,6 +49,9 @@ struct CallLine<'a> {
 struct End<'a> {
     reachability: Vec<Reached>,
     more_reachability: usize,
+    cut_pods: usize,
+    cut_pod_lines: Vec<String>,
+    more_cut_pods: usize,
     summary: Summary,
     changes: usize,
     cuts_traffic: usize,
@@ -122,6 +125,9 @@ pub(super) fn write(
     let end = End {
         reachability,
         more_reachability,
+        cut_pods: options.cut_pods.len(),
+        cut_pod_lines: options.cut_pods.iter().take(most).map(|pod| printable(pod).into_owned()).collect(),
+        more_cut_pods: options.cut_pods.len().saturating_sub(most),
         summary,
         changes: summary.changes(),
         cuts_traffic: plan.changes().filter(|step| step.cuts_traffic).count(),

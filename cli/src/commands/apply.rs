@@ -7,6 +7,7 @@ use midoform_reconcile::recorder::{Bookkeeping, Publish};
 use crate::allocation_state::Guard;
 use crate::args::ApplyOptions;
 use crate::attached::refuse_protected;
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::keystone_projects::{self, Missing};
@@ -75,12 +76,15 @@ impl Applied<'_> {
     async fn reconcile(&self, session: &Session) -> Result<Exit, CommandError> {
         let Applied { ui, options, selection, .. } = *self;
         let compiled = selection.compiled;
+        let pods = KnownPods::of(&self.project.state).await?;
         let run = Run {
             ui,
             session,
             consent: &options.consent,
             expect: options.expect.as_deref(),
             saved_sha256: None,
+            pods: &pods,
+            cuts_pods: options.cut_pods,
             batches: options.batches(),
         };
         let planned = run.session.look(ui, selection, &compiled.allocations).await?;

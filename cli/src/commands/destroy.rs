@@ -10,6 +10,7 @@ use midoform_store::publication::Publication;
 use crate::allocation_state::Guard;
 use crate::args::{Consent, DestroyOptions};
 use crate::attached::refuse_protected;
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::Nothing;
@@ -69,7 +70,18 @@ impl Destroyed<'_> {
         let Destroyed { ui, options, consent, selection, guard, .. } = *self;
         let (compiled, tenants) = (selection.compiled, &selection.tenants);
         let goal = Nothing::of(selection, options.force);
-        let run = Run { ui, session, consent, expect: None, saved_sha256: None, batches: None };
+        // What is attached is refused by the goal, without --force.
+        let pods = KnownPods::of(&self.project.state).await?;
+        let run = Run {
+            ui,
+            session,
+            consent,
+            expect: None,
+            saved_sha256: None,
+            pods: &pods,
+            cuts_pods: true,
+            batches: None,
+        };
         let projects = Projects::of(options, compiled, tenants)?;
         let planned = session.look(ui, &goal, &compiled.known).await?;
         if !run.agreed(&planned).await? {

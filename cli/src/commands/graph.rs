@@ -31,6 +31,7 @@ pub(crate) async fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, Command
         verbose: false,
         reachability: None,
         saved_sha256: None,
+        cut_pods: &[],
     };
     let format: Format = options.format.parse().unwrap_or(Format::Dot);
     ui.data(|out| Ok(render::render(&plan, &compiled.topology, format, &settings, out)?))?;

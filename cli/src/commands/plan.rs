@@ -17,6 +17,7 @@ use midoform_store::atomic_file::write_atomically;
 use midoform_store::input_file;
 
 use crate::args::{Api, PlanOptions, Spec};
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::keystone_projects::{self, Missing};
 use crate::project::{Project, Reach};
@@ -52,6 +53,11 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         None => observe_once(ui, target, &options.api, &selection).await?,
     };
     let plan = selection.plan_from(&observed);
+    let pods = match options.offline || options.against.is_some() {
+        true => KnownPods::default(),
+        false => KnownPods::of(&project.state).await?,
+    };
+    let cut_pods = pods.cut_off(&plan, &selection.desired, &observed);
     let shows_reachability = matches!(options.format(), Format::Text | Format::Json | Format::Markdown);
     let reachability = if shows_reachability || options.html.is_some() {
         selection.reachability(&plan, &observed)
@@ -84,6 +90,7 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         base_url: &shown_url,
         reachability: &reachability,
         saved_sha256: saved_sha256.as_deref(),
+        cut_pods: &cut_pods,
     };
     show(ui, options, &shown)?;
     let pending = plan.summary().changes() > 0;
@@ -98,6 +105,7 @@ struct Shown<'a> {
     base_url: &'a str,
     reachability: &'a Reachability,
     saved_sha256: Option<&'a str>,
+    cut_pods: &'a [String],
 }
 
 /// Saves the plan, with everything that an apply of it needs. Returns the SHA-256 of the saved plan.
@@ -175,6 +183,7 @@ fn show(ui: &Ui, options: &PlanOptions, shown: &Shown<'_>) -> Result<(), Command
         verbose: options.verbose,
         reachability: Some(shown.reachability),
         saved_sha256: shown.saved_sha256,
+        cut_pods: shown.cut_pods,
     };
     let mut failure = None;
     ui.data(|out| match render::render(plan, desired, options.format(), &settings, out) {

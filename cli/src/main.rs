@@ -17,6 +17,7 @@ mod keystone_projects;
 mod known_allocations;
 mod progress;
 mod project;
+mod provider_conflicts;
 mod publication;
 mod report;
 mod saved_plan;

@@ -9,7 +9,8 @@ use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::network::lock_file;
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
 use midoform_compiler::spec::parse;
-use midoform_compiler::{Compiled, Policies, compile_under};
+use midoform_compiler::topology::observed::ProviderUse;
+use midoform_compiler::{Compiled, Policies, compile_beside};
 use midoform_packets::verify::enforce_assertions;
 use midoform_store::input_file;
 
@@ -126,9 +127,18 @@ impl Project {
 
     /// Compiles it, in the dialect of the command line or of the site file.
     pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
+        self.compile_beside(spec, &ProviderUse::default())
+    }
+
+    /// Compiles it, with links that keep out of the way of what others use on the provider router.
+    pub(crate) fn compile_beside(
+        self,
+        spec: &Spec,
+        others: &ProviderUse,
+    ) -> Result<(Compiled, Project), CommandError> {
         let input = self.sources.input();
         let policies = self.sources.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
-        let compiled = compile_under(input, policies);
+        let compiled = compile_beside(input, policies, None, others);
         let compiled = match policies {
             Policies::Enforced(_) => compiled.and_then(enforce_assertions),
             Policies::Ignored => compiled,

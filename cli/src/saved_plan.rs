@@ -18,6 +18,7 @@ use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
+use crate::provider_conflicts;
 use crate::session::{Identity, Session, Target};
 use crate::ui::Ui;
 
@@ -146,6 +147,7 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
         let message = "the network has changed since the plan was made: plan again".to_owned();
         return Err(CommandError::Conflict(message));
     }
+    provider_conflicts::refuse(goal.desired(), &observed, &saved.provider, &opened.site)?;
     let planned = Planned::exactly(&goal, observed, saved.plan.clone())?;
     if !run.agreed(&planned).await? {
         return Ok(Exit::Done);

@@ -30,6 +30,7 @@ mod plugin_network;
 mod pods;
 mod policy;
 mod proofs;
+mod provider_router;
 mod serve;
 mod served;
 mod state;

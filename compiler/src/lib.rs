@@ -55,6 +55,7 @@ use network::{allocation, check, clash, grown, lock_file, moved, peering, resolv
 use source::{Locations, Source, SourceId};
 use spec::parse;
 use topology::Topology;
+use topology::observed::ProviderUse;
 
 /// The input of a compilation.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +149,7 @@ pub fn compile(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
 
 /// Compiles a site and its tenants under these policies, or says everything that is wrong with them.
 pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_among(input, policies, None)
+    compile_beside(input, policies, None, &ProviderUse::default())
 }
 
 /// Compiles some of a site's tenants under the site's own policy: a peer that is not among them, or does not name the
@@ -157,14 +158,16 @@ pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compile
 /// `absent` has the peers of the tenants that are not among them. Networks that one router will have to tell apart are
 /// allocated so that it can.
 pub fn compile_present(input: Input<'_>, absent: &PeersOf) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_among(input, Policies::Enforced(&[]), Some(absent))
+    compile_beside(input, Policies::Enforced(&[]), Some(absent), &ProviderUse::default())
 }
 
-/// `absent` is none where all of the site's tenants are there.
-fn compile_among(
+/// Compiles a site and its tenants, with links that keep out of the way of what others use on the provider router.
+/// `absent` is as in [`compile_present`], and none where all of the site's tenants are there.
+pub fn compile_beside(
     input: Input<'_>,
     policies: Policies<'_>,
     absent: Option<&PeersOf>,
+    others: &ProviderUse,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
     let site = parse::site(input.site, SourceId(0), &mut diagnostics);
@@ -194,7 +197,7 @@ fn compile_among(
     moved::check(&specs, &mut diagnostics);
     let moves = moved::Moves::pending(&specs, &known);
     let carried = moved::carry_over(&specs, &known);
-    let mut allocations = allocation::allocate(&site, &specs, &peers, &carried, &mut diagnostics);
+    let mut allocations = allocation::allocate(&site, &specs, &peers, &carried, others, &mut diagnostics);
     let enforced = matches!(policies, Policies::Enforced(_));
     if absent.is_none() {
         // Who looks at tenants, or takes them down, may do so whatever they are called.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use midoform_compiler::Compiled;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Namespace;
-use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::topology::kinds::Reference;
+use midoform_compiler::topology::observed::{Observed, ProviderUse};
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::saved::{Pods, SavedPlan};
 use midoform_render as render;
@@ -21,6 +23,7 @@ use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::keystone_projects::{self, Missing};
 use crate::project::{Project, Reach};
+use crate::provider_conflicts;
 use crate::publication;
 use crate::report;
 use crate::selection::Selection;
@@ -38,7 +41,7 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
                 .await?
         }
     };
-    let (compiled, project) = project.compile(&options.spec)?;
+    let Looked { compiled, project, observed } = look(ui, options, project).await?;
     report::diagnostics(ui, &compiled.warnings, &project.sources);
     let target = Target::of(&compiled.site, &options.api, &project.sources.root);
     let shown_url = target.shown_url().to_owned();
@@ -47,11 +50,6 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         Target::Embedded { .. } => None,
     };
     let selection = Selection::new(&compiled, &options.select)?;
-    let observed = match &options.against {
-        Some(other) => as_other_spec(options, other).await?,
-        None if options.offline || target.is_untouched() => Observed::default(),
-        None => observe_once(ui, target, &options.api, &selection).await?,
-    };
     let plan = selection.plan_from(&observed);
     let pods = match options.offline || options.against.is_some() {
         true => KnownPods::default(),
@@ -69,20 +67,6 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         keystone_projects::refuse_unwritten(&compiled, found)?;
         saved_sha256 = Some(save(ui, path, &project, &selection, &plan, &observed, url).await?);
     }
-    if let Some(path) = &options.html {
-        let page = ReviewPage {
-            plan: &plan,
-            desired: &selection.desired,
-            before: &observed.topology,
-            provider: &selection.provider,
-            reachability: Some(&reachability),
-            foreign: &observed.foreign,
-            attached: &observed.attached,
-            base_url: &shown_url,
-            saved_sha256: saved_sha256.as_deref(),
-        };
-        write_page(ui, path, &page)?;
-    }
     let shown = Shown {
         plan: &plan,
         desired: &selection.desired,
@@ -92,9 +76,39 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         saved_sha256: saved_sha256.as_deref(),
         cut_pods: &cut_pods,
     };
+    if let Some(path) = &options.html {
+        write_page(ui, path, &selection.provider, &shown)?;
+    }
     show(ui, options, &shown)?;
     let pending = plan.summary().changes() > 0;
     Ok(if pending && options.detailed_exitcode { Exit::ChangesPending } else { Exit::Done })
+}
+
+/// A compiled project, and the network that its plan starts from.
+struct Looked {
+    compiled: Compiled,
+    project: Project,
+    observed: Observed,
+}
+
+/// Compiles, and observes; once more, if links have to keep out of the way of what others use on the provider router.
+async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Looked, CommandError> {
+    let mut others = ProviderUse::default();
+    loop {
+        let (compiled, compiled_project) = project.compile_beside(&options.spec, &others)?;
+        let target = Target::of(&compiled.site, &options.api, &compiled_project.sources.root);
+        let selection = Selection::new(&compiled, &options.select)?;
+        let observed = match &options.against {
+            Some(other) => as_other_spec(options, other).await?,
+            None if options.offline || target.is_untouched() => Observed::default(),
+            None => observe_once(ui, target, &options.api, &selection).await?,
+        };
+        project = compiled_project;
+        match provider_conflicts::to_avoid(&selection, &observed, &others)? {
+            Some(found) => others = found,
+            None => return Ok(Looked { compiled, project, observed }),
+        }
+    }
 }
 
 /// What is shown of a plan.
@@ -141,8 +155,19 @@ async fn save(
     Ok(saved.sha256)
 }
 
-fn write_page(ui: &Ui, path: &Path, page: &ReviewPage<'_>) -> Result<(), CommandError> {
-    write_atomically(path, |file| html::write(page, file))
+fn write_page(ui: &Ui, path: &Path, provider: &Reference, shown: &Shown<'_>) -> Result<(), CommandError> {
+    let page = ReviewPage {
+        plan: shown.plan,
+        desired: shown.desired,
+        before: &shown.observed.topology,
+        provider,
+        reachability: Some(shown.reachability),
+        foreign: &shown.observed.foreign,
+        attached: &shown.observed.attached,
+        base_url: shown.base_url,
+        saved_sha256: shown.saved_sha256,
+    };
+    write_atomically(path, |file| html::write(&page, file))
         .map_err(|error| CommandError::file(path, error))?;
     ui.status(&format!("review page: {}", path.display()));
     Ok(())

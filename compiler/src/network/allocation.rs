@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::address_ranges::AddressRanges;
+use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::network::peering::PeersOf;
 use crate::network::provider_use::TakenLinks;
 use crate::source::{Span, Spanned};
@@ -134,11 +134,6 @@ impl LinkAddresses {
     pub fn block(&self) -> Ipv4Net {
         block_of(self.provider)
     }
-}
-
-/// Returns the /30 that an address lies in.
-pub(crate) fn block_of(address: Ipv4Addr) -> Ipv4Net {
-    Ipv4Net::new(address, 30).map(|network| network.trunc()).unwrap_or_default()
 }
 
 /// Returns the name of a pair of peers: both names in alphabetical order, with a `/` between them.

@@ -5,8 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::network::address_ranges::AddressRanges;
-use crate::network::allocation::block_of;
+use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::source::Spanned;
 use crate::topology::key::Key;
 use crate::topology::key::view::{KeyView, TenantKey, UplinkKey};

@@ -8,7 +8,8 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::allocation::{Allocations, LinkAddresses, block_of, pair_name};
+use crate::network::address_ranges::block_of;
+use crate::network::allocation::{Allocations, LinkAddresses, pair_name};
 use crate::network::{
     Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Port, PortGroup, PortIndex, Route,
     RouteTarget, Rule, Selector, Tenant,

@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use crate::allocation_state::Guard;
 use crate::args::Consent;
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::progress::Progress;
 use crate::session::Session;
@@ -56,6 +57,12 @@ pub(crate) struct Run<'a> {
     pub(crate) consent: &'a Consent,
     /// The only plan that may be executed, by its SHA-256.
     pub(crate) expect: Option<&'a str>,
+    /// The SHA-256 of the saved plan, which covers the whole file; none: the plan's own SHA-256 counts.
+    pub(crate) saved_sha256: Option<&'a str>,
+    /// The pods that the plan could cut off.
+    pub(crate) pods: &'a KnownPods,
+    /// True if the plan may cut off pods.
+    pub(crate) cuts_pods: bool,
     /// Changes a few tenants at a time.
     pub(crate) batches: Option<Batches>,
 }
@@ -63,7 +70,7 @@ pub(crate) struct Run<'a> {
 impl Run<'_> {
     /// Shows the plan, and asks for confirmation if it is needed. Returns false if nothing is to be executed.
     pub(crate) async fn agreed<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<bool, CommandError> {
-        let hash = planned.hash();
+        let hash = self.saved_sha256.map_or_else(|| planned.hash(), str::to_owned);
         if let Some(expected) = self.expect
             && !hash.eq_ignore_ascii_case(expected)
         {
@@ -82,6 +89,7 @@ impl Run<'_> {
             return Ok(changes == 0 && !self.consent.dry_run);
         }
         self.refuse_mass_delete(planned)?;
+        self.refuse_cut_pods(planned)?;
         if !self.consent.yes && !self.ui.confirm(&format!("Apply these {changes} changes?")).await? {
             return Err(CommandError::Interrupted("nothing was changed".to_owned()));
         }
@@ -106,6 +114,26 @@ impl Run<'_> {
         Err(CommandError::Conflict(message))
     }
 
+    /// Returns the pods that a plan cuts off, in words.
+    fn cut_off<G: Goal>(&self, planned: &Planned<'_, G>) -> Vec<String> {
+        self.pods.cut_off(planned.plan(), planned.goal().desired(), planned.observed())
+    }
+
+    /// Refuses a plan that takes the network away from pods.
+    fn refuse_cut_pods<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<(), CommandError> {
+        let cut = if self.cuts_pods { Vec::new() } else { self.cut_off(planned) };
+        if cut.is_empty() {
+            return Ok(());
+        }
+        let pods = if cut.len() == 1 { "pod" } else { "pods" };
+        let message = format!(
+            "{} {pods} would be cut off, since the plan takes away their bridge or changes its network: {}; --cut-pods does so",
+            cut.len(),
+            cut.join(", ")
+        );
+        Err(CommandError::Conflict(message))
+    }
+
     fn report_nothing(&self, plan: &Plan, sha256: &str, changes: usize) -> Result<(), CommandError> {
         self.ui.json(&Report {
             site: &plan.site,
@@ -122,6 +150,7 @@ impl Run<'_> {
     }
 
     fn show<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<(), CommandError> {
+        let cut_pods = self.cut_off(planned);
         let settings = render::Options {
             colour: self.ui.colour_out(),
             templates: &BTreeMap::new(),
@@ -130,11 +159,12 @@ impl Run<'_> {
             foreign: &planned.observed().foreign,
             verbose: false,
             reachability: None,
+            saved_sha256: self.saved_sha256,
+            cut_pods: &cut_pods,
         };
         self.ui.data(|out| {
-            let shown =
-                render::render(planned.plan(), planned.goal().desired(), Format::Text, &settings, out);
-            shown.map_err(std::io::Error::other)
+            let desired = planned.goal().desired();
+            Ok(render::render(planned.plan(), desired, Format::Text, &settings, out)?)
         })
     }
 
@@ -197,9 +227,10 @@ impl Run<'_> {
         if let Some(taken_back) = &finished.taken_back {
             self.ui.notice(&rollback_text(taken_back));
         }
+        let hash = finished.hash.clone();
         let report = Report {
             site,
-            sha256: &finished.hash.clone(),
+            sha256: self.saved_sha256.unwrap_or(&hash),
             planned: finished.planned,
             done: &finished.outcome.done.clone(),
             left: finished.outcome.left,

@@ -8,6 +8,7 @@ use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::Site;
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
+use midoform_store::input_file;
 use midoform_store::open::OpenOptions;
 use midoform_store::{SharedStore, open};
 
@@ -17,7 +18,7 @@ use crate::error::CommandError;
 
 /// Reads a site file.
 pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
-    let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
+    let text = input_file::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
     let source = Source::new(path.display().to_string(), text);
     let site = midoform_compiler::spec::parse::site(&source, SourceId(0), &mut Diagnostics::default());
     site.ok_or_else(|| {

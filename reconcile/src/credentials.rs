@@ -1,9 +1,9 @@
 //! Reads logins from a file that only its owner can read, or from the environment. They are never in a spec.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use midoform_store::input_file;
 use serde::Deserialize;
 
 use crate::client;
@@ -162,7 +162,7 @@ fn read(path: &Path) -> Result<Logins, CredentialsError> {
     let shown = path.display().to_string();
     let failed = |source| CredentialsError::File { path: shown.clone(), source };
     let content = |problem: String| CredentialsError::Content { path: shown.clone(), problem };
-    let file = File::open(path).map_err(failed)?;
+    let file = input_file::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(content("it is not a file".to_owned()));

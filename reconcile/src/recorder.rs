@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use midoform_compiler::midonet;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
+use midoform_compiler::network::moved::Moves;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::spec::Site;
 use midoform_compiler::topology::Topology;
@@ -48,6 +49,8 @@ pub struct Bookkeeping<'a> {
     pub removed: BTreeSet<TenantName>,
     /// The earlier allocations, which an undo restores once the goal is reached.
     pub restored: Option<Allocations>,
+    /// The renamings that restoring the earlier allocations takes back.
+    pub moved: Moves,
     /// The publication, which is made once the goal is reached; none if the site has no store.
     pub publish: Option<Box<Publish<'a>>>,
 }
@@ -63,6 +66,7 @@ impl Bookkeeping<'_> {
             cuts_pods: false,
             removed: BTreeSet::new(),
             restored: None,
+            moved: Moves::default(),
             publish: None,
         }
     }
@@ -148,7 +152,7 @@ impl<'a> Recorder<'a> {
                 entry.applied = true;
             }
         }
-        for (tenant, ports) in static_ports(desired) {
+        for (tenant, ports) in static_ports(desired, &Moves::default()) {
             if let Some(entry) = self.entry(tenant) {
                 add_ports(entry, ports);
             }
@@ -167,12 +171,14 @@ impl<'a> Recorder<'a> {
 
     /// Records the result of the run.
     pub(crate) async fn conclude(&mut self, end: &Conclusion<'_>) -> Result<(), RecordError> {
+        let mut taken_back = Moves::default();
         if end.is_whole
             && let Some(before) = self.books.restored.take()
         {
             restore(&mut self.allocations, &before, &self.books.tenants);
+            taken_back = std::mem::take(&mut self.books.moved);
         }
-        self.note_tenants(end);
+        self.note_tenants(end, &taken_back);
         self.write().await?;
         // Where everything was recorded before the calls, no write has shown that the lock is still held.
         if !self.lock.is_held().await.map_err(AllocationError::Store)? {
@@ -217,10 +223,11 @@ impl<'a> Recorder<'a> {
         self.write().await
     }
 
-    fn note_tenants(&mut self, end: &Conclusion<'_>) {
+    /// Notes the tenants as they are now. `taken_back` are the renamings of an undo: its objects have their old names again.
+    fn note_tenants(&mut self, end: &Conclusion<'_>, taken_back: &Moves) {
         let namespace = Namespace::of_site(&self.site.name.value);
         let all = end.is_whole && self.books.extent == Extent::Whole;
-        let mut ports = static_ports(end.desired);
+        let mut ports = static_ports(end.desired, taken_back);
         let Bookkeeping { tenants, applied, .. } = &self.books;
         for tenant in tenants {
             let Some(entry) = self.allocations.tenants.get_mut(tenant) else { continue };
@@ -243,8 +250,11 @@ impl<'a> Recorder<'a> {
             add_ports(entry, ports.remove(tenant.as_str()).unwrap_or_default());
             let own = end.ids.iter().filter(|(key, _)| tenant == key.owner());
             // An id that follows from the key need not be stored.
-            let chosen = own.filter(|(key, id)| namespace.other_id(key) != **id);
-            entry.ids.extend(chosen.map(|(key, id)| (key.clone(), *id)));
+            let chosen = own.filter_map(|(key, id)| match taken_back.old_key(key) {
+                Some(old) => (namespace.id(&old) != *id).then_some((old, *id)),
+                None => Some((key.clone(), *id)),
+            });
+            entry.ids.extend(chosen.filter(|(key, id)| namespace.other_id(key) != *id));
         }
     }
 
@@ -259,12 +269,15 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Returns the names of the static ports of each tenant.
-fn static_ports(desired: &Topology) -> BTreeMap<&str, Vec<String>> {
+/// Returns the names of the static ports of each tenant, without the renamings that were taken back.
+fn static_ports<'d>(desired: &'d Topology, taken_back: &Moves) -> BTreeMap<&'d str, Vec<String>> {
     let mut ports: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for entry in desired.entries() {
-        if let KeyView::Tenant(tenant, TenantKey::Port(name, PortKey::Device)) = entry.key.view() {
-            ports.entry(tenant).or_default().push(name.to_owned());
+        let key = taken_back.old_key(&entry.key);
+        if let KeyView::Tenant(_, TenantKey::Port(name, PortKey::Device)) =
+            key.as_ref().unwrap_or(&entry.key).view()
+        {
+            ports.entry(entry.key.owner()).or_default().push(name.to_owned());
         }
     }
     ports

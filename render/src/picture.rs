@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use midoform_compiler::plan::{Action, Plan};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
@@ -72,10 +73,9 @@ fn safe(text: &str) -> String {
         '>' => '›',
         '\\' => '/',
         '#' => '♯',
-        other if other.is_control() => ' ',
         other => other,
     };
-    text.chars().map(replace).collect()
+    printable(text).chars().map(replace).collect()
 }
 
 struct Drawer<'a> {

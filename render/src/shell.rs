@@ -9,6 +9,7 @@ use super::templates::Templates;
 use super::{Options, RenderError};
 use midoform_compiler::plan::placeholder::{self, Part};
 use midoform_compiler::plan::{Call, Plan, Step};
+use midoform_compiler::printable::printable;
 
 #[derive(Serialize)]
 struct Head<'a> {
@@ -44,7 +45,7 @@ pub(super) fn write(
     templates: &Templates,
     out: &mut impl Write,
 ) -> Result<(), RenderError> {
-    let sha256 = midoform_compiler::plan::hash(plan);
+    let sha256 = options.sha256(plan);
     let changes = plan.summary().changes();
     let head = Head {
         site: comment(&plan.site),
@@ -118,5 +119,5 @@ fn double_quoted(text: &str) -> String {
 
 /// Keeps text on the line of its comment.
 fn comment(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    printable(text).into_owned()
 }

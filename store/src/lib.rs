@@ -11,6 +11,7 @@ pub mod allocation;
 pub mod atomic_file;
 pub mod backends;
 mod clock;
+pub mod input_file;
 pub mod ipam;
 pub mod keys;
 pub mod locks;

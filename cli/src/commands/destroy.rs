@@ -11,6 +11,7 @@ use midoform_store::publication::Publication;
 use crate::allocation_state::Guard;
 use crate::args::{Consent, DestroyOptions};
 use crate::attached::refuse_protected;
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::Nothing;
@@ -39,7 +40,7 @@ async fn destroy(
     let mut selection = Selection::new(&compiled, &everything())?;
     if !options.target.is_empty() {
         // Tenants without a file are known from their allocations.
-        selection.tenants.extend(Selection::abandoned(&compiled));
+        selection.tenants.extend(compiled.known.tenants.keys().cloned());
         if let Some(unknown) =
             options.target.iter().find(|target| !selection.tenants.contains(target.as_str()))
         {
@@ -72,7 +73,18 @@ impl Destroyed<'_> {
         let Destroyed { ui, options, consent, selection, guard, .. } = *self;
         let (compiled, tenants) = (selection.compiled, &selection.tenants);
         let goal = Nothing::of(selection, options.force);
-        let run = Run { ui, session, consent, expect: None, batches: None };
+        // What is attached is refused by the goal, without --force.
+        let pods = KnownPods::of(&self.project.state).await?;
+        let run = Run {
+            ui,
+            session,
+            consent,
+            expect: None,
+            saved_sha256: None,
+            pods: &pods,
+            cuts_pods: true,
+            batches: None,
+        };
         let projects = Projects::of(options, compiled, tenants, guard)?;
         let planned = session.look(ui, &goal, &compiled.known).await?;
         if !run.agreed(&planned).await? {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use midoform_compiler::error_chain;
 use midoform_compiler::names::TenantName;
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use serde::Serialize;
@@ -98,14 +99,14 @@ fn print(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, Command
         ui.data(|out| {
             for difference in &drift.differences {
                 let Difference { key, kind, is, what, source } = difference;
-                write!(out, "{is:<9}{key}  {kind}: {what}")?;
-                match source {
-                    Some(source) => writeln!(out, "  ({source})")?,
-                    None => writeln!(out)?,
-                }
+                let source = source.as_ref().map(|source| format!("  ({source})")).unwrap_or_default();
+                let line = format!("{is:<9}{key}  {kind}: {what}{source}");
+                writeln!(out, "{}", printable(&line))?;
             }
             for foreign in &drift.foreign {
-                writeln!(out, "foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id)?;
+                let line =
+                    format!("foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id);
+                writeln!(out, "{}", printable(&line))?;
             }
             match drift.differences.len() {
                 0 => writeln!(out, "No drift: the network matches the spec."),
@@ -157,6 +158,10 @@ async fn watch(
                     reported = Some(text);
                 }
             }
+        }
+        if ui.is_unread() {
+            exit = Exit::Done;
+            break;
         }
         tokio::select! {
             () = tokio::time::sleep(every) => {}

@@ -2,6 +2,7 @@
 
 use midoform_compiler::midonet;
 use midoform_compiler::plan::{Call, Step};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::observed::Observed;
 use serde::Serialize;
 
@@ -61,9 +62,9 @@ pub(crate) async fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, Comma
 }
 
 fn text(out: &mut dyn std::io::Write, explained: &Explained<'_>) -> std::io::Result<()> {
-    writeln!(out, "{}: {} {}", explained.key, explained.kind, explained.what)?;
+    writeln!(out, "{}", printable(&format!("{}: {} {}", explained.key, explained.kind, explained.what)))?;
     if let Some(place) = &explained.caused_by {
-        writeln!(out, "caused by   {place}")?;
+        writeln!(out, "caused by   {}", printable(place))?;
     }
     for key in &explained.stands_on {
         writeln!(out, "depends on  {key}")?;
@@ -78,7 +79,7 @@ fn text(out: &mut dyn std::io::Write, explained: &Explained<'_>) -> std::io::Res
                 writeln!(out, "            {kind}")?;
             }
             if let Some(body) = &call.body {
-                writeln!(out, "            {body}")?;
+                writeln!(out, "            {}", printable(body.get()))?;
             }
         }
     }

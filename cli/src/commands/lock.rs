@@ -1,6 +1,6 @@
 //! `midoform lock`: allocates without an apply, and repairs the lock file.
 
-use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::diagnostic::{Code, Diagnostics};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::clash::{self, Repair};
 use midoform_compiler::network::lock_file;
@@ -48,6 +48,10 @@ async fn lock(ui: &Ui, options: &LockOptions, guard: &Guard) -> Result<Exit, Com
         keystone_projects::look_up(ui, project, &options.login, &everything(), &missing).await?;
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project.sources);
+    if compiled.warnings.iter().any(|found| found.code == Code::TenantRenamed) {
+        let message = "nothing was written: a tenant has the addresses of another one".to_owned();
+        return Err(CommandError::Conflict(message));
+    }
     project.state.write(guard, &compiled.site, &compiled.allocations).await?;
     let changed = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
     let lock_file = project.state.shown();

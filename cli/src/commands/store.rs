@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::printable::printable;
 use midoform_reconcile::orphaned_ports;
 use midoform_reconcile::orphaned_ports::PortsError;
+use midoform_store::input_file;
 use midoform_store::ipam::consistency::{Finding, Snapshot};
 use midoform_store::ipam::ports::{PortDeletion, RepairError};
 use midoform_store::ipam::{AddressRecord, Attachment, MacRecord, consistency};
@@ -60,7 +62,7 @@ async fn dump(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
 }
 
 async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, CommandError> {
-    let text = std::fs::read_to_string(file).map_err(|error| CommandError::file(file, error))?;
+    let text = input_file::read_to_string(file).map_err(|error| CommandError::file(file, error))?;
     let dump: Dump = serde_json::from_str(&text)
         .map_err(|error| CommandError::Usage(format!("{} is not a dump: {error}", file.display())))?;
     if dump.format != DUMP {
@@ -106,7 +108,8 @@ async fn check(ui: &Ui, store: &SharedStore, options: &CheckOptions) -> Result<E
                     (false, true) => "--repair repairs it",
                     (false, false) => "left: check it by hand",
                 };
-                writeln!(out, "{}  {}: {} ({then})", finding.code, finding.key, finding.what)?;
+                let what = format!("{}  {}: {} ({then})", finding.code, finding.key, finding.what);
+                writeln!(out, "{}", printable(&what))?;
             }
             Ok(())
         })?;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use midoform_store::atomic_file::write_atomically;
+use midoform_store::atomic_file::replace_atomically;
 use midoform_store::ipam::{Attachment, Owner};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -77,7 +77,7 @@ impl Journal {
             ));
         }
         let text = serde_json::to_vec(pending).map_err(|error| CniError::internal(error.to_string()))?;
-        write_atomically(&path, |file| std::io::Write::write_all(file, &text)).map_err(failed)
+        replace_atomically(&path, |file| std::io::Write::write_all(file, &text)).map_err(failed)
     }
 
     /// Puts a release that failed behind the others, so that it does not hold them up.

@@ -14,7 +14,8 @@ use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Profile, parse};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::SITE;
-use midoform_compiler::{Allocated, Compiled, Input, compile_present};
+use midoform_compiler::topology::observed::ProviderUse;
+use midoform_compiler::{Allocated, Compiled, Input, Policies, compile_beside};
 use midoform_store::tenants::PushedFile;
 use midoform_store::{SharedStore, tenants};
 
@@ -83,10 +84,15 @@ impl TenantAndPeers {
     }
 
     /// Compiles the tenant and its existing peers.
-    pub(crate) fn compile(&self, config: &Config, known: &Allocations) -> Result<Compiled> {
+    pub(crate) fn compile(
+        &self,
+        config: &Config,
+        known: &Allocations,
+        others: &ProviderUse,
+    ) -> Result<Compiled> {
         let tenant = &self.tenant;
         let sources: Vec<Source> = std::iter::once(self.source()).chain(self.sources_of_peers()).collect();
-        let compiled = self.compile_these(config, known, &sources, &self.missing)?;
+        let compiled = self.compile_these(config, known, &sources, &self.missing, others)?;
         let named: BTreeSet<&str> = compiled.tenants.iter().map(|one| &*one.name).collect();
         let wanted: BTreeSet<&str> = self.existing.keys().chain([tenant]).map(TenantName::as_str).collect();
         if let Some(name) = wanted.difference(&named).next() {
@@ -100,7 +106,8 @@ impl TenantAndPeers {
     /// Compiles the existing peers without the tenant.
     pub(crate) fn compile_peers(&self, config: &Config, known: &Allocations) -> Result<Topology> {
         let sources: Vec<Source> = self.sources_of_peers().collect();
-        Ok(self.compile_these(config, known, &sources, &PeersOf::new())?.topology)
+        let others = ProviderUse::default();
+        Ok(self.compile_these(config, known, &sources, &PeersOf::new(), &others)?.topology)
     }
 
     fn sources_of_peers(&self) -> impl Iterator<Item = Source> {
@@ -113,10 +120,12 @@ impl TenantAndPeers {
         known: &Allocations,
         tenants: &[Source],
         absent: &PeersOf,
+        others: &ProviderUse,
     ) -> Result<Compiled> {
         let allocated = Allocated::Store { name: "the store", allocations: known };
         let input = Input { site: &config.site_source, allocated, tenants };
-        compile_present(input, absent).map_err(|found| self.error_of(&found, &input.sources()))
+        compile_beside(input, Policies::Enforced(&[]), Some(absent), others)
+            .map_err(|found| self.error_of(&found, &input.sources()))
     }
 
     /// Returns the reason why the specs can't be compiled. If a peer's spec is wrong, the error names the peer.

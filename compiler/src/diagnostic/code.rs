@@ -187,6 +187,8 @@ crate::named_codes! {
         StatelessOrder => "stateless-order",
         /// A file is not TOML.
         Syntax => "syntax",
+        /// A tenant has the addresses of another one that has no tenant file: it was probably renamed.
+        TenantRenamed => "tenant-renamed",
         /// One end of a rule has two selectors.
         TwoPlaces => "two-places",
         /// The two ends of a rule name different protocols.

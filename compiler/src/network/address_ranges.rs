@@ -5,6 +5,11 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+/// Returns the /30 that an address lies in.
+pub(crate) fn block_of(address: Ipv4Addr) -> Ipv4Net {
+    Ipv4Net::new(address, 30).map(|network| network.trunc()).unwrap_or_default()
+}
+
 /// Ranges of addresses that don't overlap, each with its owner.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressRanges<T> {

@@ -17,12 +17,14 @@ use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::names::{PeerPair, TenantName};
-use crate::network::address_ranges::AddressRanges;
+use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::network::peering::PeersOf;
+use crate::network::provider_use::TakenLinks;
 use crate::source::{Span, Spanned};
 use crate::spec;
 use crate::topology::key::Key;
 use crate::topology::kinds::Object;
+use crate::topology::observed::ProviderUse;
 
 /// Everything that is allocated on a site: the content of the lock file, or of another store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +75,9 @@ pub struct TenantAllocation {
     /// next run recognises them, even if the spec no longer has them.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "objects_by_key")]
     pub making: Vec<(Key, Object)>,
+    /// The renamings of chains and circles (`[[moved]]`: a to b, b to a) that these allocations follow already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<String>,
     /// The network of each bridge, by the bridge's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", alias = "bridge")]
     pub bridges: BTreeMap<String, Ipv4Net>,
@@ -140,18 +145,15 @@ impl LinkAddresses {
     }
 }
 
-/// Returns the /30 that an address lies in.
-pub(crate) fn block_of(address: Ipv4Addr) -> Ipv4Net {
-    Ipv4Net::new(address, 30).map(|network| network.trunc()).unwrap_or_default()
-}
-
 /// Allocates what the specs of `tenants` leave open. Everything in `known` stays as it is, also for other tenants;
-/// addresses that a spec pins take precedence. `peers` lists the peers that these tenants and their peers name.
+/// addresses that a spec pins take precedence. `others` is what somebody else uses on the provider router: new links keep
+/// out of its way, and so does a link that was never applied. `peers` lists the peers that these tenants and their peers name.
 pub fn allocate(
     site: &spec::Site,
     tenants: &[spec::Tenant],
     peers: &PeersOf,
     known: &Allocations,
+    others: &ProviderUse,
     diagnostics: &mut Diagnostics,
 ) -> Allocations {
     let mut sorted: Vec<&spec::Tenant> = tenants.iter().collect();
@@ -159,7 +161,7 @@ pub fn allocate(
     sorted.dedup_by(|a, b| a.name.value == b.name.value);
     let mut allocations = known.clone();
     keep_what_the_specs_name(&sorted, &mut allocations);
-    links(site, &sorted, &mut allocations, diagnostics);
+    links(site, &sorted, &mut allocations, &TakenLinks::of(others, &site.pools.links), diagnostics);
     bridges(site, &sorted, peers, &mut allocations, diagnostics);
     allocations
 }
@@ -210,12 +212,27 @@ fn mutual_peers(tenants: &[&spec::Tenant]) -> Vec<PeerPair> {
     pairs
 }
 
+/// Releases links that were never applied, where somebody else uses their addresses now.
+fn move_away(tenants: &[&spec::Tenant], allocations: &mut Allocations, others: &TakenLinks) {
+    for tenant in tenants.iter().filter(|tenant| tenant.link.is_none()) {
+        let Some(entry) = allocations.tenants.get_mut(&tenant.name.value) else { continue };
+        let is_taken = |link: LinkAddresses| {
+            [link.provider, link.tenant].into_iter().any(|address| others.overlaps(block_of(address)))
+        };
+        if !entry.may_exist() && entry.link.is_some_and(is_taken) {
+            entry.link = None;
+        }
+    }
+}
+
 fn links(
     site: &spec::Site,
     tenants: &[&spec::Tenant],
     allocations: &mut Allocations,
+    others: &TakenLinks,
     diagnostics: &mut Diagnostics,
 ) {
+    move_away(tenants, allocations, others);
     let pairs = mutual_peers(tenants);
     let present =
         |name: &str| tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(name)).is_ok();
@@ -231,7 +248,9 @@ fn links(
     }
     let slots = Slots::new(&site.pools.links, 30);
     let mut find = |key: &Key, span: Span| {
-        let Some(block) = slots.find(key, |block| taken.overlapping_network(block).is_none()) else {
+        let Some(block) =
+            slots.find(key, |block| taken.overlapping_network(block).is_none() && !others.overlaps(block))
+        else {
             diagnostics.push(full(Code::LinkPoolFull, span, "links", &site.pools.links, slots.count, 30));
             return None;
         };

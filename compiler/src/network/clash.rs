@@ -1,5 +1,7 @@
 //! Clashes: addresses that are allocated twice, as a merge of two branches can leave them.
 
+use std::collections::BTreeMap;
+
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::names::{PeerPair, TenantName};
 use crate::network::address_ranges::AddressRanges;
@@ -129,6 +131,55 @@ pub(crate) fn check_store(
     for clash in clashes(allocations, site) {
         diagnostics.push(Diagnostic { labels: Vec::new(), ..report(store, &clash, Span::default()) });
     }
+}
+
+/// Returns errors about addresses of these specs that a tenant without a spec has: most often the same tenant under its old name.
+pub(crate) fn absent_tenants(
+    specs: &[spec::Tenant],
+    known: &Allocations,
+    allocations: &Allocations,
+    site: &spec::Site,
+) -> Vec<Diagnostic> {
+    let by_name: BTreeMap<&str, &spec::Tenant> =
+        specs.iter().map(|spec| (spec.name.value.as_str(), spec)).collect();
+    if known.tenants.keys().all(|name| by_name.contains_key(name.as_str())) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let before = clashes(known, site);
+    for clash in clashes(allocations, site).into_iter().filter(|clash| !before.contains(clash)) {
+        let (Owner::Tenant(moves), Owner::Tenant(keeps)) = (&clash.moves, &clash.keeps) else { continue };
+        let (spec, absent) = match (by_name.get(moves.as_str()), by_name.get(keeps.as_str())) {
+            (Some(spec), None) => (spec, keeps),
+            (None, Some(spec)) => (spec, moves),
+            _ => continue,
+        };
+        if !known.tenants.contains_key(absent) {
+            continue;
+        }
+        let network = |bridge| allocations.tenants.get(moves)?.bridges.get(bridge);
+        let addresses = match &clash.part {
+            Part::Bridge(bridge) => network(bridge).map(|network| format!("the network {network}")),
+            Part::Link => None,
+        };
+        let addresses = addresses.unwrap_or_else(|| clash.addresses.clone());
+        let name = &spec.name.value;
+        let message = format!(
+            "`{name}` has {addresses}, but tenant `{absent}` has them, and there is no tenant file of it here"
+        );
+        let diagnostic = Diagnostic::error(Code::TenantRenamed, spec.name.span, message)
+            .here("is this the other one's new name?")
+            .help(format!(
+                "if `{absent}` was renamed: write `name = \"{absent}\"` again; a tenant keeps its name, since all its \
+                 objects are named by it (`[[moved]]` renames bridges, rules and ports)"
+            ))
+            .help(format!(
+                "if `{absent}` is not wanted any more: `midoform destroy --target {absent}` deletes it and releases its addresses"
+            ))
+            .help(format!("if both are wanted: choose other addresses for `{name}`"));
+        found.push(diagnostic);
+    }
+    found
 }
 
 fn report(store: &str, clash: &Clash, span: Span) -> Diagnostic {

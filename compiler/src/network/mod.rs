@@ -8,6 +8,7 @@ pub mod grown;
 pub mod lock_file;
 pub mod moved;
 pub mod peering;
+pub mod provider_use;
 pub mod resolve;
 
 use std::net::Ipv4Addr;

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::names::PeerPair;
-use crate::network::allocation::{Allocations, LinkAddresses, block_of};
+use crate::network::address_ranges::block_of;
+use crate::network::allocation::{Allocations, LinkAddresses};
 use crate::network::{
     Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Port, PortGroup, PortIndex, Route,
     RouteTarget, Rule, Selector, Tenant,

@@ -91,7 +91,23 @@ impl<'a> Differ<'a> {
                     .map(|entry| (entry.key.clone(), namespace.other_id(&entry.key))),
             );
         }
+        self.give_way_to_renamed(namespace, &mut ids);
         ids
+    }
+
+    /// Gives created objects their key's other id if a renamed object has the id that follows from their key.
+    fn give_way_to_renamed(&self, namespace: Namespace, ids: &mut BTreeMap<Key, Uuid>) {
+        let owners: BTreeMap<Uuid, &Key> = self.observed.ids.iter().map(|(key, id)| (*id, key)).collect();
+        if owners.is_empty() {
+            return;
+        }
+        for entry in self.desired.entries() {
+            let is_others = owners.get(&namespace.id(&entry.key)).is_some_and(|owner| **owner != entry.key);
+            let is_kept = matches!(self.verdicts.get(&entry.key), Some(Verdict::Keep | Verdict::Update(_)));
+            if is_others && !is_kept && self.encoder.keeps_offered_id(Kind::of(&entry.object)) {
+                ids.entry(entry.key.clone()).or_insert_with(|| namespace.other_id(&entry.key));
+            }
+        }
     }
 
     /// Returns true if a rule is deleted only after its replacement is there.

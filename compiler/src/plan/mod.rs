@@ -2,6 +2,7 @@
 //! describes the JSON form field by field.
 
 pub mod canonical;
+pub mod cut;
 pub mod diff;
 pub mod encode;
 pub mod order;

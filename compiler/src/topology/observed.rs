@@ -1,7 +1,9 @@
 //! The observed state of a network, matched to keys: one side of a diff.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -23,11 +25,46 @@ pub struct Observed {
     pub rules: BTreeMap<Key, Vec<ObservedRule>>,
     /// Objects on a tenant's devices that are not midoform's.
     pub foreign: Vec<Foreign>,
+    /// The use of the provider router by others.
+    pub provider: ProviderUse,
     /// Bound ports of a tenant's bridges that are not the spec's: pods, or somebody else's.
     pub attached: Vec<Foreign>,
     /// The devices, chains, groups, tunnel zones and ports that the server has, midoform's and others, with their kinds.
     /// A plan may refer to them by id.
     pub present: BTreeMap<Uuid, Kind>,
+}
+
+/// The ports and routes of the provider router that are not those of the observed tenants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderUse {
+    /// The ports with an address.
+    pub ports: Vec<OtherPort>,
+    /// The routes, without those that the server makes for each port.
+    pub routes: Vec<OtherRoute>,
+}
+
+/// A port of the provider router that somebody else uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherPort {
+    /// Its id.
+    pub id: Uuid,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its network.
+    pub network: Ipv4Net,
+    /// The address of the port that it is linked to.
+    pub peer: Option<Ipv4Addr>,
+}
+
+/// A route of the provider router that somebody else uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherRoute {
+    /// Its id.
+    pub id: Uuid,
+    /// Its destination.
+    pub destination: Ipv4Net,
+    /// True if its port is linked to another router.
+    pub leads_inside: bool,
 }
 
 /// A rule in its chain.

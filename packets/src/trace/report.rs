@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::network::TraceNetwork;
 use crate::semantics::{Fragment, Packet, State, Station, Trace, Verdict, entry_of};
+use midoform_compiler::printable::printable;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
@@ -267,11 +268,11 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} from {}", report.packet, report.from)?;
     let (hops, left) = one_round(report);
     for hop in hops {
-        writeln!(out, "\n  {}, in port {}", hop.device, hop.in_port)?;
+        writeln!(out, "\n  {}, in port {}", printable(&hop.device), printable(&hop.in_port))?;
         let mut chain = "";
         for rule in &hop.rules {
             if rule.chain != chain {
-                writeln!(out, "    chain {}", rule.chain)?;
+                writeln!(out, "    chain {}", printable(&rule.chain))?;
                 chain = &rule.chain;
             }
             let name = match rule.rule.view() {
@@ -279,9 +280,9 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
                 _ => rule.rule.to_string(),
             };
             let mark = if rule.matched { "✓" } else { "·" };
-            write!(out, "      {mark} {name}: {}", rule.what)?;
+            write!(out, "      {mark} {}: {}", printable(&name), printable(&rule.what))?;
             match (&rule.source, rule.matched) {
-                (Some(source), true) => writeln!(out, " ({source})")?,
+                (Some(source), true) => writeln!(out, " ({})", printable(&source.to_string()))?,
                 _ => writeln!(out)?,
             }
             if let Some(packet) = &rule.rewrites {
@@ -289,10 +290,10 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
             }
         }
         if let Some(route) = &hop.route {
-            writeln!(out, "    route {route}")?;
+            writeln!(out, "    route {}", printable(&route.to_string()))?;
         }
         if !hop.out_ports.is_empty() {
-            writeln!(out, "    out port {}", hop.out_ports.join(" and "))?;
+            writeln!(out, "    out port {}", printable(&hop.out_ports.join(" and ")))?;
         }
     }
     if left > 0 {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{Kind, Object, Reference, Route, RouteJson, Rule, RuleJson};
-use midoform_compiler::topology::observed::Foreign;
+use midoform_compiler::topology::observed::{Foreign, OtherRoute};
 use uuid::Uuid;
 
 use super::{Inventory, Matching, observed_rule};
@@ -58,7 +58,7 @@ impl Matching<'_> {
             desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
         let claims: Vec<Option<&Key>> = rules
             .iter()
-            .map(|rule| keys_by_id.get(&rule.id).or_else(|| self.remembered.get(&rule.id)).copied())
+            .map(|rule| self.remembered.get(&rule.id).or_else(|| keys_by_id.get(&rule.id)).copied())
             .collect();
         let mut claimants: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
         for (at, key) in claims.iter().enumerate() {
@@ -134,6 +134,8 @@ impl Matching<'_> {
         }
         let addresses: BTreeMap<Uuid, _> =
             raw.ports.iter().map(|port| (port.value.id, port.value.address())).collect();
+        let linked = raw.ports.iter().filter(|port| port.value.peer_id.is_some());
+        let linked: BTreeSet<Uuid> = linked.map(|port| port.value.id).collect();
         for (router_id, routes) in &raw.routes {
             let router = self.reference(*router_id);
             let desired = desired_by_router.get(&router).map(Vec::as_slice).unwrap_or_default();
@@ -146,16 +148,17 @@ impl Matching<'_> {
                     continue;
                 }
                 let Some(object) = self.read::<Route>(route, Some(router.clone()), 0) else { continue };
-                let key = keys_by_id.get(&route.id).map(|key| (*key).clone());
-                let key = key.or_else(|| self.remembered(route.id));
+                let key = self.remembered(route.id);
+                let key = key.or_else(|| keys_by_id.get(&route.id).map(|key| (*key).clone()));
                 let key = key.or_else(|| self.match_route_by_content(&object, desired));
                 let key = key.or_else(|| self.was_being_made(route.id, &object));
-                self.add_route(route, object, key);
+                let leads_inside = route.next_hop_port.is_some_and(|port| linked.contains(&port));
+                self.add_route(route, object, key, leads_inside);
             }
         }
     }
 
-    fn add_route(&mut self, route: &RouteJson, object: Route, key: Option<Key>) {
+    fn add_route(&mut self, route: &RouteJson, object: Route, key: Option<Key>, leads_inside: bool) {
         let own_router =
             object.router.key().filter(|key| key.owner() != midoform_compiler::topology::key::SITE).cloned();
         let hangs_on = object.port().and_then(Reference::key).cloned();
@@ -173,7 +176,11 @@ impl Matching<'_> {
                 let what = format!("route to {}", object.destination);
                 self.observed.foreign.push(Foreign { near: router, kind: Kind::Route, id: route.id, what });
             }
-            // The provider router's other routes do not belong to midoform.
+            // The provider router's other routes do not belong to midoform, but their destinations are taken.
+            (None, None) if near.is_none() => {
+                let (id, destination) = (route.id, object.destination);
+                self.observed.provider.routes.push(OtherRoute { id, destination, leads_inside });
+            }
             (None, None) => {}
         }
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{end, words};
 use midoform_compiler::diagnostic::{DiagnosticReport, Severity};
+use midoform_compiler::printable::printable;
 
 /// Returns the commands.
 pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
@@ -34,7 +35,8 @@ pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
 
 /// Escapes the text after the second `::`, as the runner's toolkit does.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    // What is left of control characters would act on whoever reads the log in a terminal.
+    printable(&text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")).into_owned()
 }
 
 /// Escapes the value of a property.

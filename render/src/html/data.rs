@@ -177,7 +177,7 @@ impl<'a> Builder<'a> {
             site: &page.plan.site,
             dialect: page.plan.dialect,
             base: &page.plan.base,
-            sha256: midoform_compiler::plan::hash(page.plan),
+            sha256: page.saved_sha256.map_or_else(|| midoform_compiler::plan::hash(page.plan), str::to_owned),
             summary: page.plan.summary(),
             base_url: page.base_url,
             kinds: Kind::ALL.iter().map(|kind| kind.name()).collect(),

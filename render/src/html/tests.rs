@@ -111,6 +111,7 @@ fn data_of_a_page() -> serde_json::Value {
         foreign: &[],
         attached: &attached,
         base_url: "http://api",
+        saved_sha256: None,
     };
     let mut html = Vec::new();
     write(&page, &mut html).unwrap();

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,9 +23,12 @@ use midoform_compiler::source::{Source, SourceId, Unreadable};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::atomic_file::write_atomically;
+use crate::atomic_file::{replace_atomically, target_of, write_atomically};
 use crate::clock::{Clocks, LeaseTime};
-use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write, allocation, keys};
+use crate::{
+    Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write, allocation, input_file,
+    keys,
+};
 
 /// The time to wait for other processes, each of which holds the file for a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +36,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A lock file.
 #[derive(Clone, Debug)]
 pub struct LockFile {
+    /// The path that people know.
     path: PathBuf,
+    /// The file that the path leads to, if it is a link: all paths to one file have to have the same locks.
+    real: PathBuf,
 }
 
 /// The content of the leases' file.
@@ -73,7 +79,9 @@ struct Files {
 impl LockFile {
     /// Returns the lock file at this path. It need not exist.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        LockFile { path: path.into() }
+        let path = path.into();
+        let real = target_of(&path).unwrap_or_else(|_| path.clone());
+        LockFile { path, real }
     }
 
     /// Returns the path.
@@ -98,14 +106,14 @@ impl LockFile {
         let pending = self.read_leases().ok().and_then(|lease_file| lease_file.pending);
         match pending {
             Some(text) => Ok(Some(text.into_bytes())),
-            None => some_bytes(&self.path),
+            None => some_bytes(&self.real),
         }
     }
 
     fn file(&self, ending: &str) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        let mut name = self.real.file_name().unwrap_or_default().to_owned();
         name.push(ending);
-        self.path.with_file_name(name)
+        self.real.with_file_name(name)
     }
 
     fn failed(&self, path: &Path, error: &io::Error) -> StoreError {
@@ -114,8 +122,16 @@ impl LockFile {
 
     fn read_leases(&self) -> Result<LeaseFile, StoreError> {
         let path = self.file(".leases");
-        let bytes = some_bytes(&path).map_err(|error| self.failed(&path, &error))?;
-        let Some(bytes) = bytes else { return Ok(LeaseFile::default()) };
+        let opened = input_file::open_own(&path, File::options().read(true));
+        let bytes = opened.and_then(|mut file| {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        let bytes = match bytes {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LeaseFile::default()),
+            other => other.map_err(|error| self.failed(&path, &error))?,
+        };
         serde_json::from_slice(&bytes).map_err(|error| {
             let cause = format!(
                 "{} is damaged ({error}): delete it when no midoform is working here",
@@ -134,21 +150,22 @@ impl LockFile {
             },
             false => {
                 let text = serde_json::to_vec(lease_file).unwrap_or_default();
-                write_atomically(&path, |file| file.write_all(&text))
+                replace_atomically(&path, |file| file.write_all(&text))
             }
         };
         result.map_err(|error| self.failed(&path, &error))
     }
 
     fn write_allocations(&self, text: &str) -> Result<(), StoreError> {
-        write_atomically(&self.path, |file| file.write_all(text.as_bytes()))
+        write_atomically(&self.real, |file| file.write_all(text.as_bytes()))
             .map_err(|error| self.failed(&self.path, &error))
     }
 
     /// Takes the kernel's lock, waiting for its holder. A reader goes without, if the file can't be created.
     fn exclusive(&self, only_reads: bool) -> Result<Option<File>, StoreError> {
         let path = self.file(".busy");
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let mut options = File::options();
+        let file = input_file::open_own(&path, options.create(true).truncate(false).read(true).write(true));
         let file = match file {
             Err(_) if only_reads => return Ok(None),
             other => other.map_err(|error| self.failed(&path, &error))?,
@@ -191,7 +208,7 @@ impl LockFile {
     fn parse(&self, pending: Option<&str>) -> Result<AllocationFile, StoreError> {
         let text = match pending {
             Some(text) => text.to_owned(),
-            None => match some_bytes(&self.path).map_err(|error| self.failed(&self.path, &error))? {
+            None => match some_bytes(&self.real).map_err(|error| self.failed(&self.path, &error))? {
                 None => return Ok(AllocationFile::default()),
                 Some(bytes) => String::from_utf8(bytes).map_err(|_| self.unreadable("it is not UTF-8"))?,
             },
@@ -286,7 +303,7 @@ impl LockFile {
 
 /// Reads a file; none if it does not exist.
 fn some_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
+    match input_file::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -18,7 +18,9 @@ pub struct Tls {
 
 /// Reads the files for TLS. Without a CA file, the CAs of the system are trusted.
 pub(super) fn options(tls: &Tls) -> Result<TlsOptions, String> {
-    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    let read = |path: &PathBuf| {
+        crate::input_file::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    };
     let certificates = |path: &PathBuf| {
         let pem = read(path)?;
         match CertificateDer::pem_slice_iter(&pem).next() {

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::spec::url::{UrlProblem, base_url};
-use midoform_reconcile::client::causes;
 use midoform_reconcile::http;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -166,7 +166,7 @@ impl PluginState {
         let base = url.trim_end_matches('/');
         let failed = |cause: String| PluginStateError::Etcd { url: base.to_owned(), cause };
         let lost = |error: reqwest::Error| {
-            let (url, cause) = (base.to_owned(), causes(&error.without_url()));
+            let (url, cause) = (base.to_owned(), error_chain::in_one_line(&error.without_url()));
             PluginStateError::Unreachable { url, cause }
         };
         let plain = base.starts_with("http://");

@@ -218,7 +218,7 @@ fn client_exit(error: &ClientError) -> Exit {
         | ClientError::AnswerLost { .. }
         | ClientError::Certificate { .. } => Exit::Unreachable,
         ClientError::Refused { .. } => Exit::LoginRefused,
-        ClientError::Status { status: 409, .. } => Exit::Conflict,
+        ClientError::Status { status: 409, .. } | ClientError::LockLost { .. } => Exit::Conflict,
         ClientError::Status { .. }
         | ClientError::Unexpected { .. }
         | ClientError::Redirect { .. }

@@ -1,10 +1,11 @@
 //! The output of commands: data on standard output, everything else on standard error.
 
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use codespan_reporting::term::termcolor::{ColorChoice, StandardStream};
 
-use midoform_compiler::printable::printable_lines;
+use midoform_compiler::printable::printable;
 
 use crate::args::{Common, When};
 use crate::error::CommandError;
@@ -14,6 +15,8 @@ pub(crate) struct Ui {
     colour_out: bool,
     colour_err: bool,
     quiet: bool,
+    /// True once the reader of standard output has ended.
+    is_unread: AtomicBool,
 }
 
 impl Ui {
@@ -27,6 +30,7 @@ impl Ui {
             colour_out: wanted(io::stdout().is_terminal()),
             colour_err: wanted(io::stderr().is_terminal()),
             quiet: common.quiet,
+            is_unread: AtomicBool::new(false),
         }
     }
 
@@ -57,11 +61,19 @@ impl Ui {
     ) -> Result<(), CommandError> {
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         match write(&mut out).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_unread.store(true, Ordering::Relaxed);
+                Ok(())
+            }
             other => {
                 other.map_err(|source| CommandError::File { path: "standard output".to_owned(), source })
             }
         }
+    }
+
+    /// Returns true if nobody reads standard output any more.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.is_unread.load(Ordering::Relaxed)
     }
 
     /// Writes a value as JSON.
@@ -79,10 +91,10 @@ impl Ui {
         }
     }
 
-    /// Prints a line for people, even in a quiet run.
+    /// Prints a line for people, even in a quiet run. A line break in it is escaped, as control characters are.
     pub(crate) fn notice(&self, text: &str) {
         // If standard error is closed, nobody reads the line.
-        let _ = writeln!(io::stderr().lock(), "{}", printable_lines(text));
+        let _ = writeln!(io::stderr().lock(), "{}", printable(text));
     }
 
     /// Asks for confirmation. An interruption of the caller ends the question.

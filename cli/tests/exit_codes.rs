@@ -48,7 +48,7 @@ fn an_unreachable_api_is_4() {
         .expect_code(0);
 }
 
-/// A server that answers every request with one status.
+/// Starts a server that answers every request with one status. Returns its address.
 fn answering(status: &'static str) -> String {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

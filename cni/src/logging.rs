@@ -4,8 +4,12 @@
 //! show them, so the log never has any.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
 use std::sync::Arc;
 
+use midoform_store::private_folder;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -59,14 +63,34 @@ pub(crate) fn start(settings: &LogSettings) {
     }
 }
 
-fn open(path: &std::path::Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+/// Opens the log file. Standard input and output are refused, by whatever name: standard output has only the result.
+fn open(path: &Path) -> io::Result<File> {
+    if std::fs::metadata(path).is_ok_and(|found| is_standard_stream((found.dev(), found.ino()))) {
+        return Err(refused());
     }
-    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > LARGEST) {
+    if let Some(folder) = path.parent() {
+        private_folder::create(folder)?;
+    }
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() > LARGEST) {
         // If two runs do this at the same time, the second finds a small file, or none.
         let _ = std::fs::rename(path, path.with_extension("old"));
     }
-    File::options().create(true).append(true).mode(0o640).open(path)
+    // A pipe that nobody reads is an error at once.
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().create(true).append(true).mode(0o640).custom_flags(no_wait).open(path)?;
+    let opened = file.metadata()?;
+    match is_standard_stream((opened.dev(), opened.ino())) {
+        true => Err(refused()),
+        false => Ok(file),
+    }
+}
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is standard input or output, which are not for the log")
+}
+
+/// Returns true if a file, named by device and inode, is the one behind standard input or output.
+fn is_standard_stream(file: (u64, u64)) -> bool {
+    let (input, output) = (rustix::fs::fstat(io::stdin()), rustix::fs::fstat(io::stdout()));
+    [input, output].into_iter().flatten().any(|stream| (stream.st_dev, stream.st_ino) == file)
 }

@@ -1,48 +1,27 @@
-//! Text of somebody else (a server, a file's name) as text on one line, which no terminal takes for a command.
+//! Text from outside as people may see it: names from a server, names of files, texts of a spec.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
-/// Returns the text with all control characters, line breaks and signs that change the direction of text escaped:
-/// `\n`, `\u{1b}`. Text that has none of them stays as it is.
+/// Returns a text in one line that a terminal shows as it is: control characters, line breaks, and characters that change the
+/// direction of writing or have no width are escaped, as `\n` or `\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_escaped) {
+    if !text.chars().any(is_escaped) {
         return Cow::Borrowed(text);
     }
-    let mut result = String::with_capacity(text.len() + 8);
+    let mut shown = String::with_capacity(text.len() + 8);
     for character in text.chars() {
-        match character {
-            '\n' => result.push_str("\\n"),
-            '\r' => result.push_str("\\r"),
-            '\t' => result.push_str("\\t"),
-            other if is_escaped(other) => {
-                // Writing to a string does not fail.
-                let _ = write!(result, "\\u{{{:x}}}", u32::from(other));
-            }
-            other => result.push(other),
+        match is_escaped(character) {
+            true => shown.extend(escape(character)),
+            false => shown.push(character),
         }
     }
-    Cow::Owned(result)
+    Cow::Owned(shown)
 }
 
-/// Returns the text with everything escaped that [`printable`] escapes, but for line breaks and tabs: several lines of
-/// midoform's own, in which each text of somebody else is printable already.
-pub fn printable_lines(text: &str) -> Cow<'_, str> {
-    if !text.contains(|character| is_escaped(character) && !matches!(character, '\n' | '\t')) {
-        return Cow::Borrowed(text);
-    }
+/// Returns a text of several lines of which each is [`printable`].
+pub fn printable_lines(text: &str) -> String {
     let lines: Vec<Cow<'_, str>> = text.split('\n').map(printable).collect();
-    Cow::Owned(lines.join("\n"))
-}
-
-/// Returns true for a character that a terminal does not print at its place: control characters, line and paragraph
-/// separators, signs of direction, and signs without a width.
-fn is_escaped(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}'
-        )
+    lines.join("\n")
 }
 
 /// Returns the beginning of a text, printable, with at most this many characters of it.
@@ -53,23 +32,38 @@ pub fn beginning(text: &str, characters: usize) -> String {
     }
 }
 
+fn escape(character: char) -> impl Iterator<Item = char> {
+    let short = matches!(character, '\n' | '\r' | '\t').then(|| character.escape_default());
+    let long = short.is_none().then(|| character.escape_unicode());
+    short.into_iter().flatten().chain(long.into_iter().flatten())
+}
+
+/// Returns true for a character that does something else than to be seen.
+fn is_escaped(character: char) -> bool {
+    let is_unseen = matches!(
+        character,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    );
+    character.is_control() || is_unseen
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn text_stays_and_what_steers_a_terminal_is_escaped() {
-        assert!(matches!(printable("Zürich \"é\" \\ ok"), Cow::Borrowed("Zürich \"é\" \\ ok")));
-        assert_eq!(printable("a\nb\r\tc"), "a\\nb\\r\\tc");
-        assert_eq!(printable("\u{1b}]0;title\u{7}"), "\\u{1b}]0;title\\u{7}");
-        assert_eq!(printable("\u{9b}2J\u{7f}\u{0}"), "\\u{9b}2J\\u{7f}\\u{0}");
-        assert_eq!(printable("a\u{202e}b\u{2028}c\u{feff}"), "a\\u{202e}b\\u{2028}c\\u{feff}");
-    }
-
-    #[test]
-    fn lines_stay_lines() {
-        assert!(matches!(printable_lines("a\n\tb"), Cow::Borrowed("a\n\tb")));
-        assert_eq!(printable_lines("a\u{1b}[2J\nb"), "a\\u{1b}[2J\nb");
+    fn what_a_terminal_or_a_line_reader_would_obey_is_escaped() {
+        for (text, shown) in [
+            ("web front, été 租户 ✓", "web front, été 租户 ✓"),
+            ("a\nb\r\tc", "a\\nb\\r\\tc"),
+            ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("\0\u{7f}", "\\u{0}\\u{7f}"),
+            ("a\u{202e}b\u{2066}c\u{2028}d\u{feff}", "a\\u{202e}b\\u{2066}c\\u{2028}d\\u{feff}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+        assert_eq!(printable_lines("a\u{1b}\nb\r\n"), "a\\u{1b}\nb\\r\n");
     }
 
     #[test]

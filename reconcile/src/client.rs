@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use midoform_compiler::midonet::dialect::{Confirmation, Created, Dialect};
 use midoform_compiler::plan::Method;
+use midoform_store::locks::Tenure;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use tokio::sync::OnceCell;
 
@@ -23,7 +24,7 @@ use response::{Expected, ROOT, check};
 pub use statistics::{Counts, Statistics};
 
 use crate::client_error::counted;
-pub use crate::client_error::{ClientError, Unexpected, causes};
+pub use crate::client_error::{ClientError, Unexpected};
 use crate::http;
 use crate::keystone::{Keystone, Secret};
 use crate::retry;
@@ -102,6 +103,8 @@ pub struct Client {
     session: Arc<Session>,
     statistics: Arc<Statistics>,
     most_tries: u32,
+    /// The lock that every call needs; none: no call needs one.
+    tenure: Option<Tenure>,
 }
 
 /// The credentials of a client, and its token for all calls.
@@ -148,13 +151,21 @@ impl Client {
             Session { credentials: settings.credentials, token, renewing: tokio::sync::Mutex::default() };
         let (session, dialect) = (Arc::new(session), settings.dialect);
         let (version, statistics) = (Arc::default(), Arc::default());
-        Ok(Client { http, base_url, dialect, version, session, statistics, most_tries: retry::MOST_TRIES })
+        let most_tries = retry::MOST_TRIES;
+        Ok(Client { http, base_url, dialect, version, session, statistics, most_tries, tenure: None })
     }
 
     /// Returns the client with this number of attempts for each call.
     #[must_use]
     pub fn with_most_tries(self, most_tries: u32) -> Client {
         Client { most_tries: most_tries.min(retry::MOST_TRIES), ..self }
+    }
+
+    /// Returns the client with the lock that its calls need: once the lock is lost, no call is sent, and no call is sent
+    /// again.
+    #[must_use]
+    pub fn under(&self, tenure: Tenure) -> Client {
+        Client { tenure: Some(tenure), ..self.clone() }
     }
 
     /// Returns the current token, for [`Client::resume`].
@@ -410,7 +421,7 @@ impl Client {
         }
     }
 
-    /// Sends the call once.
+    /// Sends the call once, if the lock that it needs is held.
     async fn attempt(
         &self,
         method: Method,
@@ -418,6 +429,10 @@ impl Client {
         request: reqwest::RequestBuilder,
         expected: Expected<'_>,
     ) -> Result<Answer, Failed> {
+        if self.tenure.as_ref().is_some_and(|tenure| !tenure.is_current()) {
+            let error = ClientError::LockLost { method: method.as_str(), url: url.to_owned() };
+            return Err(Failed { outcome: Outcome::LockLost, error, retry_after: None });
+        }
         self.statistics.calls.fetch_add(1, Ordering::Relaxed);
         let lost = |error: reqwest::Error| {
             let (outcome, error) = http::lost(method.as_str(), url, error);

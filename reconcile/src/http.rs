@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::printable::{beginning, printable};
 use midoform_store::certificates;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
 use reqwest::{Certificate, Response};
 
-use crate::client_error::{ClientError, Unexpected, causes};
+use crate::client_error::{ClientError, Unexpected};
 use crate::retry::Outcome;
 
 /// The limit in bytes of a list: 190,000 ports of 700 bytes.
@@ -40,20 +41,19 @@ pub fn client(timeout: Duration, ca: Option<&Path>, is_plain: bool) -> Result<re
         Some(path) => {
             let pem = certificates::read(path).map_err(ClientError::Setup)?;
             let found = Certificate::from_pem_bundle(&pem);
-            builder.tls_certs_only(
-                found
-                    .map_err(|error| ClientError::Setup(format!("{}: {}", path.display(), causes(&error))))?,
-            )
+            builder.tls_certs_only(found.map_err(|error| {
+                ClientError::Setup(format!("{}: {}", path.display(), error_chain::in_one_line(&error)))
+            })?)
         }
     };
-    builder.build().map_err(|error| ClientError::Setup(causes(&error)))
+    builder.build().map_err(|error| ClientError::Setup(error_chain::in_one_line(&error)))
 }
 
 /// Returns the outcome and the error of a call whose response did not come.
 pub(crate) fn lost(method: &'static str, url: &str, error: reqwest::Error) -> (Outcome, ClientError) {
     // The message names the URL already.
     let error = error.without_url();
-    let (url, cause) = (url.to_owned(), causes(&error));
+    let (url, cause) = (url.to_owned(), error_chain::in_one_line(&error));
     if error.is_connect() && certificates::is_rejection(&error) {
         return (Outcome::Untrusted, ClientError::Certificate { method, url, cause });
     }

@@ -15,6 +15,8 @@ pub enum Outcome {
     AnswerLost,
     /// The server returned this status.
     Status(u16),
+    /// The lock on the tenants was lost. Nothing was sent.
+    LockLost,
 }
 
 /// The decision after a call that did not succeed.
@@ -57,7 +59,7 @@ pub fn next(
             Method::Post => Decision::LookFirst(wait),
             Method::Get | Method::Put | Method::Delete => Decision::Again(wait),
         },
-        Outcome::Untrusted | Outcome::Status(_) => Decision::GiveUp,
+        Outcome::Untrusted | Outcome::Status(_) | Outcome::LockLost => Decision::GiveUp,
     }
 }
 
@@ -93,6 +95,7 @@ mod tests {
             assert_eq!(decide(Method::Post, Outcome::Status(status), 1), Decision::GiveUp);
         }
         assert_eq!(decide(Method::Get, Outcome::Untrusted, 1), Decision::GiveUp);
+        assert_eq!(decide(Method::Get, Outcome::LockLost, 1), Decision::GiveUp);
     }
 
     #[test]

@@ -6,12 +6,14 @@ use std::path::Path;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use crate::input_file;
+
 /// Reads a file of certificates as PEM.
 ///
 /// # Errors
 /// Returns the problem, with the file's name, if the file can't be read or holds no certificate.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let pem = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let pem = input_file::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     match CertificateDer::pem_slice_iter(&pem).next() {
         Some(Ok(_)) => Ok(pem),
         Some(Err(error)) => Err(format!("{}: {error}", path.display())),

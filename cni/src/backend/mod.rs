@@ -56,7 +56,7 @@ impl<'a> Backend<'a> {
         &self.config.site.name.value
     }
 
-    /// The owner under which the store keeps an endpoint's attachment.
+    /// Returns the owner under which the store keeps an endpoint's attachment.
     pub(crate) fn owner(&self, endpoint: &Endpoint) -> Owner {
         Owner {
             network: self.config.name.clone(),
@@ -73,8 +73,8 @@ impl<'a> Backend<'a> {
         let longest = self.config.timeouts.add;
         let store: SharedStore = match open::location_of(&self.config.site, &self.around()) {
             Location::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings, &tls)?),
-            place => {
-                let file = self.store_file(place);
+            location => {
+                let file = self.store_file(location);
                 if let Some(folder) = file.parent() {
                     private_folder::create(folder).map_err(|error| CniError::file(folder, error))?;
                 }
@@ -84,7 +84,8 @@ impl<'a> Backend<'a> {
         Ok(self.store.insert(store).clone())
     }
 
-    /// Relative paths in the site file start at the plugin's state folder.
+    /// Returns the options for opening the site's store. Relative paths in the site file start at the plugin's state
+    /// folder.
     fn around(&self) -> OpenOptions {
         let login = &self.config.etcd_login;
         OpenOptions {
@@ -94,9 +95,9 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// The file of the embedded store: the network configuration's, otherwise the site's.
-    fn store_file(&self, place: Location) -> PathBuf {
-        match (&self.config.store, place) {
+    /// Returns the file of the embedded store: the network configuration's, otherwise the site's.
+    fn store_file(&self, location: Location) -> PathBuf {
+        match (&self.config.store, location) {
             (Some(file), _) => file.clone(),
             (None, Location::Embedded(file)) => file,
             (None, _) => self.config.state_folder.join("store.db"),

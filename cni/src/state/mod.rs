@@ -6,7 +6,7 @@ pub(crate) mod token;
 
 use sha2::{Digest as _, Sha256};
 
-/// A name for a file that belongs to these parts: the first hexadecimal digits of their hash.
+/// Returns a file name made of these parts: the first hexadecimal digits of their hash.
 fn hashed_name<'a>(parts: impl IntoIterator<Item = &'a str>, digits: usize) -> String {
     let mut hash = Sha256::new();
     for part in parts {

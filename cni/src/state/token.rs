@@ -11,7 +11,7 @@ use midoform_store::private_folder;
 use super::hashed_name;
 use crate::config::Login;
 
-/// The file of one user at one API.
+/// Returns the file for the token of one user at one API.
 fn path(state: &Path, url: &str, login: &Login) -> PathBuf {
     let parts = [Some(url), login.username.as_deref(), login.project.as_deref()];
     state.join(format!("login-{}", hashed_name(parts.map(Option::unwrap_or_default), 16)))

@@ -79,7 +79,7 @@ impl Walker<'_> {
         through
     }
 
-    /// The packets that a rule matches, and the others.
+    /// Splits the packets of a path: those that a rule matches, and the others.
     pub(crate) fn split(&self, rule: &Rule, path: Path, position: Position) -> (Vec<Path>, Vec<Path>) {
         let policy = rule.fragments();
         let (seen, unseen) = path.split_fragments(Fragments::that(|fragment| fragment.fits(policy)));
@@ -353,7 +353,8 @@ fn mac_fits(wanted: Option<MacAddress>, mask: Option<MacMask>, inverted: bool, o
     wanted.is_none_or(|wanted| inverted != (bits(wanted.0) & mask == bits(own.0) & mask))
 }
 
-/// The variables that have to be equal for two headers to be one flow's; an echo's identifier is always the same.
+/// Returns the variables that have to be equal for two headers to be of one flow. An echo's identifier is always the
+/// same.
 fn pairs(one: [usize; 4], other: [usize; 4], echo: bool) -> Vec<(usize, usize)> {
     one.into_iter().zip(other).take(if echo { 2 } else { 4 }).collect()
 }

@@ -43,7 +43,7 @@ pub fn check_group(subject: Subject<'_>, group: &BTreeSet<&str>) -> Verification
         GroupCheck { subject, model: &model, group, by_name: &by_name, report: Verification::default() };
     for (name, tenant) in &by_name {
         if let Err(TooMany) = check.tenant(name, tenant) {
-            check.report.unproven.push((*name).to_owned());
+            check.report.unproven.push((*name).into());
         }
     }
     check.report
@@ -68,7 +68,7 @@ pub fn check_provider(topology: &Topology) -> Vec<Violation> {
                 |headers: &Headers| counterexample::trace(topology, &both, Origin::World, pick(headers));
             found.push(Violation {
                 check: Check::Isolation,
-                tenant: tenant.to_owned(),
+                tenant: tenant.into(),
                 message: format!(
                     "the provider router has equal routes to {} for {other} and {tenant}",
                     route.destination
@@ -116,7 +116,7 @@ impl<'a> GroupCheck<'a> {
                 })
             })
             .collect::<Result<_, TooMany>>()?;
-        let uplinks = self.model.uplinks.iter().filter(|uplink| uplink.tenant == name);
+        let uplinks = self.model.uplinks.iter().filter(|uplink| uplink.tenant == *name);
         let incoming: Vec<(&Uplink, Vec<Outcome>)> = uplinks
             .map(|uplink| {
                 let headers: Vec<Headers> =
@@ -133,7 +133,7 @@ impl<'a> GroupCheck<'a> {
             self.loops(tenant, sent);
         }
         for (uplink, outcomes) in &incoming {
-            self.doors(tenant, uplink, outcomes);
+            self.entry_points(tenant, uplink, outcomes);
         }
         self.report.violations.extend(dead::rules_and_routes(self.model, tenant));
         Ok(())
@@ -172,7 +172,7 @@ impl<'a> GroupCheck<'a> {
         });
         let by_rule = by_rule.filter(|rule| own.as_ref().is_none_or(|own| own.file == rule.file));
         let source = by_rule.or(own);
-        let tenant = tenant.name.to_string();
+        let tenant = tenant.name.clone();
         self.report.violations.push(Violation { check, tenant, message, source, trace });
     }
 

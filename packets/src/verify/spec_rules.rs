@@ -28,8 +28,8 @@ pub(crate) fn allowed(tenant: &Tenant, from: End, to: End, headers: Vec<Headers>
     for stateful in [false, true] {
         for rule in tenant.rules.iter().filter(|rule| rule.stateful == stateful) {
             // Inside a bridge only rules that name both ends, by bridge or address, apply.
-            let named = |place: &Selector| {
-                matches!(place, Selector::Bridge(_) | Selector::Addresses(_) | Selector::Ports(_))
+            let named = |selector: &Selector| {
+                matches!(selector, Selector::Bridge(_) | Selector::Addresses(_) | Selector::Ports(_))
             };
             if inside && !(named(&rule.from) && named(&rule.to)) {
                 continue;
@@ -46,7 +46,7 @@ pub(crate) fn allowed(tenant: &Tenant, from: End, to: End, headers: Vec<Headers>
     passed
 }
 
-/// The headers that a rule is about between two ends.
+/// Returns the headers that a rule matches between two ends.
 fn matches(tenant: &Tenant, rule: &Rule, from: End, to: End) -> Vec<Headers> {
     let (sources, destinations) = (at(tenant, &rule.from, from), at(tenant, &rule.to, to));
     let mut found = Vec::new();
@@ -63,9 +63,9 @@ fn matches(tenant: &Tenant, rule: &Rule, from: End, to: End) -> Vec<Headers> {
 }
 
 /// Returns the addresses of an end that a rule's selector selects; none if it selects another end.
-fn at(tenant: &Tenant, place: &Selector, end: End) -> Vec<Range> {
+fn at(tenant: &Tenant, selector: &Selector, end: End) -> Vec<Range> {
     let here = |is: bool| if is { vec![Range::ADDRESSES] } else { Vec::new() };
-    match place {
+    match selector {
         Selector::Anywhere => here(true),
         Selector::World => here(end == End::World),
         Selector::Bridge(at) => here(tenant.with_grown(*at).any(|at| end == End::Bridge(at))),
@@ -103,7 +103,7 @@ pub(crate) fn carried(protocols: &[Protocol]) -> Vec<Headers> {
 
 /// Returns the headers that the spec opens to the world, as they enter: exposed ports, and the destinations of rules
 /// that accept from the world or from addresses.
-pub(crate) fn doors(tenant: &Tenant) -> Vec<Headers> {
+pub(crate) fn entry_points(tenant: &Tenant) -> Vec<Headers> {
     let mut found = Vec::new();
     for expose in &tenant.exposes {
         let port = Range::one(expose.public_port.into());

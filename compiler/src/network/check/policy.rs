@@ -83,7 +83,7 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
     }
 }
 
-/// Stateless rules are evaluated before return traffic is accepted, so they come first.
+/// Checks that stateless rules come first: they are evaluated before return traffic is accepted.
 fn stateless_after_stateful(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let first_stateful = tenant.rules.iter().position(|rule| rule.stateful);
     let Some(stateful) = first_stateful.and_then(|at| tenant.rules.get(at)) else { return };
@@ -96,8 +96,8 @@ fn stateless_after_stateful(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn choices(place: &Selector) -> usize {
-    match place {
+fn choices(selector: &Selector) -> usize {
+    match selector {
         Selector::Addresses(networks) => networks.len(),
         Selector::Ports(ports) => ports.len(),
         _ => 1,
@@ -121,8 +121,8 @@ fn shadows(tenant: &Tenant, earlier: &Rule, later: &Rule) -> bool {
         && protocols_cover(&earlier.protocols, &later.protocols)
 }
 
-fn networks_of(tenant: &Tenant, place: &Selector) -> Option<Vec<Ipv4Net>> {
-    match place {
+fn networks_of(tenant: &Tenant, selector: &Selector) -> Option<Vec<Ipv4Net>> {
+    match selector {
         Selector::Addresses(networks) => Some(networks.clone()),
         Selector::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
         Selector::Ports(ports) => {

@@ -32,7 +32,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::printable::printable;
 use crate::topology::key::Key;
 
 pub use bridge::Bridge;
@@ -118,13 +117,12 @@ macro_rules! kinds {
         impl Object {
             /// Describes what differs between this object and the one that is wanted in its place; returns nothing
             /// where they are the same to MidoNet. The place in an order is not part of it: the order is compared as
-            /// a whole. What the server says is printable in it.
+            /// a whole.
             pub fn difference(&self, wanted: &Object) -> Option<String> {
                 match (self, wanted) {
                     $((Object::$kind(old), Object::$kind(new)) => old.difference(new),)+
                     (old, new) => Some(difference::changed_fields(old, new)),
                 }
-                .map(|difference| printable(&difference).into_owned())
             }
         }
     };
@@ -199,10 +197,9 @@ impl Kind {
 
 impl Object {
     /// Describes the object in one line, in MidoNet's terms and without its key: `10.20.0.0/24 via 172.16.0.5, weight
-    /// 100`, `accept: protocol tcp, destination port 5432, in port acme/bridge/web/gateway-port`. What the server says is
-    /// printable in it.
+    /// 100`, `accept: protocol tcp, destination port 5432, in port acme/bridge/web/gateway-port`.
     pub fn describe(&self) -> String {
-        printable(&with_object!(self, own => own.describe())).into_owned()
+        with_object!(self, own => own.describe())
     }
 
     /// Returns the reference to the object that this one is part of.
@@ -225,14 +222,14 @@ impl Object {
         keys
     }
 
-    /// Returns the two references that say most about the object: what it stands on, and what it leads to.
+    /// Returns the two most important references: to the object that this one belongs to, and to the one that it leads to.
     pub fn ends(&self) -> [Option<&Reference>; 2] {
         with_object!(self, own => own.ends())
     }
 
     /// Returns the place in the order of its parent's objects: 1 is the first. Nothing for kinds without an order.
-    pub fn place(&self) -> Option<u32> {
-        with_object!(self, own => own.place())
+    pub fn position(&self) -> Option<u32> {
+        with_object!(self, own => own.position())
     }
 
     /// Returns true if traffic may flow through the object.
@@ -264,8 +261,8 @@ impl Object {
     }
 
     /// Returns the body that creates the object: only the fields that midoform uses. `id` is what is offered, or
-    /// nothing where the server would ignore it; `place` is where the object is inserted in its parent's order.
-    pub fn body(&self, names: &dyn Names, id: Option<String>, place: u32) -> Option<Box<RawValue>> {
-        with_object!(self, own => own.body(names, id, place))
+    /// nothing if the server would ignore it; `position` is where the object is inserted in its parent's order.
+    pub fn body(&self, names: &dyn Names, id: Option<String>, position: u32) -> Option<Box<RawValue>> {
+        with_object!(self, own => own.body(names, id, position))
     }
 }

@@ -4,10 +4,11 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use etcd_client::{Certificate, Identity, TlsOptions};
+use midoform_compiler::error_chain::causes;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::certificates;
+use crate::{certificates, input_file};
 
 /// The files for TLS, all PEM.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +26,7 @@ pub(super) fn options(tls: &Tls) -> Result<TlsOptions, String> {
         None => TlsOptions::new().with_native_roots(),
     };
     if let Some((certificate, key)) = &tls.identity {
-        let pem = std::fs::read(key).map_err(|error| format!("{}: {error}", key.display()))?;
+        let pem = input_file::read(key).map_err(|error| format!("{}: {error}", key.display()))?;
         if PrivateKeyDer::from_pem_slice(&pem).is_err() {
             return Err(format!("{} holds no private key as PEM", key.display()));
         }
@@ -36,16 +37,14 @@ pub(super) fn options(tls: &Tls) -> Result<TlsOptions, String> {
 
 /// Returns the messages of an error and its sources, and whether one side rejected the certificate of the other. Then no
 /// call was made, and none will be.
-pub(super) fn words(message: &str, status: &dyn Error) -> (String, bool) {
-    let mut cause = message.to_owned();
+pub(super) fn words(message: &str, status: &(dyn Error + 'static)) -> (String, bool) {
+    let mut words = message.to_owned();
     let is_untrusted = status.source().is_some_and(certificates::is_rejection);
-    let mut source = status.source();
-    while let Some(error) = source {
+    for error in causes(status) {
         let text = error.to_string();
-        if !cause.contains(&text) {
-            cause = format!("{cause}: {text}");
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
         }
-        source = error.source();
     }
-    (cause, is_untrusted)
+    (words, is_untrusted)
 }

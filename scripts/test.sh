@@ -21,10 +21,9 @@ stage() {
     shift
     echo "== $name: $*"
     start=$(date +%s)
-    { "$@" 2>&1 || echo "$?" > "$results/failed"; } | tee -a "$results/output"
+    { "$@" 2>&1 || touch "$results/failed $name"; } | tee -a "$results/output"
     result=ok
-    if [ -e "$results/failed" ]; then
-        rm "$results/failed"
+    if [ -e "$results/failed $name" ]; then
         result=FAILED
         failed=1
     fi
@@ -50,13 +49,11 @@ check_dependencies() {
 }
 
 check_documentation() {
-    RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+    RUSTDOCFLAGS=-Dwarnings nice -n 19 cargo doc --workspace --no-deps --locked
 }
 
 stage formatting cargo fmt --all --check
 stage "building the tests" cargo test --workspace --locked --no-run
-stage clippy cargo clippy --workspace --all-targets --locked -- -D warnings
-stage documentation check_documentation
 
 # Not in a stage: only the shell that started it can wait for it.
 echo "== tools: scripts/install-test-tools.sh"
@@ -78,8 +75,28 @@ else
     fi
 fi
 
+# Clippy and rustdoc get only the processor time that the tests leave. Their output follows that of the tests. They begin
+# when the tests do, since cargo builds for one command at a time.
+{
+    for _ in $(seq 60); do
+        grep -q '^ *Running ' "$results/output" && break
+        sleep 1
+    done
+    stage clippy nice -n 19 cargo clippy --workspace --all-targets --locked -- -D warnings
+    stage documentation check_documentation
+    echo "$failed" > "$results/lints-failed"
+} > "$results/lints" 2>&1 &
+lints=$!
+
 # Many tests wait for processes and servers, so there are more of them at a time than processors.
 stage tests cargo test --workspace --locked --no-fail-fast -- --nocapture --test-threads="${TEST_THREADS:-$(($(nproc) * 2))}"
+
+echo "== lints: clippy and rustdoc"
+start=$(date +%s)
+wait "$lints" || true
+cat "$results/lints"
+[ "$(cat "$results/lints-failed")" = 0 ] || failed=1
+end_stage "waiting for the lints" ok
 
 sum() {
     sed -n "s/^test result: .* \([0-9][0-9]*\) $1; .*/\1/p" "$results/output" | awk '{ sum += $1 } END { print sum + 0 }'

@@ -21,7 +21,7 @@ fn the_second_apply_changes_nothing() {
             let first = folder
                 .run(MIDOFORM, &["apply", ".", "--yes", "--verify", "--api-version", dialect])
                 .expect_code(0);
-            assert!(first.stderr.contains("the network matches the spec"), "{name}: {}", first.stderr);
+            assert!(first.stderr.contains("and matches the spec"), "{name}: {}", first.stderr);
             let again =
                 folder.run(MIDOFORM, &["apply", ".", "--yes", "--api-version", dialect]).expect_code(0);
             assert!(again.stdout.contains("No changes"), "{name} in dialect {dialect}:\n{}", again.stdout);

@@ -301,7 +301,7 @@ fn expired_tokens_are_renewed() {
     let mut connection = Connection::open(lab.served.address).unwrap();
     assert!(connection.send("POST", "/_faults", "application/json", &fault).unwrap().status < 300);
     let applied = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
-    assert!(applied.stderr.contains("the network matches the spec"), "{}", applied.stderr);
+    assert!(applied.stderr.contains("and matches the spec"), "{}", applied.stderr);
     let struck = connection.send("GET", "/_faults", "*/*", "").unwrap().body;
     assert!(struck.contains("\"struck\":1") || struck.contains("\"struck\": 1"), "{struck}");
 }

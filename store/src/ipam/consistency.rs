@@ -12,7 +12,7 @@ use super::mac::MacRecord;
 use super::orphaned_port::{PortDeletion, UNFINISHED};
 use crate::keys::KeyKind;
 use crate::ready::Ready;
-use crate::record::{Held, decode, encode};
+use crate::record::{Held, Record, decode, encode};
 use crate::{Commit, Entry, Range, Revision, SharedStore, StoreError, Transaction, keys, now};
 
 /// All addresses and attachments, as of one moment.
@@ -55,6 +55,7 @@ pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
         [keys::ADDRESSES, keys::ATTACHMENTS, keys::READY, keys::RECLAIMING, keys::MACS].map(Range::prefix);
     let mut found = store.read(&ranges).await?.into_iter();
     let mut next = || found.next().unwrap_or_default();
+    let name = store.name();
     let mut snapshot = Snapshot {
         addresses: BTreeMap::new(),
         freed: BTreeMap::new(),
@@ -63,57 +64,23 @@ pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
         macs: BTreeMap::new(),
         findings: Vec::new(),
     };
-    let name = store.name();
-    let unreadable = |entry: &Entry, error: &StoreError| {
-        Finding::new(Code::Unreadable, &entry.key, error.to_string(), None)
-    };
-    for entry in next() {
-        match KeyKind::of(&entry.key) {
-            Some(KeyKind::Freed { tenant, since, address }) => {
-                let revision = entry.revision;
-                snapshot.freed.insert(entry.key, FreedKey { tenant, address, since, revision });
-            }
-            Some(KeyKind::Address(tenant, address)) => match decode(&name, &entry) {
-                Ok(held) => {
-                    snapshot.addresses.insert(entry.key, KnownAddress { tenant, address, held });
-                }
-                Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
-            },
-            _ => {
-                let what = "this is not the key of an address".to_owned();
-                snapshot.findings.push(Finding::new(Code::Unreadable, &entry.key, what, None));
-            }
-        }
+    snapshot.read_addresses(&name, next());
+    snapshot.attachments = by_key(snapshot.decoded(&name, next()));
+    let ready: Vec<Held<Ready>> = snapshot.decoded(&name, next());
+    snapshot.ready = ready.into_iter().map(|held| (held.record.tenant.clone(), held.record)).collect();
+    for deletion in snapshot.decoded(&name, next()) {
+        snapshot.check_deletion(&deletion);
     }
-    for entry in next() {
-        match decode(&name, &entry) {
-            Ok(held) => drop(snapshot.attachments.insert(entry.key, held)),
-            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
-        }
-    }
-    for entry in next() {
-        match decode::<Ready>(&name, &entry) {
-            Ok(held) => drop(snapshot.ready.insert(held.record.tenant.clone(), held.record)),
-            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
-        }
-    }
-    for entry in next() {
-        match decode::<PortDeletion>(&name, &entry) {
-            Ok(held) => snapshot.check_deletion(&held),
-            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
-        }
-    }
-    for entry in next() {
-        match decode(&name, &entry) {
-            Ok(held) => drop(snapshot.macs.insert(entry.key, held)),
-            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
-        }
-    }
+    snapshot.macs = by_key(snapshot.decoded(&name, next()));
     snapshot.check_addresses();
     snapshot.check_freed();
     snapshot.check_attachments();
     snapshot.check_macs();
     Ok(snapshot)
+}
+
+fn by_key<R>(records: Vec<Held<R>>) -> BTreeMap<String, Held<R>> {
+    records.into_iter().map(|held| (held.key.clone(), held)).collect()
 }
 
 /// Repairs the findings that are safe to repair and still exist.
@@ -133,6 +100,42 @@ impl Snapshot {
     /// Returns the inconsistencies.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// Takes the keys of addresses apart, and decodes their values.
+    fn read_addresses(&mut self, store: &str, entries: Vec<Entry>) {
+        for entry in entries {
+            match KeyKind::of(&entry.key) {
+                Some(KeyKind::Freed { tenant, since, address }) => {
+                    let revision = entry.revision;
+                    self.freed.insert(entry.key, FreedKey { tenant, address, since, revision });
+                }
+                Some(KeyKind::Address(tenant, address)) => {
+                    for held in self.decoded(store, vec![entry]) {
+                        let key = held.key.clone();
+                        self.addresses.insert(key, KnownAddress { tenant: tenant.clone(), address, held });
+                    }
+                }
+                _ => {
+                    let what = "this is not the key of an address".to_owned();
+                    self.findings.push(Finding::new(Code::Unreadable, &entry.key, what, None));
+                }
+            }
+        }
+    }
+
+    /// Decodes records. Those that can't be decoded become findings.
+    fn decoded<R: Record>(&mut self, store: &str, entries: Vec<Entry>) -> Vec<Held<R>> {
+        let mut records = Vec::new();
+        for entry in entries {
+            match decode(store, &entry) {
+                Ok(held) => records.push(held),
+                Err(error) => {
+                    self.findings.push(Finding::new(Code::Unreadable, &entry.key, error.to_string(), None));
+                }
+            }
+        }
+        records
     }
 
     fn check_addresses(&mut self) {

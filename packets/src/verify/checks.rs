@@ -11,10 +11,11 @@ use ipnet::Ipv4Net;
 
 use super::counterexample::{self, Origin, pick};
 use super::dead;
-use super::header::{Fragments, Headers, Range};
-use super::model::{Model, Segment, Uplink};
+use super::header::{Fragments, Headers, Range, rest, united};
+use super::model::{Model, Segment};
 use super::reach::linked_tenants;
 use super::report::{Check, Subject, Verification, Violation};
+use super::spec_rules::SpecRules;
 use super::walk::{End, Outcome, TooMany};
 use midoform_compiler::network::{BridgeIndex, Tenant};
 use midoform_compiler::topology::Topology;
@@ -89,6 +90,33 @@ struct GroupCheck<'a> {
     report: Verification,
 }
 
+/// A tenant, and what follows from its spec for all of its segments.
+struct TenantFacts<'a> {
+    tenant: &'a Tenant,
+    rules: SpecRules<'a>,
+    /// The destinations of its own routes.
+    routed: Vec<Range>,
+    /// The addresses that are outside for it.
+    world: Vec<Range>,
+    /// The link addresses that are not its own.
+    links: Vec<Range>,
+}
+
+impl<'a> TenantFacts<'a> {
+    fn new(subject: Subject<'_>, tenant: &'a Tenant) -> TenantFacts<'a> {
+        let own = [Range::address(tenant.link.near)];
+        let pools: Vec<Range> = united(subject.links.iter().map(|pool| Range::network(*pool)).collect());
+        let routed = tenant.routes.iter().map(|route| Range::network(route.destination));
+        TenantFacts {
+            tenant,
+            rules: SpecRules::new(tenant),
+            routed: united(routed.collect()),
+            world: outside::world_of(subject, tenant),
+            links: pools.iter().flat_map(|pool| rest(*pool, &own)).collect(),
+        }
+    }
+}
+
 /// The outcomes of everything that a pod of one segment can send.
 struct Sent<'a> {
     at: BridgeIndex,
@@ -100,40 +128,30 @@ struct Sent<'a> {
 }
 
 impl<'a> GroupCheck<'a> {
-    fn tenant(&mut self, name: &str, tenant: &Tenant) -> Result<(), TooMany> {
+    fn tenant(&mut self, name: &str, tenant: &'a Tenant) -> Result<(), TooMany> {
+        let facts = TenantFacts::new(self.subject, tenant);
         let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
-        let segments = tenant.indexed_bridges().filter_map(|(at, bridge)| {
+        for (at, bridge) in tenant.indexed_bridges() {
             let key = Key::tenant(name).bridge(&bridge.name).device();
-            Some((at, self.model.segment(&key)?))
-        });
-        let sent: Vec<Sent<'a>> = segments
-            .map(|(at, segment)| {
-                Ok(Sent {
-                    at,
-                    segment,
-                    routed: whole_first(self.model.sent_by_pod(segment, &everything)?),
-                    inside: whole_first(self.model.inside(segment, &everything)?),
-                })
-            })
-            .collect::<Result<_, TooMany>>()?;
-        let uplinks = self.model.uplinks.iter().filter(|uplink| uplink.tenant == name);
-        let incoming: Vec<(&Uplink, Vec<Outcome>)> = uplinks
-            .map(|uplink| {
-                let headers: Vec<Headers> =
-                    uplink.destinations.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
-                Ok((uplink, self.model.sent_by_world(uplink, &headers)?))
-            })
-            .collect::<Result<_, TooMany>>()?;
-        for sent in &sent {
-            self.isolation(tenant, sent);
-            self.links(tenant, sent);
-            self.spoofing(tenant, sent);
-            self.between_bridges(tenant, sent)?;
-            self.outside(tenant, sent)?;
-            self.loops(tenant, sent);
+            let Some(segment) = self.model.segment(&key) else { continue };
+            let sent = Sent {
+                at,
+                segment,
+                routed: whole_first(self.model.sent_by_pod(segment, &everything)?),
+                inside: whole_first(self.model.inside(segment, &everything)?),
+            };
+            self.isolation(tenant, &sent);
+            self.links(&facts, &sent);
+            self.spoofing(tenant, &sent);
+            self.between_bridges(&facts, &sent)?;
+            self.outside(&facts, &sent)?;
+            self.loops(tenant, &sent);
         }
-        for (uplink, outcomes) in &incoming {
-            self.doors(tenant, uplink, outcomes);
+        for uplink in self.model.uplinks.iter().filter(|uplink| uplink.tenant == name) {
+            let headers: Vec<Headers> =
+                uplink.destinations.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
+            let outcomes = self.model.sent_by_world(uplink, &headers)?;
+            self.doors(&facts, uplink, &outcomes);
         }
         self.report.violations.extend(dead::rules_and_routes(self.model, tenant));
         Ok(())

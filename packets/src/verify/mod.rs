@@ -3,11 +3,13 @@
 
 mod all;
 mod assertions;
+mod box_index;
 mod chains;
 mod checks;
 mod counterexample;
 mod dead;
 mod header;
+mod index;
 mod model;
 mod path;
 mod reach;

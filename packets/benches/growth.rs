@@ -17,13 +17,13 @@ use midoform_compiler::topology::Topology;
 use midoform_compiler::{Allocated, Compiled, Input, compile};
 use midoform_packets::verify::{Subject, check_all, compare};
 
-const SITE: &str = "name = \"large\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nlinks = \"172.16.0.0/12\"\n";
+const SITE: &str =
+    "name = \"large\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nlinks = \"172.16.0.0/12\"\n";
 
 /// Returns a tenant with these bridges.
 fn bridges(count: usize) -> String {
-    let bridge = |at: usize| {
-        format!("[[bridge]]\nname = \"b{at}\"\ncidr = \"10.{}.{}.0/24\"\n", at / 256, at % 256)
-    };
+    let bridge =
+        |at: usize| format!("[[bridge]]\nname = \"b{at}\"\ncidr = \"10.{}.{}.0/24\"\n", at / 256, at % 256);
     std::iter::once("name = \"t\"\n".to_owned()).chain((0..count).map(bridge)).collect()
 }
 
@@ -34,7 +34,8 @@ fn rules(count: usize, bridges: usize) -> String {
         let network = format!("198.{}.{}", 18 + at / 256, at % 256);
         let addresses: Vec<String> = (0..100).map(|host| format!("\"{network}.{host}\"")).collect();
         let ports: Vec<String> = (0..10).map(|port| (1000 + at % 2500 * 20 + 2 * port).to_string()).collect();
-        writeln!(text, "[[address_group]]\nname = \"g{at}\"\naddresses = [{}]", addresses.join(", ")).unwrap();
+        writeln!(text, "[[address_group]]\nname = \"g{at}\"\naddresses = [{}]", addresses.join(", "))
+            .unwrap();
         writeln!(text, "[[rule]]\nname = \"r{at}\"\nfrom = {{ address_group = \"g{at}\" }}").unwrap();
         writeln!(text, "to = {{ bridge = \"b{}\", tcp = [{}] }}", at % bridges, ports.join(", ")).unwrap();
         writeln!(text, "action = \"accept\"").unwrap();

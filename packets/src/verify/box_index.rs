@@ -142,5 +142,8 @@ fn widest(boxes: &[(usize, Headers)]) -> Option<usize> {
         let mean = (width / boxes.len().max(1) as u64).max(1);
         Some((spread.saturating_mul(1024) / mean, field))
     };
-    (0..4).filter_map(apart).max_by_key(|(apart, field)| (*apart, std::cmp::Reverse(*field))).map(|(_, field)| field)
+    (0..4)
+        .filter_map(apart)
+        .max_by_key(|(apart, field)| (*apart, std::cmp::Reverse(*field)))
+        .map(|(_, field)| field)
 }

@@ -78,10 +78,11 @@ fn positions(rules: &[Rule], told: impl Fn(&Rule) -> bool) -> BTreeSet<(Uuid, Op
     let out_ports: fn(&Rule) -> (&Vec<Uuid>, bool) =
         |rule| (&rule.out_ports, rule.inv_out_ports || rule.cond_invert);
     let (inside, outside) = (excluded(in_ports), excluded(out_ports));
-    let at = |(ports, inverted): (&Vec<Uuid>, bool), others: &BTreeSet<Uuid>| match inverted || ports.is_empty() {
-        true => others.clone(),
-        false => ports.iter().copied().collect(),
-    };
+    let at =
+        |(ports, inverted): (&Vec<Uuid>, bool), others: &BTreeSet<Uuid>| match inverted || ports.is_empty() {
+            true => others.clone(),
+            false => ports.iter().copied().collect(),
+        };
     let mut found = BTreeSet::new();
     for rule in rules.iter().filter(|rule| told(rule)) {
         let outside = at(out_ports(rule), &outside);

@@ -60,7 +60,7 @@ impl Range {
 pub(crate) fn rest(of: Range, taken: &[Range]) -> Vec<Range> {
     let mut found = Vec::new();
     let mut next = Some(of.first);
-    for range in taken.iter().filter_map(|range| range.common(of)) {
+    for range in overlapping(taken, of).iter().filter_map(|range| range.common(of)) {
         if let Some(first) = next
             && first < range.first
         {
@@ -72,6 +72,20 @@ pub(crate) fn rest(of: Range, taken: &[Range]) -> Vec<Range> {
         found.push(Range { first, last: of.last });
     }
     found
+}
+
+/// Returns those of some sorted, disjoint ranges that have numbers in common with another one.
+pub(crate) fn overlapping(sorted: &[Range], with: Range) -> &[Range] {
+    let start = sorted.partition_point(|range| range.last < with.first);
+    let end = sorted.partition_point(|range| range.first <= with.last);
+    sorted.get(start..end).unwrap_or_default()
+}
+
+/// Returns the numbers that are in two lists of sorted, disjoint ranges.
+pub(crate) fn common(one: &[Range], other: &[Range]) -> Vec<Range> {
+    let (few, many) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    let parts = |range: Range| overlapping(many, range).iter().filter_map(move |other| other.common(range));
+    few.iter().flat_map(|range| parts(*range)).collect()
 }
 
 /// The same numbers as sorted, disjoint ranges that do not touch.

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::box_index::BoxIndex;
 use super::header::{
-    DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT, rest, united,
+    DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
+    rest, united,
 };
 use super::walk::{Attached, Position};
 use crate::semantics::world::{Device, Port, Route, Rule, World};
@@ -176,8 +177,7 @@ fn around(rule: &Rule, wanted: &[(usize, Vec<Range>)]) -> Headers {
         return EVERYTHING;
     }
     let policy = rule.fragments();
-    let mut headers =
-        Headers { fragments: Fragments::that(|fragment| fragment.fits(policy)), ..EVERYTHING };
+    let mut headers = Headers { fragments: Fragments::that(|fragment| fragment.fits(policy)), ..EVERYTHING };
     if let Some(protocol) = rule.nw_proto {
         let own = Protocols::of(&[protocol]);
         headers.protocols = if rule.inv_nw_proto { Protocols::ALL.without(own) } else { own };

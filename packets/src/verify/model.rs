@@ -143,6 +143,11 @@ impl<'t> Model<'t> {
         self.by_key.get(key).and_then(|at| self.segments.get(*at))
     }
 
+    /// Returns true if what enters by a port comes from a boundary device, where walks end.
+    pub(crate) fn is_from_boundary(&self, port: Uuid) -> bool {
+        self.world.peer_device(port).is_some_and(|device| self.boundary.contains(&device))
+    }
+
     /// The uplink whose provider's port this is.
     pub(crate) fn uplink_of(&self, provider_port: Uuid) -> Option<&Uplink> {
         self.uplinks.iter().find(|uplink| uplink.provider_port == provider_port)

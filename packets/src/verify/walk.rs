@@ -201,7 +201,8 @@ impl Walk<'_, '_> {
         let mut waiting = vec![(path, 0)];
         while let Some((path, from)) = waiting.pop() {
             let next = routes.next(from, &path.now());
-            let Some((place, route)) = next.and_then(|place| Some((place, routes.route(device, place)?))) else {
+            let Some((place, route)) = next.and_then(|place| Some((place, routes.route(device, place)?)))
+            else {
                 left.push(path);
                 continue;
             };

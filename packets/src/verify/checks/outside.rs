@@ -5,10 +5,10 @@ use ipnet::Ipv4Net;
 use super::{GroupCheck, Sent, TenantFacts};
 use crate::trace::bridge_name;
 use crate::verify::box_index::BoxIndex;
-use crate::verify::counterexample::{Origin, between};
+use crate::verify::counterexample::{Origin, between, sent_to};
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, difference, rest, united,
-    without_indexed,
+    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, difference, rest,
+    united, without_indexed,
 };
 use crate::verify::model::Uplink;
 use crate::verify::reach::own_sources;
@@ -44,9 +44,10 @@ impl GroupCheck<'_> {
                 format!("{name} can send to the world with a source address that is not its tenant's");
             self.violation(Check::Outside, tenant, message, origin, &headers);
         }
+        let world = common(&facts.world, sent.asked);
         let wanted: Vec<Headers> = own_sources(sent.segment)
             .into_iter()
-            .flat_map(|own| between(own, &[Range::ADDRESSES], &facts.world))
+            .flat_map(|own| sent_to(own, &world))
             .flat_map(connections)
             .collect();
         let said = facts.rules.allowed(spec_rules::End::Bridge(sent.at), spec_rules::End::World, wanted);

@@ -7,8 +7,8 @@ use crate::trace::bridge_name;
 use crate::verify::box_index::BoxIndex;
 use crate::verify::counterexample::{Origin, between};
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, difference, rest, united,
-    without_indexed,
+    DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, common, difference,
+    rest, united, without_indexed,
 };
 use crate::verify::model::Segment;
 use crate::verify::reach::own_sources;
@@ -35,12 +35,10 @@ impl GroupCheck<'_> {
             found
         };
         let (routed, inside) = (by_segment(&sent.routed), by_segment(&sent.inside));
-        for (to, bridge) in facts.tenant.indexed_bridges() {
-            let key = Key::tenant(&facts.tenant.name).bridge(&bridge.name).device();
-            let Some(target) = self.model.segment(&key) else { continue };
+        for (to, target) in facts.bridges(sent.asked) {
             let (outcomes, arrived) = match to == sent.at {
-                true => (&sent.inside, inside.get(&key)),
-                false => (&sent.routed, routed.get(&key)),
+                true => (&sent.inside, inside.get(&target.key)),
+                false => (&sent.routed, routed.get(&target.key)),
             };
             let arrived = arrived.into_iter().flatten().filter_map(|at| outcomes.get(*at));
             self.between_two(facts, sent, (to, target), &arrived.collect::<Vec<_>>())?;
@@ -62,6 +60,7 @@ impl GroupCheck<'_> {
             true => target.pods.clone(),
             false => target.pods.iter().flat_map(|range| rest(*range, &facts.routed)).collect(),
         };
+        let pods = common(&pods, sent.asked);
         let asked: Vec<Headers> = own_sources(sent.segment)
             .into_iter()
             .flat_map(|own| between(own, &[Range::ADDRESSES], &pods))

@@ -128,7 +128,7 @@ codes! {
     LockConflict => "lock-conflict",
     /// The lock file has a value that can't be read.
     LockDamaged => "lock-damaged",
-    /// The lock file has a version that this midoform does not know.
+    /// The lock file is empty, or has a version that this midoform does not know.
     LockVersion => "lock-version",
     /// A required key is missing.
     MissingKey => "missing-key",
@@ -232,7 +232,7 @@ codes! {
     UnknownWord => "unknown-word",
     /// A file can't be read.
     UnreadableFile => "unreadable-file",
-    /// A bridge's network is not for hosts.
+    /// An address or a network is not for hosts.
     UnusableNetwork => "unusable-network",
     /// No rule names a group.
     UnusedGroup => "unused-group",

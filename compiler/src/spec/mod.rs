@@ -9,6 +9,7 @@ pub mod parse;
 mod policy;
 pub mod schema;
 mod site;
+pub(crate) mod special_addresses;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -342,6 +343,15 @@ pub enum Action {
 
 impl Word for Action {
     const ALL: &'static [Action] = &[Action::Accept, Action::Drop, Action::Reject];
+    const ELSEWHERE: &'static [(&'static str, Action)] = &[
+        ("allow", Action::Accept),
+        ("permit", Action::Accept),
+        ("pass", Action::Accept),
+        ("deny", Action::Drop),
+        ("block", Action::Drop),
+        ("discard", Action::Drop),
+        ("refuse", Action::Reject),
+    ];
 
     fn word(self) -> &'static str {
         match self {

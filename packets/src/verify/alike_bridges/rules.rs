@@ -61,20 +61,74 @@ fn network(address: Option<std::net::Ipv4Addr>, length: u8) -> Option<Range> {
     ipnet::Ipv4Net::new(address?, length.min(32)).ok().map(Range::network)
 }
 
-/// Returns true if a rule has only conditions about ports, flows, addresses, protocols and fragments.
+/// Returns true if a rule has only conditions about ports, flows, addresses, protocols and fragments. The pattern names
+/// every field, so that a new one is not forgotten.
 pub(super) fn is_plain(rule: &Rule) -> bool {
-    !rule.cond_invert
-        && rule.port_group.is_none()
-        && rule.in_port_group.is_none()
-        && rule.out_port_group.is_none()
-        && rule.ip_addr_group_src.is_none()
-        && rule.ip_addr_group_dst.is_none()
-        && rule.traversed_device.is_none()
-        && rule.dl_src.is_none()
-        && rule.dl_dst.is_none()
-        && rule.icmp_data_src_ip_address.is_none()
-        && rule.icmp_data_dst_ip_address.is_none()
-        && !rule.match_nw_dst_rewritten
+    let Rule {
+        id: _,
+        kind: _,
+        position: _,
+        flow_action: _,
+        jump_chain_id: _,
+        nat_targets: _,
+        cond_invert,
+        match_forward_flow: _,
+        match_return_flow: _,
+        in_ports: _,
+        inv_in_ports: _,
+        out_ports: _,
+        inv_out_ports: _,
+        port_group,
+        inv_port_group: _,
+        in_port_group,
+        inv_in_port_group: _,
+        out_port_group,
+        inv_out_port_group: _,
+        ip_addr_group_src,
+        inv_ip_addr_group_src: _,
+        ip_addr_group_dst,
+        inv_ip_addr_group_dst: _,
+        traversed_device,
+        inv_traversed_device: _,
+        // The same for all packets that are sent: no VLAN, IPv4, no type of service.
+        vlan: _,
+        dl_type: _,
+        inv_dl_type: _,
+        nw_tos: _,
+        inv_nw_tos: _,
+        dl_src,
+        dl_src_mask: _,
+        inv_dl_src: _,
+        dl_dst,
+        dl_dst_mask: _,
+        inv_dl_dst: _,
+        nw_proto: _,
+        inv_nw_proto: _,
+        nw_src_address: _,
+        nw_src_length: _,
+        inv_nw_src: _,
+        nw_dst_address: _,
+        nw_dst_length: _,
+        inv_nw_dst: _,
+        match_nw_dst_rewritten,
+        tp_src: _,
+        inv_tp_src: _,
+        tp_dst: _,
+        inv_tp_dst: _,
+        icmp_data_src_ip_address,
+        inv_icmp_data_src_ip: _,
+        icmp_data_dst_ip_address,
+        inv_icmp_data_dst_ip: _,
+        fragment_policy: _,
+    } = rule;
+    let groups = [port_group, in_port_group, out_port_group, ip_addr_group_src, ip_addr_group_dst];
+    let stations = dl_src.is_some() || dl_dst.is_some() || traversed_device.is_some();
+    let quoted = icmp_data_src_ip_address.is_some() || icmp_data_dst_ip_address.is_some();
+    !cond_invert
+        && !match_nw_dst_rewritten
+        && !stations
+        && !quoted
+        && groups.iter().all(|group| group.is_none())
 }
 
 /// Returns the rules of the chains of all routers; none if one can't be compared.

@@ -47,7 +47,7 @@ pub(crate) struct Common {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless NO_COLOR is set or TERM is `dumb`.
+    /// On a terminal, unless NO_COLOR is set.
     Auto,
     Always,
     Never,

@@ -63,6 +63,7 @@ fn network(address: Option<std::net::Ipv4Addr>, length: u8) -> Option<Range> {
 
 /// Returns true if a rule has only conditions about ports, flows, addresses, protocols and fragments. The pattern names
 /// every field, so that a new one is not forgotten.
+#[allow(clippy::too_many_lines, reason = "one pattern, field by field")]
 pub(super) fn is_plain(rule: &Rule) -> bool {
     let Rule {
         id: _,

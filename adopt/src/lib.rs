@@ -56,7 +56,7 @@ impl Survey {
         Ok(Survey { inventory: read_inventory(client, dialect, events).await? })
     }
 
-    /// All routers.
+    /// Returns all routers.
     pub fn routers(&self) -> Vec<SeenRouter> {
         let seen = self.inventory.routers.iter().map(|router| SeenRouter {
             id: router.value.id,

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -146,7 +147,7 @@ impl PluginState {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base = url.trim_end_matches('/');
         let failed = |cause: String| PluginStateError::Etcd { url: base.to_owned(), cause };
-        let words = |error: reqwest::Error| failed(midoform_reconcile::client::causes(&error.without_url()));
+        let words = |error: reqwest::Error| failed(error_chain::in_one_line(&error.without_url()));
         let http = reqwest::Client::builder().timeout(timeout).no_proxy().build().map_err(words)?;
         let mut state = PluginState::default();
         for tree in TREES {

@@ -198,7 +198,7 @@ impl<'a> RouterView<'a> {
                 continue;
             }
             let parent = Some(Reference::External(self.router.id));
-            let listed = Listed { parent, place: 0, resolve: &Reference::External };
+            let listed = Listed { parent, position: 0, resolve: &Reference::External };
             let Some(Route { source, destination, next_hop, weight, .. }) = Route::read(route, &listed)
             else {
                 continue;

@@ -150,7 +150,7 @@ fn pass(client: &TcpStream, upstream: SocketAddr, writing: &Mutex<()>, reads: &M
     }
 }
 
-/// A fleet of tenants with two bridges and two rules each.
+/// Makes a fleet of tenants with two bridges and two rules each.
 fn fleet(folder: &Path, tenants: usize, address: SocketAddr) {
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder.join("tenants")).unwrap();

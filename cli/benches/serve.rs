@@ -61,7 +61,7 @@ impl Served {
         Served { child, address, port, _stderr: stderr }
     }
 
-    /// Resident memory and its highest mark, in MB.
+    /// Returns resident memory and its highest mark, in MB.
     fn memory(&self) -> (u64, u64) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let kilobytes = |name: &str| -> u64 {

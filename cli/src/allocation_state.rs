@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::spec::Site;
 use midoform_reconcile::recorder::{Bookkeeping, Recorder};
@@ -21,11 +22,11 @@ use midoform_store::{SharedStore, allocation, keys, locks, open};
 use crate::error::CommandError;
 use crate::known_allocations::Known;
 
-/// The place of a site's allocations.
+/// The location of a site's allocations.
 #[derive(Clone)]
 pub(crate) struct AllocationState {
     /// The location that the site names.
-    place: Location,
+    location: Location,
     /// The lock file, if the site has no store, or if `--lock` names one.
     lock_file: Option<LockFile>,
     opened: Arc<OnceLock<SharedStore>>,
@@ -56,13 +57,13 @@ impl AllocationState {
     ) -> Result<AllocationState, CommandError> {
         let login = open::login(&|name| std::env::var(name).ok())?;
         let around = OpenOptions { folder: root.to_path_buf(), login, timeout: None };
-        let place = site.map_or(Location::LockFile, |site| open::location_of(site, &around));
-        let lock_file = match (lock, &place) {
+        let location = site.map_or(Location::LockFile, |site| open::location_of(site, &around));
+        let lock_file = match (lock, &location) {
             (Some(path), _) => Some(LockFile::at(path)),
             (None, Location::LockFile) => Some(LockFile::at(root.join("midoform.lock"))),
             (None, _) => None,
         };
-        Ok(AllocationState { place, lock_file, opened: Arc::default() })
+        Ok(AllocationState { location, lock_file, opened: Arc::default() })
     }
 
     /// Returns the lock file, if the allocations are in one.
@@ -77,12 +78,12 @@ impl AllocationState {
 
     /// Returns true if the allocations are on a server.
     pub(crate) fn is_remote(&self) -> bool {
-        self.is_store() && matches!(self.place, Location::Etcd(..))
+        self.is_store() && matches!(self.location, Location::Etcd(..))
     }
 
     /// Returns its name, for people.
     pub(crate) fn shown(&self) -> String {
-        match (&self.lock_file, &self.place, self.opened.get()) {
+        match (&self.lock_file, &self.location, self.opened.get()) {
             (Some(file), ..) => file.path().display().to_string(),
             (None, _, Some(store)) => store.name(),
             (None, Location::Embedded(path), None) => format!("the store {}", path.display()),
@@ -96,7 +97,7 @@ impl AllocationState {
         if let Some(store) = self.opened.get() {
             return Ok(Some(store.clone()));
         }
-        let store: SharedStore = match (&self.lock_file, &self.place) {
+        let store: SharedStore = match (&self.lock_file, &self.location) {
             (Some(file), _) => Arc::new(file.clone()),
             (None, Location::Embedded(path)) if !make && !path.exists() => return Ok(None),
             (None, Location::Embedded(path)) => Arc::new(Embedded::open(path)?),
@@ -117,7 +118,10 @@ impl AllocationState {
     }
 
     /// Returns the publication of these tenants.
-    pub(crate) async fn published(&self, tenants: &BTreeSet<String>) -> Result<Publication, CommandError> {
+    pub(crate) async fn published(
+        &self,
+        tenants: &BTreeSet<TenantName>,
+    ) -> Result<Publication, CommandError> {
         match self.open(false)? {
             Some(store) => Ok(Publication::read(&store, tenants).await?),
             None => Ok(Publication::default()),
@@ -129,7 +133,7 @@ impl AllocationState {
     /// anything.
     pub(crate) async fn with_lock<T>(
         &self,
-        tenants: &BTreeSet<String>,
+        tenants: &BTreeSet<TenantName>,
         by: &str,
         patience: Duration,
         work: impl AsyncFnOnce(&Guard) -> Result<T, CommandError>,
@@ -148,11 +152,11 @@ impl AllocationState {
 
     async fn acquire(
         &self,
-        tenants: &BTreeSet<String>,
+        tenants: &BTreeSet<TenantName>,
         by: &str,
         patience: Duration,
     ) -> Result<Guard, CommandError> {
-        if self.lock_file.is_some() && !matches!(self.place, Location::LockFile) {
+        if self.lock_file.is_some() && !matches!(self.location, Location::LockFile) {
             let message = "--lock: the site keeps its allocations in its store, and a lock file beside it could only \
                            contradict it";
             return Err(CommandError::Usage(message.to_owned()));

@@ -3,19 +3,23 @@
 use std::collections::BTreeSet;
 
 use midoform_compiler::Compiled;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::observed::Observed;
 
 use crate::error::CommandError;
 
 /// Refuses tenants with `protect = true` in the spec or in the lock file.
-pub(crate) fn refuse_protected(compiled: &Compiled, tenants: &BTreeSet<String>) -> Result<(), CommandError> {
+pub(crate) fn refuse_protected(
+    compiled: &Compiled,
+    tenants: &BTreeSet<TenantName>,
+) -> Result<(), CommandError> {
     let in_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name && tenant.protect);
     let in_lock = |name: &str| compiled.known.tenants.get(name).is_some_and(|tenant| tenant.protect);
-    let protected: Vec<&String> = tenants.iter().filter(|name| in_spec(name) || in_lock(name)).collect();
+    let protected: Vec<&TenantName> = tenants.iter().filter(|name| in_spec(name) || in_lock(name)).collect();
     if protected.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = protected.into_iter().map(String::as_str).collect();
+    let names: Vec<&str> = protected.into_iter().map(TenantName::as_str).collect();
     let message = format!(
         "protected and not destroyed: {}; remove `protect = true`, apply, and then destroy",
         names.join(", ")

@@ -23,8 +23,8 @@ pub(crate) fn for_code_host(
         all.iter().map(|source| (&*source.name, host_name(&sources.shown(source)))).collect();
     // From here on, the reports borrow these names.
     let mut reports: Vec<DiagnosticReport<'_>> = reports;
-    for place in reports.iter_mut().flat_map(|report| &mut report.places) {
-        place.file = names.get(place.file).map_or(place.file, String::as_str);
+    for position in reports.iter_mut().flat_map(|report| &mut report.positions) {
+        position.file = names.get(position.file).map_or(position.file, String::as_str);
     }
     match format {
         FindingsFormat::Github => ui.data(|out| out.write_all(code_hosts::github(&reports).as_bytes())),

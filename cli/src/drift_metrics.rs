@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use midoform_compiler::names::TenantName;
 use midoform_simulator::{ListenError, MetricsServer, start_metrics};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -26,7 +27,7 @@ pub(crate) struct DriftMetrics {
     failures: Counter,
     last_look: Gauge,
     /// The tenants that have a value.
-    tenants: Vec<String>,
+    tenants: Vec<TenantName>,
 }
 
 impl DriftMetrics {
@@ -52,16 +53,16 @@ impl DriftMetrics {
     pub(crate) fn found(
         &mut self,
         differences: &[Difference],
-        tenants: &BTreeMap<String, u64>,
+        tenants: &BTreeMap<TenantName, u64>,
         foreign: usize,
     ) {
         self.looked();
         self.set_differences(differences);
         for gone in self.tenants.iter().filter(|tenant| !tenants.contains_key(*tenant)) {
-            self.tenant_objects.remove(&[("tenant", gone.clone())]);
+            self.tenant_objects.remove(&[("tenant", gone.to_string())]);
         }
         for (tenant, count) in tenants {
-            self.tenant_objects.get_or_create(&[("tenant", tenant.clone())]).set(number(*count));
+            self.tenant_objects.get_or_create(&[("tenant", tenant.to_string())]).set(number(*count));
         }
         self.tenants = tenants.keys().cloned().collect();
         self.foreign.set(number(foreign));

@@ -44,8 +44,8 @@ pub(crate) fn differences_of(plan: &Plan) -> Vec<Difference> {
 
 fn difference_of(step: &Step) -> Difference {
     let (is, what) = match step.action {
-        Action::Create => ("missing", "is wanted and not there".to_owned()),
-        Action::Delete => ("unwanted", "is there and not wanted".to_owned()),
+        Action::Create => ("missing", "is in the spec, but not in the network".to_owned()),
+        Action::Delete => ("unwanted", "is in the network, but not in the spec".to_owned()),
         Action::Update | Action::Replace | Action::Keep => ("changed", step.reason.to_string()),
     };
     let source = step.source.as_ref().map(ToString::to_string);

@@ -202,7 +202,7 @@ fn client_exit(error: &ClientError) -> Exit {
     match error {
         ClientError::Unreachable { .. } | ClientError::AnswerLost { .. } => Exit::Unreachable,
         ClientError::Refused { .. } => Exit::LoginRefused,
-        ClientError::Status { status: 409, .. } => Exit::Conflict,
+        ClientError::Status { status: 409, .. } | ClientError::LockLost { .. } => Exit::Conflict,
         ClientError::Status { .. } | ClientError::Nonsense { .. } => Exit::ApiError,
         ClientError::Setup(_) => Exit::Usage,
         ClientError::Defect(_) => Exit::Internal,

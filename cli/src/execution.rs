@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::plan::{Action, Plan, Summary};
 use midoform_compiler::topology::key::Key;
@@ -21,9 +22,9 @@ use serde::Serialize;
 
 use crate::allocation_state::Guard;
 use crate::args::Consent;
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::progress::Progress;
-use crate::report;
 use crate::session::Session;
 use crate::ui::Ui;
 
@@ -56,6 +57,12 @@ pub(crate) struct Run<'a> {
     pub(crate) consent: &'a Consent,
     /// The only plan that may be executed, by its SHA-256.
     pub(crate) expect: Option<&'a str>,
+    /// The SHA-256 of the saved plan, which covers the whole file; none: the plan's own SHA-256 counts.
+    pub(crate) saved_sha256: Option<&'a str>,
+    /// The pods that the plan could cut off.
+    pub(crate) pods: &'a KnownPods,
+    /// True if the plan may cut off pods.
+    pub(crate) cuts_pods: bool,
     /// Changes a few tenants at a time.
     pub(crate) batches: Option<Batches>,
 }
@@ -63,7 +70,7 @@ pub(crate) struct Run<'a> {
 impl Run<'_> {
     /// Shows the plan, and asks for confirmation if it is needed. Returns false if nothing is to be executed.
     pub(crate) async fn agreed<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<bool, CommandError> {
-        let hash = planned.hash();
+        let hash = self.saved_sha256.map_or_else(|| planned.hash(), str::to_owned);
         if let Some(expected) = self.expect
             && !hash.eq_ignore_ascii_case(expected)
         {
@@ -82,6 +89,7 @@ impl Run<'_> {
             return Ok(changes == 0 && !self.consent.dry_run);
         }
         self.refuse_mass_delete(planned)?;
+        self.refuse_cut_pods(planned)?;
         if !self.consent.yes && !self.ui.confirm(&format!("Apply these {changes} changes?")).await? {
             return Err(CommandError::Interrupted("nothing was changed".to_owned()));
         }
@@ -106,6 +114,26 @@ impl Run<'_> {
         Err(CommandError::Conflict(message))
     }
 
+    /// Returns the pods that a plan cuts off, in words.
+    fn cut_off<G: Goal>(&self, planned: &Planned<'_, G>) -> Vec<String> {
+        self.pods.cut_off(planned.plan(), planned.goal().desired(), planned.observed())
+    }
+
+    /// Refuses a plan that takes the network away from pods.
+    fn refuse_cut_pods<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<(), CommandError> {
+        let cut = if self.cuts_pods { Vec::new() } else { self.cut_off(planned) };
+        if cut.is_empty() {
+            return Ok(());
+        }
+        let pods = if cut.len() == 1 { "pod" } else { "pods" };
+        let message = format!(
+            "{} {pods} would be cut off, since the plan takes away their bridge or changes its network: {}; --cut-pods does so",
+            cut.len(),
+            cut.join(", ")
+        );
+        Err(CommandError::Conflict(message))
+    }
+
     fn report_nothing(&self, plan: &Plan, sha256: &str, changes: usize) -> Result<(), CommandError> {
         self.ui.json(&Report {
             site: &plan.site,
@@ -122,6 +150,7 @@ impl Run<'_> {
     }
 
     fn show<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<(), CommandError> {
+        let cut_pods = self.cut_off(planned);
         let settings = render::Options {
             colour: self.ui.colour_out(),
             templates: &BTreeMap::new(),
@@ -130,11 +159,12 @@ impl Run<'_> {
             foreign: &planned.observed().foreign,
             verbose: false,
             reachability: None,
+            saved_sha256: self.saved_sha256,
+            cut_pods: &cut_pods,
         };
         self.ui.data(|out| {
-            let shown =
-                render::render(planned.plan(), planned.goal().desired(), Format::Text, &settings, out);
-            shown.map_err(std::io::Error::other)
+            let desired = planned.goal().desired();
+            Ok(render::render(planned.plan(), desired, Format::Text, &settings, out)?)
         })
     }
 
@@ -157,8 +187,9 @@ impl Run<'_> {
             conflicts_pass: false,
             events: &events,
         };
-        let control = Control::under(guard.lock().tenure());
-        let watching = self.watch(&control);
+        let control = Control::default();
+        let deadline = self.consent.deadline.map(Duration::from_secs);
+        let watching = watch(&control, deadline);
         let finished = planned.execute(&self.session.client, recorder, &control, options).await;
         watching.abort();
         Ok(finished?)
@@ -182,24 +213,6 @@ impl Run<'_> {
         }
     }
 
-    /// Stops the execution at Ctrl-C and at the deadline.
-    fn watch(&self, control: &Control) -> tokio::task::JoinHandle<()> {
-        let control = control.clone();
-        let deadline = self.consent.deadline.map(Duration::from_secs);
-        tokio::spawn(async move {
-            let late = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                pressed = tokio::signal::ctrl_c() => if pressed.is_ok() { control.stop(Stop::Interrupted) },
-                () = late => control.stop(Stop::Deadline),
-            }
-        })
-    }
-
     /// Reports the result.
     pub(crate) fn conclude(&self, site: &str, finished: Finished) -> Result<Exit, CommandError> {
         let changes = finished.planned.changes();
@@ -214,9 +227,10 @@ impl Run<'_> {
         if let Some(taken_back) = &finished.taken_back {
             self.ui.notice(&rollback_text(taken_back));
         }
+        let hash = finished.hash.clone();
         let report = Report {
             site,
-            sha256: &finished.hash.clone(),
+            sha256: self.saved_sha256.unwrap_or(&hash),
             planned: finished.planned,
             done: &finished.outcome.done.clone(),
             left: finished.outcome.left,
@@ -224,7 +238,7 @@ impl Run<'_> {
             counts: finished.counts,
             seconds: finished.took.as_secs_f64(),
             rolled_back: matches!(finished.taken_back, Some(Ok(_))),
-            error: finished.outcome.failure.as_ref().map(|failure| report::chain(failure)),
+            error: finished.outcome.failure.as_ref().map(|failure| error_chain::in_one_line(failure)),
         };
         if self.consent.json && changes > 0 {
             self.ui.json(&report)?;
@@ -234,7 +248,7 @@ impl Run<'_> {
         }
         if changes > 0 {
             let read_again =
-                if self.consent.verify { "; read again, the network matches the spec" } else { "" };
+                if self.consent.verify { "; the network was read again, and matches the spec" } else { "" };
             self.ui.status(&format!("Done: {words}{read_again}."));
         }
         Ok(Exit::Done)
@@ -248,11 +262,7 @@ impl Run<'_> {
             errors.push(failure.into());
         }
         if let Some(stop) = finished.stopped {
-            let message = format!("{stop}: {words}; run it again to continue");
-            errors.push(match stop {
-                Stop::Drift | Stop::LockLost => CommandError::Conflict(message),
-                Stop::Interrupted | Stop::Deadline => CommandError::Interrupted(message),
-            });
+            errors.push(stopped(stop, &format!("{words}; run it again to continue")));
         }
         errors.extend(finished.look_error.map(CommandError::from));
         errors.extend(finished.record_error.map(CommandError::from));
@@ -266,9 +276,43 @@ impl Run<'_> {
         }
         let mut errors = errors.into_iter();
         let first = errors.next();
-        errors.for_each(|other| self.ui.notice(&format!("another failure: {}", report::chain(&other))));
+        errors.for_each(|other| {
+            self.ui.notice(&format!("another failure: {}", error_chain::in_one_line(&other)))
+        });
         first
     }
+}
+
+/// Returns the error of a run that was stopped.
+pub(crate) fn stopped(stop: Stop, words: &str) -> CommandError {
+    let message = format!("{stop}: {words}");
+    match stop {
+        Stop::Drift | Stop::LockLost => CommandError::Conflict(message),
+        Stop::Interrupted | Stop::Deadline => CommandError::Interrupted(message),
+    }
+}
+
+/// Stops an execution at Ctrl-C, and after this time if there is a limit.
+pub(crate) fn watch(control: &Control, limit: Option<Duration>) -> tokio::task::JoinHandle<()> {
+    let control = control.clone();
+    tokio::spawn(async move {
+        let late = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let pressed = async {
+            // Where signals can't be had, only the time limit stops it.
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = pressed => control.stop(Stop::Interrupted),
+            () = late => control.stop(Stop::Deadline),
+        }
+    })
 }
 
 /// Shows what happens during an execution.
@@ -299,12 +343,13 @@ fn show_event<'u>(ui: &'u Ui, progress: &Mutex<Option<Progress<'u>>>, event: &Ev
 fn rollback_text(taken_back: &Result<usize, TakeBackError<CommandError>>) -> String {
     let error = match taken_back {
         Ok(steps) => return format!("undone: {steps} changes; the network is as it was before"),
-        Err(TakeBackError::Step(error)) => report::chain(error),
-        Err(TakeBackError::Look(LookError::Client(error))) => report::chain(error),
-        Err(TakeBackError::Look(LookError::Refused(error))) => report::chain(error),
+        Err(TakeBackError::Step(error)) => error_chain::in_one_line(error),
+        Err(TakeBackError::Look(LookError::Client(error))) => error_chain::in_one_line(error),
+        Err(TakeBackError::Look(LookError::Refused(error))) => error_chain::in_one_line(error),
         Err(TakeBackError::Look(LookError::Unsound(error)) | TakeBackError::Unsound(error)) => {
-            report::chain(error)
+            error_chain::in_one_line(error)
         }
+        Err(TakeBackError::Record(error)) => error_chain::in_one_line(error),
         Err(TakeBackError::Stopped(stop)) => stop.to_string(),
     };
     format!("undoing the changes failed, too: {error}")

@@ -61,18 +61,18 @@ pub(crate) struct EndOfPlan<'a> {
 }
 
 impl<'a> EndOfPlan<'a> {
-    /// The network once the plan is applied.
+    /// Makes the goal of the network as it is after the plan.
     pub(crate) fn after(saved: &'a SavedPlan) -> Self {
         EndOfPlan { saved, desired: saved.part_of(&saved.desired) }
     }
 
-    /// The network as it was when the plan was made.
+    /// Makes the goal of the network as it was when the plan was made.
     pub(crate) fn before(saved: &'a SavedPlan) -> Self {
         EndOfPlan { saved, desired: saved.part_of(&saved.before) }
     }
 
     /// Returns what was observed of the objects that the plan is about.
-    pub(crate) fn part_of<'o>(&self, observed: &'o Observed) -> Cow<'o, Observed> {
+    fn part_of<'o>(&self, observed: &'o Observed) -> Cow<'o, Observed> {
         match self.saved.part_of(&observed.topology) {
             Cow::Borrowed(_) => Cow::Borrowed(observed),
             Cow::Owned(topology) => Cow::Owned(Observed { topology, ..observed.clone() }),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use midoform_compiler::Compiled;
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::resolve;
 use midoform_compiler::source::SourceId;
@@ -72,10 +73,13 @@ pub(crate) async fn look_up(
             Missing::Make { .. } => Err(no_login(&names)),
         };
     };
-    let keystone = Arc::new(keystone);
+    let keystone = Arc::new(match missing {
+        Missing::Leave => keystone,
+        Missing::Make { guard, .. } => keystone.under(guard.lock().tenure()),
+    });
     let found = find(&keystone, &names).await?;
-    let absent: Vec<String> = names.into_iter().filter(|name| !found.contains_key(name)).collect();
-    let mut projects: Vec<(String, KeystoneProject, bool)> =
+    let absent: Vec<TenantName> = names.into_iter().filter(|name| !found.contains_key(name)).collect();
+    let mut projects: Vec<(TenantName, KeystoneProject, bool)> =
         found.into_iter().map(|(name, project)| (name, project, false)).collect();
     let mut failure = None;
     if let (false, Missing::Make { yes, guard }) = (absent.is_empty(), missing) {
@@ -108,7 +112,7 @@ pub(crate) async fn look_up(
     }
 }
 
-fn names_to_look_up(project: &Project, known: &Allocations, select: &Select) -> Vec<String> {
+fn names_to_look_up(project: &Project, known: &Allocations, select: &Select) -> Vec<TenantName> {
     let mut unreported = Diagnostics::default();
     let is_chosen = |name: &str| {
         let of_it = |key: &String| KeyPrefix::new(key.as_str()).owner() == name;
@@ -121,14 +125,15 @@ fn names_to_look_up(project: &Project, known: &Allocations, select: &Select) -> 
         .iter()
         .filter_map(|source| parse::tenant(source, SourceId(2), &mut unreported));
     let open = specs.filter(|spec| spec.tenant_id.is_none()).map(|spec| spec.name.value);
-    let is_known = |name: &String| known.tenants.get(name).is_some_and(|tenant| tenant.tenant_id.is_some());
-    let mut names: Vec<String> = open.filter(|name| is_chosen(name) && !is_known(name)).collect();
+    let is_known =
+        |name: &TenantName| known.tenants.get(name).is_some_and(|tenant| tenant.tenant_id.is_some());
+    let mut names: Vec<TenantName> = open.filter(|name| is_chosen(name) && !is_known(name)).collect();
     names.sort();
     names.dedup();
     names
 }
 
-fn no_login(names: &[String]) -> CommandError {
+fn no_login(names: &[TenantName]) -> CommandError {
     CommandError::Usage(format!(
         "the Keystone projects of {} are not known, and there is no login for Keystone: set OS_AUTH_URL, OS_USERNAME, \
          OS_PASSWORD and OS_PROJECT_NAME, or name a file with --credentials",
@@ -136,14 +141,14 @@ fn no_login(names: &[String]) -> CommandError {
     ))
 }
 
-fn shown(names: &[String]) -> String {
-    let some: Vec<&str> = names.iter().take(10).map(String::as_str).collect();
+fn shown(names: &[TenantName]) -> String {
+    let some: Vec<&str> = names.iter().take(10).map(TenantName::as_str).collect();
     let more = if names.len() > 10 { format!(" and {} more", names.len() - 10) } else { String::new() };
     some.join(", ") + &more
 }
 
 /// Returns an error unless the site file allows to create projects and somebody agrees.
-async fn agree(ui: &Ui, absent: &[String], create: bool, yes: bool) -> Result<(), CommandError> {
+async fn agree(ui: &Ui, absent: &[TenantName], create: bool, yes: bool) -> Result<(), CommandError> {
     if !create {
         let message = format!(
             "Keystone has no project called {}: create it, or let midoform create it with `create = true` in [keystone]",
@@ -160,8 +165,8 @@ async fn agree(ui: &Ui, absent: &[String], create: bool, yes: bool) -> Result<()
 
 async fn find(
     keystone: &Arc<Keystone>,
-    names: &[String],
-) -> Result<BTreeMap<String, KeystoneProject>, CommandError> {
+    names: &[TenantName],
+) -> Result<BTreeMap<TenantName, KeystoneProject>, CommandError> {
     let found = each(names, |name| {
         let keystone = Arc::clone(keystone);
         async move { Ok((keystone.find(&name).await?, name)) }
@@ -175,8 +180,8 @@ async fn find(
 /// Creates projects, or finds those that somebody else has created meanwhile. Returns what was done, and the first failure.
 async fn make(
     keystone: &Arc<Keystone>,
-    names: &[String],
-) -> (Vec<(String, KeystoneProject, bool)>, Option<CommandError>) {
+    names: &[TenantName],
+) -> (Vec<(TenantName, KeystoneProject, bool)>, Option<CommandError>) {
     each(names, |name| {
         let keystone = Arc::clone(keystone);
         async move {
@@ -189,24 +194,28 @@ async fn make(
 
 /// Runs a task for each name, a few at a time. After the first failure no other task begins, and those under way end.
 /// Returns the results, and that failure.
-async fn each<T, F>(names: &[String], task: impl Fn(String) -> F) -> (Vec<T>, Option<CommandError>)
+async fn each<T, F>(names: &[TenantName], task: impl Fn(TenantName) -> F) -> (Vec<T>, Option<CommandError>)
 where
     T: Send + 'static,
     F: Future<Output = Result<T, CommandError>> + Send + 'static,
 {
     let (mut tasks, mut done) = (JoinSet::new(), Vec::with_capacity(names.len()));
-    let (mut waiting, mut failure) = (names.iter().cloned(), None);
+    let (mut waiting, mut failure) = (names.iter(), None);
+    let mut names_of_tasks = BTreeMap::new();
     loop {
         while tasks.len() < PARALLEL && failure.is_none() {
             let Some(name) = waiting.next() else { break };
-            tasks.spawn(task(name));
+            let started = tasks.spawn(task(name.clone()));
+            names_of_tasks.insert(started.id(), name);
         }
         let Some(ended) = tasks.join_next().await else { return (done, failure) };
         match ended {
             Ok(Ok(result)) => done.push(result),
             Ok(Err(error)) => drop(failure.get_or_insert(error)),
             Err(error) => {
-                failure.get_or_insert(CommandError::Internal(format!("a task was stopped: {error}")));
+                let name = names_of_tasks.get(&error.id()).map_or("?", |name| name.as_str());
+                let message = format!("the calls to Keystone for the project `{name}` ended: {error}");
+                failure.get_or_insert(CommandError::Internal(message));
             }
         }
     }
@@ -226,7 +235,7 @@ pub(crate) fn refuse_unwritten(compiled: &Compiled, found: bool) -> Result<(), C
 }
 
 /// Returns the projects that midoform created for these tenants: name and id.
-pub(crate) fn made_for(tenants: &BTreeSet<String>, compiled: &Compiled) -> Vec<(String, String)> {
+pub(crate) fn made_for(tenants: &BTreeSet<TenantName>, compiled: &Compiled) -> Vec<(TenantName, String)> {
     let made = tenants.iter().filter_map(|name| {
         let entry = compiled.known.tenants.get(name).filter(|entry| entry.project_made)?;
         Some((name.clone(), entry.tenant_id.clone()?))

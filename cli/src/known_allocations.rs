@@ -27,7 +27,7 @@ impl Known {
         }
     }
 
-    /// Returns the allocations; none where the lock file can't be read, for the reasons in the diagnostics.
+    /// Returns the allocations; none if the lock file can't be read, for the reasons in the diagnostics.
     pub(crate) fn allocations(&self, diagnostics: &mut Diagnostics) -> Option<Allocations> {
         match self {
             Known::Nothing => Some(Allocations::default()),

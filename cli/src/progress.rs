@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use midoform_compiler::printable::printable;
 use midoform_reconcile::event::Event;
 
 use crate::ui::Ui;
@@ -83,7 +84,7 @@ impl<'a> Progress<'a> {
             }
             Event::Started { key, .. } => {
                 if let Some(bar) = &self.bar {
-                    bar.set_message(key.to_string());
+                    bar.set_message(printable(key.as_str()).into_owned());
                 }
             }
             Event::Done { .. } => self.count(&mut counted, 1),

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::lock_file;
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
 use midoform_compiler::spec::parse;
-use midoform_compiler::{Compiled, Policies, compile_under};
+use midoform_compiler::topology::observed::ProviderUse;
+use midoform_compiler::{Compiled, Policies, compile_beside};
 use midoform_packets::verify::enforce_assertions;
+use midoform_store::input_file;
 
 use crate::allocation_state::{AllocationState, Guard};
 use crate::args::{Policy, Spec};
@@ -76,7 +79,7 @@ impl Project {
     /// Reads the project; these files are no tenants.
     async fn load_without(spec: &Spec, others: &[PathBuf], reach: Reach) -> Result<Project, CommandError> {
         let folder = folder_of(&spec.path)?;
-        let single_file = spec.path.is_file();
+        let single_file = !spec.path.is_dir();
         let site_path = match &spec.site {
             Some(path) => path.clone(),
             None => find_site(&folder)?,
@@ -116,7 +119,7 @@ impl Project {
         let mut unreported = Diagnostics::default();
         let specs = self.sources.tenants.iter();
         let specs = specs.filter_map(|source| parse::tenant(source, SourceId(2), &mut unreported));
-        let mut names: BTreeSet<String> = specs.map(|spec| spec.name.value).collect();
+        let mut names: BTreeSet<TenantName> = specs.map(|spec| spec.name.value).collect();
         let known = self.sources.known.allocations(&mut Diagnostics::default());
         let known = known.into_iter().flat_map(|known| known.tenants.into_keys());
         names.extend(known.filter(|name| also(name)));
@@ -125,9 +128,18 @@ impl Project {
 
     /// Compiles it, in the dialect of the command line or of the site file.
     pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
+        self.compile_beside(spec, &ProviderUse::default())
+    }
+
+    /// Compiles it, with links that keep out of the way of what others use on the provider router.
+    pub(crate) fn compile_beside(
+        self,
+        spec: &Spec,
+        others: &ProviderUse,
+    ) -> Result<(Compiled, Project), CommandError> {
         let input = self.sources.input();
         let policies = self.sources.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
-        let compiled = compile_under(input, policies);
+        let compiled = compile_beside(input, policies, None, others);
         let compiled = match policies {
             Policies::Enforced(_) => compiled.and_then(enforce_assertions),
             Policies::Ignored => compiled,
@@ -206,7 +218,7 @@ fn tenant_files(folder: &Path, site: &Path, found: &mut Vec<PathBuf>) -> Result<
 fn read(path: &Path, root: &Path) -> Source {
     let name = name_in(path, root);
     let content = || {
-        let file = std::fs::File::open(path)?;
+        let file = input_file::open(path)?;
         let size = file.metadata()?.len();
         if size > LARGEST_FILE {
             return Ok(Err(Unreadable::TooLarge(size)));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::Compiled;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::key::Key;
 use midoform_store::publication::{Publication, Published};
 use midoform_store::ready::Ready;
@@ -15,7 +16,7 @@ use crate::project::Project;
 pub(crate) fn publication(
     project: &Project,
     compiled: &Compiled,
-    tenants: &BTreeSet<String>,
+    tenants: &BTreeSet<TenantName>,
     ids: &BTreeMap<Key, Uuid>,
 ) -> Publication {
     let site = &project.sources.site;

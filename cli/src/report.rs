@@ -1,12 +1,13 @@
 //! Diagnostics and errors as people read them.
 
-use std::error::Error;
 use std::io::Write;
 
 use codespan_reporting::diagnostic::{Diagnostic as Drawn, Label, LabelStyle, Severity as DrawnSeverity};
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term;
 use midoform_compiler::diagnostic::{Diagnostic, Severity};
+use midoform_compiler::error_chain::causes;
+use midoform_compiler::printable::printable;
 
 use crate::error::CommandError;
 use crate::sources::Sources;
@@ -16,7 +17,7 @@ use crate::ui::Ui;
 pub(crate) fn diagnostics(ui: &Ui, diagnostics: &[Diagnostic], sources: &Sources) {
     let mut files = SimpleFiles::new();
     for source in sources.all() {
-        files.add(sources.shown(source), source.text());
+        files.add(printable(&sources.shown(source)).into_owned(), visible(source.text()));
     }
     let config = term::Config { tab_width: 4, ..term::Config::default() };
     let mut out = ui.diagnostics();
@@ -27,7 +28,7 @@ pub(crate) fn diagnostics(ui: &Ui, diagnostics: &[Diagnostic], sources: &Sources
         let drawn = drawn(diagnostic);
         if term::emit_to_write_style(&mut out, &config, &files, &drawn).is_err() {
             // A place outside of its file can't be drawn; its words can.
-            let _ = writeln!(out, "{}: {}", diagnostic.code, diagnostic.message);
+            let _ = writeln!(out, "{}: {}", diagnostic.code, printable(&diagnostic.message));
         }
     }
 }
@@ -40,13 +41,30 @@ fn drawn(diagnostic: &Diagnostic) -> Drawn<usize> {
     let labels = diagnostic.labels.iter().enumerate().map(|(at, label)| {
         let style = if at == 0 { LabelStyle::Primary } else { LabelStyle::Secondary };
         let range = label.span.start as usize..label.span.end as usize;
-        Label::new(style, label.span.source.0 as usize, range).with_message(&label.text)
+        Label::new(style, label.span.source.0 as usize, range).with_message(printable(&label.text))
     });
     Drawn::new(severity)
         .with_code(diagnostic.code.name())
-        .with_message(&diagnostic.message)
+        .with_message(printable(&diagnostic.message))
         .with_labels(labels.collect())
-        .with_notes(diagnostic.help.iter().map(|help| format!("help: {help}")).collect())
+        .with_notes(diagnostic.help.iter().map(|help| format!("help: {}", printable(help))).collect())
+}
+
+/// Returns a file's text with signs in place of the control characters that a terminal would obey. Each character keeps
+/// its length in bytes, so positions stay right.
+fn visible(text: &str) -> String {
+    let sign = |character: char| match character {
+        '\n' | '\t' => character,
+        // The line break of some systems is two characters.
+        '\r' => character,
+        other => match (printable(other.encode_utf8(&mut [0; 4])).len() > 4, other.len_utf8()) {
+            (true, 1) => '?',
+            (true, 2) => '\u{a4}',
+            (true, _) => '\u{fffd}',
+            (false, _) => other,
+        },
+    };
+    text.chars().map(sign).collect()
 }
 
 /// Returns the number of errors and of warnings, in words.
@@ -59,28 +77,14 @@ pub(crate) fn count(diagnostics: &[Diagnostic]) -> String {
 
 /// Returns the text of a failure: the error, its causes, and advice, each on a line.
 fn failure(error: &CommandError) -> String {
-    let mut text = format!("error: {error}\n");
+    let mut text = format!("error: {}\n", printable(&error.to_string()));
     for cause in causes(error) {
-        text.push_str(&format!("caused by: {cause}\n"));
+        text.push_str(&format!("caused by: {}\n", printable(&cause.to_string())));
     }
     if let Some(hint) = error.hint() {
         text.push_str(&format!("help: {hint}\n"));
     }
     text
-}
-
-/// Returns an error and its causes in one line, each once.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = causes(error).map(ToString::to_string);
-    std::iter::once(error.to_string()).chain(causes).collect::<Vec<_>>().join(": ")
-}
-
-/// Returns the causes of an error, from the nearest to the deepest.
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause| {
-        let cause: &'e (dyn Error + 'static) = *cause;
-        cause.source()
-    })
 }
 
 /// Reports the failure of a command, with its causes and with advice.
@@ -90,7 +94,7 @@ pub(crate) fn command_error(ui: &Ui, error: &CommandError) {
         ui.notice(&count(found));
         return;
     }
-    ui.notice(failure(error).trim_end());
+    failure(error).lines().for_each(|line| ui.notice(line));
 }
 
 #[cfg(test)]
@@ -127,7 +131,7 @@ mod tests {
         StoreError::Unreachable { store: "etcd at http://e:2379".to_owned(), cause: "timeout".to_owned() }
     }
 
-    /// Errors with sources of each kind that commands end with.
+    /// Returns an error with its sources of each kind that commands end with.
     fn errors() -> Vec<CommandError> {
         let url = "http://api:8181/midonet-api/routers".to_owned();
         let refused = ClientError::Status { method: "POST", url, status: 400, message: "no name".to_owned() };
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn each_cause_is_shown_once() {
         for error in errors() {
-            let shown = chain(&error);
+            let shown = failure(&error);
             for cause in causes(&error) {
                 assert_eq!(shown.matches(&cause.to_string()).count(), 1, "{cause} in {shown}");
             }

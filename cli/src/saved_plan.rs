@@ -4,19 +4,21 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, parse};
-use midoform_reconcile::goal::Goal;
-use midoform_reconcile::planned::Planned;
+use midoform_reconcile::goal::Goal as _;
 use midoform_reconcile::recorder::{Bookkeeping, Publish};
 use midoform_reconcile::saved::SavedPlan;
 
 use crate::allocation_state::{AllocationState, Guard};
 use crate::args::{Api, ApplyOptions};
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
+use crate::provider_conflicts;
 use crate::session::{Identity, Session, Target};
 use crate::ui::Ui;
 
@@ -36,6 +38,10 @@ impl Opened {
         api: &Api,
     ) -> Result<Opened, CommandError> {
         let saved = SavedPlan::read(path)?;
+        if saved.url.is_some() && api.state_dir.is_some() {
+            let message = "--state-dir: the plan is for the API at a URL, not for the embedded one";
+            return Err(CommandError::Usage(message.to_owned()));
+        }
         // Relative paths of the site file start at the plan's folder, or at the named site file's.
         let beside = site_file.unwrap_or(path);
         let folder = beside.parent().map(Path::to_path_buf).unwrap_or_default();
@@ -69,12 +75,37 @@ impl Opened {
 
 /// Applies the plan in a file, exactly as it is.
 pub(crate) async fn apply(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
+    refuse_what_is_decided(options)?;
     let (path, site_file, lock) =
         (&options.spec.path, options.spec.site.as_deref(), options.spec.lock.as_ref());
     let opened = Opened::read(path, site_file, lock, &options.api)?;
     let locked = async |guard: &Guard| apply_locked(ui, options, &opened, guard).await;
     let patience = options.consent.patience();
     opened.state.with_lock(&opened.saved.tenants, "midoform apply", patience, locked).await
+}
+
+/// Refuses the options that decided about the plan when it was made.
+fn refuse_what_is_decided(options: &ApplyOptions) -> Result<(), CommandError> {
+    let ApplyOptions { spec, policy, select, .. } = options;
+    let decided = [
+        ("--target", !select.target.is_empty()),
+        ("--exclude", !select.exclude.is_empty()),
+        ("--locked", spec.locked),
+        ("--api-version", spec.api_version.is_some()),
+    ];
+    let named = decided.into_iter().filter(|(_, is_named)| *is_named).map(|(option, _)| option).next();
+    let message = match named {
+        _ if !policy.files.is_empty() => {
+            "--policy: a saved plan was checked against policies when it was made: use --policy with `plan`".to_owned()
+        }
+        Some(option) => format!("{option}: a saved plan is applied as it is: use {option} with `plan`"),
+        None if options.prune => {
+            "--prune: a saved plan is applied as it is, and no saved plan deletes whole tenants: use --prune with the spec"
+                .to_owned()
+        }
+        None => return Ok(()),
+    };
+    Err(CommandError::Usage(message))
 }
 
 async fn apply_locked(
@@ -91,11 +122,15 @@ async fn apply_locked(
         return Err(CommandError::Conflict(message));
     }
     Session::with(opened.target.clone(), saved.dialect(), &options.api, async |session| {
+        let pods = KnownPods::of(&opened.state).await?;
         let run = Run {
             ui,
             session,
             consent: &options.consent,
             expect: options.expect.as_deref(),
+            saved_sha256: Some(&opened.saved.sha256),
+            pods: &pods,
+            cuts_pods: options.cut_pods,
             batches: options.batches(),
         };
         reconcile(run, opened, guard).await
@@ -107,17 +142,17 @@ async fn apply_locked(
 async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit, CommandError> {
     let saved = &opened.saved;
     let goal = EndOfPlan::after(saved);
-    let observed = run.session.observe(run.ui, goal.scope(&saved.allocated_after)).await?;
-    if goal.part_of(&observed).fingerprint() != saved.plan.base {
+    let planned = run.session.look(run.ui, &goal, &saved.allocated_after).await?;
+    let Some(planned) = planned.as_reviewed(saved.plan.clone())? else {
         let message = "the network has changed since the plan was made: plan again".to_owned();
         return Err(CommandError::Conflict(message));
-    }
-    let planned = Planned::exactly(&goal, observed, saved.plan.clone())?;
+    };
+    provider_conflicts::refuse(goal.desired(), planned.observed(), &saved.provider, &opened.site)?;
     if !run.agreed(&planned).await? {
         return Ok(Exit::Done);
     }
     let was_protected =
-        |tenant: &String| saved.allocated_after.tenants.get(tenant).is_some_and(|entry| entry.protect);
+        |tenant: &TenantName| saved.allocated_after.tenants.get(tenant).is_some_and(|entry| entry.protect);
     let applied = saved.tenants.iter().map(|tenant| (tenant.clone(), was_protected(tenant)));
     let publish = saved.pods.as_ref().map(|pods| -> Box<Publish<'_>> { Box::new(|_| pods.after.clone()) });
     let books = Bookkeeping {
@@ -134,8 +169,9 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
 pub(crate) fn is_saved_plan(path: &Path) -> bool {
     let mut first = [0; 1];
     let mut read = || -> std::io::Result<bool> {
-        let mut file = std::fs::File::open(path)?;
-        Ok(file.metadata()?.is_file() && file.read(&mut first)? == 1 && first == *b"{")
+        // A pipe is not opened: its reader would wait for its writer.
+        let is_file = std::fs::metadata(path)?.is_file();
+        Ok(is_file && std::fs::File::open(path)?.read(&mut first)? == 1 && first == *b"{")
     };
     read().unwrap_or(false)
 }

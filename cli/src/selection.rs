@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use midoform_compiler::Compiled;
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::lower::provider_router;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
@@ -27,20 +28,21 @@ pub(crate) struct Selection<'a> {
     /// The selected part of the topology.
     pub(crate) desired: Topology,
     /// The tenants in it.
-    pub(crate) tenants: BTreeSet<String>,
+    pub(crate) tenants: BTreeSet<TenantName>,
     pub(crate) provider: Reference,
-    /// True if single objects were selected: then nothing is deleted.
-    partial: bool,
+    /// The tenants of which single objects were selected, or only what a selected object depends on: nothing of them is
+    /// deleted.
+    in_part: BTreeSet<TenantName>,
     /// The keys that are left out.
     excluded: Vec<String>,
     /// The tenants that are deleted because they have no tenant file any more.
-    pub(crate) pruned: BTreeSet<String>,
+    pub(crate) pruned: BTreeSet<TenantName>,
 }
 
 impl<'a> Selection<'a> {
     /// Selects everything, or what the options name.
     pub(crate) fn new(compiled: &'a Compiled, select: &Select) -> Result<Self, CommandError> {
-        let all: BTreeSet<String> = compiled.tenants.iter().map(|tenant| tenant.name.to_string()).collect();
+        let all: BTreeSet<TenantName> = compiled.tenants.iter().map(|tenant| tenant.name.clone()).collect();
         let provider = provider_router(&compiled.site);
         let flags = select.target.iter().map(|key| ("--target", key));
         for (flag, key) in flags.chain(select.exclude.iter().map(|key| ("--exclude", key))) {
@@ -55,27 +57,29 @@ impl<'a> Selection<'a> {
         let excluded = select.exclude.clone();
         let included = compiled.topology.filtered(|entry| !is_below_any(&entry.key, &excluded));
         if select.target.is_empty() {
-            let tenants = all.into_iter().filter(|tenant| !excluded.contains(tenant)).collect();
+            let tenants =
+                all.into_iter().filter(|tenant| !excluded.iter().any(|key| *tenant == **key)).collect();
             return Ok(Selection {
                 compiled,
                 desired: included,
                 tenants,
                 provider,
-                partial: false,
+                in_part: BTreeSet::new(),
                 excluded,
                 pruned: BTreeSet::new(),
             });
         }
         let desired = with_dependencies(&included, &select.target);
-        let partial = select.target.iter().any(|target| !all.contains(target));
-        let mut tenants: BTreeSet<String> =
-            desired.entries().iter().map(|entry| entry.key.owner().to_owned()).collect();
+        let mut tenants: BTreeSet<TenantName> =
+            desired.entries().iter().map(|entry| entry.key.owner().into()).collect();
         tenants.remove(midoform_compiler::topology::key::SITE);
-        Ok(Selection { compiled, desired, tenants, provider, partial, excluded, pruned: BTreeSet::new() })
+        let is_target = |tenant: &TenantName| select.target.iter().any(|target| *target == **tenant);
+        let in_part = tenants.iter().filter(|tenant| !is_target(tenant)).cloned().collect();
+        Ok(Selection { compiled, desired, tenants, provider, in_part, excluded, pruned: BTreeSet::new() })
     }
 
     /// Returns the tenants that were applied before and have no tenant file any more.
-    pub(crate) fn abandoned(compiled: &Compiled) -> BTreeSet<String> {
+    pub(crate) fn abandoned(compiled: &Compiled) -> BTreeSet<TenantName> {
         let has_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name);
         let known = compiled.known.tenants.iter().filter(|(name, entry)| entry.applied && !has_spec(name));
         known.map(|(name, _)| name.clone()).collect()
@@ -101,33 +105,39 @@ impl<'a> Selection<'a> {
     }
 
     /// Deletes these tenants, too.
-    pub(crate) fn prune(&mut self, abandoned: BTreeSet<String>) {
+    pub(crate) fn prune(&mut self, abandoned: BTreeSet<TenantName>) {
         self.tenants.extend(abandoned.iter().cloned());
         self.pruned = abandoned;
     }
 
     /// Returns the extent of the selection.
     pub(crate) fn extent(&self) -> Extent {
-        if self.partial || !self.excluded.is_empty() { Extent::Part } else { Extent::Whole }
+        if self.is_whole() { Extent::Whole } else { Extent::Part }
+    }
+
+    /// Returns true if all objects of its tenants are selected.
+    fn is_whole(&self) -> bool {
+        self.in_part.is_empty() && self.excluded.is_empty()
     }
 
     /// Returns the tenants that an apply of the selection applies, each with its `protect`.
-    pub(crate) fn applied(&self) -> BTreeMap<String, bool> {
-        let selected = self.compiled.tenants.iter().filter(|tenant| self.tenants.contains(&*tenant.name));
-        selected.map(|tenant| (tenant.name.to_string(), tenant.protect)).collect()
+    pub(crate) fn applied(&self) -> BTreeMap<TenantName, bool> {
+        let selected = self.compiled.tenants.iter().filter(|tenant| self.tenants.contains(&tenant.name));
+        selected.map(|tenant| (tenant.name.clone(), tenant.protect)).collect()
     }
 
     /// Returns the plan from what was observed. A selection of single objects deletes nothing.
     pub(crate) fn plan_from(&self, observed: &Observed) -> Plan {
         let site = &self.compiled.site.name.value;
         let dialect = self.compiled.dialect();
-        if !self.partial && self.excluded.is_empty() {
+        if self.is_whole() {
             return midonet::plan(site, dialect, &self.desired, observed);
         }
         let desired = without_dependents_of_missing(&self.desired, observed, &self.compiled.topology);
         let mut chosen = observed.clone();
         chosen.topology = observed.topology.filtered(|entry| {
-            let wanted = !self.partial || self.desired.get(entry.key.as_str()).is_some();
+            let is_in_part = self.in_part.contains(entry.key.owner());
+            let wanted = !is_in_part || self.desired.get(entry.key.as_str()).is_some();
             wanted && !is_below_any(&entry.key, &self.excluded)
         });
         midonet::plan(site, dialect, &desired, &chosen)

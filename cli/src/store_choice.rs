@@ -8,6 +8,7 @@ use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::Site;
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
+use midoform_store::input_file;
 use midoform_store::open::OpenOptions;
 use midoform_store::{SharedStore, open};
 
@@ -17,23 +18,23 @@ use crate::error::CommandError;
 
 /// Reads a site file.
 pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
-    let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
+    let text = input_file::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
     let source = Source::new(path.display().to_string(), text);
     let site = midoform_compiler::spec::parse::site(&source, SourceId(0), &mut Diagnostics::default());
     site.ok_or_else(|| {
         let path = path.display();
-        CommandError::Usage(format!("{path} is no site file; `midoform validate` shows the problems"))
+        CommandError::Usage(format!("{path} is not a site file; `midoform validate` shows the problems"))
     })
 }
 
 /// Opens the store. It is only created if `make` is true.
-pub(crate) fn open_store(place: &StoreLocation, make: bool) -> Result<SharedStore, CommandError> {
-    let Some(path) = &place.etcd_of else {
-        if !make && !place.store.exists() {
-            let path = place.store.display();
+pub(crate) fn open_store(location: &StoreLocation, make: bool) -> Result<SharedStore, CommandError> {
+    let Some(path) = &location.etcd_of else {
+        if !make && !location.store.exists() {
+            let path = location.store.display();
             return Err(CommandError::Usage(format!("there is no store {path}; --store names another")));
         }
-        return Ok(Arc::new(Embedded::open(&place.store)?));
+        return Ok(Arc::new(Embedded::open(&location.store)?));
     };
     let site = site_of(path)?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();

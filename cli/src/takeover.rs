@@ -33,6 +33,7 @@ use crate::allocation_state::Guard;
 use crate::args::{Into, Spec};
 use crate::drift_report::{Difference, differences_of};
 use crate::error::{CommandError, Exit};
+use crate::execution::{stopped, watch};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::report::diagnostics;
@@ -83,7 +84,7 @@ pub(crate) async fn take_over(
         if into.dry_run || !manner.bind {
             return takeover.run(None).await;
         }
-        let tenants = [drafted.chosen.tenant.clone()].into();
+        let tenants = [drafted.chosen.tenant.as_str().into()].into();
         let patience = Duration::from_secs(into.lock_timeout);
         let locked = async |guard: &Guard| takeover.run(Some(guard)).await;
         project.state.with_lock(&tenants, manner.command, patience, locked).await
@@ -197,7 +198,8 @@ impl Takeover<'_> {
         guard.begin();
         let books = Bookkeeping::of(goal.tenants().clone(), Extent::Whole);
         let mut recorder = guard.recorder(&compiled.site, goal.known().clone(), books).await?;
-        let control = Control::under(guard.lock().tenure());
+        let control = Control::default();
+        let watching = watch(&control, None);
         let options = Options {
             parallel: 1,
             batches: None,
@@ -206,16 +208,18 @@ impl Takeover<'_> {
             conflicts_pass: false,
             events: &|_| {},
         };
-        let finished = planned.execute(&self.session.client, &mut recorder, &control, options).await?;
+        let finished = planned.execute(&self.session.client, &mut recorder, &control, options).await;
+        watching.abort();
+        let finished = finished?;
         if let Some(error) = finished.record_error {
             return Err(error.into());
         }
-        if let Some(stop) = control.reason() {
-            return Err(CommandError::Conflict(format!("{stop}: no tenant file was written; run it again")));
+        if let Some(stop) = finished.stopped.or(control.reason()) {
+            return Err(stopped(stop, "no tenant file was written; run it again"));
         }
         write_spec(&self.drafted.path, text)?;
         let specs = compiled.tenants.iter().filter(|spec| goal.tenants().contains(&*spec.name));
-        recorder.mark_applied(&specs.map(|spec| (spec.name.to_string(), spec.protect)).collect()).await?;
+        recorder.mark_applied(&specs.map(|spec| (spec.name.clone(), spec.protect)).collect()).await?;
         Ok(())
     }
 }

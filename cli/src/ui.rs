@@ -2,8 +2,11 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use codespan_reporting::term::termcolor::{ColorChoice, StandardStream};
+
+use midoform_compiler::printable::printable;
 
 use crate::args::{Common, When};
 use crate::error::CommandError;
@@ -15,6 +18,8 @@ pub(crate) struct Ui {
     /// True if the terminal takes no control sequences.
     is_dumb: bool,
     quiet: bool,
+    /// True once the reader of standard output has ended.
+    is_unread: AtomicBool,
 }
 
 /// Returns true if a terminal that is called so takes no control sequences.
@@ -41,6 +46,7 @@ impl Ui {
             colour_err: wanted(io::stderr().is_terminal()),
             is_dumb: is_dumb(&term),
             quiet: common.quiet,
+            is_unread: AtomicBool::new(false),
         }
     }
 
@@ -71,11 +77,19 @@ impl Ui {
     ) -> Result<(), CommandError> {
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         match write(&mut out).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_unread.store(true, Ordering::Relaxed);
+                Ok(())
+            }
             other => {
                 other.map_err(|source| CommandError::File { path: "standard output".to_owned(), source })
             }
         }
+    }
+
+    /// Returns true if nobody reads standard output any more.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.is_unread.load(Ordering::Relaxed)
     }
 
     /// Writes a value as JSON.
@@ -93,10 +107,10 @@ impl Ui {
         }
     }
 
-    /// Prints a line for people, even in a quiet run.
+    /// Prints a line for people, even in a quiet run. A line break in it is escaped, as control characters are.
     pub(crate) fn notice(&self, text: &str) {
         // If standard error is closed, nobody reads the line.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", printable(text));
     }
 
     /// Asks for confirmation. An interruption of the caller ends the question.

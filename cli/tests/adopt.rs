@@ -216,7 +216,7 @@ fn edited_tenants_are_adopted_only_with_force() {
         assert!(refused.stderr.contains("differs: red-2/chain/in/rule/rev-snat"), "{}", refused.stderr);
         assert!(!folder.path().join("red-2.toml").exists() && !folder.path().join("midoform.lock").exists());
         let dry = folder.run(MIDOFORM, &["adopt", "red-2", "--force", "--dry-run"]).expect_code(0);
-        assert!(dry.stdout.contains("rule at place 1"), "{}", dry.stdout);
+        assert!(dry.stdout.contains("rule at position 1"), "{}", dry.stdout);
         assert!(
             dry.stdout.contains("destination = \"10.99.0.0/16\"\ntype = \"blackhole\"\nweight = 7\n"),
             "{}",
@@ -270,7 +270,7 @@ fn tenants_with_spec(folder: &TestFolder) -> Vec<&'static str> {
     all.into_iter().filter(|name| folder.path().join(format!("{name}.toml")).exists()).collect()
 }
 
-/// From the nth call of an adoption on, every call fails; then the server works again.
+/// Adopts while every call from the nth one on fails. Then the server works again, and the adoption is repeated.
 fn adopt_through_an_outage(nth: u64) {
     let folder = TestFolder::default();
     let host = format!("{HOST}=node1");

@@ -42,7 +42,7 @@ fn destroy_leaves_no_object() {
         let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes", "--api-version", dialect]).expect_code(0);
         let shown = folder.run(MIDOFORM, &["show", ".", "--json", "--api-version", dialect]).expect_code(0);
         assert!(!shown.stdout.contains("\"key\": \"acme/"), "{}", shown.stdout);
-        assert!(!folder.read("midoform.lock").contains("[tenant."), "addresses are given back");
+        assert!(!folder.read("midoform.lock").contains("[tenant."), "the addresses are released");
         let again = folder.run(MIDOFORM, &["destroy", ".", "--yes", "--api-version", dialect]).expect_code(0);
         assert!(again.stdout.contains("No changes"), "{}", again.stdout);
     }
@@ -156,6 +156,115 @@ fn a_damaged_saved_plan_is_refused() {
     let _ = folder.run(MIDOFORM, &["apply", "plan.json", "--yes"]).expect_code(3);
 }
 
+/// The hash of a saved plan covers where it is applied and what is recorded, not the calls alone.
+#[test]
+fn a_saved_plan_with_any_other_value_is_refused() {
+    let folder = example("seed");
+    let url = "http://127.0.0.1:9/midonet-api";
+    let offline = ["plan", ".", "--offline", "--out", "plan.json"];
+    let _ = folder.run(MIDOFORM, &[&offline[..], &["--api", url]].concat()).expect_code(0);
+    let text = folder.read("plan.json");
+    let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let hash = whole["sha256"].as_str().unwrap().to_owned();
+    let changes = [
+        ("/url", "http://127.0.0.1:10/midonet-api".into()),
+        ("/url", serde_json::Value::Null),
+        ("/extent", "part".into()),
+        ("/plan/dialect", 1.into()),
+        ("/plan/site", "other".into()),
+        ("/tenants", serde_json::json!([])),
+        ("/provider", serde_json::json!({ "id": "11111111-2222-3333-4444-555555555555" })),
+        ("/moves", serde_json::json!({ "a": [] })),
+        ("/site_file", "name = \"other\"\n[midonet]\nembedded = true\nmanaged = true\n".into()),
+        ("/desired/entries", serde_json::json!([])),
+        ("/before/entries", serde_json::json!([{}])),
+        (
+            "/allocated_before/peers",
+            serde_json::json!({ "a/b": { "provider": "1.0.0.1", "tenant": "1.0.0.2" } }),
+        ),
+        ("/allocated_after/tenants", serde_json::json!({})),
+        ("/sha256", "00".into()),
+    ];
+    for (place, value) in changes {
+        let mut forged = whole.clone();
+        let (parent, name) = place.rsplit_once('/').unwrap();
+        forged.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(name.to_owned(), value);
+        folder.write("forged.json", forged.to_string());
+        let refused =
+            folder.run(MIDOFORM, &["apply", "forged.json", "--yes", "--expect", &hash]).expect_code(3);
+        assert!(refused.stderr.contains("can't be used as a saved plan"), "{place}: {}", refused.stderr);
+    }
+    folder.write("forged.json", text.replacen('{', "{\"hooks\":[],", 1));
+    let _ = folder.run(MIDOFORM, &["apply", "forged.json", "--yes", "--expect", &hash]).expect_code(3);
+    assert!(!folder.path().join("midoform.lock").exists());
+}
+
+#[test]
+fn the_hash_that_is_shown_of_a_saved_plan_is_the_one_to_expect() {
+    let folder = example("seed");
+    let mut hashes = std::collections::BTreeSet::new();
+    for format in ["text", "markdown", "shell", "json"] {
+        let shown = folder
+            .run(MIDOFORM, &["plan", ".", "--out", "plan.json", "--html", "page.html", "-f", format])
+            .expect_code(0);
+        let saved: serde_json::Value = serde_json::from_str(&folder.read("plan.json")).unwrap();
+        let hash = saved["sha256"].as_str().unwrap().to_owned();
+        assert!(shown.stdout.contains(&hash) && shown.stderr.contains(&hash), "{format}: {}", shown.stdout);
+        assert!(folder.read("page.html").contains(&hash));
+        hashes.insert(hash);
+    }
+    assert_eq!(hashes.len(), 1, "the same plan has the same hash: {hashes:?}");
+    // The same calls at another server are another plan.
+    let elsewhere =
+        ["plan", ".", "--offline", "--out", "other.json", "--api", "http://127.0.0.1:9/midonet-api"];
+    let _ = folder.run(MIDOFORM, &elsewhere).expect_code(0);
+    let hash = hashes.pop_first().unwrap();
+    let refused = folder.run(MIDOFORM, &["apply", "other.json", "--yes", "--expect", &hash]).expect_code(4);
+    assert!(
+        refused.stderr.contains("can't be reached") || refused.stderr.contains("unreachable"),
+        "{}",
+        refused.stderr
+    );
+    let _ = folder.run(MIDOFORM, &["apply", "plan.json", "--yes", "--expect", &hash]).expect_code(0);
+}
+
+#[test]
+fn options_that_a_saved_plan_has_decided_about_are_refused() {
+    let folder = example("seed");
+    let _ = folder.run(MIDOFORM, &["plan", ".", "--out", "plan.json"]).expect_code(0);
+    for option in [
+        &["--target", "tenant1"][..],
+        &["--exclude", "tenant1"],
+        &["--prune"],
+        &["--locked"],
+        &["--api-version", "1"],
+        &["--policy", "site.toml"],
+    ] {
+        let refused =
+            folder.run(MIDOFORM, &[&["apply", "plan.json", "--yes"], option].concat()).expect_code(64);
+        assert!(refused.stderr.contains(option[0]), "{}", refused.stderr);
+    }
+    let trace = ["trace", "plan.json", "--from", "world", "--to", "10.0.0.1"];
+    for option in [
+        &["--site", "site.toml"][..],
+        &["--lock", "l"],
+        &["--locked"],
+        &["--api-version", "1"],
+        &["--api", "http://a"],
+    ] {
+        let refused = folder.run(MIDOFORM, &[&trace[..], option].concat()).expect_code(64);
+        assert!(refused.stderr.contains(option[0]), "{}", refused.stderr);
+    }
+    assert!(!folder.path().join("midoform.lock").exists());
+    let offline = ["plan", ".", "--offline", "--out", "far.json", "--api", "http://127.0.0.1:9/midonet-api"];
+    let _ = folder.run(MIDOFORM, &offline).expect_code(0);
+    for command in ["apply", "undo"] {
+        let refused =
+            folder.run(MIDOFORM, &[command, "far.json", "--yes", "--state-dir", "s"]).expect_code(64);
+        assert!(refused.stderr.contains("--state-dir"), "{}", refused.stderr);
+    }
+}
+
 #[test]
 fn only_the_expected_hash_is_applied() {
     let folder = example("seed");
@@ -207,7 +316,7 @@ fn foreign_objects_are_reported_and_left() {
         let plan =
             folder.run(MIDOFORM, &[&["plan", ".", "--detailed-exitcode"], &api[..]].concat()).expect_code(0);
         assert!(
-            plan.stdout.contains("left alone") && plan.stdout.contains("rule at place 1"),
+            plan.stdout.contains("left alone") && plan.stdout.contains("rule at position 1"),
             "{}",
             plan.stdout
         );
@@ -302,7 +411,7 @@ fn curl(url: &str, path: &str, kind: &str, body: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The id of the object with this key in `show --json`.
+/// Returns the id of the object with this key in `show --json`.
 fn id_of(shown: &str, key: &str) -> String {
     let behind = shown.split(&format!("\"key\": \"{key}\"")).nth(1).unwrap();
     behind.split("\"id\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned()

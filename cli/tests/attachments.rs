@@ -17,7 +17,7 @@ fn attachment(container: &str, last: u8) -> Attachment {
     Attachment {
         owner,
         host: Uuid::from_u128(1),
-        tenant: "acme".to_owned(),
+        tenant: "acme".into(),
         bridge: "web".to_owned(),
         bridge_id: Uuid::from_u128(2),
         address,

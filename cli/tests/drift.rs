@@ -24,7 +24,7 @@ fn serve(folder: &TestFolder, version: &str) -> Served {
     Served::start(folder, &["--version", version, "--inspect"]).unwrap_or_else(|ran| panic!("{}", ran.stderr))
 }
 
-/// Everything that is there, without what a server makes up.
+/// Returns everything that is there, without what a server makes up.
 fn state(served: &Served) -> serde_json::Value {
     let body = Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap().body;
     let mut all: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -176,7 +176,7 @@ fn drift_shows_changed_fields() {
     let found = run(&["drift", "."]).expect_code(8);
     for said in [
         "changed  acme/router  router: name: mine → acme default router  (acme.toml:1)",
-        "changed  acme/chain/policy/rule/shut  rule: the one that is there says something else: destination_ports: 81 → 80  (acme.toml:9)",
+        "changed  acme/chain/policy/rule/shut  rule: the existing rule differs: destination_ports: 81 → 80  (acme.toml:9)",
         "2 objects differ from the spec",
     ] {
         assert!(found.stdout.contains(said), "{said}:\n{}", found.stdout);

@@ -46,7 +46,7 @@ fn an_unreachable_api_is_4() {
         .expect_code(0);
 }
 
-/// A server that answers every request with one status.
+/// Starts a server that answers every request with one status. Returns its address.
 fn answering(status: &'static str) -> String {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -147,7 +147,7 @@ fn every_result_can_be_json() {
     }
 }
 
-/// An API that has nothing, takes everything, and takes its time for what it makes.
+/// Starts an API that has no objects, accepts everything, and is slow to create objects.
 fn slow_api() -> String {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

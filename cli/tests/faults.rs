@@ -141,7 +141,7 @@ fn dead_tokens_are_renewed() {
     }
 }
 
-/// A killed process leaves a part of a plan, and perhaps a call that nobody waits for any more.
+/// Kills an apply at every call. A killed process leaves a part of a plan, and perhaps a call that nobody waits for.
 fn killed_at_every_call(version: &str, dialect: &str) {
     let clean = project(dialect);
     let served = Served::start(&clean, &["--version", version, "--inspect"])

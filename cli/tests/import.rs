@@ -185,7 +185,7 @@ fn objects_of_midoform_are_imported_completely() {
     }
 }
 
-/// A router with one bridge, and nothing else.
+/// Makes a router with one bridge, and nothing else.
 fn make_by_hand(network: &mut PluginNetwork, dialect: &str) -> (String, String) {
     let media = |kind: &str, v1: u8, v5: u8| {
         let number = if dialect == "1" { v1 } else { v5 };

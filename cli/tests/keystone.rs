@@ -71,7 +71,7 @@ impl Lab {
         )
     }
 
-    /// The tenant ids of all devices.
+    /// Returns the tenant ids of all devices.
     fn tenant_ids(&self) -> BTreeSet<String> {
         let body =
             Connection::open(self.served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap().body;
@@ -83,7 +83,7 @@ impl Lab {
     }
 }
 
-/// The ids that the lock file says.
+/// Returns the ids that the lock file says.
 fn ids(lab: &Lab) -> BTreeSet<String> {
     let lock = lab.folder.read("midoform.lock");
     let ids = lock.lines().filter_map(|line| line.strip_prefix("tenant_id = \""));

@@ -175,7 +175,7 @@ fn a_lost_lock_stops_the_run() {
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--api", &url]).expect_code(0);
 }
 
-/// A folder with these tenants, of one bridge each.
+/// Makes a folder with these tenants, of one bridge each.
 fn fleet(tenants: &[&str]) -> TestFolder {
     let folder = TestFolder::default();
     folder.write("site.toml", SITE.replace("DIALECT", "5"));

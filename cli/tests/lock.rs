@@ -36,7 +36,7 @@ fn locked_refuses_to_allocate() {
 fn clashes_of_two_branches_are_refused_and_repaired() {
     let folder = folder();
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
-    // The other branch: a tenant that was given the same addresses, and was never applied.
+    // The other branch: a tenant with the same allocated addresses, and was never applied.
     let ours = folder.read("midoform.lock");
     let theirs = ours.replace("[tenant.a", "[tenant.b").replace("applied = true", "applied = false");
     let merged = format!("{ours}{}", theirs.split_once("version = 1\n").unwrap().1);

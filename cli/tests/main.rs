@@ -12,9 +12,6 @@ mod assertions;
 mod attachments;
 mod diagnostics;
 mod drift;
-#[path = "../../store/tests/etcd.rs"]
-#[allow(dead_code, reason = "the applier's tests use more of it")]
-mod etcd;
 mod exit_codes;
 mod faults;
 mod import;
@@ -23,16 +20,20 @@ mod limits;
 mod lock;
 mod model;
 mod moved;
+mod outputs;
 mod page;
 mod plan;
 mod plugin_network;
 mod pods;
 mod policy;
 mod proofs;
+mod provider_router;
+mod records;
 mod serve;
 mod served;
 mod state;
 mod store;
+mod stores;
 mod verify;
 
 /// The command under test.

@@ -231,8 +231,9 @@ impl Lab {
         self.foreign.retain(|(path, _)| ids.contains(path.rsplit('/').next().unwrap()));
     }
 
-    /// On 1.x only the lock file knows which rules were midoform's: what nobody wants any more would be left as somebody
-    /// else's. So there it loses the ids alone, while the network is what the spec says.
+    /// Loses the store. On 1.x only the lock file knows which rules are midoform's: without it, rules that are no
+    /// longer in the spec would be left as somebody else's. So on 1.x the lock file loses the ids alone, while the
+    /// network is what the spec says.
     fn lose_store(&self) {
         let path = self.folder.path().join("midoform.lock");
         if self.dialect == "5" {

@@ -10,7 +10,7 @@ use crate::MIDOFORM;
 
 const HOST: &str = "11111111-2222-3333-4444-555555555555";
 
-/// A browser, or a word that there is none.
+/// Starts a browser. Returns none if no browser is installed, and prints that.
 fn browser() -> Option<Browser> {
     let browser = Browser::start();
     if browser.is_none() {
@@ -34,7 +34,7 @@ fn picture(browser: &mut Browser, name: &str) {
     std::fs::write(folder.join(format!("{name}.png")), png).unwrap();
 }
 
-/// The texts of all elements that a selector finds.
+/// Returns the texts of all elements that a selector finds.
 fn texts(browser: &mut Browser, selector: &str) -> Vec<String> {
     let expression =
         format!("[...document.querySelectorAll({})].map((e) => e.textContent)", Value::from(selector));
@@ -47,7 +47,7 @@ fn count(browser: &mut Browser) -> String {
 
 const SITE: &str = "name = \"gz1\"\n[midonet]\nembedded = true\nmanaged = true\n[tunnel_zone]\nname = \"gz1\"\n[[host]]\nname = \"node1\"\nid = \"11111111-2222-3333-4444-555555555555\"\ntunnel_address = \"10.0.0.1\"\n";
 
-/// `acme` with a bridge `web` of so many ports, and more.
+/// Returns the spec of `acme` with a bridge `web` that has this number of ports, and more.
 fn acme(ports: u32, more: &str) -> String {
     let mut text = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/16\"\n".to_owned();
     for number in 1..=ports {
@@ -64,7 +64,7 @@ const NEW: &str = "[[bridge]]\nname = \"db\"\ncidr = \"10.32.0.0/24\"\n[[bridge]
 const SHARED: &str =
     "name = \"shared\"\n[[bridge]]\nname = \"logs\"\ncidr = \"10.99.0.0/24\"\n[[peer]]\ntenant = \"acme\"\n";
 
-/// A change of a network that is there: something of everything.
+/// Makes a folder whose spec changes an applied network in every way.
 fn a_change() -> TestFolder {
     let folder = TestFolder::default();
     folder.write("site.toml", SITE);

@@ -85,3 +85,68 @@ fn an_apply_never_deletes_a_pod_s_port() {
         let _: Uuid = ports[0].rsplit('/').next().unwrap().parse().unwrap();
     }
 }
+
+#[test]
+fn a_network_in_use_is_not_pulled_away() {
+    for (dialect, version) in [(Dialect::V1, "1.7"), (Dialect::V5, "5.8")] {
+        let folder = TestFolder::default();
+        let served = Served::with_node(&folder, dialect, version);
+        let spec =
+            |web: &str| format!("name = \"acme\"\n{web}[[bridge]]\nname = \"db\"\ncidr = \"10.30.0.0/24\"\n");
+        let web = |more: &str| format!("[[bridge]]\nname = \"web\"\n{more}");
+        let start = spec(&web("cidr = \"10.20.0.0/24\"\n"));
+        folder.write("acme.toml", &start);
+        let _ = folder.run(MIDOFORM, &["apply", "--yes", "."]).expect_code(0);
+        let _ = ["c1", "c2"].map(|container| attach(&served, dialect, container, 5));
+        for (what, changed) in [
+            ("gone", spec("")),
+            ("another network", spec(&web("cidr = \"10.21.0.0/24\"\n"))),
+            ("a larger network", spec(&web("cidr = \"10.20.0.0/23\"\n"))),
+            ("another gateway", spec(&web("cidr = \"10.20.0.0/24\"\ngateway = \"first\"\n"))),
+        ] {
+            folder.write("acme.toml", changed);
+            for format in ["text", "markdown", "json"] {
+                let plan = folder.run(MIDOFORM, &["plan", ".", "--format", format]).expect_code(0).stdout;
+                for words in ["vifc1", "vifc2", "acme/bridge/web"] {
+                    assert!(plan.contains(words), "{version} {what} {format}: {plan}");
+                }
+                assert!(format == "json" || plan.contains("network changes: 2"), "{version} {what}: {plan}");
+            }
+            let _ = folder.run(MIDOFORM, &["plan", ".", "--out", "plan.json"]).expect_code(0);
+            for refused in [
+                &["apply", ".", "--yes", "--allow-mass-delete"][..],
+                &["apply", "plan.json", "--yes", "--allow-mass-delete"],
+            ] {
+                let refused = folder.run(MIDOFORM, refused).expect_code(6);
+                for words in ["2 pods", "vifc1", "vifc2", "--cut-pods"] {
+                    assert!(refused.stderr.contains(words), "{version} {what}: {}", refused.stderr);
+                }
+            }
+        }
+        // A change of something else cuts off nobody.
+        folder.write("acme.toml", start.replace("10.30.0.0", "10.31.0.0"));
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+        folder.write("acme.toml", spec(""));
+        let _ = folder.run(MIDOFORM, &["plan", ".", "--out", "plan.json"]).expect_code(0);
+        let cut = ["apply", "plan.json", "--yes", "--cut-pods", "--allow-mass-delete"];
+        let _ = folder.run(MIDOFORM, &cut).expect_code(0);
+        let _ = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    }
+}
+
+#[test]
+fn an_undo_does_not_pull_a_network_away() {
+    let folder = TestFolder::default();
+    let served = Served::with_node(&folder, Dialect::V5, "5.8");
+    folder.write("acme.toml", "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n");
+    let _ = folder.run(MIDOFORM, &["plan", ".", "--out", "plan.json"]).expect_code(0);
+    let _ = folder.run(MIDOFORM, &["apply", "plan.json", "--yes"]).expect_code(0);
+    let _ = attach(&served, Dialect::V5, "c1", 5);
+    let refused = folder.run(MIDOFORM, &["undo", "plan.json", "--yes"]).expect_code(6);
+    assert!(
+        refused.stderr.contains("1 pod would be cut off") && refused.stderr.contains("vifc1"),
+        "{}",
+        refused.stderr
+    );
+    let _ = folder.run(MIDOFORM, &["undo", "plan.json", "--yes", "--cut-pods"]).expect_code(0);
+}

@@ -8,7 +8,7 @@ use crate::MIDOFORM;
 const TENANT: &str = "name = \"acme\"\n\n[[bridge]]\nname = \"web\"\ncidr = \"10.0.0.0/24\"\n\n[[expose]]\npublic = \"203.0.113.1:22\"\nto = { bridge = \"web\", address = \"10.0.0.9\", tcp = 22 }\n";
 const NO_SSH: &str = "forbidden_public_ports = [22]\n";
 
-/// A project that the policy beside it forbids.
+/// Makes a project that the policy beside it forbids.
 fn forbidden() -> TestFolder {
     let folder = TestFolder::with_tenants(&[("net/acme.toml", TENANT)]);
     folder.write("net/site.toml", SITE);
@@ -27,7 +27,7 @@ fn a_policy_file_is_enforced_by_validate_plan_and_apply() {
         assert!(ran.stderr.contains("net/acme.toml:8:10"), "the line of the spec: {}", ran.stderr);
         assert!(ran.stderr.contains("net/no-ssh.toml:1:26"), "the line of the policy: {}", ran.stderr);
     }
-    assert!(!folder.path().join("net/midoform.lock").exists(), "nothing was given out");
+    assert!(!folder.path().join("net/midoform.lock").exists(), "nothing was allocated");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::served::Served;
 
 const ROUTER: &str = "application/json";
 
-/// The values of a field in a list of objects. What is looked for has no escapes in it.
+/// Returns the values of a field in a list of objects. What is looked for has no escapes in it.
 fn fields(list: &str, field: &str) -> Vec<String> {
     let key = format!("\"{field}\":\"");
     list.split(&key).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
@@ -30,7 +30,7 @@ fn get(address: SocketAddr, path: &str, kind: &str) -> String {
 /// The changes of a client before the server was killed.
 #[derive(Default)]
 struct Done {
-    /// Names of routers that were made, or deleted again, by its word.
+    /// The names of the routers whose creation or deletion the server acknowledged.
     there: BTreeMap<String, String>,
     gone: BTreeSet<String>,
     /// The name whose fate nobody knows: the answer did not come.
@@ -68,8 +68,8 @@ fn work(address: SocketAddr, kind: &str, client: usize, round: usize, stopped: &
     done
 }
 
-/// All that was acknowledged is there, all that was deleted is not, and every port has its one route: a change is there
-/// as a whole or not at all.
+/// Checks that everything acknowledged is there, that everything deleted is not, and that every port has its one
+/// route: a change is there as a whole or not at all.
 fn check(address: SocketAddr, known: &[Done]) {
     let routers = get(address, "/midonet-api/routers", ROUTER);
     let names: BTreeSet<String> = fields(&routers, "name").into_iter().collect();
@@ -127,7 +127,7 @@ fn acknowledged_changes_survive_two_hundred_kills() {
     }
 }
 
-/// A state of some hundred objects, left by a server that ended in this way.
+/// Makes a state of some hundred objects, left by a server that ended in this way.
 fn some_state(folder: &TestFolder, killed: bool) -> String {
     let served =
         Served::start(folder, &["--state-dir", "state"]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
@@ -153,7 +153,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Contents of a damaged file: with a wrong bit, with a part of its length, with a page of zeros.
+/// Returns the contents of damaged files: with a wrong bit, with a part of its length, with a page of zeros.
 fn damages(whole: &[u8]) -> Vec<Vec<u8>> {
     let mut damages: Vec<Vec<u8>> = Vec::new();
     for step in 0..40 {

@@ -6,11 +6,11 @@ use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::{Etcd, Settings};
 use midoform_store::ipam::{Claim, ClaimRequest, Ipam, Owner};
 use midoform_store::{Range, SharedStore, allocation, keys, locks, read_one, tenants};
+use midoform_testutil::etcd::Cluster;
 use midoform_testutil::{Ran, TestFolder};
 use uuid::Uuid;
 
 use crate::MIDOFORM;
-use crate::etcd::Cluster;
 use crate::served::Served;
 
 const ACME: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nname = \"db\"\n[[rule]]\nname = \"open\"\n\
@@ -40,7 +40,7 @@ impl Lab {
         let ask = ClaimRequest {
             owner,
             host: Uuid::from_u128(7),
-            tenant: "acme".to_owned(),
+            tenant: "acme".into(),
             bridge: bridge.map(str::to_owned),
             address: None,
             mac: None,
@@ -58,11 +58,11 @@ impl Lab {
             let locked = keys::tenant_lock("acme");
             let lock =
                 locks::acquire(&self.store, &locked, "a test", std::time::Duration::ZERO).await.unwrap();
-            let mut given = allocation::load(&self.store).await.unwrap();
-            let mut now = given.allocations.clone();
+            let mut loaded = allocation::load(&self.store).await.unwrap();
+            let mut now = loaded.allocations.clone();
             let grown = &mut now.tenants.get_mut("acme").unwrap().grown;
             grown.insert(name.to_owned(), from.to_owned());
-            assert!(allocation::write(&self.store, &lock, &mut given, &now).await.unwrap());
+            assert!(allocation::write(&self.store, &lock, &mut loaded, &now).await.unwrap());
             lock.release().await;
         });
     }
@@ -94,8 +94,8 @@ fn in_each_store(test: impl Fn(&Lab)) {
             let name = format!("site{:016x}", fastrand::u64(..));
             let (line, store): (String, SharedStore) = match endpoints {
                 (0, _) => {
-                    let store = Embedded::open(&folder.path().join("given.db")).unwrap();
-                    ("[store]\npath = \"given.db\"".to_owned(), Arc::new(store))
+                    let store = Embedded::open(&folder.path().join("site.db")).unwrap();
+                    ("[store]\npath = \"site.db\"".to_owned(), Arc::new(store))
                 }
                 (_, None) => continue,
                 (_, Some(endpoints)) => {
@@ -245,7 +245,7 @@ fn an_unreachable_etcd_is_reported_and_offline_commands_work() {
 #[test]
 fn concurrent_tenants_get_different_allocations() {
     in_each_store(|lab| {
-        let site = lab.folder.read("site.toml").replace("given.db", "../given.db");
+        let site = lab.folder.read("site.toml").replace("site.db", "../site.db");
         let names: Vec<String> = (0..6).map(|number| format!("t{number}")).collect();
         for name in &names {
             lab.folder
@@ -270,17 +270,17 @@ fn concurrent_tenants_get_different_allocations() {
                 other => panic!("{name}: {other:?} {}", String::from_utf8_lossy(&ended.stderr)),
             }
         }
-        let given = lab.runtime.block_on(allocation::load(&lab.store)).unwrap().allocations;
-        let mut places: Vec<String> = Vec::new();
-        for tenant in given.tenants.values() {
+        let allocations = lab.runtime.block_on(allocation::load(&lab.store)).unwrap().allocations;
+        let mut networks: Vec<String> = Vec::new();
+        for tenant in allocations.tenants.values() {
             assert!(tenant.applied);
-            places.extend(tenant.bridges.values().map(ToString::to_string));
-            places.push(tenant.link.unwrap().block().to_string());
+            networks.extend(tenant.bridges.values().map(ToString::to_string));
+            networks.push(tenant.link.unwrap().block().to_string());
         }
-        let all = places.len();
-        places.sort();
-        places.dedup();
-        assert_eq!((all, places.len()), (18, 18), "{places:?}");
+        let all = networks.len();
+        networks.sort();
+        networks.dedup();
+        assert_eq!((all, networks.len()), (18, 18), "{networks:?}");
     });
 }
 

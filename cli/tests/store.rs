@@ -59,7 +59,7 @@ fn a_dump_is_loaded_into_an_empty_store() {
     assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
     assert_eq!(dumped(&folder), entries);
     for (text, why) in
-        [("nonsense", "is no dump"), ("{\"format\":\"x/2\",\"entries\":[]}", "its format is x/2")]
+        [("nonsense", "is not a dump"), ("{\"format\":\"x/2\",\"entries\":[]}", "its format is x/2")]
     {
         folder.write("bad.json", text);
         let refused =
@@ -104,7 +104,7 @@ fn leftovers_of_a_crash_are_reported_and_repaired() {
 fn older_values_are_migrated() {
     let folder = TestFolder::default();
     let old = "{ \"since\": 7,   \"version\": 1 }";
-    let given = [
+    let allocations = [
         (
             "given/ids/acme",
             "{ \"version\": 1, \"ids\": { \"acme/router\": \"00000000-0000-0000-0000-000000000001\" } }",
@@ -118,12 +118,12 @@ fn older_values_are_migrated() {
     ];
     let mut entries =
         pairs(&[(ADDRESS, old), ("pod/acme/free/0000000000000007/a0001503", "{\"version\":1}")]);
-    entries.extend(pairs(&given));
+    entries.extend(pairs(&allocations));
     load(&folder, &entries);
     let said = store(&folder, &["migrate"]).expect_code(0).stderr;
     assert!(said.contains("5 of 6 values were rewritten"), "{said}");
     let after: BTreeMap<String, String> = dumped(&folder).into_iter().collect();
-    for (key, old) in given.iter().chain(&[(ADDRESS, old)]) {
+    for (key, old) in allocations.iter().chain(&[(ADDRESS, old)]) {
         let (old_value, new_value): (Value, Value) =
             (serde_json::from_str(old).unwrap(), serde_json::from_str(&after[*key]).unwrap());
         assert_ne!(after[*key], *old, "{key}");
@@ -188,11 +188,12 @@ fn a_push_writes_the_site_and_valid_specs_only() {
     assert!(dumped(&folder)[1].1.contains("10.22.0.0/24"));
 }
 
-/// A ready tenant, and three containers that held addresses: one is long gone, one went only now, one is unknown.
+/// Stores a ready tenant, and three containers that held addresses: one was deleted long ago, one just now, one is
+/// unknown.
 fn left_over(folder: &TestFolder, now: u64) {
     let bridge = Namespace::of_site("test").id(&Key::from("acme/bridge/web"));
     let ready = Ready {
-        tenant: "acme".to_owned(),
+        tenant: "acme".into(),
         tenant_id: "acme".to_owned(),
         spec: String::new(),
         bridges: vec![ReadyBridge {

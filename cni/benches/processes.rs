@@ -74,7 +74,7 @@ impl Subject {
 }
 
 impl Subject {
-    /// The most memory that an ADD used, in kilobytes, as the kernel reports it while it runs.
+    /// Returns the most memory that an ADD used, in kilobytes, as the kernel reports it while it runs.
     fn memory(&self) -> u64 {
         let most = |verb: &str, container: &Container| {
             let mut command = Command::new(&self.binary);
@@ -99,7 +99,7 @@ impl Subject {
     }
 }
 
-/// The plan that one pod needs, as an ADD makes it.
+/// Measures how long the plan of one pod takes, as an ADD makes it.
 fn plan_of_a_pod() -> Duration {
     let pod = Pod {
         tenant: "acme",
@@ -137,7 +137,7 @@ fn subject(name: &'static str, lab: Lab, milliseconds: u64) -> Subject {
     subject
 }
 
-/// The reference: a Linux bridge and addresses in files.
+/// Makes the reference: a Linux bridge and addresses in files.
 fn bridge() -> Subject {
     let lab = Lab::new(DIALECTS[1]);
     let octet = 40 + std::process::id() % 50;

@@ -4,6 +4,9 @@
 //! show them, so the log never has any.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -13,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use crate::config::LogSettings;
+use crate::state::make_private;
 
 /// The size limit of the log file, in bytes. A larger file is renamed to `.old` and replaces an earlier one.
 const LARGEST: u64 = 16 * 1024 * 1024;
@@ -59,14 +63,34 @@ pub(crate) fn start(settings: &LogSettings) {
     }
 }
 
-fn open(path: &std::path::Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+/// Opens the log file. Standard input and output are refused, by whatever name: standard output has only the result.
+fn open(path: &Path) -> io::Result<File> {
+    if std::fs::metadata(path).is_ok_and(|found| is_standard_stream((found.dev(), found.ino()))) {
+        return Err(refused());
     }
-    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > LARGEST) {
+    if let Some(folder) = path.parent() {
+        make_private(folder)?;
+    }
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() > LARGEST) {
         // If two runs do this at the same time, the second finds a small file, or none.
         let _ = std::fs::rename(path, path.with_extension("old"));
     }
-    File::options().create(true).append(true).mode(0o640).open(path)
+    // A pipe that nobody reads is an error at once.
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().create(true).append(true).mode(0o640).custom_flags(no_wait).open(path)?;
+    let opened = file.metadata()?;
+    match is_standard_stream((opened.dev(), opened.ino())) {
+        true => Err(refused()),
+        false => Ok(file),
+    }
+}
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is standard input or output, which are not for the log")
+}
+
+/// Returns true if a file, named by device and inode, is the one behind standard input or output.
+fn is_standard_stream(file: (u64, u64)) -> bool {
+    let (input, output) = (rustix::fs::fstat(io::stdin()), rustix::fs::fstat(io::stdout()));
+    [input, output].into_iter().flatten().any(|stream| (stream.st_dev, stream.st_ino) == file)
 }

@@ -89,13 +89,13 @@ fn run(command: &str, input: Result<String>) -> Result<String> {
         return Ok(version::document(&input.unwrap_or_default()) + "\n");
     }
     let variables = |name: &str| std::env::var(name).ok();
-    let config = config::parse(&input?, &variables)?;
+    let config = config::parse(&input?, verb, &variables)?;
     logging::start(&config.log);
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     config.version.check_verb(verb)?;
     let request = match verb {
-        Verb::Add | Verb::Check => Some(Request::read(&variables, true)?),
-        Verb::Del => Some(Request::read(&variables, false)?),
+        Verb::Add | Verb::Check => Some(Request::read(&variables)?),
+        Verb::Del => Some(Request::read_for_del(&variables)?),
         Verb::Gc | Verb::Status | Verb::Version => None,
     };
     let _span = request.as_ref().map(|request| {

@@ -78,6 +78,39 @@ fn a_release_that_fails_is_made_later() {
     }
 }
 
+/// A release that fails each time, of one container, holds up no other's.
+#[test]
+fn a_release_that_always_fails_holds_up_no_other() {
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, stuck, other, last) =
+        (Lab::new(DIALECTS[1]), Container::new(), Container::new(), Container::new());
+    for container in [&stuck, &other] {
+        lab.add(container);
+    }
+    let port_of = |container: &Container| {
+        let held = lab
+            .store()
+            .into_iter()
+            .find(|(key, _)| key.starts_with("attachment/") && key.contains(&container.id));
+        held.unwrap().1["port"].as_str().unwrap().to_owned()
+    };
+    let port = port_of(&stuck);
+    lab.fault(&json!({"fault": "unavailable-before", "method": "DELETE", "path": "/**", "times": 0}));
+    lab.del(&stuck);
+    lab.del(&other);
+    lab.clear_faults();
+    for path in [format!("/ports/{port}"), format!("/hosts/*/ports/{port}")] {
+        lab.fault(&json!({"fault": "internal-error", "method": "DELETE", "path": path, "times": 0}));
+    }
+    lab.del(&last);
+    assert_eq!((lab.held_addresses(), lab.bound_ports().len()), (1, 1), "the other container's is released");
+    lab.clear_faults();
+    lab.del(&last);
+    lab.expect_nothing_left(&[&stuck, &other, &last]);
+}
+
 /// Go plugin: five ADDs against an API that returns 500 leaked five addresses, and wrote two documents.
 #[test]
 fn failed_adds_leak_no_address_and_write_one_document() {
@@ -292,6 +325,16 @@ fn status_tells_what_is_wrong() {
     let (lab, container) = (Lab::new(DIALECTS[1]), Container::new());
     // The embedded API's hosts have no agent.
     lab.run("STATUS", &container, &lab.config()).error(51);
+    // Without a configured tenant it reads nothing of any tenant. Nothing is made in either case.
+    lab.commit(
+        &midoform_store::Transaction::default().put(midoform_store::keys::spec("status"), "{\"version\":99}"),
+    );
+    let before = lab.store();
+    let mut nobody = lab.config();
+    nobody.as_object_mut().unwrap().remove("tenant");
+    lab.run("STATUS", &container, &nobody).error(51);
+    assert_eq!(lab.store(), before);
+    assert_eq!(lab.requests("POST", "routers"), 0);
     let mut config = lab.config();
     config["host_uuid"] = json!("99999999-2222-3333-4444-555555555555");
     lab.run("STATUS", &container, &config).error(50);

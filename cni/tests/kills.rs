@@ -130,8 +130,8 @@ fn a_del_that_is_killed_at_any_call_is_finished_by_the_next() {
     }
 }
 
-/// The first pod of a tenant makes the tenant, and links it with its peer if the peer is made. It is killed at every
-/// call, with a new tenant each time, and the next pod finishes the work.
+/// Kills the first pod of a tenant at every call, with a new tenant each time. The first pod makes the tenant, and
+/// links it with its peer if the peer is made. The next pod finishes the work.
 fn tenants_that_were_being_made(lab: &Lab, is_linked: bool) {
     /// A spoke's ADD compiles all spokes of its hub.
     const SPOKES: usize = 16;

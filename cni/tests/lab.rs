@@ -84,7 +84,7 @@ impl Lab {
         Lab::with(dialect, "127.0.0.1:0", &[HOST.to_owned()], Auth::None)
     }
 
-    /// An API that wants a login: `admin`, `geheim`.
+    /// Makes a lab whose API wants a login: `admin`, `geheim`.
     pub(crate) fn with_login(dialect: (u8, Version)) -> Lab {
         let tenants = BTreeMap::from([("admin".to_owned(), vec!["admin".to_owned()])]);
         let user = User { name: "admin".to_owned(), password: "geheim".to_owned(), tenants };
@@ -124,7 +124,7 @@ impl Lab {
         Lab { folder, base_url, dialect, etcd: None, _server: server, runtime }
     }
 
-    /// The same with a real etcd as its store, at the address of the API.
+    /// Returns the lab with a real etcd as its store, at the address of the API.
     pub(crate) fn on_etcd(mut self) -> Lab {
         let etcd = EtcdServer::start(self.address().ip(), Tls::default());
         self.add_to_site(&format!("[etcd]\nendpoints = [\"{}\"]\n", etcd.endpoint));
@@ -132,7 +132,8 @@ impl Lab {
         self
     }
 
-    /// The same over TLS: etcd wants a client's certificate, and has one of a CA that nobody else trusts.
+    /// Returns the lab with an etcd over TLS. This etcd wants a client's certificate, and its own certificate is of a
+    /// CA that nobody else trusts.
     pub(crate) fn on_etcd_over_tls(mut self) -> Lab {
         let path = |name: &str| self.path(name).display().to_string();
         certificate(self.folder.path(), "ca", &[]);
@@ -182,7 +183,7 @@ impl Lab {
         self.folder.path().join(name)
     }
 
-    /// A network configuration of the plugin's own.
+    /// Returns a network configuration that names the plugin alone.
     pub(crate) fn config(&self) -> Value {
         json!({
             "cniVersion": "1.1.0",
@@ -318,18 +319,18 @@ impl Lab {
         use midoform_reconcile::client::{Client, Credentials, Settings};
         use midoform_reconcile::observe::{Scope, observe};
         let store = self.open_store();
-        let given = self.runtime.block_on(midoform_store::allocation::load(&store)).unwrap().allocations;
+        let known = self.runtime.block_on(midoform_store::allocation::load(&store)).unwrap().allocations;
         let site = Source::new("site.toml", self.folder.read("site.toml"));
         let tenants: Vec<Source> =
             specs.iter().map(|(name, text)| Source::new(format!("{name}.toml"), text.clone())).collect();
         let input = Input {
             site: &site,
-            allocated: Allocated::Store { name: "the store", allocations: &given },
+            allocated: Allocated::Store { name: "the store", allocations: &known },
             tenants: &tenants,
         };
         let compiled = compile_present(input, &midoform_compiler::network::peering::PeersOf::new())
             .unwrap_or_else(|found| panic!("{found:#?}"));
-        let mut needed = given.clone();
+        let mut needed = known.clone();
         needed.peers.retain(|pair, _| compiled.allocations.peers.contains_key(pair));
         assert_eq!(compiled.allocations, needed, "everything is allocated already");
         let settings = Settings {
@@ -338,9 +339,9 @@ impl Lab {
             timeout: Duration::from_secs(10),
         };
         let client = Client::resume(settings, None).unwrap();
-        let names = specs.keys().cloned().collect();
+        let names = specs.keys().map(|name| name.as_str().into()).collect();
         let provider = provider_router(&compiled.site);
-        let scope = Scope::of(&compiled, &given, &names, &provider);
+        let scope = Scope::of(&compiled, &known, &names, &provider);
         let observed = self.runtime.block_on(observe(&client, scope, &|_| {})).unwrap();
         let plan = midonet::plan("lab", compiled.dialect(), &compiled.topology, &observed);
         let changes = plan.steps.iter().filter(|step| step.action != Action::Keep);

@@ -152,12 +152,12 @@ fn a_peer_that_is_not_as_its_spec_says_is_not_touched() {
         assert_eq!(lab.objects("Port"), ports);
 
         lab.folder.write("site.toml", site);
-        let mut given = lab.store()["given/tenant/beta"].clone();
-        given["bridges"]["extra"] = json!("10.99.0.0/24");
-        lab.commit(&Transaction::default().put("given/tenant/beta", given.to_string()));
+        let mut beta = lab.store()["given/tenant/beta"].clone();
+        beta["bridges"]["extra"] = json!("10.99.0.0/24");
+        lab.commit(&Transaction::default().put("given/tenant/beta", beta.to_string()));
         let error = lab.run("ADD", &Container::new(), &of("acme", &lab)).error(101);
         assert!(error.to_string().contains("midoform apply"), "{error}");
-        assert_eq!(lab.store()["given/tenant/beta"], given, "what another run gave it stays");
+        assert_eq!(lab.store()["given/tenant/beta"], beta, "the allocation of another run stays");
     }
 }
 

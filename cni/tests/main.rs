@@ -9,6 +9,7 @@
 
 mod attach;
 mod crowd;
+mod detach;
 mod faults;
 mod kills;
 mod lab;

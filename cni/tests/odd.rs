@@ -153,6 +153,102 @@ fn add_races_del_of_the_same_container() {
     }
 }
 
+/// A MAC address that another pod or a static port of the bridge has is refused, and the error names the holder.
+#[test]
+fn a_mac_address_belongs_to_one_pod_of_a_bridge() {
+    if skipped_without_root() {
+        return;
+    }
+    for lab in Lab::each() {
+        let (one, other) = (Container::new(), Container::new());
+        lab.push(
+            "acme",
+            "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n[[port]]\nname = \"vm\"\n\
+             bridge = \"web\"\nhost = \"node0\"\ninterface = \"tap0\"\nmac = \"02:00:00:00:00:09\"\naddress = \"10.20.0.9\"\n",
+        );
+        let with_mac = |container: &Container, mac: &str| {
+            let mut config = lab.config();
+            config["runtimeConfig"] = json!({"mac": mac});
+            lab.run("ADD", container, &config)
+        };
+        let error = with_mac(&one, "02:00:00:00:00:09").error(103);
+        assert!(error.to_string().contains("the static port `vm`"), "{error}");
+        with_mac(&one, "02:00:00:00:00:07").ok();
+        let error = with_mac(&other, "02-00-00-00-00-07").error(103);
+        assert!(error.to_string().contains(&one.id), "{error}");
+        assert_eq!(other.interfaces(), Vec::<String>::new());
+        assert_eq!(lab.held_addresses(), 2, "one pod's and the static port's");
+        lab.del(&one);
+        let result = with_mac(&other, "02:00:00:00:00:07").ok();
+        assert_eq!(result["interfaces"][1]["mac"], "02:00:00:00:00:07");
+        lab.del(&other);
+        assert_eq!(lab.held_addresses(), 1);
+    }
+}
+
+/// An ADD hangs. DELs of other containers do not wait for it, whatever the hashes of their names begin with.
+#[test]
+fn a_hanging_add_holds_up_no_other_container() {
+    use sha2::{Digest as _, Sha256};
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, first, hanging) = (Lab::new(DIALECTS[1]), Container::new(), Container::new());
+    lab.add(&first);
+    lab.fault(
+        &json!({"fault": "delay", "milliseconds": 60_000, "path": "/bridges/*/ports", "method": "POST", "times": 0}),
+    );
+    let add = lab.start("ADD", &hanging, &lab.config());
+    let locks = lab.path("state/locks");
+    while std::fs::read_dir(&locks).map_or(0, |files| files.count()) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let hash = |container: &str| Sha256::digest(format!("{HOST}\0lab\0{container}\0eth0\0"))[0];
+    let alike = (0..).map(|number| format!("other-{number}")).filter(|id| hash(id) == hash(&hanging.id));
+    let started = std::time::Instant::now();
+    for id in alike.take(20) {
+        let mut command = lab.command("DEL", &hanging);
+        command.env("CNI_CONTAINERID", id).env_remove("CNI_NETNS");
+        run(command, &lab.config()).ok();
+    }
+    lab.del(&first);
+    assert!(started.elapsed() < std::time::Duration::from_secs(6), "{:?}", started.elapsed());
+    let _ = Ran::from(add);
+    lab.clear_faults();
+    lab.del(&hanging);
+    lab.expect_nothing_left(&[&first, &hanging]);
+    assert_eq!(std::fs::read_dir(&locks).unwrap().count(), 0);
+}
+
+/// The folders that the plugin makes, and the files in them, are for its user alone.
+#[test]
+fn state_folders_are_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if skipped_without_root() {
+        return;
+    }
+    let (lab, container) = (Lab::with_login(DIALECTS[1]), Container::new());
+    let mut config = lab.config();
+    config["state_dir"] = json!(lab.path("above/state"));
+    config["log_file"] = json!(lab.path("above/state/log/file"));
+    config["login"] = json!({"username": "admin", "password": "geheim", "project": "admin"});
+    let add = || {
+        let mut command = Command::new("sh");
+        lab.environment(&mut command, "ADD", &container);
+        command.args(["-c", &format!("umask 0; exec {}", crate::PLUGIN)]);
+        run(command, &config).ok();
+    };
+    add();
+    lab.fault(&json!({"fault": "unavailable-before", "method": "DELETE", "path": "/**", "times": 0}));
+    lab.run("DEL", &container, &config).ok();
+    lab.clear_faults();
+    for folder in ["above", "above/state", "above/state/log", "above/state/locks", "above/state/journal"] {
+        let mode = std::fs::metadata(lab.path(folder)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{folder}");
+    }
+    lab.run("DEL", &container, &config).ok();
+}
+
 /// A file system of a few pages, unmounted at the end.
 struct SmallDisk(std::path::PathBuf);
 

@@ -100,21 +100,65 @@ fn a_wrong_configuration_names_the_key() {
         ("dns", json!({"nameservers": 5}), "dns"),
         ("runtimeConfig", json!({"mac": "x"}), "runtimeConfig.mac"),
         ("runtimeConfig", json!({"ips": ["x"]}), "runtimeConfig.ips"),
+        ("runtimeConfig", json!(7), "runtimeConfig"),
         ("args", json!({"cni": {"mac": "x"}}), "args.cni.mac"),
-        ("cni.dev/valid-attachments", json!(5), "cni.dev/valid-attachments"),
+        ("args", json!("x"), "args"),
+        ("state_dir", json!("state"), "state_dir"),
+        ("state_dir", json!("./state"), "state_dir"),
+        ("store", json!("store.db"), "store"),
+        ("log_file", json!("log"), "log_file"),
+        ("site", json!("site.toml"), "site"),
+        ("login_file", json!("../login"), "login_file"),
+        ("etcd_login_file", json!("~/login"), "etcd_login_file"),
     ];
     for (key, value, word) in cases {
         let mut config = config();
         config[*key] = value.clone();
-        let error = verb("DEL", &config).error(7);
+        let error = verb("ADD", &config).error(7);
         assert!(error.to_string().contains(word), "{key}: {error}");
     }
     let mut nobody = config();
     nobody.as_object_mut().unwrap().remove("host_uuid");
     let error = verb("DEL", &nobody).error(7);
     assert!(error.to_string().contains("host_uuid.properties"), "{error}");
+}
+
+#[test]
+fn what_del_needs_is_checked_for_it() {
+    for (key, value) in [
+        ("name", json!("")),
+        ("name", json!(7)),
+        ("site", json!("/nowhere/site.toml")),
+        ("site", json!("site.toml")),
+        ("host_uuid", json!("x")),
+        ("state_dir", json!("state")),
+        ("state_dir", json!(7)),
+        ("store", json!("store.db")),
+    ] {
+        let mut config = config();
+        config[key] = value;
+        let error = verb("DEL", &config).error(7);
+        assert!(error.to_string().contains(key), "{key}: {error}");
+    }
+}
+
+#[test]
+fn gc_needs_a_list_of_attachments() {
     let error = verb("GC", &config()).error(7);
     assert!(error.to_string().contains("valid-attachments"), "{error}");
+    for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+        for list in [json!(null), json!(5), json!({}), json!([null]), json!([{"containerID": "c1"}])] {
+            let mut config = config();
+            config[key] = list;
+            let error = verb("GC", &config).error(7);
+            assert!(error.to_string().contains("attachments"), "{error}");
+        }
+    }
+    let mut unclear = config();
+    unclear["cni.dev/valid-attachments"] = json!([]);
+    unclear["disableGC"] = json!("yes");
+    let error = verb("GC", &unclear).error(7);
+    assert!(error.to_string().contains("disableGC"), "{error}");
 }
 
 #[test]
@@ -137,7 +181,7 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn the_plugin_s_own_namespace_is_refused_before_anything_is_done() {
-    for name in ["ADD", "DEL", "CHECK"] {
+    for name in ["ADD", "CHECK"] {
         let environment = [
             ("CNI_COMMAND", name),
             ("CNI_CONTAINERID", "c1"),
@@ -179,6 +223,7 @@ fn the_go_plugin_s_configuration_is_taken_as_it_stands() {
     ran.error(3);
     for (key, value, word) in [
         ("midonet_bridge_cidr", json!("192.168.0.0/33"), "midonet_bridge_cidr"),
+        ("log_path", json!("log"), "log_path"),
         ("midonet_host_uuid", json!("x"), "midonet_host_uuid"),
         ("ipam", json!({"type": "host-local"}), "ipam.type"),
         (
@@ -191,7 +236,7 @@ fn the_go_plugin_s_configuration_is_taken_as_it_stands() {
     ] {
         let mut wrong = legacy.clone();
         wrong[key] = value;
-        let error = verb("DEL", &wrong).error(7);
+        let error = verb("ADD", &wrong).error(7);
         assert!(error.to_string().contains(word), "{key}: {error}");
     }
     legacy["midonet_api"]["version"] = json!(3);

@@ -130,7 +130,8 @@ pub struct DiagnosticReport<'a> {
     /// The problem.
     pub message: &'a str,
     /// The marked positions.
-    pub places: Vec<PositionReport<'a>>,
+    #[serde(rename = "places")]
+    pub positions: Vec<PositionReport<'a>>,
     /// The ways to solve the problem.
     pub help: &'a [String],
 }
@@ -150,7 +151,7 @@ pub struct PositionReport<'a> {
 /// Returns the machine form of diagnostics, with positions looked up in their sources.
 pub fn report<'a>(diagnostics: &'a [Diagnostic], sources: &'a [&'a Source]) -> Vec<DiagnosticReport<'a>> {
     let indexes: Vec<LineIndex> = sources.iter().map(|source| LineIndex::new(source.text())).collect();
-    let place = |label: &'a Label| {
+    let position = |label: &'a Label| {
         let at = label.span.source.0 as usize;
         let (source, index) = (sources.get(at)?, indexes.get(at)?);
         Some(PositionReport {
@@ -166,7 +167,7 @@ pub fn report<'a>(diagnostics: &'a [Diagnostic], sources: &'a [&'a Source]) -> V
         severity: diagnostic.severity,
         code: diagnostic.code,
         message: &diagnostic.message,
-        places: diagnostic.labels.iter().filter_map(place).collect(),
+        positions: diagnostic.labels.iter().filter_map(position).collect(),
         help: &diagnostic.help,
     };
     diagnostics.iter().map(one).collect()

@@ -4,7 +4,8 @@
 //! these passes, each of which makes one kind of decision and returns a new value:
 //!
 //! 1. [`parse`]: text to specs. Decides what is TOML and what is the grammar.
-//! 2. [`lock_file`]: text to allocations; [`clash`]: their check against each other and against the site.
+//! 2. [`lock_file`]: text to allocations; [`clash`]: their check against each other and against the site, and after
+//!    the allocation against tenants that have no spec.
 //! 3. [`grown`]: adds the bridges that the CNI plugin made because one of the spec was full.
 //! 4. [`peering`]: finds the peers of each tenant.
 //! 5. [`moved`]: checks renamings, and lets the allocations follow them.
@@ -34,16 +35,21 @@
     )
 )]
 
+mod named_codes;
+
 pub mod diagnostic;
+pub mod error_chain;
 pub mod midonet;
+pub mod names;
 pub mod network;
 pub mod plan;
+pub mod printable;
 pub mod source;
 pub mod spec;
 pub mod topology;
 pub mod values;
 
-use diagnostic::{Diagnostic, Diagnostics};
+use diagnostic::{Diagnostic, Diagnostics, Severity};
 use midonet::dialect::Dialect;
 use midonet::lower;
 use network::allocation::Allocations;
@@ -53,6 +59,7 @@ use network::{allocation, check, clash, grown, lock_file, moved, peering, resolv
 use source::{Locations, Source, SourceId};
 use spec::parse;
 use topology::Topology;
+use topology::observed::ProviderUse;
 
 /// The input of a compilation.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +90,7 @@ pub enum Allocated<'a> {
 
 impl<'a> Input<'a> {
     /// Returns all sources, in the order that [`SourceId`] counts: the site file, the lock file, the tenant files.
-    /// Where there is no lock file, the site file stands in its place.
+    /// Without a lock file, the site file is in its position.
     pub fn sources(&self) -> Vec<&'a Source> {
         let lock = match self.allocated {
             Allocated::LockFile(lock) => lock,
@@ -96,14 +103,14 @@ impl<'a> Input<'a> {
 /// The policies that the tenants are checked against. They also decide if the tenants' own assertions have to hold.
 #[derive(Clone, Copy, Debug)]
 pub enum Policies<'a> {
-    /// The site's, and these. Their places count behind those of [`Input::sources`].
+    /// The site's, and these. Their numbers follow those of [`Input::sources`].
     Enforced(&'a [Source]),
-    /// None: for looking at tenants, and for taking them down.
+    /// None: for commands that show or destroy tenants.
     Ignored,
 }
 
 impl Policies<'_> {
-    /// The policies besides the site's, the first file being `first`.
+    /// Reads the policies besides the site's. The first file has the id `first`.
     fn parse(self, first: SourceId, diagnostics: &mut Diagnostics) -> Vec<spec::Policy> {
         let Policies::Enforced(files) = self else { return Vec::new() };
         let numbered = files.iter().zip(first.0..);
@@ -126,43 +133,45 @@ pub struct Compiled {
     pub moves: moved::Moves,
     /// The allocations that the compilation started from.
     pub known: Allocations,
-    /// The allocations now: `known`, and what the specs needed besides.
+    /// The allocations now: `known`, and those that the specs needed in addition.
     pub allocations: Allocations,
-    /// The warnings: what is legal but suspicious.
+    /// The warnings about legal but suspicious specs.
     pub warnings: Vec<Diagnostic>,
 }
 
 impl Compiled {
-    /// The dialect that the site file names.
+    /// Returns the dialect that the site file names.
     pub fn dialect(&self) -> Dialect {
         Dialect::from_number(self.site.midonet.version.value).unwrap_or(Dialect::V5)
     }
 }
 
-/// Compiles a site and its tenants under the site's own policy, or says everything that is wrong with them.
+/// Compiles a site and its tenants under the site's own policy, or returns everything that is wrong with them.
 pub fn compile(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     compile_under(input, Policies::Enforced(&[]))
 }
 
-/// Compiles a site and its tenants under these policies, or says everything that is wrong with them.
+/// Compiles a site and its tenants under these policies, or returns everything that is wrong with them.
 pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_among(input, policies, None)
+    compile_beside(input, policies, None, &ProviderUse::default())
 }
 
 /// Compiles some of a site's tenants under the site's own policy: a peer that is not among them, or does not name the
 /// tenant back, is left out, with the rules and assertions that are about it. Everything else has to be right.
 ///
-/// `absent` has the peers of the tenants that are not among them. Networks that one router will have to tell apart are
-/// allocated so that it can.
+/// `absent` has the peers of the tenants that are not among them. Networks that one router has to distinguish are
+/// allocated so that they don't overlap.
 pub fn compile_present(input: Input<'_>, absent: &PeersOf) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_among(input, Policies::Enforced(&[]), Some(absent))
+    compile_beside(input, Policies::Enforced(&[]), Some(absent), &ProviderUse::default())
 }
 
-/// `absent` is none where all of the site's tenants are there.
-fn compile_among(
+/// Compiles the tenants of a site, with links that avoid what others use on the provider router. `absent` is as in
+/// [`compile_present`], and none if all tenants of the site are in the input.
+pub fn compile_beside(
     input: Input<'_>,
     policies: Policies<'_>,
     absent: Option<&PeersOf>,
+    others: &ProviderUse,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
     let site = parse::site(input.site, SourceId(0), &mut diagnostics);
@@ -194,12 +203,18 @@ fn compile_among(
     let mut peers = peering::peers_of(&specs);
     peers.extend(absent.cloned().unwrap_or_default());
     moved::check(&specs, &mut diagnostics);
-    let moves = moved::Moves::of(&specs);
+    let moves = moved::Moves::pending(&specs, &known);
     let carried = moved::carry_over(&specs, &known);
-    let allocations = allocation::allocate(&site, &specs, &peers, &carried, &mut diagnostics);
+    let mut allocations = allocation::allocate(&site, &specs, &peers, &carried, others, &mut diagnostics);
+    let enforced = matches!(policies, Policies::Enforced(_));
+    if absent.is_none() {
+        // Who looks at tenants, or takes them down, may do so whatever they are called.
+        let severity = if enforced { Severity::Error } else { Severity::Warning };
+        let renamed = clash::absent_tenants(&specs, &known, &allocations, &site);
+        renamed.into_iter().for_each(|found| diagnostics.push(Diagnostic { severity, ..found }));
+    }
     let specs = if absent.is_some() { peering::keep_answered_peers(specs) } else { specs };
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
-    let enforced = matches!(policies, Policies::Enforced(_));
     let policies: Vec<&spec::Policy> = site.policy.iter().filter(|_| enforced).chain(&named).collect();
     check::check(&site, &policies, &specs, &tenants, &mut diagnostics);
     if diagnostics.has_errors() {
@@ -207,6 +222,7 @@ fn compile_among(
     }
     let locations = Locations::new(input.sources().into_iter());
     let topology = lower::lower(&site, &tenants, &locations);
+    moved::keep_ids(&site.name.value, &moves, &topology, &known, &mut allocations);
     let warnings = diagnostics.into_sorted();
     Ok(Compiled { site, specs, tenants, topology, moves, known, allocations, warnings })
 }

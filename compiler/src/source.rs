@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The largest spec file that is read, in bytes. A tenant of a thousand rules has a tenth of this.
 pub const LARGEST_FILE: u64 = 8 * 1024 * 1024;
 
-/// One file: its name as people should see it, and its content or why there is none.
+/// One file: its name as people see it, and its content, or the reason why it has none.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The path as the user wrote it, with `/` between its parts.
@@ -22,17 +22,17 @@ pub struct Source {
 pub enum Unreadable {
     /// It is larger than [`LARGEST_FILE`]: its size in bytes.
     TooLarge(u64),
-    /// The system's words.
+    /// The system's error message.
     Failed(String),
 }
 
 impl Source {
-    /// A source from text.
+    /// Makes a source from text.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<String>) -> Self {
         Source { name: name.into(), content: Ok(text.into().into_bytes()) }
     }
 
-    /// Returns the text, or nothing where the file could not be read or is not UTF-8. The mark that some editors put
+    /// Returns the text, or nothing if the file could not be read or is not UTF-8. The mark that some editors put
     /// before UTF-8 is no part of it: positions count without it.
     pub fn text(&self) -> &str {
         let text = self.content.as_ref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok());
@@ -51,7 +51,7 @@ pub struct Span {
     pub source: SourceId,
     /// The first byte.
     pub start: u32,
-    /// The byte behind the last.
+    /// The byte after the last.
     pub end: u32,
 }
 

@@ -87,7 +87,7 @@ fn one_more_tenant_changes_no_other_tenants_steps() {
     assert_eq!(gone, Vec::<&str>::new(), "the lock file only gains lines");
 }
 
-/// A tenant with rules of these names, in this order.
+/// Makes a tenant with rules of these names, in this order.
 fn with_rules(rules: &[String]) -> Project {
     let rules: String = rules
         .iter()
@@ -213,7 +213,7 @@ proptest! {
                     continue;
                 }
                 let plan = turned(&plan("s", dialect, &to, from));
-                let found: Vec<_> = midoform_compiler::midonet::lint::check(&plan, from).into_iter().filter(|found| found.code != "late-need").collect();
+                let found: Vec<_> = midoform_compiler::midonet::lint::check(&plan, from).into_iter().filter(|found| found.code.name() != "late-need").collect();
                 prop_assert_eq!(found, vec![]);
             }
         }
@@ -223,7 +223,7 @@ proptest! {
 /// A rule over ports 1 to 4 of TCP, and what becomes of what it matches.
 type Simple = (u8, (u16, u16), bool);
 
-/// A tenant whose policy chain has these rules; the first number of each is its name.
+/// Makes a tenant whose policy chain has these rules; the first number of each is its name.
 fn with_policy(rules: &[Simple]) -> Project {
     let rule = |(name, (first, last), accept): &Simple| {
         let action = if *accept { "accept" } else { "drop" };

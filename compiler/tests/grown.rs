@@ -32,7 +32,7 @@ fn grown(known: &Allocations, name: &str, from: &str) -> Allocations {
     known
 }
 
-/// Everything but the places of rules in their chains.
+/// Returns everything but the positions of rules in their chains.
 fn without_places(topology: &Topology) -> BTreeSet<String> {
     let text = |entry: &midoform_compiler::topology::Entry| {
         let mut object = entry.object.clone();
@@ -78,8 +78,8 @@ fn it_goes_with_the_bridge_that_it_was_added_for() {
     let known = grown(&compiled(&tenants, &Allocations::default()).allocations, "db-2", "db");
     let without = [("acme.toml", "name = \"acme\"\n[[bridge]]\nname = \"web\"\n")];
     let after = compiled(&without, &known);
-    let given = &after.allocations.tenants["acme"];
-    assert_eq!((given.bridges.len(), given.grown.len()), (1, 0));
+    let allocated = &after.allocations.tenants["acme"];
+    assert_eq!((allocated.bridges.len(), allocated.grown.len()), (1, 0));
 }
 
 #[test]
@@ -89,11 +89,14 @@ fn it_follows_a_bridge_that_is_renamed_and_yields_to_one_of_the_spec() {
     let network = compiled(&[("a.toml", text)], &known).allocations.tenants["acme"].bridges["db-2"];
     let known = compiled(&[("a.toml", text)], &known).allocations;
     let renamed = "name = \"acme\"\n[[bridge]]\nname = \"data\"\n[[moved]]\nbridge = \"db\"\nto = \"data\"\n";
-    let given = compiled(&[("a.toml", renamed)], &known).allocations.tenants["acme"].clone();
-    assert_eq!((given.grown["db-2"].as_str(), given.bridges["db-2"]), ("data", network));
+    let allocated = compiled(&[("a.toml", renamed)], &known).allocations.tenants["acme"].clone();
+    assert_eq!((allocated.grown["db-2"].as_str(), allocated.bridges["db-2"]), ("data", network));
     let taken_over = format!("{text}[[bridge]]\nname = \"db-2\"\n");
-    let given = compiled(&[("a.toml", &taken_over)], &known).allocations.tenants["acme"].clone();
-    assert!(given.grown.is_empty() && given.bridges["db-2"] == network, "it stays, as the spec's own");
+    let allocated = compiled(&[("a.toml", &taken_over)], &known).allocations.tenants["acme"].clone();
+    assert!(
+        allocated.grown.is_empty() && allocated.bridges["db-2"] == network,
+        "it stays, as the spec's own"
+    );
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn read_back<R: Resource + Clone + Into<Object>>(
     ids: &Ids,
     keys: &BTreeMap<Uuid, Key>,
 ) -> Option<Object> {
-    let body = own.body(ids, None, own.place().unwrap_or(0)).unwrap();
+    let body = own.body(ids, None, own.position().unwrap_or(0)).unwrap();
     let mut body: Value = serde_json::from_str(body.get()).unwrap();
     let parent = own.parent().map(|parent| ids.reference(parent));
     let joined = body["portId"].as_str().map(str::to_owned).or(parent.clone());
@@ -59,7 +59,7 @@ fn read_back<R: Resource + Clone + Into<Object>>(
     }
     let resolve = |id: Uuid| keys.get(&id).map_or(Reference::External(id), Reference::from);
     let parent = own.parent().map(|parent| parent.reference.clone());
-    let listed = Listed { parent, place: own.place().unwrap_or(0), resolve: &resolve };
+    let listed = Listed { parent, position: own.position().unwrap_or(0), resolve: &resolve };
     R::read(&serde_json::from_value(body).unwrap(), &listed).map(Into::into)
 }
 

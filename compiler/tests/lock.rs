@@ -1,6 +1,7 @@
 //! The lock file: stable, sorted, mergeable, repairable.
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::names::PeerPair;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::{clash, lock_file};
 use midoform_compiler::source::{Source, SourceId};
@@ -33,7 +34,10 @@ fn a_lock_file_of_the_first_version_is_read_and_written_the_same() {
     assert!(acme.applied && acme.protect && acme.project_made && acme.tenant_id.is_some());
     assert_eq!((acme.ports.len(), acme.making.len(), acme.bridges.len()), (2, 1, 3));
     assert_eq!((acme.grown["web-2"].as_str(), acme.ids.len()), ("web", 2));
-    assert_eq!(allocations.peers["acme/blue"].tenant.to_string(), "172.16.2.2");
+    assert_eq!(
+        allocations.peers[&PeerPair::new("acme".into(), "blue".into())].tenant.to_string(),
+        "172.16.2.2"
+    );
     assert_eq!(lock_file::to_toml(&allocations).unwrap(), text);
 }
 
@@ -52,6 +56,7 @@ fn what_a_lock_file_must_not_hold_is_shown_in_its_line() {
         ("[tenant.a.id]\n\"a/router\" = \"7\"\n", "lock-damaged"),
         ("tenant = 5\n", "lock-damaged"),
         ("[peer.\"a/b\"]\nlink = 5\n", "lock-damaged"),
+        ("[peer.\"b/a\"]\nlink = { provider = \"172.16.0.5\", tenant = \"172.16.0.6\" }\n", "lock-damaged"),
         (
             "[tenant.a]\nlink = { provider = \"172.16.0.5\", tenant = \"172.16.0.6\", via = \"x\" }\n",
             "unknown-key",

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use midoform_compiler::diagnostic::Code;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::peering::PeersOf;
 use midoform_compiler::topology::kinds::Object;
@@ -15,7 +16,8 @@ const SITE: &str = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n";
 /// So few networks that some of eight tenants want the same one first.
 const SHARED: &str = "[pools]\nbridges = \"10.77.0.0/24\"\nbridge_prefix = 28\nshared = true\n";
 
-/// Four tenants that all name each other: what each says about a peer is in a rule of that peer's name.
+/// Returns the spec of one of the tenants that all name each other: what it says about a peer is in a rule of that
+/// peer's name.
 fn tenant(name: &str, all: &[&str]) -> String {
     let mut text = format!("name = \"{name}\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nname = \"db\"\n");
     for peer in all.iter().filter(|peer| **peer != name) {
@@ -39,7 +41,7 @@ fn present(project: &Project, known: &Allocations, absent: &PeersOf) -> Compiled
     compile_present(input, absent).unwrap_or_else(|found| panic!("{found:#?}"))
 }
 
-/// Everything but the places of rules in their chains.
+/// Returns everything but the positions of rules in their chains.
 fn without_places<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> BTreeSet<String> {
     let text = |entry: &Entry| {
         let mut object = entry.object.clone();
@@ -77,7 +79,7 @@ fn what_is_compiled_of_some_tenants_is_their_part_of_the_whole() {
         let part = present(&Project::of_text(SITE, &some), &whole.allocations, &PeersOf::new());
         let expected = whole.topology.entries().iter().filter(|entry| !is_about(entry, &others));
         assert_eq!(entries(&part.topology), without_places(expected), "{some:?}");
-        assert_eq!(part.allocations, whole.allocations, "nobody loses what was given out");
+        assert_eq!(part.allocations, whole.allocations, "no tenant loses an allocation");
     }
 }
 
@@ -138,7 +140,7 @@ fn two_peers_of_one_tenant_get_different_networks() {
     assert_eq!(networks(&all_at_once.allocations).len(), 16);
 
     // One after the other, the hub last: who is not there yet says whom it will have to tell apart.
-    let absent = PeersOf::from([("hub".to_owned(), spokes.map(str::to_owned).into())]);
+    let absent = PeersOf::from([("hub".into(), spokes.map(TenantName::from).into())]);
     let mut known = Allocations::default();
     for one in &every[..7] {
         known = present(&Project::of_text(&site, &[*one]), &known, &absent).allocations;

@@ -8,7 +8,7 @@ use midoform_compiler::topology::observed::Observed;
 /// Both dialects.
 pub(crate) const DIALECTS: [Dialect; 2] = [Dialect::V1, Dialect::V5];
 
-/// A plan as JSON.
+/// Returns a plan as JSON.
 pub(crate) fn json(plan: &Plan) -> String {
     let mut bytes = Vec::new();
     midoform_compiler::plan::canonical::write(plan, &mut bytes).unwrap();

@@ -1,8 +1,9 @@
 //! Laws of plans: what is there is kept, what is made can be undone, every plan is one that the API takes.
 
 use midoform_compiler::midonet::{lint, plan};
-use midoform_compiler::plan::order::{creation_order, respects_order};
+use midoform_compiler::plan::order::creation_order;
 use midoform_compiler::plan::{Action, Method};
+use midoform_compiler::topology::Entry;
 use midoform_compiler::topology::kinds::Kind;
 use midoform_compiler::topology::observed::Observed;
 
@@ -55,6 +56,20 @@ fn every_step_of_a_creation_names_its_source_and_its_undo() {
             );
         }
     }
+}
+
+/// Returns true if every object that an entry depends on comes before it, as the drawing in `plan::order` promises.
+fn respects_order(entries: &[&Entry]) -> bool {
+    let mut seen = std::collections::BTreeSet::new();
+    entries.iter().all(|entry| {
+        let known = entry
+            .object
+            .dependencies()
+            .iter()
+            .all(|key| seen.contains(key) || !entries.iter().any(|other| other.key == *key));
+        seen.insert(entry.key.clone());
+        known
+    })
 }
 
 #[test]

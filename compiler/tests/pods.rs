@@ -7,7 +7,7 @@ use midoform_compiler::midonet::lower::pod::Pod;
 use midoform_compiler::midonet::{lint, plan};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::kinds::Reference;
+use midoform_compiler::topology::kinds::{Kind, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
@@ -27,12 +27,17 @@ fn pod<'a>(container: &'a str, tied_to: Option<(Ipv4Addr, MacAddress)>) -> Pod<'
     }
 }
 
+/// A network that has the pod's bridge.
+fn with_bridge() -> Observed {
+    Observed { present: [(Uuid::from_u128(1), Kind::Bridge)].into(), ..Observed::default() }
+}
+
 #[test]
 fn a_pod_is_a_port_and_a_binding() {
     for dialect in DIALECTS {
         let topology = pod::lower(&pod("c1", None));
         let made = plan("lab", dialect, &topology, &Observed::default());
-        assert_eq!(lint::check(&made, &Observed::default()), [], "{dialect}");
+        assert_eq!(lint::check(&made, &with_bridge()), [], "{dialect}");
         let calls: Vec<String> = made
             .steps
             .iter()
@@ -49,7 +54,7 @@ fn a_port_that_is_tied_to_its_address_has_a_chain() {
     for dialect in DIALECTS {
         let topology = pod::lower(&pod("c1", Some(("192.168.0.5".parse().unwrap(), mac))));
         let made = plan("lab", dialect, &topology, &Observed::default());
-        assert_eq!(lint::check(&made, &Observed::default()), [], "{dialect}");
+        assert_eq!(lint::check(&made, &with_bridge()), [], "{dialect}");
         assert_eq!(made.steps.len(), 5, "chain, two rules, port, binding");
         let observed = Observed { topology, ..Observed::default() };
         let gone = plan("lab", DIALECTS[1], &Topology::default(), &observed);

@@ -12,7 +12,7 @@ use crate::samples::Project;
 const SITE: &str = "name = \"s\"\n[midonet]\nembedded = true\nprovider_router = \"9f1c0000-0000-4000-8000-000000000001\"\n[pools]\nlinks = \"172.16.9.0/24\"\nbridges = \"192.168.0.0/24\"\nshared = true\n";
 const TENANT: &str = "name = \"tenant1\"\nprofile = \"rainbond\"\nlink = { provider = \"172.16.9.2\", tenant = \"172.16.9.3\" }\n[[bridge]]\nname = \"bridge0\"\n";
 
-/// A call with ids named by the order in which they appear in `order`, so that two lists can be compared.
+/// Returns a call with ids named by the order of their appearance, so that two lists can be compared.
 fn normal(path: &str, body: &Value, names: &mut BTreeMap<String, String>) -> String {
     let mut body = body.clone();
     if let Some(fields) = body.as_object_mut() {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::samples::Project;
 
-/// A text with a few bytes replaced, taken out, or doubled.
+/// Returns a text with a few bytes replaced, taken out, or doubled.
 fn mutated(text: &str, edits: &[(usize, u8, u8)]) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     for (place, kind, value) in edits {

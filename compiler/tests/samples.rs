@@ -39,7 +39,7 @@ impl Project {
         compile(input).unwrap_or_else(|found| panic!("{found:#?}"))
     }
 
-    /// The plan against an empty network.
+    /// Returns the plan against an empty network.
     pub(crate) fn plan(&self, dialect: Dialect) -> Plan {
         let compiled = self.compile();
         plan(&compiled.site.name.value, dialect, &compiled.topology, &Observed::default())

@@ -60,7 +60,7 @@ fn broken_ones_do_not() {
     }
 }
 
-/// A document that has one unknown key in this table.
+/// Returns a document that has one unknown key in this table.
 fn with_unknown_key(path: &[&str], lists: &[&str]) -> String {
     let mut text = String::new();
     let mut so_far = String::new();
@@ -72,7 +72,7 @@ fn with_unknown_key(path: &[&str], lists: &[&str]) -> String {
     text + "zzzzzzzzzzzzzzzzzzzz = 1\n"
 }
 
-/// The keys that the parser names when it meets one that it doesn't know.
+/// Returns the keys that the parser lists when it meets an unknown one.
 fn keys_of_the_parser(text: &str, site: bool) -> BTreeSet<String> {
     let mut diagnostics = Diagnostics::default();
     let source = Source::new("x.toml", text);

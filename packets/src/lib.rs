@@ -1,7 +1,8 @@
 //! Packets through a topology: pure functions, as the compiler's.
 //!
-//! [`semantics`] is MidoNet's treatment of one packet, held against recordings of MidoNet's own simulation; [`trace`]
-//! tells of one packet and its reply in the topology's words; [`verify`] proves what holds for all packets.
+//! [`semantics`] is MidoNet's treatment of one packet, compared with recordings of MidoNet's own simulation. [`trace`]
+//! describes the path of one packet and its reply by the objects of the topology. [`verify`] proves properties of all
+//! packets.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,

@@ -45,7 +45,7 @@ fn kind() -> impl Strategy<Value = Kind> {
     )
 }
 
-/// Rules about the first and the second bridge.
+/// Returns the text of rules about the first and the second bridge.
 fn rules(number: usize, bridges: usize) -> String {
     let rule = |name: &str, body: &str| format!("[[rule]]\nname = \"{name}\"\n{body}\n");
     let second = if bridges > 1 { "db1" } else { "db0" };
@@ -122,7 +122,7 @@ fn tenant(at: usize, kind: &Kind, peer: Option<usize>) -> String {
     text
 }
 
-/// Neighbours in the list are peers where both want one.
+/// Compiles the fleet. Neighbours in the list are peers if both want one.
 fn fleet(kinds: &[Kind]) -> Result<Compiled, String> {
     let wants =
         |at: usize| kinds.get(at).is_some_and(|kind| kind.peer && !kind.overlapping && !kind.rainbond);
@@ -135,7 +135,7 @@ fn fleet(kinds: &[Kind]) -> Result<Compiled, String> {
         .map_err(|found| found.iter().map(|diagnostic| format!("{}\n", diagnostic.message)).collect())
 }
 
-/// A fleet of a few kinds, so that many are alike.
+/// Makes a fleet of a few kinds, so that many tenants are alike.
 fn kinds() -> impl Strategy<Value = Vec<Kind>> {
     (prop::collection::vec(kind(), 1..3), prop::collection::vec(any::<prop::sample::Index>(), 2..10))
         .prop_map(|(kinds, picks)| picks.iter().map(|pick| pick.get(&kinds).clone()).collect())
@@ -249,11 +249,12 @@ const PLAIN: Kind = Kind {
     peer: false,
 };
 
-/// The tenants in which something is wrong.
+/// Returns the tenants in which something is wrong.
 fn violated(compiled: &Compiled, topology: &Topology) -> Vec<String> {
     let links = links(compiled);
     let answers = check_all(subject(compiled, topology, &links), 1, &|_| ());
-    let mut tenants: Vec<String> = answers.violations.into_iter().map(|violation| violation.tenant).collect();
+    let mut tenants: Vec<String> =
+        answers.violations.into_iter().map(|violation| violation.tenant.to_string()).collect();
     tenants.dedup();
     tenants
 }

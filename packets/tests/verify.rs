@@ -66,7 +66,7 @@ fn violations(site: &str, tenants: &[&str]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for group in groups(&compiled.topology) {
         let answers = check_group(subject, &group);
-        assert_eq!(answers.unproven, Vec::<String>::new());
+        assert_eq!(answers.unproven, [""; 0]);
         for violation in answers.violations {
             let source = violation.source.map(|source| source.to_string()).unwrap_or_default();
             let trace = violation.trace.map(|trace| format!("\n  {}: {}", trace.packet, trace.ending));
@@ -193,7 +193,7 @@ fn equal_routes_to_two_tenants_are_named_with_a_packet_and_a_line() {
     let (acme, beta) = (open("acme", "10.7.0.0/24"), open("beta", "10.8.0.0/24"));
     let compiled = Project::of_text(SITE, &[("acme.toml", &acme), ("beta.toml", &beta)]).compile();
     assert!(check_provider(&compiled.topology).is_empty());
-    let mut entries = compiled.topology.into_entries();
+    let mut entries = compiled.topology.entries().to_vec();
     for entry in &mut entries {
         if let Object::Route(route) = &mut entry.object
             && entry.key.owner() == "beta"

@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::midonet::dialect::Confirmation;
 use midoform_compiler::plan::Method;
+use midoform_store::locks::Tenure;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 
 pub use response::Answer;
 use response::check;
 
+pub use crate::client_error::ClientError;
 use crate::client_error::counted;
-pub use crate::client_error::{ClientError, causes};
 use crate::keystone::{Keystone, Secret};
 use crate::retry;
 use crate::retry::{Decision, Outcome};
@@ -118,6 +120,8 @@ pub struct Client {
     session: Arc<Session>,
     statistics: Arc<Statistics>,
     most_tries: u32,
+    /// The lock that every call needs; none: no call needs one.
+    tenure: Option<Tenure>,
 }
 
 /// The credentials of a client, and its token for all calls.
@@ -160,7 +164,7 @@ impl Client {
         let is_plain =
             base_url.starts_with("http:") && !matches!(settings.credentials, Credentials::Keystone(_));
         let builder = if is_plain { builder.tls_certs_only([]) } else { builder };
-        let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
+        let http = builder.build().map_err(|error| ClientError::Setup(error_chain::in_one_line(&error)))?;
         let value = match (&settings.credentials, token) {
             (Credentials::Token(token), _) => Some(header_of(token)?),
             (Credentials::Password { .. } | Credentials::Keystone(_), Some(token)) => Some(header_of(token)?),
@@ -170,13 +174,21 @@ impl Client {
         let session =
             Session { credentials: settings.credentials, token, renewing: tokio::sync::Mutex::default() };
         let (session, statistics) = (Arc::new(session), Arc::default());
-        Ok(Client { http, base_url, session, statistics, most_tries: retry::MOST_TRIES })
+        let most_tries = retry::MOST_TRIES;
+        Ok(Client { http, base_url, session, statistics, most_tries, tenure: None })
     }
 
     /// Returns the client with this number of attempts for each call.
     #[must_use]
     pub fn with_most_tries(self, most_tries: u32) -> Client {
         Client { most_tries: most_tries.min(retry::MOST_TRIES), ..self }
+    }
+
+    /// Returns the client with the lock that its calls need: once the lock is lost, no call is sent, and no call is sent
+    /// again.
+    #[must_use]
+    pub fn under(&self, tenure: Tenure) -> Client {
+        Client { tenure: Some(tenure), ..self.clone() }
     }
 
     /// Returns the current token, for [`Client::resume`].
@@ -364,19 +376,23 @@ impl Client {
         }
     }
 
-    /// Sends the call once.
+    /// Sends the call once, if the lock that it needs is held.
     async fn attempt(
         &self,
         method: Method,
         url: &str,
         request: reqwest::RequestBuilder,
     ) -> Result<Answer, Failed> {
-        self.statistics.calls.fetch_add(1, Ordering::Relaxed);
         let method = method.as_str();
+        if self.tenure.as_ref().is_some_and(|tenure| !tenure.is_current()) {
+            let error = ClientError::LockLost { method, url: url.to_owned() };
+            return Err(Failed { outcome: Outcome::LockLost, error, retry_after: None });
+        }
+        self.statistics.calls.fetch_add(1, Ordering::Relaxed);
         let lost = |error: reqwest::Error| {
             // The message names the URL already.
             let error = error.without_url();
-            let (url, cause) = (url.to_owned(), causes(&error));
+            let (url, cause) = (url.to_owned(), error_chain::in_one_line(&error));
             let (outcome, error) = match error.is_connect() || error.is_builder() {
                 true => (Outcome::NotSent, ClientError::Unreachable { method, url, cause, tries: 1 }),
                 false => (Outcome::AnswerLost, ClientError::AnswerLost { method, url, cause }),

@@ -62,6 +62,14 @@ pub enum ClientError {
     /// The client can't be set up.
     #[error("the client can't be set up: {0}")]
     Setup(String),
+    /// The lock on the tenants was lost before the call: another run may be changing them. Nothing was sent.
+    #[error("{method} {url}: the call was not made, because the lock on the tenants was lost")]
+    LockLost {
+        /// The method.
+        method: &'static str,
+        /// The URL.
+        url: String,
+    },
     /// The task that made the call ended without a result: a defect of midoform. The call may have happened.
     #[error("a defect of midoform stopped the call: {0}")]
     Defect(String),
@@ -94,18 +102,4 @@ pub(crate) fn counted(error: ClientError, made: u32) -> ClientError {
         }
         other => other,
     }
-}
-
-/// Returns an error of a library with its causes, in one line.
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
 }

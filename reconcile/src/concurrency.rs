@@ -1,4 +1,4 @@
-//! The limit for calls in progress: lower when the server turns calls away or gets slow, and higher again step by step. It is
+//! The limit for calls in progress: lower when the server refuses calls (429) or gets slow, and higher again step by step. It is
 //! a pure function of the observed calls.
 
 use std::time::Duration;

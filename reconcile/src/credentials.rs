@@ -1,9 +1,9 @@
 //! Reads logins from a file that only its owner can read, or from the environment. They are never in a spec.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use midoform_store::input_file;
 use serde::Deserialize;
 
 use crate::client;
@@ -46,7 +46,7 @@ pub enum CredentialsError {
     },
     /// Others can read the file.
     #[error(
-        "{path}: others than its owner can read it (mode {mode:03o}): run `chmod 600 {path}`, and change the secrets in it"
+        "{path}: users other than its owner can read it (mode {mode:03o}): run `chmod 600 {path}`, and change the secrets in it"
     )]
     Open {
         /// The file.
@@ -162,10 +162,10 @@ fn read(path: &Path) -> Result<Logins, CredentialsError> {
     let shown = path.display().to_string();
     let failed = |source| CredentialsError::File { path: shown.clone(), source };
     let content = |problem: String| CredentialsError::Content { path: shown.clone(), problem };
-    let file = File::open(path).map_err(failed)?;
+    let file = input_file::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(content("it is no file".to_owned()));
+        return Err(content("it is not a file".to_owned()));
     }
     // The permissions are those of the opened file: nobody can replace it in between.
     #[cfg(unix)]
@@ -184,7 +184,7 @@ fn read(path: &Path) -> Result<Logins, CredentialsError> {
         let line = before.matches('\n').count() + 1;
         content(format!(
             "line {line} is not allowed in a file of logins: it has the tables [midonet] (token, or username, password, \
-             project) and [keystone] (auth_url, identity_api_version, username, password, project_name …), all texts"
+             project) and [keystone] (auth_url, identity_api_version, username, password, project_name …), and all values are strings"
         ))
     })?;
     let login = keystone(document.keystone.unwrap_or_default(), &shown)?;
@@ -200,13 +200,13 @@ fn midonet(table: MidonetTable) -> Option<client::Credentials> {
 }
 
 /// Returns a login from its parts; none if they contain no secret.
-fn keystone(table: KeystoneTable, place: &str) -> Result<Option<KeystoneLogin>, CredentialsError> {
+fn keystone(table: KeystoneTable, source: &str) -> Result<Option<KeystoneLogin>, CredentialsError> {
     let named = |id: Option<String>, name: Option<String>| id.map(Named::Id).or(name.map(Named::Name));
     let default = || Named::Id("default".to_owned());
     let user = named(table.user_id, table.username);
     let user_domain = named(table.user_domain_id, table.user_domain_name).unwrap_or_else(default);
     let credential = named(table.application_credential_id, table.application_credential_name);
-    let incomplete = |what: &str| Err(CredentialsError::Incomplete(format!("{place}: {what}")));
+    let incomplete = |what: &str| Err(CredentialsError::Incomplete(format!("{source}: {what}")));
     let login = match (table.application_credential_secret, table.token, table.password) {
         (Some(secret), ..) => {
             let user = user.map(|user| (user, user_domain));

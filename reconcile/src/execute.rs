@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use midoform_compiler::midonet::dialect::confirmation;
+use midoform_compiler::plan::placeholder::{self, Part};
 use midoform_compiler::plan::{Action, Call, DialectTag, Method, Plan, Step};
 use midoform_compiler::topology::key::Key;
 use midoform_store::locks::Tenure;
@@ -35,7 +36,7 @@ impl std::fmt::Display for Stop {
             Stop::Interrupted => "interrupted",
             Stop::Deadline => "the deadline has passed",
             Stop::LockLost => "the lock on the tenants was lost",
-            Stop::Drift => "paused, as something is not what it should be",
+            Stop::Drift => "paused: the network differs from the plan",
         })
     }
 }
@@ -44,13 +45,14 @@ impl std::fmt::Display for Stop {
 #[derive(Clone, Default)]
 pub struct Control {
     stopped: Arc<OnceLock<Stop>>,
+    /// The lock whose loss stops the execution as well.
     tenure: Option<Tenure>,
 }
 
 impl Control {
-    /// Returns a control that also stops the execution when this lock is lost.
-    pub fn under(tenure: Tenure) -> Control {
-        Control { stopped: Arc::default(), tenure: Some(tenure) }
+    /// Returns this control, which the loss of a lock stops as well.
+    pub(crate) fn under(&self, tenure: Tenure) -> Control {
+        Control { stopped: self.stopped.clone(), tenure: Some(tenure) }
     }
 
     /// Stops the execution: calls in progress end, and no other step begins. The first reason is kept.
@@ -60,14 +62,10 @@ impl Control {
 
     /// Returns the reason why the execution must stop, if there is one.
     pub fn reason(&self) -> Option<Stop> {
-        if self.has_lost_its_lock() {
+        if self.tenure.as_ref().is_some_and(|tenure| !tenure.is_current()) {
             self.stop(Stop::LockLost);
         }
         self.stopped.get().copied()
-    }
-
-    fn has_lost_its_lock(&self) -> bool {
-        self.tenure.as_ref().is_some_and(|tenure| !tenure.is_current())
     }
 }
 
@@ -109,10 +107,10 @@ fn participle(action: Action) -> &'static str {
 }
 
 /// The ids that are known so far, for `${KEY}` in later calls.
-type Bindings = Arc<Mutex<BTreeMap<String, String>>>;
+type Bindings = Arc<Mutex<BTreeMap<Key, Uuid>>>;
 
 /// Executes a plan. The first failure stops it: steps in progress end, and no other step begins.
-pub async fn execute(
+pub(crate) async fn execute(
     client: &Client,
     plan: &Plan,
     parallel: usize,
@@ -132,11 +130,10 @@ pub async fn execute(
                 break;
             };
             events(Event::Started { key: step.key.clone(), action: step.action });
-            let (client, bindings, control) = (client.clone(), bindings.clone(), control.clone());
-            let dialect = plan.dialect;
+            let (client, bindings, dialect) = (client.clone(), bindings.clone(), plan.dialect);
             running.begin(at, async move {
                 let (started, before) = (Instant::now(), client.statistics().counts().turned_away);
-                let result = take(&client, dialect, &step, &bindings, &control).await;
+                let result = take(&client, dialect, &step, &bindings).await;
                 let calls = u32::try_from(step.calls.len().max(1)).unwrap_or(1);
                 let turned_away = client.statistics().counts().turned_away > before;
                 (result, started.elapsed() / calls, turned_away)
@@ -149,9 +146,9 @@ pub async fn execute(
         });
         let Some(step) = steps.get(at) else { continue };
         match result {
-            // The lock was lost between two calls of the step.
-            Ok(false) => {}
-            Ok(true) => {
+            // No other step begins; the calls in progress end.
+            Err(ClientError::LockLost { .. }) => control.stop(Stop::LockLost),
+            Ok(()) => {
                 graph.done(at);
                 *outcome.done.entry(step.action).or_default() += 1;
                 outcome.steps.push((step.key.clone(), step.action));
@@ -165,9 +162,7 @@ pub async fn execute(
         }
     }
     outcome.left = steps.len() - outcome.done.values().sum::<usize>();
-    let ids = bindings.lock().await;
-    outcome.ids =
-        ids.iter().filter_map(|(key, id)| Some((Key::from(key.as_str()), id.parse().ok()?))).collect();
+    outcome.ids = bindings.lock().await.clone();
     outcome
 }
 
@@ -262,21 +257,17 @@ impl Graph {
     }
 }
 
-/// Makes the calls of a step. Returns false if the lock was lost before the last of them.
+/// Makes the calls of a step.
 async fn take(
     client: &Client,
     dialect: DialectTag,
     step: &Step,
     bindings: &Bindings,
-    control: &Control,
-) -> Result<bool, ClientError> {
+) -> Result<(), ClientError> {
     for call in &step.calls {
-        if control.has_lost_its_lock() {
-            return Ok(false);
-        }
         make(client, dialect, step, call, bindings).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 async fn make(
@@ -304,35 +295,25 @@ async fn make(
     }
     let id = answer.location.as_deref().and_then(|location| location.rsplit('/').next()).unwrap_or_default();
     if call.binds {
-        if Uuid::try_parse(id).is_err() {
-            let cause = format!("`Location` says no id: {:?}", answer.location);
+        let Ok(id) = Uuid::try_parse(id) else {
+            let cause = format!("`Location` has no id: {:?}", answer.location);
             let url = format!("{}{path}", client.base_url());
             return Err(ClientError::Nonsense { method: "POST", url, cause });
-        }
-        bindings.lock().await.insert(step.key.to_string(), id.to_owned());
+        };
+        bindings.lock().await.insert(step.key.clone(), id);
     }
     Ok(())
 }
 
-/// Replaces each `${KEY}` with the id, if it is known.
-fn substitute(text: &str, bindings: &BTreeMap<String, String>) -> String {
+/// Replaces each placeholder with its id, if that is known.
+fn substitute(text: &str, bindings: &BTreeMap<Key, Uuid>) -> String {
     let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("${") {
-        let found = behind.split_once('}').and_then(|(key, after)| Some((bindings.get(key)?, after)));
-        result.push_str(before);
-        match found {
-            Some((id, after)) => {
-                result.push_str(id);
-                rest = after;
-            }
-            None => {
-                result.push_str("${");
-                rest = behind;
-            }
+    for part in placeholder::parts(text, |key| bindings.get(key)) {
+        match part {
+            Part::Text(text) => result.push_str(text),
+            Part::Value(id) => result.push_str(&id.to_string()),
         }
     }
-    result.push_str(rest);
     result
 }
 

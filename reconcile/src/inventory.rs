@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use midoform_compiler::topology::kinds::{
-    DeviceJson, PortGroupJson, PortGroupPortJson, PortJson, RouteJson, RuleJson, TunnelZoneHostJson,
+    DeviceJson, Kind, PortGroupJson, PortGroupPortJson, PortJson, RouteJson, RuleJson, TunnelZoneHostJson,
     TunnelZoneJson,
 };
 use uuid::Uuid;
@@ -43,5 +43,19 @@ impl Inventory {
         let chains = self.chains.iter().map(|chain| chain.id);
         let groups = self.groups.iter().map(|group| group.id);
         devices.chain(chains).chain(groups)
+    }
+
+    /// Returns the ids and kinds of all devices, chains, port groups, tunnel zones and ports.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (Uuid, Kind)> {
+        let routers = self.routers.iter().map(|router| (router.value.id, Kind::Router));
+        let bridges = self.bridges.iter().map(|bridge| (bridge.value.id, Kind::Bridge));
+        let chains = self.chains.iter().map(|chain| (chain.id, Kind::Chain));
+        let groups = self.groups.iter().map(|group| (group.id, Kind::PortGroup));
+        let zones = self.zones.iter().map(|zone| (zone.id, Kind::TunnelZone));
+        let ports = self.ports.iter().map(|port| {
+            let kind = if port.value.is_of_bridge() { Kind::BridgePort } else { Kind::RouterPort };
+            (port.value.id, kind)
+        });
+        routers.chain(bridges).chain(chains).chain(groups).chain(zones).chain(ports)
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! The loop is observe → diff → lint → review → execute → observe again → record. [`goal`] describes the desired
 //! result; [`planned`] is the first half, up to the review; [`reconciliation`] is the second half; [`recorder`] records
-//! the actions in [`midoform_store`]. Nothing here prints: progress is reported as [`event::Event`]s.
+//! the actions in [`midoform_store`]. A port whose record is in the store already takes the short way through it
+//! ([`claimed_port`]). Nothing here prints: progress is reported as [`event::Event`]s.
 #![forbid(unsafe_code)]
 
 pub mod batches;
+pub mod claimed_port;
 pub mod client;
 mod client_error;
 pub mod concurrency;

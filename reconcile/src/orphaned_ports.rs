@@ -6,7 +6,6 @@ use std::net::Ipv4Addr;
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod::{self, Pod};
-use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
@@ -17,8 +16,10 @@ use midoform_store::ipam::consistency::{self, Finding, Snapshot};
 use midoform_store::ipam::ports::{GRACE, OrphanedPort, Port, RepairError, repair_ports};
 use uuid::Uuid;
 
+use crate::claimed_port::ClaimedPort;
 use crate::client::{Client, ClientError};
-use crate::execute::{Control, StepError, execute};
+use crate::execute::StepError;
+use crate::planned::Unsound;
 
 /// Reads the ports of these bridges. A bridge that is gone has none.
 ///
@@ -47,8 +48,8 @@ pub async fn ports_of(
     Ok(all)
 }
 
-/// Returns the plan that deletes the port with its binding and chain.
-pub fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Plan {
+/// Plans to delete the port with its binding and chain.
+fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Result<ClaimedPort, Unsound> {
     let address = (Ipv4Addr::UNSPECIFIED, MacAddress([0; 6]));
     let topology = pod::lower(&Pod {
         tenant: &left.tenant,
@@ -74,7 +75,7 @@ pub fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Plan {
     if !dialect.keeps_offered_id(Kind::BridgePort) {
         observed.ids.insert(keys.port(), left.port.id);
     }
-    midonet::plan(site, dialect, &Topology::default(), &observed)
+    ClaimedPort::new(midonet::plan(site, dialect, &Topology::default(), &observed), &observed)
 }
 
 /// The failure of a check of MidoNet's ports, or of their repair.
@@ -83,6 +84,9 @@ pub enum PortsError {
     /// A read failed.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The plan of a deletion did not pass the lint.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
     /// A call that deletes failed.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -108,9 +112,7 @@ pub async fn look(
     let mut findings = before.compare(&after, &ports, site, GRACE);
     if repair {
         let remove = async |left: &OrphanedPort| -> Result<(), PortsError> {
-            let plan = removal(left, site, dialect);
-            let outcome = execute(client, &plan, 1, &Control::default(), &|_| {}).await;
-            outcome.failure.map_or(Ok(()), |failure| Err(failure.into()))
+            Ok(removal(left, site, dialect)?.delete(client).await?)
         };
         repair_ports(store, &mut findings, remove).await?;
     }

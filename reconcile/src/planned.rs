@@ -49,18 +49,24 @@ impl<'g, G: Goal> Planned<'g, G> {
         Planned::exactly(goal, observed, plan).map_err(LookError::Unsound)
     }
 
-    /// Takes a plan that was made before, from this state of the network.
+    /// Takes a plan for this state of the network.
     ///
     /// # Errors
     /// Returns an error if the plan does not pass the lint.
-    pub fn exactly(goal: &'g G, observed: Observed, plan: Plan) -> Result<Self, Unsound> {
-        let finding = match plan.changes().next() {
-            None => None,
-            Some(_) => lint::check(&plan, &observed).into_iter().next(),
-        };
-        match finding {
-            None => Ok(Planned { goal, observed, plan }),
-            Some(finding) => Err(Unsound(finding)),
+    pub(crate) fn exactly(goal: &'g G, observed: Observed, plan: Plan) -> Result<Self, Unsound> {
+        check(&plan, &observed)?;
+        Ok(Planned { goal, observed, plan })
+    }
+
+    /// Replaces the plan with one that was reviewed before. Returns none if the network has changed since that plan was
+    /// made.
+    ///
+    /// # Errors
+    /// Returns an error if the reviewed plan does not pass the lint.
+    pub fn as_reviewed(self, reviewed: Plan) -> Result<Option<Self>, Unsound> {
+        match self.plan.base == reviewed.base {
+            true => Planned::exactly(self.goal, self.observed, reviewed).map(Some),
+            false => Ok(None),
         }
     }
 
@@ -83,4 +89,13 @@ impl<'g, G: Goal> Planned<'g, G> {
     pub fn hash(&self) -> String {
         plan::hash(&self.plan)
     }
+}
+
+/// Checks a plan for this state of the network. No plan is executed without that.
+pub(crate) fn check(plan: &Plan, observed: &Observed) -> Result<(), Unsound> {
+    let finding = match plan.changes().next() {
+        None => None,
+        Some(_) => lint::check(plan, observed).into_iter().next(),
+    };
+    finding.map_or(Ok(()), |finding| Err(Unsound(finding)))
 }

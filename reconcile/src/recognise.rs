@@ -52,7 +52,11 @@ pub(crate) struct Matching<'a> {
 pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
     let namespace = Namespace::of_site(scope.site);
     let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
-    let mut suggest = |key: Key| drop(candidates.insert(namespace.id(&key), key));
+    let mut suggest = |key: Key| {
+        // One that was made while a renamed object had its id has the other id of its key.
+        candidates.entry(namespace.other_id(&key)).or_insert_with(|| key.clone());
+        candidates.insert(namespace.id(&key), key);
+    };
     for entry in scope.desired.entries() {
         if entry.object.stands_alone() {
             suggest(entry.key.clone());
@@ -124,10 +128,13 @@ fn suggest_remembered(
 ) {
     let there: BTreeSet<Uuid> = raw.device_ids().collect();
     let known = scope.tenants.iter().filter_map(|tenant| scope.known.tenants.get(tenant));
-    for (key, id) in known.flat_map(|tenant| &tenant.ids).filter(|(_, id)| there.contains(id)) {
+    let remembered: Vec<_> =
+        known.flat_map(|tenant| &tenant.ids).filter(|(_, id)| there.contains(id)).collect();
+    // First all are removed: one object may have the id that follows from another one's key.
+    for (key, _) in &remembered {
         candidates.remove(&namespace.id(key));
-        candidates.insert(*id, key.clone());
     }
+    candidates.extend(remembered.into_iter().map(|(key, id)| (*id, key.clone())));
 }
 
 /// Matches the objects of an inventory to the keys of a scope, whose devices are known.
@@ -145,7 +152,7 @@ pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> 
         making: scope.making().collect(),
         ids,
         entries: Vec::new(),
-        observed: Observed::default(),
+        observed: Observed { present: raw.kinds().collect(), ..Observed::default() },
     };
     matching.match_ports(raw);
     matching.add_devices(raw);
@@ -167,9 +174,9 @@ impl Matching<'_> {
     fn ids_of(&self, key: &Key) -> impl Iterator<Item = Uuid> + use<> {
         let namespace = self.namespace;
         let old = self.scope.moves.old_key(key);
-        std::iter::once(key.clone())
-            .chain(old)
-            .flat_map(move |key| [namespace.id(&key), namespace.other_id(&key)])
+        // The id that follows from the key belongs to an object that has another name now.
+        let own = self.scope.moves.new_key(key).is_none().then(|| key.clone());
+        own.into_iter().chain(old).flat_map(move |key| [namespace.id(&key), namespace.other_id(&key)])
     }
 
     fn bind(&mut self, id: Uuid, key: Key) {
@@ -202,8 +209,8 @@ impl Matching<'_> {
     }
 
     /// Reads an object. Ids with a key become references by key.
-    fn read<R: Resource>(&self, json: &R::Json, parent: Option<Reference>, place: u32) -> Option<R> {
-        R::read(json, &Listed { parent, place, resolve: &|id| self.reference(id) })
+    fn read<R: Resource>(&self, json: &R::Json, parent: Option<Reference>, position: u32) -> Option<R> {
+        R::read(json, &Listed { parent, position, resolve: &|id| self.reference(id) })
     }
 
     /// Adds an object, if its id has a key, and returns the key.

@@ -14,7 +14,7 @@ use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 
 use crate::batches::{BatchOrder, Batches};
-use crate::client::{Client, Counts};
+use crate::client::{Client, ClientError, Counts};
 use crate::event::Event;
 use crate::execute::{Control, Outcome, StepError, Stop, execute};
 use crate::goal::Goal;
@@ -75,6 +75,8 @@ pub enum TakeBackError<R> {
     Look(LookError<R>),
     /// The plan of the undo did not pass the lint.
     Unsound(Unsound),
+    /// The objects that the undo creates could not be recorded. Nothing was undone.
+    Record(RecordError),
     /// A step failed.
     Step(StepError),
     /// The undo was stopped.
@@ -96,13 +98,13 @@ impl<R> Finished<R> {
     }
 
     fn is_cut_short(&self) -> bool {
-        self.record_error.is_some() && self.outcome.left > 0
+        (self.record_error.is_some() || self.look_error.is_some()) && self.outcome.left > 0
     }
 }
 
 impl<G: Goal> Planned<'_, G> {
     /// Executes the plan. If it is not known whether a call was executed, and no read of one object can show it, the
-    /// run observes the network again and continues from there.
+    /// run observes the network again and continues from there. Every call needs the recorder's lock.
     ///
     /// # Errors
     /// Returns an error if the records that are needed before the first call can't be written. Then no call was made.
@@ -130,10 +132,13 @@ impl<G: Goal> Planned<'_, G> {
             counts: Counts::default(),
             took: Duration::ZERO,
         };
-        let goal = self.goal;
-        let mut run = Run { goal, client, recorder, control, options, finished, gone: BTreeSet::new() };
-        if planned.changes() > 0 {
-            run.go(&self).await;
+        let (goal, tenure) = (self.goal, recorder.lock().tenure());
+        let (client, control) = (client.under(tenure.clone()), control.under(tenure));
+        let gone = BTreeSet::new();
+        let mut run = Run { goal, client: &client, recorder, control: &control, options, finished, gone };
+        match planned.changes() {
+            0 => run.finished.stopped = control.reason(),
+            _ => run.go(&self).await,
         }
         let Run { mut finished, gone, recorder, .. } = run;
         let end = Conclusion {
@@ -182,8 +187,19 @@ impl<'r, G: Goal> Run<'r, '_, G> {
                     self.finished.remaining = (left.changes() > 0).then_some(left);
                     self.finished.ids = now.observed.ids;
                 }
-                Err(error) => self.finished.look_error = Some(error),
+                Err(error) => self.note_look_error(error),
             }
+        }
+    }
+
+    /// Takes note of an observation that failed. The loss of the lock is a reason to stop, and no failure.
+    fn note_look_error(&mut self, error: LookError<G::Refusal>) {
+        match error {
+            LookError::Client(ClientError::LockLost { .. }) => {
+                self.control.stop(Stop::LockLost);
+                self.finished.stopped = self.finished.stopped.or(self.control.reason());
+            }
+            error => self.finished.look_error = Some(error),
         }
     }
 
@@ -194,30 +210,31 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         let mut plan = Cow::Borrowed(plan);
         for batch in 0..order.count {
             let own = |plan: &Plan| order.up_to(batch, plan);
-            self.rounds(&own(&plan), &own).await;
+            let this = own(&plan);
+            let later = plan.summary().changes() - this.summary().changes();
+            self.rounds(&this, &own).await;
+            self.finished.outcome.left += later;
             if self.finished.outcome.failure.is_some()
                 || self.finished.record_error.is_some()
+                || self.finished.look_error.is_some()
                 || self.control.reason().is_some()
             {
-                break;
+                return;
             }
             let now = match self.look_again().await {
                 Ok(now) => now,
-                Err(error) => {
-                    self.finished.look_error = Some(error);
-                    break;
-                }
+                Err(error) => return self.note_look_error(error),
             };
             self.finished.ids = now.observed.ids;
             plan = Cow::Owned(now.plan);
+            self.finished.outcome.left = plan.summary().changes();
             let differing = own(&plan).summary().changes();
             (self.options.events)(Event::Batch { number: batch + 1, of: order.count, differing });
             if differing > 0 && batches.pause_on_drift {
                 self.finished.stopped = Some(Stop::Drift);
-                break;
+                return;
             }
         }
-        self.finished.outcome.left = plan.summary().changes();
     }
 
     /// Executes a plan, and after each new observation the rest of it, until the result of every call is known. `part`
@@ -239,10 +256,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
                 Ok(now) => now,
                 // If the observation fails as well, the first failure is reported.
                 Err(LookError::Client(_)) => return,
-                Err(error) => {
-                    self.finished.look_error = Some(error);
-                    return;
-                }
+                Err(error) => return self.note_look_error(error),
             };
             self.finished.ids = now.observed.ids;
             let rest = part(&now.plan);
@@ -263,10 +277,8 @@ impl<'r, G: Goal> Run<'r, '_, G> {
     }
 
     fn is_worth_a_look(&self) -> bool {
-        self.finished.outcome.failure.as_ref().is_some_and(|failure| {
-            let is_conflict = failure.source.status() == Some(409);
-            failure.source.is_uncertain() || (self.options.conflicts_pass && is_conflict)
-        })
+        let failure = self.finished.outcome.failure.as_ref();
+        failure.is_some_and(|failure| can_continue(&failure.source, self.options.conflicts_pass))
     }
 
     /// Adds the result of a round.
@@ -306,7 +318,9 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         let site = now.plan.site.clone();
         let plan = midonet::plan(&site, dialect, &before.topology, &now.observed);
         let back = Planned::exactly(self.goal, now.observed, plan).map_err(TakeBackError::Unsound)?;
-        let control = Control::under(self.recorder.lock().tenure());
+        self.recorder.intend(&back.plan, &before.topology).await.map_err(TakeBackError::Record)?;
+        // An operator who stopped the run did not stop its undo.
+        let control = Control::default().under(self.recorder.lock().tenure());
         let outcome = execute(self.client, &back.plan, self.options.parallel, &control, &|_| {}).await;
         self.finished.ids = back.observed.ids;
         let steps = outcome.done.values().sum();
@@ -316,5 +330,33 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             (None, Some(stop)) => Err(TakeBackError::Stopped(stop)),
             (None, None) => Ok(steps),
         }
+    }
+}
+
+/// Returns true if a run can observe again and continue after this failure: the call may have been executed, or (with
+/// `conflicts_pass`) somebody else may have created the object first. A defect ends the run.
+fn can_continue(failure: &ClientError, conflicts_pass: bool) -> bool {
+    let is_defect = matches!(failure, ClientError::Defect(_));
+    !is_defect && (failure.is_uncertain() || (conflicts_pass && failure.status() == Some(409)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_defect_ends_the_run() {
+        assert!(!can_continue(&ClientError::Defect("task 7 panicked".to_owned()), true));
+        let lost = ClientError::AnswerLost { method: "POST", url: String::new(), cause: String::new() };
+        assert!(can_continue(&lost, false));
+        let status = |status| ClientError::Status {
+            method: "POST",
+            url: String::new(),
+            status,
+            message: String::new(),
+        };
+        assert!(can_continue(&status(409), true));
+        assert!(!can_continue(&status(409), false));
+        assert!(!can_continue(&status(400), true));
     }
 }

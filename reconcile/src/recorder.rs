@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::midonet;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
+use midoform_compiler::network::moved::Moves;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::spec::Site;
 use midoform_compiler::topology::Topology;
@@ -34,26 +36,28 @@ pub type Publish<'a> = dyn Fn(&BTreeMap<Key, Uuid>) -> Publication + Send + Sync
 /// The changes that a goal makes to the records of its tenants.
 pub struct Bookkeeping<'a> {
     /// The tenants of the goal.
-    pub tenants: BTreeSet<String>,
+    pub tenants: BTreeSet<TenantName>,
     /// The extent of the goal.
     pub extent: Extent,
     /// The tenants that the goal applies, each with its `protect`.
-    pub applied: BTreeMap<String, bool>,
+    pub applied: BTreeMap<TenantName, bool>,
     /// The tenants that are withdrawn before the first call: no more pods can be attached to them.
-    pub retired: BTreeSet<String>,
+    pub retired: BTreeSet<TenantName>,
     /// True if tenants are withdrawn even while pods are attached.
     pub cuts_pods: bool,
     /// The tenants whose allocations are released once the goal is reached.
-    pub removed: BTreeSet<String>,
+    pub removed: BTreeSet<TenantName>,
     /// The earlier allocations, which an undo restores once the goal is reached.
     pub restored: Option<Allocations>,
+    /// The renamings that restoring the earlier allocations takes back.
+    pub moved: Moves,
     /// The publication, which is made once the goal is reached; none if the site has no store.
     pub publish: Option<Box<Publish<'a>>>,
 }
 
 impl Bookkeeping<'_> {
     /// Returns the bookkeeping of a goal for these tenants that changes no other record of them.
-    pub fn of(tenants: BTreeSet<String>, extent: Extent) -> Self {
+    pub fn of(tenants: BTreeSet<TenantName>, extent: Extent) -> Self {
         Bookkeeping {
             tenants,
             extent,
@@ -62,6 +66,7 @@ impl Bookkeeping<'_> {
             cuts_pods: false,
             removed: BTreeSet::new(),
             restored: None,
+            moved: Moves::default(),
             publish: None,
         }
     }
@@ -138,11 +143,16 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Records the objects that a plan creates, before its calls. If this run is interrupted, the next run knows which
-    /// objects it may have created.
+    /// Records the objects that a plan creates, and that their tenants may exist, before its calls. If this run is
+    /// interrupted, the next run knows which objects it may have created.
     pub(crate) async fn intend(&mut self, plan: &Plan, desired: &Topology) -> Result<(), RecordError> {
-        midonet::note_what_is_made(&mut self.allocations, plan, desired);
-        for (tenant, ports) in static_ports(desired) {
+        midonet::add_unfinished_objects(&mut self.allocations, plan, desired);
+        for tenant in self.books.applied.keys() {
+            if let Some(entry) = self.allocations.tenants.get_mut(tenant) {
+                entry.applied = true;
+            }
+        }
+        for (tenant, ports) in static_ports(desired, &Moves::default()) {
             if let Some(entry) = self.entry(tenant) {
                 add_ports(entry, ports);
             }
@@ -161,30 +171,36 @@ impl<'a> Recorder<'a> {
 
     /// Records the result of the run.
     pub(crate) async fn conclude(&mut self, end: &Conclusion<'_>) -> Result<(), RecordError> {
+        let mut taken_back = Moves::default();
         if end.is_whole
             && let Some(before) = self.books.restored.take()
         {
             restore(&mut self.allocations, &before, &self.books.tenants);
+            taken_back = std::mem::take(&mut self.books.moved);
         }
-        self.note_tenants(end);
-        if end.is_reached {
-            release(&mut self.allocations, &self.books.removed);
-        }
+        self.note_tenants(end, &taken_back);
         self.write().await?;
+        // Where everything was recorded before the calls, no write has shown that the lock is still held.
+        if !self.lock.is_held().await.map_err(AllocationError::Store)? {
+            let tenants = self.lock.names().join(", ");
+            return Err(AllocationError::Lost { tenants }.into());
+        }
         if let (true, Some(publish)) = (end.is_whole, &self.books.publish) {
             publish(end.ids).publish(self.store, self.lock).await?;
-            if end.is_reached {
-                publication::forget(self.store, self.lock, &self.books.removed).await?;
-            }
+        }
+        let removed = std::mem::take(&mut self.books.removed);
+        if end.is_reached && !removed.is_empty() {
+            self.forget(&removed).await?;
         }
         Ok(())
     }
 
-    /// Releases the allocations of deleted tenants, and forgets their specs.
+    /// Releases the allocations of deleted tenants, and forgets their specs. It is the last step: nothing uses their
+    /// addresses any more.
     ///
     /// # Errors
     /// Returns an error if the store fails, or the lock was lost.
-    pub async fn forget(&mut self, tenants: &BTreeSet<String>) -> Result<(), RecordError> {
+    pub async fn forget(&mut self, tenants: &BTreeSet<TenantName>) -> Result<(), RecordError> {
         release(&mut self.allocations, tenants);
         self.write().await?;
         if self.books.publish.is_some() {
@@ -198,7 +214,7 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// Returns an error if the store fails, or the lock was lost.
-    pub async fn mark_applied(&mut self, tenants: &BTreeMap<String, bool>) -> Result<(), RecordError> {
+    pub async fn mark_applied(&mut self, tenants: &BTreeMap<TenantName, bool>) -> Result<(), RecordError> {
         for (tenant, protect) in tenants {
             if let Some(entry) = self.entry(tenant) {
                 (entry.applied, entry.protect) = (true, *protect);
@@ -207,10 +223,11 @@ impl<'a> Recorder<'a> {
         self.write().await
     }
 
-    fn note_tenants(&mut self, end: &Conclusion<'_>) {
+    /// Notes the tenants as they are now. `taken_back` are the renamings of an undo: its objects have their old names again.
+    fn note_tenants(&mut self, end: &Conclusion<'_>, taken_back: &Moves) {
         let namespace = Namespace::of_site(&self.site.name.value);
         let all = end.is_whole && self.books.extent == Extent::Whole;
-        let mut ports = static_ports(end.desired);
+        let mut ports = static_ports(end.desired, taken_back);
         let Bookkeeping { tenants, applied, .. } = &self.books;
         for tenant in tenants {
             let Some(entry) = self.allocations.tenants.get_mut(tenant) else { continue };
@@ -231,10 +248,13 @@ impl<'a> Recorder<'a> {
                 entry.making.retain(|(key, object)| !is_made(key, object));
             }
             add_ports(entry, ports.remove(tenant.as_str()).unwrap_or_default());
-            let own = end.ids.iter().filter(|(key, _)| key.owner() == tenant);
+            let own = end.ids.iter().filter(|(key, _)| tenant == key.owner());
             // An id that follows from the key need not be stored.
-            let chosen = own.filter(|(key, id)| namespace.other_id(key) != **id);
-            entry.ids.extend(chosen.map(|(key, id)| (key.clone(), *id)));
+            let chosen = own.filter_map(|(key, id)| match taken_back.old_key(key) {
+                Some(old) => (namespace.id(&old) != *id).then_some((old, *id)),
+                None => Some((key.clone(), *id)),
+            });
+            entry.ids.extend(chosen.filter(|(key, id)| namespace.other_id(key) != *id));
         }
     }
 
@@ -249,12 +269,15 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Returns the names of the static ports of each tenant.
-fn static_ports(desired: &Topology) -> BTreeMap<&str, Vec<String>> {
+/// Returns the names of the static ports of each tenant, without the renamings that were taken back.
+fn static_ports<'d>(desired: &'d Topology, taken_back: &Moves) -> BTreeMap<&'d str, Vec<String>> {
     let mut ports: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for entry in desired.entries() {
-        if let KeyView::Tenant(tenant, TenantKey::Port(name, PortKey::Device)) = entry.key.view() {
-            ports.entry(tenant).or_default().push(name.to_owned());
+        let key = taken_back.old_key(&entry.key);
+        if let KeyView::Tenant(_, TenantKey::Port(name, PortKey::Device)) =
+            key.as_ref().unwrap_or(&entry.key).view()
+        {
+            ports.entry(entry.key.owner()).or_default().push(name.to_owned());
         }
     }
     ports
@@ -270,21 +293,19 @@ fn add_ports(entry: &mut TenantAllocation, ports: Vec<String>) {
 }
 
 /// Releases the allocations of tenants that do not exist any more.
-fn release(allocations: &mut Allocations, gone: &BTreeSet<String>) {
+fn release(allocations: &mut Allocations, gone: &BTreeSet<TenantName>) {
     allocations.tenants.retain(|name, _| !gone.contains(name));
-    allocations.peers.retain(|pair, _| !pair.split('/').any(|name| gone.contains(name)));
+    allocations.peers.retain(|pair, _| !pair.has_one_of(gone));
 }
 
 /// Restores the earlier allocations of these tenants. The others keep theirs.
-fn restore(now: &mut Allocations, before: &Allocations, tenants: &BTreeSet<String>) {
+fn restore(now: &mut Allocations, before: &Allocations, tenants: &BTreeSet<TenantName>) {
     for tenant in tenants {
         match before.tenants.get(tenant) {
             None => drop(now.tenants.remove(tenant)),
             Some(entry) => drop(now.tenants.insert(tenant.clone(), entry.clone())),
         }
     }
-    now.peers.retain(|pair, _| {
-        before.peers.contains_key(pair) || !pair.split('/').any(|name| tenants.contains(name))
-    });
+    now.peers.retain(|pair, _| before.peers.contains_key(pair) || !pair.has_one_of(tenants));
     now.peers.extend(before.peers.iter().map(|(pair, link)| (pair.clone(), *link)));
 }

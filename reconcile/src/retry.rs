@@ -13,6 +13,8 @@ pub enum Outcome {
     AnswerLost,
     /// The server returned this status.
     Status(u16),
+    /// The lock on the tenants was lost. Nothing was sent.
+    LockLost,
 }
 
 /// The decision after a call that did not succeed.
@@ -55,7 +57,7 @@ pub fn next(
             Method::Post => Decision::LookFirst(wait),
             Method::Get | Method::Put | Method::Delete => Decision::Again(wait),
         },
-        Outcome::Status(_) => Decision::GiveUp,
+        Outcome::Status(_) | Outcome::LockLost => Decision::GiveUp,
     }
 }
 
@@ -90,6 +92,7 @@ mod tests {
         for status in [400, 401, 403, 404, 405, 406, 409, 415] {
             assert_eq!(decide(Method::Post, Outcome::Status(status), 1), Decision::GiveUp);
         }
+        assert_eq!(decide(Method::Get, Outcome::LockLost, 1), Decision::GiveUp);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
 use midoform_compiler::plan::{FORMAT, Plan};
@@ -15,20 +16,22 @@ use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use midoform_store::publication::Publication;
 
 use crate::recorder::Extent;
 
 /// The version of the file that this program writes and reads.
-const SAVED_FORMAT: &str = "midoform-saved-plan/4";
+const SAVED_FORMAT: &str = "midoform-saved-plan/5";
 
 /// The file of `plan --out`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SavedPlan {
     /// The version of the file.
     pub format: String,
-    /// SHA-256 of the plan.
+    /// SHA-256 of the whole file: of its JSON in one line, with an empty text as this field.
     pub sha256: String,
     /// The plan.
     pub plan: Plan,
@@ -37,7 +40,7 @@ pub struct SavedPlan {
     /// The objects before the plan, which an undo restores.
     pub before: Topology,
     /// The tenants of the plan.
-    pub tenants: BTreeSet<String>,
+    pub tenants: BTreeSet<TenantName>,
     /// How much of its tenants the plan is about: with a part, it says nothing about objects that none of its steps names.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub extent: Extent,
@@ -113,6 +116,20 @@ pub enum SavedPlanError {
     },
 }
 
+/// Hashes what is written.
+struct Hash(Sha256);
+
+impl Write for Hash {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl SavedPlan {
     /// Returns the objects of a topology that the plan is about.
     pub fn part_of<'t>(&self, topology: &'t Topology) -> Cow<'t, Topology> {
@@ -130,12 +147,12 @@ impl SavedPlan {
         plan: Plan,
         desired: Topology,
         before: Topology,
-        tenants: BTreeSet<String>,
+        tenants: BTreeSet<TenantName>,
         provider: Reference,
     ) -> Self {
         SavedPlan {
             format: SAVED_FORMAT.to_owned(),
-            sha256: midoform_compiler::plan::hash(&plan),
+            sha256: String::new(),
             plan,
             desired,
             before,
@@ -152,13 +169,15 @@ impl SavedPlan {
         }
     }
 
-    /// Writes the file: first a temporary one beside it, then renames it, so that a full disk leaves no incomplete
-    /// file.
+    /// Sets the SHA-256, and writes the file: first a temporary one beside it, then renames it, so that a full disk
+    /// leaves no incomplete file.
     ///
     /// # Errors
     /// When the file can't be written.
-    pub fn write(&self, path: &Path) -> Result<(), SavedPlanError> {
+    pub fn write(&mut self, path: &Path) -> Result<(), SavedPlanError> {
         let named = |source| SavedPlanError::File { path: path.display().to_string(), source };
+        self.sha256 = String::new();
+        self.sha256 = self.digest().map_err(named)?;
         midoform_store::atomic_file::write_atomically(path, |file| {
             serde_json::to_writer(&mut *file, self)?;
             file.write_all(b"\n")
@@ -172,7 +191,7 @@ impl SavedPlan {
     /// When the file can't be read, is no saved plan, or was changed.
     pub fn read(path: &Path) -> Result<SavedPlan, SavedPlanError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
+        let text = midoform_store::input_file::read_to_string(path)
             .map_err(|source| SavedPlanError::File { path: shown.clone(), source })?;
         let wrong = |cause: String| SavedPlanError::Content { path: shown.clone(), cause };
         // The format comes first: a plan of another version may lack fields of this one.
@@ -181,14 +200,23 @@ impl SavedPlan {
         if format != SAVED_FORMAT || plan.format != FORMAT {
             return Err(wrong(format!("its format is {format}, but this midoform needs {SAVED_FORMAT}")));
         }
-        let saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if midoform_compiler::plan::hash(&saved.plan) != saved.sha256 {
+        let mut saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let written = std::mem::take(&mut saved.sha256);
+        saved.sha256 = saved.digest().map_err(|error| wrong(error.to_string()))?;
+        if saved.sha256 != written {
             return Err(wrong("its content does not have the SHA-256 in it: it was changed".to_owned()));
         }
         if Dialect::of(saved.plan.dialect).is_none() {
             return Err(wrong(format!("its dialect is {}, but only 1 and 5 exist", saved.plan.dialect)));
         }
         Ok(saved)
+    }
+
+    /// Returns the SHA-256 of everything in the file: the plan, and what decides where and how it is applied.
+    fn digest(&self) -> io::Result<String> {
+        let mut hash = Hash(Sha256::new());
+        serde_json::to_writer(&mut hash, self)?;
+        Ok(hex::encode(hash.0.finalize()))
     }
 
     /// Returns the dialect of the plan's calls. One that was read has a dialect that exists.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use midoform_compiler::Compiled;
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
 use midoform_compiler::topology::Topology;
@@ -23,7 +24,7 @@ pub struct Scope<'a> {
     /// The allocations: they have the keys that are no longer desired, and the ids that the server chose.
     pub known: &'a Allocations,
     /// The tenants that are observed: only these tenants' objects can be missing from `desired`.
-    pub tenants: &'a BTreeSet<String>,
+    pub tenants: &'a BTreeSet<TenantName>,
     /// The provider router.
     pub provider: &'a Reference,
     /// The renamed objects: an object may still have the id of its old key.
@@ -37,7 +38,7 @@ impl<'a> Scope<'a> {
     pub fn of(
         compiled: &'a Compiled,
         known: &'a Allocations,
-        tenants: &'a BTreeSet<String>,
+        tenants: &'a BTreeSet<TenantName>,
         provider: &'a Reference,
     ) -> Self {
         Scope {

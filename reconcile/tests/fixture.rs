@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::provider_router;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::source::Source;
@@ -66,7 +67,7 @@ address = "10.1.0.9"
 /// A compiled project as a goal.
 pub(crate) struct WholeProject {
     pub(crate) compiled: Compiled,
-    tenants: BTreeSet<String>,
+    tenants: BTreeSet<TenantName>,
     provider: Reference,
     /// The part of the topology that the goal has.
     pub(crate) desired: Topology,
@@ -81,7 +82,7 @@ impl WholeProject {
         let compiled =
             compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants }).unwrap();
         WholeProject {
-            tenants: BTreeSet::from(["acme".to_owned()]),
+            tenants: BTreeSet::from(["acme".into()]),
             provider: provider_router(&compiled.site),
             desired: compiled.topology.clone(),
             deletes: true,
@@ -90,7 +91,7 @@ impl WholeProject {
     }
 
     pub(crate) fn books(&self, extent: Extent) -> Bookkeeping<'static> {
-        let applied = BTreeMap::from([("acme".to_owned(), false)]);
+        let applied = BTreeMap::from([("acme".into(), false)]);
         Bookkeeping { applied, ..Bookkeeping::of(self.tenants.clone(), extent) }
     }
 }
@@ -202,7 +203,7 @@ impl Fixture {
             conflicts_pass: false,
             events: &|_| {},
         };
-        let control = Control::under(lock.tenure());
+        let control = Control::default();
         planned.execute(&self.client, &mut recorder, &control, options).await.unwrap()
     }
 

@@ -101,7 +101,7 @@ async fn a_destroy_gives_addresses_back_only_when_everything_is_gone() {
                 r#"{"fault": "internal-error", "method": "DELETE", "path": "/routers/*", "times": 0}"#,
             );
         }
-        let removed = std::collections::BTreeSet::from(["acme".to_owned()]);
+        let removed = std::collections::BTreeSet::from(["acme".into()]);
         let books = Bookkeeping { removed: removed.clone(), ..Bookkeeping::of(removed, Extent::Whole) };
         let lock = fixture.lock(&fixture.store, midoform_store::locks::LEASE).await;
         let finished = fixture.reconcile_under(&goal, books, &fixture.store, &lock, true).await;

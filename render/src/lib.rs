@@ -110,6 +110,17 @@ pub struct Options<'a> {
     pub verbose: bool,
     /// The change of reachability, if it is known.
     pub reachability: Option<&'a Reachability>,
+    /// The SHA-256 of the saved plan, which is shown instead of the plan's own; none: the plan is not saved.
+    pub saved_sha256: Option<&'a str>,
+    /// The pods that the plan cuts off, each in words.
+    pub cut_pods: &'a [String],
+}
+
+impl Options<'_> {
+    /// Returns the SHA-256 by which people name the plan.
+    fn sha256(&self, plan: &Plan) -> String {
+        self.saved_sha256.map_or_else(|| midoform_compiler::plan::hash(plan), str::to_owned)
+    }
 }
 
 /// A reason why a plan can't be shown.
@@ -128,6 +139,15 @@ pub enum RenderError {
     Write(#[from] io::Error),
 }
 
+impl From<RenderError> for io::Error {
+    fn from(error: RenderError) -> io::Error {
+        match error {
+            RenderError::Write(error) => error,
+            RenderError::Template { .. } => io::Error::other(error),
+        }
+    }
+}
+
 /// Shows a plan. The desired topology has the objects that are described.
 ///
 /// # Errors
@@ -141,7 +161,7 @@ pub fn render(
 ) -> Result<(), RenderError> {
     let templates = templates::Templates::new(options.templates)?;
     match format {
-        Format::Json => drop(json::write_with(plan, options.reachability, out)?),
+        Format::Json => drop(json::write_with(plan, options, out)?),
         Format::Text => text::write(plan, desired, options, &templates, &mut out)?,
         Format::Markdown => markdown::write(plan, desired, options, &templates, &mut out)?,
         Format::Shell => shell::write(plan, options, &templates, &mut out)?,

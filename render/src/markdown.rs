@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::templates::Templates;
 use super::{Options, RenderError, wanted};
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
 
 /// The most characters that the text has.
@@ -37,6 +38,9 @@ struct Page {
     site: String,
     reachability: Vec<String>,
     more_reachability: usize,
+    cut_pods: usize,
+    cut_pod_lines: Vec<String>,
+    more_cut_pods: usize,
     summary: Summary,
     changes: usize,
     risks: Vec<String>,
@@ -65,7 +69,7 @@ pub(super) fn write(
     templates: &Templates,
     out: &mut impl Write,
 ) -> Result<(), RenderError> {
-    let sha256 = midoform_compiler::plan::hash(plan);
+    let sha256 = options.sha256(plan);
     let mut text = String::new();
     for (lines, tenants) in SIZES {
         // A rough bound avoids rendering sizes that can't fit.
@@ -119,7 +123,8 @@ fn page(
     let cut = tenants.iter().any(|part| part.more > 0)
         || tenants.len() < summaries.len()
         || risks.len() > shown
-        || reached.len() > reached_shown;
+        || reached.len() > reached_shown
+        || options.cut_pods.len() > shown;
     Page {
         site: escaped(&plan.site),
         more_reachability: reached.len() - reached_shown,
@@ -128,6 +133,9 @@ fn page(
             .take(reached_shown)
             .map(|(opens, line)| bounded(&format!("{} {line}", if *opens { "+" } else { "-" })))
             .collect(),
+        cut_pods: options.cut_pods.len(),
+        cut_pod_lines: options.cut_pods.iter().take(shown).map(|pod| bounded(&escaped(pod))).collect(),
+        more_cut_pods: options.cut_pods.len().saturating_sub(shown),
         summary,
         changes: summary.changes(),
         more_risks: risks.len().saturating_sub(shown),
@@ -176,7 +184,7 @@ fn line(step: &Step, desired: &Topology) -> String {
 
 /// Shortens a line, and removes what would end a code block.
 fn bounded(line: &str) -> String {
-    let one_line = line.replace(['\n', '\r'], " ").replace("```", "'''");
+    let one_line = printable(line).replace("```", "'''");
     match one_line.chars().count() > LONGEST_LINE {
         true => one_line.chars().take(LONGEST_LINE - 1).chain(['…']).collect(),
         false => one_line,
@@ -186,13 +194,12 @@ fn bounded(line: &str) -> String {
 /// Escapes the characters that Markdown or HTML would interpret.
 fn escaped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in printable(text).chars() {
         match character {
             '<' => result.push_str("&lt;"),
             '>' => result.push_str("&gt;"),
             '&' => result.push_str("&amp;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' => result.extend(['\\', character]),
-            '\n' | '\r' => result.push(' '),
             other => result.push(other),
         }
     }
@@ -201,5 +208,5 @@ fn escaped(text: &str) -> String {
 
 /// Prepares text for backquotes.
 fn code(text: &str) -> String {
-    text.replace('`', "'").replace(['\n', '\r'], " ")
+    printable(text).replace('`', "'")
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use midoform_compiler::plan::{Action, Plan};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
@@ -48,7 +49,7 @@ struct Edge {
 }
 
 impl Picture {
-    /// The drawing of a topology, with the changes of a plan.
+    /// Draws a topology, with the changes of a plan.
     pub(super) fn of(plan: &Plan, topology: &Topology) -> Picture {
         let changes = plan.changes().map(|step| (step.key.as_str(), change(step.action))).collect();
         Drawer { topology, changes, numbers: BTreeMap::new() }.draw(&plan.site)
@@ -72,10 +73,9 @@ fn safe(text: &str) -> String {
         '>' => '›',
         '\\' => '/',
         '#' => '♯',
-        other if other.is_control() => ' ',
         other => other,
     };
-    text.chars().map(replace).collect()
+    printable(text).chars().map(replace).collect()
 }
 
 struct Drawer<'a> {

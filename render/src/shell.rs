@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::templates::Templates;
 use super::{Options, RenderError};
+use midoform_compiler::plan::placeholder::{self, Part};
 use midoform_compiler::plan::{Call, Plan, Step};
+use midoform_compiler::printable::printable;
 
 #[derive(Serialize)]
 struct Head<'a> {
@@ -43,7 +45,7 @@ pub(super) fn write(
     templates: &Templates,
     out: &mut impl Write,
 ) -> Result<(), RenderError> {
-    let sha256 = midoform_compiler::plan::hash(plan);
+    let sha256 = options.sha256(plan);
     let changes = plan.summary().changes();
     let head = Head {
         site: comment(&plan.site),
@@ -84,31 +86,19 @@ fn part(step: &Step, variables: &BTreeMap<&str, String>) -> StepPart {
     }
 }
 
-/// Quotes text as one shell word, with variables in place of `${KEY}`.
+/// Quotes text as one shell word, with variables in place of the placeholders that have one.
 pub(super) fn quoted(text: &str, variables: &BTreeMap<&str, String>) -> String {
     let mut word = String::with_capacity(text.len() + 2);
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("${") {
-        let found = behind.split_once('}').and_then(|(key, after)| Some((variables.get(key)?, after)));
-        match found {
-            Some((variable, after)) => {
-                word.push_str(&single_quoted(before));
-                word.push_str("\"$");
-                word.push_str(variable);
-                word.push('"');
-                rest = after;
-            }
-            None => {
-                word.push_str(&single_quoted(before));
-                word.push_str("'${'");
-                rest = behind;
-            }
+    for part in placeholder::parts(text, |key| variables.get(key)) {
+        match part {
+            Part::Text(text) => word.push_str(&single_quoted(text)),
+            Part::Value(variable) => word.extend(["\"$", variable, "\""]),
         }
     }
-    if !rest.is_empty() || word.is_empty() {
-        word.push_str(&single_quoted(rest));
+    match word.is_empty() {
+        true => single_quoted(""),
+        false => word,
     }
-    word
 }
 
 fn single_quoted(text: &str) -> String {
@@ -129,5 +119,5 @@ fn double_quoted(text: &str) -> String {
 
 /// Keeps text on the line of its comment.
 fn comment(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    printable(text).into_owned()
 }

@@ -19,7 +19,7 @@ const SHIPPED: [(&str, &str); 8] = [
     ("mermaid.hbs", include_str!("templates/mermaid.hbs")),
 ];
 
-/// The file name and the text of every shipped template.
+/// Returns the file name and the text of every shipped template.
 pub fn templates() -> &'static [(&'static str, &'static str)] {
     &SHIPPED
 }

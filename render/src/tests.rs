@@ -38,6 +38,8 @@ fn rendered(
         foreign: &[],
         verbose: false,
         reachability: None,
+        saved_sha256: None,
+        cut_pods: &[],
     };
     let mut out = Vec::new();
     render(&plan, &compiled.topology, format, &options, &mut out)?;
@@ -92,6 +94,8 @@ fn an_unchanged_network_is_said_to_be_so() {
         foreign: &[],
         verbose: false,
         reachability: None,
+        saved_sha256: None,
+        cut_pods: &[],
     };
     let mut out = Vec::new();
     render(&plan, &nothing.topology, Format::Text, &options, &mut out).unwrap();

@@ -1,5 +1,6 @@
 //! Writes a plan for a terminal, tenant by tenant, so a large plan is never held as one text.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use serde::Serialize;
@@ -7,11 +8,12 @@ use serde::Serialize;
 use super::templates::Templates;
 use super::{Options, RenderError, wanted};
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
 
 #[derive(Serialize)]
 struct Group<'a> {
-    tenant: &'a str,
+    tenant: Cow<'a, str>,
     steps: Vec<Line<'a>>,
     kept: usize,
     bold: &'static str,
@@ -26,7 +28,7 @@ struct Line<'a> {
     kind: &'static str,
     what: String,
     /// The reason, unless the object is just created.
-    reason: &'a str,
+    reason: Cow<'a, str>,
     source: String,
     cuts_traffic: bool,
     colour: &'static str,
@@ -38,15 +40,18 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct CallLine<'a> {
     method: &'static str,
-    path: &'a str,
-    content_type: &'a str,
-    body: &'a str,
+    path: Cow<'a, str>,
+    content_type: Cow<'a, str>,
+    body: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
 struct End<'a> {
     reachability: Vec<Reached>,
     more_reachability: usize,
+    cut_pods: usize,
+    cut_pod_lines: Vec<String>,
+    more_cut_pods: usize,
     summary: Summary,
     changes: usize,
     cuts_traffic: usize,
@@ -78,7 +83,7 @@ fn reached(
     let more = lines.len().saturating_sub(most);
     let shown = lines.into_iter().take(most).map(|(opens, line)| Reached {
         sign: if opens { "+" } else { "-" },
-        line,
+        line: printable(&line).into_owned(),
         colour: code(if opens { "\u{1b}[32m" } else { "\u{1b}[31m" }),
         reset: code("\u{1b}[0m"),
     });
@@ -102,7 +107,7 @@ pub(super) fn write(
         rest = others;
         let shown = steps.iter().filter(|step| options.verbose || step.action != Action::Keep);
         let group = Group {
-            tenant,
+            tenant: printable(tenant),
             steps: shown.map(|step| line(step, desired, options)).collect(),
             kept: steps.iter().filter(|step| step.action == Action::Keep).count(),
             bold: code("\u{1b}[1m"),
@@ -114,19 +119,22 @@ pub(super) fn write(
         }
     }
     let summary = plan.summary();
-    let hash = midoform_compiler::plan::hash(plan);
+    let hash = options.sha256(plan);
     let most = if options.verbose { usize::MAX } else { MOST_REACHED };
     let (reachability, more_reachability) = reached(options, most, code);
     let end = End {
         reachability,
         more_reachability,
+        cut_pods: options.cut_pods.len(),
+        cut_pod_lines: options.cut_pods.iter().take(most).map(|pod| printable(pod).into_owned()).collect(),
+        more_cut_pods: options.cut_pods.len().saturating_sub(most),
         summary,
         changes: summary.changes(),
         cuts_traffic: plan.changes().filter(|step| step.cuts_traffic).count(),
         foreign: options
             .foreign
             .iter()
-            .map(|other| format!("{} {} at {}", other.what, other.id, other.near))
+            .map(|other| printable(&format!("{} {} at {}", other.what, other.id, other.near)).into_owned())
             .collect(),
         sha256: &hash,
         bold: code("\u{1b}[1m"),
@@ -144,23 +152,27 @@ fn line<'a>(step: &'a Step, desired: &Topology, options: &Options<'_>) -> Line<'
         Action::Keep => "",
     };
     let code = |code: &'static str| if options.colour { code } else { "" };
-    let path = step.key.path();
+    let path = printable(step.key.path());
     let call = |call: &'a midoform_compiler::plan::Call| CallLine {
         method: call.method.as_str(),
-        path: &call.path,
-        content_type: call.content_type.as_deref().unwrap_or_default(),
-        body: call.body.as_ref().map(|body| body.get()).unwrap_or_default(),
+        path: printable(&call.path),
+        content_type: printable(call.content_type.as_deref().unwrap_or_default()),
+        body: printable(call.body.as_ref().map(|body| body.get()).unwrap_or_default()),
     };
     Line {
         sign: format!("{:>3}", step.action.sign()),
         key: format!("{path:<38}"),
         kind: step.kind.name(),
-        what: wanted(step, desired),
+        what: printable(&wanted(step, desired)).into_owned(),
         reason: match &*step.reason {
-            "is not there yet" | "is as it should be" => "",
-            reason => reason,
+            "is not there yet" | "is as it should be" => Cow::Borrowed(""),
+            reason => printable(reason),
         },
-        source: step.source.as_ref().map(ToString::to_string).unwrap_or_default(),
+        source: step
+            .source
+            .as_ref()
+            .map(|source| printable(&source.to_string()).into_owned())
+            .unwrap_or_default(),
         cuts_traffic: step.cuts_traffic,
         colour: code(colour),
         dim: code("\u{1b}[2m"),

@@ -9,7 +9,7 @@ async fn serve(faults: bool) -> Server {
     start(Options { faults, inspect: true, ..Options::default() }).await.unwrap()
 }
 
-/// The server's address without the API's base.
+/// Returns the server's address without the API's base.
 fn root(server: &Server) -> String {
     format!("http://{}", server.address())
 }

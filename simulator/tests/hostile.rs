@@ -172,7 +172,7 @@ async fn hundreds_of_idle_connections_do_not_starve_the_others() {
     server.shutdown().await;
 }
 
-/// Path segments that exist and some that do not.
+/// Makes path segments, some that exist and some that do not.
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
@@ -212,7 +212,7 @@ fn media_type() -> impl Strategy<Value = String> {
     ]
 }
 
-/// JSON with the fields that the API knows and values of any kind.
+/// Makes JSON with the fields that the API knows and values of any kind.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),

@@ -33,7 +33,7 @@ struct Client {
     wild: bool,
 }
 
-/// Values that are valid for few fields, or for none.
+/// Returns values that are valid for few fields, or for none.
 fn junk() -> Vec<Json> {
     let numbers = [0, 1, -1, 33, 70_000, i64::from(i32::MAX) + 1, i64::MAX].map(Json::from);
     let texts =

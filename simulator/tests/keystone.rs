@@ -144,8 +144,8 @@ async fn play(base: &str, steps: &[Json]) -> Vec<Json> {
     let mut answers = Vec::new();
     for step in steps {
         let text = |field: &str| step[field].as_str();
-        let fill = |given: &str| {
-            names.iter().fold(given.to_owned(), |filled, (name, value)| {
+        let fill = |template: &str| {
+            names.iter().fold(template.to_owned(), |filled, (name, value)| {
                 filled.replace(&format!("${{{name}}}"), value)
             })
         };

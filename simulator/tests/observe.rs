@@ -24,7 +24,7 @@ async fn get(server: &Server, path: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// A router and a bridge that are linked, with a chain.
+/// Makes a router and a bridge that are linked, with a chain.
 async fn small_network(server: &Server, version: Version) {
     let chain = post(server, version, "/chains", json!({ "name": "in", "tenantId": "t" })).await;
     let router = post(

@@ -83,7 +83,7 @@ fn read(file: &Path) -> Recording {
     Recording { exchanges: whole["exchanges"].as_array().unwrap().clone(), bodies: bodies.collect() }
 }
 
-/// JSON on one line, with a space after each comma and colon.
+/// Returns JSON on one line, with a space after each comma and colon.
 fn sent_form(indented: &str) -> String {
     let mut out = String::new();
     let (mut within, mut escaped) = (false, false);
@@ -295,10 +295,10 @@ fn settled(json: &Json, ordered: bool) -> Json {
         Json::Object(map) => map
             .iter()
             .map(|(name, value)| {
-                let given = value.as_str().is_some_and(|text| text.contains("02:00:00"));
+                let was_sent = value.as_str().is_some_and(|text| text.contains("02:00:00"));
                 let unset = value.is_null() || *value == 0;
                 let value = match name.as_str() {
-                    "tunnelKey" | "portMac" if !given && !unset => Json::from("${made up}"),
+                    "tunnelKey" | "portMac" if !was_sent && !unset => Json::from("${made up}"),
                     _ => settled(value, ordered),
                 };
                 (name.clone(), value)

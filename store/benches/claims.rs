@@ -22,6 +22,7 @@ use midoform_store::ipam::{Attachment, Ipam};
 use midoform_store::record::Held;
 use midoform_store::{Commit, Range, SharedStore, Transaction, get, read_one};
 
+use midoform_testutil::etcd::Cluster;
 use support::{ask, attached, bridge, publish, tenant};
 
 const CLIENTS: usize = 32;
@@ -77,13 +78,13 @@ async fn release(pods: Ipam, all: Vec<Held<Attachment>>) -> Done<()> {
     (times, Vec::new())
 }
 
-async fn midoform(cluster: &etcd::Cluster, clients: usize, claims: usize) {
+async fn midoform(cluster: &Cluster, clients: usize, claims: usize) {
     let prefix = format!("/bench/{clients}/");
-    let store = cluster.store(&prefix).await;
+    let store = etcd::store_of(cluster, &prefix).await;
     publish(&store, &tenant("acme", vec![bridge("web", "10.0.0.0/18")])).await;
     let mut all = Vec::new();
     for _ in 0..clients {
-        all.push(Ipam::new(cluster.store(&prefix).await));
+        all.push(Ipam::new(etcd::store_of(cluster, &prefix).await));
     }
     let started = Instant::now();
     let running = all.iter().enumerate().map(|(at, pods)| tokio::spawn(claim(pods.clone(), at, claims)));
@@ -99,7 +100,7 @@ async fn put(store: &SharedStore, key: &str, value: &str) {
     store.commit(&Transaction::default().put(key, value)).await.unwrap();
 }
 
-/// The Go plugin's pool as `predecessor.md` describes it: a key for each free address, one write each.
+/// Fills the Go plugin's pool as `predecessor.md` describes it: a key for each free address, one write each.
 async fn old_pool(store: &SharedStore) {
     let started = Instant::now();
     for last in 1..=254 {
@@ -139,13 +140,13 @@ async fn old_client(store: SharedStore, client: usize, claims: usize) -> Done<()
     (times, Vec::new())
 }
 
-async fn go_plugin(cluster: &etcd::Cluster, clients: usize, claims: usize) {
+async fn go_plugin(cluster: &Cluster, clients: usize, claims: usize) {
     let prefix = format!("/bench/old/{clients}/");
-    let store = cluster.store(&prefix).await;
+    let store = etcd::store_of(cluster, &prefix).await;
     old_pool(&store).await;
     let mut all = Vec::new();
     for _ in 0..clients {
-        all.push(cluster.store(&prefix).await);
+        all.push(etcd::store_of(cluster, &prefix).await);
     }
     let started = Instant::now();
     let running = all.into_iter().enumerate().map(|(at, store)| tokio::spawn(old_client(store, at, claims)));
@@ -164,7 +165,7 @@ fn load() -> String {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    let Some(cluster) = etcd::Cluster::start(1) else {
+    let Some(cluster) = Cluster::start(1) else {
         println!("etcd is not installed (etcd-server)");
         return;
     };

@@ -1,40 +1,116 @@
 //! Writes files atomically: after a crash the old file or the new file is there, and it is complete.
 
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Writes a temporary file beside the old one, makes sure that it is on the disk, and renames it to the old one.
+/// The most links that are followed from one path.
+const MOST_LINKS: usize = 40;
+
+/// Writes a file that the user names. If it is a link, the file that it leads to is written. A device or a pipe is
+/// written to, and never replaced. A reader of a pipe that ends early is no error.
+///
+/// # Errors
+/// When the file can't be written; then an old file is unchanged.
+pub fn write_atomically(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let target = target_of(path)?;
+    match is_stream(&target) {
+        true => write_to_stream(&target, fill),
+        false => replace_atomically(&target, fill),
+    }
+}
+
+/// Writes a temporary file beside the old one, makes sure that it is on the disk, and renames it to the old one. A link is
+/// replaced, and not followed.
 ///
 /// # Errors
 /// When any of this fails; then the old file is unchanged.
-pub fn write_atomically(
+pub fn replace_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<()> {
     let folder =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let beside = tempfile::Builder::new().prefix(".midoform-").tempfile_in(folder)?;
+    let old = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".midoform-");
+    let permissions = usual_permissions();
+    if let (None, Some(permissions)) = (&old, permissions) {
+        builder.permissions(permissions);
+    }
+    let beside = builder.tempfile_in(folder)?;
     let mut writer = BufWriter::new(beside.as_file());
     fill(&mut writer)?;
     writer.flush()?;
     drop(writer);
     beside.as_file().sync_all()?;
-    set_usual_permissions(beside.as_file(), path)?;
+    if let Some(old) = old {
+        keep_owner(beside.as_file(), &old);
+        beside.as_file().set_permissions(old.permissions())?;
+    }
     beside.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
 }
 
-/// Temporary files are for the owner only; a file that Git keeps has the permissions of the one it replaces,
-/// or the usual ones.
+/// Returns the path that a path leads to by links. The last of them may not exist yet.
+pub(crate) fn target_of(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let is_link = fs::symlink_metadata(&target).is_ok_and(|metadata| metadata.is_symlink());
+        if !is_link || is_descriptor(&target) {
+            return Ok(target);
+        }
+        target = target.parent().unwrap_or_else(|| Path::new("")).join(fs::read_link(&target)?);
+    }
+    Err(io::Error::other("it leads through too many links"))
+}
+
+/// Returns true for names of this process's own open files.
+fn is_descriptor(path: &Path) -> bool {
+    let standard = [Path::new("/dev/stdout"), Path::new("/dev/stderr")];
+    standard.contains(&path) || path.starts_with("/dev/fd") || path.starts_with("/proc")
+}
+
+/// Returns true if a path is a device, a pipe, or an open file of this process.
+fn is_stream(path: &Path) -> bool {
+    let is_special = |metadata: fs::Metadata| !metadata.is_file() && !metadata.is_dir();
+    is_descriptor(path) || fs::metadata(path).is_ok_and(is_special)
+}
+
+fn write_to_stream(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = File::options().append(true).open(path)?;
+    let mut writer = BufWriter::new(&file);
+    match fill(&mut writer).and_then(|()| writer.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Returns the permissions of a new file, from which the system takes those that the user's mask forbids.
 #[cfg(unix)]
-fn set_usual_permissions(file: &File, path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path).map(|old| old.permissions().mode()).unwrap_or(0o644);
-    file.set_permissions(std::fs::Permissions::from_mode(mode))
+fn usual_permissions() -> Option<Permissions> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Some(Permissions::from_mode(0o666))
 }
 
 #[cfg(not(unix))]
-fn set_usual_permissions(_file: &File, _path: &Path) -> io::Result<()> {
-    Ok(())
+fn usual_permissions() -> Option<Permissions> {
+    None
 }
+
+/// Gives a file the owner and the group of the one that it replaces, as far as the system allows it.
+#[cfg(unix)]
+fn keep_owner(file: &File, old: &fs::Metadata) {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    // Only the administrator may give files away; for all others the owner is the same already.
+    let _ = fchown(file, Some(old.uid()), Some(old.gid()));
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_file: &File, _old: &fs::Metadata) {}

@@ -10,6 +10,8 @@
 pub mod allocation;
 pub mod atomic_file;
 pub mod backends;
+mod clock;
+pub mod input_file;
 pub mod ipam;
 pub mod keys;
 pub mod locks;
@@ -86,17 +88,17 @@ pub struct Range {
 }
 
 impl Range {
-    /// One key.
+    /// Makes the range of one key.
     pub fn key(key: &str) -> Range {
         Range { from: key.to_owned(), to: format!("{key}\0"), limit: None }
     }
 
-    /// All keys with this prefix; all keys if it is empty.
+    /// Makes the range of all keys with this prefix, or of all keys if it is empty.
     pub fn prefix(prefix: &str) -> Range {
         Range { from: prefix.to_owned(), to: after(prefix), limit: None }
     }
 
-    /// The keys with this prefix, from this key on.
+    /// Makes the range of the keys with this prefix, from this key on.
     pub fn within(prefix: &str, from: &str) -> Range {
         Range { from: from.to_owned(), ..Range::prefix(prefix) }
     }

@@ -4,7 +4,8 @@
 //! ([`Lock::fence`]): after the lease has ended the holder can't write any more, even if it does not know that.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{keys, now};
+use crate::clock::since_boot;
 use crate::record::{Held, Record, decode, encode};
 use crate::{
     Commit, Compare, Entry, Lease, Range, Revision, SharedStore, StoreError, Transaction, get, read_one,
@@ -47,8 +49,9 @@ pub struct Process {
     pub user: String,
     /// The process id.
     pub id: u32,
-    /// The boot of the machine, and the namespace of the process id.
-    pub place: String,
+    /// The boot of the machine, and the namespace of the process id: ids of one namespace can be compared.
+    #[serde(rename = "place")]
+    pub pid_namespace: String,
     /// The start time, in the kernel's ticks: process ids are used again.
     pub started: u64,
 }
@@ -63,14 +66,14 @@ impl Process {
             host: line("/proc/sys/kernel/hostname"),
             user: std::env::var("USER").unwrap_or_default(),
             id,
-            place: format!("{} {}", line("/proc/sys/kernel/random/boot_id"), namespace.display()),
+            pid_namespace: format!("{} {}", line("/proc/sys/kernel/random/boot_id"), namespace.display()),
             started: started(id).unwrap_or_default(),
         }
     }
 
     /// Returns true if it is certain from here that the process has ended.
     fn is_gone(&self, here: &Process) -> bool {
-        let comparable = self.place == here.place && here.started != 0 && self.started != 0;
+        let comparable = self.pid_namespace == here.pid_namespace && here.started != 0 && self.started != 0;
         comparable && started(self.id) != Some(self.started)
     }
 }
@@ -104,7 +107,7 @@ pub enum LockError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Somebody else holds it.
-    #[error("`{name}` is in use by {holder}; wait for it to end, or let --lock-timeout wait")]
+    #[error("`{name}` is in use by {holder}; wait until it ends, or use --lock-timeout")]
     Busy {
         /// The lock's name.
         name: String,
@@ -124,30 +127,36 @@ pub struct Lock {
     keeper: JoinHandle<()>,
 }
 
-/// The time for which a lock is surely held. It is counted by this machine's steady clock from before each renewal of the
-/// lease, so that a process that was stopped for too long sees at once that its time is over, before it does anything.
+/// The time for which a lock is surely held. It is counted from before each renewal of the lease, by the time since the
+/// machine's boot, which goes on while the machine sleeps. So a process that was stopped for too long sees at once that
+/// its time is over, before it does anything.
 #[derive(Clone, Debug)]
 pub struct Tenure {
-    until: Arc<RwLock<Instant>>,
+    /// The end, in nanoseconds since the boot.
+    until: Arc<AtomicU64>,
 }
 
 impl Tenure {
-    fn until(end: Instant) -> Tenure {
-        Tenure { until: Arc::new(RwLock::new(end)) }
+    fn until(end: Duration) -> Tenure {
+        Tenure { until: Arc::new(AtomicU64::new(nanoseconds(end))) }
     }
 
     /// Returns true while the lease can't have ended.
     pub fn is_current(&self) -> bool {
-        Instant::now() < *self.until.read().unwrap_or_else(PoisonError::into_inner)
+        nanoseconds(since_boot()) < self.until.load(Ordering::Relaxed)
     }
 
-    fn extend(&self, end: Instant) {
-        *self.until.write().unwrap_or_else(PoisonError::into_inner) = end;
+    fn extend(&self, end: Duration) {
+        self.until.store(nanoseconds(end), Ordering::Relaxed);
     }
 
     fn end(&self) {
-        self.extend(Instant::now());
+        self.until.store(0, Ordering::Relaxed);
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Takes a lock, waiting at most `patience` for its holder. `by` is the command, for the messages of others.
@@ -249,7 +258,7 @@ async fn take(
     time: Duration,
     before: &BTreeMap<String, Held<LockRecord>>,
 ) -> Result<Option<Lock>, StoreError> {
-    let tenure = Tenure::until(Instant::now() + time);
+    let tenure = Tenure::until(since_boot() + time);
     let lease = store.grant(time).await?;
     let value = record(Uuid::from_u128(fastrand::u128(..)));
     let mut fences = BTreeMap::new();
@@ -289,7 +298,7 @@ async fn take(
 async fn keep(store: SharedStore, lease: Lease, time: Duration, tenure: Tenure) {
     loop {
         tokio::time::sleep(time / 3).await;
-        let asked = Instant::now();
+        let asked = since_boot();
         match store.keep_alive(lease).await {
             Ok(true) => tenure.extend(asked + time),
             Ok(false) => return tenure.end(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use midoform_compiler::names::TenantName;
 use serde::{Deserialize, Serialize};
 
 use super::keys;
@@ -17,7 +18,7 @@ pub struct Publication {
     /// The site file.
     pub site: Option<PushedFile>,
     /// The tenants, by name.
-    pub tenants: BTreeMap<String, Published>,
+    pub tenants: BTreeMap<TenantName, Published>,
 }
 
 /// A published tenant.
@@ -34,7 +35,10 @@ impl Publication {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn read(store: &SharedStore, tenants: &BTreeSet<String>) -> Result<Publication, StoreError> {
+    pub async fn read(
+        store: &SharedStore,
+        tenants: &BTreeSet<TenantName>,
+    ) -> Result<Publication, StoreError> {
         let mut found = Publication::default();
         for tenant in tenants {
             let sources = sources(store, tenant).await?;
@@ -75,7 +79,11 @@ impl Publication {
 ///
 /// # Errors
 /// When the store fails, or a lock was lost.
-pub async fn forget(store: &SharedStore, lock: &Lock, tenants: &BTreeSet<String>) -> Result<(), TenantError> {
+pub async fn forget(
+    store: &SharedStore,
+    lock: &Lock,
+    tenants: &BTreeSet<TenantName>,
+) -> Result<(), TenantError> {
     for tenant in tenants {
         let fence = fence_of(lock, tenant)?;
         send(store, tenant, &fenced(&fence).delete(keys::spec(tenant))).await?;
@@ -84,5 +92,5 @@ pub async fn forget(store: &SharedStore, lock: &Lock, tenants: &BTreeSet<String>
 }
 
 fn fence_of(lock: &Lock, tenant: &str) -> Result<Compare, TenantError> {
-    lock.fence_of_tenant(tenant).ok_or_else(|| TenantError::Lost { tenant: tenant.to_owned() })
+    lock.fence_of_tenant(tenant).ok_or_else(|| TenantError::Lost { tenant: tenant.into() })
 }

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::spec::AntiSpoof;
 use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::values::MacAddress;
 use midoform_compiler::{Compiled, network};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -16,7 +18,7 @@ use crate::record::Record;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// The tenant's name.
-    pub tenant: String,
+    pub tenant: TenantName,
     /// MidoNet's `tenantId`.
     pub tenant_id: String,
     /// SHA-256 of the text of the applied spec. If the spec in the store is another one, it has to be applied first.
@@ -66,6 +68,9 @@ pub struct ReadyPort {
     pub name: String,
     /// The address behind it.
     pub address: Ipv4Addr,
+    /// The MAC address behind it; none in a store that an earlier midoform wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddress>,
 }
 
 impl Record for Ready {
@@ -77,7 +82,7 @@ impl Ready {
     /// SHA-256 of its spec's text, `ids` are those that don't follow from the keys.
     pub fn of(compiled: &Compiled, tenant: &str, spec: &str, ids: &BTreeMap<Key, Uuid>) -> Option<Ready> {
         let network = compiled.tenants.iter().find(|one| *one.name == *tenant)?;
-        let own = compiled.specs.iter().find(|spec| spec.name.value == tenant)?;
+        let own = compiled.specs.iter().find(|spec| spec.name.value == *tenant)?;
         let namespace = Namespace::of_site(&compiled.site.name.value);
         let bridge = |(at, bridge): (network::BridgeIndex, &network::Bridge)| {
             let key = Key::tenant(tenant).bridge(&bridge.name).device();
@@ -92,11 +97,15 @@ impl Ready {
                 set_aside: exposes.collect::<BTreeSet<_>>().into_iter().collect(),
             }
         };
-        let port = |port: &network::Port| ReadyPort { name: port.name.to_string(), address: port.address };
+        let port = |port: &network::Port| ReadyPort {
+            name: port.name.to_string(),
+            address: port.address,
+            mac: Some(port.mac),
+        };
         let defaults = &compiled.site.defaults;
         let dns = own.dns.as_ref().or(defaults.dns.as_ref()).cloned().unwrap_or_default();
         Some(Ready {
-            tenant: tenant.to_owned(),
+            tenant: tenant.into(),
             tenant_id: network.tenant_id.to_string(),
             spec: spec.to_owned(),
             bridges: network.indexed_bridges().map(bridge).collect(),
@@ -106,6 +115,11 @@ impl Ready {
             search: dns.search.iter().map(|domain| domain.value.clone()).collect(),
             port_anti_spoof: network.anti_spoof == AntiSpoof::Port,
         })
+    }
+
+    /// Returns the static port of a bridge that has this MAC address.
+    pub fn port_with_mac(&self, bridge: &ReadyBridge, mac: MacAddress) -> Option<&ReadyPort> {
+        self.ports.iter().find(|port| port.mac == Some(mac) && bridge.cidr.contains(&port.address))
     }
 
     /// Returns the bridges for a pod that requests this bridge, or none: then the first of the spec. They include the

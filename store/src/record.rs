@@ -57,7 +57,7 @@ pub fn decode<T: Record>(store: &str, entry: &Entry) -> Result<Held<T>, StoreErr
             return Err(wrong(cause));
         }
         older => T::migrate(older, value)
-            .ok_or_else(|| wrong(format!("its version is {older}, which nothing reads")))?,
+            .ok_or_else(|| wrong(format!("its version is {older}, which no midoform reads")))?,
     };
     let record = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
     Ok(Held { key: entry.key.clone(), revision: entry.revision, record })

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use midoform_compiler::names::TenantName;
+use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::ready::Ready;
+use super::ready::{Ready, ReadyPort};
 use super::{keys, now};
+use crate::ipam::mac::pod_with_mac;
 use crate::ipam::{AddressRecord, Attachment, Holder};
 use crate::record::{Held, Record, decode, encode};
 use crate::{Commit, Compare, Entry, Range, Revision, SharedStore, StoreError, Transaction, get, read_one};
@@ -57,7 +60,7 @@ pub enum TenantError {
     #[error("the lock of tenant `{tenant}` was lost meanwhile; nothing more was written: run it again")]
     Lost {
         /// The tenant.
-        tenant: String,
+        tenant: TenantName,
     },
     /// The address of a static port is held by somebody else.
     #[error("the address {address} of the static port `{port}` is held by {holder}")]
@@ -69,11 +72,21 @@ pub enum TenantError {
         /// The holder.
         holder: Holder,
     },
+    /// A pod has the MAC address of a static port.
+    #[error("the MAC address {mac} of the static port `{port}` is used on the same bridge by {holder}")]
+    MacTaken {
+        /// The MAC address.
+        mac: MacAddress,
+        /// The port.
+        port: String,
+        /// The pod.
+        holder: Holder,
+    },
     /// Pods are attached.
     #[error("tenant `{tenant}` has {count} pods attached, {first} among them: detach them first")]
     Attached {
         /// The tenant.
-        tenant: String,
+        tenant: TenantName,
         /// The number of pods.
         count: usize,
         /// One of them.
@@ -111,11 +124,11 @@ pub struct PushedTenant {
 /// When the store fails.
 pub async fn pushed(
     store: &SharedStore,
-    tenants: &BTreeSet<String>,
-) -> Result<BTreeMap<String, PushedTenant>, StoreError> {
+    tenants: &BTreeSet<TenantName>,
+) -> Result<BTreeMap<TenantName, PushedTenant>, StoreError> {
     let name = store.name();
     let mut found = BTreeMap::new();
-    let all: Vec<&String> = tenants.iter().collect();
+    let all: Vec<&TenantName> = tenants.iter().collect();
     for some in all.chunks(MOST_WRITES / 2) {
         let keys = some.iter().flat_map(|tenant| [keys::spec(tenant), keys::ready(tenant)]);
         let ranges: Vec<Range> = keys.map(|key| Range::key(&key)).collect();
@@ -145,9 +158,12 @@ pub async fn ready(store: &SharedStore, tenant: &str) -> Result<Option<Held<Read
 /// and has executed its plan.
 ///
 /// # Errors
-/// When the store fails, the lock was lost, or the address of a static port is held by somebody else.
+/// When the store fails, the lock was lost, or a pod has the address or the MAC address of a static port.
 pub async fn publish(store: &SharedStore, fence: &Compare, record: &Ready) -> Result<(), TenantError> {
     let before = ready(store, &record.tenant).await?;
+    let is_new = |port: &&ReadyPort| !before.iter().any(|before| before.record.ports.contains(port));
+    let new_ports: Vec<&ReadyPort> = record.ports.iter().filter(is_new).collect();
+    check_macs(store, record, &new_ports).await?;
     let known = addresses(store, &record.tenant).await?;
     let mut transaction = fenced(fence);
     let kept: BTreeMap<Ipv4Addr, &str> =
@@ -169,7 +185,21 @@ pub async fn publish(store: &SharedStore, fence: &Compare, record: &Ready) -> Re
         let revision = before.map_or(Revision::ABSENT, |before| before.revision);
         transaction = transaction.when(&key, revision).put(&key, encode(record));
     }
-    send(store, &record.tenant, &transaction).await
+    send(store, &record.tenant, &transaction).await?;
+    // From here on no pod can claim these MAC addresses. One that did so meanwhile is reported.
+    check_macs(store, record, &new_ports).await
+}
+
+/// Fails if a pod has the MAC address of one of these static ports in the same bridge.
+async fn check_macs(store: &SharedStore, record: &Ready, ports: &[&ReadyPort]) -> Result<(), TenantError> {
+    for port in ports {
+        let bridge = record.bridges.iter().find(|bridge| bridge.cidr.contains(&port.address));
+        let (Some(mac), Some(bridge)) = (port.mac, bridge) else { continue };
+        if let Some(holder) = pod_with_mac(store, &record.tenant, bridge, mac).await? {
+            return Err(TenantError::MacTaken { mac, port: port.name.clone(), holder });
+        }
+    }
+    Ok(())
 }
 
 /// Withdraws a tenant before it is destroyed: no more pods can be attached to it, and its addresses are deleted. With
@@ -218,7 +248,7 @@ pub async fn attached(store: &SharedStore, tenant: &str) -> Result<Vec<Held<Atta
     let all = read_one(&**store, Range::prefix(keys::ATTACHMENTS)).await?;
     let all: Result<Vec<Held<Attachment>>, StoreError> =
         all.iter().map(|entry| decode(&name, entry)).collect();
-    Ok(all?.into_iter().filter(|held| held.record.tenant == tenant).collect())
+    Ok(all?.into_iter().filter(|held| held.record.tenant == *tenant).collect())
 }
 
 async fn refuse_attached(store: &SharedStore, tenant: &str) -> Result<(), TenantError> {
@@ -227,11 +257,9 @@ async fn refuse_attached(store: &SharedStore, tenant: &str) -> Result<(), Tenant
     holders.retain(|holder| matches!(holder, Holder::Container { .. }));
     match holders.first() {
         None => Ok(()),
-        Some(first) => Err(TenantError::Attached {
-            tenant: tenant.to_owned(),
-            count: holders.len(),
-            first: first.clone(),
-        }),
+        Some(first) => {
+            Err(TenantError::Attached { tenant: tenant.into(), count: holders.len(), first: first.clone() })
+        }
     }
 }
 
@@ -324,6 +352,6 @@ pub(super) async fn send(
     }
     match store.commit(transaction).await? {
         Commit::Done(_) => Ok(()),
-        Commit::Conflict => Err(TenantError::Lost { tenant: tenant.to_owned() }),
+        Commit::Conflict => Err(TenantError::Lost { tenant: tenant.into() }),
     }
 }

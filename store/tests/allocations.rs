@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::names::{PeerPair, TenantName};
 use midoform_compiler::network;
 use midoform_compiler::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use midoform_compiler::source::{Source, SourceId};
@@ -32,15 +33,15 @@ fn site() -> Site {
     parse::site(&Source::new("site.toml", text), SourceId(0), &mut Diagnostics::default()).unwrap()
 }
 
-/// A tenant whose addresses have this number.
-fn tenant(place: u8) -> TenantAllocation {
-    let link = LinkAddresses { provider: [172, 16, place, 1].into(), tenant: [172, 16, place, 2].into() };
-    let bridges = [("web".to_owned(), format!("10.0.{place}.0/24").parse().unwrap())];
+/// Makes a tenant whose addresses have this number.
+fn tenant(number: u8) -> TenantAllocation {
+    let link = LinkAddresses { provider: [172, 16, number, 1].into(), tenant: [172, 16, number, 2].into() };
+    let bridges = [("web".to_owned(), format!("10.0.{number}.0/24").parse().unwrap())];
     TenantAllocation { link: Some(link), bridges: bridges.into(), ..TenantAllocation::default() }
 }
 
 fn all(tenants: &[(&str, TenantAllocation)]) -> Allocations {
-    let tenants = tenants.iter().map(|(name, tenant)| ((*name).to_owned(), tenant.clone()));
+    let tenants = tenants.iter().map(|(name, tenant)| (TenantName::from(*name), tenant.clone()));
     Allocations { tenants: tenants.collect(), ..Allocations::default() }
 }
 
@@ -59,7 +60,7 @@ async fn what_is_written_is_read_again(store: &SharedStore) {
     full.ports = vec!["one".to_owned(), "two".to_owned()];
     full.ids = [(Key::from("a/router"), Uuid::from_u128(7))].into();
     let mut now = all(&[("a", full), ("b.c", TenantAllocation::default())]);
-    now.peers.insert("a/b.c".to_owned(), tenant(9).link.unwrap());
+    now.peers.insert(PeerPair::new("a".into(), "b.c".into()), tenant(9).link.unwrap());
     let lock = locked(store, &["a", "b.c"]).await;
     let mut stored = allocation::load(store).await.unwrap();
     assert!(allocation::write(store, &lock, &mut stored, &now).await.unwrap());
@@ -72,7 +73,7 @@ async fn what_is_written_is_read_again(store: &SharedStore) {
     assert_eq!(read_one(&**store, Range::prefix(keys::LOCKS)).await.unwrap(), []);
 }
 
-/// Everything that can be allocated, as the first version wrote it into a store.
+/// Checks that everything that the first version wrote into a store is read.
 async fn values_of_the_first_version_are_read(store: &SharedStore) {
     let dump: serde_json::Value = serde_json::from_str(include_str!("allocations/dump.json")).unwrap();
     let mut put = Transaction::default();

@@ -8,11 +8,12 @@ use crate::support::{ask, attached, bridge, on_every_store, publish, tenant};
 on_every_store!(
     a_sound_store_has_no_findings,
     what_is_broken_is_found_and_repaired,
-    nothing_in_use_is_reclaimed
+    nothing_in_use_is_reclaimed,
+    a_key_that_no_address_has_is_reported
 );
 
 async fn codes(store: &SharedStore) -> Vec<&'static str> {
-    consistency::read(store).await.unwrap().findings().iter().map(|finding| finding.code).collect()
+    consistency::read(store).await.unwrap().findings().iter().map(|finding| finding.code.name()).collect()
 }
 
 async fn a_sound_store_has_no_findings(store: &SharedStore) {
@@ -37,7 +38,7 @@ async fn what_is_broken_is_found_and_repaired(store: &SharedStore) {
         .put(keys::freed("acme", 7, freed.record.address), "{\"version\":1}");
     store.commit(&broken).await.unwrap();
     let mut findings = consistency::read(store).await.unwrap().findings().to_vec();
-    let found: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    let found: Vec<&str> = findings.iter().map(|finding| finding.code.name()).collect();
     let mut sorted = found.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, ["claim-without-attachment", "free-key-missing", "free-key-too-many"]);
@@ -71,4 +72,17 @@ async fn nothing_in_use_is_reclaimed(store: &SharedStore) {
     assert!(findings[0].what.contains("its version is 9"), "{findings:?}");
     consistency::repair(store, &mut findings).await.unwrap();
     assert!(!findings[0].repaired);
+}
+
+async fn a_key_that_no_address_has_is_reported(store: &SharedStore) {
+    let wrong = ["pod/acme/address/1", "pod/acme/free/x/00000001", "pod/acme/other"];
+    let put = wrong.iter().fold(Transaction::default(), |all, key| all.put(*key, "{\"version\":1}"));
+    store.commit(&put).await.unwrap();
+    let findings = consistency::read(store).await.unwrap().findings().to_vec();
+    let found: Vec<(&str, &str)> =
+        findings.iter().map(|finding| (finding.code.name(), finding.key.as_str())).collect();
+    assert_eq!(found, wrong.map(|key| ("unreadable", key)));
+    assert!(
+        findings.iter().all(|finding| !finding.safe && finding.what.contains("not the key of an address"))
+    );
 }

@@ -206,7 +206,7 @@ mod tests {
         }
     }
 
-    /// All orders, one after the other.
+    /// Tries all orders, one after the other.
     fn by_force(operations: &[Operation], done: &mut Vec<usize>, holder: Option<&str>) -> bool {
         let left: Vec<usize> = (0..operations.len()).filter(|at| !done.contains(at)).collect();
         if left.iter().all(|at| operations[*at].answered.is_none()) {

@@ -70,7 +70,7 @@ enum Step {
 type Kept = Option<Held<Attachment>>;
 
 async fn act(party: Party, number: usize, store: SharedStore, before: Kept) -> Kept {
-    let pods = Ipam::new(store.clone()).with_quarantine(Duration::ZERO);
+    let pods = Ipam::with_quarantine(store.clone(), Duration::ZERO);
     let mine = ask("acme", number);
     match party {
         Party::Claims | Party::ClaimsAndReleases => match pods.claim(&mine).await {
@@ -150,7 +150,7 @@ fn steps(
     steps
 }
 
-/// The tenant, and what was attached before.
+/// Makes the tenant, and what was attached before.
 async fn prepare(store: &SharedStore, scenario: Scenario<'_>) -> Kept {
     publish(store, &tenant("acme", vec![bridge("web", scenario.room)])).await;
     if scenario.before == Before::Nothing {

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use midoform_store::backends::embedded::Embedded;
+use midoform_store::backends::lock_file::LockFile;
 use midoform_store::locks::{LockError, LockRecord};
 use midoform_store::record::{Held, decode, encode};
 use midoform_store::{Commit, SharedStore, Transaction, get, keys, locks};
+use midoform_testutil::etcd::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
-use crate::etcd::{Cluster, Proxy, store_at};
+use crate::etcd::{Proxy, store_at};
 
 /// The variable that makes a process a holder.
 const JOB: &str = "MIDOFORM_LOCK_JOB";
@@ -26,13 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A store that several processes open.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum StoreLocation {
+    LockFile(PathBuf),
     Embedded(PathBuf),
     Etcd(Vec<String>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Job {
-    place: StoreLocation,
+    location: StoreLocation,
     lease: Duration,
     /// Exists while the lock is held; the holder waits until it is deleted.
     held: PathBuf,
@@ -40,8 +43,9 @@ struct Job {
     outcome: PathBuf,
 }
 
-async fn open(place: &StoreLocation) -> SharedStore {
-    match place {
+async fn open(location: &StoreLocation) -> SharedStore {
+    match location {
+        StoreLocation::LockFile(path) => Arc::new(LockFile::at(path)),
         StoreLocation::Embedded(path) => Arc::new(Embedded::open(path).unwrap()),
         StoreLocation::Etcd(endpoints) => store_at(endpoints.clone(), PREFIX, Duration::from_secs(5)).await,
     }
@@ -53,7 +57,7 @@ async fn open(place: &StoreLocation) -> SharedStore {
 async fn holder() {
     let Ok(job) = std::env::var(JOB) else { return };
     let job: Job = serde_json::from_str(&job).unwrap();
-    let store = open(&job.place).await;
+    let store = open(&job.location).await;
     let lock = locks::acquire_for(&store, "it", "the holder", PATIENCE, job.lease).await.unwrap();
     std::fs::write(&job.held, "").unwrap();
     let end = Instant::now() + PATIENCE;
@@ -73,10 +77,10 @@ struct Holder {
 
 impl Holder {
     /// Starts a holder, and waits until it has the lock.
-    fn start(place: &StoreLocation, folder: &Path, lease: Duration) -> Holder {
+    fn start(location: &StoreLocation, folder: &Path, lease: Duration) -> Holder {
         let name = fastrand::u64(..);
         let (held, outcome) = (folder.join(format!("{name}.held")), folder.join(format!("{name}.outcome")));
-        let job = Job { place: place.clone(), lease, held, outcome };
+        let job = Job { location: location.clone(), lease, held, outcome };
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "locks::holder", "--ignored"])
             .env(JOB, serde_json::to_string(&job).unwrap())
@@ -118,8 +122,8 @@ async fn acquire(store: &SharedStore, patience: Duration) -> Result<locks::Lock,
     locks::acquire_for(store, "it", "another one", patience, Duration::from_secs(15)).await
 }
 
-/// Runs a test on both stores that several processes can open.
-macro_rules! on_both {
+/// Runs a test on all stores.
+macro_rules! on_each {
     ($($test:ident),+ $(,)?) => {
         mod etcd {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,25 +142,77 @@ macro_rules! on_both {
                 super::$test(super::StoreLocation::Embedded(folder.path().join("store.db"))).await;
             })+
         }
+        mod lock_file {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let folder = tempfile::tempdir().unwrap();
+                super::$test(super::StoreLocation::LockFile(folder.path().join("midoform.lock"))).await;
+            })+
+        }
     };
 }
 
-on_both!(
+on_each!(
+    a_clock_that_jumps_ends_no_lock,
     a_paused_holder_writes_nothing_any_more,
     a_killed_holder_is_not_waited_for,
     a_killed_holder_elsewhere_is_waited_for_until_its_lease_ends,
 );
 
-async fn a_paused_holder_writes_nothing_any_more(place: StoreLocation) {
-    let (folder, store) = (tempfile::tempdir().unwrap(), open(&place).await);
+/// Moves the ends of all leases back by the time of day, as if the clock of this machine had jumped ahead. etcd counts its
+/// leases by itself.
+fn jump(location: &StoreLocation, milliseconds: i64) {
+    match location {
+        StoreLocation::Etcd(_) => {}
+        StoreLocation::Embedded(path) => {
+            let database = rusqlite::Connection::open(path).unwrap();
+            database.busy_timeout(PATIENCE).unwrap();
+            assert_eq!(database.execute("UPDATE lease SET ends = ends - ?1", [milliseconds]).unwrap(), 1);
+        }
+        StoreLocation::LockFile(path) => {
+            let path = path.with_file_name("midoform.lock.leases");
+            let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            for lease in file["leases"].as_object_mut().unwrap().values_mut() {
+                lease["ends"] = (lease["ends"].as_i64().unwrap() - milliseconds).into();
+            }
+            std::fs::write(&path, file.to_string()).unwrap();
+        }
+    }
+}
+
+async fn a_clock_that_jumps_ends_no_lock(location: StoreLocation) {
+    let store = open(&location).await;
+    let lease = Duration::from_secs(3);
+    let lock = locks::acquire_for(&store, "it", "the holder", PATIENCE, lease).await.unwrap();
+    for milliseconds in [60_000, 3_600_000, -7_200_000] {
+        jump(&location, milliseconds);
+        let busy = acquire(&store, Duration::ZERO).await.unwrap_err();
+        assert!(matches!(busy, LockError::Busy { .. }), "{busy}");
+        let write = Transaction::default().when_all(&[lock.fence()]).put("guarded", "the holder's");
+        assert!(matches!(store.commit(&write).await.unwrap(), Commit::Done(_)));
+        // The holder renews the lease.
+        tokio::time::sleep(lease / 2).await;
+        assert!(lock.is_held().await.unwrap() && lock.tenure().is_current());
+    }
+    lock.release().await;
+    // A clock that jumps back keeps no lock of a holder that does not renew its lease.
+    let lock = locks::acquire_for(&store, "it", "the holder", PATIENCE, lease).await.unwrap();
+    drop(lock);
+    jump(&location, -3_600_000);
+    assert!(acquire(&store, Duration::ZERO).await.is_err());
+    acquire(&store, lease * 4).await.unwrap().release().await;
+}
+
+async fn a_paused_holder_writes_nothing_any_more(location: StoreLocation) {
+    let (folder, store) = (tempfile::tempdir().unwrap(), open(&location).await);
     // A holder that is not paused keeps the lock, and its write is done.
     let lease = Duration::from_secs(1);
-    let alive = Holder::start(&place, folder.path(), lease);
+    let alive = Holder::start(&location, folder.path(), lease);
     let told = acquire(&store, lease * 3).await.unwrap_err().to_string();
     assert!(told.contains("`it` is in use by the holder (process "), "{told}");
     assert!(alive.write().starts_with("Ok(Done("));
     assert_eq!(guarded(&store).await.as_deref(), Some("the holder's"));
-    let paused = Holder::start(&place, folder.path(), lease);
+    let paused = Holder::start(&location, folder.path(), lease);
     paused.signal(Signal::STOP);
     let lock = acquire(&store, PATIENCE).await.unwrap();
     let write = Transaction::default().when_all(&[lock.fence()]).put("guarded", "another's");
@@ -169,10 +225,10 @@ async fn a_paused_holder_writes_nothing_any_more(place: StoreLocation) {
     lock.release().await;
 }
 
-async fn a_killed_holder_is_not_waited_for(place: StoreLocation) {
-    let (folder, store) = (tempfile::tempdir().unwrap(), open(&place).await);
+async fn a_killed_holder_is_not_waited_for(location: StoreLocation) {
+    let (folder, store) = (tempfile::tempdir().unwrap(), open(&location).await);
     let lease = Duration::from_secs(3600);
-    let mut holder = Holder::start(&place, folder.path(), lease);
+    let mut holder = Holder::start(&location, folder.path(), lease);
     assert!(acquire(&store, Duration::ZERO).await.is_err());
     holder.signal(Signal::KILL);
     let _ = holder.child.wait();
@@ -182,16 +238,16 @@ async fn a_killed_holder_is_not_waited_for(place: StoreLocation) {
     assert_eq!(get(&*store, &keys::lock("it")).await.unwrap(), None);
 }
 
-async fn a_killed_holder_elsewhere_is_waited_for_until_its_lease_ends(place: StoreLocation) {
-    let (folder, store) = (tempfile::tempdir().unwrap(), open(&place).await);
+async fn a_killed_holder_elsewhere_is_waited_for_until_its_lease_ends(location: StoreLocation) {
+    let (folder, store) = (tempfile::tempdir().unwrap(), open(&location).await);
     let lease = Duration::from_secs(3);
-    let mut holder = Holder::start(&place, folder.path(), lease);
+    let mut holder = Holder::start(&location, folder.path(), lease);
     holder.signal(Signal::KILL);
     let _ = holder.child.wait();
     // As if it had run on another machine: its end can't be seen from here.
     let entry = get(&*store, &keys::lock("it")).await.unwrap().unwrap();
     let mut held: Held<LockRecord> = decode(&store.name(), &entry).unwrap();
-    held.record.process.place = "another machine".to_owned();
+    held.record.process.pid_namespace = "another machine".to_owned();
     let moved = Transaction::default().put_leased(&held.key, encode(&held.record), entry.lease.unwrap());
     assert!(matches!(store.commit(&moved).await.unwrap(), Commit::Done(_)));
     let told = acquire(&store, Duration::ZERO).await.unwrap_err();

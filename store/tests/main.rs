@@ -14,6 +14,7 @@ mod history;
 mod interleavings;
 mod laws;
 mod locks;
+mod macs;
 mod memory;
 mod open;
 mod pods;

@@ -33,7 +33,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// The waiting calls, by party.
+    /// Returns the parties of the waiting calls.
     pub(crate) fn waiting(&self) -> Vec<usize> {
         self.waiting.keys().copied().collect()
     }

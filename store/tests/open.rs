@@ -30,8 +30,8 @@ fn a_site_says_where_its_store_is() {
 
 #[test]
 fn half_a_login_is_none() {
-    let set = |given: &'static [&'static str]| {
-        open::login(&move |name| given.contains(&name).then(|| "x".to_owned()))
+    let set = |names: &'static [&'static str]| {
+        open::login(&move |name| names.contains(&name).then(|| "x".to_owned()))
     };
     let (user, password) = ("MIDOFORM_ETCD_USERNAME", "MIDOFORM_ETCD_PASSWORD");
     assert_eq!(set(&[]).unwrap(), None);

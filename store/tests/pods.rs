@@ -77,12 +77,12 @@ async fn a_full_bridge_says_so_and_a_grown_one_takes_over(store: &SharedStore) {
     let mut ready = tenant("acme", vec![bridge("web", "10.0.0.0/29"), bridge("db", "10.0.1.0/24")]);
     publish(store, &ready).await;
     let pods = Ipam::new(store.clone());
-    let mut given = BTreeSet::new();
+    let mut claimed = BTreeSet::new();
     for number in 0..5 {
-        given.insert(attached(&pods, &ask("acme", number)).await.record.address);
+        claimed.insert(attached(&pods, &ask("acme", number)).await.record.address);
     }
     let expected: BTreeSet<Ipv4Addr> = (1..6).map(|last| Ipv4Addr::new(10, 0, 0, last)).collect();
-    assert_eq!(given, expected);
+    assert_eq!(claimed, expected);
     assert_eq!(ready.bridges[0].capacity(), 5);
     let Claim::Full { bridge: full, .. } = pods.claim(&ask("acme", 5)).await.unwrap() else {
         panic!("it is full")
@@ -112,7 +112,7 @@ async fn used_up(store: &SharedStore, pods: &Ipam) -> Vec<Ipv4Addr> {
 }
 
 async fn the_least_recently_released_comes_next(store: &SharedStore) {
-    let pods = Ipam::new(store.clone()).with_quarantine(Duration::ZERO);
+    let pods = Ipam::with_quarantine(store.clone(), Duration::ZERO);
     let order = used_up(store, &pods).await;
     for (number, address) in order.into_iter().enumerate() {
         assert_eq!(attached(&pods, &ask("acme", format!("again-{number}"))).await.record.address, address);
@@ -167,7 +167,11 @@ async fn an_address_that_is_asked_for(store: &SharedStore) {
 
 async fn static_ports_hold_theirs(store: &SharedStore) {
     let mut ready = tenant("acme", vec![bridge("web", "10.0.0.0/29")]);
-    let port = |name: &str, last| ReadyPort { name: name.to_owned(), address: Ipv4Addr::new(10, 0, 0, last) };
+    let port = |name: &str, last| ReadyPort {
+        name: name.to_owned(),
+        address: Ipv4Addr::new(10, 0, 0, last),
+        mac: None,
+    };
     ready.ports = vec![port("one", 1), port("two", 2)];
     publish(store, &ready).await;
     let pods = Ipam::new(store.clone());
@@ -226,11 +230,11 @@ async fn many_at_once_get_one_each(store: &SharedStore) {
             tokio::spawn(async move { attached(&pods, &ask("acme", number)).await })
         })
         .collect();
-    let mut given = BTreeSet::new();
+    let mut claimed = BTreeSet::new();
     for claim in claims {
-        given.insert(claim.await.unwrap().record.address);
+        claimed.insert(claim.await.unwrap().record.address);
     }
-    assert_eq!(given.len(), capacity);
+    assert_eq!(claimed.len(), capacity);
     let pods = Ipam::new(store.clone());
     assert!(matches!(pods.claim(&ask("acme", "one more")).await.unwrap(), Claim::Full { .. }));
 }

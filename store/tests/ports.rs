@@ -25,7 +25,7 @@ on_every_store!(
 
 const SITE: &str = "site";
 
-/// A pod's port as MidoNet returns it, with midoform's id.
+/// Returns a pod's port as MidoNet returns it, with midoform's id.
 fn port_of(attachment: &Attachment) -> Port {
     let owner = &attachment.owner;
     let key = Key::tenant(&attachment.tenant).pod(attachment.host, &owner.container, &owner.interface).port();
@@ -64,7 +64,7 @@ async fn compare(store: &SharedStore, ports: &[Port], grace: Duration) -> Vec<Fi
 }
 
 fn told(findings: &[Finding]) -> Vec<(&str, bool)> {
-    findings.iter().map(|finding| (finding.code, finding.safe)).collect()
+    findings.iter().map(|finding| (finding.code.name(), finding.safe)).collect()
 }
 
 /// Records deletions.
@@ -189,7 +189,7 @@ async fn a_deletion_that_fails_is_made_by_the_next_run(store: &SharedStore) {
         let mark = Transaction::default().put(&key, encode(&PortDeletion { port: port.id, since }));
         store.commit(&mark).await.unwrap();
         let codes: Vec<_> =
-            consistency::read(store).await.unwrap().findings().iter().map(|it| it.code).collect();
+            consistency::read(store).await.unwrap().findings().iter().map(|it| it.code.name()).collect();
         assert_eq!(codes, vec!["reclaim-unfinished"; usize::from(is_old)]);
         let world = consistency::read(store).await.unwrap();
         let mut findings = world.compare(&world, std::slice::from_ref(&port), SITE, Duration::ZERO);

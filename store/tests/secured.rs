@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use midoform_store::backends::etcd::{Etcd, Settings, Tls};
 use midoform_store::{Commit, SharedStore, StoreError, Transaction, get};
-
-use crate::etcd::Cluster;
+use midoform_testutil::etcd::Cluster;
 
 const TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -41,7 +40,7 @@ async fn put_patiently(store: &SharedStore) {
     }
 }
 
-/// Access is refused within the time of one call, and there is no reason to try again.
+/// Checks that access is refused within the time of one call, and that the error gives no reason to try again.
 async fn refused(store: &SharedStore) -> String {
     let started = Instant::now();
     let read = get(&**store, "site").await.unwrap_err();

@@ -14,9 +14,10 @@ use midoform_store::ipam::{ClaimError, Ipam, consistency};
 use midoform_store::locks::LockRecord;
 use midoform_store::record::{Held, decode};
 use midoform_store::{Range, SharedStore, get, keys, read_one, tenants};
+use midoform_testutil::etcd::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::etcd::Cluster;
+use crate::etcd::store_of;
 use crate::history::{self, Act, Operation};
 use crate::stress_worker::{Answer, COUNTED, COUNTER, JOB, Job, LEASE, LOCK, Line, NETWORK, lines};
 use crate::support::{bridge, publish, tenant};
@@ -199,7 +200,7 @@ async fn run(store: &SharedStore, crowd: &mut Crowd, faults: &mut Faults<'_>, mo
     faults.step(true);
 }
 
-/// The histories of all addresses from the logs, and the claims of killed processes whose outcome is unknown.
+/// Reads the histories of all addresses from the logs, and the claims of killed processes whose outcome is unknown.
 fn histories(logs: &[Vec<Line>]) -> (BTreeMap<Ipv4Addr, Vec<Operation>>, BTreeMap<String, u64>) {
     let mut histories: BTreeMap<Ipv4Addr, Vec<Operation>> = BTreeMap::new();
     let mut lost = BTreeMap::new();
@@ -307,7 +308,7 @@ async fn processes_and_members_come_and_go() {
         return;
     };
     let (processes, containers) = size();
-    let store = cluster.store(PREFIX).await;
+    let store = store_of(&cluster, PREFIX).await;
     publish(&store, &tenant("acme", vec![bridge("web", NETWORK)])).await;
     let folder = tempfile::tempdir().unwrap();
     let started = Instant::now();
@@ -324,7 +325,7 @@ async fn processes_and_members_come_and_go() {
     let counted = patiently(async || read_one(&*store, Range::prefix(COUNTED)).await).await.len();
     println!(
         "{processes} processes, {containers} addresses, {took:.0} s; members killed {} paused {}; processes killed \
-         {} paused {}; {late} late claims of killed processes given back; counted {counted} under the lock: \
+         {} paused {}; {late} late claims of killed processes released; counted {counted} under the lock: \
          lost={}; every history is linearizable: duplicates={duplicates} leaks={leaks} operations={operations}",
         faults.kills,
         faults.pauses,

@@ -69,7 +69,7 @@ fn now() -> u64 {
     u64::try_from(time.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap()
 }
 
-/// The log of one worker, without a line that a kill truncated.
+/// Reads the log of one worker, without a line that a kill truncated.
 pub(crate) fn lines(log: &std::path::Path) -> Vec<Line> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -158,7 +158,7 @@ impl Worker {
         held
     }
 
-    /// One container from its ADD to its DEL.
+    /// Runs one container from its ADD to its DEL.
     async fn run(&mut self, number: usize) {
         let container = format!("{}-{number}", self.job.worker);
         let wanted = (number % 8 == 3).then(|| Ipv4Addr::new(10, 0, 0, fastrand::u8(1..120)));
@@ -261,7 +261,7 @@ async fn worker() {
     };
     let store: SharedStore = Arc::new(Etcd::open(settings).await.unwrap());
     let log = OpenOptions::new().create(true).append(true).open(&job.log).unwrap();
-    let pods = Ipam::new(store.clone()).with_quarantine(Duration::ZERO);
+    let pods = Ipam::with_quarantine(store.clone(), Duration::ZERO);
     let containers = job.containers;
     let mut worker = Worker { job, log, store, pods };
     let first = worker.recover().await;

@@ -29,11 +29,11 @@ pub(crate) fn lock_file() -> TestStore {
     TestStore { store: Arc::new(store), _folder: Some(folder) }
 }
 
-/// A real etcd for all tests of this program; each has its own prefix. None if etcd is not installed.
+/// Starts a real etcd for all tests of this program; each has its own prefix. Returns none if etcd is not installed.
 pub(crate) async fn etcd() -> Option<TestStore> {
-    static SERVER: std::sync::OnceLock<Option<crate::etcd::Cluster>> = std::sync::OnceLock::new();
-    let cluster = SERVER.get_or_init(|| crate::etcd::Cluster::start(1)).as_ref()?;
-    let store = cluster.store(&format!("/test/{:016x}/", fastrand::u64(..))).await;
+    static SERVER: std::sync::OnceLock<Option<midoform_testutil::etcd::Cluster>> = std::sync::OnceLock::new();
+    let cluster = SERVER.get_or_init(|| midoform_testutil::etcd::Cluster::start(1)).as_ref()?;
+    let store = crate::etcd::store_of(cluster, &format!("/test/{:016x}/", fastrand::u64(..))).await;
     Some(TestStore { store, _folder: None })
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn ask(tenant: &str, container: impl std::fmt::Display) -> ClaimReque
     ClaimRequest {
         owner: owner(&container),
         host: host(1),
-        tenant: tenant.to_owned(),
+        tenant: tenant.into(),
         bridge: None,
         address: None,
         mac: None,
@@ -97,7 +97,7 @@ pub(crate) fn bridge(name: &str, cidr: &str) -> ReadyBridge {
 
 pub(crate) fn tenant(name: &str, bridges: Vec<ReadyBridge>) -> Ready {
     Ready {
-        tenant: name.to_owned(),
+        tenant: name.into(),
         tenant_id: name.to_owned(),
         spec: "00".to_owned(),
         bridges,

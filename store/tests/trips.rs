@@ -57,7 +57,7 @@ async fn a_claim_is_two_round_trips_and_a_release_one(store: &SharedStore) {
     publish(store, &tenant("acme", vec![bridge("web", "10.0.0.0/20")])).await;
     let calls = Arc::new(AtomicUsize::new(0));
     let counting = Counting { store: store.clone(), calls: Arc::clone(&calls) };
-    let pods = Ipam::new(Arc::new(counting)).with_quarantine(Duration::ZERO);
+    let pods = Ipam::with_quarantine(Arc::new(counting), Duration::ZERO);
     let since_then = || calls.swap(0, Ordering::Relaxed);
     for number in 0..80 {
         // New addresses, addresses that were used before, a requested one, and the same request again.

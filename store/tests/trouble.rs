@@ -4,8 +4,9 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use midoform_store::{Commit, Range, SharedStore, StoreError, Transaction, get, read_one};
+use midoform_testutil::etcd::Cluster;
 
-use crate::etcd::{Cluster, store_at};
+use crate::etcd::{store_at, store_of};
 
 const PREFIX: &str = "/midoform/trouble/";
 
@@ -14,7 +15,7 @@ async fn put(store: &SharedStore, key: &str, value: &str) {
     assert!(matches!(done, Commit::Done(_)));
 }
 
-/// A member that accepts connections and never sends anything.
+/// Starts an etcd member that accepts connections and never sends anything.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -69,7 +70,7 @@ async fn long_answers_are_read_whole() {
         println!("SKIPPED: etcd is not installed (etcd-server)");
         return;
     };
-    let store = cluster.store(PREFIX).await;
+    let store = store_of(&cluster, PREFIX).await;
     let long = "x".repeat(10_000);
     for part in 0..20 {
         let put = (0..50).fold(Transaction::default(), |transaction, at| {

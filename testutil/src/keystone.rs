@@ -25,12 +25,12 @@ impl Drop for RealKeystone {
 }
 
 impl RealKeystone {
-    /// Keystone 30, which has v3.
+    /// Starts Keystone 30, which has v3.
     pub fn v3() -> Option<RealKeystone> {
         RealKeystone::start("30", "initialize_public_application", "")
     }
 
-    /// Keystone 12, the last with v2.0.
+    /// Starts Keystone 12, the last with v2.0.
     pub fn v2() -> Option<RealKeystone> {
         let paste = data("paste.ini").display().to_string();
         let config = format!("[paste_deploy]\nconfig_file = {paste}\n");

@@ -8,6 +8,7 @@
 )]
 
 pub mod browser;
+pub mod etcd;
 pub mod http;
 pub mod keystone;
 

@@ -187,7 +187,7 @@ fn tokens(text: &str) -> Vec<Token> {
     found
 }
 
-/// The length of a raw text (`r#"…"#`); 0 where it is none, such as the name `break` or `r#type`.
+/// Returns the length of a raw text (`r#"…"#`). It is 0 if the text is not raw, such as the name `break` or `r#type`.
 fn raw_text(rest: &str) -> usize {
     let behind = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r')).unwrap_or(rest);
     let hashes = behind.chars().take_while(|c| *c == '#').count();
@@ -199,7 +199,7 @@ fn raw_text(rest: &str) -> usize {
     rest[start..].find(&end).map_or(rest.len(), |found| start + found + end.len())
 }
 
-/// The length of a text in quotes, in which a backslash guards the next character.
+/// Returns the length of a text in quotes, in which a backslash guards the next character.
 fn quoted(rest: &str, quote: char) -> usize {
     let mut guarded = false;
     for (at, character) in rest.char_indices().skip(1) {

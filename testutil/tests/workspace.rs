@@ -26,10 +26,10 @@ struct Module {
 pub(super) struct Use {
     /// The module that uses.
     pub(super) from: Vec<String>,
-    /// The module that is used; its path is empty where that is the crate's root.
+    /// The module that is used; its path is empty if it is the crate's root.
     pub(super) to: Vec<String>,
     /// File and line.
-    pub(super) place: String,
+    pub(super) position: String,
     /// The path as it is written.
     pub(super) written: String,
 }
@@ -81,7 +81,7 @@ impl Crate {
             for path in &module.source.paths {
                 let first = path.segments.first().map(String::as_str).unwrap_or_default();
                 if let Some(name) = first.strip_prefix("midoform_") {
-                    found.push((name.to_owned(), place(module, path.line)));
+                    found.push((name.to_owned(), position(module, path.line)));
                 }
             }
         }
@@ -99,14 +99,19 @@ impl Crate {
                 };
                 if to != *from {
                     let written = path.segments.join("::");
-                    found.push(Use { from: from.clone(), to, place: place(module, path.line), written });
+                    found.push(Use {
+                        from: from.clone(),
+                        to,
+                        position: position(module, path.line),
+                        written,
+                    });
                 }
             }
         }
         found
     }
 
-    /// Returns a path from the crate's root on; nothing where it leads out of the crate.
+    /// Returns a path from the crate's root on; nothing if it leads out of the crate.
     fn absolute(&self, from: &[String], segments: &[String]) -> Option<Vec<String>> {
         let (first, rest) = segments.split_first()?;
         let start = match first.as_str() {
@@ -166,16 +171,22 @@ impl Crate {
     }
 }
 
+/// The name of a parent's own items among its children.
+pub(super) const OWN: &str = "its own items";
+
 /// Returns the groups of sibling modules that use one another in a circle, by the path of their parent. What lies below a
-/// sibling counts as the sibling's.
-pub(super) fn circles(uses: &[Use]) -> Vec<(Vec<String>, BTreeSet<String>)> {
+/// sibling counts as the sibling's. With `own`, the parent's own items stand beside its children: a circle of a parent
+/// with its children is found as well.
+pub(super) fn circles(uses: &[Use], own: bool) -> Vec<(Vec<String>, BTreeSet<String>)> {
     let mut arrows: BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for found in uses {
         let common = found.from.iter().zip(&found.to).take_while(|(a, b)| a == b).count();
-        if let (Some(from), Some(to)) = (found.from.get(common), found.to.get(common)) {
-            let siblings = arrows.entry(found.from[..common].to_vec()).or_default();
-            siblings.entry(from.clone()).or_default().insert(to.clone());
+        if !own && (found.from.len() == common || found.to.len() == common) {
+            continue;
         }
+        let side = |path: &[String]| path.get(common).map_or(OWN, String::as_str).to_owned();
+        let siblings = arrows.entry(found.from[..common].to_vec()).or_default();
+        siblings.entry(side(&found.from)).or_default().insert(side(&found.to));
     }
     let mut found = Vec::new();
     for (parent, siblings) in arrows {
@@ -206,7 +217,7 @@ fn reachable(arrows: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSe
     seen
 }
 
-fn place(module: &Module, line: usize) -> String {
+fn position(module: &Module, line: usize) -> String {
     format!("{}:{line}", module.file.display())
 }
 

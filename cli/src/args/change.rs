@@ -25,6 +25,9 @@ pub(crate) struct ApplyOptions {
     /// Delete the tenants that were applied before and have no tenant file any more.
     #[arg(long, conflicts_with_all = ["target", "exclude"])]
     pub(crate) prune: bool,
+    /// Apply the plan even if it takes away a bridge that pods are attached to, or changes its network.
+    #[arg(long)]
+    pub(crate) cut_pods: bool,
     /// Change this number of tenants at a time, and compare the network with the spec after each batch.
     #[arg(long, value_name = "TENANTS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch: Option<u32>,
@@ -123,7 +126,10 @@ pub(crate) struct UndoOptions {
     pub(crate) api: Api,
     #[command(flatten)]
     pub(crate) consent: Consent,
-    /// Undo the plan even if the network has changed since it was applied.
+    /// Undo the plan even if this takes away a bridge that pods are attached to, or changes its network.
+    #[arg(long)]
+    pub(crate) cut_pods: bool,
+    /// Undo the plan even if the network has changed since it was applied, and cut off pods.
     #[arg(long)]
     pub(crate) force: bool,
 }

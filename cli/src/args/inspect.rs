@@ -145,10 +145,10 @@ pub(crate) struct TraceOptions {
 #[derive(Args)]
 pub(crate) struct PacketOptions {
     /// The sender: TENANT/BRIDGE/ADDRESS, TENANT/PORT for a static port, world, or world/ADDRESS.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "ENDPOINT")]
     pub(crate) from: String,
     /// The destination: an address, TENANT/BRIDGE/ADDRESS, or TENANT/PORT.
-    #[arg(long, value_name = "ADDRESS|PLACE")]
+    #[arg(long, value_name = "ADDRESS|ENDPOINT")]
     pub(crate) to: String,
     /// TCP, to this port.
     #[arg(long, value_name = "PORT", group = "carried")]

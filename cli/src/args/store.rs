@@ -23,7 +23,7 @@ pub(crate) struct StoreLocation {
 #[derive(Args)]
 pub(crate) struct StoreOptions {
     #[command(flatten)]
-    pub(crate) place: StoreLocation,
+    pub(crate) location: StoreLocation,
     #[command(subcommand)]
     pub(crate) command: StoreCommand,
 }
@@ -63,7 +63,7 @@ pub(crate) struct PushOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
     #[command(flatten)]
-    pub(crate) place: StoreLocation,
+    pub(crate) location: StoreLocation,
 }
 
 #[derive(Args)]

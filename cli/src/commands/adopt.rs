@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use midoform_adopt::{EtcdLogin, PluginState, Survey};
+use midoform_store::input_file;
 
 use crate::args::AdoptOptions;
 use crate::error::{CommandError, Exit};
@@ -41,7 +42,7 @@ pub(crate) async fn run(ui: &Ui, options: &AdoptOptions) -> Result<Exit, Command
 
 async fn plugin_state(options: &AdoptOptions) -> Result<Option<PluginState>, CommandError> {
     if let Some(path) = &options.export {
-        let text = std::fs::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
+        let text = input_file::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
         let state = PluginState::parse(&text);
         return state.map(Some).map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())));
     }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use midoform_compiler::topology::observed::ProviderUse;
 use midoform_reconcile::recorder::{Bookkeeping, Publish};
 
 use crate::allocation_state::Guard;
 use crate::args::ApplyOptions;
 use crate::attached::refuse_protected;
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::keystone_projects::{self, Missing};
 use crate::project::{Project, Reach};
+use crate::provider_conflicts;
 use crate::publication;
 use crate::report;
 use crate::saved_plan::{self, is_saved_plan};
@@ -20,10 +23,6 @@ use crate::ui::Ui;
 
 pub(crate) async fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
     if is_saved_plan(&options.spec.path) {
-        if !options.policy.files.is_empty() {
-            let message = "--policy: a saved plan was checked against policies when it was made: use --policy with `plan`";
-            return Err(CommandError::Usage(message.to_owned()));
-        }
         return saved_plan::apply(ui, options).await;
     }
     let project = load(options).await?;
@@ -52,18 +51,32 @@ async fn apply(
     let missing = Missing::under(guard, options.consent.yes);
     let (project, _) =
         keystone_projects::look_up(ui, project, &options.api.login, &options.select, &missing).await?;
-    let (compiled, project) = project.compile(&options.spec)?;
-    report::diagnostics(ui, &compiled.warnings, &project.sources);
-    let target = Target::of(&compiled.site, &options.api, &project.sources.root);
-    let mut selection = Selection::new(&compiled, &options.select)?;
-    if options.prune {
-        let abandoned = Selection::abandoned(&compiled);
-        refuse_protected(&compiled, &abandoned)?;
-        selection.prune(abandoned);
+    let (mut project, mut others) = (project, ProviderUse::default());
+    loop {
+        let (compiled, compiled_project) = project.compile_beside(&options.spec, &others)?;
+        project = compiled_project;
+        let target = Target::of(&compiled.site, &options.api, &project.sources.root);
+        let mut selection = Selection::new(&compiled, &options.select)?;
+        if options.prune {
+            let abandoned = Selection::abandoned(&compiled);
+            refuse_protected(&compiled, &abandoned)?;
+            selection.prune(abandoned);
+        }
+        let applied =
+            Applied { ui, options, selection: &selection, project: &project, guard, others: &others };
+        let work = async |session: &Session| applied.reconcile(session).await;
+        match Session::with(target, compiled.dialect(), &options.api, work).await? {
+            Reconciled::Ended(exit) => return Ok(exit),
+            Reconciled::Beside(found) => others = found,
+        }
     }
-    let applied = Applied { ui, options, selection: &selection, project: &project, guard };
-    Session::with(target, compiled.dialect(), &options.api, async |session| applied.reconcile(session).await)
-        .await
+}
+
+/// The result of an attempt to apply.
+enum Reconciled {
+    Ended(Exit),
+    /// Nothing was changed: links have to get other addresses, since others use these on the provider router.
+    Beside(ProviderUse),
 }
 
 /// An apply whose spec was read.
@@ -73,28 +86,38 @@ struct Applied<'a> {
     selection: &'a Selection<'a>,
     project: &'a Project,
     guard: Option<&'a Guard>,
+    /// What the project was compiled beside.
+    others: &'a ProviderUse,
 }
 
 impl Applied<'_> {
-    async fn reconcile(&self, session: &Session) -> Result<Exit, CommandError> {
+    async fn reconcile(&self, session: &Session) -> Result<Reconciled, CommandError> {
         let Applied { ui, options, selection, .. } = *self;
         let compiled = selection.compiled;
+        let pods = KnownPods::of(&self.project.state).await?;
         let run = Run {
             ui,
             session,
             consent: &options.consent,
             expect: options.expect.as_deref(),
+            saved_sha256: None,
+            pods: &pods,
+            cuts_pods: options.cut_pods,
             batches: options.batches(),
         };
         let planned = run.session.look(ui, selection, &compiled.allocations).await?;
+        if let Some(found) = provider_conflicts::to_avoid(selection, planned.observed(), self.others)? {
+            return Ok(Reconciled::Beside(found));
+        }
+        report::diagnostics(ui, &compiled.warnings, &self.project.sources);
         if !run.agreed(&planned).await? {
-            return Ok(Exit::Done);
+            return Ok(Reconciled::Ended(Exit::Done));
         }
         let guard = self.guard.ok_or_else(|| CommandError::Internal("no lock is held".to_owned()))?;
         let allocations = compiled.allocations.clone();
         let mut recorder = guard.recorder(&compiled.site, allocations, self.books()).await?;
         let finished = run.execute(planned, guard, &mut recorder).await?;
-        run.conclude(&compiled.site.name.value, finished)
+        run.conclude(&compiled.site.name.value, finished).map(Reconciled::Ended)
     }
 
     fn books(&self) -> Bookkeeping<'_> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use midoform_compiler::printable::printable;
 use midoform_store::SharedStore;
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::ipam::{Attachment, Ipam};
@@ -68,14 +69,15 @@ fn list(ui: &Ui, found: &[Attachment]) -> Result<(), CommandError> {
         let pod = one.pod.clone().unwrap_or_else(|| "-".to_owned());
         let (container, host) = (short(&one.owner.container), short(&one.host.to_string()));
         [
-            one.tenant.clone(),
-            pod,
-            container,
-            one.owner.interface.clone(),
-            one.address.to_string(),
-            one.bridge.clone(),
-            host,
+            one.tenant.as_str(),
+            &pod,
+            &container,
+            &one.owner.interface,
+            &one.address.to_string(),
+            &one.bridge,
+            &host,
         ]
+        .map(|cell| printable(cell).into_owned())
     };
     let head = ["TENANT", "POD", "CONTAINER", "INTERFACE", "ADDRESS", "BRIDGE", "HOST"].map(str::to_owned);
     let rows: Vec<[String; 7]> = std::iter::once(head).chain(found.iter().map(row)).collect();
@@ -99,7 +101,7 @@ fn inspect(ui: &Ui, found: &[Attachment]) -> Result<(), CommandError> {
             let mac = one.mac.to_string();
             let port = one.port.map(|port| port.to_string()).unwrap_or_else(|| "not known yet".to_owned());
             let address = format!("{}/{} by {}", one.address, one.cidr.prefix_len(), one.gateway);
-            writeln!(out, "{}", one.owner.container)?;
+            writeln!(out, "{}", printable(&one.owner.container))?;
             for (name, value) in [
                 ("tenant", one.tenant.as_str()),
                 ("pod", one.pod.as_deref().unwrap_or("-")),
@@ -112,7 +114,7 @@ fn inspect(ui: &Ui, found: &[Attachment]) -> Result<(), CommandError> {
                 ("host", &one.host.to_string()),
                 ("host interface", &one.host_interface),
             ] {
-                writeln!(out, "  {name:<16}{value}")?;
+                writeln!(out, "  {name:<16}{}", printable(value))?;
             }
         }
         Ok(())

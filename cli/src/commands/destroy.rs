@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use midoform_compiler::Compiled;
+use midoform_compiler::names::TenantName;
 use midoform_reconcile::keystone::Keystone;
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish, Recorder};
 use midoform_store::publication::Publication;
@@ -10,6 +11,7 @@ use midoform_store::publication::Publication;
 use crate::allocation_state::Guard;
 use crate::args::{Consent, DestroyOptions};
 use crate::attached::refuse_protected;
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::Nothing;
@@ -38,11 +40,13 @@ async fn destroy(
     let mut selection = Selection::new(&compiled, &everything())?;
     if !options.target.is_empty() {
         // Tenants without a file are known from their allocations.
-        selection.tenants.extend(Selection::abandoned(&compiled));
-        if let Some(unknown) = options.target.iter().find(|target| !selection.tenants.contains(*target)) {
+        selection.tenants.extend(compiled.known.tenants.keys().cloned());
+        if let Some(unknown) =
+            options.target.iter().find(|target| !selection.tenants.contains(target.as_str()))
+        {
             return Err(CommandError::Usage(format!("--target {unknown}: there is no such tenant")));
         }
-        selection.tenants = options.target.iter().cloned().collect();
+        selection.tenants = options.target.iter().map(|target| target.as_str().into()).collect();
     }
     refuse_protected(&compiled, &selection.tenants)?;
     selection.desired = compiled.topology.filtered(|entry| selection.tenants.contains(entry.key.owner()));
@@ -69,8 +73,19 @@ impl Destroyed<'_> {
         let Destroyed { ui, options, consent, selection, guard, .. } = *self;
         let (compiled, tenants) = (selection.compiled, &selection.tenants);
         let goal = Nothing::of(selection, options.force);
-        let run = Run { ui, session, consent, expect: None, batches: None };
-        let projects = Projects::of(options, compiled, tenants)?;
+        // What is attached is refused by the goal, without --force.
+        let pods = KnownPods::of(&self.project.state).await?;
+        let run = Run {
+            ui,
+            session,
+            consent,
+            expect: None,
+            saved_sha256: None,
+            pods: &pods,
+            cuts_pods: true,
+            batches: None,
+        };
+        let projects = Projects::of(options, compiled, tenants, guard)?;
         let planned = session.look(ui, &goal, &compiled.known).await?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
@@ -107,7 +122,7 @@ impl Destroyed<'_> {
 
 /// The Keystone projects that midoform created for the tenants, and the way to delete them.
 struct Projects {
-    made: Vec<(String, String)>,
+    made: Vec<(TenantName, String)>,
     /// None: the projects stay.
     keystone: Option<Keystone>,
 }
@@ -117,7 +132,8 @@ impl Projects {
     fn of(
         options: &DestroyOptions,
         compiled: &Compiled,
-        tenants: &BTreeSet<String>,
+        tenants: &BTreeSet<TenantName>,
+        guard: &Guard,
     ) -> Result<Projects, CommandError> {
         let made = keystone_projects::made_for(tenants, compiled);
         if made.is_empty() || !options.delete_project {
@@ -126,7 +142,7 @@ impl Projects {
         let logins = logins(&options.api.login)?;
         let keystone = Identity::of(&compiled.site).keystone(logins, options.api.timeout)?;
         match keystone {
-            Some(keystone) => Ok(Projects { made, keystone: Some(keystone) }),
+            Some(keystone) => Ok(Projects { made, keystone: Some(keystone.under(guard.lock().tenure())) }),
             None => Err(CommandError::Usage(
                 "--delete-project: there is no login for Keystone; nothing was deleted".to_owned(),
             )),
@@ -139,7 +155,7 @@ async fn release(
     ui: &Ui,
     projects: Projects,
     recorder: &mut Recorder<'_>,
-    tenants: &BTreeSet<String>,
+    tenants: &BTreeSet<TenantName>,
 ) -> Result<(), CommandError> {
     match projects.keystone {
         Some(keystone) => {

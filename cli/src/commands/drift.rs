@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
+use midoform_compiler::names::TenantName;
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use serde::Serialize;
@@ -25,7 +28,7 @@ struct Drift {
     site: String,
     drift: bool,
     /// The number of objects that differ, by tenant.
-    tenants: BTreeMap<String, u64>,
+    tenants: BTreeMap<TenantName, u64>,
     differences: Vec<Difference>,
     foreign: Vec<Foreign>,
 }
@@ -70,11 +73,11 @@ async fn look_anew(ui: &Ui, options: &DriftOptions, session: &Session) -> Result
 fn drift_of(selection: &Selection<'_>, observed: &Observed) -> Drift {
     let plan = selection.plan_from(observed);
     let differences = differences_of(&plan);
-    let mut tenants: BTreeMap<String, u64> =
+    let mut tenants: BTreeMap<TenantName, u64> =
         selection.tenants.iter().map(|tenant| (tenant.clone(), 0)).collect();
     for difference in &differences {
         let tenant = difference.key.owner();
-        *tenants.entry(tenant.to_owned()).or_default() += 1;
+        *tenants.entry(tenant.into()).or_default() += 1;
     }
     let foreign = observed.foreign.iter().map(|foreign| Foreign {
         near: foreign.near.to_string(),
@@ -96,14 +99,14 @@ fn print(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, Command
         ui.data(|out| {
             for difference in &drift.differences {
                 let Difference { key, kind, is, what, source } = difference;
-                write!(out, "{is:<9}{key}  {kind}: {what}")?;
-                match source {
-                    Some(source) => writeln!(out, "  ({source})")?,
-                    None => writeln!(out)?,
-                }
+                let source = source.as_ref().map(|source| format!("  ({source})")).unwrap_or_default();
+                let line = format!("{is:<9}{key}  {kind}: {what}{source}");
+                writeln!(out, "{}", printable(&line))?;
             }
             for foreign in &drift.foreign {
-                writeln!(out, "foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id)?;
+                let line =
+                    format!("foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id);
+                writeln!(out, "{}", printable(&line))?;
             }
             match drift.differences.len() {
                 0 => writeln!(out, "No drift: the network matches the spec."),
@@ -140,7 +143,7 @@ async fn watch(
         match look_anew(ui, options, session).await {
             Err(error) => {
                 metrics.failed();
-                let text = report::chain(&error);
+                let text = error_chain::in_one_line(&error);
                 if reported.as_ref() != Some(&text) {
                     report::command_error(ui, &error);
                     ui.notice(&format!("comparing again every {} s", every.as_secs()));
@@ -155,6 +158,10 @@ async fn watch(
                     reported = Some(text);
                 }
             }
+        }
+        if ui.is_unread() {
+            exit = Exit::Done;
+            break;
         }
         tokio::select! {
             () = tokio::time::sleep(every) => {}

@@ -2,6 +2,7 @@
 
 use midoform_compiler::midonet;
 use midoform_compiler::plan::{Call, Step};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::observed::Observed;
 use serde::Serialize;
 
@@ -61,24 +62,24 @@ pub(crate) async fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, Comma
 }
 
 fn text(out: &mut dyn std::io::Write, explained: &Explained<'_>) -> std::io::Result<()> {
-    writeln!(out, "{}: {} {}", explained.key, explained.kind, explained.what)?;
+    writeln!(out, "{}", printable(&format!("{}: {} {}", explained.key, explained.kind, explained.what)))?;
     if let Some(place) = &explained.caused_by {
-        writeln!(out, "caused by   {place}")?;
+        writeln!(out, "caused by   {}", printable(place))?;
     }
     for key in &explained.stands_on {
-        writeln!(out, "stands on   {key}")?;
+        writeln!(out, "depends on  {key}")?;
     }
     for key in &explained.carries {
-        writeln!(out, "carries     {key}")?;
+        writeln!(out, "needed by   {key}")?;
     }
-    for (word, calls) in [("made by    ", explained.calls), ("undone by  ", explained.undo)] {
+    for (word, calls) in [("created by ", explained.calls), ("undone by  ", explained.undo)] {
         for call in calls {
             writeln!(out, "{word} {} {}", call.method.as_str(), call.path)?;
             if let Some(kind) = &call.content_type {
                 writeln!(out, "            {kind}")?;
             }
             if let Some(body) = &call.body {
-                writeln!(out, "            {body}")?;
+                writeln!(out, "            {}", printable(body.get()))?;
             }
         }
     }

@@ -30,10 +30,10 @@ pub(crate) async fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, Command
         foreign: &[],
         verbose: false,
         reachability: None,
+        saved_sha256: None,
+        cut_pods: &[],
     };
     let format: Format = options.format.parse().unwrap_or(Format::Dot);
-    ui.data(|out| {
-        render::render(&plan, &compiled.topology, format, &settings, out).map_err(std::io::Error::other)
-    })?;
+    ui.data(|out| Ok(render::render(&plan, &compiled.topology, format, &settings, out)?))?;
     Ok(Exit::Done)
 }

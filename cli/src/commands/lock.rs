@@ -1,6 +1,7 @@
 //! `midoform lock`: allocates without an apply, and repairs the lock file.
 
-use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::diagnostic::{Code, Diagnostics};
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::clash::{self, Repair};
 use midoform_compiler::network::lock_file;
 use midoform_compiler::source::SourceId;
@@ -20,7 +21,7 @@ use crate::ui::Ui;
 struct Report<'a> {
     lock_file: String,
     moved: &'a [String],
-    changed: Vec<String>,
+    changed: Vec<TenantName>,
 }
 
 pub(crate) async fn run(ui: &Ui, options: &LockOptions) -> Result<Exit, CommandError> {
@@ -47,6 +48,10 @@ async fn lock(ui: &Ui, options: &LockOptions, guard: &Guard) -> Result<Exit, Com
         keystone_projects::look_up(ui, project, &options.login, &everything(), &missing).await?;
     let (compiled, project) = project.compile(&options.spec)?;
     report::diagnostics(ui, &compiled.warnings, &project.sources);
+    if compiled.warnings.iter().any(|found| found.code == Code::TenantRenamed) {
+        let message = "nothing was written: a tenant has the addresses of another one".to_owned();
+        return Err(CommandError::Conflict(message));
+    }
     project.state.write(guard, &compiled.site, &compiled.allocations).await?;
     let changed = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
     let lock_file = project.state.shown();
@@ -71,7 +76,7 @@ fn repair_lock(ui: &Ui, sources: &mut Sources) -> Result<Repair, CommandError> {
     let known = sources.known.allocations(&mut diagnostics);
     let (Some(site), Some(mut allocations)) = (site, known) else {
         report::diagnostics(ui, &diagnostics.into_sorted(), sources);
-        return Err(CommandError::Conflict("the lock file can't be repaired as it stands".to_owned()));
+        return Err(CommandError::Conflict("the lock file can't be repaired in this state".to_owned()));
     };
     let repair = clash::repair(&mut allocations, &site);
     sources.known.replace(allocations);

@@ -3,22 +3,27 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use midoform_compiler::Compiled;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Namespace;
-use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::topology::kinds::Reference;
+use midoform_compiler::topology::observed::{Observed, ProviderUse};
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::saved::{Pods, SavedPlan};
 use midoform_render as render;
 use midoform_render::html::ReviewPage;
 use midoform_render::{Format, html};
 use midoform_store::atomic_file::write_atomically;
+use midoform_store::input_file;
 
 use crate::args::{Api, PlanOptions, Spec};
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::keystone_projects::{self, Missing};
 use crate::project::{Project, Reach};
+use crate::provider_conflicts;
 use crate::publication;
 use crate::report;
 use crate::selection::Selection;
@@ -36,7 +41,7 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
                 .await?
         }
     };
-    let (compiled, project) = project.compile(&options.spec)?;
+    let Looked { compiled, project, observed } = look(ui, options, project).await?;
     report::diagnostics(ui, &compiled.warnings, &project.sources);
     let target = Target::of(&compiled.site, &options.api, &project.sources.root);
     let shown_url = target.shown_url().to_owned();
@@ -45,41 +50,79 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         Target::Embedded { .. } => None,
     };
     let selection = Selection::new(&compiled, &options.select)?;
-    let observed = match &options.against {
-        Some(other) => as_other_spec(options, other).await?,
-        None if options.offline || target.is_untouched() => Observed::default(),
-        None => observe_once(ui, target, &options.api, &selection).await?,
-    };
     let plan = selection.plan_from(&observed);
+    let pods = match options.offline || options.against.is_some() {
+        true => KnownPods::default(),
+        false => KnownPods::of(&project.state).await?,
+    };
+    let cut_pods = pods.cut_off(&plan, &selection.desired, &observed);
     let shows_reachability = matches!(options.format(), Format::Text | Format::Json | Format::Markdown);
     let reachability = if shows_reachability || options.html.is_some() {
         selection.reachability(&plan, &observed)
     } else {
         Reachability::default()
     };
+    let mut saved_sha256 = None;
     if let Some(path) = &options.out {
         keystone_projects::refuse_unwritten(&compiled, found)?;
-        save(ui, path, &project, &selection, &plan, &observed, url).await?;
+        saved_sha256 = Some(save(ui, path, &project, &selection, &plan, &observed, url).await?);
     }
+    let shown = Shown {
+        plan: &plan,
+        desired: &selection.desired,
+        observed: &observed,
+        base_url: &shown_url,
+        reachability: &reachability,
+        saved_sha256: saved_sha256.as_deref(),
+        cut_pods: &cut_pods,
+    };
     if let Some(path) = &options.html {
-        let page = ReviewPage {
-            plan: &plan,
-            desired: &selection.desired,
-            before: &observed.topology,
-            provider: &selection.provider,
-            reachability: Some(&reachability),
-            foreign: &observed.foreign,
-            attached: &observed.attached,
-            base_url: &shown_url,
-        };
-        write_page(ui, path, &page)?;
+        write_page(ui, path, &selection.provider, &shown)?;
     }
-    show(ui, options, &plan, &selection.desired, &observed, &shown_url, &reachability)?;
+    show(ui, options, &shown)?;
     let pending = plan.summary().changes() > 0;
     Ok(if pending && options.detailed_exitcode { Exit::ChangesPending } else { Exit::Done })
 }
 
-/// Saves the plan, with everything that an apply of it needs.
+/// A compiled project, and the network that its plan starts from.
+struct Looked {
+    compiled: Compiled,
+    project: Project,
+    observed: Observed,
+}
+
+/// Compiles, and observes; once more, if links have to keep out of the way of what others use on the provider router.
+async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Looked, CommandError> {
+    let mut others = ProviderUse::default();
+    loop {
+        let (compiled, compiled_project) = project.compile_beside(&options.spec, &others)?;
+        let target = Target::of(&compiled.site, &options.api, &compiled_project.sources.root);
+        let selection = Selection::new(&compiled, &options.select)?;
+        let observed = match &options.against {
+            Some(other) => as_other_spec(options, other).await?,
+            None if options.offline || target.is_untouched() => Observed::default(),
+            None => observe_once(ui, target, &options.api, &selection).await?,
+        };
+        project = compiled_project;
+        match provider_conflicts::to_avoid(&selection, &observed, &others)? {
+            Some(found) => others = found,
+            None => return Ok(Looked { compiled, project, observed }),
+        }
+    }
+}
+
+/// What is shown of a plan.
+struct Shown<'a> {
+    plan: &'a Plan,
+    desired: &'a Topology,
+    observed: &'a Observed,
+    base_url: &'a str,
+    reachability: &'a Reachability,
+    saved_sha256: Option<&'a str>,
+    cut_pods: &'a [String],
+}
+
+/// Saves the plan, with everything that an apply of it needs. Returns the SHA-256 of the saved plan.
 async fn save(
     ui: &Ui,
     path: &Path,
@@ -88,7 +131,7 @@ async fn save(
     plan: &Plan,
     observed: &Observed,
     url: Option<String>,
-) -> Result<(), CommandError> {
+) -> Result<String, CommandError> {
     let mut saved = SavedPlan::new(
         plan.clone(),
         selection.desired.clone(),
@@ -109,11 +152,22 @@ async fn save(
     saved.allocated_after = selection.compiled.allocations.clone();
     saved.write(path)?;
     ui.status(&format!("saved as {}, SHA-256 {}", path.display(), saved.sha256));
-    Ok(())
+    Ok(saved.sha256)
 }
 
-fn write_page(ui: &Ui, path: &Path, page: &ReviewPage<'_>) -> Result<(), CommandError> {
-    write_atomically(path, |file| html::write(page, file))
+fn write_page(ui: &Ui, path: &Path, provider: &Reference, shown: &Shown<'_>) -> Result<(), CommandError> {
+    let page = ReviewPage {
+        plan: shown.plan,
+        desired: shown.desired,
+        before: &shown.observed.topology,
+        provider,
+        reachability: Some(shown.reachability),
+        foreign: &shown.observed.foreign,
+        attached: &shown.observed.attached,
+        base_url: shown.base_url,
+        saved_sha256: shown.saved_sha256,
+    };
+    write_atomically(path, |file| html::write(&page, file))
         .map_err(|error| CommandError::file(path, error))?;
     ui.status(&format!("review page: {}", path.display()));
     Ok(())
@@ -138,15 +192,8 @@ async fn observe_once(
         .await
 }
 
-fn show(
-    ui: &Ui,
-    options: &PlanOptions,
-    plan: &Plan,
-    desired: &Topology,
-    observed: &Observed,
-    base_url: &str,
-    reachability: &Reachability,
-) -> Result<(), CommandError> {
+fn show(ui: &Ui, options: &PlanOptions, shown: &Shown<'_>) -> Result<(), CommandError> {
+    let Shown { plan, desired, .. } = *shown;
     let templates = match &options.templates {
         Some(folder) => read_templates(folder)?,
         None => BTreeMap::new(),
@@ -155,11 +202,13 @@ fn show(
     let settings = render::Options {
         colour: ui.colour_out() && options.format() == Format::Text,
         templates: &templates,
-        base_url,
+        base_url: shown.base_url,
         plan_file: plan_file.as_deref(),
-        foreign: &observed.foreign,
+        foreign: &shown.observed.foreign,
         verbose: options.verbose,
-        reachability: Some(reachability),
+        reachability: Some(shown.reachability),
+        saved_sha256: shown.saved_sha256,
+        cut_pods: shown.cut_pods,
     };
     let mut failure = None;
     ui.data(|out| match render::render(plan, desired, options.format(), &settings, out) {
@@ -183,7 +232,7 @@ fn read_templates(folder: &Path) -> Result<BTreeMap<String, String>, CommandErro
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if path.extension().is_some_and(|extension| extension == "hbs") {
-            let text = std::fs::read_to_string(&path).map_err(|error| CommandError::file(&path, error))?;
+            let text = input_file::read_to_string(&path).map_err(|error| CommandError::file(&path, error))?;
             found.insert(name, text);
         }
     }

@@ -22,7 +22,7 @@ pub(crate) async fn run(ui: &Ui, options: &PushOptions) -> Result<Exit, CommandE
     let mut files: Vec<(String, &Source)> = vec![(keys::SITE.to_owned(), &project.sources.site)];
     let specs = project.sources.files_of(&compiled.specs);
     files.extend(specs.map(|(spec, source)| (keys::spec(&spec.name.value), source)));
-    let store = open_store(&options.place, true)?;
+    let store = open_store(&options.location, true)?;
     for some in files.chunks(AT_ONCE) {
         let put = |transaction: Transaction, (key, source): &(String, &Source)| {
             transaction.put(key, encode(&PushedFile::new(&source.name, source.text())))

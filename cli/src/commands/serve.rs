@@ -1,6 +1,8 @@
 //! `midoform serve`: serves the embedded API.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use midoform_simulator as simulator;
@@ -22,6 +24,9 @@ pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandE
     let hosts = options.host.iter().map(|host| host_of(host)).collect::<Result<Vec<_>, _>>()?;
     if let Some(folder) = &options.state_dir {
         std::fs::create_dir_all(folder).map_err(|error| CommandError::file(folder, error))?;
+    }
+    for file in [&options.users, &options.tls_cert, &options.tls_key].into_iter().flatten() {
+        refuse_pipe(file)?;
     }
     let users = options.users.as_deref().map(Users::read).transpose()?;
     let tls = match (&options.tls_cert, &options.tls_key) {
@@ -59,6 +64,15 @@ pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandE
         keystone.shutdown().await;
     }
     Ok(Exit::Done)
+}
+
+/// Refuses a named pipe: without a writer, the server would wait for ever. A shell's `<(…)` has a writer.
+fn refuse_pipe(path: &Path) -> Result<(), CommandError> {
+    let metadata = std::fs::metadata(path).map_err(|error| CommandError::file(path, error))?;
+    match metadata.file_type().is_fifo() && !path.starts_with("/dev/fd") && !path.starts_with("/proc") {
+        true => Err(CommandError::file(path, std::io::Error::other("it is a named pipe: give a file"))),
+        false => Ok(()),
+    }
 }
 
 /// The signals that end the server: Ctrl-C, and a supervisor's SIGTERM.

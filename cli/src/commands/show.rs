@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use midoform_compiler::plan::Action;
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::Kind;
 use midoform_compiler::topology::observed::{Foreign, Observed};
@@ -89,23 +90,23 @@ fn text(
     foreign: &[Foreign],
     pending: usize,
 ) -> std::io::Result<()> {
-    writeln!(out, "site {site} at {api}: {} objects", objects.len())?;
+    writeln!(out, "site {} at {}: {} objects", printable(site), printable(api), objects.len())?;
     let mut tenant = "";
     for object in objects {
         let (first, rest) = (object.key.owner(), object.key.path());
         if first != tenant {
-            writeln!(out, "\n{first}")?;
+            writeln!(out, "\n{}", printable(first))?;
             tenant = first;
         }
         let state = if object.state == "as wanted" { String::new() } else { format!("  ({})", object.state) };
         let id = object.id.as_deref().unwrap_or("");
         let line = format!("  {rest:<44} {:<19} {id:<36} {}{state}", object.kind.name(), object.what);
-        writeln!(out, "{}", line.trim_end())?;
+        writeln!(out, "{}", printable(line.trim_end()))?;
     }
     if !foreign.is_empty() {
         writeln!(out, "\nnot created by midoform, and left as they are")?;
         for other in foreign {
-            writeln!(out, "  {} {} at {}", other.what, other.id, other.near)?;
+            writeln!(out, "  {} {} at {}", printable(&other.what), other.id, printable(other.near.as_str()))?;
         }
     }
     match pending {

@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::printable::printable;
 use midoform_reconcile::orphaned_ports;
 use midoform_reconcile::orphaned_ports::PortsError;
+use midoform_store::input_file;
 use midoform_store::ipam::consistency::{Finding, Snapshot};
 use midoform_store::ipam::ports::{PortDeletion, RepairError};
-use midoform_store::ipam::{AddressRecord, Attachment, consistency};
+use midoform_store::ipam::{AddressRecord, Attachment, MacRecord, consistency};
+use midoform_store::keys::KeyKind;
 use midoform_store::locks::LockRecord;
 use midoform_store::ready::Ready;
 use midoform_store::record::{Record, decode, encode};
@@ -40,7 +43,7 @@ struct Pair {
 }
 
 pub(crate) async fn run(ui: &Ui, options: &StoreOptions) -> Result<Exit, CommandError> {
-    let open = |make| open_store(&options.place, make);
+    let open = |make| open_store(&options.location, make);
     match &options.command {
         StoreCommand::Dump => dump(ui, &open(false)?).await,
         StoreCommand::Load { file } => load(ui, &open(true)?, file).await,
@@ -59,9 +62,9 @@ async fn dump(ui: &Ui, store: &SharedStore) -> Result<Exit, CommandError> {
 }
 
 async fn load(ui: &Ui, store: &SharedStore, file: &Path) -> Result<Exit, CommandError> {
-    let text = std::fs::read_to_string(file).map_err(|error| CommandError::file(file, error))?;
+    let text = input_file::read_to_string(file).map_err(|error| CommandError::file(file, error))?;
     let dump: Dump = serde_json::from_str(&text)
-        .map_err(|error| CommandError::Usage(format!("{} is no dump: {error}", file.display())))?;
+        .map_err(|error| CommandError::Usage(format!("{} is not a dump: {error}", file.display())))?;
     if dump.format != DUMP {
         let message =
             format!("{}: its format is {}, and this midoform knows {DUMP}", file.display(), dump.format);
@@ -105,7 +108,8 @@ async fn check(ui: &Ui, store: &SharedStore, options: &CheckOptions) -> Result<E
                     (false, true) => "--repair repairs it",
                     (false, false) => "left: check it by hand",
                 };
-                writeln!(out, "{}  {}: {} ({then})", finding.code, finding.key, finding.what)?;
+                let what = format!("{}  {}: {} ({then})", finding.code, finding.key, finding.what);
+                writeln!(out, "{}", printable(&what))?;
             }
             Ok(())
         })?;
@@ -134,6 +138,7 @@ async fn check_ports(
         found.map_err(|error| match error {
             RepairError::Store(error) => error.into(),
             RepairError::Port(PortsError::Client(error)) => error.into(),
+            RepairError::Port(PortsError::Unsound(error)) => error.into(),
             RepairError::Port(PortsError::Step(error)) => error.into(),
         })
     })
@@ -146,19 +151,20 @@ fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
         let value = encode(&decode::<T>(store, entry)?.record);
         Ok((value != entry.value).then_some(value))
     }
-    let parts: Vec<&str> = entry.key.split('/').collect();
-    match parts.as_slice() {
-        ["site"] | ["spec", _] => again::<PushedFile>(store, entry),
-        ["ready", _] => again::<Ready>(store, entry),
-        ["pod", _, "address", _] => again::<AddressRecord>(store, entry),
-        ["attachment", ..] => again::<Attachment>(store, entry),
-        ["lock", _] => again::<LockRecord>(store, entry),
-        ["reclaim", ..] => again::<PortDeletion>(store, entry),
-        ["given", ..] => {
+    match KeyKind::of(&entry.key) {
+        Some(KeyKind::Site | KeyKind::Spec(_)) => again::<PushedFile>(store, entry),
+        Some(KeyKind::Ready(_)) => again::<Ready>(store, entry),
+        Some(KeyKind::Address(..)) => again::<AddressRecord>(store, entry),
+        Some(KeyKind::Mac) => again::<MacRecord>(store, entry),
+        Some(KeyKind::Attachment) => again::<Attachment>(store, entry),
+        Some(KeyKind::Lock) => again::<LockRecord>(store, entry),
+        Some(KeyKind::PortDeletion) => again::<PortDeletion>(store, entry),
+        Some(KeyKind::Allocation(_)) => {
             let value = allocation::newest(store, entry)?;
             Ok(value.filter(|value| *value != entry.value))
         }
-        _ => Ok(None),
+        // Its value is nothing but the version.
+        Some(KeyKind::Freed { .. }) | None => Ok(None),
     }
 }
 

@@ -30,6 +30,19 @@ pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, Command
             let message = "--live: a saved plan is not the network; name the spec of the plan";
             return Err(CommandError::Usage(message.to_owned()));
         }
+        let (spec, api) = (&options.spec, &options.api);
+        let unused = [
+            ("--site", spec.site.is_some()),
+            ("--lock", spec.lock.is_some()),
+            ("--locked", spec.locked),
+            ("--api-version", spec.api_version.is_some()),
+            ("--api", api.api.is_some()),
+            ("--state-dir", api.state_dir.is_some()),
+        ];
+        if let Some((option, _)) = unused.into_iter().find(|(_, is_named)| *is_named) {
+            let message = format!("{option}: a saved plan has everything that a trace needs");
+            return Err(CommandError::Usage(message));
+        }
         let saved = SavedPlan::read(&options.spec.path)?;
         trace(&saved.desired, &saved.behind, &options.packet)?
     } else {
@@ -107,7 +120,7 @@ fn trace(
     Ok(network.trace(&sender, packet))
 }
 
-/// `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.
+/// Reads an endpoint: `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.
 fn endpoint(
     flag: &str,
     text: &str,

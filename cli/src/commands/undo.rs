@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish};
@@ -9,6 +10,7 @@ use midoform_reconcile::saved::Pods;
 
 use crate::allocation_state::Guard;
 use crate::args::{Consent, UndoOptions};
+use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
@@ -53,7 +55,18 @@ impl Undone<'_> {
         let Undone { ui, options, consent, opened } = *self;
         let saved = &opened.saved;
         let (goal, after) = (EndOfPlan::before(saved), EndOfPlan::after(saved));
-        let run = Run { ui, session, consent, expect: None, batches: None };
+        let saved_sha256 = Some(saved.sha256.as_str());
+        let pods = KnownPods::of(&opened.state).await?;
+        let run = Run {
+            ui,
+            session,
+            consent,
+            expect: None,
+            saved_sha256,
+            pods: &pods,
+            cuts_pods: self.cuts_pods(),
+            batches: None,
+        };
         let planned = session.look(ui, &goal, &current).await?;
         let moved = after.plan(planned.observed())?.summary().changes();
         if moved > 0 && !options.force {
@@ -71,14 +84,19 @@ impl Undone<'_> {
         run.conclude(&saved.plan.site, finished)
     }
 
+    fn cuts_pods(&self) -> bool {
+        self.options.force || self.options.cut_pods
+    }
+
     fn books(&self) -> Bookkeeping<'_> {
         let saved = &self.opened.saved;
         let pods = saved.pods.as_ref();
         Bookkeeping {
             retired: pods.map(made_by).unwrap_or_default(),
-            cuts_pods: self.options.force,
+            cuts_pods: self.cuts_pods(),
             // The allocations of before are those of whole tenants: other runs may have changed the rest since.
             restored: (saved.extent == Extent::Whole).then(|| saved.allocated_before.clone()),
+            moved: saved.moves.clone(),
             publish: pods.map(|pods| -> Box<Publish<'_>> { Box::new(|_| pods.before.clone()) }),
             ..Bookkeeping::of(saved.tenants.clone(), saved.extent)
         }
@@ -86,7 +104,8 @@ impl Undone<'_> {
 }
 
 /// Returns the tenants that were not published before the plan.
-fn made_by(found: &Pods) -> BTreeSet<String> {
-    let before = |tenant: &String| found.before.tenants.get(tenant).is_some_and(|one| one.ready.is_some());
+fn made_by(found: &Pods) -> BTreeSet<TenantName> {
+    let before =
+        |tenant: &TenantName| found.before.tenants.get(tenant).is_some_and(|one| one.ready.is_some());
     found.after.tenants.keys().filter(|tenant| !before(tenant)).cloned().collect()
 }

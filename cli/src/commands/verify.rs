@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use midoform_compiler::diagnostic::{Code, DiagnosticReport, PositionReport, Severity};
+use midoform_compiler::names::TenantName;
+use midoform_compiler::printable::printable;
 use midoform_compiler::source::Provenance;
 use midoform_packets::trace;
 use midoform_packets::verify::{Check, Subject, Verification, Violation, check_all};
@@ -30,7 +32,7 @@ struct Report<'a> {
     checks: Vec<CheckResult>,
     violations: &'a [Violation],
     /// The tenants about which nothing is proven.
-    unproven: &'a [String],
+    unproven: &'a [TenantName],
 }
 
 #[derive(Serialize)]
@@ -106,7 +108,7 @@ fn findings(
         severity: Severity::Error,
         code: *code,
         message,
-        places: source.iter().map(|source| whole_line(source)).collect(),
+        positions: source.iter().map(|source| whole_line(source)).collect(),
         help,
     });
     for_code_host(ui, format, reports.collect(), sources)
@@ -119,7 +121,7 @@ fn whole_line(source: &Provenance) -> PositionReport<'_> {
 }
 
 fn text(out: &mut dyn Write, report: &Report<'_>) -> std::io::Result<()> {
-    writeln!(out, "site {}: {} tenants, all packets", report.site, report.tenants)?;
+    writeln!(out, "site {}: {} tenants, all packets", printable(report.site), report.tenants)?;
     for result in &report.checks {
         match result.violations {
             0 => writeln!(out, "  ✓ {}", result.words)?,
@@ -135,6 +137,7 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> std::io::Result<()> {
         }
     }
     for tenant in report.unproven {
+        let tenant = printable(tenant);
         writeln!(out, "  ? {tenant}: it has too many rules to verify; nothing is proven")?;
     }
     Ok(())
@@ -142,7 +145,7 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> std::io::Result<()> {
 
 fn violation_text(out: &mut dyn Write, violation: &Violation) -> std::io::Result<()> {
     let source = violation.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
-    writeln!(out, "\n    {}{source}", violation.message)?;
+    writeln!(out, "\n    {}", printable(&format!("{}{source}", violation.message)))?;
     if let Some(report) = &violation.trace {
         let mut shown = Vec::new();
         trace::text(report, &mut shown)?;

@@ -7,6 +7,7 @@ use midoform_adopt::{Pod, SpecDraft, Survey};
 use midoform_compiler::Compiled;
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::lower::provider_router;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::Topology;
@@ -76,7 +77,7 @@ pub(super) struct Adoption<'a> {
     compiled: &'a Compiled,
     /// The allocations, with the ids of the draft.
     known: Allocations,
-    tenants: BTreeSet<String>,
+    tenants: BTreeSet<TenantName>,
     provider: Reference,
     /// The objects of the tenant and of the site.
     looked_for: Topology,
@@ -89,14 +90,14 @@ impl<'a> Adoption<'a> {
     pub(super) fn of(compiled: &'a Compiled, drafted: &Drafted) -> Self {
         let tenant = &drafted.chosen.tenant;
         let mut known = compiled.allocations.clone();
-        let entry = known.tenants.entry(tenant.clone()).or_default();
+        let entry = known.tenants.entry(tenant.as_str().into()).or_default();
         entry.ids = drafted.draft.ids.clone();
         // A tenant that is applied and has no spec is pruned: it is applied once its spec is written.
         entry.applied = false;
         Adoption {
             compiled,
             known,
-            tenants: BTreeSet::from([tenant.clone()]),
+            tenants: BTreeSet::from([tenant.as_str().into()]),
             provider: provider_router(&compiled.site),
             looked_for: compiled.topology.filtered(|entry| [tenant, SITE].contains(&entry.key.owner())),
             desired: compiled.topology.filtered(|entry| entry.key.owner() == tenant),
@@ -109,7 +110,7 @@ impl<'a> Adoption<'a> {
     }
 
     /// Returns the tenant, as a set.
-    pub(super) fn tenants(&self) -> &BTreeSet<String> {
+    pub(super) fn tenants(&self) -> &BTreeSet<TenantName> {
         &self.tenants
     }
 

@@ -88,7 +88,7 @@ fn only_one<'a>(
         ([one], _) | (_, [one]) => Ok(one),
         _ => {
             let ids: Vec<String> = candidates.iter().map(|router| router.id.to_string()).collect();
-            let message = format!("several routers go by that name: {}; choose one by {how}", ids.join(", "));
+            let message = format!("several routers have that name: {}; choose one by {how}", ids.join(", "));
             Err(CommandError::Conflict(message))
         }
     }

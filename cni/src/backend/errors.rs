@@ -1,7 +1,10 @@
 //! Converts errors of the store and of the API into CNI errors: the code tells the runtime whether trying again may
 //! help.
 
+use midoform_reconcile::claimed_port::PortError;
 use midoform_reconcile::client::ClientError;
+use midoform_reconcile::execute::StepError;
+use midoform_reconcile::planned::Unsound;
 use midoform_store::StoreError;
 use midoform_store::allocation::AllocationError;
 use midoform_store::ipam::ClaimError;
@@ -28,6 +31,7 @@ impl From<ClientError> for CniError {
             ClientError::Status { status, .. } if *status == 429 || *status >= 500 => {
                 (Code::TryAgainLater, "the MidoNet API can't be used now")
             }
+            ClientError::LockLost { .. } => (Code::TryAgainLater, "another run may be changing the tenant"),
             ClientError::Setup(_) => (Code::InvalidConfiguration, "the MidoNet API can't be called"),
             ClientError::Defect(_) => (Code::Internal, "midonet-cni has a defect"),
             _ => (Code::ApiRefused, "the MidoNet API refuses the call"),
@@ -36,14 +40,36 @@ impl From<ClientError> for CniError {
     }
 }
 
+impl From<StepError> for CniError {
+    fn from(error: StepError) -> CniError {
+        error.source.into()
+    }
+}
+
+impl From<Unsound> for CniError {
+    fn from(error: Unsound) -> CniError {
+        CniError::internal(error.to_string())
+    }
+}
+
+impl From<PortError<CniError>> for CniError {
+    fn from(error: PortError<CniError>) -> CniError {
+        match error {
+            PortError::Step(error) => error.into(),
+            PortError::Record(error) => error,
+        }
+    }
+}
+
 impl From<ClaimError> for CniError {
     fn from(error: ClaimError) -> CniError {
         let text = error.to_string();
         match error {
             ClaimError::Store(error) => error.into(),
-            ClaimError::Taken { .. } | ClaimError::Unusable { .. } | ClaimError::Elsewhere { .. } => {
-                CniError::new(Code::AddressRefused, text)
-            }
+            ClaimError::Taken { .. }
+            | ClaimError::MacTaken { .. }
+            | ClaimError::Unusable { .. }
+            | ClaimError::Elsewhere { .. } => CniError::new(Code::AddressRefused, text),
             ClaimError::NoBridge { .. } => CniError::configuration("bridge", format!("is wrong: {text}")),
             ClaimError::Contended => CniError::new(Code::TryAgainLater, text),
         }
@@ -69,7 +95,9 @@ impl From<TenantError> for CniError {
         match error {
             TenantError::Store(error) => error.into(),
             TenantError::Lost { .. } => CniError::new(Code::TryAgainLater, text),
-            TenantError::Taken { .. } | TenantError::Attached { .. } => CniError::new(Code::Tenant, text),
+            TenantError::Taken { .. } | TenantError::MacTaken { .. } | TenantError::Attached { .. } => {
+                CniError::new(Code::Tenant, text)
+            }
         }
     }
 }

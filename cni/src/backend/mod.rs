@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::protocol::error::{CniError, Result};
 use crate::protocol::request::Endpoint;
-use crate::state::token;
+use crate::state::{make_private, token};
 
 pub(crate) use time::{remaining, unix_milliseconds, within};
 
@@ -52,7 +52,7 @@ impl<'a> Backend<'a> {
         &self.config.site.name.value
     }
 
-    /// The owner under which the store keeps an endpoint's attachment.
+    /// Returns the owner under which the store keeps an endpoint's attachment.
     pub(crate) fn owner(&self, endpoint: &Endpoint) -> Owner {
         Owner {
             network: self.config.name.clone(),
@@ -69,10 +69,10 @@ impl<'a> Backend<'a> {
         let longest = self.config.timeouts.add;
         let store: SharedStore = match open::location_of(&self.config.site, &self.around()) {
             Location::Etcd(settings, tls) => Arc::new(Etcd::open_tls(settings, &tls)?),
-            place => {
-                let file = self.store_file(place);
+            location => {
+                let file = self.store_file(location);
                 if let Some(folder) = file.parent() {
-                    std::fs::create_dir_all(folder).map_err(|error| CniError::file(folder, error))?;
+                    make_private(folder).map_err(|error| CniError::file(folder, error))?;
                 }
                 Arc::new(WaitingStore::open(longest, || Embedded::open_briefly(&file)).await?)
             }
@@ -80,7 +80,8 @@ impl<'a> Backend<'a> {
         Ok(self.store.insert(store).clone())
     }
 
-    /// Relative paths in the site file start at the plugin's state folder.
+    /// Returns the options for opening the site's store. Relative paths in the site file start at the plugin's state
+    /// folder.
     fn around(&self) -> OpenOptions {
         let login = &self.config.etcd_login;
         OpenOptions {
@@ -90,9 +91,9 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// The file of the embedded store: the network configuration's, otherwise the site's.
-    fn store_file(&self, place: Location) -> PathBuf {
-        match (&self.config.store, place) {
+    /// Returns the file of the embedded store: the network configuration's, otherwise the site's.
+    fn store_file(&self, location: Location) -> PathBuf {
+        match (&self.config.store, location) {
             (Some(file), _) => file.clone(),
             (None, Location::Embedded(file)) => file,
             (None, _) => self.config.state_folder.join("store.db"),

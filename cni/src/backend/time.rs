@@ -17,12 +17,13 @@ pub(crate) async fn within<T>(
     })
 }
 
-/// The time that remains until a deadline. It is never zero, so that a timeout names the work that it waited for.
+/// Returns the time that remains until a deadline. It is never zero, so that a timeout names the work that it waited
+/// for.
 pub(crate) fn remaining(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(200))
 }
 
-/// The current time as the store counts it: milliseconds since 1970.
+/// Returns the current time as the store counts it: milliseconds since 1970.
 pub(crate) fn unix_milliseconds() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)

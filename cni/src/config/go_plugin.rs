@@ -17,6 +17,12 @@ use crate::protocol::error::{CniError, Result};
 use crate::protocol::result::Dns;
 use crate::protocol::version::Version;
 
+/// The network of the links to the provider router, if the configuration names no other.
+const LINKS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 24);
+
+/// The network of the first bridge, if the configuration names no other.
+const FIRST_BRIDGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 24);
+
 /// Returns true if a configuration is the Go plugin's.
 pub(super) fn is_go_plugins(map: &Map<String, Value>) -> bool {
     !map.contains_key("site") && (map.contains_key("midonet_api") || map.contains_key("etcd_conf"))
@@ -80,14 +86,14 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         .map(|value| keys.decode("etcd_conf", value))
         .transpose()?
         .unwrap_or_default();
-    let links = network(keys, "midonet_router_cidr", "172.16.0.0/24")?;
-    let first_bridge = network(keys, "midonet_bridge_cidr", "192.168.0.0/24")?;
+    let links = network(keys, "midonet_router_cidr")?.unwrap_or(LINKS);
+    let first_bridge = network(keys, "midonet_bridge_cidr")?.unwrap_or(FIRST_BRIDGE);
     let site_source = Source::new("midonet-cni.conf", site_text(&name, &api, &etcd, links, first_bridge)?);
     let site = site::parse(&site_source)?;
     let mut warnings =
         vec!["this is the Go plugin's configuration: docs/cni.md describes midonet-cni's own".to_owned()];
     warnings.extend(obsolete(keys, &api, &etcd));
-    let level = keys.nonempty("log_level")?;
+    let level = keys.unless_detaching(keys.nonempty("log_level"))?;
     Ok(Config {
         version,
         name,
@@ -98,8 +104,8 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         profile: Some(Profile::Rainbond),
         first_bridge: Some(first_bridge),
         bridge: None,
-        mtu: keys.mtu()?,
-        routes: routes(keys)?,
+        mtu: keys.unless_detaching(keys.mtu())?,
+        routes: keys.unless_detaching(routes(keys))?,
         renames: true,
         login: Login {
             username: Some(api.user_name).filter(|name| !name.is_empty()),
@@ -115,7 +121,7 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         store: keys.path("store")?,
         // The Go plugin has no such key.
         state_folder: keys.path("state_dir")?.unwrap_or_else(|| STATE_FOLDER.into()),
-        log: LogSettings { file: keys.path("log_path")?, level },
+        log: LogSettings { file: keys.unless_detaching(keys.path("log_path"))?, level },
         timeouts: Timeouts::default(),
         runtime: RuntimeConfig::default(),
         dns: Dns::default(),
@@ -178,13 +184,16 @@ fn obsolete(keys: &Keys<'_>, api: &Api, etcd: &Etcd) -> Vec<String> {
     warnings
 }
 
-fn network(keys: &Keys<'_>, key: &str, otherwise: &str) -> Result<Ipv4Net> {
-    let text = keys.nonempty(key)?.unwrap_or_else(|| otherwise.to_owned());
-    let network: Option<Ipv4Net> = text.parse().ok();
-    let network = network.filter(|network| (8..=29).contains(&network.prefix_len()));
-    network.map(|network| network.trunc()).ok_or_else(|| {
-        CniError::configuration(key, format!("is `{text}`, which is not a network of /8 to /29"))
-    })
+fn network(keys: &Keys<'_>, key: &str) -> Result<Option<Ipv4Net>> {
+    let read = || {
+        let Some(text) = keys.nonempty(key)? else { return Ok(None) };
+        let network: Option<Ipv4Net> = text.parse().ok();
+        let network = network.filter(|network| (8..=29).contains(&network.prefix_len()));
+        let wrong =
+            || CniError::configuration(key, format!("is `{text}`, which is not a network of /8 to /29"));
+        network.map(|network| Some(network.trunc())).ok_or_else(wrong)
+    };
+    keys.unless_detaching(read())
 }
 
 fn routes(keys: &Keys<'_>) -> Result<Vec<ExtraRoute>> {

@@ -1,20 +1,48 @@
 //! The keys of a network configuration, read with errors that name the key.
 
+use std::cell::RefCell;
+use std::io;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::protocol::error::{CniError, Result};
+use crate::protocol::request::Verb;
 
 /// The keys of a network configuration.
 pub(super) struct Keys<'a> {
     pub(super) map: &'a Map<String, Value>,
+    /// True for DEL and GC, which detach only.
+    only_detaches: bool,
+    /// Wrong values that the verb does not need.
+    warnings: RefCell<Vec<String>>,
 }
 
-impl Keys<'_> {
+impl<'a> Keys<'a> {
+    pub(super) fn of(map: &'a Map<String, Value>, verb: Verb) -> Keys<'a> {
+        let only_detaches = matches!(verb, Verb::Del | Verb::Gc);
+        Keys { map, only_detaches, warnings: RefCell::default() }
+    }
+
+    /// Returns a value that DEL and GC do not need. For them a wrong one is a warning and counts as absent: an error would
+    /// keep the container forever.
+    pub(super) fn unless_detaching<T: Default>(&self, read: Result<T>) -> Result<T> {
+        match read {
+            Err(error) if self.only_detaches => {
+                self.warnings.borrow_mut().push(error.in_full());
+                Ok(T::default())
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn into_warnings(self) -> Vec<String> {
+        self.warnings.into_inner()
+    }
+
     pub(super) fn string(&self, key: &str) -> Result<Option<String>> {
         match self.map.get(key) {
             None | Some(Value::Null) => Ok(None),
@@ -28,8 +56,9 @@ impl Keys<'_> {
         Ok(self.string(key)?.filter(|text| !text.is_empty()))
     }
 
+    /// Reads a path. A relative one is an error: it would depend on the runtime's working directory.
     pub(super) fn path(&self, key: &str) -> Result<Option<PathBuf>> {
-        Ok(self.nonempty(key)?.map(PathBuf::from))
+        self.nonempty(key)?.map(|text| absolute(key, text)).transpose()
     }
 
     pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>> {
@@ -65,8 +94,26 @@ impl Keys<'_> {
         Ok(self.number("mtu", 576..=65535)?.and_then(|mtu| u16::try_from(mtu).ok()))
     }
 
-    pub(super) fn decode<T: for<'a> Deserialize<'a>>(&self, key: &str, value: &Value) -> Result<T> {
+    pub(super) fn decode<T: for<'de> Deserialize<'de>>(&self, key: &str, value: &Value) -> Result<T> {
         decode(key, value)
+    }
+}
+
+/// Returns a path that does not depend on the working directory.
+pub(super) fn absolute(key: &str, text: String) -> Result<PathBuf> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let problem = format!("is `{}`, which is not an absolute path", path.display());
+    Err(CniError::configuration(key, problem).hint("a path must begin with `/`"))
+}
+
+/// Reads a file that a key names. Only a regular file is read: to read a pipe could take forever.
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
     }
 }
 

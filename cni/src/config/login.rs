@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::keys::Keys;
+use super::keys::{Keys, read_file};
 use crate::protocol::error::{CniError, Result};
 use crate::protocol::request::Variables;
 
@@ -32,12 +32,12 @@ impl std::fmt::Debug for Login {
 impl Login {
     /// Reads a login from one key of the configuration, or from the file that another key names.
     pub(super) fn read(keys: &Keys<'_>, inline: &str, file: &str) -> Result<Login> {
-        match (keys.map.get(inline), keys.string(file)?) {
+        match (keys.map.get(inline), keys.path(file)?) {
             (Some(_), Some(_)) => {
                 Err(CniError::configuration(file, format!("and `{inline}` exclude each other")))
             }
             (Some(value), None) => keys.decode(inline, value),
-            (None, Some(path)) => read_file(file, Path::new(&path)),
+            (None, Some(path)) => read_login(file, &path),
             (None, None) => Ok(Login::default()),
         }
     }
@@ -57,12 +57,12 @@ impl Login {
     }
 }
 
-fn read_file(key: &str, path: &Path) -> Result<Login> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+fn read_login(key: &str, path: &Path) -> Result<Login> {
+    let text = read_file(path).map_err(|error| {
         CniError::configuration(key, format!("({}) can't be read", path.display())).caused_by(error)
     })?;
     // The message of serde could quote the secrets, so the error only has the place.
-    serde_json::from_str(&text).map_err(|error| {
+    serde_json::from_slice(&text).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let problem = format!("({}) is not {{\"username\": …, \"password\": …}} ({place})", path.display());
         CniError::configuration(key, problem)

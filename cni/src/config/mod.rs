@@ -12,11 +12,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::protocol::error::{CniError, Code, Result};
-use crate::protocol::request::{Endpoint, Variables, container_problem};
+use crate::protocol::request::{Endpoint, Variables, Verb, container_problem};
 use crate::protocol::result::CniResult;
 use crate::protocol::version::Version;
 
-use keys::Keys;
+use keys::{Keys, decode};
 
 pub(crate) use login::Login;
 pub(crate) use runtime::PortMapping;
@@ -30,8 +30,8 @@ pub(crate) fn version_of(text: &str) -> String {
     named.filter(|named| Version::parse(named).is_ok()).unwrap_or(Version::NEWEST.as_str()).to_owned()
 }
 
-/// Reads and checks a network configuration.
-pub(crate) fn parse(text: &str, variables: Variables<'_>) -> Result<Config> {
+/// Reads and checks a network configuration: for DEL and GC only what they need.
+pub(crate) fn parse(text: &str, verb: Verb, variables: Variables<'_>) -> Result<Config> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         CniError::new(Code::Decoding, "the network configuration on standard input is not JSON")
             .caused_by(error)
@@ -39,7 +39,7 @@ pub(crate) fn parse(text: &str, variables: Variables<'_>) -> Result<Config> {
     let Value::Object(map) = value else {
         return Err(CniError::new(Code::Decoding, "the network configuration is not a JSON object"));
     };
-    let keys = Keys { map: &map };
+    let keys = Keys::of(&map, verb);
     let version = Version::parse(&keys.string("cniVersion")?.unwrap_or_default())?;
     let name = keys.string("name")?.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| CniError::configuration("name", "is missing"))?;
@@ -52,25 +52,22 @@ pub(crate) fn parse(text: &str, variables: Variables<'_>) -> Result<Config> {
     };
     config.runtime = runtime::read(&keys)?;
     if let Some(dns) = map.get("dns").filter(|dns| !dns.is_null()) {
-        config.dns = keys.decode("dns", dns)?;
+        config.dns = keys.unless_detaching(keys.decode("dns", dns))?;
     }
     if let Some(previous) = map.get("prevResult").filter(|previous| !previous.is_null()) {
-        match CniResult::parse(previous, version) {
-            // DEL does not need it. An error would keep the container forever.
-            Err(error) if variables("CNI_COMMAND").as_deref() == Some("DEL") => {
-                config.warnings.push(error.in_full());
-            }
-            other => config.previous = Some(other?),
-        }
+        config.previous = keys.unless_detaching(CniResult::parse(previous, version).map(Some))?;
     }
-    config.valid_attachments = valid_attachments(&map)?;
-    config.gc_disabled = map.get("disableGC").is_some_and(|value| *value == Value::Bool(true));
+    if verb == Verb::Gc {
+        config.valid_attachments = valid_attachments(&map)?;
+        config.gc_disabled = keys.boolean("disableGC")?.unwrap_or(false);
+    }
+    config.warnings.extend(keys.into_warnings());
     config.login.take_from_environment(variables);
     Ok(config)
 }
 
-/// Reads the endpoints that GC must keep. libcni sends the list under two names, and an empty list as null. A missing list
-/// is not an empty one.
+/// Reads the endpoints that GC must keep. libcni sends the list under two names. A list that is missing or null is not an
+/// empty one.
 fn valid_attachments(map: &Map<String, Value>) -> Result<Option<Vec<Endpoint>>> {
     #[derive(Deserialize)]
     struct Attachment {
@@ -80,13 +77,9 @@ fn valid_attachments(map: &Map<String, Value>) -> Result<Option<Vec<Endpoint>>> 
     }
     for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
         let Some(value) = map.get(key) else { continue };
-        let list: Option<Vec<Attachment>> = serde_json::from_value(value.clone())
-            .map_err(|error| CniError::configuration(key, "can't be read").caused_by(error))?;
-        let endpoints = list
-            .unwrap_or_default()
-            .into_iter()
-            .map(|one| Endpoint { container: one.container, interface: one.ifname });
-        return Ok(Some(endpoints.collect()));
+        let list: Option<Vec<Attachment>> = decode(key, value)?;
+        let endpoint = |one: Attachment| Endpoint { container: one.container, interface: one.ifname };
+        return Ok(list.map(|list| list.into_iter().map(endpoint).collect()));
     }
     Ok(None)
 }

@@ -7,7 +7,7 @@ use midoform_compiler::spec::Profile;
 use super::keys::Keys;
 use super::login::Login;
 use super::runtime::RuntimeConfig;
-use super::settings::{Config, LogSettings, STATE_FOLDER, Timeouts};
+use super::settings::{Config, ExtraRoute, LogSettings, STATE_FOLDER, Timeouts};
 use super::site;
 use crate::protocol::error::{CniError, Result};
 use crate::protocol::result::Dns;
@@ -63,21 +63,21 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         site_source,
         site,
         host_uuid: keys.uuid("host_uuid")?,
-        tenant: keys.string("tenant")?,
-        profile: profile(keys)?,
+        tenant: keys.unless_detaching(keys.string("tenant"))?,
+        profile: keys.unless_detaching(profile(keys))?,
         first_bridge: None,
-        bridge: keys.string("bridge")?,
-        mtu: keys.mtu()?,
-        routes: match keys.map.get("routes") {
-            Some(value) => keys.decode("routes", value)?,
-            None => Vec::new(),
-        },
-        renames: keys.boolean("rename_existing")?.unwrap_or(false),
-        login: Login::read(keys, "login", "login_file")?,
-        etcd_login: Login::read(keys, "etcd_login", "etcd_login_file")?,
+        bridge: keys.unless_detaching(keys.string("bridge"))?,
+        mtu: keys.unless_detaching(keys.mtu())?,
+        routes: keys.unless_detaching(routes(keys))?,
+        renames: keys.unless_detaching(keys.boolean("rename_existing"))?.unwrap_or(false),
+        login: keys.unless_detaching(Login::read(keys, "login", "login_file"))?,
+        etcd_login: keys.unless_detaching(Login::read(keys, "etcd_login", "etcd_login_file"))?,
         store: keys.path("store")?,
         state_folder: keys.path("state_dir")?.unwrap_or_else(|| STATE_FOLDER.into()),
-        log: LogSettings { file: keys.path("log_file")?, level: keys.string("log_level")? },
+        log: LogSettings {
+            file: keys.unless_detaching(keys.path("log_file"))?,
+            level: keys.unless_detaching(keys.string("log_level"))?,
+        },
         timeouts: timeouts(keys)?,
         runtime: RuntimeConfig::default(),
         dns: Dns::default(),
@@ -86,6 +86,11 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         gc_disabled: false,
         warnings,
     })
+}
+
+fn routes(keys: &Keys<'_>) -> Result<Vec<ExtraRoute>> {
+    let value = keys.map.get("routes").filter(|value| !value.is_null());
+    value.map_or(Ok(Vec::new()), |value| keys.decode("routes", value))
 }
 
 fn profile(keys: &Keys<'_>) -> Result<Option<Profile>> {
@@ -98,8 +103,9 @@ fn profile(keys: &Keys<'_>) -> Result<Option<Profile>> {
 }
 
 fn timeouts(keys: &Keys<'_>) -> Result<Timeouts> {
-    let seconds =
-        |key: &str| -> Result<Option<Duration>> { Ok(keys.number(key, 1..=3600)?.map(Duration::from_secs)) };
+    let seconds = |key: &str| -> Result<Option<Duration>> {
+        Ok(keys.unless_detaching(keys.number(key, 1..=3600))?.map(Duration::from_secs))
+    };
     let usual = Timeouts::default();
     Ok(Timeouts {
         call: seconds("timeout")?.unwrap_or(usual.call),

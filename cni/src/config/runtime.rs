@@ -73,17 +73,23 @@ impl RuntimeConfig {
 
 /// Reads the parameters of a run.
 pub(super) fn read(keys: &Keys<'_>) -> Result<RuntimeConfig> {
-    let runtime = keys.map.get("runtimeConfig").map(lowered).unwrap_or_default();
-    let runtime = runtime.as_object().cloned().unwrap_or_default();
-    let args = keys.map.get("args").and_then(|args| args.get("cni")).map(lowered).unwrap_or_default();
-    let args = args.as_object().cloned().unwrap_or_default();
-    let addresses = match addresses(&runtime, "runtimeConfig.ips")? {
-        found if found.is_empty() => addresses(&args, "args.cni.ips")?,
+    let runtime = keys.unless_detaching(object(keys.map.get("runtimeConfig"), "runtimeConfig"))?;
+    let args = keys.unless_detaching(object(keys.map.get("args"), "args"))?;
+    let args = keys.unless_detaching(object(args.get("cni"), "args.cni"))?;
+    let tenant = keys.unless_detaching(text(&args, "tenant", "args.cni.tenant"))?;
+    let read = keys.unless_detaching(read_parameters(&runtime, &args))?;
+    Ok(RuntimeConfig { tenant, ..read })
+}
+
+/// Reads the parameters that only an ADD needs.
+fn read_parameters(runtime: &Map<String, Value>, args: &Map<String, Value>) -> Result<RuntimeConfig> {
+    let addresses = match addresses(runtime, "runtimeConfig.ips")? {
+        found if found.is_empty() => addresses(args, "args.cni.ips")?,
         found => found,
     };
-    let mac = match mac(&runtime, "runtimeConfig.mac")? {
+    let mac = match mac(runtime, "runtimeConfig.mac")? {
         Some(found) => Some(found),
-        None => mac(&args, "args.cni.mac")?,
+        None => mac(args, "args.cni.mac")?,
     };
     let dns = runtime.get("dns").filter(|dns| !dns.is_null());
     let dns = dns.map(|dns| decode::<RuntimeDns>("runtimeConfig.dns", dns)).transpose()?;
@@ -94,9 +100,18 @@ pub(super) fn read(keys: &Keys<'_>) -> Result<RuntimeConfig> {
         mac,
         dns: dns.map(Dns::from).filter(|dns| !dns.is_empty()),
         port_mappings: mappings.unwrap_or_default(),
-        tenant: text(&args, "tenant", "args.cni.tenant")?,
-        bridge: text(&args, "bridge", "args.cni.bridge")?,
+        tenant: None,
+        bridge: text(args, "bridge", "args.cni.bridge")?,
     })
+}
+
+/// Returns an object with all keys in lower case. An absent one is empty.
+fn object(value: Option<&Value>, key: &str) -> Result<Map<String, Value>> {
+    match value.map(lowered) {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(map)) => Ok(map),
+        Some(_) => Err(CniError::configuration(key, "must be an object")),
+    }
 }
 
 /// The `dns` capability. It has `servers` and `searches`, but some runtimes send the names of the result's fields.
@@ -116,7 +131,7 @@ impl From<RuntimeDns> for Dns {
     }
 }
 
-/// Go writes an empty list as null.
+/// Reads a list. Null is an empty list, because Go writes it so.
 fn maybe_null<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<String>, D::Error> {

@@ -7,7 +7,7 @@ use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
 use midoform_compiler::spec::{self, Site};
 use serde_json::Value;
 
-use super::keys::Keys;
+use super::keys::{Keys, absolute, read_file};
 use crate::protocol::error::{CniError, Result};
 
 /// Reads the site that the key `site` names or holds.
@@ -15,7 +15,7 @@ pub(super) fn read(keys: &Keys<'_>) -> Result<Source> {
     match keys.map.get("site") {
         None => Err(CniError::configuration("site", "is missing")
             .hint("set it to the path of the site file, or to its content in JSON")),
-        Some(Value::String(path)) => Ok(read_file(Path::new(path))),
+        Some(Value::String(path)) => Ok(source_at(&absolute("site", path.clone())?)),
         Some(Value::Object(inline)) => {
             let text = toml::to_string(inline)
                 .map_err(|error| CniError::configuration("site", "can't be read").caused_by(error))?;
@@ -25,12 +25,12 @@ pub(super) fn read(keys: &Keys<'_>) -> Result<Source> {
     }
 }
 
-fn read_file(path: &Path) -> Source {
+fn source_at(path: &Path) -> Source {
     let name = path.display().to_string();
     let size = std::fs::metadata(path).map(|metadata| metadata.len());
     let content = match size {
         Ok(size) if size > LARGEST_FILE => Err(Unreadable::TooLarge(size)),
-        _ => std::fs::read(path).map_err(|error| Unreadable::Failed(error.to_string())),
+        _ => read_file(path).map_err(|error| Unreadable::Failed(error.to_string())),
     };
     Source { name: name.into(), content }
 }
@@ -61,8 +61,9 @@ pub(crate) fn error_lines(found: &[Diagnostic], sources: &[&Source]) -> String {
     let errors = report(found, sources).into_iter().filter(|finding| finding.severity == Severity::Error);
     let lines: Vec<String> = errors
         .map(|finding| {
-            let place = finding.places.first().map(|place| format!("{}:{}: ", place.file, place.line));
-            format!("{}{}", place.unwrap_or_default(), finding.message)
+            let position =
+                finding.positions.first().map(|position| format!("{}:{}: ", position.file, position.line));
+            format!("{}{}", position.unwrap_or_default(), finding.message)
         })
         .collect();
     lines.join("; ")

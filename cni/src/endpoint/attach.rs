@@ -42,22 +42,15 @@ impl Attach<'_> {
         }
         self.has_changes.set(true);
         self.note_anti_spoof(claimed).await?;
+        let save = async |attachment: &mut Held<Attachment>| self.save(attachment).await;
         let (created, attached) = tokio::join!(
             self.create(),
-            ports.attach(&client, &claimed.attachment.record, &claimed.ready.tenant_id),
+            ports.attach(&client, &mut claimed.attachment, &claimed.ready.tenant_id, save),
         );
         // If both failed, the port's error says more.
         let port = attached?;
         let state = created?;
-        tracing::debug!(step = "port", port = %port.id, "port and binding are made");
-        let record = &mut claimed.attachment.record;
-        if record.port != Some(port.id) {
-            if port.is_repeated {
-                record.extra.insert(REPEATED.to_owned(), true.into());
-            }
-            record.port = Some(port.id);
-            self.save(claimed).await?;
-        }
+        tracing::debug!(step = "port", %port, "port and binding are made");
         self.announce().await;
         Ok(state)
     }
@@ -82,7 +75,7 @@ impl Attach<'_> {
         let problems = problems.join("; ");
         tracing::info!(step = "repeat", problems, "an earlier ADD did not end: starting again");
         claimed.attachment.record.extra.insert(REPEATED.to_owned(), true.into());
-        self.save(claimed).await?;
+        self.save(&mut claimed.attachment).await?;
         ports.detach(client, &claimed.attachment.record).await?;
         Ok(None)
     }
@@ -92,13 +85,13 @@ impl Attach<'_> {
         let extra = &mut claimed.attachment.record.extra;
         if claimed.ready.port_anti_spoof && !extra.contains_key(ANTI_SPOOF) {
             extra.insert(ANTI_SPOOF.to_owned(), true.into());
-            self.save(claimed).await?;
+            self.save(&mut claimed.attachment).await?;
         }
         Ok(())
     }
 
-    async fn save(&self, claimed: &mut Claimed) -> Result<()> {
-        if self.pods.update(&mut claimed.attachment).await? {
+    async fn save(&self, attachment: &mut Held<Attachment>) -> Result<()> {
+        if self.pods.update(attachment).await? {
             return Ok(());
         }
         let message = "another run removed the attachment while this one made it";

@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use midoform_compiler::names::TenantName;
 use midoform_store::ipam::{Attachment, Owner, Progress, mac_of};
 use midoform_store::record::Held;
 
@@ -35,38 +36,47 @@ pub(crate) struct Detached {
     pub(crate) is_unrecorded: bool,
 }
 
-/// Removes the interface, and releases port and address or writes to the journal that they have to be released.
+/// Removes the interface, and releases port and address. What is not done until the deadline is written to the journal.
 pub(crate) async fn detach(
     backend: &mut Backend<'_>,
     network: &NetworkThread,
     endpoint: &Endpoint,
+    deadline: Instant,
 ) -> Detached {
     let owner = backend.owner(endpoint);
-    let deadline = Instant::now() + backend.config.timeouts.other;
     // The kernel needs time to remove an interface. Port and binding are removed meanwhile, and the address last.
     let (interface, (attachment, port)) = tokio::join!(
-        remove_interface(network, &owner.network, endpoint),
+        remove_interface(network, &owner.network, endpoint, deadline),
         remove_port(backend, &owner, deadline)
     );
     let is_unrecorded = attachment.is_none() && port.is_ok();
-    let released = match (port, &attachment) {
-        (Ok(()), Some(held)) => {
+    let (interface, late) = match interface {
+        Err(error) if error.code == Code::TryAgainLater => (Ok(()), Some(error)),
+        other => (other, None),
+    };
+    let has_interface = late.is_some();
+    let released = match (port, late, &attachment) {
+        // The address stays claimed while an interface may have it.
+        (Ok(()), Some(late), _) => Err(late),
+        (Ok(()), None, Some(held)) => {
             within(remaining(deadline), "releasing the address", release_address(backend, held)).await
         }
-        (port, _) => port,
+        (port, ..) => port,
     };
-    let release = keep_pending(backend, &owner, attachment.as_ref(), released);
+    let release = keep_pending(backend, &owner, attachment.as_ref(), has_interface, released);
     Detached { interface, release, is_unrecorded }
 }
 
-/// Removes the veth pair.
+/// Removes the veth pair. If the kernel does not do this until the deadline, the error's code is [`Code::TryAgainLater`].
 pub(crate) async fn remove_interface(
     network: &NetworkThread,
     network_name: &str,
     endpoint: &Endpoint,
+    deadline: Instant,
 ) -> Result<()> {
     let names = VethNames::of(network_name, endpoint);
-    network.run(Box::new(move |host, container| names.remove(host, container))).await
+    let removed = network.run(Box::new(move |host, container| names.remove(host, container)));
+    within(remaining(deadline), "removing the interface", removed).await
 }
 
 /// Removes binding and port. Returns the attachment as well, if the store could be read and has one.
@@ -93,6 +103,7 @@ fn keep_pending(
     backend: &Backend<'_>,
     owner: &Owner,
     attachment: Option<&Held<Attachment>>,
+    has_interface: bool,
     released: Result<()>,
 ) -> Result<()> {
     let journal = Journal::in_folder(&backend.config.state_folder);
@@ -101,7 +112,7 @@ fn keep_pending(
         return Ok(());
     };
     let attachment = attachment.map(|held| &held.record);
-    let pending = PendingRelease::new(backend.site_name(), backend.host, owner, attachment);
+    let pending = PendingRelease::new(backend.site_name(), backend.host, owner, attachment, has_interface);
     journal.add(&pending).map_err(|second| {
         CniError::new(Code::TryAgainLater, error.message.clone()).hint(format!(
             "{}; {}",
@@ -112,7 +123,8 @@ fn keep_pending(
     tracing::warn!(
         step = "release",
         error = error.in_full(),
-        "port and address can't be released now: a later run releases them"
+        has_interface,
+        "the rest can't be done now: a later run does it"
     );
     Ok(())
 }
@@ -143,7 +155,11 @@ async fn release_address(backend: &mut Backend<'_>, held: &Held<Attachment>) -> 
 
 /// Removes the port of an endpoint that the store has no attachment of: the machine lost its power before the claim was on
 /// the disk, or the store is a new one. DEL has nothing to do for such an endpoint, so a failure is only logged.
-pub(crate) async fn remove_unrecorded_port(backend: &mut Backend<'_>, endpoint: &Endpoint, tenant: String) {
+pub(crate) async fn remove_unrecorded_port(
+    backend: &mut Backend<'_>,
+    endpoint: &Endpoint,
+    tenant: TenantName,
+) {
     let unspecified = Ipv4Addr::UNSPECIFIED;
     let attachment = Attachment {
         owner: backend.owner(endpoint),
@@ -165,7 +181,7 @@ pub(crate) async fn remove_unrecorded_port(backend: &mut Backend<'_>, endpoint: 
     };
     let work = async {
         let client = backend.client().await?;
-        Ok(Ports::of(backend).detach_unrecorded(&client, &attachment).await?)
+        Ports::of(backend).detach_unrecorded(&client, &attachment).await
     };
     match within(EARLIER_RUNS, "looking for a port", work).await {
         Ok(false) => {}
@@ -193,7 +209,8 @@ pub(crate) async fn roll_back(
             return;
         }
     }
-    let Detached { interface, release, .. } = detach(backend, network, endpoint).await;
+    let deadline = Instant::now() + backend.config.timeouts.other;
+    let Detached { interface, release, .. } = detach(backend, network, endpoint, deadline).await;
     if let Err(error) = interface {
         tracing::error!(step = "rollback", error = error.in_full(), "the interface can't be removed");
     }
@@ -212,7 +229,16 @@ pub(crate) async fn make_pending_releases(backend: &mut Backend<'_>, limit: usiz
     }
     let work = async {
         for pending in releases {
-            make_pending_release(backend, &journal, &pending).await?;
+            if let Err(error) = make_pending_release(backend, &journal, &pending).await {
+                let container = &pending.owner.container;
+                tracing::warn!(
+                    step = "pending",
+                    container,
+                    error = error.in_full(),
+                    "a release is postponed"
+                );
+                journal.postpone(&pending);
+            }
         }
         Ok(())
     };
@@ -228,27 +254,35 @@ async fn make_pending_release(
     journal: &Journal,
     pending: &PendingRelease,
 ) -> Result<()> {
-    let PendingRelease { host, owner, attachment, .. } = pending;
+    let PendingRelease { host, owner, attachment, has_interface, .. } = pending;
     if pending.site != backend.site_name() || *host != backend.host {
         return Ok(());
     }
     let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
     let _lock = EndpointLock::acquire(&backend.config.state_folder, *host, owner, PENDING_LOCK).await?;
-    let pods = backend.pods().await?;
-    if let Some(held) = pods.find(*host, owner).await? {
-        // If DEL could not read the attachment, the current one is meant, unless its interface exists.
-        let is_meant = attachment.as_ref().is_none_or(|known| known.since == held.record.since);
-        if is_meant && !has_interface(&endpoint).await? {
-            release(backend, &held).await?;
-            tracing::info!(step = "pending", container = owner.container, "a pending release is made");
-        }
+    let held = backend.pods().await?.find(*host, owner).await?;
+    // If DEL could not read the attachment, the current one is meant, unless its interface exists.
+    let is_meant =
+        |held: &Held<Attachment>| attachment.as_ref().is_none_or(|known| known.since == held.record.since);
+    if *has_interface && held.as_ref().is_none_or(is_meant) {
+        let deadline = Instant::now() + EARLIER_RUNS;
+        remove_interface(&NetworkThread::start(None)?, &owner.network, &endpoint, deadline).await?;
+    }
+    if let Some(held) = held.filter(is_meant)
+        && !host_end_exists(&endpoint).await?
+    {
+        release(backend, &held).await?;
+        tracing::info!(step = "pending", container = owner.container, "a pending release is made");
     }
     journal.remove(*host, owner);
     Ok(())
 }
 
 /// Returns true if the host's end exists: the container is attached.
-async fn has_interface(endpoint: &Endpoint) -> Result<bool> {
+async fn host_end_exists(endpoint: &Endpoint) -> Result<bool> {
     let name = host_interface_name(endpoint);
     NetworkThread::start(None)?.run(Box::new(move |host, _| Ok(host.link(&name)?.is_some()))).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,22 @@
 //! The part of an endpoint in MidoNet: a port on the tenant's bridge, and the port's binding to an interface of the host.
 //!
-//! The compiler plans both as it plans a tenant, and the plan is executed in the same way.
+//! The compiler plans both as it plans a tenant. The claim in the store names all of it, so the plan takes the short way
+//! through the reconcile loop ([`ClaimedPort`]).
+
+use std::collections::BTreeMap;
 
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
-use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
+use midoform_reconcile::claimed_port::{ClaimedPort, PortError};
 use midoform_reconcile::client::{Client, ClientError};
-use midoform_reconcile::execute::{Control, execute};
 use midoform_store::ipam::Attachment;
+use midoform_store::record::Held;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -33,14 +36,6 @@ pub(crate) const REPEATED: &str = "begun_anew";
 pub(crate) struct Ports<'a> {
     site: &'a str,
     dialect: Dialect,
-}
-
-/// A port that `attach` made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AttachedPort {
-    pub(crate) id: Uuid,
-    /// True if an uncertain first try was removed, and the port made again ([`REPEATED`]).
-    pub(crate) is_repeated: bool,
 }
 
 /// A port as the API shows it.
@@ -72,43 +67,46 @@ impl<'a> Ports<'a> {
         self.ids_follow_from_keys().then(|| Namespace::of_site(self.site).id(&key))
     }
 
-    /// Makes port and binding.
+    /// Makes port and binding. `save` writes the attachment to the store, once the server has chosen the port's id.
     ///
     /// If it is uncertain what the first try did, whatever is there is removed, and the port is made once more.
     pub(crate) async fn attach(
         &self,
         client: &Client,
-        attachment: &Attachment,
+        held: &mut Held<Attachment>,
         tenant_id: &str,
-    ) -> Result<AttachedPort> {
-        let plan = midonet::plan(
-            self.site,
-            self.dialect,
-            &self.topology(attachment, tenant_id),
-            &Observed::default(),
-        );
-        match self.execute(client, &plan, attachment).await {
-            Ok(id) => Ok(AttachedPort { id, is_repeated: false }),
+        save: impl AsyncFn(&mut Held<Attachment>) -> Result<()>,
+    ) -> Result<Uuid> {
+        let topology = self.topology(&held.record, tenant_id);
+        let plan = midonet::plan(self.site, self.dialect, &topology, &Observed::default());
+        let port = ClaimedPort::new(plan, &bridge_of(&held.record))?;
+        match self.create(client, &port, held, &save).await {
             // A port of this id belongs to this endpoint. Its claim is missing in the store.
-            Err(error) if error.is_uncertain() || error.status() == Some(409) => {
+            Err(PortError::Step(failed))
+                if failed.source.is_uncertain() || failed.source.status() == Some(409) =>
+            {
+                let error = &failed.source;
                 tracing::warn!(step = "port", %error, "a port may exist already: removing and making it again");
-                self.detach(client, attachment).await?;
-                let id = self.execute(client, &plan, attachment).await?;
-                Ok(AttachedPort { id, is_repeated: true })
+                self.detach(client, &held.record).await?;
+                held.record.extra.insert(REPEATED.to_owned(), true.into());
+                self.create(client, &port, held, &save).await?;
             }
-            Err(error) if error.status() == Some(404) => {
-                let (bridge, tenant) = (&attachment.bridge, &attachment.tenant);
+            Err(PortError::Step(failed)) if failed.source.status() == Some(404) => {
+                let Attachment { bridge, tenant, .. } = &held.record;
                 let message = format!("bridge `{bridge}` of tenant `{tenant}` is not in MidoNet");
-                Err(CniError::new(Code::Tenant, message).caused_by(error).hint(
+                return Err(CniError::new(Code::Tenant, message).caused_by(failed.source).hint(
                     "somebody deleted it there, or the store is another site's: each site needs its own store",
-                ))
+                ));
             }
-            Err(error) => Err(error.into()),
+            other => other?,
         }
+        let missing =
+            || ClientError::Setup(format!("the API returned no id of the port {}", Self::key(&held.record)));
+        Ok(held.record.port.ok_or_else(missing)?)
     }
 
     /// Removes binding and port. What does not exist is no error.
-    pub(crate) async fn detach(&self, client: &Client, attachment: &Attachment) -> CallResult<()> {
+    pub(crate) async fn detach(&self, client: &Client, attachment: &Attachment) -> Result<()> {
         if self.ids_follow_from_keys() {
             return self.delete(client, attachment, None).await;
         }
@@ -127,7 +125,7 @@ impl<'a> Ports<'a> {
 
     /// Removes the port of an endpoint that the store has no attachment of. Returns true if there was one. On 1.x such a
     /// port can't be found, since its id does not follow from the endpoint.
-    pub(crate) async fn detach_unrecorded(&self, client: &Client, endpoint: &Attachment) -> CallResult<bool> {
+    pub(crate) async fn detach_unrecorded(&self, client: &Client, endpoint: &Attachment) -> Result<bool> {
         if !self.ids_follow_from_keys() || self.find(client, endpoint).await?.is_none() {
             return Ok(false);
         }
@@ -160,12 +158,12 @@ impl<'a> Ports<'a> {
         Key::tenant(&attachment.tenant).pod(attachment.host, &owner.container, &owner.interface).port()
     }
 
-    /// The UUID of the port's key. On 5.x it is the port's id, on 1.x its `vifId`.
+    /// Returns the UUID of the port's key. On 5.x it is the port's id, on 1.x its `vifId`.
     fn key_id(&self, attachment: &Attachment) -> Uuid {
         Namespace::of_site(self.site).id(&Self::key(attachment))
     }
 
-    /// The objects of an endpoint.
+    /// Returns the objects of an endpoint.
     fn topology(&self, attachment: &Attachment, tenant_id: &str) -> Topology {
         let has_anti_spoof = attachment.extra.contains_key(ANTI_SPOOF);
         pod::lower(&Pod {
@@ -180,20 +178,29 @@ impl<'a> Ports<'a> {
         })
     }
 
-    /// Executes the plan of an endpoint, and returns the port's id.
-    async fn execute(&self, client: &Client, plan: &Plan, attachment: &Attachment) -> CallResult<Uuid> {
-        let outcome = execute(client, plan, 2, &Control::default(), &|_| {}).await;
-        if let Some(failure) = outcome.failure {
-            return Err(failure.source);
-        }
-        let key = Self::key(attachment);
-        let by_key = || self.ids_follow_from_keys().then(|| self.key_id(attachment));
-        let found = outcome.ids.get(&key).copied().or_else(by_key);
-        found.ok_or_else(|| ClientError::Setup(format!("the API returned no id of the port {key}")))
+    /// Creates the objects of an endpoint, and records the port's id. It is in the claim already if it follows from the
+    /// endpoint.
+    async fn create(
+        &self,
+        client: &Client,
+        port: &ClaimedPort,
+        held: &mut Held<Attachment>,
+        save: &impl AsyncFn(&mut Held<Attachment>) -> Result<()>,
+    ) -> std::result::Result<(), PortError<CniError>> {
+        let key = Self::key(&held.record);
+        let by_key = self.ids_follow_from_keys().then(|| self.key_id(&held.record));
+        let record = async |ids: &BTreeMap<Key, Uuid>| match ids.get(&key).copied().or(by_key) {
+            Some(id) if held.record.port != Some(id) => {
+                held.record.port = Some(id);
+                save(held).await
+            }
+            _ => Ok(()),
+        };
+        port.create(client, 2, record).await
     }
 
     /// Deletes an endpoint's objects. `port` is the port's id if the server chose it.
-    async fn delete(&self, client: &Client, attachment: &Attachment, port: Option<Uuid>) -> CallResult<()> {
+    async fn delete(&self, client: &Client, attachment: &Attachment, port: Option<Uuid>) -> Result<()> {
         let mut topology = self.topology(attachment, "");
         let mut observed = Observed::default();
         if let Some(port) = port {
@@ -205,8 +212,7 @@ impl<'a> Ports<'a> {
         // The API deletes the rules together with their chain.
         observed.topology = topology.filtered(|entry| !matches!(entry.object, Object::Rule(_)));
         let plan = midonet::plan(self.site, self.dialect, &Topology::default(), &observed);
-        let outcome = execute(client, &plan, 1, &Control::default(), &|_| {}).await;
-        outcome.failure.map_or(Ok(()), |failure| Err(failure.source))
+        Ok(ClaimedPort::new(plan, &observed)?.delete(client).await?)
     }
 
     /// Finds the endpoint's port, by its id if that is known.
@@ -236,6 +242,12 @@ impl<'a> Ports<'a> {
         };
         Ok(ports.unwrap_or_default().into_iter().filter(is_own).collect())
     }
+}
+
+/// Returns the part of the network that a pod's plan refers to: its bridge.
+fn bridge_of(attachment: &Attachment) -> Observed {
+    let present = BTreeMap::from([(attachment.bridge_id, Kind::Bridge)]);
+    Observed { present, ..Observed::default() }
 }
 
 /// Reads one resource. Returns `None` if it does not exist.

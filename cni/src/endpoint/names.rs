@@ -34,13 +34,17 @@ fn hash_of(endpoint: &Endpoint) -> [u8; 32] {
 /// Returns the alias of the host's end, which names the owner in full: `NETWORK/CONTAINER/INTERFACE`.
 pub(crate) fn alias_of(network: &str, endpoint: &Endpoint) -> String {
     let Endpoint { container, interface } = endpoint;
-    let alias = format!("{network}/{container}/{interface}");
+    shortened(format!("{network}/{container}/{interface}"))
+}
+
+/// Returns an alias as the kernel can store it. A long one gets a hash instead of its end.
+pub(super) fn shortened(alias: String) -> String {
     if alias.len() <= LONGEST_ALIAS {
         return alias;
     }
     let hash = hex::encode(Sha256::digest(&alias));
-    // Network and container have only ASCII characters.
-    format!("{}…{}", alias.get(..180).unwrap_or_default(), hash.get(..32).unwrap_or_default())
+    let end = (0..=180).rev().find(|end| alias.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}…{}", alias.get(..end).unwrap_or_default(), hash.get(..32).unwrap_or_default())
 }
 
 #[cfg(test)]

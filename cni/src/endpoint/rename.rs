@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 
+use super::names::shortened;
 use crate::netlink::{KernelRoute, Link, LinkChange, Netlink, NetlinkError};
 use crate::protocol::error::CniError;
 
@@ -14,11 +15,16 @@ pub(super) struct Renamed {
     pub(super) default_routes: Vec<KernelRoute>,
 }
 
-/// Renames an interface to the next free name, and removes its default routes.
-pub(super) fn rename_to_free_name(container: &mut dyn Netlink, link: &Link) -> Result<Renamed, NetlinkError> {
+/// Renames an interface to the next free name, and removes its default routes. Its alias then names the owner of the endpoint
+/// that took its name.
+pub(super) fn rename_to_free_name(
+    container: &mut dyn Netlink,
+    link: &Link,
+    owner: &str,
+) -> Result<Renamed, NetlinkError> {
     for name in next_names(&link.name) {
         if container.link(&name)?.is_none() {
-            let default_routes = rename(container, link, &name, &renamed_alias(&link.name))?;
+            let default_routes = rename(container, link, &name, &renamed_alias(&link.name, owner))?;
             return Ok(Renamed { name, default_routes });
         }
     }
@@ -26,11 +32,16 @@ pub(super) fn rename_to_free_name(container: &mut dyn Netlink, link: &Link) -> R
     Err(NetlinkError::Conflict(message))
 }
 
-/// Finds the interface that was renamed and had this name before.
-pub(super) fn find_renamed(container: &mut dyn Netlink, former: &str) -> Result<Option<Link>, NetlinkError> {
+/// Finds the interface that was renamed for this owner and had this name before. The namespace may be somebody else's, with
+/// an interface that was renamed for another owner.
+pub(super) fn find_renamed(
+    container: &mut dyn Netlink,
+    former: &str,
+    owner: &str,
+) -> Result<Option<Link>, NetlinkError> {
     for name in next_names(former) {
         match container.link(&name)? {
-            Some(link) if link.alias == renamed_alias(former) => return Ok(Some(link)),
+            Some(link) if link.alias == renamed_alias(former, owner) => return Ok(Some(link)),
             Some(_) => {}
             None => return Ok(None),
         }
@@ -38,9 +49,13 @@ pub(super) fn find_renamed(container: &mut dyn Netlink, former: &str) -> Result<
     Ok(None)
 }
 
-/// Restores the former name of a renamed interface, if there is one and the name is free.
-pub(super) fn restore_name(container: &mut dyn Netlink, former: &str) -> Result<(), NetlinkError> {
-    let Some(renamed) = find_renamed(container, former)? else { return Ok(()) };
+/// Restores the former name of an interface that was renamed for this owner, if there is one and the name is free.
+pub(super) fn restore_name(
+    container: &mut dyn Netlink,
+    former: &str,
+    owner: &str,
+) -> Result<(), NetlinkError> {
+    let Some(renamed) = find_renamed(container, former, owner)? else { return Ok(()) };
     if container.link(former)?.is_none() {
         rename(container, &renamed, former, "")?;
     }
@@ -56,9 +71,9 @@ fn next_names(name: &str) -> impl Iterator<Item = String> {
     names.filter(|name| name.len() <= 15)
 }
 
-/// The alias of a renamed interface, by which it is found again.
-fn renamed_alias(former: &str) -> String {
-    format!("midonet-cni: was {former}")
+/// Returns the alias of a renamed interface, by which it is found again.
+fn renamed_alias(former: &str, owner: &str) -> String {
+    shortened(format!("midonet-cni: was {former} before {owner}"))
 }
 
 /// Renames an interface, and returns its default routes.

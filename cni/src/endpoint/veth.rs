@@ -87,7 +87,7 @@ impl VethNames {
             self.check_owner(&link)?;
             host.remove(link.index)?;
         }
-        container.map_or(Ok(()), |container| restore_name(container, &self.interface))
+        container.map_or(Ok(()), |container| restore_name(container, &self.interface, &self.alias))
     }
 
     /// Fails if the host's end belongs to another owner. An end without an alias comes from a run for this owner that was
@@ -140,7 +140,9 @@ impl Veth {
         }
         let renamed = match container.link(&self.names.interface)? {
             None => None,
-            Some(found) if self.may_rename => Some(rename_to_free_name(container, &found)?),
+            Some(found) if self.may_rename => {
+                Some(rename_to_free_name(container, &found, &self.names.alias)?)
+            }
             Some(_) => return Err(self.names.occupied()),
         };
         match self.make(host, container, renamed.is_some()) {
@@ -217,7 +219,7 @@ impl Veth {
         container: &mut dyn Netlink,
     ) -> Result<VethState, NetlinkError> {
         let VethNames { host_interface, interface, alias } = &self.names;
-        let renamed = find_renamed(container, interface)?.map(|link| link.name);
+        let renamed = find_renamed(container, interface, alias)?.map(|link| link.name);
         let mut state = VethState { renamed, ..VethState::default() };
         let problems = &mut state.problems;
         match host.link(host_interface)? {

@@ -20,38 +20,70 @@ impl Namespace {
         Ok(Namespace(File::open("/proc/thread-self/ns/net")?))
     }
 
-    /// Opens the namespace at a path. Returns `None` if there is none any more. The plugin's own namespace is an error: a
-    /// DEL there would remove the host's interfaces.
-    pub(crate) fn open(path: &Path) -> Result<Option<Namespace>> {
+    /// Opens the container's namespace. The plugin's own namespace is an error: the container would change the host's
+    /// interfaces.
+    pub(crate) fn open(path: &Path) -> Result<Namespace> {
         let shown = path.display();
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // The process has ended, or is ending.
-            Err(error) if error.raw_os_error() == Some(3) => return Ok(None),
-            Err(error) => return Err(CniError::file(path, error)),
-        };
-        // Somebody unmounted the namespace, and the empty file remains.
-        if !is_namespace(&file) {
-            return Ok(None);
-        }
         let failed = |error: io::Error| CniError::file(path, error);
-        let own = Namespace::own().and_then(|own| own.0.metadata()).map_err(failed)?;
-        let found = file.metadata().map_err(failed)?;
-        if (own.dev(), own.ino()) == (found.dev(), found.ino()) {
+        let Some(namespace) = Namespace::at(path).map_err(failed)? else {
+            let message = format!("CNI_NETNS {shown} is not a network namespace");
+            return Err(CniError::new(Code::UnknownContainer, message));
+        };
+        if namespace.is_own().map_err(failed)? {
             let message = format!("CNI_NETNS {shown} is the plugin's own network namespace");
             return Err(CniError::new(Code::InvalidEnvironment, message)
                 .hint("a container on the host's network must not call the plugin"));
         }
-        Ok(Some(Namespace(file)))
+        Ok(namespace)
     }
 
-    /// Opens the namespace at a path. That there is none is an error.
-    pub(crate) fn open_existing(path: &Path) -> Result<Namespace> {
-        Namespace::open(path)?.ok_or_else(|| {
-            let message = format!("CNI_NETNS {} is not a network namespace", path.display());
-            CniError::new(Code::UnknownContainer, message)
-        })
+    /// Opens the container's namespace for DEL. Returns `None` if there is nothing to do in it: it is gone, the path is not a
+    /// network namespace, or it is the plugin's own. DEL then releases the rest.
+    pub(crate) fn open_for_del(path: &Path) -> Option<Namespace> {
+        let skipped = |reason: &str| {
+            tracing::warn!(path = %path.display(), reason, "DEL does nothing in the network namespace");
+            None
+        };
+        let namespace = match Namespace::at(path) {
+            Ok(Some(namespace)) => namespace,
+            Ok(None) => return None,
+            Err(error) => return skipped(&error.to_string()),
+        };
+        match namespace.is_own() {
+            Ok(false) => {}
+            Ok(true) => return skipped("it is the plugin's own network namespace"),
+            Err(error) => return skipped(&error.to_string()),
+        }
+        // It may be a namespace of another kind. A thread of its own enters it, since the namespace of this one must stay.
+        let entered = std::thread::scope(|scope| scope.spawn(|| namespace.enter()).join());
+        match entered {
+            Ok(Ok(())) => Some(namespace),
+            Ok(Err(error)) => skipped(&error.to_string()),
+            Err(_) => skipped("the thread that entered it stopped"),
+        }
+    }
+
+    /// Opens the namespace at a path. Returns `None` if there is none.
+    fn at(path: &Path) -> io::Result<Option<Namespace>> {
+        // The process has ended, or is ending.
+        let is_gone =
+            |error: &io::Error| error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(3);
+        // To open something else could wait, or have an effect: a pipe, a device.
+        let file = match std::fs::metadata(path)
+            .and_then(|found| found.is_file().then(|| File::open(path)).transpose())
+        {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // If somebody unmounted the namespace, the empty file remains.
+        Ok(is_namespace(&file).then_some(Namespace(file)))
+    }
+
+    fn is_own(&self) -> io::Result<bool> {
+        let (own, found) = (Namespace::own()?.0.metadata()?, self.0.metadata()?);
+        Ok((own.dev(), own.ino()) == (found.dev(), found.ino()))
     }
 
     /// Moves the calling thread into the namespace.
@@ -59,7 +91,7 @@ impl Namespace {
         Ok(move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?)
     }
 
-    /// The file descriptor, for messages that name a namespace by it.
+    /// Returns the file descriptor, for messages that name a namespace by it.
     pub(super) fn descriptor(&self) -> i32 {
         self.0.as_raw_fd()
     }

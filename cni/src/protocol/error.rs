@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use midoform_compiler::error_chain::causes;
 use serde::Serialize;
 
 /// A CNI error code: the specification has 1 to 99, midonet-cni adds its own from 100 on (`docs/cni.md`).
@@ -44,7 +45,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// The number in the JSON document.
+    /// Returns the number in the JSON document.
     pub(crate) fn number(self) -> u32 {
         match self {
             Code::IncompatibleVersion => 1,
@@ -100,34 +101,29 @@ impl CniError {
         self
     }
 
-    /// A wrong value in the network configuration. The message names the key.
+    /// Makes the error for a wrong value in the network configuration. The message names the key.
     pub(crate) fn configuration(key: &str, problem: impl std::fmt::Display) -> Self {
         CniError::new(Code::InvalidConfiguration, format!("the network configuration's `{key}` {problem}"))
     }
 
-    /// A file that can't be read or written.
+    /// Makes the error for a file that can't be read or written.
     pub(crate) fn file(path: &std::path::Path, error: std::io::Error) -> Self {
         CniError::new(Code::Io, format!("{} can't be used", path.display())).caused_by(error)
     }
 
-    /// A defect of midonet-cni.
+    /// Makes the error for a defect of midonet-cni.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         CniError::new(Code::Internal, message).hint("this is a defect of midonet-cni: please report it")
     }
 
-    /// The causes, each once, then the hint: the document's `details`.
+    /// Returns the document's `details`: the causes, each once, then the hint.
     pub(crate) fn details(&self) -> String {
-        let mut causes = Vec::new();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            causes.push(error.to_string());
-            cause = error.source();
-        }
+        let causes: Vec<String> = causes(self).map(ToString::to_string).collect();
         let parts = [causes.join(": "), self.hint.clone()];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
-    /// Message and details in one line, for the log.
+    /// Returns message and details in one line, for the log.
     pub(crate) fn in_full(&self) -> String {
         match self.details() {
             details if details.is_empty() => self.message.clone(),
@@ -135,7 +131,7 @@ impl CniError {
         }
     }
 
-    /// The document for standard output.
+    /// Returns the JSON document for standard output.
     pub(crate) fn document(&self, version: &str) -> String {
         #[derive(Serialize)]
         struct Document<'a> {

@@ -35,7 +35,7 @@ impl Verb {
     pub(crate) fn parse(text: &str) -> Result<Verb> {
         let all = [Verb::Add, Verb::Del, Verb::Check, Verb::Gc, Verb::Status, Verb::Version];
         all.into_iter().find(|verb| verb.name() == text).ok_or_else(|| {
-            CniError::new(Code::InvalidEnvironment, format!("CNI_COMMAND is `{text}`, which is no verb"))
+            CniError::new(Code::InvalidEnvironment, format!("CNI_COMMAND is `{text}`, which is not a verb"))
                 .hint("the verbs are ADD, DEL, CHECK, GC, STATUS and VERSION")
         })
     }
@@ -76,32 +76,51 @@ pub(crate) struct Arguments {
 }
 
 impl Request {
-    /// Reads the environment. ADD and CHECK need a namespace.
-    pub(crate) fn read(variables: Variables<'_>, needs_namespace: bool) -> Result<Request> {
-        let wrong = |name: &str, problem: &str| {
-            Err(CniError::new(Code::InvalidEnvironment, format!("{name} {problem}")))
-        };
-        let variable = |name: &str| variables(name).filter(|value| !value.is_empty());
-        let Some(container) = variable("CNI_CONTAINERID") else {
-            return wrong("CNI_CONTAINERID", "is missing");
-        };
-        if let Some(problem) = container_problem(&container) {
-            return wrong("CNI_CONTAINERID", problem);
+    /// Reads the environment for ADD and CHECK.
+    pub(crate) fn read(variables: Variables<'_>) -> Result<Request> {
+        let endpoint = Endpoint::read(variables)?;
+        let namespace = filled_variable(variables, "CNI_NETNS").map(|text| namespace_path(&text));
+        if namespace.is_none() {
+            return Err(wrong_variable("CNI_NETNS", "is missing"));
         }
-        let Some(interface) = variable("CNI_IFNAME") else { return wrong("CNI_IFNAME", "is missing") };
-        if let Some(problem) = interface_problem(&interface) {
-            return wrong("CNI_IFNAME", problem);
-        }
-        let namespace = variable("CNI_NETNS").map(|text| namespace_path(&text));
-        if namespace.is_none() && needs_namespace {
-            return wrong("CNI_NETNS", "is missing");
-        }
-        let arguments = Arguments::parse(&variable("CNI_ARGS").unwrap_or_default())?;
-        Ok(Request { endpoint: Endpoint { container, interface }, namespace, arguments })
+        let arguments = Arguments::parse(&filled_variable(variables, "CNI_ARGS").unwrap_or_default())?;
+        Ok(Request { endpoint, namespace, arguments })
+    }
+
+    /// Reads the environment for DEL, which needs the endpoint only. Wrong arguments are a warning in the log.
+    pub(crate) fn read_for_del(variables: Variables<'_>) -> Result<Request> {
+        let endpoint = Endpoint::read(variables)?;
+        let namespace = filled_variable(variables, "CNI_NETNS").map(|text| namespace_path(&text));
+        let text = filled_variable(variables, "CNI_ARGS").unwrap_or_default();
+        let arguments = Arguments::parse(&text).unwrap_or_else(|error| {
+            tracing::warn!(error = error.in_full(), "DEL does not need these arguments");
+            Arguments { pod_namespace: Arguments::pod_namespace_in(&text), ..Arguments::default() }
+        });
+        Ok(Request { endpoint, namespace, arguments })
     }
 }
 
-/// The path of a namespace that is named by path, by `fd:N`, or by the id of a process.
+impl Endpoint {
+    fn read(variables: Variables<'_>) -> Result<Endpoint> {
+        let read = |name: &str, problem_of: fn(&str) -> Option<&'static str>| {
+            let value = filled_variable(variables, name).ok_or_else(|| wrong_variable(name, "is missing"))?;
+            problem_of(&value).map_or(Ok(value), |problem| Err(wrong_variable(name, problem)))
+        };
+        let container = read("CNI_CONTAINERID", container_problem)?;
+        Ok(Endpoint { container, interface: read("CNI_IFNAME", interface_problem)? })
+    }
+}
+
+/// Reads a variable. An empty one counts as absent.
+fn filled_variable(variables: Variables<'_>, name: &str) -> Option<String> {
+    variables(name).filter(|value| !value.is_empty())
+}
+
+fn wrong_variable(name: &str, problem: &str) -> CniError {
+    CniError::new(Code::InvalidEnvironment, format!("{name} {problem}"))
+}
+
+/// Returns the path of a namespace that is named by path, by `fd:N`, or by the id of a process.
 fn namespace_path(text: &str) -> PathBuf {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.strip_prefix("fd:") {
@@ -139,6 +158,12 @@ pub(crate) fn interface_problem(name: &str) -> Option<&'static str> {
 }
 
 impl Arguments {
+    /// Returns `K8S_POD_NAMESPACE`, whatever else the arguments have.
+    fn pod_namespace_in(text: &str) -> Option<String> {
+        let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(key, _)| key.trim() == "K8S_POD_NAMESPACE").find_map(|(_, value)| filled(value.trim()))
+    }
+
     /// Reads `KEY=VALUE;KEY=VALUE`. An unknown key is an error, unless `IgnoreUnknown` is true.
     pub(crate) fn parse(text: &str) -> Result<Arguments> {
         let wrong = |problem: String| CniError::new(Code::InvalidEnvironment, format!("CNI_ARGS {problem}"));
@@ -207,7 +232,7 @@ mod tests {
     fn read(pairs: &[(&str, &str)]) -> Result<Request> {
         let of =
             |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Request::read(&of, true)
+        Request::read(&of)
     }
 
     #[test]
@@ -248,6 +273,24 @@ mod tests {
             let error = read(&pairs).unwrap_err();
             assert_eq!(error.code, Code::InvalidEnvironment, "{name}={bad}");
             assert!(error.message.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_do_not_fail_a_del() {
+        for text in
+            ["IP=x", "K8S_POD_NAMESPACE=acme;MAC=1;X", "A=1;K8S_POD_NAMESPACE=acme", "=", "K8S_POD_NAMESPACE"]
+        {
+            let of = |name: &str| match name {
+                "CNI_CONTAINERID" => Some("c1".to_owned()),
+                "CNI_IFNAME" => Some("eth0".to_owned()),
+                "CNI_ARGS" => Some(text.to_owned()),
+                _ => None,
+            };
+            assert!(Arguments::parse(text).is_err() || text == "=", "{text}");
+            let request = Request::read_for_del(&of).unwrap();
+            let namespace = text.contains('=').then_some("acme").filter(|_| text.contains("acme"));
+            assert_eq!(request.arguments.pod_namespace.as_deref(), namespace, "{text}");
         }
     }
 

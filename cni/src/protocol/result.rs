@@ -109,7 +109,8 @@ impl CniResult {
         Ok(document.to_string())
     }
 
-    /// The form of 0.1.0 and 0.2.0: one address of each family, with its routes, and no interfaces.
+    /// Returns the result in the form of 0.1.0 and 0.2.0: one address of each family, with its routes, and no
+    /// interfaces.
     fn oldest_form(&self) -> Value {
         let mut document = Map::new();
         for (name, is_of_family) in [("ip4", true), ("ip6", false)] {

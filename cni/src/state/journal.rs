@@ -3,13 +3,14 @@
 //! Each release is one small file. It is on the disk before DEL succeeds.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use midoform_store::atomic_file::write_atomically;
+use midoform_store::atomic_file::replace_atomically;
 use midoform_store::ipam::{Attachment, Owner};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::hashed_name;
+use super::{hashed_name, make_private};
 use crate::protocol::error::{CniError, Code, Result};
 
 /// The most releases that may be pending. Then DEL fails, so that the runtime notices the trouble.
@@ -26,16 +27,26 @@ pub(crate) struct PendingRelease {
     /// The attachment, if the store could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) attachment: Option<Attachment>,
+    /// True if the interface could not be removed in time: it may still exist.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) has_interface: bool,
 }
 
 impl PendingRelease {
-    pub(crate) fn new(site: &str, host: Uuid, owner: &Owner, attachment: Option<&Attachment>) -> Self {
+    pub(crate) fn new(
+        site: &str,
+        host: Uuid,
+        owner: &Owner,
+        attachment: Option<&Attachment>,
+        has_interface: bool,
+    ) -> Self {
         PendingRelease {
             version: 1,
             site: site.to_owned(),
             host,
             owner: owner.clone(),
             attachment: attachment.cloned(),
+            has_interface,
         }
     }
 }
@@ -56,7 +67,7 @@ impl Journal {
             let message = format!("the pending release can't be written to {}", self.folder.display());
             CniError::new(Code::TryAgainLater, message).caused_by(error)
         };
-        std::fs::create_dir_all(&self.folder).map_err(failed)?;
+        make_private(&self.folder).map_err(failed)?;
         let path = self.path(pending.host, &pending.owner);
         let count = std::fs::read_dir(&self.folder).map_err(failed)?.count();
         if count >= LIMIT && !path.exists() {
@@ -66,10 +77,19 @@ impl Journal {
             ));
         }
         let text = serde_json::to_vec(pending).map_err(|error| CniError::internal(error.to_string()))?;
-        write_atomically(&path, |file| std::io::Write::write_all(file, &text)).map_err(failed)
+        replace_atomically(&path, |file| std::io::Write::write_all(file, &text)).map_err(failed)
     }
 
-    /// Removes a release that was made.
+    /// Puts a release that failed behind the others, so that it does not hold them up.
+    pub(crate) fn postpone(&self, pending: &PendingRelease) {
+        let path = self.path(pending.host, &pending.owner);
+        let file = std::fs::File::options().write(true).open(&path);
+        if let Err(error) = file.and_then(|file| file.set_modified(SystemTime::now())) {
+            tracing::warn!(path = %path.display(), %error, "the pending release stays the first one");
+        }
+    }
+
+    /// Removes a release that was made, or that is not needed any more.
     pub(crate) fn remove(&self, host: Uuid, owner: &Owner) {
         let path = self.path(host, owner);
         match std::fs::remove_file(&path) {
@@ -83,7 +103,7 @@ impl Journal {
     /// Returns the oldest pending releases, at most `limit`. A file that can't be read is reported in the log and stays.
     pub(crate) fn oldest(&self, limit: usize) -> Vec<PendingRelease> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
-        let mut found: Vec<(std::time::SystemTime, PathBuf)> = entries
+        let mut found: Vec<(SystemTime, PathBuf)> = entries
             .flatten()
             .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "json"))
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
@@ -107,7 +127,7 @@ fn read(path: &Path) -> Option<PendingRelease> {
     pending
 }
 
-/// The name of an endpoint's release, without the extension.
+/// Returns the file name of an endpoint's release, without the extension.
 pub(super) fn release_name(host: Uuid, owner: &Owner) -> String {
     let host = host.to_string();
     hashed_name([host.as_str(), &owner.network, &owner.container, &owner.interface], 32)

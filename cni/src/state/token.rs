@@ -3,10 +3,11 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::hashed_name;
+use super::{hashed_name, make_private};
 use crate::config::Login;
 
-/// The file of one login at one API. Another password has another file, so a changed password takes effect at once.
+/// Returns the file for the token of one login at one API. Another password has another file, so a changed password
+/// takes effect at once.
 fn path(state: &Path, url: &str, login: &Login) -> PathBuf {
     let parts = [Some(url), login.username.as_deref(), login.password.as_deref(), login.project.as_deref()];
     state.join(format!("token-{}", hashed_name(parts.map(Option::unwrap_or_default), 16)))
@@ -27,7 +28,7 @@ pub(crate) fn read(state: &Path, url: &str, login: &Login) -> Option<String> {
 
 /// Keeps a token for the next run.
 pub(crate) fn write(state: &Path, url: &str, login: &Login, token: &str) -> io::Result<()> {
-    std::fs::create_dir_all(state)?;
+    make_private(state)?;
     // Only the owner can read a temporary file.
     let mut file = tempfile::Builder::new().prefix(".token-").tempfile_in(state)?;
     file.write_all(token.as_bytes())?;

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::midonet::lower::provider_router;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::network::provider_use::conflicts;
 use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
-use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::topology::observed::{Observed, ProviderUse};
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::{Compiled, midonet};
 use midoform_reconcile::client::Client;
@@ -40,7 +42,7 @@ const PARALLEL: usize = 4;
 struct TenantGoal<'a> {
     tenant: &'a str,
     /// The tenant, and the peers that it is linked with.
-    linked: BTreeSet<String>,
+    linked: BTreeSet<TenantName>,
     /// True if the store says that no pod is attached yet.
     is_new: bool,
     /// The objects that its peers would have without it.
@@ -62,16 +64,21 @@ pub(crate) async fn ensure(
     let tenant = specs.tenant.as_str();
     let client = backend.client().await?;
     let mut stored = allocation::load(store).await?;
+    let mut others = ProviderUse::default();
     loop {
-        let goal = TenantGoal::compile(backend, specs, &stored.allocations, grown.as_ref())?;
+        let goal = TenantGoal::compile(backend, specs, &stored.allocations, grown.as_ref(), &others)?;
         // What is refused leaves nothing in the store.
         let planned = Planned::look(&client, &goal, &goal.compiled.allocations, &|_| {}).await;
         let planned = planned.map_err(refused_look)?;
+        if goal.has_to_give_way(planned.observed(), &others)? {
+            others = planned.observed().provider.clone();
+            continue;
+        }
         if allocation::write(store, lock, &mut stored, &goal.compiled.allocations).await? {
             return goal.reconcile(&client, store, lock, specs, stored, planned).await;
         }
         if !lock.is_held().await? {
-            return Err(TenantError::Lost { tenant: tenant.to_owned() }.into());
+            return Err(TenantError::Lost { tenant: tenant.into() }.into());
         }
         // Something was allocated to another tenant since: this one allocates again.
         stored = allocation::load(store).await?;
@@ -80,14 +87,13 @@ pub(crate) async fn ensure(
 
 /// Returns the allocations of the tenant and of its links as compiled, and all others as stored.
 fn own_part(stored: &Allocations, compiled: &Allocations, tenant: &str) -> Allocations {
-    let is_own = |pair: &String| pair.split('/').any(|name| name == tenant);
     let mut now = stored.clone();
-    now.peers.retain(|pair, _| !is_own(pair));
+    now.peers.retain(|pair, _| !pair.has(tenant));
     now.peers.extend(
-        compiled.peers.iter().filter(|(pair, _)| is_own(pair)).map(|(pair, link)| (pair.clone(), *link)),
+        compiled.peers.iter().filter(|(pair, _)| pair.has(tenant)).map(|(pair, link)| (pair.clone(), *link)),
     );
     if let Some(own) = compiled.tenants.get(tenant) {
-        now.tenants.insert(tenant.to_owned(), own.clone());
+        now.tenants.insert(tenant.into(), own.clone());
     }
     now
 }
@@ -113,13 +119,14 @@ impl<'a> TenantGoal<'a> {
         specs: &'a TenantAndPeers,
         stored: &Allocations,
         grown: Option<&BTreeMap<String, String>>,
+        others: &ProviderUse,
     ) -> Result<Self> {
         let tenant = specs.tenant.as_str();
         let mut known = stored.clone();
         note_added_bridges(&mut known, tenant, grown.unwrap_or(&BTreeMap::new()));
-        let mut compiled = specs.compile(backend.config, &known)?;
+        let mut compiled = specs.compile(backend.config, &known, others)?;
         let linked = linked(&compiled, tenant);
-        for peer in linked.iter().filter(|peer| *peer != tenant) {
+        for peer in linked.iter().filter(|peer| **peer != *tenant) {
             check_peer_is_settled(stored, &compiled.allocations, peer)?;
         }
         let peers_alone = match linked.len() {
@@ -130,6 +137,19 @@ impl<'a> TenantGoal<'a> {
         compiled.allocations = own_part(stored, &compiled.allocations, tenant);
         let provider = provider_router(&compiled.site);
         Ok(TenantGoal { tenant, linked, is_new: grown.is_none(), peers_alone, compiled, provider })
+    }
+
+    /// Returns true if the tenant's link has to get other addresses, since somebody else uses them on the provider router.
+    /// `others` is what the tenant was compiled beside.
+    fn has_to_give_way(&self, observed: &Observed, others: &ProviderUse) -> Result<bool> {
+        let pools = &self.compiled.site.pools.links;
+        let found = conflicts(&self.compiled.topology, observed, &self.provider, pools);
+        let may_move = self.is_new && *others == ProviderUse::default();
+        match found.iter().find(|conflict| !conflict.is_link || !may_move) {
+            Some(conflict) => Err(CniError::new(Code::Tenant, conflict.what.clone())
+                .hint("choose another address in the spec, or delete the other one")),
+            None => Ok(!found.is_empty()),
+        }
     }
 
     /// Executes the plan, and publishes that the tenant is ready.
@@ -144,7 +164,7 @@ impl<'a> TenantGoal<'a> {
     ) -> Result<()> {
         let (compiled, tenant) = (&self.compiled, self.tenant);
         let books = Bookkeeping {
-            applied: BTreeMap::from([(tenant.to_owned(), self.is_protected())]),
+            applied: BTreeMap::from([(tenant.into(), self.is_protected())]),
             publish: Some(Box::new(|ids| self.publication(specs, ids))),
             ..Bookkeeping::of(self.linked.clone(), Extent::Part)
         };
@@ -159,8 +179,7 @@ impl<'a> TenantGoal<'a> {
             conflicts_pass: true,
             events: &|event| log(tenant, &event),
         };
-        let control = Control::under(lock.tenure());
-        let finished = planned.execute(client, &mut recorder, &control, options).await?;
+        let finished = planned.execute(client, &mut recorder, &Control::default(), options).await?;
         result_of(tenant, finished)?;
         tracing::info!(step = "tenant", tenant, "the tenant is ready for pods");
         Ok(())
@@ -174,7 +193,7 @@ impl<'a> TenantGoal<'a> {
     fn publication(&self, specs: &TenantAndPeers, ids: &BTreeMap<Key, Uuid>) -> Publication {
         let ready = Ready::of(&self.compiled, self.tenant, &specs.own.sha256, ids);
         let spec = specs.is_pushed.then(|| specs.own.clone());
-        let tenants = BTreeMap::from([(self.tenant.to_owned(), Published { ready, spec })]);
+        let tenants = BTreeMap::from([(self.tenant.into(), Published { ready, spec })]);
         Publication { site: None, tenants }
     }
 
@@ -350,7 +369,7 @@ fn refused_look(error: LookError<CniError>) -> CniError {
     match error {
         LookError::Client(error) => error.into(),
         LookError::Refused(error) => error,
-        LookError::Unsound(error) => CniError::internal(error.to_string()),
+        LookError::Unsound(error) => error.into(),
     }
 }
 
@@ -374,7 +393,7 @@ fn result_of(tenant: &str, finished: Finished<CniError>) -> Result<()> {
     }
     match finished.stopped {
         None => Ok(()),
-        Some(_) => Err(TenantError::Lost { tenant: tenant.to_owned() }.into()),
+        Some(_) => Err(TenantError::Lost { tenant: tenant.into() }.into()),
     }
 }
 

@@ -18,13 +18,20 @@ pub(super) fn added_bridges(ready: &Ready) -> BTreeMap<String, String> {
     added.collect()
 }
 
+/// Returns the name of the bridge that is added beside a full one.
+pub(super) fn next_name(ready: &Ready, full: &str) -> String {
+    let is_used = |name: &str| ready.bridges.iter().any(|bridge| bridge.name == name);
+    let mut names = (2..).map(|number: u32| format!("{full}-{number}"));
+    names.find(|name| !is_used(name)).unwrap_or_default()
+}
+
 /// Notes added bridges in the allocations, from which the compiler takes them.
 pub(super) fn note_added_bridges(
     allocations: &mut Allocations,
     tenant: &str,
     added: &BTreeMap<String, String>,
 ) {
-    let allocated = allocations.tenants.entry(tenant.to_owned()).or_default();
+    let allocated = allocations.tenants.entry(tenant.into()).or_default();
     allocated.grown.extend(added.iter().map(|(name, full)| (name.clone(), full.clone())));
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod port_mappings;
 
 use std::time::Duration;
 
+use midoform_compiler::topology::observed::ProviderUse;
 use midoform_store::locks::{LEASE, Lock, LockError};
 use midoform_store::ready::Ready;
 use midoform_store::record::Held;
@@ -19,7 +20,7 @@ use crate::backend::Backend;
 use crate::protocol::error::{CniError, Code, Result};
 
 use ensure::ensure;
-use growth::{added_bridges, check_may_grow, note_added_bridges};
+use growth::{added_bridges, check_may_grow, next_name, note_added_bridges};
 use peers::TenantAndPeers;
 
 /// The number of times that the work is tried again if the lock was lost.
@@ -53,9 +54,7 @@ pub(crate) async fn add_bridge(
         let specs = read_locked(backend, store, lock, tenant).await?;
         check_may_grow(&specs, &full.record)?;
         let mut added = added_bridges(&full.record);
-        let is_used = |name: &str| full.record.bridges.iter().any(|bridge| bridge.name == name);
-        let names = (2..).map(|number| format!("{bridge}-{number}"));
-        let name = names.into_iter().find(|name| !is_used(name)).unwrap_or_default();
+        let name = next_name(&full.record, bridge);
         tracing::info!(step = "bridge", tenant, bridge, name, "the bridge is full: adding another");
         added.insert(name, bridge.to_owned());
         ensure(backend, store, lock, &specs, Some(added)).await
@@ -70,11 +69,11 @@ pub(crate) async fn check_growth(backend: &mut Backend<'_>, tenant: &str, full: 
     check_may_grow(&specs, full)?;
     let mut added = added_bridges(full);
     if let Some(first) = full.bridges.first() {
-        added.insert("status-1".to_owned(), first.name.clone());
+        added.insert(next_name(full, &first.name), first.name.clone());
     }
-    let mut given = allocation::load(&store).await?;
-    note_added_bridges(&mut given.allocations, tenant, &added);
-    specs.compile(backend.config, &given.allocations).map(drop)
+    let mut loaded = allocation::load(&store).await?;
+    note_added_bridges(&mut loaded.allocations, tenant, &added);
+    specs.compile(backend.config, &loaded.allocations, &ProviderUse::default()).map(drop)
 }
 
 /// Does work under the locks of the tenant and its peers. If a lock is lost, as on a machine that is too busy, the work is

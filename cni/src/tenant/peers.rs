@@ -7,13 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::diagnostic::{self, Diagnostic, Diagnostics};
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::peering::PeersOf;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Profile, parse};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::SITE;
-use midoform_compiler::{Allocated, Compiled, Input, compile_present};
+use midoform_compiler::topology::observed::ProviderUse;
+use midoform_compiler::{Allocated, Compiled, Input, Policies, compile_beside};
 use midoform_store::tenants::PushedFile;
 use midoform_store::{SharedStore, tenants};
 
@@ -29,18 +31,18 @@ const POOL_FULL: [diagnostic::Code; 2] = [diagnostic::Code::LinkPoolFull, diagno
 /// A tenant's spec, and those of its peers.
 pub(crate) struct TenantAndPeers {
     /// The tenant's name.
-    pub(crate) tenant: String,
+    pub(crate) tenant: TenantName,
     /// The tenant's own spec.
     pub(crate) own: PushedFile,
     /// True if the own spec was pushed. Otherwise it is the default layout.
     pub(crate) is_pushed: bool,
     /// The peers that exist, and their peers. They are compiled as well, since a router must distinguish all of its peers.
     /// They are not changed.
-    existing: BTreeMap<String, PushedFile>,
+    existing: BTreeMap<TenantName, PushedFile>,
     /// The peers that do not exist yet: of each the tenants that it names.
     missing: PeersOf,
     /// The peers that name the tenant back, whether they exist or not.
-    mutual: BTreeSet<String>,
+    mutual: BTreeSet<TenantName>,
 }
 
 impl TenantAndPeers {
@@ -64,15 +66,15 @@ impl TenantAndPeers {
                 missing.insert(name, named);
             }
         }
-        peers_of_peers.retain(|name| name != tenant && !existing.contains_key(name));
+        peers_of_peers.retain(|name| *name != *tenant && !existing.contains_key(name));
         let pushed = tenants::pushed(store, &peers_of_peers).await?.into_iter();
         let made = pushed.filter(|(_, peer)| peer.is_made);
         existing.extend(made.map(|(name, peer)| (name, peer.spec)));
-        Ok(TenantAndPeers { tenant: tenant.to_owned(), own, is_pushed, existing, missing, mutual })
+        Ok(TenantAndPeers { tenant: tenant.into(), own, is_pushed, existing, missing, mutual })
     }
 
     /// Returns the tenants whose locks a change needs: the tenant, and the peers that it is or will be linked with.
-    pub(crate) fn to_lock(&self) -> BTreeSet<String> {
+    pub(crate) fn to_lock(&self) -> BTreeSet<TenantName> {
         self.mutual.iter().cloned().chain([self.tenant.clone()]).collect()
     }
 
@@ -82,12 +84,17 @@ impl TenantAndPeers {
     }
 
     /// Compiles the tenant and its existing peers.
-    pub(crate) fn compile(&self, config: &Config, known: &Allocations) -> Result<Compiled> {
+    pub(crate) fn compile(
+        &self,
+        config: &Config,
+        known: &Allocations,
+        others: &ProviderUse,
+    ) -> Result<Compiled> {
         let tenant = &self.tenant;
         let sources: Vec<Source> = std::iter::once(self.source()).chain(self.sources_of_peers()).collect();
-        let compiled = self.compile_these(config, known, &sources, &self.missing)?;
+        let compiled = self.compile_these(config, known, &sources, &self.missing, others)?;
         let named: BTreeSet<&str> = compiled.tenants.iter().map(|one| &*one.name).collect();
-        let wanted: BTreeSet<&str> = self.existing.keys().chain([tenant]).map(String::as_str).collect();
+        let wanted: BTreeSet<&str> = self.existing.keys().chain([tenant]).map(TenantName::as_str).collect();
         if let Some(name) = wanted.difference(&named).next() {
             let message =
                 format!("the spec that was pushed for tenant `{name}` is the spec of another tenant");
@@ -99,7 +106,8 @@ impl TenantAndPeers {
     /// Compiles the existing peers without the tenant.
     pub(crate) fn compile_peers(&self, config: &Config, known: &Allocations) -> Result<Topology> {
         let sources: Vec<Source> = self.sources_of_peers().collect();
-        Ok(self.compile_these(config, known, &sources, &PeersOf::new())?.topology)
+        let others = ProviderUse::default();
+        Ok(self.compile_these(config, known, &sources, &PeersOf::new(), &others)?.topology)
     }
 
     fn sources_of_peers(&self) -> impl Iterator<Item = Source> {
@@ -112,10 +120,12 @@ impl TenantAndPeers {
         known: &Allocations,
         tenants: &[Source],
         absent: &PeersOf,
+        others: &ProviderUse,
     ) -> Result<Compiled> {
         let allocated = Allocated::Store { name: "the store", allocations: known };
         let input = Input { site: &config.site_source, allocated, tenants };
-        compile_present(input, absent).map_err(|found| self.error_of(&found, &input.sources()))
+        compile_beside(input, Policies::Enforced(&[]), Some(absent), others)
+            .map_err(|found| self.error_of(&found, &input.sources()))
     }
 
     /// Returns the reason why the specs can't be compiled. If a peer's spec is wrong, the error names the peer.
@@ -145,8 +155,8 @@ impl TenantAndPeers {
 }
 
 /// Returns [`TenantAndPeers::to_lock`] before anything is locked.
-pub(crate) async fn to_lock(store: &SharedStore, tenant: &str) -> Result<BTreeSet<String>> {
-    let mut names = BTreeSet::from([tenant.to_owned()]);
+pub(crate) async fn to_lock(store: &SharedStore, tenant: &str) -> Result<BTreeSet<TenantName>> {
+    let mut names = BTreeSet::from([tenant.into()]);
     if let Some(own) = tenants::sources(store, tenant).await?.tenant {
         let peers = tenants::pushed(store, &peers_of(&own, tenant)).await?.into_iter();
         let mutual = peers.filter(|(name, peer)| peers_of(&peer.spec, name).contains(tenant));
@@ -156,14 +166,14 @@ pub(crate) async fn to_lock(store: &SharedStore, tenant: &str) -> Result<BTreeSe
 }
 
 /// Returns the tenant and the peers that it is linked with.
-pub(crate) fn linked(compiled: &Compiled, tenant: &str) -> BTreeSet<String> {
+pub(crate) fn linked(compiled: &Compiled, tenant: &str) -> BTreeSet<TenantName> {
     let own = compiled.tenants.iter().filter(|one| *one.name == *tenant);
-    let peers = own.flat_map(|own| &own.peers).map(|peer| peer.name.to_string());
-    peers.chain([tenant.to_owned()]).collect()
+    let peers = own.flat_map(|own| &own.peers).map(|peer| peer.name.clone());
+    peers.chain([tenant.into()]).collect()
 }
 
 /// Returns the objects of these tenants, without those that lead to other tenants.
-pub(crate) fn part_of(topology: &Topology, tenants: &BTreeSet<String>) -> Topology {
+pub(crate) fn part_of(topology: &Topology, tenants: &BTreeSet<TenantName>) -> Topology {
     let is_of_them = |tenant: &str| tenant == SITE || tenants.contains(tenant);
     topology.filtered(|entry| {
         is_of_them(entry.key.owner()) && entry.object.dependencies().iter().all(|key| is_of_them(key.owner()))
@@ -171,11 +181,11 @@ pub(crate) fn part_of(topology: &Topology, tenants: &BTreeSet<String>) -> Topolo
 }
 
 /// Returns the tenants that a spec names as peers. A spec that can't be read names none: the compiler reports its errors.
-fn peers_of(spec: &PushedFile, tenant: &str) -> BTreeSet<String> {
+fn peers_of(spec: &PushedFile, tenant: &str) -> BTreeSet<TenantName> {
     let source = Source::new(spec.file.clone(), spec.text.clone());
     let spec = parse::tenant(&source, SourceId(0), &mut Diagnostics::default());
     let named = spec.into_iter().flat_map(|spec| spec.peers).map(|peer| peer.tenant.value);
-    named.filter(|name| name != tenant).collect()
+    named.filter(|name| *name != *tenant).collect()
 }
 
 /// Returns the default layout, for a tenant without a spec.

@@ -1,6 +1,8 @@
 //! DEL: detaches an interface of a container. It succeeds if everything is gone already, and continues when a step fails.
 
-use crate::backend::Backend;
+use std::time::Instant;
+
+use crate::backend::{Backend, remaining};
 use crate::config::Config;
 use crate::endpoint::detach;
 use crate::endpoint::detach::Detached;
@@ -15,10 +17,11 @@ const PENDING: usize = 16;
 /// Detaches the endpoint.
 pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
     let endpoint = &request.endpoint;
-    let namespace = request.namespace.as_deref().map_or(Ok(None), Namespace::open)?;
+    let deadline = Instant::now() + config.timeouts.other;
+    let namespace = request.namespace.as_deref().and_then(Namespace::open_for_del);
     let mut backend = Backend::new(config)?;
     let owner = backend.owner(endpoint);
-    let lock = EndpointLock::acquire(&config.state_folder, backend.host, &owner, config.timeouts.other).await;
+    let lock = EndpointLock::acquire(&config.state_folder, backend.host, &owner, remaining(deadline)).await;
     let _lock = match lock {
         // A state folder that can't be written must not keep the container.
         Err(error) if error.code == Code::Io => {
@@ -29,13 +32,13 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
     };
     let network = NetworkThread::start(namespace.as_ref())?;
     let Detached { interface, release, is_unrecorded } =
-        detach::detach(&mut backend, &network, endpoint).await;
-    if release.is_ok() {
+        detach::detach(&mut backend, &network, endpoint, deadline).await;
+    if release.is_ok() && Instant::now() < deadline {
         if interface.is_ok()
             && is_unrecorded
             && let Ok(tenant) = config.tenant_of(request)
         {
-            detach::remove_unrecorded_port(&mut backend, endpoint, tenant).await;
+            detach::remove_unrecorded_port(&mut backend, endpoint, tenant.into()).await;
         }
         detach::make_pending_releases(&mut backend, PENDING).await;
     }

@@ -1,7 +1,7 @@
 //! GC: keeps the endpoints that the runtime still has, and detaches all others of this network on this host.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use midoform_reconcile::orphaned_ports;
 use midoform_store::ipam::consistency::Finding;
@@ -14,7 +14,7 @@ use crate::endpoint::detach;
 use crate::netlink::NetworkThread;
 use crate::protocol::error::{CniError, Code, Result};
 use crate::protocol::request::Endpoint;
-use crate::state::endpoint_lock::EndpointLock;
+use crate::state::endpoint_lock::{self, EndpointLock};
 
 /// The longest wait for the lock of an endpoint.
 const LOCK: Duration = Duration::from_millis(500);
@@ -26,8 +26,9 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
         return Ok(());
     }
     let Some(valid) = &config.valid_attachments else {
-        let problem = "is missing: without this list, GC would remove all attachments";
-        return Err(CniError::configuration("cni.dev/valid-attachments", problem));
+        let problem = "is missing or null: without this list, GC would remove all attachments";
+        return Err(CniError::configuration("cni.dev/valid-attachments", problem)
+            .hint("an empty list ([]) removes all attachments of this network on this host"));
     };
     let valid: BTreeSet<(&str, &str)> =
         valid.iter().map(|one| (one.container.as_str(), one.interface.as_str())).collect();
@@ -59,6 +60,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
     }
     detach::make_pending_releases(&mut backend, usize::MAX).await;
     repair(&mut backend).await;
+    endpoint_lock::remove_unused(&config.state_folder);
     backend.keep_token();
     tracing::info!(step = "done", collected, failed = failed.len(), "GC");
     let count = failed.len();
@@ -77,7 +79,8 @@ async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<(
     // An endpoint whose lock another run holds is in use.
     let _lock = EndpointLock::acquire(&backend.config.state_folder, *host, owner, LOCK).await?;
     let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
-    detach::remove_interface(&NetworkThread::start(None)?, &owner.network, &endpoint).await?;
+    let deadline = Instant::now() + backend.config.timeouts.other;
+    detach::remove_interface(&NetworkThread::start(None)?, &owner.network, &endpoint, deadline).await?;
     // The attachment is read again: an ADD may have run since the list was read.
     let pods = backend.pods().await?;
     match pods.find(*host, owner).await? {
@@ -94,7 +97,7 @@ async fn repair(backend: &mut Backend<'_>) {
         tracing::warn!(step = "repair", error = error.in_full(), "the search for leftovers is incomplete");
     }
     for Finding { code, key, repaired, what, .. } in &findings {
-        tracing::warn!(step = "repair", code, key, repaired, "{what}");
+        tracing::warn!(step = "repair", code = code.name(), key, repaired, "{what}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_reconcile::client::{Client, ClientError};
-use midoform_store::tenants;
+use midoform_store::{Range, keys, read_one, tenants};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -38,7 +38,8 @@ pub(crate) async fn status(config: &Config) -> Result<()> {
 async fn has_addresses(backend: &mut Backend<'_>) -> Result<()> {
     let store = backend.store().await?;
     let Some(tenant) = backend.config.tenant.as_deref() else {
-        return tenants::sources(&store, "status").await.map(drop).map_err(CniError::from);
+        // The site's key belongs to no tenant.
+        return read_one(&*store, Range::key(keys::SITE)).await.map(drop).map_err(CniError::from);
     };
     let Some(ready) = tenants::ready(&store, tenant).await? else { return Ok(()) };
     let used = tenants::addresses(&store, tenant).await?;

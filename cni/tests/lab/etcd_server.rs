@@ -70,7 +70,7 @@ impl Drop for EtcdServer {
     }
 }
 
-/// A certificate with its key, `NAME.pem` and `NAME.key`.
+/// Makes a certificate and its key, `NAME.pem` and `NAME.key`.
 pub(super) fn certificate(folder: &Path, name: &str, more: &[&str]) {
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);

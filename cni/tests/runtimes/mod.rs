@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::PLUGIN;
 use crate::lab::{Container, DIALECTS, Lab, Ran, skipped_without, skipped_without_root};
 
-/// A program that scripts/test.sh installs below `target`, or one of the system.
+/// Returns the path of a program that scripts/test.sh installs below `target`, or the name of the system's program.
 fn tool(below_target: &str, name: &str) -> String {
     let own = midoform_testutil::root().join("target").join(below_target);
     if own.exists() { own.display().to_string() } else { name.to_owned() }
@@ -66,7 +66,7 @@ impl Setup {
         self.lab.folder.write(path, self.list.to_string());
     }
 
-    /// A file beside the tests, with the folders of this lab in it.
+    /// Writes a file from beside the tests into the lab, with the lab's folders in it.
     fn fill(&self, name: &str) -> PathBuf {
         let folder = self.lab.folder.path().display().to_string();
         let text = std::fs::read_to_string(script(name)).unwrap();

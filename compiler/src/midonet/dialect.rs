@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::plan::{Call, DialectTag, Encode, Ids, Method};
+use crate::plan::{Call, DialectTag, Encode, Ids, Method, placeholder};
 use crate::topology::key::Key;
 use crate::topology::key::view::{KeyView, PodKey, TenantKey};
 use crate::topology::kinds::{Evidence, Identity, Kind, Names, Object, Update, marked};
@@ -34,7 +34,7 @@ impl Dialect {
         }
     }
 
-    /// Returns the dialect that a plan's calls are in; none where it is no dialect of MidoNet's.
+    /// Returns the dialect of a plan's calls; none if it is not a dialect of MidoNet.
     pub fn of(tag: DialectTag) -> Option<Dialect> {
         Dialect::from_number(tag.0.into())
     }
@@ -114,14 +114,14 @@ struct Encoder<'a> {
 }
 
 impl Names for Encoder<'_> {
-    /// An id is a UUID, or `${KEY}` where only the server will know it.
+    /// Returns an object's id: a UUID, or `${KEY}` if only the server chooses it.
     fn id(&self, key: &Key, kinds: &[Kind]) -> String {
         match self.ids.known(key).or_else(|| key.own_id()) {
             Some(id) => id.to_string(),
             None if kinds.iter().all(|kind| self.dialect.keeps_offered_id(*kind)) => {
                 self.ids.of_key(key).to_string()
             }
-            None => format!("${{{key}}}"),
+            None => placeholder::of(key),
         }
     }
 }
@@ -151,7 +151,8 @@ impl Encoder<'_> {
         Call { method: Method::Delete, path, content_type: None, accept: None, body: None, binds: false }
     }
 
-    /// A PUT sends back what the server said about the object, with the fields that midoform sets replaced.
+    /// Returns the PUT that updates an object. Its body is the server's JSON of the object, with midoform's fields
+    /// replaced.
     fn update(&self, key: &Key, object: &Object, raw: &RawValue) -> Option<Call> {
         let kind = Kind::of(object);
         let Update::InPlace { clears } = kind.update() else { return None };
@@ -174,19 +175,19 @@ impl Encoder<'_> {
     }
 }
 
-/// A read that shows whether a POST happened whose response did not come.
+/// A read that shows if a POST was executed whose response was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmation {
-    /// The path to read. A 404 means that it was not made.
+    /// The path to read. A 404 means that the POST was not executed.
     pub path: String,
-    /// The media type to ask for.
+    /// The media type of the response.
     pub accept: String,
-    /// The texts that the object there, or one of the list there, has when it was made.
+    /// The texts in the object, or in one object of the list, if the POST was executed.
     pub holds: Vec<(&'static str, String)>,
 }
 
 impl Confirmation {
-    /// Returns true if the read's body shows that the object was made.
+    /// Returns true if the read's body shows that the object was created.
     pub fn is_met_by(&self, body: &str) -> bool {
         let holds = |object: &Value| {
             self.holds.iter().all(|(field, wanted)| object.get(field).and_then(Value::as_str) == Some(wanted))
@@ -199,8 +200,8 @@ impl Confirmation {
     }
 }
 
-/// Returns the read that shows whether a POST of an object of `kind` happened. Nothing where only the server knew the
-/// new object's id (1.x: ports, rules, routes): then it has to be recognised by what it is.
+/// Returns the read that shows if a POST of an object of `kind` was executed. It is none if only the server knew the new
+/// object's id (1.x: ports, rules, routes): then the object has to be recognised by its content.
 pub fn confirmation(dialect: DialectTag, kind: Kind, path: &str, body: &str) -> Option<Confirmation> {
     let dialect = Dialect::of(dialect)?;
     if !dialect.keeps_offered_id(kind) {

@@ -1,9 +1,10 @@
-//! The plan's checker: a separate reading of a plan, which shares nothing with how plans are made.
+//! The plan's checker. It shares no code with the code that makes plans.
 //!
-//! It plays the calls on a small model of the API and proves that the plan is closed (whatever a call refers to
-//! is there when it is made), ordered (what a step needs stands before it), free of duplicates, and made of
-//! calls that the API takes: the validations that the recordings show, for both servers of dialect 5.
+//! It executes the calls on a small model of the API. It proves that every object that a call refers to exists at that
+//! time, that a step comes after the steps that it needs, that there are no duplicates, and that the API accepts the
+//! calls. It makes the checks that the recordings show, for both servers of dialect 5.
 
+mod code;
 mod model;
 mod validate;
 
@@ -13,10 +14,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::midonet::dialect::Dialect;
-use crate::plan::{Action, Call, Method, Plan, Step};
+use crate::plan::{Action, Call, Method, Plan, Step, placeholder};
 use crate::topology::key::Key;
 use crate::topology::observed::Observed;
 
+pub use code::Code;
 use model::Model;
 
 /// A fault of a plan.
@@ -24,18 +26,18 @@ use model::Model;
 pub struct Finding {
     /// The step.
     pub step: Key,
-    /// The index of the call in the step, counted from 0; none where the fault is in the step itself.
+    /// The index of the call in the step, counted from 0; none if the fault is in the step itself.
     pub call: Option<usize>,
-    /// A stable name such as `unknown-reference`.
-    pub code: &'static str,
+    /// The kind of the fault.
+    pub code: Code,
     /// A description of the fault.
     pub message: String,
 }
 
-/// The reason why the API would reject a call: a stable name, and a description.
-type Problem = (&'static str, String);
+/// The reason why the API would reject a call: its kind, and a description.
+type Problem = (Code, String);
 
-/// Checks a plan that starts from what was observed. No finding means that the API takes every call of it.
+/// Checks a plan that starts from what was observed. If there is no finding, the API accepts every call of the plan.
 pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
     let mut findings = Vec::new();
     steps(plan, &mut findings);
@@ -43,7 +45,7 @@ pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
         findings.extend(plan.steps.first().map(|step| Finding {
             step: step.key.clone(),
             call: None,
-            code: "unknown-dialect",
+            code: Code::UnknownDialect,
             message: format!("the calls are in dialect {}, which is none of MidoNet's", plan.dialect),
         }));
         return findings;
@@ -65,49 +67,49 @@ pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
     findings
 }
 
-/// Checks all that can be checked of the steps without playing their calls.
+/// Checks everything about the steps that needs no execution of their calls.
 fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
     let mut seen: BTreeSet<(&Key, Action)> = BTreeSet::new();
-    let mut places: BTreeMap<&Key, usize> = BTreeMap::new();
+    let mut positions: BTreeMap<&Key, usize> = BTreeMap::new();
     for (at, step) in plan.steps.iter().enumerate() {
-        places.entry(&step.key).or_insert(at);
+        positions.entry(&step.key).or_insert(at);
     }
     for (at, step) in plan.steps.iter().enumerate() {
         let mut find = |code, message: String| {
             findings.push(Finding { step: step.key.clone(), call: None, code, message });
         };
         if !seen.insert((&step.key, step.action)) {
-            find("duplicate-step", format!("a second {:?} of {}", step.action, step.key));
+            find(Code::DuplicateStep, format!("a second {:?} of {}", step.action, step.key));
         }
         for needed in &step.needs {
-            match places.get(needed) {
-                None => find("unknown-need", format!("it needs {needed}, which has no step")),
-                Some(place) if *place >= at => {
-                    find("late-need", format!("it needs {needed}, which comes later"))
+            match positions.get(needed) {
+                None => find(Code::UnknownNeed, format!("it needs {needed}, which has no step")),
+                Some(position) if *position >= at => {
+                    find(Code::LateNeed, format!("it needs {needed}, which comes later"))
                 }
                 Some(_) => {}
             }
         }
         match step.action {
             Action::Keep if !step.calls.is_empty() => {
-                find("calls-to-keep", "keeping takes no calls".to_owned())
+                find(Code::CallsToKeep, "keeping takes no calls".to_owned())
             }
             Action::Keep => {}
-            _ if step.calls.is_empty() => find("no-calls", "a change takes calls".to_owned()),
-            _ if step.undo.is_empty() => find("no-undo", "a change can be taken back".to_owned()),
+            _ if step.calls.is_empty() => find(Code::NoCalls, "a change takes calls".to_owned()),
+            _ if step.undo.is_empty() => find(Code::NoUndo, "a change can be taken back".to_owned()),
             _ => {}
         }
     }
 }
 
-/// Makes a call on the model.
+/// Executes a call on the model.
 fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems: &mut Vec<Problem>) {
     let body = match &call.body {
         None => None,
         Some(raw) => match serde_json::from_str::<serde_json::Value>(raw.get()) {
             Ok(body @ serde_json::Value::Object(_)) => Some(body),
             _ => {
-                problems.push(("bad-body", "the body is no JSON object".to_owned()));
+                problems.push((Code::BadBody, "the body is no JSON object".to_owned()));
                 return;
             }
         },
@@ -119,7 +121,7 @@ fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems:
             validate::media_type(dialect, &path, call.content_type.as_deref(), problems);
             validate::body(dialect, &path, &body, problems);
             let offered = body.get("id").and_then(serde_json::Value::as_str).map(str::to_owned);
-            let own = if call.binds { Some(format!("${{{}}}", step.key)) } else { offered };
+            let own = if call.binds { Some(placeholder::of(&step.key)) } else { offered };
             model.post(&path, &body, own, problems);
         }
         (Method::Put, Some(body)) => {
@@ -128,12 +130,12 @@ fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems:
         }
         (method, body) => {
             let has = if body.is_some() { "a" } else { "no" };
-            problems.push(("bad-method", format!("a {} with {has} body", method.as_str())));
+            problems.push((Code::BadMethod, format!("a {} with {has} body", method.as_str())));
         }
     }
 }
 
-/// The parts of a path. A `/` inside of `${…}` belongs to a key.
+/// Returns the parts of a path. A `/` inside of `${…}` belongs to a key.
 fn segments(path: &str) -> Vec<&str> {
     let mut inside = false;
     let parts = path.trim_start_matches('/').split(move |character| {

@@ -16,18 +16,19 @@ pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Ob
     diff::plan(&dialect, site_name, desired, observed)
 }
 
-/// Adds to the allocations what a plan will make under ids that only the server will know (1.x: ports, rules, routes).
+/// Adds the objects that a plan creates to the unfinished objects of the allocations (`making`), if the server will choose
+/// their ids (1.x: ports, rules, routes).
 ///
-/// It is to be stored before the first call: the next run then recognises these objects, should this one end before it
-/// can say what became of them.
-pub fn note_what_is_made(allocations: &mut Allocations, plan: &Plan, desired: &Topology) {
+/// The allocations are stored before the first call. If the run ends before it has recorded the ids, the next run
+/// recognises the objects by their content.
+pub fn add_unfinished_objects(allocations: &mut Allocations, plan: &Plan, desired: &Topology) {
     let Some(dialect) =
         Dialect::of(plan.dialect).filter(|dialect| !dialect.keeps_offered_id(Kind::RouterPort))
     else {
         return;
     };
     for step in plan.changes().filter(|step| matches!(step.action, Action::Create | Action::Replace)) {
-        // A link and a binding tell which port it was.
+        // A link and a binding identify their port.
         if dialect.keeps_offered_id(step.kind) && !step.kind.is_exclusive() {
             continue;
         }

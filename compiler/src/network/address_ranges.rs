@@ -5,6 +5,11 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+/// Returns the /30 that an address lies in.
+pub(crate) fn block_of(address: Ipv4Addr) -> Ipv4Net {
+    Ipv4Net::new(address, 30).map(|network| network.trunc()).unwrap_or_default()
+}
+
 /// Ranges of addresses that don't overlap, each with its owner.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressRanges<T> {
@@ -30,7 +35,7 @@ impl<T> AddressRanges<T> {
         self.overlapping(network.network(), network.broadcast())
     }
 
-    /// Adds a range. Where it overlaps another one, nothing changes, and the owner of that one is returned.
+    /// Adds a range. If it overlaps another one, nothing changes, and the owner of the other one is returned.
     pub(crate) fn take(&mut self, first: Ipv4Addr, last: Ipv4Addr, owner: T) -> Result<(), &T> {
         if self.overlapping(first, last).is_some() {
             return self.overlapping(first, last).map_or(Ok(()), Err);

@@ -16,29 +16,32 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::address_ranges::AddressRanges;
+use crate::names::{PeerPair, TenantName};
+use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::network::peering::PeersOf;
+use crate::network::provider_use::TakenLinks;
 use crate::source::{Span, Spanned};
 use crate::spec;
 use crate::topology::key::Key;
 use crate::topology::kinds::Object;
+use crate::topology::observed::ProviderUse;
 
 /// Everything that is allocated on a site: the content of the lock file, or of another store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Allocations {
     /// The allocations of each tenant, by its name.
-    pub tenants: BTreeMap<String, TenantAllocation>,
-    /// The link addresses of each pair of peers, by pair name ([`pair_name`]).
-    pub peers: BTreeMap<String, LinkAddresses>,
+    pub tenants: BTreeMap<TenantName, TenantAllocation>,
+    /// The link addresses of each pair of peers.
+    pub peers: BTreeMap<PeerPair, LinkAddresses>,
 }
 
 impl Allocations {
     /// Returns the allocations of these tenants, and of the pairs that one of them belongs to.
     #[must_use]
-    pub fn of_tenants(&self, tenants: &BTreeSet<String>) -> Allocations {
+    pub fn of_tenants(&self, tenants: &BTreeSet<TenantName>) -> Allocations {
         let own = self.tenants.iter().filter(|(name, _)| tenants.contains(*name));
-        let pairs = self.peers.iter().filter(|(pair, _)| pair.split('/').any(|name| tenants.contains(name)));
+        let pairs = self.peers.iter().filter(|(pair, _)| pair.has_one_of(tenants));
         Allocations {
             tenants: own.map(|(name, tenant)| (name.clone(), tenant.clone())).collect(),
             peers: pairs.map(|(pair, link)| (pair.clone(), *link)).collect(),
@@ -50,7 +53,8 @@ impl Allocations {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TenantAllocation {
-    /// True if a plan with these addresses was ever applied. A repair moves only addresses that were not.
+    /// True if a plan with these addresses was applied, or an apply of it has begun. A repair moves only addresses of
+    /// tenants without objects.
     pub applied: bool,
     /// True if the tenant's spec said `protect = true` when it was last applied.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -71,6 +75,9 @@ pub struct TenantAllocation {
     /// next run recognises them, even if the spec no longer has them.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "objects_by_key")]
     pub making: Vec<(Key, Object)>,
+    /// The renamings of chains and circles (`[[moved]]`: a to b, b to a) that these allocations follow already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<String>,
     /// The network of each bridge, by the bridge's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", alias = "bridge")]
     pub bridges: BTreeMap<String, Ipv4Net>,
@@ -81,6 +88,13 @@ pub struct TenantAllocation {
     /// those of adopted objects.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", alias = "id")]
     pub ids: BTreeMap<Key, Uuid>,
+}
+
+impl TenantAllocation {
+    /// Returns true if the tenant may have objects in the network. Its addresses must not move then.
+    pub fn may_exist(&self) -> bool {
+        self.applied || !self.ids.is_empty() || !self.making.is_empty()
+    }
 }
 
 /// Reads objects with their keys: pairs, or the texts of the lock file (the key, a space, and the object as JSON).
@@ -131,23 +145,15 @@ impl LinkAddresses {
     }
 }
 
-/// Returns the /30 that an address lies in.
-pub(crate) fn block_of(address: Ipv4Addr) -> Ipv4Net {
-    Ipv4Net::new(address, 30).map(|network| network.trunc()).unwrap_or_default()
-}
-
-/// Returns the name of a pair of peers: both names in alphabetical order, with a `/` between them.
-pub fn pair_name(one: &str, other: &str) -> String {
-    if one <= other { format!("{one}/{other}") } else { format!("{other}/{one}") }
-}
-
 /// Allocates what the specs of `tenants` leave open. Everything in `known` stays as it is, also for other tenants;
-/// addresses that a spec pins take precedence. `peers` lists the peers that these tenants and their peers name.
+/// addresses that a spec pins take precedence. `others` is what somebody else uses on the provider router: new links keep
+/// out of its way, and so does a link that was never applied. `peers` lists the peers that these tenants and their peers name.
 pub fn allocate(
     site: &spec::Site,
     tenants: &[spec::Tenant],
     peers: &PeersOf,
     known: &Allocations,
+    others: &ProviderUse,
     diagnostics: &mut Diagnostics,
 ) -> Allocations {
     let mut sorted: Vec<&spec::Tenant> = tenants.iter().collect();
@@ -155,7 +161,7 @@ pub fn allocate(
     sorted.dedup_by(|a, b| a.name.value == b.name.value);
     let mut allocations = known.clone();
     keep_what_the_specs_name(&sorted, &mut allocations);
-    links(site, &sorted, &mut allocations, diagnostics);
+    links(site, &sorted, &mut allocations, &TakenLinks::of(others, &site.pools.links), diagnostics);
     bridges(site, &sorted, peers, &mut allocations, diagnostics);
     allocations
 }
@@ -187,18 +193,18 @@ fn added_bridges(spec: &spec::Tenant) -> BTreeMap<String, String> {
     added.collect()
 }
 
-/// Returns the names of the pairs of tenants that name each other.
-fn mutual_peers(tenants: &[&spec::Tenant]) -> Vec<String> {
+/// Returns the pairs of tenants that name each other, in order.
+fn mutual_peers(tenants: &[&spec::Tenant]) -> Vec<PeerPair> {
     let by_name: BTreeMap<&str, &spec::Tenant> =
         tenants.iter().map(|t| (t.name.value.as_str(), *t)).collect();
-    let names = |from: &spec::Tenant, to: &str| from.peers.iter().any(|peer| peer.tenant.value == to);
+    let names = |from: &spec::Tenant, to: &TenantName| from.peers.iter().any(|peer| peer.tenant.value == *to);
     let mut pairs = Vec::new();
     for tenant in tenants {
         for peer in &tenant.peers {
             let is_mutual =
                 by_name.get(peer.tenant.value.as_str()).is_some_and(|other| names(other, &tenant.name.value));
             if is_mutual && tenant.name.value < peer.tenant.value {
-                pairs.push(pair_name(&tenant.name.value, &peer.tenant.value));
+                pairs.push(PeerPair::new(tenant.name.value.clone(), peer.tenant.value.clone()));
             }
         }
     }
@@ -207,18 +213,32 @@ fn mutual_peers(tenants: &[&spec::Tenant]) -> Vec<String> {
     pairs
 }
 
+/// Releases links that were never applied, where somebody else uses their addresses now.
+fn move_away(tenants: &[&spec::Tenant], allocations: &mut Allocations, others: &TakenLinks) {
+    for tenant in tenants.iter().filter(|tenant| tenant.link.is_none()) {
+        let Some(entry) = allocations.tenants.get_mut(&tenant.name.value) else { continue };
+        let is_taken = |link: LinkAddresses| {
+            [link.provider, link.tenant].into_iter().any(|address| others.overlaps(block_of(address)))
+        };
+        if !entry.may_exist() && entry.link.is_some_and(is_taken) {
+            entry.link = None;
+        }
+    }
+}
+
 fn links(
     site: &spec::Site,
     tenants: &[&spec::Tenant],
     allocations: &mut Allocations,
+    others: &TakenLinks,
     diagnostics: &mut Diagnostics,
 ) {
+    move_away(tenants, allocations, others);
     let pairs = mutual_peers(tenants);
     let present =
         |name: &str| tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(name)).is_ok();
     allocations.peers.retain(|pair, _| {
-        let (one, other) = pair.split_once('/').unwrap_or((pair, ""));
-        pairs.binary_search(pair).is_ok() || !present(one) || !present(other)
+        pairs.binary_search(pair).is_ok() || pair.tenants().into_iter().any(|name| !present(name))
     });
     let mut taken: AddressRanges<()> = AddressRanges::default();
     let of_tenants = allocations.tenants.values().filter_map(|tenant| tenant.link);
@@ -229,12 +249,14 @@ fn links(
     }
     let slots = Slots::new(&site.pools.links, 30);
     let mut is_full = false;
-    let mut find = |key: &str, span: Span| {
+    let mut find = |key: &Key, span: Span| {
         // One error says that the pool is full.
         if is_full {
             return None;
         }
-        let Some(block) = slots.find(key, |block| taken.overlapping_network(block).is_none()) else {
+        let Some(block) =
+            slots.find(key, |block| taken.overlapping_network(block).is_none() && !others.overlaps(block))
+        else {
             diagnostics.push(full(Code::LinkPoolFull, span, "links", &site.pools.links, slots.count, 30));
             is_full = true;
             return None;
@@ -246,17 +268,16 @@ fn links(
     for tenant in tenants {
         let entry = allocations.tenants.entry(tenant.name.value.clone()).or_default();
         if entry.link.is_none() {
-            entry.link = find(&format!("{}/uplink", tenant.name.value), tenant.name.span);
+            entry.link = find(&Key::tenant(&tenant.name.value).uplink_addresses(), tenant.name.span);
         }
     }
     for pair in pairs {
         if allocations.peers.contains_key(&pair) {
             continue;
         }
-        let first = pair.split('/').next().unwrap_or_default();
-        let at = tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(first)).ok();
+        let at = tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(pair.first())).ok();
         let span = at.and_then(|at| tenants.get(at)).map(|tenant| tenant.name.span);
-        if let Some(link) = find(&format!("{pair}/peer"), span.unwrap_or_default()) {
+        if let Some(link) = find(&Key::peer_addresses(&pair), span.unwrap_or_default()) {
             allocations.peers.insert(pair, link);
         }
     }
@@ -298,7 +319,7 @@ fn bridges(
             if entry.bridges.contains_key(&bridge.name.value) || is_full && !site.pools.shared {
                 continue;
             }
-            let key = format!("{}/bridge/{}", tenant.name.value, bridge.name.value);
+            let key = Key::tenant(&tenant.name.value).bridge(&bridge.name.value).device();
             match slots.find(&key, |network| taken.overlapping_network(network).is_none()) {
                 Some(network) => {
                     let _ = taken.take_network(network, ());
@@ -324,7 +345,7 @@ fn bridges(
 
 /// Returns the tenant, its peers, and their peers. Their networks must differ: a router tells its peers apart by them.
 fn reachable<'a>(tenant: &'a str, peers: &'a PeersOf) -> BTreeSet<&'a str> {
-    let named = |tenant: &str| peers.get(tenant).into_iter().flatten().map(String::as_str);
+    let named = |tenant: &str| peers.get(tenant).into_iter().flatten().map(TenantName::as_str);
     std::iter::once(tenant).chain(named(tenant)).chain(named(tenant).flat_map(named)).collect()
 }
 
@@ -339,7 +360,7 @@ fn full(
     let listed: Vec<String> = networks.iter().map(|network| network.value.to_string()).collect();
     let message =
         format!("the pool `{pool}` ({}) is full: all of its {count} /{prefix} are taken", listed.join(", "));
-    let help = format!("add a network to `[pools] {pool}` in the site file; nobody's addresses move");
+    let help = format!("add a network to `[pools] {pool}` in the site file; existing addresses don't change");
     let diagnostic = Diagnostic::error(code, span, message).here("no address is left for this");
     let diagnostic = match networks.first() {
         Some(first) => diagnostic.also(first.span, "the pool"),
@@ -377,11 +398,11 @@ impl Slots {
     }
 
     /// Returns the first free network, searching from the hash of the key.
-    fn find(&self, key: &str, free: impl Fn(Ipv4Net) -> bool) -> Option<Ipv4Net> {
+    fn find(&self, key: &Key, free: impl Fn(Ipv4Net) -> bool) -> Option<Ipv4Net> {
         if self.count == 0 {
             return None;
         }
-        let hash = Sha256::digest(key.as_bytes());
+        let hash = Sha256::digest(key.as_str().as_bytes());
         let start = hash.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)) % self.count;
         let mut all = (start..self.count).chain(0..start).filter_map(|slot| self.network(slot));
         all.find(|network| free(*network))

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::network::allocation::Allocations;
+use crate::network::allocation::{Allocations, TenantAllocation};
 use crate::source::Spanned;
-use crate::spec::{Bridge, Gateway, Tenant};
+use crate::spec::{Bridge, Gateway, Moved, Tenant};
 
 /// Returns the specs with the bridges that were added for their own. A bridge that a spec names itself is the spec's.
 pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant> {
@@ -17,7 +17,8 @@ pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant>
             let moved = spec
                 .moved
                 .iter()
-                .find(|moved| moved.kind == crate::spec::MovedKind::Bridge && moved.from.value == *from);
+                .find(|moved| moved.kind == crate::spec::MovedKind::Bridge && moved.from.value == *from)
+                .filter(|moved| !is_done(allocation, moved));
             moved.map_or_else(|| from.clone(), |moved| moved.to.value.clone())
         };
         let by_name: BTreeMap<&str, &Bridge> =
@@ -27,6 +28,11 @@ pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant>
         spec.bridges.extend(own);
     }
     specs
+}
+
+/// Returns true if the allocations follow a renaming already.
+fn is_done(allocation: &TenantAllocation, moved: &Moved) -> bool {
+    allocation.moved.contains(&format!("{} {} to {}", moved.kind.name(), moved.from, moved.to))
 }
 
 fn added(bridges: &BTreeMap<&str, &Bridge>, name: &str, from: String) -> Option<Bridge> {

@@ -11,6 +11,7 @@ use toml::de::ValueDeserializer;
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::names::{PeerPair, TenantName};
 use crate::network::allocation::{Allocations, LinkAddresses, TenantAllocation};
 use crate::source::{Source, SourceId, Span};
 use crate::spec::grammar::lock::LockKeys;
@@ -36,7 +37,7 @@ pub struct LockFile {
     /// The other keys of a store whose values are kept in this file. The compiler does not use them.
     pub kept: BTreeMap<String, String>,
     /// The position of each tenant's table in the file, by the tenant's name.
-    pub positions: BTreeMap<String, Span>,
+    pub positions: BTreeMap<TenantName, Span>,
 }
 
 /// The link of a pair of peers.
@@ -50,7 +51,7 @@ pub fn parse(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Op
     if let Some(at) = conflict_mark(source.text()) {
         let span = Span { source: id, start: at, end: at + 7 };
         let message = "the lock file has the marks of a merge conflict";
-        let help = "keep the lines of both sides, take the marks out, and run `midoform lock --repair`";
+        let help = "keep the lines of both sides, remove the marks, and run `midoform lock --repair`";
         diagnostics.push(Diagnostic::error(Code::LockConflict, span, message).help(help));
         return None;
     }
@@ -91,14 +92,14 @@ fn read(reader: &mut Reader<'_>, file: &grammar::Table<'_, LockKeys>, text: &str
     let tenants = file.get(reader, |lock| &lock.tenant);
     let mut positions = BTreeMap::new();
     for (name, value) in tenants.and_then(|value| value.get_ref().as_table()).into_iter().flatten() {
-        positions.insert(name.get_ref().to_string(), reader.span(value.span()));
+        positions.insert(TenantName::from(name.get_ref().as_ref()), reader.span(value.span()));
     }
-    let mut tenants: BTreeMap<String, TenantAllocation> = deserialize(reader, text, tenants);
+    let mut tenants: BTreeMap<TenantName, TenantAllocation> = deserialize(reader, text, tenants);
     for network in tenants.values_mut().flat_map(|tenant| tenant.bridges.values_mut()) {
         *network = network.trunc();
     }
     let peers = file.get(reader, |lock| &lock.peer);
-    let peers: BTreeMap<String, Peering> = deserialize(reader, text, peers);
+    let peers: BTreeMap<PeerPair, Peering> = deserialize(reader, text, peers);
     let peers = peers.into_iter().map(|(pair, peering)| (pair, peering.link)).collect();
     let kept = file.get(reader, |lock| &lock.kept);
     let kept = deserialize(reader, text, kept);
@@ -134,7 +135,7 @@ fn deserialize<T: DeserializeOwned + Default>(
     })
 }
 
-/// The keys that lead to a part of a table, the outermost first.
+/// Returns the keys that lead to a part of a table, the outermost first.
 fn keys_of(path: &serde_ignored::Path<'_>) -> Vec<String> {
     use serde_ignored::Path;
     let (parent, key) = match path {
@@ -148,7 +149,7 @@ fn keys_of(path: &serde_ignored::Path<'_>) -> Vec<String> {
     keys_of(parent).into_iter().chain(key).collect()
 }
 
-/// The position of the last of these keys.
+/// Returns the position of the last of these keys.
 fn position_of(value: &TomlValue<'_>, keys: &[String]) -> Option<std::ops::Range<usize>> {
     let (first, rest) = keys.split_first()?;
     let (key, value) = value.get_ref().as_table()?.iter().find(|(key, _)| key.get_ref() == first)?;
@@ -170,7 +171,7 @@ pub fn to_toml(allocations: &Allocations) -> Result<String, toml_edit::ser::Erro
     for (pair, link) in &allocations.peers {
         let mut table = Table::new();
         table.insert("link", Item::Value(link_value(link)?));
-        peers.insert(pair, Item::Table(table));
+        peers.insert(&pair.to_string(), Item::Table(table));
     }
     let mut document = DocumentMut::new();
     document.insert("version", VERSION.into());
@@ -199,7 +200,7 @@ fn tenant_table(tenant: &TenantAllocation) -> Result<Table, toml_edit::ser::Erro
     Ok(table)
 }
 
-/// The objects of [`TenantAllocation::making`], each on a line of its own as key and JSON.
+/// Returns the objects of [`TenantAllocation::making`], each on a line of its own as key and JSON.
 fn making_lines(tenant: &TenantAllocation) -> Array {
     let mut lines = Array::new();
     for (key, object) in &tenant.making {
@@ -212,8 +213,8 @@ fn making_lines(tenant: &TenantAllocation) -> Array {
 }
 
 /// Returns the names of the tenants whose allocations differ.
-pub fn changed_tenants(before: &Allocations, after: &Allocations) -> Vec<String> {
-    let names: std::collections::BTreeSet<&String> =
+pub fn changed_tenants(before: &Allocations, after: &Allocations) -> Vec<TenantName> {
+    let names: std::collections::BTreeSet<&TenantName> =
         before.tenants.keys().chain(after.tenants.keys()).collect();
     let changed = names.into_iter().filter(|name| before.tenants.get(*name) != after.tenants.get(*name));
     changed.cloned().collect()

@@ -8,6 +8,7 @@ pub mod grown;
 pub mod lock_file;
 pub mod moved;
 pub mod peering;
+pub mod provider_use;
 pub mod resolve;
 
 use std::net::Ipv4Addr;
@@ -16,33 +17,10 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
+use crate::names::TenantName;
 use crate::source::Span;
 use crate::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
 use crate::values::{MacAddress, PortRange};
-
-/// A tenant's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TenantName(Arc<str>);
-
-impl From<&str> for TenantName {
-    fn from(name: &str) -> TenantName {
-        TenantName(name.into())
-    }
-}
-
-impl std::ops::Deref for TenantName {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for TenantName {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
 
 /// The index of a bridge in [`Tenant::bridges`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +34,7 @@ pub struct PortIndex(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerIndex(pub usize);
 
-/// A tenant, ready to be lowered. Lists keep the order of the spec; indexes point into these lists.
+/// A tenant, ready to be compiled to objects. Lists keep the order of the spec; indexes point into these lists.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// Its name.
@@ -65,11 +43,11 @@ pub struct Tenant {
     pub tenant_id: Arc<str>,
     /// The profile.
     pub profile: Profile,
-    /// The places where source addresses are checked.
+    /// The checks of source addresses.
     pub anti_spoof: AntiSpoof,
     /// True if the tenant may not be destroyed.
     pub protect: bool,
-    /// The way of pods to the world.
+    /// The NAT of traffic to the world.
     pub egress: Egress,
     /// The position of `egress` in the spec.
     pub egress_span: Span,
@@ -160,8 +138,8 @@ pub struct Bridge {
     pub cidr: Ipv4Net,
     /// Its gateway's address.
     pub gateway: Ipv4Addr,
-    /// The name of the bridge that it was added for, because that one was full. Whatever the spec
-    /// says about that one is true of it too.
+    /// The name of the bridge that it was added for, because that bridge was full. Everything that the spec says about
+    /// that bridge applies to this one as well.
     pub grown_from: Option<Arc<str>>,
     /// Its position in the spec.
     pub span: Span,
@@ -189,7 +167,7 @@ pub struct Port {
 /// A route.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The destinations that it is for.
+    /// The destinations of the route.
     pub destination: Ipv4Net,
     /// The next hop of their packets.
     pub target: RouteTarget,
@@ -206,9 +184,9 @@ pub enum RouteTarget {
     Via(BridgeIndex, Ipv4Addr),
     /// To the destination itself, on a bridge.
     Bridge(BridgeIndex),
-    /// Nowhere.
+    /// None: the packets are dropped.
     Blackhole,
-    /// Nowhere, with an ICMP error.
+    /// None: the packets are rejected with an ICMP error.
     Reject,
 }
 
@@ -234,7 +212,7 @@ pub struct Rule {
 /// One end of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
-    /// Not named.
+    /// No selector.
     Anywhere,
     /// Behind the provider router.
     World,
@@ -281,12 +259,12 @@ pub struct Expose {
 }
 
 impl Expose {
-    /// The protocol's name.
+    /// Returns the protocol's name.
     pub fn protocol_name(&self) -> &'static str {
         if self.protocol == 17 { "udp" } else { "tcp" }
     }
 
-    /// The pod's port as a range.
+    /// Returns the pod's port as a range.
     pub fn target_range(&self) -> PortRange {
         PortRange { start: self.target_port, end: self.target_port }
     }
@@ -309,7 +287,7 @@ pub struct Peer {
     pub span: Span,
 }
 
-/// An assertion: what has to hold of the network.
+/// An assertion that has to hold for the network.
 #[derive(Clone, Debug)]
 pub struct Assert {
     /// The source of a connection.

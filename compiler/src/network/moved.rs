@@ -1,4 +1,4 @@
-//! `[[moved]]`: what was renamed. The objects stay; they are known by their new keys from then on.
+//! `[[moved]]`: renamed objects. The objects stay, and have the keys of their new names from then on.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,17 +6,19 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::names::TenantName;
 use crate::network::allocation::{Allocations, TenantAllocation};
 use crate::spec;
 use crate::spec::MovedKind;
-use crate::topology::key::Key;
+use crate::topology::Topology;
 use crate::topology::key::view::{ChainKey, KeyView, NextHopKey, RuleKey, TenantKey};
+use crate::topology::key::{Key, Namespace};
 
 /// The renamings of several tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Moves {
-    by_tenant: BTreeMap<String, Vec<Move>>,
+    by_tenant: BTreeMap<TenantName, Vec<Move>>,
 }
 
 /// One renaming.
@@ -27,26 +29,56 @@ struct Move {
     to: String,
 }
 
+impl std::fmt::Display for Move {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {} to {}", self.kind.name(), self.from, self.to)
+    }
+}
+
+impl Move {
+    /// Returns the renamings of a spec.
+    fn all_of(spec: &spec::Tenant) -> Vec<Move> {
+        let moves = spec.moved.iter().map(|moved| Move {
+            kind: moved.kind,
+            from: moved.from.value.clone(),
+            to: moved.to.value.clone(),
+        });
+        moves.collect()
+    }
+
+    /// Returns true if one of the names is the old name of one thing and the new name of another. Nothing but the
+    /// allocations can tell then if the renaming was done.
+    fn is_linked(&self, all: &[Move]) -> bool {
+        all.iter().any(|other| {
+            other.kind == self.kind && other != self && (other.to == self.from || other.from == self.to)
+        })
+    }
+}
+
 impl Moves {
-    /// The renamings that these specs name.
-    pub fn of(specs: &[spec::Tenant]) -> Moves {
+    /// Returns the renamings that these specs name, without the linked ones that the allocations know to be done.
+    pub fn pending(specs: &[spec::Tenant], known: &Allocations) -> Moves {
         let by_tenant = specs.iter().filter(|spec| !spec.moved.is_empty()).map(|spec| {
-            let moves = spec.moved.iter().map(|moved| Move {
-                kind: moved.kind,
-                from: moved.from.value.clone(),
-                to: moved.to.value.clone(),
-            });
+            let done = known.tenants.get(&spec.name.value).map(|known| known.moved.as_slice());
+            let moves = Move::all_of(spec).into_iter();
+            let moves = moves.filter(|moved| !done.unwrap_or_default().contains(&moved.to_string()));
             (spec.name.value.clone(), moves.collect())
         });
         Moves { by_tenant: by_tenant.collect() }
     }
 
-    /// The key that an object had before, if it has another one now.
+    /// Returns the same without the renamings that are no part of a chain or a circle.
+    fn linked(&self) -> Moves {
+        let linked = |all: &Vec<Move>| all.iter().filter(|moved| moved.is_linked(all)).cloned().collect();
+        Moves { by_tenant: self.by_tenant.iter().map(|(name, all)| (name.clone(), linked(all))).collect() }
+    }
+
+    /// Returns the key that an object had before, if it was renamed.
     pub fn old_key(&self, new: &Key) -> Option<Key> {
         self.renamed(new, |moved| (&moved.to, &moved.from))
     }
 
-    /// The key that an object has now, if it had another one before.
+    /// Returns the key that an object has now, if it was renamed.
     pub fn new_key(&self, old: &Key) -> Option<Key> {
         self.renamed(old, |moved| (&moved.from, &moved.to))
     }
@@ -57,18 +89,25 @@ impl Moves {
         direction: impl Fn(&'m Move) -> (&'m String, &'m String),
     ) -> Option<Key> {
         let KeyView::Tenant(tenant, mut named) = key.view() else { return None };
+        let moves = self.by_tenant.get(tenant)?;
         let mut changed = false;
-        for moved in self.by_tenant.get(tenant)? {
-            let (from, to) = direction(moved);
-            changed |= rename(&mut named, moved.kind, from, to);
+        // Each name changes once: things that exchange their names do so at the same time.
+        for kind in [MovedKind::Bridge, MovedKind::Rule, MovedKind::Port] {
+            let Some(name) = name_in(&mut named, kind) else { continue };
+            let directions = moves.iter().filter(|moved| moved.kind == kind).map(&direction);
+            let found = directions.into_iter().find(|(from, _)| from.as_str() == *name);
+            if let Some((_, to)) = found {
+                *name = to;
+                changed = true;
+            }
         }
         changed.then(|| KeyView::Tenant(tenant, named).into())
     }
 }
 
-/// Puts one name in the place of another, where the key has the name of a thing of this kind.
-fn rename<'k>(key: &mut TenantKey<'k>, kind: MovedKind, from: &str, to: &'k str) -> bool {
-    let name = match (kind, key) {
+/// Returns the name of a thing of this kind in a key.
+fn name_in<'n, 'k>(key: &'n mut TenantKey<'k>, kind: MovedKind) -> Option<&'n mut &'k str> {
+    match (kind, key) {
         (MovedKind::Bridge, TenantKey::Bridge(name, _))
         | (MovedKind::Bridge, TenantKey::Chain(ChainKey::Bridge(name)))
         | (MovedKind::Bridge, TenantKey::Rule(ChainKey::Bridge(name), _))
@@ -80,55 +119,77 @@ fn rename<'k>(key: &mut TenantKey<'k>, kind: MovedKind, from: &str, to: &'k str)
         | (MovedKind::Port, TenantKey::Port(name, _))
         | (MovedKind::Port, TenantKey::Chain(ChainKey::Port(name)))
         | (MovedKind::Port, TenantKey::Rule(ChainKey::Port(name), _))
-        | (MovedKind::Port, TenantKey::PortGroupPort { port: name, .. }) => name,
-        _ => return false,
-    };
-    let is_meant = *name == from;
-    if is_meant {
-        *name = to;
+        | (MovedKind::Port, TenantKey::PortGroupPort { port: name, .. }) => Some(name),
+        _ => None,
     }
-    is_meant
 }
 
-/// Returns the allocations under the names that the specs' renamings lead to.
+/// Returns the allocations under the new names of the specs' renamings.
 pub(crate) fn carry_over<'k>(specs: &[spec::Tenant], known: &'k Allocations) -> Cow<'k, Allocations> {
     let mut carried = Cow::Borrowed(known);
-    for spec in specs.iter().filter(|spec| !spec.moved.is_empty()) {
-        if let Some(allocation) = carried.to_mut().tenants.get_mut(&spec.name.value) {
-            rename_allocation(spec, allocation);
+    for spec in specs {
+        let was_done = known.tenants.get(&spec.name.value).is_some_and(|known| !known.moved.is_empty());
+        if spec.moved.is_empty() && !was_done {
+            continue;
         }
+        let pending = Moves::pending(std::slice::from_ref(spec), known);
+        let allocation = carried.to_mut().tenants.entry(spec.name.value.clone()).or_default();
+        rename_allocation(&spec.name.value, &pending, allocation);
+        let all = Move::all_of(spec);
+        let linked = all.iter().filter(|moved| moved.is_linked(&all));
+        allocation.moved = linked.map(ToString::to_string).collect();
     }
     carried
 }
 
-fn rename_allocation(spec: &spec::Tenant, allocation: &mut TenantAllocation) {
-    for moved in &spec.moved {
-        let (from, to) = (&moved.from.value, &moved.to.value);
-        match moved.kind {
-            MovedKind::Bridge => {
-                if let (Some(network), false) =
-                    (allocation.bridges.get(from), allocation.bridges.contains_key(to))
-                {
-                    allocation.bridges.insert(to.clone(), *network);
-                }
-            }
-            MovedKind::Port => {
-                for port in allocation.ports.iter_mut().filter(|port| *port == from) {
-                    port.clone_from(to);
-                }
-            }
-            MovedKind::Rule => {}
+fn rename_allocation(tenant: &str, moves: &Moves, allocation: &mut TenantAllocation) {
+    let all = moves.by_tenant.get(tenant).map(Vec::as_slice).unwrap_or_default();
+    let of = |kind| all.iter().filter(move |moved| moved.kind == kind);
+    let old = allocation.bridges.clone();
+    for moved in of(MovedKind::Bridge) {
+        let is_free =
+            !old.contains_key(&moved.to) || of(MovedKind::Bridge).any(|other| other.from == moved.to);
+        if let (Some(network), true) = (old.get(&moved.from), is_free) {
+            allocation.bridges.insert(moved.to.clone(), *network);
         }
     }
-    let moves = Moves::of(std::slice::from_ref(spec));
+    for port in &mut allocation.ports {
+        if let Some(moved) = of(MovedKind::Port).find(|moved| moved.from == *port) {
+            port.clone_from(&moved.to);
+        }
+    }
     let renamed = allocation.ids.iter().filter_map(|(key, id)| Some((moves.new_key(key)?, key.clone(), *id)));
-    for (new, old, id) in renamed.collect::<Vec<_>>() {
-        allocation.ids.remove(&old);
+    let renamed: Vec<_> = renamed.collect();
+    for (_, old, _) in &renamed {
+        allocation.ids.remove(old);
+    }
+    for (new, _, id) in renamed {
         allocation.ids.entry(new).or_insert(id);
     }
 }
 
-/// Reports renamings that can't be meant.
+/// Records the ids of objects whose names were exchanged, as long as `known` does not say that this was done: the id of such an
+/// object follows from a key that another object has from now on.
+pub(crate) fn keep_ids(
+    site: &str,
+    moves: &Moves,
+    topology: &Topology,
+    known: &Allocations,
+    allocations: &mut Allocations,
+) {
+    let (linked, namespace) = (moves.linked(), Namespace::of_site(site));
+    for entry in topology.entries() {
+        if !known.tenants.contains_key(entry.key.owner()) {
+            continue;
+        }
+        let Some(old) = linked.old_key(&entry.key) else { continue };
+        if let Some(tenant) = allocations.tenants.get_mut(entry.key.owner()) {
+            tenant.ids.entry(entry.key.clone()).or_insert_with(|| namespace.id(&old));
+        }
+    }
+}
+
+/// Reports renamings that can't be right.
 pub(crate) fn check(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
     specs.iter().for_each(|spec| check_tenant(spec, diagnostics));
 }
@@ -146,10 +207,15 @@ fn check_tenant(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
             let help = format!("`to` is the new name, which a [[{what}]] of this file has");
             diagnostics.push(Diagnostic::error(Code::MovedNowhere, moved.to.span, message).help(help));
         }
-        if names.contains(&moved.from.value.as_str()) {
+        let is_new_name = |other: &spec::Moved| {
+            other.kind == moved.kind
+                && other.to.value == moved.from.value
+                && other.from.value != moved.from.value
+        };
+        if names.contains(&moved.from.value.as_str()) && !spec.moved.iter().any(is_new_name) {
             let message =
                 format!("`{}` can't have been renamed: there still is a {what} of this name", moved.from);
-            let help = format!("`{what}` is the old name; take this [[moved]] out if nothing was renamed");
+            let help = format!("`{what}` is the old name; remove this [[moved]] if nothing was renamed");
             diagnostics.push(Diagnostic::error(Code::MovedAndThere, moved.from.span, message).help(help));
         }
         let twin = spec.moved.iter().take(at).find(|other| {
@@ -159,18 +225,47 @@ fn check_tenant(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {
         if let Some(twin) = twin {
             let message = format!("`{}` and `{}` are in another [[moved]] as well", moved.from, moved.to);
             let diagnostic = Diagnostic::error(Code::MovedTwice, moved.from.span, message);
-            diagnostics.push(diagnostic.also(twin.from.span, "the other one").help("take one of them out"));
+            diagnostics.push(diagnostic.also(twin.from.span, "the other one").help("remove one of them"));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ipnet::Ipv4Net;
+    use uuid::Uuid;
+
     use super::*;
 
     fn moves(kind: MovedKind) -> Moves {
         let moved = Move { kind, from: "web".to_owned(), to: "front".to_owned() };
-        Moves { by_tenant: BTreeMap::from([("acme".to_owned(), vec![moved])]) }
+        Moves { by_tenant: BTreeMap::from([("acme".into(), vec![moved])]) }
+    }
+
+    #[test]
+    fn things_exchange_their_names_at_the_same_time() {
+        let moved =
+            |from: &str, to: &str| Move { kind: MovedKind::Bridge, from: from.to_owned(), to: to.to_owned() };
+        let all = vec![moved("a", "b"), moved("b", "c"), moved("c", "a"), moved("x", "y")];
+        let moves = Moves { by_tenant: BTreeMap::from([("t".into(), all)]) };
+        for (old, new) in [("a", "b"), ("b", "c"), ("c", "a"), ("x", "y")] {
+            let key = |name: &str| Key::from(format!("t/bridge/{name}/gateway-port").as_str());
+            assert_eq!(moves.new_key(&key(old)), Some(key(new)));
+            assert_eq!(moves.old_key(&key(new)), Some(key(old)));
+            assert_eq!(moves.linked().old_key(&key(new)).is_some(), old != "x");
+        }
+        let network = |third: u8| Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 0, third, 0), 24);
+        let bridges = ["a", "b", "c", "x"].map(str::to_owned).into_iter().zip((0..).map(network));
+        let mut allocation = TenantAllocation { bridges: bridges.collect(), ..TenantAllocation::default() };
+        let key = |name: &str| Key::from(format!("t/bridge/{name}").as_str());
+        allocation.ids =
+            ["a", "b", "c"].map(|name| (key(name), Uuid::from_bytes([name.len() as u8; 16]))).into();
+        allocation.ids.insert(key("a"), Uuid::nil());
+        rename_allocation("t", &moves, &mut allocation);
+        for (name, third) in [("b", 0), ("c", 1), ("a", 2), ("y", 3)] {
+            assert_eq!(allocation.bridges[name], network(third), "{name}");
+        }
+        assert_eq!(allocation.ids[&key("b")], Uuid::nil());
     }
 
     #[test]

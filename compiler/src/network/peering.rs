@@ -1,13 +1,14 @@
-//! Peerings whose other side is not there: the CNI plugin compiles the tenants that are made, and no others.
+//! Peerings whose other tenant does not exist: the CNI plugin compiles only existing tenants.
 //!
-//! Such a peering waits. The rules and assertions of the spec that are about it have no effect until the peer is there.
+//! Such a peering waits. The rules and assertions that name it have no effect until the peer exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::names::TenantName;
 use crate::spec::{Endpoint, Selector, Tenant};
 
 /// The names of the peers of each tenant, by the tenant's name.
-pub type PeersOf = BTreeMap<String, BTreeSet<String>>;
+pub type PeersOf = BTreeMap<TenantName, BTreeSet<TenantName>>;
 
 /// Returns the names of the peers of these tenants.
 pub(crate) fn peers_of(specs: &[Tenant]) -> PeersOf {
@@ -22,10 +23,10 @@ pub(crate) fn keep_answered_peers(mut specs: Vec<Tenant>) -> Vec<Tenant> {
     for spec in &mut specs {
         let name = &spec.name.value;
         let answers =
-            |other: &str| other == name || peers.get(other).is_some_and(|named| named.contains(name));
+            |other: &TenantName| other == name || peers.get(other).is_some_and(|named| named.contains(name));
         let named = spec.peers.iter().map(|peer| peer.tenant.value.clone());
-        let awaited: BTreeSet<String> = named.filter(|peer| !answers(peer)).collect();
-        let is_about = |end: &Endpoint| match end.place.as_ref().map(|place| &place.value) {
+        let awaited: BTreeSet<TenantName> = named.filter(|peer| !answers(peer)).collect();
+        let is_about = |end: &Endpoint| match end.selector.as_ref().map(|selector| &selector.value) {
             Some(Selector::Peer(peer)) => awaited.contains(peer),
             _ => false,
         };

@@ -8,8 +8,9 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::address_ranges::AddressRanges;
-use crate::network::allocation::{Allocations, LinkAddresses, block_of, pair_name};
+use crate::names::PeerPair;
+use crate::network::address_ranges::{AddressRanges, block_of};
+use crate::network::allocation::{Allocations, LinkAddresses};
 use crate::network::{
     Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Port, PortGroup, PortIndex, Route,
     RouteTarget, Rule, Selector, Tenant,
@@ -19,8 +20,8 @@ use crate::spec;
 use crate::spec::parse::nearest;
 use crate::spec::{Gateway, Profile};
 
-/// Resolves every tenant: sorted by name, a second one of a name left out. Whatever an error makes
-/// impossible to resolve is left out as well; the error is in the diagnostics.
+/// Resolves every tenant. They are sorted by name, and a second tenant with the same name is left out. Anything that an
+/// error makes impossible to resolve is left out as well; the error is in the diagnostics.
 pub fn resolve(
     site: &spec::Site,
     specs: &[spec::Tenant],
@@ -37,16 +38,20 @@ pub fn resolve(
 }
 
 /// Reports names that occur twice.
-fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str, diagnostics: &mut Diagnostics) {
+fn unique<'a, Name: AsRef<str> + 'a>(
+    names: impl Iterator<Item = &'a Spanned<Name>>,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) {
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
-    for name in names {
-        if let Some(first) = seen.get(name.value.as_str()) {
+    for Spanned { value, span } in names {
+        let name = value.as_ref();
+        if let Some(first) = seen.get(name) {
             let message = format!("two {what} are called `{name}`");
-            let diagnostic =
-                Diagnostic::error(Code::DuplicateName, name.span, message).also(*first, "the first");
+            let diagnostic = Diagnostic::error(Code::DuplicateName, *span, message).also(*first, "the first");
             diagnostics.push(diagnostic.help("give one of them another name"));
         } else {
-            seen.insert(&name.value, name.span);
+            seen.insert(name, *span);
         }
     }
 }
@@ -86,13 +91,13 @@ impl<'a> Names<'a> {
 impl<'a> Resolver<'a, '_> {
     fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
         self.duplicates(spec);
-        let given = self.allocations.tenants.get(&spec.name.value)?;
+        let allocated = self.allocations.tenants.get(&spec.name.value)?;
         let profile = spec.profile_in(self.site);
         let prefix = spec.link.as_ref().and_then(|pin| pin.prefix);
-        let link = self.uplink(profile, given.link?, prefix);
-        let tenant_id = self.tenant_id(spec, given.tenant_id.as_deref());
+        let link = self.uplink(profile, allocated.link?, prefix);
+        let tenant_id = self.tenant_id(spec, allocated.tenant_id.as_deref());
         let bridges: Vec<Bridge> =
-            spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &given.bridges)).collect();
+            spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &allocated.bridges)).collect();
         let networks = networks_of(&bridges);
         let mut names = Names::of_bridges(spec, &bridges);
         let mut ports = Vec::with_capacity(spec.ports.len());
@@ -151,7 +156,7 @@ impl<'a> Resolver<'a, '_> {
         unique(spec.peers.iter().map(|peer| &peer.tenant), "peers", self.diagnostics);
     }
 
-    /// MidoNet's `tenantId`: what the spec says, or the Keystone project that is known, or the name.
+    /// Returns MidoNet's `tenantId`: the spec's own, else that of the known Keystone project, else the tenant's name.
     fn tenant_id(&mut self, spec: &spec::Tenant, known: Option<&str>) -> Arc<str> {
         if let Some(id) = spec.tenant_id.as_ref().map(|id| id.value.as_str()).or(known) {
             return id.into();
@@ -160,26 +165,32 @@ impl<'a> Resolver<'a, '_> {
             return spec.name.value.as_str().into();
         }
         let message = format!("the Keystone project of `{}` is not known yet", spec.name);
-        let help = "`midoform lock` asks Keystone and writes it down; or give `tenant_id`";
+        let help = "`midoform lock` looks it up in Keystone and records it; or set `tenant_id`";
         self.diagnostics.push(Diagnostic::warning(Code::UnknownProject, spec.name.span, message).help(help));
         unknown_project(&spec.name.value).into()
     }
 
-    /// The network of the link: what is pinned; in `rainbond` the pool's own, as the Go plugin has it, else a /30.
-    fn uplink(&self, profile: Profile, given: LinkAddresses, prefix: Option<Spanned<u8>>) -> Link {
-        let pool =
-            self.site.pools.links.iter().map(|pool| pool.value).find(|pool| pool.contains(&given.provider));
-        let pinned = prefix.and_then(|prefix| Ipv4Net::new(given.provider, prefix.value).ok());
+    /// Returns the addresses of the uplink and its network. The network is the pinned one; else in `rainbond` the
+    /// whole pool, as the Go plugin has it; else a /30.
+    fn uplink(&self, profile: Profile, allocated: LinkAddresses, prefix: Option<Spanned<u8>>) -> Link {
+        let pool = self
+            .site
+            .pools
+            .links
+            .iter()
+            .map(|pool| pool.value)
+            .find(|pool| pool.contains(&allocated.provider));
+        let pinned = prefix.and_then(|prefix| Ipv4Net::new(allocated.provider, prefix.value).ok());
         let standard = match profile {
-            Profile::Rainbond => pool.unwrap_or_else(|| given.block()),
-            Profile::Strict => given.block(),
+            Profile::Rainbond => pool.unwrap_or_else(|| allocated.block()),
+            Profile::Strict => allocated.block(),
         };
         let network = pinned.map_or(standard, |network| network.trunc());
-        Link { far: given.provider, near: given.tenant, network }
+        Link { far: allocated.provider, near: allocated.tenant, network }
     }
 
-    fn bridge(&mut self, spec: &spec::Bridge, given: &BTreeMap<String, Ipv4Net>) -> Option<Bridge> {
-        let cidr = *given.get(&spec.name.value)?;
+    fn bridge(&mut self, spec: &spec::Bridge, allocated: &BTreeMap<String, Ipv4Net>) -> Option<Bridge> {
+        let cidr = *allocated.get(&spec.name.value)?;
         let standard = self.site.defaults.gateway.unwrap_or(Gateway::Last);
         let offset = |network: Ipv4Addr, by: i64| {
             Ipv4Addr::from(u32::try_from(i64::from(u32::from(network)) + by).unwrap_or_default())
@@ -199,7 +210,7 @@ impl<'a> Resolver<'a, '_> {
         })
     }
 
-    /// Looks a name up; a name that nothing goes by is an error with the nearest one that exists.
+    /// Looks a name up. An unknown name is an error; its help names the nearest known name.
     fn look_up<T: Clone>(
         &mut self,
         what: &str,
@@ -297,8 +308,8 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn rule(&mut self, spec: &spec::Rule, names: &Names<'_>) -> Option<Rule> {
-        let from = self.place(&spec.from, names);
-        let to = self.place(&spec.to, names);
+        let from = self.selector(&spec.from, names);
+        let to = self.selector(&spec.to, names);
         Some(Rule {
             name: spec.name.value.as_str().into(),
             from: from?,
@@ -311,15 +322,15 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn assertion(&mut self, spec: &spec::Assert, names: &Names<'_>) -> Option<Assert> {
-        let (from, to) = (self.place(&spec.from, names), self.place(&spec.to, names));
+        let (from, to) = (self.selector(&spec.from, names), self.selector(&spec.to, names));
         let (protocols, allowed, span) = (spec.protocols.clone(), spec.allowed, spec.span);
         Some(Assert { from: from?, to: to?, protocols, allowed, span })
     }
 
-    fn place(&mut self, end: &spec::Endpoint, names: &Names<'_>) -> Option<Selector> {
-        let Some(place) = &end.place else { return Some(Selector::Anywhere) };
-        let span = place.span;
-        Some(match &place.value {
+    fn selector(&mut self, end: &spec::Endpoint, names: &Names<'_>) -> Option<Selector> {
+        let Some(selector) = &end.selector else { return Some(Selector::Anywhere) };
+        let span = selector.span;
+        Some(match &selector.value {
             spec::Selector::World => Selector::World,
             spec::Selector::Cidr(cidr) => Selector::Addresses(vec![*cidr]),
             spec::Selector::Bridge(name) => {
@@ -380,21 +391,24 @@ impl<'a> Resolver<'a, '_> {
         };
         let other = *self.by_name.get(spec.tenant.value.as_str())?;
         let answer = other.peers.iter().find(|peer| peer.tenant.value == tenant.name.value)?;
-        let given = self.allocations.tenants.get(&other.name.value)?;
+        let allocated = self.allocations.tenants.get(&other.name.value)?;
         let chosen = |name: &str| match &answer.bridges {
             None => true,
             Some(chosen) => {
-                let from = given.grown.get(name).map_or(name, String::as_str);
+                let from = allocated.grown.get(name).map_or(name, String::as_str);
                 chosen.iter().any(|bridge| bridge.value == name || bridge.value == from)
             }
         };
         let networks =
-            given.bridges.iter().filter(|(name, _)| chosen(name)).map(|(_, network)| *network).collect();
-        let pair = self.allocations.peers.get(&pair_name(&tenant.name.value, &other.name.value))?;
+            allocated.bridges.iter().filter(|(name, _)| chosen(name)).map(|(_, network)| *network).collect();
+        let pair = self
+            .allocations
+            .peers
+            .get(&PeerPair::new(tenant.name.value.clone(), other.name.value.clone()))?;
         let owns_link = tenant.name.value < other.name.value;
         let (near, far) = if owns_link { (pair.provider, pair.tenant) } else { (pair.tenant, pair.provider) };
         Some(Peer {
-            name: other.name.value.as_str().into(),
+            name: other.name.value.clone(),
             own_bridges,
             networks,
             link: Link { far, near, network: block_of(near) },

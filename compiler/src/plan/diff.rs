@@ -1,12 +1,13 @@
 //! Compares two topologies and makes the steps of a plan. Pure: it makes no call.
 //!
-//! Steps come in three stretches: what has to go first (bindings and links that are in the way, and what
-//! stands on an object that is replaced), what is made or changed, and at last what is no longer wanted.
+//! The steps come in three parts. The first part deletes what is in the way: bindings and links, and the objects that
+//! depend on a replaced object. The second part creates and changes objects. The last part deletes what is no longer
+//! wanted.
 //!
-//! At no moment does a chain let through what neither the old nor the new rules let through. New rules go
-//! in from the first to the last while all old ones are there: whatever matches first is the first match among
-//! the old ones, or among the new ones. Then old rules go, from the last to the first, while all new ones are
-//! there. So a rule that is replaced or moved is made anew, under another id, before the old one goes.
+//! A chain never accepts traffic that both its old and its new rules drop. New rules are created from the first to the
+//! last, while all old rules exist: the first match is the first match of the old rules or of the new rules. Then the
+//! old rules are deleted, from the last to the first, while all new rules exist. So the new form of a rule that is
+//! replaced or moved is created under another id, before the old form is deleted.
 
 mod rules;
 
@@ -48,22 +49,22 @@ pub fn plan(encoder: &dyn Encode, site_name: &str, desired: &Topology, observed:
     }
 }
 
-/// The decision about an object that was observed. Objects without a verdict are made.
+/// The decision about an object that was observed. Objects without a verdict are created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Keep,
     Update(String),
     Replace(String),
-    /// It stands on this object, which is replaced: it goes before and is made again after.
+    /// It depends on this object, which is replaced: it is deleted before and created again after.
     Remake(Key),
     Delete,
 }
 
 struct Differ<'a> {
     desired: &'a Topology,
-    /// The objects that are deleted, and stand on one that is replaced: they go first.
+    /// The objects that are deleted, and depend on a replaced object: they are deleted first.
     deleted_first: BTreeSet<Key>,
-    /// By key, the observed objects that stand on it.
+    /// By key, the observed objects that depend on it.
     users: BTreeMap<Key, Vec<&'a Key>>,
     observed: &'a Observed,
     encoder: &'a dyn Encode,
@@ -73,9 +74,9 @@ struct Differ<'a> {
 }
 
 impl<'a> Differ<'a> {
-    /// Returns the ids that do not follow from the keys, once the plan is executed. What is made again gets another one
-    /// where the server chooses, and the one of its key where it does not; a rule that stands beside the one that
-    /// it replaces has the other of its key's two.
+    /// Returns the ids that do not follow from the keys, after the plan is executed. An object that is created again has
+    /// another id if the server chooses ids, and the id of its key otherwise. A rule that exists beside the rule that it
+    /// replaces has the second id of its key.
     fn ids_from_now_on(&self, namespace: Namespace) -> BTreeMap<Key, Uuid> {
         let made_again =
             |key: &Key| matches!(self.verdicts.get(key), Some(Verdict::Replace(_) | Verdict::Remake(_)));
@@ -90,10 +91,26 @@ impl<'a> Differ<'a> {
                     .map(|entry| (entry.key.clone(), namespace.other_id(&entry.key))),
             );
         }
+        self.give_way_to_renamed(namespace, &mut ids);
         ids
     }
 
-    /// A rule that goes when the one that takes its place is there.
+    /// Gives created objects their key's other id if a renamed object has the id that follows from their key.
+    fn give_way_to_renamed(&self, namespace: Namespace, ids: &mut BTreeMap<Key, Uuid>) {
+        let owners: BTreeMap<Uuid, &Key> = self.observed.ids.iter().map(|(key, id)| (*id, key)).collect();
+        if owners.is_empty() {
+            return;
+        }
+        for entry in self.desired.entries() {
+            let is_others = owners.get(&namespace.id(&entry.key)).is_some_and(|owner| **owner != entry.key);
+            let is_kept = matches!(self.verdicts.get(&entry.key), Some(Verdict::Keep | Verdict::Update(_)));
+            if is_others && !is_kept && self.encoder.keeps_offered_id(Kind::of(&entry.object)) {
+                ids.entry(entry.key.clone()).or_insert_with(|| namespace.other_id(&entry.key));
+            }
+        }
+    }
+
+    /// Returns true if a rule is deleted only after its replacement is there.
     fn is_succeeded(&self, entry: &Entry) -> bool {
         matches!(entry.object, Object::Rule(_))
             && matches!(self.verdicts.get(&entry.key), Some(Verdict::Replace(_)))
@@ -124,7 +141,7 @@ impl<'a> Differ<'a> {
         Verdict::Replace(difference)
     }
 
-    /// Rules that are right but stand in the wrong place: the fewest are moved.
+    /// Moves rules that are right but have the wrong position, as few as possible.
     fn misplaced_rules(&mut self) {
         for (chain, order) in &self.observed.rules {
             let kept = order.iter().filter_map(|rule| rule.key.as_ref()).filter_map(|key| {
@@ -138,13 +155,13 @@ impl<'a> Differ<'a> {
             });
             let kept: Vec<(&Key, u32)> = kept.collect();
             for key in rules::out_of_order(&kept) {
-                let reason = format!("stands in the wrong place of {chain}");
+                let reason = format!("has the wrong position in {chain}");
                 self.verdicts.insert(key, Verdict::Replace(reason));
             }
         }
     }
 
-    /// Marks what stands on a replaced object: it goes with that object, and is made again.
+    /// Marks what depends on a replaced object: it is deleted with that object, and created again.
     fn spread_replacements(&mut self) {
         if self.verdicts.values().all(|verdict| *verdict == Verdict::Keep) {
             return;
@@ -164,12 +181,13 @@ impl<'a> Differ<'a> {
         while let Some(replaced) = queue.pop() {
             for user in self.users.get(&replaced).into_iter().flatten() {
                 if self.asks_about_port(user, &replaced) {
-                    // A rule outlives its ports, and stays right where they come back under their ids (09-nat-rules).
+                    // A rule stays when its ports are deleted, and is right again when they are created with the same ids
+                    // (09-nat-rules).
                     if let Some(verdict @ Verdict::Keep) = self.verdicts.get_mut(*user)
                         && (!self.encoder.keeps_offered_id(Kind::RouterPort)
                             || self.observed.ids.contains_key(&replaced))
                     {
-                        *verdict = Verdict::Replace(format!("asks about {replaced}, which gets another id"));
+                        *verdict = Verdict::Replace(format!("refers to {replaced}, which gets another id"));
                     }
                     continue;
                 }
@@ -224,7 +242,7 @@ impl<'a> Differ<'a> {
         };
         let (first, last) = (gone(&goes_first), gone(&goes_last));
 
-        let mut places = rules::Positions::new(self.observed, &first);
+        let mut positions = rules::Positions::new(self.observed, &first);
         let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
         self.add_deletes(&first, &mut steps, after);
         let mut waiting = rules::Waiting::default();
@@ -232,7 +250,7 @@ impl<'a> Differ<'a> {
             waiting.deleted(entry, step);
         }
         for entry in made {
-            let mut step = self.make(entry, &mut places, after);
+            let mut step = self.make(entry, &mut positions, after);
             waiting.made(entry, &mut step);
             steps.push(step);
         }
@@ -245,7 +263,7 @@ impl<'a> Differ<'a> {
         steps
     }
 
-    /// `needs` names steps that do something; what is kept needs no waiting for.
+    /// Keeps in `needs` only the steps that change something: nobody has to wait for a kept object.
     fn keep_only_needed(&self, steps: &mut [Step]) {
         if self.verdicts.is_empty() {
             return;
@@ -257,18 +275,18 @@ impl<'a> Differ<'a> {
         }
     }
 
-    fn make(&self, entry: &Entry, places: &mut rules::Positions, after: Ids<'_>) -> Step {
+    fn make(&self, entry: &Entry, positions: &mut rules::Positions, after: Ids<'_>) -> Step {
         let verdict = self.verdicts.get(&entry.key);
         let kept = verdict == Some(&Verdict::Keep);
-        let place = places.place(entry, kept);
+        let position = positions.take(entry, kept);
         let own = (&entry.key, &entry.object);
-        let create = || self.encoder.create(after, own, place, after.known(&entry.key));
+        let create = || self.encoder.create(after, own, position, after.known(&entry.key));
         let take_back = || self.encoder.delete(after, own);
         let delete = || self.encoder.delete(self.ids, own);
         let old = || self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
         let remake = |old: &Object| {
-            let old_place = old.place().unwrap_or(0);
-            self.encoder.create(after, (&entry.key, old), old_place, after.known(&entry.key))
+            let old_position = old.position().unwrap_or(0);
+            self.encoder.create(after, (&entry.key, old), old_position, after.known(&entry.key))
         };
         let mut step = Step {
             action: Action::Create,
@@ -285,14 +303,14 @@ impl<'a> Differ<'a> {
         match verdict {
             None | Some(Verdict::Delete) => (step.calls, step.undo) = (vec![create()], vec![take_back()]),
             Some(Verdict::Remake(of)) => {
-                step.reason = Cow::Owned(format!("made again: {of} is replaced"));
+                step.reason = Cow::Owned(format!("created again: {of} is replaced"));
                 (step.calls, step.undo) = (vec![create()], vec![take_back()]);
             }
             Some(Verdict::Keep) => {
                 (step.action, step.reason) = (Action::Keep, Cow::Borrowed("is as it should be"));
             }
             Some(Verdict::Replace(reason)) if step.kind == Kind::Rule => {
-                step.reason = Cow::Owned(format!("the one that is there {reason}"));
+                step.reason = Cow::Owned(format!("the existing rule {reason}"));
                 (step.calls, step.undo) = (vec![create()], vec![take_back()]);
             }
             Some(Verdict::Replace(reason)) => {
@@ -316,15 +334,15 @@ impl<'a> Differ<'a> {
         step
     }
 
-    /// Returns the calls that update an object, and those that take the update back. What the object refers to may have
-    /// been made again by then, with another id.
+    /// Returns the calls that update an object, and the calls that undo the update. A referenced object may have been
+    /// created again before the undo, with another id.
     fn update(&self, entry: &Entry, old: Option<&Object>, after: Ids<'_>) -> (Vec<Call>, Vec<Call>) {
         let Some(raw) = self.observed.raw.get(&entry.key) else { return (Vec::new(), Vec::new()) };
         let call = |object: &Object| self.encoder.update(after, (&entry.key, object), raw);
         (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
     }
 
-    /// The devices that filter by a chain, and are updated not to.
+    /// Returns the devices that filter by a chain, and whose update removes this filter.
     fn users_to_update(&self, key: &Key) -> impl Iterator<Item = Key> {
         let users = self.users.get(key).into_iter().flatten();
         users
@@ -341,11 +359,13 @@ impl<'a> Differ<'a> {
         }
         for entry in entries {
             let reason = match self.verdicts.get(&entry.key) {
-                Some(Verdict::Remake(of)) => Cow::Owned(format!("{of} is replaced, and this stands on it")),
-                Some(Verdict::Replace(_)) => Cow::Borrowed("the one that takes its place is there"),
+                Some(Verdict::Remake(of)) => {
+                    Cow::Owned(format!("{of} is replaced, and this object depends on it"))
+                }
+                Some(Verdict::Replace(_)) => Cow::Borrowed("its replacement exists"),
                 _ => Cow::Borrowed("is no longer wanted"),
             };
-            let place = entry.object.place().unwrap_or(0);
+            let position = entry.object.position().unwrap_or(0);
             steps.push(Step {
                 action: Action::Delete,
                 key: entry.key.clone(),
@@ -361,7 +381,7 @@ impl<'a> Differ<'a> {
                 undo: vec![self.encoder.create(
                     after,
                     (&entry.key, &entry.object),
-                    place,
+                    position,
                     self.ids.known(&entry.key),
                 )],
             });
@@ -369,8 +389,8 @@ impl<'a> Differ<'a> {
     }
 }
 
-/// The entries in the order of their making. They come by key, so tenant by tenant: sorting each tenant's few
-/// first leaves nearly nothing to do for the whole.
+/// Returns the entries in the order of creation. They come by key, so tenant by tenant: the few entries of each
+/// tenant are sorted first, and nearly nothing is left to sort for the whole.
 fn in_creation_order(topology: &Topology) -> Vec<&Entry> {
     let mut entries: Vec<&Entry> = Vec::with_capacity(topology.len());
     for tenant in topology.entries().chunk_by(|a, b| a.key.owner() == b.key.owner()) {

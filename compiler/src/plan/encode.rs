@@ -1,4 +1,4 @@
-//! The engine's part of a plan: the calls for one object. `diff` decides what happens, an engine decides how to say it.
+//! The engine's part of a plan: the calls for one object. `diff` decides the steps, an engine decides their calls.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::plan::Call;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object};
 
-/// The number of the dialect that a plan's calls are in. The engine that made the plan says what it stands for.
+/// The number of the dialect that a plan's calls are in. The engine that made the plan gives it its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DialectTag(pub u8);
@@ -22,7 +22,7 @@ impl fmt::Display for DialectTag {
     }
 }
 
-/// The ids of a site's objects: those that are known, and for all others the ones that follow from the keys.
+/// The ids of a site's objects: the known ids, and for all other objects the ids that follow from the keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Ids<'a> {
     namespace: Namespace,
@@ -30,12 +30,12 @@ pub struct Ids<'a> {
 }
 
 impl<'a> Ids<'a> {
-    /// Returns the ids of a site, with those that are known and do not follow from the keys.
+    /// Makes the ids of a site from the known ids, which do not follow from the keys.
     pub fn new(namespace: Namespace, known: &'a BTreeMap<Key, Uuid>) -> Self {
         Ids { namespace, known }
     }
 
-    /// Returns the id that is known, where it does not follow from the key.
+    /// Returns the known id of an object, if it does not follow from the key.
     pub fn known(&self, key: &Key) -> Option<Uuid> {
         self.known.get(key).copied()
     }
@@ -54,12 +54,12 @@ pub trait Encode {
     /// Returns true if the server keeps the id that a client offers for an object of this kind.
     fn keeps_offered_id(&self, kind: Kind) -> bool;
 
-    /// Returns the call that makes an object that had this id, or the one of its key. `position` is where a rule is
-    /// inserted in its chain: 1 is the first place.
+    /// Returns the call that creates an object with this id, or with the id of its key. `position` is the position at which
+    /// a rule is inserted in its chain: 1 is the first.
     fn create(&self, ids: Ids<'_>, entry: (&Key, &Object), position: u32, id: Option<Uuid>) -> Call;
 
-    /// Returns the call that changes an object in place; none where the API has no such call. `observed` is what the
-    /// server said about the object.
+    /// Returns the call that changes an object in place; none if the API has no such call. `observed` is the server's JSON
+    /// of the object.
     fn update(&self, ids: Ids<'_>, entry: (&Key, &Object), observed: &RawValue) -> Option<Call>;
 
     /// Returns the call that deletes an object.

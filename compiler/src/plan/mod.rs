@@ -2,9 +2,11 @@
 //! describes the JSON form field by field.
 
 pub mod canonical;
+pub mod cut;
 pub mod diff;
 pub mod encode;
 pub mod order;
+pub mod placeholder;
 pub mod reachability;
 
 pub use canonical::hash;
@@ -23,7 +25,7 @@ use crate::topology::kinds::Kind;
 /// The version of the plan format that this program writes and reads.
 pub const FORMAT: &str = "midoform-plan/1";
 
-/// A plan: what has to be called, in order, to get from the observed topology to the desired one.
+/// A plan: the calls, in order, that lead from the observed topology to the desired one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// [`FORMAT`].
@@ -32,7 +34,7 @@ pub struct Plan {
     pub site: String,
     /// The dialect that the calls are in.
     pub dialect: DialectTag,
-    /// SHA-256 of the observed topology that the plan starts from; what `apply` compares before it begins.
+    /// SHA-256 of the observed topology that the plan starts from. `apply` compares it before it begins.
     pub base: String,
     /// The steps, in an order in which they can be executed one after another.
     pub steps: Vec<Step>,
@@ -52,7 +54,7 @@ pub struct Step {
     /// The file and line that caused the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Provenance>,
-    /// Keys: every step with one of them that stands before this one has to be done before it.
+    /// Keys: every earlier step with one of these keys has to be done before this step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Key>,
     /// True if traffic that flows now is cut while the step is executed.
@@ -61,7 +63,7 @@ pub struct Step {
     /// The calls, one after another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Call>,
-    /// The calls that take the step back, one after another.
+    /// The calls that undo the step, one after another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Call>,
 }
@@ -70,20 +72,20 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// It is not there, and is made.
+    /// The object does not exist, and is created.
     Create,
-    /// It is changed in place.
+    /// The object is changed in place.
     Update,
-    /// It is deleted and made again: the API can't change it in place.
+    /// The object is deleted and created again: the API can't change it in place.
     Replace,
-    /// It is there, and is deleted.
+    /// The object exists, and is deleted.
     Delete,
-    /// It is as it should be.
+    /// The object is as it should be.
     Keep,
 }
 
 impl Action {
-    /// The sign that people know from other tools.
+    /// Returns the sign that other tools use for this action as well.
     pub fn sign(self) -> &'static str {
         match self {
             Action::Create => "+",
@@ -107,7 +109,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method as HTTP writes it.
+    /// Returns the method as HTTP writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -137,7 +139,7 @@ pub struct Call {
     /// The body: JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Box<RawValue>>,
-    /// True where the response's `Location` says the id that `${KEY}` of this step's key stands for.
+    /// True if the response's `Location` has the id that `${KEY}` of this step's key stands for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub binds: bool,
 }
@@ -178,12 +180,12 @@ impl Plan {
         summary
     }
 
-    /// The steps that change something.
+    /// Returns the steps that change something.
     pub fn changes(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| step.action != Action::Keep)
     }
 
-    /// The same by tenant, in the order of their names.
+    /// Returns the summaries by tenant, in the order of their names.
     pub fn summaries_by_tenant(&self) -> BTreeMap<&str, Summary> {
         let mut summaries: BTreeMap<&str, Summary> = BTreeMap::new();
         for step in &self.steps {

@@ -12,15 +12,15 @@
 //!                                  └─ host interface port
 //! ```
 //!
-//! An arrow points at what has to be there first. Where the arrows leave a choice, what closes comes before
-//! what connects: rules stand before the links, so that no packet passes a tenant whose rules are not in.
+//! An arrow points at the object that has to exist first. If the arrows leave a choice, rules come before links, so that
+//! no packet passes a tenant before its rules are created.
 
 use crate::topology::Entry;
 use crate::topology::key::{Key, SITE};
 use crate::topology::kinds::{Kind, Object, Reference};
 
-/// Returns what entries are sorted by for their creation: the site's objects first, then tenant by tenant, each in the order
-/// of the kinds, rules by chain and place; at the end the links that join two tenants.
+/// Returns the sort key of an entry for its creation. The site's objects come first, then tenant by tenant, each in the
+/// order of the kinds, rules by chain and position. The links that join two tenants come last.
 pub fn creation_order<'a>(entry: &'a Entry) -> impl Ord + use<'a> {
     let tenant = entry.key.owner();
     let joins_tenants = match &entry.object {
@@ -35,22 +35,7 @@ pub fn creation_order<'a>(entry: &'a Entry) -> impl Ord + use<'a> {
         () if joins_tenants => 2,
         () => 1,
     };
-    let place = entry.object.place();
-    let parent = place.and_then(|_| entry.object.parent()?.reference.key()).map(Key::as_str);
-    (group, tenant, Kind::of(&entry.object), parent, place.unwrap_or(0), entry.key.as_str())
-}
-
-/// Returns true if every object that an entry depends on comes before it, as the drawing above promises. Tests check every
-/// plan by it.
-pub fn respects_order(entries: &[&Entry]) -> bool {
-    let mut seen = std::collections::BTreeSet::new();
-    entries.iter().all(|entry| {
-        let known = entry
-            .object
-            .dependencies()
-            .iter()
-            .all(|key| seen.contains(key) || !entries.iter().any(|other| other.key == *key));
-        seen.insert(entry.key.clone());
-        known
-    })
+    let position = entry.object.position();
+    let parent = position.and_then(|_| entry.object.parent()?.reference.key()).map(Key::as_str);
+    (group, tenant, Kind::of(&entry.object), parent, position.unwrap_or(0), entry.key.as_str())
 }

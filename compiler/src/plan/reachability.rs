@@ -1,65 +1,121 @@
 //! The connections that a plan opens and closes, as data: the verifier finds them, and the renderers show them.
 
-use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
+use serde::{Serialize, Serializer};
+
+use crate::names::TenantName;
 use crate::source::Provenance;
 
-/// The name of what lies behind the provider's router.
-pub const WORLD: &str = "world";
+/// One end of the connections that a change opens or closes. Ends order as their texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// The pods of a bridge.
+    Bridge {
+        /// The tenant.
+        tenant: TenantName,
+        /// The bridge as people read it: `TENANT/BRIDGE`.
+        name: String,
+    },
+    /// Everything behind the provider router.
+    World,
+}
+
+impl ConnectionEnd {
+    /// Returns the end as people read it: `TENANT/BRIDGE`, or `world`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            ConnectionEnd::Bridge { name, .. } => name,
+            ConnectionEnd::World => "world",
+        }
+    }
+
+    /// Returns the tenant; none for the world.
+    pub fn tenant(&self) -> Option<&TenantName> {
+        match self {
+            ConnectionEnd::Bridge { tenant, .. } => Some(tenant),
+            ConnectionEnd::World => None,
+        }
+    }
+}
+
+impl Ord for ConnectionEnd {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.as_str(), self.tenant()).cmp(&(other.as_str(), other.tenant()))
+    }
+}
+
+impl PartialOrd for ConnectionEnd {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Serialize for ConnectionEnd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl std::fmt::Display for ConnectionEnd {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
 
 /// The direction of a change of reachability.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Now {
-    /// It did not pass before, and passes now.
+    /// The connection did not pass before, and passes now.
     Allowed,
-    /// It passed before, and does not pass now.
+    /// The connection passed before, and does not pass now.
     Denied,
 }
 
 /// Something that a change opens or closes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ReachabilityChange {
     /// The state after the change.
     pub now: Now,
-    /// The source: `TENANT/BRIDGE`, or [`WORLD`].
-    pub from: String,
-    /// The destination: `TENANT/BRIDGE`, or [`WORLD`].
-    pub to: String,
+    /// The source.
+    pub from: ConnectionEnd,
+    /// The destination.
+    pub to: ConnectionEnd,
     /// `any`, `tcp`, `udp`, `icmp`, or a number.
     pub protocol: String,
-    /// Destination ports as they are when it is sent (for ICMP the types): `5432`, `80, 8000-8100`; empty: all.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Destination ports as they are when the packet is sent (for ICMP the types): `5432`, `80, 8000-8100`; empty: all.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub ports: String,
-    /// Source addresses, where they are not all of the sender's own network.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Source addresses, if they are not all of the sender's own network.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub sources: String,
-    /// Destination addresses as they are when it is sent, where they are not all that the receiver has.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Destination addresses as they are when the packet is sent, if they are not all addresses of the receiver.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub destinations: String,
     /// The line of the spec that decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Provenance>,
 }
 
 /// The effect of a plan on the connections that pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reachability {
     /// The connections that are opened, then those that are closed, each sorted by source, destination, and protocol.
     pub changes: Vec<ReachabilityChange>,
-    /// Tenants that are there only afterwards: of these only what crosses their borders is in `changes`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub new_tenants: Vec<String>,
-    /// Tenants that are not there any more: nothing of them is in `changes`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gone_tenants: Vec<String>,
-    /// Tenants whose rules are too many to be followed: nothing is said of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub not_compared: Vec<String>,
+    /// Tenants that exist only after the change. `changes` has only the traffic between them and others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub new_tenants: Vec<TenantName>,
+    /// Tenants that exist only before the change. `changes` has none of their traffic.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone_tenants: Vec<TenantName>,
+    /// Tenants that have too many rules to compare. `changes` has none of their traffic.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<TenantName>,
 }
 
 impl std::fmt::Display for ReachabilityChange {
-    /// `acme/web → acme/db tcp/5432: now allowed (acme.toml:12)`.
+    /// Writes a line such as `acme/web → acme/db tcp/5432: now allowed (acme.toml:12)`.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}", self.from)?;
         if !self.sources.is_empty() {
@@ -89,7 +145,7 @@ impl std::fmt::Display for ReachabilityChange {
 }
 
 impl Reachability {
-    /// True where nothing is opened or closed.
+    /// Returns true if nothing is opened or closed.
     pub fn is_empty(&self) -> bool {
         *self == Reachability::default()
     }

@@ -22,6 +22,7 @@ pub use site::{
     TunnelZoneSettings,
 };
 
+use crate::names::TenantName;
 use crate::source::{Span, Spanned};
 use crate::values::{MacAddress, PortRange};
 use grammar::values::Word;
@@ -32,7 +33,8 @@ use grammar::{Grammar, MovedKeys};
 pub enum Profile {
     /// The layout of the Go plugin, object for object.
     Rainbond,
-    /// The same layout, closed: nothing comes in that is not exposed or peered, no foreign sources, no access to link addresses.
+    /// The same layout, closed: it drops traffic from outside that is not exposed or peered, foreign source addresses, and
+    /// access to link addresses.
     Strict,
 }
 
@@ -42,7 +44,7 @@ impl Profile {
         self.word()
     }
 
-    /// Returns the place where it checks sources, unless the spec names another.
+    /// Returns its check of source addresses, unless the spec names another.
     pub fn anti_spoof(self) -> AntiSpoof {
         match self {
             Profile::Rainbond => AntiSpoof::None,
@@ -62,14 +64,14 @@ impl Word for Profile {
     }
 }
 
-/// The places where source addresses are checked.
+/// The checks of source addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AntiSpoof {
-    /// A bridge lets in only sources of its own network.
+    /// A bridge accepts only source addresses of its own network.
     Bridge,
-    /// Besides, each port only its own address and MAC.
+    /// In addition, each static port accepts only its own address and MAC.
     Port,
-    /// Nowhere.
+    /// No checks.
     None,
 }
 
@@ -116,14 +118,14 @@ pub enum Gateway {
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// Its name: the first segment of all its keys.
-    pub name: Spanned<String>,
-    /// MidoNet's `tenantId` (a Keystone project id); its name where absent.
+    pub name: Spanned<TenantName>,
+    /// MidoNet's `tenantId` (a Keystone project id). If it is absent: the tenant's name.
     pub tenant_id: Option<Spanned<String>>,
     /// The profile.
     pub profile: Option<Spanned<Profile>>,
     /// Labels for people and policies.
     pub labels: BTreeMap<String, Spanned<String>>,
-    /// May not be destroyed.
+    /// True if the tenant may not be destroyed.
     pub protect: bool,
     /// The MTU inside pods.
     pub mtu: Option<Spanned<u16>>,
@@ -133,9 +135,9 @@ pub struct Tenant {
     pub quotas: Quotas,
     /// The link's addresses, pinned.
     pub link: Option<LinkPin>,
-    /// The place where source addresses are checked.
+    /// The check of source addresses.
     pub anti_spoof: Option<Spanned<AntiSpoof>>,
-    /// The way of pods to the world.
+    /// The NAT of traffic to the world.
     pub egress: Spanned<Egress>,
     /// `[[bridge]]`.
     pub bridges: Vec<Bridge>,
@@ -153,7 +155,7 @@ pub struct Tenant {
     pub exposes: Vec<Expose>,
     /// `[[peer]]`.
     pub peers: Vec<Peer>,
-    /// Things that were renamed.
+    /// The renamed objects.
     pub moved: Vec<Moved>,
     /// `[[assert]]`.
     pub asserts: Vec<Assert>,
@@ -165,14 +167,14 @@ impl Tenant {
         self.profile.map(|own| own.value).or(site.defaults.profile).unwrap_or(Profile::Strict)
     }
 
-    /// Returns the place where its source addresses are checked in a site.
+    /// Returns its check of source addresses in a site.
     pub fn anti_spoof_in(&self, site: &Site) -> AntiSpoof {
         let own = self.anti_spoof.map(|own| own.value).or(site.defaults.anti_spoof);
         own.unwrap_or(self.profile_in(site).anti_spoof())
     }
 }
 
-/// `quotas`: at most so many.
+/// `quotas`: the largest number of each kind.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "the struct's comment says it all")]
 pub struct Quotas {
@@ -191,18 +193,18 @@ pub struct LinkPin {
     pub provider: Spanned<Ipv4Addr>,
     /// The tenant router's port.
     pub tenant: Spanned<Ipv4Addr>,
-    /// The prefix length of both ports' network, where it is not the profile's.
+    /// The prefix length of both ports' network, if it is not the profile's.
     pub prefix: Option<Spanned<u8>>,
 }
 
-/// `egress`: the way of pods to the world.
+/// `egress`: the NAT of traffic to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Egress {
     /// With source NAT to the link address.
     SnatToLink,
     /// With source NAT to one of these addresses, both ends included.
     SnatTo(Ipv4Addr, Ipv4Addr),
-    /// Without NAT: the world routes to the tenant's networks.
+    /// Without NAT: the world needs routes to the tenant's networks.
     None,
 }
 
@@ -215,11 +217,11 @@ pub struct Bridge {
     pub cidr: Option<Spanned<Ipv4Net>>,
     /// Its gateway's address.
     pub gateway: Option<Spanned<Gateway>>,
-    /// The bridge of the spec that it was added for, because that one was full ([`crate::network::grown`]).
+    /// The bridge of the spec that it was added for, because that bridge was full ([`crate::network::grown`]).
     pub grown_from: Option<String>,
 }
 
-/// `[[port]]`: a port that is there before anything is attached to it.
+/// `[[port]]`: a port that exists before anything is attached to it.
 #[derive(Clone, Debug)]
 pub struct Port {
     /// Its name.
@@ -239,15 +241,15 @@ pub struct Port {
 /// `[[route]]`.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The destinations that it is for.
+    /// The destinations of the route.
     pub destination: Spanned<Ipv4Net>,
-    /// The place that they are sent to.
+    /// The target of the route.
     pub target: Spanned<RouteTarget>,
-    /// Of routes with the same destination the lowest weight wins.
+    /// The weight. Of several routes with the same destination, the one with the lowest weight is used.
     pub weight: u32,
 }
 
-/// The place that a route leads to.
+/// The target of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteTarget {
     /// `via`: to this address, which lies in one of the tenant's bridges.
@@ -258,7 +260,7 @@ pub enum RouteTarget {
     Nowhere(RouteEnd),
 }
 
-/// The end of packets that a route leads nowhere.
+/// The treatment of packets whose route has no next hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteEnd {
     /// `type = "blackhole"`: silently.
@@ -298,11 +300,11 @@ pub struct Rule {
 /// One end of a rule: all conditions together.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoint {
-    /// The place, if any is named.
-    pub place: Option<Spanned<Selector>>,
+    /// The selector, if the rule names one.
+    pub selector: Option<Spanned<Selector>>,
 }
 
-/// A place that packets come from or go to.
+/// A selector: the source or the destination of packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// A bridge of the tenant.
@@ -314,7 +316,7 @@ pub enum Selector {
     /// A port group of the tenant.
     PortGroup(String),
     /// A peer.
-    Peer(String),
+    Peer(TenantName),
     /// The networks behind the provider router.
     World,
 }
@@ -403,7 +405,7 @@ pub struct Expose {
     pub span: Span,
 }
 
-/// `[[moved]]`: something that was renamed, and is kept.
+/// `[[moved]]`: a renamed object, which is kept.
 #[derive(Clone, Debug)]
 pub struct Moved {
     /// Its kind.
@@ -414,7 +416,7 @@ pub struct Moved {
     pub to: Spanned<String>,
 }
 
-/// The kinds of things that can be renamed.
+/// The kinds of objects that can be renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MovedKind {
@@ -427,7 +429,7 @@ pub enum MovedKind {
 }
 
 impl MovedKind {
-    /// Returns the key of `[[moved]]` that has the old name. The table that has the new one goes by the same word.
+    /// Returns the key of `[[moved]]` that has the old name. The table with the new name has the same word.
     pub fn name(self) -> &'static str {
         match self {
             MovedKind::Bridge => MovedKeys::KEYS.bridge.name,
@@ -441,12 +443,12 @@ impl MovedKind {
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The other tenant.
-    pub tenant: Spanned<String>,
+    pub tenant: Spanned<TenantName>,
     /// The tenant's own bridges that it may reach; none: all.
     pub bridges: Option<Vec<Spanned<String>>>,
 }
 
-/// `[[assert]]`: a statement about the network that has to hold, whatever the rules say.
+/// `[[assert]]`: a statement about the network that has to hold, whatever the rules are.
 #[derive(Clone, Debug)]
 pub struct Assert {
     /// The source of a connection.
@@ -455,7 +457,7 @@ pub struct Assert {
     pub to: Endpoint,
     /// The protocols; none: all.
     pub protocols: Vec<Protocol>,
-    /// True if all of it has to pass, false if none of it may.
+    /// True if all of these connections have to pass, false if none may pass.
     pub allowed: bool,
     /// The position of the whole table.
     pub span: Span,

@@ -8,10 +8,10 @@ use super::{AntiSpoof, Profile, Quotas};
 use crate::source::{Span, Spanned};
 use crate::values::PortRange;
 
-/// `[policy]`, or a policy file: the rules that every tenant has to keep to. What is absent allows everything.
+/// `[policy]`, or a policy file: the rules that every tenant has to keep to. A key that is absent allows everything.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// At most so many of each, in one tenant.
+    /// The largest number of each kind in one tenant.
     pub limits: Quotas,
     /// The only public ports that may be exposed.
     pub allowed_public_ports: Option<Spanned<Vec<PortRange>>>,
@@ -23,7 +23,7 @@ pub struct Policy {
     pub allowed_bridge_networks: Option<Spanned<Vec<Ipv4Net>>>,
     /// The only profiles.
     pub allowed_profiles: Option<Spanned<Vec<Profile>>>,
-    /// The only places where sources may be checked.
+    /// The only checks of source addresses.
     pub allowed_anti_spoof: Option<Spanned<Vec<AntiSpoof>>>,
     /// Labels that a tenant has to have.
     pub required_labels: Vec<Spanned<String>>,
@@ -56,6 +56,6 @@ pub struct NamePatterns {
 pub struct Pattern {
     /// As it was written.
     pub text: Spanned<String>,
-    /// Compiled, bound to both ends.
+    /// The compiled pattern, with anchors at both ends.
     pub regex: regex_lite::Regex,
 }

@@ -15,7 +15,7 @@ use crate::values::Encapsulation;
 pub struct Site {
     /// The site's name: the namespace of all ids.
     pub name: Spanned<String>,
-    /// The way to MidoNet.
+    /// The connection to MidoNet.
     pub midonet: MidonetSettings,
     /// The networks that are allocated.
     pub pools: Pools,
@@ -40,13 +40,13 @@ pub struct Site {
 pub struct MidonetSettings {
     /// The API's base URL; none when embedded.
     pub url: Option<Spanned<String>>,
-    /// Use the API inside midoform.
+    /// True if the API inside midoform is used.
     pub embedded: bool,
     /// The dialect: 1 or 5.
     pub version: Spanned<i64>,
     /// An existing provider router.
     pub provider_router: Option<Spanned<Uuid>>,
-    /// midoform makes the provider router.
+    /// True if midoform creates the provider router.
     pub managed: bool,
     /// The position of the table.
     pub span: Span,
@@ -63,7 +63,7 @@ pub struct Pools {
     pub bridges: Vec<Spanned<Ipv4Net>>,
     /// The prefix length of such a network.
     pub bridge_prefix: Spanned<u8>,
-    /// Every tenant may use the whole pool.
+    /// True if every tenant may use the whole pool.
     pub shared: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct Pools {
 pub struct EtcdSettings {
     /// The members' client URLs.
     pub endpoints: Vec<Spanned<String>>,
-    /// The file with the certificates that vouch for the members (PEM); none: those that the system trusts.
+    /// The file with the CA certificates that sign the members' certificates (PEM); none: the system's.
     pub ca: Option<Spanned<String>>,
     /// The file with this side's own certificate (PEM); with [`EtcdSettings::key`] or not at all.
     pub cert: Option<Spanned<String>>,
@@ -98,7 +98,7 @@ pub struct KeystoneSettings {
     pub version: Option<Spanned<i64>>,
     /// The domain that projects are looked for and made in (version 3), by name.
     pub domain: Option<Spanned<String>>,
-    /// Projects that are missing are made.
+    /// True if midoform creates missing projects.
     pub create: bool,
 }
 
@@ -107,13 +107,13 @@ pub struct KeystoneSettings {
 pub struct Defaults {
     /// The profile.
     pub profile: Option<Profile>,
-    /// The place where source addresses are checked.
+    /// The check of source addresses.
     pub anti_spoof: Option<AntiSpoof>,
     /// The MTU inside pods.
     pub mtu: Option<Spanned<u16>>,
     /// Name resolution inside pods.
     pub dns: Option<Dns>,
-    /// The address of a bridge's network that the gateway has.
+    /// The gateway's address in a bridge's network.
     pub gateway: Option<Gateway>,
 }
 

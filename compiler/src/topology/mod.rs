@@ -1,5 +1,5 @@
-//! The one intermediate form: every object of a network, by key. The compiler makes the desired topology,
-//! observation the observed one, and a plan is the difference of two.
+//! The topology, the one intermediate form: every object of a network, by key. The compiler makes the desired topology, an
+//! observation makes the observed topology, and a plan is the difference of the two.
 
 pub mod key;
 pub mod kinds;
@@ -26,42 +26,42 @@ pub struct Entry {
     pub key: Key,
     /// The object.
     pub object: Object,
-    /// File and line that caused it; none for what was only observed.
+    /// The file and line that caused it; none for an object that was only observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
 }
 
 impl Topology {
-    /// A topology of these entries, in any order. Of two with one key the first stays; the plan's checker
-    /// is what finds such pairs, in `duplicates`.
+    /// Makes a topology of these entries, in any order. Of two entries with one key the first stays; the plan's
+    /// checker finds such pairs (`duplicates`).
     pub fn new(mut entries: Vec<Entry>) -> Self {
         entries.sort_by(|a, b| a.key.cmp(&b.key));
         entries.dedup_by(|later, earlier| later.key == earlier.key);
         Topology { entries }
     }
 
-    /// The entry with this key.
+    /// Returns the entry with this key.
     pub fn get(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(self.place(key)?)
+        self.entries.get(self.index(key)?)
     }
 
-    /// The place of the entry with this key among all.
-    pub fn place(&self, key: &str) -> Option<usize> {
+    /// Returns the index of the entry with this key.
+    pub fn index(&self, key: &str) -> Option<usize> {
         self.entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()
     }
 
-    /// The names of the tenants that have entries, the site's own left out.
+    /// Returns the names of the tenants that have entries, without the site's own.
     pub fn tenants(&self) -> BTreeSet<&str> {
         let tenants = self.entries.iter().map(|entry| entry.key.owner());
         tenants.filter(|tenant| *tenant != crate::topology::key::SITE).collect()
     }
 
-    /// The entries of one tenant, each with its place among all.
+    /// Returns the entries of one tenant, each with its index.
     pub fn of_tenant<'t>(
         &'t self,
         tenant: &str,
     ) -> impl Iterator<Item = (usize, &'t Entry)> + Clone + use<'t> {
-        // Keys that begin with the name stand together, though not only this tenant's: `a-b/…` stands before `a/…`.
+        // Keys that begin with the name are together, but not only this tenant's: `a-b/…` comes before `a/…`.
         let prefix = format!("{tenant}/");
         let start = self.entries.partition_point(|entry| entry.key.as_str() < prefix.as_str());
         let rest = self.entries.get(start..).unwrap_or_default();
@@ -72,11 +72,6 @@ impl Topology {
     /// Returns all entries, sorted by key.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
-    }
-
-    /// Consumes the topology and returns all entries, sorted by key.
-    pub fn into_entries(self) -> Vec<Entry> {
-        self.entries
     }
 
     /// Returns the number of objects.

@@ -1,7 +1,9 @@
 //! The observed state of a network, matched to keys: one side of a diff.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -10,21 +12,59 @@ use crate::topology::Topology;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object, Update};
 
-/// The observed topology and what else a diff has to know about it. The default is an empty network.
+/// The observed topology, and further facts for the diff. The default is an empty network.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The objects that were recognised, normalised: server-filled fields and automatic routes left out.
     pub topology: Topology,
-    /// Their ids, where these are not the ones that follow from the keys.
+    /// Their ids, if these do not follow from the keys.
     pub ids: BTreeMap<Key, Uuid>,
     /// The API's JSON of the objects that can be updated in place: a PUT sends it back, changed.
     pub raw: BTreeMap<Key, Box<RawValue>>,
     /// The rules of each chain, in order, foreign ones as well.
     pub rules: BTreeMap<Key, Vec<ObservedRule>>,
-    /// Objects in a tenant's reach that are not midoform's.
+    /// Objects on a tenant's devices that are not midoform's.
     pub foreign: Vec<Foreign>,
+    /// The use of the provider router by others.
+    pub provider: ProviderUse,
     /// Bound ports of a tenant's bridges that are not the spec's: pods, or somebody else's.
     pub attached: Vec<Foreign>,
+    /// The devices, chains, groups, tunnel zones and ports that the server has, midoform's and others, with their kinds.
+    /// A plan may refer to them by id.
+    pub present: BTreeMap<Uuid, Kind>,
+}
+
+/// The ports and routes of the provider router that are not those of the observed tenants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderUse {
+    /// The ports with an address.
+    pub ports: Vec<OtherPort>,
+    /// The routes, without those that the server makes for each port.
+    pub routes: Vec<OtherRoute>,
+}
+
+/// A port of the provider router that somebody else uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherPort {
+    /// Its id.
+    pub id: Uuid,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its network.
+    pub network: Ipv4Net,
+    /// The address of the port that it is linked to.
+    pub peer: Option<Ipv4Addr>,
+}
+
+/// A route of the provider router that somebody else uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherRoute {
+    /// Its id.
+    pub id: Uuid,
+    /// Its destination.
+    pub destination: Ipv4Net,
+    /// True if its port is linked to another router.
+    pub leads_inside: bool,
 }
 
 /// A rule in its chain.
@@ -36,10 +76,10 @@ pub struct ObservedRule {
     pub key: Option<Key>,
 }
 
-/// An object that midoform did not make: reported, and left.
+/// An object that midoform did not create. It is reported, and not changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Foreign {
-    /// The key of the object that it hangs on.
+    /// The key of the object that it belongs to.
     pub near: Key,
     /// Its kind.
     pub kind: Kind,
@@ -50,8 +90,7 @@ pub struct Foreign {
 }
 
 impl Observed {
-    /// Returns what would be observed of a network that is exactly this topology, made by midoform where the server
-    /// keeps ids, and with nothing else in it.
+    /// Returns the observation of a network that has exactly this topology, created by midoform on a server that keeps ids.
     pub fn of_topology(topology: &Topology, namespace: Namespace) -> Observed {
         let mut observed = Observed { topology: topology.clone(), ..Observed::default() };
         let mut rules: BTreeMap<Key, Vec<(u32, ObservedRule)>> = BTreeMap::new();
@@ -74,7 +113,8 @@ impl Observed {
         observed
     }
 
-    /// SHA-256 of everything that was recognised: two equal ones are the same starting point for a plan.
+    /// Returns the SHA-256 of everything that was recognised: with two equal fingerprints, a plan starts from the
+    /// same network.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         for entry in self.topology.entries() {

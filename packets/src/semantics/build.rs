@@ -27,13 +27,13 @@ const UPLINK_FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const UPLINK_NEAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
 /// Returns the id of the object at this position of a topology's entries.
-fn id_at(place: usize) -> Uuid {
-    Uuid::from_u128(MADE_UP | (place as u128 + 1))
+fn id_at(index: usize) -> Uuid {
+    Uuid::from_u128(MADE_UP | (index as u128 + 1))
 }
 
 /// Returns a generated, unique MAC address.
-fn mac_at(family: u8, place: usize) -> MacAddress {
-    let [.., a, b, c, d] = (place as u64).to_be_bytes();
+fn mac_at(family: u8, index: usize) -> MacAddress {
+    let [.., a, b, c, d] = (index as u64).to_be_bytes();
     MacAddress([0x02, family, a, b, c, d])
 }
 
@@ -41,14 +41,14 @@ fn mac_at(family: u8, place: usize) -> MacAddress {
 pub fn id_of(topology: &Topology, reference: &Reference) -> Option<Uuid> {
     match reference {
         Reference::External(id) => Some(*id),
-        Reference::Key(key) => topology.place(key.as_str()).map(id_at),
+        Reference::Key(key) => topology.index(key.as_str()).map(id_at),
     }
 }
 
 /// Returns the object of a topology that has this id in the `World` that is built from the topology.
 pub fn entry_of(topology: &Topology, id: Uuid) -> Option<&Entry> {
-    let place = id.as_u128().checked_sub(MADE_UP)?.checked_sub(1)?;
-    topology.entries().get(usize::try_from(place).ok()?)
+    let index = id.as_u128().checked_sub(MADE_UP)?.checked_sub(1)?;
+    topology.entries().get(usize::try_from(index).ok()?)
 }
 
 impl World {
@@ -68,18 +68,18 @@ impl World {
     ) -> World {
         let mut builder = Builder { topology, world: World::default() };
         let numbered = || entries.clone();
-        for (place, entry) in numbered() {
-            builder.device(place, &entry.object);
+        for (index, entry) in numbered() {
+            builder.device(index, &entry.object);
         }
-        for (place, entry) in numbered() {
-            builder.port(place, &entry.object);
+        for (index, entry) in numbered() {
+            builder.port(index, &entry.object);
         }
         let mut rules: Vec<(Uuid, u32, Rule)> = Vec::new();
-        for (place, entry) in numbered() {
-            builder.join(place, &entry.object);
+        for (index, entry) in numbered() {
+            builder.join(index, &entry.object);
             if let Object::Rule(rule) = &entry.object {
                 let chain = builder.id(&rule.chain).unwrap_or_default();
-                rules.push((chain, rule.position, builder.rule(place, rule)));
+                rules.push((chain, rule.position, builder.rule(index, rule)));
             }
         }
         rules.sort_by_key(|(chain, position, _)| (*chain, *position));
@@ -91,9 +91,9 @@ impl World {
 
     /// Attaches a station to a bridge, by a port of its own without chains.
     pub fn attach(&mut self, bridge: Uuid, address: Ipv4Addr) -> Station {
-        let place = self.ports.len();
-        let port = Uuid::from_u128(ATTACHED | place as u128);
-        let mac = mac_at(0xaa, place);
+        let index = self.ports.len();
+        let port = Uuid::from_u128(ATTACHED | index as u128);
+        let mac = mac_at(0xaa, index);
         self.insert_port(Port {
             id: port,
             device: bridge,
@@ -155,7 +155,7 @@ impl Builder<'_> {
         filter.and_then(|filter| self.id(filter))
     }
 
-    fn device(&mut self, place: usize, object: &Object) {
+    fn device(&mut self, index: usize, object: &Object) {
         match object {
             Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => {
                 let made = Device {
@@ -164,17 +164,17 @@ impl Builder<'_> {
                     outbound: self.filter(device.outbound_filter.as_ref()),
                     ..bare_router()
                 };
-                self.world.devices.insert(id_at(place), made);
+                self.world.devices.insert(id_at(index), made);
             }
-            Object::Chain(_) => drop(self.world.chains.insert(id_at(place), Vec::new())),
+            Object::Chain(_) => drop(self.world.chains.insert(id_at(index), Vec::new())),
             Object::PortGroup(_) => {
-                self.world.port_groups.entry(id_at(place)).or_default();
+                self.world.port_groups.entry(id_at(index)).or_default();
             }
             _ => {}
         }
     }
 
-    fn port(&mut self, place: usize, object: &Object) {
+    fn port(&mut self, index: usize, object: &Object) {
         let (device, address, network, inbound, outbound) = match object {
             Object::RouterPort(port) => (&port.router, Some(port.address), Some(port.network), None, None),
             Object::BridgePort(port) => {
@@ -188,10 +188,10 @@ impl Builder<'_> {
             self.world.devices.entry(device_id).or_insert_with(bare_router);
         }
         self.world.insert_port(Port {
-            id: id_at(place),
+            id: id_at(index),
             device: device_id,
             up: true,
-            mac: mac_at(0xfd, place),
+            mac: mac_at(0xfd, index),
             address,
             network,
             inbound: self.filter(inbound),
@@ -200,7 +200,7 @@ impl Builder<'_> {
         });
     }
 
-    fn join(&mut self, place: usize, object: &Object) {
+    fn join(&mut self, index: usize, object: &Object) {
         match object {
             Object::PortLink(link) => {
                 if let (Some(port), Some(peer)) = (self.id(&link.port), self.id(&link.peer)) {
@@ -212,19 +212,19 @@ impl Builder<'_> {
                     self.world.port_groups.entry(group).or_default().insert(port);
                 }
             }
-            Object::Route(route) => self.route(place, route),
+            Object::Route(route) => self.route(index, route),
             _ => {}
         }
     }
 
-    fn route(&mut self, place: usize, route: &kinds::Route) {
+    fn route(&mut self, index: usize, route: &kinds::Route) {
         let (kind, port, gateway) = match &route.next_hop {
             NextHop::Port { port, gateway } => (RouteKind::Normal, self.id(port), *gateway),
             NextHop::BlackHole => (RouteKind::BlackHole, None, None),
             NextHop::Reject => (RouteKind::Reject, None, None),
         };
         let made = Route {
-            id: id_at(place),
+            id: id_at(index),
             kind,
             source: route.source,
             destination: route.destination,
@@ -238,9 +238,9 @@ impl Builder<'_> {
         }
     }
 
-    fn rule(&self, place: usize, rule: &kinds::Rule) -> Rule {
+    fn rule(&self, index: usize, rule: &kinds::Rule) -> Rule {
         let mut made = self.condition(&rule.condition);
-        made.id = id_at(place);
+        made.id = id_at(index);
         let targets = |target: &NatTarget| {
             Some(vec![Target {
                 address_from: target.first,

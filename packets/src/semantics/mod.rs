@@ -1,7 +1,7 @@
 //! An interpreter of the stored topology: the treatment of one packet by MidoNet.
 //!
-//! `docs/semantics.md` says where each rule comes from; the recorded worlds (`testdata/midonet-packets`) are
-//! its test. It is simple and slow on purpose: one packet at a time, and every step is kept.
+//! `docs/semantics.md` names the source of each rule. The tests compare the interpreter with the recorded worlds
+//! (`testdata/midonet-packets`). It is simple and slow on purpose: it handles one packet at a time, and keeps every step.
 
 mod build;
 mod chain;
@@ -98,7 +98,8 @@ impl Packet {
         self.protocol == ICMP && self.source_port == ECHO_REQUEST && self.destination_port == 0
     }
 
-    /// The ports of a flow; an ICMP echo has its identifier, which is the same both ways, for both.
+    /// Returns the ports of a flow. An ICMP echo has 0 for both: its identifier is not known here, and is the same both
+    /// ways.
     fn flow_ports(&self) -> (u16, u16) {
         if self.is_echo() { (0, 0) } else { (self.source_port, self.destination_port) }
     }

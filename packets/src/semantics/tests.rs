@@ -62,7 +62,7 @@ fn packet(recorded: &Value, mac: MacAddress) -> Packet {
     }
 }
 
-/// Plays a world; what differs, in words.
+/// Replays a recorded world. Returns the number of packets, and the differences in words.
 #[allow(clippy::too_many_lines, reason = "one comparison, field by field")]
 fn play(path: &Path) -> (usize, Vec<String>) {
     let recorded = read(path);

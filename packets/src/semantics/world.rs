@@ -240,14 +240,14 @@ fn yes() -> bool {
     true
 }
 
-/// A MAC address for a port whose body has none.
+/// Returns a MAC address for a port whose body has none.
 fn made_up_mac(id: Uuid) -> MacAddress {
     let [a, b, c, d, ..] = *id.as_bytes();
     MacAddress([0x02, 0xfe, a, b, c, d])
 }
 
 impl World {
-    /// Plays a POST. Calls that decide nothing about packets (hosts, tunnel zones) are taken and forgotten.
+    /// Replays a POST. Calls that make no difference to packets (hosts, tunnel zones) are accepted and ignored.
     ///
     /// # Errors
     /// Returns an error if the API has no such path or body.
@@ -412,7 +412,7 @@ impl World {
         route.port.is_none_or(|port| self.ports.get(&port).is_none_or(|port| port.up))
     }
 
-    /// The device at the other end of a port's link.
+    /// Returns the device at the other end of a port's link.
     pub(crate) fn peer_device(&self, port: Uuid) -> Option<Uuid> {
         self.device_of(self.ports.get(&port)?.peer?)
     }

@@ -30,14 +30,14 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The address.
+    /// Returns the address.
     pub fn address(&self) -> Ipv4Addr {
         match self {
             Endpoint::Pod(_, address) | Endpoint::Port(_, address, _) | Endpoint::World(address) => *address,
         }
     }
 
-    /// `acme/web/10.0.0.5`, `acme/port/web-1`, `world/8.8.8.8`.
+    /// Returns the endpoint as people write it: `acme/web/10.0.0.5`, `acme/port/web-1`, `world/8.8.8.8`.
     pub fn shown(&self) -> String {
         match self {
             Endpoint::Pod(key, address) => format!("{}/{address}", bridge_name(key)),
@@ -169,7 +169,7 @@ impl<'t> TraceNetwork<'t> {
         }
     }
 
-    /// The tenant's bridges whose network has this address, other than as a gateway's.
+    /// Returns the tenant's bridges whose network has this address, unless it is a gateway's.
     fn bridges_with(&self, tenant: &str, address: Ipv4Addr) -> Vec<Key> {
         let bridges =
             self.topology.of_tenant(tenant).filter(|(_, entry)| matches!(entry.object, Object::Bridge(_)));
@@ -261,7 +261,7 @@ impl<'t> TraceNetwork<'t> {
     }
 }
 
-/// The router that a tenant's uplink leads to: one that is not the tenant's own.
+/// Returns the router that a tenant's uplink leads to. It is not one of the tenant's own.
 fn provider(topology: &Topology, tenant: &str) -> Option<Uuid> {
     topology.of_tenant(tenant).find_map(|(_, entry)| match &entry.object {
         Object::RouterPort(port) if port.router.key().is_none_or(|key| key.owner() != tenant) => {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::network::TraceNetwork;
 use crate::semantics::{Fragment, Packet, State, Station, Trace, Verdict, entry_of};
+use midoform_compiler::printable::printable;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
@@ -71,7 +72,7 @@ pub struct EvaluatedRule {
     /// Its chain's key.
     pub chain: String,
     /// Its key.
-    pub rule: String,
+    pub rule: Key,
     /// A description of the rule.
     pub what: String,
     /// True if the rule matches.
@@ -146,10 +147,9 @@ impl std::fmt::Display for Ending {
         match self {
             Ending::Delivered { at } => write!(formatter, "delivered to {}", at.join(" and ")),
             Ending::Dropped { at, why, rule, source } => {
-                write!(formatter, "dropped at {at}: ")?;
                 match rule {
-                    Some(rule) => write!(formatter, "{why} {rule}")?,
-                    None => write!(formatter, "{why}")?,
+                    Some(rule) => write!(formatter, "dropped at {at} by the rule {rule}")?,
+                    None => write!(formatter, "dropped at {at}: {why}")?,
                 }
                 source.as_ref().map_or(Ok(()), |source| write!(formatter, " ({source})"))
             }
@@ -188,7 +188,8 @@ pub(super) fn report(
     let entry = |id: Uuid| entry_of(network.topology, id);
     let rule = |evaluated: &crate::semantics::EvaluatedRule| EvaluatedRule {
         chain: network.name(evaluated.chain),
-        rule: network.name(evaluated.rule),
+        rule: entry(evaluated.rule)
+            .map_or_else(|| Key::new(network.name(evaluated.rule)), |entry| entry.key.clone()),
         what: entry(evaluated.rule).map(|entry| entry.object.describe()).unwrap_or_default(),
         matched: evaluated.matched,
         rewrites: evaluated.packet_after.as_ref().map(view),
@@ -267,22 +268,21 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} from {}", report.packet, report.from)?;
     let (hops, left) = one_round(report);
     for hop in hops {
-        writeln!(out, "\n  {}, in port {}", hop.device, hop.in_port)?;
+        writeln!(out, "\n  {}, in port {}", printable(&hop.device), printable(&hop.in_port))?;
         let mut chain = "";
         for rule in &hop.rules {
             if rule.chain != chain {
-                writeln!(out, "    chain {}", rule.chain)?;
+                writeln!(out, "    chain {}", printable(&rule.chain))?;
                 chain = &rule.chain;
             }
-            let key = Key::from(rule.rule.as_str());
-            let name = match key.view() {
+            let name = match rule.rule.view() {
                 KeyView::Tenant(_, TenantKey::Rule(_, name)) => name.to_string(),
-                _ => rule.rule.clone(),
+                _ => rule.rule.to_string(),
             };
             let mark = if rule.matched { "✓" } else { "·" };
-            write!(out, "      {mark} {name}: {}", rule.what)?;
+            write!(out, "      {mark} {}: {}", printable(&name), printable(&rule.what))?;
             match (&rule.source, rule.matched) {
-                (Some(source), true) => writeln!(out, " ({source})")?,
+                (Some(source), true) => writeln!(out, " ({})", printable(&source.to_string()))?,
                 _ => writeln!(out)?,
             }
             if let Some(packet) = &rule.rewrites {
@@ -290,10 +290,10 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
             }
         }
         if let Some(route) = &hop.route {
-            writeln!(out, "    route {route}")?;
+            writeln!(out, "    route {}", printable(&route.to_string()))?;
         }
         if !hop.out_ports.is_empty() {
-            writeln!(out, "    out port {}", hop.out_ports.join(" and "))?;
+            writeln!(out, "    out port {}", printable(&hop.out_ports.join(" and ")))?;
         }
     }
     if left > 0 {

@@ -86,7 +86,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns the pods, and the world, that a selector selects.
-    fn starts(&self, place: &Selector) -> Vec<Start<'a>> {
+    fn starts(&self, selector: &Selector) -> Vec<Start<'a>> {
         let own = |segment: &Segment| segment.key.owner() == &*self.tenant.name;
         let pods = |segment: &'a Segment, networks: &[Range]| Start {
             origin: Origin::Pod(segment),
@@ -97,7 +97,7 @@ impl<'a> Checker<'a> {
                 .collect(),
         };
         let segments = self.model.segments.iter();
-        let mut found: Vec<Start<'a>> = match place {
+        let mut found: Vec<Start<'a>> = match selector {
             Selector::Anywhere | Selector::World => Vec::new(),
             Selector::Bridge(at) => segments
                 .filter(|segment| self.is_of_bridge(segment, *at))
@@ -123,7 +123,7 @@ impl<'a> Checker<'a> {
             }
         };
         let outside = self.outside();
-        match place {
+        match selector {
             Selector::World => found.push(Start { origin: Origin::World, sources: outside }),
             Selector::Addresses(networks) => {
                 let networks = networks.iter().map(|network| Range::network(*network));
@@ -189,13 +189,13 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns the destinations with which packets that end here are sent to the selector; none if they end elsewhere.
-    fn at(&self, end: &End, place: &Selector) -> Vec<Range> {
+    fn at(&self, end: &End, selector: &Selector) -> Vec<Range> {
         let everywhere = vec![Range::ADDRESSES];
         let segment = match end {
             End::Delivered(ports) => ports.first().and_then(|port| self.model.segment_of(*port)),
             _ => None,
         };
-        match (place, segment, end) {
+        match (selector, segment, end) {
             (Selector::World, None, End::Left(_)) | (Selector::Anywhere, Some(_), _) => everywhere,
             (Selector::Bridge(at), Some(segment), _) if self.is_of_bridge(segment, *at) => everywhere,
             (Selector::Peer(at), Some(segment), _) => {
@@ -219,7 +219,7 @@ impl<'a> Checker<'a> {
     /// Returns a packet that passes although none may. Its protocol and ports are those at its arrival.
     fn passing(&self, assert: &Assert, outcomes: &[Outcome]) -> Option<Headers> {
         for outcome in outcomes {
-            let places = self.at(&outcome.end, &assert.to);
+            let ranges = self.at(&outcome.end, &assert.to);
             for carried in carried(&assert.protocols) {
                 if outcome.path.protocols.and(carried.protocols).is_empty() {
                     continue;
@@ -229,7 +229,7 @@ impl<'a> Checker<'a> {
                 let path =
                     path.and_then(|path| path.split(DESTINATION_PORT, carried.fields[DESTINATION_PORT]).0);
                 let Some(path) = path else { continue };
-                let hit = places.iter().find_map(|place| path.clone().split(DESTINATION, *place).0);
+                let hit = ranges.iter().find_map(|range| path.clone().split(DESTINATION, *range).0);
                 if let Some(path) = hit {
                     return Some(path.sent());
                 }
@@ -267,12 +267,12 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns the addresses of a selector, as a sender inside uses them.
-    fn destinations(&self, place: &Selector) -> Vec<Range> {
+    fn destinations(&self, selector: &Selector) -> Vec<Range> {
         let pods = |at: BridgeIndex| {
             let there = self.model.segments.iter().filter(|segment| self.is_of_bridge(segment, at));
             there.flat_map(|segment| segment.pods.clone()).collect::<Vec<_>>()
         };
-        match place {
+        match selector {
             Selector::Bridge(at) => pods(*at),
             Selector::Peer(at) => {
                 let networks = self.peer_networks(*at);

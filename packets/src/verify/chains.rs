@@ -121,7 +121,7 @@ impl Walker<'_> {
         Vec::new()
     }
 
-    /// The packets that a rule matches, and the others.
+    /// Splits the packets of a path: those that a rule matches, and the others.
     pub(crate) fn split(
         &self,
         (rule, wanted): (&Rule, &[(usize, Vec<Range>)]),
@@ -359,7 +359,8 @@ fn mac_fits(wanted: Option<MacAddress>, mask: Option<MacMask>, inverted: bool, o
     wanted.is_none_or(|wanted| inverted != (bits(wanted.0) & mask == bits(own.0) & mask))
 }
 
-/// The variables that have to be equal for two headers to be one flow's; an echo's identifier is always the same.
+/// Returns the variables that have to be equal for two headers to be of one flow. An echo's identifier is always the
+/// same.
 fn pairs(one: [usize; 4], other: [usize; 4], echo: bool) -> Vec<(usize, usize)> {
     one.into_iter().zip(other).take(if echo { 2 } else { 4 }).collect()
 }

@@ -56,7 +56,7 @@ pub fn check_group(subject: Subject<'_>, group: &BTreeSet<&str>) -> Verification
             outcome = check.tenant(&facts, &BTreeMap::new());
         }
         if let Err(TooMany) = outcome {
-            check.report.unproven.push((*name).to_owned());
+            check.report.unproven.push((*name).into());
         }
     }
     check.report
@@ -101,7 +101,7 @@ pub fn check_provider(topology: &Topology) -> Vec<Violation> {
                 |headers: &Headers| counterexample::trace(topology, &both, Origin::World, pick(headers));
             found.push(Violation {
                 check: Check::Isolation,
-                tenant: tenant.to_owned(),
+                tenant: tenant.into(),
                 message: format!(
                     "the provider router has equal routes to {} for {other} and {tenant}",
                     route.destination
@@ -218,7 +218,7 @@ impl<'a> GroupCheck<'a> {
             let headers: Vec<Headers> =
                 uplink.destinations.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
             let outcomes = self.model.sent_by_world(uplink, &headers)?;
-            self.doors(facts, uplink, &outcomes);
+            self.entry_points(facts, uplink, &outcomes);
         }
         self.report.violations.extend(dead::rules_and_routes(self.model, tenant));
         Ok(())
@@ -257,7 +257,7 @@ impl<'a> GroupCheck<'a> {
         });
         let by_rule = by_rule.filter(|rule| own.as_ref().is_none_or(|own| own.file == rule.file));
         let source = by_rule.or(own);
-        let tenant = tenant.name.to_string();
+        let tenant = tenant.name.clone();
         self.report.violations.push(Violation { check, tenant, message, source, trace });
     }
 

@@ -41,7 +41,7 @@ fn is_from_spec(key: &Key) -> bool {
 fn violation(tenant: &Tenant, entry: &Entry, what: &str) -> Violation {
     Violation {
         check: Check::Dead,
-        tenant: tenant.name.to_string(),
+        tenant: tenant.name.clone(),
         message: format!("{what} {} can never match: the ones before it match every packet", entry.key),
         source: entry.provenance.clone(),
         trace: None,

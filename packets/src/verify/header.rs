@@ -88,7 +88,7 @@ pub(crate) fn common(one: &[Range], other: &[Range]) -> Vec<Range> {
     few.iter().flat_map(|range| parts(*range)).collect()
 }
 
-/// The same numbers as sorted, disjoint ranges that do not touch.
+/// Returns the same numbers as sorted, disjoint ranges that do not touch.
 pub(crate) fn united(mut ranges: Vec<Range>) -> Vec<Range> {
     ranges.sort();
     let mut found: Vec<Range> = Vec::with_capacity(ranges.len());
@@ -146,7 +146,7 @@ impl Protocols {
         !self.and(Protocols::of(&[number])).is_empty()
     }
 
-    /// TCP where it is one of them, then UDP, then ICMP, then the lowest.
+    /// Returns TCP if it is one of them, else UDP, else ICMP, else the lowest.
     pub(crate) fn first(self) -> Option<u8> {
         [6, 17, 1].into_iter().chain(0..=255).find(|number| self.has(*number))
     }
@@ -217,8 +217,8 @@ pub(crate) const SOURCE_PORT: usize = 2;
 pub(crate) const DESTINATION_PORT: usize = 3;
 
 impl Headers {
-    /// Every packet with these addresses. Ports are only in TCP, UDP and ICMP (its type and code), and not in later
-    /// fragments: there they are 0.
+    /// Returns every packet with these addresses. Only TCP, UDP and ICMP (type and code) have ports, and later
+    /// fragments have none: there they are 0.
     pub(crate) fn all(source: Range, destination: Range) -> Vec<Headers> {
         let zero = Range::one(0);
         let of = |protocols: &[u8], fragments, ports: Range| Headers {
@@ -297,7 +297,7 @@ impl Headers {
         found
     }
 
-    /// The same box with another range in one place.
+    /// Returns the same box with another range for one field.
     #[must_use]
     pub(crate) fn with(mut self, at: usize, range: Range) -> Headers {
         if let Some(field) = self.fields.get_mut(at) {

@@ -14,6 +14,7 @@ use super::index::Index;
 use super::walk::{Attached, BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
 use crate::semantics::{entry_of, id_of};
+use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{NextHop, Object, Reference};
 use midoform_compiler::topology::{Entry, Topology};
@@ -39,7 +40,7 @@ pub(crate) struct Segment {
 /// An uplink: a link from the provider's router.
 #[derive(Clone, Debug)]
 pub(crate) struct Uplink {
-    pub(crate) tenant: String,
+    pub(crate) tenant: TenantName,
     /// The provider's port.
     pub(crate) provider_port: Uuid,
     /// The tenant's port.
@@ -62,17 +63,8 @@ pub(crate) struct Model<'t> {
     index: Arc<Index>,
 }
 
-/// The place where packets end: a bridge or the world.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Location {
-    /// At a pod of this bridge.
-    Bridge(Key),
-    /// Outside, by this tenant's uplink.
-    World(String),
-}
-
 impl<'t> Model<'t> {
-    /// The tenants with these names.
+    /// Makes the model of the tenants with these names.
     pub(crate) fn new(topology: &'t Topology, tenants: &BTreeSet<&str>) -> Model<'t> {
         let mut world = World::of_part(topology, tenants.iter().copied());
         let boundary = boundary(topology, tenants);
@@ -133,12 +125,12 @@ impl<'t> Model<'t> {
         self.walker().send(uplink.port, headers, source, destination)
     }
 
-    /// The segment that a pod's port is of.
+    /// Returns the segment that a pod's port belongs to.
     pub(crate) fn segment_of(&self, port: Uuid) -> Option<&Segment> {
         self.by_port.get(&port).and_then(|at| self.segments.get(*at))
     }
 
-    /// The segment of this bridge.
+    /// Returns the segment of this bridge.
     pub(crate) fn segment(&self, key: &Key) -> Option<&Segment> {
         self.by_key.get(key).and_then(|at| self.segments.get(*at))
     }
@@ -148,18 +140,18 @@ impl<'t> Model<'t> {
         self.world.peer_device(port).is_some_and(|device| self.boundary.contains(&device))
     }
 
-    /// The uplink whose provider's port this is.
+    /// Returns the uplink whose provider's port this is.
     pub(crate) fn uplink_of(&self, provider_port: Uuid) -> Option<&Uplink> {
         self.uplinks.iter().find(|uplink| uplink.provider_port == provider_port)
     }
 
-    /// The object that has this id.
+    /// Returns the object that has this id.
     pub(crate) fn entry(&self, id: Uuid) -> Option<&'t Entry> {
         entry_of(self.topology, id)
     }
 }
 
-/// The entries of these tenants.
+/// Returns the entries of these tenants.
 fn entries<'t>(
     topology: &'t Topology,
     tenants: &BTreeSet<&str>,
@@ -169,7 +161,7 @@ fn entries<'t>(
     all.into_iter()
 }
 
-/// Routers that are not the tenants' own.
+/// Returns the routers at the edge that are not the tenants' own.
 fn boundary(topology: &Topology, tenants: &BTreeSet<&str>) -> BTreeSet<Uuid> {
     let mut found = BTreeSet::new();
     for entry in entries(topology, tenants) {
@@ -235,7 +227,7 @@ fn uplinks(
         };
         let Some(peer) = port.peer else { continue };
         found.push(Uplink {
-            tenant: entry.key.owner().to_owned(),
+            tenant: entry.key.owner().into(),
             provider_port: id,
             port: peer,
             destinations: united(routed.remove(&id).unwrap_or_default()),

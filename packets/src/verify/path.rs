@@ -92,7 +92,7 @@ impl Path {
         }
     }
 
-    /// The range of a variable.
+    /// Returns the range of a variable.
     pub(crate) fn range(&self, variable: usize) -> Range {
         self.ranges.get(variable).copied().unwrap_or(Range::one(0))
     }
@@ -101,12 +101,12 @@ impl Path {
         self.header.get(field).copied().unwrap_or_default()
     }
 
-    /// The range of a field of the header as it is now.
+    /// Returns the range of a field of the header as it is now.
     pub(crate) fn field(&self, field: usize) -> Range {
         self.range(self.variable(field))
     }
 
-    /// The packets as they were sent.
+    /// Returns the packets as they were sent.
     pub(crate) fn sent(&self) -> Headers {
         let field = |at| self.range(at);
         Headers {
@@ -116,7 +116,7 @@ impl Path {
         }
     }
 
-    /// The packets as they are now.
+    /// Returns the packets as they are now.
     pub(crate) fn now(&self) -> Headers {
         let field = |at| self.field(at);
         Headers { fields: [field(0), field(1), field(2), field(3)], ..self.sent() }
@@ -143,7 +143,7 @@ impl Path {
         path
     }
 
-    /// Takes the path apart by a variable: what lies in the range, and what does not.
+    /// Splits the path by a variable: the packets in the range, and the others.
     pub(crate) fn split_variable(self, variable: usize, range: Range) -> (Option<Path>, Vec<Path>) {
         let own = self.range(variable);
         match own.common(range) {
@@ -156,13 +156,13 @@ impl Path {
         }
     }
 
-    /// Takes the path apart by a field of the header.
+    /// Splits the path by a field of the header.
     pub(crate) fn split(self, field: usize, range: Range) -> (Option<Path>, Vec<Path>) {
         let variable = self.variable(field);
         self.split_variable(variable, range)
     }
 
-    /// Takes the path apart by a field: what lies in one of these sorted, disjoint ranges, and what does not.
+    /// Splits the path by a field: the packets in these sorted, disjoint ranges, and the others.
     pub(crate) fn split_many(self, field: usize, ranges: &[Range]) -> (Vec<Path>, Vec<Path>) {
         if let [range] = ranges {
             let (inside, outside) = self.split(field, *range);
@@ -179,7 +179,7 @@ impl Path {
         (inside, outside)
     }
 
-    /// Takes the path apart by protocol.
+    /// Splits the path by protocol.
     pub(crate) fn split_protocols(self, protocols: Protocols) -> (Option<Path>, Option<Path>) {
         let (inside, outside) = (self.protocols.and(protocols), self.protocols.without(protocols));
         match (inside.is_empty(), outside.is_empty()) {
@@ -192,7 +192,7 @@ impl Path {
         }
     }
 
-    /// Takes the path apart by which fragments they are.
+    /// Splits the path by kind of fragment.
     pub(crate) fn split_fragments(self, fragments: Fragments) -> (Option<Path>, Option<Path>) {
         let (inside, outside) = (self.fragments.and(fragments), self.fragments.without(fragments));
         match (inside.is_empty(), outside.is_empty()) {
@@ -205,8 +205,8 @@ impl Path {
         }
     }
 
-    /// Takes the path apart by whether all these pairs of variables are equal. Where neither of two is known exactly,
-    /// both sides get all of it.
+    /// Splits the path: the packets in which all these pairs of variables are equal, and the others. If neither variable of a
+    /// pair is known exactly, both sides get all packets.
     pub(crate) fn split_equal(self, pairs: &[(usize, usize)]) -> (Option<Path>, Vec<Path>) {
         let mut unequal = Vec::new();
         let mut path = self;

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::trace::bridge_name;
-use midoform_compiler::plan::reachability::{Now, Reachability, WORLD};
+use midoform_compiler::names::TenantName;
+use midoform_compiler::plan::reachability::{ConnectionEnd, Now, Reachability};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::box_index::BoxIndex;
 use super::counterexample::sent_to;
 use super::header::{DESTINATION, Fragments, Headers, Range, rest, united, without_indexed};
-use super::model::{Location, Model, Segment};
+use super::model::{Model, Segment};
 use super::summary::{self, Item};
 use super::walk::{End, Outcome, TooMany};
 use midoform_compiler::source::Provenance;
@@ -27,22 +28,22 @@ type Pass = (Headers, Vec<Uuid>);
 const MOST_BRIDGES: usize = 500;
 
 /// From where, to where.
-type Pair = (String, String);
+type Pair = (ConnectionEnd, ConnectionEnd);
 
-/// The packets that pass from one place to another, as sets of headers as they are sent.
+/// The packets that pass from one end to another, as sets of headers as they are sent.
 #[derive(Default)]
 struct Matrix {
     passes: BTreeMap<Pair, Vec<Pass>>,
     /// The dropped packets, and the rule that dropped them.
-    dropped: BTreeMap<String, Vec<(Headers, Option<Uuid>)>>,
+    dropped: BTreeMap<ConnectionEnd, Vec<(Headers, Option<Uuid>)>>,
 }
 
 /// Compares the reachability of two topologies. Only tenants with differences are verified.
 pub fn compare(before: &Topology, after: &Topology) -> Reachability {
     let (old, new) = (before.tenants(), after.tenants());
     let mut reachability = Reachability {
-        new_tenants: new.difference(&old).map(ToString::to_string).collect(),
-        gone_tenants: old.difference(&new).map(ToString::to_string).collect(),
+        new_tenants: new.difference(&old).copied().map(TenantName::from).collect(),
+        gone_tenants: old.difference(&new).copied().map(TenantName::from).collect(),
         ..Reachability::default()
     };
     let changed: BTreeSet<&str> =
@@ -90,7 +91,7 @@ fn decides(entry: &Entry) -> bool {
     )
 }
 
-/// The same object, without what the server fills in and without names.
+/// Returns the same object, without what the server fills in and without names.
 fn canonical(object: &Object) -> Object {
     let mut object = object.clone();
     match &mut object {
@@ -162,16 +163,16 @@ fn compare_together(
     // Of new tenants only the traffic with others is reported: a tenant alone has none that its pods send.
     let sends = !whole.is_empty() || together.len() > 1;
     if sends && new_model.segments.len().max(old_model.segments.len()) > MOST_BRIDGES {
-        reachability.not_compared.extend(together.iter().map(ToString::to_string));
+        reachability.not_compared.extend(together.iter().copied().map(TenantName::from));
         return;
     }
     let (Ok(old), Ok(new)) = (Matrix::of(&old_model, sends), Matrix::of(&new_model, sends)) else {
-        reachability.not_compared.extend(together.iter().map(ToString::to_string));
+        reachability.not_compared.extend(together.iter().copied().map(TenantName::from));
         return;
     };
     let mut items = Vec::new();
-    let mut dropped: BTreeMap<&str, (&[(Headers, Option<Uuid>)], BoxIndex)> = BTreeMap::new();
-    let outside_now = addresses_of([&old_model, &new_model], WORLD);
+    let mut dropped: BTreeMap<&ConnectionEnd, (&[(Headers, Option<Uuid>)], BoxIndex)> = BTreeMap::new();
+    let outside_now = addresses_of([&old_model, &new_model], &ConnectionEnd::World);
     let pairs: BTreeSet<&Pair> = old.passes.keys().chain(new.passes.keys()).collect();
     for pair in pairs {
         if !is_wanted(pair, whole, border) {
@@ -180,7 +181,7 @@ fn compare_together(
         let empty = Vec::new();
         let (was, is) = (old.passes.get(pair).unwrap_or(&empty), new.passes.get(pair).unwrap_or(&empty));
         // Addresses of a tenant before or after the change are not the world.
-        let outside = match pair.1 == WORLD {
+        let outside = match pair.1 == ConnectionEnd::World {
             true => outside_now.clone(),
             false => vec![Range::ADDRESSES],
         };
@@ -205,19 +206,20 @@ fn compare_together(
             items.extend(Item::of(headers, Now::Denied, pair, source.as_ref()));
         }
     }
-    let addresses = |place: &str| addresses_of([&old_model, &new_model], place);
+    let addresses = |end: &ConnectionEnd| addresses_of([&old_model, &new_model], end);
     reachability.changes.extend(summary::in_words(items, &addresses));
 }
 
-/// Returns true if a pair of places is reported: for a new tenant only traffic to or from others is.
+/// Returns true if a pair of ends is reported: for a new tenant only traffic to or from others is.
 fn is_wanted((from, to): &Pair, whole: &BTreeSet<&str>, border: &BTreeSet<&str>) -> bool {
-    let tenant = |place: &str| place.split('/').next().unwrap_or_default().to_owned();
-    let (from, to) = (tenant(from), tenant(to));
-    let inside = |name: &str| whole.contains(name);
-    inside(&from)
-        || inside(&to)
-        || (border.contains(to.as_str()) && from != to)
-        || (border.contains(from.as_str()) && to != from && to != WORLD)
+    let (from, to) = (from.tenant(), to.tenant());
+    let is_of = |end: Option<&TenantName>, tenants: &BTreeSet<&str>| {
+        end.is_some_and(|tenant| tenants.contains(tenant.as_str()))
+    };
+    is_of(from, whole)
+        || is_of(to, whole)
+        || (is_of(to, border) && from != to)
+        || (is_of(from, border) && to != from && to.is_some())
 }
 
 /// Returns the line of a rule that comes from the spec; the layout's own rules have no line to show.
@@ -235,12 +237,9 @@ fn user_rule(model: &Model<'_>, rule: Uuid) -> Option<Provenance> {
     is_from_spec.then(|| entry.provenance.clone()).flatten()
 }
 
-/// Returns the name of a place.
-pub(crate) fn shown(place: &Location) -> String {
-    match place {
-        Location::Bridge(key) => bridge_name(key),
-        Location::World(_) => WORLD.to_owned(),
-    }
+/// Returns the end of connections at a bridge.
+fn end_at(bridge: &Key) -> ConnectionEnd {
+    ConnectionEnd::Bridge { tenant: bridge.owner().into(), name: bridge_name(bridge) }
 }
 
 /// Returns the name of the peer that a port leads to.
@@ -256,7 +255,7 @@ impl Matrix {
     fn of(model: &Model<'_>, pods: bool) -> Result<Matrix, TooMany> {
         let mut matrix = Matrix::default();
         for segment in model.segments.iter().filter(|_| pods) {
-            let from = bridge_name(&segment.key);
+            let from = end_at(&segment.key);
             let own: Vec<Headers> = own_sources(segment);
             matrix.add(model, &from, model.sent_by_pod(segment, &own)?);
             matrix.add(model, &from, model.inside(segment, &to_pods(segment, &own))?);
@@ -264,32 +263,28 @@ impl Matrix {
         for uplink in &model.uplinks {
             let headers = uplink.destinations.iter().flat_map(|range| Headers::all(Range::ADDRESSES, *range));
             let headers: Vec<Headers> = headers.filter_map(whole).collect();
-            matrix.add(model, WORLD, model.sent_by_world(uplink, &headers)?);
+            matrix.add(model, &ConnectionEnd::World, model.sent_by_world(uplink, &headers)?);
         }
         Ok(matrix)
     }
 
-    fn add(&mut self, model: &Model<'_>, from: &str, outcomes: Vec<Outcome>) {
+    fn add(&mut self, model: &Model<'_>, from: &ConnectionEnd, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
             let sent = outcome.path.sent();
-            let place = match &outcome.end {
-                End::Delivered(ports) => ports
-                    .first()
-                    .and_then(|port| model.segment_of(*port))
-                    .map(|segment| Location::Bridge(segment.key.clone())),
-                End::Left(port) => {
-                    model.uplink_of(*port).map(|uplink| Location::World(uplink.tenant.clone()))
+            let to = match &outcome.end {
+                End::Delivered(ports) => {
+                    ports.first().and_then(|port| model.segment_of(*port)).map(|segment| end_at(&segment.key))
                 }
+                End::Left(port) => model.uplink_of(*port).map(|_| ConnectionEnd::World),
                 End::Dropped { rule, .. } => {
-                    self.dropped.entry(from.to_owned()).or_default().push((sent, *rule));
+                    self.dropped.entry(from.clone()).or_default().push((sent, *rule));
                     None
                 }
                 End::Consumed(_) | End::Waits => None,
             };
             // Traffic from outside to outside is not a connection of a tenant.
-            if let Some(place) = place.filter(|place| from != WORLD || shown(place) != WORLD) {
-                let pair = (from.to_owned(), shown(&place));
-                self.passes.entry(pair).or_default().push((sent, outcome.path.rules));
+            if let Some(to) = to.filter(|to| *from != ConnectionEnd::World || *to != ConnectionEnd::World) {
+                self.passes.entry((from.clone(), to)).or_default().push((sent, outcome.path.rules));
             }
         }
     }
@@ -314,11 +309,11 @@ fn to_pods(segment: &Segment, own: &[Headers]) -> Vec<Headers> {
     own.iter().flat_map(to).collect()
 }
 
-/// The addresses that a place has: a bridge's pods, or all but the tenants' own networks outside.
-fn addresses_of(models: [&Model<'_>; 2], place: &str) -> Vec<Range> {
+/// Returns the addresses of an end: those of a bridge's pods, or, outside, all but the tenants' own networks.
+fn addresses_of(models: [&Model<'_>; 2], end: &ConnectionEnd) -> Vec<Range> {
     let segments = models.into_iter().flat_map(|model| &model.segments);
-    if place != WORLD {
-        let own = segments.filter(|segment| bridge_name(&segment.key) == place);
+    if *end != ConnectionEnd::World {
+        let own = segments.filter(|segment| end_at(&segment.key) == *end);
         return united(own.flat_map(|segment| segment.pods.clone()).collect());
     }
     let networks = segments.flat_map(|segment| &segment.networks).map(|network| Range::network(*network));

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::trace::TraceReport;
 use midoform_compiler::diagnostic::Code;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::network::Tenant;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::Topology;
@@ -45,7 +46,7 @@ impl Check {
         Check::Dead,
     ];
 
-    /// The name by which code hosts know a finding.
+    /// Returns the name by which code hosts know a finding.
     pub fn code(self) -> Code {
         match self {
             Check::Isolation => Code::VerifyIsolation,
@@ -81,7 +82,7 @@ pub struct Violation {
     #[serde(rename = "question")]
     pub check: Check,
     /// The tenant.
-    pub tenant: String,
+    pub tenant: TenantName,
     /// A description in one line.
     pub message: String,
     /// The line of the spec that it is about.
@@ -98,7 +99,7 @@ pub struct Verification {
     /// A violation of a check.
     pub violations: Vec<Violation>,
     /// Tenants with too many rules to verify: nothing is proven about them.
-    pub unproven: Vec<String>,
+    pub unproven: Vec<TenantName>,
 }
 
 /// The network that is verified.
@@ -113,9 +114,9 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// The tenant with this name.
+    /// Returns the tenant with this name.
     pub(crate) fn tenant(self, name: &str) -> Option<&'a Tenant> {
-        let place = self.tenants.binary_search_by(|tenant| (*tenant.name).cmp(name)).ok();
-        place.and_then(|place| self.tenants.get(place))
+        let index = self.tenants.binary_search_by(|tenant| (*tenant.name).cmp(name)).ok();
+        index.and_then(|index| self.tenants.get(index))
     }
 }

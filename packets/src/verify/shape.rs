@@ -40,8 +40,8 @@ pub fn alike<'t>(subject: Subject<'t>, groups: &[std::collections::BTreeSet<&'t 
     let mut found: Vec<Vec<usize>> = Vec::new();
     for (at, group) in groups.iter().enumerate() {
         let names: Vec<&str> = group.iter().copied().collect();
-        let place = shape(subject, &names).map(|shape| *known.entry(shape).or_insert(found.len()));
-        match place.and_then(|place| found.get_mut(place)) {
+        let index = shape(subject, &names).map(|shape| *known.entry(shape).or_insert(found.len()));
+        match index.and_then(|index| found.get_mut(index)) {
             Some(same) => same.push(at),
             None => found.push(vec![at]),
         }
@@ -97,12 +97,12 @@ impl<'a> Writer<'a> {
         self.bytes.extend(number.to_le_bytes());
     }
 
-    fn place(&mut self, place: usize) {
-        self.number(u32::try_from(place).unwrap_or(u32::MAX));
+    fn index(&mut self, index: usize) {
+        self.number(u32::try_from(index).unwrap_or(u32::MAX));
     }
 
     fn all<T>(&mut self, items: &'a [T], write: impl Fn(&mut Self, &'a T)) {
-        self.place(items.len());
+        self.index(items.len());
         items.iter().for_each(|item| write(self, item));
     }
 
@@ -133,7 +133,8 @@ impl<'a> Writer<'a> {
         self.bytes.extend(end.to_le_bytes());
     }
 
-    /// No packet has any of the MAC addresses that people give, unless it is like those that are made up.
+    /// Notes a MAC address that can't be compared, as it looks like one that midoform makes up. Other MAC addresses
+    /// make no difference: no packet has a MAC address that people chose.
     fn mac(&mut self, mac: MacAddress) {
         let MacAddress([first, family, ..]) = mac;
         self.unlike |= first == 2 && matches!(family, 0 | 0xaa | 0xfd | 0xfe);
@@ -142,27 +143,27 @@ impl<'a> Writer<'a> {
     fn reference(&mut self, reference: &'a Reference) {
         if let Some((tenant, entry)) = reference.key().and_then(|key| self.member(key)) {
             self.tag(1);
-            self.place(tenant);
-            return self.place(entry);
+            self.index(tenant);
+            return self.index(entry);
         }
         let next = u32::try_from(self.outside.len()).unwrap_or(u32::MAX);
         let number = *self.outside.entry(reference).or_insert(next);
-        let known = reference.key().is_none_or(|key| self.topology.place(key.as_str()).is_some());
+        let known = reference.key().is_none_or(|key| self.topology.index(key.as_str()).is_some());
         self.tag(if known { 2 } else { 3 });
         self.number(number);
     }
 
-    /// Whose entry this is, and where it stands among that tenant's.
+    /// Returns the tenant that an entry belongs to, and its index among that tenant's entries.
     fn member(&self, key: &Key) -> Option<(usize, usize)> {
         let tenant = self.names.iter().position(|name| *name == key.owner())?;
         let entries = self.members.get(tenant)?;
         Some((tenant, entries.binary_search_by(|entry| entry.key.cmp(key)).ok()?))
     }
 
-    /// An entry, with what its key says of its part in the layout: numbers say nothing of that.
+    /// Writes an entry, with the role that its key has in the layout. Numbers in a key say nothing of the role.
     fn entry(&mut self, tenant: usize, entry: &'a Entry) {
         let Entry { key, object, provenance: _ } = entry;
-        self.place(tenant);
+        self.index(tenant);
         let behind = key.path();
         let mut in_number = false;
         for letter in behind.bytes() {
@@ -368,16 +369,16 @@ impl<'a> Writer<'a> {
         self.all(bridges, |writer, bridge| {
             let network::Bridge { name, cidr, gateway, grown_from, span: _ } = bridge;
             let key = Key::tenant(&tenant.name).bridge(name).device();
-            writer.maybe(writer.member(&key), |writer, (_, entry)| writer.place(entry));
+            writer.maybe(writer.member(&key), |writer, (_, entry)| writer.index(entry));
             writer.network(*cidr);
             writer.address(*gateway);
             writer.maybe(grown_from.as_ref(), |writer, from| {
-                writer.maybe(bridges.iter().position(|bridge| bridge.name == *from), Writer::place);
+                writer.maybe(bridges.iter().position(|bridge| bridge.name == *from), Writer::index);
             });
         });
         self.all(ports, |writer, port| {
             let network::Port { name: _, bridge, host: _, interface: _, mac: _, address, span: _ } = port;
-            writer.place(bridge.0);
+            writer.index(bridge.0);
             writer.address(*address);
         });
         self.all(routes, |writer, route| {
@@ -390,8 +391,8 @@ impl<'a> Writer<'a> {
         self.all(exposes, Writer::expose);
         self.all(peers, |writer, peer| {
             let network::Peer { name, own_bridges, networks, link, owns_link: _, span: _ } = peer;
-            writer.maybe(writer.names.iter().position(|member| **member == **name), Writer::place);
-            writer.all(own_bridges, |writer, bridge| writer.place(bridge.0));
+            writer.maybe(writer.names.iter().position(|member| **member == **name), Writer::index);
+            writer.all(own_bridges, |writer, bridge| writer.index(bridge.0));
             writer.all(networks, |writer, network| writer.network(*network));
             writer.link(*link);
         });
@@ -408,12 +409,12 @@ impl<'a> Writer<'a> {
         match target {
             RouteTarget::Via(bridge, address) => {
                 self.tag(1);
-                self.place(bridge.0);
+                self.index(bridge.0);
                 self.address(address);
             }
             RouteTarget::Bridge(bridge) => {
                 self.tag(2);
-                self.place(bridge.0);
+                self.index(bridge.0);
             }
             RouteTarget::Blackhole => self.tag(3),
             RouteTarget::Reject => self.tag(4),
@@ -425,12 +426,12 @@ impl<'a> Writer<'a> {
         self.address(*public);
         self.number((*public_port).into());
         self.tag(*protocol);
-        self.place(bridge.0);
+        self.index(bridge.0);
         self.address(*address);
         self.number((*target_port).into());
     }
 
-    /// A rule as the spec says it.
+    /// Writes a rule as the spec says it.
     fn said(&mut self, rule: &'a network::Rule) {
         let network::Rule { name: _, from, to, protocols, action, stateful, span: _ } = rule;
         self.end(from);
@@ -449,17 +450,17 @@ impl<'a> Writer<'a> {
         self.tag((*stateful).into());
     }
 
-    fn end(&mut self, place: &'a Selector) {
-        match place {
+    fn end(&mut self, selector: &'a Selector) {
+        match selector {
             Selector::Anywhere => self.tag(1),
             Selector::World => self.tag(2),
             Selector::Bridge(bridge) => {
                 self.tag(3);
-                self.place(bridge.0);
+                self.index(bridge.0);
             }
             Selector::Peer(peer) => {
                 self.tag(4);
-                self.place(peer.0);
+                self.index(peer.0);
             }
             Selector::Addresses(networks) => {
                 self.tag(5);
@@ -467,12 +468,12 @@ impl<'a> Writer<'a> {
             }
             Selector::Ports(ports) => {
                 self.tag(6);
-                self.all(ports, |writer, port| writer.place(port.0));
+                self.all(ports, |writer, port| writer.index(port.0));
             }
         }
     }
 
-    /// Adds how the sets lie in each other; none where they cross.
+    /// Adds how the sets lie in each other; none if they cross.
     fn done(mut self) -> Option<Vec<u8>> {
         let mut sorted: Vec<(Range, u32)> =
             self.sets.iter().map(|(range, number)| (*range, *number)).collect();

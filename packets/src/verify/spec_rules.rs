@@ -73,8 +73,8 @@ impl<'a> SpecRules<'a> {
         let (mut boxes, mut accepts) = (Vec::new(), Vec::new());
         for rule in places.into_iter().filter_map(|place| self.rules.get(place)) {
             // Inside a bridge only rules that name both ends, by bridge or address, apply.
-            let named = |place: &Selector| {
-                matches!(place, Selector::Bridge(_) | Selector::Addresses(_) | Selector::Ports(_))
+            let named = |selector: &Selector| {
+                matches!(selector, Selector::Bridge(_) | Selector::Addresses(_) | Selector::Ports(_))
             };
             if inside && !(named(&rule.from) && named(&rule.to)) {
                 continue;
@@ -116,8 +116,8 @@ impl Between {
 }
 
 /// Returns the ends that a selector selects; none if it selects some addresses of each.
-fn ends(tenant: &Tenant, place: &Selector) -> Option<BTreeSet<End>> {
-    match place {
+fn ends(tenant: &Tenant, selector: &Selector) -> Option<BTreeSet<End>> {
+    match selector {
         Selector::Anywhere | Selector::Addresses(_) => None,
         Selector::World => Some(BTreeSet::from([End::World])),
         Selector::Bridge(at) => Some(tenant.with_grown(*at).map(End::Bridge).collect()),
@@ -129,7 +129,7 @@ fn ends(tenant: &Tenant, place: &Selector) -> Option<BTreeSet<End>> {
     }
 }
 
-/// The headers that a rule is about between two ends, within these bounds.
+/// Returns the headers that a rule matches between two ends, within these bounds.
 fn matches(tenant: &Tenant, rule: &Rule, from: End, to: End, bounds: &Headers) -> Vec<Headers> {
     let within = |ranges: Vec<Range>, field: usize| {
         let bound = bounds.fields.get(field).copied().unwrap_or(Range::ADDRESSES);
@@ -151,9 +151,9 @@ fn matches(tenant: &Tenant, rule: &Rule, from: End, to: End, bounds: &Headers) -
 }
 
 /// Returns the addresses of an end that a rule's selector selects; none if it selects another end.
-fn at(tenant: &Tenant, place: &Selector, end: End) -> Vec<Range> {
+fn at(tenant: &Tenant, selector: &Selector, end: End) -> Vec<Range> {
     let here = |is: bool| if is { vec![Range::ADDRESSES] } else { Vec::new() };
-    match place {
+    match selector {
         Selector::Anywhere => here(true),
         Selector::World => here(end == End::World),
         Selector::Bridge(at) => here(tenant.with_grown(*at).any(|at| end == End::Bridge(at))),
@@ -191,7 +191,7 @@ pub(crate) fn carried(protocols: &[Protocol]) -> Vec<Headers> {
 
 /// Returns the headers that the spec opens to the world, as they enter: exposed ports, and the destinations of rules
 /// that accept from the world or from addresses.
-pub(crate) fn doors(tenant: &Tenant) -> Vec<Headers> {
+pub(crate) fn entry_points(tenant: &Tenant) -> Vec<Headers> {
     let mut found = Vec::new();
     for expose in &tenant.exposes {
         let port = Range::one(expose.public_port.into());

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::header::{Headers, Protocols, Range, rest, united};
-use midoform_compiler::plan::reachability::{Now, ReachabilityChange};
+use midoform_compiler::plan::reachability::{ConnectionEnd, Now, ReachabilityChange};
 use midoform_compiler::source::Provenance;
 
 /// The name for all other protocols.
@@ -16,23 +16,23 @@ const MOST_RANGES: usize = 6;
 /// A change as sets, before it is described.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Item {
-    pub(crate) from: String,
-    pub(crate) to: String,
+    pub(crate) from: ConnectionEnd,
+    pub(crate) to: ConnectionEnd,
     pub(crate) now: Now,
     pub(crate) source: Option<Provenance>,
     protocol: String,
-    /// Destination ports, or ICMP's types; empty where the protocol has none.
+    /// Destination ports, or ICMP's types; empty if the protocol has none.
     ports: Vec<Range>,
     destinations: Vec<Range>,
     sources: Vec<Range>,
 }
 
 impl Item {
-    /// A box of headers, protocol by protocol.
+    /// Summarises a box of headers, protocol by protocol.
     pub(crate) fn of(
         headers: Headers,
         now: Now,
-        (from, to): &(String, String),
+        (from, to): &(ConnectionEnd, ConnectionEnd),
         source: Option<&Provenance>,
     ) -> Vec<Item> {
         let [sources, destinations, kinds, ports] = headers.fields;
@@ -64,9 +64,9 @@ impl Item {
         self.ports.is_empty() || self.ports.iter().any(|range| range.covers(Range { first: 0, last }))
     }
 
-    fn in_words(self, whole: &impl Fn(&str) -> Vec<Range>) -> ReachabilityChange {
+    fn in_words(self, whole: &impl Fn(&ConnectionEnd) -> Vec<Range>) -> ReachabilityChange {
         let ports = if self.has_all_ports() { String::new() } else { listed(&self.ports, show) };
-        let narrowed = |place: &str, ranges: &[Range]| {
+        let narrowed = |place: &ConnectionEnd, ranges: &[Range]| {
             let everything = whole(place).into_iter().all(|own| rest(own, ranges).is_empty());
             if everything { String::new() } else { listed(ranges, addresses) }
         };
@@ -78,7 +78,10 @@ impl Item {
 }
 
 /// Merges items that differ in one field only, and describes all of them. `whole` returns the addresses of a place.
-pub(crate) fn in_words(items: Vec<Item>, whole: &impl Fn(&str) -> Vec<Range>) -> Vec<ReachabilityChange> {
+pub(crate) fn in_words(
+    items: Vec<Item>,
+    whole: &impl Fn(&ConnectionEnd) -> Vec<Range>,
+) -> Vec<ReachabilityChange> {
     let mut items = items;
     for field in [
         (|item: &mut Item| &mut item.ports) as fn(&mut Item) -> &mut Vec<Range>,

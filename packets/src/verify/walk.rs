@@ -59,7 +59,7 @@ pub(crate) struct Position {
 /// The result of a chain for a set of packets.
 #[derive(Debug, Default)]
 pub(crate) struct ChainOutcome {
-    /// The packets that go on.
+    /// The packets that continue.
     pub(crate) passed: Vec<Path>,
     /// The packets that end, and the rule that ended them.
     pub(crate) dropped: Vec<(Path, Uuid)>,
@@ -189,7 +189,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Routes in the order in which they win; equal ones may each be taken.
+    /// Routes a path. The routes are tried in the order in which they win; each of equal ones may be taken.
     fn route(&mut self, in_port: &Port, path: Path) {
         let walker = self.walker;
         let device = walker.world.devices.get(&in_port.device);
@@ -312,7 +312,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The routers' ports on a bridge, by address.
+    /// Returns the routers' ports on a bridge, by address.
     fn routers_on(&self, bridge: Uuid) -> Vec<(Range, MacAddress)> {
         let world = self.walker.world;
         let ports = world.devices.get(&bridge).into_iter().flat_map(|device| &device.ports);
@@ -400,7 +400,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// To all ports that something is attached to; each gets the packet as the bridge had it.
+    /// Sends the packet to all ports that something is attached to. Each port gets the packet as the bridge had it.
     fn flood(&mut self, in_port: &Port, ports: &[&Port], path: Path) {
         let header = path.header;
         let mut copies = vec![(path, Vec::new(), header)];
@@ -450,7 +450,7 @@ fn fitting(path: Path, route: &Route) -> (Option<Path>, Vec<Path>) {
     (fits, others)
 }
 
-/// Those whose next hop, the gateway or the destination itself, lies in the range, and the others.
+/// Splits the paths: those whose next hop (the gateway, or the destination itself) lies in the range, and the others.
 fn by_next_hop(paths: Vec<Path>, route: &Route, range: Range) -> (Vec<Path>, Vec<Path>) {
     match route.gateway {
         Some(gateway) if range.has(gateway.into()) => (paths, Vec::new()),

@@ -18,7 +18,7 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// A secret.
+    /// Makes a secret.
     pub fn new(text: String) -> Self {
         Secret(text)
     }

@@ -10,10 +10,12 @@ mod v3;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::plan::Method;
+use midoform_store::locks::Tenure;
 use serde_json::Value as Json;
 
-use crate::client_error::{ClientError, causes};
+use crate::client_error::ClientError;
 use crate::retry;
 use crate::retry::{Decision, Outcome};
 
@@ -64,6 +66,8 @@ pub struct Keystone {
     renewing: tokio::sync::Mutex<()>,
     /// The domain's id, once it is known.
     domain: tokio::sync::OnceCell<String>,
+    /// The lock that every call needs; none: no call needs one.
+    tenure: Option<Tenure>,
 }
 
 /// One call, as both versions make it.
@@ -107,11 +111,17 @@ impl Keystone {
         // A login is sent only to the configured server, never to one that it redirects to.
         let builder = builder.redirect(reqwest::redirect::Policy::none());
         let builder = builder.user_agent(concat!("midoform/", env!("CARGO_PKG_VERSION")));
-        let http = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
+        let http = builder.build().map_err(|error| ClientError::Setup(error_chain::in_one_line(&error)))?;
         let token = RwLock::new(settings.login.token().cloned());
         let settings = Settings { url, ..settings };
         let (renewing, domain) = (tokio::sync::Mutex::default(), tokio::sync::OnceCell::new());
-        Ok(Keystone { settings, http, token, renewing, domain })
+        Ok(Keystone { settings, http, token, renewing, domain, tenure: None })
+    }
+
+    /// Returns the client with the lock that its calls need: once the lock is lost, no call is sent.
+    #[must_use]
+    pub fn under(self, tenure: Tenure) -> Keystone {
+        Keystone { tenure: Some(tenure), ..self }
     }
 
     /// Returns Keystone's URL.
@@ -209,7 +219,7 @@ impl Keystone {
                     let made =
                         ["tenant", "project"].iter().find_map(|key| project_of(answer.body.get(*key)?));
                     let made = made.map(|project| (project, true));
-                    return made.ok_or_else(|| self.nonsense(&call, "no project in the answer"));
+                    return made.ok_or_else(|| self.nonsense(&call, "no project in the response"));
                 }
                 Err(failed) => failed,
             };
@@ -231,7 +241,7 @@ impl Keystone {
         if id.is_empty()
             || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         {
-            return Err(ClientError::Setup(format!("`{id}` is no id of a Keystone project")));
+            return Err(ClientError::Setup(format!("`{id}` is not the id of a Keystone project")));
         }
         let call = match self.settings.version {
             IdentityVersion::V2 => Call::delete(format!("/v2.0/tenants/{id}")),
@@ -302,6 +312,9 @@ impl Keystone {
             true => reqwest::Url::parse(&url),
             false => reqwest::Url::parse_with_params(&url, &call.query),
         };
+        if self.tenure.as_ref().is_some_and(|tenure| !tenure.is_current()) {
+            return Err((Outcome::LockLost, ClientError::LockLost { method, url }));
+        }
         let unusable = |error: &dyn std::error::Error| {
             (Outcome::Status(0), ClientError::Setup(format!("{url}: {error}")))
         };
@@ -321,7 +334,7 @@ impl Keystone {
         }
         let lost = |error: reqwest::Error| {
             let error = error.without_url();
-            let (url, cause) = (url.clone(), causes(&error));
+            let (url, cause) = (url.clone(), error_chain::in_one_line(&error));
             match error.is_connect() || error.is_builder() {
                 true => (
                     Outcome::NotSent,
@@ -341,7 +354,8 @@ impl Keystone {
             200..=299 => return Ok(Answer { subject, body }),
             401 | 403 => ClientError::Refused { method, url, status, message: message() },
             300..=399 => {
-                let message = "it points somewhere else, and a login goes nowhere else".to_owned();
+                let message =
+                    "it redirects to another address, and midoform does not send a login there".to_owned();
                 ClientError::Status { method, url, status, message }
             }
             _ => ClientError::Status { method, url, status, message: message() },
@@ -368,12 +382,12 @@ impl Keystone {
 /// When it is no URL, or contains a login, which would appear in errors.
 pub fn base_of(url: &str) -> Result<String, ClientError> {
     let refused = |why: &str| Err(ClientError::Setup(format!("Keystone's URL {why}")));
-    let Ok(parsed) = reqwest::Url::parse(url) else { return refused("is no URL: write http://HOST:5000") };
+    let Ok(parsed) = reqwest::Url::parse(url) else { return refused("is not a URL: write http://HOST:5000") };
     if !matches!(parsed.scheme(), "http" | "https") {
         return refused("is neither http:// nor https://");
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return refused("has a login in it: give that by itself");
+        return refused("contains a login: remove it, and set the login separately (docs/login.md)");
     }
     let url = url.trim_end_matches('/');
     let bare = ["/v3", "/v2.0"].iter().find_map(|version| url.strip_suffix(version));

@@ -45,7 +45,7 @@ fn named(what: &Named) -> Json {
     }
 }
 
-/// A name is unique in its domain; an id is unique everywhere.
+/// Returns the JSON that names a user or a project. A name is unique in its domain; an id is unique everywhere.
 fn in_domain(what: &Named, domain: &Named) -> Json {
     match what {
         Named::Id(id) => json!({ "id": id }),

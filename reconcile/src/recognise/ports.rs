@@ -8,10 +8,11 @@ use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kinds::{
     BridgePort, HostInterfacePort, Kind, Object, PortGroupPort, PortJson, PortLink, Reference, RouterPort,
 };
-use midoform_compiler::topology::observed::Foreign;
+use midoform_compiler::topology::observed::{Foreign, OtherPort};
 use uuid::Uuid;
 
 use super::{Inventory, Matching};
+use crate::lists::WithRaw;
 
 impl Matching<'_> {
     /// Matches every port of midoform to its key.
@@ -21,7 +22,8 @@ impl Matching<'_> {
         for key in self.port_keys() {
             let remembered =
                 self.scope.known.tenants.get(key.owner()).and_then(|tenant| tenant.ids.get(&key)).copied();
-            let is_free = |id: &Uuid| by_id.contains_key(id) && !self.keys.contains_key(id);
+            let is_others = |id: &Uuid| self.remembered.get(id).is_some_and(|other| **other != key);
+            let is_free = |id: &Uuid| by_id.contains_key(id) && !self.keys.contains_key(id) && !is_others(id);
             let found = remembered.into_iter().chain(self.ids_of(&key)).find(is_free);
             if let Some(id) = found {
                 self.bind(id, key);
@@ -80,8 +82,8 @@ impl Matching<'_> {
         }
     }
 
-    /// 1.x: matches ports without a known id by their content. These ports are desired, or an unfinished run was
-    /// creating them.
+    /// Matches ports without a known id by their content (only 1.x). These ports are desired, or an unfinished run
+    /// was creating them.
     fn match_by_content(
         &mut self,
         raw: &Inventory,
@@ -98,6 +100,7 @@ impl Matching<'_> {
             if let (Object::RouterPort(port), false) = (object, self.ids.contains_key(*key)) {
                 let device = self.id_of(&port.router);
                 let found = device.and_then(|device| by_address.get(&(device, port.address))).copied();
+                let found = found.filter(|id| self.may_be_uplink(key, *id, by_id));
                 self.bind_free(found, key);
             }
         }
@@ -168,10 +171,13 @@ impl Matching<'_> {
     /// Adds the ports with their links, bindings and groups. Reports the ports on midoform's routers that do not belong
     /// to midoform. A bridge's other ports belong to the plugin or to somebody else, and are ignored.
     pub(super) fn add_ports(&mut self, raw: &Inventory) {
+        let by_id: BTreeMap<Uuid, &PortJson> =
+            raw.ports.iter().map(|port| (port.value.id, &port.value)).collect();
         for found in &raw.ports {
             let value = &found.value;
             let Some(key) = self.keys.get(&value.id).cloned() else {
                 self.stray_router_port(value);
+                self.others_provider_port(found, &by_id);
                 self.attached_port(value);
                 continue;
             };
@@ -197,6 +203,29 @@ impl Matching<'_> {
         }
         let what = format!("router port {}", port.port_address.as_deref().unwrap_or("without address"));
         self.observed.foreign.push(Foreign { near: router, kind: Kind::RouterPort, id: port.id, what });
+    }
+
+    /// Notes a port of the provider router that belongs to somebody else.
+    fn others_provider_port(&mut self, port: &WithRaw<PortJson>, by_id: &BTreeMap<Uuid, &PortJson>) {
+        let port = &port.value;
+        if self.reference(port.device_id) != *self.scope.provider {
+            return;
+        }
+        let Some(RouterPort { address, network, .. }) = self.read::<RouterPort>(port, None, 0) else {
+            return;
+        };
+        let peer = port.peer_id.and_then(|peer| by_id.get(&peer)).and_then(|peer| peer.address());
+        self.observed.provider.ports.push(OtherPort { id: port.id, address, network, peer });
+    }
+
+    /// 1.x: returns true if a port with the right address may be this tenant's port on the provider router: another site's
+    /// port there may have the same address, but is linked to another router.
+    fn may_be_uplink(&self, key: &Key, id: Uuid, by_id: &BTreeMap<Uuid, &PortJson>) -> bool {
+        let KeyView::Tenant(tenant, TenantKey::Uplink(UplinkKey::ProviderPort)) = key.view() else {
+            return true;
+        };
+        let peer = by_id.get(&id).and_then(|port| port.peer_id).and_then(|peer| by_id.get(&peer));
+        peer.is_none_or(|peer| self.keys.get(&peer.device_id).is_some_and(|device| device.owner() == tenant))
     }
 
     /// Notes a port that is bound to a pod, of the plugin or of somebody else. Only a destroy uses these.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{Kind, Object, Reference, Route, RouteJson, Rule, RuleJson};
-use midoform_compiler::topology::observed::Foreign;
+use midoform_compiler::topology::observed::{Foreign, OtherRoute};
 use uuid::Uuid;
 
 use super::{Inventory, Matching, observed_rule};
@@ -34,7 +34,7 @@ impl Matching<'_> {
         for (position, (rule, key)) in (1..).zip(rules.iter().zip(matched)) {
             order.push(observed_rule(rule.id, key.clone()));
             let Some(key) = key else {
-                let what = format!("rule at place {position}");
+                let what = format!("rule at position {position}");
                 self.observed.foreign.push(Foreign {
                     near: chain.clone(),
                     kind: Kind::Rule,
@@ -58,7 +58,7 @@ impl Matching<'_> {
             desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
         let claims: Vec<Option<&Key>> = rules
             .iter()
-            .map(|rule| keys_by_id.get(&rule.id).or_else(|| self.remembered.get(&rule.id)).copied())
+            .map(|rule| self.remembered.get(&rule.id).or_else(|| keys_by_id.get(&rule.id)).copied())
             .collect();
         let mut claimants: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
         for (at, key) in claims.iter().enumerate() {
@@ -99,7 +99,7 @@ impl Matching<'_> {
         matched
     }
 
-    /// 1.x: matches rules that an unfinished run created and that are no longer desired.
+    /// Matches rules that an unfinished run created and that are no longer desired (only 1.x).
     fn match_what_was_being_made(
         &self,
         chain: &Key,
@@ -134,6 +134,8 @@ impl Matching<'_> {
         }
         let addresses: BTreeMap<Uuid, _> =
             raw.ports.iter().map(|port| (port.value.id, port.value.address())).collect();
+        let linked = raw.ports.iter().filter(|port| port.value.peer_id.is_some());
+        let linked: BTreeSet<Uuid> = linked.map(|port| port.value.id).collect();
         for (router_id, routes) in &raw.routes {
             let router = self.reference(*router_id);
             let desired = desired_by_router.get(&router).map(Vec::as_slice).unwrap_or_default();
@@ -146,16 +148,17 @@ impl Matching<'_> {
                     continue;
                 }
                 let Some(object) = self.read::<Route>(route, Some(router.clone()), 0) else { continue };
-                let key = keys_by_id.get(&route.id).map(|key| (*key).clone());
-                let key = key.or_else(|| self.remembered(route.id));
+                let key = self.remembered(route.id);
+                let key = key.or_else(|| keys_by_id.get(&route.id).map(|key| (*key).clone()));
                 let key = key.or_else(|| self.match_route_by_content(&object, desired));
                 let key = key.or_else(|| self.was_being_made(route.id, &object));
-                self.add_route(route, object, key);
+                let leads_inside = route.next_hop_port.is_some_and(|port| linked.contains(&port));
+                self.add_route(route, object, key, leads_inside);
             }
         }
     }
 
-    fn add_route(&mut self, route: &RouteJson, object: Route, key: Option<Key>) {
+    fn add_route(&mut self, route: &RouteJson, object: Route, key: Option<Key>, leads_inside: bool) {
         let own_router =
             object.router.key().filter(|key| key.owner() != midoform_compiler::topology::key::SITE).cloned();
         let hangs_on = object.port().and_then(Reference::key).cloned();
@@ -173,19 +176,23 @@ impl Matching<'_> {
                 let what = format!("route to {}", object.destination);
                 self.observed.foreign.push(Foreign { near: router, kind: Kind::Route, id: route.id, what });
             }
-            // The provider router's other routes do not belong to midoform.
+            // The provider router's other routes do not belong to midoform, but their destinations are taken.
+            (None, None) if near.is_none() => {
+                let (id, destination) = (route.id, object.destination);
+                self.observed.provider.routes.push(OtherRoute { id, destination, leads_inside });
+            }
             (None, None) => {}
         }
     }
 
-    /// 1.x: returns the key of a route that an unfinished run created and that is no longer desired.
+    /// Returns the key of a route that an unfinished run created and that is no longer desired (only 1.x).
     fn was_being_made(&self, id: Uuid, route: &Route) -> Option<Key> {
         let (key, _) =
             self.making.iter().find(|(_, object)| matches!(object, Object::Route(made) if made == route))?;
         Some(key.found(id))
     }
 
-    /// 1.x: returns the key of a route without a known id, by its content.
+    /// Returns the key of a route without a known id, by its content (only 1.x).
     fn match_route_by_content(&self, route: &Route, desired: &[(&Key, &Route)]) -> Option<Key> {
         if !self.by_content(Kind::Route) {
             return None;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{end, words};
 use midoform_compiler::diagnostic::{DiagnosticReport, Severity};
+use midoform_compiler::printable::printable;
 
 /// Returns the commands.
 pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
@@ -14,14 +15,14 @@ pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
             Severity::Warning => "warning",
         };
         let mut properties = Vec::new();
-        if let Some(place) = finding.places.first() {
-            let (end_line, end_column) = end(place);
-            properties.push(format!("file={}", property(place.file)));
-            properties.push(format!("line={}", place.line));
+        if let Some(position) = finding.positions.first() {
+            let (end_line, end_column) = end(position);
+            properties.push(format!("file={}", property(position.file)));
+            properties.push(format!("line={}", position.line));
             properties.push(format!("endLine={end_line}"));
             // Columns are accepted only for a range in one line.
-            if end_line == place.line {
-                properties.push(format!("col={}", place.column));
+            if end_line == position.line {
+                properties.push(format!("col={}", position.column));
                 properties.push(format!("endColumn={end_column}"));
             }
         }
@@ -34,7 +35,8 @@ pub fn github(findings: &[DiagnosticReport<'_>]) -> String {
 
 /// Escapes the text after the second `::`, as the runner's toolkit does.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    // What is left of control characters would act on whoever reads the log in a terminal.
+    printable(&text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")).into_owned()
 }
 
 /// Escapes the value of a property.

@@ -8,9 +8,9 @@ use midoform_compiler::diagnostic::{DiagnosticReport, Severity};
 /// Returns the report.
 pub fn gitlab(findings: &[DiagnosticReport<'_>]) -> Value {
     let one = |(finding, fingerprint): (&DiagnosticReport<'_>, String)| {
-        let place = finding.places.first();
-        let path = place.map_or("", |place| place.file);
-        let (begin, end) = place.map_or((1, 1), |place| (place.line, end(place).0));
+        let position = finding.positions.first();
+        let path = position.map_or("", |position| position.file);
+        let (begin, end) = position.map_or((1, 1), |position| (position.line, end(position).0));
         json!({
             "description": words(finding),
             "check_name": finding.code,

@@ -20,12 +20,12 @@ pub use sarif::sarif;
 /// Returns the text of a finding: its message, its places and its help, one a line.
 fn words(finding: &DiagnosticReport<'_>) -> String {
     let mut words = finding.message.to_owned();
-    let here = finding.places.first().map(|place| place.text).filter(|text| !text.is_empty());
+    let here = finding.positions.first().map(|position| position.text).filter(|text| !text.is_empty());
     if let Some(here) = here {
         words.push_str(&format!(": {here}"));
     }
-    for place in finding.places.iter().skip(1) {
-        words.push_str(&format!("\n{}:{}: {}", place.file, place.line, place.text));
+    for position in finding.positions.iter().skip(1) {
+        words.push_str(&format!("\n{}:{}: {}", position.file, position.line, position.text));
     }
     for help in finding.help {
         words.push_str(&format!("\nhelp: {help}"));
@@ -33,9 +33,9 @@ fn words(finding: &DiagnosticReport<'_>) -> String {
     words
 }
 
-/// Returns the end of a place: not before its beginning, if the marked text is empty or ends a line.
-fn end(place: &PositionReport<'_>) -> (u32, u32) {
-    (place.end_line, place.end_column).max((place.line, place.column))
+/// Returns the end of a position: not before its beginning, if the marked text is empty or ends a line.
+fn end(position: &PositionReport<'_>) -> (u32, u32) {
+    (position.end_line, position.end_column).max((position.line, position.column))
 }
 
 /// Returns the fingerprints by which findings are recognised between runs: the code, file and message, not the line.
@@ -44,7 +44,7 @@ fn fingerprints(findings: &[DiagnosticReport<'_>]) -> Vec<String> {
     let mut seen: BTreeMap<[&str; 3], usize> = BTreeMap::new();
     let mut fingerprints = Vec::with_capacity(findings.len());
     for finding in findings {
-        let file = finding.places.first().map_or("", |place| place.file);
+        let file = finding.positions.first().map_or("", |position| position.file);
         let nth = seen.entry([finding.code.name(), file, finding.message]).or_default();
         *nth += 1;
         let mut hash = Sha256::new();

@@ -42,7 +42,7 @@ pub fn sarif(findings: &[DiagnosticReport<'_>]) -> Value {
 }
 
 fn result(finding: &DiagnosticReport<'_>, codes: &[Code], fingerprint: &str) -> Value {
-    let related: Vec<Value> = finding.places.iter().skip(1).enumerate().map(related).collect();
+    let related: Vec<Value> = finding.positions.iter().skip(1).enumerate().map(related).collect();
     let mut result = json!({
         "ruleId": finding.code,
         "ruleIndex": codes.iter().position(|code| *code == finding.code),
@@ -51,7 +51,7 @@ fn result(finding: &DiagnosticReport<'_>, codes: &[Code], fingerprint: &str) -> 
             Severity::Warning => "warning",
         },
         "message": {"text": words(finding)},
-        "locations": finding.places.iter().take(1).map(location).collect::<Vec<_>>(),
+        "locations": finding.positions.iter().take(1).map(location).collect::<Vec<_>>(),
         "partialFingerprints": {"midoform/v1": fingerprint},
     });
     if let (Some(fields), false) = (result.as_object_mut(), related.is_empty()) {
@@ -60,26 +60,26 @@ fn result(finding: &DiagnosticReport<'_>, codes: &[Code], fingerprint: &str) -> 
     result
 }
 
-fn related((number, place): (usize, &PositionReport<'_>)) -> Value {
-    let mut location = location(place);
+fn related((number, position): (usize, &PositionReport<'_>)) -> Value {
+    let mut location = location(position);
     if let Some(fields) = location.as_object_mut() {
         fields.insert("id".to_owned(), json!(number + 1));
-        fields.insert("message".to_owned(), json!({"text": place.text}));
+        fields.insert("message".to_owned(), json!({"text": position.text}));
     }
     location
 }
 
-fn location(place: &PositionReport<'_>) -> Value {
-    let (end_line, end_column) = end(place);
-    let mut artifact = json!({"uri": uri(place.file)});
-    if let (Some(fields), false) = (artifact.as_object_mut(), place.file.starts_with('/')) {
+fn location(position: &PositionReport<'_>) -> Value {
+    let (end_line, end_column) = end(position);
+    let mut artifact = json!({"uri": uri(position.file)});
+    if let (Some(fields), false) = (artifact.as_object_mut(), position.file.starts_with('/')) {
         fields.insert("uriBaseId".to_owned(), json!("%SRCROOT%"));
     }
     json!({"physicalLocation": {
         "artifactLocation": artifact,
         "region": {
-            "startLine": place.line,
-            "startColumn": place.column,
+            "startLine": position.line,
+            "startColumn": position.column,
             "endLine": end_line,
             "endColumn": end_column,
         },

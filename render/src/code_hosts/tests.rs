@@ -8,7 +8,7 @@ fn span(source: u32, start: u32, end: u32) -> Span {
     Span { source: SourceId(source), start, end }
 }
 
-/// Two files with hard names, and what is wrong with them.
+/// Runs a check on the reports of two files that have difficult names.
 fn with_findings(check: impl FnOnce(&[DiagnosticReport<'_>])) {
     let site = Source::new("net works/100%,a:b.toml", "name = \"x\"\n[policy]\n");
     let tenant = Source::new("/srv/租户.toml", "name = \"é\"\nlabels = {\n}\n");
@@ -80,7 +80,7 @@ fn gitlab_tells_findings_apart_whatever_their_lines() {
         assert_eq!(found[3]["location"]["lines"], json!({"begin": 2, "end": 3}));
         assert_eq!(found[1]["severity"], "minor");
         let mut moved = findings.to_vec();
-        moved.iter_mut().flat_map(|finding| &mut finding.places).for_each(|place| place.line += 7);
+        moved.iter_mut().flat_map(|finding| &mut finding.positions).for_each(|position| position.line += 7);
         assert_eq!(gitlab(&moved)[0]["fingerprint"], found[0]["fingerprint"]);
     });
 }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::ReviewPage;
 use super::risk::Risks;
 use super::shared::{Shared, Tables, Text};
-use midoform_compiler::plan::reachability::{Now, Reachability, ReachabilityChange};
+use midoform_compiler::names::TenantName;
+use midoform_compiler::plan::reachability::{ConnectionEnd, Now, Reachability, ReachabilityChange};
 use midoform_compiler::plan::{Action, Call, Step, Summary};
 use midoform_compiler::topology::Entry;
 use midoform_compiler::topology::key::Key;
@@ -67,9 +68,9 @@ struct CallRow(&'static str, Text, Option<Text>, Option<Text>, u8);
 #[derive(Serialize)]
 struct ReachabilityRows<'a> {
     rows: Vec<ReachabilityRow>,
-    new_tenants: &'a [String],
-    gone_tenants: &'a [String],
-    not_compared: &'a [String],
+    new_tenants: &'a [TenantName],
+    gone_tenants: &'a [TenantName],
+    not_compared: &'a [TenantName],
 }
 
 #[derive(Serialize)]
@@ -176,7 +177,7 @@ impl<'a> Builder<'a> {
             site: &page.plan.site,
             dialect: page.plan.dialect,
             base: &page.plan.base,
-            sha256: midoform_compiler::plan::hash(page.plan),
+            sha256: page.saved_sha256.map_or_else(|| midoform_compiler::plan::hash(page.plan), str::to_owned),
             summary: page.plan.summary(),
             base_url: page.base_url,
             kinds: Kind::ALL.iter().map(|kind| kind.name()).collect(),
@@ -279,12 +280,12 @@ impl<'a> Builder<'a> {
 }
 
 fn reachability<'a>(found: &'a Reachability, tenants: &[Tenant<'_>]) -> ReachabilityRows<'a> {
-    let number = |end: &str| {
-        let name = end.split('/').next().unwrap_or_default();
-        tenants.iter().position(|tenant| tenant.name == name)
+    let number = |end: &ConnectionEnd| {
+        let name = end.tenant()?;
+        tenants.iter().position(|tenant| *name == *tenant.name)
     };
-    let place = |name: &str, addresses: &str| match addresses.is_empty() {
-        true => name.to_owned(),
+    let place = |name: &ConnectionEnd, addresses: &str| match addresses.is_empty() {
+        true => name.to_string(),
         false => format!("{name} ({addresses})"),
     };
     let row = |change: &ReachabilityChange| ReachabilityRow {
@@ -316,7 +317,7 @@ fn in_order(ids: BTreeMap<Uuid, usize>) -> Vec<String> {
     ids.into_iter().map(|(_, id)| id.to_string()).collect()
 }
 
-/// Actions by number: the page's script has the same list.
+/// Returns the number of an action. The page's script has the same list.
 fn action_number(action: Action) -> usize {
     match action {
         Action::Create => 0,
@@ -345,7 +346,7 @@ fn public_end(object: &Object) -> Option<String> {
     Some(format!("{protocol} {public}:{port} → {first}:{}", ports.start))
 }
 
-/// The fields that differ, by path, with both values.
+/// Returns the fields that differ, by path, with both values.
 fn differences(before: &Object, after: &Object) -> Vec<(String, String, String)> {
     let flat = |object: &Object| {
         let mut fields = BTreeMap::new();

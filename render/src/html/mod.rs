@@ -42,6 +42,8 @@ pub struct ReviewPage<'a> {
     pub attached: &'a [Foreign],
     /// The API's base URL, for calls that are copied.
     pub base_url: &'a str,
+    /// The SHA-256 of the saved plan, which is shown instead of the plan's own; none: the plan is not saved.
+    pub saved_sha256: Option<&'a str>,
 }
 
 const TEMPLATE: &str = include_str!("assets/page.html");

@@ -49,7 +49,7 @@ pub(super) struct Tables {
 }
 
 impl Shared {
-    /// A text of a tenant.
+    /// Adds a text of a tenant, and returns it as the page stores it.
     pub(super) fn text(&mut self, text: &str, tenant: &str) -> Text {
         if text.contains([HOLE, TENANT]) {
             return Text::Plain(text.to_owned());
@@ -101,7 +101,7 @@ impl Shared {
         }
     }
 
-    /// The tables.
+    /// Returns the tables.
     pub(super) fn into_tables(self) -> Tables {
         let mut patterns: Vec<(u32, String)> =
             self.patterns.into_iter().map(|(pattern, number)| (number, pattern)).collect();

@@ -45,7 +45,7 @@ fn the_assets_ask_no_network_and_end_nothing_early() {
     }
 }
 
-/// The colours of a block of tokens, by name.
+/// Returns the colours of a block of tokens, by name.
 fn colours(block: &str) -> std::collections::BTreeMap<&str, [f64; 3]> {
     let declared = block.lines().filter_map(|line| line.trim().strip_prefix("--")?.split_once(": #"));
     declared
@@ -56,7 +56,7 @@ fn colours(block: &str) -> std::collections::BTreeMap<&str, [f64; 3]> {
         .collect()
 }
 
-/// Contrast as WCAG 2.1 defines it.
+/// Returns the contrast as WCAG 2.1 defines it.
 fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
     let light = |colour: [f64; 3]| {
         let [red, green, blue] = colour.map(|channel| {
@@ -92,7 +92,7 @@ fn texts_and_lines_stand_out_in_light_and_dark() {
     }
 }
 
-/// The data of the page of a tenant with a bridge `web`, to which a pod is attached.
+/// Returns the data of the page of a tenant with a bridge `web`, to which a pod is attached.
 fn data_of_a_page() -> serde_json::Value {
     let site = Source::new("site.toml", "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n");
     let tenant = Source::new("acme.toml", "name = \"acme\"\n\n[[bridge]]\nname = \"web\"\n");
@@ -111,6 +111,7 @@ fn data_of_a_page() -> serde_json::Value {
         foreign: &[],
         attached: &attached,
         base_url: "http://api",
+        saved_sha256: None,
     };
     let mut html = Vec::new();
     write(&page, &mut html).unwrap();

@@ -5,17 +5,19 @@ mod records;
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
+use midoform_compiler::names::{PeerPair, TenantName};
 use midoform_compiler::network::allocation::{Allocations, LinkAddresses};
 use midoform_compiler::network::clash::clashes;
 use midoform_compiler::spec::Site;
 use sha2::{Digest as _, Sha256};
 
+use crate::keys::AllocationKey;
 use crate::locks::Lock;
 use crate::record::{decode, encode};
 use crate::{Commit, Compare, Range, Revision, SharedStore, StoreError, Transaction, keys};
 
+use records::Pools;
 pub use records::newest;
-use records::{Part, Pools, part_of};
 pub(crate) use records::{delete, keys_of, put, value_of};
 
 /// The number of attempts to write beside other writers.
@@ -70,8 +72,8 @@ pub async fn load(store: &SharedStore) -> Result<StoredAllocations, StoreError> 
     let mut stored =
         StoredAllocations { allocations: Allocations::default(), pools: Revision::ABSENT, count: 0 };
     for entry in found.iter().flatten() {
-        match part_of(&entry.key) {
-            Some(Part::Pools) => {
+        match AllocationKey::of(&entry.key) {
+            Some(AllocationKey::Pools) => {
                 let held = decode::<Pools>(&name, entry)?;
                 (stored.pools, stored.count) = (held.revision, held.record.count);
             }
@@ -83,12 +85,12 @@ pub async fn load(store: &SharedStore) -> Result<StoredAllocations, StoreError> 
     Ok(stored)
 }
 
-/// The tenants of a key: a write of it needs the lock of one of them.
-fn tenants_of(key: &str) -> Vec<String> {
-    match part_of(key) {
-        Some(Part::Tenant(tenant) | Part::Ids(tenant)) => vec![tenant],
-        Some(Part::Peer(pair)) => pair.split('/').map(str::to_owned).collect(),
-        Some(Part::Pools) | None => Vec::new(),
+/// Returns the tenants of a key. A write of the key needs the lock of one of them.
+fn tenants_of(key: &str) -> Vec<TenantName> {
+    match AllocationKey::of(key) {
+        Some(AllocationKey::Tenant(tenant) | AllocationKey::Ids(tenant)) => vec![tenant],
+        Some(AllocationKey::Peer(pair)) => pair.tenants().map(TenantName::clone).into(),
+        Some(AllocationKey::Pools) | None => Vec::new(),
     }
 }
 
@@ -174,10 +176,10 @@ pub async fn write_beside_others(
     Err(StoreError::Busy { store: store.name(), holder }.into())
 }
 
-/// The own allocations of the locked tenants, and the stored ones of all others.
+/// Merges the new allocations of the locked tenants with the stored ones of all others.
 fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
     let is_own = |tenant: &str| lock.fence_of_tenant(tenant).is_some();
-    let is_own_pair = |pair: &str| pair.split('/').any(is_own);
+    let is_own_pair = |pair: &PeerPair| pair.tenants().into_iter().any(|tenant| is_own(tenant));
     let tenants = stored.tenants.iter().filter(|(name, _)| !is_own(name));
     let own_tenants = own.tenants.iter().filter(|(name, _)| is_own(name));
     let peers = stored.peers.iter().filter(|(pair, _)| !is_own_pair(pair));
@@ -190,11 +192,12 @@ fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
 
 /// The link and the networks of each tenant, and the links between peers.
 type Addresses<'a> =
-    (Vec<(&'a String, Option<LinkAddresses>, &'a BTreeMap<String, Ipv4Net>)>, Vec<LinkAddresses>);
+    (Vec<(&'a str, Option<LinkAddresses>, &'a BTreeMap<String, Ipv4Net>)>, Vec<LinkAddresses>);
 
 /// Returns all allocated addresses.
 fn addresses(allocations: &Allocations) -> Addresses<'_> {
-    let tenants = allocations.tenants.iter().map(|(name, tenant)| (name, tenant.link, &tenant.bridges));
+    let tenants =
+        allocations.tenants.iter().map(|(name, tenant)| (name.as_str(), tenant.link, &tenant.bridges));
     (tenants.collect(), allocations.peers.values().copied().collect())
 }
 

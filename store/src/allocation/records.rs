@@ -8,6 +8,7 @@ use midoform_compiler::topology::key::Key;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::keys::AllocationKey;
 use crate::record::{Record, decode, encode};
 use crate::{Entry, StoreError, keys};
 
@@ -40,53 +41,29 @@ impl Record for Pools {
     const VERSION: u64 = 1;
 }
 
-/// The content of a key below [`keys::ALLOCATIONS`].
-pub(super) enum Part {
-    /// The allocations of a tenant, but for its ids.
-    Tenant(String),
-    /// The ids of a tenant.
-    Ids(String),
-    /// The link of a pair of peers.
-    Peer(String),
-    /// The counter.
-    Pools,
-}
-
-/// Returns the kind of content that a key holds; none for keys of a newer midoform.
-pub(super) fn part_of(key: &str) -> Option<Part> {
-    let parts: Vec<String> = key.split('/').map(keys::name_of).collect::<Option<_>>()?;
-    match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["given", "tenant", tenant] => Some(Part::Tenant((*tenant).to_owned())),
-        ["given", "ids", tenant] => Some(Part::Ids((*tenant).to_owned())),
-        ["given", "peer", one, other] => Some(Part::Peer(format!("{one}/{other}"))),
-        ["given", "pools"] => Some(Part::Pools),
-        _ => None,
-    }
-}
-
 /// Returns the keys of these allocations.
 pub(crate) fn keys_of(allocations: &Allocations) -> BTreeSet<String> {
     let tenants = allocations.tenants.iter().flat_map(|(name, tenant)| {
         let ids = (!tenant.ids.is_empty()).then(|| keys::tenant_ids(name));
         std::iter::once(keys::tenant_allocation(name)).chain(ids)
     });
-    let peers = allocations.peers.keys().map(|pair| keys::peer_link(pair));
+    let peers = allocations.peers.keys().map(keys::peer_link);
     tenants.chain(peers).collect()
 }
 
 /// Returns the value of a key of [`keys_of`].
 pub(crate) fn value_of(allocations: &Allocations, key: &str) -> Option<String> {
-    match part_of(key)? {
-        Part::Tenant(tenant) => {
+    match AllocationKey::of(key)? {
+        AllocationKey::Tenant(tenant) => {
             let tenant = allocations.tenants.get(&tenant)?;
             Some(encode(&TenantAllocation { ids: BTreeMap::new(), ..tenant.clone() }))
         }
-        Part::Ids(tenant) => {
+        AllocationKey::Ids(tenant) => {
             let ids = &allocations.tenants.get(&tenant)?.ids;
             (!ids.is_empty()).then(|| encode(&Ids { ids: ids.clone() }))
         }
-        Part::Peer(pair) => allocations.peers.get(&pair).map(encode),
-        Part::Pools => None,
+        AllocationKey::Peer(pair) => allocations.peers.get(&pair).map(encode),
+        AllocationKey::Pools => None,
     }
 }
 
@@ -106,9 +83,9 @@ pub(super) fn changes(before: &Allocations, after: &Allocations) -> Vec<(String,
 /// # Errors
 /// When this midoform does not understand the value.
 pub fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
-    match part_of(&entry.key) {
+    match AllocationKey::of(&entry.key) {
         None => return Ok(None),
-        Some(Part::Pools) => return Ok(Some(encode(&decode::<Pools>(store, entry)?.record))),
+        Some(AllocationKey::Pools) => return Ok(Some(encode(&decode::<Pools>(store, entry)?.record))),
         Some(_) => {}
     }
     let mut allocations = Allocations::default();
@@ -121,21 +98,21 @@ pub fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> 
 /// # Errors
 /// When this midoform does not understand the value, or does not know the key.
 pub(crate) fn put(allocations: &mut Allocations, store: &str, entry: &Entry) -> Result<(), StoreError> {
-    match part_of(&entry.key) {
-        Some(Part::Tenant(tenant)) => {
+    match AllocationKey::of(&entry.key) {
+        Some(AllocationKey::Tenant(tenant)) => {
             let record = decode::<TenantAllocation>(store, entry)?.record;
             let tenant = allocations.tenants.entry(tenant).or_default();
             *tenant = TenantAllocation { ids: std::mem::take(&mut tenant.ids), ..record };
         }
-        Some(Part::Ids(tenant)) => {
+        Some(AllocationKey::Ids(tenant)) => {
             let ids = decode::<Ids>(store, entry)?.record.ids;
             allocations.tenants.entry(tenant).or_default().ids = ids;
         }
-        Some(Part::Peer(pair)) => {
+        Some(AllocationKey::Peer(pair)) => {
             let link = decode::<LinkAddresses>(store, entry)?.record;
             allocations.peers.insert(pair, link);
         }
-        Some(Part::Pools) => drop(decode::<Pools>(store, entry)?),
+        Some(AllocationKey::Pools) => drop(decode::<Pools>(store, entry)?),
         None => {
             let (store, key) = (store.to_owned(), entry.key.clone());
             let cause = "there is no such key: use a newer midoform".to_owned();
@@ -147,14 +124,14 @@ pub(crate) fn put(allocations: &mut Allocations, store: &str, entry: &Entry) -> 
 
 /// Removes a key's value from the allocations.
 pub(crate) fn delete(allocations: &mut Allocations, key: &str) {
-    match part_of(key) {
-        Some(Part::Tenant(tenant)) => {
+    match AllocationKey::of(key) {
+        Some(AllocationKey::Tenant(tenant)) => {
             let ids = allocations.tenants.remove(&tenant).map(|tenant| tenant.ids).unwrap_or_default();
             if !ids.is_empty() {
                 allocations.tenants.insert(tenant, TenantAllocation { ids, ..TenantAllocation::default() });
             }
         }
-        Some(Part::Ids(name)) => {
+        Some(AllocationKey::Ids(name)) => {
             if let Some(tenant) = allocations.tenants.get_mut(&name) {
                 tenant.ids.clear();
                 if *tenant == TenantAllocation::default() {
@@ -162,7 +139,7 @@ pub(crate) fn delete(allocations: &mut Allocations, key: &str) {
                 }
             }
         }
-        Some(Part::Peer(pair)) => drop(allocations.peers.remove(&pair)),
-        Some(Part::Pools) | None => {}
+        Some(AllocationKey::Peer(pair)) => drop(allocations.peers.remove(&pair)),
+        Some(AllocationKey::Pools) | None => {}
     }
 }

@@ -5,28 +5,39 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use crate::clock::{Clocks, LeaseTime};
 use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write};
 
 /// The mark of midoform's files: "mido".
 const APPLICATION: i64 = 0x6d69_646f;
 
 /// The version of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL, lease INTEGER)
         STRICT, WITHOUT ROWID;
     CREATE INDEX entry_lease ON entry (lease) WHERE lease IS NOT NULL;
-    CREATE TABLE lease (id INTEGER PRIMARY KEY, milliseconds INTEGER NOT NULL, ends INTEGER NOT NULL) STRICT;
+    CREATE TABLE lease (id INTEGER PRIMARY KEY, milliseconds INTEGER NOT NULL, ends INTEGER NOT NULL,
+        boot TEXT NOT NULL DEFAULT '', ends_since_boot INTEGER NOT NULL DEFAULT 0) STRICT;
     CREATE TABLE counter (revision INTEGER NOT NULL) STRICT;
     INSERT INTO counter VALUES (0);
 ";
+
+/// The change from version 1: the leases' ends in the time since the boot.
+const FROM_VERSION_1: &str = "
+    ALTER TABLE lease ADD COLUMN boot TEXT NOT NULL DEFAULT '';
+    ALTER TABLE lease ADD COLUMN ends_since_boot INTEGER NOT NULL DEFAULT 0;
+";
+
+/// The condition that a lease has ended, the same as [`LeaseTime::has_ended`]. Its parameters are those of [`Clocks`].
+const HAS_ENDED: &str = "CASE WHEN boot = ?1 THEN ends_since_boot <= ?2 ELSE ends <= ?3 END";
 
 /// The length of the write-ahead log, in bytes, from which a short run writes it back: each run has to read it.
 const LONG_LOG: u64 = 1024 * 1024;
@@ -168,22 +179,7 @@ fn prepare(connection: &mut Connection, name: &str) -> Result<(), StoreError> {
         }
     }
     connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
-    let version = |connection: &Connection| -> rusqlite::Result<(i64, i64)> {
-        let application = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        Ok((application, connection.pragma_query_value(None, "user_version", |row| row.get(0))?))
-    };
-    if version(connection).map_err(failed)? == (0, 0) {
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let tables = "SELECT count(*) FROM sqlite_schema";
-        let tables: i64 = transaction.query_row(tables, [], |row| row.get(0)).map_err(failed)?;
-        if version(&transaction).map_err(failed)? == (0, 0) && tables == 0 {
-            transaction.execute_batch(TABLES).map_err(failed)?;
-            transaction.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
-            transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
-        }
-        transaction.commit().map_err(failed)?;
-    }
+    update_tables(connection).map_err(failed)?;
     match version(connection).map_err(failed)? {
         (APPLICATION, VERSION) => Ok(()),
         (APPLICATION, newer) if newer > VERSION => {
@@ -193,9 +189,30 @@ fn prepare(connection: &mut Connection, name: &str) -> Result<(), StoreError> {
     }
 }
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+/// Returns the marks of a file: its application and the version of its tables.
+fn version(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let application = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok((application, connection.pragma_query_value(None, "user_version", |row| row.get(0))?))
+}
+
+/// Creates the tables in an empty file, and changes those of an earlier version.
+fn update_tables(connection: &mut Connection) -> rusqlite::Result<()> {
+    if !matches!(version(connection)?, (0, 0) | (APPLICATION, 1)) {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let tables: i64 = transaction.query_row(tables, [], |row| row.get(0))?;
+    // Another process may have done it meanwhile.
+    let change = match version(&transaction)? {
+        (0, 0) if tables == 0 => TABLES,
+        (APPLICATION, 1) => FROM_VERSION_1,
+        _ => return Ok(()),
+    };
+    transaction.execute_batch(change)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
 }
 
 fn stored(revision: i64) -> Revision {
@@ -204,7 +221,9 @@ fn stored(revision: i64) -> Revision {
 
 /// Deletes leases that have ended, with their keys. Every write does this first.
 fn end_leases(transaction: &rusqlite::Transaction<'_>) -> rusqlite::Result<()> {
-    let ended = transaction.prepare_cached("DELETE FROM lease WHERE ends <= ?1")?.execute([now()])?;
+    let Clocks { boot, since_boot, unix } = Clocks::now();
+    let delete = format!("DELETE FROM lease WHERE {HAS_ENDED}");
+    let ended = transaction.prepare_cached(&delete)?.execute(params![boot, since_boot, unix])?;
     if ended > 0 {
         let orphans = "DELETE FROM entry WHERE lease IS NOT NULL AND lease NOT IN (SELECT id FROM lease)";
         transaction.execute(orphans, [])?;
@@ -213,12 +232,13 @@ fn end_leases(transaction: &rusqlite::Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 fn entries(connection: &Connection, range: &Range) -> rusqlite::Result<Vec<Entry>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT key, value, revision, lease FROM entry WHERE key >= ?1 AND key < ?2
-            AND (lease IS NULL OR lease IN (SELECT id FROM lease WHERE ends > ?3)) ORDER BY key LIMIT ?4",
-    )?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT key, value, revision, lease FROM entry WHERE key >= ?4 AND key < ?5
+            AND (lease IS NULL OR lease IN (SELECT id FROM lease WHERE NOT {HAS_ENDED})) ORDER BY key LIMIT ?6"
+    ))?;
     let limit = range.limit.map_or(-1, i64::from);
-    let rows = statement.query_map(params![range.from, range.to, now(), limit], |row| {
+    let Clocks { boot, since_boot, unix } = Clocks::now();
+    let rows = statement.query_map(params![boot, since_boot, unix, range.from, range.to, limit], |row| {
         Ok(Entry {
             key: row.get(0)?,
             value: row.get(1)?,
@@ -303,10 +323,13 @@ impl Store for Embedded {
         self.with(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             end_leases(&transaction)?;
-            let insert = "INSERT INTO lease VALUES (?1, ?2, ?3)";
+            let insert = "INSERT INTO lease (id, milliseconds, ends, boot, ends_since_boot)
+                VALUES (?1, ?2, ?3, ?4, ?5)";
             // At random, so that no id is used again.
             let id = fastrand::i64(1..i64::MAX);
-            transaction.execute(insert, params![id, milliseconds, now().saturating_add(milliseconds)])?;
+            let time = LeaseTime::from_now(milliseconds);
+            let values = params![id, milliseconds, time.ends, time.boot, time.ends_since_boot];
+            transaction.execute(insert, values)?;
             transaction.commit()?;
             Ok(Lease(id))
         })
@@ -315,8 +338,13 @@ impl Store for Embedded {
 
     async fn keep_alive(&self, lease: Lease) -> Result<bool, StoreError> {
         self.with(move |connection| {
-            let renew = "UPDATE lease SET ends = ?2 + milliseconds WHERE id = ?1 AND ends > ?2";
-            Ok(connection.prepare_cached(renew)?.execute([lease.0, now()])? == 1)
+            let Clocks { boot, since_boot, unix } = Clocks::now();
+            let renew = format!(
+                "UPDATE lease SET ends = ?3 + milliseconds, boot = ifnull(?1, ''),
+                    ends_since_boot = ?2 + milliseconds WHERE id = ?4 AND NOT {HAS_ENDED}"
+            );
+            let values = params![boot, since_boot, unix, lease.0];
+            Ok(connection.prepare_cached(&renew)?.execute(values)? == 1)
         })
         .await
     }
@@ -338,6 +366,28 @@ mod tests {
 
     fn put(value: &str) -> Transaction {
         Transaction::default().put("key", value)
+    }
+
+    #[tokio::test]
+    async fn a_file_of_version_1_is_updated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let old = Connection::open(&path).unwrap();
+        let lease = "boot TEXT NOT NULL DEFAULT '', ends_since_boot INTEGER NOT NULL DEFAULT 0";
+        let tables = TABLES.replace(&format!(",\n        {lease}"), "");
+        assert!(!tables.contains("boot"), "{tables}");
+        old.execute_batch(&tables).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        let ends = Clocks::now().unix + 60_000;
+        old.execute("INSERT INTO lease VALUES (?1, 60000, ?2), (?3, 60000, 1)", [1, ends, 2]).unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let store = Embedded::open(&path).unwrap();
+            assert!(store.keep_alive(Lease(1)).await.unwrap());
+            assert!(!store.keep_alive(Lease(2)).await.unwrap());
+            assert!(matches!(store.commit(&put("one")).await.unwrap(), Commit::Done(_)));
+        }
     }
 
     #[tokio::test]
@@ -369,7 +419,7 @@ mod tests {
         let store = Embedded::open(&path).unwrap();
         assert_eq!(crate::get(&store, "key").await.unwrap().unwrap().value, "599");
         drop(store);
-        assert!(!log.exists(), "who may take the time writes it back");
+        assert!(!log.exists(), "the log is written back");
     }
 
     #[tokio::test]

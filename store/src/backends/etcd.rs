@@ -252,7 +252,7 @@ impl Store for Etcd {
         self.name.clone()
     }
 
-    /// etcd accepts 128 operations.
+    /// Returns 100. etcd accepts 128 operations in one transaction.
     fn most_writes(&self) -> usize {
         100
     }

@@ -3,7 +3,7 @@
 //!
 //! The allocations (`given/…`) have the form of [`midoform_compiler::network::lock_file`]; all other keys are below them,
 //! in `[kept]`. Keys under a lease, and all of `lock/…`, are not for Git: they are in another file, `midoform.lock.leases`,
-//! which does not exist while nobody works.
+//! which exists only while a command runs.
 //!
 //! Each call holds the kernel's lock of a third file, `midoform.lock.busy`; a process that ended holds none. A commit that
 //! changes both files writes the lock file's new text into the leases' file first: after a crash, the next call completes
@@ -11,9 +11,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use midoform_compiler::diagnostic::Diagnostics;
@@ -23,8 +23,12 @@ use midoform_compiler::source::{Source, SourceId, Unreadable};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::atomic_file::write_atomically;
-use crate::{Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write, allocation, keys};
+use crate::atomic_file::{replace_atomically, target_of, write_atomically};
+use crate::clock::{Clocks, LeaseTime};
+use crate::{
+    Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write, allocation, input_file,
+    keys,
+};
 
 /// The time to wait for other processes, each of which holds the file for a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,25 +36,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A lock file.
 #[derive(Clone, Debug)]
 pub struct LockFile {
+    /// The path that people know.
     path: PathBuf,
+    /// The file that the path leads to, if it is a link: all paths to one file have to have the same locks.
+    real: PathBuf,
 }
 
 /// The content of the leases' file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct LeaseFile {
-    leases: BTreeMap<i64, LeaseRecord>,
+    leases: BTreeMap<i64, LeaseTime>,
     entries: BTreeMap<String, Leased>,
     /// The lock file's new text, until it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<String>,
-}
-
-/// The duration of a lease, and its end in Unix time, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct LeaseRecord {
-    milliseconds: i64,
-    ends: i64,
 }
 
 /// A value that may go with a lease.
@@ -79,7 +79,9 @@ struct Files {
 impl LockFile {
     /// Returns the lock file at this path. It need not exist.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        LockFile { path: path.into() }
+        let path = path.into();
+        let real = target_of(&path).unwrap_or_else(|_| path.clone());
+        LockFile { path, real }
     }
 
     /// Returns the path.
@@ -104,14 +106,14 @@ impl LockFile {
         let pending = self.read_leases().ok().and_then(|lease_file| lease_file.pending);
         match pending {
             Some(text) => Ok(Some(text.into_bytes())),
-            None => some_bytes(&self.path),
+            None => some_bytes(&self.real),
         }
     }
 
     fn file(&self, ending: &str) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        let mut name = self.real.file_name().unwrap_or_default().to_owned();
         name.push(ending);
-        self.path.with_file_name(name)
+        self.real.with_file_name(name)
     }
 
     fn failed(&self, path: &Path, error: &io::Error) -> StoreError {
@@ -120,8 +122,16 @@ impl LockFile {
 
     fn read_leases(&self) -> Result<LeaseFile, StoreError> {
         let path = self.file(".leases");
-        let bytes = some_bytes(&path).map_err(|error| self.failed(&path, &error))?;
-        let Some(bytes) = bytes else { return Ok(LeaseFile::default()) };
+        let opened = input_file::open_own(&path, File::options().read(true));
+        let bytes = opened.and_then(|mut file| {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        let bytes = match bytes {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LeaseFile::default()),
+            other => other.map_err(|error| self.failed(&path, &error))?,
+        };
         serde_json::from_slice(&bytes).map_err(|error| {
             let cause = format!(
                 "{} is damaged ({error}): delete it when no midoform is working here",
@@ -140,21 +150,22 @@ impl LockFile {
             },
             false => {
                 let text = serde_json::to_vec(lease_file).unwrap_or_default();
-                write_atomically(&path, |file| file.write_all(&text))
+                replace_atomically(&path, |file| file.write_all(&text))
             }
         };
         result.map_err(|error| self.failed(&path, &error))
     }
 
     fn write_allocations(&self, text: &str) -> Result<(), StoreError> {
-        write_atomically(&self.path, |file| file.write_all(text.as_bytes()))
+        write_atomically(&self.real, |file| file.write_all(text.as_bytes()))
             .map_err(|error| self.failed(&self.path, &error))
     }
 
     /// Takes the kernel's lock, waiting for its holder. A reader goes without, if the file can't be created.
     fn exclusive(&self, only_reads: bool) -> Result<Option<File>, StoreError> {
         let path = self.file(".busy");
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let mut options = File::options();
+        let file = input_file::open_own(&path, options.create(true).truncate(false).read(true).write(true));
         let file = match file {
             Err(_) if only_reads => return Ok(None),
             other => other.map_err(|error| self.failed(&path, &error))?,
@@ -187,8 +198,8 @@ impl LockFile {
             lease_file.pending = None;
             self.write_leases(&lease_file)?;
         }
-        let now = now();
-        lease_file.leases.retain(|_, lease| lease.ends > now);
+        let now = Clocks::now();
+        lease_file.leases.retain(|_, lease| !lease.has_ended(now));
         let leases = &lease_file.leases;
         lease_file.entries.retain(|_, entry| entry.lease.is_none_or(|lease| leases.contains_key(&lease)));
         Ok(Files { name: self.name(), lease_file, allocation_file })
@@ -197,7 +208,7 @@ impl LockFile {
     fn parse(&self, pending: Option<&str>) -> Result<AllocationFile, StoreError> {
         let text = match pending {
             Some(text) => text.to_owned(),
-            None => match some_bytes(&self.path).map_err(|error| self.failed(&self.path, &error))? {
+            None => match some_bytes(&self.real).map_err(|error| self.failed(&self.path, &error))? {
                 None => return Ok(AllocationFile::default()),
                 Some(bytes) => String::from_utf8(bytes).map_err(|_| self.unreadable("it is not UTF-8"))?,
             },
@@ -292,7 +303,7 @@ impl LockFile {
 
 /// Reads a file; none if it does not exist.
 fn some_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
+    match input_file::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -304,11 +315,6 @@ fn is_in_lease_file(key: &str) -> bool {
     key.starts_with(keys::LOCKS)
 }
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// Returns the revision of a value: its hash, and never [`Revision::ABSENT`].
 fn revision_of(value: &str) -> Revision {
     let hash = Sha256::digest(value);
@@ -316,7 +322,7 @@ fn revision_of(value: &str) -> Revision {
 }
 
 impl AllocationFile {
-    /// The lock file's text; `store` is the name for messages.
+    /// Returns the lock file's text. `store` is its name for messages.
     fn text(&self, store: &str) -> Result<String, StoreError> {
         let failed = |cause: String| StoreError::Failed { store: store.to_owned(), cause };
         let mut text = lock_file::to_toml(&self.allocations).map_err(|error| failed(error.to_string()))?;
@@ -401,10 +407,10 @@ impl Files {
         if let Some(allocation_file) = &self.allocation_file {
             keys.extend(allocation_file.kept.keys().filter(|key| range.contains(key)).cloned());
             if range.from.as_str() < "given0" && range.to.as_str() > keys::ALLOCATIONS {
-                let given = allocation::keys_of(&allocation_file.allocations)
+                let allocations = allocation::keys_of(&allocation_file.allocations)
                     .into_iter()
                     .chain([keys::POOLS.to_owned()]);
-                keys.extend(given.filter(|key| range.contains(key)));
+                keys.extend(allocations.filter(|key| range.contains(key)));
             }
         }
         keys.sort_unstable();
@@ -446,8 +452,7 @@ impl Store for LockFile {
             file.change_leases(|lease_file| {
                 // At random, so that no id is used again.
                 let id = fastrand::i64(1..i64::MAX);
-                let ends = now().saturating_add(milliseconds);
-                lease_file.leases.insert(id, LeaseRecord { milliseconds, ends });
+                lease_file.leases.insert(id, LeaseTime::from_now(milliseconds));
                 Lease(id)
             })
         })
@@ -459,7 +464,7 @@ impl Store for LockFile {
             file.change_leases(|lease_file| match lease_file.leases.get_mut(&lease.0) {
                 None => false,
                 Some(lease) => {
-                    lease.ends = now().saturating_add(lease.milliseconds);
+                    *lease = LeaseTime::from_now(lease.milliseconds);
                     true
                 }
             })

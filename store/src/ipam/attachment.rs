@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use midoform_compiler::names::TenantName;
 use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -72,7 +73,7 @@ pub struct Attachment {
     /// The host: the id that its MidoNet agent registered.
     pub host: Uuid,
     /// The tenant.
-    pub tenant: String,
+    pub tenant: TenantName,
     /// The bridge's name.
     pub bridge: String,
     /// Its id in MidoNet.
@@ -120,6 +121,11 @@ impl Attachment {
     /// Returns the key of the attachment.
     pub fn key(&self) -> String {
         keys::attachment(self.host, &self.owner)
+    }
+
+    /// Returns true if the MAC address does not follow from the address: it has a key of its own.
+    pub fn has_own_mac(&self) -> bool {
+        self.mac != mac_of(self.address)
     }
 
     /// Returns the holder of the attachment's address.

@@ -1,24 +1,48 @@
-//! Checks the consistency of addresses and attachments after crashes, and repairs what nobody can be using.
+//! Checks the consistency of addresses and attachments after crashes, and repairs what is certainly not in use.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use midoform_compiler::names::TenantName;
+
 use super::attachment::{AddressRecord, Attachment, Freed, Holder};
-pub use super::finding::Finding;
 use super::finding::Repair;
+pub use super::finding::{Code, Finding};
+use super::mac::MacRecord;
 use super::orphaned_port::{PortDeletion, UNFINISHED};
+use crate::keys::KeyKind;
 use crate::ready::Ready;
 use crate::record::{Held, decode, encode};
-use crate::{Commit, Entry, Range, SharedStore, StoreError, Transaction, keys, now};
+use crate::{Commit, Entry, Range, Revision, SharedStore, StoreError, Transaction, keys, now};
 
 /// All addresses and attachments, as of one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    pub(super) addresses: BTreeMap<String, Held<AddressRecord>>,
-    freed: BTreeMap<String, Entry>,
+    /// The addresses that were allocated at least once, by key.
+    pub(super) addresses: BTreeMap<String, KnownAddress>,
+    /// The second keys of free addresses, by key.
+    freed: BTreeMap<String, FreedKey>,
     pub(super) attachments: BTreeMap<String, Held<Attachment>>,
-    pub(super) ready: BTreeMap<String, Ready>,
+    pub(super) ready: BTreeMap<TenantName, Ready>,
+    macs: BTreeMap<String, Held<MacRecord>>,
     findings: Vec<Finding>,
+}
+
+/// An address of a tenant.
+#[derive(Debug)]
+pub(super) struct KnownAddress {
+    pub(super) tenant: TenantName,
+    pub(super) address: Ipv4Addr,
+    pub(super) held: Held<AddressRecord>,
+}
+
+/// The second key of a free address.
+#[derive(Debug)]
+struct FreedKey {
+    tenant: TenantName,
+    address: Ipv4Addr,
+    since: u64,
+    revision: Revision,
 }
 
 /// Reads all addresses and attachments, and checks them: every address has its holder, every attachment its address, every
@@ -27,7 +51,8 @@ pub struct Snapshot {
 /// # Errors
 /// When the store fails.
 pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
-    let ranges = ["pod/", keys::ATTACHMENTS, "ready/", keys::RECLAIMING].map(Range::prefix);
+    let ranges =
+        [keys::ADDRESSES, keys::ATTACHMENTS, keys::READY, keys::RECLAIMING, keys::MACS].map(Range::prefix);
     let mut found = store.read(&ranges).await?.into_iter();
     let mut next = || found.next().unwrap_or_default();
     let mut snapshot = Snapshot {
@@ -35,19 +60,29 @@ pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
         freed: BTreeMap::new(),
         attachments: BTreeMap::new(),
         ready: BTreeMap::new(),
+        macs: BTreeMap::new(),
         findings: Vec::new(),
     };
     let name = store.name();
-    let unreadable =
-        |entry: &Entry, error: &StoreError| Finding::new("unreadable", &entry.key, error.to_string(), None);
+    let unreadable = |entry: &Entry, error: &StoreError| {
+        Finding::new(Code::Unreadable, &entry.key, error.to_string(), None)
+    };
     for entry in next() {
-        if entry.key.split('/').nth(2) == Some("free") {
-            snapshot.freed.insert(entry.key.clone(), entry);
-            continue;
-        }
-        match decode(&name, &entry) {
-            Ok(held) => drop(snapshot.addresses.insert(entry.key, held)),
-            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
+        match KeyKind::of(&entry.key) {
+            Some(KeyKind::Freed { tenant, since, address }) => {
+                let revision = entry.revision;
+                snapshot.freed.insert(entry.key, FreedKey { tenant, address, since, revision });
+            }
+            Some(KeyKind::Address(tenant, address)) => match decode(&name, &entry) {
+                Ok(held) => {
+                    snapshot.addresses.insert(entry.key, KnownAddress { tenant, address, held });
+                }
+                Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
+            },
+            _ => {
+                let what = "this is not the key of an address".to_owned();
+                snapshot.findings.push(Finding::new(Code::Unreadable, &entry.key, what, None));
+            }
         }
     }
     for entry in next() {
@@ -68,9 +103,16 @@ pub async fn read(store: &SharedStore) -> Result<Snapshot, StoreError> {
             Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
         }
     }
+    for entry in next() {
+        match decode(&name, &entry) {
+            Ok(held) => drop(snapshot.macs.insert(entry.key, held)),
+            Err(error) => snapshot.findings.push(unreadable(&entry, &error)),
+        }
+    }
     snapshot.check_addresses();
     snapshot.check_freed();
     snapshot.check_attachments();
+    snapshot.check_macs();
     Ok(snapshot)
 }
 
@@ -94,40 +136,37 @@ impl Snapshot {
     }
 
     fn check_addresses(&mut self) {
-        for (key, held) in &self.addresses {
-            let Some((tenant, address)) = address_of(key) else {
-                let what = "this is not the key of an address".to_owned();
-                self.findings.push(Finding::new("unreadable", key, what, None));
-                continue;
-            };
+        for (key, KnownAddress { tenant, address, held }) in &self.addresses {
+            let address = *address;
             match &held.record.holder {
                 Some(Holder::Container { host, owner }) => {
                     let own = keys::attachment(*host, owner);
                     let attached = self.attachments.get(&own);
-                    if attached.is_some_and(|it| it.record.address == address && it.record.tenant == tenant) {
+                    if attached.is_some_and(|it| it.record.address == address && it.record.tenant == *tenant)
+                    {
                         continue;
                     }
                     let what =
                         format!("{address} of `{tenant}` is held by {owner}, which is not attached to it");
                     let (since, last) = (now(), held.record.holder.clone());
-                    let revision = attached.map_or(crate::Revision::ABSENT, |held| held.revision);
+                    let revision = attached.map_or(Revision::ABSENT, |held| held.revision);
                     let free = Transaction::default()
                         .when(key, held.revision)
                         .when(own, revision)
                         .put(key, encode(&AddressRecord { holder: None, since, last }))
-                        .put(keys::freed(&tenant, since, address), encode(&Freed {}));
-                    self.findings.push(Finding::new("claim-without-attachment", key, what, Some(free)));
+                        .put(keys::freed(tenant, since, address), encode(&Freed {}));
+                    self.findings.push(Finding::new(Code::ClaimWithoutAttachment, key, what, Some(free)));
                 }
                 Some(Holder::Port { .. }) => {}
                 None => {
-                    let place = keys::freed(&tenant, held.record.since, address);
+                    let place = keys::freed(tenant, held.record.since, address);
                     if !self.freed.contains_key(&place) {
                         let what = format!("{address} of `{tenant}` is free, and has no second key");
                         let put = Transaction::default()
                             .when(key, held.revision)
                             .when_absent(&place)
                             .put(&place, encode(&Freed {}));
-                        self.findings.push(Finding::new("free-key-missing", key, what, Some(put)));
+                        self.findings.push(Finding::new(Code::FreeKeyMissing, key, what, Some(put)));
                     }
                 }
             }
@@ -138,53 +177,76 @@ impl Snapshot {
         if now().saturating_sub(held.record.since) >= UNFINISHED {
             let what = format!("the deletion of port {} was interrupted", held.record.port);
             let delete = Transaction::default().when(&held.key, held.revision).delete(&held.key);
-            self.findings.push(Finding::new("reclaim-unfinished", &held.key, what, Some(delete)));
+            self.findings.push(Finding::new(Code::ReclaimUnfinished, &held.key, what, Some(delete)));
         }
     }
 
     fn check_freed(&mut self) {
-        for (key, entry) in &self.freed {
-            let parts = tenant_of(key).zip(keys::address_of(key)).zip(keys::freed_since(key));
-            let Some(((tenant, address), since)) = parts else {
-                let what = "this is not the key of a free address".to_owned();
-                self.findings.push(Finding::new("unreadable", key, what, None));
-                continue;
-            };
-            let own = keys::address(&tenant, address);
-            let known = self.addresses.get(&own);
-            if known.is_some_and(|held| held.record.holder.is_none() && held.record.since == since) {
+        for (key, FreedKey { tenant, address, since, revision: freed }) in &self.freed {
+            let own = keys::address(tenant, *address);
+            let known = self.addresses.get(&own).map(|known| &known.held);
+            if known.is_some_and(|held| held.record.holder.is_none() && held.record.since == *since) {
                 continue;
             }
             let what = format!("{address} of `{tenant}` has a second key, and is not free since that time");
-            let revision = known.map_or(crate::Revision::ABSENT, |held| held.revision);
-            let delete = Transaction::default().when(key, entry.revision).when(own, revision).delete(key);
-            self.findings.push(Finding::new("free-key-too-many", key, what, Some(delete)));
+            let revision = known.map_or(Revision::ABSENT, |held| held.revision);
+            let delete = Transaction::default().when(key, *freed).when(own, revision).delete(key);
+            self.findings.push(Finding::new(Code::FreeKeyTooMany, key, what, Some(delete)));
+        }
+    }
+
+    fn check_macs(&mut self) {
+        let key_of = |it: &Attachment| keys::mac(&it.tenant, it.mac, it.bridge_id);
+        for (key, held) in &self.macs {
+            let Holder::Container { host, owner } = &held.record.holder else { continue };
+            let own = keys::attachment(*host, owner);
+            let attached = self.attachments.get(&own);
+            if attached.is_some_and(|it| it.record.has_own_mac() && key_of(&it.record) == *key) {
+                continue;
+            }
+            let what = format!("this MAC address is held by {owner}, which does not have it");
+            let revision = attached.map_or(Revision::ABSENT, |held| held.revision);
+            let delete = Transaction::default().when(key, held.revision).when(own, revision).delete(key);
+            self.findings.push(Finding::new(Code::MacWithoutAttachment, key, what, Some(delete)));
+        }
+        for (own, held) in self.attachments.iter().filter(|(_, held)| held.record.has_own_mac()) {
+            let (owner, mac, key) = (&held.record.owner, held.record.mac, key_of(&held.record));
+            let holder = held.record.holder();
+            match self.macs.get(&key) {
+                Some(known) if known.record.holder == holder => {}
+                Some(known) => {
+                    let by = &known.record.holder;
+                    let what =
+                        format!("{owner} is attached with the MAC address {mac}, which is held by {by}");
+                    self.findings.push(Finding::new(Code::MacHeldTwice, own, what, None));
+                }
+                None => {
+                    let what = format!("{owner} is attached with the MAC address {mac}, which has no key");
+                    let put = Transaction::default()
+                        .when(own, held.revision)
+                        .when_absent(&key)
+                        .put(&key, encode(&MacRecord { holder }));
+                    self.findings.push(Finding::new(Code::MacKeyMissing, own, what, Some(put)));
+                }
+            }
         }
     }
 
     fn check_attachments(&mut self) {
         for (key, held) in &self.attachments {
             let Attachment { tenant, address, owner, .. } = &held.record;
-            let known = self.addresses.get(&keys::address(tenant, *address));
+            let known = self.addresses.get(&keys::address(tenant, *address)).map(|known| &known.held);
             let holds = known.and_then(|known| known.record.holder.as_ref()) == Some(&held.record.holder());
             if !self.ready.contains_key(tenant) {
                 let what = format!("{owner} is attached to `{tenant}`, which does not exist (any more)");
                 // A pod may still use it: its DEL or the GC of its host deletes it.
-                self.findings.push(Finding::new("attachment-without-tenant", key, what, None));
+                self.findings.push(Finding::new(Code::AttachmentWithoutTenant, key, what, None));
             } else if !holds {
                 let by = known.and_then(|known| known.record.holder.clone());
                 let by = by.map_or_else(|| "nobody".to_owned(), |holder| holder.to_string());
                 let what = format!("{owner} is attached with {address} of `{tenant}`, which is held by {by}");
-                self.findings.push(Finding::new("attachment-without-claim", key, what, None));
+                self.findings.push(Finding::new(Code::AttachmentWithoutClaim, key, what, None));
             }
         }
     }
-}
-
-pub(super) fn tenant_of(key: &str) -> Option<String> {
-    keys::name_of(key.split('/').nth(1)?)
-}
-
-fn address_of(key: &str) -> Option<(String, Ipv4Addr)> {
-    tenant_of(key).zip(keys::address_of(key))
 }

@@ -5,13 +5,43 @@ use serde::Serialize;
 use super::orphaned_port::OrphanedPort;
 use crate::Transaction;
 
+midoform_compiler::named_codes! {
+    /// The kind of an inconsistency. Its name is stable.
+    pub enum Code {
+        /// An attachment was begun and has no port.
+        AttachmentUnfinished => "attachment-unfinished",
+        /// An attachment's address is claimed by nobody.
+        AttachmentWithoutClaim => "attachment-without-claim",
+        /// An attachment's port does not exist in MidoNet.
+        AttachmentWithoutPort => "attachment-without-port",
+        /// An attachment's tenant has no allocations.
+        AttachmentWithoutTenant => "attachment-without-tenant",
+        /// A claim's attachment does not exist.
+        ClaimWithoutAttachment => "claim-without-attachment",
+        /// A free address lacks its second key, by which free addresses are found.
+        FreeKeyMissing => "free-key-missing",
+        /// A claimed address still has the second key of a free one.
+        FreeKeyTooMany => "free-key-too-many",
+        /// Two pods of a bridge have one MAC address.
+        MacHeldTwice => "mac-held-twice",
+        /// A pod's own MAC address has no key.
+        MacKeyMissing => "mac-key-missing",
+        /// A MAC address is held by a pod that does not have it.
+        MacWithoutAttachment => "mac-without-attachment",
+        /// A port in MidoNet belongs to a pod that is not attached.
+        PortWithoutClaim => "port-without-claim",
+        /// The reclaim of an address was interrupted.
+        ReclaimUnfinished => "reclaim-unfinished",
+        /// A record can't be read.
+        Unreadable => "unreadable",
+    }
+}
+
 /// An inconsistency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The kind: `claim-without-attachment`, `attachment-without-claim`, `attachment-without-tenant`,
-    /// `free-key-missing`, `free-key-too-many`, `reclaim-unfinished`, `unreadable`; with MidoNet's ports ([`super::ports`])
-    /// `attachment-without-port`, `attachment-unfinished`, `port-without-claim`.
-    pub code: &'static str,
+    /// The kind.
+    pub code: Code,
     /// The key.
     pub key: String,
     /// The description.
@@ -34,11 +64,11 @@ pub(super) enum Repair {
 }
 
 impl Finding {
-    pub(super) fn new(code: &'static str, key: &str, what: String, repair: Option<Transaction>) -> Finding {
+    pub(super) fn new(code: Code, key: &str, what: String, repair: Option<Transaction>) -> Finding {
         Finding::with(code, key, what, repair.map(Repair::Commit))
     }
 
-    pub(super) fn with(code: &'static str, key: &str, what: String, repair: Option<Repair>) -> Finding {
+    pub(super) fn with(code: Code, key: &str, what: String, repair: Option<Repair>) -> Finding {
         Finding { code, key: key.to_owned(), what, safe: repair.is_some(), repaired: false, repair }
     }
 }

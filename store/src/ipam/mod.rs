@@ -11,6 +11,7 @@
 pub(crate) mod attachment;
 pub mod consistency;
 mod finding;
+pub(crate) mod mac;
 mod orphaned_port;
 mod pick;
 pub mod ports;
@@ -19,12 +20,15 @@ mod transactions;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use midoform_compiler::names::TenantName;
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
 pub use self::attachment::{AddressRecord, Attachment, Holder, Progress, mac_of};
-use self::pick::{Pick, Window};
-use self::transactions::{Chosen, attachment_of, claim_of, release_of, supersede_of};
+use self::mac::MacChoice;
+pub use self::mac::MacRecord;
+use self::pick::{Chosen, Pick, Window};
+use self::transactions::{attachment_of, claim_of, release_of, supersede_of};
 pub use crate::owner::Owner;
 use crate::ready::{Ready, ReadyBridge};
 use crate::record::{Held, decode, encode};
@@ -47,12 +51,12 @@ pub struct ClaimRequest {
     /// The host.
     pub host: Uuid,
     /// The tenant.
-    pub tenant: String,
+    pub tenant: TenantName,
     /// The bridge; none: the first of the spec.
     pub bridge: Option<String>,
     /// The only acceptable address, in any of the tenant's bridges unless one is named; none: any address.
     pub address: Option<Ipv4Addr>,
-    /// The MAC address; none: [`mac_of`] the address.
+    /// The MAC address; none: [`mac_of`] the address, or a similar one if somebody in the bridge has that one.
     pub mac: Option<MacAddress>,
     /// The interface on the host.
     pub host_interface: String,
@@ -101,6 +105,16 @@ pub enum ClaimError {
         /// The holder.
         holder: Holder,
     },
+    /// Another port of the bridge has the requested MAC address.
+    #[error("the MAC address {mac} is used on bridge `{bridge}` by {holder}")]
+    MacTaken {
+        /// The MAC address.
+        mac: MacAddress,
+        /// The bridge.
+        bridge: String,
+        /// The holder.
+        holder: Holder,
+    },
     /// No pod can have the requested address.
     #[error("no pod can have the address {address}: {why}")]
     Unusable {
@@ -113,7 +127,7 @@ pub enum ClaimError {
     #[error("tenant `{tenant}` has no bridge `{bridge}`; it has: {known}")]
     NoBridge {
         /// The tenant.
-        tenant: String,
+        tenant: TenantName,
         /// The bridge.
         bridge: String,
         /// Its bridges.
@@ -129,10 +143,10 @@ pub enum ClaimError {
         /// The address that it holds.
         address: Ipv4Addr,
         /// The tenant of that address.
-        tenant: String,
+        tenant: TenantName,
     },
     /// Other claims were faster in each attempt.
-    #[error("no address could be claimed: others were faster {MOST_ATTEMPTS} times in a row")]
+    #[error("no address could be claimed: other claims were faster {MOST_ATTEMPTS} times in a row")]
     Contended,
 }
 
@@ -152,18 +166,19 @@ struct Seen {
     from_start: Vec<Entry>,
     up_to_start: Vec<Entry>,
     freed: Vec<Entry>,
+    macs: Vec<Entry>,
 }
 
 impl Ipam {
     /// Returns the addresses in this store, with the usual quarantine.
     pub fn new(store: SharedStore) -> Self {
-        Ipam { store, quarantine: QUARANTINE }
+        Ipam::with_quarantine(store, QUARANTINE)
     }
 
-    /// Changes the quarantine.
-    #[must_use]
-    pub fn with_quarantine(self, quarantine: Duration) -> Self {
-        Ipam { quarantine, ..self }
+    /// Returns the addresses in this store. A released address is not allocated again for the time of the quarantine, unless
+    /// no other is left.
+    pub fn with_quarantine(store: SharedStore, quarantine: Duration) -> Self {
+        Ipam { store, quarantine }
     }
 
     /// Returns the store.
@@ -180,9 +195,10 @@ impl Ipam {
         let mut tried = 0;
         let mut window = 0;
         let mut unsure: Option<(Attachment, Transaction)> = None;
+        let mut macs = MacChoice::of(ask);
         while tried < MOST_ATTEMPTS {
             let (limit, freed_limit) = WINDOWS.get(window).copied().unwrap_or_default();
-            let seen = self.look(ask, limit, freed_limit).await?;
+            let seen = self.look(ask, limit, freed_limit, macs.range(&ask.tenant)).await?;
             if let Some(own) = seen.own {
                 let new = unsure.is_some_and(|(sent, _)| sent == own.record);
                 return already(ask, own, seen.ready, new);
@@ -207,8 +223,9 @@ impl Ipam {
                 }
                 return Ok(full(ask, ready));
             };
-            let attachment = attachment_of(ask, &chosen);
-            match self.store.commit(&claim_of(&attachment, ready, &chosen)).await {
+            let mac = macs.select(self, ask, &ready.record, &chosen, &seen.macs).await?;
+            let attachment = attachment_of(ask, &chosen, mac.mac);
+            match self.store.commit(&claim_of(&attachment, ready, &chosen, &mac)).await {
                 Ok(Commit::Done(revisions)) => {
                     let revision = revisions.first().copied().unwrap_or(Revision::ABSENT);
                     let held = Held { key: attachment.key(), revision, record: attachment };
@@ -240,12 +257,14 @@ impl Ipam {
         }
     }
 
-    /// Reads the tenant, the own attachment, some addresses from a random one on, and the first free ones.
+    /// Reads the tenant, the own attachment, some addresses from a random one on, the first free ones, and the bridges in
+    /// which a MAC address is used.
     async fn look(
         &self,
         ask: &ClaimRequest,
         limit: Option<u32>,
         freed_limit: Option<u32>,
+        macs: Option<Range>,
     ) -> Result<Seen, StoreError> {
         let addresses = keys::addresses(&ask.tenant);
         let start = fastrand::u32(..);
@@ -254,6 +273,7 @@ impl Ipam {
             Some(limit) => range.limit(limit),
             None => range,
         };
+        let has_macs = macs.is_some();
         let mut ranges =
             vec![Range::key(&keys::ready(&ask.tenant)), Range::key(&keys::attachment(ask.host, &ask.owner))];
         match ask.address {
@@ -265,7 +285,10 @@ impl Ipam {
                 ranges.push(limited(Range::prefix(&keys::free(&ask.tenant)), freed_limit));
             }
         }
-        let mut found = self.store.read(&ranges).await?.into_iter();
+        ranges.extend(macs);
+        let mut found = self.store.read(&ranges).await?;
+        let macs = if has_macs { found.pop().unwrap_or_default() } else { Vec::new() };
+        let mut found = found.into_iter();
         let mut next = || found.next().unwrap_or_default();
         let name = self.store.name();
         let ready = next().first().map(|entry| decode(&name, entry)).transpose()?;
@@ -275,7 +298,7 @@ impl Ipam {
             Some(_) => asked = next().first().map(|entry| decode(&name, entry)).transpose()?,
             None => from_start = next(),
         }
-        Ok(Seen { ready, own, asked, start, from_start, up_to_start: next(), freed: next() })
+        Ok(Seen { ready, own, asked, start, from_start, up_to_start: next(), freed: next(), macs })
     }
 
     /// Selects the next address; none if the read shows no free one.

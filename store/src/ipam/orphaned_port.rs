@@ -1,5 +1,6 @@
 //! Ports that containers left in MidoNet, and the marks of their deletion.
 
+use midoform_compiler::names::TenantName;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -49,7 +50,7 @@ pub struct OrphanedPort {
     /// The port.
     pub port: Port,
     /// The tenant of the last holder.
-    pub tenant: String,
+    pub tenant: TenantName,
     /// The host of the last holder.
     pub host: Uuid,
     /// The last holder.

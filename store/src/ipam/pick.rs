@@ -11,6 +11,16 @@ use crate::{Entry, Revision};
 /// Addresses that were released within this time count as released at once, in milliseconds.
 const TOGETHER: u64 = 100;
 
+/// The selected address, with the compare for its key.
+#[derive(Clone)]
+pub(super) struct Chosen<'r> {
+    pub(super) bridge: &'r ReadyBridge,
+    pub(super) address: Ipv4Addr,
+    pub(super) compare: (String, Revision),
+    /// The second key of a free address.
+    pub(super) freed: Option<String>,
+}
+
 /// The part of a tenant's addresses that was read: the keys from a random one on, those before it, and the released ones,
 /// each up to a limit.
 pub(super) struct Window<'a> {

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::key::{Key, Namespace};
 use uuid::Uuid;
 
 use super::attachment::{Attachment, Holder, Progress};
-use super::consistency::{self, Snapshot};
-use super::finding::{Finding, Repair};
+use super::consistency::{KnownAddress, Snapshot};
+use super::finding::{Code, Finding, Repair};
 use super::orphaned_port::UNFINISHED;
 pub use super::orphaned_port::{OrphanedPort, Port, PortDeletion};
 use crate::owner::Owner;
@@ -23,7 +24,7 @@ pub const GRACE: Duration = Duration::from_secs(3600);
 
 /// The last holder of a free address, and the time of the release.
 struct Last<'w> {
-    tenant: String,
+    tenant: &'w TenantName,
     host: Uuid,
     owner: &'w Owner,
     since: u64,
@@ -55,22 +56,22 @@ impl Snapshot {
 
     /// Returns the bridges on which the pods of a host may have left ports: those of the tenants of its former pods.
     pub fn bridges_left_by(&self, host: Uuid) -> BTreeSet<Uuid> {
-        let left = self.addresses.iter().filter(|(_, held)| {
-            let last = &held.record.last;
-            held.record.holder.is_none()
-                && matches!(last, Some(Holder::Container { host: of, .. }) if *of == host)
+        let left = self.addresses.values().filter(|known| {
+            let record = &known.held.record;
+            let last = &record.last;
+            record.holder.is_none() && matches!(last, Some(Holder::Container { host: of, .. }) if *of == host)
         });
-        let tenants: BTreeSet<String> = left.filter_map(|(key, _)| consistency::tenant_of(key)).collect();
+        let tenants: BTreeSet<&TenantName> = left.map(|known| &known.tenant).collect();
         let ready = self.ready.values().filter(|ready| tenants.contains(&ready.tenant));
         ready.flat_map(|ready| &ready.bridges).map(|bridge| bridge.id).collect()
     }
 
     fn last_holders(&self, site: &str) -> BTreeMap<Uuid, Last<'_>> {
         let mut last = BTreeMap::new();
-        for (key, held) in &self.addresses {
-            let (Some(tenant), record) = (consistency::tenant_of(key), &held.record) else { continue };
+        for KnownAddress { tenant, held, .. } in self.addresses.values() {
+            let record = &held.record;
             if let (None, Some(Holder::Container { host, owner })) = (&record.holder, &record.last) {
-                let id = id_of(site, &tenant, *host, owner);
+                let id = id_of(site, tenant, *host, owner);
                 last.insert(id, Last { tenant, host: *host, owner, since: record.since });
             }
         }
@@ -95,12 +96,12 @@ impl Snapshot {
             match record.state {
                 Progress::Done => {
                     let what = format!("{owner} is attached with {address}, and its port does not exist");
-                    findings.push(Finding::new("attachment-without-port", key, what, None));
+                    findings.push(Finding::new(Code::AttachmentWithoutPort, key, what, None));
                 }
                 Progress::Intent if is_past(record.since) => {
                     let what =
                         format!("the attachment of {owner} with {address} was interrupted, and has no port");
-                    findings.push(Finding::new("attachment-unfinished", key, what, None));
+                    findings.push(Finding::new(Code::AttachmentUnfinished, key, what, None));
                 }
                 Progress::Intent => {}
             }
@@ -117,16 +118,16 @@ impl Snapshot {
                 let what = format!(
                     "the port of {owner} of `{tenant}` on host {host}, which is not attached any more"
                 );
-                let (tenant, owner) = (tenant.clone(), (*owner).clone());
+                let (tenant, owner) = ((*tenant).clone(), (*owner).clone());
                 let left = OrphanedPort { port: port.clone(), tenant, host: *host, owner };
                 let repair = is_past(*since).then(|| Repair::Port(Box::new(left)));
-                findings.push(Finding::with("port-without-claim", &key, what, repair));
+                findings.push(Finding::with(Code::PortWithoutClaim, &key, what, repair));
             } else if is_named_like_a_pod(port) {
                 let interface = port.interface.as_deref().unwrap_or_default();
                 let what = format!(
                     "it is bound to {interface}, like the port of a pod, and its container is unknown"
                 );
-                findings.push(Finding::new("port-without-claim", &key, what, None));
+                findings.push(Finding::new(Code::PortWithoutClaim, &key, what, None));
             }
         }
         findings

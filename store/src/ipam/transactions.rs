@@ -1,25 +1,17 @@
 //! The transactions of claims and releases.
 
-use std::net::Ipv4Addr;
+use midoform_compiler::values::MacAddress;
 
 use super::ClaimRequest;
-use super::attachment::{AddressRecord, Attachment, Freed, Progress, mac_of};
-use crate::ready::{Ready, ReadyBridge};
+use super::attachment::{AddressRecord, Attachment, Freed, Progress};
+use super::mac::{FreeMac, MacRecord};
+use super::pick::Chosen;
+use crate::ready::Ready;
 use crate::record::{Held, encode};
-use crate::{Revision, Transaction, keys, now};
-
-/// The selected address, with the compare for its key.
-#[derive(Clone)]
-pub(super) struct Chosen<'r> {
-    pub(super) bridge: &'r ReadyBridge,
-    pub(super) address: Ipv4Addr,
-    pub(super) compare: (String, Revision),
-    /// The second key of a free address.
-    pub(super) freed: Option<String>,
-}
+use crate::{Transaction, keys, now};
 
 /// Returns the attachment of a claim.
-pub(super) fn attachment_of(ask: &ClaimRequest, chosen: &Chosen<'_>) -> Attachment {
+pub(super) fn attachment_of(ask: &ClaimRequest, chosen: &Chosen<'_>, mac: MacAddress) -> Attachment {
     Attachment {
         owner: ask.owner.clone(),
         host: ask.host,
@@ -29,7 +21,7 @@ pub(super) fn attachment_of(ask: &ClaimRequest, chosen: &Chosen<'_>) -> Attachme
         address: chosen.address,
         cidr: chosen.bridge.cidr,
         gateway: chosen.bridge.gateway,
-        mac: ask.mac.unwrap_or_else(|| mac_of(chosen.address)),
+        mac,
         host_interface: ask.host_interface.clone(),
         port: ask.port,
         state: Progress::Intent,
@@ -39,19 +31,30 @@ pub(super) fn attachment_of(ask: &ClaimRequest, chosen: &Chosen<'_>) -> Attachme
     }
 }
 
-/// Writes address and attachment, if the tenant is still the one that was read.
-pub(super) fn claim_of(attachment: &Attachment, ready: &Held<Ready>, chosen: &Chosen<'_>) -> Transaction {
+/// Writes address and attachment, if the tenant is still the one that was read, and nobody in the bridge has the MAC address.
+pub(super) fn claim_of(
+    attachment: &Attachment,
+    ready: &Held<Ready>,
+    chosen: &Chosen<'_>,
+    mac: &FreeMac,
+) -> Transaction {
     let address = AddressRecord { holder: Some(attachment.holder()), since: attachment.since, last: None };
     let key = keys::address(&attachment.tenant, attachment.address);
     let (compared, revision) = &chosen.compare;
-    let transaction = Transaction::default()
+    let mac_key = keys::mac(&attachment.tenant, mac.mac, attachment.bridge_id);
+    let mut transaction = Transaction::default()
         .when(&ready.key, ready.revision)
         .when_absent(attachment.key())
         .when_absent(keys::reclaiming(attachment.host, &attachment.owner))
         .when(compared, *revision)
+        .when_absent(&mac_key)
+        .when_all(mac.compare.as_slice())
         .put(attachment.key(), encode(attachment))
         .put(key, encode(&address))
         .brief();
+    if attachment.has_own_mac() {
+        transaction = transaction.put(mac_key, encode(&MacRecord { holder: attachment.holder() }));
+    }
     match &chosen.freed {
         Some(freed) => transaction.delete(freed),
         None => transaction,
@@ -60,15 +63,19 @@ pub(super) fn claim_of(attachment: &Attachment, ready: &Held<Ready>, chosen: &Ch
 
 /// Frees the address and deletes the attachment.
 pub(super) fn release_of(held: &Held<Attachment>) -> Transaction {
-    let Attachment { tenant, address, .. } = &held.record;
+    let Attachment { tenant, address, mac, bridge_id, .. } = &held.record;
     let since = now();
     let free = AddressRecord { holder: None, since, last: Some(held.record.holder()) };
-    Transaction::default()
+    let transaction = Transaction::default()
         .when(&held.key, held.revision)
         .delete(&held.key)
         .put(keys::address(tenant, *address), encode(&free))
         .put(keys::freed(tenant, since, *address), encode(&Freed {}))
-        .brief()
+        .brief();
+    match held.record.has_own_mac() {
+        true => transaction.delete(keys::mac(tenant, *mac, *bridge_id)),
+        false => transaction,
+    }
 }
 
 /// Writes the free address again: an earlier claim of it that is still on its way then fails its compare.

@@ -30,7 +30,7 @@ fn both(world: World) -> (Rc<RefCell<World>>, Fake, Fake) {
     (world, host, container)
 }
 
-/// A container with an interface of the plugin `ptp`.
+/// Makes a container with an interface of the plugin `ptp`.
 fn with_eth0() -> World {
     let mut world = World::default();
     let index = world.add_to_container("eth0");

@@ -42,7 +42,7 @@ fn ask_of(backend: &Backend<'_>, request: &Request, tenant: &str) -> Result<Clai
     Ok(ClaimRequest {
         owner: backend.owner(endpoint),
         host: backend.host,
-        tenant: tenant.to_owned(),
+        tenant: tenant.into(),
         bridge: config.runtime.bridge.clone().or_else(|| config.bridge.clone()),
         address: config.runtime.address(&request.arguments)?,
         mac: config.runtime.mac(&request.arguments),

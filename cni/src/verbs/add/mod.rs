@@ -20,6 +20,7 @@ use crate::protocol::error::Result;
 use crate::protocol::request::Request;
 use crate::protocol::result::CniResult;
 use crate::state::endpoint_lock::EndpointLock;
+use crate::state::journal::Journal;
 
 /// The most pending releases that one ADD makes for earlier runs.
 const PENDING: usize = 2;
@@ -28,7 +29,7 @@ const PENDING: usize = 2;
 pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult> {
     let (started, since) = (Instant::now(), unix_milliseconds());
     let has_changes = Cell::new(false);
-    let namespace = Namespace::open_existing(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
+    let namespace = Namespace::open(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
     let tenant = config.tenant_of(request)?;
     let mut backend = Backend::new(config)?;
     let owner = backend.owner(&request.endpoint);
@@ -53,6 +54,8 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
         Ok(_) => {
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(step = "done", tenant, milliseconds, "attached");
+            // A release of an earlier run is about what is attached again now.
+            Journal::in_folder(&config.state_folder).remove(backend.host, &owner);
             detach::make_pending_releases(&mut backend, PENDING).await;
         }
         Err(error) => {

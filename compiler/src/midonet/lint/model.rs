@@ -1,10 +1,10 @@
-//! A small model of what the API holds while a plan is played.
+//! A small model of the API's objects while a plan is executed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Problem;
+use super::{Code, Problem};
 use crate::plan::Plan;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, NextHop, Object, Reference};
@@ -14,6 +14,8 @@ use crate::topology::observed::Observed;
 #[derive(Default)]
 pub(super) struct Model {
     objects: BTreeMap<String, Held>,
+    /// The other objects that the server has.
+    others: BTreeMap<String, Kind>,
     /// Rules in each chain.
     rules: BTreeMap<String, usize>,
     /// The other end of each linked port.
@@ -30,14 +32,14 @@ pub(super) struct Model {
     uses: BTreeMap<String, Vec<String>>,
 }
 
-/// One object: its kind, and what it hangs on.
+/// One object: its kind, and its parent.
 struct Held {
     kind: Kind,
     parent: String,
 }
 
 impl Model {
-    /// Returns a model that holds what was observed.
+    /// Makes a model of the observed objects.
     pub(super) fn of(plan: &Plan, observed: &Observed) -> Model {
         let namespace = Namespace::of_site(&plan.site);
         let id = |key: &Key| observed.ids.get(key).copied().unwrap_or_else(|| namespace.id(key)).to_string();
@@ -55,9 +57,9 @@ impl Model {
                     model.links.insert(peer, port);
                 }
                 Object::HostInterfacePort(binding) => {
-                    let place = (binding.host.to_string(), binding.interface.clone());
-                    model.interfaces.insert(place.clone());
-                    model.bound.insert(reference(&binding.port), place);
+                    let bound = (binding.host.to_string(), binding.interface.clone());
+                    model.interfaces.insert(bound.clone());
+                    model.bound.insert(reference(&binding.port), bound);
                 }
                 Object::PortGroupPort(member) => {
                     model.members.insert((reference(&member.group), reference(&member.port)));
@@ -84,6 +86,12 @@ impl Model {
         for (chain, rules) in &observed.rules {
             model.rules.insert(id(chain), rules.len());
         }
+        for (id, kind) in &observed.present {
+            let id = id.to_string();
+            if !model.objects.contains_key(&id) {
+                model.others.insert(id, *kind);
+            }
+        }
         model
     }
 
@@ -99,23 +107,20 @@ impl Model {
         self.uses.entry(from.to_owned()).or_default().push(to.to_owned());
     }
 
-    /// Returns true if an object of one of these kinds is there. An object that no plan of midoform makes (an
-    /// existing provider router, a host) is assumed to be there: its id is no UUIDv5.
+    /// Returns true if an object of one of these kinds exists: the server has it, or the plan creates it earlier.
     fn has(&self, id: &str, kinds: &[Kind]) -> bool {
-        match self.objects.get(id) {
-            Some(held) => kinds.contains(&held.kind),
-            None => uuid::Uuid::try_parse(id).is_ok_and(|id| id.get_version_num() != 5),
-        }
+        let kind = self.objects.get(id).map(|held| held.kind).or_else(|| self.others.get(id).copied());
+        kind.is_some_and(|kind| kinds.contains(&kind))
     }
 
     fn demand(&self, id: &str, kinds: &[Kind], problems: &mut Vec<Problem>) {
         if !self.has(id, kinds) {
             let kind = kinds.first().map(|kind| kind.name()).unwrap_or_default();
-            problems.push(("unknown-reference", format!("there is no {kind} {id} when the call is made")));
+            problems.push((Code::UnknownReference, format!("there is no {kind} {id} when the call is made")));
         }
     }
 
-    /// Plays a POST.
+    /// Executes a POST.
     pub(super) fn post(
         &mut self,
         path: &[&str],
@@ -155,17 +160,17 @@ impl Model {
                 self.demand(zone, &[Kind::TunnelZone], problems);
                 self.join(zone, field("hostId"), problems);
             }
-            _ => problems.push(("bad-path", format!("nothing is posted to /{}", path.join("/")))),
+            _ => problems.push((Code::BadPath, format!("nothing is posted to /{}", path.join("/")))),
         }
     }
 
     fn create(&mut self, id: Option<String>, kind: Kind, parent: String, problems: &mut Vec<Problem>) {
         let Some(id) = id else {
-            problems.push(("no-id", "the object has no id that later calls could name".to_owned()));
+            problems.push((Code::NoId, "the object has no id that later calls could name".to_owned()));
             return;
         };
         if self.objects.contains_key(&id) {
-            problems.push(("duplicate-id", format!("{id} is there already")));
+            problems.push((Code::DuplicateId, format!("{id} is there already")));
         }
         self.hold(id, kind, parent);
     }
@@ -187,7 +192,7 @@ impl Model {
                 self.demand(port, &[Kind::RouterPort], problems);
                 if self.objects.get(port).is_some_and(|held| held.parent != router) {
                     problems.push((
-                        "foreign-port",
+                        Code::ForeignPort,
                         format!("the next hop port {port} is not on router {router}"),
                     ));
                 }
@@ -195,7 +200,9 @@ impl Model {
                     self.refer(id, port);
                 }
             }
-            None if normal => problems.push(("no-port", "a normal route needs a next hop port".to_owned())),
+            None if normal => {
+                problems.push((Code::NoPort, "a normal route needs a next hop port".to_owned()))
+            }
             None => {}
         }
         self.create(id, Kind::Route, router.to_owned(), problems);
@@ -206,7 +213,7 @@ impl Model {
         let count = self.rules.entry(chain.to_owned()).or_default();
         let position = body.get("position").and_then(Value::as_u64).unwrap_or(1);
         if position < 1 || position > *count as u64 + 1 {
-            problems.push(("bad-position", format!("position {position} in a chain of {count} rules")));
+            problems.push((Code::BadPosition, format!("position {position} in a chain of {count} rules")));
         }
         *count += 1;
         if let Some(jump) = body.get("jumpChainId").and_then(Value::as_str) {
@@ -226,14 +233,14 @@ impl Model {
         for end in [port, peer] {
             self.demand(end, &[Kind::RouterPort, Kind::BridgePort], problems);
             if self.links.contains_key(end) {
-                problems.push(("linked-twice", format!("port {end} is linked already")));
+                problems.push((Code::LinkedTwice, format!("port {end} is linked already")));
             }
             if self.bound.contains_key(end) {
-                problems.push(("linked-and-bound", format!("port {end} is bound to an interface")));
+                problems.push((Code::LinkedAndBound, format!("port {end} is bound to an interface")));
             }
         }
         if port == peer {
-            problems.push(("linked-to-itself", format!("port {port} is linked to itself")));
+            problems.push((Code::LinkedToItself, format!("port {port} is linked to itself")));
         }
         self.links.insert(port.to_owned(), peer.to_owned());
         self.links.insert(peer.to_owned(), port.to_owned());
@@ -242,33 +249,35 @@ impl Model {
     fn bind(&mut self, host: &str, port: &str, interface: String, problems: &mut Vec<Problem>) {
         self.demand(port, &[Kind::RouterPort, Kind::BridgePort], problems);
         if self.bound.contains_key(port) {
-            problems.push(("bound-twice", format!("port {port} is bound already")));
+            problems.push((Code::BoundTwice, format!("port {port} is bound already")));
         }
         if self.links.contains_key(port) {
-            problems.push(("linked-and-bound", format!("port {port} is linked")));
+            problems.push((Code::LinkedAndBound, format!("port {port} is linked")));
         }
-        let place = (host.to_owned(), interface);
-        if !self.interfaces.insert(place.clone()) {
-            problems
-                .push(("interface-taken", format!("interface {} of host {host} is bound already", place.1)));
+        let bound = (host.to_owned(), interface);
+        if !self.interfaces.insert(bound.clone()) {
+            problems.push((
+                Code::InterfaceTaken,
+                format!("interface {} of host {host} is bound already", bound.1),
+            ));
         }
-        self.bound.insert(port.to_owned(), place);
+        self.bound.insert(port.to_owned(), bound);
     }
 
     fn join(&mut self, group: &str, member: String, problems: &mut Vec<Problem>) {
         if !self.members.insert((group.to_owned(), member.clone())) {
-            problems.push(("joined-twice", format!("{member} is in {group} already")));
+            problems.push((Code::JoinedTwice, format!("{member} is in {group} already")));
         }
     }
 
-    /// Plays a PUT.
+    /// Executes a PUT.
     pub(super) fn put(&mut self, path: &[&str], body: &Value, problems: &mut Vec<Problem>) {
         let (kinds, id): (&[Kind], &str) = match path {
             ["routers", id] => (&[Kind::Router], id),
             ["bridges", id] => (&[Kind::Bridge], id),
             ["ports", id] => (&[Kind::RouterPort, Kind::BridgePort], id),
             _ => {
-                problems.push(("bad-method", format!("the API has no PUT for /{}", path.join("/"))));
+                problems.push((Code::BadMethod, format!("the API has no PUT for /{}", path.join("/"))));
                 return;
             }
         };
@@ -276,37 +285,38 @@ impl Model {
         self.filters(body, problems);
     }
 
-    /// Plays a DELETE.
+    /// Executes a DELETE.
     pub(super) fn delete(&mut self, path: &[&str], problems: &mut Vec<Problem>) {
         match path {
             ["ports", port, "link"] => match self.links.remove(*port) {
                 Some(peer) => drop(self.links.remove(&peer)),
-                None => problems.push(("unknown-reference", format!("port {port} is not linked"))),
+                None => problems.push((Code::UnknownReference, format!("port {port} is not linked"))),
             },
             ["hosts", _, "ports", port] => match self.bound.remove(*port) {
-                Some(place) => drop(self.interfaces.remove(&place)),
-                None => problems.push(("unknown-reference", format!("port {port} is not bound"))),
+                Some(bound) => drop(self.interfaces.remove(&bound)),
+                None => problems.push((Code::UnknownReference, format!("port {port} is not bound"))),
             },
             ["port_groups", group, "ports", member] | ["tunnel_zones", group, "hosts", member] => {
                 if !self.members.remove(&((*group).to_owned(), (*member).to_owned())) {
-                    problems.push(("unknown-reference", format!("{member} is not in {group}")));
+                    problems.push((Code::UnknownReference, format!("{member} is not in {group}")));
                 }
             }
             [collection, id] if kinds_of(collection).is_some_and(|kinds| self.has(id, kinds)) => {
                 self.remove(id, problems)
             }
-            [_, id] => problems.push(("unknown-reference", format!("there is no {id} to delete"))),
-            _ => problems.push(("bad-path", format!("nothing is deleted at /{}", path.join("/")))),
+            [_, id] => problems.push((Code::UnknownReference, format!("there is no {id} to delete"))),
+            _ => problems.push((Code::BadPath, format!("nothing is deleted at /{}", path.join("/")))),
         }
     }
 
     fn remove(&mut self, id: &str, problems: &mut Vec<Problem>) {
         if let Some(user) = self.users.get(id).and_then(BTreeSet::first) {
-            problems.push(("still-used", format!("{id} is deleted while {user} stands on it")));
+            problems.push((Code::StillUsed, format!("{id} is deleted while {user} depends on it")));
         }
         if self.links.contains_key(id) || self.bound.contains_key(id) {
-            problems.push(("still-used", format!("port {id} is deleted while it is linked or bound")));
+            problems.push((Code::StillUsed, format!("port {id} is deleted while it is linked or bound")));
         }
+        self.others.remove(id);
         let Some(held) = self.objects.remove(id) else { return };
         if held.kind == Kind::Rule
             && let Some(count) = self.rules.get_mut(&held.parent)

@@ -5,6 +5,7 @@ use serde_json::value::to_raw_value;
 use super::*;
 use crate::midonet::plan;
 use crate::source::Source;
+use crate::topology::kinds::Kind;
 use crate::{Allocated, Input, compile};
 
 fn good(dialect: Dialect) -> Plan {
@@ -22,7 +23,7 @@ fn good(dialect: Dialect) -> Plan {
 
 fn codes(plan: &Plan) -> Vec<&'static str> {
     let mut codes: Vec<&'static str> =
-        check(plan, &Observed::default()).into_iter().map(|found| found.code).collect();
+        check(plan, &Observed::default()).into_iter().map(|found| found.code.name()).collect();
     codes.sort_unstable();
     codes.dedup();
     codes
@@ -86,6 +87,31 @@ fn fields_that_the_api_refuses_are_found() {
         edit(&mut plan, key, changes.clone());
         assert!(codes(&plan).contains(&code), "{key} {changes}: {:?}", codes(&plan));
     }
+}
+
+/// An id of any form, UUIDv4 as well, is known only if the server has an object of the right kind.
+#[test]
+fn an_object_that_nobody_saw_is_missed() {
+    let id: uuid::Uuid = "9f1c0000-0000-4000-8000-000000000001".parse().unwrap();
+    for (key, field, kind, other) in [
+        ("a/router", "inboundFilterId", Kind::Chain, Kind::Router),
+        ("a/uplink/link", "peerId", Kind::RouterPort, Kind::Chain),
+        ("a/port/p/binding", "portId", Kind::BridgePort, Kind::PortGroup),
+    ] {
+        let mut plan = good(Dialect::V5);
+        edit(&mut plan, key, serde_json::json!({field: id}));
+        let found = |present: &[(uuid::Uuid, Kind)]| {
+            let observed = Observed { present: present.iter().copied().collect(), ..Observed::default() };
+            check(&plan, &observed).iter().any(|found| found.code == Code::UnknownReference)
+        };
+        assert!(found(&[]), "{key}");
+        assert!(found(&[(id, other)]), "{key}");
+        assert!(!found(&[(id, kind)]), "{key}");
+    }
+    let mut plan = good(Dialect::V5);
+    let call = &mut step(&mut plan, "a/router").calls[0];
+    (call.method, call.path, call.body) = (Method::Delete, format!("/routers/{id}"), None);
+    assert!(codes(&plan).contains(&"unknown-reference"));
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
-use super::Problem;
+use super::{Code, Problem};
 use crate::midonet::dialect::Dialect;
 
-/// The media type of what is posted to, or put at, a path (replay's table of both dialects).
-pub(super) fn media_type(dialect: Dialect, path: &[&str], given: Option<&str>, problems: &mut Vec<Problem>) {
+/// Checks the media type of a POST to, or a PUT at, a path (the recordings' table of both dialects).
+pub(super) fn media_type(dialect: Dialect, path: &[&str], sent: Option<&str>, problems: &mut Vec<Problem>) {
     let name = match path {
         ["chains"] => "Chain-v1",
         ["routers"] | ["routers", _] if dialect == Dialect::V1 => "Router-v2",
@@ -29,8 +29,8 @@ pub(super) fn media_type(dialect: Dialect, path: &[&str], given: Option<&str>, p
         _ => return,
     };
     let wanted = format!("application/vnd.org.midonet.{name}+json");
-    if given != Some(wanted.as_str()) {
-        problems.push(("media-type", format!("{} instead of {wanted}", given.unwrap_or("none"))));
+    if sent != Some(wanted.as_str()) {
+        problems.push((Code::MediaType, format!("{} instead of {wanted}", sent.unwrap_or("none"))));
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) fn body(dialect: Dialect, path: &[&str], body: &Value, problems: &mut
     let mut body = Body { body, problems };
     body.id();
     match path {
-        // 1.x wants both; 5.x neither, but a plan that names nothing helps nobody (02, 03, 04).
+        // 1.x requires both. 5.x requires neither, but a plan should name every object (02, 03, 04).
         ["chains" | "routers" | "bridges" | "port_groups"] => {
             body.required("name");
             if dialect == Dialect::V1 {
@@ -81,7 +81,7 @@ impl Body<'_> {
         self.body.get(field).and_then(Value::as_str)
     }
 
-    fn wrong(&mut self, code: &'static str, message: String) {
+    fn wrong(&mut self, code: Code, message: String) {
         self.problems.push((code, message));
     }
 
@@ -89,37 +89,38 @@ impl Body<'_> {
         if let Some(id) = self.body.get("id")
             && id.as_str().is_none_or(|id| uuid::Uuid::try_parse(id).is_err())
         {
-            self.wrong("bad-id", format!("the id {id} is no UUID"));
+            self.wrong(Code::BadId, format!("the id {id} is not a UUID"));
         }
     }
 
     fn required(&mut self, field: &str) {
         if self.text(field).is_none_or(str::is_empty) {
-            self.wrong("missing-field", format!("`{field}` may not be empty"));
+            self.wrong(Code::MissingField, format!("`{field}` may not be empty"));
         }
     }
 
     fn one_of(&mut self, field: &str, words: &[&str]) {
         if !self.text(field).is_some_and(|word| words.contains(&word)) {
-            self.wrong("bad-word", format!("`{field}` has to be one of {}", words.join(", ")));
+            self.wrong(Code::BadWord, format!("`{field}` has to be one of {}", words.join(", ")));
         }
     }
 
-    /// 1.7 stores these blindly, and deleting such a port is a 500 ever after.
+    /// Checks that the body has none of these fields. 1.7 stores them unchecked, and then every DELETE of the port is
+    /// a 500.
     fn absent(&mut self, fields: &[&str]) {
         for field in fields {
             if self.body.get(field).is_some() {
-                self.wrong("forbidden-field", format!("a port's body must not have `{field}`"));
+                self.wrong(Code::ForbiddenField, format!("a port's body must not have `{field}`"));
             }
         }
     }
 
-    /// Dotted quads (07: "must match …"; 05: "is an invalid IP format").
+    /// Checks that a field is an IPv4 address in dotted form (07: "must match …"; 05: "is an invalid IP format").
     fn address(&mut self, field: &str, required: bool) {
         match self.body.get(field) {
             None if !required => {}
             Some(Value::String(text)) if text.parse::<Ipv4Addr>().is_ok() => {}
-            _ => self.wrong("bad-address", format!("`{field}` has to be an IPv4 address")),
+            _ => self.wrong(Code::BadAddress, format!("`{field}` has to be an IPv4 address")),
         }
     }
 
@@ -127,7 +128,7 @@ impl Body<'_> {
         match self.body.get(field) {
             None if !required => {}
             Some(value) if value.as_u64().is_some_and(|number| (least..=most).contains(&number)) => {}
-            _ => self.wrong("bad-number", format!("`{field}` has to be from {least} to {most}")),
+            _ => self.wrong(Code::BadNumber, format!("`{field}` has to be from {least} to {most}")),
         }
     }
 
@@ -159,7 +160,7 @@ impl Body<'_> {
         if kind == "jump" {
             self.required("jumpChainId");
         }
-        if kind.contains("nat") {
+        if matches!(kind.as_str(), "snat" | "dnat" | "rev_snat" | "rev_dnat") {
             self.one_of("flowAction", &["accept", "continue", "return"]);
         }
         if matches!(kind.as_str(), "snat" | "dnat") {
@@ -172,7 +173,7 @@ impl Body<'_> {
         self.number("nwProto", 1, 255, false);
         self.number("dlType", 0x600, 0xffff, false);
         for field in ["tpSrc", "tpDst"] {
-            // 5.x wants 1 at least (not recorded: what MidoNet declares).
+            // 5.x requires 1 at least (not recorded: MidoNet declares it).
             self.range(field, u64::from(dialect == Dialect::V5));
         }
         let policy = self.text("fragmentPolicy").map(str::to_owned);
@@ -181,20 +182,21 @@ impl Body<'_> {
         }
         let matches_ports = self.body.get("tpSrc").is_some() || self.body.get("tpDst").is_some();
         if matches_ports && matches!(policy.as_deref(), Some("any" | "nonheader")) {
-            self.wrong("bad-fragments", "ports can't be matched in later fragments".to_owned());
+            self.wrong(Code::BadFragments, "ports can't be matched in later fragments".to_owned());
         }
         for ports in ["inPorts", "outPorts"] {
             if self.body.get(ports).is_some_and(|ports| !ports.is_array()) {
-                self.wrong("bad-ports", format!("`{ports}` has to be a list"));
+                self.wrong(Code::BadPorts, format!("`{ports}` has to be a list"));
             }
         }
     }
 
-    /// 09: "size must be between 1 and 2147483647", and a 500 for an address that is none.
+    /// Checks the targets of a translation (09: "size must be between 1 and 2147483647", and a 500 for an address
+    /// that is none).
     fn nat_targets(&mut self) {
         let targets = self.body.get("natTargets").and_then(Value::as_array).cloned().unwrap_or_default();
         if targets.is_empty() {
-            self.wrong("no-nat-targets", "a translation needs `natTargets`".to_owned());
+            self.wrong(Code::NoNatTargets, "a translation needs `natTargets`".to_owned());
         }
         for target in &targets {
             let mut target = Body { body: target, problems: self.problems };
@@ -210,7 +212,7 @@ impl Body<'_> {
         let end = |name: &str| range.get(name).and_then(Value::as_u64).filter(|port| *port <= 65535);
         match (end("start"), end("end")) {
             (Some(start), Some(end)) if (least..=end).contains(&start) => {}
-            _ => self.wrong("bad-range", format!("`{field}` is no range of ports")),
+            _ => self.wrong(Code::BadRange, format!("`{field}` is not a range of ports")),
         }
     }
 }

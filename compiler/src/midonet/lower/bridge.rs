@@ -1,4 +1,4 @@
-//! A bridge: its network, its gateway on the tenant's router, and the sources it lets in.
+//! A bridge: its network, its gateway on the tenant's router, and the source addresses that it accepts.
 
 use crate::midonet::lower::ANYWHERE;
 use crate::midonet::lower::IPV4;
@@ -66,8 +66,8 @@ fn gateway(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge) {
     lowering.add(keys.route(), Object::Route(route), span);
 }
 
-/// One rule for all pods of a bridge: what does not come from the gateway has a source of the bridge's own
-/// network, or of one that the spec routes by this bridge (recorded: firewall-after-rev-snat).
+/// Adds one rule for all pods of a bridge. A packet that does not come from the gateway has a source address of the
+/// bridge's own network, or of a network that the spec routes by this bridge (recorded: firewall-after-rev-snat).
 fn sources(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge, rules: &mut Rules<'_>) {
     let gateway = lowering.gateways.get(at.0).map(|(_, peer)| peer.into());
     let not_gateway = Condition {

@@ -1,4 +1,4 @@
-//! SNAT of what leaves by the uplink.
+//! SNAT of traffic that leaves by the uplink.
 
 use crate::midonet::lower::Lowering;
 use crate::spec::Egress;

@@ -14,8 +14,7 @@ use crate::topology::kinds::{
 };
 use crate::values::PortRange;
 
-/// The provider router's routes to the tenant's public addresses: exposed ones, and those that its sources
-/// are translated to.
+/// Adds the provider router's routes to the tenant's public addresses: the exposed ones, and those of its SNAT.
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let tenant = lowering.tenant;
     let mut public: BTreeMap<Ipv4Net, Span> = BTreeMap::new();
@@ -44,13 +43,13 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
     }
 }
 
-/// The fewest networks that make up a range of addresses.
+/// Returns the fewest networks that make up a range of addresses.
 fn networks_of(first: Ipv4Addr, last: Ipv4Addr) -> Vec<Ipv4Net> {
     ipnet::Ipv4Subnets::new(first, last, 0).collect()
 }
 
-/// Translation of exposed ports, whatever port a packet comes in by: inside clients reach them as well.
-/// It ends the chain, so that the rules behind it, which drop other connections, do not match an exposed one.
+/// Adds the DNAT of exposed ports. It applies to a packet from any port, so inside clients reach them as well. It
+/// ends the chain, so that the rules behind it, which drop other connections, do not match an exposed one.
 pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
     for expose in &lowering.tenant.exposes {
         let condition = Condition {

@@ -1,4 +1,4 @@
-//! Network to topology: which objects a tenant is made of. One file for each part of the layout.
+//! Compiles a network to a topology: the objects of each tenant. There is one file for each part of the layout.
 //!
 //! ```text
 //!                    provider router
@@ -14,8 +14,8 @@
 //!                                 │ port/NAME, bound to a host's interface
 //! ```
 //!
-//! A rule stands where MidoNet can match it (`docs/semantics.md`): only the outbound chain of a router knows both
-//! ports, so the spec's rules are matched there, before SNAT and after DNAT of exposed ports. Traffic that stays
+//! A rule is in the chain in which MidoNet can match it (`docs/semantics.md`). Only the outbound chain of a router knows
+//! both ports, so the spec's rules are matched there, before SNAT and after DNAT of exposed ports. Traffic that stays
 //! inside a bridge never enters a router's chains.
 
 mod bridge;
@@ -49,7 +49,7 @@ const IPV4: u16 = 2048;
 /// Every address.
 const ANYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 
-/// The desired topology of a site and its tenants.
+/// Compiles a site and its tenants to the desired topology.
 pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -> Topology {
     let mut entries = site_objects(site, locations);
     let provider = provider_router(site);
@@ -65,7 +65,7 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -
         expose::lower(&mut lowering);
         peer::lower(&mut lowering);
         policy::lower(&mut lowering);
-        // Tenants come by name: with each one's few sorted here, little is left to sort for the whole.
+        // Tenants come by name. The few entries of each tenant are sorted here, so little is left to sort for the whole.
         if let Some(own) = entries.get_mut(start..) {
             own.sort_by(|a, b| a.key.cmp(&b.key));
         }
@@ -73,7 +73,7 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -
     Topology::new(entries)
 }
 
-/// The router that leads outside: an existing one, or the one that midoform makes.
+/// Returns the router that leads outside: an existing one, or the one that midoform makes.
 pub fn provider_router(site: &spec::Site) -> Reference {
     match &site.midonet.provider_router {
         Some(id) if !site.midonet.managed => Reference::External(id.value),
@@ -109,7 +109,7 @@ fn site_objects(site: &spec::Site, locations: &Locations<'_>) -> Vec<Entry> {
     entries
 }
 
-/// One tenant being lowered: where objects go, and the keys that several parts need.
+/// The tenant that is compiled: its objects so far, and the keys that several parts need.
 struct Lowering<'a> {
     tenant: &'a Tenant,
     provider: &'a Reference,

@@ -34,8 +34,8 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
     }
 }
 
-/// Adds the rules that let only the chosen bridges send to a peer, and be reached from one. They match by port, which
-/// nobody can forge. Replies are accepted before these rules.
+/// Adds the rules that let only the chosen bridges send to a peer, and be reached from one. They match by port, because
+/// a port can't be forged. Replies are accepted before these rules.
 pub(super) fn outbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
     for peer in &lowering.tenant.peers {
         let port = lowering.keys.peer(&peer.name).port();

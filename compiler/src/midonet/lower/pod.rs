@@ -1,9 +1,9 @@
 //! A pod: the objects that one interface of one container needs on an existing bridge. The CNI plugin's plans are made
 //! of them.
 //!
-//! Its keys hold the host's id, the container's, and the interface's name: the same container always has the same port,
-//! and another one never, where the server keeps offered ids. Where it does not (1.x), the port is marked with the id
-//! that it would have had (`vifId`), so that it is found when the response with its id was lost.
+//! Its keys contain the host's id, the container's id, and the interface's name. If the server keeps offered ids, the same
+//! container always has the same port, and no other container has it. If the server chooses ids (1.x), the port has the
+//! id of its key as `vifId`, so it is found even if the response with its id was lost.
 
 use std::net::Ipv4Addr;
 
@@ -34,7 +34,7 @@ pub struct Pod<'a> {
     pub host: Uuid,
     /// The interface on the host.
     pub host_interface: &'a str,
-    /// The address and the MAC address that the port is tied to; none: it may send from any of its bridge's.
+    /// The only address and MAC address that the port may send from; none: all addresses of its bridge.
     pub tied_to: Option<(Ipv4Addr, MacAddress)>,
 }
 
@@ -45,7 +45,7 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// The objects of a pod. No file caused them.
+/// Compiles a pod to its objects. They come from no spec file.
 pub fn lower(pod: &Pod<'_>) -> Topology {
     let keys = pod.keys();
     let (port, chain) = (keys.port(), keys.chain());

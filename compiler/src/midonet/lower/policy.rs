@@ -1,9 +1,9 @@
 //! The spec's rules.
 //!
-//! Between bridges, peers and the world they stand in a chain of their own that the router's outbound chain
-//! jumps to: there both ports are known. To accept is to return, so that translation still follows.
-//! A router never sees traffic that stays inside a bridge: a rule that names both ends, and can have both inside one
-//! bridge, stands in that bridge's chain as well.
+//! Rules between bridges, peers and the world are in a chain of their own that the router's outbound chain jumps to: there
+//! both ports are known. An accept is compiled to a return, so the NAT rules are still evaluated. A router never sees
+//! traffic that stays inside a bridge. So a rule that names both ends, and can have both inside one bridge, is in that
+//! bridge's chain as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -19,7 +19,7 @@ use crate::topology::key::view::{ChainKey, RuleKey, network};
 use crate::topology::kinds::{Condition, FragmentPolicy, Reference, RuleAction};
 use crate::values::PortRange;
 
-/// The chains that hold the rules.
+/// Adds the chains that hold the rules.
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let tenant = lowering.tenant;
     for (chain, stateful) in [(ChainKey::Stateless, false), (ChainKey::Policy, true)] {
@@ -53,8 +53,8 @@ fn verdict(action: Action) -> RuleAction {
     }
 }
 
-/// A stateless accept ends the outbound chain; what it lets out to the world is translated by a rule of its
-/// own before.
+/// Adds the SNAT of a stateless rule. A stateless accept ends the outbound chain, so a rule of its own before it
+/// translates what goes out to the world.
 fn translated_on_the_way_out(
     lowering: &mut Lowering<'_>,
     rule: &Rule,
@@ -115,7 +115,7 @@ pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) 
     }
 }
 
-/// One place of a rule's end, after groups are taken apart.
+/// One spot of a rule's end: a selector without groups.
 #[derive(Clone, Copy)]
 enum Spot {
     Anywhere,
@@ -127,7 +127,7 @@ enum Spot {
 }
 
 impl Spot {
-    /// The addresses of the spot, where these alone say where it is.
+    /// Returns the addresses of the spot if these alone say where it is.
     fn networks(self, tenant: &Tenant) -> Option<Ipv4Net> {
         match self {
             Spot::Network(network) => Some(network),
@@ -137,8 +137,8 @@ impl Spot {
         }
     }
 
-    /// Returns the part of a rule's key that tells this spot from the others of its place. The spec's own bridge has
-    /// none, though bridges were added for it: its rules keep their keys.
+    /// Returns the part of a rule's key that distinguishes this spot from the other spots of its selector. The spec's own
+    /// bridge has none, even if bridges were added for it: its rules keep their keys.
     fn part(self, tenant: &Tenant) -> Option<String> {
         match self {
             Spot::Bridge(at) => {
@@ -150,8 +150,8 @@ impl Spot {
     }
 }
 
-fn spots(tenant: &Tenant, place: &Selector) -> Vec<Spot> {
-    match place {
+fn spots(tenant: &Tenant, selector: &Selector) -> Vec<Spot> {
+    match selector {
         Selector::Anywhere => vec![Spot::Anywhere],
         Selector::World => vec![Spot::World],
         Selector::Bridge(at) => tenant.with_grown(*at).map(Spot::Bridge).collect(),
@@ -161,7 +161,8 @@ fn spots(tenant: &Tenant, place: &Selector) -> Vec<Spot> {
     }
 }
 
-/// Takes a rule apart: each of its sources with each destination and each protocol, and what tells each of them apart.
+/// Splits a rule: each of its sources with each destination and each protocol, and the part of the key that distinguishes
+/// each combination.
 fn choices(tenant: &Tenant, rule: &Rule) -> Vec<(String, Spot, Spot, Option<Protocol>)> {
     let (sources, destinations) = (spots(tenant, &rule.from), spots(tenant, &rule.to));
     let protocols: Vec<Option<Protocol>> = match rule.protocols.as_slice() {
@@ -217,7 +218,8 @@ fn add_protocol(condition: &mut Condition, protocol: Option<Protocol>) {
     }
 }
 
-/// The conditions of a rule in the router's outbound chain, each with the part of the rule that it is.
+/// Returns the conditions of a rule in the router's outbound chain, each with the name of the rule's part that it
+/// stands for.
 fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
     let port_of = |spot: Spot| -> Vec<Reference> {
         match spot {
@@ -287,8 +289,8 @@ enum Extent<'t> {
 }
 
 impl<'t> Extent<'t> {
-    fn of(tenant: &Tenant, place: &'t Selector) -> Extent<'t> {
-        match place {
+    fn of(tenant: &Tenant, selector: &'t Selector) -> Extent<'t> {
+        match selector {
             Selector::Anywhere | Selector::World | Selector::Peer(_) => Extent::None,
             Selector::Bridge(at) => Extent::Bridges(tenant.with_grown(*at).collect()),
             Selector::Addresses(networks) => Extent::Networks(networks),
@@ -319,8 +321,8 @@ fn with_addresses_in(
     found
 }
 
-/// Returns the conditions of a rule for traffic inside one bridge, each with the part of the rule that it is. There are
-/// some only where the rule names both ends.
+/// Returns the conditions of a rule for traffic inside one bridge, each with the name of the rule's part that it
+/// stands for. There are none unless the rule names both ends.
 fn inside(tenant: &Tenant, rule: &Rule, at: BridgeIndex) -> Vec<(String, Condition)> {
     let Some(bridge) = tenant.bridge(at) else { return Vec::new() };
     let inside = |spot: Spot| match spot {

@@ -79,8 +79,8 @@ fn static_port(lowering: &mut Lowering<'_>, port: &Port) {
     lowering.add(keys.binding(), Object::HostInterfacePort(binding), port.span);
 }
 
-/// Ties a port to its MAC and its address (recorded: port-and-bridge-filters). A port that the spec routes
-/// networks to may send from those as well.
+/// Adds the rules that drop packets with another source than the port's MAC and address (recorded:
+/// port-and-bridge-filters). If the spec routes networks to the port, it may send from those as well.
 fn own_address_only(lowering: &mut Lowering<'_>, port: &Port, chain: &Key) {
     let tenant = lowering.tenant;
     lowering.add_chain(chain, format!("{} {} in", tenant.name, port.name), port.span);

@@ -91,8 +91,8 @@ fn size_and_kind(bridge: &Bridge, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// An address that a pod or a gateway could have on a bridge: in its network, neither the network's own
-/// address nor its broadcast address.
+/// Checks that a pod or a gateway can have an address on a bridge: it is in the bridge's network, and it is neither
+/// the network's own address nor its broadcast address.
 fn host_address(bridge: &Bridge, address: Ipv4Addr, span: Span, what: &str, diagnostics: &mut Diagnostics) {
     let problem = if !bridge.cidr.contains(&address) {
         (
@@ -199,7 +199,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             let message = format!("two routes to {} have the same target", route.destination);
             let diagnostic =
                 Diagnostic::error(Code::DuplicateRoute, route.span, message).also(first, "the first");
-            diagnostics.push(diagnostic.help("take one of them out"));
+            diagnostics.push(diagnostic.help("remove one of them"));
         } else if let Some(first) = weights.insert((route.destination, route.weight), route.span) {
             let message = format!(
                 "two routes to {} have the same weight: flows are shared between them",
@@ -216,7 +216,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             );
             let diagnostic =
                 Diagnostic::error(Code::RouteToBridge, route.span, message).also(bridge.span, "the bridge");
-            diagnostics.push(diagnostic.help("take the route out, or make its destination narrower"));
+            diagnostics.push(diagnostic.help("remove the route, or make its destination narrower"));
         }
         if let RouteTarget::Via(at, address) = route.target {
             let Some(bridge) = tenant.bridge(at) else { continue };

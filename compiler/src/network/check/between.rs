@@ -48,8 +48,8 @@ fn links(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Networks that have to be the site's own: all of them, or with a shared pool those that the provider
-/// router gets a route to.
+/// Checks that networks of two tenants do not overlap: all of them, or with a shared pool only those that the
+/// provider router has a route to.
 fn networks(
     tenants: &[Tenant],
     code: Code,
@@ -83,7 +83,7 @@ fn networks(
     }
 }
 
-/// Public addresses: exposed ones and those of `egress = { snat = … }`. The provider router has one route
+/// Checks the public addresses: exposed ones and those of `egress = { snat = … }`. The provider router has one route
 /// for each, so an address belongs to one tenant.
 fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Diagnostics) {
     let mut owners: AddressRanges<(&Tenant, Span)> = AddressRanges::default();
@@ -174,8 +174,8 @@ fn interfaces(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Both sides of a peering must name each other. A chain of one-sided ones that comes back to its
-/// beginning is reported as the cycle it is.
+/// Checks that both sides of a peering name each other. A chain of one-sided peerings that comes back to its
+/// beginning is reported as a cycle.
 fn peers(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
     let by_name: BTreeMap<&str, &spec::Tenant> =
         specs.iter().map(|spec| (spec.name.value.as_str(), spec)).collect();
@@ -217,7 +217,7 @@ fn peers(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
     }
 }
 
-/// The tenants that `from` names and that don't name it.
+/// Returns the tenants that `from` names and that don't name it.
 fn one_sided<'a>(from: &'a spec::Tenant, by_name: &BTreeMap<&'a str, &'a spec::Tenant>) -> Vec<&'a str> {
     let named = from.peers.iter().map(|peer| peer.tenant.value.as_str());
     let names_back = |to: &str| {
@@ -225,10 +225,10 @@ fn one_sided<'a>(from: &'a spec::Tenant, by_name: &BTreeMap<&'a str, &'a spec::T
             .get(to)
             .is_some_and(|other| other.peers.iter().any(|peer| peer.tenant.value == from.name.value))
     };
-    named.filter(|to| *to != from.name.value && !names_back(to)).collect()
+    named.filter(|to| *to != from.name.value.as_str() && !names_back(to)).collect()
 }
 
-/// The shortest one-sided way from `to` back to `from`, as `from → to → … → from`.
+/// Returns the shortest one-sided way from `to` back to `from`, as `from → to → … → from`.
 fn cycle_through<'a>(
     from: &'a str,
     to: &'a str,
@@ -261,7 +261,7 @@ fn cycle_through<'a>(
     None
 }
 
-/// Peers route to each other's networks, so what one router reaches must not overlap.
+/// Checks that the networks that one router reaches do not overlap: peers route to each other's networks.
 fn peer_networks(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
     for tenant in tenants.iter().filter(|tenant| !tenant.peers.is_empty()) {
         let mut reached: AddressRanges<(String, Span)> = AddressRanges::default();

@@ -36,8 +36,8 @@ pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
 
 fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut used: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for place in tenant.rules.iter().flat_map(|rule| [&rule.from.place, &rule.to.place]).flatten() {
-        match &place.value {
+    for selector in tenant.rules.iter().flat_map(|rule| [&rule.from.selector, &rule.to.selector]).flatten() {
+        match &selector.value {
             Selector::AddressGroup(name) => drop(used.insert(("address group", name))),
             Selector::PortGroup(name) => drop(used.insert(("port group", name))),
             _ => {}
@@ -46,7 +46,7 @@ fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut unused = |what: &'static str, name: &Spanned<String>| {
         if !used.contains(&(what, name.value.as_str())) {
             let message = format!("the {what} `{name}` is not used by any rule");
-            let help = "name it in a rule, or take it out";
+            let help = "name it in a rule, or remove it";
             diagnostics.push(Diagnostic::warning(Code::UnusedGroup, name.span, message).help(help));
         }
     };

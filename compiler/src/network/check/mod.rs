@@ -32,17 +32,17 @@ pub fn check(
     between::check(site, specs, tenants, diagnostics);
 }
 
-/// The things of one kind that a tenant's spec has.
+/// The objects of one kind in a tenant's spec.
 struct Counted {
     /// The key of the kind in `quotas` and `limits`.
     key: &'static str,
-    /// The limit, where there is one.
+    /// The limit, if there is one.
     limit: Option<Spanned<u32>>,
-    /// The position of each thing.
+    /// The position of each object.
     found: Vec<Span>,
 }
 
-/// Counts the things of each kind that limits are for.
+/// Counts the objects of each kind that has a limit.
 fn counted(tenant: &spec::Tenant, limits: &spec::Quotas) -> [Counted; 6] {
     let keys = Limits::keys();
     let counted = |key, limit, found| Counted { key, limit, found };

@@ -88,7 +88,7 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
     }
 }
 
-/// Stateless rules are evaluated before return traffic is accepted, so they come first.
+/// Checks that stateless rules come first: they are evaluated before return traffic is accepted.
 fn stateless_after_stateful(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let first_stateful = tenant.rules.iter().position(|rule| rule.stateful);
     let Some(stateful) = first_stateful.and_then(|at| tenant.rules.get(at)) else { return };
@@ -101,8 +101,8 @@ fn stateless_after_stateful(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn choices(place: &Selector) -> usize {
-    match place {
+fn choices(selector: &Selector) -> usize {
+    match selector {
         Selector::Addresses(networks) => networks.len(),
         Selector::Ports(ports) => ports.len(),
         _ => 1,
@@ -127,8 +127,8 @@ fn shadows(tenant: &Tenant, earlier: &Rule, later: &Rule) -> bool {
             && later.action != Action::Accept)
 }
 
-fn networks_of<'t>(tenant: &Tenant, place: &'t Selector) -> Option<Cow<'t, [Ipv4Net]>> {
-    match place {
+fn networks_of<'t>(tenant: &Tenant, selector: &'t Selector) -> Option<Cow<'t, [Ipv4Net]>> {
+    match selector {
         Selector::Addresses(networks) => Some(Cow::Borrowed(networks)),
         Selector::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
         Selector::Ports(ports) => {

@@ -50,11 +50,13 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn name(&mut self, pattern: Option<&Pattern>, what: &str, name: &Spanned<String>) {
+    fn name(&mut self, pattern: Option<&Pattern>, what: &str, name: &Spanned<impl AsRef<str>>) {
+        let Spanned { value, span } = name;
+        let name = value.as_ref();
         let Some(pattern) = pattern.filter(|pattern| !pattern.regex.is_match(name)) else { return };
         let message = format!("the {what} `{name}` does not match the policy's pattern");
         let help = format!("the whole name has to match `{}`", pattern.text);
-        self.report(Code::PolicyName, name.span, pattern.text.span, message, help);
+        self.report(Code::PolicyName, *span, pattern.text.span, message, help);
     }
 
     fn names(&mut self) {
@@ -183,7 +185,7 @@ impl<'a> Checker<'a> {
         let targets = self.policy.forbid_accept_to_anywhere.filter(|_| self.is_all(&rule.to, true));
         for (policy, end, word) in [(sources, &rule.from, "from"), (targets, &rule.to, "to")] {
             let Some(policy) = policy else { continue };
-            let at = end.place.as_ref().map_or(rule.name.span, |place| place.span);
+            let at = end.selector.as_ref().map_or(rule.name.span, |selector| selector.span);
             let message = format!("the rule `{}` accepts {word} anywhere", rule.name);
             let help = format!("name a bridge, a peer or narrower addresses in `{word}`");
             self.report(Code::PolicyAccept, at, policy, message, help);
@@ -192,7 +194,7 @@ impl<'a> Checker<'a> {
 
     /// Returns true if an end of a rule holds every address.
     fn is_all(&self, end: &Endpoint, nameless: bool) -> bool {
-        match end.place.as_ref().map(|place| &place.value) {
+        match end.selector.as_ref().map(|selector| &selector.value) {
             None => nameless,
             Some(Selector::World) => true,
             Some(Selector::Cidr(network)) => network.prefix_len() == 0,

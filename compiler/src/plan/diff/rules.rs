@@ -9,8 +9,8 @@ use crate::topology::key::view::{KeyView, TenantKey};
 use crate::topology::kinds::{Kind, Object, Reference};
 use crate::topology::observed::Observed;
 
-/// Of rules in their observed order, each with its wanted position, those that have to move: all but a
-/// longest run that is in the wanted order already.
+/// Returns the rules that have to move: all but a longest run that is in the wanted order already. `rules` are in
+/// their observed order, each with its wanted position.
 pub(super) fn out_of_order<'k>(rules: &[(&'k Key, u32)]) -> Vec<&'k Key> {
     // Patience sorting: `tails[n]` is the rule that ends the best increasing run of n + 1 rules.
     let mut tails: Vec<usize> = Vec::new();
@@ -35,14 +35,14 @@ pub(super) fn out_of_order<'k>(rules: &[(&'k Key, u32)]) -> Vec<&'k Key> {
     rules.iter().zip(stays).filter(|(_, stays)| !stays).map(|((key, _), _)| *key).collect()
 }
 
-/// The chains as they stand while the plan is executed: they tell where the next rule goes.
+/// The chains as they are while the plan is executed. They determine the position of the next rule.
 pub(super) struct Positions {
     chains: BTreeMap<Key, Chain>,
 }
 
 #[derive(Default)]
 struct Chain {
-    /// The rules that were observed; foreign ones have no key.
+    /// The rules that were observed. Foreign rules have no key.
     observed: Vec<Option<Key>>,
     /// The number of these up to and including the last one that is kept and has been passed.
     passed: usize,
@@ -51,7 +51,7 @@ struct Chain {
 }
 
 impl Positions {
-    /// The chains as observed, without the rules that are deleted first.
+    /// Makes the chains as observed, without the rules that are deleted first.
     pub(super) fn new(observed: &Observed, deleted_first: &[&Entry]) -> Self {
         let mut chains = BTreeMap::new();
         let gone: BTreeSet<&Key> = deleted_first.iter().map(|entry| &entry.key).collect();
@@ -63,9 +63,9 @@ impl Positions {
         Positions { chains }
     }
 
-    /// Returns the place where this entry's rule goes (1 is the first), or 0 if the entry is no rule. Call it for a
-    /// chain's rules in their wanted order. A rule that is replaced stays there until all others are in.
-    pub(super) fn place(&mut self, entry: &Entry, kept: bool) -> u32 {
+    /// Returns the position of this entry's rule (1 is the first), and moves on. Returns 0 if the entry is not a rule. Call
+    /// it for a chain's rules in their wanted order. A rule that is replaced stays until all others are created.
+    pub(super) fn take(&mut self, entry: &Entry, kept: bool) -> u32 {
         let Object::Rule(rule) = &entry.object else { return 0 };
         let Some(chain) = rule.chain.key() else { return rule.position };
         let chain = self.chains.entry(chain.clone()).or_default();
@@ -83,17 +83,17 @@ impl Positions {
 /// The waits that steps need besides those for their own references, when steps are executed at the same time.
 #[derive(Default)]
 pub(super) struct Waiting {
-    /// By chain: the last step that changes it. Places are counted through all of them, so they go one by one.
+    /// By chain: the last step that changes it. Positions count all rules, so these steps are executed one by one.
     last_of_chain: BTreeMap<Key, Key>,
-    /// By tenant and chain: the last rule that is made. A rule of another chain may take over what one did that
-    /// goes, so none goes before all are there.
+    /// By tenant and chain: the last rule that is created. A rule of another chain may replace a rule that is deleted, so
+    /// no rule is deleted before all are created.
     made: BTreeMap<String, BTreeMap<Key, Key>>,
-    /// By tenant: links and bindings that go first, since a new one may want the same port or interface.
+    /// By tenant: links and bindings that are deleted first, because a new one may need the same port or interface.
     gone: BTreeMap<String, Vec<(Kind, Key)>>,
 }
 
 impl Waiting {
-    /// Takes note of a deletion.
+    /// Notes a deletion.
     pub(super) fn deleted(&mut self, entry: &Entry, step: &mut Step) {
         self.in_chain(entry, step);
         if step.kind == Kind::Rule {
@@ -105,7 +105,7 @@ impl Waiting {
         }
     }
 
-    /// Lets a step wait for what has to be done before it.
+    /// Makes a step wait for what has to be done before it.
     pub(super) fn made(&mut self, entry: &Entry, step: &mut Step) {
         if step.action == Action::Keep {
             return;
@@ -118,7 +118,7 @@ impl Waiting {
             made.insert(chain.clone(), entry.key.clone());
         }
         if let Object::PortLink(link) = &entry.object {
-            // Nothing passes a router whose rules are not in.
+            // Nothing may pass a router before its rules are created.
             let ends = [&link.port, &link.peer].into_iter().filter_map(Reference::key).map(Key::owner);
             for tenant in ends.collect::<BTreeSet<_>>() {
                 let made = self.made.get(tenant).into_iter().flatten();

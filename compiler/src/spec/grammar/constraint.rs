@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 
-/// A condition on several keys of a table, and what is said when it does not hold.
+/// A condition on several keys of a table, and the message if it does not hold.
 pub(crate) struct Constraint {
     pub(crate) count: Count,
     /// Sets of keys. All keys of a set belong together.
@@ -15,7 +15,7 @@ pub(crate) struct Constraint {
     pub(crate) help: &'static str,
 }
 
-/// The number of sets of keys that there have to be.
+/// The required number of sets of keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Count {
     /// One set, with all of its keys, and no key of another set.
@@ -39,8 +39,8 @@ impl Constraint {
         }
     }
 
-    /// Returns what is wrong where the constraint does not hold in a table. `span_of` returns the span of a key's value, or
-    /// nothing where the table does not have the key.
+    /// Returns the diagnostic if the constraint does not hold in a table. `span_of` returns the span of a key's value, or
+    /// nothing if the table does not have the key.
     pub(super) fn problem(&self, table: Span, span_of: impl Fn(&str) -> Option<Span>) -> Option<Diagnostic> {
         if self.holds(|key| span_of(key).is_some()) {
             return None;

@@ -23,7 +23,7 @@ pub(crate) struct WithDefault<V: HasDefault> {
     default: V::Default,
 }
 
-/// A form with a default.
+/// Makes a form with a default.
 pub(crate) const fn or<V: HasDefault>(value: V, default: V::Default) -> WithDefault<V> {
     WithDefault { value, default }
 }

@@ -13,7 +13,7 @@ pub(crate) trait Shape {
     /// Returns the JSON Schema, without a description.
     fn schema(&self) -> Json;
 
-    /// Returns the default where there is one.
+    /// Returns the default, if there is one.
     fn default_value(&self) -> Option<Json> {
         None
     }
@@ -30,7 +30,7 @@ pub(crate) trait Value: Shape + 'static {
     /// The result of reading.
     type Output<'a>;
 
-    /// Reads the value of a key. Reports what does not fit, and returns nothing then.
+    /// Reads the value of a key. If it does not fit, reports that and returns none.
     fn read<'a>(
         &'static self,
         reader: &mut Reader<'_>,
@@ -49,18 +49,18 @@ pub(crate) struct Key<V> {
     pub(crate) value: V,
 }
 
-/// An optional key. Its name is the name of its field.
+/// Makes an optional key. Its name is the name of its field.
 pub(crate) const fn key<V>(value: V, description: &'static str) -> Key<V> {
     Key { name: "", required: false, description, example: "…", value }
 }
 
-/// A required key. Its name is the name of its field.
+/// Makes a required key. Its name is the name of its field.
 pub(crate) const fn required<V>(value: V, description: &'static str) -> Key<V> {
     Key { name: "", required: true, description, example: "…", value }
 }
 
 impl<V> Key<V> {
-    /// Gives the key a name of its own, where a field can't have that name.
+    /// Gives the key a name of its own, if a field can't have that name.
     pub(crate) const fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self

@@ -45,9 +45,9 @@ table! {
         label_values: Map<PatternValue> = key(map(PatternValue), "For a label, the pattern that its whole value has to match."),
         names: SubTable<NamePatternKeys> = key(SubTable::INLINE, "For a kind, the pattern that whole names have to match."),
         forbid_accept_from_anywhere: Boolean = key(Boolean,
-            "No rule accepts from `world`, from 0.0.0.0/0, or from a group that holds all addresses; with `rainbond` also from no place by name."),
+            "No rule accepts from `world`, from 0.0.0.0/0, or from a group that holds all addresses; with `rainbond` also without a selector in `from`."),
         forbid_accept_to_anywhere: Boolean = key(Boolean,
-            "No rule accepts to `world`, to 0.0.0.0/0, to a group that holds all addresses, or to no place by name."),
+            "No rule accepts to `world`, to 0.0.0.0/0, to a group that holds all addresses, or without a selector in `to`."),
         require_protect: ProtectValue = key(ProtectValue, "All tenants, or those with these labels, have `protect = true`."),
     }
 }

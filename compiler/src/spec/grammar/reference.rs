@@ -21,7 +21,7 @@ pub(crate) struct Nested {
 }
 
 impl Nested {
-    /// The table of a key.
+    /// Makes the nested table of a key.
     pub(crate) fn of<T: Grammar>(called: Called<'_>, key: &'static str) -> Nested {
         let heading = match called {
             Called::Item(key) => format!("`[[{key}]]`"),
@@ -62,9 +62,9 @@ fn write(text: &mut String, table: &Nested, written: &mut Vec<(String, &'static 
         });
         let sets: Vec<String> = sets.collect();
         let count = match constraint.count {
-            Count::ExactlyOne => "Exactly one of these is there",
-            Count::AtMostOne => "At most one of these is there",
-            Count::Together => "All or none of these are there",
+            Count::ExactlyOne => "Set exactly one of these",
+            Count::AtMostOne => "Set at most one of these",
+            Count::Together => "Set all of these, or none",
         };
         let _ = writeln!(text, "\n{count}: {}.", sets.join(", "));
     }

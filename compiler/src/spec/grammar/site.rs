@@ -21,7 +21,7 @@ table! {
     /// The settings that serve every tenant of a site.
     SiteKeys {
         name: Name = required(Name, "The site's name: the namespace of all ids. A site with another name shares nothing with this one."),
-        midonet: SubTable<MidonetKeys> = required(SubTable::SECTION, "The way to MidoNet."),
+        midonet: SubTable<MidonetKeys> = required(SubTable::SECTION, "The connection to MidoNet."),
         pools: SubTable<PoolsKeys> = key(SubTable::SECTION, "The networks that midoform allocates from."),
         etcd: SubTable<EtcdKeys> = key(SubTable::SECTION,
             "The store in a cluster. User and password come from `MIDOFORM_ETCD_USERNAME` and `MIDOFORM_ETCD_PASSWORD`."),
@@ -31,8 +31,8 @@ table! {
         defaults: SubTable<DefaultsKeys> = key(SubTable::SECTION, "The values for tenants that have none of their own."),
         host: Tables<HostKeys> = key(tables(), "Hosts that static ports may name."),
         tunnel_zone: SubTable<TunnelZoneKeys> = key(SubTable::SECTION,
-            "A tunnel zone that midoform makes for these hosts. Leave it out where the hosts are in one: MidoNet binds ports only \
-             on hosts that are."),
+            "A tunnel zone that midoform creates for these hosts. Leave it out if the hosts are in a tunnel zone \
+             already: MidoNet binds ports only on hosts in a tunnel zone."),
         policy: SubTable<PolicyKeys> = key(SubTable::SECTION, "The rules that every tenant has to keep to."),
     }
     constraints {
@@ -41,13 +41,13 @@ table! {
             sets: &[&[<SiteKeys as super::Grammar>::KEYS.etcd.name], &[<SiteKeys as super::Grammar>::KEYS.store.name]],
             code: Code::TwoStores,
             message: "a site has one store: [etcd] or [store]",
-            help: "take one of them out",
+            help: "remove one of them",
         },
     }
 }
 
 table! {
-    /// The way to MidoNet.
+    /// The connection to MidoNet.
     MidonetKeys {
         url: Text = key(Text::like("^https?://"), "The API's base URL. Required, unless `embedded = true`."),
         embedded: WithDefault<Boolean> = key(or(Boolean, false),
@@ -55,7 +55,7 @@ table! {
         version: WithDefault<Number> = key(or(VERSION, 5), "The dialect: 1 for MidoNet 1.x, 5 for MidoNet 5.x."),
         provider_router: UuidText = key(UuidText, "The id of the router that leads outside."),
         managed: WithDefault<Boolean> = key(or(Boolean, false),
-            "midoform makes the provider router. Required to be true where there is no `provider_router`."),
+            "midoform creates the provider router. It has to be true if there is no `provider_router`."),
     }
 }
 
@@ -83,10 +83,10 @@ table! {
     EtcdKeys {
         endpoints: OneOrList<Text> = required(one_or_list(text()), "The members' client URLs.")
             .example("[\"http://127.0.0.1:2379\"]"),
-        ca: Text = key(text(), "The file with the certificates that sign the members' (PEM); the system's where absent."),
+        ca: Text = key(text(), "The file with the CA certificates that sign the members' certificates (PEM). If it is absent: the system's CA certificates."),
         cert: Text = key(text(), "The file with the client's own certificate (PEM)."),
         key: Text = key(text(), "The file with its private key (PEM)."),
-        timeout: Integer<u64> = key(integer(1, 600), "The time that one call may take, in seconds; 5 where absent."),
+        timeout: Integer<u64> = key(integer(1, 600), "The time limit of one call, in seconds. The default is 5."),
     }
     constraints {
         Constraint {
@@ -109,11 +109,11 @@ table! {
 table! {
     /// The Keystone that has the tenants' projects: a tenant's `tenant_id` is its project's id.
     KeystoneKeys {
-        url: Text = key(Text::like("^https?://[^@]*$"), "Its URL, without a version; that of `OS_AUTH_URL` where absent."),
+        url: Text = key(Text::like("^https?://[^@]*$"), "Its URL, without a version. The default is `OS_AUTH_URL`."),
         version: Number = key(Number { numbers: &[2, 3], code: Code::OutOfRange, help: "2 is for Identity v2.0, 3 for v3" },
             "The version of the Identity API: 2 (v2.0) or 3 (the default)."),
-        domain: Text = key(text(), "The domain of the projects, by name (version 3); `Default` where absent."),
-        create: WithDefault<Boolean> = key(or(Boolean, false), "Make the projects that are missing."),
+        domain: Text = key(text(), "The domain of the projects, by name (version 3). The default is `Default`."),
+        create: WithDefault<Boolean> = key(or(Boolean, false), "Create missing projects."),
     }
 }
 

@@ -81,7 +81,7 @@ impl<'a, T: Grammar> Table<'a, T> {
         None
     }
 
-    /// Reads a key that has a default. Returns the default where the key is missing or wrong.
+    /// Reads a key that has a default. Returns the default if the key is missing or wrong.
     pub(crate) fn get_or_default<V: HasDefault>(
         &self,
         reader: &mut Reader<'_>,
@@ -116,7 +116,7 @@ impl<'a, T: Grammar> Table<'a, T> {
         self.has_name(key(T::keys()).name)
     }
 
-    /// Returns the span of the key's value, or of the table where the key is missing.
+    /// Returns the span of the key's value, or of the table if the key is missing.
     pub(crate) fn span_of<V: 'static>(
         &self,
         reader: &Reader<'_>,

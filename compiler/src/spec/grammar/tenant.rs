@@ -17,8 +17,8 @@ pub(super) const MTU: Integer<u16> = integer(576, 65535);
 /// The description of a key that both the site's defaults and a tenant have.
 pub(super) const PROFILE: &str = "The layout: `strict` (the default) closes what `rainbond`, the layout of the Go plugin, leaves open: `docs/layout.md`.";
 /// The description of a key that both the site's defaults and a tenant have.
-pub(super) const ANTI_SPOOF: &str = "Where source addresses are checked. `bridge`: a bridge lets in only sources of its own network \
-    (the default of `strict`); `port`: besides, each static port lets in only its own address and MAC; `none`: nowhere.";
+pub(super) const ANTI_SPOOF: &str = "The checks of source addresses. `bridge`: a bridge accepts only source addresses of its own network \
+    (the default of `strict`). `port`: in addition, each static port accepts only its own address and MAC. `none`: no checks.";
 
 const BRIDGE: Named = Named("the name of a bridge");
 const PORT: Named = Named("the name of a `[[port]]`");
@@ -28,7 +28,7 @@ table! {
     TenantKeys {
         name: Name = required(Name, "Its name: the first segment of the keys of all its objects."),
         tenant_id: Text = key(Text::like("^[!-~]{1,64}$"),
-            "MidoNet's `tenantId` (a Keystone project id). Where absent: the project that the lock file knows, or else the name."),
+            "MidoNet's `tenantId` (a Keystone project id). If it is absent: the project that the lock file has, or else the name."),
         profile: Words<Profile> = key(words(), PROFILE),
         labels: Map<Text> = key(map(text()), "Labels, for people and policies."),
         protect: WithDefault<Boolean> = key(or(Boolean, false), "The tenant can't be destroyed. The lock file remembers it."),
@@ -38,8 +38,8 @@ table! {
         link: SubTable<LinkKeys> = key(SubTable::INLINE, "The addresses of the link to the provider router, pinned."),
         anti_spoof: Words<AntiSpoof> = key(words(), ANTI_SPOOF),
         egress: WithDefault<EgressValue> = key(or(EgressValue, Egress::SnatToLink),
-            "How pods reach the world: with source NAT to the link address, with source NAT to these addresses, or \
-             without NAT: then the world routes to the tenant's networks."),
+            "The NAT of traffic to the world. `\"snat\"`: source NAT to the link address. A table: source NAT to its addresses. \
+             `\"none\"`: no NAT, so the world needs routes to the tenant's networks."),
         bridge: Tables<BridgeKeys> = key(tables(), "Bridges."),
         port: Tables<PortKeys> = key(tables(), "Ports that exist before anything is attached to them."),
         route: Tables<RouteKeys> = key(tables(), "Routes."),
@@ -48,8 +48,8 @@ table! {
         port_group: Tables<PortGroupKeys> = key(tables(), "Groups of static ports; each is a MidoNet port group."),
         expose: Tables<ExposeKeys> = key(tables(), "Public ports that lead to pods."),
         peer: Tables<PeerKeys> = key(tables(), "Tenants that this one may talk to; both sides name each other."),
-        moved: Tables<MovedKeys> = key(tables(), "What was renamed. It is kept, not made again."),
-        assert: Tables<AssertKeys> = key(tables(), "What has to hold, whatever the rules say; `validate` checks it: `docs/verify.md`."),
+        moved: Tables<MovedKeys> = key(tables(), "Renamed objects. An apply keeps them, and does not create them again."),
+        assert: Tables<AssertKeys> = key(tables(), "Assertions that have to hold, whatever the rules are. `validate` checks them: `docs/verify.md`."),
     }
 }
 
@@ -66,7 +66,7 @@ table! {
     LinkKeys {
         provider: Address = required(Address, "The address of the provider router's port."),
         tenant: Address = required(Address, "The address of the tenant router's port."),
-        prefix: Integer<u8> = key(integer(8, 30), "The prefix length of both ports' network; the profile's where absent."),
+        prefix: Integer<u8> = key(integer(8, 30), "The prefix length of both ports' network. The default depends on the profile."),
     }
 }
 
@@ -74,7 +74,7 @@ table! {
     /// A bridge.
     BridgeKeys {
         name: Name = required(Name, "Its name."),
-        cidr: SizedNetwork = key(SizedNetwork, "Its network; allocated where absent."),
+        cidr: SizedNetwork = key(SizedNetwork, "Its network. If it is absent, midoform allocates one."),
         gateway: GatewayValue = key(GatewayValue { may_be_an_address: true },
             "The gateway's address: the first or the last (the default) of the network, or a certain address."),
     }
@@ -87,20 +87,20 @@ table! {
         bridge: Named = required(BRIDGE, "Its bridge."),
         host: Text = required(text(), "The host: its name in the site file, or its id."),
         interface: Interface = required(Interface, "The interface on that host."),
-        mac: Mac = required(Mac, "The MAC address behind it."),
-        address: Address = required(Address, "The address behind it."),
+        mac: Mac = required(Mac, "The MAC address of the machine behind the port."),
+        address: Address = required(Address, "The address of the machine behind the port."),
     }
 }
 
 table! {
     /// A route.
     RouteKeys {
-        destination: SizedNetwork = required(SizedNetwork, "The destinations that it is for."),
+        destination: SizedNetwork = required(SizedNetwork, "The destinations of the route."),
         via: Address = key(Address, "The next hop: an address in one of the tenant's bridges."),
         bridge: Named = key(BRIDGE, "The destinations are on this bridge."),
         kind: Words<RouteEnd> = key(words(), "The router drops the packets, silently or with an ICMP error.").named("type"),
         weight: WithDefault<Integer<u32>> = key(or(integer(0, 2_147_483_647), 100),
-            "Of routes with the same destination the lowest weight wins. The uplink's default route has 100."),
+            "Of several routes with the same destination, the one with the lowest weight is used. The uplink's default route has 100."),
     }
     constraints {
         Constraint {
@@ -111,31 +111,31 @@ table! {
                 &[<RouteKeys as super::Grammar>::KEYS.kind.name],
             ],
             code: Code::RouteTarget,
-            message: "a [[route]] leads to one place",
+            message: "a [[route]] needs exactly one target",
             help: "write one of `via = ADDRESS`, `bridge = NAME`, `type = \"blackhole\"` and `type = \"reject\"`",
         },
     }
 }
 
 table! {
-    /// The source of a connection; anywhere where absent.
+    /// The source of a connection. If it is absent: anywhere.
     EndKeys {
         bridge: Named = key(BRIDGE, "A bridge of the tenant."),
         address_group: Named = key(Named("the name of an `[[address_group]]`"), "An address group of the tenant."),
         port_group: Named = key(Named("the name of a `[[port_group]]`"), "A port group of the tenant."),
         peer: Named = key(Named("the name of a tenant"), "A peer of the tenant."),
         cidr: Network = key(Network, "Addresses."),
-        world: OnlyTrue = key(OnlyTrue, "What lies behind the provider router."),
+        world: OnlyTrue = key(OnlyTrue, "Everything behind the provider router."),
         tcp: Ports = key(Ports, "TCP ports at this end."),
         udp: Ports = key(Ports, "UDP ports at this end."),
     }
     constraints {
-        ONE_PLACE,
+        ONE_SELECTOR,
     }
 }
 
-/// One end of a rule names one place at most.
-const ONE_PLACE: Constraint = Constraint {
+/// One end of a rule has at most one selector.
+const ONE_SELECTOR: Constraint = Constraint {
     count: Count::AtMostOne,
     sets: &[
         &[<EndKeys as super::Grammar>::KEYS.bridge.name],
@@ -146,12 +146,12 @@ const ONE_PLACE: Constraint = Constraint {
         &[<EndKeys as super::Grammar>::KEYS.world.name],
     ],
     code: Code::TwoPlaces,
-    message: "one end of a rule is one place",
+    message: "one end of a rule has more than one selector",
     help: "write two rules, or an address group that holds both",
 };
 
 table! {
-    /// The destination of a connection, and what it carries; anywhere where absent.
+    /// The destination and the protocol of a connection. If it is absent: anywhere.
     ToKeys {
         icmp: IcmpValue = key(IcmpValue, "ICMP. MidoNet 5.x can't match type 0 or code 0."),
         protocol: ProtocolValue = key(ProtocolValue, "An IP protocol."),
@@ -160,7 +160,7 @@ table! {
         end: EndKeys,
     }
     constraints {
-        ONE_PLACE,
+        ONE_SELECTOR,
     }
 }
 
@@ -168,11 +168,11 @@ table! {
     /// A rule about new connections.
     RuleKeys {
         name: Name = required(Name, "Its name."),
-        from: SubTable<EndKeys> = key(SubTable::INLINE, "Where a connection comes from; anywhere where absent."),
-        to: SubTable<ToKeys> = key(SubTable::INLINE, "Where it goes, and what it carries; anywhere where absent."),
+        from: SubTable<EndKeys> = key(SubTable::INLINE, "The source of a connection. If it is absent: anywhere."),
+        to: SubTable<ToKeys> = key(SubTable::INLINE, "The destination and the protocol of a connection. If it is absent: anywhere."),
         action: Words<Action> = required(words(), "What happens to its packets."),
         stateful: WithDefault<Boolean> = key(or(Boolean, true),
-            "Return traffic of what the rule accepts passes. Rules with `false` also match return traffic, and come before all others."),
+            "Return traffic of accepted connections passes. Rules with `false` also match return traffic, and come before all others."),
     }
 }
 
@@ -221,7 +221,7 @@ table! {
                 &[<ExposeTargetKeys as super::Grammar>::KEYS.port.name],
             ],
             code: Code::ExposeTarget,
-            message: "an [[expose]] leads to one pod",
+            message: "an [[expose]] needs exactly one pod",
             help: "write `to = { bridge = NAME, address = ADDRESS, tcp = PORT }` or `to = { port = NAME, tcp = PORT }`",
         },
         Constraint {
@@ -231,14 +231,14 @@ table! {
                 &[<ExposeTargetKeys as super::Grammar>::KEYS.udp.name],
             ],
             code: Code::ExposeProtocol,
-            message: "an [[expose]] needs `tcp` or `udp`, one of them",
+            message: "an [[expose]] needs either `tcp` or `udp`",
             help: "write two [[expose]] for a port that serves both",
         },
     }
 }
 
 table! {
-    /// Something that was renamed. Once that is applied, the table can go.
+    /// A renamed object. After an apply, you can remove the table.
     MovedKeys {
         bridge: Text = key(text(), "The old name of a bridge."),
         rule: Text = key(text(), "The old name of a rule."),
@@ -264,15 +264,15 @@ table! {
     /// A peer.
     PeerKeys {
         tenant: Named = required(Named("the name of a tenant"), "The other tenant."),
-        bridges: List<Named> = key(list(BRIDGE), "The tenant's own bridges that the peer may reach; all where absent."),
+        bridges: List<Named> = key(list(BRIDGE), "The tenant's own bridges that the peer may reach. If it is absent: all."),
     }
 }
 
 table! {
     /// An assertion about new connections.
     AssertKeys {
-        from: SubTable<EndKeys> = required(SubTable::INLINE, "Where the connections come from. It names a place."),
-        to: SubTable<ToKeys> = required(SubTable::INLINE, "Where they go, and what they carry. It names a place."),
+        from: SubTable<EndKeys> = required(SubTable::INLINE, "The source of the connections. A selector is required."),
+        to: SubTable<ToKeys> = required(SubTable::INLINE, "The destination and the protocol of the connections. A selector is required."),
         allowed: Boolean = required(Boolean, "True: all of these connections have to pass. False: none may pass."),
     }
 }

@@ -1,4 +1,4 @@
-//! The ends of rules and assertions: places, ports and protocols.
+//! The ends of rules and assertions: selectors, ports and protocols.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Spanned;
@@ -11,12 +11,12 @@ use crate::values::PortRange;
 #[derive(Default)]
 pub(super) struct End {
     pub(super) endpoint: Endpoint,
-    /// TCP and UDP ports, where they are named.
+    /// TCP and UDP ports, if they are named.
     tcp: Option<Spanned<Vec<PortRange>>>,
     udp: Option<Spanned<Vec<PortRange>>>,
 }
 
-/// The end that packets go to, and what they carry.
+/// The end that packets go to, and their protocol.
 #[derive(Default)]
 pub(super) struct To {
     pub(super) end: End,
@@ -43,36 +43,36 @@ fn end<T: Grammar>(
     table: &Table<'_, T>,
     keys: fn(&'static T) -> &'static EndKeys,
 ) -> End {
-    let place = place(reader, table, keys);
+    let selector = selector(reader, table, keys);
     table.check_constraints(reader);
     let tcp = table.get(reader, |end| &keys(end).tcp);
     let udp = table.get(reader, |end| &keys(end).udp);
-    End { endpoint: Endpoint { place }, tcp, udp }
+    End { endpoint: Endpoint { selector }, tcp, udp }
 }
 
-/// Reads every key that names a place, and returns the first place.
-fn place<T: Grammar>(
+/// Reads every key that is a selector, and returns the first one.
+fn selector<T: Grammar>(
     reader: &mut Reader<'_>,
     table: &Table<'_, T>,
     keys: fn(&'static T) -> &'static EndKeys,
 ) -> Option<Spanned<Selector>> {
-    let named = |text: Option<Spanned<String>>, place: fn(String) -> Selector| {
-        text.map(|text| Spanned { span: text.span, value: place(text.value) })
+    let named = |text: Option<Spanned<String>>, selector: fn(String) -> Selector| {
+        text.map(|text| Spanned { span: text.span, value: selector(text.value) })
     };
-    let places = [
+    let selectors = [
         named(table.get(reader, |end| &keys(end).bridge), Selector::Bridge),
         named(table.get(reader, |end| &keys(end).address_group), Selector::AddressGroup),
         named(table.get(reader, |end| &keys(end).port_group), Selector::PortGroup),
-        named(table.get(reader, |end| &keys(end).peer), Selector::Peer),
+        named(table.get(reader, |end| &keys(end).peer), |name| Selector::Peer(name.into())),
         table
             .get(reader, |end| &keys(end).cidr)
             .map(|cidr| Spanned { span: cidr.span, value: Selector::Cidr(cidr.value) }),
         table.get(reader, |end| &keys(end).world).map(|span| Spanned { value: Selector::World, span }),
     ];
-    places.into_iter().flatten().next()
+    selectors.into_iter().flatten().next()
 }
 
-/// Returns what a rule's packets carry, from both of its ends. Nothing named means everything.
+/// Returns the protocols of a rule's packets, from both of its ends. If none is named, the rule is for all protocols.
 pub(super) fn protocols(reader: &mut Reader<'_>, from: &End, to: &To) -> Vec<Protocol> {
     let keys = EndKeys::keys();
     let mut found = Vec::new();

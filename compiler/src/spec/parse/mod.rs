@@ -18,17 +18,17 @@ pub(crate) use crate::spec::grammar::{Reader, nearest};
 /// The name of a whole file's table in diagnostics.
 const THE_FILE: Called<'static> = Called::Words("the file");
 
-/// Reads a site file. Returns nothing where it is too broken to go on; the diagnostics say why.
+/// Reads a site file. Returns none if it can't be used; the diagnostics have the reasons.
 pub fn site(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Option<spec::Site> {
     document(source, id, diagnostics, site::read)
 }
 
-/// Reads a tenant file. Returns nothing where it is too broken to go on; the diagnostics say why.
+/// Reads a tenant file. Returns none if it can't be used; the diagnostics have the reasons.
 pub fn tenant(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Option<spec::Tenant> {
     document(source, id, diagnostics, tenant::read)
 }
 
-/// Reads a policy file. Returns nothing where it is too broken to go on; the diagnostics say why.
+/// Reads a policy file. Returns none if it can't be used; the diagnostics have the reasons.
 pub fn policy(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Option<spec::Policy> {
     tree(source, id, diagnostics, |reader, file, span| Some(policy::read_file(reader, file, span)))
 }

@@ -141,7 +141,7 @@ fn etcd(reader: &mut Reader<'_>, table: &Table<'_, EtcdKeys>) -> EtcdSettings {
     EtcdSettings { endpoints, ca, cert, key, timeout }
 }
 
-/// A member's URL: `http://HOST:PORT` or `https://HOST:PORT`, without a login or a path.
+/// Checks the URL of an etcd member: `http://HOST:PORT` or `https://HOST:PORT`, without a login or a path.
 fn etcd_endpoint(reader: &mut Reader<'_>, endpoint: &Spanned<String>) {
     let host = ["http://", "https://"].into_iter().find_map(|scheme| endpoint.value.strip_prefix(scheme));
     let host = host.map(|host| host.strip_suffix('/').unwrap_or(host));

@@ -2,6 +2,7 @@
 
 use super::{Reader, ends};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::names::TenantName;
 use crate::source::Spanned;
 use crate::spec::grammar::values::{TCP, UDP};
 use crate::spec::grammar::{
@@ -57,21 +58,25 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, TenantKeys>) -> Opti
         peers: each(reader, peers, peer),
         moved: each(reader, moves, moved),
         asserts: each(reader, asserts, assertion),
-        name: name?,
+        name: tenant_name(name?),
     };
     reserved_name(reader, &tenant.name);
     Some(tenant)
 }
 
-fn reserved_name(reader: &mut Reader<'_>, name: &Spanned<String>) {
-    if name.value == crate::values::SITE {
+fn tenant_name(name: Spanned<String>) -> Spanned<TenantName> {
+    Spanned { span: name.span, value: name.value.into() }
+}
+
+fn reserved_name(reader: &mut Reader<'_>, name: &Spanned<TenantName>) {
+    if name.value.as_str() == crate::values::SITE {
         let message =
             format!("`{name}` can't be a tenant's name: the keys of the site's own objects begin with it");
         reader.push(Diagnostic::error(Code::BadName, name.span, message).help("use another name"));
     }
 }
 
-/// Reads each of some tables. Those that are too broken are left out.
+/// Reads each of several tables. Tables that can't be used are left out.
 fn each<'a, T, Output>(
     reader: &mut Reader<'_>,
     tables: Option<Vec<Table<'a, T>>>,
@@ -175,9 +180,9 @@ fn assertion(reader: &mut Reader<'_>, table: &Table<'_, AssertKeys>) -> Option<A
     let allowed = table.get(reader, |assert| &assert.allowed);
     let protocols = ends::protocols(reader, &from, &to);
     let (from, to) = (from.endpoint, to.end.endpoint);
-    if from.place.is_none() || to.place.is_none() {
+    if from.selector.is_none() || to.selector.is_none() {
         if has_ends {
-            let message = "an [[assert]] names a place in `from` and one in `to`";
+            let message = "an [[assert]] needs a selector in `from` and one in `to`";
             let help = "write `from = { bridge = NAME }`, `{ world = true }`, `{ cidr = NETWORK }`, `{ peer = TENANT }` or a group";
             reader.push(Diagnostic::error(Code::AssertionPlace, table.span, message).help(help));
         }
@@ -241,5 +246,5 @@ fn moved(reader: &mut Reader<'_>, table: &Table<'_, MovedKeys>) -> Option<Moved>
 fn peer(reader: &mut Reader<'_>, table: &Table<'_, PeerKeys>) -> Option<Peer> {
     let tenant = table.get(reader, |peer| &peer.tenant);
     let bridges = table.get(reader, |peer| &peer.bridges);
-    Some(Peer { tenant: tenant?, bridges })
+    Some(Peer { tenant: tenant_name(tenant?), bridges })
 }

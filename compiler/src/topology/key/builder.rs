@@ -8,6 +8,7 @@ use super::view::{
     BridgeKey, ChainKey, KeyView, NextHopKey, PeerKey, PodKey, PodName, PortKey, RuleKey, SiteKey, TenantKey,
     UplinkKey, network,
 };
+use crate::names::PeerPair;
 
 impl Key {
     /// Begins a key of the site.
@@ -18,6 +19,12 @@ impl Key {
     /// Begins a key of the tenant with this name.
     pub fn tenant(tenant: &str) -> TenantKeys<'_> {
         TenantKeys { tenant }
+    }
+
+    /// Returns the key of the addresses of the link between two peers. No object has it: their allocation starts at its
+    /// hash.
+    pub fn peer_addresses(pair: &PeerPair) -> Key {
+        Key(format!("{pair}/peer").into())
     }
 }
 
@@ -58,6 +65,11 @@ impl<'k> TenantKeys<'k> {
 
     pub fn uplink(self, part: UplinkKey) -> Key {
         self.key(TenantKey::Uplink(part))
+    }
+
+    /// Returns the key of the addresses of the uplink. No object has it: their allocation starts at its hash.
+    pub fn uplink_addresses(self) -> Key {
+        self.key(TenantKey::Other("uplink"))
     }
 
     pub fn chain(self, chain: ChainKey<'_>) -> Key {
@@ -231,7 +243,7 @@ impl PodKeys<'_> {
     }
 }
 
-/// Keys that hang on the key of an object, whatever that is.
+/// Keys that are derived from the key of any object.
 impl Key {
     fn below(&self, part: std::fmt::Arguments<'_>) -> Key {
         Key(format!("{self}/{part}").into())
@@ -242,22 +254,22 @@ impl Key {
         self.below(format_args!("rule/{rule}"))
     }
 
-    /// Returns the key of a rule of the chain with this key, of which nothing but the id is known.
+    /// Returns the key of a rule of the chain with this key, of which only the id is known.
     pub fn found_rule(&self, id: Uuid) -> Key {
         self.below(format_args!("rule/@{id}"))
     }
 
-    /// Returns the key of a route of the router or port with this key, of which nothing but the id is known.
+    /// Returns the key of a route of the router or port with this key, of which only the id is known.
     pub fn found_route(&self, id: Uuid) -> Key {
         self.below(format_args!("route/@{id}"))
     }
 
-    /// Returns the key of a port of the router with this key, of which nothing but the id is known.
+    /// Returns the key of a port of the router with this key, of which only the id is known.
     pub fn found_port(&self, id: Uuid) -> Key {
         self.below(format_args!("port/@{id}"))
     }
 
-    /// Returns the key of an object that was made for this key, and that nobody wants under this key any more.
+    /// Returns the key of an object that was created for this key, and that is no longer wanted under this key.
     pub fn found(&self, id: Uuid) -> Key {
         self.below(format_args!("@{id}"))
     }

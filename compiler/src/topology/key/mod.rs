@@ -48,12 +48,12 @@ impl Key {
         self.0.split_once('/').map_or(&self.0, |(_, path)| path)
     }
 
-    /// Returns the last segment, for pictures that have no room for more.
+    /// Returns the last segment, for drawings with little room.
     pub fn short_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Returns the id that the key itself holds: that of an object of which nothing but the id is known.
+    /// Returns the id in the key itself, if the key is that of an object of which only the id is known.
     pub fn own_id(&self) -> Option<Uuid> {
         self.0.rsplit_once("/@").and_then(|(_, id)| Uuid::try_parse(id).ok())
     }
@@ -69,7 +69,7 @@ impl Key {
 pub struct KeyPrefix(Arc<str>);
 
 impl KeyPrefix {
-    /// Reads a prefix from what somebody wrote.
+    /// Reads a prefix from text.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         KeyPrefix(text.into())
     }
@@ -104,24 +104,25 @@ impl From<&str> for Key {
     }
 }
 
-/// The namespace that turns keys of one site into ids. Renaming a site makes a new world; nothing else does.
+/// The namespace that turns the keys of one site into ids. If a site is renamed, all ids change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Namespace(Uuid);
 
 impl Namespace {
-    /// The namespace of the site with this name.
+    /// Returns the namespace of the site with this name.
     pub fn of_site(site_name: &str) -> Self {
         let root = Uuid::new_v5(&Uuid::NAMESPACE_DNS, ROOT_NAME);
         Namespace(Uuid::new_v5(&root, site_name.as_bytes()))
     }
 
-    /// The id of the object with this key: UUIDv5 of the site's namespace and the key. An object that was found
-    /// and whose key nobody knows any more has a key that ends with `@` and its id: that one it keeps.
+    /// Returns the id of the object with this key: UUIDv5 of the site's namespace and the key. An object that was
+    /// found, and whose key is no longer known, has a key that ends with `@` and its id, and keeps this id.
     pub fn id(&self, key: &Key) -> Uuid {
         key.own_id().unwrap_or_else(|| Uuid::new_v5(&self.0, key.as_str().as_bytes()))
     }
 
-    /// The second id of a key: that of a rule that is made while the one that it replaces still has the first.
+    /// Returns the second id of a key. A rule has it if it is made while the rule that it replaces still has the
+    /// first id.
     pub fn other_id(&self, key: &Key) -> Uuid {
         Uuid::new_v5(&self.0, format!("{key}/@other").as_bytes())
     }
@@ -131,6 +132,7 @@ impl Namespace {
 mod tests {
     use super::view::{BridgeKey, ChainKey, KeyView, PodKey, RuleKey, TenantKey, UplinkKey};
     use super::*;
+    use crate::names::PeerPair;
 
     #[test]
     fn a_key_is_what_its_view_says() {
@@ -189,6 +191,17 @@ mod tests {
         assert!(
             matches!(port.view(), KeyView::Tenant("acme", TenantKey::Pod(pod, PodKey::Port)) if pod.container == "c1")
         );
+    }
+
+    /// Allocations start at the hashes of these keys: with other bytes, new tenants would get other addresses than the
+    /// ones that earlier versions allocate.
+    #[test]
+    fn the_keys_of_addresses_have_the_bytes_that_they_always_had() {
+        let acme = Key::tenant("acme");
+        assert_eq!(acme.uplink_addresses().as_str(), "acme/uplink");
+        assert_eq!(acme.bridge("web").device().as_str(), "acme/bridge/web");
+        let pair = PeerPair::new("blue".into(), "acme".into());
+        assert_eq!(Key::peer_addresses(&pair).as_str(), "acme/blue/peer");
     }
 
     #[test]

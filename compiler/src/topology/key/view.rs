@@ -15,7 +15,7 @@ pub enum KeyView<'k> {
 /// The object that a key of the site names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteKey<'k> {
-    /// The provider router, where midoform makes it.
+    /// The provider router, if midoform creates it.
     ProviderRouter,
     /// The tunnel zone.
     TunnelZone,
@@ -109,8 +109,8 @@ impl ChainKey<'_> {
 
 /// A rule, in its chain.
 ///
-/// A rule of the spec becomes several rules where it names several addresses or protocols: `part` tells them apart, and
-/// is empty where there is one.
+/// A rule of the spec becomes several rules if it names several addresses or protocols. `part` distinguishes them. It is
+/// empty if there is only one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleKey<'k> {
     /// A rule of the spec, in the chain of the spec's stateful or stateless rules.
@@ -196,7 +196,7 @@ pub enum PortKey<'k> {
 /// The next hop of a route of the spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextHopKey<'k> {
-    /// Out by the bridge with this name.
+    /// The bridge with this name.
     Bridge(&'k str),
     /// Another one: `via-ADDRESS`, `blackhole`, `reject`.
     Named(&'k str),
@@ -299,7 +299,7 @@ fn router_chain(name: &str) -> Option<ChainKey<'_>> {
     })
 }
 
-/// `behind` is the text behind the chain's own.
+/// Reads the key of a chain or of a rule in it. `behind` is the text behind the chain's own.
 fn chain_or_rule<'k>(chain: ChainKey<'k>, behind: &'k str) -> Option<TenantKey<'k>> {
     match behind {
         "" => Some(TenantKey::Chain(chain)),
@@ -307,7 +307,7 @@ fn chain_or_rule<'k>(chain: ChainKey<'k>, behind: &'k str) -> Option<TenantKey<'
     }
 }
 
-/// The chain of a bridge, a static port or a pod, or a rule of it.
+/// Reads the key of a bridge's, a static port's or a pod's own chain, or of a rule in it.
 fn own_chain<'k>(chain: ChainKey<'k>, behind: &'k str) -> Option<TenantKey<'k>> {
     let behind = behind.strip_prefix("chain")?;
     match behind {

@@ -39,7 +39,8 @@ impl Resource for Chain {
         format!("\"{}\"", self.name)
     }
 
-    /// A chain's name can't be changed, and is for people: one whose bridge was renamed keeps it.
+    /// Describes the difference to the wanted chain. A chain's name can't be changed, and is for people: a chain
+    /// whose bridge was renamed keeps its name.
     fn difference(&self, wanted: &Self) -> Option<String> {
         (self.tenant_id != wanted.tenant_id).then(|| changed_fields(self, wanted))
     }

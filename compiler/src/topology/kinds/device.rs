@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::json::raw;
 use super::{Kind, Listed, Names, Reference, TypedReference};
 
-/// The fields that a PUT has to clear where the body leaves them out.
+/// The fields that a PUT has to clear if the body leaves them out.
 pub(super) const FILTERS: &[&str] = &["inboundFilterId", "outboundFilterId"];
 
 /// The fields of a router or a bridge.

@@ -61,7 +61,7 @@ impl Resource for HostInterfacePort {
         format!("{} on host {}", self.interface, self.host)
     }
 
-    /// It is posted to its host.
+    /// Returns the id of its host: MidoNet takes the POST there.
     fn parent_id(&self, _names: &dyn Names) -> String {
         self.host.to_string()
     }

@@ -222,14 +222,14 @@ impl Object {
         keys
     }
 
-    /// Returns the two references that say most about the object: what it stands on, and what it leads to.
+    /// Returns the two most important references: to the object that this one belongs to, and to the one that it leads to.
     pub fn ends(&self) -> [Option<&Reference>; 2] {
         with_object!(self, own => own.ends())
     }
 
     /// Returns the place in the order of its parent's objects: 1 is the first. Nothing for kinds without an order.
-    pub fn place(&self) -> Option<u32> {
-        with_object!(self, own => own.place())
+    pub fn position(&self) -> Option<u32> {
+        with_object!(self, own => own.position())
     }
 
     /// Returns true if traffic may flow through the object.
@@ -261,8 +261,8 @@ impl Object {
     }
 
     /// Returns the body that creates the object: only the fields that midoform uses. `id` is what is offered, or
-    /// nothing where the server would ignore it; `place` is where the object is inserted in its parent's order.
-    pub fn body(&self, names: &dyn Names, id: Option<String>, place: u32) -> Option<Box<RawValue>> {
-        with_object!(self, own => own.body(names, id, place))
+    /// nothing if the server would ignore it; `position` is where the object is inserted in its parent's order.
+    pub fn body(&self, names: &dyn Names, id: Option<String>, position: u32) -> Option<Box<RawValue>> {
+        with_object!(self, own => own.body(names, id, position))
     }
 }

@@ -1,4 +1,4 @@
-//! Ports of routers and of bridges: their JSON has one form. The server says a port's link and its binding in it, too.
+//! Ports of routers and of bridges: their JSON has one form. It also has the port's link and its binding.
 
 use std::net::Ipv4Addr;
 
@@ -21,8 +21,8 @@ pub(super) fn any(reference: &Reference) -> TypedReference<'_> {
     reference.to(&[Kind::RouterPort, Kind::BridgePort])
 }
 
-/// The body of a port. It never has `peerId`, `hostId` or `interfaceName`: 1.7 stores them blindly, and deleting such a
-/// port is a 500 ever after.
+/// The body of a port. It never has `peerId`, `hostId` or `interfaceName`: 1.7 stores them unchecked, and then every
+/// DELETE of the port is a 500.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PortBody {
@@ -42,7 +42,7 @@ pub(super) struct PortBody {
     pub(super) outbound_filter_id: Option<String>,
 }
 
-/// Returns a port's body with the mark that it can be recognised by (`vifId`), where the server chooses its id.
+/// Returns a port's body. If the server chooses its id, the body has a mark (`vifId`) by which the port is recognised.
 pub(crate) fn marked(body: &RawValue, mark: Uuid) -> Option<Box<RawValue>> {
     let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(body.get()).ok()?;
     fields.insert("vifId".to_owned(), mark.to_string().into());
@@ -83,7 +83,7 @@ pub struct PortJson {
     pub port_address: Option<String>,
     #[serde(default)]
     network_address: Option<String>,
-    /// 1.7 says -1 for a bridge's port in a list (16-lists).
+    /// 1.7 has -1 for a bridge's port in a list (16-lists).
     #[serde(default)]
     network_length: Option<i64>,
 }
@@ -99,7 +99,7 @@ impl PortJson {
         self.port_address.as_deref()?.parse().ok()
     }
 
-    /// Returns the port's network as the server says it.
+    /// Returns the port's network from the server's JSON.
     pub fn network(&self) -> Option<Ipv4Net> {
         network(self.network_address.as_deref(), u8::try_from(self.network_length?).ok()?)
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::json::raw;
 use super::port;
-use super::resource::text;
+use super::resource::evidence_in_list;
 use super::{Evidence, Identity, Kind, Listed, MediaTypes, Names, Reference, Resource, TypedReference};
 use crate::topology::key::Key;
 
@@ -37,8 +37,7 @@ impl Resource for PortGroupPort {
     }
 
     fn evidence(path: &str, body: &Value) -> Option<Evidence> {
-        let holds = vec![("portId", text(body, "portId")?)];
-        Some(Evidence { path: path.to_owned(), kind: Self::KIND, is_list: true, holds })
+        evidence_in_list(Self::KIND, path, "portId", body)
     }
 
     fn parent(&self) -> Option<TypedReference<'_>> {

@@ -21,22 +21,21 @@ pub trait Resource: Sized + PartialEq + Serialize {
     const MEDIA_TYPES: MediaTypes;
     /// The way an object is changed.
     const UPDATE: Update = Update::Recreate;
-    /// True if what an object joins can have only one of this kind (a port has one link, an interface one binding): an
-    /// old one is deleted before a new one is created.
+    /// True if the joined objects can have only one object of this kind (a port has one link, an interface one binding).
+    /// Then the old one is deleted before a new one is created.
     const EXCLUSIVE: bool = false;
 
     /// The server's JSON that an object is read from, as far as midoform reads it. One type serves all versions: a
     /// field that a version does not have is its default (recordings 02 to 14 of v1.7, v5.0 and v5.8).
     type Json: DeserializeOwned;
 
-    /// Returns the path that objects are posted to and listed at. `parent` is the id that stands in the path; kinds
-    /// whose path has none ignore it.
+    /// Returns the path for POST and for the list. `parent` is the id in the path; kinds whose path has no id ignore it.
     fn collection_path(parent: &str) -> String;
 
-    /// Reads an object; returns nothing where the JSON holds none of this kind.
+    /// Reads an object; returns none if the JSON has no object of this kind.
     fn read(json: &Self::Json, listed: &Listed<'_>) -> Option<Self>;
 
-    /// Returns the read that shows that a POST happened, from its path and body. An object with an id of its own is
+    /// Returns the read that shows that a POST was executed, from its path and body. An object with an id of its own is
     /// looked for under it.
     fn evidence(_path: &str, body: &Value) -> Option<Evidence> {
         let Identity::Id { below, .. } = Self::IDENTITY else { return None };
@@ -57,13 +56,13 @@ pub trait Resource: Sized + PartialEq + Serialize {
     /// Calls `visit` with every reference besides the one to the parent.
     fn references<'a>(&'a self, _visit: &mut dyn FnMut(TypedReference<'a>)) {}
 
-    /// Returns the two references that say most about the object: what it stands on, and what it leads to.
+    /// Returns the two most important references: to the object that this one belongs to, and to the one that it leads to.
     fn ends(&self) -> [Option<&Reference>; 2] {
         [self.parent().map(|parent| parent.reference), None]
     }
 
-    /// Returns the place in the order of its parent's objects: 1 is the first. Nothing for kinds without an order.
-    fn place(&self) -> Option<u32> {
+    /// Returns the position in the order of its parent's objects: 1 is the first. None for kinds without an order.
+    fn position(&self) -> Option<u32> {
         None
     }
 
@@ -75,13 +74,12 @@ pub trait Resource: Sized + PartialEq + Serialize {
     /// Describes the object in one line, without its key.
     fn describe(&self) -> String;
 
-    /// Describes what differs between this object and the one that is wanted in its place; returns nothing where they
-    /// are the same to MidoNet.
+    /// Describes the difference between this object and the wanted one; returns none if they are the same to MidoNet.
     fn difference(&self, wanted: &Self) -> Option<String> {
         (self != wanted).then(|| difference::changed_fields(self, wanted))
     }
 
-    /// Returns the id that stands in the path that the object is posted to.
+    /// Returns the id in the path that the object is posted to.
     fn parent_id(&self, names: &dyn Names) -> String {
         self.parent().map(|parent| names.reference(parent)).unwrap_or_default()
     }
@@ -91,8 +89,8 @@ pub trait Resource: Sized + PartialEq + Serialize {
         Self::collection_path(&self.parent_id(names))
     }
 
-    /// Returns the path of the object itself: below its kind's path where it has an id, else the one that it is posted
-    /// to.
+    /// Returns the path of the object itself. It is below its kind's path if the object has an id; otherwise it is the path
+    /// of its POST.
     fn path(&self, names: &dyn Names, key: &Key) -> String {
         match Self::IDENTITY {
             Identity::Id { below, .. } => format!("/{below}/{}", names.id(key, &[Self::KIND])),
@@ -100,9 +98,9 @@ pub trait Resource: Sized + PartialEq + Serialize {
         }
     }
 
-    /// Returns the body that creates the object. `id` is what is offered, or nothing where the server would ignore it;
-    /// `place` is where the object is inserted in its parent's order.
-    fn body(&self, names: &dyn Names, id: Option<String>, place: u32) -> Option<Box<RawValue>>;
+    /// Returns the body that creates the object. `id` is the offered id, or none if the server would ignore it. `position` is
+    /// the object's position in its parent's order.
+    fn body(&self, names: &dyn Names, id: Option<String>, position: u32) -> Option<Box<RawValue>>;
 }
 
 /// The identification of the objects of a kind.
@@ -115,7 +113,7 @@ pub enum Identity {
         /// True if MidoNet 1.x keeps the id that a client offers. 5.x keeps every one.
         kept_by_1x: bool,
     },
-    /// An object has no id: it is named by what it joins.
+    /// An object has no id: it is identified by the objects that it joins.
     Joined,
 }
 
@@ -140,9 +138,9 @@ impl MediaTypes {
 pub enum Update {
     /// It is deleted and created again.
     Recreate,
-    /// By a PUT that sends back what the server said, with midoform's fields replaced.
+    /// By a PUT of the server's JSON, with midoform's fields replaced.
     InPlace {
-        /// The fields that have to be cleared where the body leaves them out.
+        /// The fields that the PUT has to clear if the body leaves them out.
         clears: &'static [&'static str],
     },
 }
@@ -165,8 +163,8 @@ pub trait Names {
 pub struct Listed<'a> {
     /// The object whose list it was in, for kinds that are listed by parent.
     pub parent: Option<Reference>,
-    /// The place in the list: 1 is the first.
-    pub place: u32,
+    /// The position in the list: 1 is the first.
+    pub position: u32,
     /// Returns what an id refers to.
     pub resolve: &'a dyn Fn(Uuid) -> Reference,
 }
@@ -180,8 +178,20 @@ pub struct Evidence {
     pub kind: Kind,
     /// True if a list is found there.
     pub is_list: bool,
-    /// The texts that the object there, or one of the list there, has when the POST happened.
+    /// The texts in the object, or in one object of the list, if the POST was executed.
     pub holds: Vec<(&'static str, String)>,
+}
+
+/// Returns the read that shows that an object without an id of its own was posted: an object in the same list has this
+/// field of the body.
+pub(super) fn evidence_in_list(
+    kind: Kind,
+    path: &str,
+    field: &'static str,
+    body: &Value,
+) -> Option<Evidence> {
+    let holds = vec![(field, text(body, field)?)];
+    Some(Evidence { path: path.to_owned(), kind, is_list: true, holds })
 }
 
 /// Returns a field's text.

@@ -15,13 +15,13 @@ use super::{Identity, Kind, Listed, MediaTypes, Names, Reference, Resource, Type
 pub struct Route {
     /// The router.
     pub router: Reference,
-    /// The sources that it is for.
+    /// The source addresses that it matches.
     pub source: Ipv4Net,
-    /// The destinations that it is for.
+    /// The destinations that it matches.
     pub destination: Ipv4Net,
     /// The next hop of matching packets.
     pub next_hop: NextHop,
-    /// Of routes with the same destination the lowest weight wins.
+    /// The weight. Of several routes with the same destination, the one with the lowest weight is used.
     pub weight: u32,
 }
 
@@ -29,16 +29,16 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NextHop {
-    /// Out by a port (type `Normal`): to the gateway, or to the destination itself where there is none.
+    /// A port (type `Normal`): packets go to the gateway, or to the destination itself if there is no gateway.
     Port {
         /// The router's port.
         port: Reference,
         /// The gateway's address.
         gateway: Option<Ipv4Addr>,
     },
-    /// Silently dropped.
+    /// Packets are dropped silently.
     BlackHole,
-    /// Dropped with an ICMP error to the sender.
+    /// Packets are rejected with an ICMP error to the sender.
     Reject,
 }
 
@@ -174,7 +174,7 @@ impl RouteJson {
         network(self.dst_network_addr.as_deref(), self.dst_network_length)
     }
 
-    /// 5.0.2 says 255.255.255.255 for a local route's missing gateway.
+    /// Returns the gateway, if there is one. 5.0.2 writes 255.255.255.255 for a local route's missing gateway.
     fn gateway(&self) -> Option<Ipv4Addr> {
         let gateway: Ipv4Addr = self.next_hop_gateway.as_deref()?.parse().ok()?;
         (gateway != Ipv4Addr::BROADCAST).then_some(gateway)

@@ -22,7 +22,7 @@ struct Exchange {
     id: Option<String>,
 }
 
-/// The recorded exchanges of a version.
+/// Returns the recorded exchanges of a version.
 fn exchanges(version: &str) -> Vec<Exchange> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../simulator/recordings");
     let mut files: Vec<_> = std::fs::read_dir(format!("{folder}/{version}"))
@@ -71,7 +71,8 @@ fn with_ids(text: &str, file: &str) -> String {
     result + rest
 }
 
-/// Every object that was posted to such a path and read afterwards, by itself or in a list: what was posted, and what was read.
+/// Returns every object that was posted to such a path and read afterwards, by itself or in a list: the posted form
+/// and the read form.
 fn posted_and_read(version: &str, collection: &str) -> Vec<(Value, Value)> {
     let mut posted: BTreeMap<String, Value> = BTreeMap::new();
     let mut found = Vec::new();
@@ -103,7 +104,7 @@ fn posted_and_read(version: &str, collection: &str) -> Vec<(Value, Value)> {
     found
 }
 
-/// Posted bodies need no id, but the types that read them do.
+/// Adds an id. Posted bodies need none, but the types that read them do.
 fn with_id(mut body: Value) -> Value {
     if body["id"].is_null() {
         body["id"] = Uuid::nil().to_string().into();
@@ -117,7 +118,7 @@ fn reference(id: Uuid) -> Reference {
 
 /// Returns a place in the list of one parent, for every object.
 fn listed() -> Listed<'static> {
-    Listed { parent: Some(reference(Uuid::nil())), place: 1, resolve: &reference }
+    Listed { parent: Some(reference(Uuid::nil())), position: 1, resolve: &reference }
 }
 
 fn json<J: serde::de::DeserializeOwned>(value: &Value) -> J {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::json::raw;
-use super::resource::text;
+use super::resource::evidence_in_list;
 use super::{Evidence, Identity, Kind, Listed, MediaTypes, Names, Reference, Resource, TypedReference};
 use crate::topology::key::Key;
 
@@ -41,8 +41,7 @@ impl Resource for TunnelZoneHost {
     }
 
     fn evidence(path: &str, body: &Value) -> Option<Evidence> {
-        let holds = vec![("hostId", text(body, "hostId")?)];
-        Some(Evidence { path: path.to_owned(), kind: Self::KIND, is_list: true, holds })
+        evidence_in_list(Self::KIND, path, "hostId", body)
     }
 
     fn parent(&self) -> Option<TypedReference<'_>> {

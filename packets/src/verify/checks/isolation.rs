@@ -124,7 +124,7 @@ impl<'a> GroupCheck<'a> {
 /// An address that no host has (TEST-NET-2), as an example of a spoofed source.
 const FOREIGN: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 51, 100, 66);
 
-/// One address of a range that looks foreign: not the very first or last of all.
+/// Returns one address of a range that looks foreign: not the very first or last of all.
 fn spoofed(range: Range) -> Range {
     let wanted = u32::from(FOREIGN);
     Range::one(if range.has(wanted) { wanted } else { range.first.max(1).min(range.last) })

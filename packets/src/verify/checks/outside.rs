@@ -53,7 +53,8 @@ impl GroupCheck<'_> {
         let said = facts.rules.allowed(spec_rules::End::Bridge(sent.at), spec_rules::End::World, wanted);
         let does: Vec<Headers> = left().map(|outcome| outcome.path.sent()).collect();
         if let Some(headers) = difference(said, &does).first() {
-            let message = format!("the rules accept it, but it does not leave: {name} to the world");
+            let message =
+                format!("traffic from {name} to the world does not leave, although the rules accept it");
             self.violation(Check::Outside, tenant, message, origin, headers);
         }
         let lost = left().find_map(|outcome| {
@@ -64,7 +65,7 @@ impl GroupCheck<'_> {
             self.lost(outcome, start, sent.segment, &facts.world).transpose()
         });
         if let Some(headers) = lost.transpose()? {
-            let message = format!("it leaves, but the reply is lost: {name} to the world");
+            let message = format!("traffic from {name} to the world leaves, but the reply is lost");
             self.violation(Check::Outside, tenant, message, origin, &headers);
         }
         Ok(())
@@ -79,9 +80,9 @@ impl GroupCheck<'_> {
     }
 
     /// Checks the traffic that enters by the uplink, from the world or any other tenant.
-    pub(super) fn doors(&mut self, facts: &TenantFacts<'_>, uplink: &Uplink, outcomes: &[Outcome]) {
+    pub(super) fn entry_points(&mut self, facts: &TenantFacts<'_>, uplink: &Uplink, outcomes: &[Outcome]) {
         let tenant = facts.tenant;
-        let open = spec_rules::doors(tenant);
+        let open = spec_rules::entry_points(tenant);
         let index = BoxIndex::of(&open);
         for outcome in outcomes {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };

@@ -72,7 +72,8 @@ impl GroupCheck<'_> {
         let origin = Origin::Pod(sent.segment);
         if let Some(headers) = difference(said.clone(), &does).first() {
             let (from, to) = names();
-            let message = format!("the rules accept it, but it does not arrive: {from} to {to}");
+            let message =
+                format!("traffic from {from} to {to} does not arrive, although the rules accept it");
             self.violation(Check::Connected, tenant, message, origin, headers);
         }
         let forbidden = difference(asked, &said);
@@ -83,7 +84,8 @@ impl GroupCheck<'_> {
         });
         if let Some(headers) = leak {
             let (from, to) = names();
-            let message = format!("the rules drop or reject it, but it arrives: {from} to {to}");
+            let message =
+                format!("traffic from {from} to {to} arrives, although the rules drop or reject it");
             self.violation(Check::Closed, tenant, message, origin, &headers);
         }
         let mut allowed = arrived
@@ -92,13 +94,13 @@ impl GroupCheck<'_> {
         let lost = allowed.find_map(|outcome| self.lost_reply(outcome, sent.segment, target).transpose());
         if let Some(headers) = lost.transpose()? {
             let (from, to) = names();
-            let message = format!("it arrives, but the reply is lost: {from} to {to}");
+            let message = format!("traffic from {from} to {to} arrives, but the reply is lost");
             self.violation(Check::Connected, tenant, message, origin, &headers);
         }
         Ok(())
     }
 
-    /// Exposed ports are reached by everybody whom the rules let in.
+    /// Checks that everybody whom the rules let in reaches the exposed ports.
     pub(super) fn exposed(&mut self, facts: &TenantFacts<'_>, outcomes: &[Outcome]) {
         let tenant = facts.tenant;
         let networks = united(tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr)).collect());

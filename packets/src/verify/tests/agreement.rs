@@ -35,7 +35,7 @@ fn same_end(end: &End, verdict: &Verdict) -> bool {
     }
 }
 
-/// The packets of a path that are this one as it was sent.
+/// Returns true if the packet is one of the path's, as it was sent.
 fn is_of(path: &Path, sent: &Packet) -> bool {
     path.sent().has(sent)
 }
@@ -61,8 +61,8 @@ fn agrees(outcome: &Outcome, sent: &Packet, trace: &Trace) -> bool {
         && (!matches!(outcome.end, End::Delivered(_)) || same_header(&outcome.path, sent, &trace.packet))
 }
 
-/// The outcomes that the packet may be in, or what differs. Exactly one path has the packet, and it ends as the packet
-/// did; where paths are more than their packets, or something may be chosen, some of them do.
+/// Returns the outcomes that the packet may have, or the difference. Exactly one path has the packet, and it ends as
+/// the packet did. Some of several paths do if paths have more than their packets, or if something may be chosen.
 fn compare(outcomes: &[Outcome], sent: &Packet, trace: &Trace, exact: bool) -> Result<Vec<Outcome>, String> {
     let mine: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_of(&outcome.path, sent)).collect();
     let fitting = mine.iter().filter(|outcome| agrees(outcome, sent, trace));
@@ -201,7 +201,7 @@ fn cases(standard: u32) -> u32 {
     set("MIDOFORM_VERIFY_CASES").unwrap_or(standard)
 }
 
-/// The number of packets that are sent through each topology.
+/// Returns the number of packets that are sent through each topology.
 fn packets() -> usize {
     set("MIDOFORM_VERIFY_PACKETS").map_or(40, |packets| packets as usize)
 }
@@ -265,7 +265,7 @@ const LARGE: [(u64, [usize; 4]); 4] = [
     (17_059_902_070_702_593_017, [3, 2, 7, 3]),
 ];
 
-/// All that becomes of everything that some send, with so much budget for each kind of packets.
+/// Returns the outcomes of everything that some stations send, with this budget for each kind of packets.
 fn sent(seed: u64, size: Size, senders: usize, budget: usize) -> Vec<Result<Vec<Outcome>, TooMany>> {
     let mut random = Random::new(seed, size);
     let senders: Vec<(Station, MacAddress)> = (0..senders).map(|_| random.sender()).collect();

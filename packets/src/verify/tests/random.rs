@@ -54,7 +54,7 @@ impl Dice {
         (self.next() % bound.max(1) as u64) as usize
     }
 
-    /// True once in so many times.
+    /// Returns true once in so many times.
     pub(crate) fn one_in(&mut self, many: usize) -> bool {
         self.below(many) == 0
     }
@@ -153,7 +153,7 @@ impl Random {
         }
     }
 
-    /// Two routers that are linked besides, each with a route to the other's networks.
+    /// Links two more routers, and gives each a route to the other's networks.
     fn peers(&mut self, routers: &[Uuid]) {
         let (one, other) = (self.dice.below(routers.len()), self.dice.below(routers.len()));
         let (here, there) = (Ipv4Addr::new(172, 16, 9, 1), Ipv4Addr::new(172, 16, 9, 2));
@@ -428,7 +428,7 @@ impl Random {
         rule.fragment_policy = self.maybe(2, |dice, _| dice.pick(&policies));
     }
 
-    /// A station, and a MAC address that something there may send to.
+    /// Returns a station, and a MAC address that something there may send to.
     pub(crate) fn sender(&mut self) -> (Station, MacAddress) {
         let station = self.dice.pick(&self.stations);
         let device = self.world.ports[&station.port].device;
@@ -445,7 +445,7 @@ impl Random {
         (station, mac)
     }
 
-    /// A packet that a station sends.
+    /// Returns a packet that a station sends.
     pub(crate) fn packet(&mut self, from: &Station, destination_mac: MacAddress) -> Packet {
         let dice = &mut self.dice;
         let protocol = protocol(dice);

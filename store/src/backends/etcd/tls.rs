@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use etcd_client::{Certificate, Identity, TlsOptions};
+use midoform_compiler::error_chain::causes;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -17,7 +18,9 @@ pub struct Tls {
 
 /// Reads the files for TLS. Without a CA file, the CAs of the system are trusted.
 pub(super) fn options(tls: &Tls) -> Result<TlsOptions, String> {
-    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    let read = |path: &PathBuf| {
+        crate::input_file::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    };
     let certificates = |path: &PathBuf| {
         let pem = read(path)?;
         match CertificateDer::pem_slice_iter(&pem).next() {
@@ -42,23 +45,21 @@ pub(super) fn options(tls: &Tls) -> Result<TlsOptions, String> {
 
 /// Returns the messages of an error and its sources, and whether one side rejected the certificate of the other. Then no
 /// call was made, and none will be.
-pub(super) fn words(message: &str, status: &dyn std::error::Error) -> (String, bool) {
-    let mut cause = message.to_owned();
+pub(super) fn words(message: &str, status: &(dyn std::error::Error + 'static)) -> (String, bool) {
+    let mut words = message.to_owned();
     let mut is_untrusted = false;
-    let mut source = status.source();
-    while let Some(error) = source {
+    for error in causes(status) {
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
         if let Some(tls) = tls {
             is_untrusted |= is_about_certificates(tls);
         }
         let text = error.to_string();
-        if !cause.contains(&text) {
-            cause = format!("{cause}: {text}");
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
         }
-        source = error.source();
     }
-    (cause, is_untrusted)
+    (words, is_untrusted)
 }
 
 fn is_about_certificates(error: &rustls::Error) -> bool {

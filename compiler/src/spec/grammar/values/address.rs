@@ -15,7 +15,7 @@ use crate::values::MacAddress;
 
 const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 
-/// Returns the pattern of an IPv4 address, bound to neither end.
+/// Returns the pattern of an IPv4 address, without anchors.
 pub(super) fn address_pattern() -> String {
     format!("({OCTET}\\.){{3}}{OCTET}")
 }
@@ -196,8 +196,8 @@ fn mac_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<Mac
     None
 }
 
-/// Linux: at most 15 bytes, no white space, no slash, neither `.` nor `..`. A `%` is a template for Linux (`eth%d`), and
-/// `lo` is each host's own.
+/// Checks a Linux interface's name: at most 15 bytes, no white space, no slash, neither `.` nor `..`. A `%` is a template
+/// for Linux (`eth%d`), and `lo` is each host's own.
 fn interface_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<String>> {
     let name = text.value.as_str();
     if name == "lo" {

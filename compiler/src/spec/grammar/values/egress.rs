@@ -29,7 +29,7 @@ impl SnatKeys {
     const NAME: &'static str = <Self as crate::spec::grammar::Grammar>::KEYS.snat.name;
 }
 
-/// The way of pods to the world.
+/// The NAT of traffic to the world.
 pub(crate) struct EgressValue;
 
 impl Shape for EgressValue {
@@ -95,7 +95,7 @@ impl HasDefault for EgressValue {
     }
 }
 
-/// The address of a bridge's network that its gateway has.
+/// The address of a gateway in its bridge's network.
 pub(crate) struct GatewayValue {
     /// True if it may be a certain address.
     pub(crate) may_be_an_address: bool,

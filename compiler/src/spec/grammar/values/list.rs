@@ -13,7 +13,7 @@ use crate::spec::grammar::{HasDefault, Reader, Shape, TomlValue, Value};
 /// A list.
 pub(crate) struct List<V>(V);
 
-/// A list of values of one form.
+/// Makes the form of a list of values of one form.
 pub(crate) const fn list<V>(item: V) -> List<V> {
     List(item)
 }
@@ -49,7 +49,7 @@ impl<V: Value> Value for List<V> {
 /// A value or a list of values.
 pub(crate) struct OneOrList<V>(V);
 
-/// One value, or a list of values of the same form.
+/// Makes the form of one value, or of a list of values of the same form.
 pub(crate) const fn one_or_list<V>(item: V) -> OneOrList<V> {
     OneOrList(item)
 }
@@ -124,7 +124,7 @@ impl HasDefault for OneOrList<SizedNetwork> {
 /// A table whose keys are the author's own.
 pub(crate) struct Map<V>(V);
 
-/// A table whose keys are the author's own, and whose values have one form.
+/// Makes the form of a table whose keys are the author's own, and whose values have one form.
 pub(crate) const fn map<V>(value: V) -> Map<V> {
     Map(value)
 }

@@ -15,7 +15,7 @@ pub(crate) struct Integer<T> {
     output: PhantomData<T>,
 }
 
-/// An integer from `least` to `most`.
+/// Makes the form of an integer from `least` to `most`.
 pub(crate) const fn integer<T>(least: i64, most: i64) -> Integer<T> {
     Integer { least, most, output: PhantomData }
 }

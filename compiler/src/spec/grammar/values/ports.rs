@@ -135,7 +135,7 @@ table! {
     /// One type of ICMP.
     IcmpKeys {
         kind: Integer<u8> = required(integer(0, 255), "The type.").named("type"),
-        code: Integer<u8> = key(integer(0, 255), "The code; every code of the type where absent."),
+        code: Integer<u8> = key(integer(0, 255), "The code. If it is absent, every code of the type."),
     }
 }
 

@@ -33,7 +33,7 @@ impl<T> SubTable<T> {
     /// A table under a heading: `[midonet]`.
     pub(crate) const SECTION: Self = SubTable { name: Name::Heading, keys: PhantomData };
 
-    /// A table in one line, with words of its own for diagnostics.
+    /// Makes the form of a table in one line, with words of its own for diagnostics.
     pub(crate) const fn called(words: &'static str) -> Self {
         SubTable { name: Name::Words(words), keys: PhantomData }
     }
@@ -50,7 +50,7 @@ impl<T> SubTable<T> {
 /// Tables under one heading: `[[bridge]]`.
 pub(crate) struct Tables<T>(PhantomData<T>);
 
-/// Tables under one heading.
+/// Makes the form of tables under one heading.
 pub(crate) const fn tables<T>() -> Tables<T> {
     Tables(PhantomData)
 }

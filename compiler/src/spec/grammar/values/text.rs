@@ -5,24 +5,25 @@ use serde_json::{Value as Json, json};
 use crate::source::Spanned;
 use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
 
-/// A text. The schema holds it against a pattern where there is one.
+/// A text. The schema checks it against a pattern, if there is one.
 pub(crate) struct Text {
     pattern: Option<&'static str>,
 }
 
-/// Any text.
+/// Makes the form of any text.
 pub(crate) const fn text() -> Text {
     Text { pattern: None }
 }
 
 impl Text {
-    /// A text that the schema holds against a pattern. The reader's own check says more than a pattern can.
+    /// Makes the form of a text that the schema checks against a pattern. The reader's own check says more than a
+    /// pattern can.
     pub(crate) const fn like(pattern: &'static str) -> Text {
         Text { pattern: Some(pattern) }
     }
 }
 
-/// Reads a string that has to be more than any text.
+/// Reads a string that has further conditions.
 pub(super) fn string(
     reader: &mut Reader<'_>,
     key: &str,

@@ -32,7 +32,7 @@ pub(crate) trait Word: Copy + 'static {
 /// One of the words of `T`.
 pub(crate) struct Words<T>(PhantomData<T>);
 
-/// One of the words of `T`.
+/// Makes the form of one of the words of `T`.
 pub(crate) const fn words<T>() -> Words<T> {
     Words(PhantomData)
 }

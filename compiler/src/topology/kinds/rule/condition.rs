@@ -13,11 +13,11 @@ use crate::values::{MacAddress, PortRange};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Condition {
-    /// In by one of these ports; empty: any.
+    /// The packet enters by one of these ports; empty: any.
     pub in_ports: Vec<Reference>,
     /// The ports in `in_ports` are those that do not match.
     pub not_in_ports: bool,
-    /// Out by one of these ports; empty: any. Can't match in an inbound chain (no output port is known yet).
+    /// The packet leaves by one of these ports; empty: any. It can't match in an inbound chain (no output port is known yet).
     pub out_ports: Vec<Reference>,
     /// The ports in `out_ports` are those that do not match.
     pub not_out_ports: bool,
@@ -41,11 +41,12 @@ pub struct Condition {
     pub source_ports: Option<PortRange>,
     /// TCP or UDP destination ports, or the ICMP code.
     pub destination_ports: Option<PortRange>,
-    /// Only return traffic: packets that reply to an earlier one. Starts connection tracking for what it looks at.
+    /// Only return traffic: packets that reply to an earlier one. The condition starts connection tracking of each
+    /// evaluated packet.
     pub return_flow: bool,
-    /// Only packets that do not reply to an earlier one. Starts connection tracking for what it looks at.
+    /// Only packets that do not reply to an earlier one. The condition starts connection tracking of each evaluated packet.
     pub forward_flow: bool,
-    /// The fragments that it matches; left to the server where absent.
+    /// The fragments that it matches. If it is absent, the server chooses.
     pub fragments: Option<FragmentPolicy>,
     /// Observed rules only: true if it has conditions that midoform does not model, so that no spec wants it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -60,7 +61,7 @@ pub enum FragmentPolicy {
     Any,
     /// Whole packets and first fragments.
     Header,
-    /// All but first fragments and whole packets.
+    /// Only later fragments.
     Nonheader,
     /// Whole packets only.
     Unfragmented,
@@ -68,8 +69,8 @@ pub enum FragmentPolicy {
 
 impl Condition {
     /// Returns the same condition without what the server fills in: a fragment policy that is the
-    /// server's default for a rule that does this (`unfragmented` where it translates, else `header` where ports are
-    /// matched, else `any`; recordings 04-chain-rule, 09-nat-rules).
+    /// server's default for a rule with this action. The default is `unfragmented` for NAT, else `header` if ports are
+    /// matched, else `any` (recordings 04-chain-rule, 09-nat-rules).
     #[must_use]
     pub fn canonical(&self, action: &RuleAction) -> Condition {
         let matches_ports = self.source_ports.is_some() || self.destination_ports.is_some();
@@ -86,7 +87,7 @@ impl Condition {
     }
 }
 
-/// Describes the condition behind an action: `: protocol tcp, source 10.0.0.0/8`; nothing where it matches every packet.
+/// Describes the condition behind an action: `: protocol tcp, source 10.0.0.0/8`; nothing if it matches every packet.
 pub(super) fn describe(condition: &Condition) -> String {
     let mut words = String::new();
     let mut add = |word: &str, not: bool, value: String| {

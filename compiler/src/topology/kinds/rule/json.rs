@@ -110,7 +110,7 @@ struct Target {
 }
 
 impl RuleJson {
-    /// Returns the rule's conditions. 1.7 says 0 for a protocol and a TOS that were not set.
+    /// Returns the rule's conditions. 1.7 returns 0 for a protocol and a TOS that were not set.
     pub fn condition(&self, reference: &dyn Fn(Uuid) -> Reference) -> Condition {
         let ports = |ports: &Option<Vec<Uuid>>| ports.iter().flatten().map(|id| reference(*id)).collect();
         let source_mac = self.dl_src.as_deref().and_then(|mac| mac.to_lowercase().parse().ok());
@@ -159,7 +159,7 @@ impl RuleJson {
             || [self.cond_invert, self.no_vlan, self.match_nw_dst_rewritten].contains(&true)
     }
 
-    /// Returns what the rule does; nothing for types that midoform has no word for.
+    /// Returns the rule's action; none for types that midoform does not use.
     pub fn action(&self, reference: &dyn Fn(Uuid) -> Reference) -> Option<RuleAction> {
         let flow = match self.flow_action.as_deref() {
             Some("accept") => Some(FlowAction::Accept),

@@ -22,7 +22,7 @@ pub use json::RuleJson;
 pub struct Rule {
     /// The chain.
     pub chain: Reference,
-    /// Its place in the chain: 1 is the first. Places in one chain are 1, 2, 3 …
+    /// The rule's position in the chain: 1 is the first. The positions in one chain are 1, 2, 3 …
     pub position: u32,
     /// The conditions, all of which a packet has to meet.
     pub condition: Condition,
@@ -34,28 +34,28 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAction {
-    /// Ends the device's chain: the packet goes on.
+    /// Accepts the packet: the device's chain ends.
     Accept,
-    /// Ends the packet silently.
+    /// Drops the packet silently.
     Drop,
-    /// Ends the packet with an ICMP error to the sender.
+    /// Rejects the packet with an ICMP error to the sender.
     Reject,
-    /// Goes back to the chain that jumped here; at the top, like accept.
+    /// Returns to the chain that jumped here. At the top level it is the same as accept.
     Return,
-    /// Jumps to another chain, and continues behind this rule when that chain returns.
+    /// Jumps to another chain. If that chain returns, evaluation continues after this rule.
     Jump {
         /// The chain.
         chain: Reference,
-        /// Its name, which the recorded bodies carry besides the id (04-chain-rule).
+        /// The chain's name, which the recorded bodies have besides the id (04-chain-rule).
         chain_name: String,
     },
-    /// Translates the source.
+    /// SNAT: translates the source address.
     SourceNat(NatTarget, FlowAction),
-    /// Translates the destination.
+    /// DNAT: translates the destination address.
     DestinationNat(NatTarget, FlowAction),
-    /// Reverses a source translation for return traffic.
+    /// Reverse SNAT: reverses the translation for return traffic.
     ReverseSourceNat(FlowAction),
-    /// Reverses a destination translation for return traffic.
+    /// Reverse DNAT: reverses the translation for return traffic.
     ReverseDestinationNat(FlowAction),
 }
 
@@ -63,11 +63,11 @@ pub enum RuleAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FlowAction {
-    /// The packet leaves the chain, accepted.
+    /// The packet is accepted.
     Accept,
     /// The chain continues with the next rule.
     Continue,
-    /// Back to the chain that jumped here.
+    /// Evaluation returns to the chain that jumped here.
     Return,
 }
 
@@ -83,7 +83,7 @@ pub struct NatTarget {
 }
 
 impl Rule {
-    /// Returns true if both do the same to the same packets, wherever they stand.
+    /// Returns true if both do the same to the same packets, whatever their positions are.
     pub fn says_the_same_as(&self, other: &Rule) -> bool {
         self.action == other.action
             && self.condition.canonical(&self.action) == other.condition.canonical(&other.action)
@@ -116,14 +116,14 @@ impl Resource for Rule {
         format!("/chains/{chain}/rules")
     }
 
-    /// A type that midoform has no word for never equals a wanted one.
+    /// Reads a rule. A rule of a type that midoform does not use never equals a wanted one.
     fn read(json: &RuleJson, listed: &Listed<'_>) -> Option<Self> {
         let mut condition = json.condition(listed.resolve);
         let action = json.action(listed.resolve).unwrap_or_else(|| {
             condition.unspoken = true;
             RuleAction::Return
         });
-        Some(Rule { chain: listed.parent.clone()?, position: listed.place, condition, action })
+        Some(Rule { chain: listed.parent.clone()?, position: listed.position, condition, action })
     }
 
     fn parent(&self) -> Option<TypedReference<'_>> {
@@ -139,7 +139,7 @@ impl Resource for Rule {
         [Some(&self.chain), self.jump()]
     }
 
-    fn place(&self) -> Option<u32> {
+    fn position(&self) -> Option<u32> {
         Some(self.position)
     }
 
@@ -174,7 +174,7 @@ impl Resource for Rule {
             words.push("another chain".to_owned());
         }
         if before.unspoken {
-            words.push("something that no spec asks for".to_owned());
+            words.push("a condition that no spec can have".to_owned());
         }
         if self.action != wanted.action {
             let value = |action: &RuleAction| show(serde_json::to_value(action).ok().as_ref());
@@ -184,11 +184,11 @@ impl Resource for Rule {
             let spoken = Condition { unspoken: false, ..before };
             words.extend(Some(changed_fields(&spoken, &after)).filter(|words| !words.is_empty()));
         }
-        (!words.is_empty()).then(|| format!("says something else: {}", words.join(", ")))
+        (!words.is_empty()).then(|| format!("differs: {}", words.join(", ")))
     }
 
-    fn body(&self, names: &dyn Names, id: Option<String>, place: u32) -> Option<Box<RawValue>> {
-        raw(&body::rule_body(names, self, id, place))
+    fn body(&self, names: &dyn Names, id: Option<String>, position: u32) -> Option<Box<RawValue>> {
+        raw(&body::rule_body(names, self, id, position))
     }
 }
 

@@ -1,0 +1,62 @@
+//! The pods that a plan cuts off from their network.
+
+use std::collections::BTreeSet;
+
+use midoform_compiler::plan::Plan;
+use midoform_compiler::plan::cut::cut_bridges;
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::observed::{Foreign, Observed};
+use midoform_store::ipam::{Attachment, Ipam};
+use uuid::Uuid;
+
+use crate::allocation_state::AllocationState;
+use crate::error::CommandError;
+
+/// The pods in the site's store.
+#[derive(Default)]
+pub(crate) struct KnownPods {
+    attachments: Vec<Attachment>,
+}
+
+impl KnownPods {
+    /// Reads the pods. A site without a store has none.
+    pub(crate) async fn of(state: &AllocationState) -> Result<KnownPods, CommandError> {
+        let store = if state.is_store() { state.open(false)? } else { None };
+        let Some(store) = store else { return Ok(KnownPods::default()) };
+        let held = Ipam::new(store).all(None).await?;
+        Ok(KnownPods { attachments: held.into_iter().map(|held| held.record).collect() })
+    }
+
+    /// Returns the pods that a plan cuts off, each in words: those that are bound in the network, and those that the store
+    /// has and that are not bound yet.
+    pub(crate) fn cut_off(&self, plan: &Plan, desired: &Topology, observed: &Observed) -> Vec<String> {
+        let bridges = cut_bridges(plan, desired, &observed.topology);
+        if bridges.is_empty() {
+            return Vec::new();
+        }
+        let bound: Vec<&Foreign> =
+            observed.attached.iter().filter(|port| bridges.contains(&port.near)).collect();
+        let bound_ids: BTreeSet<Uuid> = bound.iter().map(|port| port.id).collect();
+        let of_bound = |port: &&Foreign| {
+            let place = format!("{} at {}", port.what, port.near);
+            match self.attachments.iter().find(|one| one.port == Some(port.id)) {
+                Some(known) => format!("{} ({place})", name(known)),
+                None => place,
+            }
+        };
+        let namespace = Namespace::of_site(&plan.site);
+        let id_of = |key: &Key| observed.ids.get(key).copied().unwrap_or_else(|| namespace.id(key));
+        let not_bound = self.attachments.iter().filter_map(|one| {
+            let is_bound = one.port.is_some_and(|port| bound_ids.contains(&port));
+            let bridge = bridges.iter().find(|key| id_of(key) == one.bridge_id).filter(|_| !is_bound)?;
+            Some(format!("{} ({} at {bridge}, not bound yet)", name(one), one.address))
+        });
+        bound.iter().map(of_bound).chain(not_bound).collect()
+    }
+}
+
+/// Returns the name of the pod, or the container's.
+fn name(attachment: &Attachment) -> &str {
+    attachment.pod.as_deref().unwrap_or(&attachment.owner.container)
+}

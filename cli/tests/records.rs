@@ -1,0 +1,215 @@
+//! What a run records of what it did, whatever fails after it.
+
+use std::time::Duration;
+
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_testutil::TestFolder;
+use midoform_testutil::http::Connection;
+
+use crate::MIDOFORM;
+use crate::served::Served;
+
+const WEB: &str = "[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n";
+const DB: &str = "[[bridge]]\nname = \"db\"\ncidr = \"10.2.0.0/24\"\n";
+const PORT: &str = "[[port]]\nname = \"vm\"\nbridge = \"web\"\nhost = \"node1\"\ninterface = \"tap0\"\n\
+                    mac = \"02:00:00:00:00:01\"\naddress = \"10.1.0.7\"\n";
+const RULE: &str = "[[rule]]\nname = \"shut\"\nfrom = { bridge = \"web\" }\nto = { world = true, tcp = 80 }\naction = \"drop\"\n";
+
+const VERSIONS: [(&str, Dialect); 3] = [("1.7", Dialect::V1), ("5.0", Dialect::V5), ("5.8", Dialect::V5)];
+
+/// Returns a folder with a tenant `acme`, and a server that takes faults.
+fn project(version: &str, dialect: Dialect, tenant: &str) -> (TestFolder, Served) {
+    let folder = TestFolder::default();
+    let served = Served::start(&folder, &["--version", version, "--inspect", "--faults"])
+        .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let url = served.url();
+    folder.write(
+        "site.toml",
+        format!("name = \"t\"\n[midonet]\nurl = \"{url}\"\nversion = {dialect}\nmanaged = true\n"),
+    );
+    folder.write("acme.toml", format!("name = \"acme\"\n{tenant}"));
+    (folder, served)
+}
+
+fn send(served: &Served, method: &str, body: &str) {
+    let mut connection = Connection::open(served.address).unwrap();
+    assert!(connection.send(method, "/_faults", "application/json", body).unwrap().status < 300);
+}
+
+/// A port that was taken out of the spec is deleted, whatever a part of the tenant was applied before.
+#[test]
+fn an_apply_of_a_part_forgets_no_static_port() {
+    for (version, dialect) in VERSIONS {
+        for part in [
+            &["--target", "acme/chain/policy"][..],
+            &["--target", "acme/bridge/db"],
+            &["--target", "acme/port/vm"],
+            &["--target", "acme/bridge/db", "--target", "acme/chain/policy"],
+            &["--exclude", "acme/port/vm"],
+            &["--exclude", "acme/bridge/db"],
+        ] {
+            let folder = TestFolder::default();
+            let served = Served::with_node(&folder, dialect, version);
+            folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{DB}{PORT}{RULE}"));
+            let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+            // The part is applied with and without the port in the spec.
+            let _ = folder.run(MIDOFORM, &[&["apply", ".", "--yes"], part].concat()).expect_code(0);
+            let names_port = part.contains(&"acme/port/vm");
+            folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{DB}{RULE}"));
+            let mut said = String::new();
+            if !names_port {
+                said = folder.run(MIDOFORM, &[&["apply", ".", "--yes"], part].concat()).expect_code(0).stdout;
+            }
+            said += &folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0).stdout;
+            assert!(said.contains("- port/vm"), "{version} {part:?}: {said}");
+            assert!(!folder.read("midoform.lock").contains("vm"), "{version} {part:?}");
+            drop(served);
+        }
+    }
+}
+
+/// A tenant that is selected as a whole brings the parts of its peers that it is linked with. The rest of the peers stays.
+#[test]
+fn an_apply_of_a_tenant_deletes_nothing_of_its_peers() {
+    for (version, dialect) in VERSIONS {
+        let folder = TestFolder::default();
+        let _served = Served::with_node(&folder, dialect, version);
+        let acme = "name = \"acme\"\n[[peer]]\ntenant = \"beta\"\n[[bridge]]\nname = \"lan\"\ncidr = \"10.9.0.0/24\"\n";
+        let beta = |more: &str| {
+            let text = format!("name = \"beta\"\n[[peer]]\ntenant = \"acme\"\n{WEB}{DB}{more}");
+            folder.write("beta.toml", text);
+        };
+        folder.write("acme.toml", acme);
+        beta(&format!("{PORT}{RULE}"));
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+        let same = folder.run(MIDOFORM, &["plan", ".", "--target", "acme", "--detailed-exitcode"]);
+        assert_eq!(same.code, 0, "{version}: {}{}", same.stdout, same.stderr);
+        folder.write("acme.toml", format!("{acme}[[bridge]]\nname = \"new\"\ncidr = \"10.8.0.0/24\"\n"));
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--target", "acme"]).expect_code(0);
+        // What acme no longer has is deleted, as it is selected as a whole.
+        folder.write("acme.toml", acme);
+        let fewer = folder.run(MIDOFORM, &["apply", ".", "--yes", "--target", "acme"]).expect_code(0);
+        assert!(fewer.stdout.contains("- bridge/new"), "{version}: {}", fewer.stdout);
+        let _ = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        beta(RULE);
+        let gone = folder.run(MIDOFORM, &["plan", "."]).expect_code(0);
+        assert!(gone.stdout.contains("- port/vm"), "{version}: {}", gone.stdout);
+    }
+}
+
+/// Returns the part of a lock file about a tenant.
+fn recorded(folder: &TestFolder, tenant: &str) -> String {
+    let lock = folder.read("midoform.lock");
+    let own = lock.split(&format!("[tenant.{tenant}]")).nth(1).unwrap_or_default();
+    own.split("\n[tenant.")
+        .take_while(|part| !part.starts_with("tenant"))
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Reads fail after the first call: what was created counts as applied, and a repair of the lock file moves other tenants.
+#[test]
+fn a_look_that_fails_leaves_a_tenant_applied() {
+    for (version, dialect) in [("1.7", Dialect::V1), ("5.8", Dialect::V5)] {
+        for how in [&["--verify"][..], &["--batch", "1"], &["--batch", "1", "--verify"]] {
+            let what = format!("{version} {how:?}");
+            let (folder, served) = project(version, dialect, "[[bridge]]\nname = \"web\"\n");
+            let fault =
+                r#"{"fault": "internal-error", "method": "GET", "path": "/routers", "nth": 2, "times": 0}"#;
+            send(&served, "POST", fault);
+            let failed = folder.run(MIDOFORM, &[&["apply", ".", "--yes"], how].concat());
+            assert_ne!(failed.code, 0, "{what}: {}", failed.stderr);
+            send(&served, "DELETE", "");
+            let ours = folder.read("midoform.lock");
+            assert!(ours.contains("[tenant.acme]\napplied = true\n"), "{what}: {ours}");
+            if dialect == Dialect::V1 {
+                continue;
+            }
+            // Another branch allocated the same addresses, to a tenant whose name comes first.
+            let theirs =
+                ours.replace("[tenant.acme", "[tenant.aaa").replace("applied = true", "applied = false");
+            let merged = format!("{}{}", theirs, ours.split_once("version = 1\n").unwrap().1);
+            folder.write("midoform.lock", merged);
+            folder.write("aaa.toml", "name = \"aaa\"\n[[bridge]]\nname = \"web\"\n");
+            let _ = folder.run(MIDOFORM, &["lock", ".", "--repair"]).expect_code(0);
+            let _ = folder
+                .run(MIDOFORM, &["plan", ".", "--target", "acme", "--detailed-exitcode"])
+                .expect_code(0);
+            assert!(folder.read("midoform.lock").contains("[tenant.acme]\napplied = true\n"), "{what}");
+        }
+    }
+}
+
+/// The second of two batches is not begun, since the look after the first one fails: its records stay.
+#[test]
+fn a_look_that_fails_between_batches_does_not_count_as_the_end() {
+    let (folder, served) = project("1.7", Dialect::V1, WEB);
+    folder.write("beta.toml", format!("name = \"beta\"\n{}", DB.replace("10.2", "10.3")));
+    let fault = r#"{"fault": "internal-error", "method": "GET", "path": "/routers", "nth": 2, "times": 0}"#;
+    send(&served, "POST", fault);
+    let failed = folder.run(MIDOFORM, &["apply", ".", "--yes", "--batch", "1", "--json"]);
+    assert_eq!(failed.code, 7, "{}", failed.stderr);
+    let report: serde_json::Value = serde_json::from_str(&failed.stdout).unwrap();
+    assert!(report["left"].as_u64().unwrap() > 0 && report["converged"] == false, "{report}");
+    assert!(recorded(&folder, "beta").contains("making"), "{}", folder.read("midoform.lock"));
+    send(&served, "DELETE", "");
+    let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+    assert!(!folder.read("midoform.lock").contains("making"));
+    let _ = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+}
+
+/// A run that is killed at its first call has recorded that its tenant may exist.
+#[test]
+fn a_killed_run_leaves_its_tenant_applied() {
+    for (version, dialect) in VERSIONS {
+        let (folder, served) = project(version, dialect, WEB);
+        send(&served, "POST", r#"{"fault": "delay", "method": "POST", "nth": 1, "milliseconds": 300}"#);
+        let mut command = folder.command(MIDOFORM, &["apply", ".", "--yes", "--quiet"]);
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let mut control = Connection::open(served.address).unwrap();
+        while !control.send("GET", "/_faults", "*/*", "").unwrap().body.contains("\"struck\":1") {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let lock = folder.read("midoform.lock");
+        assert!(lock.contains("[tenant.acme]\napplied = true\n"), "{version}: {lock}");
+    }
+}
+
+/// A bridge is taken out, and its last part can't be deleted: the run restores the rest, whose ids only the server knows.
+/// Before that it records what it will create.
+#[test]
+fn a_rollback_records_what_it_will_create() {
+    let (folder, served) = project("1.7", Dialect::V1, &format!("{WEB}{DB}"));
+    let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+    folder.write("acme.toml", format!("name = \"acme\"\n{WEB}"));
+    let fault = r#"{"fault": "unavailable-before", "method": "DELETE", "path": "/bridges/*", "times": 0}"#;
+    send(&served, "POST", fault);
+    // The process ends while the rollback creates something.
+    send(&served, "POST", r#"{"fault": "delay", "method": "POST", "nth": 1, "milliseconds": 5000}"#);
+    let mut command = folder
+        .command(MIDOFORM, &["apply", ".", "--yes", "--rollback-on-error", "--allow-mass-delete", "--quiet"]);
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut control = Connection::open(served.address).unwrap();
+    let is_struck = |page: &str| {
+        let faults: serde_json::Value = serde_json::from_str(page).unwrap();
+        let struck = |fault: &serde_json::Value| {
+            fault["fault"] == "delay" && fault["struck"].as_u64().unwrap_or_default() > 0
+        };
+        faults.as_array().or_else(|| faults["faults"].as_array()).unwrap().iter().any(struck)
+    };
+    while !is_struck(&control.send("GET", "/_faults", "*/*", "").unwrap().body) {
+        assert!(child.try_wait().unwrap().is_none(), "no rollback was begun");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lock = recorded(&folder, "acme");
+    assert!(lock.contains("making") && lock.contains("acme/bridge/db/"), "{lock}");
+    send(&served, "DELETE", "");
+    std::thread::sleep(Duration::from_secs(5));
+    let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--allow-mass-delete"]).expect_code(0);
+    let _ = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+}

@@ -1,0 +1,74 @@
+//! The short way through the reconcile loop, for a plan of one port that the store names already: by the claim of a pod,
+//! or by the mark of a port that is being deleted.
+//!
+//! Whoever finds that record can delete all objects of the plan. So the network is not observed, and nothing is written
+//! before the first call: a pod needs no more calls than its plan has. The plan passes the lint as every plan does, and the
+//! id that the server chose is recorded before this returns, even if a later call failed.
+
+use std::collections::BTreeMap;
+
+use midoform_compiler::plan::Plan;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::observed::Observed;
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::execute::{Control, Outcome, StepError, execute};
+use crate::planned::{Unsound, check};
+
+/// The failure to create a port.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError<E> {
+    /// A step failed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The ids could not be recorded.
+    #[error("the id of the port could not be recorded")]
+    Record(#[source] E),
+}
+
+/// The objects of one port, with the plan that creates or deletes them.
+pub struct ClaimedPort {
+    plan: Plan,
+}
+
+impl ClaimedPort {
+    /// Takes the plan. `observed` is the state that it starts from.
+    ///
+    /// # Errors
+    /// Returns an error if the plan does not pass the lint.
+    pub fn new(plan: Plan, observed: &Observed) -> Result<ClaimedPort, Unsound> {
+        check(&plan, observed)?;
+        Ok(ClaimedPort { plan })
+    }
+
+    /// Creates the objects, at most `parallel` at a time. `record` gets the ids that the server chose.
+    ///
+    /// # Errors
+    /// Returns an error if a step fails. If none does, returns the error of `record`.
+    pub async fn create<E>(
+        &self,
+        client: &Client,
+        parallel: usize,
+        record: impl AsyncFnOnce(&BTreeMap<Key, Uuid>) -> Result<(), E>,
+    ) -> Result<(), PortError<E>> {
+        let outcome = self.execute(client, parallel).await;
+        let recorded = record(&outcome.ids).await;
+        match outcome.failure {
+            Some(failure) => Err(failure.into()),
+            None => recorded.map_err(PortError::Record),
+        }
+    }
+
+    /// Deletes the objects. The record of the port stays until that is done, so there is nothing to add to it.
+    ///
+    /// # Errors
+    /// Returns an error if a step fails.
+    pub async fn delete(&self, client: &Client) -> Result<(), StepError> {
+        self.execute(client, 1).await.failure.map_or(Ok(()), Err)
+    }
+
+    async fn execute(&self, client: &Client, parallel: usize) -> Outcome {
+        execute(client, &self.plan, parallel, &Control::default(), &|_| {}).await
+    }
+}

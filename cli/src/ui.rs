@@ -1,5 +1,6 @@
 //! The output of commands: data on standard output, everything else on standard error.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,21 +15,36 @@ use crate::error::CommandError;
 pub(crate) struct Ui {
     colour_out: bool,
     colour_err: bool,
+    /// True if the terminal takes no control sequences.
+    is_dumb: bool,
     quiet: bool,
     /// True once the reader of standard output has ended.
     is_unread: AtomicBool,
 }
 
+/// Returns true if a terminal that is called so takes no control sequences.
+fn is_dumb(term: &OsStr) -> bool {
+    term == "dumb"
+}
+
+/// Returns true if an output is coloured, with these values of `NO_COLOR` and `TERM`.
+fn is_coloured(wanted: When, is_terminal: bool, no_colour: &OsStr, term: &OsStr) -> bool {
+    match wanted {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => is_terminal && no_colour.is_empty() && !is_dumb(term),
+    }
+}
+
 impl Ui {
     pub(crate) fn new(common: &Common) -> Self {
-        let wanted = |terminal: bool| match common.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        };
+        let set = |name: &str| std::env::var_os(name).unwrap_or_default();
+        let (no_colour, term) = (set("NO_COLOR"), set("TERM"));
+        let wanted = |terminal: bool| is_coloured(common.color, terminal, &no_colour, &term);
         Ui {
             colour_out: wanted(io::stdout().is_terminal()),
             colour_err: wanted(io::stderr().is_terminal()),
+            is_dumb: is_dumb(&term),
             quiet: common.quiet,
             is_unread: AtomicBool::new(false),
         }
@@ -41,7 +57,7 @@ impl Ui {
 
     /// Returns true if a progress bar may be drawn.
     pub(crate) fn shows_progress(&self) -> bool {
-        !self.quiet && io::stderr().is_terminal()
+        !self.quiet && !self.is_dumb && io::stderr().is_terminal()
     }
 
     /// Returns true if only errors are wanted on standard error.
@@ -122,5 +138,21 @@ impl Ui {
         let answer =
             answer.map_err(|source| CommandError::File { path: "standard input".to_owned(), source })?;
         Ok(answer.trim() == "yes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dumb_terminal_has_no_colours_unless_they_are_asked_for() {
+        let (none, dumb, xterm) = (OsStr::new(""), OsStr::new("dumb"), OsStr::new("xterm-256color"));
+        assert!(is_coloured(When::Auto, true, none, xterm));
+        assert!(!is_coloured(When::Auto, true, none, dumb));
+        assert!(!is_coloured(When::Auto, true, OsStr::new("1"), xterm));
+        assert!(!is_coloured(When::Auto, false, none, xterm));
+        assert!(is_coloured(When::Always, false, none, dumb));
+        assert!(is_dumb(dumb) && !is_dumb(none));
     }
 }

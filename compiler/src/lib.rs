@@ -183,6 +183,10 @@ pub fn compile_beside(
         Allocated::Nothing | Allocated::Store { .. } => Some(LockFile::default()),
     };
     let (Some(site), Some(lock_file)) = (site, lock_file) else { return Err(diagnostics.into_sorted()) };
+    // Nothing can be allocated from a wrong pool: what would be said of each tenant follows from that.
+    if !site.pools.are_sound {
+        return Err(diagnostics.into_sorted());
+    }
     match input.allocated {
         Allocated::Store { name, allocations } => {
             clash::check_store(name, allocations, &site, &mut diagnostics);

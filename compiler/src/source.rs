@@ -32,9 +32,11 @@ impl Source {
         Source { name: name.into(), content: Ok(text.into().into_bytes()) }
     }
 
-    /// Returns the text, or nothing if the file could not be read or is not UTF-8.
+    /// Returns the text, or nothing if the file could not be read or is not UTF-8. The mark that some editors put
+    /// before UTF-8 is no part of it: positions count without it.
     pub fn text(&self) -> &str {
-        self.content.as_ref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+        let text = self.content.as_ref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        text.map(|text| text.strip_prefix('\u{feff}').unwrap_or(text)).unwrap_or_default()
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "tests read examples from the disk, and a test that can't go on has failed"
 )]
 
+mod addresses;
 mod codes;
 mod determinism;
 mod grown;

@@ -182,6 +182,7 @@ fn reached(reachability: Option<&Reachability>) -> Vec<(bool, String)> {
     let Some(reachability) = reachability else { return Vec::new() };
     let changes = reachability.changes.iter().map(|change| (change.now == Now::Allowed, change.to_string()));
     let unknown = reachability.not_compared.iter();
-    let unknown = unknown.map(|tenant| (true, format!("{tenant}: its rules are too many to be compared")));
+    let unknown =
+        unknown.map(|tenant| (true, format!("{tenant}: its bridges or rules are too many to be compared")));
     changes.chain(unknown).collect()
 }

@@ -103,7 +103,7 @@ crate::named_codes! {
         LockConflict => "lock-conflict",
         /// The lock file has a value that can't be read.
         LockDamaged => "lock-damaged",
-        /// The lock file has a version that this midoform does not know.
+        /// The lock file is empty, or has a version that this midoform does not know.
         LockVersion => "lock-version",
         /// A required key is missing.
         MissingKey => "missing-key",
@@ -209,7 +209,7 @@ crate::named_codes! {
         UnknownWord => "unknown-word",
         /// A file can't be read.
         UnreadableFile => "unreadable-file",
-        /// A bridge's network is not for hosts.
+        /// An address or a network is not for hosts.
         UnusableNetwork => "unusable-network",
         /// No rule names a group.
         UnusedGroup => "unused-group",

@@ -173,7 +173,8 @@ fn keep_what_the_specs_name(tenants: &[&spec::Tenant], allocations: &mut Allocat
         if let Some(pin) = &tenant.link {
             entry.link = Some(LinkAddresses { provider: pin.provider.value, tenant: pin.tenant.value });
         }
-        entry.bridges.retain(|name, _| tenant.bridges.iter().any(|bridge| bridge.name.value == *name));
+        let named: BTreeSet<&str> = tenant.bridges.iter().map(|bridge| bridge.name.value.as_str()).collect();
+        entry.bridges.retain(|name, _| named.contains(name.as_str()));
         entry.grown = added_bridges(tenant);
         for bridge in &tenant.bridges {
             if let Some(cidr) = &bridge.cidr {
@@ -247,11 +248,17 @@ fn links(
         }
     }
     let slots = Slots::new(&site.pools.links, 30);
+    let mut is_full = false;
     let mut find = |key: &Key, span: Span| {
+        // One error says that the pool is full.
+        if is_full {
+            return None;
+        }
         let Some(block) =
             slots.find(key, |block| taken.overlapping_network(block).is_none() && !others.overlaps(block))
         else {
             diagnostics.push(full(Code::LinkPoolFull, span, "links", &site.pools.links, slots.count, 30));
+            is_full = true;
             return None;
         };
         let _ = taken.take_network(block, ());
@@ -285,6 +292,7 @@ fn bridges(
 ) {
     let prefix = site.pools.bridge_prefix.value;
     let slots = Slots::new(&site.pools.bridges, prefix);
+    let mut is_full = false;
     let mut taken_by_all: AddressRanges<()> = AddressRanges::default();
     if !site.pools.shared {
         for network in allocations.tenants.values().flat_map(|tenant| tenant.bridges.values()) {
@@ -307,7 +315,8 @@ fn bridges(
         let taken = if site.pools.shared { &mut taken_by_own } else { &mut taken_by_all };
         let Some(entry) = allocations.tenants.get_mut(&tenant.name.value) else { continue };
         for bridge in open {
-            if entry.bridges.contains_key(&bridge.name.value) {
+            // One error says that the pool is full. What tenants share may be full for one of them.
+            if entry.bridges.contains_key(&bridge.name.value) || is_full && !site.pools.shared {
                 continue;
             }
             let key = Key::tenant(&tenant.name.value).bridge(&bridge.name.value).device();
@@ -316,7 +325,9 @@ fn bridges(
                     let _ = taken.take_network(network, ());
                     entry.bridges.insert(bridge.name.value.clone(), network);
                 }
+                None if is_full => {}
                 None => {
+                    is_full = true;
                     let pools = &site.pools.bridges;
                     diagnostics.push(full(
                         Code::BridgePoolFull,

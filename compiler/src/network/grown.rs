@@ -3,6 +3,8 @@
 //! They belong to the tenant like those of its spec, until the spec no longer has the bridge that they were added for.
 //! The rules, assertions and peers of the spec that name that bridge apply to them as well.
 
+use std::collections::BTreeMap;
+
 use crate::network::allocation::{Allocations, TenantAllocation};
 use crate::source::Spanned;
 use crate::spec::{Bridge, Gateway, Moved, Tenant};
@@ -19,8 +21,10 @@ pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant>
                 .filter(|moved| !is_done(allocation, moved));
             moved.map_or_else(|| from.clone(), |moved| moved.to.value.clone())
         };
+        let by_name: BTreeMap<&str, &Bridge> =
+            spec.bridges.iter().rev().map(|bridge| (bridge.name.value.as_str(), bridge)).collect();
         let own: Vec<Bridge> =
-            allocation.grown.iter().filter_map(|(name, from)| added(spec, name, moved(from))).collect();
+            allocation.grown.iter().filter_map(|(name, from)| added(&by_name, name, moved(from))).collect();
         spec.bridges.extend(own);
     }
     specs
@@ -31,11 +35,11 @@ fn is_done(allocation: &TenantAllocation, moved: &Moved) -> bool {
     allocation.moved.contains(&format!("{} {} to {}", moved.kind.name(), moved.from, moved.to))
 }
 
-fn added(spec: &Tenant, name: &str, from: String) -> Option<Bridge> {
-    if spec.bridges.iter().any(|bridge| bridge.name.value == name) {
+fn added(bridges: &BTreeMap<&str, &Bridge>, name: &str, from: String) -> Option<Bridge> {
+    if bridges.contains_key(name) {
         return None;
     }
-    let origin = spec.bridges.iter().find(|bridge| bridge.name.value == from)?;
+    let origin = bridges.get(from.as_str())?;
     Some(Bridge {
         name: Spanned { value: name.to_owned(), span: origin.name.span },
         cidr: None,

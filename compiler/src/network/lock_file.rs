@@ -55,8 +55,16 @@ pub fn parse(source: &Source, id: SourceId, diagnostics: &mut Diagnostics) -> Op
         diagnostics.push(Diagnostic::error(Code::LockConflict, span, message).help(help));
         return None;
     }
-    // Spans count without the mark that some editors put before UTF-8.
-    let text = source.text().trim_start_matches('\u{feff}');
+    let text = source.text();
+    let is_readable = source.content.as_ref().is_ok_and(|bytes| std::str::from_utf8(bytes).is_ok());
+    if is_readable && text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#')) {
+        let span = Span { source: id, start: 0, end: 0 };
+        let message = "the lock file is empty: the addresses that were allocated are lost";
+        let help =
+            "take it from version control again; remove it only if nothing of this site was ever applied";
+        diagnostics.push(Diagnostic::error(Code::LockVersion, span, message).help(help));
+        return None;
+    }
     parse::document(source, id, diagnostics, |reader, file| read(reader, &file, text))
 }
 

@@ -53,7 +53,7 @@ pub struct Tenant {
     pub egress_span: Span,
     /// The link to the provider router.
     pub link: Link,
-    /// Bridges.
+    /// Bridges. Those that were added because another one was full come last.
     pub bridges: Vec<Bridge>,
     /// Static ports.
     pub ports: Vec<Port>,
@@ -116,10 +116,11 @@ impl Tenant {
     /// Returns the index of this bridge, and then those of the bridges that were added because it was full.
     pub fn with_grown(&self, at: BridgeIndex) -> impl Iterator<Item = BridgeIndex> {
         let name = self.bridge(at).map(|bridge| Arc::clone(&bridge.name));
-        let added = self
-            .indexed_bridges()
-            .filter(move |(_, bridge)| bridge.grown_from.is_some() && bridge.grown_from == name);
-        std::iter::once(at).chain(added.map(|(place, _)| place))
+        let own =
+            self.bridges.iter().rposition(|bridge| bridge.grown_from.is_none()).map_or(0, |last| last + 1);
+        let added = self.bridges.iter().enumerate().skip(own);
+        let added = added.filter(move |(_, bridge)| bridge.grown_from.is_some() && bridge.grown_from == name);
+        std::iter::once(at).chain(added.map(|(place, _)| BridgeIndex(place)))
     }
 
     /// Returns the networks of [`Tenant::with_grown`].

@@ -1,6 +1,6 @@
 //! Names to references, and everything that is wrong with them: specs and allocations in, tenants out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::names::PeerPair;
-use crate::network::address_ranges::block_of;
+use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::network::allocation::{Allocations, LinkAddresses};
 use crate::network::{
     Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Port, PortGroup, PortIndex, Route,
@@ -81,8 +81,9 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     /// Returns the names of these bridges, and no others yet.
     fn of_bridges(spec: &'a spec::Tenant, bridges: &[Bridge]) -> Names<'a> {
+        let own: BTreeSet<&str> = spec.bridges.iter().map(|bridge| bridge.name.value.as_str()).collect();
         let indexed = bridges.iter().enumerate();
-        let indexed = indexed.map(|(at, bridge)| (bridge_name(spec, bridge), BridgeIndex(at)));
+        let indexed = indexed.filter_map(|(at, bridge)| Some((*own.get(&*bridge.name)?, BridgeIndex(at))));
         Names { bridges: indexed.collect(), ..Names::default() }
     }
 }
@@ -97,6 +98,7 @@ impl<'a> Resolver<'a, '_> {
         let tenant_id = self.tenant_id(spec, allocated.tenant_id.as_deref());
         let bridges: Vec<Bridge> =
             spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &allocated.bridges)).collect();
+        let networks = networks_of(&bridges);
         let mut names = Names::of_bridges(spec, &bridges);
         let mut ports = Vec::with_capacity(spec.ports.len());
         for port in &spec.ports {
@@ -115,15 +117,14 @@ impl<'a> Resolver<'a, '_> {
             .collect();
         names.address_groups = spec.address_groups.iter().map(address_group).collect();
         let peers: Vec<Peer> = spec.peers.iter().filter_map(|peer| self.peer(spec, peer, &names)).collect();
+        let mut places: BTreeMap<&str, PeerIndex> = BTreeMap::new();
+        for (at, peer) in peers.iter().enumerate() {
+            places.entry(&peer.name).or_insert(PeerIndex(at));
+        }
         names.peers = spec
             .peers
             .iter()
-            .filter_map(|s| {
-                Some((
-                    s.tenant.value.as_str(),
-                    peers.iter().position(|peer| *peer.name == *s.tenant.value).map(PeerIndex)?,
-                ))
-            })
+            .filter_map(|s| Some((s.tenant.value.as_str(), *places.get(s.tenant.value.as_str())?)))
             .collect();
         Some(Tenant {
             name: spec.name.value.as_str().into(),
@@ -134,7 +135,7 @@ impl<'a> Resolver<'a, '_> {
             egress: spec.egress.value,
             egress_span: if spec.egress.span.end == 0 { spec.name.span } else { spec.egress.span },
             link,
-            routes: spec.routes.iter().filter_map(|route| self.route(route, &bridges, &names)).collect(),
+            routes: spec.routes.iter().filter_map(|route| self.route(route, &networks, &names)).collect(),
             rules: spec.rules.iter().filter_map(|rule| self.rule(rule, &names)).collect(),
             exposes: spec.exposes.iter().filter_map(|expose| self.expose(expose, &ports, &names)).collect(),
             asserts: spec.asserts.iter().filter_map(|assert| self.assertion(assert, &names)).collect(),
@@ -274,7 +275,12 @@ impl<'a> Resolver<'a, '_> {
         PortGroup { name, ports, stateful: spec.stateful, span: spec.name.span }
     }
 
-    fn route(&mut self, spec: &spec::Route, bridges: &[Bridge], names: &Names<'_>) -> Option<Route> {
+    fn route(
+        &mut self,
+        spec: &spec::Route,
+        networks: &AddressRanges<usize>,
+        names: &Names<'_>,
+    ) -> Option<Route> {
         let target = match &spec.target.value {
             spec::RouteTarget::Nowhere(spec::RouteEnd::Blackhole) => RouteTarget::Blackhole,
             spec::RouteTarget::Nowhere(spec::RouteEnd::Reject) => RouteTarget::Reject,
@@ -282,7 +288,7 @@ impl<'a> Resolver<'a, '_> {
                 RouteTarget::Bridge(self.look_up_at("bridge", name, spec.target.span, &names.bridges)?)
             }
             spec::RouteTarget::Via(address) => {
-                let Some(at) = bridges.iter().position(|bridge| bridge.cidr.contains(address)) else {
+                let Some(at) = networks.overlapping(*address, *address).copied() else {
                     let message = format!("the next hop {address} is in none of the tenant's bridges");
                     let help =
                         "a router asks for it by ARP on a bridge: name an address in a bridge's network";
@@ -412,9 +418,14 @@ impl<'a> Resolver<'a, '_> {
     }
 }
 
-fn bridge_name<'a>(spec: &'a spec::Tenant, bridge: &Bridge) -> &'a str {
-    let found = spec.bridges.iter().find(|candidate| *candidate.name.value == *bridge.name);
-    found.map(|bridge| bridge.name.value.as_str()).unwrap_or_default()
+/// Returns the networks of bridges, each with the bridge's place. Of two that overlap, which is an error, the first
+/// one counts.
+fn networks_of(bridges: &[Bridge]) -> AddressRanges<usize> {
+    let mut networks = AddressRanges::default();
+    for (at, bridge) in bridges.iter().enumerate() {
+        let _ = networks.take_network(bridge.cidr, at);
+    }
+    networks
 }
 
 fn address_group(spec: &spec::AddressGroup) -> (&str, Vec<Ipv4Net>) {

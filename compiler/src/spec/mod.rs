@@ -9,6 +9,7 @@ pub mod parse;
 mod policy;
 pub mod schema;
 mod site;
+pub(crate) mod special_addresses;
 pub mod url;
 
 use std::collections::BTreeMap;
@@ -345,6 +346,15 @@ pub enum Action {
 
 impl Word for Action {
     const ALL: &'static [Action] = &[Action::Accept, Action::Drop, Action::Reject];
+    const ELSEWHERE: &'static [(&'static str, Action)] = &[
+        ("allow", Action::Accept),
+        ("permit", Action::Accept),
+        ("pass", Action::Accept),
+        ("deny", Action::Drop),
+        ("block", Action::Drop),
+        ("discard", Action::Drop),
+        ("refuse", Action::Reject),
+    ];
 
     fn word(self) -> &'static str {
         match self {

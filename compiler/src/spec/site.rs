@@ -57,6 +57,8 @@ pub struct MidonetSettings {
 /// `[pools]`.
 #[derive(Clone, Debug)]
 pub struct Pools {
+    /// False if a pool has an error: nothing can be allocated.
+    pub are_sound: bool,
     /// Networks for the links between tenant routers and the provider router, and between peers.
     pub links: Vec<Spanned<Ipv4Net>>,
     /// Networks for bridges without a `cidr`.

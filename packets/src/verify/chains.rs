@@ -3,15 +3,35 @@
 
 use uuid::Uuid;
 
-use super::header::{
-    DESTINATION, DESTINATION_PORT, Fragments, Protocols, Range, SOURCE, SOURCE_PORT, united,
-};
+use super::header::{DESTINATION, DESTINATION_PORT, Fragments, Protocols, Range, SOURCE, SOURCE_PORT};
 use super::path::{Binding, Flow, Path, Side};
 use super::walk::{ChainOutcome, Position, Walker};
 use crate::semantics::world::{MacMask, Rule, RuleKind, Target};
 use crate::semantics::{is_echo_type, tracks};
 use midoform_compiler::topology::kinds::FlowAction;
 use midoform_compiler::values::MacAddress;
+
+/// The packets about which a rule decided, each with the rule's place.
+#[derive(Default)]
+struct Decided {
+    passed: Vec<(usize, Path)>,
+    dropped: Vec<(usize, (Path, Uuid))>,
+    through: Vec<(usize, Path)>,
+}
+
+impl Decided {
+    /// Adds what passed and what was dropped, in the order of the rules, and returns what leaves the chain undecided.
+    fn add_to(self, outcome: &mut ChainOutcome) -> Vec<Path> {
+        outcome.passed.extend(in_order(self.passed));
+        outcome.dropped.extend(in_order(self.dropped));
+        in_order(self.through).collect()
+    }
+}
+
+fn in_order<T>(mut items: Vec<(usize, T)>) -> impl Iterator<Item = T> {
+    items.sort_by_key(|(place, _)| *place);
+    items.into_iter().map(|(_, item)| item)
+}
 
 impl Walker<'_> {
     /// Evaluates a chain, if there is one.
@@ -27,7 +47,8 @@ impl Walker<'_> {
         outcome
     }
 
-    /// Returns the packets that were neither dropped nor accepted: they continue after the jump.
+    /// Returns the packets that were neither dropped nor accepted: they continue after the jump. The outcomes come in the
+    /// order of the rules that decided.
     fn evaluate_rules(
         &self,
         chain: Uuid,
@@ -36,51 +57,77 @@ impl Walker<'_> {
         outcome: &mut ChainOutcome,
     ) -> Vec<Path> {
         path.visited.push(chain);
-        let (mut left, mut through) = (vec![path], Vec::new());
-        for rule in self.world.chains.get(&chain).map(Vec::as_slice).unwrap_or_default() {
-            let mut next = Vec::new();
-            for path in left {
-                if !self.may_put(1) {
-                    return Vec::new();
-                }
-                let (matched, others) = self.split(rule, path, position);
-                next.extend(others);
-                for mut path in matched {
-                    path.rules.push(rule.id);
-                    match rule.kind {
-                        RuleKind::Accept => outcome.passed.push(path),
-                        RuleKind::Drop | RuleKind::Reject => outcome.dropped.push((path, rule.id)),
-                        RuleKind::Return => through.push(path),
-                        RuleKind::Jump => {
-                            match rule.jump_chain_id.filter(|jump| !path.visited.contains(jump)) {
-                                Some(jump) => next.extend(self.evaluate_rules(jump, path, position, outcome)),
-                                None => next.push(path),
-                            }
-                        }
-                        RuleKind::Other => next.push(path),
-                        _ => {
-                            for (path, done) in self.translate(rule, path, position.device) {
-                                match rule.flow_action.filter(|_| done) {
-                                    Some(FlowAction::Accept) => outcome.passed.push(path),
-                                    Some(FlowAction::Return) => through.push(path),
-                                    _ => next.push(path),
-                                }
-                            }
-                        }
-                    }
-                }
+        let rules = self.world.chains.get(&chain).map(Vec::as_slice).unwrap_or_default();
+        let Some(index) = self.index.chain(chain) else { return vec![path] };
+        let mut decided = Decided::default();
+        let mut left = Vec::new();
+        let mut waiting = vec![(path, 0)];
+        while let Some((path, from)) = waiting.pop() {
+            let next = index.next(from, position, &path.now());
+            let Some((place, rule)) = next.and_then(|place| Some((place, rules.get(place)?))) else {
+                left.push(path);
+                continue;
+            };
+            if !self.may_put(1) {
+                return Vec::new();
             }
-            left = next;
-            if left.is_empty() {
-                break;
+            let (matched, mut next) = self.split((rule, index.wanted(place)), path, position);
+            for mut path in matched {
+                path.rules.push(rule.id);
+                next.extend(self.apply((rule, place), path, position, &mut decided));
             }
+            waiting.extend(next.into_iter().rev().map(|path| (path, place + 1)));
         }
+        let mut through = decided.add_to(outcome);
         through.extend(left);
         through
     }
 
+    /// Applies a rule to packets that it matches, and returns those that the next rule is evaluated for.
+    fn apply(
+        &self,
+        (rule, place): (&Rule, usize),
+        path: Path,
+        position: Position,
+        decided: &mut Decided,
+    ) -> Vec<Path> {
+        match rule.kind {
+            RuleKind::Accept => decided.passed.push((place, path)),
+            RuleKind::Drop | RuleKind::Reject => decided.dropped.push((place, (path, rule.id))),
+            RuleKind::Return => decided.through.push((place, path)),
+            RuleKind::Jump => match rule.jump_chain_id.filter(|jump| !path.visited.contains(jump)) {
+                Some(jump) => {
+                    let mut inner = ChainOutcome::default();
+                    let through = self.evaluate_rules(jump, path, position, &mut inner);
+                    decided.passed.extend(inner.passed.into_iter().map(|path| (place, path)));
+                    decided.dropped.extend(inner.dropped.into_iter().map(|dropped| (place, dropped)));
+                    return through;
+                }
+                None => return vec![path],
+            },
+            RuleKind::Other => return vec![path],
+            _ => {
+                let mut next = Vec::new();
+                for (path, done) in self.translate(rule, path, position.device) {
+                    match rule.flow_action.filter(|_| done) {
+                        Some(FlowAction::Accept) => decided.passed.push((place, path)),
+                        Some(FlowAction::Return) => decided.through.push((place, path)),
+                        _ => next.push(path),
+                    }
+                }
+                return next;
+            }
+        }
+        Vec::new()
+    }
+
     /// Splits the packets of a path: those that a rule matches, and the others.
-    pub(crate) fn split(&self, rule: &Rule, path: Path, position: Position) -> (Vec<Path>, Vec<Path>) {
+    pub(crate) fn split(
+        &self,
+        (rule, wanted): (&Rule, &[(usize, Vec<Range>)]),
+        path: Path,
+        position: Position,
+    ) -> (Vec<Path>, Vec<Path>) {
         let policy = rule.fragments();
         let (seen, unseen) = path.split_fragments(Fragments::that(|fragment| fragment.fits(policy)));
         let Some(path) = seen else { return (Vec::new(), unseen.into_iter().collect()) };
@@ -92,8 +139,8 @@ impl Walker<'_> {
             fitting.into_iter().partition(|path| self.position_matches(rule, path, position));
         others.extend(failed);
         let mut matched = current;
-        for (field, ranges) in self.wanted_fields(rule) {
-            matched = self.narrow(matched, &mut others, |path| path.split_many(field, &ranges));
+        for (field, ranges) in wanted {
+            matched = self.narrow(matched, &mut others, |path| path.split_many(*field, ranges));
         }
         if let Some(protocol) = rule.nw_proto {
             let wanted = Protocols::of(&[protocol]);
@@ -126,47 +173,6 @@ impl Walker<'_> {
             others.extend(fails);
         }
         inside
-    }
-
-    /// Returns the ranges that a rule matches: sorted and disjoint, for each field with a condition.
-    fn wanted_fields(&self, rule: &Rule) -> Vec<(usize, Vec<Range>)> {
-        let mut wanted = Vec::new();
-        let mut add = |field: usize, ranges: Vec<Range>, inverted: bool| {
-            let all = if field < SOURCE_PORT { Range::ADDRESSES } else { Range::PORTS };
-            let ranges = united(ranges);
-            wanted.push((field, if inverted { super::header::rest(all, &ranges) } else { ranges }));
-        };
-        let network = |address, length: u8| {
-            let network = ipnet::Ipv4Net::new(address, length.min(32)).ok();
-            network.map(Range::network).into_iter().collect::<Vec<_>>()
-        };
-        if let Some(address) = rule.nw_src_address {
-            add(SOURCE, network(address, rule.nw_src_length), rule.inv_nw_src);
-        }
-        if let Some(address) = rule.nw_dst_address {
-            add(DESTINATION, network(address, rule.nw_dst_length), rule.inv_nw_dst);
-        }
-        let group = |group: Uuid| {
-            let members = self.world.address_groups.get(&group).into_iter().flatten();
-            members.map(|address| Range::address(*address)).collect::<Vec<_>>()
-        };
-        if let Some(id) = rule.ip_addr_group_src {
-            add(SOURCE, group(id), rule.inv_ip_addr_group_src);
-        }
-        if let Some(id) = rule.ip_addr_group_dst {
-            add(DESTINATION, group(id), rule.inv_ip_addr_group_dst);
-        }
-        let ports = |range: midoform_compiler::values::PortRange| match range.start <= range.end {
-            true => vec![Range { first: range.start.into(), last: range.end.into() }],
-            false => Vec::new(),
-        };
-        if let Some(range) = rule.tp_src {
-            add(SOURCE_PORT, ports(range), rule.inv_tp_src);
-        }
-        if let Some(range) = rule.tp_dst {
-            add(DESTINATION_PORT, ports(range), rule.inv_tp_dst);
-        }
-        wanted
     }
 
     /// Matches the conditions that have one result for all packets of a path.

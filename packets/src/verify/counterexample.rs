@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use super::header::{DESTINATION, Headers, Range, SOURCE};
+use super::header::{DESTINATION, Headers, Range, SOURCE, overlapping};
 use super::model::Segment;
 use crate::semantics::Fragment;
 use crate::trace::{Endpoint, TraceNetwork, TraceReport};
@@ -88,6 +88,12 @@ pub(crate) fn trace(
     let mut packet = network.packet(&from, picked.source, picked.destination, carried);
     packet.fragment = picked.fragment;
     Some(network.trace(&from, packet))
+}
+
+/// Returns the part of a set that has these destinations: sorted, disjoint ranges.
+pub(crate) fn sent_to(headers: Headers, destinations: &[Range]) -> Vec<Headers> {
+    let destination = headers.fields[DESTINATION];
+    between(headers, &[Range::ADDRESSES], overlapping(destinations, destination))
 }
 
 /// Returns the part of a set that has these addresses.

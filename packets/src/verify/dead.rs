@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::box_index::BoxIndex;
 use super::header::{Headers, Range, SOURCE, difference};
 use super::model::Model;
 use super::path::{Flow, Path};
@@ -55,60 +56,72 @@ fn rules(model: &Model<'_>, tenant: &Tenant, chain: &Entry) -> Vec<Violation> {
         return Vec::new();
     }
     let mut alive: BTreeSet<Uuid> = BTreeSet::new();
-    for (in_port, out_port) in positions(rules) {
+    for (in_port, out_port) in positions(rules, told) {
         for flow in [Flow::Forward, Flow::Return] {
-            match_all(model, rules, Position { device: in_port, in_port, out_port }, flow, &mut alive);
+            match_all(model, (id, rules), Position { device: in_port, in_port, out_port }, flow, &mut alive);
         }
     }
     let dead = rules.iter().filter(|rule| told(rule) && !alive.contains(&rule.id));
     dead.filter_map(|rule| model.entry(rule.id)).map(|entry| violation(tenant, entry, "the rule")).collect()
 }
 
-/// Returns the ports that the chain's rules name, and one that none of them names.
-fn positions(rules: &[Rule]) -> Vec<(Uuid, Option<Uuid>)> {
-    let named = |ports: fn(&Rule) -> &Vec<Uuid>| {
-        let mut ports: BTreeSet<Uuid> = rules.iter().flat_map(ports).copied().collect();
-        ports.insert(Uuid::nil());
-        ports
+/// Returns the positions where a rule of the spec matches if it matches anywhere: at a port that it names, or else at one
+/// that no rule names. At any other port more rules come before it, and none fewer: only a rule with an inverted
+/// condition matches at ports that it does not name, so the ports that it names count as well.
+fn positions(rules: &[Rule], told: impl Fn(&Rule) -> bool) -> BTreeSet<(Uuid, Option<Uuid>)> {
+    let excluded = |ports: fn(&Rule) -> (&Vec<Uuid>, bool)| {
+        let inverted = rules.iter().map(ports).filter(|(_, inverted)| *inverted);
+        inverted.flat_map(|(ports, _)| ports).copied().chain([Uuid::nil()]).collect::<BTreeSet<Uuid>>()
     };
-    let (inside, outside) = (named(|rule| &rule.in_ports), named(|rule| &rule.out_ports));
-    let mut found = Vec::new();
-    for in_port in &inside {
-        found.push((*in_port, None));
-        found.extend(outside.iter().map(|out_port| (*in_port, Some(*out_port))));
+    let in_ports: fn(&Rule) -> (&Vec<Uuid>, bool) =
+        |rule| (&rule.in_ports, rule.inv_in_ports || rule.cond_invert);
+    let out_ports: fn(&Rule) -> (&Vec<Uuid>, bool) =
+        |rule| (&rule.out_ports, rule.inv_out_ports || rule.cond_invert);
+    let (inside, outside) = (excluded(in_ports), excluded(out_ports));
+    let at =
+        |(ports, inverted): (&Vec<Uuid>, bool), others: &BTreeSet<Uuid>| match inverted || ports.is_empty() {
+            true => others.clone(),
+            false => ports.iter().copied().collect(),
+        };
+    let mut found = BTreeSet::new();
+    for rule in rules.iter().filter(|rule| told(rule)) {
+        let outside = at(out_ports(rule), &outside);
+        for in_port in at(in_ports(rule), &inside) {
+            found.extend(outside.iter().map(|out_port| (in_port, Some(*out_port))));
+        }
     }
     found
 }
 
 /// Matches every packet against the rules, one after another, and notes the rules that match some.
-fn match_all(model: &Model<'_>, rules: &[Rule], position: Position, flow: Flow, alive: &mut BTreeSet<Uuid>) {
+fn match_all(
+    model: &Model<'_>,
+    (chain, rules): (Uuid, &[Rule]),
+    position: Position,
+    flow: Flow,
+    alive: &mut BTreeSet<Uuid>,
+) {
     let walker = model.walker();
+    let Some(index) = walker.index.chain(chain) else { return };
     let macs = MacAddress([2, 0, 0, 0, 0, 0]);
-    let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
-    let mut left: Vec<Path> = everything
-        .into_iter()
-        .map(|headers| {
-            let mut path = Path::new(headers, position.in_port, macs, macs);
-            path.flow = flow;
-            path
-        })
-        .collect();
-    for rule in rules {
-        if !walker.may_put(left.len()) {
+    let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES).into_iter().map(|headers| {
+        let mut path = Path::new(headers, position.in_port, macs, macs);
+        path.flow = flow;
+        (path, 0)
+    });
+    let mut waiting: Vec<(Path, usize)> = everything.collect();
+    while let Some((path, from)) = waiting.pop() {
+        let next = index.next(from, position, &path.now());
+        let Some((place, rule)) = next.and_then(|place| Some((place, rules.get(place)?))) else { continue };
+        if !walker.may_put(1) {
             break;
         }
-        let mut next = Vec::new();
-        for path in left {
-            let (matched, others) = walker.split(rule, path, position);
-            if !matched.is_empty() {
-                alive.insert(rule.id);
-            }
-            next.extend(others);
-            if !decides(rule) {
-                next.extend(matched);
-            }
+        let (matched, others) = walker.split((rule, index.wanted(place)), path, position);
+        if !matched.is_empty() {
+            alive.insert(rule.id);
         }
-        left = next;
+        let matched = matched.into_iter().filter(|_| !decides(rule));
+        waiting.extend(others.into_iter().chain(matched).map(|path| (path, place + 1)));
     }
     // What was not followed to its end may be alive.
     if walker.is_exhausted() {
@@ -138,12 +151,18 @@ fn routes(model: &Model<'_>, tenant: &Tenant, router: &Entry) -> Vec<Violation> 
         all.into_iter().next().map(|headers| headers.with(SOURCE, Range::network(route.source)))
     };
     let rank = |route: &Route| (32 - route.destination.prefix_len(), route.weight);
+    let mut sorted: Vec<&Route> = device.routes.iter().collect();
+    sorted.sort_by_key(|route| rank(route));
+    let sets: Vec<(usize, Headers)> =
+        sorted.iter().enumerate().filter_map(|(place, route)| Some((place, set(route)?))).collect();
+    let index = BoxIndex::new(sets);
     let mut found = Vec::new();
     for route in &device.routes {
-        let Some(entry) = told(route) else { continue };
-        let better = device.routes.iter().filter(|other| rank(other) < rank(route));
-        let better: Vec<Headers> = better.filter_map(set).collect();
-        if difference(set(route).into_iter().collect(), &better).is_empty() {
+        let (Some(entry), Some(own)) = (told(route), set(route)) else { continue };
+        let better = sorted.partition_point(|other| rank(other) < rank(route));
+        let meeting = index.all(&own).into_iter().take_while(|place| *place < better);
+        let meeting = meeting.filter_map(|place| set(sorted.get(place)?));
+        if difference(vec![own], &meeting.collect::<Vec<_>>()).is_empty() {
             found.push(violation(tenant, entry, "the route"));
         }
     }

@@ -3,6 +3,7 @@
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
+use super::box_index::BoxIndex;
 use crate::semantics::Fragment;
 
 /// Numbers from `first` to `last`, both included.
@@ -59,7 +60,7 @@ impl Range {
 pub(crate) fn rest(of: Range, taken: &[Range]) -> Vec<Range> {
     let mut found = Vec::new();
     let mut next = Some(of.first);
-    for range in taken.iter().filter_map(|range| range.common(of)) {
+    for range in overlapping(taken, of).iter().filter_map(|range| range.common(of)) {
         if let Some(first) = next
             && first < range.first
         {
@@ -71,6 +72,20 @@ pub(crate) fn rest(of: Range, taken: &[Range]) -> Vec<Range> {
         found.push(Range { first, last: of.last });
     }
     found
+}
+
+/// Returns those of some sorted, disjoint ranges that have numbers in common with another one.
+pub(crate) fn overlapping(sorted: &[Range], with: Range) -> &[Range] {
+    let start = sorted.partition_point(|range| range.last < with.first);
+    let end = sorted.partition_point(|range| range.first <= with.last);
+    sorted.get(start..end).unwrap_or_default()
+}
+
+/// Returns the numbers that are in two lists of sorted, disjoint ranges.
+pub(crate) fn common(one: &[Range], other: &[Range]) -> Vec<Range> {
+    let (few, many) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    let parts = |range: Range| overlapping(many, range).iter().filter_map(move |other| other.common(range));
+    few.iter().flat_map(|range| parts(*range)).collect()
 }
 
 /// Returns the same numbers as sorted, disjoint ranges that do not touch.
@@ -113,6 +128,10 @@ impl Protocols {
 
     pub(crate) fn and(self, other: Protocols) -> Protocols {
         self.zip(other, |a, b| a & b)
+    }
+
+    fn or(self, other: Protocols) -> Protocols {
+        self.zip(other, |a, b| a | b)
     }
 
     pub(crate) fn without(self, other: Protocols) -> Protocols {
@@ -185,6 +204,13 @@ pub(crate) struct Headers {
     pub(crate) fields: [Range; 4],
 }
 
+/// A box that every other one meets.
+pub(crate) const EVERYTHING: Headers = Headers {
+    protocols: Protocols::ALL,
+    fragments: Fragments::ALL,
+    fields: [Range::ADDRESSES, Range::ADDRESSES, Range::ADDRESSES, Range::ADDRESSES],
+};
+
 pub(crate) const SOURCE: usize = 0;
 pub(crate) const DESTINATION: usize = 1;
 pub(crate) const SOURCE_PORT: usize = 2;
@@ -222,6 +248,28 @@ impl Headers {
             fragments,
             fields: [a.common(e)?, b.common(f)?, c.common(g)?, d.common(h)?],
         })
+    }
+
+    /// Returns true if a packet is in both boxes.
+    pub(crate) fn meets(&self, other: &Headers) -> bool {
+        let fields = self.fields.iter().zip(&other.fields);
+        fields.into_iter().all(|(one, other)| one.first <= other.last && other.first <= one.last)
+            && !self.fragments.and(other.fragments).is_empty()
+            && !self.protocols.and(other.protocols).is_empty()
+    }
+
+    /// Returns the smallest box around this one and another.
+    pub(crate) fn around(self, other: Headers) -> Headers {
+        let ([a, b, c, d], [e, f, g, h]) = (self.fields, other.fields);
+        let around = |one: Range, other: Range| Range {
+            first: one.first.min(other.first),
+            last: one.last.max(other.last),
+        };
+        Headers {
+            protocols: self.protocols.or(other.protocols),
+            fragments: Fragments(self.fragments.0 | other.fragments.0),
+            fields: [around(a, e), around(b, f), around(c, g), around(d, h)],
+        }
     }
 
     /// Returns the part of this box that is not in another, as disjoint boxes.
@@ -272,7 +320,28 @@ impl Headers {
     }
 }
 
+/// The fewest boxes that an index is made for.
+const INDEXED: usize = 16;
+
 /// Returns the parts of some boxes that are in none of the others.
 pub(crate) fn difference(of: Vec<Headers>, others: &[Headers]) -> Vec<Headers> {
+    if others.len() >= INDEXED {
+        return without_indexed(of, others, &BoxIndex::of(others));
+    }
     others.iter().fold(of, |left, other| left.into_iter().flat_map(|own| own.without(*other)).collect())
+}
+
+/// Does the same where the others have an index.
+pub(crate) fn without_indexed(of: Vec<Headers>, others: &[Headers], index: &BoxIndex) -> Vec<Headers> {
+    let mut waiting: Vec<(Headers, usize)> = of.into_iter().rev().map(|own| (own, 0)).collect();
+    let mut found = Vec::new();
+    while let Some((own, from)) = waiting.pop() {
+        match index.next(from, &own).and_then(|place| Some((place, others.get(place)?))) {
+            Some((place, other)) => {
+                waiting.extend(own.without(*other).into_iter().rev().map(|own| (own, place + 1)));
+            }
+            None => found.push(own),
+        }
+    }
+    found
 }

@@ -1,13 +1,16 @@
 //! Checks for all packets: sets of headers are sent through a topology from every port. `docs/verify.md` lists the
 //! checks and the assumptions.
 
+mod alike_bridges;
 mod all;
 mod assertions;
+mod box_index;
 mod chains;
 mod checks;
 mod counterexample;
 mod dead;
 mod header;
+mod index;
 mod model;
 mod path;
 mod reach;

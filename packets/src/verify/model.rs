@@ -4,11 +4,13 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use super::header::{Headers, Range, rest, united};
+use super::index::Index;
 use super::walk::{Attached, BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
 use crate::semantics::{entry_of, id_of};
@@ -55,6 +57,10 @@ pub(crate) struct Model<'t> {
     boundary: BTreeSet<Uuid>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) uplinks: Vec<Uplink>,
+    /// By the ports of its pods, the place of each segment.
+    by_port: BTreeMap<Uuid, usize>,
+    by_key: BTreeMap<Key, usize>,
+    index: Arc<Index>,
 }
 
 impl<'t> Model<'t> {
@@ -70,7 +76,11 @@ impl<'t> Model<'t> {
             }
         }
         let uplinks = uplinks(topology, tenants, &world, &boundary);
-        Model { topology, world, attached, boundary, segments, uplinks }
+        let ports = |(at, segment): (usize, &Segment)| [(segment.pod, at), (segment.neighbour, at)];
+        let by_port = segments.iter().enumerate().flat_map(ports).collect();
+        let by_key = segments.iter().enumerate().map(|(at, segment)| (segment.key.clone(), at)).collect();
+        let index = Arc::new(Index::new(&world, &attached));
+        Model { topology, world, attached, boundary, segments, uplinks, by_port, by_key, index }
     }
 
     /// Returns a walker of this model.
@@ -81,6 +91,7 @@ impl<'t> Model<'t> {
             boundary: &self.boundary,
             first_choice: false,
             budget: Cell::new(BUDGET),
+            index: Arc::clone(&self.index),
         }
     }
 
@@ -116,12 +127,17 @@ impl<'t> Model<'t> {
 
     /// Returns the segment that a pod's port belongs to.
     pub(crate) fn segment_of(&self, port: Uuid) -> Option<&Segment> {
-        self.segments.iter().find(|segment| segment.pod == port || segment.neighbour == port)
+        self.by_port.get(&port).and_then(|at| self.segments.get(*at))
     }
 
     /// Returns the segment of this bridge.
     pub(crate) fn segment(&self, key: &Key) -> Option<&Segment> {
-        self.segments.iter().find(|segment| segment.key == *key)
+        self.by_key.get(key).and_then(|at| self.segments.get(*at))
+    }
+
+    /// Returns true if what enters by a port comes from a boundary device, where walks end.
+    pub(crate) fn is_from_boundary(&self, port: Uuid) -> bool {
+        self.world.peer_device(port).is_some_and(|device| self.boundary.contains(&device))
     }
 
     /// Returns the uplink whose provider's port this is.

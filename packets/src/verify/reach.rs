@@ -11,8 +11,9 @@ use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use uuid::Uuid;
 
-use super::counterexample::between;
-use super::header::{DESTINATION, Fragments, Headers, Range, difference, rest, united};
+use super::box_index::BoxIndex;
+use super::counterexample::sent_to;
+use super::header::{DESTINATION, Fragments, Headers, Range, rest, united, without_indexed};
 use super::model::{Model, Segment};
 use super::summary::{self, Item};
 use super::walk::{End, Outcome, TooMany};
@@ -22,6 +23,9 @@ use midoform_compiler::topology::{Entry, Topology};
 
 /// Headers that pass, and the rules that they matched.
 type Pass = (Headers, Vec<Uuid>);
+
+/// The most bridges of tenants that are compared: each pair of them is a place in the report.
+const MOST_BRIDGES: usize = 500;
 
 /// From where, to where.
 type Pair = (ConnectionEnd, ConnectionEnd);
@@ -156,11 +160,19 @@ fn compare_together(
     reachability: &mut Reachability,
 ) {
     let (old_model, new_model) = (Model::new(before, together), Model::new(after, together));
-    let (Ok(old), Ok(new)) = (Matrix::of(&old_model), Matrix::of(&new_model)) else {
+    // Of new tenants only the traffic with others is reported: a tenant alone has none that its pods send.
+    let sends = !whole.is_empty() || together.len() > 1;
+    if sends && new_model.segments.len().max(old_model.segments.len()) > MOST_BRIDGES {
+        reachability.not_compared.extend(together.iter().copied().map(TenantName::from));
+        return;
+    }
+    let (Ok(old), Ok(new)) = (Matrix::of(&old_model, sends), Matrix::of(&new_model, sends)) else {
         reachability.not_compared.extend(together.iter().copied().map(TenantName::from));
         return;
     };
     let mut items = Vec::new();
+    let mut dropped: BTreeMap<&ConnectionEnd, (&[(Headers, Option<Uuid>)], BoxIndex)> = BTreeMap::new();
+    let outside_now = addresses_of([&old_model, &new_model], &ConnectionEnd::World);
     let pairs: BTreeSet<&Pair> = old.passes.keys().chain(new.passes.keys()).collect();
     for pair in pairs {
         if !is_wanted(pair, whole, border) {
@@ -170,27 +182,27 @@ fn compare_together(
         let (was, is) = (old.passes.get(pair).unwrap_or(&empty), new.passes.get(pair).unwrap_or(&empty));
         // Addresses of a tenant before or after the change are not the world.
         let outside = match pair.1 == ConnectionEnd::World {
-            true => addresses_of([&old_model, &new_model], &ConnectionEnd::World),
+            true => outside_now.clone(),
             false => vec![Range::ADDRESSES],
         };
         let sets = |passes: &[Pass]| passes.iter().map(|(headers, _)| *headers).collect::<Vec<_>>();
-        for headers in difference(sets(is), &sets(was))
-            .into_iter()
-            .flat_map(|set| between(set, &[Range::ADDRESSES], &outside))
-        {
-            let rules =
-                is.iter().filter(|(set, _)| set.common(headers).is_some()).flat_map(|(_, rules)| rules);
-            let source = rules.filter_map(|rule| user_rule(&new_model, *rule)).next_back();
+        let (was, now) = (sets(was), sets(is));
+        let index = BoxIndex::of(&now);
+        let opened = without_indexed(now.clone(), &was, &BoxIndex::of(&was));
+        for headers in opened.into_iter().flat_map(|set| sent_to(set, &outside)) {
+            let passes = index.all(&headers).into_iter().rev().filter_map(|place| is.get(place));
+            let mut rules = passes.flat_map(|(_, rules)| rules.iter().rev());
+            let source = rules.find_map(|rule| user_rule(&new_model, *rule));
             items.extend(Item::of(headers, Now::Allowed, pair, source.as_ref()));
         }
-        for headers in difference(sets(was), &sets(is))
-            .into_iter()
-            .flat_map(|set| between(set, &[Range::ADDRESSES], &outside))
-        {
-            let dropped = new.dropped.get(&pair.0).into_iter().flatten();
-            let mut rules =
-                dropped.filter(|(set, _)| set.common(headers).is_some()).filter_map(|(_, rule)| *rule);
-            let source = rules.find_map(|rule| new_model.entry(rule)?.provenance.clone());
+        let closed = without_indexed(was, &now, &index);
+        for headers in closed.into_iter().flat_map(|set| sent_to(set, &outside)) {
+            let (all, index) = dropped.entry(&pair.0).or_insert_with(|| {
+                let all = new.dropped.get(&pair.0).map(Vec::as_slice).unwrap_or_default();
+                (all, BoxIndex::new(all.iter().map(|(headers, _)| *headers).enumerate()))
+            });
+            let rules = index.all(&headers).into_iter().filter_map(|place| all.get(place)?.1);
+            let source = rules.into_iter().find_map(|rule| new_model.entry(rule)?.provenance.clone());
             items.extend(Item::of(headers, Now::Denied, pair, source.as_ref()));
         }
     }
@@ -239,9 +251,10 @@ fn peer_of(key: &Key) -> Option<&str> {
 }
 
 impl Matrix {
-    fn of(model: &Model<'_>) -> Result<Matrix, TooMany> {
+    /// Follows what the world sends, and where `pods` is true what pods send as well.
+    fn of(model: &Model<'_>, pods: bool) -> Result<Matrix, TooMany> {
         let mut matrix = Matrix::default();
-        for segment in &model.segments {
+        for segment in model.segments.iter().filter(|_| pods) {
             let from = end_at(&segment.key);
             let own: Vec<Headers> = own_sources(segment);
             matrix.add(model, &from, model.sent_by_pod(segment, &own)?);

@@ -1,32 +1,77 @@
 //! The new connections that the spec's rules accept, read as `docs/layout.md` explains them and independent of how they
 //! are lowered. The verifier compares the topology with it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ipnet::Ipv4Net;
 
+use super::box_index::BoxIndex;
 use super::header::{
-    DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT, difference,
+    DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
 };
 use midoform_compiler::network::{BridgeIndex, PeerIndex, Rule, Selector, Tenant};
 use midoform_compiler::spec::{Action, Protocol};
 
 /// An end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum End {
     Bridge(BridgeIndex),
     Peer(PeerIndex),
     World,
 }
 
-/// Returns the headers that the rules accept from one end to the other.
-pub(crate) fn allowed(tenant: &Tenant, from: End, to: End, headers: Vec<Headers>) -> Vec<Headers> {
-    let inside = match (from, to) {
-        (End::Bridge(from), End::Bridge(to)) => from == to,
-        _ => false,
-    };
-    let mut left = headers;
-    let mut passed = Vec::new();
-    for stateful in [false, true] {
-        for rule in tenant.rules.iter().filter(|rule| rule.stateful == stateful) {
+/// The rules of a tenant, found by the ends that they name.
+pub(crate) struct SpecRules<'a> {
+    tenant: &'a Tenant,
+    /// Stateless rules come first.
+    rules: Vec<&'a Rule>,
+    by_destination: BTreeMap<End, Vec<usize>>,
+    /// The rules that name no destination but addresses, by their source.
+    by_source: BTreeMap<End, Vec<usize>>,
+    /// The rules that name no end but addresses.
+    general: Vec<usize>,
+}
+
+/// The part of the rules that is about connections from one end to another.
+pub(crate) struct Between {
+    boxes: Vec<Headers>,
+    index: BoxIndex,
+    /// For each box, true if its rule accepts.
+    accepts: Vec<bool>,
+}
+
+impl<'a> SpecRules<'a> {
+    pub(crate) fn new(tenant: &'a Tenant) -> SpecRules<'a> {
+        let stateful = |stateful: bool| tenant.rules.iter().filter(move |rule| rule.stateful == stateful);
+        let rules: Vec<&Rule> = stateful(false).chain(stateful(true)).collect();
+        let (mut by_destination, mut by_source) = (BTreeMap::new(), BTreeMap::new());
+        let mut general = Vec::new();
+        for (place, rule) in rules.iter().enumerate() {
+            let (map, ends) = match ends(tenant, &rule.to) {
+                Some(ends) => (&mut by_destination, ends),
+                None => match ends(tenant, &rule.from) {
+                    Some(ends) => (&mut by_source, ends),
+                    None => {
+                        general.push(place);
+                        continue;
+                    }
+                },
+            };
+            for end in ends {
+                map.entry(end).or_insert_with(Vec::new).push(place);
+            }
+        }
+        SpecRules { tenant, rules, by_destination, by_source, general }
+    }
+
+    /// Returns what the rules say about connections from one end to another, within these bounds.
+    pub(crate) fn between(&self, from: End, to: End, bounds: &Headers) -> Between {
+        let inside = from == to && matches!(from, End::Bridge(_));
+        let named = [self.by_destination.get(&to), self.by_source.get(&from), Some(&self.general)];
+        let mut places: Vec<usize> = named.into_iter().flatten().flatten().copied().collect();
+        places.sort_unstable();
+        let (mut boxes, mut accepts) = (Vec::new(), Vec::new());
+        for rule in places.into_iter().filter_map(|place| self.rules.get(place)) {
             // Inside a bridge only rules that name both ends, by bridge or address, apply.
             let named = |selector: &Selector| {
                 matches!(selector, Selector::Bridge(_) | Selector::Addresses(_) | Selector::Ports(_))
@@ -34,21 +79,64 @@ pub(crate) fn allowed(tenant: &Tenant, from: End, to: End, headers: Vec<Headers>
             if inside && !(named(&rule.from) && named(&rule.to)) {
                 continue;
             }
-            for matched in matches(tenant, rule, from, to) {
-                if rule.action == Action::Accept {
-                    passed.extend(left.iter().filter_map(|own| own.common(matched)));
-                }
-                left = difference(left, &[matched]);
-            }
+            boxes.extend(matches(self.tenant, rule, from, to, bounds));
+            accepts.resize(boxes.len(), rule.action == Action::Accept);
+        }
+        Between { index: BoxIndex::of(&boxes), boxes, accepts }
+    }
+
+    /// Returns the headers that the rules accept from one end to the other.
+    pub(crate) fn allowed(&self, from: End, to: End, headers: Vec<Headers>) -> Vec<Headers> {
+        match headers.iter().copied().reduce(Headers::around) {
+            Some(bounds) => self.between(from, to, &bounds).allowed(headers),
+            None => Vec::new(),
         }
     }
-    passed.extend(left);
-    passed
 }
 
-/// Returns the headers that a rule matches between two ends.
-fn matches(tenant: &Tenant, rule: &Rule, from: End, to: End) -> Vec<Headers> {
-    let (sources, destinations) = (at(tenant, &rule.from, from), at(tenant, &rule.to, to));
+impl Between {
+    /// Returns the headers that are accepted: by a rule, or since no rule matches them.
+    pub(crate) fn allowed(&self, headers: Vec<Headers>) -> Vec<Headers> {
+        let mut passed: Vec<(usize, Headers)> = Vec::new();
+        let mut waiting: Vec<(Headers, usize)> = headers.into_iter().rev().map(|own| (own, 0)).collect();
+        while let Some((own, from)) = waiting.pop() {
+            let next = self.index.next(from, &own).and_then(|place| Some((place, *self.boxes.get(place)?)));
+            let Some((place, matched)) = next else {
+                passed.push((self.boxes.len(), own));
+                continue;
+            };
+            if self.accepts.get(place) == Some(&true) {
+                passed.extend(own.common(matched).map(|common| (place, common)));
+            }
+            waiting.extend(own.without(matched).into_iter().rev().map(|own| (own, place + 1)));
+        }
+        passed.sort_by_key(|(place, _)| *place);
+        passed.into_iter().map(|(_, headers)| headers).collect()
+    }
+}
+
+/// Returns the ends that a selector selects; none if it selects some addresses of each.
+fn ends(tenant: &Tenant, selector: &Selector) -> Option<BTreeSet<End>> {
+    match selector {
+        Selector::Anywhere | Selector::Addresses(_) => None,
+        Selector::World => Some(BTreeSet::from([End::World])),
+        Selector::Bridge(at) => Some(tenant.with_grown(*at).map(End::Bridge).collect()),
+        Selector::Peer(at) => Some(BTreeSet::from([End::Peer(*at)])),
+        Selector::Ports(ports) => {
+            let ports = ports.iter().filter_map(|at| tenant.port(*at));
+            Some(ports.map(|port| End::Bridge(port.bridge)).collect())
+        }
+    }
+}
+
+/// Returns the headers that a rule matches between two ends, within these bounds.
+fn matches(tenant: &Tenant, rule: &Rule, from: End, to: End, bounds: &Headers) -> Vec<Headers> {
+    let within = |ranges: Vec<Range>, field: usize| {
+        let bound = bounds.fields.get(field).copied().unwrap_or(Range::ADDRESSES);
+        ranges.into_iter().filter(move |range| range.common(bound).is_some()).collect::<Vec<_>>()
+    };
+    let sources = within(at(tenant, &rule.from, from), SOURCE);
+    let destinations = within(at(tenant, &rule.to, to), DESTINATION);
     let mut found = Vec::new();
     for source in &sources {
         for destination in &destinations {

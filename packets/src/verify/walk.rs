@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::header::{DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT};
+use super::index::{Index, station_port};
 use super::path::Path;
 use crate::semantics::MOST_DEVICES;
 use crate::semantics::world::{Port, Route, RouteKind, World};
@@ -74,6 +76,7 @@ pub(crate) struct Walker<'a> {
     /// The number of sets of packets that may still be matched against a rule. At 0 the walk stops, and the outcomes
     /// so far are not valid: [`Walker::follow`] returns [`TooMany`].
     pub(crate) budget: Cell<usize>,
+    pub(crate) index: Arc<Index>,
 }
 
 /// The number of sets of packets that are matched against rules before the verifier gives up: seconds.
@@ -188,34 +191,38 @@ impl Walk<'_, '_> {
 
     /// Routes a path. The routes are tried in the order in which they win; each of equal ones may be taken.
     fn route(&mut self, in_port: &Port, path: Path) {
-        let world = self.walker.world;
-        let Some(device) = world.devices.get(&in_port.device) else { return self.dropped(path, in_port.id) };
-        let mut routes: Vec<&Route> = device.routes.iter().filter(|route| world.is_usable(route)).collect();
-        let rank = |route: &&Route| (32 - route.destination.prefix_len(), route.weight);
-        routes.sort_by_key(rank);
-        let mut left = vec![path];
-        for equal in routes.chunk_by(|one, other| rank(one) == rank(other)) {
-            let before = left.clone();
-            for (at, route) in equal.iter().enumerate() {
-                let alone = self.walker.first_choice || at == 0;
-                let from = if alone { std::mem::take(&mut left) } else { before.clone() };
-                let mut others = Vec::new();
-                for path in from {
-                    let (fits, fails) = fitting(path, route);
-                    others.extend(fails);
-                    if let Some(path) = fits {
-                        self.take(in_port, route, path);
-                    }
+        let walker = self.walker;
+        let device = walker.world.devices.get(&in_port.device);
+        let Some((device, routes)) = device.zip(walker.index.routes(in_port.device)) else {
+            return self.dropped(path, in_port.id);
+        };
+        let mut taken: Vec<(usize, Path)> = Vec::new();
+        let mut left = Vec::new();
+        let mut waiting = vec![(path, 0)];
+        while let Some((path, from)) = waiting.pop() {
+            let next = routes.next(from, &path.now());
+            let Some((place, route)) = next.and_then(|place| Some((place, routes.route(device, place)?)))
+            else {
+                left.push(path);
+                continue;
+            };
+            let (fits, others) = fitting(path, route);
+            if let Some(path) = fits {
+                let equal = routes.equal(place).iter().filter(|_| !walker.first_choice);
+                for other in equal.filter_map(|place| Some((*place, routes.route(device, *place)?))) {
+                    taken.extend(fitting(path.clone(), other.1).0.map(|path| (other.0, path)));
                 }
-                left = match alone {
-                    true => others,
-                    false => left.into_iter().flat_map(|path| fitting(path, route).1).collect(),
-                };
+                taken.push((place, path));
             }
-            let copies = (equal.len() - 1) * before.len();
-            let grown = left.len().saturating_sub(before.len());
-            if left.is_empty() || !self.walker.may_make(1 + copies + grown) {
+            if !walker.may_put(1) || !walker.may_make(1 + routes.equal(place).len() + others.len()) {
                 return;
+            }
+            waiting.extend(others.into_iter().rev().map(|path| (path, place + 1)));
+        }
+        taken.sort_by_key(|(place, _)| *place);
+        for (place, path) in taken {
+            if let Some(route) = routes.route(device, place) {
+                self.take(in_port, route, path);
             }
         }
         for path in left {
@@ -286,11 +293,7 @@ impl Walk<'_, '_> {
                 }
             }
         }
-        for attached in self.walker.attached.iter().filter(|attached| self.is_beside(attached, out.device)) {
-            for range in &attached.addresses {
-                left = next_hops(left, route, *range, attached.mac, &mut found);
-            }
-        }
+        left = self.stations_beside(out.device, route, left, &mut found);
         if !self.walker.may_make(left.len() + found.len()) {
             return;
         }
@@ -318,15 +321,33 @@ impl Walk<'_, '_> {
         peers.filter_map(|peer| Some((Range::address(peer.address?), peer.mac))).collect()
     }
 
-    /// Returns true if a station is attached to a router or to a bridge that is linked to it.
-    fn is_beside(&self, attached: &Attached, router: Uuid) -> bool {
-        let world = self.walker.world;
-        let Some(device) = world.device_of(attached.port) else { return false };
-        let linked = |device: Uuid| {
-            let ports = world.devices.get(&device).into_iter().flat_map(|device| &device.ports);
-            ports.into_iter().any(|port| world.peer_device(*port) == Some(router))
-        };
-        device == router || linked(device)
+    /// Finds the stations beside a router that are the next hops of these packets, and returns the packets without one.
+    fn stations_beside(
+        &self,
+        router: Uuid,
+        route: &Route,
+        paths: Vec<Path>,
+        found: &mut Vec<(Path, MacAddress)>,
+    ) -> Vec<Path> {
+        let Some(stations) = self.walker.index.beside(router) else { return paths };
+        let mut reached: Vec<(usize, (Path, MacAddress))> = Vec::new();
+        let mut left = Vec::new();
+        let mut waiting: Vec<(Path, usize)> = paths.into_iter().rev().map(|path| (path, 0)).collect();
+        while let Some((path, from)) = waiting.pop() {
+            let hops = route.gateway.map_or_else(|| path.field(DESTINATION), Range::address);
+            let next = stations.next(from, hops).and_then(|place| Some((place, stations.station(place)?)));
+            let Some((place, (station, range))) = next else {
+                left.push(path);
+                continue;
+            };
+            let Some(station) = self.walker.attached.get(station) else { continue };
+            let (fits, others) = by_next_hop(vec![path], route, range);
+            reached.extend(fits.into_iter().map(|path| (place, (path, station.mac))));
+            waiting.extend(others.into_iter().rev().map(|path| (path, place + 1)));
+        }
+        reached.sort_by_key(|(place, _)| *place);
+        found.extend(reached.into_iter().map(|(_, reached)| reached));
+        left
     }
 
     /// Sends packets out of a port; returns those that pass, and the outcomes of the others.
@@ -359,12 +380,8 @@ impl Walk<'_, '_> {
         let router = ports.iter().find(|port| {
             port.peer.and_then(|peer| world.ports.get(&peer)).is_some_and(|peer| peer.mac == wanted)
         });
-        let station = || {
-            ports.iter().find(|port| {
-                self.walker.attached.iter().any(|attached| attached.port == port.id && attached.mac == wanted)
-            })
-        };
-        let known = router.or_else(station).copied();
+        let walker = self.walker;
+        let known = router.copied().or_else(|| station_port(&walker.index, walker.attached, &ports, wanted));
         let position =
             Position { device: in_port.device, in_port: in_port.id, out_port: known.map(|out| out.id) };
         for path in self.evaluate(bridge.outbound, path, position) {
@@ -388,7 +405,7 @@ impl Walk<'_, '_> {
         let header = path.header;
         let mut copies = vec![(path, Vec::new(), header)];
         for out in ports.iter().filter(|port| port.peer.is_none()) {
-            if !self.walker.attached.iter().any(|attached| attached.port == out.id) {
+            if self.walker.index.stations(out.id).is_empty() {
                 continue;
             }
             let mut next = Vec::new();

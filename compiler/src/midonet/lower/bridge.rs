@@ -14,7 +14,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridg
     let (tenant, span) = (lowering.tenant, bridge.span);
     let keys = lowering.keys.bridge(&bridge.name);
     let (key, chain) = (keys.device(), keys.chain());
-    let filtered = tenant.anti_spoof != AntiSpoof::None || policy::has_rules_inside(tenant, at);
+    let filtered = tenant.anti_spoof != AntiSpoof::None || lowering.rules_inside.contains_key(&at);
     if filtered {
         lowering.add_chain(&chain, format!("{} {} in", tenant.name, bridge.name), span);
         let mut rules = Rules::new(&chain);

@@ -21,9 +21,12 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
     if let Egress::SnatTo(first, last) = tenant.egress {
         public.extend(networks_of(first, last).into_iter().map(|network| (network, tenant.egress_span)));
     }
+    let is_source = |address: &Ipv4Addr| match tenant.egress {
+        Egress::SnatTo(first, last) => (first..=last).contains(address),
+        Egress::SnatToLink | Egress::None => false,
+    };
     for expose in &tenant.exposes {
-        let covered = public.keys().any(|network| network.contains(&expose.public));
-        if !covered {
+        if !is_source(&expose.public) && !public.contains_key(&expose.public.into()) {
             public.insert(expose.public.into(), expose.span);
         }
     }

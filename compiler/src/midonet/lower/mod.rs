@@ -125,6 +125,7 @@ struct Lowering<'a> {
     provider_port: Key,
     /// By bridge: the router's port, and the bridge's port that it is linked to.
     gateways: Vec<(Key, Key)>,
+    rules_inside: policy::RulesInside,
 }
 
 impl<'a> Lowering<'a> {
@@ -156,6 +157,7 @@ impl<'a> Lowering<'a> {
             uplink,
             provider_port,
             gateways,
+            rules_inside: policy::find_rules_inside(tenant),
         }
     }
 

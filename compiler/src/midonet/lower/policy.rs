@@ -5,6 +5,9 @@
 //! traffic that stays inside a bridge. So a rule that names both ends, and can have both inside one bridge, is in that
 //! bridge's chain as well.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 
 use crate::midonet::lower::IPV4;
@@ -251,9 +254,71 @@ fn between(lowering: &Lowering<'_>, rule: &Rule) -> Vec<(String, Condition)> {
     choices(lowering.tenant, rule).into_iter().map(one).collect()
 }
 
-/// Returns true if a rule matches traffic inside this bridge.
-pub(super) fn has_rules_inside(tenant: &Tenant, bridge: BridgeIndex) -> bool {
-    tenant.rules.iter().any(|rule| !inside(tenant, rule, bridge).is_empty())
+/// The rules that match traffic inside a bridge, as places in the tenant's list, by bridge.
+pub(super) type RulesInside = BTreeMap<BridgeIndex, Vec<usize>>;
+
+/// Finds the rules that match traffic inside each bridge.
+pub(super) fn find_rules_inside(tenant: &Tenant) -> RulesInside {
+    let mut by_start: BTreeMap<Ipv4Addr, BridgeIndex> = BTreeMap::new();
+    for (at, bridge) in tenant.indexed_bridges() {
+        by_start.insert(bridge.cidr.network(), at);
+    }
+    let mut found = RulesInside::new();
+    for (place, rule) in tenant.rules.iter().enumerate() {
+        let (from, to) = (Extent::of(tenant, &rule.from), Extent::of(tenant, &rule.to));
+        let bridges = match (from, to) {
+            (Extent::None, _) | (_, Extent::None) => continue,
+            (Extent::Bridges(bridges), _) | (_, Extent::Bridges(bridges)) => bridges,
+            (Extent::Networks(networks), Extent::Networks(_)) => {
+                with_addresses_in(tenant, &by_start, networks)
+            }
+        };
+        for at in bridges.into_iter().filter(|at| !inside(tenant, rule, *at).is_empty()) {
+            found.entry(at).or_default().push(place);
+        }
+    }
+    found
+}
+
+/// The bridges that one end of a rule may be in.
+enum Extent<'t> {
+    /// None: the end is no place in a bridge by name.
+    None,
+    Bridges(BTreeSet<BridgeIndex>),
+    Networks(&'t [Ipv4Net]),
+}
+
+impl<'t> Extent<'t> {
+    fn of(tenant: &Tenant, selector: &'t Selector) -> Extent<'t> {
+        match selector {
+            Selector::Anywhere | Selector::World | Selector::Peer(_) => Extent::None,
+            Selector::Bridge(at) => Extent::Bridges(tenant.with_grown(*at).collect()),
+            Selector::Addresses(networks) => Extent::Networks(networks),
+            Selector::Ports(ports) => {
+                let bridges = ports.iter().filter_map(|at| tenant.port(*at)).map(|port| port.bridge);
+                // A static port's address is in its bridge's network, and in no other's.
+                Extent::Bridges(bridges.collect())
+            }
+        }
+    }
+}
+
+/// Returns the bridges whose networks have some of these addresses.
+fn with_addresses_in(
+    tenant: &Tenant,
+    by_start: &BTreeMap<Ipv4Addr, BridgeIndex>,
+    networks: &[Ipv4Net],
+) -> BTreeSet<BridgeIndex> {
+    let mut found = BTreeSet::new();
+    for network in networks {
+        found.extend(by_start.range(network.network()..=network.broadcast()).map(|(_, at)| *at));
+        let before = by_start.range(..=network.network()).next_back().map(|(_, at)| *at);
+        let around = |at: &BridgeIndex| {
+            tenant.bridge(*at).is_some_and(|bridge| bridge.cidr.contains(&network.network()))
+        };
+        found.extend(before.filter(around));
+    }
+    found
 }
 
 /// Returns the conditions of a rule for traffic inside one bridge, each with the name of the rule's part that it
@@ -295,9 +360,11 @@ pub(super) fn rules_inside(
     rules: &mut Rules<'_>,
 ) {
     let tenant = lowering.tenant;
+    let places = lowering.rules_inside.get(&at).cloned().unwrap_or_default();
+    let here: Vec<&Rule> = places.into_iter().filter_map(|place| tenant.rules.get(place)).collect();
     for stateful in [false, true] {
         let mut asked = false;
-        for rule in tenant.rules.iter().filter(|rule| rule.stateful == stateful) {
+        for rule in here.iter().filter(|rule| rule.stateful == stateful) {
             for (part, condition) in inside(tenant, rule, at) {
                 if stateful && !asked {
                     asked = true;

@@ -7,10 +7,10 @@ use ipnet::Ipv4Net;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::AddressRanges;
-use crate::network::{Bridge, BridgeIndex, RouteTarget, Tenant};
+use crate::network::{Bridge, BridgeIndex, Expose, RouteTarget, Tenant};
 use crate::source::Span;
 use crate::spec;
-use crate::spec::Profile;
+use crate::spec::{Profile, special_addresses};
 use crate::values::MacAddress;
 
 pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
@@ -19,10 +19,24 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
     ports(tenant, diagnostics);
     for expose in &tenant.exposes {
         if let Some(bridge) = tenant.bridge(expose.bridge) {
-            host_address(bridge, expose.address, expose.span, "the exposed pod's address", diagnostics);
+            exposed_address(bridge, expose, diagnostics);
         }
     }
     routes(tenant, diagnostics);
+}
+
+/// An exposed address is a pod's: it is in the bridge's network, and not the gateway's.
+fn exposed_address(bridge: &Bridge, expose: &Expose, diagnostics: &mut Diagnostics) {
+    host_address(bridge, expose.address, expose.span, "the exposed pod's address", diagnostics);
+    if expose.address == bridge.gateway {
+        let message = format!(
+            "the exposed pod's address {} is the gateway of `{}`: the tenant's router has it, and no pod",
+            expose.address, bridge.name
+        );
+        let diagnostic =
+            Diagnostic::error(Code::DuplicateAddress, expose.span, message).also(bridge.span, "the bridge");
+        diagnostics.push(diagnostic.help("name the address of a pod, or of a static port"));
+    }
 }
 
 fn networks(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
@@ -69,20 +83,11 @@ fn size_and_kind(bridge: &Bridge, diagnostics: &mut Diagnostics) {
         diagnostics
             .push(Diagnostic::error(Code::CidrTooLarge, bridge.span, message).help("use a /8 or narrower"));
     }
-    let (first, last) = (bridge.cidr.network(), bridge.cidr.broadcast());
-    let odd = [
-        ("the host's own (127.0.0.0/8)", Ipv4Addr::new(127, 0, 0, 0), Ipv4Addr::new(127, 255, 255, 255)),
-        ("\"this network\" (0.0.0.0/8)", Ipv4Addr::new(0, 0, 0, 0), Ipv4Addr::new(0, 255, 255, 255)),
-        ("link-local (169.254.0.0/16)", Ipv4Addr::new(169, 254, 0, 0), Ipv4Addr::new(169, 254, 255, 255)),
-        ("multicast or reserved (224.0.0.0/3)", Ipv4Addr::new(224, 0, 0, 0), Ipv4Addr::BROADCAST),
-    ];
-    for (name, start, end) in odd {
-        if length >= 8 && first <= end && start <= last {
-            let message = format!("{} is {name}: no pod can have an address there", bridge.cidr);
-            diagnostics.push(
-                Diagnostic::error(Code::UnusableNetwork, bridge.span, message).help("use a private network"),
-            );
-        }
+    if let Some(name) = special_addresses::range_of(bridge.cidr).filter(|_| length >= 8) {
+        let message = format!("{} is {name}: no pod can have an address there", bridge.cidr);
+        diagnostics.push(
+            Diagnostic::error(Code::UnusableNetwork, bridge.span, message).help("use a private network"),
+        );
     }
 }
 
@@ -183,6 +188,10 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
 }
 
 fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let mut bridges: BTreeMap<Ipv4Net, &Bridge> = BTreeMap::new();
+    for bridge in &tenant.bridges {
+        bridges.entry(bridge.cidr).or_insert(bridge);
+    }
     let mut seen: BTreeMap<(Ipv4Net, RouteTarget), Span> = BTreeMap::new();
     let mut weights: BTreeMap<(Ipv4Net, u32), Span> = BTreeMap::new();
     for route in &tenant.routes {
@@ -200,7 +209,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
                 Diagnostic::warning(Code::EqualRoutes, route.span, message).also(first, "the other");
             diagnostics.push(diagnostic.help("use a higher weight for the route that should not be used"));
         }
-        if let Some(bridge) = tenant.bridges.iter().find(|bridge| bridge.cidr == route.destination) {
+        if let Some(bridge) = bridges.get(&route.destination) {
             let message = format!(
                 "{} is the network of bridge `{}`: the router has this route already",
                 route.destination, bridge.name

@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::Tenant;
 use crate::network::address_ranges::AddressRanges;
+use crate::network::{Bridge, Tenant};
 use crate::source::Span;
 use crate::spec;
 use crate::spec::Egress;
@@ -90,6 +90,7 @@ fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Dia
     let mut ports: BTreeMap<(Ipv4Addr, u16, u8), Span> = BTreeMap::new();
     for tenant in tenants {
         let mut own: BTreeSet<Ipv4Addr> = BTreeSet::new();
+        let networks = networks_of(tenant);
         if let Egress::SnatTo(first, last) = tenant.egress {
             own.extend((u32::from(first)..=u32::from(last)).map(Ipv4Addr::from));
             if let Err((other, span)) = owners.take(first, last, (tenant, tenant.egress_span)) {
@@ -101,7 +102,7 @@ fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Dia
                     &format!("{first}-{last}"),
                 ));
             }
-            public_in_pool(site, tenant, first, tenant.egress_span, diagnostics);
+            public_in_pool(site, &networks, first, tenant.egress_span, diagnostics);
         }
         for expose in &tenant.exposes {
             let end = (expose.public, expose.public_port, expose.protocol);
@@ -113,7 +114,7 @@ fn public_addresses(site: &spec::Site, tenants: &[Tenant], diagnostics: &mut Dia
                 diagnostics.push(diagnostic.help("choose another public port or another public address"));
                 continue;
             }
-            public_in_pool(site, tenant, expose.public, expose.span, diagnostics);
+            public_in_pool(site, &networks, expose.public, expose.span, diagnostics);
             if own.insert(expose.public)
                 && let Err((other, span)) = owners.take(expose.public, expose.public, (tenant, expose.span))
             {
@@ -129,15 +130,25 @@ fn two_owners(tenant: &Tenant, span: Span, other: &Tenant, other_span: Span, add
     Diagnostic::error(Code::PublicAddressTaken, span, message).also(other_span, "the other tenant").help(help)
 }
 
+/// Returns the networks of a tenant that has public addresses.
+fn networks_of(tenant: &Tenant) -> AddressRanges<&Bridge> {
+    let mut networks = AddressRanges::default();
+    let is_public = matches!(tenant.egress, Egress::SnatTo(..)) || !tenant.exposes.is_empty();
+    for bridge in tenant.bridges.iter().filter(|_| is_public) {
+        let _ = networks.take_network(bridge.cidr, bridge);
+    }
+    networks
+}
+
 fn public_in_pool(
     site: &spec::Site,
-    tenant: &Tenant,
+    networks: &AddressRanges<&Bridge>,
     address: Ipv4Addr,
     span: Span,
     diagnostics: &mut Diagnostics,
 ) {
     let mut inside = site.pools.links.iter().map(|pool| pool.value);
-    let bridge = tenant.bridges.iter().find(|bridge| bridge.cidr.contains(&address));
+    let bridge = networks.overlapping(address, address);
     if let Some(pool) = inside.find(|pool| pool.contains(&address)) {
         let message = format!("the public address {address} lies in the link pool {pool}");
         let help = "choose an address that is routed to the provider router";
@@ -180,7 +191,10 @@ fn peers(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
             }
             let Some(there) = by_name.get(other.as_str()) else {
                 let message = format!("there is no tenant `{other}`");
-                let help = match crate::spec::parse::nearest(other, by_name.keys().copied()) {
+                let help = match crate::spec::parse::nearest(
+                    other,
+                    by_name.keys().copied().filter(|known| *known != name.as_str()),
+                ) {
                     Some(nearest) => format!("did you mean `{nearest}`?"),
                     None => "name the folder with all tenant files, so that both sides are read".to_owned(),
                 };

@@ -1,9 +1,12 @@
 //! Rules that have no effect, or another than their text suggests.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use ipnet::Ipv4Net;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::network::{Expose, Rule, Selector, Tenant};
+use crate::network::{BridgeIndex, Expose, Rule, Selector, Tenant};
 use crate::spec;
 use crate::spec::{Action, Protocol};
 use crate::values::PortRange;
@@ -65,8 +68,10 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
             );
         }
     }
+    let by_destination =
+        if tenant.exposes.is_empty() { ByDestination::default() } else { by_destination(tenant) };
     for expose in &tenant.exposes {
-        if let Some(rule) = shutting_rule(tenant, expose) {
+        if let Some(rule) = shutting_rule(tenant, &by_destination, expose) {
             let message = format!(
                 "{}:{} is exposed, and the rule `{}` blocks its connections",
                 expose.public, expose.public_port, rule.name
@@ -112,18 +117,19 @@ fn expansion(rule: &Rule) -> usize {
 fn shadows(tenant: &Tenant, earlier: &Rule, later: &Rule) -> bool {
     let same_section = earlier.stateful == later.stateful;
     let from_world_matters = earlier.from == Selector::Anywhere && earlier.action == Action::Accept;
+    // What is cheap to compare, and tells most rules apart, comes first.
     same_section
-        && place_covers(tenant, &earlier.from, &later.from)
+        && protocols_cover(&earlier.protocols, &later.protocols)
         && place_covers(tenant, &earlier.to, &later.to)
+        && place_covers(tenant, &earlier.from, &later.from)
         && !(from_world_matters
             && matches!(later.from, Selector::World | Selector::Addresses(_) | Selector::Anywhere)
             && later.action != Action::Accept)
-        && protocols_cover(&earlier.protocols, &later.protocols)
 }
 
-fn networks_of(tenant: &Tenant, selector: &Selector) -> Option<Vec<Ipv4Net>> {
+fn networks_of<'t>(tenant: &Tenant, selector: &'t Selector) -> Option<Cow<'t, [Ipv4Net]>> {
     match selector {
-        Selector::Addresses(networks) => Some(networks.clone()),
+        Selector::Addresses(networks) => Some(Cow::Borrowed(networks)),
         Selector::Bridge(at) => Some(tenant.networks_with_grown(*at).collect()),
         Selector::Ports(ports) => {
             Some(ports.iter().filter_map(|at| tenant.port(*at)).map(|port| port.address.into()).collect())
@@ -136,16 +142,25 @@ fn place_covers(tenant: &Tenant, wide: &Selector, narrow: &Selector) -> bool {
     if *wide == Selector::Anywhere || wide == narrow {
         return true;
     }
+    // An address may be a source's without coming from the bridge; so a bridge covers only static ports.
+    if matches!(wide, Selector::Bridge(_)) && !matches!(narrow, Selector::Ports(_)) {
+        return false;
+    }
     let (Some(wide_networks), Some(narrow_networks)) =
         (networks_of(tenant, wide), networks_of(tenant, narrow))
     else {
         return false;
     };
-    // An address may be a source's without coming from the bridge; so a bridge covers only static ports.
-    let comparable = !matches!(wide, Selector::Bridge(_)) || matches!(narrow, Selector::Ports(_));
-    comparable
-        && !narrow_networks.is_empty()
-        && narrow_networks.iter().all(|narrow| wide_networks.iter().any(|wide| wide.contains(narrow)))
+    !narrow_networks.is_empty()
+        && narrow_networks.iter().all(|narrow| match wide {
+            // A group's networks are sorted and don't overlap.
+            Selector::Addresses(networks) => {
+                let after = networks.partition_point(|wide| wide.network() <= narrow.network());
+                let before = after.checked_sub(1).and_then(|at| networks.get(at));
+                before.is_some_and(|wide| wide.contains(narrow))
+            }
+            _ => wide_networks.iter().any(|wide| wide.contains(narrow)),
+        })
 }
 
 fn range_covers(wide: Option<PortRange>, narrow: Option<PortRange>) -> bool {
@@ -167,8 +182,28 @@ fn protocols_cover(wide: &[Protocol], narrow: &[Protocol]) -> bool {
     wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(covered))
 }
 
+/// The places of a tenant's rules, by the bridge that they name as their destination; none for those that name another
+/// place.
+type ByDestination = BTreeMap<Option<BridgeIndex>, Vec<usize>>;
+
+fn by_destination(tenant: &Tenant) -> ByDestination {
+    let mut found = ByDestination::new();
+    for (place, rule) in tenant.rules.iter().enumerate() {
+        let bridge = match rule.to {
+            Selector::Bridge(at) => Some(at),
+            _ => None,
+        };
+        found.entry(bridge).or_default().push(place);
+    }
+    found
+}
+
 /// Returns the first rule that decides about every new connection to an exposed port, if it drops or rejects them.
-fn shutting_rule<'a>(tenant: &'a Tenant, expose: &Expose) -> Option<&'a Rule> {
+fn shutting_rule<'a>(
+    tenant: &'a Tenant,
+    by_destination: &ByDestination,
+    expose: &Expose,
+) -> Option<&'a Rule> {
     let wanted = Protocol { number: expose.protocol, source: None, destination: Some(expose.target_range()) };
     let target = Selector::Addresses(vec![expose.address.into()]);
     let to_fits = |rule: &Rule| match &rule.to {
@@ -180,9 +215,11 @@ fn shutting_rule<'a>(tenant: &'a Tenant, expose: &Expose) -> Option<&'a Rule> {
         Selector::Addresses(networks) => networks.iter().any(|network| network.prefix_len() == 0),
         _ => false,
     };
-    for rule in
-        tenant.rules.iter().filter(|rule| to_fits(rule) && protocols_cover(&rule.protocols, &[wanted]))
-    {
+    let named = [by_destination.get(&Some(expose.bridge)), by_destination.get(&None)];
+    let mut places: Vec<usize> = named.into_iter().flatten().flatten().copied().collect();
+    places.sort_unstable();
+    let rules = places.into_iter().filter_map(|place| tenant.rules.get(place));
+    for rule in rules.filter(|rule| to_fits(rule) && protocols_cover(&rule.protocols, &[wanted])) {
         let outside = matches!(rule.from, Selector::Anywhere | Selector::World | Selector::Addresses(_));
         match rule.action {
             Action::Accept if outside => return None,

@@ -42,10 +42,12 @@ pub(super) struct Positions {
 
 #[derive(Default)]
 struct Chain {
-    /// The rules that exist now. Foreign rules have no key.
-    rules: Vec<Option<Key>>,
-    /// The number of rules up to and including the last one that the plan has dealt with.
+    /// The rules that were observed. Foreign rules have no key.
+    observed: Vec<Option<Key>>,
+    /// The number of these up to and including the last one that is kept and has been passed.
     passed: usize,
+    /// The number of rules that the plan has put in so far. All stand before the observed rules that are not passed.
+    made: usize,
 }
 
 impl Positions {
@@ -55,8 +57,8 @@ impl Positions {
         let gone: BTreeSet<&Key> = deleted_first.iter().map(|entry| &entry.key).collect();
         for (chain, order) in &observed.rules {
             let stays = |key: &Option<Key>| key.as_ref().is_none_or(|key| !gone.contains(key));
-            let rules = order.iter().map(|rule| rule.key.clone()).filter(stays).collect();
-            chains.insert(chain.clone(), Chain { rules, passed: 0 });
+            let observed = order.iter().map(|rule| rule.key.clone()).filter(stays).collect();
+            chains.insert(chain.clone(), Chain { observed, ..Chain::default() });
         }
         Positions { chains }
     }
@@ -67,18 +69,14 @@ impl Positions {
         let Object::Rule(rule) = &entry.object else { return 0 };
         let Some(chain) = rule.chain.key() else { return rule.position };
         let chain = self.chains.entry(chain.clone()).or_default();
-        let at = chain.rules.iter().position(|key| key.as_ref() == Some(&entry.key));
-        match at {
-            Some(at) if kept => chain.passed = at + 1,
-            _ => {
-                if let Some(old) = at.and_then(|at| chain.rules.get_mut(at)) {
-                    *old = None;
-                }
-                chain.rules.insert(chain.passed, Some(entry.key.clone()));
-                chain.passed += 1;
-            }
+        // Kept rules come in their observed order, so each is looked for behind the last one.
+        let is_own = |key: &Option<Key>| key.as_ref() == Some(&entry.key);
+        let skipped = if kept { chain.observed.iter().skip(chain.passed).position(is_own) } else { None };
+        match skipped {
+            Some(skipped) => chain.passed += skipped + 1,
+            None => chain.made += 1,
         }
-        u32::try_from(chain.passed).unwrap_or(u32::MAX)
+        u32::try_from(chain.passed + chain.made).unwrap_or(u32::MAX)
     }
 }
 

@@ -10,7 +10,7 @@ use super::key::{key, required, table};
 use super::policy::PolicyKeys;
 use super::tenant::{ANTI_SPOOF, DnsKeys, MTU, PROFILE};
 use super::values::{
-    Address, Boolean, GatewayValue, Integer, Name, Network, Number, OneOrList, SubTable, Tables, Text,
+    Address, Boolean, GatewayValue, Integer, Name, Number, OneOrList, SizedNetwork, SubTable, Tables, Text,
     UuidText, Words, integer, one_or_list, tables, text, words,
 };
 use crate::diagnostic::Code;
@@ -70,9 +70,9 @@ const VERSION: Number =
 table! {
     /// The networks that midoform allocates from.
     PoolsKeys {
-        links: WithDefault<OneOrList<Network>> = key(or(one_or_list(Network), LINKS),
+        links: WithDefault<OneOrList<SizedNetwork>> = key(or(one_or_list(SizedNetwork), LINKS),
             "The networks for links: a /30 for each tenant and each pair of peers."),
-        bridges: WithDefault<OneOrList<Network>> = key(or(one_or_list(Network), BRIDGES),
+        bridges: WithDefault<OneOrList<SizedNetwork>> = key(or(one_or_list(SizedNetwork), BRIDGES),
             "The networks for bridges without a `cidr`."),
         bridge_prefix: WithDefault<Integer<u8>> = key(or(integer(8, 29), 24), "The prefix length of such a bridge's network."),
         shared: WithDefault<Boolean> = key(or(Boolean, false), "Tenants may have the same bridge networks."),

@@ -6,8 +6,8 @@ use super::key::{key, required, table};
 use super::policy::Limits;
 use super::values::{
     Address, Boolean, EgressValue, GatewayValue, IcmpValue, Integer, Interface, List, Mac, Map, Name, Named,
-    Network, OnlyTrue, Ports, ProtocolValue, PublicEnd, SubTable, Tables, Text, Words, integer, list, map,
-    tables, text, words,
+    Network, OnlyTrue, Ports, ProtocolValue, PublicEnd, SizedNetwork, SubTable, Tables, Text, Words, integer,
+    list, map, tables, text, words,
 };
 use crate::diagnostic::Code;
 use crate::spec::{Action, AntiSpoof, Egress, Profile, RouteEnd};
@@ -74,7 +74,7 @@ table! {
     /// A bridge.
     BridgeKeys {
         name: Name = required(Name, "Its name."),
-        cidr: Network = key(Network, "Its network. If it is absent, midoform allocates one."),
+        cidr: SizedNetwork = key(SizedNetwork, "Its network. If it is absent, midoform allocates one."),
         gateway: GatewayValue = key(GatewayValue { may_be_an_address: true },
             "The gateway's address: the first or the last (the default) of the network, or a certain address."),
     }
@@ -95,7 +95,7 @@ table! {
 table! {
     /// A route.
     RouteKeys {
-        destination: Network = required(Network, "The destinations of the route."),
+        destination: SizedNetwork = required(SizedNetwork, "The destinations of the route."),
         via: Address = key(Address, "The next hop: an address in one of the tenant's bridges."),
         bridge: Named = key(BRIDGE, "The destinations are on this bridge."),
         kind: Words<RouteEnd> = key(words(), "The router drops the packets, silently or with an ICMP error.").named("type"),

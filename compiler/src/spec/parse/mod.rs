@@ -90,7 +90,7 @@ fn readable_text<'a>(source: &'a Source, id: SourceId, diagnostics: &mut Diagnos
         }
     };
     match std::str::from_utf8(bytes) {
-        Ok(text) => Some(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Ok(_) => Some(source.text()),
         Err(error) => {
             let at = error.valid_up_to();
             let line = bytes.iter().take(at).filter(|byte| **byte == b'\n').count() + 1;

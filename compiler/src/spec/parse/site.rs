@@ -15,7 +15,7 @@ use crate::spec::grammar::{
 use crate::spec::url::{UrlProblem, base_url};
 use crate::spec::{
     Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Site, StoreSettings,
-    TunnelZoneSettings,
+    TunnelZoneSettings, special_addresses,
 };
 
 pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option<Site> {
@@ -93,6 +93,7 @@ fn unused_ca(
 fn default_pools(span: Span) -> Pools {
     let keys = PoolsKeys::keys();
     Pools {
+        are_sound: true,
         links: keys.links.default_at(span).items,
         bridges: keys.bridges.default_at(span).items,
         bridge_prefix: keys.bridge_prefix.default_at(span),
@@ -101,7 +102,9 @@ fn default_pools(span: Span) -> Pools {
 }
 
 fn pools(reader: &mut Reader<'_>, table: &Table<'_, PoolsKeys>) -> Pools {
-    let pools = Pools {
+    let known = reader.diagnostics.errors();
+    let mut pools = Pools {
+        are_sound: true,
         links: table.get_or_default(reader, |pools| &pools.links).items,
         bridges: table.get_or_default(reader, |pools| &pools.bridges).items,
         bridge_prefix: table.get_or_default(reader, |pools| &pools.bridge_prefix),
@@ -119,7 +122,11 @@ fn pools(reader: &mut Reader<'_>, table: &Table<'_, PoolsKeys>) -> Pools {
             reader.push(Diagnostic::error(Code::PoolTooSmall, pool.span, message).help("widen it"));
         }
     }
+    for error in pools.links.iter().chain(&pools.bridges).filter_map(special_addresses::of_pool) {
+        reader.push(error);
+    }
     overlapping_pools(reader, &pools.links, &pools.bridges);
+    pools.are_sound = reader.diagnostics.errors() == known;
     pools
 }
 
@@ -213,6 +220,10 @@ fn host(reader: &mut Reader<'_>, table: &Table<'_, HostKeys>) -> Option<Host> {
     let name = table.get(reader, |host| &host.name);
     let id = table.get(reader, |host| &host.id);
     let tunnel_address = table.get(reader, |host| &host.tunnel_address);
+    if let Some(address) = &tunnel_address {
+        let error = special_addresses::of_host("the tunnel address", address.value, address.span);
+        error.into_iter().for_each(|error| reader.push(error));
+    }
     Some(Host { name: name?, id: id?, tunnel_address })
 }
 

@@ -11,7 +11,7 @@ use crate::spec::grammar::{
 };
 use crate::spec::{
     Action, AddressGroup, Assert, Bridge, Dns, Expose, LinkPin, Moved, MovedKind, Peer, Port, PortGroup,
-    Quotas, Route, RouteTarget, Rule, Tenant,
+    Quotas, Route, RouteTarget, Rule, Tenant, special_addresses,
 };
 
 pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, TenantKeys>) -> Option<Tenant> {
@@ -88,6 +88,8 @@ fn each<'a, T, Output>(
 /// Reads `dns`, of a tenant or of the site's defaults.
 pub(super) fn dns(reader: &mut Reader<'_>, table: &Table<'_, DnsKeys>) -> Dns {
     let nameservers = table.get(reader, |dns| &dns.nameservers).unwrap_or_default();
+    let errors: Vec<Diagnostic> = nameservers.iter().filter_map(special_addresses::of_name_server).collect();
+    errors.into_iter().for_each(|error| reader.push(error));
     let search = table.get(reader, |dns| &dns.search).unwrap_or_default();
     Dns { nameservers, search }
 }
@@ -108,7 +110,13 @@ fn link(reader: &mut Reader<'_>, table: &Table<'_, LinkKeys>) -> Option<LinkPin>
     let provider = table.get(reader, |link| &link.provider);
     let tenant = table.get(reader, |link| &link.tenant);
     let prefix = table.get(reader, |link| &link.prefix);
-    Some(LinkPin { provider: provider?, tenant: tenant?, prefix })
+    let (provider, tenant) = (provider?, tenant?);
+    let ends = [("the provider's link address", &provider), ("the tenant's link address", &tenant)];
+    let errors = ends.map(|(what, end)| special_addresses::of_host(what, end.value, end.span));
+    let errors: Vec<Diagnostic> = errors.into_iter().flatten().collect();
+    let are_usable = errors.is_empty();
+    errors.into_iter().for_each(|error| reader.push(error));
+    are_usable.then_some(LinkPin { provider, tenant, prefix })
 }
 
 fn bridge(reader: &mut Reader<'_>, table: &Table<'_, BridgeKeys>) -> Option<Bridge> {
@@ -213,6 +221,10 @@ fn expose(reader: &mut Reader<'_>, table: &Table<'_, ExposeKeys>) -> Option<Expo
         _ => return None,
     };
     let (public, public_port) = public?;
+    if let Some(error) = special_addresses::of_host("the public address", public.value, public.span) {
+        reader.push(error);
+        return None;
+    }
     let target_port = target.value;
     Some(Expose { public, public_port, protocol, bridge, port, address, target_port, span: table.span })
 }

@@ -1,6 +1,6 @@
 //! Checks of the traffic to other tenants' pods and link addresses, and of spoofed sources.
 
-use super::{GroupCheck, Sent};
+use super::{GroupCheck, Sent, TenantFacts};
 use crate::trace::bridge_name;
 use crate::verify::counterexample::{Origin, between, pick};
 use crate::verify::header::{DESTINATION, Range, SOURCE, rest, united};
@@ -41,8 +41,8 @@ impl<'a> GroupCheck<'a> {
     }
 
     /// Checks that no new connection goes to link addresses, or to another tenant's router.
-    pub(super) fn links(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
-        let pools: Vec<Range> = united(self.subject.links.iter().map(|pool| Range::network(*pool)).collect());
+    pub(super) fn links(&mut self, facts: &TenantFacts<'_>, sent: &Sent<'_>) {
+        let tenant = facts.tenant;
         for outcome in &sent.routed {
             let towards = match &outcome.end {
                 End::Left(_) => true,
@@ -54,10 +54,8 @@ impl<'a> GroupCheck<'a> {
                 }
                 _ => false,
             };
-            let own = [Range::address(tenant.link.near)];
-            let foreign: Vec<Range> = pools.iter().flat_map(|pool| rest(*pool, &own)).collect();
             let hit = outcome.path.now().fields[DESTINATION];
-            let Some(hit) = foreign.iter().find_map(|pool| pool.common(hit)).filter(|_| towards) else {
+            let Some(hit) = facts.links.iter().find_map(|pool| pool.common(hit)).filter(|_| towards) else {
                 continue;
             };
             let (address, shown, owner) = self.another_link(tenant, hit);

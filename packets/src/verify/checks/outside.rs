@@ -2,15 +2,17 @@
 
 use ipnet::Ipv4Net;
 
-use super::{GroupCheck, Sent};
+use super::{GroupCheck, Sent, TenantFacts};
 use crate::trace::bridge_name;
-use crate::verify::counterexample::{Origin, between};
+use crate::verify::box_index::BoxIndex;
+use crate::verify::counterexample::{Origin, between, sent_to};
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, difference, rest, united,
+    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, difference, rest,
+    united, without_indexed,
 };
 use crate::verify::model::Uplink;
 use crate::verify::reach::own_sources;
-use crate::verify::report::Check;
+use crate::verify::report::{Check, Subject};
 use crate::verify::spec_rules;
 use crate::verify::walk::{End, Outcome, TooMany};
 use midoform_compiler::network::Tenant;
@@ -18,7 +20,8 @@ use midoform_compiler::spec::Egress;
 
 impl GroupCheck<'_> {
     /// Checks the traffic from a bridge to the world.
-    pub(super) fn outside(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), TooMany> {
+    pub(super) fn outside(&mut self, facts: &TenantFacts<'_>, sent: &Sent<'_>) -> Result<(), TooMany> {
+        let tenant = facts.tenant;
         let own = match tenant.egress {
             Egress::SnatToLink => vec![Range::address(tenant.link.near)],
             Egress::SnatTo(first, last) => vec![Range { first: first.into(), last: last.into() }],
@@ -41,13 +44,13 @@ impl GroupCheck<'_> {
                 format!("{name} can send to the world with a source address that is not its tenant's");
             self.violation(Check::Outside, tenant, message, origin, &headers);
         }
+        let world = common(&facts.world, sent.asked);
         let wanted: Vec<Headers> = own_sources(sent.segment)
             .into_iter()
-            .flat_map(|own| between(own, &[Range::ADDRESSES], &self.world_of(tenant)))
+            .flat_map(|own| sent_to(own, &world))
             .flat_map(connections)
             .collect();
-        let said =
-            spec_rules::allowed(tenant, spec_rules::End::Bridge(sent.at), spec_rules::End::World, wanted);
+        let said = facts.rules.allowed(spec_rules::End::Bridge(sent.at), spec_rules::End::World, wanted);
         let does: Vec<Headers> = left().map(|outcome| outcome.path.sent()).collect();
         if let Some(headers) = difference(said, &does).first() {
             let message =
@@ -59,25 +62,13 @@ impl GroupCheck<'_> {
             let uplink = self.model.uplink_of(provider_port)?;
             let mac = |port| self.model.world.port_mac(port);
             let start = (uplink.port, mac(provider_port)?, mac(uplink.port)?);
-            self.lost(outcome, start, sent.segment, &self.world_of(tenant)).transpose()
+            self.lost(outcome, start, sent.segment, &facts.world).transpose()
         });
         if let Some(headers) = lost.transpose()? {
             let message = format!("traffic from {name} to the world leaves, but the reply is lost");
             self.violation(Check::Outside, tenant, message, origin, &headers);
         }
         Ok(())
-    }
-
-    /// Returns the addresses that are outside for the tenant.
-    fn world_of(&self, tenant: &Tenant) -> Vec<Range> {
-        let bridges = tenant.bridges.iter().map(|bridge| bridge.cidr);
-        let peers = tenant.peers.iter().flat_map(|peer| peer.networks.iter().copied());
-        let routes = tenant.routes.iter().map(|route| route.destination);
-        let links = self.subject.links.iter().copied().chain([tenant.link.network]);
-        let exposed = tenant.exposes.iter().map(|expose| Ipv4Net::from(expose.public));
-        let peer_links = tenant.peers.iter().map(|peer| peer.link.network);
-        let taken = bridges.chain(peers).chain(routes).chain(links).chain(exposed).chain(peer_links);
-        rest(Range::ADDRESSES, &united(taken.map(Range::network).collect()))
     }
 
     pub(super) fn loops(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
@@ -89,13 +80,16 @@ impl GroupCheck<'_> {
     }
 
     /// Checks the traffic that enters by the uplink, from the world or any other tenant.
-    pub(super) fn entry_points(&mut self, tenant: &Tenant, uplink: &Uplink, outcomes: &[Outcome]) {
+    pub(super) fn entry_points(&mut self, facts: &TenantFacts<'_>, uplink: &Uplink, outcomes: &[Outcome]) {
+        let tenant = facts.tenant;
         let open = spec_rules::entry_points(tenant);
+        let index = BoxIndex::of(&open);
         for outcome in outcomes {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };
             let own = reached.key.owner() == &*tenant.name;
-            let open: &[Headers] = if own { &open } else { &[] };
-            if let Some(headers) = difference(vec![outcome.path.sent()], open).first() {
+            let sent = vec![outcome.path.sent()];
+            let closed = if own { without_indexed(sent, &open, &index) } else { sent };
+            if let Some(headers) = closed.first() {
                 let message = format!(
                     "the world, and therefore every other tenant, reaches {}",
                     bridge_name(&reached.key)
@@ -116,8 +110,20 @@ impl GroupCheck<'_> {
                     .to_owned();
             self.violation(Check::Loops, tenant, message, Origin::World, &outcome.path.sent());
         }
-        self.exposed(tenant, outcomes);
+        self.exposed(facts, outcomes);
     }
+}
+
+/// Returns the addresses that are outside for the tenant.
+pub(super) fn world_of(subject: Subject<'_>, tenant: &Tenant) -> Vec<Range> {
+    let bridges = tenant.bridges.iter().map(|bridge| bridge.cidr);
+    let peers = tenant.peers.iter().flat_map(|peer| peer.networks.iter().copied());
+    let routes = tenant.routes.iter().map(|route| route.destination);
+    let links = subject.links.iter().copied().chain([tenant.link.network]);
+    let exposed = tenant.exposes.iter().map(|expose| Ipv4Net::from(expose.public));
+    let peer_links = tenant.peers.iter().map(|peer| peer.link.network);
+    let taken = bridges.chain(peers).chain(routes).chain(links).chain(exposed).chain(peer_links);
+    rest(Range::ADDRESSES, &united(taken.map(Range::network).collect()))
 }
 
 /// Returns the TCP packets, UDP packets and echo requests of a set: they have replies, and are translated.

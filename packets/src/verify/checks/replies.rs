@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::GroupCheck;
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
+    DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT, overlapping,
 };
 use crate::verify::model::Segment;
 use crate::verify::path::Path;
@@ -80,5 +80,6 @@ fn answered(outcome: &Outcome, sources: &[Range], destinations: &[Range]) -> Vec
 }
 
 fn each(path: Path, variable: usize, ranges: &[Range]) -> Vec<Path> {
+    let ranges = overlapping(ranges, path.range(variable));
     ranges.iter().filter_map(|range| path.clone().split_variable(variable, *range).0).collect()
 }

@@ -1,82 +1,117 @@
 //! Checks of the spec's rules: between bridges, and to exposed ports.
 
-use super::{GroupCheck, Sent};
+use std::collections::BTreeMap;
+
+use super::{GroupCheck, Sent, TenantFacts};
 use crate::trace::bridge_name;
+use crate::verify::box_index::BoxIndex;
 use crate::verify::counterexample::{Origin, between};
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, difference, rest, united,
+    DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, common, difference,
+    rest, united, without_indexed,
 };
+use crate::verify::model::Segment;
 use crate::verify::reach::own_sources;
 use crate::verify::report::Check;
-use crate::verify::spec_rules;
+use crate::verify::spec_rules::{self, Between};
 use crate::verify::walk::{Outcome, TooMany};
-use midoform_compiler::network::Tenant;
+use midoform_compiler::network::BridgeIndex;
 use midoform_compiler::topology::key::Key;
 
 impl GroupCheck<'_> {
     /// Compares the rules between this bridge and each of the tenant's bridges with the actual outcomes.
-    pub(super) fn between_bridges(&mut self, tenant: &Tenant, sent: &Sent<'_>) -> Result<(), TooMany> {
-        let routed: Vec<Range> =
-            united(tenant.routes.iter().map(|route| Range::network(route.destination)).collect());
-        for (to, bridge) in tenant.indexed_bridges() {
-            let key = Key::tenant(&tenant.name).bridge(&bridge.name).device();
-            let Some(target) = self.model.segment(&key) else { continue };
-            let inside = to == sent.at;
-            // A route of the spec inside the network leads elsewhere; traffic on the bridge itself is not routed.
-            let pods: Vec<Range> = match inside {
-                true => target.pods.clone(),
-                false => target.pods.iter().flat_map(|range| rest(*range, &routed)).collect(),
+    pub(super) fn between_bridges(
+        &mut self,
+        facts: &TenantFacts<'_>,
+        sent: &Sent<'_>,
+    ) -> Result<(), TooMany> {
+        let by_segment = |outcomes: &'_ [Outcome]| {
+            let mut found: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
+            for (at, outcome) in outcomes.iter().enumerate() {
+                if let Some(reached) = self.segment_at(&outcome.end) {
+                    found.entry(&reached.key).or_default().push(at);
+                }
+            }
+            found
+        };
+        let (routed, inside) = (by_segment(&sent.routed), by_segment(&sent.inside));
+        for (to, target) in facts.bridges(sent.asked) {
+            let (outcomes, arrived) = match to == sent.at {
+                true => (&sent.inside, inside.get(&target.key)),
+                false => (&sent.routed, routed.get(&target.key)),
             };
-            let asked: Vec<Headers> = own_sources(sent.segment)
-                .into_iter()
-                .flat_map(|own| between(own, &[Range::ADDRESSES], &pods))
-                .collect();
-            let said = spec_rules::allowed(
-                tenant,
-                spec_rules::End::Bridge(sent.at),
-                spec_rules::End::Bridge(to),
-                asked.clone(),
-            );
-            let outcomes = if inside { &sent.inside } else { &sent.routed };
-            let arrived: Vec<&Outcome> = outcomes
-                .iter()
-                .filter(|outcome| self.segment_at(&outcome.end).is_some_and(|at| at.key == target.key))
-                .collect();
-            let does: Vec<Headers> = arrived.iter().map(|outcome| outcome.path.sent()).collect();
-            let names = || (bridge_name(&sent.segment.key), bridge_name(&target.key));
-            let origin = Origin::Pod(sent.segment);
-            if let Some(headers) = difference(said.clone(), &does).first() {
-                let (from, to) = names();
-                let message =
-                    format!("traffic from {from} to {to} does not arrive, although the rules accept it");
-                self.violation(Check::Connected, tenant, message, origin, headers);
-            }
-            let forbidden = difference(asked, &said);
-            let leak =
-                does.iter().flat_map(|own| forbidden.iter().filter_map(|other| own.common(*other))).next();
-            if let Some(headers) = leak {
-                let (from, to) = names();
-                let message =
-                    format!("traffic from {from} to {to} arrives, although the rules drop or reject it");
-                self.violation(Check::Closed, tenant, message, origin, &headers);
-            }
-            let mut allowed = arrived
-                .iter()
-                .filter(|outcome| !difference(vec![outcome.path.sent()], &forbidden).is_empty());
-            let lost = allowed.find_map(|outcome| self.lost_reply(outcome, sent.segment, target).transpose());
-            if let Some(headers) = lost.transpose()? {
-                let (from, to) = names();
-                let message = format!("traffic from {from} to {to} arrives, but the reply is lost");
-                self.violation(Check::Connected, tenant, message, origin, &headers);
-            }
+            let arrived = arrived.into_iter().flatten().filter_map(|at| outcomes.get(*at));
+            self.between_two(facts, sent, (to, target), &arrived.collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    /// Does the same for one of the tenant's bridges.
+    fn between_two(
+        &mut self,
+        facts: &TenantFacts<'_>,
+        sent: &Sent<'_>,
+        (to, target): (BridgeIndex, &Segment),
+        arrived: &[&Outcome],
+    ) -> Result<(), TooMany> {
+        let tenant = facts.tenant;
+        // A route of the spec inside the network leads elsewhere; traffic on the bridge itself is not routed.
+        let pods: Vec<Range> = match to == sent.at {
+            true => target.pods.clone(),
+            false => target.pods.iter().flat_map(|range| rest(*range, &facts.routed)).collect(),
+        };
+        let pods = common(&pods, sent.asked);
+        let asked: Vec<Headers> = own_sources(sent.segment)
+            .into_iter()
+            .flat_map(|own| between(own, &[Range::ADDRESSES], &pods))
+            .collect();
+        let ends = (spec_rules::End::Bridge(sent.at), spec_rules::End::Bridge(to));
+        let said = facts.rules.allowed(ends.0, ends.1, asked.clone());
+        let does: Vec<Headers> = arrived.iter().map(|outcome| outcome.path.sent()).collect();
+        let names = || (bridge_name(&sent.segment.key), bridge_name(&target.key));
+        let origin = Origin::Pod(sent.segment);
+        if let Some(headers) = difference(said.clone(), &does).first() {
+            let (from, to) = names();
+            let message =
+                format!("traffic from {from} to {to} does not arrive, although the rules accept it");
+            self.violation(Check::Connected, tenant, message, origin, headers);
+        }
+        let forbidden = difference(asked, &said);
+        let index = BoxIndex::of(&forbidden);
+        let leak = does.iter().find_map(|own| {
+            let other = index.next(0, own).and_then(|place| forbidden.get(place));
+            other.and_then(|other| own.common(*other))
+        });
+        if let Some(headers) = leak {
+            let (from, to) = names();
+            let message =
+                format!("traffic from {from} to {to} arrives, although the rules drop or reject it");
+            self.violation(Check::Closed, tenant, message, origin, &headers);
+        }
+        let mut allowed = arrived
+            .iter()
+            .filter(|outcome| !without_indexed(vec![outcome.path.sent()], &forbidden, &index).is_empty());
+        let lost = allowed.find_map(|outcome| self.lost_reply(outcome, sent.segment, target).transpose());
+        if let Some(headers) = lost.transpose()? {
+            let (from, to) = names();
+            let message = format!("traffic from {from} to {to} arrives, but the reply is lost");
+            self.violation(Check::Connected, tenant, message, origin, &headers);
         }
         Ok(())
     }
 
     /// Checks that everybody whom the rules let in reaches the exposed ports.
-    pub(super) fn exposed(&mut self, tenant: &Tenant, outcomes: &[Outcome]) {
+    pub(super) fn exposed(&mut self, facts: &TenantFacts<'_>, outcomes: &[Outcome]) {
+        let tenant = facts.tenant;
         let networks = united(tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr)).collect());
         let outside = rest(Range::ADDRESSES, &networks);
+        let does: Vec<Headers> = outcomes
+            .iter()
+            .filter(|outcome| self.segment_at(&outcome.end).is_some())
+            .map(|outcome| outcome.path.sent())
+            .collect();
+        let index = BoxIndex::of(&does);
+        let mut rules: BTreeMap<BridgeIndex, Between> = BTreeMap::new();
         for expose in &tenant.exposes {
             let port = Range::one(expose.target_port.into());
             let all = Headers::all(Range::ADDRESSES, Range::address(expose.address)).into_iter();
@@ -90,18 +125,16 @@ impl GroupCheck<'_> {
                     headers.common(wanted.with(DESTINATION_PORT, port))
                 },
             );
-            let to = spec_rules::End::Bridge(expose.bridge);
-            let said = spec_rules::allowed(tenant, spec_rules::End::World, to, all.collect());
+            let rules = rules.entry(expose.bridge).or_insert_with(|| {
+                let to = spec_rules::End::Bridge(expose.bridge);
+                facts.rules.between(spec_rules::End::World, to, &EVERYTHING)
+            });
+            let said = rules.allowed(all.collect());
             let public = (Range::address(expose.public), Range::one(expose.public_port.into()));
             let as_sent = said
                 .into_iter()
                 .map(|headers| headers.with(DESTINATION, public.0).with(DESTINATION_PORT, public.1));
-            let does: Vec<Headers> = outcomes
-                .iter()
-                .filter(|outcome| self.segment_at(&outcome.end).is_some())
-                .map(|outcome| outcome.path.sent())
-                .collect();
-            if let Some(headers) = difference(as_sent.collect(), &does).first() {
+            if let Some(headers) = without_indexed(as_sent.collect(), &does, &index).first() {
                 let message =
                     format!("{}:{} is exposed, but not reachable", expose.public, expose.public_port);
                 self.violation(Check::Connected, tenant, message, Origin::World, headers);

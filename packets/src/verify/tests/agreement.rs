@@ -11,6 +11,7 @@ use super::random::{Random, Size};
 use crate::semantics::world::{Rule, RuleKind, World};
 use crate::semantics::{Packet, State, Station, Trace, Verdict, simulate};
 use crate::verify::header::{Headers, Range};
+use crate::verify::index::Index;
 use crate::verify::path::Path;
 use crate::verify::walk::{Attached, End, Outcome, TooMany, Walker};
 use midoform_compiler::values::MacAddress;
@@ -130,8 +131,8 @@ fn of_rule(rule: &Rule) -> [(&'static str, bool); 16] {
 static NOWHERE: BTreeSet<Uuid> = BTreeSet::new();
 
 fn walker<'a>(world: &'a World, attached: &'a [Attached], size: Size, budget: usize) -> Walker<'a> {
-    let budget = Cell::new(budget);
-    Walker { world, attached, boundary: &NOWHERE, first_choice: !size.choices, budget }
+    let (budget, index) = (Cell::new(budget), Index::new(world, attached).into());
+    Walker { world, attached, boundary: &NOWHERE, first_choice: !size.choices, budget, index }
 }
 
 /// Sends so many packets through one world both ways; how many were compared.

@@ -1,4 +1,5 @@
 //! The verifier against the interpreter, and by hand.
 
 mod agreement;
+mod alike_bridges;
 mod random;

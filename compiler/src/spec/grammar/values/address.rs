@@ -10,6 +10,7 @@ use super::text::{pattern, string};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::grammar::{Reader, Shape, TomlValue, Value};
+use crate::spec::special_addresses;
 use crate::values::MacAddress;
 
 const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
@@ -57,6 +58,11 @@ from_string! {
 }
 
 from_string! {
+    /// An IPv4 network with its prefix length.
+    SizedNetwork: Spanned<Ipv4Net>, "an IPv4 network", format!("^{}/(3[0-2]|[12]?[0-9])$", address_pattern()), sized_network_of
+}
+
+from_string! {
     /// One address, or a range of 1 to 256 addresses: `A-B`.
     AddressRange: (Ipv4Addr, Ipv4Addr), "an IPv4 address or a range of addresses",
     format!("^{0}( *- *{0})?$", address_pattern()), range_of
@@ -75,7 +81,7 @@ from_string! {
 
 from_string! {
     /// The name of a network interface.
-    Interface: Spanned<String>, "the name of an interface", "^[!-.0-9;-~]{1,15}$", interface_of
+    Interface: Spanned<String>, "the name of an interface", "^[!-$&-.0-9;-~]{1,15}$", interface_of
 }
 
 from_string! {
@@ -104,11 +110,7 @@ pub(super) fn address_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Opt
 }
 
 fn network_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<Ipv4Net>> {
-    let parsed = match text.value.parse::<IpAddr>() {
-        Ok(address) => Some(IpNet::from(address)),
-        Err(_) => text.value.parse::<IpNet>().ok(),
-    };
-    match parsed {
+    match parsed_network(&text.value) {
         Some(IpNet::V4(value)) if value.trunc() == value => return Some(Spanned { value, span: text.span }),
         Some(IpNet::V4(value)) => {
             let message = format!("`{value}` has bits set behind its prefix");
@@ -125,6 +127,31 @@ fn network_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned
     None
 }
 
+/// Parses a network; a lone address is a network of one address. No number has leading zeros: some programs read these
+/// as octal.
+fn parsed_network(text: &str) -> Option<IpNet> {
+    let Some((address, length)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().ok().map(IpNet::from);
+    };
+    let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+    let length = length.parse::<u8>().ok().filter(|number| is_number && number.to_string() == length)?;
+    IpNet::new(address.parse::<IpAddr>().ok()?, length).ok()
+}
+
+fn sized_network_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<Ipv4Net>> {
+    let network = network_of(reader, text)?;
+    if text.value.contains('/') {
+        return Some(network);
+    }
+    let message = format!("`{}` is an address: a network has a prefix length", text.value);
+    let help = format!(
+        "write the length as well, such as `{}/24` for 256 addresses, or `/32` for this one",
+        text.value
+    );
+    reader.push(Diagnostic::error(Code::BadNetwork, text.span, message).help(help));
+    None
+}
+
 fn range_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<(Ipv4Addr, Ipv4Addr)> {
     let (first, last) = text.value.split_once('-').unwrap_or((&text.value, &text.value));
     let part = |part: &str| Spanned { value: part.trim().to_owned(), span: text.span };
@@ -134,6 +161,11 @@ fn range_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<(Ipv4Addr
     if last < first || wide > 255 {
         let message = format!("`{}` is not a range of 1 to 256 addresses, lowest first", text.value);
         reader.push(Diagnostic::error(Code::BadRange, text.span, message));
+        return None;
+    }
+    let ends = [first, last].map(|end| special_addresses::of_host("the address", end, text.span));
+    if let Some(error) = ends.into_iter().flatten().next() {
+        reader.push(error);
         return None;
     }
     Some((first, last))
@@ -164,15 +196,22 @@ fn mac_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<Mac
     None
 }
 
-/// Checks a Linux interface's name: at most 15 bytes, no white space, no slash, neither `.` nor `..`.
+/// Checks a Linux interface's name: at most 15 bytes, no white space, no slash, neither `.` nor `..`. A `%` is a template
+/// for Linux (`eth%d`), and `lo` is each host's own.
 fn interface_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<String>> {
     let name = text.value.as_str();
-    let bad_byte = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'/' | b':');
+    if name == "lo" {
+        let message = "`lo` is the host's own loopback interface: nothing can be bound to it";
+        let help = "name the interface that the port is for, such as `eth1`";
+        reader.push(Diagnostic::error(Code::BadInterface, text.span, message).help(help));
+        return None;
+    }
+    let bad_byte = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'/' | b':' | b'%');
     if (1..=15).contains(&name.len()) && !matches!(name, "." | "..") && !name.bytes().any(bad_byte) {
         return Some(text.clone());
     }
     let message = format!("`{name}` can't be the name of a network interface");
-    let help = "Linux allows 1 to 15 characters without white space, `/` and `:`";
+    let help = "Linux allows 1 to 15 characters without white space, `/`, `:` and `%`";
     reader.push(Diagnostic::error(Code::BadInterface, text.span, message).help(help));
     None
 }

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use super::Network;
+use super::SizedNetwork;
 use crate::source::{Span, Spanned};
 use crate::spec::grammar::{HasDefault, Reader, Shape, TomlValue, Value};
 
@@ -109,7 +109,7 @@ impl<V: Value> Value for OneOrList<V> {
     }
 }
 
-impl HasDefault for OneOrList<Network> {
+impl HasDefault for OneOrList<SizedNetwork> {
     type Default = Ipv4Net;
 
     fn output<'a>(&self, default: Ipv4Net, span: Span) -> Self::Output<'a> {

@@ -11,7 +11,7 @@ mod table;
 mod text;
 mod words;
 
-pub(crate) use address::{Address, AddressRange, Interface, Mac, Network, PublicEnd, UuidText};
+pub(crate) use address::{Address, AddressRange, Interface, Mac, Network, PublicEnd, SizedNetwork, UuidText};
 pub(crate) use egress::{EgressValue, GatewayValue};
 pub(crate) use list::{List, Listed, Map, OneOrList, Raw, list, map, one_or_list};
 pub use name::{LONGEST_NAME, name_problem};

@@ -7,15 +7,26 @@ use serde_json::{Value as Json, json};
 use super::text::string;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
-use crate::spec::grammar::{HasDefault, Reader, Shape, TomlValue, Value};
+use crate::spec::grammar::{HasDefault, Reader, Shape, TomlValue, Value, nearest};
 
 /// A value that has a word in the language.
 pub(crate) trait Word: Copy + 'static {
     /// All values that have one.
     const ALL: &'static [Self];
 
+    /// Words that other programs use for a value.
+    const ELSEWHERE: &'static [(&'static str, Self)] = &[];
+
     /// Returns the word.
     fn word(self) -> &'static str;
+
+    /// Returns the value that another word may mean: by a slip of the finger, or since other programs call it so.
+    fn meant(word: &str) -> Option<Self> {
+        let word = word.trim().to_lowercase();
+        let elsewhere = Self::ELSEWHERE.iter().find(|(other, _)| *other == word).map(|(_, value)| *value);
+        let near = nearest(&word, Self::ALL.iter().map(|one| one.word()));
+        elsewhere.or_else(|| Self::ALL.iter().copied().find(|one| Some(one.word()) == near))
+    }
 }
 
 /// One of the words of `T`.
@@ -60,7 +71,12 @@ impl<T: Word> Value for Words<T> {
         let found = T::ALL.iter().copied().find(|one| one.word() == text.value);
         if found.is_none() {
             let message = format!("`{key}` can't be `\"{}\"`", text.value);
-            let help = format!("it may be {}", self.wanted());
+            let help = match T::meant(&text.value) {
+                Some(meant) => {
+                    format!("did you mean `\"{}\"`? It may be {}", meant.word(), self.wanted())
+                }
+                None => format!("it may be {}", self.wanted()),
+            };
             reader.push(Diagnostic::error(Code::UnknownWord, text.span, message).help(help));
         }
         Some(Spanned { value: found?, span: text.span })

@@ -1,0 +1,167 @@
+//! Addresses that can't work are errors where they stand, and one mistake is one error.
+
+use midoform_compiler::diagnostic::Severity;
+use midoform_compiler::source::Source;
+use midoform_compiler::{Allocated, Input, compile};
+
+const MIDONET: &str = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n";
+const WEB: &str = "[[bridge]]\nname = \"web\"\ncidr = \"10.0.0.0/24\"\n";
+
+/// Returns the errors of a site with these tenants, as messages with their lines.
+fn errors(site: &str, tenants: &[String]) -> Vec<String> {
+    let site = Source::new("site.toml", site);
+    let tenants: Vec<Source> = tenants
+        .iter()
+        .enumerate()
+        .map(|(at, text)| Source::new(format!("t{at}.toml"), text.clone()))
+        .collect();
+    let input = Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants };
+    let found = compile(input).err().unwrap_or_default();
+    let errors = found.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    errors.map(|diagnostic| diagnostic.message).collect()
+}
+
+#[track_caller]
+fn one_error(site: &str, tenant: &str, says: &str) {
+    let found = errors(site, &[format!("name = \"t\"\n{tenant}")]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains(says), "{found:#?}");
+}
+
+#[test]
+fn a_wrong_pool_is_one_error_for_300_tenants() {
+    let tenants: Vec<String> =
+        (0..300).map(|at| format!("name = \"t{at}\"\n[[bridge]]\nname = \"web\"\n")).collect();
+    for pool in ["127.0.0.0/8", "0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/8", "240.0.0.0/8", "255.255.0.0/16"]
+    {
+        for key in ["links", "bridges"] {
+            let found = errors(&format!("{MIDONET}[pools]\n{key} = \"{pool}\"\n"), &tenants);
+            assert_eq!(found.len(), 1, "{found:#?}");
+            assert!(found[0].contains(pool), "{found:#?}");
+        }
+    }
+    for wrong in ["10.0.0.1/8", "010.020.0.0/16", "10.0.0.0", "10.0.0.0/016"] {
+        let found = errors(&format!("{MIDONET}[pools]\nbridges = \"{wrong}\"\n"), &tenants);
+        assert_eq!(found.len(), 1, "{found:#?}");
+    }
+}
+
+#[test]
+fn a_full_pool_is_one_error() {
+    let tenants: Vec<String> =
+        (0..300).map(|at| format!("name = \"t{at}\"\n[[bridge]]\nname = \"web\"\n")).collect();
+    let found = errors(&format!("{MIDONET}[pools]\nbridges = \"10.0.0.0/20\"\n"), &tenants);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let found =
+        errors(&format!("{MIDONET}[pools]\nlinks = \"172.16.0.0/24\"\nbridges = \"10.0.0.0/8\"\n"), &tenants);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
+fn special_addresses_are_errors_in_every_place() {
+    let bridge = |cidr: &str| format!("[[bridge]]\nname = \"web\"\ncidr = \"{cidr}\"\n");
+    let expose = |public: &str| {
+        format!(
+            "{WEB}[[expose]]\npublic = \"{public}:80\"\nto = {{ bridge = \"web\", address = \"10.0.0.9\", tcp = 80 }}\n"
+        )
+    };
+    for address in ["0.0.0.9", "127.0.0.9", "169.254.0.9", "224.0.0.9", "240.0.0.9", "255.255.255.255"] {
+        one_error(MIDONET, &expose(address), address);
+        one_error(MIDONET, &format!("egress = {{ snat = \"{address}\" }}\n{WEB}"), address);
+        let link = format!("link = {{ provider = \"{address}\", tenant = \"172.16.0.6\" }}\n");
+        one_error(MIDONET, &link, address);
+        let host = "[[host]]\nname = \"h\"\nid = \"11111111-2222-3333-4444-555555555555\"\n";
+        one_error(&format!("{MIDONET}{host}tunnel_address = \"{address}\"\n"), "", address);
+    }
+    for network in ["0.1.0.0/16", "127.1.0.0/16", "169.254.1.0/24", "224.1.0.0/16", "240.1.0.0/16"] {
+        one_error(MIDONET, &bridge(network), network);
+    }
+    for server in ["0.0.0.53", "224.0.0.251", "255.255.255.255"] {
+        one_error(MIDONET, &format!("dns = {{ nameservers = [\"{server}\"] }}\n"), server);
+    }
+    // Resolvers listen there: on the host itself, and beside each pod.
+    for server in ["127.0.0.53", "169.254.20.10"] {
+        let tenant = format!("name = \"t\"\ndns = {{ nameservers = [\"{server}\"] }}\n");
+        assert_eq!(errors(MIDONET, &[tenant]), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_gateway_is_not_exposed() {
+    let tenant = format!(
+        "{WEB}[[expose]]\npublic = \"203.0.113.1:80\"\nto = {{ bridge = \"web\", address = \"10.0.0.254\", tcp = 80 }}\n"
+    );
+    one_error(MIDONET, &tenant, "is the gateway of `web`");
+}
+
+#[test]
+fn a_network_has_a_length_and_no_number_has_leading_zeros() {
+    one_error(MIDONET, "[[bridge]]\nname = \"web\"\ncidr = \"10.0.0.0\"\n", "a network has a prefix length");
+    let route =
+        |destination: &str| format!("{WEB}[[route]]\ndestination = \"{destination}\"\nvia = \"10.0.0.9\"\n");
+    one_error(MIDONET, &route("10.9.0.0"), "a network has a prefix length");
+    one_error(MIDONET, &route("010.9.0.0/16"), "is not a network");
+    let group = |address: &str| format!("[[address_group]]\nname = \"g\"\naddresses = [\"{address}\"]\n");
+    one_error(MIDONET, &group("198.051.100.0/24"), "is not a network");
+    one_error(MIDONET, &group("198.51.100.007"), "is not a network");
+    let tenant = format!("name = \"t\"\n{}", group("198.51.100.7"));
+    assert_eq!(errors(MIDONET, &[tenant]), Vec::<String>::new());
+}
+
+#[test]
+fn an_interface_is_one_that_a_port_can_have() {
+    for (name, works) in [("lo", false), ("eth%d", false), ("%", false), ("eth1", true), ("lo1", true)] {
+        let tenant = format!(
+            "name = \"t\"\n{WEB}[[port]]\nname = \"p\"\nbridge = \"web\"\nhost = \"11111111-2222-3333-4444-555555555555\"\ninterface = \"{name}\"\nmac = \"02:00:00:00:00:01\"\naddress = \"10.0.0.9\"\n"
+        );
+        assert_eq!(errors(MIDONET, &[tenant]).is_empty(), works, "{name}");
+    }
+}
+
+/// Returns the errors with their places and helps, of one tenant.
+fn details(tenant: &str) -> Vec<midoform_compiler::diagnostic::Diagnostic> {
+    let site = Source::new("site.toml", MIDONET);
+    let tenants = [Source::new("t.toml", tenant)];
+    compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants }).err().unwrap_or_default()
+}
+
+#[test]
+fn a_byte_order_mark_does_not_move_what_is_marked() {
+    let text = "name = \"t\"\ncolour = 1\n";
+    let marked = |text: &str| {
+        let found = details(text);
+        let span = found[0].labels[0].span;
+        let source = Source::new("t.toml", text);
+        source.text()[span.start as usize..span.end as usize].to_owned()
+    };
+    assert_eq!(marked(text), "colour");
+    assert_eq!(marked(&format!("\u{feff}{text}")), "colour");
+}
+
+#[test]
+fn an_action_of_another_program_is_asked_for_its_meaning() {
+    for (word, meant) in [("allow", "accept"), ("Accept", "accept"), ("deny", "drop"), ("acept", "accept")] {
+        let tenant = format!(
+            "name = \"t\"\n{WEB}[[rule]]\nname = \"r\"\nto = {{ bridge = \"web\" }}\naction = \"{word}\"\n"
+        );
+        let help = format!("{:?}", details(&tenant)[0].help);
+        assert!(help.contains("did you mean") && help.contains(meant), "{word}: {help}");
+    }
+}
+
+#[test]
+fn an_unknown_peer_does_not_suggest_the_tenant_itself() {
+    let found = details("name = \"acme\"\n[[peer]]\ntenant = \"acme2\"\n");
+    assert!(!format!("{:?}", found[0].help).contains("did you mean"), "{found:#?}");
+}
+
+#[test]
+fn an_empty_lock_file_says_so() {
+    for text in ["", "\n \n", "# a comment\n", "\u{feff}"] {
+        let (site, lock) = (Source::new("site.toml", MIDONET), Source::new("midoform.lock", text));
+        let input = Input { site: &site, allocated: Allocated::LockFile(&lock), tenants: &[] };
+        let found = compile(input).err().unwrap_or_default();
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].message.contains("the lock file is empty"), "{found:#?}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use midoform_compiler::error_chain;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::cut::cut_bridges;
 use midoform_compiler::topology::Topology;
@@ -17,6 +18,8 @@ use crate::error::CommandError;
 #[derive(Default)]
 pub(crate) struct KnownPods {
     attachments: Vec<Attachment>,
+    /// The reason why the pods can't be read. It matters only to a plan that cuts pods off.
+    unreadable: Option<String>,
 }
 
 impl KnownPods {
@@ -24,8 +27,15 @@ impl KnownPods {
     pub(crate) async fn of(state: &AllocationState) -> Result<KnownPods, CommandError> {
         let store = if state.is_store() { state.open(false)? } else { None };
         let Some(store) = store else { return Ok(KnownPods::default()) };
-        let held = Ipam::new(store).all(None).await?;
-        Ok(KnownPods { attachments: held.into_iter().map(|held| held.record).collect() })
+        Ok(match Ipam::new(store).all(None).await {
+            Ok(held) => {
+                let attachments = held.into_iter().map(|held| held.record).collect();
+                KnownPods { attachments, unreadable: None }
+            }
+            Err(error) => {
+                KnownPods { attachments: Vec::new(), unreadable: Some(error_chain::in_one_line(&error)) }
+            }
+        })
     }
 
     /// Returns the pods that a plan cuts off, each in words: those that are bound in the network, and those that the store
@@ -52,7 +62,8 @@ impl KnownPods {
             let bridge = bridges.iter().find(|key| id_of(key) == one.bridge_id).filter(|_| !is_bound)?;
             Some(format!("{} ({} at {bridge}, not bound yet)", name(one), one.address))
         });
-        bound.iter().map(of_bound).chain(not_bound).collect()
+        let unreadable = self.unreadable.iter().map(|error| format!("pods that can't be read: {error}"));
+        bound.iter().map(of_bound).chain(not_bound).chain(unreadable).collect()
     }
 }
 

@@ -130,7 +130,10 @@ impl From<LookError<CommandError>> for CommandError {
 
 impl From<Unsound> for CommandError {
     fn from(error: Unsound) -> Self {
-        CommandError::Internal(error.to_string())
+        match error {
+            Unsound::Defect(_) => CommandError::Internal(error.to_string()),
+            Unsound::NoProviderRouter(_) => CommandError::Conflict(error.to_string()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Conflicts with what others use on the provider router.
 
+use midoform_compiler::network::allocation::TenantAllocation;
 use midoform_compiler::network::provider_use::{ProviderConflict, conflicts};
 use midoform_compiler::spec::Site;
 use midoform_compiler::topology::Topology;
@@ -22,7 +23,7 @@ pub(crate) fn to_avoid(
     let may_move = |conflict: &ProviderConflict| {
         let tenant = conflict.key.owner();
         let is_pinned = compiled.specs.iter().any(|spec| spec.name.value == tenant && spec.link.is_some());
-        let is_applied = compiled.known.tenants.get(tenant).is_some_and(|known| known.applied);
+        let is_applied = compiled.known.tenants.get(tenant).is_some_and(TenantAllocation::may_exist);
         conflict.is_link && !is_pinned && !is_applied && *known == ProviderUse::default()
     };
     match found.iter().all(may_move) {

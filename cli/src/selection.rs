@@ -6,6 +6,7 @@ use midoform_compiler::Compiled;
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::names::TenantName;
+use midoform_compiler::network::Tenant;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
@@ -120,10 +121,26 @@ impl<'a> Selection<'a> {
         self.in_part.is_empty() && self.excluded.is_empty()
     }
 
-    /// Returns the tenants that an apply of the selection applies, each with its `protect`.
+    /// Returns the tenants of which all objects are selected. Only these are published to the pods: the network has no more
+    /// of the others' specs than before.
+    pub(crate) fn whole_tenants(&self) -> BTreeSet<TenantName> {
+        let left_out = |tenant: &&TenantName| {
+            self.in_part.contains(*tenant)
+                || self.excluded.iter().any(|key| Key::from(key.as_str()).owner() == tenant.as_str())
+        };
+        self.tenants.iter().filter(|tenant| !left_out(tenant)).cloned().collect()
+    }
+
+    /// Returns the tenants that an apply of the selection applies, each with its `protect`. A part of a tenant does not
+    /// change its `protect`.
     pub(crate) fn applied(&self) -> BTreeMap<TenantName, bool> {
+        let whole = self.whole_tenants();
         let selected = self.compiled.tenants.iter().filter(|tenant| self.tenants.contains(&tenant.name));
-        selected.map(|tenant| (tenant.name.clone(), tenant.protect)).collect()
+        let protect = |tenant: &Tenant| {
+            let known = self.compiled.known.tenants.get(&tenant.name).filter(|known| known.applied);
+            known.filter(|_| !whole.contains(&tenant.name)).map_or(tenant.protect, |known| known.protect)
+        };
+        selected.map(|tenant| (tenant.name.clone(), protect(tenant))).collect()
     }
 
     /// Returns the plan from what was observed. A selection of single objects deletes nothing.

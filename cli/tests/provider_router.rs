@@ -60,6 +60,23 @@ fn port_addresses(served: &Served) -> Vec<String> {
     all.as_array().unwrap().iter().filter_map(address).filter(|address| !address.starts_with("10.")).collect()
 }
 
+/// A provider router that does not exist is a mistake in the site file, and no defect of midoform.
+#[test]
+fn a_provider_router_that_does_not_exist_is_named() {
+    for (version, dialect) in [("1.7", "1"), ("5.8", "5")] {
+        let served = served(version);
+        let folder = site(&served, dialect, "s", "");
+        let absent = "9b0c1a52-7d55-4b55-8d5a-2f3f0f2b9a01";
+        let text = folder.read("site.toml");
+        let line = text.lines().find(|line| line.contains("provider_router")).unwrap();
+        folder.write("site.toml", text.replace(line, &format!("provider_router = \"{absent}\"")));
+        for command in [&["plan", "."][..], &["apply", ".", "--yes"]] {
+            let ran = folder.run(MIDOFORM, command).expect_code(6);
+            assert!(ran.stderr.contains(absent) && ran.stderr.contains("provider_router"), "{}", ran.stderr);
+        }
+    }
+}
+
 #[test]
 fn two_sites_get_different_links_and_public_addresses() {
     for (version, dialect) in [("1.7", "1"), ("5.0", "5"), ("5.8", "5")] {

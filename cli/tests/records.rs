@@ -97,6 +97,44 @@ fn an_apply_of_a_tenant_deletes_nothing_of_its_peers() {
     }
 }
 
+/// A part of a tenant is not published to the pods: the network does not have the rest of its spec.
+#[test]
+fn a_part_of_a_tenant_is_not_published() {
+    let ready = |folder: &TestFolder| -> Vec<String> {
+        let dump = folder.run(MIDOFORM, &["store", "--store", "store.db", "dump"]).expect_code(0).stdout;
+        let dump: serde_json::Value = serde_json::from_str(&dump).unwrap();
+        let keys = dump["entries"].as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap());
+        keys.filter(|key| key.starts_with("ready/")).map(str::to_owned).collect()
+    };
+    for saves in [false, true] {
+        let (folder, served) = project("5.8", Dialect::V5, "");
+        let url = served.url();
+        folder.write(
+            "site.toml",
+            format!(
+                "name = \"t\"\n[midonet]\nurl = \"{url}\"\nversion = 5\nmanaged = true\n[store]\npath = \"store.db\"\n"
+            ),
+        );
+        let apply = |selection: &[&str]| {
+            if saves {
+                let plan = [&["plan", ".", "--out", "saved.json"], selection].concat();
+                let _ = folder.run(MIDOFORM, &plan).expect_code(0);
+                let _ = folder.run(MIDOFORM, &["apply", "saved.json", "--yes"]).expect_code(0);
+            } else {
+                let _ = folder.run(MIDOFORM, &[&["apply", ".", "--yes"], selection].concat()).expect_code(0);
+            }
+        };
+        folder.write("acme.toml", format!("name = \"acme\"\n[[peer]]\ntenant = \"beta\"\n{WEB}"));
+        folder.write("beta.toml", format!("name = \"beta\"\n[[peer]]\ntenant = \"acme\"\n{DB}"));
+        apply(&["--target", "acme"]);
+        assert_eq!(ready(&folder), ["ready/acme"], "saved: {saves}");
+        apply(&["--exclude", "beta/bridge/db"]);
+        assert_eq!(ready(&folder), ["ready/acme"], "saved: {saves}");
+        apply(&[]);
+        assert_eq!(ready(&folder), ["ready/acme", "ready/beta"], "saved: {saves}");
+    }
+}
+
 /// Returns the part of a lock file about a tenant.
 fn recorded(folder: &TestFolder, tenant: &str) -> String {
     let lock = folder.read("midoform.lock");

@@ -141,6 +141,22 @@ fn repair_says_when_both_are_applied() {
     assert_eq!((repair.moved.len(), repair.stuck.len()), (0, 1));
 }
 
+/// The link of two tenants that may have objects does not move, either.
+#[test]
+fn repair_leaves_the_link_of_peers_that_may_exist() {
+    for (applied, expected) in [(true, (0, 1)), (false, (1, 0))] {
+        let text = format!(
+            "version = 1\n[peer.\"a/b\"]\nlink = {{ provider = \"172.16.0.5\", tenant = \"172.16.0.6\" }}\n[tenant.a]\napplied = true\n[tenant.b]\napplied = {applied}\n[tenant.c]\napplied = true\nlink = {{ provider = \"172.16.0.5\", tenant = \"172.16.0.6\" }}\n"
+        );
+        let mut allocations = read(&text);
+        let site =
+            parse::site(&Source::new("site.toml", SITE), SourceId(0), &mut Diagnostics::default()).unwrap();
+        let repair = clash::repair(&mut allocations, &site);
+        assert_eq!((repair.moved.len(), repair.stuck.len()), expected, "{repair:?}");
+        assert_eq!(allocations.peers.len(), expected.1);
+    }
+}
+
 #[test]
 fn a_full_pool_is_used_to_its_last_place() {
     let site = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nlinks = [\"172.16.0.0/29\", \"172.17.0.0/30\"]\n";

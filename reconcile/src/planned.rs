@@ -3,7 +3,9 @@
 use midoform_compiler::midonet::lint;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::{self, Plan};
+use midoform_compiler::topology::kinds::{Kind, Reference};
 use midoform_compiler::topology::observed::Observed;
+use uuid::Uuid;
 
 use crate::client::{Client, ClientError};
 use crate::event::Event;
@@ -17,10 +19,18 @@ pub struct Planned<'g, G: Goal> {
     pub(crate) plan: Plan,
 }
 
-/// A plan that contradicts itself or the API's rules: a defect of midoform.
+/// The reason why a plan can't be executed.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the plan is not sound: {} ({}): {}", .0.step, .0.code, .0.message)]
-pub struct Unsound(lint::Finding);
+pub enum Unsound {
+    /// The plan contradicts itself or the API's rules: a defect of midoform.
+    #[error("the plan is not sound: {} ({}): {}", .0.step, .0.code, .0.message)]
+    Defect(lint::Finding),
+    /// The provider router that the site file names does not exist.
+    #[error(
+        "there is no router {0}, which is the site's provider router: correct `provider_router` in the site file"
+    )]
+    NoProviderRouter(Uuid),
+}
 
 /// The reason why there is no plan.
 #[derive(Debug)]
@@ -44,7 +54,11 @@ impl<'g, G: Goal> Planned<'g, G> {
         known: &Allocations,
         events: &(dyn Fn(Event) + Sync),
     ) -> Result<Self, LookError<G::Refusal>> {
-        let observed = observe(client, goal.scope(known), events).await.map_err(LookError::Client)?;
+        let scope = goal.scope(known);
+        let observed = observe(client, scope, events).await.map_err(LookError::Client)?;
+        if !goal.desired().is_empty() {
+            check_provider(scope.provider, &observed).map_err(LookError::Unsound)?;
+        }
         let plan = goal.plan(&observed).map_err(LookError::Refused)?;
         Planned::exactly(goal, observed, plan).map_err(LookError::Unsound)
     }
@@ -91,11 +105,24 @@ impl<'g, G: Goal> Planned<'g, G> {
     }
 }
 
+/// Checks that the provider router exists, if it is not midoform's own.
+///
+/// # Errors
+/// Returns an error if it does not.
+pub fn check_provider(provider: &Reference, observed: &Observed) -> Result<(), Unsound> {
+    match provider {
+        Reference::External(id) if observed.present.get(id) != Some(&Kind::Router) => {
+            Err(Unsound::NoProviderRouter(*id))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks a plan for this state of the network. No plan is executed without that.
 pub(crate) fn check(plan: &Plan, observed: &Observed) -> Result<(), Unsound> {
     let finding = match plan.changes().next() {
         None => None,
         Some(_) => lint::check(plan, observed).into_iter().next(),
     };
-    finding.map_or(Ok(()), |finding| Err(Unsound(finding)))
+    finding.map_or(Ok(()), |finding| Err(Unsound::Defect(finding)))
 }

@@ -71,7 +71,8 @@ pub(crate) fn target_of(path: &Path) -> io::Result<PathBuf> {
 /// Returns true for names of this process's own open files.
 fn is_descriptor(path: &Path) -> bool {
     let standard = [Path::new("/dev/stdout"), Path::new("/dev/stderr")];
-    standard.contains(&path) || path.starts_with("/dev/fd") || path.starts_with("/proc")
+    let is_in = |folder: &str| path.parent().is_some_and(|parent| parent.ends_with(folder));
+    standard.contains(&path) || path.starts_with("/dev/fd") || (path.starts_with("/proc") && is_in("fd"))
 }
 
 /// Returns true if a path is a device, a pipe, or an open file of this process.
@@ -114,3 +115,28 @@ fn keep_owner(file: &File, old: &fs::Metadata) {
 
 #[cfg(not(unix))]
 fn keep_owner(_file: &File, _old: &fs::Metadata) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn a_file_below_proc_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Path::new("/proc/self/root");
+        let path = root.join(folder.path().strip_prefix("/").unwrap()).join("file");
+        for text in ["one", "two"] {
+            write_atomically(&path, |writer| writer.write_all(text.as_bytes())).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn an_open_file_is_written_to() {
+        let file = tempfile::tempfile().unwrap();
+        let path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
+        assert!(is_stream(&path));
+    }
+}

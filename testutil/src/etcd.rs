@@ -24,7 +24,7 @@ impl Cluster {
     }
 
     /// Starts one member with TLS; it may not reply yet. The certificates are in its folder, as
-    /// [`certificates`] makes them. None if etcd or openssl is not installed.
+    /// `certificates` makes them. None if etcd or openssl is not installed.
     pub fn start_tls(arguments: &str) -> Option<Cluster> {
         let is_there = |tool: &str| {
             Command::new(tool).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()

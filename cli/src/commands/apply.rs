@@ -125,7 +125,7 @@ impl Applied<'_> {
         let is_store = self.project.state.is_store();
         let publish: Option<Box<Publish<'_>>> = match is_store {
             true => Some(Box::new(|ids| {
-                publication::publication(self.project, selection.compiled, &selection.tenants, ids)
+                publication::publication(self.project, selection.compiled, &selection.whole_tenants(), ids)
             })),
             false => None,
         };

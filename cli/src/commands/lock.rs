@@ -38,7 +38,7 @@ async fn lock(ui: &Ui, options: &LockOptions, guard: &Guard) -> Result<Exit, Com
         if !repair.stuck.is_empty() {
             let stuck = repair.stuck.join("; ");
             let message = format!(
-                "both tenants are applied, so neither can be reallocated: {stuck}; destroy one of them"
+                "both owners may have objects in the network, so neither can be reallocated: {stuck}; destroy one of them"
             );
             return Err(CommandError::Conflict(message));
         }

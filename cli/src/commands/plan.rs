@@ -11,6 +11,7 @@ use midoform_compiler::topology::key::Namespace;
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::{Observed, ProviderUse};
 use midoform_reconcile::goal::Goal;
+use midoform_reconcile::planned::check_provider;
 use midoform_reconcile::saved::{Pods, SavedPlan};
 use midoform_render as render;
 use midoform_render::html::ReviewPage;
@@ -101,7 +102,11 @@ async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Lo
         let observed = match &options.against {
             Some(other) => as_other_spec(options, other).await?,
             None if options.offline || target.is_untouched() => Observed::default(),
-            None => observe_once(ui, target, &options.api, &selection).await?,
+            None => {
+                let observed = observe_once(ui, target, &options.api, &selection).await?;
+                check_provider(&selection.provider, &observed)?;
+                observed
+            }
         };
         project = compiled_project;
         match provider_conflicts::to_avoid(&selection, &observed, &others)? {
@@ -145,8 +150,9 @@ async fn save(
     saved.url = url;
     saved.site_file = project.sources.site.text().to_owned();
     if project.state.is_store() {
-        let after = publication::publication(project, selection.compiled, &selection.tenants, &observed.ids);
-        saved.pods = Some(Pods { before: project.state.published(&selection.tenants).await?, after });
+        let whole = selection.whole_tenants();
+        let after = publication::publication(project, selection.compiled, &whole, &observed.ids);
+        saved.pods = Some(Pods { before: project.state.published(&whole).await?, after });
     }
     saved.allocated_before = selection.compiled.known.clone();
     saved.allocated_after = selection.compiled.allocations.clone();

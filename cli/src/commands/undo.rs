@@ -14,6 +14,7 @@ use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
+use crate::provider_conflicts;
 use crate::saved_plan::Opened;
 use crate::session::Session;
 use crate::ui::Ui;
@@ -76,6 +77,7 @@ impl Undone<'_> {
             );
             return Err(CommandError::Conflict(message));
         }
+        provider_conflicts::refuse(goal.desired(), planned.observed(), &saved.provider, &opened.site)?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
         }

@@ -57,7 +57,10 @@ impl From<StepError> for CniError {
 
 impl From<Unsound> for CniError {
     fn from(error: Unsound) -> CniError {
-        CniError::internal(error.to_string())
+        match error {
+            Unsound::Defect(_) => CniError::internal(error.to_string()),
+            Unsound::NoProviderRouter(_) => CniError::new(Code::ApiRefused, error.to_string()),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Held until it is dropped, or until the process ends.
 pub(crate) struct EndpointLock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl EndpointLock {
@@ -63,7 +63,7 @@ impl EndpointLock {
             };
             match file.try_lock() {
                 Ok(()) if is_at(&file, path)? => {
-                    return Ok(Some(EndpointLock { path: path.to_owned(), _file: file }));
+                    return Ok(Some(EndpointLock { path: path.to_owned(), file }));
                 }
                 // The former holder removed the file after this run had opened it.
                 Ok(()) => {}
@@ -77,6 +77,10 @@ impl EndpointLock {
 impl Drop for EndpointLock {
     /// Removes the file. It is still locked: it is unlocked when it is closed, after this.
     fn drop(&mut self) {
+        // If somebody else removed it, the file at the path is the lock of another run.
+        if !is_at(&self.file, &self.path).unwrap_or_default() {
+            return;
+        }
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "a lock file can't be removed: it stays");
         }

@@ -72,12 +72,15 @@ pub fn clashes(allocations: &Allocations, site: &spec::Site) -> Vec<Clash> {
 
 /// Finds the clashes between the links of tenants and of pairs of peers.
 fn clashes_of_links(allocations: &Allocations) -> Vec<Clash> {
-    let may_exist = |name: &str| allocations.tenants.get(name).is_some_and(TenantAllocation::may_exist);
     let of_tenants = allocations.tenants.iter().filter_map(|(name, tenant)| {
         Some((!tenant.may_exist(), Owner::Tenant(name.clone()), tenant.link.as_ref()?))
     });
     let of_peers = allocations.peers.iter().map(|(pair, link)| {
-        (!pair.tenants().into_iter().all(|name| may_exist(name)), Owner::Pair(pair.clone()), link)
+        (
+            !pair.tenants().into_iter().all(|name| may_exist(allocations, name)),
+            Owner::Pair(pair.clone()),
+            link,
+        )
     });
     // Stable: tenants come before pairs, each in the order of their names.
     let mut order: Vec<(bool, Owner, &LinkAddresses)> = of_tenants.chain(of_peers).collect();
@@ -95,6 +98,10 @@ fn clashes_of_links(allocations: &Allocations) -> Vec<Clash> {
         }
     }
     found
+}
+
+fn may_exist(allocations: &Allocations, tenant: &str) -> bool {
+    allocations.tenants.get(tenant).is_some_and(TenantAllocation::may_exist)
 }
 
 fn shown(link: &LinkAddresses) -> String {
@@ -204,6 +211,10 @@ pub fn repair(allocations: &mut Allocations, site: &spec::Site) -> Repair {
     for Clash { moves, keeps, addresses, part } in clashes(allocations, site) {
         let words = format!("{addresses} (of `{moves}`, clashing with `{keeps}`)");
         match moves {
+            Owner::Pair(pair) if pair.tenants().into_iter().all(|name| may_exist(allocations, name)) => {
+                repair.stuck.push(words);
+                continue;
+            }
             Owner::Pair(pair) => drop(allocations.peers.remove(&pair)),
             Owner::Tenant(name) => {
                 let Some(tenant) = allocations.tenants.get_mut(&name) else { continue };

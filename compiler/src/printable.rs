@@ -18,20 +18,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns a text of several lines of which each is [`printable`].
-pub fn printable_lines(text: &str) -> String {
-    let lines: Vec<Cow<'_, str>> = text.split('\n').map(printable).collect();
-    lines.join("\n")
-}
-
 fn escape(character: char) -> impl Iterator<Item = char> {
     let short = matches!(character, '\n' | '\r' | '\t').then(|| character.escape_default());
     let long = short.is_none().then(|| character.escape_unicode());
     short.into_iter().flatten().chain(long.into_iter().flatten())
 }
 
-/// Returns true for a character that does something else than to be seen.
-fn is_escaped(character: char) -> bool {
+/// Returns true for a character that [`printable`] escapes: it does something else than to be seen.
+pub fn is_escaped(character: char) -> bool {
     let is_direction = matches!(
         character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
@@ -55,6 +49,5 @@ mod tests {
         ] {
             assert_eq!(printable(text), shown);
         }
-        assert_eq!(printable_lines("a\u{1b}\nb\r\n"), "a\\u{1b}\nb\\r\n");
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct Run<'a> {
     /// The SHA-256 of the saved plan, which covers the whole file; none: the plan's own SHA-256 counts.
     pub(crate) saved_sha256: Option<&'a str>,
     /// The pods that the plan could cut off.
-    pub(crate) pods: &'a KnownPods,
+    pub(crate) pods: KnownPods<'a>,
     /// True if the plan may cut off pods.
     pub(crate) cuts_pods: bool,
     /// Changes a few tenants at a time.
@@ -78,8 +78,10 @@ impl Run<'_> {
             return Err(CommandError::Conflict(message));
         }
         let changes = planned.plan().summary().changes();
+        let desired = planned.goal().desired();
+        let cut_pods = self.pods.cut_off(planned.plan(), desired, planned.observed()).await;
         if !self.consent.json {
-            self.show(planned)?;
+            self.show(planned, &cut_pods)?;
         }
         if self.consent.dry_run || changes == 0 {
             if self.consent.json {
@@ -89,7 +91,7 @@ impl Run<'_> {
             return Ok(changes == 0 && !self.consent.dry_run);
         }
         self.refuse_mass_delete(planned)?;
-        self.refuse_cut_pods(planned)?;
+        self.refuse_cut_pods(&cut_pods)?;
         if !self.consent.yes && !self.ui.confirm(&format!("Apply these {changes} changes?")).await? {
             return Err(CommandError::Interrupted("nothing was changed".to_owned()));
         }
@@ -114,15 +116,9 @@ impl Run<'_> {
         Err(CommandError::Conflict(message))
     }
 
-    /// Returns the pods that a plan cuts off, in words.
-    fn cut_off<G: Goal>(&self, planned: &Planned<'_, G>) -> Vec<String> {
-        self.pods.cut_off(planned.plan(), planned.goal().desired(), planned.observed())
-    }
-
     /// Refuses a plan that takes the network away from pods.
-    fn refuse_cut_pods<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<(), CommandError> {
-        let cut = if self.cuts_pods { Vec::new() } else { self.cut_off(planned) };
-        if cut.is_empty() {
+    fn refuse_cut_pods(&self, cut: &[String]) -> Result<(), CommandError> {
+        if self.cuts_pods || cut.is_empty() {
             return Ok(());
         }
         let pods = if cut.len() == 1 { "pod" } else { "pods" };
@@ -149,8 +145,7 @@ impl Run<'_> {
         })
     }
 
-    fn show<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<(), CommandError> {
-        let cut_pods = self.cut_off(planned);
+    fn show<G: Goal>(&self, planned: &Planned<'_, G>, cut_pods: &[String]) -> Result<(), CommandError> {
         let settings = render::Options {
             colour: self.ui.colour_out(),
             templates: &BTreeMap::new(),
@@ -160,7 +155,7 @@ impl Run<'_> {
             verbose: false,
             reachability: None,
             saved_sha256: self.saved_sha256,
-            cut_pods: &cut_pods,
+            cut_pods,
         };
         self.ui.data(|out| {
             let desired = planned.goal().desired();

@@ -8,7 +8,7 @@ use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term;
 use midoform_compiler::diagnostic::{Diagnostic, Severity};
 use midoform_compiler::error_chain::causes;
-use midoform_compiler::printable::printable;
+use midoform_compiler::printable::{is_escaped, printable};
 
 use crate::error::CommandError;
 use crate::sources::Sources;
@@ -73,16 +73,12 @@ fn drawn(diagnostic: &Diagnostic) -> Drawn<usize> {
 /// Returns a file's text with signs in place of the control characters that a terminal would obey. Each character keeps
 /// its length in bytes, so positions stay right.
 fn visible(text: &str) -> String {
-    let sign = |character: char| match character {
-        '\n' | '\t' => character,
+    let sign = |character: char| match character.len_utf8() {
         // The line break of some systems is two characters.
-        '\r' => character,
-        other => match (printable(other.encode_utf8(&mut [0; 4])).len() > 4, other.len_utf8()) {
-            (true, 1) => '?',
-            (true, 2) => '\u{a4}',
-            (true, _) => '\u{fffd}',
-            (false, _) => other,
-        },
+        _ if matches!(character, '\n' | '\r' | '\t') || !is_escaped(character) => character,
+        1 => '?',
+        2 => '\u{a4}',
+        _ => '\u{fffd}',
     };
     text.chars().map(sign).collect()
 }

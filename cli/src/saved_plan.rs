@@ -125,14 +125,13 @@ async fn apply_locked(
         return Err(CommandError::Conflict(message));
     }
     Session::with(opened.target.clone(), saved.dialect(), &options.api, async |session| {
-        let pods = KnownPods::of(&opened.state).await?;
         let run = Run {
             ui,
             session,
             consent: &options.consent,
             expect: options.expect.as_deref(),
             saved_sha256: Some(&opened.saved.sha256),
-            pods: &pods,
+            pods: KnownPods::of(&opened.state),
             cuts_pods: options.cut_pods,
             batches: options.batches(),
         };

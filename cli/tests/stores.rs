@@ -77,6 +77,26 @@ impl Site {
         });
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
+
+    /// Begins an apply, and stops its process when the fault has struck.
+    fn stopped_at(&self, faults: &mut Connection, parallel: &str) -> Child {
+        let stopped = self.spawn(&["apply", ".", "--yes", "--parallel", parallel]);
+        while !faults.send("GET", "/_faults", "*/*", "").unwrap().body.contains("\"struck\":1") {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        signal(&stopped, "-STOP");
+        stopped
+    }
+
+    /// Lets a stopped apply go on. It makes no call, and says that its lock is lost.
+    fn ends_without_a_call(&self, stopped: Child) {
+        let before = self.requests();
+        signal(&stopped, "-CONT");
+        let ran = Ran::from(stopped.wait_with_output().unwrap());
+        assert_eq!(ran.code, 6, "{}: {}{}", self.store, ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("the lock on the tenants was lost"), "{}: {}", self.store, ran.stderr);
+        assert_eq!(self.requests(), before, "{}", self.store);
+    }
 }
 
 fn signal(child: &Child, name: &str) {
@@ -173,19 +193,10 @@ fn a_run_that_was_stopped_for_longer_than_its_lease_makes_no_more_calls() {
     with_each_store(|site| {
         site.folder.write("acme.toml", format!("{ACME}{MORE}"));
         let mut faults = site.fault(r#"{"fault": "delay", "method": "POST", "nth": 4, "milliseconds": 500}"#);
-        let stopped = site.spawn(&["apply", ".", "--yes", "--parallel", "2"]);
-        while !faults.send("GET", "/_faults", "*/*", "").unwrap().body.contains("\"struck\":1") {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        signal(&stopped, "-STOP");
+        let stopped = site.stopped_at(&mut faults, "2");
         site.folder.write("acme.toml", ACME);
         let _ = site.run(0, &["apply", ".", "--yes", "--lock-timeout", "60"]);
-        let before = site.requests();
-        signal(&stopped, "-CONT");
-        let ran = Ran::from(stopped.wait_with_output().unwrap());
-        assert_eq!(ran.code, 6, "{}: {}{}", site.store, ran.stdout, ran.stderr);
-        assert!(ran.stderr.contains("the lock on the tenants was lost"), "{}: {}", site.store, ran.stderr);
-        assert_eq!(site.requests(), before, "{}", site.store);
+        site.ends_without_a_call(stopped);
         let _ = site.run(0, &["plan", ".", "--detailed-exitcode"]);
         let _ = site.run(0, &["apply", ".", "--yes"]);
     });
@@ -197,18 +208,10 @@ fn a_run_that_was_stopped_ends_even_if_nobody_got_its_lock() {
     with_each_store(|site| {
         let mut faults = site.fault(r#"{"fault": "reset-after", "method": "POST", "nth": 3, "times": 1}"#);
         let _slow = site.fault(r#"{"fault": "delay", "method": "POST", "times": 0, "milliseconds": 100}"#);
-        let stopped = site.spawn(&["apply", ".", "--yes", "--parallel", "1"]);
-        while !faults.send("GET", "/_faults", "*/*", "").unwrap().body.contains("\"struck\":1") {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        signal(&stopped, "-STOP");
+        let stopped = site.stopped_at(&mut faults, "1");
         std::thread::sleep(Duration::from_secs(17));
-        let before = site.requests();
-        signal(&stopped, "-CONT");
-        let ran = Ran::from(stopped.wait_with_output().unwrap());
-        assert_eq!(ran.code, 6, "{}: {}{}", site.store, ran.stdout, ran.stderr);
-        assert!(ran.stderr.contains("the lock on the tenants was lost"), "{}: {}", site.store, ran.stderr);
-        assert_eq!(site.requests(), before, "a call that is repeated needs the lock, too: {}", site.store);
+        // A call that is repeated needs the lock, too.
+        site.ends_without_a_call(stopped);
         let mut faults = Connection::open(site.served.address).unwrap();
         faults.send("DELETE", "/_faults", "application/json", "").unwrap();
         let _ = site.run(0, &["apply", ".", "--yes"]);

@@ -313,9 +313,11 @@ impl Lab {
     pub(crate) fn changes(&self, specs: &BTreeMap<String, String>) -> Vec<String> {
         use midoform_compiler::midonet;
         use midoform_compiler::midonet::lower::provider_router;
+        use midoform_compiler::network::peering::PeersOf;
         use midoform_compiler::plan::Action;
         use midoform_compiler::source::Source;
-        use midoform_compiler::{Allocated, Input, compile_present};
+        use midoform_compiler::topology::observed::ProviderUse;
+        use midoform_compiler::{Allocated, Input, Policies, compile_beside};
         use midoform_reconcile::client::{Client, Credentials, Settings};
         use midoform_reconcile::observe::{Scope, observe};
         let store = self.open_store();
@@ -328,7 +330,8 @@ impl Lab {
             allocated: Allocated::Store { name: "the store", allocations: &known },
             tenants: &tenants,
         };
-        let compiled = compile_present(input, &midoform_compiler::network::peering::PeersOf::new())
+        let (absent, others) = (PeersOf::new(), ProviderUse::default());
+        let compiled = compile_beside(input, Policies::Enforced(&[]), Some(&absent), &others)
             .unwrap_or_else(|found| panic!("{found:#?}"));
         let mut needed = known.clone();
         needed.peers.retain(|pair, _| compiled.allocations.peers.contains_key(pair));

@@ -156,17 +156,11 @@ pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compile
     compile_beside(input, policies, None, &ProviderUse::default())
 }
 
-/// Compiles some of a site's tenants under the site's own policy: a peer that is not among them, or does not name the
-/// tenant back, is left out, with the rules and assertions that are about it. Everything else has to be right.
+/// Compiles the tenants of a site, with links that avoid what others use on the provider router (`others`).
 ///
-/// `absent` has the peers of the tenants that are not among them. Networks that one router has to distinguish are
-/// allocated so that they don't overlap.
-pub fn compile_present(input: Input<'_>, absent: &PeersOf) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_beside(input, Policies::Enforced(&[]), Some(absent), &ProviderUse::default())
-}
-
-/// Compiles the tenants of a site, with links that avoid what others use on the provider router. `absent` is as in
-/// [`compile_present`], and none if all tenants of the site are in the input.
+/// `absent` is none if all tenants of the site are in the input. If only some are, it has the peers of the others: a peer
+/// that is not in the input, or does not name the tenant back, is left out, with the rules and assertions that are about it.
+/// Everything else has to be right. Networks that one router has to distinguish are allocated so that they don't overlap.
 pub fn compile_beside(
     input: Input<'_>,
     policies: Policies<'_>,

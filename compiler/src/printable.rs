@@ -18,12 +18,6 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns a text of several lines of which each is [`printable`].
-pub fn printable_lines(text: &str) -> String {
-    let lines: Vec<Cow<'_, str>> = text.split('\n').map(printable).collect();
-    lines.join("\n")
-}
-
 /// Returns the beginning of a text, printable, with at most this many characters of it.
 pub fn beginning(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
@@ -38,8 +32,8 @@ fn escape(character: char) -> impl Iterator<Item = char> {
     short.into_iter().flatten().chain(long.into_iter().flatten())
 }
 
-/// Returns true for a character that does something else than to be seen.
-fn is_escaped(character: char) -> bool {
+/// Returns true for a character that [`printable`] escapes: it does something else than to be seen.
+pub fn is_escaped(character: char) -> bool {
     let is_unseen = matches!(
         character,
         '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
@@ -63,7 +57,6 @@ mod tests {
         ] {
             assert_eq!(printable(text), shown);
         }
-        assert_eq!(printable_lines("a\u{1b}\nb\r\n"), "a\\u{1b}\nb\\r\n");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use midoform_compiler::diagnostic::Code;
+use midoform_compiler::diagnostic::{Code, Diagnostic};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::peering::PeersOf;
 use midoform_compiler::topology::kinds::Object;
+use midoform_compiler::topology::observed::ProviderUse;
 use midoform_compiler::topology::{Entry, Topology};
-use midoform_compiler::{Allocated, Compiled, Input, compile, compile_present};
+use midoform_compiler::{Allocated, Compiled, Input, Policies, compile, compile_beside};
 
 use crate::samples::Project;
 
@@ -33,6 +34,11 @@ fn tenant(name: &str, all: &[&str]) -> String {
 
 fn input(project: &Project) -> Input<'_> {
     Input { site: &project.site, allocated: Allocated::Nothing, tenants: &project.tenants }
+}
+
+/// Compiles some of the site's tenants.
+fn compile_present(input: Input<'_>, absent: &PeersOf) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_beside(input, Policies::Enforced(&[]), Some(absent), &ProviderUse::default())
 }
 
 fn present(project: &Project, known: &Allocations, absent: &PeersOf) -> Compiled {

@@ -34,7 +34,7 @@ pub enum KeyKind {
         address: Ipv4Addr,
     },
     /// The MAC address of a pod in a bridge ([`mac`]).
-    Mac,
+    Mac(Uuid),
     /// An attachment ([`attachment`]).
     Attachment,
     /// The mark of a port that is being deleted ([`reclaiming`]).
@@ -98,7 +98,7 @@ impl KeyKind {
                 since: freed_since(key)?,
                 address: address_of(key)?,
             },
-            ["mac", _, _, _] => KeyKind::Mac,
+            ["mac", _, _, bridge] => KeyKind::Mac(Uuid::try_parse(bridge).ok()?),
             ["attachment", ..] => KeyKind::Attachment,
             ["reclaim", ..] => KeyKind::PortDeletion,
             _ => return None,
@@ -219,7 +219,10 @@ pub const MACS: &str = "mac/";
 
 /// Returns the bridge of a key of [`mac`].
 pub(crate) fn bridge_of_mac(key: &str) -> Option<Uuid> {
-    Uuid::try_parse(key.rsplit('/').next()?).ok()
+    match KeyKind::of(key)? {
+        KeyKind::Mac(bridge) => Some(bridge),
+        _ => None,
+    }
 }
 
 /// Returns the prefix of the attachments of a host by one network configuration.
@@ -301,7 +304,7 @@ mod tests {
             (POOLS.to_owned(), KeyKind::Allocation(AllocationKey::Pools)),
             (address(tenant, address_1), KeyKind::Address(name.clone(), address_1)),
             (freed(tenant, 9, address_1), KeyKind::Freed { tenant: name, since: 9, address: address_1 }),
-            (mac(tenant, MacAddress([2, 0, 0, 0, 0, 1]), host), KeyKind::Mac),
+            (mac(tenant, MacAddress([2, 0, 0, 0, 0, 1]), host), KeyKind::Mac(host)),
             (attachment(host, &owner), KeyKind::Attachment),
             (reclaiming(host, &owner), KeyKind::PortDeletion),
         ];

@@ -94,14 +94,13 @@ impl Applied<'_> {
     async fn reconcile(&self, session: &Session) -> Result<Reconciled, CommandError> {
         let Applied { ui, options, selection, .. } = *self;
         let compiled = selection.compiled;
-        let pods = KnownPods::of(&self.project.state).await?;
         let run = Run {
             ui,
             session,
             consent: &options.consent,
             expect: options.expect.as_deref(),
             saved_sha256: None,
-            pods: &pods,
+            pods: KnownPods::of(&self.project.state),
             cuts_pods: options.cut_pods,
             batches: options.batches(),
         };

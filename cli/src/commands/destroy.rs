@@ -74,15 +74,14 @@ impl Destroyed<'_> {
         let Destroyed { ui, options, consent, selection, guard, .. } = *self;
         let (compiled, tenants) = (selection.compiled, &selection.tenants);
         let goal = Nothing::of(selection, options.force);
-        // What is attached is refused by the goal, without --force.
-        let pods = KnownPods::of(&self.project.state).await?;
         let run = Run {
             ui,
             session,
             consent,
             expect: None,
             saved_sha256: None,
-            pods: &pods,
+            pods: KnownPods::of(&self.project.state),
+            // What is attached is refused by the goal, without --force.
             cuts_pods: true,
             batches: None,
         };

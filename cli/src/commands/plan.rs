@@ -53,10 +53,10 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
     let selection = Selection::new(&compiled, &options.select)?;
     let plan = selection.plan_from(&observed);
     let pods = match options.offline || options.against.is_some() {
-        true => KnownPods::default(),
-        false => KnownPods::of(&project.state).await?,
+        true => KnownPods::none(),
+        false => KnownPods::of(&project.state),
     };
-    let cut_pods = pods.cut_off(&plan, &selection.desired, &observed);
+    let cut_pods = pods.cut_off(&plan, &selection.desired, &observed).await;
     let shows_reachability = matches!(options.format(), Format::Text | Format::Json | Format::Markdown);
     let reachability = if shows_reachability || options.html.is_some() {
         selection.reachability(&plan, &observed)

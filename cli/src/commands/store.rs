@@ -155,7 +155,7 @@ fn newest(store: &str, entry: &Entry) -> Result<Option<String>, StoreError> {
         Some(KeyKind::Site | KeyKind::Spec(_)) => again::<PushedFile>(store, entry),
         Some(KeyKind::Ready(_)) => again::<Ready>(store, entry),
         Some(KeyKind::Address(..)) => again::<AddressRecord>(store, entry),
-        Some(KeyKind::Mac) => again::<MacRecord>(store, entry),
+        Some(KeyKind::Mac(_)) => again::<MacRecord>(store, entry),
         Some(KeyKind::Attachment) => again::<Attachment>(store, entry),
         Some(KeyKind::Lock) => again::<LockRecord>(store, entry),
         Some(KeyKind::PortDeletion) => again::<PortDeletion>(store, entry),

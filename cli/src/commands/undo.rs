@@ -57,14 +57,13 @@ impl Undone<'_> {
         let saved = &opened.saved;
         let (goal, after) = (EndOfPlan::before(saved), EndOfPlan::after(saved));
         let saved_sha256 = Some(saved.sha256.as_str());
-        let pods = KnownPods::of(&opened.state).await?;
         let run = Run {
             ui,
             session,
             consent,
             expect: None,
             saved_sha256,
-            pods: &pods,
+            pods: KnownPods::of(&opened.state),
             cuts_pods: self.cuts_pods(),
             batches: None,
         };

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::network::allocation::{Allocations, TenantAllocation};
+use crate::network::allocation::Allocations;
+use crate::network::moved;
 use crate::source::Spanned;
-use crate::spec::{Bridge, Gateway, Moved, Tenant};
+use crate::spec::{Bridge, Gateway, Tenant};
 
 /// Returns the specs with the bridges that were added for their own. A bridge that a spec names itself is the spec's.
 pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant> {
@@ -18,7 +19,7 @@ pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant>
                 .moved
                 .iter()
                 .find(|moved| moved.kind == crate::spec::MovedKind::Bridge && moved.from.value == *from)
-                .filter(|moved| !is_done(allocation, moved));
+                .filter(|moved| !moved::is_done(allocation, moved));
             moved.map_or_else(|| from.clone(), |moved| moved.to.value.clone())
         };
         let by_name: BTreeMap<&str, &Bridge> =
@@ -28,11 +29,6 @@ pub(crate) fn extend(mut specs: Vec<Tenant>, known: &Allocations) -> Vec<Tenant>
         spec.bridges.extend(own);
     }
     specs
-}
-
-/// Returns true if the allocations follow a renaming already.
-fn is_done(allocation: &TenantAllocation, moved: &Moved) -> bool {
-    allocation.moved.contains(&format!("{} {} to {}", moved.kind.name(), moved.from, moved.to))
 }
 
 fn added(bridges: &BTreeMap<&str, &Bridge>, name: &str, from: String) -> Option<Bridge> {

@@ -38,12 +38,16 @@ impl std::fmt::Display for Move {
 impl Move {
     /// Returns the renamings of a spec.
     fn all_of(spec: &spec::Tenant) -> Vec<Move> {
-        let moves = spec.moved.iter().map(|moved| Move {
-            kind: moved.kind,
-            from: moved.from.value.clone(),
-            to: moved.to.value.clone(),
-        });
-        moves.collect()
+        spec.moved.iter().map(Move::of).collect()
+    }
+
+    fn of(moved: &spec::Moved) -> Move {
+        Move { kind: moved.kind, from: moved.from.value.clone(), to: moved.to.value.clone() }
+    }
+
+    /// Returns true if the allocations follow the renaming already.
+    fn is_done(&self, known: &TenantAllocation) -> bool {
+        known.moved.contains(&self.to_string())
     }
 
     /// Returns true if one of the names is the old name of one thing and the new name of another. Nothing but the
@@ -55,13 +59,18 @@ impl Move {
     }
 }
 
+/// Returns true if the allocations of a tenant follow a renaming of its spec already.
+pub(crate) fn is_done(known: &TenantAllocation, moved: &spec::Moved) -> bool {
+    Move::of(moved).is_done(known)
+}
+
 impl Moves {
     /// Returns the renamings that these specs name, without the linked ones that the allocations know to be done.
     pub fn pending(specs: &[spec::Tenant], known: &Allocations) -> Moves {
         let by_tenant = specs.iter().filter(|spec| !spec.moved.is_empty()).map(|spec| {
-            let done = known.tenants.get(&spec.name.value).map(|known| known.moved.as_slice());
+            let known = known.tenants.get(&spec.name.value);
             let moves = Move::all_of(spec).into_iter();
-            let moves = moves.filter(|moved| !done.unwrap_or_default().contains(&moved.to_string()));
+            let moves = moves.filter(|moved| !known.is_some_and(|known| moved.is_done(known)));
             (spec.name.value.clone(), moves.collect())
         });
         Moves { by_tenant: by_tenant.collect() }

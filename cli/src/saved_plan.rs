@@ -160,7 +160,7 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
     let books = Bookkeeping {
         applied: applied.collect(),
         publish,
-        ..Bookkeeping::of(saved.tenants.clone(), saved.extent)
+        ..Bookkeeping::of(saved.tenants.clone(), saved.extent.clone())
     };
     let mut recorder = guard.recorder(&opened.site, saved.allocated_after.clone(), books).await?;
     let finished = run.execute(planned, guard, &mut recorder).await?;

@@ -113,7 +113,11 @@ impl<'a> Selection<'a> {
 
     /// Returns the extent of the selection.
     pub(crate) fn extent(&self) -> Extent {
-        if self.is_whole() { Extent::Whole } else { Extent::Part }
+        if self.is_whole() {
+            return Extent::Whole;
+        }
+        let whole = self.whole_tenants();
+        Extent::Part(self.tenants.difference(&whole).cloned().collect())
     }
 
     /// Returns true if all objects of its tenants are selected.

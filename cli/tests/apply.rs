@@ -169,7 +169,7 @@ fn a_saved_plan_with_any_other_value_is_refused() {
     let changes = [
         ("/url", "http://127.0.0.1:10/midonet-api".into()),
         ("/url", serde_json::Value::Null),
-        ("/extent", "part".into()),
+        ("/extent", serde_json::json!({ "part": [] })),
         ("/plan/dialect", 1.into()),
         ("/plan/site", "other".into()),
         ("/tenants", serde_json::json!([])),

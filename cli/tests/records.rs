@@ -68,6 +68,54 @@ fn an_apply_of_a_part_forgets_no_static_port() {
     }
 }
 
+/// One tenant is selected as a whole, and another in part: only the records of the part stay as they were.
+#[test]
+fn each_tenant_of_a_selection_is_whole_or_a_part_by_itself() {
+    let folder = TestFolder::default();
+    let _served = Served::with_node(&folder, Dialect::V5, "5.8");
+    let beta = |more: &str| {
+        let other = more.replace("10.1.0", "10.5.0").replace("tap0", "tap1").replace("vm", "box");
+        let bridges = format!("{WEB}{DB}").replace("10.1.0", "10.5.0").replace("10.2.0", "10.6.0");
+        folder.write("beta.toml", format!("name = \"beta\"\n{bridges}{other}"));
+    };
+    folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{PORT}"));
+    beta(PORT);
+    let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+    folder.write("acme.toml", format!("name = \"acme\"\n{WEB}"));
+    beta("");
+    let part = ["apply", ".", "--yes", "--target", "acme", "--target", "beta/bridge/db"];
+    let ran = folder.run(MIDOFORM, &part).expect_code(0);
+    assert!(ran.stdout.contains("- port/vm"), "{}", ran.stdout);
+    let lock = folder.read("midoform.lock");
+    assert!(!lock.contains("vm") && lock.contains("box"), "{lock}");
+    let ran = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+    assert!(ran.stdout.contains("- port/box"), "{}", ran.stdout);
+    assert!(!folder.read("midoform.lock").contains("box"));
+}
+
+/// A first apply that was undone leaves a tenant that does not exist.
+#[test]
+fn a_tenant_whose_first_apply_was_undone_is_not_applied() {
+    for (version, dialect) in VERSIONS {
+        let (folder, served) = project(version, dialect, WEB);
+        let fault =
+            r#"{"fault": "unavailable-before", "method": "POST", "path": "/ports/*/link", "times": 0}"#;
+        send(&served, "POST", fault);
+        let failed = folder.run(MIDOFORM, &["apply", ".", "--yes", "--rollback-on-error"]);
+        assert!(failed.code == 7 && failed.stderr.contains("undone: "), "{version}: {}", failed.stderr);
+        assert!(!folder.read("midoform.lock").contains("applied = true"), "{version}");
+        send(&served, "DELETE", "");
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+        assert!(folder.read("midoform.lock").contains("applied = true"), "{version}");
+        // Here the tenant existed before.
+        folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{DB}"));
+        send(&served, "POST", fault);
+        let failed = folder.run(MIDOFORM, &["apply", ".", "--yes", "--rollback-on-error"]);
+        assert!(failed.code == 7 && failed.stderr.contains("undone: "), "{version}: {}", failed.stderr);
+        assert!(folder.read("midoform.lock").contains("applied = true"), "{version}");
+    }
+}
+
 /// A tenant that is selected as a whole brings the parts of its peers that it is linked with. The rest of the peers stays.
 #[test]
 fn an_apply_of_a_tenant_deletes_nothing_of_its_peers() {

@@ -150,6 +150,38 @@ fn attached_pods_keep_their_tenant() {
     });
 }
 
+/// The address or the MAC address of a new static port is a pod's: nothing is changed.
+#[test]
+fn a_static_port_that_a_pod_is_in_the_way_of_is_refused_before_the_first_call() {
+    in_each_store(|lab| {
+        let site = lab.folder.read("site.toml");
+        lab.folder.write(
+            "site.toml",
+            format!("{site}[[host]]\nname = \"node1\"\nid = \"{}\"\n", Uuid::from_u128(7)),
+        );
+        let _ = lab.apply().expect_code(0);
+        let Claim::Attached { attachment, .. } = lab.claim(Some("db"), "c1") else { panic!("no address") };
+        let (address, mac) = (attachment.record.address, attachment.record.mac);
+        let ready = lab.ready();
+        let other = std::net::Ipv4Addr::from(u32::from(address) + 50);
+        for (address, mac, expected) in [
+            (address, "02:00:00:00:00:01".to_owned(), "the address"),
+            (other, mac.to_string(), "the MAC address"),
+        ] {
+            let port = format!(
+                "[[port]]\nname = \"vm\"\nbridge = \"db\"\nhost = \"node1\"\ninterface = \"tap0\"\nmac = \"{mac}\"\n\
+                 address = \"{address}\"\n"
+            );
+            lab.folder.write("acme.toml", format!("{ACME}{port}"));
+            let refused = lab.apply().expect_code(6);
+            assert!(refused.stderr.contains(expected) && refused.stderr.contains("c1"), "{}", refused.stderr);
+            lab.folder.write("acme.toml", ACME);
+            let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+            assert_eq!(lab.ready(), ready);
+        }
+    });
+}
+
 #[test]
 fn an_added_bridge_stays_and_its_rules_apply() {
     in_each_store(|lab| {

@@ -6,6 +6,7 @@
 //! id that the server chose is recorded before this returns, even if a later call failed.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::key::Key;
@@ -13,7 +14,7 @@ use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::execute::{Control, Outcome, StepError, execute};
+use crate::execute::{Control, Outcome, StepError, Stop, execute};
 use crate::planned::{Unsound, check};
 
 /// The failure to create a port.
@@ -22,6 +23,9 @@ pub enum PortError<E> {
     /// A step failed.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// The execution stopped before the end of the plan.
+    #[error("the port is not complete: {0}")]
+    Stopped(Stop),
     /// The ids could not be recorded.
     #[error("the id of the port could not be recorded")]
     Record(#[source] E),
@@ -52,23 +56,32 @@ impl ClaimedPort {
         parallel: usize,
         record: impl AsyncFnOnce(&BTreeMap<Key, Uuid>) -> Result<(), E>,
     ) -> Result<(), PortError<E>> {
-        let outcome = self.execute(client, parallel).await;
+        let (outcome, stopped) = self.execute(client, parallel).await;
         let recorded = record(&outcome.ids).await;
-        match outcome.failure {
-            Some(failure) => Err(failure.into()),
-            None => recorded.map_err(PortError::Record),
-        }
+        is_complete(outcome, stopped)?;
+        recorded.map_err(PortError::Record)
     }
 
     /// Deletes the objects. The record of the port stays until that is done, so there is nothing to add to it.
     ///
     /// # Errors
     /// Returns an error if a step fails.
-    pub async fn delete(&self, client: &Client) -> Result<(), StepError> {
-        self.execute(client, 1).await.failure.map_or(Ok(()), Err)
+    pub async fn delete(&self, client: &Client) -> Result<(), PortError<Infallible>> {
+        let (outcome, stopped) = self.execute(client, 1).await;
+        is_complete(outcome, stopped)
     }
 
-    async fn execute(&self, client: &Client, parallel: usize) -> Outcome {
-        execute(client, &self.plan, parallel, &Control::default(), &|_| {}).await
+    async fn execute(&self, client: &Client, parallel: usize) -> (Outcome, Option<Stop>) {
+        let control = Control::default();
+        let outcome = execute(client, &self.plan, parallel, &control, &|_| {}).await;
+        (outcome, control.reason())
+    }
+}
+
+fn is_complete<E>(outcome: Outcome, stopped: Option<Stop>) -> Result<(), PortError<E>> {
+    match (outcome.failure, stopped) {
+        (Some(failure), _) => Err(failure.into()),
+        (None, Some(stop)) => Err(PortError::Stopped(stop)),
+        (None, None) => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! Deletes the ports in MidoNet that pods left behind ([`midoform_store::ipam::ports`] finds them).
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 
 use midoform_compiler::midonet;
@@ -16,9 +17,8 @@ use midoform_store::ipam::consistency::{self, Finding, Snapshot};
 use midoform_store::ipam::ports::{GRACE, OrphanedPort, Port, RepairError, repair_ports};
 use uuid::Uuid;
 
-use crate::claimed_port::ClaimedPort;
+use crate::claimed_port::{ClaimedPort, PortError};
 use crate::client::{Client, ClientError};
-use crate::execute::StepError;
 use crate::planned::Unsound;
 
 /// Reads the ports of these bridges. A bridge that is gone has none.
@@ -83,9 +83,9 @@ pub enum PortsError {
     /// The plan of a deletion did not pass the lint.
     #[error(transparent)]
     Unsound(#[from] Unsound),
-    /// A call that deletes failed.
+    /// A port could not be deleted.
     #[error(transparent)]
-    Step(#[from] StepError),
+    Port(#[from] PortError<Infallible>),
 }
 
 /// Compares the claims, as they were read `before`, with the ports of these bridges. With `repair`, the ports that are

@@ -116,6 +116,7 @@ impl<G: Goal> Planned<'_, G> {
         options: Options<'_>,
     ) -> Result<Finished<G::Refusal>, RecordError> {
         let started = Instant::now();
+        recorder.check(&self.observed.ids).await?;
         recorder.intend(&self.plan, self.goal.desired()).await?;
         recorder.begin().await?;
         let planned = self.plan.summary();
@@ -143,6 +144,7 @@ impl<G: Goal> Planned<'_, G> {
         let Run { mut finished, gone, recorder, .. } = run;
         let end = Conclusion {
             is_whole: finished.is_whole(),
+            is_taken_back: matches!(finished.taken_back, Some(Ok(_))),
             is_reached: finished.is_converged(),
             ids: &finished.ids,
             gone: &gone,

@@ -21,13 +21,24 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The extent of a goal: whole tenants, or a part of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
     /// All objects of the tenants. An object that the goal does not have is deleted.
     Whole,
-    /// Some objects of the tenants. The others are not changed, and their records stay.
-    Part,
+    /// Not all objects: only some of these tenants, which can be none of them if objects of the site are left out. The others
+    /// are not changed, and their records stay.
+    Part(BTreeSet<TenantName>),
+}
+
+impl Extent {
+    /// Returns true if the goal has all objects of a tenant.
+    fn has_all_of(&self, tenant: &TenantName) -> bool {
+        match self {
+            Extent::Whole => true,
+            Extent::Part(in_part) => !in_part.contains(tenant),
+        }
+    }
 }
 
 /// Returns the publication of tenants. Its argument is the ids that don't follow from the keys.
@@ -87,6 +98,8 @@ pub enum RecordError {
 pub(crate) struct Conclusion<'a> {
     /// True if all steps succeeded.
     pub(crate) is_whole: bool,
+    /// True if the run failed, and all of its changes were undone.
+    pub(crate) is_taken_back: bool,
     /// True if, besides, the look after the last step found nothing left to do.
     pub(crate) is_reached: bool,
     /// The ids that don't follow from the keys, as they are now.
@@ -107,6 +120,8 @@ pub struct Recorder<'a> {
     /// The allocations of this run, which include changes that are not written yet.
     allocations: Allocations,
     books: Bookkeeping<'a>,
+    /// The tenants that were applied before this run.
+    applied_before: BTreeSet<TenantName>,
 }
 
 impl<'a> Recorder<'a> {
@@ -120,7 +135,9 @@ impl<'a> Recorder<'a> {
         allocations: Allocations,
         books: Bookkeeping<'a>,
     ) -> Self {
-        Recorder { store, lock, site, stored, allocations, books }
+        let applied_before = stored.allocations.tenants.iter().filter(|(_, entry)| entry.applied);
+        let applied_before = applied_before.map(|(name, _)| name.clone()).collect();
+        Recorder { store, lock, site, stored, allocations, books, applied_before }
     }
 
     /// Returns the lock under which the recorder writes.
@@ -131,6 +148,14 @@ impl<'a> Recorder<'a> {
     /// Returns the allocations of this run.
     pub fn allocations(&self) -> &Allocations {
         &self.allocations
+    }
+
+    /// Checks whether the tenants can be published. `ids` are those that don't follow from the keys.
+    pub(crate) async fn check(&self, ids: &BTreeMap<Key, Uuid>) -> Result<(), RecordError> {
+        match &self.books.publish {
+            Some(publish) => Ok(publish(ids).check(self.store).await?),
+            None => Ok(()),
+        }
     }
 
     /// Withdraws tenants, before the first call.
@@ -226,13 +251,17 @@ impl<'a> Recorder<'a> {
     /// Notes the tenants as they are now. `taken_back` are the renamings of an undo: its objects have their old names again.
     fn note_tenants(&mut self, end: &Conclusion<'_>, taken_back: &Moves) {
         let namespace = Namespace::of_site(&self.site.name.value);
-        let all = end.is_whole && self.books.extent == Extent::Whole;
         let mut ports = static_ports(end.desired, taken_back);
-        let Bookkeeping { tenants, applied, .. } = &self.books;
+        let Bookkeeping { tenants, applied, extent, .. } = &self.books;
+        let never_was = |tenant: &TenantName| end.is_taken_back && !self.applied_before.contains(tenant);
         for tenant in tenants {
             let Some(entry) = self.allocations.tenants.get_mut(tenant) else { continue };
+            let all = end.is_whole && extent.has_all_of(tenant);
             if let Some(protect) = applied.get(tenant) {
                 (entry.applied, entry.protect) = (true, *protect);
+            }
+            if never_was(tenant) {
+                (entry.applied, entry.protect) = (false, false);
             }
             if all {
                 entry.making.clear();

@@ -135,7 +135,7 @@ impl SavedPlan {
     pub fn part_of<'t>(&self, topology: &'t Topology) -> Cow<'t, Topology> {
         match self.extent {
             Extent::Whole => Cow::Borrowed(topology),
-            Extent::Part => {
+            Extent::Part(_) => {
                 let named: BTreeSet<&Key> = self.plan.steps.iter().map(|step| &step.key).collect();
                 Cow::Owned(topology.filtered(|entry| named.contains(&entry.key)))
             }

@@ -84,7 +84,7 @@ async fn a_goal_of_a_part_forgets_nothing_of_the_rest() {
     let part = KeyPrefix::new("acme/bridge/web");
     goal.desired = goal.desired.filtered(|entry| entry.key.is_within(&part));
     goal.deletes = false;
-    let finished = fixture.reconcile(&goal, Extent::Part).await;
+    let finished = fixture.reconcile(&goal, Extent::Part(["acme".into()].into())).await;
     assert_eq!(finished.planned.changes(), 0);
     assert_eq!(fixture.recorded().await, before);
 }

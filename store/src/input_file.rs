@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// The time to wait for somebody who writes into a pipe.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The longest time to wait for the next bytes of a pipe that somebody has open.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// The pause between two attempts to read a pipe.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -17,6 +20,8 @@ pub struct InputFile {
     file: File,
     /// The end of the time to wait for the first byte of a pipe; none for a file, and for a pipe that has been written into.
     until: Option<Instant>,
+    /// The longest time to wait for the next bytes.
+    silence: Duration,
 }
 
 /// Opens a file or a pipe.
@@ -31,7 +36,7 @@ pub fn open(path: &Path) -> io::Result<InputFile> {
         without_waiting(&mut options);
     }
     let until = is_pipe.then(|| Instant::now() + PATIENCE);
-    Ok(InputFile { file: options.open(path)?, until })
+    Ok(InputFile { file: options.open(path)?, until, silence: SILENCE })
 }
 
 /// Reads a whole file or pipe.
@@ -85,10 +90,20 @@ impl InputFile {
 
 impl Read for InputFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let silent = Instant::now() + self.silence;
         loop {
             match self.file.read(buffer) {
                 // Somebody has the pipe open and has not written yet.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if Instant::now() >= silent {
+                        let seconds = self.silence.as_secs();
+                        let message = format!(
+                            "it is a pipe, and whoever has it open for writing wrote nothing for {seconds} s"
+                        );
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+                    }
+                    std::thread::sleep(PAUSE);
+                }
                 Ok(0) if !buffer.is_empty() && self.until.is_some_and(|until| Instant::now() < until) => {
                     std::thread::sleep(PAUSE);
                 }
@@ -134,3 +149,24 @@ fn without_waiting(_options: &mut std::fs::OpenOptions) {}
 
 #[cfg(not(unix))]
 fn without_following(_options: &mut std::fs::OpenOptions) {}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_is_held_open_is_not_waited_for_without_end() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&reader, true).unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(reader));
+        let mut pipe = InputFile { file, until: None, silence: Duration::from_millis(50) };
+        writer.write_all(b"begin").unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(pipe.read(&mut buffer).unwrap(), 5);
+        assert_eq!(pipe.read(&mut buffer).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(writer);
+        assert_eq!(pipe.read(&mut buffer).unwrap(), 0);
+    }
+}

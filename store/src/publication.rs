@@ -49,6 +49,17 @@ impl Publication {
         Ok(found)
     }
 
+    /// Checks whether the tenants can be published, before the first call of their plan.
+    ///
+    /// # Errors
+    /// When the store fails, or a pod has the address or the MAC address of a static port.
+    pub async fn check(&self, store: &SharedStore) -> Result<(), TenantError> {
+        for ready in self.tenants.values().filter_map(|published| published.ready.as_ref()) {
+            tenants::check_static_ports(store, ready).await?;
+        }
+        Ok(())
+    }
+
     /// Writes the publication, under the locks of its tenants. A tenant that is not ready has to be withdrawn before.
     ///
     /// # Errors

@@ -154,6 +154,47 @@ pub async fn ready(store: &SharedStore, tenant: &str) -> Result<Option<Held<Read
     entry.map(|entry| decode(&store.name(), &entry)).transpose()
 }
 
+/// Checks whether the static ports of a tenant can be published, before the first call of its plan.
+///
+/// # Errors
+/// When the store fails, or a pod has the address or the MAC address of a static port.
+pub async fn check_static_ports(store: &SharedStore, record: &Ready) -> Result<(), TenantError> {
+    if record.ports.is_empty() {
+        return Ok(());
+    }
+    let before = ready(store, &record.tenant).await?;
+    let new_ports = new_ports(record, before.as_ref());
+    if new_ports.is_empty() {
+        return Ok(());
+    }
+    check_macs(store, record, &new_ports).await?;
+    let known = addresses(store, &record.tenant).await?;
+    for port in new_ports {
+        refuse_taken(&port.name, port.address, known.get(&port.address))?;
+    }
+    Ok(())
+}
+
+/// Returns the static ports that are not published yet as they are now.
+fn new_ports<'r>(record: &'r Ready, before: Option<&Held<Ready>>) -> Vec<&'r ReadyPort> {
+    let is_new = |port: &&ReadyPort| !before.is_some_and(|before| before.record.ports.contains(port));
+    record.ports.iter().filter(is_new).collect()
+}
+
+/// Fails if a pod has the address of a static port. `known` is the address in the store.
+fn refuse_taken(
+    port: &str,
+    address: Ipv4Addr,
+    known: Option<&Held<AddressRecord>>,
+) -> Result<(), TenantError> {
+    match known.and_then(|held| held.record.holder.as_ref()) {
+        Some(by @ Holder::Container { .. }) => {
+            Err(TenantError::Taken { address, port: port.to_owned(), holder: by.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Publishes a tenant as ready for pods, and claims the addresses of its static ports. The caller holds the tenant's lock
 /// and has executed its plan.
 ///
@@ -161,8 +202,7 @@ pub async fn ready(store: &SharedStore, tenant: &str) -> Result<Option<Held<Read
 /// When the store fails, the lock was lost, or a pod has the address or the MAC address of a static port.
 pub async fn publish(store: &SharedStore, fence: &Compare, record: &Ready) -> Result<(), TenantError> {
     let before = ready(store, &record.tenant).await?;
-    let is_new = |port: &&ReadyPort| !before.iter().any(|before| before.record.ports.contains(port));
-    let new_ports: Vec<&ReadyPort> = record.ports.iter().filter(is_new).collect();
+    let new_ports = new_ports(record, before.as_ref());
     check_macs(store, record, &new_ports).await?;
     let known = addresses(store, &record.tenant).await?;
     let mut transaction = fenced(fence);
@@ -294,13 +334,11 @@ fn claim_port(
     let Some(held) = known else {
         return Ok(transaction.when_absent(&key).put(&key, encode(&mine)));
     };
+    refuse_taken(port, address, known)?;
     match &held.record.holder {
         Some(by) if *by == holder => Ok(transaction),
         // Another static port of this tenant: the spec moved its address to this one.
-        Some(Holder::Port { .. }) => Ok(transaction.when(&key, held.revision).put(&key, encode(&mine))),
-        Some(by @ Holder::Container { .. }) => {
-            Err(TenantError::Taken { address, port: port.to_owned(), holder: by.clone() })
-        }
+        Some(_) => Ok(transaction.when(&key, held.revision).put(&key, encode(&mine))),
         None => Ok(transaction.when(&key, held.revision).put(&key, encode(&mine)).delete(keys::freed(
             &record.tenant,
             held.record.since,

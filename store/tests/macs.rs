@@ -19,6 +19,7 @@ on_every_store!(
     a_derived_mac_that_is_used_gives_way_to_another,
     of_many_that_request_one_mac_at_once_one_gets_it,
     a_static_port_can_t_take_a_pod_s_mac,
+    a_release_leaves_the_mac_key_of_another_pod,
     keys_of_macs_are_checked_and_repaired,
 );
 
@@ -158,6 +159,20 @@ async fn a_static_port_can_t_take_a_pod_s_mac(store: &SharedStore) {
         assert!(matches!(error, TenantError::MacTaken { .. }), "{error}");
         lock.release().await;
     }
+}
+
+/// An earlier midoform wrote no key for a requested MAC address.
+async fn a_release_leaves_the_mac_key_of_another_pod(store: &SharedStore) {
+    publish(store, &two_bridges()).await;
+    let pods = Ipam::new(store.clone());
+    let older = attached(&pods, &with_mac("c1", MAC)).await;
+    let key = keys::mac("acme", MAC, older.record.bridge_id);
+    store.commit(&Transaction::default().delete(&key)).await.unwrap();
+    let newer = attached(&pods, &with_mac("c2", MAC)).await;
+    pods.release(&older).await.unwrap();
+    assert!(pods.claim(&with_mac("c3", MAC)).await.is_err(), "it is used by c2");
+    pods.release(&newer).await.unwrap();
+    assert_eq!(mac_keys(store).await, 0);
 }
 
 async fn keys_of_macs_are_checked_and_repaired(store: &SharedStore) {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::printable::printable;
+use midoform_reconcile::claimed_port::PortError;
 use midoform_reconcile::orphaned_ports;
 use midoform_reconcile::orphaned_ports::PortsError;
 use midoform_store::input_file;
@@ -139,7 +140,8 @@ async fn check_ports(
             RepairError::Store(error) => error.into(),
             RepairError::Port(PortsError::Client(error)) => error.into(),
             RepairError::Port(PortsError::Unsound(error)) => error.into(),
-            RepairError::Port(PortsError::Step(error)) => error.into(),
+            RepairError::Port(PortsError::Port(PortError::Step(error))) => error.into(),
+            RepairError::Port(PortsError::Port(stopped)) => CommandError::Conflict(stopped.to_string()),
         })
     })
     .await

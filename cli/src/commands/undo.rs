@@ -99,7 +99,7 @@ impl Undone<'_> {
             restored: (saved.extent == Extent::Whole).then(|| saved.allocated_before.clone()),
             moved: saved.moves.clone(),
             publish: pods.map(|pods| -> Box<Publish<'_>> { Box::new(|_| pods.before.clone()) }),
-            ..Bookkeeping::of(saved.tenants.clone(), saved.extent)
+            ..Bookkeeping::of(saved.tenants.clone(), saved.extent.clone())
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Converts errors of the store and of the API into CNI errors: the code tells the runtime whether trying again may
 //! help.
 
+use std::convert::Infallible;
+
 use midoform_reconcile::claimed_port::PortError;
 use midoform_reconcile::client::ClientError;
 use midoform_reconcile::execute::StepError;
@@ -68,7 +70,18 @@ impl From<PortError<CniError>> for CniError {
     fn from(error: PortError<CniError>) -> CniError {
         match error {
             PortError::Step(error) => error.into(),
+            PortError::Stopped(_) => CniError::new(Code::TryAgainLater, error.to_string()),
             PortError::Record(error) => error,
+        }
+    }
+}
+
+impl From<PortError<Infallible>> for CniError {
+    fn from(error: PortError<Infallible>) -> CniError {
+        match error {
+            PortError::Step(error) => error.into(),
+            PortError::Stopped(_) => CniError::new(Code::TryAgainLater, error.to_string()),
+            PortError::Record(never) => match never {},
         }
     }
 }

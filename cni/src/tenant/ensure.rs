@@ -166,7 +166,7 @@ impl<'a> TenantGoal<'a> {
         let books = Bookkeeping {
             applied: BTreeMap::from([(tenant.into(), self.is_protected())]),
             publish: Some(Box::new(|ids| self.publication(specs, ids))),
-            ..Bookkeeping::of(self.linked.clone(), Extent::Part)
+            ..Bookkeeping::of(self.linked.clone(), Extent::Part(self.linked.clone()))
         };
         let allocations = compiled.allocations.clone();
         let mut recorder = Recorder::new(store, lock, &compiled.site, stored, allocations, books);

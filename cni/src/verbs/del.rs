@@ -22,7 +22,7 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
     let mut backend = Backend::new(config)?;
     let owner = backend.owner(endpoint);
     let lock = EndpointLock::acquire(&config.state_folder, backend.host, &owner, remaining(deadline)).await;
-    let _lock = match lock {
+    let lock = match lock {
         // A state folder that can't be written must not keep the container.
         Err(error) if error.code == Code::Io => {
             tracing::warn!(step = "lock", error = error.in_full(), "continuing without the endpoint's lock");
@@ -40,6 +40,8 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
         {
             detach::remove_unrecorded_port(&mut backend, endpoint, tenant.into()).await;
         }
+        // A pending release may be of this endpoint, and needs its lock.
+        drop(lock);
         detach::make_pending_releases(&mut backend, PENDING).await;
     }
     backend.keep_token();

@@ -140,6 +140,25 @@ async fn has_mac(
     Ok(held.record.mac == mac && held.record.bridge_id == bridge.id)
 }
 
+/// Returns the key of an attachment's MAC address as it is now; none if the attachment has no such key. A pod that an earlier
+/// midoform attached has none: the key may be another pod's.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn key_of(
+    store: &SharedStore,
+    attachment: &Attachment,
+) -> Result<Option<Compare>, StoreError> {
+    if !attachment.has_own_mac() {
+        return Ok(None);
+    }
+    let key = keys::mac(&attachment.tenant, attachment.mac, attachment.bridge_id);
+    let Some(entry) = get(&**store, &key).await? else { return Ok(None) };
+    let held: Held<MacRecord> = decode(&store.name(), &entry)?;
+    let is_own = held.record.holder == attachment.holder();
+    Ok(is_own.then_some(Compare { key, revision: held.revision }))
+}
+
 /// Returns the pod that has the MAC address in a bridge of the tenant, if there is one.
 ///
 /// # Errors

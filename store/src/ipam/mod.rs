@@ -387,7 +387,8 @@ impl Ipam {
     pub async fn release(&self, held: &Held<Attachment>) -> Result<(), ClaimError> {
         let mut current = held.clone();
         for tried in 1..MOST_ATTEMPTS {
-            match self.store.commit(&release_of(&current)).await {
+            let mac = mac::key_of(&self.store, &current.record).await?;
+            match self.store.commit(&release_of(&current, mac)).await {
                 Ok(Commit::Done(_)) => return Ok(()),
                 Ok(Commit::Conflict) | Err(StoreError::Uncertain { .. }) => {}
                 Err(other) => return Err(other.into()),

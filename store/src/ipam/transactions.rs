@@ -8,7 +8,7 @@ use super::mac::{FreeMac, MacRecord};
 use super::pick::Chosen;
 use crate::ready::Ready;
 use crate::record::{Held, encode};
-use crate::{Transaction, keys, now};
+use crate::{Compare, Transaction, keys, now};
 
 /// Returns the attachment of a claim.
 pub(super) fn attachment_of(ask: &ClaimRequest, chosen: &Chosen<'_>, mac: MacAddress) -> Attachment {
@@ -61,9 +61,9 @@ pub(super) fn claim_of(
     }
 }
 
-/// Frees the address and deletes the attachment.
-pub(super) fn release_of(held: &Held<Attachment>) -> Transaction {
-    let Attachment { tenant, address, mac, bridge_id, .. } = &held.record;
+/// Frees the address and deletes the attachment. `mac` is the key of its MAC address as it was read.
+pub(super) fn release_of(held: &Held<Attachment>, mac: Option<Compare>) -> Transaction {
+    let Attachment { tenant, address, .. } = &held.record;
     let since = now();
     let free = AddressRecord { holder: None, since, last: Some(held.record.holder()) };
     let transaction = Transaction::default()
@@ -72,9 +72,9 @@ pub(super) fn release_of(held: &Held<Attachment>) -> Transaction {
         .put(keys::address(tenant, *address), encode(&free))
         .put(keys::freed(tenant, since, *address), encode(&Freed {}))
         .brief();
-    match held.record.has_own_mac() {
-        true => transaction.delete(keys::mac(tenant, *mac, *bridge_id)),
-        false => transaction,
+    match mac {
+        Some(mac) => transaction.delete(&mac.key).when_all([mac].as_slice()),
+        None => transaction,
     }
 }
 

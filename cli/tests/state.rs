@@ -163,7 +163,8 @@ fn a_static_port_that_a_pod_is_in_the_way_of_is_refused_before_the_first_call() 
         let Claim::Attached { attachment, .. } = lab.claim(Some("db"), "c1") else { panic!("no address") };
         let (address, mac) = (attachment.record.address, attachment.record.mac);
         let ready = lab.ready();
-        let other = std::net::Ipv4Addr::from(u32::from(address) + 50);
+        let [a, b, c, d] = address.octets();
+        let other = std::net::Ipv4Addr::new(a, b, c, d.wrapping_add(50) % 200 + 10);
         for (address, mac, expected) in [
             (address, "02:00:00:00:00:01".to_owned(), "the address"),
             (other, mac.to_string(), "the MAC address"),

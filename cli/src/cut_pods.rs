@@ -57,7 +57,7 @@ impl<'a> KnownPods<'a> {
             }
         };
         let namespace = Namespace::of_site(&plan.site);
-        let id_of = |key: &Key| observed.ids.get(key).copied().unwrap_or_else(|| namespace.id(key));
+        let id_of = |key: &Key| observed.id_of(namespace, key);
         let not_bound = attachments.iter().filter_map(|one| {
             let is_bound = one.port.is_some_and(|port| bound_ids.contains(&port));
             let bridge = bridges.iter().find(|key| id_of(key) == one.bridge_id).filter(|_| !is_bound)?;

@@ -79,7 +79,7 @@ pub struct Outcome {
     pub steps: Vec<(Key, Action)>,
     /// The number of steps that did not succeed.
     pub left: usize,
-    /// The ids that the server chose.
+    /// The ids of the created objects.
     pub ids: BTreeMap<Key, Uuid>,
     /// The step that failed, if one did.
     pub failure: Option<StepError>,
@@ -268,7 +268,20 @@ async fn take(
     for call in &step.calls {
         make(client, dialect, step, call, bindings).await?;
     }
+    if let Some(id) = offered_id(step) {
+        bindings.lock().await.insert(step.key.clone(), id);
+    }
     Ok(())
+}
+
+/// Returns the id that a step offers for the object that it creates.
+fn offered_id(step: &Step) -> Option<Uuid> {
+    #[derive(serde::Deserialize)]
+    struct Offered {
+        id: Option<Uuid>,
+    }
+    let call = step.calls.iter().find(|call| call.method == Method::Post && !call.binds)?;
+    serde_json::from_str::<Offered>(call.body.as_ref()?.get()).ok()?.id
 }
 
 async fn make(

@@ -11,6 +11,7 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::spec::parse::name_problem;
+use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::{
@@ -32,10 +33,34 @@ pub(crate) struct Devices {
     pub(crate) parents: Parents,
 }
 
+/// The ids that follow from keys.
+pub(crate) struct OwnIds {
+    namespace: Namespace,
+    generations: Generations,
+}
+
+impl OwnIds {
+    fn of(scope: Scope<'_>) -> OwnIds {
+        OwnIds { namespace: Namespace::of_site(scope.site), generations: scope.known.generations() }
+    }
+
+    /// Returns the id that an object has if no other one is known.
+    fn current(&self, key: &Key) -> Uuid {
+        self.namespace.id_of_generation(key, self.generations.current(key))
+    }
+
+    /// Returns the ids that an object may have, the current one first, and last the one that an earlier midoform gave to an
+    /// object while another one had its id.
+    fn of_key(&self, key: &Key) -> impl Iterator<Item = Uuid> + use<> {
+        let other = self.namespace.other_id(key);
+        self.generations.candidates(self.namespace, key).chain(std::iter::once(other))
+    }
+}
+
 /// A matching of observed objects to keys, in progress.
 pub(crate) struct Matching<'a> {
     scope: Scope<'a>,
-    namespace: Namespace,
+    own_ids: OwnIds,
     keys: BTreeMap<Uuid, Key>,
     /// The keys in the store, by id.
     remembered: BTreeMap<Uuid, &'a Key>,
@@ -50,12 +75,17 @@ pub(crate) struct Matching<'a> {
 /// Returns the keys of a scope's devices by the ids that follow from them: the desired keys, and those that the names
 /// of observed devices or the store suggest.
 pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
-    let namespace = Namespace::of_site(scope.site);
+    let own_ids = OwnIds::of(scope);
     let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
     let mut suggest = |key: Key| {
-        // One that was made while a renamed object had its id has the other id of its key.
-        candidates.entry(namespace.other_id(&key)).or_insert_with(|| key.clone());
-        candidates.insert(namespace.id(&key), key);
+        let mut ids = own_ids.of_key(&key);
+        if let Some(first) = ids.next() {
+            candidates.insert(first, key.clone());
+        }
+        // An id of a later generation may be the first id of no other key.
+        for id in ids {
+            candidates.entry(id).or_insert_with(|| key.clone());
+        }
     };
     for entry in scope.desired.entries() {
         if entry.object.stands_alone() {
@@ -72,10 +102,11 @@ pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
     suggest_named(raw, scope, &mut suggest);
     // A renamed object still has the id of its old key.
     let moved = scope.desired.entries().iter().filter_map(|entry| {
-        scope.moves.old_key(&entry.key).map(|old| (namespace.id(&old), entry.key.clone()))
+        let old = scope.moves.old_key(&entry.key)?;
+        Some(own_ids.of_key(&old).map(|id| (id, entry.key.clone())).collect::<Vec<_>>())
     });
-    candidates.extend(moved);
-    suggest_remembered(raw, scope, namespace, &mut candidates);
+    candidates.extend(moved.flatten());
+    suggest_remembered(raw, scope, &own_ids, &mut candidates);
     let mut devices = Devices::default();
     let mut take = |id: Uuid| {
         let key = candidates.get(&id)?;
@@ -127,7 +158,7 @@ fn suggest_named<'r>(raw: &'r Inventory, scope: Scope<'_>, suggest: &mut impl Fn
 fn suggest_remembered(
     raw: &Inventory,
     scope: Scope<'_>,
-    namespace: Namespace,
+    own_ids: &OwnIds,
     candidates: &mut BTreeMap<Uuid, Key>,
 ) {
     let there: BTreeSet<Uuid> = raw.device_ids().collect();
@@ -136,27 +167,28 @@ fn suggest_remembered(
         known.flat_map(|tenant| &tenant.ids).filter(|(_, id)| there.contains(id)).collect();
     // First all are removed: one object may have the id that follows from another one's key.
     for (key, _) in &remembered {
-        candidates.remove(&namespace.id(key));
+        own_ids.of_key(key).for_each(|id| drop(candidates.remove(&id)));
     }
     candidates.extend(remembered.into_iter().map(|(key, id)| (*id, key.clone())));
 }
 
 /// Matches the objects of an inventory to the keys of a scope, whose devices are known.
 pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> Observed {
-    let namespace = Namespace::of_site(scope.site);
+    let own_ids = OwnIds::of(scope);
+    let generations = own_ids.generations.clone();
     let ids = devices.keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
     // Objects of other tenants are not in this plan.
     let known = scope.tenants.iter().filter_map(|tenant| scope.known.tenants.get(tenant));
     let known = known.flat_map(|tenant| &tenant.ids);
     let mut matching = Matching {
         scope,
-        namespace,
+        own_ids,
         keys: devices.keys,
         remembered: known.map(|(key, id)| (*id, key)).collect(),
         making: scope.making().collect(),
         ids,
         entries: Vec::new(),
-        observed: Observed { present: raw.kinds().collect(), ..Observed::default() },
+        observed: Observed { present: raw.kinds().collect(), generations, ..Observed::default() },
     };
     matching.match_ports(raw);
     matching.add_devices(raw);
@@ -172,15 +204,13 @@ impl Matching<'_> {
         self.keys.get(&id).map_or(Reference::External(id), |key| Reference::Key(key.clone()))
     }
 
-    /// Returns the ids that an object with this key may have, if the server keeps offered ids: the first and the second
-    /// id of its key (the second for a rule that replaced another), and those of the key that it had before it was
-    /// renamed.
-    fn ids_of(&self, key: &Key) -> impl Iterator<Item = Uuid> + use<> {
-        let namespace = self.namespace;
+    /// Returns the ids that an object with this key may have, if the server keeps offered ids: those that follow from its key,
+    /// and those of the key that it had before it was renamed.
+    fn ids_of(&self, key: &Key) -> impl Iterator<Item = Uuid> {
         let old = self.scope.moves.old_key(key);
         // The id that follows from the key belongs to an object that has another name now.
         let own = self.scope.moves.new_key(key).is_none().then(|| key.clone());
-        own.into_iter().chain(old).flat_map(move |key| [namespace.id(&key), namespace.other_id(&key)])
+        own.into_iter().chain(old).flat_map(|key| self.own_ids.of_key(&key))
     }
 
     fn bind(&mut self, id: Uuid, key: Key) {
@@ -264,11 +294,11 @@ impl Matching<'_> {
 
     fn finish(mut self) -> Observed {
         let topology = Topology::new(self.entries);
-        let (namespace, dialect) = (self.namespace, self.scope.dialect);
+        let (own_ids, dialect) = (&self.own_ids, self.scope.dialect);
         // If the server chooses ids, an id alone does not prove that midoform owns the object: the store must have the
         // id.
         let is_remembered = |key: &Key, id: Uuid, entry: &Entry| {
-            namespace.id(key) != id
+            own_ids.current(key) != id
                 || key.own_id().is_some() && !dialect.keeps_offered_id(Kind::of(&entry.object))
         };
         self.ids

@@ -97,6 +97,19 @@ impl<R> Finished<R> {
             && self.record_error.is_none()
     }
 
+    /// Returns true if a call may still be executed.
+    fn is_uncertain(&self) -> bool {
+        let taken_back = self.taken_back.as_ref().and_then(|taken_back| taken_back.as_ref().err());
+        let failures = [
+            self.outcome.failure.as_ref(),
+            taken_back.and_then(|error| match error {
+                TakeBackError::Step(failure) => Some(failure),
+                _ => None,
+            }),
+        ];
+        failures.into_iter().flatten().any(|failure| failure.source.is_uncertain())
+    }
+
     fn is_cut_short(&self) -> bool {
         (self.record_error.is_some() || self.look_error.is_some()) && self.outcome.left > 0
     }
@@ -117,7 +130,7 @@ impl<G: Goal> Planned<'_, G> {
     ) -> Result<Finished<G::Refusal>, RecordError> {
         let started = Instant::now();
         recorder.check(&self.observed.ids).await?;
-        recorder.intend(&self.plan, self.goal.desired()).await?;
+        recorder.intend(&self.plan, self.goal.desired(), &self.observed.ids).await?;
         recorder.begin().await?;
         let planned = self.plan.summary();
         let finished = Finished {
@@ -144,6 +157,7 @@ impl<G: Goal> Planned<'_, G> {
         let Run { mut finished, gone, recorder, .. } = run;
         let end = Conclusion {
             is_whole: finished.is_whole(),
+            is_uncertain: finished.is_uncertain(),
             is_taken_back: matches!(finished.taken_back, Some(Ok(_))),
             is_reached: finished.is_converged(),
             ids: &finished.ids,
@@ -254,6 +268,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             if !self.is_worth_a_look() || self.control.reason().is_some() || idle >= MOST_IDLE_ROUNDS {
                 return;
             }
+            self.leave_out_refused_id();
             let now = match self.look_again().await {
                 Ok(now) => now,
                 // If the observation fails as well, the first failure is reported.
@@ -264,7 +279,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             let rest = part(&now.plan);
             let left = rest.summary().changes();
             if left > 0
-                && let Err(error) = self.recorder.intend(&rest, self.goal.desired()).await
+                && let Err(error) = self.recorder.intend(&rest, self.goal.desired(), &self.finished.ids).await
             {
                 self.finished.record_error = Some(error);
                 return;
@@ -275,6 +290,18 @@ impl<'r, G: Goal> Run<'r, '_, G> {
                 return;
             }
             plan = Cow::Owned(rest);
+        }
+    }
+
+    /// Lets the next round create the object of a failed step with another id: 5.0.2 refuses the id of a deleted router or bridge
+    /// with a 500 (17-id-again).
+    fn leave_out_refused_id(&mut self) {
+        let failure = self.finished.outcome.failure.as_ref();
+        let refused = failure.filter(|failure| {
+            matches!(failure.action, Action::Create | Action::Replace) && failure.source.status() == Some(500)
+        });
+        if let Some(step) = refused {
+            self.recorder.skip_generation(&step.key);
         }
     }
 
@@ -320,7 +347,8 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         let site = now.plan.site.clone();
         let plan = midonet::plan(&site, dialect, &before.topology, &now.observed);
         let back = Planned::exactly(self.goal, now.observed, plan).map_err(TakeBackError::Unsound)?;
-        self.recorder.intend(&back.plan, &before.topology).await.map_err(TakeBackError::Record)?;
+        let ids = &back.observed.ids;
+        self.recorder.intend(&back.plan, &before.topology, ids).await.map_err(TakeBackError::Record)?;
         // An operator who stopped the run did not stop its undo.
         let control = Control::default().under(self.recorder.lock().tenure());
         let outcome = execute(self.client, &back.plan, self.options.parallel, &control, &|_| {}).await;

@@ -6,9 +6,10 @@ use midoform_compiler::midonet;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::{Allocations, TenantAllocation};
 use midoform_compiler::network::moved::Moves;
-use midoform_compiler::plan::Plan;
+use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::spec::Site;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::view::{KeyView, PortKey, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::Object;
@@ -98,6 +99,8 @@ pub enum RecordError {
 pub(crate) struct Conclusion<'a> {
     /// True if all steps succeeded.
     pub(crate) is_whole: bool,
+    /// True if a call may be executed later than its run.
+    pub(crate) is_uncertain: bool,
     /// True if the run failed, and all of its changes were undone.
     pub(crate) is_taken_back: bool,
     /// True if, besides, the look after the last step found nothing left to do.
@@ -170,7 +173,21 @@ impl<'a> Recorder<'a> {
 
     /// Records the objects that a plan creates, and that their tenants may exist, before its calls. If this run is
     /// interrupted, the next run knows which objects it may have created.
-    pub(crate) async fn intend(&mut self, plan: &Plan, desired: &Topology) -> Result<(), RecordError> {
+    pub(crate) async fn intend(
+        &mut self,
+        plan: &Plan,
+        desired: &Topology,
+        ids: &BTreeMap<Key, Uuid>,
+    ) -> Result<(), RecordError> {
+        // The generation after this one no longer leads to these ids.
+        self.learn(ids);
+        let changed = |actions: &'static [Action]| {
+            let steps = plan.changes().filter(|step| actions.contains(&step.action));
+            steps.map(|step| &step.key)
+        };
+        let creates = changed(&[Action::Create, Action::Replace]);
+        let deletes = changed(&[Action::Delete, Action::Replace]);
+        self.allocations.begin_generations(creates, deletes);
         midonet::add_unfinished_objects(&mut self.allocations, plan, desired);
         for tenant in self.books.applied.keys() {
             if let Some(entry) = self.allocations.tenants.get_mut(tenant) {
@@ -187,11 +204,19 @@ impl<'a> Recorder<'a> {
 
     /// Remembers ids that the server chose, for the next observation. Writes nothing.
     pub(crate) fn learn(&mut self, ids: &BTreeMap<Key, Uuid>) {
+        let own_ids = (Namespace::of_site(&self.site.name.value), self.allocations.generations());
         for (key, id) in ids {
-            if let Some(entry) = self.allocations.tenants.get_mut(key.owner()) {
+            if let Some(entry) = self.allocations.tenants.get_mut(key.owner())
+                && !follows(&own_ids, key, *id)
+            {
                 entry.ids.insert(key.clone(), *id);
             }
         }
+    }
+
+    /// Leaves out a generation of ids, since the server refused the id of an object.
+    pub(crate) fn skip_generation(&mut self, key: &Key) {
+        self.allocations.skip_generation(key);
     }
 
     /// Records the result of the run.
@@ -250,13 +275,14 @@ impl<'a> Recorder<'a> {
 
     /// Notes the tenants as they are now. `taken_back` are the renamings of an undo: its objects have their old names again.
     fn note_tenants(&mut self, end: &Conclusion<'_>, taken_back: &Moves) {
-        let namespace = Namespace::of_site(&self.site.name.value);
+        let own_ids = (Namespace::of_site(&self.site.name.value), self.allocations.generations());
         let mut ports = static_ports(end.desired, taken_back);
         let Bookkeeping { tenants, applied, extent, .. } = &self.books;
         let never_was = |tenant: &TenantName| end.is_taken_back && !self.applied_before.contains(tenant);
         for tenant in tenants {
             let Some(entry) = self.allocations.tenants.get_mut(tenant) else { continue };
             let all = end.is_whole && extent.has_all_of(tenant);
+            entry.unfinished &= end.is_uncertain;
             if let Some(protect) = applied.get(tenant) {
                 (entry.applied, entry.protect) = (true, *protect);
             }
@@ -278,12 +304,11 @@ impl<'a> Recorder<'a> {
             }
             add_ports(entry, ports.remove(tenant.as_str()).unwrap_or_default());
             let own = end.ids.iter().filter(|(key, _)| tenant == key.owner());
-            // An id that follows from the key need not be stored.
-            let chosen = own.filter_map(|(key, id)| match taken_back.old_key(key) {
-                Some(old) => (namespace.id(&old) != *id).then_some((old, *id)),
-                None => Some((key.clone(), *id)),
+            let chosen = own.map(|(key, id)| match taken_back.old_key(key) {
+                Some(old) => (old, *id),
+                None => (key.clone(), *id),
             });
-            entry.ids.extend(chosen.filter(|(key, id)| namespace.other_id(key) != *id));
+            entry.ids.extend(chosen.filter(|(key, id)| !follows(&own_ids, key, *id)));
         }
     }
 
@@ -296,6 +321,11 @@ impl<'a> Recorder<'a> {
         let Recorder { store, lock, site, stored, allocations, .. } = self;
         Ok(allocation::write_beside_others(store, lock, site, stored, allocations).await?)
     }
+}
+
+/// Returns true if an id need not be stored: it follows from its key.
+fn follows((namespace, generations): &(Namespace, Generations), key: &Key, id: Uuid) -> bool {
+    namespace.id_of_generation(key, generations.current(key)) == id
 }
 
 /// Returns the names of the static ports of each tenant, without the renamings that were taken back.
@@ -321,17 +351,23 @@ fn add_ports(entry: &mut TenantAllocation, ports: Vec<String>) {
     entry.ports.sort();
 }
 
-/// Releases the allocations of tenants that do not exist any more.
+/// Releases the allocations of tenants that do not exist any more. What stays is the last generation of their ids.
 fn release(allocations: &mut Allocations, gone: &BTreeSet<TenantName>) {
+    for (tenant, entry) in allocations.tenants.iter().filter(|(name, entry)| gone.contains(*name) && entry.may_exist()) {
+        allocations.generations.entry(Key::new(tenant.as_str())).or_insert(entry.first_generation);
+    }
     allocations.tenants.retain(|name, _| !gone.contains(name));
     allocations.peers.retain(|pair, _| !pair.has_one_of(gone));
 }
 
 /// Restores the earlier allocations of these tenants. The others keep theirs.
 fn restore(now: &mut Allocations, before: &Allocations, tenants: &BTreeSet<TenantName>) {
+    let gone: BTreeSet<TenantName> =
+        tenants.iter().filter(|tenant| !before.tenants.contains_key(*tenant)).cloned().collect();
+    release(now, &gone);
     for tenant in tenants {
         match before.tenants.get(tenant) {
-            None => drop(now.tenants.remove(tenant)),
+            None => {}
             Some(entry) => drop(now.tenants.insert(tenant.clone(), entry.clone())),
         }
     }

@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 
 use midoform_compiler::names::{PeerPair, TenantName};
+use midoform_compiler::topology::key::Key;
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
@@ -50,6 +51,8 @@ pub enum AllocationKey {
     Ids(TenantName),
     /// The link between two peers ([`peer_link`]).
     Peer(PeerPair),
+    /// The last generation of ids of a tenant, or of an object of the site ([`generation`]).
+    Generation(Key),
     /// The counter ([`POOLS`]).
     Pools,
 }
@@ -72,6 +75,7 @@ impl AllocationKey {
                 let (one, other) = (tenant_of(one)?, tenant_of(other)?);
                 (one < other).then(|| AllocationKey::Peer(PeerPair::new(one, other)))?
             }
+            ["generation", name] => AllocationKey::Generation(Key::new(name_of(name)?)),
             ["pools"] => AllocationKey::Pools,
             _ => return None,
         })
@@ -152,6 +156,11 @@ pub fn tenant_ids(tenant: &str) -> String {
 /// Returns the key of the link between two peers.
 pub fn peer_link(pair: &PeerPair) -> String {
     format!("given/peer/{}/{}", segment(pair.first()), segment(pair.second()))
+}
+
+/// Returns the key of the last generation of ids of a tenant, or of an object of the site.
+pub fn generation(owner: &Key) -> String {
+    format!("given/generation/{}", segment(owner.as_str()))
 }
 
 /// The prefix of all allocations. It is older than the word "allocation", and is part of the stored format: it stays.
@@ -291,6 +300,7 @@ mod tests {
         let (tenant, host, address_1) = ("a/b %é", Uuid::from_u128(7), Ipv4Addr::new(10, 0, 0, 1));
         let name = TenantName::from(tenant);
         let pair = PeerPair::new("web".into(), name.clone());
+        let router = Key::site().provider_router();
         let owner =
             Owner { network: "n/1".to_owned(), container: "c".to_owned(), interface: "eth0".to_owned() };
         let cases = [
@@ -301,6 +311,7 @@ mod tests {
             (tenant_allocation(tenant), KeyKind::Allocation(AllocationKey::Tenant(name.clone()))),
             (tenant_ids(tenant), KeyKind::Allocation(AllocationKey::Ids(name.clone()))),
             (peer_link(&pair), KeyKind::Allocation(AllocationKey::Peer(pair))),
+            (generation(&router), KeyKind::Allocation(AllocationKey::Generation(router))),
             (POOLS.to_owned(), KeyKind::Allocation(AllocationKey::Pools)),
             (address(tenant, address_1), KeyKind::Address(name.clone(), address_1)),
             (freed(tenant, 9, address_1), KeyKind::Freed { tenant: name, since: 9, address: address_1 }),

@@ -84,13 +84,16 @@ impl Ready {
         let network = compiled.tenants.iter().find(|one| *one.name == *tenant)?;
         let own = compiled.specs.iter().find(|spec| spec.name.value == *tenant)?;
         let namespace = Namespace::of_site(&compiled.site.name.value);
+        let generations = compiled.allocations.generations();
         let bridge = |(at, bridge): (network::BridgeIndex, &network::Bridge)| {
             let key = Key::tenant(tenant).bridge(&bridge.name).device();
             let exposes =
                 network.exposes.iter().filter(|expose| expose.bridge == at).map(|expose| expose.address);
             ReadyBridge {
                 name: bridge.name.to_string(),
-                id: ids.get(&key).copied().unwrap_or_else(|| namespace.id(&key)),
+                id: ids.get(&key).copied().unwrap_or_else(|| {
+                    namespace.id_of_generation(&key, generations.current(&key))
+                }),
                 cidr: bridge.cidr,
                 gateway: bridge.gateway,
                 grown_from: bridge.grown_from.as_deref().map(str::to_owned),

@@ -58,7 +58,7 @@ pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandE
     let namespace = Namespace::of_site(&compiled.site.name.value);
     let objects = observed.topology.entries().iter().map(|entry| {
         let kind = Kind::of(&entry.object);
-        let id = observed.ids.get(&entry.key).copied().unwrap_or_else(|| namespace.id(&entry.key));
+        let id = observed.id_of(namespace, &entry.key);
         ShownObject {
             key: entry.key.clone(),
             kind,

@@ -39,7 +39,10 @@ impl Drafted {
     ) -> Result<Drafted, CommandError> {
         let provider = match provider_router(&before.site) {
             Reference::External(id) => id,
-            Reference::Key(key) => Namespace::of_site(&before.site.name.value).id(&key),
+            Reference::Key(key) => {
+                let generation = before.allocations.generations().current(&key);
+                Namespace::of_site(&before.site.name.value).id_of_generation(&key, generation)
+            }
         };
         let missing =
             || CommandError::Conflict(format!("the router {} was deleted meanwhile", chosen.router));

@@ -238,15 +238,16 @@ impl<'a> TenantGoal<'a> {
     fn ids_of_rules(&self) -> BTreeSet<Uuid> {
         let namespace = Namespace::of_site(&self.compiled.site.name.value);
         let known = self.compiled.allocations.tenants.get(self.tenant);
+        let generations = self.compiled.allocations.generations();
         let entries = self.compiled.topology.entries().iter();
         let rules = entries.filter(|entry| matches!(entry.object, Object::Rule(_)));
         let left = known.into_iter().flat_map(|known| known.ids.keys().filter_map(Key::own_id));
         rules
             .flat_map(|entry| {
                 let remembered = known.and_then(|known| known.ids.get(&entry.key)).copied();
-                [Some(namespace.id(&entry.key)), Some(namespace.other_id(&entry.key)), remembered]
+                let by_key = generations.candidates(namespace, &entry.key);
+                by_key.chain([namespace.other_id(&entry.key)]).chain(remembered)
             })
-            .flatten()
             .chain(left)
             .collect()
     }

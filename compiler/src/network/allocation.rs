@@ -22,7 +22,8 @@ use crate::network::peering::PeersOf;
 use crate::network::provider_use::TakenLinks;
 use crate::source::{Span, Spanned};
 use crate::spec;
-use crate::topology::key::Key;
+use crate::topology::generations::{Generations, OF_A_RUN, OfSiteObject, OfTenant};
+use crate::topology::key::{Key, SITE};
 use crate::topology::kinds::Object;
 use crate::topology::observed::ProviderUse;
 
@@ -34,17 +35,91 @@ pub struct Allocations {
     pub tenants: BTreeMap<TenantName, TenantAllocation>,
     /// The link addresses of each pair of peers.
     pub peers: BTreeMap<PeerPair, LinkAddresses>,
+    /// The last generation of ids of each tenant, also of those that are gone, and of the site's objects. Without one it is 0.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub generations: BTreeMap<Key, u32>,
 }
 
 impl Allocations {
+    /// Returns the generations of ids.
+    pub fn generations(&self) -> Generations {
+        let of_tenant = |(name, tenant): (&TenantName, &TenantAllocation)| {
+            let first = tenant.first_generation;
+            let last = self.generations.get(&Key::new(name.as_str())).copied().unwrap_or(first);
+            let next = if tenant.may_exist() { last.saturating_add(OF_A_RUN) } else { first };
+            (name.clone(), OfTenant { first, last, next, is_unfinished: tenant.unfinished })
+        };
+        let is_unfinished = self.tenants.values().any(|tenant| tenant.unfinished);
+        let is_made = self.tenants.values().any(|tenant| tenant.applied && !tenant.unfinished);
+        let of_site = |key: Key| {
+            let last = self.generations.get(&key).copied();
+            let may_exist = last.is_some() || is_made;
+            let last = last.unwrap_or_default();
+            let next = if may_exist && !is_unfinished { last.saturating_add(OF_A_RUN) } else { last };
+            (key, OfSiteObject { last, next })
+        };
+        let site = [Key::site().provider_router(), Key::site().tunnel_zone()];
+        Generations::new(self.tenants.iter().map(of_tenant).collect(), site.into_iter().map(of_site).collect())
+    }
+
+    /// Begins a run that creates or deletes objects: its generations are the last ones from now on. `deletes` are the keys of the
+    /// deleted objects.
+    pub fn begin_generations<'k>(
+        &mut self,
+        creates: impl Iterator<Item = &'k Key>,
+        deletes: impl Iterator<Item = &'k Key>,
+    ) {
+        let now = self.generations();
+        let deletes: BTreeSet<&Key> = deletes.collect();
+        let deleting: BTreeSet<&str> = deletes.iter().map(|key| key.owner()).collect();
+        let creates: BTreeSet<&Key> = creates.collect();
+        let of_tenants = creates.union(&deletes).map(|key| key.owner()).filter(|owner| *owner != SITE);
+        for owner in of_tenants.collect::<BTreeSet<&str>>() {
+            let key = Key::new(owner);
+            let generation = now.next(&key, deleting.contains(owner));
+            let Some(tenant) = self.tenants.get_mut(owner) else { continue };
+            tenant.unfinished = true;
+            if generation > 0 {
+                self.generations.insert(key, generation);
+            }
+        }
+        for key in creates.union(&deletes).filter(|key| key.owner() == SITE) {
+            let last = now.current(key);
+            let generation = if deletes.contains(key) { last.saturating_add(OF_A_RUN) } else { now.next(key, false) };
+            if generation > 0 && now.has_site_object(key) {
+                self.generations.insert((*key).clone(), generation);
+            }
+        }
+    }
+
+    /// Begins another generation for an object whose id the server refused.
+    pub fn skip_generation(&mut self, key: &Key) {
+        let last = self.generations().current(key);
+        match self.tenants.get_mut(key.owner()) {
+            // The next run does not continue this one.
+            Some(tenant) => tenant.unfinished = false,
+            None => drop(self.generations.insert(key.clone(), last.saturating_add(OF_A_RUN))),
+        }
+    }
+
+    /// Takes over the generations of other allocations where these are later.
+    pub fn add_generations(&mut self, other: &Allocations) {
+        for (key, generation) in &other.generations {
+            let own = self.generations.entry(key.clone()).or_default();
+            *own = (*own).max(*generation);
+        }
+    }
+
     /// Returns the allocations of these tenants, and of the pairs that one of them belongs to.
     #[must_use]
     pub fn of_tenants(&self, tenants: &BTreeSet<TenantName>) -> Allocations {
         let own = self.tenants.iter().filter(|(name, _)| tenants.contains(*name));
         let pairs = self.peers.iter().filter(|(pair, _)| pair.has_one_of(tenants));
+        let generations = self.generations.iter().filter(|(key, _)| tenants.contains(key.as_str()));
         Allocations {
             tenants: own.map(|(name, tenant)| (name.clone(), tenant.clone())).collect(),
             peers: pairs.map(|(pair, link)| (pair.clone(), *link)).collect(),
+            generations: generations.map(|(key, generation)| (key.clone(), *generation)).collect(),
         }
     }
 }
@@ -56,6 +131,12 @@ pub struct TenantAllocation {
     /// True if a plan with these addresses was applied, or an apply of it has begun. A repair moves only addresses of
     /// tenants without objects.
     pub applied: bool,
+    /// True while an apply or a destroy runs, or if the last one was interrupted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
+    /// The generation of ids of the tenant's first objects. It is not 0 if there was a tenant of this name before.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub first_generation: u32,
     /// True if the tenant's spec said `protect = true` when it was last applied.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
@@ -84,8 +165,8 @@ pub struct TenantAllocation {
     /// The bridges that were added because a bridge of the spec was full: the name of the new one, then of the full one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub grown: BTreeMap<String, String>,
-    /// The ids that don't follow from the keys: those that the server chose (MidoNet 1.x: ports, rules, routes), and
-    /// those of adopted objects.
+    /// The ids that don't follow from the keys and the first generation: those of objects that were made later, those that the
+    /// server chose (MidoNet 1.x: ports, rules, routes), and those of adopted objects.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", alias = "id")]
     pub ids: BTreeMap<Key, Uuid>,
 }
@@ -95,6 +176,10 @@ impl TenantAllocation {
     pub fn may_exist(&self) -> bool {
         self.applied || !self.ids.is_empty() || !self.making.is_empty()
     }
+}
+
+fn is_zero(generation: &u32) -> bool {
+    *generation == 0
 }
 
 /// Reads objects with their keys: pairs, or the texts of the lock file (the key, a space, and the object as JSON).
@@ -170,6 +255,10 @@ pub fn allocate(
 fn keep_what_the_specs_name(tenants: &[&spec::Tenant], allocations: &mut Allocations) {
     for tenant in tenants {
         let entry = allocations.tenants.entry(tenant.name.value.clone()).or_default();
+        if !entry.may_exist() {
+            let last = allocations.generations.get(&Key::new(tenant.name.value.as_str()));
+            entry.first_generation = last.map_or(0, |last| last.saturating_add(OF_A_RUN));
+        }
         if let Some(pin) = &tenant.link {
             entry.link = Some(LinkAddresses { provider: pin.provider.value, tenant: pin.tenant.value });
         }

@@ -101,9 +101,11 @@ fn read(reader: &mut Reader<'_>, file: &grammar::Table<'_, LockKeys>, text: &str
     let peers = file.get(reader, |lock| &lock.peer);
     let peers: BTreeMap<PeerPair, Peering> = deserialize(reader, text, peers);
     let peers = peers.into_iter().map(|(pair, peering)| (pair, peering.link)).collect();
+    let generations = file.get(reader, |lock| &lock.generation);
+    let generations = deserialize(reader, text, generations);
     let kept = file.get(reader, |lock| &lock.kept);
     let kept = deserialize(reader, text, kept);
-    Some(LockFile { allocations: Allocations { tenants, peers }, kept, positions })
+    Some(LockFile { allocations: Allocations { tenants, peers, generations }, kept, positions })
 }
 
 /// Reads a part of the file. Reports what is wrong with it, and keys that this midoform does not know.
@@ -175,6 +177,13 @@ pub fn to_toml(allocations: &Allocations) -> Result<String, toml_edit::ser::Erro
     }
     let mut document = DocumentMut::new();
     document.insert("version", VERSION.into());
+    if !allocations.generations.is_empty() {
+        let mut generations = Table::new();
+        for (key, generation) in &allocations.generations {
+            generations.insert(key.as_str(), i64::from(*generation).into());
+        }
+        document.insert("generation", Item::Table(generations));
+    }
     document.insert("tenant", Item::Table(tenants));
     document.insert("peer", Item::Table(peers));
     Ok(format!("{HEAD}{document}"))

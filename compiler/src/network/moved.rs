@@ -186,14 +186,16 @@ pub(crate) fn keep_ids(
     known: &Allocations,
     allocations: &mut Allocations,
 ) {
-    let (linked, namespace) = (moves.linked(), Namespace::of_site(site));
+    let (linked, namespace, generations) = (moves.linked(), Namespace::of_site(site), known.generations());
     for entry in topology.entries() {
         if !known.tenants.contains_key(entry.key.owner()) {
             continue;
         }
         let Some(old) = linked.old_key(&entry.key) else { continue };
         if let Some(tenant) = allocations.tenants.get_mut(entry.key.owner()) {
-            tenant.ids.entry(entry.key.clone()).or_insert_with(|| namespace.id(&old));
+            tenant.ids.entry(entry.key.clone()).or_insert_with(|| {
+                namespace.id_of_generation(&old, generations.current(&old))
+            });
         }
     }
 }

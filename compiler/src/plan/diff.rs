@@ -32,14 +32,17 @@ pub fn plan(encoder: &dyn Encode, site_name: &str, desired: &Topology, observed:
         users: BTreeMap::new(),
         observed,
         encoder,
-        ids: Ids::new(namespace, &observed.ids),
+        ids: Ids::new(namespace, &observed.generations, &observed.ids),
         verdicts: BTreeMap::new(),
     };
     if !observed.topology.is_empty() {
         differ.compare();
     }
     let lasting = differ.ids_from_now_on(namespace);
-    let steps = differ.steps(Ids::new(namespace, &lasting));
+    let restored = differ.ids_after_undo(namespace, &lasting);
+    let generations = &observed.generations;
+    let (after, undone) = (Ids::new(namespace, generations, &lasting), Ids::new(namespace, generations, &restored));
+    let steps = differ.steps(after, undone);
     Plan {
         format: Cow::Borrowed(FORMAT),
         site: site_name.to_owned(),
@@ -74,25 +77,59 @@ struct Differ<'a> {
 }
 
 impl<'a> Differ<'a> {
-    /// Returns the ids that do not follow from the keys, after the plan is executed. An object that is created again has
-    /// another id if the server chooses ids, and the id of its key otherwise. A rule that exists beside the rule that it
-    /// replaces has the second id of its key.
+    /// Returns the ids that do not follow from the keys, after the plan is executed. An object that is created has an id that no
+    /// object had before, or the server chooses its id.
     fn ids_from_now_on(&self, namespace: Namespace) -> BTreeMap<Key, Uuid> {
-        let made_again =
-            |key: &Key| matches!(self.verdicts.get(key), Some(Verdict::Replace(_) | Verdict::Remake(_)));
-        let lasting = self.observed.ids.iter().filter(|(key, _)| !made_again(key));
+        let lasting = self.observed.ids.iter().filter(|(key, _)| !self.is_made_again(key));
         let mut ids: BTreeMap<Key, Uuid> = lasting.map(|(key, id)| (key.clone(), *id)).collect();
-        if self.encoder.keeps_offered_id(Kind::Rule) {
-            let beside = self.observed.topology.entries().iter().filter(|entry| self.is_succeeded(entry));
-            let taken = |key: &Key| self.observed.ids.get(key).is_none_or(|id| *id == namespace.id(key));
-            ids.extend(
-                beside
-                    .filter(|entry| taken(&entry.key))
-                    .map(|entry| (entry.key.clone(), namespace.other_id(&entry.key))),
-            );
+        let generations = &self.observed.generations;
+        let deleting = self.deleting_owners();
+        for entry in self.desired.entries().iter().filter(|entry| self.is_created(entry)) {
+            let key = &entry.key;
+            let next = generations.next(key, deleting.contains(key.owner()));
+            if next != generations.current(key) {
+                ids.insert(key.clone(), namespace.id_of_generation(key, next));
+            }
         }
         self.give_way_to_renamed(namespace, &mut ids);
         ids
+    }
+
+    /// Returns the ids that do not follow from the keys, after the calls that undo the plan.
+    fn ids_after_undo(&self, namespace: Namespace, after: &BTreeMap<Key, Uuid>) -> BTreeMap<Key, Uuid> {
+        let mut ids = after.clone();
+        let generations = &self.observed.generations;
+        for (key, verdict) in &self.verdicts {
+            let is_deleted = matches!(verdict, Verdict::Delete | Verdict::Replace(_) | Verdict::Remake(_));
+            let object = self.observed.topology.get(key.as_str()).map(|entry| Kind::of(&entry.object));
+            if is_deleted && object.is_some_and(|kind| self.has_our_id(kind)) {
+                let undone = generations.next(key, true) + 1;
+                ids.insert((*key).clone(), namespace.id_of_generation(key, undone));
+            }
+        }
+        ids
+    }
+
+    /// Returns the owners of the objects that are deleted.
+    fn deleting_owners(&self) -> BTreeSet<&str> {
+        let deletes = |verdict: &Verdict| matches!(verdict, Verdict::Delete | Verdict::Replace(_) | Verdict::Remake(_));
+        let deleted = self.verdicts.iter().filter(|(_, verdict)| deletes(verdict));
+        deleted.map(|(key, _)| key.owner()).collect()
+    }
+
+    fn is_made_again(&self, key: &Key) -> bool {
+        matches!(self.verdicts.get(key), Some(Verdict::Replace(_) | Verdict::Remake(_)))
+    }
+
+    /// Returns true if a desired object is created with an id of ours.
+    fn is_created(&self, entry: &Entry) -> bool {
+        let is_kept = matches!(self.verdicts.get(&entry.key), Some(Verdict::Keep | Verdict::Update(_)));
+        !is_kept && self.has_our_id(Kind::of(&entry.object))
+    }
+
+    /// Returns true if objects of this kind have an id, and the server keeps the one that it is offered.
+    fn has_our_id(&self, kind: Kind) -> bool {
+        kind.has_own_id() && self.encoder.keeps_offered_id(kind)
     }
 
     /// Gives created objects their key's other id if a renamed object has the id that follows from their key.
@@ -101,10 +138,10 @@ impl<'a> Differ<'a> {
         if owners.is_empty() {
             return;
         }
-        for entry in self.desired.entries() {
-            let is_others = owners.get(&namespace.id(&entry.key)).is_some_and(|owner| **owner != entry.key);
-            let is_kept = matches!(self.verdicts.get(&entry.key), Some(Verdict::Keep | Verdict::Update(_)));
-            if is_others && !is_kept && self.encoder.keeps_offered_id(Kind::of(&entry.object)) {
+        let generations = &self.observed.generations;
+        for entry in self.desired.entries().iter().filter(|entry| self.is_created(entry)) {
+            let id = namespace.id_of_generation(&entry.key, generations.current(&entry.key));
+            if owners.get(&id).is_some_and(|owner| **owner != entry.key) {
                 ids.entry(entry.key.clone()).or_insert_with(|| namespace.other_id(&entry.key));
             }
         }
@@ -169,12 +206,7 @@ impl<'a> Differ<'a> {
         while let Some(replaced) = queue.pop() {
             for user in self.users.get(&replaced).into_iter().flatten() {
                 if self.asks_about_port(user, &replaced) {
-                    // A rule stays when its ports are deleted, and is right again when they are created with the same ids
-                    // (09-nat-rules).
-                    if let Some(verdict @ Verdict::Keep) = self.verdicts.get_mut(*user)
-                        && (!self.encoder.keeps_offered_id(Kind::RouterPort)
-                            || self.observed.ids.contains_key(&replaced))
-                    {
+                    if let Some(verdict @ Verdict::Keep) = self.verdicts.get_mut(*user) {
                         *verdict = Verdict::Replace(format!("refers to {replaced}, which gets another id"));
                     }
                     continue;
@@ -209,7 +241,8 @@ impl<'a> Differ<'a> {
         rule.ports().filter_map(Reference::key).any(|known| known == port)
     }
 
-    fn steps(&self, after: Ids<'_>) -> Vec<Step> {
+    /// Returns the steps. `after` are the ids after them, `undone` those after their undo.
+    fn steps(&self, after: Ids<'_>, undone: Ids<'_>) -> Vec<Step> {
         let goes_first = |entry: &Entry| match self.verdicts.get(&entry.key) {
             Some(Verdict::Remake(_)) => true,
             Some(Verdict::Delete) => {
@@ -232,18 +265,18 @@ impl<'a> Differ<'a> {
 
         let mut positions = rules::Positions::new(self.observed, &first);
         let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
-        self.add_deletes(&first, &mut steps, after);
+        self.add_deletes(&first, &mut steps, undone);
         let mut waiting = rules::Waiting::default();
         for (entry, step) in first.iter().zip(&mut steps) {
             waiting.deleted(entry, step);
         }
         for entry in made {
-            let mut step = self.make(entry, &mut positions, after);
+            let mut step = self.make(entry, &mut positions, (after, undone));
             waiting.made(entry, &mut step);
             steps.push(step);
         }
         let done = steps.len();
-        self.add_deletes(&last, &mut steps, after);
+        self.add_deletes(&last, &mut steps, undone);
         for (entry, step) in last.iter().zip(steps.iter_mut().skip(done)) {
             waiting.deleted(entry, step);
         }
@@ -263,7 +296,12 @@ impl<'a> Differ<'a> {
         }
     }
 
-    fn make(&self, entry: &Entry, positions: &mut rules::Positions, after: Ids<'_>) -> Step {
+    fn make(
+        &self,
+        entry: &Entry,
+        positions: &mut rules::Positions,
+        (after, undone): (Ids<'_>, Ids<'_>),
+    ) -> Step {
         let verdict = self.verdicts.get(&entry.key);
         let kept = verdict == Some(&Verdict::Keep);
         let position = positions.take(entry, kept);
@@ -274,7 +312,7 @@ impl<'a> Differ<'a> {
         let old = || self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
         let remake = |old: &Object| {
             let old_position = old.position().unwrap_or(0);
-            self.encoder.create(after, (&entry.key, old), old_position, after.known(&entry.key))
+            self.encoder.create(undone, (&entry.key, old), old_position, undone.known(&entry.key))
         };
         let mut step = Step {
             action: Action::Create,
@@ -316,7 +354,7 @@ impl<'a> Differ<'a> {
             }
             Some(Verdict::Update(reason)) => {
                 (step.action, step.reason) = (Action::Update, Cow::Owned(reason.clone()));
-                (step.calls, step.undo) = self.update(entry, old(), after);
+                (step.calls, step.undo) = self.update(entry, old(), (after, undone));
             }
         }
         step
@@ -324,9 +362,15 @@ impl<'a> Differ<'a> {
 
     /// Returns the calls that update an object, and the calls that undo the update. A referenced object may have been
     /// created again before the undo, with another id.
-    fn update(&self, entry: &Entry, old: Option<&Object>, after: Ids<'_>) -> (Vec<Call>, Vec<Call>) {
-        let call = |object: &Object| self.encoder.update(after, (&entry.key, object));
-        (call(&entry.object).into_iter().collect(), old.and_then(call).into_iter().collect())
+    fn update(
+        &self,
+        entry: &Entry,
+        old: Option<&Object>,
+        (after, undone): (Ids<'_>, Ids<'_>),
+    ) -> (Vec<Call>, Vec<Call>) {
+        let call = |ids, object: &Object| self.encoder.update(ids, (&entry.key, object));
+        let back = old.and_then(|old| call(undone, old));
+        (call(after, &entry.object).into_iter().collect(), back.into_iter().collect())
     }
 
     /// Returns the devices that filter by a chain, and whose update removes this filter.
@@ -337,7 +381,7 @@ impl<'a> Differ<'a> {
             .map(|user| (*user).clone())
     }
 
-    fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>, after: Ids<'_>) {
+    fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>, undone: Ids<'_>) {
         let mut users: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
         for entry in entries {
             for key in entry.object.dependencies() {
@@ -366,10 +410,10 @@ impl<'a> Differ<'a> {
                 cuts_traffic: entry.object.carries_traffic(),
                 calls: vec![self.encoder.delete(self.ids, (&entry.key, &entry.object))],
                 undo: vec![self.encoder.create(
-                    after,
+                    undone,
                     (&entry.key, &entry.object),
                     position,
-                    self.ids.known(&entry.key),
+                    undone.known(&entry.key),
                 )],
             });
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::plan::Call;
+use crate::topology::generations::Generations;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object};
 
@@ -25,13 +26,14 @@ impl fmt::Display for DialectTag {
 #[derive(Clone, Copy, Debug)]
 pub struct Ids<'a> {
     namespace: Namespace,
+    generations: &'a Generations,
     known: &'a BTreeMap<Key, Uuid>,
 }
 
 impl<'a> Ids<'a> {
     /// Makes the ids of a site from the known ids, which do not follow from the keys.
-    pub fn new(namespace: Namespace, known: &'a BTreeMap<Key, Uuid>) -> Self {
-        Ids { namespace, known }
+    pub fn new(namespace: Namespace, generations: &'a Generations, known: &'a BTreeMap<Key, Uuid>) -> Self {
+        Ids { namespace, generations, known }
     }
 
     /// Returns the known id of an object, if it does not follow from the key.
@@ -41,7 +43,7 @@ impl<'a> Ids<'a> {
 
     /// Returns the id that follows from the key.
     pub fn of_key(&self, key: &Key) -> Uuid {
-        self.namespace.id(key)
+        self.namespace.id_of_generation(key, self.generations.current(key))
     }
 }
 

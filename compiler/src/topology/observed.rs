@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::topology::Topology;
+use crate::topology::generations::Generations;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object};
 
@@ -29,6 +30,8 @@ pub struct Observed {
     /// The devices, chains, groups, tunnel zones and ports that the server has, midoform's and others, with their kinds.
     /// A plan may refer to them by id.
     pub present: BTreeMap<Uuid, Kind>,
+    /// The generations of ids.
+    pub generations: Generations,
 }
 
 /// The ports and routes of the provider router that are not those of the observed tenants.
@@ -104,6 +107,12 @@ impl Observed {
             observed.rules.insert(chain, order.into_iter().map(|(_, rule)| rule).collect());
         }
         observed
+    }
+
+    /// Returns the id of an observed object.
+    pub fn id_of(&self, namespace: Namespace, key: &Key) -> Uuid {
+        let by_key = || namespace.id_of_generation(key, self.generations.current(key));
+        self.ids.get(key).copied().unwrap_or_else(by_key)
     }
 
     /// Returns the SHA-256 of everything that was recognised: with two equal fingerprints, a plan starts from the

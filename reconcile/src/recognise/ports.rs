@@ -75,7 +75,8 @@ impl Matching<'_> {
             }
             let tenants = self.scope.tenants.iter().chain(self.scope.known.tenants.keys());
             let peers = tenants.map(|peer| Key::tenant(router.owner()).peer(peer).port());
-            let key = peers.into_iter().find(|key| self.namespace.id(key) == port.id);
+            let by_id = || peers.into_iter().find(|key| self.own_ids.of_key(key).any(|id| id == port.id));
+            let key = self.remembered(port.id).or_else(by_id);
             self.bind(port.id, key.unwrap_or_else(|| router.found_port(port.id)));
         }
     }

@@ -90,12 +90,17 @@ fn tenants_of(key: &str) -> Vec<TenantName> {
     match AllocationKey::of(key) {
         Some(AllocationKey::Tenant(tenant) | AllocationKey::Ids(tenant)) => vec![tenant],
         Some(AllocationKey::Peer(pair)) => pair.tenants().map(TenantName::clone).into(),
-        Some(AllocationKey::Pools) | None => Vec::new(),
+        Some(AllocationKey::Generation(key)) if key.owner() == key.as_str() => vec![key.owner().into()],
+        // All runs write the generations of the site's objects.
+        Some(AllocationKey::Generation(_) | AllocationKey::Pools) | None => Vec::new(),
     }
 }
 
 fn fence_for(lock: &Lock, key: &str) -> Result<Compare, AllocationError> {
     let tenants = tenants_of(key);
+    if tenants.is_empty() {
+        return Ok(lock.fence());
+    }
     let fence = tenants.iter().find_map(|tenant| lock.fence_of_tenant(tenant));
     fence.ok_or_else(|| AllocationError::NotLocked { tenant: tenants.join("/") })
 }
@@ -184,10 +189,13 @@ fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
     let own_tenants = own.tenants.iter().filter(|(name, _)| is_own(name));
     let peers = stored.peers.iter().filter(|(pair, _)| !is_own_pair(pair));
     let own_peers = own.peers.iter().filter(|(pair, _)| is_own_pair(pair));
-    Allocations {
+    let mut merged = Allocations {
         tenants: tenants.chain(own_tenants).map(|(name, tenant)| (name.clone(), tenant.clone())).collect(),
         peers: peers.chain(own_peers).map(|(pair, link)| (pair.clone(), *link)).collect(),
-    }
+        generations: stored.generations.clone(),
+    };
+    merged.add_generations(own);
+    merged
 }
 
 /// The link and the networks of each tenant, and the links between peers.

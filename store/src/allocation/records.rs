@@ -30,6 +30,16 @@ impl Record for Ids {
     const VERSION: u64 = 1;
 }
 
+/// The last generation of ids.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Generation {
+    last: u32,
+}
+
+impl Record for Generation {
+    const VERSION: u64 = 1;
+}
+
 /// A counter that changes with each allocation of an address or network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Pools {
@@ -48,7 +58,8 @@ pub(crate) fn keys_of(allocations: &Allocations) -> BTreeSet<String> {
         std::iter::once(keys::tenant_allocation(name)).chain(ids)
     });
     let peers = allocations.peers.keys().map(keys::peer_link);
-    tenants.chain(peers).collect()
+    let generations = allocations.generations.keys().map(keys::generation);
+    tenants.chain(peers).chain(generations).collect()
 }
 
 /// Returns the value of a key of [`keys_of`].
@@ -63,6 +74,9 @@ pub(crate) fn value_of(allocations: &Allocations, key: &str) -> Option<String> {
             (!ids.is_empty()).then(|| encode(&Ids { ids: ids.clone() }))
         }
         AllocationKey::Peer(pair) => allocations.peers.get(&pair).map(encode),
+        AllocationKey::Generation(key) => {
+            allocations.generations.get(&key).map(|last| encode(&Generation { last: *last }))
+        }
         AllocationKey::Pools => None,
     }
 }
@@ -112,6 +126,10 @@ pub(crate) fn put(allocations: &mut Allocations, store: &str, entry: &Entry) -> 
             let link = decode::<LinkAddresses>(store, entry)?.record;
             allocations.peers.insert(pair, link);
         }
+        Some(AllocationKey::Generation(key)) => {
+            let generation = decode::<Generation>(store, entry)?.record;
+            allocations.generations.insert(key, generation.last);
+        }
         Some(AllocationKey::Pools) => drop(decode::<Pools>(store, entry)?),
         None => {
             let (store, key) = (store.to_owned(), entry.key.clone());
@@ -140,6 +158,7 @@ pub(crate) fn delete(allocations: &mut Allocations, key: &str) {
             }
         }
         Some(AllocationKey::Peer(pair)) => drop(allocations.peers.remove(&pair)),
+        Some(AllocationKey::Generation(key)) => drop(allocations.generations.remove(&key)),
         Some(AllocationKey::Pools) | None => {}
     }
 }

@@ -42,7 +42,7 @@ impl Model {
     /// Makes a model of the observed objects.
     pub(super) fn of(plan: &Plan, observed: &Observed) -> Model {
         let namespace = Namespace::of_site(&plan.site);
-        let id = |key: &Key| observed.ids.get(key).copied().unwrap_or_else(|| namespace.id(key)).to_string();
+        let id = |key: &Key| observed.id_of(namespace, key).to_string();
         let reference = |reference: &Reference| match reference {
             Reference::Key(key) => id(key),
             Reference::External(id) => id.to_string(),

@@ -9,6 +9,7 @@ table! {
         version: Integer<i64> = required(integer(0, 2_147_483_647), "The version of the file's format."),
         tenant: Raw = key(Raw, "Allocations by tenant."),
         peer: Raw = key(Raw, "Allocations by pair of peers."),
+        generation: Raw = key(Raw, "The last generation of ids of each tenant, and of the site's objects."),
         kept: Raw = key(Raw, "The other keys of a store that keeps its values in the file."),
     }
 }

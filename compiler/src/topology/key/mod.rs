@@ -121,8 +121,16 @@ impl Namespace {
         key.own_id().unwrap_or_else(|| Uuid::new_v5(&self.0, key.as_str().as_bytes()))
     }
 
-    /// Returns the second id of a key. A rule has it if it is made while the rule that it replaces still has the
-    /// first id.
+    /// Returns the id of the object with this key in a later generation of ids. Generation 0 has the id of [`Namespace::id`].
+    pub fn id_of_generation(&self, key: &Key, generation: u32) -> Uuid {
+        match (generation, key.own_id()) {
+            (0, _) | (_, Some(_)) => self.id(key),
+            (later, None) => Uuid::new_v5(&self.0, format!("{key}/@{later}").as_bytes()),
+        }
+    }
+
+    /// Returns the second id of a key, which earlier versions of midoform gave to a rule that they made while the rule that it
+    /// replaces still had the first id.
     pub fn other_id(&self, key: &Key) -> Uuid {
         Uuid::new_v5(&self.0, format!("{key}/@other").as_bytes())
     }

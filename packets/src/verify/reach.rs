@@ -11,9 +11,9 @@ use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use uuid::Uuid;
 
-use super::box_index::BoxIndex;
+use super::box_index::{BoxIndex, without_indexed};
 use super::counterexample::sent_to;
-use super::header::{DESTINATION, Fragments, Headers, Range, rest, united, without_indexed};
+use super::header::{DESTINATION, Fragments, Headers, Range, rest, united};
 use super::model::{Model, Segment};
 use super::summary::{self, Item};
 use super::walk::{End, Outcome, TooMany};

@@ -87,7 +87,7 @@ fn a_wrong_configuration_names_the_key() {
         ("site", json!("/nowhere/site.toml"), "site"),
         ("site", json!({"name": "lab"}), "midonet"),
         ("site", json!({"name": "lab", "midonet": {"embedded": true, "managed": true}}), "midoform serve"),
-        ("site", json!({"name": "lab", "midonet": {"url": "ftp://x", "managed": true}}), "ftp://x"),
+        ("site", json!({"name": "lab", "midonet": {"url": "ftp://x", "managed": true}}), "is not an http://"),
         ("host_uuid", json!("x"), "host_uuid"),
         ("tenant", json!(7), "tenant"),
         ("mtu", json!(-1), "mtu"),

@@ -14,6 +14,7 @@
 //! So each bridge but the first of those alike sends only to the destinations that tell it, or the first, apart. Where a
 //! condition is not covered by this reasoning, every bridge sends to everything.
 
+mod paths;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,44 +22,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
-use super::header::{Range, rest, united};
+use super::header::Range;
 use super::model::{Model, Segment};
 use crate::semantics::id_of;
 use crate::semantics::world::{Route, RouteKind, Rule, RuleKind};
 use midoform_compiler::network::{BridgeIndex, Selector, Tenant};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Reference;
+use paths::{Destinations, Paths};
 use rules::{RouterRule, is_plain};
-
-/// Some destinations.
-#[derive(Clone, Debug)]
-enum Destinations {
-    All,
-    Some(Vec<Range>),
-}
-
-impl Destinations {
-    fn add(&mut self, more: &Destinations) {
-        match (&mut *self, more) {
-            (Destinations::Some(own), Destinations::Some(more)) => own.extend(more),
-            _ => *self = Destinations::All,
-        }
-    }
-
-    fn ranges(self) -> Vec<Range> {
-        match self {
-            Destinations::All => vec![Range::ADDRESSES],
-            Destinations::Some(ranges) => united(ranges),
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Destinations::All => usize::MAX,
-            Destinations::Some(ranges) => ranges.len(),
-        }
-    }
-}
 
 /// A bridge of the tenant, and what is its own.
 struct Own {
@@ -125,56 +97,6 @@ fn compared(
         }
     }
     Some(found)
-}
-
-/// The destinations that are translated, and those of each port's routes.
-struct Paths {
-    /// A translated destination, and what it is translated to.
-    translated: Vec<(Range, Range)>,
-    routed: BTreeMap<Uuid, Vec<Range>>,
-}
-
-impl Paths {
-    fn new(model: &Model<'_>, rules: &[RouterRule<'_>]) -> Option<Paths> {
-        let mut translated = Vec::new();
-        for rule in rules.iter().filter(|rule| rule.rule.kind == RuleKind::Dnat) {
-            let public = rule.destination().filter(|_| !rule.rule.inv_nw_dst)?;
-            for target in rule.rule.nat_targets.iter().flatten() {
-                let (first, last) = (u32::from(target.address_from), u32::from(target.address_to));
-                translated.push((public, Range { first, last: last.max(first) }));
-            }
-        }
-        let mut routed: BTreeMap<Uuid, Vec<Range>> = BTreeMap::new();
-        for device in model.world.devices.values() {
-            let longer = device.routes.iter().filter(|route| route.destination.prefix_len() >= 8);
-            let longer = united(longer.map(|route| Range::network(route.destination)).collect());
-            for route in &device.routes {
-                let Some(port) = route.port else { continue };
-                let own = Range::network(route.destination);
-                let ranges = routed.entry(port).or_default();
-                match route.destination.prefix_len() < 8 {
-                    true => ranges.extend(rest(own, &longer)),
-                    false => ranges.push(own),
-                }
-            }
-        }
-        Some(Paths { translated, routed })
-    }
-
-    /// Returns these destinations, and those that are translated to them.
-    fn as_sent(&self, ranges: impl IntoIterator<Item = Range>) -> Destinations {
-        let mut found = united(ranges.into_iter().collect());
-        let hits = |target: &Range| found.iter().any(|range| range.common(*target).is_some());
-        let public: Vec<Range> =
-            self.translated.iter().filter(|(_, target)| hits(target)).map(|(public, _)| *public).collect();
-        found.extend(public);
-        Destinations::Some(found)
-    }
-
-    /// Returns the destinations that leave by these ports.
-    fn by_ports(&self, ports: &[Uuid]) -> Destinations {
-        self.as_sent(ports.iter().filter_map(|port| self.routed.get(port)).flatten().copied())
-    }
 }
 
 impl Bridges {
@@ -289,7 +211,7 @@ impl Bridges {
     /// Compares what the routers' rules say of the bridges.
     fn rules(&mut self, rules: &[RouterRule<'_>], paths: &Paths) {
         for rule in rules {
-            let (from, to) = (rule.sources(paths), rule.destinations(paths));
+            let (from, to) = (paths.sources(rule), paths.destinations(rule));
             let name = rule.name();
             self.ports(&rule.rule.in_ports, &name, &to);
             if let Some(range) = rule.source().filter(|_| !rule.is_from_outside) {

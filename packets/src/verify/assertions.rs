@@ -1,10 +1,9 @@
 //! `[[assert]]`: statements that have to hold for the network, independent of the rules.
 
+use super::box_index::difference;
 use super::checks::whole_first;
 use super::counterexample::{self, Origin, between, pick};
-use super::header::{
-    DESTINATION, DESTINATION_PORT, Fragments, Headers, Range, SOURCE_PORT, difference, rest, united,
-};
+use super::header::{DESTINATION, DESTINATION_PORT, Fragments, Headers, Range, SOURCE_PORT, rest, united};
 use super::model::{Model, Segment};
 use super::reach::linked_tenants;
 use super::report::Subject;

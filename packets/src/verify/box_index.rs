@@ -8,6 +8,9 @@ use super::header::{Headers, Range};
 /// The most boxes in a leaf.
 const LEAF: usize = 4;
 
+/// The fewest boxes that an index is made for.
+const INDEXED: usize = 16;
+
 /// Boxes in an order. An empty place is none.
 #[derive(Debug, Default)]
 pub(crate) struct BoxIndex {
@@ -146,4 +149,27 @@ fn widest(boxes: &[(usize, Headers)]) -> Option<usize> {
         .filter_map(apart)
         .max_by_key(|(apart, field)| (*apart, std::cmp::Reverse(*field)))
         .map(|(_, field)| field)
+}
+
+/// Returns the parts of some boxes that are in none of the others.
+pub(crate) fn difference(of: Vec<Headers>, others: &[Headers]) -> Vec<Headers> {
+    if others.len() >= INDEXED {
+        return without_indexed(of, others, &BoxIndex::of(others));
+    }
+    others.iter().fold(of, |left, other| left.into_iter().flat_map(|own| own.without(*other)).collect())
+}
+
+/// Does the same where the others have an index.
+pub(crate) fn without_indexed(of: Vec<Headers>, others: &[Headers], index: &BoxIndex) -> Vec<Headers> {
+    let mut waiting: Vec<(Headers, usize)> = of.into_iter().rev().map(|own| (own, 0)).collect();
+    let mut found = Vec::new();
+    while let Some((own, from)) = waiting.pop() {
+        match index.next(from, &own).and_then(|place| Some((place, others.get(place)?))) {
+            Some((place, other)) => {
+                waiting.extend(own.without(*other).into_iter().rev().map(|own| (own, place + 1)));
+            }
+            None => found.push(own),
+        }
+    }
+    found
 }

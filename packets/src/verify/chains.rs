@@ -4,8 +4,9 @@
 use uuid::Uuid;
 
 use super::header::{DESTINATION, DESTINATION_PORT, Fragments, Protocols, Range, SOURCE, SOURCE_PORT};
+use super::index::Position;
 use super::path::{Binding, Flow, Path, Side};
-use super::walk::{ChainOutcome, Position, Walker};
+use super::walk::{ChainOutcome, Walker};
 use crate::semantics::world::{MacMask, Rule, RuleKind, Target};
 use crate::semantics::{is_echo_type, tracks};
 use midoform_compiler::topology::kinds::FlowAction;

@@ -158,7 +158,7 @@ impl<'a> TenantFacts<'a> {
             tenant,
             rules: SpecRules::new(tenant),
             routed: united(routed.collect()),
-            world: outside::world_of(subject, tenant),
+            world: world_of(subject, tenant),
             links: pools.iter().flat_map(|pool| rest(*pool, &own)).collect(),
             networks: BoxIndex::new(segments.iter().flat_map(network)),
             segments,
@@ -174,6 +174,18 @@ impl<'a> TenantFacts<'a> {
         let indexes = places.map(BridgeIndex);
         indexes.filter_map(|at| Some((at, *self.segments.get(&at)?))).collect()
     }
+}
+
+/// Returns the addresses that are outside for the tenant.
+fn world_of(subject: Subject<'_>, tenant: &Tenant) -> Vec<Range> {
+    let bridges = tenant.bridges.iter().map(|bridge| bridge.cidr);
+    let peers = tenant.peers.iter().flat_map(|peer| peer.networks.iter().copied());
+    let routes = tenant.routes.iter().map(|route| route.destination);
+    let links = subject.links.iter().copied().chain([tenant.link.network]);
+    let exposed = tenant.exposes.iter().map(|expose| Ipv4Net::from(expose.public));
+    let peer_links = tenant.peers.iter().map(|peer| peer.link.network);
+    let taken = bridges.chain(peers).chain(routes).chain(links).chain(exposed).chain(peer_links);
+    rest(Range::ADDRESSES, &united(taken.map(Range::network).collect()))
 }
 
 /// The outcomes of what a pod of one segment can send to some destinations.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::box_index::BoxIndex;
-use super::header::{Headers, Range, SOURCE, difference};
+use super::box_index::{BoxIndex, difference};
+use super::header::{Headers, Range, SOURCE};
+use super::index::Position;
 use super::model::Model;
 use super::path::{Flow, Path};
 use super::report::{Check, Violation};
-use super::walk::Position;
 use crate::semantics::id_of;
 use crate::semantics::world::{Route, Rule};
 use midoform_compiler::network::Tenant;

@@ -3,7 +3,6 @@
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
-use super::box_index::BoxIndex;
 use crate::semantics::Fragment;
 
 /// Numbers from `first` to `last`, both included.
@@ -318,30 +317,4 @@ impl Headers {
             && !self.fragments.and(Fragments::that(|fragment| fragment == packet.fragment)).is_empty()
             && self.fields.iter().zip(values).all(|(range, value)| range.has(value))
     }
-}
-
-/// The fewest boxes that an index is made for.
-const INDEXED: usize = 16;
-
-/// Returns the parts of some boxes that are in none of the others.
-pub(crate) fn difference(of: Vec<Headers>, others: &[Headers]) -> Vec<Headers> {
-    if others.len() >= INDEXED {
-        return without_indexed(of, others, &BoxIndex::of(others));
-    }
-    others.iter().fold(of, |left, other| left.into_iter().flat_map(|own| own.without(*other)).collect())
-}
-
-/// Does the same where the others have an index.
-pub(crate) fn without_indexed(of: Vec<Headers>, others: &[Headers], index: &BoxIndex) -> Vec<Headers> {
-    let mut waiting: Vec<(Headers, usize)> = of.into_iter().rev().map(|own| (own, 0)).collect();
-    let mut found = Vec::new();
-    while let Some((own, from)) = waiting.pop() {
-        match index.next(from, &own).and_then(|place| Some((place, others.get(place)?))) {
-            Some((place, other)) => {
-                waiting.extend(own.without(*other).into_iter().rev().map(|own| (own, place + 1)));
-            }
-            None => found.push(own),
-        }
-    }
-    found
 }

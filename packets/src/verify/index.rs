@@ -13,9 +13,25 @@ use super::header::{
     DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
     rest, united,
 };
-use super::walk::{Attached, Position};
 use crate::semantics::world::{Device, Port, Route, Rule, World};
-use midoform_compiler::values::PortRange;
+use midoform_compiler::values::{MacAddress, PortRange};
+
+/// A station behind a port.
+#[derive(Clone, Debug)]
+pub(crate) struct Attached {
+    pub(crate) port: Uuid,
+    pub(crate) mac: MacAddress,
+    /// The addresses that it may have.
+    pub(crate) addresses: Vec<Range>,
+}
+
+/// The position of packets when a chain is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    pub(crate) device: Uuid,
+    pub(crate) in_port: Uuid,
+    pub(crate) out_port: Option<Uuid>,
+}
 
 /// The indexes of one world and its stations.
 #[derive(Debug, Default)]

@@ -11,9 +11,9 @@ use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use uuid::Uuid;
 
-use super::box_index::BoxIndex;
+use super::box_index::{BoxIndex, without_indexed};
 use super::counterexample::sent_to;
-use super::header::{DESTINATION, Fragments, Headers, Range, rest, united, without_indexed};
+use super::header::{DESTINATION, Fragments, Headers, Range, rest, united};
 use super::model::{Model, Segment};
 use super::summary::{self, Item};
 use super::walk::{End, Outcome, TooMany};
@@ -30,12 +30,15 @@ const MOST_BRIDGES: usize = 500;
 /// From where, to where.
 type Pair = (ConnectionEnd, ConnectionEnd);
 
+/// Packets that are dropped, and the rule that drops them.
+type Dropped = (Headers, Option<Uuid>);
+
 /// The packets that pass from one end to another, as sets of headers as they are sent.
 #[derive(Default)]
 struct Matrix {
     passes: BTreeMap<Pair, Vec<Pass>>,
     /// The dropped packets, and the rule that dropped them.
-    dropped: BTreeMap<ConnectionEnd, Vec<(Headers, Option<Uuid>)>>,
+    dropped: BTreeMap<ConnectionEnd, Vec<Dropped>>,
 }
 
 /// Compares the reachability of two topologies. Only tenants with differences are verified.
@@ -171,7 +174,7 @@ fn compare_together(
         return;
     };
     let mut items = Vec::new();
-    let mut dropped: BTreeMap<&ConnectionEnd, (&[(Headers, Option<Uuid>)], BoxIndex)> = BTreeMap::new();
+    let mut dropped: BTreeMap<&ConnectionEnd, (&[Dropped], BoxIndex)> = BTreeMap::new();
     let outside_now = addresses_of([&old_model, &new_model], &ConnectionEnd::World);
     let pairs: BTreeSet<&Pair> = old.passes.keys().chain(new.passes.keys()).collect();
     for pair in pairs {

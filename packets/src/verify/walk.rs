@@ -7,20 +7,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::header::{DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT};
-use super::index::{Index, station_port};
+use super::index::{Attached, Index, Position, station_port};
 use super::path::Path;
 use crate::semantics::MOST_DEVICES;
 use crate::semantics::world::{Port, Route, RouteKind, World};
 use midoform_compiler::values::MacAddress;
-
-/// A station behind a port.
-#[derive(Clone, Debug)]
-pub(crate) struct Attached {
-    pub(crate) port: Uuid,
-    pub(crate) mac: MacAddress,
-    /// The addresses that it may have.
-    pub(crate) addresses: Vec<Range>,
-}
 
 /// The end of the packets of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +37,6 @@ pub(crate) struct TooMany;
 pub(crate) struct Outcome {
     pub(crate) path: Path,
     pub(crate) end: End,
-}
-
-/// The position of packets when a chain is evaluated.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Position {
-    pub(crate) device: Uuid,
-    pub(crate) in_port: Uuid,
-    pub(crate) out_port: Option<Uuid>,
 }
 
 /// The result of a chain for a set of packets.

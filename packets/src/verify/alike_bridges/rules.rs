@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{Destinations, Paths};
 use crate::semantics::world::{Rule, RuleKind};
 use crate::verify::header::Range;
 use crate::verify::model::Model;
@@ -34,26 +33,6 @@ impl RouterRule<'_> {
     /// Returns the destinations that it names.
     pub(super) fn destination(&self) -> Option<Range> {
         network(self.rule.nw_dst_address, self.rule.nw_dst_length)
-    }
-
-    /// Returns the destinations of the packets that it may match, as they are sent.
-    pub(super) fn destinations(&self, paths: &Paths) -> Destinations {
-        let rule = self.rule;
-        match self.destination() {
-            Some(range) if !rule.inv_nw_dst => paths.as_sent([range]),
-            _ if !rule.out_ports.is_empty() && !rule.inv_out_ports => paths.by_ports(&rule.out_ports),
-            _ => Destinations::All,
-        }
-    }
-
-    /// Returns the destinations of the packets to whose replies it is about.
-    pub(super) fn sources(&self, paths: &Paths) -> Destinations {
-        let rule = self.rule;
-        match self.source() {
-            Some(range) if !rule.inv_nw_src => paths.as_sent([range]),
-            _ if !rule.in_ports.is_empty() && !rule.inv_in_ports => paths.by_ports(&rule.in_ports),
-            _ => Destinations::All,
-        }
     }
 }
 

@@ -1,18 +1,15 @@
 //! Checks of the traffic to the world, from the world, and of loops.
 
-use ipnet::Ipv4Net;
-
 use super::{GroupCheck, Sent, TenantFacts};
 use crate::trace::bridge_name;
-use crate::verify::box_index::BoxIndex;
+use crate::verify::box_index::{BoxIndex, difference, without_indexed};
 use crate::verify::counterexample::{Origin, between, sent_to};
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, difference, rest,
-    united, without_indexed,
+    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, rest, united,
 };
 use crate::verify::model::Uplink;
 use crate::verify::reach::own_sources;
-use crate::verify::report::{Check, Subject};
+use crate::verify::report::Check;
 use crate::verify::spec_rules;
 use crate::verify::walk::{End, Outcome, TooMany};
 use midoform_compiler::network::Tenant;
@@ -112,18 +109,6 @@ impl GroupCheck<'_> {
         }
         self.exposed(facts, outcomes);
     }
-}
-
-/// Returns the addresses that are outside for the tenant.
-pub(super) fn world_of(subject: Subject<'_>, tenant: &Tenant) -> Vec<Range> {
-    let bridges = tenant.bridges.iter().map(|bridge| bridge.cidr);
-    let peers = tenant.peers.iter().flat_map(|peer| peer.networks.iter().copied());
-    let routes = tenant.routes.iter().map(|route| route.destination);
-    let links = subject.links.iter().copied().chain([tenant.link.network]);
-    let exposed = tenant.exposes.iter().map(|expose| Ipv4Net::from(expose.public));
-    let peer_links = tenant.peers.iter().map(|peer| peer.link.network);
-    let taken = bridges.chain(peers).chain(routes).chain(links).chain(exposed).chain(peer_links);
-    rest(Range::ADDRESSES, &united(taken.map(Range::network).collect()))
 }
 
 /// Returns the TCP packets, UDP packets and echo requests of a set: they have replies, and are translated.

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{GroupCheck, Sent, TenantFacts};
 use crate::trace::bridge_name;
-use crate::verify::box_index::BoxIndex;
+use crate::verify::box_index::{BoxIndex, difference, without_indexed};
 use crate::verify::counterexample::{Origin, between};
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, common, difference,
-    rest, united, without_indexed,
+    DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, common, rest, united,
 };
 use crate::verify::model::Segment;
 use crate::verify::reach::own_sources;

@@ -11,9 +11,10 @@ use super::random::{Random, Size};
 use crate::semantics::world::{Rule, RuleKind, World};
 use crate::semantics::{Packet, State, Station, Trace, Verdict, simulate};
 use crate::verify::header::{Headers, Range};
+use crate::verify::index::Attached;
 use crate::verify::index::Index;
 use crate::verify::path::Path;
-use crate::verify::walk::{Attached, End, Outcome, TooMany, Walker};
+use crate::verify::walk::{End, Outcome, TooMany, Walker};
 use midoform_compiler::values::MacAddress;
 
 fn attached(stations: &[Station]) -> Vec<Attached> {

@@ -1,5 +1,6 @@
 //! Whatever happens between two applies (edits of the spec, changes by hand, faults, kills, a lost lock file): one
-//! clean apply makes the network what the spec says, the next has nothing to do, and foreign objects stay.
+//! clean apply makes the network what the spec says, the next has nothing to do, and foreign objects stay. No id of a deleted
+//! object is posted again.
 //!
 //! `MIDOFORM_MODEL_CASES` says how many cases there are for each version, `MIDOFORM_MODEL_SEED` repeats a run.
 
@@ -8,6 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use midoform_simulator::{Options, Server, Version, start};
+use midoform_testutil::front::Front;
 use midoform_testutil::http::Connection;
 use midoform_testutil::{Ran, TestFolder};
 use proptest::prelude::*;
@@ -145,10 +147,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Lab {
     runtime: tokio::runtime::Runtime,
     server: Option<Server>,
+    /// It notes every call of midoform.
+    front: Front,
     folder: TestFolder,
     dialect: &'static str,
     /// Paths below the API of what midoform did not make, each with the path of what it hangs on.
     foreign: Vec<(String, String)>,
+    /// The ids of all objects when it was last looked, and those of objects that were deleted.
+    live: BTreeSet<String>,
+    dead: BTreeSet<String>,
 }
 
 impl Drop for Lab {
@@ -166,10 +173,20 @@ impl Lab {
         let options = Options { version, faults: true, inspect: true, ..Options::default() };
         let server = runtime.block_on(start(options)).unwrap();
         let folder = TestFolder::default();
-        let url = server.base_url();
+        let front = Front::start(server.address());
+        let url = front.url();
         let site = format!("name = \"m\"\n[midonet]\nurl = \"{url}\"\nversion = {dialect}\nmanaged = true\n");
         folder.write("site.toml", site);
-        Lab { runtime, server: Some(server), folder, dialect, foreign: Vec::new() }
+        Lab {
+            runtime,
+            server: Some(server),
+            front,
+            folder,
+            dialect,
+            foreign: Vec::new(),
+            live: BTreeSet::new(),
+            dead: BTreeSet::new(),
+        }
     }
 
     fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> (u16, String, String) {
@@ -205,6 +222,28 @@ impl Lab {
         self.objects().values().flatten().any(|object| object["id"] == id)
     }
 
+    /// Checks that no call since the last time has offered the id of a deleted object.
+    fn uses_no_id_twice(&mut self) -> Result<(), TestCaseError> {
+        for call in self.front.take_arrived() {
+            let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
+            match (call.method.as_str(), body["id"].as_str()) {
+                ("POST", Some(id)) => {
+                    prop_assert!(!self.dead.contains(id), "{} offers a used id: {}", call.path, call.body);
+                }
+                ("DELETE", _) => drop(self.dead.insert(call.path.rsplit('/').next().unwrap().to_owned())),
+                _ => {}
+            }
+        }
+        let objects = self.objects();
+        let ids = objects.values().flatten().filter_map(|object| object["id"].as_str().map(str::to_owned));
+        let now: BTreeSet<String> = ids.collect();
+        self.dead.extend(self.live.difference(&now).cloned());
+        // Those whose deletion failed.
+        self.dead.retain(|id| !now.contains(id));
+        self.live = now;
+        Ok(())
+    }
+
     /// Lets an event happen.
     fn happen(&mut self, event: &Event) {
         match event {
@@ -234,10 +273,12 @@ impl Lab {
     /// Loses the store. On 1.x only the lock file knows which rules are midoform's: without it, rules that are no
     /// longer in the spec would be left as somebody else's. So on 1.x the lock file loses the ids alone, while the
     /// network is what the spec says.
-    fn lose_store(&self) {
+    fn lose_store(&mut self) {
         let path = self.folder.path().join("midoform.lock");
         if self.dialect == "5" {
             let _ = std::fs::remove_file(path);
+            // Nobody knows any more which ids were used.
+            self.dead.clear();
             return;
         }
         let _ = self.run(&["apply", ".", "--yes", "--quiet", "--allow-mass-delete"]).expect_code(0);
@@ -388,6 +429,7 @@ fn case(
     }
     for (tenants, event) in steps {
         lab.happen(event);
+        lab.uses_no_id_twice()?;
         if !matches!(event, Event::LoseStore | Event::ByHand(..)) {
             lab.write(tenants);
             match lab.run(&["validate", "."]).code {
@@ -396,6 +438,7 @@ fn case(
             }
         }
         lab.converges()?;
+        lab.uses_no_id_twice()?;
     }
     Ok(())
 }

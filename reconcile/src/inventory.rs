@@ -43,6 +43,13 @@ impl Inventory {
         devices.chain(chains).chain(groups)
     }
 
+    /// Returns the names of all routers, bridges, chains and port groups.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let devices = self.routers.iter().chain(&self.bridges).chain(&self.chains);
+        let devices = devices.filter_map(|device| device.name.as_deref());
+        devices.chain(self.groups.iter().filter_map(|group| group.name.as_deref()))
+    }
+
     /// Returns the ids and kinds of all devices, chains, port groups, tunnel zones and ports.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = (Uuid, Kind)> {
         let routers = self.routers.iter().map(|router| (router.id, Kind::Router));

@@ -10,10 +10,12 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use midoform_compiler::names::TenantName;
+use midoform_compiler::network::allocation::TenantAllocation;
 use midoform_compiler::spec::parse::name_problem;
 use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::view::ChainKey;
-use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::{
     Bridge, Chain, Kind, Listed, Object, PortGroup, Reference, Resource, Router, TunnelZone, TunnelZoneHost,
     TunnelZoneHostJson,
@@ -33,15 +35,38 @@ pub(crate) struct Devices {
     pub(crate) parents: Parents,
 }
 
+/// The latest generation that is looked for where the store does not know the generations of what exists.
+const LATEST_SEARCHED: u32 = 1024;
+
 /// The ids that follow from keys.
 pub(crate) struct OwnIds {
     namespace: Namespace,
     generations: Generations,
+    /// The tenants that exist and that the store does not know, and the site if it knows no tenant: the store was lost.
+    lost: BTreeSet<TenantName>,
 }
 
 impl OwnIds {
-    fn of(scope: Scope<'_>) -> OwnIds {
-        OwnIds { namespace: Namespace::of_site(scope.site), generations: scope.known.generations() }
+    fn of(scope: Scope<'_>, raw: &Inventory) -> OwnIds {
+        let known = &scope.known.tenants;
+        let is_known = |tenant: &TenantName| known.get(tenant).is_some_and(TenantAllocation::may_exist);
+        let owner = |name: &str| name.split(' ').next().map(TenantName::from);
+        let owners: BTreeSet<TenantName> = raw.names().filter_map(owner).collect();
+        let unknown = scope.tenants.iter().filter(|tenant| !is_known(tenant) && owners.contains(*tenant));
+        let site = (!known.keys().any(is_known)).then(|| TenantName::from(SITE));
+        OwnIds {
+            namespace: Namespace::of_site(scope.site),
+            generations: scope.known.generations(),
+            lost: unknown.cloned().chain(site).collect(),
+        }
+    }
+
+    /// Takes note of the generation of an object that was found although the store does not know its tenant.
+    fn note_found(&self, key: &Key, id: Uuid, generations: &mut Generations) {
+        if self.lost.contains(key.owner()) {
+            let found = (0..=LATEST_SEARCHED).find(|one| self.namespace.id_of_generation(key, *one) == id);
+            found.into_iter().for_each(|found| generations.found(key, found));
+        }
     }
 
     /// Returns the id that an object has if no other one is known.
@@ -52,8 +77,11 @@ impl OwnIds {
     /// Returns the ids that an object may have, the current one first, and last the one that an earlier midoform gave to an
     /// object while another one had its id.
     fn of_key(&self, key: &Key) -> impl Iterator<Item = Uuid> + use<> {
-        let other = self.namespace.other_id(key);
-        self.generations.candidates(self.namespace, key).chain(std::iter::once(other))
+        let (namespace, other) = (self.namespace, self.namespace.other_id(key));
+        let searched = if self.lost.contains(key.owner()) { LATEST_SEARCHED } else { 0 };
+        let own = key.clone();
+        let earlier = (1..=searched).map(move |generation| namespace.id_of_generation(&own, generation));
+        self.generations.candidates(namespace, key).chain(std::iter::once(other)).chain(earlier)
     }
 }
 
@@ -75,10 +103,11 @@ pub(crate) struct Matching<'a> {
 /// Returns the keys of a scope's devices by the ids that follow from them: the desired keys, and those that the names
 /// of observed devices or the store suggest.
 pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
-    let own_ids = OwnIds::of(scope);
+    let own_ids = OwnIds::of(scope, raw);
     let mut candidates: BTreeMap<Uuid, Key> = BTreeMap::new();
+    let there: BTreeSet<Uuid> = raw.kinds().map(|(id, _)| id).collect();
     let mut suggest = |key: Key| {
-        let mut ids = own_ids.of_key(&key);
+        let mut ids = own_ids.of_key(&key).filter(|id| there.contains(id));
         if let Some(first) = ids.next() {
             candidates.insert(first, key.clone());
         }
@@ -174,7 +203,7 @@ fn suggest_remembered(
 
 /// Matches the objects of an inventory to the keys of a scope, whose devices are known.
 pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> Observed {
-    let own_ids = OwnIds::of(scope);
+    let own_ids = OwnIds::of(scope, raw);
     let generations = own_ids.generations.clone();
     let ids = devices.keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
     // Objects of other tenants are not in this plan.
@@ -295,6 +324,9 @@ impl Matching<'_> {
     fn finish(mut self) -> Observed {
         let topology = Topology::new(self.entries);
         let (own_ids, dialect) = (&self.own_ids, self.scope.dialect);
+        for (key, id) in &self.ids {
+            own_ids.note_found(key, *id, &mut self.observed.generations);
+        }
         // If the server chooses ids, an id alone does not prove that midoform owns the object: the store must have the
         // id.
         let is_remembered = |key: &Key, id: Uuid, entry: &Entry| {

@@ -130,7 +130,7 @@ impl<G: Goal> Planned<'_, G> {
     ) -> Result<Finished<G::Refusal>, RecordError> {
         let started = Instant::now();
         recorder.check(&self.observed.ids).await?;
-        recorder.intend(&self.plan, self.goal.desired(), &self.observed.ids).await?;
+        recorder.intend(&self.plan, self.goal.desired(), &self.observed).await?;
         recorder.begin().await?;
         let planned = self.plan.summary();
         let finished = Finished {
@@ -275,15 +275,16 @@ impl<'r, G: Goal> Run<'r, '_, G> {
                 Err(LookError::Client(_)) => return,
                 Err(error) => return self.note_look_error(error),
             };
-            self.finished.ids = now.observed.ids;
             let rest = part(&now.plan);
             let left = rest.summary().changes();
             if left > 0
-                && let Err(error) = self.recorder.intend(&rest, self.goal.desired(), &self.finished.ids).await
+                && let Err(error) = self.recorder.intend(&rest, self.goal.desired(), &now.observed).await
             {
+                self.finished.ids = now.observed.ids;
                 self.finished.record_error = Some(error);
                 return;
             }
+            self.finished.ids = now.observed.ids;
             self.finished.outcome.failure = None;
             self.finished.outcome.left = left;
             if left == 0 {
@@ -347,8 +348,8 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         let site = now.plan.site.clone();
         let plan = midonet::plan(&site, dialect, &before.topology, &now.observed);
         let back = Planned::exactly(self.goal, now.observed, plan).map_err(TakeBackError::Unsound)?;
-        let ids = &back.observed.ids;
-        self.recorder.intend(&back.plan, &before.topology, ids).await.map_err(TakeBackError::Record)?;
+        let intended = self.recorder.intend(&back.plan, &before.topology, &back.observed).await;
+        intended.map_err(TakeBackError::Record)?;
         // An operator who stopped the run did not stop its undo.
         let control = Control::default().under(self.recorder.lock().tenure());
         let outcome = execute(self.client, &back.plan, self.options.parallel, &control, &|_| {}).await;

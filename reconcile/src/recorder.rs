@@ -13,6 +13,7 @@ use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::view::{KeyView, PortKey, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::Object;
+use midoform_compiler::topology::observed::Observed;
 use midoform_store::SharedStore;
 use midoform_store::allocation::{self, AllocationError, StoredAllocations};
 use midoform_store::locks::Lock;
@@ -177,17 +178,17 @@ impl<'a> Recorder<'a> {
         &mut self,
         plan: &Plan,
         desired: &Topology,
-        ids: &BTreeMap<Key, Uuid>,
+        observed: &Observed,
     ) -> Result<(), RecordError> {
-        // The generation after this one no longer leads to these ids.
-        self.learn(ids);
+        // The generations after this one no longer lead to these ids.
+        self.learn(&observed.ids);
         let changed = |actions: &'static [Action]| {
             let steps = plan.changes().filter(|step| actions.contains(&step.action));
             steps.map(|step| &step.key)
         };
         let creates = changed(&[Action::Create, Action::Replace]);
         let deletes = changed(&[Action::Delete, Action::Replace]);
-        self.allocations.begin_generations(creates, deletes);
+        self.allocations.begin_generations(&observed.generations, creates, deletes);
         midonet::add_unfinished_objects(&mut self.allocations, plan, desired);
         for tenant in self.books.applied.keys() {
             if let Some(entry) = self.allocations.tenants.get_mut(tenant) {
@@ -323,9 +324,10 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Returns true if an id need not be stored: it follows from its key.
+/// Returns true if an id need not be stored: it follows from its key. An id in the key itself is stored: where the server chooses
+/// ids, only the store proves that the object is midoform's.
 fn follows((namespace, generations): &(Namespace, Generations), key: &Key, id: Uuid) -> bool {
-    namespace.id_of_generation(key, generations.current(key)) == id
+    key.own_id().is_none() && namespace.id_of_generation(key, generations.current(key)) == id
 }
 
 /// Returns the names of the static ports of each tenant, without the renamings that were taken back.
@@ -353,7 +355,9 @@ fn add_ports(entry: &mut TenantAllocation, ports: Vec<String>) {
 
 /// Releases the allocations of tenants that do not exist any more. What stays is the last generation of their ids.
 fn release(allocations: &mut Allocations, gone: &BTreeSet<TenantName>) {
-    for (tenant, entry) in allocations.tenants.iter().filter(|(name, entry)| gone.contains(*name) && entry.may_exist()) {
+    for (tenant, entry) in
+        allocations.tenants.iter().filter(|(name, entry)| gone.contains(*name) && entry.may_exist())
+    {
         allocations.generations.entry(Key::new(tenant.as_str())).or_insert(entry.first_generation);
     }
     allocations.tenants.retain(|name, _| !gone.contains(name));

@@ -8,6 +8,7 @@ use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, KeyPrefix};
 use midoform_reconcile::execute::Stop;
+use midoform_reconcile::reconciliation::Finished;
 use midoform_reconcile::recorder::{Bookkeeping, Extent};
 use midoform_store::{Commit, Entry, Lease, Range, SharedStore, Store, StoreError, Transaction};
 
@@ -125,7 +126,11 @@ async fn a_replaced_rule_that_can_not_be_deleted_is_deleted_by_the_next_run() {
             .fault(r#"{"fault": "unavailable-before", "method": "DELETE", "path": "/rules/*", "times": 0}"#);
         for _ in 0..2 {
             let finished = fixture.reconcile(&goal, Extent::Whole).await;
-            assert!(finished.outcome.failure.is_some() && finished.outcome.left > 0);
+            let Finished { outcome, record_error, look_error, .. } = &finished;
+            assert!(
+                outcome.failure.is_some() && outcome.left > 0,
+                "{dialect}: {outcome:?} {record_error:?} {look_error:?}"
+            );
             assert!(fixture.count_rules(&goal).await > rules);
         }
         fixture.clear_faults();

@@ -91,9 +91,10 @@ impl Ready {
                 network.exposes.iter().filter(|expose| expose.bridge == at).map(|expose| expose.address);
             ReadyBridge {
                 name: bridge.name.to_string(),
-                id: ids.get(&key).copied().unwrap_or_else(|| {
-                    namespace.id_of_generation(&key, generations.current(&key))
-                }),
+                id: ids
+                    .get(&key)
+                    .copied()
+                    .unwrap_or_else(|| namespace.id_of_generation(&key, generations.current(&key))),
                 cidr: bridge.cidr,
                 gateway: bridge.gateway,
                 grown_from: bridge.grown_from.as_deref().map(str::to_owned),

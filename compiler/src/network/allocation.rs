@@ -59,17 +59,23 @@ impl Allocations {
             (key, OfSiteObject { last, next })
         };
         let site = [Key::site().provider_router(), Key::site().tunnel_zone()];
-        Generations::new(self.tenants.iter().map(of_tenant).collect(), site.into_iter().map(of_site).collect())
+        Generations::new(
+            self.tenants.iter().map(of_tenant).collect(),
+            site.into_iter().map(of_site).collect(),
+        )
     }
 
-    /// Begins a run that creates or deletes objects: its generations are the last ones from now on. `deletes` are the keys of the
-    /// deleted objects.
+    /// Begins a run that creates or deletes objects: its generations are the last ones from now on. `now` are the generations
+    /// before it, and `deletes` are the keys of the deleted objects.
     pub fn begin_generations<'k>(
         &mut self,
+        now: &Generations,
         creates: impl Iterator<Item = &'k Key>,
         deletes: impl Iterator<Item = &'k Key>,
     ) {
-        let now = self.generations();
+        for (key, last) in now.site_objects().filter(|(_, last)| *last > 0) {
+            self.generations.insert(key.clone(), last);
+        }
         let deletes: BTreeSet<&Key> = deletes.collect();
         let deleting: BTreeSet<&str> = deletes.iter().map(|key| key.owner()).collect();
         let creates: BTreeSet<&Key> = creates.collect();
@@ -83,11 +89,14 @@ impl Allocations {
                 self.generations.insert(key, generation);
             }
         }
-        for key in creates.union(&deletes).filter(|key| key.owner() == SITE) {
-            let last = now.current(key);
-            let generation = if deletes.contains(key) { last.saturating_add(OF_A_RUN) } else { now.next(key, false) };
-            if generation > 0 && now.has_site_object(key) {
-                self.generations.insert((*key).clone(), generation);
+        let of_site = now.site_objects().filter(|(key, _)| creates.contains(key) || deletes.contains(key));
+        for (key, last) in of_site {
+            let generation = match deletes.contains(key) {
+                true => last.saturating_add(OF_A_RUN),
+                false => now.next(key, false),
+            };
+            if generation > 0 {
+                self.generations.insert(key.clone(), generation);
             }
         }
     }

@@ -193,9 +193,10 @@ pub(crate) fn keep_ids(
         }
         let Some(old) = linked.old_key(&entry.key) else { continue };
         if let Some(tenant) = allocations.tenants.get_mut(entry.key.owner()) {
-            tenant.ids.entry(entry.key.clone()).or_insert_with(|| {
-                namespace.id_of_generation(&old, generations.current(&old))
-            });
+            tenant
+                .ids
+                .entry(entry.key.clone())
+                .or_insert_with(|| namespace.id_of_generation(&old, generations.current(&old)));
         }
     }
 }

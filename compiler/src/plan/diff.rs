@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::plan::order::creation_order;
 use crate::plan::{Action, Call, Encode, FORMAT, Ids, Plan, Step};
+use crate::topology::generations::OF_A_RUN;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object, Reference, Update};
 use crate::topology::observed::Observed;
@@ -41,7 +42,8 @@ pub fn plan(encoder: &dyn Encode, site_name: &str, desired: &Topology, observed:
     let lasting = differ.ids_from_now_on(namespace);
     let restored = differ.ids_after_undo(namespace, &lasting);
     let generations = &observed.generations;
-    let (after, undone) = (Ids::new(namespace, generations, &lasting), Ids::new(namespace, generations, &restored));
+    let (after, undone) =
+        (Ids::new(namespace, generations, &lasting), Ids::new(namespace, generations, &restored));
     let steps = differ.steps(after, undone);
     Plan {
         format: Cow::Borrowed(FORMAT),
@@ -86,7 +88,13 @@ impl<'a> Differ<'a> {
         let deleting = self.deleting_owners();
         for entry in self.desired.entries().iter().filter(|entry| self.is_created(entry)) {
             let key = &entry.key;
-            let next = generations.next(key, deleting.contains(key.owner()));
+            let mut next = generations.next(key, deleting.contains(key.owner()));
+            // Without a store, the generation of what exists is not known.
+            while self.is_made_again(key)
+                && self.observed.id_of(namespace, key) == namespace.id_of_generation(key, next)
+            {
+                next = next.saturating_add(OF_A_RUN);
+            }
             if next != generations.current(key) {
                 ids.insert(key.clone(), namespace.id_of_generation(key, next));
             }
@@ -112,7 +120,8 @@ impl<'a> Differ<'a> {
 
     /// Returns the owners of the objects that are deleted.
     fn deleting_owners(&self) -> BTreeSet<&str> {
-        let deletes = |verdict: &Verdict| matches!(verdict, Verdict::Delete | Verdict::Replace(_) | Verdict::Remake(_));
+        let deletes =
+            |verdict: &Verdict| matches!(verdict, Verdict::Delete | Verdict::Replace(_) | Verdict::Remake(_));
         let deleted = self.verdicts.iter().filter(|(_, verdict)| deletes(verdict));
         deleted.map(|(key, _)| key.owner()).collect()
     }

@@ -73,9 +73,20 @@ impl Generations {
         }
     }
 
-    /// Returns true if an object of the site has a generation of its own.
-    pub fn has_site_object(&self, key: &Key) -> bool {
-        self.site.contains_key(key)
+    /// Returns the generation of each object of the site that has one of its own.
+    pub fn site_objects(&self) -> impl Iterator<Item = (&Key, u32)> {
+        self.site.iter().map(|(key, object)| (key, object.last))
+    }
+
+    /// Takes note of an object that was found, and whose generation was not known.
+    pub fn found(&mut self, key: &Key, generation: u32) {
+        let next = generation.saturating_add(OF_A_RUN);
+        if let Some(tenant) = self.tenants.get_mut(key.owner()) {
+            tenant.last = tenant.last.max(generation);
+            tenant.next = tenant.next.max(next);
+        } else if let Some(object) = self.site.get_mut(key) {
+            *object = OfSiteObject { last: generation, next };
+        }
     }
 
     /// Returns the ids that an object with this key may have, the most likely one first, as far as they follow from the key.

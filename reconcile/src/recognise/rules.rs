@@ -50,12 +50,22 @@ impl Matching<'_> {
         self.observed.rules.insert(chain.clone(), order);
     }
 
+    /// Returns the keys of these ids, as far as one of these keys leads to them.
+    fn keys_by_id<'k>(
+        &self,
+        there: &BTreeSet<Uuid>,
+        keys: impl Iterator<Item = &'k Key>,
+    ) -> BTreeMap<Uuid, &'k Key> {
+        let ids = |key: &'k Key| self.ids_of(key).filter(|id| there.contains(id)).map(move |id| (id, key));
+        keys.flat_map(ids).collect()
+    }
+
     /// Returns the key of each rule of a chain that belongs to midoform. If a run ended after it created a rule and
     /// before it deleted the rule that it replaces, both rules have the same key. Then the rule that is as desired gets
     /// the key, and the other one a key from its id alone.
     fn match_rules(&self, chain: &Key, rules: &[RuleJson], desired: &[(&Key, &Rule)]) -> Vec<Option<Key>> {
-        let keys_by_id: BTreeMap<Uuid, &Key> =
-            desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
+        let there: BTreeSet<Uuid> = rules.iter().map(|rule| rule.id).collect();
+        let keys_by_id = self.keys_by_id(&there, desired.iter().map(|(key, _)| *key));
         let claims: Vec<Option<&Key>> = rules
             .iter()
             .map(|rule| self.remembered.get(&rule.id).or_else(|| keys_by_id.get(&rule.id)).copied())
@@ -138,8 +148,8 @@ impl Matching<'_> {
         for (router_id, routes) in &raw.routes {
             let router = self.reference(*router_id);
             let desired = desired_by_router.get(&router).map(Vec::as_slice).unwrap_or_default();
-            let keys_by_id: BTreeMap<Uuid, &Key> =
-                desired.iter().flat_map(|(key, _)| self.ids_of(key).map(|id| (id, *key))).collect();
+            let there: BTreeSet<Uuid> = routes.iter().map(|route| route.id).collect();
+            let keys_by_id = self.keys_by_id(&there, desired.iter().map(|(key, _)| *key));
             for route in routes {
                 let port_address =
                     route.next_hop_port.and_then(|port| addresses.get(&port)).copied().flatten();

@@ -178,7 +178,7 @@ impl Run<'_> {
             parallel: usize::from(self.consent.parallel),
             batches: self.batches,
             takes_back: self.consent.rollback_on_error,
-            looks_again: self.consent.verify,
+            looks_again: self.consent.verify || recorder.releases(),
             conflicts_pass: false,
             events: &events,
         };

@@ -42,6 +42,14 @@ impl Opened {
             let message = "--state-dir: the plan is for the API at a URL, not for the embedded one";
             return Err(CommandError::Usage(message.to_owned()));
         }
+        let is_other = |url: &String| {
+            saved.url.as_ref().is_none_or(|own| own.trim_end_matches('/') != url.trim_end_matches('/'))
+        };
+        if let Some(url) = api.api.as_ref().filter(|url| is_other(url)) {
+            let own = saved.url.as_deref().unwrap_or("the embedded API");
+            let message = format!("--api {url}: the plan is for {own}, and a saved plan is applied as it is");
+            return Err(CommandError::Usage(message));
+        }
         // Relative paths of the site file start at the plan's folder, or at the named site file's.
         let beside = site_file.unwrap_or(path);
         let folder = beside.parent().map(Path::to_path_buf).unwrap_or_default();

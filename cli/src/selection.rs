@@ -30,6 +30,8 @@ pub(crate) struct Selection<'a> {
     pub(crate) desired: Topology,
     /// The tenants in it.
     pub(crate) tenants: BTreeSet<TenantName>,
+    /// The tenants that are observed: also those that are left out as a whole, since others may be linked with them.
+    observed: BTreeSet<TenantName>,
     pub(crate) provider: Reference,
     /// The tenants of which single objects were selected, or only what a selected object depends on: nothing of them is
     /// deleted.
@@ -58,12 +60,13 @@ impl<'a> Selection<'a> {
         let excluded = select.exclude.clone();
         let included = compiled.topology.filtered(|entry| !is_below_any(&entry.key, &excluded));
         if select.target.is_empty() {
-            let tenants =
-                all.into_iter().filter(|tenant| !excluded.iter().any(|key| *tenant == **key)).collect();
+            let is_left_out = |tenant: &TenantName| excluded.iter().any(|key| *tenant == **key);
+            let tenants = all.iter().filter(|tenant| !is_left_out(tenant)).cloned().collect();
             return Ok(Selection {
                 compiled,
                 desired: included,
                 tenants,
+                observed: all,
                 provider,
                 in_part: BTreeSet::new(),
                 excluded,
@@ -76,7 +79,15 @@ impl<'a> Selection<'a> {
         tenants.remove(midoform_compiler::topology::key::SITE);
         let is_target = |tenant: &TenantName| select.target.iter().any(|target| *target == **tenant);
         let in_part = tenants.iter().filter(|tenant| !is_target(tenant)).cloned().collect();
-        Ok(Selection { compiled, desired, tenants, provider, in_part, excluded, pruned: BTreeSet::new() })
+        let (observed, pruned) = (tenants.clone(), BTreeSet::new());
+        Ok(Selection { compiled, desired, tenants, observed, provider, in_part, excluded, pruned })
+    }
+
+    /// Selects these tenants instead, whether or not they have a tenant file.
+    pub(crate) fn select_tenants(&mut self, tenants: BTreeSet<TenantName>) {
+        self.desired = self.compiled.topology.filtered(|entry| tenants.contains(entry.key.owner()));
+        self.observed.clone_from(&tenants);
+        self.tenants = tenants;
     }
 
     /// Returns the tenants that were applied before and have no tenant file any more.
@@ -108,6 +119,7 @@ impl<'a> Selection<'a> {
     /// Deletes these tenants, too.
     pub(crate) fn prune(&mut self, abandoned: BTreeSet<TenantName>) {
         self.tenants.extend(abandoned.iter().cloned());
+        self.observed.extend(abandoned.iter().cloned());
         self.pruned = abandoned;
     }
 
@@ -172,9 +184,9 @@ impl Goal for Selection<'_> {
         &self.desired
     }
 
+    /// Returns the scope of all objects of the project: what is not selected is recognised as well, and then left alone.
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
-        let whole = Scope::of(self.compiled, known, &self.tenants, &self.provider);
-        Scope { desired: &self.desired, ..whole }
+        Scope::of(self.compiled, known, &self.observed, &self.provider)
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {

@@ -106,6 +106,35 @@ fn excluded_objects_stay() {
     assert!(unknown.stderr.contains("there is no such object"), "{}", unknown.stderr);
 }
 
+/// What is left out is neither created nor changed nor deleted, and what is there beside it stays as well.
+#[test]
+fn whatever_is_excluded_of_an_applied_network_nothing_changes() {
+    for (version, dialect) in VERSIONS {
+        let folder = project(dialect, &bridges(&["web", "db"]));
+        let rule = "[[rule]]\nname = \"shut\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 80 }\naction = \"drop\"\n\
+                    [[expose]]\npublic = \"203.0.113.1:443\"\nto = { bridge = \"web\", address = \"10.1.0.9\", tcp = 8443 }\n";
+        let acme =
+            folder.read("acme.toml").replace("name = \"web\"\n", "name = \"web\"\ncidr = \"10.1.0.0/24\"\n");
+        folder.write("acme.toml", format!("{acme}{rule}[[peer]]\ntenant = \"beta\"\n"));
+        folder
+            .write("beta.toml", "name = \"beta\"\n[[bridge]]\nname = \"lan\"\n[[peer]]\ntenant = \"acme\"\n");
+        let served = serve(&folder, version);
+        let url = served.url();
+        let run = |arguments: &[&str]| folder.run(MIDOFORM, &[arguments, &["--api", &url]].concat());
+        let _ = run(&["apply", ".", "--yes"]).expect_code(0);
+        let plan = run(&["plan", ".", "--json"]).expect_code(0);
+        let plan: serde_json::Value = serde_json::from_str(&plan.stdout).unwrap();
+        let keys = plan["steps"].as_array().unwrap().iter().map(|step| step["key"].as_str().unwrap());
+        let mut selected: Vec<&str> = keys.collect();
+        assert!(selected.len() > 40, "{selected:?}");
+        selected.extend(["acme", "beta", "site", "acme/bridge/web", "acme/chain/in", "acme/peer/beta"]);
+        for key in selected {
+            let ran = run(&["plan", ".", "--exclude", key, "--detailed-exitcode"]);
+            assert_eq!(ran.code, 0, "{version}: --exclude {key}: {}{}", ran.stdout, ran.stderr);
+        }
+    }
+}
+
 #[test]
 fn a_large_share_is_not_deleted_by_accident() {
     let folder = project("5", &bridges(&["a", "b", "c", "d", "e"]));

@@ -496,3 +496,83 @@ fn the_folder_of_the_embedded_api_is_for_its_owner() {
     let _ = folder.run(MIDOFORM, &["plan", "."]).expect_code(0);
     assert_eq!(mode(), 0o700);
 }
+
+/// The right kind of server, but another one: it has nothing of the tenant that was applied.
+#[test]
+fn a_tenant_is_not_released_at_another_midonet() {
+    for version in BOTH {
+        let lab = Lab::new(version);
+        let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+        let files = lab.files();
+        let other = Served::start(&lab.folder, &["--version", version.1])
+            .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+        let url = other.url();
+        let refused = lab.run(&["destroy", ".", "--yes", "--api", &url]).expect_code(6);
+        assert!(
+            refused.stderr.contains("is this the right MidoNet?") && refused.stderr.contains(&url),
+            "{}",
+            refused.stderr
+        );
+        assert_eq!(lab.files(), files);
+        let _ = lab.run(&["destroy", ".", "--yes", "--api", &url, "--force"]).expect_code(0);
+        assert!(!lab.folder.read("midoform.lock").contains("tenant.t"));
+    }
+}
+
+/// Something in between answers each DELETE, and passes none on.
+#[test]
+fn what_was_not_deleted_is_not_released() {
+    for version in BOTH {
+        let lab = Lab::new(version);
+        let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+        let nothing = |arrived: &Arrived| match arrived.method.as_str() {
+            "DELETE" => response("204 No Content", "", "", ""),
+            _ => Reaction::Pass,
+        };
+        lab.front.set(nothing);
+        let failed = lab.run(&["destroy", ".", "--yes"]);
+        assert_ne!(failed.code, 0, "{}{}", failed.stdout, failed.stderr);
+        assert!(lab.folder.read("midoform.lock").contains("[tenant.t]"), "{}", failed.stderr);
+        lab.front.set(|_| Reaction::Pass);
+        let _ = lab.run(&["destroy", ".", "--yes"]).expect_code(0);
+        assert!(!lab.folder.read("midoform.lock").contains("[tenant.t]"));
+    }
+}
+
+/// A list of an existing object that is not found is no empty list.
+#[test]
+fn a_list_that_is_not_there_is_not_empty() {
+    for version in BOTH {
+        let lab = Lab::new(version);
+        let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+        for list in ["/rules", "/routes"] {
+            lab.front.set(move |arrived| match arrived.path.ends_with(list) && arrived.method == "GET" {
+                true => response(
+                    "404 Not Found",
+                    "application/vnd.org.midonet.Error-v1+json",
+                    "",
+                    r#"{"message":"The requested resource was not found.","code":404}"#,
+                ),
+                false => Reaction::Pass,
+            });
+            let failed = lab.run(&["plan", "."]).expect_code(7);
+            assert!(failed.stderr.contains(list), "{}", failed.stderr);
+        }
+    }
+}
+
+/// A reviewed plan is for one server.
+#[test]
+fn a_saved_plan_goes_to_no_other_server() {
+    let lab = Lab::new(BOTH[1]);
+    let other =
+        Served::start(&lab.folder, &["--version", "5.8"]).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let url = other.url();
+    let _ = lab.run(&["plan", ".", "--out", "plan.json"]).expect_code(0);
+    for command in [["apply", "plan.json"], ["undo", "plan.json"]] {
+        let refused = lab.run(&[&command[..], &["--yes", "--api", &url]].concat()).expect_code(64);
+        assert!(refused.stderr.contains("a saved plan is applied as it is"), "{}", refused.stderr);
+    }
+    let same = format!("{}/", lab.front.url());
+    let _ = lab.run(&["apply", "plan.json", "--yes", "--api", &same]).expect_code(0);
+}

@@ -205,7 +205,11 @@ pub fn compile_beside(
         // Who looks at tenants, or takes them down, may do so whatever they are called.
         let severity = if enforced { Severity::Error } else { Severity::Warning };
         let renamed = clash::absent_tenants(&specs, &known, &allocations, &site);
+        // Several projects may share a store: there, tenants without a file are others'.
+        let is_alone = matches!(input.allocated, Allocated::LockFile(_)) && renamed.is_empty();
+        let warning = is_alone.then(|| clash::tenant_without_file(&specs, &known)).flatten();
         renamed.into_iter().for_each(|found| diagnostics.push(Diagnostic { severity, ..found }));
+        warning.into_iter().for_each(|found| diagnostics.push(found));
     }
     let specs = if absent.is_some() { peering::keep_answered_peers(specs) } else { specs };
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);

@@ -110,10 +110,10 @@ impl<'a> Reader<'a> {
             6 + parents.chains.len() + parents.routers.len() + parents.groups.len() + parents.zones.len();
         let done = AtomicUsize::new(6);
         (raw.rules, raw.routes, raw.members, raw.zone_hosts) = tokio::try_join!(
-            self.each::<Rule>(&parents.chains, &done, of),
-            self.each::<Route>(&parents.routers, &done, of),
-            self.each::<PortGroupPort>(&parents.groups, &done, of),
-            self.each::<TunnelZoneHost>(&parents.zones, &done, of),
+            self.each::<Rule>((Kind::Chain, &parents.chains), &done, of),
+            self.each::<Route>((Kind::Router, &parents.routers), &done, of),
+            self.each::<PortGroupPort>((Kind::PortGroup, &parents.groups), &done, of),
+            self.each::<TunnelZoneHost>((Kind::TunnelZone, &parents.zones), &done, of),
         )?;
         Ok(())
     }
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
     /// Reads the objects of a kind that are part of each of these parents.
     async fn each<R: Resource>(
         &self,
-        parents: &BTreeSet<Uuid>,
+        (kind, parents): (Kind, &BTreeSet<Uuid>),
         done: &AtomicUsize,
         of: usize,
     ) -> Result<BTreeMap<Uuid, Vec<R::Json>>, ClientError>
@@ -133,10 +133,11 @@ impl<'a> Reader<'a> {
             let path = R::collection_path(&id.to_string());
             let (client, gate, accept) =
                 (self.client.clone(), self.gate.clone(), self.dialect.collection_media_type(R::KIND));
+            let of_parent = self.dialect.media_type(kind);
             tasks.spawn(async move {
                 // The semaphore is never closed. A read without a permit would be correct as well.
                 let _permit = gate.acquire().await.ok();
-                let items = read_children_of(&client, &path, &accept).await?;
+                let items = read_children_of(&client, (&path, &accept), of_parent).await?;
                 Ok::<_, ClientError>((id, items))
             });
         }
@@ -158,15 +159,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads the objects that are part of another one. If that was deleted between two reads, it has none.
+/// Reads the objects that are part of another one. If that was deleted between two reads, it has none. `of_parent` is the
+/// other one's media type.
 async fn read_children_of<T: DeserializeOwned>(
     client: &Client,
-    path: &str,
-    accept: &str,
+    (path, accept): (&str, &str),
+    of_parent: &str,
 ) -> Result<Vec<T>, ClientError> {
-    match read_list(client, path, accept).await {
+    let not_found = match read_list(client, path, accept).await {
+        Err(error @ ClientError::Status { status: 404, .. }) => error,
+        other => return other,
+    };
+    let parent = path.rsplit_once('/').map_or(path, |(parent, _)| parent);
+    match client.get(parent, of_parent).await {
         Err(ClientError::Status { status: 404, .. }) => Ok(Vec::new()),
-        other => other,
+        // A list that is not there is no empty list.
+        Ok(_) => Err(not_found),
+        Err(error) => Err(error),
     }
 }
 

@@ -149,6 +149,11 @@ impl<'a> Recorder<'a> {
         self.lock
     }
 
+    /// Returns true if the run releases allocations at its end: only a look can show that nothing uses them any more.
+    pub fn releases(&self) -> bool {
+        !self.books.removed.is_empty() || self.books.restored.is_some()
+    }
+
     /// Returns the allocations of this run.
     pub fn allocations(&self) -> &Allocations {
         &self.allocations
@@ -223,7 +228,7 @@ impl<'a> Recorder<'a> {
     /// Records the result of the run.
     pub(crate) async fn conclude(&mut self, end: &Conclusion<'_>) -> Result<(), RecordError> {
         let mut taken_back = Moves::default();
-        if end.is_whole
+        if end.is_reached
             && let Some(before) = self.books.restored.take()
         {
             restore(&mut self.allocations, &before, &self.books.tenants);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use midoform_compiler::Compiled;
 use midoform_compiler::names::TenantName;
+use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::keystone::Keystone;
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish, Recorder};
 use midoform_store::publication::Publication;
@@ -25,7 +26,8 @@ use crate::ui::Ui;
 pub(crate) async fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandError> {
     let project = Project::load(&options.spec).await?;
     // A destroy deletes everything on purpose: the share of deleted objects does not matter.
-    let consent = Consent { allow_mass_delete: true, ..options.consent.clone() };
+    // Addresses are released only if a second look finds that nothing is left.
+    let consent = Consent { allow_mass_delete: true, verify: true, ..options.consent.clone() };
     let is_target = |name: &str| options.target.iter().any(|target| target == name);
     let locked = async |guard: &Guard| destroy(ui, options, &consent, guard).await;
     project.with_lock("midoform destroy", consent.patience(), is_target, locked).await
@@ -41,16 +43,14 @@ async fn destroy(
     let mut selection = Selection::new(&compiled, &everything())?;
     if !options.target.is_empty() {
         // Tenants without a file are known from their allocations.
-        selection.tenants.extend(compiled.known.tenants.keys().cloned());
-        if let Some(unknown) =
-            options.target.iter().find(|target| !selection.tenants.contains(target.as_str()))
-        {
+        let is_known =
+            |target: &str| selection.tenants.contains(target) || compiled.known.tenants.contains_key(target);
+        if let Some(unknown) = options.target.iter().find(|target| !is_known(target)) {
             return Err(CommandError::Usage(format!("--target {unknown}: there is no such tenant")));
         }
-        selection.tenants = options.target.iter().map(|target| target.as_str().into()).collect();
+        selection.select_tenants(options.target.iter().map(|target| target.as_str().into()).collect());
     }
     refuse_protected(&compiled, &selection.tenants)?;
-    selection.desired = compiled.topology.filtered(|entry| selection.tenants.contains(entry.key.owner()));
     let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
     let destroyed = Destroyed { ui, options, consent, selection: &selection, project: &project, guard };
     Session::with(target, compiled.dialect(), &options.api, async |session| {
@@ -87,6 +87,7 @@ impl Destroyed<'_> {
         };
         let projects = Projects::of(options, compiled, tenants, &self.project.sources.root, guard)?;
         let planned = session.look(ui, &goal, &compiled.known).await?;
+        self.refuse_an_empty_network(planned.observed(), session)?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
         }
@@ -101,6 +102,25 @@ impl Destroyed<'_> {
         // The report comes first: what was deleted is deleted, whatever failed after it.
         let exit = run.conclude(&compiled.site.name.value, finished)?;
         released.map(|()| exit)
+    }
+
+    /// Refuses to release the addresses of tenants that were applied and of which nothing exists: most likely this is another
+    /// MidoNet. A destroy that was interrupted may have deleted everything.
+    fn refuse_an_empty_network(&self, observed: &Observed, session: &Session) -> Result<(), CommandError> {
+        let owners: BTreeSet<&str> =
+            observed.topology.entries().iter().map(|entry| entry.key.owner()).collect();
+        let is_missing = |tenant: &&TenantName| {
+            let known = self.selection.compiled.known.tenants.get(*tenant);
+            known.is_some_and(|known| known.applied && !known.unfinished) && !owners.contains(tenant.as_str())
+        };
+        match self.selection.tenants.iter().find(is_missing).filter(|_| !self.options.force) {
+            None => Ok(()),
+            Some(tenant) => Err(CommandError::Conflict(format!(
+                "tenant `{tenant}` was applied, and nothing of it is at {}: is this the right MidoNet? If it was deleted by \
+                 hand, --force releases its addresses",
+                session.client.base_url()
+            ))),
+        }
     }
 
     fn books(&self) -> Bookkeeping<'_> {

@@ -189,6 +189,8 @@ crate::named_codes! {
         Syntax => "syntax",
         /// A tenant has the addresses of another one that has no tenant file: it was probably renamed.
         TenantRenamed => "tenant-renamed",
+        /// A tenant is new, and another one was applied and has no tenant file: it was probably renamed.
+        TenantWithoutFile => "tenant-without-file",
         /// One end of a rule has two selectors.
         TwoPlaces => "two-places",
         /// The two ends of a rule name different protocols.

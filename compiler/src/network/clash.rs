@@ -1,6 +1,6 @@
 //! Clashes: addresses that are allocated twice, as a merge of two branches can leave them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::names::{PeerPair, TenantName};
@@ -187,6 +187,27 @@ pub(crate) fn absent_tenants(
         found.push(diagnostic);
     }
     found
+}
+
+/// Returns a warning if a lock file has an applied tenant without a spec, and a spec is of a tenant that it does not have.
+pub(crate) fn tenant_without_file(specs: &[spec::Tenant], known: &Allocations) -> Option<Diagnostic> {
+    let named: BTreeSet<&str> = specs.iter().map(|spec| spec.name.value.as_str()).collect();
+    let is_absent =
+        |(name, entry): &(&TenantName, &TenantAllocation)| entry.applied && !named.contains(name.as_str());
+    let (absent, _) = known.tenants.iter().find(is_absent)?;
+    let new = specs.iter().find(|spec| !known.tenants.contains_key(&spec.name.value))?;
+    let message = format!(
+        "`{}` is a new tenant, and tenant `{absent}` was applied and has no tenant file here",
+        new.name.value
+    );
+    let diagnostic = Diagnostic::warning(Code::TenantWithoutFile, new.name.span, message)
+        .here("is this the other one's new name?")
+        .help(format!(
+            "if `{absent}` was renamed: write `name = \"{absent}\"` again; a tenant keeps its name, since all its objects \
+             are named by it"
+        ))
+        .help(format!("if `{absent}` is not wanted any more: `midoform destroy --target {absent}` deletes it"));
+    Some(diagnostic)
 }
 
 fn report(store: &str, clash: &Clash, span: Span) -> Diagnostic {

@@ -212,9 +212,11 @@ impl Run<'_> {
     pub(crate) fn conclude(&self, site: &str, finished: Finished) -> Result<Exit, CommandError> {
         let changes = finished.planned.changes();
         let converged = finished.is_converged();
+        let done: usize = finished.outcome.done.values().sum();
+        // A later look may find more to do.
+        let all = changes.max(done + finished.outcome.left);
         let words = format!(
-            "{} of {changes} changes were made, in {:.1} s, {} calls, {} of them retried",
-            finished.outcome.done.values().sum::<usize>(),
+            "{done} of {all} changes were made, in {:.1} s, {} calls, {} of them retried",
             finished.took.as_secs_f64(),
             finished.counts.calls,
             finished.counts.retries

@@ -10,7 +10,7 @@ use midoform_compiler::network::Tenant;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
-use midoform_compiler::topology::key::{Key, KeyPrefix};
+use midoform_compiler::topology::key::{Key, KeyPrefix, SITE};
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
@@ -36,6 +36,8 @@ pub(crate) struct Selection<'a> {
     /// The tenants of which single objects were selected, or only what a selected object depends on: nothing of them is
     /// deleted.
     in_part: BTreeSet<TenantName>,
+    /// True if options select: the site's objects that are not selected stay.
+    is_selected: bool,
     /// The keys that are left out.
     excluded: Vec<String>,
     /// The tenants that are deleted because they have no tenant file any more.
@@ -69,6 +71,7 @@ impl<'a> Selection<'a> {
                 observed: all,
                 provider,
                 in_part: BTreeSet::new(),
+                is_selected: !excluded.is_empty(),
                 excluded,
                 pruned: BTreeSet::new(),
             });
@@ -76,11 +79,21 @@ impl<'a> Selection<'a> {
         let desired = with_dependencies(&included, &select.target);
         let mut tenants: BTreeSet<TenantName> =
             desired.entries().iter().map(|entry| entry.key.owner().into()).collect();
-        tenants.remove(midoform_compiler::topology::key::SITE);
+        tenants.remove(SITE);
         let is_target = |tenant: &TenantName| select.target.iter().any(|target| *target == **tenant);
         let in_part = tenants.iter().filter(|tenant| !is_target(tenant)).cloned().collect();
         let (observed, pruned) = (tenants.clone(), BTreeSet::new());
-        Ok(Selection { compiled, desired, tenants, observed, provider, in_part, excluded, pruned })
+        Ok(Selection {
+            compiled,
+            desired,
+            tenants,
+            observed,
+            provider,
+            in_part,
+            is_selected: true,
+            excluded,
+            pruned,
+        })
     }
 
     /// Selects these tenants instead, whether or not they have a tenant file.
@@ -163,13 +176,14 @@ impl<'a> Selection<'a> {
     pub(crate) fn plan_from(&self, observed: &Observed) -> Plan {
         let site = &self.compiled.site.name.value;
         let dialect = self.compiled.dialect();
-        if self.is_whole() {
+        if !self.is_selected {
             return midonet::plan(site, dialect, &self.desired, observed);
         }
         let desired = without_dependents_of_missing(&self.desired, observed, &self.compiled.topology);
         let mut chosen = observed.clone();
         chosen.topology = observed.topology.filtered(|entry| {
-            let is_in_part = self.in_part.contains(entry.key.owner());
+            let owner = entry.key.owner();
+            let is_in_part = owner == SITE || self.in_part.contains(owner);
             let wanted = !is_in_part || self.desired.get(entry.key.as_str()).is_some();
             wanted && !is_below_any(&entry.key, &self.excluded)
         });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use midoform_compiler::midonet::dialect::{confirmation, created};
+use midoform_compiler::midonet::dialect::{Dialect, confirmation, created, written_ports};
 use midoform_compiler::plan::placeholder::{self, Part};
 use midoform_compiler::plan::{Action, Call, DialectTag, Method, Plan, Step};
 use midoform_compiler::topology::key::Key;
@@ -119,7 +119,7 @@ pub(crate) async fn execute(
     events: &(dyn Fn(Event) + Sync),
 ) -> Outcome {
     let steps: Vec<Arc<Step>> = plan.changes().map(|step| Arc::new(step.clone())).collect();
-    let mut graph = Graph::new(&steps);
+    let mut graph = Graph::new(&steps, plan.dialect);
     let bindings: Bindings = Arc::default();
     let mut outcome = Outcome::default();
     let mut limit = Concurrency::new(parallel);
@@ -141,6 +141,7 @@ pub(crate) async fn execute(
             });
         }
         let Some((at, ended)) = running.next().await else { break };
+        graph.ended(at);
         let result = ended.and_then(|(result, took, turned_away)| {
             limit.ended(took, turned_away);
             result
@@ -212,16 +213,26 @@ struct Graph {
     /// By step: the steps that wait for it.
     waiters: Vec<Vec<usize>>,
     ready: BTreeSet<usize>,
+    /// By step, the ports that it writes to, where only one call at a time may do so.
+    ports: Vec<Vec<String>>,
+    /// The ports that the steps in progress write to.
+    busy: BTreeSet<String>,
 }
 
 impl Graph {
-    fn new(steps: &[Arc<Step>]) -> Self {
+    fn new(steps: &[Arc<Step>], dialect: DialectTag) -> Self {
         let mut by_key: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
         let mut graph = Graph {
             waits: vec![0; steps.len()],
             waiters: vec![Vec::new(); steps.len()],
             ready: BTreeSet::new(),
+            ports: Vec::new(),
+            busy: BTreeSet::new(),
         };
+        if Dialect::of(dialect) == Some(Dialect::V1) {
+            let ports = |step: &Arc<Step>| step.calls.iter().flat_map(written_ports).collect();
+            graph.ports = steps.iter().map(ports).collect();
+        }
         for (at, step) in steps.iter().enumerate() {
             let needed = step.needs.iter().chain([&step.key]).filter_map(|key| by_key.get(key)).flatten();
             let needed: BTreeSet<usize> = needed.copied().collect();
@@ -241,9 +252,23 @@ impl Graph {
         graph
     }
 
-    /// Takes the first step that waits for no other.
+    /// Takes the first step that waits for no other, and that writes to no port that a step in progress writes to.
     fn next_ready(&mut self) -> Option<usize> {
-        self.ready.pop_first()
+        let is_free = |at: &&usize| {
+            let mut ports = self.ports.get(**at).into_iter().flatten();
+            ports.all(|port| !self.busy.contains(port))
+        };
+        let at = self.ready.iter().find(is_free).copied()?;
+        self.ready.remove(&at);
+        self.busy.extend(self.ports.get(at).into_iter().flatten().cloned());
+        Some(at)
+    }
+
+    /// Frees the ports of a step that ended.
+    fn ended(&mut self, at: usize) {
+        for port in self.ports.get(at).into_iter().flatten() {
+            self.busy.remove(port);
+        }
     }
 
     fn done(&mut self, at: usize) {

@@ -24,6 +24,9 @@ use crate::recorder::{Conclusion, RecordError, Recorder};
 /// The greatest number of rounds in a row without progress.
 const MOST_IDLE_ROUNDS: u32 = 3;
 
+/// The greatest number of rounds in which the same step fails.
+const MOST_FAILURES: u32 = 3;
+
 /// The options of an execution.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
@@ -149,7 +152,9 @@ impl<G: Goal> Planned<'_, G> {
         let (goal, tenure) = (self.goal, recorder.lock().tenure());
         let (client, control) = (client.under(tenure.clone()), control.under(tenure));
         let gone = BTreeSet::new();
-        let mut run = Run { goal, client: &client, recorder, control: &control, options, finished, gone };
+        let counted = BTreeSet::new();
+        let mut run =
+            Run { goal, client: &client, recorder, control: &control, options, finished, gone, counted };
         match planned.changes() {
             0 => run.finished.stopped = control.reason(),
             _ => run.go(&self).await,
@@ -183,6 +188,8 @@ struct Run<'r, 'a, G: Goal> {
     finished: Finished<G::Refusal>,
     /// The deleted objects.
     gone: BTreeSet<Key>,
+    /// The steps that succeeded, each of them once.
+    counted: BTreeSet<(Key, Action)>,
 }
 
 impl<'r, G: Goal> Run<'r, '_, G> {
@@ -258,14 +265,20 @@ impl<'r, G: Goal> Run<'r, '_, G> {
     async fn rounds(&mut self, plan: &Plan, part: &(dyn Fn(&Plan) -> Plan + Sync)) {
         let mut plan = Cow::Borrowed(plan);
         let mut idle = 0;
+        let mut failures: BTreeMap<(Key, Action), u32> = BTreeMap::new();
         loop {
             let Options { parallel, events, .. } = self.options;
             events(Event::Executing { steps: plan.summary().changes() });
             let outcome = execute(self.client, &plan, parallel, self.control, events).await;
             events(Event::Executed);
-            idle = if outcome.done.is_empty() { idle + 1 } else { 0 };
-            self.take_in(outcome);
-            if !self.is_worth_a_look() || self.control.reason().is_some() || idle >= MOST_IDLE_ROUNDS {
+            idle = if self.take_in(outcome) { 0 } else { idle + 1 };
+            let failed = self.finished.outcome.failure.as_ref().map_or(0, |failure| {
+                let count = failures.entry((failure.key.clone(), failure.action)).or_default();
+                *count += 1;
+                *count
+            });
+            let is_hopeless = idle >= MOST_IDLE_ROUNDS || failed >= MOST_FAILURES;
+            if !self.is_worth_a_look() || self.control.reason().is_some() || is_hopeless {
                 return;
             }
             self.leave_out_refused_id();
@@ -311,14 +324,19 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         failure.is_some_and(|failure| can_continue(&failure.source, self.options.conflicts_pass))
     }
 
-    /// Adds the result of a round.
-    fn take_in(&mut self, outcome: Outcome) {
+    /// Adds the result of a round. Returns true if a step succeeded that had not succeeded before.
+    fn take_in(&mut self, outcome: Outcome) -> bool {
+        let before = self.counted.len();
         self.take_ids(&outcome);
-        for (action, count) in outcome.done {
-            *self.finished.outcome.done.entry(action).or_default() += count;
+        // A later round may repeat a step.
+        for (key, action) in outcome.steps {
+            if self.counted.insert((key, action)) {
+                *self.finished.outcome.done.entry(action).or_default() += 1;
+            }
         }
         self.finished.outcome.left = outcome.left;
         self.finished.outcome.failure = outcome.failure;
+        self.counted.len() > before
     }
 
     /// Takes over the ids of an outcome. A rule is created before the rule that it replaces is deleted. While both

@@ -61,6 +61,22 @@ impl Dialect {
     }
 }
 
+/// Returns the ports that a call writes to, as the call names them. 1.7 reads, changes and writes a port as one record without
+/// a check: of two calls at once about one port, one may be lost.
+pub fn written_ports(call: &Call) -> Vec<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named {
+        port_id: Option<String>,
+        peer_id: Option<String>,
+    }
+    let mut parts = call.path.split('/');
+    let in_path = parts.find(|part| *part == "ports").and_then(|_| parts.next()).map(str::to_owned);
+    let named = call.body.as_ref().and_then(|body| serde_json::from_str::<Named>(body.get()).ok());
+    let in_body = named.into_iter().flat_map(|named| [named.port_id, named.peer_id]).flatten();
+    in_path.into_iter().chain(in_body).collect()
+}
+
 impl TryFrom<u8> for Dialect {
     type Error = String;
 

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::plan::order::creation_order;
 use crate::plan::{Action, Call, Encode, FORMAT, Ids, Plan, Step};
 use crate::topology::generations::OF_A_RUN;
-use crate::topology::key::{Key, Namespace};
+use crate::topology::key::{Key, Namespace, SITE};
 use crate::topology::kinds::{Kind, Object, Reference, Update};
 use crate::topology::observed::Observed;
 use crate::topology::{Entry, Topology};
@@ -274,18 +274,27 @@ impl<'a> Differ<'a> {
 
         let mut positions = rules::Positions::new(self.observed, &first);
         let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
-        self.add_deletes(&first, &mut steps, undone);
+        let memberships = memberships(self.desired);
+        let mut users = self.users_of(&first);
+        self.add_deletes(&first, &mut users, &mut steps, undone);
         let mut waiting = rules::Waiting::default();
         for (entry, step) in first.iter().zip(&mut steps) {
             waiting.deleted(entry, step);
         }
         for entry in made {
             let mut step = self.make(entry, &mut positions, (after, undone));
+            if let Object::HostInterfacePort(binding) = &entry.object
+                && step.action != Action::Keep
+            {
+                // Only a host of a tunnel zone can have bindings (13-host-binding).
+                step.needs.extend(memberships.get(&binding.host).map(|key| (*key).clone()));
+            }
             waiting.made(entry, &mut step);
             steps.push(step);
         }
         let done = steps.len();
-        self.add_deletes(&last, &mut steps, undone);
+        let mut users = self.users_of(&[first.as_slice(), &last].concat());
+        self.add_deletes(&last, &mut users, &mut steps, undone);
         for (entry, step) in last.iter().zip(steps.iter_mut().skip(done)) {
             waiting.deleted(entry, step);
         }
@@ -390,13 +399,29 @@ impl<'a> Differ<'a> {
             .map(|user| (*user).clone())
     }
 
-    fn add_deletes(&self, entries: &[&Entry], steps: &mut Vec<Step>, undone: Ids<'_>) {
+    /// Returns the deleted objects by the object that they depend on, which is deleted after them.
+    fn users_of(&self, deleted: &[&Entry]) -> BTreeMap<Key, Vec<Key>> {
+        let memberships = memberships(&self.observed.topology);
         let mut users: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
-        for entry in entries {
-            for key in entry.object.dependencies() {
+        for entry in deleted {
+            let membership = match &entry.object {
+                Object::HostInterfacePort(binding) => memberships.get(&binding.host).copied(),
+                _ => None,
+            };
+            for key in entry.object.dependencies().into_iter().chain(membership.cloned()) {
                 users.entry(key).or_default().push(entry.key.clone());
             }
         }
+        users
+    }
+
+    fn add_deletes(
+        &self,
+        entries: &[&Entry],
+        users: &mut BTreeMap<Key, Vec<Key>>,
+        steps: &mut Vec<Step>,
+        undone: Ids<'_>,
+    ) {
         for entry in entries {
             let reason = match self.verdicts.get(&entry.key) {
                 Some(Verdict::Remake(of)) => {
@@ -427,6 +452,16 @@ impl<'a> Differ<'a> {
             });
         }
     }
+}
+
+/// Returns the memberships of hosts in tunnel zones, by host.
+fn memberships(topology: &Topology) -> BTreeMap<Uuid, &Key> {
+    let of_site = topology.entries().iter().filter(|entry| entry.key.owner() == SITE);
+    let members = of_site.filter_map(|entry| match &entry.object {
+        Object::TunnelZoneHost(member) => Some((member.host, &entry.key)),
+        _ => None,
+    });
+    members.collect()
 }
 
 /// Compares an observed object with the desired one.

@@ -76,3 +76,15 @@ pub enum Encapsulation {
     /// VXLAN.
     Vxlan,
 }
+
+impl Encapsulation {
+    /// Returns the bytes that it adds to a packet of a pod: what the underlay's MTU has to have beyond the pod's.
+    pub fn overhead(self) -> u16 {
+        match self {
+            // The outer IP header, GRE's with a key and a checksum, and the pod's Ethernet header.
+            Encapsulation::Gre => 46,
+            // The outer IP, UDP and VXLAN headers, and the pod's Ethernet header.
+            Encapsulation::Vxlan => 50,
+        }
+    }
+}

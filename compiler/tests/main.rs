@@ -15,6 +15,7 @@ mod grown;
 mod kinds;
 mod lock;
 mod peering;
+mod mtu;
 mod plan_samples;
 mod plans;
 mod pods;

@@ -117,6 +117,8 @@ crate::named_codes! {
         MovedWhat => "moved-what",
         /// An address is its network's own address.
         NetworkAddress => "network-address",
+        /// The MTU inside pods is larger than what fits the tunnels between the hosts.
+        MtuTooLarge => "mtu-too-large",
         /// A route's next hop lies in none of the tenant's bridges.
         NextHopOutside => "next-hop-outside",
         /// A route's next hop is the tenant's own router.

@@ -15,6 +15,9 @@ use crate::spec::{Action, AntiSpoof, Egress, Profile, RouteEnd};
 /// The form of a key that both the site's defaults and a tenant have.
 pub(super) const MTU: Integer<u16> = integer(576, 65535);
 /// The description of a key that both the site's defaults and a tenant have.
+pub(super) const MTU_OF_PODS: &str = "The MTU inside pods. The default, and the most, is `underlay_mtu` less the header of the tunnels: \
+    46 bytes for GRE, 50 for VXLAN. If midoform makes no tunnel zone, the default is that of VXLAN, and the most that of GRE.";
+/// The description of a key that both the site's defaults and a tenant have.
 pub(super) const PROFILE: &str = "The layout: `strict` (the default) closes what `rainbond`, the layout of the Go plugin, leaves open: `docs/layout.md`.";
 /// The description of a key that both the site's defaults and a tenant have.
 pub(super) const ANTI_SPOOF: &str = "The checks of source addresses. `bridge`: a bridge accepts only source addresses of its own network \
@@ -32,7 +35,7 @@ table! {
         profile: Words<Profile> = key(words(), PROFILE),
         labels: Map<Text> = key(map(text()), "Labels, for people and policies."),
         protect: WithDefault<Boolean> = key(or(Boolean, false), "The tenant can't be destroyed. The lock file remembers it."),
-        mtu: Integer<u16> = key(MTU, "The MTU inside pods."),
+        mtu: Integer<u16> = key(MTU, MTU_OF_PODS),
         dns: SubTable<DnsKeys> = key(SubTable::INLINE, "Name resolution inside pods."),
         quotas: SubTable<Limits> = key(SubTable::INLINE, "Limits of the tenant."),
         link: SubTable<LinkKeys> = key(SubTable::INLINE, "The addresses of the link to the provider router, pinned."),

@@ -26,6 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
     let etcd = file.get(reader, |site| &site.etcd).map(|table| etcd(reader, &table));
     let store = file.get(reader, |site| &site.store).and_then(|table| store(reader, &table));
     let keystone = file.get(reader, |site| &site.keystone).map(|table| keystone(reader, &table));
+    let underlay_mtu = file.get_or_default(reader, |site| &site.underlay_mtu);
     let defaults = file.get(reader, |site| &site.defaults).map(|table| defaults(reader, &table));
     let hosts = file.get(reader, |site| &site.host).unwrap_or_default();
     let hosts: Vec<Host> = hosts.iter().filter_map(|table| host(reader, table)).collect();
@@ -35,7 +36,22 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
     let policy = file.get(reader, |site| &site.policy).map(|table| policy::read(reader, &table));
     file.check_constraints(reader);
     let (name, midonet, defaults) = (name?, midonet?, defaults.unwrap_or_default());
-    Some(Site { name, midonet, pools, etcd, store, keystone, defaults, hosts, tunnel_zone, policy })
+    let site = Site {
+        name,
+        midonet,
+        pools,
+        etcd,
+        store,
+        keystone,
+        underlay_mtu,
+        defaults,
+        hosts,
+        tunnel_zone,
+        policy,
+    };
+    let problem = site.defaults.mtu.as_ref().and_then(|mtu| site.mtu_problem(mtu));
+    problem.into_iter().for_each(|problem| reader.push(problem));
+    Some(site)
 }
 
 fn midonet(reader: &mut Reader<'_>, table: &Table<'_, MidonetKeys>) -> MidonetSettings {

@@ -147,7 +147,7 @@ impl Project {
         match compiled {
             Ok(mut compiled) => {
                 if let Some(version) = spec.api_version.as_deref().and_then(|version| version.parse().ok()) {
-                    compiled.site.midonet.version.value = version;
+                    compiled.use_version(version, &input);
                 }
                 if spec.locked && compiled.allocations != compiled.known {
                     let tenants = lock_file::changed_tenants(&compiled.known, &compiled.allocations);

@@ -1,4 +1,4 @@
-//! Values that specs, networks and topologies have in common: MAC addresses, ranges of ports, encapsulations.
+//! Values that specs, networks and topologies have in common: MAC addresses, EtherTypes, ranges of ports, encapsulations.
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,42 @@ impl TryFrom<String> for MacAddress {
 impl From<MacAddress> for String {
     fn from(mac: MacAddress) -> Self {
         mac.to_string()
+    }
+}
+
+/// EtherTypes.
+pub mod ethertype {
+    /// IPv4.
+    pub const IPV4: u16 = 0x0800;
+    /// ARP.
+    pub const ARP: u16 = 0x0806;
+    /// IPv6.
+    pub const IPV6: u16 = 0x86dd;
+    /// A VLAN tag (802.1Q).
+    pub const VLAN: u16 = 0x8100;
+
+    /// The EtherTypes that have names in a spec.
+    pub const NAMES: [(&str, u16); 4] = [("ipv4", IPV4), ("arp", ARP), ("ipv6", IPV6), ("vlan", VLAN)];
+
+    /// The lowest EtherType: lower numbers are lengths.
+    pub const LOWEST: u16 = 0x600;
+
+    /// Reads a name, or a number in hexadecimal digits: `ipv6`, `0x86dd`.
+    pub fn parse(text: &str) -> Option<u16> {
+        let named = NAMES.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
+        let number = || text.strip_prefix("0x").and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        named.or_else(number).filter(|number| *number >= LOWEST)
+    }
+
+    /// Returns an EtherType for people.
+    pub fn shown(ethertype: u16) -> String {
+        match ethertype {
+            IPV4 => "IPv4".to_owned(),
+            ARP => "ARP".to_owned(),
+            IPV6 => "IPv6".to_owned(),
+            VLAN => "VLAN".to_owned(),
+            other => format!("{other:#06x}"),
+        }
     }
 }
 

@@ -11,11 +11,12 @@
 mod addresses;
 mod codes;
 mod determinism;
+mod frames;
 mod grown;
 mod kinds;
 mod lock;
-mod peering;
 mod mtu;
+mod peering;
 mod plan_samples;
 mod plans;
 mod pods;

@@ -50,6 +50,11 @@ impl Site {
         self.mtu_within(self.tunnel_zone.as_ref().map_or(Encapsulation::Gre, |zone| zone.encapsulation))
     }
 
+    /// Returns true if a rule can match frames by their VLAN tag: 1.x has no such condition (21-layer-2-rules).
+    pub fn matches_tags(&self) -> bool {
+        self.midonet.version.value != 1
+    }
+
     fn mtu_within(&self, encapsulation: Encapsulation) -> u16 {
         self.underlay_mtu.value.saturating_sub(encapsulation.overhead())
     }
@@ -157,6 +162,8 @@ pub struct Defaults {
     pub profile: Option<Profile>,
     /// The check of source addresses.
     pub anti_spoof: Option<AntiSpoof>,
+    /// The EtherTypes that pass besides IPv4 and ARP.
+    pub ethertypes: Option<Vec<Spanned<u16>>>,
     /// The MTU inside pods.
     pub mtu: Option<Spanned<u16>>,
     /// Name resolution inside pods.

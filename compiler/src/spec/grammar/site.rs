@@ -8,10 +8,10 @@ use super::constraint::{Constraint, Count};
 use super::default::{WithDefault, or};
 use super::key::{key, required, table};
 use super::policy::PolicyKeys;
-use super::tenant::{ANTI_SPOOF, DnsKeys, MTU, MTU_OF_PODS, PROFILE};
+use super::tenant::{ANTI_SPOOF, DnsKeys, ETHERTYPES, MTU, MTU_OF_PODS, PROFILE};
 use super::values::{
-    Address, Boolean, GatewayValue, Integer, Name, Number, OneOrList, SizedNetwork, SubTable, Tables, Text,
-    UuidText, Words, integer, one_or_list, tables, text, words,
+    Address, Boolean, EthertypeValue, GatewayValue, Integer, List, Name, Number, OneOrList, SizedNetwork,
+    SubTable, Tables, Text, UuidText, Words, integer, list, one_or_list, tables, text, words,
 };
 use crate::diagnostic::Code;
 use crate::spec::{AntiSpoof, Profile};
@@ -130,6 +130,7 @@ table! {
     DefaultsKeys {
         profile: Words<Profile> = key(words(), PROFILE),
         anti_spoof: Words<AntiSpoof> = key(words(), ANTI_SPOOF),
+        ethertypes: List<EthertypeValue> = key(list(EthertypeValue), ETHERTYPES),
         mtu: Integer<u16> = key(MTU, MTU_OF_PODS),
         dns: SubTable<DnsKeys> = key(SubTable::INLINE, "Name resolution inside pods."),
         gateway: GatewayValue = key(GatewayValue { may_be_an_address: false },

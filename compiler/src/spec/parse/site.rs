@@ -226,10 +226,11 @@ fn keystone(reader: &mut Reader<'_>, table: &Table<'_, KeystoneKeys>) -> Keyston
 fn defaults(reader: &mut Reader<'_>, table: &Table<'_, DefaultsKeys>) -> Defaults {
     let profile = table.get(reader, |defaults| &defaults.profile).map(|word| word.value);
     let anti_spoof = table.get(reader, |defaults| &defaults.anti_spoof).map(|word| word.value);
+    let ethertypes = table.get(reader, |defaults| &defaults.ethertypes);
     let mtu = table.get(reader, |defaults| &defaults.mtu);
     let dns = table.get(reader, |defaults| &defaults.dns).map(|table| tenant::dns(reader, &table));
     let gateway = table.get(reader, |defaults| &defaults.gateway).map(|gateway| gateway.value);
-    Defaults { profile, anti_spoof, mtu, dns, gateway }
+    Defaults { profile, anti_spoof, ethertypes, mtu, dns, gateway }
 }
 
 fn host(reader: &mut Reader<'_>, table: &Table<'_, HostKeys>) -> Option<Host> {

@@ -12,7 +12,7 @@ use crate::spec::grammar::{
     DefaultsKeys, EtcdKeys, Grammar, HostKeys, KeystoneKeys, MidonetKeys, PoolsKeys, SiteKeys, StoreKeys,
     Table, TunnelZoneKeys,
 };
-use crate::spec::url::{UrlProblem, base_url};
+use crate::spec::url::{UrlProblem, base_url, etcd_endpoint};
 use crate::spec::{
     Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Site, StoreSettings,
     TunnelZoneSettings, special_addresses,
@@ -167,7 +167,7 @@ fn etcd(reader: &mut Reader<'_>, table: &Table<'_, EtcdKeys>) -> EtcdSettings {
         table.report_missing(reader, key.name, key.example);
     }
     let endpoints = endpoints.map(|endpoints| endpoints.items).unwrap_or_default();
-    let endpoints: Vec<_> = endpoints.into_iter().map(|endpoint| etcd_endpoint(reader, endpoint)).collect();
+    let endpoints: Vec<_> = endpoints.into_iter().map(|url| endpoint(reader, url)).collect();
     let ca = table.get(reader, |etcd| &etcd.ca);
     let cert = table.get(reader, |etcd| &etcd.cert);
     let key = table.get(reader, |etcd| &etcd.key);
@@ -183,13 +183,9 @@ fn etcd(reader: &mut Reader<'_>, table: &Table<'_, EtcdKeys>) -> EtcdSettings {
 }
 
 /// Reads a member's URL: `http://HOST:PORT` or `https://HOST:PORT`, without a login or a path.
-fn etcd_endpoint(reader: &mut Reader<'_>, endpoint: Spanned<String>) -> Spanned<String> {
-    let help = match base_url(&endpoint.value) {
-        Ok(value)
-            if value.matches('/').count() == 2 || value.matches('/').count() == 3 && value.ends_with('/') =>
-        {
-            return Spanned { value, span: endpoint.span };
-        }
+fn endpoint(reader: &mut Reader<'_>, endpoint: Spanned<String>) -> Spanned<String> {
+    let help = match etcd_endpoint(&endpoint.value) {
+        Ok(value) => return Spanned { value, span: endpoint.span },
         Err(UrlProblem::Login) => "a login is never in a file: set it in the environment",
         _ => "write `\"https://HOST:2379\"`",
     };

@@ -16,6 +16,7 @@ impl RouterView<'_> {
         let mut ids = BTreeMap::from([(keys.router(), self.router.id)]);
         let filters =
             [(ChainKey::In, self.router.inbound_filter_id), (ChainKey::Out, self.router.outbound_filter_id)];
+        ids.extend(self.chain_named("untagged").map(|chain| (keys.chain(ChainKey::Untagged), chain)));
         ids.extend(filters.into_iter().filter_map(|(chain, id)| Some((keys.chain(chain), id?))));
         if let Some(link) = &self.uplink {
             ids.insert(keys.uplink(UplinkKey::Port), link.port.id);

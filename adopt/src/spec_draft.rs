@@ -13,6 +13,7 @@ use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::kinds::{
     Condition, FlowAction, Listed, NatTarget, NextHop, Reference, Resource, Route, RuleAction,
 };
+use midoform_compiler::values::ethertype;
 use uuid::Uuid;
 
 use super::Survey;
@@ -91,6 +92,10 @@ impl<'a> RouterView<'a> {
         }
         let _ = writeln!(text, "profile = \"{}\"", if self.is_closed() { "strict" } else { "rainbond" });
         let _ = writeln!(text, "anti_spoof = \"{}\"", self.anti_spoof());
+        let ethertypes: Vec<String> = self.ethertypes().iter().map(|kind| format!("{kind:#06x}")).collect();
+        if !ethertypes.is_empty() {
+            let _ = writeln!(text, "ethertypes = [{}]", ethertypes.join(", "));
+        }
         self.write_uplink(&mut text);
         for bridge in &self.bridges {
             let Bridge { name, cidr, gateway, .. } = bridge;
@@ -134,6 +139,17 @@ impl<'a> RouterView<'a> {
                 && self.is_uplink(&condition.in_ports)
         };
         self.rules_of(self.router.inbound_filter_id).iter().any(shut)
+    }
+
+    /// Returns the EtherTypes that the bridges' chains accept besides ARP.
+    fn ethertypes(&self) -> BTreeSet<u16> {
+        let rules = self.bridges.iter().flat_map(|bridge| self.rules_of(bridge.device.inbound_filter_id));
+        let accepted = rules.filter_map(|(condition, action)| {
+            let alone = Condition { ethertype: condition.ethertype, ..Condition::default() };
+            let is_alone = condition.canonical(&RuleAction::Accept) == alone;
+            condition.ethertype.filter(|_| is_alone && action == Some(RuleAction::Accept))
+        });
+        accepted.filter(|kind| ![ethertype::IPV4, ethertype::ARP].contains(kind)).collect()
     }
 
     fn anti_spoof(&self) -> &'static str {

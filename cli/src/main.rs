@@ -21,6 +21,7 @@ mod provider_conflicts;
 mod publication;
 mod report;
 mod saved_plan;
+mod secrets_in_urls;
 mod selection;
 mod session;
 mod sources;

@@ -51,7 +51,7 @@ impl Project {
         }
         let mut project = Project::load_without(spec, &policy.files, reach).await?.refuse_empty(spec)?;
         project.sources.policies = Some(policies);
-        Ok(project)
+        project.refuse_wrong_site()
     }
 
     /// Reads the project that the command line names, without policies: to inspect it, or to delete it.
@@ -61,7 +61,20 @@ impl Project {
 
     /// Reads the project that the command line names, which may have no tenant yet.
     pub(crate) async fn load_any(spec: &Spec) -> Result<Project, CommandError> {
-        Project::load_without(spec, &[], Reach::Everything).await
+        Project::load_without(spec, &[], Reach::Everything).await?.refuse_wrong_site()
+    }
+
+    /// Returns everything that is wrong with the project if its site file has an error: no command uses a site's store or
+    /// API then.
+    fn refuse_wrong_site(self) -> Result<Project, CommandError> {
+        if self.sources.right_site().is_some() {
+            return Ok(self);
+        }
+        let policies = self.sources.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
+        match compile_beside(self.sources.input(), policies, None, &ProviderUse::default()) {
+            Ok(_) => Ok(self),
+            Err(diagnostics) => Err(CommandError::Spec(diagnostics, Box::new(self.sources))),
+        }
     }
 
     /// Returns an error if there is no tenant.
@@ -92,18 +105,17 @@ impl Project {
         }
         let others: Vec<PathBuf> = others.iter().filter_map(|path| path.canonicalize().ok()).collect();
         paths.retain(|path| !path.canonicalize().is_ok_and(|path| others.contains(&path)));
-        let site = read(&site_path, &root);
-        let parsed = parse::site(&site, SourceId(0), &mut Diagnostics::default());
-        let state = AllocationState::of(parsed.as_ref(), &root, spec.lock.as_ref())?;
-        let mut known = match state.is_remote() && reach == Reach::Files {
-            true => Known::Nothing,
-            false => state.known().await?,
-        };
-        if let (Known::LockFile(source), Some(file)) = (&mut known, state.lock_file()) {
-            source.name = name_in(file.path(), &root).into();
-        }
         let tenants = paths.iter().map(|path| read(path, &root)).collect();
-        Ok(Project { sources: Sources { root, site, known, tenants, policies: None }, state })
+        let site = read(&site_path, &root);
+        let mut sources = Sources { root, site, known: Known::Nothing, tenants, policies: None };
+        let state = AllocationState::of(sources.right_site().as_ref(), &sources.root, spec.lock.as_ref())?;
+        if !state.is_remote() || reach == Reach::Everything {
+            sources.known = state.known().await?;
+        }
+        if let (Known::LockFile(source), Some(file)) = (&mut sources.known, state.lock_file()) {
+            source.name = name_in(file.path(), &sources.root).into();
+        }
+        Ok(Project { sources, state })
     }
 
     /// Runs work under the lock of the project's tenants, and of the tenants with allocations for which `also` returns
@@ -147,7 +159,7 @@ impl Project {
         match compiled {
             Ok(mut compiled) => {
                 if let Some(version) = spec.api_version.as_deref().and_then(|version| version.parse().ok()) {
-                    compiled.site.midonet.version.value = version;
+                    compiled.use_version(version, &input);
                 }
                 if spec.locked && compiled.allocations != compiled.known {
                     let tenants = lock_file::changed_tenants(&compiled.known, &compiled.allocations);

@@ -1,6 +1,5 @@
 //! Diagnostics and errors as people read them.
 
-use std::borrow::Cow;
 use std::io::Write;
 
 use codespan_reporting::diagnostic::{Diagnostic as Drawn, Label, LabelStyle, Severity as DrawnSeverity};
@@ -9,16 +8,19 @@ use codespan_reporting::term;
 use midoform_compiler::diagnostic::{Diagnostic, Severity};
 use midoform_compiler::error_chain::causes;
 use midoform_compiler::printable::{is_escaped, printable};
+use midoform_compiler::source::SourceId;
 
 use crate::error::CommandError;
+use crate::secrets_in_urls;
 use crate::sources::Sources;
 use crate::ui::Ui;
 
 /// Draws diagnostics on standard error.
 pub(crate) fn diagnostics(ui: &Ui, diagnostics: &[Diagnostic], sources: &Sources) {
     let mut files = SimpleFiles::new();
-    for source in sources.all() {
-        files.add(printable(&sources.shown(source)).into_owned(), visible(&without_logins(source.text())));
+    for (source, at) in sources.all().into_iter().zip(0..) {
+        let text = secrets_in_urls::covered(source.text(), SourceId(at), diagnostics);
+        files.add(printable(&sources.shown(source)).into_owned(), visible(&text));
     }
     let config = term::Config { tab_width: 4, ..term::Config::default() };
     let mut out = ui.diagnostics();
@@ -32,25 +34,6 @@ pub(crate) fn diagnostics(ui: &Ui, diagnostics: &[Diagnostic], sources: &Sources
             let _ = writeln!(out, "{}: {}", diagnostic.code, printable(&diagnostic.message));
         }
     }
-}
-
-/// Returns a text with a login in a URL replaced by `*`, of the same length: a wrong URL is drawn with its line.
-fn without_logins(text: &str) -> Cow<'_, str> {
-    if !text.contains("://") || !text.contains('@') {
-        return Cow::Borrowed(text);
-    }
-    let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("://") {
-        result.push_str(before);
-        result.push_str("://");
-        let end = behind.find(['"', '\'', '\n']).unwrap_or(behind.len());
-        let login = behind.get(..end).and_then(|url| url.rfind('@')).unwrap_or(0);
-        result.push_str(&"*".repeat(login));
-        rest = behind.get(login..).unwrap_or_default();
-    }
-    result.push_str(rest);
-    Cow::Owned(result)
 }
 
 fn drawn(diagnostic: &Diagnostic) -> Drawn<usize> {
@@ -119,18 +102,6 @@ mod tests {
 
     use std::io;
     use std::path::Path;
-
-    #[test]
-    fn a_login_in_a_drawn_line_is_covered() {
-        let text = "a = \"http://me:hunter2@h/x\" # b@c\nd = 'https://x/y' e@f";
-        let covered = without_logins(text);
-        assert_eq!(covered, "a = \"http://**********@h/x\" # b@c\nd = 'https://x/y' e@f");
-        assert_eq!(covered.len(), text.len());
-        assert_eq!(
-            without_logins("url = \"http://p\u{e4}ss:w/o?@h\"").len(),
-            "url = \"http://p\u{e4}ss:w/o?@h\"".len()
-        );
-    }
 
     use midoform_compiler::plan::Action;
     use midoform_compiler::topology::key::Key;

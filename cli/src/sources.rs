@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use midoform_compiler::Input;
-use midoform_compiler::source::Source;
-use midoform_compiler::spec::Tenant;
+use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::source::{Source, SourceId};
+use midoform_compiler::spec::{Site, Tenant, parse};
 
 use crate::known_allocations::Known;
 
@@ -22,6 +23,18 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
+    /// Returns a site file alone, with the name that it has on the command line.
+    pub(crate) fn of_site(site: Source) -> Sources {
+        Sources { root: PathBuf::new(), site, known: Known::Nothing, tenants: Vec::new(), policies: None }
+    }
+
+    /// Returns the site, if its file has no error.
+    pub(crate) fn right_site(&self) -> Option<Site> {
+        let mut diagnostics = Diagnostics::default();
+        let site = parse::site(&self.site, SourceId(0), &mut diagnostics);
+        site.filter(|_| !diagnostics.has_errors())
+    }
+
     /// Returns the compiler's input.
     pub(crate) fn input(&self) -> Input<'_> {
         Input { site: &self.site, allocated: self.known.input(), tenants: &self.tenants }

@@ -62,6 +62,8 @@ errors! {
     unknown_key_like_nothing: "name = \"acme\"\nxylophone = true\n";
     missing_name: "[[bridge]]\nname = \"web\"\n";
     wrong_types: "name = 5\nprotect = \"yes\"\nmtu = \"big\"\nbridge = \"web\"\nlabels = { a = 1 }\n";
+    mtu_above_the_tunnels: "name = \"acme\"\nmtu = 1500\n[[bridge]]\nname = \"web\"\n";
+    ethertypes_that_are_none: "name = \"acme\"\nethertypes = [\"ipv6\", \"ipx\", 1500, 0x88cc, \"0x1\"]\n[[bridge]]\nname = \"web\"\n";
     name_too_long: format!("name = \"{}\"\n", "a".repeat(64));
     name_with_a_slash: "name = \"acme/web\"\n";
     name_with_control_characters: "name = \"acme\"\n[[bridge]]\nname = \"w\\u0007b\"\n";

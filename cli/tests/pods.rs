@@ -27,6 +27,7 @@ pub(crate) fn attach(served: &Served, dialect: Dialect, container: &str, steps: 
         interface: "eth0",
         host: HOST.parse().unwrap(),
         host_interface: &format!("vif{container}"),
+        untagged: None,
         tied_to: Some(("192.168.0.5".parse().unwrap(), "0a:58:c0:a8:00:05".parse().unwrap())),
     };
     let plan = midonet::plan("test", dialect, &pod::lower(&pod), &Observed::default());
@@ -61,7 +62,7 @@ fn an_apply_never_deletes_a_pod_s_port() {
             "name = \"acme\"\nanti_spoof = \"port\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n";
         folder.write("acme.toml", spec);
         let _ = folder.run(MIDOFORM, &["apply", "--yes", "."]).expect_code(0);
-        let all = 5;
+        let all = 6;
         // One is whole, one has no binding yet.
         let ports = [attach(&served, dialect, "c1", all), attach(&served, dialect, "c2", all - 1)];
         let there = |what: &str| {
@@ -97,7 +98,7 @@ fn a_network_in_use_is_not_pulled_away() {
         let start = spec(&web("cidr = \"10.20.0.0/24\"\n"));
         folder.write("acme.toml", &start);
         let _ = folder.run(MIDOFORM, &["apply", "--yes", "."]).expect_code(0);
-        let _ = ["c1", "c2"].map(|container| attach(&served, dialect, container, 5));
+        let _ = ["c1", "c2"].map(|container| attach(&served, dialect, container, 6));
         for (what, changed) in [
             ("gone", spec("")),
             ("another network", spec(&web("cidr = \"10.21.0.0/24\"\n"))),
@@ -141,7 +142,7 @@ fn an_undo_does_not_pull_a_network_away() {
     folder.write("acme.toml", "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n");
     let _ = folder.run(MIDOFORM, &["plan", ".", "--out", "plan.json"]).expect_code(0);
     let _ = folder.run(MIDOFORM, &["apply", "plan.json", "--yes"]).expect_code(0);
-    let _ = attach(&served, Dialect::V5, "c1", 5);
+    let _ = attach(&served, Dialect::V5, "c1", 6);
     let refused = folder.run(MIDOFORM, &["undo", "plan.json", "--yes"]).expect_code(6);
     assert!(
         refused.stderr.contains("1 pod would be cut off") && refused.stderr.contains("vifc1"),

@@ -146,3 +146,43 @@ fn a_routing_loop_is_shown_once() {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert!(report["hops"].as_array().unwrap().len() > 10);
 }
+
+#[test]
+fn live_traces_know_who_has_an_address() {
+    let folder = acme("");
+    let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+    let ending = |to: &str| {
+        let arguments =
+            ["trace", ".", "--live", "--from", "acme/db/10.0.1.9", "--to", to, "--tcp", "80", "--json"];
+        let report: Value =
+            serde_json::from_str(&folder.run(MIDOFORM, &arguments).expect_code(0).stdout).unwrap();
+        report["ending"]["is"].clone()
+    };
+    for (to, is) in [
+        ("10.0.0.20", "delivered"),
+        ("acme/vm", "delivered"),
+        ("10.0.0.21", "unanswered"),
+        ("acme/web/10.0.0.21", "unanswered"),
+        ("8.8.8.8", "delivered"),
+    ] {
+        assert_eq!(ending(to), is, "{to}");
+    }
+}
+
+#[test]
+fn a_trace_sends_arp_and_other_frames() {
+    let folder = acme("");
+    let ending = |more: &[&str]| {
+        let arguments = ["trace", ".", "--from", "acme/web/10.0.0.9", "--to", "acme/web/10.0.0.10", "--json"];
+        let ran = folder.run(MIDOFORM, &[&arguments[..], more].concat()).expect_code(0);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        report["ending"]["is"].clone()
+    };
+    assert_eq!(ending(&["--arp", "request"]), "delivered");
+    assert_eq!(ending(&["--arp", "reply", "--source", "10.0.0.254"]), "dropped");
+    assert_eq!(ending(&["--ethertype", "ipv6"]), "dropped");
+    assert_eq!(ending(&["--tcp", "80", "--vlan", "5"]), "dropped");
+    assert_eq!(ending(&["--tcp", "80"]), "delivered");
+    let wrong = ["trace", ".", "--from", "acme/vm", "--to", "8.8.8.8", "--ethertype", "ipx"];
+    let _ = folder.run(MIDOFORM, &wrong).expect_code(64);
+}

@@ -209,6 +209,7 @@ fn left_over(folder: &TestFolder, now: u64) {
         nameservers: Vec::new(),
         search: Vec::new(),
         port_anti_spoof: false,
+        untagged: None,
     };
     let mut entries = vec![(keys::ready("acme"), encode(&ready))];
     for (container, last, since) in [("gone", 5, 1000), ("leaves", 6, now)] {
@@ -234,7 +235,7 @@ fn only_orphaned_ports_are_deleted() {
         let spec = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n";
         folder.write("acme.toml", spec);
         let _ = folder.run(MIDOFORM, &["apply", "--yes", "."]).expect_code(0);
-        let ports = ["gone", "leaves", "other"].map(|container| attach(&served, dialect, container, 5));
+        let ports = ["gone", "leaves", "other"].map(|container| attach(&served, dialect, container, 6));
         let there = || {
             let mut connection = Connection::open(served.address).unwrap();
             ports.each_ref().map(|port| connection.send("GET", port, "*/*", "").unwrap().status == 200)

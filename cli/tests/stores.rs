@@ -218,3 +218,56 @@ fn a_run_that_was_stopped_ends_even_if_nobody_got_its_lock() {
         let _ = site.run(0, &["plan", ".", "--detailed-exitcode"]);
     });
 }
+
+/// A member's URL with a login is a mistake in the site file. No command connects to it, and none shows the login.
+#[test]
+fn a_wrong_endpoint_of_etcd_is_never_called() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = TestFolder::default();
+    folder.write("acme.toml", ACME);
+    let of_site = "[midonet]\nembedded = true\nmanaged = true\n";
+    for endpoint in [
+        format!("http://u:hunter2@{address}"),
+        format!("u:hunter2@{address}"),
+        format!("https://{address}?x=hunter2"),
+        format!("http://{address}/#hunter2"),
+        format!("http://{address},http://u:hunter2@{address}"),
+        format!("http:\\\\\\\\u:hunter2@{address}"),
+    ] {
+        folder.write("site.toml", format!("name = \"s\"\n{of_site}[etcd]\nendpoints = [\"{endpoint}\"]\n"));
+        for command in [
+            "validate .",
+            "plan .",
+            "plan . --offline",
+            "plan . --json",
+            "apply . --yes",
+            "destroy . --yes",
+            "lock .",
+            "lock . --repair",
+            "drift .",
+            "show .",
+            "graph .",
+            "verify .",
+            "explain acme .",
+            "trace . --from acme/web --to acme/web",
+            "import someone",
+            "adopt someone --force",
+            "attachments --site site.toml",
+            "push . --etcd-of site.toml",
+            "store --etcd-of site.toml dump",
+            "store --etcd-of site.toml load acme.toml",
+            "store --etcd-of site.toml check",
+            "store --etcd-of site.toml check --midonet-of site.toml",
+            "store --etcd-of site.toml migrate",
+        ] {
+            let arguments: Vec<&str> = command.split(' ').collect();
+            let ran = folder.run(MIDOFORM, &arguments);
+            let all = format!("{command}: {}\n{}\n{}", ran.code, ran.stdout, ran.stderr);
+            assert_eq!(ran.code, 3, "{all}");
+            assert!(ran.stderr.contains("bad-url") && !all.contains("hunter2"), "{all}");
+        }
+    }
+    assert!(listener.accept().is_err(), "a command has connected to the endpoint");
+}

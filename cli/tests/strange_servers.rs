@@ -401,16 +401,25 @@ fn a_url_holds_no_secret_and_no_query() {
         ("http://", "/midonet-api?token=hunter2"),
         ("http://", "/midonet-api#hunter2"),
         ("ftp://", "/hunter2"),
+        ("admin:hunter2@", "/m"),
+        ("http:\\\\\\\\admin:hunter2@", "/m"),
+        ("", "/m?token=hunter2"),
+        ("http://", "/../x?hunter2"),
     ] {
         let url = format!("{scheme}{}{rest}", lab.front.address);
         let part = if url.contains("hun/ter2") { "ter2" } else { "hunter2" };
         lab.folder.write("site.toml", &site);
         let in_command = lab.run(&["plan", ".", "--api", &url]).expect_code(64);
         lab.folder.write("site.toml", site.replace(&lab.front.url(), &url));
-        for arguments in [["validate", "."].as_slice(), &["plan", "."], &["plan", ".", "--format", "shell"]] {
+        for arguments in [
+            ["validate", "."].as_slice(),
+            &["plan", "."],
+            &["plan", ".", "--offline"],
+            &["plan", ".", "--format", "shell"],
+        ] {
             let in_site = lab.run(arguments).expect_code(3);
             assert!(in_site.stderr.contains("bad-url"), "{}", in_site.stderr);
-            if scheme.contains('@') {
+            if scheme != "ftp://" {
                 assert!(
                     !format!("{}{}", in_site.stdout, in_site.stderr).contains(part),
                     "{}",
@@ -424,6 +433,22 @@ fn a_url_holds_no_secret_and_no_query() {
             in_command.stderr
         );
         assert!(!lab.folder.path().join("midoform.lock").exists());
+    }
+    for url in ["me:hunter2@127.0.0.1:1", "http://me:hunter2@127.0.0.1:1", "http://127.0.0.1:1/v3?x=hunter2"]
+    {
+        lab.folder.write("site.toml", format!("{site}[keystone]\nurl = \"{url}\"\n"));
+        let ran = lab.run(&["plan", "."]).expect_code(3);
+        assert!(ran.stderr.contains("bad-url") && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
+        lab.folder.write("site.toml", format!("{site}[keystone]\nurl = \"http://127.0.0.1:1\"\n"));
+        let mut command = lab.folder.command(MIDOFORM, &["plan", "."]);
+        command.env("OS_AUTH_URL", url).env("OS_USERNAME", "u").env("OS_PASSWORD", "p");
+        let ran = midoform_testutil::Ran::from(command.output().unwrap()).expect_code(64);
+        assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("hunter2"), "{}", ran.stderr);
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--auth", "keystone", "--keystone-url", url];
+        let mut command = lab.folder.command(MIDOFORM, &serve);
+        command.env("OS_USERNAME", "u").env("OS_PASSWORD", "p").env("OS_PROJECT_NAME", "p");
+        let ran = midoform_testutil::Ran::from(command.output().unwrap()).expect_code(64);
+        assert!(ran.stderr.contains("--keystone-url") && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
     }
     assert!(lab.front.take_arrived().is_empty());
     lab.folder.write("site.toml", site.replace("http://", "HTTP://"));

@@ -109,6 +109,7 @@ fn plan_of_a_pod() -> Duration {
         interface: "eth0",
         host: lab::HOST.parse().unwrap(),
         host_interface: "vif0123456789ab",
+        untagged: None,
         tied_to: None,
     };
     let times = (0..1000).map(|_| {

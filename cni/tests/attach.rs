@@ -13,13 +13,13 @@ fn a_container_is_connected_and_taken_away() {
         let container = Container::new();
         let result = lab.add(&container);
         let inside = &result["interfaces"][1];
-        assert_eq!((&inside["name"], &inside["mtu"]), (&json!("eth0"), &json!(1454)));
+        assert_eq!((&inside["name"], &inside["mtu"]), (&json!("eth0"), &json!(1450)));
         assert_eq!(inside["sandbox"], container.path());
         let address = result["ips"][0]["address"].as_str().unwrap();
         assert_eq!(result["ips"][0]["interface"], 1);
 
         let link = &container.ip(&["link", "show", "eth0"])[0];
-        assert_eq!((&link["address"], &link["mtu"]), (&inside["mac"], &json!(1454)));
+        assert_eq!((&link["address"], &link["mtu"]), (&inside["mac"], &json!(1450)));
         let has = &container.ip(&["-4", "address", "show", "eth0"])[0]["addr_info"][0];
         assert_eq!(format!("{}/{}", has["local"].as_str().unwrap(), has["prefixlen"]), address);
         let default = &container.ip(&["-4", "route", "show", "default"])[0];

@@ -91,6 +91,7 @@ fn a_wrong_configuration_names_the_key() {
         ("host_uuid", json!("x"), "host_uuid"),
         ("tenant", json!(7), "tenant"),
         ("mtu", json!(-1), "mtu"),
+        ("mtu", json!(1455), "1454"),
         ("routes", json!([{"dst": "x"}]), "routes"),
         ("routes", json!([{"dst": "10.0.0.0/8", "via": "x"}]), "routes"),
         ("login", json!({"user": "x"}), "login"),

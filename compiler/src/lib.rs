@@ -144,6 +144,17 @@ impl Compiled {
     pub fn dialect(&self) -> Dialect {
         Dialect::from_number(self.site.midonet.version.value).unwrap_or(Dialect::V5)
     }
+
+    /// Compiles the objects again for another version than the site file names.
+    pub fn use_version(&mut self, version: i64, input: &Input<'_>) {
+        if self.site.midonet.version.value != version {
+            self.site.midonet.version.value = version;
+            let matches_tags = self.site.matches_tags();
+            self.tenants.iter_mut().for_each(|tenant| tenant.matches_tags = matches_tags);
+            let locations = Locations::new(input.sources().into_iter());
+            self.topology = lower::lower(&self.site, &self.tenants, &locations);
+        }
+    }
 }
 
 /// Compiles a site and its tenants under the site's own policy, or returns everything that is wrong with them.

@@ -1,4 +1,4 @@
-//! Values that specs, networks and topologies have in common: MAC addresses, ranges of ports, encapsulations.
+//! Values that specs, networks and topologies have in common: MAC addresses, EtherTypes, ranges of ports, encapsulations.
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,42 @@ impl From<MacAddress> for String {
     }
 }
 
+/// EtherTypes.
+pub mod ethertype {
+    /// IPv4.
+    pub const IPV4: u16 = 0x0800;
+    /// ARP.
+    pub const ARP: u16 = 0x0806;
+    /// IPv6.
+    pub const IPV6: u16 = 0x86dd;
+    /// A VLAN tag (802.1Q).
+    pub const VLAN: u16 = 0x8100;
+
+    /// The EtherTypes that have names in a spec.
+    pub const NAMES: [(&str, u16); 4] = [("ipv4", IPV4), ("arp", ARP), ("ipv6", IPV6), ("vlan", VLAN)];
+
+    /// The lowest EtherType: lower numbers are lengths.
+    pub const LOWEST: u16 = 0x600;
+
+    /// Reads a name, or a number in hexadecimal digits: `ipv6`, `0x86dd`.
+    pub fn parse(text: &str) -> Option<u16> {
+        let named = NAMES.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
+        let number = || text.strip_prefix("0x").and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        named.or_else(number).filter(|number| *number >= LOWEST)
+    }
+
+    /// Returns an EtherType for people.
+    pub fn shown(ethertype: u16) -> String {
+        match ethertype {
+            IPV4 => "IPv4".to_owned(),
+            ARP => "ARP".to_owned(),
+            IPV6 => "IPv6".to_owned(),
+            VLAN => "VLAN".to_owned(),
+            other => format!("{other:#06x}"),
+        }
+    }
+}
+
 /// A range of ports, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortRange {
@@ -75,4 +111,16 @@ pub enum Encapsulation {
     Gre,
     /// VXLAN.
     Vxlan,
+}
+
+impl Encapsulation {
+    /// Returns the bytes that it adds to a packet of a pod: what the underlay's MTU has to have beyond the pod's.
+    pub fn overhead(self) -> u16 {
+        match self {
+            // The outer IP header, GRE's with a key and a checksum, and the pod's Ethernet header.
+            Encapsulation::Gre => 46,
+            // The outer IP, UDP and VXLAN headers, and the pod's Ethernet header.
+            Encapsulation::Vxlan => 50,
+        }
+    }
 }

@@ -11,9 +11,11 @@
 mod addresses;
 mod codes;
 mod determinism;
+mod frames;
 mod grown;
 mod kinds;
 mod lock;
+mod mtu;
 mod peering;
 mod plan_samples;
 mod plans;

@@ -106,8 +106,10 @@ fn a_changed_address_replaces_the_port_and_what_stands_on_it() {
             (Action::Delete, "acme/bridge/web/gateway-link"),
             (Action::Delete, "acme/bridge/web/route"),
             (Action::Replace, "acme/bridge/web/gateway-port"),
+            (Action::Create, "acme/bridge/web/chain/rule/gateway-arp"),
             (Action::Create, "acme/bridge/web/route"),
             (Action::Create, "acme/bridge/web/gateway-link"),
+            (Action::Delete, "acme/bridge/web/chain/rule/gateway-arp"),
         ]
     );
     assert_eq!(lint::check(&plan, &observed), []);
@@ -119,8 +121,9 @@ fn a_changed_address_replaces_the_port_and_what_stands_on_it() {
 fn rules_stay_while_a_port_that_they_ask_about_is_replaced() {
     let site = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n";
     let tenants = |gateway: &str| {
+        // A rule about the gateway's own address does not stay.
         let acme = format!(
-            "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\ngateway = \"{gateway}\"\n\
+            "name = \"acme\"\nanti_spoof = \"none\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\ngateway = \"{gateway}\"\n\
              [[bridge]]\nname = \"db\"\ncidr = \"10.2.0.0/24\"\n[[peer]]\ntenant = \"beta\"\nbridges = [\"web\"]\n"
         );
         let beta = "name = \"beta\"\n[[bridge]]\nname = \"b\"\ncidr = \"10.3.0.0/24\"\n[[peer]]\ntenant = \"acme\"\n";
@@ -159,7 +162,7 @@ fn a_changed_filter_is_an_update_that_keeps_what_midoform_does_not_speak_of() {
     let site = "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n";
     let tenant = |anti_spoof: &str| {
         format!(
-            "name = \"acme\"\nanti_spoof = \"{anti_spoof}\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n"
+            "name = \"acme\"\nprofile = \"rainbond\"\nanti_spoof = \"{anti_spoof}\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n"
         )
     };
     let before = Project::of_text(site, &[("acme.toml", &tenant("none"))]).compile();

@@ -23,6 +23,7 @@ fn pod<'a>(container: &'a str, tied_to: Option<(Ipv4Addr, MacAddress)>) -> Pod<'
         interface: "eth0",
         host: Uuid::from_u128(2),
         host_interface: "vif0123456789ab",
+        untagged: None,
         tied_to,
     }
 }
@@ -55,10 +56,29 @@ fn a_port_that_is_tied_to_its_address_has_a_chain() {
         let topology = pod::lower(&pod("c1", Some(("192.168.0.5".parse().unwrap(), mac))));
         let made = plan("lab", dialect, &topology, &Observed::default());
         assert_eq!(lint::check(&made, &with_bridge()), [], "{dialect}");
-        assert_eq!(made.steps.len(), 5, "chain, two rules, port, binding");
+        assert_eq!(made.steps.len(), 6, "chain, three rules, port, binding");
         let observed = Observed { topology, ..Observed::default() };
         let gone = plan("lab", DIALECTS[1], &Topology::default(), &observed);
-        assert_eq!(gone.summary().delete, 5);
+        assert_eq!(gone.summary().delete, 6);
+    }
+}
+
+#[test]
+fn a_port_has_the_tenant_s_chain_for_frames_with_a_tag() {
+    let chain = Uuid::from_u128(77);
+    let mut observed = with_bridge();
+    observed.present.insert(chain, Kind::Chain);
+    let mac: MacAddress = "0a:58:c0:a8:00:05".parse().unwrap();
+    for tied_to in [None, Some(("192.168.0.5".parse().unwrap(), mac))] {
+        let pod = pod::Pod { untagged: Some(Reference::External(chain)), ..pod("c1", tied_to) };
+        let made = plan("lab", DIALECTS[1], &pod::lower(&pod), &Observed::default());
+        assert_eq!(lint::check(&made, &observed), []);
+        // A pod needs no more calls for it.
+        assert_eq!(made.steps.len(), if tied_to.is_some() { 7 } else { 2 });
+        let calls = made.steps.iter().flat_map(|step| &step.calls);
+        let named = calls
+            .filter(|call| call.body.as_ref().is_some_and(|body| body.get().contains(&chain.to_string())));
+        assert_eq!(named.count(), 1, "the port's filter, or the jump in its own chain");
     }
 }
 

@@ -39,9 +39,18 @@ impl Project {
         compile(input).unwrap_or_else(|found| panic!("{found:#?}"))
     }
 
+    /// Compiles the project for a dialect, whatever its site file names.
+    pub(crate) fn compile_for(&self, dialect: Dialect) -> Compiled {
+        let input = Input { site: &self.site, allocated: Allocated::Nothing, tenants: &self.tenants };
+        let mut compiled = self.compile();
+        let version = if dialect == Dialect::V1 { 1 } else { 5 };
+        compiled.use_version(version, &input);
+        compiled
+    }
+
     /// Returns the plan against an empty network.
     pub(crate) fn plan(&self, dialect: Dialect) -> Plan {
-        let compiled = self.compile();
+        let compiled = self.compile_for(dialect);
         plan(&compiled.site.name.value, dialect, &compiled.topology, &Observed::default())
     }
 }

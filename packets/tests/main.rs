@@ -9,10 +9,12 @@
 )]
 
 mod alike;
+mod frames;
 mod isolation;
 mod nat;
 mod network;
 mod rules;
 #[path = "../../compiler/tests/samples.rs"]
 mod samples;
+mod trace;
 mod verify;

@@ -44,6 +44,44 @@ fn an_exposed_port_replies_from_its_public_address() {
     );
 }
 
+/// The reply comes back by the router: from the public address, to the pod that asked.
+#[test]
+fn a_pod_uses_the_exposed_port_of_a_pod_on_its_own_bridge() {
+    let rules = "[[rule]]\nname = \"in\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"web\", tcp = 8443 }\naction = \"accept\"\n[[rule]]\nname = \"else\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"web\" }\naction = \"drop\"\n";
+    let stateless = rules.replace("action = \"accept\"", "action = \"accept\"\nstateful = false");
+    let stateless = stateless
+        .replace("from = { bridge = \"web\" }\nto = { bridge = \"web\", tcp", "to = { bridge = \"web\", tcp");
+    for (profile, more) in [("strict", ""), ("strict", rules), ("rainbond", ""), ("strict", &stateless)] {
+        for egress in ["\"snat\"", "\"none\"", "{ snat = \"198.51.100.9\" }"] {
+            let acme = format!(
+                "{}profile = \"{profile}\"\negress = {egress}\n{}{EXPOSE}{more}",
+                &ACME[..14],
+                &ACME[14..]
+            );
+            let mut network = Network::new(&[&acme, crate::network::BETA], &PODS);
+            let b = "acme/192.168.0.2";
+            assert_eq!(
+                network.send(b, "192.168.0.2", "198.51.100.1", "tcp 7>443"),
+                "acme/192.168.0.1 172.16.0.6:1024>192.168.0.1:8443",
+                "{profile} {egress} {more}"
+            );
+            assert_eq!(
+                network.send(A, "192.168.0.1", "172.16.0.6", "tcp 8443>1024"),
+                "acme/192.168.0.2 198.51.100.1:443>192.168.0.2:7",
+                "{profile} {egress} {more}"
+            );
+        }
+    }
+    // The pod itself may ask as well.
+    let mut network = acme_and(EXPOSE);
+    let itself = network.send(A, "192.168.0.1", "198.51.100.1", "tcp 7>443");
+    assert_eq!(itself, "acme/192.168.0.1 172.16.0.6:1024>192.168.0.1:8443");
+    // A rule about the pod's own address is about hairpin traffic as well.
+    let drop = "[[rule]]\nname = \"no\"\nfrom = { cidr = \"192.168.0.2/32\" }\nto = { bridge = \"web\", tcp = 8443 }\naction = \"drop\"\n";
+    let mut network = acme_and(&format!("{EXPOSE}{drop}"));
+    assert_eq!(network.send("acme/192.168.0.2", "192.168.0.2", "198.51.100.1", "tcp 7>443"), "dropped");
+}
+
 #[test]
 fn a_rule_limits_the_sources_of_an_exposed_port() {
     let mut network = acme_and(&format!(

@@ -60,10 +60,11 @@ impl Network {
         for (at, (tenant, bridge, address)) in pods.iter().enumerate() {
             let id = Uuid::from_u128(100 + at as u128);
             let bridge = network.id(&format!("{tenant}/bridge/{bridge}"));
-            network
-                .world
-                .call(&format!("/bridges/{bridge}/ports"), &json!({"id": id, "type": "Bridge"}))
-                .unwrap();
+            // The plugin gives every port of a pod this chain.
+            let chain = format!("{tenant}/chain/untagged");
+            let chain = network.topology.get(&chain).map(|_| network.id(&chain));
+            let body = json!({"id": id, "type": "Bridge", "inboundFilterId": chain});
+            network.world.call(&format!("/bridges/{bridge}/ports"), &body).unwrap();
             let mac = MacAddress([0x02, 0xaa, 0, 0, 0, at as u8]);
             network.station(&format!("{tenant}/{address}"), id, address.parse().unwrap(), mac);
         }
@@ -87,6 +88,8 @@ impl Network {
         let (protocol, ports) = what.split_once(' ').unwrap_or((what, "8>0"));
         let (source_port, destination_port) = ports.split_once('>').unwrap();
         let packet = Packet {
+            ethertype: 0x0800,
+            vlan: None,
             source: source.parse().unwrap(),
             destination,
             protocol: match protocol {
@@ -102,7 +105,56 @@ impl Network {
             ttl: 64,
             fragment: Fragment::Whole,
         };
-        let trace = simulate(&self.world, &mut self.state, &self.stations, station.port, packet);
+        self.send_packet(station.port, packet)
+    }
+
+    /// Sends a frame of another EtherType to a neighbour, or with a VLAN tag. Returns the names of those who get it.
+    pub(crate) fn send_frame(&mut self, from: &str, to: &str, ethertype: u16, vlan: Option<u16>) -> String {
+        let (from, to) = (self.station_of(from), self.station_of(to));
+        let packet = Packet {
+            ethertype,
+            vlan,
+            source: from.address,
+            destination: to.address,
+            protocol: 6,
+            source_port: 5,
+            destination_port: 23,
+            source_mac: from.mac,
+            destination_mac: to.mac,
+            ttl: 64,
+            fragment: Fragment::Whole,
+        };
+        let seen = self.send_packet(from.port, packet);
+        seen.split_once(' ').map_or(seen.clone(), |(names, _)| names.to_owned())
+    }
+
+    /// Broadcasts an ARP packet in which a station claims an address. Returns the names of those who get it.
+    pub(crate) fn arp(&mut self, from: &str, operation: u8, claimed: &str, target: &str) -> String {
+        let station = self.station_of(from);
+        let packet = Packet {
+            ethertype: 0x0806,
+            vlan: None,
+            source: claimed.parse().unwrap(),
+            destination: target.parse().unwrap(),
+            protocol: operation,
+            source_port: 0,
+            destination_port: 0,
+            source_mac: station.mac,
+            destination_mac: MacAddress([0xff; 6]),
+            ttl: 64,
+            fragment: Fragment::Whole,
+        };
+        let seen = self.send_packet(station.port, packet);
+        seen.split_once(' ').map_or(seen.clone(), |(names, _)| names.to_owned())
+    }
+
+    pub(crate) fn station_of(&self, name: &str) -> Station {
+        let at = self.names.iter().position(|known| known == name).unwrap_or_else(|| panic!("{name}"));
+        self.stations[at].clone()
+    }
+
+    fn send_packet(&mut self, from: Uuid, packet: Packet) -> String {
+        let trace = simulate(&self.world, &mut self.state, &self.stations, from, packet);
         match trace.verdict {
             Verdict::Delivered(ports) => {
                 let name_of = |port: &Uuid| {
@@ -119,7 +171,7 @@ impl Network {
                     seen.destination_port
                 )
             }
-            Verdict::Dropped { .. } => "dropped".to_owned(),
+            Verdict::Dropped { .. } | Verdict::Rejected { .. } => "dropped".to_owned(),
             Verdict::Consumed(_) => "consumed".to_owned(),
             Verdict::WaitsForArp(_) => "waits for ARP".to_owned(),
         }

@@ -125,7 +125,10 @@ fn every_example_holds_in_strict() {
 /// Returns the violations of a topology from which some objects were taken, or that was changed.
 fn violations_without(taken: &[&str], more: &str) -> Vec<(String, String)> {
     use midoform_packets::verify::{Subject, check_group, groups};
-    let acme = format!("{ACME}{more}");
+    let acme = match more.strip_prefix("anti_spoof = \"port\"\n") {
+        Some(more) => format!("{}{more}", ACME.replacen('\n', "\nanti_spoof = \"port\"\n", 1)),
+        None => format!("{ACME}{more}"),
+    };
     let compiled = Project::of_text(SITE, &[("acme.toml", &acme), ("beta.toml", BETA)]).compile();
     let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
     let before = compiled.topology.len();
@@ -138,19 +141,36 @@ fn violations_without(taken: &[&str], more: &str) -> Vec<(String, String)> {
 
 #[test]
 fn each_check_finds_its_violation() {
-    let cases: [(&[&str], &str, &str, &str); 7] = [
+    let exposed = "[[expose]]\npublic = \"198.51.100.1:443\"\nto = { bridge = \"web\", address = \"10.0.0.9\", tcp = 8443 }\n";
+    let cases: [(&[&str], &str, &str, &str); 13] = [
+        (&["acme/bridge/web/chain/rule/ethertypes"], "", "Closed", "such as IPv6, pass acme/web"),
+        (&["acme/chain/untagged/rule/tagged"], "", "Closed", "frames with a VLAN tag pass acme/db"),
+        (
+            &["acme/bridge/web/chain/rule/gateway-arp"],
+            "",
+            "Spoofing",
+            "a pod of acme/web can claim the gateway's address",
+        ),
+        (&["acme/bridge/web/chain/rule/arp"], "", "Connected", "ARP between the pods of acme/web is lost"),
+        (
+            &["acme/chain/in/rule/rev-hairpin"],
+            exposed,
+            "Connected",
+            "exposed port of a pod there arrives, but the reply is lost",
+        ),
+        (
+            &["acme/chain/out/rule/hairpin/web"],
+            exposed,
+            "Connected",
+            "exposed port of a pod there arrives, but the reply is lost",
+        ),
+        (&["acme/bridge/db/route"], "", "Connected", "acme/web to acme/db"),
         (&["acme/bridge/web/chain/rule/source"], "", "Spoofing", "acme/web can send with a foreign source"),
         (&["acme/chain/in/rule/links/172.16.0.0-16"], "", "Links", "reaches link addresses"),
         (&["acme/chain/policy/rule/nothing-else-to-db"], ONLY_POSTGRES, "Closed", "acme/web to acme/db"),
-        (&["acme/bridge/db/route"], "", "Connected", "acme/web to acme/db"),
         (&["acme/uplink/default-route"], "", "Outside", "acme/web to the world"),
         (&["acme/chain/in/rule/rev-snat"], "", "Outside", "the reply is lost"),
-        (
-            &["acme/chain/in/rule/closed"],
-            "[[expose]]\npublic = \"198.51.100.1:443\"\nto = { bridge = \"web\", address = \"10.0.0.9\", tcp = 8443 }\n",
-            "Loops",
-            "back and forth",
-        ),
+        (&["acme/chain/in/rule/closed"], exposed, "Loops", "back and forth"),
     ];
     for (taken, more, check, message) in cases {
         let found = violations_without(taken, more);
@@ -253,4 +273,27 @@ fn assertions_hold_or_are_errors_with_their_line_a_packet_and_the_rule() {
     ];
     let said: Vec<String> = fails.iter().map(|fails| asserted(fails).unwrap_err().join("\n")).collect();
     insta::assert_snapshot!(said.join("\n"));
+}
+
+const VM: &str = "[[port]]\nname = \"vm\"\nbridge = \"web\"\nhost = \"11111111-2222-4333-8444-555555555555\"\ninterface = \"tap0\"\nmac = \"02:98:00:00:00:77\"\naddress = \"10.0.0.7\"\n";
+
+#[test]
+fn a_static_port_sends_only_as_itself() {
+    for (taken, message) in [
+        ("acme/port/vm/chain/rule/arp", "vm can send ARP that claims another address"),
+        ("acme/port/vm/chain/rule/address", "vm can send with another source address"),
+        ("acme/port/vm/chain/rule/mac", "vm can send with another MAC address"),
+    ] {
+        let found = violations_without(&[taken], &format!("anti_spoof = \"port\"\n{VM}"));
+        let there = found.iter().any(|(check, said)| check == "Spoofing" && said.contains(message));
+        assert!(there, "without {taken}: {found:?}");
+    }
+}
+
+#[test]
+fn frames_that_the_spec_names_are_no_violation_and_1x_has_no_condition_on_tags() {
+    let named = ACME.replacen('\n', "\nethertypes = [\"ipv6\", \"vlan\", 0x88b5]\n", 1);
+    assert_eq!(violations(SITE, &[&named]), Vec::<String>::new());
+    let site = SITE.replace("[midonet]\n", "[midonet]\nversion = 1\n");
+    assert_eq!(violations(&site, &[ACME]), Vec::<String>::new());
 }

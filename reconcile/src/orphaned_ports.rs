@@ -55,6 +55,7 @@ fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Result<ClaimedP
         interface: &left.owner.interface,
         host: left.port.host.unwrap_or(left.host),
         host_interface: left.port.interface.as_deref().unwrap_or_default(),
+        untagged: None,
         // The port may have a chain or none. Rules are deleted with their chain.
         tied_to: Some(address),
     });

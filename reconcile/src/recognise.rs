@@ -123,7 +123,8 @@ pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
     }
     for tenant in scope.tenants {
         let keys = Key::tenant(tenant);
-        for chain in [ChainKey::In, ChainKey::Out, ChainKey::Policy, ChainKey::Stateless] {
+        for chain in [ChainKey::In, ChainKey::Out, ChainKey::Policy, ChainKey::Stateless, ChainKey::Untagged]
+        {
             suggest(keys.chain(chain));
         }
         suggest(keys.router());

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::spec::AntiSpoof;
+use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::values::MacAddress;
 use midoform_compiler::{Compiled, network};
@@ -40,6 +41,10 @@ pub struct Ready {
     /// True if each port accepts only its own source address and MAC (`anti_spoof = "port"`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub port_anti_spoof: bool,
+    /// The id of the chain that drops frames with a VLAN tag, for the ports of pods; none: these frames pass, or an
+    /// earlier midoform wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untagged: Option<Uuid>,
 }
 
 /// A bridge that pods can be attached to.
@@ -85,16 +90,16 @@ impl Ready {
         let own = compiled.specs.iter().find(|spec| spec.name.value == *tenant)?;
         let namespace = Namespace::of_site(&compiled.site.name.value);
         let generations = compiled.allocations.generations();
+        let by_key = |key: &Key| namespace.id_of_generation(key, generations.current(key));
+        let id_of = |key: &Key| ids.get(key).copied().unwrap_or_else(|| by_key(key));
+        let untagged = Key::tenant(tenant).chain(ChainKey::Untagged);
         let bridge = |(at, bridge): (network::BridgeIndex, &network::Bridge)| {
             let key = Key::tenant(tenant).bridge(&bridge.name).device();
             let exposes =
                 network.exposes.iter().filter(|expose| expose.bridge == at).map(|expose| expose.address);
             ReadyBridge {
                 name: bridge.name.to_string(),
-                id: ids
-                    .get(&key)
-                    .copied()
-                    .unwrap_or_else(|| namespace.id_of_generation(&key, generations.current(&key))),
+                id: id_of(&key),
                 cidr: bridge.cidr,
                 gateway: bridge.gateway,
                 grown_from: bridge.grown_from.as_deref().map(str::to_owned),
@@ -118,6 +123,7 @@ impl Ready {
             nameservers: dns.nameservers.iter().map(|server| server.value).collect(),
             search: dns.search.iter().map(|domain| domain.value.clone()).collect(),
             port_anti_spoof: network.anti_spoof == AntiSpoof::Port,
+            untagged: compiled.topology.get(untagged.as_str()).map(|_| id_of(&untagged)),
         })
     }
 

@@ -106,6 +106,7 @@ pub(crate) fn tenant(name: &str, bridges: Vec<ReadyBridge>) -> Ready {
         nameservers: Vec::new(),
         search: Vec::new(),
         port_anti_spoof: false,
+        untagged: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use midoform_compiler::values::ethertype;
 use midoform_render::Format;
 
 use super::{Api, Policy, Select, Spec};
@@ -141,6 +142,11 @@ pub(crate) struct TraceOptions {
     pub(crate) json: bool,
 }
 
+fn ethertype_of(text: &str) -> Result<u16, String> {
+    ethertype::parse(text)
+        .ok_or_else(|| format!("`{text}` is neither an EtherType's name nor a number such as 0x86dd"))
+}
+
 /// The packet.
 #[derive(Args)]
 pub(crate) struct PacketOptions {
@@ -162,6 +168,15 @@ pub(crate) struct PacketOptions {
     /// Another IP protocol, by number.
     #[arg(long, value_name = "NUMBER", group = "carried")]
     pub(crate) protocol: Option<u8>,
+    /// An ARP packet that claims the source address: a request for the destination, or a reply to it.
+    #[arg(long, value_name = "OPERATION", group = "carried", value_parser = ["request", "reply"])]
+    pub(crate) arp: Option<String>,
+    /// A frame of another EtherType: a name (ipv6) or a number (0x88cc).
+    #[arg(long, value_name = "ETHERTYPE", group = "carried", value_parser = ethertype_of)]
+    pub(crate) ethertype: Option<u16>,
+    /// A VLAN tag.
+    #[arg(long, value_name = "VLAN", value_parser = clap::value_parser!(u16).range(1..4095))]
+    pub(crate) vlan: Option<u16>,
     /// The source port of TCP or UDP.
     #[arg(long, value_name = "PORT", default_value_t = 40_000)]
     pub(crate) source_port: u16,

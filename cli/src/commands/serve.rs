@@ -14,9 +14,13 @@ use uuid::Uuid;
 
 use crate::args::ServeOptions;
 use crate::error::{CommandError, Exit};
+use crate::session::checked;
 use crate::ui::Ui;
 
-pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, mut options: ServeOptions) -> Result<Exit, CommandError> {
+    if let Some(url) = &mut options.keystone_url {
+        *url = checked("--keystone-url", url)?;
+    }
     let version: simulator::Version = options
         .version
         .parse()

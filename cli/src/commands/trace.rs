@@ -1,16 +1,21 @@
 //! `midoform trace`: one packet, and its reply.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Object;
 use midoform_compiler::topology::observed::Observed;
-use midoform_packets::trace::{Endpoint, TraceNetwork, TraceReport, mermaid, text};
+use midoform_compiler::values::ethertype;
+use midoform_packets::semantics::{ARP_REPLY, ARP_REQUEST};
+use midoform_packets::trace::{Endpoint, HeldAddresses, TraceNetwork, TraceReport, mermaid, text};
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::saved::SavedPlan;
+use midoform_store::ipam::Ipam;
+use uuid::Uuid;
 
+use crate::allocation_state::AllocationState;
 use crate::args::{PacketOptions, TraceOptions};
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
@@ -44,13 +49,13 @@ pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, Command
             return Err(CommandError::Usage(message));
         }
         let saved = SavedPlan::read(&options.spec.path)?;
-        trace(&saved.desired, &saved.behind, &options.packet)?
+        trace(&saved.desired, &saved.behind, None, &options.packet)?
     } else {
         let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
         report::diagnostics(ui, &compiled.warnings, &project.sources);
         let behind = endpoints_of(&compiled.tenants);
         match options.live {
-            false => trace(&compiled.topology, &behind, &options.packet)?,
+            false => trace(&compiled.topology, &behind, None, &options.packet)?,
             true => {
                 let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
                 let selection = Selection::new(&compiled, &everything())?;
@@ -61,7 +66,8 @@ pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, Command
                         "warning: {count} objects that midoform did not create are left out; `midoform show` lists them"
                     ));
                 }
-                trace(&observed.topology, &behind, &options.packet)?
+                let held = held_addresses(&project.state, &observed, &behind).await?;
+                trace(&observed.topology, &behind, Some(held), &options.packet)?
             }
         }
     };
@@ -86,10 +92,39 @@ async fn observe(
     Session::with(target, dialect, &options.api, async |session| session.observe(ui, scope).await).await
 }
 
-/// Sends the packet that the options describe.
+/// Returns the addresses that somebody has: static ports that are bound, and pods whose port the API and the store have.
+/// A port that the store does not know may have any address of its bridge.
+async fn held_addresses(
+    state: &AllocationState,
+    observed: &Observed,
+    behind: &Endpoints,
+) -> Result<HeldAddresses, CommandError> {
+    let mut held = HeldAddresses::default();
+    for (key, (address, _)) in behind {
+        if let Some(Object::BridgePort(port)) = observed.topology.get(key.as_str()).map(|entry| &entry.object)
+            && observed.topology.get(key.binding().as_str()).is_some()
+        {
+            held.known.extend(port.bridge.key().map(|bridge| (bridge.clone(), *address)));
+        }
+    }
+    let mut ports: BTreeMap<Uuid, &Key> =
+        observed.attached.iter().map(|port| (port.id, &port.near)).collect();
+    let store = if state.is_store() { state.open(false)? } else { None };
+    if let Some(store) = store {
+        for attachment in Ipam::new(store).all(None).await? {
+            let port = attachment.record.port.and_then(|port| ports.remove(&port));
+            held.known.extend(port.map(|bridge| (bridge.clone(), attachment.record.address)));
+        }
+    }
+    held.unknown = ports.into_values().cloned().collect();
+    Ok(held)
+}
+
+/// Sends the packet that the options describe. `held` are the addresses that somebody has; none: every address.
 fn trace(
     topology: &Topology,
     behind: &Endpoints,
+    held: Option<HeldAddresses>,
     options: &PacketOptions,
 ) -> Result<TraceReport, CommandError> {
     let from = endpoint("--from", &options.from, topology, behind)?;
@@ -100,24 +135,26 @@ fn trace(
     let unusable = |error: midoform_packets::trace::TraceError| CommandError::Usage(error.to_string());
     let mut network = TraceNetwork::new(topology);
     let sender = network.attach(&from).map_err(unusable)?;
-    if !matches!(to, Endpoint::World(_)) {
-        let _ = network.attach(&to).map_err(unusable)?;
+    if let Some(held) = held {
+        network.limit_to(held);
     }
-    let tenant_of = |endpoint: &Endpoint| match endpoint {
-        Endpoint::Pod(key, _) | Endpoint::Port(key, ..) => Some(key.owner().to_owned()),
-        Endpoint::World(_) => None,
-    };
-    let own: Vec<String> = [&from, &to].into_iter().filter_map(tenant_of).collect();
-    let own: BTreeSet<&str> = own.iter().map(String::as_str).collect();
-    network.attach_pods(&own, to.address());
-    let carried = match (options.tcp, options.udp, options.protocol) {
+    network.attach_destination(&to).map_err(unusable)?;
+    let arp = options.arp.as_deref().map(|operation| match operation {
+        "request" => ARP_REQUEST,
+        _ => ARP_REPLY,
+    });
+    let carried = match (options.tcp, options.udp, arp.or(options.protocol)) {
         (Some(port), ..) => (6, options.source_port, port),
         (_, Some(port), _) => (17, options.source_port, port),
         (_, _, Some(number)) => (number, 0, 0),
         _ => (1, 8, 0),
     };
     let packet = network.packet(&sender, options.source.unwrap_or(from.address()), to.address(), carried);
-    Ok(network.trace(&sender, packet))
+    let ethertype = match arp {
+        Some(_) => ethertype::ARP,
+        None => options.ethertype.unwrap_or(ethertype::IPV4),
+    };
+    Ok(network.trace(&sender, TraceNetwork::as_frame(packet, ethertype, options.vlan)))
 }
 
 /// Reads an endpoint: `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.

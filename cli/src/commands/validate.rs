@@ -20,8 +20,9 @@ struct Report<'a> {
 }
 
 pub(crate) async fn run(ui: &Ui, options: &ValidateOptions) -> Result<Exit, CommandError> {
-    let project = Project::load_under(&options.spec, &options.policy, Reach::Files).await?;
-    let (mut found, sources, tenants, objects) = match project.compile(&options.spec) {
+    let project = Project::load_under(&options.spec, &options.policy, Reach::Files).await;
+    let compiled = project.and_then(|project| project.compile(&options.spec));
+    let (mut found, sources, tenants, objects) = match compiled {
         Ok((compiled, project)) => {
             (compiled.warnings, project.sources, compiled.tenants.len(), compiled.topology.len())
         }

@@ -93,6 +93,12 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
     let mut warnings =
         vec!["this is the Go plugin's configuration: docs/cni.md describes midonet-cni's own".to_owned()];
     warnings.extend(obsolete(keys, &api, &etcd));
+    let mtu = keys.unless_detaching(keys.mtu())?;
+    // This configuration can't name the MTU of the hosts' network, so a larger one may be right.
+    let largest = site.largest_mtu();
+    warnings.extend(mtu.filter(|mtu| *mtu > largest).map(|mtu| {
+        format!("`mtu` is {mtu}: with an MTU of 1500 between the hosts, the tunnels carry {largest} at most")
+    }));
     let level = keys.unless_detaching(keys.nonempty("log_level"))?;
     Ok(Config {
         version,
@@ -104,7 +110,7 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         profile: Some(Profile::Rainbond),
         first_bridge: Some(first_bridge),
         bridge: None,
-        mtu: keys.unless_detaching(keys.mtu())?,
+        mtu,
         routes: keys.unless_detaching(routes(keys))?,
         renames: true,
         login: Login {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use midoform_compiler::spec::Profile;
+use midoform_compiler::spec::{Profile, Site};
 
 use super::keys::Keys;
 use super::login::Login;
@@ -53,6 +53,7 @@ const KEYS: &[&str] = &[
 pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Config> {
     let site_source = site::read(keys)?;
     let site = site::parse(&site_source)?;
+    let mtu = keys.unless_detaching(mtu(keys, &site))?;
     let unknown = keys.map.keys().filter(|key| !key.contains('/') && !KEYS.contains(&key.as_str()));
     let warnings = unknown
         .map(|key| format!("the network configuration has the key `{key}`, which midonet-cni does not know"))
@@ -67,7 +68,7 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         profile: keys.unless_detaching(profile(keys))?,
         first_bridge: None,
         bridge: keys.unless_detaching(keys.string("bridge"))?,
-        mtu: keys.unless_detaching(keys.mtu())?,
+        mtu,
         routes: keys.unless_detaching(routes(keys))?,
         renames: keys.unless_detaching(keys.boolean("rename_existing"))?.unwrap_or(false),
         login: keys.unless_detaching(Login::read(keys, "login", "login_file"))?,
@@ -91,6 +92,20 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
 fn routes(keys: &Keys<'_>) -> Result<Vec<ExtraRoute>> {
     let value = keys.map.get("routes").filter(|value| !value.is_null());
     value.map_or(Ok(Vec::new()), |value| keys.decode("routes", value))
+}
+
+/// Reads the MTU of pods. The tunnels between the hosts have to carry it.
+fn mtu(keys: &Keys<'_>, site: &Site) -> Result<Option<u16>> {
+    let mtu = keys.mtu()?;
+    let largest = site.largest_mtu();
+    match mtu.filter(|mtu| *mtu > largest) {
+        None => Ok(mtu),
+        Some(mtu) => {
+            let problem = format!("is {mtu}, and the tunnels between the hosts carry {largest} at most");
+            let hint = "name the MTU of the hosts' network with the site's `underlay_mtu`";
+            Err(CniError::configuration("mtu", problem).hint(hint))
+        }
+    }
 }
 
 fn profile(keys: &Keys<'_>) -> Result<Option<Profile>> {

@@ -23,10 +23,6 @@ const HOST_ID_FILES: [&str; 2] = ["/etc/midolman/host_uuid.properties", "/etc/mi
 /// The state folder, if the configuration names no other.
 pub(crate) const STATE_FOLDER: &str = "/var/lib/midonet-cni";
 
-/// The MTU of pods, if neither the configuration, the spec nor the site names one: 1500 less the header of a tunnel, as in
-/// the Go plugin.
-const DEFAULT_MTU: u16 = 1454;
-
 /// The checked network configuration.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -147,9 +143,10 @@ impl Config {
         }
     }
 
-    /// Returns the MTU of a pod. `tenant` is the MTU of its tenant's spec or of the site.
+    /// Returns the MTU of a pod. `tenant` is the MTU of its tenant's spec or of the site. If nothing names one, it is the
+    /// MTU that fits the tunnels between the hosts.
     pub(crate) fn mtu_of(&self, tenant: Option<u16>) -> u16 {
-        self.mtu.or(tenant).unwrap_or(DEFAULT_MTU)
+        self.mtu.or(tenant).unwrap_or_else(|| self.site.default_mtu())
     }
 
     /// Returns true if an existing interface of the requested name may be renamed: the configuration allows it, or a

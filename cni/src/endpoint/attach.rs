@@ -45,7 +45,7 @@ impl Attach<'_> {
         let save = async |attachment: &mut Held<Attachment>| self.save(attachment).await;
         let (created, attached) = tokio::join!(
             self.create(),
-            ports.attach(&client, &mut claimed.attachment, &claimed.ready.tenant_id, save),
+            ports.attach(&client, &mut claimed.attachment, &claimed.ready, save),
         );
         // If both failed, the port's error says more.
         let port = attached?;

@@ -16,6 +16,7 @@ use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::claimed_port::{ClaimedPort, PortError};
 use midoform_reconcile::client::{Client, ClientError};
 use midoform_store::ipam::Attachment;
+use midoform_store::ready::Ready;
 use midoform_store::record::Held;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -74,12 +75,12 @@ impl<'a> Ports<'a> {
         &self,
         client: &Client,
         held: &mut Held<Attachment>,
-        tenant_id: &str,
+        ready: &Ready,
         save: impl AsyncFn(&mut Held<Attachment>) -> Result<()>,
     ) -> Result<Uuid> {
-        let topology = self.topology(&held.record, tenant_id);
+        let topology = self.topology(&held.record, &ready.tenant_id, ready.untagged);
         let plan = midonet::plan(self.site, self.dialect, &topology, &Observed::default());
-        let port = ClaimedPort::new(plan, &bridge_of(&held.record))?;
+        let port = ClaimedPort::new(plan, &present(&held.record, ready))?;
         match self.create(client, &port, held, &save).await {
             // A port of this id belongs to this endpoint. Its claim is missing in the store.
             Err(PortError::Step(failed))
@@ -163,8 +164,8 @@ impl<'a> Ports<'a> {
         Namespace::of_site(self.site).id(&Self::key(attachment))
     }
 
-    /// Returns the objects of an endpoint.
-    fn topology(&self, attachment: &Attachment, tenant_id: &str) -> Topology {
+    /// Returns the objects of an endpoint. `untagged` is the tenant's chain that drops frames with a VLAN tag.
+    fn topology(&self, attachment: &Attachment, tenant_id: &str, untagged: Option<Uuid>) -> Topology {
         let has_anti_spoof = attachment.extra.contains_key(ANTI_SPOOF);
         pod::lower(&Pod {
             tenant: &attachment.tenant,
@@ -174,6 +175,7 @@ impl<'a> Ports<'a> {
             interface: &attachment.owner.interface,
             host: attachment.host,
             host_interface: &attachment.host_interface,
+            untagged: untagged.map(Reference::External),
             tied_to: has_anti_spoof.then_some((attachment.address, attachment.mac)),
         })
     }
@@ -201,7 +203,7 @@ impl<'a> Ports<'a> {
 
     /// Deletes an endpoint's objects. `port` is the port's id if the server chose it.
     async fn delete(&self, client: &Client, attachment: &Attachment, port: Option<Uuid>) -> Result<()> {
-        let mut topology = self.topology(attachment, "");
+        let mut topology = self.topology(attachment, "", None);
         let mut observed = Observed::default();
         if let Some(port) = port {
             observed.ids.insert(Self::key(attachment), port);
@@ -244,9 +246,10 @@ impl<'a> Ports<'a> {
     }
 }
 
-/// Returns the part of the network that a pod's plan refers to: its bridge.
-fn bridge_of(attachment: &Attachment) -> Observed {
-    let present = BTreeMap::from([(attachment.bridge_id, Kind::Bridge)]);
+/// Returns the part of the network that a pod's plan refers to: its bridge, and the tenant's chain for its port.
+fn present(attachment: &Attachment, ready: &Ready) -> Observed {
+    let bridge = (attachment.bridge_id, Kind::Bridge);
+    let present = ready.untagged.map(|chain| (chain, Kind::Chain)).into_iter().chain([bridge]).collect();
     Observed { present, ..Observed::default() }
 }
 

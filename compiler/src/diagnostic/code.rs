@@ -17,6 +17,8 @@ crate::named_codes! {
         BadAddress => "bad-address",
         /// The site file has Keystone's domain, but its version has no domains.
         BadDomain => "bad-domain",
+        /// A value is not an EtherType.
+        BadEthertype => "bad-ethertype",
         /// The default gateway is a single address.
         BadGateway => "bad-gateway",
         /// A text can't be the name of a network interface.
@@ -115,6 +117,8 @@ crate::named_codes! {
         MovedTwice => "moved-twice",
         /// A `[[moved]]` names nothing, or two things.
         MovedWhat => "moved-what",
+        /// The MTU inside pods is larger than what fits the tunnels between the hosts.
+        MtuTooLarge => "mtu-too-large",
         /// An address is its network's own address.
         NetworkAddress => "network-address",
         /// A route's next hop lies in none of the tenant's bridges.

@@ -11,6 +11,7 @@ pub mod peering;
 pub mod provider_use;
 pub mod resolve;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use uuid::Uuid;
 use crate::names::TenantName;
 use crate::source::Span;
 use crate::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
-use crate::values::{MacAddress, PortRange};
+use crate::values::{MacAddress, PortRange, ethertype};
 
 /// The index of a bridge in [`Tenant::bridges`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +46,10 @@ pub struct Tenant {
     pub profile: Profile,
     /// The checks of source addresses.
     pub anti_spoof: AntiSpoof,
+    /// The EtherTypes that pass its bridges besides IPv4 and ARP.
+    pub ethertypes: BTreeSet<u16>,
+    /// True if a rule can match frames by their VLAN tag: 1.x has no such condition.
+    pub matches_tags: bool,
     /// True if the tenant may not be destroyed.
     pub protect: bool,
     /// The NAT of traffic to the world.
@@ -91,6 +96,11 @@ impl Tenant {
     /// Returns the weight of the routes that the layout adds. The Go plugin sets none, which is 0.
     pub fn own_route_weight(&self) -> u32 {
         if self.profile == Profile::Strict { UPLINK_WEIGHT } else { 0 }
+    }
+
+    /// Returns true if frames with a VLAN tag are dropped.
+    pub fn drops_tagged(&self) -> bool {
+        self.profile == Profile::Strict && self.matches_tags && !self.ethertypes.contains(&ethertype::VLAN)
     }
 
     /// Returns the bridge with this index.

@@ -121,6 +121,7 @@ fn name_in<'n, 'k>(key: &'n mut TenantKey<'k>, kind: MovedKind) -> Option<&'n mu
         | (MovedKind::Bridge, TenantKey::Chain(ChainKey::Bridge(name)))
         | (MovedKind::Bridge, TenantKey::Rule(ChainKey::Bridge(name), _))
         | (MovedKind::Bridge, TenantKey::Rule(ChainKey::In, RuleKey::UplinkSource(name)))
+        | (MovedKind::Bridge, TenantKey::Rule(ChainKey::Out, RuleKey::Hairpin(name)))
         | (MovedKind::Bridge, TenantKey::Route { next_hop: NextHopKey::Bridge(name), .. })
         | (MovedKind::Rule, TenantKey::Rule(_, RuleKey::Spec { rule: name, .. }))
         | (MovedKind::Rule, TenantKey::Rule(ChainKey::In, RuleKey::Open { rule: name, .. }))

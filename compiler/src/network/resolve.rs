@@ -131,6 +131,8 @@ impl<'a> Resolver<'a, '_> {
             tenant_id,
             profile,
             anti_spoof: spec.anti_spoof_in(self.site),
+            ethertypes: spec.ethertypes_in(self.site),
+            matches_tags: self.site.matches_tags(),
             protect: spec.protect,
             egress: spec.egress.value,
             egress_span: if spec.egress.span.end == 0 { spec.name.span } else { spec.egress.span },

@@ -12,7 +12,7 @@ mod site;
 pub(crate) mod special_addresses;
 pub mod url;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -25,7 +25,7 @@ pub use site::{
 
 use crate::names::TenantName;
 use crate::source::{Span, Spanned};
-use crate::values::{MacAddress, PortRange};
+use crate::values::{MacAddress, PortRange, ethertype};
 use grammar::values::Word;
 use grammar::{Grammar, MovedKeys};
 
@@ -138,6 +138,8 @@ pub struct Tenant {
     pub link: Option<LinkPin>,
     /// The check of source addresses.
     pub anti_spoof: Option<Spanned<AntiSpoof>>,
+    /// The EtherTypes that pass besides IPv4 and ARP.
+    pub ethertypes: Option<Vec<Spanned<u16>>>,
     /// The NAT of traffic to the world.
     pub egress: Spanned<Egress>,
     /// `[[bridge]]`.
@@ -172,6 +174,13 @@ impl Tenant {
     pub fn anti_spoof_in(&self, site: &Site) -> AntiSpoof {
         let own = self.anti_spoof.map(|own| own.value).or(site.defaults.anti_spoof);
         own.unwrap_or(self.profile_in(site).anti_spoof())
+    }
+
+    /// Returns the EtherTypes that pass its bridges in a site besides IPv4 and ARP.
+    pub fn ethertypes_in(&self, site: &Site) -> BTreeSet<u16> {
+        let named = self.ethertypes.as_ref().or(site.defaults.ethertypes.as_ref()).into_iter().flatten();
+        let others = named.map(|named| named.value);
+        others.filter(|number| ![ethertype::IPV4, ethertype::ARP].contains(number)).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::grammar::values::Word;
 use super::{AntiSpoof, Dns, Gateway, Policy, Profile};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::values::Encapsulation;
 
@@ -25,6 +26,8 @@ pub struct Site {
     pub store: Option<StoreSettings>,
     /// The Keystone that has the tenants' projects.
     pub keystone: Option<KeystoneSettings>,
+    /// The MTU of the network between the hosts.
+    pub underlay_mtu: Spanned<u16>,
     /// The values for tenants that have none of their own.
     pub defaults: Defaults,
     /// The hosts that static ports may be bound on.
@@ -33,6 +36,52 @@ pub struct Site {
     pub tunnel_zone: Option<TunnelZoneSettings>,
     /// The rules that tenants have to keep to.
     pub policy: Option<Policy>,
+}
+
+impl Site {
+    /// Returns the MTU inside pods where neither the tenant nor the site names one: every packet of this size fits the
+    /// tunnels. In a tunnel zone that is not midoform's the encapsulation is not known, so it is that of the larger header.
+    pub fn default_mtu(&self) -> u16 {
+        self.mtu_within(self.tunnel_zone.as_ref().map_or(Encapsulation::Vxlan, |zone| zone.encapsulation))
+    }
+
+    /// Returns the largest MTU that pods may have: packets above it never fit the tunnels.
+    pub fn largest_mtu(&self) -> u16 {
+        self.mtu_within(self.tunnel_zone.as_ref().map_or(Encapsulation::Gre, |zone| zone.encapsulation))
+    }
+
+    /// Returns true if a rule can match frames by their VLAN tag: 1.x has no such condition (21-layer-2-rules).
+    pub fn matches_tags(&self) -> bool {
+        self.midonet.version.value != 1
+    }
+
+    fn mtu_within(&self, encapsulation: Encapsulation) -> u16 {
+        self.underlay_mtu.value.saturating_sub(encapsulation.overhead())
+    }
+
+    /// Returns the error of an MTU inside pods that the tunnels can't carry.
+    pub fn mtu_problem(&self, mtu: &Spanned<u16>) -> Option<Diagnostic> {
+        let largest = self.largest_mtu();
+        if mtu.value <= largest {
+            return None;
+        }
+        let zone = self.tunnel_zone.as_ref().map(|zone| zone.encapsulation);
+        let (name, overhead) = match zone {
+            Some(Encapsulation::Vxlan) => ("VXLAN", Encapsulation::Vxlan.overhead()),
+            Some(Encapsulation::Gre) => ("GRE", Encapsulation::Gre.overhead()),
+            None => ("even GRE, which has the smallest header,", Encapsulation::Gre.overhead()),
+        };
+        let message = format!("the MTU {mtu} does not fit the tunnels between the hosts");
+        let here = format!("{name} adds {overhead} bytes, and `underlay_mtu` is {}", self.underlay_mtu);
+        let help = format!(
+            "write {largest} or less, or name the MTU of the hosts' network with the site's `underlay_mtu`"
+        );
+        let error = Diagnostic::error(Code::MtuTooLarge, mtu.span, message).here(here).help(help);
+        Some(match &self.tunnel_zone {
+            Some(zone) => error.also(zone.name.span, "the tunnel zone"),
+            None => error,
+        })
+    }
 }
 
 /// `[midonet]`.
@@ -113,6 +162,8 @@ pub struct Defaults {
     pub profile: Option<Profile>,
     /// The check of source addresses.
     pub anti_spoof: Option<AntiSpoof>,
+    /// The EtherTypes that pass besides IPv4 and ARP.
+    pub ethertypes: Option<Vec<Spanned<u16>>>,
     /// The MTU inside pods.
     pub mtu: Option<Spanned<u16>>,
     /// Name resolution inside pods.

@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use super::Station;
 use super::world::{Device, Port, Route, RouteKind, Rule, RuleKind, Target, World};
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::kinds::{
     self, Bridge, Condition, NatTarget, NextHop, Object, Reference, Router, RuleAction,
 };
@@ -87,6 +89,23 @@ impl World {
             builder.world.chains.entry(chain).or_default().push(rule);
         }
         builder.world
+    }
+
+    /// Attaches a pod to a tenant's bridge, by a port as the plugin makes it: with the chain that drops frames with a VLAN
+    /// tag.
+    pub(crate) fn attach_pod(
+        &mut self,
+        topology: &Topology,
+        bridge: (Uuid, &Key),
+        address: Ipv4Addr,
+    ) -> Station {
+        let station = self.attach(bridge.0, address);
+        let chain = Key::tenant(bridge.1.owner()).chain(ChainKey::Untagged);
+        let chain = topology.index(chain.as_str()).map(id_at);
+        if let Some(port) = self.ports.get_mut(&station.port) {
+            port.inbound = chain;
+        }
+        station
     }
 
     /// Attaches a station to a bridge, by a port of its own without chains.
@@ -288,6 +307,8 @@ impl Builder<'_> {
             out_ports: self.ids(&condition.out_ports),
             inv_out_ports: condition.not_out_ports,
             dl_type: condition.ethertype.map(u32::from),
+            inv_dl_type: condition.not_ethertype,
+            no_vlan: condition.untagged,
             dl_src: condition.source_mac,
             inv_dl_src: condition.not_source_mac,
             nw_proto: condition.protocol,

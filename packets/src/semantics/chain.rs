@@ -12,7 +12,7 @@ enum Next {
     Rule,
     Accept,
     Return,
-    Drop,
+    End(ChainVerdict),
 }
 
 impl Walk<'_> {
@@ -20,7 +20,7 @@ impl Walk<'_> {
     pub(super) fn evaluate(&mut self, chain: Option<Uuid>, position: Position) -> ChainVerdict {
         let Some(chain) = chain else { return ChainVerdict::Pass };
         match self.evaluate_rules(chain, position, &mut Vec::new()) {
-            Err(rule) => ChainVerdict::Drop(rule),
+            Err(verdict) => verdict,
             Ok(_) => ChainVerdict::Pass,
         }
     }
@@ -32,7 +32,7 @@ impl Walk<'_> {
         chain: Uuid,
         position: Position,
         visited: &mut Vec<Uuid>,
-    ) -> Result<bool, Uuid> {
+    ) -> Result<bool, ChainVerdict> {
         visited.push(chain);
         let world = self.world;
         for rule in world.chains.get(&chain).map(Vec::as_slice).unwrap_or_default() {
@@ -48,7 +48,8 @@ impl Walk<'_> {
             }
             let next = match rule.kind {
                 RuleKind::Accept => Next::Accept,
-                RuleKind::Drop | RuleKind::Reject => Next::Drop,
+                RuleKind::Drop => Next::End(ChainVerdict::Drop(rule.id)),
+                RuleKind::Reject => Next::End(ChainVerdict::Reject(rule.id)),
                 RuleKind::Return => Next::Return,
                 RuleKind::Jump => match rule.jump_chain_id.filter(|jump| !visited.contains(jump)) {
                     Some(jump) if self.evaluate_rules(jump, position, visited)? => Next::Accept,
@@ -64,7 +65,7 @@ impl Walk<'_> {
                 Next::Rule => {}
                 Next::Accept => return Ok(true),
                 Next::Return => return Ok(false),
-                Next::Drop => return Err(rule.id),
+                Next::End(verdict) => return Err(verdict),
             }
         }
         Ok(false)

@@ -7,9 +7,6 @@ use super::Packet;
 use super::world::{MacMask, Rule, World};
 use midoform_compiler::values::{MacAddress, PortRange};
 
-/// The EtherType of IPv4, which every packet here has.
-const IPV4: u32 = 2048;
-
 /// The position of a packet when a chain is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Position {
@@ -65,13 +62,14 @@ fn matches_all(
         && link_layer_matches(rule, packet)
         && addresses_match(world, rule, packet)
         && transport_matches(rule, packet)
-        && way_matches(rule, seen)
+        && way_matches(rule, packet, seen)
 }
 
-/// Matches the conditions on the packet's path, and those on parts that these packets never have: a VLAN, the data of
-/// an ICMP error.
-fn way_matches(rule: &Rule, seen: Seen<'_>) -> bool {
-    rule.vlan.is_none_or(|vlan| vlan == 0)
+/// Matches the conditions on the packet's tag and path, and those on a part that these packets never have: the data of an
+/// ICMP error.
+fn way_matches(rule: &Rule, packet: &Packet, seen: Seen<'_>) -> bool {
+    rule.vlan.is_none_or(|vlan| vlan == 0 || packet.vlan == Some(vlan))
+        && (!rule.no_vlan || packet.vlan.is_none())
         && rule
             .traversed_device
             .is_none_or(|device| seen.traversed.contains(&device) != rule.inv_traversed_device)
@@ -99,7 +97,7 @@ fn ports_match(world: &World, rule: &Rule, position: Position) -> bool {
 }
 
 fn link_layer_matches(rule: &Rule, packet: &Packet) -> bool {
-    rule.dl_type.is_none_or(|kind| (kind == IPV4) != rule.inv_dl_type)
+    rule.dl_type.is_none_or(|kind| (kind == u32::from(packet.ethertype)) != rule.inv_dl_type)
         && mac_matches(rule.dl_src.as_ref(), rule.dl_src_mask.as_ref(), packet.source_mac, rule.inv_dl_src)
         && mac_matches(
             rule.dl_dst.as_ref(),
@@ -119,15 +117,21 @@ fn mac_matches(wanted: Option<&MacAddress>, mask: Option<&MacMask>, mac: MacAddr
 }
 
 fn addresses_match(world: &World, rule: &Rule, packet: &Packet) -> bool {
+    // A frame without addresses is in no network and in no group.
+    let has_addresses = packet.frame().has_addresses();
     let inside = |address, length: u8, own, inverted: bool| match address {
         None => true,
         Some(address) => {
-            Ipv4Net::new(address, length.min(32)).is_ok_and(|network| network.contains(&own)) != inverted
+            let network = Ipv4Net::new(address, length.min(32));
+            (has_addresses && network.is_ok_and(|network| network.contains(&own))) != inverted
         }
     };
     let in_group = |group: Option<Uuid>, own, inverted: bool| match group {
         None => true,
-        Some(group) => world.address_groups.get(&group).is_some_and(|group| group.contains(&own)) != inverted,
+        Some(group) => {
+            let group = world.address_groups.get(&group);
+            (has_addresses && group.is_some_and(|group| group.contains(&own))) != inverted
+        }
     };
     inside(rule.nw_src_address, rule.nw_src_length, packet.source, rule.inv_nw_src)
         && inside(rule.nw_dst_address, rule.nw_dst_length, packet.destination, rule.inv_nw_dst)

@@ -14,24 +14,28 @@ pub(crate) mod world;
 mod tests;
 
 pub use build::{entry_of, id_of};
-pub(crate) use simulate::MOST_DEVICES;
-pub use simulate::{EvaluatedRule, Hop, Station, Trace, Verdict, simulate};
+pub(crate) use simulate::{BROADCAST, MOST_DEVICES};
+pub use simulate::{EvaluatedRule, Hop, IcmpError, Station, Trace, Verdict, simulate};
 pub use state::State;
 pub use world::{World, WorldError};
 
 use std::net::Ipv4Addr;
 
 use midoform_compiler::topology::kinds::FragmentPolicy;
-use midoform_compiler::values::MacAddress;
+use midoform_compiler::values::{MacAddress, ethertype};
 
 /// A packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Packet {
-    /// Source address.
+    /// The EtherType; behind the tag, if there is one.
+    pub ethertype: u16,
+    /// The VLAN of its tag.
+    pub vlan: Option<u16>,
+    /// Source address. For ARP: the sender's address. Other EtherTypes have none.
     pub source: Ipv4Addr,
-    /// Destination address.
+    /// Destination address. For ARP: the target's address. Other EtherTypes have none.
     pub destination: Ipv4Addr,
-    /// IP protocol number.
+    /// IP protocol number. For ARP: the operation.
     pub protocol: u8,
     /// TCP or UDP source port, or the ICMP type.
     pub source_port: u16,
@@ -45,6 +49,39 @@ pub struct Packet {
     pub fragment: Fragment,
     /// The TTL.
     pub ttl: u8,
+}
+
+/// The kind of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Frame {
+    /// The EtherType; behind the tag, if there is one.
+    pub(crate) ethertype: u16,
+    /// The VLAN of its tag.
+    pub(crate) vlan: Option<u16>,
+}
+
+impl Frame {
+    /// IPv4 without a tag.
+    pub(crate) const IPV4: Frame = Frame::of(ethertype::IPV4);
+
+    pub(crate) const fn of(ethertype: u16) -> Frame {
+        Frame { ethertype, vlan: None }
+    }
+
+    /// Returns true for IPv4 without a tag: a router forwards nothing else.
+    pub(crate) fn is_routed(self) -> bool {
+        self == Frame::IPV4
+    }
+
+    /// Returns true for ARP without a tag.
+    pub(crate) fn is_arp(self) -> bool {
+        self == Frame::of(ethertype::ARP)
+    }
+
+    /// Returns true if rules can match its addresses: those of IPv4, or of ARP.
+    pub(crate) fn has_addresses(self) -> bool {
+        matches!(self.ethertype, ethertype::IPV4 | ethertype::ARP)
+    }
 }
 
 /// A packet's kind of fragment. Later fragments carry no ports; their ports are 0.
@@ -78,19 +115,28 @@ pub(crate) const ECHO_REPLY: u16 = 0;
 /// ICMP's type of an echo request.
 pub(crate) const ECHO_REQUEST: u16 = 8;
 
+/// ARP's operation of a request.
+pub const ARP_REQUEST: u8 = 1;
+/// ARP's operation of a reply.
+pub const ARP_REPLY: u8 = 2;
+
 impl Packet {
+    pub(crate) fn frame(&self) -> Frame {
+        Frame { ethertype: self.ethertype, vlan: self.vlan }
+    }
+
     /// Returns true for TCP, UDP and ICMP, whose connections are tracked.
     fn is_tracked(&self) -> bool {
-        tracks(self.protocol)
+        self.ethertype == ethertype::IPV4 && tracks(self.protocol)
     }
 
     /// Returns true for TCP, UDP and ICMP echo, whose addresses are translated.
     fn is_translated(&self) -> bool {
-        matches!(self.protocol, 6 | 17) || self.is_echo()
+        self.ethertype == ethertype::IPV4 && matches!(self.protocol, 6 | 17) || self.is_echo()
     }
 
     fn is_echo(&self) -> bool {
-        self.protocol == ICMP && is_echo_type(self.source_port)
+        self.ethertype == ethertype::IPV4 && self.protocol == ICMP && is_echo_type(self.source_port)
     }
 
     /// Returns true for an ICMP echo request, to which a router replies on its own address.

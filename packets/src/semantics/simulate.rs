@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
-use super::Packet;
 use super::condition::Position;
 use super::state::{Flow, State};
 use super::world::{Port, RouteKind, World};
+use super::{ARP_REQUEST, Packet};
 use midoform_compiler::values::MacAddress;
 
 /// A host behind a port, whose address and MAC address are already learned.
@@ -26,8 +26,26 @@ pub struct Station {
 pub(super) enum ChainVerdict {
     /// The packet passes.
     Pass,
-    /// This rule drops or rejects the packet.
+    /// This rule drops the packet.
     Drop(Uuid),
+    /// This rule rejects the packet.
+    Reject(Uuid),
+}
+
+/// The ICMP error that a router sends for a packet that it rejects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    /// The address of the router's port by which the packet came.
+    pub source: Ipv4Addr,
+    /// The sender of the packet.
+    pub destination: Ipv4Addr,
+}
+
+impl IcmpError {
+    /// ICMP's type: destination unreachable.
+    pub const TYPE: u8 = 3;
+    /// ICMP's code: communication administratively prohibited.
+    pub const CODE: u8 = 13;
 }
 
 /// The verdict on a packet.
@@ -43,6 +61,15 @@ pub enum Verdict {
         rule: Option<Uuid>,
         /// The reason.
         why: &'static str,
+    },
+    /// A rule or a route rejected it.
+    Rejected {
+        /// The device.
+        at: Uuid,
+        /// The rule, if one rejected it.
+        rule: Option<Uuid>,
+        /// The ICMP error that its sender gets; none: a bridge sends none.
+        icmp: Option<IcmpError>,
     },
     /// A router took it for itself.
     Consumed(Uuid),
@@ -90,6 +117,9 @@ pub struct Trace {
     /// The packet at the end of its path.
     pub packet: Packet,
 }
+
+/// The MAC address of every host.
+pub(crate) const BROADCAST: MacAddress = MacAddress([0xff; 6]);
 
 /// The most ports that a packet may enter on its path: MidoNet's own limit.
 pub(crate) const MOST_DEVICES: usize = 12;
@@ -215,11 +245,18 @@ impl<'a> Walk<'a> {
         }
         let position =
             Position { device: port.device, in_port: Some(at), ingress: self.ingress, out_port: None };
-        if let ChainVerdict::Drop(rule) = self.evaluate(port.inbound, position) {
-            return Step::End(Verdict::Dropped { at: port.device, rule: Some(rule), why: BY_RULE });
+        let verdict = self.evaluate(port.inbound, position);
+        if let Err(step) = self.pass(verdict, port) {
+            return step;
         }
         if !device.up {
             return dropped(port.device, "the device is down");
+        }
+        if device.is_router && self.packet.frame().is_arp() {
+            return self.ask_router(port);
+        }
+        if device.is_router && !self.packet.frame().is_routed() {
+            return dropped(at, "a router forwards IPv4 without a VLAN tag only");
         }
         if device.is_router && self.packet.destination_mac != port.mac {
             return dropped(at, "the destination MAC address is not the router's");
@@ -228,8 +265,10 @@ impl<'a> Walk<'a> {
             return dropped(at, "the source MAC address is a group address");
         }
         self.traversed.push(port.device);
-        if let ChainVerdict::Drop(rule) = self.evaluate(device.inbound, position) {
-            return Step::End(Verdict::Dropped { at: port.device, rule: Some(rule), why: BY_RULE });
+        let inbound = self.chain_of_device(device.is_router, device.inbound);
+        let verdict = self.evaluate(inbound, position);
+        if let Err(step) = self.pass(verdict, port) {
+            return step;
         }
         match device.is_router {
             true => self.route(port),
@@ -237,9 +276,41 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Returns the chain of a device that is evaluated: a bridge evaluates none for a frame with a VLAN tag.
+    fn chain_of_device(&self, is_router: bool, chain: Option<Uuid>) -> Option<Uuid> {
+        chain.filter(|_| is_router || self.packet.vlan.is_none())
+    }
+
+    /// Returns the end of the packet's path, if a chain of a port or its device ends it there.
+    fn pass(&self, verdict: ChainVerdict, in_port: &Port) -> Result<(), Step> {
+        match verdict {
+            ChainVerdict::Pass => Ok(()),
+            ChainVerdict::Drop(rule) => {
+                Err(Step::End(Verdict::Dropped { at: in_port.device, rule: Some(rule), why: BY_RULE }))
+            }
+            ChainVerdict::Reject(rule) => Err(self.reject(in_port, Some(rule))),
+        }
+    }
+
+    /// Rejects the packet. A router sends an ICMP error, a bridge does not.
+    fn reject(&self, in_port: &Port, rule: Option<Uuid>) -> Step {
+        let address = in_port.address.filter(|_| self.world.is_router(in_port.device));
+        let icmp = address.map(|source| IcmpError { source, destination: self.packet.source });
+        Step::End(Verdict::Rejected { at: in_port.device, rule, icmp })
+    }
+
+    /// Sends an ARP packet to a router: it replies to a request for the address of the port.
+    fn ask_router(&self, port: &Port) -> Step {
+        match self.packet.protocol == ARP_REQUEST && port.address == Some(self.packet.destination) {
+            true => Step::End(Verdict::Consumed(port.device)),
+            false => dropped(port.device, "ARP, but no request for the router's address"),
+        }
+    }
+
     /// Evaluates a device's outbound chain; a flooded packet has no output port yet.
     fn leave_device(&mut self, in_port: &Port, out: Option<&Port>) -> Result<(), Step> {
-        let outbound = self.world.devices.get(&in_port.device).and_then(|device| device.outbound);
+        let device = self.world.devices.get(&in_port.device);
+        let outbound = device.and_then(|device| self.chain_of_device(device.is_router, device.outbound));
         self.evaluate_outbound(outbound, in_port, out)
     }
 
@@ -272,12 +343,8 @@ impl<'a> Walk<'a> {
             ingress: self.ingress,
             out_port: out.map(|out| out.id),
         };
-        match self.evaluate(chain, position) {
-            ChainVerdict::Drop(rule) => {
-                Err(Step::End(Verdict::Dropped { at: in_port.device, rule: Some(rule), why: BY_RULE }))
-            }
-            ChainVerdict::Pass => Ok(()),
-        }
+        let verdict = self.evaluate(chain, position);
+        self.pass(verdict, in_port)
     }
 
     fn route(&mut self, in_port: &Port) -> Step {
@@ -288,7 +355,7 @@ impl<'a> Walk<'a> {
         self.route = Some(route.id);
         match route.kind {
             RouteKind::BlackHole => return dropped(router, "a black hole"),
-            RouteKind::Reject => return dropped(router, "a reject route"),
+            RouteKind::Reject => return self.reject(in_port, None),
             RouteKind::Local if self.packet.is_echo_request() => {
                 return Step::End(Verdict::Consumed(router));
             }
@@ -371,9 +438,12 @@ impl<'a> Walk<'a> {
             return dropped(in_port.id, "no such device");
         };
         let wanted = self.packet.destination_mac;
+        let is_request = self.packet.frame().is_arp() && wanted == BROADCAST;
+        let asked = is_request.then_some(self.packet.destination);
         let ports: Vec<&Port> = bridge.ports.iter().filter_map(|port| world.ports.get(port)).collect();
         let router_there = |port: &&&Port| {
-            port.peer.and_then(|peer| world.ports.get(&peer)).is_some_and(|peer| peer.mac == wanted)
+            let peer = port.peer.and_then(|peer| world.ports.get(&peer));
+            peer.is_some_and(|peer| peer.mac == wanted || asked.is_some() && peer.address == asked)
         };
         let station_there = |port: &&&Port| {
             self.stations.iter().any(|station| station.port == port.id && station.mac == wanted)

@@ -50,6 +50,8 @@ fn packet(recorded: &Value, mac: MacAddress) -> Packet {
         other => panic!("protocol {other}"),
     };
     Packet {
+        ethertype: 0x0800,
+        vlan: None,
         source: recorded["src"].as_str().unwrap().parse().unwrap(),
         destination: recorded["dst"].as_str().unwrap().parse().unwrap(),
         protocol,
@@ -88,7 +90,7 @@ fn play(path: &Path) -> (usize, Vec<String>) {
                 names.sort();
                 format!("delivered {names:?}")
             }
-            Verdict::Dropped { .. } => "dropped".to_owned(),
+            Verdict::Dropped { .. } | Verdict::Rejected { .. } => "dropped".to_owned(),
             Verdict::Consumed(_) => "consumed".to_owned(),
             Verdict::WaitsForArp(_) => "waits for ARP".to_owned(),
         };

@@ -140,6 +140,7 @@ pub(crate) struct Rule {
     pub(crate) inv_dl_dst: bool,
     pub(crate) nw_tos: Option<u8>,
     pub(crate) inv_nw_tos: bool,
+    pub(crate) no_vlan: bool,
     pub(crate) nw_proto: Option<u8>,
     pub(crate) inv_nw_proto: bool,
     pub(crate) nw_src_address: Option<Ipv4Addr>,

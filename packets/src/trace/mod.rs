@@ -4,5 +4,5 @@ mod network;
 mod report;
 
 pub(crate) use network::bridge_name;
-pub use network::{Endpoint, TraceError, TraceNetwork};
-pub use report::{Ending, EvaluatedRule, Hop, PacketView, TraceReport, mermaid, text};
+pub use network::{Endpoint, HeldAddresses, TraceError, TraceNetwork};
+pub use report::{Ending, EvaluatedRule, Hop, IcmpView, PacketView, TraceReport, mermaid, text};

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::semantics::world::World;
 use crate::semantics::{
-    FULL_TTL, Fragment, Packet, State, Station, Trace, Verdict, entry_of, id_of, simulate,
+    BROADCAST, FULL_TTL, Fragment, Packet, State, Station, Trace, Verdict, entry_of, id_of, simulate,
 };
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kinds::{NextHop, Object, Reference, RuleAction};
-use midoform_compiler::values::MacAddress;
+use midoform_compiler::values::{MacAddress, ethertype};
 
 /// A MAC address that no host has.
 const UNKNOWN: MacAddress = MacAddress([0x02, 0x99, 0x99, 0x99, 0x99, 0x99]);
@@ -76,6 +76,16 @@ pub struct TraceNetwork<'t> {
     /// The names of the stations, by port.
     names: BTreeMap<Uuid, String>,
     outside: Option<Station>,
+    held: Option<HeldAddresses>,
+}
+
+/// The addresses that somebody has, as the store and the API know them.
+#[derive(Clone, Debug, Default)]
+pub struct HeldAddresses {
+    /// The addresses of pods and static ports, with the keys of their bridges.
+    pub known: BTreeSet<(Key, Ipv4Addr)>,
+    /// The bridges with a port whose address nobody knows: it may have any.
+    pub unknown: BTreeSet<Key>,
 }
 
 impl<'t> TraceNetwork<'t> {
@@ -101,7 +111,7 @@ impl<'t> TraceNetwork<'t> {
             names.insert(station.port, "world".to_owned());
             stations.push(station.clone());
         }
-        TraceNetwork { topology, tenants, world, stations, names, outside }
+        TraceNetwork { topology, tenants, world, stations, names, outside, held: None }
     }
 
     /// Attaches a host at an end of a packet's path, and returns its station.
@@ -122,7 +132,7 @@ impl<'t> TraceNetwork<'t> {
                 });
                 match same {
                     Some(station) => return Ok(station.clone()),
-                    None => self.world.attach(bridge, *address),
+                    None => self.world.attach_pod(self.topology, (bridge, key), *address),
                 }
             }
             Endpoint::Port(key, address, mac) => {
@@ -135,11 +145,23 @@ impl<'t> TraceNetwork<'t> {
         Ok(station)
     }
 
-    /// Puts pods wherever a packet from a tenant to this address may come: on the tenants' bridges that have it, behind
-    /// exposed ports, and at the gateways of routes.
-    pub fn attach_pods(&mut self, tenants: &BTreeSet<&str>, destination: Ipv4Addr) {
-        let mut wanted: Vec<(String, Ipv4Addr)> =
-            tenants.iter().map(|tenant| ((*tenant).to_owned(), destination)).collect();
+    /// Says which addresses somebody has: from now on, no other pods are attached. Without this, every address of a
+    /// bridge's network has a pod.
+    pub fn limit_to(&mut self, held: HeldAddresses) {
+        self.held = Some(held);
+    }
+
+    /// Returns true if somebody has the address.
+    fn is_held(&self, bridge: &Key, address: Ipv4Addr) -> bool {
+        let Some(held) = &self.held else { return true };
+        held.unknown.contains(bridge) || held.known.contains(&(bridge.clone(), address))
+    }
+
+    /// Puts pods wherever a packet to this address may come: on the bridges that have it, behind exposed ports, and at the
+    /// gateways of routes. Only the router beside a bridge sees its pods, so it does not matter who else has the address.
+    pub fn attach_pods(&mut self, destination: Ipv4Addr) {
+        let mut wanted: Vec<(&str, Ipv4Addr)> =
+            self.tenants.iter().map(|tenant| (*tenant, destination)).collect();
         for entry in
             self.tenants.iter().flat_map(|tenant| self.topology.of_tenant(tenant)).map(|(_, entry)| entry)
         {
@@ -148,25 +170,44 @@ impl<'t> TraceNetwork<'t> {
                     if let RuleAction::DestinationNat(target, _) = &rule.action
                         && rule.condition.destination.is_some_and(|public| public.contains(&destination))
                     {
-                        wanted.push((entry.key.owner().to_owned(), target.first));
+                        wanted.push((entry.key.owner(), target.first));
                     }
                 }
                 Object::Route(route) => {
                     if let NextHop::Port { gateway: Some(gateway), .. } = &route.next_hop
-                        && tenants.contains(entry.key.owner())
+                        && route.destination.contains(&destination)
                     {
-                        wanted.push((entry.key.owner().to_owned(), *gateway));
+                        wanted.push((entry.key.owner(), *gateway));
                     }
                 }
                 _ => {}
             }
         }
         for (tenant, address) in wanted {
-            for bridge in self.bridges_with(&tenant, address) {
-                // The bridge was found in this topology.
-                let _ = self.attach(&Endpoint::Pod(bridge, address));
+            for bridge in self.bridges_with(tenant, address) {
+                if self.is_held(&bridge, address) {
+                    // The bridge was found in this topology.
+                    let _ = self.attach(&Endpoint::Pod(bridge, address));
+                }
             }
         }
+    }
+
+    /// Attaches the destination of a packet, if somebody has its address.
+    ///
+    /// # Errors
+    /// Returns an error if the topology has no such bridge or port, or no path to the outside.
+    pub fn attach_destination(&mut self, probe: &Endpoint) -> Result<(), TraceError> {
+        match probe {
+            Endpoint::World(_) => {}
+            Endpoint::Pod(key, address)
+                if self.topology.get(key.as_str()).is_some() && !self.is_held(key, *address) => {}
+            _ => {
+                let _ = self.attach(probe)?;
+            }
+        }
+        self.attach_pods(probe.address());
+        Ok(())
     }
 
     /// Returns the tenant's bridges whose network has this address, unless it is a gateway's.
@@ -219,6 +260,8 @@ impl<'t> TraceNetwork<'t> {
     ) -> Packet {
         let (protocol, source_port, destination_port) = carried;
         Packet {
+            ethertype: ethertype::IPV4,
+            vlan: None,
             source,
             destination,
             protocol,
@@ -229,6 +272,33 @@ impl<'t> TraceNetwork<'t> {
             ttl: FULL_TTL,
             fragment: Fragment::Whole,
         }
+    }
+
+    /// Returns the address that a station asks for by ARP in vain, if it can't send the packet at all: nobody beside it has
+    /// the destination's address.
+    pub(super) fn unanswered(&self, packet: Packet) -> Option<Ipv4Addr> {
+        (self.held.is_some() && packet.destination_mac == UNKNOWN).then_some(packet.destination)
+    }
+
+    /// Returns the packet as a frame of another kind. ARP is broadcast, and has no ports.
+    #[must_use]
+    pub fn as_frame(packet: Packet, ethertype: u16, vlan: Option<u16>) -> Packet {
+        let packet = Packet { ethertype, vlan, ..packet };
+        match packet.ethertype == ethertype::ARP {
+            true => Packet { source_port: 0, destination_port: 0, destination_mac: BROADCAST, ..packet },
+            false => packet,
+        }
+    }
+
+    /// Returns a frame that is not IPv4 as it goes to a neighbour: ARP is broadcast.
+    pub(crate) fn to_neighbour(&self, from: &Station, packet: Packet) -> Packet {
+        let device = self.world.device_of(from.port);
+        let mut others = self
+            .stations
+            .iter()
+            .filter(|station| station.port != from.port && self.world.device_of(station.port) == device);
+        let other = others.next().map(|station| station.mac).filter(|_| !packet.frame().is_arp());
+        Packet { destination_mac: other.unwrap_or(BROADCAST), ..packet }
     }
 
     /// Sends a packet through the network.
@@ -242,6 +312,9 @@ impl<'t> TraceNetwork<'t> {
         let Verdict::Delivered(ports) = &trace.verdict else { return None };
         let station = self.stations.iter().find(|station| ports.first() == Some(&station.port))?;
         let arrived = &trace.packet;
+        if !arrived.frame().is_routed() {
+            return None;
+        }
         let answered =
             matches!(arrived.protocol, 6 | 17) || (arrived.protocol == 1 && arrived.source_port == 8);
         let reply = arrived.reply();

@@ -7,19 +7,28 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::network::TraceNetwork;
-use crate::semantics::{Fragment, Packet, State, Station, Trace, Verdict, entry_of};
+use crate::semantics::{
+    ARP_REPLY, ARP_REQUEST, Fragment, IcmpError, Packet, State, Station, Trace, Verdict, entry_of,
+};
 use midoform_compiler::printable::printable;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
+use midoform_compiler::values::ethertype;
 
 /// A packet's header in a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "a packet's own fields")]
 pub struct PacketView {
+    /// The EtherType, where it is not IPv4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ethertype: Option<String>,
+    /// The VLAN, where the frame has a tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
     pub source: Ipv4Addr,
     pub destination: Ipv4Addr,
-    /// `tcp`, `udp`, `icmp`, or a number.
+    /// `tcp`, `udp`, `icmp`, or a number; for ARP `request` or `reply`.
     pub protocol: String,
     /// The source port; ICMP's type.
     pub source_port: u16,
@@ -85,6 +94,37 @@ pub struct EvaluatedRule {
     pub source: Option<Provenance>,
 }
 
+/// An ICMP error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct IcmpView {
+    /// The type: 3, destination unreachable.
+    #[serde(rename = "type")]
+    pub kind: u8,
+    /// The code: 13, communication administratively prohibited.
+    pub code: u8,
+    /// The router's address.
+    pub source: Ipv4Addr,
+    /// The sender of the rejected packet.
+    pub destination: Ipv4Addr,
+}
+
+impl From<IcmpError> for IcmpView {
+    fn from(error: IcmpError) -> IcmpView {
+        let IcmpError { source, destination } = error;
+        IcmpView { kind: IcmpError::TYPE, code: IcmpError::CODE, source, destination }
+    }
+}
+
+impl std::fmt::Display for IcmpView {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let IcmpView { kind, code, source, destination } = self;
+        write!(
+            formatter,
+            "ICMP type {kind} code {code} (administratively prohibited) {source} → {destination}"
+        )
+    }
+}
+
 /// The end of a packet's path.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
@@ -107,10 +147,33 @@ pub enum Ending {
         #[serde(skip_serializing_if = "Option::is_none")]
         source: Option<Provenance>,
     },
+    /// The packet is rejected.
+    Rejected {
+        /// The device.
+        at: String,
+        /// The rule that rejects it; none: a route.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
+        /// The line of the spec that caused the rule.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source: Option<Provenance>,
+        /// The ICMP error that the sender gets. A bridge sends none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        icmp: Option<IcmpView>,
+    },
     /// A router consumes the packet, and replies.
     Consumed {
         /// The router.
         at: String,
+    },
+    /// It arrives, but it is no reply: it comes from another address than the sender asked.
+    NotAReply {
+        /// The device or port.
+        at: Vec<String>,
+        /// The address that it comes from.
+        source: Ipv4Addr,
+        /// The address that the sender asked.
+        expected: Ipv4Addr,
     },
     /// There is no ARP reply for the next hop.
     Unanswered {
@@ -128,7 +191,22 @@ impl Ending {
 
 impl std::fmt::Display for PacketView {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let PacketView { source, destination, protocol, source_port, destination_port, fragment } = self;
+        let PacketView {
+            ethertype,
+            vlan,
+            source,
+            destination,
+            protocol,
+            source_port,
+            destination_port,
+            fragment,
+        } = self;
+        vlan.map_or(Ok(()), |vlan| write!(formatter, "VLAN {vlan}, "))?;
+        match ethertype.as_deref() {
+            Some("ARP") => return write!(formatter, "ARP {protocol} {source} → {destination}"),
+            Some(other) => return write!(formatter, "EtherType {other}"),
+            None => {}
+        }
         match protocol.as_str() {
             "tcp" | "udp" => {
                 write!(formatter, "{protocol} {source}:{source_port} → {destination}:{destination_port}")
@@ -153,17 +231,35 @@ impl std::fmt::Display for Ending {
                 }
                 source.as_ref().map_or(Ok(()), |source| write!(formatter, " ({source})"))
             }
+            Ending::Rejected { at, rule, source, icmp } => {
+                match rule {
+                    Some(rule) => write!(formatter, "rejected at {at} by the rule {rule}")?,
+                    None => write!(formatter, "rejected at {at}: a reject route")?,
+                }
+                source.as_ref().map_or(Ok(()), |source| write!(formatter, " ({source})"))?;
+                icmp.as_ref().map_or(Ok(()), |icmp| write!(formatter, ", with {icmp}"))
+            }
             Ending::Consumed { at } => write!(formatter, "consumed by {at}, which replies"),
+            Ending::NotAReply { at, source, expected } => write!(
+                formatter,
+                "arrives at {}, but is no reply: it comes from {source}, and the packet went to {expected}",
+                at.join(" and ")
+            ),
             Ending::Unanswered { next_hop } => write!(formatter, "waits: no ARP reply for {next_hop}"),
         }
     }
 }
 
 pub(super) fn view(packet: &Packet) -> PacketView {
+    let is_arp = packet.ethertype == ethertype::ARP;
     PacketView {
+        ethertype: (packet.ethertype != ethertype::IPV4).then(|| ethertype::shown(packet.ethertype)),
+        vlan: packet.vlan,
         source: packet.source,
         destination: packet.destination,
         protocol: match packet.protocol {
+            ARP_REQUEST if is_arp => "request".to_owned(),
+            ARP_REPLY if is_arp => "reply".to_owned(),
             1 => "icmp".to_owned(),
             6 => "tcp".to_owned(),
             17 => "udp".to_owned(),
@@ -217,6 +313,12 @@ pub(super) fn report(
             rule: rule.map(|rule| network.name(rule)),
             source: rule.and_then(|rule| entry(rule)?.provenance.clone()),
         },
+        Verdict::Rejected { at, rule, icmp } => Ending::Rejected {
+            at: network.name(*at),
+            rule: rule.map(|rule| network.name(rule)),
+            source: rule.and_then(|rule| entry(rule)?.provenance.clone()),
+            icmp: icmp.map(IcmpView::from),
+        },
         Verdict::Consumed(router) => Ending::Consumed { at: network.name(*router) },
         Verdict::WaitsForArp(next_hop) => Ending::Unanswered { next_hop: *next_hop },
     };
@@ -233,16 +335,34 @@ pub(super) fn report(
 impl TraceNetwork<'_> {
     /// Sends a packet and, if it arrives and has a reply, the reply.
     pub fn trace(&self, from: &Station, packet: Packet) -> TraceReport {
+        if let Some(address) = self.unanswered(packet) {
+            let verdict = Verdict::WaitsForArp(address);
+            return report(self, from, packet, &Trace { hops: Vec::new(), verdict, packet });
+        }
         let mut state = State::default();
         let trace = self.send(&mut state, from, packet);
         let reply = self.reply_to(&trace).map(|(station, reply)| {
             let back = self.send(&mut state, &station, reply);
-            report(self, &station, reply, &back)
+            let mut report = report(self, &station, reply, &back);
+            match report.ending {
+                Ending::Delivered { at } if !is_reply(&packet, &back.packet) => {
+                    let (source, expected) = (back.packet.source, packet.destination);
+                    report.ending = Ending::NotAReply { at, source, expected };
+                }
+                ending => report.ending = ending,
+            }
+            report
         });
         let mut report = report(self, from, packet, &trace);
         report.reply = reply.map(Box::new);
         report
     }
+}
+
+/// Returns true if a packet comes from the address and port that another one was sent to.
+fn is_reply(sent: &Packet, back: &Packet) -> bool {
+    let has_ports = matches!(sent.protocol, 6 | 17);
+    back.source == sent.destination && (!has_ports || back.source_port == sent.destination_port)
 }
 
 /// Returns the hops up to the first repeated one, and the number of the rest: for a packet in a loop one round is

@@ -29,6 +29,7 @@ use crate::semantics::world::{Route, RouteKind, Rule, RuleKind};
 use midoform_compiler::network::{BridgeIndex, Selector, Tenant};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Reference;
+use midoform_compiler::values::ethertype;
 use paths::{Destinations, Paths};
 use rules::{RouterRule, is_plain};
 
@@ -298,12 +299,17 @@ impl Own {
         let mut likeness = vec![format!("{} /{} {place}", gateway.device, network.prefix_len())];
         let chain =
             device.inbound.map(|chain| world.chains.get(&chain).map(Vec::as_slice).unwrap_or_default());
-        for (at, rule) in chain.into_iter().flatten().enumerate() {
+        for (at, rule) in chain.into_iter().flatten().enumerate().filter(|(_, rule)| matches_ipv4(rule)) {
             likeness.push(own_rule(at, rule, *network, inside.id)?);
         }
         let apart = Destinations::Some(Vec::new());
         Some((gateway.id, Own { network: *network, likeness, apart }))
     }
+}
+
+/// Returns true if the rule can match IPv4. Frames of other EtherTypes are followed for each bridge.
+fn matches_ipv4(rule: &Rule) -> bool {
+    rule.dl_type.is_none_or(|kind| (kind == u32::from(ethertype::IPV4)) != rule.inv_dl_type)
 }
 
 /// Returns a rule of a bridge's chain, with its own network and its gateway's port by their parts; none if it can't be

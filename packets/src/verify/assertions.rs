@@ -177,6 +177,8 @@ impl<'a> Checker<'a> {
                 }
                 Ok(outcomes)
             }
+            // Static ports are treated as pods.
+            Origin::Port(..) => Ok(Vec::new()),
             Origin::Pod(segment) => {
                 let near = segment.pods.iter().flat_map(|pods| all(*pods)).collect::<Vec<_>>();
                 let far = rest(Range::ADDRESSES, &segment.pods).into_iter().flat_map(all).collect::<Vec<_>>();
@@ -325,7 +327,7 @@ fn failed(assert: &Assert, trace: Option<TraceReport>) -> Diagnostic {
     let mut diagnostic =
         Diagnostic::error(Code::AssertionFailed, assert.span, message).here(format!("{}", trace.ending));
     let decides = match &trace.ending {
-        Ending::Dropped { rule: Some(_), .. } => None,
+        Ending::Dropped { rule: Some(_), .. } | Ending::Rejected { rule: Some(_), .. } => None,
         _ => trace.hops.iter().flat_map(|hop| &hop.rules).rfind(|rule| rule.matched && rule.source.is_some()),
     };
     if let Some(rule) = decides {

@@ -8,9 +8,9 @@ use super::index::Position;
 use super::path::{Binding, Flow, Path, Side};
 use super::walk::{ChainOutcome, Walker};
 use crate::semantics::world::{MacMask, Rule, RuleKind, Target};
-use crate::semantics::{is_echo_type, tracks};
+use crate::semantics::{Frame, is_echo_type, tracks};
 use midoform_compiler::topology::kinds::FlowAction;
-use midoform_compiler::values::MacAddress;
+use midoform_compiler::values::{MacAddress, ethertype};
 
 /// The packets about which a rule decided, each with the rule's place.
 #[derive(Default)]
@@ -64,7 +64,11 @@ impl Walker<'_> {
         let mut left = Vec::new();
         let mut waiting = vec![(path, 0)];
         while let Some((path, from)) = waiting.pop() {
-            let next = index.next(from, position, &path.now());
+            // The index is about addresses, which not every frame has.
+            let next = match path.frame.has_addresses() {
+                true => index.next(from, position, &path.now()),
+                false => Some(from),
+            };
             let Some((place, rule)) = next.and_then(|place| Some((place, rules.get(place)?))) else {
                 left.push(path);
                 continue;
@@ -141,6 +145,10 @@ impl Walker<'_> {
         others.extend(failed);
         let mut matched = current;
         for (field, ranges) in wanted {
+            let is_address = [SOURCE, DESTINATION].contains(field);
+            if is_address && matched.first().is_some_and(|path| !path.frame.has_addresses()) {
+                continue;
+            }
             matched = self.narrow(matched, &mut others, |path| path.split_many(*field, ranges));
         }
         if let Some(protocol) = rule.nw_proto {
@@ -198,15 +206,17 @@ impl Walker<'_> {
             && (path.rewritten || !rule.match_nw_dst_rewritten)
             && mac_fits(rule.dl_src, rule.dl_src_mask, rule.inv_dl_src, path.source_mac)
             && mac_fits(rule.dl_dst, rule.dl_dst_mask, rule.inv_dl_dst, path.destination_mac)
-            && rule.dl_type.is_none_or(|kind| rule.inv_dl_type != (kind == 0x0800))
+            && frame_fits(rule, path.frame)
             && rule.nw_tos.is_none_or(|tos| rule.inv_nw_tos != (tos == 0))
-            && rule.vlan.unwrap_or(0) == 0
             && (rule.inv_icmp_data_src_ip || rule.icmp_data_src_ip_address.is_none())
             && (rule.inv_icmp_data_dst_ip || rule.icmp_data_dst_ip_address.is_none())
     }
 
     /// Applies NAT or reverse NAT; false for packets that were not translated.
     fn translate(&self, rule: &Rule, path: Path, device: Uuid) -> Vec<(Path, bool)> {
+        if path.frame.ethertype != ethertype::IPV4 {
+            return vec![(path, false)];
+        }
         let mut done = Vec::new();
         let (with_ports, other) = path.split_protocols(Protocols::of(&[6, 17]));
         let mut translated: Vec<(Path, bool)> = with_ports.into_iter().map(|path| (path, false)).collect();
@@ -341,6 +351,10 @@ fn flow_fits(rule: &Rule, path: Path) -> (Vec<Path>, Vec<Path>) {
     if !rule.match_forward_flow && !rule.match_return_flow {
         return (vec![path], Vec::new());
     }
+    // Only IPv4 is tracked: any other frame counts as one that begins a connection.
+    if path.frame.ethertype != ethertype::IPV4 {
+        return if rule.match_return_flow { (Vec::new(), vec![path]) } else { (vec![path], Vec::new()) };
+    }
     let tracked: Vec<u8> = (0..=255).filter(|number| tracks(*number)).collect();
     let (tracked, untracked) = path.split_protocols(Protocols::of(&tracked));
     let (mut fits, mut fails) = (Vec::new(), Vec::new());
@@ -352,6 +366,21 @@ fn flow_fits(rule: &Rule, path: Path) -> (Vec<Path>, Vec<Path>) {
         if passes { fits.push(path) } else { fails.push(path) }
     }
     (fits, fails)
+}
+
+/// Matches the conditions on EtherType and tag. A frame without addresses meets a condition on addresses only if that is
+/// inverted.
+fn frame_fits(rule: &Rule, frame: Frame) -> bool {
+    let by_addresses = [
+        (rule.nw_src_address.is_some(), rule.inv_nw_src),
+        (rule.nw_dst_address.is_some(), rule.inv_nw_dst),
+        (rule.ip_addr_group_src.is_some(), rule.inv_ip_addr_group_src),
+        (rule.ip_addr_group_dst.is_some(), rule.inv_ip_addr_group_dst),
+    ];
+    rule.dl_type.is_none_or(|kind| rule.inv_dl_type != (kind == u32::from(frame.ethertype)))
+        && rule.vlan.filter(|vlan| *vlan != 0).is_none_or(|vlan| frame.vlan == Some(vlan))
+        && !(rule.no_vlan && frame.vlan.is_some())
+        && (frame.has_addresses() || by_addresses.iter().all(|(is_set, inverted)| !is_set || *inverted))
 }
 
 fn mac_fits(wanted: Option<MacAddress>, mask: Option<MacMask>, inverted: bool, own: MacAddress) -> bool {

@@ -1,5 +1,6 @@
 //! Runs the checks of a group of tenants. `docs/verify.md` explains each check.
 
+mod frames;
 mod isolation;
 mod outside;
 mod replies;
@@ -11,7 +12,7 @@ use ipnet::Ipv4Net;
 
 use super::alike_bridges;
 use super::box_index::BoxIndex;
-use super::counterexample::{self, Origin, pick};
+use super::counterexample::{self, Origin, Picked, pick};
 use super::dead;
 use super::header::{DESTINATION, EVERYTHING, Fragments, Headers, Range, rest, united};
 use super::model::{Model, Segment};
@@ -19,6 +20,7 @@ use super::reach::linked_tenants;
 use super::report::{Check, Subject, Verification, Violation};
 use super::spec_rules::SpecRules;
 use super::walk::{End, Outcome, TooMany};
+use crate::trace::Ending;
 use midoform_compiler::network::{BridgeIndex, Tenant};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, SITE};
@@ -225,7 +227,9 @@ impl<'a> GroupCheck<'a> {
             self.between_bridges(facts, &sent)?;
             self.outside(facts, &sent)?;
             self.loops(tenant, &sent);
+            self.frames(facts, segment)?;
         }
+        self.static_ports(facts)?;
         for uplink in self.model.uplinks.iter().filter(|uplink| uplink.tenant == *tenant.name) {
             let headers: Vec<Headers> =
                 uplink.destinations.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
@@ -257,14 +261,35 @@ impl<'a> GroupCheck<'a> {
         headers: &Headers,
         other: Option<&str>,
     ) {
-        let picked = pick(headers);
+        self.add_violation((check, tenant, message), origin, pick(headers), other);
+    }
+
+    /// Adds a violation that a certain packet shows.
+    fn picked_violation(
+        &mut self,
+        check: Check,
+        tenant: &Tenant,
+        message: String,
+        origin: Origin<'_>,
+        picked: Picked,
+    ) {
+        self.add_violation((check, tenant, message), origin, picked, None);
+    }
+
+    fn add_violation(
+        &mut self,
+        (check, tenant, message): (Check, &Tenant, String),
+        origin: Origin<'_>,
+        picked: Picked,
+        other: Option<&str>,
+    ) {
         let tenants: BTreeSet<&str> = self.group.iter().copied().chain(other).collect();
         let trace = counterexample::trace(self.subject.topology, &tenants, origin, picked);
         let router = self.subject.topology.get(Key::tenant(&tenant.name).router().as_str());
         let own = router.and_then(|router| router.provenance.clone());
         // A rule of another tenant is not a line of this tenant's spec.
         let by_rule = trace.as_ref().and_then(|trace| match &trace.ending {
-            crate::trace::Ending::Dropped { source, .. } => source.clone(),
+            Ending::Dropped { source, .. } | Ending::Rejected { source, .. } => source.clone(),
             _ => None,
         });
         let by_rule = by_rule.filter(|rule| own.as_ref().is_none_or(|own| own.file == rule.file));

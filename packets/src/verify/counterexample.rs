@@ -5,13 +5,18 @@ use std::net::Ipv4Addr;
 
 use super::header::{DESTINATION, Headers, Range, SOURCE, overlapping};
 use super::model::Segment;
-use crate::semantics::Fragment;
+use crate::semantics::{Fragment, Frame};
 use crate::trace::{Endpoint, TraceNetwork, TraceReport};
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::values::MacAddress;
 
 /// One packet of a set, with familiar addresses and ports if the set has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Picked {
+    pub(crate) frame: Frame,
+    /// Another source MAC address than the sender's own.
+    pub(crate) source_mac: Option<MacAddress>,
     pub(crate) source: Ipv4Addr,
     pub(crate) destination: Ipv4Addr,
     pub(crate) protocol: u8,
@@ -41,6 +46,8 @@ pub(crate) fn pick(headers: &Headers) -> Picked {
     };
     let narrow = |number: u32| u16::try_from(number).unwrap_or_default();
     Picked {
+        frame: Frame::IPV4,
+        source_mac: None,
         source: liked(sources, &[OUTSIDE]).into(),
         destination: liked(destinations, &[OUTSIDE]).into(),
         protocol,
@@ -54,6 +61,8 @@ pub(crate) fn pick(headers: &Headers) -> Picked {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
     Pod(&'a Segment),
+    /// A static port, with the address and the MAC address behind it.
+    Port(&'a Key, Ipv4Addr, MacAddress),
     World,
 }
 
@@ -61,6 +70,7 @@ impl Origin<'_> {
     fn probe(self, picked: Picked) -> Endpoint {
         match self {
             Origin::World => Endpoint::World(picked.source),
+            Origin::Port(key, address, mac) => Endpoint::Port(key.clone(), address, mac),
             Origin::Pod(segment) => {
                 let own = segment.pods.iter().any(|range| range.has(picked.source.into()));
                 let first = segment.pods.first().map_or(0, |range| range.first);
@@ -83,10 +93,17 @@ pub(crate) fn trace(
 ) -> Option<TraceReport> {
     let mut network = TraceNetwork::of_tenants(topology, tenants);
     let from = network.attach(&origin.probe(picked)).ok()?;
-    network.attach_pods(tenants, picked.destination);
+    network.attach_pods(picked.destination);
     let carried = (picked.protocol, picked.source_port, picked.destination_port);
     let mut packet = network.packet(&from, picked.source, picked.destination, carried);
     packet.fragment = picked.fragment;
+    (packet.ethertype, packet.vlan) = (picked.frame.ethertype, picked.frame.vlan);
+    if let Some(mac) = picked.source_mac {
+        packet.source_mac = mac;
+    }
+    if !picked.frame.is_routed() {
+        packet = network.to_neighbour(&from, packet);
+    }
     Some(network.trace(&from, packet))
 }
 

@@ -235,6 +235,15 @@ impl Headers {
         ]
     }
 
+    /// Returns every frame with these addresses, whatever its EtherType is.
+    pub(crate) fn frames(source: Range, destination: Range) -> Headers {
+        Headers {
+            protocols: Protocols::ALL,
+            fragments: Fragments::WHOLE,
+            fields: [source, destination, Range::PORTS, Range::PORTS],
+        }
+    }
+
     pub(crate) fn common(self, other: Headers) -> Option<Headers> {
         let protocols = self.protocols.and(other.protocols);
         let fragments = self.fragments.and(other.fragments);

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::header::{Headers, Range, rest, united};
 use super::index::Attached;
 use super::index::Index;
+use super::path::Path;
 use super::walk::{BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
-use crate::semantics::{entry_of, id_of};
+use crate::semantics::{Frame, entry_of, id_of};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{NextHop, Object, Reference};
@@ -73,7 +74,7 @@ impl<'t> Model<'t> {
         let mut attached = Vec::new();
         for entry in entries(topology, tenants) {
             if let (Object::Bridge(_), Some(id)) = (&entry.object, id_of(topology, &(&entry.key).into())) {
-                segments.push(segment(&mut world, &mut attached, entry, id));
+                segments.push(segment(topology, &mut world, &mut attached, entry, id));
             }
         }
         let uplinks = uplinks(topology, tenants, &world, &boundary);
@@ -113,6 +114,25 @@ impl<'t> Model<'t> {
     /// Sends packets from a pod of a segment to another pod there, and returns the outcomes.
     pub(crate) fn inside(&self, segment: &Segment, headers: &[Headers]) -> Result<Vec<Outcome>, TooMany> {
         self.walker().send(segment.pod, headers, segment.pod_mac, segment.neighbour_mac)
+    }
+
+    /// Sends frames of one kind into a port, to these MAC addresses, and returns the outcomes.
+    pub(crate) fn frames(
+        &self,
+        (port, source): (Uuid, MacAddress),
+        destinations: &[MacAddress],
+        frame: Frame,
+        headers: &[Headers],
+    ) -> Result<Vec<Outcome>, TooMany> {
+        let walker = self.walker();
+        let mut outcomes = Vec::new();
+        for destination in destinations {
+            for headers in headers {
+                let path = Path::new(*headers, port, source, *destination);
+                outcomes.extend(walker.follow(path.of_kind(frame))?);
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Sends packets into an uplink, and returns the outcomes.
@@ -175,7 +195,13 @@ fn boundary(topology: &Topology, tenants: &BTreeSet<&str>) -> BTreeSet<Uuid> {
     found
 }
 
-fn segment(world: &mut World, attached: &mut Vec<Attached>, entry: &Entry, id: Uuid) -> Segment {
+fn segment(
+    topology: &Topology,
+    world: &mut World,
+    attached: &mut Vec<Attached>,
+    entry: &Entry,
+    id: Uuid,
+) -> Segment {
     let ports = world.devices.get(&id).map(|bridge| bridge.ports.clone()).unwrap_or_default();
     let peers = ports.iter().filter_map(|port| world.ports.get(port)?.peer);
     let routers: Vec<_> = peers.filter_map(|peer| world.ports.get(&peer)).collect();
@@ -189,7 +215,8 @@ fn segment(world: &mut World, attached: &mut Vec<Attached>, entry: &Entry, id: U
     let whole = united(networks.iter().map(|network| Range::network(*network)).collect());
     let pods: Vec<Range> = whole.into_iter().flat_map(|range| rest(range, &taken)).collect();
     let address = pods.first().map_or(Ipv4Addr::UNSPECIFIED, |range| Ipv4Addr::from(range.first));
-    let (pod, neighbour) = (world.attach(id, address), world.attach(id, address));
+    let mut pod = || world.attach_pod(topology, (id, &entry.key), address);
+    let (pod, neighbour) = (pod(), pod());
     attached.push(Attached { port: pod.port, mac: pod.mac, addresses: pods.clone() });
     attached.push(Attached { port: neighbour.port, mac: neighbour.mac, addresses: Vec::new() });
     Segment {

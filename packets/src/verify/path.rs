@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
-use super::header::{Fragments, Headers, Protocols, Range};
+use super::header::{
+    DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
+};
+use crate::semantics::Frame;
 use midoform_compiler::values::MacAddress;
 
 /// The direction of packets: they begin connections, or they are replies of tracked connections.
@@ -18,6 +21,7 @@ pub(crate) enum Flow {
 /// the fields as they were sent, so these ranges are the packets that take this path; NAT adds others.
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
+    pub(crate) frame: Frame,
     pub(crate) protocols: Protocols,
     pub(crate) fragments: Fragments,
     ranges: Vec<Range>,
@@ -73,6 +77,7 @@ impl Path {
         destination_mac: MacAddress,
     ) -> Path {
         Path {
+            frame: Frame::IPV4,
             protocols: headers.protocols,
             fragments: headers.fragments,
             ranges: headers.fields.to_vec(),
@@ -90,6 +95,12 @@ impl Path {
             bindings: Vec::new(),
             approximate: false,
         }
+    }
+
+    /// Returns the same packets as frames of another kind.
+    #[must_use]
+    pub(crate) fn of_kind(self, frame: Frame) -> Path {
+        Path { frame, ..self }
     }
 
     /// Returns the range of a variable.
@@ -233,6 +244,16 @@ impl Path {
             }
         }
         (Some(path), unequal)
+    }
+
+    /// Returns true for replies that have the address and port as their source that the packets were sent to.
+    pub(crate) fn is_from_the_asked(&self) -> bool {
+        let same = |field: usize, sent: usize| {
+            let own = self.range(self.variable(field));
+            self.variable(field) == sent || (own.is_one() && own == self.range(sent))
+        };
+        let has_ports = self.protocols != Protocols::of(&[1]);
+        same(SOURCE, DESTINATION) && (!has_ports || same(SOURCE_PORT, DESTINATION_PORT))
     }
 
     /// Returns the replies to these packets, sent from the place where they arrived: addresses and ports are exchanged.

@@ -16,7 +16,7 @@
 //! Everything that the checks read of an object or a tenant has to be in its shape. The patterns here name every
 //! field, so that a new one is not forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -25,7 +25,7 @@ use super::header::Range;
 use super::report::Subject;
 use midoform_compiler::network;
 use midoform_compiler::network::{RouteTarget, Selector};
-use midoform_compiler::spec::{Action, Egress, Protocol};
+use midoform_compiler::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{
     BridgePort, Condition, Device, FlowAction, FragmentPolicy, HostInterfacePort, NatTarget, NextHop, Object,
@@ -295,6 +295,8 @@ impl<'a> Writer<'a> {
             destination,
             not_destination,
             ethertype,
+            not_ethertype,
+            untagged,
             source_mac,
             not_source_mac,
             protocol,
@@ -313,6 +315,8 @@ impl<'a> Writer<'a> {
             not_source,
             not_destination,
             not_source_mac,
+            not_ethertype,
+            untagged,
             return_flow,
             forward_flow,
             unspoken,
@@ -340,8 +344,10 @@ impl<'a> Writer<'a> {
         let network::Tenant {
             name: _,
             tenant_id: _,
-            profile: _,
-            anti_spoof: _,
+            profile,
+            anti_spoof,
+            ethertypes,
+            matches_tags: _,
             protect: _,
             egress,
             egress_span: _,
@@ -357,14 +363,8 @@ impl<'a> Writer<'a> {
             span: _,
         } = tenant;
         self.tag(1);
-        match egress {
-            Egress::SnatToLink => self.tag(1),
-            Egress::SnatTo(first, last) => {
-                self.tag(2);
-                self.addresses(Range { first: (*first).into(), last: u32::from(*last).max((*first).into()) });
-            }
-            Egress::None => self.tag(3),
-        }
+        self.layer_2(*profile, *anti_spoof, ethertypes);
+        self.egress(*egress);
         self.link(*link);
         self.all(bridges, |writer, bridge| {
             let network::Bridge { name, cidr, gateway, grown_from, span: _ } = bridge;
@@ -396,6 +396,31 @@ impl<'a> Writer<'a> {
             writer.all(networks, |writer, network| writer.network(*network));
             writer.link(*link);
         });
+    }
+
+    fn layer_2(&mut self, profile: Profile, anti_spoof: AntiSpoof, ethertypes: &BTreeSet<u16>) {
+        self.tag(match profile {
+            Profile::Rainbond => 1,
+            Profile::Strict => 2,
+        });
+        self.tag(match anti_spoof {
+            AntiSpoof::Bridge => 1,
+            AntiSpoof::Port => 2,
+            AntiSpoof::None => 3,
+        });
+        self.index(ethertypes.len());
+        ethertypes.iter().for_each(|kind| self.number((*kind).into()));
+    }
+
+    fn egress(&mut self, egress: Egress) {
+        match egress {
+            Egress::SnatToLink => self.tag(1),
+            Egress::SnatTo(first, last) => {
+                self.tag(2);
+                self.addresses(Range { first: first.into(), last: u32::from(last).max(first.into()) });
+            }
+            Egress::None => self.tag(3),
+        }
     }
 
     fn link(&mut self, link: network::Link) {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::header::{DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT};
 use super::index::{Attached, Index, Position, station_port};
 use super::path::Path;
-use crate::semantics::MOST_DEVICES;
-use crate::semantics::world::{Port, Route, RouteKind, World};
+use crate::semantics::world::{Device, Port, Route, RouteKind, World};
+use crate::semantics::{ARP_REQUEST, BROADCAST, MOST_DEVICES};
 use midoform_compiler::values::MacAddress;
 
 /// The end of the packets of a path.
@@ -156,14 +156,19 @@ impl Walk<'_, '_> {
         }
         let position = Position { device: port.device, in_port: at, out_port: None };
         for mut path in self.evaluate(port.inbound, path, position) {
-            let foreign = device.is_router && path.destination_mac != port.mac;
+            if device.is_router && device.up && path.frame.is_arp() {
+                self.ask_router(port, path);
+                continue;
+            }
+            let foreign = device.is_router && (!path.frame.is_routed() || path.destination_mac != port.mac);
             let group = !device.is_router && path.source_mac.is_group();
             if !device.up || foreign || group {
                 self.dropped(path, at);
                 continue;
             }
             path.traversed.push(port.device);
-            for path in self.evaluate(device.inbound, path, position) {
+            let inbound = chain_of_device(device, device.inbound, &path);
+            for path in self.evaluate(inbound, path, position) {
                 match device.is_router {
                     true => self.route(port, path),
                     false => self.switch(port, path),
@@ -252,6 +257,21 @@ impl Walk<'_, '_> {
             }
         }
         rest.into_iter().for_each(|path| self.dropped(path, router));
+    }
+
+    /// Sends ARP packets to a router: it replies to a request for the address of the port.
+    fn ask_router(&mut self, port: &Port, path: Path) {
+        let (requests, other) = path.split_protocols(Protocols::of(&[ARP_REQUEST]));
+        let mut rest: Vec<Path> = other.into_iter().collect();
+        match (requests, port.address) {
+            (Some(requests), Some(address)) => {
+                let (own, others) = requests.split(DESTINATION, Range::address(address));
+                rest.extend(others);
+                own.into_iter().for_each(|path| self.end(path, End::Consumed(port.device)));
+            }
+            (requests, _) => rest.extend(requests),
+        }
+        rest.into_iter().for_each(|path| self.dropped(path, port.device));
     }
 
     fn hand_over(&mut self, in_port: &Port, out: &Port, route: &Route, path: Path) {
@@ -359,17 +379,37 @@ impl Walk<'_, '_> {
         let world = self.walker.world;
         let Some(bridge) = world.devices.get(&in_port.device) else { return self.dropped(path, in_port.id) };
         let ports: Vec<&Port> = bridge.ports.iter().filter_map(|port| world.ports.get(port)).collect();
-        let wanted = path.destination_mac;
-        let router = ports.iter().find(|port| {
-            port.peer.and_then(|peer| world.ports.get(&peer)).is_some_and(|peer| peer.mac == wanted)
-        });
-        let walker = self.walker;
-        let known = router.copied().or_else(|| station_port(&walker.index, walker.attached, &ports, wanted));
+        let peer = |port: &Port| port.peer.and_then(|peer| world.ports.get(&peer));
+        let mut left = vec![path];
+        if let Some(path) = left.first()
+            && path.frame.is_arp()
+            && path.destination_mac == BROADCAST
+        {
+            // A request for a router's address goes to that router only.
+            for (port, address) in ports.iter().filter_map(|port| Some((*port, peer(port)?.address?))) {
+                let (own, others) = split_all(left, DESTINATION, Range::address(address));
+                own.into_iter().for_each(|path| self.switch_to(in_port, Some(port), &ports, path));
+                left = others;
+            }
+        }
+        for path in left {
+            let wanted = path.destination_mac;
+            let router = ports.iter().find(|port| peer(port).is_some_and(|peer| peer.mac == wanted));
+            let walker = self.walker;
+            let station = || station_port(&walker.index, walker.attached, &ports, wanted);
+            self.switch_to(in_port, router.copied().or_else(station), &ports, path);
+        }
+    }
+
+    /// Sends packets out of a port of the bridge, or to all ports.
+    fn switch_to(&mut self, in_port: &Port, known: Option<&Port>, ports: &[&Port], path: Path) {
         let position =
             Position { device: in_port.device, in_port: in_port.id, out_port: known.map(|out| out.id) };
-        for path in self.evaluate(bridge.outbound, path, position) {
+        let bridge = self.walker.world.devices.get(&in_port.device);
+        let outbound = bridge.and_then(|bridge| chain_of_device(bridge, bridge.outbound, &path));
+        for path in self.evaluate(outbound, path, position) {
             let Some(out) = known else {
-                self.flood(in_port, &ports, path);
+                self.flood(in_port, ports, path);
                 continue;
             };
             let (passed, dropped) = self.leave(in_port, out, path);
@@ -413,6 +453,11 @@ impl Walk<'_, '_> {
             }
         }
     }
+}
+
+/// Returns the chain of a device that is evaluated: a bridge evaluates none for a frame with a VLAN tag.
+fn chain_of_device(device: &Device, chain: Option<Uuid>, path: &Path) -> Option<Uuid> {
+    chain.filter(|_| device.is_router || path.frame.vlan.is_none())
 }
 
 fn split_all(paths: Vec<Path>, field: usize, range: Range) -> (Vec<Path>, Vec<Path>) {

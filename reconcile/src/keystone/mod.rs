@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use midoform_compiler::plan::Method;
 use midoform_compiler::printable::beginning;
+use midoform_compiler::spec::url::base_url;
 use midoform_store::locks::Tenure;
 use serde_json::Value as Json;
 
@@ -396,16 +397,10 @@ impl Keystone {
 /// Returns the URL of a Keystone without the version that `OS_AUTH_URL` often ends with.
 ///
 /// # Errors
-/// When it is no URL, or contains a login, which would appear in errors.
+/// When it is no URL, or contains a login or a query, which would appear in errors.
 pub fn base_of(url: &str) -> Result<String, ClientError> {
-    let refused = |why: &str| Err(ClientError::Setup(format!("Keystone's URL {why}")));
-    let Ok(parsed) = reqwest::Url::parse(url) else { return refused("is not a URL: write http://HOST:5000") };
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return refused("is neither http:// nor https://");
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return refused("contains a login: remove it, and set the login separately (docs/login.md)");
-    }
+    let url = base_url(url)
+        .map_err(|problem| ClientError::Setup(format!("Keystone's URL {problem}: {}", problem.help())))?;
     let url = url.trim_end_matches('/');
     let bare = ["/v3", "/v2.0"].iter().find_map(|version| url.strip_suffix(version));
     Ok(bare.unwrap_or(url).trim_end_matches('/').to_owned())
@@ -437,7 +432,15 @@ mod tests {
 
     #[test]
     fn a_login_in_a_url_is_refused_and_not_told() {
-        for url in ["http://me:hunter2@k:5000", "ftp://me:hunter2@k", "hunter2"] {
+        for url in [
+            "http://me:hunter2@k:5000",
+            "ftp://me:hunter2@k",
+            "hunter2",
+            "me:hunter2@k:5000",
+            "http:\\\\me:hunter2@k:5000",
+            "http://k:5000/v3?x=hunter2",
+            "http://k:5000/v3#hunter2",
+        ] {
             let error = base_of(url).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }

@@ -15,6 +15,7 @@ use etcd_client::{
     Client, ConnectOptions, DeleteOptions, Error, GetOptions, KeyValue, KvClient, PutOptions, Txn, TxnOp,
     TxnOpResponse,
 };
+use midoform_compiler::spec::url::etcd_endpoint;
 use tokio::sync::OnceCell;
 
 use errors::{Call, is_ended_lease, is_of_connection, store_error, unanswered};
@@ -84,7 +85,13 @@ impl Etcd {
     ///
     /// # Errors
     /// When the settings are wrong, or a file can't be read.
-    pub fn open_tls(settings: Settings, tls: &Tls) -> Result<Etcd, StoreError> {
+    pub fn open_tls(mut settings: Settings, tls: &Tls) -> Result<Etcd, StoreError> {
+        // Names and errors of the store repeat the endpoints, so these hold no login.
+        let plain = settings.endpoints.iter().map(|endpoint| etcd_endpoint(endpoint));
+        settings.endpoints = plain.collect::<Result<_, _>>().map_err(|problem| StoreError::Failed {
+            store: format!("etcd ({})", settings.prefix),
+            cause: format!("an endpoint {problem}: {}", problem.help()),
+        })?;
         let name = format!("etcd at {} ({})", settings.endpoints.join(", "), settings.prefix);
         let wrong = |cause: String| StoreError::Failed { store: name.clone(), cause };
         if settings.endpoints.is_empty() {

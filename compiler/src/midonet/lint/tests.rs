@@ -17,7 +17,10 @@ fn good(dialect: Dialect) -> Plan {
         "a.toml",
         "name = \"a\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n[[port]]\nname = \"p\"\nbridge = \"web\"\nhost = \"h\"\ninterface = \"tap0\"\nmac = \"02:00:00:00:00:01\"\naddress = \"10.1.0.5\"\n[[port_group]]\nname = \"g\"\nports = [\"p\"]\nstateful = true\n[[rule]]\nname = \"r\"\nto = { bridge = \"web\", tcp = 22 }\naction = \"drop\"\n[[rule]]\nname = \"q\"\naction = \"accept\"\n",
     );
-    let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &[tenant] }).unwrap();
+    let tenants = [tenant];
+    let input = Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants };
+    let mut compiled = compile(input).unwrap();
+    compiled.use_version(if dialect == Dialect::V1 { 1 } else { 5 }, &input);
     plan("s", dialect, &compiled.topology, &Observed::default())
 }
 

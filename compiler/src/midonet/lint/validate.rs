@@ -172,6 +172,9 @@ impl Body<'_> {
         }
         self.number("nwProto", 1, 255, false);
         self.number("dlType", 0x600, 0xffff, false);
+        if dialect == Dialect::V1 && self.body.get("noVlan").is_some() {
+            self.wrong(Code::ForbiddenField, "1.x has no condition about VLAN tags".to_owned());
+        }
         for field in ["tpSrc", "tpDst"] {
             // 5.x requires 1 at least (not recorded: MidoNet declares it).
             self.range(field, u64::from(dialect == Dialect::V5));

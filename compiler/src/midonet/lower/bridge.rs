@@ -1,24 +1,25 @@
 //! A bridge: its network, its gateway on the tenant's router, and the source addresses that it accepts.
 
-use crate::midonet::lower::ANYWHERE;
-use crate::midonet::lower::IPV4;
-use crate::midonet::lower::{Lowering, Rules, policy};
+use crate::midonet::lower::{ANYWHERE, Lowering, Rules, frames, policy};
 use crate::network::{Bridge, BridgeIndex, RouteTarget};
 use crate::spec::{AntiSpoof, Egress};
 use crate::topology::key::view::{RuleKey, network};
 use crate::topology::kinds::{
     self, BridgePort, Condition, Device, NextHop, Object, PortLink, Route, RouterPort, RuleAction,
 };
+use crate::values::ethertype::IPV4;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge) {
     let (tenant, span) = (lowering.tenant, bridge.span);
     let keys = lowering.keys.bridge(&bridge.name);
     let (key, chain) = (keys.device(), keys.chain());
-    let filtered = tenant.anti_spoof != AntiSpoof::None || lowering.rules_inside.contains_key(&at);
+    let checks_sources = tenant.anti_spoof != AntiSpoof::None;
+    let filtered = lowering.strict() || checks_sources || lowering.rules_inside.contains_key(&at);
     if filtered {
         lowering.add_chain(&chain, format!("{} {} in", tenant.name, bridge.name), span);
         let mut rules = Rules::new(&chain);
-        if tenant.anti_spoof != AntiSpoof::None {
+        frames::ethertypes(lowering, at, bridge, &mut rules);
+        if checks_sources {
             sources(lowering, at, bridge, &mut rules);
         }
         policy::rules_inside(lowering, at, bridge, &mut rules);

@@ -21,6 +21,8 @@
 mod bridge;
 mod egress;
 mod expose;
+mod frames;
+mod hairpin;
 mod peer;
 pub mod pod;
 mod policy;
@@ -43,9 +45,6 @@ use crate::topology::kinds::{
 };
 use crate::topology::{Entry, Topology};
 
-/// The EtherType of IPv4.
-const IPV4: u16 = 2048;
-
 /// Every address.
 const ANYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 
@@ -58,6 +57,7 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -
         let start = entries.len();
         let mut lowering = Lowering::new(tenant, &provider, &links, locations, &mut entries);
         router::lower(&mut lowering);
+        frames::lower(&mut lowering);
         for (at, bridge) in tenant.indexed_bridges() {
             bridge::lower(&mut lowering, at, bridge);
         }
@@ -117,6 +117,8 @@ struct Lowering<'a> {
     links: &'a [Ipv4Net],
     locations: &'a Locations<'a>,
     entries: &'a mut Vec<Entry>,
+    /// The chain that drops frames with a VLAN tag; none where these pass.
+    untagged: Option<Key>,
     keys: TenantKeys<'a>,
     router: Key,
     chain_in: Key,
@@ -150,6 +152,7 @@ impl<'a> Lowering<'a> {
             links,
             locations,
             entries,
+            untagged: tenant.drops_tagged().then(|| keys.chain(ChainKey::Untagged)),
             keys,
             router: keys.router(),
             chain_in,

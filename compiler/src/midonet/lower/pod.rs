@@ -9,11 +9,14 @@ use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
+use crate::midonet::lower::frames::jump_to_untagged;
 use crate::midonet::lower::port::own_address_conditions;
 use crate::topology::key::Key;
 use crate::topology::key::builder::PodKeys;
 use crate::topology::key::view::RuleKey;
-use crate::topology::kinds::{BridgePort, Chain, HostInterfacePort, Object, Reference, Rule, RuleAction};
+use crate::topology::kinds::{
+    BridgePort, Chain, Condition, HostInterfacePort, Object, Reference, Rule, RuleAction,
+};
 use crate::topology::{Entry, Topology};
 use crate::values::MacAddress;
 
@@ -34,6 +37,8 @@ pub struct Pod<'a> {
     pub host: Uuid,
     /// The interface on the host.
     pub host_interface: &'a str,
+    /// The tenant's chain that drops frames with a VLAN tag; none: these pass.
+    pub untagged: Option<Reference>,
     /// The only address and MAC address that the port may send from; none: all addresses of its bridge.
     pub tied_to: Option<(Ipv4Addr, MacAddress)>,
 }
@@ -54,14 +59,20 @@ pub fn lower(pod: &Pod<'_>) -> Topology {
     if let Some((address, mac)) = pod.tied_to {
         let name = format!("{} {} {} in", pod.tenant, pod.container, pod.interface);
         add(chain.clone(), Object::Chain(Chain { name, tenant_id: pod.tenant_id.to_owned() }));
-        let [other_mac, other_address] = own_address_conditions(address, mac);
-        for (position, name, condition) in [(1, "mac", other_mac), (2, "address", other_address)] {
-            let (chain, action) = (Reference::from(&chain), RuleAction::Drop);
-            let rule = Rule { chain: chain.clone(), position, condition, action };
+        let [other_mac, arp, other_address] = own_address_conditions(address, mac);
+        let jump = pod.untagged.clone().map(|untagged| jump_to_untagged(untagged, pod.tenant));
+        let jump = jump.map(|jump| ("untagged", Condition::default(), jump));
+        let own = [("mac", other_mac), ("arp", arp), ("address", other_address)];
+        let own = own.map(|(name, condition)| (name, condition, RuleAction::Drop));
+        for (position, (name, condition, action)) in (1..).zip(jump.into_iter().chain(own)) {
+            let rule = Rule { chain: (&chain).into(), position, condition, action };
             add(keys.chain().rule(RuleKey::Layout(name)), Object::Rule(Box::new(rule)));
         }
     }
-    let inbound_filter = pod.tied_to.map(|_| Reference::from(&chain));
+    let inbound_filter = match pod.tied_to {
+        Some(_) => Some(Reference::from(&chain)),
+        None => pod.untagged.clone(),
+    };
     let bridge = pod.bridge.clone();
     add(port.clone(), Object::BridgePort(BridgePort { bridge, inbound_filter, outbound_filter: None }));
     let (host, interface) = (pod.host, pod.host_interface.to_owned());

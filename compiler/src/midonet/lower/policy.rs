@@ -10,14 +10,14 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::midonet::lower::IPV4;
 use crate::midonet::lower::egress::source_translation;
-use crate::midonet::lower::{Lowering, Rules};
+use crate::midonet::lower::{Lowering, Rules, hairpin};
 use crate::network::{Bridge, BridgeIndex, PeerIndex, PortIndex, Rule, Selector, Tenant};
 use crate::spec::{Action, Protocol};
 use crate::topology::key::view::{ChainKey, RuleKey, network};
 use crate::topology::kinds::{Condition, FragmentPolicy, Reference, RuleAction};
 use crate::values::PortRange;
+use crate::values::ethertype::IPV4;
 
 /// Adds the chains that hold the rules.
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
@@ -53,8 +53,8 @@ fn verdict(action: Action) -> RuleAction {
     }
 }
 
-/// Adds the SNAT of a stateless rule. A stateless accept ends the outbound chain, so a rule of its own before it
-/// translates what goes out to the world.
+/// Adds the SNAT of a stateless rule. A stateless accept ends the outbound chain, so rules of its own before it
+/// translate what goes out to the world, and hairpin traffic.
 fn translated_on_the_way_out(
     lowering: &mut Lowering<'_>,
     rule: &Rule,
@@ -62,6 +62,12 @@ fn translated_on_the_way_out(
     condition: &Condition,
     rules: &mut Rules<'_>,
 ) {
+    for (condition, action, bridge, _) in hairpin::translations(lowering, condition) {
+        let name = format!("hairpin-{}", bridge.name);
+        let part = if part.is_empty() { name } else { format!("{part}/{name}") };
+        let name = RuleKey::Spec { rule: &rule.name, part: &part };
+        rules.add(lowering, name, condition, action, rule.span);
+    }
     let leaves = matches!(rule.to, Selector::Anywhere | Selector::World | Selector::Addresses(_));
     let Some(action) = source_translation(lowering).filter(|_| leaves) else { return };
     let out_ports = lowering.uplink_port();

@@ -2,10 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use crate::midonet::lower::ANYWHERE;
-use crate::midonet::lower::IPV4;
 use crate::midonet::lower::bridge::next_hop_name;
-use crate::midonet::lower::{Lowering, Rules};
+use crate::midonet::lower::{ANYWHERE, Lowering, Rules, frames};
 use crate::network::{BridgeIndex, Port, RouteTarget};
 use crate::spec::AntiSpoof;
 use crate::topology::key::Key;
@@ -15,6 +13,7 @@ use crate::topology::kinds::{
     RuleAction,
 };
 use crate::values::MacAddress;
+use crate::values::ethertype::IPV4;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let tenant = lowering.tenant;
@@ -71,7 +70,7 @@ fn static_port(lowering: &mut Lowering<'_>, port: &Port) {
         own_address_only(lowering, port, chain);
     }
     let device = lowering.keys.bridge(&bridge.name).device();
-    let inbound_filter = chain.as_ref().map(Reference::from);
+    let inbound_filter = chain.as_ref().or(lowering.untagged.as_ref()).map(Reference::from);
     let object = BridgePort { bridge: (&device).into(), inbound_filter, outbound_filter: None };
     lowering.add(key.clone(), Object::BridgePort(object), port.span);
     let binding =
@@ -85,8 +84,13 @@ fn own_address_only(lowering: &mut Lowering<'_>, port: &Port, chain: &Key) {
     let tenant = lowering.tenant;
     lowering.add_chain(chain, format!("{} {} in", tenant.name, port.name), port.span);
     let mut rules = Rules::new(chain);
-    let [other_mac, other_address] = own_address_conditions(port.address, port.mac);
+    if let Some(untagged) = &lowering.untagged {
+        let jump = frames::jump_to_untagged(untagged.into(), &tenant.name);
+        rules.add(lowering, RuleKey::Layout("untagged"), Condition::default(), jump, port.span);
+    }
+    let [other_mac, arp, other_address] = own_address_conditions(port.address, port.mac);
     rules.add(lowering, RuleKey::Layout("mac"), other_mac, RuleAction::Drop, port.span);
+    rules.add(lowering, RuleKey::Layout("arp"), arp, RuleAction::Drop, port.span);
     for route in &tenant.routes {
         if route.target == RouteTarget::Via(port.bridge, port.address) {
             let routed =
@@ -103,9 +107,9 @@ fn own_address_only(lowering: &mut Lowering<'_>, port: &Port, chain: &Key) {
     rules.add(lowering, RuleKey::Layout("address"), other_address, RuleAction::Drop, port.span);
 }
 
-/// Returns the conditions that match what a port must not send if it is tied to a MAC address and an address: packets
-/// from other MAC addresses, and from other addresses.
-pub(super) fn own_address_conditions(address: Ipv4Addr, mac: MacAddress) -> [Condition; 2] {
+/// Returns the conditions that match what a port must not send if it is tied to a MAC address and an address: frames
+/// from other MAC addresses, ARP packets that claim other addresses, and packets from other addresses.
+pub(super) fn own_address_conditions(address: Ipv4Addr, mac: MacAddress) -> [Condition; 3] {
     let other_mac = Condition { source_mac: Some(mac), not_source_mac: true, ..Condition::default() };
     let other_address = Condition {
         source: Some(address.into()),
@@ -113,5 +117,5 @@ pub(super) fn own_address_conditions(address: Ipv4Addr, mac: MacAddress) -> [Con
         ethertype: Some(IPV4),
         ..Condition::default()
     };
-    [other_mac, other_address]
+    [other_mac, frames::other_address_in_arp(address), other_address]
 }

@@ -1,6 +1,6 @@
 //! The tenant's router, its uplink, and the fixed rules of its two chains.
 
-use crate::midonet::lower::{ANYWHERE, Lowering, Rules, egress, expose, peer, policy};
+use crate::midonet::lower::{ANYWHERE, Lowering, Rules, egress, expose, hairpin, peer, policy};
 use crate::spec::{AntiSpoof, Egress};
 use crate::topology::key::view::{RuleKey, UplinkKey, network};
 use crate::topology::kinds::{
@@ -74,6 +74,7 @@ fn inbound_rules(lowering: &mut Lowering<'_>) {
             span,
         );
     }
+    hairpin::inbound_rules(lowering, &mut rules);
     if lowering.strict() && tenant.anti_spoof != AntiSpoof::None {
         for bridge in &tenant.bridges {
             let condition = Condition { source: Some(bridge.cidr), ..from_uplink.clone() };
@@ -117,6 +118,7 @@ fn outbound_rules(lowering: &mut Lowering<'_>) {
     rules.add(lowering, RuleKey::Layout("answers"), answers, RuleAction::Accept, span);
     policy::jump_to_policy(lowering, &mut rules);
     peer::outbound_rules(lowering, &mut rules);
+    hairpin::outbound_rules(lowering, &mut rules);
     let to_uplink = Condition { out_ports: lowering.uplink_port(), ..Condition::default() };
     if let Some(action) = egress::source_translation(lowering) {
         let condition = Condition { fragments: Some(FragmentPolicy::Unfragmented), ..to_uplink.clone() };

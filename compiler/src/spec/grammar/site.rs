@@ -8,10 +8,10 @@ use super::constraint::{Constraint, Count};
 use super::default::{WithDefault, or};
 use super::key::{key, required, table};
 use super::policy::PolicyKeys;
-use super::tenant::{ANTI_SPOOF, DnsKeys, MTU, PROFILE};
+use super::tenant::{ANTI_SPOOF, DnsKeys, ETHERTYPES, MTU, MTU_OF_PODS, PROFILE};
 use super::values::{
-    Address, Boolean, GatewayValue, Integer, Name, Number, OneOrList, SizedNetwork, SubTable, Tables, Text,
-    UuidText, Words, integer, one_or_list, tables, text, words,
+    Address, Boolean, EthertypeValue, GatewayValue, Integer, List, Name, Number, OneOrList, SizedNetwork,
+    SubTable, Tables, Text, UuidText, Words, integer, list, one_or_list, tables, text, words,
 };
 use crate::diagnostic::Code;
 use crate::spec::{AntiSpoof, Profile};
@@ -28,6 +28,8 @@ table! {
         store: SubTable<StoreKeys> = key(SubTable::SECTION,
             "The store on one machine. With neither `[etcd]` nor `[store]` the lock file is the store."),
         keystone: SubTable<KeystoneKeys> = key(SubTable::SECTION, "The Keystone that has the tenants' projects: `docs/login.md`."),
+        underlay_mtu: WithDefault<Integer<u16>> = key(or(integer(626, 65535), 1500),
+            "The MTU of the network between the hosts, which carries the tunnels."),
         defaults: SubTable<DefaultsKeys> = key(SubTable::SECTION, "The values for tenants that have none of their own."),
         host: Tables<HostKeys> = key(tables(), "Hosts that static ports may name."),
         tunnel_zone: SubTable<TunnelZoneKeys> = key(SubTable::SECTION,
@@ -128,7 +130,8 @@ table! {
     DefaultsKeys {
         profile: Words<Profile> = key(words(), PROFILE),
         anti_spoof: Words<AntiSpoof> = key(words(), ANTI_SPOOF),
-        mtu: Integer<u16> = key(MTU, "The MTU inside pods."),
+        ethertypes: List<EthertypeValue> = key(list(EthertypeValue), ETHERTYPES),
+        mtu: Integer<u16> = key(MTU, MTU_OF_PODS),
         dns: SubTable<DnsKeys> = key(SubTable::INLINE, "Name resolution inside pods."),
         gateway: GatewayValue = key(GatewayValue { may_be_an_address: false },
             "The gateway's address: the first or the last (the default) of a bridge's network."),

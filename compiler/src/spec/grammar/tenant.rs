@@ -5,9 +5,9 @@ use super::default::{WithDefault, or};
 use super::key::{key, required, table};
 use super::policy::Limits;
 use super::values::{
-    Address, Boolean, EgressValue, GatewayValue, IcmpValue, Integer, Interface, List, Mac, Map, Name, Named,
-    Network, OnlyTrue, Ports, ProtocolValue, PublicEnd, SizedNetwork, SubTable, Tables, Text, Words, integer,
-    list, map, tables, text, words,
+    Address, Boolean, EgressValue, EthertypeValue, GatewayValue, IcmpValue, Integer, Interface, List, Mac,
+    Map, Name, Named, Network, OnlyTrue, Ports, ProtocolValue, PublicEnd, SizedNetwork, SubTable, Tables,
+    Text, Words, integer, list, map, tables, text, words,
 };
 use crate::diagnostic::Code;
 use crate::spec::{Action, AntiSpoof, Egress, Profile, RouteEnd};
@@ -15,10 +15,18 @@ use crate::spec::{Action, AntiSpoof, Egress, Profile, RouteEnd};
 /// The form of a key that both the site's defaults and a tenant have.
 pub(super) const MTU: Integer<u16> = integer(576, 65535);
 /// The description of a key that both the site's defaults and a tenant have.
+pub(super) const MTU_OF_PODS: &str = "The MTU inside pods. The default, and the most, is `underlay_mtu` less the header of the tunnels: \
+    46 bytes for GRE, 50 for VXLAN. If midoform makes no tunnel zone, the default is that of VXLAN, and the most that of GRE.";
+/// The description of a key that both the site's defaults and a tenant have.
 pub(super) const PROFILE: &str = "The layout: `strict` (the default) closes what `rainbond`, the layout of the Go plugin, leaves open: `docs/layout.md`.";
 /// The description of a key that both the site's defaults and a tenant have.
 pub(super) const ANTI_SPOOF: &str = "The checks of source addresses. `bridge`: a bridge accepts only source addresses of its own network \
-    (the default of `strict`). `port`: in addition, each static port accepts only its own address and MAC. `none`: no checks.";
+    (the default of `strict`), and no ARP packet that claims to be the gateway. `port`: in addition, each port accepts only its own \
+    address and MAC, in ARP as well. `none`: no checks.";
+
+/// The description of a key that both the site's defaults and a tenant have.
+pub(super) const ETHERTYPES: &str = "The EtherTypes that pass a bridge of a `strict` tenant besides IPv4 and ARP. The spec's rules, and the \
+    checks of source addresses, are about IPv4 and ARP only. `\"vlan\"`: frames with a VLAN tag, which no rule sees.";
 
 const BRIDGE: Named = Named("the name of a bridge");
 const PORT: Named = Named("the name of a `[[port]]`");
@@ -32,11 +40,12 @@ table! {
         profile: Words<Profile> = key(words(), PROFILE),
         labels: Map<Text> = key(map(text()), "Labels, for people and policies."),
         protect: WithDefault<Boolean> = key(or(Boolean, false), "The tenant can't be destroyed. The lock file remembers it."),
-        mtu: Integer<u16> = key(MTU, "The MTU inside pods."),
+        mtu: Integer<u16> = key(MTU, MTU_OF_PODS),
         dns: SubTable<DnsKeys> = key(SubTable::INLINE, "Name resolution inside pods."),
         quotas: SubTable<Limits> = key(SubTable::INLINE, "Limits of the tenant."),
         link: SubTable<LinkKeys> = key(SubTable::INLINE, "The addresses of the link to the provider router, pinned."),
         anti_spoof: Words<AntiSpoof> = key(words(), ANTI_SPOOF),
+        ethertypes: List<EthertypeValue> = key(list(EthertypeValue), ETHERTYPES),
         egress: WithDefault<EgressValue> = key(or(EgressValue, Egress::SnatToLink),
             "The NAT of traffic to the world. `\"snat\"`: source NAT to the link address. A table: source NAT to its addresses. \
              `\"none\"`: no NAT, so the world needs routes to the tenant's networks."),

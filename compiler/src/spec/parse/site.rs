@@ -12,7 +12,7 @@ use crate::spec::grammar::{
     DefaultsKeys, EtcdKeys, Grammar, HostKeys, KeystoneKeys, MidonetKeys, PoolsKeys, SiteKeys, StoreKeys,
     Table, TunnelZoneKeys,
 };
-use crate::spec::url::{UrlProblem, base_url};
+use crate::spec::url::{UrlProblem, base_url, etcd_endpoint};
 use crate::spec::{
     Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Site, StoreSettings,
     TunnelZoneSettings, special_addresses,
@@ -26,6 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
     let etcd = file.get(reader, |site| &site.etcd).map(|table| etcd(reader, &table));
     let store = file.get(reader, |site| &site.store).and_then(|table| store(reader, &table));
     let keystone = file.get(reader, |site| &site.keystone).map(|table| keystone(reader, &table));
+    let underlay_mtu = file.get_or_default(reader, |site| &site.underlay_mtu);
     let defaults = file.get(reader, |site| &site.defaults).map(|table| defaults(reader, &table));
     let hosts = file.get(reader, |site| &site.host).unwrap_or_default();
     let hosts: Vec<Host> = hosts.iter().filter_map(|table| host(reader, table)).collect();
@@ -35,7 +36,22 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
     let policy = file.get(reader, |site| &site.policy).map(|table| policy::read(reader, &table));
     file.check_constraints(reader);
     let (name, midonet, defaults) = (name?, midonet?, defaults.unwrap_or_default());
-    Some(Site { name, midonet, pools, etcd, store, keystone, defaults, hosts, tunnel_zone, policy })
+    let site = Site {
+        name,
+        midonet,
+        pools,
+        etcd,
+        store,
+        keystone,
+        underlay_mtu,
+        defaults,
+        hosts,
+        tunnel_zone,
+        policy,
+    };
+    let problem = site.defaults.mtu.as_ref().and_then(|mtu| site.mtu_problem(mtu));
+    problem.into_iter().for_each(|problem| reader.push(problem));
+    Some(site)
 }
 
 fn midonet(reader: &mut Reader<'_>, table: &Table<'_, MidonetKeys>) -> MidonetSettings {
@@ -151,7 +167,7 @@ fn etcd(reader: &mut Reader<'_>, table: &Table<'_, EtcdKeys>) -> EtcdSettings {
         table.report_missing(reader, key.name, key.example);
     }
     let endpoints = endpoints.map(|endpoints| endpoints.items).unwrap_or_default();
-    let endpoints: Vec<_> = endpoints.into_iter().map(|endpoint| etcd_endpoint(reader, endpoint)).collect();
+    let endpoints: Vec<_> = endpoints.into_iter().map(|url| endpoint(reader, url)).collect();
     let ca = table.get(reader, |etcd| &etcd.ca);
     let cert = table.get(reader, |etcd| &etcd.cert);
     let key = table.get(reader, |etcd| &etcd.key);
@@ -167,13 +183,9 @@ fn etcd(reader: &mut Reader<'_>, table: &Table<'_, EtcdKeys>) -> EtcdSettings {
 }
 
 /// Reads a member's URL: `http://HOST:PORT` or `https://HOST:PORT`, without a login or a path.
-fn etcd_endpoint(reader: &mut Reader<'_>, endpoint: Spanned<String>) -> Spanned<String> {
-    let help = match base_url(&endpoint.value) {
-        Ok(value)
-            if value.matches('/').count() == 2 || value.matches('/').count() == 3 && value.ends_with('/') =>
-        {
-            return Spanned { value, span: endpoint.span };
-        }
+fn endpoint(reader: &mut Reader<'_>, endpoint: Spanned<String>) -> Spanned<String> {
+    let help = match etcd_endpoint(&endpoint.value) {
+        Ok(value) => return Spanned { value, span: endpoint.span },
         Err(UrlProblem::Login) => "a login is never in a file: set it in the environment",
         _ => "write `\"https://HOST:2379\"`",
     };
@@ -210,10 +222,11 @@ fn keystone(reader: &mut Reader<'_>, table: &Table<'_, KeystoneKeys>) -> Keyston
 fn defaults(reader: &mut Reader<'_>, table: &Table<'_, DefaultsKeys>) -> Defaults {
     let profile = table.get(reader, |defaults| &defaults.profile).map(|word| word.value);
     let anti_spoof = table.get(reader, |defaults| &defaults.anti_spoof).map(|word| word.value);
+    let ethertypes = table.get(reader, |defaults| &defaults.ethertypes);
     let mtu = table.get(reader, |defaults| &defaults.mtu);
     let dns = table.get(reader, |defaults| &defaults.dns).map(|table| tenant::dns(reader, &table));
     let gateway = table.get(reader, |defaults| &defaults.gateway).map(|gateway| gateway.value);
-    Defaults { profile, anti_spoof, mtu, dns, gateway }
+    Defaults { profile, anti_spoof, ethertypes, mtu, dns, gateway }
 }
 
 fn host(reader: &mut Reader<'_>, table: &Table<'_, HostKeys>) -> Option<Host> {

@@ -26,6 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, TenantKeys>) -> Opti
     let quotas = quotas.map(|table| limits(reader, &table)).unwrap_or_default();
     let link = file.get(reader, |tenant| &tenant.link).and_then(|table| link(reader, &table));
     let anti_spoof = file.get(reader, |tenant| &tenant.anti_spoof);
+    let ethertypes = file.get(reader, |tenant| &tenant.ethertypes);
     let egress = file.get_or_default(reader, |tenant| &tenant.egress);
     let bridges = file.get(reader, |tenant| &tenant.bridge);
     let ports = file.get(reader, |tenant| &tenant.port);
@@ -47,6 +48,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, TenantKeys>) -> Opti
         quotas,
         link,
         anti_spoof,
+        ethertypes,
         egress,
         bridges: each(reader, bridges, bridge),
         ports: each(reader, ports, port),

@@ -92,6 +92,8 @@ pub enum ChainKey<'k> {
     Policy,
     /// The spec's stateless rules.
     Stateless,
+    /// The chain that drops frames with a VLAN tag, for the ports of pods.
+    Untagged,
     /// The inbound chain of the bridge with this name.
     Bridge(&'k str),
     /// The inbound chain of the static port with this name.
@@ -140,6 +142,8 @@ pub enum RuleKey<'k> {
     Routed(&'k str),
     /// Drops sources of the bridge with this name that come in by the uplink.
     UplinkSource(&'k str),
+    /// SNAT for pods of the bridge with this name that use an exposed port of a pod there.
+    Hairpin(&'k str),
     /// Drops new connections to this network of link addresses, as [`network`] writes it.
     Links(&'k str),
     /// Drops what other bridges than the chosen ones send to the peer with this name.
@@ -295,6 +299,7 @@ fn router_chain(name: &str) -> Option<ChainKey<'_>> {
         "out" => ChainKey::Out,
         "policy" => ChainKey::Policy,
         "stateless" => ChainKey::Stateless,
+        "untagged" => ChainKey::Untagged,
         _ => return None,
     })
 }
@@ -332,6 +337,7 @@ fn rule_key<'k>(chain: ChainKey<'_>, name: &'k str) -> RuleKey<'k> {
         ("expose", ..) => RuleKey::Expose(rest),
         ("routed", ..) => RuleKey::Routed(rest),
         ("uplink-source", ..) => RuleKey::UplinkSource(rest),
+        ("hairpin", ..) => RuleKey::Hairpin(rest),
         ("links", ..) => RuleKey::Links(rest),
         ("peer", peer, "sources") => RuleKey::PeerSources(peer),
         ("peer", peer, "destinations") => RuleKey::PeerDestinations(peer),

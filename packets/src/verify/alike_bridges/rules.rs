@@ -72,6 +72,7 @@ pub(super) fn is_plain(rule: &Rule) -> bool {
         inv_traversed_device: _,
         // The same for all packets that are sent: no VLAN, IPv4, no type of service.
         vlan: _,
+        no_vlan: _,
         dl_type: _,
         inv_dl_type: _,
         nw_tos: _,

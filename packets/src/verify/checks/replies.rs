@@ -13,19 +13,22 @@ use midoform_compiler::topology::key::view::{ChainKey, KeyView, RuleKey, TenantK
 use midoform_compiler::values::MacAddress;
 
 impl GroupCheck<'_> {
-    /// Returns packets that arrived and whose replies are lost, unless a stateless rule of the spec drops the replies.
+    /// Returns packets to these destinations that arrived and whose replies are lost, unless a stateless rule of the spec
+    /// drops the replies. A pod replies to a pod of its own bridge directly, and to all others by its gateway.
     pub(super) fn lost_reply(
         &self,
         outcome: &Outcome,
         from: &Segment,
         at: &Segment,
+        destinations: &[Range],
     ) -> Result<Option<Headers>, TooMany> {
-        let (port, own, next) = match (from.key == at.key, at.gateways.first()) {
+        let is_near = from.key == at.key && outcome.path.header[SOURCE] == SOURCE;
+        let (port, own, next) = match (is_near, at.gateways.first()) {
             (true, _) => (at.neighbour, at.neighbour_mac, from.pod_mac),
             (false, Some((_, gateway))) => (at.pod, at.pod_mac, *gateway),
             (false, None) => return Ok(None),
         };
-        self.lost(outcome, (port, own, next), from, &at.pods)
+        self.lost(outcome, (port, own, next), from, destinations)
     }
 
     /// Does the same for packets from a segment's pods to these destinations. The reply starts at a port, with its own
@@ -40,7 +43,9 @@ impl GroupCheck<'_> {
         let walker = self.model.walker();
         for path in answered(outcome, &to.pods, destinations) {
             for back in walker.follow(path.reply(port, own, next))? {
-                let home = matches!(&back.end, End::Delivered(ports) if ports.contains(&to.pod));
+                // A reply from another address than the one that was asked is none.
+                let home = matches!(&back.end, End::Delivered(ports) if ports.contains(&to.pod))
+                    && back.path.is_from_the_asked();
                 let meant = match &back.end {
                     End::Dropped { rule: Some(rule), .. } => self.is_stateless(*rule),
                     _ => false,

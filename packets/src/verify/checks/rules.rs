@@ -42,6 +42,30 @@ impl GroupCheck<'_> {
             let arrived = arrived.into_iter().flatten().filter_map(|at| outcomes.get(*at));
             self.between_two(facts, sent, (to, target), &arrived.collect::<Vec<_>>())?;
         }
+        let back = routed.get(&sent.segment.key).into_iter().flatten().filter_map(|at| sent.routed.get(*at));
+        self.hairpin(facts, sent, &back.collect::<Vec<_>>())
+    }
+
+    /// Checks that the replies come back to a pod that uses the exposed port of a pod on its own bridge.
+    fn hairpin(
+        &mut self,
+        facts: &TenantFacts<'_>,
+        sent: &Sent<'_>,
+        arrived: &[&Outcome],
+    ) -> Result<(), TooMany> {
+        let here = facts.tenant.exposes.iter().filter(|expose| expose.bridge == sent.at);
+        let public = united(here.map(|expose| Range::address(expose.public)).collect());
+        let mut lost = arrived
+            .iter()
+            .filter(|_| !public.is_empty())
+            .map(|outcome| self.lost_reply(outcome, sent.segment, sent.segment, &public).transpose());
+        if let Some(headers) = lost.find_map(|lost| lost).transpose()? {
+            let name = bridge_name(&sent.segment.key);
+            let message = format!(
+                "traffic from {name} to an exposed port of a pod there arrives, but the reply is lost"
+            );
+            self.violation(Check::Connected, facts.tenant, message, Origin::Pod(sent.segment), &headers);
+        }
         Ok(())
     }
 
@@ -90,7 +114,8 @@ impl GroupCheck<'_> {
         let mut allowed = arrived
             .iter()
             .filter(|outcome| !without_indexed(vec![outcome.path.sent()], &forbidden, &index).is_empty());
-        let lost = allowed.find_map(|outcome| self.lost_reply(outcome, sent.segment, target).transpose());
+        let lost = allowed
+            .find_map(|outcome| self.lost_reply(outcome, sent.segment, target, &target.pods).transpose());
         if let Some(headers) = lost.transpose()? {
             let (from, to) = names();
             let message = format!("traffic from {from} to {to} arrives, but the reply is lost");

@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::random::{Random, Size};
 use crate::semantics::world::{Rule, RuleKind, World};
-use crate::semantics::{Packet, State, Station, Trace, Verdict, simulate};
+use crate::semantics::{Fragment, Frame, Packet, State, Station, Trace, Verdict, simulate};
 use crate::verify::header::{Headers, Range};
 use crate::verify::index::Attached;
 use crate::verify::index::Index;
 use crate::verify::path::Path;
 use crate::verify::walk::{End, Outcome, TooMany, Walker};
-use midoform_compiler::values::MacAddress;
+use midoform_compiler::values::{MacAddress, ethertype};
 
 fn attached(stations: &[Station]) -> Vec<Attached> {
     let one = |station: &Station| Attached {
@@ -29,7 +29,10 @@ fn attached(stations: &[Station]) -> Vec<Attached> {
 fn same_end(end: &End, verdict: &Verdict) -> bool {
     match (end, verdict) {
         (End::Delivered(ports), Verdict::Delivered(reached)) => ports == reached,
-        (End::Dropped { rule, .. }, Verdict::Dropped { rule: by, .. }) => rule == by,
+        (
+            End::Dropped { rule, .. },
+            Verdict::Dropped { rule: by, .. } | Verdict::Rejected { rule: by, .. },
+        ) => rule == by,
         (End::Consumed(router), Verdict::Consumed(at)) => router == at,
         (End::Waits, Verdict::WaitsForArp(_)) => true,
         _ => false,
@@ -89,8 +92,10 @@ fn count(counts: &mut Counts, what: &'static str) {
 fn note(counts: &mut Counts, world: &World, fitting: &[Outcome], trace: &Trace) {
     let end = match &trace.verdict {
         Verdict::Delivered(_) => "delivered",
-        Verdict::Dropped { rule: Some(_), .. } => "dropped by a rule",
-        Verdict::Dropped { rule: None, .. } => "dropped by a device",
+        Verdict::Dropped { rule: Some(_), .. } | Verdict::Rejected { rule: Some(_), .. } => {
+            "dropped by a rule"
+        }
+        Verdict::Dropped { rule: None, .. } | Verdict::Rejected { rule: None, .. } => "dropped by a device",
         Verdict::Consumed(_) => "taken by a router",
         Verdict::WaitsForArp(_) => "waiting",
     };
@@ -138,18 +143,39 @@ fn walker<'a>(world: &'a World, attached: &'a [Attached], size: Size, budget: us
 
 /// Sends so many packets through one world both ways; how many were compared.
 fn check(seed: u64, size: Size, packets: usize, counts: &mut Counts) -> Result<(), String> {
+    check_frames(seed, size, Frame::IPV4, packets, counts)
+}
+
+/// Returns the same packet, as it can be if it is a frame of its kind: only IPv4 has fragments here.
+fn as_frame(packet: Packet) -> Packet {
+    let fragment = if packet.frame().is_routed() { packet.fragment } else { Fragment::Whole };
+    Packet { fragment, ..packet }
+}
+
+/// Does the same with frames of one kind.
+fn check_frames(
+    seed: u64,
+    size: Size,
+    frame: Frame,
+    packets: usize,
+    counts: &mut Counts,
+) -> Result<(), String> {
     let mut random = Random::new(seed, size);
     let attached = attached(&random.stations);
-    let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
+    let all = match frame == Frame::IPV4 {
+        true => Headers::all(Range::ADDRESSES, Range::ADDRESSES),
+        false => vec![Headers::frames(Range::ADDRESSES, Range::ADDRESSES)],
+    };
     let mut known = BTreeMap::new();
     count(counts, "worlds");
     for _ in 0..packets {
         let (station, mac) = random.sender();
-        let packet = random.packet(&station, mac);
+        let packet = Packet { ethertype: frame.ethertype, vlan: frame.vlan, ..random.packet(&station, mac) };
+        let packet = as_frame(packet);
         let walker = walker(&random.world, &attached, size, BUDGET);
         let outcomes = known
             .entry((station.port, packet.source_mac, mac))
-            .or_insert_with(|| walker.send(station.port, &all, packet.source_mac, mac));
+            .or_insert_with(|| send_frames(&walker, frame, &all, (station.port, packet.source_mac, mac)));
         let mut state = State::default();
         let trace = simulate(&random.world, &mut state, &random.stations, station.port, packet);
         let Ok(outcomes) = outcomes else {
@@ -159,9 +185,23 @@ fn check(seed: u64, size: Size, packets: usize, counts: &mut Counts) -> Result<(
         let fitting = compare(outcomes, &packet, &trace, walker.first_choice)?;
         count(counts, "packets");
         note(counts, &random.world, &fitting, &trace);
+        if frame != Frame::IPV4 {
+            continue;
+        }
         reply(&random, &walker, &fitting, (&packet, &trace), &mut state, counts)?;
     }
     Ok(())
+}
+
+fn send_frames(
+    walker: &Walker<'_>,
+    frame: Frame,
+    all: &[Headers],
+    (from, source, destination): (Uuid, MacAddress, MacAddress),
+) -> Result<Vec<Outcome>, TooMany> {
+    let paths = all.iter().map(|headers| Path::new(*headers, from, source, destination).of_kind(frame));
+    let outcomes = paths.map(|path| walker.follow(path)).collect::<Result<Vec<_>, TooMany>>();
+    outcomes.map(|outcomes| outcomes.concat())
 }
 
 fn reply(
@@ -241,6 +281,29 @@ fn run(choices: bool, standard: u32) {
 #[test]
 fn the_interpreter_and_the_verifier_agree_about_every_packet() {
     run(false, 300);
+}
+
+#[test]
+fn they_agree_about_frames_that_are_not_ipv4() {
+    let tagged = |ethertype| Frame { ethertype, vlan: Some(5) };
+    let kinds = [
+        Frame::of(ethertype::ARP),
+        Frame::of(ethertype::IPV6),
+        Frame::of(0x88b5),
+        tagged(ethertype::IPV4),
+        tagged(ethertype::ARP),
+        tagged(ethertype::IPV6),
+    ];
+    let mut counts = Counts::new();
+    for (seed, frame) in (0..u64::from(cases(240))).zip(kinds.iter().cycle()) {
+        let sizes = [(1, 2, 8), (2, 1, 5), (1, 1, 3)];
+        let (routers, bridges, rules) = sizes[seed as usize % 3];
+        let size = Size { routers, bridges, rules, routes: 2, choices: false };
+        assert_eq!(check_frames(seed, size, *frame, packets(), &mut counts), Ok(()), "{seed} {frame:?}");
+    }
+    for what in ["delivered", "dropped by a rule", "dropped by a device"] {
+        assert!(counts.contains_key(what), "{counts:#?}");
+    }
 }
 
 #[test]

@@ -458,6 +458,8 @@ impl Random {
         }
         let routers = self.size.routers;
         Packet {
+            ethertype: 0x0800,
+            vlan: None,
             source: if dice.one_in(2) { from.address } else { address(dice, routers) },
             destination: address(dice, routers),
             protocol,

@@ -2,6 +2,7 @@
 
 mod address;
 mod egress;
+mod ethertype;
 mod list;
 mod name;
 mod number;
@@ -13,6 +14,7 @@ mod words;
 
 pub(crate) use address::{Address, AddressRange, Interface, Mac, Network, PublicEnd, SizedNetwork, UuidText};
 pub(crate) use egress::{EgressValue, GatewayValue};
+pub(crate) use ethertype::EthertypeValue;
 pub(crate) use list::{List, Listed, Map, OneOrList, Raw, list, map, one_or_list};
 pub use name::{LONGEST_NAME, name_problem};
 pub(crate) use name::{Name, Named};

@@ -43,6 +43,10 @@ pub(super) struct RuleBody {
     inv_nw_dst: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     dl_type: Option<u16>,
+    #[serde(skip_serializing_if = "is_false")]
+    inv_dl_type: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    no_vlan: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     dl_src: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
@@ -130,6 +134,8 @@ fn condition_body(names: &dyn Names, condition: &Condition) -> RuleBody {
         nw_dst_length: condition.destination.map(|network| network.prefix_len()),
         inv_nw_dst: condition.not_destination,
         dl_type: condition.ethertype,
+        inv_dl_type: condition.not_ethertype,
+        no_vlan: condition.untagged,
         dl_src: condition.source_mac.map(|mac| mac.to_string()),
         inv_dl_src: condition.not_source_mac,
         nw_proto: condition.protocol,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RuleAction;
 use crate::topology::kinds::Reference;
-use crate::values::{MacAddress, PortRange};
+use crate::values::{MacAddress, PortRange, ethertype};
 
 /// The conditions of a rule. The default matches every packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +29,14 @@ pub struct Condition {
     pub destination: Option<Ipv4Net>,
     /// All but `destination`.
     pub not_destination: bool,
-    /// EtherType (2048 is IPv4).
+    /// EtherType. For ARP, the addresses and the protocol are the sender's address, the target's, and the operation.
     pub ethertype: Option<u16>,
+    /// All but `ethertype`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub not_ethertype: bool,
+    /// Only frames without a VLAN tag. 1.x has no such condition.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub untagged: bool,
     /// Source MAC address.
     pub source_mac: Option<MacAddress>,
     /// All but `source_mac`.
@@ -95,6 +101,11 @@ pub(super) fn describe(condition: &Condition) -> String {
         // Writing to a string can't fail.
         let _ = write!(words, ", {word} {not}{value}");
     };
+    // Nearly every rule is about IPv4: it is not worth a word.
+    if let Some(kind) = condition.ethertype.filter(|kind| *kind != ethertype::IPV4 || condition.not_ethertype)
+    {
+        add("EtherType", condition.not_ethertype, ethertype::shown(kind));
+    }
     if let Some(protocol) = condition.protocol {
         add("protocol", false, protocol_name(protocol));
     }
@@ -123,6 +134,9 @@ pub(super) fn describe(condition: &Condition) -> String {
     }
     if !condition.out_ports.is_empty() {
         add("out port", condition.not_out_ports, ports(&condition.out_ports));
+    }
+    if condition.untagged {
+        words.push_str(", no VLAN tag");
     }
     if condition.return_flow {
         words.push_str(", reply traffic");

@@ -124,6 +124,8 @@ impl RuleJson {
             destination: network(self.nw_dst_address.as_deref(), self.nw_dst_length),
             not_destination: self.inv_nw_dst,
             ethertype: self.dl_type.and_then(|kind| u16::try_from(kind).ok()).filter(|kind| *kind != 0),
+            not_ethertype: self.inv_dl_type,
+            untagged: self.no_vlan,
             source_mac,
             not_source_mac: self.inv_dl_src,
             protocol: self
@@ -155,8 +157,8 @@ impl RuleJson {
             || self.dl_src_mask.as_deref().is_some_and(|mask| !full_mask(mask))
             || self.nw_tos.is_some_and(|tos| tos != 0)
             || self.vlan.is_some()
-            || [self.inv_dl_type, self.inv_nw_proto, self.inv_tp_src, self.inv_tp_dst].contains(&true)
-            || [self.cond_invert, self.no_vlan, self.match_nw_dst_rewritten].contains(&true)
+            || [self.inv_nw_proto, self.inv_tp_src, self.inv_tp_dst].contains(&true)
+            || [self.cond_invert, self.match_nw_dst_rewritten].contains(&true)
     }
 
     /// Returns the rule's action; none for types that midoform does not use.

@@ -13,6 +13,7 @@ mod hostile;
 mod invariants;
 mod keystone;
 mod observe;
+mod port_records;
 mod replay;
 mod unrecorded;
 

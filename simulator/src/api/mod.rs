@@ -8,6 +8,7 @@ mod change;
 mod create;
 mod media_type;
 mod members;
+mod port_records;
 mod ports;
 mod read;
 mod routes;
@@ -29,6 +30,8 @@ use crate::resources::{application, system_state, tenant};
 use crate::schema::Kind;
 use crate::state::{State, Transaction};
 use crate::version::{Negotiation, Version};
+pub(crate) use port_records::WRITING;
+
 use media_type::{ContentTypeError, Offer, Purpose};
 
 /// The HTTP methods that resources have.
@@ -52,6 +55,8 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a [u8],
     /// The base URL of the API as the client sees it, for links.
     pub(crate) base: Arc<str>,
+    /// The records of the ports that the call writes, as they were when it arrived (1.7).
+    pub(crate) port_records: Vec<Arc<Object>>,
     /// The tenants by id and name, if the authentication provider has a list of them.
     pub(crate) tenants: Option<Vec<(String, String)>>,
 }
@@ -81,13 +86,13 @@ impl Api {
             }
             (Method::Post, Target::Link(id)) => self.link(call, id),
             (Method::Put, Target::Object(kind, id)) => self.replace(call, *kind, id),
-            (Method::Delete, Target::Object(kind, id)) => self.delete(*kind, id),
-            (Method::Delete, Target::Link(id)) => self.unlink(id),
+            (Method::Delete, Target::Object(kind, id)) => self.delete(call, *kind, id),
+            (Method::Delete, Target::Link(id)) => self.unlink(call, id),
             (Method::Delete, Target::Child(parent, id, kind, child)) => {
-                self.delete_child(*parent, id, *kind, child)
+                self.delete_child(call, *parent, id, *kind, child)
             }
             (Method::Delete, Target::Address(group, version, address)) => {
-                self.delete_address(group, version, address)
+                self.delete_address(call, group, version, address)
             }
             _ => Err(Failure::StatusOnly(405)),
         }
@@ -100,7 +105,10 @@ impl Api {
 
     /// Commits a transaction and queues its changes in the journal. The state is still locked, so the journal has the
     /// same order.
-    fn commit(&self, change: Transaction<'_>) -> Option<Ticket> {
+    fn commit(&self, call: &Call<'_>, mut change: Transaction<'_>) -> Option<Ticket> {
+        for read in &call.port_records {
+            change.write_over(read);
+        }
         let changes = change.commit();
         (!changes.is_empty()).then(|| self.journal.submit(changes))
     }

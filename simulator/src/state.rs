@@ -18,6 +18,9 @@ pub(crate) struct Change {
     pub(crate) object: Option<Arc<Object>>,
 }
 
+/// An object as it was before a transaction, and as it is now; none: it did not exist, or does not exist.
+type BeforeAndNow = (Option<Arc<Object>>, Option<Arc<Object>>);
+
 /// A reference, by its target: the target's id, the field, then the rank, kind and id of the referring object.
 type BackReference = (Uuid, &'static str, i64, Kind, Uuid);
 
@@ -174,6 +177,13 @@ impl Transaction<'_> {
         if written != **now {
             self.put(written);
         }
+    }
+
+    /// Returns the objects that this transaction changed so far: each as it was before, and as it is now.
+    pub(crate) fn changed(&self) -> Vec<BeforeAndNow> {
+        let mut seen = BTreeSet::new();
+        let first = self.undo.iter().filter(|(kind, id, _)| seen.insert((*kind, *id)));
+        first.map(|(kind, id, before)| (before.clone(), self.state.get(*kind, *id).cloned())).collect()
     }
 
     /// Commits the transaction, and returns its changes.

@@ -7,6 +7,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod agent;
 mod auth;
 mod faults;
 mod hostile;

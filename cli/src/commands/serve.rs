@@ -45,6 +45,7 @@ pub(crate) async fn run(ui: &Ui, options: ServeOptions) -> Result<Exit, CommandE
         auth,
         faults: options.faults,
         inspect: options.inspect,
+        agent: options.agent,
         tls,
     };
     // A reader of the line "serving" may end the server at once: so the signals are handled before it is printed.

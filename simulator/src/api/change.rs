@@ -122,8 +122,9 @@ impl Api {
     }
 
     fn check_host_may_go(&self, host: Uuid, bound: usize) -> Result<(), Failure> {
-        let message = match (self.version.traits().host_alive, bound) {
-            // The README states the refusal, MidoNet's source the message. Only the hosts of 1.7 are alive here.
+        let message = match (self.version.traits().host_alive || self.agents.is_some(), bound) {
+            // The README states the refusal, MidoNet's source the message. Without agents, only the
+            // hosts of 1.7 are alive here.
             (true, _) => {
                 "Midolman Agent is still active on this host. You must remove all port bindings on this host \
                           and shutdown midolman before deleting this host."

@@ -19,13 +19,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use crate::agent::Agents;
 use crate::failure::{Failure, Operation};
 use crate::http::deserialize::{self, Draft};
 use crate::http::jackson;
 use crate::http::path::Target;
 use crate::http::reply::{Reply, Representation};
 use crate::journal::{Journal, Ticket};
-use crate::object::Object;
+use crate::object::{Object, Value};
 use crate::resources::{application, system_state, tenant};
 use crate::schema::Kind;
 use crate::state::{State, Transaction};
@@ -67,6 +68,8 @@ pub(crate) struct Api {
     pub(crate) version: Version,
     pub(crate) state: Mutex<State>,
     pub(crate) journal: Journal,
+    /// The hosts' agents, if the server plays their part.
+    pub(crate) agents: Option<Mutex<Agents>>,
 }
 
 /// A reply, with the ticket to wait for before it is sent, or a refusal.
@@ -109,8 +112,23 @@ impl Api {
         for read in &call.port_records {
             change.write_over(read);
         }
+        if let Some(agents) = &self.agents {
+            self.show_to_agents(&mut agents.lock().unwrap_or_else(PoisonError::into_inner), &mut change);
+        }
         let changes = change.commit();
         (!changes.is_empty()).then(|| self.journal.submit(changes))
+    }
+
+    /// Shows a transaction to the agents, and sets the flag of the ports that they bind. 1.7 has no such flag.
+    fn show_to_agents(&self, agents: &mut Agents, change: &mut Transaction<'_>) {
+        for (before, now) in change.changed() {
+            agents.observe(before.as_deref(), now.as_deref());
+            let Some(port) = now.filter(|now| now.kind == Kind::Port && !self.version.traits().is_1x) else {
+                continue;
+            };
+            let active = agents.is_active(&port).then_some(Value::Flag(true));
+            change.set(Kind::Port, port.id, "active", active.unwrap_or(Value::Null));
+        }
     }
 
     /// Returns the refusal of a method that a resource does not have (10-bad-input, steps 8 and 9; 04-chain-rule, step

@@ -25,6 +25,7 @@ fn attachment(container: &str, last: u8) -> Attachment {
         gateway: [192, 168, 0, 254].into(),
         mac: mac_of(address),
         host_interface: format!("vif{container}"),
+        earlier_interfaces: Vec::new(),
         port: Some(Uuid::from_u128(3)),
         state: Progress::Done,
         since: 0,

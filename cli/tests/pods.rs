@@ -20,6 +20,7 @@ pub(crate) const HOST: &str = "11111111-2222-3333-4444-555555555555";
 pub(crate) fn attach(served: &Served, dialect: Dialect, container: &str, steps: usize) -> String {
     let bridge = Namespace::of_site("test").id(&Key::from("acme/bridge/web"));
     let pod = Pod {
+        tag: None,
         tenant: "acme",
         tenant_id: "acme",
         bridge: Reference::External(bridge),

@@ -220,7 +220,7 @@ fn left_over(folder: &TestFolder, now: u64) {
         };
         let holder = Holder::Container { host: HOST.parse().unwrap(), owner };
         let address = [10, 20, 0, last].into();
-        let record = AddressRecord { holder: None, since, last: Some(holder) };
+        let record = AddressRecord { holder: None, since, last: Some(holder), interfaces: Vec::new() };
         entries.push((keys::address("acme", address), encode(&record)));
         entries.push((keys::freed("acme", since, address), "{\"version\":1}".to_owned()));
     }

@@ -102,6 +102,7 @@ impl Subject {
 /// Measures how long the plan of one pod takes, as an ADD makes it.
 fn plan_of_a_pod() -> Duration {
     let pod = Pod {
+        tag: None,
         tenant: "acme",
         tenant_id: "acme",
         bridge: Reference::External("728b7ae5-72f5-5204-8873-8c113993005d".parse().unwrap()),

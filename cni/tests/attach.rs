@@ -215,7 +215,7 @@ fn a_tenant_without_addresses_is_no_good_status() {
     let error = lab.run("STATUS", &containers[0], &lab.config()).error(50);
     assert!(error.to_string().contains("quotas.bridges"), "{error}");
     lab.del(&containers[0]);
-    lab.run("STATUS", &containers[0], &lab.config()).error(51);
+    lab.run("STATUS", &containers[0], &lab.config()).ok();
     containers.iter().for_each(|container| drop(lab.del(container)));
     lab.expect_nothing_left(&containers.iter().collect::<Vec<_>>());
 }

@@ -93,7 +93,22 @@ impl Lab {
         Lab::with(dialect, "127.0.0.1:0", &[HOST.to_owned()], auth)
     }
 
-    pub(crate) fn with((dialect, version): (u8, Version), listen: &str, hosts: &[String], auth: Auth) -> Lab {
+    /// Makes a lab whose host has no agent.
+    pub(crate) fn without_agent(dialect: (u8, Version)) -> Lab {
+        Lab::start_with(dialect, "127.0.0.1:0", &[HOST.to_owned()], Auth::None, false)
+    }
+
+    pub(crate) fn with(dialect: (u8, Version), listen: &str, hosts: &[String], auth: Auth) -> Lab {
+        Lab::start_with(dialect, listen, hosts, auth, true)
+    }
+
+    fn start_with(
+        (dialect, version): (u8, Version),
+        listen: &str,
+        hosts: &[String],
+        auth: Auth,
+        agent: bool,
+    ) -> Lab {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let named =
@@ -104,6 +119,7 @@ impl Lab {
             hosts: named,
             faults: true,
             inspect: true,
+            agent,
             auth,
             ..Options::default()
         };
@@ -266,6 +282,12 @@ impl Lab {
         self.ports().into_iter().filter(is_stray).collect()
     }
 
+    /// Returns the ids and the names of interfaces that came back, which an agent does not cope with.
+    pub(crate) fn came_back(&self) -> Value {
+        let agents: Value = serde_json::from_str(&self.http("GET", "/_agent", "")).unwrap();
+        agents["came_back"].clone()
+    }
+
     /// Sets a fault.
     pub(crate) fn fault(&self, fault: &Value) {
         self.http("POST", "/_faults", &fault.to_string());
@@ -413,7 +435,7 @@ impl Lab {
         self.post(&format!("/midonet-api/tunnel_zones/{zone}/hosts"), "TunnelZoneHost-v1", &body);
     }
 
-    fn post(&self, path: &str, kind: &str, body: &str) {
+    pub(crate) fn post(&self, path: &str, kind: &str, body: &str) {
         let mut connection = midoform_testutil::http::Connection::open(self.address()).unwrap();
         let kind = format!("application/vnd.org.midonet.{kind}+json");
         let answer = connection.send("POST", path, &kind, body).unwrap();

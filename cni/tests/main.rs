@@ -14,6 +14,7 @@ mod faults;
 mod kills;
 mod lab;
 mod links;
+mod names;
 mod odd;
 mod peers;
 mod protocol;

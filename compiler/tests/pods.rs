@@ -21,6 +21,7 @@ fn pod<'a>(container: &'a str, tied_to: Option<(Ipv4Addr, MacAddress)>) -> Pod<'
         bridge: Reference::External(Uuid::from_u128(1)),
         container,
         interface: "eth0",
+        tag: None,
         host: Uuid::from_u128(2),
         host_interface: "vif0123456789ab",
         untagged: None,
@@ -80,6 +81,22 @@ fn a_port_has_the_tenant_s_chain_for_frames_with_a_tag() {
             .filter(|call| call.body.as_ref().is_some_and(|body| body.get().contains(&chain.to_string())));
         assert_eq!(named.count(), 1, "the port's filter, or the jump in its own chain");
     }
+}
+
+/// Every attachment has objects of its own, and an attachment of a version without tags keeps its ids.
+#[test]
+fn an_attachment_with_another_tag_shares_no_id() {
+    let mac: MacAddress = "0a:58:c0:a8:00:05".parse().unwrap();
+    let ids = |tag: Option<&'static str>| -> Vec<Uuid> {
+        let tagged = Pod { tag, ..pod("c1", Some(("192.168.0.5".parse().unwrap(), mac))) };
+        let topology = pod::lower(&tagged);
+        topology.entries().iter().map(|entry| Namespace::of_site("lab").id(&entry.key)).collect()
+    };
+    let all: Vec<Uuid> = [None, Some("0a1b2c3"), Some("0a1b2c4")].into_iter().flat_map(ids).collect();
+    let different: std::collections::BTreeSet<&Uuid> = all.iter().collect();
+    assert_eq!((all.len(), different.len()), (15, 15));
+    let before = Key::tenant("acme").pod(Uuid::from_u128(2), "c1", "eth0");
+    assert!(ids(None).contains(&Namespace::of_site("lab").id(&before.port())));
 }
 
 #[test]

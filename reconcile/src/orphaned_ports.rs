@@ -8,12 +8,12 @@ use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod::{self, Pod};
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::values::MacAddress;
 use midoform_store::SharedStore;
 use midoform_store::ipam::consistency::{self, Finding, Snapshot};
+use midoform_store::ipam::host_interface::{pod_keys, tag_of};
 use midoform_store::ipam::ports::{GRACE, OrphanedPort, Port, RepairError, repair_ports};
 use uuid::Uuid;
 
@@ -53,6 +53,7 @@ fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Result<ClaimedP
         bridge: Reference::External(left.port.bridge.unwrap_or_default()),
         container: &left.owner.container,
         interface: &left.owner.interface,
+        tag: tag_of(&left.owner, &left.host_interface),
         host: left.port.host.unwrap_or(left.host),
         host_interface: left.port.interface.as_deref().unwrap_or_default(),
         untagged: None,
@@ -68,7 +69,7 @@ fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Result<ClaimedP
         }),
         ..Observed::default()
     };
-    let keys = Key::tenant(&left.tenant).pod(left.host, &left.owner.container, &left.owner.interface);
+    let keys = pod_keys(&left.tenant, left.host, &left.owner, &left.host_interface);
     if !dialect.keeps_offered_id(Kind::BridgePort) {
         observed.ids.insert(keys.port(), left.port.id);
     }

@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     Missing { class: &'static str, kind: Option<Kind>, id: String, operation: Operation },
     /// An object with that id exists already: 409, or 500 on 1.7 (02-router, step 3).
     Exists { kind: Kind, id: Uuid },
+    /// A router or a bridge had that id, and its tables are still there (17-id-again, steps 5 and 12).
+    Used { kind: Kind, id: Uuid },
     /// The body violates constraints. The response is the same in all versions (05-router-port, steps 6 and 7).
     Violations(Vec<Violation>),
     /// A constraint violation on 1.7, a message with `status_5x` on 5.x (06-port-link, step 7; 07-route, step 8).
@@ -82,6 +84,11 @@ impl Failure {
         match self {
             Failure::Missing { class, kind, id, operation } => missing(version, class, *kind, id, *operation),
             Failure::Exists { kind, id } => exists(is_1x, *kind, *id),
+            Failure::Used { kind, id } => {
+                let table = if *kind == Kind::Router { "routing_table" } else { "mac_ports" };
+                let node = format!("/midonet/{}/{id}/{table}", kind.path());
+                Reply::error(500, &format!("There is already a node at {node}."))
+            }
             Failure::Violations(violations) => Reply::violations(violations),
             Failure::Refused { property, on_1x: words, .. } if is_1x => {
                 Reply::violations(&[Violation { property: (*property).to_owned(), message: words.clone() }])

@@ -18,9 +18,10 @@
 //! 5. `failure` words an error as each version does.
 //!
 //! `schema` says what a table of fields is, `resources` holds a table for each kind, `version` all other differences
-//! between the versions. `auth` authenticates clients, `fault` injects faults, `metrics` and `topology` show the state of
-//! the server; `metrics_server` serves the metrics of any registry; `keystone` is an embedded Keystone.
+//! between the versions. `auth` authenticates clients, `fault` injects faults, `agent` plays the part of MidoNet's agents; `metrics` and
+//! `topology` show the state of the server; `metrics_server` serves the metrics of any registry; `keystone` is an embedded Keystone.
 
+mod agent;
 mod api;
 mod auth;
 mod failure;

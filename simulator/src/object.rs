@@ -59,6 +59,11 @@ impl Object {
         self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
+    /// Returns the names of the fields that are set.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().map(|(name, _)| *name)
+    }
+
     pub(crate) fn uuid(&self, name: &str) -> Option<Uuid> {
         match self.get(name) {
             Some(Value::Uuid(id)) => Some(*id),
@@ -77,6 +82,13 @@ impl Object {
         match self.get(name) {
             Some(Value::Number(number)) => Some(*number),
             _ => None,
+        }
+    }
+
+    pub(crate) fn uuids(&self, name: &str) -> &[Uuid] {
+        match self.get(name) {
+            Some(Value::Uuids(ids)) => ids,
+            _ => &[],
         }
     }
 
@@ -128,7 +140,7 @@ impl Object {
         let (Some(class), Some(id), Some(body)) = (lines.next(), lines.next(), lines.next()) else {
             return Err("it is incomplete".to_owned());
         };
-        let kind = Kind::ALL.into_iter().find(|kind| kind.class() == class);
+        let kind = Kind::ALL.into_iter().chain([Kind::DeviceTable]).find(|kind| kind.class() == class);
         let kind = kind.ok_or_else(|| format!("its kind {class:?} is unknown"))?;
         let id: Uuid = id.parse().map_err(|_| format!("its id {id:?} is not a UUID"))?;
         let map: Map<String, Json> = serde_json::from_str(body).map_err(|why| why.to_string())?;

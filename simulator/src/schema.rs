@@ -21,10 +21,13 @@ pub(crate) enum Kind {
     PortGroupPort,
     IpAddrGroup,
     IpAddrGroupAddr,
+    /// A table of a deleted router or bridge, which the API does not show.
+    DeviceTable,
     HostInterfacePort,
 }
 
 impl Kind {
+    /// All kinds that the API shows.
     pub(crate) const ALL: [Kind; 14] = [
         Kind::Router,
         Kind::Bridge,
@@ -58,6 +61,7 @@ impl Kind {
             Kind::PortGroupPort => "PortGroupPort",
             Kind::IpAddrGroup => "IPAddrGroup",
             Kind::IpAddrGroupAddr => "IpAddrGroupAddr",
+            Kind::DeviceTable => "DeviceTable",
             Kind::HostInterfacePort => "HostInterfacePort",
         }
     }
@@ -86,6 +90,7 @@ impl Kind {
             Kind::PortGroup => "port_groups",
             Kind::IpAddrGroup => "ip_addr_groups",
             Kind::IpAddrGroupAddr => "ip_addrs",
+            Kind::DeviceTable => "device_tables",
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use uuid::Uuid;
 
+use crate::agent::Agents;
 use crate::api::Api;
 use crate::auth::{Auth, Authenticator};
 use crate::fault::Faults;
@@ -36,6 +37,9 @@ pub struct Options {
     pub faults: bool,
     /// True to serve the whole state at `/_topology`.
     pub inspect: bool,
+    /// True to play the part of the hosts' agents: hosts are alive, bound ports are active, and `/_agent` lists the ids and the
+    /// names of interfaces that came back, which an agent does not cope with.
+    pub agent: bool,
     /// The certificate for TLS; without one, the server speaks plain HTTP.
     pub tls: Option<Tls>,
 }
@@ -50,6 +54,7 @@ impl Default for Options {
             auth: Auth::None,
             faults: false,
             inspect: false,
+            agent: false,
             tls: None,
         }
     }
@@ -114,11 +119,18 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     };
     let mut state = State::from_objects(kept);
     register(&mut state, &journal, &options.hosts);
+    let agents = options.agent.then(Agents::default);
+    show_agents(&mut state, options.version, agents.as_ref());
     let listener = Listener::bind(options.listen).await.map_err(StartError::Listen)?;
     let address = listener.address;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let service = Service {
-        api: Api { version: options.version, state: Mutex::new(state), journal },
+        api: Api {
+            version: options.version,
+            state: Mutex::new(state),
+            journal,
+            agents: agents.map(Mutex::new),
+        },
         authenticator,
         faults: options.faults.then(|| Mutex::new(Faults::default())),
         metrics: Metrics::default(),
@@ -142,4 +154,25 @@ fn register(state: &mut State, journal: &Journal, hosts: &[(Uuid, String)]) {
         // It need not be durable: a lost host is registered again at the next start.
         drop(journal.submit(change.commit()));
     }
+}
+
+/// Sets the flags that agents keep up to date: of living hosts and of active ports. They are no part of what is durable.
+fn show_agents(state: &mut State, version: Version, agents: Option<&Agents>) {
+    if version.traits().is_1x {
+        return;
+    }
+    let hosts: Vec<Uuid> = state.all(Kind::Host).map(|host| host.id).collect();
+    let ports: Vec<(Uuid, bool)> = state
+        .all(Kind::Port)
+        .map(|port| (port.id, agents.is_some_and(|agents| agents.is_active(port))))
+        .collect();
+    let flag = |is_set: bool| if is_set { Value::Flag(true) } else { Value::Null };
+    let mut change = state.begin();
+    for host in hosts {
+        change.set(Kind::Host, host, "alive", flag(agents.is_some()));
+    }
+    for (port, is_active) in ports {
+        change.set(Kind::Port, port, "active", flag(is_active));
+    }
+    change.commit();
 }

@@ -18,6 +18,9 @@ pub(crate) struct Change {
     pub(crate) object: Option<Arc<Object>>,
 }
 
+/// An object as it was before a transaction, and as it is now; none: it did not exist, or does not exist.
+type BeforeAndNow = (Option<Arc<Object>>, Option<Arc<Object>>);
+
 /// A reference, by its target: the target's id, the field, then the rank, kind and id of the referring object.
 type BackReference = (Uuid, &'static str, i64, Kind, Uuid);
 
@@ -159,6 +162,30 @@ impl Transaction<'_> {
         self.state.next_tunnel_key
     }
 
+    /// Writes the changes of this transaction into an object as it was read earlier, so that other changes since then are
+    /// lost.
+    pub(crate) fn write_over(&mut self, read: &Object) {
+        let (kind, id) = (read.kind, read.id);
+        let first = self.undo.iter().find(|(of, changed, _)| (*of, *changed) == (kind, id));
+        let (Some((.., Some(before))), Some(now)) = (first, self.state.get(kind, id)) else { return };
+        let mut written = read.clone();
+        for name in before.names().chain(now.names()) {
+            if before.get(name) != now.get(name) {
+                written.set(name, now.get(name).cloned().unwrap_or(Value::Null));
+            }
+        }
+        if written != **now {
+            self.put(written);
+        }
+    }
+
+    /// Returns the objects that this transaction changed so far: each as it was before, and as it is now.
+    pub(crate) fn changed(&self) -> Vec<BeforeAndNow> {
+        let mut seen = BTreeSet::new();
+        let first = self.undo.iter().filter(|(kind, id, _)| seen.insert((*kind, *id)));
+        first.map(|(kind, id, before)| (before.clone(), self.state.get(*kind, *id).cloned())).collect()
+    }
+
     /// Commits the transaction, and returns its changes.
     pub(crate) fn commit(mut self) -> Vec<Change> {
         self.done = true;
@@ -223,6 +250,28 @@ mod tests {
         let of_nine: Vec<_> =
             state.referring(Uuid::from_u128(9), "deviceId", Kind::Port).map(|object| object.id).collect();
         assert_eq!(of_nine, [Uuid::from_u128(1)]);
+    }
+
+    #[test]
+    fn writing_over_loses_what_others_changed() {
+        let (id, device, peer) = (Uuid::from_u128(1), Uuid::from_u128(9), Uuid::from_u128(8));
+        let mut state = State::default();
+        let mut change = state.begin();
+        change.create(port(1, 9));
+        change.commit();
+        let read = state.get(Kind::Port, id).cloned().unwrap();
+        let mut other = state.begin();
+        other.set(Kind::Port, id, "peerId", Value::Uuid(peer));
+        other.commit();
+        let mut change = state.begin();
+        change.set(Kind::Port, id, "hostId", Value::Uuid(peer));
+        change.write_over(&read);
+        assert_eq!(change.commit().len(), 1);
+        let written = state.get(Kind::Port, id).unwrap();
+        assert_eq!(
+            (written.uuid("deviceId"), written.uuid("hostId"), written.uuid("peerId")),
+            (Some(device), Some(peer), None)
+        );
     }
 
     #[test]

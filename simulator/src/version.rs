@@ -96,7 +96,8 @@ pub(crate) struct Traits {
     /// The version that the application root states (01-login, step 2).
     pub(crate) application: &'static str,
     /// True for 1.x: the server generates the ids of ports, routes and rules (README, 1), references to missing objects
-    /// are 500 (08-filters, step 4), errors carry `violations`.
+    /// are 500 (08-filters, step 4), errors carry `violations`, and a port's record is read and written without a check
+    /// (README, 17).
     pub(crate) is_1x: bool,
     /// The status for a conflict with a link or a binding (06-port-link, step 7; 13-host-binding, 3, 12, 14).
     pub(crate) conflict_status: u16,
@@ -109,6 +110,9 @@ pub(crate) struct Traits {
     pub(crate) group_address_crashes: bool,
     /// The message about a missing address group when an address is added, if it is not the usual one (not recorded).
     pub(crate) no_address_group: Option<&'static str>,
+    /// True if the tables of a deleted router or bridge stay, so that its id can't be used again (17-id-again, steps 5, 12
+    /// and 40).
+    pub(crate) keeps_device_tables: bool,
     /// True if an exception during a change becomes an error with its message, and not a crash page (not recorded).
     pub(crate) catches_exceptions: bool,
     /// True if a port group can be changed (not recorded; the README says that it can't on 1.7).
@@ -140,6 +144,7 @@ const V1_7: Traits = Traits {
     lacking_method_crashes: false,
     group_address_crashes: false,
     no_address_group: Some("IP address group does not exist: "),
+    keeps_device_tables: false,
     catches_exceptions: false,
     port_groups_change: false,
     local_route_gateway: None,
@@ -160,6 +165,7 @@ const V5_0: Traits = Traits {
     lacking_method_crashes: true,
     group_address_crashes: true,
     no_address_group: Some("IP addr group not found: "),
+    keeps_device_tables: true,
     catches_exceptions: false,
     port_groups_change: false,
     local_route_gateway: Some("255.255.255.255"),
@@ -177,6 +183,7 @@ const V5_8: Traits = Traits {
     lacking_method_crashes: false,
     group_address_crashes: false,
     no_address_group: None,
+    keeps_device_tables: false,
     catches_exceptions: true,
     port_groups_change: true,
     local_route_gateway: None,

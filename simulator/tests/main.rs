@@ -7,12 +7,14 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod agent;
 mod auth;
 mod faults;
 mod hostile;
 mod invariants;
 mod keystone;
 mod observe;
+mod port_records;
 mod replay;
 mod unrecorded;
 

@@ -15,26 +15,31 @@ use uuid::Uuid;
 
 /// The host that the recordings expect to be registered.
 const HOST: Uuid = Uuid::from_u128(0x1111_1111_2222_3333_4444_5555_5555_5555);
+/// The second host that the recordings in `two-hosts` expect to be registered.
+const SECOND_HOST: Uuid = Uuid::from_u128(0x2222_2222_3333_4444_5555_6666_6666_6666);
 
 #[tokio::test]
 async fn v1_7_answers_as_recorded() {
-    replay(Version::V1_7, "v1.7").await;
+    replay(Version::V1_7, "v1.7", &[HOST], (30, 1513)).await;
+    replay(Version::V1_7, "two-hosts/v1.7", &[HOST, SECOND_HOST], (1, 41)).await;
 }
 
 #[tokio::test]
 async fn v5_0_answers_as_recorded() {
-    replay(Version::V5_0, "v5.0").await;
+    replay(Version::V5_0, "v5.0", &[HOST], (30, 1513)).await;
+    replay(Version::V5_0, "two-hosts/v5.0", &[HOST, SECOND_HOST], (1, 41)).await;
 }
 
 #[tokio::test]
 async fn v5_8_answers_as_recorded() {
-    replay(Version::V5_8, "v5.8").await;
+    replay(Version::V5_8, "v5.8", &[HOST], (30, 1513)).await;
+    replay(Version::V5_8, "two-hosts/v5.8", &[HOST, SECOND_HOST], (1, 41)).await;
 }
 
 /// A changed recording has to be noticed, or the tests above could not fail.
 #[tokio::test]
 async fn a_changed_recording_fails_the_replay() {
-    let server = serve(Version::V5_8).await;
+    let server = serve(Version::V5_8, &[HOST]).await;
     let mut recording = read(&recordings("v5.8").join("02-router.json"));
     recording.exchanges[1]["response"]["body"]["name"] = Json::from("another");
     let differences = play(server.base_url(), &recording).await.differences;
@@ -42,8 +47,8 @@ async fn a_changed_recording_fails_the_replay() {
     server.shutdown().await;
 }
 
-async fn serve(version: Version) -> midoform_simulator::Server {
-    let hosts = vec![(HOST, "node1".to_owned())];
+async fn serve(version: Version, hosts: &[Uuid]) -> midoform_simulator::Server {
+    let hosts = hosts.iter().zip(1..).map(|(host, number)| (*host, format!("node{number}"))).collect();
     start(Options { version, hosts, ..Options::default() }).await.unwrap()
 }
 
@@ -102,8 +107,9 @@ fn sent_form(indented: &str) -> String {
     out
 }
 
-async fn replay(version: Version, folder: &str) {
-    let server = serve(version).await;
+/// Replays all recordings of a folder. `size` is the number of files and of exchanges in it.
+async fn replay(version: Version, folder: &str, hosts: &[Uuid], size: (usize, usize)) {
+    let server = serve(version, hosts).await;
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(recordings(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -116,7 +122,7 @@ async fn replay(version: Version, folder: &str) {
         differences.extend(played.differences.into_iter().map(|difference| format!("{name} {difference}")));
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
-    assert_eq!((files.len(), count), (26, 1396), "recordings are missing");
+    assert_eq!((files.len(), count), size, "recordings are missing");
     server.shutdown().await;
 }
 

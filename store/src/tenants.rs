@@ -330,7 +330,7 @@ fn claim_port(
 ) -> Result<Transaction, TenantError> {
     let key = keys::address(&record.tenant, address);
     let holder = Holder::Port { name: port.to_owned() };
-    let mine = AddressRecord { holder: Some(holder.clone()), since: now(), last: None };
+    let mine = AddressRecord { holder: Some(holder.clone()), ..AddressRecord::free(now()) };
     let Some(held) = known else {
         return Ok(transaction.when_absent(&key).put(&key, encode(&mine)));
     };
@@ -356,7 +356,7 @@ fn free(
     let since = now();
     transaction
         .when(&held.key, held.revision)
-        .put(&held.key, encode(&AddressRecord { holder: None, since, last: None }))
+        .put(&held.key, encode(&AddressRecord::free(since)))
         .put(keys::freed(tenant, since, address), encode(&crate::ipam::attachment::Freed {}))
 }
 

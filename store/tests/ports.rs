@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_store::ipam::consistency::Finding;
+use midoform_store::ipam::host_interface::new_host_interface;
 use midoform_store::ipam::ports;
 use midoform_store::ipam::ports::{OrphanedPort, Port, PortDeletion, repair_ports};
-use midoform_store::ipam::{Attachment, Claim, Ipam, Progress, consistency};
+use midoform_store::ipam::{Attachment, Claim, ClaimRequest, Ipam, Progress, consistency};
 use midoform_store::record::{Held, encode};
 use midoform_store::{SharedStore, StoreError, Transaction, get, keys};
 use uuid::Uuid;
@@ -21,6 +22,7 @@ on_every_store!(
     a_container_is_not_attached_while_its_port_is_deleted,
     a_deletion_that_fails_is_made_by_the_next_run,
     one_of_two_repairs_deletes,
+    ports_of_every_interface_that_a_container_had_are_its_own,
 );
 
 const SITE: &str = "site";
@@ -214,4 +216,34 @@ async fn one_of_two_repairs_deletes(store: &SharedStore) {
     };
     repair_ports(store, &mut findings.clone(), delete).await.unwrap();
     assert_eq!(*deleted.lock().unwrap(), [port.id]);
+}
+
+/// The ids of ports follow from the names of interfaces: from those that the store knows, and from the name that a port is
+/// bound to.
+async fn ports_of_every_interface_that_a_container_had_are_its_own(store: &SharedStore) {
+    let pods = pods_of(store).await;
+    let names: Vec<String> = (0..3).map(|_| new_host_interface(&owner("gone"))).collect();
+    let request = ClaimRequest { host_interface: names[0].clone(), ..ask("acme", "gone") };
+    let mut held = attached(&pods, &request).await;
+    // An ADD that began anew: a call of the first one may still be on its way.
+    held.record.host_interface = names[1].clone();
+    held.record.earlier_interfaces.push(names[0].clone());
+    assert!(pods.update(&mut held).await.unwrap());
+    let port = |name: &str, is_bound: bool| {
+        let attachment = Attachment { host_interface: name.to_owned(), ..held.record.clone() };
+        let id = Namespace::of_site(SITE).id(&attachment.keys().port());
+        let interface = is_bound.then(|| name.to_owned());
+        Port { id, bridge: Some(attachment.bridge_id), mark: None, host: Some(attachment.host), interface }
+    };
+    let ports = [port(&names[0], false), port(&names[1], true)];
+    assert_ne!(ports[0].id, ports[1].id);
+    assert_eq!(compare(store, &ports, Duration::ZERO).await, [], "all are the attachment's");
+    pods.release(&held).await.unwrap();
+    // The store never knew the third name.
+    let ports = [ports.as_slice(), &[port(&names[2], true), port(&names[2], false)]].concat();
+    let mut findings = compare(store, &ports, Duration::ZERO).await;
+    assert_eq!(told(&findings), [("port-without-claim", true); 3], "{findings:?}");
+    let deleted = Deleted::default();
+    repair(store, &mut findings, &deleted).await;
+    assert_eq!(*deleted.lock().unwrap(), ports.iter().take(3).map(|port| port.id).collect::<Vec<_>>());
 }

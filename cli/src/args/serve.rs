@@ -43,6 +43,9 @@ pub(crate) struct ServeOptions {
     /// Serve the whole state at /_topology.
     #[arg(long)]
     pub(crate) inspect: bool,
+    /// Play the part of the hosts' agents: hosts are alive, bound ports are active, and GET /_agent lists what came back
+    #[arg(long)]
+    pub(crate) agent: bool,
     /// Log every request to standard error.
     #[arg(long, default_value = "off", value_parser = ["off", "text", "json"])]
     pub(crate) log: String,

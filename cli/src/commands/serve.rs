@@ -49,6 +49,7 @@ pub(crate) async fn run(ui: &Ui, mut options: ServeOptions) -> Result<Exit, Comm
         auth,
         faults: options.faults,
         inspect: options.inspect,
+        agent: options.agent,
         tls,
     };
     // A reader of the line "serving" may end the server at once: so the signals are handled before it is printed.

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use midoform_reconcile::client::Client;
+use midoform_store::ipam::host_interface::new_host_interface;
 use midoform_store::ipam::{Attachment, Ipam};
 use midoform_store::ready::Ready;
 use midoform_store::record::Held;
@@ -25,14 +26,20 @@ pub(crate) struct Claimed {
 pub(crate) struct Attach<'a> {
     pub(crate) network: &'a NetworkThread,
     pub(crate) pods: &'a Ipam,
-    pub(crate) veth: &'a Veth,
+    pub(crate) veth: Veth,
+    /// The host's ends that the endpoint had before this run.
+    pub(crate) left: Vec<String>,
     /// Set before the first change. From then on, a failure has to be rolled back.
     pub(crate) has_changes: &'a Cell<bool>,
 }
 
 impl Attach<'_> {
     /// Makes everything that the claim stands for. If everything is there already, nothing changes.
-    pub(crate) async fn run(&self, backend: &mut Backend<'_>, claimed: &mut Claimed) -> Result<VethState> {
+    pub(crate) async fn run(
+        &mut self,
+        backend: &mut Backend<'_>,
+        claimed: &mut Claimed,
+    ) -> Result<VethState> {
         let client = backend.client().await?;
         let ports = Ports::of(backend);
         if !claimed.is_new
@@ -41,6 +48,9 @@ impl Attach<'_> {
             return Ok(complete);
         }
         self.has_changes.set(true);
+        if claimed.is_new {
+            self.remove_unrecorded(&client, ports, claimed).await?;
+        }
         self.note_anti_spoof(claimed).await?;
         let save = async |attachment: &mut Held<Attachment>| self.save(attachment).await;
         let (created, attached) = tokio::join!(
@@ -55,29 +65,73 @@ impl Attach<'_> {
         Ok(state)
     }
 
-    /// Looks at what an earlier ADD made. Returns its state if it is complete. Otherwise the port is removed, so that this
-    /// run can start again.
+    /// Looks at what an earlier ADD made. Returns its state if it is complete, or can be repaired in place. Otherwise
+    /// port and pair are removed, and the claim gets other names, so that this run can start again.
     async fn inspect_earlier(
-        &self,
+        &mut self,
         client: &Client,
         ports: Ports<'_>,
         claimed: &mut Claimed,
     ) -> Result<Option<VethState>> {
         let state = self.inspect().await?;
-        let mut problems = state.problems.clone();
-        if problems.is_empty() {
-            problems = ports.problems(client, &claimed.attachment.record).await?;
-        }
-        if problems.is_empty() {
+        let at_port = ports.problems(client, &claimed.attachment.record).await?;
+        if at_port.is_empty() && state.problems.is_empty() {
             tracing::info!(step = "repeat", "an earlier ADD made everything already");
             return Ok(Some(state));
         }
-        let problems = problems.join("; ");
+        let problems =
+            state.problems.iter().chain(&at_port).map(String::as_str).collect::<Vec<_>>().join("; ");
+        // The port is bound: what carries traffic is not removed.
+        if at_port.is_empty() && state.has_pair {
+            tracing::info!(step = "repeat", problems, "the interface of an earlier ADD is repaired");
+            return Ok(Some(self.repair().await?));
+        }
+        if at_port.is_empty() && state.has_carrier {
+            let message = format!("the interface of an earlier ADD is in use elsewhere: {problems}");
+            return Err(CniError::new(Code::InvalidEnvironment, message).hint("detach it first (DEL)"));
+        }
         tracing::info!(step = "repeat", problems, "an earlier ADD did not end: starting again");
-        claimed.attachment.record.extra.insert(REPEATED.to_owned(), true.into());
-        self.save(&mut claimed.attachment).await?;
         ports.detach(client, &claimed.attachment.record).await?;
+        self.remove().await?;
+        self.rename(ports, claimed).await?;
         Ok(None)
+    }
+
+    /// Removes what an ADD made that the store has no record of: the store is a new one. The names of its interfaces are in
+    /// the claim first.
+    async fn remove_unrecorded(
+        &mut self,
+        client: &Client,
+        ports: Ports<'_>,
+        claimed: &mut Claimed,
+    ) -> Result<()> {
+        let Some((first, others)) = self.left.split_first() else { return Ok(()) };
+        let record = &mut claimed.attachment.record;
+        record.earlier_interfaces.clone_from(&self.left);
+        record.extra.insert(REPEATED.to_owned(), true.into());
+        let mut unrecorded = Attachment {
+            host_interface: first.clone(),
+            earlier_interfaces: others.to_vec(),
+            port: None,
+            ..record.clone()
+        };
+        // Its port may have a chain.
+        unrecorded.extra.insert(ANTI_SPOOF.to_owned(), true.into());
+        self.save(&mut claimed.attachment).await?;
+        ports.detach(client, &unrecorded).await?;
+        self.remove().await
+    }
+
+    /// Gives the attachment another interface and another port, and writes them to the claim before they are made.
+    async fn rename(&mut self, ports: Ports<'_>, claimed: &mut Claimed) -> Result<()> {
+        let record = &mut claimed.attachment.record;
+        let name = new_host_interface(&record.owner);
+        let earlier = std::mem::replace(&mut record.host_interface, name);
+        record.earlier_interfaces.push(earlier);
+        record.port = ports.id(&record.tenant, record.host, &record.owner, &record.host_interface);
+        record.extra.insert(REPEATED.to_owned(), true.into());
+        self.veth.host_interface.clone_from(&record.host_interface);
+        self.save(&mut claimed.attachment).await
     }
 
     /// Records the anti-spoofing chain before it is made, since DEL has to know of it.
@@ -101,6 +155,16 @@ impl Attach<'_> {
     async fn create(&self) -> Result<VethState> {
         let veth = self.veth.clone();
         self.network.run_in_container(move |host, container| veth.create(host, container)).await
+    }
+
+    async fn repair(&self) -> Result<VethState> {
+        let veth = self.veth.clone();
+        self.network.run_in_container(move |host, container| veth.repair(host, container)).await
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let owner = self.veth.owner.clone();
+        self.network.run_in_container(move |host, container| owner.remove(host, Some(container))).await
     }
 
     async fn inspect(&self) -> Result<VethState> {

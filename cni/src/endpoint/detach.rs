@@ -7,12 +7,12 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use midoform_compiler::names::TenantName;
+use midoform_store::ipam::host_interface::host_interface_without_tag;
 use midoform_store::ipam::{Attachment, Owner, Progress, mac_of};
 use midoform_store::record::Held;
 
 use super::midonet::{ANTI_SPOOF, Ports};
-use super::names::host_interface_name;
-use super::veth::VethNames;
+use super::veth::VethOwner;
 use crate::backend::{Backend, remaining, within};
 use crate::netlink::NetworkThread;
 use crate::protocol::error::{CniError, Code, Result};
@@ -45,10 +45,8 @@ pub(crate) async fn detach(
 ) -> Detached {
     let owner = backend.owner(endpoint);
     // The kernel needs time to remove an interface. Port and binding are removed meanwhile, and the address last.
-    let (interface, (attachment, port)) = tokio::join!(
-        remove_interface(network, &owner.network, endpoint, deadline),
-        remove_port(backend, &owner, deadline)
-    );
+    let (interface, (attachment, port)) =
+        tokio::join!(remove_interface(network, &owner, deadline), remove_port(backend, &owner, deadline));
     let is_unrecorded = attachment.is_none() && port.is_ok();
     let (interface, late) = match interface {
         Err(error) if error.code == Code::TryAgainLater => (Ok(()), Some(error)),
@@ -70,12 +68,11 @@ pub(crate) async fn detach(
 /// Removes the veth pair. If the kernel does not do this until the deadline, the error's code is [`Code::TryAgainLater`].
 pub(crate) async fn remove_interface(
     network: &NetworkThread,
-    network_name: &str,
-    endpoint: &Endpoint,
+    owner: &Owner,
     deadline: Instant,
 ) -> Result<()> {
-    let names = VethNames::of(network_name, endpoint);
-    let removed = network.run(Box::new(move |host, container| names.remove(host, container)));
+    let owner = VethOwner::new(owner);
+    let removed = network.run(Box::new(move |host, container| owner.remove(host, container)));
     within(remaining(deadline), "removing the interface", removed).await
 }
 
@@ -171,7 +168,8 @@ pub(crate) async fn remove_unrecorded_port(
         cidr: unspecified.into(),
         gateway: unspecified,
         mac: mac_of(unspecified),
-        host_interface: host_interface_name(endpoint),
+        host_interface: host_interface_without_tag(&backend.owner(endpoint)),
+        earlier_interfaces: Vec::new(),
         port: None,
         state: Progress::Intent,
         since: 0,
@@ -258,7 +256,6 @@ async fn make_pending_release(
     if pending.site != backend.site_name() || *host != backend.host {
         return Ok(());
     }
-    let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
     let _lock = EndpointLock::acquire(&backend.config.state_folder, *host, owner, PENDING_LOCK).await?;
     let held = backend.pods().await?.find(*host, owner).await?;
     // If DEL could not read the attachment, the current one is meant, unless its interface exists.
@@ -266,10 +263,10 @@ async fn make_pending_release(
         |held: &Held<Attachment>| attachment.as_ref().is_none_or(|known| known.since == held.record.since);
     if *has_interface && held.as_ref().is_none_or(is_meant) {
         let deadline = Instant::now() + EARLIER_RUNS;
-        remove_interface(&NetworkThread::start(None)?, &owner.network, &endpoint, deadline).await?;
+        remove_interface(&NetworkThread::start(None)?, owner, deadline).await?;
     }
     if let Some(held) = held.filter(is_meant)
-        && !host_end_exists(&endpoint).await?
+        && !host_end_exists(owner).await?
     {
         release(backend, &held).await?;
         tracing::info!(step = "pending", container = owner.container, "a pending release is made");
@@ -279,9 +276,9 @@ async fn make_pending_release(
 }
 
 /// Returns true if the host's end exists: the container is attached.
-async fn host_end_exists(endpoint: &Endpoint) -> Result<bool> {
-    let name = host_interface_name(endpoint);
-    NetworkThread::start(None)?.run(Box::new(move |host, _| Ok(host.link(&name)?.is_some()))).await
+async fn host_end_exists(owner: &Owner) -> Result<bool> {
+    let owner = VethOwner::new(owner);
+    NetworkThread::start(None)?.run(Box::new(move |host, _| Ok(!owner.own_links(host)?.is_empty()))).await
 }
 
 #[cfg(test)]

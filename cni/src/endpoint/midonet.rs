@@ -15,7 +15,8 @@ use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::claimed_port::{ClaimedPort, PortError};
 use midoform_reconcile::client::{Client, ClientError};
-use midoform_store::ipam::Attachment;
+use midoform_store::ipam::host_interface::{pod_keys, tag_of};
+use midoform_store::ipam::{Attachment, Owner};
 use midoform_store::ready::Ready;
 use midoform_store::record::Held;
 use serde::Deserialize;
@@ -23,7 +24,6 @@ use uuid::Uuid;
 
 use crate::backend::Backend;
 use crate::protocol::error::{CniError, Code, Result};
-use crate::protocol::request::Endpoint;
 
 /// The attachment's extra field that is set if its port has an anti-spoofing chain.
 pub(crate) const ANTI_SPOOF: &str = "tied";
@@ -54,6 +54,15 @@ struct Port {
     vif_id: Option<Uuid>,
 }
 
+/// A binding as the API shows it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Binding {
+    port_id: Uuid,
+    #[serde(default)]
+    interface_name: Option<String>,
+}
+
 type CallResult<T> = std::result::Result<T, ClientError>;
 
 impl<'a> Ports<'a> {
@@ -62,15 +71,17 @@ impl<'a> Ports<'a> {
         Ports { site: backend.site_name(), dialect: backend.dialect() }
     }
 
-    /// Returns the port's id if it follows from the endpoint. On 1.x the server chooses it.
-    pub(crate) fn id(&self, tenant: &str, host: Uuid, endpoint: &Endpoint) -> Option<Uuid> {
-        let key = Key::tenant(tenant).pod(host, &endpoint.container, &endpoint.interface).port();
+    /// Returns the port's id if it follows from the attachment: its owner, and the name of the host's interface. On 1.x the
+    /// server chooses it.
+    pub(crate) fn id(&self, tenant: &str, host: Uuid, owner: &Owner, interface: &str) -> Option<Uuid> {
+        let key = pod_keys(tenant, host, owner, interface).port();
         self.ids_follow_from_keys().then(|| Namespace::of_site(self.site).id(&key))
     }
 
     /// Makes port and binding. `save` writes the attachment to the store, once the server has chosen the port's id.
     ///
-    /// If it is uncertain what the first try did, whatever is there is removed, and the port is made once more.
+    /// If it is uncertain on 1.x what the first try did, whatever is there is removed, and the port is made once more. On 5.x
+    /// the port would get the id of a deleted port, so this is an error, and the next ADD makes another port.
     pub(crate) async fn attach(
         &self,
         client: &Client,
@@ -82,10 +93,7 @@ impl<'a> Ports<'a> {
         let plan = midonet::plan(self.site, self.dialect, &topology, &Observed::default());
         let port = ClaimedPort::new(plan, &present(&held.record, ready))?;
         match self.create(client, &port, held, &save).await {
-            // A port of this id belongs to this endpoint. Its claim is missing in the store.
-            Err(PortError::Step(failed))
-                if failed.source.is_uncertain() || failed.source.status() == Some(409) =>
-            {
+            Err(PortError::Step(failed)) if failed.source.is_uncertain() && !self.ids_follow_from_keys() => {
                 let error = &failed.source;
                 tracing::warn!(step = "port", %error, "a port may exist already: removing and making it again");
                 self.detach(client, &held.record).await?;
@@ -108,6 +116,12 @@ impl<'a> Ports<'a> {
 
     /// Removes binding and port. What does not exist is no error.
     pub(crate) async fn detach(&self, client: &Client, attachment: &Attachment) -> Result<()> {
+        // Calls of an earlier ADD that did not end may have made these ports, perhaps with chains.
+        for name in &attachment.earlier_interfaces {
+            let mut earlier = Attachment { host_interface: name.clone(), ..attachment.clone() };
+            earlier.extra.insert(ANTI_SPOOF.to_owned(), true.into());
+            self.delete(client, &earlier, None).await?;
+        }
         if self.ids_follow_from_keys() {
             return self.delete(client, attachment, None).await;
         }
@@ -124,14 +138,46 @@ impl<'a> Ports<'a> {
         Ok(())
     }
 
-    /// Removes the port of an endpoint that the store has no attachment of. Returns true if there was one. On 1.x such a
-    /// port can't be found, since its id does not follow from the endpoint.
+    /// Removes the ports of an endpoint that the store has no attachment of. Returns true if there was one.
+    ///
+    /// The name of the host's interface decides about a port's id (on 1.x its `vifId`). It is the name that midoform always
+    /// gave before, or the name of a binding on this host.
     pub(crate) async fn detach_unrecorded(&self, client: &Client, endpoint: &Attachment) -> Result<bool> {
-        if !self.ids_follow_from_keys() || self.find(client, endpoint).await?.is_none() {
-            return Ok(false);
+        let mut found = false;
+        if self.ids_follow_from_keys() && self.find(client, endpoint).await?.is_some() {
+            self.detach(client, endpoint).await?;
+            found = true;
         }
-        self.detach(client, endpoint).await?;
-        Ok(true)
+        for binding in self.bindings(client, endpoint.host).await? {
+            let Some(name) = binding.interface_name else { continue };
+            if tag_of(&endpoint.owner, &name).is_none() {
+                continue;
+            }
+            let attachment =
+                Attachment { host_interface: name, port: Some(binding.port_id), ..endpoint.clone() };
+            if self.is_port_of(client, binding.port_id, &attachment).await? {
+                self.detach(client, &attachment).await?;
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the bindings on a host.
+    async fn bindings(&self, client: &Client, host: Uuid) -> CallResult<Vec<Binding>> {
+        let accept = self.dialect.collection_media_type(Kind::HostInterfacePort);
+        Ok(get(client, &format!("/hosts/{host}/ports"), &accept).await?.unwrap_or_default())
+    }
+
+    /// Returns true if a port's id, on 1.x its `vifId`, follows from the attachment.
+    async fn is_port_of(&self, client: &Client, port: Uuid, attachment: &Attachment) -> CallResult<bool> {
+        let id = self.key_id(attachment);
+        if self.ids_follow_from_keys() {
+            return Ok(port == id);
+        }
+        let accept = self.dialect.media_type(Kind::BridgePort);
+        let found: Option<Port> = get(client, &format!("/ports/{port}"), accept).await?;
+        Ok(found.is_some_and(|port| port.vif_id == Some(id)))
     }
 
     /// Returns the differences from what `attach` makes.
@@ -155,8 +201,7 @@ impl<'a> Ports<'a> {
     }
 
     fn key(attachment: &Attachment) -> Key {
-        let owner = &attachment.owner;
-        Key::tenant(&attachment.tenant).pod(attachment.host, &owner.container, &owner.interface).port()
+        attachment.keys().port()
     }
 
     /// Returns the UUID of the port's key. On 5.x it is the port's id, on 1.x its `vifId`.
@@ -173,6 +218,7 @@ impl<'a> Ports<'a> {
             bridge: Reference::External(attachment.bridge_id),
             container: &attachment.owner.container,
             interface: &attachment.owner.interface,
+            tag: tag_of(&attachment.owner, &attachment.host_interface),
             host: attachment.host,
             host_interface: &attachment.host_interface,
             untagged: untagged.map(Reference::External),
@@ -233,14 +279,19 @@ impl<'a> Ports<'a> {
     /// Finds the endpoint's ports on the bridge, by `vifId` and by binding. There are several if a reply was lost and the
     /// call repeated.
     async fn find_all(&self, client: &Client, attachment: &Attachment) -> CallResult<Vec<Port>> {
-        let vif_id = self.key_id(attachment);
+        let names: Vec<&String> = attachment.host_interfaces().collect();
+        let key_id = |name: &&String| {
+            let keys = pod_keys(&attachment.tenant, attachment.host, &attachment.owner, name);
+            Namespace::of_site(self.site).id(&keys.port())
+        };
+        let vif_ids: Vec<Uuid> = names.iter().map(key_id).collect();
         let path = format!("/bridges/{}/ports", attachment.bridge_id);
         let accept = self.dialect.collection_media_type(Kind::BridgePort);
         let ports: Option<Vec<Port>> = get(client, &path, &accept).await?;
         let is_own = |port: &Port| {
             let is_bound = port.host_id == Some(attachment.host)
-                && port.interface_name.as_deref() == Some(&attachment.host_interface);
-            port.vif_id == Some(vif_id) || is_bound
+                && port.interface_name.as_ref().is_some_and(|name| names.contains(&name));
+            is_bound || port.vif_id.is_some_and(|id| vif_ids.contains(&id))
         };
         Ok(ports.unwrap_or_default().into_iter().filter(is_own).collect())
     }

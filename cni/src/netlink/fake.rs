@@ -90,6 +90,10 @@ impl Netlink for Fake {
         self.in_space("link", |space| Ok(space.links.values().find(|link| link.name == name).cloned()))
     }
 
+    fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
+        self.in_space("links", |space| Ok(space.links.values().cloned().collect()))
+    }
+
     fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError> {
         self.operation("add_pair", |world, _| {
             let taken = |space: &Space, name: &str| space.links.values().any(|link| link.name == name);
@@ -98,15 +102,16 @@ impl Netlink for Fake {
             }
             let (own, peer) = (world.next + 1, world.next + 2);
             world.next += 2;
-            let link = |index, name: &str, mac| Link {
+            let link = |index, peer, name: &str, mac| Link {
                 index,
+                peer: Some(peer),
                 name: name.to_owned(),
                 mac: Some(mac),
                 mtu: pair.mtu.into(),
                 ..Link::default()
             };
-            world.container.links.insert(own, link(own, pair.name, pair.mac));
-            world.host.links.insert(peer, link(peer, pair.peer, pair.peer_mac));
+            world.container.links.insert(own, link(own, peer, pair.name, pair.mac));
+            world.host.links.insert(peer, link(peer, own, pair.peer, pair.peer_mac));
             world.container.peers.insert(own, peer);
             world.host.peers.insert(peer, own);
             Ok(())
@@ -137,6 +142,7 @@ impl Netlink for Fake {
             link.name = change.name.map_or_else(|| link.name.clone(), str::to_owned);
             link.alias = change.alias.map_or_else(|| link.alias.clone(), str::to_owned);
             link.mac = change.mac.or(link.mac);
+            link.mtu = change.mtu.unwrap_or(link.mtu);
             link.is_up = change.up.unwrap_or(link.is_up);
             if change.up == Some(false) {
                 space.routes.retain(|route| route.index != index);

@@ -1,4 +1,4 @@
-//! The links, addresses and routes of one network namespace, as nine operations.
+//! The links, addresses and routes of one network namespace, as ten operations.
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -47,6 +47,10 @@ pub(crate) struct Link {
     pub(crate) mtu: u32,
     pub(crate) is_up: bool,
     pub(crate) alias: String,
+    /// The index of the peer of a veth end, which may be in another namespace.
+    pub(crate) peer: Option<u32>,
+    /// True if the interface can pass packets: it is up, and so is the peer of a veth end.
+    pub(crate) has_carrier: bool,
 }
 
 /// A veth pair: one end in the namespace that it is made in, the peer in the plugin's own. Both are made in one step.
@@ -66,6 +70,7 @@ pub(crate) struct LinkChange<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) alias: Option<&'a str>,
     pub(crate) mac: Option<MacAddress>,
+    pub(crate) mtu: Option<u32>,
     pub(crate) up: Option<bool>,
 }
 
@@ -97,6 +102,8 @@ impl KernelRoute {
 pub(crate) trait Netlink {
     /// Returns the interface of this name.
     fn link(&mut self, name: &str) -> Result<Option<Link>, NetlinkError>;
+    /// Returns all interfaces.
+    fn links(&mut self) -> Result<Vec<Link>, NetlinkError>;
     /// Makes a veth pair, both ends down.
     fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError>;
     /// Removes an interface. The kernel removes the peer of a veth end with it.

@@ -92,6 +92,11 @@ impl Netlink for Kernel {
         }
     }
 
+    fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
+        let found = self.list(|| "listing the interfaces".to_owned(), self.handle.link().get().execute())?;
+        Ok(found.iter().map(link_of).collect())
+    }
+
     fn add_pair(&mut self, pair: VethPair<'_>) -> Result<(), NetlinkError> {
         let peer = LinkUnspec::new_with_name(pair.peer)
             .mtu(pair.mtu.into())
@@ -123,6 +128,9 @@ impl Netlink for Kernel {
         }
         if let Some(mac) = change.mac {
             message = message.address(mac.0.to_vec());
+        }
+        if let Some(mtu) = change.mtu {
+            message = message.mtu(mtu);
         }
         message = match change.up {
             Some(true) => message.up(),
@@ -192,6 +200,7 @@ fn link_of(message: &LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
         is_up: message.header.flags.contains(LinkFlags::Up),
+        has_carrier: message.header.flags.contains(LinkFlags::LowerUp),
         ..Link::default()
     };
     for attribute in &message.attributes {
@@ -199,6 +208,7 @@ fn link_of(message: &LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Link(peer) => link.peer = Some(*peer),
             LinkAttribute::Address(bytes) => {
                 link.mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddress)
             }

@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::endpoint::detach;
 use crate::netlink::NetworkThread;
 use crate::protocol::error::{CniError, Code, Result};
-use crate::protocol::request::Endpoint;
 use crate::state::endpoint_lock::{self, EndpointLock};
 
 /// The longest wait for the lock of an endpoint.
@@ -78,9 +77,8 @@ async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<(
     let Attachment { host, owner, .. } = &held.record;
     // An endpoint whose lock another run holds is in use.
     let _lock = EndpointLock::acquire(&backend.config.state_folder, *host, owner, LOCK).await?;
-    let endpoint = Endpoint { container: owner.container.clone(), interface: owner.interface.clone() };
     let deadline = Instant::now() + backend.config.timeouts.other;
-    detach::remove_interface(&NetworkThread::start(None)?, &owner.network, &endpoint, deadline).await?;
+    detach::remove_interface(&NetworkThread::start(None)?, owner, deadline).await?;
     // The attachment is read again: an ADD may have run since the list was read.
     let pods = backend.pods().await?;
     match pods.find(*host, owner).await? {

@@ -41,6 +41,7 @@ impl Api {
             _ => None,
         };
         let mut state = self.lock();
+        self.check_port_records(&state, call)?;
         let port = if self.version.traits().is_1x {
             check_binding_1x(&state, host, port, interface.as_deref())?
         } else {
@@ -60,7 +61,7 @@ impl Api {
         }
         change.set(Kind::Port, port, "hostId", Value::Uuid(host));
         change.set(Kind::Port, port, "interfaceName", interface.map_or(Value::Null, Value::Text));
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::created(Some(format!("{}/hosts/{host}/ports/{port}", call.base))), ticket))
     }
 
@@ -96,9 +97,11 @@ impl Api {
         Ok(found.id)
     }
 
-    /// Deletes a binding: 404 on 5.x when the port does not exist (13-host-binding, steps 20 and 23).
-    pub(super) fn unbind(&self, host: Uuid, port: Uuid) -> Outcome {
+    /// Deletes a binding. When the port does not exist, it is 404 on 5.x, and on 1.7 500 if the host still has the
+    /// binding, else 204 (13-host-binding, steps 20 and 23; two-hosts/20-hosts-and-zones, steps 27 and 28).
+    pub(super) fn unbind(&self, call: &Call<'_>, host: Uuid, port: Uuid) -> Outcome {
         let mut state = self.lock();
+        self.check_port_records(&state, call)?;
         let found = state.get(Kind::Port, port).cloned();
         if found.is_none() && !self.version.traits().is_1x {
             return Err(Failure::missing(Kind::Port, port, Operation::Read));
@@ -106,6 +109,9 @@ impl Api {
         let mut change = state.begin();
         for binding in change.referring(port, "portId", Kind::HostInterfacePort) {
             if binding.uuid("hostId") == Some(host) {
+                if found.is_none() {
+                    return Err(Failure::Crash(String::new()));
+                }
                 change.delete(Kind::HostInterfacePort, binding.id);
             }
         }
@@ -114,7 +120,7 @@ impl Api {
             change.set(Kind::Port, port, "hostId", Value::Null);
             change.set(Kind::Port, port, "interfaceName", Value::Null);
         }
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::done(), ticket))
     }
 }

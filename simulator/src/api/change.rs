@@ -7,7 +7,7 @@ use super::{Api, Call, Outcome, uuid_of};
 use crate::failure::{Failure, Operation};
 use crate::http::deserialize::{self, MODELS};
 use crate::http::reply::Reply;
-use crate::integrity::{self, check_references};
+use crate::integrity::{self, check_references, leave_group};
 use crate::schema::Kind;
 
 /// The fields of a port that a PUT on 5.x does not change once they are set (random3, step 43), even if the body has
@@ -26,6 +26,8 @@ const KEPT_ON_1X: &[&str] = &[
     "vifId",
 ];
 
+/// The fields of a router or a bridge that a PUT on 1.7 does not change (18-tenant-id, steps 2 and 6).
+const KEPT_OF_DEVICES_ON_1X: &[&str] = &["tenantId"];
 /// The fields of a host that a PUT does not change: all but its flooding proxy weight (not recorded).
 const KEPT_OF_HOSTS: &[&str] = &["containerWeight", "containerLimit", "enforceContainerLimit"];
 
@@ -35,6 +37,7 @@ impl Api {
         let is_1x = self.version.traits().is_1x;
         let mut draft = self.draft(call, kind)?;
         let mut state = self.lock();
+        self.check_port_records(&state, call)?;
         if is_1x {
             self.validate(kind, &draft)?;
         }
@@ -67,6 +70,10 @@ impl Api {
                 draft.fields.retain(|(name, _)| !KEPT_ON_5X.contains(name) || before.get(name).is_none());
                 KEPT_ON_5X
             }
+            Kind::Router | Kind::Bridge if is_1x => {
+                draft.fields.retain(|(name, _)| !KEPT_OF_DEVICES_ON_1X.contains(name));
+                KEPT_OF_DEVICES_ON_1X
+            }
             Kind::Host => {
                 draft.fields.retain(|(name, _)| *name == "floodingProxyWeight");
                 KEPT_OF_HOSTS
@@ -82,7 +89,7 @@ impl Api {
         if let Some(peer) = peer {
             integrity::link(&mut change, before.id, peer);
         }
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         // A PUT on a host returns 200, all others 204 (02-router, step 4).
         let reply = if kind == Kind::Host { Reply::status(200) } else { Reply::done() };
         Ok((reply, ticket))
@@ -90,7 +97,7 @@ impl Api {
 
     /// Deletes an object of a collection at the root. A missing object is a success for most kinds; 5.x returns 404 for
     /// bridges, chains, ports, rules and hosts (04-chain-rule, steps 23 and 31; random4, steps 23 and 78).
-    pub(super) fn delete(&self, kind: Kind, id: &str) -> Outcome {
+    pub(super) fn delete(&self, call: &Call<'_>, kind: Kind, id: &str) -> Outcome {
         let is_1x = self.version.traits().is_1x;
         let must_be_there =
             matches!(kind, Kind::Bridge | Kind::Chain | Kind::Port | Kind::Rule | Kind::Host) && !is_1x;
@@ -108,15 +115,16 @@ impl Api {
         }
         let mut change = state.begin();
         integrity::delete(&mut change, self.version, kind, found.id);
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         // A DELETE of a host returns 200, as its PUT does (not recorded).
         let reply = if kind == Kind::Host { Reply::status(200) } else { Reply::done() };
         Ok((reply, ticket))
     }
 
     fn check_host_may_go(&self, host: Uuid, bound: usize) -> Result<(), Failure> {
-        let message = match (self.version.traits().host_alive, bound) {
-            // The README states the refusal, MidoNet's source the message. Only the hosts of 1.7 are alive here.
+        let message = match (self.version.traits().host_alive || self.agents.is_some(), bound) {
+            // The README states the refusal, MidoNet's source the message. Without agents, only the
+            // hosts of 1.7 are alive here.
             (true, _) => {
                 "Midolman Agent is still active on this host. You must remove all port bindings on this host \
                           and shutdown midolman before deleting this host."
@@ -129,12 +137,19 @@ impl Api {
     }
 
     /// Deletes a binding or a member.
-    pub(super) fn delete_child(&self, parent: Kind, id: &str, kind: Kind, child: &str) -> Outcome {
+    pub(super) fn delete_child(
+        &self,
+        call: &Call<'_>,
+        parent: Kind,
+        id: &str,
+        kind: Kind,
+        child: &str,
+    ) -> Outcome {
         let id = Self::path_id(id)?;
         if kind == Kind::HostInterfacePort {
             // 5.x looks for the port, whatever the id in the path is.
             return match uuid_of(child) {
-                Some(child) => self.unbind(id, child),
+                Some(child) => self.unbind(call, id, child),
                 None if self.version.traits().is_1x => Err(Failure::BadPathId(child.to_owned())),
                 None => Err(Failure::Missing {
                     class: Kind::Port.class(),
@@ -147,6 +162,7 @@ impl Api {
         let child = Self::path_id(child)?;
         let is_1x = self.version.traits().is_1x;
         let mut state = self.lock();
+        self.check_port_records(&state, call)?;
         if !state.has(parent, id) && !is_1x {
             return Err(Failure::missing(parent, id, Operation::Read));
         }
@@ -158,13 +174,26 @@ impl Api {
             let gone = kind == Kind::PortGroupPort && !change.state().has(Kind::Port, child);
             return if is_1x || gone { Ok((Reply::done(), None)) } else { Err(Failure::StatusOnly(404)) };
         };
+        if is_1x && kind == Kind::PortGroupPort {
+            // Without the port there is no record to write (not recorded).
+            if !change.state().has(Kind::Port, child) {
+                return Err(Failure::Crash(String::new()));
+            }
+            leave_group(&mut change, child, id);
+        }
         change.delete(kind, member.id);
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::done(), ticket))
     }
 
     /// Deletes an address of an address group.
-    pub(super) fn delete_address(&self, group: &str, version: &str, address: &str) -> Outcome {
+    pub(super) fn delete_address(
+        &self,
+        call: &Call<'_>,
+        group: &str,
+        version: &str,
+        address: &str,
+    ) -> Outcome {
         check_ip_version(version)?;
         let group = Self::path_id(group)?;
         let is_1x = self.version.traits().is_1x;
@@ -178,7 +207,7 @@ impl Api {
                 change.delete(Kind::IpAddrGroupAddr, known.id);
             }
         }
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::done(), ticket))
     }
 }

@@ -20,10 +20,13 @@ impl Api {
             self.check_zone_name(&state, &draft)?;
         }
         check_references(&state, kind, self.version, &draft)?;
+        if self.version.traits().is_1x {
+            check_tenant_1x(&draft)?;
+        }
         let id = new_id(&state, kind, self.version, &draft)?;
         let mut change = state.begin();
         change.create(integrity::object(kind, id, draft));
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::created(Some(format!("{}/{}/{id}", call.base, kind.path()))), ticket))
     }
 
@@ -47,7 +50,7 @@ impl Api {
         if found.is_empty() { Ok(()) } else { Err(Failure::Violations(found)) }
     }
 
-    /// Checks that no tunnel zone has the name already (the README; 1.7 ignores the case). A PUT that keeps the name
+    /// Checks that no tunnel zone has the name already (two-hosts/20-hosts-and-zones, steps 7 and 8; 1.7 ignores the case). A PUT that keeps the name
     /// finds the zone itself, and is refused too (not recorded; MidoNet's issue MNA-1293).
     pub(super) fn check_zone_name(&self, state: &State, draft: &Draft) -> Result<(), Failure> {
         let Some(Value::Text(name)) = draft.get("name") else { return Ok(()) };
@@ -58,8 +61,18 @@ impl Api {
         if !state.all(Kind::TunnelZone).any(|zone| zone.text("name").is_some_and(same)) {
             return Ok(());
         }
-        Err(refused("name", "Tunnel zone name already exists.", self.version.traits().conflict_status))
+        Err(refused("name", "Tunnel zone name already exists.", 409))
     }
+}
+
+/// Checks that 1.7 can store what belongs to a tenant: its storage has the tenant's id in a path, so an id with a slash is
+/// refused (18-tenant-id, steps 7 to 10). So are an empty id, a dot, two dots and control characters (not recorded; they
+/// are ZooKeeper's rules for paths).
+fn check_tenant_1x(draft: &Draft) -> Result<(), Failure> {
+    let Some(Value::Text(tenant)) = draft.get("tenantId") else { return Ok(()) };
+    let stored = !matches!(&**tenant, "" | "." | "..")
+        && !tenant.chars().any(|letter| letter == '/' || letter.is_control());
+    if stored { Ok(()) } else { Err(Failure::Crash(String::new())) }
 }
 
 /// Returns a failure that is a constraint violation on 1.7 and a message on 5.x.

@@ -76,6 +76,8 @@ fn revisions_of(kind: Kind, version: Version) -> Revisions {
         // Step 9 of 16-lists: no plain JSON.
         Kind::IpAddrGroup => Revisions { json: &[], ..revisions("IpAddrGroup", &[1]) },
         Kind::IpAddrGroupAddr => Revisions { json: &[], ..revisions("IpAddrGroupAddr", &[1]) },
+        // The API does not show it.
+        Kind::DeviceTable => Revisions { json: &[], ..revisions("DeviceTable", &[]) },
         Kind::HostInterfacePort => {
             Revisions { json: &[Purpose::One, Purpose::Body], ..revisions("HostInterfacePort", &[1]) }
         }

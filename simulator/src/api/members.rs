@@ -6,7 +6,7 @@ use super::create::refused;
 use super::{Api, Call, Outcome};
 use crate::failure::{Failure, Operation};
 use crate::http::reply::Reply;
-use crate::integrity;
+use crate::integrity::{self, join_group};
 use crate::object::Value;
 use crate::schema::Kind;
 use crate::validation::{Violation, is_address};
@@ -52,7 +52,7 @@ impl Api {
         draft.set("tunnelZoneId", Value::Uuid(zone));
         let mut change = state.begin();
         change.create(integrity::object(Kind::TunnelZoneHost, Uuid::new_v4(), draft));
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::created(Some(format!("{}/tunnel_zones/{zone}/hosts/{host}", call.base))), ticket))
     }
 
@@ -61,6 +61,7 @@ impl Api {
         let mut draft = self.draft(call, Kind::PortGroupPort)?;
         self.validate(Kind::PortGroupPort, &draft)?;
         let mut state = self.lock();
+        self.check_port_records(&state, call)?;
         let port = draft.uuid("portId").unwrap_or_default();
         let is_1x = self.version.traits().is_1x;
         let mut found = Vec::new();
@@ -89,7 +90,10 @@ impl Api {
             draft.set("portGroupId", Value::Uuid(group));
             change.create(integrity::object(Kind::PortGroupPort, Uuid::new_v4(), draft));
         }
-        let ticket = self.commit(change);
+        if is_1x {
+            join_group(&mut change, port, group);
+        }
+        let ticket = self.commit(call, change);
         Ok((Reply::created(Some(format!("{}/port_groups/{group}/ports/{port}", call.base))), ticket))
     }
 
@@ -117,7 +121,7 @@ impl Api {
             draft.set("ipAddrGroupId", Value::Uuid(group));
             change.create(integrity::object(Kind::IpAddrGroupAddr, Uuid::new_v4(), draft));
         }
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         if self.version.traits().group_address_crashes {
             let why = "java.lang.IllegalArgumentException: URI parameter is null".to_owned();
             return Ok((

@@ -8,6 +8,7 @@ mod change;
 mod create;
 mod media_type;
 mod members;
+mod port_records;
 mod ports;
 mod read;
 mod routes;
@@ -18,17 +19,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use crate::agent::Agents;
 use crate::failure::{Failure, Operation};
 use crate::http::deserialize::{self, Draft};
 use crate::http::jackson;
 use crate::http::path::Target;
 use crate::http::reply::{Reply, Representation};
 use crate::journal::{Journal, Ticket};
-use crate::object::Object;
+use crate::object::{Object, Value};
 use crate::resources::{application, system_state, tenant};
 use crate::schema::Kind;
 use crate::state::{State, Transaction};
 use crate::version::{Negotiation, Version};
+pub(crate) use port_records::WRITING;
+
 use media_type::{ContentTypeError, Offer, Purpose};
 
 /// The HTTP methods that resources have.
@@ -52,6 +56,8 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a [u8],
     /// The base URL of the API as the client sees it, for links.
     pub(crate) base: Arc<str>,
+    /// The records of the ports that the call writes, as they were when it arrived (1.7).
+    pub(crate) port_records: Vec<Arc<Object>>,
     /// The tenants by id and name, if the authentication provider has a list of them.
     pub(crate) tenants: Option<Vec<(String, String)>>,
 }
@@ -62,6 +68,8 @@ pub(crate) struct Api {
     pub(crate) version: Version,
     pub(crate) state: Mutex<State>,
     pub(crate) journal: Journal,
+    /// The hosts' agents, if the server plays their part.
+    pub(crate) agents: Option<Mutex<Agents>>,
 }
 
 /// A reply, with the ticket to wait for before it is sent, or a refusal.
@@ -81,13 +89,13 @@ impl Api {
             }
             (Method::Post, Target::Link(id)) => self.link(call, id),
             (Method::Put, Target::Object(kind, id)) => self.replace(call, *kind, id),
-            (Method::Delete, Target::Object(kind, id)) => self.delete(*kind, id),
-            (Method::Delete, Target::Link(id)) => self.unlink(id),
+            (Method::Delete, Target::Object(kind, id)) => self.delete(call, *kind, id),
+            (Method::Delete, Target::Link(id)) => self.unlink(call, id),
             (Method::Delete, Target::Child(parent, id, kind, child)) => {
-                self.delete_child(*parent, id, *kind, child)
+                self.delete_child(call, *parent, id, *kind, child)
             }
             (Method::Delete, Target::Address(group, version, address)) => {
-                self.delete_address(group, version, address)
+                self.delete_address(call, group, version, address)
             }
             _ => Err(Failure::StatusOnly(405)),
         }
@@ -100,9 +108,27 @@ impl Api {
 
     /// Commits a transaction and queues its changes in the journal. The state is still locked, so the journal has the
     /// same order.
-    fn commit(&self, change: Transaction<'_>) -> Option<Ticket> {
+    fn commit(&self, call: &Call<'_>, mut change: Transaction<'_>) -> Option<Ticket> {
+        for read in &call.port_records {
+            change.write_over(read);
+        }
+        if let Some(agents) = &self.agents {
+            self.show_to_agents(&mut agents.lock().unwrap_or_else(PoisonError::into_inner), &mut change);
+        }
         let changes = change.commit();
         (!changes.is_empty()).then(|| self.journal.submit(changes))
+    }
+
+    /// Shows a transaction to the agents, and sets the flag of the ports that they bind. 1.7 has no such flag.
+    fn show_to_agents(&self, agents: &mut Agents, change: &mut Transaction<'_>) {
+        for (before, now) in change.changed() {
+            agents.observe(before.as_deref(), now.as_deref());
+            let Some(port) = now.filter(|now| now.kind == Kind::Port && !self.version.traits().is_1x) else {
+                continue;
+            };
+            let active = agents.is_active(&port).then_some(Value::Flag(true));
+            change.set(Kind::Port, port.id, "active", active.unwrap_or(Value::Null));
+        }
     }
 
     /// Returns the refusal of a method that a resource does not have (10-bad-input, steps 8 and 9; 04-chain-rule, step

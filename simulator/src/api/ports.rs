@@ -69,7 +69,7 @@ impl Api {
         if let Some(peer) = peer {
             integrity::link(&mut change, id, peer);
         }
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::created(Some(format!("{}/ports/{id}", call.base))), ticket))
     }
 
@@ -134,6 +134,7 @@ impl Api {
         body.checked?;
         let is_1x = self.version.traits().is_1x;
         let mut state = self.lock();
+        self.check_port_records(&state, call)?;
         let there = (state.get(Kind::Port, port), link.peer.and_then(|peer| state.get(Kind::Port, peer)));
         let (peer, free) = match (there, link.peer) {
             ((Some(a), Some(b)), Some(peer)) => {
@@ -153,14 +154,15 @@ impl Api {
         }
         let mut change = state.begin();
         integrity::link(&mut change, port, peer);
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::created(is_1x.then(|| format!("{}/ports/{port}/link", call.base))), ticket))
     }
 
     /// Deletes a link: 204 even if there is none; 404 on 5.x if the port does not exist (random10, step 43).
-    pub(super) fn unlink(&self, id: &str) -> Outcome {
+    pub(super) fn unlink(&self, call: &Call<'_>, id: &str) -> Outcome {
         let port = Self::path_id(id)?;
         let mut state = self.lock();
+        self.check_port_records(&state, call)?;
         if !state.has(Kind::Port, port) {
             return if self.version.traits().is_1x {
                 Ok((Reply::done(), None))
@@ -170,7 +172,7 @@ impl Api {
         }
         let mut change = state.begin();
         integrity::unlink(&mut change, port);
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::done(), ticket))
     }
 }

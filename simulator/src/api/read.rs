@@ -1,5 +1,6 @@
 //! GET: reads objects and collections.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -32,7 +33,13 @@ impl Api {
             Target::Object(kind, id) => self.one(call, *kind, id),
             Target::ChildCollection(parent, id, kind) => {
                 let negotiation = self.negotiation(&call.target);
-                let within = |state: &State| self.children(state, *parent, id, *kind);
+                let within = |state: &State| {
+                    let mut found = self.children(state, *parent, id, *kind)?;
+                    if self.version.traits().is_1x && *kind == Kind::TunnelZoneHost {
+                        keep_one_of_each_address(&mut found);
+                    }
+                    Ok(found)
+                };
                 self.list(call, &self.lists(*kind), negotiation, within)
             }
             Target::Child(parent, id, kind, child) => self.child(call, *parent, id, *kind, child),
@@ -47,7 +54,7 @@ impl Api {
                 offers.retain(|offer| offer.name != media_type::JSON);
                 self.list(call, &offers, Negotiation::Weighed, |state| {
                     let port = self.find(state, Kind::Port, id, Operation::List)?;
-                    Ok(state.referring(port.id, "portId", Kind::PortGroupPort).cloned().collect())
+                    Ok(self.groups_of(state, &port))
                 })
             }
             Target::Address(group, version, address) => self.address(call, group, version, address),
@@ -114,15 +121,16 @@ impl Api {
         };
         let tenanted = matches!(kind, Kind::Router | Kind::Bridge | Kind::Chain | Kind::PortGroup);
         let tenant = query(parameters, "tenant_id").filter(|_| tenanted && !(is_1x && port.is_some()));
-        let holds = |group: &Object, port: Uuid| {
-            state
-                .referring(group.id, "portGroupId", Kind::PortGroupPort)
-                .any(|member| member.uuid("portId") == Some(port))
-        };
+        let groups: Option<Vec<Option<Uuid>>> = port.map(|port| {
+            let port = state.get(Kind::Port, port).into_iter();
+            port.flat_map(|port| self.groups_of(state, port))
+                .map(|member| member.uuid("portGroupId"))
+                .collect()
+        });
         Ok(state
             .all(kind)
             .filter(|object| tenant.as_deref().is_none_or(|tenant| object.text("tenantId") == Some(tenant)))
-            .filter(|object| port.is_none_or(|port| holds(object, port)))
+            .filter(|object| groups.as_ref().is_none_or(|groups| groups.contains(&Some(object.id))))
             .cloned()
             .collect())
     }
@@ -161,6 +169,18 @@ impl Api {
             Kind::HostInterfacePort => self.bindings(state, parent_id),
             _ => Vec::new(),
         })
+    }
+
+    /// Returns the memberships of a port in port groups. 1.7 reads them from the port's record.
+    fn groups_of(&self, state: &State, port: &Object) -> Vec<Arc<Object>> {
+        if !self.version.traits().is_1x {
+            return state.referring(port.id, "portId", Kind::PortGroupPort).cloned().collect();
+        }
+        let member = |group: &Uuid| {
+            let fields = vec![("portGroupId", Value::Uuid(*group)), ("portId", Value::Uuid(port.id))];
+            Arc::new(Object::new(Kind::PortGroupPort, port.id, fields))
+        };
+        port.uuids("portGroupIds").iter().map(member).collect()
     }
 
     /// Returns an address as it is listed: 1.7 shows IP version 6 for every address (14-groups, step 9).
@@ -233,6 +253,13 @@ impl Api {
         })?;
         Ok(self.shown(call, offer, found))
     }
+}
+
+/// Leaves one host of each address in a list: 1.7 takes two hosts with one address, and lists one of them
+/// (two-hosts/20-hosts-and-zones, steps 2 and 3).
+fn keep_one_of_each_address(hosts: &mut Vec<Arc<Object>>) {
+    let mut seen = BTreeSet::new();
+    hosts.retain(|host| seen.insert(host.text("ipAddress").map(str::to_owned)));
 }
 
 /// Returns the field with the id by which a path names a member or a binding.

@@ -33,7 +33,7 @@ impl Api {
         let id = new_id(&state, Kind::Route, self.version, &draft)?;
         let mut change = state.begin();
         change.create(integrity::object(Kind::Route, id, draft));
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::created(Some(format!("{}/routes/{id}", call.base))), ticket))
     }
 

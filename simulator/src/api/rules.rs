@@ -116,7 +116,7 @@ impl Api {
         draft.set("position", Value::Null);
         draft.set(RANK, Value::Number(rank));
         change.create(integrity::object(Kind::Rule, id, draft));
-        let ticket = self.commit(change);
+        let ticket = self.commit(call, change);
         Ok((Reply::created(Some(format!("{}/rules/{id}", call.base))), ticket))
     }
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::object::Value;
+use crate::object::{Object, Value};
 use crate::schema::Kind;
 use crate::state::Transaction;
 use crate::version::Version;
@@ -18,6 +18,10 @@ const FILTERS: [&str; 4] = ["inboundFilterId", "outboundFilterId", "localRedirec
 pub(crate) fn delete(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid) {
     cascade(change, version, kind, id);
     change.delete(kind, id);
+    if version.traits().keeps_device_tables && matches!(kind, Kind::Router | Kind::Bridge) {
+        let fields = vec![("deviceId", Value::Uuid(id)), ("deviceKind", Value::text(kind.class()))];
+        change.create(Object::new(Kind::DeviceTable, Uuid::new_v4(), fields));
+    }
 }
 
 /// Deletes all objects of `kind` whose `field` refers to `id`, each with its cascade.
@@ -57,6 +61,7 @@ fn cascade(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid)
         | Kind::TunnelZoneHost
         | Kind::PortGroupPort
         | Kind::IpAddrGroupAddr
+        | Kind::DeviceTable
         | Kind::HostInterfacePort => {}
     }
 }
@@ -73,7 +78,8 @@ fn cascade_of_bridge(change: &mut Transaction<'_>, version: Version, id: Uuid) {
 }
 
 /// Deletes what belongs to a port: the routes through it (07-route, steps 19 and 20), its link, its memberships and its
-/// binding (13-host-binding, steps 18 to 22). Rules that name the port stay (09-nat-rules, steps 16 to 18). On 1.7 a
+/// binding (13-host-binding, steps 18 to 22). 1.7 deletes the binding and the memberships that the port's record names;
+/// an earlier host keeps its binding (two-hosts/20-hosts-and-zones, step 27). Rules that name the port stay (09-nat-rules, steps 16 to 18). On 1.7 a
 /// BlackHole route that names the port stays with its router (not recorded).
 fn cascade_of_port(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     unlink(change, id);
@@ -82,8 +88,20 @@ fn cascade_of_port(change: &mut Transaction<'_>, version: Version, id: Uuid) {
             change.delete(Kind::Route, route.id);
         }
     }
-    delete_referring(change, version, id, "portId", Kind::PortGroupPort);
-    delete_referring(change, version, id, "portId", Kind::HostInterfacePort);
+    let record = change.state().get(Kind::Port, id).cloned();
+    for (field, kind) in [("portGroupId", Kind::PortGroupPort), ("hostId", Kind::HostInterfacePort)] {
+        for known in change.referring(id, "portId", kind) {
+            let holder = known.uuid(field).unwrap_or_default();
+            if !version.traits().is_1x || record.as_deref().is_some_and(|record| names(record, holder)) {
+                change.delete(kind, known.id);
+            }
+        }
+    }
+}
+
+/// Returns true if a port's record on 1.7 names a host or a port group.
+fn names(record: &Object, holder: Uuid) -> bool {
+    record.uuid("hostId") == Some(holder) || record.uuids("portGroupIds").contains(&holder)
 }
 
 /// Deletes what belongs to a chain: its rules and the rules that jump to it (04-chain-rule, steps 26 to 29). Devices
@@ -110,10 +128,34 @@ fn cascade_of_tunnel_zone(change: &mut Transaction<'_>, version: Version, id: Uu
     delete_referring(change, version, id, "tunnelZoneId", Kind::TunnelZoneHost);
 }
 
+/// Adds a port group to the record that 1.7 has of a port.
+pub(crate) fn join_group(change: &mut Transaction<'_>, port: Uuid, group: Uuid) {
+    let record = change.state().get(Kind::Port, port).cloned();
+    let mut groups = record.map_or(Vec::new(), |record| record.uuids("portGroupIds").to_vec());
+    if !groups.contains(&group) {
+        groups.push(group);
+    }
+    change.set(Kind::Port, port, "portGroupIds", Value::Uuids(groups.into_boxed_slice()));
+}
+
+/// Removes a port group from the record that 1.7 has of a port.
+pub(crate) fn leave_group(change: &mut Transaction<'_>, port: Uuid, group: Uuid) {
+    let Some(record) = change.state().get(Kind::Port, port).cloned() else { return };
+    let left: Box<[Uuid]> =
+        record.uuids("portGroupIds").iter().copied().filter(|known| *known != group).collect();
+    if left.len() < record.uuids("portGroupIds").len() {
+        let left = if left.is_empty() { Value::Null } else { Value::Uuids(left) };
+        change.set(Kind::Port, port, "portGroupIds", left);
+    }
+}
+
 /// Deletes what belongs to a port group: its memberships and, on 1.7, the rules that match it; on 5.x these stay
 /// (14-groups, steps 15 to 18).
 fn cascade_of_port_group(change: &mut Transaction<'_>, version: Version, id: Uuid) {
-    delete_referring(change, version, id, "portGroupId", Kind::PortGroupPort);
+    for member in change.referring(id, "portGroupId", Kind::PortGroupPort) {
+        leave_group(change, member.uuid("portId").unwrap_or_default(), id);
+        change.delete(Kind::PortGroupPort, member.id);
+    }
     if version.traits().is_1x {
         for field in PORT_GROUPS {
             delete_referring(change, version, id, field, Kind::Rule);

@@ -18,7 +18,7 @@ use crate::schema::{Access, Kind};
 use crate::state::{State, Transaction};
 use crate::version::Version;
 use cascade::{ADDRESS_GROUPS, PORT_GROUPS};
-pub(crate) use cascade::{delete, unlink};
+pub(crate) use cascade::{delete, join_group, leave_group, unlink};
 
 /// The distance between the ranks of neighbouring rules.
 const STEP: i64 = 1 << 32;
@@ -66,14 +66,23 @@ pub(crate) fn check_references(
 }
 
 /// Returns the id of a new object: the one in the body, except where 1.7 generates its own (03-bridge, step 6). An id
-/// that exists is refused (02-router, step 3), after all other errors: 5.x finds it when it commits.
+/// that exists is refused (02-router, step 3), and on 5.0.2 that of a deleted router or bridge (17-id-again), after all
+/// other errors: 5.x finds it when it commits.
 pub(crate) fn new_id(state: &State, kind: Kind, version: Version, draft: &Draft) -> Result<Uuid, Failure> {
     let offered = draft.uuid("id").filter(|_| !version.traits().is_1x || kind.keeps_id_on_1x());
     match offered {
         Some(id) if state.has(kind, id) => Err(Failure::Exists { kind, id }),
+        Some(id) if has_table(state, kind, id) => Err(Failure::Used { kind, id }),
         Some(id) => Ok(id),
         None => Ok(Uuid::new_v4()),
     }
+}
+
+/// Returns true if the server still has the tables of a deleted router or bridge.
+fn has_table(state: &State, kind: Kind, id: Uuid) -> bool {
+    state
+        .referring(id, "deviceId", Kind::DeviceTable)
+        .any(|table| table.text("deviceKind") == Some(kind.class()))
 }
 
 /// Turns a draft into a new object.
@@ -181,18 +190,23 @@ pub(crate) fn link(change: &mut Transaction<'_>, port: Uuid, peer: Uuid) {
 }
 
 /// Returns true if a 1.7 server can delete an object. 1.7 does not check a peer or a host in the body of a new port;
-/// such a port can never be deleted, nor can its device (the README: "deleting such a port is 500 ever after").
+/// such a port can never be deleted, nor can its device (the README: "deleting such a port is 500 ever after"). The same
+/// holds for a port whose record lost an unbinding or a leaving of a port group (README, 17), and for a port group that
+/// has a port which does not exist (not recorded).
 pub(crate) fn can_be_deleted(state: &State, kind: Kind, id: Uuid) -> bool {
     match kind {
         Kind::Router | Kind::Bridge => {
             state.referring(id, "deviceId", Kind::Port).all(|port| is_sound(state, port))
         }
         Kind::Port => state.get(Kind::Port, id).is_none_or(|port| is_sound(state, port)),
+        Kind::PortGroup => state
+            .referring(id, "portGroupId", Kind::PortGroupPort)
+            .all(|member| member.uuid("portId").is_some_and(|port| state.has(Kind::Port, port))),
         _ => true,
     }
 }
 
-/// Returns true if a port's peer and host refer back to the port.
+/// Returns true if the port's peer, host and port groups refer back to the port.
 fn is_sound(state: &State, port: &Object) -> bool {
     let peer_knows = port.uuid("peerId").is_none_or(|peer| {
         state.get(Kind::Port, peer).is_some_and(|peer| peer.uuid("peerId") == Some(port.id))
@@ -202,7 +216,12 @@ fn is_sound(state: &State, port: &Object) -> bool {
             .referring(port.id, "portId", Kind::HostInterfacePort)
             .any(|binding| binding.uuid("hostId") == Some(host))
     });
-    peer_knows && host_knows
+    let groups_know = port.uuids("portGroupIds").iter().all(|group| {
+        state
+            .referring(port.id, "portId", Kind::PortGroupPort)
+            .any(|member| member.uuid("portGroupId") == Some(*group))
+    });
+    peer_knows && host_knows && groups_know
 }
 
 #[cfg(test)]

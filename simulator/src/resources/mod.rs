@@ -6,6 +6,7 @@ pub(crate) mod address_group;
 pub(crate) mod application;
 pub(crate) mod bridge;
 pub(crate) mod chain;
+pub(crate) mod device_table;
 pub(crate) mod host;
 pub(crate) mod host_interface_port;
 pub(crate) mod login;
@@ -40,6 +41,7 @@ impl Kind {
             Kind::PortGroupPort => port_group::PORT_TABLE,
             Kind::IpAddrGroup => address_group::TABLE,
             Kind::IpAddrGroupAddr => address_group::ADDRESS_TABLE,
+            Kind::DeviceTable => device_table::TABLE,
             Kind::HostInterfacePort => host_interface_port::TABLE,
         }
     }

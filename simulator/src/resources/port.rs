@@ -33,6 +33,8 @@ pub(crate) const TABLE: &[Row] = &[
     uuid("hostId").row(),
     text("interfaceName").row(),
     uuid("peerId").row(),
+    // 1.7 has a port's groups in the port's record too (README, 17).
+    uuids("portGroupIds").on(V1).hidden().row(),
     unsupported_references("inboundMirrorIds", "Mirror").on(V5).row(),
     unsupported_references("outboundMirrorIds", "Mirror").on(V5).row(),
     unsupported_references("postInFilterMirrorIds", "Mirror").on(V5_8).row(),

@@ -1,4 +1,4 @@
-//! The endpoints beside the API: `/metrics`, `/_topology`, `/_faults`.
+//! The endpoints beside the API: `/metrics`, `/_topology`, `/_agent`, `/_faults`.
 
 use std::sync::PoisonError;
 
@@ -19,11 +19,18 @@ impl Service {
         let path = parts.uri.path();
         match (path, parts.method.as_str()) {
             ("/metrics", "GET" | "HEAD") => self.metrics.reply(&self.api.lock()),
+            ("/_agent", "GET" | "HEAD") if self.api.agents.is_some() => self.agents(),
             ("/_topology", "GET" | "HEAD") if self.inspect => self.topology(parts.uri.query()),
             _ if path == "/_faults" || path.starts_with("/_faults/") => self.fault(parts, body),
             ("/metrics", _) => Reply::status(405),
             _ => Reply::status(404),
         }
+    }
+
+    fn agents(&self) -> Reply {
+        let agents =
+            self.api.agents.as_ref().map(|agents| agents.lock().unwrap_or_else(PoisonError::into_inner));
+        agents.map_or(Reply::status(404), |agents| Reply::json(200, JSON, &agents.shown()))
     }
 
     fn topology(&self, parameters: Option<&str>) -> Reply {

@@ -13,7 +13,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
-use crate::api::{Api, Call, Method};
+use crate::api::{Api, Call, Method, WRITING};
 use crate::auth::{Authenticator, not_admin};
 use crate::failure::Failure;
 use crate::fault::{Fault, FaultKind, Faults};
@@ -125,7 +125,7 @@ impl Service {
         let fault = self.faults.as_ref().and_then(|faults| {
             faults.lock().unwrap_or_else(PoisonError::into_inner).strike(parts.method.as_str(), below)
         });
-        let Some(fault) = fault else { return Ok(self.answer(parts, below, &body).await) };
+        let Some(fault) = fault else { return Ok(self.answer(parts, below, &body, Duration::ZERO).await) };
         *struck = Some(fault.fault);
         self.spoiled(&fault, parts, below, &body).await
     }
@@ -146,7 +146,6 @@ impl Service {
                 let crash = Failure::Crash("java.lang.NullPointerException".to_owned());
                 return Ok(crash.reply(self.api.version, parts.uri.path()));
             }
-            FaultKind::Delay => tokio::time::sleep(Duration::from_millis(fault.milliseconds)).await,
             FaultKind::TokenDies => {
                 if let Some(token) = header(&parts.headers, "x-auth-token") {
                     self.authenticator.invalidate(token);
@@ -154,7 +153,11 @@ impl Service {
             }
             _ => {}
         }
-        let reply = self.answer(parts, below, body).await;
+        let delay = match fault.fault {
+            FaultKind::Delay => Duration::from_millis(fault.milliseconds),
+            _ => Duration::ZERO,
+        };
+        let reply = self.answer(parts, below, body, delay).await;
         match fault.fault {
             FaultKind::UnavailableAfter => Ok(unavailable()),
             FaultKind::ResetAfter => Err(ConnectionReset),
@@ -164,11 +167,19 @@ impl Service {
         }
     }
 
-    async fn answer(&self, parts: &Parts, below: &str, body: &[u8]) -> Reply {
+    /// Executes a request after a delay. The delay of a call that writes the records of ports lies between the reading
+    /// and the writing.
+    async fn answer(&self, parts: &Parts, below: &str, body: &[u8], delay: Duration) -> Reply {
         let version = self.api.version;
         let authority = authority(&parts.headers, &self.authority);
         let base: Arc<str> = format!("{}://{authority}{BASE}", self.scheme).into();
         let target = path::read(below);
+        let (method, writing) = (method(&parts.method), WRITING.max(delay));
+        let writes_records =
+            target.as_ref().is_some_and(|target| self.api.writes_port_records(method, target));
+        if !writes_records && !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         if target == Some(Target::Login) {
             let authorization = header(&parts.headers, AUTHORIZATION.as_str());
             let project = header(&parts.headers, "x-auth-project");
@@ -196,16 +207,21 @@ impl Service {
             },
             _ => None,
         };
-        let call = Call {
-            method: method(&parts.method),
+        let mut call = Call {
+            method,
             target,
             query: parts.uri.query(),
             accept: header(&parts.headers, ACCEPT.as_str()),
             content_type: header(&parts.headers, CONTENT_TYPE.as_str()),
             body,
             base,
+            port_records: Vec::new(),
             tenants,
         };
+        if writes_records {
+            call.port_records = self.api.read_port_records(&call);
+            tokio::time::sleep(writing).await;
+        }
         self.execute(&call, parts.uri.path()).await
     }
 

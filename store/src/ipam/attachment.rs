@@ -4,10 +4,12 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use midoform_compiler::names::TenantName;
+use midoform_compiler::topology::key::builder::PodKeys;
 use midoform_compiler::values::MacAddress;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::host_interface::pod_keys;
 use crate::keys;
 use crate::owner::Owner;
 use crate::record::Record;
@@ -51,6 +53,16 @@ pub struct AddressRecord {
     /// The last holder of a free address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Holder>,
+    /// The host's interfaces that the last holder had: the ids of its ports follow from them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<String>,
+}
+
+impl AddressRecord {
+    /// Returns the record of an address that is free since a time, and whose last holder does not matter.
+    pub(crate) fn free(since: u64) -> AddressRecord {
+        AddressRecord { holder: None, since, last: None, interfaces: Vec::new() }
+    }
 }
 
 impl Record for AddressRecord {
@@ -88,6 +100,10 @@ pub struct Attachment {
     pub mac: MacAddress,
     /// The interface on the host that is bound to the port.
     pub host_interface: String,
+    /// The names that the interface had in earlier ADDs of this attachment, which did not end: calls of them may still be on
+    /// their way, and then make ports whose ids follow from these names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_interfaces: Vec<String>,
     /// The bridge port's id in MidoNet; none while the server has not chosen it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Uuid>,
@@ -126,6 +142,16 @@ impl Attachment {
     /// Returns true if the MAC address does not follow from the address: it has a key of its own.
     pub fn has_own_mac(&self) -> bool {
         self.mac != mac_of(self.address)
+    }
+
+    /// Returns all names that the host's interface had, the present one last.
+    pub fn host_interfaces(&self) -> impl Iterator<Item = &String> {
+        self.earlier_interfaces.iter().chain([&self.host_interface])
+    }
+
+    /// Returns the keys of its objects in MidoNet.
+    pub fn keys(&self) -> PodKeys<'_> {
+        pod_keys(&self.tenant, self.host, &self.owner, &self.host_interface)
     }
 
     /// Returns the holder of the attachment's address.

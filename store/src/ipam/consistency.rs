@@ -156,7 +156,7 @@ impl Snapshot {
                     let free = Transaction::default()
                         .when(key, held.revision)
                         .when(own, revision)
-                        .put(key, encode(&AddressRecord { holder: None, since, last }))
+                        .put(key, encode(&AddressRecord { last, ..AddressRecord::free(since) }))
                         .put(keys::freed(tenant, since, address), encode(&Freed {}));
                     self.findings.push(Finding::new(Code::ClaimWithoutAttachment, key, what, Some(free)));
                 }

@@ -11,6 +11,7 @@
 pub(crate) mod attachment;
 pub mod consistency;
 mod finding;
+pub mod host_interface;
 pub(crate) mod mac;
 mod orphaned_port;
 mod pick;
@@ -58,7 +59,8 @@ pub struct ClaimRequest {
     pub address: Option<Ipv4Addr>,
     /// The MAC address; none: [`mac_of`] the address, or a similar one if somebody in the bridge has that one.
     pub mac: Option<MacAddress>,
-    /// The interface on the host.
+    /// The interface on the host. A new claim needs a name that no attachment had before
+    /// ([`host_interface::new_host_interface`]).
     pub host_interface: String,
     /// The bridge port's id, if it is known before.
     pub port: Option<Uuid>,

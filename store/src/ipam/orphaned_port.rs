@@ -55,4 +55,6 @@ pub struct OrphanedPort {
     pub host: Uuid,
     /// The last holder.
     pub owner: Owner,
+    /// The host's interface of the attachment that the port belongs to.
+    pub host_interface: String,
 }

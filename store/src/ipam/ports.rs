@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use midoform_compiler::names::TenantName;
-use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::key::Namespace;
 use uuid::Uuid;
 
 use super::attachment::{Attachment, Holder, Progress};
 use super::consistency::{KnownAddress, Snapshot};
 use super::finding::{Code, Finding, Repair};
+use super::host_interface::{is_named_like_a_pods, pod_keys, tag_of};
 use super::orphaned_port::UNFINISHED;
 pub use super::orphaned_port::{OrphanedPort, Port, PortDeletion};
 use crate::owner::Owner;
@@ -22,29 +23,35 @@ use crate::{Commit, SharedStore, StoreError, Transaction, get, keys, now};
 /// The time for which an address has to be free before the port of its last holder is deleted.
 pub const GRACE: Duration = Duration::from_secs(3600);
 
-/// The last holder of a free address, and the time of the release.
+/// The last holder of a free address, one name of its host interface, and the time of the release.
+#[derive(Clone, Copy)]
 struct Last<'w> {
     tenant: &'w TenantName,
     host: Uuid,
     owner: &'w Owner,
+    interface: &'w str,
     since: u64,
 }
 
-fn id_of(site: &str, tenant: &str, host: Uuid, owner: &Owner) -> Uuid {
-    Namespace::of_site(site).id(&Key::tenant(tenant).pod(host, &owner.container, &owner.interface).port())
+impl Last<'_> {
+    fn port_id(&self, site: &str) -> Uuid {
+        id_of(site, self.tenant, self.host, self.owner, self.interface)
+    }
+}
+
+fn id_of(site: &str, tenant: &str, host: Uuid, owner: &Owner, interface: &str) -> Uuid {
+    Namespace::of_site(site).id(&pod_keys(tenant, host, owner, interface).port())
 }
 
 fn is_port_of(site: &str, port: &Port, attachment: &Attachment) -> bool {
-    let id = id_of(site, &attachment.tenant, attachment.host, &attachment.owner);
-    let is_bound =
-        port.host == Some(attachment.host) && port.interface.as_ref() == Some(&attachment.host_interface);
-    attachment.port == Some(port.id) || port.id == id || port.mark == Some(id) || is_bound
-}
-
-/// Returns true if the port is bound to an interface that is named like the host end of a pod's: `vif` and twelve hex digits.
-fn is_named_like_a_pod(port: &Port) -> bool {
-    let digits = port.interface.as_deref().and_then(|name| name.strip_prefix("vif"));
-    digits.is_some_and(|digits| digits.len() == 12 && digits.bytes().all(|it| it.is_ascii_hexdigit()))
+    let Attachment { tenant, host, owner, .. } = attachment;
+    let is_bound = port.host == Some(*host) && port.interface.as_ref() == Some(&attachment.host_interface);
+    attachment.port == Some(port.id)
+        || is_bound
+        || attachment.host_interfaces().any(|interface| {
+            let id = id_of(site, tenant, *host, owner, interface);
+            port.id == id || port.mark == Some(id)
+        })
 }
 
 impl Snapshot {
@@ -66,23 +73,48 @@ impl Snapshot {
         ready.flat_map(|ready| &ready.bridges).map(|bridge| bridge.id).collect()
     }
 
-    fn last_holders(&self, site: &str) -> BTreeMap<Uuid, Last<'_>> {
-        let mut last = BTreeMap::new();
+    /// Returns the last holders of the free addresses, each with every name that its host interface had. A record without
+    /// names is of a version that had one name for all attachments.
+    fn last_holders(&self) -> Vec<Last<'_>> {
+        let mut last = Vec::new();
         for KnownAddress { tenant, held, .. } in self.addresses.values() {
             let record = &held.record;
             if let (None, Some(Holder::Container { host, owner })) = (&record.holder, &record.last) {
-                let id = id_of(site, tenant, *host, owner);
-                last.insert(id, Last { tenant, host: *host, owner, since: record.since });
+                let one = |interface| Last { tenant, host: *host, owner, interface, since: record.since };
+                // No name with a tag: the ids of that version.
+                last.push(one(""));
+                last.extend(record.interfaces.iter().map(|interface| one(interface)));
             }
         }
         last
+    }
+
+    /// Returns the last holder of an address to whom a port belongs: the port's id (on 1.x its mark) follows from a name that
+    /// the holder's interface had, or from the name that the port is bound to.
+    fn left_by<'w>(
+        site: &str,
+        last: &[Last<'w>],
+        by_id: &BTreeMap<Uuid, Last<'w>>,
+        port: &'w Port,
+    ) -> Option<Last<'w>> {
+        let ids = [Some(port.id), port.mark];
+        if let Some(known) = ids.iter().flatten().find_map(|id| by_id.get(id)) {
+            return Some(*known);
+        }
+        let interface = port.interface.as_deref()?;
+        let bound =
+            last.iter().filter(|last| Some(last.host) == port.host).map(|last| Last { interface, ..*last });
+        bound
+            .filter(|last| tag_of(last.owner, interface).is_some())
+            .find(|last| ids.contains(&Some(last.port_id(site))))
     }
 
     /// Compares the attachments with the ports that were read between two reads of the store. What changed meanwhile is not
     /// reported.
     pub fn compare(&self, after: &Snapshot, ports: &[Port], site: &str, grace: Duration) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let (bridges, last) = (self.bridges(), after.last_holders(site));
+        let (bridges, last) = (self.bridges(), after.last_holders());
+        let by_id = last.iter().map(|last| (last.port_id(site), *last)).collect();
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         let is_past = |since: u64| now().saturating_sub(since) >= grace;
         for (key, held) in &after.attachments {
@@ -113,17 +145,19 @@ impl Snapshot {
                 continue;
             }
             let key = format!("port {}", port.id);
-            let known = last.get(&port.id).or_else(|| last.get(&port.mark?));
-            if let Some(Last { tenant, host, owner, since }) = known {
+            let known = Snapshot::left_by(site, &last, &by_id, port);
+            if let Some(Last { tenant, host, owner, interface, since }) = known {
                 let what = format!(
                     "the port of {owner} of `{tenant}` on host {host}, which is not attached any more"
                 );
-                let (tenant, owner) = ((*tenant).clone(), (*owner).clone());
-                let left = OrphanedPort { port: port.clone(), tenant, host: *host, owner };
-                let repair = is_past(*since).then(|| Repair::Port(Box::new(left)));
+                let (tenant, owner) = (tenant.clone(), owner.clone());
+                let host_interface = interface.to_owned();
+                let left = OrphanedPort { port: port.clone(), tenant, host, owner, host_interface };
+                let repair = is_past(since).then(|| Repair::Port(Box::new(left)));
                 findings.push(Finding::with(Code::PortWithoutClaim, &key, what, repair));
-            } else if is_named_like_a_pod(port) {
-                let interface = port.interface.as_deref().unwrap_or_default();
+            } else if let Some(interface) =
+                port.interface.as_deref().filter(|name| is_named_like_a_pods(name))
+            {
                 let what = format!(
                     "it is bound to {interface}, like the port of a pod, and its container is unknown"
                 );

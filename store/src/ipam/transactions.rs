@@ -23,6 +23,7 @@ pub(super) fn attachment_of(ask: &ClaimRequest, chosen: &Chosen<'_>, mac: MacAdd
         gateway: chosen.bridge.gateway,
         mac,
         host_interface: ask.host_interface.clone(),
+        earlier_interfaces: Vec::new(),
         port: ask.port,
         state: Progress::Intent,
         since: now(),
@@ -38,7 +39,8 @@ pub(super) fn claim_of(
     chosen: &Chosen<'_>,
     mac: &FreeMac,
 ) -> Transaction {
-    let address = AddressRecord { holder: Some(attachment.holder()), since: attachment.since, last: None };
+    let (holder, since) = (Some(attachment.holder()), attachment.since);
+    let address = AddressRecord { holder, since, last: None, interfaces: Vec::new() };
     let key = keys::address(&attachment.tenant, attachment.address);
     let (compared, revision) = &chosen.compare;
     let mac_key = keys::mac(&attachment.tenant, mac.mac, attachment.bridge_id);
@@ -65,7 +67,8 @@ pub(super) fn claim_of(
 pub(super) fn release_of(held: &Held<Attachment>, mac: Option<Compare>) -> Transaction {
     let Attachment { tenant, address, .. } = &held.record;
     let since = now();
-    let free = AddressRecord { holder: None, since, last: Some(held.record.holder()) };
+    let interfaces = held.record.host_interfaces().cloned().collect();
+    let free = AddressRecord { holder: None, since, last: Some(held.record.holder()), interfaces };
     let transaction = Transaction::default()
         .when(&held.key, held.revision)
         .delete(&held.key)
@@ -86,7 +89,7 @@ pub(super) fn supersede_of(attachment: &Attachment, chosen: &Chosen<'_>) -> Tran
     let (compared, revision) = &chosen.compare;
     let transaction = Transaction::default()
         .when(compared, *revision)
-        .put(keys::address(tenant, *address), encode(&AddressRecord { holder: None, since, last: None }))
+        .put(keys::address(tenant, *address), encode(&AddressRecord::free(since)))
         .put(keys::freed(tenant, since, *address), encode(&Freed {}));
     match &chosen.freed {
         Some(freed) => transaction.delete(freed),

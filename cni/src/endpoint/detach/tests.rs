@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use midoform_store::ipam::host_interface::new_host_interface;
+
 use super::*;
 use crate::config::{self, Config};
 use crate::protocol::request::Verb;
@@ -19,12 +21,18 @@ fn link_exists(name: &str) -> bool {
     Command::new("ip").args(["link", "show", name]).output().unwrap().status.success()
 }
 
-/// Makes an interface on the host that has the endpoint's name and alias.
-fn make_host_end(endpoint: &Endpoint) -> bool {
-    let names = VethNames::of("lab", endpoint);
+/// Makes an interface on the host that has a name and the alias of the endpoint. Returns the name.
+fn make_host_end(endpoint: &Endpoint) -> Option<String> {
+    let owner = Owner {
+        network: "lab".to_owned(),
+        container: endpoint.container.clone(),
+        interface: "eth0".to_owned(),
+    };
+    let (name, alias) = (new_host_interface(&owner), VethOwner::new(&owner).alias);
     let ip = |arguments: &[&str]| Command::new("ip").args(arguments).status().unwrap().success();
-    ip(&["link", "add", &names.host_interface, "type", "dummy"])
-        && ip(&["link", "set", &names.host_interface, "alias", &names.alias])
+    let is_made =
+        ip(&["link", "add", &name, "type", "dummy"]) && ip(&["link", "set", &name, "alias", &alias]);
+    is_made.then_some(name)
 }
 
 /// The kernel is busy, so the interface is not removed until the deadline. The journal takes it over, and a later run
@@ -36,11 +44,10 @@ async fn an_interface_that_is_not_removed_in_time_is_left_to_a_later_run() {
     let mut backend = Backend::new(&config).unwrap();
     let endpoint =
         Endpoint { container: format!("late-{}", std::process::id()), interface: "eth0".to_owned() };
-    if !make_host_end(&endpoint) {
+    let Some(name) = make_host_end(&endpoint) else {
         println!("SKIPPED: interfaces need root");
         return;
-    }
-    let name = host_interface_name(&endpoint);
+    };
     let network = NetworkThread::start(None).unwrap();
     let busy = network.run(Box::new(|_, _| {
         std::thread::sleep(Duration::from_secs(30));

@@ -3,16 +3,19 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use midoform_store::ipam::host_interface::new_host_interface;
+
 use super::*;
 use crate::netlink::fake::{Fake, World};
 
 fn veth() -> Veth {
     Veth {
-        names: VethNames {
-            host_interface: "vif0123456789ab".to_owned(),
+        owner: VethOwner::new(&Owner {
+            network: "lab".to_owned(),
+            container: "c1".to_owned(),
             interface: "eth0".to_owned(),
-            alias: "c1/eth0".to_owned(),
-        },
+        }),
+        host_interface: "vif0123456789ab".to_owned(),
         mac: MacAddress([0x0a, 0x58, 192, 168, 0, 5]),
         host_mac: MacAddress([0x0e, 0, 0, 0, 0, 1]),
         mtu: 1454,
@@ -57,7 +60,7 @@ fn an_existing_interface_is_renamed_and_gets_its_name_back() {
     assert_eq!(default[0].gateway, Some("192.168.0.254".parse().unwrap()));
     assert_eq!(now.container.routes.len(), 4, "{:?}", now.container.routes);
     assert_eq!(now.host.parameters["ipv6/conf/vif0123456789ab/disable_ipv6"], "1");
-    veth().names.remove(&mut host, Some(&mut container)).unwrap();
+    veth().owner.remove(&mut host, Some(&mut container)).unwrap();
     let (host_links, links, addresses, routes) = world.borrow().shape();
     let (_, links_before, addresses_before, routes_before) = before.shape();
     assert_eq!((host_links, links, addresses), (Vec::new(), links_before, addresses_before));
@@ -106,4 +109,66 @@ fn inspect_names_each_problem() {
     world.borrow_mut().container.routes.clear();
     let problems = veth().inspect(&mut host, &mut container).unwrap().problems;
     assert_eq!(problems.len(), 3, "{problems:?}");
+}
+
+/// The agent sets the MTU of the host's end to 65000.
+#[test]
+fn the_mtu_of_the_host_s_end_is_the_agent_s() {
+    let (world, mut host, mut container) = both(World::default());
+    veth().create(&mut host, &mut container).unwrap();
+    for link in world.borrow_mut().host.links.values_mut() {
+        link.mtu = 65000;
+    }
+    assert_eq!(veth().inspect(&mut host, &mut container).unwrap().problems, Vec::<String>::new());
+    for link in world.borrow_mut().container.links.values_mut() {
+        link.mtu = 9000;
+    }
+    let problems = veth().inspect(&mut host, &mut container).unwrap().problems;
+    assert_eq!(problems, ["eth0 has the MTU 9000, not 1454"]);
+}
+
+#[test]
+fn a_pair_is_repaired_in_place() {
+    let (world, mut host, mut container) = both(World::default());
+    veth().create(&mut host, &mut container).unwrap();
+    let before = world.borrow().clone();
+    {
+        let mut world = world.borrow_mut();
+        world.container.addresses.clear();
+        world.container.routes.clear();
+        for link in world.container.links.values_mut() {
+            (link.mtu, link.is_up, link.mac) = (9000, false, None);
+        }
+        for link in world.host.links.values_mut() {
+            (link.mtu, link.is_up, link.alias) = (65000, false, String::new());
+        }
+    }
+    let unalike = veth().inspect(&mut host, &mut container).unwrap();
+    assert!(unalike.problems.len() > 5, "{unalike:?}");
+    // Without its alias, and with a name of no meaning, the host's end may be somebody else's.
+    assert!(!unalike.has_pair);
+    let repaired = veth().repair(&mut host, &mut container).unwrap();
+    assert_eq!((repaired.problems.len(), repaired.has_pair), (0, true), "{repaired:?}");
+    for link in world.borrow_mut().host.links.values_mut() {
+        link.mtu = 1454;
+    }
+    assert_eq!(world.borrow().shape(), before.shape());
+}
+
+#[test]
+fn every_interface_of_the_owner_is_removed_whatever_its_name_is() {
+    let (world, mut host, mut container) = both(World::default());
+    let other = Veth { host_interface: "vif00000000000b".to_owned(), ..veth() };
+    veth().create(&mut host, &mut container).unwrap();
+    let stranger = world.borrow_mut().add_to_container("x");
+    let stranger = world.borrow_mut().container.links.remove(&stranger).unwrap();
+    world.borrow_mut().host.links.insert(99, Link { index: 99, ..stranger });
+    // The names of a killed run, which set no alias.
+    let owner = veth().owner.owner;
+    for (index, name) in [(100, new_host_interface(&owner)), (101, host_interface_without_tag(&owner))] {
+        world.borrow_mut().host.links.insert(index, Link { index, name, ..Link::default() });
+    }
+    other.owner.remove(&mut host, Some(&mut container)).unwrap();
+    let left: Vec<u32> = world.borrow().host.links.keys().copied().collect();
+    assert_eq!((left, world.borrow().container.links.len()), (vec![99], 0));
 }

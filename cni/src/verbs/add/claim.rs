@@ -1,12 +1,12 @@
 //! Claims an address in the store. A tenant that does not exist is made first, and a full one gets another bridge.
 
+use midoform_store::ipam::host_interface::new_host_interface;
 use midoform_store::ipam::{Claim, ClaimRequest, Ipam};
 use serde_json::Map;
 
 use crate::backend::Backend;
 use crate::endpoint::attach::Claimed;
 use crate::endpoint::midonet::Ports;
-use crate::endpoint::names::host_interface_name;
 use crate::protocol::error::{CniError, Code, Result};
 use crate::protocol::request::{Arguments, Request};
 use crate::tenant;
@@ -39,15 +39,18 @@ pub(super) async fn claim(
 
 fn ask_of(backend: &Backend<'_>, request: &Request, tenant: &str) -> Result<ClaimRequest> {
     let (config, endpoint) = (backend.config, &request.endpoint);
+    let owner = backend.owner(endpoint);
+    // The agent does not cope with a name or a port that comes back, so both are new. They are in the claim before anything is made.
+    let host_interface = new_host_interface(&owner);
     Ok(ClaimRequest {
-        owner: backend.owner(endpoint),
+        port: Ports::of(backend).id(tenant, backend.host, &owner, &host_interface),
+        owner,
         host: backend.host,
         tenant: tenant.into(),
         bridge: config.runtime.bridge.clone().or_else(|| config.bridge.clone()),
         address: config.runtime.address(&request.arguments)?,
         mac: config.runtime.mac(&request.arguments),
-        host_interface: host_interface_name(endpoint),
-        port: Ports::of(backend).id(tenant, backend.host, endpoint),
+        host_interface,
         pod: pod_name(&request.arguments),
         extra: Map::new(),
     })

@@ -10,11 +10,13 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Instant;
 
+use midoform_store::ipam::Owner;
+
 use crate::backend::{Backend, unix_milliseconds, within};
 use crate::config::Config;
 use crate::endpoint::attach::Attach;
 use crate::endpoint::detach;
-use crate::endpoint::veth::{Veth, VethNames};
+use crate::endpoint::veth::{Veth, VethOwner};
 use crate::netlink::{Namespace, NetworkThread};
 use crate::protocol::error::Result;
 use crate::protocol::request::Request;
@@ -38,15 +40,15 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
     let _lock =
         EndpointLock::acquire(&config.state_folder, backend.host, &owner, config.timeouts.add).await?;
     // The thread starts now, so that it opens its sockets while the store is opened.
-    let names_are_free = check_names(config, request, &network);
+    let names_are_free = check_names(config, request, &owner, &network);
     let work = async {
         backend.store().await?;
-        names_are_free.await?;
+        let left = names_are_free.await?;
         let (pods, mut claimed) = claim::claim(&mut backend, request, &tenant).await?;
         let veth = Veth::of(config, &request.endpoint, &claimed.attachment.record, &claimed.ready);
-        let attach = Attach { network: &network, pods: &pods, veth: &veth, has_changes: &has_changes };
+        let mut attach = Attach { network: &network, pods: &pods, veth, left, has_changes: &has_changes };
         let state = attach.run(&mut backend, &mut claimed).await?;
-        Ok(result::of(config, request, &claimed.ready, &veth, &state))
+        Ok(result::of(config, request, &claimed.ready, &attach.veth, &state))
     };
     let result = within(config.timeouts.add, "ADD", work).await;
     backend.keep_token();
@@ -68,13 +70,15 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
     result
 }
 
-/// Fails if an interface of another owner uses one of the names. Then nothing is claimed or made.
+/// Fails if the container has an interface of another owner. Then nothing is claimed or made. Returns the names of the
+/// host's ends, if it has an interface of this owner.
 fn check_names(
     config: &Config,
     request: &Request,
+    owner: &Owner,
     network: &NetworkThread,
-) -> impl Future<Output = Result<()>> + use<> {
-    let names = VethNames::of(&config.name, &request.endpoint);
+) -> impl Future<Output = Result<Vec<String>>> + use<> {
+    let owner = VethOwner::new(owner);
     let may_rename = config.may_rename(&request.endpoint);
-    network.run_in_container(move |host, container| names.check_free(host, container, may_rename))
+    network.run_in_container(move |host, container| owner.check_free(host, container, may_rename))
 }

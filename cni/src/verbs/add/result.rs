@@ -22,7 +22,7 @@ pub(super) fn of(
     let mut result = config.previous.clone().unwrap_or_default();
     let sandbox = request.namespace.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
     if let Some(renamed) = &state.renamed {
-        rename(&mut result, &veth.names.interface, renamed);
+        rename(&mut result, veth.owner.interface(), renamed);
     }
     let interface = |name: &str, mac: String, sandbox: String| Interface {
         name: name.to_owned(),
@@ -31,9 +31,9 @@ pub(super) fn of(
         sandbox,
         other: Map::new(),
     };
-    let host_end = interface(&veth.names.host_interface, veth.host_mac.to_string(), String::new());
+    let host_end = interface(&veth.host_interface, veth.host_mac.to_string(), String::new());
     result.interfaces.push(host_end);
-    result.interfaces.push(interface(&veth.names.interface, veth.mac.to_string(), sandbox));
+    result.interfaces.push(interface(veth.owner.interface(), veth.mac.to_string(), sandbox));
     result.ips.push(Address {
         address: IpNet::V4(veth.address),
         gateway: Some(veth.gateway.into()),

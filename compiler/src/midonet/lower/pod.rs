@@ -1,9 +1,9 @@
 //! A pod: the objects that one interface of one container needs on an existing bridge. The CNI plugin's plans are made
 //! of them.
 //!
-//! Its keys contain the host's id, the container's id, and the interface's name. If the server keeps offered ids, the same
-//! container always has the same port, and no other container has it. If the server chooses ids (1.x), the port has the
-//! id of its key as `vifId`, so it is found even if the response with its id was lost.
+//! Its keys contain the host's id, the container's id, the interface's name, and a tag that is new with every attachment:
+//! MidoNet's agent does not cope with a port whose id comes back. If the server chooses ids (1.x), the port has the id of its
+//! key as `vifId`, so it is found even if the response with its id was lost.
 
 use std::net::Ipv4Addr;
 
@@ -33,6 +33,8 @@ pub struct Pod<'a> {
     pub container: &'a str,
     /// The interface in the container.
     pub interface: &'a str,
+    /// The tag of the attachment; none: midoform made it before it had tags.
+    pub tag: Option<&'a str>,
     /// The host's id.
     pub host: Uuid,
     /// The interface on the host.
@@ -46,7 +48,7 @@ pub struct Pod<'a> {
 impl<'a> Pod<'a> {
     /// Returns the keys of the pod's objects.
     pub fn keys(&self) -> PodKeys<'a> {
-        Key::tenant(self.tenant).pod(self.host, self.container, self.interface)
+        Key::tenant(self.tenant).pod(self.host, self.container, self.interface).tagged(self.tag)
     }
 }
 

@@ -101,7 +101,7 @@ impl<'k> TenantKeys<'k> {
     }
 
     pub fn pod(self, host: Uuid, container: &'k str, interface: &'k str) -> PodKeys<'k> {
-        PodKeys { keys: self, host, container, interface }
+        PodKeys { keys: self, host, container, interface, tag: None }
     }
 }
 
@@ -220,14 +220,20 @@ pub struct PodKeys<'k> {
     host: Uuid,
     container: &'k str,
     interface: &'k str,
+    tag: Option<&'k str>,
 }
 
 #[allow(missing_docs, reason = "each is described at its variant of `PodKey`")]
-impl PodKeys<'_> {
+impl<'k> PodKeys<'k> {
+    /// Returns the keys of the attachment with this tag.
+    pub fn tagged(self, tag: Option<&'k str>) -> PodKeys<'k> {
+        PodKeys { tag, ..self }
+    }
+
     fn of(self, key: impl Fn(PodName<'_>) -> Key) -> Key {
         let mut buffer = Uuid::encode_buffer();
         let host: &str = self.host.hyphenated().encode_lower(&mut buffer);
-        key(PodName { host, container: self.container, interface: self.interface })
+        key(PodName { host, container: self.container, interface: self.interface, tag: self.tag })
     }
 
     pub fn port(self) -> Key {

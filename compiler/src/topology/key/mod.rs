@@ -177,6 +177,8 @@ mod tests {
             "acme/public/198.51.100.7",
             "acme/pod/1a4c0bd2-9ac1-4b1a-8f0e-000000000001/c1/eth0/port/binding",
             "acme/pod/1a4c0bd2-9ac1-4b1a-8f0e-000000000001/c1/eth0/chain/rule/mac",
+            "acme/pod/1a4c0bd2-9ac1-4b1a-8f0e-000000000001/c1/eth0/@0a1b2c3/port/binding",
+            "acme/pod/1a4c0bd2-9ac1-4b1a-8f0e-000000000001/c1/eth0/@0a1b2c3/chain/rule/mac",
         ];
         for text in cases {
             let key = Key::from(text);
@@ -195,6 +197,10 @@ mod tests {
         let rule = acme.bridge("web").chain().rule(inside);
         assert_eq!(rule.as_str(), "acme/bridge/web/chain/rule/inside/web/tcp-80");
         assert_eq!(rule.view(), KeyView::Tenant("acme", TenantKey::Rule(ChainKey::Bridge("web"), inside)));
+        let tagged = acme.pod(Uuid::nil(), "c1", "eth0").tagged(Some("7")).port();
+        assert!(
+            matches!(tagged.view(), KeyView::Tenant("acme", TenantKey::Pod(pod, PodKey::Port)) if pod.tag == Some("7"))
+        );
         let port = acme.pod(Uuid::nil(), "c1", "eth0").port();
         assert!(
             matches!(port.view(), KeyView::Tenant("acme", TenantKey::Pod(pod, PodKey::Port)) if pod.container == "c1")

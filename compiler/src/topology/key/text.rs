@@ -135,6 +135,7 @@ impl fmt::Display for RuleKey<'_> {
 
 impl fmt::Display for PodName<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "pod/{}/{}/{}", self.host, self.container, self.interface)
+        write!(formatter, "pod/{}/{}/{}", self.host, self.container, self.interface)?;
+        self.tag.map_or(Ok(()), |tag| write!(formatter, "/@{tag}"))
     }
 }

@@ -217,6 +217,8 @@ pub struct PodName<'k> {
     pub container: &'k str,
     /// The interface in the container.
     pub interface: &'k str,
+    /// The tag of the attachment, which is new with every attachment. None: midoform made it before it had tags.
+    pub tag: Option<&'k str>,
 }
 
 /// A part of a pod.
@@ -383,8 +385,14 @@ fn port_key<'k>(port: &'k str, part: &'k str) -> TenantKey<'k> {
 
 fn pod_key(path: &str) -> Option<TenantKey<'_>> {
     let mut parts = path.splitn(4, '/');
-    let pod = PodName { host: parts.next()?, container: parts.next()?, interface: parts.next()? };
-    match parts.next()? {
+    let (host, container, interface) = (parts.next()?, parts.next()?, parts.next()?);
+    let behind = parts.next()?;
+    let (tag, part) = match behind.strip_prefix('@').and_then(|behind| behind.split_once('/')) {
+        Some((tag, part)) => (Some(tag), part),
+        None => (None, behind),
+    };
+    let pod = PodName { host, container, interface, tag };
+    match part {
         "port" => Some(TenantKey::Pod(pod, PodKey::Port)),
         "port/binding" => Some(TenantKey::Pod(pod, PodKey::Binding)),
         part => own_chain(ChainKey::Pod(pod), part),

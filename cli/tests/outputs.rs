@@ -137,7 +137,7 @@ fn a_reader_that_ends_early_is_no_error_and_stops_nothing() {
             let _ = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
         }
     }
-    assert!(!folder.read("midoform.lock").contains("acme"), "the destroy ran to its end");
+    assert!(!folder.read("midoform.lock").contains("tenant.acme"), "the destroy ran to its end");
 }
 
 /// Whatever a name of a file or a text of a spec says is shown as text.

@@ -1,6 +1,6 @@
 //! The site file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 use uuid::Uuid;
@@ -28,14 +28,33 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
     let keystone = file.get(reader, |site| &site.keystone).map(|table| keystone(reader, &table));
     let defaults = file.get(reader, |site| &site.defaults).map(|table| defaults(reader, &table));
     let hosts = file.get(reader, |site| &site.host).unwrap_or_default();
-    let hosts: Vec<Host> = hosts.iter().filter_map(|table| host(reader, table)).collect();
+    let mut hosts_left_out = BTreeSet::new();
+    let read = hosts.iter().filter_map(|table| {
+        let read = host(reader, table);
+        let name = if read.is_none() { table.text_of("name") } else { None };
+        hosts_left_out.extend(name.map(str::to_owned));
+        read
+    });
+    let hosts: Vec<Host> = read.collect();
     duplicate_hosts(reader, &hosts);
     let tunnel_zone =
         file.get(reader, |site| &site.tunnel_zone).and_then(|table| tunnel_zone(reader, &table));
     let policy = file.get(reader, |site| &site.policy).map(|table| policy::read(reader, &table));
     file.check_constraints(reader);
     let (name, midonet, defaults) = (name?, midonet?, defaults.unwrap_or_default());
-    Some(Site { name, midonet, pools, etcd, store, keystone, defaults, hosts, tunnel_zone, policy })
+    Some(Site {
+        name,
+        midonet,
+        pools,
+        etcd,
+        store,
+        keystone,
+        defaults,
+        hosts,
+        hosts_left_out,
+        tunnel_zone,
+        policy,
+    })
 }
 
 fn midonet(reader: &mut Reader<'_>, table: &Table<'_, MidonetKeys>) -> MidonetSettings {

@@ -184,3 +184,47 @@ fn control_characters_and_line_breaks_are_escaped() {
     ]);
     check(&runs);
 }
+
+/// What is no file is not a lock file, and nothing is left beside it.
+#[test]
+fn a_lock_file_is_a_file() {
+    let folder = TestFolder::with_tenants(&[("t.toml", "name = \"t\"\n")]);
+    std::fs::create_dir(folder.path().join("locks")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", folder.path().join("locks/null")).unwrap();
+    for command in ["plan", "lock", "apply"] {
+        for lock in ["/dev/null", "locks/null", "locks"] {
+            let mut arguments = vec![command, ".", "--lock", lock];
+            arguments.extend((command == "apply").then_some("--yes"));
+            let ran = folder.run(MIDOFORM, &arguments);
+            assert!(![0, 2].contains(&ran.code), "{command} {lock}: {}{}", ran.stdout, ran.stderr);
+            assert!(ran.stderr.contains("is not a file"), "{command} {lock}: {}", ran.stderr);
+        }
+    }
+    assert!(!std::path::Path::new("/dev/null.busy").exists());
+    assert_eq!(std::fs::read_dir(folder.path().join("locks")).unwrap().count(), 1);
+}
+
+#[test]
+fn an_output_that_leads_nowhere_names_its_folder() {
+    let folder = TestFolder::with_tenants(&[("t.toml", "name = \"t\"\n")]);
+    std::os::unix::fs::symlink("nowhere/plan.json", folder.path().join("link")).unwrap();
+    for option in ["--out", "--html"] {
+        for path in ["link", "nowhere/plan.json"] {
+            let ran = folder.run(MIDOFORM, &["plan", ".", option, path]).expect_code(74);
+            assert!(ran.stderr.contains(path) && ran.stderr.contains("the folder nowhere"), "{}", ran.stderr);
+            assert!(!ran.stderr.contains(".midoform-"), "{}", ran.stderr);
+        }
+    }
+}
+
+/// The project of a login is sent as a header, in which no line break can be.
+#[test]
+fn a_login_with_a_line_break_names_its_variable() {
+    let folder = TestFolder::with_tenants(&[("t.toml", "name = \"t\"\n")]);
+    for name in ["MIDONET_PROJECT", "MIDONET_PASSWORD", "MIDONET_USERNAME", "MIDONET_TOKEN"] {
+        let mut command = folder.command(MIDOFORM, &["plan", ".", "--api", "http://127.0.0.1:1/midonet-api"]);
+        command.env("MIDONET_USERNAME", "u").env("MIDONET_PASSWORD", "p").env(name, "hunter2\n");
+        let ran = midoform_testutil::Ran::from(command.output().unwrap()).expect_code(64);
+        assert!(ran.stderr.contains(name) && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    }
+}

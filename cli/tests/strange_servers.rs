@@ -601,3 +601,75 @@ fn a_saved_plan_goes_to_no_other_server() {
     let same = format!("{}/", lab.front.url());
     let _ = lab.run(&["apply", "plan.json", "--yes", "--api", &same]).expect_code(0);
 }
+
+/// The script of a plan makes no call before it has seen the API's root, and counts a call by its own response.
+#[test]
+fn the_script_of_a_plan_believes_midonet_alone() {
+    for (dialect, version) in BOTH {
+        let lab = Lab::new((dialect, version));
+        let script = lab.run(&["plan", ".", "--format", "shell"]).expect_code(0).stdout;
+        lab.folder.write("apply.sh", script);
+        let refused = |name: &str| {
+            let ran = lab.folder.run("dash", &["apply.sh"]).expect_code(1);
+            assert!(!ran.stdout.contains("changes were made"), "{name}: {}", ran.stdout);
+            assert!(!ran.stderr.contains('\u{1b}'), "{name}: {}", ran.stderr);
+            ran.stderr
+        };
+        for (name, rule, _) in STRANGE {
+            lab.front.set(rule);
+            lab.front.take_arrived();
+            let said = refused(name);
+            assert!(said.contains("the root of a MidoNet API"), "{name}: {said}");
+            assert_eq!(lab.front.take_arrived().len(), 1, "{name}");
+        }
+        let posts: [(&str, fn(&Arrived) -> Reaction); 5] = [
+            ("HTML", |_| response("200 OK", "text/html", "", HTML)),
+            ("201 without a Location", |_| response("201 Created", "", "", "")),
+            ("204", |_| response("204 No Content", "", "", "")),
+            ("301", |_| response("301 Moved", "", "Location: http://127.0.0.1:1/x\r\n", "")),
+            ("another object", |arrived| {
+                let more =
+                    format!("Location: http://h{}/00000000-0000-4000-8000-00000000000g\r\n", arrived.path);
+                response("201 Created", "", &more, "")
+            }),
+        ];
+        for (name, rule) in posts {
+            lab.front
+                .set(move |arrived| if arrived.method == "POST" { rule(arrived) } else { Reaction::Pass });
+            lab.front.take_arrived();
+            let said = refused(name);
+            assert!(said.contains("expected is 201 with a Location"), "{name}: {said}");
+            let sent = lab.front.take_arrived().iter().filter(|arrived| arrived.method == "POST").count();
+            assert_eq!(sent, 1, "{name}");
+        }
+        // The other dialect's server.
+        let other = if version == "1.7" { BOTH[1] } else { BOTH[0] };
+        let folder = TestFolder::default();
+        let server = Served::with_node(&folder, other.0, other.1);
+        let mut command = lab.folder.command("dash", &["apply.sh"]);
+        command.env("MIDONET_URL", format!("http://{}/midonet-api/", server.address));
+        let ran = midoform_testutil::Ran::from(command.output().unwrap()).expect_code(1);
+        assert!(ran.stderr.contains("--api-version"), "{}", ran.stderr);
+
+        // Deletions.
+        lab.front.set(|_| Reaction::Pass);
+        let _ = lab.folder.run("dash", &["apply.sh"]).expect_code(0);
+        let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let _ = lab.run(&["lock", "."]).expect_code(0);
+        lab.folder.write("t.toml", "name = \"t\"\n");
+        let script = lab.run(&["plan", ".", "--format", "shell"]).expect_code(0).stdout;
+        lab.folder.write("apply.sh", script);
+        const NOT_THERE: &str = "{\"message\":\"not here\",\"code\":403}";
+        for rule in [
+            (|_| response("404 Not Found", "text/html", "", HTML)) as fn(&Arrived) -> Reaction,
+            |_| response("200 OK", "text/html", "", HTML),
+            |_| response("404 Not Found", "application/vnd.org.midonet.error-v1+json", "", NOT_THERE),
+            |_| response("404 Not Found", "", "", "gone"),
+        ] {
+            lab.front
+                .set(move |arrived| if arrived.method == "DELETE" { rule(arrived) } else { Reaction::Pass });
+            let said = refused("a deletion");
+            assert!(said.contains("DELETE"), "{said}");
+        }
+    }
+}

@@ -93,6 +93,8 @@ fn a_wrong_configuration_names_the_key() {
         ("mtu", json!(-1), "mtu"),
         ("mtu", json!(1455), "1454"),
         ("routes", json!([{"dst": "x"}]), "routes"),
+        ("routes", json!([{"dst": "10.0.0.0/08"}]), "routes"),
+        ("routes", json!([{"dst": "010.0.0.0/8"}]), "routes"),
         ("routes", json!([{"dst": "10.0.0.0/8", "via": "x"}]), "routes"),
         ("login", json!({"user": "x"}), "login"),
         ("login_file", json!("/nowhere/login"), "login_file"),
@@ -242,4 +244,64 @@ fn the_go_plugin_s_configuration_is_taken_as_it_stands() {
     }
     legacy["midonet_api"]["version"] = json!(3);
     verb("DEL", &legacy).error(7);
+}
+
+/// A login in the URL of a member of etcd is refused before anything is called, and not repeated.
+#[test]
+fn an_endpoint_of_etcd_with_a_login_is_wrong() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    for endpoint in [
+        format!("http://u:hunter2@{address}"),
+        format!("u:hunter2@{address}"),
+        format!("http://{address}?x=hunter2"),
+        format!("http://{address},http://u:hunter2@{address}"),
+    ] {
+        let mut native = config();
+        native["site"]["etcd"] = json!({"endpoints": [endpoint]});
+        let go = json!({
+            "cniVersion": "0.3.1", "name": "lab", "type": "midonet-cni", "midonet_host_uuid": HOST,
+            "midonet_api": {"url": "http://127.0.0.1:1/midonet-api", "provider_router_id": HOST},
+            "etcd_conf": {"urls": [endpoint]}, "state_dir": "/nowhere/state",
+        });
+        for config in [native, go] {
+            for name in ["ADD", "DEL"] {
+                let error = verb(name, &config).error(7);
+                assert!(!error.to_string().contains("hunter2"), "{error}");
+                assert!(error.to_string().contains("etcd"), "{error}");
+            }
+        }
+    }
+    assert!(listener.accept().is_err(), "the plugin has connected to the endpoint");
+}
+
+#[test]
+fn the_go_plugin_s_networks_have_no_leading_zeros() {
+    let go = |key: &str, value: &str| {
+        let mut config = json!({
+            "cniVersion": "0.3.1", "name": "lab", "type": "midonet-cni", "midonet_host_uuid": HOST,
+            "midonet_api": {"url": "http://127.0.0.1:1/midonet-api", "provider_router_id": HOST},
+            "state_dir": "/nowhere/state",
+        });
+        match key {
+            "netmask" => {
+                config["ipam"] = json!({"type": "etcd", "route": [{"net": "10.96.0.0", "netmask": value}]});
+            }
+            key => config[key] = json!(value),
+        }
+        config
+    };
+    for (key, value) in [
+        ("midonet_router_cidr", "172.016.0.0/24"),
+        ("midonet_router_cidr", "172.16.0.0/024"),
+        ("midonet_bridge_cidr", "192.168.0.0/024"),
+        ("midonet_bridge_cidr", "192.168.00.0/24"),
+        ("netmask", "016"),
+        ("netmask", "/016"),
+        ("netmask", "255.240.000.0"),
+    ] {
+        let error = verb("ADD", &go(key, value)).error(7);
+        assert!(error.to_string().contains(value), "{key} = {value}: {error}");
+    }
 }

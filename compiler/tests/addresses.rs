@@ -165,3 +165,89 @@ fn an_empty_lock_file_says_so() {
         assert!(found[0].message.contains("the lock file is empty"), "{found:#?}");
     }
 }
+
+/// Returns a tenant whose bridge `web` has these lines, and that uses the bridge in every way.
+fn user_of(bridge: &str) -> String {
+    let host = "11111111-2222-3333-4444-555555555555";
+    let ports: Vec<String> = (1..=200)
+        .map(|at| {
+            format!(
+                "[[port]]\nname = \"p{at}\"\nbridge = \"web\"\nhost = \"{host}\"\ninterface = \"eth{at}\"\nmac = \"02:00:00:00:01:{at:02x}\"\naddress = \"10.1.0.{at}\"\n"
+            )
+        })
+        .collect();
+    let other = "[[bridge]]\nname = \"other\"\ncidr = \"10.7.0.0/24\"\n\
+                 [[rule]]\nname = \"r\"\nfrom = { bridge = \"other\" }\nto = { bridge = \"web\", tcp = 80 }\naction = \"accept\"\n\
+                 [[route]]\ndestination = \"10.8.0.0/16\"\nvia = \"10.1.0.201\"\n\
+                 [[route]]\ndestination = \"10.9.0.0/16\"\nbridge = \"web\"\n\
+                 [[expose]]\npublic = \"203.0.113.1:80\"\nto = { bridge = \"web\", address = \"10.1.0.1\", tcp = 80 }\n\
+                 [[expose]]\npublic = \"203.0.113.1:81\"\nto = { port = \"p2\", tcp = 80 }\n\
+                 [[port_group]]\nname = \"g\"\nports = [\"p1\", \"p2\"]\n\
+                 [[rule]]\nname = \"s\"\nfrom = { port_group = \"g\" }\nto = { bridge = \"other\" }\naction = \"drop\"\n\
+                 [[assert]]\nfrom = { bridge = \"web\" }\nto = { bridge = \"other\" }\nallowed = false\n";
+    format!("name = \"t\"\n[[bridge]]\nname = \"web\"\n{bridge}\n{}{other}", ports.concat())
+}
+
+#[test]
+fn a_wrong_bridge_is_one_error_whatever_uses_it() {
+    let right = details(&user_of("cidr = \"10.1.0.0/24\""));
+    assert_eq!(right, [], "the bridge itself is right");
+    for wrong in [
+        "cidr = \"10.1.0.0\"",
+        "cidr = \"127.3.4.0/24\"",
+        "cidr = \"10.020.0.0/16\"",
+        "cidr = \"10.1.0.7/24\"",
+        "cidr = \"::1/64\"",
+        "cidr = \"10.1.0.0/33\"",
+        "cidr = \"10.1.0.0/31\"",
+        "cidr = \"10.0.0.0/7\"",
+        "cidr = 7",
+        "cidr = \"10.1.0.0/24\"\ngateway = \"10.1.0.300\"",
+        "cidr = \"10.1.0.0/24\"\ngateway = \"middle\"",
+    ] {
+        let found = details(&user_of(wrong));
+        assert_eq!(found.len(), 1, "{wrong}: {found:#?}");
+    }
+    let nameless = user_of("cidr = \"10.1.0.0/24\"").replace("name = \"web\"", "name = \"we/b\"");
+    let found = details(&nameless.replace("bridge = \"web\"", "bridge = \"we/b\""));
+    assert_eq!(found.iter().filter(|found| found.message.contains("there is no")).count(), 0, "{found:#?}");
+}
+
+#[test]
+fn what_names_a_wrong_table_is_not_wrong_too() {
+    let right = user_of("cidr = \"10.1.0.0/24\"");
+    for (text, wrong) in [
+        ("mac = \"02:00:00:00:01:02\"", "mac = \"02:00\""),
+        ("address = \"10.1.0.2\"\n", "address = \"10.1.0.02\"\n"),
+        ("interface = \"eth2\"", "interface = \"lo\""),
+    ] {
+        let found = details(&right.replacen(text, wrong, 1));
+        assert_eq!(found.len(), 1, "{wrong}: {found:#?}");
+    }
+    let group = "[[address_group]]\nname = \"g\"\naddresses = [\"198.51.100.007\"]\n\
+                 [[rule]]\nname = \"r\"\nfrom = { address_group = \"g\" }\nto = { bridge = \"web\" }\naction = \"drop\"\n";
+    let found = details(&format!("name = \"t\"\n{WEB}{group}"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    // A host of the site with an error, and ports that are for it.
+    let site = format!("{MIDONET}[[host]]\nname = \"h1\"\nid = \"7\"\n");
+    let found = errors(&site, &[right.replace("11111111-2222-3333-4444-555555555555", "h1")]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
+fn ports_have_no_leading_zeros() {
+    let expose = |public: &str| {
+        format!(
+            "{WEB}[[expose]]\npublic = \"{public}\"\nto = {{ bridge = \"web\", address = \"10.0.0.9\", tcp = 80 }}\n"
+        )
+    };
+    for public in ["203.0.113.10:0443", "203.0.113.10:+443", "203.0.113.10:00"] {
+        one_error(MIDONET, &expose(public), "is not a public address with a port");
+    }
+    for ports in ["080-0090", "080", "80-090", "+80", "-80"] {
+        let rule = format!(
+            "{WEB}[[rule]]\nname = \"r\"\nto = {{ bridge = \"web\", tcp = \"{ports}\" }}\naction = \"accept\"\n"
+        );
+        one_error(MIDONET, &rule, "port");
+    }
+}

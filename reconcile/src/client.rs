@@ -222,12 +222,16 @@ impl Client {
         project: Option<&str>,
     ) -> Result<String, ClientError> {
         let url = format!("{}/login", self.base_url);
+        let project = project.map(|project| HeaderValue::from_bytes(project.as_bytes())).transpose();
+        let project = project.map_err(|_| {
+            ClientError::Setup("the project has characters that no header may have".to_owned())
+        })?;
         // Logging in twice makes a second token, which does no harm: the call is repeated like a GET.
         let expected = Expected::Document("application/vnd.org.midonet.Token-v1+json");
         let answer = self
             .repeat(Method::Post, &url, expected, || {
                 let request = self.http.post(&url).basic_auth(username, Some(password));
-                match project {
+                match &project {
                     Some(project) => request.header("X-Auth-Project", project),
                     None => request,
                 }

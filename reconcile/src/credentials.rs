@@ -1,5 +1,6 @@
 //! Reads logins from a file that only its owner can read, or from the environment. They are never in a spec.
 
+use std::cell::Cell;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -9,6 +10,9 @@ use serde::Deserialize;
 use crate::client;
 use crate::client::ClientError;
 use crate::keystone::{IdentityVersion, Login, Named, Secret, base_of};
+
+/// The problem of a value that can't be part of a login.
+const UNSENDABLE: &str = "has a line break or another control character, which no login has: remove it";
 
 /// The largest file that is read.
 const LARGEST: u64 = 1 << 16;
@@ -121,6 +125,19 @@ impl Logins {
             Some(path) => read(path)?,
             None => Logins::default(),
         };
+        // A line break often comes from a file that was read into the variable.
+        let unsendable = Cell::new(None);
+        let variable = |name: &str| {
+            let value = variable(name)?;
+            if value.contains(char::is_control) {
+                unsendable.set(Some(name.to_owned()));
+            }
+            Some(value)
+        };
+        let refuse_unsendable = || match unsendable.take() {
+            Some(name) => Err(CredentialsError::Incomplete(format!("{name} {UNSENDABLE}"))),
+            None => Ok(()),
+        };
         if logins.midonet.is_none() {
             let table = MidonetTable {
                 token: variable("MIDONET_TOKEN"),
@@ -128,10 +145,13 @@ impl Logins {
                 password: variable("MIDONET_PASSWORD"),
                 project: variable("MIDONET_PROJECT"),
             };
+            refuse_unsendable()?;
             logins.midonet = midonet(table);
         }
         if logins.keystone.is_none() {
-            logins.keystone = keystone(from_environment(variable), "the environment (OS_…)")?;
+            let table = from_environment(&variable);
+            refuse_unsendable()?;
+            logins.keystone = keystone(table, "the environment (OS_…)")?;
         }
         Ok(logins)
     }
@@ -187,8 +207,19 @@ fn read(path: &Path) -> Result<Logins, CredentialsError> {
              project) and [keystone] (auth_url, identity_api_version, username, password, project_name …), and all values are strings"
         ))
     })?;
+    if let Some(key) = unsendable_key(&text) {
+        return Err(content(format!("`{key}` {UNSENDABLE}")));
+    }
     let login = keystone(document.keystone.unwrap_or_default(), &shown)?;
     Ok(Logins { midonet: document.midonet.and_then(midonet), keystone: login })
+}
+
+/// Returns the first key of a file of logins whose value has a control character.
+fn unsendable_key(text: &str) -> Option<String> {
+    let tables: toml::Table = toml::from_str(text).ok()?;
+    let mut values = tables.values().filter_map(toml::Value::as_table).flatten();
+    let found = values.find(|(_, value)| value.as_str().is_some_and(|text| text.contains(char::is_control)));
+    found.map(|(key, _)| key.clone())
 }
 
 fn midonet(table: MidonetTable) -> Option<client::Credentials> {
@@ -296,6 +327,27 @@ mod tests {
             let error = from(&half).err().unwrap().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_line_break_in_a_login_names_its_variable() {
+        let password = [("OS_USERNAME", "u"), ("OS_PASSWORD", "p"), ("OS_AUTH_URL", "http://k:5000")];
+        let midonet = [("MIDONET_USERNAME", "u"), ("MIDONET_PASSWORD", "p"), ("MIDONET_PROJECT", "p")];
+        for login in [password, midonet] {
+            for (name, _) in login {
+                let mut wrong = login.to_vec();
+                wrong
+                    .iter_mut()
+                    .filter(|(other, _)| *other == name)
+                    .for_each(|(_, value)| *value = "hunter2\n");
+                let error = from(&wrong).err().unwrap().to_string();
+                assert!(error.contains(name) && !error.contains("hunter2"), "{error}");
+            }
+        }
+        assert!(from(&[("MIDONET_TOKEN", "a\rb")]).err().unwrap().to_string().contains("MIDONET_TOKEN"));
+        let file = file("[midonet]\nusername = \"u\"\npassword = \"p\"\nproject = \"hunter2\\n\"\n", 0o600);
+        let error = Logins::find(Some(file.path()), &|_| None).err().unwrap().to_string();
+        assert!(error.contains("`project`") && !error.contains("hunter2"), "{error}");
     }
 
     fn file(text: &str, mode: u32) -> tempfile::NamedTempFile {

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::templates::Templates;
 use super::{Options, RenderError};
+use midoform_compiler::midonet::dialect::created;
 use midoform_compiler::plan::placeholder::{self, Part};
-use midoform_compiler::plan::{Call, Plan, Step};
+use midoform_compiler::plan::{Call, DialectTag, Method, Plan, Step};
 use midoform_compiler::printable::printable;
 
 #[derive(Serialize)]
@@ -19,6 +20,11 @@ struct Head<'a> {
     changes: usize,
     /// True if objects are updated: the script needs jq.
     updates: bool,
+    dialect: u8,
+    /// The dialect that the server must not have.
+    other_dialect: u8,
+    cut_pods: usize,
+    cut_pod_lines: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +44,10 @@ struct CallPart {
     path: String,
     content_type: String,
     body: String,
+    /// The end of the `Location` of a created object, without its id.
+    below: String,
+    /// The id of a created object, `chosen` if the server chooses it, or `none` if there may be no `Location`.
+    id: String,
     /// The shell variable for the id that the server chooses.
     variable: String,
 }
@@ -57,6 +67,10 @@ pub(super) fn write(
         sha256: &sha256,
         changes,
         updates: plan.changes().flat_map(|step| &step.calls).any(|call| call.merges),
+        dialect: plan.dialect.0,
+        other_dialect: if plan.dialect.0 == 1 { 5 } else { 1 },
+        cut_pods: options.cut_pods.len(),
+        cut_pod_lines: options.cut_pods.iter().map(|pod| comment(pod)).collect(),
     };
     out.write_all(templates.fill("shell.hbs", &head)?.as_bytes())?;
     let mut variables: BTreeMap<&str, String> = BTreeMap::new();
@@ -65,23 +79,29 @@ pub(super) fn write(
             let name = format!("id_{}", variables.len() + 1);
             variables.entry(step.key.as_str()).or_insert(name);
         }
-        out.write_all(templates.fill("shell-step.hbs", &part(step, &variables))?.as_bytes())?;
+        let part = part(step, plan.dialect, &variables);
+        out.write_all(templates.fill("shell-step.hbs", &part)?.as_bytes())?;
     }
     out.write_all(templates.fill("shell-end.hbs", &head)?.as_bytes())?;
     Ok(())
 }
 
-fn part(step: &Step, variables: &BTreeMap<&str, String>) -> StepPart {
-    let call = |call: &Call| CallPart {
-        function: if call.merges { "update" } else { "call" },
-        method: call.method.as_str(),
-        path: quoted(&call.path, variables),
-        content_type: quoted(call.content_type.as_deref().unwrap_or_default(), variables),
-        body: quoted(call.body.as_ref().map(|body| body.get()).unwrap_or_default(), variables),
-        variable: match call.binds {
-            true => variables.get(step.key.as_str()).cloned().unwrap_or_default(),
-            false => String::new(),
-        },
+fn part(step: &Step, dialect: DialectTag, variables: &BTreeMap<&str, String>) -> StepPart {
+    let call = |call: &Call| {
+        let (below, id) = named(step, dialect, call);
+        CallPart {
+            function: if call.merges { "update" } else { "call" },
+            method: call.method.as_str(),
+            path: quoted(&call.path, variables),
+            content_type: quoted(call.content_type.as_deref().unwrap_or_default(), variables),
+            body: quoted(call.body.as_ref().map(|body| body.get()).unwrap_or_default(), variables),
+            variable: match call.binds {
+                true => variables.get(step.key.as_str()).cloned().unwrap_or_default(),
+                false => String::new(),
+            },
+            below: quoted(&below, variables),
+            id: quoted(&id, variables),
+        }
     };
     StepPart {
         sign: step.action.sign(),
@@ -89,6 +109,18 @@ fn part(step: &Step, variables: &BTreeMap<&str, String>) -> StepPart {
         quoted_key: quoted(step.key.as_str(), variables),
         reason: comment(&step.reason),
         calls: step.calls.iter().map(call).collect(),
+    }
+}
+
+/// Returns what the `Location` of a POST's response has to end with, and the id behind that.
+fn named(step: &Step, dialect: DialectTag, call: &Call) -> (String, String) {
+    let Some(body) = call.body.as_ref().filter(|_| call.method == Method::Post) else {
+        return (String::new(), String::new());
+    };
+    match created(dialect, step.kind, &call.path, body.get()) {
+        Some(created) if created.may_be_unnamed() => (created.below().to_owned(), "none".to_owned()),
+        Some(created) => (created.below().to_owned(), created.id().unwrap_or("chosen").to_owned()),
+        None => (String::new(), "chosen".to_owned()),
     }
 }
 

@@ -115,3 +115,26 @@ fn a_replaced_template_is_used_and_a_broken_one_is_named() {
     let error = rendered(&compiled, Dialect::V5, Format::Text, &asking).unwrap_err().to_string();
     assert!(error.contains("no_such_field"), "{error}");
 }
+
+#[test]
+fn a_script_names_the_pods_that_it_cuts_off() {
+    let compiled = compiled(&["name = \"a\"\n".to_owned()]);
+    let plan = plan("s", Dialect::V5, &compiled.topology, &Observed::default());
+    let (templates, pods) = (BTreeMap::new(), ["web-1\nrm -rf /\u{202e}".to_owned(), "web-2".to_owned()]);
+    let options = Options {
+        colour: false,
+        templates: &templates,
+        base_url: "",
+        plan_file: None,
+        foreign: &[],
+        verbose: false,
+        reachability: None,
+        saved_sha256: None,
+        cut_pods: &pods,
+    };
+    let mut out = Vec::new();
+    render(&plan, &compiled.topology, Format::Shell, &options, &mut out).unwrap();
+    let script = String::from_utf8(out).unwrap();
+    let named = "# 2 pods are cut off from their network:\n#   web-1\\nrm -rf /\\u{202e}\n#   web-2\n";
+    assert!(script.contains(named), "{script}");
+}

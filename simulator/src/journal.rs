@@ -15,7 +15,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::FileExt as _;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ use std::thread;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
@@ -194,6 +196,18 @@ fn damaged(path: &Path, why: impl ToString) -> JournalError {
     JournalError::Damaged { path: path.to_owned(), why: why.to_string() }
 }
 
+/// Opens a file of the state folder. A link in its place is an error: it could lead to any other file.
+fn open_own(path: &Path) -> io::Result<File> {
+    let no_links = i32::try_from(OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).custom_flags(no_links);
+    options.open(path).map_err(|error| {
+        let is_link = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        let refusal = "it is a link, and the state has a file of its own here: delete it";
+        if is_link { io::Error::new(error.kind(), refusal) } else { error }
+    })
+}
+
 /// The file with the number of acknowledged commits, and the number's complement. The process that has it open has it
 /// locked: the state is that process's alone.
 #[derive(Debug)]
@@ -205,8 +219,7 @@ struct Counter {
 impl Counter {
     fn open(path: &Path, database: &Path) -> Result<Counter, JournalError> {
         let unusable = |source| JournalError::Directory { path: path.to_owned(), source };
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let file = file.map_err(unusable)?;
+        let file = open_own(path).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path: database.to_owned() }),

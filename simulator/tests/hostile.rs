@@ -306,3 +306,24 @@ proptest! {
         });
     }
 }
+
+/// A link in the place of the count file could lead to any other file of the user.
+#[tokio::test]
+async fn a_link_in_the_state_folder_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let victim = folder.path().join("victim");
+    std::fs::write(&victim, "precious").unwrap();
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    std::os::unix::fs::symlink(&victim, state.join("simulator.count")).unwrap();
+    let options = Options { state_dir: Some(state), ..Options::default() };
+    let error = start(options).await.err().unwrap();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(one) = cause {
+        text = format!("{text}: {one}");
+        cause = one.source();
+    }
+    assert!(text.contains("it is a link"), "{text}");
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+}

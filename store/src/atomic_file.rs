@@ -41,7 +41,7 @@ pub fn replace_atomically(
     if let (None, Some(permissions)) = (&old, permissions) {
         builder.permissions(permissions);
     }
-    let beside = builder.tempfile_in(folder)?;
+    let beside = builder.tempfile_in(folder).map_err(|error| without_temporary_name(&error, folder))?;
     let mut writer = BufWriter::new(beside.as_file());
     fill(&mut writer)?;
     writer.flush()?;
@@ -53,6 +53,14 @@ pub fn replace_atomically(
     }
     beside.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
+}
+
+/// Returns the error for a folder in which no file can be created. The temporary file's name says nothing to the user.
+fn without_temporary_name(error: &io::Error, folder: &Path) -> io::Error {
+    let source = error.get_ref().and_then(std::error::Error::source);
+    let of_system = source.and_then(|source| source.downcast_ref::<io::Error>()).map(ToString::to_string);
+    let cause = of_system.unwrap_or_else(|| io::Error::from(error.kind()).to_string());
+    io::Error::new(error.kind(), format!("the folder {}: {cause}", folder.display()))
 }
 
 /// Returns the path that a path leads to by links. The last of them may not exist yet.

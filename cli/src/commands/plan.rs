@@ -170,6 +170,7 @@ fn write_page(ui: &Ui, path: &Path, provider: &Reference, shown: &Shown<'_>) -> 
         reachability: Some(shown.reachability),
         foreign: &shown.observed.foreign,
         attached: &shown.observed.attached,
+        cut_pods: shown.cut_pods,
         base_url: shown.base_url,
         saved_sha256: shown.saved_sha256,
     };

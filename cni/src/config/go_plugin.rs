@@ -194,6 +194,8 @@ fn network(keys: &Keys<'_>, key: &str) -> Result<Option<Ipv4Net>> {
     let read = || {
         let Some(text) = keys.nonempty(key)? else { return Ok(None) };
         let network: Option<Ipv4Net> = text.parse().ok();
+        // Some programs read a number with leading zeros as octal.
+        let network = network.filter(|network| network.to_string() == text);
         let network = network.filter(|network| (8..=29).contains(&network.prefix_len()));
         let wrong =
             || CniError::configuration(key, format!("is `{text}`, which is not a network of /8 to /29"));
@@ -215,7 +217,10 @@ fn routes(keys: &Keys<'_>) -> Result<Vec<ExtraRoute>> {
         let wrong = |problem: String| CniError::configuration("ipam.route", problem);
         let length = match route.netmask.parse::<Ipv4Addr>() {
             Ok(mask) => ipnet::ipv4_mask_to_prefix(mask).ok(),
-            Err(_) => route.netmask.trim_start_matches('/').parse().ok(),
+            Err(_) => {
+                let digits = route.netmask.strip_prefix('/').unwrap_or(&route.netmask);
+                digits.parse().ok().filter(|length: &u8| length.to_string() == digits)
+            }
         };
         let dst = length.and_then(|length| Ipv4Net::new(route.net, length).ok());
         let dst = dst.ok_or_else(|| wrong(format!("has `{}`, which is not a netmask", route.netmask)))?;

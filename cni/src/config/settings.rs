@@ -7,7 +7,8 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use midoform_compiler::source::Source;
 use midoform_compiler::spec::{Profile, Site, parse};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::login::Login;
@@ -77,10 +78,19 @@ pub(crate) struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExtraRoute {
+    #[serde(deserialize_with = "network")]
     pub(crate) dst: Ipv4Net,
     /// The next hop. Without it, the bridge's gateway.
     #[serde(default)]
     pub(crate) gw: Option<Ipv4Addr>,
+}
+
+/// Reads a network without leading zeros, which some programs read as octal.
+fn network<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Ipv4Net, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let network: Option<Ipv4Net> = text.parse().ok();
+    let wrong = || D::Error::custom(format!("`{text}` is not a network"));
+    network.filter(|network| network.to_string() == text).ok_or_else(wrong)
 }
 
 /// The log's file and level.

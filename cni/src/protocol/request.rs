@@ -222,7 +222,13 @@ pub(crate) fn mac_of(text: &str) -> std::result::Result<MacAddress, String> {
 
 /// Reads an address, with or without a prefix length.
 pub(crate) fn address_of(text: &str) -> Option<IpAddr> {
-    text.parse::<IpAddr>().ok().or_else(|| text.parse::<IpNet>().ok().map(|network| network.addr()))
+    let of_network = || {
+        // Some programs read a number with leading zeros as octal.
+        let length = text.split_once('/').map(|(_, length)| length).unwrap_or_default();
+        let network = text.parse::<IpNet>().ok().filter(|network| network.prefix_len().to_string() == length);
+        network.map(|network| network.addr())
+    };
+    text.parse::<IpAddr>().ok().or_else(of_network)
 }
 
 #[cfg(test)]

@@ -257,6 +257,19 @@ impl Created {
         self.last == Last::Nothing
     }
 
+    /// Returns the path that the object's path begins with.
+    pub fn below(&self) -> &str {
+        &self.below
+    }
+
+    /// Returns the object's id, if the client has chosen it.
+    pub fn id(&self) -> Option<&str> {
+        match &self.last {
+            Last::Id(id) => Some(id),
+            Last::Chosen | Last::Nothing => None,
+        }
+    }
+
     /// Returns true if this `Location` names the object. Only the end of its path counts, as a server behind a proxy
     /// may know itself under another name.
     pub fn is_named_by(&self, location: &str) -> bool {

@@ -423,7 +423,8 @@ fn bridges(
                     let _ = taken.take_network(network, ());
                     entry.bridges.insert(bridge.name.value.clone(), network);
                 }
-                None if is_full => {}
+                // The network of a bridge with an error is not really from the pool.
+                None if is_full || !bridge.is_sound => {}
                 None => {
                     is_full = true;
                     let pools = &site.pools.bridges;

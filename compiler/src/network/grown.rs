@@ -39,6 +39,7 @@ fn added(bridges: &BTreeMap<&str, &Bridge>, name: &str, from: String) -> Option<
     Some(Bridge {
         name: Spanned { value: name.to_owned(), span: origin.name.span },
         cidr: None,
+        is_sound: true,
         // An address of the first network is none of the others.
         gateway: origin.gateway.filter(|gateway| !matches!(gateway.value, Gateway::Address(_))),
         grown_from: Some(from),

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::names::TenantName;
 use crate::source::Span;
+use crate::spec::special_addresses;
 use crate::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
 use crate::values::{MacAddress, PortRange, ethertype};
 
@@ -151,8 +152,18 @@ pub struct Bridge {
     /// The name of the bridge that it was added for, because that bridge was full. Everything that the spec says about
     /// that bridge applies to this one as well.
     pub grown_from: Option<Arc<str>>,
+    /// False if the spec's network or gateway has an error: what depends on its addresses is not checked.
+    pub is_sound: bool,
     /// Its position in the spec.
     pub span: Span,
+}
+
+impl Bridge {
+    /// Returns true if pods can have addresses in its network. Otherwise an error has said so.
+    pub fn has_usable_network(&self) -> bool {
+        let length = self.cidr.prefix_len();
+        self.is_sound && (8..=30).contains(&length) && special_addresses::range_of(self.cidr).is_none()
+    }
 }
 
 /// A static port.

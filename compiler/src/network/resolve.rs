@@ -33,7 +33,8 @@ pub fn resolve(
     unique(sorted.iter().map(|tenant| &tenant.name), "tenants", diagnostics);
     sorted.dedup_by(|a, b| a.name.value == b.name.value);
     let by_name: BTreeMap<&str, &spec::Tenant> = sorted.iter().map(|t| (t.name.value.as_str(), *t)).collect();
-    let mut resolver = Resolver { site, allocations, by_name: &by_name, diagnostics };
+    let left_out = BTreeSet::new();
+    let mut resolver = Resolver { site, allocations, by_name: &by_name, diagnostics, left_out };
     sorted.iter().filter_map(|spec| resolver.tenant(spec)).collect()
 }
 
@@ -66,6 +67,8 @@ struct Resolver<'a, 'd> {
     allocations: &'a Allocations,
     by_name: &'a BTreeMap<&'a str, &'a spec::Tenant>,
     diagnostics: &'d mut Diagnostics,
+    /// The kind and the name of what the tenant has and what an error has left out: nothing is reported of what names it.
+    left_out: BTreeSet<(&'static str, String)>,
 }
 
 /// The meaning of the names of one tenant.
@@ -91,6 +94,7 @@ impl<'a> Names<'a> {
 impl<'a> Resolver<'a, '_> {
     fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
         self.duplicates(spec);
+        self.left_out.clone_from(&spec.left_out);
         let allocated = self.allocations.tenants.get(&spec.name.value)?;
         let profile = spec.profile_in(self.site);
         let prefix = spec.link.as_ref().and_then(|pin| pin.prefix);
@@ -98,14 +102,16 @@ impl<'a> Resolver<'a, '_> {
         let tenant_id = self.tenant_id(spec, allocated.tenant_id.as_deref());
         let bridges: Vec<Bridge> =
             spec.bridges.iter().filter_map(|bridge| self.bridge(bridge, &allocated.bridges)).collect();
-        let networks = networks_of(&bridges);
+        let networks = Networks::of(&bridges, &self.left_out);
         let mut names = Names::of_bridges(spec, &bridges);
         let mut ports = Vec::with_capacity(spec.ports.len());
         for port in &spec.ports {
-            if let Some(resolved) = self.port(port, &names) {
-                names.ports.insert(&port.name.value, PortIndex(ports.len()));
-                ports.push(resolved);
-            }
+            let Some(resolved) = self.port(port, &names) else {
+                self.left_out.insert(("port", port.name.value.clone()));
+                continue;
+            };
+            names.ports.insert(&port.name.value, PortIndex(ports.len()));
+            ports.push(resolved);
         }
         let port_groups: Vec<PortGroup> =
             spec.port_groups.iter().map(|group| self.port_group(group, &names)).collect();
@@ -115,7 +121,9 @@ impl<'a> Resolver<'a, '_> {
             .zip(&port_groups)
             .map(|(s, group)| (s.name.value.as_str(), group.ports.clone()))
             .collect();
-        names.address_groups = spec.address_groups.iter().map(address_group).collect();
+        let (sound, unsound): (Vec<_>, Vec<_>) = spec.address_groups.iter().partition(|group| group.is_sound);
+        names.address_groups = sound.into_iter().map(address_group).collect();
+        self.left_out.extend(unsound.into_iter().map(|group| ("address group", group.name.value.clone())));
         let peers: Vec<Peer> = spec.peers.iter().filter_map(|peer| self.peer(spec, peer, &names)).collect();
         let mut places: BTreeMap<&str, PeerIndex> = BTreeMap::new();
         for (at, peer) in peers.iter().enumerate() {
@@ -126,6 +134,9 @@ impl<'a> Resolver<'a, '_> {
             .iter()
             .filter_map(|s| Some((s.tenant.value.as_str(), *places.get(s.tenant.value.as_str())?)))
             .collect();
+        let unresolved = spec.peers.iter().map(|peer| peer.tenant.value.as_str());
+        let unresolved = unresolved.filter(|name| !names.peers.contains_key(name));
+        self.left_out.extend(unresolved.map(|name| ("peer", name.to_owned())));
         Some(Tenant {
             name: spec.name.value.as_str().into(),
             tenant_id,
@@ -192,7 +203,10 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn bridge(&mut self, spec: &spec::Bridge, allocated: &BTreeMap<String, Ipv4Net>) -> Option<Bridge> {
-        let cidr = *allocated.get(&spec.name.value)?;
+        let Some(cidr) = allocated.get(&spec.name.value).copied() else {
+            self.left_out.insert(("bridge", spec.name.value.clone()));
+            return None;
+        };
         let standard = self.site.defaults.gateway.unwrap_or(Gateway::Last);
         let offset = |network: Ipv4Addr, by: i64| {
             Ipv4Addr::from(u32::try_from(i64::from(u32::from(network)) + by).unwrap_or_default())
@@ -208,6 +222,7 @@ impl<'a> Resolver<'a, '_> {
             cidr,
             gateway,
             grown_from,
+            is_sound: spec.is_sound,
             span: spec.name.span,
         })
     }
@@ -215,7 +230,7 @@ impl<'a> Resolver<'a, '_> {
     /// Looks a name up. An unknown name is an error; its help names the nearest known name.
     fn look_up<T: Clone>(
         &mut self,
-        what: &str,
+        what: &'static str,
         name: &Spanned<String>,
         known: &BTreeMap<&str, T>,
     ) -> Option<T> {
@@ -224,13 +239,16 @@ impl<'a> Resolver<'a, '_> {
 
     fn look_up_at<T: Clone>(
         &mut self,
-        what: &str,
+        what: &'static str,
         name: &str,
         span: Span,
         known: &BTreeMap<&str, T>,
     ) -> Option<T> {
         if let Some(found) = known.get(name) {
             return Some(found.clone());
+        }
+        if self.left_out.contains(&(what, name.to_owned())) {
+            return None;
         }
         let diagnostic = Diagnostic::error(Code::UnknownName, span, format!("there is no {what} `{name}`"));
         let help = match nearest(name, known.keys().copied()) {
@@ -264,6 +282,9 @@ impl<'a> Resolver<'a, '_> {
         if let Ok(id) = Uuid::try_parse(&name.value) {
             return Some(id);
         }
+        if self.site.hosts_left_out.contains(&name.value) {
+            return None;
+        }
         let known = self.site.hosts.iter().map(|host| (host.name.value.as_str(), host.id.value)).collect();
         self.look_up("[[host]] in the site file called", name, &known)
     }
@@ -277,12 +298,7 @@ impl<'a> Resolver<'a, '_> {
         PortGroup { name, ports, stateful: spec.stateful, span: spec.name.span }
     }
 
-    fn route(
-        &mut self,
-        spec: &spec::Route,
-        networks: &AddressRanges<usize>,
-        names: &Names<'_>,
-    ) -> Option<Route> {
+    fn route(&mut self, spec: &spec::Route, networks: &Networks, names: &Names<'_>) -> Option<Route> {
         let target = match &spec.target.value {
             spec::RouteTarget::Nowhere(spec::RouteEnd::Blackhole) => RouteTarget::Blackhole,
             spec::RouteTarget::Nowhere(spec::RouteEnd::Reject) => RouteTarget::Reject,
@@ -290,7 +306,10 @@ impl<'a> Resolver<'a, '_> {
                 RouteTarget::Bridge(self.look_up_at("bridge", name, spec.target.span, &names.bridges)?)
             }
             spec::RouteTarget::Via(address) => {
-                let Some(at) = networks.overlapping(*address, *address).copied() else {
+                let Some(at) = networks.of_bridges.overlapping(*address, *address).copied() else {
+                    if !networks.are_all_known {
+                        return None;
+                    }
                     let message = format!("the next hop {address} is in none of the tenant's bridges");
                     let help =
                         "a router asks for it by ARP on a bridge: name an address in a bridge's network";
@@ -420,14 +439,24 @@ impl<'a> Resolver<'a, '_> {
     }
 }
 
-/// Returns the networks of bridges, each with the bridge's place. Of two that overlap, which is an error, the first
-/// one counts.
-fn networks_of(bridges: &[Bridge]) -> AddressRanges<usize> {
-    let mut networks = AddressRanges::default();
-    for (at, bridge) in bridges.iter().enumerate() {
-        let _ = networks.take_network(bridge.cidr, at);
+/// The networks of a tenant's bridges.
+struct Networks {
+    /// Each network with the bridge's place. Of two that overlap, which is an error, the first one counts.
+    of_bridges: AddressRanges<usize>,
+    /// False if an error has left out a bridge, or the network of one.
+    are_all_known: bool,
+}
+
+impl Networks {
+    fn of(bridges: &[Bridge], left_out: &BTreeSet<(&'static str, String)>) -> Networks {
+        let mut of_bridges = AddressRanges::default();
+        let usable = bridges.iter().enumerate().filter(|(_, bridge)| bridge.has_usable_network());
+        for (at, bridge) in usable.clone() {
+            let _ = of_bridges.take_network(bridge.cidr, at);
+        }
+        let are_left_out = left_out.iter().any(|(what, _)| *what == "bridge");
+        Networks { of_bridges, are_all_known: usable.count() == bridges.len() && !are_left_out }
     }
-    networks
 }
 
 fn address_group(spec: &spec::AddressGroup) -> (&str, Vec<Ipv4Net>) {

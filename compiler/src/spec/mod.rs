@@ -162,6 +162,8 @@ pub struct Tenant {
     pub moved: Vec<Moved>,
     /// `[[assert]]`.
     pub asserts: Vec<Assert>,
+    /// The kind and the name of each table that is left out, as it has an error: other tables may still name it.
+    pub left_out: BTreeSet<(&'static str, String)>,
 }
 
 impl Tenant {
@@ -227,6 +229,8 @@ pub struct Bridge {
     pub cidr: Option<Spanned<Ipv4Net>>,
     /// Its gateway's address.
     pub gateway: Option<Spanned<Gateway>>,
+    /// False if its network or its gateway has an error: nothing is known of its addresses.
+    pub is_sound: bool,
     /// The bridge of the spec that it was added for, because that bridge was full ([`crate::network::grown`]).
     pub grown_from: Option<String>,
 }
@@ -381,6 +385,8 @@ pub struct AddressGroup {
     pub name: Spanned<String>,
     /// Addresses and networks.
     pub addresses: Vec<Spanned<Ipv4Net>>,
+    /// False if one of the addresses has an error.
+    pub is_sound: bool,
 }
 
 /// `[[port_group]]`.

@@ -1,5 +1,6 @@
 //! The content of a site file.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -32,6 +33,8 @@ pub struct Site {
     pub defaults: Defaults,
     /// The hosts that static ports may be bound on.
     pub hosts: Vec<Host>,
+    /// The names of `[[host]]` tables that are left out, as they have an error.
+    pub hosts_left_out: BTreeSet<String>,
     /// The tunnel zone that midoform makes for these hosts.
     pub tunnel_zone: Option<TunnelZoneSettings>,
     /// The rules that tenants have to keep to.

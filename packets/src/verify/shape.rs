@@ -367,7 +367,7 @@ impl<'a> Writer<'a> {
         self.egress(*egress);
         self.link(*link);
         self.all(bridges, |writer, bridge| {
-            let network::Bridge { name, cidr, gateway, grown_from, span: _ } = bridge;
+            let network::Bridge { name, cidr, gateway, grown_from, is_sound: _, span: _ } = bridge;
             let key = Key::tenant(&tenant.name).bridge(name).device();
             writer.maybe(writer.member(&key), |writer, (_, entry)| writer.index(entry));
             writer.network(*cidr);

@@ -1,5 +1,6 @@
 //! The page's data: every object of the network before and after, and the plan's steps, in terms of shared texts.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -12,6 +13,7 @@ use super::shared::{Shared, Tables, Text};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::plan::reachability::{ConnectionEnd, Now, Reachability, ReachabilityChange};
 use midoform_compiler::plan::{Action, Call, Step, Summary};
+use midoform_compiler::printable::{is_escaped, printable};
 use midoform_compiler::topology::Entry;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{Condition, Kind, NatTarget, Object, Reference, RuleAction};
@@ -23,14 +25,14 @@ const FORMAT: &str = "midoform-review/1";
 #[derive(Serialize)]
 pub(super) struct Data<'a> {
     format: &'static str,
-    site: &'a str,
+    site: Cow<'a, str>,
     dialect: midoform_compiler::plan::DialectTag,
     base: &'a str,
     sha256: String,
     summary: Summary,
     base_url: &'a str,
     kinds: Vec<&'static str>,
-    files: Vec<&'a str>,
+    files: Vec<Cow<'a, str>>,
     /// Ids of objects outside the topology.
     externals: Vec<String>,
     tenants: Vec<Tenant<'a>>,
@@ -38,7 +40,8 @@ pub(super) struct Data<'a> {
     steps: Vec<StepRow>,
     foreign: Vec<ForeignRow<'a>>,
     /// The attached ports: the bridge's number and a description.
-    attached: Vec<(usize, &'a str)>,
+    attached: Vec<(usize, Cow<'a, str>)>,
+    cut_pods: Vec<Cow<'a, str>>,
     reachability: Option<ReachabilityRows<'a>>,
     texts: Tables,
 }
@@ -86,7 +89,7 @@ struct ReachabilityRow {
 
 /// Nearby object, kind, id, description.
 #[derive(Serialize)]
-struct ForeignRow<'a>(&'a str, &'static str, String, &'a str);
+struct ForeignRow<'a>(Cow<'a, str>, &'static str, String, Cow<'a, str>);
 
 impl<'a> Data<'a> {
     pub(super) fn of(page: &'a ReviewPage<'a>) -> Data<'a> {
@@ -166,27 +169,29 @@ impl<'a> Builder<'a> {
         }
         let number = |key: &Key| self.numbers.get(key).copied();
         let attached =
-            page.attached.iter().filter_map(|pod| Some((number(&pod.near)?, pod.what.as_str()))).collect();
+            page.attached.iter().filter_map(|pod| Some((number(&pod.near)?, printable(&pod.what)))).collect();
         let foreign = page.foreign.iter().map(|foreign| {
-            ForeignRow(foreign.near.as_str(), foreign.kind.name(), foreign.id.to_string(), &foreign.what)
+            let (near, what) = (printable(foreign.near.as_str()), printable(&foreign.what));
+            ForeignRow(near, foreign.kind.name(), foreign.id.to_string(), what)
         });
         let tenants = self.tenants();
         let reached = page.reachability.map(|found| reachability(found, &tenants));
         Data {
             format: FORMAT,
-            site: &page.plan.site,
+            site: printable(&page.plan.site),
             dialect: page.plan.dialect,
             base: &page.plan.base,
             sha256: page.saved_sha256.map_or_else(|| midoform_compiler::plan::hash(page.plan), str::to_owned),
             summary: page.plan.summary(),
             base_url: page.base_url,
             kinds: Kind::ALL.iter().map(|kind| kind.name()).collect(),
-            files: self.files.keys().copied().collect(),
+            files: self.files.keys().map(|name| printable(name)).collect(),
             tenants,
             objects,
             steps,
             foreign: foreign.collect(),
             attached,
+            cut_pods: page.cut_pods.iter().map(|pod| printable(pod)).collect(),
             reachability: reached,
             externals: in_order(self.externals),
             texts: self.shared.into_tables(),
@@ -239,7 +244,7 @@ impl<'a> Builder<'a> {
             }
             _ => Vec::new(),
         };
-        let mut text = |text: &str| self.shared.text(text, tenant);
+        let mut text = |text: &str| self.shared.text(&printable(text), tenant);
         let key = text(entry.key.as_str());
         let what = text(&entry.object.describe());
         let differences =
@@ -257,7 +262,7 @@ impl<'a> Builder<'a> {
         let object = |entry: Option<&'a Entry>| entry.map(|entry| &entry.object);
         let risks = risks.of(step, object(sides.before), object(sides.after));
         let tenant = step.key.owner();
-        let reason = self.shared.text(&step.reason, tenant);
+        let reason = self.shared.text(&printable(&step.reason), tenant);
         let numbered = |key: &Key| self.numbers.get(key).copied();
         let needs: Vec<usize> = step.needs.iter().filter_map(numbered).collect();
         let calls = step.calls.iter().map(|call| self.call(call, tenant)).collect();
@@ -266,7 +271,8 @@ impl<'a> Builder<'a> {
     }
 
     fn call(&mut self, call: &Call, tenant: &str) -> CallRow {
-        let mut text = |text: &str| self.shared.text(text, tenant);
+        // A call is copied as it is shown: an escape in JSON has the same meaning.
+        let mut text = |text: &str| self.shared.text(&json_escaped(text), tenant);
         let media = call.content_type.as_deref().or(call.accept.as_deref());
         let body = call.body.as_ref().map(|body| body.get());
         CallRow(
@@ -279,14 +285,29 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// Escapes the unseen characters of a JSON document. They occur only in strings.
+fn json_escaped(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_escaped) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 8);
+    for character in json.chars() {
+        match is_escaped(character) {
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => escaped.push(character),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 fn reachability<'a>(found: &'a Reachability, tenants: &[Tenant<'_>]) -> ReachabilityRows<'a> {
     let number = |end: &ConnectionEnd| {
         let name = end.tenant()?;
         tenants.iter().position(|tenant| *name == *tenant.name)
     };
     let place = |name: &ConnectionEnd, addresses: &str| match addresses.is_empty() {
-        true => name.to_string(),
-        false => format!("{name} ({addresses})"),
+        true => printable(&name.to_string()).into_owned(),
+        false => printable(&format!("{name} ({addresses})")).into_owned(),
     };
     let row = |change: &ReachabilityChange| ReachabilityRow {
         opens: change.now == Now::Allowed,
@@ -296,7 +317,7 @@ fn reachability<'a>(found: &'a Reachability, tenants: &[Tenant<'_>]) -> Reachabi
             true => change.protocol.clone(),
             false => format!("{}/{}", change.protocol, change.ports),
         },
-        source: change.source.as_ref().map(ToString::to_string),
+        source: change.source.as_ref().map(|source| printable(&source.to_string()).into_owned()),
         tenants: number(&change.from).into_iter().chain(number(&change.to)).collect(),
     };
     ReachabilityRows {

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
+use midoform_compiler::printable::is_escaped;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Foreign;
@@ -40,6 +41,8 @@ pub struct ReviewPage<'a> {
     pub foreign: &'a [Foreign],
     /// Bound ports on the tenants' bridges that are not in the spec: pods.
     pub attached: &'a [Foreign],
+    /// The pods that the plan cuts off, each in words.
+    pub cut_pods: &'a [String],
     /// The API's base URL, for calls that are copied.
     pub base_url: &'a str,
     /// The SHA-256 of the saved plan, which is shown instead of the plan's own; none: the plan is not saved.
@@ -96,10 +99,10 @@ fn source_hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
-/// Writes JSON inside HTML: no text can end the element or begin a comment. The escaped characters occur
-/// only in strings, where an escape has the same meaning.
+/// Writes JSON inside HTML: no text can end the element or begin a comment, and nothing is unseen in the file. The escaped
+/// characters occur only in strings, where an escape has the same meaning.
 fn write_escaped(json: &str, out: &mut impl Write) -> io::Result<()> {
-    let is_special = |character: char| matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
+    let is_special = |character: char| matches!(character, '<' | '>' | '&') || is_escaped(character);
     let mut rest = json;
     while let Some(at) = rest.find(is_special) {
         let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));

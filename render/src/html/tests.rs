@@ -1,6 +1,7 @@
 use super::risk::SHARED_ROUTER;
 use super::{ReviewPage, SCRIPTS, STYLES, TEMPLATE, write, write_escaped};
 use midoform_compiler::midonet;
+use midoform_compiler::printable::{is_escaped, printable};
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Kind;
@@ -92,37 +93,40 @@ fn texts_and_lines_stand_out_in_light_and_dark() {
     }
 }
 
-/// Returns the data of the page of a tenant with a bridge `web`, to which a pod is attached.
-fn data_of_a_page() -> serde_json::Value {
+/// Returns the page of a tenant with a bridge `web`, to which a pod is attached that is cut off.
+fn a_page(file: &str, pod: &str) -> String {
     let site = Source::new("site.toml", "name = \"s\"\n[midonet]\nembedded = true\nmanaged = true\n");
-    let tenant = Source::new("acme.toml", "name = \"acme\"\n\n[[bridge]]\nname = \"web\"\n");
+    let tenant = Source::new(file, "name = \"acme\"\n\n[[bridge]]\nname = \"web\"\n");
     let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &[tenant] }).unwrap();
     let observed = Observed::default();
     let plan = midonet::plan("s", compiled.dialect(), &compiled.topology, &observed);
     let near = Key::new("acme/bridge/web");
-    let attached =
-        [Foreign { near, kind: Kind::BridgePort, id: uuid::Uuid::nil(), what: "<pod>".to_owned() }];
+    let attached = [Foreign { near, kind: Kind::BridgePort, id: uuid::Uuid::nil(), what: pod.to_owned() }];
     let page = ReviewPage {
         plan: &plan,
         desired: &compiled.topology,
         before: &observed.topology,
         provider: &midoform_compiler::midonet::lower::provider_router(&compiled.site),
         reachability: None,
-        foreign: &[],
+        foreign: &attached,
         attached: &attached,
+        cut_pods: &[pod.to_owned()],
         base_url: "http://api",
         saved_sha256: None,
     };
     let mut html = Vec::new();
     write(&page, &mut html).unwrap();
-    let html = String::from_utf8(html).unwrap();
+    String::from_utf8(html).unwrap()
+}
+
+fn data_of(html: &str) -> serde_json::Value {
     let (_, behind) = html.split_once("id=\"data\">").unwrap();
     serde_json::from_str(behind.split_once("</script>").unwrap().0).unwrap()
 }
 
 #[test]
 fn the_data_holds_every_object_and_every_step_with_its_source() {
-    let data = data_of_a_page();
+    let data = data_of(&a_page("acme.toml", "<pod>"));
     let objects = data["objects"].as_array().unwrap();
     let keys: Vec<String> = objects
         .iter()
@@ -139,6 +143,7 @@ fn the_data_holds_every_object_and_every_step_with_its_source() {
     assert_eq!(data["steps"].as_array().unwrap().len(), objects.len(), "all are made");
     let bridge = keys.iter().position(|key| key == "acme/bridge/web").unwrap();
     assert_eq!(data["attached"], serde_json::json!([[bridge, "<pod>"]]));
+    assert_eq!(data["cut_pods"], serde_json::json!(["<pod>"]));
     assert_eq!(objects[bridge][5], 4, "the line");
     assert_eq!(data["files"][objects[bridge][4].as_u64().unwrap() as usize], "acme.toml");
     let shared: Vec<&String> = data["steps"]
@@ -149,4 +154,32 @@ fn the_data_holds_every_object_and_every_step_with_its_source() {
         .map(|step| &keys[step[0].as_u64().unwrap() as usize])
         .collect();
     assert_eq!(shared, ["site/provider-router", "acme/uplink/provider-port", "acme/uplink/provider-route"]);
+}
+
+#[test]
+fn nothing_in_the_page_is_unseen() {
+    fn strings(value: &serde_json::Value, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::String(text) => found.push(text.clone()),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| strings(item, found)),
+            serde_json::Value::Object(fields) => fields.values().for_each(|item| strings(item, found)),
+            _ => {}
+        }
+    }
+    let nasty = "a\u{202e}b\u{85}c\u{9b}31md\u{7}e\u{feff}f\u{2066}\u{7f}";
+    let html = a_page(&format!("{nasty}.toml"), nasty);
+    assert!(!html.chars().any(|character| is_escaped(character) && character != '\n'));
+    let mut found = Vec::new();
+    strings(&data_of(&html), &mut found);
+    // The marks of the patterns are replaced by what they stand for.
+    let is_mark = |character: char| matches!(character, '\u{1}' | '\u{2}');
+    for text in &found {
+        assert!(!text.chars().any(|character| is_escaped(character) && !is_mark(character)), "{text:?}");
+    }
+    let shown = printable(nasty).into_owned();
+    assert_eq!(
+        found.iter().filter(|text| text.contains(&shown)).count(),
+        4,
+        "the file, and the pod three times"
+    );
 }

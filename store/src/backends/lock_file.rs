@@ -92,12 +92,23 @@ impl LockFile {
     /// Reads the file; none if it does not exist.
     pub fn source(&self) -> Option<Source> {
         let name = self.path.display().to_string();
-        match self.text() {
+        match self.refuse_device().and_then(|()| self.text()) {
             Ok(None) => None,
             Ok(Some(bytes)) => Some(Source { name: name.into(), content: Ok(bytes) }),
             Err(error) => {
                 Some(Source { name: name.into(), content: Err(Unreadable::Failed(error.to_string())) })
             }
+        }
+    }
+
+    /// Returns an error if something else than a file is in the lock file's place: nothing is kept there, and no file of
+    /// midoform's own belongs beside it.
+    fn refuse_device(&self) -> io::Result<()> {
+        match std::fs::metadata(&self.real) {
+            Ok(found) if !found.is_file() => {
+                Err(io::Error::other("it is not a file: allocations can't be kept there"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -163,6 +174,7 @@ impl LockFile {
 
     /// Takes the kernel's lock, waiting for its holder. A reader goes without, if the file can't be created.
     fn exclusive(&self, only_reads: bool) -> Result<Option<File>, StoreError> {
+        self.refuse_device().map_err(|error| self.failed(&self.path, &error))?;
         let path = self.file(".busy");
         let mut options = File::options();
         let file = input_file::open_own(&path, options.create(true).truncate(false).read(true).write(true));

@@ -27,6 +27,9 @@ pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagno
 
 /// An exposed address is a pod's: it is in the bridge's network, and not the gateway's.
 fn exposed_address(bridge: &Bridge, expose: &Expose, diagnostics: &mut Diagnostics) {
+    if !bridge.has_usable_network() {
+        return;
+    }
     host_address(bridge, expose.address, expose.span, "the exposed pod's address", diagnostics);
     if expose.address == bridge.gateway {
         let message = format!(
@@ -43,6 +46,10 @@ fn networks(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut taken: AddressRanges<&Bridge> = AddressRanges::default();
     for bridge in &tenant.bridges {
         size_and_kind(bridge, diagnostics);
+        // One mistake is one error: what depends on a wrong network is not checked.
+        if !bridge.has_usable_network() {
+            continue;
+        }
         if let Err(first) = taken.take_network(bridge.cidr, bridge) {
             let message = format!(
                 "the networks of `{}` ({}) and `{}` ({}) overlap",
@@ -69,6 +76,9 @@ fn networks(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
 }
 
 fn size_and_kind(bridge: &Bridge, diagnostics: &mut Diagnostics) {
+    if !bridge.is_sound {
+        return;
+    }
     let length = bridge.cidr.prefix_len();
     if length > 30 {
         let message = format!(
@@ -94,6 +104,9 @@ fn size_and_kind(bridge: &Bridge, diagnostics: &mut Diagnostics) {
 /// Checks that a pod or a gateway can have an address on a bridge: it is in the bridge's network, and it is neither
 /// the network's own address nor its broadcast address.
 fn host_address(bridge: &Bridge, address: Ipv4Addr, span: Span, what: &str, diagnostics: &mut Diagnostics) {
+    if !bridge.has_usable_network() {
+        return;
+    }
     let problem = if !bridge.cidr.contains(&address) {
         (
             Code::OutsideNetwork,
@@ -151,7 +164,7 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut addresses: BTreeMap<Ipv4Addr, Span> = BTreeMap::new();
     let mut macs: BTreeMap<(BridgeIndex, MacAddress), Span> = BTreeMap::new();
     let mut used: BTreeMap<BridgeIndex, u64> = BTreeMap::new();
-    for bridge in &tenant.bridges {
+    for bridge in tenant.bridges.iter().filter(|bridge| bridge.has_usable_network()) {
         addresses.insert(bridge.gateway, bridge.span);
     }
     for port in &tenant.ports {
@@ -173,7 +186,7 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             diagnostics.push(diagnostic.help("use another MAC for the port"));
         }
     }
-    for (at, bridge) in tenant.indexed_bridges() {
+    for (at, bridge) in tenant.indexed_bridges().filter(|(_, bridge)| bridge.has_usable_network()) {
         let length = bridge.cidr.prefix_len();
         let hosts = if length > 30 { 0 } else { (1u64 << (32 - length)) - 2 };
         let taken = 1 + used.get(&at).copied().unwrap_or(0);
@@ -189,7 +202,7 @@ fn ports(tenant: &Tenant, diagnostics: &mut Diagnostics) {
 
 fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let mut bridges: BTreeMap<Ipv4Net, &Bridge> = BTreeMap::new();
-    for bridge in &tenant.bridges {
+    for bridge in tenant.bridges.iter().filter(|bridge| bridge.has_usable_network()) {
         bridges.entry(bridge.cidr).or_insert(bridge);
     }
     let mut seen: BTreeMap<(Ipv4Net, RouteTarget), Span> = BTreeMap::new();
@@ -221,7 +234,7 @@ fn routes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         if let RouteTarget::Via(at, address) = route.target {
             let Some(bridge) = tenant.bridge(at) else { continue };
             host_address(bridge, address, route.span, "the next hop", diagnostics);
-            if address == bridge.gateway {
+            if address == bridge.gateway && bridge.has_usable_network() {
                 let message =
                     format!("the next hop {address} is the tenant's own gateway on `{}`", bridge.name);
                 diagnostics.push(

@@ -58,7 +58,7 @@ fn networks(
 ) {
     let mut taken: AddressRanges<(&Tenant, Span)> = AddressRanges::default();
     for tenant in tenants.iter().filter(|tenant| concerned(tenant)) {
-        for bridge in &tenant.bridges {
+        for bridge in tenant.bridges.iter().filter(|bridge| bridge.has_usable_network()) {
             let Err((first, span)) = taken.take_network(bridge.cidr, (tenant, bridge.span)) else {
                 continue;
             };
@@ -134,7 +134,7 @@ fn two_owners(tenant: &Tenant, span: Span, other: &Tenant, other_span: Span, add
 fn networks_of(tenant: &Tenant) -> AddressRanges<&Bridge> {
     let mut networks = AddressRanges::default();
     let is_public = matches!(tenant.egress, Egress::SnatTo(..)) || !tenant.exposes.is_empty();
-    for bridge in tenant.bridges.iter().filter(|_| is_public) {
+    for bridge in tenant.bridges.iter().filter(|bridge| is_public && bridge.has_usable_network()) {
         let _ = networks.take_network(bridge.cidr, bridge);
     }
     networks
@@ -265,7 +265,7 @@ fn cycle_through<'a>(
 fn peer_networks(tenants: &[Tenant], diagnostics: &mut Diagnostics) {
     for tenant in tenants.iter().filter(|tenant| !tenant.peers.is_empty()) {
         let mut reached: AddressRanges<(String, Span)> = AddressRanges::default();
-        for bridge in &tenant.bridges {
+        for bridge in tenant.bridges.iter().filter(|bridge| bridge.has_usable_network()) {
             let _ =
                 reached.take_network(bridge.cidr, (format!("its own bridge `{}`", bridge.name), bridge.span));
         }

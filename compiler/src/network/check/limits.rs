@@ -58,7 +58,7 @@ fn unused_groups(tenant: &Tenant, diagnostics: &mut Diagnostics) {
         unused("port group", &group.name);
     }
     for group in &tenant.address_groups {
-        if group.addresses.is_empty() {
+        if group.addresses.is_empty() && group.is_sound {
             let message =
                 format!("the address group `{}` is empty: rules that name it match nothing", group.name);
             diagnostics.push(

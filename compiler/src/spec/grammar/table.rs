@@ -111,6 +111,11 @@ impl<'a, T: Grammar> Table<'a, T> {
         all
     }
 
+    /// Returns the text of a key whose value is one, right or wrong.
+    pub(crate) fn text_of(&self, key: &str) -> Option<&str> {
+        self.table.get(key).and_then(|value| value.get_ref().as_str())
+    }
+
     /// Returns true if the table has the key.
     pub(crate) fn has<V: 'static>(&self, key: impl FnOnce(&'static T) -> &'static Key<V>) -> bool {
         self.has_name(key(T::keys()).name)

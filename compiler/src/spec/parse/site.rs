@@ -1,6 +1,6 @@
 //! The site file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 use uuid::Uuid;
@@ -29,7 +29,14 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
     let underlay_mtu = file.get_or_default(reader, |site| &site.underlay_mtu);
     let defaults = file.get(reader, |site| &site.defaults).map(|table| defaults(reader, &table));
     let hosts = file.get(reader, |site| &site.host).unwrap_or_default();
-    let hosts: Vec<Host> = hosts.iter().filter_map(|table| host(reader, table)).collect();
+    let mut hosts_left_out = BTreeSet::new();
+    let read = hosts.iter().filter_map(|table| {
+        let read = host(reader, table);
+        let name = if read.is_none() { table.text_of("name") } else { None };
+        hosts_left_out.extend(name.map(str::to_owned));
+        read
+    });
+    let hosts: Vec<Host> = read.collect();
     duplicate_hosts(reader, &hosts);
     let tunnel_zone =
         file.get(reader, |site| &site.tunnel_zone).and_then(|table| tunnel_zone(reader, &table));
@@ -46,6 +53,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
         underlay_mtu,
         defaults,
         hosts,
+        hosts_left_out,
         tunnel_zone,
         policy,
     };

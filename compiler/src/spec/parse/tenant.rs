@@ -1,13 +1,15 @@
 //! The tenant file.
 
+use std::collections::BTreeSet;
+
 use super::{Reader, ends};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::names::TenantName;
 use crate::source::Spanned;
 use crate::spec::grammar::values::{TCP, UDP};
 use crate::spec::grammar::{
-    AddressGroupKeys, AssertKeys, BridgeKeys, DnsKeys, ExposeKeys, Limits, LinkKeys, MovedKeys, PeerKeys,
-    PortGroupKeys, PortKeys, RouteKeys, RuleKeys, Table, TenantKeys,
+    AddressGroupKeys, AssertKeys, BridgeKeys, DnsKeys, ExposeKeys, Grammar, Limits, LinkKeys, MovedKeys,
+    PeerKeys, PortGroupKeys, PortKeys, RouteKeys, RuleKeys, Table, TenantKeys,
 };
 use crate::spec::{
     Action, AddressGroup, Assert, Bridge, Dns, Expose, LinkPin, Moved, MovedKind, Peer, Port, PortGroup,
@@ -38,6 +40,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, TenantKeys>) -> Opti
     let peers = file.get(reader, |tenant| &tenant.peer);
     let moves = file.get(reader, |tenant| &tenant.moved);
     let asserts = file.get(reader, |tenant| &tenant.assert);
+    let mut left_out = BTreeSet::new();
     let tenant = Tenant {
         tenant_id,
         profile,
@@ -50,16 +53,17 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, TenantKeys>) -> Opti
         anti_spoof,
         ethertypes,
         egress,
-        bridges: each(reader, bridges, bridge),
-        ports: each(reader, ports, port),
+        bridges: each_named(reader, bridges, bridge, "bridge", &mut left_out),
+        ports: each_named(reader, ports, port, "port", &mut left_out),
         routes: each(reader, routes, route),
         rules: each(reader, rules, rule),
-        address_groups: each(reader, address_groups, address_group),
-        port_groups: each(reader, port_groups, port_group),
+        address_groups: each_named(reader, address_groups, address_group, "address group", &mut left_out),
+        port_groups: each_named(reader, port_groups, port_group, "port group", &mut left_out),
         exposes: each(reader, exposes, expose),
-        peers: each(reader, peers, peer),
+        peers: each_named(reader, peers, peer, "peer", &mut left_out),
         moved: each(reader, moves, moved),
         asserts: each(reader, asserts, assertion),
+        left_out,
         name: tenant_name(name?),
     };
     reserved_name(reader, &tenant.name);
@@ -85,6 +89,27 @@ fn each<'a, T, Output>(
     read: fn(&mut Reader<'_>, &Table<'a, T>) -> Option<Output>,
 ) -> Vec<Output> {
     tables.into_iter().flatten().filter_map(|table| read(reader, &table)).collect()
+}
+
+/// Reads each of several tables that others name. The names of those that are left out are kept.
+fn each_named<'a, T: Grammar, Output>(
+    reader: &mut Reader<'_>,
+    tables: Option<Vec<Table<'a, T>>>,
+    read: fn(&mut Reader<'_>, &Table<'a, T>) -> Option<Output>,
+    what: &'static str,
+    left_out: &mut BTreeSet<(&'static str, String)>,
+) -> Vec<Output> {
+    let mut found = Vec::new();
+    for table in tables.into_iter().flatten() {
+        match read(reader, &table) {
+            Some(output) => found.push(output),
+            None => {
+                let name = table.text_of("name").or(table.text_of("tenant"));
+                left_out.extend(name.map(|name| (what, name.to_owned())));
+            }
+        }
+    }
+    found
 }
 
 /// Reads `dns`, of a tenant or of the site's defaults.
@@ -123,9 +148,11 @@ fn link(reader: &mut Reader<'_>, table: &Table<'_, LinkKeys>) -> Option<LinkPin>
 
 fn bridge(reader: &mut Reader<'_>, table: &Table<'_, BridgeKeys>) -> Option<Bridge> {
     let name = table.get(reader, |bridge| &bridge.name);
+    let known = reader.diagnostics.errors();
     let cidr = table.get(reader, |bridge| &bridge.cidr);
     let gateway = table.get(reader, |bridge| &bridge.gateway);
-    Some(Bridge { name: name?, cidr, gateway, grown_from: None })
+    let is_sound = reader.diagnostics.errors() == known;
+    Some(Bridge { name: name?, cidr, gateway, is_sound, grown_from: None })
 }
 
 fn port(reader: &mut Reader<'_>, table: &Table<'_, PortKeys>) -> Option<Port> {
@@ -195,8 +222,10 @@ fn assertion(reader: &mut Reader<'_>, table: &Table<'_, AssertKeys>) -> Option<A
 
 fn address_group(reader: &mut Reader<'_>, table: &Table<'_, AddressGroupKeys>) -> Option<AddressGroup> {
     let name = table.get(reader, |group| &group.name);
+    let known = reader.diagnostics.errors();
     let addresses = table.get(reader, |group| &group.addresses).unwrap_or_default();
-    Some(AddressGroup { name: name?, addresses })
+    let is_sound = reader.diagnostics.errors() == known;
+    Some(AddressGroup { name: name?, addresses, is_sound })
 }
 
 fn port_group(reader: &mut Reader<'_>, table: &Table<'_, PortGroupKeys>) -> Option<PortGroup> {

@@ -1,15 +1,27 @@
 // Creates elements without HTML: every text is inserted as text.
 
+// Characters that do something else than to be seen: control characters, and those that change the direction of writing
+// or have no width. The compiler's `printable` escapes the same ones.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
+
+function printable(words, keepsLines) {
+  return words.replace(UNSEEN, (character) => {
+    if (character === "\n") return keepsLines ? character : "\\n";
+    return `\\u{${character.codePointAt(0).toString(16)}}`;
+  });
+}
+
 function fill(element, attributes, children) {
   for (const name in attributes) {
     const value = attributes[name];
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, "");
-    else element.setAttribute(name, value);
+    else element.setAttribute(name, typeof value === "string" ? printable(value) : value);
   }
   for (const child of children.flat(Infinity)) {
-    if (child !== null && child !== undefined && child !== false) element.append(child);
+    if (typeof child === "string") element.append(printable(child, element.localName === "pre"));
+    else if (child !== null && child !== undefined && child !== false) element.append(child);
   }
   return element;
 }

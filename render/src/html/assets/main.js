@@ -172,7 +172,7 @@ function keys(event) {
 
 function start() {
   document.title = `midoform review: ${data.site}`;
-  byId("title").textContent = `Review: ${data.site}`;
+  byId("title").textContent = printable(`Review: ${data.site}`);
   byId("subtitle").textContent = `plan ${data.sha256.slice(0, 12)}… · MidoNet ${data.dialect === 1 ? "1.x" : "5.x"}`;
   byId("tenants").append(tenantList.element);
   const help = byId("help");

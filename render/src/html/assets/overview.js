@@ -44,6 +44,7 @@ function drawOverview(section, filter) {
     el("div", { class: "cards" }, ACTIONS.map((_, action) => card(action))),
     el("h3", {}, "Look at these first"),
     drawRisks(-1, filter),
+    ...cutPods(),
     ...reachability(-1),
     ...foreign(),
     el("h3", {}, "This plan"),
@@ -52,6 +53,14 @@ function drawOverview(section, filter) {
       el("dt", {}, "Dialect"), el("dd", {}, data.dialect === 1 ? "1, for MidoNet 1.x" : `${data.dialect}, for MidoNet 5.x`),
       el("dt", {}, "SHA-256"), el("dd", { class: "mono" }, data.sha256),
       el("dt", {}, "Observed state"), el("dd", { class: "mono" }, data.base)));
+}
+
+// The pods that the plan cuts off from their network.
+function cutPods() {
+  if (data.cut_pods.length === 0) return [];
+  const most = 200;
+  return [el("h3", {}, `Pods that are cut off (${data.cut_pods.length})`), el("p", { class: "warn" }, el("span", { "aria-hidden": "true" }, "▲"), "Their bridge is taken away, or its network or gateway changes. An apply needs --cut-pods."),
+    el("ul", { class: "cut-pods" }, data.cut_pods.slice(0, most).map((pod) => el("li", {}, el("code", {}, pod))), data.cut_pods.length > most && el("li", { class: "muted" }, `and ${data.cut_pods.length - most} more`))];
 }
 
 // The changes of reachability.

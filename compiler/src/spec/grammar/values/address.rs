@@ -6,6 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::ports::number_of;
 use super::text::{pattern, string};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
@@ -71,7 +72,7 @@ from_string! {
 from_string! {
     /// A public address with a port: `ADDRESS:PORT`.
     PublicEnd: (Spanned<Ipv4Addr>, u16), "an IPv4 address with a port",
-    format!("^{}:[0-9]{{1,5}}$", address_pattern()), public_end
+    format!("^{}:[1-9][0-9]{{0,4}}$", address_pattern()), public_end
 }
 
 from_string! {
@@ -173,7 +174,8 @@ fn range_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<(Ipv4Addr
 
 fn public_end(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<(Spanned<Ipv4Addr>, u16)> {
     let (address, port) = text.value.rsplit_once(':').unwrap_or((&text.value, ""));
-    let Some(port) = port.parse::<u16>().ok().filter(|port| *port > 0) else {
+    let port = number_of(port).and_then(|port| u16::try_from(port).ok());
+    let Some(port) = port.filter(|port| *port > 0) else {
         let message = format!("`{}` is not a public address with a port", text.value);
         let help = "write \"203.0.113.10:443\"";
         reader.push(Diagnostic::error(Code::BadPublic, text.span, message).help(help));

@@ -26,7 +26,7 @@ pub(crate) struct PortOrRange;
 fn port_schemas() -> [Json; 2] {
     [
         json!({"type": "integer", "minimum": 1, "maximum": 65535}),
-        json!({"type": "string", "pattern": "^ *[0-9]{1,5} *(- *[0-9]{1,5} *)?$"}),
+        json!({"type": "string", "pattern": "^ *[1-9][0-9]{0,4} *(- *[1-9][0-9]{0,4} *)?$"}),
     ]
 }
 
@@ -65,7 +65,7 @@ impl Value for PortOrRange {
 
 fn range_of(reader: &mut Reader<'_>, span: Span, text: &str) -> Option<PortRange> {
     let (start, end) = text.split_once('-').unwrap_or((text, text));
-    let (Ok(start), Ok(end)) = (start.trim().parse::<i64>(), end.trim().parse::<i64>()) else {
+    let (Some(start), Some(end)) = (number_of(start.trim()), number_of(end.trim())) else {
         let message = format!("`{text}` is not a port or a range of ports");
         reader.push(Diagnostic::error(Code::BadPort, span, message).help("write 8000 or \"8000-8100\""));
         return None;
@@ -77,6 +77,12 @@ fn range_of(reader: &mut Reader<'_>, span: Span, text: &str) -> Option<PortRange
         return None;
     }
     Some(PortRange { start, end })
+}
+
+/// Parses a number as people write it: digits without leading zeros, which some programs read as octal.
+pub(super) fn number_of(text: &str) -> Option<i64> {
+    let number: i64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 fn port(reader: &mut Reader<'_>, span: Span, number: i64) -> Option<u16> {

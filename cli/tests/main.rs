@@ -35,6 +35,7 @@ mod state;
 mod store;
 mod stores;
 mod strange_servers;
+mod transitions;
 mod verify;
 
 /// The command under test.

@@ -7,6 +7,7 @@ use midoform_compiler::topology::key::view::{BridgeKey, KeyView, PeerKey, Tenant
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kinds::{
     BridgePort, HostInterfacePort, Kind, Object, PortGroupPort, PortJson, PortLink, Reference, RouterPort,
+    Rule,
 };
 use midoform_compiler::topology::observed::{Foreign, OtherPort};
 use uuid::Uuid;
@@ -131,26 +132,44 @@ impl Matching<'_> {
         }
     }
 
-    /// Selects a bridge port that is neither linked nor bound and has no mark. A call whose reply was lost leaves such
-    /// a port, so it can be used. A port with a mark belongs to a pod that is being attached.
+    /// Selects bridge ports that are neither linked nor bound and have no mark. A call whose reply was lost leaves such a port, so
+    /// it can be used. A port with a mark belongs to a pod that is being attached. A port that is in a group, or that a rule
+    /// names, is only for the key of which that is desired ([`Uses`]).
     fn take_free_bridge_ports(&mut self, raw: &Inventory, wanted: &[(&Key, &Object)]) {
-        let mut free: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
-        for port in raw.ports.iter() {
-            let unused =
-                port.peer_id.is_none() && port.host_id.is_none() && !self.keys.contains_key(&port.id);
-            let unused = unused && port.vif_id.is_none();
-            if port.is_of_bridge() && unused && self.remembered(port.id).is_none() {
-                free.entry(port.device_id).or_default().push(port.id);
-            }
+        let is_free = |port: &&PortJson| {
+            let unused = port.peer_id.is_none() && port.host_id.is_none() && port.vif_id.is_none();
+            port.is_of_bridge()
+                && unused
+                && !self.keys.contains_key(&port.id)
+                && self.remembered(port.id).is_none()
+        };
+        let free: Vec<&PortJson> = raw.ports.iter().filter(is_free).collect();
+        if free.is_empty() {
+            return;
         }
+        let uses = Uses::of(self, raw, wanted);
+        let mut fitting: Vec<(usize, &Key, Uuid)> = Vec::new();
         for (key, object) in wanted {
             let Object::BridgePort(port) = object else { continue };
             let device = self.id_of(&port.bridge);
-            if self.ids.contains_key(*key) {
+            if self.ids.contains_key(*key) || device.is_none() {
                 continue;
             }
-            let taken = device.and_then(|device| free.get_mut(&device)).and_then(Vec::pop);
-            self.bind_free(taken, key);
+            let of_bridge = free.iter().filter(|free| Some(free.device_id) == device);
+            fitting.extend(of_bridge.filter_map(|free| {
+                let is_filtered_so = self.read::<BridgePort>(free, None, 0).is_some_and(|found| {
+                    found.inbound_filter == port.inbound_filter
+                        && found.outbound_filter == port.outbound_filter
+                });
+                Some((uses.shared(key, free.id)? * 2 + usize::from(is_filtered_so), *key, free.id))
+            }));
+        }
+        // The best fit first.
+        fitting.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
+        for (_, key, id) in fitting {
+            if !self.ids.contains_key(key) {
+                self.bind_free(Some(id), key);
+            }
         }
     }
 
@@ -260,6 +279,60 @@ impl Matching<'_> {
                 }
             }
         }
+    }
+}
+
+fn external(reference: &Reference) -> Option<Uuid> {
+    match reference {
+        Reference::External(id) => Some(*id),
+        Reference::Key(_) => None,
+    }
+}
+
+/// The groups that ports are in, and the chains that have a rule which names them: as they are, and as they are desired.
+struct Uses {
+    there: BTreeMap<Uuid, BTreeSet<Key>>,
+    desired: BTreeMap<Key, BTreeSet<Key>>,
+}
+
+impl Uses {
+    fn of(matching: &Matching<'_>, raw: &Inventory, wanted: &[(&Key, &Object)]) -> Uses {
+        let mut uses = Uses { there: BTreeMap::new(), desired: BTreeMap::new() };
+        let scope = matching.scope.desired.entries().iter().map(|entry| &entry.object);
+        for object in scope.chain(wanted.iter().map(|(_, object)| *object)) {
+            let (by, ports): (_, Vec<&Reference>) = match object {
+                Object::Rule(rule) => (rule.chain.key(), rule.ports().collect()),
+                Object::PortGroupPort(member) => (member.group.key(), vec![&member.port]),
+                _ => continue,
+            };
+            for port in ports.into_iter().filter_map(Reference::key) {
+                uses.desired.entry(port.clone()).or_default().extend(by.cloned());
+            }
+        }
+        for (chain, rules) in &raw.rules {
+            let Some(chain) = matching.keys.get(chain) else { continue };
+            let rules = rules.iter().filter_map(|rule| matching.read::<Rule>(rule, Some(chain.into()), 0));
+            for rule in rules {
+                for id in rule.ports().filter_map(external) {
+                    uses.there.entry(id).or_default().insert(chain.clone());
+                }
+            }
+        }
+        for (group, members) in &raw.members {
+            let Some(group) = matching.keys.get(group) else { continue };
+            for member in members {
+                uses.there.entry(member.port_id).or_default().insert(group.clone());
+            }
+        }
+        uses
+    }
+
+    /// Returns the number of uses of a port that are desired for a key; none if the port has a use that is not.
+    fn shared(&self, key: &Key, port: Uuid) -> Option<usize> {
+        let (none, there) = (BTreeSet::new(), self.there.get(&port));
+        let desired = self.desired.get(key).unwrap_or(&none);
+        let there = there.unwrap_or(&none);
+        there.is_subset(desired).then_some(there.len())
     }
 }
 

@@ -162,7 +162,7 @@ impl<'a> Resolver<'a, '_> {
         self.left_out.extend(unresolved.map(|name| ("peer", name.to_owned())));
     }
 
-    /// Reports names that occur twice, and begins with what the spec itself has left out.
+    /// Reports names that occur twice, and notes what the spec itself has left out.
     fn duplicates(&mut self, spec: &spec::Tenant) {
         self.left_out.clone_from(&spec.left_out);
         unique(spec.bridges.iter().map(|bridge| &bridge.name), "bridges", self.diagnostics);

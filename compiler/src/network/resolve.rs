@@ -94,7 +94,6 @@ impl<'a> Names<'a> {
 impl<'a> Resolver<'a, '_> {
     fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
         self.duplicates(spec);
-        self.left_out.clone_from(&spec.left_out);
         let allocated = self.allocations.tenants.get(&spec.name.value)?;
         let profile = spec.profile_in(self.site);
         let prefix = spec.link.as_ref().and_then(|pin| pin.prefix);
@@ -134,9 +133,7 @@ impl<'a> Resolver<'a, '_> {
             .iter()
             .filter_map(|s| Some((s.tenant.value.as_str(), *places.get(s.tenant.value.as_str())?)))
             .collect();
-        let unresolved = spec.peers.iter().map(|peer| peer.tenant.value.as_str());
-        let unresolved = unresolved.filter(|name| !names.peers.contains_key(name));
-        self.left_out.extend(unresolved.map(|name| ("peer", name.to_owned())));
+        self.leave_out_peers(spec, &names);
         Some(Tenant {
             name: spec.name.value.as_str().into(),
             tenant_id,
@@ -160,7 +157,16 @@ impl<'a> Resolver<'a, '_> {
         })
     }
 
+    /// Notes the peers that are not resolved: another error says why.
+    fn leave_out_peers(&mut self, spec: &spec::Tenant, names: &Names<'_>) {
+        let unresolved = spec.peers.iter().map(|peer| peer.tenant.value.as_str());
+        let unresolved = unresolved.filter(|name| !names.peers.contains_key(name));
+        self.left_out.extend(unresolved.map(|name| ("peer", name.to_owned())));
+    }
+
+    /// Reports names that occur twice, and notes what the spec itself has left out.
     fn duplicates(&mut self, spec: &spec::Tenant) {
+        self.left_out.clone_from(&spec.left_out);
         unique(spec.bridges.iter().map(|bridge| &bridge.name), "bridges", self.diagnostics);
         unique(spec.ports.iter().map(|port| &port.name), "ports", self.diagnostics);
         unique(spec.rules.iter().map(|rule| &rule.name), "rules", self.diagnostics);

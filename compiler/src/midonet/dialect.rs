@@ -110,6 +110,16 @@ impl Encode for Dialect {
         Dialect::keeps_offered_id(*self, kind)
     }
 
+    /// 1.7 answers 204 to a PUT with another `tenantId`, and keeps the old one (18-tenant-id).
+    fn can_update(&self, old: &Object, new: &Object) -> bool {
+        let tenant_id = |object: &Object| match object {
+            Object::Router(router) => Some(router.tenant_id.clone()),
+            Object::Bridge(bridge) => Some(bridge.tenant_id.clone()),
+            _ => None,
+        };
+        *self != Dialect::V1 || tenant_id(old) == tenant_id(new)
+    }
+
     fn create(&self, ids: Ids<'_>, (key, object): (&Key, &Object), position: u32, id: Option<Uuid>) -> Call {
         Encoder { dialect: *self, ids }.create(key, object, position, id)
     }

@@ -166,7 +166,7 @@ impl<'a> Differ<'a> {
         let verdict = |entry: &'a Entry| {
             let verdict = match self.desired.get(entry.key.as_str()) {
                 None => Verdict::Delete,
-                Some(wanted) => compare(&entry.object, &wanted.object),
+                Some(wanted) => compare(self.encoder, &entry.object, &wanted.object),
             };
             (&entry.key, verdict)
         };
@@ -465,9 +465,9 @@ fn memberships(topology: &Topology) -> BTreeMap<Uuid, &Key> {
 }
 
 /// Compares an observed object with the desired one.
-fn compare(old: &Object, new: &Object) -> Verdict {
+fn compare(encoder: &dyn Encode, old: &Object, new: &Object) -> Verdict {
     let Some(difference) = old.difference(new) else { return Verdict::Keep };
-    let in_place = matches!(Kind::of(new).update(), Update::InPlace { .. });
+    let in_place = matches!(Kind::of(new).update(), Update::InPlace { .. }) && encoder.can_update(old, new);
     // A port's device can't be changed by a PUT.
     let parent = |object: &Object| object.parent().map(|parent| parent.reference.clone());
     let same = Kind::of(old) == Kind::of(new) && parent(old) == parent(new);

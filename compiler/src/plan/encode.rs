@@ -55,6 +55,9 @@ pub trait Encode {
     /// Returns true if the server keeps the id that a client offers for an object of this kind.
     fn keeps_offered_id(&self, kind: Kind) -> bool;
 
+    /// Returns true if an object can be updated from its old form to the new one. Otherwise it is replaced.
+    fn can_update(&self, old: &Object, new: &Object) -> bool;
+
     /// Returns the call that creates an object with this id, or with the id of its key. `position` is the position at which
     /// a rule is inserted in its chain: 1 is the first.
     fn create(&self, ids: Ids<'_>, entry: (&Key, &Object), position: u32, id: Option<Uuid>) -> Call;

@@ -27,34 +27,16 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
     let store = file.get(reader, |site| &site.store).and_then(|table| store(reader, &table));
     let keystone = file.get(reader, |site| &site.keystone).map(|table| keystone(reader, &table));
     let defaults = file.get(reader, |site| &site.defaults).map(|table| defaults(reader, &table));
-    let hosts = file.get(reader, |site| &site.host).unwrap_or_default();
-    let mut hosts_left_out = BTreeSet::new();
-    let read = hosts.iter().filter_map(|table| {
-        let read = host(reader, table);
-        let name = if read.is_none() { table.text_of("name") } else { None };
-        hosts_left_out.extend(name.map(str::to_owned));
-        read
-    });
-    let hosts: Vec<Host> = read.collect();
+    let hosts = file.get(reader, |site| &site.host);
+    let mut left_out = BTreeSet::new();
+    let hosts: Vec<Host> = tenant::each_named(reader, hosts, host, "host", &mut left_out);
     duplicate_hosts(reader, &hosts);
     let tunnel_zone =
         file.get(reader, |site| &site.tunnel_zone).and_then(|table| tunnel_zone(reader, &table));
     let policy = file.get(reader, |site| &site.policy).map(|table| policy::read(reader, &table));
     file.check_constraints(reader);
     let (name, midonet, defaults) = (name?, midonet?, defaults.unwrap_or_default());
-    Some(Site {
-        name,
-        midonet,
-        pools,
-        etcd,
-        store,
-        keystone,
-        defaults,
-        hosts,
-        hosts_left_out,
-        tunnel_zone,
-        policy,
-    })
+    Some(Site { name, midonet, pools, etcd, store, keystone, defaults, hosts, left_out, tunnel_zone, policy })
 }
 
 fn midonet(reader: &mut Reader<'_>, table: &Table<'_, MidonetKeys>) -> MidonetSettings {

@@ -67,7 +67,7 @@ impl Project {
     /// Returns everything that is wrong with the project if its site file has an error: no command uses a site's store or
     /// API then.
     fn refuse_wrong_site(self) -> Result<Project, CommandError> {
-        if self.sources.right_site().is_some() {
+        if self.sources.right_site().is_ok() {
             return Ok(self);
         }
         let policies = self.sources.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
@@ -108,7 +108,8 @@ impl Project {
         let tenants = paths.iter().map(|path| read(path, &root)).collect();
         let site = read(&site_path, &root);
         let mut sources = Sources { root, site, known: Known::Nothing, tenants, policies: None };
-        let state = AllocationState::of(sources.right_site().as_ref(), &sources.root, spec.lock.as_ref())?;
+        let state =
+            AllocationState::of(sources.right_site().ok().as_ref(), &sources.root, spec.lock.as_ref())?;
         if !state.is_remote() || reach == Reach::Everything {
             sources.known = state.known().await?;
         }

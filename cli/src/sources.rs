@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use midoform_compiler::Input;
-use midoform_compiler::diagnostic::Diagnostics;
+use midoform_compiler::diagnostic::{Diagnostic, Diagnostics};
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, Tenant, parse};
 
@@ -28,11 +28,13 @@ impl Sources {
         Sources { root: PathBuf::new(), site, known: Known::Nothing, tenants: Vec::new(), policies: None }
     }
 
-    /// Returns the site, if its file has no error.
-    pub(crate) fn right_site(&self) -> Option<Site> {
+    /// Returns the site, or the errors of its file.
+    pub(crate) fn right_site(&self) -> Result<Site, Vec<Diagnostic>> {
         let mut diagnostics = Diagnostics::default();
-        let site = parse::site(&self.site, SourceId(0), &mut diagnostics);
-        site.filter(|_| !diagnostics.has_errors())
+        match parse::site(&self.site, SourceId(0), &mut diagnostics) {
+            Some(site) if !diagnostics.has_errors() => Ok(site),
+            _ => Err(diagnostics.into_sorted()),
+        }
     }
 
     /// Returns the compiler's input.

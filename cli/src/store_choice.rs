@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use midoform_compiler::diagnostic::Diagnostics;
-use midoform_compiler::source::{Source, SourceId};
-use midoform_compiler::spec::{Site, parse};
+use midoform_compiler::source::Source;
+use midoform_compiler::spec::Site;
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
 use midoform_store::input_file;
@@ -20,15 +19,8 @@ use crate::sources::Sources;
 /// Reads a site file. A site with an error has no store that could be opened.
 pub(crate) fn site_of(path: &Path) -> Result<Site, CommandError> {
     let text = input_file::read_to_string(path).map_err(|error| CommandError::file(path, error))?;
-    let source = Source::new(path.display().to_string(), text);
-    let mut diagnostics = Diagnostics::default();
-    match parse::site(&source, SourceId(0), &mut diagnostics) {
-        Some(site) if !diagnostics.has_errors() => Ok(site),
-        _ => {
-            let sources = Sources::of_site(source);
-            Err(CommandError::Spec(diagnostics.into_sorted(), Box::new(sources)))
-        }
-    }
+    let sources = Sources::of_site(Source::new(path.display().to_string(), text));
+    sources.right_site().map_err(|diagnostics| CommandError::Spec(diagnostics, Box::new(sources)))
 }
 
 /// Opens the store. It is only created if `make` is true.

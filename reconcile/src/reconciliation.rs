@@ -132,10 +132,12 @@ impl<G: Goal> Planned<'_, G> {
         options: Options<'_>,
     ) -> Result<Finished<G::Refusal>, RecordError> {
         let started = Instant::now();
-        recorder.check(&self.observed.ids).await?;
+        let planned = self.plan.summary();
+        if planned.changes() > 0 {
+            recorder.check(&self.observed.ids).await?;
+        }
         recorder.intend(&self.plan, self.goal.desired(), &self.observed).await?;
         recorder.begin().await?;
-        let planned = self.plan.summary();
         let finished = Finished {
             hash: self.hash(),
             planned,

@@ -124,7 +124,7 @@ pub struct Recorder<'a> {
     /// The allocations of this run, which include changes that are not written yet.
     allocations: Allocations,
     books: Bookkeeping<'a>,
-    /// The tenants that were applied before this run.
+    /// The goal's tenants that were applied before this run.
     applied_before: BTreeSet<TenantName>,
 }
 
@@ -139,8 +139,9 @@ impl<'a> Recorder<'a> {
         allocations: Allocations,
         books: Bookkeeping<'a>,
     ) -> Self {
-        let applied_before = stored.allocations.tenants.iter().filter(|(_, entry)| entry.applied);
-        let applied_before = applied_before.map(|(name, _)| name.clone()).collect();
+        let is_applied =
+            |tenant: &&TenantName| stored.allocations.tenants.get(*tenant).is_some_and(|entry| entry.applied);
+        let applied_before = books.tenants.iter().filter(is_applied).cloned().collect();
         Recorder { store, lock, site, stored, allocations, books, applied_before }
     }
 
@@ -289,11 +290,10 @@ impl<'a> Recorder<'a> {
             let Some(entry) = self.allocations.tenants.get_mut(tenant) else { continue };
             let all = end.is_whole && extent.has_all_of(tenant);
             entry.unfinished &= end.is_uncertain;
-            if let Some(protect) = applied.get(tenant) {
-                (entry.applied, entry.protect) = (true, *protect);
-            }
-            if never_was(tenant) {
-                (entry.applied, entry.protect) = (false, false);
+            match applied.get(tenant) {
+                _ if never_was(tenant) => (entry.applied, entry.protect) = (false, false),
+                Some(protect) => (entry.applied, entry.protect) = (true, *protect),
+                None => {}
             }
             if all {
                 entry.making.clear();

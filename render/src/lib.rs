@@ -116,7 +116,22 @@ pub struct Options<'a> {
     pub cut_pods: &'a [String],
 }
 
-impl Options<'_> {
+impl<'a> Options<'a> {
+    /// Returns the options of a plain rendering: without colours, and of a plan of which nothing else is known.
+    pub fn plain(templates: &'a BTreeMap<String, String>) -> Options<'a> {
+        Options {
+            colour: false,
+            templates,
+            base_url: "",
+            plan_file: None,
+            foreign: &[],
+            verbose: false,
+            reachability: None,
+            saved_sha256: None,
+            cut_pods: &[],
+        }
+    }
+
     /// Returns the SHA-256 by which people name the plan.
     fn sha256(&self, plan: &Plan) -> String {
         self.saved_sha256.map_or_else(|| midoform_compiler::plan::hash(plan), str::to_owned)

@@ -31,15 +31,9 @@ fn rendered(
 ) -> Result<String, RenderError> {
     let plan = plan("s", dialect, &compiled.topology, &Observed::default());
     let options = Options {
-        colour: false,
-        templates,
         base_url: "http://127.0.0.1:8181/midonet-api",
         plan_file: Some("plan.json"),
-        foreign: &[],
-        verbose: false,
-        reachability: None,
-        saved_sha256: None,
-        cut_pods: &[],
+        ..Options::plain(templates)
     };
     let mut out = Vec::new();
     render(&plan, &compiled.topology, format, &options, &mut out)?;
@@ -86,19 +80,8 @@ fn an_unchanged_network_is_said_to_be_so() {
     let nothing = compiled(&[]);
     let plan = plan("s", Dialect::V5, &Default::default(), &Observed::default());
     let templates = BTreeMap::new();
-    let options = Options {
-        colour: false,
-        templates: &templates,
-        base_url: "",
-        plan_file: None,
-        foreign: &[],
-        verbose: false,
-        reachability: None,
-        saved_sha256: None,
-        cut_pods: &[],
-    };
     let mut out = Vec::new();
-    render(&plan, &nothing.topology, Format::Text, &options, &mut out).unwrap();
+    render(&plan, &nothing.topology, Format::Text, &Options::plain(&templates), &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), "No changes: 0 objects are up to date.\n");
 }
 
@@ -121,17 +104,7 @@ fn a_script_names_the_pods_that_it_cuts_off() {
     let compiled = compiled(&["name = \"a\"\n".to_owned()]);
     let plan = plan("s", Dialect::V5, &compiled.topology, &Observed::default());
     let (templates, pods) = (BTreeMap::new(), ["web-1\nrm -rf /\u{202e}".to_owned(), "web-2".to_owned()]);
-    let options = Options {
-        colour: false,
-        templates: &templates,
-        base_url: "",
-        plan_file: None,
-        foreign: &[],
-        verbose: false,
-        reachability: None,
-        saved_sha256: None,
-        cut_pods: &pods,
-    };
+    let options = Options { cut_pods: &pods, ..Options::plain(&templates) };
     let mut out = Vec::new();
     render(&plan, &compiled.topology, Format::Shell, &options, &mut out).unwrap();
     let script = String::from_utf8(out).unwrap();

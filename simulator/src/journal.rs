@@ -198,9 +198,9 @@ fn damaged(path: &Path, why: impl ToString) -> JournalError {
 
 /// Opens a file of the state folder. A link in its place is an error: it could lead to any other file.
 fn open_own(path: &Path) -> io::Result<File> {
-    let no_links = i32::try_from(OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?;
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).custom_flags(no_links);
+    options.read(true).write(true).create(true).truncate(false);
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options.open(path).map_err(|error| {
         let is_link = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
         let refusal = "it is a link, and the state has a file of its own here: delete it";

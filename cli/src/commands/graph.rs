@@ -22,17 +22,8 @@ pub(crate) async fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, Command
     );
     // The drawing shows the network, not a change.
     plan.steps.clear();
-    let settings = render::Options {
-        colour: false,
-        templates: &BTreeMap::new(),
-        base_url: "",
-        plan_file: None,
-        foreign: &[],
-        verbose: false,
-        reachability: None,
-        saved_sha256: None,
-        cut_pods: &[],
-    };
+    let templates = BTreeMap::new();
+    let settings = render::Options::plain(&templates);
     let format: Format = options.format.parse().unwrap_or(Format::Dot);
     ui.data(|out| Ok(render::render(&plan, &compiled.topology, format, &settings, out)?))?;
     Ok(Exit::Done)

@@ -66,23 +66,22 @@ impl From<Unsound> for CniError {
     }
 }
 
-impl From<PortError<CniError>> for CniError {
-    fn from(error: PortError<CniError>) -> CniError {
+impl<E> From<PortError<E>> for CniError
+where
+    CniError: From<E>,
+{
+    fn from(error: PortError<E>) -> CniError {
         match error {
             PortError::Step(error) => error.into(),
             PortError::Stopped(_) => CniError::new(Code::TryAgainLater, error.to_string()),
-            PortError::Record(error) => error,
+            PortError::Record(error) => error.into(),
         }
     }
 }
 
-impl From<PortError<Infallible>> for CniError {
-    fn from(error: PortError<Infallible>) -> CniError {
-        match error {
-            PortError::Step(error) => error.into(),
-            PortError::Stopped(_) => CniError::new(Code::TryAgainLater, error.to_string()),
-            PortError::Record(never) => match never {},
-        }
+impl From<Infallible> for CniError {
+    fn from(never: Infallible) -> CniError {
+        match never {}
     }
 }
 

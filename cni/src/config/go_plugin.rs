@@ -14,6 +14,7 @@ use super::runtime::RuntimeConfig;
 use super::settings::{Config, ExtraRoute, LogSettings, STATE_FOLDER, Timeouts};
 use super::site;
 use crate::protocol::error::{CniError, Result};
+use crate::protocol::request::network_of;
 use crate::protocol::result::Dns;
 use crate::protocol::version::Version;
 
@@ -193,10 +194,7 @@ fn obsolete(keys: &Keys<'_>, api: &Api, etcd: &Etcd) -> Vec<String> {
 fn network(keys: &Keys<'_>, key: &str) -> Result<Option<Ipv4Net>> {
     let read = || {
         let Some(text) = keys.nonempty(key)? else { return Ok(None) };
-        let network: Option<Ipv4Net> = text.parse().ok();
-        // Some programs read a number with leading zeros as octal.
-        let network = network.filter(|network| network.to_string() == text);
-        let network = network.filter(|network| (8..=29).contains(&network.prefix_len()));
+        let network = network_of(&text).filter(|network| (8..=29).contains(&network.prefix_len()));
         let wrong =
             || CniError::configuration(key, format!("is `{text}`, which is not a network of /8 to /29"));
         network.map(|network| Some(network.trunc())).ok_or_else(wrong)

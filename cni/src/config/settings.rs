@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::login::Login;
 use super::runtime::RuntimeConfig;
 use crate::protocol::error::{CniError, Code, Result};
-use crate::protocol::request::{Endpoint, Request};
+use crate::protocol::request::{Endpoint, Request, network_of};
 use crate::protocol::result::{CniResult, Dns};
 use crate::protocol::version::Version;
 
@@ -85,12 +85,9 @@ pub(crate) struct ExtraRoute {
     pub(crate) gw: Option<Ipv4Addr>,
 }
 
-/// Reads a network without leading zeros, which some programs read as octal.
 fn network<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Ipv4Net, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let network: Option<Ipv4Net> = text.parse().ok();
-    let wrong = || D::Error::custom(format!("`{text}` is not a network"));
-    network.filter(|network| network.to_string() == text).ok_or_else(wrong)
+    network_of(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is not a network")))
 }
 
 /// The log's file and level.

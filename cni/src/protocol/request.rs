@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use midoform_compiler::values::MacAddress;
 
 use crate::protocol::error::{CniError, Code, Result};
@@ -220,10 +220,15 @@ pub(crate) fn mac_of(text: &str) -> std::result::Result<MacAddress, String> {
     Ok(mac)
 }
 
+/// Reads a network without leading zeros: some programs read a number with them as octal.
+pub(crate) fn network_of(text: &str) -> Option<Ipv4Net> {
+    text.parse().ok().filter(|network: &Ipv4Net| network.to_string() == text)
+}
+
 /// Reads an address, with or without a prefix length.
 pub(crate) fn address_of(text: &str) -> Option<IpAddr> {
     let of_network = || {
-        // Some programs read a number with leading zeros as octal.
+        // As in `network_of`. An IPv6 address has several forms, so only its length is compared.
         let length = text.split_once('/').map(|(_, length)| length).unwrap_or_default();
         let network = text.parse::<IpNet>().ok().filter(|network| network.prefix_len().to_string() == length);
         network.map(|network| network.addr())

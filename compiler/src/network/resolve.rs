@@ -288,7 +288,7 @@ impl<'a> Resolver<'a, '_> {
         if let Ok(id) = Uuid::try_parse(&name.value) {
             return Some(id);
         }
-        if self.site.hosts_left_out.contains(&name.value) {
+        if self.site.left_out.contains(&("host", name.value.clone())) {
             return None;
         }
         let known = self.site.hosts.iter().map(|host| (host.name.value.as_str(), host.id.value)).collect();

@@ -33,8 +33,8 @@ pub struct Site {
     pub defaults: Defaults,
     /// The hosts that static ports may be bound on.
     pub hosts: Vec<Host>,
-    /// The names of `[[host]]` tables that are left out, as they have an error.
-    pub hosts_left_out: BTreeSet<String>,
+    /// The kind and the name of each `[[host]]` that is left out, as it has an error.
+    pub left_out: BTreeSet<(&'static str, String)>,
     /// The tunnel zone that midoform makes for these hosts.
     pub tunnel_zone: Option<TunnelZoneSettings>,
     /// The rules that tenants have to keep to.

@@ -10,8 +10,7 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use super::header::{Headers, Range, rest, united};
-use super::index::Attached;
-use super::index::Index;
+use super::index::{Attached, Index};
 use super::path::Path;
 use super::walk::{BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;

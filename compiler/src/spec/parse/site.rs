@@ -28,15 +28,9 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
     let keystone = file.get(reader, |site| &site.keystone).map(|table| keystone(reader, &table));
     let underlay_mtu = file.get_or_default(reader, |site| &site.underlay_mtu);
     let defaults = file.get(reader, |site| &site.defaults).map(|table| defaults(reader, &table));
-    let hosts = file.get(reader, |site| &site.host).unwrap_or_default();
-    let mut hosts_left_out = BTreeSet::new();
-    let read = hosts.iter().filter_map(|table| {
-        let read = host(reader, table);
-        let name = if read.is_none() { table.text_of("name") } else { None };
-        hosts_left_out.extend(name.map(str::to_owned));
-        read
-    });
-    let hosts: Vec<Host> = read.collect();
+    let hosts = file.get(reader, |site| &site.host);
+    let mut left_out = BTreeSet::new();
+    let hosts: Vec<Host> = tenant::each_named(reader, hosts, host, "host", &mut left_out);
     duplicate_hosts(reader, &hosts);
     let tunnel_zone =
         file.get(reader, |site| &site.tunnel_zone).and_then(|table| tunnel_zone(reader, &table));
@@ -53,7 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
         underlay_mtu,
         defaults,
         hosts,
-        hosts_left_out,
+        left_out,
         tunnel_zone,
         policy,
     };

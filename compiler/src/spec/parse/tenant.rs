@@ -92,7 +92,7 @@ fn each<'a, T, Output>(
 }
 
 /// Reads each of several tables that others name. The names of those that are left out are kept.
-fn each_named<'a, T: Grammar, Output>(
+pub(super) fn each_named<'a, T: Grammar, Output>(
     reader: &mut Reader<'_>,
     tables: Option<Vec<Table<'a, T>>>,
     read: fn(&mut Reader<'_>, &Table<'a, T>) -> Option<Output>,

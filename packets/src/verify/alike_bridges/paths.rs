@@ -83,30 +83,26 @@ impl Paths {
         Destinations::Some(found)
     }
 
-    /// Returns the destinations that leave by these ports.
-    fn by_ports(&self, ports: &[Uuid]) -> Destinations {
-        self.as_sent(ports.iter().filter_map(|port| self.routed.get(port)).flatten().copied())
-    }
-
     /// Returns the destinations of the packets that a rule may match, as they are sent.
     pub(super) fn destinations(&self, rule: &RouterRule<'_>) -> Destinations {
-        let named = rule;
-        let rule = named.rule;
-        match named.destination() {
-            Some(range) if !rule.inv_nw_dst => self.as_sent([range]),
-            _ if !rule.out_ports.is_empty() && !rule.inv_out_ports => self.by_ports(&rule.out_ports),
-            _ => Destinations::All,
-        }
+        let named = rule.destination().filter(|_| !rule.rule.inv_nw_dst);
+        self.named(named, &rule.rule.out_ports, rule.rule.inv_out_ports)
     }
 
     /// Returns the destinations of the packets whose replies a rule may match.
     pub(super) fn sources(&self, rule: &RouterRule<'_>) -> Destinations {
-        let named = rule;
-        let rule = named.rule;
-        match named.source() {
-            Some(range) if !rule.inv_nw_src => self.as_sent([range]),
-            _ if !rule.in_ports.is_empty() && !rule.inv_in_ports => self.by_ports(&rule.in_ports),
-            _ => Destinations::All,
+        let named = rule.source().filter(|_| !rule.rule.inv_nw_src);
+        self.named(named, &rule.rule.in_ports, rule.rule.inv_in_ports)
+    }
+
+    /// Returns the destinations that a rule names by their addresses, or else by the ports that lead to them.
+    fn named(&self, addresses: Option<Range>, ports: &[Uuid], all_but_these: bool) -> Destinations {
+        match addresses {
+            Some(range) => self.as_sent([range]),
+            None if !ports.is_empty() && !all_but_these => {
+                self.as_sent(ports.iter().filter_map(|port| self.routed.get(port)).flatten().copied())
+            }
+            None => Destinations::All,
         }
     }
 }

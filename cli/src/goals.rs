@@ -36,8 +36,9 @@ impl Goal for Nothing<'_> {
         &self.nothing
     }
 
+    /// Returns the scope of the selected tenants alone: a link with another tenant is then one of theirs, and deleted.
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
-        self.selection.scope(known)
+        Scope { desired: &self.selection.desired, ..self.selection.scope(known) }
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {

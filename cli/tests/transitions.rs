@@ -47,7 +47,7 @@ fn transitions() -> Vec<Transition> {
     let base = format!("{BASE}{OPEN}{SHUT}");
     let change = |name, after: Option<String>| Transition { name, before: Some(base.clone()), after };
     let renamed = base.replace("\"web\"", "\"front\"");
-    let moved = "[[moved]]\nkind = \"bridge\"\nfrom = \"web\"\nto = \"front\"\n";
+    let moved = "[[moved]]\nbridge = \"web\"\nto = \"front\"\n";
     vec![
         Transition { name: "a first apply", before: None, after: Some(base.clone()) },
         change("rules that change places", Some(format!("{BASE}{SHUT}{OPEN}"))),

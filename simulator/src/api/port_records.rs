@@ -6,7 +6,6 @@
 //! call reads the records when it arrives, and writes them a moment later.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -17,9 +16,6 @@ use crate::http::path::Target;
 use crate::object::Object;
 use crate::schema::Kind;
 use crate::state::State;
-
-/// The time from the reading of a port's record to its writing. A whole write takes 1.7 about 4 ms (README, 13).
-pub(crate) const WRITING: Duration = Duration::from_millis(1);
 
 impl Api {
     /// Returns true if a call reads and writes the records of ports.

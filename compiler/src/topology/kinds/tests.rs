@@ -206,7 +206,8 @@ fn routes_of_the_server_s_own_are_known_for_what_they_are() {
             if method != "GET" || status != 200 || !path.ends_with("/routes") {
                 continue;
             }
-            for value in answer.as_array().unwrap() {
+            // Some recordings have no bodies.
+            for value in answer.as_array().into_iter().flatten() {
                 let route = RouteJson::deserialize(value).unwrap();
                 let known = route.next_hop_port.and_then(|port| addresses.get(&port));
                 let is_automatic = route.is_automatic(None)

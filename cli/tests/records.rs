@@ -299,3 +299,37 @@ fn a_rollback_records_what_it_will_create() {
     let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--allow-mass-delete"]).expect_code(0);
     let _ = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
 }
+
+/// The generations that a look finds after the lock file was lost are kept: an id that an object had is no new object's.
+#[test]
+fn ids_that_were_found_are_not_used_again() {
+    for (version, dialect) in VERSIONS {
+        let (folder, served) = project(version, dialect, WEB);
+        let apply = || folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+        let ids = || -> Vec<String> {
+            let mut connection = Connection::open(served.address).unwrap();
+            let all = connection.send("GET", "/_topology", "application/json", "").unwrap().body;
+            let all: serde_json::Value = serde_json::from_str(&all).unwrap();
+            let ports = all["objects"]["Port"].as_array().unwrap().iter();
+            ports.map(|port| port["id"].as_str().unwrap().to_owned()).collect()
+        };
+        let _ = apply();
+        let first = ids();
+        folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{DB}"));
+        let _ = apply();
+        let later: Vec<String> = ids().into_iter().filter(|id| !first.contains(id)).collect();
+        assert_eq!(later.len(), 2, "{version}");
+        // On 1.x the lock file alone says whose a rule is. This tenant has none of its own.
+        std::fs::remove_file(folder.path().join("midoform.lock")).unwrap();
+        let _ = apply();
+        for port in &later {
+            let path = format!("/midonet-api/ports/{port}");
+            let mut connection = Connection::open(served.address).unwrap();
+            let _ = connection.send("DELETE", &format!("{path}/link"), "", "").unwrap();
+            assert_eq!(connection.send("DELETE", &path, "", "").unwrap().status, 204, "{version}");
+        }
+        let _ = apply();
+        assert_eq!(ids().len(), first.len() + 2, "{version}");
+        assert!(ids().iter().all(|id| !later.contains(id)), "{version}: {later:?}");
+    }
+}

@@ -76,6 +76,10 @@ impl Allocations {
         for (key, last) in now.site_objects().filter(|(_, last)| *last > 0) {
             self.generations.insert(key.clone(), last);
         }
+        // After a lost store they were found, and the next run looks for them no more.
+        for (name, last) in now.later() {
+            self.generations.insert(Key::new(name.as_str()), last);
+        }
         let deletes: BTreeSet<&Key> = deletes.collect();
         let deleting: BTreeSet<&str> = deletes.iter().map(|key| key.owner()).collect();
         let creates: BTreeSet<&Key> = creates.collect();

@@ -78,6 +78,12 @@ impl Generations {
         self.site.iter().map(|(key, object)| (key, object.last))
     }
 
+    /// Returns the last generation of each tenant that has had later ones than its first.
+    pub fn later(&self) -> impl Iterator<Item = (&TenantName, u32)> {
+        let later = self.tenants.iter().filter(|(_, tenant)| tenant.last > tenant.first);
+        later.map(|(name, tenant)| (name, tenant.last))
+    }
+
     /// Takes note of an object that was found, and whose generation was not known.
     pub fn found(&mut self, key: &Key, generation: u32) {
         let next = generation.saturating_add(OF_A_RUN);

@@ -7,11 +7,11 @@ use midoform_compiler::topology::key::view::{BridgeKey, KeyView, PeerKey, Tenant
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kinds::{
     BridgePort, HostInterfacePort, Kind, Object, PortGroupPort, PortJson, PortLink, Reference, RouterPort,
-    Rule,
 };
 use midoform_compiler::topology::observed::{Foreign, OtherPort};
 use uuid::Uuid;
 
+use super::rules::ports_named_by;
 use super::{Inventory, Matching};
 
 impl Matching<'_> {
@@ -282,13 +282,6 @@ impl Matching<'_> {
     }
 }
 
-fn external(reference: &Reference) -> Option<Uuid> {
-    match reference {
-        Reference::External(id) => Some(*id),
-        Reference::Key(_) => None,
-    }
-}
-
 /// The groups that ports are in, and the chains that have a rule which names them: as they are, and as they are desired.
 struct Uses {
     there: BTreeMap<Uuid, BTreeSet<Key>>,
@@ -300,23 +293,16 @@ impl Uses {
         let mut uses = Uses { there: BTreeMap::new(), desired: BTreeMap::new() };
         let scope = matching.scope.desired.entries().iter().map(|entry| &entry.object);
         for object in scope.chain(wanted.iter().map(|(_, object)| *object)) {
-            let (by, ports): (_, Vec<&Reference>) = match object {
-                Object::Rule(rule) => (rule.chain.key(), rule.ports().collect()),
+            let (by, ports) = match object {
                 Object::PortGroupPort(member) => (member.group.key(), vec![&member.port]),
-                _ => continue,
+                other => ports_named_by(other),
             };
             for port in ports.into_iter().filter_map(Reference::key) {
                 uses.desired.entry(port.clone()).or_default().extend(by.cloned());
             }
         }
-        for (chain, rules) in &raw.rules {
-            let Some(chain) = matching.keys.get(chain) else { continue };
-            let rules = rules.iter().filter_map(|rule| matching.read::<Rule>(rule, Some(chain.into()), 0));
-            for rule in rules {
-                for id in rule.ports().filter_map(external) {
-                    uses.there.entry(id).or_default().insert(chain.clone());
-                }
-            }
+        for (chain, port) in matching.ports_named_by_rules(raw) {
+            uses.there.entry(port).or_default().insert(chain);
         }
         for (group, members) in &raw.members {
             let Some(group) = matching.keys.get(group) else { continue };

@@ -9,7 +9,31 @@ use uuid::Uuid;
 
 use super::{Inventory, Matching, observed_rule};
 
+/// Returns the chain of a rule and the ports that the rule names.
+pub(super) fn ports_named_by(object: &Object) -> (Option<&Key>, Vec<&Reference>) {
+    match object {
+        Object::Rule(rule) => (rule.chain.key(), rule.ports().collect()),
+        _ => (None, Vec::new()),
+    }
+}
+
 impl Matching<'_> {
+    /// Returns the ports without a key that rules of midoform's chains name, each with the chain.
+    pub(super) fn ports_named_by_rules(&self, raw: &Inventory) -> Vec<(Key, Uuid)> {
+        let mut found = Vec::new();
+        for (chain, rules) in &raw.rules {
+            let Some(chain) = self.keys.get(chain) else { continue };
+            for rule in rules.iter().filter_map(|rule| self.read::<Rule>(rule, Some(chain.into()), 0)) {
+                let ids = rule.ports().filter_map(|port| match port {
+                    Reference::External(id) => Some(*id),
+                    Reference::Key(_) => None,
+                });
+                found.extend(ids.map(|id| (chain.clone(), id)));
+            }
+        }
+        found
+    }
+
     pub(super) fn add_rules(&mut self, raw: &Inventory) {
         let mut desired_by_chain: BTreeMap<&Key, Vec<(&Key, &Rule)>> = BTreeMap::new();
         for entry in self.scope.desired.entries() {

@@ -148,6 +148,7 @@ impl Run<'_> {
     fn show<G: Goal>(&self, planned: &Planned<'_, G>, cut_pods: &[String]) -> Result<(), CommandError> {
         let settings = render::Options {
             colour: self.ui.colour_out(),
+            before: Some(&planned.observed().topology),
             templates: &BTreeMap::new(),
             base_url: self.session.client.base_url(),
             plan_file: None,

@@ -6,10 +6,13 @@ use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::observe::Scope;
 use midoform_reconcile::saved::SavedPlan;
+use uuid::Uuid;
 
 use crate::attached::attached;
 use crate::error::CommandError;
@@ -44,7 +47,7 @@ impl Goal for Nothing<'_> {
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
         let (compiled, tenants) = (self.selection.compiled, &self.selection.tenants);
         let mut own = observed.clone();
-        own.topology = observed.topology.filtered(|entry| tenants.contains(entry.key.owner()));
+        own.topology = observed.topology.filtered(|entry| entry.concerns(tenants));
         match attached(&own, |_| true) {
             Some(attached) if !self.force => {
                 let message = format!("still attached: {attached}; --force detaches them");
@@ -104,6 +107,27 @@ impl Goal for EndOfPlan<'_> {
 
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
         let own = self.part_of(observed);
+        if let Some((key, id)) = lost_neighbour(&self.desired, &own) {
+            return Err(CommandError::Conflict(format!(
+                "{key} needs {id}, which does not exist any more: a later change deleted it, so this plan can't be \
+                 undone; apply the earlier spec instead"
+            )));
+        }
         Ok(midonet::plan(&self.saved.plan.site, self.saved.dialect(), &self.desired, &own))
     }
+}
+
+/// Returns an object that has to be created and that needs an object of somebody else that does not exist any more, and the id
+/// of that one.
+fn lost_neighbour<'t>(desired: &'t Topology, observed: &Observed) -> Option<(&'t Key, Uuid)> {
+    let missing =
+        desired.entries().iter().filter(|entry| observed.topology.get(entry.key.as_str()).is_none());
+    missing.into_iter().find_map(|entry| {
+        let mut lost = None;
+        entry.object.references(&mut |found| match found.reference {
+            Reference::External(id) if !observed.present.contains_key(id) => lost = Some(*id),
+            _ => {}
+        });
+        lost.map(|id| (&entry.key, id))
+    })
 }

@@ -172,6 +172,21 @@ impl<'a> Selection<'a> {
         selected.map(|tenant| (tenant.name.clone(), protect(tenant))).collect()
     }
 
+    /// Returns the selected part of what was observed: the selected objects, and those of its tenants that no spec wants any
+    /// more.
+    pub(crate) fn part_of(&self, observed: &Topology) -> Topology {
+        if !self.is_selected {
+            return observed.clone();
+        }
+        let whole = self.tenants.difference(&self.in_part).cloned().collect();
+        observed.filtered(|entry| {
+            let key = entry.key.as_str();
+            let is_wanted = || self.compiled.topology.get(key).is_some();
+            let is_ours = self.desired.get(key).is_some() || !is_wanted() && entry.concerns(&whole);
+            is_ours && !is_below_any(&entry.key, &self.excluded)
+        })
+    }
+
     /// Returns the plan from what was observed. A selection of single objects deletes nothing.
     pub(crate) fn plan_from(&self, observed: &Observed) -> Plan {
         let site = &self.compiled.site.name.value;
@@ -181,12 +196,7 @@ impl<'a> Selection<'a> {
         }
         let desired = without_dependents_of_missing(&self.desired, observed, &self.compiled.topology);
         let mut chosen = observed.clone();
-        chosen.topology = observed.topology.filtered(|entry| {
-            let owner = entry.key.owner();
-            let is_in_part = owner == SITE || self.in_part.contains(owner);
-            let wanted = !is_in_part || self.desired.get(entry.key.as_str()).is_some();
-            wanted && !is_below_any(&entry.key, &self.excluded)
-        });
+        chosen.topology = self.part_of(&observed.topology);
         midonet::plan(site, dialect, &desired, &chosen)
     }
 }

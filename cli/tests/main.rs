@@ -36,6 +36,7 @@ mod store;
 mod stores;
 mod strange_servers;
 mod transitions;
+mod undo;
 mod verify;
 
 /// The command under test.

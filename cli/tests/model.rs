@@ -105,6 +105,8 @@ enum Event {
     LoseStore,
     /// A tenant is deleted.
     Destroy,
+    /// The edit is applied to one tenant first.
+    Target(usize),
 }
 
 /// A step of a case: the edited spec, if it is edited, and the event.
@@ -139,6 +141,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (1..70u64, any::<bool>()).prop_map(|(nth, after)| Event::Kill(nth, after)),
         1 => Just(Event::LoseStore),
         1 => Just(Event::Destroy),
+        2 => (0..2usize).prop_map(Event::Target),
     ];
     proptest::collection::vec((tenants(), event), 1..4)
 }
@@ -247,7 +250,7 @@ impl Lab {
     /// Lets an event happen.
     fn happen(&mut self, event: &Event) {
         match event {
-            Event::Edit => {}
+            Event::Edit | Event::Target(_) => {}
             Event::ByHand(kind, which) => self.by_hand(*kind, *which),
             Event::Foreign(kind, which) => self.add_foreign(*kind, *which),
             Event::Fault(fault, nth) => {
@@ -288,6 +291,24 @@ impl Lab {
             if of_ids { text } else { text + line + "\n" }
         });
         self.folder.write("midoform.lock", kept);
+    }
+
+    /// Applies one tenant: the devices of the other one stay.
+    fn apply_one(&self, which: usize) -> Result<(), TestCaseError> {
+        let names = ["a", "b"];
+        let other = names[1 - which];
+        let devices = || -> BTreeSet<String> {
+            let all = self.objects().into_iter().flat_map(|(_, objects)| objects);
+            let own = all.filter(|object| object["tenantId"] == other);
+            own.map(|object| object["id"].to_string()).collect()
+        };
+        let before = devices();
+        let ran =
+            self.run(&["apply", ".", "--yes", "--quiet", "--allow-mass-delete", "--target", names[which]]);
+        prop_assert_eq!(ran.code, 0, "an apply of one tenant: {} {}", ran.stdout, ran.stderr);
+        let after = devices();
+        prop_assert!(before.is_subset(&after), "{other} lost {:?}", before.difference(&after));
+        Ok(())
     }
 
     fn kill(&self, nth: u64, after: bool) {
@@ -436,6 +457,10 @@ fn case(
                 0 => current = tenants.clone(),
                 _ => lab.write(&current),
             }
+        }
+        if let Event::Target(which) = event {
+            lab.apply_one(*which)?;
+            lab.uses_no_id_twice()?;
         }
         lab.converges()?;
         lab.uses_no_id_twice()?;

@@ -251,3 +251,27 @@ fn ports_have_no_leading_zeros() {
         one_error(MIDONET, &rule, "port");
     }
 }
+
+#[test]
+fn two_hosts_have_no_tunnel_address_in_common() {
+    let host = |number: u8, address: &str| {
+        format!(
+            "[[host]]\nname = \"n{number}\"\nid = \"11111111-2222-4333-8444-00000000000{number}\"\ntunnel_address = \"{address}\"\n"
+        )
+    };
+    let zone = "[tunnel_zone]\nname = \"z\"\n";
+    let site = |second: &str| format!("{MIDONET}{zone}{}{}", host(1, "10.0.0.1"), host(2, second));
+    one_error(&site("10.0.0.1"), WEB, "two hosts have the tunnel address 10.0.0.1");
+    assert_eq!(errors(&site("10.0.0.2"), &[format!("name = \"t\"\n{WEB}")]), Vec::<String>::new());
+}
+
+/// MidoNet 1.7 answers 500 to a `tenantId` with a slash (README 18); 5.x takes it.
+#[test]
+fn the_first_dialect_has_no_slash_in_a_tenant_id() {
+    let tenant = format!("tenant_id = \"a/b\"\n{WEB}");
+    one_error(&format!("{MIDONET}version = 1\n"), &tenant, "no `tenant_id` with a slash");
+    assert_eq!(
+        errors(&format!("{MIDONET}version = 5\n"), &[format!("name = \"t\"\n{tenant}")]),
+        Vec::<String>::new()
+    );
+}

@@ -11,7 +11,7 @@ use midoform_compiler::spec::Site;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::view::{KeyView, PortKey, TenantKey};
-use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::Object;
 use midoform_compiler::topology::observed::Observed;
 use midoform_store::SharedStore;
@@ -188,9 +188,12 @@ impl<'a> Recorder<'a> {
     ) -> Result<(), RecordError> {
         // The generations after this one no longer lead to these ids.
         self.learn(&observed.ids);
+        // A link with a tenant outside of the run may have that tenant's key.
+        let tenants = &self.books.tenants;
+        let is_own = |key: &&Key| key.owner() == SITE || tenants.contains(key.owner());
         let changed = |actions: &'static [Action]| {
             let steps = plan.changes().filter(|step| actions.contains(&step.action));
-            steps.map(|step| &step.key)
+            steps.map(|step| &step.key).filter(is_own)
         };
         let creates = changed(&[Action::Create, Action::Replace]);
         let deletes = changed(&[Action::Delete, Action::Replace]);

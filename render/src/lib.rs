@@ -38,9 +38,10 @@ use midoform_compiler::topology::observed::Foreign;
 pub use markdown::MOST_CHARACTERS;
 pub use templates::templates;
 
-/// Describes the object after a step; empty for a deletion.
-fn wanted(step: &Step, desired: &Topology) -> String {
-    let entry = desired.get(step.key.as_str()).filter(|_| step.action != Action::Delete);
+/// Describes the object after a step, or the one that the step deletes.
+fn what(step: &Step, desired: &Topology, options: &Options<'_>) -> String {
+    let topology = if step.action == Action::Delete { options.before } else { Some(desired) };
+    let entry = topology.and_then(|topology| topology.get(step.key.as_str()));
     entry.map(|entry| entry.object.describe()).unwrap_or_default()
 }
 
@@ -98,6 +99,8 @@ impl FromStr for Format {
 pub struct Options<'a> {
     /// True to use colours in text.
     pub colour: bool,
+    /// The objects before the plan, to describe what it deletes; none if they are not known.
+    pub before: Option<&'a Topology>,
     /// Templates that replace those that ship, by file name.
     pub templates: &'a BTreeMap<String, String>,
     /// The API's base URL, as a script's default.
@@ -121,6 +124,7 @@ impl<'a> Options<'a> {
     pub fn plain(templates: &'a BTreeMap<String, String>) -> Options<'a> {
         Options {
             colour: false,
+            before: None,
             templates,
             base_url: "",
             plan_file: None,

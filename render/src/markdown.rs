@@ -6,7 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::templates::Templates;
-use super::{Options, RenderError, wanted};
+use super::{Options, RenderError};
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
 use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
@@ -104,7 +104,7 @@ fn page(
     let tenants: Vec<TenantPart> = summaries
         .iter()
         .take(most_tenants)
-        .map(|(name, summary)| tenant_part(name, summary, plan, desired, most_lines))
+        .map(|(name, summary)| tenant_part((name, summary), plan, desired, options, most_lines))
         .collect();
     let risky = |step: &&Step| step.cuts_traffic || matches!(step.action, Action::Delete | Action::Replace);
     let risks: Vec<&Step> = plan.changes().filter(risky).collect();
@@ -153,10 +153,10 @@ fn page(
 }
 
 fn tenant_part(
-    name: &str,
-    summary: &Summary,
+    (name, summary): (&str, &Summary),
     plan: &Plan,
     desired: &Topology,
+    options: &Options<'_>,
     most_lines: usize,
 ) -> TenantPart {
     let counts =
@@ -169,15 +169,15 @@ fn tenant_part(
             .changes()
             .filter(|step| step.key.owner() == name)
             .take(most)
-            .map(|step| line(step, desired))
+            .map(|step| line(step, desired, options))
             .collect(),
     };
     let more = if most_lines == 0 { 0 } else { summary.changes() - lines.len() };
     TenantPart { name: escaped(name), counts: counts.join(" "), lines, more }
 }
 
-fn line(step: &Step, desired: &Topology) -> String {
-    let what = wanted(step, desired);
+fn line(step: &Step, desired: &Topology, options: &Options<'_>) -> String {
+    let what = super::what(step, desired, options);
     let what = if what.is_empty() { step.reason.to_string() } else { what };
     bounded(&format!("{:>3} {} {} {what}", step.action.sign(), step.key, step.kind.name()))
 }

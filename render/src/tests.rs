@@ -111,3 +111,24 @@ fn a_script_names_the_pods_that_it_cuts_off() {
     let named = "# 2 pods are cut off from their network:\n#   web-1\\nrm -rf /\\u{202e}\n#   web-2\n";
     assert!(script.contains(named), "{script}");
 }
+
+/// A key alone does not say what is lost.
+#[test]
+fn a_deletion_says_what_it_deletes() {
+    let rule = "name = \"a\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.0.0.0/24\"\n[[rule]]\nname = \"r\"\n\
+                from = { world = true }\nto = { bridge = \"web\", tcp = 8443 }\naction = \"drop\"\n";
+    let before = compiled(&[rule.to_owned()]);
+    let nothing = compiled(&["name = \"a\"\n".to_owned()]);
+    let namespace = midoform_compiler::topology::key::Namespace::of_site("s");
+    let observed = Observed::of_topology(&before.topology, namespace);
+    let plan = plan("s", Dialect::V5, &nothing.topology, &observed);
+    let templates = BTreeMap::new();
+    let options = Options { before: Some(&before.topology), ..Options::plain(&templates) };
+    for format in [Format::Text, Format::Markdown] {
+        let mut out = Vec::new();
+        render(&plan, &nothing.topology, format, &options, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let deleted = text.lines().find(|line| line.contains("rule drop: ") && line.contains("8443"));
+        assert!(deleted.is_some_and(|line| line.trim_start().starts_with("- ")), "{text}");
+    }
+}

@@ -6,7 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::templates::Templates;
-use super::{Options, RenderError, wanted};
+use super::{Options, RenderError};
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
 use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
@@ -163,7 +163,7 @@ fn line<'a>(step: &'a Step, desired: &Topology, options: &Options<'_>) -> Line<'
         sign: format!("{:>3}", step.action.sign()),
         key: format!("{path:<38}"),
         kind: step.kind.name(),
-        what: printable(&wanted(step, desired)).into_owned(),
+        what: printable(&super::what(step, desired, options)).into_owned(),
         reason: match &*step.reason {
             "is not there yet" | "is as it should be" => Cow::Borrowed(""),
             reason => printable(reason),

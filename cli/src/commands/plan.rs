@@ -140,7 +140,7 @@ async fn save(
     let mut saved = SavedPlan::new(
         plan.clone(),
         selection.desired.clone(),
-        observed.topology.clone(),
+        selection.part_of(&observed.topology),
         selection.tenants.clone(),
         selection.provider.clone(),
     );
@@ -208,6 +208,7 @@ fn show(ui: &Ui, options: &PlanOptions, shown: &Shown<'_>) -> Result<(), Command
     let plan_file = options.out.as_ref().map(|path| path.display().to_string());
     let settings = render::Options {
         colour: ui.colour_out() && options.format() == Format::Text,
+        before: Some(&shown.observed.topology),
         templates: &templates,
         base_url: shown.base_url,
         plan_file: plan_file.as_deref(),

@@ -59,7 +59,7 @@ crate::named_codes! {
         CidrTooLarge => "cidr-too-large",
         /// A bridge's network is too small.
         CidrTooSmall => "cidr-too-small",
-        /// Two ports of a bridge have one address.
+        /// Two ports of a bridge, or the tunnels of two hosts, have one address.
         DuplicateAddress => "duplicate-address",
         /// Two exposes have one public address, port and protocol.
         DuplicateExpose => "duplicate-expose",

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::TenantName;
 use crate::source::Provenance;
 use crate::topology::key::Key;
 use crate::topology::kinds::Object;
@@ -30,6 +31,15 @@ pub struct Entry {
     /// The file and line that caused it; none for an object that was only observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
+}
+
+impl Entry {
+    /// Returns true if the object belongs to one of these tenants, or depends on an object of one of them, as the link of two
+    /// tenants does.
+    pub fn concerns(&self, tenants: &BTreeSet<TenantName>) -> bool {
+        let is_one = |key: &Key| tenants.contains(key.owner());
+        is_one(&self.key) || self.object.dependencies().iter().any(is_one)
+    }
 }
 
 impl Topology {

@@ -332,8 +332,12 @@ fn link_key(port: &Key, peer: &Reference) -> Option<Key> {
         TenantKey::Bridge(bridge, BridgeKey::GatewayPort) => {
             Some(Key::tenant(tenant).bridge(bridge).gateway_link())
         }
+        TenantKey::Peer(other, PeerKey::Port) if tenant < other => {
+            Some(Key::tenant(tenant).peer(other).link())
+        }
+        // The other tenant may be outside of the scope.
         TenantKey::Peer(other, PeerKey::Port) => {
-            (tenant < other).then(|| Key::tenant(tenant).peer(other).link())
+            peer.key().is_none().then(|| Key::tenant(other).peer(tenant).link())
         }
         // The far ends of links.
         TenantKey::Uplink(UplinkKey::ProviderPort) | TenantKey::Bridge(_, BridgeKey::GatewayPeer) => None,

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::{Counted, counted};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::Spanned;
-use crate::spec::{Selector, Tenant};
+use crate::spec::{Selector, Site, Tenant};
 
 /// MidoNet stores longer ids, but Keystone's project ids have 32 or 36 characters and its columns 64.
 const LONGEST_TENANT_ID: usize = 64;
 
-pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
+pub(super) fn check(site: &Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
     for Counted { key, limit, found } in counted(tenant, &tenant.quotas) {
         let Some(quota) = limit else { continue };
         let count = found.len();
@@ -26,6 +26,12 @@ pub(super) fn check(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             || id.value.chars().any(|c| !c.is_ascii_graphic());
         if bad {
             let message = format!("`tenant_id` has to be 1 to {LONGEST_TENANT_ID} visible ASCII characters");
+            diagnostics.push(
+                Diagnostic::error(Code::BadTenantId, id.span, message).help("use the Keystone project's id"),
+            );
+        } else if site.midonet.version.value == 1 && id.value.contains('/') {
+            // README 18: it is 500, on every kind.
+            let message = "MidoNet 1.x takes no `tenant_id` with a slash";
             diagnostics.push(
                 Diagnostic::error(Code::BadTenantId, id.span, message).help("use the Keystone project's id"),
             );

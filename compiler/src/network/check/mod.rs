@@ -22,7 +22,7 @@ pub fn check(
     diagnostics: &mut Diagnostics,
 ) {
     for spec in specs {
-        limits::check(spec, diagnostics);
+        limits::check(site, spec, diagnostics);
         spec.mtu.as_ref().and_then(|mtu| site.mtu_problem(mtu)).into_iter().for_each(|e| diagnostics.push(e));
         policies.iter().for_each(|policy| site_policy::check(site, policy, spec, diagnostics));
     }

@@ -1,6 +1,7 @@
 //! The site file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use uuid::Uuid;
@@ -245,7 +246,16 @@ fn host(reader: &mut Reader<'_>, table: &Table<'_, HostKeys>) -> Option<Host> {
 fn duplicate_hosts(reader: &mut Reader<'_>, hosts: &[Host]) {
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
     let mut ids: BTreeMap<Uuid, Span> = BTreeMap::new();
+    let mut addresses: BTreeMap<Ipv4Addr, Span> = BTreeMap::new();
     for host in hosts {
+        if let Some(address) = &host.tunnel_address
+            && let Some(first) = addresses.insert(address.value, address.span)
+        {
+            let message = format!("two hosts have the tunnel address {address}");
+            reader.push(
+                Diagnostic::error(Code::DuplicateAddress, address.span, message).also(first, "the first"),
+            );
+        }
         if let Some(first) = names.insert(&host.name.value, host.name.span) {
             let message = format!("two hosts are called `{}`", host.name);
             reader.push(

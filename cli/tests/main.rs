@@ -6,10 +6,12 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod admin_state;
 mod adopt;
 mod apply;
 mod assertions;
 mod attachments;
+mod by_hand;
 mod diagnostics;
 mod drift;
 mod exit_codes;

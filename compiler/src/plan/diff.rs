@@ -386,9 +386,10 @@ impl<'a> Differ<'a> {
         old: Option<&Object>,
         (after, undone): (Ids<'_>, Ids<'_>),
     ) -> (Vec<Call>, Vec<Call>) {
-        let call = |ids, object: &Object| self.encoder.update(ids, (&entry.key, object));
-        let back = old.and_then(|old| call(undone, old));
-        (call(after, &entry.object).into_iter().collect(), back.into_iter().collect())
+        let Some(old) = old else { return (Vec::new(), Vec::new()) };
+        let call = |ids, object: &Object, from: &Object| self.encoder.update(ids, (&entry.key, object), from);
+        let (there, back) = (call(after, &entry.object, old), call(undone, old, &entry.object));
+        (there.into_iter().collect(), back.into_iter().collect())
     }
 
     /// Returns the devices that filter by a chain, and whose update removes this filter.

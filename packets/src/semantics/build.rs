@@ -179,6 +179,7 @@ impl Builder<'_> {
             Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => {
                 let made = Device {
                     is_router: matches!(object, Object::Router(_)),
+                    up: device.admin_state_up,
                     inbound: self.filter(device.inbound_filter.as_ref()),
                     outbound: self.filter(device.outbound_filter.as_ref()),
                     ..bare_router()
@@ -194,10 +195,15 @@ impl Builder<'_> {
     }
 
     fn port(&mut self, index: usize, object: &Object) {
-        let (device, address, network, inbound, outbound) = match object {
-            Object::RouterPort(port) => (&port.router, Some(port.address), Some(port.network), None, None),
+        let (device, own, [inbound, outbound], up) = match object {
+            Object::RouterPort(port) => (
+                &port.router,
+                Some((port.address, port.network)),
+                [&port.inbound_filter, &port.outbound_filter],
+                port.admin_state_up,
+            ),
             Object::BridgePort(port) => {
-                (&port.bridge, None, None, port.inbound_filter.as_ref(), port.outbound_filter.as_ref())
+                (&port.bridge, None, [&port.inbound_filter, &port.outbound_filter], port.admin_state_up)
             }
             _ => return,
         };
@@ -209,12 +215,12 @@ impl Builder<'_> {
         self.world.insert_port(Port {
             id: id_at(index),
             device: device_id,
-            up: true,
+            up,
             mac: mac_at(0xfd, index),
-            address,
-            network,
-            inbound: self.filter(inbound),
-            outbound: self.filter(outbound),
+            address: own.map(|(address, _)| address),
+            network: own.map(|(_, network)| network),
+            inbound: self.filter(inbound.as_ref()),
+            outbound: self.filter(outbound.as_ref()),
             peer: None,
         });
     }

@@ -15,6 +15,7 @@ mod routes;
 mod rules;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 use uuid::Uuid;

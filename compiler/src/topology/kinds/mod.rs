@@ -245,6 +245,16 @@ impl Object {
         }
     }
 
+    /// Returns MidoNet's `adminStateUp`; none for kinds that can't be switched off.
+    pub fn admin_state_up(&self) -> Option<bool> {
+        match self {
+            Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => Some(device.admin_state_up),
+            Object::RouterPort(port) => Some(port.admin_state_up),
+            Object::BridgePort(port) => Some(port.admin_state_up),
+            _ => None,
+        }
+    }
+
     /// Returns true if the object has an id and is part of no other: a device, a chain, a group, a tunnel zone.
     pub fn stands_alone(&self) -> bool {
         Kind::of(self).has_own_id() && self.parent().is_none()

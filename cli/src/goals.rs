@@ -8,7 +8,7 @@ use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
-use midoform_reconcile::observe::Scope;
+use midoform_reconcile::observe::{ForeignObjects, Scope};
 use midoform_reconcile::saved::SavedPlan;
 
 use crate::attached::attached;
@@ -104,6 +104,10 @@ impl Goal for EndOfPlan<'_> {
 
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
         let own = self.part_of(observed);
+            foreign: match self.saved.removes_foreign {
+                true => ForeignObjects::Remove { before: Some(&self.saved.before) },
+                false => ForeignObjects::Leave,
+            },
         Ok(midonet::plan(&self.saved.plan.site, self.saved.dialect(), &self.desired, &own))
     }
 }

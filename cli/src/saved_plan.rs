@@ -104,6 +104,7 @@ fn refuse_what_is_decided(options: &ApplyOptions) -> Result<(), CommandError> {
         ("--locked", spec.locked),
         ("--api-version", spec.api_version.is_some()),
     ];
+        ("--remove-foreign", options.remove_foreign),
     let named = decided.into_iter().filter(|(_, is_named)| *is_named).map(|(option, _)| option).next();
     let message = match named {
         _ if !policy.files.is_empty() => {

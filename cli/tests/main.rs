@@ -17,6 +17,7 @@ mod drift;
 mod exit_codes;
 mod faults;
 mod import;
+mod foreign_rules;
 mod keystone;
 mod limits;
 mod lock;

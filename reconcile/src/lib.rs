@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batches;
+pub mod beyond;
 pub mod claimed_port;
 pub mod client;
 mod client_error;

@@ -28,6 +28,9 @@ pub(crate) struct ApplyOptions {
     /// Apply the plan even if it takes away a bridge that pods are attached to, or changes its network.
     #[arg(long)]
     pub(crate) cut_pods: bool,
+    /// Delete the rules and routes in midoform's own chains and routers that midoform did not create.
+    #[arg(long)]
+    pub(crate) remove_foreign: bool,
     /// Change this number of tenants at a time, and compare the network with the spec after each batch.
     #[arg(long, value_name = "TENANTS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch: Option<u32>,

@@ -58,6 +58,7 @@ async fn apply(
         let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
         let mut selection = Selection::new(&compiled, &options.select)?;
         if options.prune {
+        selection.removes_foreign = options.remove_foreign;
             let abandoned = Selection::abandoned(&compiled);
             refuse_protected(&compiled, &abandoned)?;
             selection.prune(abandoned);

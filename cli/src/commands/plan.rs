@@ -50,7 +50,7 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         Target::Url(url, ..) => Some(url.clone()),
         Target::Embedded { .. } => None,
     };
-    let selection = Selection::new(&compiled, &options.select)?;
+    let selection = select(options, &compiled)?;
     let plan = selection.plan_from(&observed);
     let pods = match options.offline || options.against.is_some() {
         true => KnownPods::none(),
@@ -86,6 +86,12 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
 }
 
 /// A compiled project, and the network that its plan starts from.
+fn select<'a>(options: &PlanOptions, compiled: &'a Compiled) -> Result<Selection<'a>, CommandError> {
+    let mut selection = Selection::new(compiled, &options.select)?;
+    selection.removes_foreign = options.remove_foreign;
+    Ok(selection)
+}
+
 struct Looked {
     compiled: Compiled,
     project: Project,
@@ -98,7 +104,7 @@ async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Lo
     loop {
         let (compiled, compiled_project) = project.compile_beside(&options.spec, &others)?;
         let target = Target::of(&compiled.site, &options.api, &compiled_project.sources.root)?;
-        let selection = Selection::new(&compiled, &options.select)?;
+        let selection = select(options, &compiled)?;
         let observed = match &options.against {
             Some(other) => as_other_spec(options, other).await?,
             None if options.offline || target.is_untouched() => Observed::default(),
@@ -145,6 +151,7 @@ async fn save(
         selection.provider.clone(),
     );
     saved.extent = selection.extent();
+    saved.removes_foreign = selection.removes_foreign;
     saved.moves = selection.compiled.moves.clone();
     saved.behind = endpoints_of(&selection.compiled.tenants);
     saved.url = url;

@@ -429,6 +429,9 @@ impl<'a> Differ<'a> {
                     Cow::Owned(format!("{of} is replaced, and this object depends on it"))
                 }
                 Some(Verdict::Replace(_)) => Cow::Borrowed("its replacement exists"),
+                _ if entry.key.is_foreign() => {
+                    Cow::Owned(format!("is not midoform's: {}", entry.object.describe()))
+                }
                 _ => Cow::Borrowed("is no longer wanted"),
             };
             let position = entry.object.position().unwrap_or(0);

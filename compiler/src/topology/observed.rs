@@ -7,10 +7,11 @@ use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::topology::Topology;
+use crate::topology::foreign::Foreign;
 use crate::topology::generations::Generations;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object};
+use crate::topology::{Entry, Topology};
 
 /// The observed topology, and further facts for the diff. The default is an empty network.
 #[derive(Clone, Debug, Default)]
@@ -76,19 +77,6 @@ pub struct ObservedRule {
     pub key: Option<Key>,
 }
 
-/// An object that midoform did not create. It is reported, and not changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-pub struct Foreign {
-    /// The key of the object that it belongs to.
-    pub near: Key,
-    /// Its kind.
-    pub kind: Kind,
-    /// Its id.
-    pub id: Uuid,
-    /// A description in a few words.
-    pub what: String,
-}
-
 impl Observed {
     /// Returns the observation of a network that has exactly this topology, created by midoform on a server that keeps ids.
     pub fn of_topology(topology: &Topology, namespace: Namespace) -> Observed {
@@ -113,6 +101,16 @@ impl Observed {
     pub fn id_of(&self, namespace: Namespace, key: &Key) -> Uuid {
         let by_key = || namespace.id_of_generation(key, self.generations.current(key));
         self.ids.get(key).copied().unwrap_or_else(by_key)
+    /// Returns the network as it is, with its foreign objects. A foreign object has a key that ends with its id, so references by
+    /// that id lead to it.
+    pub fn with_foreign(&self) -> Topology {
+        let foreign = self
+            .foreign
+            .iter()
+            .filter_map(|one| Some(Entry { key: one.key(), object: one.object.clone()?, provenance: None }));
+        Topology::new(self.topology.entries().iter().cloned().chain(foreign).collect())
+    }
+
     }
 
     /// Returns the SHA-256 of everything that was recognised: with two equal fingerprints, a plan starts from the

@@ -316,7 +316,11 @@ impl<'a> Writer<'a> {
             forward_flow,
             fragments,
             unspoken,
+            others,
         } = condition;
+        for (name, field) in others {
+            self.bytes.extend(format!("{name} {field:?};").into_bytes());
+        }
         self.all(in_ports, Writer::reference);
         self.all(out_ports, Writer::reference);
         for flag in [

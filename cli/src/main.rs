@@ -15,6 +15,7 @@ mod execution;
 mod goals;
 mod keystone_projects;
 mod known_allocations;
+mod preflight;
 mod progress;
 mod project;
 mod provider_conflicts;

@@ -23,6 +23,7 @@ pub mod lists;
 pub mod observe;
 pub mod orphaned_ports;
 pub mod planned;
+pub mod preflight;
 pub mod recognise;
 pub mod reconciliation;
 pub mod recorder;

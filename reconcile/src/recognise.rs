@@ -219,7 +219,13 @@ pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> 
         making: scope.making().collect(),
         ids,
         entries: Vec::new(),
-        observed: Observed { present: raw.kinds().collect(), generations, ..Observed::default() },
+        observed: Observed {
+            present: raw.kinds().collect(),
+            zones: raw.zones.iter().map(|zone| (zone.id, zone.name.clone().unwrap_or_default())).collect(),
+            bound: raw.bindings().collect(),
+            generations,
+            ..Observed::default()
+        },
     };
     matching.match_ports(raw);
     matching.add_devices(raw);
@@ -269,12 +275,6 @@ impl Matching<'_> {
         self.remembered.get(&id).map(|key| (*key).clone())
     }
 
-    /// Reads an object. Ids with a key become references by key.
-    fn read<R: Resource>(&self, json: &R::Json, parent: Option<Reference>, position: u32) -> Option<R> {
-        R::read(json, &Listed { parent, position, resolve: &|id| self.reference(id) })
-    }
-
-    /// Adds an object, if its id has a key, and returns the key.
     /// Returns the key of a foreign rule or route, if it is to be removed: that of the same object in the earlier observation, or one
     /// from its id.
     fn key_of_removed(&self, near: &Key, id: Uuid, object: &Object) -> Option<Key> {
@@ -289,6 +289,12 @@ impl Matching<'_> {
         Some(before.entries().iter().find(is_same).map_or(key, |entry| entry.key.clone()))
     }
 
+    /// Reads an object. Ids with a key become references by key.
+    fn read<R: Resource>(&self, json: &R::Json, parent: Option<Reference>, position: u32) -> Option<R> {
+        R::read(json, &Listed { parent, position, resolve: &|id| self.reference(id) })
+    }
+
+    /// Adds an object, if its id has a key, and returns the key.
     fn add_device<R: Resource + Into<Object>>(&mut self, id: Uuid, json: &R::Json) -> Option<Key> {
         let key = self.keys.get(&id).cloned()?;
         let object: R = self.read(json, None, 0)?;

@@ -28,6 +28,10 @@ pub struct Observed {
     pub provider: ProviderUse,
     /// Bound ports of a tenant's bridges that are not the spec's: pods, or somebody else's.
     pub attached: Vec<Foreign>,
+    /// The names of all tunnel zones, by id.
+    pub zones: BTreeMap<Uuid, String>,
+    /// The ports that are bound to interfaces of hosts, by host and interface, midoform's and others.
+    pub bound: BTreeMap<(Uuid, String), Uuid>,
     /// The devices, chains, groups, tunnel zones and ports that the server has, midoform's and others, with their kinds.
     /// A plan may refer to them by id.
     pub present: BTreeMap<Uuid, Kind>,
@@ -97,10 +101,6 @@ impl Observed {
         observed
     }
 
-    /// Returns the id of an observed object.
-    pub fn id_of(&self, namespace: Namespace, key: &Key) -> Uuid {
-        let by_key = || namespace.id_of_generation(key, self.generations.current(key));
-        self.ids.get(key).copied().unwrap_or_else(by_key)
     /// Returns the network as it is, with its foreign objects. A foreign object has a key that ends with its id, so references by
     /// that id lead to it.
     pub fn with_foreign(&self) -> Topology {
@@ -111,6 +111,10 @@ impl Observed {
         Topology::new(self.topology.entries().iter().cloned().chain(foreign).collect())
     }
 
+    /// Returns the id of an observed object.
+    pub fn id_of(&self, namespace: Namespace, key: &Key) -> Uuid {
+        let by_key = || namespace.id_of_generation(key, self.generations.current(key));
+        self.ids.get(key).copied().unwrap_or_else(by_key)
     }
 
     /// Returns the SHA-256 of everything that was recognised: with two equal fingerprints, a plan starts from the

@@ -177,11 +177,17 @@ impl<'a> Selection<'a> {
         selected.map(|tenant| (tenant.name.clone(), protect(tenant))).collect()
     }
 
+    /// Returns true if what the selection does not want of this owner is deleted: it is a tenant that is selected as a whole. The
+    /// objects of other tenants are recognised as well, and left alone.
+    fn is_whole_owner(&self, owner: &str) -> bool {
+        owner != SITE && self.tenants.contains(owner) && !self.in_part.contains(owner)
+    }
+
     /// Returns the foreign objects in the reach of what is selected.
     pub(crate) fn foreign<'o>(&self, observed: &'o Observed) -> Vec<&'o Foreign> {
         let is_selected = |near: &Key| {
-            let whole = !self.in_part.contains(near.owner()) || self.desired.get(near.as_str()).is_some();
-            whole && !is_below_any(near, &self.excluded)
+            let is_desired = self.desired.get(near.as_str()).is_some();
+            (is_desired || self.is_whole_owner(near.owner())) && !is_below_any(near, &self.excluded)
         };
         observed.foreign.iter().filter(|foreign| is_selected(&foreign.near)).collect()
     }
@@ -196,10 +202,9 @@ impl<'a> Selection<'a> {
         let desired = without_dependents_of_missing(&self.desired, observed, &self.compiled.topology);
         let mut chosen = observed.clone();
         chosen.topology = observed.topology.filtered(|entry| {
-            let owner = entry.key.owner();
-            let is_in_part = owner == SITE || self.in_part.contains(owner);
-            let wanted = !is_in_part || self.desired.get(entry.key.as_str()).is_some();
-            wanted && !is_below_any(&entry.key, &self.excluded)
+            let is_desired = self.desired.get(entry.key.as_str()).is_some();
+            (is_desired || self.is_whole_owner(entry.key.owner()))
+                && !is_below_any(&entry.key, &self.excluded)
         });
         midonet::plan(site, dialect, &desired, &chosen)
     }

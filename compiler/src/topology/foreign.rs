@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::key::Key;
 use super::key::view::{BridgeKey, ChainKey, KeyView, RuleKey, TenantKey};
 use super::kinds::{Kind, Object, Reference, Route, Rule, RuleAction};
-use super::observed::ObservedRule;
+use super::observed_rule::ObservedRule;
 use super::{Entry, Topology};
 
 /// An object that midoform did not create. It is reported, and not changed.
@@ -52,11 +52,6 @@ impl Foreign {
     /// Returns true if the network does something else than the spec says, as long as the object is there.
     pub fn is_drift(&self) -> bool {
         self.effect.is_some()
-    }
-
-    /// Returns true if `--remove-foreign` deletes it.
-    pub fn is_removable(&self) -> bool {
-        matches!(self.kind, Kind::Rule | Kind::Route) && self.object.is_some()
     }
 
     /// Returns the key of the object, which ends with its id.

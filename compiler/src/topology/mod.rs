@@ -6,6 +6,7 @@ pub mod generations;
 pub mod key;
 pub mod kinds;
 pub mod observed;
+mod observed_rule;
 
 use std::collections::BTreeSet;
 

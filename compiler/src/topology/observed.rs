@@ -13,6 +13,8 @@ use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object};
 use crate::topology::{Entry, Topology};
 
+pub use crate::topology::observed_rule::ObservedRule;
+
 /// The observed topology, and further facts for the diff. The default is an empty network.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
@@ -70,15 +72,6 @@ pub struct OtherRoute {
     pub destination: Ipv4Net,
     /// True if its port is linked to another router.
     pub leads_inside: bool,
-}
-
-/// A rule in its chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObservedRule {
-    /// Its id.
-    pub id: Uuid,
-    /// Its key, if it is one of midoform's.
-    pub key: Option<Key>,
 }
 
 impl Observed {

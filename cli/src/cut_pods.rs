@@ -6,8 +6,9 @@ use midoform_compiler::error_chain;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::cut::cut_bridges;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::observed::{Foreign, Observed};
+use midoform_compiler::topology::observed::Observed;
 use midoform_store::ipam::{Attachment, Ipam};
 use uuid::Uuid;
 

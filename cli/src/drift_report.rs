@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use midoform_compiler::Compiled;
 use midoform_compiler::plan::{Action, Plan, Step};
+use midoform_compiler::topology::foreign::{Effect, Foreign};
 use midoform_compiler::topology::key::Key;
 use serde::Serialize;
 
@@ -20,6 +22,63 @@ pub(crate) struct Difference {
     /// The line of the spec that describes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<String>,
+}
+
+/// An object that midoform did not create.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ForeignObject {
+    pub(crate) near: Key,
+    kind: &'static str,
+    what: String,
+    id: String,
+    /// True if it changes what the network does.
+    pub(crate) drift: bool,
+    /// Its effect, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effect: Option<String>,
+    /// Midoform's rules or routes that it gets ahead of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ahead_of: Vec<Behind>,
+}
+
+/// A rule or a route that a foreign one gets ahead of.
+#[derive(Clone, Debug, Serialize)]
+struct Behind {
+    key: Key,
+    /// The line of the spec that describes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+impl ForeignObject {
+    pub(crate) fn of(foreign: &Foreign, compiled: &Compiled) -> ForeignObject {
+        let source = |key: &Key| {
+            let entry = compiled.topology.get(key.as_str())?;
+            entry.provenance.as_ref().map(ToString::to_string)
+        };
+        let behind = match &foreign.effect {
+            Some(Effect::AheadOf(keys)) => keys.as_slice(),
+            _ => &[],
+        };
+        ForeignObject {
+            near: foreign.near.clone(),
+            kind: foreign.kind.name(),
+            what: foreign.what.clone(),
+            id: foreign.id.to_string(),
+            drift: foreign.is_drift(),
+            effect: foreign.effect_in_words(),
+            ahead_of: behind.iter().map(|key| Behind { key: key.clone(), source: source(key) }).collect(),
+        }
+    }
+
+    /// Returns the line that people read.
+    pub(crate) fn line(&self) -> String {
+        let ForeignObject { near, what, id, effect, .. } = self;
+        let source = self.ahead_of.first().and_then(|first| first.source.as_ref());
+        let source = source.map(|source| format!(" ({source})")).unwrap_or_default();
+        let effect = effect.as_ref().map(|effect| format!("; it {effect}{source}")).unwrap_or_default();
+        format!("foreign  {near}  {what} ({id}){effect}: left as it is")
+    }
 }
 
 /// Returns the differences that a plan shows, one for each object.

@@ -85,6 +85,12 @@ pub(crate) enum CommandError {
     SavedPlan(#[from] SavedPlanError),
     #[error("{0}")]
     Conflict(String),
+    /// What the network lacks, each in a line.
+    #[error("the network lacks what the plan needs: {}", .0.join("; "))]
+    Missing(Vec<String>),
+    /// The provider router that the site file names does not exist.
+    #[error(transparent)]
+    NoProviderRouter(Box<Unsound>),
     #[error("interrupted: {0}")]
     Interrupted(String),
     #[error("the embedded API can't be started")]
@@ -132,7 +138,7 @@ impl From<Unsound> for CommandError {
     fn from(error: Unsound) -> Self {
         match error {
             Unsound::Defect(_) => CommandError::Internal(error.to_string()),
-            Unsound::NoProviderRouter(_) => CommandError::Conflict(error.to_string()),
+            Unsound::NoProviderRouter(_) => CommandError::NoProviderRouter(Box::new(error)),
         }
     }
 }
@@ -168,6 +174,8 @@ impl CommandError {
             CommandError::Allocation(AllocationError::NotLocked { .. }) => Exit::Internal,
             CommandError::Lock(LockError::Busy { .. })
             | CommandError::Allocation(_)
+            | CommandError::NoProviderRouter(_)
+            | CommandError::Missing(_)
             | CommandError::Conflict(_) => Exit::Conflict,
             CommandError::Credentials(CredentialsError::File { .. }) => Exit::File,
             CommandError::Credentials(_) => Exit::Usage,

@@ -6,11 +6,11 @@ use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
-use midoform_reconcile::observe::Scope;
+use midoform_reconcile::observe::{ForeignObjects, Scope};
 use midoform_reconcile::saved::SavedPlan;
 use uuid::Uuid;
 
@@ -23,12 +23,14 @@ pub(crate) struct Nothing<'a> {
     selection: &'a Selection<'a>,
     /// True to detach everything that is attached to their bridges.
     force: bool,
+    /// True to delete the site's objects as well.
+    site_objects: bool,
     nothing: Topology,
 }
 
 impl<'a> Nothing<'a> {
-    pub(crate) fn of(selection: &'a Selection<'a>, force: bool) -> Self {
-        Nothing { selection, force, nothing: Topology::default() }
+    pub(crate) fn of(selection: &'a Selection<'a>, force: bool, site_objects: bool) -> Self {
+        Nothing { selection, force, site_objects, nothing: Topology::default() }
     }
 }
 
@@ -47,7 +49,9 @@ impl Goal for Nothing<'_> {
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
         let (compiled, tenants) = (self.selection.compiled, &self.selection.tenants);
         let mut own = observed.clone();
-        own.topology = observed.topology.filtered(|entry| entry.concerns(tenants));
+        own.topology = observed
+            .topology
+            .filtered(|entry| entry.concerns(tenants) || self.site_objects && entry.key.owner() == SITE);
         match attached(&own, |_| true) {
             Some(attached) if !self.force => {
                 let message = format!("still attached: {attached}; --force detaches them");
@@ -101,6 +105,10 @@ impl Goal for EndOfPlan<'_> {
             tenants: &self.saved.tenants,
             provider: &self.saved.provider,
             moves: &self.saved.moves,
+            foreign: match self.saved.removes_foreign {
+                true => ForeignObjects::Remove { before: Some(&self.saved.before) },
+                false => ForeignObjects::Leave,
+            },
             adopting: false,
         }
     }

@@ -15,6 +15,7 @@ mod execution;
 mod goals;
 mod keystone_projects;
 mod known_allocations;
+mod preflight;
 mod progress;
 mod project;
 mod provider_conflicts;
@@ -73,7 +74,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Drift(options) => commands::drift::run(ui, &options).await,
         Command::Adopt(options) => commands::adopt::run(ui, &options).await,
         Command::Import(options) => commands::import::run(ui, &options).await,
-        Command::Destroy(options) => commands::destroy::run(ui, &options).await,
+        Command::Destroy(options) => commands::destroy::run(ui, options).await,
         Command::Show(options) => commands::show::run(ui, &options).await,
         Command::Trace(options) => commands::trace::run(ui, &options).await,
         Command::Verify(options) => commands::verify::run(ui, &options).await,

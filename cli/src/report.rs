@@ -93,6 +93,11 @@ pub(crate) fn command_error(ui: &Ui, error: &CommandError) {
         ui.notice(&count(found));
         return;
     }
+    if let CommandError::Missing(lines) = error {
+        lines.iter().for_each(|line| ui.notice(&format!("error: {}", printable(line))));
+        ui.notice("the network lacks what the plan needs; nothing was changed");
+        return;
+    }
     failure(error).lines().for_each(|line| ui.notice(line));
 }
 

@@ -18,6 +18,7 @@ use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
+use crate::preflight;
 use crate::provider_conflicts;
 use crate::session::{Identity, Session, Target, checked, path_from};
 use crate::ui::Ui;
@@ -103,6 +104,7 @@ fn refuse_what_is_decided(options: &ApplyOptions) -> Result<(), CommandError> {
         ("--exclude", !select.exclude.is_empty()),
         ("--locked", spec.locked),
         ("--api-version", spec.api_version.is_some()),
+        ("--remove-foreign", options.remove_foreign),
     ];
     let named = decided.into_iter().filter(|(_, is_named)| *is_named).map(|(option, _)| option).next();
     let message = match named {
@@ -158,6 +160,8 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
         return Err(CommandError::Conflict(message));
     };
     provider_conflicts::refuse(goal.desired(), planned.observed(), &saved.provider, &opened.site)?;
+    let plan = (planned.plan(), goal.desired());
+    preflight::check(run.session, saved.dialect(), plan, planned.observed()).await?;
     if !run.agreed(&planned).await? {
         return Ok(Exit::Done);
     }

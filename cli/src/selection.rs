@@ -10,13 +10,14 @@ use midoform_compiler::network::Tenant;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
+use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::key::{Key, KeyPrefix, SITE};
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_packets::verify;
 use midoform_reconcile::goal::Goal;
-use midoform_reconcile::observe::Scope;
+use midoform_reconcile::observe::{ForeignObjects, Scope};
 use midoform_reconcile::recorder::Extent;
 
 use crate::args::Select;
@@ -40,6 +41,8 @@ pub(crate) struct Selection<'a> {
     is_selected: bool,
     /// The keys that are left out.
     excluded: Vec<String>,
+    /// True to delete foreign rules and routes.
+    pub(crate) removes_foreign: bool,
     /// The tenants that are deleted because they have no tenant file any more.
     pub(crate) pruned: BTreeSet<TenantName>,
 }
@@ -73,6 +76,7 @@ impl<'a> Selection<'a> {
                 in_part: BTreeSet::new(),
                 is_selected: !excluded.is_empty(),
                 excluded,
+                removes_foreign: false,
                 pruned: BTreeSet::new(),
             });
         }
@@ -92,6 +96,7 @@ impl<'a> Selection<'a> {
             in_part,
             is_selected: true,
             excluded,
+            removes_foreign: false,
             pruned,
         })
     }
@@ -187,6 +192,21 @@ impl<'a> Selection<'a> {
         })
     }
 
+    /// Returns true if what the selection does not want of this owner is deleted: it is a tenant that is selected as a whole. The
+    /// objects of other tenants are recognised as well, and left alone.
+    fn is_whole_owner(&self, owner: &str) -> bool {
+        owner != SITE && self.tenants.contains(owner) && !self.in_part.contains(owner)
+    }
+
+    /// Returns the foreign objects in the reach of what is selected.
+    pub(crate) fn foreign<'o>(&self, observed: &'o Observed) -> Vec<&'o Foreign> {
+        let is_selected = |near: &Key| {
+            let is_desired = self.desired.get(near.as_str()).is_some();
+            (is_desired || self.is_whole_owner(near.owner())) && !is_below_any(near, &self.excluded)
+        };
+        observed.foreign.iter().filter(|foreign| is_selected(&foreign.near)).collect()
+    }
+
     /// Returns the plan from what was observed. A selection of single objects deletes nothing.
     pub(crate) fn plan_from(&self, observed: &Observed) -> Plan {
         let site = &self.compiled.site.name.value;
@@ -210,7 +230,11 @@ impl Goal for Selection<'_> {
 
     /// Returns the scope of all objects of the project: what is not selected is recognised as well, and then left alone.
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
-        Scope::of(self.compiled, known, &self.observed, &self.provider)
+        let foreign = match self.removes_foreign {
+            true => ForeignObjects::Remove { before: None },
+            false => ForeignObjects::Leave,
+        };
+        Scope { foreign, ..Scope::of(self.compiled, known, &self.observed, &self.provider) }
     }
 
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {

@@ -6,14 +6,18 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod admin_state;
 mod adopt;
 mod apply;
 mod assertions;
 mod attachments;
+mod by_hand;
+mod destroy_site;
 mod diagnostics;
 mod drift;
 mod exit_codes;
 mod faults;
+mod foreign_rules;
 mod import;
 mod keystone;
 mod limits;
@@ -26,6 +30,7 @@ mod plan;
 mod plugin_network;
 mod pods;
 mod policy;
+mod preflight;
 mod proofs;
 mod provider_router;
 mod records;

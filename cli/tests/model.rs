@@ -298,7 +298,7 @@ impl Lab {
         let names = ["a", "b"];
         let other = names[1 - which];
         let devices = || -> BTreeSet<String> {
-            let all = self.objects().into_iter().flat_map(|(_, objects)| objects);
+            let all = self.objects().into_values().flatten();
             let own = all.filter(|object| object["tenantId"] == other);
             own.map(|object| object["id"].to_string()).collect()
         };

@@ -50,6 +50,12 @@ impl Inventory {
         devices.chain(self.groups.iter().filter_map(|group| group.name.as_deref()))
     }
 
+    /// Returns the hosts and interfaces that ports are bound to, each with its port.
+    pub(crate) fn bindings(&self) -> impl Iterator<Item = ((Uuid, String), Uuid)> {
+        let bound = |port: &PortJson| Some(((port.host_id?, port.interface_name.clone()?), port.id));
+        self.ports.iter().filter_map(bound)
+    }
+
     /// Returns the ids and kinds of all devices, chains, port groups, tunnel zones and ports.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = (Uuid, Kind)> {
         let routers = self.routers.iter().map(|router| (router.id, Kind::Router));

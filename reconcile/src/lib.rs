@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batches;
+pub mod beyond;
 pub mod claimed_port;
 pub mod client;
 mod client_error;
@@ -22,6 +23,7 @@ pub mod lists;
 pub mod observe;
 pub mod orphaned_ports;
 pub mod planned;
+pub mod preflight;
 pub mod recognise;
 pub mod reconciliation;
 pub mod recorder;

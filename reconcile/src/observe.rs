@@ -20,7 +20,7 @@ use crate::inventory::Inventory;
 use crate::lists;
 use crate::recognise;
 
-pub use crate::scope::{Parents, Scope};
+pub use crate::scope::{ForeignObjects, Parents, Scope};
 
 /// The number of reads at a time: measured, eight are twice as fast as one.
 const PARALLEL_READS: usize = 8;

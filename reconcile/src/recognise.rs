@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::TenantAllocation;
 use midoform_compiler::spec::parse::name_problem;
+use midoform_compiler::topology::foreign::{self, Foreign};
 use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
@@ -20,12 +21,12 @@ use midoform_compiler::topology::kinds::{
     Bridge, Chain, Kind, Listed, Object, PortGroup, Reference, Resource, Router, TunnelZone, TunnelZoneHost,
     TunnelZoneHostJson,
 };
-use midoform_compiler::topology::observed::{Foreign, Observed, ObservedRule};
+use midoform_compiler::topology::observed::{Observed, ObservedRule};
 use midoform_compiler::topology::{Entry, Topology};
 use uuid::Uuid;
 
 use crate::inventory::Inventory;
-use crate::scope::{Parents, Scope};
+use crate::scope::{ForeignObjects, Parents, Scope};
 
 /// The devices of a scope, by the keys that their ids follow from.
 #[derive(Default)]
@@ -218,7 +219,13 @@ pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> 
         making: scope.making().collect(),
         ids,
         entries: Vec::new(),
-        observed: Observed { present: raw.kinds().collect(), generations, ..Observed::default() },
+        observed: Observed {
+            present: raw.kinds().collect(),
+            zones: raw.zones.iter().map(|zone| (zone.id, zone.name.clone().unwrap_or_default())).collect(),
+            bound: raw.bindings().collect(),
+            generations,
+            ..Observed::default()
+        },
     };
     matching.match_ports(raw);
     matching.add_devices(raw);
@@ -268,6 +275,20 @@ impl Matching<'_> {
         self.remembered.get(&id).map(|key| (*key).clone())
     }
 
+    /// Returns the key of a foreign rule or route, if it is to be removed: that of the same object in the earlier observation, or one
+    /// from its id.
+    fn key_of_removed(&self, near: &Key, id: Uuid, object: &Object) -> Option<Key> {
+        let ForeignObjects::Remove { before } = self.scope.foreign else { return None };
+        let key = near.foreign(id);
+        let Some(before) = before.filter(|before| before.get(key.as_str()).is_none()) else {
+            return Some(key);
+        };
+        let is_same = |entry: &&Entry| {
+            entry.key.is_foreign() && !self.ids.contains_key(&entry.key) && entry.object.is_like(object)
+        };
+        Some(before.entries().iter().find(is_same).map_or(key, |entry| entry.key.clone()))
+    }
+
     /// Reads an object. Ids with a key become references by key.
     fn read<R: Resource>(&self, json: &R::Json, parent: Option<Reference>, position: u32) -> Option<R> {
         R::read(json, &Listed { parent, position, resolve: &|id| self.reference(id) })
@@ -312,12 +333,12 @@ impl Matching<'_> {
             );
             match wanted {
                 Some(entry) => self.add(entry.key.clone(), member.into()),
-                None => self.observed.foreign.push(Foreign {
-                    near: zone.clone(),
-                    kind: Kind::TunnelZoneHost,
-                    id: member.host,
-                    what: format!("host at {}", member.address),
-                }),
+                None => self.observed.foreign.push(Foreign::new(
+                    zone.clone(),
+                    Kind::TunnelZoneHost,
+                    member.host,
+                    format!("host at {}", member.address),
+                )),
             }
         }
     }
@@ -338,7 +359,7 @@ impl Matching<'_> {
             .retain(|key, id| topology.get(key.as_str()).is_some_and(|entry| is_remembered(key, *id, entry)));
         self.observed.ids = self.ids;
         self.observed.topology = topology;
-        self.observed.foreign.sort();
+        foreign::assess(&self.observed.topology, &self.observed.rules, &mut self.observed.foreign);
         self.observed
     }
 }

@@ -332,10 +332,11 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Returns true if an id need not be stored: it follows from its key. An id in the key itself is stored: where the server chooses
-/// ids, only the store proves that the object is midoform's.
+/// Returns true if an id need not be stored: it follows from its key, or the object is not midoform's. An id in the key itself is
+/// stored: where the server chooses ids, only the store proves that the object is midoform's.
 fn follows((namespace, generations): &(Namespace, Generations), key: &Key, id: Uuid) -> bool {
-    key.own_id().is_none() && namespace.id_of_generation(key, generations.current(key)) == id
+    key.is_foreign()
+        || key.own_id().is_none() && namespace.id_of_generation(key, generations.current(key)) == id
 }
 
 /// Returns the names of the static ports of each tenant, without the renamings that were taken back.

@@ -49,6 +49,9 @@ pub struct SavedPlan {
     /// The renamed objects.
     #[serde(default)]
     pub moves: Moves,
+    /// True if the plan deletes the foreign rules and routes in its tenants' chains and routers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removes_foreign: bool,
     /// The address and the MAC address behind each static port, for traces: no object of MidoNet has them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub behind: BTreeMap<Key, (Ipv4Addr, MacAddress)>,
@@ -160,6 +163,7 @@ impl SavedPlan {
             extent: Extent::Whole,
             provider,
             moves: Moves::default(),
+            removes_foreign: false,
             behind: BTreeMap::new(),
             url: None,
             site_file: String::new(),

@@ -29,8 +29,23 @@ pub struct Scope<'a> {
     pub provider: &'a Reference,
     /// The renamed objects: an object may still have the id of its old key.
     pub moves: &'a Moves,
+    /// The treatment of foreign rules and routes in midoform's chains and routers.
+    pub foreign: ForeignObjects<'a>,
     /// True to recognise objects that midoform did not create by their content, in every dialect: to adopt them.
     pub adopting: bool,
+}
+
+/// The treatment of rules and routes in midoform's chains and routers that midoform did not create.
+#[derive(Clone, Copy, Debug)]
+pub enum ForeignObjects<'a> {
+    /// They are reported, and stay.
+    Leave,
+    /// They are part of what was observed, so that a goal without them deletes them. Those of an earlier observation are recognised
+    /// by their content, if an undo created them again.
+    Remove {
+        /// The earlier observation, if there is one.
+        before: Option<&'a Topology>,
+    },
 }
 
 impl<'a> Scope<'a> {
@@ -49,6 +64,7 @@ impl<'a> Scope<'a> {
             tenants,
             provider,
             moves: &compiled.moves,
+            foreign: ForeignObjects::Leave,
             adopting: false,
         }
     }

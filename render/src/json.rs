@@ -13,33 +13,38 @@ use crate::Options;
 /// # Errors
 /// Returns the writer's error.
 pub fn write(plan: &Plan, mut out: impl Write) -> io::Result<String> {
-    end(canonical::write(plan, &mut out)?, None, None, &[], out)
+    end(canonical::write(plan, &mut out)?, None, out)
 }
 
 /// Writes a plan with the change of reachability and the hash of the saved plan. The plan's own hash covers the plan only.
 pub(super) fn write_with(plan: &Plan, options: &Options<'_>, mut out: impl Write) -> io::Result<String> {
-    end(canonical::write(plan, &mut out)?, options.reachability, options.saved_sha256, options.cut_pods, out)
+    end(canonical::write(plan, &mut out)?, Some(options), out)
 }
 
-fn end(
-    hash: String,
-    reachability: Option<&Reachability>,
-    saved: Option<&str>,
-    cut_pods: &[String],
-    mut out: impl Write,
-) -> io::Result<String> {
+fn end(hash: String, options: Option<&Options<'_>>, mut out: impl Write) -> io::Result<String> {
     write!(out, "\n],\"sha256\":\"{hash}\"")?;
-    if let Some(saved) = saved {
-        write!(out, ",\"saved_sha256\":\"{saved}\"")?;
-    }
-    if let Some(told) = reachability.filter(|told| !told.changes.is_empty() || !told.not_compared.is_empty())
-    {
-        write!(out, ",\"reachability\":{}", serde_json::to_string(told)?)?;
-    }
-    if !cut_pods.is_empty() {
-        write!(out, ",\"cut_pods\":{}", serde_json::to_string(cut_pods)?)?;
+    if let Some(options) = options {
+        known_besides(options, &mut out)?;
     }
     writeln!(out, "}}")?;
     out.flush()?;
     Ok(hash)
+}
+
+/// Writes what is known besides the plan.
+fn known_besides(options: &Options<'_>, out: &mut impl Write) -> io::Result<()> {
+    if let Some(saved) = options.saved_sha256 {
+        write!(out, ",\"saved_sha256\":\"{saved}\"")?;
+    }
+    let is_told = |told: &&Reachability| !told.changes.is_empty() || !told.not_compared.is_empty();
+    if let Some(told) = options.reachability.filter(is_told) {
+        write!(out, ",\"reachability\":{}", serde_json::to_string(told)?)?;
+    }
+    if !options.cut_pods.is_empty() {
+        write!(out, ",\"cut_pods\":{}", serde_json::to_string(options.cut_pods)?)?;
+    }
+    if !options.foreign.is_empty() {
+        write!(out, ",\"foreign\":{}", serde_json::to_string(options.foreign)?)?;
+    }
+    Ok(())
 }

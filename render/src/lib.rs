@@ -32,8 +32,9 @@ use std::str::FromStr;
 
 use midoform_compiler::plan::reachability::{Now, Reachability};
 use midoform_compiler::plan::{Action, Plan, Step};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::observed::Foreign;
+use midoform_compiler::topology::foreign::Foreign;
 
 pub use markdown::MOST_CHARACTERS;
 pub use templates::templates;
@@ -92,6 +93,16 @@ impl FromStr for Format {
         let found = Format::ALL.into_iter().find(|format| format.name() == text);
         found.ok_or_else(|| format!("there is no format `{text}`"))
     }
+}
+
+/// Returns a line for each of the foreign objects that `is_shown` selects.
+fn foreign_lines(options: &Options<'_>, is_shown: impl Fn(&Foreign) -> bool) -> Vec<String> {
+    let line = |other: &Foreign| {
+        let effect = other.effect_in_words().map(|effect| format!("; it {effect}")).unwrap_or_default();
+        let line = format!("{} {} at {}{effect}", other.what, other.id, other.near);
+        printable(&line).into_owned()
+    };
+    options.foreign.iter().filter(|other| is_shown(other)).map(line).collect()
 }
 
 /// The options of a rendering.

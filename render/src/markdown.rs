@@ -10,6 +10,7 @@ use super::{Options, RenderError};
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
 use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::foreign::Foreign;
 
 /// The most characters that the text has.
 pub const MOST_CHARACTERS: usize = 4000;
@@ -50,6 +51,9 @@ struct Page {
     plan_file: String,
     cut: bool,
     foreign: usize,
+    foreign_risks: Vec<String>,
+    foreign_risk_count: usize,
+    more_foreign_risks: usize,
     sha256: String,
 }
 
@@ -120,11 +124,13 @@ fn page(
     };
     let reached = super::reached(options.reachability);
     let reached_shown = reached.len().min(most_lines.min(20));
+    let foreign_risks = super::foreign_lines(options, Foreign::is_drift);
     let cut = tenants.iter().any(|part| part.more > 0)
         || tenants.len() < summaries.len()
         || risks.len() > shown
         || reached.len() > reached_shown
-        || options.cut_pods.len() > shown;
+        || options.cut_pods.len() > shown
+        || foreign_risks.len() > shown;
     Page {
         site: escaped(&plan.site),
         more_reachability: reached.len() - reached_shown,
@@ -147,7 +153,10 @@ fn page(
             .map(|file| code(&file.chars().take(200).collect::<String>()))
             .unwrap_or_default(),
         cut,
-        foreign: options.foreign.len(),
+        foreign: options.foreign.iter().filter(|other| !other.is_drift()).count(),
+        foreign_risk_count: foreign_risks.len(),
+        more_foreign_risks: foreign_risks.len().saturating_sub(shown),
+        foreign_risks: foreign_risks.iter().take(shown).map(|line| bounded(&escaped(line))).collect(),
         sha256: sha256.to_owned(),
     }
 }

@@ -191,7 +191,7 @@ impl<'a> Drawer<'a> {
 
     fn end(&mut self, port: &Reference, nodes: &mut Vec<Node>) -> Option<(String, Option<String>)> {
         let (device, label) = match &self.topology.get(port.key()?.as_str())?.object {
-            Object::RouterPort(RouterPort { router, address, network }) => {
+            Object::RouterPort(RouterPort { router, address, network, .. }) => {
                 (router.clone(), Some(format!("{address}/{}", network.prefix_len())))
             }
             Object::BridgePort(port) => (port.bridge.clone(), None),

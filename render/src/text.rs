@@ -10,6 +10,7 @@ use super::{Options, RenderError};
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
 use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::foreign::Foreign;
 
 #[derive(Serialize)]
 struct Group<'a> {
@@ -56,6 +57,8 @@ struct End<'a> {
     changes: usize,
     cuts_traffic: usize,
     foreign: Vec<String>,
+    foreign_risks: Vec<String>,
+    foreign_risk_count: usize,
     sha256: &'a str,
     bold: &'static str,
     reset: &'static str,
@@ -131,11 +134,9 @@ pub(super) fn write(
         summary,
         changes: summary.changes(),
         cuts_traffic: plan.changes().filter(|step| step.cuts_traffic).count(),
-        foreign: options
-            .foreign
-            .iter()
-            .map(|other| printable(&format!("{} {} at {}", other.what, other.id, other.near)).into_owned())
-            .collect(),
+        foreign: super::foreign_lines(options, |other| !other.is_drift()),
+        foreign_risk_count: options.foreign.iter().filter(|other| other.is_drift()).count(),
+        foreign_risks: super::foreign_lines(options, Foreign::is_drift),
         sha256: &hash,
         bold: code("\u{1b}[1m"),
         reset: code("\u{1b}[0m"),

@@ -28,6 +28,9 @@ pub(crate) struct ApplyOptions {
     /// Apply the plan even if it takes away a bridge that pods are attached to, or changes its network.
     #[arg(long)]
     pub(crate) cut_pods: bool,
+    /// Delete the rules and routes in midoform's own chains and routers that midoform did not create.
+    #[arg(long)]
+    pub(crate) remove_foreign: bool,
     /// Change this number of tenants at a time, and compare the network with the spec after each batch.
     #[arg(long, value_name = "TENANTS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch: Option<u32>,
@@ -134,7 +137,19 @@ pub(crate) struct UndoOptions {
     pub(crate) force: bool,
 }
 
+/// The value of `--site` without a file.
+const OBJECTS: &str = "-";
+
+/// Makes `--site` without a file the same as `--site-objects`.
+fn with_or_without_file(site: clap::Arg) -> clap::Arg {
+    site.num_args(0..=1).default_missing_value(OBJECTS).help(
+        "The site file, if it is neither beside the tenant files nor in the parent folder; without a FILE, the same as \
+         --site-objects",
+    )
+}
+
 #[derive(Args)]
+#[command(mut_arg("site", with_or_without_file))]
 pub(crate) struct DestroyOptions {
     #[command(flatten)]
     pub(crate) spec: Spec,
@@ -148,9 +163,22 @@ pub(crate) struct DestroyOptions {
     /// Detach everything that is attached to the tenants' bridges.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Delete the site's own objects as well: the tunnel zone with its hosts, and the provider router if midoform manages it.
+    #[arg(long)]
+    pub(crate) site_objects: bool,
     /// Delete the Keystone projects that midoform created for the tenants, too.
     #[arg(long)]
     pub(crate) delete_project: bool,
+}
+
+impl DestroyOptions {
+    /// Moves the meaning of `--site` without a file to the option for it.
+    pub(crate) fn normalised(self) -> DestroyOptions {
+        match self.spec.site.as_deref() == Some(std::path::Path::new(OBJECTS)) {
+            true => DestroyOptions { spec: Spec { site: None, ..self.spec }, site_objects: true, ..self },
+            false => self,
+        }
+    }
 }
 
 #[derive(Args)]

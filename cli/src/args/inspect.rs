@@ -75,6 +75,9 @@ pub(crate) struct PlanOptions {
     /// Plan against this spec instead of the network, to see the changes from one spec to another.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["offline", "out"])]
     pub(crate) against: Option<PathBuf>,
+    /// Delete the rules and routes in midoform's own chains and routers that midoform did not create.
+    #[arg(long, conflicts_with_all = ["offline", "against"])]
+    pub(crate) remove_foreign: bool,
     /// End with exit code 2 if changes are pending.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,

@@ -12,6 +12,7 @@ use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::keystone_projects::{self, Missing};
+use crate::preflight;
 use crate::project::{Project, Reach};
 use crate::provider_conflicts;
 use crate::publication;
@@ -57,6 +58,7 @@ async fn apply(
         project = compiled_project;
         let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
         let mut selection = Selection::new(&compiled, &options.select)?;
+        selection.removes_foreign = options.remove_foreign;
         if options.prune {
             let abandoned = Selection::abandoned(&compiled);
             refuse_protected(&compiled, &abandoned)?;
@@ -104,10 +106,13 @@ impl Applied<'_> {
             cuts_pods: options.cut_pods,
             batches: options.batches(),
         };
-        let planned = run.session.look(ui, selection, &compiled.allocations).await?;
+        let planned = run.session.look(ui, selection, &compiled.allocations).await;
+        let planned = planned.map_err(|error| preflight::at_line(error, compiled, self.project))?;
         if let Some(found) = provider_conflicts::to_avoid(selection, planned.observed(), self.others)? {
             return Ok(Reconciled::Beside(found));
         }
+        let plan = (planned.plan(), &selection.desired);
+        preflight::check(session, compiled.dialect(), plan, planned.observed()).await?;
         report::diagnostics(ui, &compiled.warnings, &self.project.sources);
         if !run.agreed(&planned).await? {
             return Ok(Reconciled::Ended(Exit::Done));

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use midoform_compiler::Compiled;
 use midoform_compiler::names::TenantName;
+use midoform_compiler::topology::kinds::{Kind, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::keystone::Keystone;
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish, Recorder};
@@ -23,7 +24,12 @@ use crate::selection::{Selection, everything};
 use crate::session::{Identity, Session, Target, logins};
 use crate::ui::Ui;
 
-pub(crate) async fn run(ui: &Ui, options: &DestroyOptions) -> Result<Exit, CommandError> {
+pub(crate) async fn run(ui: &Ui, options: DestroyOptions) -> Result<Exit, CommandError> {
+    let options = &options.normalised();
+    if options.site_objects && !options.target.is_empty() {
+        let message = "--site: the site's objects serve every tenant; leave out --target";
+        return Err(CommandError::Usage(message.to_owned()));
+    }
     let project = Project::load(&options.spec).await?;
     // A destroy deletes everything on purpose: the share of deleted objects does not matter.
     // Addresses are released only if a second look finds that nothing is left.
@@ -73,7 +79,7 @@ impl Destroyed<'_> {
     async fn reconcile(&self, session: &Session) -> Result<Exit, CommandError> {
         let Destroyed { ui, options, consent, selection, guard, .. } = *self;
         let (compiled, tenants) = (selection.compiled, &selection.tenants);
-        let goal = Nothing::of(selection, options.force);
+        let goal = Nothing::of(selection, options.force, options.site_objects);
         let run = Run {
             ui,
             session,
@@ -88,6 +94,7 @@ impl Destroyed<'_> {
         let projects = Projects::of(options, compiled, tenants, &self.project.sources.root, guard)?;
         let planned = session.look(ui, &goal, &compiled.known).await?;
         self.refuse_an_empty_network(planned.observed(), session)?;
+        self.refuse_a_used_site(planned.observed())?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
         }
@@ -119,6 +126,30 @@ impl Destroyed<'_> {
                 "tenant `{tenant}` was applied, and nothing of it is at {}: is this the right MidoNet? If it was deleted by \
                  hand, --force releases its addresses",
                 session.client.base_url()
+            ))),
+        }
+    }
+
+    /// Refuses to delete the site's objects while others use them: tenants without a tenant file, ports on the provider router, hosts
+    /// in the tunnel zone.
+    fn refuse_a_used_site(&self, observed: &Observed) -> Result<(), CommandError> {
+        let Destroyed { options, selection, .. } = *self;
+        if !options.site_objects || options.force {
+            return Ok(());
+        }
+        let abandoned = Selection::abandoned(selection.compiled);
+        let tenants = abandoned.iter().map(|tenant| format!("tenant `{tenant}`, which has no tenant file"));
+        let is_managed = matches!(selection.provider, Reference::Key(_));
+        let ports = observed.provider.ports.iter().filter(|_| is_managed);
+        let ports = ports.map(|port| format!("port {} of the provider router ({})", port.address, port.id));
+        let hosts = observed.foreign.iter().filter(|foreign| foreign.kind == Kind::TunnelZoneHost);
+        let hosts = hosts.map(|host| format!("{} in the tunnel zone ({})", host.what, host.id));
+        let users: Vec<String> = tenants.chain(ports).chain(hosts).collect();
+        match users.is_empty() {
+            true => Ok(()),
+            false => Err(CommandError::Conflict(format!(
+                "the site's objects are still used: {}; --force deletes them anyway",
+                users.join(", ")
             ))),
         }
     }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::DriftOptions;
 use crate::drift_metrics::DriftMetrics;
-use crate::drift_report::{Difference, differences_of};
+use crate::drift_report::{Difference, ForeignObject, differences_of};
 use crate::error::{CommandError, Exit};
 use crate::keystone_projects::{self, Missing};
 use crate::project::Project;
@@ -30,15 +30,7 @@ struct Drift {
     /// The number of objects that differ, by tenant.
     tenants: BTreeMap<TenantName, u64>,
     differences: Vec<Difference>,
-    foreign: Vec<Foreign>,
-}
-
-/// An object that midoform did not create.
-#[derive(Clone, Debug, Serialize)]
-struct Foreign {
-    near: String,
-    what: String,
-    id: String,
+    foreign: Vec<ForeignObject>,
 }
 
 pub(crate) async fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, CommandError> {
@@ -79,13 +71,13 @@ fn drift_of(selection: &Selection<'_>, observed: &Observed) -> Drift {
         let tenant = difference.key.owner();
         *tenants.entry(tenant.into()).or_default() += 1;
     }
-    let foreign = observed.foreign.iter().map(|foreign| Foreign {
-        near: foreign.near.to_string(),
-        what: foreign.what.clone(),
-        id: foreign.id.to_string(),
-    });
-    let drift = !differences.is_empty();
-    Drift { site: plan.site, drift, tenants, differences, foreign: foreign.collect() }
+    let foreign = selection.foreign(observed).into_iter();
+    let foreign: Vec<ForeignObject> = foreign.map(|one| ForeignObject::of(one, selection.compiled)).collect();
+    for object in foreign.iter().filter(|object| object.drift) {
+        *tenants.entry(object.near.owner().into()).or_default() += 1;
+    }
+    let drift = !differences.is_empty() || foreign.iter().any(|object| object.drift);
+    Drift { site: plan.site, drift, tenants, differences, foreign }
 }
 
 /// Prints the differences.
@@ -104,14 +96,18 @@ fn print(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, Command
                 writeln!(out, "{}", printable(&line))?;
             }
             for foreign in &drift.foreign {
-                let line =
-                    format!("foreign  {}  {} ({}): left as it is", foreign.near, foreign.what, foreign.id);
-                writeln!(out, "{}", printable(&line))?;
+                writeln!(out, "{}", printable(&foreign.line()))?;
             }
             match drift.differences.len() {
-                0 => writeln!(out, "No drift: the network matches the spec."),
-                1 => writeln!(out, "1 object differs from the spec."),
-                count => writeln!(out, "{count} objects differ from the spec."),
+                0 if !drift.drift => writeln!(out, "No drift: the network matches the spec.")?,
+                0 => {}
+                1 => writeln!(out, "1 object differs from the spec.")?,
+                count => writeln!(out, "{count} objects differ from the spec.")?,
+            }
+            match drift.foreign.iter().filter(|object| object.drift).count() {
+                0 => Ok(()),
+                1 => writeln!(out, "1 foreign object changes what the network does; `--remove-foreign` of plan and apply deletes rules and routes."),
+                count => writeln!(out, "{count} foreign objects change what the network does; `--remove-foreign` of plan and apply deletes rules and routes."),
             }
         })?;
     }

@@ -23,6 +23,7 @@ use crate::args::{Api, PlanOptions, Spec};
 use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::keystone_projects::{self, Missing};
+use crate::preflight;
 use crate::project::{Project, Reach};
 use crate::provider_conflicts;
 use crate::publication;
@@ -50,7 +51,7 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         Target::Url(url, ..) => Some(url.clone()),
         Target::Embedded { .. } => None,
     };
-    let selection = Selection::new(&compiled, &options.select)?;
+    let selection = select(options, &compiled)?;
     let plan = selection.plan_from(&observed);
     let pods = match options.offline || options.against.is_some() {
         true => KnownPods::none(),
@@ -85,6 +86,12 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
     Ok(if pending && options.detailed_exitcode { Exit::ChangesPending } else { Exit::Done })
 }
 
+fn select<'a>(options: &PlanOptions, compiled: &'a Compiled) -> Result<Selection<'a>, CommandError> {
+    let mut selection = Selection::new(compiled, &options.select)?;
+    selection.removes_foreign = options.remove_foreign;
+    Ok(selection)
+}
+
 /// A compiled project, and the network that its plan starts from.
 struct Looked {
     compiled: Compiled,
@@ -98,14 +105,13 @@ async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Lo
     loop {
         let (compiled, compiled_project) = project.compile_beside(&options.spec, &others)?;
         let target = Target::of(&compiled.site, &options.api, &compiled_project.sources.root)?;
-        let selection = Selection::new(&compiled, &options.select)?;
+        let selection = select(options, &compiled)?;
         let observed = match &options.against {
             Some(other) => as_other_spec(options, other).await?,
             None if options.offline || target.is_untouched() => Observed::default(),
             None => {
-                let observed = observe_once(ui, target, &options.api, &selection).await?;
-                check_provider(&selection.provider, &observed)?;
-                observed
+                let observed = observe_once(ui, target, &options.api, &selection).await;
+                observed.map_err(|error| preflight::at_line(error, &compiled, &compiled_project))?
             }
         };
         project = compiled_project;
@@ -145,6 +151,7 @@ async fn save(
         selection.provider.clone(),
     );
     saved.extent = selection.extent();
+    saved.removes_foreign = selection.removes_foreign;
     saved.moves = selection.compiled.moves.clone();
     saved.behind = endpoints_of(&selection.compiled.tenants);
     saved.url = url;
@@ -195,8 +202,15 @@ async fn observe_once(
     selection: &Selection<'_>,
 ) -> Result<Observed, CommandError> {
     let scope = selection.scope(&selection.compiled.allocations);
-    Session::with(target, selection.compiled.dialect(), api, async |session| session.observe(ui, scope).await)
-        .await
+    let dialect = selection.compiled.dialect();
+    Session::with(target, dialect, api, async |session| {
+        let observed = session.observe(ui, scope).await?;
+        check_provider(&selection.provider, &observed)?;
+        let plan = selection.plan_from(&observed);
+        preflight::check(session, dialect, (&plan, &selection.desired), &observed).await?;
+        Ok(observed)
+    })
+    .await
 }
 
 fn show(ui: &Ui, options: &PlanOptions, shown: &Shown<'_>) -> Result<(), CommandError> {

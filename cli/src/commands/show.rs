@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use midoform_compiler::plan::Action;
 use midoform_compiler::printable::printable;
+use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::Kind;
-use midoform_compiler::topology::observed::{Foreign, Observed};
+use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use serde::Serialize;
 
@@ -106,10 +107,18 @@ fn text(
     if !foreign.is_empty() {
         writeln!(out, "\nnot created by midoform, and left as they are")?;
         for other in foreign {
-            writeln!(out, "  {} {} at {}", printable(&other.what), other.id, printable(other.near.as_str()))?;
+            let effect = other.effect_in_words().map(|effect| format!("; it {effect}")).unwrap_or_default();
+            let line = format!("  {} {} at {}{effect}", other.what, other.id, other.near);
+            writeln!(out, "{}", printable(&line))?;
         }
     }
     match pending {
+        0 if foreign.iter().any(Foreign::is_drift) => {
+            writeln!(
+                out,
+                "\nEvery object is as the spec says, but foreign objects change what the network does."
+            )
+        }
         0 => writeln!(out, "\nThe network matches the spec."),
         count => writeln!(out, "\n{count} changes are pending: `midoform plan` shows them."),
     }

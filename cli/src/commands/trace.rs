@@ -1,6 +1,6 @@
 //! `midoform trace`: one packet, and its reply.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use midoform_compiler::topology::Topology;
@@ -10,6 +10,7 @@ use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::values::ethertype;
 use midoform_packets::semantics::{ARP_REPLY, ARP_REQUEST};
 use midoform_packets::trace::{Endpoint, HeldAddresses, TraceNetwork, TraceReport, mermaid, text};
+use midoform_reconcile::beyond::{self, Beyond};
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::saved::SavedPlan;
 use midoform_store::ipam::Ipam;
@@ -59,15 +60,12 @@ pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, Command
             true => {
                 let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
                 let selection = Selection::new(&compiled, &everything())?;
-                let observed = observe(ui, options, target, &selection).await?;
-                if !observed.foreign.is_empty() {
-                    let count = observed.foreign.len();
-                    ui.notice(&format!(
-                        "warning: {count} objects that midoform did not create are left out; `midoform show` lists them"
-                    ));
-                }
+                let (observed, beyond) = observe(ui, options, target, &selection).await?;
                 let held = held_addresses(&project.state, &observed, &behind).await?;
-                trace(&observed.topology, &behind, Some(held), &options.packet)?
+                let foreign = observed.with_foreign();
+                let entries = foreign.entries().iter().chain(&beyond.entries).cloned().collect();
+                let live = Live { held, address_groups: beyond.address_groups };
+                trace(&Topology::new(entries), &behind, Some(live), &options.packet)?
             }
         }
     };
@@ -84,12 +82,17 @@ async fn observe(
     options: &TraceOptions,
     target: Target,
     selection: &Selection<'_>,
-) -> Result<Observed, CommandError> {
+) -> Result<(Observed, Beyond), CommandError> {
     if target.is_untouched() {
-        return Ok(Observed::default());
+        return Ok((Observed::default(), Beyond::default()));
     }
     let (dialect, scope) = (selection.compiled.dialect(), selection.scope(&selection.compiled.allocations));
-    Session::with(target, dialect, &options.api, async |session| session.observe(ui, scope).await).await
+    Session::with(target, dialect, &options.api, async |session| {
+        let observed = session.observe(ui, scope).await?;
+        let beyond = beyond::read(&session.client, dialect, scope.site, &observed).await?;
+        Ok((observed, beyond))
+    })
+    .await
 }
 
 /// Returns the addresses that somebody has: static ports that are bound, and pods whose port the API and the store have.
@@ -120,11 +123,18 @@ async fn held_addresses(
     Ok(held)
 }
 
-/// Sends the packet that the options describe. `held` are the addresses that somebody has; none: every address.
+/// What is known of a live network besides its topology.
+struct Live {
+    /// The addresses that somebody has.
+    held: HeldAddresses,
+    address_groups: BTreeMap<Uuid, BTreeSet<Ipv4Addr>>,
+}
+
+/// Sends the packet that the options describe. Without `live`, somebody has every address.
 fn trace(
     topology: &Topology,
     behind: &Endpoints,
-    held: Option<HeldAddresses>,
+    live: Option<Live>,
     options: &PacketOptions,
 ) -> Result<TraceReport, CommandError> {
     let from = endpoint("--from", &options.from, topology, behind)?;
@@ -135,8 +145,9 @@ fn trace(
     let unusable = |error: midoform_packets::trace::TraceError| CommandError::Usage(error.to_string());
     let mut network = TraceNetwork::new(topology);
     let sender = network.attach(&from).map_err(unusable)?;
-    if let Some(held) = held {
-        network.limit_to(held);
+    if let Some(live) = live {
+        network.limit_to(live.held);
+        network.know_address_groups(live.address_groups);
     }
     network.attach_destination(&to).map_err(unusable)?;
     let arp = options.arp.as_deref().map(|operation| match operation {

@@ -110,22 +110,27 @@ impl Encode for Dialect {
         Dialect::keeps_offered_id(*self, kind)
     }
 
-    /// 1.7 answers 204 to a PUT with another `tenantId`, and keeps the old one (18-tenant-id).
+    /// 1.7 answers 204 to a PUT with another `tenantId` of a device, or another address of a router's port, and keeps the old one
+    /// (18-tenant-id). An address is never changed in place.
     fn can_update(&self, old: &Object, new: &Object) -> bool {
         let tenant_id = |object: &Object| match object {
             Object::Router(router) => Some(router.tenant_id.clone()),
             Object::Bridge(bridge) => Some(bridge.tenant_id.clone()),
             _ => None,
         };
-        *self != Dialect::V1 || tenant_id(old) == tenant_id(new)
+        let address = |object: &Object| match object {
+            Object::RouterPort(port) => Some((port.address, port.network)),
+            _ => None,
+        };
+        address(old) == address(new) && (*self != Dialect::V1 || tenant_id(old) == tenant_id(new))
     }
 
     fn create(&self, ids: Ids<'_>, (key, object): (&Key, &Object), position: u32, id: Option<Uuid>) -> Call {
         Encoder { dialect: *self, ids }.create(key, object, position, id)
     }
 
-    fn update(&self, ids: Ids<'_>, (key, object): (&Key, &Object)) -> Option<Call> {
-        Encoder { dialect: *self, ids }.update(key, object)
+    fn update(&self, ids: Ids<'_>, (key, object): (&Key, &Object), old: &Object) -> Option<Call> {
+        Encoder { dialect: *self, ids }.update(key, object, old)
     }
 
     fn delete(&self, ids: Ids<'_>, (key, object): (&Key, &Object)) -> Call {
@@ -179,9 +184,10 @@ impl Encoder<'_> {
         Call { method, path, content_type: None, accept: None, body: None, merges: false, binds: false }
     }
 
-    /// Returns the PUT that updates an object. Its body has only midoform's fields. The execution reads the object, and
-    /// replaces these fields in it: a PUT without a field clears the field, and other fields stay as they are then.
-    fn update(&self, key: &Key, object: &Object) -> Option<Call> {
+    /// Returns the PUT that updates an object. Its body has only midoform's fields, and the admin state only if that changes. The
+    /// execution reads the object, and replaces these fields in it: a PUT without a field clears the field, and other fields stay
+    /// as they are then.
+    fn update(&self, key: &Key, object: &Object, old: &Object) -> Option<Call> {
         let kind = Kind::of(object);
         let Update::InPlace { clears } = kind.update() else { return None };
         let id = self.id(key, &[kind]);
@@ -190,6 +196,9 @@ impl Encoder<'_> {
         let mut fields: serde_json::Map<String, serde_json::Value> =
             clears.iter().map(|field| ((*field).to_owned(), serde_json::Value::Null)).collect();
         fields.extend(wanted);
+        if let Some(up) = object.admin_state_up().filter(|up| old.admin_state_up() != Some(*up)) {
+            fields.insert("adminStateUp".to_owned(), up.into());
+        }
         Some(Call {
             method: Method::Put,
             path: object.path(self, key),

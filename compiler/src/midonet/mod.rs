@@ -32,7 +32,9 @@ pub fn add_unfinished_objects(allocations: &mut Allocations, plan: &Plan, desire
         if dialect.keeps_offered_id(step.kind) && !step.kind.is_exclusive() {
             continue;
         }
-        let Some(entry) = desired.get(step.key.as_str()) else { continue };
+        let Some(entry) = desired.get(step.key.as_str()).filter(|entry| !entry.key.is_foreign()) else {
+            continue;
+        };
         let Some(tenant) = allocations.tenants.get_mut(step.key.owner()) else { continue };
         let making = (entry.key.clone(), entry.object.clone());
         if !tenant.making.contains(&making) {

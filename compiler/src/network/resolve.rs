@@ -91,6 +91,16 @@ impl<'a> Names<'a> {
     }
 }
 
+/// Returns the index of each resolved peer by the name in the spec.
+fn names_of_peers<'a>(spec: &'a spec::Tenant, peers: &[Peer]) -> BTreeMap<&'a str, PeerIndex> {
+    let mut places: BTreeMap<&str, PeerIndex> = BTreeMap::new();
+    for (at, peer) in peers.iter().enumerate() {
+        places.entry(&peer.name).or_insert(PeerIndex(at));
+    }
+    let named = spec.peers.iter().map(|peer| peer.tenant.value.as_str());
+    named.filter_map(|name| Some((name, *places.get(name)?))).collect()
+}
+
 impl<'a> Resolver<'a, '_> {
     fn tenant(&mut self, spec: &'a spec::Tenant) -> Option<Tenant> {
         self.duplicates(spec);
@@ -124,15 +134,7 @@ impl<'a> Resolver<'a, '_> {
         names.address_groups = sound.into_iter().map(address_group).collect();
         self.left_out.extend(unsound.into_iter().map(|group| ("address group", group.name.value.clone())));
         let peers: Vec<Peer> = spec.peers.iter().filter_map(|peer| self.peer(spec, peer, &names)).collect();
-        let mut places: BTreeMap<&str, PeerIndex> = BTreeMap::new();
-        for (at, peer) in peers.iter().enumerate() {
-            places.entry(&peer.name).or_insert(PeerIndex(at));
-        }
-        names.peers = spec
-            .peers
-            .iter()
-            .filter_map(|s| Some((s.tenant.value.as_str(), *places.get(s.tenant.value.as_str())?)))
-            .collect();
+        names.peers = names_of_peers(spec, &peers);
         self.leave_out_peers(spec, &names);
         Some(Tenant {
             name: spec.name.value.as_str().into(),

@@ -386,9 +386,10 @@ impl<'a> Differ<'a> {
         old: Option<&Object>,
         (after, undone): (Ids<'_>, Ids<'_>),
     ) -> (Vec<Call>, Vec<Call>) {
-        let call = |ids, object: &Object| self.encoder.update(ids, (&entry.key, object));
-        let back = old.and_then(|old| call(undone, old));
-        (call(after, &entry.object).into_iter().collect(), back.into_iter().collect())
+        let Some(old) = old else { return (Vec::new(), Vec::new()) };
+        let call = |ids, object: &Object, from: &Object| self.encoder.update(ids, (&entry.key, object), from);
+        let (there, back) = (call(after, &entry.object, old), call(undone, old, &entry.object));
+        (there.into_iter().collect(), back.into_iter().collect())
     }
 
     /// Returns the devices that filter by a chain, and whose update removes this filter.
@@ -428,6 +429,9 @@ impl<'a> Differ<'a> {
                     Cow::Owned(format!("{of} is replaced, and this object depends on it"))
                 }
                 Some(Verdict::Replace(_)) => Cow::Borrowed("its replacement exists"),
+                _ if entry.key.is_foreign() => {
+                    Cow::Owned(format!("is not midoform's: {}", entry.object.describe()))
+                }
                 _ => Cow::Borrowed("is no longer wanted"),
             };
             let position = entry.object.position().unwrap_or(0);

@@ -62,8 +62,8 @@ pub trait Encode {
     /// a rule is inserted in its chain: 1 is the first.
     fn create(&self, ids: Ids<'_>, entry: (&Key, &Object), position: u32, id: Option<Uuid>) -> Call;
 
-    /// Returns the call that changes an object in place; none if the API has no such call.
-    fn update(&self, ids: Ids<'_>, entry: (&Key, &Object)) -> Option<Call>;
+    /// Returns the call that changes an object in place from its old form; none if the API has no such call.
+    fn update(&self, ids: Ids<'_>, entry: (&Key, &Object), old: &Object) -> Option<Call>;
 
     /// Returns the call that deletes an object.
     fn delete(&self, ids: Ids<'_>, entry: (&Key, &Object)) -> Call;

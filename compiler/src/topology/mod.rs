@@ -1,10 +1,12 @@
 //! The topology, the one intermediate form: every object of a network, by key. The compiler makes the desired topology, an
 //! observation makes the observed topology, and a plan is the difference of the two.
 
+pub mod foreign;
 pub mod generations;
 pub mod key;
 pub mod kinds;
 pub mod observed;
+mod observed_rule;
 
 use std::collections::BTreeSet;
 

@@ -7,10 +7,13 @@ use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::topology::Topology;
+use crate::topology::foreign::Foreign;
 use crate::topology::generations::Generations;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object};
+use crate::topology::{Entry, Topology};
+
+pub use crate::topology::observed_rule::ObservedRule;
 
 /// The observed topology, and further facts for the diff. The default is an empty network.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,10 @@ pub struct Observed {
     pub provider: ProviderUse,
     /// Bound ports of a tenant's bridges that are not the spec's: pods, or somebody else's.
     pub attached: Vec<Foreign>,
+    /// The names of all tunnel zones, by id.
+    pub zones: BTreeMap<Uuid, String>,
+    /// The ports that are bound to interfaces of hosts, by host and interface, midoform's and others.
+    pub bound: BTreeMap<(Uuid, String), Uuid>,
     /// The devices, chains, groups, tunnel zones and ports that the server has, midoform's and others, with their kinds.
     /// A plan may refer to them by id.
     pub present: BTreeMap<Uuid, Kind>,
@@ -67,28 +74,6 @@ pub struct OtherRoute {
     pub leads_inside: bool,
 }
 
-/// A rule in its chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObservedRule {
-    /// Its id.
-    pub id: Uuid,
-    /// Its key, if it is one of midoform's.
-    pub key: Option<Key>,
-}
-
-/// An object that midoform did not create. It is reported, and not changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-pub struct Foreign {
-    /// The key of the object that it belongs to.
-    pub near: Key,
-    /// Its kind.
-    pub kind: Kind,
-    /// Its id.
-    pub id: Uuid,
-    /// A description in a few words.
-    pub what: String,
-}
-
 impl Observed {
     /// Returns the observation of a network that has exactly this topology, created by midoform on a server that keeps ids.
     pub fn of_topology(topology: &Topology, namespace: Namespace) -> Observed {
@@ -107,6 +92,16 @@ impl Observed {
             observed.rules.insert(chain, order.into_iter().map(|(_, rule)| rule).collect());
         }
         observed
+    }
+
+    /// Returns the network as it is, with its foreign objects. A foreign object has a key that ends with its id, so references by
+    /// that id lead to it.
+    pub fn with_foreign(&self) -> Topology {
+        let foreign = self
+            .foreign
+            .iter()
+            .filter_map(|one| Some(Entry { key: one.key(), object: one.object.clone()?, provenance: None }));
+        Topology::new(self.topology.entries().iter().cloned().chain(foreign).collect())
     }
 
     /// Returns the id of an observed object.

@@ -3,6 +3,7 @@
 //! The ids are generated from the position of an object's entry in its topology, so each object can be found again.
 //! External devices (a provider router that midoform does not manage) have no chains and routes of their own.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -13,7 +14,7 @@ use super::world::{Device, Port, Route, RouteKind, Rule, RuleKind, Target, World
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::kinds::{
-    self, Bridge, Condition, NatTarget, NextHop, Object, Reference, Router, RuleAction,
+    self, Bridge, Condition, NatTarget, NextHop, Object, OtherField, Reference, Router, RuleAction,
 };
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::MacAddress;
@@ -68,8 +69,9 @@ impl World {
         topology: &'t Topology,
         entries: impl Iterator<Item = (usize, &'t Entry)> + Clone,
     ) -> World {
-        let mut builder = Builder { topology, world: World::default() };
         let numbered = || entries.clone();
+        let found = numbered().filter_map(|(index, entry)| Some((entry.key.own_id()?, id_at(index))));
+        let mut builder = Builder { topology, found: found.collect(), world: World::default() };
         for (index, entry) in numbered() {
             builder.device(index, &entry.object);
         }
@@ -158,12 +160,17 @@ fn bare_router() -> Device {
 
 struct Builder<'a> {
     topology: &'a Topology,
+    /// The ids of the objects whose keys have the server's id: others may refer to them by that.
+    found: BTreeMap<Uuid, Uuid>,
     world: World,
 }
 
 impl Builder<'_> {
     fn id(&self, reference: &Reference) -> Option<Uuid> {
-        id_of(self.topology, reference)
+        match reference {
+            Reference::External(id) => Some(self.found.get(id).copied().unwrap_or(*id)),
+            Reference::Key(_) => id_of(self.topology, reference),
+        }
     }
 
     fn ids(&self, references: &[Reference]) -> Vec<Uuid> {
@@ -179,6 +186,7 @@ impl Builder<'_> {
             Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => {
                 let made = Device {
                     is_router: matches!(object, Object::Router(_)),
+                    up: device.admin_state_up,
                     inbound: self.filter(device.inbound_filter.as_ref()),
                     outbound: self.filter(device.outbound_filter.as_ref()),
                     ..bare_router()
@@ -194,10 +202,15 @@ impl Builder<'_> {
     }
 
     fn port(&mut self, index: usize, object: &Object) {
-        let (device, address, network, inbound, outbound) = match object {
-            Object::RouterPort(port) => (&port.router, Some(port.address), Some(port.network), None, None),
+        let (device, own, [inbound, outbound], up) = match object {
+            Object::RouterPort(port) => (
+                &port.router,
+                Some((port.address, port.network)),
+                [&port.inbound_filter, &port.outbound_filter],
+                port.admin_state_up,
+            ),
             Object::BridgePort(port) => {
-                (&port.bridge, None, None, port.inbound_filter.as_ref(), port.outbound_filter.as_ref())
+                (&port.bridge, None, [&port.inbound_filter, &port.outbound_filter], port.admin_state_up)
             }
             _ => return,
         };
@@ -209,12 +222,12 @@ impl Builder<'_> {
         self.world.insert_port(Port {
             id: id_at(index),
             device: device_id,
-            up: true,
+            up,
             mac: mac_at(0xfd, index),
-            address,
-            network,
-            inbound: self.filter(inbound),
-            outbound: self.filter(outbound),
+            address: own.map(|(address, _)| address),
+            network: own.map(|(_, network)| network),
+            inbound: self.filter(inbound.as_ref()),
+            outbound: self.filter(outbound.as_ref()),
             peer: None,
         });
     }
@@ -269,6 +282,8 @@ impl Builder<'_> {
             }])
         };
         made.kind = match &rule.action {
+            // The rule has the type that the server has for it.
+            _ if rule.condition.others.contains_key("type") => made.kind,
             RuleAction::Accept => RuleKind::Accept,
             RuleAction::Drop => RuleKind::Drop,
             RuleAction::Reject => RuleKind::Reject,
@@ -321,7 +336,20 @@ impl Builder<'_> {
             tp_src: condition.source_ports,
             tp_dst: condition.destination_ports,
             fragment_policy: condition.fragments,
-            ..Rule::default()
+            ..self.others(&condition.others)
         }
+    }
+
+    /// Returns a rule with only the fields that midoform does not model.
+    fn others(&self, others: &BTreeMap<String, OtherField>) -> Rule {
+        if others.is_empty() {
+            return Rule::default();
+        }
+        let value = |value: &OtherField| match value {
+            OtherField::Reference(reference) => self.id(reference).unwrap_or_default().to_string().into(),
+            OtherField::Value(value) => value.clone(),
+        };
+        let fields = others.iter().map(|(name, field)| (name.clone(), value(field))).collect();
+        serde_json::from_value(serde_json::Value::Object(fields)).unwrap_or_default()
     }
 }

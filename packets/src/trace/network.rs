@@ -18,6 +18,9 @@ use midoform_compiler::values::{MacAddress, ethertype};
 /// A MAC address that no host has.
 const UNKNOWN: MacAddress = MacAddress([0x02, 0x99, 0x99, 0x99, 0x99, 0x99]);
 
+/// The MAC address of the hosts behind foreign ports.
+const BEYOND: MacAddress = MacAddress([0x02, 0x98, 0x98, 0x98, 0x98, 0x98]);
+
 /// An end of a packet's path: its sender or its destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -145,6 +148,11 @@ impl<'t> TraceNetwork<'t> {
         Ok(station)
     }
 
+    /// Adds the addresses of address groups that rules name by their ids.
+    pub fn know_address_groups(&mut self, groups: BTreeMap<Uuid, BTreeSet<Ipv4Addr>>) {
+        self.world.address_groups.extend(groups);
+    }
+
     /// Says which addresses somebody has: from now on, no other pods are attached. Without this, every address of a
     /// bridge's network has a pod.
     pub fn limit_to(&mut self, held: HeldAddresses) {
@@ -193,6 +201,22 @@ impl<'t> TraceNetwork<'t> {
         }
     }
 
+    /// Puts a host behind each foreign port that a route to this address leads to: nobody knows what is there, so it may be.
+    fn attach_beyond(&mut self, destination: Ipv4Addr) {
+        let routes = self.world.devices.values().flat_map(|device| &device.routes);
+        let routes = routes.filter(|route| route.destination.contains(&destination));
+        let is_foreign = |port: &Uuid| {
+            let entry = entry_of(self.topology, *port);
+            let is_linked_inside = self.world.ports.get(port).is_some_and(|port| port.peer.is_some());
+            entry.is_some_and(|entry| entry.key.is_foreign()) && !is_linked_inside
+        };
+        let beyond = routes.filter_map(|route| Some((route.port.filter(is_foreign)?, route.gateway)));
+        let stations: Vec<Station> = beyond
+            .map(|(port, gateway)| Station { port, address: gateway.unwrap_or(destination), mac: BEYOND })
+            .collect();
+        self.stations.extend(stations);
+    }
+
     /// Attaches the destination of a packet, if somebody has its address.
     ///
     /// # Errors
@@ -207,6 +231,7 @@ impl<'t> TraceNetwork<'t> {
             }
         }
         self.attach_pods(probe.address());
+        self.attach_beyond(probe.address());
         Ok(())
     }
 

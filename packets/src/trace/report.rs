@@ -397,6 +397,10 @@ pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
             }
             let name = match rule.rule.view() {
                 KeyView::Tenant(_, TenantKey::Rule(_, name)) => name.to_string(),
+                _ if rule.rule.is_foreign() => {
+                    let id = rule.rule.own_id().unwrap_or_default();
+                    format!("{id}, which is not midoform's")
+                }
                 _ => rule.rule.to_string(),
             };
             let mark = if rule.matched { "✓" } else { "·" };

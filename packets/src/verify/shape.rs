@@ -190,17 +190,26 @@ impl<'a> Writer<'a> {
                 self.tag(4);
                 self.device(device);
             }
-            Object::RouterPort(RouterPort { router, address, network }) => {
-                self.tag(5);
+            Object::RouterPort(RouterPort {
+                router,
+                address,
+                network,
+                inbound_filter,
+                outbound_filter,
+                admin_state_up,
+            }) => {
+                self.tag(if *admin_state_up { 5 } else { 15 });
                 self.reference(router);
+                self.maybe(inbound_filter.as_ref(), Writer::reference);
+                self.maybe(outbound_filter.as_ref(), Writer::reference);
                 self.address(*address);
                 self.network(*network);
                 // No pod has these two.
                 self.address(network.network());
                 self.address(network.broadcast());
             }
-            Object::BridgePort(BridgePort { bridge, inbound_filter, outbound_filter }) => {
-                self.tag(6);
+            Object::BridgePort(BridgePort { bridge, inbound_filter, outbound_filter, admin_state_up }) => {
+                self.tag(if *admin_state_up { 6 } else { 16 });
                 self.reference(bridge);
                 self.maybe(inbound_filter.as_ref(), Writer::reference);
                 self.maybe(outbound_filter.as_ref(), Writer::reference);
@@ -226,7 +235,8 @@ impl<'a> Writer<'a> {
     }
 
     fn device(&mut self, device: &'a Device) {
-        let Device { name: _, tenant_id: _, inbound_filter, outbound_filter } = device;
+        let Device { name: _, tenant_id: _, inbound_filter, outbound_filter, admin_state_up } = device;
+        self.tag(if *admin_state_up { 1 } else { 2 });
         self.maybe(inbound_filter.as_ref(), Writer::reference);
         self.maybe(outbound_filter.as_ref(), Writer::reference);
     }
@@ -306,7 +316,11 @@ impl<'a> Writer<'a> {
             forward_flow,
             fragments,
             unspoken,
+            others,
         } = condition;
+        for (name, field) in others {
+            self.bytes.extend(format!("{name} {field:?};").into_bytes());
+        }
         self.all(in_ports, Writer::reference);
         self.all(out_ports, Writer::reference);
         for flag in [

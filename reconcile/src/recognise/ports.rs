@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use midoform_compiler::topology::foreign::{Effect, Foreign};
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, PeerKey, TenantKey, UplinkKey};
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kinds::{
     BridgePort, HostInterfacePort, Kind, Object, PortGroupPort, PortJson, PortLink, Reference, RouterPort,
 };
-use midoform_compiler::topology::observed::{Foreign, OtherPort};
+use midoform_compiler::topology::observed::OtherPort;
 use uuid::Uuid;
 
 use super::rules::ports_named_by;
@@ -111,7 +112,7 @@ impl Matching<'_> {
                     let linked =
                         self.ids.get(port).and_then(|id| by_id.get(id)).and_then(|port| port.peer_id);
                     if !self.ids.contains_key(peer) {
-                        self.bind_free(linked, peer);
+                        self.bind_free(linked.filter(|id| self.may_be_own(peer, *id, by_id)), peer);
                     }
                 }
                 Object::HostInterfacePort(binding) => {
@@ -122,7 +123,8 @@ impl Matching<'_> {
                         port.host_id == Some(binding.host)
                             && port.interface_name.as_ref() == Some(&binding.interface)
                     });
-                    self.bind_free(bound.map(|port| port.id), key);
+                    let bound = bound.map(|port| port.id).filter(|id| self.may_be_own(key, *id, by_id));
+                    self.bind_free(bound, key);
                 }
                 _ => {}
             }
@@ -192,7 +194,7 @@ impl Matching<'_> {
         let by_id: BTreeMap<Uuid, &PortJson> = raw.ports.iter().map(|port| (port.id, port)).collect();
         for value in &raw.ports {
             let Some(key) = self.keys.get(&value.id).cloned() else {
-                self.stray_router_port(value);
+                self.stray_port(value);
                 self.others_provider_port(value, &by_id);
                 self.attached_port(value);
                 continue;
@@ -211,13 +213,28 @@ impl Matching<'_> {
         self.add_members(raw);
     }
 
-    fn stray_router_port(&mut self, port: &PortJson) {
-        let Some(router) = self.keys.get(&port.device_id).cloned() else { return };
-        if port.is_of_bridge() || router.owner() == SITE {
+    /// Notes a port of a tenant's device that is not midoform's. A bound port of a bridge is a pod's, and a bridge's port that leads
+    /// nowhere is nothing to speak of.
+    fn stray_port(&mut self, port: &PortJson) {
+        let Some(device) = self.keys.get(&port.device_id).cloned() else { return };
+        if device.owner() == SITE || port.is_of_bridge() && port.peer_id.is_none() {
             return;
         }
-        let what = format!("router port {}", port.port_address.as_deref().unwrap_or("without address"));
-        self.observed.foreign.push(Foreign { near: router, kind: Kind::RouterPort, id: port.id, what });
+        let (kind, object): (_, Option<Object>) = match port.is_of_bridge() {
+            true => (Kind::BridgePort, self.read::<BridgePort>(port, None, 0).map(Object::from)),
+            false => (Kind::RouterPort, self.read::<RouterPort>(port, None, 0).map(Object::from)),
+        };
+        let address = port.port_address.as_deref().unwrap_or("without address");
+        let name =
+            if port.is_of_bridge() { "bridge port".to_owned() } else { format!("router port {address}") };
+        let leads_to = match (port.peer_id, port.host_id, &port.interface_name) {
+            (Some(peer), ..) => format!(", linked to {}", self.reference(peer)),
+            (None, Some(host), Some(interface)) => format!(", bound to {interface} of host {host}"),
+            _ => String::new(),
+        };
+        let effect = (!leads_to.is_empty()).then_some(Effect::Connects);
+        let foreign = Foreign::new(device, kind, port.id, format!("{name}{leads_to}"));
+        self.observed.foreign.push(Foreign { effect, object, ..foreign });
     }
 
     /// Notes a port of the provider router that belongs to somebody else.
@@ -242,6 +259,15 @@ impl Matching<'_> {
         peer.is_none_or(|peer| self.keys.get(&peer.device_id).is_some_and(|device| device.owner() == tenant))
     }
 
+    /// 1.x: returns true if a port may be a tenant's: it is on one of the tenant's devices, or on the provider router. A port on
+    /// somebody else's device is somebody else's, whatever it is linked with or bound to.
+    fn may_be_own(&self, key: &Key, id: Uuid, by_id: &BTreeMap<Uuid, &PortJson>) -> bool {
+        let Some(device) = by_id.get(&id).map(|port| port.device_id) else { return false };
+        let is_own =
+            self.keys.get(&device).is_some_and(|device| [key.owner(), SITE].contains(&device.owner()));
+        is_own || self.reference(device) == *self.scope.provider
+    }
+
     /// Notes a port that is bound to a pod, of the plugin or of somebody else. Only a destroy uses these.
     fn attached_port(&mut self, port: &PortJson) {
         let Some(bridge) = self.keys.get(&port.device_id).filter(|_| port.is_of_bridge()).cloned() else {
@@ -249,7 +275,7 @@ impl Matching<'_> {
         };
         if let (Some(host), Some(interface)) = (port.host_id, &port.interface_name) {
             let what = format!("{interface} of host {host}");
-            self.observed.attached.push(Foreign { near: bridge, kind: Kind::BridgePort, id: port.id, what });
+            self.observed.attached.push(Foreign::new(bridge, Kind::BridgePort, port.id, what));
         }
     }
 
@@ -270,12 +296,12 @@ impl Matching<'_> {
                 };
                 match member.port.key().map(|port| group.member(port.short_name())) {
                     Some(key) => self.add(key, member.into()),
-                    None => self.observed.foreign.push(Foreign {
-                        near: group.clone(),
-                        kind: Kind::PortGroupPort,
-                        id: json.port_id,
-                        what: "a port that is not the spec's".to_owned(),
-                    }),
+                    None => self.observed.foreign.push(Foreign::new(
+                        group.clone(),
+                        Kind::PortGroupPort,
+                        json.port_id,
+                        "a port that is not the spec's".to_owned(),
+                    )),
                 }
             }
         }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{Kind, Object, Reference, Route, RouteJson, Rule, RuleJson};
-use midoform_compiler::topology::observed::{Foreign, OtherRoute};
+use midoform_compiler::topology::observed::OtherRoute;
 use uuid::Uuid;
 
 use super::{Inventory, Matching, observed_rule};
@@ -56,22 +57,26 @@ impl Matching<'_> {
         let matched = self.match_rules(chain, rules, desired);
         let mut order = Vec::with_capacity(rules.len());
         for (position, (rule, key)) in (1..).zip(rules.iter().zip(matched)) {
+            let object = self.read::<Rule>(rule, Some(chain.into()), position).map(Object::from);
+            let removed = || self.key_of_removed(chain, rule.id, object.as_ref()?);
+            let key = key.or_else(removed);
             order.push(observed_rule(rule.id, key.clone()));
-            let Some(key) = key else {
-                let what = format!("rule at position {position}");
-                self.observed.foreign.push(Foreign {
-                    near: chain.clone(),
-                    kind: Kind::Rule,
-                    id: rule.id,
-                    what,
-                });
-                continue;
-            };
-            let Some(object) = self.read::<Rule>(rule, Some(chain.into()), position) else { continue };
-            self.bind(rule.id, key.clone());
-            self.add(key, object.into());
+            match (key, object) {
+                (None, object) => self.foreign_rule(chain, rule.id, position, object),
+                (Some(key), Some(object)) => {
+                    self.bind(rule.id, key.clone());
+                    self.add(key, object);
+                }
+                (Some(_), None) => {}
+            }
         }
         self.observed.rules.insert(chain.clone(), order);
+    }
+
+    fn foreign_rule(&mut self, chain: &Key, id: Uuid, position: u32, object: Option<Object>) {
+        let says = object.as_ref().map(|rule| format!(": {}", rule.describe())).unwrap_or_default();
+        let what = format!("rule at position {position}{says}");
+        self.observed.foreign.push(Foreign { object, ..Foreign::new(chain.clone(), Kind::Rule, id, what) });
     }
 
     /// Returns the keys of these ids, as far as one of these keys leads to them.
@@ -200,18 +205,21 @@ impl Matching<'_> {
             let near = near.as_ref()?;
             self.is_own(route.id, Kind::Route).then(|| near.found_route(route.id))
         };
-        match (key.or_else(own), own_router) {
+        let object = Object::from(object);
+        let removed = || self.key_of_removed(own_router.as_ref()?, route.id, &object);
+        match (key.or_else(own).or_else(removed), own_router) {
             (Some(key), _) => {
                 self.bind(route.id, key.clone());
-                self.add(key, object.into());
+                self.add(key, object);
             }
             (None, Some(router)) => {
-                let what = format!("route to {}", object.destination);
-                self.observed.foreign.push(Foreign { near: router, kind: Kind::Route, id: route.id, what });
+                let what = format!("route to {}", object.describe());
+                let foreign = Foreign::new(router, Kind::Route, route.id, what);
+                self.observed.foreign.push(Foreign { object: Some(object), ..foreign });
             }
             // The provider router's other routes do not belong to midoform, but their destinations are taken.
             (None, None) if near.is_none() => {
-                let (id, destination) = (route.id, object.destination);
+                let (id, Some(destination)) = (route.id, route.destination()) else { return };
                 self.observed.provider.routes.push(OtherRoute { id, destination, leads_inside });
             }
             (None, None) => {}

@@ -89,7 +89,7 @@ struct ReachabilityRow {
 
 /// Nearby object, kind, id, description.
 #[derive(Serialize)]
-struct ForeignRow<'a>(Cow<'a, str>, &'static str, String, Cow<'a, str>);
+struct ForeignRow<'a>(Cow<'a, str>, &'static str, String, String);
 
 impl<'a> Data<'a> {
     pub(super) fn of(page: &'a ReviewPage<'a>) -> Data<'a> {
@@ -171,7 +171,9 @@ impl<'a> Builder<'a> {
         let attached =
             page.attached.iter().filter_map(|pod| Some((number(&pod.near)?, printable(&pod.what)))).collect();
         let foreign = page.foreign.iter().map(|foreign| {
-            let (near, what) = (printable(foreign.near.as_str()), printable(&foreign.what));
+            let effect = foreign.effect_in_words().map(|effect| format!("; it {effect}")).unwrap_or_default();
+            let what = printable(&format!("{}{effect}", foreign.what)).into_owned();
+            let near = printable(foreign.near.as_str());
             ForeignRow(near, foreign.kind.name(), foreign.id.to_string(), what)
         });
         let tenants = self.tenants();

@@ -21,8 +21,8 @@ use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::printable::is_escaped;
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::kinds::Reference;
-use midoform_compiler::topology::observed::Foreign;
 
 /// The input of the page.
 #[derive(Clone, Copy, Debug)]

@@ -3,9 +3,10 @@ use super::{ReviewPage, SCRIPTS, STYLES, TEMPLATE, write, write_escaped};
 use midoform_compiler::midonet;
 use midoform_compiler::printable::{is_escaped, printable};
 use midoform_compiler::source::Source;
+use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Kind;
-use midoform_compiler::topology::observed::{Foreign, Observed};
+use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::{Allocated, Input, compile};
 
 fn escaped(json: &str) -> String {
@@ -101,7 +102,7 @@ fn a_page(file: &str, pod: &str) -> String {
     let observed = Observed::default();
     let plan = midonet::plan("s", compiled.dialect(), &compiled.topology, &observed);
     let near = Key::new("acme/bridge/web");
-    let attached = [Foreign { near, kind: Kind::BridgePort, id: uuid::Uuid::nil(), what: pod.to_owned() }];
+    let attached = [Foreign::new(near, Kind::BridgePort, uuid::Uuid::nil(), pod.to_owned())];
     let page = ReviewPage {
         plan: &plan,
         desired: &compiled.topology,

@@ -29,6 +29,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridg
         tenant_id: tenant.tenant_id.to_string(),
         inbound_filter: filtered.then(|| (&chain).into()),
         outbound_filter: None,
+        admin_state_up: true,
     };
     lowering.add(key.clone(), Object::Bridge(kinds::Bridge(device)), span);
     gateway(lowering, at, bridge);
@@ -50,10 +51,9 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridg
 fn gateway(lowering: &mut Lowering<'_>, at: BridgeIndex, bridge: &Bridge) {
     let Some((gateway_port, gateway_peer)) = lowering.gateways.get(at.0).cloned() else { return };
     let (keys, span) = (lowering.keys.bridge(&bridge.name), bridge.span);
-    let port =
-        RouterPort { router: (&lowering.router).into(), address: bridge.gateway, network: bridge.cidr };
+    let port = RouterPort::new((&lowering.router).into(), bridge.gateway, bridge.cidr);
     lowering.add(gateway_port.clone(), Object::RouterPort(port), span);
-    let peer = BridgePort { bridge: (&keys.device()).into(), inbound_filter: None, outbound_filter: None };
+    let peer = BridgePort::new((&keys.device()).into(), None);
     lowering.add(gateway_peer.clone(), Object::BridgePort(peer), span);
     let joined = PortLink { port: (&gateway_port).into(), peer: (&gateway_peer).into() };
     lowering.add(keys.gateway_link(), Object::PortLink(joined), span);

@@ -90,7 +90,8 @@ fn site_objects(site: &spec::Site, locations: &Locations<'_>) -> Vec<Entry> {
     if let Reference::Key(key) = provider_router(site) {
         let name = format!("{} provider router", site.name.value);
         let tenant_id = site.name.value.clone();
-        let router = Device { name, tenant_id, inbound_filter: None, outbound_filter: None };
+        let router =
+            Device { name, tenant_id, inbound_filter: None, outbound_filter: None, admin_state_up: true };
         add(key, Object::Router(Router(router)), site.midonet.span);
     }
     if let Some(zone) = &site.tunnel_zone {

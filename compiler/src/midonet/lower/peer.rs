@@ -13,8 +13,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
         let keys = lowering.keys.peer(&peer.name);
         let port = keys.port();
         let router = Reference::from(&lowering.router);
-        let object =
-            RouterPort { router: router.clone(), address: peer.link.near, network: peer.link.network };
+        let object = RouterPort::new(router.clone(), peer.link.near, peer.link.network);
         lowering.add(port.clone(), Object::RouterPort(object), peer.span);
         if peer.owns_link {
             let far = Key::tenant(&peer.name).peer(&lowering.tenant.name).port();

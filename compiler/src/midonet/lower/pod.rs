@@ -76,7 +76,7 @@ pub fn lower(pod: &Pod<'_>) -> Topology {
         None => pod.untagged.clone(),
     };
     let bridge = pod.bridge.clone();
-    add(port.clone(), Object::BridgePort(BridgePort { bridge, inbound_filter, outbound_filter: None }));
+    add(port.clone(), Object::BridgePort(BridgePort::new(bridge, inbound_filter)));
     let (host, interface) = (pod.host, pod.host_interface.to_owned());
     let binding = HostInterfacePort { host, interface, port: (&port).into() };
     add(keys.binding(), Object::HostInterfacePort(binding));

@@ -71,7 +71,7 @@ fn static_port(lowering: &mut Lowering<'_>, port: &Port) {
     }
     let device = lowering.keys.bridge(&bridge.name).device();
     let inbound_filter = chain.as_ref().or(lowering.untagged.as_ref()).map(Reference::from);
-    let object = BridgePort { bridge: (&device).into(), inbound_filter, outbound_filter: None };
+    let object = BridgePort::new((&device).into(), inbound_filter);
     lowering.add(key.clone(), Object::BridgePort(object), port.span);
     let binding =
         HostInterfacePort { host: port.host, interface: port.interface.clone(), port: (&key).into() };

@@ -17,6 +17,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
         tenant_id: tenant.tenant_id.to_string(),
         inbound_filter: Some((&lowering.chain_in).into()),
         outbound_filter: Some((&lowering.chain_out).into()),
+        admin_state_up: true,
     };
     lowering.add(lowering.router.clone(), Object::Router(Router(router)), span);
     uplink(lowering);
@@ -27,9 +28,8 @@ pub(super) fn lower(lowering: &mut Lowering<'_>) {
 fn uplink(lowering: &mut Lowering<'_>) {
     let (tenant, span, weight) = (lowering.tenant, lowering.tenant.span, lowering.weight());
     let link = tenant.link;
-    let port = |router: Reference, address| {
-        Object::RouterPort(RouterPort { router, address, network: link.network })
-    };
+    let port =
+        |router: Reference, address| Object::RouterPort(RouterPort::new(router, address, link.network));
     let provider = lowering.provider.clone();
     lowering.add(lowering.provider_port.clone(), port(provider.clone(), link.far), span);
     lowering.add(lowering.uplink.clone(), port((&lowering.router).into(), link.near), span);

@@ -275,6 +275,11 @@ impl Key {
         self.below(format_args!("port/@{id}"))
     }
 
+    /// Returns the key of an object that midoform did not create, in the reach of the object with this key.
+    pub fn foreign(&self, id: Uuid) -> Key {
+        self.below(format_args!("foreign/@{id}"))
+    }
+
     /// Returns the key of an object that was created for this key, and that is no longer wanted under this key.
     pub fn found(&self, id: Uuid) -> Key {
         self.below(format_args!("@{id}"))

@@ -58,6 +58,11 @@ impl Key {
         self.0.rsplit_once("/@").and_then(|(_, id)| Uuid::try_parse(id).ok())
     }
 
+    /// Returns true for the key of an object that midoform did not create.
+    pub fn is_foreign(&self) -> bool {
+        self.0.rsplit_once("/@").is_some_and(|(before, _)| before.ends_with("/foreign"))
+    }
+
     /// Returns true if the prefix names this key, or something that this key is below.
     pub fn is_within(&self, prefix: &KeyPrefix) -> bool {
         self.0.strip_prefix(&*prefix.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -122,8 +127,14 @@ impl Namespace {
     }
 
     /// Returns the id of the object with this key in a later generation of ids. Generation 0 has the id of [`Namespace::id`].
+    ///
+    /// A foreign object that an undo creates again gets a new id, too. It is no UUIDv5, so that the object stays foreign.
     pub fn id_of_generation(&self, key: &Key, generation: u32) -> Uuid {
         match (generation, key.own_id()) {
+            (later, Some(_)) if later > 0 && key.is_foreign() => {
+                let made = Uuid::new_v5(&self.0, format!("{key}/@{later}").as_bytes());
+                uuid::Builder::from_bytes(*made.as_bytes()).with_version(uuid::Version::Custom).into_uuid()
+            }
             (0, _) | (_, Some(_)) => self.id(key),
             (later, None) => Uuid::new_v5(&self.0, format!("{key}/@{later}").as_bytes()),
         }

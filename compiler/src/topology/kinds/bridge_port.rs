@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::device::{FILTERS, filter_id};
+use super::device::{FILTERS, filter_id, is_up, up, written};
 use super::json::raw;
 use super::port::{self, PortBody, PortJson};
 use super::{Identity, Kind, Listed, MediaTypes, Names, Reference, Resource, TypedReference, Update};
@@ -17,6 +17,16 @@ pub struct BridgePort {
     pub inbound_filter: Option<Reference>,
     /// The chain for packets that go out by the port.
     pub outbound_filter: Option<Reference>,
+    /// MidoNet's `adminStateUp`: false if the port is switched off.
+    #[serde(default = "up", skip_serializing_if = "is_up")]
+    pub admin_state_up: bool,
+}
+
+impl BridgePort {
+    /// Returns a port as a spec wants it: switched on, and with no outbound filter.
+    pub fn new(bridge: Reference, inbound_filter: Option<Reference>) -> BridgePort {
+        BridgePort { bridge, inbound_filter, outbound_filter: None, admin_state_up: true }
+    }
 }
 
 impl Resource for BridgePort {
@@ -38,6 +48,7 @@ impl Resource for BridgePort {
             bridge: (listed.resolve)(json.device_id),
             inbound_filter: json.inbound_filter_id.map(listed.resolve),
             outbound_filter: json.outbound_filter_id.map(listed.resolve),
+            admin_state_up: json.admin_state_up,
         })
     }
 
@@ -68,6 +79,7 @@ impl Resource for BridgePort {
             kind: "Bridge",
             inbound_filter_id: filter_id(names, self.inbound_filter.as_ref()),
             outbound_filter_id: filter_id(names, self.outbound_filter.as_ref()),
+            admin_state_up: written(self.admin_state_up),
             ..PortBody::default()
         })
     }

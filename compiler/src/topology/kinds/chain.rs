@@ -52,6 +52,7 @@ impl Resource for Chain {
             tenant_id: &self.tenant_id,
             inbound_filter_id: None,
             outbound_filter_id: None,
+            admin_state_up: None,
         })
     }
 }

@@ -21,6 +21,19 @@ pub struct Device {
     pub inbound_filter: Option<Reference>,
     /// The chain that outgoing packets go through.
     pub outbound_filter: Option<Reference>,
+    /// MidoNet's `adminStateUp`: false if the device is switched off.
+    #[serde(default = "up", skip_serializing_if = "is_up")]
+    pub admin_state_up: bool,
+}
+
+/// Returns the admin state of what is not switched off. Every spec wants it.
+pub(super) fn up() -> bool {
+    true
+}
+
+/// Returns true if nothing has to be written of an admin state, since it is the usual one.
+pub(super) fn is_up(admin_state_up: &bool) -> bool {
+    *admin_state_up
 }
 
 impl Device {
@@ -30,6 +43,7 @@ impl Device {
             tenant_id: json.tenant_id.clone().unwrap_or_default(),
             inbound_filter: json.inbound_filter_id.map(listed.resolve),
             outbound_filter: json.outbound_filter_id.map(listed.resolve),
+            admin_state_up: json.admin_state_up,
         }
     }
 
@@ -53,6 +67,7 @@ impl Device {
             tenant_id: &self.tenant_id,
             inbound_filter_id: filter_id(names, self.inbound_filter.as_ref()),
             outbound_filter_id: filter_id(names, self.outbound_filter.as_ref()),
+            admin_state_up: written(self.admin_state_up),
         })
     }
 }
@@ -60,6 +75,11 @@ impl Device {
 /// Returns the id of the chain that a device or a port filters by.
 pub(super) fn filter_id(names: &dyn Names, filter: Option<&Reference>) -> Option<String> {
     filter.map(|chain| names.reference(chain.to(&[Kind::Chain])))
+}
+
+/// Returns an admin state as a body has it: the server switches on what it creates.
+pub(super) fn written(admin_state_up: bool) -> Option<bool> {
+    (!admin_state_up).then_some(false)
 }
 
 /// The body of a router, a bridge or a chain.
@@ -74,6 +94,8 @@ pub(super) struct DeviceBody<'a> {
     pub(super) inbound_filter_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outbound_filter_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) admin_state_up: Option<bool>,
 }
 
 /// The server's JSON for a router, a bridge or a chain.
@@ -92,4 +114,7 @@ pub struct DeviceJson {
     /// The chain for packets that leave the device.
     #[serde(default)]
     pub outbound_filter_id: Option<Uuid>,
+    /// False if the device is switched off. A chain has no such field.
+    #[serde(default = "up")]
+    pub admin_state_up: bool,
 }

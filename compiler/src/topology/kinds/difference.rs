@@ -9,8 +9,14 @@ pub(super) fn changed_fields(old: &impl Serialize, new: &impl Serialize) -> Stri
     let (old, new) = (fields(old), fields(new));
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    let words: Vec<String> =
-        changed.map(|name| format!("{name}: {} → {}", show(old.get(name)), show(new.get(name)))).collect();
+    let shown = |name: &str, value: Option<&serde_json::Value>| match (name, value) {
+        // It is written only if it is false.
+        ("admin_state_up", None) => "true".to_owned(),
+        _ => show(value),
+    };
+    let words: Vec<String> = changed
+        .map(|name| format!("{name}: {} → {}", shown(name, old.get(name)), shown(name, new.get(name))))
+        .collect();
     words.join(", ")
 }
 

@@ -49,7 +49,7 @@ pub use resource::{Evidence, Identity, Listed, MediaTypes, Names, Resource, Upda
 pub use route::{NextHop, Route, RouteJson};
 pub use router::Router;
 pub use router_port::RouterPort;
-pub use rule::{Condition, FlowAction, FragmentPolicy, NatTarget, Rule, RuleAction, RuleJson};
+pub use rule::{Condition, FlowAction, FragmentPolicy, NatTarget, OtherField, Rule, RuleAction, RuleJson};
 pub use tunnel_zone::{TunnelZone, TunnelZoneJson};
 pub use tunnel_zone_host::{TunnelZoneHost, TunnelZoneHostJson};
 
@@ -241,6 +241,26 @@ impl Object {
     pub fn device(&self) -> Option<&Device> {
         match self {
             Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => Some(device),
+            _ => None,
+        }
+    }
+
+    /// Returns true if both say the same, wherever they are in an order.
+    pub fn is_like(&self, other: &Object) -> bool {
+        match (self, other) {
+            (Object::Rule(one), Object::Rule(other)) => {
+                one.chain == other.chain && one.says_the_same_as(other)
+            }
+            (one, other) => one == other,
+        }
+    }
+
+    /// Returns MidoNet's `adminStateUp`; none for kinds that can't be switched off.
+    pub fn admin_state_up(&self) -> Option<bool> {
+        match self {
+            Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => Some(device.admin_state_up),
+            Object::RouterPort(port) => Some(port.admin_state_up),
+            Object::BridgePort(port) => Some(port.admin_state_up),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::device::up;
 use super::json::{network, raw};
 use super::{Kind, MediaTypes, Reference, TypedReference};
 
@@ -40,6 +41,8 @@ pub(super) struct PortBody {
     pub(super) inbound_filter_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outbound_filter_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) admin_state_up: Option<bool>,
 }
 
 /// Returns a port's body. If the server chooses its id, the body has a mark (`vifId`) by which the port is recognised.
@@ -78,6 +81,9 @@ pub struct PortJson {
     /// The chain for packets that leave the network by the port.
     #[serde(default)]
     pub outbound_filter_id: Option<Uuid>,
+    /// False if the port is switched off.
+    #[serde(default = "up")]
+    pub admin_state_up: bool,
     /// The address of a router's port.
     #[serde(default)]
     pub port_address: Option<String>,

@@ -1,11 +1,16 @@
 //! The body of a rule: only the fields that midoform uses.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::{Condition, FlowAction, FragmentPolicy, NatTarget, Rule, RuleAction};
+use super::{Condition, FlowAction, FragmentPolicy, NatTarget, OtherField, Rule, RuleAction};
 use crate::topology::kinds::json::is_false;
 use crate::topology::kinds::{Kind, Names, Reference, port};
 use crate::values::PortRange;
+
+/// The kinds of objects of midoform's that a field names which midoform does not model.
+const OTHERS: &[Kind] = &[Kind::PortGroup, Kind::Router, Kind::Bridge];
 
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,6 +123,23 @@ pub(super) fn rule_body(names: &dyn Names, rule: &Rule, id: Option<String>, posi
         }
     }
     body
+}
+
+/// Returns a body with the fields that midoform does not model, as they were observed.
+pub(super) fn with_others(
+    names: &dyn Names,
+    body: &RuleBody,
+    others: &BTreeMap<String, OtherField>,
+) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(body) else { return None };
+    for (name, value) in others {
+        let value = match value {
+            OtherField::Reference(reference) => names.reference(reference.to(OTHERS)).into(),
+            OtherField::Value(value) => value.clone(),
+        };
+        fields.insert(name.clone(), value);
+    }
+    Some(fields)
 }
 
 fn condition_body(names: &dyn Names, condition: &Condition) -> RuleBody {

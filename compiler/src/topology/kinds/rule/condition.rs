@@ -1,5 +1,6 @@
 //! The conditions of rules.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use ipnet::Ipv4Net;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RuleAction;
 use crate::topology::kinds::Reference;
+use crate::topology::kinds::difference::show;
 use crate::values::{MacAddress, PortRange, ethertype};
 
 /// The conditions of a rule. The default matches every packet.
@@ -57,6 +59,19 @@ pub struct Condition {
     /// Observed rules only: true if it has conditions that midoform does not model, so that no spec wants it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unspoken: bool,
+    /// Observed rules only: the fields that midoform does not model, under the API's names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, OtherField>,
+}
+
+/// A field of a rule that midoform does not model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OtherField {
+    /// Another object.
+    Reference(Reference),
+    /// Any other value.
+    Value(serde_json::Value),
 }
 
 /// MidoNet's `fragmentPolicy`.
@@ -73,7 +88,52 @@ pub enum FragmentPolicy {
     Unfragmented,
 }
 
+/// The fields among [`Condition::others`] that belong to a rule's action.
+const NO_CONDITIONS: [&str; 3] = ["type", "natTargets", "flowAction"];
+
 impl Condition {
+    /// Returns true if no packet meets both conditions. False means that there may be one.
+    pub fn excludes(&self, other: &Condition) -> bool {
+        let inverts = |one: &Condition| {
+            let names = ["condInvert", "invNwProto", "invTpSrc", "invTpDst"];
+            names.iter().any(|name| one.others.contains_key(*name))
+        };
+        if inverts(self) || inverts(other) {
+            return false;
+        }
+        let apart = |one: Option<Ipv4Net>, other: Option<Ipv4Net>| {
+            one.zip(other).is_some_and(|(one, other)| !one.contains(&other) && !other.contains(&one))
+        };
+        let networks = |one: Option<Ipv4Net>, not_one: bool, other: Option<Ipv4Net>, not_other: bool| match (
+            not_one, not_other,
+        ) {
+            (false, false) => apart(one, other),
+            (true, false) => one.zip(other).is_some_and(|(one, other)| one.contains(&other)),
+            (false, true) => one.zip(other).is_some_and(|(one, other)| other.contains(&one)),
+            (true, true) => false,
+        };
+        let ranges = |one: Option<PortRange>, other: Option<PortRange>| {
+            one.zip(other).is_some_and(|(one, other)| one.end < other.start || other.end < one.start)
+        };
+        let differ =
+            |one: Option<u16>, other: Option<u16>| one.zip(other).is_some_and(|(one, other)| one != other);
+        let ports = |one: &[Reference], not_one: bool, other: &[Reference], not_other: bool| {
+            let plain = !not_one && !not_other && !one.is_empty() && !other.is_empty();
+            plain && one.iter().all(|port| !other.contains(port))
+        };
+        let is_plain_kind = !self.not_ethertype && !other.not_ethertype;
+        networks(self.source, self.not_source, other.source, other.not_source)
+            || networks(self.destination, self.not_destination, other.destination, other.not_destination)
+            || is_plain_kind && differ(self.ethertype, other.ethertype)
+            || differ(self.protocol.map(u16::from), other.protocol.map(u16::from))
+            || ranges(self.source_ports, other.source_ports)
+            || ranges(self.destination_ports, other.destination_ports)
+            || ports(&self.in_ports, self.not_in_ports, &other.in_ports, other.not_in_ports)
+            || ports(&self.out_ports, self.not_out_ports, &other.out_ports, other.not_out_ports)
+            || self.return_flow && other.forward_flow
+            || self.forward_flow && other.return_flow
+    }
+
     /// Returns the same condition without what the server fills in: a fragment policy that is the
     /// server's default for a rule with this action. The default is `unfragmented` for NAT, else `header` if ports are
     /// matched, else `any` (recordings 04-chain-rule, 09-nat-rules).
@@ -147,12 +207,22 @@ pub(super) fn describe(condition: &Condition) -> String {
     if condition.fragments == Some(FragmentPolicy::Unfragmented) {
         words.push_str(", unfragmented");
     }
-    if condition.unspoken {
-        words.push_str(", other conditions (midoform never sets them)");
-    }
+    describe_others(condition, &mut words);
     match words.strip_prefix(", ") {
         Some(words) => format!(": {words}"),
         None => String::new(),
+    }
+}
+
+/// Adds the conditions that midoform never makes.
+fn describe_others(condition: &Condition, words: &mut String) {
+    for (name, value) in condition.others.iter().filter(|(name, _)| !NO_CONDITIONS.contains(&name.as_str())) {
+        let value = match value {
+            OtherField::Reference(reference) => format!(" {reference}"),
+            OtherField::Value(serde_json::Value::Bool(true)) => String::new(),
+            OtherField::Value(value) => format!(" {}", show(Some(value))),
+        };
+        let _ = write!(words, ", {name}{value}");
     }
 }
 

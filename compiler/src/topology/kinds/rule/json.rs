@@ -1,9 +1,11 @@
 //! The server's JSON for a rule.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Condition, FlowAction, FragmentPolicy, NatTarget, RuleAction};
+use super::{Condition, FlowAction, FragmentPolicy, NatTarget, OtherField, RuleAction};
 use crate::topology::kinds::Reference;
 use crate::topology::kinds::json::network;
 use crate::values::PortRange;
@@ -96,9 +98,27 @@ pub struct RuleJson {
     vlan: Option<i64>,
     #[serde(default)]
     match_nw_dst_rewritten: bool,
+    #[serde(default)]
+    inv_port_group: bool,
+    #[serde(default)]
+    inv_in_port_group: bool,
+    #[serde(default)]
+    inv_out_port_group: bool,
+    #[serde(default)]
+    inv_ip_addr_group_src: bool,
+    #[serde(default)]
+    inv_ip_addr_group_dst: bool,
+    #[serde(default)]
+    inv_traversed_device: bool,
+    #[serde(default)]
+    dl_dst_mask: Option<String>,
+    #[serde(default)]
+    inv_dl_dst: bool,
+    #[serde(default)]
+    inv_nw_tos: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Target {
     address_from: Option<String>,
@@ -144,17 +164,74 @@ impl RuleJson {
                 _ => None,
             },
             unspoken: self.has_unspoken_conditions(),
+            others: self.others(reference),
         }
+    }
+
+    /// Returns the fields that midoform does not model.
+    fn others(&self, reference: &dyn Fn(Uuid) -> Reference) -> BTreeMap<String, OtherField> {
+        let ids = [
+            ("portGroup", self.port_group),
+            ("inPortGroup", self.in_port_group),
+            ("outPortGroup", self.out_port_group),
+            ("ipAddrGroupSrc", self.ip_addr_group_src),
+            ("ipAddrGroupDst", self.ip_addr_group_dst),
+            ("traversedDevice", self.traversed_device),
+        ];
+        let flags = [
+            ("invPortGroup", self.inv_port_group),
+            ("invInPortGroup", self.inv_in_port_group),
+            ("invOutPortGroup", self.inv_out_port_group),
+            ("invIpAddrGroupSrc", self.inv_ip_addr_group_src),
+            ("invIpAddrGroupDst", self.inv_ip_addr_group_dst),
+            ("invTraversedDevice", self.inv_traversed_device),
+            ("invDlDst", self.inv_dl_dst),
+            ("invNwTos", self.inv_nw_tos),
+            ("invNwProto", self.inv_nw_proto),
+            ("invTpSrc", self.inv_tp_src),
+            ("invTpDst", self.inv_tp_dst),
+            ("condInvert", self.cond_invert),
+            ("matchNwDstRewritten", self.match_nw_dst_rewritten),
+        ];
+        let is_narrow = |mask: &&String| !is_full_mask(mask);
+        let texts = [
+            ("dlDst", self.dl_dst.as_ref()),
+            ("dlSrcMask", self.dl_src_mask.as_ref().filter(is_narrow)),
+            ("dlDstMask", self.dl_dst_mask.as_ref().filter(is_narrow)),
+        ];
+        let numbers = [("nwTos", self.nw_tos.filter(|tos| *tos != 0)), ("vlan", self.vlan)];
+        let value = |value: serde_json::Value| OtherField::Value(value);
+        let own = |name: &str| name.to_owned();
+        let ids =
+            ids.into_iter().filter_map(|(name, id)| Some((own(name), OtherField::Reference(reference(id?)))));
+        let flags =
+            flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (own(name), value(true.into())));
+        let texts =
+            texts.into_iter().filter_map(|(name, text)| Some((own(name), value(text?.as_str().into()))));
+        let numbers =
+            numbers.into_iter().filter_map(|(name, number)| Some((own(name), value(number?.into()))));
+        ids.chain(flags).chain(texts).chain(numbers).collect()
+    }
+
+    /// Returns the fields of an action that midoform does not model.
+    pub(super) fn other_action(&self) -> impl Iterator<Item = (String, OtherField)> {
+        let text = |text: &String| serde_json::Value::from(text.as_str());
+        let targets = self.nat_targets.as_ref().and_then(|targets| serde_json::to_value(targets).ok());
+        let fields = [
+            ("type", Some(text(&self.kind))),
+            ("flowAction", self.flow_action.as_ref().map(text)),
+            ("natTargets", targets),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), OtherField::Value(value?))))
     }
 
     /// Returns true if the rule has conditions that midoform never sets.
     fn has_unspoken_conditions(&self) -> bool {
-        let full_mask = |mask: &str| mask.eq_ignore_ascii_case("ffff.ffff.ffff") || mask.is_empty();
         let groups = [self.port_group, self.in_port_group, self.out_port_group, self.traversed_device];
         let address_groups = [self.ip_addr_group_src, self.ip_addr_group_dst];
         groups.iter().chain(&address_groups).any(Option::is_some)
             || self.dl_dst.is_some()
-            || self.dl_src_mask.as_deref().is_some_and(|mask| !full_mask(mask))
+            || self.dl_src_mask.as_deref().is_some_and(|mask| !is_full_mask(mask))
             || self.nw_tos.is_some_and(|tos| tos != 0)
             || self.vlan.is_some()
             || [self.inv_nw_proto, self.inv_tp_src, self.inv_tp_dst].contains(&true)
@@ -194,4 +271,9 @@ impl RuleJson {
             ports: PortRange { start: target.port_from, end: target.port_to },
         })
     }
+}
+
+/// Returns true for a mask of a MAC address that compares every bit.
+fn is_full_mask(mask: &str) -> bool {
+    mask.eq_ignore_ascii_case("ffff.ffff.ffff") || mask.is_empty()
 }

@@ -4,6 +4,7 @@ mod body;
 mod condition;
 mod json;
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use super::json::raw;
 use super::{Identity, Kind, Listed, MediaTypes, Names, Reference, Resource, TypedReference, port};
 use crate::values::PortRange;
 
-pub use condition::{Condition, FragmentPolicy};
+pub use condition::{Condition, FragmentPolicy, OtherField};
 pub use json::RuleJson;
 
 /// A rule of a chain (`/chains/ID/rules`).
@@ -59,6 +60,13 @@ pub enum RuleAction {
     ReverseDestinationNat(FlowAction),
 }
 
+impl RuleAction {
+    /// Returns true if a packet that the rule matches ends there.
+    pub fn discards(&self) -> bool {
+        matches!(self, RuleAction::Drop | RuleAction::Reject)
+    }
+}
+
 /// The continuation after an address translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -87,6 +95,29 @@ impl Rule {
     pub fn says_the_same_as(&self, other: &Rule) -> bool {
         self.action == other.action
             && self.condition.canonical(&self.action) == other.condition.canonical(&other.action)
+    }
+
+    /// Returns true if the rule matches every packet that comes to it, and none comes to the rules behind it.
+    pub fn ends_every_packet(&self) -> bool {
+        let is_modelled = !self.condition.unspoken;
+        let ends = matches!(
+            self.action,
+            RuleAction::Accept | RuleAction::Drop | RuleAction::Reject | RuleAction::Return
+        );
+        let fragments = self.condition.fragments.filter(|policy| *policy != FragmentPolicy::Any);
+        is_modelled
+            && ends
+            && fragments.is_none()
+            && Condition { fragments, ..self.condition.clone() } == Condition::default()
+    }
+
+    /// Returns the action of a rule whose action midoform does not model, in the API's words.
+    fn other_type(&self) -> String {
+        let value = |name: &str| match self.condition.others.get(name) {
+            Some(OtherField::Value(value)) => Some(show(Some(value))),
+            _ => None,
+        };
+        ["type", "natTargets", "flowAction"].into_iter().filter_map(value).collect::<Vec<_>>().join(" ")
     }
 
     /// Returns the chain that the rule jumps to.
@@ -121,6 +152,7 @@ impl Resource for Rule {
         let mut condition = json.condition(listed.resolve);
         let action = json.action(listed.resolve).unwrap_or_else(|| {
             condition.unspoken = true;
+            condition.others.extend(json.other_action());
             RuleAction::Return
         });
         Some(Rule { chain: listed.parent.clone()?, position: listed.position, condition, action })
@@ -149,6 +181,7 @@ impl Resource for Rule {
 
     fn describe(&self) -> String {
         let action = match &self.action {
+            _ if self.condition.others.contains_key("type") => self.other_type(),
             RuleAction::Accept => "accept".to_owned(),
             RuleAction::Drop => "drop".to_owned(),
             RuleAction::Reject => "reject".to_owned(),
@@ -173,7 +206,7 @@ impl Resource for Rule {
         if self.chain != wanted.chain {
             words.push("another chain".to_owned());
         }
-        if before.unspoken {
+        if before.unspoken && (!after.unspoken || before.others != after.others) {
             words.push("a condition that no spec can have".to_owned());
         }
         if self.action != wanted.action {
@@ -181,14 +214,18 @@ impl Resource for Rule {
             words.push(format!("action: {} → {}", value(&self.action), value(&wanted.action)));
         }
         if before != after {
-            let spoken = Condition { unspoken: false, ..before };
+            let spoken = Condition { unspoken: false, others: BTreeMap::new(), ..before };
             words.extend(Some(changed_fields(&spoken, &after)).filter(|words| !words.is_empty()));
         }
         (!words.is_empty()).then(|| format!("differs: {}", words.join(", ")))
     }
 
     fn body(&self, names: &dyn Names, id: Option<String>, position: u32) -> Option<Box<RawValue>> {
-        raw(&body::rule_body(names, self, id, position))
+        let body = body::rule_body(names, self, id, position);
+        match self.condition.others.is_empty() {
+            true => raw(&body),
+            false => raw(&body::with_others(names, &body, &self.condition.others)?),
+        }
     }
 }
 

@@ -1,0 +1,38 @@
+//! Refuses a plan before its first call, if the network lacks what its calls need.
+
+use midoform_compiler::Compiled;
+use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::plan::Plan;
+use midoform_compiler::source::Locations;
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::observed::Observed;
+use midoform_reconcile::preflight;
+
+use crate::error::CommandError;
+use crate::project::Project;
+use crate::session::Session;
+
+/// Looks for everything that the plan needs from the network. The error names all that is missing, with the lines of the spec.
+pub(crate) async fn check(
+    session: &Session,
+    dialect: Dialect,
+    plan: (&Plan, &Topology),
+    observed: &Observed,
+) -> Result<(), CommandError> {
+    let missing = preflight::check(&session.client, dialect, plan, observed).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError::Missing(preflight::in_lines(&missing)))
+}
+
+/// Adds the site file's line to an error about the provider router.
+pub(crate) fn at_line(error: CommandError, compiled: &Compiled, project: &Project) -> CommandError {
+    let CommandError::NoProviderRouter(unsound) = &error else { return error };
+    let span = compiled.site.midonet.provider_router.as_ref().map(|router| router.span);
+    let locations = Locations::new(std::iter::once(&project.sources.site));
+    match span.and_then(|span| locations.provenance(span)) {
+        Some(place) => CommandError::Conflict(format!("{place}: {unsound}")),
+        None => error,
+    }
+}

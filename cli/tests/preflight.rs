@@ -1,0 +1,115 @@
+//! What an apply needs from the network: a plan says what is not there, before the first call.
+
+use serde_json::{Value, json};
+
+use crate::by_hand::{ByHand, VERSIONS};
+use crate::pods::HOST;
+
+const WEB: &str = "[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n";
+const OTHER: &str = "22222222-3333-4444-5555-666666666666";
+
+fn port(name: &str, host: &str, interface: &str, last: u8) -> String {
+    format!(
+        "[[port]]\nname = \"{name}\"\nbridge = \"web\"\nhost = \"{host}\"\ninterface = \"{interface}\"\nmac = \"02:00:00:00:00:{last:02x}\"\naddress = \"10.1.0.{last}\"\n"
+    )
+}
+
+/// Runs plan and apply; each ends with 6, says all these words, and sends nothing.
+fn is_refused(lab: &ByHand, words: &[&str]) {
+    let count = |kind: &str| lab.objects(kind).len();
+    let before = ["Router", "Network", "Chain", "Rule", "Port", "TunnelZone"].map(count);
+    for command in [&["plan", "."][..], &["apply", ".", "--yes"], &["apply", ".", "--dry-run"]] {
+        let ran = lab.run(command).expect_code(6);
+        for word in words {
+            assert!(ran.stderr.contains(word), "{command:?} {word}:\n{}", ran.stderr);
+        }
+    }
+    assert_eq!(["Router", "Network", "Chain", "Rule", "Port", "TunnelZone"].map(count), before);
+}
+
+#[test]
+fn hosts_that_are_not_registered_or_in_no_zone_are_named_with_their_lines() {
+    for version in VERSIONS {
+        let lab = ByHand::new(version, &[("acme", &format!("{WEB}{}", port("p", "node2", "tap0", 5)))]);
+        let site = lab.folder.read("site.toml");
+        let second =
+            format!("{site}[[host]]\nname = \"node2\"\nid = \"{OTHER}\"\ntunnel_address = \"10.255.0.2\"\n");
+        lab.folder.write("site.toml", &second);
+        // Both the membership and the binding: everything at once.
+        is_refused(
+            &lab,
+            &[
+                "site.toml:13: site/tunnel-zone/host/node2",
+                OTHER,
+                "is not registered at the API",
+                "acme.toml:6: acme/port/p",
+            ],
+        );
+        // Registered, but in no zone: the site has no tunnel zone of its own.
+        let start = site.find("[tunnel_zone]").unwrap();
+        let hosts = site.find("[[host]]").unwrap();
+        let bare =
+            format!("{}{}", &site[..start], site[hosts..].replace("tunnel_address = \"10.255.0.1\"\n", ""));
+        lab.folder.write("site.toml", bare);
+        lab.folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{}", port("p", "node1", "tap0", 5)));
+        is_refused(&lab, &["acme.toml:6: acme/port/p/binding", HOST, "is in no tunnel zone"]);
+        // Somebody else puts it into a zone of their own.
+        let zone = lab.post("/tunnel_zones", "TunnelZone", &json!({ "name": "theirs", "type": "gre" }));
+        lab.post(
+            &format!("/tunnel_zones/{zone}/hosts"),
+            "TunnelZoneHost",
+            &json!({ "hostId": HOST, "ipAddress": "10.255.0.9" }),
+        );
+        let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
+    }
+}
+
+#[test]
+fn a_taken_name_of_the_tunnel_zone_is_named() {
+    for version in VERSIONS {
+        let lab = ByHand::new(version, &[("acme", WEB)]);
+        let other = lab.post("/tunnel_zones", "TunnelZone", &json!({ "name": "zone", "type": "gre" }));
+        is_refused(&lab, &["site.toml:7: site/tunnel-zone", "the name `zone` is taken", &other]);
+        assert_eq!(lab.send("DELETE", &format!("/tunnel_zones/{other}"), "TunnelZone", "").0, 204);
+        let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
+        let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    }
+}
+
+#[test]
+fn an_interface_of_another_port_is_named() {
+    for version in VERSIONS {
+        let lab = ByHand::new(version, &[("acme", WEB)]);
+        let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+        let bridge = lab.post("/bridges", "Bridge", &json!({ "name": "theirs", "tenantId": "me" }));
+        let theirs = lab.post(&format!("/bridges/{bridge}/ports"), "Port", &json!({ "type": "Bridge" }));
+        let bound = json!({ "hostId": HOST, "interfaceName": "tap0", "portId": theirs });
+        lab.post(&format!("/hosts/{HOST}/ports"), "HostInterfacePort", &bound);
+        lab.folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{}", port("p", "node1", "tap0", 5)));
+        is_refused(&lab, &["acme.toml:6: acme/port/p/binding", "interface tap0 of host", &theirs]);
+        assert_eq!(lab.send("DELETE", &format!("/ports/{theirs}"), "Port", "").0, 204);
+        let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
+        // An interface that moves from one port of the spec to another is no conflict.
+        let swapped = format!(
+            "name = \"acme\"\n{WEB}{}{}",
+            port("p", "node1", "tap1", 5),
+            port("q", "node1", "tap0", 6)
+        );
+        lab.folder.write("acme.toml", swapped);
+        let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
+        let names: Vec<Value> =
+            lab.objects("Port").iter().map(|port| port["interfaceName"].clone()).collect();
+        assert!(names.contains(&"tap0".into()) && names.contains(&"tap1".into()), "{version:?} {names:?}");
+    }
+}
+
+#[test]
+fn a_provider_router_that_is_not_there_is_named_with_its_line() {
+    for version in VERSIONS {
+        let lab = ByHand::new(version, &[("acme", WEB)]);
+        let site = lab.folder.read("site.toml");
+        lab.folder
+            .write("site.toml", site.replace("managed = true", &format!("provider_router = \"{OTHER}\"")));
+        is_refused(&lab, &["site.toml:5: there is no router", OTHER, "provider_router"]);
+    }
+}

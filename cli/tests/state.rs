@@ -13,6 +13,9 @@ use uuid::Uuid;
 use crate::MIDOFORM;
 use crate::served::Served;
 
+/// The host that the API knows.
+const HOST: Uuid = Uuid::from_u128(0x7777_7777_8888_4999_aaaa_bbbb_bbbb_bbbb);
+
 const ACME: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\n[[bridge]]\nname = \"db\"\n[[rule]]\nname = \"open\"\n\
                     from = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 5432 }\naction = \"accept\"\n[[rule]]\n\
                     name = \"shut\"\nto = { bridge = \"db\" }\naction = \"drop\"\n";
@@ -39,7 +42,7 @@ impl Lab {
             Owner { network: "n".to_owned(), container: container.to_owned(), interface: "eth0".to_owned() };
         let ask = ClaimRequest {
             owner,
-            host: Uuid::from_u128(7),
+            host: HOST,
             tenant: "acme".into(),
             bridge: bridge.map(str::to_owned),
             address: None,
@@ -89,8 +92,9 @@ fn in_each_store(test: impl Fn(&Lab)) {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             let folder = TestFolder::default();
-            let served = Served::start(&folder, &["--version", version, "--inspect", "--faults"])
-                .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+            let host = format!("{HOST}=node1");
+            let arguments = ["--version", version, "--inspect", "--faults", "--host", &host];
+            let served = Served::start(&folder, &arguments).unwrap_or_else(|ran| panic!("{}", ran.stderr));
             let name = format!("site{:016x}", fastrand::u64(..));
             let (line, store): (String, SharedStore) = match endpoints {
                 (0, _) => {
@@ -157,7 +161,10 @@ fn a_static_port_that_a_pod_is_in_the_way_of_is_refused_before_the_first_call() 
         let site = lab.folder.read("site.toml");
         lab.folder.write(
             "site.toml",
-            format!("{site}[[host]]\nname = \"node1\"\nid = \"{}\"\n", Uuid::from_u128(7)),
+            format!(
+                "{site}[tunnel_zone]\nname = \"zone\"\n[[host]]\nname = \"node1\"\nid = \"{HOST}\"\n\
+                 tunnel_address = \"10.255.0.1\"\n"
+            ),
         );
         let _ = lab.apply().expect_code(0);
         let Claim::Attached { attachment, .. } = lab.claim(Some("db"), "c1") else { panic!("no address") };

@@ -6,10 +6,7 @@ use std::net::Ipv4Addr;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::topology::Entry;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::kinds::{
-    Chain, Kind, Listed, Object, OtherField, PortGroup, PortGroupPort, Reference, Resource as _, Rule,
-    RuleJson,
-};
+use midoform_compiler::topology::kinds::{Kind, Object, OtherField, Reference};
 use midoform_compiler::topology::observed::Observed;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -49,11 +46,11 @@ pub async fn read(
             return Ok(reader.beyond);
         }
         let found = read_children(client, dialect, &wanted.parents, &|_| ()).await?;
-        for (chain, rules) in &found.rules {
-            reader.add_chain(*chain, rules);
+        for id in found.rules.keys() {
+            reader.add_parent(*id, |key, resolve| found.chain_beyond(*id, key, resolve));
         }
-        for (group, members) in &found.members {
-            reader.add_group(*group, members.iter().map(|member| member.port_id));
+        for id in found.members.keys() {
+            reader.add_parent(*id, |key, resolve| found.group_beyond(*id, key, resolve));
         }
         for group in wanted.addresses {
             let addresses = addresses_of(client, group).await?;
@@ -90,8 +87,7 @@ impl Reader {
                 self.wanted.parents.chains.insert(chain);
             }
         }
-        let Object::Rule(rule) = &entry.object else { return };
-        for (name, field) in &rule.condition.others {
+        for (name, field) in entry.object.other_fields().into_iter().flatten() {
             let OtherField::Reference(Reference::External(id)) = field else { continue };
             match name.as_str() {
                 "portGroup" | "inPortGroup" | "outPortGroup" if self.is_new(*id, &entry.key) => {
@@ -118,28 +114,18 @@ impl Reader {
         self.beyond.entries.push(entry);
     }
 
-    fn add_chain(&mut self, id: Uuid, rules: &[RuleJson]) {
-        let Some(chain) = self.keys.get(&id).cloned() else { return };
-        self.add(chain.clone(), Chain { name: String::new(), tenant_id: String::new() }.into());
-        for (position, json) in (1..).zip(rules) {
-            let resolve = |id: Uuid| self.keys.get(&id).map_or(Reference::External(id), Reference::from);
-            let rule =
-                Rule::read(json, &Listed { parent: Some((&chain).into()), position, resolve: &resolve });
-            if let Some(rule) = rule {
-                self.add(chain.foreign(json.id), rule.into());
-            }
-        }
-    }
-
-    fn add_group(&mut self, id: Uuid, ports: impl Iterator<Item = Uuid>) {
-        let Some(group) = self.keys.get(&id).cloned() else { return };
-        self.add(
-            group.clone(),
-            PortGroup { name: String::new(), tenant_id: String::new(), stateful: false }.into(),
-        );
-        for id in ports {
-            let port = self.keys.get(&id).map_or(Reference::External(id), Reference::from);
-            self.add(group.foreign(id), PortGroupPort { group: (&group).into(), port }.into());
+    /// Adds a chain or a port group, and what is in it.
+    fn add_parent(
+        &mut self,
+        id: Uuid,
+        read: impl FnOnce(&Key, &dyn Fn(Uuid) -> Reference) -> (Object, Vec<(Uuid, Object)>),
+    ) {
+        let Some(parent) = self.keys.get(&id).cloned() else { return };
+        let (object, children) =
+            read(&parent, &|id| self.keys.get(&id).map_or(Reference::External(id), Reference::from));
+        self.add(parent.clone(), object);
+        for (id, child) in children {
+            self.add(parent.foreign(id), child);
         }
     }
 }

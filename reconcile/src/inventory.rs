@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{
-    DeviceJson, Kind, PortGroupJson, PortGroupPortJson, PortJson, RouteJson, RuleJson, TunnelZoneHostJson,
-    TunnelZoneJson,
+    Chain, DeviceJson, Kind, Listed, Object, PortGroup, PortGroupJson, PortGroupPort, PortGroupPortJson,
+    PortJson, Reference, Resource as _, RouteJson, Rule, RuleJson, TunnelZoneHostJson, TunnelZoneJson,
 };
 use uuid::Uuid;
 
@@ -68,5 +69,35 @@ impl Inventory {
             (port.id, kind)
         });
         routers.chain(bridges).chain(chains).chain(groups).chain(zones).chain(ports)
+    }
+
+    /// Returns a chain that has this key, which is not midoform's, and its rules, each with its id.
+    pub(crate) fn chain_beyond(
+        &self,
+        id: Uuid,
+        chain: &Key,
+        resolve: &dyn Fn(Uuid) -> Reference,
+    ) -> (Object, Vec<(Uuid, Object)>) {
+        let rules = (1..).zip(self.rules.get(&id).into_iter().flatten());
+        let rules = rules.filter_map(|(position, json)| {
+            let rule = Rule::read(json, &Listed { parent: Some(chain.into()), position, resolve })?;
+            Some((json.id, rule.into()))
+        });
+        (Chain { name: String::new(), tenant_id: String::new() }.into(), rules.collect())
+    }
+
+    /// Returns a port group that has this key, which is not midoform's, and its members, each with the id of its port.
+    pub(crate) fn group_beyond(
+        &self,
+        id: Uuid,
+        group: &Key,
+        resolve: &dyn Fn(Uuid) -> Reference,
+    ) -> (Object, Vec<(Uuid, Object)>) {
+        let members = self.members.get(&id).into_iter().flatten().map(|member| {
+            let port = resolve(member.port_id);
+            (member.port_id, PortGroupPort { group: group.into(), port }.into())
+        });
+        let device = PortGroup { name: String::new(), tenant_id: String::new(), stateful: false };
+        (device.into(), members.collect())
     }
 }

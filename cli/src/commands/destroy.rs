@@ -5,7 +5,8 @@ use std::path::Path;
 
 use midoform_compiler::Compiled;
 use midoform_compiler::names::TenantName;
-use midoform_compiler::topology::kinds::{Kind, Reference};
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::keystone::Keystone;
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish, Recorder};
@@ -142,7 +143,8 @@ impl Destroyed<'_> {
         let is_managed = matches!(selection.provider, Reference::Key(_));
         let ports = observed.provider.ports.iter().filter(|_| is_managed);
         let ports = ports.map(|port| format!("port {} of the provider router ({})", port.address, port.id));
-        let hosts = observed.foreign.iter().filter(|foreign| foreign.kind == Kind::TunnelZoneHost);
+        let zone = Key::site().tunnel_zone();
+        let hosts = observed.foreign.iter().filter(|foreign| foreign.near == zone);
         let hosts = hosts.map(|host| format!("{} in the tunnel zone ({})", host.what, host.id));
         let users: Vec<String> = tenants.chain(ports).chain(hosts).collect();
         match users.is_empty() {

@@ -31,7 +31,10 @@ struct Setup {
 
 impl Setup {
     fn new() -> Setup {
-        let lab = Lab::new(DIALECTS[1]);
+        Setup::of(Lab::new(DIALECTS[1]))
+    }
+
+    fn of(lab: Lab) -> Setup {
         let mut plugin = lab.config();
         let plugin = plugin.as_object_mut().unwrap();
         plugin.remove("cniVersion");
@@ -90,7 +93,7 @@ fn cnitool() {
     if skipped_without_root() || skipped_without(&[&cnitool]) {
         return;
     }
-    let (setup, container) = (Setup::new(), Container::new());
+    let (setup, container) = (Setup::of(Lab::without_agent(DIALECTS[1])), Container::new());
     let mut setup = setup;
     setup.list["cniVersion"] = json!("1.1.0");
     setup.write_list("cni/net.d/10-lab.conflist");

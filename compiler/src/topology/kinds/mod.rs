@@ -28,6 +28,8 @@ mod tunnel_zone_host;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -225,6 +227,14 @@ impl Object {
     /// Returns the two most important references: to the object that this one belongs to, and to the one that it leads to.
     pub fn ends(&self) -> [Option<&Reference>; 2] {
         with_object!(self, own => own.ends())
+    }
+
+    /// Returns the fields that midoform knows by their names alone; none for kinds without such fields.
+    pub fn other_fields(&self) -> Option<&BTreeMap<String, OtherField>> {
+        match self {
+            Object::Rule(rule) => Some(&rule.condition.others),
+            _ => None,
+        }
     }
 
     /// Returns the place in the order of its parent's objects: 1 is the first. Nothing for kinds without an order.

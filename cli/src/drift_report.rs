@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use midoform_compiler::Compiled;
 use midoform_compiler::plan::{Action, Plan, Step};
+use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::foreign::{Effect, Foreign};
 use midoform_compiler::topology::key::Key;
 use serde::Serialize;
@@ -81,30 +82,34 @@ impl ForeignObject {
     }
 }
 
-/// Returns the differences that a plan shows, one for each object.
-pub(crate) fn differences_of(plan: &Plan) -> Vec<Difference> {
+/// Returns the differences that a plan from this observed network shows, one for each object.
+pub(crate) fn differences_of(plan: &Plan, observed: &Topology) -> Vec<Difference> {
     let mut differences: Vec<Difference> = Vec::new();
     let mut places: BTreeMap<&Key, (usize, &Step)> = BTreeMap::new();
     for step in plan.changes() {
         // An object that is deleted and created again, in either order, is one difference: the creation has its reason.
         let Some((place, first)) = places.get(&step.key).copied() else {
             places.insert(&step.key, (differences.len(), step));
-            differences.push(difference_of(step));
+            differences.push(difference_of(step, observed));
             continue;
         };
         let creation = if step.action == Action::Delete { first } else { step };
         if let Some(known) = differences.get_mut(place) {
             let what = creation.reason.to_string();
-            *known = Difference { is: "changed", what, ..difference_of(creation) };
+            *known = Difference { is: "changed", what, ..difference_of(creation, observed) };
         }
     }
     differences
 }
 
-fn difference_of(step: &Step) -> Difference {
+fn difference_of(step: &Step, observed: &Topology) -> Difference {
+    let described = || observed.get(step.key.as_str()).map(|entry| entry.object.describe());
     let (is, what) = match step.action {
         Action::Create => ("missing", "is in the spec, but not in the network".to_owned()),
-        Action::Delete => ("unwanted", "is in the network, but not in the spec".to_owned()),
+        Action::Delete => match described().filter(|text| !text.is_empty()) {
+            Some(text) => ("unwanted", format!("is in the network, but not in the spec: {text}")),
+            None => ("unwanted", "is in the network, but not in the spec".to_owned()),
+        },
         Action::Update | Action::Replace | Action::Keep => ("changed", step.reason.to_string()),
     };
     let source = step.source.as_ref().map(ToString::to_string);

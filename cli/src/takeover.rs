@@ -155,7 +155,7 @@ impl Takeover<'_> {
         diagnostics(ui, &compiled.warnings, &project.sources);
         let goal = Adoption::of(&compiled, drafted);
         let planned = self.session.look(ui, &goal, goal.known()).await?;
-        let differences = differences_of(&goal.next_plan(planned.observed()));
+        let differences = differences_of(&goal.next_plan(planned.observed()), &planned.observed().topology);
         let observed = goal.own_of(planned.observed());
         let own = observed.ids.iter().filter(|(key, _)| key.owner() == tenant);
         let ids: BTreeMap<Key, Uuid> = own.map(|(key, id)| (key.clone(), *id)).collect();

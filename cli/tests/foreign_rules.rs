@@ -275,7 +275,9 @@ fn foreign_rules_are_removed_when_asked_and_an_undo_brings_them_back() {
         assert!(before.contains("3 foreign objects change what the network does"), "{version:?}:\n{before}");
         let plan = lab.run(&["plan", ".", "--remove-foreign", "--out", "plan.json"]).expect_code(0).stdout;
         assert!(
-            plan.contains("3 to delete") && plan.contains("is not midoform's: drop: protocol udp"),
+            plan.contains("3 to delete")
+                && plan.contains("rule drop: protocol udp")
+                && plan.contains("(is not midoform's)"),
             "{version:?}:\n{plan}"
         );
         let saved: Value = serde_json::from_str(&lab.folder.read("plan.json")).unwrap();

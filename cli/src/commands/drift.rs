@@ -64,7 +64,7 @@ async fn look_anew(ui: &Ui, options: &DriftOptions, session: &Session) -> Result
 
 fn drift_of(selection: &Selection<'_>, observed: &Observed) -> Drift {
     let plan = selection.plan_from(observed);
-    let differences = differences_of(&plan);
+    let differences = differences_of(&plan, &observed.topology);
     let mut tenants: BTreeMap<TenantName, u64> =
         selection.tenants.iter().map(|tenant| (tenant.clone(), 0)).collect();
     for difference in &differences {

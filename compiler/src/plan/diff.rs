@@ -429,9 +429,7 @@ impl<'a> Differ<'a> {
                     Cow::Owned(format!("{of} is replaced, and this object depends on it"))
                 }
                 Some(Verdict::Replace(_)) => Cow::Borrowed("its replacement exists"),
-                _ if entry.key.is_foreign() => {
-                    Cow::Owned(format!("is not midoform's: {}", entry.object.describe()))
-                }
+                _ if entry.key.is_foreign() => Cow::Borrowed("is not midoform's"),
                 _ => Cow::Borrowed("is no longer wanted"),
             };
             let position = entry.object.position().unwrap_or(0);

@@ -274,12 +274,9 @@ fn foreign_rules_are_removed_when_asked_and_an_undo_brings_them_back() {
         let (rules, routes) = (lab.objects("Rule").len(), lab.objects("Route").len());
         assert!(before.contains("3 foreign objects change what the network does"), "{version:?}:\n{before}");
         let plan = lab.run(&["plan", ".", "--remove-foreign", "--out", "plan.json"]).expect_code(0).stdout;
-        assert!(
-            plan.contains("3 to delete")
-                && plan.contains("rule drop: protocol udp")
-                && plan.contains("(is not midoform's)"),
-            "{version:?}:\n{plan}"
-        );
+        for part in ["3 to delete", "rule drop: protocol udp", "(is not midoform's)"] {
+            assert!(plan.contains(part), "{version:?}:\n{plan}");
+        }
         let saved: Value = serde_json::from_str(&lab.folder.read("plan.json")).unwrap();
         let deletes: Vec<&Value> = saved["plan"]["steps"]
             .as_array()

@@ -77,6 +77,26 @@ fn a_provider_router_that_does_not_exist_is_named() {
     }
 }
 
+/// The router may have any UUID: an id of version 5 does not make it midoform's.
+#[test]
+fn a_provider_router_has_any_id() {
+    const NAMED: &str = "c9bf9e57-1685-5c89-bafb-ff5af830be8a";
+    for (version, dialect) in [("1.7", "1"), ("5.0", "5"), ("5.8", "5")] {
+        let served = served(version);
+        let kind = if version == "1.7" { "Router-v2" } else { "Router-v3" };
+        let body = format!("{{\"id\":\"{NAMED}\",\"name\":\"other\",\"tenantId\":\"p\"}}");
+        post(&served, "/routers", kind, &body);
+        let folder = site(&served, dialect, "s", EXPOSE);
+        folder.write("site.toml", folder.read("site.toml").replace(ROUTER, NAMED));
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+        let _ = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
+        let mut connection = Connection::open(served.address).unwrap();
+        let routers = connection.send("GET", "/midonet-api/routers", "*/*", "").unwrap().body;
+        assert!(routers.contains(NAMED), "{version}: {routers}");
+    }
+}
+
 #[test]
 fn two_sites_get_different_links_and_public_addresses() {
     for (version, dialect) in [("1.7", "1"), ("5.0", "5"), ("5.8", "5")] {

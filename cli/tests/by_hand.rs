@@ -5,7 +5,6 @@ use midoform_testutil::{Ran, TestFolder};
 use serde_json::Value;
 
 use crate::MIDOFORM;
-use crate::pods::HOST;
 use crate::served::Served;
 
 /// The versions of the embedded API, with their dialects.
@@ -22,17 +21,7 @@ impl ByHand {
     /// Starts a server with the host `node1`, and writes a site for it.
     pub(crate) fn new((version, dialect): (&'static str, &str), tenants: &[(&str, &str)]) -> ByHand {
         let folder = TestFolder::default();
-        let node = format!("{HOST}=node1");
-        let served = Served::start(&folder, &["--version", version, "--inspect", "--host", &node])
-            .unwrap_or_else(|ran| panic!("{}", ran.stderr));
-        folder.write(
-            "site.toml",
-            format!(
-                "name = \"t\"\n[midonet]\nurl = \"{}\"\nversion = {dialect}\nmanaged = true\n[tunnel_zone]\nname = \"zone\"\n\
-                 [[host]]\nname = \"node1\"\nid = \"{HOST}\"\ntunnel_address = \"10.255.0.1\"\n",
-                served.url()
-            ),
-        );
+        let served = Served::with_node_and(&folder, dialect, version, &["--inspect"]);
         for (name, text) in tenants {
             folder.write(&format!("{name}.toml"), format!("name = \"{name}\"\n{text}"));
         }

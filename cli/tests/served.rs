@@ -1,10 +1,12 @@
 //! The embedded API as a process.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Stdio};
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_testutil::http::Connection;
 use midoform_testutil::{Ran, TestFolder};
 
 use crate::MIDOFORM;
@@ -50,8 +52,19 @@ impl Served {
 
     /// Starts a server with a host, and writes a site file for it.
     pub(crate) fn with_node(folder: &TestFolder, dialect: Dialect, version: &str) -> Served {
-        let served =
-            Served::start(folder, &["--version", version, "--host", &format!("{HOST}=node1")]).unwrap();
+        Served::with_node_and(folder, dialect, version, &[])
+    }
+
+    /// The same, with more options of the server.
+    pub(crate) fn with_node_and(
+        folder: &TestFolder,
+        dialect: impl std::fmt::Display,
+        version: &str,
+        more: &[&str],
+    ) -> Served {
+        let host = format!("{HOST}=node1");
+        let options = [&["--version", version, "--host", &host], more].concat();
+        let served = Served::start(folder, &options).unwrap_or_else(|ran| panic!("{}", ran.stderr));
         folder.write(
             "site.toml",
             format!(
@@ -61,6 +74,15 @@ impl Served {
             ),
         );
         served
+    }
+
+    /// Returns the number of objects of each kind. The server was started with `--inspect`.
+    pub(crate) fn counts(&self) -> BTreeMap<String, usize> {
+        let mut connection = Connection::open(self.address).unwrap();
+        let all = connection.send("GET", "/_topology", "application/json", "").unwrap().body;
+        let all: serde_json::Value = serde_json::from_str(&all).unwrap();
+        let kinds = all["objects"].as_object().unwrap();
+        kinds.iter().map(|(kind, objects)| (kind.clone(), objects.as_array().unwrap().len())).collect()
     }
 
     /// Ends it like a crash.

@@ -72,19 +72,7 @@ struct Lab {
 impl Lab {
     fn new((version, dialect): (&str, Dialect), transition: &Transition) -> Lab {
         let folder = TestFolder::default();
-        let host = format!("{}=node1", crate::pods::HOST);
-        let served =
-            Served::start(&folder, &["--version", version, "--host", &host, "--inspect", "--faults"])
-                .unwrap_or_else(|ran| panic!("{}", ran.stderr));
-        folder.write(
-            "site.toml",
-            format!(
-                "name = \"t\"\n[midonet]\nurl = \"{}\"\nversion = {dialect}\nmanaged = true\n[tunnel_zone]\nname = \"zone\"\n\
-                 [[host]]\nname = \"node1\"\nid = \"{}\"\ntunnel_address = \"10.255.0.1\"\n",
-                served.url(),
-                crate::pods::HOST
-            ),
-        );
+        let served = Served::with_node_and(&folder, dialect, version, &["--inspect", "--faults"]);
         let lab = Lab { folder, served, transition: transition.clone() };
         if let Some(before) = &transition.before {
             lab.folder.write("acme.toml", before);
@@ -106,13 +94,6 @@ impl Lab {
     fn send(&self, method: &str, path: &str, body: &str) -> String {
         let mut connection = Connection::open(self.served.address).unwrap();
         connection.send(method, path, "application/json", body).unwrap().body
-    }
-
-    /// Returns the number of objects of each kind.
-    fn counts(&self) -> BTreeMap<String, usize> {
-        let all: serde_json::Value = serde_json::from_str(&self.send("GET", "/_topology", "")).unwrap();
-        let kinds = all["objects"].as_object().unwrap();
-        kinds.iter().map(|(kind, objects)| (kind.clone(), objects.as_array().unwrap().len())).collect()
     }
 
     /// Returns the number of writes of each method that the server has seen.
@@ -179,7 +160,7 @@ fn converges(
     }
     let ran = lab.finish();
     assert_eq!(ran.code, 0, "{what}: {}{}", ran.stdout, ran.stderr);
-    assert_eq!(lab.counts(), *wanted, "{what} (lock file lost: {lost})");
+    assert_eq!(lab.served.counts(), *wanted, "{what} (lock file lost: {lost})");
     if transition.after.is_some() {
         let ran = lab.folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]);
         assert_eq!(ran.code, 0, "{what}: {}{}", ran.stdout, ran.stderr);
@@ -192,7 +173,7 @@ fn every_write(version: (&'static str, Dialect)) {
         let clean = Lab::new(version, &transition);
         let before = clean.writes();
         let _ = clean.finish().expect_code(0);
-        let wanted = clean.counts();
+        let wanted = clean.served.counts();
         let writes = clean.writes().into_iter().map(|(method, count)| (method, count - before[method]));
         let points = writes.flat_map(|(method, count)| (1..=count).map(move |nth| (method, nth)));
         let faults = |(at, (method, nth)): (usize, (&'static str, u64))| {

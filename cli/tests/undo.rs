@@ -1,11 +1,8 @@
 //! `midoform undo` restores what the plan changed: links with tenants that are gone from the specs, renamed and deleted
 //! bridges. What can't be restored any more is refused.
 
-use std::collections::BTreeMap;
-
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_testutil::TestFolder;
-use midoform_testutil::http::Connection;
 use serde_json::Value;
 
 use crate::MIDOFORM;
@@ -22,18 +19,7 @@ struct Lab {
 impl Lab {
     fn new((version, dialect): (&str, Dialect), tenants: &[(&str, String)]) -> Lab {
         let folder = TestFolder::default();
-        let host = format!("{}=node1", crate::pods::HOST);
-        let served = Served::start(&folder, &["--version", version, "--host", &host, "--inspect"])
-            .unwrap_or_else(|ran| panic!("{}", ran.stderr));
-        folder.write(
-            "site.toml",
-            format!(
-                "name = \"t\"\n[midonet]\nurl = \"{}\"\nversion = {dialect}\nmanaged = true\n[tunnel_zone]\nname = \"zone\"\n\
-                 [[host]]\nname = \"node1\"\nid = \"{}\"\ntunnel_address = \"10.255.0.1\"\n",
-                served.url(),
-                crate::pods::HOST
-            ),
-        );
+        let served = Served::with_node_and(&folder, dialect, version, &["--inspect"]);
         let lab = Lab { folder, served };
         lab.write(tenants);
         lab.run(&["apply", ".", "--yes"], 0);
@@ -61,16 +47,6 @@ impl Lab {
         self.run(&[&["plan", ".", "--out", "plan.json"], options].concat(), 0);
         self.run(&["apply", "plan.json", "--yes", "--allow-mass-delete"], 0);
     }
-
-    /// Returns the number of objects of each kind.
-    fn counts(&self) -> BTreeMap<String, usize> {
-        let mut connection = Connection::open(self.served.address).unwrap();
-        let all = connection.send("GET", "/_topology", "application/json", "").unwrap().body;
-        let all: Value = serde_json::from_str(&all).unwrap();
-        let kinds = all["objects"].as_object().unwrap();
-        let count = |objects: &Value| objects.as_array().unwrap().len();
-        kinds.iter().map(|(kind, objects)| (kind.clone(), count(objects))).collect()
-    }
 }
 
 fn bridge(name: &str, network: u8) -> String {
@@ -89,13 +65,13 @@ fn the_link_with_a_tenant_that_is_gone_from_the_specs_is_restored() {
             for options in [&[][..], &["--target", kept]] {
                 let both = [("a", bridge("web", 1) + &peer("b")), ("b", bridge("web", 2) + &peer("a"))];
                 let lab = Lab::new(version, &both);
-                let before = lab.counts();
+                let before = lab.served.counts();
                 lab.forget(gone);
                 lab.write(&[(kept, bridge("web", if kept == "a" { 1 } else { 2 }))]);
                 lab.applied(options);
-                assert_ne!(lab.counts(), before);
+                assert_ne!(lab.served.counts(), before);
                 lab.run(&["undo", "plan.json", "--yes"], 0);
-                assert_eq!(lab.counts(), before, "{version:?} {gone}");
+                assert_eq!(lab.served.counts(), before, "{version:?} {gone}");
                 lab.write(&both);
                 lab.run(&DETAILED, 0);
             }
@@ -113,10 +89,10 @@ fn a_link_with_a_destroyed_tenant_is_refused() {
             lab.write(&[(kept, bridge("web", if kept == "a" { 1 } else { 2 }))]);
             lab.applied(&[]);
             lab.run(&["destroy", ".", "--yes", "--target", gone], 0);
-            let before = lab.counts();
+            let before = lab.served.counts();
             let refused = lab.run(&["undo", "plan.json", "--yes"], 6);
             assert!(refused.contains("a/peer/b/link needs "), "{refused}");
-            assert_eq!(lab.counts(), before);
+            assert_eq!(lab.served.counts(), before);
             lab.run(&DETAILED, 0);
         }
     }
@@ -154,12 +130,12 @@ fn a_deleted_bridge_comes_back() {
     for version in VERSIONS {
         let both = bridge("web", 1) + &bridge("db", 2);
         let lab = Lab::new(version, &[("acme", both.clone())]);
-        let before = lab.counts();
+        let before = lab.served.counts();
         for _ in 0..2 {
             lab.write(&[("acme", bridge("db", 2))]);
             lab.applied(&[]);
             lab.run(&["undo", "plan.json", "--yes"], 0);
-            assert_eq!(lab.counts(), before, "{version:?}");
+            assert_eq!(lab.served.counts(), before, "{version:?}");
             lab.write(&[("acme", both.clone())]);
             lab.run(&DETAILED, 0);
         }
@@ -176,7 +152,7 @@ fn the_other_tenants_are_left_alone_by_a_target() {
             ("c", bridge("web", 4)),
         ];
         let lab = Lab::new(version, &tenants);
-        let before = lab.counts();
+        let before = lab.served.counts();
         for tenant in ["a", "b", "c"] {
             let plan = lab.run(&["plan", ".", "--target", tenant, "--detailed-exitcode"], 0);
             assert!(plan.contains("No changes"), "{version:?}: {plan}");
@@ -191,7 +167,7 @@ fn the_other_tenants_are_left_alone_by_a_target() {
         // The peer's route to the old bridge is the peer's.
         lab.run(&["apply", ".", "--yes"], 0);
         lab.run(&DETAILED, 0);
-        assert_eq!(lab.counts()["Router"], before["Router"]);
-        assert_eq!(lab.counts()["Network"], before["Network"] - 1);
+        assert_eq!(lab.served.counts()["Router"], before["Router"]);
+        assert_eq!(lab.served.counts()["Network"], before["Network"] - 1);
     }
 }

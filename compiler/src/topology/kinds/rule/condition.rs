@@ -89,7 +89,7 @@ pub enum FragmentPolicy {
 }
 
 /// The fields among [`Condition::others`] that belong to a rule's action.
-const NO_CONDITIONS: [&str; 3] = ["type", "natTargets", "flowAction"];
+pub(super) const OF_ACTIONS: [&str; 3] = ["type", "natTargets", "flowAction"];
 
 impl Condition {
     /// Returns true if no packet meets both conditions. False means that there may be one.
@@ -216,7 +216,7 @@ pub(super) fn describe(condition: &Condition) -> String {
 
 /// Adds the conditions that midoform never makes.
 fn describe_others(condition: &Condition, words: &mut String) {
-    for (name, value) in condition.others.iter().filter(|(name, _)| !NO_CONDITIONS.contains(&name.as_str())) {
+    for (name, value) in condition.others.iter().filter(|(name, _)| !OF_ACTIONS.contains(&name.as_str())) {
         let value = match value {
             OtherField::Reference(reference) => format!(" {reference}"),
             OtherField::Value(serde_json::Value::Bool(true)) => String::new(),

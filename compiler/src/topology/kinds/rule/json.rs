@@ -134,6 +134,7 @@ impl RuleJson {
     pub fn condition(&self, reference: &dyn Fn(Uuid) -> Reference) -> Condition {
         let ports = |ports: &Option<Vec<Uuid>>| ports.iter().flatten().map(|id| reference(*id)).collect();
         let source_mac = self.dl_src.as_deref().and_then(|mac| mac.to_lowercase().parse().ok());
+        let others = self.others(reference);
         Condition {
             in_ports: ports(&self.in_ports),
             not_in_ports: self.inv_in_ports,
@@ -163,8 +164,8 @@ impl RuleJson {
                 Some("unfragmented") => Some(FragmentPolicy::Unfragmented),
                 _ => None,
             },
-            unspoken: self.has_unspoken_conditions(),
-            others: self.others(reference),
+            unspoken: others.keys().any(|name| !MODIFIERS.contains(&name.as_str())),
+            others,
         }
     }
 
@@ -225,19 +226,6 @@ impl RuleJson {
         fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), OtherField::Value(value?))))
     }
 
-    /// Returns true if the rule has conditions that midoform never sets.
-    fn has_unspoken_conditions(&self) -> bool {
-        let groups = [self.port_group, self.in_port_group, self.out_port_group, self.traversed_device];
-        let address_groups = [self.ip_addr_group_src, self.ip_addr_group_dst];
-        groups.iter().chain(&address_groups).any(Option::is_some)
-            || self.dl_dst.is_some()
-            || self.dl_src_mask.as_deref().is_some_and(|mask| !is_full_mask(mask))
-            || self.nw_tos.is_some_and(|tos| tos != 0)
-            || self.vlan.is_some()
-            || [self.inv_nw_proto, self.inv_tp_src, self.inv_tp_dst].contains(&true)
-            || [self.cond_invert, self.match_nw_dst_rewritten].contains(&true)
-    }
-
     /// Returns the rule's action; none for types that midoform does not use.
     pub fn action(&self, reference: &dyn Fn(Uuid) -> Reference) -> Option<RuleAction> {
         let flow = match self.flow_action.as_deref() {
@@ -272,6 +260,19 @@ impl RuleJson {
         })
     }
 }
+
+/// The fields among [`Condition::others`] that say nothing alone: they change the meaning of another field.
+const MODIFIERS: [&str; 9] = [
+    "invPortGroup",
+    "invInPortGroup",
+    "invOutPortGroup",
+    "invIpAddrGroupSrc",
+    "invIpAddrGroupDst",
+    "invTraversedDevice",
+    "invDlDst",
+    "invNwTos",
+    "dlDstMask",
+];
 
 /// Returns true for a mask of a MAC address that compares every bit.
 fn is_full_mask(mask: &str) -> bool {

@@ -15,6 +15,7 @@ use super::json::raw;
 use super::{Identity, Kind, Listed, MediaTypes, Names, Reference, Resource, TypedReference, port};
 use crate::values::PortRange;
 
+use condition::OF_ACTIONS;
 pub use condition::{Condition, FragmentPolicy, OtherField};
 pub use json::RuleJson;
 
@@ -117,7 +118,7 @@ impl Rule {
             Some(OtherField::Value(value)) => Some(show(Some(value))),
             _ => None,
         };
-        ["type", "natTargets", "flowAction"].into_iter().filter_map(value).collect::<Vec<_>>().join(" ")
+        OF_ACTIONS.into_iter().filter_map(value).collect::<Vec<_>>().join(" ")
     }
 
     /// Returns the chain that the rule jumps to.

@@ -1,6 +1,7 @@
 //! A network: tenants whose names are resolved and whose addresses are all known. It is the input of `lower`.
 
 pub mod address_ranges;
+mod allocated_generations;
 pub mod allocation;
 pub mod check;
 pub mod clash;

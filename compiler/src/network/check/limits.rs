@@ -24,18 +24,18 @@ pub(super) fn check(site: &Site, tenant: &Tenant, diagnostics: &mut Diagnostics)
         let bad = id.value.is_empty()
             || id.value.len() > LONGEST_TENANT_ID
             || id.value.chars().any(|c| !c.is_ascii_graphic());
-        if bad {
-            let message = format!("`tenant_id` has to be 1 to {LONGEST_TENANT_ID} visible ASCII characters");
-            diagnostics.push(
-                Diagnostic::error(Code::BadTenantId, id.span, message).help("use the Keystone project's id"),
-            );
-        } else if site.midonet.version.value == 1 && id.value.contains('/') {
-            // README 18: it is 500, on every kind.
-            let message = "MidoNet 1.x takes no `tenant_id` with a slash";
-            diagnostics.push(
-                Diagnostic::error(Code::BadTenantId, id.span, message).help("use the Keystone project's id"),
-            );
-        }
+        // README 18: it is 500, on every kind.
+        let has_slash = site.midonet.version.value == 1 && id.value.contains('/');
+        let message = match (bad, has_slash) {
+            (true, _) => {
+                Some(format!("`tenant_id` has to be 1 to {LONGEST_TENANT_ID} visible ASCII characters"))
+            }
+            (false, true) => Some("MidoNet 1.x takes no `tenant_id` with a slash".to_owned()),
+            (false, false) => None,
+        };
+        let error = |message| Diagnostic::error(Code::BadTenantId, id.span, message);
+        let error = message.map(|message| error(message).help("use the Keystone project's id"));
+        error.into_iter().for_each(|error| diagnostics.push(error));
     }
     unused_groups(tenant, diagnostics);
 }

@@ -98,8 +98,7 @@ impl FromStr for Format {
 /// Returns a line for each of the foreign objects that `is_shown` selects.
 fn foreign_lines(options: &Options<'_>, is_shown: impl Fn(&Foreign) -> bool) -> Vec<String> {
     let line = |other: &Foreign| {
-        let effect = other.effect_in_words().map(|effect| format!("; it {effect}")).unwrap_or_default();
-        let line = format!("{} {} at {}{effect}", other.what, other.id, other.near);
+        let line = format!("{} {} at {}{}", other.what, other.id, other.near, other.effect_clause());
         printable(&line).into_owned()
     };
     options.foreign.iter().filter(|other| is_shown(other)).map(line).collect()

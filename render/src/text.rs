@@ -125,6 +125,7 @@ pub(super) fn write(
     let hash = options.sha256(plan);
     let most = if options.verbose { usize::MAX } else { MOST_REACHED };
     let (reachability, more_reachability) = reached(options, most, code);
+    let foreign_risks = super::foreign_lines(options, Foreign::is_drift);
     let end = End {
         reachability,
         more_reachability,
@@ -135,8 +136,8 @@ pub(super) fn write(
         changes: summary.changes(),
         cuts_traffic: plan.changes().filter(|step| step.cuts_traffic).count(),
         foreign: super::foreign_lines(options, |other| !other.is_drift()),
-        foreign_risk_count: options.foreign.iter().filter(|other| other.is_drift()).count(),
-        foreign_risks: super::foreign_lines(options, Foreign::is_drift),
+        foreign_risk_count: foreign_risks.len(),
+        foreign_risks,
         sha256: &hash,
         bold: code("\u{1b}[1m"),
         reset: code("\u{1b}[0m"),

@@ -107,8 +107,7 @@ fn text(
     if !foreign.is_empty() {
         writeln!(out, "\nnot created by midoform, and left as they are")?;
         for other in foreign {
-            let effect = other.effect_in_words().map(|effect| format!("; it {effect}")).unwrap_or_default();
-            let line = format!("  {} {} at {}{effect}", other.what, other.id, other.near);
+            let line = format!("  {} {} at {}{}", other.what, other.id, other.near, other.effect_clause());
             writeln!(out, "{}", printable(&line))?;
         }
     }

@@ -82,6 +82,11 @@ impl Foreign {
         })
     }
 
+    /// Returns the end of a sentence about its effect: `; it gets ahead of acme/chain/policy/rule/ssh`; empty without an effect.
+    pub fn effect_clause(&self) -> String {
+        self.effect_in_words().map(|effect| format!("; it {effect}")).unwrap_or_default()
+    }
+
     fn order(&self) -> (&Key, Kind, u32, Uuid) {
         let position = self.object.as_ref().and_then(Object::position).unwrap_or(0);
         (&self.near, self.kind, position, self.id)

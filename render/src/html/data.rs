@@ -171,8 +171,7 @@ impl<'a> Builder<'a> {
         let attached =
             page.attached.iter().filter_map(|pod| Some((number(&pod.near)?, printable(&pod.what)))).collect();
         let foreign = page.foreign.iter().map(|foreign| {
-            let effect = foreign.effect_in_words().map(|effect| format!("; it {effect}")).unwrap_or_default();
-            let what = printable(&format!("{}{effect}", foreign.what)).into_owned();
+            let what = printable(&format!("{}{}", foreign.what, foreign.effect_clause())).into_owned();
             let near = printable(foreign.near.as_str());
             ForeignRow(near, foreign.kind.name(), foreign.id.to_string(), what)
         });

@@ -183,7 +183,7 @@ impl<'a> Selection<'a> {
         if !self.is_selected {
             return observed.clone();
         }
-        let whole = self.tenants.difference(&self.in_part).cloned().collect();
+        let whole = self.cleaned_tenants();
         observed.filtered(|entry| {
             let key = entry.key.as_str();
             let is_wanted = || self.compiled.topology.get(key).is_some();
@@ -192,17 +192,18 @@ impl<'a> Selection<'a> {
         })
     }
 
-    /// Returns true if what the selection does not want of this owner is deleted: it is a tenant that is selected as a whole. The
-    /// objects of other tenants are recognised as well, and left alone.
-    fn is_whole_owner(&self, owner: &str) -> bool {
-        owner != SITE && self.tenants.contains(owner) && !self.in_part.contains(owner)
+    /// Returns the tenants of which everything is deleted that no spec wants. The objects of other tenants are recognised as well, and
+    /// left alone.
+    fn cleaned_tenants(&self) -> BTreeSet<TenantName> {
+        self.tenants.difference(&self.in_part).cloned().collect()
     }
 
     /// Returns the foreign objects in the reach of what is selected.
     pub(crate) fn foreign<'o>(&self, observed: &'o Observed) -> Vec<&'o Foreign> {
+        let whole = self.cleaned_tenants();
         let is_selected = |near: &Key| {
             let is_desired = self.desired.get(near.as_str()).is_some();
-            (is_desired || self.is_whole_owner(near.owner())) && !is_below_any(near, &self.excluded)
+            (is_desired || whole.contains(near.owner())) && !is_below_any(near, &self.excluded)
         };
         observed.foreign.iter().filter(|foreign| is_selected(&foreign.near)).collect()
     }

@@ -43,7 +43,7 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
                 .await?
         }
     };
-    let Looked { compiled, project, observed } = look(ui, options, project).await?;
+    let Looked { compiled, project, observed, plan } = look(ui, options, project).await?;
     report::diagnostics(ui, &compiled.warnings, &project.sources);
     let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
     let shown_url = target.shown_url().to_owned();
@@ -52,7 +52,6 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         Target::Embedded { .. } => None,
     };
     let selection = select(options, &compiled)?;
-    let plan = selection.plan_from(&observed);
     let pods = match options.offline || options.against.is_some() {
         true => KnownPods::none(),
         false => KnownPods::of(&project.state),
@@ -97,6 +96,7 @@ struct Looked {
     compiled: Compiled,
     project: Project,
     observed: Observed,
+    plan: Plan,
 }
 
 /// Compiles, and observes; once more, if links have to keep out of the way of what others use on the provider router.
@@ -106,18 +106,19 @@ async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Lo
         let (compiled, compiled_project) = project.compile_beside(&options.spec, &others)?;
         let target = Target::of(&compiled.site, &options.api, &compiled_project.sources.root)?;
         let selection = select(options, &compiled)?;
-        let observed = match &options.against {
-            Some(other) => as_other_spec(options, other).await?,
-            None if options.offline || target.is_untouched() => Observed::default(),
+        let planned = |observed: Observed| (selection.plan_from(&observed), observed);
+        let (plan, observed) = match &options.against {
+            Some(other) => planned(as_other_spec(options, other).await?),
+            None if options.offline || target.is_untouched() => planned(Observed::default()),
             None => {
-                let observed = observe_once(ui, target, &options.api, &selection).await;
-                observed.map_err(|error| preflight::at_line(error, &compiled, &compiled_project))?
+                let looked = plan_live(ui, target, &options.api, &selection).await;
+                looked.map_err(|error| preflight::at_line(error, &compiled, &compiled_project))?
             }
         };
         project = compiled_project;
         match provider_conflicts::to_avoid(&selection, &observed, &others)? {
             Some(found) => others = found,
-            None => return Ok(Looked { compiled, project, observed }),
+            None => return Ok(Looked { compiled, project, observed, plan }),
         }
     }
 }
@@ -195,12 +196,13 @@ async fn as_other_spec(options: &PlanOptions, path: &Path) -> Result<Observed, C
     Ok(Observed::of_topology(&other.topology, Namespace::of_site(&other.site.name.value)))
 }
 
-async fn observe_once(
+/// Observes the network, and looks for what the plan needs from it.
+async fn plan_live(
     ui: &Ui,
     target: Target,
     api: &Api,
     selection: &Selection<'_>,
-) -> Result<Observed, CommandError> {
+) -> Result<(Plan, Observed), CommandError> {
     let scope = selection.scope(&selection.compiled.allocations);
     let dialect = selection.compiled.dialect();
     Session::with(target, dialect, api, async |session| {
@@ -208,7 +210,7 @@ async fn observe_once(
         check_provider(&selection.provider, &observed)?;
         let plan = selection.plan_from(&observed);
         preflight::check(session, dialect, (&plan, &selection.desired), &observed).await?;
-        Ok(observed)
+        Ok((plan, observed))
     })
     .await
 }

@@ -24,6 +24,7 @@ use crate::allocation_state::Guard;
 use crate::args::Consent;
 use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
+use crate::preflight;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::ui::Ui;
@@ -68,8 +69,11 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Shows the plan, and asks for confirmation if it is needed. Returns false if nothing is to be executed.
+    /// Looks for what the plan needs from the network, shows the plan, and asks for confirmation if it is needed. Returns false if
+    /// nothing is to be executed.
     pub(crate) async fn agreed<G: Goal>(&self, planned: &Planned<'_, G>) -> Result<bool, CommandError> {
+        let desired = planned.goal().desired();
+        preflight::check(self.session, (planned.plan(), desired), planned.observed()).await?;
         let hash = self.saved_sha256.map_or_else(|| planned.hash(), str::to_owned);
         if let Some(expected) = self.expect
             && !hash.eq_ignore_ascii_case(expected)
@@ -78,7 +82,6 @@ impl Run<'_> {
             return Err(CommandError::Conflict(message));
         }
         let changes = planned.plan().summary().changes();
-        let desired = planned.goal().desired();
         let cut_pods = self.pods.cut_off(planned.plan(), desired, planned.observed()).await;
         if !self.consent.json {
             self.show(planned, &cut_pods)?;

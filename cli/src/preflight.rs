@@ -1,7 +1,6 @@
 //! Refuses a plan before its first call, if the network lacks what its calls need.
 
 use midoform_compiler::Compiled;
-use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::source::Locations;
 use midoform_compiler::topology::Topology;
@@ -15,11 +14,10 @@ use crate::session::Session;
 /// Looks for everything that the plan needs from the network. The error names all that is missing, with the lines of the spec.
 pub(crate) async fn check(
     session: &Session,
-    dialect: Dialect,
     plan: (&Plan, &Topology),
     observed: &Observed,
 ) -> Result<(), CommandError> {
-    let missing = preflight::check(&session.client, dialect, plan, observed).await?;
+    let missing = preflight::check(&session.client, plan, observed).await?;
     if missing.is_empty() {
         return Ok(());
     }

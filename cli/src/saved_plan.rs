@@ -18,7 +18,6 @@ use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
-use crate::preflight;
 use crate::provider_conflicts;
 use crate::session::{Identity, Session, Target, checked, path_from};
 use crate::ui::Ui;
@@ -160,8 +159,6 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
         return Err(CommandError::Conflict(message));
     };
     provider_conflicts::refuse(goal.desired(), planned.observed(), &saved.provider, &opened.site)?;
-    let plan = (planned.plan(), goal.desired());
-    preflight::check(run.session, saved.dialect(), plan, planned.observed()).await?;
     if !run.agreed(&planned).await? {
         return Ok(Exit::Done);
     }

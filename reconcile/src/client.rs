@@ -173,6 +173,11 @@ impl Client {
         self.token().value.and_then(|value| value.to_str().ok().map(str::to_owned))
     }
 
+    /// Returns the dialect of the calls.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// Returns the API's base URL.
     pub fn base_url(&self) -> &str {
         &self.base_url

@@ -34,7 +34,6 @@ pub struct Missing {
 /// Returns an error if a read fails.
 pub async fn check(
     client: &Client,
-    dialect: Dialect,
     (plan, desired): (&Plan, &Topology),
     observed: &Observed,
 ) -> Result<Vec<Missing>, ClientError> {
@@ -51,8 +50,8 @@ pub async fn check(
         .iter()
         .any(|(_, object)| matches!(object, Object::TunnelZoneHost(_) | Object::HostInterfacePort(_)));
     if needs_hosts {
-        check.hosts = hosts(client, dialect).await?;
-        check.in_zones = check.members(client, dialect).await?;
+        check.hosts = hosts(client).await?;
+        check.in_zones = check.members(client).await?;
     }
     let missing = made.into_iter().filter_map(|(step, object)| {
         let what = check.missing(&step.key, object)?;
@@ -81,10 +80,10 @@ impl<'a> Check<'a> {
     }
 
     /// Returns the hosts that are in a tunnel zone, or come into one by the plan.
-    async fn members(&self, client: &Client, dialect: Dialect) -> Result<BTreeSet<Uuid>, ClientError> {
+    async fn members(&self, client: &Client) -> Result<BTreeSet<Uuid>, ClientError> {
         let zones = self.observed.zones.keys().copied().collect();
         let parents = Parents { zones, ..Parents::default() };
-        let found = read_children(client, dialect, &parents, &|_| ()).await?;
+        let found = read_children(client, client.dialect(), &parents, &|_| ()).await?;
         let there = found.zone_hosts.values().flatten().map(|member| member.host_id);
         let made = self.made().filter_map(|(_, object)| match object {
             Object::TunnelZoneHost(member) => Some(member.host),
@@ -170,8 +169,8 @@ struct Host {
 }
 
 /// Reads the ids of the registered hosts (13-host-binding).
-async fn hosts(client: &Client, dialect: Dialect) -> Result<BTreeSet<Uuid>, ClientError> {
-    let accept = match dialect {
+async fn hosts(client: &Client) -> Result<BTreeSet<Uuid>, ClientError> {
+    let accept = match client.dialect() {
         Dialect::V1 => "application/vnd.org.midonet.collection.Host-v2+json",
         Dialect::V5 => "application/vnd.org.midonet.collection.Host-v3+json",
     };

@@ -111,8 +111,6 @@ impl Applied<'_> {
         if let Some(found) = provider_conflicts::to_avoid(selection, planned.observed(), self.others)? {
             return Ok(Reconciled::Beside(found));
         }
-        let plan = (planned.plan(), &selection.desired);
-        preflight::check(session, compiled.dialect(), plan, planned.observed()).await?;
         report::diagnostics(ui, &compiled.warnings, &self.project.sources);
         if !run.agreed(&planned).await? {
             return Ok(Reconciled::Ended(Exit::Done));

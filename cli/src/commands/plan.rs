@@ -209,7 +209,7 @@ async fn plan_live(
         let observed = session.observe(ui, scope).await?;
         check_provider(&selection.provider, &observed)?;
         let plan = selection.plan_from(&observed);
-        preflight::check(session, dialect, (&plan, &selection.desired), &observed).await?;
+        preflight::check(session, (&plan, &selection.desired), &observed).await?;
         Ok((plan, observed))
     })
     .await

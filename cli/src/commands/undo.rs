@@ -14,7 +14,6 @@ use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
-use crate::preflight;
 use crate::provider_conflicts;
 use crate::saved_plan::Opened;
 use crate::session::Session;
@@ -78,8 +77,6 @@ impl Undone<'_> {
             return Err(CommandError::Conflict(message));
         }
         provider_conflicts::refuse(goal.desired(), planned.observed(), &saved.provider, &opened.site)?;
-        let plan = (planned.plan(), goal.desired());
-        preflight::check(session, saved.dialect(), plan, planned.observed()).await?;
         if !run.agreed(&planned).await? {
             return Ok(Exit::Done);
         }

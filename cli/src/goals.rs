@@ -117,8 +117,8 @@ impl Goal for EndOfPlan<'_> {
         let own = self.part_of(observed);
         if let Some((key, id)) = lost_neighbour(&self.desired, &own) {
             return Err(CommandError::Conflict(format!(
-                "{key} needs {id}, which does not exist any more: a later change deleted it, so this plan can't be \
-                 undone; apply the earlier spec instead"
+                "{key} needs {id}, which does not exist any more: a later change deleted it; apply a spec instead of this \
+                 saved plan"
             )));
         }
         Ok(midonet::plan(&self.saved.plan.site, self.saved.dialect(), &self.desired, &own))
@@ -128,9 +128,9 @@ impl Goal for EndOfPlan<'_> {
 /// Returns an object that has to be created and that needs an object of somebody else that does not exist any more, and the id
 /// of that one.
 fn lost_neighbour<'t>(desired: &'t Topology, observed: &Observed) -> Option<(&'t Key, Uuid)> {
-    let missing =
+    let mut missing =
         desired.entries().iter().filter(|entry| observed.topology.get(entry.key.as_str()).is_none());
-    missing.into_iter().find_map(|entry| {
+    missing.find_map(|entry| {
         let mut lost = None;
         entry.object.references(&mut |found| match found.reference {
             Reference::External(id) if !observed.present.contains_key(id) => lost = Some(*id),

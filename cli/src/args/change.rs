@@ -137,8 +137,8 @@ pub(crate) struct UndoOptions {
     pub(crate) force: bool,
 }
 
-/// The value of `--site` without a file.
-const OBJECTS: &str = "-";
+/// The value of `--site` without a file. Nobody can type it.
+const OBJECTS: &str = "\0";
 
 /// Makes `--site` without a file the same as `--site-objects`.
 fn with_or_without_file(site: clap::Arg) -> clap::Arg {

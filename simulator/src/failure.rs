@@ -149,6 +149,14 @@ fn missing(version: Version, class: &str, kind: Option<Kind>, id: &str, operatio
         }
         // The message is like that for a bridge (not recorded).
         (Operation::Change, Some(Kind::Host)) => Reply::error(404, &format!("No host with ID {id} exists.")),
+        // The three about load balancers and BGP are not recorded; they are MidoNet's.
+        (Operation::Read, Some(Kind::LoadBalancer)) => {
+            Reply::error(404, &format!("No load balancer with ID {id} exists."))
+        }
+        (Operation::Change, Some(Kind::LoadBalancer)) => {
+            Reply::error(404, "The requested resource was not found.")
+        }
+        (Operation::Read, Some(Kind::Bgp)) => internal(),
         (Operation::Read, _) => Reply::error(404, "The requested resource was not found."),
         (Operation::Create(Kind::Port), Some(Kind::Router)) => {
             Reply::error(404, "Cannot create port for non existent router")
@@ -166,6 +174,10 @@ fn exists(is_1x: bool, kind: Kind, id: Uuid) -> Reply {
         // The README: "Duplicate ids: […] address group 400".
         (true, Kind::IpAddrGroup) => {
             Reply::error(400, &format!("An IP address group with the ID {id} already exists."))
+        }
+        // The README: "load balancer, pool 409" (the message is MidoNet's).
+        (true, Kind::LoadBalancer) => {
+            Reply::error(409, &format!("A(n) load balancer with ID {id} already exists."))
         }
         (true, _) => internal(),
     }

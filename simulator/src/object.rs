@@ -255,4 +255,40 @@ mod tests {
         assert_eq!(read.fields.len(), object.fields.len());
         assert!(Object::from_stored(0, b"Router\nx").is_err());
     }
+
+    /// The records of a state folder that an earlier midoform wrote.
+    const EARLIER: [&str; 15] = [
+        r#"Router {"tenantId":"t","name":"r","adminStateUp":true,"inboundFilterId":"ID","asNumber":7}"#,
+        r#"Network {"tenantId":"t","name":"b","outboundFilterId":"ID"}"#,
+        r#"Port {"type":"Bridge","vlanId":5,"deviceId":"ID","peerId":"ID","portGroupIds":["ID"],"tunnelKey":3}"#,
+        r#"Route {"routerId":"ID","nextHopPort":"ID","dstNetworkAddr":"10.0.0.0","weight":100,"type":"Normal"}"#,
+        r#"Chain {"tenantId":"t","name":"c"}"#,
+        r#"Rule {"type":"snat","chainId":"ID","tpDst":[1,2],"natTargets":[["10.0.0.1","10.0.0.1",1,2]],"rank":0}"#,
+        r#"Host {"name":"node1","alive":true}"#,
+        r#"TunnelZone {"name":"z","type":"gre"}"#,
+        r#"TunnelZoneHost {"tunnelZoneId":"ID","hostId":"ID","ipAddress":"10.0.0.1"}"#,
+        r#"PortGroup {"tenantId":"t","name":"g","stateful":true}"#,
+        r#"PortGroupPort {"portGroupId":"ID","portId":"ID"}"#,
+        r#"IPAddrGroup {"name":"a"}"#,
+        r#"IpAddrGroupAddr {"version":4,"addr":"10.0.0.1","ipAddrGroupId":"ID"}"#,
+        r#"DeviceTable {"deviceId":"ID","deviceKind":"Router"}"#,
+        r#"HostInterfacePort {"hostId":"ID","portId":"ID","interfaceName":"eth0"}"#,
+    ];
+
+    #[test]
+    fn the_records_of_an_earlier_midoform_are_read() {
+        let id = Uuid::from_u128(5);
+        for record in EARLIER {
+            let (class, fields) = record.split_once(' ').unwrap();
+            let fields = fields.replace("ID", &id.to_string());
+            let stored = format!("{class}\n{id}\n{fields}");
+            let object = Object::from_stored(1, stored.as_bytes()).unwrap();
+            assert_eq!((object.kind.class(), object.id), (class, id));
+            let written = object.to_stored();
+            let (_, written) = std::str::from_utf8(&written).unwrap().rsplit_once('\n').unwrap();
+            let same: (Json, Json) =
+                (serde_json::from_str(written).unwrap(), serde_json::from_str(&fields).unwrap());
+            assert_eq!(same.0, same.1, "{class}");
+        }
+    }
 }

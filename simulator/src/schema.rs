@@ -21,6 +21,13 @@ pub(crate) enum Kind {
     PortGroupPort,
     IpAddrGroup,
     IpAddrGroupAddr,
+    LoadBalancer,
+    BgpPeer,
+    BgpNetwork,
+    /// A BGP session of a port, as 1.7 has it.
+    Bgp,
+    DhcpSubnet,
+    DhcpSubnet6,
     /// A table of a deleted router or bridge, which the API does not show.
     DeviceTable,
     HostInterfacePort,
@@ -28,7 +35,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All kinds that the API shows.
-    pub(crate) const ALL: [Kind; 14] = [
+    pub(crate) const ALL: [Kind; 20] = [
         Kind::Router,
         Kind::Bridge,
         Kind::Port,
@@ -42,8 +49,23 @@ impl Kind {
         Kind::PortGroupPort,
         Kind::IpAddrGroup,
         Kind::IpAddrGroupAddr,
+        Kind::LoadBalancer,
+        Kind::BgpPeer,
+        Kind::BgpNetwork,
+        Kind::Bgp,
+        Kind::DhcpSubnet,
+        Kind::DhcpSubnet6,
         Kind::HostInterfacePort,
     ];
+
+    /// Returns the versions that have the kind.
+    pub(crate) const fn versions(self) -> Versions {
+        match self {
+            Kind::BgpPeer | Kind::BgpNetwork => Versions::V5,
+            Kind::Bgp => Versions::V1,
+            _ => Versions::ALL,
+        }
+    }
 
     /// Returns the name of the kind in the messages of 5.x (03-bridge, step 13: a bridge is a "Network").
     pub(crate) const fn class(self) -> &'static str {
@@ -61,6 +83,12 @@ impl Kind {
             Kind::PortGroupPort => "PortGroupPort",
             Kind::IpAddrGroup => "IPAddrGroup",
             Kind::IpAddrGroupAddr => "IpAddrGroupAddr",
+            Kind::LoadBalancer => "LoadBalancer",
+            Kind::BgpPeer => "BgpPeer",
+            Kind::BgpNetwork => "BgpNetwork",
+            Kind::Bgp => "Bgp",
+            Kind::DhcpSubnet => "Dhcp",
+            Kind::DhcpSubnet6 => "DhcpV6",
             Kind::DeviceTable => "DeviceTable",
             Kind::HostInterfacePort => "HostInterfacePort",
         }
@@ -72,6 +100,8 @@ impl Kind {
         match self {
             Kind::Bridge => "Bridge",
             Kind::IpAddrGroup => "IpAddrGroup",
+            Kind::DhcpSubnet => "DhcpSubnet",
+            Kind::DhcpSubnet6 => "DhcpSubnet6",
             other => other.class(),
         }
     }
@@ -90,13 +120,20 @@ impl Kind {
             Kind::PortGroup => "port_groups",
             Kind::IpAddrGroup => "ip_addr_groups",
             Kind::IpAddrGroupAddr => "ip_addrs",
+            Kind::LoadBalancer => "load_balancers",
+            Kind::BgpPeer => "bgp_peers",
+            Kind::BgpNetwork => "bgp_networks",
+            Kind::Bgp => "bgps",
+            Kind::DhcpSubnet => "dhcp",
+            Kind::DhcpSubnet6 => "dhcpV6",
             Kind::DeviceTable => "device_tables",
         }
     }
 
-    /// Returns true if a 1.x server keeps the id that the client sends (README, 1).
+    /// Returns true if a 1.x server keeps the id that the client sends (README, 1; "Ports, routes, rules, BGPs ignore the
+    /// offered id").
     pub(crate) const fn keeps_id_on_1x(self) -> bool {
-        !matches!(self, Kind::Port | Kind::Route | Kind::Rule)
+        !matches!(self, Kind::Port | Kind::Route | Kind::Rule | Kind::Bgp)
     }
 }
 
@@ -154,6 +191,10 @@ pub(crate) enum Check {
     Address,
     /// An IPv4 address, else the regular expression itself is shown (07-route, step 10).
     AddressPattern,
+    /// An IPv4 address, else this message.
+    Ipv4(&'static str),
+    /// An IPv6 address, else this message.
+    Ipv6(&'static str),
     Length(usize, usize),
     ListLength(usize),
     Mac,

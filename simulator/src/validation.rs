@@ -67,6 +67,10 @@ fn broken(check: Check, value: Option<&Value>) -> Option<String> {
             Some("is an invalid IP format".to_owned())
         }
         (Check::AddressPattern, Value::Text(text)) if !is_address(text) => Some(ADDRESS_PATTERN.to_owned()),
+        (Check::Ipv4(message), Value::Text(text)) if !is_address(text) => Some(message.to_owned()),
+        (Check::Ipv6(message), Value::Text(text)) if text.parse::<std::net::Ipv6Addr>().is_err() => {
+            Some(message.to_owned())
+        }
         (Check::Length(least, most), Value::Text(text)) => {
             let length = text.encode_utf16().count();
             (length < least || length > most).then(|| sizes(least, most))

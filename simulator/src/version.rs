@@ -90,6 +90,17 @@ pub(crate) enum Negotiation {
     Weighed,
 }
 
+/// The fate of the load balancer of a router that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AttachedLoadBalancer {
+    /// It stays, without a router.
+    Stays,
+    /// It is deleted with the router.
+    Deleted,
+    /// The router can't be deleted.
+    KeepsRouter,
+}
+
 /// The differences of one version from the others.
 #[derive(Debug)]
 pub(crate) struct Traits {
@@ -117,6 +128,11 @@ pub(crate) struct Traits {
     pub(crate) catches_exceptions: bool,
     /// True if a port group can be changed (not recorded; the README says that it can't on 1.7).
     pub(crate) port_groups_change: bool,
+    /// The fate of the load balancer of a router that is deleted (not recorded).
+    pub(crate) attached_load_balancer: AttachedLoadBalancer,
+    /// True if a bridge has one DHCP subnet for each network, and a router one BGP peer for each address and AS number (not
+    /// recorded).
+    pub(crate) refuses_duplicates: bool,
     /// The gateway of the route that the server adds for a router's port (05-router-port, step 4).
     pub(crate) local_route_gateway: Option<&'static str>,
     /// The type of that route.
@@ -147,6 +163,8 @@ const V1_7: Traits = Traits {
     keeps_device_tables: false,
     catches_exceptions: false,
     port_groups_change: false,
+    attached_load_balancer: AttachedLoadBalancer::Stays,
+    refuses_duplicates: true,
     local_route_gateway: None,
     local_route_type: "Normal",
     network_of_address: false,
@@ -168,6 +186,8 @@ const V5_0: Traits = Traits {
     keeps_device_tables: true,
     catches_exceptions: false,
     port_groups_change: false,
+    attached_load_balancer: AttachedLoadBalancer::Deleted,
+    refuses_duplicates: false,
     local_route_gateway: Some("255.255.255.255"),
     local_route_type: "Local",
     network_of_address: false,
@@ -186,6 +206,8 @@ const V5_8: Traits = Traits {
     keeps_device_tables: false,
     catches_exceptions: true,
     port_groups_change: true,
+    attached_load_balancer: AttachedLoadBalancer::KeepsRouter,
+    refuses_duplicates: true,
     local_route_gateway: None,
     network_of_address: true,
     cannot_handle: "Cannot handle resource",

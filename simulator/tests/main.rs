@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod attached;
 mod auth;
 mod faults;
 mod hostile;
@@ -16,6 +17,7 @@ mod keystone;
 mod observe;
 mod port_records;
 mod replay;
+mod session;
 mod unrecorded;
 
 /// Returns the media type of a body for a path: plain JSON where the API accepts it.

@@ -5,9 +5,10 @@ use uuid::Uuid;
 use super::read::{check_ip_version, child_field};
 use super::{Api, Call, Outcome, uuid_of};
 use crate::failure::{Failure, Operation};
-use crate::http::deserialize::{self, MODELS};
+use crate::http::deserialize::{self, Draft, MODELS};
 use crate::http::reply::Reply;
-use crate::integrity::{self, check_references, leave_group};
+use crate::integrity::{self, check_references, leave_group, load_balancer};
+use crate::object::Object;
 use crate::schema::Kind;
 
 /// The fields of a port that a PUT on 5.x does not change once they are set (random3, step 43), even if the body has
@@ -60,8 +61,36 @@ impl Api {
         if kind == Kind::Host && draft.get("floodingProxyWeight").is_none() {
             return Err(Failure::bad("Flooding proxy weight must not be null."));
         }
+        if kind == Kind::LoadBalancer {
+            load_balancer::check_router(Some(&before), &draft)?;
+        }
         check_references(&state, kind, self.version, &draft)?;
-        let kept = match kind {
+        if kind == Kind::Router {
+            load_balancer::check_is_free(&state, self.version, Some(before.id), &draft)?;
+        }
+        let kept = self.keep_fields(&before, &mut draft);
+        let peer = match kind {
+            Kind::Port => self.check_initial_links(&state, &draft)?,
+            _ => None,
+        };
+        let mut change = state.begin();
+        change.put(integrity::replacement(&before, self.version, draft, kept));
+        if kind == Kind::Router {
+            load_balancer::attach(&mut change, before.id, load_balancer::of_router(&before));
+        }
+        if let Some(peer) = peer {
+            integrity::link(&mut change, before.id, peer);
+        }
+        let ticket = self.commit(call, change);
+        // A PUT on a host returns 200, all others 204 (02-router, step 4).
+        let reply = if kind == Kind::Host { Reply::status(200) } else { Reply::done() };
+        Ok((reply, ticket))
+    }
+
+    /// Removes from a body the fields that a PUT does not change, and returns those that the object keeps.
+    fn keep_fields(&self, before: &Object, draft: &mut Draft) -> &'static [&'static str] {
+        let is_1x = self.version.traits().is_1x;
+        match before.kind {
             Kind::Port if is_1x => {
                 draft.fields.retain(|(name, _)| !KEPT_ON_1X.contains(name));
                 KEPT_ON_1X
@@ -79,28 +108,19 @@ impl Api {
                 KEPT_OF_HOSTS
             }
             _ => &[],
-        };
-        let peer = match kind {
-            Kind::Port => self.check_initial_links(&state, &draft)?,
-            _ => None,
-        };
-        let mut change = state.begin();
-        change.put(integrity::replacement(&before, self.version, draft, kept));
-        if let Some(peer) = peer {
-            integrity::link(&mut change, before.id, peer);
         }
-        let ticket = self.commit(call, change);
-        // A PUT on a host returns 200, all others 204 (02-router, step 4).
-        let reply = if kind == Kind::Host { Reply::status(200) } else { Reply::done() };
-        Ok((reply, ticket))
     }
 
     /// Deletes an object of a collection at the root. A missing object is a success for most kinds; 5.x returns 404 for
-    /// bridges, chains, ports, rules and hosts (04-chain-rule, steps 23 and 31; random4, steps 23 and 78).
+    /// bridges, chains, ports, rules and hosts (04-chain-rule, steps 23 and 31; random4, steps 23 and 78), and 1.7 500 for BGP
+    /// sessions (not recorded).
     pub(super) fn delete(&self, call: &Call<'_>, kind: Kind, id: &str) -> Outcome {
         let is_1x = self.version.traits().is_1x;
-        let must_be_there =
-            matches!(kind, Kind::Bridge | Kind::Chain | Kind::Port | Kind::Rule | Kind::Host) && !is_1x;
+        let must_be_there = match kind {
+            Kind::Bridge | Kind::Chain | Kind::Port | Kind::Rule | Kind::Host => !is_1x,
+            Kind::Bgp => true,
+            _ => false,
+        };
         let mut state = self.lock();
         let found = match self.find(&state, kind, id, Operation::Read) {
             Err(Failure::Missing { .. }) if !must_be_there => return Ok((Reply::done(), None)),
@@ -109,6 +129,9 @@ impl Api {
         if kind == Kind::Host {
             let bound = self.bindings(&state, found.id).len();
             self.check_host_may_go(found.id, bound)?;
+        }
+        if kind == Kind::Router {
+            load_balancer::check_router_may_go(&state, self.version, found.id)?;
         }
         if is_1x && !integrity::can_be_deleted(&state, kind, found.id) {
             return Err(Failure::Crash(String::new()));
@@ -158,6 +181,9 @@ impl Api {
                     operation: Operation::Read,
                 }),
             };
+        }
+        if matches!(kind, Kind::DhcpSubnet | Kind::DhcpSubnet6) {
+            return self.delete_subnet(call, id, kind, child);
         }
         let child = Self::path_id(child)?;
         let is_1x = self.version.traits().is_1x;

@@ -4,7 +4,7 @@ use super::{Api, Call, Outcome};
 use crate::failure::Failure;
 use crate::http::deserialize::Draft;
 use crate::http::reply::Reply;
-use crate::integrity::{self, check_references, new_id};
+use crate::integrity::{self, check_references, load_balancer, new_id};
 use crate::object::Value;
 use crate::schema::Kind;
 use crate::state::State;
@@ -14,18 +14,27 @@ impl Api {
     /// Creates an object in a collection at the root.
     pub(super) fn create(&self, call: &Call<'_>, kind: Kind) -> Outcome {
         let draft = self.draft(call, kind)?;
+        if kind == Kind::LoadBalancer {
+            load_balancer::check_router(None, &draft)?;
+        }
         self.validate(kind, &draft)?;
         let mut state = self.lock();
         if kind == Kind::TunnelZone {
             self.check_zone_name(&state, &draft)?;
         }
         check_references(&state, kind, self.version, &draft)?;
+        if kind == Kind::Router {
+            load_balancer::check_is_free(&state, self.version, None, &draft)?;
+        }
         if self.version.traits().is_1x {
             check_tenant_1x(&draft)?;
         }
         let id = new_id(&state, kind, self.version, &draft)?;
         let mut change = state.begin();
         change.create(integrity::object(kind, id, draft));
+        if kind == Kind::Router {
+            load_balancer::attach(&mut change, id, None);
+        }
         let ticket = self.commit(call, change);
         Ok((Reply::created(Some(format!("{}/{}/{id}", call.base, kind.path()))), ticket))
     }
@@ -41,6 +50,9 @@ impl Api {
             Kind::PortGroupPort => self.create_member(call, parent_id),
             Kind::IpAddrGroupAddr => self.create_address(call, parent_id),
             Kind::HostInterfacePort => self.bind(call, parent_id),
+            Kind::BgpPeer | Kind::BgpNetwork => self.create_router_bgp(call, kind, parent_id),
+            Kind::Bgp => self.create_port_bgp(call, parent_id),
+            Kind::DhcpSubnet | Kind::DhcpSubnet6 => self.create_subnet(call, kind, parent_id),
             _ => Err(Failure::StatusOnly(405)),
         }
     }

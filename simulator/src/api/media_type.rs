@@ -42,6 +42,8 @@ struct Revisions {
 }
 
 const EVERYWHERE: &[Purpose] = &[Purpose::One, Purpose::Many, Purpose::Body];
+/// The purposes other than a list.
+const SINGLE: &[Purpose] = &[Purpose::One, Purpose::Body];
 
 const fn revisions(name: &'static str, current: &'static [u8]) -> Revisions {
     Revisions { name, older: &[], current, json: EVERYWHERE, json_older: false, alias: None }
@@ -76,11 +78,18 @@ fn revisions_of(kind: Kind, version: Version) -> Revisions {
         // Step 9 of 16-lists: no plain JSON.
         Kind::IpAddrGroup => Revisions { json: &[], ..revisions("IpAddrGroup", &[1]) },
         Kind::IpAddrGroupAddr => Revisions { json: &[], ..revisions("IpAddrGroupAddr", &[1]) },
+        // The media types of load balancers, BGP and DHCP are not recorded; they are MidoNet's declarations. Lists of DHCP
+        // subnets are not available as plain JSON.
+        Kind::LoadBalancer => revisions("LoadBalancer", &[1]),
+        Kind::BgpPeer => revisions("BgpPeer", &[1]),
+        Kind::BgpNetwork => revisions("BgpNetwork", &[1]),
+        Kind::Bgp => revisions("Bgp", &[1]),
+        Kind::DhcpSubnet if is_1x => Revisions { json: SINGLE, ..older("DhcpSubnet", &[1], &[2]) },
+        Kind::DhcpSubnet => Revisions { json: SINGLE, ..revisions("DhcpSubnet", &[2]) },
+        Kind::DhcpSubnet6 => Revisions { json: SINGLE, ..revisions("DhcpV6Subnet", &[1]) },
         // The API does not show it.
         Kind::DeviceTable => Revisions { json: &[], ..revisions("DeviceTable", &[]) },
-        Kind::HostInterfacePort => {
-            Revisions { json: &[Purpose::One, Purpose::Body], ..revisions("HostInterfacePort", &[1]) }
-        }
+        Kind::HostInterfacePort => Revisions { json: SINGLE, ..revisions("HostInterfacePort", &[1]) },
     }
 }
 

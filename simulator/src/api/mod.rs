@@ -3,9 +3,11 @@
 //! An operation gets the parts of a request, reads or changes the state, and returns the reply. [`crate::integrity`]
 //! has the rules about references, [`crate::failure`] the words of errors.
 
+mod bgp;
 mod bindings;
 mod change;
 mod create;
+mod dhcp;
 mod media_type;
 mod members;
 mod port_records;
@@ -141,12 +143,13 @@ impl Api {
         use Method::{Delete, Get, Other, Post, Put};
         let generic_lacks = match (call.method, &call.target) {
             (Other, _) => return Some(Failure::StatusOnly(405)),
-            (Get, Target::Collection(kind)) => matches!(kind, K::Rule | K::Route),
-            (Post, Target::Collection(kind)) => matches!(kind, K::Rule | K::Route | K::Port | K::Host),
+            (Get, Target::Collection(kind)) => is_of_a_parent(*kind),
+            (Post, Target::Collection(kind)) => is_of_a_parent(*kind) || matches!(kind, K::Port | K::Host),
             (Put, Target::Object(K::PortGroup, _)) => !self.version.traits().port_groups_change,
-            (Put, Target::Object(kind, _)) => {
-                !matches!(kind, K::Router | K::Bridge | K::Port | K::TunnelZone | K::Host)
-            }
+            (Put, Target::Object(kind, _)) => !matches!(
+                kind,
+                K::Router | K::Bridge | K::Port | K::TunnelZone | K::Host | K::LoadBalancer | K::BgpPeer
+            ),
             (Post, Target::Tenants) | (Put | Delete, Target::Tenant(_)) if !self.version.traits().is_1x => {
                 return Some(self.refuse_tenant_change(call));
             }
@@ -183,15 +186,28 @@ impl Api {
         !self.version.traits().is_1x
             && match target {
                 Target::Collection(_) | Target::Object(..) => true,
-                Target::ChildCollection(_, _, kind) => matches!(kind, Kind::Port | Kind::Rule | Kind::Route),
+                Target::ChildCollection(_, _, kind) => matches!(
+                    kind,
+                    Kind::Port
+                        | Kind::Rule
+                        | Kind::Route
+                        | Kind::BgpPeer
+                        | Kind::BgpNetwork
+                        | Kind::DhcpSubnet
+                        | Kind::DhcpSubnet6
+                ),
                 _ => false,
             }
     }
 
-    /// Returns the way in which `Accept` is read for a target. The list of a router's routes does not use the generic
-    /// code.
+    /// Returns the way in which `Accept` is read for a target. The lists of a router's routes and of a bridge's DHCP subnets
+    /// do not use the generic code (the latter is not recorded).
     fn negotiation(&self, target: &Target) -> Negotiation {
-        if self.is_generic(target) && !matches!(target, Target::ChildCollection(_, _, Kind::Route)) {
+        let own_list = matches!(
+            target,
+            Target::ChildCollection(_, _, Kind::Route | Kind::DhcpSubnet | Kind::DhcpSubnet6)
+        );
+        if self.is_generic(target) && !own_list {
             self.version.traits().negotiation
         } else {
             Negotiation::Weighed
@@ -307,6 +323,11 @@ impl Api {
 struct Body {
     value: jackson::Located,
     checked: Result<(), Failure>,
+}
+
+/// Returns true if objects of a kind are listed and created only below their parents, but have a path at the root.
+fn is_of_a_parent(kind: Kind) -> bool {
+    matches!(kind, Kind::Rule | Kind::Route | Kind::BgpPeer | Kind::BgpNetwork | Kind::Bgp)
 }
 
 /// Reads a UUID in its form with hyphens; no other form is accepted.

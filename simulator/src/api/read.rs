@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::bgp::has_bgp;
 use super::media_type::{self, Offer, Purpose};
 use super::{Api, Call, uuid_of};
 use crate::failure::{Failure, Operation};
@@ -41,6 +42,9 @@ impl Api {
                     Ok(found)
                 };
                 self.list(call, &self.lists(*kind), negotiation, within)
+            }
+            Target::Child(_, id, kind @ (Kind::DhcpSubnet | Kind::DhcpSubnet6), name) => {
+                self.subnet(call, id, *kind, name)
             }
             Target::Child(parent, id, kind, child) => self.child(call, *parent, id, *kind, child),
             Target::PeerPorts(kind, id) => {
@@ -79,7 +83,7 @@ impl Api {
         Ok(Reply { content_type: Some(offer.name.clone()), content, ..Reply::status(200) })
     }
 
-    fn shown(&self, call: &Call<'_>, offer: &Offer, object: &Object) -> Reply {
+    pub(super) fn shown(&self, call: &Call<'_>, offer: &Offer, object: &Object) -> Reply {
         let mut body = Vec::with_capacity(1024);
         serialize::object(&mut body, object, self.form(offer), &call.base);
         Reply::with(200, &offer.name, body)
@@ -147,6 +151,9 @@ impl Api {
     ) -> Result<Vec<Arc<Object>>, Failure> {
         let is_1x = self.version.traits().is_1x;
         let parent_id = match self.find(state, parent, id, Operation::List) {
+            Ok(port) if kind == Kind::Bgp && !has_bgp(&port) => {
+                return Err(Failure::missing(Kind::Port, port.id, Operation::List));
+            }
             Ok(parent) => parent.id,
             Err(Failure::Missing { .. })
                 if is_1x && matches!(kind, Kind::Rule | Kind::HostInterfacePort | Kind::TunnelZoneHost) =>
@@ -158,7 +165,9 @@ impl Api {
         let named = |field| state.referring(parent_id, field, kind).cloned().collect();
         Ok(match kind {
             Kind::Port => named("deviceId"),
-            Kind::Route => named("routerId"),
+            Kind::Route | Kind::BgpPeer | Kind::BgpNetwork => named("routerId"),
+            Kind::Bgp => named("portId"),
+            Kind::DhcpSubnet | Kind::DhcpSubnet6 => named("bridgeId"),
             Kind::Rule => integrity::rules(state, parent_id),
             Kind::TunnelZoneHost => named("tunnelZoneId"),
             Kind::PortGroupPort => named("portGroupId"),

@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::schema::Kind;
+use crate::version::Version;
 
 /// The resource that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,8 @@ pub(crate) enum Target {
     Collection(Kind),
     /// One object of a collection at the root.
     Object(Kind, String),
-    /// The collection that belongs to an object: ports, routes, rules, hosts, members, addresses, bindings.
+    /// The collection that belongs to an object: ports, routes, rules, hosts, members, addresses, bindings, BGP, DHCP
+    /// subnets.
     ChildCollection(Kind, String, Kind),
     /// One object of such a collection, if it has no path at the root.
     Child(Kind, String, Kind, String),
@@ -31,7 +33,7 @@ pub(crate) enum Target {
 }
 
 /// The collections at the root.
-const COLLECTIONS: [Kind; 9] = [
+const COLLECTIONS: [Kind; 14] = [
     Kind::Router,
     Kind::Bridge,
     Kind::Port,
@@ -41,10 +43,16 @@ const COLLECTIONS: [Kind; 9] = [
     Kind::Host,
     Kind::TunnelZone,
     Kind::PortGroup,
+    Kind::IpAddrGroup,
+    Kind::LoadBalancer,
+    Kind::BgpPeer,
+    Kind::BgpNetwork,
+    Kind::Bgp,
 ];
 
-/// Reads a path below the base; none if no resource has it. A slash at the end is ignored (16-lists, step 23).
-pub(crate) fn read(path: &str) -> Option<Target> {
+/// Reads a path below the base; none if no resource of the version has it. A slash at the end is ignored (16-lists, step
+/// 23).
+pub(crate) fn read(path: &str, version: Version) -> Option<Target> {
     let segments: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let owned = |text: &str| text.to_owned();
@@ -59,16 +67,20 @@ pub(crate) fn read(path: &str) -> Option<Target> {
         }
         _ => {}
     }
-    let kind = COLLECTIONS.into_iter().chain([Kind::IpAddrGroup]).find(|kind| kind.path() == *first)?;
+    let kind = COLLECTIONS.into_iter().find(|kind| kind.path() == *first && kind.versions().has(version))?;
     match rest {
         [] => Some(Target::Collection(kind)),
         [id] => Some(Target::Object(kind, owned(id))),
-        [id, below] => within(kind, id, below),
-        [id, below, child] => match within(kind, id, below)? {
+        [id, below] => within(kind, id, below, version),
+        [id, below, child] => match within(kind, id, below, version)? {
             Target::ChildCollection(parent, id, child_kind)
                 if matches!(
                     child_kind,
-                    Kind::HostInterfacePort | Kind::TunnelZoneHost | Kind::PortGroupPort
+                    Kind::HostInterfacePort
+                        | Kind::TunnelZoneHost
+                        | Kind::PortGroupPort
+                        | Kind::DhcpSubnet
+                        | Kind::DhcpSubnet6
                 ) =>
             {
                 Some(Target::Child(parent, id, child_kind, owned(child)))
@@ -79,7 +91,7 @@ pub(crate) fn read(path: &str) -> Option<Target> {
     }
 }
 
-fn within(kind: Kind, id: &str, below: &str) -> Option<Target> {
+fn within(kind: Kind, id: &str, below: &str, version: Version) -> Option<Target> {
     let child = match (kind, below) {
         (Kind::Router | Kind::Bridge, "peer_ports") => return Some(Target::PeerPorts(kind, id.to_owned())),
         (Kind::Port, "link") => return Some(Target::Link(id.to_owned())),
@@ -91,9 +103,14 @@ fn within(kind: Kind, id: &str, below: &str) -> Option<Target> {
         (Kind::TunnelZone, "hosts") => Kind::TunnelZoneHost,
         (Kind::PortGroup, "ports") => Kind::PortGroupPort,
         (Kind::IpAddrGroup, "ip_addrs") => Kind::IpAddrGroupAddr,
+        (Kind::Router, "bgp_peers") => Kind::BgpPeer,
+        (Kind::Router, "bgp_networks") => Kind::BgpNetwork,
+        (Kind::Port, "bgps") => Kind::Bgp,
+        (Kind::Bridge, "dhcp") => Kind::DhcpSubnet,
+        (Kind::Bridge, "dhcpV6") => Kind::DhcpSubnet6,
         _ => return None,
     };
-    Some(Target::ChildCollection(kind, id.to_owned(), child))
+    child.versions().has(version).then(|| Target::ChildCollection(kind, id.to_owned(), child))
 }
 
 /// Decodes the percent escapes of a path segment; a percent sign that is not part of an escape stays.
@@ -113,6 +130,7 @@ mod tests {
 
     #[test]
     fn paths_are_read() {
+        let read = |path: &str| read(path, Version::V5_8);
         assert_eq!(read("/"), Some(Target::Root));
         assert_eq!(read("/routers/x/"), Some(Target::Object(Kind::Router, "x".to_owned())));
         assert_eq!(
@@ -122,6 +140,19 @@ mod tests {
         assert_eq!(read("/nowhere"), None);
         assert_eq!(read("/routers/x/rules"), None);
         assert_eq!(read("/routers/x/ports/y"), None);
+    }
+
+    #[test]
+    fn a_path_belongs_to_some_versions() {
+        for (path, has_1x) in [
+            ("/bgps/x", true),
+            ("/ports/x/bgps", true),
+            ("/bgp_peers/x", false),
+            ("/routers/x/bgp_networks", false),
+        ] {
+            assert_eq!(read(path, Version::V1_7).is_some(), has_1x, "{path}");
+            assert_eq!(read(path, Version::V5_0).is_some(), !has_1x, "{path}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::reply::Representation;
 use crate::object::{Object, Value};
-use crate::resources::router;
+use crate::resources::{dhcp, router};
 use crate::schema::{Access, DefaultValue, Field, Kind, Row, applies};
 
 /// Writes an object in a representation, with links under `base`.
@@ -41,7 +41,11 @@ pub(crate) fn object(out: &mut Vec<u8>, object: &Object, form: Representation, b
 }
 
 fn left_out(kind: Kind, name: &str) -> bool {
-    kind == Kind::Router && router::NOT_IN_V1_FORM.contains(&name)
+    match kind {
+        Kind::Router => router::NOT_IN_V1_FORM.contains(&name),
+        Kind::DhcpSubnet => dhcp::NOT_IN_V1_FORM.contains(&name),
+        _ => false,
+    }
 }
 
 fn write_field(out: &mut Vec<u8>, object: &Object, field: &Field, form: Representation) {

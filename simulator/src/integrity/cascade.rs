@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::load_balancer;
 use crate::object::{Object, Value};
 use crate::schema::Kind;
 use crate::state::Transaction;
@@ -56,33 +57,47 @@ fn cascade(change: &mut Transaction<'_>, version: Version, kind: Kind, id: Uuid)
         Kind::TunnelZone => cascade_of_tunnel_zone(change, version, id),
         Kind::PortGroup => cascade_of_port_group(change, version, id),
         Kind::IpAddrGroup => cascade_of_address_group(change, version, id),
+        Kind::LoadBalancer => load_balancer::detach(change, version, id),
         Kind::Route
         | Kind::Rule
         | Kind::TunnelZoneHost
         | Kind::PortGroupPort
         | Kind::IpAddrGroupAddr
+        | Kind::BgpPeer
+        | Kind::BgpNetwork
+        | Kind::Bgp
+        | Kind::DhcpSubnet
+        | Kind::DhcpSubnet6
         | Kind::DeviceTable
         | Kind::HostInterfacePort => {}
     }
 }
 
-/// Deletes what belongs to a router: its ports and routes, with links and bindings (12-tenant-abrupt, steps 19 to 32).
+/// Deletes what belongs to a router: its ports and routes, with links and bindings (12-tenant-abrupt, steps 19 to 32), and
+/// its BGP peers and networks (not recorded).
 fn cascade_of_router(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     delete_referring(change, version, id, "deviceId", Kind::Port);
     delete_referring(change, version, id, "routerId", Kind::Route);
+    delete_referring(change, version, id, "routerId", Kind::BgpPeer);
+    delete_referring(change, version, id, "routerId", Kind::BgpNetwork);
+    load_balancer::release(change, version, id);
 }
 
-/// Deletes what belongs to a bridge: its ports with their links and bindings (13-host-binding, step 26).
+/// Deletes what belongs to a bridge: its ports with their links and bindings (13-host-binding, step 26), and its DHCP
+/// subnets (not recorded).
 fn cascade_of_bridge(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     delete_referring(change, version, id, "deviceId", Kind::Port);
+    delete_referring(change, version, id, "bridgeId", Kind::DhcpSubnet);
+    delete_referring(change, version, id, "bridgeId", Kind::DhcpSubnet6);
 }
 
 /// Deletes what belongs to a port: the routes through it (07-route, steps 19 and 20), its link, its memberships and its
 /// binding (13-host-binding, steps 18 to 22). 1.7 deletes the binding and the memberships that the port's record names;
 /// an earlier host keeps its binding (two-hosts/20-hosts-and-zones, step 27). Rules that name the port stay (09-nat-rules, steps 16 to 18). On 1.7 a
-/// BlackHole route that names the port stays with its router (not recorded).
+/// BlackHole route that names the port stays with its router, and the port's BGP sessions are deleted (not recorded).
 fn cascade_of_port(change: &mut Transaction<'_>, version: Version, id: Uuid) {
     unlink(change, id);
+    delete_referring(change, version, id, "portId", Kind::Bgp);
     for route in change.referring(id, "nextHopPort", Kind::Route) {
         if !version.traits().is_1x || route.text("type") == Some("Normal") {
             change.delete(Kind::Route, route.id);

@@ -4,6 +4,7 @@
 //! Each rule names the recording that shows it.
 
 mod cascade;
+pub(crate) mod load_balancer;
 
 use std::sync::Arc;
 

@@ -4,11 +4,14 @@
 
 pub(crate) mod address_group;
 pub(crate) mod application;
+pub(crate) mod bgp;
 pub(crate) mod bridge;
 pub(crate) mod chain;
 pub(crate) mod device_table;
+pub(crate) mod dhcp;
 pub(crate) mod host;
 pub(crate) mod host_interface_port;
+pub(crate) mod load_balancer;
 pub(crate) mod login;
 pub(crate) mod port;
 pub(crate) mod port_group;
@@ -41,6 +44,12 @@ impl Kind {
             Kind::PortGroupPort => port_group::PORT_TABLE,
             Kind::IpAddrGroup => address_group::TABLE,
             Kind::IpAddrGroupAddr => address_group::ADDRESS_TABLE,
+            Kind::LoadBalancer => load_balancer::TABLE,
+            Kind::BgpPeer => bgp::PEER_TABLE,
+            Kind::BgpNetwork => bgp::NETWORK_TABLE,
+            Kind::Bgp => bgp::PORT_TABLE,
+            Kind::DhcpSubnet => dhcp::TABLE,
+            Kind::DhcpSubnet6 => dhcp::IPV6_TABLE,
             Kind::DeviceTable => device_table::TABLE,
             Kind::HostInterfacePort => host_interface_port::TABLE,
         }

@@ -1,10 +1,7 @@
 //! Routers (02-router, 08-filters).
 
 use super::{NAME, REQUIRED_ON_1X};
-use crate::schema::{
-    Kind, Row, flag, link, link_on, number, reference, text, unsupported_reference, unsupported_references,
-    uuid,
-};
+use crate::schema::{Kind, Row, flag, link, link_on, number, reference, text, unsupported_references, uuid};
 use crate::version::Versions;
 
 const V5: Versions = Versions::V5;
@@ -17,7 +14,7 @@ pub(crate) const TABLE: &[Row] = &[
     flag("adminStateUp", true).row(),
     reference("inboundFilterId", Kind::Chain).row(),
     reference("outboundFilterId", Kind::Chain).row(),
-    unsupported_reference("loadBalancerId", "LoadBalancer").row(),
+    reference("loadBalancerId", Kind::LoadBalancer).row(),
     number("asNumber", 0).on(V5).row(),
     unsupported_references("inboundMirrorIds", "Mirror").on(V5).row(),
     unsupported_references("outboundMirrorIds", "Mirror").on(V5).row(),

@@ -173,7 +173,7 @@ impl Service {
         let version = self.api.version;
         let authority = authority(&parts.headers, &self.authority);
         let base: Arc<str> = format!("{}://{authority}{BASE}", self.scheme).into();
-        let target = path::read(below);
+        let target = path::read(below, version);
         let (method, writing) = (method(&parts.method), WRITING.max(delay));
         let writes_records =
             target.as_ref().is_some_and(|target| self.api.writes_port_records(method, target));

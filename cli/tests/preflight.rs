@@ -1,11 +1,15 @@
 //! What an apply needs from the network: a plan says what is not there, before the first call.
 
-use serde_json::{Value, json};
+use midoform_testutil::TestFolder;
+use serde_json::json;
 
+use crate::MIDOFORM;
 use crate::by_hand::{ByHand, VERSIONS};
 use crate::pods::HOST;
+use crate::served::Served;
 
 const WEB: &str = "[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n";
+const DEN: &str = "[[bridge]]\nname = \"den\"\ncidr = \"10.2.0.0/24\"\n";
 const OTHER: &str = "22222222-3333-4444-5555-666666666666";
 
 fn port(name: &str, host: &str, interface: &str, last: u8) -> String {
@@ -89,17 +93,53 @@ fn an_interface_of_another_port_is_named() {
         is_refused(&lab, &["acme.toml:6: acme/port/p/binding", "interface tap0 of host", &theirs]);
         assert_eq!(lab.send("DELETE", &format!("/ports/{theirs}"), "Port", "").0, 204);
         let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
-        // An interface that moves from one port of the spec to another is no conflict.
-        let swapped = format!(
-            "name = \"acme\"\n{WEB}{}{}",
-            port("p", "node1", "tap1", 5),
-            port("q", "node1", "tap0", 6)
-        );
-        lab.folder.write("acme.toml", swapped);
-        let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
-        let names: Vec<Value> =
-            lab.objects("Port").iter().map(|port| port["interfaceName"].clone()).collect();
-        assert!(names.contains(&"tap0".into()) && names.contains(&"tap1".into()), "{version:?} {names:?}");
+    }
+}
+
+/// An interface that moves from one port of the spec to another is no conflict: the old binding is deleted before the new one is
+/// made, also where two ports exchange their interfaces, and from tenant to tenant.
+#[test]
+fn interfaces_move_from_port_to_port() {
+    for version in VERSIONS {
+        for _ in 0..5 {
+            let lab = ByHand::new(version, &[("acme", WEB), ("zoo", DEN)]);
+            let written = |acme: &str, zoo: &str| {
+                lab.folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{acme}"));
+                lab.folder.write("zoo.toml", format!("name = \"zoo\"\n{DEN}{zoo}"));
+                let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
+                let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+            };
+            let p = |interface: &str| port("p", "node1", interface, 5);
+            let q = |interface: &str| port("q", "node1", interface, 6);
+            written(&p("tap0"), "");
+            written(&(p("tap1") + &q("tap0")), "");
+            written(&(p("tap0") + &q("tap1")), "");
+            let other = port("other", "node1", "tap1", 7).replace("web", "den").replace("10.1.0", "10.2.0");
+            written(&p("tap0"), &other);
+            written(&(p("tap1") + &q("tap0")), &other.replace("tap1", "tap2"));
+        }
+    }
+}
+
+/// Hosts that exchange their addresses in the tunnel zone.
+#[test]
+fn hosts_exchange_their_tunnel_addresses() {
+    for (version, dialect) in VERSIONS {
+        let folder = TestFolder::default();
+        let second = format!("{OTHER}=node2");
+        let _served = Served::with_node_and(&folder, dialect, version, &["--host", &second]);
+        let site = folder.read("site.toml");
+        let (head, _) = site.split_once("[[host]]").unwrap();
+        folder.write("acme.toml", format!("name = \"acme\"\n{WEB}"));
+        let host = |name: &str, id: &str, last: u8| {
+            format!("[[host]]\nname = \"{name}\"\nid = \"{id}\"\ntunnel_address = \"10.255.0.{last}\"\n")
+        };
+        for (one, two) in [(1, 2), (2, 1), (1, 3), (3, 1)] {
+            let hosts = host("node1", HOST, one) + &host("node2", OTHER, two);
+            folder.write("site.toml", format!("{head}{hosts}"));
+            let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+            let _ = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! old rules are deleted, from the last to the first, while all new rules exist. So the new form of a rule that is
 //! replaced or moved is created under another id, before the old form is deleted.
 
+mod make_way;
 mod rules;
 
 use std::borrow::Cow;
@@ -30,6 +31,7 @@ pub fn plan(encoder: &dyn Encode, site_name: &str, desired: &Topology, observed:
     let mut differ = Differ {
         desired,
         deleted_first: BTreeSet::new(),
+        in_the_way: BTreeMap::new(),
         users: BTreeMap::new(),
         observed,
         encoder,
@@ -60,15 +62,26 @@ enum Verdict {
     Keep,
     Update(String),
     Replace(String),
-    /// It depends on this object, which is replaced: it is deleted before and created again after.
-    Remake(Key),
+    /// It is deleted before, and created again after, what makes that necessary.
+    Remake(Remaking),
     Delete,
+}
+
+/// The reason why an object is deleted and created again in two steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Remaking {
+    /// It depends on this object, which is replaced.
+    DependsOn(Key),
+    /// It differs, and this object gets what it occupies.
+    MakesWay { to: Key, difference: String },
 }
 
 struct Differ<'a> {
     desired: &'a Topology,
     /// The objects that are deleted, and depend on a replaced object: they are deleted first.
     deleted_first: BTreeSet<Key>,
+    /// By key, the observed objects that occupy what a desired object needs for itself. They are deleted first.
+    in_the_way: BTreeMap<&'a Key, Vec<Key>>,
     /// By key, the observed objects that depend on it.
     users: BTreeMap<Key, Vec<&'a Key>>,
     observed: &'a Observed,
@@ -172,6 +185,7 @@ impl<'a> Differ<'a> {
         };
         self.verdicts = self.observed.topology.entries().iter().map(verdict).collect();
         self.misplaced_rules();
+        self.make_way();
         self.spread_replacements();
     }
 
@@ -229,7 +243,7 @@ impl<'a> Differ<'a> {
                         *verdict = Verdict::Update(format!("{replaced} is replaced"))
                     }
                     Verdict::Keep | Verdict::Update(_) | Verdict::Replace(_) if !is_device => {
-                        *verdict = Verdict::Remake(replaced.clone());
+                        *verdict = Verdict::Remake(Remaking::DependsOn(replaced.clone()));
                         queue.push((*user).clone());
                     }
                     Verdict::Delete if self.deleted_first.insert((*user).clone()) => {
@@ -289,6 +303,9 @@ impl<'a> Differ<'a> {
                 // Only a host of a tunnel zone can have bindings (13-host-binding).
                 step.needs.extend(memberships.get(&binding.host).map(|key| (*key).clone()));
             }
+            if step.action != Action::Keep {
+                step.needs.extend(self.in_the_way.get(&entry.key).into_iter().flatten().cloned());
+            }
             waiting.made(entry, &mut step);
             steps.push(step);
         }
@@ -346,8 +363,11 @@ impl<'a> Differ<'a> {
         };
         match verdict {
             None | Some(Verdict::Delete) => (step.calls, step.undo) = (vec![create()], vec![take_back()]),
-            Some(Verdict::Remake(of)) => {
-                step.reason = Cow::Owned(format!("created again: {of} is replaced"));
+            Some(Verdict::Remake(why)) => {
+                step.reason = Cow::Owned(match why {
+                    Remaking::DependsOn(of) => format!("created again: {of} is replaced"),
+                    Remaking::MakesWay { difference, .. } => difference.clone(),
+                });
                 (step.calls, step.undo) = (vec![create()], vec![take_back()]);
             }
             Some(Verdict::Keep) => {
@@ -425,8 +445,11 @@ impl<'a> Differ<'a> {
     ) {
         for entry in entries {
             let reason = match self.verdicts.get(&entry.key) {
-                Some(Verdict::Remake(of)) => {
+                Some(Verdict::Remake(Remaking::DependsOn(of))) => {
                     Cow::Owned(format!("{of} is replaced, and this object depends on it"))
+                }
+                Some(Verdict::Remake(Remaking::MakesWay { to, .. })) => {
+                    Cow::Owned(format!("{to} gets what it occupies"))
                 }
                 Some(Verdict::Replace(_)) => Cow::Borrowed("its replacement exists"),
                 _ if entry.key.is_foreign() => Cow::Borrowed("is not midoform's"),

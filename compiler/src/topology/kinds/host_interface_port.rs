@@ -57,6 +57,10 @@ impl Resource for HostInterfacePort {
         true
     }
 
+    fn occupies(&self) -> Option<String> {
+        Some(format!("{} of {}", self.interface, self.host))
+    }
+
     fn describe(&self) -> String {
         format!("{} on host {}", self.interface, self.host)
     }

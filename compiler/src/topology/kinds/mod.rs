@@ -242,6 +242,12 @@ impl Object {
         with_object!(self, own => own.position())
     }
 
+    /// Returns what only one object of this kind can have at a time, if it has such a thing: an interface of a host, an address in a
+    /// tunnel zone. Another object that has the same has to be deleted first.
+    pub fn occupies(&self) -> Option<String> {
+        with_object!(self, own => own.occupies())
+    }
+
     /// Returns true if traffic may flow through the object.
     pub fn carries_traffic(&self) -> bool {
         with_object!(self, own => own.carries_traffic())

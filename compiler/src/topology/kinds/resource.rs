@@ -66,6 +66,11 @@ pub trait Resource: Sized + PartialEq + Serialize {
         None
     }
 
+    /// Returns what only one object of this kind can have at a time ([`super::Object::occupies`]).
+    fn occupies(&self) -> Option<String> {
+        None
+    }
+
     /// Returns true if traffic may flow through the object.
     fn carries_traffic(&self) -> bool {
         false

@@ -48,6 +48,11 @@ impl Resource for TunnelZoneHost {
         Some(self.zone.to(&[Kind::TunnelZone]))
     }
 
+    /// Two hosts of a zone can't have one address (two-hosts, 20).
+    fn occupies(&self) -> Option<String> {
+        Some(format!("{} in {}", self.address, self.zone))
+    }
+
     fn describe(&self) -> String {
         format!("{} at {}", self.host, self.address)
     }

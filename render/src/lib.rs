@@ -188,7 +188,7 @@ pub fn render(
     options: &Options<'_>,
     mut out: impl Write,
 ) -> Result<(), RenderError> {
-    let templates = templates::Templates::new(options.templates)?;
+    let templates = templates::Templates::new(format, options.templates)?;
     match format {
         Format::Json => drop(json::write_with(plan, options, out)?),
         Format::Text => text::write(plan, desired, options, &templates, &mut out)?,

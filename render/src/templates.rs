@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use handlebars::{Handlebars, no_escape};
 use serde::Serialize;
 
-use super::RenderError;
+use super::{Format, RenderError};
 
 /// The file name and the text of every shipped template.
 const SHIPPED: [(&str, &str); 8] = [
@@ -30,13 +30,19 @@ pub(super) struct Templates {
 }
 
 impl Templates {
-    /// Compiles the shipped templates, with some of them replaced.
-    pub(super) fn new(replaced: &BTreeMap<String, String>) -> Result<Self, RenderError> {
+    /// Compiles the templates of a form, with some of them replaced. A replacement is compiled in any case: its errors are told by
+    /// the next rendering, whatever the form is.
+    pub(super) fn new(format: Format, replaced: &BTreeMap<String, String>) -> Result<Self, RenderError> {
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         // Each form has its own rules of quoting: the contexts hold text that is quoted already.
         registry.register_escape_fn(no_escape);
+        let form = format.name();
         for (name, shipped) in SHIPPED {
+            let is_of_form = name.strip_prefix(form).is_some_and(|rest| rest.starts_with(['.', '-']));
+            if !is_of_form && !replaced.contains_key(name) {
+                continue;
+            }
             let text = replaced.get(name).map_or(shipped, String::as_str);
             registry
                 .register_template_string(name, text)

@@ -1,6 +1,4 @@
-//! Devices and ports that somebody switches off, or gives chains, by hand.
-
-use serde_json::json;
+//! Devices and ports that somebody switches off by hand.
 
 use crate::by_hand::{ByHand, VERSIONS};
 
@@ -55,23 +53,5 @@ fn what_is_switched_off_by_hand_is_drift_and_is_repaired() {
             let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
         }
         assert_eq!(lab.objects("Port").len(), before, "{version:?}");
-    }
-}
-
-/// No spec puts a chain on a router's port, so one there was put there by hand.
-#[test]
-fn a_chain_on_a_routers_port_is_drift_and_is_taken_away() {
-    for version in VERSIONS {
-        let lab = ByHand::new(version, &[("acme", TENANT)]);
-        let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
-        let chain = lab.post("/chains", "Chain", &json!({ "name": "mine", "tenantId": "me" }));
-        let path = format!("/ports/{}", lab.id("acme/bridge/web/gateway-port"));
-        lab.change(&path, "Port", &[("inboundFilterId", chain.clone().into())]);
-        let drift = lab.run(&["drift", "."]).expect_code(8);
-        let line = format!("inbound_filter: {chain} → none");
-        assert!(drift.stdout.contains(&line), "{version:?}:\n{}", drift.stdout);
-        let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
-        let port = lab.get(&path, "Port");
-        assert!(port["inboundFilterId"].is_null() && !port["peerId"].is_null(), "{port}");
     }
 }

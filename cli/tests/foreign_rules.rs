@@ -351,3 +351,51 @@ fn a_link_with_somebody_elses_bridge_is_taken_away_and_the_port_stays() {
         let _ = lab.run(&["drift", "."]).expect_code(0);
     }
 }
+
+/// A chain of somebody else's that filters where the spec has no filter stays, like a foreign rule, also when the object is
+/// changed otherwise.
+#[test]
+fn a_foreign_filter_is_drift_and_stays_unless_it_is_to_be_removed() {
+    for version in VERSIONS {
+        let lab = with_ports(version);
+        let chain = lab.post("/chains", "Chain", &json!({ "name": "guard", "tenantId": "me" }));
+        let drop =
+            json!({ "type": "drop", "position": 1, "nwProto": 6, "tpDst": { "start": 443, "end": 443 } });
+        let rule = lab.post(&format!("/chains/{chain}/rules"), "Rule", &drop);
+        let port = lab.id("acme/bridge/db/gateway-port");
+        let places = [
+            ("acme/bridge/web", format!("/bridges/{}", lab.id("acme/bridge/web")), "Bridge", "inbound"),
+            ("acme/bridge/db", format!("/bridges/{}", lab.id("acme/bridge/db")), "Bridge", "outbound"),
+            ("acme/bridge/db/gateway-port", format!("/ports/{port}"), "Port", "outbound"),
+        ];
+        for (key, path, kind, direction) in &places {
+            let field = format!("{direction}FilterId");
+            assert_eq!(lab.web_to_db("443")["is"], "delivered", "{version:?} {key}");
+            lab.change(path, kind, &[(&field, chain.clone().into())]);
+            let drift = lab.drift();
+            let line = format!(
+                "foreign  {key}  {direction} filter `guard` ({chain}); it filters packets where the spec has no filter: left as it is"
+            );
+            assert!(drift.contains(&line) && drift.contains("takes filters off"), "{version:?}:\n{drift}");
+            assert_eq!(lab.web_to_db("443")["is"], "dropped", "{version:?} {key}");
+            assert_eq!(lab.web_to_db("444")["is"], "delivered", "{version:?} {key}");
+            let plan = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0).stdout;
+            assert!(plan.contains("No changes") && plan.contains("filter `guard`"), "{version:?}:\n{plan}");
+            // A change of another field leaves the filter where it is.
+            lab.change(path, kind, &[("adminStateUp", false.into())]);
+            let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+            let now = lab.get(path, kind);
+            assert_eq!(
+                (&now[&field], &now["adminStateUp"]),
+                (&json!(chain), &json!(true)),
+                "{version:?} {key}"
+            );
+            let removed = lab.run(&["apply", ".", "--yes", "--remove-foreign"]).expect_code(0);
+            assert!(lab.get(path, kind)[&field].is_null(), "{version:?} {key}: {}", removed.stdout);
+            assert!(lab.run(&["drift", "."]).expect_code(0).stdout.contains("No drift"), "{version:?}");
+        }
+        // The chain itself is nobody's business.
+        let rules = lab.objects("Rule");
+        assert!(rules.iter().any(|one| one["id"] == rule.as_str()), "{version:?}");
+    }
+}

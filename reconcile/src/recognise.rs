@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::TenantAllocation;
 use midoform_compiler::spec::parse::name_problem;
-use midoform_compiler::topology::foreign::{self, Foreign};
+use midoform_compiler::topology::foreign::{self, Effect, Foreign};
 use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
@@ -232,6 +232,7 @@ pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> 
     matching.add_ports(raw);
     matching.add_rules(raw);
     matching.add_routes(raw);
+    matching.set_foreign_filters_apart(raw);
     matching.finish()
 }
 
@@ -321,6 +322,31 @@ impl Matching<'_> {
                     &key,
                     raw.zone_hosts.get(&zone.id).map(Vec::as_slice).unwrap_or_default(),
                 );
+            }
+        }
+    }
+
+    /// Notes the chains of others that filter packets where the spec wants no filter. They stay, like foreign rules, unless these are
+    /// to be removed: then the filter is a difference like any other.
+    fn set_foreign_filters_apart(&mut self, raw: &Inventory) {
+        if let ForeignObjects::Remove { .. } = self.scope.foreign {
+            return;
+        }
+        for entry in &mut self.entries {
+            let Some(wanted) = self.scope.desired.get(entry.key.as_str()) else { continue };
+            let mut wanted = wanted.object.clone();
+            let wanted = wanted.filters_mut().into_iter().flatten().map(|(_, filter)| filter.is_some());
+            let own = entry.object.filters_mut().into_iter().flatten();
+            for ((direction, filter), is_wanted) in own.zip(wanted) {
+                let Some(Reference::External(chain)) = *filter else { continue };
+                if is_wanted {
+                    continue;
+                }
+                *filter = None;
+                let name = raw.chains.iter().find(|one| one.id == chain).and_then(|one| one.name.as_deref());
+                let what = format!("{} filter `{}`", direction.word(), name.unwrap_or_default());
+                let foreign = Foreign::new(entry.key.clone(), Kind::Chain, chain, what);
+                self.observed.foreign.push(Foreign { effect: Some(Effect::Filters(direction)), ..foreign });
             }
         }
     }

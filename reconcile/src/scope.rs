@@ -35,7 +35,8 @@ pub struct Scope<'a> {
     pub adopting: bool,
 }
 
-/// The treatment of rules and routes in midoform's chains and routers that midoform did not create.
+/// The treatment of rules and routes in midoform's chains and routers that midoform did not create, and of filters by chains of others
+/// where a spec wants no filter.
 #[derive(Clone, Copy, Debug)]
 pub enum ForeignObjects<'a> {
     /// They are reported, and stay.

@@ -106,8 +106,8 @@ fn print(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, Command
             }
             match drift.foreign.iter().filter(|object| object.drift).count() {
                 0 => Ok(()),
-                1 => writeln!(out, "1 foreign object changes what the network does; `--remove-foreign` of plan and apply deletes rules and routes."),
-                count => writeln!(out, "{count} foreign objects change what the network does; `--remove-foreign` of plan and apply deletes rules and routes."),
+                1 => writeln!(out, "1 foreign object changes what the network does; `--remove-foreign` of plan and apply deletes rules and routes, and takes filters off."),
+                count => writeln!(out, "{count} foreign objects change what the network does; `--remove-foreign` of plan and apply deletes rules and routes, and takes filters off."),
             }
         })?;
     }

@@ -184,18 +184,21 @@ impl Encoder<'_> {
         Call { method, path, content_type: None, accept: None, body: None, merges: false, binds: false }
     }
 
-    /// Returns the PUT that updates an object. Its body has only midoform's fields, and the admin state only if that changes. The
-    /// execution reads the object, and replaces these fields in it: a PUT without a field clears the field, and other fields stay
-    /// as they are then.
+    /// Returns the PUT that updates an object. Its body has only midoform's fields: null for one that the old object has and the
+    /// new one has not, and the admin state only if that changes. The execution reads the object, and replaces these fields in it:
+    /// a PUT without a field clears the field, and other fields stay as they are then.
     fn update(&self, key: &Key, object: &Object, old: &Object) -> Option<Call> {
         let kind = Kind::of(object);
         let Update::InPlace { clears } = kind.update() else { return None };
         let id = self.id(key, &[kind]);
-        let wanted = object.body(self, Some(id), 0)?;
-        let wanted: serde_json::Map<String, serde_json::Value> = serde_json::from_str(wanted.get()).ok()?;
-        let mut fields: serde_json::Map<String, serde_json::Value> =
-            clears.iter().map(|field| ((*field).to_owned(), serde_json::Value::Null)).collect();
-        fields.extend(wanted);
+        let fields_of = |object: &Object| -> Option<serde_json::Map<String, Value>> {
+            serde_json::from_str(object.body(self, Some(id.clone()), 0)?.get()).ok()
+        };
+        let had = fields_of(old)?;
+        let cleared = clears.iter().filter(|field| had.contains_key(**field));
+        let mut fields: serde_json::Map<String, Value> =
+            cleared.map(|field| ((*field).to_owned(), Value::Null)).collect();
+        fields.extend(fields_of(object)?);
         if let Some(up) = object.admin_state_up().filter(|up| old.admin_state_up() != Some(*up)) {
             fields.insert("adminStateUp".to_owned(), up.into());
         }

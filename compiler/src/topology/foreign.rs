@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::key::Key;
 use super::key::view::{BridgeKey, ChainKey, KeyView, RuleKey, TenantKey};
-use super::kinds::{Kind, Object, Reference, Route, Rule, RuleAction};
+use super::kinds::{FilterDirection, Kind, Object, Reference, Route, Rule, RuleAction};
 use super::observed_rule::ObservedRule;
 use super::{Entry, Topology};
 
@@ -41,6 +41,8 @@ pub enum Effect {
     BehindCatchAll(Key),
     /// A port that leads to a device or a host that is not the spec's.
     Connects,
+    /// A chain that filters packets where the spec wants no filter.
+    Filters(FilterDirection),
 }
 
 impl Foreign {
@@ -79,6 +81,7 @@ impl Foreign {
             }
             Effect::BehindCatchAll(key) => format!("is never reached: {key} matches every packet before it"),
             Effect::Connects => "leads to something that is not in the spec".to_owned(),
+            Effect::Filters(_) => "filters packets where the spec has no filter".to_owned(),
         })
     }
 

@@ -7,10 +7,10 @@ use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::topology::foreign::Foreign;
+use crate::topology::foreign::{Effect, Foreign};
 use crate::topology::generations::Generations;
 use crate::topology::key::{Key, Namespace};
-use crate::topology::kinds::{Kind, Object};
+use crate::topology::kinds::{FilterDirection, Kind, Object, Reference};
 use crate::topology::{Entry, Topology};
 
 pub use crate::topology::observed_rule::ObservedRule;
@@ -101,7 +101,21 @@ impl Observed {
             .foreign
             .iter()
             .filter_map(|one| Some(Entry { key: one.key(), object: one.object.clone()?, provenance: None }));
-        Topology::new(self.topology.entries().iter().cloned().chain(foreign).collect())
+        let mut filters: BTreeMap<&Key, Vec<(FilterDirection, Uuid)>> = BTreeMap::new();
+        for one in &self.foreign {
+            if let Some(Effect::Filters(direction)) = one.effect {
+                filters.entry(&one.near).or_default().push((direction, one.id));
+            }
+        }
+        let own = self.topology.entries().iter().cloned().map(|mut entry| {
+            for (direction, filter) in entry.object.filters_mut().into_iter().flatten() {
+                let foreign = filters.get(&entry.key).into_iter().flatten();
+                let found = foreign.copied().find(|(of, _)| *of == direction);
+                *filter = found.map(|(_, id)| Reference::External(id)).or(filter.take());
+            }
+            entry
+        });
+        Topology::new(own.chain(foreign).collect())
     }
 
     /// Returns the id of an observed object.

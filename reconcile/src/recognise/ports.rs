@@ -70,7 +70,7 @@ impl Matching<'_> {
             return;
         }
         for port in raw.ports.iter() {
-            let router = self.keys.get(&port.device_id).filter(|_| !port.is_of_bridge());
+            let router = self.keys.get(&port.device_id).filter(|_| port.is_of_router());
             let Some(router) = router.filter(|router| router.owner() != SITE).cloned() else { continue };
             if self.keys.contains_key(&port.id) || !self.is_own(port.id, Kind::RouterPort) {
                 continue;
@@ -220,19 +220,24 @@ impl Matching<'_> {
         if device.owner() == SITE || port.is_of_bridge() && port.peer_id.is_none() {
             return;
         }
-        let (kind, object): (_, Option<Object>) = match port.is_of_bridge() {
-            true => (Kind::BridgePort, self.read::<BridgePort>(port, None, 0).map(Object::from)),
-            false => (Kind::RouterPort, self.read::<RouterPort>(port, None, 0).map(Object::from)),
+        let of_router = || self.read::<RouterPort>(port, None, 0).map(Object::from);
+        let of_bridge = || self.read::<BridgePort>(port, None, 0).map(Object::from);
+        let (kind, object, name) = match port.kind.as_str() {
+            "Bridge" => (Kind::BridgePort, of_bridge(), "bridge port".to_owned()),
+            "Router" => {
+                let address = port.port_address.as_deref().unwrap_or("without address");
+                (Kind::RouterPort, of_router(), format!("router port {address}"))
+            }
+            // A bridge's port of its own type: VXLAN.
+            other => (Kind::BridgePort, None, format!("{other} port")),
         };
-        let address = port.port_address.as_deref().unwrap_or("without address");
-        let name =
-            if port.is_of_bridge() { "bridge port".to_owned() } else { format!("router port {address}") };
         let leads_to = match (port.peer_id, port.host_id, &port.interface_name) {
             (Some(peer), ..) => format!(", linked to {}", self.reference(peer)),
             (None, Some(host), Some(interface)) => format!(", bound to {interface} of host {host}"),
             _ => String::new(),
         };
-        let effect = (!leads_to.is_empty()).then_some(Effect::Connects);
+        let is_tunnel = object.is_none();
+        let effect = (is_tunnel || !leads_to.is_empty()).then_some(Effect::Connects);
         let foreign = Foreign::new(device, kind, port.id, format!("{name}{leads_to}"));
         self.observed.foreign.push(Foreign { effect, object, ..foreign });
     }

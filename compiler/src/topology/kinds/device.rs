@@ -36,6 +36,26 @@ pub(super) fn is_up(admin_state_up: &bool) -> bool {
     *admin_state_up
 }
 
+/// The packets that a filter is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilterDirection {
+    /// Those that enter the object.
+    Inbound,
+    /// Those that leave it.
+    Outbound,
+}
+
+impl FilterDirection {
+    /// Returns the word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            FilterDirection::Inbound => "inbound",
+            FilterDirection::Outbound => "outbound",
+        }
+    }
+}
+
 impl Device {
     pub(super) fn read(json: &DeviceJson, listed: &Listed<'_>) -> Device {
         Device {

@@ -39,7 +39,7 @@ use crate::topology::key::Key;
 pub use bridge::Bridge;
 pub use bridge_port::BridgePort;
 pub use chain::Chain;
-pub use device::{Device, DeviceJson};
+pub use device::{Device, DeviceJson, FilterDirection};
 pub use host_interface_port::HostInterfacePort;
 pub use port::PortJson;
 pub(crate) use port::marked;
@@ -279,6 +279,19 @@ impl Object {
             Object::BridgePort(port) => Some(port.admin_state_up),
             _ => None,
         }
+    }
+
+    /// Returns the chains that filter the packets at the object, inbound first; none for kinds without filters.
+    pub fn filters_mut(&mut self) -> Option<[(FilterDirection, &mut Option<Reference>); 2]> {
+        let (inbound, outbound) = match self {
+            Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => {
+                (&mut device.inbound_filter, &mut device.outbound_filter)
+            }
+            Object::RouterPort(port) => (&mut port.inbound_filter, &mut port.outbound_filter),
+            Object::BridgePort(port) => (&mut port.inbound_filter, &mut port.outbound_filter),
+            _ => return None,
+        };
+        Some([(FilterDirection::Inbound, inbound), (FilterDirection::Outbound, outbound)])
     }
 
     /// Returns true if the object has an id and is part of no other: a device, a chain, a group, a tunnel zone.

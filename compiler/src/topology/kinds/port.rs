@@ -100,6 +100,11 @@ impl PortJson {
         self.kind == "Bridge"
     }
 
+    /// Returns true for a port of a router.
+    pub fn is_of_router(&self) -> bool {
+        self.kind == "Router"
+    }
+
     /// Returns the port's own address.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.port_address.as_deref()?.parse().ok()

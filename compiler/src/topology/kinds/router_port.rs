@@ -55,7 +55,7 @@ impl Resource for RouterPort {
     }
 
     fn read(json: &PortJson, listed: &Listed<'_>) -> Option<Self> {
-        (!json.is_of_bridge()).then(|| RouterPort {
+        json.is_of_router().then(|| RouterPort {
             router: (listed.resolve)(json.device_id),
             address: json.address().unwrap_or(Ipv4Addr::UNSPECIFIED),
             network: json.network().unwrap_or_default().trunc(),

@@ -6,7 +6,7 @@ use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{ChainKey, UplinkKey};
 use uuid::Uuid;
 
-use super::router_view::RouterView;
+use super::router_view::{Bridge, RouterView};
 use super::spec_draft::{Attached, Leftover};
 
 impl RouterView<'_> {
@@ -14,10 +14,9 @@ impl RouterView<'_> {
     pub(super) fn ids(&self, policy: &[(ChainKey<'static>, Uuid)]) -> BTreeMap<Key, Uuid> {
         let keys = Key::tenant(self.tenant);
         let mut ids = BTreeMap::from([(keys.router(), self.router.id)]);
-        let filters =
-            [(ChainKey::In, self.router.inbound_filter_id), (ChainKey::Out, self.router.outbound_filter_id)];
         ids.extend(self.chain_named("untagged").map(|chain| (keys.chain(ChainKey::Untagged), chain)));
-        ids.extend(filters.into_iter().filter_map(|(chain, id)| Some((keys.chain(chain), id?))));
+        let filters = self.filters_of_router().into_iter().filter(|(_, id)| !self.is_shared(*id));
+        ids.extend(filters.map(|(chain, id)| (keys.chain(chain), id)));
         if let Some(link) = &self.uplink {
             ids.insert(keys.uplink(UplinkKey::Port), link.port.id);
             ids.insert(keys.uplink(UplinkKey::ProviderPort), link.peer.id);
@@ -26,7 +25,7 @@ impl RouterView<'_> {
             let keys = keys.bridge(&bridge.name);
             ids.insert(keys.gateway_port(), bridge.link.port.id);
             ids.insert(keys.gateway_peer(), bridge.link.peer.id);
-            ids.extend(bridge.device.inbound_filter_id.map(|chain| (keys.chain(), chain)));
+            ids.extend(self.own_chain_of(bridge).map(|chain| (keys.chain(), chain)));
             ids.insert(keys.device(), bridge.device.id);
         }
         for port in &self.ports {
@@ -37,6 +36,44 @@ impl RouterView<'_> {
         ids.extend(self.groups.iter().map(|(name, id, ..)| (keys.port_group(name).group(), *id)));
         ids.extend(policy.iter().map(|(chain, id)| (keys.chain(*chain), *id)));
         ids
+    }
+
+    /// Returns the chains that filter the router's packets.
+    fn filters_of_router(&self) -> Vec<(ChainKey<'static>, Uuid)> {
+        let filters =
+            [(ChainKey::In, self.router.inbound_filter_id), (ChainKey::Out, self.router.outbound_filter_id)];
+        filters.into_iter().filter_map(|(chain, id)| Some((chain, id?))).collect()
+    }
+
+    /// Returns a line for each filter of the router that others use as well: a change of such a chain would change them.
+    pub(super) fn shared_filters(&self) -> Vec<String> {
+        let shared = self.filters_of_router().into_iter().filter(|(_, id)| self.is_shared(*id));
+        let line = |(_, id): (ChainKey<'_>, Uuid)| {
+            format!(
+                "the router's filter `{}` ({id}), which others use as well: it stays, and the next apply sets a chain of the tenant's \
+                 own in its place",
+                self.chain_name(id)
+            )
+        };
+        shared.map(line).collect()
+    }
+
+    /// Returns the inbound chain of a bridge, if it has the name that midoform gives to it and filters nothing else. Any other chain
+    /// is somebody's own: it stays as it is.
+    fn own_chain_of(&self, bridge: &Bridge<'_>) -> Option<Uuid> {
+        let chain = bridge.device.inbound_filter_id?;
+        let name = format!("{} in", bridge.device.name.as_deref().unwrap_or_default());
+        (self.chain_name(chain) == name && !self.is_shared(chain)).then_some(chain)
+    }
+
+    fn chain_name(&self, id: Uuid) -> &str {
+        let chain = self.inventory.chains.iter().find(|chain| chain.id == id);
+        chain.and_then(|chain| chain.name.as_deref()).unwrap_or_default()
+    }
+
+    /// Returns true if a chain is used more than once: as a filter, or by a jump.
+    fn is_shared(&self, chain: Uuid) -> bool {
+        self.chain_uses.get(&chain).is_some_and(|uses| *uses > 1)
     }
 
     /// Returns the bound ports of the bridges that are not in the spec.

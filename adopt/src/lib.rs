@@ -8,11 +8,12 @@ mod plugin;
 mod router_view;
 mod rules;
 mod spec_draft;
+mod unsupported;
 
 use std::collections::BTreeSet;
 
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::topology::kinds::{Reference, RuleAction};
+use midoform_compiler::topology::kinds::{Kind, Reference, RuleAction};
 use uuid::Uuid;
 
 use midoform_reconcile::client::{Client, ClientError};
@@ -30,6 +31,8 @@ pub const ROUTER_SUFFIX: &str = " default router";
 /// The objects of the network, whoever created them.
 pub struct Survey {
     inventory: Inventory,
+    /// Settings and parts of the chosen router and its bridges that no spec can express.
+    unsupported: Vec<String>,
 }
 
 /// A router of the network.
@@ -53,7 +56,8 @@ impl Survey {
         dialect: Dialect,
         events: &(dyn Fn(Event) + Sync),
     ) -> Result<Survey, ClientError> {
-        Ok(Survey { inventory: read_inventory(client, dialect, events).await? })
+        let inventory = read_inventory(client, dialect, events).await?;
+        Ok(Survey { inventory, unsupported: Vec::new() })
     }
 
     /// Returns all routers.
@@ -73,7 +77,7 @@ impl Survey {
     }
 
     /// Reads the rules and routes around a router: its own, its linked routers', and those of its bridges and their
-    /// ports.
+    /// ports; and what the router and its bridges have that no spec can express.
     ///
     /// # Errors
     /// Returns an error if a read fails.
@@ -100,6 +104,16 @@ impl Survey {
         let mut read = read_children(client, dialect, &parents, events).await?;
         self.inventory.routes.append(&mut read.routes);
         self.inventory.members.append(&mut read.members);
+        let own = self.inventory.routers.iter().filter(|device| device.id == router);
+        let own = own.map(|device| (Kind::Router, device));
+        let bridges = self.inventory.bridges.iter().filter(|device| devices.contains(&device.id));
+        let bridges = bridges.map(|device| (Kind::Bridge, device));
+        let named = own.chain(bridges).map(|(kind, device)| unsupported::Device {
+            kind,
+            id: device.id,
+            name: device.name.as_deref().unwrap_or_default(),
+        });
+        self.unsupported = unsupported::read(client, dialect, &named.collect::<Vec<_>>()).await?;
         Ok(())
     }
 

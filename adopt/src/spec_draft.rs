@@ -17,7 +17,7 @@ use midoform_compiler::values::ethertype;
 use uuid::Uuid;
 
 use super::Survey;
-use super::router_view::{Bridge, RouterView, RuleParts, StaticPort};
+use super::router_view::{Bridge, RouterView, RuleParts, StaticPort, chain_uses};
 
 /// A router as a spec, with the ids of the spec's objects.
 #[derive(Debug)]
@@ -74,7 +74,8 @@ impl Survey {
             bridges: Vec::new(),
             ports: Vec::new(),
             groups: Vec::new(),
-            unsupported: Vec::new(),
+            unsupported: self.unsupported.clone(),
+            chain_uses: chain_uses(&self.inventory),
         };
         view.find_links(provider);
         view.find_ports();
@@ -126,6 +127,8 @@ impl<'a> RouterView<'a> {
         let policy = self.policy_chains();
         self.write_rules(&policy, &mut text);
         self.write_exposes(&mut text);
+        let shared = self.shared_filters();
+        self.unsupported.extend(shared);
         let (ids, attached, leftovers) = (self.ids(&policy), self.attached(), self.leftovers(&policy));
         SpecDraft { spec: text, ids, unsupported: self.unsupported, attached, leftovers }
     }

@@ -270,3 +270,141 @@ fn a_spec_alone_binds_nothing() {
     let several = found.run(MIDOFORM, &["import", "nobody"]).expect_code(64);
     assert!(several.stderr.contains("there is no router `nobody`"), "{}", several.stderr);
 }
+
+/// A router made by hand, whose bridge has a chain of its own.
+fn make_guarded(network: &mut PluginNetwork, dialect: &str) -> (String, String, String) {
+    let (router, bridge) = make_by_hand(network, dialect);
+    let chain = network.post(
+        "/chains",
+        "application/vnd.org.midonet.Chain-v1+json",
+        &json!({ "name": "guard", "tenantId": "me" }),
+    );
+    let rule = network.post(
+        &format!("/chains/{chain}/rules"),
+        "application/vnd.org.midonet.Rule-v2+json",
+        &json!({ "type": "drop", "position": 1, "nwProto": 6, "tpDst": { "start": 25, "end": 25 } }),
+    );
+    network.put_bridge(&bridge, &[("inboundFilterId", json!(chain))]);
+    (router, bridge, rule)
+}
+
+/// A bridge's own chain is somebody's firewall. It stays in force: after the import, after an apply, and after a destroy it is
+/// still there.
+#[test]
+fn a_bridges_own_chain_is_left_alone() {
+    for (version, dialect) in VERSIONS {
+        let served = serve(version);
+        let mut network = PluginNetwork::new(&served, version);
+        let folder = project(&served, dialect);
+        let (router, bridge, rule) = make_guarded(&mut network, dialect);
+        let told = folder.run(MIDOFORM, &["import", &router, "--name", "mine"]).expect_code(2);
+        assert!(told.stderr.contains("inbound filter `guard`"), "{version}: {}", told.stderr);
+        assert!(!told.stderr.contains("mine/bridge/lan/chain"), "{version}: {}", told.stderr);
+        assert!(folder.read("mine.toml").contains("inbound filter `guard` at mine/bridge/lan"));
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+        let filter = network.bridge(&bridge)["inboundFilterId"].clone();
+        assert!(filter.is_string(), "{version}");
+        assert_eq!(network.bridge(&bridge)["name"], "mine lan", "{version}");
+        let drift = folder.run(MIDOFORM, &["drift", "."]).expect_code(8);
+        assert!(drift.stdout.contains("inbound filter `guard`"), "{version}: {}", drift.stdout);
+        let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
+        let topology =
+            Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap();
+        assert!(topology.body.contains(&rule) && topology.body.contains("guard"), "{version}");
+    }
+}
+
+/// A chain that filters two routers is not taken over with one of them.
+#[test]
+fn a_filter_that_others_use_is_not_bound() {
+    for (version, dialect) in VERSIONS {
+        let served = serve(version);
+        let mut network = PluginNetwork::new(&served, version);
+        let folder = project(&served, dialect);
+        let (router, _, rule) = make_guarded(&mut network, dialect);
+        let chain = network.rule(&rule)["chainId"].as_str().unwrap().to_owned();
+        network.put_router(&router, &[("inboundFilterId", json!(chain))]);
+        let told = folder.run(MIDOFORM, &["import", &router, "--name", "mine"]).expect_code(2);
+        assert!(told.stderr.contains("which others use as well"), "{version}: {}", told.stderr);
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+        assert_eq!(network.chain(&chain)["name"], "guard", "{version}");
+        let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
+        assert_eq!(network.rule(&rule)["chainId"], json!(chain), "{version}");
+    }
+}
+
+const MEDIA: &str = "application/vnd.org.midonet.";
+
+/// Hangs all kinds of things on a router and its bridge that no spec can express. Returns what the import has to say of each.
+fn hang_things_on(network: &mut PluginNetwork, version: &str, router: &str, bridge: &str) -> Vec<String> {
+    let kind = |kind: &str| format!("{MEDIA}{kind}+json");
+    let of_bridge = "of the bridge `lan`";
+    let balancer = network.post("/load_balancers", &kind("LoadBalancer-v1"), &json!({}));
+    network.put_router(router, &[("loadBalancerId", json!(balancer))]);
+    let dhcp = json!({ "subnetPrefix": "10.3.0.0", "subnetLength": 24 });
+    network.post(&format!("/bridges/{bridge}/dhcp"), &kind("DhcpSubnet-v2"), &dhcp);
+    let dhcp6 = json!({ "prefix": "fd00:0:0:0:0:0:0:0", "prefixLength": 64 });
+    network.post(&format!("/bridges/{bridge}/dhcpV6"), &kind("DhcpV6Subnet-v1"), &dhcp6);
+    let port = kind(if version == "1.7" { "Port-v2" } else { "Port-v3" });
+    let tagged =
+        network.post(&format!("/bridges/{bridge}/ports"), &port, &json!({ "type": "Bridge", "vlanId": 17 }));
+    let mut said = vec![
+        format!("load balancer {balancer} of the router `My router!`"),
+        format!("DHCP subnet 10.3.0.0/24 {of_bridge}"),
+        format!("DHCPv6 subnet fd00:0:0:0:0:0:0:0/64 {of_bridge}"),
+        format!("VLAN 17 of port {tagged} {of_bridge}"),
+    ];
+    if version == "1.7" {
+        let address = json!({
+            "type": "Router", "networkAddress": "192.0.2.0", "networkLength": 30, "portAddress": "192.0.2.2"
+        });
+        let outside = network.post(&format!("/routers/{router}/ports"), &port, &address);
+        let session = json!({ "localAS": 64512, "peerAddr": "192.0.2.1", "peerAS": 64513 });
+        network.post(&format!("/ports/{outside}/bgps"), &kind("Bgp-v1"), &session);
+        said.push(format!("BGP session with 192.0.2.1 (AS 64513) of port {outside}"));
+    } else {
+        network.put_router(router, &[("asNumber", json!(64512))]);
+        let peer = json!({ "asNumber": 64513, "address": "192.0.2.1" });
+        network.post(&format!("/routers/{router}/bgp_peers"), &kind("BgpPeer-v1"), &peer);
+        let announced = json!({ "subnetAddress": "198.51.100.0", "subnetLength": 24 });
+        network.post(&format!("/routers/{router}/bgp_networks"), &kind("BgpNetwork-v1"), &announced);
+        said.push("BGP with the AS number 64512 of the router `My router!`".to_owned());
+        said.push("BGP peer 192.0.2.1 (AS 64513) of the router `My router!`".to_owned());
+        said.push("BGP network 198.51.100.0/24 of the router `My router!`".to_owned());
+    }
+    said
+}
+
+/// What no spec can express is named, in the report, in its JSON and in the tenant file.
+#[test]
+fn what_is_not_taken_over_is_named() {
+    for (version, dialect) in VERSIONS {
+        let served = serve(version);
+        let mut network = PluginNetwork::new(&served, version);
+        let folder = project(&served, dialect);
+        let (router, bridge) = make_by_hand(&mut network, dialect);
+        let said = hang_things_on(&mut network, version, &router, &bridge);
+        let dry = folder.run(MIDOFORM, &["import", &router, "--name", "mine", "--dry-run", "--json"]);
+        let report: Json = serde_json::from_str(&dry.expect_code(2).stdout).unwrap();
+        let unsaid: Vec<&str> =
+            report["unsaid"].as_array().unwrap().iter().filter_map(Json::as_str).collect();
+        let told = folder.run(MIDOFORM, &["import", &router, "--name", "mine"]).expect_code(2);
+        let written = folder.read("mine.toml");
+        for one in said {
+            assert!(unsaid.iter().any(|unsaid| unsaid.starts_with(&one)), "{version} {one}: {unsaid:?}");
+            assert!(
+                told.stderr.contains(&format!("not in the spec: {one}")),
+                "{version} {one}: {}",
+                told.stderr
+            );
+            assert!(written.contains(&format!("# - {one}")), "{version} {one}: {written}");
+        }
+        // An apply leaves all of it as it is.
+        let before = network.router(&router);
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+        let after = network.router(&router);
+        for field in ["loadBalancerId", "asNumber"] {
+            assert_eq!(before[field], after[field], "{version} {field}");
+        }
+    }
+}

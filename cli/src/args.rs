@@ -1,6 +1,7 @@
 //! The command line.
 
 mod change;
+mod first;
 mod inspect;
 mod serve;
 mod shared;
@@ -9,6 +10,7 @@ mod store;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use change::*;
+pub(crate) use first::*;
 pub(crate) use inspect::*;
 pub(crate) use serve::*;
 pub(crate) use shared::*;
@@ -28,8 +30,9 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done, or nothing to do; 2 changes are pending (with --detailed-exitcode);
 3 the spec is wrong; 4 the API can't be reached; 5 the login is refused;
 6 a conflict: the network or the lock file has changed; 7 the API refuses or fails a call;
-8 the network differs from the spec; 9 a verified property does not hold; 64 wrong usage;
-70 a defect of midoform; 74 a file can't be read or written; 130 interrupted.
+8 the network differs from the spec; 9 a verified property does not hold;
+10 something is wrong (doctor); 64 wrong usage; 70 a defect of midoform;
+74 a file can't be read or written; 130 interrupted.
 
 Login: from the environment, MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and
 MIDONET_PROJECT, or OpenStack's variables (OS_…) for Keystone; or from a file (--credentials).";
@@ -55,6 +58,10 @@ pub(crate) enum When {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Write a first site file and a first tenant file.
+    Init(InitOptions),
+    /// Look at the configuration, the store, the API and this machine, and say what is wrong.
+    Doctor(DoctorOptions),
     /// Check a tenant file, or a folder of tenant files, and report every problem.
     Validate(ValidateOptions),
     /// Show the API calls of an apply, and the reason for each.

@@ -8,6 +8,7 @@ mod attached;
 mod code_host_report;
 mod commands;
 mod cut_pods;
+mod doctor;
 mod drift_metrics;
 mod drift_report;
 mod error;
@@ -67,6 +68,8 @@ async fn main() -> ExitCode {
 
 async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
     match arguments.command {
+        Command::Init(options) => commands::init::run(ui, &options).await,
+        Command::Doctor(options) => commands::doctor::run(ui, &options).await,
         Command::Validate(options) => commands::validate::run(ui, &options).await,
         Command::Plan(options) => commands::plan::run(ui, &options).await,
         Command::Apply(options) => commands::apply::run(ui, &options).await,

@@ -175,9 +175,16 @@ fn credentials(api: &Api, identity: &Identity) -> Result<Credentials, CommandErr
 
 /// Finds the logins: in the credentials file, or else in the environment.
 pub(crate) fn logins(login: &Login) -> Result<Logins, CommandError> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let file = login.credentials.clone().or_else(|| variable("MIDONET_CREDENTIALS_FILE").map(PathBuf::from));
-    Ok(Logins::find(file.as_deref(), &variable)?)
+    Ok(Logins::find(credentials_file(login).as_deref(), &variable)?)
+}
+
+/// Returns the credentials file, if the command line or the environment names one.
+pub(crate) fn credentials_file(login: &Login) -> Option<PathBuf> {
+    login.credentials.clone().or_else(|| variable("MIDONET_CREDENTIALS_FILE").map(PathBuf::from))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The Keystone of the API.

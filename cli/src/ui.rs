@@ -121,24 +121,40 @@ impl Ui {
                     .to_owned(),
             ));
         }
-        {
-            let mut err = io::stderr().lock();
-            let _ = write!(err, "{question} Only `yes` continues: ");
-            let _ = err.flush();
-        }
-        let (sender, answer) = tokio::sync::oneshot::channel();
-        // This is a thread of its own, because the runtime waits for its own threads at the end.
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            let read = io::stdin().lock().read_line(&mut line);
-            // After an interruption, nobody waits for the reply.
-            let _ = sender.send(read.map(|_| line));
-        });
-        let answer = answer.await.unwrap_or_else(|_| Err(io::ErrorKind::UnexpectedEof.into()));
-        let answer =
-            answer.map_err(|source| CommandError::File { path: "standard input".to_owned(), source })?;
-        Ok(answer.trim() == "yes")
+        Ok(read_answer(&format!("{question} Only `yes` continues: ")).await? == "yes")
     }
+
+    /// Returns true if somebody can answer questions.
+    pub(crate) fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks a question. An empty answer stands for the default.
+    pub(crate) async fn ask(&self, question: &str, standard: &str) -> Result<String, CommandError> {
+        let shown = if standard.is_empty() { String::new() } else { format!(" [{standard}]") };
+        let answer = read_answer(&format!("{question}{shown}: ")).await?;
+        Ok(if answer.is_empty() { standard.to_owned() } else { answer })
+    }
+}
+
+/// Shows a question on standard error, and reads a line from standard input, without the blanks around it.
+async fn read_answer(question: &str) -> Result<String, CommandError> {
+    {
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "{question}");
+        let _ = err.flush();
+    }
+    let (sender, answer) = tokio::sync::oneshot::channel();
+    // This is a thread of its own, because the runtime waits for its own threads at the end.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        // After an interruption, nobody waits for the reply.
+        let _ = sender.send(read.map(|_| line));
+    });
+    let answer = answer.await.unwrap_or_else(|_| Err(io::ErrorKind::UnexpectedEof.into()));
+    let answer = answer.map_err(|source| CommandError::File { path: "standard input".to_owned(), source })?;
+    Ok(answer.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod diagnostics;
 mod drift;
 mod exit_codes;
 mod faults;
+mod first_steps;
 mod foreign_rules;
 mod import;
 mod keystone;

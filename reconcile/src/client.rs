@@ -11,12 +11,12 @@ mod statistics;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use midoform_compiler::midonet::dialect::{Confirmation, Created, Dialect};
 use midoform_compiler::plan::Method;
 use midoform_store::locks::Tenure;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use tokio::sync::OnceCell;
 
 pub use response::Answer;
@@ -263,6 +263,18 @@ impl Client {
             }
         };
         self.version.get_or_try_init(read).await.map(String::as_str)
+    }
+
+    /// Returns the time of day on the server, in seconds; none if the server does not tell it.
+    ///
+    /// # Errors
+    /// When the server can't be reached.
+    pub async fn time(&self) -> Result<Option<SystemTime>, ClientError> {
+        let url = format!("{}/", self.base_url);
+        let response = self.http.get(&url).header(ACCEPT, ROOT).send().await;
+        let response = response.map_err(|error| http::lost(Method::Get.as_str(), &url, error).1)?;
+        let date = http::header(response.headers(), DATE);
+        Ok(date.and_then(|date| httpdate::parse_http_date(&date).ok()))
     }
 
     /// Makes a call that may be made twice, and retries it like a GET.

@@ -185,5 +185,10 @@ async fn read_list<T: DeserializeOwned>(
     accept: &str,
 ) -> Result<Vec<T>, ClientError> {
     let answer = client.get(path, accept).await?;
-    lists::read(&answer.body).map_err(|error| answer.unreadable(&error))
+    let items = lists::read(&answer.body).map_err(|error| answer.unreadable(&error))?;
+    let parent = path.rsplit('/').nth(1).and_then(|parent| Uuid::try_parse(parent).ok());
+    match lists::problem(&answer.body, parent) {
+        Some(problem) => Err(answer.unexpected(&problem)),
+        None => Ok(items),
+    }
 }

@@ -244,3 +244,62 @@ fn a_new_bridge_can_have_the_old_name_of_another() {
         assert!(left["Network"].as_array().is_none_or(Vec::is_empty), "{version}: {left}");
     }
 }
+
+/// A renaming to the name of something that exists, and that the same edit removes: the objects of both would have one name. It is
+/// refused where it stands, and the two steps that the help names work.
+#[test]
+fn a_rename_onto_something_that_exists_is_refused() {
+    let bridge =
+        |name: &str, network: u8| format!("[[bridge]]\nname = \"{name}\"\ncidr = \"10.{network}.0.0/24\"\n");
+    let port = |name: &str, interface: &str, last: u8| {
+        format!(
+            "[[port]]\nname = \"{name}\"\nbridge = \"web\"\nhost = \"node1\"\ninterface = \"{interface}\"\n\
+             mac = \"02:00:00:00:00:0{last}\"\naddress = \"10.9.0.{last}\"\n"
+        )
+    };
+    let moved = |kind: &str, from: &str, to: &str| format!("[[moved]]\n{kind} = \"{from}\"\nto = \"{to}\"\n");
+    let web = bridge("web", 9);
+    let cases = [
+        (
+            bridge("a", 1) + &bridge("b", 2),
+            bridge("a", 1),
+            bridge("b", 1) + &moved("bridge", "a", "b"),
+            "`a` can't be renamed to `b`: another bridge",
+        ),
+        (
+            bridge("a", 1) + &bridge("b", 2) + &bridge("c", 3),
+            bridge("a", 1) + &bridge("b", 2),
+            bridge("b", 1) + &bridge("c", 2) + &moved("bridge", "a", "b") + &moved("bridge", "b", "c"),
+            "`b` can't be renamed to `c`: another bridge",
+        ),
+        (
+            web.clone() + &port("p", "tap0", 5) + &port("q", "tap1", 6),
+            web.clone() + &port("p", "tap0", 5),
+            web.clone() + &port("q", "tap0", 5) + &moved("port", "p", "q"),
+            "`p` can't be renamed to `q`: another port",
+        ),
+    ];
+    for (version, dialect) in [("1.7", 1), ("5.0", 5), ("5.8", 5)] {
+        for (before, between, after, words) in &cases {
+            let folder = TestFolder::default();
+            let _served = Served::with_node_and(&folder, dialect, version, &[]);
+            let write = |text: &str| folder.write("acme.toml", format!("name = \"acme\"\n{text}"));
+            write(before);
+            let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+            write(after);
+            for command in [&["validate", "."][..], &["plan", "."], &["apply", ".", "--yes"]] {
+                let refused = folder.run(MIDOFORM, command).expect_code(3);
+                assert!(refused.stderr.contains(words), "{version} {command:?}: {}", refused.stderr);
+                assert!(refused.stderr.contains("apply once without"), "{}", refused.stderr);
+            }
+            write(between);
+            let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+            write(after);
+            for _ in 0..2 {
+                let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+            }
+            let plan = folder.run(MIDOFORM, &["plan", ".", "--detailed-exitcode"]).expect_code(0);
+            assert!(plan.stdout.contains("No changes"), "{version}: {}", plan.stdout);
+        }
+    }
+}

@@ -207,7 +207,7 @@ pub fn compile_beside(
     let specs = grown::extend(specs, &known);
     let mut peers = peering::peers_of(&specs);
     peers.extend(absent.cloned().unwrap_or_default());
-    moved::check(&specs, &mut diagnostics);
+    moved::check(&specs, &known, &mut diagnostics);
     let moves = moved::Moves::pending(&specs, &known);
     let carried = moved::carry_over(&specs, &known);
     let mut allocations = allocation::allocate(&site, &specs, &peers, &carried, others, &mut diagnostics);

@@ -113,6 +113,8 @@ crate::named_codes! {
         MovedAndThere => "moved-and-there",
         /// The new name of something moved does not exist.
         MovedNowhere => "moved-nowhere",
+        /// The new name of something moved is that of another thing, which exists.
+        MovedOnto => "moved-onto",
         /// One thing is moved twice.
         MovedTwice => "moved-twice",
         /// A `[[moved]]` names nothing, or two things.

@@ -203,8 +203,36 @@ pub(crate) fn keep_ids(
 }
 
 /// Reports renamings that can't be right.
-pub(crate) fn check(specs: &[spec::Tenant], diagnostics: &mut Diagnostics) {
-    specs.iter().for_each(|spec| check_tenant(spec, diagnostics));
+pub(crate) fn check(specs: &[spec::Tenant], known: &Allocations, diagnostics: &mut Diagnostics) {
+    for spec in specs {
+        check_tenant(spec, diagnostics);
+        if let Some(known) = known.tenants.get(&spec.name.value).filter(|known| known.may_exist()) {
+            check_free_names(spec, known, diagnostics);
+        }
+    }
+}
+
+/// Reports a renaming to the name of another thing that exists and has no new name: the objects of both would have the same keys.
+fn check_free_names(spec: &spec::Tenant, known: &TenantAllocation, diagnostics: &mut Diagnostics) {
+    for moved in &spec.moved {
+        let exists = |name: &str| match moved.kind {
+            MovedKind::Bridge => known.bridges.contains_key(name),
+            MovedKind::Port => known.ports.iter().any(|port| port == name),
+            // The rules of a chain are compared by what they say.
+            MovedKind::Rule => false,
+        };
+        let has_new_name =
+            spec.moved.iter().any(|other| other.kind == moved.kind && other.from.value == moved.to.value);
+        let is_taken = exists(&moved.from.value) && exists(&moved.to.value);
+        if is_taken && !has_new_name && !Move::of(moved).is_done(known) {
+            let what = moved.kind.name();
+            let message =
+                format!("`{}` can't be renamed to `{}`: another {what} has this name", moved.from, moved.to);
+            let help =
+                format!("apply once without the {what} `{}`, and then rename `{}`", moved.to, moved.from);
+            diagnostics.push(Diagnostic::error(Code::MovedOnto, moved.to.span, message).help(help));
+        }
+    }
 }
 
 fn check_tenant(spec: &spec::Tenant, diagnostics: &mut Diagnostics) {

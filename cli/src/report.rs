@@ -56,14 +56,19 @@ fn drawn(diagnostic: &Diagnostic) -> Drawn<usize> {
 /// Returns a file's text with signs in place of the control characters that a terminal would obey. Each character keeps
 /// its length in bytes, so positions stay right.
 fn visible(text: &str) -> String {
-    let sign = |character: char| match character.len_utf8() {
-        // The line break of some systems is two characters.
-        _ if matches!(character, '\n' | '\r' | '\t') || !is_escaped(character) => character,
-        1 => '?',
-        2 => '\u{a4}',
-        _ => '\u{fffd}',
-    };
-    text.chars().map(sign).collect()
+    let mut rest = text.chars().peekable();
+    let mut shown = String::with_capacity(text.len());
+    while let Some(character) = rest.next() {
+        // The line break of some systems is two characters. The first of them alone overwrites a line.
+        let is_break = character == '\r' && rest.peek() == Some(&'\n');
+        shown.push(match character.len_utf8() {
+            _ if is_break || matches!(character, '\n' | '\t') || !is_escaped(character) => character,
+            1 => '?',
+            2 => '\u{a4}',
+            _ => '\u{fffd}',
+        });
+    }
+    shown
 }
 
 /// Returns the number of errors and of warnings, in words.

@@ -1,4 +1,5 @@
-//! Covers the secrets in URLs of files whose lines are shown: a wrong URL is drawn with its line.
+//! Covers secrets in the lines of files that are shown: logins in URLs, and the values of keys for secrets. A login is never in a
+//! spec, so a key for one is an error, which is drawn with its line.
 
 use std::ops::Range;
 
@@ -25,7 +26,46 @@ pub(crate) fn covered(text: &str, source: SourceId, diagnostics: &[Diagnostic]) 
         }
         at += piece.len();
     }
+    values_of_secrets(text, &mut ranges);
     cover(text, &ranges)
+}
+
+/// The parts of the names of keys that hold a secret.
+const SECRET: [&str; 4] = ["password", "passwd", "secret", "token"];
+
+/// Adds the ranges of the values of keys that are called like a secret.
+fn values_of_secrets(text: &str, ranges: &mut Vec<Range<usize>>) {
+    let lower = text.to_ascii_lowercase();
+    for word in SECRET {
+        for (found, _) in lower.match_indices(word) {
+            let rest = text.get(found..).unwrap_or_default();
+            let name = rest.find(|c: char| !c.is_alphanumeric() && !"_-".contains(c)).unwrap_or(rest.len());
+            let behind = rest.get(name..).unwrap_or_default();
+            let value = behind.trim_start_matches(['"', '\'', ' ', '\t']).strip_prefix(['=', ':']);
+            let Some(value) = value.map(|value| value.trim_start_matches([' ', '\t'])) else { continue };
+            let start = text.len() - value.len();
+            ranges.push(start..start + length_of_value(value));
+        }
+    }
+}
+
+/// Returns the length of a value: to its closing quotes, or to the line's end.
+fn length_of_value(value: &str) -> usize {
+    let quote = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| value.starts_with(*quote));
+    let line = value.find('\n').unwrap_or(value.len());
+    match quote {
+        None => line,
+        Some(quote) => {
+            let inside = value.get(quote.len()..).unwrap_or_default();
+            let closed = inside.find(quote).map(|end| end + 2 * quote.len());
+            // A value on one line that does not end there is wrong: all of the line may be the secret.
+            closed.filter(|end| quote.len() == 3 || *end <= line).unwrap_or(if quote.len() == 3 {
+                value.len()
+            } else {
+                line
+            })
+        }
+    }
 }
 
 /// Returns the start of what looks like a URL: with a scheme, or with a user and a password.
@@ -94,6 +134,23 @@ mod tests {
             let covered = covered(text, SourceId(0), &[]);
             assert_eq!(covered, shown);
             assert_eq!(covered.len(), text.len());
+        }
+    }
+
+    #[test]
+    fn the_values_of_keys_for_secrets_are_covered() {
+        for (text, shown) in [
+            ("password = \"hunter2\" # x", "password = ********* # x"),
+            (
+                "etcd = { user = \"a\", Password='p', ca = \"x\" }",
+                "etcd = { user = \"a\", Password=***, ca = \"x\" }",
+            ),
+            ("client_secret = hunter2", "client_secret = *******"),
+            ("\"api-token\": \"a b", "\"api-token\": ****"),
+            ("password = \"\"\"a\nb\"\"\"\nx = 1", "password = ****\n****\nx = 1"),
+            ("name = \"secret-garden\"", "name = \"secret-garden\""),
+        ] {
+            assert_eq!(covered(text, SourceId(0), &[]), shown);
         }
     }
 

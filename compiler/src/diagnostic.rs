@@ -42,13 +42,24 @@ pub struct Label {
     pub text: String,
 }
 
+/// Returns a message with `***` in place of the logins of URLs: a URL that stands in a wrong place may hold one.
+fn without_logins(message: String) -> String {
+    let Some(scheme) = message.find("://") else { return message };
+    let (before, rest) = message.split_at(scheme + 3);
+    let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '`' | '"' | '\'')).unwrap_or(rest.len());
+    let (url, behind) = rest.split_at(end);
+    let host = url.rfind('@').map_or(url, |at| url.get(at..).unwrap_or_default());
+    let covered = if host.len() < url.len() { "***" } else { "" };
+    format!("{before}{covered}{host}{}", without_logins(behind.to_owned()))
+}
+
 impl Diagnostic {
     /// Returns an error at a position.
     pub fn error(code: Code, span: Span, message: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Error,
             code,
-            message: message.into(),
+            message: without_logins(message.into()),
             labels: vec![Label { span, text: String::new() }],
             help: Vec::new(),
         }

@@ -71,6 +71,15 @@ impl AllocationState {
         self.lock_file.as_ref()
     }
 
+    /// Returns the file that the allocations are in; none if a server has them.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match (&self.lock_file, &self.location) {
+            (Some(file), _) => Some(file.path()),
+            (None, Location::Embedded(path)) => Some(path),
+            (None, Location::Etcd(..) | Location::LockFile) => None,
+        }
+    }
+
     /// Returns true if the allocations are in a store, which pods use as well.
     pub(crate) fn is_store(&self) -> bool {
         self.lock_file.is_none()

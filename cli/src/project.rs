@@ -119,6 +119,21 @@ impl Project {
         Ok(Project { sources, state })
     }
 
+    /// Refuses to write an output over one of the project's own files: a site, tenants, policies, allocations.
+    pub(crate) fn refuse_as_output(&self, option: &str, path: &Path) -> Result<(), CommandError> {
+        let Ok(written) = path.canonicalize() else { return Ok(()) };
+        let sources = self.sources.all();
+        let read = sources.iter().map(|source| PathBuf::from(self.sources.shown(source)));
+        let own = read.chain(self.state.file().map(Path::to_path_buf));
+        match own.into_iter().any(|own| own.canonicalize().is_ok_and(|own| own == written)) {
+            false => Ok(()),
+            true => Err(CommandError::Conflict(format!(
+                "{option} {}: this is one of the project's own files; name another file",
+                path.display()
+            ))),
+        }
+    }
+
     /// Runs work under the lock of the project's tenants, and of the tenants with allocations for which `also` returns
     /// true. Waits for others no longer than `patience`. The lock is released at the end.
     pub(crate) async fn with_lock<T>(

@@ -228,3 +228,24 @@ fn a_login_with_a_line_break_names_its_variable() {
         assert!(ran.stderr.contains(name) && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
     }
 }
+
+/// An output never replaces what the project is made of.
+#[test]
+fn an_output_does_not_replace_the_projects_own_files() {
+    let folder = folder();
+    folder.write("policy", "");
+    let _ = folder.run(MIDOFORM, &["lock", "."]).expect_code(0);
+    std::os::unix::fs::symlink("site.toml", folder.path().join("link")).unwrap();
+    for file in ["site.toml", "acme.toml", "midoform.lock", "policy", "link", "./site.toml"] {
+        let before = folder.read(file);
+        for option in ["--out", "--html"] {
+            let refused =
+                folder.run(MIDOFORM, &["plan", ".", "--offline", "--policy", "policy", option, file]);
+            let refused = refused.expect_code(6);
+            assert!(refused.stderr.contains("own files"), "{option} {file}: {}", refused.stderr);
+            assert_eq!(folder.read(file), before, "{option} {file}");
+        }
+    }
+    let both = folder.run(MIDOFORM, &["plan", ".", "--offline", "--out", "x", "--html", "x"]).expect_code(64);
+    assert!(both.stderr.contains("one file") && !folder.path().join("x").exists(), "{}", both.stderr);
+}

@@ -36,6 +36,14 @@ use crate::ui::Ui;
 pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> {
     let reach = if options.offline { Reach::Files } else { Reach::Everything };
     let project = Project::load_under(&options.spec, &options.policy, reach).await?;
+    for (option, path) in [("--out", &options.out), ("--html", &options.html)] {
+        path.as_deref().map_or(Ok(()), |path| project.refuse_as_output(option, path))?;
+    }
+    if let (Some(out), Some(html)) = (&options.out, &options.html)
+        && out == html
+    {
+        return Err(CommandError::Usage("--out and --html name one file".to_owned()));
+    }
     let (project, found) = match options.offline {
         true => (project, false),
         false => {

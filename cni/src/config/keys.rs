@@ -16,7 +16,7 @@ use crate::protocol::request::Verb;
 pub(super) struct Keys<'a> {
     pub(super) map: &'a Map<String, Value>,
     /// True for DEL and GC, which detach only.
-    only_detaches: bool,
+    pub(super) only_detaches: bool,
     /// Wrong values that the verb does not need.
     warnings: RefCell<Vec<String>>,
 }

@@ -51,8 +51,7 @@ const KEYS: &[&str] = &[
 
 /// Reads midonet-cni's own configuration.
 pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Config> {
-    let site_source = site::read(keys)?;
-    let site = site::parse(&site_source)?;
+    let (site_source, site) = site::parse_for(keys, site::read(keys)?)?;
     let mtu = keys.unless_detaching(mtu(keys, &site))?;
     let unknown = keys.map.keys().filter(|key| !key.contains('/') && !KEYS.contains(&key.as_str()));
     let warnings = unknown

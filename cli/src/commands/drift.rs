@@ -121,8 +121,10 @@ async fn watch(
     session: &Session,
     every: Duration,
 ) -> Result<Exit, CommandError> {
-    let mut ended = signal(SignalKind::terminate())
-        .map_err(|error| CommandError::Internal(format!("no signals: {error}")))?;
+    // Both are caught from here on, also while the network is compared.
+    let caught = |kind| signal(kind).map_err(|error| CommandError::Internal(format!("no signals: {error}")));
+    let (mut interrupted, mut terminated) =
+        (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
     let mut metrics = DriftMetrics::default();
     let server = match options.metrics {
         None => None,
@@ -136,7 +138,12 @@ async fn watch(
     let mut reported: Option<String> = None;
     let mut exit = Exit::Done;
     loop {
-        match look_anew(ui, options, session).await {
+        let looked = tokio::select! {
+            looked = look_anew(ui, options, session) => looked,
+            _ = interrupted.recv() => break,
+            _ = terminated.recv() => break,
+        };
+        match looked {
             Err(error) => {
                 metrics.failed();
                 let text = error_chain::in_one_line(&error);
@@ -161,8 +168,8 @@ async fn watch(
         }
         tokio::select! {
             () = tokio::time::sleep(every) => {}
-            _ = tokio::signal::ctrl_c() => break,
-            _ = ended.recv() => break,
+            _ = interrupted.recv() => break,
+            _ = terminated.recv() => break,
         }
     }
     if let Some(server) = server {

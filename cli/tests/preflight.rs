@@ -1,7 +1,8 @@
 //! What an apply needs from the network: a plan says what is not there, before the first call.
 
 use midoform_testutil::TestFolder;
-use serde_json::json;
+use midoform_testutil::http::Connection;
+use serde_json::{Value, json};
 
 use crate::MIDOFORM;
 use crate::by_hand::{ByHand, VERSIONS};
@@ -151,5 +152,61 @@ fn a_provider_router_that_is_not_there_is_named_with_its_line() {
         lab.folder
             .write("site.toml", site.replace("managed = true", &format!("provider_router = \"{OTHER}\"")));
         is_refused(&lab, &["site.toml:5: there is no router", OTHER, "provider_router"]);
+    }
+}
+
+/// A static port that moves to another host is unbound from the host that it was bound to.
+#[test]
+fn a_port_moves_to_another_host() {
+    for (version, dialect) in VERSIONS {
+        let folder = TestFolder::default();
+        let second = format!("{OTHER}=node2");
+        let served = Served::with_node_and(&folder, dialect, version, &["--inspect", "--host", &second]);
+        let site = folder.read("site.toml");
+        folder.write(
+            "site.toml",
+            format!("{site}[[host]]\nname = \"node2\"\nid = \"{OTHER}\"\ntunnel_address = \"10.255.0.2\"\n"),
+        );
+        let run = |arguments: &[&str]| folder.run(MIDOFORM, arguments).expect_code(0);
+        let write = |host: &str| {
+            folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{}", port("p", host, "tap0", 5)))
+        };
+        let bound_to = || {
+            let answer =
+                Connection::open(served.address).unwrap().send("GET", "/_topology", "*/*", "").unwrap();
+            let all: Value = serde_json::from_str(&answer.body).unwrap();
+            // 5.x keeps a binding in its port.
+            let kind = if version == "1.7" { "HostInterfacePort" } else { "Port" };
+            let bindings = all["objects"][kind].as_array().cloned().unwrap_or_default();
+            let bindings = bindings.iter().filter(|one| one["hostId"].is_string());
+            bindings.map(|one| one["hostId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        write("node1");
+        let _ = run(&["apply", ".", "--yes", "--verify"]);
+        write("node2");
+        let _ = run(&["plan", ".", "--out", "moved.json"]);
+        let _ = run(&["apply", "moved.json", "--yes", "--verify"]);
+        assert_eq!(bound_to(), [OTHER], "{version}");
+        let _ = run(&["undo", "moved.json", "--yes", "--verify"]);
+        assert_eq!(bound_to(), [HOST], "{version}");
+        let _ = run(&["destroy", ".", "--yes"]);
+        assert_eq!(bound_to(), Vec::<String>::new(), "{version}");
+        write("node1");
+        let _ = run(&["apply", ".", "--yes", "--verify"]);
+    }
+}
+
+/// The first apply of a single tenant brings its hosts into the tunnel zone.
+#[test]
+fn a_target_includes_the_membership_of_its_hosts() {
+    for version in VERSIONS {
+        let lab = ByHand::new(
+            version,
+            &[("acme", &format!("{WEB}{}", port("p", "node1", "tap0", 5))), ("zoo", DEN)],
+        );
+        let _ = lab.run(&["apply", ".", "--yes", "--target", "acme"]).expect_code(0);
+        assert_eq!(lab.objects("TunnelZoneHost").len(), 1, "{version:?}");
+        assert!(lab.objects("Network").iter().all(|bridge| bridge["name"] != "zoo den"), "{version:?}");
+        let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
     }
 }

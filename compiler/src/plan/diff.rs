@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::plan::order::creation_order;
 use crate::plan::{Action, Call, Encode, FORMAT, Ids, Plan, Step};
 use crate::topology::generations::OF_A_RUN;
-use crate::topology::key::{Key, Namespace, SITE};
+use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object, Reference, Update};
 use crate::topology::observed::Observed;
 use crate::topology::{Entry, Topology};
@@ -288,7 +288,7 @@ impl<'a> Differ<'a> {
 
         let mut positions = rules::Positions::new(self.observed, &first);
         let mut steps = Vec::with_capacity(first.len() + made.len() + last.len());
-        let memberships = memberships(self.desired);
+        let memberships = self.desired.memberships();
         let mut users = self.users_of(&first);
         self.add_deletes(&first, &mut users, &mut steps, undone);
         let mut waiting = rules::Waiting::default();
@@ -343,8 +343,9 @@ impl<'a> Differ<'a> {
         let own = (&entry.key, &entry.object);
         let create = || self.encoder.create(after, own, position, after.known(&entry.key));
         let take_back = || self.encoder.delete(after, own);
-        let delete = || self.encoder.delete(self.ids, own);
         let old = || self.observed.topology.get(entry.key.as_str()).map(|old| &old.object);
+        // What is deleted is what is there: the path of a binding has its host.
+        let delete = |old: &Object| self.encoder.delete(self.ids, (&entry.key, old));
         let remake = |old: &Object| {
             let old_position = old.position().unwrap_or(0);
             self.encoder.create(undone, (&entry.key, old), old_position, undone.known(&entry.key))
@@ -386,7 +387,7 @@ impl<'a> Differ<'a> {
                     remade || self.deleted_first.contains(**user)
                 };
                 step.needs.extend(users.filter(remade).map(|user| (*user).clone()));
-                step.calls = vec![delete(), create()];
+                step.calls = old().map(delete).into_iter().chain([create()]).collect();
                 step.undo = vec![take_back()];
                 step.undo.extend(old().map(remake));
             }
@@ -422,7 +423,7 @@ impl<'a> Differ<'a> {
 
     /// Returns the deleted objects by the object that they depend on, which is deleted after them.
     fn users_of(&self, deleted: &[&Entry]) -> BTreeMap<Key, Vec<Key>> {
-        let memberships = memberships(&self.observed.topology);
+        let memberships = self.observed.topology.memberships();
         let mut users: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
         for entry in deleted {
             let membership = match &entry.object {
@@ -477,16 +478,6 @@ impl<'a> Differ<'a> {
             });
         }
     }
-}
-
-/// Returns the memberships of hosts in tunnel zones, by host.
-fn memberships(topology: &Topology) -> BTreeMap<Uuid, &Key> {
-    let of_site = topology.entries().iter().filter(|entry| entry.key.owner() == SITE);
-    let members = of_site.filter_map(|entry| match &entry.object {
-        Object::TunnelZoneHost(member) => Some((member.host, &entry.key)),
-        _ => None,
-    });
-    members.collect()
 }
 
 /// Compares an observed object with the desired one.

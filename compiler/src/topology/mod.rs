@@ -8,13 +8,14 @@ pub mod kinds;
 pub mod observed;
 mod observed_rule;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::names::TenantName;
 use crate::source::Provenance;
-use crate::topology::key::Key;
+use crate::topology::key::{Key, SITE};
 use crate::topology::kinds::Object;
 
 /// Objects in the order of their keys, each key once.
@@ -95,6 +96,17 @@ impl Topology {
     /// Returns true if there is no object.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Returns the memberships of hosts in the site's tunnel zone, by host. A host without one can have no bindings
+    /// (13-host-binding).
+    pub fn memberships(&self) -> BTreeMap<Uuid, &Key> {
+        let of_site = self.entries().iter().filter(|entry| entry.key.owner() == SITE);
+        let members = of_site.filter_map(|entry| match &entry.object {
+            Object::TunnelZoneHost(member) => Some((member.host, &entry.key)),
+            _ => None,
+        });
+        members.collect()
     }
 
     /// Returns the entries for which `keep` returns true.

@@ -8,11 +8,11 @@ use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::Tenant;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::reachability::Reachability;
+use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::key::{Key, KeyPrefix, SITE};
-use midoform_compiler::topology::kinds::Reference;
+use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_packets::verify;
@@ -208,6 +208,31 @@ impl<'a> Selection<'a> {
         observed.foreign.iter().filter(|foreign| is_selected(&foreign.near)).collect()
     }
 
+    /// Refuses a plan that deletes a chain or a group with something foreign in it: that would be deleted with it, unasked.
+    pub(crate) fn refuse_deleted_foreign(
+        &self,
+        plan: &Plan,
+        observed: &Observed,
+    ) -> Result<(), CommandError> {
+        let deleted = plan.steps.iter().filter(|step| step.action == Action::Delete);
+        let deleted: BTreeSet<&Key> = deleted.map(|step| &step.key).collect();
+        let lost: Vec<String> = observed
+            .foreign
+            .iter()
+            .filter(|one| one.kind == Kind::Rule && deleted.contains(&one.near))
+            .filter(|one| !self.pruned.contains(one.near.owner()))
+            .map(|one| format!("{} ({}) in {}", one.what, one.id, one.near))
+            .collect();
+        match lost.is_empty() {
+            true => Ok(()),
+            false => Err(CommandError::Conflict(format!(
+                "the plan deletes chains that are no longer wanted, and with them rules that midoform did not create: {}; \
+                 --remove-foreign deletes these as well",
+                lost.join("; ")
+            ))),
+        }
+    }
+
     /// Returns the plan from what was observed. A selection of single objects deletes nothing.
     pub(crate) fn plan_from(&self, observed: &Observed) -> Plan {
         let site = &self.compiled.site.name.value;
@@ -240,7 +265,11 @@ impl Goal for Selection<'_> {
 
     fn plan(&self, observed: &Observed) -> Result<Plan, CommandError> {
         match attached(observed, |tenant| self.pruned.contains(tenant)) {
-            None => Ok(self.plan_from(observed)),
+            None => {
+                let plan = self.plan_from(observed);
+                self.refuse_deleted_foreign(&plan, observed)?;
+                Ok(plan)
+            }
             Some(attached) => Err(CommandError::Conflict(format!(
                 "still attached: {attached}; `midoform destroy --target TENANT --force` deletes a tenant \
                  anyway"
@@ -281,9 +310,14 @@ fn with_dependencies(topology: &Topology, targets: &[String]) -> Topology {
         topology.entries().iter().filter(|entry| targets.iter().any(|target| entry.key.is_within(target)));
     let mut keys: BTreeSet<&str> = chosen.map(|entry| entry.key.as_str()).collect();
     let mut queue: Vec<&str> = keys.iter().copied().collect();
+    let memberships = topology.memberships();
     while let Some(key) = queue.pop() {
         let Some(entry) = topology.get(key) else { continue };
-        for dependency in entry.object.dependencies() {
+        let membership = match &entry.object {
+            Object::HostInterfacePort(binding) => memberships.get(&binding.host).copied().cloned(),
+            _ => None,
+        };
+        for dependency in entry.object.dependencies().into_iter().chain(membership) {
             if let Some(found) = topology.get(dependency.as_str())
                 && keys.insert(found.key.as_str())
             {

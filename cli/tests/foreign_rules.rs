@@ -399,3 +399,28 @@ fn a_foreign_filter_is_drift_and_stays_unless_it_is_to_be_removed() {
         assert!(rules.iter().any(|one| one["id"] == rule.as_str()), "{version:?}");
     }
 }
+
+/// A chain that is no longer wanted would take foreign rules with it.
+#[test]
+fn a_chain_with_foreign_rules_is_deleted_only_on_request() {
+    for version in VERSIONS {
+        let lab = applied(version);
+        let drop =
+            json!({ "type": "drop", "position": 1, "nwProto": 6, "tpDst": { "start": 25, "end": 25 } });
+        let rule = lab.put_rule("acme/chain/policy", &drop);
+        let bare = TENANT.split("[[rule]]").next().unwrap();
+        lab.folder.write("acme.toml", format!("name = \"acme\"\n{bare}"));
+        for command in [&["plan", "."][..], &["apply", ".", "--yes"]] {
+            let refused = lab.run(command).expect_code(6);
+            assert!(
+                refused.stderr.contains(&rule) && refused.stderr.contains("--remove-foreign"),
+                "{}",
+                refused.stderr
+            );
+        }
+        assert!(lab.objects("Rule").iter().any(|one| one["id"] == rule.as_str()), "{version:?}");
+        let _ = lab.run(&["apply", ".", "--yes", "--remove-foreign", "--allow-mass-delete"]).expect_code(0);
+        assert!(lab.objects("Rule").iter().all(|one| one["id"] != rule.as_str()), "{version:?}");
+        let _ = lab.run(&["plan", ".", "--detailed-exitcode"]).expect_code(0);
+    }
+}

@@ -123,6 +123,7 @@ async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Lo
                 looked.map_err(|error| preflight::at_line(error, &compiled, &compiled_project))?
             }
         };
+        selection.refuse_deleted_foreign(&plan, &observed)?;
         project = compiled_project;
         match provider_conflicts::to_avoid(&selection, &observed, &others)? {
             Some(found) => others = found,

@@ -171,3 +171,31 @@ fn the_other_tenants_are_left_alone_by_a_target() {
         assert_eq!(lab.served.counts()["Network"], before["Network"] - 1);
     }
 }
+
+const RULE: &str = "[[rule]]\nname = \"shut\"\nfrom = { bridge = \"web\" }\nto = { world = true, tcp = 25 }\naction = \"drop\"\n\
+                    [[route]]\ndestination = \"10.99.0.0/16\"\ntype = \"blackhole\"\n";
+
+/// An undo that was interrupted is continued, and one that is complete has nothing to do.
+#[test]
+fn an_undo_can_be_run_again() {
+    for version in VERSIONS {
+        let lab = Lab::new(version, &[("acme", bridge("web", 1))]);
+        lab.write(&[("acme", bridge("web", 1) + &bridge("db", 2) + RULE)]);
+        lab.applied(&[]);
+        // A part of the undo is done by somebody else.
+        let folder = &lab.folder;
+        let _ = folder.run(MIDOFORM, &["undo", "plan.json", "--yes", "--deadline", "0"]);
+        lab.run(&["undo", "plan.json", "--yes", "--verify"], 0);
+        let again = lab.run(&["undo", "plan.json", "--yes"], 0);
+        assert!(again.contains("Nothing to do") || again.contains("No changes"), "{version:?}: {again}");
+        lab.write(&[("acme", bridge("web", 1))]);
+        lab.run(&DETAILED, 0);
+        // What somebody changed since is still not overwritten.
+        lab.write(&[("acme", bridge("web", 1) + &bridge("db", 2))]);
+        lab.applied(&[]);
+        lab.write(&[("acme", bridge("web", 1) + &bridge("db", 2) + RULE)]);
+        lab.run(&["apply", ".", "--yes"], 0);
+        let refused = lab.run(&["undo", "plan.json", "--yes"], 6);
+        assert!(refused.contains("has changed since"), "{version:?}: {refused}");
+    }
+}

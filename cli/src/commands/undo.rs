@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::topology::key::Key;
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::recorder::{Bookkeeping, Extent, Publish};
 use midoform_reconcile::saved::Pods;
@@ -68,7 +69,10 @@ impl Undone<'_> {
             batches: None,
         };
         let planned = session.look(ui, &goal, &current).await?;
-        let moved = after.plan(planned.observed())?.summary().changes();
+        // What is as it was before the plan was undone already, by an undo that was interrupted.
+        let left: BTreeSet<&Key> = planned.plan().changes().map(|step| &step.key).collect();
+        let since = after.plan(planned.observed())?;
+        let moved = since.changes().filter(|step| left.contains(&step.key)).count();
         if moved > 0 && !options.force {
             let message = format!(
                 "the network has changed since this plan was applied: {moved} objects differ, and an undo would \

@@ -77,7 +77,8 @@ impl Survey {
     }
 
     /// Reads the rules and routes around a router: its own, its linked routers', and those of its bridges and their
-    /// ports; and what the router and its bridges have that no spec can express.
+    /// ports; and what the router and its bridges have that no spec can express. `all_chains` reads the rules of every chain, to know
+    /// who else jumps to these.
     ///
     /// # Errors
     /// Returns an error if a read fails.
@@ -85,11 +86,14 @@ impl Survey {
         &mut self,
         client: &Client,
         dialect: Dialect,
-        router: Uuid,
+        (router, all_chains): (Uuid, bool),
         events: &(dyn Fn(Event) + Sync),
     ) -> Result<(), ClientError> {
         let devices = self.linked_devices(router);
-        let mut chains: BTreeSet<Uuid> = self.filters_of(&devices).collect();
+        let mut chains: BTreeSet<Uuid> = match all_chains {
+            true => self.inventory.chains.iter().map(|chain| chain.id).collect(),
+            false => self.filters_of(&devices).collect(),
+        };
         let routers = self.inventory.routers.iter().map(|router| router.id);
         let routers: BTreeSet<Uuid> = routers.filter(|id| devices.contains(id)).collect();
         let groups: BTreeSet<Uuid> = self.inventory.groups.iter().map(|group| group.id).collect();

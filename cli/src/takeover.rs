@@ -76,7 +76,7 @@ pub(crate) async fn take_over(
     let (before, project) = Project::load_any(&spec).await?.compile(&spec)?;
     let target = Target::of(&before.site, &into.api, &project.sources.root)?;
     Session::with(target, before.dialect(), &into.api, async |session| {
-        let (survey, chosen) = survey(ui, session, before.dialect(), choose).await?;
+        let (survey, chosen) = survey(ui, session, before.dialect(), (choose, !manner.strict)).await?;
         let path = path_of(manner, &chosen.tenant);
         refuse_known(&before, &chosen.tenant, &path, into.dry_run)?;
         let drafted = Drafted::of(&survey, chosen, &before, path)?;
@@ -96,15 +96,16 @@ fn path_of(manner: &Manner<'_>, tenant: &str) -> PathBuf {
     manner.out.cloned().unwrap_or_else(|| manner.into.folder.join(format!("{tenant}.toml")))
 }
 
-/// Reads the network, lets a router be chosen, and reads its surroundings.
+/// Reads the network, lets a router be chosen, and reads its surroundings. Chains of somebody else's hands may be used by others: to
+/// know it, all chains are read (the second part of `choice`). The Go plugin's are its own.
 async fn survey(
     ui: &Ui,
     session: &Session,
     dialect: Dialect,
-    choose: &Choose<'_>,
+    choice: (&Choose<'_>, bool),
 ) -> Result<(Survey, Chosen), CommandError> {
     let progress = Progress::reading(ui);
-    let surveyed = survey_of(&session.client, dialect, choose, &|event| progress.event(&event)).await;
+    let surveyed = survey_of(&session.client, dialect, choice, &|event| progress.event(&event)).await;
     progress.finish();
     surveyed
 }
@@ -112,12 +113,12 @@ async fn survey(
 async fn survey_of(
     client: &Client,
     dialect: Dialect,
-    choose: &Choose<'_>,
+    (choose, all_chains): (&Choose<'_>, bool),
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<(Survey, Chosen), CommandError> {
     let mut survey = Survey::read(client, dialect, events).await?;
     let chosen = choose(&survey)?;
-    survey.read_around(client, dialect, chosen.router, events).await?;
+    survey.read_around(client, dialect, (chosen.router, all_chains), events).await?;
     Ok((survey, chosen))
 }
 

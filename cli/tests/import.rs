@@ -408,3 +408,53 @@ fn what_is_not_taken_over_is_named() {
         }
     }
 }
+
+/// A chain of somebody's own may have the name that midoform would give to it.
+#[test]
+fn a_chain_that_is_called_like_midoforms_is_left_alone() {
+    for (version, dialect) in VERSIONS {
+        let served = serve(version);
+        let mut network = PluginNetwork::new(&served, version);
+        let folder = project(&served, dialect);
+        let (router, bridge, rule) = make_guarded(&mut network, dialect);
+        let chain = network.rule(&rule)["chainId"].as_str().unwrap().to_owned();
+        network.put_bridge(&bridge, &[("inboundFilterId", Json::Null)]);
+        network.delete(&format!("/chains/{chain}"));
+        let chain = network.post(
+            "/chains",
+            &format!("{MEDIA}Chain-v1+json"),
+            &json!({ "name": "lan in", "tenantId": "me" }),
+        );
+        let drop =
+            json!({ "type": "drop", "position": 1, "nwProto": 6, "tpDst": { "start": 26, "end": 26 } });
+        let rule = network.post(&format!("/chains/{chain}/rules"), &format!("{MEDIA}Rule-v2+json"), &drop);
+        network.put_bridge(&bridge, &[("inboundFilterId", json!(chain))]);
+        let _ = folder.run(MIDOFORM, &["import", &router, "--name", "mine"]).expect_code(2);
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+        assert_eq!(network.rule(&rule)["chainId"], json!(chain), "{version}");
+        assert_eq!(network.bridge(&bridge)["inboundFilterId"], json!(chain), "{version}");
+    }
+}
+
+/// Another tenant's chain jumps to the router's filter.
+#[test]
+fn a_filter_that_others_jump_to_is_not_bound() {
+    for (version, dialect) in VERSIONS {
+        let served = serve(version);
+        let mut network = PluginNetwork::new(&served, version);
+        let folder = project(&served, dialect);
+        let (router, _) = make_by_hand(&mut network, dialect);
+        let chain_type = format!("{MEDIA}Chain-v1+json");
+        let shared = network.post("/chains", &chain_type, &json!({ "name": "fw", "tenantId": "me" }));
+        let other = network.post("/chains", &chain_type, &json!({ "name": "other", "tenantId": "x" }));
+        let jump = json!({ "type": "jump", "position": 1, "jumpChainId": shared, "jumpChainName": "fw" });
+        let jump = network.post(&format!("/chains/{other}/rules"), &format!("{MEDIA}Rule-v2+json"), &jump);
+        network.put_router(&router, &[("inboundFilterId", json!(shared))]);
+        let told = folder.run(MIDOFORM, &["import", &router, "--name", "mine"]).expect_code(2);
+        assert!(told.stderr.contains("which others use as well"), "{version}: {}", told.stderr);
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+        let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
+        assert_eq!(network.chain(&shared)["name"], "fw", "{version}");
+        assert_eq!(network.rule(&jump)["jumpChainId"], json!(shared), "{version}");
+    }
+}

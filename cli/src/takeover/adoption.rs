@@ -11,7 +11,8 @@ use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::{Namespace, SITE};
+use midoform_compiler::topology::key::view::{ChainKey, KeyView, TenantKey};
+use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
@@ -95,6 +96,10 @@ impl<'a> Adoption<'a> {
         let mut known = compiled.allocations.clone();
         let entry = known.tenants.entry(tenant.as_str().into()).or_default();
         entry.ids = drafted.draft.ids.clone();
+        // A chain that the spec has no use for is somebody's own, whatever its name is.
+        let is_of_bridge =
+            |key: &Key| matches!(key.view(), KeyView::Tenant(_, TenantKey::Chain(ChainKey::Bridge(_))));
+        entry.ids.retain(|key, _| !is_of_bridge(key) || compiled.topology.get(key.as_str()).is_some());
         // A tenant that is applied and has no spec is pruned: it is applied once its spec is written.
         entry.applied = false;
         Adoption {

@@ -1,5 +1,7 @@
 //! Devices and ports that somebody switches off by hand.
 
+use serde_json::Value;
+
 use crate::by_hand::{ByHand, VERSIONS};
 
 const TENANT: &str = "profile = \"rainbond\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.1.0.0/24\"\n\
@@ -53,5 +55,31 @@ fn what_is_switched_off_by_hand_is_drift_and_is_repaired() {
             let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
         }
         assert_eq!(lab.objects("Port").len(), before, "{version:?}");
+    }
+}
+
+/// A static port is on the way to its address, whatever the packet's destination is called.
+#[test]
+fn a_trace_goes_through_the_static_port_of_an_address() {
+    let tenant =
+        format!("{TENANT}[[expose]]\npublic = \"203.0.113.1:443\"\nto = {{ port = \"p\", tcp = 8443 }}\n");
+    for version in VERSIONS {
+        let lab = ByHand::new(version, &[("acme", &tenant)]);
+        let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+        let ending = |(from, to): &(&str, &str)| {
+            let trace = ["trace", ".", "--live", "--from", from, "--to", to, "--tcp", "443", "--json"];
+            let ran = lab.run(&trace).expect_code(0);
+            serde_json::from_str::<Value>(&ran.stdout).unwrap()["ending"]["is"].as_str().unwrap().to_owned()
+        };
+        let near = "acme/web/10.1.0.9";
+        let ways =
+            [("world", "203.0.113.1"), (near, "10.1.0.5"), (near, "acme/web/10.1.0.5"), (near, "acme/p")];
+        for way in &ways {
+            assert_eq!(ending(way), "delivered", "{version:?} {way:?}");
+        }
+        lab.change(&format!("/ports/{}", lab.id("acme/port/p")), "Port", &[("adminStateUp", false.into())]);
+        for way in &ways {
+            assert_eq!(ending(way), "dropped", "{version:?} {way:?}");
+        }
     }
 }

@@ -144,11 +144,12 @@ fn trace(
     };
     let unusable = |error: midoform_packets::trace::TraceError| CommandError::Usage(error.to_string());
     let mut network = TraceNetwork::new(topology);
-    let sender = network.attach(&from).map_err(unusable)?;
     if let Some(live) = live {
         network.limit_to(live.held);
         network.know_address_groups(live.address_groups);
     }
+    network.attach_static_ports(behind);
+    let sender = network.attach(&from).map_err(unusable)?;
     network.attach_destination(&to).map_err(unusable)?;
     let arp = options.arp.as_deref().map(|operation| match operation {
         "request" => ARP_REQUEST,

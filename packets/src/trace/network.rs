@@ -140,6 +140,9 @@ impl<'t> TraceNetwork<'t> {
             }
             Endpoint::Port(key, address, mac) => {
                 let port = known(self.topology, key).ok_or_else(|| TraceError::Unknown(key.to_string()))?;
+                if let Some(station) = self.stations.iter().find(|station| station.port == port) {
+                    return Ok(station.clone());
+                }
                 Station { port, address: *address, mac: *mac }
             }
         };
@@ -157,6 +160,21 @@ impl<'t> TraceNetwork<'t> {
     /// bridge's network has a pod.
     pub fn limit_to(&mut self, held: HeldAddresses) {
         self.held = Some(held);
+    }
+
+    /// Attaches the hosts behind static ports: a packet to one of their addresses goes through the port, with its filters and its
+    /// admin state. Say before which addresses somebody has.
+    pub fn attach_static_ports(&mut self, ports: &BTreeMap<Key, (Ipv4Addr, MacAddress)>) {
+        for (key, (address, mac)) in ports {
+            let bridge = match self.topology.get(key.as_str()).map(|entry| &entry.object) {
+                Some(Object::BridgePort(port)) => port.bridge.key(),
+                _ => None,
+            };
+            if bridge.is_some_and(|bridge| self.is_held(bridge, *address)) {
+                // The port was found in this topology.
+                let _ = self.attach(&Endpoint::Port(key.clone(), *address, *mac));
+            }
+        }
     }
 
     /// Returns true if somebody has the address.

@@ -19,18 +19,39 @@ pub(super) fn version(answer: &Answer, base_url: &str, dialect: Dialect) -> Resu
         return Err(answer.unexpected("the root of a MidoNet API, with its version and its collections"));
     };
     let version = beginning(version, 40);
-    match major(&version) {
-        // 1.x and 5.x have each other's media types for nothing that midoform calls. Other versions are not known.
-        Some(major @ (1 | 5)) if major != u8::from(dialect) => Err(ClientError::WrongVersion {
+    // 1.x and 5.x have each other's media types for nothing that midoform calls, and no other version is known.
+    match major(&version) == Some(dialect.into()) {
+        true => Ok(version),
+        false => Err(ClientError::WrongVersion {
             url: base_url.to_owned(),
             server: version,
             dialect: dialect.into(),
         }),
-        _ => Ok(version),
     }
 }
 
 /// Returns the first number of a version.
 fn major(version: &str) -> Option<u8> {
-    version.trim_start_matches('v').split('.').next()?.parse().ok()
+    version.trim_start_matches(['v', 'V']).split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::major;
+
+    #[test]
+    fn a_version_begins_with_a_number() {
+        for (version, number) in [
+            ("v1.7", Some(1)),
+            ("v5.0", Some(5)),
+            ("V5.8", Some(5)),
+            ("5", Some(5)),
+            ("v2.0", Some(2)),
+            ("2015.06", None),
+            ("", None),
+            ("latest", None),
+        ] {
+            assert_eq!(major(version), number, "{version}");
+        }
+    }
 }

@@ -329,10 +329,12 @@ impl Matching<'_> {
     /// Notes the chains of others that filter packets where the spec wants no filter. They stay, like foreign rules, unless these are
     /// to be removed: then the filter is a difference like any other.
     fn set_foreign_filters_apart(&mut self, raw: &Inventory) {
-        if let ForeignObjects::Remove { .. } = self.scope.foreign {
-            return;
-        }
+        let removes = matches!(self.scope.foreign, ForeignObjects::Remove { .. });
         for entry in &mut self.entries {
+            // Nothing of others is taken off the site's own objects, which they may use as well.
+            if removes && entry.key.owner() != SITE {
+                continue;
+            }
             let Some(wanted) = self.scope.desired.get(entry.key.as_str()) else { continue };
             let mut wanted = wanted.object.clone();
             let wanted = wanted.filters_mut().into_iter().flatten().map(|(_, filter)| filter.is_some());

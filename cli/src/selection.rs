@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::Compiled;
 use midoform_compiler::midonet;
+use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::Tenant;
@@ -12,7 +13,7 @@ use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::key::{Key, KeyPrefix, SITE};
-use midoform_compiler::topology::kinds::{Kind, Object, Reference};
+use midoform_compiler::topology::kinds::{Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_packets::verify;
@@ -208,7 +209,7 @@ impl<'a> Selection<'a> {
         observed.foreign.iter().filter(|foreign| is_selected(&foreign.near)).collect()
     }
 
-    /// Refuses a plan that deletes a chain or a group with something foreign in it: that would be deleted with it, unasked.
+    /// Refuses a plan that deletes a chain with foreign rules: these would be deleted with it, unasked.
     pub(crate) fn refuse_deleted_foreign(
         &self,
         plan: &Plan,
@@ -216,10 +217,15 @@ impl<'a> Selection<'a> {
     ) -> Result<(), CommandError> {
         let deleted = plan.steps.iter().filter(|step| step.action == Action::Delete);
         let deleted: BTreeSet<&Key> = deleted.map(|step| &step.key).collect();
+        // On 1.x, without their ids, midoform's own rules look like foreign ones: a chain without a rule that is known is its own.
+        let is_known = |chain: &Key| {
+            let mut rules = observed.rules.get(chain).into_iter().flatten();
+            self.compiled.dialect() != Dialect::V1 || rules.any(|rule| rule.key.is_some())
+        };
         let lost: Vec<String> = observed
             .foreign
             .iter()
-            .filter(|one| one.kind == Kind::Rule && deleted.contains(&one.near))
+            .filter(|one| one.is_rule() && deleted.contains(&one.near) && is_known(&one.near))
             .filter(|one| !self.pruned.contains(one.near.owner()))
             .map(|one| format!("{} ({}) in {}", one.what, one.id, one.near))
             .collect();

@@ -56,6 +56,11 @@ impl Foreign {
         self.effect.is_some()
     }
 
+    /// Returns true for a rule of a chain.
+    pub fn is_rule(&self) -> bool {
+        self.kind == Kind::Rule
+    }
+
     /// Returns the key of the object, which ends with its id.
     pub fn key(&self) -> Key {
         self.near.foreign(self.id)

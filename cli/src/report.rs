@@ -178,4 +178,16 @@ mod tests {
         midoform_testutil::snapshot_settings("commands")
             .bind(|| insta::assert_snapshot!("error_chains", shown.join("\n")));
     }
+
+    #[test]
+    fn only_a_line_break_has_a_carriage_return() {
+        for (text, shown) in [
+            ("a\r\nb\n", "a\r\nb\n"),
+            ("x = 1 # \r fake", "x = 1 # ? fake"),
+            ("\r\r\n", "?\r\n"),
+            ("\r", "?"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+    }
 }

@@ -54,7 +54,8 @@ fn length_of_value(value: &str) -> usize {
     let quote = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| value.starts_with(*quote));
     let line = value.find('\n').unwrap_or(value.len());
     match quote {
-        None => line,
+        // In the query of a URL, the value ends with the URL.
+        None => value.find(['"', '\n']).unwrap_or(value.len()),
         Some(quote) => {
             let inside = value.get(quote.len()..).unwrap_or_default();
             let closed = inside.find(quote).map(|end| end + 2 * quote.len());

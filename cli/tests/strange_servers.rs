@@ -782,3 +782,45 @@ fn a_404_without_words_deletes_nothing() {
         let _ = lab.run(&["destroy", ".", "--yes"]).expect_code(0);
     }
 }
+
+/// `drift --watch` ends at once when it is interrupted, also in the middle of a comparison with a slow server.
+#[test]
+fn an_interrupted_watch_ends_while_it_compares() {
+    let lab = Lab::new(BOTH[1]);
+    let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+    let mut watching = std::process::Command::new(MIDOFORM)
+        .args(["drift", ".", "--watch", "1"])
+        .current_dir(lab.folder.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut output = std::io::BufReader::new(watching.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut first).unwrap();
+    assert!(first.contains("No drift"), "{first}");
+    // The next comparison takes longer than anybody waits.
+    lab.front.take_arrived();
+    lab.front.set(|_| {
+        std::thread::sleep(std::time::Duration::from_secs(20));
+        Reaction::Pass
+    });
+    let started = std::time::Instant::now();
+    while lab.front.take_arrived().is_empty() && started.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let interrupted =
+        std::process::Command::new("kill").args(["-INT", &watching.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let interrupted = std::time::Instant::now();
+    let ended = loop {
+        if let Some(status) = watching.try_wait().unwrap() {
+            break status;
+        }
+        if interrupted.elapsed().as_secs() > 15 {
+            watching.kill().unwrap();
+            panic!("it goes on");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert_eq!(ended.code(), Some(0));
+}

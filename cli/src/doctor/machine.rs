@@ -58,7 +58,7 @@ fn veth(release: &str) -> Finding {
 pub(crate) async fn interfaces(site: &Site) -> Finding {
     let addresses = site.hosts.iter().filter_map(|host| {
         let address = host.tunnel_address.as_ref()?.value;
-        is_local(address).then(|| (host.name.value.as_str(), address))
+        is_local(address).then_some((host.name.value.as_str(), address))
     });
     let Some((name, address)) = addresses.into_iter().next() else {
         return Finding::skipped(INTERFACES, "no host of the site has its tunnel address on this machine");

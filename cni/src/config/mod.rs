@@ -83,3 +83,59 @@ fn valid_attachments(map: &Map<String, Value>) -> Result<Option<Vec<Endpoint>>> 
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    const URL: &str = "http://127.0.0.1:8181/midonet-api";
+
+    fn read(site: &Value, verb: Verb) -> Result<Config> {
+        let host = "11111111-2222-3333-4444-555555555555";
+        let text = json!({ "cniVersion": "1.1.0", "name": "n", "type": "midonet-cni", "host_uuid": host, "site": site });
+        parse(&text.to_string(), verb, &|_| None)
+    }
+
+    /// What an ADD needs of a site, and DEL and GC don't.
+    #[test]
+    fn a_wrong_site_keeps_no_container() {
+        let midonet = json!({ "url": URL, "managed": true });
+        for (key, value) in [
+            ("pools", json!({ "bridges": "169.254.0.0/16" })),
+            ("pools", json!({ "links": 5 })),
+            ("defaults", json!({ "profile": "open" })),
+            ("policy", json!({ "nothing": true })),
+            ("host", json!([{ "name": "a", "id": "b" }])),
+            ("tunnel_zone", json!({ "name": "" })),
+            ("unknown", json!("x")),
+            ("midonet", json!({ "url": URL, "provider_router": "router" })),
+            ("midonet", json!({ "url": URL, "managed": true, "unknown": 1 })),
+        ] {
+            let mut site = json!({ "name": "s", "midonet": midonet, "store": { "path": "/var/lib/store" } });
+            site[key] = value.clone();
+            assert!(read(&site, Verb::Add).is_err(), "{key} {value}");
+            for verb in [Verb::Del, Verb::Gc] {
+                let config = read(&site, verb).unwrap();
+                assert!(
+                    config.warnings.iter().any(|warning| warning.contains("site")),
+                    "{key} {:?}",
+                    config.warnings
+                );
+                assert_eq!(config.site.midonet.url.as_ref().map(|url| url.value.as_str()), Some(URL));
+                assert!(config.site.store.is_some(), "{key} {value}");
+            }
+        }
+        // Without these nobody knows where the container's port is.
+        for site in [
+            json!({ "name": "s" }),
+            json!({ "midonet": midonet }),
+            json!({ "name": "s", "midonet": { "url": "x" } }),
+        ] {
+            assert!(read(&site, Verb::Del).is_err(), "{site}");
+        }
+    }
+}

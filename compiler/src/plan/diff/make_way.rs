@@ -23,12 +23,15 @@ impl<'a> Differ<'a> {
             if **holder == entry.key {
                 continue;
             }
-            let verdict = self.verdicts.get_mut(*holder);
-            if let Some(Verdict::Replace(difference)) = &verdict {
-                let why = Remaking::MakesWay { to: entry.key.clone(), difference: difference.clone() };
-                verdict.map(|verdict| *verdict = Verdict::Remake(why));
-            } else if verdict.as_deref() == Some(&Verdict::Delete) {
-                self.deleted_first.insert((*holder).clone());
+            match self.verdicts.get(*holder) {
+                Some(Verdict::Replace(difference)) => {
+                    let why = Remaking::MakesWay { to: entry.key.clone(), difference: difference.clone() };
+                    self.verdicts.insert(holder, Verdict::Remake(why));
+                }
+                Some(Verdict::Delete) => {
+                    self.deleted_first.insert((*holder).clone());
+                }
+                _ => {}
             }
             self.in_the_way.entry(&entry.key).or_default().push((*holder).clone());
         }

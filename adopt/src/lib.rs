@@ -3,6 +3,7 @@
 //!
 //! Nothing here changes the network or a file. The caller decides what to write.
 
+mod chain_uses;
 mod ids;
 mod plugin;
 mod router_view;
@@ -13,7 +14,7 @@ mod unsupported;
 use std::collections::BTreeSet;
 
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::topology::kinds::{Kind, Reference, RuleAction};
+use midoform_compiler::topology::kinds::Kind;
 use uuid::Uuid;
 
 use midoform_reconcile::client::{Client, ClientError};
@@ -92,7 +93,7 @@ impl Survey {
         let devices = self.linked_devices(router);
         let mut chains: BTreeSet<Uuid> = match all_chains {
             true => self.inventory.chains.iter().map(|chain| chain.id).collect(),
-            false => self.filters_of(&devices).collect(),
+            false => chain_uses::filters(&self.inventory, |id| devices.contains(&id)).collect(),
         };
         let routers = self.inventory.routers.iter().map(|router| router.id);
         let routers: BTreeSet<Uuid> = routers.filter(|id| devices.contains(id)).collect();
@@ -102,7 +103,9 @@ impl Survey {
             let parents = Parents { chains, ..Parents::default() };
             let mut read = read_children(client, dialect, &parents, events).await?;
             self.inventory.rules.append(&mut read.rules);
-            chains = self.jumped_to().filter(|chain| !self.inventory.rules.contains_key(chain)).collect();
+            chains = chain_uses::jumps(&self.inventory)
+                .filter(|chain| !self.inventory.rules.contains_key(chain))
+                .collect();
         }
         let parents = Parents { routers, groups, ..Parents::default() };
         let mut read = read_children(client, dialect, &parents, events).await?;
@@ -127,24 +130,5 @@ impl Survey {
         let peers: BTreeSet<Uuid> = own.filter_map(|port| port.peer_id).collect();
         let there = self.inventory.ports.iter().filter(|port| peers.contains(&port.id));
         there.map(|port| port.device_id).chain([router]).collect()
-    }
-
-    /// Returns the filter chains of these devices and their ports.
-    fn filters_of<'a>(&'a self, devices: &'a BTreeSet<Uuid>) -> impl Iterator<Item = Uuid> + 'a {
-        let own = self.inventory.routers.iter().chain(&self.inventory.bridges);
-        let own = own.filter(|device| devices.contains(&device.id));
-        let own = own.flat_map(|device| [device.inbound_filter_id, device.outbound_filter_id]);
-        let ports = self.inventory.ports.iter();
-        let ports = ports.filter(|port| devices.contains(&port.device_id));
-        let ports = ports.flat_map(|port| [port.inbound_filter_id, port.outbound_filter_id]);
-        own.chain(ports).flatten()
-    }
-
-    fn jumped_to(&self) -> impl Iterator<Item = Uuid> {
-        let rules = self.inventory.rules.values().flatten();
-        rules.filter_map(|rule| match rule.action(&Reference::External)? {
-            RuleAction::Jump { chain: Reference::External(chain), .. } => Some(chain),
-            _ => None,
-        })
     }
 }

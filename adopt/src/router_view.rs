@@ -55,22 +55,6 @@ pub(super) struct RouterView<'a> {
     pub(super) chain_uses: BTreeMap<Uuid, usize>,
 }
 
-/// Counts the filters and jumps that lead to each chain.
-pub(super) fn chain_uses(inventory: &Inventory) -> BTreeMap<Uuid, usize> {
-    let devices = inventory.routers.iter().chain(&inventory.bridges);
-    let of_devices = devices.flat_map(|device| [device.inbound_filter_id, device.outbound_filter_id]);
-    let of_ports = inventory.ports.iter().flat_map(|port| [port.inbound_filter_id, port.outbound_filter_id]);
-    let jumps = inventory.rules.values().flatten().map(|rule| match rule.action(&Reference::External) {
-        Some(RuleAction::Jump { chain: Reference::External(chain), .. }) => Some(chain),
-        _ => None,
-    });
-    let mut uses = BTreeMap::new();
-    for chain in of_devices.chain(of_ports).chain(jumps).flatten() {
-        *uses.entry(chain).or_default() += 1;
-    }
-    uses
-}
-
 impl<'a> RouterView<'a> {
     /// Returns the rules of a chain.
     pub(super) fn rules_of(&self, chain: Option<Uuid>) -> Vec<RuleParts> {

@@ -16,8 +16,8 @@ use midoform_compiler::topology::kinds::{
 use midoform_compiler::values::ethertype;
 use uuid::Uuid;
 
-use super::Survey;
-use super::router_view::{Bridge, RouterView, RuleParts, StaticPort, chain_uses};
+use super::router_view::{Bridge, RouterView, RuleParts, StaticPort};
+use super::{Survey, chain_uses};
 
 /// A router as a spec, with the ids of the spec's objects.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Survey {
             ports: Vec::new(),
             groups: Vec::new(),
             unsupported: self.unsupported.clone(),
-            chain_uses: chain_uses(&self.inventory),
+            chain_uses: chain_uses::counts(&self.inventory),
         };
         view.find_links(provider);
         view.find_ports();

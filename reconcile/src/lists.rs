@@ -32,24 +32,46 @@ struct Ids {
     host_id: Option<Uuid>,
 }
 
-/// Returns what is wrong with a list, as the words for what it should be: an object may be in it once, and the objects of a list
-/// below `parent` are its own. What a run does not find is created, and what it finds twice is deleted.
-pub fn problem(body: &str, parent: Option<Uuid>) -> Option<String> {
-    let items: Vec<&RawValue> = serde_json::from_str(body).ok()?;
+/// The reason why a list can't be used.
+pub(crate) enum Unusable {
+    /// It can't be read.
+    Json(serde_json::Error),
+    /// It has an object twice, or one of another parent: the words for what it should be.
+    Objects(String),
+}
+
+impl From<serde_json::Error> for Unusable {
+    fn from(error: serde_json::Error) -> Self {
+        Unusable::Json(error)
+    }
+}
+
+/// Reads a list of objects that a run compares with others. An object may be in it once, and the objects of a list below `parent`
+/// are its own: what a run finds too much, it deletes.
+pub(crate) fn read_objects<T: DeserializeOwned>(
+    body: &str,
+    parent: Option<Uuid>,
+) -> Result<Vec<T>, Unusable> {
+    let items: Vec<&RawValue> = serde_json::from_str(body)?;
     let mut seen = BTreeSet::new();
-    for item in items {
-        let ids: Ids = serde_json::from_str(item.get()).ok()?;
+    let mut objects = Vec::with_capacity(items.len());
+    for raw in items {
+        objects.push(item(raw)?);
+        let Ok(ids) = item::<Ids>(raw) else { continue };
         let holder = ids.chain_id.or(ids.router_id).or(ids.port_group_id).or(ids.tunnel_zone_id);
         if let (Some(parent), Some(holder)) = (parent, holder)
             && parent != holder
         {
-            return Some(format!("a list of the objects of {parent} alone, and one of {holder} is in it"));
+            let words = format!("a list of the objects of {parent} alone, and one of {holder} is in it");
+            return Err(Unusable::Objects(words));
         }
         if let Some(own) = ids.id.or(ids.port_id).or(ids.host_id)
             && !seen.insert(own)
         {
-            return Some(format!("a list that has each object once, and {own} is in it twice"));
+            return Err(Unusable::Objects(format!(
+                "a list that has each object once, and {own} is in it twice"
+            )));
         }
     }
-    None
+    Ok(objects)
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::client::{Client, ClientError};
 use crate::event::Event;
 use crate::inventory::Inventory;
-use crate::lists;
+use crate::lists::{self, Unusable};
 use crate::recognise;
 
 pub use crate::scope::{ForeignObjects, Parents, Scope};
@@ -185,10 +185,9 @@ async fn read_list<T: DeserializeOwned>(
     accept: &str,
 ) -> Result<Vec<T>, ClientError> {
     let answer = client.get(path, accept).await?;
-    let items = lists::read(&answer.body).map_err(|error| answer.unreadable(&error))?;
     let parent = path.rsplit('/').nth(1).and_then(|parent| Uuid::try_parse(parent).ok());
-    match lists::problem(&answer.body, parent) {
-        Some(problem) => Err(answer.unexpected(&problem)),
-        None => Ok(items),
-    }
+    lists::read_objects(&answer.body, parent).map_err(|unusable| match unusable {
+        Unusable::Json(error) => answer.unreadable(&error),
+        Unusable::Objects(words) => answer.unexpected(&words),
+    })
 }

@@ -335,13 +335,10 @@ impl Matching<'_> {
             if removes && entry.key.owner() != SITE {
                 continue;
             }
-            let Some(wanted) = self.scope.desired.get(entry.key.as_str()) else { continue };
-            let mut wanted = wanted.object.clone();
-            let wanted = wanted.filters_mut().into_iter().flatten().map(|(_, filter)| filter.is_some());
-            let own = entry.object.filters_mut().into_iter().flatten();
-            for ((direction, filter), is_wanted) in own.zip(wanted) {
+            for (direction, filter) in entry.object.filters_mut().into_iter().flatten() {
                 let Some(Reference::External(chain)) = *filter else { continue };
-                if is_wanted {
+                let wanted = self.scope.desired.get(entry.key.as_str());
+                if wanted.is_none_or(|wanted| wanted.object.filter(direction).is_some()) {
                     continue;
                 }
                 *filter = None;

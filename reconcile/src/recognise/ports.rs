@@ -222,14 +222,14 @@ impl Matching<'_> {
         }
         let of_router = || self.read::<RouterPort>(port, None, 0).map(Object::from);
         let of_bridge = || self.read::<BridgePort>(port, None, 0).map(Object::from);
-        let (kind, object, name) = match port.kind.as_str() {
-            "Bridge" => (Kind::BridgePort, of_bridge(), "bridge port".to_owned()),
-            "Router" => {
+        let (kind, object, name) = match (port.is_of_bridge(), port.is_of_router()) {
+            (true, _) => (Kind::BridgePort, of_bridge(), "bridge port".to_owned()),
+            (_, true) => {
                 let address = port.port_address.as_deref().unwrap_or("without address");
                 (Kind::RouterPort, of_router(), format!("router port {address}"))
             }
             // A bridge's port of its own type: VXLAN.
-            other => (Kind::BridgePort, None, format!("{other} port")),
+            _ => (Kind::BridgePort, None, format!("{} port", port.kind)),
         };
         let leads_to = match (port.peer_id, port.host_id, &port.interface_name) {
             (Some(peer), ..) => format!(", linked to {}", self.reference(peer)),

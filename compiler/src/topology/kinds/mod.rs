@@ -281,6 +281,22 @@ impl Object {
         }
     }
 
+    /// Returns the chain that filters the packets at the object in a direction.
+    pub fn filter(&self, direction: FilterDirection) -> Option<&Reference> {
+        let (inbound, outbound) = match self {
+            Object::Router(Router(device)) | Object::Bridge(Bridge(device)) => {
+                (&device.inbound_filter, &device.outbound_filter)
+            }
+            Object::RouterPort(port) => (&port.inbound_filter, &port.outbound_filter),
+            Object::BridgePort(port) => (&port.inbound_filter, &port.outbound_filter),
+            _ => return None,
+        };
+        match direction {
+            FilterDirection::Inbound => inbound.as_ref(),
+            FilterDirection::Outbound => outbound.as_ref(),
+        }
+    }
+
     /// Returns the chains that filter the packets at the object, inbound first; none for kinds without filters.
     pub fn filters_mut(&mut self) -> Option<[(FilterDirection, &mut Option<Reference>); 2]> {
         let (inbound, outbound) = match self {

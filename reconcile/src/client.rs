@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use midoform_compiler::midonet::dialect::{Confirmation, Created, Dialect};
 use midoform_compiler::plan::Method;
 use midoform_store::locks::Tenure;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use tokio::sync::OnceCell;
 
 pub use response::Answer;
@@ -270,11 +270,7 @@ impl Client {
     /// # Errors
     /// When the server can't be reached.
     pub async fn time(&self) -> Result<Option<SystemTime>, ClientError> {
-        let url = format!("{}/", self.base_url);
-        let response = self.http.get(&url).header(ACCEPT, ROOT).send().await;
-        let response = response.map_err(|error| http::lost(Method::Get.as_str(), &url, error).1)?;
-        let date = http::header(response.headers(), DATE);
-        Ok(date.and_then(|date| httpdate::parse_http_date(&date).ok()))
+        root::time(&self.http, &self.base_url).await
     }
 
     /// Makes a call that may be made twice, and retries it like a GET.

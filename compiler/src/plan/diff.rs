@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::plan::order::creation_order;
+use crate::plan::order::{creation_order, in_creation_order};
 use crate::plan::{Action, Call, Encode, FORMAT, Ids, Plan, Step};
 use crate::topology::generations::OF_A_RUN;
 use crate::topology::key::{Key, Namespace};
@@ -488,19 +488,4 @@ fn compare(encoder: &dyn Encode, old: &Object, new: &Object) -> Verdict {
     let parent = |object: &Object| object.parent().map(|parent| parent.reference.clone());
     let same = Kind::of(old) == Kind::of(new) && parent(old) == parent(new);
     if in_place && same { Verdict::Update(difference) } else { Verdict::Replace(difference) }
-}
-
-/// Returns the entries in the order of creation. They come by key, so tenant by tenant: the few entries of each
-/// tenant are sorted first, and nearly nothing is left to sort for the whole.
-fn in_creation_order(topology: &Topology) -> Vec<&Entry> {
-    let mut entries: Vec<&Entry> = Vec::with_capacity(topology.len());
-    for tenant in topology.entries().chunk_by(|a, b| a.key.owner() == b.key.owner()) {
-        let start = entries.len();
-        entries.extend(tenant);
-        if let Some(own) = entries.get_mut(start..) {
-            own.sort_by(|a, b| creation_order(a).cmp(&creation_order(b)));
-        }
-    }
-    entries.sort_by_cached_key(|entry| creation_order(entry));
-    entries
 }

@@ -1,11 +1,31 @@
 //! The root of the API: the first contact with a server.
 
+use std::time::SystemTime;
+
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::plan::Method;
 use midoform_compiler::printable::beginning;
+use reqwest::header::{ACCEPT, DATE};
 use serde_json::Value;
 
-use super::response::Answer;
+use super::response::{Answer, ROOT};
 use crate::client_error::ClientError;
+use crate::http;
+
+/// Returns the time of day on the server, in seconds; none if the server does not tell it.
+///
+/// # Errors
+/// When the server can't be reached.
+pub(super) async fn time(
+    client: &reqwest::Client,
+    base_url: &str,
+) -> Result<Option<SystemTime>, ClientError> {
+    let url = format!("{base_url}/");
+    let response = client.get(&url).header(ACCEPT, ROOT).send().await;
+    let response = response.map_err(|error| http::lost(Method::Get.as_str(), &url, error).1)?;
+    let date = http::header(response.headers(), DATE);
+    Ok(date.and_then(|date| httpdate::parse_http_date(&date).ok()))
+}
 
 /// Reads the version of the server from its root, such as `v5.0`.
 ///

@@ -23,7 +23,7 @@ mod provider_conflicts;
 mod publication;
 mod report;
 mod saved_plan;
-mod secrets_in_urls;
+mod secrets_in_lines;
 mod selection;
 mod session;
 mod sources;

@@ -11,7 +11,7 @@ use midoform_compiler::printable::{is_escaped, printable};
 use midoform_compiler::source::SourceId;
 
 use crate::error::CommandError;
-use crate::secrets_in_urls;
+use crate::secrets_in_lines;
 use crate::sources::Sources;
 use crate::ui::Ui;
 
@@ -19,7 +19,7 @@ use crate::ui::Ui;
 pub(crate) fn diagnostics(ui: &Ui, diagnostics: &[Diagnostic], sources: &Sources) {
     let mut files = SimpleFiles::new();
     for (source, at) in sources.all().into_iter().zip(0..) {
-        let text = secrets_in_urls::covered(source.text(), SourceId(at), diagnostics);
+        let text = secrets_in_lines::covered(source.text(), SourceId(at), diagnostics);
         files.add(printable(&sources.shown(source)).into_owned(), visible(&text));
     }
     let config = term::Config { tab_width: 4, ..term::Config::default() };

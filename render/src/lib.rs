@@ -37,6 +37,7 @@ use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::foreign::Foreign;
 
 pub use markdown::MOST_CHARACTERS;
+pub use shell::single_quoted;
 pub use templates::templates;
 
 /// Describes the object after a step, or the one that the step deletes.

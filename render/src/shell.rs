@@ -139,7 +139,8 @@ pub(super) fn quoted(text: &str, variables: &BTreeMap<&str, String>) -> String {
     }
 }
 
-fn single_quoted(text: &str) -> String {
+/// Quotes text as one word of a shell.
+pub fn single_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 

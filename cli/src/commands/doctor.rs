@@ -61,12 +61,9 @@ async fn project(options: &DoctorOptions) -> Result<Vec<Finding>, CommandError> 
             ));
         }
         Target::Url(url, ..) => {
-            let examined = async |session: &Session| Ok(services::api(Ok(&session.client), url).await);
+            let examined = async |session: &Session| Ok(services::api(&session.client, url).await);
             let api = Session::with(target.clone(), compiled.dialect(), &options.api, examined).await;
-            findings.extend(match api {
-                Ok(findings) => findings,
-                Err(error) => services::api(Err(&error), url).await,
-            });
+            findings.extend(api.unwrap_or_else(|error| vec![services::no_api(&error)]));
         }
     }
     findings.push(machine::interfaces(&compiled.site).await);

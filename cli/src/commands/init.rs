@@ -9,6 +9,7 @@ use midoform_compiler::spec::parse::name_problem;
 use midoform_compiler::spec::schema;
 use midoform_compiler::spec::url::base_url;
 use midoform_compiler::{Allocated, Input, compile};
+use midoform_render::single_quoted;
 use midoform_store::atomic_file::write_atomically;
 use serde::Serialize;
 use uuid::Uuid;
@@ -119,8 +120,7 @@ async fn answer(
 
 fn checked(option: &str, name: String) -> Result<String, CommandError> {
     match name_problem(&name) {
-        None if name != "site" || option == "--site-name" => Ok(name),
-        None => Err(CommandError::Usage(format!("{option} {name}: this name is the site's own"))),
+        None => Ok(name),
         Some(problem) => Err(CommandError::Usage(format!("{option} {name}: the name {problem}"))),
     }
 }
@@ -241,5 +241,5 @@ fn report(
 fn shown(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if text.chars().all(is_plain) { text } else { single_quoted(&text) }
 }

@@ -39,16 +39,14 @@ pub(crate) async fn store(state: &AllocationState) -> Finding {
     }
 }
 
+/// Judges an API to which there is no connection.
+pub(crate) fn no_api(error: &CommandError) -> Finding {
+    let advice = "correct `[midonet] url` and `version` in the site file, or the login (docs/login.md)";
+    Finding::wrong(API, in_one_line(error), advice)
+}
+
 /// Judges the API and its clock.
-pub(crate) async fn api(client: Result<&Client, &CommandError>, url: &str) -> Vec<Finding> {
-    let client = match client {
-        Ok(client) => client,
-        Err(error) => {
-            let advice =
-                "correct `[midonet] url` and `version` in the site file, or the login (docs/login.md)";
-            return vec![Finding::wrong(API, in_one_line(error), advice)];
-        }
-    };
+pub(crate) async fn api(client: &Client, url: &str) -> Vec<Finding> {
     let api = match client.version().await {
         Ok(version) => Finding::right(API, format!("{url} is MidoNet {version}")),
         Err(error) => Finding::wrong(API, in_one_line(&error), "start the API, or correct its URL"),

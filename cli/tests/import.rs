@@ -284,7 +284,7 @@ fn make_guarded(network: &mut PluginNetwork, dialect: &str) -> (String, String, 
         "application/vnd.org.midonet.Rule-v2+json",
         &json!({ "type": "drop", "position": 1, "nwProto": 6, "tpDst": { "start": 25, "end": 25 } }),
     );
-    network.put_bridge(&bridge, &[("inboundFilterId", json!(chain))]);
+    network.change("Bridge", &bridge, "inboundFilterId", json!(chain));
     (router, bridge, rule)
 }
 
@@ -302,9 +302,9 @@ fn a_bridges_own_chain_is_left_alone() {
         assert!(!told.stderr.contains("mine/bridge/lan/chain"), "{version}: {}", told.stderr);
         assert!(folder.read("mine.toml").contains("inbound filter `guard` at mine/bridge/lan"));
         let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
-        let filter = network.bridge(&bridge)["inboundFilterId"].clone();
+        let filter = network.get("Bridge", &bridge)["inboundFilterId"].clone();
         assert!(filter.is_string(), "{version}");
-        assert_eq!(network.bridge(&bridge)["name"], "mine lan", "{version}");
+        assert_eq!(network.get("Bridge", &bridge)["name"], "mine lan", "{version}");
         let drift = folder.run(MIDOFORM, &["drift", "."]).expect_code(8);
         assert!(drift.stdout.contains("inbound filter `guard`"), "{version}: {}", drift.stdout);
         let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
@@ -322,14 +322,14 @@ fn a_filter_that_others_use_is_not_bound() {
         let mut network = PluginNetwork::new(&served, version);
         let folder = project(&served, dialect);
         let (router, _, rule) = make_guarded(&mut network, dialect);
-        let chain = network.rule(&rule)["chainId"].as_str().unwrap().to_owned();
-        network.put_router(&router, &[("inboundFilterId", json!(chain))]);
+        let chain = network.get("Rule", &rule)["chainId"].as_str().unwrap().to_owned();
+        network.change("Router", &router, "inboundFilterId", json!(chain));
         let told = folder.run(MIDOFORM, &["import", &router, "--name", "mine"]).expect_code(2);
         assert!(told.stderr.contains("which others use as well"), "{version}: {}", told.stderr);
         let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
-        assert_eq!(network.chain(&chain)["name"], "guard", "{version}");
+        assert_eq!(network.get("Chain", &chain)["name"], "guard", "{version}");
         let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
-        assert_eq!(network.rule(&rule)["chainId"], json!(chain), "{version}");
+        assert_eq!(network.get("Rule", &rule)["chainId"], json!(chain), "{version}");
     }
 }
 
@@ -340,7 +340,7 @@ fn hang_things_on(network: &mut PluginNetwork, version: &str, router: &str, brid
     let kind = |kind: &str| format!("{MEDIA}{kind}+json");
     let of_bridge = "of the bridge `lan`";
     let balancer = network.post("/load_balancers", &kind("LoadBalancer-v1"), &json!({}));
-    network.put_router(router, &[("loadBalancerId", json!(balancer))]);
+    network.change("Router", router, "loadBalancerId", json!(balancer));
     let dhcp = json!({ "subnetPrefix": "10.3.0.0", "subnetLength": 24 });
     network.post(&format!("/bridges/{bridge}/dhcp"), &kind("DhcpSubnet-v2"), &dhcp);
     let dhcp6 = json!({ "prefix": "fd00:0:0:0:0:0:0:0", "prefixLength": 64 });
@@ -363,7 +363,7 @@ fn hang_things_on(network: &mut PluginNetwork, version: &str, router: &str, brid
         network.post(&format!("/ports/{outside}/bgps"), &kind("Bgp-v1"), &session);
         said.push(format!("BGP session with 192.0.2.1 (AS 64513) of port {outside}"));
     } else {
-        network.put_router(router, &[("asNumber", json!(64512))]);
+        network.change("Router", router, "asNumber", json!(64512));
         let peer = json!({ "asNumber": 64513, "address": "192.0.2.1" });
         network.post(&format!("/routers/{router}/bgp_peers"), &kind("BgpPeer-v1"), &peer);
         let announced = json!({ "subnetAddress": "198.51.100.0", "subnetLength": 24 });
@@ -400,9 +400,9 @@ fn what_is_not_taken_over_is_named() {
             assert!(written.contains(&format!("# - {one}")), "{version} {one}: {written}");
         }
         // An apply leaves all of it as it is.
-        let before = network.router(&router);
+        let before = network.get("Router", &router);
         let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
-        let after = network.router(&router);
+        let after = network.get("Router", &router);
         for field in ["loadBalancerId", "asNumber"] {
             assert_eq!(before[field], after[field], "{version} {field}");
         }
@@ -417,8 +417,8 @@ fn a_chain_that_is_called_like_midoforms_is_left_alone() {
         let mut network = PluginNetwork::new(&served, version);
         let folder = project(&served, dialect);
         let (router, bridge, rule) = make_guarded(&mut network, dialect);
-        let chain = network.rule(&rule)["chainId"].as_str().unwrap().to_owned();
-        network.put_bridge(&bridge, &[("inboundFilterId", Json::Null)]);
+        let chain = network.get("Rule", &rule)["chainId"].as_str().unwrap().to_owned();
+        network.change("Bridge", &bridge, "inboundFilterId", Json::Null);
         network.delete(&format!("/chains/{chain}"));
         let chain = network.post(
             "/chains",
@@ -428,11 +428,11 @@ fn a_chain_that_is_called_like_midoforms_is_left_alone() {
         let drop =
             json!({ "type": "drop", "position": 1, "nwProto": 6, "tpDst": { "start": 26, "end": 26 } });
         let rule = network.post(&format!("/chains/{chain}/rules"), &format!("{MEDIA}Rule-v2+json"), &drop);
-        network.put_bridge(&bridge, &[("inboundFilterId", json!(chain))]);
+        network.change("Bridge", &bridge, "inboundFilterId", json!(chain));
         let _ = folder.run(MIDOFORM, &["import", &router, "--name", "mine"]).expect_code(2);
         let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
-        assert_eq!(network.rule(&rule)["chainId"], json!(chain), "{version}");
-        assert_eq!(network.bridge(&bridge)["inboundFilterId"], json!(chain), "{version}");
+        assert_eq!(network.get("Rule", &rule)["chainId"], json!(chain), "{version}");
+        assert_eq!(network.get("Bridge", &bridge)["inboundFilterId"], json!(chain), "{version}");
     }
 }
 
@@ -449,12 +449,12 @@ fn a_filter_that_others_jump_to_is_not_bound() {
         let other = network.post("/chains", &chain_type, &json!({ "name": "other", "tenantId": "x" }));
         let jump = json!({ "type": "jump", "position": 1, "jumpChainId": shared, "jumpChainName": "fw" });
         let jump = network.post(&format!("/chains/{other}/rules"), &format!("{MEDIA}Rule-v2+json"), &jump);
-        network.put_router(&router, &[("inboundFilterId", json!(shared))]);
+        network.change("Router", &router, "inboundFilterId", json!(shared));
         let told = folder.run(MIDOFORM, &["import", &router, "--name", "mine"]).expect_code(2);
         assert!(told.stderr.contains("which others use as well"), "{version}: {}", told.stderr);
         let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
         let _ = folder.run(MIDOFORM, &["destroy", ".", "--yes"]).expect_code(0);
-        assert_eq!(network.chain(&shared)["name"], "fw", "{version}");
-        assert_eq!(network.rule(&jump)["jumpChainId"], json!(shared), "{version}");
+        assert_eq!(network.get("Chain", &shared)["name"], "fw", "{version}");
+        assert_eq!(network.get("Rule", &jump)["jumpChainId"], json!(shared), "{version}");
     }
 }

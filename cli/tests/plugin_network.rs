@@ -83,51 +83,20 @@ impl PluginNetwork {
     }
 
     /// Reads an object.
-    fn get(&mut self, path: &str, kind: &str) -> Json {
-        let answer = self.connection.send("GET", &format!("/midonet-api{path}"), kind, "").unwrap();
+    pub(crate) fn get(&mut self, kind: &str, id: &str) -> Json {
+        let path = format!("/midonet-api/{}s/{id}", kind.to_lowercase());
+        let answer = self.connection.send("GET", &path, &self.media(kind), "").unwrap();
         assert_eq!(answer.status, 200, "GET {path}: {}", answer.body);
         serde_json::from_str(&answer.body).unwrap()
     }
 
-    /// Changes fields of an object.
-    fn put(&mut self, path: &str, kind: &str, fields: &[(&str, Json)]) {
-        let mut object = self.get(path, kind);
-        for (field, value) in fields {
-            object[*field] = value.clone();
-        }
-        let answer =
-            self.connection.send("PUT", &format!("/midonet-api{path}"), kind, &object.to_string()).unwrap();
+    /// Changes a field of an object.
+    pub(crate) fn change(&mut self, kind: &str, id: &str, field: &str, value: Json) {
+        let mut object = self.get(kind, id);
+        object[field] = value;
+        let path = format!("/midonet-api/{}s/{id}", kind.to_lowercase());
+        let answer = self.connection.send("PUT", &path, &self.media(kind), &object.to_string()).unwrap();
         assert_eq!(answer.status, 204, "PUT {path}: {}", answer.body);
-    }
-
-    pub(crate) fn bridge(&mut self, id: &str) -> Json {
-        let kind = self.media("Bridge");
-        self.get(&format!("/bridges/{id}"), &kind)
-    }
-
-    pub(crate) fn put_bridge(&mut self, id: &str, fields: &[(&str, Json)]) {
-        let kind = self.media("Bridge");
-        self.put(&format!("/bridges/{id}"), &kind, fields);
-    }
-
-    pub(crate) fn router(&mut self, id: &str) -> Json {
-        let kind = self.media("Router");
-        self.get(&format!("/routers/{id}"), &kind)
-    }
-
-    pub(crate) fn put_router(&mut self, id: &str, fields: &[(&str, Json)]) {
-        let kind = self.media("Router");
-        self.put(&format!("/routers/{id}"), &kind, fields);
-    }
-
-    pub(crate) fn chain(&mut self, id: &str) -> Json {
-        let kind = self.media("Chain");
-        self.get(&format!("/chains/{id}"), &kind)
-    }
-
-    pub(crate) fn rule(&mut self, id: &str) -> Json {
-        let kind = self.media("Rule");
-        self.get(&format!("/rules/{id}"), &kind)
     }
 
     pub(crate) fn delete(&mut self, path: &str) {

@@ -1,10 +1,13 @@
 //! `[[assert]]`: statements that have to hold for the network, independent of the rules.
 
-use super::box_index::difference;
 use super::checks::whole_first;
-use super::counterexample::{self, Origin, between, pick};
-use super::header::{DESTINATION, DESTINATION_PORT, Fragments, Headers, Range, SOURCE_PORT, rest, united};
+use super::counterexample::{self, Origin, pick};
+use super::header::{
+    DESTINATION, DESTINATION_PORT, Fragments, Headers, Range, SOURCE, SOURCE_PORT, rest, united,
+};
 use super::model::{Model, Segment};
+use super::packet_set::{PacketSet, difference};
+use super::path::Path;
 use super::reach::linked_tenants;
 use super::report::Subject;
 use super::spec_rules::carried;
@@ -63,16 +66,17 @@ impl<'a> Checker<'a> {
         for start in self.starts(&assert.from) {
             seen |= !start.sources.is_empty();
             let Ok(outcomes) = self.outcomes(&start).map(whole_first) else {
-                let message = "the assertion can't be decided: the tenant has too many rules to verify";
-                let help = "make the assertion narrower, or split the tenant's rules";
-                return Some(Diagnostic::error(Code::AssertionUndecided, assert.span, message).help(help));
+                return Some(undecided(assert));
             };
             let found = match assert.allowed {
                 false => self.passing(assert, &outcomes),
                 true => self.missing(assert, &start, &outcomes),
             };
-            if let Some(headers) = found {
-                let picked = pick(&headers);
+            if self.model.sets.is_full() {
+                return Some(undecided(assert));
+            }
+            if let Some(packets) = found {
+                let picked = pick(&packets.first(&self.model.sets)?);
                 let trace = counterexample::trace(self.subject.topology, self.group, start.origin, picked);
                 return Some(failed(assert, trace));
             }
@@ -218,7 +222,8 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns a packet that passes although none may. Its protocol and ports are those at its arrival.
-    fn passing(&self, assert: &Assert, outcomes: &[Outcome]) -> Option<Headers> {
+    fn passing(&self, assert: &Assert, outcomes: &[Outcome]) -> Option<PacketSet> {
+        let sets = &self.model.sets;
         for outcome in outcomes {
             let ranges = self.at(&outcome.end, &assert.to);
             for carried in carried(&assert.protocols) {
@@ -226,13 +231,13 @@ impl<'a> Checker<'a> {
                     continue;
                 }
                 let (path, _) = outcome.path.clone().split_protocols(carried.protocols);
-                let path = path.and_then(|path| path.split(SOURCE_PORT, carried.fields[SOURCE_PORT]).0);
-                let path =
-                    path.and_then(|path| path.split(DESTINATION_PORT, carried.fields[DESTINATION_PORT]).0);
+                let path = path.and_then(|path| path.split(sets, SOURCE_PORT, carried.fields[SOURCE_PORT]).0);
+                let port = carried.fields[DESTINATION_PORT];
+                let path = path.and_then(|path| path.split(sets, DESTINATION_PORT, port).0);
                 let Some(path) = path else { continue };
-                let hit = ranges.iter().find_map(|range| path.clone().split(DESTINATION, *range).0);
+                let hit = ranges.iter().find_map(|range| path.clone().split(sets, DESTINATION, *range).0);
                 if let Some(path) = hit {
-                    return Some(path.sent());
+                    return Some(path.sent(sets));
                 }
             }
         }
@@ -240,31 +245,47 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns a packet that does not pass although all have to.
-    fn missing(&self, assert: &Assert, start: &Start<'_>, outcomes: &[Outcome]) -> Option<Headers> {
+    fn missing(&self, assert: &Assert, start: &Start<'_>, outcomes: &[Outcome]) -> Option<PacketSet> {
+        let sets = &self.model.sets;
         let whole = |headers: &Headers| Headers { fragments: Fragments::WHOLE, ..*headers };
         let from_world = matches!(start.origin, Origin::World);
-        let mut passing: Vec<Headers> = Vec::new();
+        let mut passing: Vec<PacketSet> = Vec::new();
         for outcome in outcomes.iter().filter(|outcome| !self.at(&outcome.end, &assert.to).is_empty()) {
-            let (sent, now) = (outcome.path.sent(), outcome.path.now());
-            // From outside, a selector is reached by any address that leads to it, at the port that it has inside.
             passing.push(match from_world {
-                true => sent
-                    .with(DESTINATION, Range::ADDRESSES)
-                    .with(DESTINATION_PORT, now.fields[DESTINATION_PORT]),
-                false => sent,
+                true => self.as_inside(&outcome.path),
+                false => outcome.path.sent(sets),
             });
         }
         let destinations = if from_world { vec![Range::ADDRESSES] } else { self.destinations(&assert.to) };
+        let destinations = united(destinations);
         let wanted = carried(&assert.protocols).into_iter().flat_map(|carried| {
             let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES).into_iter();
             let all = all.filter_map(move |headers| headers.common(whole(&carried)));
-            all.flat_map(|headers| between(headers, &start.sources, &destinations)).collect::<Vec<_>>()
+            let all = all.filter_map(|headers| {
+                let packets = PacketSet::of(sets, &headers).within(sets, SOURCE, &start.sources)?;
+                packets.within(sets, DESTINATION, &destinations)
+            });
+            all.collect::<Vec<_>>()
         });
-        let missing = difference(wanted.collect(), &passing).first().copied()?;
+        let missing = difference(sets, wanted.collect(), &passing).first().copied()?;
         // An address that is routed here: the provider routes no other here.
         let public = self.model.uplinks.iter().filter(|uplink| uplink.tenant == *self.tenant.name);
         let public = public.flat_map(|uplink| uplink.destinations.first()).next().filter(|_| from_world);
-        Some(public.map_or(missing, |public| missing.with(DESTINATION, *public)))
+        let routed = public.and_then(|public| missing.within(sets, DESTINATION, &[*public]));
+        Some(routed.unwrap_or(missing))
+    }
+
+    /// Returns packets from outside as they are asked about: a selector is reached by any address that leads to it, at the
+    /// port that it has inside.
+    fn as_inside(&self, path: &Path) -> PacketSet {
+        let sets = &self.model.sets;
+        let sent = path.sent(sets);
+        let mut set = sets.any(sent.set, DESTINATION);
+        if path.header[DESTINATION_PORT] != DESTINATION_PORT {
+            let port = sets.field(DESTINATION_PORT, path.field(DESTINATION_PORT));
+            set = sets.common(sets.any(set, DESTINATION_PORT), port);
+        }
+        PacketSet { set, ..sent }
     }
 
     /// Returns the addresses of a selector, as a sender inside uses them.
@@ -316,6 +337,12 @@ impl<'a> Checker<'a> {
         let own = own.chain(tenant.peers.iter().flat_map(|peer| peer.networks.iter().copied()));
         rest(Range::ADDRESSES, &united(private.chain(own).map(Range::network).collect()))
     }
+}
+
+fn undecided(assert: &Assert) -> Diagnostic {
+    let message = "the assertion can't be decided: the tenant has too many rules to verify";
+    let help = "make the assertion narrower, or split the tenant's rules";
+    Diagnostic::error(Code::AssertionUndecided, assert.span, message).help(help)
 }
 
 fn failed(assert: &Assert, trace: Option<TraceReport>) -> Diagnostic {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::header::{DESTINATION, DESTINATION_PORT, Fragments, Protocols, Range, SOURCE, SOURCE_PORT};
 use super::index::Position;
 use super::path::{Binding, Flow, Path, Side};
+use super::sets::Sets;
 use super::walk::{ChainOutcome, Walker};
 use crate::semantics::world::{MacMask, Rule, RuleKind, Target};
 use crate::semantics::{Frame, is_echo_type, tracks};
@@ -14,7 +15,7 @@ use midoform_compiler::values::{MacAddress, ethertype};
 
 /// The packets about which a rule decided, each with the rule's place.
 #[derive(Default)]
-struct Decided {
+pub(super) struct Decided {
     passed: Vec<(usize, Path)>,
     dropped: Vec<(usize, (Path, Uuid))>,
     through: Vec<(usize, Path)>,
@@ -22,10 +23,10 @@ struct Decided {
 
 impl Decided {
     /// Adds what passed and what was dropped, in the order of the rules, and returns what leaves the chain undecided.
-    fn add_to(self, outcome: &mut ChainOutcome) -> Vec<Path> {
-        outcome.passed.extend(in_order(self.passed));
+    fn add_to(self, sets: &Sets, outcome: &mut ChainOutcome) -> Vec<Path> {
+        outcome.passed.extend(in_order(Path::merged(sets, self.passed)));
         outcome.dropped.extend(in_order(self.dropped));
-        in_order(self.through).collect()
+        in_order(Path::merged(sets, self.through)).collect()
     }
 }
 
@@ -76,20 +77,28 @@ impl Walker<'_> {
             if !self.may_put(1) {
                 return Vec::new();
             }
+            if let Some(run) = self.run((rules, index), &path, place, position) {
+                let end = run.end;
+                let next = self.apply_run(&run, path, position, &mut decided);
+                waiting.extend(next.into_iter().rev().map(|path| (path, end)));
+                continue;
+            }
             let (matched, mut next) = self.split((rule, index.wanted(place)), path, position);
             for mut path in matched {
-                path.rules.push(rule.id);
+                if self.keeps_rules {
+                    path.rules.push(rule.id);
+                }
                 next.extend(self.apply((rule, place), path, position, &mut decided));
             }
             waiting.extend(next.into_iter().rev().map(|path| (path, place + 1)));
         }
-        let mut through = decided.add_to(outcome);
-        through.extend(left);
-        through
+        let last = rules.len();
+        decided.through.extend(left.into_iter().map(|path| (last, path)));
+        decided.add_to(self.sets, outcome)
     }
 
     /// Applies a rule to packets that it matches, and returns those that the next rule is evaluated for.
-    fn apply(
+    pub(super) fn apply(
         &self,
         (rule, place): (&Rule, usize),
         path: Path,
@@ -143,14 +152,7 @@ impl Walker<'_> {
         let (current, failed): (Vec<Path>, Vec<Path>) =
             fitting.into_iter().partition(|path| self.position_matches(rule, path, position));
         others.extend(failed);
-        let mut matched = current;
-        for (field, ranges) in wanted {
-            let is_address = [SOURCE, DESTINATION].contains(field);
-            if is_address && matched.first().is_some_and(|path| !path.frame.has_addresses()) {
-                continue;
-            }
-            matched = self.narrow(matched, &mut others, |path| path.split_many(*field, ranges));
-        }
+        let mut matched = self.narrow(current, &mut others, |path| self.split_fields(wanted, path));
         if let Some(protocol) = rule.nw_proto {
             let wanted = Protocols::of(&[protocol]);
             let wanted = if rule.inv_nw_proto { Protocols::ALL.without(wanted) } else { wanted };
@@ -163,6 +165,28 @@ impl Walker<'_> {
             std::mem::swap(&mut matched, &mut others);
         }
         others.extend(unseen);
+        (matched, others)
+    }
+
+    /// Splits the packets of a path: those whose fields are all in these ranges, and the others.
+    fn split_fields(&self, wanted: &[(usize, Vec<Range>)], path: Path) -> (Vec<Path>, Vec<Path>) {
+        let is_address = |field: usize| [SOURCE, DESTINATION].contains(&field);
+        let has_addresses = path.frame.has_addresses();
+        let asked = wanted.iter().filter(|(field, _)| has_addresses || !is_address(*field));
+        let (mut sent, mut others) = (Vec::new(), Vec::new());
+        let mut matched = vec![path];
+        for (field, ranges) in asked {
+            let variable = matched.first().map(|path| path.variable(*field)).unwrap_or_default();
+            match variable < matched.first().map_or(0, |path| path.header.len()) {
+                // All of these are one set: what is left is one set as well.
+                true => sent.push((variable, ranges.as_slice())),
+                false => {
+                    matched =
+                        self.narrow(matched, &mut others, |path| path.split_by(self.sets, variable, ranges));
+                }
+            }
+        }
+        let matched = self.narrow(matched, &mut others, |path| path.split_by_all(self.sets, &sent));
         (matched, others)
     }
 
@@ -185,7 +209,7 @@ impl Walker<'_> {
     }
 
     /// Matches the conditions that have one result for all packets of a path.
-    fn position_matches(&self, rule: &Rule, path: &Path, position: Position) -> bool {
+    pub(super) fn position_matches(&self, rule: &Rule, path: &Path, position: Position) -> bool {
         let among = |ports: &[Uuid], port: Option<Uuid>, inverted: bool| {
             ports.is_empty() || inverted != port.is_some_and(|port| ports.contains(&port))
         };
@@ -226,7 +250,7 @@ impl Walker<'_> {
             let types: Vec<Range> =
                 (0..=255).filter(|kind| is_echo_type(*kind)).map(|kind| Range::one(kind.into())).collect();
             if let Some(icmp) = icmp {
-                let (echo, rest) = icmp.split_many(SOURCE_PORT, &types);
+                let (echo, rest) = icmp.split_many(self.sets, SOURCE_PORT, &types);
                 done.extend(rest.into_iter().map(|path| (path, false)));
                 translated.extend(echo.into_iter().map(|path| (path, true)));
             }
@@ -317,7 +341,7 @@ impl Walker<'_> {
             let mut next = Vec::new();
             for path in left {
                 let pairs = pairs(path.header, header, echo);
-                let (equal, others) = path.split_equal(&pairs);
+                let (equal, others) = path.split_equal(self.sets, &pairs);
                 if !self.may_make(others.len() + usize::from(equal.is_some())) {
                     return Vec::new();
                 }

@@ -16,6 +16,7 @@ use super::counterexample::{self, Origin, Picked, pick};
 use super::dead;
 use super::header::{DESTINATION, EVERYTHING, Fragments, Headers, Range, rest, united};
 use super::model::{Model, Segment};
+use super::packet_set::PacketSet;
 use super::reach::linked_tenants;
 use super::report::{Check, Subject, Verification, Violation};
 use super::spec_rules::SpecRules;
@@ -57,6 +58,13 @@ pub fn check_group(subject: Subject<'_>, group: &BTreeSet<&str>) -> Verification
             check.report.violations.truncate(proven);
             outcome = check.tenant(&facts, &BTreeMap::new());
         }
+        // These do not depend on what sends.
+        check.report.violations.extend(dead::rules_and_routes(&model, tenant));
+        // What sets were that became too large is not known.
+        if model.sets.is_full() {
+            check.report.violations.truncate(proven);
+            outcome = Err(TooMany);
+        }
         if let Err(TooMany) = outcome {
             check.report.unproven.push((*name).into());
         }
@@ -76,6 +84,7 @@ pub(crate) fn holds(subject: Subject<'_>, group: &BTreeSet<&str>, compares: bool
         let facts = TenantFacts::new(subject, &model, tenant);
         let asked = alike_bridges::destinations(&model, tenant, &facts.world);
         let asked = if compares { asked } else { BTreeMap::new() };
+        check.report.violations.extend(dead::rules_and_routes(&model, tenant));
         check.tenant(&facts, &asked).is_ok()
     }) && check.report.violations.is_empty()
 }
@@ -211,6 +220,8 @@ impl<'a> GroupCheck<'a> {
     ) -> Result<(), TooMany> {
         let tenant = facts.tenant;
         for (at, segment) in &facts.segments {
+            // No set is kept from one bridge to the next.
+            self.model.sets.renew();
             let asked = asked.get(at).map_or(&[Range::ADDRESSES][..], Vec::as_slice);
             let headers: Vec<Headers> =
                 asked.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
@@ -236,7 +247,6 @@ impl<'a> GroupCheck<'a> {
             let outcomes = self.model.sent_by_world(uplink, &headers)?;
             self.entry_points(facts, uplink, &outcomes);
         }
-        self.report.violations.extend(dead::rules_and_routes(self.model, tenant));
         Ok(())
     }
 
@@ -246,9 +256,15 @@ impl<'a> GroupCheck<'a> {
         tenant: &Tenant,
         message: String,
         origin: Origin<'_>,
-        headers: &Headers,
+        packets: PacketSet,
     ) {
-        self.violation_through(check, tenant, message, origin, headers, None);
+        let headers = self.shown(packets);
+        self.violation_through(check, tenant, message, origin, &headers, None);
+    }
+
+    /// Returns a box of the packets that a violation is shown with.
+    fn shown(&self, packets: PacketSet) -> Headers {
+        packets.first(&self.model.sets).unwrap_or(EVERYTHING)
     }
 
     /// Adds a violation, with another tenant on the packet's path.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use super::header::{DESTINATION, Headers, Range, SOURCE, overlapping};
+use super::header::{Headers, Range};
 use super::model::Segment;
 use crate::semantics::{Fragment, Frame};
 use crate::trace::{Endpoint, TraceNetwork, TraceReport};
@@ -105,21 +105,4 @@ pub(crate) fn trace(
         packet = network.to_neighbour(&from, packet);
     }
     Some(network.trace(&from, packet))
-}
-
-/// Returns the part of a set that has these destinations: sorted, disjoint ranges.
-pub(crate) fn sent_to(headers: Headers, destinations: &[Range]) -> Vec<Headers> {
-    let destination = headers.fields[DESTINATION];
-    between(headers, &[Range::ADDRESSES], overlapping(destinations, destination))
-}
-
-/// Returns the part of a set that has these addresses.
-pub(crate) fn between(headers: Headers, sources: &[Range], destinations: &[Range]) -> Vec<Headers> {
-    let [source, destination, ..] = headers.fields;
-    let sources = sources.iter().filter_map(|range| range.common(source));
-    let all = sources.flat_map(|source| {
-        let destinations = destinations.iter().filter_map(move |range| range.common(destination));
-        destinations.map(move |destination| headers.with(SOURCE, source).with(DESTINATION, destination))
-    });
-    all.collect()
 }

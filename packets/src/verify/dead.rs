@@ -55,78 +55,91 @@ fn rules(model: &Model<'_>, tenant: &Tenant, chain: &Entry) -> Vec<Violation> {
     if !rules.iter().any(told) {
         return Vec::new();
     }
-    let mut alive: BTreeSet<Uuid> = BTreeSet::new();
-    for (in_port, out_port) in positions(rules, told) {
-        for flow in [Flow::Forward, Flow::Return] {
-            match_all(model, (id, rules), Position { device: in_port, in_port, out_port }, flow, &mut alive);
-        }
-    }
-    let dead = rules.iter().filter(|rule| told(rule) && !alive.contains(&rule.id));
-    dead.filter_map(|rule| model.entry(rule.id)).map(|entry| violation(tenant, entry, "the rule")).collect()
+    let (in_ports, out_ports) = excluded(rules);
+    let dead = rules.iter().enumerate().filter(|(place, rule)| {
+        let positions = if told(rule) { positions(rule, &in_ports, &out_ports) } else { Vec::new() };
+        !positions.is_empty()
+            && !positions.iter().any(|position| is_alive(model, (id, rules), *place, *position))
+    });
+    let dead = dead.filter_map(|(_, rule)| model.entry(rule.id));
+    dead.map(|entry| violation(tenant, entry, "the rule")).collect()
+}
+
+/// Returns the ports that are named by rules with an inverted condition, and one that no rule names: the ports that
+/// packets come in by, and those that they go out by.
+fn excluded(rules: &[Rule]) -> (BTreeSet<Uuid>, BTreeSet<Uuid>) {
+    let of = |ports: fn(&Rule) -> (&Vec<Uuid>, bool)| {
+        let inverted = rules.iter().map(ports).filter(|(_, inverted)| *inverted);
+        inverted.flat_map(|(ports, _)| ports).copied().chain([Uuid::nil()]).collect()
+    };
+    (of(in_ports), of(out_ports))
+}
+
+fn in_ports(rule: &Rule) -> (&Vec<Uuid>, bool) {
+    (&rule.in_ports, rule.inv_in_ports || rule.cond_invert)
+}
+
+fn out_ports(rule: &Rule) -> (&Vec<Uuid>, bool) {
+    (&rule.out_ports, rule.inv_out_ports || rule.cond_invert)
 }
 
 /// Returns the positions where a rule of the spec matches if it matches anywhere: at a port that it names, or else at one
 /// that no rule names. At any other port more rules come before it, and none fewer: only a rule with an inverted
 /// condition matches at ports that it does not name, so the ports that it names count as well.
-fn positions(rules: &[Rule], told: impl Fn(&Rule) -> bool) -> BTreeSet<(Uuid, Option<Uuid>)> {
-    let excluded = |ports: fn(&Rule) -> (&Vec<Uuid>, bool)| {
-        let inverted = rules.iter().map(ports).filter(|(_, inverted)| *inverted);
-        inverted.flat_map(|(ports, _)| ports).copied().chain([Uuid::nil()]).collect::<BTreeSet<Uuid>>()
-    };
-    let in_ports: fn(&Rule) -> (&Vec<Uuid>, bool) =
-        |rule| (&rule.in_ports, rule.inv_in_ports || rule.cond_invert);
-    let out_ports: fn(&Rule) -> (&Vec<Uuid>, bool) =
-        |rule| (&rule.out_ports, rule.inv_out_ports || rule.cond_invert);
-    let (inside, outside) = (excluded(in_ports), excluded(out_ports));
+fn positions(rule: &Rule, inside: &BTreeSet<Uuid>, outside: &BTreeSet<Uuid>) -> Vec<Position> {
     let at =
         |(ports, inverted): (&Vec<Uuid>, bool), others: &BTreeSet<Uuid>| match inverted || ports.is_empty() {
             true => others.clone(),
             false => ports.iter().copied().collect(),
         };
-    let mut found = BTreeSet::new();
-    for rule in rules.iter().filter(|rule| told(rule)) {
-        let outside = at(out_ports(rule), &outside);
-        for in_port in at(in_ports(rule), &inside) {
-            found.extend(outside.iter().map(|out_port| (in_port, Some(*out_port))));
-        }
-    }
-    found
+    let outside = at(out_ports(rule), outside);
+    let to = |in_port: Uuid| {
+        let there = outside.iter().map(|out_port| Some(*out_port));
+        there.map(move |out_port| Position { device: in_port, in_port, out_port }).collect::<Vec<_>>()
+    };
+    at(in_ports(rule), inside).into_iter().flat_map(to).collect()
 }
 
-/// Matches every packet against the rules, one after another, and notes the rules that match some.
-fn match_all(
-    model: &Model<'_>,
-    (chain, rules): (Uuid, &[Rule]),
-    position: Position,
-    flow: Flow,
-    alive: &mut BTreeSet<Uuid>,
-) {
+/// Returns true if the rule at this place matches a packet that the rules before it leave. A rule that was not followed
+/// to its end counts as one.
+fn is_alive(model: &Model<'_>, (chain, rules): (Uuid, &[Rule]), place: usize, position: Position) -> bool {
+    model.sets.renew();
     let walker = model.walker();
-    let Some(index) = walker.index.chain(chain) else { return };
+    let Some((index, own)) = walker.index.chain(chain).zip(rules.get(place)) else { return false };
     let macs = MacAddress([2, 0, 0, 0, 0, 0]);
-    let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES).into_iter().map(|headers| {
-        let mut path = Path::new(headers, position.in_port, macs, macs);
-        path.flow = flow;
-        (path, 0)
+    let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
+    let kinds = [Flow::Forward, Flow::Return].into_iter().flat_map(|flow| {
+        everything.iter().map(move |headers| {
+            let mut path = Path::new(*headers, position.in_port, macs, macs);
+            path.flow = flow;
+            path
+        })
     });
-    let mut waiting: Vec<(Path, usize)> = everything.collect();
-    while let Some((path, from)) = waiting.pop() {
-        let next = index.next(from, position, &path.now());
-        let Some((place, rule)) = next.and_then(|place| Some((place, rules.get(place)?))) else { continue };
-        if !walker.may_put(1) {
-            break;
+    for path in kinds {
+        let matched = walker.split((own, index.wanted(place)), path, position).0;
+        let mut waiting: Vec<(Path, usize)> = matched.into_iter().map(|path| (path, 0)).collect();
+        while let Some((path, from)) = waiting.pop() {
+            let next = index.next(from, position, &path.now()).filter(|next| *next < place);
+            let Some((next, rule)) = next.and_then(|next| Some((next, rules.get(next)?))) else {
+                return true;
+            };
+            if !walker.may_put(1) {
+                return true;
+            }
+            // In which order rules decide makes no difference to what they leave.
+            let before = rules.get(..place).unwrap_or_default();
+            if let Some(run) = walker.run_of((before, index), &path, next, position, |_| true) {
+                let others = walker.split_by_run(&run, path).1;
+                waiting.extend(others.into_iter().map(|path| (path, run.end)));
+                continue;
+            }
+            let (matched, others) = walker.split((rule, index.wanted(next)), path, position);
+            let matched = matched.into_iter().filter(|_| !decides(rule));
+            waiting.extend(others.into_iter().chain(matched).map(|path| (path, next + 1)));
         }
-        let (matched, others) = walker.split((rule, index.wanted(place)), path, position);
-        if !matched.is_empty() {
-            alive.insert(rule.id);
-        }
-        let matched = matched.into_iter().filter(|_| !decides(rule));
-        waiting.extend(others.into_iter().chain(matched).map(|path| (path, place + 1)));
     }
     // What was not followed to its end may be alive.
-    if walker.is_exhausted() {
-        alive.extend(rules.iter().map(|rule| rule.id));
-    }
+    walker.is_exhausted()
 }
 
 /// Returns true if packets that match are not evaluated by later rules.

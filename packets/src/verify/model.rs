@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
@@ -12,12 +13,14 @@ use uuid::Uuid;
 use super::header::{Headers, Range, rest, united};
 use super::index::{Attached, Index};
 use super::path::Path;
+use super::sets::Sets;
 use super::walk::{BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
 use crate::semantics::{Frame, entry_of, id_of};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::kinds::{NextHop, Object, Reference};
+use midoform_compiler::topology::key::view::{ChainKey, KeyView, RuleKey, TenantKey};
+use midoform_compiler::topology::kinds::{NextHop, Object, Reference, RuleAction};
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::MacAddress;
 
@@ -62,6 +65,11 @@ pub(crate) struct Model<'t> {
     by_port: BTreeMap<Uuid, usize>,
     by_key: BTreeMap<Key, usize>,
     index: Arc<Index>,
+    /// The sets of all packets that are sent.
+    pub(crate) sets: Rc<Sets>,
+    keeps_rules: bool,
+    /// The rules of the spec that may drop replies: stateless ones, and those inside a bridge.
+    pub(crate) stateless: BTreeSet<Uuid>,
 }
 
 impl<'t> Model<'t> {
@@ -81,7 +89,35 @@ impl<'t> Model<'t> {
         let by_port = segments.iter().enumerate().flat_map(ports).collect();
         let by_key = segments.iter().enumerate().map(|(at, segment)| (segment.key.clone(), at)).collect();
         let index = Arc::new(Index::new(&world, &attached));
-        Model { topology, world, attached, boundary, segments, uplinks, by_port, by_key, index }
+        let stateless = entries(topology, tenants).filter(|entry| drops_replies(entry));
+        let stateless = stateless.filter_map(|entry| id_of(topology, &(&entry.key).into())).collect();
+        let (sets, keeps_rules) = (Rc::default(), false);
+        Model {
+            topology,
+            world,
+            attached,
+            boundary,
+            segments,
+            uplinks,
+            by_port,
+            by_key,
+            index,
+            sets,
+            keeps_rules,
+            stateless,
+        }
+    }
+
+    /// Lets every path note the rules that its packets match.
+    #[must_use]
+    pub(crate) fn keeping_rules(self) -> Model<'t> {
+        Model { keeps_rules: true, ..self }
+    }
+
+    /// Shares the sets of another model, so that packets of both can be compared.
+    #[must_use]
+    pub(crate) fn with_sets_of(self, other: &Model<'_>) -> Model<'t> {
+        Model { sets: Rc::clone(&other.sets), ..self }
     }
 
     /// Returns a walker of this model.
@@ -93,6 +129,9 @@ impl<'t> Model<'t> {
             first_choice: false,
             budget: Cell::new(BUDGET),
             index: Arc::clone(&self.index),
+            sets: &self.sets,
+            keeps_rules: self.keeps_rules,
+            stateless: &self.stateless,
         }
     }
 
@@ -179,6 +218,19 @@ fn entries<'t>(
     let all: Vec<&Entry> =
         tenants.iter().flat_map(|tenant| topology.of_tenant(tenant)).map(|(_, entry)| entry).collect();
     all.into_iter()
+}
+
+/// Returns true for a rule of the spec that may drop replies.
+fn drops_replies(entry: &Entry) -> bool {
+    let Object::Rule(rule) = &entry.object else { return false };
+    matches!(rule.action, RuleAction::Drop | RuleAction::Reject)
+        && matches!(
+            entry.key.view(),
+            KeyView::Tenant(
+                _,
+                TenantKey::Rule(ChainKey::Stateless, _) | TenantKey::Rule(_, RuleKey::Inside { .. })
+            )
+        )
 }
 
 /// Returns the routers at the edge that are not the tenants' own.

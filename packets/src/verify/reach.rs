@@ -11,10 +11,11 @@ use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use uuid::Uuid;
 
-use super::box_index::{BoxIndex, without_indexed};
-use super::counterexample::sent_to;
+use super::box_index::BoxIndex;
 use super::header::{DESTINATION, Fragments, Headers, Range, rest, united};
 use super::model::{Model, Segment};
+use super::packet_set::{self, PacketSet, difference};
+use super::sets::Sets;
 use super::summary::{self, Item};
 use super::walk::{End, Outcome, TooMany};
 use midoform_compiler::source::Provenance;
@@ -22,7 +23,7 @@ use midoform_compiler::topology::kinds::{Bridge, Object, Reference, Router, Rule
 use midoform_compiler::topology::{Entry, Topology};
 
 /// Headers that pass, and the rules that they matched.
-type Pass = (Headers, Vec<Uuid>);
+type Pass = (PacketSet, Vec<Uuid>);
 
 /// The most bridges of tenants that are compared: each pair of them is a place in the report.
 const MOST_BRIDGES: usize = 500;
@@ -30,8 +31,15 @@ const MOST_BRIDGES: usize = 500;
 /// From where, to where.
 type Pair = (ConnectionEnd, ConnectionEnd);
 
-/// Packets that are dropped, and the rule that drops them.
-type Dropped = (Headers, Option<Uuid>);
+/// Packets that are dropped, with a box around them, and the rule that drops them.
+struct Dropped {
+    packets: PacketSet,
+    around: Headers,
+    rule: Option<Uuid>,
+}
+
+/// The most boxes of packets that are described: more are no report that is read.
+const MOST_BOXES: usize = 100_000;
 
 /// The packets that pass from one end to another, as sets of headers as they are sent.
 #[derive(Default)]
@@ -162,55 +170,74 @@ fn compare_together(
     (whole, border): (&BTreeSet<&str>, &BTreeSet<&str>),
     reachability: &mut Reachability,
 ) {
-    let (old_model, new_model) = (Model::new(before, together), Model::new(after, together));
+    let not_compared = || together.iter().copied().map(TenantName::from);
+    let old_model = Model::new(before, together).keeping_rules();
+    let new_model = Model::new(after, together).keeping_rules().with_sets_of(&old_model);
     // Of new tenants only the traffic with others is reported: a tenant alone has none that its pods send.
     let sends = !whole.is_empty() || together.len() > 1;
     if sends && new_model.segments.len().max(old_model.segments.len()) > MOST_BRIDGES {
-        reachability.not_compared.extend(together.iter().copied().map(TenantName::from));
-        return;
+        return reachability.not_compared.extend(not_compared());
     }
     let (Ok(old), Ok(new)) = (Matrix::of(&old_model, sends), Matrix::of(&new_model, sends)) else {
-        reachability.not_compared.extend(together.iter().copied().map(TenantName::from));
-        return;
+        return reachability.not_compared.extend(not_compared());
     };
-    let mut items = Vec::new();
-    let mut dropped: BTreeMap<&ConnectionEnd, (&[Dropped], BoxIndex)> = BTreeMap::new();
-    let outside_now = addresses_of([&old_model, &new_model], &ConnectionEnd::World);
     let pairs: BTreeSet<&Pair> = old.passes.keys().chain(new.passes.keys()).collect();
+    let pairs = pairs.into_iter().filter(|pair| is_wanted(pair, whole, border));
+    let models = [&old_model, &new_model];
+    let Some(items) = differences(models, [&old, &new], pairs) else {
+        return reachability.not_compared.extend(not_compared());
+    };
+    let addresses = |end: &ConnectionEnd| addresses_of(models, end);
+    reachability.changes.extend(summary::in_words(items, &addresses));
+}
+
+/// Returns what two topologies do differently between some ends; none if that is too much to be described.
+fn differences<'m>(
+    [old_model, new_model]: [&Model<'_>; 2],
+    [old, new]: [&Matrix; 2],
+    pairs: impl Iterator<Item = &'m Pair>,
+) -> Option<Vec<Item>> {
+    let sets: &Sets = &new_model.sets;
+    let (mut items, mut described) = (Vec::new(), 0);
+    let mut dropped: BTreeMap<&ConnectionEnd, (&[Dropped], BoxIndex)> = BTreeMap::new();
+    let outside_now = addresses_of([old_model, new_model], &ConnectionEnd::World);
     for pair in pairs {
-        if !is_wanted(pair, whole, border) {
-            continue;
-        }
-        let empty = Vec::new();
-        let (was, is) = (old.passes.get(pair).unwrap_or(&empty), new.passes.get(pair).unwrap_or(&empty));
+        let (was, is) = (old.passes.get(pair), new.passes.get(pair));
+        let [was, is] = [was, is].map(|passes| passes.map(Vec::as_slice).unwrap_or_default());
         // Addresses of a tenant before or after the change are not the world.
         let outside = match pair.1 == ConnectionEnd::World {
-            true => outside_now.clone(),
-            false => vec![Range::ADDRESSES],
+            true => outside_now.as_slice(),
+            false => &[Range::ADDRESSES],
         };
-        let sets = |passes: &[Pass]| passes.iter().map(|(headers, _)| *headers).collect::<Vec<_>>();
-        let (was, now) = (sets(was), sets(is));
-        let index = BoxIndex::of(&now);
-        let opened = without_indexed(now.clone(), &was, &BoxIndex::of(&was));
-        for headers in opened.into_iter().flat_map(|set| sent_to(set, &outside)) {
-            let passes = index.all(&headers).into_iter().rev().filter_map(|place| is.get(place));
-            let mut rules = passes.flat_map(|(_, rules)| rules.iter().rev());
-            let source = rules.find_map(|rule| user_rule(&new_model, *rule));
-            items.extend(Item::of(headers, Now::Allowed, pair, source.as_ref()));
+        let united = |passes: &[Pass]| packet_set::united(sets, passes.iter().map(|(packets, _)| *packets));
+        let (before, now) = (united(was), united(is));
+        let mut boxes = |from: PacketSet, others: &[PacketSet]| -> Option<Vec<Headers>> {
+            let left = difference(sets, vec![from], others).into_iter();
+            let left = left.filter_map(|packets| packets.within(sets, DESTINATION, outside));
+            let boxes: Vec<Headers> = left.flat_map(|packets| packets.boxes(sets, MOST_BOXES)).collect();
+            described += boxes.len();
+            (described < MOST_BOXES && !sets.is_full()).then_some(boxes)
+        };
+        for (packets, rules) in is {
+            let source = rules.iter().rev().find_map(|rule| user_rule(new_model, *rule));
+            let opened = boxes(*packets, &before)?.into_iter();
+            items.extend(opened.flat_map(|headers| Item::of(headers, Now::Allowed, pair, source.as_ref())));
         }
-        let closed = without_indexed(was, &now, &index);
-        for headers in closed.into_iter().flat_map(|set| sent_to(set, &outside)) {
-            let (all, index) = dropped.entry(&pair.0).or_insert_with(|| {
-                let all = new.dropped.get(&pair.0).map(Vec::as_slice).unwrap_or_default();
-                (all, BoxIndex::new(all.iter().map(|(headers, _)| *headers).enumerate()))
-            });
-            let rules = index.all(&headers).into_iter().filter_map(|place| all.get(place)?.1);
-            let source = rules.into_iter().find_map(|rule| new_model.entry(rule)?.provenance.clone());
-            items.extend(Item::of(headers, Now::Denied, pair, source.as_ref()));
+        for packets in before {
+            for headers in boxes(packets, &now)? {
+                let (all, index) = dropped.entry(&pair.0).or_insert_with(|| {
+                    let all = new.dropped.get(&pair.0).map(Vec::as_slice).unwrap_or_default();
+                    (all, BoxIndex::new(all.iter().map(|dropped| dropped.around).enumerate()))
+                });
+                let closed = PacketSet::of(sets, &headers);
+                let meeting = index.all(&headers).into_iter().filter_map(|place| all.get(place));
+                let mut meeting = meeting.filter(|dropped| dropped.packets.common(sets, closed).is_some());
+                let source = meeting.find_map(|dropped| new_model.entry(dropped.rule?)?.provenance.clone());
+                items.extend(Item::of(headers, Now::Denied, pair, source.as_ref()));
+            }
         }
     }
-    let addresses = |end: &ConnectionEnd| addresses_of([&old_model, &new_model], end);
-    reachability.changes.extend(summary::in_words(items, &addresses));
+    Some(items)
 }
 
 /// Returns true if a pair of ends is reported: for a new tenant only traffic to or from others is.
@@ -273,14 +300,15 @@ impl Matrix {
 
     fn add(&mut self, model: &Model<'_>, from: &ConnectionEnd, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
-            let sent = outcome.path.sent();
+            let sent = outcome.path.sent(&model.sets);
             let to = match &outcome.end {
                 End::Delivered(ports) => {
                     ports.first().and_then(|port| model.segment_of(*port)).map(|segment| end_at(&segment.key))
                 }
                 End::Left(port) => model.uplink_of(*port).map(|_| ConnectionEnd::World),
                 End::Dropped { rule, .. } => {
-                    self.dropped.entry(from.clone()).or_default().push((sent, *rule));
+                    let dropped = Dropped { packets: sent, around: outcome.path.around(), rule: *rule };
+                    self.dropped.entry(from.clone()).or_default().push(dropped);
                     None
                 }
                 End::Consumed(_) | End::Waits => None,

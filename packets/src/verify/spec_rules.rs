@@ -9,6 +9,8 @@ use super::box_index::BoxIndex;
 use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
 };
+use super::packet_set::{PacketSet, united};
+use super::sets::Sets;
 use midoform_compiler::network::{BridgeIndex, PeerIndex, Rule, Selector, Tenant};
 use midoform_compiler::spec::{Action, Protocol};
 
@@ -65,7 +67,7 @@ impl<'a> SpecRules<'a> {
     }
 
     /// Returns what the rules say about connections from one end to another, within these bounds.
-    pub(crate) fn between(&self, from: End, to: End, bounds: &Headers) -> Between {
+    pub(crate) fn between(&self, (from, to): (End, End), bounds: &Headers) -> Between {
         let inside = from == to && matches!(from, End::Bridge(_));
         let named = [self.by_destination.get(&to), self.by_source.get(&from), Some(&self.general)];
         let mut places: Vec<usize> = named.into_iter().flatten().flatten().copied().collect();
@@ -85,35 +87,85 @@ impl<'a> SpecRules<'a> {
         Between { index: BoxIndex::of(&boxes), boxes, accepts }
     }
 
-    /// Returns the headers that the rules accept from one end to the other.
-    pub(crate) fn allowed(&self, from: End, to: End, headers: Vec<Headers>) -> Vec<Headers> {
-        match headers.iter().copied().reduce(Headers::around) {
-            Some(bounds) => self.between(from, to, &bounds).allowed(headers),
+    /// Returns the packets that the rules accept from one end to the other.
+    pub(crate) fn allowed(&self, sets: &Sets, ends: (End, End), asked: &[Asked]) -> Vec<PacketSet> {
+        match asked.iter().map(|asked| asked.around).reduce(Headers::around) {
+            Some(bounds) => self.between(ends, &bounds).allowed(sets, asked),
             None => Vec::new(),
         }
     }
 }
 
-impl Between {
-    /// Returns the headers that are accepted: by a rule, or since no rule matches them.
-    pub(crate) fn allowed(&self, headers: Vec<Headers>) -> Vec<Headers> {
-        let mut passed: Vec<(usize, Headers)> = Vec::new();
-        let mut waiting: Vec<(Headers, usize)> = headers.into_iter().rev().map(|own| (own, 0)).collect();
-        while let Some((own, from)) = waiting.pop() {
-            let next = self.index.next(from, &own).and_then(|place| Some((place, *self.boxes.get(place)?)));
-            let Some((place, matched)) = next else {
-                passed.push((self.boxes.len(), own));
-                continue;
-            };
-            if self.accepts.get(place) == Some(&true) {
-                passed.extend(own.common(matched).map(|common| (place, common)));
-            }
-            waiting.extend(own.without(matched).into_iter().rev().map(|own| (own, place + 1)));
-        }
-        passed.sort_by_key(|(place, _)| *place);
-        passed.into_iter().map(|(_, headers)| headers).collect()
+/// Packets that the rules are asked about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) packets: PacketSet,
+    /// A box around them.
+    around: Headers,
+}
+
+impl Asked {
+    /// Returns the packets of a box with these sources; none if there are none.
+    pub(crate) fn from(sets: &Sets, headers: Headers, sources: &[Range]) -> Option<Asked> {
+        let packets = PacketSet::of(sets, &headers).within(sets, SOURCE, sources)?;
+        Some(Asked { packets, around: headers })
+    }
+
+    /// Returns the packets of a box with these destinations, which are sorted; none if there are none.
+    pub(crate) fn to(sets: &Sets, headers: Headers, destinations: &[Range]) -> Option<Asked> {
+        let packets = PacketSet::of(sets, &headers).within(sets, DESTINATION, destinations)?;
+        let (first, last) = destinations.first().zip(destinations.last())?;
+        let around = Range { first: first.first, last: last.last };
+        let around = headers.fields[DESTINATION].common(around)?;
+        Some(Asked { packets, around: headers.with(DESTINATION, around) })
     }
 }
+
+impl Between {
+    /// Returns the packets that are accepted: by a rule, or since no rule matches them.
+    pub(crate) fn allowed(&self, sets: &Sets, asked: &[Asked]) -> Vec<PacketSet> {
+        let mut passed: Vec<PacketSet> = Vec::new();
+        let mut waiting: Vec<(Asked, usize)> = asked.iter().map(|asked| (*asked, 0)).collect();
+        while let Some((own, from)) = waiting.pop() {
+            let around =
+                Headers { protocols: own.packets.protocols, fragments: own.packets.fragments, ..own.around };
+            let next = self.index.next(from, &around).and_then(|place| Some((place, self.boxes.get(place)?)));
+            let Some((place, matched)) = next else {
+                passed.push(own.packets);
+                continue;
+            };
+            let accepts = self.accepts.get(place) == Some(&true);
+            let (end, run) = self.run((place, *matched), accepts, &around);
+            let mut left = vec![own.packets];
+            for ((protocols, fragments), boxes) in run {
+                let matched = PacketSet { protocols, fragments, set: sets.boxes_united(&boxes) };
+                if accepts {
+                    passed.extend(left.iter().filter_map(|packets| packets.common(sets, matched)));
+                }
+                left = left.into_iter().flat_map(|packets| packets.without(sets, matched)).collect();
+            }
+            waiting.extend(left.into_iter().map(|packets| (Asked { packets, ..own }, end)));
+        }
+        united(sets, passed)
+    }
+
+    /// Returns the boxes that meet another one and follow each other, of rules with the same action: their order makes no
+    /// difference. The first number is the place behind the last of them.
+    fn run(&self, (place, first): (usize, Headers), accepts: bool, around: &Headers) -> (usize, Run) {
+        let (mut run, mut end) = (Run::new(), place + 1);
+        let mut next = Some((place, &first));
+        while let Some((place, own)) = next.filter(|(place, _)| self.accepts.get(*place) == Some(&accepts)) {
+            run.entry((own.protocols, own.fragments)).or_default().push(own.fields);
+            end = place + 1;
+            let place = self.index.next(end, around);
+            next = place.and_then(|place| Some((place, self.boxes.get(place)?)));
+        }
+        (end, run)
+    }
+}
+
+/// Boxes of addresses and ports, by the kind of packets.
+type Run = BTreeMap<(Protocols, Fragments), Vec<[Range; 4]>>;
 
 /// Returns the ends that a selector selects; none if it selects some addresses of each.
 fn ends(tenant: &Tenant, selector: &Selector) -> Option<BTreeSet<End>> {

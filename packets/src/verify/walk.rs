@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::header::{DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT};
 use super::index::{Attached, Index, Position, station_port};
 use super::path::Path;
+use super::sets::Sets;
 use crate::semantics::world::{Device, Port, Route, RouteKind, World};
 use crate::semantics::{ARP_REQUEST, BROADCAST, MOST_DEVICES};
 use midoform_compiler::values::MacAddress;
@@ -60,6 +61,13 @@ pub(crate) struct Walker<'a> {
     /// so far are not valid: [`Walker::follow`] returns [`TooMany`].
     pub(crate) budget: Cell<usize>,
     pub(crate) index: Arc<Index>,
+    /// The sets of all paths.
+    pub(crate) sets: &'a Sets,
+    /// True if a path notes the rules that its packets matched. Packets that matched different rules then take different
+    /// paths.
+    pub(crate) keeps_rules: bool,
+    /// The rules that may drop replies, as stateless rules do.
+    pub(crate) stateless: &'a BTreeSet<Uuid>,
 }
 
 /// The number of sets of packets that are matched against rules before the verifier gives up: seconds.
@@ -89,7 +97,7 @@ impl Walker<'_> {
 
     /// Returns true if there were too many paths to follow them all.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.budget.get() == 0
+        self.budget.get() == 0 || self.sets.is_full()
     }
 
     /// Sends packets with these headers into a port, and returns all outcomes.
@@ -194,11 +202,11 @@ impl Walk<'_, '_> {
                 left.push(path);
                 continue;
             };
-            let (fits, others) = fitting(path, route);
+            let (fits, others) = fitting(walker.sets, path, route);
             if let Some(path) = fits {
                 let equal = routes.equal(place).iter().filter(|_| !walker.first_choice);
                 for other in equal.filter_map(|place| Some((*place, routes.route(device, *place)?))) {
-                    taken.extend(fitting(path.clone(), other.1).0.map(|path| (other.0, path)));
+                    taken.extend(fitting(walker.sets, path.clone(), other.1).0.map(|path| (other.0, path)));
                 }
                 taken.push((place, path));
             }
@@ -230,7 +238,7 @@ impl Walk<'_, '_> {
         };
         let mut left = vec![path];
         if let Some(address) = out.address {
-            let (own, others) = split_all(left, DESTINATION, Range::address(address));
+            let (own, others) = split_all(self.walker.sets, left, DESTINATION, Range::address(address));
             own.into_iter().for_each(|path| self.dropped(path, router));
             left = others;
         }
@@ -248,10 +256,10 @@ impl Walk<'_, '_> {
         let (icmp, other) = path.split_protocols(Protocols::of(&[1]));
         let mut rest: Vec<Path> = other.into_iter().collect();
         if let Some(icmp) = icmp {
-            let (requests, others) = icmp.split(SOURCE_PORT, Range::one(8));
+            let (requests, others) = icmp.split(self.walker.sets, SOURCE_PORT, Range::one(8));
             rest.extend(others);
             if let Some(requests) = requests {
-                let (echo, others) = requests.split(DESTINATION_PORT, Range::one(0));
+                let (echo, others) = requests.split(self.walker.sets, DESTINATION_PORT, Range::one(0));
                 rest.extend(others);
                 echo.into_iter().for_each(|path| self.end(path, End::Consumed(router)));
             }
@@ -265,7 +273,7 @@ impl Walk<'_, '_> {
         let mut rest: Vec<Path> = other.into_iter().collect();
         match (requests, port.address) {
             (Some(requests), Some(address)) => {
-                let (own, others) = requests.split(DESTINATION, Range::address(address));
+                let (own, others) = requests.split(self.walker.sets, DESTINATION, Range::address(address));
                 rest.extend(others);
                 own.into_iter().for_each(|path| self.end(path, End::Consumed(port.device)));
             }
@@ -285,12 +293,12 @@ impl Walk<'_, '_> {
             }
             Some(peer) => {
                 for (address, mac) in self.routers_on(peer.device) {
-                    left = next_hops(left, route, address, mac, &mut found);
+                    left = next_hops(self.walker.sets, left, route, address, mac, &mut found);
                 }
             }
             None => {
                 if let Some(network) = out.network {
-                    let (near, far) = by_next_hop(left, route, Range::network(network));
+                    let (near, far) = by_next_hop(self.walker.sets, left, route, Range::network(network));
                     far.into_iter().for_each(|path| self.dropped(path, out.device));
                     left = near;
                 }
@@ -344,7 +352,7 @@ impl Walk<'_, '_> {
                 continue;
             };
             let Some(station) = self.walker.attached.get(station) else { continue };
-            let (fits, others) = by_next_hop(vec![path], route, range);
+            let (fits, others) = by_next_hop(self.walker.sets, vec![path], route, range);
             reached.extend(fits.into_iter().map(|path| (place, (path, station.mac))));
             waiting.extend(others.into_iter().rev().map(|path| (path, place + 1)));
         }
@@ -387,7 +395,7 @@ impl Walk<'_, '_> {
         {
             // A request for a router's address goes to that router only.
             for (port, address) in ports.iter().filter_map(|port| Some((*port, peer(port)?.address?))) {
-                let (own, others) = split_all(left, DESTINATION, Range::address(address));
+                let (own, others) = split_all(self.walker.sets, left, DESTINATION, Range::address(address));
                 own.into_iter().for_each(|path| self.switch_to(in_port, Some(port), &ports, path));
                 left = others;
             }
@@ -460,41 +468,42 @@ fn chain_of_device(device: &Device, chain: Option<Uuid>, path: &Path) -> Option<
     chain.filter(|_| device.is_router || path.frame.vlan.is_none())
 }
 
-fn split_all(paths: Vec<Path>, field: usize, range: Range) -> (Vec<Path>, Vec<Path>) {
+fn split_all(sets: &Sets, paths: Vec<Path>, field: usize, range: Range) -> (Vec<Path>, Vec<Path>) {
     let (mut inside, mut outside) = (Vec::new(), Vec::new());
     for path in paths {
-        let (fits, fails) = path.split(field, range);
+        let (fits, fails) = path.split(sets, field, range);
         inside.extend(fits);
         outside.extend(fails);
     }
     (inside, outside)
 }
 
-fn fitting(path: Path, route: &Route) -> (Option<Path>, Vec<Path>) {
-    let (fits, mut others) = path.split(DESTINATION, Range::network(route.destination));
+fn fitting(sets: &Sets, path: Path, route: &Route) -> (Option<Path>, Vec<Path>) {
+    let (fits, mut others) = path.split(sets, DESTINATION, Range::network(route.destination));
     let Some(path) = fits else { return (None, others) };
-    let (fits, fails) = path.split(SOURCE, Range::network(route.source));
+    let (fits, fails) = path.split(sets, SOURCE, Range::network(route.source));
     others.extend(fails);
     (fits, others)
 }
 
 /// Splits the paths: those whose next hop (the gateway, or the destination itself) lies in the range, and the others.
-fn by_next_hop(paths: Vec<Path>, route: &Route, range: Range) -> (Vec<Path>, Vec<Path>) {
+fn by_next_hop(sets: &Sets, paths: Vec<Path>, route: &Route, range: Range) -> (Vec<Path>, Vec<Path>) {
     match route.gateway {
         Some(gateway) if range.has(gateway.into()) => (paths, Vec::new()),
         Some(_) => (Vec::new(), paths),
-        None => split_all(paths, DESTINATION, range),
+        None => split_all(sets, paths, DESTINATION, range),
     }
 }
 
 fn next_hops(
+    sets: &Sets,
     paths: Vec<Path>,
     route: &Route,
     range: Range,
     mac: MacAddress,
     found: &mut Vec<(Path, MacAddress)>,
 ) -> Vec<Path> {
-    let (fits, others) = by_next_hop(paths, route, range);
+    let (fits, others) = by_next_hop(sets, paths, route, range);
     found.extend(fits.into_iter().map(|path| (path, mac)));
     others
 }

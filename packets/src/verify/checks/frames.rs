@@ -99,7 +99,7 @@ impl GroupCheck<'_> {
             if let Some(outcome) = arrived(&outcomes) {
                 let name = bridge_name(&segment.key);
                 let message = format!("a pod of {name} can claim the gateway's address {gateway} in ARP");
-                let picked = Some(outcome.path.sent());
+                let picked = Some(self.shown(outcome.path.sent(&self.model.sets)));
                 self.frame_violation(Check::Spoofing, tenant, message, segment, (frame, picked));
                 break;
             }
@@ -120,7 +120,7 @@ impl GroupCheck<'_> {
                 outcomes.iter().find(|outcome| matches!(outcome.end, End::Dropped { rule: Some(_), .. }));
             if let Some(outcome) = by_rule {
                 let message = format!("ARP between the pods of {} is lost", bridge_name(&segment.key));
-                let picked = Some(outcome.path.sent());
+                let picked = Some(self.shown(outcome.path.sent(&self.model.sets)));
                 self.frame_violation(Check::Connected, tenant, message, segment, (frame, picked));
                 break;
             }
@@ -175,7 +175,11 @@ impl GroupCheck<'_> {
         for (frame, mac, headers, what) in cases {
             let outcomes = self.model.frames((id, mac), &targets(segment), frame, &headers)?;
             if let Some(outcome) = arrived(&outcomes) {
-                let picked = Picked { frame, source_mac: Some(mac), ..pick(&outcome.path.sent()) };
+                let picked = Picked {
+                    frame,
+                    source_mac: Some(mac),
+                    ..pick(&self.shown(outcome.path.sent(&self.model.sets)))
+                };
                 return Ok(Some((what, picked)));
             }
         }

@@ -2,9 +2,10 @@
 
 use super::{GroupCheck, Sent, TenantFacts};
 use crate::trace::bridge_name;
-use crate::verify::counterexample::{Origin, between, pick};
+use crate::verify::counterexample::{Origin, pick};
 use crate::verify::header::{DESTINATION, Range, SOURCE, rest, united};
 use crate::verify::model::Segment;
+use crate::verify::path::Path;
 use crate::verify::report::Check;
 use crate::verify::walk::End;
 use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
@@ -25,7 +26,7 @@ impl<'a> GroupCheck<'a> {
                 tenant,
                 message,
                 Origin::Pod(sent.segment),
-                &outcome.path.sent(),
+                outcome.path.sent(&self.model.sets),
             );
         }
     }
@@ -54,33 +55,44 @@ impl<'a> GroupCheck<'a> {
                 }
                 _ => false,
             };
-            let hit = outcome.path.now().fields[DESTINATION];
-            let Some(hit) = facts.links.iter().find_map(|pool| pool.common(hit)).filter(|_| towards) else {
+            if !towards {
                 continue;
-            };
-            let (address, shown, owner) = self.another_link(tenant, hit);
+            }
+            let hit = outcome.path.clone().split_many(&self.model.sets, DESTINATION, &facts.links).0;
+            let Some(hit) = hit.into_iter().next() else { continue };
+            let (address, shown, owner) = self.another_link(tenant, &hit);
             let message =
                 format!("{} reaches link addresses, such as {shown}", bridge_name(&sent.segment.key));
-            let headers = outcome.path.sent().with(DESTINATION, Range::one(address));
-            let own = between(headers, &sent.segment.pods, &[Range::ADDRESSES]);
-            let headers = own.first().copied().unwrap_or(headers);
+            let there = hit.clone().split(&self.model.sets, DESTINATION, Range::one(address)).0;
+            let there = there.as_ref().unwrap_or(&hit).sent(&self.model.sets);
+            let own = there.within(&self.model.sets, SOURCE, &sent.segment.pods);
+            let headers = self.shown(own.unwrap_or(there)).with(DESTINATION, Range::one(address));
             let origin = Origin::Pod(sent.segment);
             return self.violation_through(Check::Links, tenant, message, origin, &headers, owner);
         }
     }
 
-    /// Returns an example address of the range: another tenant's, else the provider's port.
-    fn another_link(&self, tenant: &Tenant, hit: Range) -> (u32, String, Option<&'a str>) {
+    /// Returns an example of the packets' destinations: another tenant's address, else the provider's port.
+    fn another_link(&self, tenant: &Tenant, hit: &Path) -> (u32, String, Option<&'a str>) {
+        let has = |address: std::net::Ipv4Addr| {
+            let address = Range::address(address);
+            hit.field(DESTINATION).covers(address)
+                && hit.clone().split(&self.model.sets, DESTINATION, address).0.is_some()
+        };
         let mut others = self.subject.tenants.iter().filter(|other| other.name != tenant.name);
-        if let Some(other) = others.find(|other| hit.has(other.link.near.into())) {
+        if let Some(other) = others.find(|other| has(other.link.near)) {
             let shown = format!("{} of {}", other.link.near, other.name);
             return (other.link.near.into(), shown, Some(&other.name));
         }
         let far = tenant.link.far;
-        match hit.has(far.into()) {
-            true => (far.into(), format!("{far} of the provider router"), None),
-            false => (hit.first, std::net::Ipv4Addr::from(hit.first).to_string(), None),
+        if has(far) {
+            return (far.into(), format!("{far} of the provider router"), None);
         }
+        let first = match hit.header[DESTINATION] {
+            DESTINATION => self.shown(hit.sent(&self.model.sets)).fields[DESTINATION].first,
+            _ => hit.field(DESTINATION).first,
+        };
+        (first, std::net::Ipv4Addr::from(first).to_string(), None)
     }
 
     /// Checks that packets with foreign source addresses are dropped: not of the bridge's network, and not routed by
@@ -95,15 +107,21 @@ impl<'a> GroupCheck<'a> {
         let routed = sent.routed.iter().filter(|outcome| somewhere(&outcome.end));
         let inside = sent.inside.iter().filter(|outcome| somewhere(&outcome.end));
         for outcome in routed.chain(inside) {
-            let headers = outcome.path.sent();
-            let foreign = rest(headers.fields[SOURCE], &own);
-            let known = foreign.iter().find(|range| range.has(FOREIGN.into()));
-            let Some(source) = known.or(foreign.first()) else { continue };
+            if rest(outcome.path.around().fields[SOURCE], &own).is_empty() {
+                continue;
+            }
+            let sets = &self.model.sets;
+            let Some(foreign) = outcome.path.sent(&self.model.sets).outside(sets, SOURCE, &own) else {
+                continue;
+            };
+            let known = foreign.within(sets, SOURCE, &[Range::address(FOREIGN)]);
+            let source = self.shown(known.unwrap_or(foreign)).fields[SOURCE];
+            let from = foreign.within(sets, SOURCE, &[spoofed(source)]).unwrap_or(foreign);
             // An inside neighbour is found by its address.
-            let headers = headers.with(SOURCE, spoofed(*source));
-            let near = between(headers, &[Range::ADDRESSES], &sent.segment.pods).first().copied();
+            let near = from.within(sets, DESTINATION, &sent.segment.pods);
             let left = matches!(outcome.end, End::Left(_));
-            let headers = if left { headers } else { near.unwrap_or(headers) };
+            let packets = if left { from } else { near.unwrap_or(from) };
+            let headers = self.shown(packets);
             let place = match &outcome.end {
                 End::Left(_) => "the outside".to_owned(),
                 End::Consumed(_) => "its gateway".to_owned(),
@@ -116,7 +134,7 @@ impl<'a> GroupCheck<'a> {
                 bridge_name(&sent.segment.key),
                 pick(&headers).source
             );
-            return self.violation(Check::Spoofing, tenant, message, Origin::Pod(sent.segment), &headers);
+            return self.violation(Check::Spoofing, tenant, message, Origin::Pod(sent.segment), packets);
         }
     }
 }

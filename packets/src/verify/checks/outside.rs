@@ -2,15 +2,17 @@
 
 use super::{GroupCheck, Sent, TenantFacts};
 use crate::trace::bridge_name;
-use crate::verify::box_index::{BoxIndex, difference, without_indexed};
-use crate::verify::counterexample::{Origin, between, sent_to};
+use crate::verify::box_index::BoxIndex;
+use crate::verify::counterexample::Origin;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, rest, united,
 };
 use crate::verify::model::Uplink;
+use crate::verify::packet_set::{PacketSet, difference};
+use crate::verify::path::Path;
 use crate::verify::reach::own_sources;
 use crate::verify::report::Check;
-use crate::verify::spec_rules;
+use crate::verify::spec_rules::{self, Asked};
 use crate::verify::walk::{End, Outcome, TooMany};
 use midoform_compiler::network::Tenant;
 use midoform_compiler::spec::Egress;
@@ -18,7 +20,7 @@ use midoform_compiler::spec::Egress;
 impl GroupCheck<'_> {
     /// Checks the traffic from a bridge to the world.
     pub(super) fn outside(&mut self, facts: &TenantFacts<'_>, sent: &Sent<'_>) -> Result<(), TooMany> {
-        let tenant = facts.tenant;
+        let (tenant, sets) = (facts.tenant, &self.model.sets);
         let own = match tenant.egress {
             Egress::SnatToLink => vec![Range::address(tenant.link.near)],
             Egress::SnatTo(first, last) => vec![Range { first: first.into(), last: last.into() }],
@@ -29,30 +31,29 @@ impl GroupCheck<'_> {
         let origin = Origin::Pod(sent.segment);
         let left = || sent.routed.iter().filter(|outcome| matches!(outcome.end, End::Left(_)));
         let foreign = left().find_map(|outcome| {
-            let pods = between(outcome.path.sent(), &sent.segment.pods, &[Range::ADDRESSES]);
-            let other = !rest(outcome.path.now().fields[SOURCE], &own).is_empty();
+            let pods = outcome.path.sent(&self.model.sets).within(sets, SOURCE, &sent.segment.pods)?;
             let translated = outcome.path.header[SOURCE] >= 4;
             // An untranslated source is the pod's own only where the tenant has no translation.
-            let other = if translated { other } else { other && tenant.egress != Egress::None };
-            pods.first().copied().filter(|_| other)
+            match translated {
+                true => Some(pods).filter(|_| !rest(outcome.path.field(SOURCE), &own).is_empty()),
+                false => pods.outside(sets, SOURCE, &own).filter(|_| tenant.egress != Egress::None),
+            }
         });
-        if let Some(headers) = foreign {
+        if let Some(packets) = foreign {
             let message =
                 format!("{name} can send to the world with a source address that is not its tenant's");
-            self.violation(Check::Outside, tenant, message, origin, &headers);
+            self.violation(Check::Outside, tenant, message, origin, packets);
         }
         let world = common(&facts.world, sent.asked);
-        let wanted: Vec<Headers> = own_sources(sent.segment)
-            .into_iter()
-            .flat_map(|own| sent_to(own, &world))
-            .flat_map(connections)
-            .collect();
-        let said = facts.rules.allowed(spec_rules::End::Bridge(sent.at), spec_rules::End::World, wanted);
-        let does: Vec<Headers> = left().map(|outcome| outcome.path.sent()).collect();
-        if let Some(headers) = difference(said, &does).first() {
+        let wanted = own_sources(sent.segment).into_iter().flat_map(connections);
+        let wanted: Vec<Asked> = wanted.filter_map(|own| Asked::to(sets, own, &world)).collect();
+        let ends = (spec_rules::End::Bridge(sent.at), spec_rules::End::World);
+        let said = facts.rules.allowed(sets, ends, &wanted);
+        let does: Vec<PacketSet> = left().map(|outcome| outcome.path.sent(&self.model.sets)).collect();
+        if let Some(packets) = difference(sets, said, &does).first() {
             let message =
                 format!("traffic from {name} to the world does not leave, although the rules accept it");
-            self.violation(Check::Outside, tenant, message, origin, headers);
+            self.violation(Check::Outside, tenant, message, origin, *packets);
         }
         let lost = left().find_map(|outcome| {
             let End::Left(provider_port) = outcome.end else { return None };
@@ -61,9 +62,9 @@ impl GroupCheck<'_> {
             let start = (uplink.port, mac(provider_port)?, mac(uplink.port)?);
             self.lost(outcome, start, sent.segment, &facts.world).transpose()
         });
-        if let Some(headers) = lost.transpose()? {
+        if let Some(packets) = lost.transpose()? {
             let message = format!("traffic from {name} to the world leaves, but the reply is lost");
-            self.violation(Check::Outside, tenant, message, origin, &headers);
+            self.violation(Check::Outside, tenant, message, origin, packets);
         }
         Ok(())
     }
@@ -72,40 +73,48 @@ impl GroupCheck<'_> {
         let looped = |outcome: &&Outcome| matches!(outcome.end, End::Dropped { looped: true, .. });
         if let Some(outcome) = sent.routed.iter().find(looped) {
             let message = format!("packets from {} are in a loop", bridge_name(&sent.segment.key));
-            self.violation(Check::Loops, tenant, message, Origin::Pod(sent.segment), &outcome.path.sent());
+            self.violation(
+                Check::Loops,
+                tenant,
+                message,
+                Origin::Pod(sent.segment),
+                outcome.path.sent(&self.model.sets),
+            );
         }
     }
 
     /// Checks the traffic that enters by the uplink, from the world or any other tenant.
     pub(super) fn entry_points(&mut self, facts: &TenantFacts<'_>, uplink: &Uplink, outcomes: &[Outcome]) {
-        let tenant = facts.tenant;
+        let (tenant, sets) = (facts.tenant, &self.model.sets);
         let open = spec_rules::entry_points(tenant);
         let index = BoxIndex::of(&open);
         for outcome in outcomes {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };
             let own = reached.key.owner() == &*tenant.name;
-            let sent = vec![outcome.path.sent()];
-            let closed = if own { without_indexed(sent, &open, &index) } else { sent };
-            if let Some(headers) = closed.first() {
+            let sent = vec![outcome.path.sent(&self.model.sets)];
+            let meeting = index.all(&outcome.path.around()).into_iter().filter_map(|place| open.get(place));
+            let meeting = meeting.filter(|_| own).map(|headers| PacketSet::of(sets, headers));
+            let closed = difference(sets, sent, &meeting.collect::<Vec<_>>());
+            if let Some(packets) = closed.first() {
                 let message = format!(
                     "the world, and therefore every other tenant, reaches {}",
                     bridge_name(&reached.key)
                 );
-                self.violation(Check::Isolation, tenant, message, Origin::World, headers);
+                self.violation(Check::Isolation, tenant, message, Origin::World, *packets);
                 break;
             }
         }
         let back = outcomes.iter().find(|outcome| {
-            let to = outcome.path.now().fields[DESTINATION];
+            let to_own = |path: Path| path.split_many(sets, DESTINATION, &uplink.destinations).0;
             matches!(outcome.end, End::Dropped { looped: true, .. })
                 || (matches!(outcome.end, End::Left(port) if port == uplink.provider_port)
-                    && uplink.destinations.iter().any(|own| own.common(to).is_some()))
+                    && !to_own(outcome.path.clone()).is_empty())
         });
         if let Some(outcome) = back {
             let message =
                 "packets to its public addresses go back and forth between the tenant and the provider"
                     .to_owned();
-            self.violation(Check::Loops, tenant, message, Origin::World, &outcome.path.sent());
+            self.violation(Check::Loops, tenant, message, Origin::World, outcome.path.sent(&self.model.sets));
         }
         self.exposed(facts, outcomes);
     }

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use super::{GroupCheck, Sent, TenantFacts};
 use crate::trace::bridge_name;
-use crate::verify::box_index::{BoxIndex, difference, without_indexed};
-use crate::verify::counterexample::{Origin, between};
+use crate::verify::box_index::BoxIndex;
+use crate::verify::counterexample::Origin;
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, common, rest, united,
+    self, DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, common, rest,
 };
 use crate::verify::model::Segment;
+use crate::verify::packet_set::{PacketSet, difference, united};
 use crate::verify::reach::own_sources;
 use crate::verify::report::Check;
-use crate::verify::spec_rules::{self, Between};
+use crate::verify::spec_rules::{self, Asked, Between};
 use crate::verify::walk::{Outcome, TooMany};
 use midoform_compiler::network::BridgeIndex;
 use midoform_compiler::topology::key::Key;
@@ -54,17 +55,17 @@ impl GroupCheck<'_> {
         arrived: &[&Outcome],
     ) -> Result<(), TooMany> {
         let here = facts.tenant.exposes.iter().filter(|expose| expose.bridge == sent.at);
-        let public = united(here.map(|expose| Range::address(expose.public)).collect());
+        let public = header::united(here.map(|expose| Range::address(expose.public)).collect());
         let mut lost = arrived
             .iter()
             .filter(|_| !public.is_empty())
             .map(|outcome| self.lost_reply(outcome, sent.segment, sent.segment, &public).transpose());
-        if let Some(headers) = lost.find_map(|lost| lost).transpose()? {
+        if let Some(packets) = lost.find_map(|lost| lost).transpose()? {
             let name = bridge_name(&sent.segment.key);
             let message = format!(
                 "traffic from {name} to an exposed port of a pod there arrives, but the reply is lost"
             );
-            self.violation(Check::Connected, facts.tenant, message, Origin::Pod(sent.segment), &headers);
+            self.violation(Check::Connected, facts.tenant, message, Origin::Pod(sent.segment), packets);
         }
         Ok(())
     }
@@ -77,91 +78,86 @@ impl GroupCheck<'_> {
         (to, target): (BridgeIndex, &Segment),
         arrived: &[&Outcome],
     ) -> Result<(), TooMany> {
-        let tenant = facts.tenant;
+        let (tenant, sets) = (facts.tenant, &self.model.sets);
         // A route of the spec inside the network leads elsewhere; traffic on the bridge itself is not routed.
         let pods: Vec<Range> = match to == sent.at {
             true => target.pods.clone(),
             false => target.pods.iter().flat_map(|range| rest(*range, &facts.routed)).collect(),
         };
         let pods = common(&pods, sent.asked);
-        let asked: Vec<Headers> = own_sources(sent.segment)
-            .into_iter()
-            .flat_map(|own| between(own, &[Range::ADDRESSES], &pods))
-            .collect();
+        let own = own_sources(sent.segment).into_iter();
+        let asked: Vec<Asked> = own.filter_map(|own| Asked::to(sets, own, &pods)).collect();
         let ends = (spec_rules::End::Bridge(sent.at), spec_rules::End::Bridge(to));
-        let said = facts.rules.allowed(ends.0, ends.1, asked.clone());
-        let does: Vec<Headers> = arrived.iter().map(|outcome| outcome.path.sent()).collect();
+        let said = facts.rules.allowed(sets, ends, &asked);
+        let does: Vec<PacketSet> =
+            arrived.iter().map(|outcome| outcome.path.sent(&self.model.sets)).collect();
         let names = || (bridge_name(&sent.segment.key), bridge_name(&target.key));
         let origin = Origin::Pod(sent.segment);
-        if let Some(headers) = difference(said.clone(), &does).first() {
+        if let Some(packets) = difference(sets, said.clone(), &does).first() {
             let (from, to) = names();
             let message =
                 format!("traffic from {from} to {to} does not arrive, although the rules accept it");
-            self.violation(Check::Connected, tenant, message, origin, headers);
+            self.violation(Check::Connected, tenant, message, origin, *packets);
         }
-        let forbidden = difference(asked, &said);
-        let index = BoxIndex::of(&forbidden);
-        let leak = does.iter().find_map(|own| {
-            let other = index.next(0, own).and_then(|place| forbidden.get(place));
-            other.and_then(|other| own.common(*other))
-        });
-        if let Some(headers) = leak {
+        let asked = asked.iter().map(|asked| asked.packets);
+        let forbidden = united(sets, difference(sets, asked.collect(), &said));
+        let leak = does.iter().find_map(|own| forbidden.iter().find_map(|other| own.common(sets, *other)));
+        if let Some(packets) = leak {
             let (from, to) = names();
             let message =
                 format!("traffic from {from} to {to} arrives, although the rules drop or reject it");
-            self.violation(Check::Closed, tenant, message, origin, &headers);
+            self.violation(Check::Closed, tenant, message, origin, packets);
         }
-        let mut allowed = arrived
-            .iter()
-            .filter(|outcome| !without_indexed(vec![outcome.path.sent()], &forbidden, &index).is_empty());
+        let mut allowed = arrived.iter().filter(|outcome| {
+            !difference(sets, vec![outcome.path.sent(&self.model.sets)], &forbidden).is_empty()
+        });
         let lost = allowed
             .find_map(|outcome| self.lost_reply(outcome, sent.segment, target, &target.pods).transpose());
-        if let Some(headers) = lost.transpose()? {
+        if let Some(packets) = lost.transpose()? {
             let (from, to) = names();
             let message = format!("traffic from {from} to {to} arrives, but the reply is lost");
-            self.violation(Check::Connected, tenant, message, origin, &headers);
+            self.violation(Check::Connected, tenant, message, origin, packets);
         }
         Ok(())
     }
 
     /// Checks that everybody whom the rules let in reaches the exposed ports.
     pub(super) fn exposed(&mut self, facts: &TenantFacts<'_>, outcomes: &[Outcome]) {
-        let tenant = facts.tenant;
-        let networks = united(tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr)).collect());
-        let outside = rest(Range::ADDRESSES, &networks);
-        let does: Vec<Headers> = outcomes
-            .iter()
-            .filter(|outcome| self.segment_at(&outcome.end).is_some())
-            .map(|outcome| outcome.path.sent())
-            .collect();
-        let index = BoxIndex::of(&does);
+        let (tenant, sets) = (facts.tenant, &self.model.sets);
+        let networks = tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr));
+        let outside = rest(Range::ADDRESSES, &header::united(networks.collect()));
+        let arrived: Vec<&Outcome> =
+            outcomes.iter().filter(|outcome| self.segment_at(&outcome.end).is_some()).collect();
+        let index = BoxIndex::new(arrived.iter().map(|outcome| outcome.path.around()).enumerate());
         let mut rules: BTreeMap<BridgeIndex, Between> = BTreeMap::new();
         for expose in &tenant.exposes {
             let port = Range::one(expose.target_port.into());
+            let wanted = Headers {
+                protocols: Protocols::of(&[expose.protocol]),
+                fragments: Fragments::WHOLE,
+                ..EVERYTHING
+            };
             let all = Headers::all(Range::ADDRESSES, Range::address(expose.address)).into_iter();
-            let all = all.flat_map(|headers| between(headers, &outside, &[Range::ADDRESSES])).filter_map(
-                |headers| {
-                    let wanted = Headers {
-                        protocols: Protocols::of(&[expose.protocol]),
-                        fragments: Fragments::WHOLE,
-                        ..headers
-                    };
-                    headers.common(wanted.with(DESTINATION_PORT, port))
-                },
-            );
+            let all = all.filter_map(|headers| headers.common(wanted.with(DESTINATION_PORT, port)));
+            let all: Vec<Asked> = all.filter_map(|headers| Asked::from(sets, headers, &outside)).collect();
             let rules = rules.entry(expose.bridge).or_insert_with(|| {
                 let to = spec_rules::End::Bridge(expose.bridge);
-                facts.rules.between(spec_rules::End::World, to, &EVERYTHING)
+                facts.rules.between((spec_rules::End::World, to), &EVERYTHING)
             });
-            let said = rules.allowed(all.collect());
-            let public = (Range::address(expose.public), Range::one(expose.public_port.into()));
-            let as_sent = said
-                .into_iter()
-                .map(|headers| headers.with(DESTINATION, public.0).with(DESTINATION_PORT, public.1));
-            if let Some(headers) = without_indexed(as_sent.collect(), &does, &index).first() {
+            let said = rules.allowed(sets, &all);
+            let public = [Range::address(expose.public), Range::one(expose.public_port.into())];
+            let sent_to = sets.product([Range::ADDRESSES, public[0], Range::PORTS, public[1]]);
+            let as_sent = said.into_iter().map(|said| {
+                let inside = sets.at_destination(said.set, expose.address.into(), port.first);
+                PacketSet { set: sets.common(sent_to, inside), ..said }
+            });
+            let sent = EVERYTHING.with(DESTINATION, public[0]).with(DESTINATION_PORT, public[1]);
+            let does = index.all(&sent).into_iter().filter_map(|place| arrived.get(place));
+            let does: Vec<PacketSet> = does.map(|outcome| outcome.path.sent(&self.model.sets)).collect();
+            if let Some(packets) = difference(sets, as_sent.collect(), &does).first() {
                 let message =
                     format!("{}:{} is exposed, but not reachable", expose.public, expose.public_port);
-                self.violation(Check::Connected, tenant, message, Origin::World, headers);
+                self.violation(Check::Connected, tenant, message, Origin::World, *packets);
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::semantics::{Fragment, Frame, Packet, State, Station, Trace, Verdict, 
 use crate::verify::header::{Headers, Range};
 use crate::verify::index::{Attached, Index};
 use crate::verify::path::Path;
+use crate::verify::sets::Sets;
 use crate::verify::walk::{End, Outcome, TooMany, Walker};
 use midoform_compiler::values::{MacAddress, ethertype};
 
@@ -25,13 +26,14 @@ fn attached(stations: &[Station]) -> Vec<Attached> {
     stations.iter().map(one).collect()
 }
 
-fn same_end(end: &End, verdict: &Verdict) -> bool {
+/// Compares the ends. Where paths do not note their rules, a rule is named for those that decide alike.
+fn same_end(end: &End, verdict: &Verdict, keeps_rules: bool) -> bool {
     match (end, verdict) {
         (End::Delivered(ports), Verdict::Delivered(reached)) => ports == reached,
         (
             End::Dropped { rule, .. },
             Verdict::Dropped { rule: by, .. } | Verdict::Rejected { rule: by, .. },
-        ) => rule == by,
+        ) => rule == by || !keeps_rules && rule.is_some() && by.is_some(),
         (End::Consumed(router), Verdict::Consumed(at)) => router == at,
         (End::Waits, Verdict::WaitsForArp(_)) => true,
         _ => false,
@@ -39,8 +41,8 @@ fn same_end(end: &End, verdict: &Verdict) -> bool {
 }
 
 /// Returns true if the packet is one of the path's, as it was sent.
-fn is_of(path: &Path, sent: &Packet) -> bool {
-    path.sent().has(sent)
+fn is_of(sets: &Sets, path: &Path, sent: &Packet) -> bool {
+    path.sent(sets).has(sets, sent)
 }
 
 /// Returns true if the header at the end is the packet's: fields without NAT are as they were sent.
@@ -59,16 +61,22 @@ fn same_header(path: &Path, sent: &Packet, packet: &Packet) -> bool {
     })
 }
 
-fn agrees(outcome: &Outcome, sent: &Packet, trace: &Trace) -> bool {
-    same_end(&outcome.end, &trace.verdict)
+fn agrees(outcome: &Outcome, sent: &Packet, trace: &Trace, keeps_rules: bool) -> bool {
+    same_end(&outcome.end, &trace.verdict, keeps_rules)
         && (!matches!(outcome.end, End::Delivered(_)) || same_header(&outcome.path, sent, &trace.packet))
 }
 
 /// Returns the outcomes that the packet may have, or the difference. Exactly one path has the packet, and it ends as
 /// the packet did. Some of several paths do if paths have more than their packets, or if something may be chosen.
-fn compare(outcomes: &[Outcome], sent: &Packet, trace: &Trace, exact: bool) -> Result<Vec<Outcome>, String> {
-    let mine: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_of(&outcome.path, sent)).collect();
-    let fitting = mine.iter().filter(|outcome| agrees(outcome, sent, trace));
+fn compare(
+    walker: &Walker<'_>,
+    outcomes: &[Outcome],
+    sent: &Packet,
+    trace: &Trace,
+) -> Result<Vec<Outcome>, String> {
+    let (sets, exact) = (walker.sets, walker.first_choice);
+    let mine: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_of(sets, &outcome.path, sent)).collect();
+    let fitting = mine.iter().filter(|outcome| agrees(outcome, sent, trace, walker.keeps_rules));
     let fitting: Vec<Outcome> = fitting.map(|outcome| (*outcome).clone()).collect();
     let sure = exact && mine.iter().all(|outcome| !outcome.path.approximate);
     match fitting.is_empty() || sure && mine.len() > 1 {
@@ -135,9 +143,23 @@ fn of_rule(rule: &Rule) -> [(&'static str, bool); 16] {
 
 static NOWHERE: BTreeSet<Uuid> = BTreeSet::new();
 
-fn walker<'a>(world: &'a World, attached: &'a [Attached], size: Size, budget: usize) -> Walker<'a> {
+fn walker<'a>(
+    (world, attached, sets): (&'a World, &'a [Attached], &'a Sets),
+    size: Size,
+    budget: usize,
+) -> Walker<'a> {
     let (budget, index) = (Cell::new(budget), Index::new(world, attached).into());
-    Walker { world, attached, boundary: &NOWHERE, first_choice: !size.choices, budget, index }
+    Walker {
+        world,
+        attached,
+        boundary: &NOWHERE,
+        first_choice: !size.choices,
+        budget,
+        index,
+        sets,
+        keeps_rules: size.keeps_rules,
+        stateless: &NOWHERE,
+    }
 }
 
 /// Sends so many packets through one world both ways; how many were compared.
@@ -166,12 +188,13 @@ fn check_frames(
         false => vec![Headers::frames(Range::ADDRESSES, Range::ADDRESSES)],
     };
     let mut known = BTreeMap::new();
+    let sets = Sets::default();
     count(counts, "worlds");
     for _ in 0..packets {
         let (station, mac) = random.sender();
         let packet = Packet { ethertype: frame.ethertype, vlan: frame.vlan, ..random.packet(&station, mac) };
         let packet = as_frame(packet);
-        let walker = walker(&random.world, &attached, size, BUDGET);
+        let walker = walker((&random.world, &attached, &sets), size, BUDGET);
         let outcomes = known
             .entry((station.port, packet.source_mac, mac))
             .or_insert_with(|| send_frames(&walker, frame, &all, (station.port, packet.source_mac, mac)));
@@ -181,7 +204,7 @@ fn check_frames(
             count(counts, "worlds left");
             return Ok(());
         };
-        let fitting = compare(outcomes, &packet, &trace, walker.first_choice)?;
+        let fitting = compare(&walker, outcomes, &packet, &trace)?;
         count(counts, "packets");
         note(counts, &random.world, &fitting, &trace);
         if frame != Frame::IPV4 {
@@ -226,7 +249,7 @@ fn reply(
     let answers = arrived.iter().map(|outcome| outcome.path.reply(from.port, macs[0], macs[1]));
     let outcomes = answers.map(|path| walker.follow(path)).collect::<Result<Vec<_>, TooMany>>();
     let Ok(outcomes) = outcomes else { return Ok(()) };
-    let fitting = compare(&outcomes.concat(), sent, &back, walker.first_choice)
+    let fitting = compare(walker, &outcomes.concat(), sent, &back)
         .map_err(|why| format!("the answer {reply:?} to {why}"))?;
     count(counts, "answers");
     note(counts, &random.world, &fitting, &back);
@@ -253,18 +276,19 @@ fn size() -> impl Strategy<Value = Size> {
         rules,
         routes,
         choices: false,
+        keeps_rules: true,
     })
 }
 
 /// Goes through random worlds; prints how many packets and replies were compared, and what they met.
-fn run(choices: bool, standard: u32) {
+fn run(choices: bool, keeps_rules: bool, standard: u32) {
     let config =
         ProptestConfig { cases: cases(standard), failure_persistence: None, ..ProptestConfig::default() };
     let counts = std::cell::RefCell::new(Counts::new());
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let result = runner.run(&(any::<u64>(), size()), |(seed, size)| {
         let counts = &mut counts.borrow_mut();
-        check(seed, Size { choices, ..size }, packets(), counts).map_err(TestCaseError::fail)
+        check(seed, Size { choices, keeps_rules, ..size }, packets(), counts).map_err(TestCaseError::fail)
     });
     println!("compared: {:#?}", counts.borrow());
     if let Err(error) = result {
@@ -272,14 +296,14 @@ fn run(choices: bool, standard: u32) {
     }
     // What is never met is not compared. In few worlds that is chance.
     let counts = counts.borrow();
-    for (what, _) in of_rule(&Rule::default()).iter().filter(|_| cases(standard) >= 300) {
+    for (what, _) in of_rule(&Rule::default()).iter().filter(|_| keeps_rules && cases(standard) >= 300) {
         assert!(counts.contains_key(what), "{what}");
     }
 }
 
 #[test]
 fn the_interpreter_and_the_verifier_agree_about_every_packet() {
-    run(false, 300);
+    run(false, true, 300);
 }
 
 #[test]
@@ -297,7 +321,7 @@ fn they_agree_about_frames_that_are_not_ipv4() {
     for (seed, frame) in (0..u64::from(cases(240))).zip(kinds.iter().cycle()) {
         let sizes = [(1, 2, 8), (2, 1, 5), (1, 1, 3)];
         let (routers, bridges, rules) = sizes[seed as usize % 3];
-        let size = Size { routers, bridges, rules, routes: 2, choices: false };
+        let size = Size { routers, bridges, rules, routes: 2, choices: false, keeps_rules: true };
         assert_eq!(check_frames(seed, size, *frame, packets(), &mut counts), Ok(()), "{seed} {frame:?}");
     }
     for what in ["delivered", "dropped by a rule", "dropped by a device"] {
@@ -307,14 +331,20 @@ fn they_agree_about_frames_that_are_not_ipv4() {
 
 #[test]
 fn what_the_interpreter_does_is_among_what_may_happen_where_something_is_chosen() {
-    run(true, 100);
+    run(true, true, 100);
+}
+
+#[test]
+fn they_agree_where_packets_that_matched_different_rules_are_one_set() {
+    run(false, false, 200);
+    run(true, false, 100);
 }
 
 /// A destination that was translated twice: two ways arrive alike, and only one of them chose what the packet got
 /// first.
 #[test]
 fn an_answer_is_looked_for_behind_every_way_that_arrives_alike() {
-    let size = Size { routers: 1, bridges: 0, rules: 6, routes: 2, choices: true };
+    let size = Size { routers: 1, bridges: 0, rules: 6, routes: 2, choices: true, keeps_rules: true };
     let mut counts = Counts::new();
     assert_eq!(check(14_738_353_671_668_592_508, size, 800, &mut counts), Ok(()));
     assert!(counts.contains_key("answers"));
@@ -333,8 +363,14 @@ fn sent(seed: u64, size: Size, senders: usize, budget: usize) -> Vec<Result<Vec<
     let mut random = Random::new(seed, size);
     let senders: Vec<(Station, MacAddress)> = (0..senders).map(|_| random.sender()).collect();
     let attached = attached(&random.stations);
+    let sets = Sets::default();
     let send = |(station, mac): &(Station, MacAddress), headers: Headers| {
-        walker(&random.world, &attached, size, budget).send(station.port, &[headers], station.mac, *mac)
+        walker((&random.world, &attached, &sets), size, budget).send(
+            station.port,
+            &[headers],
+            station.mac,
+            *mac,
+        )
     };
     let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
     senders.iter().flat_map(|sender| all.iter().map(move |headers| send(sender, *headers))).collect()
@@ -343,7 +379,7 @@ fn sent(seed: u64, size: Size, senders: usize, budget: usize) -> Vec<Result<Vec<
 #[test]
 fn where_sets_multiply_the_budget_ends_it() {
     for (seed, [routers, bridges, rules, routes]) in LARGE {
-        let size = Size { routers, bridges, rules, routes, choices: true };
+        let size = Size { routers, bridges, rules, routes, choices: true, keeps_rules: true };
         assert!(sent(seed, size, 40, 30_000).iter().any(Result::is_err), "{seed}");
     }
 }

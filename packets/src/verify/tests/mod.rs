@@ -3,3 +3,4 @@
 mod agreement;
 mod alike_bridges;
 mod random;
+mod sets;

@@ -19,6 +19,8 @@ pub(crate) struct Size {
     pub(crate) routes: usize,
     /// Translations that choose from more than one address or port, and equal routes.
     pub(crate) choices: bool,
+    /// Paths note the rules that their packets match.
+    pub(crate) keeps_rules: bool,
 }
 
 /// A world with what is attached to it.

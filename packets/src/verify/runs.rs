@@ -1,0 +1,148 @@
+//! Runs of rules: those that follow each other in a chain and decide alike. Their order makes no difference, so they are
+//! matched as one set.
+
+use std::collections::BTreeMap;
+
+use super::chains::Decided;
+use super::header::{Fragments, Protocols, Range};
+use super::index::{ChainIndex, Position};
+use super::path::Path;
+use super::walk::Walker;
+use crate::semantics::world::{Rule, RuleKind};
+
+/// Rules that decide alike about a path.
+pub(super) struct Run<'r> {
+    first: &'r Rule,
+    place: usize,
+    /// The place behind the last of them.
+    pub(super) end: usize,
+    /// The packets that they match, as they were sent.
+    boxes: BTreeMap<(Protocols, Fragments), Vec<[Range; 4]>>,
+}
+
+impl Walker<'_> {
+    /// Returns the run of rules that decide like the rule at this place; none if it has to be matched by itself, or if a
+    /// path notes its rules.
+    pub(super) fn run<'r>(
+        &self,
+        (rules, index): (&'r [Rule], &ChainIndex),
+        path: &Path,
+        place: usize,
+        position: Position,
+    ) -> Option<Run<'r>> {
+        let first = rules.get(place).filter(|_| !self.keeps_rules)?;
+        let is_alike = |rule: &Rule| self.is_alike(first, rule);
+        self.run_of((rules, index), path, place, position, is_alike)
+    }
+
+    /// Returns the run of rules that begins at this place; none if the first has to be matched by itself.
+    pub(super) fn run_of<'r>(
+        &self,
+        (rules, index): (&'r [Rule], &ChainIndex),
+        path: &Path,
+        place: usize,
+        position: Position,
+        is_alike: impl Fn(&Rule) -> bool,
+    ) -> Option<Run<'r>> {
+        let first = rules.get(place).filter(|_| path.frame.has_addresses())?;
+        let mut run = Run { first, place, end: place, boxes: BTreeMap::new() };
+        let now = path.now();
+        let mut next = Some(place);
+        while let Some((place, rule)) = next.and_then(|place| Some((place, rules.get(place)?))) {
+            if !decides_by_header(rule) || !is_alike(rule) || !self.may_put(1) {
+                break;
+            }
+            if self.position_matches(rule, path, position) {
+                let Some(fields) = fields(path, index.wanted(place)) else { break };
+                let policy = rule.fragments();
+                let kind = (protocols(rule), Fragments::that(|fragment| fragment.fits(policy)));
+                if run.boxes.is_empty() {
+                    (run.first, run.place) = (rule, place);
+                }
+                run.boxes.entry(kind).or_default().push(fields);
+            }
+            run.end = place + 1;
+            next = index.next(run.end, position, &now);
+        }
+        (run.end > place).then_some(run)
+    }
+
+    /// Returns true if two rules decide alike: they may be named for each other.
+    fn is_alike(&self, one: &Rule, other: &Rule) -> bool {
+        let drops = matches!(one.kind, RuleKind::Drop | RuleKind::Reject);
+        one.kind == other.kind
+            && (!drops || self.stateless.contains(&one.id) == self.stateless.contains(&other.id))
+    }
+
+    /// Applies the rules of a run to a path, and returns the packets that none of them matches.
+    pub(super) fn apply_run(
+        &self,
+        run: &Run<'_>,
+        path: Path,
+        position: Position,
+        decided: &mut Decided,
+    ) -> Vec<Path> {
+        let (matched, mut others) = self.split_by_run(run, path);
+        let rule = (run.first, run.place);
+        others.extend(matched.into_iter().flat_map(|path| self.apply(rule, path, position, decided)));
+        others
+    }
+
+    /// Splits the packets of a path: those that a rule of a run matches, and the others.
+    pub(super) fn split_by_run(&self, run: &Run<'_>, path: Path) -> (Vec<Path>, Vec<Path>) {
+        let mut matched = Vec::new();
+        let mut left = vec![path];
+        for ((protocols, fragments), boxes) in &run.boxes {
+            let mut others = Vec::new();
+            for path in left {
+                let (seen, unseen) = path.split_fragments(*fragments);
+                others.extend(unseen);
+                let (inside, outside) = seen.map_or((None, None), |path| path.split_protocols(*protocols));
+                others.extend(outside);
+                let Some(path) = inside else { continue };
+                let (fits, fails) = self.split_by_boxes(boxes, path);
+                matched.extend(fits);
+                others.extend(fails);
+            }
+            left = others;
+        }
+        (matched, left)
+    }
+
+    fn split_by_boxes(&self, boxes: &[[Range; 4]], path: Path) -> (Vec<Path>, Vec<Path>) {
+        if let [fields] = boxes {
+            let wanted = fields.each_ref().map(std::slice::from_ref);
+            return path.split_by_all(self.sets, &wanted.into_iter().enumerate().collect::<Vec<_>>());
+        }
+        let (inside, outside) = path.split_set(self.sets, self.sets.boxes_united(boxes));
+        (inside.into_iter().collect(), outside.into_iter().collect())
+    }
+}
+
+/// Returns true if a rule decides about the packets whose headers it matches, and about no others.
+fn decides_by_header(rule: &Rule) -> bool {
+    use RuleKind::{Accept, Drop, Reject, Return};
+    let is_about_flows = rule.match_forward_flow || rule.match_return_flow;
+    matches!(rule.kind, Accept | Drop | Reject | Return) && !rule.cond_invert && !is_about_flows
+}
+
+fn protocols(rule: &Rule) -> Protocols {
+    let own = rule.nw_proto.map_or(Protocols::ALL, |protocol| Protocols::of(&[protocol]));
+    match rule.nw_proto.is_some() && rule.inv_nw_proto {
+        true => Protocols::ALL.without(own),
+        false => own,
+    }
+}
+
+/// Returns the box of packets, as they were sent, whose fields are now in these ranges. None if it is not one box, or if
+/// a field was translated.
+fn fields(path: &Path, wanted: &[(usize, Vec<Range>)]) -> Option<[Range; 4]> {
+    let mut fields = [Range::ADDRESSES, Range::ADDRESSES, Range::PORTS, Range::PORTS];
+    for (field, ranges) in wanted {
+        let ([range], Some(own)) = (ranges.as_slice(), fields.get_mut(path.variable(*field))) else {
+            return None;
+        };
+        *own = own.common(*range)?;
+    }
+    Some(fields)
+}

@@ -4,34 +4,56 @@
 //! tenant router's own address as its source, the packet's reply comes back by the router, where both translations are
 //! reversed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::midonet::lower::egress::source_nat;
 use crate::midonet::lower::{Lowering, Rules};
-use crate::network::{Bridge, BridgeIndex};
+use crate::network::{Bridge, BridgeIndex, Tenant};
 use crate::source::Span;
 use crate::topology::key::view::RuleKey;
 use crate::topology::kinds::{Condition, FlowAction, FragmentPolicy, Reference, RuleAction};
 
-/// Returns the bridges that have an exposed pod, each with the position of its first [[expose]].
-fn exposing<'t>(lowering: &Lowering<'t>) -> Vec<(BridgeIndex, &'t Bridge, Span)> {
-    let tenant = lowering.tenant;
-    let mut known = BTreeSet::new();
-    let first = tenant.exposes.iter().filter(|expose| known.insert(expose.bridge));
-    let mut found: Vec<_> = first
-        .filter_map(|expose| Some((expose.bridge, tenant.bridge(expose.bridge)?, expose.span)))
-        .collect();
-    // By name: an imported spec may have its bridges in another order.
-    found.sort_by_key(|(_, bridge, _)| &bridge.name);
-    found
+/// The bridges that have an exposed pod.
+pub(super) struct Exposing<'t> {
+    /// Each with the position of its first [[expose]], by name: an imported spec may have its bridges in another order.
+    bridges: Vec<(&'t Bridge, Span, Reference)>,
+    /// The places of these by the router's ports.
+    by_port: BTreeMap<Reference, usize>,
+}
+
+impl<'t> Exposing<'t> {
+    /// `port` returns the router's port of a bridge.
+    pub(super) fn new(tenant: &'t Tenant, port: impl Fn(BridgeIndex) -> Option<Reference>) -> Exposing<'t> {
+        let mut known = BTreeSet::new();
+        let first = tenant.exposes.iter().filter(|expose| known.insert(expose.bridge));
+        let mut bridges: Vec<_> = first
+            .filter_map(|expose| Some((tenant.bridge(expose.bridge)?, expose.span, port(expose.bridge)?)))
+            .collect();
+        bridges.sort_by_key(|(bridge, ..)| &bridge.name);
+        let by_port = bridges.iter().enumerate().map(|(place, (.., port))| (port.clone(), place)).collect();
+        Exposing { bridges, by_port }
+    }
+
+    /// Returns the places of the bridges whose ports are in both lists; an empty list has all ports.
+    fn between(&self, in_ports: &[Reference], out_ports: &[Reference]) -> BTreeSet<usize> {
+        let among = |ports: &[Reference]| -> BTreeSet<usize> {
+            ports.iter().filter_map(|port| self.by_port.get(port)).copied().collect()
+        };
+        match (in_ports, out_ports) {
+            ([], []) => (0..self.bridges.len()).collect(),
+            ([], ports) | (ports, []) => among(ports),
+            _ => among(in_ports).intersection(&among(out_ports)).copied().collect(),
+        }
+    }
 }
 
 /// Adds the rule that reverses the SNAT of hairpin traffic in replies.
 pub(super) fn inbound_rules(lowering: &mut Lowering<'_>, rules: &mut Rules<'_>) {
-    let bridges = exposing(lowering);
-    let Some((_, _, span)) = bridges.first().copied() else { return };
+    let bridges = &lowering.exposing.bridges;
+    let Some((_, span, _)) = bridges.first() else { return };
+    let span = *span;
     let condition = Condition {
-        in_ports: bridges.iter().flat_map(|(at, ..)| lowering.gateway_port(*at)).collect(),
+        in_ports: bridges.iter().map(|(.., port)| port.clone()).collect(),
         destination: Some(lowering.tenant.link.near.into()),
         fragments: Some(FragmentPolicy::Any),
         ..Condition::default()
@@ -52,20 +74,18 @@ pub(super) fn translations<'t>(
     lowering: &Lowering<'t>,
     also: &Condition,
 ) -> Vec<(Condition, RuleAction, &'t Bridge, Span)> {
-    let near = lowering.tenant.link.near;
-    let narrowed = |(at, bridge, span): (BridgeIndex, &'t Bridge, Span)| {
-        let port = lowering.gateway_port(at);
-        let fits = |ports: &[Reference]| ports.is_empty() || port.iter().any(|port| ports.contains(port));
+    let (near, exposing) = (lowering.tenant.link.near, &lowering.exposing);
+    let narrowed = |place: usize| {
+        let (bridge, span, port) = exposing.bridges.get(place)?;
         let condition = Condition {
-            in_ports: port.clone(),
-            out_ports: port.clone(),
+            in_ports: vec![port.clone()],
+            out_ports: vec![port.clone()],
             source: also.source.or(Some(bridge.cidr)),
             destination: also.destination.or(Some(bridge.cidr)),
             fragments: Some(FragmentPolicy::Unfragmented),
             ..also.clone()
         };
-        let can_match = fits(&also.in_ports) && fits(&also.out_ports);
-        can_match.then(|| (condition, source_nat(near, near), bridge, span))
+        Some((condition, source_nat(near, near), *bridge, *span))
     };
-    exposing(lowering).into_iter().filter_map(narrowed).collect()
+    exposing.between(&also.in_ports, &also.out_ports).into_iter().filter_map(narrowed).collect()
 }

@@ -128,6 +128,7 @@ struct Lowering<'a> {
     provider_port: Key,
     /// By bridge: the router's port, and the bridge's port that it is linked to.
     gateways: Vec<(Key, Key)>,
+    exposing: hairpin::Exposing<'a>,
     rules_inside: policy::RulesInside,
 }
 
@@ -144,7 +145,9 @@ impl<'a> Lowering<'a> {
             let keys = keys.bridge(&bridge.name);
             (keys.gateway_port(), keys.gateway_peer())
         };
-        let gateways = tenant.bridges.iter().map(gateway).collect();
+        let gateways: Vec<(Key, Key)> = tenant.bridges.iter().map(gateway).collect();
+        let gateway_port = |at: BridgeIndex| gateways.get(at.0).map(|(port, _)| Reference::from(port));
+        let exposing = hairpin::Exposing::new(tenant, gateway_port);
         let (chain_in, chain_out) = (keys.chain(ChainKey::In), keys.chain(ChainKey::Out));
         let (uplink, provider_port) = (keys.uplink(UplinkKey::Port), keys.uplink(UplinkKey::ProviderPort));
         Lowering {
@@ -160,6 +163,7 @@ impl<'a> Lowering<'a> {
             chain_out,
             uplink,
             provider_port,
+            exposing,
             gateways,
             rules_inside: policy::find_rules_inside(tenant),
         }

@@ -1,36 +1,16 @@
-//! The growth of compiling, of comparing and of verifying one large tenant, at 1, 2, 4 and 8 times its size.
-//!
-//! Each line is one size: the parts that are counted, and the time of each step. A time that grows with the square of
-//! the size is four times that of the line above. Sizes are chosen with arguments: the kind, and the largest factor.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "a benchmark that can't go on has failed, and it prints its result; it measures with the clock"
-)]
+//! The specs of the tenants that are measured.
 
 use std::fmt::Write;
-use std::time::Instant;
-
-use midoform_compiler::source::Source;
-use midoform_compiler::topology::Topology;
-use midoform_compiler::{Allocated, Compiled, Input, compile};
-use midoform_packets::verify::{Subject, check_all, compare};
-
-const SITE: &str =
-    "name = \"large\"\n[midonet]\nembedded = true\nmanaged = true\n[pools]\nlinks = \"172.16.0.0/12\"\n";
 
 /// Returns a tenant with these bridges.
-fn bridges(count: usize) -> String {
+pub(crate) fn bridges(count: usize) -> String {
     let bridge =
         |at: usize| format!("[[bridge]]\nname = \"b{at}\"\ncidr = \"10.{}.{}.0/24\"\n", at / 256, at % 256);
     std::iter::once("name = \"t\"\n".to_owned()).chain((0..count).map(bridge)).collect()
 }
 
 /// Returns rules from groups of 100 addresses to 10 ports of a bridge.
-fn rules(count: usize, bridges: usize) -> String {
+pub(crate) fn rules(count: usize, bridges: usize) -> String {
     let mut text = String::new();
     for at in 0..count {
         let network = format!("198.{}.{}", 18 + at / 256, at % 256);
@@ -46,34 +26,34 @@ fn rules(count: usize, bridges: usize) -> String {
 }
 
 /// Returns a rule that accepts traffic from a group of its own to TCP ports of a bridge.
-fn from_group(at: usize, addresses: &[String], bridge: usize, ports: &[usize]) -> String {
+fn from_group(at: usize, addresses: &[String], bridge: usize, ports: &str) -> String {
     let addresses: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
     let addresses = addresses.join(", ");
     format!(
         "[[address_group]]\nname = \"g{at}\"\naddresses = [{addresses}]\n\
          [[rule]]\nname = \"r{at}\"\nfrom = {{ address_group = \"g{at}\" }}\n\
-         to = {{ bridge = \"b{bridge}\", tcp = {ports:?} }}\naction = \"accept\"\n"
+         to = {{ bridge = \"b{bridge}\", tcp = {ports} }}\naction = \"accept\"\n"
     )
 }
 
 /// Returns rules whose groups of 100 addresses overlap in parts, and whose ten ports are shifted by one from rule to
 /// rule.
-fn overlapping(count: usize, bridges: usize) -> String {
+pub(crate) fn overlapping(count: usize, bridges: usize) -> String {
     let rule = |at: usize| {
         let addresses: Vec<String> =
             (0..100).map(|host| format!("198.18.{}.{}", at % 2, (at * 7 + host) % 256)).collect();
         let ports: Vec<usize> = (0..10).map(|port| 1000 + at % 2500 + 2 * port).collect();
-        from_group(at, &addresses, at % bridges, &ports)
+        from_group(at, &addresses, at % bridges, &format!("{ports:?}"))
     };
     (0..count).map(rule).collect()
 }
 
 /// Returns rules whose groups of 100 addresses are in 100 networks, all with the same ten ports.
-fn scattered(count: usize, bridges: usize) -> String {
+pub(crate) fn scattered(count: usize, bridges: usize) -> String {
     let rule = |at: usize| {
         let addresses: Vec<String> = (0..100).map(|host| format!("198.18.{host}.{}", 1 + at % 254)).collect();
         let ports: Vec<usize> = (0..10).map(|port| 1000 + 2 * port).collect();
-        from_group(at, &addresses, at % bridges, &ports)
+        from_group(at, &addresses, at % bridges, &format!("{ports:?}"))
     };
     (0..count).map(rule).collect()
 }
@@ -118,7 +98,7 @@ impl Dice {
 }
 
 /// Returns rules of every kind: mixed groups, bridges, networks, the world, and anything, with random ports and actions.
-fn mixed(count: usize, bridges: usize, seed: u64) -> String {
+pub(crate) fn mixed(count: usize, bridges: usize, seed: u64) -> String {
     let mut dice = Dice(seed);
     let mut text = String::new();
     for at in 0..count {
@@ -155,7 +135,7 @@ fn mixed(count: usize, bridges: usize, seed: u64) -> String {
 }
 
 /// Returns rules from one bridge to the next.
-fn rules_between(count: usize, bridges: usize) -> String {
+pub(crate) fn rules_between(count: usize, bridges: usize) -> String {
     let rule = |at: usize| {
         let (from, to) = (at % bridges, (at + 1) % bridges);
         format!(
@@ -167,7 +147,7 @@ fn rules_between(count: usize, bridges: usize) -> String {
 }
 
 /// Returns exposed ports, 250 of each public address.
-fn exposes(count: usize, bridges: usize) -> String {
+pub(crate) fn exposes(count: usize, bridges: usize) -> String {
     let expose = |at: usize| {
         format!(
             "[[expose]]\npublic = \"203.0.{}.10:{}\"\nto = {{ bridge = \"b{}\", address = \"10.{}.{}.9\", tcp = 443 }}\n",
@@ -181,51 +161,53 @@ fn exposes(count: usize, bridges: usize) -> String {
     (0..count).map(expose).collect()
 }
 
-fn compiled(tenant: &str) -> Compiled {
-    let tenants = [Source::new("t.toml", tenant)];
-    compile(Input { site: &Source::new("site.toml", SITE), allocated: Allocated::Nothing, tenants: &tenants })
-        .unwrap()
+/// Returns rules from networks of all sizes, each inside others of the same group, to ranges of ports that are inside each
+/// other.
+pub(crate) fn nested(count: usize, bridges: usize) -> String {
+    let rule = |at: usize| {
+        let address = |host: usize| {
+            let (length, step) = (20 + (at + host) % 13, (at * 37 + host * 101) % (1 << 20));
+            let address = (0xc610_0000 + step as u32) & (u32::MAX << (32 - length));
+            format!("{}/{length}", std::net::Ipv4Addr::from(address))
+        };
+        let addresses: Vec<String> = (0..100).map(address).collect();
+        let ports = (1000 + at % 500, 3000 - at % 500);
+        from_group(at, &addresses, at % bridges, &format!("[\"{}-{}\"]", ports.0, ports.1))
+    };
+    (0..count).map(rule).collect()
 }
 
-fn measure(kind: &str, tenant: &str) {
-    let start = Instant::now();
-    let compiled = compiled(tenant);
-    let compiling = start.elapsed();
-    let start = Instant::now();
-    let reachability = compare(&Topology::default(), &compiled.topology);
-    let comparing = start.elapsed();
-    let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
-    let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
-    let start = Instant::now();
-    let found = check_all(subject, 2, &|_| ());
-    let verifying = start.elapsed();
-    println!(
-        "{kind}: {} objects: compile {compiling:.2?}, compare {comparing:.2?} ({} changes), verify {verifying:.2?} ({} violations, {} unproven)",
-        compiled.topology.len(),
-        reachability.changes.len(),
-        found.violations.len(),
-        found.unproven.len(),
-    );
+/// Returns static ports, and the checks of the addresses behind them.
+pub(crate) fn static_ports(count: usize, bridges: usize) -> String {
+    let port = |at: usize| {
+        let (bridge, host) = (at % bridges, 2 + at / bridges);
+        format!(
+            "[[port]]\nname = \"p{at}\"\nbridge = \"b{bridge}\"\nhost = \"0f1e2d3c-0000-4000-8000-00000000{:04x}\"\n\
+             interface = \"tap{at}\"\nmac = \"02:00:00:{:02x}:{:02x}:{:02x}\"\naddress = \"10.{}.{}.{host}\"\n",
+            at % 16,
+            at >> 16 & 0xff,
+            at >> 8 & 0xff,
+            at & 0xff,
+            bridge / 256,
+            bridge % 256
+        )
+    };
+    (0..count).map(port).collect()
 }
 
-fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
-    let wanted = arguments.next().unwrap_or_else(|| "all".to_owned());
-    let largest: usize = arguments.next().and_then(|factor| factor.parse().ok()).unwrap_or(8);
-    let is_wanted = |kind: &str| wanted == "all" || wanted == kind;
-    for factor in [1, 2, 4, 8].into_iter().filter(|factor| *factor <= largest) {
-        let kinds: [(&str, String); 8] = [
-            ("bridges", bridges(1250 * factor)),
-            ("rules", bridges(40) + &rules(300 * factor, 40)),
-            ("both", bridges(40 * factor) + &rules(300 * factor, 40 * factor)),
-            ("between", bridges(100 * factor) + &rules_between(100 * factor, 100 * factor)),
-            ("exposes", bridges(40) + &exposes(500 * factor, 40)),
-            ("overlapping", bridges(40) + &overlapping(300 * factor, 40)),
-            ("scattered", bridges(40) + &scattered(300 * factor, 40)),
-            ("mixed", bridges(40) + &mixed(300 * factor, 40, 7)),
-        ];
-        for (kind, tenant) in kinds.iter().filter(|(kind, _)| is_wanted(kind)) {
-            measure(&format!("{factor} x {kind}"), tenant);
-        }
-    }
+/// Returns tenants with four bridges and some rules each. Where they are peers, each chooses the one before and the one
+/// after it.
+pub(crate) fn tenants(count: usize, are_peers: bool) -> Vec<String> {
+    let tenant = |at: usize| {
+        let bridge = |own: usize| {
+            let network = 4 * at + own;
+            format!("[[bridge]]\nname = \"b{own}\"\ncidr = \"10.{}.{}.0/24\"\n", network / 256, network % 256)
+        };
+        let bridges: String = (0..4).map(bridge).collect();
+        let beside = [at.checked_sub(1), Some(at + 1).filter(|next| *next < count)];
+        let peers = beside.into_iter().flatten().filter(|_| are_peers);
+        let peers: String = peers.map(|peer| format!("[[peer]]\ntenant = \"t{peer}\"\n")).collect();
+        format!("name = \"t{at}\"\n{bridges}{peers}{}", rules_between(4, 4))
+    };
+    (0..count).map(tenant).collect()
 }

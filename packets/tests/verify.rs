@@ -297,3 +297,20 @@ fn frames_that_the_spec_names_are_no_violation_and_1x_has_no_condition_on_tags()
     let site = SITE.replace("[midonet]\n", "[midonet]\nversion = 1\n");
     assert_eq!(violations(&site, &[ACME]), Vec::<String>::new());
 }
+
+#[test]
+fn the_number_of_threads_makes_no_difference() {
+    use midoform_packets::verify::{Subject, check_all};
+    let bridge = |at: usize| format!("[[bridge]]\nname = \"b{at}\"\ncidr = \"10.0.{at}.0/24\"\n");
+    let bridges: String = (0..20).map(bridge).collect();
+    for profile in ["strict", "rainbond"] {
+        let tenant = format!("name = \"t\"\nprofile = \"{profile}\"\n{bridges}");
+        let compiled = Project::of_text(SITE, &[("t.toml", &tenant)]).compile();
+        let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
+        let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
+        let on = |threads: usize| serde_json::to_value(check_all(subject, threads, &|_| ())).unwrap();
+        let found = on(1);
+        assert_eq!(found["violations"].as_array().unwrap().is_empty(), profile == "strict");
+        assert_eq!(on(3), found);
+    }
+}

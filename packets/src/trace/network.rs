@@ -74,7 +74,7 @@ pub struct TraceNetwork<'t> {
     pub(super) topology: &'t Topology,
     /// The tenants of the network.
     tenants: BTreeSet<&'t str>,
-    pub(super) world: World,
+    pub(crate) world: World,
     stations: Vec<Station>,
     /// The names of the stations, by port.
     names: BTreeMap<Uuid, String>,

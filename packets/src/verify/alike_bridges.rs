@@ -5,7 +5,8 @@
 //! other address as it is. It takes a packet of the one bridge to a packet of the other. Both have the same path and
 //! the same end, if no rule and no route on their way tells the two bridges apart:
 //!
-//! - The bridges' own chains, ports and routes are the same, but for the network.
+//! - The bridges' own chains, ports and routes are the same, but for the network and the gateway's address. So frames of
+//!   other EtherTypes than IPv4, which do not leave a bridge, are treated alike as well.
 //! - A set of source addresses that a rule names holds both networks, or none of their addresses. Else the rule tells the
 //!   bridge apart, for the rule's destinations. So does a rule that names the port of the bridge's gateway.
 //! - Replies arrive alike: of rules that may match replies to the bridge, the sources count as destinations.
@@ -29,7 +30,6 @@ use crate::semantics::world::{Route, RouteKind, Rule, RuleKind};
 use midoform_compiler::network::{BridgeIndex, Selector, Tenant};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Reference;
-use midoform_compiler::values::ethertype;
 use paths::{Destinations, Paths};
 use rules::{RouterRule, is_plain};
 
@@ -54,28 +54,48 @@ struct Bridges {
     wide: BTreeSet<(&'static str, Range)>,
 }
 
+/// The rules and the routes of all routers of a model.
+pub(crate) struct Routers<'m> {
+    rules: Vec<RouterRule<'m>>,
+    paths: Paths,
+}
+
+impl<'m> Routers<'m> {
+    /// Returns none if a rule or a route has a condition that the comparison does not cover.
+    pub(crate) fn new(model: &'m Model<'_>) -> Option<Routers<'m>> {
+        let mut routes = model.world.devices.values().flat_map(|device| &device.routes);
+        if routes.any(|route| route.source.prefix_len() != 0) {
+            return None;
+        }
+        let rules = rules::of_routers(model)?;
+        let paths = Paths::new(model, &rules)?;
+        Some(Routers { rules, paths })
+    }
+}
+
 /// Returns the destinations that each of a tenant's bridges has to send to, so that all packets are covered: sorted,
 /// disjoint ranges. A bridge that is not named sends to everything. `world` has the addresses outside.
 pub(crate) fn destinations(
     model: &Model<'_>,
+    routers: Option<&Routers<'_>>,
     tenant: &Tenant,
     world: &[Range],
 ) -> BTreeMap<BridgeIndex, Vec<Range>> {
-    compared(model, tenant, world).unwrap_or_default()
+    routers.and_then(|routers| compared(model, routers, tenant, world)).unwrap_or_default()
 }
 
 /// None if the tenant has a condition that the comparison does not cover.
 fn compared(
     model: &Model<'_>,
+    routers: &Routers<'_>,
     tenant: &Tenant,
     world: &[Range],
 ) -> Option<BTreeMap<BridgeIndex, Vec<Range>>> {
+    let Routers { rules, paths } = routers;
     let mut bridges = Bridges::new(model, tenant)?;
-    let rules = rules::of_routers(model)?;
-    let paths = Paths::new(model, &rules)?;
-    bridges.routes(model, &paths)?;
-    bridges.rules(&rules, &paths);
-    bridges.said(tenant, world, &paths);
+    bridges.routes(model);
+    bridges.rules(rules);
+    bridges.said(tenant);
     let mut classes: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
     for (place, own) in bridges.own.iter_mut().enumerate() {
         own.likeness.sort();
@@ -94,7 +114,7 @@ fn compared(
         if let Some(first) = first.and_then(|first| bridges.own.get(*first)) {
             let mut apart = own.apart.clone();
             apart.add(&first.apart);
-            found.insert(*index, apart.ranges());
+            found.insert(*index, paths.as_sent(&apart, world));
         }
     }
     Some(found)
@@ -160,22 +180,16 @@ impl Bridges {
     }
 
     /// Compares the routes of all routers.
-    fn routes(&mut self, model: &Model<'_>, paths: &Paths) -> Option<()> {
+    fn routes(&mut self, model: &Model<'_>) {
         for (id, device) in &model.world.devices {
-            for route in &device.routes {
-                if route.source.prefix_len() != 0 {
-                    return None;
-                }
-                self.route(*id, route);
-            }
+            device.routes.iter().for_each(|route| self.route(*id, route));
         }
         for (port, place) in &self.by_gateway {
-            let routed = paths.routed.get(port).into_iter().flatten().copied();
             if let Some(own) = self.own.get_mut(*place) {
-                own.apart.add(&paths.as_sent(routed.chain([Range::network(own.network)])));
+                own.apart.add(&Destinations::by_ports(&[*port]));
+                own.apart.add(&Destinations::ranges([Range::network(own.network)]));
             }
         }
-        Some(())
     }
 
     /// A route to the network itself, or to a part of it.
@@ -210,9 +224,9 @@ impl Bridges {
     }
 
     /// Compares what the routers' rules say of the bridges.
-    fn rules(&mut self, rules: &[RouterRule<'_>], paths: &Paths) {
+    fn rules(&mut self, rules: &[RouterRule<'_>]) {
         for rule in rules {
-            let (from, to) = (paths.sources(rule), paths.destinations(rule));
+            let (from, to) = (Paths::sources(rule), Paths::destinations(rule));
             let name = rule.name();
             self.ports(&rule.rule.in_ports, &name, &to);
             if let Some(range) = rule.source().filter(|_| !rule.is_from_outside) {
@@ -240,7 +254,7 @@ impl Bridges {
     }
 
     /// Compares what the spec says of the bridges.
-    fn said(&mut self, tenant: &Tenant, world: &[Range], paths: &Paths) {
+    fn said(&mut self, tenant: &Tenant) {
         for rule in &tenant.rules {
             let networks = |at| tenant.networks_with_grown(at).map(Range::network).collect::<Vec<_>>();
             let addresses = |ports: &[midoform_compiler::network::PortIndex]| {
@@ -248,16 +262,16 @@ impl Bridges {
                 ports.map(|port| Range::address(port.address)).collect::<Vec<_>>()
             };
             let to = match &rule.to {
-                Selector::Anywhere => Destinations::All,
-                Selector::World => Destinations::Some(world.to_vec()),
-                Selector::Bridge(at) => paths.as_sent(networks(*at)),
+                Selector::Anywhere => Destinations::everything(),
+                Selector::World => Destinations::outside(),
+                Selector::Bridge(at) => Destinations::ranges(networks(*at)),
                 Selector::Addresses(networks) => {
-                    paths.as_sent(networks.iter().map(|network| Range::network(*network)))
+                    Destinations::ranges(networks.iter().map(|network| Range::network(*network)))
                 }
-                Selector::Ports(ports) => paths.as_sent(addresses(ports)),
+                Selector::Ports(ports) => Destinations::ranges(addresses(ports)),
                 Selector::Peer(at) => {
                     let peer = tenant.peer(*at).into_iter().flat_map(|peer| &peer.networks);
-                    paths.as_sent(peer.map(|network| Range::network(*network)))
+                    Destinations::ranges(peer.map(|network| Range::network(*network)))
                 }
             };
             let from = match &rule.from {
@@ -299,28 +313,28 @@ impl Own {
         let mut likeness = vec![format!("{} /{} {place}", gateway.device, network.prefix_len())];
         let chain =
             device.inbound.map(|chain| world.chains.get(&chain).map(Vec::as_slice).unwrap_or_default());
-        for (at, rule) in chain.into_iter().flatten().enumerate().filter(|(_, rule)| matches_ipv4(rule)) {
-            likeness.push(own_rule(at, rule, *network, inside.id)?);
+        for (at, rule) in chain.into_iter().flatten().enumerate() {
+            likeness.push(own_rule(at, rule, (*network, *address), inside.id)?);
         }
-        let apart = Destinations::Some(Vec::new());
+        let apart = Destinations::default();
         Some((gateway.id, Own { network: *network, likeness, apart }))
     }
 }
 
-/// Returns true if the rule can match IPv4. Frames of other EtherTypes are followed for each bridge.
-fn matches_ipv4(rule: &Rule) -> bool {
-    rule.dl_type.is_none_or(|kind| (kind == u32::from(ethertype::IPV4)) != rule.inv_dl_type)
-}
-
-/// Returns a rule of a bridge's chain, with its own network and its gateway's port by their parts; none if it can't be
-/// compared.
-fn own_rule(at: usize, rule: &Rule, network: Ipv4Net, gateway: Uuid) -> Option<String> {
+/// Returns a rule of a bridge's chain, with its own network, its gateway's address and its gateway's port by their parts;
+/// none if it can't be compared.
+fn own_rule(
+    at: usize,
+    rule: &Rule,
+    (network, address): (Ipv4Net, std::net::Ipv4Addr),
+    gateway: Uuid,
+) -> Option<String> {
     let mut rule = rule.clone();
     if !is_plain(&rule) || rule.kind == RuleKind::Jump || !rule.out_ports.is_empty() {
         return None;
     }
     (rule.id, rule.position) = (Uuid::nil(), at);
-    let mut own = [false; 3];
+    let mut own = [false; 4];
     let is_own = |address: Option<std::net::Ipv4Addr>, length: u8| {
         address == Some(network.network()) && length == network.prefix_len()
     };
@@ -332,6 +346,9 @@ fn own_rule(at: usize, rule: &Rule, network: Ipv4Net, gateway: Uuid) -> Option<S
     }
     if rule.in_ports == [gateway] {
         (own[2], rule.in_ports) = (true, Vec::new());
+    }
+    if rule.nw_src_address == Some(address) && rule.nw_src_length == 32 {
+        (own[3], rule.nw_src_address) = (true, None);
     }
     Some(format!("{own:?} {rule:?}"))
 }

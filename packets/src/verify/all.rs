@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::checks::{check_group, check_provider, groups};
+use super::checks::{check_group_on, check_provider, groups};
 use super::report::{Subject, Verification};
 use super::shape::alike;
 
@@ -44,12 +44,14 @@ fn check_each(
     threads: usize,
     done: &(dyn Fn(usize) + Sync),
 ) -> Vec<(usize, Verification)> {
+    // Threads that have no group of their own help with one.
+    let each = (threads / asked.len().max(1)).max(1);
     let next = AtomicUsize::new(0);
     let found: Mutex<Vec<(usize, Verification)>> = Mutex::new(Vec::with_capacity(asked.len()));
     let work = || {
         while let Some(place) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
             let Some(group) = groups.get(*place) else { continue };
-            let report = check_group(subject, group);
+            let report = check_group_on(each, subject, group);
             found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((*place, report));
             done(group.len());
         }

@@ -6,7 +6,7 @@ use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Range, SOURCE, SOURCE_PORT, rest, united,
 };
 use super::model::{Model, Segment};
-use super::packet_set::{PacketSet, difference};
+use super::packet_set::{Fields, PacketSet, difference};
 use super::path::Path;
 use super::reach::linked_tenants;
 use super::report::Subject;
@@ -237,7 +237,7 @@ impl<'a> Checker<'a> {
                 let Some(path) = path else { continue };
                 let hit = ranges.iter().find_map(|range| path.clone().split(sets, DESTINATION, *range).0);
                 if let Some(path) = hit {
-                    return Some(path.sent(sets));
+                    return Some(path.sent());
                 }
             }
         }
@@ -253,7 +253,7 @@ impl<'a> Checker<'a> {
         for outcome in outcomes.iter().filter(|outcome| !self.at(&outcome.end, &assert.to).is_empty()) {
             passing.push(match from_world {
                 true => self.as_inside(&outcome.path),
-                false => outcome.path.sent(sets),
+                false => outcome.path.sent(),
             });
         }
         let destinations = if from_world { vec![Range::ADDRESSES] } else { self.destinations(&assert.to) };
@@ -262,7 +262,7 @@ impl<'a> Checker<'a> {
             let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES).into_iter();
             let all = all.filter_map(move |headers| headers.common(whole(&carried)));
             let all = all.filter_map(|headers| {
-                let packets = PacketSet::of(sets, &headers).within(sets, SOURCE, &start.sources)?;
+                let packets = PacketSet::of(&headers).within(sets, SOURCE, &start.sources)?;
                 packets.within(sets, DESTINATION, &destinations)
             });
             all.collect::<Vec<_>>()
@@ -279,13 +279,13 @@ impl<'a> Checker<'a> {
     /// port that it has inside.
     fn as_inside(&self, path: &Path) -> PacketSet {
         let sets = &self.model.sets;
-        let sent = path.sent(sets);
-        let mut set = sets.any(sent.set, DESTINATION);
+        let sent = path.sent();
+        let mut set = sets.any(sent.fields.set(sets), DESTINATION);
         if path.header[DESTINATION_PORT] != DESTINATION_PORT {
             let port = sets.field(DESTINATION_PORT, path.field(DESTINATION_PORT));
             set = sets.common(sets.any(set, DESTINATION_PORT), port);
         }
-        PacketSet { set, ..sent }
+        PacketSet { fields: Fields::Diagram(set), ..sent }
     }
 
     /// Returns the addresses of a selector, as a sender inside uses them.

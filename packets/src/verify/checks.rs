@@ -1,5 +1,6 @@
 //! Runs the checks of a group of tenants. `docs/verify.md` explains each check.
 
+mod facts;
 mod frames;
 mod isolation;
 mod outside;
@@ -7,21 +8,22 @@ mod replies;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use ipnet::Ipv4Net;
 
 use super::alike_bridges;
-use super::box_index::BoxIndex;
 use super::counterexample::{self, Origin, Picked, pick};
 use super::dead;
-use super::header::{DESTINATION, EVERYTHING, Fragments, Headers, Range, rest, united};
+use super::header::{EVERYTHING, Fragments, Headers, Range};
 use super::model::{Model, Segment};
 use super::packet_set::PacketSet;
 use super::reach::linked_tenants;
 use super::report::{Check, Subject, Verification, Violation};
-use super::spec_rules::SpecRules;
 use super::walk::{End, Outcome, TooMany};
 use crate::trace::Ending;
+use facts::TenantFacts;
 use midoform_compiler::network::{BridgeIndex, Tenant};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, SITE};
@@ -42,21 +44,27 @@ pub fn groups(topology: &Topology) -> Vec<BTreeSet<&str>> {
 
 /// Runs all checks of one group of tenants.
 pub fn check_group(subject: Subject<'_>, group: &BTreeSet<&str>) -> Verification {
+    check_group_on(1, subject, group)
+}
+
+/// Runs all checks of one group of tenants on several threads; the result is the same for any number of these.
+pub(crate) fn check_group_on(threads: usize, subject: Subject<'_>, group: &BTreeSet<&str>) -> Verification {
     let model = Model::new(subject.topology, group);
     let by_name: BTreeMap<&str, &Tenant> =
         group.iter().filter_map(|name| Some((*name, subject.tenant(name)?))).collect();
     let mut check =
         GroupCheck { subject, model: &model, group, by_name: &by_name, report: Verification::default() };
+    let routers = alike_bridges::Routers::new(&model);
     for (name, tenant) in &by_name {
         let facts = TenantFacts::new(subject, &model, tenant);
-        let asked = alike_bridges::destinations(&model, tenant, &facts.world);
+        let asked = alike_bridges::destinations(&model, routers.as_ref(), tenant, &facts.world);
         let proven = check.report.violations.len();
-        let mut outcome = check.tenant(&facts, &asked);
+        let mut outcome = check.tenant(&facts, &asked, threads);
         let holds = outcome.is_ok() && check.report.violations.len() == proven;
         // A violation is shown for each bridge that has it.
         if !holds && !asked.is_empty() && tenant.bridges.len() <= MOST_SHOWN {
             check.report.violations.truncate(proven);
-            outcome = check.tenant(&facts, &BTreeMap::new());
+            outcome = check.tenant(&facts, &BTreeMap::new(), threads);
         }
         // These do not depend on what sends.
         check.report.violations.extend(dead::rules_and_routes(&model, tenant));
@@ -80,18 +88,22 @@ pub(crate) fn holds(subject: Subject<'_>, group: &BTreeSet<&str>, compares: bool
         group.iter().filter_map(|name| Some((*name, subject.tenant(name)?))).collect();
     let mut check =
         GroupCheck { subject, model: &model, group, by_name: &by_name, report: Verification::default() };
+    let routers = alike_bridges::Routers::new(&model);
     by_name.values().all(|tenant| {
         let facts = TenantFacts::new(subject, &model, tenant);
-        let asked = alike_bridges::destinations(&model, tenant, &facts.world);
+        let asked = alike_bridges::destinations(&model, routers.as_ref(), tenant, &facts.world);
         let asked = if compares { asked } else { BTreeMap::new() };
         check.report.violations.extend(dead::rules_and_routes(&model, tenant));
-        check.tenant(&facts, &asked).is_ok()
+        check.tenant(&facts, &asked, 1).is_ok()
     }) && check.report.violations.is_empty()
 }
 
 /// The most bridges of a tenant for which a violation is shown for each of those that are alike. Where there are more, it
 /// is shown for the first of them.
 const MOST_SHOWN: usize = 256;
+
+/// The fewest bridges that threads share: a model for each thread costs more than what fewer bridges send.
+const SHARED: usize = 16;
 
 /// Checks the provider router, which the tenants share: no destination leads to two of them.
 pub fn check_provider(topology: &Topology) -> Vec<Violation> {
@@ -133,72 +145,6 @@ struct GroupCheck<'a> {
     report: Verification,
 }
 
-/// A tenant, and what follows from its spec for all of its segments.
-struct TenantFacts<'a> {
-    tenant: &'a Tenant,
-    rules: SpecRules<'a>,
-    /// The destinations of its own routes.
-    routed: Vec<Range>,
-    /// The addresses that are outside for it.
-    world: Vec<Range>,
-    /// The link addresses that are not its own.
-    links: Vec<Range>,
-    /// Its bridges that have a segment, and the places of these by their networks.
-    segments: BTreeMap<BridgeIndex, &'a Segment>,
-    networks: BoxIndex,
-}
-
-impl<'a> TenantFacts<'a> {
-    fn new(subject: Subject<'_>, model: &'a Model<'a>, tenant: &'a Tenant) -> TenantFacts<'a> {
-        let segments: BTreeMap<BridgeIndex, &Segment> = tenant
-            .indexed_bridges()
-            .filter_map(|(at, bridge)| {
-                let key = Key::tenant(&tenant.name).bridge(&bridge.name).device();
-                Some((at, model.segment(&key)?))
-            })
-            .collect();
-        let network = |(at, segment): (&BridgeIndex, &&Segment)| {
-            let ranges = segment.networks.iter().map(|network| Range::network(*network));
-            let at = at.0;
-            ranges.map(move |range| (at, EVERYTHING.with(DESTINATION, range))).collect::<Vec<_>>()
-        };
-        let own = [Range::address(tenant.link.near)];
-        let pools: Vec<Range> = united(subject.links.iter().map(|pool| Range::network(*pool)).collect());
-        let routed = tenant.routes.iter().map(|route| Range::network(route.destination));
-        TenantFacts {
-            tenant,
-            rules: SpecRules::new(tenant),
-            routed: united(routed.collect()),
-            world: world_of(subject, tenant),
-            links: pools.iter().flat_map(|pool| rest(*pool, &own)).collect(),
-            networks: BoxIndex::new(segments.iter().flat_map(network)),
-            segments,
-        }
-    }
-
-    /// Returns the bridges with some of these destinations: sorted ranges.
-    fn bridges(&self, asked: &[Range]) -> BTreeMap<BridgeIndex, &'a Segment> {
-        if asked == [Range::ADDRESSES] {
-            return self.segments.clone();
-        }
-        let places = asked.iter().flat_map(|range| self.networks.all(&EVERYTHING.with(DESTINATION, *range)));
-        let indexes = places.map(BridgeIndex);
-        indexes.filter_map(|at| Some((at, *self.segments.get(&at)?))).collect()
-    }
-}
-
-/// Returns the addresses that are outside for the tenant.
-fn world_of(subject: Subject<'_>, tenant: &Tenant) -> Vec<Range> {
-    let bridges = tenant.bridges.iter().map(|bridge| bridge.cidr);
-    let peers = tenant.peers.iter().flat_map(|peer| peer.networks.iter().copied());
-    let routes = tenant.routes.iter().map(|route| route.destination);
-    let links = subject.links.iter().copied().chain([tenant.link.network]);
-    let exposed = tenant.exposes.iter().map(|expose| Ipv4Net::from(expose.public));
-    let peer_links = tenant.peers.iter().map(|peer| peer.link.network);
-    let taken = bridges.chain(peers).chain(routes).chain(links).chain(exposed).chain(peer_links);
-    rest(Range::ADDRESSES, &united(taken.map(Range::network).collect()))
-}
-
 /// The outcomes of what a pod of one segment can send to some destinations.
 struct Sent<'a> {
     at: BridgeIndex,
@@ -212,40 +158,103 @@ struct Sent<'a> {
 }
 
 impl<'a> GroupCheck<'a> {
-    /// Checks a tenant. Each bridge sends to the destinations that are asked of it, or else to all.
+    /// Checks a tenant. Each bridge sends to the destinations that are asked of it, or else to all: then frames of other
+    /// EtherTypes than IPv4 as well.
     fn tenant(
         &mut self,
         facts: &TenantFacts<'_>,
         asked: &BTreeMap<BridgeIndex, Vec<Range>>,
+        threads: usize,
     ) -> Result<(), TooMany> {
-        let tenant = facts.tenant;
-        for (at, segment) in &facts.segments {
-            // No set is kept from one bridge to the next.
-            self.model.sets.renew();
-            let asked = asked.get(at).map_or(&[Range::ADDRESSES][..], Vec::as_slice);
-            let headers: Vec<Headers> =
-                asked.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
-            let sent = Sent {
-                at: *at,
-                segment,
-                asked,
-                routed: whole_first(self.model.sent_by_pod(segment, &headers)?),
-                inside: whole_first(self.model.inside(segment, &headers)?),
-            };
-            self.isolation(tenant, &sent);
-            self.links(facts, &sent);
-            self.spoofing(tenant, &sent);
-            self.between_bridges(facts, &sent)?;
-            self.outside(facts, &sent)?;
-            self.loops(tenant, &sent);
-            self.frames(facts, segment)?;
+        match threads > 1 && facts.segments.len() >= SHARED {
+            true => self.bridges_on(threads, facts, asked)?,
+            false => {
+                for (at, segment) in &facts.segments {
+                    self.bridge(facts, (*at, segment), asked)?;
+                }
+            }
         }
+        let tenant = facts.tenant;
         self.static_ports(facts)?;
         for uplink in self.model.uplinks.iter().filter(|uplink| uplink.tenant == *tenant.name) {
             let headers: Vec<Headers> =
                 uplink.destinations.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
             let outcomes = self.model.sent_by_world(uplink, &headers)?;
             self.entry_points(facts, uplink, &outcomes);
+        }
+        Ok(())
+    }
+
+    /// Checks the bridges of a tenant on several threads, each with a model of its own. The violations come in the order
+    /// of the bridges.
+    fn bridges_on(
+        &mut self,
+        threads: usize,
+        facts: &TenantFacts<'_>,
+        asked: &BTreeMap<BridgeIndex, Vec<Range>>,
+    ) -> Result<(), TooMany> {
+        let places: Vec<BridgeIndex> = facts.segments.keys().copied().collect();
+        let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(places.len())));
+        let (subject, group, by_name, tenant) = (self.subject, self.group, self.by_name, facts.tenant);
+        let work = || {
+            let model = Model::new(subject.topology, group);
+            let facts = TenantFacts::new(subject, &model, tenant);
+            let report = Verification::default();
+            let mut check = GroupCheck { subject, model: &model, group, by_name, report };
+            while let Some(at) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let Some(segment) = facts.segments.get(at) else { continue };
+                let outcome = check.bridge(&facts, (*at, segment), asked);
+                let outcome = outcome.and(if model.sets.is_full() { Err(TooMany) } else { Ok(()) });
+                if outcome.is_err() {
+                    // The bridges before this one are taken: the others make no difference any more.
+                    next.store(places.len(), Ordering::Relaxed);
+                }
+                let violations = std::mem::take(&mut check.report.violations);
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.push((*at, violations, outcome));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(work);
+            }
+        });
+        let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.sort_by_key(|(at, ..)| *at);
+        for (_, violations, outcome) in found {
+            self.report.violations.extend(violations);
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Checks what the pods of one bridge send.
+    fn bridge(
+        &mut self,
+        facts: &TenantFacts<'_>,
+        (at, segment): (BridgeIndex, &Segment),
+        asked: &BTreeMap<BridgeIndex, Vec<Range>>,
+    ) -> Result<(), TooMany> {
+        // No set is kept from one bridge to the next.
+        self.model.sets.renew();
+        let is_alike = asked.contains_key(&at);
+        let asked = asked.get(&at).map_or(&[Range::ADDRESSES][..], Vec::as_slice);
+        let headers: Vec<Headers> = asked.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
+        let sent = Sent {
+            at,
+            segment,
+            asked,
+            routed: whole_first(self.model.sent_by_pod(segment, &headers)?),
+            inside: whole_first(self.model.inside(segment, &headers)?),
+        };
+        self.isolation(facts.tenant, &sent);
+        self.links(facts, &sent);
+        self.spoofing(facts, &sent);
+        self.between_bridges(facts, &sent)?;
+        self.outside(facts, &sent)?;
+        self.loops(facts.tenant, &sent);
+        if !is_alike {
+            self.frames(facts, segment)?;
         }
         Ok(())
     }

@@ -203,6 +203,16 @@ pub(crate) struct Headers {
     pub(crate) fields: [Range; 4],
 }
 
+/// Returns the smallest ranges around those of two boxes.
+pub(crate) fn around(one: [Range; 4], other: [Range; 4]) -> [Range; 4] {
+    let ([a, b, c, d], [e, f, g, h]) = (one, other);
+    let around = |one: Range, other: Range| Range {
+        first: one.first.min(other.first),
+        last: one.last.max(other.last),
+    };
+    [around(a, e), around(b, f), around(c, g), around(d, h)]
+}
+
 /// A box that every other one meets.
 pub(crate) const EVERYTHING: Headers = Headers {
     protocols: Protocols::ALL,
@@ -268,15 +278,10 @@ impl Headers {
 
     /// Returns the smallest box around this one and another.
     pub(crate) fn around(self, other: Headers) -> Headers {
-        let ([a, b, c, d], [e, f, g, h]) = (self.fields, other.fields);
-        let around = |one: Range, other: Range| Range {
-            first: one.first.min(other.first),
-            last: one.last.max(other.last),
-        };
         Headers {
             protocols: self.protocols.or(other.protocols),
             fragments: Fragments(self.fragments.0 | other.fragments.0),
-            fields: [around(a, e), around(b, f), around(c, g), around(d, h)],
+            fields: around(self.fields, other.fields),
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Index {
     routers: BTreeMap<Uuid, RouteIndex>,
     /// By port, the stations behind it.
     stations: BTreeMap<Uuid, Vec<usize>>,
+    /// By bridge, its ports that something is behind: a router or a station.
+    switched: BTreeMap<Uuid, Vec<Uuid>>,
     /// By router, the stations that are attached to it or to a bridge that is linked to it.
     beside: BTreeMap<Uuid, StationIndex>,
 }
@@ -52,7 +54,14 @@ impl Index {
         for (at, station) in attached.iter().enumerate() {
             stations.entry(station.port).or_default().push(at);
         }
+        let is_used = |port: &Uuid| {
+            stations.contains_key(port) || world.ports.get(port).is_some_and(|port| port.peer.is_some())
+        };
+        let bridges = world.devices.iter().filter(|(_, device)| !device.is_router);
+        let switched =
+            bridges.map(|(id, bridge)| (*id, bridge.ports.iter().copied().filter(is_used).collect()));
         Index {
+            switched: switched.collect(),
             chains: chains.collect(),
             routers: routers.map(|(id, device)| (*id, RouteIndex::new(world, device))).collect(),
             stations,
@@ -71,6 +80,11 @@ impl Index {
     /// Returns the stations behind a port, as places in the list of all.
     pub(crate) fn stations(&self, port: Uuid) -> &[usize] {
         self.stations.get(&port).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Returns the ports of a bridge that something is behind.
+    pub(crate) fn switched(&self, bridge: Uuid) -> &[Uuid] {
+        self.switched.get(&bridge).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Returns the stations beside a router.
@@ -223,6 +237,8 @@ struct Ranked {
     at: usize,
     /// The later ones that win as much, and are for the same destinations: each may be taken.
     equal: Vec<usize>,
+    /// The place behind the last of those that win as much, whatever their destinations.
+    end: usize,
 }
 
 impl RouteIndex {
@@ -245,13 +261,36 @@ impl RouteIndex {
         });
         let boxes = BoxIndex::new(boxes);
         let routes = sorted.iter().enumerate();
-        let routes = routes.map(|(place, (at, route))| Ranked { at: *at, equal: later(place, route) });
+        let end = |route: &Route| sorted.partition_point(|(_, other)| rank(other) <= rank(route));
+        let routes = routes.map(|(place, (at, route))| Ranked {
+            at: *at,
+            equal: later(place, route),
+            end: end(route),
+        });
         RouteIndex { routes: routes.collect(), boxes }
     }
 
     /// Returns the place of the first route, from this one on, that some of these packets may take.
     pub(crate) fn next(&self, from: usize, headers: &Headers) -> Option<usize> {
         self.boxes.next(from, headers)
+    }
+
+    /// Returns the routes that win as much as the one at a place and that some of these packets may take, with their
+    /// destinations: one for each destination, sorted by these. The second value is the place behind all that win as
+    /// much. Returns none if one of them is for some sources only.
+    pub(crate) fn beside(
+        &self,
+        device: &Device,
+        place: usize,
+        headers: &Headers,
+    ) -> Option<(Vec<(Range, usize)>, usize)> {
+        let end = self.routes.get(place)?.end;
+        let mut found = BTreeMap::new();
+        for other in self.boxes.all(headers).into_iter().filter(|other| (place..end).contains(other)) {
+            let route = self.route(device, other).filter(|route| route.source.prefix_len() == 0)?;
+            found.entry(Range::network(route.destination)).or_insert(other);
+        }
+        Some((found.into_iter().collect(), end))
     }
 
     /// Returns the route at a place.

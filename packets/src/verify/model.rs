@@ -64,6 +64,8 @@ pub(crate) struct Model<'t> {
     /// By the ports of its pods, the place of each segment.
     by_port: BTreeMap<Uuid, usize>,
     by_key: BTreeMap<Key, usize>,
+    /// By the provider's ports, the place of each uplink.
+    by_provider_port: BTreeMap<Uuid, usize>,
     index: Arc<Index>,
     /// The sets of all packets that are sent.
     pub(crate) sets: Rc<Sets>,
@@ -88,6 +90,8 @@ impl<'t> Model<'t> {
         let ports = |(at, segment): (usize, &Segment)| [(segment.pod, at), (segment.neighbour, at)];
         let by_port = segments.iter().enumerate().flat_map(ports).collect();
         let by_key = segments.iter().enumerate().map(|(at, segment)| (segment.key.clone(), at)).collect();
+        let by_provider_port = uplinks.iter().enumerate().map(|(at, uplink)| (uplink.provider_port, at));
+        let by_provider_port = by_provider_port.collect();
         let index = Arc::new(Index::new(&world, &attached));
         let stateless = entries(topology, tenants).filter(|entry| drops_replies(entry));
         let stateless = stateless.filter_map(|entry| id_of(topology, &(&entry.key).into())).collect();
@@ -101,6 +105,7 @@ impl<'t> Model<'t> {
             uplinks,
             by_port,
             by_key,
+            by_provider_port,
             index,
             sets,
             keeps_rules,
@@ -201,7 +206,7 @@ impl<'t> Model<'t> {
 
     /// Returns the uplink whose provider's port this is.
     pub(crate) fn uplink_of(&self, provider_port: Uuid) -> Option<&Uplink> {
-        self.uplinks.iter().find(|uplink| uplink.provider_port == provider_port)
+        self.by_provider_port.get(&provider_port).and_then(|at| self.uplinks.get(*at))
     }
 
     /// Returns the object that has this id.

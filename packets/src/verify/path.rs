@@ -8,16 +8,16 @@ use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT, overlapping,
     rest,
 };
-use super::packet_set::PacketSet;
-use super::sets::{Set, Sets};
+use super::packet_set::{Fields, PacketSet};
+use super::sets::Sets;
 use crate::semantics::Frame;
 use midoform_compiler::values::MacAddress;
 
-/// The most boxes that a box is split into. Of more a set is made.
+/// The most boxes that a box is split into. Of more a diagram is made.
 const MOST_PIECES: usize = 4;
 
-/// The number of times that what a rule leaves of a box may be two boxes. Then a set is made: the boxes of many rules are
-/// too many.
+/// The number of times that what a rule leaves of a box may be two boxes. Then a diagram is made: the boxes of many rules
+/// are too many.
 const MOST_CUTS: u8 = 3;
 
 /// The direction of packets: they begin connections, or they are replies of tracked connections.
@@ -36,9 +36,9 @@ pub(crate) struct Path {
     pub(crate) frame: Frame,
     pub(crate) protocols: Protocols,
     pub(crate) fragments: Fragments,
-    /// The packets as they were sent; never empty. None if they are the box of the first four ranges.
-    set: Option<Set>,
-    /// The ranges of the variables. Those of the first four are a box around the set.
+    /// The addresses and ports as they were sent; never empty.
+    fields: Fields,
+    /// The ranges of the variables. Those of the first four are a box around `fields`.
     ranges: Vec<Range>,
     /// The number of times that a rule left two boxes of it.
     cuts: u8,
@@ -97,7 +97,7 @@ impl Path {
             frame: Frame::IPV4,
             protocols: headers.protocols,
             fragments: headers.fragments,
-            set: None,
+            fields: Fields::of(headers.fields),
             ranges: headers.fields.to_vec(),
             cuts: 0,
             header: [0, 1, 2, 3],
@@ -137,12 +137,8 @@ impl Path {
     }
 
     /// Returns the packets as they were sent.
-    pub(crate) fn sent(&self, sets: &Sets) -> PacketSet {
-        PacketSet { protocols: self.protocols, fragments: self.fragments, set: self.sent_set(sets) }
-    }
-
-    fn sent_set(&self, sets: &Sets) -> Set {
-        self.set.unwrap_or_else(|| sets.product(self.around().fields))
+    pub(crate) fn sent(&self) -> PacketSet {
+        PacketSet { protocols: self.protocols, fragments: self.fragments, fields: self.fields }
     }
 
     /// Returns a box around the packets as they were sent.
@@ -182,43 +178,48 @@ impl Path {
         path
     }
 
-    /// Splits the path: the packets that are in a set as they were sent, and the others.
-    pub(crate) fn split_set(self, sets: &Sets, set: Set) -> (Option<Path>, Option<Path>) {
-        let own = self.sent_set(sets);
-        let inside = sets.common(own, set);
-        if inside == own {
-            return (Some(self), None);
+    /// Returns the packets with values of these sorted, disjoint ranges of one of the first four variables, as one path.
+    fn within(&self, sets: &Sets, variable: usize, ranges: &[Range]) -> Option<Path> {
+        let (first, last) = ranges.first().zip(ranges.last())?;
+        let fields = self.fields.within(sets, variable, ranges);
+        if fields.is_none() {
+            return None;
         }
-        if inside.is_none() {
-            return (None, Some(self));
-        }
-        let outside = Path { set: Some(sets.without(own, set)), ..self.clone() };
-        (Some(Path { set: Some(inside), ..self }), Some(outside))
+        let path = self.narrowed(variable, Range { first: first.first, last: last.last });
+        // What is left of a diagram is often a box.
+        let fields = if ranges.len() == 1 { fields.simplified(sets, path.around().fields) } else { fields };
+        Some(Path { fields, ..path })
     }
 
-    /// Splits the path by a variable: the packets in the range, and the others. A box is split into boxes.
+    /// Splits the path: the packets that are in a set as they were sent, which is in a box, and the others.
+    pub(crate) fn split_set(
+        self,
+        sets: &Sets,
+        set: Fields,
+        around: [Range; 4],
+    ) -> (Option<Path>, Option<Path>) {
+        let Some(common) = self.fields.common(sets, set) else { return (None, Some(self)) };
+        let others = self.fields.without(sets, set);
+        let outside = (!others.is_none()).then(|| Path { fields: others, ..self.clone() });
+        let mut inside = Path { fields: common, ..self };
+        for (own, around) in inside.ranges.iter_mut().zip(around) {
+            *own = own.common(around).unwrap_or(*own);
+        }
+        (Some(inside), outside)
+    }
+
+    /// Splits the path by a variable: the packets in the range, and the others.
     pub(crate) fn split_variable(
         self,
         sets: &Sets,
         variable: usize,
         range: Range,
     ) -> (Option<Path>, Vec<Path>) {
-        if self.set.is_some() && variable < self.header.len() {
-            let (inside, outside) = self.split_by(sets, variable, &[range]);
-            return (inside.into_iter().next(), outside);
-        }
-        let own = self.range(variable);
-        match own.common(range) {
-            None => (None, vec![self]),
-            Some(common) if common == own => (Some(self), Vec::new()),
-            Some(common) => {
-                let outside = own.without(range).map(|outside| self.narrowed(variable, outside)).collect();
-                (Some(self.narrowed(variable, common)), outside)
-            }
-        }
+        let (inside, outside) = self.split_by(sets, variable, &[range]);
+        (inside.into_iter().next(), outside)
     }
 
-    /// Splits the path by a field of the header. A box is split into boxes.
+    /// Splits the path by a field of the header.
     pub(crate) fn split(self, sets: &Sets, field: usize, range: Range) -> (Option<Path>, Vec<Path>) {
         let variable = self.variable(field);
         self.split_variable(sets, variable, range)
@@ -233,27 +234,30 @@ impl Path {
             [range] if range.covers(own) => return (vec![self], Vec::new()),
             _ => {}
         }
-        let others = rest(own, ranges);
         let inside: Vec<Range> = ranges.iter().filter_map(|range| range.common(own)).collect();
-        let is_added = variable >= self.header.len();
-        let few = others.len() <= 1 || (others.len() == 2 && self.cuts < MOST_CUTS);
-        if is_added || (self.set.is_none() && inside.len() <= MOST_PIECES && few) {
-            let narrowed = |ranges: Vec<Range>, cuts: u8| {
-                let narrowed = ranges.into_iter().map(|range| self.narrowed(variable, range));
-                narrowed.map(|path| Path { cuts, ..path }).collect::<Vec<Path>>()
+        let outside = rest(own, ranges);
+        if variable >= self.header.len() {
+            let narrowed = |ranges: Vec<Range>| {
+                ranges.into_iter().map(|range| self.narrowed(variable, range)).collect::<Vec<Path>>()
             };
-            let more = u8::from(others.len() == 2 && !is_added);
-            return (narrowed(inside, self.cuts), narrowed(others, self.cuts + more));
+            return (narrowed(inside), narrowed(outside));
         }
-        let (is_box, set) = (self.set.is_none(), sets.ranges(variable, ranges));
-        let (matched, left) = self.split_set(sets, set);
-        let narrowed = |path: Option<Path>, ranges: &[Range]| {
-            let (first, last) = ranges.first().zip(ranges.last())?;
-            let path = path?.narrowed(variable, Range { first: first.first, last: last.last });
-            // A box that is narrowed by one range is a box.
-            Some(if is_box && ranges.len() == 1 { Path { set: None, ..path } } else { path })
-        };
-        (narrowed(matched, &inside).into_iter().collect(), narrowed(left, &others).into_iter().collect())
+        let matched = self.pieces(sets, variable, &inside, MOST_PIECES);
+        let most = if self.cuts < MOST_CUTS { 2 } else { 1 };
+        let mut others = self.pieces(sets, variable, &outside, most);
+        let more = u8::from(others.len() > 1);
+        others.iter_mut().for_each(|path| path.cuts += more);
+        (matched, others)
+    }
+
+    /// Returns the packets with values of these sorted, disjoint ranges of one of the first four variables: as boxes, if
+    /// these are at most so many, or else as one path.
+    fn pieces(&self, sets: &Sets, variable: usize, ranges: &[Range], most: usize) -> Vec<Path> {
+        let one = |ranges: &[Range]| self.within(sets, variable, ranges);
+        match self.fields {
+            Fields::Box(_) if ranges.len() <= most => ranges.chunks(1).filter_map(one).collect(),
+            _ => one(ranges).into_iter().collect(),
+        }
     }
 
     /// Splits the path by a field: the packets in these sorted, disjoint ranges, and the others.
@@ -262,56 +266,34 @@ impl Path {
         self.split_by(sets, variable, ranges)
     }
 
-    /// Returns the packets of the path with these values of one of the first four variables: sorted, disjoint ranges.
-    pub(crate) fn within(self, sets: &Sets, variable: usize, ranges: &[Range]) -> Vec<Path> {
-        let own = self.range(variable);
-        let inside: Vec<Range> =
-            overlapping(ranges, own).iter().filter_map(|range| range.common(own)).collect();
-        match self.set.is_none() && inside.len() <= MOST_PIECES {
-            true => inside.into_iter().map(|range| self.narrowed(variable, range)).collect(),
-            false => self.split_by(sets, variable, ranges).0,
+    /// Returns the packets with values of this range in a field of the header.
+    pub(crate) fn part(&self, sets: &Sets, field: usize, range: Range) -> Option<Path> {
+        let variable = self.variable(field);
+        match self.range(variable).common(range)? {
+            common if common == self.range(variable) => Some(self.clone()),
+            common if variable >= self.header.len() => Some(self.narrowed(variable, common)),
+            common => self.within(sets, variable, &[common]),
         }
     }
 
     /// Splits the path by several of the first four variables: the packets whose variables are all in these sorted,
     /// disjoint ranges, and the others.
     pub(crate) fn split_by_all(self, sets: &Sets, wanted: &[(usize, &[Range])]) -> (Vec<Path>, Vec<Path>) {
-        match wanted {
-            [] => return (vec![self], Vec::new()),
-            [(variable, ranges)] => return self.split_by(sets, *variable, ranges),
-            _ => {}
+        if let [(variable, ranges)] = wanted {
+            return self.split_by(sets, *variable, ranges);
         }
-        let mut set = Set::ALL;
-        let mut around = self.ranges.clone();
-        let mut is_box = self.set.is_none();
-        let mut cuts = Vec::new();
+        let mut around = self.around().fields;
+        let mut set = Fields::of(around);
         for (variable, ranges) in wanted {
-            let own = around.get(*variable).copied().unwrap_or(Range::one(0));
-            let ranges = overlapping(ranges, own);
+            let Some(own) = around.get_mut(*variable) else { continue };
+            let ranges = overlapping(ranges, *own);
             let Some((first, last)) = ranges.first().zip(ranges.last()) else {
                 return (Vec::new(), vec![self]);
             };
-            if matches!(ranges, [range] if range.covers(own)) {
-                continue;
-            }
-            if let Some(place) = around.get_mut(*variable) {
-                let (first, last) = (first.first.max(own.first), last.last.min(own.last));
-                *place = Range { first, last };
-            }
-            is_box &= ranges.len() == 1;
-            cuts.push((*variable, ranges));
+            set = set.within(sets, *variable, ranges);
+            *own = own.common(Range { first: first.first, last: last.last }).unwrap_or(*own);
         }
-        if let [] | [_] = cuts.as_slice() {
-            return match cuts.first() {
-                Some((variable, ranges)) => self.split_by(sets, *variable, ranges),
-                None => (vec![self], Vec::new()),
-            };
-        }
-        for (variable, ranges) in cuts {
-            set = sets.common(set, sets.ranges(variable, ranges));
-        }
-        let (inside, outside) = self.split_set(sets, set);
-        let inside = inside.map(|path| Path { ranges: around, set: path.set.filter(|_| !is_box), ..path });
+        let (inside, outside) = self.split_set(sets, set, around);
         (inside.into_iter().collect(), outside.into_iter().collect())
     }
 
@@ -401,7 +383,8 @@ impl Path {
             let Some((place, first)) = alike.first() else { continue };
             let mut path = first.clone();
             if alike.len() > 1 {
-                path.set = Some(sets.united(alike.iter().map(|(_, path)| path.sent_set(sets)).collect()));
+                let all: Vec<Fields> = alike.iter().map(|(_, path)| path.fields).collect();
+                path.fields = Fields::united(sets, &all);
             }
             for (at, place) in path.ranges.iter_mut().enumerate().take(path.header.len()) {
                 for (_, other) in alike {

@@ -229,7 +229,7 @@ fn differences<'m>(
                     let all = new.dropped.get(&pair.0).map(Vec::as_slice).unwrap_or_default();
                     (all, BoxIndex::new(all.iter().map(|dropped| dropped.around).enumerate()))
                 });
-                let closed = PacketSet::of(sets, &headers);
+                let closed = PacketSet::of(&headers);
                 let meeting = index.all(&headers).into_iter().filter_map(|place| all.get(place));
                 let mut meeting = meeting.filter(|dropped| dropped.packets.common(sets, closed).is_some());
                 let source = meeting.find_map(|dropped| new_model.entry(dropped.rule?)?.provenance.clone());
@@ -300,7 +300,7 @@ impl Matrix {
 
     fn add(&mut self, model: &Model<'_>, from: &ConnectionEnd, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
-            let sent = outcome.path.sent(&model.sets);
+            let sent = outcome.path.sent();
             let to = match &outcome.end {
                 End::Delivered(ports) => {
                     ports.first().and_then(|port| model.segment_of(*port)).map(|segment| end_at(&segment.key))

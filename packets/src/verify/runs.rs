@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::chains::Decided;
-use super::header::{Fragments, Protocols, Range};
+use super::header::{self, Fragments, Protocols, Range};
 use super::index::{ChainIndex, Position};
+use super::packet_set::Fields;
 use super::path::Path;
 use super::walk::Walker;
 use crate::semantics::world::{Rule, RuleKind};
@@ -30,26 +31,13 @@ impl Walker<'_> {
         place: usize,
         position: Position,
     ) -> Option<Run<'r>> {
-        let first = rules.get(place).filter(|_| !self.keeps_rules)?;
-        let is_alike = |rule: &Rule| self.is_alike(first, rule);
-        self.run_of((rules, index), path, place, position, is_alike)
-    }
-
-    /// Returns the run of rules that begins at this place; none if the first has to be matched by itself.
-    pub(super) fn run_of<'r>(
-        &self,
-        (rules, index): (&'r [Rule], &ChainIndex),
-        path: &Path,
-        place: usize,
-        position: Position,
-        is_alike: impl Fn(&Rule) -> bool,
-    ) -> Option<Run<'r>> {
-        let first = rules.get(place).filter(|_| path.frame.has_addresses())?;
+        let is_run = !self.keeps_rules && path.frame.has_addresses();
+        let first = rules.get(place).filter(|_| is_run)?;
         let mut run = Run { first, place, end: place, boxes: BTreeMap::new() };
         let now = path.now();
         let mut next = Some(place);
         while let Some((place, rule)) = next.and_then(|place| Some((place, rules.get(place)?))) {
-            if !decides_by_header(rule) || !is_alike(rule) || !self.may_put(1) {
+            if !decides_by_header(rule) || !self.is_alike(first, rule) || !self.may_put(1) {
                 break;
             }
             if self.position_matches(rule, path, position) {
@@ -89,7 +77,7 @@ impl Walker<'_> {
     }
 
     /// Splits the packets of a path: those that a rule of a run matches, and the others.
-    pub(super) fn split_by_run(&self, run: &Run<'_>, path: Path) -> (Vec<Path>, Vec<Path>) {
+    fn split_by_run(&self, run: &Run<'_>, path: Path) -> (Vec<Path>, Vec<Path>) {
         let mut matched = Vec::new();
         let mut left = vec![path];
         for ((protocols, fragments), boxes) in &run.boxes {
@@ -110,11 +98,8 @@ impl Walker<'_> {
     }
 
     fn split_by_boxes(&self, boxes: &[[Range; 4]], path: Path) -> (Vec<Path>, Vec<Path>) {
-        if let [fields] = boxes {
-            let wanted = fields.each_ref().map(std::slice::from_ref);
-            return path.split_by_all(self.sets, &wanted.into_iter().enumerate().collect::<Vec<_>>());
-        }
-        let (inside, outside) = path.split_set(self.sets, self.sets.boxes_united(boxes));
+        let around = boxes.iter().copied().reduce(header::around).unwrap_or([Range::ADDRESSES; 4]);
+        let (inside, outside) = path.split_set(self.sets, Fields::of_boxes(self.sets, boxes), around);
         (inside.into_iter().collect(), outside.into_iter().collect())
     }
 }
@@ -126,7 +111,8 @@ fn decides_by_header(rule: &Rule) -> bool {
     matches!(rule.kind, Accept | Drop | Reject | Return) && !rule.cond_invert && !is_about_flows
 }
 
-fn protocols(rule: &Rule) -> Protocols {
+/// Returns the protocols that a rule matches.
+pub(super) fn protocols(rule: &Rule) -> Protocols {
     let own = rule.nw_proto.map_or(Protocols::ALL, |protocol| Protocols::of(&[protocol]));
     match rule.nw_proto.is_some() && rule.inv_nw_proto {
         true => Protocols::ALL.without(own),

@@ -9,7 +9,7 @@ use super::box_index::BoxIndex;
 use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Protocols, Range, SOURCE, SOURCE_PORT,
 };
-use super::packet_set::{PacketSet, united};
+use super::packet_set::{Fields, PacketSet, united};
 use super::sets::Sets;
 use midoform_compiler::network::{BridgeIndex, PeerIndex, Rule, Selector, Tenant};
 use midoform_compiler::spec::{Action, Protocol};
@@ -107,13 +107,13 @@ pub(crate) struct Asked {
 impl Asked {
     /// Returns the packets of a box with these sources; none if there are none.
     pub(crate) fn from(sets: &Sets, headers: Headers, sources: &[Range]) -> Option<Asked> {
-        let packets = PacketSet::of(sets, &headers).within(sets, SOURCE, sources)?;
+        let packets = PacketSet::of(&headers).within(sets, SOURCE, sources)?;
         Some(Asked { packets, around: headers })
     }
 
     /// Returns the packets of a box with these destinations, which are sorted; none if there are none.
     pub(crate) fn to(sets: &Sets, headers: Headers, destinations: &[Range]) -> Option<Asked> {
-        let packets = PacketSet::of(sets, &headers).within(sets, DESTINATION, destinations)?;
+        let packets = PacketSet::of(&headers).within(sets, DESTINATION, destinations)?;
         let (first, last) = destinations.first().zip(destinations.last())?;
         let around = Range { first: first.first, last: last.last };
         let around = headers.fields[DESTINATION].common(around)?;
@@ -138,7 +138,7 @@ impl Between {
             let (end, run) = self.run((place, *matched), accepts, &around);
             let mut left = vec![own.packets];
             for ((protocols, fragments), boxes) in run {
-                let matched = PacketSet { protocols, fragments, set: sets.boxes_united(&boxes) };
+                let matched = PacketSet { protocols, fragments, fields: Fields::of_boxes(sets, &boxes) };
                 if accepts {
                     passed.extend(left.iter().filter_map(|packets| packets.common(sets, matched)));
                 }

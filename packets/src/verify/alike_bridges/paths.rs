@@ -1,59 +1,74 @@
 //! The destinations of packets as a pod sends them: before a translation, and by port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use super::rules::RouterRule;
 use crate::semantics::world::RuleKind;
-use crate::verify::header::{Range, rest, united};
+use crate::verify::box_index::BoxIndex;
+use crate::verify::header::{DESTINATION, EVERYTHING, Range, rest, united};
 use crate::verify::model::Model;
 
-/// Some destinations.
-#[derive(Clone, Debug)]
-pub(super) enum Destinations {
-    All,
-    Some(Vec<Range>),
+/// Some destinations, as rules name them. [`Paths::as_sent`] has their addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Destinations {
+    everything: bool,
+    /// True if they are all addresses outside as well.
+    outside: bool,
+    /// What is routed by these ports.
+    ports: BTreeSet<Uuid>,
+    ranges: Vec<Range>,
 }
 
 impl Destinations {
+    pub(super) fn everything() -> Destinations {
+        Destinations { everything: true, ..Destinations::default() }
+    }
+
+    pub(super) fn outside() -> Destinations {
+        Destinations { outside: true, ..Destinations::default() }
+    }
+
+    pub(super) fn ranges(ranges: impl IntoIterator<Item = Range>) -> Destinations {
+        Destinations { ranges: ranges.into_iter().collect(), ..Destinations::default() }
+    }
+
+    pub(super) fn by_ports(ports: &[Uuid]) -> Destinations {
+        Destinations { ports: ports.iter().copied().collect(), ..Destinations::default() }
+    }
+
     pub(super) fn add(&mut self, more: &Destinations) {
-        match (&mut *self, more) {
-            (Destinations::Some(own), Destinations::Some(more)) => own.extend(more),
-            _ => *self = Destinations::All,
-        }
+        self.everything |= more.everything;
+        self.outside |= more.outside;
+        self.ports.extend(&more.ports);
+        self.ranges.extend(&more.ranges);
     }
 
-    pub(super) fn ranges(self) -> Vec<Range> {
-        match self {
-            Destinations::All => vec![Range::ADDRESSES],
-            Destinations::Some(ranges) => united(ranges),
-        }
-    }
-
-    pub(super) fn size(&self) -> usize {
-        match self {
-            Destinations::All => usize::MAX,
-            Destinations::Some(ranges) => ranges.len(),
-        }
+    /// Returns a number that is larger for more of them.
+    pub(super) fn size(&self) -> (bool, bool, usize) {
+        (self.everything, self.outside, self.ports.len() + self.ranges.len())
     }
 }
 
 /// The destinations that are translated, and those of each port's routes.
 pub(super) struct Paths {
-    /// A translated destination, and what it is translated to.
-    translated: Vec<(Range, Range)>,
-    pub(super) routed: BTreeMap<Uuid, Vec<Range>>,
+    /// The translated destinations, and an index of what they are translated to.
+    public: Vec<Range>,
+    targets: BoxIndex,
+    routed: BTreeMap<Uuid, Vec<Range>>,
 }
 
 impl Paths {
     pub(super) fn new(model: &Model<'_>, rules: &[RouterRule<'_>]) -> Option<Paths> {
-        let mut translated = Vec::new();
+        let (mut all_public, mut targets) = (Vec::new(), Vec::new());
         for rule in rules.iter().filter(|rule| rule.rule.kind == RuleKind::Dnat) {
             let public = rule.destination().filter(|_| !rule.rule.inv_nw_dst)?;
             for target in rule.rule.nat_targets.iter().flatten() {
                 let (first, last) = (u32::from(target.address_from), u32::from(target.address_to));
-                translated.push((public, Range { first, last: last.max(first) }));
+                let target = Range { first, last: last.max(first) };
+                targets.push((all_public.len(), EVERYTHING.with(DESTINATION, target)));
+                all_public.push(public);
             }
         }
         let mut routed: BTreeMap<Uuid, Vec<Range>> = BTreeMap::new();
@@ -70,39 +85,44 @@ impl Paths {
                 }
             }
         }
-        Some(Paths { translated, routed })
+        Some(Paths { public: all_public, targets: BoxIndex::new(targets), routed })
     }
 
-    /// Returns these destinations, and those that are translated to them.
-    pub(super) fn as_sent(&self, ranges: impl IntoIterator<Item = Range>) -> Destinations {
-        let mut found = united(ranges.into_iter().collect());
-        let hits = |target: &Range| found.iter().any(|range| range.common(*target).is_some());
-        let public: Vec<Range> =
-            self.translated.iter().filter(|(_, target)| hits(target)).map(|(public, _)| *public).collect();
+    /// Returns the addresses of these destinations, and those that are translated to them: sorted, disjoint ranges.
+    /// `world` has the addresses outside.
+    pub(super) fn as_sent(&self, of: &Destinations, world: &[Range]) -> Vec<Range> {
+        if of.everything {
+            return vec![Range::ADDRESSES];
+        }
+        let routed = of.ports.iter().filter_map(|port| self.routed.get(port)).flatten();
+        let mut found = united(of.ranges.iter().chain(routed).copied().collect());
+        let targets = found.iter().flat_map(|range| self.targets.all(&EVERYTHING.with(DESTINATION, *range)));
+        let public: Vec<Range> = targets.filter_map(|place| self.public.get(place)).copied().collect();
         found.extend(public);
-        Destinations::Some(found)
+        if of.outside {
+            found.extend(world);
+        }
+        united(found)
     }
 
-    /// Returns the destinations of the packets that a rule may match, as they are sent.
-    pub(super) fn destinations(&self, rule: &RouterRule<'_>) -> Destinations {
+    /// Returns the destinations of the packets that a rule may match.
+    pub(super) fn destinations(rule: &RouterRule<'_>) -> Destinations {
         let named = rule.destination().filter(|_| !rule.rule.inv_nw_dst);
-        self.named(named, &rule.rule.out_ports, rule.rule.inv_out_ports)
+        Paths::named(named, &rule.rule.out_ports, rule.rule.inv_out_ports)
     }
 
     /// Returns the destinations of the packets whose replies a rule may match.
-    pub(super) fn sources(&self, rule: &RouterRule<'_>) -> Destinations {
+    pub(super) fn sources(rule: &RouterRule<'_>) -> Destinations {
         let named = rule.source().filter(|_| !rule.rule.inv_nw_src);
-        self.named(named, &rule.rule.in_ports, rule.rule.inv_in_ports)
+        Paths::named(named, &rule.rule.in_ports, rule.rule.inv_in_ports)
     }
 
     /// Returns the destinations that a rule names by their addresses, or else by the ports that lead to them.
-    fn named(&self, addresses: Option<Range>, ports: &[Uuid], all_but_these: bool) -> Destinations {
+    fn named(addresses: Option<Range>, ports: &[Uuid], all_but_these: bool) -> Destinations {
         match addresses {
-            Some(range) => self.as_sent([range]),
-            None if !ports.is_empty() && !all_but_these => {
-                self.as_sent(ports.iter().filter_map(|port| self.routed.get(port)).flatten().copied())
-            }
-            None => Destinations::All,
+            Some(range) => Destinations::ranges([range]),
+            None if !ports.is_empty() && !all_but_these => Destinations::by_ports(ports),
+            None => Destinations::everything(),
         }
     }
 }

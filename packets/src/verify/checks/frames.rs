@@ -13,8 +13,8 @@ use crate::verify::header::{DESTINATION, Headers, Range, rest, united};
 use crate::verify::model::Segment;
 use crate::verify::report::Check;
 use crate::verify::walk::{End, Outcome, TooMany};
-use midoform_compiler::network::{Port, RouteTarget, Tenant};
-use midoform_compiler::spec::{Action, AntiSpoof, Profile};
+use midoform_compiler::network::{Port, Tenant};
+use midoform_compiler::spec::{AntiSpoof, Profile};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use midoform_compiler::topology::kinds::Reference;
@@ -36,7 +36,7 @@ fn arrived(outcomes: &[Outcome]) -> Option<&Outcome> {
 impl GroupCheck<'_> {
     /// Checks the frames that the pods of a bridge can send.
     pub(super) fn frames(&mut self, facts: &TenantFacts<'_>, segment: &Segment) -> Result<(), TooMany> {
-        self.other_ethertypes(facts.tenant, segment)?;
+        self.other_ethertypes(facts, segment)?;
         self.tagged(facts.tenant, segment)?;
         if facts.tenant.anti_spoof != AntiSpoof::None {
             self.claims_the_gateway(facts.tenant, segment)?;
@@ -46,9 +46,9 @@ impl GroupCheck<'_> {
 
     /// Checks that frames pass only if they are IPv4, ARP or what the spec names. A tenant that is not strict promises so
     /// only where a rule closes something inside the bridge.
-    fn other_ethertypes(&mut self, tenant: &Tenant, segment: &Segment) -> Result<(), TooMany> {
-        let rules = self.rules_of(segment);
-        if tenant.profile != Profile::Strict && !self.closes(tenant, rules) {
+    fn other_ethertypes(&mut self, facts: &TenantFacts<'_>, segment: &Segment) -> Result<(), TooMany> {
+        let (tenant, rules) = (facts.tenant, self.rules_of(segment));
+        if tenant.profile != Profile::Strict && !self.closes(facts, rules) {
             return Ok(());
         }
         let named: BTreeSet<u16> =
@@ -99,7 +99,7 @@ impl GroupCheck<'_> {
             if let Some(outcome) = arrived(&outcomes) {
                 let name = bridge_name(&segment.key);
                 let message = format!("a pod of {name} can claim the gateway's address {gateway} in ARP");
-                let picked = Some(self.shown(outcome.path.sent(&self.model.sets)));
+                let picked = Some(self.shown(outcome.path.sent()));
                 self.frame_violation(Check::Spoofing, tenant, message, segment, (frame, picked));
                 break;
             }
@@ -120,7 +120,7 @@ impl GroupCheck<'_> {
                 outcomes.iter().find(|outcome| matches!(outcome.end, End::Dropped { rule: Some(_), .. }));
             if let Some(outcome) = by_rule {
                 let message = format!("ARP between the pods of {} is lost", bridge_name(&segment.key));
-                let picked = Some(self.shown(outcome.path.sent(&self.model.sets)));
+                let picked = Some(self.shown(outcome.path.sent()));
                 self.frame_violation(Check::Connected, tenant, message, segment, (frame, picked));
                 break;
             }
@@ -135,7 +135,7 @@ impl GroupCheck<'_> {
             let Some(segment) = facts.segments.get(&port.bridge).copied() else { continue };
             let key = Key::tenant(&tenant.name).port(&port.name).device();
             let Some(id) = id_of(self.model.topology, &Reference::from(&key)) else { continue };
-            if let Some((what, picked)) = self.forged(tenant, port, segment, id)? {
+            if let Some((what, picked)) = self.forged(facts, port, segment, id)? {
                 let message = format!("the static port {} can send {what}", port.name);
                 let origin = Origin::Port(&key, port.address, port.mac);
                 self.picked_violation(Check::Spoofing, tenant, message, origin, picked);
@@ -147,15 +147,13 @@ impl GroupCheck<'_> {
     /// Returns a frame that a static port must not send, and can.
     fn forged(
         &self,
-        tenant: &Tenant,
+        facts: &TenantFacts<'_>,
         port: &Port,
         segment: &Segment,
         id: Uuid,
     ) -> Result<Option<(&'static str, Picked)>, TooMany> {
         let own = Range::address(port.address);
-        let routed =
-            tenant.routes.iter().filter(|route| route.target == RouteTarget::Via(port.bridge, port.address));
-        let routed = routed.map(|route| Range::network(route.destination)).chain([own]);
+        let routed = facts.routed_via(port.bridge, port.address).iter().copied().chain([own]);
         let foreign = |own: &[Range], ipv4: bool| {
             let sources = rest(Range::ADDRESSES, own).into_iter();
             let headers = sources.flat_map(|source| match ipv4 {
@@ -175,11 +173,8 @@ impl GroupCheck<'_> {
         for (frame, mac, headers, what) in cases {
             let outcomes = self.model.frames((id, mac), &targets(segment), frame, &headers)?;
             if let Some(outcome) = arrived(&outcomes) {
-                let picked = Picked {
-                    frame,
-                    source_mac: Some(mac),
-                    ..pick(&self.shown(outcome.path.sent(&self.model.sets)))
-                };
+                let picked =
+                    Picked { frame, source_mac: Some(mac), ..pick(&self.shown(outcome.path.sent())) };
                 return Ok(Some((what, picked)));
             }
         }
@@ -200,7 +195,7 @@ impl GroupCheck<'_> {
     }
 
     /// Returns true if a rule of the spec drops or rejects traffic inside the bridge.
-    fn closes(&self, tenant: &Tenant, rules: &[Rule]) -> bool {
+    fn closes(&self, facts: &TenantFacts<'_>, rules: &[Rule]) -> bool {
         let of_spec = |rule: &Rule| {
             let key = self.model.entry(rule.id).map(|entry| entry.key.view());
             match key {
@@ -208,8 +203,7 @@ impl GroupCheck<'_> {
                 _ => None,
             }
         };
-        let names: BTreeSet<&str> = rules.iter().filter_map(of_spec).collect();
-        tenant.rules.iter().any(|rule| rule.action != Action::Accept && names.contains(&*rule.name))
+        rules.iter().filter_map(of_spec).any(|name| facts.closing.contains(name))
     }
 
     fn frame_violation(

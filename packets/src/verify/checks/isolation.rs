@@ -8,7 +8,7 @@ use crate::verify::model::Segment;
 use crate::verify::path::Path;
 use crate::verify::report::Check;
 use crate::verify::walk::End;
-use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
+use midoform_compiler::network::{BridgeIndex, Tenant};
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 
 impl<'a> GroupCheck<'a> {
@@ -26,7 +26,7 @@ impl<'a> GroupCheck<'a> {
                 tenant,
                 message,
                 Origin::Pod(sent.segment),
-                outcome.path.sent(&self.model.sets),
+                outcome.path.sent(),
             );
         }
     }
@@ -64,7 +64,7 @@ impl<'a> GroupCheck<'a> {
             let message =
                 format!("{} reaches link addresses, such as {shown}", bridge_name(&sent.segment.key));
             let there = hit.clone().split(&self.model.sets, DESTINATION, Range::one(address)).0;
-            let there = there.as_ref().unwrap_or(&hit).sent(&self.model.sets);
+            let there = there.as_ref().unwrap_or(&hit).sent();
             let own = there.within(&self.model.sets, SOURCE, &sent.segment.pods);
             let headers = self.shown(own.unwrap_or(there)).with(DESTINATION, Range::one(address));
             let origin = Origin::Pod(sent.segment);
@@ -89,7 +89,7 @@ impl<'a> GroupCheck<'a> {
             return (far.into(), format!("{far} of the provider router"), None);
         }
         let first = match hit.header[DESTINATION] {
-            DESTINATION => self.shown(hit.sent(&self.model.sets)).fields[DESTINATION].first,
+            DESTINATION => self.shown(hit.sent()).fields[DESTINATION].first,
             _ => hit.field(DESTINATION).first,
         };
         (first, std::net::Ipv4Addr::from(first).to_string(), None)
@@ -97,12 +97,10 @@ impl<'a> GroupCheck<'a> {
 
     /// Checks that packets with foreign source addresses are dropped: not of the bridge's network, and not routed by
     /// it.
-    pub(super) fn spoofing(&mut self, tenant: &Tenant, sent: &Sent<'_>) {
-        let routed = tenant.routes.iter().filter(|route| {
-            matches!(route.target, RouteTarget::Via(by, _) | RouteTarget::Bridge(by) if by == sent.at)
-        });
-        let networks = sent.segment.networks.iter().copied().chain(routed.map(|route| route.destination));
-        let own = united(networks.map(Range::network).collect());
+    pub(super) fn spoofing(&mut self, facts: &TenantFacts<'_>, sent: &Sent<'_>) {
+        let tenant = facts.tenant;
+        let networks = sent.segment.networks.iter().map(|network| Range::network(*network));
+        let own = united(networks.chain(facts.routed_by(sent.at).iter().copied()).collect());
         let somewhere = |end: &End| matches!(end, End::Delivered(_) | End::Left(_) | End::Consumed(_));
         let routed = sent.routed.iter().filter(|outcome| somewhere(&outcome.end));
         let inside = sent.inside.iter().filter(|outcome| somewhere(&outcome.end));
@@ -111,7 +109,7 @@ impl<'a> GroupCheck<'a> {
                 continue;
             }
             let sets = &self.model.sets;
-            let Some(foreign) = outcome.path.sent(&self.model.sets).outside(sets, SOURCE, &own) else {
+            let Some(foreign) = outcome.path.sent().outside(sets, SOURCE, &own) else {
                 continue;
             };
             let known = foreign.within(sets, SOURCE, &[Range::address(FOREIGN)]);

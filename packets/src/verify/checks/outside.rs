@@ -5,7 +5,7 @@ use crate::trace::bridge_name;
 use crate::verify::box_index::BoxIndex;
 use crate::verify::counterexample::Origin;
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, rest, united,
+    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, rest,
 };
 use crate::verify::model::Uplink;
 use crate::verify::packet_set::{PacketSet, difference};
@@ -21,22 +21,17 @@ impl GroupCheck<'_> {
     /// Checks the traffic from a bridge to the world.
     pub(super) fn outside(&mut self, facts: &TenantFacts<'_>, sent: &Sent<'_>) -> Result<(), TooMany> {
         let (tenant, sets) = (facts.tenant, &self.model.sets);
-        let own = match tenant.egress {
-            Egress::SnatToLink => vec![Range::address(tenant.link.near)],
-            Egress::SnatTo(first, last) => vec![Range { first: first.into(), last: last.into() }],
-            Egress::None => tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr)).collect(),
-        };
-        let own = united(own);
+        let own = facts.sources.as_slice();
         let name = bridge_name(&sent.segment.key);
         let origin = Origin::Pod(sent.segment);
         let left = || sent.routed.iter().filter(|outcome| matches!(outcome.end, End::Left(_)));
         let foreign = left().find_map(|outcome| {
-            let pods = outcome.path.sent(&self.model.sets).within(sets, SOURCE, &sent.segment.pods)?;
+            let pods = outcome.path.sent().within(sets, SOURCE, &sent.segment.pods)?;
             let translated = outcome.path.header[SOURCE] >= 4;
             // An untranslated source is the pod's own only where the tenant has no translation.
             match translated {
-                true => Some(pods).filter(|_| !rest(outcome.path.field(SOURCE), &own).is_empty()),
-                false => pods.outside(sets, SOURCE, &own).filter(|_| tenant.egress != Egress::None),
+                true => Some(pods).filter(|_| !rest(outcome.path.field(SOURCE), own).is_empty()),
+                false => pods.outside(sets, SOURCE, own).filter(|_| tenant.egress != Egress::None),
             }
         });
         if let Some(packets) = foreign {
@@ -49,7 +44,7 @@ impl GroupCheck<'_> {
         let wanted: Vec<Asked> = wanted.filter_map(|own| Asked::to(sets, own, &world)).collect();
         let ends = (spec_rules::End::Bridge(sent.at), spec_rules::End::World);
         let said = facts.rules.allowed(sets, ends, &wanted);
-        let does: Vec<PacketSet> = left().map(|outcome| outcome.path.sent(&self.model.sets)).collect();
+        let does: Vec<PacketSet> = left().map(|outcome| outcome.path.sent()).collect();
         if let Some(packets) = difference(sets, said, &does).first() {
             let message =
                 format!("traffic from {name} to the world does not leave, although the rules accept it");
@@ -73,13 +68,7 @@ impl GroupCheck<'_> {
         let looped = |outcome: &&Outcome| matches!(outcome.end, End::Dropped { looped: true, .. });
         if let Some(outcome) = sent.routed.iter().find(looped) {
             let message = format!("packets from {} are in a loop", bridge_name(&sent.segment.key));
-            self.violation(
-                Check::Loops,
-                tenant,
-                message,
-                Origin::Pod(sent.segment),
-                outcome.path.sent(&self.model.sets),
-            );
+            self.violation(Check::Loops, tenant, message, Origin::Pod(sent.segment), outcome.path.sent());
         }
     }
 
@@ -91,9 +80,9 @@ impl GroupCheck<'_> {
         for outcome in outcomes {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };
             let own = reached.key.owner() == &*tenant.name;
-            let sent = vec![outcome.path.sent(&self.model.sets)];
+            let sent = vec![outcome.path.sent()];
             let meeting = index.all(&outcome.path.around()).into_iter().filter_map(|place| open.get(place));
-            let meeting = meeting.filter(|_| own).map(|headers| PacketSet::of(sets, headers));
+            let meeting = meeting.filter(|_| own).map(PacketSet::of);
             let closed = difference(sets, sent, &meeting.collect::<Vec<_>>());
             if let Some(packets) = closed.first() {
                 let message = format!(
@@ -114,7 +103,7 @@ impl GroupCheck<'_> {
             let message =
                 "packets to its public addresses go back and forth between the tenant and the provider"
                     .to_owned();
-            self.violation(Check::Loops, tenant, message, Origin::World, outcome.path.sent(&self.model.sets));
+            self.violation(Check::Loops, tenant, message, Origin::World, outcome.path.sent());
         }
         self.exposed(facts, outcomes);
     }

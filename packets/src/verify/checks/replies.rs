@@ -52,7 +52,7 @@ impl GroupCheck<'_> {
                     _ => false,
                 };
                 if !home && !meant {
-                    return Ok(Some(back.path.sent(&self.model.sets)));
+                    return Ok(Some(back.path.sent()));
                 }
             }
         }
@@ -70,6 +70,6 @@ fn answered(sets: &Sets, outcome: &Outcome, sources: &[Range], destinations: &[R
     let echo = requests.and_then(|echo| echo.split_variable(sets, DESTINATION_PORT, Range::one(0)).0);
     let all = ports.into_iter().chain(echo);
     // The first variables are the packet as it was sent.
-    let from = all.flat_map(|path| path.within(sets, SOURCE, sources));
-    from.flat_map(|path| path.within(sets, DESTINATION, destinations)).collect()
+    let from = all.flat_map(|path| path.split_by(sets, SOURCE, sources).0);
+    from.flat_map(|path| path.split_by(sets, DESTINATION, destinations).0).collect()
 }

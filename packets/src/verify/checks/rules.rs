@@ -54,12 +54,11 @@ impl GroupCheck<'_> {
         sent: &Sent<'_>,
         arrived: &[&Outcome],
     ) -> Result<(), TooMany> {
-        let here = facts.tenant.exposes.iter().filter(|expose| expose.bridge == sent.at);
-        let public = header::united(here.map(|expose| Range::address(expose.public)).collect());
+        let public = facts.exposed(sent.at);
         let mut lost = arrived
             .iter()
             .filter(|_| !public.is_empty())
-            .map(|outcome| self.lost_reply(outcome, sent.segment, sent.segment, &public).transpose());
+            .map(|outcome| self.lost_reply(outcome, sent.segment, sent.segment, public).transpose());
         if let Some(packets) = lost.find_map(|lost| lost).transpose()? {
             let name = bridge_name(&sent.segment.key);
             let message = format!(
@@ -89,8 +88,7 @@ impl GroupCheck<'_> {
         let asked: Vec<Asked> = own.filter_map(|own| Asked::to(sets, own, &pods)).collect();
         let ends = (spec_rules::End::Bridge(sent.at), spec_rules::End::Bridge(to));
         let said = facts.rules.allowed(sets, ends, &asked);
-        let does: Vec<PacketSet> =
-            arrived.iter().map(|outcome| outcome.path.sent(&self.model.sets)).collect();
+        let does: Vec<PacketSet> = arrived.iter().map(|outcome| outcome.path.sent()).collect();
         let names = || (bridge_name(&sent.segment.key), bridge_name(&target.key));
         let origin = Origin::Pod(sent.segment);
         if let Some(packets) = difference(sets, said.clone(), &does).first() {
@@ -108,9 +106,9 @@ impl GroupCheck<'_> {
                 format!("traffic from {from} to {to} arrives, although the rules drop or reject it");
             self.violation(Check::Closed, tenant, message, origin, packets);
         }
-        let mut allowed = arrived.iter().filter(|outcome| {
-            !difference(sets, vec![outcome.path.sent(&self.model.sets)], &forbidden).is_empty()
-        });
+        let mut allowed = arrived
+            .iter()
+            .filter(|outcome| !difference(sets, vec![outcome.path.sent()], &forbidden).is_empty());
         let lost = allowed
             .find_map(|outcome| self.lost_reply(outcome, sent.segment, target, &target.pods).transpose());
         if let Some(packets) = lost.transpose()? {
@@ -146,14 +144,11 @@ impl GroupCheck<'_> {
             });
             let said = rules.allowed(sets, &all);
             let public = [Range::address(expose.public), Range::one(expose.public_port.into())];
-            let sent_to = sets.product([Range::ADDRESSES, public[0], Range::PORTS, public[1]]);
-            let as_sent = said.into_iter().map(|said| {
-                let inside = sets.at_destination(said.set, expose.address.into(), port.first);
-                PacketSet { set: sets.common(sent_to, inside), ..said }
-            });
+            let inside = (expose.address.into(), port.first);
+            let as_sent = said.into_iter().filter_map(|said| said.before_translation(sets, inside, public));
             let sent = EVERYTHING.with(DESTINATION, public[0]).with(DESTINATION_PORT, public[1]);
             let does = index.all(&sent).into_iter().filter_map(|place| arrived.get(place));
-            let does: Vec<PacketSet> = does.map(|outcome| outcome.path.sent(&self.model.sets)).collect();
+            let does: Vec<PacketSet> = does.map(|outcome| outcome.path.sent()).collect();
             if let Some(packets) = difference(sets, as_sent.collect(), &does).first() {
                 let message =
                     format!("{}:{} is exposed, but not reachable", expose.public, expose.public_port);

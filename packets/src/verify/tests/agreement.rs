@@ -42,7 +42,7 @@ fn same_end(end: &End, verdict: &Verdict, keeps_rules: bool) -> bool {
 
 /// Returns true if the packet is one of the path's, as it was sent.
 fn is_of(sets: &Sets, path: &Path, sent: &Packet) -> bool {
-    path.sent(sets).has(sets, sent)
+    path.sent().has(sets, sent)
 }
 
 /// Returns true if the header at the end is the packet's: fields without NAT are as they were sent.

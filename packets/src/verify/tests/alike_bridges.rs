@@ -9,7 +9,7 @@ use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::kinds::Object;
 use midoform_compiler::{Allocated, Compiled, Input, compile};
 
-use crate::verify::alike_bridges::destinations;
+use crate::verify::alike_bridges::{Routers, destinations};
 use crate::verify::checks::{groups, holds};
 use crate::verify::header::Range;
 use crate::verify::model::Model;
@@ -133,7 +133,7 @@ fn bridges_without_rules_of_their_own_send_to_few_destinations() {
         let compiled = compiled(&[tenant]);
         let groups = groups(&compiled.topology);
         let model = Model::new(&compiled.topology, &groups[0]);
-        destinations(&model, &compiled.tenants[0], &[])
+        destinations(&model, Routers::new(&model).as_ref(), &compiled.tenants[0], &[])
     };
     let plain = asked(bridges("t", 50, 1));
     assert_eq!(plain.len(), 49);

@@ -3,4 +3,5 @@
 mod agreement;
 mod alike_bridges;
 mod random;
+mod random_specs;
 mod sets;

@@ -3,10 +3,14 @@
 use proptest::prelude::*;
 
 use super::random::Dice;
-use crate::verify::box_index::difference;
-use crate::verify::header::{DESTINATION, DESTINATION_PORT, EVERYTHING, Headers, Range};
-use crate::verify::packet_set::PacketSet;
+use crate::semantics::{FULL_TTL, Fragment, Packet};
+use crate::verify::box_index::difference as boxes_without;
+use crate::verify::header::{
+    DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, SOURCE,
+};
+use crate::verify::packet_set::{PacketSet, difference, united};
 use crate::verify::sets::{Set, Sets};
+use midoform_compiler::values::MacAddress;
 
 const ADDRESSES: [u32; 7] = [0, 1, 0x0a00_0000, 0x0a00_00ff, 0x0a00_0100, 0xc612_0007, u32::MAX];
 const PORTS: [u32; 6] = [0, 1, 80, 443, 1024, 0xffff];
@@ -48,7 +52,7 @@ fn is_in(boxes: &[Headers], point: [u32; 4]) -> bool {
     boxes.iter().any(|own| own.fields.iter().zip(point).all(|(range, value)| range.has(value)))
 }
 
-fn united(sets: &Sets, boxes: &[Headers]) -> Set {
+fn united_boxes(sets: &Sets, boxes: &[Headers]) -> Set {
     sets.united(boxes.iter().map(|own| sets.product(own.fields)).collect())
 }
 
@@ -59,7 +63,7 @@ proptest! {
     fn sets_have_the_packets_of_their_boxes(seed: u64) {
         let (mut dice, sets) = (Dice::new(seed), Sets::default());
         let (one, other) = (boxes(&mut dice, 12), boxes(&mut dice, 12));
-        let (left, right) = (united(&sets, &one), united(&sets, &other));
+        let (left, right) = (united_boxes(&sets, &one), united_boxes(&sets, &other));
         let fields: Vec<[Range; 4]> = one.iter().map(|own| own.fields).collect();
         prop_assert_eq!(sets.boxes_united(&fields), left);
         let (common, without) = (sets.common(left, right), sets.without(left, right));
@@ -68,11 +72,11 @@ proptest! {
             all.map(|fields| Headers { fields, ..EVERYTHING }).collect()
         };
         let parts = shown(left);
-        prop_assert_eq!(united(&sets, &parts), left);
+        prop_assert_eq!(united_boxes(&sets, &parts), left);
         for (at, part) in parts.iter().enumerate() {
             prop_assert!(parts[..at].iter().all(|other| part.common(*other).is_none()), "disjoint");
         }
-        prop_assert_eq!(united(&sets, &difference(one.clone(), &other)), without);
+        prop_assert_eq!(united_boxes(&sets, &boxes_without(one.clone(), &other)), without);
         for _ in 0..200 {
             let point = point(&mut dice);
             let (first, second) = (is_in(&one, point), is_in(&other, point));
@@ -93,6 +97,77 @@ proptest! {
     }
 }
 
+/// Returns a box with protocols and kinds of fragments.
+fn kind_of_box(dice: &mut Dice) -> Headers {
+    let protocols = [Protocols::ALL, Protocols::of(&[6]), Protocols::of(&[6, 17]), Protocols::of(&[1])];
+    let fragments = [Fragments::ALL, Fragments::WHOLE, Fragments::HEADED, Fragments::LATER];
+    Headers { protocols: dice.pick(&protocols), fragments: dice.pick(&fragments), ..boxed(dice) }
+}
+
+fn packet(dice: &mut Dice) -> Packet {
+    let [source, destination, from, to] = point(dice);
+    Packet {
+        ethertype: 0x0800,
+        vlan: None,
+        source: source.into(),
+        destination: destination.into(),
+        protocol: dice.pick(&[1, 6, 17, 47]),
+        source_port: from as u16,
+        destination_port: to as u16,
+        source_mac: MacAddress([0; 6]),
+        destination_mac: MacAddress([0; 6]),
+        ttl: FULL_TTL,
+        fragment: dice.pick(&[Fragment::Whole, Fragment::First, Fragment::Later]),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whether a set is a box or a diagram makes no difference.
+    #[test]
+    fn packet_sets_have_the_packets_of_their_boxes(seed: u64) {
+        let (mut dice, sets) = (Dice::new(seed), Sets::default());
+        let mut some = |most: usize| -> Vec<Headers> {
+            (0..1 + dice.below(most)).map(|_| kind_of_box(&mut dice)).collect()
+        };
+        let (one, other) = (some(4), some(4));
+        let sets_of = |boxes: &[Headers]| boxes.iter().map(PacketSet::of).collect::<Vec<_>>();
+        let (left, right) = (sets_of(&one), sets_of(&other));
+        let both = united(&sets, left.iter().copied());
+        let less = difference(&sets, left.clone(), &right);
+        let common = left[0].common(&sets, both[0]);
+        let ranges = [Range { first: 1, last: 80 }, Range { first: 443, last: 0x0a00_00ff }];
+        let (within, outside) = (both[0].within(&sets, SOURCE, &ranges), both[0].outside(&sets, SOURCE, &ranges));
+        let shown: Vec<Headers> = both.iter().flat_map(|own| own.boxes(&sets, usize::MAX)).collect();
+        for _ in 0..200 {
+            let packet = packet(&mut dice);
+            let in_boxes = |boxes: &[Headers]| boxes.iter().any(|own| own.has(&packet));
+            let in_sets = |all: &[PacketSet]| all.iter().any(|own| own.has(&sets, &packet));
+            let (first, second) = (in_boxes(&one), in_boxes(&other));
+            prop_assert_eq!(in_sets(&both), first);
+            prop_assert_eq!(in_boxes(&shown), first);
+            prop_assert_eq!(in_sets(&less), first && !second);
+            let in_first = both[0].has(&sets, &packet);
+            prop_assert_eq!(common.is_some_and(|own| own.has(&sets, &packet)), one[0].has(&packet) && in_first);
+            let is_in = ranges.iter().any(|range| range.has(packet.source.into()));
+            prop_assert_eq!(within.is_some_and(|own| own.has(&sets, &packet)), in_first && is_in);
+            prop_assert_eq!(outside.is_some_and(|own| own.has(&sets, &packet)), in_first && !is_in);
+        }
+    }
+
+    #[test]
+    fn sets_cover_a_box_exactly_where_nothing_of_it_is_left(seed: u64) {
+        let (mut dice, sets) = (Dice::new(seed), Sets::default());
+        let all: Vec<Set> = (0..4).map(|_| united_boxes(&sets, &boxes(&mut dice, 8))).collect();
+        let whole = sets.united(all.clone());
+        for own in boxes(&mut dice, 20) {
+            let left = sets.without(sets.product(own.fields), whole);
+            prop_assert_eq!(sets.cover(all.clone(), own.fields), left.is_none());
+        }
+    }
+}
+
 #[test]
 fn equal_sets_are_the_same_set() {
     let sets = Sets::default();
@@ -107,7 +182,7 @@ fn sets_that_would_be_too_large_are_known_to_be() {
     let sets = Sets::limited(200);
     let mut dice = Dice::new(1);
     for _ in 0..50 {
-        PacketSet::of(&sets, &boxed(&mut dice));
+        sets.product(boxed(&mut dice).fields);
     }
     assert!(sets.is_full());
     assert!(!Sets::default().is_full());

@@ -8,7 +8,8 @@
 //! - The bridges' own chains, ports and routes are the same, but for the network and the gateway's address. So frames of
 //!   other EtherTypes than IPv4, which do not leave a bridge, are treated alike as well.
 //! - A set of source addresses that a rule names holds both networks, or none of their addresses. Else the rule tells the
-//!   bridge apart, for the rule's destinations. So does a rule that names the port of the bridge's gateway.
+//!   bridge apart, for the rule's destinations. So does a rule that names the port of the bridge's gateway. A rule of a
+//!   bridge's chain is about the packets that enter the bridge, and about the replies from it.
 //! - Replies arrive alike: of rules that may match replies to the bridge, the sources count as destinations.
 //! - The destinations that lead to the bridge itself tell it apart: its network, routes by it, exposed ports.
 //!
@@ -54,11 +55,16 @@ struct Bridges {
     wide: BTreeSet<(&'static str, Range)>,
 }
 
-/// The rules and the routes of all routers of a model.
+/// The rules and the routes of all routers of a model, and what the chains of its bridges say of other bridges.
 pub(crate) struct Routers<'m> {
     rules: Vec<RouterRule<'m>>,
     paths: Paths,
+    foreign: Vec<Foreign>,
 }
+
+/// Addresses that the chain of a bridge names and that are outside its network: of packets that enter the bridge, or of
+/// replies from it. The third value is the network.
+type Foreign = (&'static str, Range, Destinations);
 
 impl<'m> Routers<'m> {
     /// Returns none if a rule or a route has a condition that the comparison does not cover.
@@ -69,7 +75,7 @@ impl<'m> Routers<'m> {
         }
         let rules = rules::of_routers(model)?;
         let paths = Paths::new(model, &rules)?;
-        Some(Routers { rules, paths })
+        Some(Routers { rules, paths, foreign: foreign(model)? })
     }
 }
 
@@ -91,8 +97,12 @@ fn compared(
     tenant: &Tenant,
     world: &[Range],
 ) -> Option<BTreeMap<BridgeIndex, Vec<Range>>> {
-    let Routers { rules, paths } = routers;
+    let Routers { rules, paths, foreign } = routers;
     let mut bridges = Bridges::new(model, tenant)?;
+    if rules.iter().any(|rule| bridges.are_sources_of(rule)) {
+        return None;
+    }
+    foreign.iter().for_each(|(what, range, apart)| bridges.named(*range, what, apart));
     bridges.routes(model);
     bridges.rules(rules);
     bridges.said(tenant);
@@ -177,6 +187,14 @@ impl Bridges {
                 own.apart.add(apart);
             }
         }
+    }
+
+    /// Returns true if a rule gives packets a source address of one of the bridges.
+    fn are_sources_of(&self, rule: &RouterRule<'_>) -> bool {
+        let targets = rule.rule.nat_targets.iter().flatten().filter(|_| rule.rule.kind == RuleKind::Snat);
+        let ranges = targets.map(|target| (u32::from(target.address_from), u32::from(target.address_to)));
+        let mut ranges = ranges.map(|(first, last)| Range { first, last: last.max(first) });
+        ranges.any(|range| !self.meeting(range).is_empty())
     }
 
     /// Compares the routes of all routers.
@@ -321,6 +339,34 @@ impl Own {
     }
 }
 
+/// Returns the addresses of other bridges, and outside, that the chains of bridges name. None if a bridge is not as
+/// midoform makes them.
+fn foreign(model: &Model<'_>) -> Option<Vec<Foreign>> {
+    let world = &model.world;
+    let mut found = Vec::new();
+    for segment in &model.segments {
+        let device = world.devices.get(&id_of(model.topology, &Reference::from(&segment.key))?)?;
+        let linked = device.ports.iter().filter_map(|port| world.ports.get(port));
+        let filters =
+            linked.filter(|port| port.peer.is_some()).flat_map(|port| [port.inbound, port.outbound]);
+        if filters.chain([device.outbound]).flatten().next().is_some() {
+            return None;
+        }
+        let own: Vec<Range> = segment.networks.iter().map(|network| Range::network(*network)).collect();
+        let chain = device.inbound.and_then(|chain| world.chains.get(&chain));
+        for rule in chain.into_iter().flatten() {
+            if !is_plain(rule) || rule.kind == RuleKind::Jump {
+                return None;
+            }
+            let named = [("a source", rules::source(rule)), ("a reply", rules::destination(rule))];
+            let named = named.into_iter().filter_map(|(what, range)| Some((what, range?)));
+            let named = named.filter(|(_, range)| !own.iter().any(|own| own.covers(*range)));
+            found.extend(named.map(|(what, range)| (what, range, Destinations::ranges(own.clone()))));
+        }
+    }
+    Some(found)
+}
+
 /// Returns a rule of a bridge's chain, with its own network, its gateway's address and its gateway's port by their parts;
 /// none if it can't be compared.
 fn own_rule(
@@ -330,9 +376,13 @@ fn own_rule(
     gateway: Uuid,
 ) -> Option<String> {
     let mut rule = rule.clone();
-    if !is_plain(&rule) || rule.kind == RuleKind::Jump || !rule.out_ports.is_empty() {
+    let decides =
+        matches!(rule.kind, RuleKind::Accept | RuleKind::Drop | RuleKind::Reject | RuleKind::Return);
+    if !is_plain(&rule) || !decides || !rule.out_ports.is_empty() {
         return None;
     }
+    let place = |range: Option<Range>| range.map(|range| Place::of(range, Range::network(network)));
+    let places = [place(rules::source(&rule)), place(rules::destination(&rule))];
     (rule.id, rule.position) = (Uuid::nil(), at);
     let mut own = [false; 4];
     let is_own = |address: Option<std::net::Ipv4Addr>, length: u8| {
@@ -350,5 +400,23 @@ fn own_rule(
     if rule.nw_src_address == Some(address) && rule.nw_src_length == 32 {
         (own[3], rule.nw_src_address) = (true, None);
     }
-    Some(format!("{own:?} {rule:?}"))
+    Some(format!("{own:?} {places:?} {rule:?}"))
+}
+
+/// The place of some addresses that a rule names: the same addresses are in one bridge's network and beside another's.
+#[derive(Debug)]
+enum Place {
+    Within,
+    Around,
+    Beside,
+}
+
+impl Place {
+    fn of(range: Range, network: Range) -> Place {
+        match range.common(network) {
+            None => Place::Beside,
+            Some(_) if network.covers(range) => Place::Within,
+            Some(_) => Place::Around,
+        }
+    }
 }

@@ -27,13 +27,23 @@ impl RouterRule<'_> {
 
     /// Returns the source addresses that it names.
     pub(super) fn source(&self) -> Option<Range> {
-        network(self.rule.nw_src_address, self.rule.nw_src_length)
+        source(self.rule)
     }
 
     /// Returns the destinations that it names.
     pub(super) fn destination(&self) -> Option<Range> {
-        network(self.rule.nw_dst_address, self.rule.nw_dst_length)
+        destination(self.rule)
     }
+}
+
+/// Returns the source addresses that a rule names.
+pub(super) fn source(rule: &Rule) -> Option<Range> {
+    network(rule.nw_src_address, rule.nw_src_length)
+}
+
+/// Returns the destinations that a rule names.
+pub(super) fn destination(rule: &Rule) -> Option<Range> {
+    network(rule.nw_dst_address, rule.nw_dst_length)
 }
 
 fn network(address: Option<std::net::Ipv4Addr>, length: u8) -> Option<Range> {

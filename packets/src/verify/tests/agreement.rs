@@ -260,7 +260,8 @@ fn set(name: &str) -> Option<u32> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-fn cases(standard: u32) -> u32 {
+/// Returns the number of random cases: the standard one, or as many as are asked for.
+pub(super) fn cases(standard: u32) -> u32 {
     set("MIDOFORM_VERIFY_CASES").unwrap_or(standard)
 }
 

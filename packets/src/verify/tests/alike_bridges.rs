@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use midoform_compiler::network::BridgeIndex;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::kinds::Object;
+use midoform_compiler::topology::kinds::{Condition, Object, Rule, RuleAction};
 use midoform_compiler::{Allocated, Compiled, Input, compile};
 
 use crate::verify::alike_bridges::{Routers, destinations};
@@ -124,6 +124,83 @@ fn a_rule_about_one_bridge_of_a_source_finds_it() {
         let subject = subject(&compiled, &topology, &links);
         let groups = groups(&topology);
         assert_eq!((holds(subject, &groups[0], true), holds(subject, &groups[0], false)), (false, false));
+    }
+}
+
+/// Returns the results of the checks with and without the comparison. These bridges have a rule inside them; their rules
+/// with this name are changed.
+fn with_changed(name: &str, bridges_with_rules: &[usize], change: impl Fn(&mut Rule)) -> (bool, bool) {
+    let inside = |at: &usize| {
+        let own = format!("bridge = \"b{at}\"");
+        rule(&format!("own{at}"), &own, &format!("{own}, tcp = 25"), "accept")
+    };
+    let rules: String = bridges_with_rules.iter().map(inside).collect();
+    let compiled = compiled(&[bridges("t", 6, 1) + &rules]);
+    let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
+    let mut entries = compiled.topology.entries().to_vec();
+    for entry in &mut entries {
+        let is_meant = |at: &usize| {
+            let own = entry.key.as_str().strip_prefix(&format!("t/bridge/b{at}/chain/rule/"));
+            own.is_some_and(|own| own.contains(name))
+        };
+        if bridges_with_rules.iter().any(is_meant)
+            && let Object::Rule(rule) = &mut entry.object
+        {
+            change(rule);
+        }
+    }
+    assert_ne!(entries, compiled.topology.entries());
+    let topology = Topology::new(entries);
+    let subject = subject(&compiled, &topology, &links);
+    let groups = groups(&topology);
+    (holds(subject, &groups[0], true), holds(subject, &groups[0], false))
+}
+
+/// Half of a bridge's network.
+fn half(at: usize) -> Option<ipnet::Ipv4Net> {
+    format!("10.1.{at}.0/25").parse().ok()
+}
+
+#[test]
+fn a_rule_of_a_bridge_about_what_another_sends_to_it_finds_it() {
+    for at in [0, 1, 2, 4, 5] {
+        let found = with_changed("own", &[3], |rule| {
+            rule.action = RuleAction::Drop;
+            rule.condition = Condition { source: half(at), ethertype: Some(0x800), ..Condition::default() };
+        });
+        assert_eq!(found, (false, false), "{at}");
+    }
+}
+
+#[test]
+fn a_rule_of_a_bridge_about_its_replies_to_another_finds_it() {
+    for at in [0, 1, 2, 4, 5] {
+        let found = with_changed("answers", &[3], |rule| {
+            rule.action = RuleAction::Drop;
+            rule.condition = Condition {
+                destination: half(at),
+                return_flow: true,
+                ethertype: Some(0x800),
+                ..Condition::default()
+            };
+        });
+        assert_eq!(found, (false, false), "{at}");
+    }
+}
+
+#[test]
+fn a_rule_that_several_bridges_have_about_one_of_them_finds_it() {
+    for at in 0..6 {
+        let found = with_changed("own", &[0, 1, 2, 3, 4, 5], |rule| {
+            rule.action = RuleAction::Drop;
+            rule.condition = Condition {
+                source: half(at),
+                destination: "8.8.8.0/24".parse().ok(),
+                ethertype: Some(0x800),
+                ..Condition::default()
+            };
+        });
+        assert_eq!(found, (false, false), "{at}");
     }
 }
 

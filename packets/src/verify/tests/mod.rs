@@ -3,5 +3,6 @@
 mod agreement;
 mod alike_bridges;
 mod random;
+mod random_faults;
 mod random_specs;
 mod sets;

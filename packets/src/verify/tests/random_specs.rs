@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use super::agreement::cases;
 use super::random::Dice;
 use crate::semantics::world::{Rule, RuleKind, World};
 use crate::semantics::{State, Verdict};
@@ -210,13 +211,13 @@ fn is_from_spec(key: &midoform_compiler::topology::key::Key) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(40), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_interpreter_and_the_verifier_agree_about_specs_that_overlap(seed: u64) {
         let mut dice = Dice::new(seed);
         if let Some(compiled) = compiled(&mut dice) {
-            compare(&compiled, &mut dice)?;
+            println!("compared: {} packets", compare(&compiled, &mut dice)?);
         }
     }
 

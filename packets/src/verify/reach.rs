@@ -237,7 +237,8 @@ fn differences<'m>(
             }
         }
     }
-    Some(items)
+    // Of sets that became too large nothing is known, not even that they are the same.
+    (!sets.is_full()).then_some(items)
 }
 
 /// Returns true if a pair of ends is reported: for a new tenant only traffic to or from others is.

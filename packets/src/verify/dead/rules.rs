@@ -263,14 +263,20 @@ impl<'a> Before<'a> {
     /// which midoform never makes, does not count.
     fn is_counted(&self, rule: &Rule) -> bool {
         use RuleKind::{Accept, Drop, Reject, Return};
-        let nil = Uuid::nil();
-        let first = |ports: &[Uuid]| ports.first().copied().unwrap_or(nil);
-        let at = Conditions::of(rule).by_ports();
-        let at = at.map(|_| position(first(&rule.in_ports), first(&rule.out_ports)));
+        // Packets are asked about by their ports. Every other condition is met by all of them, or the rule does not count.
+        let anywhere = Rule {
+            in_ports: Vec::new(),
+            out_ports: Vec::new(),
+            port_group: None,
+            in_port_group: None,
+            out_port_group: None,
+            ..rule.clone()
+        };
+        let at = position(Uuid::nil(), Uuid::nil());
         matches!(rule.kind, Accept | Drop | Reject | Return)
             && !rule.cond_invert
             && !(rule.match_forward_flow && rule.match_return_flow)
-            && at.is_none_or(|at| self.walker.position_matches(rule, &any_path(at), at))
+            && self.walker.position_matches(&anywhere, &any_path(at), at)
     }
 }
 

@@ -314,3 +314,15 @@ fn the_number_of_threads_makes_no_difference() {
         assert_eq!(on(3), found);
     }
 }
+
+#[test]
+fn in_a_large_tenant_a_violation_is_shown_for_the_first_of_the_bridges_that_are_alike() {
+    let reaching_links = |count: usize| {
+        let bridge = |at: usize| format!("[[bridge]]\nname = \"b{at}\"\ncidr = \"10.0.{at}.0/24\"\n");
+        let bridges: String = (0..count).map(bridge).collect();
+        let found = violations(SITE, &[&format!("name = \"t\"\nprofile = \"rainbond\"\n{bridges}")]);
+        found.iter().filter(|line| line.contains("reaches link addresses")).count()
+    };
+    assert_eq!(reaching_links(4), 4);
+    assert_eq!(reaching_links(65), 1);
+}

@@ -18,7 +18,10 @@ pub(crate) fn rules_and_routes(model: &Model<'_>, tenant: &Tenant) -> Vec<Violat
     let mut found = Vec::new();
     for (_, entry) in model.topology.of_tenant(&tenant.name) {
         match &entry.object {
-            Object::Chain(_) => found.extend(rules::dead(model, tenant, entry)),
+            Object::Chain(_) => {
+                let dead = rules::dead(model, entry).into_iter();
+                found.extend(dead.map(|rule| violation(tenant, rule, "the rule")));
+            }
             Object::Router(_) => found.extend(routes(model, tenant, entry)),
             _ => {}
         }

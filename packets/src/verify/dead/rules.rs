@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::violation;
 use crate::semantics::world::{Rule, RuleKind};
 use crate::semantics::{id_of, tracks};
 use crate::verify::header::{EVERYTHING, Fragments, Headers, Protocols, Range};
@@ -15,18 +14,16 @@ use crate::verify::index::{ChainIndex, Position};
 use crate::verify::model::Model;
 use crate::verify::packet_set::{Fields, PacketSet};
 use crate::verify::path::{Flow, Path};
-use crate::verify::report::Violation;
 use crate::verify::runs::protocols;
 use crate::verify::sets::{Set, Sets};
 use crate::verify::walk::Walker;
-use midoform_compiler::network::Tenant;
 use midoform_compiler::topology::Entry;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
 use midoform_compiler::values::MacAddress;
 
 /// Returns the rules of a chain that are from the spec and match no packet that the rules before them leave.
-pub(super) fn dead(model: &Model<'_>, tenant: &Tenant, chain: &Entry) -> Vec<Violation> {
+pub(super) fn dead<'t>(model: &Model<'t>, chain: &Entry) -> Vec<&'t Entry> {
     let Some(id) = id_of(model.topology, &(&chain.key).into()) else { return Vec::new() };
     let Some(rules) = model.world.chains.get(&id) else { return Vec::new() };
     let is_told = |rule: &Rule| model.entry(rule.id).is_some_and(|entry| is_from_spec(&entry.key));
@@ -44,7 +41,7 @@ pub(super) fn dead(model: &Model<'_>, tenant: &Tenant, chain: &Entry) -> Vec<Vio
         let is_dead = !positions.is_empty() && positions.iter().all(|at| before.decides_all_of(place, *at));
         found.extend(model.entry(rule.id).filter(|_| is_dead));
     }
-    found.into_iter().map(|entry| violation(tenant, entry, "the rule")).collect()
+    found
 }
 
 /// Returns true if the rule comes from the spec; the layout's own rules may be unused.

@@ -106,9 +106,10 @@ impl Goal for EndOfPlan<'_> {
             provider: &self.saved.provider,
             moves: &self.saved.moves,
             foreign: match self.saved.removes_foreign {
-                true => ForeignObjects::Remove { before: Some(&self.saved.before) },
+                true => ForeignObjects::Remove,
                 false => ForeignObjects::Leave,
             },
+            restored: Some(&self.saved.before),
             adopting: false,
         }
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::templates::Templates;
 use super::{Options, RenderError};
+use midoform_compiler::plan::cut::heading;
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
 use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
@@ -40,6 +41,7 @@ struct Page {
     reachability: Vec<String>,
     more_reachability: usize,
     cut_pods: usize,
+    cut_heading: &'static str,
     cut_pod_lines: Vec<String>,
     more_cut_pods: usize,
     summary: Summary,
@@ -140,7 +142,13 @@ fn page(
             .map(|(opens, line)| bounded(&format!("{} {line}", if *opens { "+" } else { "-" })))
             .collect(),
         cut_pods: options.cut_pods.len(),
-        cut_pod_lines: options.cut_pods.iter().take(shown).map(|pod| bounded(&escaped(pod))).collect(),
+        cut_heading: heading(options.cut_pods),
+        cut_pod_lines: options
+            .cut_pods
+            .iter()
+            .take(shown)
+            .map(|port| bounded(&escaped(&port.what)))
+            .collect(),
         more_cut_pods: options.cut_pods.len().saturating_sub(shown),
         summary,
         changes: summary.changes(),

@@ -66,17 +66,19 @@ impl Goal for Nothing<'_> {
 pub(crate) struct EndOfPlan<'a> {
     saved: &'a SavedPlan,
     desired: Cow<'a, Topology>,
+    /// The network before the plan, if the goal is to restore it.
+    restored: Option<&'a Topology>,
 }
 
 impl<'a> EndOfPlan<'a> {
     /// Makes the goal of the network as it is after the plan.
     pub(crate) fn after(saved: &'a SavedPlan) -> Self {
-        EndOfPlan { saved, desired: saved.part_of(&saved.desired) }
+        EndOfPlan { saved, desired: saved.part_of(&saved.desired), restored: None }
     }
 
     /// Makes the goal of the network as it was when the plan was made.
     pub(crate) fn before(saved: &'a SavedPlan) -> Self {
-        EndOfPlan { saved, desired: saved.part_of(&saved.before) }
+        EndOfPlan { saved, desired: saved.part_of(&saved.before), restored: Some(&saved.before) }
     }
 
     /// Returns what was observed of the objects that the plan is about.
@@ -95,7 +97,7 @@ impl Goal for EndOfPlan<'_> {
         &self.desired
     }
 
-    /// Returns the same scope for both ends: objects of the plan are found by its keys.
+    /// Returns the same objects for both ends: those of the plan are found by its keys.
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
         Scope {
             site: &self.saved.plan.site,
@@ -109,7 +111,7 @@ impl Goal for EndOfPlan<'_> {
                 true => ForeignObjects::Remove,
                 false => ForeignObjects::Leave,
             },
-            restored: Some(&self.saved.before),
+            restored: self.restored,
             adopting: false,
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::foreign::{Effect, Foreign};
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, PeerKey, TenantKey, UplinkKey};
 use midoform_compiler::topology::key::{Key, SITE};
@@ -325,7 +326,8 @@ struct Uses {
 impl Uses {
     fn of(matching: &Matching<'_>, raw: &Inventory, wanted: &[(&Key, &Object)]) -> Uses {
         let mut uses = Uses { there: BTreeMap::new(), desired: BTreeMap::new() };
-        let scope = matching.scope.desired.entries().iter().map(|entry| &entry.object);
+        let restored = matching.scope.restored.into_iter().flat_map(Topology::entries);
+        let scope = matching.scope.desired.entries().iter().chain(restored).map(|entry| &entry.object);
         for object in scope.chain(wanted.iter().map(|(_, object)| *object)) {
             let (by, ports) = match object {
                 Object::PortGroupPort(member) => (member.group.key(), vec![&member.port]),

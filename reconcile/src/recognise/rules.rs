@@ -133,7 +133,8 @@ impl Matching<'_> {
                 *place = Some((*key).clone());
             }
         }
-        self.match_what_was_being_made(chain, rules, &contents, &mut matched);
+        let known: BTreeSet<&Key> = claims.iter().copied().flatten().collect();
+        self.match_what_was_being_made(chain, rules, &contents, &mut matched, &known);
         let mut taken: BTreeSet<&Key> = desired.iter().map(|(key, _)| *key).collect();
         for ((rule, key), place) in rules.iter().zip(claims).zip(&mut matched) {
             if place.is_some() {
@@ -149,13 +150,15 @@ impl Matching<'_> {
         matched
     }
 
-    /// Matches rules that an unfinished run created and that are no longer desired (only 1.x).
+    /// Matches rules that an unfinished run created and that are no longer desired (only 1.x). `known` are the keys of rules whose ids
+    /// are known.
     fn match_what_was_being_made(
         &self,
         chain: &Key,
         rules: &[RuleJson],
         contents: &[Option<Rule>],
         matched: &mut [Option<Key>],
+        known: &BTreeSet<&Key>,
     ) {
         for (key, object) in &self.making {
             let Object::Rule(made) = object else { continue };
@@ -169,8 +172,11 @@ impl Matching<'_> {
                 free && nameless && content.is_some_and(|observed| observed.says_the_same_as(made))
             };
             let found = (0..rules.len()).find(is_it);
+            // The rule that it replaces may still be there.
+            let is_free =
+                self.is_restored(key) && !known.contains(key) && !matched.contains(&Some(key.clone()));
             if let Some((place, rule)) = found.and_then(|at| Some((matched.get_mut(at)?, rules.get(at)?))) {
-                *place = Some(if self.is_restored(key) { key.clone() } else { chain.found_rule(rule.id) });
+                *place = Some(if is_free { key.clone() } else { chain.found_rule(rule.id) });
             }
         }
     }

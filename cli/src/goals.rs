@@ -81,12 +81,13 @@ impl<'a> EndOfPlan<'a> {
         EndOfPlan { saved, desired: saved.part_of(&saved.before), restored: Some(&saved.before) }
     }
 
-    /// Returns what was observed of the objects that the plan is about.
-    fn part_of<'o>(&self, observed: &'o Observed) -> Cow<'o, Observed> {
-        match self.saved.part_of(&observed.topology) {
-            Cow::Borrowed(_) => Cow::Borrowed(observed),
-            Cow::Owned(topology) => Cow::Owned(Observed { topology, ..observed.clone() }),
-        }
+    /// Returns what was observed of the objects that the plan is about. The site's objects that it does not know are not among them.
+    fn part_of(&self, observed: &Observed) -> Observed {
+        let (before, after) = (&self.saved.before, &self.saved.desired);
+        let is_known = |key: &Key| before.get(key.as_str()).or(after.get(key.as_str())).is_some();
+        let part = self.saved.part_of(&observed.topology);
+        let topology = part.filtered(|entry| entry.key.owner() != SITE || is_known(&entry.key));
+        Observed { topology, ..observed.clone() }
     }
 }
 

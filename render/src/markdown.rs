@@ -143,12 +143,7 @@ fn page(
             .collect(),
         cut_pods: options.cut_pods.len(),
         cut_heading: heading(options.cut_pods),
-        cut_pod_lines: options
-            .cut_pods
-            .iter()
-            .take(shown)
-            .map(|port| bounded(&escaped(&port.what)))
-            .collect(),
+        cut_pod_lines: cut_ports(options, shown),
         more_cut_pods: options.cut_pods.len().saturating_sub(shown),
         summary,
         changes: summary.changes(),
@@ -226,4 +221,9 @@ fn escaped(text: &str) -> String {
 /// Prepares text for backquotes.
 fn code(text: &str) -> String {
     printable(text).replace('`', "'")
+}
+
+/// Returns the first of the ports that the plan cuts off, each in words.
+fn cut_ports(options: &Options<'_>, most: usize) -> Vec<String> {
+    options.cut_pods.iter().take(most).map(|port| bounded(&escaped(&port.what))).collect()
 }

@@ -10,7 +10,7 @@ use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::spec::Site;
 use midoform_reconcile::recorder::{Bookkeeping, Recorder};
-use midoform_store::allocation::StoredAllocations;
+use midoform_store::allocation::{StoredAllocations, ZoneHostChanges};
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
 use midoform_store::backends::lock_file::LockFile;
@@ -190,8 +190,9 @@ impl AllocationState {
             Some(stored) => stored,
             None => allocation::load(&guard.store).await?,
         };
+        let (store, lock, hosts) = (&guard.store, &guard.lock, ZoneHostChanges::new());
         let result =
-            allocation::write_beside_others(&guard.store, &guard.lock, site, &mut stored, allocations).await;
+            allocation::write_beside_others(store, lock, site, &mut stored, allocations, &hosts).await;
         *known = Some(stored);
         Ok(result?)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use midoform_compiler::error_chain;
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::plan::cut::{CutPort, noun};
 use midoform_compiler::plan::{Action, Plan, Summary};
 use midoform_compiler::topology::key::Key;
 use midoform_reconcile::batches::Batches;
@@ -119,16 +120,18 @@ impl Run<'_> {
         Err(CommandError::Conflict(message))
     }
 
-    /// Refuses a plan that takes the network away from pods.
-    fn refuse_cut_pods(&self, cut: &[String]) -> Result<(), CommandError> {
+    /// Refuses a plan that takes the network away from pods or other bound ports.
+    fn refuse_cut_pods(&self, cut: &[CutPort]) -> Result<(), CommandError> {
         if self.cuts_pods || cut.is_empty() {
             return Ok(());
         }
-        let pods = if cut.len() == 1 { "pod" } else { "pods" };
+        let names: Vec<&str> = cut.iter().map(|port| port.what.as_str()).collect();
         let message = format!(
-            "{} {pods} would be cut off, since the plan takes away their bridge or changes its network: {}; --cut-pods does so",
+            "{} {} would be cut off, since the plan takes away their bridge, changes its network, or takes their host out of the \
+             tunnel zone: {}; --cut-pods does so",
             cut.len(),
-            cut.join(", ")
+            noun(cut),
+            names.join(", ")
         );
         Err(CommandError::Conflict(message))
     }
@@ -148,7 +151,7 @@ impl Run<'_> {
         })
     }
 
-    fn show<G: Goal>(&self, planned: &Planned<'_, G>, cut_pods: &[String]) -> Result<(), CommandError> {
+    fn show<G: Goal>(&self, planned: &Planned<'_, G>, cut_pods: &[CutPort]) -> Result<(), CommandError> {
         let settings = render::Options {
             colour: self.ui.colour_out(),
             before: Some(&planned.observed().topology),

@@ -66,25 +66,28 @@ impl Goal for Nothing<'_> {
 pub(crate) struct EndOfPlan<'a> {
     saved: &'a SavedPlan,
     desired: Cow<'a, Topology>,
+    /// The network before the plan, if the goal is to restore it.
+    restored: Option<&'a Topology>,
 }
 
 impl<'a> EndOfPlan<'a> {
     /// Makes the goal of the network as it is after the plan.
     pub(crate) fn after(saved: &'a SavedPlan) -> Self {
-        EndOfPlan { saved, desired: saved.part_of(&saved.desired) }
+        EndOfPlan { saved, desired: saved.part_of(&saved.desired), restored: None }
     }
 
     /// Makes the goal of the network as it was when the plan was made.
     pub(crate) fn before(saved: &'a SavedPlan) -> Self {
-        EndOfPlan { saved, desired: saved.part_of(&saved.before) }
+        EndOfPlan { saved, desired: saved.part_of(&saved.before), restored: Some(&saved.before) }
     }
 
-    /// Returns what was observed of the objects that the plan is about.
-    fn part_of<'o>(&self, observed: &'o Observed) -> Cow<'o, Observed> {
-        match self.saved.part_of(&observed.topology) {
-            Cow::Borrowed(_) => Cow::Borrowed(observed),
-            Cow::Owned(topology) => Cow::Owned(Observed { topology, ..observed.clone() }),
-        }
+    /// Returns what was observed of the objects that the plan is about. The site's objects that it does not know are not among them.
+    fn part_of(&self, observed: &Observed) -> Observed {
+        let (before, after) = (&self.saved.before, &self.saved.desired);
+        let is_known = |key: &Key| before.get(key.as_str()).or(after.get(key.as_str())).is_some();
+        let part = self.saved.part_of(&observed.topology);
+        let topology = part.filtered(|entry| entry.key.owner() != SITE || is_known(&entry.key));
+        Observed { topology, ..observed.clone() }
     }
 }
 
@@ -95,7 +98,7 @@ impl Goal for EndOfPlan<'_> {
         &self.desired
     }
 
-    /// Returns the same scope for both ends: objects of the plan are found by its keys.
+    /// Returns the same objects for both ends: those of the plan are found by its keys.
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
         Scope {
             site: &self.saved.plan.site,
@@ -106,9 +109,10 @@ impl Goal for EndOfPlan<'_> {
             provider: &self.saved.provider,
             moves: &self.saved.moves,
             foreign: match self.saved.removes_foreign {
-                true => ForeignObjects::Remove { before: Some(&self.saved.before) },
+                true => ForeignObjects::Remove,
                 false => ForeignObjects::Leave,
             },
+            restored: self.restored,
             adopting: false,
         }
     }

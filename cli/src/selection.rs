@@ -13,7 +13,7 @@ use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::key::{Key, KeyPrefix, SITE};
-use midoform_compiler::topology::kinds::{Object, Reference};
+use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_packets::verify;
@@ -229,6 +229,18 @@ impl<'a> Selection<'a> {
             .filter(|one| !self.pruned.contains(one.near.owner()))
             .map(|one| format!("{} ({}) in {}", one.what, one.id, one.near))
             .collect();
+        let hosts = observed.foreign.iter().filter(|one| one.kind == Kind::TunnelZoneHost);
+        let hosts: Vec<String> = hosts
+            .filter(|one| deleted.contains(&one.near))
+            .map(|one| format!("{} ({})", one.what, one.id))
+            .collect();
+        if !hosts.is_empty() {
+            return Err(CommandError::Conflict(format!(
+                "the plan deletes the tunnel zone, which is no longer wanted, and midoform did not put all of its hosts there: {}; take \
+                 these out, or write the zone again",
+                hosts.join(", ")
+            )));
+        }
         match lost.is_empty() {
             true => Ok(()),
             false => Err(CommandError::Conflict(format!(
@@ -263,7 +275,7 @@ impl Goal for Selection<'_> {
     /// Returns the scope of all objects of the project: what is not selected is recognised as well, and then left alone.
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
         let foreign = match self.removes_foreign {
-            true => ForeignObjects::Remove { before: None },
+            true => ForeignObjects::Remove,
             false => ForeignObjects::Leave,
         };
         Scope { foreign, ..Scope::of(self.compiled, known, &self.observed, &self.provider) }

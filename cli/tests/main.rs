@@ -43,7 +43,9 @@ mod stores;
 mod strange_servers;
 mod transitions;
 mod undo;
+mod used_ids;
 mod verify;
+mod zone_hosts;
 
 /// The command under test.
 const MIDOFORM: &str = env!("CARGO_BIN_EXE_midoform");

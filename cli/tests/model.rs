@@ -107,6 +107,8 @@ enum Event {
     Destroy,
     /// The edit is applied to one tenant first.
     Target(usize),
+    /// The edit is applied as a saved plan, and undone.
+    Undo,
 }
 
 /// A step of a case: the edited spec, if it is edited, and the event.
@@ -142,6 +144,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Event::LoseStore),
         1 => Just(Event::Destroy),
         2 => (0..2usize).prop_map(Event::Target),
+        2 => Just(Event::Undo),
     ];
     proptest::collection::vec((tenants(), event), 1..4)
 }
@@ -250,7 +253,7 @@ impl Lab {
     /// Lets an event happen.
     fn happen(&mut self, event: &Event) {
         match event {
-            Event::Edit | Event::Target(_) => {}
+            Event::Edit | Event::Target(_) | Event::Undo => {}
             Event::ByHand(kind, which) => self.by_hand(*kind, *which),
             Event::Foreign(kind, which) => self.add_foreign(*kind, *which),
             Event::Fault(fault, nth) => {
@@ -308,6 +311,27 @@ impl Lab {
         prop_assert_eq!(ran.code, 0, "an apply of one tenant: {} {}", ran.stdout, ran.stderr);
         let after = devices();
         prop_assert!(before.is_subset(&after), "{other} lost {:?}", before.difference(&after));
+        Ok(())
+    }
+
+    /// Applies one spec and then a saved plan for another, and undoes that one: then nothing is left to do for the first.
+    fn undo(&mut self, current: &[Tenant; 2], other: &[Tenant; 2]) -> Result<(), TestCaseError> {
+        self.write(current);
+        self.converges()?;
+        self.write(other);
+        // A chain with foreign rules is not deleted.
+        if self.run(&["validate", "."]).code == 0 && self.run(&["plan", ".", "--out", "plan.json"]).code == 0
+        {
+            for command in [&["apply", "plan.json", "--allow-mass-delete"][..], &["undo", "plan.json"]] {
+                let ran = self.run(&[command, &["--yes", "--quiet"]].concat());
+                prop_assert_eq!(ran.code, 0, "{:?}: {} {}", command, ran.stdout, ran.stderr);
+                self.uses_no_id_twice()?;
+            }
+            self.write(current);
+            let again = self.run(&["plan", ".", "--detailed-exitcode"]);
+            prop_assert_eq!(again.code, 0, "after an undo: {} {}", again.stdout, again.stderr);
+        }
+        self.write(current);
         Ok(())
     }
 
@@ -451,6 +475,9 @@ fn case(
     for (tenants, event) in steps {
         lab.happen(event);
         lab.uses_no_id_twice()?;
+        if matches!(event, Event::Undo) {
+            lab.undo(&current, tenants)?;
+        }
         if !matches!(event, Event::LoseStore | Event::ByHand(..)) {
             lab.write(tenants);
             match lab.run(&["validate", "."]).code {

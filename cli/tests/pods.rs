@@ -152,3 +152,28 @@ fn an_undo_does_not_pull_a_network_away() {
     );
     let _ = folder.run(MIDOFORM, &["undo", "plan.json", "--yes", "--cut-pods"]).expect_code(0);
 }
+
+/// Without the lock file, a static port that is no longer in the spec is an unknown port on 5.x, and no pod.
+#[test]
+fn a_port_that_is_not_known_is_not_called_a_pod() {
+    for (dialect, version) in [(Dialect::V5, "5.0"), (Dialect::V5, "5.8")] {
+        let folder = TestFolder::default();
+        let served = Served::with_node(&folder, dialect, version);
+        let spec = "name = \"acme\"\n[[bridge]]\nname = \"db\"\ncidr = \"10.30.0.0/24\"\n";
+        let web = "[[bridge]]\nname = \"web\"\ncidr = \"10.20.0.0/24\"\n";
+        let port = "[[port]]\nname = \"vm\"\nbridge = \"web\"\nhost = \"node1\"\ninterface = \"tap0\"\n\
+            mac = \"02:00:00:00:00:01\"\naddress = \"10.20.0.7\"\n";
+        folder.write("acme.toml", format!("{spec}{web}{port}"));
+        let _ = folder.run(MIDOFORM, &["apply", "--yes", "."]).expect_code(0);
+        std::fs::remove_file(folder.path().join("midoform.lock")).unwrap();
+        folder.write("acme.toml", spec);
+        let plan = folder.run(MIDOFORM, &["plan", "."]).expect_code(0).stdout;
+        assert!(plan.contains("Ports that are cut off") && plan.contains("network changes: 1"), "{plan}");
+        let apply = ["apply", ".", "--yes", "--allow-mass-delete"];
+        let refused = folder.run(MIDOFORM, &apply).expect_code(6).stderr;
+        assert!(refused.contains("1 port would be cut off") && !refused.contains("1 pod"), "{refused}");
+        let _ = attach(&served, dialect, "c1", 6);
+        let refused = folder.run(MIDOFORM, &apply).expect_code(6).stderr;
+        assert!(refused.contains("2 pods and ports would be cut off"), "{refused}");
+    }
+}

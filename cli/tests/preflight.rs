@@ -122,6 +122,32 @@ fn interfaces_move_from_port_to_port() {
     }
 }
 
+/// An interface of a port that the options leave alone is a conflict, and no fault of the plan.
+#[test]
+fn an_interface_of_a_port_that_is_left_alone_is_named() {
+    for version in VERSIONS {
+        let lab = ByHand::new(
+            version,
+            &[("acme", &(WEB.to_owned() + &port("p", "node1", "tap0", 5))), ("zoo", DEN)],
+        );
+        let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+        let other = port("q", "node1", "tap0", 6).replace("web", "den").replace("10.1.0", "10.2.0");
+        lab.folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{}", port("p", "node1", "tap1", 5)));
+        lab.folder.write("zoo.toml", format!("name = \"zoo\"\n{DEN}{other}"));
+        for options in [["--exclude", "acme"], ["--exclude", "acme/port/p"], ["--target", "zoo"]] {
+            for command in [&["plan", "."][..], &["apply", ".", "--yes"]] {
+                let refused = lab.run(&[command, &options].concat()).expect_code(6).stderr;
+                for words in
+                    ["zoo.toml:6: zoo/port/q/binding", "interface tap0 of host", "choose another interface"]
+                {
+                    assert!(refused.contains(words), "{version:?} {options:?} {words}: {refused}");
+                }
+            }
+        }
+        let _ = lab.run(&["apply", ".", "--yes", "--verify"]).expect_code(0);
+    }
+}
+
 /// Hosts that exchange their addresses in the tunnel zone.
 #[test]
 fn hosts_exchange_their_tunnel_addresses() {

@@ -1,14 +1,15 @@
 //! Looks, before the first call, for what a plan's calls need from the network: registered hosts that are in a tunnel zone, free
-//! interfaces, and a free name for the tunnel zone. Each is an error of the server in the middle of an apply otherwise.
+//! interfaces, a free name for the tunnel zone, and free addresses in it. Each is an error of the server in the middle of an apply otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::kinds::{HostInterfacePort, Object, TunnelZone};
+use midoform_compiler::topology::kinds::{HostInterfacePort, Object, TunnelZone, TunnelZoneHost};
 use midoform_compiler::topology::observed::Observed;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -43,7 +44,7 @@ pub async fn check(
         desired,
         observed,
         hosts: BTreeSet::new(),
-        in_zones: BTreeSet::new(),
+        members: BTreeMap::new(),
     };
     let made: Vec<(&Step, &Object)> = check.made().collect();
     let needs_hosts = made
@@ -51,7 +52,7 @@ pub async fn check(
         .any(|(_, object)| matches!(object, Object::TunnelZoneHost(_) | Object::HostInterfacePort(_)));
     if needs_hosts {
         check.hosts = hosts(client).await?;
-        check.in_zones = check.members(client).await?;
+        check.members = check.members_after(client).await?;
     }
     let missing = made.into_iter().filter_map(|(step, object)| {
         let what = check.missing(&step.key, object)?;
@@ -67,8 +68,8 @@ struct Check<'a> {
     observed: &'a Observed,
     /// The registered hosts.
     hosts: BTreeSet<Uuid>,
-    /// The hosts that are in a tunnel zone after the plan.
-    in_zones: BTreeSet<Uuid>,
+    /// The hosts that are in tunnel zones after the plan, by zone, with their addresses.
+    members: BTreeMap<Uuid, Vec<(Uuid, Option<Ipv4Addr>)>>,
 }
 
 impl<'a> Check<'a> {
@@ -79,23 +80,51 @@ impl<'a> Check<'a> {
         made.filter_map(move |step| Some((step, &desired.get(step.key.as_str())?.object)))
     }
 
-    /// Returns the hosts that are in a tunnel zone, or come into one by the plan.
-    async fn members(&self, client: &Client) -> Result<BTreeSet<Uuid>, ClientError> {
+    /// Reads the hosts of all tunnel zones, without those that the plan takes out, and adds those that it brings in.
+    async fn members_after(
+        &self,
+        client: &Client,
+    ) -> Result<BTreeMap<Uuid, Vec<(Uuid, Option<Ipv4Addr>)>>, ClientError> {
         let zones = self.observed.zones.keys().copied().collect();
         let parents = Parents { zones, ..Parents::default() };
         let found = read_children(client, client.dialect(), &parents, &|_| ()).await?;
-        let there = found.zone_hosts.values().flatten().map(|member| member.host_id);
+        let own_zone = self.own_zone();
+        let deleted = self.plan.changes().filter(|step| step.action != Action::Create);
+        let leaving: BTreeSet<Uuid> = deleted
+            .filter_map(|step| match &self.observed.topology.get(step.key.as_str())?.object {
+                Object::TunnelZoneHost(member) => Some(member.host),
+                _ => None,
+            })
+            .collect();
+        let mut members: BTreeMap<Uuid, Vec<(Uuid, Option<Ipv4Addr>)>> = BTreeMap::new();
+        for (zone, hosts) in found.zone_hosts {
+            let stays = |host: Uuid| zone != own_zone || !leaving.contains(&host);
+            let hosts = hosts.iter().filter(|member| stays(member.host_id));
+            let address = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+            members
+                .entry(zone)
+                .or_default()
+                .extend(hosts.map(|member| (member.host_id, address(&member.ip_address))));
+        }
         let made = self.made().filter_map(|(_, object)| match object {
-            Object::TunnelZoneHost(member) => Some(member.host),
+            Object::TunnelZoneHost(member) => Some((member.host, Some(member.address))),
             _ => None,
         });
-        Ok(there.chain(made).collect())
+        members.entry(own_zone).or_default().extend(made);
+        Ok(members)
+    }
+
+    /// Returns the id of the site's tunnel zone.
+    fn own_zone(&self) -> Uuid {
+        self.observed.id_of(self.namespace, &Key::site().tunnel_zone())
     }
 
     fn missing(&self, key: &Key, object: &Object) -> Option<String> {
         match object {
             Object::TunnelZone(zone) => self.taken_zone(key, zone),
-            Object::TunnelZoneHost(member) => self.unknown_host(member.host),
+            Object::TunnelZoneHost(member) => {
+                self.unknown_host(member.host).or_else(|| self.taken_address(member))
+            }
             Object::HostInterfacePort(binding) => self
                 .unknown_host(binding.host)
                 .or_else(|| self.host_without_zone(binding.host))
@@ -113,9 +142,30 @@ impl<'a> Check<'a> {
     }
 
     fn host_without_zone(&self, host: Uuid) -> Option<String> {
-        (!self.in_zones.contains(&host)).then(|| {
+        let is_in_zone = self.members.values().flatten().any(|(member, _)| *member == host);
+        (!is_in_zone).then(|| {
             format!("host {host} is in no tunnel zone: give it a `tunnel_address` in the site file, or add it to a zone")
         })
+    }
+
+    /// Two hosts of a zone can't have one address (two-hosts, 20).
+    fn taken_address(&self, wanted: &TunnelZoneHost) -> Option<String> {
+        let is_other = |(host, address): &&(Uuid, Option<Ipv4Addr>)| {
+            *host != wanted.host && *address == Some(wanted.address)
+        };
+        let (host, _) = self.members.get(&self.own_zone())?.iter().find(is_other)?;
+        let own = self.observed.topology.memberships().get(host).map(|key| key.short_name());
+        let (who, advice) = match own {
+            Some(name) => (
+                format!("host {host} ({name}), which midoform put into the zone"),
+                "an apply without --target and --exclude takes that host out",
+            ),
+            None => (
+                format!("host {host}, which midoform did not put into the zone"),
+                "choose another address, or take that host out of the zone",
+            ),
+        };
+        Some(format!("the tunnel address {} is taken by {who}: {advice}", wanted.address))
     }
 
     fn taken_zone(&self, key: &Key, zone: &TunnelZone) -> Option<String> {
@@ -137,14 +187,18 @@ impl<'a> Check<'a> {
         if own == Some(holder) || self.is_released(binding) {
             return None;
         }
-        let name = self.observed.topology.entries().iter().find(|entry| {
+        let own = self.observed.topology.entries().iter().find(|entry| {
             matches!(&entry.object, Object::BridgePort(_))
                 && self.observed.id_of(self.namespace, &entry.key) == holder
         });
-        let name = name.map(|entry| format!(" ({})", entry.key)).unwrap_or_default();
-        Some(format!(
-            "interface {interface} of host {host} is bound to port {holder}{name}: choose another interface, or unbind that port"
-        ))
+        let (name, advice) = match own {
+            Some(entry) => (
+                format!(" ({})", entry.key),
+                "choose another interface, or change that port in the same apply, without --target and --exclude",
+            ),
+            None => (String::new(), "choose another interface, or unbind that port"),
+        };
+        Some(format!("interface {interface} of host {host} is bound to port {holder}{name}: {advice}"))
     }
 
     /// Returns true if the plan takes the interface from the port that has it.

@@ -93,6 +93,8 @@ pub(crate) struct Matching<'a> {
     keys: BTreeMap<Uuid, Key>,
     /// The keys in the store, by id.
     remembered: BTreeMap<Uuid, &'a Key>,
+    /// The ids of objects that an undo created again, by their first ids, which follow from their keys.
+    made_again: BTreeMap<Uuid, Uuid>,
     /// The objects that an unfinished run was creating.
     making: Vec<&'a (Key, Object)>,
     /// The objects that are already taken by a key.
@@ -121,6 +123,9 @@ pub(crate) fn devices(raw: &Inventory, scope: Scope<'_>) -> Devices {
         if entry.object.stands_alone() {
             suggest(entry.key.clone());
         }
+    }
+    if !scope.known.zone_hosts.is_empty() {
+        suggest(Key::site().tunnel_zone());
     }
     for tenant in scope.tenants {
         let keys = Key::tenant(tenant);
@@ -211,11 +216,13 @@ pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> 
     // Objects of other tenants are not in this plan.
     let known = scope.tenants.iter().filter_map(|tenant| scope.known.tenants.get(tenant));
     let known = known.flat_map(|tenant| &tenant.ids);
+    let made_again = known.clone().filter(|(key, _)| !key.is_foreign());
     let mut matching = Matching {
         scope,
         own_ids,
         keys: devices.keys,
         remembered: known.map(|(key, id)| (*id, key)).collect(),
+        made_again: made_again.filter_map(|(key, id)| Some((key.own_id()?, *id))).collect(),
         making: scope.making().collect(),
         ids,
         entries: Vec::new(),
@@ -248,7 +255,8 @@ impl Matching<'_> {
         let old = self.scope.moves.old_key(key);
         // The id that follows from the key belongs to an object that has another name now.
         let own = self.scope.moves.new_key(key).is_none().then(|| key.clone());
-        own.into_iter().chain(old).flat_map(|key| self.own_ids.of_key(&key))
+        let ids = own.into_iter().chain(old).flat_map(|key| self.own_ids.of_key(&key));
+        ids.flat_map(|id| self.made_again.get(&id).copied().into_iter().chain([id]))
     }
 
     fn bind(&mut self, id: Uuid, key: Key) {
@@ -271,6 +279,29 @@ impl Matching<'_> {
         self.scope.adopting || !self.scope.dialect.keeps_offered_id(kind)
     }
 
+    /// Returns true if an object of midoform's is recognised by its content alone: its id does not show its key. The store was lost
+    /// after an undo had created the object again, or the server chose the id.
+    fn is_of_unknown_key(&self, near: &Key, id: Uuid, kind: Kind) -> bool {
+        match self.remembered.get(&id) {
+            Some(key) => is_found(key) && self.by_content(kind) && !self.is_restored(key),
+            None => self.own_ids.lost.contains(near.owner()) && self.is_own(id, kind),
+        }
+    }
+
+    /// Returns true if an undo restores an object with this key.
+    fn is_restored(&self, key: &Key) -> bool {
+        self.scope.restored.is_some_and(|restored| restored.get(key.as_str()).is_some())
+    }
+
+    /// Returns the keys of the objects that an undo restores and of which only the id is known, as far as they belong to this parent.
+    fn restored_of<'s>(&self, parent: &'s Reference) -> impl Iterator<Item = &Key> + use<'s, '_> {
+        let entries = self.scope.restored.into_iter().flat_map(Topology::entries);
+        let found = entries.filter(move |entry| {
+            is_found(&entry.key) && entry.object.parent().is_some_and(|of| of.reference == parent)
+        });
+        found.map(|entry| &entry.key)
+    }
+
     /// Returns the key that the store has for an id.
     fn remembered(&self, id: Uuid) -> Option<Key> {
         self.remembered.get(&id).map(|key| (*key).clone())
@@ -279,9 +310,9 @@ impl Matching<'_> {
     /// Returns the key of a foreign rule or route, if it is to be removed: that of the same object in the earlier observation, or one
     /// from its id.
     fn key_of_removed(&self, near: &Key, id: Uuid, object: &Object) -> Option<Key> {
-        let ForeignObjects::Remove { before } = self.scope.foreign else { return None };
+        let ForeignObjects::Remove = self.scope.foreign else { return None };
         let key = near.foreign(id);
-        let Some(before) = before.filter(|before| before.get(key.as_str()).is_none()) else {
+        let Some(before) = self.scope.restored.filter(|before| before.get(key.as_str()).is_none()) else {
             return Some(key);
         };
         let is_same = |entry: &&Entry| {
@@ -329,7 +360,7 @@ impl Matching<'_> {
     /// Notes the chains of others that filter packets where the spec wants no filter. They stay, like foreign rules, unless these are
     /// to be removed: then the filter is a difference like any other.
     fn set_foreign_filters_apart(&mut self, raw: &Inventory) {
-        let removes = matches!(self.scope.foreign, ForeignObjects::Remove { .. });
+        let removes = matches!(self.scope.foreign, ForeignObjects::Remove);
         for entry in &mut self.entries {
             // Nothing of others is taken off the site's own objects, which they may use as well.
             if removes && entry.key.owner() != SITE {
@@ -356,8 +387,10 @@ impl Matching<'_> {
             let wanted = self.scope.desired.entries().iter().find(
                 |entry| matches!(&entry.object, Object::TunnelZoneHost(other) if other.host == member.host),
             );
-            match wanted {
-                Some(entry) => self.add(entry.key.clone(), member.into()),
+            let recorded =
+                || Some(self.key_of_leaving(member.host, self.scope.known.zone_hosts.get(&member.host)?));
+            match wanted.map(|entry| entry.key.clone()).or_else(recorded) {
+                Some(key) => self.add(key, member.into()),
                 None => self.observed.foreign.push(Foreign::new(
                     zone.clone(),
                     Kind::TunnelZoneHost,
@@ -366,6 +399,15 @@ impl Matching<'_> {
                 )),
             }
         }
+    }
+
+    /// Returns the key of the membership of a host that midoform put into the tunnel zone and that is no longer desired. Another host
+    /// may have its name now.
+    fn key_of_leaving(&self, host: Uuid, name: &str) -> Key {
+        let key = Key::site().tunnel_zone_host(name);
+        let is_taken = self.scope.desired.get(key.as_str()).is_some()
+            || self.entries.iter().any(|entry| entry.key == key);
+        if is_taken { Key::site().found_tunnel_zone_host(host) } else { key }
     }
 
     fn finish(mut self) -> Observed {
@@ -387,6 +429,11 @@ impl Matching<'_> {
         foreign::assess(&self.observed.topology, &self.observed.rules, &mut self.observed.foreign);
         self.observed
     }
+}
+
+/// Returns true for the key of an object of midoform's of which only the id was known.
+fn is_found(key: &Key) -> bool {
+    key.own_id().is_some() && !key.is_foreign()
 }
 
 /// Returns a rule of a chain for the observed order.

@@ -1,5 +1,7 @@
 //! Records the actions of a run: before its first call, between its rounds, and at its end, however it ends.
 
+mod zone_hosts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::midonet;
@@ -21,6 +23,8 @@ use midoform_store::publication::{self, Publication};
 use midoform_store::tenants::{self, TenantError};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use zone_hosts::ZoneHosts;
 
 /// The extent of a goal: whole tenants, or a part of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +130,7 @@ pub struct Recorder<'a> {
     books: Bookkeeping<'a>,
     /// The goal's tenants that were applied before this run.
     applied_before: BTreeSet<TenantName>,
+    zone_hosts: ZoneHosts,
 }
 
 impl<'a> Recorder<'a> {
@@ -136,13 +141,16 @@ impl<'a> Recorder<'a> {
         lock: &'a Lock,
         site: &'a Site,
         stored: StoredAllocations,
-        allocations: Allocations,
+        mut allocations: Allocations,
         books: Bookkeeping<'a>,
     ) -> Self {
+        // No tenant's lock protects these, and a saved plan has old ones.
+        allocations.zone_hosts.clone_from(&stored.allocations.zone_hosts);
         let is_applied =
             |tenant: &&TenantName| stored.allocations.tenants.get(*tenant).is_some_and(|entry| entry.applied);
         let applied_before = books.tenants.iter().filter(is_applied).cloned().collect();
-        Recorder { store, lock, site, stored, allocations, books, applied_before }
+        let zone_hosts = ZoneHosts::default();
+        Recorder { store, lock, site, stored, allocations, books, applied_before, zone_hosts }
     }
 
     /// Returns the lock under which the recorder writes.
@@ -199,6 +207,7 @@ impl<'a> Recorder<'a> {
         let deletes = changed(&[Action::Delete, Action::Replace]);
         self.allocations.begin_generations(&observed.generations, creates, deletes);
         midonet::add_unfinished_objects(&mut self.allocations, plan, desired);
+        self.zone_hosts.intend(&mut self.allocations.zone_hosts, plan, desired, observed);
         for tenant in self.books.applied.keys() {
             if let Some(entry) = self.allocations.tenants.get_mut(tenant) {
                 entry.applied = true;
@@ -215,6 +224,11 @@ impl<'a> Recorder<'a> {
     /// Remembers ids that the server chose, for the next observation. Writes nothing.
     pub(crate) fn learn(&mut self, ids: &BTreeMap<Key, Uuid>) {
         let own_ids = (Namespace::of_site(&self.site.name.value), self.allocations.generations());
+        // An object may have had another key until now.
+        let keys: BTreeMap<Uuid, &Key> = ids.iter().map(|(key, id)| (*id, key)).collect();
+        for entry in self.allocations.tenants.values_mut() {
+            entry.ids.retain(|key, id| keys.get(id).is_none_or(|now| *now == key));
+        }
         for (key, id) in ids {
             if let Some(entry) = self.allocations.tenants.get_mut(key.owner())
                 && !follows(&own_ids, key, *id)
@@ -238,6 +252,7 @@ impl<'a> Recorder<'a> {
             restore(&mut self.allocations, &before, &self.books.tenants);
             taken_back = std::mem::take(&mut self.books.moved);
         }
+        self.zone_hosts.conclude(&mut self.allocations.zone_hosts, end.gone);
         self.note_tenants(end, &taken_back);
         self.write().await?;
         // Where everything was recorded before the calls, no write has shown that the lock is still held.
@@ -328,7 +343,9 @@ impl<'a> Recorder<'a> {
 
     async fn write(&mut self) -> Result<(), RecordError> {
         let Recorder { store, lock, site, stored, allocations, .. } = self;
-        Ok(allocation::write_beside_others(store, lock, site, stored, allocations).await?)
+        let hosts = self.zone_hosts.changes();
+        allocation::write_beside_others(store, lock, site, stored, allocations, hosts).await?;
+        Ok(())
     }
 }
 

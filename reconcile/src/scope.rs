@@ -30,7 +30,10 @@ pub struct Scope<'a> {
     /// The renamed objects: an object may still have the id of its old key.
     pub moves: &'a Moves,
     /// The treatment of foreign rules and routes in midoform's chains and routers.
-    pub foreign: ForeignObjects<'a>,
+    pub foreign: ForeignObjects,
+    /// The earlier observation that an undo restores: what an undo created again has its key there, and not the one of a desired object
+    /// with the same content.
+    pub restored: Option<&'a Topology>,
     /// True to recognise objects that midoform did not create by their content, in every dialect: to adopt them.
     pub adopting: bool,
 }
@@ -38,15 +41,12 @@ pub struct Scope<'a> {
 /// The treatment of rules and routes in midoform's chains and routers that midoform did not create, and of filters by chains of others
 /// where a spec wants no filter.
 #[derive(Clone, Copy, Debug)]
-pub enum ForeignObjects<'a> {
+pub enum ForeignObjects {
     /// They are reported, and stay.
     Leave,
-    /// They are part of what was observed, so that a goal without them deletes them. Those of an earlier observation are recognised
-    /// by their content, if an undo created them again.
-    Remove {
-        /// The earlier observation, if there is one.
-        before: Option<&'a Topology>,
-    },
+    /// They are part of what was observed, so that a goal without them deletes them. Those of an earlier observation
+    /// ([`Scope::restored`]) are recognised by their content, if an undo created them again.
+    Remove,
 }
 
 impl<'a> Scope<'a> {
@@ -66,6 +66,7 @@ impl<'a> Scope<'a> {
             provider,
             moves: &compiled.moves,
             foreign: ForeignObjects::Leave,
+            restored: None,
             adopting: false,
         }
     }

@@ -41,7 +41,8 @@ fn known_besides(options: &Options<'_>, out: &mut impl Write) -> io::Result<()> 
         write!(out, ",\"reachability\":{}", serde_json::to_string(told)?)?;
     }
     if !options.cut_pods.is_empty() {
-        write!(out, ",\"cut_pods\":{}", serde_json::to_string(options.cut_pods)?)?;
+        let ports: Vec<&str> = options.cut_pods.iter().map(|port| port.what.as_str()).collect();
+        write!(out, ",\"cut_pods\":{}", serde_json::to_string(&ports)?)?;
     }
     if !options.foreign.is_empty() {
         write!(out, ",\"foreign\":{}", serde_json::to_string(options.foreign)?)?;

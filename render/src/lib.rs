@@ -30,6 +30,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use midoform_compiler::plan::cut::CutPort;
 use midoform_compiler::plan::reachability::{Now, Reachability};
 use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::printable::printable;
@@ -126,8 +127,8 @@ pub struct Options<'a> {
     pub reachability: Option<&'a Reachability>,
     /// The SHA-256 of the saved plan, which is shown instead of the plan's own; none: the plan is not saved.
     pub saved_sha256: Option<&'a str>,
-    /// The pods that the plan cuts off, each in words.
-    pub cut_pods: &'a [String],
+    /// The pods and other bound ports that the plan cuts off.
+    pub cut_pods: &'a [CutPort],
 }
 
 impl<'a> Options<'a> {

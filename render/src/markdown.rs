@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::templates::Templates;
 use super::{Options, RenderError};
+use midoform_compiler::plan::cut::heading;
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
 use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
@@ -40,6 +41,7 @@ struct Page {
     reachability: Vec<String>,
     more_reachability: usize,
     cut_pods: usize,
+    cut_heading: &'static str,
     cut_pod_lines: Vec<String>,
     more_cut_pods: usize,
     summary: Summary,
@@ -140,7 +142,8 @@ fn page(
             .map(|(opens, line)| bounded(&format!("{} {line}", if *opens { "+" } else { "-" })))
             .collect(),
         cut_pods: options.cut_pods.len(),
-        cut_pod_lines: options.cut_pods.iter().take(shown).map(|pod| bounded(&escaped(pod))).collect(),
+        cut_heading: heading(options.cut_pods),
+        cut_pod_lines: cut_ports(options, shown),
         more_cut_pods: options.cut_pods.len().saturating_sub(shown),
         summary,
         changes: summary.changes(),
@@ -218,4 +221,9 @@ fn escaped(text: &str) -> String {
 /// Prepares text for backquotes.
 fn code(text: &str) -> String {
     printable(text).replace('`', "'")
+}
+
+/// Returns the first of the ports that the plan cuts off, each in words.
+fn cut_ports(options: &Options<'_>, most: usize) -> Vec<String> {
+    options.cut_pods.iter().take(most).map(|port| bounded(&escaped(&port.what))).collect()
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::templates::Templates;
 use super::{Options, RenderError};
 use midoform_compiler::midonet::dialect::created;
+use midoform_compiler::plan::cut::noun;
 use midoform_compiler::plan::placeholder::{self, Part};
 use midoform_compiler::plan::{Call, DialectTag, Method, Plan, Step};
 use midoform_compiler::printable::printable;
@@ -24,6 +25,8 @@ struct Head<'a> {
     /// The dialect that the server must not have.
     other_dialect: u8,
     cut_pods: usize,
+    cut_noun: &'static str,
+    cut_verb: &'static str,
     cut_pod_lines: Vec<String>,
 }
 
@@ -70,7 +73,9 @@ pub(super) fn write(
         dialect: plan.dialect.0,
         other_dialect: if plan.dialect.0 == 1 { 5 } else { 1 },
         cut_pods: options.cut_pods.len(),
-        cut_pod_lines: options.cut_pods.iter().map(|pod| comment(pod)).collect(),
+        cut_noun: noun(options.cut_pods),
+        cut_verb: if options.cut_pods.len() == 1 { "is" } else { "are" },
+        cut_pod_lines: options.cut_pods.iter().map(|port| comment(&port.what)).collect(),
     };
     out.write_all(templates.fill("shell.hbs", &head)?.as_bytes())?;
     let mut variables: BTreeMap<&str, String> = BTreeMap::new();

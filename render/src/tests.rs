@@ -103,7 +103,10 @@ fn a_replaced_template_is_used_and_a_broken_one_is_named() {
 fn a_script_names_the_pods_that_it_cuts_off() {
     let compiled = compiled(&["name = \"a\"\n".to_owned()]);
     let plan = plan("s", Dialect::V5, &compiled.topology, &Observed::default());
-    let (templates, pods) = (BTreeMap::new(), ["web-1\nrm -rf /\u{202e}".to_owned(), "web-2".to_owned()]);
+    let (templates, pods) = (
+        BTreeMap::new(),
+        ["web-1\nrm -rf /\u{202e}", "web-2"].map(|pod| CutPort { what: pod.to_owned(), is_pod: true }),
+    );
     let options = Options { cut_pods: &pods, ..Options::plain(&templates) };
     let mut out = Vec::new();
     render(&plan, &compiled.topology, Format::Shell, &options, &mut out).unwrap();

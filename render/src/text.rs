@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::templates::Templates;
 use super::{Options, RenderError};
+use midoform_compiler::plan::cut::heading;
 use midoform_compiler::plan::{Action, Plan, Step, Summary};
 use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
@@ -51,6 +52,7 @@ struct End<'a> {
     reachability: Vec<Reached>,
     more_reachability: usize,
     cut_pods: usize,
+    cut_heading: &'static str,
     cut_pod_lines: Vec<String>,
     more_cut_pods: usize,
     summary: Summary,
@@ -130,7 +132,13 @@ pub(super) fn write(
         reachability,
         more_reachability,
         cut_pods: options.cut_pods.len(),
-        cut_pod_lines: options.cut_pods.iter().take(most).map(|pod| printable(pod).into_owned()).collect(),
+        cut_heading: heading(options.cut_pods),
+        cut_pod_lines: options
+            .cut_pods
+            .iter()
+            .take(most)
+            .map(|port| printable(&port.what).into_owned())
+            .collect(),
         more_cut_pods: options.cut_pods.len().saturating_sub(most),
         summary,
         changes: summary.changes(),

@@ -53,6 +53,8 @@ pub enum AllocationKey {
     Peer(PeerPair),
     /// The last generation of ids of a tenant, or of an object of the site ([`generation`]).
     Generation(Key),
+    /// A host that midoform put into the tunnel zone ([`zone_host`]).
+    ZoneHost(Uuid),
     /// The counter ([`POOLS`]).
     Pools,
 }
@@ -76,6 +78,7 @@ impl AllocationKey {
                 (one < other).then(|| AllocationKey::Peer(PeerPair::new(one, other)))?
             }
             ["generation", name] => AllocationKey::Generation(Key::new(name_of(name)?)),
+            ["zone-host", id] => AllocationKey::ZoneHost(Uuid::try_parse(id).ok()?),
             ["pools"] => AllocationKey::Pools,
             _ => return None,
         })
@@ -161,6 +164,11 @@ pub fn peer_link(pair: &PeerPair) -> String {
 /// Returns the key of the last generation of ids of a tenant, or of an object of the site.
 pub fn generation(owner: &Key) -> String {
     format!("given/generation/{}", segment(owner.as_str()))
+}
+
+/// Returns the key of a host that midoform put into the tunnel zone.
+pub fn zone_host(host: Uuid) -> String {
+    format!("given/zone-host/{host}")
 }
 
 /// The prefix of all allocations. It is older than the word "allocation", and is part of the stored format: it stays.

@@ -9,7 +9,7 @@ use midoform_compiler::network::allocation::{Allocations, LinkAddresses, TenantA
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Site, parse};
 use midoform_compiler::topology::key::Key;
-use midoform_store::allocation::AllocationError;
+use midoform_store::allocation::{AllocationError, ZoneHostChanges};
 use midoform_store::backends::lock_file::LockFile;
 use midoform_store::{
     Commit, Range, Revision, SharedStore, Transaction, allocation, get, keys, locks, read_one,
@@ -24,6 +24,7 @@ on_every_store!(
     nobody_writes_without_the_lock,
     addresses_are_never_allocated_twice,
     others_keep_their_allocations,
+    hosts_of_the_zone_are_changed_by_all,
     several_locks_are_one,
     many_that_want_some_of_the_same_all_get_their_turn,
 );
@@ -43,6 +44,10 @@ fn tenant(number: u8) -> TenantAllocation {
 fn all(tenants: &[(&str, TenantAllocation)]) -> Allocations {
     let tenants = tenants.iter().map(|(name, tenant)| (TenantName::from(*name), tenant.clone()));
     Allocations { tenants: tenants.collect(), ..Allocations::default() }
+}
+
+fn none() -> ZoneHostChanges {
+    ZoneHostChanges::new()
 }
 
 async fn locked(store: &SharedStore, tenants: &[&str]) -> locks::Lock {
@@ -103,7 +108,8 @@ async fn nobody_writes_without_the_lock(store: &SharedStore) {
     let key = keys::lock(&keys::tenant_lock("a"));
     store.commit(&Transaction::default().delete(&key)).await.unwrap();
     let lost =
-        allocation::write_beside_others(store, &lock, &site, &mut stored, &all(&[("a", tenant(1))])).await;
+        allocation::write_beside_others(store, &lock, &site, &mut stored, &all(&[("a", tenant(1))]), &none())
+            .await;
     assert!(matches!(lost, Err(AllocationError::Lost { .. })), "{lost:?}");
     assert_eq!(allocation::load(store).await.unwrap().allocations, Allocations::default());
 }
@@ -113,9 +119,18 @@ async fn addresses_are_never_allocated_twice(store: &SharedStore) {
     let (one, other) = (locked(store, &["a"]).await, locked(store, &["b"]).await);
     let (mut first, mut second) =
         (allocation::load(store).await.unwrap(), allocation::load(store).await.unwrap());
-    allocation::write_beside_others(store, &one, &site, &mut first, &all(&[("a", tenant(1))])).await.unwrap();
-    let clash =
-        allocation::write_beside_others(store, &other, &site, &mut second, &all(&[("b", tenant(1))])).await;
+    allocation::write_beside_others(store, &one, &site, &mut first, &all(&[("a", tenant(1))]), &none())
+        .await
+        .unwrap();
+    let clash = allocation::write_beside_others(
+        store,
+        &other,
+        &site,
+        &mut second,
+        &all(&[("b", tenant(1))]),
+        &none(),
+    )
+    .await;
     assert!(
         matches!(&clash, Err(AllocationError::Clash { addresses }) if addresses.contains("172.16.1.1")),
         "{clash:?}"
@@ -128,11 +143,15 @@ async fn others_keep_their_allocations(store: &SharedStore) {
     let (one, other) = (locked(store, &["a"]).await, locked(store, &["b"]).await);
     let (mut first, mut second) =
         (allocation::load(store).await.unwrap(), allocation::load(store).await.unwrap());
-    allocation::write_beside_others(store, &one, &site, &mut first, &all(&[("a", tenant(1))])).await.unwrap();
-    allocation::write_beside_others(store, &other, &site, &mut second, &all(&[("b", tenant(2))]))
+    allocation::write_beside_others(store, &one, &site, &mut first, &all(&[("a", tenant(1))]), &none())
         .await
         .unwrap();
-    allocation::write_beside_others(store, &one, &site, &mut first, &all(&[("a", tenant(3))])).await.unwrap();
+    allocation::write_beside_others(store, &other, &site, &mut second, &all(&[("b", tenant(2))]), &none())
+        .await
+        .unwrap();
+    allocation::write_beside_others(store, &one, &site, &mut first, &all(&[("a", tenant(3))]), &none())
+        .await
+        .unwrap();
     let now = allocation::load(store).await.unwrap().allocations;
     assert_eq!(now, all(&[("a", tenant(3)), ("b", tenant(2))]));
 }
@@ -217,4 +236,23 @@ async fn a_lock_file_that_git_could_not_merge_can_be_locked_and_not_read() {
         "{error}"
     );
     lock.release().await;
+}
+
+/// Runs of different tenants change the hosts of the tunnel zone, and none of them takes back what another did.
+async fn hosts_of_the_zone_are_changed_by_all(store: &SharedStore) {
+    let (site, one, other) = (site(), locked(store, &["a"]).await, locked(store, &["b"]).await);
+    let mut first = allocation::load(store).await.unwrap();
+    let mut second = first.clone();
+    let [x, y] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+    let put = |host: Uuid| ZoneHostChanges::from([(host, Some(format!("node{}", host.as_u128())))]);
+    let (a, b) = (all(&[("a", tenant(1))]), all(&[("b", tenant(2))]));
+    allocation::write_beside_others(store, &one, &site, &mut first, &a, &put(x)).await.unwrap();
+    allocation::write_beside_others(store, &other, &site, &mut second, &b, &put(y)).await.unwrap();
+    allocation::write_beside_others(store, &one, &site, &mut first, &a, &none()).await.unwrap();
+    let hosts = || async { allocation::load(store).await.unwrap().allocations.zone_hosts };
+    assert_eq!(hosts().await, [(x, "node1".to_owned()), (y, "node2".to_owned())].into());
+    let gone = ZoneHostChanges::from([(x, None)]);
+    allocation::write_beside_others(store, &other, &site, &mut second, &b, &gone).await.unwrap();
+    allocation::write_beside_others(store, &one, &site, &mut first, &a, &none()).await.unwrap();
+    assert_eq!(hosts().await, [(y, "node2".to_owned())].into());
 }

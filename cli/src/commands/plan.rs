@@ -5,6 +5,7 @@ use std::path::Path;
 
 use midoform_compiler::Compiled;
 use midoform_compiler::plan::Plan;
+use midoform_compiler::plan::cut::CutPort;
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Namespace;
@@ -140,7 +141,7 @@ struct Shown<'a> {
     base_url: &'a str,
     reachability: &'a Reachability,
     saved_sha256: Option<&'a str>,
-    cut_pods: &'a [String],
+    cut_pods: &'a [CutPort],
 }
 
 /// Saves the plan, with everything that an apply of it needs. Returns the SHA-256 of the saved plan.

@@ -38,6 +38,10 @@ pub struct Allocations {
     /// The last generation of ids of each tenant, also of those that are gone, and of the site's objects. Without one it is 0.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub generations: BTreeMap<Key, u32>,
+    /// The hosts that midoform put into the site's tunnel zone, by id, each with its name in the site file. A membership has no id
+    /// and no name that could show who made it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub zone_hosts: BTreeMap<Uuid, String>,
 }
 
 impl Allocations {
@@ -51,6 +55,7 @@ impl Allocations {
             tenants: own.map(|(name, tenant)| (name.clone(), tenant.clone())).collect(),
             peers: pairs.map(|(pair, link)| (pair.clone(), *link)).collect(),
             generations: generations.map(|(key, generation)| (key.clone(), *generation)).collect(),
+            zone_hosts: BTreeMap::new(),
         }
     }
 }

@@ -103,9 +103,11 @@ fn read(reader: &mut Reader<'_>, file: &grammar::Table<'_, LockKeys>, text: &str
     let peers = peers.into_iter().map(|(pair, peering)| (pair, peering.link)).collect();
     let generations = file.get(reader, |lock| &lock.generation);
     let generations = deserialize(reader, text, generations);
+    let zone_hosts = file.get(reader, |lock| &lock.tunnel_zone_host);
+    let zone_hosts = deserialize(reader, text, zone_hosts);
     let kept = file.get(reader, |lock| &lock.kept);
     let kept = deserialize(reader, text, kept);
-    Some(LockFile { allocations: Allocations { tenants, peers, generations }, kept, positions })
+    Some(LockFile { allocations: Allocations { tenants, peers, generations, zone_hosts }, kept, positions })
 }
 
 /// Reads a part of the file. Reports what is wrong with it, and keys that this midoform does not know.
@@ -183,6 +185,13 @@ pub fn to_toml(allocations: &Allocations) -> Result<String, toml_edit::ser::Erro
             generations.insert(key.as_str(), i64::from(*generation).into());
         }
         document.insert("generation", Item::Table(generations));
+    }
+    if !allocations.zone_hosts.is_empty() {
+        let mut hosts = Table::new();
+        for (id, name) in &allocations.zone_hosts {
+            hosts.insert(&id.to_string(), name.as_str().into());
+        }
+        document.insert("tunnel_zone_host", Item::Table(hosts));
     }
     document.insert("tenant", Item::Table(tenants));
     document.insert("peer", Item::Table(peers));

@@ -104,12 +104,13 @@ impl<'a> Differ<'a> {
             let mut next = generations.next(key, deleting.contains(key.owner()));
             // Without a store, the generation of what exists is not known.
             while self.is_made_again(key)
-                && self.observed.id_of(namespace, key) == namespace.id_of_generation(key, next)
+                && self.observed.id_of(namespace, key) == namespace.new_id(key, next)
             {
                 next = next.saturating_add(OF_A_RUN);
             }
-            if next != generations.current(key) {
-                ids.insert(key.clone(), namespace.id_of_generation(key, next));
+            let id = namespace.new_id(key, next);
+            if id != namespace.id_of_generation(key, generations.current(key)) {
+                ids.insert(key.clone(), id);
             }
         }
         self.give_way_to_renamed(namespace, &mut ids);
@@ -125,7 +126,7 @@ impl<'a> Differ<'a> {
             let object = self.observed.topology.get(key.as_str()).map(|entry| Kind::of(&entry.object));
             if is_deleted && object.is_some_and(|kind| self.has_our_id(kind)) {
                 let undone = generations.next(key, true) + 1;
-                ids.insert((*key).clone(), namespace.id_of_generation(key, undone));
+                ids.insert((*key).clone(), namespace.new_id(key, undone));
             }
         }
         ids

@@ -103,12 +103,11 @@ impl Generations {
             (None, object) => object.map_or(0, |object| object.last),
         };
         // The calls that undo a run have the generation after it.
-        let generations = [Some(current), Some(last).filter(|last| *last != current), Some(last + 1)];
-        let own = key.own_id();
+        let generations =
+            [Some(last).filter(|last| *last != current || key.own_id().is_some()), Some(last + 1)];
+        let made = generations.into_iter().flatten();
         let key = key.clone();
-        let by_generation = generations.into_iter().flatten();
-        let ids = by_generation.map(move |generation| namespace.id_of_generation(&key, generation));
-        let count = if own.is_some() { 1 } else { usize::MAX };
-        ids.take(count)
+        let first = namespace.id_of_generation(&key, current);
+        std::iter::once(first).chain(made.map(move |generation| namespace.new_id(&key, generation)))
     }
 }

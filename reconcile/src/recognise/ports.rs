@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::foreign::{Effect, Foreign};
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, PeerKey, TenantKey, UplinkKey};
 use midoform_compiler::topology::key::{Key, SITE};
@@ -13,16 +14,19 @@ use midoform_compiler::topology::observed::OtherPort;
 use uuid::Uuid;
 
 use super::rules::ports_named_by;
-use super::{Inventory, Matching};
+use super::{Inventory, Matching, is_found};
 
 impl Matching<'_> {
     /// Matches every port of midoform to its key.
     pub(super) fn match_ports(&mut self, raw: &Inventory) {
         let by_id: BTreeMap<Uuid, &PortJson> = raw.ports.iter().map(|port| (port.id, port)).collect();
-        for key in self.port_keys() {
+        // What an undo created again may have a key in the store that only has its first id.
+        let (found, exact): (Vec<Key>, Vec<Key>) = self.port_keys().into_iter().partition(is_found);
+        for key in exact.into_iter().chain(found) {
             let remembered =
                 self.scope.known.tenants.get(key.owner()).and_then(|tenant| tenant.ids.get(&key)).copied();
-            let is_others = |id: &Uuid| self.remembered.get(id).is_some_and(|other| **other != key);
+            let is_others =
+                |id: &Uuid| self.remembered.get(id).is_some_and(|other| **other != key && !is_found(other));
             let is_free = |id: &Uuid| by_id.contains_key(id) && !self.keys.contains_key(id) && !is_others(id);
             let found = remembered.into_iter().chain(self.ids_of(&key)).find(is_free);
             if let Some(id) = found {
@@ -322,7 +326,8 @@ struct Uses {
 impl Uses {
     fn of(matching: &Matching<'_>, raw: &Inventory, wanted: &[(&Key, &Object)]) -> Uses {
         let mut uses = Uses { there: BTreeMap::new(), desired: BTreeMap::new() };
-        let scope = matching.scope.desired.entries().iter().map(|entry| &entry.object);
+        let restored = matching.scope.restored.into_iter().flat_map(Topology::entries);
+        let scope = matching.scope.desired.entries().iter().chain(restored).map(|entry| &entry.object);
         for object in scope.chain(wanted.iter().map(|(_, object)| *object)) {
             let (by, ports) = match object {
                 Object::PortGroupPort(member) => (member.group.key(), vec![&member.port]),

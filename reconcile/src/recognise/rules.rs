@@ -8,7 +8,7 @@ use midoform_compiler::topology::kinds::{Kind, Object, Reference, Route, RouteJs
 use midoform_compiler::topology::observed::OtherRoute;
 use uuid::Uuid;
 
-use super::{Inventory, Matching, observed_rule};
+use super::{Inventory, Matching, is_found, observed_rule};
 
 /// Returns the chain of a rule and the ports that the rule names.
 pub(super) fn ports_named_by(object: &Object) -> (Option<&Key>, Vec<&Reference>) {
@@ -94,10 +94,16 @@ impl Matching<'_> {
     /// the key, and the other one a key from its id alone.
     fn match_rules(&self, chain: &Key, rules: &[RuleJson], desired: &[(&Key, &Rule)]) -> Vec<Option<Key>> {
         let there: BTreeSet<Uuid> = rules.iter().map(|rule| rule.id).collect();
-        let keys_by_id = self.keys_by_id(&there, desired.iter().map(|(key, _)| *key));
+        let parent = Reference::from(chain);
+        let keys = desired.iter().map(|(key, _)| *key).chain(self.restored_of(&parent));
+        let keys_by_id = self.keys_by_id(&there, keys);
         let claims: Vec<Option<&Key>> = rules
             .iter()
-            .map(|rule| self.remembered.get(&rule.id).or_else(|| keys_by_id.get(&rule.id)).copied())
+            .map(|rule| {
+                let remembered = self.remembered.get(&rule.id).copied();
+                let exact = remembered.filter(|key| !is_found(key));
+                exact.or_else(|| keys_by_id.get(&rule.id).copied()).or(remembered)
+            })
             .collect();
         let mut claimants: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
         for (at, key) in claims.iter().enumerate() {
@@ -105,10 +111,15 @@ impl Matching<'_> {
         }
         let contents: Vec<Option<Rule>> =
             rules.iter().map(|rule| self.read(rule, Some(chain.into()), 0)).collect();
-        let nameless = match self.by_content(Kind::Rule) {
+        let mut nameless = match self.by_content(Kind::Rule) {
             false => Vec::new(),
             true => claimants.remove(chain).unwrap_or_default(),
         };
+        let is_unknown = |at: &usize| {
+            let rule = rules.get(*at).filter(|rule| !keys_by_id.contains_key(&rule.id));
+            rule.is_some_and(|rule| self.is_of_unknown_key(chain, rule.id, Kind::Rule))
+        };
+        nameless.extend((0..rules.len()).filter(is_unknown));
         let mut matched: Vec<Option<Key>> = vec![None; rules.len()];
         for (key, wanted) in desired {
             let own = claimants.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -122,7 +133,8 @@ impl Matching<'_> {
                 *place = Some((*key).clone());
             }
         }
-        self.match_what_was_being_made(chain, rules, &contents, &mut matched);
+        let known: BTreeSet<&Key> = claims.iter().copied().flatten().collect();
+        self.match_what_was_being_made(chain, rules, &contents, &mut matched, &known);
         let mut taken: BTreeSet<&Key> = desired.iter().map(|(key, _)| *key).collect();
         for ((rule, key), place) in rules.iter().zip(claims).zip(&mut matched) {
             if place.is_some() {
@@ -138,15 +150,17 @@ impl Matching<'_> {
         matched
     }
 
-    /// Matches rules that an unfinished run created and that are no longer desired (only 1.x).
+    /// Matches rules that an unfinished run created and that are no longer desired (only 1.x). `known` are the keys of rules whose ids
+    /// are known.
     fn match_what_was_being_made(
         &self,
         chain: &Key,
         rules: &[RuleJson],
         contents: &[Option<Rule>],
         matched: &mut [Option<Key>],
+        known: &BTreeSet<&Key>,
     ) {
-        for (_, object) in &self.making {
+        for (key, object) in &self.making {
             let Object::Rule(made) = object else { continue };
             if made.chain.key() != Some(chain) {
                 continue;
@@ -158,8 +172,11 @@ impl Matching<'_> {
                 free && nameless && content.is_some_and(|observed| observed.says_the_same_as(made))
             };
             let found = (0..rules.len()).find(is_it);
+            // The rule that it replaces may still be there.
+            let is_free =
+                self.is_restored(key) && !known.contains(key) && !matched.contains(&Some(key.clone()));
             if let Some((place, rule)) = found.and_then(|at| Some((matched.get_mut(at)?, rules.get(at)?))) {
-                *place = Some(chain.found_rule(rule.id));
+                *place = Some(if is_free { key.clone() } else { chain.found_rule(rule.id) });
             }
         }
     }
@@ -178,7 +195,14 @@ impl Matching<'_> {
             let router = self.reference(*router_id);
             let desired = desired_by_router.get(&router).map(Vec::as_slice).unwrap_or_default();
             let there: BTreeSet<Uuid> = routes.iter().map(|route| route.id).collect();
-            let keys_by_id = self.keys_by_id(&there, desired.iter().map(|(key, _)| *key));
+            let keys = desired.iter().map(|(key, _)| *key).chain(self.restored_of(&router));
+            let remembered =
+                self.remembered.iter().filter(|(id, _)| there.contains(id)).map(|(id, key)| (*id, *key));
+            let (found, exact): (Vec<_>, Vec<_>) = remembered.partition(|(_, key)| is_found(key));
+            let by_key = self.keys_by_id(&there, keys);
+            let keys_by_id = found.into_iter().chain(by_key).chain(exact);
+            let keys_by_id: BTreeMap<Uuid, Key> = keys_by_id.map(|(id, key)| (id, key.clone())).collect();
+            let claimed: BTreeSet<&Key> = keys_by_id.values().collect();
             for route in routes {
                 let port_address =
                     route.next_hop_port.and_then(|port| addresses.get(&port)).copied().flatten();
@@ -186,9 +210,15 @@ impl Matching<'_> {
                     continue;
                 }
                 let Some(object) = self.read::<Route>(route, Some(router.clone()), 0) else { continue };
-                let key = self.remembered(route.id);
-                let key = key.or_else(|| keys_by_id.get(&route.id).map(|key| (*key).clone()));
-                let key = key.or_else(|| self.match_route_by_content(&object, desired));
+                let near = object.router.key().or_else(|| object.port().and_then(Reference::key));
+                let is_unknown = near.is_some_and(|near| self.is_of_unknown_key(near, route.id, Kind::Route));
+                let by_id =
+                    keys_by_id.get(&route.id).filter(|key| !is_unknown || self.is_restored(key)).cloned();
+                let by_content = || match is_unknown || self.by_content(Kind::Route) {
+                    true => self.match_route_by_content(&object, desired, &claimed),
+                    false => None,
+                };
+                let key = by_id.or_else(by_content).or_else(|| keys_by_id.get(&route.id).cloned());
                 let key = key.or_else(|| self.was_being_made(route.id, &object));
                 let leads_inside = route.next_hop_port.is_some_and(|port| linked.contains(&port));
                 self.add_route(route, object, key, leads_inside);
@@ -233,12 +263,16 @@ impl Matching<'_> {
         Some(key.found(id))
     }
 
-    /// Returns the key of a route without a known id, by its content (only 1.x).
-    fn match_route_by_content(&self, route: &Route, desired: &[(&Key, &Route)]) -> Option<Key> {
-        if !self.by_content(Kind::Route) {
-            return None;
-        }
-        let equal = |(key, wanted): &&(&Key, &Route)| *wanted == route && !self.ids.contains_key(*key);
+    /// Returns the key of a route without a known id, by its content. `claimed` are the keys of other routes.
+    fn match_route_by_content(
+        &self,
+        route: &Route,
+        desired: &[(&Key, &Route)],
+        claimed: &BTreeSet<&Key>,
+    ) -> Option<Key> {
+        let equal = |(key, wanted): &&(&Key, &Route)| {
+            *wanted == route && !self.ids.contains_key(*key) && !claimed.contains(*key)
+        };
         desired.iter().find(equal).map(|(key, _)| (*key).clone())
     }
 }

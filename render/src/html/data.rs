@@ -11,6 +11,7 @@ use super::ReviewPage;
 use super::risk::Risks;
 use super::shared::{Shared, Tables, Text};
 use midoform_compiler::names::TenantName;
+use midoform_compiler::plan::cut::heading;
 use midoform_compiler::plan::reachability::{ConnectionEnd, Now, Reachability, ReachabilityChange};
 use midoform_compiler::plan::{Action, Call, Step, Summary};
 use midoform_compiler::printable::{is_escaped, printable};
@@ -42,6 +43,7 @@ pub(super) struct Data<'a> {
     /// The attached ports: the bridge's number and a description.
     attached: Vec<(usize, Cow<'a, str>)>,
     cut_pods: Vec<Cow<'a, str>>,
+    cut_heading: &'static str,
     reachability: Option<ReachabilityRows<'a>>,
     texts: Tables,
 }
@@ -192,7 +194,8 @@ impl<'a> Builder<'a> {
             steps,
             foreign: foreign.collect(),
             attached,
-            cut_pods: page.cut_pods.iter().map(|pod| printable(pod)).collect(),
+            cut_pods: page.cut_pods.iter().map(|port| printable(&port.what)).collect(),
+            cut_heading: heading(page.cut_pods),
             reachability: reached,
             externals: in_order(self.externals),
             texts: self.shared.into_tables(),

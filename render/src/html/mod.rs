@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use midoform_compiler::plan::Plan;
+use midoform_compiler::plan::cut::CutPort;
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::printable::is_escaped;
 use midoform_compiler::topology::Topology;
@@ -41,8 +42,8 @@ pub struct ReviewPage<'a> {
     pub foreign: &'a [Foreign],
     /// Bound ports on the tenants' bridges that are not in the spec: pods.
     pub attached: &'a [Foreign],
-    /// The pods that the plan cuts off, each in words.
-    pub cut_pods: &'a [String],
+    /// The pods and other bound ports that the plan cuts off.
+    pub cut_pods: &'a [CutPort],
     /// The API's base URL, for calls that are copied.
     pub base_url: &'a str,
     /// The SHA-256 of the saved plan, which is shown instead of the plan's own; none: the plan is not saved.

@@ -1,6 +1,7 @@
 use super::risk::SHARED_ROUTER;
 use super::{ReviewPage, SCRIPTS, STYLES, TEMPLATE, write, write_escaped};
 use midoform_compiler::midonet;
+use midoform_compiler::plan::cut::CutPort;
 use midoform_compiler::printable::{is_escaped, printable};
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::foreign::Foreign;
@@ -111,7 +112,7 @@ fn a_page(file: &str, pod: &str) -> String {
         reachability: None,
         foreign: &attached,
         attached: &attached,
-        cut_pods: &[pod.to_owned()],
+        cut_pods: &[CutPort { what: pod.to_owned(), is_pod: true }],
         base_url: "http://api",
         saved_sha256: None,
     };

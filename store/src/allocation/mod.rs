@@ -10,6 +10,7 @@ use midoform_compiler::network::allocation::{Allocations, LinkAddresses};
 use midoform_compiler::network::clash::clashes;
 use midoform_compiler::spec::Site;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::keys::AllocationKey;
 use crate::locks::Lock;
@@ -91,8 +92,10 @@ fn tenants_of(key: &str) -> Vec<TenantName> {
         Some(AllocationKey::Tenant(tenant) | AllocationKey::Ids(tenant)) => vec![tenant],
         Some(AllocationKey::Peer(pair)) => pair.tenants().map(TenantName::clone).into(),
         Some(AllocationKey::Generation(key)) if key.owner() == key.as_str() => vec![key.owner().into()],
-        // All runs write the generations of the site's objects.
-        Some(AllocationKey::Generation(_) | AllocationKey::Pools) | None => Vec::new(),
+        // All runs write the generations of the site's objects, and the hosts of its tunnel zone.
+        Some(AllocationKey::Generation(_) | AllocationKey::ZoneHost(_) | AllocationKey::Pools) | None => {
+            Vec::new()
+        }
     }
 }
 
@@ -150,7 +153,12 @@ pub async fn write(
     Ok(true)
 }
 
-/// Writes the allocations of the locked tenants. Allocations that others made meanwhile stay, unless they clash.
+/// Changes of [`Allocations::zone_hosts`]: the name of a host that midoform puts into the tunnel zone; none for one that it took out.
+/// All runs change them, whatever tenants they lock.
+pub type ZoneHostChanges = BTreeMap<Uuid, Option<String>>;
+
+/// Writes the allocations of the locked tenants, and these changes of the tunnel zone's hosts. Allocations that others made
+/// meanwhile stay, unless they clash.
 ///
 /// # Errors
 /// When the store fails, the lock was lost, or another tenant was allocated the same addresses.
@@ -160,9 +168,10 @@ pub async fn write_beside_others(
     site: &Site,
     stored: &mut StoredAllocations,
     now: &Allocations,
+    hosts: &ZoneHostChanges,
 ) -> Result<(), AllocationError> {
     for _ in 0..ROUNDS {
-        let now = merged(&stored.allocations, now, lock);
+        let now = merged(&stored.allocations, now, lock, hosts);
         if addresses(&stored.allocations) != addresses(&now)
             && let Some(clash) = clashes(&now, site).into_iter().next()
         {
@@ -182,7 +191,7 @@ pub async fn write_beside_others(
 }
 
 /// Merges the new allocations of the locked tenants with the stored ones of all others.
-fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
+fn merged(stored: &Allocations, own: &Allocations, lock: &Lock, hosts: &ZoneHostChanges) -> Allocations {
     let is_own = |tenant: &str| lock.fence_of_tenant(tenant).is_some();
     let is_own_pair = |pair: &PeerPair| pair.tenants().into_iter().any(|tenant| is_own(tenant));
     let tenants = stored.tenants.iter().filter(|(name, _)| !is_own(name));
@@ -193,8 +202,15 @@ fn merged(stored: &Allocations, own: &Allocations, lock: &Lock) -> Allocations {
         tenants: tenants.chain(own_tenants).map(|(name, tenant)| (name.clone(), tenant.clone())).collect(),
         peers: peers.chain(own_peers).map(|(pair, link)| (pair.clone(), *link)).collect(),
         generations: stored.generations.clone(),
+        zone_hosts: stored.zone_hosts.clone(),
     };
     merged.add_generations(own);
+    for (host, name) in hosts {
+        match name {
+            Some(name) => drop(merged.zone_hosts.insert(*host, name.clone())),
+            None => drop(merged.zone_hosts.remove(host)),
+        }
+    }
     merged
 }
 

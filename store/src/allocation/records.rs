@@ -40,6 +40,16 @@ impl Record for Generation {
     const VERSION: u64 = 1;
 }
 
+/// A host that midoform put into the tunnel zone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct ZoneHost {
+    name: String,
+}
+
+impl Record for ZoneHost {
+    const VERSION: u64 = 1;
+}
+
 /// A counter that changes with each allocation of an address or network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Pools {
@@ -59,7 +69,8 @@ pub(crate) fn keys_of(allocations: &Allocations) -> BTreeSet<String> {
     });
     let peers = allocations.peers.keys().map(keys::peer_link);
     let generations = allocations.generations.keys().map(keys::generation);
-    tenants.chain(peers).chain(generations).collect()
+    let hosts = allocations.zone_hosts.keys().copied().map(keys::zone_host);
+    tenants.chain(peers).chain(generations).chain(hosts).collect()
 }
 
 /// Returns the value of a key of [`keys_of`].
@@ -76,6 +87,9 @@ pub(crate) fn value_of(allocations: &Allocations, key: &str) -> Option<String> {
         AllocationKey::Peer(pair) => allocations.peers.get(&pair).map(encode),
         AllocationKey::Generation(key) => {
             allocations.generations.get(&key).map(|last| encode(&Generation { last: *last }))
+        }
+        AllocationKey::ZoneHost(id) => {
+            allocations.zone_hosts.get(&id).map(|name| encode(&ZoneHost { name: name.clone() }))
         }
         AllocationKey::Pools => None,
     }
@@ -130,6 +144,10 @@ pub(crate) fn put(allocations: &mut Allocations, store: &str, entry: &Entry) -> 
             let generation = decode::<Generation>(store, entry)?.record;
             allocations.generations.insert(key, generation.last);
         }
+        Some(AllocationKey::ZoneHost(id)) => {
+            let host = decode::<ZoneHost>(store, entry)?.record;
+            allocations.zone_hosts.insert(id, host.name);
+        }
         Some(AllocationKey::Pools) => drop(decode::<Pools>(store, entry)?),
         None => {
             let (store, key) = (store.to_owned(), entry.key.clone());
@@ -159,6 +177,7 @@ pub(crate) fn delete(allocations: &mut Allocations, key: &str) {
         }
         Some(AllocationKey::Peer(pair)) => drop(allocations.peers.remove(&pair)),
         Some(AllocationKey::Generation(key)) => drop(allocations.generations.remove(&key)),
+        Some(AllocationKey::ZoneHost(id)) => drop(allocations.zone_hosts.remove(&id)),
         Some(AllocationKey::Pools) | None => {}
     }
 }

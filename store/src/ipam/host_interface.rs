@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::owner::Owner;
 
-/// The first characters of every name, as in the Go plugin.
-const PREFIX: &str = "vif";
+/// The first characters of the name of every pod's interface, as in the Go plugin.
+pub const POD_INTERFACE: &str = "vif";
 /// The number of characters that follow from container and interface.
 const HASHED: usize = 5;
 /// The number of characters of a tag.
@@ -30,7 +30,7 @@ pub fn new_host_interface(owner: &Owner) -> String {
 /// Returns the name that midoform gave to all attachments of this owner before names had tags.
 pub fn host_interface_without_tag(owner: &Owner) -> String {
     let hash = hex::encode(hash_of(owner));
-    format!("{PREFIX}{}", hash.get(..HASHED + TAG).unwrap_or_default())
+    format!("{POD_INTERFACE}{}", hash.get(..HASHED + TAG).unwrap_or_default())
 }
 
 /// Returns the tag in the name of an owner's interface. A name that midoform made before, or somebody else, has none.
@@ -47,13 +47,13 @@ pub fn pod_keys<'k>(tenant: &'k str, host: Uuid, owner: &'k Owner, host_interfac
 
 /// Returns true if an interface is named like the host's interface of a pod.
 pub(crate) fn is_named_like_a_pods(name: &str) -> bool {
-    let rest = name.strip_prefix(PREFIX);
+    let rest = name.strip_prefix(POD_INTERFACE);
     rest.is_some_and(|rest| rest.len() == HASHED + TAG && rest.bytes().all(|digit| DIGITS.contains(&digit)))
 }
 
 fn beginning(owner: &Owner) -> String {
     let [a, b, c, d, e, f, g, h, ..] = hash_of(owner);
-    format!("{PREFIX}{}", digits(u64::from_be_bytes([a, b, c, d, e, f, g, h]), HASHED))
+    format!("{POD_INTERFACE}{}", digits(u64::from_be_bytes([a, b, c, d, e, f, g, h]), HASHED))
 }
 
 /// Writes the lowest bits of a number in base 32.

@@ -48,6 +48,7 @@ impl Model {
             Reference::External(id) => id.to_string(),
         };
         let mut model = Model::default();
+        let planned: BTreeSet<&Key> = plan.steps.iter().map(|step| &step.key).collect();
         for entry in observed.topology.entries() {
             let own = id(&entry.key);
             match &entry.object {
@@ -58,7 +59,10 @@ impl Model {
                 }
                 Object::HostInterfacePort(binding) => {
                     let bound = (binding.host.to_string(), binding.interface.clone());
-                    model.interfaces.insert(bound.clone());
+                    // An interface of a port that the plan leaves alone is no fault of the plan.
+                    if planned.contains(&entry.key) {
+                        model.interfaces.insert(bound.clone());
+                    }
                     model.bound.insert(reference(&binding.port), bound);
                 }
                 Object::PortGroupPort(member) => {

@@ -10,6 +10,7 @@ table! {
         tenant: Raw = key(Raw, "Allocations by tenant."),
         peer: Raw = key(Raw, "Allocations by pair of peers."),
         generation: Raw = key(Raw, "The last generation of ids of each tenant, and of the site's objects."),
+        tunnel_zone_host: Raw = key(Raw, "The hosts that midoform put into the tunnel zone, by id."),
         kept: Raw = key(Raw, "The other keys of a store that keeps its values in the file."),
     }
 }

@@ -45,6 +45,11 @@ impl SiteKeys {
     pub fn tunnel_zone_host(self, host: &str) -> Key {
         KeyView::Site(SiteKey::TunnelZoneHost(host)).into()
     }
+
+    /// Returns the key of a host in the tunnel zone of which only the id is known.
+    pub fn found_tunnel_zone_host(self, host: Uuid) -> Key {
+        KeyView::Site(SiteKey::TunnelZoneHost(&format!("@{host}"))).into()
+    }
 }
 
 /// The keys of one tenant.

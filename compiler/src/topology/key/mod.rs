@@ -121,22 +121,31 @@ impl Namespace {
     }
 
     /// Returns the id of the object with this key: UUIDv5 of the site's namespace and the key. An object that was
-    /// found, and whose key is no longer known, has a key that ends with `@` and its id, and keeps this id.
+    /// found, and whose key is no longer known, has a key that ends with `@` and its id.
     pub fn id(&self, key: &Key) -> Uuid {
         key.own_id().unwrap_or_else(|| Uuid::new_v5(&self.0, key.as_str().as_bytes()))
     }
 
     /// Returns the id of the object with this key in a later generation of ids. Generation 0 has the id of [`Namespace::id`].
-    ///
-    /// A foreign object that an undo creates again gets a new id, too. It is no UUIDv5, so that the object stays foreign.
     pub fn id_of_generation(&self, key: &Key, generation: u32) -> Uuid {
         match (generation, key.own_id()) {
-            (later, Some(_)) if later > 0 && key.is_foreign() => {
-                let made = Uuid::new_v5(&self.0, format!("{key}/@{later}").as_bytes());
-                uuid::Builder::from_bytes(*made.as_bytes()).with_version(uuid::Version::Custom).into_uuid()
-            }
             (0, _) | (_, Some(_)) => self.id(key),
             (later, None) => Uuid::new_v5(&self.0, format!("{key}/@{later}").as_bytes()),
+        }
+    }
+
+    /// Returns the id that an object with this key is created with in a generation. An object whose key ends with its id was deleted
+    /// if it is created again, so it gets another id.
+    ///
+    /// That of a foreign object is no UUIDv5, so that the object stays foreign.
+    pub fn new_id(&self, key: &Key, generation: u32) -> Uuid {
+        let made = || Uuid::new_v5(&self.0, format!("{key}/@{generation}").as_bytes());
+        match key.own_id() {
+            None => self.id_of_generation(key, generation),
+            Some(_) if key.is_foreign() => {
+                uuid::Builder::from_bytes(*made().as_bytes()).with_version(uuid::Version::Custom).into_uuid()
+            }
+            Some(_) => made(),
         }
     }
 

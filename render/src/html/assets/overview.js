@@ -55,11 +55,11 @@ function drawOverview(section, filter) {
       el("dt", {}, "Observed state"), el("dd", { class: "mono" }, data.base)));
 }
 
-// The pods that the plan cuts off from their network.
+// The pods and other bound ports that the plan cuts off from their network.
 function cutPods() {
   if (data.cut_pods.length === 0) return [];
   const most = 200;
-  return [el("h3", {}, `Pods that are cut off (${data.cut_pods.length})`), el("p", { class: "warn" }, el("span", { "aria-hidden": "true" }, "▲"), "Their bridge is taken away, or its network or gateway changes. An apply needs --cut-pods."),
+  return [el("h3", {}, `${data.cut_heading} that are cut off (${data.cut_pods.length})`), el("p", { class: "warn" }, el("span", { "aria-hidden": "true" }, "▲"), "Their bridge is taken away, its network or gateway changes, or their host leaves the tunnel zone. An apply needs --cut-pods."),
     el("ul", { class: "cut-pods" }, data.cut_pods.slice(0, most).map((pod) => el("li", {}, el("code", {}, pod))), data.cut_pods.length > most && el("li", { class: "muted" }, `and ${data.cut_pods.length - most} more`))];
 }
 

@@ -43,6 +43,9 @@ fn known_besides(options: &Options<'_>, out: &mut impl Write) -> io::Result<()> 
     if !options.cut_pods.is_empty() {
         write!(out, ",\"cut_pods\":{}", serde_json::to_string(options.cut_pods)?)?;
     }
+    if !options.used_twice.is_empty() {
+        write!(out, ",\"used_twice\":{}", serde_json::to_string(options.used_twice)?)?;
+    }
     if !options.foreign.is_empty() {
         write!(out, ",\"foreign\":{}", serde_json::to_string(options.foreign)?)?;
     }

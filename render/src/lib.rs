@@ -128,6 +128,8 @@ pub struct Options<'a> {
     pub saved_sha256: Option<&'a str>,
     /// The pods that the plan cuts off, each in words.
     pub cut_pods: &'a [String],
+    /// The addresses that others use as well on the provider router, each in words.
+    pub used_twice: &'a [String],
 }
 
 impl<'a> Options<'a> {
@@ -144,6 +146,7 @@ impl<'a> Options<'a> {
             reachability: None,
             saved_sha256: None,
             cut_pods: &[],
+            used_twice: &[],
         }
     }
 

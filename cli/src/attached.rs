@@ -13,7 +13,7 @@ pub(crate) fn refuse_protected(
     compiled: &Compiled,
     tenants: &BTreeSet<TenantName>,
 ) -> Result<(), CommandError> {
-    let in_spec = |name: &str| compiled.tenants.iter().any(|tenant| *tenant.name == *name && tenant.protect);
+    let in_spec = |name: &str| compiled.specs.iter().any(|spec| *spec.name.value == *name && spec.protect);
     let in_lock = |name: &str| compiled.known.tenants.get(name).is_some_and(|tenant| tenant.protect);
     let protected: Vec<&TenantName> = tenants.iter().filter(|name| in_spec(name) || in_lock(name)).collect();
     if protected.is_empty() {

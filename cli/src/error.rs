@@ -229,11 +229,13 @@ fn client_exit(error: &ClientError) -> Exit {
     match error {
         ClientError::Unreachable { .. }
         | ClientError::AnswerLost { .. }
+        | ClientError::WrongScheme { .. }
         | ClientError::Certificate { .. } => Exit::Unreachable,
         ClientError::Refused { .. } => Exit::LoginRefused,
         ClientError::Status { status: 409, .. } | ClientError::LockLost { .. } => Exit::Conflict,
         ClientError::Status { .. }
         | ClientError::Unexpected { .. }
+        | ClientError::Malformed { .. }
         | ClientError::Redirect { .. }
         | ClientError::WrongVersion { .. } => Exit::ApiError,
         ClientError::Setup(_) => Exit::Usage,

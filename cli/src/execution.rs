@@ -27,6 +27,7 @@ use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::preflight;
 use crate::progress::Progress;
+use crate::provider_conflicts;
 use crate::session::Session;
 use crate::ui::Ui;
 
@@ -47,6 +48,9 @@ struct Report<'a> {
     seconds: f64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     rolled_back: bool,
+    /// The addresses that others use as well on the provider router, each in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    used_twice: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -147,6 +151,7 @@ impl Run<'_> {
             counts: self.session.client.statistics().counts(),
             seconds: 0.0,
             rolled_back: false,
+            used_twice: Vec::new(),
             error: None,
         })
     }
@@ -163,6 +168,7 @@ impl Run<'_> {
             reachability: None,
             saved_sha256: self.saved_sha256,
             cut_pods,
+            used_twice: &[],
         };
         self.ui.data(|out| {
             let desired = planned.goal().desired();
@@ -242,6 +248,7 @@ impl Run<'_> {
             counts: finished.counts,
             seconds: finished.took.as_secs_f64(),
             rolled_back: matches!(finished.taken_back, Some(Ok(_))),
+            used_twice: finished.used_twice.iter().map(|one| one.what.clone()).collect(),
             error: finished.outcome.failure.as_ref().map(|failure| error_chain::in_one_line(failure)),
         };
         if self.consent.json && changes > 0 {
@@ -278,6 +285,7 @@ impl Run<'_> {
             );
             errors.push(CommandError::Conflict(message));
         }
+        errors.extend(provider_conflicts::used_twice(&finished.used_twice));
         let mut errors = errors.into_iter();
         let first = errors.next();
         errors.for_each(|other| {

@@ -16,6 +16,7 @@ mod execution;
 mod goals;
 mod keystone_projects;
 mod known_allocations;
+mod long_lines;
 mod preflight;
 mod progress;
 mod project;

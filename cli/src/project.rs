@@ -8,10 +8,10 @@ use std::time::Duration;
 use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::lock_file;
+use midoform_compiler::network::provider_use::Neighbours;
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
 use midoform_compiler::spec::parse;
-use midoform_compiler::topology::observed::ProviderUse;
-use midoform_compiler::{Compiled, Policies, compile_beside};
+use midoform_compiler::{Compiled, Policies, compile_beside, known_tenants};
 use midoform_packets::verify::enforce_assertions;
 use midoform_store::input_file;
 
@@ -19,7 +19,9 @@ use crate::allocation_state::{AllocationState, Guard};
 use crate::args::{Policy, Spec};
 use crate::error::CommandError;
 use crate::known_allocations::Known;
+use crate::report;
 use crate::sources::{Sources, name_in};
+use crate::ui::Ui;
 
 /// A project: the texts of its files, and its allocations.
 #[derive(Debug)]
@@ -35,6 +37,14 @@ pub(crate) enum Reach {
     Everything,
     /// Files only: the allocations on a server stay unknown.
     Files,
+}
+
+/// The use of a project.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Any,
+    /// To delete its tenants.
+    Deletion,
 }
 
 impl Project {
@@ -64,6 +74,13 @@ impl Project {
         Project::load_without(spec, &[], Reach::Everything).await?.refuse_wrong_site()
     }
 
+    /// Reads the project that the command line names, to delete its tenants. If its site file has an error, only what that says of
+    /// the store and the API counts.
+    pub(crate) async fn load_to_destroy(spec: &Spec) -> Result<Project, CommandError> {
+        let project = Project::load_for(spec, &[], Reach::Everything, Purpose::Deletion).await?;
+        project.refuse_wrong_site()?.refuse_empty(spec)
+    }
+
     /// Returns everything that is wrong with the project if its site file has an error: no command uses a site's store or
     /// API then.
     fn refuse_wrong_site(self) -> Result<Project, CommandError> {
@@ -71,7 +88,7 @@ impl Project {
             return Ok(self);
         }
         let policies = self.sources.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
-        match compile_beside(self.sources.input(), policies, None, &ProviderUse::default()) {
+        match compile_beside(self.sources.input(), policies, None, &Neighbours::default()) {
             Ok(_) => Ok(self),
             Err(diagnostics) => Err(CommandError::Spec(diagnostics, Box::new(self.sources))),
         }
@@ -91,6 +108,15 @@ impl Project {
 
     /// Reads the project; these files are no tenants.
     async fn load_without(spec: &Spec, others: &[PathBuf], reach: Reach) -> Result<Project, CommandError> {
+        Project::load_for(spec, others, reach, Purpose::Any).await
+    }
+
+    async fn load_for(
+        spec: &Spec,
+        others: &[PathBuf],
+        reach: Reach,
+        purpose: Purpose,
+    ) -> Result<Project, CommandError> {
         let folder = folder_of(&spec.path)?;
         let single_file = !spec.path.is_dir();
         let site_path = match &spec.site {
@@ -108,6 +134,9 @@ impl Project {
         let tenants = paths.iter().map(|path| read(path, &root)).collect();
         let site = read(&site_path, &root);
         let mut sources = Sources { root, site, known: Known::Nothing, tenants, policies: None };
+        if purpose == Purpose::Deletion {
+            sources.keep_services_of_a_wrong_site();
+        }
         let state =
             AllocationState::of(sources.right_site().ok().as_ref(), &sources.root, spec.lock.as_ref())?;
         if !state.is_remote() || reach == Reach::Everything {
@@ -156,40 +185,69 @@ impl Project {
 
     /// Compiles it, in the dialect of the command line or of the site file.
     pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
-        self.compile_beside(spec, &ProviderUse::default())
+        self.compile_beside(spec, &Neighbours::default())
     }
 
     /// Compiles it, with links that keep out of the way of what others use on the provider router.
     pub(crate) fn compile_beside(
         self,
         spec: &Spec,
-        others: &ProviderUse,
+        neighbours: &Neighbours,
     ) -> Result<(Compiled, Project), CommandError> {
         let input = self.sources.input();
         let policies = self.sources.policies.as_deref().map_or(Policies::Ignored, Policies::Enforced);
-        let compiled = compile_beside(input, policies, None, others);
+        let compiled = compile_beside(input, policies, None, neighbours);
         let compiled = match policies {
             Policies::Enforced(_) => compiled.and_then(enforce_assertions),
             Policies::Ignored => compiled,
         };
         match compiled {
-            Ok(mut compiled) => {
-                if let Some(version) = spec.api_version.as_deref().and_then(|version| version.parse().ok()) {
-                    compiled.use_version(version, &input);
-                }
-                if spec.locked && compiled.allocations != compiled.known {
-                    let tenants = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
-                    let message = format!(
-                        "--locked: {} need addresses that are not in {}",
-                        tenants.join(", "),
-                        self.state.shown()
-                    );
-                    return Err(CommandError::Conflict(message));
-                }
-                Ok((compiled, self))
-            }
+            Ok(compiled) => self.accept(compiled, spec),
             Err(diagnostics) => Err(CommandError::Spec(diagnostics, Box::new(self.sources))),
         }
+    }
+
+    /// Compiles it to delete its tenants. If the specs are wrong, the tenants are as the allocations know them.
+    pub(crate) fn compile_to_destroy(
+        self,
+        ui: &Ui,
+        spec: &Spec,
+    ) -> Result<(Compiled, Project), CommandError> {
+        let input = self.sources.input();
+        let found = match compile_beside(input, Policies::Ignored, None, &Neighbours::default()) {
+            Ok(compiled) => return self.accept(compiled, spec),
+            Err(found) => found,
+        };
+        match known_tenants(input) {
+            Ok(compiled) => {
+                ui.notice(&format!(
+                    "warning: the specs are wrong ({}; `midoform validate` shows them): the tenants are deleted as {} and the \
+                     network know them",
+                    report::count(&found),
+                    self.state.shown()
+                ));
+                self.accept(compiled, spec)
+            }
+            Err(unreadable) => Err(CommandError::Spec(unreadable, Box::new(self.sources))),
+        }
+    }
+
+    /// Takes a compilation in the dialect of the command line.
+    fn accept(self, mut compiled: Compiled, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
+        let input = self.sources.input();
+        if let Some(version) = spec.api_version.as_deref().and_then(|version| version.parse().ok()) {
+            compiled.use_version(version, &input);
+        }
+        if spec.locked && compiled.allocations != compiled.known {
+            let tenants = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
+            let message = format!(
+                "--locked: {} need addresses that are not in {}",
+                tenants.join(", "),
+                self.state.shown()
+            );
+            return Err(CommandError::Conflict(message));
+        }
+        Ok((compiled, self))
     }
 }
 

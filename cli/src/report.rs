@@ -11,6 +11,7 @@ use midoform_compiler::printable::{is_escaped, printable};
 use midoform_compiler::source::SourceId;
 
 use crate::error::CommandError;
+use crate::long_lines;
 use crate::secrets_in_lines;
 use crate::sources::Sources;
 use crate::ui::Ui;
@@ -29,7 +30,11 @@ pub(crate) fn diagnostics(ui: &Ui, diagnostics: &[Diagnostic], sources: &Sources
             continue;
         }
         let drawn = drawn(diagnostic);
-        if term::emit_to_write_style(&mut out, &config, &files, &drawn).is_err() {
+        let written = match long_lines::cut(&drawn, &files) {
+            Some((drawn, files)) => term::emit_to_write_style(&mut out, &config, &files, &drawn),
+            None => term::emit_to_write_style(&mut out, &config, &files, &drawn),
+        };
+        if written.is_err() {
             // A place outside of its file can't be drawn; its words can.
             let _ = writeln!(out, "{}: {}", diagnostic.code, printable(&diagnostic.message));
         }

@@ -1,6 +1,7 @@
 //! A saved plan with its site and its allocations, to be applied exactly, or to be undone.
 
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use midoform_compiler::diagnostic::Diagnostics;
@@ -11,6 +12,7 @@ use midoform_compiler::spec::{Site, parse};
 use midoform_reconcile::goal::Goal as _;
 use midoform_reconcile::recorder::{Bookkeeping, Publish};
 use midoform_reconcile::saved::SavedPlan;
+use midoform_store::input_file;
 
 use crate::allocation_state::{AllocationState, Guard};
 use crate::args::{Api, ApplyOptions};
@@ -21,6 +23,9 @@ use crate::goals::EndOfPlan;
 use crate::provider_conflicts;
 use crate::session::{Identity, Session, Target, checked, path_from};
 use crate::ui::Ui;
+
+/// The number of bytes in which a saved plan begins, after white space.
+const BEGINNING: u64 = 4096;
 
 /// A saved plan with its site, its allocations and its API.
 pub(crate) struct Opened {
@@ -51,8 +56,7 @@ impl Opened {
             return Err(CommandError::Usage(message));
         }
         // Relative paths of the site file start at the plan's folder, or at the named site file's.
-        let beside = site_file.unwrap_or(path);
-        let folder = beside.parent().map(Path::to_path_buf).unwrap_or_default();
+        let folder = folder_of(path, site_file)?;
         let source = Source::new("site.toml", saved.site_file.as_str());
         let site = parse::site(&source, SourceId(0), &mut Diagnostics::default());
         let site = site.ok_or_else(|| {
@@ -104,6 +108,7 @@ fn refuse_what_is_decided(options: &ApplyOptions) -> Result<(), CommandError> {
         ("--locked", spec.locked),
         ("--api-version", spec.api_version.is_some()),
         ("--remove-foreign", options.remove_foreign),
+        ("--move-links", options.move_links),
     ];
     let named = decided.into_iter().filter(|(_, is_named)| *is_named).map(|(option, _)| option).next();
     let message = match named {
@@ -176,13 +181,40 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
     run.conclude(&saved.plan.site, finished)
 }
 
-/// Returns true for a file with a saved plan, which is JSON; a spec is a folder or TOML.
+/// Returns true for a file or a pipe with a saved plan, which is JSON; a spec is a folder or TOML.
 pub(crate) fn is_saved_plan(path: &Path) -> bool {
-    let mut first = [0; 1];
-    let mut read = || -> std::io::Result<bool> {
-        // A pipe is not opened: its reader would wait for its writer.
-        let is_file = std::fs::metadata(path)?.is_file();
-        Ok(is_file && std::fs::File::open(path)?.read(&mut first)? == 1 && first == *b"{")
+    let read = || -> std::io::Result<bool> {
+        let found = std::fs::metadata(path)?.file_type();
+        if !found.is_file() && !found.is_fifo() {
+            return Ok(false);
+        }
+        let mut beginning = Vec::new();
+        input_file::open(path)?.take(BEGINNING).read_to_end(&mut beginning)?;
+        let text = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&beginning);
+        Ok(text.trim_ascii_start().starts_with(b"{"))
     };
     read().unwrap_or(false)
+}
+
+/// Returns the folder that relative paths start at: that of the named site file, or else that of the plan. A plan that comes from a
+/// pipe has none: there they start at the current folder.
+fn folder_of(path: &Path, site_file: Option<&Path>) -> Result<PathBuf, CommandError> {
+    let parent = |path: &Path| path.parent().map(Path::to_path_buf).unwrap_or_default();
+    if let Some(site_file) = site_file {
+        return match std::fs::metadata(site_file) {
+            Ok(found) if found.is_dir() => Err(CommandError::Usage(format!(
+                "--site {}: this is a folder; name the site file in it",
+                site_file.display()
+            ))),
+            Ok(_) => Ok(parent(site_file)),
+            Err(error) => Err(CommandError::file(site_file, error)),
+        };
+    }
+    let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    Ok(match path.starts_with("/dev") || path.starts_with("/proc") {
+        _ if !is_file => PathBuf::new(),
+        // Standard input may be a file.
+        true => path.canonicalize().map(|file| parent(&file)).unwrap_or_default(),
+        false => parent(path),
+    })
 }

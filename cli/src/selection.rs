@@ -102,9 +102,11 @@ impl<'a> Selection<'a> {
         })
     }
 
-    /// Selects these tenants instead, whether or not they have a tenant file.
+    /// Selects these tenants instead, whether or not they have a tenant file. The site's objects stay, as tenants' objects hang on
+    /// them.
     pub(crate) fn select_tenants(&mut self, tenants: BTreeSet<TenantName>) {
-        self.desired = self.compiled.topology.filtered(|entry| tenants.contains(entry.key.owner()));
+        let is_wanted = |owner: &str| owner == SITE || tenants.contains(owner);
+        self.desired = self.compiled.topology.filtered(|entry| is_wanted(entry.key.owner()));
         self.observed.clone_from(&tenants);
         self.tenants = tenants;
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use midoform_compiler::Input;
 use midoform_compiler::diagnostic::{Diagnostic, Diagnostics};
 use midoform_compiler::source::{Source, SourceId};
+use midoform_compiler::spec::services::services_of;
 use midoform_compiler::spec::{Site, Tenant, parse};
 
 use crate::known_allocations::Known;
@@ -30,10 +31,17 @@ impl Sources {
 
     /// Returns the site, or the errors of its file.
     pub(crate) fn right_site(&self) -> Result<Site, Vec<Diagnostic>> {
-        let mut diagnostics = Diagnostics::default();
-        match parse::site(&self.site, SourceId(0), &mut diagnostics) {
-            Some(site) if !diagnostics.has_errors() => Ok(site),
-            _ => Err(diagnostics.into_sorted()),
+        parse_right_site(&self.site)
+    }
+
+    /// Keeps only what a wrong site file says of the store and the API, if that is right.
+    pub(crate) fn keep_services_of_a_wrong_site(&mut self) {
+        const OF_MIDONET: [&str; 6] = ["url", "ca", "version", "embedded", "managed", "provider_router"];
+        if self.right_site().is_err()
+            && let Some(services) = services_of(&self.site, &OF_MIDONET)
+            && parse_right_site(&services).is_ok()
+        {
+            self.site = services;
         }
     }
 
@@ -69,6 +77,15 @@ impl Sources {
     /// Adds a tenant file that is not written yet.
     pub(crate) fn add_tenant(&mut self, path: &Path, text: &str) {
         self.tenants.push(Source::new(name_in(path, &self.root), text));
+    }
+}
+
+/// Returns a site, or the errors of its file.
+fn parse_right_site(source: &Source) -> Result<Site, Vec<Diagnostic>> {
+    let mut diagnostics = Diagnostics::default();
+    match parse::site(source, SourceId(0), &mut diagnostics) {
+        Some(site) if !diagnostics.has_errors() => Ok(site),
+        _ => Err(diagnostics.into_sorted()),
     }
 }
 

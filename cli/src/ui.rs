@@ -22,9 +22,9 @@ pub(crate) struct Ui {
     is_unread: AtomicBool,
 }
 
-/// Returns true if a terminal that is called so takes no control sequences.
+/// Returns true if a terminal that is called so takes no control sequences. Nobody knows what one without a name takes.
 fn is_dumb(term: &OsStr) -> bool {
-    term == "dumb"
+    term == "dumb" || term.is_empty()
 }
 
 /// Returns true if an output is coloured, with these values of `NO_COLOR` and `TERM`.
@@ -169,6 +169,8 @@ mod tests {
         assert!(!is_coloured(When::Auto, true, OsStr::new("1"), xterm));
         assert!(!is_coloured(When::Auto, false, none, xterm));
         assert!(is_coloured(When::Always, false, none, dumb));
-        assert!(is_dumb(dumb) && !is_dumb(none));
+        assert!(!is_coloured(When::Auto, true, none, none));
+        assert!(is_coloured(When::Always, false, none, none));
+        assert!(is_dumb(dumb) && is_dumb(none) && !is_dumb(xterm));
     }
 }

@@ -57,3 +57,47 @@ fn site_objects_that_others_use_stay() {
         assert_eq!(lab.objects("Router").len(), 0, "{version:?}");
     }
 }
+
+/// A newer midoform may refuse what an earlier one applied. That keeps nothing in the network for ever.
+#[test]
+fn tenants_with_addresses_that_are_refused_now_are_deleted() {
+    for version in VERSIONS {
+        for (old, new) in [
+            ("cidr = \"10.1.0.0/24\"", "cidr = \"127.1.0.0/24\""),
+            ("cidr = \"10.1.0.0/24\"", "cidr = \"10.1.0.0/24\"\ncolour = 5"),
+            ("cidr", "gateway = \"224.0.0.1\"\ncidr"),
+        ] {
+            let lab = ByHand::new(version, &[("acme", WEB), ("beta", &WEB.replace("10.1", "10.2"))]);
+            let count = |kind: &str| lab.objects(kind).len();
+            let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+            let (site, lock) = (lab.folder.read("site.toml"), lab.folder.read("midoform.lock"));
+            lab.folder.write("acme.toml", lab.folder.read("acme.toml").replace(old, new));
+            lab.folder.write("site.toml", site.clone() + "[pools]\nlinks = \"169.254.0.0/16\"\n");
+            lab.folder.write("midoform.lock", lock.replace("\"172.16.", "\"169.254."));
+            let _ = lab.run(&["plan", "."]).expect_code(3);
+            let ran = lab.run(&["destroy", ".", "--target", "acme", "--yes"]).expect_code(0);
+            assert!(ran.stderr.contains("the specs are wrong"), "{}", ran.stderr);
+            assert_eq!((count("Router"), count("Network")), (2, 1), "{version:?}: beta stays");
+            let _ = lab.run(&["destroy", ".", "--yes"]).expect_code(0);
+            assert_eq!((count("Router"), count("Network"), count("Port")), (1, 0, 0), "{version:?}");
+            assert!(!lab.folder.read("midoform.lock").contains("[tenant."), "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn a_protected_tenant_with_a_wrong_spec_stays() {
+    let lab = ByHand::new(VERSIONS[0], &[("acme", WEB)]);
+    let _ = lab.run(&["apply", ".", "--yes"]).expect_code(0);
+    let spec = lab.folder.read("acme.toml");
+    lab.folder.write(
+        "acme.toml",
+        spec.replace("10.1.0.0/24", "0.1.0.0/24").replacen('\n', "\nprotect = true\n", 1),
+    );
+    let refused = lab.run(&["destroy", ".", "--yes"]).expect_code(6);
+    assert!(refused.stderr.contains("protected"), "{}", refused.stderr);
+    // Nobody knows which tenant this is.
+    lab.folder.write("acme.toml", "name = ");
+    let wrong = lab.run(&["destroy", ".", "--yes"]).expect_code(3);
+    assert!(wrong.stderr.contains("acme.toml"), "{}", wrong.stderr);
+}

@@ -1,7 +1,9 @@
 //! Two sites, and other people, on one provider router.
 
-use midoform_testutil::TestFolder;
+use std::process::Stdio;
+
 use midoform_testutil::http::Connection;
+use midoform_testutil::{Ran, TestFolder};
 use serde_json::Value;
 
 use crate::MIDOFORM;
@@ -21,8 +23,13 @@ fn post(served: &Served, path: &str, kind: &str, body: &str) -> String {
 
 /// A server with a provider router.
 fn served(version: &str) -> Served {
-    let served = Served::start(&TestFolder::default(), &["--version", version, "--inspect"])
-        .unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    let options = ["--version", version, "--inspect", "--faults"];
+    let served =
+        Served::start(&TestFolder::default(), &options).unwrap_or_else(|ran| panic!("{}", ran.stderr));
+    with_router(served, version)
+}
+
+fn with_router(served: Served, version: &str) -> Served {
     post(
         &served,
         "/routers",
@@ -200,4 +207,85 @@ fn whatever_is_on_the_provider_router_counts() {
     assert!(refused.stderr.contains(&far) && refused.stderr.contains("link address"), "{}", refused.stderr);
     delete(format!("/midonet-api/ports/{other}"));
     let _ = pinned.run(MIDOFORM, &["apply", ".", "--yes"]).expect_code(0);
+}
+
+/// Runs the same command for two sites at the same time, on a slow server: each looks before the other one has created anything.
+fn at_once(served: &Served, sites: [&TestFolder; 2], arguments: &[&str]) -> [Ran; 2] {
+    let slow =
+        r#"{"fault": "delay", "method": "POST", "path": "/routers/**", "times": 0, "milliseconds": 400}"#;
+    let mut control = Connection::open(served.address).unwrap();
+    assert_eq!(control.send("POST", "/_faults", "application/json", slow).unwrap().status, 201);
+    let start = |site: &TestFolder| {
+        let mut command = site.command(MIDOFORM, arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let started = sites.map(start);
+    let ended = started.map(|child| Ran::from(child.wait_with_output().unwrap()));
+    control.send("DELETE", "/_faults", "*/*", "").unwrap();
+    ended
+}
+
+#[test]
+fn two_sites_that_apply_at_once_are_told_and_find_a_way_out() {
+    for (version, dialect) in [("1.7", "1"), ("5.0", "5"), ("5.8", "5")] {
+        let served = served(version);
+        let (one, two) = (site(&served, dialect, "one", EXPOSE), site(&served, dialect, "two", EXPOSE));
+        let [first, second] = at_once(&served, [&one, &two], &["apply", ".", "--yes"]);
+        assert_eq!(link(&one), link(&two), "{version}: nobody saw the other one");
+        let told = [&first, &second].into_iter().find(|ran| ran.code == 6);
+        let told = &told.unwrap_or_else(|| panic!("{version}: {} {}", first.stderr, second.stderr)).stderr;
+        for words in ["203.0.113.10", "link address", "is used twice", "--move-links", "t.toml"] {
+            assert!(told.contains(words), "{version}: {told}");
+        }
+        for folder in [&one, &two] {
+            let drift = folder.run(MIDOFORM, &["drift", "."]).expect_code(8).stdout;
+            assert!(drift.contains("twice    t/uplink/provider-port"), "{version}: {drift}");
+            assert!(drift.contains("203.0.113.10"), "{version}: {drift}");
+            let plan = folder.run(MIDOFORM, &["plan", ".", "--json"]).expect_code(0);
+            assert!(plan.stderr.contains("warning: the link address"), "{version}: {}", plan.stderr);
+            assert!(
+                plan.stdout.contains("\"used_twice\":[\"the address 203.0.113.10 of tenant `t`"),
+                "{version}: {}",
+                plan.stdout
+            );
+        }
+        // A plan moves the link of one of them, and the spec the public address.
+        two.write("t.toml", two.read("t.toml").replace("203.0.113.10", "203.0.113.11"));
+        let _ = two.run(MIDOFORM, &["plan", ".", "--move-links", "--out", "plan.json"]).expect_code(0);
+        let refused = two.run(MIDOFORM, &["apply", "plan.json", "--yes", "--move-links"]).expect_code(64);
+        assert!(refused.stderr.contains("--move-links"), "{}", refused.stderr);
+        let _ = two.run(MIDOFORM, &["apply", "plan.json", "--yes"]).expect_code(0);
+        assert_ne!(link(&one), link(&two), "{version}");
+        for folder in [&one, &two] {
+            let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--verify"]).expect_code(0);
+            let _ = folder.run(MIDOFORM, &["drift", "."]).expect_code(0);
+        }
+    }
+}
+
+#[test]
+fn two_sites_that_move_their_links_at_once_do_not_meet_again() {
+    let served = served("5.8");
+    let (one, two) = (site(&served, "5", "one", ""), site(&served, "5", "two", ""));
+    let _ = at_once(&served, [&one, &two], &["apply", ".", "--yes"]);
+    assert_eq!(link(&one), link(&two));
+    let _ = at_once(&served, [&one, &two], &["apply", ".", "--yes", "--move-links"]);
+    assert_ne!(link(&one), link(&two));
+    for folder in [&one, &two] {
+        let _ = folder.run(MIDOFORM, &["apply", ".", "--yes", "--move-links", "--verify"]).expect_code(0);
+        let _ = folder.run(MIDOFORM, &["drift", "."]).expect_code(0);
+    }
+    // A link that the spec names does not move by itself.
+    let pinned = link(&one).split('"').nth(1).unwrap().to_owned();
+    let pin = format!(
+        "link = {{ provider = \"{pinned}\", tenant = \"{}\" }}\n",
+        link(&one).split('"').nth(3).unwrap()
+    );
+    one.write("t.toml", one.read("t.toml").replacen('\n', &format!("\n{pin}"), 1));
+    let body = format!(
+        "{{\"type\":\"Router\",\"portAddress\":\"{pinned}\",\"networkAddress\":\"{pinned}\",\"networkLength\":30}}"
+    );
+    let other = post(&served, &format!("/routers/{ROUTER}/ports"), "Port-v3", &body);
+    let told = one.run(MIDOFORM, &["apply", ".", "--yes", "--move-links"]).expect_code(6);
+    assert!(told.stderr.contains(&other) && told.stderr.contains("changed in the spec"), "{}", told.stderr);
 }

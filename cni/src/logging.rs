@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,6 +68,10 @@ fn open(path: &Path) -> io::Result<File> {
     if std::fs::metadata(path).is_ok_and(|found| is_standard_stream((found.dev(), found.ino()))) {
         return Err(refused());
     }
+    if std::fs::metadata(path).is_ok_and(|found| is_device(&found)) {
+        let message = "it is a device, and the log is for a file (or /dev/null)";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
     if let Some(folder) = path.parent() {
         private_folder::create(folder)?;
     }
@@ -85,6 +89,13 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Returns true for a device: a terminal, a disk. `/dev/null` takes a log that nobody wants.
+fn is_device(found: &std::fs::Metadata) -> bool {
+    let kind = found.file_type();
+    let is_null = std::fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == found.rdev());
+    (kind.is_char_device() || kind.is_block_device()) && !is_null
+}
+
 fn refused() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is standard input or output, which are not for the log")
 }
@@ -93,4 +104,20 @@ fn refused() -> io::Error {
 fn is_standard_stream(file: (u64, u64)) -> bool {
     let (input, output) = (rustix::fs::fstat(io::stdin()), rustix::fs::fstat(io::stdout()));
     [input, output].into_iter().flatten().any(|stream| (stream.st_dev, stream.st_ino) == file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn the_log_is_for_a_file() {
+        let zero = std::fs::metadata("/dev/zero").unwrap();
+        assert!(is_device(&zero));
+        assert_eq!(open(Path::new("/dev/zero")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(!is_device(&std::fs::metadata("/dev/null").unwrap()));
+        assert!(!is_device(&std::fs::metadata("/proc/self/stat").unwrap()));
+    }
 }

@@ -123,6 +123,34 @@ fn what_a_run_asks_for_is_given_or_refused() {
     lab.expect_nothing_left(&[&container, &other]);
 }
 
+/// A pod with the MAC address of its gateway takes the traffic of all pods to other networks.
+#[test]
+fn a_pod_does_not_get_the_mac_address_of_a_routers_port() {
+    if skipped_without_root() {
+        return;
+    }
+    for dialect in DIALECTS {
+        let (lab, first, second) = (Lab::new(dialect), Container::new(), Container::new());
+        let address = lab.add(&first)["ips"][0]["gateway"].clone();
+        let ports = lab.objects("Port");
+        let gateway = ports.iter().find(|port| port["portAddress"] == address).unwrap();
+        let mac = gateway["portMac"].as_str().unwrap();
+        for form in [mac.to_owned(), mac.to_uppercase()] {
+            let mut config = lab.config();
+            config["runtimeConfig"] = json!({"mac": form});
+            let error = lab.run("ADD", &second, &config).error(103).to_string();
+            assert!(error.contains(gateway["id"].as_str().unwrap()), "{error}");
+        }
+        assert_eq!(lab.objects("Port").len(), ports.len());
+        let mut config = lab.config();
+        config["runtimeConfig"] = json!({"mac": "02:00:00:00:00:07"});
+        let _ = lab.run("ADD", &second, &config).ok();
+        lab.del(&first);
+        lab.del(&second);
+        lab.expect_nothing_left(&[&first, &second]);
+    }
+}
+
 /// An ADD that finds the objects of an earlier ADD does not remove them when it fails.
 #[test]
 fn a_failed_repetition_leaves_what_works() {

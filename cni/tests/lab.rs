@@ -336,9 +336,9 @@ impl Lab {
         use midoform_compiler::midonet;
         use midoform_compiler::midonet::lower::provider_router;
         use midoform_compiler::network::peering::PeersOf;
+        use midoform_compiler::network::provider_use::Neighbours;
         use midoform_compiler::plan::Action;
         use midoform_compiler::source::Source;
-        use midoform_compiler::topology::observed::ProviderUse;
         use midoform_compiler::{Allocated, Input, Policies, compile_beside};
         use midoform_reconcile::client::{Client, Credentials, Settings};
         use midoform_reconcile::observe::{Scope, observe};
@@ -352,7 +352,7 @@ impl Lab {
             allocated: Allocated::Store { name: "the store", allocations: &known },
             tenants: &tenants,
         };
-        let (absent, others) = (PeersOf::new(), ProviderUse::default());
+        let (absent, others) = (PeersOf::new(), Neighbours::default());
         let compiled = compile_beside(input, Policies::Enforced(&[]), Some(&absent), &others)
             .unwrap_or_else(|found| panic!("{found:#?}"));
         let mut needed = known.clone();

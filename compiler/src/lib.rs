@@ -55,11 +55,11 @@ use midonet::lower;
 use network::allocation::Allocations;
 use network::lock_file::LockFile;
 use network::peering::PeersOf;
+use network::provider_use::Neighbours;
 use network::{allocation, check, clash, grown, lock_file, moved, peering, resolve};
 use source::{Locations, Source, SourceId};
 use spec::parse;
 use topology::Topology;
-use topology::observed::ProviderUse;
 
 /// The input of a compilation.
 #[derive(Clone, Copy, Debug)]
@@ -164,10 +164,10 @@ pub fn compile(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
 
 /// Compiles a site and its tenants under these policies, or returns everything that is wrong with them.
 pub fn compile_under(input: Input<'_>, policies: Policies<'_>) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_beside(input, policies, None, &ProviderUse::default())
+    compile_beside(input, policies, None, &Neighbours::default())
 }
 
-/// Compiles the tenants of a site, with links that avoid what others use on the provider router (`others`).
+/// Compiles the tenants of a site, with links that avoid what others use on the provider router (`neighbours`).
 ///
 /// `absent` is none if all tenants of the site are in the input. If only some are, it has the peers of the others: a peer
 /// that is not in the input, or does not name the tenant back, is left out, with the rules and assertions that are about it.
@@ -176,7 +176,7 @@ pub fn compile_beside(
     input: Input<'_>,
     policies: Policies<'_>,
     absent: Option<&PeersOf>,
-    others: &ProviderUse,
+    neighbours: &Neighbours,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
     let site = parse::site(input.site, SourceId(0), &mut diagnostics);
@@ -210,7 +210,7 @@ pub fn compile_beside(
     moved::check(&specs, &known, &mut diagnostics);
     let moves = moved::Moves::pending(&specs, &known);
     let carried = moved::carry_over(&specs, &known);
-    let mut allocations = allocation::allocate(&site, &specs, &peers, &carried, others, &mut diagnostics);
+    let mut allocations = allocation::allocate(&site, &specs, &peers, &carried, neighbours, &mut diagnostics);
     let enforced = matches!(policies, Policies::Enforced(_));
     if absent.is_none() {
         // Who looks at tenants, or takes them down, may do so whatever they are called.
@@ -234,6 +234,39 @@ pub fn compile_beside(
     moved::keep_ids(&site.name.value, &moves, &topology, &known, &mut allocations);
     let warnings = diagnostics.into_sorted();
     Ok(Compiled { site, specs, tenants, topology, moves, known, allocations, warnings })
+}
+
+/// Returns the tenants as their allocations know them, without their objects and without the checks of their specs: enough to delete
+/// them. The site has to be right, and each tenant's name readable.
+pub fn known_tenants(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut diagnostics = Diagnostics::default();
+    let site = parse::site(input.site, SourceId(0), &mut diagnostics);
+    let known = match input.allocated {
+        Allocated::Nothing => Some(Allocations::default()),
+        Allocated::LockFile(source) => {
+            lock_file::parse(source, SourceId(1), &mut diagnostics).map(|file| file.allocations)
+        }
+        Allocated::Store { allocations, .. } => Some(allocations.clone()),
+    };
+    let mut of_specs = Diagnostics::default();
+    let specs = parse_tenants(input.tenants, &mut of_specs);
+    let (Some(site), Some(known), false) = (site, known, diagnostics.has_errors()) else {
+        return Err(diagnostics.into_sorted());
+    };
+    if specs.len() < input.tenants.len() {
+        return Err(of_specs.into_sorted());
+    }
+    let topology = lower::lower(&site, &[], &Locations::new(input.sources().into_iter()));
+    Ok(Compiled {
+        site,
+        specs,
+        tenants: Vec::new(),
+        topology,
+        moves: moved::Moves::default(),
+        allocations: known.clone(),
+        known,
+        warnings: Vec::new(),
+    })
 }
 
 /// Parses the tenants, sorted by name.

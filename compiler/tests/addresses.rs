@@ -32,8 +32,16 @@ fn one_error(site: &str, tenant: &str, says: &str) {
 fn a_wrong_pool_is_one_error_for_300_tenants() {
     let tenants: Vec<String> =
         (0..300).map(|at| format!("name = \"t{at}\"\n[[bridge]]\nname = \"web\"\n")).collect();
-    for pool in ["127.0.0.0/8", "0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/8", "240.0.0.0/8", "255.255.0.0/16"]
-    {
+    for pool in [
+        "127.0.0.0/8",
+        "0.0.0.0/0",
+        "0.0.0.0/8",
+        "0.0.0.0/31",
+        "169.254.0.0/16",
+        "224.0.0.0/8",
+        "240.0.0.0/8",
+        "255.255.0.0/16",
+    ] {
         for key in ["links", "bridges"] {
             let found = errors(&format!("{MIDONET}[pools]\n{key} = \"{pool}\"\n"), &tenants);
             assert_eq!(found.len(), 1, "{found:#?}");
@@ -110,7 +118,17 @@ fn a_network_has_a_length_and_no_number_has_leading_zeros() {
 
 #[test]
 fn an_interface_is_one_that_a_port_can_have() {
-    for (name, works) in [("lo", false), ("eth%d", false), ("%", false), ("eth1", true), ("lo1", true)] {
+    for (name, works) in [
+        ("lo", false),
+        ("all", false),
+        ("default", false),
+        ("bonding_masters", false),
+        ("eth%d", false),
+        ("%", false),
+        ("eth1", true),
+        ("lo1", true),
+        ("default1", true),
+    ] {
         let tenant = format!(
             "name = \"t\"\n{WEB}[[port]]\nname = \"p\"\nbridge = \"web\"\nhost = \"11111111-2222-3333-4444-555555555555\"\ninterface = \"{name}\"\nmac = \"02:00:00:00:00:01\"\naddress = \"10.0.0.9\"\n"
         );
@@ -274,4 +292,25 @@ fn the_first_dialect_has_no_slash_in_a_tenant_id() {
         errors(&format!("{MIDONET}version = 5\n"), &[format!("name = \"t\"\n{tenant}")]),
         Vec::<String>::new()
     );
+}
+
+#[test]
+fn a_character_that_toml_forbids_is_one_error() {
+    for text in ["na\0me = \"t\"\n", "name = \"t\0\"\n", "name = \"t\" # \0\n", "name = \"t\u{1}\"\n"] {
+        let found = errors(MIDONET, &[format!("{text}{WEB}")]);
+        assert_eq!(found.len(), 1, "{text:?}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_name_server_has_an_address_that_a_host_can_have() {
+    for (address, works) in
+        [("10.0.0.0", false), ("10.0.0.255", false), ("10.0.0.7", true), ("10.0.1.0", true)]
+    {
+        let dns = format!("dns = {{ nameservers = [\"{address}\"] }}\n");
+        let found = errors(MIDONET, &[format!("name = \"t\"\n{dns}{WEB}")]);
+        assert_eq!(found.is_empty(), works, "{address}: {found:#?}");
+        let site = format!("{MIDONET}[defaults]\n{dns}");
+        assert_eq!(errors(&site, &[format!("name = \"t\"\n{WEB}")]).is_empty(), works, "{address}");
+    }
 }

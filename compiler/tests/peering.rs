@@ -6,8 +6,8 @@ use midoform_compiler::diagnostic::{Code, Diagnostic};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::peering::PeersOf;
+use midoform_compiler::network::provider_use::Neighbours;
 use midoform_compiler::topology::kinds::Object;
-use midoform_compiler::topology::observed::ProviderUse;
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::{Allocated, Compiled, Input, Policies, compile, compile_beside};
 
@@ -38,7 +38,7 @@ fn input(project: &Project) -> Input<'_> {
 
 /// Compiles some of the site's tenants.
 fn compile_present(input: Input<'_>, absent: &PeersOf) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_beside(input, Policies::Enforced(&[]), Some(absent), &ProviderUse::default())
+    compile_beside(input, Policies::Enforced(&[]), Some(absent), &Neighbours::default())
 }
 
 fn present(project: &Project, known: &Allocations, absent: &PeersOf) -> Compiled {

@@ -1,9 +1,10 @@
 //! Reads what foreign rules and filters lead to: chains, port groups and address groups that are not midoform's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Entry;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::{Kind, Object, OtherField, Reference};
@@ -146,5 +147,17 @@ async fn addresses_of(client: &Client, group: Uuid) -> Result<BTreeSet<Ipv4Addr>
     };
     let addresses: Vec<GroupAddress> =
         lists::read(&answer.body).map_err(|error| answer.unreadable(&error))?;
-    Ok(addresses.iter().filter_map(|one| one.addr.parse().ok()).collect())
+    let mut ipv4 = BTreeSet::new();
+    for GroupAddress { addr } in &addresses {
+        match addr.parse() {
+            Ok(IpAddr::V4(address)) => drop(ipv4.insert(address)),
+            Ok(IpAddr::V6(_)) => {}
+            Err(_) => {
+                let expected =
+                    format!("addresses, and `addr` of one in the group {group} is `{}`", printable(addr));
+                return Err(answer.unexpected(&expected));
+            }
+        }
+    }
+    Ok(ipv4)
 }

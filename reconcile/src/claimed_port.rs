@@ -5,7 +5,7 @@
 //! before the first call: a pod needs no more calls than its plan has. The plan passes the lint as every plan does, and the
 //! id that the server chose is recorded before this returns, even if a later call failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use midoform_compiler::plan::Plan;
@@ -34,6 +34,8 @@ pub enum PortError<E> {
 /// The objects of one port, with the plan that creates or deletes them.
 pub struct ClaimedPort {
     plan: Plan,
+    /// The ids of the objects that are known to exist.
+    there: BTreeSet<Uuid>,
 }
 
 impl ClaimedPort {
@@ -43,7 +45,7 @@ impl ClaimedPort {
     /// Returns an error if the plan does not pass the lint.
     pub fn new(plan: Plan, observed: &Observed) -> Result<ClaimedPort, Unsound> {
         check(&plan, observed)?;
-        Ok(ClaimedPort { plan })
+        Ok(ClaimedPort { plan, there: observed.all_ids() })
     }
 
     /// Creates the objects, at most `parallel` at a time. `record` gets the ids that the server chose.
@@ -73,7 +75,7 @@ impl ClaimedPort {
 
     async fn execute(&self, client: &Client, parallel: usize) -> (Outcome, Option<Stop>) {
         let control = Control::default();
-        let outcome = execute(client, &self.plan, parallel, &control, &|_| {}).await;
+        let outcome = execute(client, &self.plan, &self.there, parallel, &control, &|_| {}).await;
         (outcome, control.reason())
     }
 }

@@ -64,6 +64,18 @@ pub enum ClientError {
         /// The response, and the one that was expected.
         response: Box<Unexpected>,
     },
+    /// The server shows an object of midoform's with a value that can't be read: nothing can be compared with it.
+    #[error("{url}: the server says that `{field}` of {object} is `{value}`, which can't be read")]
+    Malformed {
+        /// The API's base URL.
+        url: String,
+        /// The object's key and id.
+        object: String,
+        /// The field.
+        field: &'static str,
+        /// The beginning of its value.
+        value: String,
+    },
     /// The server names another URL. The client follows no redirect, as its token is for this server alone.
     #[error(
         "{method} {url}: the server redirects ({status}) to {to}; redirects are not followed: if that is the API, \
@@ -88,6 +100,16 @@ pub enum ClientError {
         url: String,
         /// The reason.
         cause: String,
+    },
+    /// The server speaks TLS and the URL is one without, or the other way round. No call was executed.
+    #[error("{method} {url}: {problem}")]
+    WrongScheme {
+        /// The method.
+        method: &'static str,
+        /// The URL.
+        url: String,
+        /// The problem, with what to write.
+        problem: &'static str,
     },
     /// The server is another version of MidoNet than the calls are for.
     #[error("{url}: the server is MidoNet {server}, which does not fit `version = {dialect}`")]

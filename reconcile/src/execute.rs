@@ -107,20 +107,41 @@ fn participle(action: Action) -> &'static str {
     }
 }
 
-/// The ids that are known so far, for `${KEY}` in later calls.
-type Bindings = Arc<Mutex<BTreeMap<Key, Uuid>>>;
+/// The ids of created objects.
+#[derive(Default)]
+struct Created {
+    /// The ids that are known so far, for `${KEY}` in later calls.
+    by_key: BTreeMap<Key, Uuid>,
+    /// The ids that no new object can have: those of objects that existed before, and of objects that were created since.
+    taken: BTreeSet<Uuid>,
+}
 
-/// Executes a plan. The first failure stops it: steps in progress end, and no other step begins.
+impl Created {
+    /// Takes the id of a new object. Returns false if another object has it.
+    fn take(&mut self, key: &Key, id: Uuid) -> bool {
+        let is_new = self.taken.insert(id);
+        if is_new {
+            self.by_key.insert(key.clone(), id);
+        }
+        is_new
+    }
+}
+
+type Bindings = Arc<Mutex<Created>>;
+
+/// Executes a plan. The first failure stops it: steps in progress end, and no other step begins. `there` has the ids of the
+/// objects that exist already.
 pub(crate) async fn execute(
     client: &Client,
     plan: &Plan,
+    there: &BTreeSet<Uuid>,
     parallel: usize,
     control: &Control,
     events: &(dyn Fn(Event) + Sync),
 ) -> Outcome {
     let steps: Vec<Arc<Step>> = plan.changes().map(|step| Arc::new(step.clone())).collect();
     let mut graph = Graph::new(&steps, plan.dialect);
-    let bindings: Bindings = Arc::default();
+    let bindings: Bindings = Arc::new(Mutex::new(Created { taken: there.clone(), ..Created::default() }));
     let mut outcome = Outcome::default();
     let mut limit = Concurrency::new(parallel);
     let mut running = Running::default();
@@ -164,7 +185,7 @@ pub(crate) async fn execute(
         }
     }
     outcome.left = steps.len() - outcome.done.values().sum::<usize>();
-    outcome.ids = bindings.lock().await.clone();
+    outcome.ids = std::mem::take(&mut bindings.lock().await.by_key);
     outcome
 }
 
@@ -294,7 +315,7 @@ async fn take(
         make(client, dialect, step, call, bindings).await?;
     }
     if let Some(id) = offered_id(step) {
-        bindings.lock().await.insert(step.key.clone(), id);
+        bindings.lock().await.by_key.insert(step.key.clone(), id);
     }
     Ok(())
 }
@@ -318,8 +339,8 @@ async fn make(
 ) -> Result<(), ClientError> {
     let (path, body) = {
         let bindings = bindings.lock().await;
-        let body = call.body.as_ref().map(|body| substitute(body.get(), &bindings));
-        (substitute(&call.path, &bindings), body)
+        let body = call.body.as_ref().map(|body| substitute(body.get(), &bindings.by_key));
+        (substitute(&call.path, &bindings.by_key), body)
     };
     let (confirmation, created) = match (call.method, &body) {
         (Method::Post, Some(body)) => {
@@ -341,10 +362,11 @@ async fn make(
     // The client checked that the location ends with an id.
     let location = answer.location.as_deref().map(|location| location.trim_end_matches('/'));
     let last = location.and_then(|location| location.rsplit('/').next()).filter(|_| call.binds);
-    if let Some(id) = last.and_then(|id| Uuid::try_parse(id).ok()) {
-        bindings.lock().await.insert(step.key.clone(), id);
+    match last.and_then(|id| Uuid::try_parse(id).ok()) {
+        Some(id) if !bindings.lock().await.take(&step.key, id) => Err(answer
+            .unexpected(&format!("201 with the Location of a new object, and {id} is another object's"))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Reads an object, and returns it with these fields set. A PUT of the fields alone would clear all others.

@@ -1,9 +1,11 @@
 //! HTTP as all clients of this crate use it: no redirect is followed, no proxy is used, and a body has a limit.
 
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
 use midoform_compiler::error_chain;
+use midoform_compiler::plan::Method;
 use midoform_compiler::printable::{beginning, printable};
 use midoform_store::certificates;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
@@ -20,6 +22,11 @@ pub const LARGEST_OBJECT: usize = 1 << 20;
 
 /// The limit in bytes of the response to a call that failed. What follows is not read.
 pub const LARGEST_ERROR: usize = 64 << 10;
+
+/// The problem with a server whose certificate is a CA's.
+const CA_AS_SERVER: &str = "the server's own certificate is marked as a CA's (`CA:TRUE`), and no server may use such a one: make one \
+                            for the server without this mark (`basicConstraints = CA:FALSE`), and name it, or the CA that signs it, \
+                            with `ca`";
 
 /// The number of characters of a response in an error.
 const FIRST_WORDS: usize = 120;
@@ -54,13 +61,39 @@ pub(crate) fn lost(method: &'static str, url: &str, error: reqwest::Error) -> (O
     // The message names the URL already.
     let error = error.without_url();
     let (url, cause) = (url.to_owned(), error_chain::in_one_line(&error));
+    if error.is_connect() && certificates::is_of_ca(&error) {
+        return (
+            Outcome::Untrusted,
+            ClientError::Certificate { method, url, cause: CA_AS_SERVER.to_owned() },
+        );
+    }
     if error.is_connect() && certificates::is_rejection(&error) {
         return (Outcome::Untrusted, ClientError::Certificate { method, url, cause });
+    }
+    if error.is_connect() && certificates::is_without_tls(&error) {
+        let problem = "the server does not speak TLS at this port: is the URL one with `http://`?";
+        return (Outcome::Untrusted, ClientError::WrongScheme { method, url, problem });
+    }
+    if method == Method::Get.as_str() && is_plain(&url) && is_no_http(&error) {
+        let problem = "the server does not speak HTTP at this port: is the URL one with `https://`?";
+        return (Outcome::Untrusted, ClientError::WrongScheme { method, url, problem });
     }
     match error.is_connect() || error.is_builder() {
         true => (Outcome::NotSent, ClientError::Unreachable { method, url, cause, tries: 1 }),
         false => (Outcome::AnswerLost, ClientError::AnswerLost { method, url, cause }),
     }
+}
+
+/// Returns true if the response is no HTTP.
+fn is_no_http(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Returns true for a URL of HTTP without TLS.

@@ -24,6 +24,7 @@ pub mod observe;
 pub mod orphaned_ports;
 pub mod planned;
 pub mod preflight;
+mod provider_router;
 pub mod recognise;
 pub mod reconciliation;
 pub mod recorder;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::printable::beginning;
 use midoform_compiler::topology::kinds::{
     Bridge, Chain, Kind, PortGroup, PortGroupPort, PortJson, Resource, Route, Router, Rule, TunnelZone,
     TunnelZoneHost,
@@ -25,6 +26,9 @@ pub use crate::scope::{ForeignObjects, Parents, Scope};
 /// The number of reads at a time: measured, eight are twice as fast as one.
 const PARALLEL_READS: usize = 8;
 
+/// The number of characters of a value in an error.
+const LONGEST_VALUE: usize = 100;
+
 /// Observes the network.
 ///
 /// # Errors
@@ -40,7 +44,12 @@ pub async fn observe(
     // The list of all ports is the longest: the lists of the devices are read at the same time.
     let (ports, ()) = tokio::try_join!(reader.ports(), reader.by_parent(&mut raw, &devices.parents))?;
     raw.ports = ports;
-    Ok(recognise::match_all(&raw, devices, scope))
+    recognise::match_all(&raw, devices, scope).map_err(|malformed| ClientError::Malformed {
+        url: client.base_url().to_owned(),
+        object: format!("{} ({})", malformed.key, malformed.id),
+        field: malformed.found.field,
+        value: beginning(&malformed.found.value, LONGEST_VALUE),
+    })
 }
 
 /// Reads all devices, chains, groups and ports, without rules, routes and members.
@@ -72,6 +81,11 @@ pub async fn read_children(
     Ok(inventory)
 }
 
+/// Reads all ports of routers and bridges.
+pub(crate) async fn read_ports(client: &Client, dialect: Dialect) -> Result<Vec<PortJson>, ClientError> {
+    read_list(client, "/ports", &dialect.collection_media_type(Kind::RouterPort)).await
+}
+
 /// Reads lists, several at a time.
 struct Reader<'a> {
     client: &'a Client,
@@ -99,9 +113,8 @@ impl<'a> Reader<'a> {
     }
 
     async fn ports(&self) -> Result<Vec<PortJson>, ClientError> {
-        let accept = self.dialect.collection_media_type(Kind::RouterPort);
         let _permit = self.gate.acquire().await.ok();
-        read_list(self.client, "/ports", &accept).await
+        read_ports(self.client, self.dialect).await
     }
 
     /// Reads the rules, routes and members of these parents.

@@ -18,8 +18,8 @@ use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::view::ChainKey;
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::{
-    Bridge, Chain, Kind, Listed, Object, PortGroup, Reference, Resource, Router, TunnelZone, TunnelZoneHost,
-    TunnelZoneHostJson,
+    Bridge, Chain, Kind, Listed, Malformed, Object, PortGroup, Reference, Resource, Router, TunnelZone,
+    TunnelZoneHost, TunnelZoneHostJson,
 };
 use midoform_compiler::topology::observed::{Observed, ObservedRule};
 use midoform_compiler::topology::{Entry, Topology};
@@ -100,6 +100,8 @@ pub(crate) struct Matching<'a> {
     /// The objects that are already taken by a key.
     ids: BTreeMap<Key, Uuid>,
     entries: Vec<Entry>,
+    /// The first object of midoform's that can't be read.
+    malformed: Option<Box<MalformedObject>>,
     observed: Observed,
 }
 
@@ -208,8 +210,27 @@ fn suggest_remembered(
     candidates.extend(remembered.into_iter().map(|(key, id)| (*id, key.clone())));
 }
 
+/// A field of an object of midoform's that the server shows with a text that is none of its kind. Nothing is compared with that:
+/// each run would change the object again.
+#[derive(Debug)]
+pub(crate) struct MalformedObject {
+    /// The object.
+    pub(crate) key: Key,
+    /// Its id, or that of its host.
+    pub(crate) id: Uuid,
+    /// The field and its value.
+    pub(crate) found: Malformed,
+}
+
 /// Matches the objects of an inventory to the keys of a scope, whose devices are known.
-pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> Observed {
+///
+/// # Errors
+/// Returns an object of midoform's that can't be read.
+pub(crate) fn match_all(
+    raw: &Inventory,
+    devices: Devices,
+    scope: Scope<'_>,
+) -> Result<Observed, Box<MalformedObject>> {
     let own_ids = OwnIds::of(scope, raw);
     let generations = own_ids.generations.clone();
     let ids = devices.keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
@@ -226,6 +247,7 @@ pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> 
         making: scope.making().collect(),
         ids,
         entries: Vec::new(),
+        malformed: None,
         observed: Observed {
             present: raw.kinds().collect(),
             zones: raw.zones.iter().map(|zone| (zone.id, zone.name.clone().unwrap_or_default())).collect(),
@@ -240,7 +262,10 @@ pub(crate) fn match_all(raw: &Inventory, devices: Devices, scope: Scope<'_>) -> 
     matching.add_rules(raw);
     matching.add_routes(raw);
     matching.set_foreign_filters_apart(raw);
-    matching.finish()
+    match matching.malformed.take() {
+        Some(malformed) => Err(malformed),
+        None => Ok(matching.finish()),
+    }
 }
 
 impl Matching<'_> {
@@ -262,6 +287,13 @@ impl Matching<'_> {
     fn bind(&mut self, id: Uuid, key: Key) {
         self.ids.insert(key.clone(), id);
         self.keys.insert(id, key);
+    }
+
+    /// Takes note of a field that can't be read, if there is one.
+    fn note_malformed(&mut self, key: &Key, id: Uuid, found: Option<Malformed>) {
+        if let Some(found) = found {
+            self.malformed.get_or_insert_with(|| Box::new(MalformedObject { key: key.clone(), id, found }));
+        }
     }
 
     fn add(&mut self, key: Key, object: Object) {
@@ -383,6 +415,7 @@ impl Matching<'_> {
 
     fn add_zone_hosts(&mut self, zone: &Key, hosts: &[TunnelZoneHostJson]) {
         for json in hosts {
+            self.note_malformed(zone, json.host_id, json.malformed());
             let Some(member) = self.read::<TunnelZoneHost>(json, Some(zone.into()), 0) else { continue };
             let wanted = self.scope.desired.entries().iter().find(
                 |entry| matches!(&entry.object, Object::TunnelZoneHost(other) if other.host == member.host),

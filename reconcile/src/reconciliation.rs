@@ -8,8 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use midoform_compiler::midonet;
+use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::network::provider_use::{ProviderConflict, overlaps};
 use midoform_compiler::plan::{Action, Plan, Summary};
-use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::generations::Generations;
+use midoform_compiler::topology::key::{Key, Namespace};
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 
@@ -19,6 +23,7 @@ use crate::event::Event;
 use crate::execute::{Control, Outcome, StepError, Stop, execute};
 use crate::goal::Goal;
 use crate::planned::{LookError, Planned, Unsound};
+use crate::provider_router;
 use crate::recorder::{Conclusion, RecordError, Recorder};
 
 /// The greatest number of rounds in a row without progress.
@@ -55,6 +60,8 @@ pub struct Finished<R> {
     pub outcome: Outcome,
     /// The remaining differences after all steps succeeded.
     pub remaining: Option<Summary>,
+    /// What others use as well on the provider router, after all steps succeeded.
+    pub used_twice: Vec<ProviderConflict>,
     /// The ids that don't follow from the keys, as they are now.
     pub ids: BTreeMap<Key, Uuid>,
     /// The reason why the run stopped before the end of its plan.
@@ -143,6 +150,7 @@ impl<G: Goal> Planned<'_, G> {
             planned,
             outcome: Outcome { left: planned.changes(), ..Outcome::default() },
             remaining: None,
+            used_twice: overlapping(self.goal, recorder.allocations(), &self.observed),
             ids: self.observed.ids.clone(),
             stopped: None,
             taken_back: None,
@@ -155,8 +163,20 @@ impl<G: Goal> Planned<'_, G> {
         let (client, control) = (client.under(tenure.clone()), control.under(tenure));
         let gone = BTreeSet::new();
         let counted = BTreeSet::new();
-        let mut run =
-            Run { goal, client: &client, recorder, control: &control, options, finished, gone, counted };
+        let there = self.observed.all_ids();
+        let generations = self.observed.generations.clone();
+        let mut run = Run {
+            goal,
+            client: &client,
+            recorder,
+            control: &control,
+            options,
+            finished,
+            gone,
+            counted,
+            there,
+            generations,
+        };
         match planned.changes() {
             0 => run.finished.stopped = control.reason(),
             _ => run.go(&self).await,
@@ -180,6 +200,12 @@ impl<G: Goal> Planned<'_, G> {
     }
 }
 
+/// Returns what exists of a goal and others use as well on the provider router.
+fn overlapping<G: Goal>(goal: &G, known: &Allocations, observed: &Observed) -> Vec<ProviderConflict> {
+    let is_there = |key: &Key| observed.topology.get(key.as_str()).is_some();
+    overlaps(goal.desired(), is_there, &observed.provider, goal.scope(known).provider)
+}
+
 /// A plan that is being executed.
 struct Run<'r, 'a, G: Goal> {
     goal: &'r G,
@@ -192,6 +218,10 @@ struct Run<'r, 'a, G: Goal> {
     gone: BTreeSet<Key>,
     /// The steps that succeeded, each of them once.
     counted: BTreeSet<(Key, Action)>,
+    /// The ids of the objects that existed at the last look.
+    there: BTreeSet<Uuid>,
+    /// The generations of ids at the last look.
+    generations: Generations,
 }
 
 impl<'r, G: Goal> Run<'r, '_, G> {
@@ -210,11 +240,42 @@ impl<'r, G: Goal> Run<'r, '_, G> {
                 Ok(now) => {
                     let left = now.plan.summary();
                     self.finished.remaining = (left.changes() > 0).then_some(left);
+                    self.finished.used_twice =
+                        overlapping(self.goal, self.recorder.allocations(), &now.observed);
                     self.finished.ids = now.observed.ids;
+                    return;
                 }
-                Err(error) => self.note_look_error(error),
+                Err(error) => return self.note_look_error(error),
             }
         }
+        if self.finished.is_whole()
+            && let Err(error) = self.look_at_the_provider_router(planned).await
+        {
+            self.note_look_error(LookError::Client(error));
+        }
+    }
+
+    /// Looks at the provider router again, if the run created something there: another site may have created the same at the
+    /// same time.
+    async fn look_at_the_provider_router(&mut self, planned: &Planned<'_, G>) -> Result<(), ClientError> {
+        let scope = self.goal.scope(self.recorder.allocations());
+        let (desired, dialect, provider) = (self.goal.desired(), scope.dialect, scope.provider);
+        if !provider_router::is_changed(&planned.plan, desired, provider) {
+            return Ok(());
+        }
+        let namespace = Namespace::of_site(scope.site);
+        let id_of = |key: &Key| {
+            let known = self.finished.ids.get(key).copied();
+            known.unwrap_or_else(|| namespace.id_of_generation(key, self.generations.current(key)))
+        };
+        let router = match provider {
+            Reference::External(id) => *id,
+            Reference::Key(key) => id_of(key),
+        };
+        let own = provider_router::keys_on(desired, provider).map(id_of).collect();
+        let others = provider_router::used_by_others(self.client, dialect, router, &own).await?;
+        self.finished.used_twice = overlaps(desired, |_| true, &others, provider);
+        Ok(())
     }
 
     /// Takes note of an observation that failed. The loss of the lock is a reason to stop, and no failure.
@@ -271,7 +332,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         loop {
             let Options { parallel, events, .. } = self.options;
             events(Event::Executing { steps: plan.summary().changes() });
-            let outcome = execute(self.client, &plan, parallel, self.control, events).await;
+            let outcome = execute(self.client, &plan, &self.there, parallel, self.control, events).await;
             events(Event::Executed);
             idle = if self.take_in(outcome) { 0 } else { idle + 1 };
             let failed = self.finished.outcome.failure.as_ref().map_or(0, |failure| {
@@ -358,7 +419,11 @@ impl<'r, G: Goal> Run<'r, '_, G> {
     /// Observes the network again, with all ids that are known now, and plans.
     async fn look_again(&mut self) -> Result<Planned<'r, G>, LookError<G::Refusal>> {
         self.recorder.learn(&self.finished.ids);
-        Planned::look(self.client, self.goal, self.recorder.allocations(), self.options.events).await
+        let known = self.recorder.allocations();
+        let now = Planned::look(self.client, self.goal, known, self.options.events).await?;
+        self.there = now.observed.all_ids();
+        self.generations = now.observed.generations.clone();
+        Ok(now)
     }
 
     /// Undoes the changes of this run: restores the observed objects of before the first call.
@@ -370,9 +435,11 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         let back = Planned::exactly(self.goal, now.observed, plan).map_err(TakeBackError::Unsound)?;
         let intended = self.recorder.intend(&back.plan, &before.topology, &back.observed).await;
         intended.map_err(TakeBackError::Record)?;
+        let there = back.observed.all_ids();
         // An operator who stopped the run did not stop its undo.
         let control = Control::default().under(self.recorder.lock().tenure());
-        let outcome = execute(self.client, &back.plan, self.options.parallel, &control, &|_| {}).await;
+        let outcome =
+            execute(self.client, &back.plan, &there, self.options.parallel, &control, &|_| {}).await;
         self.finished.ids = back.observed.ids;
         let steps = outcome.done.values().sum();
         self.take_ids(&outcome);

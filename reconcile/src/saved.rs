@@ -11,6 +11,7 @@ use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
 use midoform_compiler::plan::{FORMAT, Plan};
+use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Reference;
@@ -197,18 +198,23 @@ impl SavedPlan {
         let shown = path.display().to_string();
         let text = midoform_store::input_file::read_to_string(path)
             .map_err(|source| SavedPlanError::File { path: shown.clone(), source })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let wrong = |cause: String| SavedPlanError::Content { path: shown.clone(), cause };
         // The format comes first: a plan of another version may lack fields of this one.
         let Versions { format, plan } =
-            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
         if format != SAVED_FORMAT || plan.format != FORMAT {
             return Err(wrong(format!("its format is {format}, but this midoform needs {SAVED_FORMAT}")));
         }
-        let mut saved: SavedPlan = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let mut saved: SavedPlan = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
         let written = std::mem::take(&mut saved.sha256);
         saved.sha256 = saved.digest().map_err(|error| wrong(error.to_string()))?;
         if saved.sha256 != written {
             return Err(wrong("its content does not have the SHA-256 in it: it was changed".to_owned()));
+        }
+        let known = serde_json::to_vec(&saved).map_err(|error| wrong(error.to_string()))?;
+        if let Some(at) = first_difference(text, &known) {
+            return Err(wrong(unknown_at(text, at)));
         }
         if Dialect::of(saved.plan.dialect).is_none() {
             return Err(wrong(format!("its dialect is {}, but only 1 and 5 exist", saved.plan.dialect)));
@@ -226,5 +232,54 @@ impl SavedPlan {
     /// Returns the dialect of the plan's calls. One that was read has a dialect that exists.
     pub fn dialect(&self) -> Dialect {
         Dialect::of(self.plan.dialect).unwrap_or(Dialect::V5)
+    }
+}
+
+/// Returns the position at which a JSON text differs from the one that midoform writes, besides its white space.
+fn first_difference(text: &str, written: &[u8]) -> Option<usize> {
+    let mut written = written.iter();
+    let (mut is_text, mut is_escaped) = (false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        if !is_text && byte.is_ascii_whitespace() {
+            continue;
+        }
+        if written.next() != Some(&byte) {
+            return Some(at);
+        }
+        is_text = if byte == b'"' && !is_escaped { !is_text } else { is_text };
+        is_escaped = is_text && byte == b'\\' && !is_escaped;
+    }
+    written.next().map(|_| text.len())
+}
+
+/// Describes what midoform does not know at a position.
+fn unknown_at(text: &str, at: usize) -> String {
+    const WORDS: usize = 60;
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let key = before.rfind('"').filter(|start| !before[*start..].contains([',', ':', '{', '}', '[', ']']));
+    let from = key.unwrap_or(before.len());
+    let words: String =
+        text.get(from..).unwrap_or_default().trim_start_matches(',').chars().take(WORDS).collect();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!(
+        "it has what no saved plan has, at line {line}, column {column}: `{}`: plan again",
+        printable(words.trim_start())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_is_no_difference() {
+        let written = br#"{"a":"x \\\" y","b":[1,2]}"#;
+        assert_eq!(first_difference("{ \"a\" : \"x \\\\\\\" y\",\n\"b\":[1,\t2]}\n", written), None);
+        let more = r#"{"a":"x \\\" y","b":[1,2],"c":3}"#;
+        let at = first_difference(more, written).unwrap();
+        assert!(unknown_at(more, at).contains("column 26: `\"c\":3}`"), "{}", unknown_at(more, at));
+        assert!(first_difference(r#"{"a":"x  \\\" y","b":[1,2]}"#, written).is_some());
+        assert!(first_difference("{", written).is_some());
     }
 }

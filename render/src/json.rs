@@ -44,6 +44,9 @@ fn known_besides(options: &Options<'_>, out: &mut impl Write) -> io::Result<()> 
         let ports: Vec<&str> = options.cut_pods.iter().map(|port| port.what.as_str()).collect();
         write!(out, ",\"cut_pods\":{}", serde_json::to_string(&ports)?)?;
     }
+    if !options.used_twice.is_empty() {
+        write!(out, ",\"used_twice\":{}", serde_json::to_string(options.used_twice)?)?;
+    }
     if !options.foreign.is_empty() {
         write!(out, ",\"foreign\":{}", serde_json::to_string(options.foreign)?)?;
     }

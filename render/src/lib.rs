@@ -129,6 +129,8 @@ pub struct Options<'a> {
     pub saved_sha256: Option<&'a str>,
     /// The pods and other bound ports that the plan cuts off.
     pub cut_pods: &'a [CutPort],
+    /// The addresses that others use as well on the provider router, each in words.
+    pub used_twice: &'a [String],
 }
 
 impl<'a> Options<'a> {
@@ -145,6 +147,7 @@ impl<'a> Options<'a> {
             reachability: None,
             saved_sha256: None,
             cut_pods: &[],
+            used_twice: &[],
         }
     }
 

@@ -24,9 +24,30 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
 /// Returns true if this error, or one of its sources, says that one side rejects the certificate of the other. Then
 /// no call was made, and none will be until somebody changes a certificate.
 pub fn is_rejection(error: &(dyn Error + 'static)) -> bool {
+    is_of_tls(error, is_about_certificates)
+}
+
+/// Returns true if the server's certificate is one that a CA alone may have: rustls takes no such certificate of a server, also
+/// if it is among the trusted ones.
+pub fn is_of_ca(error: &(dyn Error + 'static)) -> bool {
+    is_of_tls(error, |error| {
+        let rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) = error else {
+            return false;
+        };
+        other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
+    })
+}
+
+/// Returns true if the other side does not speak TLS.
+pub fn is_without_tls(error: &(dyn Error + 'static)) -> bool {
+    is_of_tls(error, |error| matches!(error, rustls::Error::InvalidMessage(_)))
+}
+
+/// Returns true if this error, or one of its sources, is such an error of TLS.
+fn is_of_tls(error: &(dyn Error + 'static), is_such: impl Fn(&rustls::Error) -> bool) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.downcast_ref().is_some_and(is_about_certificates) {
+        if error.downcast_ref().is_some_and(&is_such) {
             return true;
         }
         // The source of an I/O error is the source of the error in it, so that one would be skipped.

@@ -1,8 +1,11 @@
-//! Reads files that the user names. A pipe that nobody writes into is an error, and does not stop the program for ever.
+//! Reads files that the user names. A pipe that nobody writes into is an error, and does not stop the program for ever. A
+//! pipe's content is kept until the program ends, so that it can be read again.
 
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The time to wait for somebody who writes into a pipe.
@@ -14,10 +17,21 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// The pause between two attempts to read a pipe.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// The most bytes that are read from a pipe.
+const LARGEST_PIPE: u64 = 1 << 30;
+
+/// The content of a pipe.
+type Content = Arc<[u8]>;
+
+/// The contents of the pipes that were read, by device and inode.
+static READ_PIPES: Mutex<BTreeMap<(u64, u64), Content>> = Mutex::new(BTreeMap::new());
+
 /// An opened file or pipe.
 #[derive(Debug)]
 pub struct InputFile {
     file: File,
+    /// The content of a pipe that was read to its end; none for a file, and while a pipe is read.
+    content: Option<Cursor<Content>>,
     /// The end of the time to wait for the first byte of a pipe; none for a file, and for a pipe that has been written into.
     until: Option<Instant>,
     /// The longest time to wait for the next bytes.
@@ -36,7 +50,27 @@ pub fn open(path: &Path) -> io::Result<InputFile> {
         without_waiting(&mut options);
     }
     let until = is_pipe.then(|| Instant::now() + PATIENCE);
-    Ok(InputFile { file: options.open(path)?, until, silence: SILENCE })
+    let mut opened = InputFile { file: options.open(path)?, content: None, until, silence: SILENCE };
+    if is_pipe {
+        opened.content = Some(Cursor::new(content_of(&mut opened)?));
+    }
+    Ok(opened)
+}
+
+/// Returns the content of a pipe: what was read before, or what can be read now.
+fn content_of(pipe: &mut InputFile) -> io::Result<Content> {
+    let name = name_of(&pipe.file.metadata()?);
+    let known = || READ_PIPES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(content) = known().get(&name) {
+        return Ok(content.clone());
+    }
+    let mut bytes = Vec::new();
+    if pipe.take(LARGEST_PIPE).read_to_end(&mut bytes)? as u64 == LARGEST_PIPE {
+        return Err(io::Error::other(format!("it is a pipe of more than {LARGEST_PIPE} bytes")));
+    }
+    let content: Content = bytes.into();
+    known().insert(name, content.clone());
+    Ok(content)
 }
 
 /// Reads a whole file or pipe.
@@ -90,6 +124,9 @@ impl InputFile {
 
 impl Read for InputFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(content) = &mut self.content {
+            return content.read(buffer);
+        }
         let silent = Instant::now() + self.silence;
         loop {
             match self.file.read(buffer) {
@@ -108,7 +145,7 @@ impl Read for InputFile {
                     std::thread::sleep(PAUSE);
                 }
                 Ok(0) if !buffer.is_empty() && self.until.is_some() => {
-                    let message = "it is a pipe, and nobody writes into it (a pipe can be read only once)";
+                    let message = "it is a pipe, and nobody writes into it";
                     return Err(io::Error::new(io::ErrorKind::TimedOut, message));
                 }
                 other => {
@@ -124,6 +161,13 @@ impl Read for InputFile {
 fn is_pipe(metadata: &Metadata) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
     metadata.file_type().is_fifo()
+}
+
+/// Returns the device and the inode.
+#[cfg(unix)]
+fn name_of(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
 }
 
 #[cfg(unix)]
@@ -145,6 +189,11 @@ fn is_pipe(_metadata: &Metadata) -> bool {
 }
 
 #[cfg(not(unix))]
+fn name_of(_metadata: &Metadata) -> (u64, u64) {
+    (0, 0)
+}
+
+#[cfg(not(unix))]
 fn without_waiting(_options: &mut std::fs::OpenOptions) {}
 
 #[cfg(not(unix))]
@@ -161,7 +210,7 @@ mod tests {
         let (reader, mut writer) = io::pipe().unwrap();
         rustix::io::ioctl_fionbio(&reader, true).unwrap();
         let file = File::from(std::os::fd::OwnedFd::from(reader));
-        let mut pipe = InputFile { file, until: None, silence: Duration::from_millis(50) };
+        let mut pipe = InputFile { file, content: None, until: None, silence: Duration::from_millis(50) };
         writer.write_all(b"begin").unwrap();
         let mut buffer = [0; 8];
         assert_eq!(pipe.read(&mut buffer).unwrap(), 5);

@@ -31,6 +31,9 @@ pub(crate) struct ApplyOptions {
     /// Delete the rules and routes in midoform's own chains and routers that midoform did not create.
     #[arg(long)]
     pub(crate) remove_foreign: bool,
+    /// Give free addresses to the links that somebody else uses as well on the provider router. Their traffic is interrupted.
+    #[arg(long)]
+    pub(crate) move_links: bool,
     /// Change this number of tenants at a time, and compare the network with the spec after each batch.
     #[arg(long, value_name = "TENANTS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch: Option<u32>,

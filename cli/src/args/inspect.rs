@@ -78,6 +78,9 @@ pub(crate) struct PlanOptions {
     /// Delete the rules and routes in midoform's own chains and routers that midoform did not create.
     #[arg(long, conflicts_with_all = ["offline", "against"])]
     pub(crate) remove_foreign: bool,
+    /// Give free addresses to the links that somebody else uses as well on the provider router. Their traffic is interrupted.
+    #[arg(long)]
+    pub(crate) move_links: bool,
     /// End with exit code 2 if changes are pending.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use midoform_compiler::topology::observed::ProviderUse;
+use midoform_compiler::network::provider_use::Neighbours;
 use midoform_reconcile::recorder::{Bookkeeping, Publish};
 
 use crate::allocation_state::Guard;
@@ -52,9 +52,9 @@ async fn apply(
     let missing = Missing::under(guard, options.consent.yes);
     let (project, _) =
         keystone_projects::look_up(ui, project, &options.api.login, &options.select, &missing).await?;
-    let (mut project, mut others) = (project, ProviderUse::default());
+    let (mut project, mut neighbours) = (project, Neighbours::default());
     loop {
-        let (compiled, compiled_project) = project.compile_beside(&options.spec, &others)?;
+        let (compiled, compiled_project) = project.compile_beside(&options.spec, &neighbours)?;
         project = compiled_project;
         let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
         let mut selection = Selection::new(&compiled, &options.select)?;
@@ -65,11 +65,11 @@ async fn apply(
             selection.prune(abandoned);
         }
         let applied =
-            Applied { ui, options, selection: &selection, project: &project, guard, others: &others };
+            Applied { ui, options, selection: &selection, project: &project, guard, neighbours: &neighbours };
         let work = async |session: &Session| applied.reconcile(session).await;
         match Session::with(target, compiled.dialect(), &options.api, work).await? {
             Reconciled::Ended(exit) => return Ok(exit),
-            Reconciled::Beside(found) => others = found,
+            Reconciled::Beside(found) => neighbours = found,
         }
     }
 }
@@ -78,7 +78,7 @@ async fn apply(
 enum Reconciled {
     Ended(Exit),
     /// Nothing was changed: links have to get other addresses, since others use these on the provider router.
-    Beside(ProviderUse),
+    Beside(Neighbours),
 }
 
 /// An apply whose spec was read.
@@ -89,7 +89,7 @@ struct Applied<'a> {
     project: &'a Project,
     guard: Option<&'a Guard>,
     /// What the project was compiled beside.
-    others: &'a ProviderUse,
+    neighbours: &'a Neighbours,
 }
 
 impl Applied<'_> {
@@ -108,10 +108,15 @@ impl Applied<'_> {
         };
         let planned = run.session.look(ui, selection, &compiled.allocations).await;
         let planned = planned.map_err(|error| preflight::at_line(error, compiled, self.project))?;
-        if let Some(found) = provider_conflicts::to_avoid(selection, planned.observed(), self.others)? {
+        if let Some(found) =
+            provider_conflicts::to_avoid(selection, planned.observed(), self.neighbours, options.move_links)?
+        {
             return Ok(Reconciled::Beside(found));
         }
         report::diagnostics(ui, &compiled.warnings, &self.project.sources);
+        if options.consent.dry_run {
+            provider_conflicts::warn(ui, &provider_conflicts::standing(selection, planned.observed()));
+        }
         if !run.agreed(&planned).await? {
             return Ok(Reconciled::Ended(Exit::Done));
         }

@@ -31,7 +31,7 @@ pub(crate) async fn run(ui: &Ui, options: DestroyOptions) -> Result<Exit, Comman
         let message = "--site: the site's objects serve every tenant; leave out --target";
         return Err(CommandError::Usage(message.to_owned()));
     }
-    let project = Project::load(&options.spec).await?;
+    let project = Project::load_to_destroy(&options.spec).await?;
     // A destroy deletes everything on purpose: the share of deleted objects does not matter.
     // Addresses are released only if a second look finds that nothing is left.
     let consent = Consent { allow_mass_delete: true, verify: true, ..options.consent.clone() };
@@ -46,8 +46,13 @@ async fn destroy(
     consent: &Consent,
     guard: &Guard,
 ) -> Result<Exit, CommandError> {
-    let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
+    let project = Project::load_to_destroy(&options.spec).await?;
+    let (compiled, project) = project.compile_to_destroy(ui, &options.spec)?;
     let mut selection = Selection::new(&compiled, &everything())?;
+    if compiled.tenants.is_empty() {
+        // Of wrong specs, only the names are known.
+        selection.select_tenants(compiled.specs.iter().map(|spec| spec.name.value.clone()).collect());
+    }
     if !options.target.is_empty() {
         // Tenants without a file are known from their allocations.
         let is_known =

@@ -6,6 +6,7 @@ use std::time::Duration;
 use midoform_compiler::error_chain;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::printable::printable;
+use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use crate::drift_report::{Difference, ForeignObject, differences_of};
 use crate::error::{CommandError, Exit};
 use crate::keystone_projects::{self, Missing};
 use crate::project::Project;
+use crate::provider_conflicts;
 use crate::report;
 use crate::selection::Selection;
 use crate::session::{Session, Target};
@@ -31,6 +33,15 @@ struct Drift {
     tenants: BTreeMap<TenantName, u64>,
     differences: Vec<Difference>,
     foreign: Vec<ForeignObject>,
+    /// The links and public addresses that others use as well on the provider router.
+    used_twice: Vec<UsedTwice>,
+}
+
+/// An address that somebody else uses as well on the provider router.
+#[derive(Clone, Debug, Serialize)]
+struct UsedTwice {
+    key: Key,
+    what: String,
 }
 
 pub(crate) async fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, CommandError> {
@@ -76,8 +87,15 @@ fn drift_of(selection: &Selection<'_>, observed: &Observed) -> Drift {
     for object in foreign.iter().filter(|object| object.drift) {
         *tenants.entry(object.near.owner().into()).or_default() += 1;
     }
-    let drift = !differences.is_empty() || foreign.iter().any(|object| object.drift);
-    Drift { site: plan.site, drift, tenants, differences, foreign }
+    let used_twice = provider_conflicts::standing(selection, observed).into_iter();
+    let used_twice: Vec<UsedTwice> =
+        used_twice.map(|one| UsedTwice { key: one.key, what: one.what }).collect();
+    for one in &used_twice {
+        *tenants.entry(one.key.owner().into()).or_default() += 1;
+    }
+    let drift =
+        !differences.is_empty() || !used_twice.is_empty() || foreign.iter().any(|object| object.drift);
+    Drift { site: plan.site, drift, tenants, differences, foreign, used_twice }
 }
 
 /// Prints the differences.
@@ -98,11 +116,21 @@ fn print(ui: &Ui, options: &DriftOptions, drift: &Drift) -> Result<Exit, Command
             for foreign in &drift.foreign {
                 writeln!(out, "{}", printable(&foreign.line()))?;
             }
+            for UsedTwice { key, what } in &drift.used_twice {
+                writeln!(out, "{}", printable(&format!("twice    {key}  {what}")))?;
+            }
             match drift.differences.len() {
                 0 if !drift.drift => writeln!(out, "No drift: the network matches the spec.")?,
                 0 => {}
                 1 => writeln!(out, "1 object differs from the spec.")?,
                 count => writeln!(out, "{count} objects differ from the spec.")?,
+            }
+            match drift.used_twice.len() {
+                0 => {}
+                1 => writeln!(out, "1 address is used twice; `--move-links` of plan and apply moves links.")?,
+                count => {
+                    writeln!(out, "{count} addresses are used twice; `--move-links` of plan and apply moves links.")?;
+                }
             }
             match drift.foreign.iter().filter(|object| object.drift).count() {
                 0 => Ok(()),

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use midoform_compiler::Compiled;
+use midoform_compiler::network::provider_use::Neighbours;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::cut::CutPort;
 use midoform_compiler::plan::reachability::Reachability;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Namespace;
 use midoform_compiler::topology::kinds::Reference;
-use midoform_compiler::topology::observed::{Observed, ProviderUse};
+use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::planned::check_provider;
 use midoform_reconcile::saved::{Pods, SavedPlan};
@@ -72,6 +73,9 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
     } else {
         Reachability::default()
     };
+    let used_twice = provider_conflicts::standing(&selection, &observed);
+    provider_conflicts::warn(ui, &used_twice);
+    let used_twice: Vec<String> = used_twice.into_iter().map(|one| one.what).collect();
     let mut saved_sha256 = None;
     if let Some(path) = &options.out {
         keystone_projects::refuse_unwritten(&compiled, found)?;
@@ -85,6 +89,7 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
         reachability: &reachability,
         saved_sha256: saved_sha256.as_deref(),
         cut_pods: &cut_pods,
+        used_twice: &used_twice,
     };
     if let Some(path) = &options.html {
         write_page(ui, path, &selection.provider, &shown)?;
@@ -110,9 +115,9 @@ struct Looked {
 
 /// Compiles, and observes; once more, if links have to keep out of the way of what others use on the provider router.
 async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Looked, CommandError> {
-    let mut others = ProviderUse::default();
+    let mut neighbours = Neighbours::default();
     loop {
-        let (compiled, compiled_project) = project.compile_beside(&options.spec, &others)?;
+        let (compiled, compiled_project) = project.compile_beside(&options.spec, &neighbours)?;
         let target = Target::of(&compiled.site, &options.api, &compiled_project.sources.root)?;
         let selection = select(options, &compiled)?;
         let planned = |observed: Observed| (selection.plan_from(&observed), observed);
@@ -126,8 +131,8 @@ async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Lo
         };
         selection.refuse_deleted_foreign(&plan, &observed)?;
         project = compiled_project;
-        match provider_conflicts::to_avoid(&selection, &observed, &others)? {
-            Some(found) => others = found,
+        match provider_conflicts::to_avoid(&selection, &observed, &neighbours, options.move_links)? {
+            Some(found) => neighbours = found,
             None => return Ok(Looked { compiled, project, observed, plan }),
         }
     }
@@ -142,6 +147,7 @@ struct Shown<'a> {
     reachability: &'a Reachability,
     saved_sha256: Option<&'a str>,
     cut_pods: &'a [CutPort],
+    used_twice: &'a [String],
 }
 
 /// Saves the plan, with everything that an apply of it needs. Returns the SHA-256 of the saved plan.
@@ -243,6 +249,7 @@ fn show(ui: &Ui, options: &PlanOptions, shown: &Shown<'_>) -> Result<(), Command
         reachability: Some(shown.reachability),
         saved_sha256: shown.saved_sha256,
         cut_pods: shown.cut_pods,
+        used_twice: shown.used_twice,
     };
     let mut failure = None;
     ui.data(|out| match render::render(plan, desired, options.format(), &settings, out) {

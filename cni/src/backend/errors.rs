@@ -33,11 +33,14 @@ impl From<ClientError> for CniError {
             ClientError::Status { status, .. } if *status == 429 || *status >= 500 => {
                 (Code::TryAgainLater, "the MidoNet API can't be used now")
             }
-            ClientError::Unexpected { .. } | ClientError::Redirect { .. } => {
+            ClientError::Unexpected { .. } | ClientError::Malformed { .. } | ClientError::Redirect { .. } => {
                 (Code::ApiRefused, "the server at the API's URL is no MidoNet API")
             }
             ClientError::Certificate { .. } => {
                 (Code::InvalidConfiguration, "the certificate of the MidoNet API is not accepted")
+            }
+            ClientError::WrongScheme { .. } => {
+                (Code::InvalidConfiguration, "the scheme of the MidoNet API's URL is wrong")
             }
             ClientError::WrongVersion { .. } => {
                 (Code::InvalidConfiguration, "the MidoNet API has another version than the site")

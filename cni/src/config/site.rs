@@ -4,6 +4,7 @@ use std::path::Path;
 
 use midoform_compiler::diagnostic::{Diagnostic, Diagnostics, Severity, report};
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
+use midoform_compiler::spec::services::services_of;
 use midoform_compiler::spec::{self, Site};
 use serde_json::Value;
 
@@ -35,9 +36,7 @@ fn source_at(path: &Path) -> Source {
     Source { name: name.into(), content }
 }
 
-/// The keys of a site that DEL and GC need: where the store and the API are.
-const OF_SERVICES: [&str; 4] = ["name", "etcd", "store", "keystone"];
-/// The keys of `[midonet]` that they need.
+/// The keys of `[midonet]` that DEL and GC need.
 const OF_MIDONET: [&str; 3] = ["url", "ca", "version"];
 
 /// Parses a site. DEL and GC need only the store and the API of it: for them anything else that is wrong is a warning.
@@ -46,7 +45,7 @@ pub(super) fn parse_for(keys: &Keys<'_>, source: Source) -> Result<(Source, Site
         Ok(site) => return Ok((source, site)),
         Err(failed) => failed,
     };
-    let services = services_of(&source).filter(|_| keys.only_detaches);
+    let services = services_of(&source, &OF_MIDONET).filter(|_| keys.only_detaches);
     match services.map(|services| (parse(&services), services)) {
         Some((Ok(site), services)) => {
             keys.unless_detaching(Err::<(), _>(failed))?;
@@ -54,24 +53,6 @@ pub(super) fn parse_for(keys: &Keys<'_>, source: Source) -> Result<(Source, Site
         }
         _ => Err(failed),
     }
-}
-
-/// Returns what a site says of the store and the API, and nothing else.
-fn services_of(source: &Source) -> Option<Source> {
-    let text = std::str::from_utf8(source.content.as_ref().ok()?).ok()?;
-    let whole: toml::Table = text.trim_start_matches('\u{feff}').parse().ok()?;
-    let mut services: toml::Table =
-        whole.iter().filter(|(key, _)| OF_SERVICES.contains(&key.as_str())).map(owned).collect();
-    let midonet = whole.get("midonet")?.as_table()?.iter();
-    let mut midonet: toml::Table =
-        midonet.filter(|(key, _)| OF_MIDONET.contains(&key.as_str())).map(owned).collect();
-    midonet.insert("managed".to_owned(), true.into());
-    services.insert("midonet".to_owned(), midonet.into());
-    Some(Source::new(source.name.clone(), toml::to_string(&services).ok()?))
-}
-
-fn owned((key, value): (&String, &toml::Value)) -> (String, toml::Value) {
-    (key.clone(), value.clone())
 }
 
 /// Parses a site. The error names everything that is wrong with it.

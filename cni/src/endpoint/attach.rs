@@ -27,6 +27,8 @@ pub(crate) struct Attach<'a> {
     pub(crate) network: &'a NetworkThread,
     pub(crate) pods: &'a Ipam,
     pub(crate) veth: Veth,
+    /// True if the run requests a MAC address.
+    pub(crate) requests_mac: bool,
     /// The host's ends that the endpoint had before this run.
     pub(crate) left: Vec<String>,
     /// Set before the first change. From then on, a failure has to be rolled back.
@@ -46,6 +48,9 @@ impl Attach<'_> {
             && let Some(complete) = self.inspect_earlier(&client, ports, claimed).await?
         {
             return Ok(complete);
+        }
+        if claimed.is_new && self.requests_mac {
+            ports.refuse_mac_of_router(&client, &claimed.attachment.record).await?;
         }
         self.has_changes.set(true);
         if claimed.is_new {

@@ -54,6 +54,17 @@ struct Port {
     vif_id: Option<Uuid>,
 }
 
+/// A port of a bridge, or the router's port that it is linked to.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkedPort {
+    id: Uuid,
+    #[serde(default)]
+    peer_id: Option<Uuid>,
+    #[serde(default)]
+    port_mac: Option<String>,
+}
+
 /// A binding as the API shows it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,6 +123,31 @@ impl<'a> Ports<'a> {
         let missing =
             || ClientError::Setup(format!("the API returned no id of the port {}", Self::key(&held.record)));
         Ok(held.record.port.ok_or_else(missing)?)
+    }
+
+    /// Fails if a router's port on the bridge has the MAC address of an attachment. A pod with the gateway's MAC address takes the
+    /// traffic of all other pods to other networks. The server chooses the MAC addresses of routers' ports.
+    pub(crate) async fn refuse_mac_of_router(&self, client: &Client, attachment: &Attachment) -> Result<()> {
+        let Attachment { bridge, bridge_id, mac, .. } = attachment;
+        let accept = self.dialect.collection_media_type(Kind::BridgePort);
+        let ports: Option<Vec<LinkedPort>> =
+            get(client, &format!("/bridges/{bridge_id}/ports"), &accept).await?;
+        for peer in ports.unwrap_or_default().into_iter().filter_map(|port| port.peer_id) {
+            let accept = self.dialect.media_type(Kind::RouterPort);
+            let port: Option<LinkedPort> = get(client, &format!("/ports/{peer}"), accept).await?;
+            let has_mac = |port: &LinkedPort| {
+                let theirs = port.port_mac.as_deref().map(|text| text.to_lowercase().parse());
+                theirs.and_then(std::result::Result::ok) == Some(*mac)
+            };
+            if let Some(port) = port.filter(has_mac) {
+                let message = format!(
+                    "the MAC address {mac} in bridge `{bridge}` belongs to a router's port ({})",
+                    port.id
+                );
+                return Err(CniError::new(Code::AddressRefused, message).hint("request another MAC address"));
+            }
+        }
+        Ok(())
     }
 
     /// Removes binding and port. What does not exist is no error.

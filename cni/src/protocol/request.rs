@@ -150,7 +150,8 @@ pub(crate) fn interface_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.len() > 15 {
         return Some("must have 1 to 15 characters");
     }
-    if name == "." || name == ".." {
+    // The kernel has settings and files of its own with these names beside those of the interfaces.
+    if matches!(name, "." | ".." | "all" | "default" | "bonding_masters") {
         return Some("is a name that the kernel refuses");
     }
     let bad = |c: char| matches!(c, '/' | ':' | '%') || c.is_whitespace() || c.is_control();

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::provider_use::conflicts;
+use midoform_compiler::network::provider_use::{Neighbours, conflicts};
 use midoform_compiler::plan::{Action, Plan, Step};
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
-use midoform_compiler::topology::observed::{Observed, ProviderUse};
+use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::{Compiled, midonet};
 use midoform_reconcile::client::Client;
@@ -64,14 +64,14 @@ pub(crate) async fn ensure(
     let tenant = specs.tenant.as_str();
     let client = backend.client().await?;
     let mut stored = allocation::load(store).await?;
-    let mut others = ProviderUse::default();
+    let mut neighbours = Neighbours::default();
     loop {
-        let goal = TenantGoal::compile(backend, specs, &stored.allocations, grown.as_ref(), &others)?;
+        let goal = TenantGoal::compile(backend, specs, &stored.allocations, grown.as_ref(), &neighbours)?;
         // What is refused leaves nothing in the store.
         let planned = Planned::look(&client, &goal, &goal.compiled.allocations, &|_| {}).await;
         let planned = planned.map_err(refused_look)?;
-        if goal.has_to_give_way(planned.observed(), &others)? {
-            others = planned.observed().provider.clone();
+        if goal.has_to_give_way(planned.observed(), &neighbours)? {
+            neighbours = Neighbours { others: planned.observed().provider.clone(), ..Neighbours::default() };
             continue;
         }
         if allocation::write(store, lock, &mut stored, &goal.compiled.allocations).await? {
@@ -119,12 +119,12 @@ impl<'a> TenantGoal<'a> {
         specs: &'a TenantAndPeers,
         stored: &Allocations,
         grown: Option<&BTreeMap<String, String>>,
-        others: &ProviderUse,
+        neighbours: &Neighbours,
     ) -> Result<Self> {
         let tenant = specs.tenant.as_str();
         let mut known = stored.clone();
         note_added_bridges(&mut known, tenant, grown.unwrap_or(&BTreeMap::new()));
-        let mut compiled = specs.compile(backend.config, &known, others)?;
+        let mut compiled = specs.compile(backend.config, &known, neighbours)?;
         let linked = linked(&compiled, tenant);
         for peer in linked.iter().filter(|peer| **peer != *tenant) {
             check_peer_is_settled(stored, &compiled.allocations, peer)?;
@@ -140,11 +140,11 @@ impl<'a> TenantGoal<'a> {
     }
 
     /// Returns true if the tenant's link has to get other addresses, since somebody else uses them on the provider router.
-    /// `others` is what the tenant was compiled beside.
-    fn has_to_give_way(&self, observed: &Observed, others: &ProviderUse) -> Result<bool> {
+    /// `neighbours` is what the tenant was compiled beside.
+    fn has_to_give_way(&self, observed: &Observed, neighbours: &Neighbours) -> Result<bool> {
         let pools = &self.compiled.site.pools.links;
         let found = conflicts(&self.compiled.topology, observed, &self.provider, pools);
-        let may_move = self.is_new && *others == ProviderUse::default();
+        let may_move = self.is_new && *neighbours == Neighbours::default();
         match found.iter().find(|conflict| !conflict.is_link || !may_move) {
             Some(conflict) => Err(CniError::new(Code::Tenant, conflict.what.clone())
                 .hint("choose another address in the spec, or delete the other one")),
@@ -180,6 +180,14 @@ impl<'a> TenantGoal<'a> {
             events: &|event| log(tenant, &event),
         };
         let finished = planned.execute(client, &mut recorder, &Control::default(), options).await?;
+        for one in &finished.used_twice {
+            tracing::warn!(
+                step = "tenant",
+                tenant,
+                "{}; `midoform apply --move-links` moves a link",
+                one.what
+            );
+        }
         result_of(tenant, finished)?;
         tracing::info!(step = "tenant", tenant, "the tenant is ready for pods");
         Ok(())

@@ -10,7 +10,7 @@ pub(crate) mod port_mappings;
 
 use std::time::Duration;
 
-use midoform_compiler::topology::observed::ProviderUse;
+use midoform_compiler::network::provider_use::Neighbours;
 use midoform_store::locks::{LEASE, Lock, LockError};
 use midoform_store::ready::Ready;
 use midoform_store::record::Held;
@@ -73,7 +73,7 @@ pub(crate) async fn check_growth(backend: &mut Backend<'_>, tenant: &str, full: 
     }
     let mut loaded = allocation::load(&store).await?;
     note_added_bridges(&mut loaded.allocations, tenant, &added);
-    specs.compile(backend.config, &loaded.allocations, &ProviderUse::default()).map(drop)
+    specs.compile(backend.config, &loaded.allocations, &Neighbours::default()).map(drop)
 }
 
 /// Does work under the locks of the tenant and its peers. If a lock is lost, as on a machine that is too busy, the work is

@@ -10,11 +10,11 @@ use midoform_compiler::diagnostic::{self, Diagnostic, Diagnostics};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::peering::PeersOf;
+use midoform_compiler::network::provider_use::Neighbours;
 use midoform_compiler::source::{Source, SourceId};
 use midoform_compiler::spec::{Profile, parse};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::SITE;
-use midoform_compiler::topology::observed::ProviderUse;
 use midoform_compiler::{Allocated, Compiled, Input, Policies, compile_beside};
 use midoform_store::tenants::PushedFile;
 use midoform_store::{SharedStore, tenants};
@@ -88,11 +88,11 @@ impl TenantAndPeers {
         &self,
         config: &Config,
         known: &Allocations,
-        others: &ProviderUse,
+        neighbours: &Neighbours,
     ) -> Result<Compiled> {
         let tenant = &self.tenant;
         let sources: Vec<Source> = std::iter::once(self.source()).chain(self.sources_of_peers()).collect();
-        let compiled = self.compile_these(config, known, &sources, &self.missing, others)?;
+        let compiled = self.compile_these(config, known, &sources, &self.missing, neighbours)?;
         let named: BTreeSet<&str> = compiled.tenants.iter().map(|one| &*one.name).collect();
         let wanted: BTreeSet<&str> = self.existing.keys().chain([tenant]).map(TenantName::as_str).collect();
         if let Some(name) = wanted.difference(&named).next() {
@@ -106,8 +106,8 @@ impl TenantAndPeers {
     /// Compiles the existing peers without the tenant.
     pub(crate) fn compile_peers(&self, config: &Config, known: &Allocations) -> Result<Topology> {
         let sources: Vec<Source> = self.sources_of_peers().collect();
-        let others = ProviderUse::default();
-        Ok(self.compile_these(config, known, &sources, &PeersOf::new(), &others)?.topology)
+        let neighbours = Neighbours::default();
+        Ok(self.compile_these(config, known, &sources, &PeersOf::new(), &neighbours)?.topology)
     }
 
     fn sources_of_peers(&self) -> impl Iterator<Item = Source> {
@@ -120,11 +120,11 @@ impl TenantAndPeers {
         known: &Allocations,
         tenants: &[Source],
         absent: &PeersOf,
-        others: &ProviderUse,
+        neighbours: &Neighbours,
     ) -> Result<Compiled> {
         let allocated = Allocated::Store { name: "the store", allocations: known };
         let input = Input { site: &config.site_source, allocated, tenants };
-        compile_beside(input, Policies::Enforced(&[]), Some(absent), others)
+        compile_beside(input, Policies::Enforced(&[]), Some(absent), neighbours)
             .map_err(|found| self.error_of(&found, &input.sources()))
     }
 

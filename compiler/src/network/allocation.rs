@@ -19,13 +19,12 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::names::{PeerPair, TenantName};
 use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::network::peering::PeersOf;
-use crate::network::provider_use::TakenLinks;
+use crate::network::provider_use::{Neighbours, TakenLinks};
 use crate::source::{Span, Spanned};
 use crate::spec;
 use crate::topology::generations::OF_A_RUN;
 use crate::topology::key::Key;
 use crate::topology::kinds::Object;
-use crate::topology::observed::ProviderUse;
 
 /// Everything that is allocated on a site: the content of the lock file, or of another store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,14 +166,14 @@ impl LinkAddresses {
 }
 
 /// Allocates what the specs of `tenants` leave open. Everything in `known` stays as it is, also for other tenants;
-/// addresses that a spec pins take precedence. `others` is what somebody else uses on the provider router: new links keep
+/// addresses that a spec pins take precedence. `neighbours` says what somebody else uses on the provider router: new links keep
 /// out of its way, and so does a link that was never applied. `peers` lists the peers that these tenants and their peers name.
 pub fn allocate(
     site: &spec::Site,
     tenants: &[spec::Tenant],
     peers: &PeersOf,
     known: &Allocations,
-    others: &ProviderUse,
+    neighbours: &Neighbours,
     diagnostics: &mut Diagnostics,
 ) -> Allocations {
     let mut sorted: Vec<&spec::Tenant> = tenants.iter().collect();
@@ -182,7 +181,7 @@ pub fn allocate(
     sorted.dedup_by(|a, b| a.name.value == b.name.value);
     let mut allocations = known.clone();
     keep_what_the_specs_name(&sorted, &mut allocations);
-    links(site, &sorted, &mut allocations, &TakenLinks::of(others, &site.pools.links), diagnostics);
+    links(site, &sorted, &mut allocations, neighbours, diagnostics);
     bridges(site, &sorted, peers, &mut allocations, diagnostics);
     allocations
 }
@@ -238,14 +237,20 @@ fn mutual_peers(tenants: &[&spec::Tenant]) -> Vec<PeerPair> {
     pairs
 }
 
-/// Releases links that were never applied, where somebody else uses their addresses now.
-fn move_away(tenants: &[&spec::Tenant], allocations: &mut Allocations, others: &TakenLinks) {
+/// Releases the links whose addresses somebody else uses now, if they were never applied or have to move.
+fn move_away(
+    tenants: &[&spec::Tenant],
+    allocations: &mut Allocations,
+    others: &TakenLinks,
+    moved: &BTreeSet<TenantName>,
+) {
     for tenant in tenants.iter().filter(|tenant| tenant.link.is_none()) {
         let Some(entry) = allocations.tenants.get_mut(&tenant.name.value) else { continue };
         let is_taken = |link: LinkAddresses| {
             [link.provider, link.tenant].into_iter().any(|address| others.overlaps(block_of(address)))
         };
-        if !entry.may_exist() && entry.link.is_some_and(is_taken) {
+        let may_move = !entry.may_exist() || moved.contains(&tenant.name.value);
+        if may_move && entry.link.is_some_and(is_taken) {
             entry.link = None;
         }
     }
@@ -255,10 +260,11 @@ fn links(
     site: &spec::Site,
     tenants: &[&spec::Tenant],
     allocations: &mut Allocations,
-    others: &TakenLinks,
+    neighbours: &Neighbours,
     diagnostics: &mut Diagnostics,
 ) {
-    move_away(tenants, allocations, others);
+    let others = &TakenLinks::of(&neighbours.others, &site.pools.links);
+    move_away(tenants, allocations, others, &neighbours.moved);
     let pairs = mutual_peers(tenants);
     let present =
         |name: &str| tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(name)).is_ok();
@@ -274,13 +280,13 @@ fn links(
     }
     let slots = Slots::new(&site.pools.links, 30);
     let mut is_full = false;
-    let mut find = |key: &Key, span: Span| {
+    let mut find = |start: &str, span: Span| {
         // One error says that the pool is full.
         if is_full {
             return None;
         }
         let Some(block) =
-            slots.find(key, |block| taken.overlapping_network(block).is_none() && !others.overlaps(block))
+            slots.find(start, |block| taken.overlapping_network(block).is_none() && !others.overlaps(block))
         else {
             diagnostics.push(full(Code::LinkPoolFull, span, "links", &site.pools.links, slots.count, 30));
             is_full = true;
@@ -293,7 +299,13 @@ fn links(
     for tenant in tenants {
         let entry = allocations.tenants.entry(tenant.name.value.clone()).or_default();
         if entry.link.is_none() {
-            entry.link = find(&Key::tenant(&tenant.name.value).uplink_addresses(), tenant.name.span);
+            let key = Key::tenant(&tenant.name.value).uplink_addresses();
+            // Two sites that move at the same time must not meet again.
+            let start = match neighbours.moved.contains(&tenant.name.value) {
+                true => format!("{} {key}", site.name.value),
+                false => key.to_string(),
+            };
+            entry.link = find(&start, tenant.name.span);
         }
     }
     for pair in pairs {
@@ -302,7 +314,7 @@ fn links(
         }
         let at = tenants.binary_search_by(|tenant| tenant.name.value.as_str().cmp(pair.first())).ok();
         let span = at.and_then(|at| tenants.get(at)).map(|tenant| tenant.name.span);
-        if let Some(link) = find(&Key::peer_addresses(&pair), span.unwrap_or_default()) {
+        if let Some(link) = find(Key::peer_addresses(&pair).as_str(), span.unwrap_or_default()) {
             allocations.peers.insert(pair, link);
         }
     }
@@ -345,7 +357,7 @@ fn bridges(
                 continue;
             }
             let key = Key::tenant(&tenant.name.value).bridge(&bridge.name.value).device();
-            match slots.find(&key, |network| taken.overlapping_network(network).is_none()) {
+            match slots.find(key.as_str(), |network| taken.overlapping_network(network).is_none()) {
                 Some(network) => {
                     let _ = taken.take_network(network, ());
                     entry.bridges.insert(bridge.name.value.clone(), network);
@@ -423,12 +435,12 @@ impl Slots {
         None
     }
 
-    /// Returns the first free network, searching from the hash of the key.
-    fn find(&self, key: &Key, free: impl Fn(Ipv4Net) -> bool) -> Option<Ipv4Net> {
+    /// Returns the first free network, searching from the hash of a text: most often of a key.
+    fn find(&self, start: &str, free: impl Fn(Ipv4Net) -> bool) -> Option<Ipv4Net> {
         if self.count == 0 {
             return None;
         }
-        let hash = Sha256::digest(key.as_str().as_bytes());
+        let hash = Sha256::digest(start.as_bytes());
         let start = hash.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)) % self.count;
         let mut all = (start..self.count).chain(0..start).filter_map(|slot| self.network(slot));
         all.find(|network| free(*network))

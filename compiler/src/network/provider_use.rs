@@ -1,16 +1,18 @@
 //! The use of the provider router by others: another site, the Go plugin, an administrator. New links keep out of the way, and
 //! a public address that somebody else uses is a conflict.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use crate::names::TenantName;
 use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::source::Spanned;
 use crate::topology::key::Key;
 use crate::topology::key::view::{KeyView, TenantKey, UplinkKey};
 use crate::topology::kinds::{Object, Reference};
-use crate::topology::observed::{Observed, ProviderUse};
+use crate::topology::observed::{Observed, OtherPort, OtherRoute, ProviderUse};
 use crate::topology::{Entry, Topology};
 
 /// The addresses of the link pools that others use.
@@ -56,10 +58,19 @@ impl TakenLinks {
     }
 }
 
+/// What links keep out of the way of, on the provider router.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Neighbours {
+    /// The use of the provider router by others.
+    pub others: ProviderUse,
+    /// The tenants whose links move although they were applied, because others use their addresses as well.
+    pub moved: BTreeSet<TenantName>,
+}
+
 /// Something of a topology that somebody else uses on the provider router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderConflict {
-    /// The key of the object that can't be made.
+    /// The key of the object.
     pub key: Key,
     /// True for the link of a tenant, which may get other addresses.
     pub is_link: bool,
@@ -76,47 +87,109 @@ pub fn conflicts(
     pools: &[Spanned<Ipv4Net>],
 ) -> Vec<ProviderConflict> {
     let others = &observed.provider;
-    if others.ports.is_empty() && others.routes.is_empty() {
+    if others.is_empty() {
         return Vec::new();
     }
     let taken = TakenLinks::of(others, pools);
     let is_new = |entry: &&Entry| observed.topology.get(entry.key.as_str()).is_none();
-    let found = desired.entries().iter().filter(is_new).filter_map(|entry| match &entry.object {
-        Object::RouterPort(port) if port.router == *provider => {
-            let peer = peer_address(desired, &entry.key);
-            let blocks = [Some(port.address), peer].into_iter().flatten().map(block_of);
-            let is_taken = blocks.into_iter().any(|block| taken.overlaps(block));
-            is_taken.then(|| {
-                conflict(entry, true, format!("the link address {}", port.address), "another port or route")
-            })
-        }
-        Object::Route(route) if route.router == *provider && !is_of_link(&entry.key) => {
-            let user = user_of(others, route.destination)?;
-            Some(conflict(entry, false, format!("the address {}", shown(route.destination)), &user))
-        }
-        _ => None,
+    let found = desired.entries().iter().filter(is_new).filter_map(|entry| {
+        let on_router = Needed::of(desired, entry, provider)?;
+        let user = match &on_router {
+            Needed::Link(addresses) => {
+                let is_taken = addresses.iter().any(|address| taken.overlaps(block_of(*address)));
+                is_taken.then(|| "another port or route".to_owned())
+            }
+            Needed::Public(destination) => {
+                let covers =
+                    |route: &OtherRoute| route.leads_inside && route.destination.contains(destination);
+                user_of(others, *destination, covers)
+            }
+        }?;
+        let end = format!("is taken: the provider router has {user} for it");
+        Some(conflict(entry, &on_router, &end))
     });
     found.collect()
 }
 
-fn conflict(entry: &Entry, is_link: bool, what: String, user: &str) -> ProviderConflict {
-    let place = entry.provenance.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
-    let what = format!(
-        "{what} of tenant `{}` ({}{place}) is taken: the provider router has {user} for it",
-        entry.key.owner(),
-        entry.key
-    );
-    ProviderConflict { key: entry.key.clone(), is_link, what }
+/// Returns the links and public addresses of a topology that are on the provider router and that somebody else uses there as
+/// well. Two sites that apply at the same time can't see each other before. `is_there` returns true for the objects that exist.
+pub fn overlaps(
+    desired: &Topology,
+    is_there: impl Fn(&Key) -> bool,
+    others: &ProviderUse,
+    provider: &Reference,
+) -> Vec<ProviderConflict> {
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let mut ports: BTreeMap<Ipv4Addr, &OtherPort> = BTreeMap::new();
+    for port in &others.ports {
+        ports.extend([Some(port.address), port.peer].into_iter().flatten().map(|address| (address, port)));
+    }
+    let existing = desired.entries().iter().filter(|entry| is_there(&entry.key));
+    let found = existing.filter_map(|entry| {
+        let on_router = Needed::of(desired, entry, provider)?;
+        let user = match &on_router {
+            Needed::Link(addresses) => {
+                let port = addresses.iter().find_map(|address| ports.get(address))?;
+                format!("another port with {} ({})", port.address, port.id)
+            }
+            // A wider route of somebody else's does no harm: the more specific one is used.
+            Needed::Public(destination) => user_of(others, *destination, |_| false)?,
+        };
+        let end = format!("is used twice: the provider router has {user} for it as well");
+        Some(conflict(entry, &on_router, &end))
+    });
+    found.collect()
 }
 
-/// Returns what uses a destination on the provider router, in words. A route that covers it counts if it leads to another
-/// router: one that leads outside, or nowhere, is for whatever has no route of its own.
-fn user_of(others: &ProviderUse, destination: Ipv4Net) -> Option<String> {
+/// The addresses that an object needs on the provider router.
+enum Needed {
+    /// The two addresses of a tenant's link; one if its other end is not in the topology.
+    Link(Vec<Ipv4Addr>),
+    /// The public addresses of a tenant.
+    Public(Ipv4Net),
+}
+
+impl Needed {
+    /// Returns the addresses of an object; none if it is not on the provider router.
+    fn of(topology: &Topology, entry: &Entry, provider: &Reference) -> Option<Needed> {
+        match &entry.object {
+            Object::RouterPort(port) if port.router == *provider => {
+                let peer = peer_address(topology, &entry.key);
+                Some(Needed::Link(std::iter::once(port.address).chain(peer).collect()))
+            }
+            Object::Route(route) if route.router == *provider && !is_of_link(&entry.key) => {
+                Some(Needed::Public(route.destination))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn conflict(entry: &Entry, needed: &Needed, end: &str) -> ProviderConflict {
+    let place = entry.provenance.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
+    let what = match needed {
+        Needed::Link(addresses) => {
+            let address = addresses.first().map(Ipv4Addr::to_string).unwrap_or_default();
+            format!("the link address {address}")
+        }
+        Needed::Public(destination) => format!("the address {}", shown(*destination)),
+    };
+    let what = format!("{what} of tenant `{}` ({}{place}) {end}", entry.key.owner(), entry.key);
+    ProviderConflict { key: entry.key.clone(), is_link: matches!(needed, Needed::Link(_)), what }
+}
+
+/// Returns what uses a destination on the provider router, in words: a route or a port inside of it, or a route that `covers` it.
+/// A wide route that leads outside, or nowhere, is for whatever has no route of its own.
+fn user_of(
+    others: &ProviderUse,
+    destination: Ipv4Net,
+    covers: impl Fn(&OtherRoute) -> bool,
+) -> Option<String> {
     let port = others.ports.iter().find(|port| destination.contains(&port.address));
-    let route = others.routes.iter().find(|route| {
-        let covers = route.leads_inside && route.destination.contains(&destination);
-        destination.contains(&route.destination) || covers
-    });
+    let is_inside = |route: &&OtherRoute| destination.contains(&route.destination) || covers(route);
+    let route = others.routes.iter().find(is_inside);
     match (route, port) {
         (Some(route), _) => Some(format!("another route to {} ({})", shown(route.destination), route.id)),
         (None, Some(port)) => Some(format!("another port with {} ({})", port.address, port.id)),

@@ -8,6 +8,7 @@ pub(crate) mod grammar;
 pub mod parse;
 mod policy;
 pub mod schema;
+pub mod services;
 mod site;
 pub(crate) mod special_addresses;
 pub mod url;

@@ -1,6 +1,6 @@
 //! The observed state of a network, matched to keys: one side of a diff.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -48,6 +48,13 @@ pub struct ProviderUse {
     pub ports: Vec<OtherPort>,
     /// The routes, without those that the server makes for each port.
     pub routes: Vec<OtherRoute>,
+}
+
+impl ProviderUse {
+    /// Returns true if nobody else uses the provider router.
+    pub fn is_empty(&self) -> bool {
+        self.ports.is_empty() && self.routes.is_empty()
+    }
 }
 
 /// A port of the provider router that somebody else uses.
@@ -116,6 +123,15 @@ impl Observed {
             entry
         });
         Topology::new(own.chain(foreign).collect())
+    }
+
+    /// Returns the ids of all objects that were observed, midoform's and others. An id that follows from a key alone may be absent.
+    pub fn all_ids(&self) -> BTreeSet<Uuid> {
+        let rules = self.rules.values().flatten().map(|rule| rule.id);
+        let others = self.foreign.iter().chain(&self.attached).map(|one| one.id);
+        let routes = self.provider.routes.iter().map(|route| route.id);
+        let known = self.present.keys().chain(self.ids.values()).copied();
+        known.chain(rules).chain(others).chain(routes).collect()
     }
 
     /// Returns the id of an observed object.

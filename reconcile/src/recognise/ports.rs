@@ -203,6 +203,7 @@ impl Matching<'_> {
                 self.attached_port(value);
                 continue;
             };
+            self.note_malformed(&key, value.id, value.malformed());
             if let Some(port) = self.read::<BridgePort>(value, None, 0) {
                 self.add(key.clone(), port.into());
             }

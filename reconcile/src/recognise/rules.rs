@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use midoform_compiler::topology::foreign::Foreign;
-use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kinds::{Kind, Object, Reference, Route, RouteJson, Rule, RuleJson};
 use midoform_compiler::topology::observed::OtherRoute;
 use uuid::Uuid;
@@ -60,6 +60,9 @@ impl Matching<'_> {
             let object = self.read::<Rule>(rule, Some(chain.into()), position).map(Object::from);
             let removed = || self.key_of_removed(chain, rule.id, object.as_ref()?);
             let key = key.or_else(removed);
+            if let Some(key) = &key {
+                self.note_malformed(key, rule.id, rule.malformed());
+            }
             order.push(observed_rule(rule.id, key.clone()));
             match (key, object) {
                 (None, object) => self.foreign_rule(chain, rule.id, position, object),
@@ -209,7 +212,14 @@ impl Matching<'_> {
                 if route.is_automatic(port_address) {
                     continue;
                 }
-                let Some(object) = self.read::<Route>(route, Some(router.clone()), 0) else { continue };
+                let of_tenant = router.key().filter(|key| key.owner() != SITE);
+                if let Some(key) = keys_by_id.get(&route.id).or(of_tenant) {
+                    self.note_malformed(key, route.id, route.malformed());
+                }
+                let Some(object) = self.read::<Route>(route, Some(router.clone()), 0) else {
+                    self.unread_route(of_tenant, route);
+                    continue;
+                };
                 let near = object.router.key().or_else(|| object.port().and_then(Reference::key));
                 let is_unknown = near.is_some_and(|near| self.is_of_unknown_key(near, route.id, Kind::Route));
                 let by_id =
@@ -226,9 +236,16 @@ impl Matching<'_> {
         }
     }
 
+    /// Notes a route of a tenant's router that has no meaning in IPv4.
+    fn unread_route(&mut self, router: Option<&Key>, route: &RouteJson) {
+        if let Some(router) = router {
+            let what = format!("route to {}", route.describe());
+            self.observed.foreign.push(Foreign::new(router.clone(), Kind::Route, route.id, what));
+        }
+    }
+
     fn add_route(&mut self, route: &RouteJson, object: Route, key: Option<Key>, leads_inside: bool) {
-        let own_router =
-            object.router.key().filter(|key| key.owner() != midoform_compiler::topology::key::SITE).cloned();
+        let own_router = object.router.key().filter(|key| key.owner() != SITE).cloned();
         let hangs_on = object.port().and_then(Reference::key).cloned();
         let near = own_router.clone().or(hangs_on);
         let own = || {

@@ -46,7 +46,9 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
         let left = names_are_free.await?;
         let (pods, mut claimed) = claim::claim(&mut backend, request, &tenant).await?;
         let veth = Veth::of(config, &request.endpoint, &claimed.attachment.record, &claimed.ready);
-        let mut attach = Attach { network: &network, pods: &pods, veth, left, has_changes: &has_changes };
+        let requests_mac = config.runtime.mac(&request.arguments).is_some();
+        let has_changes = &has_changes;
+        let mut attach = Attach { network: &network, pods: &pods, veth, requests_mac, left, has_changes };
         let state = attach.run(&mut backend, &mut claimed).await?;
         Ok(result::of(config, request, &claimed.ready, &attach.veth, &state))
     };

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::address_ranges::AddressRanges;
 use crate::network::{Bridge, BridgeIndex, Expose, RouteTarget, Tenant};
-use crate::source::Span;
+use crate::source::{Span, Spanned};
 use crate::spec;
 use crate::spec::{Profile, special_addresses};
 use crate::values::MacAddress;
@@ -128,6 +128,16 @@ fn host_address(bridge: &Bridge, address: Ipv4Addr, span: Span, what: &str, diag
     let diagnostic =
         if span == bridge.span { diagnostic } else { diagnostic.also(bridge.span, "the bridge") };
     diagnostics.push(diagnostic.help(help));
+}
+
+/// Checks that a name server in a network of the tenant's own has an address that a host can have.
+pub(super) fn name_servers(tenant: &Tenant, servers: &[Spanned<Ipv4Addr>], diagnostics: &mut Diagnostics) {
+    for server in servers {
+        let bridge = tenant.bridges.iter().find(|bridge| bridge.cidr.contains(&server.value));
+        if let Some(bridge) = bridge {
+            host_address(bridge, server.value, server.span, "the name server", diagnostics);
+        }
+    }
 }
 
 fn link(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {

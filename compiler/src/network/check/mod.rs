@@ -7,6 +7,8 @@ mod limits;
 mod policy;
 mod site_policy;
 
+use std::collections::BTreeMap;
+
 use crate::diagnostic::Diagnostics;
 use crate::network::Tenant;
 use crate::source::{Span, Spanned};
@@ -26,8 +28,13 @@ pub fn check(
         spec.mtu.as_ref().and_then(|mtu| site.mtu_problem(mtu)).into_iter().for_each(|e| diagnostics.push(e));
         policies.iter().for_each(|policy| site_policy::check(site, policy, spec, diagnostics));
     }
+    let by_name: BTreeMap<&str, &spec::Tenant> =
+        specs.iter().map(|spec| (spec.name.as_str(), spec)).collect();
     for tenant in tenants {
         addresses::check(site, tenant, diagnostics);
+        let own = by_name.get(&*tenant.name).and_then(|spec| spec.dns.as_ref());
+        let dns = own.or(site.defaults.dns.as_ref());
+        addresses::name_servers(tenant, dns.map_or(&[], |dns| &dns.nameservers), diagnostics);
         policy::check(site, tenant, diagnostics);
     }
     between::check(site, specs, tenants, diagnostics);

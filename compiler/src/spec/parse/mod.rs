@@ -8,12 +8,15 @@ mod tenant;
 use toml::de::DeTable;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::source::{LARGEST_FILE, Source, SourceId, Span, Unreadable};
+use crate::source::{LARGEST_FILE, LineIndex, Source, SourceId, Span, Unreadable};
 use crate::spec;
 use crate::spec::grammar::{Called, Grammar, Table};
 
 pub use crate::spec::grammar::values::{LONGEST_NAME, name_problem};
 pub(crate) use crate::spec::grammar::{Reader, nearest};
+
+/// The most errors of TOML that are reported of a file.
+const MOST_SYNTAX_ERRORS: usize = 20;
 
 /// The name of a whole file's table in diagnostics.
 const THE_FILE: Called<'static> = Called::Words("the file");
@@ -59,8 +62,17 @@ fn tree<Output>(
         let whole = Span { source: id, start: 0, end: 0 };
         return read(&mut reader, tree.get_ref(), whole);
     }
-    for error in errors.iter().take(20) {
+    let lines = LineIndex::new(text);
+    let mut last_line = None;
+    let mut reported = 0;
+    for error in &errors {
         let span = reader.span(error.span().unwrap_or_default());
+        // The parser goes on in the line of a mistake, and finds more that follows from it.
+        let line = lines.line(span.start);
+        if last_line.replace(line) == Some(line) || reported == MOST_SYNTAX_ERRORS {
+            continue;
+        }
+        reported += 1;
         let message = error.message().lines().next().unwrap_or("this is not TOML").to_owned();
         let help = "the file has to be TOML: https://toml.io";
         reader.push(Diagnostic::error(Code::Syntax, span, message).help(help));

@@ -129,22 +129,26 @@ fn pools(reader: &mut Reader<'_>, table: &Table<'_, PoolsKeys>) -> Pools {
         bridge_prefix: table.get_or_default(reader, |pools| &pools.bridge_prefix),
         shared: table.get_or_default(reader, |pools| &pools.shared),
     };
-    for pool in &pools.links {
-        if pool.value.prefix_len() > 30 {
-            let message = format!("the pool {} has no room for a single link", pool.value);
-            reader.push(Diagnostic::error(Code::PoolTooSmall, pool.span, message).help("a link takes a /30"));
+    // One mistake is one error: of a pool that no host can be in, nothing else is said.
+    let (mut links, mut bridges) = (Vec::new(), Vec::new());
+    for (of, sound) in [(&pools.links, &mut links), (&pools.bridges, &mut bridges)] {
+        for pool in of {
+            match special_addresses::of_pool(pool) {
+                Some(error) => reader.push(error),
+                None => sound.push(*pool),
+            }
         }
     }
-    for pool in &pools.bridges {
-        if pool.value.prefix_len() > pools.bridge_prefix.value {
-            let message = format!("the pool {} has no room for a /{}", pool.value, pools.bridge_prefix);
-            reader.push(Diagnostic::error(Code::PoolTooSmall, pool.span, message).help("widen it"));
-        }
+    for pool in links.iter().filter(|pool| pool.value.prefix_len() > 30) {
+        let message = format!("the pool {} has no room for a single link", pool.value);
+        reader.push(Diagnostic::error(Code::PoolTooSmall, pool.span, message).help("a link takes a /30"));
     }
-    for error in pools.links.iter().chain(&pools.bridges).filter_map(special_addresses::of_pool) {
-        reader.push(error);
+    let prefix = pools.bridge_prefix;
+    for pool in bridges.iter().filter(|pool| pool.value.prefix_len() > prefix.value) {
+        let message = format!("the pool {} has no room for a /{prefix}", pool.value);
+        reader.push(Diagnostic::error(Code::PoolTooSmall, pool.span, message).help("widen it"));
     }
-    overlapping_pools(reader, &pools.links, &pools.bridges);
+    overlapping_pools(reader, &links, &bridges);
     pools.are_sound = reader.diagnostics.errors() == known;
     pools
 }

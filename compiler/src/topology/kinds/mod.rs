@@ -41,6 +41,7 @@ pub use bridge_port::BridgePort;
 pub use chain::Chain;
 pub use device::{Device, DeviceJson, FilterDirection};
 pub use host_interface_port::HostInterfacePort;
+pub use json::Malformed;
 pub use port::PortJson;
 pub(crate) use port::marked;
 pub use port_group::{PortGroup, PortGroupJson};

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::device::up;
-use super::json::{network, raw};
+use super::json::{Malformed, malformed_address, malformed_length, network, raw};
 use super::{Kind, MediaTypes, Reference, TypedReference};
 
 /// The media types of a port.
@@ -113,5 +113,15 @@ impl PortJson {
     /// Returns the port's network from the server's JSON.
     pub fn network(&self) -> Option<Ipv4Net> {
         network(self.network_address.as_deref(), u8::try_from(self.network_length?).ok()?)
+    }
+
+    /// Returns a field of a router's port with a text that is none of its kind.
+    pub fn malformed(&self) -> Option<Malformed> {
+        if !self.is_of_router() {
+            return None;
+        }
+        let addresses =
+            [("portAddress", self.port_address.as_ref()), ("networkAddress", self.network_address.as_ref())];
+        malformed_address(addresses).or_else(|| malformed_length([("networkLength", self.network_length)]))
     }
 }

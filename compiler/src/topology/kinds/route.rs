@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::json::{network, raw};
+use super::json::{Malformed, malformed_address, malformed_length, network, raw};
 use super::{Identity, Kind, Listed, MediaTypes, Names, Reference, Resource, TypedReference};
 
 /// A route of a router (`/routers/ID/routes`).
@@ -186,5 +186,25 @@ impl RouteJson {
         let own = port_address.map(Ipv4Net::from);
         self.kind == "Local"
             || (self.weight == 0 && self.gateway().is_none() && own.is_some() && self.destination() == own)
+    }
+
+    /// Returns a field with a text that is none of its kind.
+    pub fn malformed(&self) -> Option<Malformed> {
+        let addresses = [
+            ("srcNetworkAddr", self.src_network_addr.as_ref()),
+            ("dstNetworkAddr", self.dst_network_addr.as_ref()),
+            ("nextHopGateway", self.next_hop_gateway.as_ref()),
+        ];
+        let lengths = [
+            ("srcNetworkLength", Some(self.src_network_length.into())),
+            ("dstNetworkLength", Some(self.dst_network_length.into())),
+        ];
+        malformed_address(addresses).or_else(|| malformed_length(lengths))
+    }
+
+    /// Describes the route as the server says it.
+    pub fn describe(&self) -> String {
+        let destination = self.dst_network_addr.as_deref().unwrap_or("no network");
+        format!("{destination}/{} of type {}", self.dst_network_length, self.kind)
     }
 }

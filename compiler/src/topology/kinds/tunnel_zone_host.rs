@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::json::raw;
+use super::json::{Malformed, malformed_address, raw};
 use super::resource::evidence_in_list;
 use super::{Evidence, Identity, Kind, Listed, MediaTypes, Names, Reference, Resource, TypedReference};
 use crate::topology::key::Key;
@@ -81,4 +81,11 @@ pub struct TunnelZoneHostJson {
     pub host_id: Uuid,
     /// The address at which the host's tunnels end.
     pub ip_address: Option<String>,
+}
+
+impl TunnelZoneHostJson {
+    /// Returns a field with a text that is none of its kind.
+    pub fn malformed(&self) -> Option<Malformed> {
+        malformed_address([("ipAddress", self.ip_address.as_ref())])
+    }
 }

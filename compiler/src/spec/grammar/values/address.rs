@@ -198,12 +198,24 @@ fn mac_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<Mac
     None
 }
 
+/// The names that no interface of a host can have, or only one that is the host's own, each with the reason. The kernel has files
+/// of its own with these names beside those of the interfaces.
+const RESERVED: [(&str, &str); 4] = [
+    ("lo", "is the host's own loopback interface: nothing can be bound to it"),
+    ("all", "stands for all interfaces of a host in the kernel's settings: no interface has this name"),
+    (
+        "default",
+        "stands for future interfaces of a host in the kernel's settings: no interface has this name",
+    ),
+    ("bonding_masters", "is a file of the kernel's beside the interfaces: no interface has this name"),
+];
+
 /// Checks a Linux interface's name: at most 15 bytes, no white space, no slash, neither `.` nor `..`. A `%` is a template
-/// for Linux (`eth%d`), and `lo` is each host's own.
+/// for Linux (`eth%d`).
 fn interface_of(reader: &mut Reader<'_>, text: &Spanned<String>) -> Option<Spanned<String>> {
     let name = text.value.as_str();
-    if name == "lo" {
-        let message = "`lo` is the host's own loopback interface: nothing can be bound to it";
+    if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| *reserved == name) {
+        let message = format!("`{name}` {reason}");
         let help = "name the interface that the port is for, such as `eth1`";
         reader.push(Diagnostic::error(Code::BadInterface, text.span, message).help(help));
         return None;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Condition, FlowAction, FragmentPolicy, NatTarget, OtherField, RuleAction};
 use crate::topology::kinds::Reference;
-use crate::topology::kinds::json::network;
-use crate::values::PortRange;
+use crate::topology::kinds::json::{Malformed, malformed_address, malformed_length, network};
+use crate::values::{MacAddress, PortRange};
 
 /// The server's JSON for a rule.
 #[derive(Clone, Debug, Deserialize)]
@@ -133,7 +133,7 @@ impl RuleJson {
     /// Returns the rule's conditions. 1.7 returns 0 for a protocol and a TOS that were not set.
     pub fn condition(&self, reference: &dyn Fn(Uuid) -> Reference) -> Condition {
         let ports = |ports: &Option<Vec<Uuid>>| ports.iter().flatten().map(|id| reference(*id)).collect();
-        let source_mac = self.dl_src.as_deref().and_then(|mac| mac.to_lowercase().parse().ok());
+        let source_mac = self.dl_src.as_deref().and_then(mac_of);
         let others = self.others(reference);
         Condition {
             in_ports: ports(&self.in_ports),
@@ -195,7 +195,12 @@ impl RuleJson {
             ("matchNwDstRewritten", self.match_nw_dst_rewritten),
         ];
         let is_narrow = |mask: &&String| !is_full_mask(mask);
+        // An address that is no IPv4 address must not become a rule for all addresses.
+        let unread = |text: &&String, length| network(Some(text.as_str()), length).is_none();
         let texts = [
+            ("nwSrcAddress", self.nw_src_address.as_ref().filter(|text| unread(text, self.nw_src_length))),
+            ("nwDstAddress", self.nw_dst_address.as_ref().filter(|text| unread(text, self.nw_dst_length))),
+            ("dlSrc", self.dl_src.as_ref().filter(|text| mac_of(text).is_none())),
             ("dlDst", self.dl_dst.as_ref()),
             ("dlSrcMask", self.dl_src_mask.as_ref().filter(is_narrow)),
             ("dlDstMask", self.dl_dst_mask.as_ref().filter(is_narrow)),
@@ -251,6 +256,24 @@ impl RuleJson {
         })
     }
 
+    /// Returns a field with a text that is none of its kind.
+    pub fn malformed(&self) -> Option<Malformed> {
+        let targets = self.nat_targets.iter().flatten();
+        let targets = targets.flat_map(|target| [&target.address_from, &target.address_to]);
+        let addresses =
+            [("nwSrcAddress", self.nw_src_address.as_ref()), ("nwDstAddress", self.nw_dst_address.as_ref())];
+        let addresses = addresses.into_iter().chain(targets.map(|text| ("natTargets", text.as_ref())));
+        let lengths = [
+            ("nwSrcLength", Some(self.nw_src_length.into())),
+            ("nwDstLength", Some(self.nw_dst_length.into())),
+        ];
+        let mac = || {
+            let wrong = self.dl_src.as_ref().filter(|text| mac_of(text).is_none())?;
+            Some(Malformed { field: "dlSrc", value: wrong.clone() })
+        };
+        malformed_address(addresses).or_else(|| malformed_length(lengths)).or_else(mac)
+    }
+
     fn target(&self) -> Option<NatTarget> {
         let [target] = self.nat_targets.as_deref()? else { return None };
         Some(NatTarget {
@@ -273,6 +296,10 @@ const MODIFIERS: [&str; 9] = [
     "invNwTos",
     "dlDstMask",
 ];
+
+fn mac_of(text: &str) -> Option<MacAddress> {
+    text.to_lowercase().parse().ok()
+}
 
 /// Returns true for a mask of a MAC address that compares every bit.
 fn is_full_mask(mask: &str) -> bool {

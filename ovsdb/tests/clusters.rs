@@ -1,0 +1,176 @@
+//! A RAFT cluster whose leader is killed and paused under load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use midoform_ovsdb::{Client, Condition, Error, ErrorCode, Member, Model, MonitorRequest};
+use midoform_testutil::ovsdb::Servers;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::support::{chain, client, cluster, counted_thing, counter, runtime, settings, uuid};
+
+/// The number of clients that change the database at a time.
+const WORKERS: u128 = 4;
+
+/// What a worker saw.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The things whose insertion was acknowledged, or that were found after an unknown outcome.
+    inserted: Vec<Uuid>,
+    unknown: u64,
+    /// The number of insertions that a server reported as duplicates of themselves.
+    repeated: u64,
+    unreachable: u64,
+}
+
+/// Returns the index of the leader among the servers.
+async fn leader(servers: &Servers) -> usize {
+    let started = Instant::now();
+    loop {
+        assert!(started.elapsed() < Duration::from_secs(30), "the cluster has no leader");
+        for at in 0..3 {
+            let mut settings = settings(&servers.unix(at));
+            (settings.member, settings.timeout) = (Member::Any, Duration::from_millis(300));
+            let connected = Client::new(settings).unwrap().connect().await;
+            if connected.is_ok_and(|connected| connected.server.is_some_and(|server| server.is_leader)) {
+                return at;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn has_thing(client: &Client, thing: Uuid) -> bool {
+    let found = client.select("Thing", [Condition::uuid(thing)]).await;
+    !found.unwrap_or_else(|error| panic!("{}", chain(&error))).is_empty()
+}
+
+/// Inserts things until it is told to stop. A thing whose outcome is unknown is looked for, and inserted again if it is not there:
+/// its own uuid lets only one of the two insertions succeed.
+async fn work(client: Client, worker: u128, is_over: Arc<AtomicBool>, done: Arc<AtomicU64>) -> Seen {
+    let mut seen = Seen::default();
+    let mut number = worker * 1_000_000 + 1;
+    while !is_over.load(Ordering::Relaxed) {
+        let is_inserted = match client.transact(&counted_thing(number)).await {
+            Ok(_) => true,
+            Err(error @ Error::OutcomeUnknown { .. }) => {
+                seen.unknown += 1;
+                assert!(error.is_outcome_unknown());
+                has_thing(&client, uuid(number)).await
+            }
+            Err(error) if error.code() == Some(ErrorCode::DuplicateUuid) => {
+                seen.repeated += 1;
+                assert!(has_thing(&client, uuid(number)).await, "{}", chain(&error));
+                true
+            }
+            Err(Error::Unreachable { .. } | Error::NoReply { .. }) => {
+                seen.unreachable += 1;
+                false
+            }
+            Err(error) => panic!("{}", chain(&error)),
+        };
+        if is_inserted {
+            seen.inserted.push(uuid(number));
+            done.fetch_add(1, Ordering::Relaxed);
+            number += 1;
+        }
+    }
+    seen
+}
+
+/// Waits until this many more things were inserted.
+async fn wait_for(done: &AtomicU64, more: u64) {
+    let (from, started) = (done.load(Ordering::Relaxed), Instant::now());
+    while done.load(Ordering::Relaxed) < from + more {
+        assert!(started.elapsed() < Duration::from_secs(40), "the load does not go on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Runs a load while `disturb` disturbs the servers, and checks that nothing was lost and nothing was done twice.
+fn under_load(disturb: impl AsyncFnOnce(&Servers, &AtomicU64)) {
+    let Some(servers) = cluster() else { return };
+    runtime().block_on(async {
+        let client = client(&servers.tcp()).with_timeout(Duration::from_secs(40));
+        client.transact(&counter()).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let mut monitor = client.monitor(MonitorRequest::default().with("Thing", &["name"])).await.unwrap();
+        let (is_over, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let mut workers = JoinSet::new();
+        for worker in 0..WORKERS {
+            workers.spawn(work(client.clone(), worker, is_over.clone(), done.clone()));
+        }
+        wait_for(&done, 50).await;
+        disturb(&servers, &done).await;
+        wait_for(&done, 50).await;
+        is_over.store(true, Ordering::Relaxed);
+        let seen = workers.join_all().await;
+
+        let found = client.select("Thing", []).await.unwrap();
+        let found: Vec<Uuid> = found.iter().filter_map(midoform_ovsdb::Row::uuid).collect();
+        for thing in seen.iter().flat_map(|seen| &seen.inserted) {
+            assert!(found.contains(thing), "an acknowledged thing is lost");
+        }
+        let counter = client.select("Counter", []).await.unwrap();
+        let counted = counter[0].get("value").and_then(midoform_ovsdb::Value::as_integer).unwrap();
+        assert_eq!(usize::try_from(counted).unwrap(), found.len(), "each thing was counted once: {seen:?}");
+        let is_complete = async {
+            while monitor.contents().get("Thing").is_none_or(|things| things.len() < found.len()) {
+                monitor.next().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), is_complete).await.expect("the monitor sees all");
+    });
+}
+
+#[test]
+fn the_leader_of_a_cluster_is_found() {
+    let Some(servers) = cluster() else { return };
+    runtime().block_on(async {
+        let client = client(&servers.tcp());
+        let connected = client.connect().await.unwrap();
+        let server = connected.server.unwrap();
+        assert!(
+            server.is_leader && server.is_connected && server.cluster.is_some() && server.index.is_some()
+        );
+        assert_eq!(server.model, Model::Clustered);
+        let leader = leader(&servers).await;
+        assert_eq!(connected.remote.to_string(), format!("tcp:127.0.0.1:{}", servers.port(leader)));
+        client.transact(&counter()).await.unwrap();
+
+        // A follower can be read, and passes transactions on.
+        let mut settings = settings(&servers.unix((leader + 1) % 3));
+        settings.member = Member::Any;
+        let follower = Client::new(settings).unwrap();
+        follower.transact(&counted_thing(1)).await.unwrap();
+        assert!(has_thing(&client, uuid(1)).await);
+        assert!(has_thing(&follower, uuid(1)).await);
+    });
+}
+
+#[test]
+fn nothing_is_lost_or_done_twice_when_leaders_are_killed() {
+    under_load(async |servers, done| {
+        for _ in 0..2 {
+            let killed = leader(servers).await;
+            servers.kill(killed);
+            wait_for(done, 30).await;
+            servers.run(killed);
+            wait_for(done, 30).await;
+        }
+    });
+}
+
+#[test]
+fn nothing_is_lost_or_done_twice_when_leaders_are_paused() {
+    under_load(async |servers, done| {
+        for _ in 0..2 {
+            let paused = leader(servers).await;
+            servers.signal(paused, "STOP");
+            wait_for(done, 30).await;
+            servers.signal(paused, "CONT");
+            wait_for(done, 30).await;
+        }
+    });
+}

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The limit of all pauses.
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// The pauses between rounds of connection attempts: the first is `first`, and each is twice as long as the one before, up
 /// to `longest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ impl Backoff {
             return Duration::ZERO;
         }
         let factor = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
-        let whole = self.first.saturating_mul(factor).min(self.longest);
+        let whole = self.first.saturating_mul(factor).min(self.longest).min(DAY);
         whole.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 }
@@ -43,5 +46,7 @@ mod tests {
         assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert_eq!(backoff.pause(1, 0.0), Duration::from_millis(50));
         assert_eq!(backoff.pause(u32::MAX, 7.0), Duration::from_secs(5));
+        let endless = Backoff { first: Duration::MAX, longest: Duration::MAX };
+        assert_eq!(endless.pause(u32::MAX, 1.0), DAY);
     }
 }

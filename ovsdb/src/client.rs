@@ -16,7 +16,7 @@ use crate::printable::first_words_of;
 use crate::remote::Remote;
 use crate::row::Row;
 use crate::schema::DatabaseSchema;
-use crate::session::{Link, Session, Settings, is_repeated};
+use crate::session::{Link, Session, Settings, deadline_in, is_repeated};
 use crate::transaction::{Failure, Outcome, Transaction};
 
 /// A client of one database. Clones share the connection. All methods can be canceled by dropping their futures.
@@ -116,7 +116,7 @@ impl Client {
     /// # Errors
     /// When an operation changes something, no server replies in time, or a server refuses an operation.
     pub async fn read(&self, transaction: &Transaction) -> Result<Outcome, Error> {
-        let is_write = |operation: &Operation| !operation.is_read();
+        let is_write = |operation: &Operation| !transaction.is_read() && !operation.is_read();
         let write = transaction.operations().iter().position(is_write);
         if let Some(operation) = write.and_then(|index| transaction.name_of(index)) {
             return Err(Error::NotARead { operation: Box::new(operation) });
@@ -158,7 +158,7 @@ impl Client {
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+        deadline_in(self.timeout)
     }
 
     /// Sends a transaction once.

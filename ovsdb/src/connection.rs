@@ -18,8 +18,11 @@ use crate::server_error::ServerError;
 use crate::subscription::{Queue, Subscription, Update};
 use crate::transport::Stream;
 
-/// The number of messages that may wait to be sent.
+/// The number of requests that may wait to be sent, and of other messages.
 const MOST_OUTGOING: usize = 64;
+
+/// The number of bytes of a monitor's updates that may wait to be read.
+const MOST_WAITING: usize = 32 << 20;
 
 /// The number of bytes that are read at a time.
 const READ_AT_ONCE: usize = 64 << 10;
@@ -37,9 +40,18 @@ pub(crate) struct Terms {
 pub(crate) struct Connection {
     pub(crate) remote: Remote,
     shared: Arc<Shared>,
-    outgoing: mpsc::Sender<Vec<u8>>,
+    requests: mpsc::Sender<Outgoing>,
+    /// For short messages that don't wait for the requests: replies, cancellations.
+    urgent: mpsc::Sender<Vec<u8>>,
     tasks: [AbortHandle; 2],
     limits: Limits,
+}
+
+/// A request that waits to be sent.
+#[derive(Debug)]
+struct Outgoing {
+    id: u64,
+    message: Vec<u8>,
 }
 
 /// The part of a connection that its tasks share.
@@ -105,17 +117,19 @@ impl Connection {
     /// Starts the two tasks of a connection.
     pub(crate) fn start(remote: Remote, stream: Stream, terms: Terms) -> Connection {
         let shared = Arc::new(Shared(Mutex::default()));
-        let (outgoing, messages) = mpsc::channel(MOST_OUTGOING);
+        let (requests, waiting) = mpsc::channel(MOST_OUTGOING);
+        let (urgent, waiting_urgent) = mpsc::channel(MOST_OUTGOING);
         let reader = Reader {
             shared: shared.clone(),
-            outgoing: outgoing.downgrade(),
+            urgent: urgent.downgrade(),
             decoder: Decoder::new(terms.limits),
             is_probing: false,
         };
         let read = tokio::spawn(read(reader, stream.input, terms.probe));
-        let write = tokio::spawn(write(shared.clone(), stream.output, messages));
+        let writer = Writer { shared: shared.clone(), requests: waiting, urgent: waiting_urgent };
+        let write = tokio::spawn(write(writer, stream.output));
         let tasks = [read.abort_handle(), write.abort_handle()];
-        Connection { remote, shared, outgoing, tasks, limits: terms.limits }
+        Connection { remote, shared, requests, urgent, tasks, limits: terms.limits }
     }
 
     /// Returns true if new requests can be made.
@@ -158,7 +172,7 @@ impl Connection {
         if message.len() > self.limits.message {
             return Err(CallError::TooLarge(message.len()));
         }
-        match timeout_at(deadline, self.outgoing.send(message)).await {
+        match timeout_at(deadline, self.requests.send(Outgoing { id, message })).await {
             Err(_) => return Err(CallError::NotSent(late())),
             Ok(Err(_)) => return Err(CallError::NotSent(self.reason())),
             Ok(Ok(())) => waiting.is_sent = true,
@@ -187,7 +201,7 @@ impl Connection {
         let mut state = self.shared.state();
         let id = state.next;
         state.next += 1;
-        let (queue, updates) = Queue::new(self.limits.message);
+        let (queue, updates) = Queue::new(self.limits.message.min(MOST_WAITING));
         // Of a connection that has ended, the queue ends at once.
         if state.ended.is_none() && state.retired.is_none() {
             state.monitors.insert(id, queue);
@@ -215,7 +229,7 @@ impl Connection {
         };
         let parameters = json!([monitor]).to_string();
         // If the queue is full, the server does not read: the connection will end.
-        let _ = self.outgoing.try_send(request(id, "monitor_cancel", parameters.as_bytes()));
+        let _ = self.urgent.try_send(request(id, "monitor_cancel", parameters.as_bytes()));
     }
 }
 
@@ -249,25 +263,46 @@ impl Drop for Waiting<'_> {
         let is_unanswered = self.connection.shared.state().calls.remove(&self.id).is_some();
         if is_unanswered && self.is_sent && self.on_drop == OnDrop::Cancel {
             let message = json!({ "id": null, "method": "cancel", "params": [self.id] });
-            let _ = self.connection.outgoing.try_send(message.to_string().into_bytes());
+            let _ = self.connection.urgent.try_send(message.to_string().into_bytes());
         }
     }
 }
 
-async fn write(
+/// The writing side of a connection.
+struct Writer {
     shared: Arc<Shared>,
-    mut output: Box<dyn tokio::io::AsyncWrite + Send + Unpin>,
-    mut messages: mpsc::Receiver<Vec<u8>>,
-) {
-    while let Some(message) = messages.recv().await {
+    requests: mpsc::Receiver<Outgoing>,
+    urgent: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Writer {
+    /// Returns the next message. A request that nobody waits for any more is not sent.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(message) = self.urgent.recv() => return Some(message),
+                Some(request) = self.requests.recv() => {
+                    if self.shared.state().calls.contains_key(&request.id) {
+                        return Some(request.message);
+                    }
+                }
+                else => return None,
+            }
+        }
+    }
+}
+
+async fn write(mut writer: Writer, mut output: Box<dyn tokio::io::AsyncWrite + Send + Unpin>) {
+    while let Some(message) = writer.next().await {
         let written = async {
             output.write_all(&message).await?;
             output.flush().await
         };
         if let Err(error) = written.await {
-            // The reader finds out more: what the server sent before it closed the connection.
+            // The reader may find out more: what the server sent before it closed the connection.
             tokio::time::sleep(Duration::from_millis(100)).await;
-            return shared.end(Ended::from_io(error));
+            return writer.shared.end(Ended::from_io(error));
         }
     }
 }
@@ -276,7 +311,7 @@ async fn write(
 struct Reader {
     shared: Arc<Shared>,
     /// For the replies to the server's own requests.
-    outgoing: mpsc::WeakSender<Vec<u8>>,
+    urgent: mpsc::WeakSender<Vec<u8>>,
     decoder: Decoder,
     /// True if an echo was sent, and nothing has come since then.
     is_probing: bool,
@@ -310,7 +345,7 @@ impl Reader {
     /// Asks the server for an echo; or ends the connection, if it was asked before.
     fn probe(&mut self, interval: Duration) -> Result<(), Ended> {
         if self.is_probing {
-            return Err(Ended::Silent(interval * 2));
+            return Err(Ended::Silent(interval.saturating_mul(2)));
         }
         self.is_probing = true;
         let id = {
@@ -322,8 +357,8 @@ impl Reader {
     }
 
     fn send(&self, message: Vec<u8>) -> Result<(), Ended> {
-        let Some(outgoing) = self.outgoing.upgrade() else { return Err(Ended::Closed) };
-        outgoing.try_send(message).map_err(|_| Ended::Stalled)
+        let Some(urgent) = self.urgent.upgrade() else { return Err(Ended::Closed) };
+        urgent.try_send(message).map_err(|_| Ended::Stalled)
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Ended> {

@@ -185,7 +185,7 @@ impl fmt::Display for Attempt {
 fn unreachable(waited: &Duration, attempts: &[Attempt]) -> String {
     let seconds = waited.as_secs_f64();
     match attempts {
-        [] => format!("no server could be used within {seconds:.1} s: another request is still connecting"),
+        [] => format!("no server could be used within {seconds:.1} s (no attempt was made in that time)"),
         attempts => {
             let attempts: Vec<String> = attempts.iter().map(Attempt::to_string).collect();
             format!("no server could be used within {seconds:.1} s ({})", attempts.join("; "))

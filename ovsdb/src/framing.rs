@@ -4,10 +4,13 @@ use serde_json::{Map, Value};
 
 use crate::printable::first_words;
 
+/// The size of the buffer that is kept between messages, in bytes.
+const LEAST_BUFFER: usize = 1 << 20;
+
 /// The limits of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest message, in bytes. It is also the limit for the updates of a monitor that wait to be read.
+    /// The largest message, in bytes.
     pub message: usize,
     /// The deepest nesting of arrays and objects; [`Limits::DEEPEST`] at most. OVSDB needs about 10.
     pub depth: usize,
@@ -91,6 +94,8 @@ impl Decoder {
             self.buffer.drain(..self.start);
             self.at -= self.start;
             self.start = 0;
+            // A long message may have been the only one.
+            self.buffer.shrink_to(self.buffer.len().max(LEAST_BUFFER));
         }
         self.buffer.extend_from_slice(bytes);
     }

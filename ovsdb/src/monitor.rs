@@ -18,7 +18,7 @@ use crate::printable::first_words_of;
 use crate::row::RowError;
 use crate::schema::DatabaseSchema;
 use crate::server_error::ErrorCode;
-use crate::session::{Link, Session, is_repeated};
+use crate::session::{Link, Session, deadline_in, is_repeated};
 use crate::subscription::{Subscription, UpdateKind};
 
 /// The methods for monitors, the best first, with the form of their updates.
@@ -126,7 +126,7 @@ impl Monitor {
         conditions: BTreeMap<String, Vec<Condition>>,
     ) -> Result<(), Error> {
         const METHOD: &str = "monitor_cond_change";
-        let deadline = Instant::now() + self.timeout;
+        let deadline = deadline_in(self.timeout);
         let mut request = self.request.clone();
         for (table, conditions) in &conditions {
             let unknown = || Error::Monitor(RowError::Table { table: table.clone() });
@@ -180,7 +180,7 @@ impl Monitor {
 
     /// Connects, starts the monitor on the connection, and brings the contents up to date.
     async fn resume(&mut self) -> Result<Changes, Error> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = deadline_in(self.timeout);
         loop {
             let link = self.session.link(deadline).await?;
             match self.resume_on(link, deadline).await {

@@ -37,7 +37,7 @@ pub struct Settings {
     pub timeout: Duration,
     /// The time limit of one attempt to connect, with TLS and the check that the server can be used.
     pub connect_timeout: Duration,
-    /// The time of silence after which the server is asked for an echo; after as long again, the connection ends. None: never. A
+    /// The time of silence after which the server is asked for an echo; after as long again, the connection ends. None or 0: never. A
     /// server is silent while it executes a transaction, so twice this time has to be longer than that.
     pub probe: Option<Duration>,
     /// The pauses between rounds of attempts.
@@ -163,11 +163,12 @@ impl Session {
     /// Connects to a server, and checks that it can be used.
     async fn attempt(&self, remote: &Remote, deadline: Instant) -> Result<Arc<Link>, Ended> {
         let started = Instant::now();
-        let deadline = deadline.min(started + self.settings.connect_timeout);
+        let deadline = deadline.min(deadline_in(self.settings.connect_timeout));
         let late = |_| Ended::Late(Instant::now() - started);
         let connected = timeout_at(deadline, transport::connect(remote, self.settings.tls.as_ref()));
         let stream = connected.await.map_err(late)?.map_err(Ended::from_io)?;
-        let terms = Terms { limits: self.settings.limits, probe: self.settings.probe };
+        let probe = self.settings.probe.filter(|probe| !probe.is_zero());
+        let terms = Terms { limits: self.settings.limits, probe };
         let connection = Arc::new(Connection::start(remote.clone(), stream, terms));
         let requirements = Requirements {
             database: self.settings.database.clone(),
@@ -222,6 +223,12 @@ impl Current {
         let (remote, reason) = (link.connection.remote.clone(), link.connection.reason());
         Some(Err((at, Attempt { remote, reason })))
     }
+}
+
+/// Returns the end of a time that begins now; of a very long time, a moment that is far away.
+pub(crate) fn deadline_in(time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(86_400 * 365);
+    Instant::now() + time.min(FAR)
 }
 
 /// Returns true if a request that failed is repeated on another connection. The time is over, or the same nonsense would come

@@ -67,7 +67,7 @@ pub(crate) struct Updates {
 }
 
 impl Queue {
-    /// Returns the two ends of a queue of at most this many bytes.
+    /// Returns the two ends of a queue of at most this many bytes, or one update.
     pub(crate) fn new(most: usize) -> (Queue, Updates) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let waiting = Arc::<AtomicUsize>::default();
@@ -77,7 +77,8 @@ impl Queue {
     /// Adds an update. Returns false if the queue is full or nobody reads it.
     pub(crate) fn push(&self, update: Update) -> bool {
         let before = self.waiting.fetch_add(update.length, Ordering::Relaxed);
-        before.saturating_add(update.length) <= self.most && self.sender.send(update).is_ok()
+        let fits = before == 0 || before.saturating_add(update.length) <= self.most;
+        fits && self.sender.send(update).is_ok()
     }
 }
 

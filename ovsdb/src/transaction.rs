@@ -120,9 +120,9 @@ impl Transaction {
         &self.operations
     }
 
-    /// Returns true if no operation changes anything.
+    /// Returns true if the transaction changes nothing: all of its operations read, or it has an `abort`.
     pub fn is_read(&self) -> bool {
-        self.operations.iter().all(Operation::is_read)
+        self.operations.contains(&Operation::Abort) || self.operations.iter().all(Operation::is_read)
     }
 
     /// Returns the names of an operation, for an error.

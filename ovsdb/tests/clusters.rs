@@ -1,10 +1,14 @@
 //! A RAFT cluster whose leader is killed and paused under load.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use midoform_ovsdb::{Client, Condition, Error, ErrorCode, Member, Model, MonitorRequest};
+use midoform_ovsdb::{
+    Client, Condition, Error, ErrorCode, Member, Model, MonitorRequest, Operation, Row, Settings,
+    Transaction, Value,
+};
 use midoform_testutil::ovsdb::Servers;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -98,8 +102,12 @@ fn under_load(disturb: impl AsyncFnOnce(&Servers, &AtomicU64)) {
         let mut monitor = client.monitor(MonitorRequest::default().with("Thing", &["name"])).await.unwrap();
         let (is_over, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let mut workers = JoinSet::new();
+        // The load notices soon that a leader is paused.
+        let probe = Some(Duration::from_millis(500));
+        let hasty = Settings { probe, connect_timeout: Duration::from_secs(1), ..settings(&servers.tcp()) };
+        let hasty = Client::new(hasty).unwrap();
         for worker in 0..WORKERS {
-            workers.spawn(work(client.clone(), worker, is_over.clone(), done.clone()));
+            workers.spawn(work(hasty.clone(), worker, is_over.clone(), done.clone()));
         }
         wait_for(&done, 50).await;
         disturb(&servers, &done).await;
@@ -107,20 +115,24 @@ fn under_load(disturb: impl AsyncFnOnce(&Servers, &AtomicU64)) {
         is_over.store(true, Ordering::Relaxed);
         let seen = workers.join_all().await;
 
-        let found = client.select("Thing", []).await.unwrap();
-        let found: Vec<Uuid> = found.iter().filter_map(midoform_ovsdb::Row::uuid).collect();
+        let both = Transaction::from(vec![Operation::select("Thing", []), Operation::select("Counter", [])]);
+        let both = client.read(&both).await.unwrap();
+        let found: BTreeSet<Uuid> = both.rows(0).iter().filter_map(Row::uuid).collect();
         for thing in seen.iter().flat_map(|seen| &seen.inserted) {
             assert!(found.contains(thing), "an acknowledged thing is lost");
         }
-        let counter = client.select("Counter", []).await.unwrap();
-        let counted = counter[0].get("value").and_then(midoform_ovsdb::Value::as_integer).unwrap();
+        let counted = both.rows(1)[0].get("value").and_then(Value::as_integer).unwrap();
         assert_eq!(usize::try_from(counted).unwrap(), found.len(), "each thing was counted once: {seen:?}");
         let is_complete = async {
-            while monitor.contents().get("Thing").is_none_or(|things| things.len() < found.len()) {
+            while !monitor.contents().get("Thing").is_some_and(|things| things.keys().eq(&found)) {
                 monitor.next().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
             }
         };
         tokio::time::timeout(Duration::from_secs(20), is_complete).await.expect("the monitor sees all");
+        assert!(
+            seen.iter().any(|seen| seen.unknown + seen.unreachable > 0),
+            "the servers were disturbed: {seen:?}"
+        );
     });
 }
 

@@ -117,19 +117,24 @@ fn a_server_that_is_too_old_for_clusters_is_used() {
 #[test]
 fn a_new_leader_is_followed_and_what_was_sent_still_gets_its_reply() {
     runtime().block_on(async {
-        let has_moved = Arc::new(AtomicBool::new(false));
+        let (has_moved, is_followed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let [first, second] = [true, false].map(|is_first| {
-            let has_moved = has_moved.clone();
+            let (has_moved, is_followed) = (has_moved.clone(), is_followed.clone());
             Fake::start(move |_, peer| {
                 let is_leader = is_first != has_moved.load(Ordering::SeqCst);
                 let monitor = peer.welcome_as(&member(is_leader, 5, CLUSTER))?;
+                if !is_first && is_leader {
+                    is_followed.store(true, Ordering::SeqCst);
+                }
                 if !is_first || !is_leader {
                     return serve(peer);
                 }
                 let request = peer.expect("transact")?;
                 has_moved.store(true, Ordering::SeqCst);
                 peer.notify("update", &json!([monitor, database_rows(&member(false, 6, CLUSTER))]))?;
-                std::thread::sleep(Duration::from_millis(200));
+                while !is_followed.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
                 peer.reply(&request, json!([{}]))?;
                 peer.next().map(drop)
             })
@@ -138,11 +143,16 @@ fn a_new_leader_is_followed_and_what_was_sent_still_gets_its_reply() {
         assert_eq!(client.connect().await.unwrap().remote.to_string(), first.remote());
         let abort = abort();
         let (slow, next) = tokio::join!(client.transact(&abort), async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            client.connect().await
+            loop {
+                let connected = client.connect().await.unwrap();
+                if connected.remote.to_string() != first.remote() {
+                    return connected;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         });
         slow.unwrap();
-        let connected = next.unwrap();
+        let connected = next;
         assert_eq!(connected.remote.to_string(), second.remote());
         assert_eq!(connected.server.unwrap().model, Model::Clustered);
     });
@@ -172,7 +182,7 @@ fn older_contents_and_another_cluster_are_refused_after_a_lost_connection() {
             });
             let client = Client::new(settings(&fake.remote())).unwrap();
             client.transact(&abort()).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
             let error = client.with_timeout(Duration::from_millis(600)).transact(&abort()).await.unwrap_err();
             let Error::Unreachable { attempts, .. } = &error else { panic!("{error}") };
             assert!(is_expected(&attempts[0].reason), "{error}");

@@ -82,7 +82,7 @@ pub(crate) fn cluster() -> Option<Servers> {
     (!is_skipped()).then(|| with_schema(|schema| Servers::cluster(schema, DATABASE, 3)))
 }
 
-/// Returns a client of these remotes that notices a silent server after some 2 s.
+/// Returns a client of these remotes.
 pub(crate) fn client(remotes: &str) -> Client {
     Client::new(settings(remotes)).unwrap()
 }
@@ -90,15 +90,14 @@ pub(crate) fn client(remotes: &str) -> Client {
 /// Returns the settings of [`client`].
 pub(crate) fn settings(remotes: &str) -> Settings {
     let mut settings = Settings::parse(remotes, DATABASE).unwrap();
-    settings.probe = Some(Duration::from_secs(1));
-    settings.connect_timeout = Duration::from_secs(1);
+    settings.connect_timeout = Duration::from_secs(3);
     settings.backoff.longest = Duration::from_millis(500);
     settings
 }
 
-/// Returns a uuid for a number.
+/// Returns a uuid for a number below 2³². The number is at its beginning: ovsdb-server's hash of a uuid is its first 32 bits.
 pub(crate) fn uuid(number: u128) -> Uuid {
-    Uuid::from_u128(0xa000_0000_0000_4000_8000_0000_0000_0000 + number)
+    Uuid::from_u128(number << 96 | 0x4000_8000_0000_0000_0000)
 }
 
 /// Returns the insertion of a thing with a name.

@@ -196,6 +196,8 @@ fn errors_name_the_operation_and_have_the_server_s_words() {
         assert_eq!(error.code(), Some(ErrorCode::NotOwner));
         let error = failure(&client, vec![thing(1, "a"), Operation::Abort]).await;
         assert_eq!(error.code(), Some(ErrorCode::Aborted), "the server's own dry run");
+        let error = client.read(&one(thing(1, "a")).with(Operation::Abort)).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::Aborted), "it changes nothing");
         let divide = Mutation::new("number", Mutator::Divide, 0);
         client.transact(&one(thing(1, "a"))).await.unwrap();
         let error = failure(&client, vec![Operation::mutate("Thing", [], [divide])]).await;
@@ -279,7 +281,7 @@ fn a_server_that_is_not_there_is_named() {
         let client = client("unix:/nowhere/at.sock,tcp:127.0.0.1:1").with_timeout(Duration::from_millis(700));
         let started = Instant::now();
         let error = client.transact(&one(thing(1, "a"))).await.unwrap_err();
-        assert!((650..2000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+        assert!((650..10_000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
         let text = error.to_string();
         assert!(matches!(error, Error::Unreachable { .. }), "{text}");
         for part in

@@ -88,8 +88,8 @@ impl Client {
         Ok(transaction.check(&*self.schema().await?)?)
     }
 
-    /// Executes a transaction (RFC 7047 section 4.1.3): all of it or nothing. It is sent once at most. If this future is dropped, the
-    /// server is asked to cancel the transaction; it may be executed all the same.
+    /// Executes a transaction (RFC 7047 section 4.1.3): all of it or nothing. It is sent once at most. If this future is dropped,
+    /// the server is asked to cancel the transaction; it may be executed all the same.
     ///
     /// # Errors
     /// [`Error::OutcomeUnknown`] is the only error after which the transaction may have been executed; see there what to do, and

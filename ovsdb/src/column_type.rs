@@ -1,6 +1,6 @@
 //! Types of columns (RFC 7047 section 3.2), and the reading and checking of values by them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value as Json;
@@ -246,11 +246,9 @@ impl ColumnType {
     pub fn default_value(&self) -> Value {
         match &self.value {
             None if self.least == 0 => Value::empty_set(),
-            None => Value::Set(BTreeSet::from([self.key.atom.default_atom()])),
+            None => self.key.atom.default_atom().into(),
             Some(_) if self.least == 0 => Value::empty_map(),
-            Some(value) => {
-                Value::Map(BTreeMap::from([(self.key.atom.default_atom(), value.atom.default_atom())]))
-            }
+            Some(value) => Value::map([(self.key.atom.default_atom(), value.atom.default_atom())]),
         }
     }
 
@@ -261,20 +259,23 @@ impl ColumnType {
     /// When an atom is not of the type, or the JSON is no set or no map.
     pub fn read(&self, json: Json) -> Result<Value, TypeMismatch> {
         match &self.value {
-            None => Ok(Value::Set(self.read_set(json)?)),
-            Some(value) => Ok(Value::Map(self.read_map(value, json)?)),
+            None => self.read_set(json),
+            Some(value) => self.read_map(value, json),
         }
     }
 
-    fn read_set(&self, json: Json) -> Result<BTreeSet<Atom>, TypeMismatch> {
+    fn read_set(&self, json: Json) -> Result<Value, TypeMismatch> {
         match tagged("set", json) {
-            Ok(elements) => elements.into_iter().map(|element| self.key.atom.read(element)).collect(),
+            Ok(elements) => {
+                let elements = elements.into_iter().map(|element| self.key.atom.read(element));
+                Ok(Value::set(elements.collect::<Result<Vec<Atom>, _>>()?))
+            }
             Err(atom @ Json::Array(_)) if self.key.atom != AtomType::Uuid => Err(mismatch(self, &atom)),
-            Err(atom) => Ok(BTreeSet::from([self.key.atom.read(atom)?])),
+            Err(atom) => Ok(self.key.atom.read(atom)?.into()),
         }
     }
 
-    fn read_map(&self, value: &BaseType, json: Json) -> Result<BTreeMap<Atom, Atom>, TypeMismatch> {
+    fn read_map(&self, value: &BaseType, json: Json) -> Result<Value, TypeMismatch> {
         let pairs = tagged("map", json).map_err(|json| mismatch(self, &json))?;
         let pair = |pair: Json| match pair {
             Json::Array(both) => match <[Json; 2]>::try_from(both) {
@@ -283,7 +284,7 @@ impl ColumnType {
             },
             other => Err(mismatch(&"a pair", &other)),
         };
-        pairs.into_iter().map(pair).collect()
+        Ok(Value::map(pairs.into_iter().map(pair).collect::<Result<Vec<(Atom, Atom)>, _>>()?))
     }
 
     /// Checks a value against the type and its constraints.
@@ -291,14 +292,13 @@ impl ColumnType {
     /// # Errors
     /// When a server would refuse the value.
     pub fn check(&self, value: &Value) -> Result<(), TypeMismatch> {
-        match (value, &self.value) {
-            (Value::Set(elements), None) => {
-                elements.iter().try_for_each(|element| self.key.check(element))?
-            }
-            (Value::Map(pairs), Some(base)) => {
-                pairs
-                    .iter()
-                    .try_for_each(|(key, value)| self.key.check(key).and_then(|()| base.check(value)))?;
+        match (value.as_set(), value.as_map(), &self.value) {
+            (Some(elements), _, None) => elements.iter().try_for_each(|element| self.key.check(element))?,
+            (_, Some(pairs), Some(base)) => {
+                pairs.iter().try_for_each(|(key, value)| {
+                    self.key.check(key)?;
+                    base.check(value)
+                })?;
             }
             _ => return Err(mismatch(self, value)),
         }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::column_type::{ColumnType, uuid};
 use crate::row::{Row, in_one_line};
 use crate::schema::{DatabaseSchema, TableSchema};
-use crate::value::Value;
+use crate::value::{Atom, Value};
 
 /// The rows of the monitored tables by the names of the tables and the uuids of the rows. Rows have the monitored columns.
 pub type Contents = BTreeMap<String, BTreeMap<Uuid, Row>>;
@@ -102,11 +102,11 @@ impl RowReader<'_> {
             "delete" => Ok(None),
             "modify" => {
                 let mut new = old.cloned().ok_or_else(|| format!("the changed row {uuid} is not known"))?;
-                for (column, difference) in self.read(row)?.columns {
-                    let kind = self.schema.column(&column);
+                for (column, difference) in self.read(row)?.iter() {
+                    let kind = self.schema.column(column);
                     let kind = kind.ok_or_else(|| format!("{} has no column {column}", self.table))?;
-                    let before = new.columns.remove(&column).unwrap_or_else(|| kind.default_value());
-                    new.columns.insert(column, with_difference(kind, before, difference));
+                    let before = new.get(column).cloned().unwrap_or_else(|| kind.default_value());
+                    new.set(column, with_difference(kind, &before, difference));
                 }
                 Ok(Some(new))
             }
@@ -118,10 +118,10 @@ impl RowReader<'_> {
     fn whole(&self, json: Json) -> Result<Row, String> {
         let mut row = self.read(json)?;
         for column in self.columns {
-            if !row.columns.contains_key(column)
-                && let Some(kind) = self.schema.column(column)
+            if row.get(column).is_none()
+                && let Some((name, known)) = self.schema.columns.get_key_value(column.as_str())
             {
-                row.columns.insert(column.clone(), kind.default_value());
+                row.set(name.clone(), known.kind.default_value());
             }
         }
         Ok(row)
@@ -134,28 +134,27 @@ impl RowReader<'_> {
 
 /// Applies the difference between two values (ovsdb-server(7) section 4.1.14). Of a column with at most one element, it is the new
 /// value.
-pub(crate) fn with_difference(kind: &ColumnType, before: Value, difference: Value) -> Value {
-    match (before, difference) {
-        (_, difference) if !kind.is_composite() => difference,
-        (Value::Set(mut elements), Value::Set(difference)) => {
-            for element in difference {
-                if !elements.remove(&element) {
-                    elements.insert(element);
-                }
-            }
-            Value::Set(elements)
-        }
-        (Value::Map(mut pairs), Value::Map(difference)) => {
-            for (key, value) in difference {
-                match pairs.get(&key) {
-                    Some(known) if *known == value => drop(pairs.remove(&key)),
-                    _ => drop(pairs.insert(key, value)),
-                }
-            }
-            Value::Map(pairs)
-        }
-        (_, difference) => difference,
+pub(crate) fn with_difference(kind: &ColumnType, before: &Value, difference: &Value) -> Value {
+    if !kind.is_composite() {
+        return difference.clone();
     }
+    if let (Some(before), Some(difference)) = (before.as_set(), difference.as_set()) {
+        let gone = |element: &&Atom| difference.binary_search(element).is_ok();
+        let kept = before.iter().filter(|element| !gone(element));
+        let new = difference.iter().filter(|element| before.binary_search(element).is_err());
+        return Value::set(kept.chain(new).cloned());
+    }
+    if let (Some(before), Some(difference)) = (before.as_map(), difference.as_map()) {
+        let mut pairs: BTreeMap<&Atom, &Atom> = before.iter().map(|(key, value)| (key, value)).collect();
+        for (key, value) in difference {
+            match pairs.get(key) {
+                Some(known) if *known == value => drop(pairs.remove(key)),
+                _ => drop(pairs.insert(key, value)),
+            }
+        }
+        return Value::map(pairs.into_iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    difference.clone()
 }
 
 /// Makes changes to contents.
@@ -190,5 +189,80 @@ fn object(json: Json) -> Result<Map<String, Json>, String> {
     match json {
         Json::Object(members) => Ok(members),
         _ => Err("an update is no object".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::{btree_map, btree_set, vec};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::column_type::AtomType;
+
+    /// The difference as ovsdb-server(7) defines it.
+    fn difference(kind: &ColumnType, before: &Value, after: &Value) -> Value {
+        if !kind.is_composite() {
+            return after.clone();
+        }
+        if let (Some(before), Some(after)) = (before.as_set(), after.as_set()) {
+            let gone = before.iter().filter(|element| !after.contains(element));
+            let new = after.iter().filter(|element| !before.contains(element));
+            return Value::set(gone.chain(new).cloned());
+        }
+        let (before, after) = (before.as_map().unwrap(), after.as_map().unwrap());
+        let gone = before.iter().filter(|(key, _)| !after.iter().any(|(other, _)| other == key));
+        Value::map(gone.chain(after.iter().filter(|pair| !before.contains(pair))).cloned())
+    }
+
+    fn anything() -> impl Strategy<Value = Json> {
+        let words = ["Thing", "name", "tags", "insert", "modify", "delete", "old", "new", "set"];
+        let uuid = "11111111-1111-4111-8111-111111111111";
+        let word = move || prop::sample::select([&words[..], &[uuid]].concat()).prop_map(str::to_owned);
+        let leaf =
+            prop_oneof![Just(Json::Null), word().prop_map(Json::from), any::<i64>().prop_map(Json::from)];
+        leaf.prop_recursive(5, 24, 3, move |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..3).prop_map(Json::Array),
+                vec((word(), inner), 0..3).prop_map(|pairs| Json::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_difference_leads_from_one_value_to_the_other(
+            sets in [btree_set(0_i64..6, 0..5), btree_set(0_i64..6, 0..5)],
+            maps in [btree_map(0_i64..4, 0_i64..3, 0..4), btree_map(0_i64..4, 0_i64..3, 0..4)],
+            is_composite in any::<bool>(),
+        ) {
+            let most = (!is_composite).then_some(1);
+            let set = ColumnType { most, ..ColumnType::set(AtomType::Integer) };
+            let map = ColumnType { most, ..ColumnType::map(AtomType::Integer, AtomType::Integer) };
+            for (kind, [before, after]) in [(set, sets.map(Value::set)), (map, maps.map(Value::map))] {
+                let difference = difference(&kind, &before, &after);
+                prop_assert_eq!(with_difference(&kind, &before, &difference), after);
+            }
+        }
+
+        #[test]
+        fn updates_of_any_shape_are_changes_or_an_error(updates in anything(), is_first in any::<bool>()) {
+            let columns = [("name", AtomType::String.into()), ("tags", ColumnType::set(AtomType::String))];
+            let schema = DatabaseSchema::declare("Things", [("Thing", columns)]);
+            let columns = Columns::from([("Thing".to_owned(), vec!["name".to_owned(), "tags".to_owned()])]);
+            let form = if is_first { Form::Rows } else { Form::Differences };
+            let reader = UpdateReader { schema: &schema, columns: &columns, form };
+            let known = json!({ "Thing": { "11111111-1111-4111-8111-111111111111": { "new": { "name": "a" } } } });
+            let mut contents = Contents::new();
+            make(&UpdateReader { form: Form::Rows, ..reader }.changes(&contents, known).unwrap(), &mut contents);
+            let before = contents.clone();
+            if let Ok(changes) = reader.changes(&contents, updates) {
+                make(&changes, &mut contents);
+                prop_assert_eq!(changes_between(&before, &contents).len(), changes.len());
+            }
+        }
     }
 }

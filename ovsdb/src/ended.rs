@@ -10,7 +10,8 @@ use crate::framing::FramingError;
 use crate::server_error::ServerError;
 use crate::tls::is_rejection;
 
-/// The reason why a connection ended, could not be made, or brought no reply. It is about a server, which the error around it names.
+/// The reason why a connection ended, could not be made, or brought no reply. It is about a server, which the error around it
+/// names.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ended {

@@ -116,8 +116,8 @@ impl Monitor {
         }
     }
 
-    /// Changes the conditions of tables (ovsdb-server(7) section 4.1.13). The rows that come or go by it are returned as changes. If
-    /// the connection is lost meanwhile, the next one has the new conditions.
+    /// Changes the conditions of tables (ovsdb-server(7) section 4.1.13). The rows that come or go by it are returned as changes.
+    /// If the connection is lost meanwhile, the next one has the new conditions.
     ///
     /// # Errors
     /// When a table or a column is unknown, or the server can't change conditions.

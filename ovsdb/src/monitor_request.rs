@@ -64,7 +64,12 @@ impl MonitorRequest {
             let table = schema.table(name).ok_or_else(|| RowError::Table { table: name.clone() })?;
             let columns: Vec<String> = match &monitored.columns {
                 Some(columns) => columns.clone(),
-                None => table.columns.keys().filter(|name| !name.starts_with('_')).cloned().collect(),
+                None => table
+                    .columns
+                    .keys()
+                    .filter(|name| !name.starts_with('_'))
+                    .map(|name| (**name).to_owned())
+                    .collect(),
             };
             let conditions = monitored.conditions.iter().filter_map(|condition| match condition {
                 Condition::Column(column, ..) => Some(column),

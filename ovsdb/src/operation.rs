@@ -278,7 +278,7 @@ impl Operation {
             timeout: Some(0),
             table: table.to_owned(),
             conditions: vec![Condition::uuid(uuid)],
-            columns: row.columns.keys().cloned().collect(),
+            columns: row.iter().map(|(column, _)| column.to_owned()).collect(),
             until: Until::Equal,
             rows: vec![row],
         }

@@ -1,21 +1,19 @@
 //! Rows: values by the names of their columns.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::column_type::{TypeMismatch, uuid};
+use crate::column_type::{ColumnType, TypeMismatch, uuid};
 use crate::schema::TableSchema;
 use crate::value::Value;
 
-/// A row, or some of its columns.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
+/// A row, or some of its columns, in the order of their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
-    /// The values by the names of their columns.
-    pub columns: BTreeMap<String, Value>,
+    columns: Vec<(Arc<str>, Value)>,
 }
 
 /// A row that does not fit its table.
@@ -55,21 +53,58 @@ pub enum RowError {
 }
 
 impl Row {
-    /// Returns the row with one more column.
+    /// Returns the row with this value of a column.
     #[must_use]
     pub fn with(mut self, column: &str, value: impl Into<Value>) -> Row {
-        self.columns.insert(column.to_owned(), value.into());
+        self.set(column, value);
         self
+    }
+
+    /// Sets the value of a column.
+    pub fn set(&mut self, column: impl Into<Arc<str>>, value: impl Into<Value>) {
+        let column = column.into();
+        match self.position(&column) {
+            Ok(at) => {
+                if let Some((_, known)) = self.columns.get_mut(at) {
+                    *known = value.into();
+                }
+            }
+            Err(at) => self.columns.insert(at, (column, value.into())),
+        }
+    }
+
+    /// Removes a column, and returns its value.
+    pub fn remove(&mut self, column: &str) -> Option<Value> {
+        self.position(column).ok().map(|at| self.columns.remove(at).1)
     }
 
     /// Returns a column's value.
     pub fn get(&self, column: &str) -> Option<&Value> {
-        self.columns.get(column)
+        self.position(column).ok().and_then(|at| self.columns.get(at)).map(|(_, value)| value)
+    }
+
+    /// Returns the columns in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.columns.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// Returns the number of columns.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Returns true if there is no column.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
     }
 
     /// Returns the row's uuid, if the column `_uuid` is among its columns, as in the rows of a `select` of all columns.
     pub fn uuid(&self) -> Option<Uuid> {
         self.get("_uuid")?.as_uuid()
+    }
+
+    fn position(&self, column: &str) -> Result<usize, usize> {
+        self.columns.binary_search_by(|(name, _)| (**name).cmp(column))
     }
 
     /// Reads a row that a server sent.
@@ -78,18 +113,17 @@ impl Row {
     /// When the JSON is no row of this table.
     pub fn read(table: &str, schema: &TableSchema, json: Json) -> Result<Row, RowError> {
         let Json::Object(members) = json else { return Err(RowError::NoObject { table: table.to_owned() }) };
-        let mut columns = BTreeMap::new();
+        let mut columns = Vec::with_capacity(members.len());
         for (column, json) in members {
-            let kind = schema
-                .column(&column)
-                .ok_or_else(|| RowError::Column { table: table.to_owned(), column: column.clone() })?;
-            let value = kind.read(json).map_err(|mismatch| RowError::Value {
-                table: table.to_owned(),
-                column: column.clone(),
-                mismatch,
-            })?;
-            columns.insert(column, value);
+            // All rows share the names of the schema.
+            let known = schema.columns.get_key_value(column.as_str());
+            let unknown = || RowError::Column { table: table.to_owned(), column: column.clone() };
+            let (name, known) = known.ok_or_else(unknown)?;
+            let wrong =
+                |mismatch| RowError::Value { table: table.to_owned(), column: column.clone(), mismatch };
+            columns.push((name.clone(), known.kind.read(json).map_err(wrong)?));
         }
+        columns.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Ok(Row { columns })
     }
 
@@ -98,10 +132,14 @@ impl Row {
     /// # Errors
     /// When a column is unknown, or a value is not of its type.
     pub fn check(&self, table: &str, schema: &TableSchema) -> Result<(), RowError> {
-        for (column, value) in &self.columns {
-            check_column(table, schema, column, |kind| kind.check(value))?;
-        }
-        Ok(())
+        self.iter()
+            .try_for_each(|(column, value)| check_column(table, schema, column, |kind| kind.check(value)))
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 
@@ -110,7 +148,7 @@ pub(crate) fn check_column(
     table: &str,
     schema: &TableSchema,
     column: &str,
-    check: impl FnOnce(&crate::column_type::ColumnType) -> Result<(), TypeMismatch>,
+    check: impl FnOnce(&ColumnType) -> Result<(), TypeMismatch>,
 ) -> Result<(), RowError> {
     let (table, name) = (table.to_owned(), column.to_owned());
     match schema.column(column) {
@@ -135,8 +173,10 @@ pub(crate) fn uuid_of(json: &Json) -> Option<Uuid> {
     }
 }
 
-impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Row {
+impl<K: Into<Arc<str>>, V: Into<Value>> FromIterator<(K, V)> for Row {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(columns: I) -> Row {
-        Row { columns: columns.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        let mut row = Row::default();
+        columns.into_iter().for_each(|(name, value)| row.set(name, value));
+        row
     }
 }

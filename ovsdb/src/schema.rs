@@ -1,11 +1,11 @@
 //! Schemas of databases (RFC 7047 section 3.2), as `get_schema` returns them or as a caller declares them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use crate::column_type::{AtomType, BaseType, ColumnType};
-use crate::value::Value;
 
 /// The schema of a database.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,7 +22,7 @@ pub struct DatabaseSchema {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableSchema {
     /// The columns by their names, with `_uuid` and `_version`, which every table has.
-    pub columns: BTreeMap<String, ColumnSchema>,
+    pub columns: BTreeMap<Arc<str>, ColumnSchema>,
     /// True if the rows stay although no row refers to them.
     pub is_root: bool,
     /// The largest number of rows; none: unlimited.
@@ -67,7 +67,7 @@ impl DatabaseSchema {
         tables: impl IntoIterator<Item = (&'a str, C)>,
     ) -> DatabaseSchema {
         let tables = tables.into_iter().map(|(name, columns)| {
-            let declared = columns.into_iter().map(|(name, kind)| (name.to_owned(), kind.into()));
+            let declared = columns.into_iter().map(|(name, kind)| (Arc::from(name), kind.into()));
             let columns = common_columns().into_iter().chain(declared).collect();
             (name.to_owned(), TableSchema { columns, is_root: true, ..TableSchema::default() })
         });
@@ -104,9 +104,9 @@ impl TableSchema {
 }
 
 /// Returns the columns that every table has.
-fn common_columns() -> BTreeMap<String, ColumnSchema> {
+fn common_columns() -> BTreeMap<Arc<str>, ColumnSchema> {
     let column = || ColumnSchema { kind: AtomType::Uuid.into(), is_ephemeral: false, is_mutable: false };
-    ["_uuid", "_version"].into_iter().map(|name| (name.to_owned(), column())).collect()
+    ["_uuid", "_version"].into_iter().map(|name| (Arc::from(name), column())).collect()
 }
 
 /// A place in a schema.
@@ -163,7 +163,7 @@ fn table_schema(place: &Place, json: &Json) -> Result<TableSchema, SchemaError> 
         let kind = column_type(&place.below("type"), column.get("type").unwrap_or(&Json::Null))?;
         let is_ephemeral = place.optional(column, "ephemeral", Json::as_bool)?.unwrap_or(false);
         let is_mutable = place.optional(column, "mutable", Json::as_bool)?.unwrap_or(true);
-        columns.insert(name.clone(), ColumnSchema { kind, is_ephemeral, is_mutable });
+        columns.insert(name.as_str().into(), ColumnSchema { kind, is_ephemeral, is_mutable });
     }
     Ok(TableSchema {
         columns,
@@ -197,8 +197,7 @@ fn base_type(place: &Place, json: &Json) -> Result<BaseType, SchemaError> {
     let base = place.object(json)?;
     let atom = named(&place.string(base, "type")?.ok_or_else(|| place.wrong("the type is missing"))?)?;
     let allowed = base.get("enum").map(|json| match ColumnType::set(atom).read(json.clone()) {
-        Ok(Value::Set(allowed)) => Ok(allowed),
-        Ok(Value::Map(_)) => Err(place.below("enum").wrong("it is a map")),
+        Ok(allowed) => Ok(allowed.as_set().unwrap_or_default().iter().cloned().collect()),
         Err(error) => Err(place.below("enum").wrong(error.to_string())),
     });
     let plain = BaseType::from(atom);

@@ -37,8 +37,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// The time limit of one attempt to connect, with TLS and the check that the server can be used.
     pub connect_timeout: Duration,
-    /// The time of silence after which the server is asked for an echo; after as long again, the connection ends. None or 0: never. A
-    /// server is silent while it executes a transaction, so twice this time has to be longer than that.
+    /// The time of silence after which the server is asked for an echo; after as long again, the connection ends. None or 0:
+    /// never. A server is silent while it executes a transaction, so twice this time has to be longer than that.
     pub probe: Option<Duration>,
     /// The pauses between rounds of attempts.
     pub backoff: Backoff,

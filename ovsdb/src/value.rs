@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::ser::{Error as _, SerializeTuple as _};
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -57,13 +57,18 @@ pub enum Atom {
     NamedUuid(String),
 }
 
-/// The value of a column: a set or a map. An atom is a set of one element, so the two compare as equal.
+/// The value of a column: a set or a map. An atom is a set of one element, so the two compare as equal. Elements and pairs are in
+/// the order of the atoms, and there are no two alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Value {
-    /// A set; of one element if it is a plain atom.
-    Set(BTreeSet<Atom>),
-    /// A map.
-    Map(BTreeMap<Atom, Atom>),
+pub struct Value(Form);
+
+/// The forms of values, which take little memory for what most columns have: one atom or nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    One(Atom),
+    /// A set of no element or several.
+    Set(Box<[Atom]>),
+    Map(Box<[(Atom, Atom)]>),
 }
 
 impl Atom {
@@ -111,29 +116,38 @@ impl Atom {
 impl Value {
     /// Returns the empty set.
     pub fn empty_set() -> Value {
-        Value::Set(BTreeSet::new())
+        Value(Form::Set(Box::default()))
     }
 
     /// Returns the empty map.
     pub fn empty_map() -> Value {
-        Value::Map(BTreeMap::new())
+        Value(Form::Map(Box::default()))
     }
 
     /// Returns the set of these elements.
     pub fn set<T: Into<Atom>>(elements: impl IntoIterator<Item = T>) -> Value {
-        Value::Set(elements.into_iter().map(Into::into).collect())
+        let mut elements: Vec<Atom> = elements.into_iter().map(Into::into).collect();
+        elements.sort_unstable();
+        elements.dedup();
+        match <[Atom; 1]>::try_from(elements) {
+            Ok([atom]) => Value(Form::One(atom)),
+            Err(elements) => Value(Form::Set(elements.into())),
+        }
     }
 
-    /// Returns the map of these pairs.
+    /// Returns the map of these pairs. Of several pairs with one key, the last one counts.
     pub fn map<K: Into<Atom>, V: Into<Atom>>(pairs: impl IntoIterator<Item = (K, V)>) -> Value {
-        Value::Map(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        let pairs = pairs.into_iter().map(|(key, value)| (key.into(), value.into()));
+        let pairs: BTreeMap<Atom, Atom> = pairs.collect();
+        Value(Form::Map(pairs.into_iter().collect()))
     }
 
     /// Returns the number of elements or pairs.
     pub fn len(&self) -> usize {
-        match self {
-            Value::Set(elements) => elements.len(),
-            Value::Map(pairs) => pairs.len(),
+        match &self.0 {
+            Form::One(_) => 1,
+            Form::Set(elements) => elements.len(),
+            Form::Map(pairs) => pairs.len(),
         }
     }
 
@@ -144,25 +158,26 @@ impl Value {
 
     /// Returns the only element of a set; none if it has none or several.
     pub fn as_atom(&self) -> Option<&Atom> {
-        match self {
-            Value::Set(elements) if elements.len() == 1 => elements.first(),
+        match &self.0 {
+            Form::One(atom) => Some(atom),
             _ => None,
         }
     }
 
-    /// Returns the elements of a set in their order; none for a map.
-    pub fn as_set(&self) -> Option<&BTreeSet<Atom>> {
-        match self {
-            Value::Set(elements) => Some(elements),
-            Value::Map(_) => None,
+    /// Returns the elements of a set; none for a map.
+    pub fn as_set(&self) -> Option<&[Atom]> {
+        match &self.0 {
+            Form::One(atom) => Some(std::slice::from_ref(atom)),
+            Form::Set(elements) => Some(elements),
+            Form::Map(_) => None,
         }
     }
 
     /// Returns the pairs of a map; none for a set.
-    pub fn as_map(&self) -> Option<&BTreeMap<Atom, Atom>> {
-        match self {
-            Value::Map(pairs) => Some(pairs),
-            Value::Set(_) => None,
+    pub fn as_map(&self) -> Option<&[(Atom, Atom)]> {
+        match &self.0 {
+            Form::Map(pairs) => Some(pairs),
+            _ => None,
         }
     }
 
@@ -203,8 +218,8 @@ impl Value {
 
     /// Returns the string that a map from strings to strings has for a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        // A map's keys can only be looked up by an atom.
-        self.as_map()?.get(&Atom::String(key.to_owned()))?.as_str()
+        let mut pairs = self.as_map()?.iter();
+        pairs.find(|(known, _)| known.as_str() == Some(key)).and_then(|(_, value)| value.as_str())
     }
 }
 
@@ -246,7 +261,7 @@ impl From<Uuid> for Atom {
 
 impl<T: Into<Atom>> From<T> for Value {
     fn from(atom: T) -> Value {
-        Value::Set(BTreeSet::from([atom.into()]))
+        Value(Form::One(atom.into()))
     }
 }
 
@@ -258,13 +273,13 @@ impl<T: Into<Atom>> From<Option<T>> for Value {
 
 impl From<BTreeSet<Atom>> for Value {
     fn from(elements: BTreeSet<Atom>) -> Value {
-        Value::Set(elements)
+        Value::set(elements)
     }
 }
 
 impl From<BTreeMap<Atom, Atom>> for Value {
     fn from(pairs: BTreeMap<Atom, Atom>) -> Value {
-        Value::Map(pairs)
+        Value::map(pairs)
     }
 }
 
@@ -288,21 +303,11 @@ impl Serialize for Atom {
 impl Serialize for Value {
     /// Writes the value as RFC 7047 section 5.1 has it: a set of one element as an atom.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Some(atom) = self.as_atom() {
-            return atom.serialize(serializer);
+        match &self.0 {
+            Form::One(atom) => atom.serialize(serializer),
+            Form::Set(elements) => ("set", elements).serialize(serializer),
+            Form::Map(pairs) => ("map", pairs).serialize(serializer),
         }
-        let mut pair = serializer.serialize_tuple(2)?;
-        match self {
-            Value::Set(elements) => {
-                pair.serialize_element("set")?;
-                pair.serialize_element(elements)?;
-            }
-            Value::Map(pairs) => {
-                pair.serialize_element("map")?;
-                pair.serialize_element(&pairs.iter().collect::<Vec<(&Atom, &Atom)>>())?;
-            }
-        }
-        pair.end()
     }
 }
 
@@ -323,12 +328,10 @@ impl fmt::Display for Atom {
 impl fmt::Display for Value {
     /// Writes the value as `ovs-vsctl` does: `[a, b]` for a set, `{k=v}` for a map.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(atom) = self.as_atom() {
-            return write!(formatter, "{atom}");
-        }
-        let (open, close, elements): (_, _, Vec<String>) = match self {
-            Value::Set(elements) => ('[', ']', elements.iter().map(Atom::to_string).collect()),
-            Value::Map(pairs) => {
+        let (open, close, elements): (_, _, Vec<String>) = match &self.0 {
+            Form::One(atom) => return write!(formatter, "{atom}"),
+            Form::Set(elements) => ('[', ']', elements.iter().map(Atom::to_string).collect()),
+            Form::Map(pairs) => {
                 ('{', '}', pairs.iter().map(|(key, value)| format!("{key}={value}")).collect())
             }
         };

@@ -57,7 +57,7 @@ fn a_row_is_inserted_read_changed_and_deleted() {
         let [found] = client.select("Thing", named("cart")).await.unwrap().try_into().unwrap();
         assert_eq!(found.uuid(), Some(uuid(1)));
         let expected = row.with("parts", wheel);
-        for (column, value) in &expected.columns {
+        for (column, value) in expected.iter() {
             assert_eq!(found.get(column), Some(value), "{column}");
         }
         assert_eq!(found.get("friend"), Some(&Value::empty_set()));

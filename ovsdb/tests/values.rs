@@ -33,11 +33,11 @@ fn atom_type() -> impl Strategy<Value = AtomType> {
 fn typed_value() -> impl Strategy<Value = (ColumnType, Value)> {
     let set = atom_type().prop_flat_map(|kind| {
         let elements = prop::collection::btree_set(atom(kind), 0..4);
-        elements.prop_map(move |elements| (ColumnType::set(kind), Value::Set(elements)))
+        elements.prop_map(move |elements| (ColumnType::set(kind), Value::from(elements)))
     });
     let map = (atom_type(), atom_type()).prop_flat_map(|(key, value)| {
         let pairs = prop::collection::btree_map(atom(key), atom(value), 0..4);
-        pairs.prop_map(move |pairs| (ColumnType::map(key, value), Value::Map(pairs)))
+        pairs.prop_map(move |pairs| (ColumnType::map(key, value), Value::from(pairs)))
     });
     prop_oneof![set, map]
 }

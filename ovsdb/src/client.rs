@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::cluster::ServerState;
 use crate::connection::{CallError, OnDrop};
-use crate::ended::Ended;
+use crate::connection_error::ConnectionError;
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::monitor_request::MonitorRequest;
@@ -207,9 +207,9 @@ enum Attempted {
     /// Nothing was sent.
     NotSent(Error),
     /// It was sent, and there is no reply.
-    Lost(Ended),
+    Lost(ConnectionError),
 }
 
-fn no_reply(link: &Link, reason: Ended) -> Error {
+fn no_reply(link: &Link, reason: ConnectionError) -> Error {
     Error::NoReply { remote: link.connection.remote.clone(), method: TRANSACT, reason }
 }

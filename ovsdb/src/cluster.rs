@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::column_type::{AtomType, ColumnType};
 use crate::connection::{CallError, Connection, OnDrop, Shared, nonsense};
-use crate::ended::Ended;
+use crate::connection_error::ConnectionError;
 use crate::printable::first_words_of;
 use crate::row::{Row, in_one_line};
 use crate::schema::DatabaseSchema;
@@ -93,10 +93,10 @@ pub(crate) async fn join(
     connection: &Arc<Connection>,
     requirements: Requirements,
     deadline: Instant,
-) -> Result<Option<ServerState>, Ended> {
+) -> Result<Option<ServerState>, ConnectionError> {
     // Else a server closes the connection when one of its databases changes its state. Older ones don't know the method.
     match call(connection, "set_db_change_aware", json!([true]), deadline).await {
-        Ok(_) | Err(Ended::Refused { .. }) => {}
+        Ok(_) | Err(ConnectionError::Refused { .. }) => {}
         Err(reason) => return Err(reason),
     }
     let subscription = connection.subscribe();
@@ -104,7 +104,7 @@ pub(crate) async fn join(
     let parameters = json!(["_Server", subscription.id, { TABLE: [{ "columns": columns }] }]);
     let reply = match call(connection, "monitor", parameters, deadline).await {
         // A server before 2.9 has no clusters.
-        Err(Ended::Refused { error, .. }) if error.code == ErrorCode::UnknownDatabase => {
+        Err(ConnectionError::Refused { error, .. }) if error.code == ErrorCode::UnknownDatabase => {
             subscription.refused();
             return Ok(None);
         }
@@ -122,14 +122,14 @@ async fn call(
     method: &'static str,
     parameters: Json,
     deadline: Instant,
-) -> Result<Json, Ended> {
+) -> Result<Json, ConnectionError> {
     let parameters = parameters.to_string();
     let called = connection.call(method, parameters.as_bytes(), deadline, OnDrop::Ignore).await;
     called.map_err(|error| match error {
         CallError::NotSent(reason) | CallError::Lost(reason) => reason,
-        CallError::Refused(error) => Ended::Refused { method, error: Box::new(error) },
+        CallError::Refused(error) => ConnectionError::Refused { method, error: Box::new(error) },
         // These requests are short.
-        CallError::TooLarge(_) => Ended::Stalled,
+        CallError::TooLarge(_) => ConnectionError::Stalled,
     })
 }
 
@@ -151,11 +151,11 @@ async fn watch(
 
 impl Memory {
     /// Remembers the index of a server's contents, and checks that they are not older than what was seen before.
-    fn take(&self, state: &ServerState) -> Result<(), Ended> {
+    fn take(&self, state: &ServerState) -> Result<(), ConnectionError> {
         let Some(found) = state.index else { return Ok(()) };
         let seen = self.index.fetch_max(found, Ordering::Relaxed);
         match found < seen {
-            true => Err(Ended::Stale { found, seen }),
+            true => Err(ConnectionError::Stale { found, seen }),
             false => Ok(()),
         }
     }
@@ -163,18 +163,18 @@ impl Memory {
 
 impl Requirements {
     /// Checks that a server can be used, and remembers its index.
-    fn judge(&self, databases: &Databases) -> Result<ServerState, Ended> {
+    fn judge(&self, databases: &Databases) -> Result<ServerState, ConnectionError> {
         let state = databases.state(&self.database)?;
         if !state.is_connected {
-            return Err(Ended::Disconnected);
+            return Err(ConnectionError::Disconnected);
         }
         if self.member == Member::Leader && (!state.is_leader || state.model == Model::Relay) {
-            return Err(Ended::NotLeader);
+            return Err(ConnectionError::NotLeader);
         }
         if let Some(found) = state.cluster {
             let expected = *self.memory.cluster.get_or_init(|| found);
             if found != expected {
-                return Err(Ended::OtherCluster { found, expected });
+                return Err(ConnectionError::OtherCluster { found, expected });
             }
         }
         self.memory.take(&state)?;
@@ -188,7 +188,7 @@ struct Databases(BTreeMap<String, Row>);
 
 impl Databases {
     /// Applies rows as `monitor` and `update` have them.
-    fn apply(&mut self, updates: Json) -> Result<(), Ended> {
+    fn apply(&mut self, updates: Json) -> Result<(), ConnectionError> {
         let no_object = |json: Json| nonsense("no rows of _Server", &json);
         let mut updates = object(updates).map_err(no_object)?;
         let Some(schema) = SCHEMA.table(TABLE) else { return Ok(()) };
@@ -198,7 +198,7 @@ impl Databases {
                 Some(row) => {
                     let words = first_words_of(&row);
                     let read = Row::read(TABLE, schema, row);
-                    let wrong = |error| Ended::Nonsense { problem: in_one_line(&error), words };
+                    let wrong = |error| ConnectionError::Nonsense { problem: in_one_line(&error), words };
                     self.0.insert(uuid, read.map_err(wrong)?);
                 }
                 None => drop(self.0.remove(&uuid)),
@@ -208,10 +208,10 @@ impl Databases {
     }
 
     /// Returns a database's state.
-    fn state(&self, database: &str) -> Result<ServerState, Ended> {
+    fn state(&self, database: &str) -> Result<ServerState, ConnectionError> {
         let is_named = |row: &&Row| row.get("name").and_then(|name| name.as_str()) == Some(database);
         let Some(row) = self.0.values().find(is_named) else {
-            return Err(Ended::NoDatabase(database.to_owned()));
+            return Err(ConnectionError::NoDatabase(database.to_owned()));
         };
         let uuid = |column: &str| row.get(column).and_then(|value| value.as_uuid());
         let is = |column: &str| row.get(column).and_then(|value| value.as_boolean()).unwrap_or(false);

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::ended::Ended;
+use crate::connection_error::ConnectionError;
 use crate::framing::{Decoder, Limits};
 use crate::printable::first_words_of;
 use crate::remote::Remote;
@@ -65,18 +65,18 @@ struct State {
     calls: BTreeMap<u64, oneshot::Sender<Result<Json, ServerError>>>,
     monitors: BTreeMap<u64, Queue>,
     /// The reason why the connection takes no new requests. Those that wait may still get their replies.
-    retired: Option<Ended>,
+    retired: Option<ConnectionError>,
     /// The reason why the connection has ended.
-    ended: Option<Ended>,
+    ended: Option<ConnectionError>,
 }
 
 /// The failure of a request.
 #[derive(Debug)]
 pub(crate) enum CallError {
     /// Nothing was sent.
-    NotSent(Ended),
+    NotSent(ConnectionError),
     /// The request was sent, and there is no reply.
-    Lost(Ended),
+    Lost(ConnectionError),
     /// The server refused it.
     Refused(ServerError),
     /// The request has this many bytes, which is more than the limit.
@@ -98,7 +98,7 @@ impl Shared {
     }
 
     /// Ends the connection for all that wait. The first reason stays.
-    fn end(&self, reason: Ended) {
+    fn end(&self, reason: ConnectionError) {
         let mut state = self.state();
         state.ended.get_or_insert(reason);
         state.calls.clear();
@@ -106,7 +106,7 @@ impl Shared {
     }
 
     /// Lets no new request use the connection, and moves the monitors away from it.
-    pub(crate) fn retire(&self, reason: Ended) {
+    pub(crate) fn retire(&self, reason: ConnectionError) {
         let mut state = self.state();
         state.retired.get_or_insert(reason);
         state.monitors.clear();
@@ -139,9 +139,9 @@ impl Connection {
     }
 
     /// Returns the reason why the connection has ended or takes no new requests.
-    pub(crate) fn reason(&self) -> Ended {
+    pub(crate) fn reason(&self) -> ConnectionError {
         let state = self.shared.state();
-        state.ended.clone().or_else(|| state.retired.clone()).unwrap_or(Ended::Closed)
+        state.ended.clone().or_else(|| state.retired.clone()).unwrap_or(ConnectionError::Closed)
     }
 
     /// Returns the part that the tasks share.
@@ -150,8 +150,8 @@ impl Connection {
     }
 
     /// Ends the connection because of a message that makes no sense, and returns the reason.
-    pub(crate) fn end_with_nonsense(&self, problem: impl Into<String>, words: String) -> Ended {
-        let reason = Ended::Nonsense { problem: problem.into(), words };
+    pub(crate) fn end_with_nonsense(&self, problem: impl Into<String>, words: String) -> ConnectionError {
+        let reason = ConnectionError::Nonsense { problem: problem.into(), words };
         self.shared.end(reason.clone());
         reason
     }
@@ -165,7 +165,7 @@ impl Connection {
         on_drop: OnDrop,
     ) -> Result<Json, CallError> {
         let started = Instant::now();
-        let late = || Ended::Late(Instant::now() - started);
+        let late = || ConnectionError::Late(Instant::now() - started);
         let (id, reply) = self.register()?;
         let mut waiting = Waiting { connection: self, id, on_drop, is_sent: false };
         let message = request(id, method, parameters);
@@ -236,13 +236,13 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
-        self.shared.end(Ended::Closed);
+        self.shared.end(ConnectionError::Closed);
     }
 }
 
 /// Returns the reason for a message that makes no sense.
-pub(crate) fn nonsense(problem: impl Into<String>, message: &impl serde::Serialize) -> Ended {
-    Ended::Nonsense { problem: problem.into(), words: first_words_of(message) }
+pub(crate) fn nonsense(problem: impl Into<String>, message: &impl serde::Serialize) -> ConnectionError {
+    ConnectionError::Nonsense { problem: problem.into(), words: first_words_of(message) }
 }
 
 fn request(id: u64, method: &str, parameters: &[u8]) -> Vec<u8> {
@@ -302,7 +302,7 @@ async fn write(mut writer: Writer, mut output: Box<dyn tokio::io::AsyncWrite + S
         if let Err(error) = written.await {
             // The reader may find out more: what the server sent before it closed the connection.
             tokio::time::sleep(Duration::from_millis(100)).await;
-            return writer.shared.end(Ended::from_io(error));
+            return writer.shared.end(ConnectionError::from_io(error));
         }
     }
 }
@@ -329,10 +329,10 @@ async fn read(
             Some(probe) => timeout(probe, input.read(&mut part)).await.ok(),
         };
         let went_on = match found {
-            Some(Ok(0)) if reader.decoder.is_between_messages() => Err(Ended::Closed),
-            Some(Ok(0)) => Err(Ended::Cut),
+            Some(Ok(0)) if reader.decoder.is_between_messages() => Err(ConnectionError::Closed),
+            Some(Ok(0)) => Err(ConnectionError::Cut),
             Some(Ok(length)) => reader.take(part.get(..length).unwrap_or_default()),
-            Some(Err(error)) => Err(Ended::from_io(error)),
+            Some(Err(error)) => Err(ConnectionError::from_io(error)),
             None => reader.probe(probe.unwrap_or_default()),
         };
         if let Err(reason) = went_on {
@@ -343,9 +343,9 @@ async fn read(
 
 impl Reader {
     /// Asks the server for an echo; or ends the connection, if it was asked before.
-    fn probe(&mut self, interval: Duration) -> Result<(), Ended> {
+    fn probe(&mut self, interval: Duration) -> Result<(), ConnectionError> {
         if self.is_probing {
-            return Err(Ended::Silent(interval.saturating_mul(2)));
+            return Err(ConnectionError::Silent(interval.saturating_mul(2)));
         }
         self.is_probing = true;
         let id = {
@@ -356,12 +356,12 @@ impl Reader {
         self.send(request(id, "echo", b"[]"))
     }
 
-    fn send(&self, message: Vec<u8>) -> Result<(), Ended> {
-        let Some(urgent) = self.urgent.upgrade() else { return Err(Ended::Closed) };
-        urgent.try_send(message).map_err(|_| Ended::Stalled)
+    fn send(&self, message: Vec<u8>) -> Result<(), ConnectionError> {
+        let Some(urgent) = self.urgent.upgrade() else { return Err(ConnectionError::Closed) };
+        urgent.try_send(message).map_err(|_| ConnectionError::Stalled)
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
         self.is_probing = false;
         self.decoder.push(bytes);
         while let Some((message, length)) = self.decoder.next_message()? {
@@ -375,7 +375,7 @@ impl Reader {
     }
 
     /// Handles a request or a notification of the server. Unknown notifications are ignored.
-    fn serve(&self, mut message: Map<String, Json>, length: usize) -> Result<(), Ended> {
+    fn serve(&self, mut message: Map<String, Json>, length: usize) -> Result<(), ConnectionError> {
         let id = message.get("id").cloned().unwrap_or_default();
         let parameters = message.remove("params").unwrap_or_default();
         let method = message.get("method").and_then(Json::as_str).unwrap_or_default();
@@ -397,7 +397,7 @@ impl Reader {
     }
 
     /// Delivers the reply to a request.
-    fn deliver(&self, mut message: Map<String, Json>) -> Result<(), Ended> {
+    fn deliver(&self, mut message: Map<String, Json>) -> Result<(), ConnectionError> {
         let mut state = self.shared.state();
         let id = message.get("id").and_then(Json::as_u64).filter(|id| *id < state.next);
         let Some(id) = id else {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::ended::Ended;
+use crate::connection_error::ConnectionError;
 use crate::remote::{Remote, RemoteError};
 use crate::row::RowError;
 use crate::schema::SchemaError;
@@ -48,7 +48,7 @@ pub enum Error {
         method: &'static str,
         /// The reason.
         #[source]
-        reason: Ended,
+        reason: ConnectionError,
     },
     /// A transaction was sent, and it is unknown whether it was executed, or whether it still will be: the caller has to look at
     /// its rows. If they are there, all of it was executed. If they are not, it may be executed later, as by a server that was
@@ -60,7 +60,7 @@ pub enum Error {
         remote: Remote,
         /// The reason.
         #[source]
-        reason: Ended,
+        reason: ConnectionError,
     },
     /// The server refused a request as a whole. Nothing was changed.
     #[error("{remote} refused `{method}`")]
@@ -145,7 +145,7 @@ pub struct Attempt {
     /// The remote.
     pub remote: Remote,
     /// The reason why it could not be used.
-    pub reason: Ended,
+    pub reason: ConnectionError,
 }
 
 impl Error {

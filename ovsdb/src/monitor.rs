@@ -30,7 +30,7 @@ const METHODS: [(&str, Form); 3] =
 pub struct Changes {
     /// The changes in the order of tables and uuids.
     pub changes: Vec<Change>,
-    /// The id of the last transaction, if the server names one. Only clusters and OVS 3.0 and later keep a history by it.
+    /// The id of the last transaction, if the server names one: the members of a cluster do.
     pub last_transaction: Option<Uuid>,
     /// True if they are the difference between the contents before a lost connection and those after it.
     pub is_resumption: bool,

@@ -139,9 +139,10 @@ pub enum Operation {
     Insert {
         /// The table.
         table: String,
-        /// The row's uuid, chosen by the client. If a row has it already, the transaction fails with
-        /// [`ErrorCode::DuplicateUuid`](crate::ErrorCode::DuplicateUuid). None: the server chooses it. It is an extension
-        /// of ovsdb-server (ovsdb-server(7) section 5.2.1).
+        /// The row's uuid, chosen by the client (ovsdb-server(7) section 5.2.1; Open vSwitch 2.13 and later). If a row of the table
+        /// has it already, the transaction fails with [`ErrorCode::DuplicateUuid`](crate::ErrorCode::DuplicateUuid). None: the
+        /// server chooses it. A server's hash of a uuid is its first 32 bits, so these should differ from row to row, as they do
+        /// in random uuids and in those made of names.
         #[serde(skip_serializing_if = "Option::is_none")]
         uuid: Option<Uuid>,
         /// The name by which other operations of the transaction can refer to the row ([`Atom::NamedUuid`]).

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
-use crate::printable::printable;
+use crate::printable::{first_words, printable};
 
 /// The kind of an error: the protocol's `error` member as a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,7 +123,8 @@ impl fmt::Display for ServerError {
             write!(formatter, ": {}", printable(details))?;
         }
         if let Some(syntax) = &self.syntax {
-            write!(formatter, " (`{}`)", printable(syntax))?;
+            // It may be the whole request.
+            write!(formatter, " (`{}`)", first_words(syntax.as_bytes()))?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::backoff::Backoff;
 use crate::cluster::{Member, Memory, Requirements, ServerState, join};
 use crate::connection::{CallError, Connection, OnDrop, Terms};
-use crate::ended::Ended;
+use crate::connection_error::ConnectionError;
 use crate::error::{Attempt, Error};
 use crate::framing::Limits;
 use crate::remote::{Remote, parse_remotes};
@@ -161,12 +161,12 @@ impl Session {
     }
 
     /// Connects to a server, and checks that it can be used.
-    async fn attempt(&self, remote: &Remote, deadline: Instant) -> Result<Arc<Link>, Ended> {
+    async fn attempt(&self, remote: &Remote, deadline: Instant) -> Result<Arc<Link>, ConnectionError> {
         let started = Instant::now();
         let deadline = deadline.min(deadline_in(self.settings.connect_timeout));
-        let late = |_| Ended::Late(Instant::now() - started);
+        let late = |_| ConnectionError::Late(Instant::now() - started);
         let connected = timeout_at(deadline, transport::connect(remote, self.settings.tls.as_ref()));
-        let stream = connected.await.map_err(late)?.map_err(Ended::from_io)?;
+        let stream = connected.await.map_err(late)?.map_err(ConnectionError::from_io)?;
         let probe = self.settings.probe.filter(|probe| !probe.is_zero());
         let terms = Terms { limits: self.settings.limits, probe };
         let connection = Arc::new(Connection::start(remote.clone(), stream, terms));
@@ -235,9 +235,10 @@ pub(crate) fn deadline_in(time: Duration) -> Instant {
 /// again, in the other cases.
 pub(crate) fn is_repeated(error: &Error) -> bool {
     match error {
-        Error::NoReply { reason, .. } => {
-            !matches!(reason, Ended::Late(_) | Ended::Nonsense { .. } | Ended::Framing(_))
-        }
+        Error::NoReply { reason, .. } => !matches!(
+            reason,
+            ConnectionError::Late(_) | ConnectionError::Nonsense { .. } | ConnectionError::Framing(_)
+        ),
         _ => false,
     }
 }

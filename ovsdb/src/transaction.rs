@@ -3,7 +3,8 @@
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::operation::{Condition, Mutator, Operation};
+use crate::column_type::{ColumnType, TypeMismatch};
+use crate::operation::{Condition, Function, Mutation, Mutator, Operation};
 use crate::row::{Row, RowError, check_column, in_one_line, uuid_of};
 use crate::schema::DatabaseSchema;
 use crate::server_error::ServerError;
@@ -276,8 +277,11 @@ fn check(operation: &Operation, schema: &DatabaseSchema) -> Result<(), RowError>
     let table = schema.table(name).ok_or_else(|| RowError::Table { table: name.to_owned() })?;
     let known = |column: &String| check_column(name, table, column, |_| Ok(()));
     for condition in operation.conditions() {
-        if let Condition::Column(column, ..) = condition {
-            known(column)?;
+        if let Condition::Column(column, function, value) = condition {
+            check_column(name, table, column, |kind| match function {
+                Function::Equal | Function::NotEqual => kind.check(value),
+                _ => kind.elements().check(value),
+            })?;
         }
     }
     match operation {
@@ -288,12 +292,22 @@ fn check(operation: &Operation, schema: &DatabaseSchema) -> Result<(), RowError>
             rows.iter().try_for_each(|row| row.check(name, table))
         }
         Operation::Mutate { mutations, .. } => mutations.iter().try_for_each(|mutation| {
-            check_column(name, table, &mutation.column, |kind| match mutation.mutator {
-                Mutator::Insert => kind.elements().check(&mutation.value),
-                // A set of keys, or pairs, or a number: the server knows.
-                _ => Ok(()),
-            })
+            check_column(name, table, &mutation.column, |kind| check_mutation(kind, mutation))
         }),
         _ => Ok(()),
+    }
+}
+
+/// Checks the argument of a mutation against the type of its column.
+fn check_mutation(kind: &ColumnType, mutation: &Mutation) -> Result<(), TypeMismatch> {
+    match mutation.mutator {
+        Mutator::Insert => kind.elements().check(&mutation.value),
+        // Of a map, a set names the keys.
+        Mutator::Delete if mutation.value.as_set().is_some() => {
+            ColumnType::set(kind.key.atom).check(&mutation.value)
+        }
+        Mutator::Delete => kind.elements().check(&mutation.value),
+        // The result has to meet the constraints, not the argument.
+        _ => ColumnType::from(kind.key.atom).check(&mutation.value),
     }
 }

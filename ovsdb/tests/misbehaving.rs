@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use midoform_ovsdb::{
-    Client, Condition, Ended, Error, FramingError, Limits, Monitor, MonitorRequest, Operation, Row, Settings,
-    Transaction,
+    Client, Condition, ConnectionError, Error, FramingError, Limits, Monitor, MonitorRequest, Operation, Row,
+    Settings, Transaction,
 };
 use serde_json::{Value as Json, json};
 
@@ -35,7 +35,7 @@ fn at_transaction(
 }
 
 /// Returns the reason why the outcome of a transaction is unknown.
-fn unknown(result: Result<midoform_ovsdb::Outcome, Error>) -> Ended {
+fn unknown(result: Result<midoform_ovsdb::Outcome, Error>) -> ConnectionError {
     match result.unwrap_err() {
         Error::OutcomeUnknown { reason, .. } => reason,
         other => panic!("{}", chain(&other)),
@@ -53,8 +53,11 @@ fn a_server_that_stalls_is_noticed_by_the_probe() {
         let probe = Some(Duration::from_millis(150));
         let client = Client::new(Settings { probe, ..limited(&fake) }).unwrap();
         let started = Instant::now();
-        let ended = unknown(client.transact(&insertion()).await);
-        assert!(matches!(ended, Ended::Silent(time) if time == Duration::from_millis(300)), "{ended:?}");
+        let reason = unknown(client.transact(&insertion()).await);
+        assert!(
+            matches!(reason, ConnectionError::Silent(time) if time == Duration::from_millis(300)),
+            "{reason:?}"
+        );
         assert!(started.elapsed() < Duration::from_secs(10));
     });
 }
@@ -76,8 +79,8 @@ fn a_server_that_replies_to_echoes_alone_has_until_the_time_limit_and_is_told_to
         });
         let probe = Some(Duration::from_millis(200));
         let client = Client::new(Settings { probe, ..limited(&fake) }).unwrap();
-        let ended = unknown(client.with_timeout(Duration::from_secs(1)).transact(&insertion()).await);
-        assert!(matches!(ended, Ended::Late(_)), "{ended:?}");
+        let reason = unknown(client.with_timeout(Duration::from_secs(1)).transact(&insertion()).await);
+        assert!(matches!(reason, ConnectionError::Late(_)), "{reason:?}");
         let deletion = Transaction::new().with(Operation::delete("Thing", []));
         assert_eq!(
             client.transact(&deletion).await.unwrap().count(0),
@@ -108,11 +111,11 @@ fn a_dropped_transaction_is_canceled() {
 fn a_server_that_cuts_leaves_the_outcome_unknown() {
     runtime().block_on(async {
         let fake = at_transaction(|peer, request| peer.send(format!("{{\"id\":{},\"resu", request.id)));
-        let ended = unknown(Client::new(limited(&fake)).unwrap().transact(&insertion()).await);
-        assert!(matches!(ended, Ended::Cut), "{ended:?}");
+        let reason = unknown(Client::new(limited(&fake)).unwrap().transact(&insertion()).await);
+        assert!(matches!(reason, ConnectionError::Cut), "{reason:?}");
         let fake = at_transaction(|_, _| Ok(()));
-        let ended = unknown(Client::new(limited(&fake)).unwrap().transact(&insertion()).await);
-        assert!(matches!(ended, Ended::Closed | Ended::Io(_)), "{ended:?}");
+        let reason = unknown(Client::new(limited(&fake)).unwrap().transact(&insertion()).await);
+        assert!(matches!(reason, ConnectionError::Closed | ConnectionError::Io(_)), "{reason:?}");
     });
 }
 
@@ -179,16 +182,16 @@ fn an_endless_message_and_endless_nesting_end_at_the_limit() {
                     peer.send(part.repeat(10_000))?;
                 }
             });
-            let ended = unknown(Client::new(limited(&fake)).unwrap().transact(&insertion()).await);
+            let reason = unknown(Client::new(limited(&fake)).unwrap().transact(&insertion()).await);
             assert!(
                 matches!(
-                    ended,
-                    Ended::Framing(
+                    reason,
+                    ConnectionError::Framing(
                         FramingError::TooLarge { limit: 100_000, .. }
                             | FramingError::TooDeep { limit: 16, .. }
                     )
                 ),
-                "{ended:?}"
+                "{reason:?}"
             );
         }
         let fake = at_transaction(|peer, _| peer.next().map(drop));
@@ -210,8 +213,8 @@ fn a_server_that_asks_and_reads_nothing_does_not_fill_the_memory() {
             std::thread::sleep(Duration::from_secs(5));
             Ok(())
         });
-        let ended = unknown(Client::new(limited(&fake)).unwrap().transact(&insertion()).await);
-        assert!(matches!(ended, Ended::Stalled), "{ended:?}");
+        let reason = unknown(Client::new(limited(&fake)).unwrap().transact(&insertion()).await);
+        assert!(matches!(reason, ConnectionError::Stalled), "{reason:?}");
     });
 }
 
@@ -242,7 +245,7 @@ fn rows_of_wrong_types_are_an_error_and_a_read_is_not_repeated_for_them() {
         let deletion = Transaction::new().with(Operation::delete("Thing", []));
         assert!(matches!(
             unknown(Client::new(limited(&count)).unwrap().transact(&deletion).await),
-            Ended::Nonsense { .. }
+            ConnectionError::Nonsense { .. }
         ));
     });
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use midoform_ovsdb::{Client, Ended, Error, ServerNames, Settings, Tls};
+use midoform_ovsdb::{Client, ConnectionError, Error, ServerNames, Settings, Tls};
 
 use crate::support::{DATABASE, runtime, secured, settings};
 
@@ -20,7 +20,7 @@ fn secured_settings(remote: &str, tls: Tls) -> Settings {
     settings
 }
 
-async fn reason(settings: Settings) -> Ended {
+async fn failure(settings: Settings) -> ConnectionError {
     match Client::new(settings).unwrap().connect().await.unwrap_err() {
         Error::Unreachable { mut attempts, .. } => attempts.remove(0).reason,
         other => panic!("{other}"),
@@ -38,18 +38,18 @@ fn a_server_and_a_client_know_each_other_by_their_certificates() {
 
         // Nobody is trusted but the CA of the settings, and it is tried once.
         let other = Tls { ca: folder.join("other.pem"), ..tls(folder) };
-        let ended = reason(secured_settings(&remote, other.clone())).await;
-        assert!(matches!(ended, Ended::Certificate(_)), "{ended:?}");
-        let ended = reason(secured_settings(&remote, Tls { names: ServerNames::Any, ..other })).await;
-        assert!(matches!(ended, Ended::Certificate(_)), "{ended:?}");
+        let reason = failure(secured_settings(&remote, other.clone())).await;
+        assert!(matches!(reason, ConnectionError::Certificate(_)), "{reason:?}");
+        let reason = failure(secured_settings(&remote, Tls { names: ServerNames::Any, ..other })).await;
+        assert!(matches!(reason, ConnectionError::Certificate(_)), "{reason:?}");
 
         // The server wants a certificate, and one of its CA.
         let none = Tls { identity: None, ..tls(folder) };
-        let ended = reason(secured_settings(&remote, none)).await;
-        assert!(matches!(ended, Ended::Certificate(_)), "{ended:?}");
+        let reason = failure(secured_settings(&remote, none)).await;
+        assert!(matches!(reason, ConnectionError::Certificate(_)), "{reason:?}");
         let identity = Some((folder.join("other.pem"), folder.join("other.key")));
-        let ended = reason(secured_settings(&remote, Tls { identity, ..tls(folder) })).await;
-        assert!(matches!(ended, Ended::Certificate(_)), "{ended:?}");
+        let reason = failure(secured_settings(&remote, Tls { identity, ..tls(folder) })).await;
+        assert!(matches!(reason, ConnectionError::Certificate(_)), "{reason:?}");
     });
 }
 
@@ -58,8 +58,8 @@ fn the_name_in_the_certificate_is_checked_unless_it_is_switched_off() {
     let Some(servers) = secured() else { return };
     let (folder, remote) = (servers.folder(), format!("ssl:localhost:{}", servers.port(0)));
     runtime().block_on(async {
-        let ended = reason(secured_settings(&remote, tls(folder))).await;
-        assert!(matches!(ended, Ended::Certificate(_)), "{ended:?}");
+        let reason = failure(secured_settings(&remote, tls(folder))).await;
+        assert!(matches!(reason, ConnectionError::Certificate(_)), "{reason:?}");
         for names in [ServerNames::Any, ServerNames::Fixed("127.0.0.1".to_owned())] {
             let client = Client::new(secured_settings(&remote, Tls { names, ..tls(folder) })).unwrap();
             client.connect().await.unwrap();

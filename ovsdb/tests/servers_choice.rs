@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use midoform_ovsdb::{Client, Ended, Error, Member, Model, Operation, Transaction};
+use midoform_ovsdb::{Client, ConnectionError, Error, Member, Model, Operation, Transaction};
 use serde_json::{Value as Json, json};
 
 use crate::fake::{Fake, Peer, database_rows};
@@ -39,7 +39,7 @@ fn abort() -> Transaction {
     Transaction::new().with(Operation::Comment { comment: "x".to_owned() })
 }
 
-async fn connect(remotes: &[&Fake], member: Member) -> Result<String, Vec<Ended>> {
+async fn connect(remotes: &[&Fake], member: Member) -> Result<String, Vec<ConnectionError>> {
     let remotes: Vec<String> = remotes.iter().map(|fake| fake.remote()).collect();
     let mut settings = settings(&remotes.join(","));
     settings.member = member;
@@ -60,8 +60,8 @@ fn the_leader_is_chosen_or_any_member_if_that_is_asked_for() {
             assert_eq!(connect(&[&follower, &leader], Member::Leader).await.unwrap(), leader.remote());
         }
         assert_eq!(connect(&[&follower], Member::Any).await.unwrap(), follower.remote());
-        let ended = connect(&[&follower], Member::Leader).await.unwrap_err();
-        assert!(matches!(ended[..], [Ended::NotLeader]), "{ended:?}");
+        let reason = connect(&[&follower], Member::Leader).await.unwrap_err();
+        assert!(matches!(reason[..], [ConnectionError::NotLeader]), "{reason:?}");
     });
 }
 
@@ -70,11 +70,11 @@ fn a_member_without_its_cluster_and_a_relay_are_not_chosen() {
     runtime().block_on(async {
         let mut alone = member(true, 5, CLUSTER);
         alone["connected"] = json!(false);
-        let ended = connect(&[&server(alone)], Member::Any).await.unwrap_err();
-        assert!(matches!(ended[..], [Ended::Disconnected]), "{ended:?}");
+        let reason = connect(&[&server(alone)], Member::Any).await.unwrap_err();
+        assert!(matches!(reason[..], [ConnectionError::Disconnected]), "{reason:?}");
         let relay = server(json!({ "model": "relay", "connected": true, "leader": false }));
-        let ended = connect(&[&relay], Member::Leader).await.unwrap_err();
-        assert!(matches!(ended[..], [Ended::NotLeader]), "{ended:?}");
+        let reason = connect(&[&relay], Member::Leader).await.unwrap_err();
+        assert!(matches!(reason[..], [ConnectionError::NotLeader]), "{reason:?}");
         connect(&[&relay], Member::Any).await.unwrap();
     });
 }
@@ -92,8 +92,8 @@ fn a_server_without_the_database_is_not_tried_again() {
             peer.reply(&request, json!({}))?;
             peer.next().map(drop)
         });
-        let ended = connect(&[&fake], Member::Leader).await.unwrap_err();
-        assert!(matches!(&ended[..], [Ended::NoDatabase(name)] if name == "Things"), "{ended:?}");
+        let reason = connect(&[&fake], Member::Leader).await.unwrap_err();
+        assert!(matches!(&reason[..], [ConnectionError::NoDatabase(name)] if name == "Things"), "{reason:?}");
         assert_eq!(*tries.lock().unwrap(), 1);
     });
 }
@@ -163,9 +163,10 @@ fn older_contents_and_another_cluster_are_refused_after_a_lost_connection() {
     for (row, is_expected) in [
         (
             member(true, 6, CLUSTER),
-            (|ended: &Ended| matches!(ended, Ended::Stale { found: 6, seen: 7 })) as fn(&Ended) -> bool,
+            (|reason: &ConnectionError| matches!(reason, ConnectionError::Stale { found: 6, seen: 7 }))
+                as fn(&ConnectionError) -> bool,
         ),
-        (member(true, 9, OTHER), |ended| matches!(ended, Ended::OtherCluster { .. })),
+        (member(true, 9, OTHER), |reason| matches!(reason, ConnectionError::OtherCluster { .. })),
     ] {
         runtime().block_on(async {
             let fake = Fake::start(move |number, peer| {
@@ -201,8 +202,8 @@ fn nonsense_about_the_databases_ends_the_connection() {
                 peer.reply(&request, rows.clone())?;
                 serve(peer)
             });
-            let ended = connect(&[&fake], Member::Leader).await.unwrap_err();
-            assert!(matches!(ended[..], [Ended::Nonsense { .. }]), "{ended:?}");
+            let reason = connect(&[&fake], Member::Leader).await.unwrap_err();
+            assert!(matches!(reason[..], [ConnectionError::Nonsense { .. }]), "{reason:?}");
         }
     });
 }

@@ -23,6 +23,10 @@ async fn failure(client: &Client, operations: Vec<Operation>) -> Error {
     client.transact(&Transaction::from(operations)).await.unwrap_err()
 }
 
+fn real(number: f64) -> Real {
+    Real::new(number).unwrap()
+}
+
 fn named(name: &str) -> [Condition; 1] {
     [Condition::equal("name", name)]
 }
@@ -223,36 +227,89 @@ fn a_failed_commit_is_an_error_of_its_own() {
     });
 }
 
+/// Returns operations that do not fit the schema, each with its mistake.
+fn mistakes() -> Vec<(Operation, &'static str)> {
+    let part_name = |value: Value| Operation::insert("Part", uuid(1), Row::default().with("name", value));
+    let row = |column: &str, value: Value| Row::default().with(column, value);
+    vec![
+        (part_name(1.into()), "the column name of the table Part is wrong: string is expected, not 1"),
+        (Operation::delete("Nothing", []), "the schema has no table Nothing"),
+        (Operation::delete("Part", [Condition::equal("x", 1)]), "the table Part has no column x"),
+        (Operation::select_columns("Part", [], &["x"]), "the table Part has no column x"),
+        (
+            Operation::update("Thing", [], row("number", 1001.into())),
+            "the column number of the table Thing is wrong: an integer from 0 to 1000 is expected, not 1001",
+        ),
+        (
+            Operation::mutate("Thing", [], [Mutation::new("tags", Mutator::Insert, 1)]),
+            "the column tags of the table Thing is wrong: string is expected, not 1",
+        ),
+        (
+            Operation::mutate("Thing", [], [Mutation::new("options", Mutator::Delete, Value::set([1, 2]))]),
+            "the column options of the table Thing is wrong: string is expected, not 1",
+        ),
+        (
+            Operation::mutate("Thing", [], [Mutation::new("number", Mutator::Add, "1")]),
+            "the column number of the table Thing is wrong: integer is expected, not \"1\"",
+        ),
+        (
+            Operation::delete("Thing", [Condition::new("tags", Function::Includes, 1)]),
+            "the column tags of the table Thing is wrong: string is expected, not 1",
+        ),
+        (
+            Operation::expect("Thing", uuid(1), row("flag", "yes".into())),
+            "the column flag of the table Thing is wrong: boolean is expected, not \"yes\"",
+        ),
+    ]
+}
+
 #[test]
 fn mistakes_are_found_before_anything_is_sent() {
+    let schema = midoform_ovsdb::DatabaseSchema::read(&crate::support::schema()).unwrap();
+    for (operation, mistake) in mistakes() {
+        let transaction = Transaction::from(vec![Operation::Abort, operation]);
+        let misfit = transaction.check(&schema).unwrap_err();
+        assert_eq!(misfit.operation.index, 1);
+        assert_eq!(chain(&misfit.mistake), mistake);
+    }
+}
+
+#[test]
+fn what_fits_the_schema_is_taken_by_the_server() {
     on_server(async |client| {
-        let schema = client.schema().await.unwrap();
-        let part_name = |value: Value| Operation::insert("Part", uuid(1), Row::default().with("name", value));
-        let row = |column: &str, value: Value| Row::default().with(column, value);
-        for (operation, mistake) in [
-            (part_name(1.into()), "the column name of the table Part is wrong: string is expected, not 1"),
-            (Operation::delete("Nothing", []), "the schema has no table Nothing"),
-            (Operation::delete("Part", [Condition::equal("x", 1)]), "the table Part has no column x"),
-            (Operation::select_columns("Part", [], &["x"]), "the table Part has no column x"),
-            (
-                Operation::update("Thing", [], row("number", 1001.into())),
-                "the column number of the table Thing is wrong: an integer from 0 to 1000 is expected, not 1001",
+        let fitting = vec![
+            Operation::select(
+                "Thing",
+                [Condition::uuid(uuid(1)), Condition::new("ratio", Function::Less, real(0.5))],
             ),
-            (
-                Operation::mutate("Thing", [], [Mutation::new("tags", Mutator::Insert, 1)]),
-                "the column tags of the table Thing is wrong: string is expected, not 1",
+            Operation::select(
+                "Thing",
+                [Condition::new("numbers", Function::Excludes, Value::set([1, 2, 3, 4]))],
             ),
-            (
-                Operation::expect("Thing", uuid(1), row("flag", "yes".into())),
-                "the column flag of the table Thing is wrong: boolean is expected, not \"yes\"",
+            Operation::mutate(
+                "Thing",
+                [],
+                [Mutation::new("options", Mutator::Delete, Value::map([("a", "b")]))],
             ),
-        ] {
-            let transaction = Transaction::from(vec![Operation::Abort, operation]);
-            let misfit = transaction.check(&schema).unwrap_err();
-            assert_eq!(misfit.operation.index, 1);
-            assert_eq!(chain(&misfit.mistake), mistake);
-        }
-        let error = failure(&client, vec![part_name("a\0".into())]).await;
+            Operation::mutate(
+                "Thing",
+                [],
+                [Mutation::new("options", Mutator::Delete, Value::set(["a", "b"]))],
+            ),
+            Operation::mutate("Thing", [], [Mutation::new("number", Mutator::Subtract, -5000)]),
+            Operation::mutate("Thing", [], [Mutation::new("ratios", Mutator::Multiply, real(2.0))]),
+        ];
+        let fitting = Transaction::from(fitting);
+        client.check(&fitting).await.unwrap();
+        client.transact(&fitting).await.unwrap();
+    });
+}
+
+#[test]
+fn what_can_not_be_sent_is_refused() {
+    on_server(async |client| {
+        let nul = Operation::insert("Part", uuid(1), Row::default().with("name", "a\0"));
+        let error = failure(&client, vec![nul]).await;
         assert!(matches!(error, Error::Encode(_)), "{error}");
         let error = client.read(&one(thing(1, "a"))).await.unwrap_err();
         assert_eq!(error.to_string(), format!("operation 0 (insert in Thing, row {}) is no read", uuid(1)));

@@ -14,7 +14,7 @@ use crate::tls::is_rejection;
 /// names.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Ended {
+pub enum ConnectionError {
     /// The server closed the connection.
     #[error("it closed the connection")]
     Closed,
@@ -83,17 +83,22 @@ pub enum Ended {
     },
 }
 
-impl Ended {
+impl ConnectionError {
     /// Returns the reason for an error of the system.
-    pub(crate) fn from_io(error: io::Error) -> Ended {
+    pub(crate) fn from_io(error: io::Error) -> ConnectionError {
         match is_rejection(&error) {
-            true => Ended::Certificate(Arc::new(error)),
-            false => Ended::Io(Arc::new(error)),
+            true => ConnectionError::Certificate(Arc::new(error)),
+            false => ConnectionError::Io(Arc::new(error)),
         }
     }
 
     /// Returns true if another attempt will fail as well, unless somebody changes the server or the settings.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Ended::Certificate(_) | Ended::NoDatabase(_) | Ended::OtherCluster { .. })
+        matches!(
+            self,
+            ConnectionError::Certificate(_)
+                | ConnectionError::NoDatabase(_)
+                | ConnectionError::OtherCluster { .. }
+        )
     }
 }

@@ -149,8 +149,11 @@ impl Session {
                         current.link = Some((link.clone(), Instant::now()));
                         return Ok(link);
                     }
-                    Err(reason) => attempts.insert(at, Attempt { remote: remote.clone(), reason }),
-                };
+                    // An attempt that the end of the time cut off says less than the one before.
+                    Err(ConnectionError::Late(_))
+                        if Instant::now() >= deadline && attempts.contains_key(&at) => {}
+                    Err(reason) => drop(attempts.insert(at, Attempt { remote: remote.clone(), reason })),
+                }
                 current.next = (at + 1) % self.settings.remotes.len();
             }
             current.failures = current.failures.saturating_add(1);

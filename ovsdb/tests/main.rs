@@ -15,7 +15,7 @@ mod monitors;
 mod remotes;
 mod schemas;
 mod secured;
-mod servers_choice;
+mod server_choice;
 mod support;
 mod transactions;
 mod values;

@@ -75,8 +75,8 @@ pub enum Error {
     },
     /// An operation of a transaction failed. Nothing was changed.
     ///
-    /// In a cluster, [`ErrorCode::DuplicateUuid`] may be about the rows of this same transaction: a server executes it again
-    /// if it loses the leadership meanwhile. So the caller has to look in this case as well.
+    /// In a cluster, [`ErrorCode::DuplicateUuid`] and [`ErrorCode::TimedOut`] may be about what this same transaction has done: a
+    /// server executes it again if it loses the leadership meanwhile. So the caller has to look in these cases as well.
     #[error("{remote} refused {operation}")]
     Operation {
         /// The remote.

@@ -1,5 +1,7 @@
 //! Real ovsdb-servers, one or a cluster, that can be killed, paused and started again.
 
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -41,9 +43,20 @@ fn tool(arguments: &[&str]) {
     assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
 }
 
+/// Returns free ports. They are below those that the system takes for outgoing connections: a server takes its port only later, and
+/// again after it was killed.
 fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|it| it.local_addr().unwrap().port()).collect()
+    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut taken = TAKEN.lock().unwrap();
+    let mut ports = Vec::new();
+    while ports.len() < count {
+        let random = RandomState::new().hash_one(ports.len());
+        let port = 10_000 + u16::try_from(random % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && taken.insert(port) {
+            ports.push(port);
+        }
+    }
+    ports
 }
 
 impl Servers {
@@ -120,7 +133,7 @@ impl Servers {
         let method = if self.is_secured { "pssl" } else { "ptcp" };
         let arguments = format!(
             "{file} --remote=punix:{folder}/{at}.sock --remote={method}:{port}:127.0.0.1 \
-             --unixctl={folder}/{at}.ctl {} -vconsole:warn -vsyslog:off",
+             --unixctl={folder}/{at}.ctl {} -vconsole:info -vsyslog:off",
             self.arguments.replace("FOLDER", &folder)
         );
         // The shell kills it when this program's end of the pipe is closed, however this program ends.
@@ -131,6 +144,15 @@ impl Servers {
         shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         shell.env("OVS_RUNDIR", &folder).env("OVS_LOGDIR", &folder).env("OVS_DBDIR", &folder);
         self.running.lock().unwrap()[at] = Some(shell.spawn().unwrap());
+    }
+
+    /// Returns the logs of the servers, for the message of a failed test.
+    pub fn logs(&self) -> String {
+        let log = |at: usize| {
+            let text = std::fs::read_to_string(self.folder().join(format!("{at}.log"))).unwrap_or_default();
+            format!("server {at}:\n{text}")
+        };
+        (0..self.ports.len()).map(log).collect::<Vec<_>>().join("\n")
     }
 
     /// Kills a server.

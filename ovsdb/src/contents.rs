@@ -1,6 +1,7 @@
 //! The rows that a monitor has seen, and the changes to them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -10,8 +11,9 @@ use crate::row::{Row, in_one_line};
 use crate::schema::{DatabaseSchema, TableSchema};
 use crate::value::{Atom, Value};
 
-/// The rows of the monitored tables by the names of the tables and the uuids of the rows. Rows have the monitored columns.
-pub type Contents = BTreeMap<String, BTreeMap<Uuid, Row>>;
+/// The rows of the monitored tables by the names of the tables and the uuids of the rows. Rows have the monitored columns. Changes
+/// share them.
+pub type Contents = BTreeMap<String, BTreeMap<Uuid, Arc<Row>>>;
 
 /// A change of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,9 +23,9 @@ pub struct Change {
     /// The row's uuid.
     pub uuid: Uuid,
     /// The row before; none if it is new, or meets the conditions only now.
-    pub old: Option<Row>,
+    pub old: Option<Arc<Row>>,
     /// The row after; none if it is deleted, or does not meet the conditions any more.
-    pub new: Option<Row>,
+    pub new: Option<Arc<Row>>,
 }
 
 /// The columns of the monitored tables.
@@ -62,8 +64,9 @@ impl UpdateReader<'_> {
                 let old = known.and_then(|rows| rows.get(&uuid));
                 let new = match self.form {
                     Form::Rows => reader.replaced(update)?,
-                    Form::Differences => reader.changed(uuid, old, update)?,
+                    Form::Differences => reader.changed(uuid, old.map(|row| &**row), update)?,
                 };
+                let new = new.map(Arc::new);
                 if old != new.as_ref() {
                     changes.push(Change { table: table.clone(), uuid, old: old.cloned(), new });
                 }

@@ -400,7 +400,7 @@ fn wrong_updates_are_an_error_and_everything_is_read_again() {
             let error = monitor.next().await.unwrap_err();
             assert!(chain(&error).contains(expected), "{}", chain(&error));
             let expected = Row::default().with("name", "a");
-            assert_eq!(monitor.contents()["Thing"][&uuid(1)], expected, "the contents stay as they were");
+            assert_eq!(*monitor.contents()["Thing"][&uuid(1)], expected, "the contents stay as they were");
             assert_eq!(names(&mut monitor).await, ["b"]);
         }
         let fake = Fake::start(|_, peer| {

@@ -34,7 +34,7 @@ fn a_monitor_has_the_contents_and_their_changes() {
         let request = MonitorRequest::default().with("Thing", &["name", "tags", "note"]);
         let mut monitor = client.monitor(request).await.unwrap();
         assert_eq!(names(&monitor), ["a", "b"]);
-        let first = &monitor.contents()["Thing"][&uuid(1)];
+        let first = &*monitor.contents()["Thing"][&uuid(1)];
         let expected = Row::default().with("name", "a").with("tags", Value::empty_set());
         assert_eq!(
             *first,
@@ -234,8 +234,9 @@ fn the_contents_of_a_monitor_are_what_a_select_returns() {
                     (uuid, row)
                 })
                 .collect();
-            let known = monitor.contents().get("Thing").cloned().unwrap_or_default();
-            prop_assert_eq!(known, selected);
+            let known = monitor.contents().get("Thing").into_iter().flatten();
+            let known = known.map(|(uuid, row)| (*uuid, Row::clone(row))).collect();
+            prop_assert_eq!(selected, known);
             Ok(())
         })
     };

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use crate::workspace::{Crate, OWN, Use, circles};
 
 /// The crates that each crate may use.
-const BELOW: [(&str, &[&str]); 10] = [
+const BELOW: [(&str, &[&str]); 11] = [
     ("compiler", &[]),
     ("packets", &["compiler"]),
     ("render", &["compiler"]),
+    ("ovsdb", &[]),
     ("store", &["compiler"]),
     ("reconcile", &["compiler", "store"]),
     ("adopt", &["compiler", "store", "reconcile"]),

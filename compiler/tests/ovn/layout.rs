@@ -382,7 +382,25 @@ fn packets_go_where_the_specs_say() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    pings(&world);
     other_frames(&world);
+}
+
+/// A router answers for its own addresses: its pods to the gateway's, and the outside to the link's, which MidoNet does not. A closed
+/// tenant's pods do not reach links.
+fn pings(world: &World) {
+    let acme = world.tenants.iter().find(|tenant| tenant.name == *"acme").unwrap();
+    let link = acme.link.near.to_string();
+    let ping = |from: &str, source: &str, destination: &str| {
+        let (own, next) = world.macs(from, destination);
+        let flow = format!(
+            "in_port(1),eth(src={own},dst={next}),eth_type(0x0800),ipv4(src={source},dst={destination},proto=1,tos=0,ttl=64,frag=no),icmp(type=8,code=0)"
+        );
+        world.frame(from, &flow)
+    };
+    assert_eq!(ping("vif0", "10.1.0.11", "10.1.0.254"), ["vif0: 10.1.0.254 > 10.1.0.11 protocol 1"]);
+    assert_eq!(ping("vif0", "10.1.0.11", &link), Vec::<String>::new());
+    assert_eq!(ping(OUTSIDE, "8.8.8.8", &link), [format!("ext0: {link} > 8.8.8.8 protocol 1")]);
 }
 
 /// Other frames than IPv4: a closed tenant lets ARP pass, and no claim of the gateway's address.

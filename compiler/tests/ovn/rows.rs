@@ -4,6 +4,7 @@ use midoform_compiler::ovn::lint;
 use midoform_compiler::ovn::lower::pod::{self, Pod, PortSecurity};
 use midoform_compiler::ovn::row::{Entry, Reference, Row, Rows};
 use midoform_compiler::ovn::schema::TABLES;
+use midoform_compiler::source::Source;
 use midoform_compiler::topology::key::Key;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -36,6 +37,32 @@ fn the_order_of_files_is_no_input() {
         let half = turned.tenants.len() / 2;
         turned.tenants.rotate_left(half);
         assert_eq!(rows(&project).1, rows(&turned).1, "{name}");
+    }
+}
+
+/// Somebody else's provider router is not made, and only what is the tenants' is put into it.
+#[test]
+fn a_given_router_is_only_added_to() {
+    let id = "6f6b2a0e-0000-4000-8000-000000000001";
+    let given = [("prov", Reference::Name("prov".to_owned())), (id, Reference::Id(id.parse().unwrap()))];
+    for (text, reference) in given {
+        let mut project = example("shared-networks");
+        let site = project.site.text().split("[ovn.localnet]").next().unwrap().to_owned();
+        let at = site.rfind("managed = true").unwrap();
+        let site =
+            format!("{}provider_router = \"{text}\"{}", &site[..at], &site[at + "managed = true".len()..]);
+        project.site = Source::new("site.toml", site);
+        let (_, rows) = rows(&project);
+        assert!(!rows.entries().iter().any(|entry| entry.key.owner() == "site"));
+        let holders = rows.entries().iter().filter_map(|entry| Some((entry, entry.holder.as_ref()?)));
+        let added: Vec<&str> = holders
+            .filter(|(_, holder)| holder.row == reference)
+            .map(|(entry, holder)| {
+                assert_eq!((holder.table.name(), holder.column), ("Logical_Router", "ports"));
+                entry.key.as_str()
+            })
+            .collect();
+        assert_eq!(added, ["acme/uplink/provider-port", "beta/uplink/provider-port"]);
     }
 }
 

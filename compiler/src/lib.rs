@@ -231,7 +231,10 @@ pub fn compile_beside(
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
     let policies: Vec<&spec::Policy> = site.policy.iter().filter(|_| enforced).chain(&named).collect();
     check::check(&site, &policies, &specs, &tenants, &mut diagnostics);
-    ovn::check::check(&site, &tenants, &mut diagnostics);
+    if enforced {
+        // A tenant that is on MidoNet can be seen and destroyed, even if it can't move to OVN as it is.
+        ovn::check::check(&site, &tenants, &mut diagnostics);
+    }
     if diagnostics.has_errors() {
         return Err(diagnostics.into_sorted());
     }

@@ -1,6 +1,6 @@
 //! What OVN can't do is an error at the line of the spec.
 
-use midoform_compiler::{Allocated, Input, compile};
+use midoform_compiler::{Allocated, Input, Policies, compile, compile_under};
 
 use super::samples::SITE;
 use crate::samples::Project;
@@ -69,6 +69,16 @@ fn a_spec_that_ovn_can_not_express_is_an_error() {
         let elsewhere = problems(without, &text);
         assert!(!elsewhere.iter().any(|(code, _)| code.starts_with("ovn-")), "{elsewhere:?}");
     }
+}
+
+/// A tenant that OVN can't have may still be looked at, and destroyed.
+#[test]
+fn who_ignores_policies_meets_no_error_of_ovn() {
+    let text = with("name = \"acme\"\nethertypes = [\"ipv6\"]\n", "");
+    let project = Project::of_text(SITE, &[("acme.toml", &text)]);
+    let input = Input { site: &project.site, allocated: Allocated::Nothing, tenants: &project.tenants };
+    assert!(compile(input).is_err());
+    assert!(compile_under(input, Policies::Ignored).is_ok());
 }
 
 #[test]

@@ -13,14 +13,18 @@
 //! 7. [`peering`] again, where not all tenants are there: removes the peers that don't name the tenant back.
 //! 8. [`resolve`]: names to references. Decides what a name refers to.
 //! 9. [`check`]: rules about addresses, tenants among themselves, and policy. Decides what is allowed.
-//! 10. [`lower`]: network to topology. Decides which objects there are.
+//! 10. [`ovn::check`]: what OVN can't do, if the site has `[ovn]`.
+//! 11. [`lower`]: network to topology. Decides which objects there are.
 //!
 //! The plan is a second function, [`midonet::plan`], since it needs what was observed:
 //!
-//! 11. [`plan::diff`]: two topologies to steps. Decides what has to happen, and in which order ([`plan::order`]).
-//! 12. [`midonet::dialect`]: objects to calls. Decides methods and ids; paths, media types and bodies are those of the
+//! 12. [`plan::diff`]: two topologies to steps. Decides what has to happen, and in which order ([`plan::order`]).
+//! 13. [`midonet::dialect`]: objects to calls. Decides methods and ids; paths, media types and bodies are those of the
 //!     [kinds](topology::kinds).
-//! 13. [`midonet::lint`]: checks a plan against what the API would take. Tests run it on every plan.
+//! 14. [`midonet::lint`]: checks a plan against what the API would take. Tests run it on every plan.
+//!
+//! OVN, the second engine, has its own lowering, [`ovn::lower`] (network to rows of the northbound database), and its own checker,
+//! [`ovn::lint`]. Tests run it on all rows.
 //!
 //! The assertions of a spec are proven on the topology by the crate `packets`.
 #![forbid(unsafe_code)]
@@ -42,6 +46,7 @@ pub mod error_chain;
 pub mod midonet;
 pub mod names;
 pub mod network;
+pub mod ovn;
 pub mod plan;
 pub mod printable;
 pub mod source;
@@ -226,6 +231,10 @@ pub fn compile_beside(
     let tenants = resolve::resolve(&site, &specs, &allocations, &mut diagnostics);
     let policies: Vec<&spec::Policy> = site.policy.iter().filter(|_| enforced).chain(&named).collect();
     check::check(&site, &policies, &specs, &tenants, &mut diagnostics);
+    if enforced {
+        // A tenant that is on MidoNet can be seen and destroyed, even if it can't move to OVN as it is.
+        ovn::check::check(&site, &tenants, &mut diagnostics);
+    }
     if diagnostics.has_errors() {
         return Err(diagnostics.into_sorted());
     }

@@ -124,3 +124,23 @@ impl Encapsulation {
         }
     }
 }
+
+/// The encapsulation of OVN's tunnels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OvnEncapsulation {
+    /// Geneve.
+    Geneve,
+    /// VXLAN.
+    Vxlan,
+}
+
+impl OvnEncapsulation {
+    /// Returns the bytes that it adds to a packet of a pod.
+    pub fn overhead(self) -> u16 {
+        match self {
+            // The outer IP, UDP and Geneve headers, OVN's option, and the pod's Ethernet header.
+            OvnEncapsulation::Geneve => 58,
+            OvnEncapsulation::Vxlan => Encapsulation::Vxlan.overhead(),
+        }
+    }
+}

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::certificates;
+
 /// A cluster in its own folders.
 pub struct Cluster {
     folder: tempfile::TempDir,
@@ -24,14 +26,11 @@ impl Cluster {
     }
 
     /// Starts one member with TLS; it may not reply yet. The certificates are in its folder, as
-    /// `certificates` makes them. None if etcd or openssl is not installed.
+    /// `certificates::make` makes them. None if etcd or openssl is not installed.
     pub fn start_tls(arguments: &str) -> Option<Cluster> {
-        let is_there = |tool: &str| {
-            Command::new(tool).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-        };
-        is_there("openssl").then_some(())?;
+        certificates::can_be_made().then_some(())?;
         Cluster::launch(1, "https", |folder| {
-            certificates(folder);
+            certificates::make(folder);
             let arguments = format!("--cert-file FOLDER/server.pem --key-file FOLDER/server.key {arguments}");
             arguments.replace("FOLDER", &folder.display().to_string())
         })
@@ -161,23 +160,4 @@ impl Drop for Cluster {
             self.kill(at);
         }
     }
-}
-
-/// Makes a CA (`ca.pem`) with `server.pem` for 127.0.0.1 and `client.pem`, each with its key; and another CA
-/// (`other.pem`).
-fn certificates(folder: &Path) {
-    let make = |name: &str, more: &[&str]| {
-        let file = |ending: &str| folder.join(format!("{name}.{ending}"));
-        let mut command = Command::new("openssl");
-        command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-        command.args(["-days", "2", "-subj", &format!("/CN={name}")]).args(more).current_dir(folder);
-        let ran = command.arg("-keyout").arg(file("key")).arg("-out").arg(file("pem")).output().unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    };
-    let signed =
-        ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", "-addext"];
-    make("ca", &[]);
-    make("other", &[]);
-    make("server", &[&signed[..], &["subjectAltName=IP:127.0.0.1"]].concat());
-    make("client", &[&signed[..], &["extendedKeyUsage=clientAuth"]].concat());
 }

@@ -8,10 +8,12 @@
 )]
 
 pub mod browser;
+pub mod certificates;
 pub mod etcd;
 pub mod front;
 pub mod http;
 pub mod keystone;
+pub mod ovsdb;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

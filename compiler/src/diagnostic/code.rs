@@ -145,6 +145,18 @@ crate::named_codes! {
         OverlappingUntranslated => "overlapping-untranslated",
         /// A bridge's network overlaps the link pool.
         OverlapsLinkPool => "overlaps-link-pool",
+        /// A rule names a place that OVN can't tell without a check of source addresses.
+        OvnAntiSpoof => "ovn-anti-spoof",
+        /// A static port is on a host whose OVN chassis is not known.
+        OvnChassis => "ovn-chassis",
+        /// An EtherType passes that OVN's port security drops.
+        OvnEthertype => "ovn-ethertype",
+        /// A tenant has more rules than OVN has priorities.
+        OvnManyRules => "ovn-many-rules",
+        /// OVN has no such route.
+        OvnRoute => "ovn-route",
+        /// OVN has no such stateless rule.
+        OvnStateless => "ovn-stateless",
         /// Peers name each other in a circle, not in pairs.
         PeerCycle => "peer-cycle",
         /// A tenant is its own peer.

@@ -52,6 +52,8 @@ pub struct Tenant {
     pub ethertypes: BTreeSet<u16>,
     /// True if a rule can match frames by their VLAN tag: 1.x has no such condition.
     pub matches_tags: bool,
+    /// The MTU inside pods.
+    pub mtu: u16,
     /// True if the tenant may not be destroyed.
     pub protect: bool,
     /// The NAT of traffic to the world.
@@ -68,6 +70,8 @@ pub struct Tenant {
     pub routes: Vec<Route>,
     /// Rules.
     pub rules: Vec<Rule>,
+    /// Address groups that have addresses.
+    pub address_groups: Vec<AddressGroup>,
     /// Port groups.
     pub port_groups: Vec<PortGroup>,
     /// Exposed ports.
@@ -246,6 +250,17 @@ pub enum Selector {
     Addresses(Vec<Ipv4Net>),
     /// At one of these static ports.
     Ports(Vec<PortIndex>),
+}
+
+/// A group of addresses. A rule that names it has its networks ([`Selector::Addresses`]).
+#[derive(Clone, Debug)]
+pub struct AddressGroup {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its networks, sorted. They don't overlap.
+    pub networks: Vec<Ipv4Net>,
+    /// Its position in the spec.
+    pub span: Span,
 }
 
 /// A group of static ports.

@@ -12,8 +12,8 @@ use crate::names::PeerPair;
 use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::network::allocation::{Allocations, LinkAddresses};
 use crate::network::{
-    Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Port, PortGroup, PortIndex, Route,
-    RouteTarget, Rule, Selector, Tenant,
+    AddressGroup, Assert, Bridge, BridgeIndex, Expose, Link, Peer, PeerIndex, Port, PortGroup, PortIndex,
+    Route, RouteTarget, Rule, Selector, Tenant,
 };
 use crate::source::{Span, Spanned};
 use crate::spec;
@@ -131,7 +131,8 @@ impl<'a> Resolver<'a, '_> {
             .map(|(s, group)| (s.name.value.as_str(), group.ports.clone()))
             .collect();
         let (sound, unsound): (Vec<_>, Vec<_>) = spec.address_groups.iter().partition(|group| group.is_sound);
-        names.address_groups = sound.into_iter().map(address_group).collect();
+        names.address_groups = sound.iter().copied().map(address_group).collect();
+        let address_groups = address_groups(&sound);
         self.left_out.extend(unsound.into_iter().map(|group| ("address group", group.name.value.clone())));
         let peers: Vec<Peer> = spec.peers.iter().filter_map(|peer| self.peer(spec, peer, &names)).collect();
         names.peers = names_of_peers(spec, &peers);
@@ -143,6 +144,7 @@ impl<'a> Resolver<'a, '_> {
             anti_spoof: spec.anti_spoof_in(self.site),
             ethertypes: spec.ethertypes_in(self.site),
             matches_tags: self.site.matches_tags(),
+            mtu: spec.mtu.or(self.site.defaults.mtu).map_or(self.site.default_mtu(), |mtu| mtu.value),
             protect: spec.protect,
             egress: spec.egress.value,
             egress_span: if spec.egress.span.end == 0 { spec.name.span } else { spec.egress.span },
@@ -153,6 +155,7 @@ impl<'a> Resolver<'a, '_> {
             asserts: spec.asserts.iter().filter_map(|assert| self.assertion(assert, &names)).collect(),
             bridges,
             ports,
+            address_groups,
             port_groups,
             peers,
             span: spec.name.span,
@@ -465,6 +468,15 @@ impl Networks {
         let are_left_out = left_out.iter().any(|(what, _)| *what == "bridge");
         Networks { of_bridges, are_all_known: usable.count() == bridges.len() && !are_left_out }
     }
+}
+
+/// Returns the address groups that have addresses.
+fn address_groups(specs: &[&spec::AddressGroup]) -> Vec<AddressGroup> {
+    let groups = specs.iter().map(|spec| {
+        let (name, networks) = address_group(spec);
+        AddressGroup { name: name.into(), networks, span: spec.name.span }
+    });
+    groups.filter(|group| !group.networks.is_empty()).collect()
 }
 
 fn address_group(spec: &spec::AddressGroup) -> (&str, Vec<Ipv4Net>) {

@@ -20,8 +20,8 @@ use ipnet::Ipv4Net;
 
 pub use policy::{NamePatterns, Pattern, Policy};
 pub use site::{
-    Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Site, StoreSettings,
-    TunnelZoneSettings,
+    Defaults, EtcdSettings, Host, KeystoneSettings, LocalnetSettings, MidonetSettings, OvnSettings, Pools,
+    Site, StoreSettings, TunnelZoneSettings,
 };
 
 use crate::names::TenantName;

@@ -10,7 +10,7 @@ use super::grammar::values::Word;
 use super::{AntiSpoof, Dns, Gateway, Policy, Profile};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
-use crate::values::Encapsulation;
+use crate::values::{Encapsulation, OvnEncapsulation};
 
 /// The content of a site file.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Site {
     pub name: Spanned<String>,
     /// The connection to MidoNet.
     pub midonet: MidonetSettings,
+    /// The connection to OVN, the second engine.
+    pub ovn: Option<OvnSettings>,
     /// The networks that are allocated.
     pub pools: Pools,
     /// The store in a cluster.
@@ -45,12 +47,18 @@ impl Site {
     /// Returns the MTU inside pods where neither the tenant nor the site names one: every packet of this size fits the
     /// tunnels. In a tunnel zone that is not midoform's the encapsulation is not known, so it is that of the larger header.
     pub fn default_mtu(&self) -> u16 {
-        self.mtu_within(self.tunnel_zone.as_ref().map_or(Encapsulation::Vxlan, |zone| zone.encapsulation))
+        self.mtu_within(Encapsulation::Vxlan)
     }
 
     /// Returns the largest MTU that pods may have: packets above it never fit the tunnels.
     pub fn largest_mtu(&self) -> u16 {
-        self.mtu_within(self.tunnel_zone.as_ref().map_or(Encapsulation::Gre, |zone| zone.encapsulation))
+        self.mtu_within(Encapsulation::Gre)
+    }
+
+    /// Returns the name of the OVN chassis of the host with this id; none if no `[[host]]` has the id.
+    pub fn chassis_of(&self, host: Uuid) -> Option<&str> {
+        let host = self.hosts.iter().find(|known| known.id.value == host)?;
+        Some(host.chassis.as_ref().unwrap_or(&host.name))
     }
 
     /// Returns true if a rule can match frames by their VLAN tag: 1.x has no such condition (21-layer-2-rules).
@@ -58,8 +66,12 @@ impl Site {
         self.midonet.version.value != 1
     }
 
-    fn mtu_within(&self, encapsulation: Encapsulation) -> u16 {
-        self.underlay_mtu.value.saturating_sub(encapsulation.overhead())
+    /// Returns the MTU that fits the tunnels of every engine of the site. MidoNet's have this encapsulation, if no tunnel zone
+    /// says otherwise.
+    fn mtu_within(&self, unknown: Encapsulation) -> u16 {
+        let zone = self.tunnel_zone.as_ref().map_or(unknown, |zone| zone.encapsulation);
+        let ovn = self.ovn.as_ref().map_or(0, |ovn| ovn.encapsulation.overhead());
+        self.underlay_mtu.value.saturating_sub(zone.overhead().max(ovn))
     }
 
     /// Returns the error of an MTU inside pods that the tunnels can't carry.
@@ -69,10 +81,14 @@ impl Site {
             return None;
         }
         let zone = self.tunnel_zone.as_ref().map(|zone| zone.encapsulation);
-        let (name, overhead) = match zone {
-            Some(Encapsulation::Vxlan) => ("VXLAN", Encapsulation::Vxlan.overhead()),
-            Some(Encapsulation::Gre) => ("GRE", Encapsulation::Gre.overhead()),
-            None => ("even GRE, which has the smallest header,", Encapsulation::Gre.overhead()),
+        let of_zone = zone.unwrap_or(Encapsulation::Gre).overhead();
+        let ovn = self.ovn.as_ref().map(|ovn| ovn.encapsulation).filter(|ovn| ovn.overhead() > of_zone);
+        let (name, overhead) = match (ovn, zone) {
+            (Some(OvnEncapsulation::Geneve), _) => ("Geneve", OvnEncapsulation::Geneve.overhead()),
+            (Some(OvnEncapsulation::Vxlan), _) => ("OVN's VXLAN", OvnEncapsulation::Vxlan.overhead()),
+            (None, Some(Encapsulation::Vxlan)) => ("VXLAN", of_zone),
+            (None, Some(Encapsulation::Gre)) => ("GRE", of_zone),
+            (None, None) => ("even GRE, which has the smallest header,", of_zone),
         };
         let message = format!("the MTU {mtu} does not fit the tunnels between the hosts");
         let here = format!("{name} adds {overhead} bytes, and `underlay_mtu` is {}", self.underlay_mtu);
@@ -80,9 +96,10 @@ impl Site {
             "write {largest} or less, or name the MTU of the hosts' network with the site's `underlay_mtu`"
         );
         let error = Diagnostic::error(Code::MtuTooLarge, mtu.span, message).here(here).help(help);
-        Some(match &self.tunnel_zone {
-            Some(zone) => error.also(zone.name.span, "the tunnel zone"),
-            None => error,
+        Some(match (&self.tunnel_zone, ovn.and(self.ovn.as_ref())) {
+            (_, Some(ovn)) => error.also(ovn.span, "the tunnels of OVN"),
+            (Some(zone), None) => error.also(zone.name.span, "the tunnel zone"),
+            (None, None) => error,
         })
     }
 }
@@ -104,6 +121,64 @@ pub struct MidonetSettings {
     pub managed: bool,
     /// The position of the table.
     pub span: Span,
+}
+
+/// `[ovn]`.
+#[derive(Clone, Debug)]
+pub struct OvnSettings {
+    /// The servers of the northbound database: `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`.
+    pub northbound: Vec<Spanned<String>>,
+    /// The file with the certificates of the CAs that sign the servers' (PEM).
+    pub ca: Option<Spanned<String>>,
+    /// The file with this side's own certificate (PEM); with [`OvnSettings::private_key`] or not at all.
+    pub certificate: Option<Spanned<String>>,
+    /// The file with its private key (PEM).
+    pub private_key: Option<Spanned<String>>,
+    /// The name or the UUID of an existing provider router.
+    pub provider_router: Option<Spanned<String>>,
+    /// True if midoform creates the provider router.
+    pub managed: bool,
+    /// The chassis between the tenants and the outside, in order of preference.
+    pub gateway_chassis: Vec<Spanned<String>>,
+    /// The tunnels' encapsulation.
+    pub encapsulation: OvnEncapsulation,
+    /// The network outside of a managed provider router.
+    pub localnet: Option<LocalnetSettings>,
+    /// The position of the table.
+    pub span: Span,
+}
+
+/// `[ovn.localnet]`.
+#[derive(Clone, Debug)]
+pub struct LocalnetSettings {
+    /// The name of the physical network.
+    pub network: Spanned<String>,
+    /// The provider router's address.
+    pub address: Spanned<Ipv4Addr>,
+    /// The prefix length of the network.
+    pub prefix: u8,
+    /// The next hop to the world.
+    pub gateway: Spanned<Ipv4Addr>,
+    /// The VLAN; none: frames have no tag.
+    pub vlan: Option<Spanned<u16>>,
+}
+
+impl LocalnetSettings {
+    /// Returns the provider router's address with the prefix length of its network.
+    pub fn interface_network(&self) -> Ipv4Net {
+        Ipv4Net::new(self.address.value, self.prefix).unwrap_or_else(|_| self.address.value.into())
+    }
+}
+
+impl Word for OvnEncapsulation {
+    const ALL: &'static [OvnEncapsulation] = &[OvnEncapsulation::Geneve, OvnEncapsulation::Vxlan];
+
+    fn word(self) -> &'static str {
+        match self {
+            OvnEncapsulation::Geneve => "geneve",
+            OvnEncapsulation::Vxlan => "vxlan",
+        }
+    }
 }
 
 /// `[pools]`.
@@ -184,6 +259,8 @@ pub struct Host {
     pub id: Spanned<Uuid>,
     /// The address of its tunnels.
     pub tunnel_address: Option<Spanned<Ipv4Addr>>,
+    /// The name of its OVN chassis, if it is not the host's name.
+    pub chassis: Option<Spanned<String>>,
 }
 
 /// `[tunnel_zone]`.

@@ -35,8 +35,8 @@ pub(crate) use key::{Grammar, Key, KeyView, Shape, Value};
 pub(crate) use policy::{Limits, NamePatternKeys, PolicyFileKeys, PolicyKeys};
 pub(crate) use reader::{Reader, TomlValue, nearest};
 pub(crate) use site::{
-    DefaultsKeys, EtcdKeys, HostKeys, KeystoneKeys, MidonetKeys, PoolsKeys, SiteKeys, StoreKeys,
-    TunnelZoneKeys,
+    DefaultsKeys, EtcdKeys, HostKeys, KeystoneKeys, LocalnetKeys, MidonetKeys, OvnKeys, PoolsKeys, SiteKeys,
+    StoreKeys, TunnelZoneKeys,
 };
 pub(crate) use table::{Called, Table};
 pub(crate) use tenant::{

@@ -15,13 +15,14 @@ use super::values::{
 };
 use crate::diagnostic::Code;
 use crate::spec::{AntiSpoof, Profile};
-use crate::values::Encapsulation;
+use crate::values::{Encapsulation, OvnEncapsulation};
 
 table! {
     /// The settings that serve every tenant of a site.
     SiteKeys {
         name: Name = required(Name, "The site's name: the namespace of all ids. A site with another name shares nothing with this one."),
         midonet: SubTable<MidonetKeys> = required(SubTable::SECTION, "The connection to MidoNet."),
+        ovn: SubTable<OvnKeys> = key(SubTable::SECTION, "The connection to OVN, the second engine: `docs/engines.md`."),
         pools: SubTable<PoolsKeys> = key(SubTable::SECTION, "The networks that midoform allocates from."),
         etcd: SubTable<EtcdKeys> = key(SubTable::SECTION,
             "The store in a cluster. User and password come from `MIDOFORM_ETCD_USERNAME` and `MIDOFORM_ETCD_PASSWORD`."),
@@ -60,6 +61,48 @@ table! {
         provider_router: UuidText = key(UuidText, "The id of the router that leads outside."),
         managed: WithDefault<Boolean> = key(or(Boolean, false),
             "midoform creates the provider router. It has to be true if there is no `provider_router`."),
+    }
+}
+
+table! {
+    /// The connection to OVN.
+    OvnKeys {
+        northbound: OneOrList<Text> = required(one_or_list(text()),
+            "The servers of the northbound database: `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`.")
+            .example("\"unix:/var/run/ovn/ovnnb_db.sock\""),
+        ca: Text = key(text(), "The file with the CA certificates that sign the servers' certificates (PEM). `ssl:` needs it."),
+        certificate: Text = key(text(), "The file with the client's own certificate (PEM)."),
+        private_key: Text = key(text(), "The file with its private key (PEM)."),
+        provider_router: Text = key(text(), "The name or the UUID of the router that leads outside, which somebody else made."),
+        managed: WithDefault<Boolean> = key(or(Boolean, false),
+            "midoform creates the provider router. It has to be true if there is no `provider_router`."),
+        gateway_chassis: OneOrList<Text> = required(one_or_list(text()),
+            "The chassis that traffic between the tenants and the outside passes, by name. The first one that is alive is used.")
+            .example("[\"gateway1\"]"),
+        encapsulation: WithDefault<Words<OvnEncapsulation>> = key(or(words(), OvnEncapsulation::Geneve),
+            "The encapsulation of the tunnels between the chassis, which decides about the MTU inside pods."),
+        localnet: SubTable<LocalnetKeys> = key(SubTable::INLINE,
+            "The network outside of a managed provider router. Without it, the router leads nowhere."),
+    }
+    constraints {
+        Constraint {
+            count: Count::Together,
+            sets: &[&[<OvnKeys as super::Grammar>::KEYS.certificate.name, <OvnKeys as super::Grammar>::KEYS.private_key.name]],
+            code: Code::MissingKey,
+            message: "[ovn] `certificate` and `private_key` belong together",
+            help: "name the files of both, or of neither",
+        },
+    }
+}
+
+table! {
+    /// The physical network that the managed provider router is connected to.
+    LocalnetKeys {
+        network: Text = required(text(), "Its name in `ovn-bridge-mappings` of the gateway chassis.").example("\"physnet1\""),
+        address: Address = required(Address, "The provider router's address there."),
+        prefix: Integer<u8> = required(integer(8, 30), "The prefix length of the network."),
+        gateway: Address = required(Address, "The next hop to the world."),
+        vlan: Integer<u16> = key(integer(1, 4094), "The VLAN of the network. If it is absent, frames have no tag."),
     }
 }
 
@@ -144,6 +187,7 @@ table! {
         name: Name = required(Name, "The name that static ports use."),
         id: UuidText = required(UuidText, "The id that its MidoNet agent registered."),
         tunnel_address: Address = key(Address, "The address of its tunnels."),
+        chassis: Text = key(text(), "The name of its OVN chassis (its `system-id`). The default is the host's name."),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Text to spec: reads TOML by the grammar, reports everything that is wrong, and goes on.
 
 mod ends;
+mod ovn;
 mod policy;
 mod site;
 mod tenant;

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
-use super::{Reader, policy, tenant};
+use super::{Reader, ovn, policy, tenant};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
 use crate::spec::grammar::{
@@ -22,6 +22,7 @@ use crate::spec::{
 pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option<Site> {
     let name = file.get(reader, |site| &site.name);
     let midonet = file.get(reader, |site| &site.midonet).map(|table| midonet(reader, &table));
+    let ovn = file.get(reader, |site| &site.ovn).map(|table| ovn::read(reader, &table));
     let pools_table = file.get(reader, |site| &site.pools);
     let pools = pools_table.map_or_else(|| default_pools(file.span), |table| pools(reader, &table));
     let etcd = file.get(reader, |site| &site.etcd).map(|table| etcd(reader, &table));
@@ -41,6 +42,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
     let site = Site {
         name,
         midonet,
+        ovn,
         pools,
         etcd,
         store,
@@ -240,11 +242,12 @@ fn host(reader: &mut Reader<'_>, table: &Table<'_, HostKeys>) -> Option<Host> {
     let name = table.get(reader, |host| &host.name);
     let id = table.get(reader, |host| &host.id);
     let tunnel_address = table.get(reader, |host| &host.tunnel_address);
+    let chassis = table.get(reader, |host| &host.chassis);
     if let Some(address) = &tunnel_address {
         let error = special_addresses::of_host("the tunnel address", address.value, address.span);
         error.into_iter().for_each(|error| reader.push(error));
     }
-    Some(Host { name: name?, id: id?, tunnel_address })
+    Some(Host { name: name?, id: id?, tunnel_address, chassis })
 }
 
 fn duplicate_hosts(reader: &mut Reader<'_>, hosts: &[Host]) {

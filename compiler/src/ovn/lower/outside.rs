@@ -1,0 +1,71 @@
+//! The policies about packets from the outside.
+
+use super::{Lowering, keys, priority};
+use crate::ovn::expression::Expression;
+use crate::ovn::expression::build::{End, Way};
+use crate::ovn::networks::AddressSpace;
+use crate::ovn::row::Row;
+use crate::ovn::schema::Table;
+use crate::source::Span;
+use crate::spec::Egress;
+
+pub(super) fn lower(lowering: &mut Lowering<'_>) {
+    if lowering.checks_sources() {
+        inside_sources(lowering);
+    }
+    if lowering.strict() && lowering.tenant.egress != Egress::None {
+        untranslated(lowering);
+    }
+}
+
+fn from_uplink(lowering: &Lowering<'_>) -> Expression {
+    Expression::port(Way::In, [lowering.name(&lowering.uplink)])
+}
+
+/// Drops packets from outside that have an address of a bridge or a peer as their source: rules tell places by addresses. A peer
+/// without source NAT comes from outside with its own addresses, when it uses an exposed port.
+fn inside_sources(lowering: &mut Lowering<'_>) {
+    let tenant = lowering.tenant;
+    let translated = tenant.peers.iter().filter(|peer| {
+        let other = lowering.engine.tenants.get(peer.name.as_str());
+        other.is_some_and(|other| other.egress != Egress::None)
+    });
+    let peers: AddressSpace = translated.flat_map(|peer| peer.networks.iter().copied()).collect();
+    let sources = match peers.is_empty() {
+        true => lowering.inside(),
+        false => {
+            let spoofed = lowering.spaces.inside.with(&peers);
+            lowering.addresses("spoofed", &spoofed, tenant.span)
+        }
+    };
+    let Some(sources) = sources else { return };
+    let expression = Expression::all([from_uplink(lowering), Expression::address(End::Source, &sources)]);
+    lowering.policy("uplink-source", priority::UPLINK_SOURCE, "drop", &expression, tenant.span);
+}
+
+/// Drops what comes from outside to a pod's own address: connections from outside only open to exposed ports, and the replies to a
+/// pod's connections go to the translated address. Both have been tracked when they come here.
+fn untranslated(lowering: &mut Lowering<'_>) {
+    let Some(inside) = lowering.inside() else { return };
+    let to_inside = Expression::address(End::Destination, &inside);
+    let expression = Expression::all([from_uplink(lowering), to_inside, Expression::untracked()]);
+    lowering.policy("untranslated", priority::UNTRANSLATED, "drop", &expression, lowering.tenant.span);
+}
+
+impl Lowering<'_> {
+    /// Adds a policy of the tenant's router.
+    pub(super) fn policy(
+        &mut self,
+        name: &str,
+        priority: i64,
+        action: &str,
+        expression: &Expression,
+        span: Span,
+    ) {
+        let row = Row::new(Table::LogicalRouterPolicy)
+            .integer("priority", priority)
+            .text("match", expression.to_string())
+            .text("action", action);
+        self.add_to(self.in_router("policies"), keys::policy(&self.router, name), row, span);
+    }
+}

@@ -308,6 +308,9 @@ impl Lab {
         let before = devices();
         let ran =
             self.run(&["apply", ".", "--yes", "--quiet", "--allow-mass-delete", "--target", names[which]]);
+        if ran.code == 6 && self.has_foreign_children() {
+            return Ok(());
+        }
         prop_assert_eq!(ran.code, 0, "an apply of one tenant: {} {}", ran.stdout, ran.stderr);
         let after = devices();
         prop_assert!(before.is_subset(&after), "{other} lost {:?}", before.difference(&after));
@@ -424,10 +427,20 @@ impl Lab {
         }
     }
 
+    /// Returns true if somebody else has put rules or routes into chains and routers.
+    fn has_foreign_children(&self) -> bool {
+        self.foreign.iter().any(|(_, parent)| !parent.is_empty())
+    }
+
     /// Applies once, and checks that this was enough.
     fn converges(&mut self) -> Result<(), TestCaseError> {
         let apply = ["apply", ".", "--yes", "--json", "--allow-mass-delete"];
-        let first = self.run(&apply);
+        let mut first = self.run(&apply);
+        if first.code == 6 && self.has_foreign_children() {
+            // A chain that goes with somebody else's rules in it is deleted on request only.
+            first = self.run(&[&apply[..], &["--remove-foreign"]].concat());
+            self.foreign.retain(|(_, parent)| parent.is_empty());
+        }
         prop_assert_eq!(first.code, 0, "a clean apply: {} {}", first.stdout, first.stderr);
         let again = self.run(&["plan", ".", "--detailed-exitcode"]);
         prop_assert_eq!(again.code, 0, "nothing is left to do: {} {}", again.stdout, again.stderr);

@@ -75,9 +75,12 @@ fn number_of_rules(tenant: &Tenant, diagnostics: &mut Diagnostics) {
 }
 
 fn ethertypes(tenant: &Tenant, diagnostics: &mut Diagnostics) {
-    if tenant.anti_spoof != AntiSpoof::None && tenant.ethertypes.contains(&ethertype::IPV6) {
+    let known = [ethertype::ARP, ethertype::IPV4, ethertype::VLAN];
+    let dropped = tenant.ethertypes.iter().find(|kind| !known.contains(kind));
+    if let Some(kind) = dropped.filter(|_| tenant.anti_spoof != AntiSpoof::None) {
         let message = format!(
-            "the EtherType IPv6 passes the bridges of `{}`, and OVN's check of source addresses drops it",
+            "the EtherType {} passes the bridges of `{}`, and OVN's check of source addresses drops it",
+            ethertype::shown(*kind),
             tenant.name
         );
         let help = "take it out of `ethertypes`, or set `anti_spoof = \"none\"`";

@@ -45,6 +45,7 @@ fn a_spec_that_ovn_can_not_express_is_an_error() {
             "ovn-stateless",
         ),
         (with("ethertypes = [\"ipv6\"]\n", ""), "ovn-ethertype"),
+        (with("ethertypes = [\"0x88b5\"]\n", ""), "ovn-ethertype"),
         (with("", "[[route]]\ndestination = \"10.9.0.0/16\"\nbridge = \"web\"\n"), "ovn-route"),
         (with("", "[[route]]\ndestination = \"0.0.0.0/0\"\nvia = \"10.1.0.5\"\nweight = 1\n"), "ovn-route"),
         (

@@ -232,7 +232,8 @@ impl ColumnType {
     }
 
     /// Returns the same type for any number of elements or pairs.
-    pub(crate) fn elements(&self) -> ColumnType {
+    #[must_use]
+    pub fn elements(&self) -> ColumnType {
         ColumnType { least: 0, most: None, ..self.clone() }
     }
 

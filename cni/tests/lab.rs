@@ -333,7 +333,7 @@ impl Lab {
 
     /// Returns the keys of the objects that `midoform plan` of these tenants would change. Other peers are left out.
     pub(crate) fn changes(&self, specs: &BTreeMap<String, String>) -> Vec<String> {
-        use midoform_compiler::midonet;
+        use midoform_compiler::midonet::dialect::Dialect;
         use midoform_compiler::midonet::lower::provider_router;
         use midoform_compiler::network::peering::PeersOf;
         use midoform_compiler::network::provider_use::Neighbours;
@@ -362,7 +362,7 @@ impl Lab {
             base_url: self.base_url.clone(),
             credentials: Credentials::None,
             timeout: Duration::from_secs(10),
-            dialect: compiled.dialect(),
+            dialect: Dialect::of(compiled.engine()).unwrap(),
             ca: None,
         };
         let client = Client::resume(settings, None).unwrap();
@@ -370,7 +370,7 @@ impl Lab {
         let provider = provider_router(&compiled.site);
         let scope = Scope::of(&compiled, &known, &names, &provider);
         let observed = self.runtime.block_on(observe(&client, scope, &|_| {})).unwrap();
-        let plan = midonet::plan("lab", compiled.dialect(), &compiled.topology, &observed);
+        let plan = compiled.plan(&compiled.topology, &observed);
         let changes = plan.steps.iter().filter(|step| step.action != Action::Keep);
         changes.map(|step| format!("{:?} {}: {}", step.action, step.key, step.reason)).collect()
     }

@@ -2,7 +2,6 @@
 #![allow(missing_docs, reason = "criterion's macros make the items")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use midoform_compiler::midonet::plan;
 use midoform_compiler::plan::canonical;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::observed::Observed;
@@ -32,12 +31,7 @@ fn bench(criterion: &mut Criterion) {
                 else {
                     return;
                 };
-                let plan = plan(
-                    &compiled.site.name.value,
-                    compiled.dialect(),
-                    &compiled.topology,
-                    &Observed::default(),
-                );
+                let plan = compiled.plan(&compiled.topology, &Observed::default());
                 let _ = canonical::write(&plan, std::io::sink());
             });
         });

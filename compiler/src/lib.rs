@@ -14,17 +14,14 @@
 //! 8. [`resolve`]: names to references. Decides what a name refers to.
 //! 9. [`check`]: rules about addresses, tenants among themselves, and policy. Decides what is allowed.
 //! 10. [`ovn::check`]: what OVN can't do, if the site has `[ovn]`.
-//! 11. [`lower`]: network to topology. Decides which objects there are.
+//! 11. [`midonet::lower`] or [`ovn::lower`]: network to topology. Decides which objects there are.
 //!
-//! The plan is a second function, [`midonet::plan`], since it needs what was observed:
+//! The plan is a second function, [`plan()`], since it needs what was observed:
 //!
 //! 12. [`plan::diff`]: two topologies to steps. Decides what has to happen, and in which order ([`plan::order`]).
-//! 13. [`midonet::dialect`]: objects to calls. Decides methods and ids; paths, media types and bodies are those of the
-//!     [kinds](topology::kinds).
-//! 14. [`midonet::lint`]: checks a plan against what the API would take. Tests run it on every plan.
-//!
-//! OVN, the second engine, has its own lowering, [`ovn::lower`] (network to rows of the northbound database), and its own checker,
-//! [`ovn::lint`]. Tests run it on all rows.
+//! 13. [`midonet::dialect`] or [`ovn::encode`]: objects to calls. Decides methods and ids; paths, media types and bodies of
+//!     MidoNet are those of the [kinds](topology::kinds).
+//! 14. [`midonet::lint`] or [`ovn::lint`]: checks a plan against what the engine would take. Tests run it on every plan.
 //!
 //! The assertions of a spec are proven on the topology by the crate `packets`.
 #![forbid(unsafe_code)]
@@ -56,15 +53,18 @@ pub mod values;
 
 use diagnostic::{Diagnostic, Diagnostics, Severity};
 use midonet::dialect::Dialect;
-use midonet::lower;
 use network::allocation::Allocations;
 use network::lock_file::LockFile;
 use network::peering::PeersOf;
 use network::provider_use::Neighbours;
 use network::{allocation, check, clash, grown, lock_file, moved, peering, resolve};
+use plan::Plan;
 use source::{Locations, Source, SourceId};
 use spec::parse;
 use topology::Topology;
+use topology::kinds::Reference;
+use topology::observed::Observed;
+use values::Engine;
 
 /// The input of a compilation.
 #[derive(Clone, Copy, Debug)]
@@ -145,20 +145,50 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Returns the dialect that the site file names.
-    pub fn dialect(&self) -> Dialect {
-        Dialect::from_number(self.site.midonet.version.value).unwrap_or(Dialect::V5)
+    /// Returns the engine that the objects are compiled for.
+    pub fn engine(&self) -> Engine {
+        self.site.engine
     }
 
-    /// Compiles the objects again for another version than the site file names.
-    pub fn use_version(&mut self, version: i64, input: &Input<'_>) {
-        if self.site.midonet.version.value != version {
-            self.site.midonet.version.value = version;
+    /// Returns the plan that leads from what was observed to what is desired, in the engine's calls.
+    pub fn plan(&self, desired: &Topology, observed: &Observed) -> Plan {
+        plan(&self.site.name.value, self.engine(), desired, observed)
+    }
+
+    /// Compiles the objects again for another engine than the site file's.
+    pub fn use_engine(&mut self, engine: Engine, input: &Input<'_>) {
+        if self.site.engine != engine {
+            self.site.engine = engine;
             let matches_tags = self.site.matches_tags();
             self.tenants.iter_mut().for_each(|tenant| tenant.matches_tags = matches_tags);
             let locations = Locations::new(input.sources().into_iter());
-            self.topology = lower::lower(&self.site, &self.tenants, &locations);
+            self.topology = lower(&self.site, &self.tenants, &locations);
         }
+    }
+}
+
+/// Compiles the network to the objects of the site's engine.
+fn lower(site: &spec::Site, tenants: &[network::Tenant], locations: &Locations<'_>) -> Topology {
+    match site.engine {
+        Engine::Midonet1 | Engine::Midonet5 => midonet::lower::lower(site, tenants, locations),
+        Engine::Ovn => ovn::lower::lower(site, tenants, locations),
+    }
+}
+
+/// Returns the plan that leads from what was observed to what is desired, in an engine's calls.
+pub fn plan(site_name: &str, engine: Engine, desired: &Topology, observed: &Observed) -> Plan {
+    match engine {
+        Engine::Midonet1 => midonet::plan(site_name, Dialect::V1, desired, observed),
+        Engine::Midonet5 => midonet::plan(site_name, Dialect::V5, desired, observed),
+        Engine::Ovn => ovn::plan(site_name, desired, observed),
+    }
+}
+
+/// Returns the router that leads outside: an existing one, or the one that midoform makes.
+pub fn provider_router(site: &spec::Site) -> Reference {
+    match (site.engine, &site.ovn) {
+        (Engine::Ovn, Some(ovn)) => ovn::lower::provider_router(ovn),
+        _ => midonet::lower::provider_router(site),
     }
 }
 
@@ -239,7 +269,7 @@ pub fn compile_beside(
         return Err(diagnostics.into_sorted());
     }
     let locations = Locations::new(input.sources().into_iter());
-    let topology = lower::lower(&site, &tenants, &locations);
+    let topology = lower(&site, &tenants, &locations);
     moved::keep_ids(&site.name.value, &moves, &topology, &known, &mut allocations);
     let warnings = diagnostics.into_sorted();
     Ok(Compiled { site, specs, tenants, topology, moves, known, allocations, warnings })
@@ -265,7 +295,7 @@ pub fn known_tenants(input: Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     if specs.len() < input.tenants.len() {
         return Err(of_specs.into_sorted());
     }
-    let topology = lower::lower(&site, &[], &Locations::new(input.sources().into_iter()));
+    let topology = lower(&site, &[], &Locations::new(input.sources().into_iter()));
     Ok(Compiled {
         site,
         specs,

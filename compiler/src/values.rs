@@ -1,9 +1,42 @@
-//! Values that specs, networks and topologies have in common: MAC addresses, EtherTypes, ranges of ports, encapsulations.
+//! Values that specs, networks and topologies have in common: engines, MAC addresses, EtherTypes, ranges of ports, encapsulations.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// The first segment of the keys of objects that belong to the site and to no tenant. No tenant has this name.
 pub const SITE: &str = "site";
+
+/// What carries the packets, and takes a plan's calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Engine {
+    /// MidoNet 1.x.
+    #[serde(rename = "midonet-1")]
+    Midonet1,
+    /// MidoNet 5.x.
+    #[serde(rename = "midonet-5")]
+    Midonet5,
+    /// Open Virtual Network.
+    #[serde(rename = "ovn")]
+    Ovn,
+}
+
+impl Engine {
+    /// Returns its name in plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Midonet1 => "midonet-1",
+            Engine::Midonet5 => "midonet-5",
+            Engine::Ovn => "ovn",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
 
 /// A MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

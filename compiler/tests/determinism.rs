@@ -106,7 +106,8 @@ fn a_rule_in_front_of_500_others_is_one_step() {
     let plan = plan("s", DIALECTS[1], &with_rules(&more).compile().topology, &observed);
     let changes: Vec<_> = plan.changes().map(|step| (step.action, step.key.as_str())).collect();
     assert_eq!(changes, [(Action::Create, "acme/chain/policy/rule/first")]);
-    let body = plan.changes().next().unwrap().calls[0].body.as_ref().unwrap().get().to_owned();
+    let body =
+        plan.changes().next().unwrap().http_calls().next().unwrap().body.as_ref().unwrap().get().to_owned();
     assert!(body.contains("\"position\":1,"), "{body}");
 }
 
@@ -143,7 +144,7 @@ proptest! {
         let mut chain: Vec<(String, String)> = names(&old).into_iter().map(with_id).collect();
         for step in plan.changes() {
             let Some(rule) = step.key.as_str().strip_prefix(prefix) else { continue };
-            for call in &step.calls {
+            for call in step.http_calls() {
                 match &call.body {
                     None => chain.retain(|(id, _)| !call.path.ends_with(id)),
                     Some(body) => {
@@ -274,7 +275,7 @@ proptest! {
         let (before, after) = (verdicts(&named(&old)), verdicts(&named(&new)));
         let mut chain = named(&old);
         for step in plan.changes().filter(|step| step.key.as_str().starts_with("acme/chain/policy/rule/")) {
-            for call in &step.calls {
+            for call in step.http_calls() {
                 match &call.body {
                     None => {
                         let gone = call.path.rsplit('/').next().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::plan;
 use midoform_compiler::network::Tenant;
-use midoform_compiler::plan::Action;
+use midoform_compiler::plan::{Action, Step};
 use midoform_compiler::spec::Profile;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Namespace;
@@ -91,7 +91,7 @@ fn only_5x_has_conditions_on_tags() {
     assert!(names(Dialect::V5) >= 3);
     let bodies = |dialect: Dialect| {
         let plan = project.plan(dialect);
-        let calls = plan.steps.iter().flat_map(|step| &step.calls);
+        let calls = plan.steps.iter().flat_map(Step::http_calls);
         calls.filter_map(|call| Some(call.body.as_ref()?.get().to_owned())).collect::<Vec<_>>()
     };
     assert!(!bodies(Dialect::V1).iter().any(|body| body.contains("noVlan")));

@@ -79,6 +79,7 @@ fn read_again(entry: &Entry, ids: &Ids, keys: &BTreeMap<Uuid, Key>) -> Option<Ob
         Object::PortLink(own) => read_back(own, key, ids, keys),
         Object::PortGroupPort(own) => read_back(own, key, ids, keys),
         Object::HostInterfacePort(own) => read_back(own, key, ids, keys),
+        Object::Row(_) => None,
     }
 }
 

@@ -49,7 +49,7 @@ fn every_step_of_a_creation_names_its_source_and_its_undo() {
             assert!(step.source.is_some(), "{}", step.key);
             assert_eq!(step.action, Action::Create);
             assert_eq!(
-                step.undo.iter().map(|call| call.method).collect::<Vec<_>>(),
+                step.undo.iter().map(|call| call.http().unwrap().method).collect::<Vec<_>>(),
                 [Method::Delete],
                 "{}",
                 step.key
@@ -84,7 +84,8 @@ fn every_kind_appears_in_an_example_and_in_order() {
         assert!(!respects_order(&entries), "{name}: the check can fail");
         kinds.extend(compiled.topology.entries().iter().map(|entry| Kind::of(&entry.object)));
     }
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), Kind::ALL);
+    let of_midonet: Vec<Kind> = Kind::all().filter(|kind| !matches!(kind, Kind::Row(_))).collect();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), of_midonet);
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn a_changed_filter_is_an_update_that_keeps_what_midoform_does_not_speak_of() {
     let plan = plan("s", DIALECTS[1], &after.topology, &observed);
     let update = plan.changes().find(|step| step.action == Action::Update).unwrap();
     assert_eq!(update.key.as_str(), "acme/bridge/web");
-    let call = &update.calls[0];
+    let call = update.http_calls().next().unwrap();
     let body = call.body.as_ref().unwrap().get();
     assert!(
         call.merges && !body.contains("adminStateUp") && body.contains("\"inboundFilterId\":\""),

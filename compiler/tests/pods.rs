@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use midoform_compiler::midonet::lower::pod;
 use midoform_compiler::midonet::lower::pod::Pod;
 use midoform_compiler::midonet::{lint, plan};
+use midoform_compiler::plan::Step;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::{Kind, Reference};
@@ -43,7 +44,7 @@ fn a_pod_is_a_port_and_a_binding() {
         let calls: Vec<String> = made
             .steps
             .iter()
-            .flat_map(|step| &step.calls)
+            .flat_map(Step::http_calls)
             .map(|call| format!("{} {} {}", call.method.as_str(), call.path, call.body.as_ref().unwrap()))
             .collect();
         insta::assert_snapshot!(format!("pod_in_dialect_{dialect}"), calls.join("\n"));
@@ -76,7 +77,7 @@ fn a_port_has_the_tenant_s_chain_for_frames_with_a_tag() {
         assert_eq!(lint::check(&made, &observed), []);
         // A pod needs no more calls for it.
         assert_eq!(made.steps.len(), if tied_to.is_some() { 7 } else { 2 });
-        let calls = made.steps.iter().flat_map(|step| &step.calls);
+        let calls = made.steps.iter().flat_map(Step::http_calls);
         let named = calls
             .filter(|call| call.body.as_ref().is_some_and(|body| body.get().contains(&chain.to_string())));
         assert_eq!(named.count(), 1, "the port's filter, or the jump in its own chain");

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::plan::Step;
 use midoform_testutil::root;
 use serde_json::Value;
 
@@ -79,7 +80,7 @@ fn the_calls_are_those_that_the_go_plugin_made() {
     let ours: Vec<(String, Value)> = plan
         .steps
         .iter()
-        .flat_map(|step| &step.calls)
+        .flat_map(Step::http_calls)
         .map(|call| (call.path.clone(), serde_json::from_str(call.body.as_ref().unwrap().get()).unwrap()))
         .collect();
     let ours = normalised(&ours, "9f1c0000-0000-4000-8000-000000000001");
@@ -100,7 +101,7 @@ fn the_media_types_are_those_that_the_go_plugin_sent() {
         .filter(|(kind, kind_type)| !(kind == "ports" && kind_type.contains("HostInterfacePort")))
         .collect();
     let plan = Project::of_text(SITE, &[("tenant1.toml", TENANT)]).plan(Dialect::V5);
-    for call in plan.steps.iter().flat_map(|step| &step.calls) {
+    for call in plan.steps.iter().flat_map(Step::http_calls) {
         assert_eq!(
             call.content_type.as_deref(),
             theirs.get(&kinds(&call.path)).map(String::as_str),

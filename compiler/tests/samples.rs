@@ -43,8 +43,7 @@ impl Project {
     pub(crate) fn compile_for(&self, dialect: Dialect) -> Compiled {
         let input = Input { site: &self.site, allocated: Allocated::Nothing, tenants: &self.tenants };
         let mut compiled = self.compile();
-        let version = if dialect == Dialect::V1 { 1 } else { 5 };
-        compiled.use_version(version, &input);
+        compiled.use_engine(dialect.engine(), &input);
         compiled
     }
 

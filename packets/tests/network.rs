@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::plan::Step;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::values::MacAddress;
@@ -36,7 +37,7 @@ impl Network {
         let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), *text)).collect();
         let project = Project::of_text(SITE, &files);
         let mut world = World::default();
-        for call in project.plan(Dialect::V5).steps.iter().flat_map(|step| &step.calls) {
+        for call in project.plan(Dialect::V5).steps.iter().flat_map(Step::http_calls) {
             let body = serde_json::from_str(call.body.as_ref().unwrap().get()).unwrap();
             world.call(&call.path, &body).unwrap();
         }

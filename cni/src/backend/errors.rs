@@ -63,8 +63,10 @@ impl From<StepError> for CniError {
 impl From<Unsound> for CniError {
     fn from(error: Unsound) -> CniError {
         match error {
-            Unsound::Defect(_) => CniError::internal(error.to_string()),
-            Unsound::NoProviderRouter(_) => CniError::new(Code::ApiRefused, error.to_string()),
+            Unsound::Defect { .. } => CniError::internal(error.to_string()),
+            Unsound::NoProviderRouter(_) | Unsound::ManyProviderRouters { .. } => {
+                CniError::new(Code::ApiRefused, error.to_string())
+            }
         }
     }
 }

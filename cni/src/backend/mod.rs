@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use midoform_compiler::midonet::dialect::Dialect;
+use midoform_compiler::spec::MidonetSettings;
 use midoform_reconcile::client::{Client, Credentials, Settings};
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
@@ -49,7 +50,7 @@ impl<'a> Backend<'a> {
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
-        Dialect::from_number(self.config.site.midonet.version.value).unwrap_or(Dialect::V5)
+        Dialect::of(self.config.site.engine).unwrap_or(Dialect::V5)
     }
 
     pub(crate) fn site_name(&self) -> &'a str {
@@ -132,7 +133,10 @@ impl<'a> Backend<'a> {
             credentials,
             timeout: self.config.timeouts.call,
             dialect: self.dialect(),
-            ca: self.config.site.midonet.ca.as_ref().map(|ca| self.config.state_folder.join(&ca.value)),
+            ca: self
+                .midonet()
+                .and_then(|midonet| midonet.ca.as_ref())
+                .map(|ca| self.config.state_folder.join(&ca.value)),
         };
         let client = Client::resume(settings, self.kept_token.as_deref())?.with_most_tries(TRIES);
         Ok(self.client.insert(client).clone())
@@ -150,7 +154,11 @@ impl<'a> Backend<'a> {
         }
     }
 
+    fn midonet(&self) -> Option<&'a MidonetSettings> {
+        self.config.site.midonet.as_ref()
+    }
+
     fn api_url(&self) -> &'a str {
-        self.config.site.midonet.url.as_ref().map(|url| url.value.as_str()).unwrap_or_default()
+        self.midonet().and_then(|midonet| midonet.url.as_ref()).map_or("", |url| url.value.as_str())
     }
 }

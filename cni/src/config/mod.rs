@@ -125,7 +125,10 @@ mod tests {
                     "{key} {:?}",
                     config.warnings
                 );
-                assert_eq!(config.site.midonet.url.as_ref().map(|url| url.value.as_str()), Some(URL));
+                assert_eq!(
+                    config.site.midonet.as_ref().unwrap().url.as_ref().map(|url| url.value.as_str()),
+                    Some(URL)
+                );
                 assert!(config.site.store.is_some(), "{key} {value}");
             }
         }

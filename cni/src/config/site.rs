@@ -68,7 +68,11 @@ fn parse(source: &Source) -> Result<Site> {
             return Err(CniError::configuration("site", "is wrong").hint(error_lines(&found, &sources)));
         }
     };
-    if site.midonet.url.is_none() {
+    let Some(midonet) = &site.midonet else {
+        let problem = "has no [midonet], and the plugin attaches pods to MidoNet alone";
+        return Err(CniError::configuration("site", problem));
+    };
+    if midonet.url.is_none() {
         let problem = "has `embedded = true`, but a plugin can't run the API: it ends after each verb";
         return Err(CniError::configuration("site", problem)
             .hint("run `midoform serve`, and set `[midonet] url` to its address"));

@@ -102,7 +102,7 @@ impl<'a> Ports<'a> {
     ) -> Result<Uuid> {
         let topology = self.topology(&held.record, &ready.tenant_id, ready.untagged);
         let plan = midonet::plan(self.site, self.dialect, &topology, &Observed::default());
-        let port = ClaimedPort::new(plan, &present(&held.record, ready))?;
+        let port = ClaimedPort::new(plan, &topology, &present(&held.record, ready))?;
         match self.create(client, &port, held, &save).await {
             Err(PortError::Step(failed)) if failed.source.is_uncertain() && !self.ids_follow_from_keys() => {
                 let error = &failed.source;
@@ -295,8 +295,9 @@ impl<'a> Ports<'a> {
         }
         // The API deletes the rules together with their chain.
         observed.topology = topology.filtered(|entry| !matches!(entry.object, Object::Rule(_)));
-        let plan = midonet::plan(self.site, self.dialect, &Topology::default(), &observed);
-        Ok(ClaimedPort::new(plan, &observed)?.delete(client).await?)
+        let nothing = Topology::default();
+        let plan = midonet::plan(self.site, self.dialect, &nothing, &observed);
+        Ok(ClaimedPort::new(plan, &nothing, &observed)?.delete(client).await?)
     }
 
     /// Finds the endpoint's port, by its id if that is known.

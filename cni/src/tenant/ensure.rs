@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use midoform_compiler::Compiled;
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
@@ -13,8 +14,7 @@ use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
-use midoform_compiler::{Compiled, midonet};
-use midoform_reconcile::client::Client;
+use midoform_reconcile::connection::Connection;
 use midoform_reconcile::event::Event;
 use midoform_reconcile::execute::Control;
 use midoform_reconcile::goal::Goal;
@@ -62,20 +62,20 @@ pub(crate) async fn ensure(
     grown: Option<BTreeMap<String, String>>,
 ) -> Result<()> {
     let tenant = specs.tenant.as_str();
-    let client = backend.client().await?;
+    let connection = Connection::from(backend.client().await?);
     let mut stored = allocation::load(store).await?;
     let mut neighbours = Neighbours::default();
     loop {
         let goal = TenantGoal::compile(backend, specs, &stored.allocations, grown.as_ref(), &neighbours)?;
         // What is refused leaves nothing in the store.
-        let planned = Planned::look(&client, &goal, &goal.compiled.allocations, &|_| {}).await;
+        let planned = Planned::look(&connection, &goal, &goal.compiled.allocations, &|_| {}).await;
         let planned = planned.map_err(refused_look)?;
         if goal.has_to_give_way(planned.observed(), &neighbours)? {
             neighbours = Neighbours { others: planned.observed().provider.clone(), ..Neighbours::default() };
             continue;
         }
         if allocation::write(store, lock, &mut stored, &goal.compiled.allocations).await? {
-            return goal.reconcile(&client, store, lock, specs, stored, planned).await;
+            return goal.reconcile(&connection, store, lock, specs, stored, planned).await;
         }
         if !lock.is_held().await? {
             return Err(TenantError::Lost { tenant: tenant.into() }.into());
@@ -155,7 +155,7 @@ impl<'a> TenantGoal<'a> {
     /// Executes the plan, and publishes that the tenant is ready.
     async fn reconcile(
         &self,
-        client: &Client,
+        connection: &Connection,
         store: &SharedStore,
         lock: &Lock,
         specs: &TenantAndPeers,
@@ -179,7 +179,7 @@ impl<'a> TenantGoal<'a> {
             conflicts_pass: true,
             events: &|event| log(tenant, &event),
         };
-        let finished = planned.execute(client, &mut recorder, &Control::default(), options).await?;
+        let finished = planned.execute(connection, &mut recorder, &Control::default(), options).await?;
         for one in &finished.used_twice {
             tracing::warn!(
                 step = "tenant",
@@ -366,8 +366,7 @@ impl Goal for TenantGoal<'_> {
         if !is_empty {
             self.check_no_link_is_removed(&observed)?;
         }
-        let (site, dialect) = (&self.compiled.site.name.value, self.compiled.dialect());
-        let plan = midonet::plan(site, dialect, &self.compiled.topology, &observed);
+        let plan = self.compiled.plan(&self.compiled.topology, &observed);
         self.check_peers_are_unchanged(&plan, &observed)?;
         self.check_pods_are_undisturbed(&plan, &observed, is_empty)?;
         Ok(plan)

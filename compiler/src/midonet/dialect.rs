@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::plan::{Call, DialectTag, Encode, Ids, Method, placeholder};
+use crate::plan::{Call, Encode, Engine, HttpCall, Ids, Method, placeholder};
 use crate::topology::key::Key;
 use crate::topology::key::view::{KeyView, PodKey, TenantKey};
-use crate::topology::kinds::{Evidence, Identity, Kind, Names, Object, Update, marked};
+use crate::topology::kinds::{Evidence, Identity, Kind, MediaTypes, Names, Object, Update, marked};
 
 /// The form of the API: 1 for MidoNet 1.x, 5 for 5.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,25 +33,39 @@ impl Dialect {
         }
     }
 
-    /// Returns the dialect of a plan's calls; none if it is not a dialect of MidoNet.
-    pub fn of(tag: DialectTag) -> Option<Dialect> {
-        Dialect::from_number(tag.0.into())
+    /// Returns the dialect of a plan's calls; none if the engine is not MidoNet.
+    pub fn of(engine: Engine) -> Option<Dialect> {
+        match engine {
+            Engine::Midonet1 => Some(Dialect::V1),
+            Engine::Midonet5 => Some(Dialect::V5),
+            Engine::Ovn => None,
+        }
+    }
+
+    /// Returns the engine whose calls are in this dialect.
+    pub fn engine(self) -> Engine {
+        match self {
+            Dialect::V1 => Engine::Midonet1,
+            Dialect::V5 => Engine::Midonet5,
+        }
     }
 
     /// Returns true if the server keeps the id that a client offers for an object of this kind.
     pub fn keeps_offered_id(self, kind: Kind) -> bool {
         let on_1x =
-            matches!(kind.identity(), Identity::Joined { .. } | Identity::Id { kept_by_1x: true, .. });
+            matches!(kind.identity(), Some(Identity::Joined { .. } | Identity::Id { kept_by_1x: true, .. }));
         self == Dialect::V5 || on_1x
     }
 
     /// Returns the media type of one object of this kind.
     pub fn media_type(self, kind: Kind) -> &'static str {
+        // A row has none: no call of this API is about one.
         let media_types = kind.media_types();
-        match self {
+        let own = |media_types: MediaTypes| match self {
             Dialect::V1 => media_types.v1,
             Dialect::V5 => media_types.v5,
-        }
+        };
+        media_types.map_or("", own)
     }
 
     /// Returns the media type of a list of objects of this kind.
@@ -63,7 +77,7 @@ impl Dialect {
 
 /// Returns the ports that a call writes to, as the call names them. 1.7 reads, changes and writes a port as one record without
 /// a check: of two calls at once about one port, one may be lost.
-pub fn written_ports(call: &Call) -> Vec<String> {
+pub fn written_ports(call: &HttpCall) -> Vec<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Named {
@@ -102,8 +116,8 @@ impl fmt::Display for Dialect {
 }
 
 impl Encode for Dialect {
-    fn dialect(&self) -> DialectTag {
-        DialectTag((*self).into())
+    fn engine(&self) -> Engine {
+        Dialect::engine(*self)
     }
 
     fn keeps_offered_id(&self, kind: Kind) -> bool {
@@ -125,16 +139,23 @@ impl Encode for Dialect {
         address(old) == address(new) && (*self != Dialect::V1 || tenant_id(old) == tenant_id(new))
     }
 
-    fn create(&self, ids: Ids<'_>, (key, object): (&Key, &Object), position: u32, id: Option<Uuid>) -> Call {
-        Encoder { dialect: *self, ids }.create(key, object, position, id)
+    fn create(
+        &self,
+        ids: Ids<'_>,
+        (key, object): (&Key, &Object),
+        position: u32,
+        id: Option<Uuid>,
+    ) -> Vec<Call> {
+        vec![Call::Http(Encoder { dialect: *self, ids }.create(key, object, position, id))]
     }
 
-    fn update(&self, ids: Ids<'_>, (key, object): (&Key, &Object), old: &Object) -> Option<Call> {
-        Encoder { dialect: *self, ids }.update(key, object, old)
+    fn update(&self, ids: Ids<'_>, (key, object): (&Key, &Object), old: &Object) -> Vec<Call> {
+        let call = Encoder { dialect: *self, ids }.update(key, object, old);
+        call.map(Call::Http).into_iter().collect()
     }
 
-    fn delete(&self, ids: Ids<'_>, (key, object): (&Key, &Object)) -> Call {
-        Encoder { dialect: *self, ids }.delete(key, object)
+    fn delete(&self, ids: Ids<'_>, (key, object): (&Key, &Object)) -> Vec<Call> {
+        vec![Call::Http(Encoder { dialect: *self, ids }.delete(key, object))]
     }
 }
 
@@ -158,7 +179,7 @@ impl Names for Encoder<'_> {
 }
 
 impl Encoder<'_> {
-    fn create(&self, key: &Key, object: &Object, position: u32, id: Option<Uuid>) -> Call {
+    fn create(&self, key: &Key, object: &Object, position: u32, id: Option<Uuid>) -> HttpCall {
         let kind = Kind::of(object);
         let own_id = kind.has_own_id();
         let binds = own_id && !self.dialect.keeps_offered_id(kind);
@@ -167,9 +188,9 @@ impl Encoder<'_> {
         if binds && matches!(key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port))) {
             body = body.and_then(|body| marked(&body, self.ids.of_key(key)));
         }
-        Call {
+        HttpCall {
             method: Method::Post,
-            path: object.collection_path(self),
+            path: object.collection_path(self).unwrap_or_default(),
             content_type: Some(Cow::Borrowed(self.dialect.media_type(kind))),
             accept: None,
             body,
@@ -178,16 +199,16 @@ impl Encoder<'_> {
         }
     }
 
-    fn delete(&self, key: &Key, object: &Object) -> Call {
-        let path = object.path(self, key);
+    fn delete(&self, key: &Key, object: &Object) -> HttpCall {
+        let path = object.path(self, key).unwrap_or_default();
         let method = Method::Delete;
-        Call { method, path, content_type: None, accept: None, body: None, merges: false, binds: false }
+        HttpCall { method, path, content_type: None, accept: None, body: None, merges: false, binds: false }
     }
 
     /// Returns the PUT that updates an object. Its body has only midoform's fields: null for one that the old object has and the
     /// new one has not, and the admin state only if that changes. The execution reads the object, and replaces these fields in it:
     /// a PUT without a field clears the field, and other fields stay as they are then.
-    fn update(&self, key: &Key, object: &Object, old: &Object) -> Option<Call> {
+    fn update(&self, key: &Key, object: &Object, old: &Object) -> Option<HttpCall> {
         let kind = Kind::of(object);
         let Update::InPlace { clears } = kind.update() else { return None };
         let id = self.id(key, &[kind]);
@@ -202,9 +223,9 @@ impl Encoder<'_> {
         if let Some(up) = object.admin_state_up().filter(|up| old.admin_state_up() != Some(*up)) {
             fields.insert("adminStateUp".to_owned(), up.into());
         }
-        Some(Call {
+        Some(HttpCall {
             method: Method::Put,
-            path: object.path(self, key),
+            path: object.path(self, key).unwrap_or_default(),
             content_type: Some(Cow::Borrowed(self.dialect.media_type(kind))),
             accept: Some(Cow::Borrowed(self.dialect.media_type(kind))),
             body: serde_json::value::to_raw_value(&fields).ok(),
@@ -241,8 +262,7 @@ impl Confirmation {
 
 /// Returns the read that shows if a POST of an object of `kind` was executed. It is none if only the server knew the new
 /// object's id (1.x: ports, rules, routes): then the object has to be recognised by its content.
-pub fn confirmation(dialect: DialectTag, kind: Kind, path: &str, body: &str) -> Option<Confirmation> {
-    let dialect = Dialect::of(dialect)?;
+pub fn confirmation(dialect: Dialect, kind: Kind, path: &str, body: &str) -> Option<Confirmation> {
     if !dialect.keeps_offered_id(kind) {
         return None;
     }
@@ -317,11 +337,10 @@ impl fmt::Display for Created {
 
 /// Returns the object that the response to a POST of an object of `kind` has to name. Nothing if the body lacks what
 /// the object is named by.
-pub fn created(dialect: DialectTag, kind: Kind, path: &str, body: &str) -> Option<Created> {
-    let dialect = Dialect::of(dialect)?;
+pub fn created(dialect: Dialect, kind: Kind, path: &str, body: &str) -> Option<Created> {
     let body: Value = serde_json::from_str(body).ok()?;
     let field = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some(match kind.identity() {
+    Some(match kind.identity()? {
         Identity::Id { below, .. } => {
             let last = match dialect.keeps_offered_id(kind) {
                 true => Last::Id(field("id")?),
@@ -343,10 +362,9 @@ mod tests {
     #[test]
     fn a_location_names_the_object_that_was_posted() {
         let id = "9f2c0000-0000-5000-8000-000000000001";
-        let of =
-            |dialect, kind, path: &str, body: &str| created(DialectTag(dialect), kind, path, body).unwrap();
+        let of = |dialect, kind, path: &str, body: &str| created(dialect, kind, path, body).unwrap();
         let body = format!(r#"{{"id": "{id}", "portId": "{id}", "hostId": "{id}"}}"#);
-        let port = of(5, Kind::BridgePort, "/bridges/b/ports", &body);
+        let port = of(Dialect::V5, Kind::BridgePort, "/bridges/b/ports", &body);
         assert!(port.is_named_by(&format!("http://x/midonet-api/ports/{id}")));
         for wrong in [
             "http://x/midonet-api/ports/9f2c0000-0000-5000-8000-000000000002".to_owned(),
@@ -358,38 +376,37 @@ mod tests {
             assert!(!port.is_named_by(&wrong), "{wrong}");
         }
         // 1.x chooses the ids of ports, rules and routes.
-        let chosen = of(1, Kind::Rule, "/chains/c/rules", "{}");
+        let chosen = of(Dialect::V1, Kind::Rule, "/chains/c/rules", "{}");
         assert!(chosen.is_named_by(&format!("/midonet-api/rules/{id}")) && !chosen.is_named_by("/rules/7"));
-        let binding = of(5, Kind::HostInterfacePort, "/hosts/h/ports", &body);
+        let binding = of(Dialect::V5, Kind::HostInterfacePort, "/hosts/h/ports", &body);
         assert!(binding.is_named_by(&format!("http://x/hosts/h/ports/{id}")));
         assert!(!binding.is_named_by(&format!("http://x/ports/{id}")));
-        let link = of(1, Kind::PortLink, "/ports/a/link", r#"{"peerId": "b"}"#);
+        let link = of(Dialect::V1, Kind::PortLink, "/ports/a/link", r#"{"peerId": "b"}"#);
         assert!(link.may_be_unnamed() && link.is_named_by("http://x/ports/a/link"));
         assert!(!link.is_named_by("http://x/ports/b/link") && !binding.may_be_unnamed());
     }
 
     #[test]
     fn objects_with_an_id_are_looked_for_under_it() {
-        let found = confirmation(DialectTag(5), Kind::Rule, "/chains/c/rules", r#"{"id": "r"}"#).unwrap();
+        let found = confirmation(Dialect::V5, Kind::Rule, "/chains/c/rules", r#"{"id": "r"}"#).unwrap();
         assert_eq!(found.path, "/rules/r");
         assert!(found.is_met_by(r#"{"id": "r", "position": 1}"#));
         assert!(!found.is_met_by("nonsense"));
-        assert_eq!(confirmation(DialectTag(1), Kind::Rule, "/chains/c/rules", r#"{"id": "r"}"#), None);
-        assert!(confirmation(DialectTag(1), Kind::Chain, "/chains", r#"{"id": "c"}"#).is_some());
+        assert_eq!(confirmation(Dialect::V1, Kind::Rule, "/chains/c/rules", r#"{"id": "r"}"#), None);
+        assert!(confirmation(Dialect::V1, Kind::Chain, "/chains", r#"{"id": "c"}"#).is_some());
     }
 
     #[test]
     fn what_joins_two_is_looked_for_at_one_of_them() {
-        let link =
-            confirmation(DialectTag(1), Kind::PortLink, "/ports/a/link", r#"{"peerId": "b"}"#).unwrap();
+        let link = confirmation(Dialect::V1, Kind::PortLink, "/ports/a/link", r#"{"peerId": "b"}"#).unwrap();
         assert_eq!(link.path, "/ports/a");
         assert!(link.is_met_by(r#"{"id": "a", "peerId": "b"}"#));
         assert!(!link.is_met_by(r#"{"id": "a", "peerId": "c"}"#));
         let body = r#"{"portId": "p", "interfaceName": "eth0"}"#;
-        let binding = confirmation(DialectTag(5), Kind::HostInterfacePort, "/hosts/h/ports", body).unwrap();
+        let binding = confirmation(Dialect::V5, Kind::HostInterfacePort, "/hosts/h/ports", body).unwrap();
         assert!(binding.is_met_by(r#"{"hostId": "h", "interfaceName": "eth0"}"#));
         assert!(!binding.is_met_by(r#"{"hostId": "h", "interfaceName": null}"#));
-        let member = confirmation(DialectTag(5), Kind::PortGroupPort, "/port_groups/g/ports", body).unwrap();
+        let member = confirmation(Dialect::V5, Kind::PortGroupPort, "/port_groups/g/ports", body).unwrap();
         assert!(member.is_met_by(r#"[{"portId": "q"}, {"portId": "p"}]"#));
         assert!(!member.is_met_by("[]"));
     }

@@ -11,10 +11,8 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::midonet::dialect::Dialect;
-use crate::plan::{Action, Call, Method, Plan, Step, placeholder};
+use crate::plan::{HttpCall, Method, Plan, Step, placeholder, structure};
 use crate::topology::key::Key;
 use crate::topology::observed::Observed;
 
@@ -40,19 +38,22 @@ type Problem = (Code, String);
 /// Checks a plan that starts from what was observed. If there is no finding, the API accepts every call of the plan.
 pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
     let mut findings = Vec::new();
-    steps(plan, &mut findings);
-    let Some(dialect) = Dialect::of(plan.dialect) else {
+    structure::check(plan, &mut |step, fault, message| {
+        findings.push(Finding { step: step.clone(), call: None, code: fault.into(), message });
+    });
+    let Some(dialect) = Dialect::of(plan.engine) else {
         findings.extend(plan.steps.first().map(|step| Finding {
             step: step.key.clone(),
             call: None,
             code: Code::UnknownDialect,
-            message: format!("the calls are in dialect {}, which is none of MidoNet's", plan.dialect),
+            message: format!("the calls are for {}, which is not MidoNet", plan.engine),
         }));
         return findings;
     };
     let mut model = Model::of(plan, observed);
     for step in &plan.steps {
         for (at, call) in step.calls.iter().enumerate() {
+            let Some(call) = call.http() else { continue };
             let mut problems = Vec::new();
             play(dialect, &mut model, step, call, &mut problems);
             let found = problems.into_iter();
@@ -67,43 +68,8 @@ pub fn check(plan: &Plan, observed: &Observed) -> Vec<Finding> {
     findings
 }
 
-/// Checks everything about the steps that needs no execution of their calls.
-fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
-    let mut seen: BTreeSet<(&Key, Action)> = BTreeSet::new();
-    let mut positions: BTreeMap<&Key, usize> = BTreeMap::new();
-    for (at, step) in plan.steps.iter().enumerate() {
-        positions.entry(&step.key).or_insert(at);
-    }
-    for (at, step) in plan.steps.iter().enumerate() {
-        let mut find = |code, message: String| {
-            findings.push(Finding { step: step.key.clone(), call: None, code, message });
-        };
-        if !seen.insert((&step.key, step.action)) {
-            find(Code::DuplicateStep, format!("a second {:?} of {}", step.action, step.key));
-        }
-        for needed in &step.needs {
-            match positions.get(needed) {
-                None => find(Code::UnknownNeed, format!("it needs {needed}, which has no step")),
-                Some(position) if *position >= at => {
-                    find(Code::LateNeed, format!("it needs {needed}, which comes later"))
-                }
-                Some(_) => {}
-            }
-        }
-        match step.action {
-            Action::Keep if !step.calls.is_empty() => {
-                find(Code::CallsToKeep, "keeping takes no calls".to_owned())
-            }
-            Action::Keep => {}
-            _ if step.calls.is_empty() => find(Code::NoCalls, "a change takes calls".to_owned()),
-            _ if step.undo.is_empty() => find(Code::NoUndo, "a change can be taken back".to_owned()),
-            _ => {}
-        }
-    }
-}
-
 /// Executes a call on the model.
-fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &Call, problems: &mut Vec<Problem>) {
+fn play(dialect: Dialect, model: &mut Model, step: &Step, call: &HttpCall, problems: &mut Vec<Problem>) {
     let body = match &call.body {
         None => None,
         Some(raw) => match serde_json::from_str::<serde_json::Value>(raw.get()) {

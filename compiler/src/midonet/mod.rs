@@ -23,7 +23,7 @@ pub fn plan(site_name: &str, dialect: Dialect, desired: &Topology, observed: &Ob
 /// recognises the objects by their content.
 pub fn add_unfinished_objects(allocations: &mut Allocations, plan: &Plan, desired: &Topology) {
     let Some(dialect) =
-        Dialect::of(plan.dialect).filter(|dialect| !dialect.keeps_offered_id(Kind::RouterPort))
+        Dialect::of(plan.engine).filter(|dialect| !dialect.keeps_offered_id(Kind::RouterPort))
     else {
         return;
     };

@@ -11,7 +11,9 @@ use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::source::Spanned;
 use crate::topology::key::Key;
 use crate::topology::key::view::{KeyView, TenantKey, UplinkKey};
-use crate::topology::kinds::{Object, Reference};
+use crate::topology::kinds::row::Value;
+use crate::topology::kinds::row::schema::Table;
+use crate::topology::kinds::{Object, Reference, Row};
 use crate::topology::observed::{Observed, OtherPort, OtherRoute, ProviderUse};
 use crate::topology::{Entry, Topology};
 
@@ -162,6 +164,18 @@ impl Needed {
             Object::Route(route) if route.router == *provider && !is_of_link(&entry.key) => {
                 Some(Needed::Public(route.destination))
             }
+            Object::Row(row) if row.holder.as_ref().is_some_and(|holder| holder.row == *provider) => {
+                match row.table {
+                    Table::LogicalRouterPort => {
+                        let peer = peer_address(topology, &entry.key);
+                        Some(Needed::Link(row_address(row).into_iter().chain(peer).collect()))
+                    }
+                    Table::LogicalRouterStaticRoute if !is_of_link(&entry.key) => {
+                        Some(Needed::Public(row.text_of("ip_prefix")?.parse().ok()?))
+                    }
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
@@ -206,6 +220,17 @@ fn peer_address(topology: &Topology, provider_port: &Key) -> Option<Ipv4Addr> {
     let uplink = Key::tenant(provider_port.owner()).uplink(UplinkKey::Port);
     match &topology.get(uplink.as_str())?.object {
         Object::RouterPort(port) => Some(port.address),
+        Object::Row(row) => row_address(row),
+        _ => None,
+    }
+}
+
+/// Returns the address of a router's port of OVN.
+fn row_address(row: &Row) -> Option<Ipv4Addr> {
+    match row.columns.get("networks") {
+        Some(Value::Texts(networks)) => {
+            networks.first()?.parse::<Ipv4Net>().ok().map(|network| network.addr())
+        }
         _ => None,
     }
 }

@@ -12,9 +12,13 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use super::expression::{Sets, parse};
-use super::row::{Entry, KEY_OF_ROW, Reference, Rows, SITE_OF_ROW, Value, id};
-use super::schema::{ColumnKind, ColumnSchema, Table};
-use crate::topology::key::Key;
+use crate::plan::{Action, Plan, structure};
+use crate::topology::Topology;
+use crate::topology::key::{Key, Namespace};
+use crate::topology::kinds::row::schema::{ColumnKind, ColumnSchema, Table};
+use crate::topology::kinds::row::{KEY_OF_ROW, SITE_OF_ROW, Value};
+use crate::topology::kinds::{Object, Reference, Row};
+use crate::topology::observed::Observed;
 use crate::values::MacAddress;
 
 pub use code::Code;
@@ -33,18 +37,34 @@ pub struct Finding {
 /// The reason why OVN would not do what a row says: its kind, and a description.
 type Problem = (Code, String);
 
+/// Checks a plan whose result is `desired`, and the existing rows that the plan does not delete. If there is no finding, OVN takes the
+/// whole plan.
+pub fn check_plan(plan: &Plan, desired: &Topology, observed: &Observed) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    structure::check(plan, &mut |key, fault, message| {
+        findings.push(Finding { key: key.clone(), code: fault.into(), message });
+    });
+    let gone: BTreeSet<&Key> =
+        plan.steps.iter().filter(|step| step.action == Action::Delete).map(|step| &step.key).collect();
+    let stays = observed.topology.entries().iter().filter(|entry| !gone.contains(&entry.key));
+    let after = Topology::new(desired.entries().iter().chain(stays).cloned().collect());
+    let changed: BTreeSet<&Key> = plan.changes().map(|step| &step.key).collect();
+    findings.extend(check(&plan.site, &after).into_iter().filter(|finding| changed.contains(&finding.key)));
+    findings
+}
+
 /// Checks the rows of the site with this name. If there is no finding, OVN takes all of them.
-pub fn check(site: &str, rows: &Rows) -> Vec<Finding> {
+pub fn check(site: &str, rows: &Topology) -> Vec<Finding> {
     let index = Index::of(rows);
     let mut findings = Vec::new();
-    for entry in rows.entries() {
+    for (key, row) in rows_of(rows) {
         let mut problems = Vec::new();
-        columns(entry, &mut problems);
-        external_ids(site, entry, &mut problems);
-        references(entry, &index, &mut problems);
-        texts(entry, &index, &mut problems);
+        columns(row, &mut problems);
+        external_ids(site, (key, row), &mut problems);
+        references(row, &index, &mut problems);
+        texts(row, &index, &mut problems);
         findings.extend(problems.into_iter().map(|(code, message)| Finding {
-            key: entry.key.clone(),
+            key: key.clone(),
             code,
             message,
         }));
@@ -54,6 +74,14 @@ pub fn check(site: &str, rows: &Rows) -> Vec<Finding> {
     findings
 }
 
+/// Returns the rows with their keys.
+fn rows_of(rows: &Topology) -> impl Iterator<Item = (&Key, &Row)> + Clone {
+    rows.entries().iter().filter_map(|entry| match &entry.object {
+        Object::Row(row) => Some((&entry.key, row.as_ref())),
+        _ => None,
+    })
+}
+
 /// The rows by key and by name.
 struct Index<'r> {
     tables: BTreeMap<&'r Key, Table>,
@@ -61,10 +89,9 @@ struct Index<'r> {
 }
 
 impl<'r> Index<'r> {
-    fn of(rows: &'r Rows) -> Index<'r> {
-        let entries = || rows.entries().iter();
-        let named = entries().filter_map(|entry| Some((entry.row.table, entry.row.text_of("name")?)));
-        let tables = entries().map(|entry| (&entry.key, entry.row.table)).collect();
+    fn of(rows: &'r Topology) -> Index<'r> {
+        let named = rows_of(rows).filter_map(|(_, row)| Some((row.table, row.text_of("name")?)));
+        let tables = rows_of(rows).map(|(key, row)| (key, row.table)).collect();
         Index { tables, names: named.collect() }
     }
 
@@ -85,8 +112,7 @@ impl Sets for Index<'_> {
 }
 
 /// Checks that the columns are those of the schema, and that their values fit.
-fn columns(entry: &Entry, problems: &mut Vec<Problem>) {
-    let row = &entry.row;
+fn columns(row: &Row, problems: &mut Vec<Problem>) {
     for (name, value) in &row.columns {
         match row.table.column(name) {
             None => problems.push((Code::UnknownColumn, format!("{} has no column `{name}`", row.table))),
@@ -128,33 +154,33 @@ fn fits(column: &ColumnSchema, value: &Value) -> bool {
     }
 }
 
-fn external_ids(site: &str, entry: &Entry, problems: &mut Vec<Problem>) {
-    let Some(Value::Map(ids)) = entry.row.columns.get("external_ids") else {
+fn external_ids(site: &str, (key, row): (&Key, &Row), problems: &mut Vec<Problem>) {
+    let Some(Value::Map(ids)) = row.columns.get("external_ids") else {
         problems.push((Code::NoKey, "it has no external ids".to_owned()));
         return;
     };
-    let has = |key: &str, value: &str| ids.get(key).is_some_and(|found| found == value);
-    if !has(KEY_OF_ROW, entry.key.as_str()) || !has(SITE_OF_ROW, site) {
+    let has = |name: &str, value: &str| ids.get(name).is_some_and(|found| found == value);
+    if !has(KEY_OF_ROW, key.as_str()) || !has(SITE_OF_ROW, site) {
         problems.push((Code::NoKey, "its key or its site is not in its external ids".to_owned()));
     }
 }
 
 /// Checks the rows that a row refers to, and the row that holds it.
-fn references(entry: &Entry, index: &Index<'_>, problems: &mut Vec<Problem>) {
+fn references(row: &Row, index: &Index<'_>, problems: &mut Vec<Problem>) {
     let mut demand = |reference: &Reference, table: Table| {
         let found = reference.key().map(|key| index.tables.get(key));
         if found.is_some_and(|found| found != Some(&table)) {
             problems.push((Code::UnknownReference, format!("there is no {table} {reference}")));
         }
     };
-    for (name, value) in &entry.row.columns {
-        let kind = entry.row.table.column(name).map(|column| column.kind);
+    for (name, value) in &row.columns {
+        let kind = row.table.column(name).map(|column| column.kind);
         if let (Some(ColumnKind::References(table)), Value::References(references)) = (kind, value) {
             references.iter().for_each(|reference| demand(reference, table));
         }
     }
-    let places = entry.row.table.schema().held_by;
-    match &entry.holder {
+    let places = row.table.schema().held_by;
+    match &row.holder {
         Some(holder) => {
             demand(&holder.row, holder.table);
             if !places.contains(&(holder.table, holder.column)) {
@@ -170,8 +196,7 @@ fn references(entry: &Entry, index: &Index<'_>, problems: &mut Vec<Problem>) {
 }
 
 /// Checks the texts that OVN reads: matches, names of ports, addresses.
-fn texts(entry: &Entry, index: &Index<'_>, problems: &mut Vec<Problem>) {
-    let row = &entry.row;
+fn texts(row: &Row, index: &Index<'_>, problems: &mut Vec<Problem>) {
     if let Some(text) = row.text_of("match") {
         match_of(row.table, text, index, problems);
     }
@@ -244,35 +269,36 @@ fn match_of(table: Table, text: &str, index: &Index<'_>, problems: &mut Vec<Prob
     }
 }
 
-fn duplicates(site: &str, rows: &Rows, findings: &mut Vec<Finding>) {
+fn duplicates(site: &str, rows: &Topology, findings: &mut Vec<Finding>) {
     let mut names: BTreeSet<(Table, &str)> = BTreeSet::new();
     let mut ids: BTreeSet<Uuid> = BTreeSet::new();
-    for entry in rows.entries() {
-        let mut find = |code, message| findings.push(Finding { key: entry.key.clone(), code, message });
-        if !ids.insert(id(site, &entry.key, 0)) {
+    let namespace = Namespace::of_site(site);
+    for (key, row) in rows_of(rows) {
+        let mut find = |code, message| findings.push(Finding { key: key.clone(), code, message });
+        if !ids.insert(namespace.id(key)) {
             find(Code::DuplicateId, "another row has the same id".to_owned());
         }
-        let unique = entry.row.table.schema().unique.and_then(|column| entry.row.text_of(column));
-        if let Some(name) = unique.filter(|name| !names.insert((entry.row.table, name))) {
+        let unique = row.table.schema().unique.and_then(|column| row.text_of(column));
+        if let Some(name) = unique.filter(|name| !names.insert((row.table, name))) {
             find(Code::DuplicateName, format!("another row is called {name}"));
         }
     }
 }
 
 /// Checks that rows of one list with the same priority do the same.
-fn priorities(rows: &Rows, findings: &mut Vec<Finding>) {
+fn priorities(rows: &Topology, findings: &mut Vec<Finding>) {
     let mut actions: BTreeMap<(&Reference, Option<&str>, i64), &str> = BTreeMap::new();
-    for entry in rows.entries() {
+    for (key, row) in rows_of(rows) {
         let (Some(holder), Some(priority), Some(action)) =
-            (&entry.holder, entry.row.integer_of("priority"), entry.row.text_of("action"))
+            (&row.holder, row.integer_of("priority"), row.text_of("action"))
         else {
             continue;
         };
-        let place = (&holder.row, entry.row.text_of("direction"), priority);
+        let place = (&holder.row, row.text_of("direction"), priority);
         let first = actions.entry(place).or_insert(action);
         if *first != action {
             let message = format!("another row of priority {priority} has the action {first}");
-            findings.push(Finding { key: entry.key.clone(), code: Code::SamePriority, message });
+            findings.push(Finding { key: key.clone(), code: Code::SamePriority, message });
         }
     }
 }

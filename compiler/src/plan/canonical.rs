@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::plan::{DialectTag, Plan, Summary};
+use crate::plan::{Engine, Plan, Summary};
 
 #[derive(Serialize)]
 struct Head<'a> {
     format: &'a str,
     site: &'a str,
-    dialect: DialectTag,
+    engine: Engine,
     base: &'a str,
     summary: Summary,
 }
@@ -48,7 +48,7 @@ fn write_hashed(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     let head = Head {
         format: &plan.format,
         site: &plan.site,
-        dialect: plan.dialect,
+        engine: plan.engine,
         base: &plan.base,
         summary: plan.summary(),
     };

@@ -10,6 +10,7 @@ use crate::topology::Topology;
 use crate::topology::key::Key;
 use crate::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use crate::topology::kinds::Object;
+use crate::topology::kinds::row::Value;
 
 /// A bound port that a plan cuts off from its network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +44,20 @@ pub fn heading(cut: &[CutPort]) -> &'static str {
 
 /// Returns the keys of the existing bridges that a plan deletes or replaces, and of those whose network or gateway it changes.
 pub fn cut_bridges(plan: &Plan, desired: &Topology, observed: &Topology) -> BTreeSet<Key> {
-    let gone = plan.steps.iter().filter(|step| matches!(step.action, Action::Delete | Action::Replace));
-    let cut = gone.filter_map(|step| match step.key.view() {
-        KeyView::Tenant(tenant, TenantKey::Bridge(bridge, BridgeKey::Device)) => Some((tenant, bridge)),
+    let changed = plan.changes().filter(|step| step.action != Action::Create);
+    let cut = changed.filter_map(|step| match step.key.view() {
+        KeyView::Tenant(tenant, TenantKey::Bridge(bridge, BridgeKey::Device)) => {
+            (step.action != Action::Update).then_some((tenant, bridge))
+        }
         KeyView::Tenant(tenant, TenantKey::Bridge(bridge, BridgeKey::GatewayPort)) => {
-            let gateway = |topology: &Topology| match &topology.get(step.key.as_str())?.object {
-                Object::RouterPort(port) => Some((port.address, port.network)),
+            let networks = |topology: &Topology| match &topology.get(step.key.as_str())?.object {
+                Object::RouterPort(port) => {
+                    Some(Value::Text(format!("{} in {}", port.address, port.network)))
+                }
+                Object::Row(row) => row.columns.get("networks").cloned(),
                 _ => None,
             };
-            (gateway(desired) != gateway(observed)).then_some((tenant, bridge))
+            (networks(desired) != networks(observed)).then_some((tenant, bridge))
         }
         _ => None,
     });

@@ -50,7 +50,7 @@ pub fn plan(encoder: &dyn Encode, site_name: &str, desired: &Topology, observed:
     Plan {
         format: Cow::Borrowed(FORMAT),
         site: site_name.to_owned(),
-        dialect: encoder.dialect(),
+        engine: encoder.engine(),
         base: observed.fingerprint(),
         steps,
     }
@@ -364,20 +364,20 @@ impl<'a> Differ<'a> {
             undo: Vec::new(),
         };
         match verdict {
-            None | Some(Verdict::Delete) => (step.calls, step.undo) = (vec![create()], vec![take_back()]),
+            None | Some(Verdict::Delete) => (step.calls, step.undo) = (create(), take_back()),
             Some(Verdict::Remake(why)) => {
                 step.reason = Cow::Owned(match why {
                     Remaking::DependsOn(of) => format!("created again: {of} is replaced"),
                     Remaking::MakesWay { difference, .. } => difference.clone(),
                 });
-                (step.calls, step.undo) = (vec![create()], vec![take_back()]);
+                (step.calls, step.undo) = (create(), take_back());
             }
             Some(Verdict::Keep) => {
                 (step.action, step.reason) = (Action::Keep, Cow::Borrowed("is as it should be"));
             }
             Some(Verdict::Replace(reason)) if step.kind == Kind::Rule => {
                 step.reason = Cow::Owned(format!("the existing rule {reason}"));
-                (step.calls, step.undo) = (vec![create()], vec![take_back()]);
+                (step.calls, step.undo) = (create(), take_back());
             }
             Some(Verdict::Replace(reason)) => {
                 (step.action, step.reason) = (Action::Replace, Cow::Owned(reason.clone()));
@@ -388,9 +388,9 @@ impl<'a> Differ<'a> {
                     remade || self.deleted_first.contains(**user)
                 };
                 step.needs.extend(users.filter(remade).map(|user| (*user).clone()));
-                step.calls = old().map(delete).into_iter().chain([create()]).collect();
-                step.undo = vec![take_back()];
-                step.undo.extend(old().map(remake));
+                step.calls = old().map(delete).into_iter().flatten().chain(create()).collect();
+                step.undo = take_back();
+                step.undo.extend(old().map(remake).into_iter().flatten());
             }
             Some(Verdict::Update(reason)) => {
                 (step.action, step.reason) = (Action::Update, Cow::Owned(reason.clone()));
@@ -411,7 +411,7 @@ impl<'a> Differ<'a> {
         let Some(old) = old else { return (Vec::new(), Vec::new()) };
         let call = |ids, object: &Object, from: &Object| self.encoder.update(ids, (&entry.key, object), from);
         let (there, back) = (call(after, &entry.object, old), call(undone, old, &entry.object));
-        (there.into_iter().collect(), back.into_iter().collect())
+        (there, back)
     }
 
     /// Returns the devices that filter by a chain, and whose update removes this filter.
@@ -469,13 +469,13 @@ impl<'a> Differ<'a> {
                     .chain(users.remove(&entry.key).unwrap_or_default())
                     .collect(),
                 cuts_traffic: entry.object.carries_traffic(),
-                calls: vec![self.encoder.delete(self.ids, (&entry.key, &entry.object))],
-                undo: vec![self.encoder.create(
+                calls: self.encoder.delete(self.ids, (&entry.key, &entry.object)),
+                undo: self.encoder.create(
                     undone,
                     (&entry.key, &entry.object),
                     position,
                     undone.known(&entry.key),
-                )],
+                ),
             });
         }
     }

@@ -1,26 +1,14 @@
 //! The engine's part of a plan: the calls for one object. `diff` decides the steps, an engine decides their calls.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::plan::Call;
 use crate::topology::generations::Generations;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::{Kind, Object};
-
-/// The number of the dialect that a plan's calls are in. The engine that made the plan gives it its meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DialectTag(pub u8);
-
-impl fmt::Display for DialectTag {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
+use crate::values::Engine;
 
 /// The ids of a site's objects: the known ids, and for all other objects the ids that follow from the keys.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +37,8 @@ impl<'a> Ids<'a> {
 
 /// An engine's encoder: turns objects into calls.
 pub trait Encode {
-    /// Returns the number of the dialect that the calls are in.
-    fn dialect(&self) -> DialectTag;
+    /// Returns the engine that the calls are for.
+    fn engine(&self) -> Engine;
 
     /// Returns true if the server keeps the id that a client offers for an object of this kind.
     fn keeps_offered_id(&self, kind: Kind) -> bool;
@@ -58,13 +46,13 @@ pub trait Encode {
     /// Returns true if an object can be updated from its old form to the new one. Otherwise it is replaced.
     fn can_update(&self, old: &Object, new: &Object) -> bool;
 
-    /// Returns the call that creates an object with this id, or with the id of its key. `position` is the position at which
+    /// Returns the calls that create an object with this id, or with the id of its key. `position` is the position at which
     /// a rule is inserted in its chain: 1 is the first.
-    fn create(&self, ids: Ids<'_>, entry: (&Key, &Object), position: u32, id: Option<Uuid>) -> Call;
+    fn create(&self, ids: Ids<'_>, entry: (&Key, &Object), position: u32, id: Option<Uuid>) -> Vec<Call>;
 
-    /// Returns the call that changes an object in place from its old form; none if the API has no such call.
-    fn update(&self, ids: Ids<'_>, entry: (&Key, &Object), old: &Object) -> Option<Call>;
+    /// Returns the calls that change an object in place from its old form; none if the engine has no such call.
+    fn update(&self, ids: Ids<'_>, entry: (&Key, &Object), old: &Object) -> Vec<Call>;
 
-    /// Returns the call that deletes an object.
-    fn delete(&self, ids: Ids<'_>, entry: (&Key, &Object)) -> Call;
+    /// Returns the calls that delete an object.
+    fn delete(&self, ids: Ids<'_>, entry: (&Key, &Object)) -> Vec<Call>;
 }

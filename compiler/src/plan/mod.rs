@@ -1,6 +1,7 @@
 //! The plan: complete, versioned data. Execution makes no choices that are not in it. `docs/plan-format.md`
 //! describes the JSON form field by field.
 
+pub mod call;
 pub mod canonical;
 pub mod cut;
 pub mod diff;
@@ -8,22 +9,26 @@ pub mod encode;
 pub mod order;
 pub mod placeholder;
 pub mod reachability;
+pub mod row_operation;
+pub mod structure;
 
+pub use crate::values::Engine;
+pub use call::{Call, HttpCall, Method};
 pub use canonical::hash;
-pub use encode::{DialectTag, Encode, Ids};
+pub use encode::{Encode, Ids};
+pub use row_operation::RowOperation;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::source::Provenance;
 use crate::topology::key::Key;
 use crate::topology::kinds::Kind;
 
 /// The version of the plan format that this program writes and reads.
-pub const FORMAT: &str = "midoform-plan/1";
+pub const FORMAT: &str = "midoform-plan/2";
 
 /// A plan: the calls, in order, that lead from the observed topology to the desired one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,8 +37,8 @@ pub struct Plan {
     pub format: Cow<'static, str>,
     /// The site's name.
     pub site: String,
-    /// The dialect that the calls are in.
-    pub dialect: DialectTag,
+    /// The engine that the calls are for.
+    pub engine: Engine,
     /// SHA-256 of the observed topology that the plan starts from. `apply` compares it before it begins.
     pub base: String,
     /// The steps, in an order in which they can be executed one after another.
@@ -68,6 +73,18 @@ pub struct Step {
     pub undo: Vec<Call>,
 }
 
+impl Step {
+    /// Returns the calls of MidoNet's API; none of a plan for another engine.
+    pub fn http_calls(&self) -> impl Iterator<Item = &HttpCall> {
+        self.calls.iter().filter_map(Call::http)
+    }
+
+    /// Returns the operations on rows; none of a plan for another engine than OVN.
+    pub fn row_operations(&self) -> impl Iterator<Item = &RowOperation> {
+        self.calls.iter().filter_map(Call::row)
+    }
+}
+
 /// The action on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -95,57 +112,6 @@ impl Action {
             Action::Keep => " ",
         }
     }
-}
-
-/// An HTTP method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[allow(missing_docs, reason = "HTTP's own words")]
-pub enum Method {
-    Get,
-    Post,
-    Put,
-    Delete,
-}
-
-impl Method {
-    /// Returns the method as HTTP writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
-        }
-    }
-}
-
-/// One call of the MidoNet API.
-///
-/// `${KEY}` in a path or a body stands for the id of the object with that key, which only the server knows
-/// until it has responded to its creation (MidoNet 1.x: ports, rules and routes).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Call {
-    /// The method.
-    pub method: Method,
-    /// The path below the API's base URL.
-    pub path: String,
-    /// The media type of the body.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<Cow<'static, str>>,
-    /// The media type that is requested.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accept: Option<Cow<'static, str>>,
-    /// The body: JSON.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<Box<RawValue>>,
-    /// True if the body holds only the fields to set: the object is read when the call is made, these fields are set in
-    /// it, and the whole is sent.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub merges: bool,
-    /// True if the response's `Location` has the id that `${KEY}` of this step's key stands for.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub binds: bool,
 }
 
 /// The number of steps of each action in a plan.

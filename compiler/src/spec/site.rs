@@ -10,7 +10,7 @@ use super::grammar::values::Word;
 use super::{AntiSpoof, Dns, Gateway, Policy, Profile};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{Span, Spanned};
-use crate::values::{Encapsulation, OvnEncapsulation};
+use crate::values::{Encapsulation, Engine, OvnEncapsulation};
 
 /// The content of a site file.
 #[derive(Clone, Debug)]
@@ -18,9 +18,11 @@ pub struct Site {
     /// The site's name: the namespace of all ids.
     pub name: Spanned<String>,
     /// The connection to MidoNet.
-    pub midonet: MidonetSettings,
-    /// The connection to OVN, the second engine.
+    pub midonet: Option<MidonetSettings>,
+    /// The connection to OVN.
     pub ovn: Option<OvnSettings>,
+    /// The engine that the objects are compiled for.
+    pub engine: Engine,
     /// The networks that are allocated.
     pub pools: Pools,
     /// The store in a cluster.
@@ -61,9 +63,14 @@ impl Site {
         Some(host.chassis.as_ref().unwrap_or(&host.name))
     }
 
+    /// Returns true if the objects are compiled for OVN, and the site is on MidoNet as well: it moves.
+    pub fn is_moving(&self) -> bool {
+        self.engine == Engine::Ovn && self.midonet.is_some()
+    }
+
     /// Returns true if a rule can match frames by their VLAN tag: 1.x has no such condition (21-layer-2-rules).
     pub fn matches_tags(&self) -> bool {
-        self.midonet.version.value != 1
+        self.engine != Engine::Midonet1
     }
 
     /// Returns the MTU that fits the tunnels of every engine of the site. MidoNet's have this encapsulation, if no tunnel zone

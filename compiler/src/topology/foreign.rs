@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::key::Key;
 use super::key::view::{BridgeKey, ChainKey, KeyView, RuleKey, TenantKey};
+use super::kinds::row::schema::Table;
 use super::kinds::{FilterDirection, Kind, Object, Reference, Route, Rule, RuleAction};
 use super::observed_rule::ObservedRule;
 use super::{Entry, Topology};
@@ -56,9 +57,13 @@ impl Foreign {
         self.effect.is_some()
     }
 
-    /// Returns true for a rule of a chain.
+    /// Returns true for a rule of a chain, and for a row that does the same: an ACL, a policy, a route, a translation.
     pub fn is_rule(&self) -> bool {
-        self.kind == Kind::Rule
+        use Table::{Acl, LogicalRouterPolicy, LogicalRouterStaticRoute, Nat};
+        matches!(
+            self.kind,
+            Kind::Rule | Kind::Row(Acl | LogicalRouterPolicy | LogicalRouterStaticRoute | Nat)
+        )
     }
 
     /// Returns the key of the object, which ends with its id.

@@ -37,6 +37,8 @@ pub struct Observed {
     /// The devices, chains, groups, tunnel zones and ports that the server has, midoform's and others, with their kinds.
     /// A plan may refer to them by id.
     pub present: BTreeMap<Uuid, Kind>,
+    /// OVN: the routers with each name.
+    pub routers: BTreeMap<String, Vec<Uuid>>,
     /// The generations of ids.
     pub generations: Generations,
 }

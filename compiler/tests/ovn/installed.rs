@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use midoform_compiler::ovn::expression::parse;
 use midoform_compiler::ovn::lower::pod::{self, Pod, PortSecurity};
-use midoform_compiler::ovn::row::{Reference, Rows};
-use midoform_compiler::ovn::schema::{ColumnKind, TABLES, Table};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::kinds::Reference;
+use midoform_compiler::topology::kinds::row::schema::{ColumnKind, TABLES, Table};
 use midoform_compiler::values::MacAddress;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::expressions::{Choices, Known, expression};
-use super::samples::{example, rows};
+use super::samples::{example, row_of, rows};
 use super::server::Server;
 use crate::samples::EXAMPLES;
 
@@ -95,11 +96,11 @@ fn the_subset_is_one_of_the_installed_schema() {
 }
 
 /// Returns a pod for each switch, so that the host has to have the flows of all of them.
-fn pods(site: &str, rows: &Rows) -> Vec<Rows> {
+fn pods(site: &str, rows: &Topology) -> Vec<Topology> {
     let switches = rows.entries().iter().filter(|entry| {
-        entry.row.table == Table::LogicalSwitch && entry.key.as_str() != "site/external-network"
+        row_of(entry).table == Table::LogicalSwitch && entry.key.as_str() != "site/external-network"
     });
-    let pod = |(at, switch): (usize, &midoform_compiler::ovn::row::Entry)| {
+    let pod = |(at, switch): (usize, &midoform_compiler::topology::Entry)| {
         let at = u32::try_from(at).unwrap();
         let [_, _, high, low] = at.to_be_bytes();
         pod::lower(&Pod {
@@ -128,9 +129,11 @@ fn the_examples_load_into_a_northbound_database() {
         let (compiled, rows) = rows(&example(name));
         let site = &compiled.site.name.value;
         let pods = pods(site, &rows);
-        ports.extend(pods.iter().map(|pod| pod.entries()[0].row.text_of("name").unwrap().to_owned()));
-        let all = rows.entries().iter().chain(pods.iter().flat_map(Rows::entries)).cloned().collect();
-        server.insert(site, &Rows::new(all));
+        ports.extend(
+            pods.iter().map(|pod| pod.entries()[0].object.row().unwrap().text_of("name").unwrap().to_owned()),
+        );
+        let all = rows.entries().iter().chain(pods.iter().flat_map(Topology::entries)).cloned().collect();
+        server.insert(site, &Topology::new(all));
     }
     server.bind(&ports);
     server.sync();

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use midoform_compiler::network::{BridgeIndex, Tenant};
 use midoform_compiler::ovn::lower::pod::{self, Pod, PortSecurity};
 use midoform_compiler::ovn::names;
-use midoform_compiler::ovn::row::{Reference, Rows};
+use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
@@ -257,11 +258,12 @@ impl World {
         ];
         let (compiled, rows) = rows(&Project::of_text(&site, &tenants));
         let tenant = |name: &str| compiled.tenants.iter().find(|tenant| tenant.name == *name).unwrap();
-        let pods: Vec<Rows> = PODS.iter().map(|pod| row_of(pod, tenant(pod.1))).collect();
-        let all = rows.entries().iter().chain(pods.iter().flat_map(Rows::entries)).cloned().collect();
-        server.insert("lab", &Rows::new(all));
+        let pods: Vec<Topology> = PODS.iter().map(|pod| row_of(pod, tenant(pod.1))).collect();
+        let all = rows.entries().iter().chain(pods.iter().flat_map(Topology::entries)).cloned().collect();
+        server.insert("lab", &Topology::new(all));
         server.add_outside(OUTSIDE);
-        let port = |pod: &Rows| pod.entries()[0].row.text_of("name").unwrap().to_owned();
+        let port =
+            |pod: &Topology| pod.entries()[0].object.row().unwrap().text_of("name").unwrap().to_owned();
         let ports = pods.iter().map(port).chain(["lab:green/port/fw".to_owned()]);
         server.bind(&ports.collect::<Vec<_>>());
         server.sync();
@@ -347,7 +349,7 @@ fn shown(interface: &str, frame: &[u8]) -> Option<String> {
     })
 }
 
-fn row_of((_, name, bridge, address): &(&str, &str, &str, &str), tenant: &Tenant) -> Rows {
+fn row_of((_, name, bridge, address): &(&str, &str, &str, &str), tenant: &Tenant) -> Topology {
     let at = tenant.bridges.iter().position(|known| *known.name == **bridge).unwrap();
     let address: Ipv4Addr = address.parse().unwrap();
     pod::lower(&Pod {

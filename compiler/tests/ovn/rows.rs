@@ -1,15 +1,19 @@
 //! The rows of the examples, and what holds of all rows.
 
+use midoform_compiler::ovn;
 use midoform_compiler::ovn::lint;
 use midoform_compiler::ovn::lower::pod::{self, Pod, PortSecurity};
-use midoform_compiler::ovn::row::{Entry, Reference, Row, Rows};
-use midoform_compiler::ovn::schema::TABLES;
+use midoform_compiler::plan::Plan;
 use midoform_compiler::source::Source;
 use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::kinds::row::schema::TABLES;
+use midoform_compiler::topology::kinds::{Reference, Row};
+use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::topology::{Entry, Topology};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::samples::{SITE, example, rows, shown};
+use super::samples::{SITE, change_row, example, row_of, rows, shown};
 use crate::samples::{EXAMPLES, Project};
 
 #[test]
@@ -44,7 +48,8 @@ fn the_order_of_files_is_no_input() {
 #[test]
 fn a_given_router_is_only_added_to() {
     let id = "6f6b2a0e-0000-4000-8000-000000000001";
-    let given = [("prov", Reference::Name("prov".to_owned())), (id, Reference::Id(id.parse().unwrap()))];
+    let given =
+        [("prov", Reference::Named("prov".to_owned())), (id, Reference::External(id.parse().unwrap()))];
     for (text, reference) in given {
         let mut project = example("shared-networks");
         let site = project.site.text().split("[ovn.localnet]").next().unwrap().to_owned();
@@ -54,7 +59,7 @@ fn a_given_router_is_only_added_to() {
         project.site = Source::new("site.toml", site);
         let (_, rows) = rows(&project);
         assert!(!rows.entries().iter().any(|entry| entry.key.owner() == "site"));
-        let holders = rows.entries().iter().filter_map(|entry| Some((entry, entry.holder.as_ref()?)));
+        let holders = rows.entries().iter().filter_map(|entry| Some((entry, row_of(entry).holder.as_ref()?)));
         let added: Vec<&str> = holders
             .filter(|(_, holder)| holder.row == reference)
             .map(|(entry, holder)| {
@@ -63,6 +68,20 @@ fn a_given_router_is_only_added_to() {
             })
             .collect();
         assert_eq!(added, ["acme/uplink/provider-port", "beta/uplink/provider-port"]);
+    }
+}
+
+#[test]
+fn rows_and_their_operations_are_read_as_they_were_written() {
+    for name in EXAMPLES.into_iter().filter(|name| *name != "fleet") {
+        let (compiled, rows) = rows(&example(name));
+        let text = serde_json::to_string(&rows).unwrap();
+        assert_eq!(serde_json::from_str::<Topology>(&text).unwrap(), rows, "{name}");
+        let plan = ovn::plan(&compiled.site.name.value, &rows, &Observed::default());
+        let text = serde_json::to_string(&plan).unwrap();
+        let read: Plan = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text, "{name}");
+        assert_eq!(lint::check_plan(&plan, &rows, &Observed::default()), [], "{name}");
     }
 }
 
@@ -98,9 +117,9 @@ fn a_pod_is_one_row() {
 fn the_checker_finds_what_is_missing() {
     let (compiled, all) = rows(&example("policy"));
     let referred = ["Address_Set", "Port_Group", "Logical_Router", "Logical_Switch", "Load_Balancer"];
-    for left_out in all.entries().iter().filter(|entry| referred.contains(&entry.row.table.name())) {
+    for left_out in all.entries().iter().filter(|entry| referred.contains(&row_of(entry).table.name())) {
         let rest = all.entries().iter().filter(|entry| entry.key != left_out.key).cloned().collect();
-        let found = lint::check(&compiled.site.name.value, &Rows::new(rest));
+        let found = lint::check(&compiled.site.name.value, &Topology::new(rest));
         assert!(!found.is_empty(), "{} is missing", left_out.key);
     }
 }
@@ -120,20 +139,24 @@ fn the_checker_finds_what_is_wrong() {
         }),
         ("unknown-name", "uplink/port", |entry| set(entry, |row| row.text("peer", "nobody"))),
         ("unknown-column", "nat/10.20.0.0-24", |entry| set(entry, |row| row.text("colour", "red"))),
-        ("holder", "nat/10.20.0.0-24", |entry| entry.holder = None),
-        ("no-key", "nat/10.20.0.0-24", |entry| drop(entry.row.columns.remove("external_ids"))),
-        ("missing-column", "nat/10.20.0.0-24", |entry| drop(entry.row.columns.remove("logical_ip"))),
+        ("holder", "nat/10.20.0.0-24", |entry| change_row(entry, |row| row.holder = None)),
+        ("no-key", "nat/10.20.0.0-24", |entry| {
+            change_row(entry, |row| drop(row.columns.remove("external_ids")))
+        }),
+        ("missing-column", "nat/10.20.0.0-24", |entry| {
+            change_row(entry, |row| drop(row.columns.remove("logical_ip")))
+        }),
     ];
     for (code, key, change) in cases {
         let mut entries = all.entries().to_vec();
         change(entries.iter_mut().find(|entry| entry.key.as_str().ends_with(key)).unwrap());
-        let found = lint::check(&compiled.site.name.value, &Rows::new(entries));
+        let found = lint::check(&compiled.site.name.value, &Topology::new(entries));
         assert!(found.iter().any(|found| found.code.name() == code), "{code}: {found:#?}");
     }
 }
 
 fn set(entry: &mut Entry, change: impl Fn(Row) -> Row) {
-    entry.row = change(entry.row.clone());
+    change_row(entry, |row| *row = change(row.clone()));
 }
 
 /// Makes a tenant of random parts.

@@ -2,8 +2,9 @@
 
 use midoform_compiler::ovn::lint;
 use midoform_compiler::ovn::lower::lower;
-use midoform_compiler::ovn::row::Rows;
 use midoform_compiler::source::{Locations, Source};
+use midoform_compiler::topology::kinds::{Object, Row};
+use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::{Allocated, Compiled, Input, compile};
 
 use crate::samples::Project;
@@ -25,7 +26,7 @@ pub(crate) fn example(name: &str) -> Project {
 }
 
 /// Compiles a project, and lowers it to rows, which the checker accepts.
-pub(crate) fn rows(project: &Project) -> (Compiled, Rows) {
+pub(crate) fn rows(project: &Project) -> (Compiled, Topology) {
     let input = Input { site: &project.site, allocated: Allocated::Nothing, tenants: &project.tenants };
     let compiled = compile(input).unwrap_or_else(|found| panic!("{found:#?}"));
     let locations = Locations::new(input.sources().into_iter());
@@ -35,15 +36,27 @@ pub(crate) fn rows(project: &Project) -> (Compiled, Rows) {
 }
 
 /// Writes rows as people read them: a paragraph for each, with its holder and its columns.
-pub(crate) fn shown(rows: &Rows) -> String {
+pub(crate) fn shown(rows: &Topology) -> String {
     let mut text = String::new();
     for entry in rows.entries() {
-        let holder = entry.holder.as_ref().map(|holder| format!(" in {}.{}", holder.row, holder.column));
-        text += &format!("{} {}{}\n", entry.row.table, entry.key, holder.unwrap_or_default());
+        let holder =
+            row_of(entry).holder.as_ref().map(|holder| format!(" in {}.{}", holder.row, holder.column));
+        text += &format!("{} {}{}\n", row_of(entry).table, entry.key, holder.unwrap_or_default());
         // The key and the site are in every row.
-        for (column, value) in entry.row.columns.iter().filter(|(name, _)| **name != "external_ids") {
+        for (column, value) in row_of(entry).columns.iter().filter(|(name, _)| **name != "external_ids") {
             text += &format!("    {column} = {value}\n");
         }
     }
     text
+}
+
+/// Returns the row of an entry.
+pub(crate) fn row_of(entry: &Entry) -> &Row {
+    entry.object.row().unwrap()
+}
+
+/// Changes the row of an entry.
+pub(crate) fn change_row(entry: &mut Entry, change: impl FnOnce(&mut Row)) {
+    let Object::Row(row) = &mut entry.object else { panic!("{} is no row", entry.key) };
+    change(row);
 }

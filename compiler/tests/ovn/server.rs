@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use midoform_compiler::ovn::row::{Reference, Rows, id};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Namespace;
+use midoform_compiler::topology::kinds::Reference;
 use midoform_testutil::TestFolder;
 use serde_json::{Value, json};
+
+use super::samples::row_of;
 
 const SCHEMAS: [&str; 3] = ["ovn/ovn-nb.ovsschema", "ovn/ovn-sb.ovsschema", "openvswitch/vswitch.ovsschema"];
 
@@ -207,7 +211,7 @@ impl Server {
     }
 
     /// Inserts rows in one transaction.
-    pub(crate) fn insert(&self, site: &str, rows: &Rows) {
+    pub(crate) fn insert(&self, site: &str, rows: &Topology) {
         let operations = inserts(site, rows);
         let count = operations.len();
         let results = self.transact(operations);
@@ -243,24 +247,25 @@ impl Server {
 }
 
 /// Returns the operations that insert rows into a database that has none of them.
-fn inserts(site: &str, rows: &Rows) -> Vec<Value> {
-    let id_of = |reference: &Reference| reference.key().map(|key| id(site, key, 0));
+fn inserts(site: &str, rows: &Topology) -> Vec<Value> {
+    let id_of = |reference: &Reference| reference.key().map(|key| Namespace::of_site(site).id(key));
     let mut held: BTreeMap<(String, &str), Vec<Value>> = BTreeMap::new();
     for entry in rows.entries() {
-        if let Some(holder) = &entry.holder {
+        if let Some(holder) = &row_of(entry).holder {
             let place = (holder.row.to_string(), holder.column);
-            held.entry(place).or_default().push(json!(["uuid", id(site, &entry.key, 0)]));
+            held.entry(place).or_default().push(json!(["uuid", Namespace::of_site(site).id(&entry.key)]));
         }
     }
-    let insert = |entry: &midoform_compiler::ovn::row::Entry| {
-        let columns = entry.row.columns.iter().map(|(name, value)| ((*name).to_owned(), value.json(id_of)));
+    let insert = |entry: &midoform_compiler::topology::Entry| {
+        let columns =
+            row_of(entry).columns.iter().map(|(name, value)| ((*name).to_owned(), value.json(id_of)));
         let mut row: serde_json::Map<String, Value> = columns.collect();
         for ((holder, column), members) in &held {
             if *holder == entry.key.as_str() {
                 row.insert((*column).to_owned(), json!(["set", members]));
             }
         }
-        json!({"op": "insert", "table": entry.row.table.name(), "uuid": id(site, &entry.key, 0), "row": row})
+        json!({"op": "insert", "table": row_of(entry).table.name(), "uuid": Namespace::of_site(site).id(&entry.key), "row": row})
     };
     rows.entries().iter().map(insert).collect()
 }

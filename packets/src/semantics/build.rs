@@ -45,6 +45,7 @@ pub fn id_of(topology: &Topology, reference: &Reference) -> Option<Uuid> {
     match reference {
         Reference::External(id) => Some(*id),
         Reference::Key(key) => topology.index(key.as_str()).map(id_at),
+        Reference::Named(_) => None,
     }
 }
 
@@ -169,7 +170,7 @@ impl Builder<'_> {
     fn id(&self, reference: &Reference) -> Option<Uuid> {
         match reference {
             Reference::External(id) => Some(self.found.get(id).copied().unwrap_or(*id)),
-            Reference::Key(_) => id_of(self.topology, reference),
+            Reference::Key(_) | Reference::Named(_) => id_of(self.topology, reference),
         }
     }
 

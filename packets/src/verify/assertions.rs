@@ -18,12 +18,16 @@ use midoform_compiler::Compiled;
 use midoform_compiler::diagnostic::{Code, Diagnostic, Diagnostics};
 use midoform_compiler::network::{Assert, BridgeIndex, PeerIndex, Selector, Tenant};
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
+use midoform_compiler::values::Engine;
 
 /// Checks the assertions of a compiled project, and returns it if all of them hold.
 ///
 /// # Errors
 /// Returns every diagnostic of the project where an assertion does not hold or can't be decided.
 pub fn enforce(compiled: Compiled) -> Result<Compiled, Vec<Diagnostic>> {
+    if compiled.engine() == Engine::Ovn {
+        return Ok(with_unproven(compiled));
+    }
     let links: Vec<Ipv4Net> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
     let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
     let found = check(subject);
@@ -33,6 +37,19 @@ pub fn enforce(compiled: Compiled) -> Result<Compiled, Vec<Diagnostic>> {
     let mut all = Diagnostics::default();
     compiled.warnings.into_iter().chain(found).for_each(|diagnostic| all.push(diagnostic));
     Err(all.into_sorted())
+}
+
+/// Adds a warning for each tenant with assertions: proofs are made of MidoNet's objects, so nothing is proven of OVN's rows.
+fn with_unproven(mut compiled: Compiled) -> Compiled {
+    let asserting = compiled.tenants.iter().filter_map(|tenant| Some((tenant, tenant.asserts.first()?)));
+    let warnings = asserting.map(|(tenant, assert)| {
+        let message = format!("the assertions of `{}` are not proven on OVN", tenant.name);
+        let help = "`midoform verify --engine midonet` proves them for a site that has [midonet] as well";
+        Diagnostic::warning(Code::VerifyUnproven, assert.span, message).help(help)
+    });
+    let warnings: Vec<Diagnostic> = warnings.collect();
+    compiled.warnings.extend(warnings);
+    compiled
 }
 
 /// Checks every assertion against the topology, and returns an error for each that does not hold.

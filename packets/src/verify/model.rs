@@ -20,7 +20,7 @@ use crate::semantics::{Frame, entry_of, id_of};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{ChainKey, KeyView, RuleKey, TenantKey};
-use midoform_compiler::topology::kinds::{NextHop, Object, Reference, RuleAction};
+use midoform_compiler::topology::kinds::{NextHop, Object, Reference};
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::MacAddress;
 
@@ -227,8 +227,7 @@ fn entries<'t>(
 
 /// Returns true for a rule of the spec that may drop replies.
 fn drops_replies(entry: &Entry) -> bool {
-    let Object::Rule(rule) = &entry.object else { return false };
-    matches!(rule.action, RuleAction::Drop | RuleAction::Reject)
+    entry.object.stops_packets()
         && matches!(
             entry.key.view(),
             KeyView::Tenant(

@@ -180,7 +180,8 @@ impl<'a> Writer<'a> {
 
     fn object(&mut self, object: &'a Object) {
         match object {
-            Object::TunnelZone(_) | Object::TunnelZoneHost(_) => self.tag(1),
+            // Proofs are about MidoNet's objects.
+            Object::TunnelZone(_) | Object::TunnelZoneHost(_) | Object::Row(_) => self.tag(1),
             Object::Chain(_) => self.tag(2),
             Object::Router(device) => {
                 self.tag(3);

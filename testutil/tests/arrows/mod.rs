@@ -11,11 +11,11 @@ const BELOW: [(&str, &[&str]); 11] = [
     ("render", &["compiler"]),
     ("ovsdb", &[]),
     ("store", &["compiler"]),
-    ("reconcile", &["compiler", "store"]),
+    ("reconcile", &["compiler", "ovsdb", "store"]),
     ("adopt", &["compiler", "store", "reconcile"]),
     ("simulator", &[]),
     ("cni", &["compiler", "store", "reconcile"]),
-    ("cli", &["compiler", "packets", "render", "store", "reconcile", "adopt", "simulator"]),
+    ("cli", &["compiler", "packets", "render", "ovsdb", "store", "reconcile", "adopt", "simulator"]),
     ("testutil", &[]),
 ];
 

@@ -1,5 +1,7 @@
 //! The codes of the checker's findings.
 
+use crate::plan::structure::Fault;
+
 crate::named_codes! {
     /// The kind of a fault of a plan. Its name is stable.
     pub enum Code {
@@ -71,5 +73,18 @@ crate::named_codes! {
         UnknownNeed => "unknown-need",
         /// A call refers to an object that is not there.
         UnknownReference => "unknown-reference",
+    }
+}
+
+impl From<Fault> for Code {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::CallsToKeep => Code::CallsToKeep,
+            Fault::DuplicateStep => Code::DuplicateStep,
+            Fault::LateNeed => Code::LateNeed,
+            Fault::NoCalls => Code::NoCalls,
+            Fault::NoUndo => Code::NoUndo,
+            Fault::UnknownNeed => Code::UnknownNeed,
+        }
     }
 }

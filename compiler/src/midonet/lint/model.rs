@@ -46,6 +46,7 @@ impl Model {
         let reference = |reference: &Reference| match reference {
             Reference::Key(key) => id(key),
             Reference::External(id) => id.to_string(),
+            Reference::Named(name) => name.clone(),
         };
         let mut model = Model::default();
         let planned: BTreeSet<&Key> = plan.steps.iter().map(|step| &step.key).collect();

@@ -4,6 +4,7 @@ use serde_json::value::to_raw_value;
 
 use super::*;
 use crate::midonet::plan;
+use crate::plan::{Action, Call};
 use crate::source::Source;
 use crate::topology::kinds::Kind;
 use crate::{Allocated, Input, compile};
@@ -20,7 +21,7 @@ fn good(dialect: Dialect) -> Plan {
     let tenants = [tenant];
     let input = Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants };
     let mut compiled = compile(input).unwrap();
-    compiled.use_version(if dialect == Dialect::V1 { 1 } else { 5 }, &input);
+    compiled.use_engine(dialect.engine(), &input);
     plan("s", dialect, &compiled.topology, &Observed::default())
 }
 
@@ -36,9 +37,17 @@ fn step<'a>(plan: &'a mut Plan, key: &str) -> &'a mut Step {
     plan.steps.iter_mut().find(|step| step.key.as_str() == key).unwrap_or_else(|| panic!("{key}"))
 }
 
+/// Returns the first call of a step.
+fn call<'a>(plan: &'a mut Plan, key: &str) -> &'a mut HttpCall {
+    match &mut step(plan, key).calls[0] {
+        Call::Http(call) => call,
+        Call::Row(_) => panic!("{key} is no object of MidoNet"),
+    }
+}
+
 /// Changes fields of a step's body; null takes one out.
 fn edit(plan: &mut Plan, key: &str, changes: serde_json::Value) {
-    let call = &mut step(plan, key).calls[0];
+    let call = call(plan, key);
     let mut body: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(call.body.as_ref().unwrap().get()).unwrap();
     for (field, value) in changes.as_object().unwrap() {
@@ -112,7 +121,7 @@ fn an_object_that_nobody_saw_is_missed() {
         assert!(!found(&[(id, kind)]), "{key}");
     }
     let mut plan = good(Dialect::V5);
-    let call = &mut step(&mut plan, "a/router").calls[0];
+    let call = call(&mut plan, "a/router");
     (call.method, call.path, call.body) = (Method::Delete, format!("/routers/{id}"), None);
     assert!(codes(&plan).contains(&"unknown-reference"));
 }
@@ -161,11 +170,10 @@ fn missing_and_repeated_steps_are_found() {
 #[test]
 fn media_types_methods_and_undo_are_checked() {
     let mut plan = good(Dialect::V5);
-    step(&mut plan, "a/router").calls[0].content_type =
-        Some("application/vnd.org.midonet.Router-v2+json".into());
+    call(&mut plan, "a/router").content_type = Some("application/vnd.org.midonet.Router-v2+json".into());
     assert_eq!(codes(&plan), ["media-type"]);
     let mut plan = good(Dialect::V5);
-    let call = &mut step(&mut plan, "a/chain/policy/rule/r").calls[0];
+    let call = call(&mut plan, "a/chain/policy/rule/r");
     call.method = Method::Put;
     call.path = "/rules/11111111-2222-4333-8444-555555555555".to_owned();
     assert!(codes(&plan).contains(&"bad-method"));
@@ -180,7 +188,7 @@ fn media_types_methods_and_undo_are_checked() {
 #[test]
 fn an_id_that_1x_will_not_keep_is_missed() {
     let mut plan = good(Dialect::V1);
-    step(&mut plan, "a/uplink/port").calls[0].binds = false;
+    call(&mut plan, "a/uplink/port").binds = false;
     assert!(codes(&plan).contains(&"no-id"), "{:?}", codes(&plan));
 }
 

@@ -75,9 +75,10 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -
 
 /// Returns the router that leads outside: an existing one, or the one that midoform makes.
 pub fn provider_router(site: &spec::Site) -> Reference {
-    match &site.midonet.provider_router {
-        Some(id) if !site.midonet.managed => Reference::External(id.value),
-        _ => Reference::Key(Key::site().provider_router()),
+    let settings = site.midonet.as_ref().filter(|midonet| !midonet.managed);
+    match settings.and_then(|midonet| midonet.provider_router.as_ref()) {
+        Some(id) => Reference::External(id.value),
+        None => Reference::Key(Key::site().provider_router()),
     }
 }
 
@@ -87,12 +88,12 @@ fn site_objects(site: &spec::Site, locations: &Locations<'_>) -> Vec<Entry> {
     let mut add = |key: Key, object: Object, span: Span| {
         entries.push(Entry { key, object, provenance: locations.provenance(span) });
     };
-    if let Reference::Key(key) = provider_router(site) {
+    if let (Reference::Key(key), Some(midonet)) = (provider_router(site), &site.midonet) {
         let name = format!("{} provider router", site.name.value);
         let tenant_id = site.name.value.clone();
         let router =
             Device { name, tenant_id, inbound_filter: None, outbound_filter: None, admin_state_up: true };
-        add(key, Object::Router(Router(router)), site.midonet.span);
+        add(key, Object::Router(Router(router)), midonet.span);
     }
     if let Some(zone) = &site.tunnel_zone {
         let key = Key::site().tunnel_zone();

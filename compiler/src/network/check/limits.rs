@@ -6,6 +6,7 @@ use super::{Counted, counted};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::Spanned;
 use crate::spec::{Selector, Site, Tenant};
+use crate::values::Engine;
 
 /// MidoNet stores longer ids, but Keystone's project ids have 32 or 36 characters and its columns 64.
 const LONGEST_TENANT_ID: usize = 64;
@@ -25,7 +26,7 @@ pub(super) fn check(site: &Site, tenant: &Tenant, diagnostics: &mut Diagnostics)
             || id.value.len() > LONGEST_TENANT_ID
             || id.value.chars().any(|c| !c.is_ascii_graphic());
         // README 18: it is 500, on every kind.
-        let has_slash = site.midonet.version.value == 1 && id.value.contains('/');
+        let has_slash = site.engine == Engine::Midonet1 && id.value.contains('/');
         let message = match (bad, has_slash) {
             (true, _) => {
                 Some(format!("`tenant_id` has to be 1 to {LONGEST_TENANT_ID} visible ASCII characters"))

@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::network::{BridgeIndex, Expose, Rule, Selector, Tenant};
 use crate::spec;
 use crate::spec::{Action, Protocol};
-use crate::values::PortRange;
+use crate::values::{Engine, PortRange};
 
 /// The most MidoNet rules that one rule of a spec may become (groups times groups times protocols).
 pub(crate) const LARGEST_EXPANSION: usize = 4096;
@@ -32,7 +32,7 @@ fn icmp_zero(tenant: &Tenant, diagnostics: &mut Diagnostics) {
 
 pub(super) fn check(site: &spec::Site, tenant: &Tenant, diagnostics: &mut Diagnostics) {
     stateless_after_stateful(tenant, diagnostics);
-    if site.midonet.version.value == 5 {
+    if site.engine == Engine::Midonet5 {
         icmp_zero(tenant, diagnostics);
     }
     for (at, rule) in tenant.rules.iter().enumerate() {

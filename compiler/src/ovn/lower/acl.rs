@@ -4,11 +4,12 @@ use super::Lowering;
 use super::keys::{self, Direction};
 use crate::network::BridgeIndex;
 use crate::ovn::expression::Expression;
-use crate::ovn::row::{Holder, Row};
-use crate::ovn::schema::{LONGEST_ACL_NAME, Table};
 use crate::source::Span;
 use crate::spec::Action;
 use crate::topology::key::Key;
+use crate::topology::kinds::Row;
+use crate::topology::kinds::row::Holder;
+use crate::topology::kinds::row::schema::{LONGEST_ACL_NAME, Table};
 
 /// The action of an ACL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use super::{Lowering, priority, router_port, rule, static_route};
 use crate::network::{Bridge, BridgeIndex, RouteTarget};
 use crate::ovn::expression::Expression;
 use crate::ovn::expression::build::{End, Way};
-use crate::ovn::row::{Holder, Row};
-use crate::ovn::schema::Table;
 use crate::spec::Egress;
 use crate::topology::key::view::network;
+use crate::topology::kinds::Row;
+use crate::topology::kinds::row::Holder;
+use crate::topology::kinds::row::schema::Table;
 use crate::values::ethertype::{ARP, IPV4, VLAN};
 use ipnet::Ipv4Net;
 

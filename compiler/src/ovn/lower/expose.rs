@@ -7,11 +7,11 @@ use ipnet::{Ipv4Net, Ipv4Subnets};
 
 use super::{Lowering, keys, static_route};
 use crate::network::Expose;
-use crate::ovn::row::Row;
-use crate::ovn::schema::Table;
 use crate::source::Span;
 use crate::spec::Egress;
 use crate::topology::key::Key;
+use crate::topology::kinds::Row;
+use crate::topology::kinds::row::schema::Table;
 
 /// Returns the key of the load balancer of an exposed port.
 pub(super) fn key(lowering: &Lowering<'_>, expose: &Expose) -> Key {

@@ -1,10 +1,12 @@
 //! Distributed gateway ports: the chassis that traffic between a router and the outside passes.
 
 use super::{Engine, keys};
-use crate::ovn::row::{Entry, Holder, Row};
-use crate::ovn::schema::{HIGHEST_PRIORITY, Table};
 use crate::source::{Span, Spanned};
+use crate::topology::Entry;
 use crate::topology::key::Key;
+use crate::topology::kinds::Row;
+use crate::topology::kinds::row::Holder;
+use crate::topology::kinds::row::schema::{HIGHEST_PRIORITY, Table};
 
 /// Returns the rows that let a router's port be on one of the gateway chassis, the first of the list first.
 pub(super) fn chassis(engine: &Engine<'_>, port: &Key, span: Span) -> Vec<Entry> {

@@ -47,8 +47,6 @@ use ipnet::Ipv4Net;
 use super::expression::Expression;
 use super::expression::build::{Addresses, End};
 use super::names;
-use super::row::{Entry, Holder, KEY_OF_ROW, Reference, Row, Rows, SITE_OF_ROW};
-use super::schema::Table;
 use crate::network::{BridgeIndex, Tenant};
 use crate::source::{Locations, Span};
 use crate::spec;
@@ -56,6 +54,10 @@ use crate::spec::{AntiSpoof, OvnSettings, Profile};
 use crate::topology::key::builder::TenantKeys;
 use crate::topology::key::view::UplinkKey;
 use crate::topology::key::{Key, Namespace};
+use crate::topology::kinds::row::schema::Table;
+use crate::topology::kinds::row::{Holder, KEY_OF_ROW, SITE_OF_ROW};
+use crate::topology::kinds::{Reference, Row};
+use crate::topology::{Entry, Topology};
 use crate::values::MacAddress;
 use spaces::Spaces;
 
@@ -66,8 +68,8 @@ pub(super) use rule::is_inside_a_bridge;
 const ANYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 
 /// Compiles a site and its tenants to the desired rows. There are none if the site has no `[ovn]`.
-pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -> Rows {
-    let Some(ovn) = &site.ovn else { return Rows::default() };
+pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -> Topology {
+    let Some(ovn) = &site.ovn else { return Topology::default() };
     let mut entries = Vec::new();
     let all = tenants.iter().map(|tenant| (tenant.name.as_str(), tenant)).collect();
     let engine = Engine {
@@ -96,15 +98,15 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -
             own.sort_by(|a, b| a.key.cmp(&b.key));
         }
     }
-    Rows::new(entries)
+    Topology::new(entries)
 }
 
 /// Returns the router that leads outside: an existing one, or the one that midoform makes.
 pub fn provider_router(ovn: &OvnSettings) -> Reference {
     match &ovn.provider_router {
         Some(given) if !ovn.managed => match given.value.parse() {
-            Ok(id) => Reference::Id(id),
-            Err(_) => Reference::Name(given.value.clone()),
+            Ok(id) => Reference::External(id),
+            Err(_) => Reference::Named(given.value.clone()),
         },
         _ => Reference::Key(Key::site().provider_router()),
     }
@@ -130,8 +132,8 @@ impl Engine<'_> {
     }
 
     fn entry(&self, key: Key, row: Row, holder: Option<Holder>, span: Span) -> Entry {
-        let row = with_key(row, &self.site.name.value, &key);
-        Entry { key, row, holder, provenance: self.locations.provenance(span) }
+        let row = Row { holder, ..with_key(row, &self.site.name.value, &key) };
+        Entry { key, object: row.into(), provenance: self.locations.provenance(span) }
     }
 }
 

@@ -4,10 +4,10 @@ use super::{Lowering, keys, priority};
 use crate::ovn::expression::Expression;
 use crate::ovn::expression::build::{End, Way};
 use crate::ovn::networks::AddressSpace;
-use crate::ovn::row::Row;
-use crate::ovn::schema::Table;
 use crate::source::Span;
 use crate::spec::Egress;
+use crate::topology::kinds::Row;
+use crate::topology::kinds::row::schema::Table;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     if lowering.checks_sources() {

@@ -8,10 +8,12 @@ use uuid::Uuid;
 pub use super::security::PortSecurity;
 use super::security::with_security;
 use crate::ovn::names;
-use crate::ovn::row::{Entry, Holder, Reference, Row, Rows};
-use crate::ovn::schema::Table;
 use crate::topology::key::Key;
 use crate::topology::key::builder::PodKeys;
+use crate::topology::kinds::row::Holder;
+use crate::topology::kinds::row::schema::Table;
+use crate::topology::kinds::{Reference, Row};
+use crate::topology::{Entry, Topology};
 use crate::values::MacAddress;
 
 /// One interface of one container.
@@ -54,14 +56,14 @@ impl<'a> Pod<'a> {
 }
 
 /// Compiles a pod to its row. It comes from no spec file.
-pub fn lower(pod: &Pod<'_>) -> Rows {
+pub fn lower(pod: &Pod<'_>) -> Topology {
     let key = pod.keys().port();
-    let row = Row::new(Table::LogicalSwitchPort).text("name", pod.port_name()).text("type", "");
+    let row = Row::new(Table::LogicalSwitchPort).text("name", pod.port_name());
     let mut row = with_security(row, pod.mac, pod.address, &pod.security);
     if let Some(chassis) = pod.chassis {
         row = row.map("options", [("requested-chassis", chassis.to_owned())]);
     }
     let row = super::with_key(row, pod.site, &key);
     let holder = Holder { row: pod.switch.clone(), table: Table::LogicalSwitch, column: "ports" };
-    Rows::new(vec![Entry { key, row, holder: Some(holder), provenance: None }])
+    Topology::new(vec![Entry { key, object: row.held_by(holder).into(), provenance: None }])
 }

@@ -4,8 +4,9 @@ use super::Lowering;
 use super::security::{PortSecurity, with_security};
 use crate::network::Port;
 use crate::ovn::names;
-use crate::ovn::row::{Holder, Row};
-use crate::ovn::schema::Table;
+use crate::topology::kinds::Row;
+use crate::topology::kinds::row::Holder;
+use crate::topology::kinds::row::schema::Table;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let tenant = lowering.tenant;
@@ -30,7 +31,7 @@ fn static_port(lowering: &mut Lowering<'_>, port: &Port) {
     let Some(bridge) = tenant.bridge(port.bridge) else { return };
     let key = lowering.keys.port(&port.name).device();
     let security = PortSecurity::of(tenant, port.bridge, port.address);
-    let row = Row::new(Table::LogicalSwitchPort).text("name", lowering.name(&key)).text("type", "");
+    let row = Row::new(Table::LogicalSwitchPort).text("name", lowering.name(&key));
     let mut row = with_security(row, port.mac, port.address, &security);
     if let Some(chassis) = lowering.engine.site.chassis_of(port.host) {
         row = row.map("options", [("requested-chassis", chassis.to_owned())]);

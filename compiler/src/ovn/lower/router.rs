@@ -7,11 +7,11 @@ use ipnet::Ipv4Net;
 use super::spaces::{effective_routes, uplink_is_used};
 use super::{ANYWHERE, Lowering, gateway, keys, router_port, static_route};
 use crate::network::{Link, RouteTarget};
-use crate::ovn::row::Row;
-use crate::ovn::schema::Table;
 use crate::spec::Egress;
 use crate::topology::key::Key;
 use crate::topology::key::view::{NextHopKey, UplinkKey, network};
+use crate::topology::kinds::Row;
+use crate::topology::kinds::row::schema::Table;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
     let (tenant, span) = (lowering.tenant, lowering.tenant.span);

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::network::{BridgeIndex, RouteTarget, Tenant};
-use crate::ovn::row::Row;
 use crate::spec::AntiSpoof;
+use crate::topology::kinds::Row;
 use crate::values::MacAddress;
 
 /// The addresses that a port may use.

@@ -10,10 +10,10 @@ use crate::network::PortIndex;
 use crate::ovn::expression::build::{AddressSetName, Addresses};
 use crate::ovn::names;
 use crate::ovn::networks::AddressSpace;
-use crate::ovn::row::Row;
-use crate::ovn::schema::Table;
 use crate::source::Span;
 use crate::topology::key::Key;
+use crate::topology::kinds::Row;
+use crate::topology::kinds::row::schema::Table;
 
 /// The most networks that stand in a match.
 const MOST_IN_A_MATCH: usize = 8;

@@ -1,10 +1,12 @@
 //! The rows that serve every tenant: a managed provider router, and the network outside of it.
 
 use super::{ANYWHERE, Engine, gateway, keys, router_port, static_route};
-use crate::ovn::row::{Entry, Holder, Reference, Row};
-use crate::ovn::schema::Table;
 use crate::spec::LocalnetSettings;
+use crate::topology::Entry;
 use crate::topology::key::Key;
+use crate::topology::kinds::row::Holder;
+use crate::topology::kinds::row::schema::Table;
+use crate::topology::kinds::{Reference, Row};
 
 pub(super) fn lower(engine: &Engine<'_>, entries: &mut Vec<Entry>) {
     let Reference::Key(router) = &engine.provider else { return };

@@ -20,6 +20,8 @@ pub(crate) struct Constraint {
 pub(crate) enum Count {
     /// One set, with all of its keys, and no key of another set.
     ExactlyOne,
+    /// One set or more. Each set has one key.
+    AtLeastOne,
     /// One set or none. Each set has one key.
     AtMostOne,
     /// The keys of the only set: all of them or none.
@@ -34,6 +36,7 @@ impl Constraint {
             Count::ExactlyOne => {
                 sets.next().is_some_and(|set| set.iter().all(is_there)) && sets.next().is_none()
             }
+            Count::AtLeastOne => sets.next().is_some(),
             Count::AtMostOne => sets.nth(1).is_none(),
             Count::Together => sets.all(|set| set.iter().all(is_there)),
         }
@@ -69,6 +72,7 @@ impl Constraint {
         let mut choices: Vec<Json> = self.sets.iter().map(choice).collect();
         match self.count {
             Count::ExactlyOne => ("oneOf", Json::Array(choices)),
+            Count::AtLeastOne => ("anyOf", Json::Array(choices)),
             Count::AtMostOne => {
                 choices.push(json!({"not": {"anyOf": others(&[])}}));
                 ("oneOf", Json::Array(choices))

@@ -63,6 +63,7 @@ fn write(text: &mut String, table: &Nested, written: &mut Vec<(String, &'static 
         let sets: Vec<String> = sets.collect();
         let count = match constraint.count {
             Count::ExactlyOne => "Set exactly one of these",
+            Count::AtLeastOne => "Set at least one of these",
             Count::AtMostOne => "Set at most one of these",
             Count::Together => "Set all of these, or none",
         };

@@ -21,8 +21,8 @@ table! {
     /// The settings that serve every tenant of a site.
     SiteKeys {
         name: Name = required(Name, "The site's name: the namespace of all ids. A site with another name shares nothing with this one."),
-        midonet: SubTable<MidonetKeys> = required(SubTable::SECTION, "The connection to MidoNet."),
-        ovn: SubTable<OvnKeys> = key(SubTable::SECTION, "The connection to OVN, the second engine: `docs/engines.md`."),
+        midonet: SubTable<MidonetKeys> = key(SubTable::SECTION, "The connection to MidoNet. A site has `[midonet]` or `[ovn]`, or both while it moves."),
+        ovn: SubTable<OvnKeys> = key(SubTable::SECTION, "The connection to Open Virtual Network: `docs/engines.md`."),
         pools: SubTable<PoolsKeys> = key(SubTable::SECTION, "The networks that midoform allocates from."),
         etcd: SubTable<EtcdKeys> = key(SubTable::SECTION,
             "The store in a cluster. User and password come from `MIDOFORM_ETCD_USERNAME` and `MIDOFORM_ETCD_PASSWORD`."),
@@ -39,6 +39,13 @@ table! {
         policy: SubTable<PolicyKeys> = key(SubTable::SECTION, "The rules that every tenant has to keep to."),
     }
     constraints {
+        Constraint {
+            count: Count::AtLeastOne,
+            sets: &[&[<SiteKeys as super::Grammar>::KEYS.midonet.name], &[<SiteKeys as super::Grammar>::KEYS.ovn.name]],
+            code: Code::MissingKey,
+            message: "the site file needs [midonet] or [ovn]",
+            help: "add `[midonet]` with `url = \"http://HOST:8181/midonet-api\"` and `managed = true`",
+        },
         Constraint {
             count: Count::AtMostOne,
             sets: &[&[<SiteKeys as super::Grammar>::KEYS.etcd.name], &[<SiteKeys as super::Grammar>::KEYS.store.name]],

@@ -18,6 +18,7 @@ use crate::spec::{
     Defaults, EtcdSettings, Host, KeystoneSettings, MidonetSettings, Pools, Site, StoreSettings,
     TunnelZoneSettings, special_addresses,
 };
+use crate::values::Engine;
 
 pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option<Site> {
     let name = file.get(reader, |site| &site.name);
@@ -38,11 +39,18 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Table<'_, SiteKeys>) -> Option
         file.get(reader, |site| &site.tunnel_zone).and_then(|table| tunnel_zone(reader, &table));
     let policy = file.get(reader, |site| &site.policy).map(|table| policy::read(reader, &table));
     file.check_constraints(reader);
-    let (name, midonet, defaults) = (name?, midonet?, defaults.unwrap_or_default());
+    let engine = match (&midonet, &ovn) {
+        (Some(midonet), _) if midonet.version.value == 1 => Engine::Midonet1,
+        (Some(_), _) => Engine::Midonet5,
+        (None, Some(_)) => Engine::Ovn,
+        (None, None) => return None,
+    };
+    let (name, defaults) = (name?, defaults.unwrap_or_default());
     let site = Site {
         name,
         midonet,
         ovn,
+        engine,
         pools,
         etcd,
         store,

@@ -15,6 +15,8 @@ pub enum Reference {
     Key(Key),
     /// An object that midoform does not create: the provider router, a host.
     External(Uuid),
+    /// An object that midoform does not create, by its name (OVN).
+    Named(String),
 }
 
 impl Reference {
@@ -22,7 +24,7 @@ impl Reference {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Reference::Key(key) => Some(key),
-            Reference::External(_) => None,
+            Reference::External(_) | Reference::Named(_) => None,
         }
     }
 
@@ -43,6 +45,7 @@ impl fmt::Display for Reference {
         match self {
             Reference::Key(key) => key.fmt(formatter),
             Reference::External(id) => id.fmt(formatter),
+            Reference::Named(name) => write!(formatter, "{name:?}"),
         }
     }
 }

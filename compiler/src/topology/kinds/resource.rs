@@ -164,6 +164,7 @@ pub trait Names {
         match to.reference {
             Reference::Key(key) => self.id(key, to.kinds),
             Reference::External(id) => id.to_string(),
+            Reference::Named(name) => name.clone(),
         }
     }
 }

@@ -3,18 +3,26 @@
 //!
 //! Only these columns are compared and written. The others of a row are left as they are.
 
+use crate::topology::kinds::Kind;
+
+/// The key of `external_ids` that has a row's key.
+pub const KEY_OF_ROW: &str = "midoform";
+
+/// The key of `external_ids` that has the name of a row's site.
+pub const SITE_OF_ROW: &str = "midoform-site";
+
 /// A table of the northbound database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "each is named as its table")]
 pub enum Table {
     AddressSet,
-    LogicalSwitch,
-    LogicalSwitchPort,
-    PortGroup,
     LoadBalancer,
     LogicalRouter,
+    LogicalSwitch,
     LogicalRouterPort,
     GatewayChassis,
+    LogicalSwitchPort,
+    PortGroup,
     LogicalRouterStaticRoute,
     LogicalRouterPolicy,
     Nat,
@@ -77,19 +85,25 @@ pub enum ColumnKind {
 pub enum Share {
     /// All of it.
     Whole,
-    /// The members, or the keys of a map, that midoform put there. Others may add theirs.
-    Members,
+    /// Of a map, these keys; of a set of references, those to midoform's own rows. Others may add theirs.
+    Members(&'static [&'static str]),
 }
 
 const fn whole(name: &'static str, kind: ColumnKind) -> ColumnSchema {
     ColumnSchema { name, kind, share: Share::Whole }
 }
 
-const fn members(name: &'static str, kind: ColumnKind) -> ColumnSchema {
-    ColumnSchema { name, kind, share: Share::Members }
+/// A map of which midoform has these keys alone.
+const fn keys(name: &'static str, keys: &'static [&'static str]) -> ColumnSchema {
+    ColumnSchema { name, kind: ColumnKind::Map, share: Share::Members(keys) }
 }
 
-const EXTERNAL_IDS: ColumnSchema = members("external_ids", ColumnKind::Map);
+/// A set of references of which midoform has those to its own rows alone.
+const fn own(name: &'static str, to: Table) -> ColumnSchema {
+    ColumnSchema { name, kind: ColumnKind::References(to), share: Share::Members(&[]) }
+}
+
+const EXTERNAL_IDS: ColumnSchema = keys("external_ids", &[KEY_OF_ROW, SITE_OF_ROW]);
 const PRIORITY: ColumnSchema = whole("priority", ColumnKind::Integer(0, HIGHEST_PRIORITY));
 const NAME: ColumnSchema = whole("name", ColumnKind::Text);
 
@@ -99,46 +113,12 @@ pub const HIGHEST_PRIORITY: i64 = 32767;
 /// The longest name of an ACL.
 pub const LONGEST_ACL_NAME: usize = 63;
 
-/// Every table, in an order in which rows can be shown: what is referred to comes first.
+/// Every table, in the order in which rows are made: what is referred to comes first.
 pub const TABLES: &[TableSchema] = &[
     TableSchema {
         table: Table::AddressSet,
         name: "Address_Set",
         columns: &[whole("addresses", ColumnKind::Texts), EXTERNAL_IDS, NAME],
-        held_by: &[],
-        unique: Some("name"),
-    },
-    TableSchema {
-        table: Table::LogicalSwitch,
-        name: "Logical_Switch",
-        columns: &[
-            EXTERNAL_IDS,
-            members("load_balancer", ColumnKind::References(Table::LoadBalancer)),
-            NAME,
-            members("other_config", ColumnKind::Map),
-        ],
-        held_by: &[],
-        unique: None,
-    },
-    TableSchema {
-        table: Table::LogicalSwitchPort,
-        name: "Logical_Switch_Port",
-        columns: &[
-            whole("addresses", ColumnKind::Texts),
-            EXTERNAL_IDS,
-            NAME,
-            members("options", ColumnKind::Map),
-            whole("port_security", ColumnKind::Texts),
-            whole("tag", ColumnKind::OptionalInteger(1, 4095)),
-            whole("type", ColumnKind::Text),
-        ],
-        held_by: &[(Table::LogicalSwitch, "ports")],
-        unique: Some("name"),
-    },
-    TableSchema {
-        table: Table::PortGroup,
-        name: "Port_Group",
-        columns: &[EXTERNAL_IDS, NAME, whole("ports", ColumnKind::References(Table::LogicalSwitchPort))],
         held_by: &[],
         unique: Some("name"),
     },
@@ -157,7 +137,19 @@ pub const TABLES: &[TableSchema] = &[
     TableSchema {
         table: Table::LogicalRouter,
         name: "Logical_Router",
-        columns: &[EXTERNAL_IDS, members("load_balancer", ColumnKind::References(Table::LoadBalancer)), NAME],
+        columns: &[EXTERNAL_IDS, own("load_balancer", Table::LoadBalancer), NAME],
+        held_by: &[],
+        unique: None,
+    },
+    TableSchema {
+        table: Table::LogicalSwitch,
+        name: "Logical_Switch",
+        columns: &[
+            EXTERNAL_IDS,
+            own("load_balancer", Table::LoadBalancer),
+            NAME,
+            keys("other_config", &["vlan-passthru"]),
+        ],
         held_by: &[],
         unique: None,
     },
@@ -169,7 +161,7 @@ pub const TABLES: &[TableSchema] = &[
             whole("mac", ColumnKind::Text),
             NAME,
             whole("networks", ColumnKind::SomeTexts),
-            members("options", ColumnKind::Map),
+            keys("options", &["gateway_mtu"]),
             whole("peer", ColumnKind::OptionalText(None)),
         ],
         held_by: &[(Table::LogicalRouter, "ports")],
@@ -180,6 +172,28 @@ pub const TABLES: &[TableSchema] = &[
         name: "Gateway_Chassis",
         columns: &[whole("chassis_name", ColumnKind::Text), EXTERNAL_IDS, NAME, PRIORITY],
         held_by: &[(Table::LogicalRouterPort, "gateway_chassis")],
+        unique: Some("name"),
+    },
+    TableSchema {
+        table: Table::LogicalSwitchPort,
+        name: "Logical_Switch_Port",
+        columns: &[
+            whole("addresses", ColumnKind::Texts),
+            EXTERNAL_IDS,
+            NAME,
+            keys("options", &["network_name", "requested-chassis", "router-port"]),
+            whole("port_security", ColumnKind::Texts),
+            whole("tag", ColumnKind::OptionalInteger(1, 4095)),
+            whole("type", ColumnKind::Text),
+        ],
+        held_by: &[(Table::LogicalSwitch, "ports")],
+        unique: Some("name"),
+    },
+    TableSchema {
+        table: Table::PortGroup,
+        name: "Port_Group",
+        columns: &[EXTERNAL_IDS, NAME, whole("ports", ColumnKind::References(Table::LogicalSwitchPort))],
+        held_by: &[],
         unique: Some("name"),
     },
     TableSchema {
@@ -230,7 +244,7 @@ pub const TABLES: &[TableSchema] = &[
             EXTERNAL_IDS,
             whole("match", ColumnKind::Text),
             whole("name", ColumnKind::OptionalText(Some(LONGEST_ACL_NAME))),
-            members("options", ColumnKind::Map),
+            keys("options", &["apply-after-lb"]),
             PRIORITY,
         ],
         held_by: &[(Table::LogicalSwitch, "acls"), (Table::PortGroup, "acls")],
@@ -255,6 +269,38 @@ impl Table {
     /// Returns the column with this name.
     pub fn column(self, name: &str) -> Option<&'static ColumnSchema> {
         self.schema().columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// For each table, the kind of its rows alone: what a reference to one of them may lead to.
+const KINDS: [[Kind; 1]; TABLES.len()] = {
+    let mut kinds = [[Kind::Row(Table::AddressSet)]; TABLES.len()];
+    let mut at = 0;
+    while at < TABLES.len() {
+        kinds[at] = [Kind::Row(TABLES[at].table)];
+        at += 1;
+    }
+    kinds
+};
+
+impl Table {
+    /// Returns the table with this name in the database.
+    pub fn named(name: &str) -> Option<Table> {
+        TABLES.iter().find(|schema| schema.name == name).map(|schema| schema.table)
+    }
+
+    /// Returns the kind of its rows.
+    pub(super) fn kinds(self) -> &'static [Kind] {
+        static ALL: [[Kind; 1]; TABLES.len()] = KINDS;
+        ALL.get(self as usize).map_or(&[], |kinds| kinds.as_slice())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Table {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let unknown = || serde::de::Error::custom(format!("OVN has no table {name:?} that midoform uses"));
+        Table::named(&name).ok_or_else(unknown)
     }
 }
 

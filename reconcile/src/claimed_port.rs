@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use midoform_compiler::plan::Plan;
+use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
@@ -39,12 +40,12 @@ pub struct ClaimedPort {
 }
 
 impl ClaimedPort {
-    /// Takes the plan. `observed` is the state that it starts from.
+    /// Takes the plan. `desired` are the objects after it, `observed` is the state that it starts from.
     ///
     /// # Errors
     /// Returns an error if the plan does not pass the lint.
-    pub fn new(plan: Plan, observed: &Observed) -> Result<ClaimedPort, Unsound> {
-        check(&plan, observed)?;
+    pub fn new(plan: Plan, desired: &Topology, observed: &Observed) -> Result<ClaimedPort, Unsound> {
+        check(&plan, desired, observed)?;
         Ok(ClaimedPort { plan, there: observed.all_ids() })
     }
 

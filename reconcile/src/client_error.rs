@@ -2,6 +2,7 @@
 //! characters and no line breaks.
 
 use midoform_compiler::plan::Method;
+use midoform_ovsdb::ErrorCode;
 
 /// The failure of a call.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +122,9 @@ pub enum ClientError {
         /// The dialect of the calls: 1 or 5.
         dialect: u8,
     },
+    /// OVN's northbound database can't be used, or refuses something.
+    #[error("the northbound database")]
+    Northbound(#[source] Box<midoform_ovsdb::Error>),
     /// The client can't be set up.
     #[error("the client can't be set up: {0}")]
     Setup(String),
@@ -149,18 +153,33 @@ pub struct Unexpected {
     pub expected: String,
 }
 
+impl From<midoform_ovsdb::Error> for ClientError {
+    fn from(error: midoform_ovsdb::Error) -> Self {
+        ClientError::Northbound(Box::new(error))
+    }
+}
+
 impl ClientError {
     /// Returns true if a POST that ended with this error may have been executed.
     pub fn is_uncertain(&self) -> bool {
         match self {
             ClientError::AnswerLost { .. } | ClientError::Defect(_) => true,
             ClientError::Status { status, .. } => *status >= 500,
+            // A cluster executes a transaction again if its leader is lost meanwhile, and then finds what it did itself.
+            ClientError::Northbound(error) => {
+                error.is_outcome_unknown() || error.code() == Some(ErrorCode::DuplicateUuid)
+            }
             // A success, but another one than that of the call.
             ClientError::Unexpected { method, status, .. } => {
                 *method == Method::Post.as_str() && (200..300).contains(status)
             }
             _ => false,
         }
+    }
+
+    /// Returns true if rows were not as the plan expects them. Nothing was changed.
+    pub fn is_moved(&self) -> bool {
+        matches!(self, ClientError::Northbound(error) if error.is_timed_out_wait())
     }
 
     /// Returns the status of the response, if there was one.

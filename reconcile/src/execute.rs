@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use midoform_compiler::midonet::dialect::{Dialect, confirmation, created, written_ports};
 use midoform_compiler::plan::placeholder::{self, Part};
-use midoform_compiler::plan::{Action, Call, DialectTag, Method, Plan, Step};
+use midoform_compiler::plan::{Action, HttpCall, Method, Plan, Step};
 use midoform_compiler::topology::key::Key;
 use midoform_store::locks::Tenure;
 use serde_json::Value;
@@ -139,8 +139,9 @@ pub(crate) async fn execute(
     control: &Control,
     events: &(dyn Fn(Event) + Sync),
 ) -> Outcome {
+    let dialect = client.dialect();
     let steps: Vec<Arc<Step>> = plan.changes().map(|step| Arc::new(step.clone())).collect();
-    let mut graph = Graph::new(&steps, plan.dialect);
+    let mut graph = Graph::new(&steps, dialect);
     let bindings: Bindings = Arc::new(Mutex::new(Created { taken: there.clone(), ..Created::default() }));
     let mut outcome = Outcome::default();
     let mut limit = Concurrency::new(parallel);
@@ -152,7 +153,7 @@ pub(crate) async fn execute(
                 break;
             };
             events(Event::Started { key: step.key.clone(), action: step.action });
-            let (client, bindings, dialect) = (client.clone(), bindings.clone(), plan.dialect);
+            let (client, bindings) = (client.clone(), bindings.clone());
             running.begin(at, async move {
                 let (started, before) = (Instant::now(), client.statistics().counts().turned_away);
                 let result = take(&client, dialect, &step, &bindings).await;
@@ -241,7 +242,7 @@ struct Graph {
 }
 
 impl Graph {
-    fn new(steps: &[Arc<Step>], dialect: DialectTag) -> Self {
+    fn new(steps: &[Arc<Step>], dialect: Dialect) -> Self {
         let mut by_key: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
         let mut graph = Graph {
             waits: vec![0; steps.len()],
@@ -250,8 +251,8 @@ impl Graph {
             ports: Vec::new(),
             busy: BTreeSet::new(),
         };
-        if Dialect::of(dialect) == Some(Dialect::V1) {
-            let ports = |step: &Arc<Step>| step.calls.iter().flat_map(written_ports).collect();
+        if dialect == Dialect::V1 {
+            let ports = |step: &Arc<Step>| step.http_calls().flat_map(written_ports).collect();
             graph.ports = steps.iter().map(ports).collect();
         }
         for (at, step) in steps.iter().enumerate() {
@@ -307,11 +308,11 @@ impl Graph {
 /// Makes the calls of a step.
 async fn take(
     client: &Client,
-    dialect: DialectTag,
+    dialect: Dialect,
     step: &Step,
     bindings: &Bindings,
 ) -> Result<(), ClientError> {
-    for call in &step.calls {
+    for call in step.http_calls() {
         make(client, dialect, step, call, bindings).await?;
     }
     if let Some(id) = offered_id(step) {
@@ -326,15 +327,15 @@ fn offered_id(step: &Step) -> Option<Uuid> {
     struct Offered {
         id: Option<Uuid>,
     }
-    let call = step.calls.iter().find(|call| call.method == Method::Post && !call.binds)?;
+    let call = step.http_calls().find(|call| call.method == Method::Post && !call.binds)?;
     serde_json::from_str::<Offered>(call.body.as_ref()?.get()).ok()?.id
 }
 
 async fn make(
     client: &Client,
-    dialect: DialectTag,
+    dialect: Dialect,
     step: &Step,
-    call: &Call,
+    call: &HttpCall,
     bindings: &Bindings,
 ) -> Result<(), ClientError> {
     let (path, body) = {

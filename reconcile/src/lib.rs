@@ -1,4 +1,5 @@
-//! Changes MidoNet until it matches a goal, and records the changes. This crate calls the API and Keystone.
+//! Changes a network until it matches a goal, and records the changes. This crate calls MidoNet's API, Keystone, and OVN's northbound
+//! database.
 //!
 //! The loop is observe → diff → lint → review → execute → observe again → record. [`goal`] describes the desired
 //! result; [`planned`] is the first half, up to the review; [`reconciliation`] is the second half; [`recorder`] records
@@ -12,6 +13,7 @@ pub mod claimed_port;
 pub mod client;
 mod client_error;
 pub mod concurrency;
+pub mod connection;
 pub mod credentials;
 pub mod event;
 pub mod execute;
@@ -20,6 +22,7 @@ pub mod http;
 pub mod inventory;
 pub mod keystone;
 pub mod lists;
+pub mod northbound;
 pub mod observe;
 pub mod orphaned_ports;
 pub mod planned;

@@ -38,7 +38,7 @@ pub async fn observe(
     scope: Scope<'_>,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<Observed, ClientError> {
-    let reader = Reader::new(client, scope.dialect, events);
+    let reader = Reader::new(client, scope.dialect(), events);
     let mut raw = reader.devices().await?;
     let devices = recognise::devices(&raw, scope);
     // The list of all ports is the longest: the lists of the devices are read at the same time.

@@ -73,7 +73,8 @@ fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Result<ClaimedP
     if !dialect.keeps_offered_id(Kind::BridgePort) {
         observed.ids.insert(keys.port(), left.port.id);
     }
-    ClaimedPort::new(midonet::plan(site, dialect, &Topology::default(), &observed), &observed)
+    let nothing = Topology::default();
+    ClaimedPort::new(midonet::plan(site, dialect, &nothing, &observed), &nothing, &observed)
 }
 
 /// The failure of a check of MidoNet's ports, or of their repair.

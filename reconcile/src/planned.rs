@@ -1,16 +1,19 @@
 //! The first half of a reconciliation: observe, diff, lint. It sends nothing but reads.
 
-use midoform_compiler::midonet::lint;
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::plan::{self, Plan};
+use midoform_compiler::plan::{self, Engine, Plan};
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::kinds::{Kind, Reference};
 use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::{midonet, ovn};
 use uuid::Uuid;
 
-use crate::client::{Client, ClientError};
+use crate::client::ClientError;
+use crate::connection::Connection;
 use crate::event::Event;
 use crate::goal::Goal;
-use crate::observe::observe;
 
 /// A plan with the goal that it leads to and the network that it starts from. The plan has passed the lint.
 pub struct Planned<'g, G: Goal> {
@@ -23,13 +26,28 @@ pub struct Planned<'g, G: Goal> {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unsound {
     /// The plan contradicts itself or the API's rules: a defect of midoform.
-    #[error("the plan is not sound: {} ({}): {}", .0.step, .0.code, .0.message)]
-    Defect(lint::Finding),
+    #[error("the plan is not sound: {key} ({code}): {message}")]
+    Defect {
+        /// The object.
+        key: Key,
+        /// The kind of the fault, as the lint calls it.
+        code: &'static str,
+        /// A description.
+        message: String,
+    },
     /// The provider router that the site file names does not exist.
     #[error(
         "there is no router {0}, which is the site's provider router: correct `provider_router` in the site file"
     )]
-    NoProviderRouter(Uuid),
+    NoProviderRouter(Reference),
+    /// Several routers have the name of the provider router.
+    #[error("{count} routers are called {name:?}, which is the site's provider router: name it by its UUID")]
+    ManyProviderRouters {
+        /// The name.
+        name: String,
+        /// The number of routers.
+        count: usize,
+    },
 }
 
 /// The reason why there is no plan.
@@ -49,13 +67,13 @@ impl<'g, G: Goal> Planned<'g, G> {
     /// # Errors
     /// Returns an error if a read fails, the goal refuses to start from there, or the plan does not pass the lint.
     pub async fn look(
-        client: &Client,
+        connection: &Connection,
         goal: &'g G,
         known: &Allocations,
         events: &(dyn Fn(Event) + Sync),
     ) -> Result<Self, LookError<G::Refusal>> {
         let scope = goal.scope(known);
-        let observed = observe(client, scope, events).await.map_err(LookError::Client)?;
+        let observed = connection.observe(scope, events).await.map_err(LookError::Client)?;
         if !goal.desired().is_empty() {
             check_provider(scope.provider, &observed).map_err(LookError::Unsound)?;
         }
@@ -68,7 +86,7 @@ impl<'g, G: Goal> Planned<'g, G> {
     /// # Errors
     /// Returns an error if the plan does not pass the lint.
     pub(crate) fn exactly(goal: &'g G, observed: Observed, plan: Plan) -> Result<Self, Unsound> {
-        check(&plan, &observed)?;
+        check(&plan, goal.desired(), &observed)?;
         Ok(Planned { goal, observed, plan })
     }
 
@@ -110,19 +128,35 @@ impl<'g, G: Goal> Planned<'g, G> {
 /// # Errors
 /// Returns an error if it does not.
 pub fn check_provider(provider: &Reference, observed: &Observed) -> Result<(), Unsound> {
+    let is_there = |id: &Uuid| {
+        let kind = observed.present.get(id);
+        matches!(kind, Some(Kind::Router | Kind::Row(Table::LogicalRouter)))
+    };
     match provider {
-        Reference::External(id) if observed.present.get(id) != Some(&Kind::Router) => {
-            Err(Unsound::NoProviderRouter(*id))
-        }
+        Reference::External(id) if !is_there(id) => Err(Unsound::NoProviderRouter(provider.clone())),
+        Reference::Named(name) => match observed.routers.get(name).map_or(0, Vec::len) {
+            0 => Err(Unsound::NoProviderRouter(provider.clone())),
+            1 => Ok(()),
+            count => Err(Unsound::ManyProviderRouters { name: name.clone(), count }),
+        },
         _ => Ok(()),
     }
 }
 
 /// Checks a plan for this state of the network. No plan is executed without that.
-pub(crate) fn check(plan: &Plan, observed: &Observed) -> Result<(), Unsound> {
-    let finding = match plan.changes().next() {
-        None => None,
-        Some(_) => lint::check(plan, observed).into_iter().next(),
+pub(crate) fn check(plan: &Plan, desired: &Topology, observed: &Observed) -> Result<(), Unsound> {
+    if plan.changes().next().is_none() {
+        return Ok(());
+    }
+    let found = match plan.engine {
+        Engine::Midonet1 | Engine::Midonet5 => {
+            let finding = midonet::lint::check(plan, observed).into_iter().next();
+            finding.map(|finding| (finding.step, finding.code.name(), finding.message))
+        }
+        Engine::Ovn => {
+            let finding = ovn::lint::check_plan(plan, desired, observed).into_iter().next();
+            finding.map(|finding| (finding.key, finding.code.name(), finding.message))
+        }
     };
-    finding.map_or(Ok(()), |finding| Err(Unsound::Defect(finding)))
+    found.map_or(Ok(()), |(key, code, message)| Err(Unsound::Defect { key, code, message }))
 }

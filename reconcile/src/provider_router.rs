@@ -19,6 +19,7 @@ pub(crate) fn keys_on<'t>(topology: &'t Topology, provider: &'t Reference) -> im
     let is_on = |object: &Object| match object {
         Object::RouterPort(port) => port.router == *provider,
         Object::Route(route) => route.router == *provider,
+        Object::Row(row) => row.holder.as_ref().is_some_and(|holder| holder.row == *provider),
         _ => false,
     };
     topology.entries().iter().filter(move |entry| is_on(&entry.object)).map(|entry| &entry.key)

@@ -37,7 +37,7 @@ pub(crate) struct Devices {
 }
 
 /// The latest generation that is looked for where the store does not know the generations of what exists.
-const LATEST_SEARCHED: u32 = 1024;
+pub(crate) const LATEST_SEARCHED: u32 = 1024;
 
 /// The ids that follow from keys.
 pub(crate) struct OwnIds {
@@ -303,12 +303,12 @@ impl Matching<'_> {
     /// Returns true if an object on a device of midoform belongs to midoform, although it is not desired: its id
     /// follows from a key (version 5).
     fn is_own(&self, id: Uuid, kind: Kind) -> bool {
-        self.scope.dialect.keeps_offered_id(kind) && id.get_version_num() == 5
+        self.scope.dialect().keeps_offered_id(kind) && id.get_version_num() == 5
     }
 
     /// Returns true if objects of this kind without a known id are recognised by their content.
     fn by_content(&self, kind: Kind) -> bool {
-        self.scope.adopting || !self.scope.dialect.keeps_offered_id(kind)
+        self.scope.adopting || !self.scope.dialect().keeps_offered_id(kind)
     }
 
     /// Returns true if an object of midoform's is recognised by its content alone: its id does not show its key. The store was lost
@@ -445,7 +445,7 @@ impl Matching<'_> {
 
     fn finish(mut self) -> Observed {
         let topology = Topology::new(self.entries);
-        let (own_ids, dialect) = (&self.own_ids, self.scope.dialect);
+        let (own_ids, dialect) = (&self.own_ids, self.scope.dialect());
         for (key, id) in &self.ids {
             own_ids.note_found(key, *id, &mut self.observed.generations);
         }

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::provider_use::{ProviderConflict, overlaps};
 use midoform_compiler::plan::{Action, Plan, Summary};
@@ -18,11 +17,12 @@ use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 
 use crate::batches::{BatchOrder, Batches};
-use crate::client::{Client, ClientError, Counts};
+use crate::client::{ClientError, Counts};
+use crate::connection::Connection;
 use crate::event::Event;
-use crate::execute::{Control, Outcome, StepError, Stop, execute};
+use crate::execute::{Control, Outcome, StepError, Stop};
 use crate::goal::Goal;
-use crate::planned::{LookError, Planned, Unsound};
+use crate::planned::{LookError, Planned, Unsound, check};
 use crate::provider_router;
 use crate::recorder::{Conclusion, RecordError, Recorder};
 
@@ -133,7 +133,7 @@ impl<G: Goal> Planned<'_, G> {
     /// Returns an error if the records that are needed before the first call can't be written. Then no call was made.
     pub async fn execute(
         self,
-        client: &Client,
+        connection: &Connection,
         recorder: &mut Recorder<'_>,
         control: &Control,
         options: Options<'_>,
@@ -160,14 +160,13 @@ impl<G: Goal> Planned<'_, G> {
             took: Duration::ZERO,
         };
         let (goal, tenure) = (self.goal, recorder.lock().tenure());
-        let (client, control) = (client.under(tenure.clone()), control.under(tenure));
-        let gone = BTreeSet::new();
-        let counted = BTreeSet::new();
+        let (connection, control) = (connection.under(tenure.clone()), control.under(tenure));
+        let (gone, counted) = (BTreeSet::new(), BTreeSet::new());
         let there = self.observed.all_ids();
         let generations = self.observed.generations.clone();
         let mut run = Run {
             goal,
-            client: &client,
+            connection: &connection,
             recorder,
             control: &control,
             options,
@@ -194,7 +193,7 @@ impl<G: Goal> Planned<'_, G> {
         if let Err(error) = recorder.conclude(&end).await {
             finished.record_error.get_or_insert(error);
         }
-        finished.counts = client.statistics().counts();
+        finished.counts = connection.counts();
         finished.took = started.elapsed();
         Ok(finished)
     }
@@ -209,7 +208,7 @@ fn overlapping<G: Goal>(goal: &G, known: &Allocations, observed: &Observed) -> V
 /// A plan that is being executed.
 struct Run<'r, 'a, G: Goal> {
     goal: &'r G,
-    client: &'r Client,
+    connection: &'r Connection,
     recorder: &'r mut Recorder<'a>,
     control: &'r Control,
     options: Options<'r>,
@@ -259,7 +258,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
     /// same time.
     async fn look_at_the_provider_router(&mut self, planned: &Planned<'_, G>) -> Result<(), ClientError> {
         let scope = self.goal.scope(self.recorder.allocations());
-        let (desired, dialect, provider) = (self.goal.desired(), scope.dialect, scope.provider);
+        let (desired, provider) = (self.goal.desired(), scope.provider);
         if !provider_router::is_changed(&planned.plan, desired, provider) {
             return Ok(());
         }
@@ -269,11 +268,17 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             known.unwrap_or_else(|| namespace.id_of_generation(key, self.generations.current(key)))
         };
         let router = match provider {
-            Reference::External(id) => *id,
-            Reference::Key(key) => id_of(key),
+            Reference::External(id) => Some(*id),
+            Reference::Key(key) => Some(id_of(key)),
+            Reference::Named(_) => None,
         };
-        let own = provider_router::keys_on(desired, provider).map(id_of).collect();
-        let others = provider_router::used_by_others(self.client, dialect, router, &own).await?;
+        let others = match (self.connection.midonet(), router) {
+            (Some(client), Some(router)) => {
+                let own = provider_router::keys_on(desired, provider).map(id_of).collect();
+                provider_router::used_by_others(client, client.dialect(), router, &own).await?
+            }
+            _ => self.connection.observe(scope, &|_| {}).await?.provider,
+        };
         self.finished.used_twice = overlaps(desired, |_| true, &others, provider);
         Ok(())
     }
@@ -332,7 +337,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
         loop {
             let Options { parallel, events, .. } = self.options;
             events(Event::Executing { steps: plan.summary().changes() });
-            let outcome = execute(self.client, &plan, &self.there, parallel, self.control, events).await;
+            let outcome = self.connection.execute(&plan, &self.there, parallel, self.control, events).await;
             events(Event::Executed);
             idle = if self.take_in(outcome) { 0 } else { idle + 1 };
             let failed = self.finished.outcome.failure.as_ref().map_or(0, |failure| {
@@ -420,7 +425,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
     async fn look_again(&mut self) -> Result<Planned<'r, G>, LookError<G::Refusal>> {
         self.recorder.learn(&self.finished.ids);
         let known = self.recorder.allocations();
-        let now = Planned::look(self.client, self.goal, known, self.options.events).await?;
+        let now = Planned::look(self.connection, self.goal, known, self.options.events).await?;
         self.there = now.observed.all_ids();
         self.generations = now.observed.generations.clone();
         Ok(now)
@@ -429,17 +434,18 @@ impl<'r, G: Goal> Run<'r, '_, G> {
     /// Undoes the changes of this run: restores the observed objects of before the first call.
     async fn take_back(&mut self, before: &Observed) -> Result<usize, TakeBackError<G::Refusal>> {
         let now = self.look_again().await.map_err(TakeBackError::Look)?;
-        let dialect = self.goal.scope(self.recorder.allocations()).dialect;
+        let engine = now.plan.engine;
         let site = now.plan.site.clone();
-        let plan = midonet::plan(&site, dialect, &before.topology, &now.observed);
-        let back = Planned::exactly(self.goal, now.observed, plan).map_err(TakeBackError::Unsound)?;
+        let plan = midoform_compiler::plan(&site, engine, &before.topology, &now.observed);
+        check(&plan, &before.topology, &now.observed).map_err(TakeBackError::Unsound)?;
+        let back = Planned { goal: self.goal, observed: now.observed, plan };
         let intended = self.recorder.intend(&back.plan, &before.topology, &back.observed).await;
         intended.map_err(TakeBackError::Record)?;
         let there = back.observed.all_ids();
         // An operator who stopped the run did not stop its undo.
         let control = Control::default().under(self.recorder.lock().tenure());
         let outcome =
-            execute(self.client, &back.plan, &there, self.options.parallel, &control, &|_| {}).await;
+            self.connection.execute(&back.plan, &there, self.options.parallel, &control, &|_| {}).await;
         self.finished.ids = back.observed.ids;
         let steps = outcome.done.values().sum();
         self.take_ids(&outcome);

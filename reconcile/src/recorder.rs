@@ -196,18 +196,7 @@ impl<'a> Recorder<'a> {
     ) -> Result<(), RecordError> {
         // The generations after this one no longer lead to these ids.
         self.learn(&observed.ids);
-        // A link with a tenant outside of the run may have that tenant's key.
-        let tenants = &self.books.tenants;
-        let is_own = |key: &&Key| key.owner() == SITE || tenants.contains(key.owner());
-        let changed = |actions: &'static [Action]| {
-            let steps = plan.changes().filter(|step| actions.contains(&step.action));
-            steps.map(|step| &step.key).filter(is_own)
-        };
-        let creates = changed(&[Action::Create, Action::Replace]);
-        let deletes = changed(&[Action::Delete, Action::Replace]);
-        self.allocations.begin_generations(&observed.generations, creates, deletes);
-        midonet::add_unfinished_objects(&mut self.allocations, plan, desired);
-        self.zone_hosts.intend(&mut self.allocations.zone_hosts, plan, desired, observed);
+        self.intend_objects(plan, desired, observed);
         for tenant in self.books.applied.keys() {
             if let Some(entry) = self.allocations.tenants.get_mut(tenant) {
                 entry.applied = true;
@@ -221,8 +210,31 @@ impl<'a> Recorder<'a> {
         self.write().await
     }
 
+    /// Notes the objects that a plan creates. The records of a site that moves are those of its objects on MidoNet: a row says itself
+    /// which key it has, and nothing has to be remembered of it.
+    fn intend_objects(&mut self, plan: &Plan, desired: &Topology, observed: &Observed) {
+        if self.site.is_moving() {
+            return;
+        }
+        // A link with a tenant outside of the run may have that tenant's key.
+        let tenants = &self.books.tenants;
+        let is_own = |key: &&Key| key.owner() == SITE || tenants.contains(key.owner());
+        let changed = |actions: &'static [Action]| {
+            let steps = plan.changes().filter(|step| actions.contains(&step.action));
+            steps.map(|step| &step.key).filter(is_own)
+        };
+        let creates = changed(&[Action::Create, Action::Replace]);
+        let deletes = changed(&[Action::Delete, Action::Replace]);
+        self.allocations.begin_generations(&observed.generations, creates, deletes);
+        midonet::add_unfinished_objects(&mut self.allocations, plan, desired);
+        self.zone_hosts.intend(&mut self.allocations.zone_hosts, plan, desired, observed);
+    }
+
     /// Remembers ids that the server chose, for the next observation. Writes nothing.
     pub(crate) fn learn(&mut self, ids: &BTreeMap<Key, Uuid>) {
+        if self.site.is_moving() {
+            return;
+        }
         let own_ids = (Namespace::of_site(&self.site.name.value), self.allocations.generations());
         // An object may have had another key until now.
         let keys: BTreeMap<Uuid, &Key> = ids.iter().map(|(key, id)| (*id, key)).collect();
@@ -252,7 +264,9 @@ impl<'a> Recorder<'a> {
             restore(&mut self.allocations, &before, &self.books.tenants);
             taken_back = std::mem::take(&mut self.books.moved);
         }
-        self.zone_hosts.conclude(&mut self.allocations.zone_hosts, end.gone);
+        if !self.site.is_moving() {
+            self.zone_hosts.conclude(&mut self.allocations.zone_hosts, end.gone);
+        }
         self.note_tenants(end, &taken_back);
         self.write().await?;
         // Where everything was recorded before the calls, no write has shown that the lock is still held.
@@ -312,6 +326,9 @@ impl<'a> Recorder<'a> {
                 _ if never_was(tenant) => (entry.applied, entry.protect) = (false, false),
                 Some(protect) => (entry.applied, entry.protect) = (true, *protect),
                 None => {}
+            }
+            if self.site.is_moving() {
+                continue;
             }
             if all {
                 entry.making.clear();

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
@@ -24,7 +23,7 @@ use midoform_store::publication::Publication;
 use crate::recorder::Extent;
 
 /// The version of the file that this program writes and reads.
-const SAVED_FORMAT: &str = "midoform-saved-plan/5";
+const SAVED_FORMAT: &str = "midoform-saved-plan/6";
 
 /// The file of `plan --out`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -216,9 +215,6 @@ impl SavedPlan {
         if let Some(at) = first_difference(text, &known) {
             return Err(wrong(unknown_at(text, at)));
         }
-        if Dialect::of(saved.plan.dialect).is_none() {
-            return Err(wrong(format!("its dialect is {}, but only 1 and 5 exist", saved.plan.dialect)));
-        }
         Ok(saved)
     }
 
@@ -227,11 +223,6 @@ impl SavedPlan {
         let mut hash = Hash(Sha256::new());
         serde_json::to_writer(&mut hash, self)?;
         Ok(hex::encode(hash.0.finalize()))
-    }
-
-    /// Returns the dialect of the plan's calls. One that was read has a dialect that exists.
-    pub fn dialect(&self) -> Dialect {
-        Dialect::of(self.plan.dialect).unwrap_or(Dialect::V5)
     }
 }
 

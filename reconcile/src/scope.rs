@@ -10,6 +10,7 @@ use midoform_compiler::network::moved::Moves;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{Object, Reference};
+use midoform_compiler::values::Engine;
 use uuid::Uuid;
 
 /// The tenants whose objects are observed, and everything that is known about them.
@@ -17,8 +18,8 @@ use uuid::Uuid;
 pub struct Scope<'a> {
     /// The site's name.
     pub site: &'a str,
-    /// The dialect of the API.
-    pub dialect: Dialect,
+    /// The engine.
+    pub engine: Engine,
     /// The desired topology: its keys are looked for.
     pub desired: &'a Topology,
     /// The allocations: they have the keys that are no longer desired, and the ids that the server chose.
@@ -59,7 +60,7 @@ impl<'a> Scope<'a> {
     ) -> Self {
         Scope {
             site: &compiled.site.name.value,
-            dialect: compiled.dialect(),
+            engine: compiled.engine(),
             desired: &compiled.topology,
             known,
             tenants,
@@ -69,6 +70,11 @@ impl<'a> Scope<'a> {
             restored: None,
             adopting: false,
         }
+    }
+
+    /// Returns the dialect of MidoNet's API.
+    pub(crate) fn dialect(self) -> Dialect {
+        Dialect::of(self.engine).unwrap_or(Dialect::V5)
     }
 
     /// Returns the objects that an unfinished run was about to create.

@@ -14,7 +14,7 @@ use midoform_compiler::source::Source;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
-use midoform_compiler::{Allocated, Compiled, Input, compile, midonet};
+use midoform_compiler::{Allocated, Compiled, Input, compile};
 use midoform_reconcile::client::{Client, Credentials, Settings};
 use midoform_reconcile::execute::Control;
 use midoform_reconcile::goal::Goal;
@@ -114,7 +114,7 @@ impl Goal for WholeProject {
             let is_wanted = |key: &str| self.desired.get(key).is_some();
             observed.topology = observed.topology.filtered(|entry| is_wanted(entry.key.as_str()));
         }
-        Ok(midonet::plan("lab", self.compiled.dialect(), &self.desired, &observed))
+        Ok(self.compiled.plan(&self.desired, &observed))
     }
 }
 
@@ -195,7 +195,7 @@ impl Fixture {
         }
         let site = &goal.compiled.site;
         let mut recorder = Recorder::new(store, lock, site, stored, allocations, books);
-        let planned = Planned::look(&self.client, goal, recorder.allocations(), &|_| {}).await;
+        let planned = Planned::look(&self.client.clone().into(), goal, recorder.allocations(), &|_| {}).await;
         let planned = planned.unwrap_or_else(|error| panic!("{error:?}"));
         let options = Options {
             parallel: 1,
@@ -206,7 +206,7 @@ impl Fixture {
             events: &|_| {},
         };
         let control = Control::default();
-        planned.execute(&self.client, &mut recorder, &control, options).await.unwrap()
+        planned.execute(&self.client.clone().into(), &mut recorder, &control, options).await.unwrap()
     }
 
     /// Returns the number of rules in the chains of a project, whoever made them.

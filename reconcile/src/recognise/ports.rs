@@ -70,7 +70,7 @@ impl Matching<'_> {
     /// Matches ports of tenants' routers that belong to midoform by their id and are no longer desired. A port to a
     /// peer gets the key that its id follows from, any other port a key from its id alone.
     fn match_unwanted_router_ports(&mut self, raw: &Inventory) {
-        if !self.scope.dialect.keeps_offered_id(Kind::RouterPort) {
+        if !self.scope.dialect().keeps_offered_id(Kind::RouterPort) {
             return;
         }
         for port in raw.ports.iter() {
@@ -183,6 +183,7 @@ impl Matching<'_> {
         match reference {
             Reference::External(id) => Some(*id),
             Reference::Key(key) => self.ids.get(key).copied(),
+            Reference::Named(_) => None,
         }
     }
 

@@ -27,7 +27,7 @@ impl Matching<'_> {
             for rule in rules.iter().filter_map(|rule| self.read::<Rule>(rule, Some(chain.into()), 0)) {
                 let ids = rule.ports().filter_map(|port| match port {
                     Reference::External(id) => Some(*id),
-                    Reference::Key(_) => None,
+                    Reference::Key(_) | Reference::Named(_) => None,
                 });
                 found.extend(ids.map(|id| (chain.clone(), id)));
             }

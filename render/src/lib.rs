@@ -17,6 +17,7 @@ pub mod code_hosts;
 pub mod html;
 pub mod json;
 mod markdown;
+mod northbound_script;
 mod picture;
 mod shell;
 mod templates;
@@ -30,6 +31,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::plan::cut::CutPort;
 use midoform_compiler::plan::reachability::{Now, Reachability};
 use midoform_compiler::plan::{Action, Plan, Step};
@@ -198,7 +200,10 @@ pub fn render(
         Format::Json => drop(json::write_with(plan, options, out)?),
         Format::Text => text::write(plan, desired, options, &templates, &mut out)?,
         Format::Markdown => markdown::write(plan, desired, options, &templates, &mut out)?,
-        Format::Shell => shell::write(plan, options, &templates, &mut out)?,
+        Format::Shell => match Dialect::of(plan.engine) {
+            Some(dialect) => shell::write(plan, dialect, options, &templates, &mut out)?,
+            None => northbound_script::write(plan, options, &templates, &mut out)?,
+        },
         Format::Dot => {
             let picture = picture::Picture::of(plan, desired);
             out.write_all(templates.fill("dot.hbs", &picture)?.as_bytes())?;

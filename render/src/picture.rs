@@ -9,7 +9,9 @@ use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
-use midoform_compiler::topology::kinds::{NatTarget, Object, Reference, RouterPort, RuleAction};
+use midoform_compiler::topology::kinds::row::Value;
+use midoform_compiler::topology::kinds::row::schema::Table;
+use midoform_compiler::topology::kinds::{NatTarget, Object, Reference, RouterPort, Row, RuleAction};
 
 /// A bridge with more static ports than this shows their number.
 const MOST_PORTS: usize = 8;
@@ -93,6 +95,15 @@ impl<'a> Drawer<'a> {
             let node = match &entry.object {
                 Object::Router(device) => Some(self.router(&entry.key, &device.name)),
                 Object::Bridge(device) => Some(self.bridge(&entry.key, &device.name)),
+                Object::Row(row) => match row.table {
+                    Table::LogicalRouter => {
+                        Some(self.router(&entry.key, row.text_of("name").unwrap_or_default()))
+                    }
+                    Table::LogicalSwitch => {
+                        Some(self.bridge(&entry.key, row.text_of("name").unwrap_or_default()))
+                    }
+                    _ => None,
+                },
                 _ => None,
             };
             let Some(node) = node else { continue };
@@ -114,6 +125,9 @@ impl<'a> Drawer<'a> {
                 edges.extend(self.edge(&entry.key, &link.port, &link.peer, &mut nodes));
             }
         }
+        for (port, peer) in row_links(self.topology) {
+            edges.extend(self.edge(port, &port.into(), &peer.into(), &mut nodes));
+        }
         Picture { site: safe(site), nodes, clusters, edges }
     }
 
@@ -132,6 +146,12 @@ impl<'a> Drawer<'a> {
         let root = key.owner();
         for entry in self.topology.entries().iter().filter(|entry| entry.key.owner() == root && root != SITE)
         {
+            if let Object::Row(row) = &entry.object
+                && row.table == Table::LoadBalancer
+                && let Some(Value::Map(targets)) = row.columns.get("vips")
+            {
+                label.extend(targets.iter().map(|(public, target)| safe(&format!("{public} to {target}"))));
+            }
             if let Object::Rule(rule) = &entry.object {
                 let chain = rule.chain.key().map(Key::short_name).unwrap_or_default();
                 *rules.entry(chain).or_default() += 1;
@@ -162,6 +182,11 @@ impl<'a> Drawer<'a> {
                         entry.key.view(),
                         KeyView::Tenant(_, TenantKey::Bridge(_, BridgeKey::GatewayPeer))
                     )
+            }
+            Object::Row(row) => {
+                row.table == Table::LogicalSwitchPort
+                    && row.text_of("type").is_none()
+                    && row.holder.as_ref().and_then(|holder| holder.row.key()) == Some(key)
             }
             _ => false,
         };
@@ -195,12 +220,22 @@ impl<'a> Drawer<'a> {
                 (router.clone(), Some(format!("{address}/{}", network.prefix_len())))
             }
             Object::BridgePort(port) => (port.bridge.clone(), None),
+            Object::Row(row) => {
+                let networks = match row.columns.get("networks") {
+                    Some(Value::Texts(networks)) => networks.first().cloned(),
+                    _ => None,
+                };
+                (row.holder.as_ref()?.row.clone(), networks)
+            }
             _ => return None,
         };
         let id = match &device {
             Reference::Key(key) => self.id(key.as_str()),
-            Reference::External(external) => {
-                let name = external.to_string();
+            outside => {
+                let name = match outside {
+                    Reference::Named(name) => safe(name),
+                    other => other.to_string(),
+                };
                 let id = self.id(&name);
                 if !nodes.iter().any(|node| node.id == id) {
                     let label = vec!["provider router".to_owned(), name];
@@ -211,4 +246,32 @@ impl<'a> Drawer<'a> {
         };
         Some((id, label))
     }
+}
+
+/// Returns the pairs of linked ports of OVN, each once: two ports of routers, or a port of a switch and one of a router.
+fn row_links(topology: &Topology) -> Vec<(&Key, &Key)> {
+    let rows = || {
+        topology.entries().iter().filter_map(|entry| match &entry.object {
+            Object::Row(row) => Some((&entry.key, row)),
+            _ => None,
+        })
+    };
+    let routers_ports = rows().filter(|(_, row)| row.table == Table::LogicalRouterPort);
+    let names: BTreeMap<&str, &Key> =
+        routers_ports.filter_map(|(key, row)| Some((row.text_of("name")?, key))).collect();
+    rows().filter_map(|(key, row)| linked(key, row, &names)).collect()
+}
+
+/// Returns a port with the port of a router that it is linked to; none if that one has the link already.
+fn linked<'t>(key: &'t Key, row: &Row, names: &BTreeMap<&str, &'t Key>) -> Option<(&'t Key, &'t Key)> {
+    let peer = match (row.table, row.columns.get("options")) {
+        (Table::LogicalRouterPort, _) => {
+            row.text_of("peer").and_then(|name| names.get(name)).filter(|peer| key < **peer)
+        }
+        (Table::LogicalSwitchPort, Some(Value::Map(options))) => {
+            options.get("router-port").and_then(|name| names.get(name.as_str()))
+        }
+        _ => None,
+    };
+    Some((key, *peer?))
 }

@@ -1,4 +1,4 @@
-//! A plan as a POSIX shell script of curl calls.
+//! A plan for MidoNet as a POSIX shell script of curl calls.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::templates::Templates;
 use super::{Options, RenderError};
-use midoform_compiler::midonet::dialect::created;
+use midoform_compiler::midonet::dialect::{Dialect, created};
 use midoform_compiler::plan::cut::noun;
 use midoform_compiler::plan::placeholder::{self, Part};
-use midoform_compiler::plan::{Call, DialectTag, Method, Plan, Step};
+use midoform_compiler::plan::{HttpCall, Method, Plan, Step};
 use midoform_compiler::printable::printable;
 
 #[derive(Serialize)]
@@ -58,6 +58,7 @@ struct CallPart {
 /// Writes the script.
 pub(super) fn write(
     plan: &Plan,
+    dialect: Dialect,
     options: &Options<'_>,
     templates: &Templates,
     out: &mut impl Write,
@@ -69,9 +70,9 @@ pub(super) fn write(
         base_url: double_quoted(options.base_url),
         sha256: &sha256,
         changes,
-        updates: plan.changes().flat_map(|step| &step.calls).any(|call| call.merges),
-        dialect: plan.dialect.0,
-        other_dialect: if plan.dialect.0 == 1 { 5 } else { 1 },
+        updates: plan.changes().flat_map(Step::http_calls).any(|call| call.merges),
+        dialect: dialect.into(),
+        other_dialect: if dialect == Dialect::V1 { 5 } else { 1 },
         cut_pods: options.cut_pods.len(),
         cut_noun: noun(options.cut_pods),
         cut_verb: if options.cut_pods.len() == 1 { "is" } else { "are" },
@@ -80,19 +81,19 @@ pub(super) fn write(
     out.write_all(templates.fill("shell.hbs", &head)?.as_bytes())?;
     let mut variables: BTreeMap<&str, String> = BTreeMap::new();
     for step in plan.changes() {
-        if step.calls.iter().any(|call| call.binds) {
+        if step.http_calls().any(|call| call.binds) {
             let name = format!("id_{}", variables.len() + 1);
             variables.entry(step.key.as_str()).or_insert(name);
         }
-        let part = part(step, plan.dialect, &variables);
+        let part = part(step, dialect, &variables);
         out.write_all(templates.fill("shell-step.hbs", &part)?.as_bytes())?;
     }
     out.write_all(templates.fill("shell-end.hbs", &head)?.as_bytes())?;
     Ok(())
 }
 
-fn part(step: &Step, dialect: DialectTag, variables: &BTreeMap<&str, String>) -> StepPart {
-    let call = |call: &Call| {
+fn part(step: &Step, dialect: Dialect, variables: &BTreeMap<&str, String>) -> StepPart {
+    let call = |call: &HttpCall| {
         let (below, id) = named(step, dialect, call);
         CallPart {
             function: if call.merges { "update" } else { "call" },
@@ -113,12 +114,12 @@ fn part(step: &Step, dialect: DialectTag, variables: &BTreeMap<&str, String>) ->
         key: comment(step.key.as_str()),
         quoted_key: quoted(step.key.as_str(), variables),
         reason: comment(&step.reason),
-        calls: step.calls.iter().map(call).collect(),
+        calls: step.http_calls().map(call).collect(),
     }
 }
 
 /// Returns what the `Location` of a POST's response has to end with, and the id behind that.
-fn named(step: &Step, dialect: DialectTag, call: &Call) -> (String, String) {
+fn named(step: &Step, dialect: Dialect, call: &HttpCall) -> (String, String) {
     let Some(body) = call.body.as_ref().filter(|_| call.method == Method::Post) else {
         return (String::new(), String::new());
     };
@@ -162,6 +163,6 @@ fn double_quoted(text: &str) -> String {
 }
 
 /// Keeps text on the line of its comment.
-fn comment(text: &str) -> String {
+pub(super) fn comment(text: &str) -> String {
     printable(text).into_owned()
 }

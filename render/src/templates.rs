@@ -8,13 +8,14 @@ use serde::Serialize;
 use super::{Format, RenderError};
 
 /// The file name and the text of every shipped template.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 9] = [
     ("text.hbs", include_str!("templates/text.hbs")),
     ("text-end.hbs", include_str!("templates/text-end.hbs")),
     ("markdown.hbs", include_str!("templates/markdown.hbs")),
     ("shell.hbs", include_str!("templates/shell.hbs")),
     ("shell-step.hbs", include_str!("templates/shell-step.hbs")),
     ("shell-end.hbs", include_str!("templates/shell-end.hbs")),
+    ("shell-northbound.hbs", include_str!("templates/shell-northbound.hbs")),
     ("dot.hbs", include_str!("templates/dot.hbs")),
     ("mermaid.hbs", include_str!("templates/mermaid.hbs")),
 ];

@@ -164,10 +164,12 @@ fn line<'a>(step: &'a Step, desired: &Topology, options: &Options<'_>) -> Line<'
     let code = |code: &'static str| if options.colour { code } else { "" };
     let path = printable(step.key.path());
     let call = |call: &'a midoform_compiler::plan::Call| CallLine {
-        method: call.method.as_str(),
-        path: printable(&call.path),
-        content_type: printable(call.content_type.as_deref().unwrap_or_default()),
-        body: printable(call.body.as_ref().map(|body| body.get()).unwrap_or_default()),
+        method: call.word(),
+        path: owned(call.place()),
+        content_type: printable(
+            call.http().and_then(|call| call.content_type.as_deref()).unwrap_or_default(),
+        ),
+        body: owned(call.body().unwrap_or_default()),
     };
     Line {
         sign: format!("{:>3}", step.action.sign()),
@@ -188,5 +190,13 @@ fn line<'a>(step: &'a Step, desired: &Topology, options: &Options<'_>) -> Line<'
         dim: code("\u{1b}[2m"),
         reset: code("\u{1b}[0m"),
         calls: if options.verbose { step.calls.iter().map(call).collect() } else { Vec::new() },
+    }
+}
+
+/// Returns a text with its unseen characters escaped.
+fn owned(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => printable(text),
+        Cow::Owned(text) => Cow::Owned(printable(&text).into_owned()),
     }
 }

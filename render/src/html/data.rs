@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::ReviewPage;
 use super::risk::Risks;
@@ -13,21 +12,21 @@ use super::shared::{Shared, Tables, Text};
 use midoform_compiler::names::TenantName;
 use midoform_compiler::plan::cut::heading;
 use midoform_compiler::plan::reachability::{ConnectionEnd, Now, Reachability, ReachabilityChange};
-use midoform_compiler::plan::{Action, Call, Step, Summary};
+use midoform_compiler::plan::{Action, Call, Engine, Step, Summary};
 use midoform_compiler::printable::{is_escaped, printable};
 use midoform_compiler::topology::Entry;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{Condition, Kind, NatTarget, Object, Reference, RuleAction};
 
 /// The version of the data that the page's script reads.
-const FORMAT: &str = "midoform-review/1";
+const FORMAT: &str = "midoform-review/2";
 
 /// Everything that the page shows.
 #[derive(Serialize)]
 pub(super) struct Data<'a> {
     format: &'static str,
     site: Cow<'a, str>,
-    dialect: midoform_compiler::plan::DialectTag,
+    engine: Engine,
     base: &'a str,
     sha256: String,
     summary: Summary,
@@ -119,7 +118,7 @@ struct Builder<'a> {
     numbers: BTreeMap<&'a Key, usize>,
     actions: BTreeMap<&'a Key, Action>,
     files: BTreeMap<&'a str, usize>,
-    externals: BTreeMap<Uuid, usize>,
+    externals: BTreeMap<String, usize>,
     shared: Shared,
 }
 
@@ -182,12 +181,12 @@ impl<'a> Builder<'a> {
         Data {
             format: FORMAT,
             site: printable(&page.plan.site),
-            dialect: page.plan.dialect,
+            engine: page.plan.engine,
             base: &page.plan.base,
             sha256: page.saved_sha256.map_or_else(|| midoform_compiler::plan::hash(page.plan), str::to_owned),
             summary: page.plan.summary(),
             base_url: page.base_url,
-            kinds: Kind::ALL.iter().map(|kind| kind.name()).collect(),
+            kinds: Kind::all().map(Kind::name).collect(),
             files: self.files.keys().map(|name| printable(name)).collect(),
             tenants,
             objects,
@@ -226,7 +225,11 @@ impl<'a> Builder<'a> {
             Reference::Key(key) => self.numbers.get(key).map_or(-1, |number| signed(*number)),
             Reference::External(id) => {
                 let next = self.externals.len();
-                -2 - signed(*self.externals.entry(*id).or_insert(next))
+                -2 - signed(*self.externals.entry(id.to_string()).or_insert(next))
+            }
+            Reference::Named(name) => {
+                let next = self.externals.len();
+                -2 - signed(*self.externals.entry(name.clone()).or_insert(next))
             }
         }
     }
@@ -277,14 +280,13 @@ impl<'a> Builder<'a> {
     fn call(&mut self, call: &Call, tenant: &str) -> CallRow {
         // A call is copied as it is shown: an escape in JSON has the same meaning.
         let mut text = |text: &str| self.shared.text(&json_escaped(text), tenant);
-        let media = call.content_type.as_deref().or(call.accept.as_deref());
-        let body = call.body.as_ref().map(|body| body.get());
+        let binds = call.http().is_some_and(|call| call.binds);
         CallRow(
-            call.method.as_str(),
-            text(&call.path),
-            media.map(&mut text),
-            body.map(text),
-            call.binds.into(),
+            call.word(),
+            text(&call.place()),
+            call.media_type().map(&mut text),
+            call.body().as_deref().map(text),
+            binds.into(),
         )
     }
 }
@@ -336,10 +338,10 @@ fn signed(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn in_order(ids: BTreeMap<Uuid, usize>) -> Vec<String> {
-    let mut ids: Vec<(usize, Uuid)> = ids.into_iter().map(|(id, number)| (number, id)).collect();
+fn in_order(ids: BTreeMap<String, usize>) -> Vec<String> {
+    let mut ids: Vec<(usize, String)> = ids.into_iter().map(|(id, number)| (number, id)).collect();
     ids.sort_unstable();
-    ids.into_iter().map(|(_, id)| id.to_string()).collect()
+    ids.into_iter().map(|(_, id)| printable(&id).into_owned()).collect()
 }
 
 /// Returns the number of an action. The page's script has the same list.
@@ -354,7 +356,7 @@ fn action_number(action: Action) -> usize {
 }
 
 fn kind_number(kind: Kind) -> usize {
-    Kind::ALL.iter().position(|other| *other == kind).unwrap_or(0)
+    Kind::all().position(|other| other == kind).unwrap_or(0)
 }
 
 /// Returns the DNAT of a public port: `tcp 203.0.113.10:443 → 10.20.1.10:8443`.

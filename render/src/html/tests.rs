@@ -1,6 +1,5 @@
 use super::risk::SHARED_ROUTER;
 use super::{ReviewPage, SCRIPTS, STYLES, TEMPLATE, write, write_escaped};
-use midoform_compiler::midonet;
 use midoform_compiler::plan::cut::CutPort;
 use midoform_compiler::printable::{is_escaped, printable};
 use midoform_compiler::source::Source;
@@ -101,7 +100,7 @@ fn a_page(file: &str, pod: &str) -> String {
     let tenant = Source::new(file, "name = \"acme\"\n\n[[bridge]]\nname = \"web\"\n");
     let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &[tenant] }).unwrap();
     let observed = Observed::default();
-    let plan = midonet::plan("s", compiled.dialect(), &compiled.topology, &observed);
+    let plan = compiled.plan(&compiled.topology, &observed);
     let near = Key::new("acme/bridge/web");
     let attached = [Foreign::new(near, Kind::BridgePort, uuid::Uuid::nil(), pod.to_owned())];
     let page = ReviewPage {

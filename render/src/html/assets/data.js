@@ -11,6 +11,11 @@ const RISK = { cuts: 1, exposes: 2, shared: 4 };
 const tenantOf = new Int32Array(data.objects.length);
 data.tenants.forEach((tenant, number) => tenantOf.fill(number, tenant.start, tenant.end));
 
+// The name of the engine in words.
+function engineName(engine) {
+  return { "midonet-1": "MidoNet 1.x", "midonet-5": "MidoNet 5.x", ovn: "OVN" }[engine] ?? engine;
+}
+
 // A text of the tables: a pattern with the values for its holes.
 function text(value, tenant) {
   if (typeof value === "string") return value;

@@ -83,9 +83,10 @@ function asCurl(call) {
 }
 
 function drawCall(call) {
-  const copy = el("button", { type: "button", onclick: () => copyText(asCurl(call), copy) }, "Copy as curl");
+  const copy = data.engine === "ovn" ? null : el("button", { type: "button", onclick: () => copyText(asCurl(call), copy) }, "Copy as curl");
+  const colour = { POST: "create", insert: "create", DELETE: "delete", delete: "delete" }[call.method] ?? "update";
   return el("div", { class: "call" },
-    el("div", { class: "line" }, el("b", { class: `mono ${call.method === "POST" ? "create" : call.method === "DELETE" ? "delete" : "update"}` }, call.method), el("code", {}, call.path), copy),
+    el("div", { class: "line" }, el("b", { class: `mono ${colour}` }, call.method), el("code", {}, call.path), copy),
     call.media && el("div", { class: "media mono" }, call.media),
     call.body !== null && el("pre", {}, pretty(call.body)),
     call.method === "PUT" ? el("div", { class: "media" }, "These fields are set in the object as it is then. The others stay.") : null,

@@ -173,7 +173,7 @@ function keys(event) {
 function start() {
   document.title = `midoform review: ${data.site}`;
   byId("title").textContent = printable(`Review: ${data.site}`);
-  byId("subtitle").textContent = `plan ${data.sha256.slice(0, 12)}… · MidoNet ${data.dialect === 1 ? "1.x" : "5.x"}`;
+  byId("subtitle").textContent = `plan ${data.sha256.slice(0, 12)}… · ${engineName(data.engine)}`;
   byId("tenants").append(tenantList.element);
   const help = byId("help");
   const shortcuts = [["/", "search"], ["t", "tenants"], ["c", "changes"], ["d", "drawing: arrows move, + − zoom, 0 fits"], ["j k ↑ ↓", "through a list"], ["Enter", "open the marked item"], ["n p", "next tenant, tenant before"], ["o", "overview"], ["x", "clear filters"], ["l", "light or dark"], ["Esc", "close, go back"]];

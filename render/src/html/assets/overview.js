@@ -50,7 +50,7 @@ function drawOverview(section, filter) {
     el("h3", {}, "This plan"),
     el("dl", { class: "facts" },
       el("dt", {}, "Site"), el("dd", {}, data.site),
-      el("dt", {}, "Dialect"), el("dd", {}, data.dialect === 1 ? "1, for MidoNet 1.x" : `${data.dialect}, for MidoNet 5.x`),
+      el("dt", {}, "Engine"), el("dd", {}, engineName(data.engine)),
       el("dt", {}, "SHA-256"), el("dd", { class: "mono" }, data.sha256),
       el("dt", {}, "Observed state"), el("dd", { class: "mono" }, data.base)));
 }

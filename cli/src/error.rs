@@ -93,6 +93,9 @@ pub(crate) enum CommandError {
     /// The provider router that the site file names does not exist.
     #[error(transparent)]
     NoProviderRouter(Box<Unsound>),
+    /// OVN does not take over what the northbound database says.
+    #[error("{0}")]
+    NotTakenOver(String),
     #[error("interrupted: {0}")]
     Interrupted(String),
     #[error("the embedded API can't be started")]
@@ -139,8 +142,10 @@ impl From<LookError<CommandError>> for CommandError {
 impl From<Unsound> for CommandError {
     fn from(error: Unsound) -> Self {
         match error {
-            Unsound::Defect(_) => CommandError::Internal(error.to_string()),
-            Unsound::NoProviderRouter(_) => CommandError::NoProviderRouter(Box::new(error)),
+            Unsound::Defect { .. } => CommandError::Internal(error.to_string()),
+            Unsound::NoProviderRouter(_) | Unsound::ManyProviderRouters { .. } => {
+                CommandError::NoProviderRouter(Box::new(error))
+            }
         }
     }
 }
@@ -183,6 +188,7 @@ impl CommandError {
             CommandError::Credentials(_) => Exit::Usage,
             CommandError::SavedPlan(SavedPlanError::File { .. }) => Exit::File,
             CommandError::SavedPlan(SavedPlanError::Content { .. }) => Exit::BadSpec,
+            CommandError::NotTakenOver(_) => Exit::Unreachable,
             CommandError::Interrupted(_) => Exit::Interrupted,
             CommandError::Internal(_) => Exit::Internal,
         }
@@ -206,6 +212,9 @@ impl CommandError {
             CommandError::Client(ClientError::Refused { .. }) => Some(
                 "set MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT; for Keystone OS_USERNAME, \
                      OS_PASSWORD, OS_PROJECT_NAME, or another of its logins (docs/login.md)",
+            ),
+            CommandError::Step(step) if step.source.is_moved() => Some(
+                "the rows are not as they were when the plan was made: nothing of the transaction was done; run it again",
             ),
             CommandError::Step(_) => Some("completed changes stay; run it again to continue"),
             CommandError::Internal(_) => Some("this is a defect of midoform: please report it"),
@@ -239,6 +248,17 @@ fn client_exit(error: &ClientError) -> Exit {
         | ClientError::Redirect { .. }
         | ClientError::WrongVersion { .. } => Exit::ApiError,
         ClientError::Setup(_) => Exit::Usage,
+        ClientError::Northbound(error) => northbound_exit(error),
         ClientError::Defect(_) => Exit::Internal,
+    }
+}
+
+fn northbound_exit(error: &midoform_ovsdb::Error) -> Exit {
+    use midoform_ovsdb::Error;
+    match error {
+        Error::Unreachable { .. } | Error::NoReply { .. } | Error::OutcomeUnknown { .. } => Exit::Unreachable,
+        Error::Remote(_) | Error::NoRemote | Error::NoTls { .. } | Error::Tls(_) => Exit::Usage,
+        error if error.is_timed_out_wait() => Exit::Conflict,
+        _ => Exit::ApiError,
     }
 }

@@ -5,15 +5,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use midoform_compiler::error_chain;
-use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::plan::cut::{CutPort, noun};
-use midoform_compiler::plan::{Action, Plan, Summary};
+use midoform_compiler::plan::{Action, Engine, Plan, Summary};
 use midoform_compiler::topology::key::Key;
 use midoform_reconcile::batches::Batches;
 use midoform_reconcile::client::Counts;
 use midoform_reconcile::event::Event;
 use midoform_reconcile::execute::{Control, Stop};
 use midoform_reconcile::goal::Goal;
+use midoform_reconcile::northbound::settle::{self, Part, Settled};
 use midoform_reconcile::planned::{LookError, Planned};
 use midoform_reconcile::reconciliation::{self, Options, TakeBackError};
 use midoform_reconcile::recorder::Recorder;
@@ -22,7 +22,7 @@ use midoform_render::Format;
 use serde::Serialize;
 
 use crate::allocation_state::Guard;
-use crate::args::Consent;
+use crate::args::{Consent, WaitFor};
 use crate::cut_pods::KnownPods;
 use crate::error::{CommandError, Exit};
 use crate::preflight;
@@ -148,7 +148,7 @@ impl Run<'_> {
             done: &BTreeMap::new(),
             left: changes,
             converged: changes == 0,
-            counts: self.session.client.statistics().counts(),
+            counts: self.session.connection.counts(),
             seconds: 0.0,
             rolled_back: false,
             used_twice: Vec::new(),
@@ -161,7 +161,7 @@ impl Run<'_> {
             colour: self.ui.colour_out(),
             before: Some(&planned.observed().topology),
             templates: &BTreeMap::new(),
-            base_url: self.session.client.base_url(),
+            base_url: &self.session.connection.address(),
             plan_file: None,
             foreign: &planned.observed().foreign,
             verbose: false,
@@ -198,7 +198,7 @@ impl Run<'_> {
         let control = Control::default();
         let deadline = self.consent.deadline.map(Duration::from_secs);
         let watching = watch(&control, deadline);
-        let finished = planned.execute(&self.session.client, recorder, &control, options).await;
+        let finished = planned.execute(&self.session.connection, recorder, &control, options).await;
         watching.abort();
         Ok(finished?)
     }
@@ -207,9 +207,11 @@ impl Run<'_> {
     /// time of a read says little about the time of writes.
     fn estimate(&self, plan: &Plan) {
         let calls: usize = plan.changes().map(|step| step.calls.len()).sum();
-        let rate = match Dialect::of(plan.dialect) {
-            Some(Dialect::V1) => 400,
-            Some(Dialect::V5) | None => 180,
+        let rate = match plan.engine {
+            Engine::Midonet1 => 400,
+            Engine::Midonet5 => 180,
+            // A transaction of a thousand tenants takes a few seconds.
+            Engine::Ovn => return,
         };
         let seconds = calls / rate;
         if seconds >= 5 {
@@ -221,8 +223,44 @@ impl Run<'_> {
         }
     }
 
+    /// Reports the result, and waits until OVN has taken it over.
+    pub(crate) async fn conclude(&self, site: &str, finished: Finished) -> Result<Exit, CommandError> {
+        let has_changed = !finished.outcome.done.is_empty();
+        let exit = self.report(site, finished)?;
+        if has_changed {
+            self.settle().await?;
+        }
+        Ok(exit)
+    }
+
+    /// Waits until the part of OVN that the options name has taken the rows over. Rows of which OVN makes nothing are a failure.
+    async fn settle(&self) -> Result<(), CommandError> {
+        let (part, words) = match self.consent.wait {
+            WaitFor::None => return Ok(()),
+            WaitFor::Sb => (Part::Southbound, "the southbound database"),
+            WaitFor::Hv => (Part::Chassis, "every chassis"),
+        };
+        let Some(northbound) = self.session.connection.northbound() else { return Ok(()) };
+        let control = Control::default();
+        let watching = watch(&control, None);
+        let limit = Duration::from_secs(self.consent.wait_timeout);
+        let settled = settle::wait(northbound, part, limit, &control).await;
+        watching.abort();
+        match settled? {
+            Settled::Done(took) => {
+                self.ui.status(&format!("OVN: {words} has the change, after {:.1} s", took.as_secs_f64()));
+                Ok(())
+            }
+            Settled::NotYet(waited) => Err(CommandError::NotTakenOver(format!(
+                "the rows are written, but {words} does not have them after {:.0} s: is ovn-northd running, and are all chassis? \
+                 --wait none waits for nothing",
+                waited.as_secs_f64()
+            ))),
+        }
+    }
+
     /// Reports the result.
-    pub(crate) fn conclude(&self, site: &str, finished: Finished) -> Result<Exit, CommandError> {
+    fn report(&self, site: &str, finished: Finished) -> Result<Exit, CommandError> {
         let changes = finished.planned.changes();
         let converged = finished.is_converged();
         let done: usize = finished.outcome.done.values().sum();

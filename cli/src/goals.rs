@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use midoform_compiler::midonet;
 use midoform_compiler::network::allocation::Allocations;
+use midoform_compiler::plan;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, SITE};
@@ -57,7 +57,7 @@ impl Goal for Nothing<'_> {
                 let message = format!("still attached: {attached}; --force detaches them");
                 Err(CommandError::Conflict(message))
             }
-            _ => Ok(midonet::plan(&compiled.site.name.value, compiled.dialect(), &self.nothing, &own)),
+            _ => Ok(compiled.plan(&self.nothing, &own)),
         }
     }
 }
@@ -102,7 +102,7 @@ impl Goal for EndOfPlan<'_> {
     fn scope<'a>(&'a self, known: &'a Allocations) -> Scope<'a> {
         Scope {
             site: &self.saved.plan.site,
-            dialect: self.saved.dialect(),
+            engine: self.saved.plan.engine,
             desired: &self.saved.desired,
             known,
             tenants: &self.saved.tenants,
@@ -125,7 +125,7 @@ impl Goal for EndOfPlan<'_> {
                  saved plan"
             )));
         }
-        Ok(midonet::plan(&self.saved.plan.site, self.saved.dialect(), &self.desired, &own))
+        Ok(plan(&self.saved.plan.site, self.saved.plan.engine, &self.desired, &own))
     }
 }
 

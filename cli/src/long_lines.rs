@@ -103,8 +103,13 @@ fn window(text: &str, marks: &[Range<usize>]) -> Range<usize> {
         return 0..text.len();
     }
     let first = marks.iter().map(|mark| mark.start).min().unwrap_or_default();
-    let start = text.floor_char_boundary(first.saturating_sub(BEFORE));
-    start..text.floor_char_boundary((start + DRAWN).min(text.len()))
+    let start = boundary(text, first.saturating_sub(BEFORE));
+    start..boundary(text, start + DRAWN)
+}
+
+/// Returns the last boundary of characters that is not behind a position.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
 impl CutFiles {

@@ -5,6 +5,7 @@ use midoform_compiler::plan::Plan;
 use midoform_compiler::source::Locations;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::values::Engine;
 use midoform_reconcile::preflight;
 
 use crate::error::CommandError;
@@ -17,7 +18,9 @@ pub(crate) async fn check(
     plan: (&Plan, &Topology),
     observed: &Observed,
 ) -> Result<(), CommandError> {
-    let missing = preflight::check(&session.client, plan, observed).await?;
+    // What rows need is in the northbound database itself: a host is known there once its chassis has registered.
+    let Some(client) = session.connection.midonet() else { return Ok(()) };
+    let missing = preflight::check(client, plan, observed).await?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -27,7 +30,12 @@ pub(crate) async fn check(
 /// Adds the site file's line to an error about the provider router.
 pub(crate) fn at_line(error: CommandError, compiled: &Compiled, project: &Project) -> CommandError {
     let CommandError::NoProviderRouter(unsound) = &error else { return error };
-    let span = compiled.site.midonet.provider_router.as_ref().map(|router| router.span);
+    let site = &compiled.site;
+    let span = match (site.engine, &site.midonet, &site.ovn) {
+        (Engine::Ovn, _, Some(ovn)) => ovn.provider_router.as_ref().map(|router| router.span),
+        (_, Some(midonet), _) => midonet.provider_router.as_ref().map(|router| router.span),
+        _ => None,
+    };
     let locations = Locations::new(std::iter::once(&project.sources.site));
     match span.and_then(|span| locations.provenance(span)) {
         Some(place) => CommandError::Conflict(format!("{place}: {unsound}")),

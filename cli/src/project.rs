@@ -10,7 +10,8 @@ use midoform_compiler::names::TenantName;
 use midoform_compiler::network::lock_file;
 use midoform_compiler::network::provider_use::Neighbours;
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
-use midoform_compiler::spec::parse;
+use midoform_compiler::spec::{Site, parse};
+use midoform_compiler::values::Engine;
 use midoform_compiler::{Compiled, Policies, compile_beside, known_tenants};
 use midoform_packets::verify::enforce_assertions;
 use midoform_store::input_file;
@@ -232,11 +233,11 @@ impl Project {
         }
     }
 
-    /// Takes a compilation in the dialect of the command line.
+    /// Takes a compilation, for the engine of the command line.
     fn accept(self, mut compiled: Compiled, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
         let input = self.sources.input();
-        if let Some(version) = spec.api_version.as_deref().and_then(|version| version.parse().ok()) {
-            compiled.use_version(version, &input);
+        if let Some(engine) = engine_of(spec, &compiled.site)? {
+            compiled.use_engine(engine, &input);
         }
         if spec.locked && compiled.allocations != compiled.known {
             let tenants = lock_file::changed_tenants(&compiled.known, &compiled.allocations);
@@ -319,4 +320,19 @@ fn read(path: &Path, root: &Path) -> Source {
     let content =
         content().unwrap_or_else(|error: std::io::Error| Err(Unreadable::Failed(error.to_string())));
     Source { name: name.into(), content }
+}
+
+/// Returns the engine that the command line names, if it names one.
+fn engine_of(spec: &Spec, site: &Site) -> Result<Option<Engine>, CommandError> {
+    let missing =
+        |table: &str, option: &str| CommandError::Usage(format!("{option}: the site file has no [{table}]"));
+    Ok(match (spec.api_version.as_deref(), spec.engine.as_deref()) {
+        (Some(_), _) if site.midonet.is_none() => return Err(missing("midonet", "--api-version")),
+        (Some("1"), _) => Some(Engine::Midonet1),
+        (Some(_), _) => Some(Engine::Midonet5),
+        (None, Some("ovn")) if site.ovn.is_none() => return Err(missing("ovn", "--engine ovn")),
+        (None, Some("ovn")) => Some(Engine::Ovn),
+        (None, Some(_)) if site.midonet.is_none() => return Err(missing("midonet", "--engine midonet")),
+        (None, Some(_) | None) => None,
+    })
 }

@@ -21,7 +21,7 @@ use crate::error::{CommandError, Exit};
 use crate::execution::Run;
 use crate::goals::EndOfPlan;
 use crate::provider_conflicts;
-use crate::session::{Identity, Session, Target, checked, path_from};
+use crate::session::{Identity, Session, Target};
 use crate::ui::Ui;
 
 /// The number of bytes in which a saved plan begins, after white space.
@@ -65,8 +65,7 @@ impl Opened {
         let state = AllocationState::of(Some(&site), &folder, lock)?;
         let target = match (&api.api, &saved.url) {
             (Some(url), _) | (None, Some(url)) => {
-                let ca = path_from(&folder, site.midonet.ca.as_ref());
-                Target::Url(checked("the API's URL", url)?, Identity::OfTheLogin, ca)
+                Target::at(url, &site, saved.plan.engine, Identity::OfTheLogin, api, &folder)?
             }
             (None, None) => {
                 let beside = match state.lock_file() {
@@ -107,6 +106,7 @@ fn refuse_what_is_decided(options: &ApplyOptions) -> Result<(), CommandError> {
         ("--exclude", !select.exclude.is_empty()),
         ("--locked", spec.locked),
         ("--api-version", spec.api_version.is_some()),
+        ("--engine", spec.engine.is_some()),
         ("--remove-foreign", options.remove_foreign),
         ("--move-links", options.move_links),
     ];
@@ -138,7 +138,7 @@ async fn apply_locked(
         let message = format!("{shown} has changed since the plan was made: plan again");
         return Err(CommandError::Conflict(message));
     }
-    Session::with(opened.target.clone(), saved.dialect(), &options.api, async |session| {
+    Session::with(opened.target.clone(), saved.plan.engine, &options.api, async |session| {
         let run = Run {
             ui,
             session,
@@ -178,7 +178,7 @@ async fn reconcile(run: Run<'_>, opened: &Opened, guard: &Guard) -> Result<Exit,
     };
     let mut recorder = guard.recorder(&opened.site, saved.allocated_after.clone(), books).await?;
     let finished = run.execute(planned, guard, &mut recorder).await?;
-    run.conclude(&saved.plan.site, finished)
+    run.conclude(&saved.plan.site, finished).await
 }
 
 /// Returns true for a file or a pipe with a saved plan, which is JSON; a spec is a folder or TOML.

@@ -2,20 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use midoform_compiler::Compiled;
-use midoform_compiler::midonet;
-use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::Tenant;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::plan::reachability::Reachability;
-use midoform_compiler::plan::{Action, Plan};
+use midoform_compiler::plan::{Action, Engine, Plan};
 use midoform_compiler::topology::foreign::Foreign;
 use midoform_compiler::topology::key::{Key, KeyPrefix, SITE};
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
+use midoform_compiler::{Compiled, provider_router};
 use midoform_packets::verify;
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::observe::{ForeignObjects, Scope};
@@ -222,7 +219,7 @@ impl<'a> Selection<'a> {
         // On 1.x, without their ids, midoform's own rules look like foreign ones: a chain without a rule that is known is its own.
         let is_known = |chain: &Key| {
             let mut rules = observed.rules.get(chain).into_iter().flatten();
-            self.compiled.dialect() != Dialect::V1 || rules.any(|rule| rule.key.is_some())
+            self.compiled.engine() != Engine::Midonet1 || rules.any(|rule| rule.key.is_some())
         };
         let lost: Vec<String> = observed
             .foreign
@@ -246,7 +243,7 @@ impl<'a> Selection<'a> {
         match lost.is_empty() {
             true => Ok(()),
             false => Err(CommandError::Conflict(format!(
-                "the plan deletes chains that are no longer wanted, and with them rules that midoform did not create: {}; \
+                "the plan deletes what is no longer wanted, and with it what midoform did not create: {}; \
                  --remove-foreign deletes these as well",
                 lost.join("; ")
             ))),
@@ -255,15 +252,13 @@ impl<'a> Selection<'a> {
 
     /// Returns the plan from what was observed. A selection of single objects deletes nothing.
     pub(crate) fn plan_from(&self, observed: &Observed) -> Plan {
-        let site = &self.compiled.site.name.value;
-        let dialect = self.compiled.dialect();
         if !self.is_selected {
-            return midonet::plan(site, dialect, &self.desired, observed);
+            return self.compiled.plan(&self.desired, observed);
         }
         let desired = without_dependents_of_missing(&self.desired, observed, &self.compiled.topology);
         let mut chosen = observed.clone();
         chosen.topology = self.part_of(&observed.topology);
-        midonet::plan(site, dialect, &desired, &chosen)
+        self.compiled.plan(&desired, &chosen)
     }
 }
 

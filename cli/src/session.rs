@@ -11,12 +11,15 @@ use midoform_compiler::spec;
 use midoform_compiler::spec::KeystoneSettings;
 use midoform_compiler::spec::url::base_url;
 use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::values::Engine;
 use midoform_reconcile::client::{Client, Credentials, Settings};
+use midoform_reconcile::connection::Connection;
 use midoform_reconcile::credentials::Logins;
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::keystone;
 use midoform_reconcile::keystone::{IdentityVersion, Keystone, base_of};
-use midoform_reconcile::observe::{Scope, observe};
+use midoform_reconcile::northbound::{Northbound, Servers};
+use midoform_reconcile::observe::Scope;
 use midoform_reconcile::planned::Planned;
 use midoform_simulator as simulator;
 use midoform_store::private_folder;
@@ -28,7 +31,7 @@ use crate::ui::Ui;
 
 /// An API that can be called.
 pub(crate) struct Session {
-    pub(crate) client: Client,
+    pub(crate) connection: Connection,
     /// The embedded API, where it is used.
     server: Option<simulator::Server>,
 }
@@ -38,6 +41,8 @@ pub(crate) struct Session {
 pub(crate) enum Target {
     /// The API at this URL, with its Keystone, and with the file of the CAs that sign its certificate.
     Url(String, Identity, Option<PathBuf>),
+    /// OVN's northbound database.
+    Northbound(Servers),
     /// The embedded API in this process, with its state in this folder, and with these hosts.
     Embedded { folder: PathBuf, hosts: Vec<(uuid::Uuid, String)> },
 }
@@ -48,15 +53,40 @@ impl Target {
     /// # Errors
     /// When the command line names one that is no URL, or holds a login.
     pub(crate) fn of(site: &spec::Site, api: &Api, root: &Path) -> Result<Target, CommandError> {
-        let identity = || Identity::of(site, root);
-        let ca = path_from(root, site.midonet.ca.as_ref());
-        Ok(match (&api.api, &site.midonet.url) {
-            (Some(url), _) => Target::Url(checked("--api", url)?, identity(), ca),
-            (None, Some(url)) if !site.midonet.embedded => Target::Url(url.value.clone(), identity(), ca),
-            _ => Target::Embedded {
+        if let Some(url) = &api.api {
+            return Target::at(url, site, site.engine, Identity::of(site, root), api, root);
+        }
+        if let (Engine::Ovn, Some(ovn)) = (site.engine, &site.ovn) {
+            return Ok(Target::Northbound(Servers::of(ovn, root, Duration::from_secs(api.timeout))));
+        }
+        let url = site.midonet.as_ref().filter(|midonet| !midonet.embedded);
+        Ok(match url.and_then(|midonet| midonet.url.as_ref()) {
+            Some(url) => Target::Url(url.value.clone(), Identity::of(site, root), ca_of(site, root)),
+            None => Target::Embedded {
                 folder: api.state_dir.clone().unwrap_or_else(|| root.join(".midoform")),
                 hosts: site.hosts.iter().map(|host| (host.id.value, host.name.value.clone())).collect(),
             },
+        })
+    }
+
+    /// Returns the API at this URL, or the northbound database at these servers.
+    ///
+    /// # Errors
+    /// When it is no URL, or holds a login.
+    pub(crate) fn at(
+        url: &str,
+        site: &spec::Site,
+        engine: Engine,
+        identity: Identity,
+        api: &Api,
+        root: &Path,
+    ) -> Result<Target, CommandError> {
+        Ok(match (engine, &site.ovn) {
+            (Engine::Ovn, Some(ovn)) => {
+                let servers = Servers::of(ovn, root, Duration::from_secs(api.timeout));
+                Target::Northbound(Servers { remotes: url.to_owned(), ..servers })
+            }
+            _ => Target::Url(checked("the API's URL", url)?, identity, ca_of(site, root)),
         })
     }
 
@@ -64,6 +94,7 @@ impl Target {
     pub(crate) fn shown_url(&self) -> &str {
         match self {
             Target::Url(url, ..) => url,
+            Target::Northbound(servers) => &servers.remotes,
             Target::Embedded { .. } => "http://127.0.0.1:8181/midonet-api",
         }
     }
@@ -75,9 +106,14 @@ impl Target {
 }
 
 impl Session {
-    /// Connects to the API, and starts the embedded API if it is that one.
-    async fn open(target: Target, dialect: Dialect, api: &Api) -> Result<Session, CommandError> {
+    /// Connects to the engine, and starts the embedded API if it is that one.
+    async fn open(target: Target, engine: Engine, api: &Api) -> Result<Session, CommandError> {
+        let dialect = Dialect::of(engine).unwrap_or(Dialect::V5);
         let (base_url, credentials, ca, server) = match target {
+            Target::Northbound(servers) => {
+                let connection = Connection::Ovn(Northbound::connect(servers).await?);
+                return Ok(Session { connection, server: None });
+            }
             Target::Url(url, identity, ca) => (url, credentials(api, &identity)?, ca, None),
             Target::Embedded { folder, hosts } => {
                 let server = start(folder, hosts, dialect).await?;
@@ -87,13 +123,26 @@ impl Session {
         let timeout = Duration::from_secs(api.timeout);
         let settings = Settings { base_url, credentials, timeout, dialect, ca };
         let client = Client::connect(settings).await?;
-        Ok(Session { client, server })
+        Ok(Session { connection: client.into(), server })
+    }
+
+    /// Returns the client of MidoNet's API.
+    ///
+    /// # Errors
+    /// When the engine is another one: the command can't do its work there.
+    pub(crate) fn midonet(&self) -> Result<&Client, CommandError> {
+        let other = || {
+            CommandError::Usage(
+                "this command works on MidoNet alone, and the site's engine is OVN".to_owned(),
+            )
+        };
+        self.connection.midonet().ok_or_else(other)
     }
 
     /// Observes the network.
     pub(crate) async fn observe(&self, ui: &Ui, scope: Scope<'_>) -> Result<Observed, CommandError> {
         let progress = Progress::reading(ui);
-        let observed = observe(&self.client, scope, &|event| progress.event(&event)).await;
+        let observed = self.connection.observe(scope, &|event| progress.event(&event)).await;
         progress.finish();
         Ok(observed?)
     }
@@ -106,7 +155,7 @@ impl Session {
         known: &Allocations,
     ) -> Result<Planned<'g, G>, CommandError> {
         let progress = Progress::reading(ui);
-        let planned = Planned::look(&self.client, goal, known, &|event| progress.event(&event)).await;
+        let planned = Planned::look(&self.connection, goal, known, &|event| progress.event(&event)).await;
         progress.finish();
         Ok(planned?)
     }
@@ -114,11 +163,11 @@ impl Session {
     /// Runs work with a session, and closes the session at the end.
     pub(crate) async fn with<T>(
         target: Target,
-        dialect: Dialect,
+        engine: Engine,
         api: &Api,
         work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let session = Session::open(target, dialect, api).await?;
+        let session = Session::open(target, engine, api).await?;
         let result = work(&session).await;
         session.close().await;
         result
@@ -130,6 +179,11 @@ impl Session {
             server.shutdown().await;
         }
     }
+}
+
+/// Returns the file of the CAs that sign the certificate of the site's API.
+fn ca_of(site: &spec::Site, root: &Path) -> Option<PathBuf> {
+    path_from(root, site.midonet.as_ref().and_then(|midonet| midonet.ca.as_ref()))
 }
 
 /// Returns a URL of the command line or of a saved plan. An error does not repeat it, as it may hold a password.

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use midoform_adopt::Survey;
 use midoform_compiler::Compiled;
-use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::topology::key::Key;
 use midoform_reconcile::client::Client;
 use midoform_reconcile::event::Event;
@@ -71,12 +70,13 @@ pub(crate) async fn take_over(
         site: into.site.clone(),
         lock: into.lock.clone(),
         api_version: into.api_version.clone(),
+        engine: None,
         locked: false,
     };
     let (before, project) = Project::load_any(&spec).await?.compile(&spec)?;
     let target = Target::of(&before.site, &into.api, &project.sources.root)?;
-    Session::with(target, before.dialect(), &into.api, async |session| {
-        let (survey, chosen) = survey(ui, session, before.dialect(), (choose, !manner.strict)).await?;
+    Session::with(target, before.engine(), &into.api, async |session| {
+        let (survey, chosen) = survey(ui, session, (choose, !manner.strict)).await?;
         let path = path_of(manner, &chosen.tenant);
         refuse_known(&before, &chosen.tenant, &path, into.dry_run)?;
         let drafted = Drafted::of(&survey, chosen, &before, path)?;
@@ -101,21 +101,20 @@ fn path_of(manner: &Manner<'_>, tenant: &str) -> PathBuf {
 async fn survey(
     ui: &Ui,
     session: &Session,
-    dialect: Dialect,
     choice: (&Choose<'_>, bool),
 ) -> Result<(Survey, Chosen), CommandError> {
     let progress = Progress::reading(ui);
-    let surveyed = survey_of(&session.client, dialect, choice, &|event| progress.event(&event)).await;
+    let surveyed = survey_of(session.midonet()?, choice, &|event| progress.event(&event)).await;
     progress.finish();
     surveyed
 }
 
 async fn survey_of(
     client: &Client,
-    dialect: Dialect,
     (choose, all_chains): (&Choose<'_>, bool),
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<(Survey, Chosen), CommandError> {
+    let dialect = client.dialect();
     let mut survey = Survey::read(client, dialect, events).await?;
     let chosen = choose(&survey)?;
     survey.read_around(client, dialect, (chosen.router, all_chains), events).await?;
@@ -209,7 +208,7 @@ impl Takeover<'_> {
             conflicts_pass: false,
             events: &|_| {},
         };
-        let finished = planned.execute(&self.session.client, &mut recorder, &control, options).await;
+        let finished = planned.execute(&self.session.connection, &mut recorder, &control, options).await;
         watching.abort();
         let finished = finished?;
         if let Some(error) = finished.record_error {

@@ -26,6 +26,7 @@ mod lock;
 mod model;
 mod moved;
 mod outputs;
+mod ovn;
 mod page;
 mod plan;
 mod plugin_network;

@@ -128,7 +128,7 @@ fn standard_output_is_data_and_nothing_else() {
     folder.copy_example("policy");
     let ran = folder.run(MIDOFORM, &["plan", ".", "--json"]).expect_code(0);
     let parsed: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(parsed["format"], "midoform-plan/1");
+    assert_eq!(parsed["format"], "midoform-plan/2");
     assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'), "colour only on a terminal");
     let coloured = folder.run(MIDOFORM, &["plan", ".", "--color", "always"]).expect_code(0);
     assert!(coloured.stdout.contains('\u{1b}'));

@@ -35,7 +35,7 @@ pub(crate) fn attach(served: &Served, dialect: Dialect, container: &str, steps: 
     let mut connection = Connection::open(served.address).unwrap();
     let (mut port, mut made) = (String::new(), Vec::new());
     for step in plan.steps.iter().take(steps) {
-        for call in &step.calls {
+        for call in step.http_calls() {
             let fill = |text: &str| {
                 made.iter()
                     .fold(text.to_owned(), |text: String, (key, id): &(String, String)| text.replace(key, id))

@@ -557,7 +557,7 @@ fn a_tenant_is_not_released_at_another_midonet() {
         let url = other.url();
         let refused = lab.run(&["destroy", ".", "--yes", "--api", &url]).expect_code(6);
         assert!(
-            refused.stderr.contains("is this the right MidoNet?") && refused.stderr.contains(&url),
+            refused.stderr.contains("is this the right network?") && refused.stderr.contains(&url),
             "{}",
             refused.stderr
         );

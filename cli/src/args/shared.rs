@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// The spec.
 #[derive(Args, Clone)]
@@ -20,6 +20,9 @@ pub(crate) struct Spec {
     /// The dialect of the API, instead of the site file's.
     #[arg(long, value_name = "1|5", value_parser = ["1", "5"])]
     pub(crate) api_version: Option<String>,
+    /// The engine, if the site file has the tables of both.
+    #[arg(long, value_name = "ENGINE", value_parser = ["midonet", "ovn"], conflicts_with = "api_version")]
+    pub(crate) engine: Option<String>,
     /// Refuse to allocate addresses: all of them must be in the lock file.
     #[arg(long)]
     pub(crate) locked: bool,
@@ -28,7 +31,7 @@ pub(crate) struct Spec {
 /// The API.
 #[derive(Args, Clone)]
 pub(crate) struct Api {
-    /// The API's base URL, instead of the site file's.
+    /// The API's base URL, or the servers of OVN's northbound database, instead of the site file's.
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
     /// The folder for the embedded API's state, instead of `.midoform` beside the site file.
@@ -101,6 +104,20 @@ pub(crate) struct Consent {
     /// The number of seconds to wait for another run on the same tenants.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) lock_timeout: u64,
+    /// The part of OVN to wait for at the end: the southbound database (sb), every chassis (hv), or nothing (none).
+    #[arg(long, value_name = "PART", default_value = "sb")]
+    pub(crate) wait: WaitFor,
+    /// The number of seconds to wait for it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) wait_timeout: u64,
+}
+
+/// The part of OVN that a run waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WaitFor {
+    None,
+    Sb,
+    Hv,
 }
 
 impl Consent {

@@ -67,7 +67,7 @@ async fn apply(
         let applied =
             Applied { ui, options, selection: &selection, project: &project, guard, neighbours: &neighbours };
         let work = async |session: &Session| applied.reconcile(session).await;
-        match Session::with(target, compiled.dialect(), &options.api, work).await? {
+        match Session::with(target, compiled.engine(), &options.api, work).await? {
             Reconciled::Ended(exit) => return Ok(exit),
             Reconciled::Beside(found) => neighbours = found,
         }
@@ -124,12 +124,13 @@ impl Applied<'_> {
         let allocations = compiled.allocations.clone();
         let mut recorder = guard.recorder(&compiled.site, allocations, self.books()).await?;
         let finished = run.execute(planned, guard, &mut recorder).await?;
-        run.conclude(&compiled.site.name.value, finished).map(Reconciled::Ended)
+        run.conclude(&compiled.site.name.value, finished).await.map(Reconciled::Ended)
     }
 
     fn books(&self) -> Bookkeeping<'_> {
         let selection = self.selection;
-        let is_store = self.project.state.is_store();
+        // The plugin attaches pods to MidoNet: the ids of rows are not for it.
+        let is_store = self.project.state.is_store() && !selection.compiled.site.is_moving();
         let publish: Option<Box<Publish<'_>>> = match is_store {
             true => Some(Box::new(|ids| {
                 publication::publication(self.project, selection.compiled, &selection.whole_tenants(), ids)

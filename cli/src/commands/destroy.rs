@@ -65,10 +65,8 @@ async fn destroy(
     refuse_protected(&compiled, &selection.tenants)?;
     let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
     let destroyed = Destroyed { ui, options, consent, selection: &selection, project: &project, guard };
-    Session::with(target, compiled.dialect(), &options.api, async |session| {
-        destroyed.reconcile(session).await
-    })
-    .await
+    Session::with(target, compiled.engine(), &options.api, async |session| destroyed.reconcile(session).await)
+        .await
 }
 
 /// A destroy whose spec was read.
@@ -113,7 +111,7 @@ impl Destroyed<'_> {
             false => Ok(()),
         };
         // The report comes first: what was deleted is deleted, whatever failed after it.
-        let exit = run.conclude(&compiled.site.name.value, finished)?;
+        let exit = run.conclude(&compiled.site.name.value, finished).await?;
         released.map(|()| exit)
     }
 
@@ -129,9 +127,9 @@ impl Destroyed<'_> {
         match self.selection.tenants.iter().find(is_missing).filter(|_| !self.options.force) {
             None => Ok(()),
             Some(tenant) => Err(CommandError::Conflict(format!(
-                "tenant `{tenant}` was applied, and nothing of it is at {}: is this the right MidoNet? If it was deleted by \
+                "tenant `{tenant}` was applied, and nothing of it is at {}: is this the right network? If it was deleted by \
                  hand, --force releases its addresses",
-                session.client.base_url()
+                session.connection.address()
             ))),
         }
     }

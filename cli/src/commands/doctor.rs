@@ -60,9 +60,15 @@ async fn project(options: &DoctorOptions) -> Result<Vec<Finding>, CommandError> 
                 "the site uses the one inside midoform, which starts on demand",
             ));
         }
+        Target::Northbound(servers) => {
+            let examined =
+                async |session: &Session| Ok(services::northbound(session, &servers.remotes).await);
+            let found = Session::with(target.clone(), compiled.engine(), &options.api, examined).await;
+            findings.extend(found.unwrap_or_else(|error| vec![services::no_northbound(&error)]));
+        }
         Target::Url(url, ..) => {
-            let examined = async |session: &Session| Ok(services::api(&session.client, url).await);
-            let api = Session::with(target.clone(), compiled.dialect(), &options.api, examined).await;
+            let examined = async |session: &Session| Ok(services::api(session.midonet()?, url).await);
+            let api = Session::with(target.clone(), compiled.engine(), &options.api, examined).await;
             findings.extend(api.unwrap_or_else(|error| vec![services::no_api(&error)]));
         }
     }

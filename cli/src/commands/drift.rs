@@ -54,7 +54,7 @@ pub(crate) async fn run(ui: &Ui, options: &DriftOptions) -> Result<Exit, Command
     if target.is_untouched() && options.watch.is_none() {
         return print(ui, options, &drift_of(&selection, &Observed::default()));
     }
-    Session::with(target, compiled.dialect(), &options.api, async |session| match options.watch {
+    Session::with(target, compiled.engine(), &options.api, async |session| match options.watch {
         None => print(ui, options, &look(ui, session, &selection).await?),
         Some(seconds) => watch(ui, options, session, Duration::from_secs(seconds)).await,
     })

@@ -1,6 +1,5 @@
 //! `midoform explain KEY`: explains one object.
 
-use midoform_compiler::midonet;
 use midoform_compiler::plan::{Call, Step};
 use midoform_compiler::printable::printable;
 use midoform_compiler::topology::observed::Observed;
@@ -40,7 +39,7 @@ pub(crate) async fn run(ui: &Ui, options: &ExplainOptions) -> Result<Exit, Comma
         };
         return Err(CommandError::Usage(format!("there is no object `{}`; {known}", options.key)));
     };
-    let plan = midonet::plan(&compiled.site.name.value, compiled.dialect(), topology, &Observed::default());
+    let plan = compiled.plan(topology, &Observed::default());
     let step: Option<&Step> = plan.steps.iter().find(|step| step.key == entry.key);
     let carries = topology.entries().iter().filter(|other| other.object.dependencies().contains(&entry.key));
     let explained = Explained {
@@ -74,12 +73,12 @@ fn text(out: &mut dyn std::io::Write, explained: &Explained<'_>) -> std::io::Res
     }
     for (word, calls) in [("created by ", explained.calls), ("undone by  ", explained.undo)] {
         for call in calls {
-            writeln!(out, "{word} {} {}", call.method.as_str(), call.path)?;
-            if let Some(kind) = &call.content_type {
+            writeln!(out, "{word} {} {}", call.word(), printable(&call.place()))?;
+            if let Some(kind) = call.http().and_then(|call| call.content_type.as_deref()) {
                 writeln!(out, "            {kind}")?;
             }
-            if let Some(body) = &call.body {
-                writeln!(out, "            {}", printable(body.get()))?;
+            if let Some(body) = call.body() {
+                writeln!(out, "            {}", printable(&body))?;
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use midoform_compiler::midonet;
 use midoform_compiler::topology::observed::Observed;
 use midoform_render as render;
 use midoform_render::Format;
@@ -14,12 +13,7 @@ use crate::ui::Ui;
 
 pub(crate) async fn run(ui: &Ui, options: &GraphOptions) -> Result<Exit, CommandError> {
     let (compiled, _project) = Project::load(&options.spec).await?.compile(&options.spec)?;
-    let mut plan = midonet::plan(
-        &compiled.site.name.value,
-        compiled.dialect(),
-        &compiled.topology,
-        &Observed::default(),
-    );
+    let mut plan = compiled.plan(&compiled.topology, &Observed::default());
     // The drawing shows the network, not a change.
     plan.steps.clear();
     let templates = BTreeMap::new();

@@ -38,14 +38,7 @@ use crate::ui::Ui;
 pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandError> {
     let reach = if options.offline { Reach::Files } else { Reach::Everything };
     let project = Project::load_under(&options.spec, &options.policy, reach).await?;
-    for (option, path) in [("--out", &options.out), ("--html", &options.html)] {
-        path.as_deref().map_or(Ok(()), |path| project.refuse_as_output(option, path))?;
-    }
-    if let (Some(out), Some(html)) = (&options.out, &options.html)
-        && out == html
-    {
-        return Err(CommandError::Usage("--out and --html name one file".to_owned()));
-    }
+    refuse_outputs(options, &project)?;
     let (project, found) = match options.offline {
         true => (project, false),
         false => {
@@ -59,6 +52,7 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
     let shown_url = target.shown_url().to_owned();
     let url = match &target {
         Target::Url(url, ..) => Some(url.clone()),
+        Target::Northbound(servers) => Some(servers.remotes.clone()),
         Target::Embedded { .. } => None,
     };
     let selection = select(options, &compiled)?;
@@ -97,6 +91,19 @@ pub(crate) async fn run(ui: &Ui, options: &PlanOptions) -> Result<Exit, CommandE
     show(ui, options, &shown)?;
     let pending = plan.summary().changes() > 0;
     Ok(if pending && options.detailed_exitcode { Exit::ChangesPending } else { Exit::Done })
+}
+
+/// Refuses outputs that would replace a file of the project, or each other.
+fn refuse_outputs(options: &PlanOptions, project: &Project) -> Result<(), CommandError> {
+    for (option, path) in [("--out", &options.out), ("--html", &options.html)] {
+        path.as_deref().map_or(Ok(()), |path| project.refuse_as_output(option, path))?;
+    }
+    match (&options.out, &options.html) {
+        (Some(out), Some(html)) if out == html => {
+            Err(CommandError::Usage("--out and --html name one file".to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn select<'a>(options: &PlanOptions, compiled: &'a Compiled) -> Result<Selection<'a>, CommandError> {
@@ -220,8 +227,7 @@ async fn plan_live(
     selection: &Selection<'_>,
 ) -> Result<(Plan, Observed), CommandError> {
     let scope = selection.scope(&selection.compiled.allocations);
-    let dialect = selection.compiled.dialect();
-    Session::with(target, dialect, api, async |session| {
+    Session::with(target, selection.compiled.engine(), api, async |session| {
         let observed = session.observe(ui, scope).await?;
         check_provider(&selection.provider, &observed)?;
         let plan = selection.plan_from(&observed);

@@ -47,10 +47,10 @@ pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandE
         false => {
             let scope = selection.scope(&selection.compiled.allocations);
             let look = async |session: &Session| {
-                let api = session.client.base_url().to_owned();
+                let api = session.connection.address().into_owned();
                 Ok((session.observe(ui, scope).await?, api))
             };
-            Session::with(target, compiled.dialect(), &options.api, look).await?
+            Session::with(target, compiled.engine(), &options.api, look).await?
         }
     };
     let plan = selection.plan_from(&observed);

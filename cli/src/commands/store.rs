@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::printable::printable;
 use midoform_reconcile::claimed_port::PortError;
 use midoform_reconcile::orphaned_ports;
@@ -129,13 +128,12 @@ async fn check_ports(
 ) -> Result<Vec<Finding>, CommandError> {
     let site = site_of(path)?;
     let name = site.name.value.clone();
-    let dialect = Dialect::from_number(site.midonet.version.value).unwrap_or(Dialect::V5);
     let folder = path.parent().unwrap_or(Path::new(""));
     let target = Target::of(&site, &options.api, folder)?;
-    Session::with(target, dialect, &options.api, async |session| {
-        let (site, bridges) = ((name.as_str(), dialect), before.bridges());
-        let found =
-            orphaned_ports::look(store, &session.client, site, before, &bridges, options.repair).await;
+    Session::with(target, site.engine, &options.api, async |session| {
+        let client = session.midonet()?;
+        let (site, bridges) = ((name.as_str(), client.dialect()), before.bridges());
+        let found = orphaned_ports::look(store, client, site, before, &bridges, options.repair).await;
         found.map_err(|error| match error {
             RepairError::Store(error) => error.into(),
             RepairError::Port(PortsError::Client(error)) => error.into(),

@@ -42,6 +42,7 @@ pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, Command
             ("--lock", spec.lock.is_some()),
             ("--locked", spec.locked),
             ("--api-version", spec.api_version.is_some()),
+            ("--engine", spec.engine.is_some()),
             ("--api", api.api.is_some()),
             ("--state-dir", api.state_dir.is_some()),
         ];
@@ -86,10 +87,11 @@ async fn observe(
     if target.is_untouched() {
         return Ok((Observed::default(), Beyond::default()));
     }
-    let (dialect, scope) = (selection.compiled.dialect(), selection.scope(&selection.compiled.allocations));
-    Session::with(target, dialect, &options.api, async |session| {
+    let scope = selection.scope(&selection.compiled.allocations);
+    Session::with(target, selection.compiled.engine(), &options.api, async |session| {
         let observed = session.observe(ui, scope).await?;
-        let beyond = beyond::read(&session.client, dialect, scope.site, &observed).await?;
+        let client = session.midonet()?;
+        let beyond = beyond::read(client, client.dialect(), scope.site, &observed).await?;
         Ok((observed, beyond))
     })
     .await

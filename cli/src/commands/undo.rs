@@ -42,7 +42,7 @@ impl Undone<'_> {
     async fn run(&self, guard: &Guard) -> Result<Exit, CommandError> {
         let Undone { options, opened, .. } = *self;
         let current = opened.current().await?;
-        Session::with(opened.target.clone(), opened.saved.dialect(), &options.api, async |session| {
+        Session::with(opened.target.clone(), opened.saved.plan.engine, &options.api, async |session| {
             self.reconcile(guard, current.clone(), session).await
         })
         .await
@@ -86,7 +86,7 @@ impl Undone<'_> {
         }
         let mut recorder = guard.recorder(&opened.site, current, self.books()).await?;
         let finished = run.execute(planned, guard, &mut recorder).await?;
-        run.conclude(&saved.plan.site, finished)
+        run.conclude(&saved.plan.site, finished).await
     }
 
     fn cuts_pods(&self) -> bool {

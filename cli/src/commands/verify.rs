@@ -6,6 +6,7 @@ use midoform_compiler::diagnostic::{Code, DiagnosticReport, PositionReport, Seve
 use midoform_compiler::names::TenantName;
 use midoform_compiler::printable::printable;
 use midoform_compiler::source::Provenance;
+use midoform_compiler::values::Engine;
 use midoform_packets::trace;
 use midoform_packets::verify::{Check, Subject, Verification, Violation, check_all};
 use serde::Serialize;
@@ -33,6 +34,9 @@ struct Report<'a> {
     violations: &'a [Violation],
     /// The tenants about which nothing is proven.
     unproven: &'a [TenantName],
+    /// The reason for that.
+    #[serde(skip)]
+    unproven_because: &'static str,
 }
 
 #[derive(Serialize)]
@@ -55,7 +59,18 @@ pub(crate) async fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, Comman
     report::diagnostics(ui, &compiled.warnings, &project.sources);
     let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
     let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
-    let verification = check_tenants(ui, subject);
+    // Proofs are made of MidoNet's objects. Nothing is said of rows.
+    let verification = match compiled.engine() {
+        Engine::Midonet1 | Engine::Midonet5 => check_tenants(ui, subject),
+        Engine::Ovn => Verification {
+            violations: Vec::new(),
+            unproven: compiled.tenants.iter().map(|tenant| tenant.name.clone()).collect(),
+        },
+    };
+    let unproven_because = match compiled.engine() {
+        Engine::Ovn => "it is on OVN, and proofs are made of MidoNet's objects",
+        Engine::Midonet1 | Engine::Midonet5 => "it has too many rules to verify",
+    };
     let count =
         |check: Check| verification.violations.iter().filter(|violation| violation.check == check).count();
     let checks: Vec<CheckResult> = Check::ALL
@@ -69,6 +84,7 @@ pub(crate) async fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, Comman
         checks,
         violations: &verification.violations,
         unproven: &verification.unproven,
+        unproven_because,
     };
     match options.format() {
         FindingsFormat::Text => ui.data(|out| text(out, &report))?,
@@ -95,7 +111,7 @@ fn findings(
     sources: &Sources,
 ) -> Result<(), CommandError> {
     let unproven = report.unproven.iter().map(|tenant| {
-        let message = format!("nothing is proven of {tenant}: it has too many rules to verify");
+        let message = format!("nothing is proven of {tenant}: {}", report.unproven_because);
         (Code::VerifyUnproven, message, Vec::new(), None)
     });
     let violated = report.violations.iter().map(|violation| {
@@ -138,7 +154,7 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> std::io::Result<()> {
     }
     for tenant in report.unproven {
         let tenant = printable(tenant);
-        writeln!(out, "  ? {tenant}: it has too many rules to verify; nothing is proven")?;
+        writeln!(out, "  ? {tenant}: {}; nothing is proven", report.unproven_because)?;
     }
     Ok(())
 }

@@ -1,18 +1,23 @@
-//! The store, and the API with its version and its clock.
+//! The store, the API with its version and its clock, and OVN's northbound database.
 
 use std::time::{Duration, SystemTime};
 
 use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::error_chain::in_one_line;
 use midoform_reconcile::client::Client;
+use midoform_reconcile::execute::Control;
+use midoform_reconcile::northbound::settle::{self, Part, Settled};
 
 use super::Finding;
 use crate::allocation_state::AllocationState;
 use crate::error::CommandError;
+use crate::session::Session;
 
 const STORE: &str = "store";
 const API: &str = "API";
 const CLOCK: &str = "clock";
+const NORTHBOUND: &str = "northbound";
+const NORTHD: &str = "northd";
 
 /// The greatest difference between two clocks that harms nothing: tokens and leases last longer.
 const TOLERATED: Duration = Duration::from_secs(5);
@@ -43,6 +48,32 @@ pub(crate) async fn store(state: &AllocationState) -> Finding {
 pub(crate) fn no_api(error: &CommandError) -> Finding {
     let advice = "correct `[midonet] url` and `version` in the site file, or the login (docs/login.md)";
     Finding::wrong(API, in_one_line(error), advice)
+}
+
+/// Judges a northbound database to which there is no connection.
+pub(crate) fn no_northbound(error: &CommandError) -> Finding {
+    let advice = "correct `[ovn] northbound` and the files for TLS in the site file, or start ovsdb-server";
+    Finding::wrong(NORTHBOUND, in_one_line(error), advice)
+}
+
+/// Judges the northbound database: OVN's northd has to follow it.
+pub(crate) async fn northbound(session: &Session, servers: &str) -> Vec<Finding> {
+    let Some(northbound) = session.connection.northbound() else { return Vec::new() };
+    let connected = Finding::right(NORTHBOUND, format!("{servers} can be used"));
+    let limit = Duration::from_secs(5);
+    let followed = settle::wait(northbound, Part::Southbound, limit, &Control::default()).await;
+    let northd = match followed {
+        Ok(Settled::Done(took)) => {
+            Finding::right(NORTHD, format!("follows the northbound database, in {} ms", took.as_millis()))
+        }
+        Ok(Settled::NotYet(_)) => Finding::wrong(
+            NORTHD,
+            "has not followed the northbound database for 5 s",
+            "start ovn-northd, or look into its log",
+        ),
+        Err(error) => Finding::wrong(NORTHD, in_one_line(&error), "look into the log of ovsdb-server"),
+    };
+    vec![connected, northd]
 }
 
 /// Judges the API and its clock.

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use midoform_adopt::{Pod, SpecDraft, Survey};
 use midoform_compiler::Compiled;
-use midoform_compiler::midonet;
 use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
@@ -40,6 +39,9 @@ impl Drafted {
     ) -> Result<Drafted, CommandError> {
         let provider = match provider_router(&before.site) {
             Reference::External(id) => id,
+            Reference::Named(name) => {
+                return Err(CommandError::Usage(format!("there is no MidoNet router {name:?}")));
+            }
             Reference::Key(key) => {
                 let generation = before.allocations.generations().current(&key);
                 Namespace::of_site(&before.site.name.value).id_of_generation(&key, generation)
@@ -130,8 +132,7 @@ impl<'a> Adoption<'a> {
 
     /// Returns the plan of the next apply.
     pub(super) fn next_plan(&self, observed: &Observed) -> Plan {
-        let site = &self.compiled.site.name.value;
-        midonet::plan(site, self.compiled.dialect(), &self.desired, &self.own_of(observed))
+        self.compiled.plan(&self.desired, &self.own_of(observed))
     }
 }
 

@@ -279,6 +279,21 @@ fn a_given_provider_router_is_only_added_to() {
 }
 
 #[test]
+fn one_tenant_of_two_is_applied_and_destroyed() {
+    let Some(lab) = Lab::start() else { return };
+    let beta = TENANT.replace("acme", "beta").replace("10.1.", "10.11.").replace("10.2.", "10.12.");
+    lab.folder.write("beta.toml", beta.replace("203.0.113.10", "203.0.113.11"));
+    let _ = lab.midoform(&["apply", "--yes", "--target", "acme"]).expect_code(0);
+    let alone = lab.rows();
+    let _ = lab.apply();
+    lab.has_no_drift();
+    let _ = lab.midoform(&["destroy", "--yes", "--target", "beta"]).expect_code(0);
+    assert_eq!(lab.rows(), alone);
+    let verified = lab.midoform(&["verify"]).expect_code(9).stdout;
+    assert!(verified.contains("? acme: it is on OVN") && !verified.contains('✓'), "{verified}");
+}
+
+#[test]
 fn the_script_does_what_an_apply_does() {
     let Some(lab) = Lab::start() else { return };
     let script = lab.midoform(&["plan", "--format", "shell"]).expect_code(0).stdout;

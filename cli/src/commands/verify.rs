@@ -138,8 +138,10 @@ fn whole_line(source: &Provenance) -> PositionReport<'_> {
 
 fn text(out: &mut dyn Write, report: &Report<'_>) -> std::io::Result<()> {
     writeln!(out, "site {}: {} tenants, all packets", printable(report.site), report.tenants)?;
+    let is_proven = report.unproven.is_empty() || report.unproven.len() < report.tenants;
     for result in &report.checks {
         match result.violations {
+            0 if !is_proven => writeln!(out, "  ? {}", result.words)?,
             0 => writeln!(out, "  ✓ {}", result.words)?,
             1 => writeln!(out, "  ✗ {}: 1 violation", result.words)?,
             many => writeln!(out, "  ✗ {}: {many} violations", result.words)?,

@@ -85,8 +85,7 @@ impl Matching<'_> {
     }
 
     fn is_in_scope(&self, key: &Key) -> bool {
-        let is_pod = matches!(key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port)));
-        !is_pod && (key.owner() == SITE || self.scope.tenants.contains(key.owner()))
+        !is_pod(key) && (key.owner() == SITE || self.scope.tenants.contains(key.owner()))
     }
 
     fn topology(&self) -> Topology {
@@ -130,14 +129,16 @@ impl Matching<'_> {
         for row in self.snapshot.rows() {
             let Some((holder, ..)) = self.snapshot.holder(row.id) else { continue };
             let Some(near) = self.keys.get(&holder).filter(|near| self.is_in_scope(near)) else { continue };
-            let pod = self.keys.get(&row.id).filter(|key| !self.is_in_scope(key));
-            if self.keys.contains_key(&row.id) && pod.is_none() {
+            let key = self.keys.get(&row.id);
+            let is_pod = key.is_some_and(is_pod);
+            // The other rows of the site are known, also those of tenants outside of the scope.
+            if key.is_some() && !is_pod {
                 continue;
             }
             let foreign = Foreign::new(near.clone(), Kind::Row(row.table), row.id, words_of(row));
             match row.table {
                 Table::LogicalSwitchPort if row.text("type").is_none() => observed.attached.push(foreign),
-                _ if pod.is_some() => observed.attached.push(foreign),
+                _ if is_pod => observed.attached.push(foreign),
                 Table::Acl | Table::LogicalRouterPolicy | Table::LogicalRouterStaticRoute | Table::Nat
                     if removes && near.owner() != SITE =>
                 {
@@ -216,6 +217,11 @@ impl Matching<'_> {
     fn port_named(&self, name: &str) -> Option<FoundRow<'_>> {
         self.snapshot.table(Table::LogicalRouterPort).find(|port| port.text("name") == Some(name))
     }
+}
+
+/// Returns true for the port of a pod.
+fn is_pod(key: &Key) -> bool {
+    matches!(key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port)))
 }
 
 fn networks(port: FoundRow<'_>) -> impl Iterator<Item = Ipv4Net> {

@@ -86,9 +86,11 @@ install_keystone() {
     start=$(date +%s)
     rm -rf "$folder"
     mkdir -p target/keystone
-    if "$python" -m venv "$folder" && "$folder/bin/pip" install -q -U 'pip<24' wheel 'setuptools<58' > "$folder.log" 2>&1 &&
-        "$folder/bin/pip" install -q --no-deps --no-compile --no-build-isolation \
-            -r "simulator/tests/keystone/requirements-$release.txt" >> "$folder.log" 2>&1; then
+    requirements=simulator/tests/keystone/requirements-$release.txt
+    # Some of the packages are built here, with pbr.
+    pbr=$(grep '^pbr==' "$requirements")
+    if "$python" -m venv "$folder" && "$folder/bin/pip" install -q -U 'pip<24' wheel 'setuptools<58' "$pbr" > "$folder.log" 2>&1 &&
+        "$folder/bin/pip" install -q --no-deps --no-compile --no-build-isolation -r "$requirements" >> "$folder.log" 2>&1; then
         rm -f "$folder.log"
         echo "Keystone $release ($(seconds "$start"))"
     else

@@ -2,11 +2,10 @@
 
 use std::io::Write;
 
-use midoform_compiler::plan::cut::noun;
 use midoform_compiler::plan::{Plan, Step};
 use serde::Serialize;
 
-use crate::shell::{comment, single_quoted};
+use crate::shell::{CutPart, comment, single_quoted};
 use crate::templates::Templates;
 use crate::{Options, RenderError};
 
@@ -20,10 +19,8 @@ struct Script<'a> {
     servers: String,
     sha256: &'a str,
     changes: usize,
-    cut_pods: usize,
-    cut_noun: &'static str,
-    cut_verb: &'static str,
-    cut_pod_lines: Vec<String>,
+    #[serde(flatten)]
+    cut: CutPart,
     transactions: Vec<Part>,
 }
 
@@ -47,10 +44,7 @@ pub(super) fn write(
         servers: single_quoted(options.base_url),
         sha256: &options.sha256(plan),
         changes: steps.len(),
-        cut_pods: options.cut_pods.len(),
-        cut_noun: noun(options.cut_pods),
-        cut_verb: if options.cut_pods.len() == 1 { "is" } else { "are" },
-        cut_pod_lines: options.cut_pods.iter().map(|port| comment(&port.what)).collect(),
+        cut: CutPart::new(options.cut_pods),
         transactions: transactions(&steps)?,
     };
     out.write_all(templates.fill("shell-northbound.hbs", &script)?.as_bytes())?;

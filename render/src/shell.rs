@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::templates::Templates;
 use super::{Options, RenderError};
 use midoform_compiler::midonet::dialect::{Dialect, created};
-use midoform_compiler::plan::cut::noun;
+use midoform_compiler::plan::cut::{CutPort, noun};
 use midoform_compiler::plan::placeholder::{self, Part};
 use midoform_compiler::plan::{HttpCall, Method, Plan, Step};
 use midoform_compiler::printable::printable;
@@ -24,10 +24,28 @@ struct Head<'a> {
     dialect: u8,
     /// The dialect that the server must not have.
     other_dialect: u8,
+    #[serde(flatten)]
+    cut: CutPart,
+}
+
+/// What a script says of the pods that its plan cuts off.
+#[derive(Serialize)]
+pub(super) struct CutPart {
     cut_pods: usize,
     cut_noun: &'static str,
     cut_verb: &'static str,
     cut_pod_lines: Vec<String>,
+}
+
+impl CutPart {
+    pub(super) fn new(ports: &[CutPort]) -> CutPart {
+        CutPart {
+            cut_pods: ports.len(),
+            cut_noun: noun(ports),
+            cut_verb: if ports.len() == 1 { "is" } else { "are" },
+            cut_pod_lines: ports.iter().map(|port| comment(&port.what)).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -73,10 +91,7 @@ pub(super) fn write(
         updates: plan.changes().flat_map(Step::http_calls).any(|call| call.merges),
         dialect: dialect.into(),
         other_dialect: if dialect == Dialect::V1 { 5 } else { 1 },
-        cut_pods: options.cut_pods.len(),
-        cut_noun: noun(options.cut_pods),
-        cut_verb: if options.cut_pods.len() == 1 { "is" } else { "are" },
-        cut_pod_lines: options.cut_pods.iter().map(|port| comment(&port.what)).collect(),
+        cut: CutPart::new(options.cut_pods),
     };
     out.write_all(templates.fill("shell.hbs", &head)?.as_bytes())?;
     let mut variables: BTreeMap<&str, String> = BTreeMap::new();

@@ -22,6 +22,20 @@ pub enum Fault {
     UnknownNeed,
 }
 
+/// Gives an engine's codes those of the faults, which have the same names.
+macro_rules! codes_of_faults {
+    ($code:ident: $($fault:ident),*) => {
+        impl From<$crate::plan::structure::Fault> for $code {
+            fn from(fault: $crate::plan::structure::Fault) -> Self {
+                match fault {
+                    $($crate::plan::structure::Fault::$fault => $code::$fault,)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use codes_of_faults;
+
 /// Checks everything about the steps that needs no execution of their calls. Calls `find` with the step, its fault and a
 /// description.
 pub fn check(plan: &Plan, find: &mut dyn FnMut(&Key, Fault, String)) {

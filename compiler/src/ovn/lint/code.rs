@@ -1,7 +1,5 @@
 //! The codes of the checker's findings.
 
-use crate::plan::structure::Fault;
-
 crate::named_codes! {
     /// The kind of a fault of a row. Its name is stable.
     pub enum Code {
@@ -42,15 +40,4 @@ crate::named_codes! {
     }
 }
 
-impl From<Fault> for Code {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::CallsToKeep => Code::CallsToKeep,
-            Fault::DuplicateStep => Code::DuplicateStep,
-            Fault::LateNeed => Code::LateNeed,
-            Fault::NoCalls => Code::NoCalls,
-            Fault::NoUndo => Code::NoUndo,
-            Fault::UnknownNeed => Code::UnknownNeed,
-        }
-    }
-}
+crate::plan::structure::codes_of_faults!(Code: CallsToKeep, DuplicateStep, LateNeed, NoCalls, NoUndo, UnknownNeed);

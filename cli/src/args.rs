@@ -3,6 +3,7 @@
 mod change;
 mod first;
 mod inspect;
+mod lab;
 mod serve;
 mod shared;
 mod store;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use change::*;
 pub(crate) use first::*;
 pub(crate) use inspect::*;
+pub(crate) use lab::*;
 pub(crate) use serve::*;
 pub(crate) use shared::*;
 pub(crate) use store::*;
@@ -102,6 +104,8 @@ pub(crate) enum Command {
     Attachments(AttachmentsOptions),
     /// Dump, load, check or migrate the store.
     Store(StoreOptions),
+    /// Try a spec: a network on OVN in namespaces of this machine.
+    Lab(LabOptions),
     /// Check the specs, and write them into the store for midonet-cni.
     Push(PushOptions),
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use midoform_adopt::PluginStateError;
 use midoform_compiler::diagnostic::Diagnostic;
+use midoform_lab::LabError;
 use midoform_reconcile::client::ClientError;
 use midoform_reconcile::credentials::CredentialsError;
 use midoform_reconcile::execute::StepError;
@@ -23,6 +24,7 @@ use crate::sources::Sources;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
+    NoAnswer,
     ChangesPending,
     BadSpec,
     Unreachable,
@@ -42,6 +44,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(match exit {
             Exit::Done => 0,
+            Exit::NoAnswer => 1,
             Exit::ChangesPending => 2,
             Exit::BadSpec => 3,
             Exit::Unreachable => 4,
@@ -56,6 +59,25 @@ impl From<Exit> for ExitCode {
             Exit::File => 74,
             Exit::Interrupted => 130,
         })
+    }
+}
+
+impl Exit {
+    /// Returns the result of a command of midoform that ended with this code.
+    pub(crate) fn of_code(code: u8) -> Exit {
+        match code {
+            0 => Exit::Done,
+            3 => Exit::BadSpec,
+            4 => Exit::Unreachable,
+            5 => Exit::LoginRefused,
+            6 => Exit::Conflict,
+            7 => Exit::ApiError,
+            9 => Exit::Violated,
+            64 => Exit::Usage,
+            74 => Exit::File,
+            130 => Exit::Interrupted,
+            _ => Exit::Internal,
+        }
     }
 }
 
@@ -98,6 +120,14 @@ pub(crate) enum CommandError {
     NotTakenOver(String),
     #[error("interrupted: {0}")]
     Interrupted(String),
+    /// A laboratory can't be made, used or deleted.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// The spec was not applied to a laboratory, for the reasons that were printed already.
+    #[error(
+        "the spec was not applied to the laboratory; {log} has the plan. `midoform lab up` goes on, `midoform lab down` deletes it"
+    )]
+    NotApplied { exit: Exit, log: String },
     #[error("the embedded API can't be started")]
     Server(#[from] StartError),
     #[error("the embedded Keystone can't be started")]
@@ -190,6 +220,8 @@ impl CommandError {
             CommandError::SavedPlan(SavedPlanError::Content { .. }) => Exit::BadSpec,
             CommandError::NotTakenOver(_) => Exit::Unreachable,
             CommandError::Interrupted(_) => Exit::Interrupted,
+            CommandError::Lab(error) => lab_exit(error),
+            CommandError::NotApplied { exit, .. } => *exit,
             CommandError::Internal(_) => Exit::Internal,
         }
     }
@@ -250,6 +282,22 @@ fn client_exit(error: &ClientError) -> Exit {
         ClientError::Setup(_) => Exit::Usage,
         ClientError::Northbound(error) => northbound_exit(error),
         ClientError::Defect(_) => Exit::Internal,
+    }
+}
+
+fn lab_exit(error: &LabError) -> Exit {
+    match error {
+        LabError::NotRoot | LabError::Name(_) | LabError::NoPlace { .. } | LabError::PathTooLong { .. } => {
+            Exit::Usage
+        }
+        LabError::Absent(_) | LabError::Busy(_) | LabError::Conflict(_) | LabError::Left(_) => Exit::Conflict,
+        LabError::Late { .. } => Exit::Unreachable,
+        LabError::Northbound(_) => Exit::ApiError,
+        LabError::Missing { .. }
+        | LabError::File { .. }
+        | LabError::Description { .. }
+        | LabError::Program { .. }
+        | LabError::Kernel { .. } => Exit::File,
     }
 }
 

@@ -16,6 +16,7 @@ mod execution;
 mod goals;
 mod keystone_projects;
 mod known_allocations;
+mod laboratory;
 mod long_lines;
 mod preflight;
 mod progress;
@@ -91,6 +92,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Completions(options) => commands::completions::run(ui, &options).await,
         Command::Attachments(options) => commands::attachments::run(ui, &options).await,
         Command::Store(options) => commands::store::run(ui, &options).await,
+        Command::Lab(options) => commands::lab::run(ui, &options).await,
         Command::Push(options) => commands::push::run(ui, &options).await,
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod lab;
 pub(crate) mod lock;
 pub(crate) mod plan;
 pub(crate) mod push;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::workspace::{Crate, OWN, Use, circles};
 
 /// The crates that each crate may use.
-const BELOW: [(&str, &[&str]); 11] = [
+const BELOW: [(&str, &[&str]); 12] = [
     ("compiler", &[]),
     ("packets", &["compiler"]),
     ("render", &["compiler"]),
@@ -13,9 +13,10 @@ const BELOW: [(&str, &[&str]); 11] = [
     ("store", &["compiler"]),
     ("reconcile", &["compiler", "ovsdb", "store"]),
     ("adopt", &["compiler", "store", "reconcile"]),
+    ("lab", &["store"]),
     ("simulator", &[]),
     ("cni", &["compiler", "store", "reconcile"]),
-    ("cli", &["compiler", "packets", "render", "ovsdb", "store", "reconcile", "adopt", "simulator"]),
+    ("cli", &["compiler", "packets", "render", "ovsdb", "store", "reconcile", "adopt", "lab", "simulator"]),
     ("testutil", &[]),
 ];
 

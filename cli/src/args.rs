@@ -29,8 +29,8 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, or nothing to do; 2 changes are pending (with --detailed-exitcode);
-3 the spec is wrong; 4 the API can't be reached; 5 the login is refused;
+Exit codes: 0 done, or nothing to do; 1 nothing answers (lab ping);
+2 changes are pending (with --detailed-exitcode); 3 the spec is wrong; 4 the API can't be reached; 5 the login is refused;
 6 a conflict: the network or the lock file has changed; 7 the API refuses or fails a call;
 8 the network differs from the spec; 9 a verified property does not hold;
 10 something is wrong (doctor); 64 wrong usage; 70 a defect of midoform;

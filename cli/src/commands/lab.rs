@@ -39,7 +39,6 @@ async fn up(ui: &Ui, options: &LabUpOptions) -> Result<Exit, CommandError> {
     let root = programs(options.programs.as_deref())?;
     let found = Programs::find(root.as_deref())?;
     let copy = spec_copy::read(ui, options, &folder).await?;
-    let lock = folder.create()?;
     let before = Description::read(&folder)?;
     let ground = ground(options, &copy, root);
     if let Some(before) = before.as_ref().filter(|before| before.ground != ground) {
@@ -60,6 +59,10 @@ async fn up(ui: &Ui, options: &LabUpOptions) -> Result<Exit, CommandError> {
         before: before.as_ref().map_or(&[], |before| &before.places),
     };
     let layout = layout::of(&copy.compiled.tenants, &wishes)?;
+    let lock = folder.create()?;
+    if Description::read(&folder)? != before {
+        return Err(LabError::Busy(folder.path().to_path_buf()).into());
+    }
     let spec = std::path::absolute(&options.path).unwrap_or_else(|_| options.path.clone());
     let mut description = Description::new(spec, ground);
     description.world_routes = layout::world_routes(&copy.compiled.tenants, &description.ground.world);

@@ -135,14 +135,13 @@ impl Senders {
     pub(super) fn receive(&mut self) {
         let mut buffer = [0; 2048];
         for ((station, _), socket) in &self.raw {
+            let own = identifier(self.nonce, *station);
             while let Ok(length) = (&mut &*socket).read(&mut buffer) {
                 let (refusal, index) = match packets::read_icmp(&buffer[..length]) {
-                    Some(Icmp::Reply(identifier, sequence)) if identifier == self.identifier() => {
+                    Some(Icmp::Reply(identifier, sequence)) if identifier == own => {
                         (None, usize::from(sequence))
                     }
-                    Some(Icmp::EchoError(refusal, identifier, sequence))
-                        if identifier == self.identifier() =>
-                    {
+                    Some(Icmp::EchoError(refusal, identifier, sequence)) if identifier == own => {
                         (Some(refusal), usize::from(sequence))
                     }
                     Some(Icmp::PortError(refusal, protocol, port)) => {
@@ -176,15 +175,13 @@ impl Senders {
     pub(super) fn answers(self) -> Vec<Answer> {
         self.senders.into_iter().map(|sender| sender.answer.unwrap_or(Answer::Silence)).collect()
     }
-
-    /// Returns the identifier of this run's echo requests.
-    fn identifier(&self) -> u16 {
-        identifier(self.nonce)
-    }
 }
 
-fn identifier(nonce: u64) -> u16 {
-    u16::try_from(nonce & 0xffff).unwrap_or_default()
+/// Returns the identifier of a station's echo requests. Each station has its own: the userspace datapath translates the sources of
+/// two stations to one address, and does not tell their requests apart then.
+fn identifier(nonce: u64, station: usize) -> u16 {
+    let own = nonce.wrapping_add(station as u64) & 0xffff;
+    u16::try_from(own).unwrap_or_default()
 }
 
 impl Sender {
@@ -201,7 +198,9 @@ impl Sender {
             (Protocol::Icmp, _, _) => {
                 let Some(socket) = raw.get(&(from, source)) else { return Ok(()) };
                 let sequence = u16::try_from(index).unwrap_or(u16::MAX);
-                socket.send_to(&packets::echo_request(identifier(nonce), sequence, &bytes), &at(0)).map(drop)
+                socket
+                    .send_to(&packets::echo_request(identifier(nonce, from), sequence, &bytes), &at(0))
+                    .map(drop)
             }
             (Protocol::Udp(port), State::Spoofed, Some(socket)) => {
                 let own = SPOOFED_PORT + u16::try_from(index % 20_000).unwrap_or(0);
@@ -218,7 +217,8 @@ impl Sender {
     }
 
     fn receive(&mut self, nonce: u64, index: usize) {
-        let Some(socket) = self.socket.as_ref().filter(|_| self.answer.is_none()) else { return };
+        let is_waiting = self.answer.is_none() && self.state != State::Spoofed;
+        let Some(socket) = self.socket.as_ref().filter(|_| is_waiting) else { return };
         if self.state == State::Connecting {
             match socket.take_error() {
                 Ok(Some(error)) if error.raw_os_error() == Some(REFUSED) => {
@@ -238,7 +238,6 @@ impl Sender {
         }
         let mut buffer = [0; PAYLOAD];
         if let Ok(length) = (&mut &*socket).read(&mut buffer)
-            && self.state != State::Spoofed
             && index_of(nonce, &buffer[..length]) == Some(index)
         {
             self.answer = Some(Answer::Reply(self.start.elapsed()));

@@ -14,7 +14,8 @@ install_packages() {
     missing=
     for pair in dash:dash curl:curl jq:jq openssl:openssl python3:python3 chromium:chromium strace:strace ip:iproute2 \
         ping:iputils-ping iptables:iptables etcd:etcd-server etcdctl:etcd-client containerd:containerd runc:runc \
-        podman:podman busybox:busybox-static ovsdb-server:openvswitch-common ovn-northd:ovn-central ovn-controller:ovn-host ovs-vswitchd:openvswitch-switch; do
+        podman:podman busybox:busybox-static ovsdb-server:openvswitch-common ovn-northd:ovn-central ovn-controller:ovn-host ovs-vswitchd:openvswitch-switch ethtool:ethtool \
+        mmdebstrap:mmdebstrap; do
         command -v "${pair%%:*}" > /dev/null 2>&1 || missing="$missing ${pair#*:}"
     done
     [ -x /usr/lib/cni/ptp ] || missing="$missing containernetworking-plugins"
@@ -33,6 +34,60 @@ install_packages() {
                 echo "not installed: $package; what needs it is skipped"
         done
     echo "Debian packages:$missing ($(seconds "$start"))"
+}
+
+# A newer OVN for the laboratory's tests, unpacked beside the system: the userspace datapath of Debian 12's Open vSwitch dies of NAT. Its
+# mirror is the one that the machine's own package lists name for Debian.
+install_newer_ovn() {
+    folder=target/ovn-trixie
+    if [ -x "$folder/usr/bin/ovn-controller" ] || [ -n "${MIDOFORM_OVN_ROOT:-}" ] || [ -d /sys/module/openvswitch ]; then
+        return 0
+    fi
+    why=
+    mirror=$(debian_mirror)
+    if [ "$(id -u)" != 0 ]; then
+        why="root is needed"
+    elif ! command -v mmdebstrap > /dev/null 2>&1; then
+        why="mmdebstrap is not installed"
+    elif [ -z "$mirror" ]; then
+        why="the package lists name no mirror of Debian"
+    fi
+    if [ -n "$why" ]; then
+        echo "not installed: a newer OVN ($why); the laboratory's tests with NAT are skipped"
+        return 0
+    fi
+    start=$(date +%s)
+    rm -rf "$folder" "$folder.new"
+    if mmdebstrap --variant=minbase --include=ovn-central,ovn-host,openvswitch-switch trixie "$folder.new" "$mirror" \
+        > "$folder.log" 2>&1; then
+        mv "$folder.new" "$folder"
+        rm -f "$folder.log"
+        echo "OVN of Debian 13 ($(seconds "$start"))"
+    else
+        rm -rf "$folder.new"
+        echo "not installed: a newer OVN ($folder.log says why); the laboratory's tests with NAT are skipped"
+    fi
+}
+
+# Prints the address of the mirror that has Debian's main archive, in either form of the lists. Those of others are left out: their
+# suites are no Debian releases, and security updates and back ports have suites of other names.
+debian_mirror() {
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2> /dev/null |
+        sed -n 's/^deb  *\(\[[^]]*\]  *\)\{0,1\}\([^ ][^ ]*\)  *\(bookworm\|trixie\|stable\|testing\|sid\)  *.*main.*/\2/p' > target/mirrors
+    for list in /etc/apt/sources.list.d/*.sources; do
+        [ -r "$list" ] || continue
+        awk 'BEGIN { RS = ""; FS = "\n" } {
+            uri = suites = ""
+            for (i = 1; i <= NF; i++) {
+                if ($i ~ /^URIs:/) { split($i, part, /[ \t]+/); uri = part[2] }
+                if ($i ~ /^Suites:/) suites = $i " "
+            }
+            if (suites ~ /[: ](bookworm|trixie|stable|testing|sid) /) print uri
+        }' "$list" >> target/mirrors
+    done
+    # A signed archive whose address names Debian comes before others.
+    grep -m 1 '/debian/*$' target/mirrors || head -n 1 target/mirrors
+    rm -f target/mirrors
 }
 
 install_cnitool() {
@@ -111,6 +166,7 @@ first() {
 # The packages come first: a Python may be among them.
 install_packages
 install_cargo_deny
+install_newer_ovn
 install_cnitool
 install_grpc
 install_keystone 30 "$(first python3.12 python3.11 python3.10 python3)"

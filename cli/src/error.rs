@@ -40,44 +40,68 @@ pub(crate) enum Exit {
     Interrupted,
 }
 
+impl Exit {
+    /// All results, in the order of their codes.
+    pub(crate) const ALL: [Exit; 15] = [
+        Exit::Done,
+        Exit::NoAnswer,
+        Exit::ChangesPending,
+        Exit::BadSpec,
+        Exit::Unreachable,
+        Exit::LoginRefused,
+        Exit::Conflict,
+        Exit::ApiError,
+        Exit::Drift,
+        Exit::Violated,
+        Exit::Unhealthy,
+        Exit::Usage,
+        Exit::Internal,
+        Exit::File,
+        Exit::Interrupted,
+    ];
+
+    /// Returns the code, and its meaning for who reads the manual.
+    pub(crate) fn described(self) -> (u8, &'static str) {
+        match self {
+            Exit::Done => (0, "done, or nothing to do"),
+            Exit::NoAnswer => (1, "nothing answers (`lab ping`)"),
+            Exit::ChangesPending => (2, "changes are pending (`plan --detailed-exitcode`, `import`)"),
+            Exit::BadSpec => (3, "the spec is wrong"),
+            Exit::Unreachable => {
+                (4, "the API, Keystone or a store can't be reached, or its certificate is not accepted")
+            }
+            Exit::LoginRefused => (5, "the login is refused"),
+            Exit::Conflict => (
+                6,
+                "a conflict: the network or the lock file has changed, the network lacks what a plan needs, the hash \
+                 differs, the tenant is protected",
+            ),
+            Exit::ApiError => (7, "the API refuses or fails a call, or the server is no MidoNet API"),
+            Exit::Drift => (
+                8,
+                "drift: the network differs from the spec, or foreign rules, routes or ports change what it does \
+                 (`drift`)",
+            ),
+            Exit::Violated => (9, "a verified property does not hold"),
+            Exit::Unhealthy => (10, "something is wrong (`doctor`)"),
+            Exit::Usage => (64, "wrong usage"),
+            Exit::Internal => (70, "a defect of midoform"),
+            Exit::File => (74, "a file can't be read or written"),
+            Exit::Interrupted => (130, "interrupted"),
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
-            Exit::Done => 0,
-            Exit::NoAnswer => 1,
-            Exit::ChangesPending => 2,
-            Exit::BadSpec => 3,
-            Exit::Unreachable => 4,
-            Exit::LoginRefused => 5,
-            Exit::Conflict => 6,
-            Exit::ApiError => 7,
-            Exit::Drift => 8,
-            Exit::Violated => 9,
-            Exit::Unhealthy => 10,
-            Exit::Usage => 64,
-            Exit::Internal => 70,
-            Exit::File => 74,
-            Exit::Interrupted => 130,
-        })
+        ExitCode::from(exit.described().0)
     }
 }
 
 impl Exit {
     /// Returns the result of a command of midoform that ended with this code.
     pub(crate) fn of_code(code: u8) -> Exit {
-        match code {
-            0 => Exit::Done,
-            3 => Exit::BadSpec,
-            4 => Exit::Unreachable,
-            5 => Exit::LoginRefused,
-            6 => Exit::Conflict,
-            7 => Exit::ApiError,
-            9 => Exit::Violated,
-            64 => Exit::Usage,
-            74 => Exit::File,
-            130 => Exit::Interrupted,
-            _ => Exit::Internal,
-        }
+        Exit::ALL.into_iter().find(|exit| exit.described().0 == code).unwrap_or(Exit::Internal)
     }
 }
 

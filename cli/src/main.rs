@@ -18,6 +18,7 @@ mod keystone_projects;
 mod known_allocations;
 mod laboratory;
 mod long_lines;
+mod manual;
 mod preflight;
 mod progress;
 mod project;
@@ -90,6 +91,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Templates(options) => commands::templates::run(ui, &options).await,
         Command::Serve(options) => commands::serve::run(ui, options).await,
         Command::Completions(options) => commands::completions::run(ui, &options).await,
+        Command::Manual(options) => commands::manual::run(ui, &options).await,
         Command::Attachments(options) => commands::attachments::run(ui, &options).await,
         Command::Store(options) => commands::store::run(ui, &options).await,
         Command::Lab(options) => commands::lab::run(ui, &options).await,

@@ -82,6 +82,36 @@ fn init_takes_options() {
     let _ = folder.run(MIDOFORM, &["plan", ".", "--offline"]).expect_code(0);
 }
 
+/// A site of OVN: by options, and what does not fit it is refused.
+#[test]
+fn init_writes_a_site_of_ovn() {
+    for (place, more) in
+        [("unix:/var/run/ovn/ovnnb_db.sock", ""), ("ssl:10.0.0.1:6641", "ca = \"cacert.pem\"")]
+    {
+        let folder = TestFolder::default();
+        let _ = folder.run(MIDOFORM, &["init", "--api", place, "--gateway-chassis", "edge1"]).expect_code(0);
+        let site = folder.read("site.toml");
+        assert!(
+            site.contains("[ovn]")
+                && site.contains(place)
+                && site.contains("\"edge1\"")
+                && site.contains(more),
+            "{site}"
+        );
+        let _ = folder.run(MIDOFORM, &["validate", ".", "--deny-warnings"]).expect_code(0);
+        let _ = folder.run(MIDOFORM, &["plan", ".", "--offline"]).expect_code(0);
+    }
+    let folder = TestFolder::default();
+    for wrong in [
+        &["--api", "tcp:h:1", "--midonet-version", "1"][..],
+        &["--gateway-chassis", "gw"],
+        &["--api", "unix:"],
+    ] {
+        let _ = folder.run(MIDOFORM, &[&["init", "x"], wrong].concat()).expect_code(64);
+    }
+    assert!(!folder.path().join("x").exists());
+}
+
 #[test]
 fn init_refuses_what_would_be_wrong() {
     for (options, words) in [

@@ -12,6 +12,7 @@ mod crowd;
 mod detach;
 mod faults;
 mod kills;
+mod kubernetes;
 mod lab;
 mod links;
 mod names;

@@ -2,16 +2,16 @@
 
 /// Declares an enum of codes: each variant once, with its meaning and its stable name.
 ///
-/// The enum has `ALL` (all codes) and `name`, is displayed and serialized as its name, and is ordered as declared.
+/// The enum has `ALL` (all codes), `name` and `meaning`, is displayed and serialized as its name, and is ordered as declared.
 #[macro_export]
 macro_rules! named_codes {
     ($(#[$enum_doc:meta])* $visibility:vis enum $code:ident {
-        $($(#[$doc:meta])* $variant:ident => $name:literal,)*
+        $($(#[doc = $doc:literal])* $variant:ident => $name:literal,)*
     }) => {
         $(#[$enum_doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $visibility enum $code {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])* $variant,)*
         }
 
         impl $code {
@@ -22,6 +22,16 @@ macro_rules! named_codes {
             $visibility const fn name(self) -> &'static str {
                 match self {
                     $($code::$variant => $name,)*
+                }
+            }
+        }
+
+        impl $code {
+            /// Returns the meaning, as the documentation of the variant states it.
+            #[must_use]
+            $visibility fn meaning(self) -> &'static str {
+                match self {
+                    $($code::$variant => concat!($($doc),*).trim_start(),)*
                 }
             }
         }

@@ -15,7 +15,8 @@ pub(crate) struct InitOptions {
     /// The site's name; otherwise the folder's.
     #[arg(long, value_name = "NAME")]
     pub(crate) site_name: Option<String>,
-    /// The base URL of the MidoNet API; otherwise the API inside midoform.
+    /// The base URL of the MidoNet API, or a server of OVN's northbound database (unix:PATH, tcp:HOST:PORT, ssl:HOST:PORT);
+    /// otherwise the MidoNet API inside midoform.
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
     /// The dialect: 1 for MidoNet 1.x, 5 for MidoNet 5.x.
@@ -24,6 +25,9 @@ pub(crate) struct InitOptions {
     /// The id of the router that leads outside; otherwise midoform makes one.
     #[arg(long, value_name = "ID")]
     pub(crate) provider_router: Option<Uuid>,
+    /// With OVN: the chassis that traffic to the outside passes.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) gateway_chassis: Option<String>,
     /// The first tenant's name.
     #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Option<String>,

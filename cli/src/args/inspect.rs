@@ -248,3 +248,12 @@ pub(crate) struct CompletionsOptions {
     /// The shell.
     pub(crate) shell: clap_complete::Shell,
 }
+
+#[derive(Args)]
+pub(crate) struct ManualOptions {
+    /// The folder. Existing files are replaced.
+    pub(crate) folder: PathBuf,
+    /// Write the chapters of the reference that follow from the program, as Markdown.
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}

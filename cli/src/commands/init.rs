@@ -28,12 +28,23 @@ struct Report<'a> {
     next: &'a [String],
 }
 
+/// What forwards the packets.
+enum Network {
+    /// The API inside midoform.
+    Embedded { version: u8 },
+    /// MidoNet, by the URL of its API.
+    MidoNet { url: String, version: u8 },
+    /// OVN, by a server of its northbound database.
+    Ovn { northbound: String, gateway_chassis: String },
+}
+
+/// The forms of a server of OVN's northbound database.
+const NORTHBOUND: [&str; 3] = ["unix:", "tcp:", "ssl:"];
+
 /// The answers to all questions.
 struct Answers {
     site: String,
-    /// The URL of the API; none for the embedded one.
-    url: Option<String>,
-    version: u8,
+    network: Network,
     /// The provider router; none if midoform makes it.
     provider_router: Option<Uuid>,
     tenant: String,
@@ -69,29 +80,10 @@ impl Answers {
         let standard = name_of(&options.folder);
         let site = answer(ui, asks, &options.site_name, "The site's name", &standard).await?;
         let site = checked("--site-name", site)?;
-        let url = match &options.api {
-            Some(url) => Some(url.clone()),
-            None if asks => {
-                let question = "The URL of the MidoNet API (nothing: the one inside midoform, to try it)";
-                Some(ui.ask(question, "").await?).filter(|url| !url.is_empty())
-            }
-            None => None,
-        };
-        if let Some(url) = &url {
-            base_url(url).map_err(|problem| {
-                CommandError::Usage(format!("the API's URL {problem}: {}", problem.help()))
-            })?;
-        }
-        let version = match (options.midonet_version, &url) {
-            (Some(version), _) => version,
-            (None, Some(_)) if asks => {
-                number(&ui.ask("The dialect: 1 for MidoNet 1.x, 5 for 5.x", "5").await?)?
-            }
-            _ => 5,
-        };
-        let provider_router = match (&options.provider_router, &url) {
+        let network = Network::of(ui, options, asks).await?;
+        let provider_router = match (&options.provider_router, &network) {
             (Some(id), _) => Some(*id),
-            (None, Some(_)) if asks => {
+            (None, Network::MidoNet { .. } | Network::Ovn { .. }) if asks => {
                 let question = "The id of the router that leads outside (nothing: midoform makes one)";
                 let id = ui.ask(question, "").await?;
                 if id.is_empty() { None } else { Some(uuid(&id)?) }
@@ -99,7 +91,77 @@ impl Answers {
             _ => None,
         };
         let tenant = answer(ui, asks, &options.tenant, "The first tenant's name", "acme").await?;
-        Ok(Answers { site, url, version, provider_router, tenant: checked("--tenant", tenant)? })
+        Ok(Answers { site, network, provider_router, tenant: checked("--tenant", tenant)? })
+    }
+}
+
+impl Network {
+    async fn of(ui: &Ui, options: &InitOptions, asks: bool) -> Result<Network, CommandError> {
+        let place = match &options.api {
+            Some(place) => place.clone(),
+            None if asks => {
+                let question = "The URL of the MidoNet API, or OVN's northbound database, unix:… or ssl:… (nothing: the \
+                                API inside midoform, to try it)";
+                ui.ask(question, "").await?
+            }
+            None => String::new(),
+        };
+        if NORTHBOUND.iter().any(|form| place.starts_with(form)) {
+            if options.midonet_version.is_some() {
+                return Err(CommandError::Usage(
+                    "--midonet-version is for MidoNet, and --api names OVN".to_owned(),
+                ));
+            }
+            let question = "The chassis that traffic to the outside passes";
+            let gateway_chassis = answer(ui, asks, &options.gateway_chassis, question, "gw1").await?;
+            return Ok(Network::Ovn { northbound: place, gateway_chassis });
+        }
+        if options.gateway_chassis.is_some() {
+            let words =
+                "--gateway-chassis is for OVN: --api names no northbound database (unix:…, tcp:…, ssl:…)";
+            return Err(CommandError::Usage(words.to_owned()));
+        }
+        if place.is_empty() {
+            return Ok(Network::Embedded { version: options.midonet_version.unwrap_or(5) });
+        }
+        base_url(&place)
+            .map_err(|problem| CommandError::Usage(format!("the API's URL {problem}: {}", problem.help())))?;
+        let version = match options.midonet_version {
+            Some(version) => version,
+            None if asks => number(&ui.ask("The dialect: 1 for MidoNet 1.x, 5 for 5.x", "5").await?)?,
+            None => 5,
+        };
+        Ok(Network::MidoNet { url: place, version })
+    }
+
+    /// Returns the table of the site file.
+    fn table(&self) -> String {
+        let text = |value: &str| toml::Value::from(value).to_string();
+        let dialect = |version| format!("version = {version} # the dialect: 1 for MidoNet 1.x, 5 for 5.x\n");
+        match self {
+            Network::Embedded { version } => format!(
+                "[midonet]\nembedded = true # the API inside midoform, with its state in .midoform; later: url = \
+                 \"http://…/midonet-api\"\n{}",
+                dialect(*version)
+            ),
+            Network::MidoNet { url, version } => {
+                format!("[midonet]\nurl = {}\n{}", text(url), dialect(*version))
+            }
+            Network::Ovn { northbound, gateway_chassis } => {
+                let ca = match northbound.starts_with("ssl:") {
+                    true => {
+                        "ca = \"cacert.pem\" # the certificates that sign the servers'; its own: certificate, private_key\n"
+                    }
+                    false => "",
+                };
+                format!(
+                    "[ovn]\nnorthbound = {} # a cluster: a list of its servers\n{ca}gateway_chassis = {} # traffic to the \
+                     outside passes it\n",
+                    text(northbound),
+                    text(gateway_chassis)
+                )
+            }
+        }
     }
 }
 
@@ -144,18 +206,11 @@ fn name_of(folder: &Path) -> String {
 fn site_file(answers: &Answers) -> String {
     let mut text = format!(
         "#:schema {SCHEMAS}/site.json\n\n# The site: where the network is, and the addresses that its tenants may have. All keys: \
-         docs/spec.md.\nname = \"{}\"\n\n[midonet]\n",
-        answers.site
+         docs/spec.md.\nname = \"{}\"\n\n{}",
+        answers.site,
+        answers.network.table()
     );
     // Writing into a string can't fail.
-    let _ = match &answers.url {
-        Some(url) => writeln!(text, "url = {}", toml::Value::from(url.as_str())),
-        None => writeln!(
-            text,
-            "embedded = true # the API inside midoform, with its state in .midoform; later: url = \"http://…/midonet-api\""
-        ),
-    };
-    let _ = writeln!(text, "version = {} # the dialect: 1 for MidoNet 1.x, 5 for 5.x", answers.version);
     let _ = match &answers.provider_router {
         Some(id) => writeln!(text, "provider_router = \"{id}\" # the router that leads outside"),
         None => writeln!(text, "managed = true # midoform makes the router that leads outside"),
@@ -219,7 +274,7 @@ fn report(
 ) -> Result<Exit, CommandError> {
     let shown = shown(&options.folder);
     let mut next = vec![format!("midoform validate {shown}")];
-    if answers.url.is_some() {
+    if !matches!(answers.network, Network::Embedded { .. }) {
         next.push(format!("midoform doctor {shown}"));
     }
     next.push(format!("midoform plan {shown}"));

@@ -13,6 +13,7 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod lab;
 pub(crate) mod lock;
+pub(crate) mod manual;
 pub(crate) mod plan;
 pub(crate) mod push;
 pub(crate) mod schema;

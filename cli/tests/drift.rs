@@ -237,6 +237,7 @@ fn drift_is_watched_and_exported_as_metrics() {
     folder.write("acme.toml", format!("name = \"acme\"\n{WEB}{DB}"));
     metrics("midoform_drift_tenant_objects{tenant=\"acme\"}", false);
     let page = Connection::open(address).unwrap().send("GET", "/metrics", "*/*", "").unwrap().body;
+    crate::book::expect_documented_metrics(&page);
     let names: Vec<&str> = page
         .lines()
         .filter(|line| !line.starts_with('#'))

@@ -9,7 +9,6 @@ use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
-use midoform_compiler::topology::kinds::row::Value;
 use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::kinds::{NatTarget, Object, Reference, RouterPort, Row, RuleAction};
 
@@ -143,15 +142,11 @@ impl<'a> Drawer<'a> {
     fn router(&mut self, key: &Key, name: &str) -> Node {
         let mut label = vec![safe(name)];
         let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
-        let root = key.owner();
-        for entry in self.topology.entries().iter().filter(|entry| entry.key.owner() == root && root != SITE)
-        {
-            if let Object::Row(row) = &entry.object
-                && row.table == Table::LoadBalancer
-                && let Some(Value::Map(targets)) = row.columns.get("vips")
-            {
-                label.extend(targets.iter().map(|(public, target)| safe(&format!("{public} to {target}"))));
-            }
+        let of_tenant = self.topology.of_tenant(key.owner()).filter(|_| key.owner() != SITE);
+        for (_, entry) in of_tenant {
+            let balancer = entry.object.row().filter(|row| row.table == Table::LoadBalancer);
+            let targets = balancer.and_then(|row| row.map_of("vips")).into_iter().flatten();
+            label.extend(targets.map(|(public, target)| safe(&format!("{public} to {target}"))));
             if let Object::Rule(rule) = &entry.object {
                 let chain = rule.chain.key().map(Key::short_name).unwrap_or_default();
                 *rules.entry(chain).or_default() += 1;
@@ -186,18 +181,12 @@ impl<'a> Drawer<'a> {
             Object::Row(row) => {
                 row.table == Table::LogicalSwitchPort
                     && row.text_of("type").is_none()
-                    && row.holder.as_ref().and_then(|holder| holder.row.key()) == Some(key)
+                    && row.holder_key() == Some(key)
             }
             _ => false,
         };
-        let ports: Vec<&str> = self
-            .topology
-            .entries()
-            .iter()
-            .filter(|entry| entry.key.owner() == key.owner())
-            .filter(on_it)
-            .map(|entry| entry.key.short_name())
-            .collect();
+        let of_tenant = self.topology.of_tenant(key.owner()).map(|(_, entry)| entry);
+        let ports: Vec<&str> = of_tenant.filter(on_it).map(|entry| entry.key.short_name()).collect();
         match ports.len() {
             0 => {}
             count if count > MOST_PORTS => label.push(format!("{count} static ports")),
@@ -221,11 +210,7 @@ impl<'a> Drawer<'a> {
             }
             Object::BridgePort(port) => (port.bridge.clone(), None),
             Object::Row(row) => {
-                let networks = match row.columns.get("networks") {
-                    Some(Value::Texts(networks)) => networks.first().cloned(),
-                    _ => None,
-                };
-                (row.holder.as_ref()?.row.clone(), networks)
+                (row.holder.as_ref()?.row.clone(), row.texts_of("networks").next().map(str::to_owned))
             }
             _ => return None,
         };
@@ -250,25 +235,21 @@ impl<'a> Drawer<'a> {
 
 /// Returns the pairs of linked ports of OVN, each once: two ports of routers, or a port of a switch and one of a router.
 fn row_links(topology: &Topology) -> Vec<(&Key, &Key)> {
-    let rows = || {
-        topology.entries().iter().filter_map(|entry| match &entry.object {
-            Object::Row(row) => Some((&entry.key, row)),
-            _ => None,
-        })
-    };
-    let routers_ports = rows().filter(|(_, row)| row.table == Table::LogicalRouterPort);
+    let rows = topology.rows();
+    let routers_ports = rows.clone().filter(|(_, row)| row.table == Table::LogicalRouterPort);
     let names: BTreeMap<&str, &Key> =
         routers_ports.filter_map(|(key, row)| Some((row.text_of("name")?, key))).collect();
-    rows().filter_map(|(key, row)| linked(key, row, &names)).collect()
+    rows.filter_map(|(key, row)| linked(key, row, &names)).collect()
 }
 
 /// Returns a port with the port of a router that it is linked to; none if that one has the link already.
 fn linked<'t>(key: &'t Key, row: &Row, names: &BTreeMap<&str, &'t Key>) -> Option<(&'t Key, &'t Key)> {
-    let peer = match (row.table, row.columns.get("options")) {
-        (Table::LogicalRouterPort, _) => {
+    let peer = match row.table {
+        Table::LogicalRouterPort => {
             row.text_of("peer").and_then(|name| names.get(name)).filter(|peer| key < **peer)
         }
-        (Table::LogicalSwitchPort, Some(Value::Map(options))) => {
+        Table::LogicalSwitchPort => {
+            let options = row.map_of("options")?;
             options.get("router-port").and_then(|name| names.get(name.as_str()))
         }
         _ => None,

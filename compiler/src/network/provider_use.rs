@@ -11,7 +11,6 @@ use crate::network::address_ranges::{AddressRanges, block_of};
 use crate::source::Spanned;
 use crate::topology::key::Key;
 use crate::topology::key::view::{KeyView, TenantKey, UplinkKey};
-use crate::topology::kinds::row::Value;
 use crate::topology::kinds::row::schema::Table;
 use crate::topology::kinds::{Object, Reference, Row};
 use crate::topology::observed::{Observed, OtherPort, OtherRoute, ProviderUse};
@@ -145,6 +144,12 @@ pub fn overlaps(
     found.collect()
 }
 
+/// Returns the links and public addresses of a topology that were observed and that somebody else uses as well.
+pub fn standing(desired: &Topology, observed: &Observed, provider: &Reference) -> Vec<ProviderConflict> {
+    let is_there = |key: &Key| observed.topology.get(key.as_str()).is_some();
+    overlaps(desired, is_there, &observed.provider, provider)
+}
+
 /// The addresses that an object needs on the provider router.
 enum Needed {
     /// The two addresses of a tenant's link; one if its other end is not in the topology.
@@ -164,18 +169,16 @@ impl Needed {
             Object::Route(route) if route.router == *provider && !is_of_link(&entry.key) => {
                 Some(Needed::Public(route.destination))
             }
-            Object::Row(row) if row.holder.as_ref().is_some_and(|holder| holder.row == *provider) => {
-                match row.table {
-                    Table::LogicalRouterPort => {
-                        let peer = peer_address(topology, &entry.key);
-                        Some(Needed::Link(row_address(row).into_iter().chain(peer).collect()))
-                    }
-                    Table::LogicalRouterStaticRoute if !is_of_link(&entry.key) => {
-                        Some(Needed::Public(row.text_of("ip_prefix")?.parse().ok()?))
-                    }
-                    _ => None,
+            Object::Row(row) if row.is_held_by(provider) => match row.table {
+                Table::LogicalRouterPort => {
+                    let peer = peer_address(topology, &entry.key);
+                    Some(Needed::Link(row_address(row).into_iter().chain(peer).collect()))
                 }
-            }
+                Table::LogicalRouterStaticRoute if !is_of_link(&entry.key) => {
+                    Some(Needed::Public(row.text_of("ip_prefix")?.parse().ok()?))
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -227,12 +230,8 @@ fn peer_address(topology: &Topology, provider_port: &Key) -> Option<Ipv4Addr> {
 
 /// Returns the address of a router's port of OVN.
 fn row_address(row: &Row) -> Option<Ipv4Addr> {
-    match row.columns.get("networks") {
-        Some(Value::Texts(networks)) => {
-            networks.first()?.parse::<Ipv4Net>().ok().map(|network| network.addr())
-        }
-        _ => None,
-    }
+    let network: Ipv4Net = row.texts_of("networks").next()?.parse().ok()?;
+    Some(network.addr())
 }
 
 fn is_of_link(key: &Key) -> bool {

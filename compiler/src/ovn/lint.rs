@@ -17,7 +17,7 @@ use crate::topology::Topology;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::row::schema::{ColumnKind, ColumnSchema, Table};
 use crate::topology::kinds::row::{KEY_OF_ROW, SITE_OF_ROW, Value};
-use crate::topology::kinds::{Object, Reference, Row};
+use crate::topology::kinds::{Reference, Row};
 use crate::topology::observed::Observed;
 use crate::values::MacAddress;
 
@@ -57,7 +57,7 @@ pub fn check_plan(plan: &Plan, desired: &Topology, observed: &Observed) -> Vec<F
 pub fn check(site: &str, rows: &Topology) -> Vec<Finding> {
     let index = Index::of(rows);
     let mut findings = Vec::new();
-    for (key, row) in rows_of(rows) {
+    for (key, row) in rows.rows() {
         let mut problems = Vec::new();
         columns(row, &mut problems);
         external_ids(site, (key, row), &mut problems);
@@ -74,14 +74,6 @@ pub fn check(site: &str, rows: &Topology) -> Vec<Finding> {
     findings
 }
 
-/// Returns the rows with their keys.
-fn rows_of(rows: &Topology) -> impl Iterator<Item = (&Key, &Row)> + Clone {
-    rows.entries().iter().filter_map(|entry| match &entry.object {
-        Object::Row(row) => Some((&entry.key, row.as_ref())),
-        _ => None,
-    })
-}
-
 /// The rows by key and by name.
 struct Index<'r> {
     tables: BTreeMap<&'r Key, Table>,
@@ -90,8 +82,8 @@ struct Index<'r> {
 
 impl<'r> Index<'r> {
     fn of(rows: &'r Topology) -> Index<'r> {
-        let named = rows_of(rows).filter_map(|(_, row)| Some((row.table, row.text_of("name")?)));
-        let tables = rows_of(rows).map(|(key, row)| (key, row.table)).collect();
+        let named = rows.rows().filter_map(|(_, row)| Some((row.table, row.text_of("name")?)));
+        let tables = rows.rows().map(|(key, row)| (key, row.table)).collect();
         Index { tables, names: named.collect() }
     }
 
@@ -155,7 +147,7 @@ fn fits(column: &ColumnSchema, value: &Value) -> bool {
 }
 
 fn external_ids(site: &str, (key, row): (&Key, &Row), problems: &mut Vec<Problem>) {
-    let Some(Value::Map(ids)) = row.columns.get("external_ids") else {
+    let Some(ids) = row.map_of("external_ids") else {
         problems.push((Code::NoKey, "it has no external ids".to_owned()));
         return;
     };
@@ -205,26 +197,18 @@ fn texts(row: &Row, index: &Index<'_>, problems: &mut Vec<Problem>) {
             problems.push((Code::UnknownName, format!("`{column}` names {name}, which is no port here")));
         }
     }
-    if let Some(Value::Map(options)) = row.columns.get("options")
-        && let Some(name) = options.get("router-port")
-        && !index.has(Table::LogicalRouterPort, name)
-    {
+    let router_port = row.map_of("options").and_then(|options| options.get("router-port"));
+    if let Some(name) = router_port.filter(|name| !index.has(Table::LogicalRouterPort, name)) {
         problems.push((Code::UnknownName, format!("`router-port` names {name}, which is no port here")));
     }
     for (column, is_right) in CHECKED {
-        let values = match row.columns.get(column) {
-            Some(Value::Text(text)) => vec![text],
-            Some(Value::Texts(texts)) => texts.iter().collect(),
-            _ => Vec::new(),
-        };
-        for wrong in values.into_iter().filter(|text| !is_right(text)) {
+        let values = row.text_of(column).into_iter().chain(row.texts_of(column));
+        for wrong in values.filter(|text| !is_right(text)) {
             problems.push((Code::BadValue, format!("`{column}` can't be {wrong}")));
         }
     }
-    if row.table == Table::AddressSet
-        && let Some(Value::Texts(addresses)) = row.columns.get("addresses")
-    {
-        for wrong in addresses.iter().filter(|text| !is_network(text)) {
+    if row.table == Table::AddressSet {
+        for wrong in row.texts_of("addresses").filter(|text| !is_network(text)) {
             problems.push((Code::BadValue, format!("an address set can't have {wrong}")));
         }
     }
@@ -273,7 +257,7 @@ fn duplicates(site: &str, rows: &Topology, findings: &mut Vec<Finding>) {
     let mut names: BTreeSet<(Table, &str)> = BTreeSet::new();
     let mut ids: BTreeSet<Uuid> = BTreeSet::new();
     let namespace = Namespace::of_site(site);
-    for (key, row) in rows_of(rows) {
+    for (key, row) in rows.rows() {
         let mut find = |code, message| findings.push(Finding { key: key.clone(), code, message });
         if !ids.insert(namespace.id(key)) {
             find(Code::DuplicateId, "another row has the same id".to_owned());
@@ -288,7 +272,7 @@ fn duplicates(site: &str, rows: &Topology, findings: &mut Vec<Finding>) {
 /// Checks that rows of one list with the same priority do the same.
 fn priorities(rows: &Topology, findings: &mut Vec<Finding>) {
     let mut actions: BTreeMap<(&Reference, Option<&str>, i64), &str> = BTreeMap::new();
-    for (key, row) in rows_of(rows) {
+    for (key, row) in rows.rows() {
         let (Some(holder), Some(priority), Some(action)) =
             (&row.holder, row.integer_of("priority"), row.text_of("action"))
         else {

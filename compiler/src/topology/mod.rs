@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::names::TenantName;
 use crate::source::Provenance;
 use crate::topology::key::{Key, SITE};
-use crate::topology::kinds::Object;
+use crate::topology::kinds::{Object, Row};
 
 /// Objects in the order of their keys, each key once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +86,11 @@ impl Topology {
     /// Returns all entries, sorted by key.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Returns the rows of OVN, each with its key.
+    pub fn rows(&self) -> impl Iterator<Item = (&Key, &Row)> + Clone {
+        self.entries.iter().filter_map(|entry| Some((&entry.key, entry.object.row()?)))
     }
 
     /// Returns the number of objects.

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::{Kind, Reference, TypedReference};
+use crate::topology::key::Key;
 use schema::{ColumnKind, Table};
 
 pub use schema::{KEY_OF_ROW, SITE_OF_ROW};
@@ -198,6 +199,33 @@ impl Row {
             Some(Value::Integer(integer)) => Some(*integer),
             _ => None,
         }
+    }
+
+    /// Returns the texts of a set of texts.
+    pub fn texts_of(&self, column: &str) -> impl Iterator<Item = &str> + use<'_> {
+        let texts = match self.columns.get(column) {
+            Some(Value::Texts(texts)) => Some(texts),
+            _ => None,
+        };
+        texts.into_iter().flatten().map(String::as_str)
+    }
+
+    /// Returns the pairs of a map.
+    pub fn map_of(&self, column: &str) -> Option<&BTreeMap<String, String>> {
+        match self.columns.get(column) {
+            Some(Value::Map(map)) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// Returns true if the row is in a column of the row that this reference leads to.
+    pub fn is_held_by(&self, reference: &Reference) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.row == *reference)
+    }
+
+    /// Returns the key of the row that holds this one; none if it stands alone, or if somebody else's row holds it.
+    pub fn holder_key(&self) -> Option<&Key> {
+        self.holder.as_ref()?.row.key()
     }
 
     /// Returns the name that OVN's tools show; none for a table without names.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use midoform_compiler::plan::row_operation::At;
+use midoform_compiler::plan::row_operation::{At, Mutator as Planned};
 use midoform_compiler::plan::{Action, Plan, RowOperation, Step};
 use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_ovsdb as ovsdb;
@@ -181,10 +181,8 @@ fn typed(schema: &DatabaseSchema, operation: &RowOperation) -> Result<Operation,
     let columns = schema
         .table(table)
         .ok_or_else(|| ClientError::Setup(format!("the database has no table {table}")))?;
-    let row = |row: &Map<String, Json>| {
-        ovsdb::Row::read(table, columns, Json::Object(row.clone()))
-            .map_err(|error| ClientError::Setup(midoform_compiler::error_chain::in_one_line(&error)))
-    };
+    let row =
+        |row: &Map<String, Json>| ovsdb::Row::read(table, columns, Json::Object(row.clone())).map_err(misfit);
     let conditions = |at: &At| vec![condition(at)];
     Ok(match operation {
         RowOperation::Insert { uuid, row: values, .. } => Operation::insert(table, *uuid, row(values)?),
@@ -201,16 +199,11 @@ fn typed(schema: &DatabaseSchema, operation: &RowOperation) -> Result<Operation,
             rows: vec![row(values)?],
         },
         RowOperation::Mutate { at, mutations, .. } => {
-            let mutation = |(column, mutator, value): &(
-                String,
-                midoform_compiler::plan::row_operation::Mutator,
-                Json,
-            )| {
+            let mutation = |(column, mutator, value): &(String, Planned, Json)| {
                 let kind = columns
                     .column(column)
                     .ok_or_else(|| ClientError::Setup(format!("the table {table} has no column {column}")))?;
-                mutation(kind, column, *mutator, value)
-                    .map_err(|error| ClientError::Setup(midoform_compiler::error_chain::in_one_line(&error)))
+                mutation(kind, column, *mutator, value).map_err(misfit)
             };
             let mutations: Vec<Mutation> =
                 mutations.iter().map(mutation).collect::<Result<_, ClientError>>()?;
@@ -219,14 +212,18 @@ fn typed(schema: &DatabaseSchema, operation: &RowOperation) -> Result<Operation,
     })
 }
 
+/// Returns the error of a value that does not fit into the schema of the servers.
+fn misfit(error: impl std::error::Error + 'static) -> ClientError {
+    ClientError::Setup(midoform_compiler::error_chain::in_one_line(&error))
+}
+
 /// Returns a mutation of a column of this type. Of a map, keys alone are deleted.
 fn mutation(
     kind: &ovsdb::ColumnType,
     column: &str,
-    mutator: midoform_compiler::plan::row_operation::Mutator,
+    mutator: Planned,
     value: &Json,
 ) -> Result<Mutation, ovsdb::TypeMismatch> {
-    use midoform_compiler::plan::row_operation::Mutator as Planned;
     let (mutator, kind) = match (mutator, kind.value.is_some()) {
         (Planned::Insert, _) => (Mutator::Insert, kind.elements()),
         (Planned::Delete, true) => (Mutator::Delete, ovsdb::ColumnType::set(kind.key.atom)),

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::TenantAllocation;
-use midoform_compiler::network::provider_use::{Neighbours, ProviderConflict, conflicts, overlaps};
+use midoform_compiler::network::provider_use::{self, Neighbours, ProviderConflict, conflicts};
 use midoform_compiler::spec::Site;
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 
@@ -49,17 +48,7 @@ pub(crate) fn to_avoid(
 
 /// Returns the links and public addresses of the selection that exist and that somebody else uses as well.
 pub(crate) fn standing(selection: &Selection<'_>, observed: &Observed) -> Vec<ProviderConflict> {
-    overlapping(&selection.desired, observed, &selection.provider)
-}
-
-/// Returns the links and public addresses of a topology that exist and that somebody else uses as well.
-pub(crate) fn overlapping(
-    desired: &Topology,
-    observed: &Observed,
-    provider: &Reference,
-) -> Vec<ProviderConflict> {
-    let is_there = |key: &Key| observed.topology.get(key.as_str()).is_some();
-    overlaps(desired, is_there, &observed.provider, provider)
+    provider_use::standing(&selection.desired, observed, &selection.provider)
 }
 
 /// Returns what an operator can do about addresses that two use.

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use midoform_compiler::plan::Plan;
-use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::observed::{Observed, ProviderUse};
 use midoform_store::locks::Tenure;
 use uuid::Uuid;
 
@@ -15,6 +17,7 @@ use crate::northbound::recognise::recognise;
 use crate::northbound::snapshot::Snapshot;
 use crate::northbound::{self, Northbound};
 use crate::observe;
+use crate::provider_router;
 use crate::scope::Scope;
 
 /// A connection to an engine. Clones share it.
@@ -86,6 +89,23 @@ impl Connection {
         match self {
             Connection::Midonet(client) => observe::observe(client, scope, events).await,
             Connection::Ovn(northbound) => Ok(recognise(&Snapshot::read(northbound).await?, scope)),
+        }
+    }
+
+    /// Reads what others use on the provider router of a scope. `id_of` returns the ids of what the scope has there.
+    pub(crate) async fn used_by_others(
+        &self,
+        scope: Scope<'_>,
+        desired: &Topology,
+        id_of: &(dyn Fn(&Key) -> Uuid + Sync),
+    ) -> Result<ProviderUse, ClientError> {
+        match self {
+            Connection::Midonet(client) => {
+                provider_router::used_by_others(client, scope.provider, desired, id_of).await
+            }
+            Connection::Ovn(northbound) => {
+                northbound::provider_router::used_by_others(northbound, scope).await
+            }
         }
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use ipnet::Ipv4Net;
-use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::plan::{Action, Plan};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
@@ -19,7 +18,7 @@ pub(crate) fn keys_on<'t>(topology: &'t Topology, provider: &'t Reference) -> im
     let is_on = |object: &Object| match object {
         Object::RouterPort(port) => port.router == *provider,
         Object::Route(route) => route.router == *provider,
-        Object::Row(row) => row.holder.as_ref().is_some_and(|holder| holder.row == *provider),
+        Object::Row(row) => row.is_held_by(provider),
         _ => false,
     };
     topology.entries().iter().filter(move |entry| is_on(&entry.object)).map(|entry| &entry.key)
@@ -32,13 +31,21 @@ pub(crate) fn is_changed(plan: &Plan, desired: &Topology, provider: &Reference) 
     keys_on(desired, provider).any(|key| created.contains(key))
 }
 
-/// Reads what others use on a provider router. `own` has the ids of the ports and routes that are not others'.
+/// Reads from MidoNet's API what others use on a provider router. `id_of` returns the ids of what `desired` has there.
 pub(crate) async fn used_by_others(
     client: &Client,
-    dialect: Dialect,
-    router: Uuid,
-    own: &BTreeSet<Uuid>,
+    provider: &Reference,
+    desired: &Topology,
+    id_of: &(dyn Fn(&Key) -> Uuid + Sync),
 ) -> Result<ProviderUse, ClientError> {
+    let router = match provider {
+        Reference::External(id) => *id,
+        Reference::Key(key) => id_of(key),
+        // MidoNet's routers are named by their ids.
+        Reference::Named(_) => return Ok(ProviderUse::default()),
+    };
+    let own: BTreeSet<Uuid> = keys_on(desired, provider).map(id_of).collect();
+    let dialect = client.dialect();
     let parents = Parents { routers: BTreeSet::from([router]), ..Parents::default() };
     let (ports, children) =
         tokio::try_join!(read_ports(client, dialect), read_children(client, dialect, &parents, &|_| ()))?;

@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use midoform_compiler::network::allocation::Allocations;
-use midoform_compiler::network::provider_use::{ProviderConflict, overlaps};
+use midoform_compiler::network::provider_use::{ProviderConflict, overlaps, standing};
 use midoform_compiler::plan::{Action, Plan, Summary};
 use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::{Key, Namespace};
-use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 
@@ -150,7 +149,7 @@ impl<G: Goal> Planned<'_, G> {
             planned,
             outcome: Outcome { left: planned.changes(), ..Outcome::default() },
             remaining: None,
-            used_twice: overlapping(self.goal, recorder.allocations(), &self.observed),
+            used_twice: used_twice(self.goal, recorder.allocations(), &self.observed),
             ids: self.observed.ids.clone(),
             stopped: None,
             taken_back: None,
@@ -200,9 +199,8 @@ impl<G: Goal> Planned<'_, G> {
 }
 
 /// Returns what exists of a goal and others use as well on the provider router.
-fn overlapping<G: Goal>(goal: &G, known: &Allocations, observed: &Observed) -> Vec<ProviderConflict> {
-    let is_there = |key: &Key| observed.topology.get(key.as_str()).is_some();
-    overlaps(goal.desired(), is_there, &observed.provider, goal.scope(known).provider)
+fn used_twice<G: Goal>(goal: &G, known: &Allocations, observed: &Observed) -> Vec<ProviderConflict> {
+    standing(goal.desired(), observed, goal.scope(known).provider)
 }
 
 /// A plan that is being executed.
@@ -240,7 +238,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
                     let left = now.plan.summary();
                     self.finished.remaining = (left.changes() > 0).then_some(left);
                     self.finished.used_twice =
-                        overlapping(self.goal, self.recorder.allocations(), &now.observed);
+                        used_twice(self.goal, self.recorder.allocations(), &now.observed);
                     self.finished.ids = now.observed.ids;
                     return;
                 }
@@ -267,18 +265,7 @@ impl<'r, G: Goal> Run<'r, '_, G> {
             let known = self.finished.ids.get(key).copied();
             known.unwrap_or_else(|| namespace.id_of_generation(key, self.generations.current(key)))
         };
-        let router = match provider {
-            Reference::External(id) => Some(*id),
-            Reference::Key(key) => Some(id_of(key)),
-            Reference::Named(_) => None,
-        };
-        let others = match (self.connection.midonet(), router) {
-            (Some(client), Some(router)) => {
-                let own = provider_router::keys_on(desired, provider).map(id_of).collect();
-                provider_router::used_by_others(client, client.dialect(), router, &own).await?
-            }
-            _ => self.connection.observe(scope, &|_| {}).await?.provider,
-        };
+        let others = self.connection.used_by_others(scope, desired, &id_of).await?;
         self.finished.used_twice = overlaps(desired, |_| true, &others, provider);
         Ok(())
     }

@@ -1,9 +1,8 @@
 //! Matches the rows of a northbound database to keys. A row says itself which key it has, so nothing is recognised by its content.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::TenantAllocation;
 use midoform_compiler::topology::foreign::{Effect, Foreign};
@@ -11,19 +10,19 @@ use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::view::{KeyView, PodKey, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::row::schema::Table;
-use midoform_compiler::topology::kinds::{Kind, Object, Reference};
-use midoform_compiler::topology::observed::{Observed, OtherPort, OtherRoute, ProviderUse};
+use midoform_compiler::topology::kinds::{Kind, Reference, Row};
+use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
 use uuid::Uuid;
 
+use super::provider_router;
 use super::snapshot::{FoundRow, Snapshot};
 use crate::recognise::LATEST_SEARCHED;
 use crate::scope::{ForeignObjects, Scope};
 
 /// Matches a snapshot to the keys of a scope.
 pub fn recognise(snapshot: &Snapshot, scope: Scope<'_>) -> Observed {
-    let keys = keys_of(snapshot, scope);
-    let matching = Matching { snapshot, scope, keys, provider: provider_id(snapshot, scope) };
+    let matching = Matching::of(snapshot, scope);
     let mut observed = Observed { generations: scope.known.generations(), ..Observed::default() };
     observed.topology = matching.topology();
     matching.note_ids(&mut observed);
@@ -38,7 +37,7 @@ pub fn recognise(snapshot: &Snapshot, scope: Scope<'_>) -> Observed {
         let own = observed.topology.entries().iter().cloned();
         observed.topology = Topology::new(own.chain(removed).collect());
     }
-    observed.provider = matching.provider_use();
+    observed.provider = provider_router::use_of(&matching);
     observed
 }
 
@@ -56,25 +55,25 @@ fn keys_of(snapshot: &Snapshot, scope: Scope<'_>) -> BTreeMap<Uuid, Key> {
     keys
 }
 
-/// Returns the provider router's id; none if it does not exist, or if several have its name.
-fn provider_id(snapshot: &Snapshot, scope: Scope<'_>) -> Option<Uuid> {
-    let mut routers = snapshot.table(Table::LogicalRouter).filter(|router| match scope.provider {
-        Reference::Key(key) => router.key_in(scope.site) == Some(key.as_str()),
-        Reference::External(id) => router.id == *id,
-        Reference::Named(name) => router.text("name") == Some(name),
-    });
-    let first = routers.next()?;
-    routers.next().is_none().then_some(first.id)
-}
-
-struct Matching<'a> {
-    snapshot: &'a Snapshot,
+/// A snapshot with the keys of its rows.
+pub(super) struct Matching<'a> {
+    pub(super) snapshot: &'a Snapshot,
     scope: Scope<'a>,
     keys: BTreeMap<Uuid, Key>,
-    provider: Option<Uuid>,
+    pub(super) provider: Option<Uuid>,
 }
 
-impl Matching<'_> {
+impl<'a> Matching<'a> {
+    pub(super) fn of(snapshot: &'a Snapshot, scope: Scope<'a>) -> Matching<'a> {
+        let provider = provider_router::id_in(snapshot, scope);
+        Matching { snapshot, scope, keys: keys_of(snapshot, scope), provider }
+    }
+
+    /// Returns true for a row that midoform made for the scope.
+    pub(super) fn is_own(&self, row: FoundRow<'_>) -> bool {
+        self.keys.get(&row.id).is_some_and(|key| self.is_in_scope(key))
+    }
+
     /// Returns what an id refers to. A given provider router is called as the site file calls it.
     fn reference(&self, id: Uuid) -> Reference {
         match self.keys.get(&id) {
@@ -126,6 +125,8 @@ impl Matching<'_> {
     fn note_others(&self, observed: &mut Observed) -> Vec<Entry> {
         let removes = matches!(self.scope.foreign, ForeignObjects::Remove);
         let mut removed = Vec::new();
+        let topology = &observed.topology;
+        let own = LazyCell::new(|| OwnRows::of(topology));
         for row in self.snapshot.rows() {
             let Some((holder, ..)) = self.snapshot.holder(row.id) else { continue };
             let Some(near) = self.keys.get(&holder).filter(|near| self.is_in_scope(near)) else { continue };
@@ -146,8 +147,7 @@ impl Matching<'_> {
                     removed.push(Entry { key: foreign.key(), object: object.into(), provenance: None });
                 }
                 _ => {
-                    let effect = self.effect(row, near, &observed.topology);
-                    observed.foreign.push(Foreign { effect, ..foreign });
+                    observed.foreign.push(Foreign { effect: Some(effect_of(row, near, &own)), ..foreign });
                 }
             }
         }
@@ -156,81 +156,48 @@ impl Matching<'_> {
         observed.attached.sort_by_key(order);
         removed
     }
+}
 
-    /// Returns the effect of a row of somebody else in a tenant's router or switch.
-    fn effect(&self, row: FoundRow<'_>, near: &Key, own: &Topology) -> Option<Effect> {
-        match row.table {
-            Table::Acl | Table::LogicalRouterPolicy => {
-                let priority = row.integer("priority").unwrap_or(0);
-                let behind = own.entries().iter().filter(|entry| {
-                    let Object::Row(other) = &entry.object else { return false };
-                    let held = other.holder.as_ref().and_then(|holder| holder.row.key());
-                    other.table == row.table
-                        && held == Some(near)
-                        && other.text_of("direction") == row.text("direction")
-                        && other.integer_of("priority").is_some_and(|other| other <= priority)
-                });
-                Some(Effect::AheadOf(behind.map(|entry| entry.key.clone()).collect()))
-            }
-            Table::LogicalRouterStaticRoute | Table::Nat => {
-                let same = own.entries().iter().filter(|entry| {
-                    let Object::Row(other) = &entry.object else { return false };
-                    let held = other.holder.as_ref().and_then(|holder| holder.row.key());
-                    other.table == row.table && held == Some(near)
-                });
-                Some(Effect::AheadOf(same.map(|entry| entry.key.clone()).collect()))
-            }
-            _ => Some(Effect::Connects),
-        }
-    }
+/// The rows that midoform made, by the key of the row that holds them and by their table.
+struct OwnRows<'t>(BTreeMap<(&'t Key, Table), Vec<(&'t Key, &'t Row)>>);
 
-    /// Returns the ports and routes of the provider router that are not those of the scope's tenants.
-    fn provider_use(&self) -> ProviderUse {
-        let Some(provider) = self.provider else { return ProviderUse::default() };
-        let is_others = |row: &FoundRow<'_>| {
-            let is_there = self.snapshot.holder(row.id).is_some_and(|(holder, ..)| holder == provider);
-            is_there && !self.keys.get(&row.id).is_some_and(|key| self.is_in_scope(key))
-        };
-        let mut found = ProviderUse::default();
-        let mut inner: BTreeSet<&str> = BTreeSet::new();
-        for port in self.snapshot.table(Table::LogicalRouterPort).filter(is_others) {
-            let peer = port.text("peer").and_then(|name| self.port_named(name));
-            inner.extend(port.text("name").filter(|_| peer.is_some()));
-            for network in networks(port) {
-                let address = peer.and_then(|peer| networks(peer).next()).map(|peer| peer.addr());
-                found.ports.push(OtherPort {
-                    id: port.id,
-                    address: network.addr(),
-                    network: network.trunc(),
-                    peer: address,
-                });
+impl<'t> OwnRows<'t> {
+    fn of(topology: &'t Topology) -> OwnRows<'t> {
+        let mut own: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (key, row) in topology.rows() {
+            if let Some(holder) = row.holder_key() {
+                own.entry((holder, row.table)).or_default().push((key, row));
             }
         }
-        for route in self.snapshot.table(Table::LogicalRouterStaticRoute).filter(is_others) {
-            let Some(destination) = route.text("ip_prefix").and_then(network_of) else { continue };
-            let leads_inside = route.text("output_port").is_some_and(|port| inner.contains(port));
-            found.routes.push(OtherRoute { id: route.id, destination, leads_inside });
-        }
-        found
+        OwnRows(own)
     }
 
-    fn port_named(&self, name: &str) -> Option<FoundRow<'_>> {
-        self.snapshot.table(Table::LogicalRouterPort).find(|port| port.text("name") == Some(name))
+    fn beside<'a>(&'a self, near: &'a Key, table: Table) -> &'a [(&'a Key, &'a Row)] {
+        self.0.get(&(near, table)).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Returns the effect of a row of somebody else in a tenant's router or switch.
+fn effect_of(row: FoundRow<'_>, near: &Key, own: &OwnRows<'_>) -> Effect {
+    let beside = own.beside(near, row.table).iter();
+    let behind: Vec<Key> = match row.table {
+        Table::Acl | Table::LogicalRouterPolicy => {
+            let priority = row.integer("priority").unwrap_or(0);
+            let behind = beside.filter(|(_, other)| {
+                other.text_of("direction") == row.text("direction")
+                    && other.integer_of("priority").is_some_and(|other| other <= priority)
+            });
+            behind.map(|(key, _)| (*key).clone()).collect()
+        }
+        Table::LogicalRouterStaticRoute | Table::Nat => beside.map(|(key, _)| (*key).clone()).collect(),
+        _ => return Effect::Connects,
+    };
+    Effect::AheadOf(behind)
 }
 
 /// Returns true for the port of a pod.
 fn is_pod(key: &Key) -> bool {
     matches!(key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port)))
-}
-
-fn networks(port: FoundRow<'_>) -> impl Iterator<Item = Ipv4Net> {
-    port.texts("networks").filter_map(|network| network.parse().ok())
-}
-
-/// Returns the network of a route's destination, which may be an address alone.
-fn network_of(text: &str) -> Option<Ipv4Net> {
-    text.parse().ok().or_else(|| text.parse::<Ipv4Addr>().ok().map(Ipv4Net::from))
 }
 
 /// Describes a row of somebody else in a few words.

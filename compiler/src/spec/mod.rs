@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 pub use policy::{NamePatterns, Pattern, Policy};
 pub use site::{
@@ -67,7 +68,8 @@ impl Word for Profile {
 }
 
 /// The checks of source addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AntiSpoof {
     /// A bridge accepts only source addresses of its own network.
     Bridge,

@@ -63,6 +63,12 @@ impl Site {
         Some(host.chassis.as_ref().unwrap_or(&host.name))
     }
 
+    /// Returns the id of the host with this OVN chassis; none if no `[[host]]` names it.
+    pub fn host_of(&self, chassis: &str) -> Option<Uuid> {
+        let is_named = |host: &&Host| **host.chassis.as_ref().unwrap_or(&host.name) == *chassis;
+        self.hosts.iter().find(is_named).map(|host| host.id.value)
+    }
+
     /// Returns true if the objects are compiled for OVN, and the site is on MidoNet as well: it moves.
     pub fn is_moving(&self) -> bool {
         self.engine == Engine::Ovn && self.midonet.is_some()
@@ -149,6 +155,8 @@ pub struct OvnSettings {
     pub gateway_chassis: Vec<Spanned<String>>,
     /// The tunnels' encapsulation.
     pub encapsulation: OvnEncapsulation,
+    /// The host's own Open vSwitch database: `unix:PATH` or `tcp:HOST:PORT`; none: the usual socket.
+    pub open_vswitch: Option<Spanned<String>>,
     /// The network outside of a managed provider router.
     pub localnet: Option<LocalnetSettings>,
     /// The position of the table.

@@ -68,6 +68,11 @@ impl Finding {
         Finding::with(code, key, what, repair.map(Repair::Commit))
     }
 
+    /// Returns a finding that is repaired already.
+    pub fn repaired(code: Code, key: &str, what: String) -> Finding {
+        Finding { code, key: key.to_owned(), what, safe: true, repaired: true, repair: None }
+    }
+
     pub(super) fn with(code: Code, key: &str, what: String, repair: Option<Repair>) -> Finding {
         Finding { code, key: key.to_owned(), what, safe: repair.is_some(), repaired: false, repair }
     }

@@ -24,18 +24,23 @@ const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 /// Returns a name for a new attachment of this owner. No attachment had it before: it has 35 random bits.
 pub fn new_host_interface(owner: &Owner) -> String {
     let tag = digits(fastrand::u64(..), TAG);
-    format!("{}{tag}", beginning(owner))
+    host_interface_with_tag(&owner.container, &owner.interface, &tag)
+}
+
+/// Returns the name of the attachment of this container and interface that has this tag.
+pub fn host_interface_with_tag(container: &str, interface: &str, tag: &str) -> String {
+    format!("{}{tag}", beginning(container, interface))
 }
 
 /// Returns the name that midoform gave to all attachments of this owner before names had tags.
 pub fn host_interface_without_tag(owner: &Owner) -> String {
-    let hash = hex::encode(hash_of(owner));
+    let hash = hex::encode(hash_of(&owner.container, &owner.interface));
     format!("{POD_INTERFACE}{}", hash.get(..HASHED + TAG).unwrap_or_default())
 }
 
 /// Returns the tag in the name of an owner's interface. A name that midoform made before, or somebody else, has none.
 pub fn tag_of<'n>(owner: &Owner, host_interface: &'n str) -> Option<&'n str> {
-    let tag = host_interface.strip_prefix(&beginning(owner))?;
+    let tag = host_interface.strip_prefix(&beginning(&owner.container, &owner.interface))?;
     let is_tag = tag.len() == TAG && tag.bytes().all(|digit| DIGITS.contains(&digit));
     (is_tag && *host_interface != host_interface_without_tag(owner)).then_some(tag)
 }
@@ -51,8 +56,8 @@ pub(crate) fn is_named_like_a_pods(name: &str) -> bool {
     rest.is_some_and(|rest| rest.len() == HASHED + TAG && rest.bytes().all(|digit| DIGITS.contains(&digit)))
 }
 
-fn beginning(owner: &Owner) -> String {
-    let [a, b, c, d, e, f, g, h, ..] = hash_of(owner);
+fn beginning(container: &str, interface: &str) -> String {
+    let [a, b, c, d, e, f, g, h, ..] = hash_of(container, interface);
     format!("{POD_INTERFACE}{}", digits(u64::from_be_bytes([a, b, c, d, e, f, g, h]), HASHED))
 }
 
@@ -62,11 +67,11 @@ fn digits(number: u64, count: usize) -> String {
     (0..count).filter_map(digit).map(|digit| char::from(*digit)).collect()
 }
 
-fn hash_of(owner: &Owner) -> [u8; 32] {
+fn hash_of(container: &str, interface: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(owner.container.as_bytes());
+    hash.update(container.as_bytes());
     hash.update([0]);
-    hash.update(owner.interface.as_bytes());
+    hash.update(interface.as_bytes());
     hash.finalize().into()
 }
 

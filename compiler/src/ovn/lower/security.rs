@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::network::{BridgeIndex, RouteTarget, Tenant};
+use crate::network::{BridgeIndex, Tenant};
 use crate::spec::AntiSpoof;
 use crate::topology::kinds::Row;
 use crate::values::MacAddress;
@@ -21,22 +21,24 @@ pub enum PortSecurity {
 impl PortSecurity {
     /// Returns the port security of a port of this bridge with this address.
     pub fn of(tenant: &Tenant, bridge: BridgeIndex, address: Ipv4Addr) -> PortSecurity {
-        let routed = |fits: &dyn Fn(RouteTarget) -> bool| -> Vec<Ipv4Net> {
-            let routes = tenant.routes.iter().filter(|route| fits(route.target));
-            routes.map(|route| route.destination).collect()
-        };
-        let mut networks = match tenant.anti_spoof {
+        let network = tenant.bridge(bridge).map(|bridge| bridge.cidr);
+        PortSecurity::in_network(tenant.anti_spoof, network, &tenant.routed_through(bridge), address)
+    }
+
+    /// Returns the port security of a port with this address in a bridge's network. `routed` are the networks that the spec routes
+    /// through the bridge, each with its next hop.
+    pub fn in_network(
+        anti_spoof: AntiSpoof,
+        network: Option<Ipv4Net>,
+        routed: &[(Ipv4Net, Ipv4Addr)],
+        address: Ipv4Addr,
+    ) -> PortSecurity {
+        let mut networks: Vec<Ipv4Net> = match anti_spoof {
             AntiSpoof::None => return PortSecurity::None,
-            AntiSpoof::Bridge => {
-                let mut networks =
-                    routed(&|target| matches!(target, RouteTarget::Via(by, _) if by == bridge));
-                networks.extend(tenant.bridge(bridge).map(|bridge| bridge.cidr));
-                networks
-            }
+            AntiSpoof::Bridge => routed.iter().map(|(routed, _)| *routed).chain(network).collect(),
             AntiSpoof::Port => {
-                let mut networks = routed(&|target| target == RouteTarget::Via(bridge, address));
-                networks.push(address.into());
-                networks
+                let own = routed.iter().filter(|(_, next_hop)| *next_hop == address);
+                own.map(|(routed, _)| *routed).chain([address.into()]).collect()
             }
         };
         networks.sort_unstable();

@@ -88,6 +88,8 @@ table! {
             .example("[\"gateway1\"]"),
         encapsulation: WithDefault<Words<OvnEncapsulation>> = key(or(words(), OvnEncapsulation::Geneve),
             "The encapsulation of the tunnels between the chassis, which decides about the MTU inside pods."),
+        open_vswitch: Text = key(text(),
+            "The host's own Open vSwitch database, on the hosts of pods and static ports; `unix:/var/run/openvswitch/db.sock` where absent."),
         localnet: SubTable<LocalnetKeys> = key(SubTable::INLINE,
             "The network outside of a managed provider router. Without it, the router leads nowhere."),
     }

@@ -28,9 +28,11 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table<'_, OvnKeys>) -> OvnSe
     let provider_router = table.get(reader, |ovn| &ovn.provider_router);
     let managed = table.get_or_default(reader, |ovn| &ovn.managed);
     let encapsulation = table.get_or_default(reader, |ovn| &ovn.encapsulation).value;
+    let open_vswitch = table.get(reader, |ovn| &ovn.open_vswitch);
     let localnet = table.get(reader, |ovn| &ovn.localnet).and_then(|inner| localnet(reader, &inner));
     table.check_constraints(reader);
     northbound.iter().for_each(|remote| check_remote(reader, remote));
+    open_vswitch.iter().for_each(|remote| check_local(reader, remote));
     check_tls(reader, table, &northbound, ca.as_ref(), certificate.as_ref());
     check_chassis(reader, &gateway_chassis);
     if managed == table.has(|ovn| &ovn.provider_router) {
@@ -52,6 +54,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table<'_, OvnKeys>) -> OvnSe
         managed,
         gateway_chassis,
         encapsulation,
+        open_vswitch,
         localnet,
         span: table.span,
     }
@@ -98,10 +101,29 @@ fn check_addresses(reader: &mut Reader<'_>, localnet: &LocalnetSettings) {
     }
 }
 
-/// Checks a remote: `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`.
+/// Checks the address of a host's own database.
+fn check_local(reader: &mut Reader<'_>, remote: &Spanned<String>) {
+    if remote.starts_with("ssl:") || !is_remote(remote) {
+        let message = "a host's Open vSwitch database is `unix:PATH` or `tcp:HOST:PORT`";
+        let help = "write `\"unix:/var/run/openvswitch/db.sock\"`";
+        reader.push(Diagnostic::error(Code::BadUrl, remote.span, message).help(help));
+    }
+}
+
+/// Checks a server of the northbound database.
 fn check_remote(reader: &mut Reader<'_>, remote: &Spanned<String>) {
-    let (method, rest) = remote.split_once(':').unwrap_or((remote.as_str(), ""));
-    let is_right = match method {
+    if !is_remote(remote) {
+        let message =
+            "a server of the northbound database is `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`";
+        let help = "write `\"ssl:HOST:6641\"`; an IPv6 address stands in brackets";
+        reader.push(Diagnostic::error(Code::BadUrl, remote.span, message).help(help));
+    }
+}
+
+/// Returns true for `unix:PATH`, `tcp:HOST:PORT` and `ssl:HOST:PORT`.
+fn is_remote(remote: &str) -> bool {
+    let (method, rest) = remote.split_once(':').unwrap_or((remote, ""));
+    match method {
         "unix" => !rest.is_empty(),
         "tcp" | "ssl" => rest.rsplit_once(':').is_some_and(|(host, port)| {
             let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
@@ -109,12 +131,6 @@ fn check_remote(reader: &mut Reader<'_>, remote: &Spanned<String>) {
             is_port && !host.is_empty() && !is_bare_ipv6 && !host.contains(['/', '@', ' '])
         }),
         _ => false,
-    };
-    if !is_right {
-        let message =
-            "a server of the northbound database is `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`";
-        let help = "write `\"ssl:HOST:6641\"`; an IPv6 address stands in brackets";
-        reader.push(Diagnostic::error(Code::BadUrl, remote.span, message).help(help));
     }
 }
 

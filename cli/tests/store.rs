@@ -203,12 +203,14 @@ fn left_over(folder: &TestFolder, now: u64) {
             gateway: [10, 20, 0, 1].into(),
             grown_from: None,
             set_aside: Vec::new(),
+            routed: Vec::new(),
         }],
         ports: Vec::new(),
         mtu: None,
         nameservers: Vec::new(),
         search: Vec::new(),
         port_anti_spoof: false,
+        anti_spoof: None,
         untagged: None,
     };
     let mut entries = vec![(keys::ready("acme"), encode(&ready))];

@@ -17,6 +17,7 @@ mod lab;
 mod links;
 mod names;
 mod odd;
+mod ovn;
 mod peers;
 mod protocol;
 mod runtimes;

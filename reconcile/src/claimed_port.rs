@@ -14,9 +14,13 @@ use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::observed::Observed;
 use uuid::Uuid;
 
-use crate::client::Client;
-use crate::execute::{Control, Outcome, StepError, Stop, execute};
+use crate::connection::Connection;
+use crate::execute::{Control, Outcome, StepError, Stop};
+use crate::northbound::pods;
 use crate::planned::{Unsound, check};
+
+/// The number of times that a transaction without a reply is looked for.
+const TRIES: u32 = 3;
 
 /// The failure to create a port.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +59,11 @@ impl ClaimedPort {
     /// Returns an error if a step fails. If none does, returns the error of `record`.
     pub async fn create<E>(
         &self,
-        client: &Client,
+        connection: &Connection,
         parallel: usize,
         record: impl AsyncFnOnce(&BTreeMap<Key, Uuid>) -> Result<(), E>,
     ) -> Result<(), PortError<E>> {
-        let (outcome, stopped) = self.execute(client, parallel).await;
+        let (outcome, stopped) = self.execute(connection, parallel).await;
         let recorded = record(&outcome.ids).await;
         is_complete(outcome, stopped)?;
         recorded.map_err(PortError::Record)
@@ -69,14 +73,34 @@ impl ClaimedPort {
     ///
     /// # Errors
     /// Returns an error if a step fails.
-    pub async fn delete(&self, client: &Client) -> Result<(), PortError<Infallible>> {
-        let (outcome, stopped) = self.execute(client, 1).await;
+    pub async fn delete(&self, connection: &Connection) -> Result<(), PortError<Infallible>> {
+        let (outcome, stopped) = self.execute(connection, 1).await;
         is_complete(outcome, stopped)
     }
 
-    async fn execute(&self, client: &Client, parallel: usize) -> (Outcome, Option<Stop>) {
+    /// Executes the plan. On OVN the plan is one transaction: if its reply is lost, the rows tell what happened, and a transaction that
+    /// was not executed is sent again.
+    async fn execute(&self, connection: &Connection, parallel: usize) -> (Outcome, Option<Stop>) {
         let control = Control::default();
-        let outcome = execute(client, &self.plan, &self.there, parallel, &control, &|_| {}).await;
+        let send = async || connection.execute(&self.plan, &self.there, parallel, &control, &|_| {}).await;
+        let mut outcome = send().await;
+        if let Connection::Ovn(northbound) = connection {
+            for _ in 0..TRIES {
+                let is_uncertain =
+                    outcome.failure.as_ref().is_some_and(|failure| failure.source.is_uncertain());
+                if !is_uncertain {
+                    break;
+                }
+                match pods::is_executed(northbound, &self.plan).await {
+                    Ok(true) => {
+                        outcome = Outcome { ids: pods::inserted(&self.plan), ..Outcome::default() };
+                    }
+                    Ok(false) => outcome = send().await,
+                    // The first error says more.
+                    Err(_) => break,
+                }
+            }
+        }
         (outcome, control.reason())
     }
 }

@@ -24,6 +24,7 @@ pub mod keystone;
 pub mod lists;
 pub mod northbound;
 pub mod observe;
+pub mod open_vswitch;
 pub mod orphaned_ports;
 pub mod planned;
 pub mod preflight;

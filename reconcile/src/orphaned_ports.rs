@@ -1,4 +1,4 @@
-//! Deletes the ports in MidoNet that pods left behind ([`midoform_store::ipam::ports`] finds them).
+//! Deletes the ports that pods left behind in the engine's network ([`midoform_store::ipam::ports`] finds them).
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -8,24 +8,55 @@ use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod::{self, Pod};
 use midoform_compiler::topology::Topology;
+use midoform_compiler::topology::key::view::{KeyView, PodKey, TenantKey};
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::values::MacAddress;
 use midoform_store::SharedStore;
 use midoform_store::ipam::consistency::{self, Finding, Snapshot};
-use midoform_store::ipam::host_interface::{pod_keys, tag_of};
+use midoform_store::ipam::host_interface::{host_interface_with_tag, pod_keys, tag_of};
 use midoform_store::ipam::ports::{GRACE, OrphanedPort, Port, RepairError, repair_ports};
 use uuid::Uuid;
 
 use crate::claimed_port::{ClaimedPort, PortError};
 use crate::client::{Client, ClientError};
+use crate::connection::Connection;
+use crate::northbound::{Northbound, pods};
 use crate::planned::Unsound;
 
 /// Reads the ports of these bridges. A bridge that is gone has none.
 ///
 /// # Errors
-/// When the API can't be called, or its response makes no sense.
-pub async fn ports_of(
+/// When the engine can't be asked, or its response makes no sense.
+async fn ports_of(
+    connection: &Connection,
+    site: &str,
+    bridges: &BTreeSet<Uuid>,
+) -> Result<Vec<Port>, ClientError> {
+    match connection {
+        Connection::Midonet(client) => ports_in_midonet(client, client.dialect(), bridges).await,
+        Connection::Ovn(northbound) => ports_in_ovn(northbound, site, bridges).await,
+    }
+}
+
+/// Reads the rows of pods on these switches. The key of a row has the host and the container.
+async fn ports_in_ovn(
+    northbound: &Northbound,
+    site: &str,
+    switches: &BTreeSet<Uuid>,
+) -> Result<Vec<Port>, ClientError> {
+    let found = pods::all(northbound, site).await?;
+    let port = |found: pods::FoundPort| {
+        let KeyView::Tenant(_, TenantKey::Pod(pod, PodKey::Port)) = found.key.view() else { return None };
+        let (bridge, host) =
+            (found.switch.filter(|switch| switches.contains(switch))?, pod.host.parse().ok());
+        let interface = pod.tag.map(|tag| host_interface_with_tag(pod.container, pod.interface, tag));
+        Some(Port { id: found.id, bridge: Some(bridge), mark: None, host, interface })
+    };
+    Ok(found.into_iter().filter_map(port).collect())
+}
+
+async fn ports_in_midonet(
     client: &Client,
     dialect: Dialect,
     bridges: &BTreeSet<Uuid>,
@@ -77,7 +108,7 @@ fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Result<ClaimedP
     ClaimedPort::new(midonet::plan(site, dialect, &nothing, &observed), &nothing, &observed)
 }
 
-/// The failure of a check of MidoNet's ports, or of their repair.
+/// The failure of a check of ports, or of their repair.
 #[derive(Debug, thiserror::Error)]
 pub enum PortsError {
     /// A read failed.
@@ -91,28 +122,48 @@ pub enum PortsError {
     Port(#[from] PortError<Infallible>),
 }
 
+impl From<pods::DeleteError> for PortsError {
+    fn from(error: pods::DeleteError) -> Self {
+        match error {
+            pods::DeleteError::Client(error) => PortsError::Client(error),
+            pods::DeleteError::Unsound(error) => PortsError::Unsound(error),
+            pods::DeleteError::Port(error) => PortsError::Port(error),
+        }
+    }
+}
+
+/// Deletes a port that was left.
+async fn remove(connection: &Connection, site: &str, left: &OrphanedPort) -> Result<(), PortsError> {
+    match connection {
+        Connection::Midonet(client) => Ok(removal(left, site, client.dialect())?.delete(connection).await?),
+        Connection::Ovn(northbound) => {
+            pods::delete(northbound, site, &BTreeSet::from([left.port.id])).await?;
+            Ok(())
+        }
+    }
+}
+
 /// Compares the claims, as they were read `before`, with the ports of these bridges. With `repair`, the ports that are
 /// safe to delete are deleted.
 ///
 /// # Errors
-/// When the store or the API fails.
+/// When the store or the engine fails.
 pub async fn look(
     store: &SharedStore,
-    client: &Client,
-    (site, dialect): (&str, Dialect),
+    connection: &Connection,
+    site: &str,
     before: &Snapshot,
     bridges: &BTreeSet<Uuid>,
     repair: bool,
 ) -> Result<Vec<Finding>, RepairError<PortsError>> {
-    let ports = ports_of(client, dialect, bridges).await;
+    let ports = ports_of(connection, site, bridges).await;
     let ports = ports.map_err(|error| RepairError::Port(PortsError::Client(error)))?;
-    // The store is read again, because claims may have changed while MidoNet was read.
+    // The store is read again, because claims may have changed while the ports were read.
     let after = consistency::read(store).await?;
     let mut findings = before.compare(&after, &ports, site, GRACE);
     if repair {
-        let remove = async |left: &OrphanedPort| -> Result<(), PortsError> {
-            Ok(removal(left, site, dialect)?.delete(client).await?)
-        };
+        let remove =
+            async |left: &OrphanedPort| -> Result<(), PortsError> { remove(connection, site, left).await };
         repair_ports(store, &mut findings, remove).await?;
     }
     Ok(findings)

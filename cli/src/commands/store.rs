@@ -119,7 +119,7 @@ async fn check(ui: &Ui, store: &SharedStore, options: &CheckOptions) -> Result<E
     Ok(if findings.iter().all(|finding| finding.repaired) { Exit::Done } else { Exit::Drift })
 }
 
-/// Compares the ports in MidoNet with the claims in the store.
+/// Compares the ports in the engine's network with the claims in the store.
 async fn check_ports(
     store: &SharedStore,
     before: &Snapshot,
@@ -131,9 +131,9 @@ async fn check_ports(
     let folder = path.parent().unwrap_or(Path::new(""));
     let target = Target::of(&site, &options.api, folder)?;
     Session::with(target, site.engine, &options.api, async |session| {
-        let client = session.midonet()?;
-        let (site, bridges) = ((name.as_str(), client.dialect()), before.bridges());
-        let found = orphaned_ports::look(store, client, site, before, &bridges, options.repair).await;
+        let bridges = before.bridges();
+        let connection = &session.connection;
+        let found = orphaned_ports::look(store, connection, &name, before, &bridges, options.repair).await;
         found.map_err(|error| match error {
             RepairError::Store(error) => error.into(),
             RepairError::Port(PortsError::Client(error)) => error.into(),

@@ -6,6 +6,8 @@ use std::convert::Infallible;
 use midoform_reconcile::claimed_port::PortError;
 use midoform_reconcile::client::ClientError;
 use midoform_reconcile::execute::StepError;
+use midoform_reconcile::northbound::pods::DeleteError;
+use midoform_reconcile::open_vswitch::PlugError;
 use midoform_reconcile::planned::Unsound;
 use midoform_store::StoreError;
 use midoform_store::allocation::AllocationError;
@@ -27,6 +29,7 @@ impl From<StoreError> for CniError {
 impl From<ClientError> for CniError {
     fn from(error: ClientError) -> CniError {
         let (code, message) = match &error {
+            ClientError::Northbound(error) => of_northbound(error),
             ClientError::Unreachable { .. } | ClientError::AnswerLost { .. } => {
                 (Code::TryAgainLater, "the MidoNet API can't be used now")
             }
@@ -51,6 +54,70 @@ impl From<ClientError> for CniError {
             _ => (Code::ApiRefused, "the MidoNet API refuses the call"),
         };
         CniError::new(code, message).caused_by(error)
+    }
+}
+
+/// Returns the code and the message of an error of OVN's northbound database.
+fn of_northbound(error: &midoform_ovsdb::Error) -> (Code, &'static str) {
+    match (error.is_timed_out_wait(), error.code()) {
+        (true, _) => (Code::TryAgainLater, "somebody changes the network at the same time"),
+        (false, Some(_)) => (Code::ApiRefused, "OVN's northbound database refuses the change"),
+        (false, None) if is_passing(error) => {
+            (Code::TryAgainLater, "OVN's northbound database can't be used now")
+        }
+        (false, None) => (Code::InvalidConfiguration, "OVN's northbound database can't be used"),
+    }
+}
+
+/// Returns true if a database may be there again later.
+fn is_passing(error: &midoform_ovsdb::Error) -> bool {
+    use midoform_ovsdb::Error;
+    matches!(error, Error::Unreachable { .. } | Error::NoReply { .. } | Error::OutcomeUnknown { .. })
+}
+
+impl From<PlugError> for CniError {
+    fn from(error: PlugError) -> CniError {
+        let text = error.to_string();
+        match error {
+            PlugError::Database(error) if is_passing(&error) => {
+                CniError::new(Code::TryAgainLater, "the host's Open vSwitch can't be used now")
+                    .caused_by(error)
+            }
+            PlugError::Database(error) => {
+                CniError::new(Code::ApiRefused, "the host's Open vSwitch refuses the change").caused_by(error)
+            }
+            PlugError::Foreign { .. } => CniError::new(Code::InvalidEnvironment, text),
+            PlugError::Refused { .. } => CniError::new(Code::Netlink, text),
+            PlugError::NoBridge { .. } | PlugError::Contended { .. } => {
+                CniError::new(Code::TryAgainLater, text)
+            }
+            PlugError::NotInstalled { is_taken, .. } => {
+                let hint = match is_taken {
+                    true => {
+                        "is ovn-controller running, and does it reach the southbound database? Is northd running?"
+                    }
+                    false => "is ovs-vswitchd running on this host?",
+                };
+                CniError::new(Code::TryAgainLater, text).hint(hint)
+            }
+        }
+    }
+}
+
+impl From<midoform_ovsdb::Error> for CniError {
+    /// Converts an error of the host's own database; those of the northbound database come as [`ClientError`].
+    fn from(error: midoform_ovsdb::Error) -> CniError {
+        PlugError::from(error).into()
+    }
+}
+
+impl From<DeleteError> for CniError {
+    fn from(error: DeleteError) -> CniError {
+        match error {
+            DeleteError::Client(error) => error.into(),
+            DeleteError::Unsound(error) => error.into(),
+            DeleteError::Port(error) => error.into(),
+        }
     }
 }
 

@@ -1,15 +1,21 @@
-//! The servers that a run talks to: the store and the MidoNet API. Each is opened when it is first needed.
+//! The servers that a run talks to: the store, and those of the engine. Each is opened when it is first needed.
 
+mod chassis;
 mod errors;
 mod time;
 mod waiting_store;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use midoform_compiler::midonet::dialect::Dialect;
-use midoform_compiler::spec::MidonetSettings;
+use midoform_compiler::spec::{MidonetSettings, OvnSettings};
+use midoform_compiler::values::Engine;
 use midoform_reconcile::client::{Client, Credentials, Settings};
+use midoform_reconcile::connection::Connection;
+use midoform_reconcile::northbound::{Northbound, Servers};
+use midoform_reconcile::open_vswitch::{self, OpenVswitch, PlugError};
 use midoform_store::backends::embedded::Embedded;
 use midoform_store::backends::etcd::Etcd;
 use midoform_store::ipam::{Ipam, Owner};
@@ -29,28 +35,65 @@ use waiting_store::WaitingStore;
 /// The number of tries of one call. The runtime repeats the whole verb anyway.
 const TRIES: u32 = 3;
 
+/// The time limit of the first look at the host's own database: it is on this host, or it is not running.
+const LOCAL: Duration = Duration::from_secs(1);
+
 /// The configuration of a run, its host, and its connections.
 pub(crate) struct Backend<'a> {
     pub(crate) config: &'a Config,
     pub(crate) host: Uuid,
     store: Option<SharedStore>,
     client: Option<Client>,
+    northbound: Option<Northbound>,
+    open_vswitch: Option<OpenVswitch>,
+    /// The facts of this host, as they were read.
+    facts: Option<open_vswitch::Host>,
     /// The token that an earlier run kept.
     kept_token: Option<String>,
 }
 
 impl<'a> Backend<'a> {
-    /// Opens nothing yet. Fails if the host's id is not known.
-    pub(crate) fn new(config: &'a Config) -> Result<Backend<'a>> {
+    /// Learns which host this is; opens nothing else yet. Fails if that is not known.
+    pub(crate) async fn open(config: &'a Config) -> Result<Backend<'a>> {
         if config.state_folder == Path::new(STATE_FOLDER) {
             // Who needs the folder reports that it can't be created.
             let _ = private_folder::make_private(&config.state_folder);
         }
-        Ok(Backend { config, host: config.host()?, store: None, client: None, kept_token: None })
+        let mut backend = Backend {
+            config,
+            host: Uuid::nil(),
+            store: None,
+            client: None,
+            northbound: None,
+            open_vswitch: None,
+            facts: None,
+            kept_token: None,
+        };
+        backend.host = match (config.host_uuid, backend.engine()) {
+            (Some(host), _) => host,
+            (None, Engine::Ovn) => {
+                let facts = backend.open_vswitch_host().await;
+                chassis::host_of(config, facts)?
+            }
+            (None, Engine::Midonet1 | Engine::Midonet5) => config.host_of_agent()?,
+        };
+        Ok(backend)
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.config.site.engine
+    }
+
+    /// Returns MidoNet's version, if the site is on MidoNet as well.
+    pub(crate) fn midonet_engine(&self) -> Option<Engine> {
+        self.midonet().map(|midonet| match midonet.version.value {
+            1 => Engine::Midonet1,
+            _ => Engine::Midonet5,
+        })
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
-        Dialect::of(self.config.site.engine).unwrap_or(Dialect::V5)
+        self.midonet_engine().and_then(Dialect::of).unwrap_or(Dialect::V5)
     }
 
     pub(crate) fn site_name(&self) -> &'a str {
@@ -140,6 +183,48 @@ impl<'a> Backend<'a> {
         };
         let client = Client::resume(settings, self.kept_token.as_deref())?.with_most_tries(TRIES);
         Ok(self.client.insert(client).clone())
+    }
+
+    /// Returns the connection to the site's engine.
+    pub(crate) async fn connection(&mut self) -> Result<Connection> {
+        Ok(match self.engine() {
+            Engine::Ovn => Connection::Ovn(self.northbound()?),
+            Engine::Midonet1 | Engine::Midonet5 => self.client().await?.into(),
+        })
+    }
+
+    /// Returns the northbound database. It is connected to when it is first used.
+    pub(crate) fn northbound(&mut self) -> Result<Northbound> {
+        if let Some(northbound) = &self.northbound {
+            return Ok(northbound.clone());
+        }
+        let servers = Servers::of(self.ovn()?, &self.config.state_folder, self.config.timeouts.call);
+        Ok(self.northbound.insert(Northbound::new(servers)?).clone())
+    }
+
+    /// Returns the host's own Open vSwitch database. It is connected to when it is first used.
+    pub(crate) fn open_vswitch(&mut self) -> Result<OpenVswitch> {
+        if let Some(known) = &self.open_vswitch {
+            return Ok(known.clone());
+        }
+        let of_site = self.ovn()?.open_vswitch.as_ref().map(|address| address.value.as_str());
+        let address = self.config.open_vswitch.as_deref().or(of_site).unwrap_or(open_vswitch::USUAL);
+        let new = OpenVswitch::new(address, self.config.timeouts.call).map_err(PlugError::from)?;
+        Ok(self.open_vswitch.insert(new).clone())
+    }
+
+    /// Returns the facts of this host.
+    pub(crate) async fn open_vswitch_host(&mut self) -> Result<open_vswitch::Host> {
+        if let Some(facts) = &self.facts {
+            return Ok(facts.clone());
+        }
+        let facts = self.open_vswitch()?.with_timeout(LOCAL).host().await.map_err(PlugError::from)?;
+        Ok(self.facts.insert(facts).clone())
+    }
+
+    fn ovn(&self) -> Result<&'a OvnSettings> {
+        let missing = || CniError::configuration("site", "has no [ovn], and the attachment is on OVN");
+        self.config.site.ovn.as_ref().ok_or_else(missing)
     }
 
     /// Keeps the token for the next run, if it is a new one.

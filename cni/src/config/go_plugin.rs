@@ -90,7 +90,7 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
     let links = network(keys, "midonet_router_cidr")?.unwrap_or(LINKS);
     let first_bridge = network(keys, "midonet_bridge_cidr")?.unwrap_or(FIRST_BRIDGE);
     let site_source = Source::new("midonet-cni.conf", site_text(&name, &api, &etcd, links, first_bridge)?);
-    let (site_source, site) = site::parse_for(keys, site_source)?;
+    let (site_source, site) = site::parse_for(keys, site_source, None)?;
     let mut warnings =
         vec!["this is the Go plugin's configuration: docs/cni.md describes midonet-cni's own".to_owned()];
     warnings.extend(obsolete(keys, &api, &etcd));
@@ -107,6 +107,7 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         site_source,
         site,
         host_uuid: keys.uuid("midonet_host_uuid")?,
+        open_vswitch: None,
         tenant: None,
         profile: Some(Profile::Rainbond),
         first_bridge: Some(first_bridge),

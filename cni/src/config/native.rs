@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "disableCheck",
     "disableGC",
     "dns",
+    "engine",
     "etcd_login",
     "etcd_login_file",
     "host_uuid",
@@ -36,6 +37,7 @@ const KEYS: &[&str] = &[
     "login_file",
     "mtu",
     "name",
+    "open_vswitch",
     "prevResult",
     "profile",
     "rename_existing",
@@ -51,7 +53,7 @@ const KEYS: &[&str] = &[
 
 /// Reads midonet-cni's own configuration.
 pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Config> {
-    let (site_source, site) = site::parse_for(keys, site::read(keys)?)?;
+    let (site_source, site) = site::parse_for(keys, site::read(keys)?, keys.nonempty("engine")?.as_deref())?;
     let mtu = keys.unless_detaching(mtu(keys, &site))?;
     let unknown = keys.map.keys().filter(|key| !key.contains('/') && !KEYS.contains(&key.as_str()));
     let warnings = unknown
@@ -63,6 +65,7 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         site_source,
         site,
         host_uuid: keys.uuid("host_uuid")?,
+        open_vswitch: open_vswitch(keys)?,
         tenant: keys.unless_detaching(keys.string("tenant"))?,
         profile: keys.unless_detaching(profile(keys))?,
         first_bridge: None,
@@ -86,6 +89,17 @@ pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Co
         gc_disabled: false,
         warnings,
     })
+}
+
+/// Reads the address of the host's own Open vSwitch database.
+fn open_vswitch(keys: &Keys<'_>) -> Result<Option<String>> {
+    let Some(address) = keys.nonempty("open_vswitch")? else { return Ok(None) };
+    if address.starts_with("unix:/") || address.starts_with("tcp:") {
+        return Ok(Some(address));
+    }
+    let problem =
+        format!("is `{address}`, which is not `unix:PATH` with an absolute path, or `tcp:HOST:PORT`");
+    Err(CniError::configuration("open_vswitch", problem))
 }
 
 fn routes(keys: &Keys<'_>) -> Result<Vec<ExtraRoute>> {

@@ -35,7 +35,9 @@ pub(crate) struct Config {
     pub(crate) site_source: Source,
     pub(crate) site: Site,
     /// The host's id, if the configuration names it.
-    pub(super) host_uuid: Option<Uuid>,
+    pub(crate) host_uuid: Option<Uuid>,
+    /// The address of the host's own Open vSwitch database, if the configuration names it.
+    pub(crate) open_vswitch: Option<String>,
     /// The tenant of pods that come without one.
     pub(crate) tenant: Option<String>,
     /// The profile of tenants without a spec.
@@ -117,11 +119,8 @@ impl Default for Timeouts {
 }
 
 impl Config {
-    /// Returns the host's id: the configured one, or the one that the MidoNet agent keeps in a file.
-    pub(crate) fn host(&self) -> Result<Uuid> {
-        if let Some(host) = self.host_uuid {
-            return Ok(host);
-        }
+    /// Returns the host's id that the MidoNet agent keeps in a file.
+    pub(crate) fn host_of_agent(&self) -> Result<Uuid> {
         let mut tried = Vec::new();
         for path in HOST_ID_FILES {
             match host_id_in(Path::new(path)) {

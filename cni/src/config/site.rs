@@ -6,6 +6,7 @@ use midoform_compiler::diagnostic::{Diagnostic, Diagnostics, Severity, report};
 use midoform_compiler::source::{LARGEST_FILE, Source, SourceId, Unreadable};
 use midoform_compiler::spec::services::services_of;
 use midoform_compiler::spec::{self, Site};
+use midoform_compiler::values::Engine;
 use serde_json::Value;
 
 use super::keys::{Keys, absolute, read_file};
@@ -40,7 +41,9 @@ fn source_at(path: &Path) -> Source {
 const OF_MIDONET: [&str; 3] = ["url", "ca", "version"];
 
 /// Parses a site. DEL and GC need only the store and the API of it: for them anything else that is wrong is a warning.
-pub(super) fn parse_for(keys: &Keys<'_>, source: Source) -> Result<(Source, Site)> {
+/// `engine` is the engine that the network configuration names.
+pub(super) fn parse_for(keys: &Keys<'_>, source: Source, engine: Option<&str>) -> Result<(Source, Site)> {
+    let parse = |source: &Source| on_engine(parse(source)?, engine);
     let failed = match parse(&source) {
         Ok(site) => return Ok((source, site)),
         Err(failed) => failed,
@@ -68,11 +71,22 @@ fn parse(source: &Source) -> Result<Site> {
             return Err(CniError::configuration("site", "is wrong").hint(error_lines(&found, &sources)));
         }
     };
-    let Some(midonet) = &site.midonet else {
-        let problem = "has no [midonet], and the plugin attaches pods to MidoNet alone";
-        return Err(CniError::configuration("site", problem));
+    Ok(site)
+}
+
+/// Returns a site on this engine. Without a name it is the one that the site file has, and MidoNet if it has both.
+fn on_engine(mut site: Site, engine: Option<&str>) -> Result<Site> {
+    let missing = |table: &str| {
+        Err(CniError::configuration("engine", format!("is `{table}`, and the site has no [{table}]")))
     };
-    if midonet.url.is_none() {
+    match (engine, &site.midonet, &site.ovn) {
+        (None, ..) | (Some("midonet"), Some(_), _) => {}
+        (Some("ovn"), _, Some(_)) => site.engine = Engine::Ovn,
+        (Some(name @ ("midonet" | "ovn")), ..) => return missing(name),
+        (Some(_), ..) => return Err(CniError::configuration("engine", "must be `midonet` or `ovn`")),
+    }
+    let url = site.midonet.as_ref().and_then(|midonet| midonet.url.as_ref());
+    if site.engine != Engine::Ovn && url.is_none() {
         let problem = "has `embedded = true`, but a plugin can't run the API: it ends after each verb";
         return Err(CniError::configuration("site", problem)
             .hint("run `midoform serve`, and set `[midonet] url` to its address"));

@@ -2,14 +2,14 @@
 
 use std::cell::Cell;
 
-use midoform_reconcile::client::Client;
 use midoform_store::ipam::host_interface::new_host_interface;
 use midoform_store::ipam::{Attachment, Ipam};
 use midoform_store::ready::Ready;
 use midoform_store::record::Held;
 
-use super::midonet::{ANTI_SPOOF, Ports, REPEATED};
+use super::ports::{Claim, Ports, port_id, ports_of};
 use super::veth::{Veth, VethState};
+use super::{ANTI_SPOOF, REPEATED};
 use crate::backend::Backend;
 use crate::netlink::NetworkThread;
 use crate::protocol::error::{CniError, Code, Result};
@@ -42,30 +42,34 @@ impl Attach<'_> {
         backend: &mut Backend<'_>,
         claimed: &mut Claimed,
     ) -> Result<VethState> {
-        let client = backend.client().await?;
-        let ports = Ports::of(backend);
+        let ports = ports_of(backend, &claimed.attachment.record).await?;
+        let ports = &*ports;
+        self.veth.sends_checksums = ports.needs_checksums();
         if !claimed.is_new
-            && let Some(complete) = self.inspect_earlier(&client, ports, claimed).await?
+            && let Some(complete) = self.inspect_earlier(backend, ports, claimed).await?
         {
             return Ok(complete);
         }
         if claimed.is_new && self.requests_mac {
-            ports.refuse_mac_of_router(&client, &claimed.attachment.record).await?;
+            ports.refuse_mac_of_router(&claimed.attachment.record).await?;
         }
         self.has_changes.set(true);
         if claimed.is_new {
-            self.remove_unrecorded(&client, ports, claimed).await?;
+            self.remove_unrecorded(ports, claimed).await?;
         }
         self.note_anti_spoof(claimed).await?;
-        let save = async |attachment: &mut Held<Attachment>| self.save(attachment).await;
-        let (created, attached) = tokio::join!(
-            self.create(),
-            ports.attach(&client, &mut claimed.attachment, &claimed.ready, save),
-        );
+        let attachment = claimed.attachment.record.clone();
+        let claim = Claim { pods: self.pods, attachment: &mut claimed.attachment };
+        let plugged = async {
+            let state = self.create().await?;
+            ports.plug(&attachment).await?;
+            Ok::<_, CniError>(state)
+        };
+        let (plugged, attached) = tokio::join!(plugged, ports.attach(claim, &claimed.ready));
         // If both failed, the port's error says more.
-        let port = attached?;
-        let state = created?;
-        tracing::debug!(step = "port", %port, "port and binding are made");
+        attached?;
+        let state = plugged?;
+        ports.settle(&claimed.attachment.record).await?;
         self.announce().await;
         Ok(state)
     }
@@ -74,42 +78,41 @@ impl Attach<'_> {
     /// port and pair are removed, and the claim gets other names, so that this run can start again.
     async fn inspect_earlier(
         &mut self,
-        client: &Client,
-        ports: Ports<'_>,
+        backend: &Backend<'_>,
+        ports: &dyn Ports,
         claimed: &mut Claimed,
     ) -> Result<Option<VethState>> {
         let state = self.inspect().await?;
-        let at_port = ports.problems(client, &claimed.attachment.record).await?;
-        if at_port.is_empty() && state.problems.is_empty() {
+        let attachment = &claimed.attachment.record;
+        let port = ports.check(attachment, &claimed.ready).await?;
+        if port.is_bound && state.problems.is_empty() {
+            ports.settle(attachment).await?;
             tracing::info!(step = "repeat", "an earlier ADD made everything already");
             return Ok(Some(state));
         }
         let problems =
-            state.problems.iter().chain(&at_port).map(String::as_str).collect::<Vec<_>>().join("; ");
+            state.problems.iter().chain(&port.problems).map(String::as_str).collect::<Vec<_>>().join("; ");
         // The port is bound: what carries traffic is not removed.
-        if at_port.is_empty() && state.has_pair {
+        if port.is_bound && state.has_pair {
             tracing::info!(step = "repeat", problems, "the interface of an earlier ADD is repaired");
-            return Ok(Some(self.repair().await?));
+            let repaired = self.repair().await?;
+            ports.settle(attachment).await?;
+            return Ok(Some(repaired));
         }
-        if at_port.is_empty() && state.has_carrier {
+        if port.is_bound && state.has_carrier {
             let message = format!("the interface of an earlier ADD is in use elsewhere: {problems}");
             return Err(CniError::new(Code::InvalidEnvironment, message).hint("detach it first (DEL)"));
         }
         tracing::info!(step = "repeat", problems, "an earlier ADD did not end: starting again");
-        ports.detach(client, &claimed.attachment.record).await?;
+        ports.detach(&claimed.attachment.record).await?;
         self.remove().await?;
-        self.rename(ports, claimed).await?;
+        self.rename(backend, claimed).await?;
         Ok(None)
     }
 
     /// Removes what an ADD made that the store has no record of: the store is a new one. The names of its interfaces are in
     /// the claim first.
-    async fn remove_unrecorded(
-        &mut self,
-        client: &Client,
-        ports: Ports<'_>,
-        claimed: &mut Claimed,
-    ) -> Result<()> {
+    async fn remove_unrecorded(&mut self, ports: &dyn Ports, claimed: &mut Claimed) -> Result<()> {
         let Some((first, others)) = self.left.split_first() else { return Ok(()) };
         let record = &mut claimed.attachment.record;
         record.earlier_interfaces.clone_from(&self.left);
@@ -123,17 +126,17 @@ impl Attach<'_> {
         // Its port may have a chain.
         unrecorded.extra.insert(ANTI_SPOOF.to_owned(), true.into());
         self.save(&mut claimed.attachment).await?;
-        ports.detach(client, &unrecorded).await?;
+        ports.detach(&unrecorded).await?;
         self.remove().await
     }
 
     /// Gives the attachment another interface and another port, and writes them to the claim before they are made.
-    async fn rename(&mut self, ports: Ports<'_>, claimed: &mut Claimed) -> Result<()> {
+    async fn rename(&mut self, backend: &Backend<'_>, claimed: &mut Claimed) -> Result<()> {
         let record = &mut claimed.attachment.record;
         let name = new_host_interface(&record.owner);
         let earlier = std::mem::replace(&mut record.host_interface, name);
         record.earlier_interfaces.push(earlier);
-        record.port = ports.id(&record.tenant, record.host, &record.owner, &record.host_interface);
+        record.port = port_id(backend, &record.tenant, record.host, &record.owner, &record.host_interface);
         record.extra.insert(REPEATED.to_owned(), true.into());
         self.veth.host_interface.clone_from(&record.host_interface);
         self.save(&mut claimed.attachment).await
@@ -150,11 +153,7 @@ impl Attach<'_> {
     }
 
     async fn save(&self, attachment: &mut Held<Attachment>) -> Result<()> {
-        if self.pods.update(attachment).await? {
-            return Ok(());
-        }
-        let message = "another run removed the attachment while this one made it";
-        Err(CniError::new(Code::TryAgainLater, message))
+        Claim { pods: self.pods, attachment }.save().await
     }
 
     async fn create(&self) -> Result<VethState> {

@@ -11,7 +11,8 @@ use midoform_store::ipam::host_interface::host_interface_without_tag;
 use midoform_store::ipam::{Attachment, Owner, Progress, mac_of};
 use midoform_store::record::Held;
 
-use super::midonet::{ANTI_SPOOF, Ports};
+use super::ANTI_SPOOF;
+use super::ports::{ports, ports_of};
 use super::veth::VethOwner;
 use crate::backend::{Backend, remaining, within};
 use crate::netlink::NetworkThread;
@@ -30,7 +31,7 @@ const PENDING_LOCK: Duration = Duration::from_millis(200);
 pub(crate) struct Detached {
     /// The result in the kernel.
     pub(crate) interface: Result<()>,
-    /// The result in MidoNet and in the store. A release in the journal is a success.
+    /// The result in the engine's network and in the store. A release in the journal is a success.
     pub(crate) release: Result<()>,
     /// True if the store has no attachment of the endpoint.
     pub(crate) is_unrecorded: bool,
@@ -138,8 +139,7 @@ pub(crate) async fn release(backend: &mut Backend<'_>, held: &Held<Attachment>) 
 }
 
 async fn release_port(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<()> {
-    let client = backend.client().await?;
-    Ports::of(backend).detach(&client, &held.record).await?;
+    ports_of(backend, &held.record).await?.detach(&held.record).await?;
     tracing::debug!(step = "port", "port and binding are removed");
     Ok(())
 }
@@ -177,10 +177,7 @@ pub(crate) async fn remove_unrecorded_port(
         // With this, an anti-spoofing chain is removed as well.
         extra: std::iter::once((ANTI_SPOOF.to_owned(), true.into())).collect(),
     };
-    let work = async {
-        let client = backend.client().await?;
-        Ports::of(backend).detach_unrecorded(&client, &attachment).await
-    };
+    let work = async { ports(backend).await?.detach_unrecorded(&attachment).await };
     match within(EARLIER_RUNS, "looking for a port", work).await {
         Ok(false) => {}
         Ok(true) => tracing::warn!(step = "port", "a port that the store has no record of is removed"),

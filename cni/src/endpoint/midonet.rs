@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod;
@@ -15,28 +16,83 @@ use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::claimed_port::{ClaimedPort, PortError};
 use midoform_reconcile::client::{Client, ClientError};
+use midoform_store::ipam::Attachment;
+use midoform_store::ipam::consistency::Finding;
 use midoform_store::ipam::host_interface::{pod_keys, tag_of};
-use midoform_store::ipam::{Attachment, Owner};
 use midoform_store::ready::Ready;
-use midoform_store::record::Held;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::ports::{self, Claim, PortState, Sweep};
+use super::{ANTI_SPOOF, REPEATED};
 use crate::backend::Backend;
 use crate::protocol::error::{CniError, Code, Result};
-
-/// The attachment's extra field that is set if its port has an anti-spoofing chain.
-pub(crate) const ANTI_SPOOF: &str = "tied";
-
-/// The attachment's extra field that is set if an ADD repeated one that did not end. A call of the first ADD may still be
-/// on its way. On 1.x it then makes a second port.
-pub(crate) const REPEATED: &str = "begun_anew";
 
 /// The ports of endpoints at one site.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports<'a> {
     site: &'a str,
     dialect: Dialect,
+}
+
+/// The ports with the client of the API.
+pub(crate) struct MidonetPorts<'a> {
+    pub(super) ports: Ports<'a>,
+    pub(super) host: Uuid,
+    pub(super) client: Client,
+}
+
+#[async_trait(?Send)]
+impl ports::Ports for MidonetPorts<'_> {
+    fn needs_checksums(&self) -> bool {
+        false
+    }
+
+    async fn refuse_mac_of_router(&self, attachment: &Attachment) -> Result<()> {
+        self.ports.refuse_mac_of_router(&self.client, attachment).await
+    }
+
+    async fn attach(&self, claim: Claim<'_>, ready: &Ready) -> Result<()> {
+        let port = self.ports.attach(&self.client, claim, ready).await?;
+        tracing::debug!(step = "port", %port, "port and binding are made");
+        Ok(())
+    }
+
+    /// The port is bound already: the agent takes the interface when it appears.
+    async fn plug(&self, _attachment: &Attachment) -> Result<()> {
+        Ok(())
+    }
+
+    /// MidoNet does not say when packets pass.
+    async fn settle(&self, _attachment: &Attachment) -> Result<()> {
+        Ok(())
+    }
+
+    async fn check(&self, attachment: &Attachment, _ready: &Ready) -> Result<PortState> {
+        let problems = self.ports.problems(&self.client, attachment).await?;
+        Ok(PortState { is_bound: problems.is_empty(), problems })
+    }
+
+    async fn detach(&self, attachment: &Attachment) -> Result<()> {
+        self.ports.detach(&self.client, attachment).await
+    }
+
+    async fn detach_unrecorded(&self, endpoint: &Attachment) -> Result<bool> {
+        self.ports.detach_unrecorded(&self.client, endpoint).await
+    }
+
+    async fn sweep(&self, sweep: &Sweep<'_>) -> Result<Vec<Finding>> {
+        let connection = self.client.clone().into();
+        ports::delete_orphans(&connection, self.ports.site, self.host, sweep).await
+    }
+
+    async fn status(&self) -> Result<()> {
+        if self.ports.is_agent_running(&self.client, self.host).await? {
+            return Ok(());
+        }
+        let message = format!("the MidoNet agent of host {} is not running", self.host);
+        Err(CniError::new(Code::LimitedConnectivity, message).hint("start midolman on this host"))
+    }
 }
 
 /// A port as the API shows it.
@@ -82,37 +138,25 @@ impl<'a> Ports<'a> {
         Ports { site: backend.site_name(), dialect: backend.dialect() }
     }
 
-    /// Returns the port's id if it follows from the attachment: its owner, and the name of the host's interface. On 1.x the
-    /// server chooses it.
-    pub(crate) fn id(&self, tenant: &str, host: Uuid, owner: &Owner, interface: &str) -> Option<Uuid> {
-        let key = pod_keys(tenant, host, owner, interface).port();
-        self.ids_follow_from_keys().then(|| Namespace::of_site(self.site).id(&key))
-    }
-
-    /// Makes port and binding. `save` writes the attachment to the store, once the server has chosen the port's id.
+    /// Makes port and binding. The port's id is saved in the claim once the server has chosen it.
     ///
     /// If it is uncertain on 1.x what the first try did, whatever is there is removed, and the port is made once more. On 5.x
     /// the port would get the id of a deleted port, so this is an error, and the next ADD makes another port.
-    pub(crate) async fn attach(
-        &self,
-        client: &Client,
-        held: &mut Held<Attachment>,
-        ready: &Ready,
-        save: impl AsyncFn(&mut Held<Attachment>) -> Result<()>,
-    ) -> Result<Uuid> {
-        let topology = self.topology(&held.record, &ready.tenant_id, ready.untagged);
+    pub(crate) async fn attach(&self, client: &Client, mut claim: Claim<'_>, ready: &Ready) -> Result<Uuid> {
+        let record = &claim.attachment.record;
+        let topology = self.topology(record, &ready.tenant_id, ready.untagged);
         let plan = midonet::plan(self.site, self.dialect, &topology, &Observed::default());
-        let port = ClaimedPort::new(plan, &topology, &present(&held.record, ready))?;
-        match self.create(client, &port, held, &save).await {
+        let port = ClaimedPort::new(plan, &topology, &present(record, ready))?;
+        match self.create(client, &port, &mut claim).await {
             Err(PortError::Step(failed)) if failed.source.is_uncertain() && !self.ids_follow_from_keys() => {
                 let error = &failed.source;
                 tracing::warn!(step = "port", %error, "a port may exist already: removing and making it again");
-                self.detach(client, &held.record).await?;
-                held.record.extra.insert(REPEATED.to_owned(), true.into());
-                self.create(client, &port, held, &save).await?;
+                self.detach(client, &claim.attachment.record).await?;
+                claim.attachment.record.extra.insert(REPEATED.to_owned(), true.into());
+                self.create(client, &port, &mut claim).await?;
             }
             Err(PortError::Step(failed)) if failed.source.status() == Some(404) => {
-                let Attachment { bridge, tenant, .. } = &held.record;
+                let Attachment { bridge, tenant, .. } = &claim.attachment.record;
                 let message = format!("bridge `{bridge}` of tenant `{tenant}` is not in MidoNet");
                 return Err(CniError::new(Code::Tenant, message).caused_by(failed.source).hint(
                     "somebody deleted it there, or the store is another site's: each site needs its own store",
@@ -120,9 +164,10 @@ impl<'a> Ports<'a> {
             }
             other => other?,
         }
+        let record = &claim.attachment.record;
         let missing =
-            || ClientError::Setup(format!("the API returned no id of the port {}", Self::key(&held.record)));
-        Ok(held.record.port.ok_or_else(missing)?)
+            || ClientError::Setup(format!("the API returned no id of the port {}", Self::key(record)));
+        Ok(record.port.ok_or_else(missing)?)
     }
 
     /// Fails if a router's port on the bridge has the MAC address of an attachment. A pod with the gateway's MAC address takes the
@@ -148,6 +193,25 @@ impl<'a> Ports<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Returns true if a host's agent is running. Fails if the API does not know the host.
+    async fn is_agent_running(&self, client: &Client, host: Uuid) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Host {
+            #[serde(default)]
+            alive: bool,
+        }
+        let accept = match self.dialect {
+            Dialect::V1 => "application/vnd.org.midonet.Host-v2+json",
+            Dialect::V5 => "application/vnd.org.midonet.Host-v3+json",
+        };
+        let Some(host): Option<Host> = get(client, &format!("/hosts/{host}"), accept).await? else {
+            let message = format!("the MidoNet API does not know the host {host}");
+            return Err(CniError::new(Code::NotAvailable, message)
+                .hint("check `host_uuid`, and that the host's agent has run at least once"));
+        };
+        Ok(host.alive)
     }
 
     /// Removes binding and port. What does not exist is no error.
@@ -268,19 +332,18 @@ impl<'a> Ports<'a> {
         &self,
         client: &Client,
         port: &ClaimedPort,
-        held: &mut Held<Attachment>,
-        save: &impl AsyncFn(&mut Held<Attachment>) -> Result<()>,
+        claim: &mut Claim<'_>,
     ) -> std::result::Result<(), PortError<CniError>> {
-        let key = Self::key(&held.record);
-        let by_key = self.ids_follow_from_keys().then(|| self.key_id(&held.record));
+        let key = Self::key(&claim.attachment.record);
+        let by_key = self.ids_follow_from_keys().then(|| self.key_id(&claim.attachment.record));
         let record = async |ids: &BTreeMap<Key, Uuid>| match ids.get(&key).copied().or(by_key) {
-            Some(id) if held.record.port != Some(id) => {
-                held.record.port = Some(id);
-                save(held).await
+            Some(id) if claim.attachment.record.port != Some(id) => {
+                claim.attachment.record.port = Some(id);
+                claim.save().await
             }
             _ => Ok(()),
         };
-        port.create(client, 2, record).await
+        port.create(&client.clone().into(), 2, record).await
     }
 
     /// Deletes an endpoint's objects. `port` is the port's id if the server chose it.
@@ -297,7 +360,7 @@ impl<'a> Ports<'a> {
         observed.topology = topology.filtered(|entry| !matches!(entry.object, Object::Rule(_)));
         let nothing = Topology::default();
         let plan = midonet::plan(self.site, self.dialect, &nothing, &observed);
-        Ok(ClaimedPort::new(plan, &nothing, &observed)?.delete(client).await?)
+        Ok(ClaimedPort::new(plan, &nothing, &observed)?.delete(&client.clone().into()).await?)
     }
 
     /// Finds the endpoint's port, by its id if that is known.

@@ -40,6 +40,8 @@ pub(crate) struct Veth {
     pub(crate) routes: Vec<(Ipv4Net, Ipv4Addr)>,
     /// True if an existing interface of the same name may be renamed.
     pub(crate) may_rename: bool,
+    /// True if the container's end has to send complete checksums, since nothing behind the host's end completes them.
+    pub(crate) sends_checksums: bool,
 }
 
 /// A veth pair as it is.
@@ -146,6 +148,7 @@ impl Veth {
             gateway,
             routes: config.routes.iter().map(|route| (route.dst, route.gw.unwrap_or(gateway))).collect(),
             may_rename: config.may_rename(endpoint),
+            sends_checksums: false,
         }
     }
 
@@ -217,6 +220,9 @@ impl Veth {
         // As in the reference plugins: the kernel announces a new address to the neighbours.
         container.set_parameter(&format!("ipv4/conf/{name}/arp_notify"), "1")?;
         container.set_parameter(&format!("ipv6/conf/{name}/ndisc_notify"), "1")?;
+        if self.sends_checksums {
+            container.send_checksums(name)?;
+        }
         host.change(host_end, LinkChange { up: Some(true), ..LinkChange::default() })?;
         container.add_address(own, IpNet::V4(self.address))?;
         container.change(own, LinkChange { up: Some(true), ..LinkChange::default() })?;

@@ -182,6 +182,13 @@ impl Netlink for Fake {
         })
     }
 
+    fn send_checksums(&mut self, name: &str) -> Result<(), NetlinkError> {
+        self.in_space("send_checksums", |space| {
+            space.parameters.insert(format!("checksums/{name}"), "sent".to_owned());
+            Ok(())
+        })
+    }
+
     fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError> {
         self.in_space("set_parameter", |space| {
             space.parameters.insert(name.to_owned(), value.to_owned());

@@ -1,5 +1,6 @@
-//! The links, addresses and routes of one network namespace, as ten operations.
+//! The links, addresses and routes of one network namespace, as eleven operations.
 
+mod checksums;
 #[cfg(test)]
 pub(crate) mod fake;
 mod namespace;
@@ -118,6 +119,8 @@ pub(crate) trait Netlink {
     fn routes(&mut self) -> Result<Vec<KernelRoute>, NetlinkError>;
     /// Adds a route.
     fn add_route(&mut self, route: &KernelRoute) -> Result<(), NetlinkError>;
+    /// Lets an interface send complete checksums: it offers no transmit offload.
+    fn send_checksums(&mut self, name: &str) -> Result<(), NetlinkError>;
     /// Sets a parameter below `/proc/sys/net`. A parameter that this kernel does not have is skipped.
     fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError>;
 }

@@ -15,6 +15,7 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use tokio::runtime::Runtime;
 
+use super::checksums;
 use super::namespace::Namespace;
 use super::{KernelRoute, Link, LinkChange, Netlink, NetlinkError, VethPair};
 
@@ -181,6 +182,14 @@ impl Netlink for Kernel {
         let message = route.message.clone().unwrap_or_else(|| message_of(route));
         let operation = || format!("adding the route to {} by {:?}", route.destination, route.gateway);
         self.run(operation, &[EXISTS], self.handle.route().add(message).execute())
+    }
+
+    fn send_checksums(&mut self, name: &str) -> Result<(), NetlinkError> {
+        let sent = self.namespace.enter().and_then(|()| self.runtime.block_on(checksums::send(name)));
+        sent.map_err(|source| NetlinkError::Refused {
+            operation: format!("turning off the transmit checksum offload of {name}"),
+            source,
+        })
     }
 
     fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), NetlinkError> {

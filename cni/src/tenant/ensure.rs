@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use midoform_compiler::Compiled;
-use midoform_compiler::midonet::lower::provider_router;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::provider_use::{Neighbours, conflicts};
@@ -14,6 +12,7 @@ use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
+use midoform_compiler::{Compiled, provider_router};
 use midoform_reconcile::connection::Connection;
 use midoform_reconcile::event::Event;
 use midoform_reconcile::execute::Control;
@@ -47,6 +46,8 @@ struct TenantGoal<'a> {
     is_new: bool,
     /// The objects that its peers would have without it.
     peers_alone: Topology,
+    /// The objects of the tenant and its peers before it grew; of its peers alone, if it is new.
+    before: Topology,
     compiled: Compiled,
     provider: Reference,
 }
@@ -62,7 +63,7 @@ pub(crate) async fn ensure(
     grown: Option<BTreeMap<String, String>>,
 ) -> Result<()> {
     let tenant = specs.tenant.as_str();
-    let connection = Connection::from(backend.client().await?);
+    let connection = backend.connection().await?;
     let mut stored = allocation::load(store).await?;
     let mut neighbours = Neighbours::default();
     loop {
@@ -129,14 +130,20 @@ impl<'a> TenantGoal<'a> {
         for peer in linked.iter().filter(|peer| **peer != *tenant) {
             check_peer_is_settled(stored, &compiled.allocations, peer)?;
         }
+        let is_new = grown.is_none();
         let peers_alone = match linked.len() {
             0 | 1 => Topology::default(),
             _ => specs.compile_peers(backend.config, stored)?,
         };
+        let before = match linked.len() {
+            0 | 1 => Topology::default(),
+            _ if is_new => peers_alone.clone(),
+            _ => specs.compile(backend.config, stored, neighbours)?.topology,
+        };
         compiled.topology = part_of(&compiled.topology, &linked);
         compiled.allocations = own_part(stored, &compiled.allocations, tenant);
         let provider = provider_router(&compiled.site);
-        Ok(TenantGoal { tenant, linked, is_new: grown.is_none(), peers_alone, compiled, provider })
+        Ok(TenantGoal { tenant, linked, is_new, peers_alone, before, compiled, provider })
     }
 
     /// Returns true if the tenant's link has to get other addresses, since somebody else uses them on the provider router.
@@ -306,7 +313,12 @@ impl<'a> TenantGoal<'a> {
             let mut entries = known.into_iter().filter_map(|topology| topology.get(key.as_str()));
             // For example a chain whose first rules are about this tenant.
             let exists_for_tenant = self.peers_alone.get(key.as_str()).is_none();
-            !exists_for_tenant && !entries.any(|entry| self.is_part_of_link(entry))
+            let object = |topology: &Topology| topology.get(key.as_str()).map(|entry| entry.object.clone());
+            // For example a set of addresses that gets this tenant's: the peer itself is as its spec says.
+            let is_as_before = object(&observed.topology).is_some_and(|found| {
+                [&self.before, &self.peers_alone].into_iter().any(|one| object(one).as_ref() == Some(&found))
+            });
+            !exists_for_tenant && !is_as_before && !entries.any(|entry| self.is_part_of_link(entry))
         };
         match plan.changes().find(|step| is_others(&step.key)) {
             None => Ok(()),

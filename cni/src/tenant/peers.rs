@@ -124,8 +124,10 @@ impl TenantAndPeers {
     ) -> Result<Compiled> {
         let allocated = Allocated::Store { name: "the store", allocations: known };
         let input = Input { site: &config.site_source, allocated, tenants };
-        compile_beside(input, Policies::Enforced(&[]), Some(absent), neighbours)
-            .map_err(|found| self.error_of(&found, &input.sources()))
+        let mut compiled = compile_beside(input, Policies::Enforced(&[]), Some(absent), neighbours)
+            .map_err(|found| self.error_of(&found, &input.sources()))?;
+        compiled.use_engine(config.site.engine, &input);
+        Ok(compiled)
     }
 
     /// Returns the reason why the specs can't be compiled. If a peer's spec is wrong, the error names the peer.

@@ -1,4 +1,4 @@
-//! CHECK: compares an endpoint with what ADD made. The kernel is looked at first, the API last.
+//! CHECK: compares an endpoint with what ADD made. The kernel is looked at first, the engine last.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use midoform_store::tenants;
 
 use crate::backend::{Backend, within};
 use crate::config::Config;
-use crate::endpoint::midonet::Ports;
+use crate::endpoint::ports::ports_of;
 use crate::endpoint::veth::Veth;
 use crate::netlink::{Namespace, NetworkThread};
 use crate::protocol::error::{CniError, Code, Result};
@@ -18,7 +18,7 @@ use crate::protocol::result::Address;
 /// Looks at link, addresses, routes, claim, port and binding. The error names every difference.
 pub(crate) async fn check(config: &Config, request: &Request) -> Result<()> {
     let namespace = Namespace::open(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
-    let mut backend = Backend::new(config)?;
+    let mut backend = Backend::open(config).await?;
     let work = async {
         let owner = backend.owner(&request.endpoint);
         let pods = backend.pods().await?;
@@ -38,8 +38,8 @@ pub(crate) async fn check(config: &Config, request: &Request) -> Result<()> {
             difference_from_tenant(attachment, &ready.record).into_iter().collect();
         problems.extend(state.problems);
         problems.extend(difference_from_result(config, request, attachment));
-        let client = backend.client().await?;
-        problems.extend(Ports::of(&backend).problems(&client, attachment).await?);
+        let ports = ports_of(&mut backend, attachment).await?;
+        problems.extend(ports.check(attachment, &ready.record).await?.problems);
         match problems.first() {
             None => Ok(()),
             Some(first) => Err(CniError::new(Code::CheckFailed, first.clone()).hint(problems.join("; "))),

@@ -19,7 +19,7 @@ pub(crate) async fn del(config: &Config, request: &Request) -> Result<()> {
     let endpoint = &request.endpoint;
     let deadline = Instant::now() + config.timeouts.other;
     let namespace = request.namespace.as_deref().and_then(Namespace::open_for_del);
-    let mut backend = Backend::new(config)?;
+    let mut backend = Backend::open(config).await?;
     let owner = backend.owner(endpoint);
     let lock = EndpointLock::acquire(&config.state_folder, backend.host, &owner, remaining(deadline)).await;
     let lock = match lock {

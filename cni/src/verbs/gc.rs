@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use midoform_reconcile::orphaned_ports;
 use midoform_store::ipam::consistency::Finding;
 use midoform_store::ipam::{Attachment, consistency};
 use midoform_store::record::Held;
@@ -11,8 +10,9 @@ use midoform_store::record::Held;
 use crate::backend::{Backend, unix_milliseconds};
 use crate::config::Config;
 use crate::endpoint::detach;
+use crate::endpoint::ports::{Sweep, ports};
 use crate::netlink::NetworkThread;
-use crate::protocol::error::{CniError, Code, Result};
+use crate::protocol::error::{CniError, Result};
 use crate::state::endpoint_lock::{self, EndpointLock};
 
 /// The longest wait for the lock of an endpoint.
@@ -32,7 +32,7 @@ pub(crate) async fn gc(config: &Config) -> Result<()> {
     let valid: BTreeSet<(&str, &str)> =
         valid.iter().map(|one| (one.container.as_str(), one.interface.as_str())).collect();
     let started = unix_milliseconds();
-    let mut backend = Backend::new(config)?;
+    let mut backend = Backend::open(config).await?;
     let pods = backend.pods().await?;
     let mut failed = Vec::new();
     let mut collected = 0;
@@ -87,7 +87,7 @@ async fn collect(backend: &mut Backend<'_>, held: &Held<Attachment>) -> Result<(
     }
 }
 
-/// Repairs what crashes left: claims without an owner and free addresses that no search finds, in the store; and in MidoNet
+/// Repairs what crashes left: claims without an owner and free addresses that no search finds, in the store; and
 /// ports that pods of this host left long ago. A failure is only logged.
 async fn repair(backend: &mut Backend<'_>) {
     let mut findings = Vec::new();
@@ -104,15 +104,10 @@ async fn find_and_repair(backend: &mut Backend<'_>, findings: &mut Vec<Finding>)
     let world = consistency::read(&store).await?;
     findings.extend_from_slice(world.findings());
     consistency::repair(&store, findings).await?;
-    let bridges = world.bridges_left_by(backend.host);
-    if bridges.is_empty() {
-        return Ok(());
-    }
-    let client = backend.client().await?;
-    let site = (backend.site_name(), backend.dialect());
-    let left = orphaned_ports::look(&store, &client, site, &world, &bridges, true).await;
-    findings.extend(left.map_err(|error| {
-        CniError::new(Code::TryAgainLater, "the orphaned ports can't be read").caused_by(error)
-    })?);
+    let host = NetworkThread::start(None)?;
+    let links = host.run(Box::new(|host, _| host.links())).await?;
+    let interfaces: Vec<String> = links.into_iter().map(|link| link.name).collect();
+    let sweep = Sweep { store: &store, before: &world, interfaces: &interfaces };
+    findings.extend(ports(backend).await?.sweep(&sweep).await?);
     Ok(())
 }

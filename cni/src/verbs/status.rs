@@ -1,36 +1,26 @@
-//! STATUS: tells whether an ADD could succeed now. It looks at the store, the addresses, the API and the host's agent.
+//! STATUS: tells whether an ADD could succeed now. It looks at the store, the addresses, and the engine.
 
-use midoform_compiler::midonet::dialect::Dialect;
-use midoform_reconcile::client::{Client, ClientError};
 use midoform_store::{Range, keys, read_one, tenants};
-use serde::Deserialize;
-use uuid::Uuid;
 
 use crate::backend::{Backend, within};
 use crate::config::Config;
+use crate::endpoint::ports::ports;
 use crate::protocol::error::{CniError, Code, Result};
 use crate::tenant;
 
-/// Fails with code 50 if no container can be attached. Fails with 51 if the agent is not running: then attached
-/// containers have no network either.
+/// Fails with code 50 if no container can be attached. Fails with 51 if nothing on the host makes flows: then
+/// attached containers have no network either.
 pub(crate) async fn status(config: &Config) -> Result<()> {
-    let mut backend = Backend::new(config)?;
+    let mut backend = Backend::open(config).await?;
     let addresses = has_addresses(&mut backend);
     within(config.timeouts.other, "reading the store", addresses).await.map_err(not_available)?;
-    let api = async {
-        let client = backend.client().await?;
-        is_agent_running(&client, backend.dialect(), backend.host).await
-    };
-    let result = within(config.timeouts.other, "reading the API", api).await;
+    let engine = async { ports(&mut backend).await?.status().await };
+    let result = within(config.timeouts.other, "asking the engine", engine).await;
     backend.keep_token();
-    match result {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let message = format!("the MidoNet agent of host {} is not running", backend.host);
-            Err(CniError::new(Code::LimitedConnectivity, message).hint("start midolman on this host"))
-        }
-        Err(error) => Err(not_available(error)),
-    }
+    result.map_err(|error| match error.code {
+        Code::LimitedConnectivity => error,
+        _ => not_available(error),
+    })
 }
 
 /// Fails if the configured tenant has no free address and can't get another bridge. Without a configured tenant, this only
@@ -54,27 +44,4 @@ async fn has_addresses(backend: &mut Backend<'_>) -> Result<()> {
 
 fn not_available(error: CniError) -> CniError {
     CniError { code: Code::NotAvailable, ..error }
-}
-
-/// Returns true if the host's agent is running. Fails if the API does not know the host.
-async fn is_agent_running(client: &Client, dialect: Dialect, host: Uuid) -> Result<bool> {
-    #[derive(Deserialize)]
-    struct Host {
-        #[serde(default)]
-        alive: bool,
-    }
-    let accept = match dialect {
-        Dialect::V1 => "application/vnd.org.midonet.Host-v2+json",
-        Dialect::V5 => "application/vnd.org.midonet.Host-v3+json",
-    };
-    let answer = match client.get(&format!("/hosts/{host}"), accept).await {
-        Err(ClientError::Status { status: 404, .. }) => {
-            let message = format!("the MidoNet API does not know the host {host}");
-            return Err(CniError::new(Code::NotAvailable, message)
-                .hint("check `host_uuid`, and that the host's agent has run at least once"));
-        }
-        other => other?,
-    };
-    let host: Host = answer.json()?;
-    Ok(host.alive)
 }

@@ -4,6 +4,7 @@
 //! and [`settle`] waits until OVN has made flows of them.
 
 pub mod execute;
+pub mod pods;
 pub(crate) mod provider_router;
 pub mod recognise;
 pub mod settle;
@@ -68,10 +69,19 @@ impl Northbound {
     /// # Errors
     /// Returns an error if no server can be used in time.
     pub async fn connect(servers: Servers) -> Result<Northbound, ClientError> {
+        let northbound = Northbound::new(servers)?;
+        northbound.client.connect().await?;
+        Ok(northbound)
+    }
+
+    /// Returns a connection that is made when it is first used.
+    ///
+    /// # Errors
+    /// Returns an error if the servers or the files can't be used.
+    pub fn new(servers: Servers) -> Result<Northbound, ClientError> {
         let Servers { remotes, tls, timeout } = servers;
         let settings = Settings::parse(&remotes, DATABASE)?;
         let client = Client::new(Settings { tls, timeout, ..settings })?;
-        client.connect().await?;
         Ok(Northbound { client, remotes, transactions: Arc::default(), tenure: None })
     }
 

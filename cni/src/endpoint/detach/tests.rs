@@ -41,7 +41,7 @@ fn make_host_end(endpoint: &Endpoint) -> Option<String> {
 async fn an_interface_that_is_not_removed_in_time_is_left_to_a_later_run() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
-    let mut backend = Backend::new(&config).unwrap();
+    let mut backend = Backend::open(&config).await.unwrap();
     let endpoint =
         Endpoint { container: format!("late-{}", std::process::id()), interface: "eth0".to_owned() };
     let Some(name) = make_host_end(&endpoint) else {

@@ -23,6 +23,7 @@ fn veth() -> Veth {
         gateway: "192.168.0.254".parse().unwrap(),
         routes: vec![("10.0.0.0/8".parse().unwrap(), "192.168.0.253".parse().unwrap())],
         may_rename: true,
+        sends_checksums: false,
     }
 }
 

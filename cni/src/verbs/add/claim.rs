@@ -2,11 +2,10 @@
 
 use midoform_store::ipam::host_interface::new_host_interface;
 use midoform_store::ipam::{Claim, ClaimRequest, Ipam};
-use serde_json::Map;
 
 use crate::backend::Backend;
 use crate::endpoint::attach::Claimed;
-use crate::endpoint::midonet::Ports;
+use crate::endpoint::ports::{extra_of, port_id};
 use crate::protocol::error::{CniError, Code, Result};
 use crate::protocol::request::{Arguments, Request};
 use crate::tenant;
@@ -43,7 +42,7 @@ fn ask_of(backend: &Backend<'_>, request: &Request, tenant: &str) -> Result<Clai
     // The agent does not cope with a name or a port that comes back, so both are new. They are in the claim before anything is made.
     let host_interface = new_host_interface(&owner);
     Ok(ClaimRequest {
-        port: Ports::of(backend).id(tenant, backend.host, &owner, &host_interface),
+        port: port_id(backend, tenant, backend.host, &owner, &host_interface),
         owner,
         host: backend.host,
         tenant: tenant.into(),
@@ -52,7 +51,7 @@ fn ask_of(backend: &Backend<'_>, request: &Request, tenant: &str) -> Result<Clai
         mac: config.runtime.mac(&request.arguments),
         host_interface,
         pod: pod_name(&request.arguments),
-        extra: Map::new(),
+        extra: extra_of(backend.engine()),
     })
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn add(config: &Config, request: &Request) -> Result<CniResult>
     let has_changes = Cell::new(false);
     let namespace = Namespace::open(request.namespace.as_deref().unwrap_or_else(|| Path::new("")))?;
     let tenant = config.tenant_of(request)?;
-    let mut backend = Backend::new(config)?;
+    let mut backend = Backend::open(config).await?;
     let owner = backend.owner(&request.endpoint);
     tracing::debug!(step = "start", tenant, "ADD");
     let network = NetworkThread::start(Some(&namespace))?;

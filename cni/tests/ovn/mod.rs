@@ -1,0 +1,5 @@
+//! The plugin on a real OVN, with packets.
+
+mod attach;
+mod faults;
+mod world;

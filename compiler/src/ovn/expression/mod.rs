@@ -10,6 +10,7 @@
 
 pub mod build;
 mod lexer;
+pub mod meaning;
 mod node;
 mod parse;
 mod print;

@@ -1,7 +1,7 @@
 //! Packets through a topology: pure functions, as the compiler's.
 //!
-//! [`semantics`] is MidoNet's treatment of one packet, compared with recordings of MidoNet's own simulation. [`trace`]
-//! describes the path of one packet and its reply by the objects of the topology. [`verify`] proves properties of all
+//! [`semantics`] is MidoNet's treatment of one packet, compared with recordings of MidoNet's own simulation. [`ovn`] is OVN's,
+//! compared with a real OVN. [`trace`] describes the path of one packet and its reply by the objects of the topology. [`verify`] proves properties of all
 //! packets.
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -15,6 +15,7 @@
     )
 )]
 
+pub mod ovn;
 pub mod semantics;
 pub mod trace;
 pub mod verify;

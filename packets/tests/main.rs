@@ -13,6 +13,7 @@ mod frames;
 mod isolation;
 mod nat;
 mod network;
+mod ovn;
 mod rules;
 #[path = "../../compiler/tests/samples.rs"]
 mod samples;

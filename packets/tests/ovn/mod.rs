@@ -1,0 +1,4 @@
+//! OVN's semantics: the reading of rows, and packets.
+
+mod reading;
+mod specs;

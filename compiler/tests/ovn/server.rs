@@ -163,9 +163,14 @@ impl Server {
         self.vsctl(&["add-port", "br-ex", interface, "--", "set", "interface", interface, &capture]);
     }
 
+    /// Returns the file that has what has gone out by an interface.
+    pub(crate) fn capture_file(&self, interface: &str) -> PathBuf {
+        self.path(&format!("{interface}.pcap"))
+    }
+
     /// Returns the frames that have gone out by an interface.
     pub(crate) fn sent_out(&self, interface: &str) -> Vec<Vec<u8>> {
-        let bytes = std::fs::read(self.path(&format!("{interface}.pcap"))).unwrap();
+        let bytes = std::fs::read(self.capture_file(interface)).unwrap();
         let mut rest = bytes.get(24..).unwrap_or_default();
         let mut frames = Vec::new();
         while let Some(length) = rest.get(8..12) {
@@ -177,10 +182,21 @@ impl Server {
         frames
     }
 
-    /// Lets a packet come in by an interface. Open vSwitch makes it of the flow.
+    /// Lets a packet come in by an interface: its bytes in hexadecimal digits, or a flow, of which Open vSwitch makes one.
     pub(crate) fn receive(&self, interface: &str, flow: &str) {
         let socket = self.path(&format!("ovs-vswitchd.{}.ctl", self.switch));
-        self.run("ovs-appctl", &["-t", &shown(&socket), "netdev-dummy/receive", interface, flow]);
+        let request = json!({"id": 0, "method": "netdev-dummy/receive", "params": [interface, flow]});
+        let reply = ask(&socket, &request);
+        assert!(reply["error"].is_null(), "{flow}: {reply}");
+    }
+
+    /// Waits until Open vSwitch has done with what has come in. Its main loop handles packets, then one request of each client: behind
+    /// the second reply it has been through the packets once. What it asks ovn-controller comes later.
+    pub(crate) fn drain(&self) {
+        let socket = self.path(&format!("ovs-vswitchd.{}.ctl", self.switch));
+        for id in 0..3 {
+            ask(&socket, &json!({"id": id, "method": "version", "params": []}));
+        }
     }
 
     /// Waits until the host has everything.
@@ -195,19 +211,9 @@ impl Server {
     pub(crate) fn transact(&self, operations: Vec<Value>) -> Vec<Value> {
         let mut parameters = vec![json!("OVN_Northbound")];
         parameters.extend(operations);
-        let request = json!({"id": 1, "method": "transact", "params": parameters}).to_string();
-        let mut stream = UnixStream::connect(self.path("nb.sock")).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut received = Vec::new();
-        let mut part = [0; 65536];
-        loop {
-            let length = stream.read(&mut part).unwrap();
-            assert!(length > 0, "the server has closed the connection");
-            received.extend_from_slice(&part[..length]);
-            if let Ok(reply) = serde_json::from_slice::<Value>(&received) {
-                return reply["result"].as_array().unwrap_or_else(|| panic!("{reply}")).clone();
-            }
-        }
+        let request = json!({"id": 1, "method": "transact", "params": parameters});
+        let reply = ask(&self.path("nb.sock"), &request);
+        reply["result"].as_array().unwrap_or_else(|| panic!("{reply}")).clone()
     }
 
     /// Inserts rows in one transaction.
@@ -268,6 +274,22 @@ fn inserts(site: &str, rows: &Topology) -> Vec<Value> {
         json!({"op": "insert", "table": row_of(entry).table.name(), "uuid": Namespace::of_site(site).id(&entry.key), "row": row})
     };
     rows.entries().iter().map(insert).collect()
+}
+
+/// Sends a request to a program's socket, and returns its reply.
+fn ask(socket: &Path, request: &Value) -> Value {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(request.to_string().as_bytes()).unwrap();
+    let mut received = Vec::new();
+    let mut part = [0; 65536];
+    loop {
+        let length = stream.read(&mut part).unwrap();
+        assert!(length > 0, "the server has closed the connection");
+        received.extend_from_slice(&part[..length]);
+        if let Ok(reply) = serde_json::from_slice::<Value>(&received) {
+            return reply;
+        }
+    }
 }
 
 fn shown(path: &Path) -> String {

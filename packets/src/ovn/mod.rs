@@ -5,3 +5,10 @@
 
 pub mod network;
 mod read;
+mod router;
+mod simulate;
+mod switch;
+mod tracking;
+
+pub use simulate::{Device, End, Evaluated, Hop, Neighbour, Sent, Trace, simulate};
+pub use tracking::{Datapath, State};

@@ -97,6 +97,15 @@ pub enum Fragment {
 }
 
 impl Fragment {
+    /// Returns the bits of OVN's `ip.frag`: bit 0 is set for all fragments, bit 1 for all but the first.
+    pub(crate) fn bits(self) -> u128 {
+        match self {
+            Fragment::Whole => 0,
+            Fragment::First => 0b01,
+            Fragment::Later => 0b11,
+        }
+    }
+
     /// Returns true if a rule's `fragmentPolicy` matches.
     pub(crate) fn fits(self, policy: FragmentPolicy) -> bool {
         match policy {

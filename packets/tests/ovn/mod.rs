@@ -1,4 +1,13 @@
-//! OVN's semantics: the reading of rows, and packets.
+//! OVN's semantics: the reading of rows, and packets, which a real OVN gets as well.
 
+mod random;
 mod reading;
+mod real;
+#[path = "../../../compiler/tests/ovn/samples.rs"]
+#[allow(dead_code, reason = "the compiler's tests use the rest")]
+mod samples;
+#[path = "../../../compiler/tests/ovn/server.rs"]
+#[allow(dead_code, reason = "the compiler's tests use the rest")]
+mod server;
 mod specs;
+mod world;

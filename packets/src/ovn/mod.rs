@@ -10,5 +10,5 @@ mod simulate;
 mod switch;
 mod tracking;
 
-pub use simulate::{Device, End, Evaluated, Hop, Neighbour, Sent, Trace, simulate};
-pub use tracking::{Datapath, State};
+pub use simulate::{Device, End, Evaluated, Hop, Neighbour, Trace, simulate};
+pub use tracking::{Datapath, Sent, State};

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::network::{Network, RouterIndex, RouterPortIndex, SwitchIndex, SwitchPortIndex, SwitchPortKind};
-use super::tracking::{Datapath, State, Tracked, Zone};
+use super::tracking::{Datapath, Sent, State, Tracked, Zone};
 use crate::semantics::Packet;
 use midoform_compiler::ovn::expression::meaning::{Condition, NumberTest, PacketField, PortTest};
 use midoform_compiler::topology::key::Key;
@@ -95,15 +95,6 @@ const OWN_TTL: u8 = 255;
 
 pub(super) const LOOP: &str = "a loop: too many devices";
 pub(super) const PASSES: &str = "Open vSwitch's own datapath does not recirculate a packet so often";
-
-/// What connection tracking sees of a packet beside its header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// True for an answer: of TCP, a SYN with an ACK, where the first packet is a SYN.
-    pub is_answer: bool,
-    /// The identifier of an ICMP echo.
-    pub echo: u16,
-}
 
 /// Sends a packet in at a switch's port.
 pub fn simulate(

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::network::{RouterIndex, SwitchPortIndex};
-use super::simulate::Sent;
 use crate::semantics::{ECHO_REPLY, ECHO_REQUEST, ICMP, Packet};
 use midoform_compiler::ovn::expression::meaning::connection_state as state;
 use midoform_compiler::values::ethertype;
@@ -22,6 +21,15 @@ pub enum Datapath {
     Kernel,
     /// Open vSwitch itself (3.1): it tracks TCP, UDP and ICMP, and a packet passes connection tracking at most 6 times.
     Userspace,
+}
+
+/// What connection tracking sees of a packet beside its header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// True for an answer: of TCP, a SYN with an ACK, where the first packet is a SYN.
+    pub is_answer: bool,
+    /// The identifier of an ICMP echo.
+    pub echo: u16,
 }
 
 /// A part of the connections with a table of its own.

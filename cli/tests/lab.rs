@@ -66,13 +66,6 @@ impl Drop for Labs {
     }
 }
 
-/// Returns the folder of a newer OVN than the system's, if there is one.
-fn newer_programs() -> Option<PathBuf> {
-    let named = std::env::var_os("MIDOFORM_OVN_ROOT").map(PathBuf::from);
-    let unpacked = midoform_testutil::root().join("target/ovn-trixie");
-    named.or_else(|| unpacked.is_dir().then_some(unpacked))
-}
-
 impl Labs {
     /// Returns a place for laboratories; none, with a word about it, where there can't be any.
     pub(crate) fn new() -> Option<Labs> {
@@ -80,7 +73,7 @@ impl Labs {
             println!("SKIPPED: a laboratory needs root");
             return None;
         }
-        let programs = newer_programs();
+        let programs = midoform_testutil::newer_ovn();
         if let Err(error) = Programs::find(programs.as_deref()) {
             println!("SKIPPED: {error}");
             return None;

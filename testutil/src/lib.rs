@@ -23,6 +23,14 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("testutil lies in the repository").to_path_buf()
 }
 
+/// Returns the folder of a newer OVN than the system's, if there is one: what `MIDOFORM_OVN_ROOT` names, or what
+/// `scripts/install-test-tools.sh` unpacked.
+pub fn newer_ovn() -> Option<PathBuf> {
+    let named = std::env::var_os("MIDOFORM_OVN_ROOT").map(PathBuf::from);
+    let unpacked = root().join("target/ovn-trixie");
+    named.or_else(|| unpacked.is_dir().then_some(unpacked))
+}
+
 /// Returns settings that put snapshots into one folder, named by the test alone.
 pub fn snapshot_settings(folder: &str) -> insta::Settings {
     let mut settings = insta::Settings::clone_current();

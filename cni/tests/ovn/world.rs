@@ -1,6 +1,7 @@
 //! A laboratory with a real OVN: its databases, northd, and one host in a namespace of its own, with Open vSwitch's userspace datapath.
 //!
-//! `MIDOFORM_OVN_ROOT` names a folder with the OVN of a newer distribution; otherwise the installed one is used.
+//! Its programs are those of Debian 13, unpacked in a folder (`midoform_testutil::newer_ovn`): the userspace datapath of Debian 12
+//! may die of connection tracking.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use midoform_testutil::TestFolder;
 use serde_json::{Value, json};
 
 use crate::PLUGIN;
-use crate::lab::{Container, Ran, ip, run, skipped_without, skipped_without_root, started, unique};
+use crate::lab::{Container, Ran, ip, run, skipped_without_root, started, unique};
 
 /// The programs that the laboratory starts.
 const PROGRAMS: [&str; 8] = [
@@ -35,18 +36,20 @@ const PROGRAMS: [&str; 8] = [
 pub(crate) struct World {
     pub(crate) folder: TestFolder,
     host: String,
-    root: Option<PathBuf>,
+    root: PathBuf,
     running: RefCell<BTreeMap<&'static str, Child>>,
     runtime: tokio::runtime::Runtime,
 }
 
 /// Returns a running world; none, and says so, if it can't run here.
 pub(crate) fn world() -> Option<World> {
-    if skipped_without_root() || skipped_without(&["ovn-northd", "ovn-controller", "ovs-vsctl", "ovsdb-tool"])
-    {
+    if skipped_without_root() {
         return None;
     }
-    let root = std::env::var_os("MIDOFORM_OVN_ROOT").map(PathBuf::from);
+    let Some(root) = midoform_testutil::newer_ovn() else {
+        println!("SKIPPED: there is no newer OVN than the system's (scripts/install-test-tools.sh unpacks one)");
+        return None;
+    };
     let host = unique("mh-");
     ip(&["netns", "add", &host]);
     ip(&["-n", &host, "link", "set", "lo", "up"]);
@@ -64,7 +67,7 @@ impl World {
                 "sb" => "ovn/ovn-sb.ovsschema",
                 _ => "openvswitch/vswitch.ovsschema",
             };
-            let schema = self.root.as_deref().unwrap_or(Path::new("/")).join("usr/share").join(schema);
+            let schema = self.root.join("usr/share").join(schema);
             let file = self.file(&format!("{name}.db"));
             self.tool("ovsdb-tool", &["create", &file, &schema.display().to_string()]);
             self.start_part(name);
@@ -164,16 +167,11 @@ impl World {
     /// Returns the command line of a program.
     fn program(&self, name: &str) -> Vec<String> {
         let path = PROGRAMS.iter().find(|path| path.ends_with(&format!("/{name}"))).unwrap();
-        match &self.root {
-            None => vec![format!("/{path}")],
-            Some(root) => {
-                let root = root.display();
-                let loader = format!("{root}/lib64/ld-linux-x86-64.so.2");
-                let libraries = format!("{root}/usr/lib/x86_64-linux-gnu");
-                let words = [&*loader, "--library-path", &*libraries, "--argv0", name];
-                words.into_iter().map(str::to_owned).chain([format!("{root}/{path}")]).collect()
-            }
-        }
+        let root = self.root.display();
+        let loader = format!("{root}/lib64/ld-linux-x86-64.so.2");
+        let libraries = format!("{root}/usr/lib/x86_64-linux-gnu");
+        let words = [&*loader, "--library-path", &*libraries, "--argv0", name];
+        words.into_iter().map(str::to_owned).chain([format!("{root}/{path}")]).collect()
     }
 
     fn with_folders(&self, mut command: Command) -> Command {

@@ -100,7 +100,7 @@ mod tests {
         let similar = format!("{}1", "a".repeat(40));
         let one = owner(&similar, "eth0");
         let name = host_interface_without_tag(&one);
-        assert_eq!(name, format!("vif{}", &hex::encode(hash_of(&one))[..12]));
+        assert_eq!(name, format!("vif{}", &hex::encode(hash_of(&one.container, &one.interface))[..12]));
         assert!(is_named_like_a_pods(&name));
         assert_eq!(tag_of(&one, &name), None);
         assert_eq!(tag_of(&one, "tap3"), None);

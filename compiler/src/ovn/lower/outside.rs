@@ -2,7 +2,7 @@
 
 use super::{Lowering, keys, priority};
 use crate::ovn::expression::Expression;
-use crate::ovn::expression::build::{End, Way};
+use crate::ovn::expression::build::{Addresses, End, Way};
 use crate::ovn::networks::AddressSpace;
 use crate::source::Span;
 use crate::spec::Egress;
@@ -10,12 +10,26 @@ use crate::topology::kinds::Row;
 use crate::topology::kinds::row::schema::Table;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>) {
-    if lowering.checks_sources() {
+    // Without source NAT, switches know by addresses alone what comes from the world.
+    if lowering.checks_sources() || (lowering.strict() && lowering.tenant.egress == Egress::None) {
         inside_sources(lowering);
     }
     if lowering.strict() && lowering.tenant.egress != Egress::None {
         untranslated(lowering);
     }
+    let tenant = lowering.tenant;
+    if !tenant.exposes.is_empty() || matches!(tenant.egress, Egress::SnatTo(..)) {
+        returning(lowering);
+    }
+}
+
+/// Drops what comes from outside for a public address and is not translated: the provider router has a route to the address, so the
+/// packet would go back and forth between both routers. What the router itself answers may go back.
+fn returning(lowering: &mut Lowering<'_>) {
+    let back = Expression::port(Way::Out, [lowering.name(&lowering.uplink)]);
+    let not_own = Expression::other_address(End::Source, &Addresses::one(lowering.tenant.link.near));
+    let expression = Expression::all([from_uplink(lowering), back, not_own]);
+    lowering.policy("uplink-return", priority::UPLINK_RETURN, "drop", &expression, lowering.tenant.span);
 }
 
 fn from_uplink(lowering: &Lowering<'_>) -> Expression {

@@ -35,6 +35,17 @@ fn limits(lowering: &mut Lowering<'_>, peer: &Peer, port: &str) {
     {
         let by_port = Expression::port(way, [port.to_owned()]);
         let others = match &addresses {
+            // Where nothing vouches for addresses, the port tells where a packet comes from.
+            _ if end == End::Source && !lowering.checks_sources() => {
+                let tenant = lowering.tenant;
+                let others = tenant.indexed_bridges().map(|(at, _)| at);
+                let others = others.filter(|at| !peer.own_bridges.contains(at));
+                let others: Vec<String> = others
+                    .filter_map(|at| Some(lowering.name(&lowering.gateway_port(at)?)))
+                    .chain([lowering.name(&lowering.uplink)])
+                    .collect();
+                Expression::port(Way::In, others)
+            }
             Some(chosen) if is_short => Expression::other_address(end, chosen),
             Some(others) => Expression::address(end, others),
             None => Expression::ip4(),

@@ -34,6 +34,8 @@ pub(super) const OTHERS: i64 = 1;
 pub(super) const UPLINK_SOURCE: i64 = 32767;
 /// Packets from the outside that are not translated.
 pub(super) const UNTRANSLATED: i64 = 32766;
+/// Packets from the outside that would go back there.
+pub(super) const UPLINK_RETURN: i64 = 32765;
 /// What a peer may not reach, or be reached from.
 pub(super) const PEERS: i64 = 100;
 
